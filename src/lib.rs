@@ -1,0 +1,28 @@
+//! Switchyard: a channel gateway between a payment core and card channels.
+//!
+//! Read from the bottom up: `domain` decides and knows nothing of the world; `codec` turns values
+//! into bytes; `channel`, `store` and `tables` touch the world behind traits; `engine` runs
+//! load ▸ decide ▸ commit ▸ perform; `api` and `workers` submit commands to it; `app` builds it all.
+//! Imports point down this list only, and a test reads them.
+
+pub mod domain;
+
+pub mod codec;
+
+pub mod clock;
+pub mod entropy;
+pub mod telemetry;
+
+pub mod config;
+pub mod tables;
+pub mod store;
+pub mod channel;
+
+pub mod engine;
+
+pub mod api;
+pub mod simulator;
+pub mod workers;
+
+pub mod app;
+pub mod cli;
