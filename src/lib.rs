@@ -13,10 +13,10 @@ pub mod clock;
 pub mod entropy;
 pub mod telemetry;
 
-pub mod config;
-pub mod tables;
-pub mod store;
 pub mod channel;
+pub mod config;
+pub mod store;
+pub mod tables;
 
 pub mod engine;
 

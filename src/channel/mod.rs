@@ -1,0 +1,156 @@
+//! Channels as the engine sees them: adapters that speak a protocol on bytes, and what they speak.
+//!
+//! An adapter encodes, decodes and classifies; it does no I/O, so it is tested on bytes. It must
+//! never say *not sent*: only a transport may (I-2). The trait has no default bodies, so a protocol
+//! that lacks something says so in words.
+
+pub mod protocol;
+
+use bytes::Bytes;
+
+use crate::domain::card::{CardInput, Pan};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::{ChannelOrderNo, MerchantId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::outcome::Outcome;
+use crate::domain::time::Timestamp;
+
+/// What every request to a channel says about the attempt that it concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptFacts {
+    pub channel_order_no: ChannelOrderNo,
+    /// When the attempt became durable; with the number it names the attempt (UnionPay `txnTime`).
+    pub sent_at: Timestamp,
+    pub operation: Operation,
+    pub merchant_id: MerchantId,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub description: Option<String>,
+    /// The channel's own number of the attempt, if it has given one.
+    pub channel_reference: Option<String>,
+}
+
+/// One thing that a channel is asked.
+#[derive(Debug, Clone)]
+pub enum ChannelRequest {
+    Payment {
+        facts: AttemptFacts,
+        card: CardInput,
+    },
+    /// What became of `facts`? Asked by our channel order number. `pan` where the terms keep it.
+    Inquiry {
+        facts: AttemptFacts,
+        pan: Option<Pan>,
+        now: Timestamp,
+    },
+    /// Undo `facts`, whose result we do not know.
+    Reversal {
+        facts: AttemptFacts,
+        pan: Option<Pan>,
+        now: Timestamp,
+    },
+    /// Take back `original`, which succeeded, under the number and time of `facts`.
+    Undo {
+        facts: AttemptFacts,
+        original: AttemptFacts,
+    },
+}
+
+impl ChannelRequest {
+    /// One word for logs, metrics and channel files.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Payment { .. } => "payment",
+            Self::Inquiry { .. } => "inquiry",
+            Self::Reversal { .. } => "reversal",
+            Self::Undo { .. } => "undo",
+        }
+    }
+
+    /// The attempt that the channel is asked about, or to carry out.
+    pub const fn facts(&self) -> &AttemptFacts {
+        match self {
+            Self::Payment { facts, .. }
+            | Self::Inquiry { facts, .. }
+            | Self::Reversal { facts, .. }
+            | Self::Undo { facts, .. } => facts,
+        }
+    }
+}
+
+/// An HTTP request, ready to be delivered. Its body may hold card data: it is never logged.
+#[derive(Clone)]
+pub struct WireRequest {
+    pub method: http::Method,
+    pub url: String,
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    pub body: Bytes,
+}
+
+/// An HTTP reply, whole, as it came.
+#[derive(Clone)]
+pub struct WireReply {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+}
+
+/// What an adapter understood of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Understood {
+    pub outcome: Outcome,
+    /// The channel's own words with card data masked, at most [`VOUCHER_BYTES_MAX`].
+    pub voucher: String,
+}
+
+/// The most that is kept of a channel's words.
+pub const VOUCHER_BYTES_MAX: usize = 4_096;
+
+/// A verified notice: which attempt it speaks of, and what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub channel_order_no: ChannelOrderNo,
+    /// The amount that the channel speaks of, if it says one; another one is no evidence.
+    pub amount_minor: Option<i64>,
+    /// The sending time that the channel speaks of, in the channel's own form, if it says one.
+    pub sent_at_text: Option<String>,
+    pub understood: Understood,
+}
+
+/// Why a notice is not believed. Nothing changes then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoticeRefusal {
+    #[error("this channel sends no notices")]
+    Unsupported,
+    #[error("the notice could not be read: {0}")]
+    Unreadable(&'static str),
+    #[error("the notice's signature does not verify")]
+    BadSignature,
+    #[error("the notice names no order of ours")]
+    UnknownOrder,
+}
+
+/// Why a request could not be built. Nothing was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {request} request cannot be built: {problem}")]
+pub struct EncodeError {
+    pub request: &'static str,
+    /// Never holds card data.
+    pub problem: String,
+}
+
+/// One channel's protocol, with its credentials and code table inside.
+pub trait Adapter: Send + Sync {
+    /// Builds the bytes to send. `now` is the moment of sending.
+    fn encode(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, EncodeError>;
+
+    /// Verifies and classifies a reply. Whatever is not a verified, decoded, listed answer is
+    /// `Outcome::Unknown`; it never panics and never says `NotSent`.
+    fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> Understood;
+
+    /// Verifies and reads an asynchronous notice.
+    fn decode_notice(&self, notice: &WireReply, now: Timestamp) -> Result<Notice, NoticeRefusal>;
+
+    /// What the channel wants to hear: its notice was taken, or refused (then it will be repeated).
+    fn answer_notice(&self, taken: bool) -> WireReply;
+}

@@ -4,8 +4,11 @@
 //! the first six and the last four, and they wipe their memory when dropped.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::domain::bin::{BinRow, CardType};
 
 /// The shortest card number that ISO/IEC 7812-1 allows to be routed here, in digits.
 pub const PAN_LENGTH_MIN: usize = 12;
@@ -163,6 +166,44 @@ impl Drop for CardInput {
         self.id_type.zeroize();
         self.id_number.zeroize();
         self.phone.zeroize();
+    }
+}
+
+/// A card number encrypted for the time that its channel may still need it (I-11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedPan {
+    /// Which key opens it.
+    pub key_id: String,
+    pub nonce: [u8; 12],
+    /// AES-256-GCM ciphertext and tag.
+    pub bytes: Vec<u8>,
+}
+
+/// Keyed digests of what the core sent about the card, to compare a repeated order with (I-9)
+/// without keeping it. Zero means that the field was absent. The CVV is not among them: three
+/// digits can be guessed from any digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CardDigests {
+    pub pan: u128,
+    pub expiry: u64,
+    pub holder: u64,
+    pub id_type: u64,
+    pub id_number: u64,
+    pub phone: u64,
+}
+
+/// What an order keeps of its card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardFacts {
+    pub masked: MaskedPan,
+    pub digests: CardDigests,
+    /// The BIN table's row, as it was when the order was accepted; `None` if no row fitted.
+    pub row: Option<Arc<BinRow>>,
+}
+
+impl CardFacts {
+    pub fn card_type(&self) -> Option<CardType> {
+        self.row.as_ref().map(|row| row.card_type)
     }
 }
 

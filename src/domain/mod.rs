@@ -7,3 +7,16 @@
 
 pub mod bin;
 pub mod card;
+pub mod fee;
+pub mod ids;
+pub mod money;
+pub mod outcome;
+pub mod terms;
+pub mod time;
+
+pub mod batch;
+pub mod command;
+pub mod effect;
+
+pub mod books;
+pub mod flow;

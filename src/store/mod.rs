@@ -1,0 +1,167 @@
+//! What the books are kept in: one trait, which every store upholds in the same way.
+//!
+//! Upholds I-9 (caller order ids are unique), I-12 (`commit` returns only when the rows would
+//! survive the loss of power), and the guards that [`Batch`] names. A store knows rows, not rules.
+
+use std::pin::Pin;
+
+use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
+use crate::domain::books::Transaction;
+use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::flow::order::Order;
+use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// A future that a store returns; boxed, so that the store is chosen at start.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a batch was not written. Nothing of it is then.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A row has changed since it was loaded: load again and decide again.
+    #[error("a row has changed since it was loaded")]
+    Conflict,
+    /// The caller has used this order id before.
+    #[error("the caller's order id belongs to order {existing}")]
+    Duplicate { existing: OrderId },
+    /// Too many commits wait: answer 503 and let the caller come back.
+    #[error("the store's queue is full")]
+    Busy,
+    /// A write or fsync failed. It is never tried again; the process must stop taking orders.
+    #[error("the store has failed and takes no more writes")]
+    Failed(#[source] StoreError),
+}
+
+/// Why rows could not be read, or the store not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{context}")]
+    Io {
+        context: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{context}: {detail}")]
+    Backend { context: &'static str, detail: String },
+    /// A stored row does not read back: the file is damaged, or written by a newer version.
+    #[error("a stored row of `{table}` does not read back: {detail}")]
+    Damaged { table: &'static str, detail: String },
+}
+
+/// The most rows that one page of a listing has.
+pub const PAGE_MAX: usize = 1_000;
+
+/// Where the books are kept. Listings are in key order, and go on after the last key of a page.
+pub trait Store: Send + Sync {
+    /// Writes all of the batch durably, or nothing.
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>>;
+
+    fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>>;
+
+    fn order_by_caller(
+        &self,
+        caller: CallerId,
+        caller_order_id: CallerOrderId,
+    ) -> StoreFuture<'_, Result<Option<Order>, StoreError>>;
+
+    /// Orders by id.
+    fn orders(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
+
+    /// Orders that are not final, by id: what recovery goes through.
+    fn open_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
+
+    fn transaction(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>>;
+
+    fn reversal(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Option<ReversalEntry>, StoreError>>;
+
+    /// The temp reversal table, by order id.
+    fn reversals(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>>;
+
+    /// A channel's entries whose time has come, the longest due first.
+    fn due_reversals(
+        &self,
+        channel: ChannelId,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>>;
+
+    fn contradictions(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>>;
+
+    /// A channel's clearing records of one date, by channel order number.
+    fn clearing(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<(OrderId, u8)>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ClearingRecord>, StoreError>>;
+
+    fn accounting_request(
+        &self,
+        id: RequestId,
+    ) -> StoreFuture<'_, Result<Option<AccountingRequest>, StoreError>>;
+
+    /// Accounting requests by id, of one status or of all.
+    fn accounting_requests(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<RequestId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>>;
+
+    /// Owed accounting requests whose time has come, the longest due first.
+    fn due_accounting(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>>;
+
+    fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>>;
+
+    /// Owed notices to the core whose time has come, the longest due first.
+    fn due_notices(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>>;
+
+    /// The audit trail, oldest first, from the given place on.
+    fn audit(
+        &self,
+        after: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>>;
+
+    /// Takes the next `count` sequence numbers of a day and node, durably, and returns the first.
+    ///
+    /// Numbers that a crash leaves unused are never given out again. `yymmdd` 0 to 999999.
+    fn lease(
+        &self,
+        yymmdd: u32,
+        node: u16,
+        count: u32,
+    ) -> StoreFuture<'_, Result<u64, CommitError>>;
+}

@@ -1,0 +1,97 @@
+//! The rows that one decision writes: all of them, or none.
+
+use crate::domain::books::Transaction;
+use crate::domain::books::accounting::{AccountingRequest, Delivery};
+use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::flow::attempt::Source;
+use crate::domain::flow::order::Order;
+use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::ids::OrderId;
+use crate::domain::time::Timestamp;
+
+/// What a contradiction claims against our books (I-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Claim {
+    /// The channel says success; our attempt had ended otherwise.
+    Success,
+    /// The channel says failure; our attempt had succeeded.
+    Failure,
+}
+
+impl Claim {
+    pub const ALL: [Self; 2] = [Self::Success, Self::Failure];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}
+
+/// Evidence against a final state, kept beside it. Append-only; one for each attempt and claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    pub order: OrderId,
+    pub attempt: u8,
+    pub claim: Claim,
+    pub source: Source,
+    pub at: Timestamp,
+    pub voucher: String,
+    /// The order that takes the claimed success back.
+    pub undo: Option<OrderId>,
+}
+
+/// A signed notice that the core is owed: where an order's end is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoreNotice {
+    pub order: OrderId,
+    pub url: String,
+    pub created_at: Timestamp,
+    pub delivery: Delivery,
+}
+
+/// What an operator did, and why. Append-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub at: Timestamp,
+    /// The name of the API key's owner.
+    pub actor: String,
+    /// A stable word, for instance `reversal.resolve`.
+    pub action: String,
+    /// What it was done to, for instance an order id.
+    pub subject: String,
+    pub reason: String,
+}
+
+/// A change to the temp reversal table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryChange {
+    /// A new row (version 1), or the row of the version before.
+    Put(ReversalEntry),
+    /// The row goes, if it still has this version.
+    Remove { order: OrderId, version: u32 },
+}
+
+/// Everything that one decision writes. A store writes all of it or nothing, and only if
+/// - each order, entry and delivery with version 1 is new, and each with version n > 1 replaces
+///   the stored row of version n - 1;
+/// - no other order has the same caller and caller's order id;
+/// - each transaction, clearing record and contradiction is new.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    pub orders: Vec<Order>,
+    pub entries: Vec<EntryChange>,
+    pub transactions: Vec<Transaction>,
+    pub clearing: Vec<ClearingRecord>,
+    pub accounting: Vec<AccountingRequest>,
+    pub notices: Vec<CoreNotice>,
+    pub contradictions: Vec<Contradiction>,
+    pub audit: Vec<AuditEntry>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

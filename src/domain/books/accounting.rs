@@ -1,0 +1,284 @@
+//! Accounting requests: what the accounting system must book, complete in itself and balanced.
+
+use crate::domain::books::Transaction;
+use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// What happened, as accounting must know it. The finer code under the coarse voucher type (S10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BookingEvent {
+    InstantPayment,
+    EscrowPayment,
+    EscrowRelease,
+    /// A channel claims a success that our order does not have; the money waits in suspense.
+    SuspenseOpened,
+    /// The claimed success was undone; the suspense is balanced.
+    SuspenseBalanced,
+}
+
+impl BookingEvent {
+    pub const ALL: [Self; 5] = [
+        Self::InstantPayment,
+        Self::EscrowPayment,
+        Self::EscrowRelease,
+        Self::SuspenseOpened,
+        Self::SuspenseBalanced,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InstantPayment => "instant_payment",
+            Self::EscrowPayment => "escrow_payment",
+            Self::EscrowRelease => "escrow_release",
+            Self::SuspenseOpened => "suspense_opened",
+            Self::SuspenseBalanced => "suspense_balanced",
+        }
+    }
+
+    /// The posting rule: voucher type, account to debit, account to credit (S10, S11, S16).
+    pub const fn rule(self) -> (VoucherType, Account, Account) {
+        use Account::{
+            ChannelPendingClearing, CompanyTransitional, MerchantPendingClearing, Suspense,
+        };
+        use VoucherType::{Receipt, Transfer};
+        match self {
+            Self::InstantPayment => (Receipt, ChannelPendingClearing, MerchantPendingClearing),
+            Self::EscrowPayment => (Receipt, ChannelPendingClearing, CompanyTransitional),
+            Self::EscrowRelease => (Transfer, CompanyTransitional, MerchantPendingClearing),
+            Self::SuspenseOpened => (Transfer, ChannelPendingClearing, Suspense),
+            Self::SuspenseBalanced => (Transfer, Suspense, ChannelPendingClearing),
+        }
+    }
+}
+
+/// 收, 付, 转: receipt, payment, transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VoucherType {
+    Receipt,
+    Payment,
+    Transfer,
+}
+
+impl VoucherType {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Receipt => "receipt",
+            Self::Payment => "payment",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
+/// The accounts that requests speak of; the settings give their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Account {
+    ChannelPendingClearing,
+    MerchantPendingClearing,
+    CompanyTransitional,
+    Suspense,
+}
+
+/// Names of the accounts in the accounting system; `{channel}` and `{merchant}` are filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountNames {
+    pub channel_pending_clearing: String,
+    pub merchant_pending_clearing: String,
+    pub company_transitional: String,
+    pub suspense: String,
+}
+
+impl Default for AccountNames {
+    fn default() -> Self {
+        Self {
+            channel_pending_clearing: "channel:{channel}:pending_clearing".to_owned(),
+            merchant_pending_clearing: "merchant:{merchant}:pending_clearing".to_owned(),
+            company_transitional: "company:transitional".to_owned(),
+            suspense: "company:suspense:{channel}".to_owned(),
+        }
+    }
+}
+
+impl AccountNames {
+    fn name(&self, account: Account, channel: &ChannelId, merchant: &MerchantId) -> String {
+        let template = match account {
+            Account::ChannelPendingClearing => &self.channel_pending_clearing,
+            Account::MerchantPendingClearing => &self.merchant_pending_clearing,
+            Account::CompanyTransitional => &self.company_transitional,
+            Account::Suspense => &self.suspense,
+        };
+        template.replace("{channel}", channel.as_str()).replace("{merchant}", merchant.as_str())
+    }
+}
+
+/// Debit or credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Debit,
+    Credit,
+}
+
+impl Side {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debit => "debit",
+            Self::Credit => "credit",
+        }
+    }
+}
+
+/// One entry of a voucher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub side: Side,
+    pub account: String,
+    pub amount: AmountMinor,
+}
+
+/// Where an accounting request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DeliveryStatus {
+    /// Not acknowledged yet; a worker sends it when it is due.
+    Owed,
+    Acknowledged,
+    /// Refused by the receiver; an operator must look.
+    Parked,
+}
+
+impl DeliveryStatus {
+    pub const ALL: [Self; 3] = [Self::Owed, Self::Acknowledged, Self::Parked];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Owed => "owed",
+            Self::Acknowledged => "acknowledged",
+            Self::Parked => "parked",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// How far the delivery of something owed to another system has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub status: DeliveryStatus,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next.
+    pub due_at: Timestamp,
+    pub acknowledged_at: Option<Timestamp>,
+    /// What the receiver said last, shortened; for operators.
+    pub last_error: Option<String>,
+    /// Counts the writes of its row, from 1.
+    pub version: u32,
+}
+
+impl Delivery {
+    pub fn owed(now: Timestamp) -> Self {
+        Self {
+            status: DeliveryStatus::Owed,
+            tries: 0,
+            due_at: now,
+            acknowledged_at: None,
+            last_error: None,
+            version: 1,
+        }
+    }
+}
+
+/// Names an accounting request: the payment at the root of its chain, and a number within it.
+///
+/// Requests of one chain are delivered in the order of their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    pub chain: OrderId,
+    /// From 1.
+    pub sequence: u16,
+}
+
+impl RequestId {
+    /// Reads `<19 digits>-<sequence>`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (chain, sequence) = text.split_once('-')?;
+        let fits = !sequence.is_empty() && sequence.bytes().all(|byte| byte.is_ascii_digit());
+        let sequence = fits.then(|| sequence.parse().ok()).flatten()?;
+        Some(Self { chain: OrderId::parse(chain)?, sequence })
+    }
+}
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}-{}", self.chain, self.sequence)
+    }
+}
+
+/// What accounting must book: a voucher with its source document and its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountingRequest {
+    pub id: RequestId,
+    /// The order whose success or release it books.
+    pub order: OrderId,
+    pub event: BookingEvent,
+    pub voucher: VoucherType,
+    pub channel: ChannelId,
+    /// The source document: the channel's success, by our number there and by the channel's own.
+    pub channel_order_no: ChannelOrderNo,
+    pub channel_reference: Option<String>,
+    pub merchant_id: MerchantId,
+    pub currency: Currency,
+    pub entries: Vec<Entry>,
+    pub business_date: BusinessDate,
+    pub created_at: Timestamp,
+    pub delivery: Delivery,
+}
+
+/// What a request needs to know beside its source document.
+pub struct Booking<'a> {
+    pub id: RequestId,
+    pub order: OrderId,
+    pub event: BookingEvent,
+    pub amount: AmountMinor,
+    pub names: &'a AccountNames,
+    pub now: Timestamp,
+}
+
+/// The balanced request for one event of a transaction (I-7).
+pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest {
+    assert!(booking.amount <= source.amount, "I-8: never more is booked than the source carries");
+    let (voucher, debit, credit) = booking.event.rule();
+    assert!(debit != credit, "I-7: a voucher moves something between two accounts");
+    let entry = |side, account| Entry {
+        side,
+        account: booking.names.name(account, &source.channel, &source.merchant_id),
+        amount: booking.amount,
+    };
+    AccountingRequest {
+        id: booking.id,
+        order: booking.order,
+        event: booking.event,
+        voucher,
+        channel: source.channel.clone(),
+        channel_order_no: source.channel_order_no,
+        channel_reference: source.channel_reference.clone(),
+        merchant_id: source.merchant_id.clone(),
+        currency: source.currency,
+        entries: vec![entry(Side::Debit, debit), entry(Side::Credit, credit)],
+        business_date: source.clearing_date,
+        created_at: booking.now,
+        delivery: Delivery::owed(booking.now),
+    }
+}
+
+impl AccountingRequest {
+    /// Debits less credits, which a request in the books has at zero (I-7).
+    pub fn imbalance_minor(&self) -> i64 {
+        let signed = |entry: &Entry| match entry.side {
+            Side::Debit => entry.amount.get(),
+            Side::Credit => -entry.amount.get(),
+        };
+        self.entries.iter().map(signed).sum()
+    }
+}

@@ -1,0 +1,102 @@
+//! Clearing records: what a channel owes us for one transaction on one clearing date.
+
+use crate::domain::books::{Movement, Transaction};
+use crate::domain::fee::FeeSchedule;
+use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::money::Currency;
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// Where a clearing record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ClearingState {
+    /// The channel owes it; its statement has not been matched yet.
+    Due,
+    /// The channel claims a success that our order does not have (I-5); its undo is owed.
+    Contradicted,
+}
+
+impl ClearingState {
+    pub const ALL: [Self; 2] = [Self::Due, Self::Contradicted];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Contradicted => "contradicted",
+        }
+    }
+}
+
+/// One line of what a channel should report. Signed from our side: what we receive is positive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearingRecord {
+    pub channel: ChannelId,
+    pub date: BusinessDate,
+    pub order: OrderId,
+    pub channel_order_no: ChannelOrderNo,
+    pub channel_reference: Option<String>,
+    pub movement: Movement,
+    pub currency: Currency,
+    pub principal_minor: i64,
+    /// What the channel keeps; negative where it gives a fee back.
+    pub fee_minor: i64,
+    /// `principal_minor - fee_minor`.
+    pub net_minor: i64,
+    pub fee_rule: String,
+    pub state: ClearingState,
+    pub at: Timestamp,
+}
+
+impl ClearingRecord {
+    /// The record of a transaction, with the channel's fee. An undo gives the fee back in full: both
+    /// lie in the same clearing day, where a channel charges for neither.
+    pub fn of(
+        transaction: &Transaction,
+        state: ClearingState,
+        fees: &FeeSchedule,
+        card_type: Option<crate::domain::bin::CardType>,
+    ) -> Self {
+        let fee = fees.fee(card_type, transaction.amount.get());
+        let sign = transaction.movement.sign();
+        let principal_minor = sign * transaction.amount.get();
+        let fee_minor = sign * fee.minor;
+        Self {
+            channel: transaction.channel.clone(),
+            date: transaction.clearing_date,
+            order: transaction.order,
+            channel_order_no: transaction.channel_order_no,
+            channel_reference: transaction.channel_reference.clone(),
+            movement: transaction.movement,
+            currency: transaction.currency,
+            principal_minor,
+            fee_minor,
+            net_minor: principal_minor - fee_minor,
+            fee_rule: fee.rule,
+            state,
+            at: transaction.at,
+        }
+    }
+}
+
+/// Sums of a channel's clearing records of one date and currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClearingTotals {
+    pub records: u64,
+    pub principal_minor: i64,
+    pub fee_minor: i64,
+    pub net_minor: i64,
+}
+
+impl ClearingTotals {
+    /// Adds one record. 64 bits hold nine million records of the largest amount.
+    pub fn add(&mut self, record: &ClearingRecord) {
+        self.records += 1;
+        self.principal_minor += record.principal_minor;
+        self.fee_minor += record.fee_minor;
+        self.net_minor += record.net_minor;
+        assert_eq!(
+            self.net_minor,
+            self.principal_minor - self.fee_minor,
+            "I-7: net is principal less fee in every sum"
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! The books: what a success leaves behind.
+//!
+//! A succeeded order has one [`Transaction`]; from it come one clearing record (what the channel
+//! owes us on which day, less its fee) and an accounting request for each booking event (I-7).
+
+pub mod accounting;
+pub mod clearing;
+
+use crate::domain::flow::attempt::Source;
+use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// What moved money at a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Movement {
+    Payment,
+    /// A success taken back because our books had already ended otherwise (I-5).
+    Undo,
+}
+
+impl Movement {
+    pub const ALL: [Self; 2] = [Self::Payment, Self::Undo];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Undo => "undo",
+        }
+    }
+
+    /// +1 where the channel owes us more by it, -1 where less.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Payment => 1,
+            Self::Undo => -1,
+        }
+    }
+}
+
+/// One success, append-only: the source document of everything booked for it (S8, S9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    pub order: OrderId,
+    pub movement: Movement,
+    pub channel: ChannelId,
+    pub channel_order_no: ChannelOrderNo,
+    pub channel_reference: Option<String>,
+    pub merchant_id: MerchantId,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub clearing_date: BusinessDate,
+    pub at: Timestamp,
+    /// How the success became known.
+    pub source: Source,
+    /// The channel's own words, card data masked: the original voucher.
+    pub voucher: String,
+}

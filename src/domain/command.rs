@@ -1,0 +1,117 @@
+//! Everything that can happen to an order, as one closed set.
+
+use crate::domain::batch::{Batch, Contradiction};
+use crate::domain::books::Transaction;
+use crate::domain::card::SealedPan;
+use crate::domain::effect::Effect;
+use crate::domain::flow::attempt::Evidence;
+use crate::domain::flow::order::Order;
+use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::ids::OrderId;
+use crate::domain::outcome::Outcome;
+
+/// The rows that a command is decided on, as they were loaded.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub order: Order,
+    pub entry: Option<ReversalEntry>,
+    /// Needed where the evidence concerns an attempt that has ended.
+    pub contradictions: Vec<Contradiction>,
+    /// Needed for a release.
+    pub transaction: Option<Transaction>,
+}
+
+impl View {
+    /// The view of an order that no other row belongs to yet.
+    pub fn of(order: Order) -> Self {
+        Self { order, entry: None, contradictions: Vec::new(), transaction: None }
+    }
+}
+
+/// Whether the card is still in memory, so that another channel can be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CardAtHand {
+    /// The call that accepted the order is still running. The sealed number is given if a planned
+    /// channel keeps it.
+    Yes {
+        sealed: Option<SealedPan>,
+    },
+    No,
+}
+
+/// What an operator decided about an unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    Succeeded,
+    Failed,
+    Reversed,
+}
+
+impl Resolution {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Reversed => "reversed",
+        }
+    }
+}
+
+/// Who decided, and why. Both are kept in the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decider {
+    pub actor: String,
+    pub reason: String,
+}
+
+/// One thing that happened, or is asked for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// A new order (version 0, with its candidates) is to be written and sent.
+    Accept { card: CardAtHand },
+    /// Something was learnt about an attempt. `spare_id` is an unused order id, given where the
+    /// attempt has ended, since a contradiction may owe an undo.
+    Learn { evidence: Evidence, card: CardAtHand, spare_id: Option<OrderId> },
+    /// The entry's reversal is due: make it durable, then send it.
+    BeginReversal,
+    /// A reversal's own result.
+    LearnReversal { outcome: Outcome, voucher: String },
+    /// An owed undo is due: make its attempt durable, then send it.
+    BeginUndo,
+    /// An operator wants an entry worked again from the start of its schedule.
+    Retry { decider: Decider },
+    /// An operator ends an unknown.
+    Resolve { resolution: Resolution, decider: Decider },
+    /// Escrowed money of the view's order goes to the merchant, under a new order (version 0).
+    Release { release: Box<Order> },
+}
+
+/// What a command comes to: rows to commit, then effects to perform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    pub batch: Batch,
+    pub effects: Vec<Effect>,
+    /// The order that was asked about, as it is after the commit.
+    pub order: Order,
+}
+
+/// Why a command is not carried out. Nothing is written then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("no channel can take this order")]
+    NoCandidate,
+    #[error("the order has no attempt {attempt}")]
+    NoSuchAttempt { attempt: u8 },
+    #[error("nothing about this order is unresolved")]
+    NothingOpen,
+    #[error("the entry is in another phase than this needs")]
+    WrongPhase,
+    #[error("the undo has no attempt under way; retry it, or resolve it as failed")]
+    NothingToResolve,
+    #[error("only an escrow payment can be released")]
+    NotEscrow,
+    #[error("the payment has not succeeded")]
+    NotSucceeded,
+    #[error("only {left_minor} minor units are left to release")]
+    ExceedsLeft { left_minor: i64 },
+}

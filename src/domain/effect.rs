@@ -1,0 +1,42 @@
+//! What a decision owes the world, to be performed only after its rows are durable.
+//!
+//! Nothing is lost with an effect: a crash leaves the rows, and workers find in them what is owed.
+
+use crate::domain::ids::OrderId;
+
+/// One thing to do after the commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this attempt to its channel; I-1 holds because the commit came first.
+    Send { order: OrderId, attempt: u8 },
+    /// Ask the channel to undo this attempt.
+    SendReversal { order: OrderId, attempt: u8 },
+    /// Tell those who wait for the order that it has changed.
+    Announce { order: OrderId },
+    /// An accounting request is due.
+    Book,
+    /// A notice to the core is due.
+    Notify,
+    /// An entry of the temp reversal table was written.
+    WorkReversals,
+    /// A person should look.
+    Alert { order: OrderId, what: Alert },
+}
+
+/// What a person should look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alert {
+    /// Evidence speaks against a final state.
+    Contradiction,
+    /// An unknown has run out of schedule.
+    OperatorNeeded,
+}
+
+impl Alert {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Contradiction => "contradiction",
+            Self::OperatorNeeded => "operator_needed",
+        }
+    }
+}

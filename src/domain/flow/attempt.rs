@@ -1,0 +1,165 @@
+//! One try of an order on one channel, and the evidence that ends it.
+
+use crate::domain::card::SealedPan;
+use crate::domain::ids::ChannelId;
+use crate::domain::outcome::{Outcome, Reason, UnknownCause};
+use crate::domain::time::Timestamp;
+
+/// What an attempt asks a channel to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// Charge the card.
+    Payment,
+    /// Take a proven success back.
+    Undo,
+}
+
+impl Operation {
+    pub const ALL: [Self; 2] = [Self::Payment, Self::Undo];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// `sending → approved | declined | not_sent | pending | unknown`, `pending ↔ unknown`, both
+/// `→ approved | declined | reversed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttemptState {
+    /// Durable, and perhaps on its way; held by the call that sends it.
+    Sending,
+    /// The channel accepted it and works on it.
+    Pending,
+    Unknown,
+    Approved,
+    Declined,
+    NotSent,
+    Reversed,
+}
+
+impl AttemptState {
+    pub const ALL: [Self; 7] = [
+        Self::Sending,
+        Self::Pending,
+        Self::Unknown,
+        Self::Approved,
+        Self::Declined,
+        Self::NotSent,
+        Self::Reversed,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Pending => "pending",
+            Self::Unknown => "unknown",
+            Self::Approved => "approved",
+            Self::Declined => "declined",
+            Self::NotSent => "not_sent",
+            Self::Reversed => "reversed",
+        }
+    }
+
+    /// Whether money may still move, or have moved, by it.
+    pub const fn is_unresolved(self) -> bool {
+        match self {
+            Self::Sending | Self::Pending | Self::Unknown => true,
+            Self::Approved | Self::Declined | Self::NotSent | Self::Reversed => false,
+        }
+    }
+
+    /// Whether a reversal entry must exist for it (I-6).
+    pub const fn needs_entry(self) -> bool {
+        matches!(self, Self::Pending | Self::Unknown)
+    }
+}
+
+/// Where evidence came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The channel's reply to the request itself.
+    Reply,
+    Inquiry,
+    Reversal,
+    /// The channel's asynchronous notice, verified.
+    Notice,
+    Statement,
+    /// An operator's decision, with a reason in the audit trail.
+    Operator,
+    /// Our own recovery after a restart or a lost call: proves nothing but that we do not know.
+    Recovery,
+}
+
+impl Source {
+    pub const ALL: [Self; 7] = [
+        Self::Reply,
+        Self::Inquiry,
+        Self::Reversal,
+        Self::Notice,
+        Self::Statement,
+        Self::Operator,
+        Self::Recovery,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reply => "reply",
+            Self::Inquiry => "inquiry",
+            Self::Reversal => "reversal",
+            Self::Notice => "notice",
+            Self::Statement => "statement",
+            Self::Operator => "operator",
+            Self::Recovery => "recovery",
+        }
+    }
+}
+
+/// One try of an order on one channel, under its own channel order number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 to 99, its place in the order's list.
+    pub number: u8,
+    pub channel: ChannelId,
+    pub operation: Operation,
+    pub state: AttemptState,
+    /// When it became durable, just before it was sent; channels name it by this time too.
+    pub sent_at: Timestamp,
+    pub channel_reference: Option<String>,
+    /// The channel's last code, as it came.
+    pub code: Option<String>,
+    pub reason: Option<Reason>,
+    /// Why its result was unknown, the first time that it was.
+    pub unknown_cause: Option<UnknownCause>,
+    /// When it first left the call that sent it without an end (pending or unknown).
+    pub unresolved_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    pub ended_by: Option<Source>,
+    /// Kept only where the channel's terms say so, and only while unresolved (I-11).
+    pub sealed_pan: Option<SealedPan>,
+}
+
+impl Attempt {
+    /// Moves it to a final state; what was sealed for its sake is wiped (I-11).
+    pub(super) fn end(&mut self, state: AttemptState, source: Source, now: Timestamp) {
+        assert!(self.state.is_unresolved(), "I-5: a final attempt stays as it is");
+        assert!(!state.is_unresolved(), "I-3: an end is a final state");
+        self.state = state;
+        self.ended_at = Some(now);
+        self.ended_by = Some(source);
+        self.sealed_pan = None;
+    }
+}
+
+/// Something that was learnt about one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    pub source: Source,
+    /// The attempt's number.
+    pub attempt: u8,
+    pub outcome: Outcome,
+    /// The channel's own words, card data masked, at most a few KB; empty where there are none.
+    pub voucher: String,
+}

@@ -1,0 +1,118 @@
+//! Evidence against a final state: it is kept, alerts, and owes an undo; the end stays (I-5).
+
+use crate::domain::batch::{Claim, Contradiction, EntryChange};
+use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
+use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::command::Refusal;
+use crate::domain::effect::{Alert, Effect};
+use crate::domain::flow::Work;
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence};
+use crate::domain::flow::order::{OWN_CALLER, Order, OrderKind, OrderStatus};
+use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
+use crate::domain::outcome::{Approval, Outcome};
+use crate::domain::time::BusinessDate;
+
+impl Work<'_> {
+    /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
+    /// nothing, changes nothing; so does a claim that is already kept.
+    pub(super) fn contradict(
+        &mut self,
+        attempt: &Attempt,
+        evidence: &Evidence,
+        spare_id: Option<OrderId>,
+    ) -> Result<(), Refusal> {
+        assert!(!attempt.state.is_unresolved(), "an open attempt learns, it is not contradicted");
+        let claim = match (&evidence.outcome, attempt.state) {
+            (Outcome::Approved(_), AttemptState::Approved) => return Ok(()),
+            (Outcome::Approved(_), _) => Claim::Success,
+            (Outcome::Declined(_), AttemptState::Approved) => Claim::Failure,
+            (Outcome::Declined(_), _) => return Ok(()),
+            (
+                Outcome::Pending { .. }
+                | Outcome::Unknown(_)
+                | Outcome::NotSent(_)
+                | Outcome::NotFound { .. },
+                _,
+            ) => return Ok(()),
+        };
+        let known = |kept: &Contradiction| kept.attempt == attempt.number && kept.claim == claim;
+        if self.view.contradictions.iter().any(known) {
+            return Ok(());
+        }
+        let undo = match (&evidence.outcome, claim) {
+            (Outcome::Approved(approval), Claim::Success) => {
+                let id = spare_id.expect("the engine gives one where an attempt has ended");
+                self.owe_undo(attempt, approval, evidence, id);
+                Some(id)
+            }
+            _ => None,
+        };
+        self.batch.contradictions.push(Contradiction {
+            order: self.order.id,
+            attempt: attempt.number,
+            claim,
+            source: evidence.source,
+            at: self.now,
+            voucher: evidence.voucher.clone(),
+            undo,
+        });
+        self.alert(Alert::Contradiction);
+        Ok(())
+    }
+
+    /// Writes the undo order and its entry, expects the claimed success on the channel's statement,
+    /// and puts the money in suspense until it is back.
+    fn owe_undo(
+        &mut self,
+        attempt: &Attempt,
+        approval: &Approval,
+        evidence: &Evidence,
+        id: OrderId,
+    ) {
+        let of = self.order.channel_order_no(attempt.number);
+        let mut undo = Order {
+            id,
+            version: 1,
+            caller: CallerId::from_stored(OWN_CALLER),
+            // The caller's order id is unique, so one attempt can never owe two undos.
+            caller_order_id: CallerOrderId::from_stored(&format!("undo-{of}")),
+            kind: OrderKind::Undo { of },
+            status: OrderStatus::Accepted,
+            attempts: Vec::new(),
+            candidates: Vec::new(),
+            reason: None,
+            notify_url: None,
+            released_minor: 0,
+            accounting_sequence: 1,
+            clearing_date: None,
+            created_at: self.now,
+            finished_at: None,
+            ..self.order.clone()
+        };
+        undo.description = None;
+        let ours = self.terms.calendar.date_of(attempt.sent_at);
+        let theirs = approval.settle_mmdd.as_deref();
+        let date = theirs.and_then(|m| BusinessDate::from_mmdd(m, ours)).unwrap_or(ours);
+        let mut claimed = self.transaction(attempt, date, evidence);
+        claimed.channel_reference.clone_from(&approval.channel_reference);
+        let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
+        let state = ClearingState::Contradicted;
+        let record = ClearingRecord::of(&claimed, state, &self.terms.fees, card_type);
+        let booking = Booking {
+            id: RequestId { chain: id, sequence: 1 },
+            order: id,
+            event: BookingEvent::SuspenseOpened,
+            amount: self.order.amount,
+            names: &self.terms.accounts,
+            now: self.now,
+        };
+        self.batch.accounting.push(accounting::request(&booking, &claimed));
+        self.batch.clearing.push(record);
+        let mut entry = ReversalEntry::owe_undo(&undo, attempt.channel.clone(), self.now);
+        entry.version = 1;
+        self.batch.entries.push(EntryChange::Put(entry));
+        self.batch.orders.push(undo);
+        self.effects.extend([Effect::Book, Effect::WorkReversals]);
+    }
+}

@@ -1,0 +1,339 @@
+//! What evidence does to an attempt that is still open.
+
+use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
+use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::books::{Movement, Transaction};
+use crate::domain::command::{CardAtHand, Refusal};
+use crate::domain::flow::Work;
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
+use crate::domain::flow::order::{OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::reversal::{Phase, ReversalEntry};
+use crate::domain::ids::OrderId;
+use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+use crate::domain::time::BusinessDate;
+
+impl Work<'_> {
+    pub(super) fn learn(
+        &mut self,
+        evidence: &Evidence,
+        card: &CardAtHand,
+        spare_id: Option<OrderId>,
+    ) -> Result<(), Refusal> {
+        let number = evidence.attempt;
+        let missing = Refusal::NoSuchAttempt { attempt: number };
+        let attempt = self.order.attempt(number).ok_or(missing)?.clone();
+        if !attempt.state.is_unresolved() {
+            return self.contradict(&attempt, evidence, spare_id);
+        }
+        self.note(evidence);
+        match &evidence.outcome {
+            Outcome::Approved(_) if self.held_by_reversal(evidence.source) => Ok(()),
+            Outcome::Approved(approval) => {
+                self.approve(number, approval, evidence);
+                Ok(())
+            }
+            Outcome::Declined(decline) => self.decline(number, decline, evidence.source, card),
+            Outcome::NotSent(_) if attempt.state == AttemptState::Sending => {
+                self.not_sent(number, evidence.source, card)
+            }
+            Outcome::NotFound { code }
+                if evidence.source != Source::Reply
+                    && self.terms.not_found_is_final(attempt.sent_at, self.now) =>
+            {
+                let decline =
+                    Decline { reason: Reason::NeverArrived, code: code.clone(), elsewhere: false };
+                self.decline(number, &decline, evidence.source, card)
+            }
+            Outcome::Pending { .. }
+            | Outcome::Unknown(_)
+            | Outcome::NotSent(_)
+            | Outcome::NotFound { .. } => {
+                self.stay_open(number, evidence);
+                Ok(())
+            }
+        }
+    }
+
+    /// A success seen while a reversal is on its way may be undone by it: the reversal's own end
+    /// decides. An operator and a statement speak after the fact, and are believed.
+    fn held_by_reversal(&self, source: Source) -> bool {
+        let under_way = self.entry.as_ref().is_some_and(|entry| entry.reversal_sent);
+        match source {
+            Source::Reply | Source::Inquiry | Source::Notice => under_way,
+            Source::Reversal | Source::Statement | Source::Operator | Source::Recovery => false,
+        }
+    }
+
+    fn note(&mut self, evidence: &Evidence) {
+        let Some(entry) = &mut self.entry else { return };
+        if evidence.source == Source::Inquiry {
+            entry.inquiries += 1;
+        }
+        let outcome = match &evidence.outcome {
+            Outcome::Unknown(cause) => format!("unknown ({})", cause.name()),
+            Outcome::NotSent(cause) => format!("not_sent ({})", cause.name()),
+            known => known.name().to_owned(),
+        };
+        entry.note(self.now, format!("{}: {outcome}", evidence.source.name()));
+    }
+
+    /// A direct success, an inquiry's, a notice's: one commit, always the same.
+    pub(super) fn approve(&mut self, number: u8, approval: &Approval, evidence: &Evidence) {
+        let now = self.now;
+        let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        attempt.end(AttemptState::Approved, evidence.source, now);
+        attempt.channel_reference.clone_from(&approval.channel_reference);
+        attempt.code = Some(approval.code.clone());
+        let attempt = attempt.clone();
+        let date = self.clearing_date(&attempt, approval);
+        self.order.clearing_date = Some(date);
+        let transaction = self.transaction(&attempt, date, evidence);
+        let event = match (attempt.operation, self.order.settlement) {
+            (Operation::Payment, Settlement::Instant) => BookingEvent::InstantPayment,
+            (Operation::Payment, Settlement::Escrow) => BookingEvent::EscrowPayment,
+            (Operation::Undo, Settlement::Instant | Settlement::Escrow) => {
+                BookingEvent::SuspenseBalanced
+            }
+        };
+        self.book(event, &transaction);
+        let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
+        let state = ClearingState::Due;
+        let fees = &self.terms.fees;
+        self.batch.clearing.push(ClearingRecord::of(&transaction, state, fees, card_type));
+        self.batch.transactions.push(transaction);
+        self.finish_order(OrderStatus::Succeeded, None);
+    }
+
+    /// The channel's date if it gave one, else its calendar's at the time of sending.
+    fn clearing_date(&self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
+        let ours = self.terms.calendar.date_of(attempt.sent_at);
+        let theirs = approval.settle_mmdd.as_deref();
+        theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours)
+    }
+
+    /// The transaction that an attempt of this order stands for.
+    pub(super) fn transaction(
+        &self,
+        attempt: &Attempt,
+        clearing_date: BusinessDate,
+        evidence: &Evidence,
+    ) -> Transaction {
+        Transaction {
+            order: self.order.id,
+            movement: match attempt.operation {
+                Operation::Payment => Movement::Payment,
+                Operation::Undo => Movement::Undo,
+            },
+            channel: attempt.channel.clone(),
+            channel_order_no: self.order.channel_order_no(attempt.number),
+            channel_reference: attempt.channel_reference.clone(),
+            merchant_id: self.order.merchant_id.clone(),
+            amount: self.order.amount,
+            currency: self.order.currency,
+            clearing_date,
+            at: self.now,
+            source: evidence.source,
+            voucher: evidence.voucher.clone(),
+        }
+    }
+
+    /// Owes accounting the next request of this order's chain.
+    fn book(&mut self, event: BookingEvent, source: &Transaction) {
+        self.order.accounting_sequence += 1;
+        let booking = Booking {
+            id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
+            order: self.order.id,
+            event,
+            amount: self.order.amount,
+            names: &self.terms.accounts,
+            now: self.now,
+        };
+        self.batch.accounting.push(accounting::request(&booking, source));
+        self.effects.push(crate::domain::effect::Effect::Book);
+    }
+
+    pub(super) fn decline(
+        &mut self,
+        number: u8,
+        decline: &Decline,
+        source: Source,
+        card: &CardAtHand,
+    ) -> Result<(), Refusal> {
+        let now = self.now;
+        let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        attempt.end(AttemptState::Declined, source, now);
+        attempt.code = Some(decline.code.clone());
+        attempt.reason = Some(decline.reason);
+        match self.order.kind {
+            OrderKind::Undo { .. } => self.undo_declined(decline.reason),
+            OrderKind::Payment | OrderKind::Release { .. } => {
+                let elsewhere = decline.elsewhere && source == Source::Reply;
+                if !(elsewhere && self.try_next(card).is_ok()) {
+                    self.finish_order(OrderStatus::Failed, Some(decline.reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// No byte left: another channel may be tried (I-2, I-4).
+    fn not_sent(&mut self, number: u8, source: Source, card: &CardAtHand) -> Result<(), Refusal> {
+        assert_eq!(source, Source::Reply, "I-2: only the transport says not sent");
+        let now = self.now;
+        let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        attempt.end(AttemptState::NotSent, source, now);
+        attempt.reason = Some(Reason::ChannelUnavailable);
+        match self.order.kind {
+            OrderKind::Undo { .. } => self.undo_unsent(),
+            OrderKind::Payment | OrderKind::Release { .. } => {
+                if self.try_next(card).is_err() {
+                    self.finish_order(OrderStatus::Failed, Some(Reason::ChannelUnavailable));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing final was learnt: the attempt is pending or unknown, and its entry goes on.
+    fn stay_open(&mut self, number: u8, evidence: &Evidence) {
+        let (now, terms) = (self.now, self.terms);
+        let fresh = self.order.attempt(number).is_some_and(|a| a.state == AttemptState::Sending);
+        self.mark_open(number, evidence);
+        let attempt = self.order.attempt(number).expect("the caller looked it up").clone();
+        let mut entry = match self.entry.take() {
+            Some(entry) if !fresh => entry,
+            owed => {
+                let mut entry = ReversalEntry::open(&self.order, &attempt, terms, now);
+                if let Some(owed) = owed {
+                    // An undo's entry lives from the moment it is owed: same row, next phase.
+                    entry.version = owed.version;
+                    entry.opened_at = owed.opened_at;
+                    entry.history = owed.history;
+                }
+                entry.note(now, format!("{}: {}", evidence.source.name(), attempt.state.name()));
+                entry
+            }
+        };
+        entry.pending = attempt.state == AttemptState::Pending;
+        if fresh && entry.due_at.is_none() {
+            entry.exhaust_inquiry(&attempt, terms, now);
+        } else if evidence.source == Source::Inquiry && entry.phase == Phase::Inquiring {
+            entry.after_inquiry(&attempt, terms, now);
+        }
+        self.entry = Some(entry);
+    }
+
+    /// `pending ↔ unknown`. Only the channel's own words move an attempt between the two: an inquiry
+    /// that timed out says nothing of the payment.
+    fn mark_open(&mut self, number: u8, evidence: &Evidence) {
+        let now = self.now;
+        let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        let fresh = attempt.state == AttemptState::Sending;
+        let (state, cause) = match &evidence.outcome {
+            Outcome::Pending { code } => {
+                attempt.code = Some(code.clone());
+                (AttemptState::Pending, None)
+            }
+            Outcome::NotFound { code } => {
+                attempt.code = Some(code.clone());
+                (AttemptState::Unknown, Some(UnknownCause::ChannelUnsure))
+            }
+            Outcome::Unknown(cause) => {
+                let channel_spoke =
+                    matches!(cause, UnknownCause::ChannelUnsure | UnknownCause::UnlistedCode);
+                let state =
+                    if fresh || channel_spoke { AttemptState::Unknown } else { attempt.state };
+                (state, Some(*cause))
+            }
+            Outcome::NotSent(_) => (attempt.state, None),
+            Outcome::Approved(_) | Outcome::Declined(_) => unreachable!("these end an attempt"),
+        };
+        attempt.state = state;
+        if state == AttemptState::Unknown {
+            attempt.unknown_cause = attempt.unknown_cause.or(cause);
+            self.order.status = OrderStatus::Unknown;
+        }
+        let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        if attempt.unresolved_at.is_none() {
+            attempt.unresolved_at = Some(now);
+            self.effects.push(crate::domain::effect::Effect::Announce { order: self.order.id });
+        }
+    }
+
+    /// The reversal leaves only after this commit, so that a crash cannot forget it.
+    pub(super) fn begin_reversal(&mut self) -> Result<(), Refusal> {
+        let attempt = self.order.unresolved().ok_or(Refusal::NothingOpen)?.clone();
+        let (now, terms) = (self.now, self.terms);
+        let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
+        if entry.phase != Phase::Reversing {
+            return Err(Refusal::WrongPhase);
+        }
+        if !terms.reversal_window_open(attempt.sent_at, now) {
+            entry.note(now, "reversal: the window has closed".to_owned());
+            self.refuse_reversal();
+            return Ok(());
+        }
+        entry.reversal_sent = true;
+        entry.reversals += 1;
+        // Repeating with the same reference is harmless, so a crash simply makes it due again.
+        entry.due_at = Some(now.plus(terms.call_ends_after));
+        let (order, attempt) = (self.order.id, attempt.number);
+        self.effects.push(crate::domain::effect::Effect::SendReversal { order, attempt });
+        Ok(())
+    }
+
+    pub(super) fn learn_reversal(
+        &mut self,
+        outcome: &Outcome,
+        voucher: &str,
+    ) -> Result<(), Refusal> {
+        let attempt = self.order.unresolved().ok_or(Refusal::NothingOpen)?.clone();
+        let (now, terms) = (self.now, self.terms);
+        let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
+        if entry.phase != Phase::Reversing {
+            return Err(Refusal::WrongPhase);
+        }
+        entry.note(now, format!("reversal: {} {voucher}", outcome.name()).trim_end().to_owned());
+        let believed_at = attempt.sent_at.plus(terms.not_found_final_after);
+        match outcome {
+            Outcome::Approved(approval) => {
+                let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
+                attempt.end(AttemptState::Reversed, Source::Reversal, now);
+                attempt.code = Some(approval.code.clone());
+                self.finish_order(OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown));
+            }
+            Outcome::NotFound { code } if now >= believed_at => {
+                let code = code.clone();
+                let decline = Decline { reason: Reason::NeverArrived, code, elsewhere: false };
+                let source = Source::Reversal;
+                self.decline(attempt.number, &decline, source, &CardAtHand::No)?;
+            }
+            Outcome::NotFound { .. } => entry.after_reversal(terms, Some(believed_at), now),
+            Outcome::Declined(_) => self.refuse_reversal(),
+            Outcome::NotSent(_) => {
+                // Nothing has left if this was the first try, so no success is held back by it.
+                entry.reversal_sent &= entry.reversals > 1;
+                entry.after_reversal(terms, None, now);
+            }
+            Outcome::Pending { .. } | Outcome::Unknown(_) => {
+                entry.after_reversal(terms, None, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The channel will not undo it: from here only what it says of the attempt can end it.
+    fn refuse_reversal(&mut self) {
+        let (now, terms) = (self.now, self.terms);
+        let entry = self.entry.as_mut().expect("the caller works an entry");
+        entry.reversal_sent = false;
+        entry.reversal_refused = true;
+        if terms.inquire.is_empty() {
+            entry.hand_to_operator(now);
+        } else {
+            entry.phase = Phase::Inquiring;
+            entry.step = 0;
+            entry.due_at = Some(now);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What an operator may do about an unknown: have it worked again, or end it with a reason.
+
+use crate::domain::batch::AuditEntry;
+use crate::domain::command::{CardAtHand, Decider, Refusal, Resolution};
+use crate::domain::flow::Work;
+use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
+use crate::domain::flow::order::{OrderKind, OrderStatus};
+use crate::domain::flow::reversal::Phase;
+use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
+
+/// The code that an operator's decision leaves in the place of a channel's.
+const OPERATOR_CODE: &str = "operator";
+
+impl Work<'_> {
+    pub(super) fn retry(&mut self, decider: Decider) -> Result<(), Refusal> {
+        let open = self.order.unresolved().is_some();
+        let now = self.now;
+        let terms = self.terms;
+        let payment = self.order.kind == OrderKind::Payment;
+        let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
+        entry.phase = match (open, entry.phase) {
+            (false, _) => Phase::UndoOwed,
+            (true, Phase::Reversing) => Phase::Reversing,
+            (true, _) if entry.reversal_sent => Phase::Reversing,
+            (true, _) if !terms.inquire.is_empty() => Phase::Inquiring,
+            (true, _) if payment && !terms.reverse.is_empty() => Phase::Reversing,
+            (true, _) => return Err(Refusal::WrongPhase),
+        };
+        entry.step = 0;
+        entry.due_at = Some(now);
+        entry.note(now, "retried by an operator".to_owned());
+        self.audit("reversal.retry", decider);
+        Ok(())
+    }
+
+    pub(super) fn resolve(
+        &mut self,
+        resolution: Resolution,
+        decider: Decider,
+    ) -> Result<(), Refusal> {
+        if self.entry.is_none() {
+            return Err(Refusal::NothingOpen);
+        }
+        let voucher = format!("{}: {}", decider.actor, decider.reason);
+        match (self.order.unresolved().map(|attempt| attempt.number), resolution) {
+            (Some(number), _) => self.resolve_attempt(number, resolution, voucher)?,
+            (None, Resolution::Failed) => {
+                let undo = matches!(self.order.kind, OrderKind::Undo { .. });
+                assert!(undo, "I-6: only an undo is owed without an open attempt");
+                self.finish_order(OrderStatus::Failed, Some(Reason::OperatorDecision));
+            }
+            (None, Resolution::Succeeded | Resolution::Reversed) => {
+                return Err(Refusal::NothingToResolve);
+            }
+        }
+        self.audit("reversal.resolve", decider);
+        Ok(())
+    }
+
+    fn resolve_attempt(
+        &mut self,
+        number: u8,
+        resolution: Resolution,
+        voucher: String,
+    ) -> Result<(), Refusal> {
+        let source = Source::Operator;
+        let code = OPERATOR_CODE.to_owned();
+        match resolution {
+            Resolution::Succeeded => {
+                let approval = Approval { code, ..Approval::default() };
+                let outcome = Outcome::Approved(approval.clone());
+                let evidence = Evidence { source, attempt: number, outcome, voucher };
+                self.approve(number, &approval, &evidence);
+            }
+            Resolution::Failed => {
+                let reason = Reason::OperatorDecision;
+                let decline = Decline { reason, code, elsewhere: false };
+                self.decline(number, &decline, source, &CardAtHand::No)?;
+                if !self.order.status.is_final() {
+                    // A refused undo stays owed by itself; the operator decided that it is not.
+                    self.finish_order(OrderStatus::Failed, Some(reason));
+                }
+            }
+            Resolution::Reversed => {
+                let now = self.now;
+                let attempt = self.order.attempt_mut(number).expect("it is the open one");
+                attempt.end(AttemptState::Reversed, source, now);
+                attempt.code = Some(code);
+                self.finish_order(OrderStatus::Reversed, Some(Reason::OperatorDecision));
+            }
+        }
+        Ok(())
+    }
+
+    fn audit(&mut self, action: &str, decider: Decider) {
+        self.batch.audit.push(AuditEntry {
+            at: self.now,
+            actor: decider.actor,
+            action: action.to_owned(),
+            subject: self.order.id.to_string(),
+            reason: decider.reason,
+        });
+    }
+}

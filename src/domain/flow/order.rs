@@ -1,0 +1,211 @@
+//! Orders: their states, and what makes a repeated order the same order (I-9).
+
+use crate::domain::card::CardFacts;
+use crate::domain::flow::attempt::{Attempt, AttemptState};
+use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::outcome::Reason;
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// The caller name of orders that we owe ourselves (undos).
+pub const OWN_CALLER: &str = "switchyard";
+
+/// What an order instructs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderKind {
+    Payment,
+    /// Takes back the success that a channel claims of an attempt that had ended otherwise (I-5).
+    Undo {
+        of: ChannelOrderNo,
+    },
+    /// Hands escrowed money of a payment to its merchant; no channel takes part.
+    Release {
+        of: OrderId,
+    },
+}
+
+impl OrderKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Undo { .. } => "undo",
+            Self::Release { .. } => "release",
+        }
+    }
+}
+
+/// When the merchant gets the money: at once, or when the goods have arrived (担保).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Settlement {
+    Instant,
+    Escrow,
+}
+
+impl Settlement {
+    pub const ALL: [Self; 2] = [Self::Instant, Self::Escrow];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Instant => "instant",
+            Self::Escrow => "escrow",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|settlement| settlement.name() == name)
+    }
+}
+
+/// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded | failed
+/// | reversed`. An undo that waits to be sent is `accepted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OrderStatus {
+    Accepted,
+    Processing,
+    Unknown,
+    Succeeded,
+    Failed,
+    Reversed,
+}
+
+impl OrderStatus {
+    pub const ALL: [Self; 6] = [
+        Self::Accepted,
+        Self::Processing,
+        Self::Unknown,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Reversed,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Processing => "processing",
+            Self::Unknown => "unknown",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Reversed => "reversed",
+        }
+    }
+
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Succeeded | Self::Failed | Self::Reversed => true,
+            Self::Accepted | Self::Processing | Self::Unknown => false,
+        }
+    }
+}
+
+/// A channel that the plan still holds in reserve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub channel: ChannelId,
+    /// See [`crate::domain::terms::Terms::keeps_pan`].
+    pub keeps_pan: bool,
+}
+
+/// One instruction from the core, written the moment it is accepted, whatever becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub id: OrderId,
+    /// Counts the writes of the row, from 1; a commit that expects another count is refused.
+    pub version: u32,
+    pub caller: CallerId,
+    pub caller_order_id: CallerOrderId,
+    pub kind: OrderKind,
+    pub merchant_id: MerchantId,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub settlement: Settlement,
+    /// `None` for a release, which touches no card.
+    pub card: Option<CardFacts>,
+    pub description: Option<String>,
+    pub notify_url: Option<String>,
+    pub status: OrderStatus,
+    pub reason: Option<Reason>,
+    pub attempts: Vec<Attempt>,
+    /// Planned channels not tried yet, best first.
+    pub candidates: Vec<Candidate>,
+    /// Escrowed money handed on so far, in minor units.
+    pub released_minor: i64,
+    /// How many accounting requests its chain has.
+    pub accounting_sequence: u16,
+    pub clearing_date: Option<BusinessDate>,
+    pub created_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+}
+
+/// A field that differs between a repeated order and the one that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this order id was used before with another `{field}`")]
+pub struct Differs {
+    pub field: &'static str,
+}
+
+impl Order {
+    /// The attempt whose end is still open. I-4 allows one at most.
+    pub fn unresolved(&self) -> Option<&Attempt> {
+        let mut open = self.attempts.iter().filter(|attempt| attempt.state.is_unresolved());
+        let first = open.next();
+        assert!(open.next().is_none(), "I-4: at most one unresolved attempt");
+        first
+    }
+
+    pub fn attempt(&self, number: u8) -> Option<&Attempt> {
+        self.attempts.get(usize::from(number).checked_sub(1)?)
+    }
+
+    pub(super) fn attempt_mut(&mut self, number: u8) -> Option<&mut Attempt> {
+        self.attempts.get_mut(usize::from(number).checked_sub(1)?)
+    }
+
+    /// The number under which the channel knows an attempt of this order.
+    pub fn channel_order_no(&self, attempt: u8) -> ChannelOrderNo {
+        ChannelOrderNo { order: self.id, attempt }
+    }
+
+    /// The attempt that succeeded.
+    pub fn approved(&self) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.state == AttemptState::Approved)
+    }
+
+    /// Escrowed money that has not been handed on.
+    pub fn unreleased_minor(&self) -> i64 {
+        self.amount.get() - self.released_minor
+    }
+
+    /// Moves it to a final status (I-5: once).
+    pub(super) fn finish(&mut self, status: OrderStatus, now: Timestamp) {
+        assert!(!self.status.is_final(), "I-5: a final order stays as it is");
+        assert!(status.is_final(), "an order finishes in a final status");
+        assert!(self.unresolved().is_none(), "I-3: nothing is open when an order ends");
+        self.status = status;
+        self.finished_at = Some(now);
+        self.candidates.clear();
+    }
+
+    /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).
+    ///
+    /// Fields are compared in the order in which the API documents them; the CVV is not kept and so
+    /// not compared.
+    pub fn same_content(&self, repeat: &Self) -> Result<(), Differs> {
+        let same = |field, same: bool| if same { Ok(()) } else { Err(Differs { field }) };
+        same("kind", self.kind == repeat.kind)?;
+        same("merchant_id", self.merchant_id == repeat.merchant_id)?;
+        same("amount", self.amount == repeat.amount)?;
+        same("currency", self.currency == repeat.currency)?;
+        same("settlement", self.settlement == repeat.settlement)?;
+        let digests = |order: &Self| order.card.as_ref().map(|card| card.digests);
+        let (ours, theirs) =
+            (digests(self).unwrap_or_default(), digests(repeat).unwrap_or_default());
+        same("card.pan", ours.pan == theirs.pan)?;
+        same("card.expiry", ours.expiry == theirs.expiry)?;
+        same("card.holder", ours.holder == theirs.holder)?;
+        same("card.id_type", ours.id_type == theirs.id_type)?;
+        same("card.id_number", ours.id_number == theirs.id_number)?;
+        same("card.phone", ours.phone == theirs.phone)?;
+        same("description", self.description == repeat.description)?;
+        same("notify_url", self.notify_url == repeat.notify_url)
+    }
+}

@@ -1,0 +1,185 @@
+//! Identifiers as distinct types, so that one cannot stand where another belongs.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Digits of an [`OrderId`] and of the number it is written with.
+pub const ORDER_ID_DIGITS: usize = 19;
+/// The longest order id that a caller may choose, in characters.
+pub const CALLER_ORDER_ID_LENGTH_MAX: usize = 64;
+/// The most attempts one order can have: the channel order number keeps two digits for it.
+pub const ATTEMPTS_MAX: u8 = 99;
+
+/// Our number of an order: 19 digits `YYMMDD NNN SSSSSSSSSS` (date, node, sequence).
+///
+/// Sortable by age, digits only, unique across nodes and restarts because sequences come from leased
+/// segments (requirements S31, S32). It fits in 64 bits until the year 2092.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OrderId(u64);
+
+impl OrderId {
+    pub const fn from_u64(value: u64) -> Self {
+        Self(value)
+    }
+
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// `yymmdd` 0 to 999999, `node` 0 to 999, `sequence` 0 to 9,999,999,999.
+    pub const fn compose(yymmdd: u32, node: u16, sequence: u64) -> Self {
+        assert!(yymmdd <= 999_999 && node <= 999 && sequence <= 9_999_999_999);
+        Self((yymmdd as u64 * 1_000 + node as u64) * 10_000_000_000 + sequence)
+    }
+
+    /// Reads exactly 19 digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == ORDER_ID_DIGITS && text.bytes().all(|b| b.is_ascii_digit());
+        fits.then(|| text.parse().ok().map(Self)).flatten()
+    }
+}
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:019}", self.0)
+    }
+}
+
+/// The number under which a channel knows one attempt: the order id and two digits of the attempt.
+///
+/// 21 digits; UnionPay takes 8 to 40 letters and digits. Since it is made of the order id, a notice
+/// or a statement line finds its order without an index, and both ways of the mapping (requirement
+/// S34) last as long as the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChannelOrderNo {
+    pub order: OrderId,
+    /// 1 to 99.
+    pub attempt: u8,
+}
+
+impl ChannelOrderNo {
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != ORDER_ID_DIGITS + 2 || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let order = OrderId::parse(&text[..ORDER_ID_DIGITS])?;
+        let attempt = text[ORDER_ID_DIGITS..].parse().ok()?;
+        (1..=ATTEMPTS_MAX).contains(&attempt).then_some(Self { order, attempt })
+    }
+}
+
+impl fmt::Display for ChannelOrderNo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}{:02}", self.order, self.attempt)
+    }
+}
+
+/// Why a text is not an identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    #[error("it is empty")]
+    Empty,
+    #[error("it is longer than {max} characters")]
+    TooLong { max: usize },
+    #[error("only letters, digits and . _ : - are allowed")]
+    Character,
+}
+
+fn check(text: &str, max: usize) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty);
+    }
+    if text.len() > max {
+        return Err(IdError::TooLong { max });
+    }
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+    if text.bytes().all(allowed) { Ok(()) } else { Err(IdError::Character) }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                check(text, $max)?;
+                Ok(Self(text.into()))
+            }
+
+            /// Takes back what `parse` once accepted and the store kept.
+            pub fn from_stored(text: &str) -> Self {
+                Self(text.into())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Who calls us: the name of an API key's owner in the settings. At most 32 characters.
+    CallerId,
+    32
+);
+text_id!(
+    /// The caller's own number of an order, unique for that caller. At most 64 characters.
+    CallerOrderId,
+    CALLER_ORDER_ID_LENGTH_MAX
+);
+text_id!(
+    /// The merchant that the payment is for, in the core's words. At most 64 characters.
+    MerchantId,
+    64
+);
+text_id!(
+    /// The name of a channel: its file's name without `.toml`. At most 32 characters.
+    ChannelId,
+    32
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_id_is_sortable_digits() {
+        let first = OrderId::compose(261_122, 1, 9);
+        let second = OrderId::compose(261_122, 1, 10);
+        assert_eq!(first.to_string(), "2611220010000000009");
+        assert!(first < second && first.to_string() < second.to_string());
+        assert_eq!(OrderId::parse(&first.to_string()), Some(first));
+        assert_eq!(OrderId::parse("261122001000000000"), None);
+        assert_eq!(OrderId::parse("+611220010000000009"), None);
+        let far = OrderId::compose(921_231, 999, 9_999_999_999);
+        assert_eq!(OrderId::parse(&far.to_string()), Some(far));
+    }
+
+    #[test]
+    fn a_channel_order_number_maps_both_ways() {
+        let number = ChannelOrderNo { order: OrderId::compose(10_203, 0, 7), attempt: 2 };
+        assert_eq!(number.to_string(), "010203000000000000702");
+        assert_eq!(ChannelOrderNo::parse("010203000000000000702"), Some(number));
+        assert_eq!(ChannelOrderNo::parse("010203000000000000700"), None);
+        assert_eq!(ChannelOrderNo::parse("01020300000000000070x"), None);
+        assert_eq!(ChannelOrderNo::parse(""), None);
+    }
+
+    #[test]
+    fn a_caller_order_id_is_short_and_plain() {
+        assert!(CallerOrderId::parse("A-1_b.c:9").is_ok());
+        assert_eq!(CallerOrderId::parse(""), Err(IdError::Empty));
+        assert_eq!(CallerOrderId::parse("a b"), Err(IdError::Character));
+        assert_eq!(CallerOrderId::parse("订单"), Err(IdError::Character));
+        assert_eq!(CallerOrderId::parse(&"x".repeat(65)), Err(IdError::TooLong { max: 64 }));
+    }
+}

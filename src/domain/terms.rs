@@ -1,0 +1,68 @@
+//! What was agreed with a channel, as far as decisions need it. The channel's file gives it.
+
+use std::time::Duration;
+
+use crate::domain::books::accounting::AccountNames;
+use crate::domain::fee::FeeSchedule;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::{ClearingCalendar, Timestamp};
+
+/// What follows when the inquiry schedule has run out and the result is still unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterInquiry {
+    /// Ask the channel to undo the attempt.
+    Reverse,
+    /// Ask once a day until a notice, a statement line or an operator ends it.
+    InquireDaily,
+    /// Show it to an operator.
+    Operator,
+}
+
+/// Until when a channel takes a reversal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReverseUntil {
+    /// At any time.
+    Always,
+    /// Within the clearing day of the original (UnionPay: 23:00 to 23:00, Beijing time).
+    ClearingDay,
+}
+
+/// The terms of one channel. Orders in flight keep those they started with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terms {
+    pub channel: ChannelId,
+    /// Waits before each inquiry; empty if the channel has none.
+    pub inquire: Vec<Duration>,
+    pub then: AfterInquiry,
+    /// Waits before each reversal; empty if the channel has none.
+    pub reverse: Vec<Duration>,
+    pub reverse_until: ReverseUntil,
+    /// From when on, counted from sending, "no such order" proves that it never arrived (I-3).
+    pub not_found_final_after: Duration,
+    /// Whether the channel can undo a success of the same day.
+    pub can_undo: bool,
+    /// Whether inquiry or reversal need the full card number again; it is then kept sealed (I-11).
+    pub keeps_pan: bool,
+    /// After this long without an end, an attempt in `sending` has lost the call that sent it.
+    pub call_ends_after: Duration,
+    pub calendar: ClearingCalendar,
+    pub fees: FeeSchedule,
+    pub accounts: AccountNames,
+}
+
+impl Terms {
+    /// Whether the channel still takes a reversal at `now` of what was sent at `sent_at`.
+    pub fn reversal_window_open(&self, sent_at: Timestamp, now: Timestamp) -> bool {
+        match self.reverse_until {
+            ReverseUntil::Always => true,
+            ReverseUntil::ClearingDay => {
+                self.calendar.date_of(now) == self.calendar.date_of(sent_at)
+            }
+        }
+    }
+
+    /// Whether "no such order" is believed at `now` of what was sent at `sent_at` (I-3).
+    pub fn not_found_is_final(&self, sent_at: Timestamp, now: Timestamp) -> bool {
+        now.since(sent_at) >= self.not_found_final_after
+    }
+}

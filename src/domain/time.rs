@@ -1,0 +1,191 @@
+//! Moments, business dates and cut-offs as values. Reading the clock is `crate::clock`'s work.
+
+use std::time::Duration;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// Any count of milliseconds is brought into the years 1970 to 9999, so that nothing overflows.
+    pub fn from_millis(millis: i64) -> Self {
+        Self(millis.clamp(0, 253_370_764_800_000))
+    }
+
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    pub fn plus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// How long ago `earlier` was; nothing if it lies ahead (clocks jump).
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0 - earlier.0).unwrap_or(0))
+    }
+
+    /// The civil date and time in a zone.
+    pub fn civil(self, zone: &TimeZone) -> civil::DateTime {
+        jiff::Timestamp::from_millisecond(self.0)
+            .expect("the constructor keeps it inside the civil calendar")
+            .to_zoned(zone.clone())
+            .datetime()
+    }
+
+    /// RFC 3339 in UTC with milliseconds, for instance `2026-11-22T08:00:00.000Z`.
+    pub fn rfc3339(self) -> String {
+        let moment = self.civil(&TimeZone::UTC);
+        format!("{}Z", moment.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
+    }
+}
+
+/// A day of the books, in a channel's calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BusinessDate(civil::Date);
+
+impl BusinessDate {
+    pub const fn new(date: civil::Date) -> Self {
+        Self(date)
+    }
+
+    pub const fn civil(self) -> civil::Date {
+        self.0
+    }
+
+    /// Reads `YYYY-MM-DD`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == 10 && text.bytes().nth(4) == Some(b'-');
+        fits.then(|| text.parse().ok().map(Self)).flatten()
+    }
+
+    /// The date as the number `YYYYMMDD`, which sorts like the date.
+    pub fn yyyymmdd(self) -> u32 {
+        let date = self.0;
+        date.year().unsigned_abs() as u32 * 10_000
+            + date.month().unsigned_abs() as u32 * 100
+            + date.day().unsigned_abs() as u32
+    }
+
+    /// Reads back what [`Self::yyyymmdd`] gave.
+    pub fn from_yyyymmdd(number: u32) -> Option<Self> {
+        let year = i16::try_from(number / 10_000).ok()?;
+        let month = i8::try_from(number / 100 % 100).ok()?;
+        let day = i8::try_from(number % 100).ok()?;
+        civil::Date::new(year, month, day).ok().map(Self)
+    }
+
+    /// The date that a channel's `MMDD` means: the year that puts it nearest to `near`.
+    ///
+    /// Channels write settlement dates without a year, so that 31 December and 1 January meet.
+    pub fn from_mmdd(mmdd: &str, near: Self) -> Option<Self> {
+        if mmdd.len() != 4 || !mmdd.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let (month, day) = (mmdd[..2].parse().ok()?, mmdd[2..].parse().ok()?);
+        let year = near.0.year();
+        let distance = |date: &civil::Date| {
+            let days = near.0.until(*date).map_or(i32::MAX, |span| span.get_days());
+            days.unsigned_abs()
+        };
+        (year - 1..=year + 1)
+            .filter_map(|year| civil::Date::new(year, month, day).ok())
+            .min_by_key(distance)
+            .map(Self)
+    }
+}
+
+impl std::fmt::Display for BusinessDate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.0)
+    }
+}
+
+/// When a channel's clearing day ends, and in which time zone.
+///
+/// UnionPay's day D runs from 23:00 on D-1 to 23:00 on D, Beijing time; WeChat Pay's and Alipay's is
+/// the calendar day, which is the cut-off `00:00`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClearingCalendar {
+    pub zone: TimeZone,
+    pub cut_off: civil::Time,
+}
+
+impl ClearingCalendar {
+    /// The clearing date of a moment.
+    pub fn date_of(&self, moment: Timestamp) -> BusinessDate {
+        let local = moment.civil(&self.zone);
+        let after_cut = self.cut_off != civil::Time::midnight() && local.time() >= self.cut_off;
+        let date = if after_cut { local.date().tomorrow() } else { Ok(local.date()) };
+        BusinessDate(date.unwrap_or(local.date()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(text: &str) -> Timestamp {
+        let moment: jiff::Timestamp = text.parse().expect("RFC 3339");
+        Timestamp::from_millis(moment.as_millisecond())
+    }
+
+    fn union_pay() -> ClearingCalendar {
+        let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
+        ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) }
+    }
+
+    #[test]
+    fn the_cut_off_begins_the_next_clearing_day() {
+        let rows = [
+            ("2026-11-22T14:59:59.999Z", "2026-11-22"),
+            ("2026-11-22T15:00:00Z", "2026-11-23"),
+            ("2026-12-31T15:00:00Z", "2027-01-01"),
+            ("2026-11-21T16:00:00Z", "2026-11-22"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(union_pay().date_of(moment(text)).to_string(), expected, "{text}");
+        }
+        let calendar = ClearingCalendar { cut_off: civil::Time::midnight(), ..union_pay() };
+        assert_eq!(calendar.date_of(moment("2026-11-22T15:59:59Z")).to_string(), "2026-11-22");
+        assert_eq!(calendar.date_of(moment("2026-11-22T16:00:00Z")).to_string(), "2026-11-23");
+    }
+
+    #[test]
+    fn a_date_without_a_year_takes_the_nearest() {
+        let rows = [
+            ("1231", "2027-01-01", Some("2026-12-31")),
+            ("0101", "2026-12-31", Some("2027-01-01")),
+            ("0615", "2026-06-20", Some("2026-06-15")),
+            ("0229", "2027-03-01", Some("2028-02-29")),
+            ("1301", "2026-06-20", None),
+            ("٠٠", "2026-06-20", None),
+        ];
+        for (mmdd, near, expected) in rows {
+            let near = BusinessDate::parse(near).expect("a date");
+            let found = BusinessDate::from_mmdd(mmdd, near).map(|date| date.to_string());
+            assert_eq!(found.as_deref(), expected, "{mmdd}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_a_sortable_number_and_back() {
+        let date = BusinessDate::parse("2026-11-22").expect("a date");
+        assert_eq!(date.yyyymmdd(), 20_261_122);
+        assert_eq!(BusinessDate::from_yyyymmdd(20_261_122), Some(date));
+        assert_eq!(BusinessDate::from_yyyymmdd(20_261_322), None);
+        assert_eq!(BusinessDate::parse("2026-1-2"), None);
+    }
+
+    #[test]
+    fn time_never_runs_out_of_its_range() {
+        let end = Timestamp::from_millis(i64::MAX);
+        assert!(end.rfc3339().starts_with("9999-"), "{}", end.rfc3339());
+        assert_eq!(end.plus(Duration::MAX), end);
+        assert_eq!(Timestamp::from_millis(5).since(Timestamp::from_millis(9)), Duration::ZERO);
+    }
+}
