@@ -4,6 +4,7 @@
 //! never say *not sent*: only a transport may (I-2). The trait has no default bodies, so a protocol
 //! that lacks something says so in words.
 
+pub mod codes;
 pub mod protocol;
 
 use bytes::Bytes;
@@ -95,6 +96,13 @@ pub struct WireReply {
     pub body: Bytes,
 }
 
+/// An asynchronous notice as a channel posted it to us.
+#[derive(Clone)]
+pub struct WireNotice {
+    pub headers: http::HeaderMap,
+    pub body: Bytes,
+}
+
 /// What an adapter understood of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Understood {
@@ -149,7 +157,7 @@ pub trait Adapter: Send + Sync {
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> Understood;
 
     /// Verifies and reads an asynchronous notice.
-    fn decode_notice(&self, notice: &WireReply, now: Timestamp) -> Result<Notice, NoticeRefusal>;
+    fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal>;
 
     /// What the channel wants to hear: its notice was taken, or refused (then it will be repeated).
     fn answer_notice(&self, taken: bool) -> WireReply;

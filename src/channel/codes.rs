@@ -1,0 +1,106 @@
+//! A channel's response codes and what each of them means to us.
+
+use std::collections::BTreeMap;
+
+use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+
+/// What a code means. Written in channel files as `approved`, `pending`, `unknown`, `not_found`,
+/// `declined <reason>` or `elsewhere <reason>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Approved,
+    Pending,
+    /// The channel does not know yet, or the code does not prove that no money moved.
+    Unknown,
+    NotFound,
+    Declined(Reason),
+    /// Declined because the channel itself is closed to it: another one may be tried.
+    Elsewhere(Reason),
+}
+
+impl Verdict {
+    /// The error says what is allowed in its place.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (word, reason) = text.split_once(' ').map_or((text, None), |(w, r)| (w, Some(r)));
+        let known = |name: &str| {
+            Reason::parse(name.trim()).ok_or_else(|| format!("`{name}` is not one of our reasons"))
+        };
+        match (word, reason) {
+            ("approved", None) => Ok(Self::Approved),
+            ("pending", None) => Ok(Self::Pending),
+            ("unknown", None) => Ok(Self::Unknown),
+            ("not_found", None) => Ok(Self::NotFound),
+            ("declined", Some(reason)) => known(reason).map(Self::Declined),
+            ("elsewhere", Some(reason)) => known(reason).map(Self::Elsewhere),
+            _ => Err("write approved, pending, unknown, not_found, `declined <reason>` or \
+                      `elsewhere <reason>`"
+                .to_owned()),
+        }
+    }
+}
+
+/// A channel's codes. What is not listed is unknown, never a failure (I-2).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CodeTable {
+    verdicts: BTreeMap<String, Verdict>,
+}
+
+impl CodeTable {
+    pub fn new(verdicts: impl IntoIterator<Item = (String, Verdict)>) -> Self {
+        Self { verdicts: verdicts.into_iter().collect() }
+    }
+
+    /// This table with some codes meaning something else, as a channel's file says.
+    pub fn overridden(mut self, verdicts: impl IntoIterator<Item = (String, Verdict)>) -> Self {
+        self.verdicts.extend(verdicts);
+        self
+    }
+
+    pub fn verdict(&self, code: &str) -> Option<Verdict> {
+        self.verdicts.get(code).copied()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Verdict)> {
+        self.verdicts.iter().map(|(code, verdict)| (code.as_str(), *verdict))
+    }
+
+    /// The outcome that a code stands for; `approval` is built only for an approved one.
+    pub fn outcome(&self, code: &str, approval: impl FnOnce() -> Approval) -> Outcome {
+        let code_text = || code.chars().take(32).collect::<String>();
+        let declined =
+            |reason, elsewhere| Outcome::Declined(Decline { reason, code: code_text(), elsewhere });
+        match self.verdict(code) {
+            Some(Verdict::Approved) => Outcome::Approved(approval()),
+            Some(Verdict::Pending) => Outcome::Pending { code: code_text() },
+            Some(Verdict::Unknown) => Outcome::Unknown(UnknownCause::ChannelUnsure),
+            Some(Verdict::NotFound) => Outcome::NotFound { code: code_text() },
+            Some(Verdict::Declined(reason)) => declined(reason, false),
+            Some(Verdict::Elsewhere(reason)) => declined(reason, true),
+            None => Outcome::Unknown(UnknownCause::UnlistedCode),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_written_in_words() {
+        let funds = Reason::InsufficientFunds;
+        assert_eq!(Verdict::parse("approved"), Ok(Verdict::Approved));
+        assert_eq!(Verdict::parse("declined insufficient_funds"), Ok(Verdict::Declined(funds)));
+        assert_eq!(Verdict::parse("elsewhere insufficient_funds"), Ok(Verdict::Elsewhere(funds)));
+        for wrong in ["", "declined", "declined because", "approved now", "failed"] {
+            assert!(Verdict::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn i_2_an_unlisted_code_is_unknown() {
+        let table = CodeTable::new([("00".to_owned(), Verdict::Approved)]);
+        let outcome = table.outcome("99", Approval::default);
+        assert_eq!(outcome, Outcome::Unknown(UnknownCause::UnlistedCode));
+        assert_eq!(table.outcome("00", Approval::default), Outcome::Approved(Approval::default()));
+    }
+}
