@@ -316,7 +316,8 @@ fn key_length(piece: &str) -> Option<usize> {
     (piece.as_bytes()[end] == b'=').then_some(end)
 }
 
-/// Bytes up to the first `&` that stands in no bracket. `offset` is where `text` starts, for errors.
+/// Bytes up to the first `&` that stands in no bracket. `offset` is where `text` starts in the
+/// message, for errors.
 ///
 /// A closing bracket that closes nothing is an ordinary character, as are brackets of the other
 /// kind: free texts such as `respMsg` have them.
@@ -471,7 +472,8 @@ mod tests {
     #[test]
     fn a_line_keeps_what_stands_in_brackets() {
         let fields = line(
-            "signature=a+b/c==&tokenPayData={token=62&trId=1}&e=&x=%41+&l=[a={b&c}&d]&respMsg=no[1]",
+            "signature=a+b/c==&tokenPayData={token=62&trId=1}&e=&x=%41+&l=[a={b&c}&d]\
+             &respMsg=no[1]",
         )
         .expect("a line");
         assert_eq!(
@@ -539,7 +541,11 @@ mod tests {
 
         #[test]
         fn plain_fields_survive_the_line(
-            map in prop::collection::btree_map("[a-zA-Z]{1,12}", "[^&{}\\[\\]\\x00-\\x20]{0,20}", 0..24)
+            map in prop::collection::btree_map(
+                "[a-zA-Z]{1,12}",
+                "[^&{}\\[\\]\\x00-\\x20]{0,20}",
+                0..24,
+            )
         ) {
             let fields: Fields = map.iter().map(|(key, value)| (&**key, &**value)).collect();
             prop_assert_eq!(line(&fields.encode_line()), Ok(fields));
@@ -559,7 +565,8 @@ mod tests {
         fn any_punctuation_is_fields_or_an_error(body in "[a-c=&{}%+\\[\\] 4]{0,60}") {
             let _ = form(&body);
             if let Ok(fields) = line(&body) {
-                prop_assert!(fields.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>() <= body.len());
+                let kept: usize = fields.iter().map(|(key, value)| key.len() + value.len()).sum();
+                prop_assert!(kept <= body.len());
             }
         }
     }

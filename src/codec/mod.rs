@@ -6,6 +6,12 @@
 //! it could be a card number (I-11), so an error says where the trouble is, not what stood there.
 
 pub mod form;
+pub mod pem;
+
+pub mod sign;
+
+#[cfg(test)]
+pub(crate) mod sample_keys;
 
 /// Why received bytes are not the message they should be.
 ///
