@@ -8,6 +8,7 @@
 pub mod form;
 pub mod pem;
 
+pub mod seal;
 pub mod sign;
 
 #[cfg(test)]
