@@ -8,6 +8,8 @@
 pub mod form;
 pub mod pem;
 
+pub mod certificate;
+pub mod chain;
 pub mod seal;
 pub mod sign;
 

@@ -3,7 +3,13 @@
 
 use std::sync::OnceLock;
 
-use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    PKCS_RSA_SHA256, RsaKeySize, SerialNumber,
+};
+
+/// The owner name of the sample signer's certificate, in the form that UnionPay's CA gives.
+pub const SIGNER_NAME: &str = "041@2025-1@中国银联股份有限公司@1";
 
 fn make_key(slot: &'static OnceLock<KeyPair>) -> &'static KeyPair {
     slot.get_or_init(|| {
@@ -17,8 +23,50 @@ pub fn merchant_key() -> &'static KeyPair {
     make_key(&KEY)
 }
 
+/// The key of the certificate authority in the middle of a chain.
+pub fn middle_key() -> &'static KeyPair {
+    static KEY: OnceLock<KeyPair> = OnceLock::new();
+    make_key(&KEY)
+}
+
 /// A key that is not the merchant's; also the key of the root authority.
 pub fn other_key() -> &'static KeyPair {
     static KEY: OnceLock<KeyPair> = OnceLock::new();
     make_key(&KEY)
+}
+
+/// Parameters of a certificate with this common name, good from 2020 to 2030, that is no CA.
+pub fn end_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+    params.serial_number = Some(SerialNumber::from_slice(&[0x10, 0x02, 0x4c, 0x3f, 0x75]));
+    params
+}
+
+/// The same for a certificate authority.
+pub fn authority_params(name: &str) -> CertificateParams {
+    let mut params = end_params(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+/// The authority that issues where it does not matter which one does.
+pub fn sample_authority() -> CertificateParams {
+    authority_params("Sample Authority")
+}
+
+/// The PEM of a certificate for `subject_key`, signed in the name of `issuer` by `issuer_key`.
+pub fn issue(
+    params: &CertificateParams,
+    subject_key: &KeyPair,
+    issuer: &CertificateParams,
+    issuer_key: &KeyPair,
+) -> String {
+    params
+        .signed_by(subject_key, &Issuer::from_params(issuer, issuer_key))
+        .expect("a certificate")
+        .pem()
 }
