@@ -8,6 +8,7 @@
 pub mod form;
 pub mod pem;
 
+pub mod acp;
 pub mod certificate;
 pub mod chain;
 pub mod seal;
