@@ -7,13 +7,16 @@
 pub mod codes;
 pub mod protocol;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::domain::card::{CardInput, Pan};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::ids::{ChannelOrderNo, MerchantId};
+use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Outcome;
+use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
 /// What every request to a channel says about the attempt that it concerns.
@@ -161,4 +164,23 @@ pub trait Adapter: Send + Sync {
 
     /// What the channel wants to hear: its notice was taken, or refused (then it will be repeated).
     fn answer_notice(&self, taken: bool) -> WireReply;
+}
+
+/// A future that a set of channels returns.
+pub type ChannelFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The channels as the engine uses them: their terms, and a way to ask them.
+pub trait Channels: Send + Sync {
+    /// Every channel that has a file, in the order of their ids.
+    fn ids(&self) -> Vec<ChannelId>;
+
+    /// What was agreed with a channel; `None` if it has no file any more.
+    fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>>;
+
+    /// Asks a channel, within its pace and time-outs. Never fails: what goes wrong is an outcome.
+    fn call<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        request: ChannelRequest,
+    ) -> ChannelFuture<'a, Understood>;
 }

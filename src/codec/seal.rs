@@ -10,6 +10,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::sign::HmacKey;
+use crate::domain::card::SealedPan;
 
 /// Bytes of a sealing key: AES-256.
 pub const SEAL_KEY_BYTES: usize = 32;
@@ -45,21 +46,6 @@ pub enum SealError {
     Changed,
 }
 
-/// A secret that only the key it names can open. Safe to store.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed {
-    pub key_id: String,
-    pub nonce: [u8; NONCE_BYTES],
-    /// The encrypted secret and the tag behind it.
-    pub bytes: Vec<u8>,
-}
-
-impl fmt::Debug for Sealed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Sealed({}, {} bytes)", self.key_id, self.bytes.len())
-    }
-}
-
 /// A sealing key and the id that sealed records name it by.
 pub struct SealKey {
     id: String,
@@ -92,7 +78,7 @@ impl SealKey {
         nonce: [u8; NONCE_BYTES],
         context: &[u8],
         secret: &[u8],
-    ) -> Result<Sealed, SealError> {
+    ) -> Result<SealedPan, SealError> {
         if secret.len() > SECRET_BYTES_MAX {
             return Err(SealError::SecretLength { length: secret.len() });
         }
@@ -106,11 +92,15 @@ impl SealKey {
                 &mut bytes,
             )
             .expect("AES-GCM takes any secret below 64 GiB");
-        Ok(Sealed { key_id: self.id.clone(), nonce, bytes })
+        Ok(SealedPan { key_id: self.id.clone(), nonce, bytes })
     }
 
     /// The secret, wiped when dropped. The context is the one it was sealed with.
-    pub fn open(&self, sealed: &Sealed, context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(
+        &self,
+        sealed: &SealedPan,
+        context: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         if sealed.key_id != self.id {
             return Err(SealError::UnknownKey { key_id: sealed.key_id.clone() });
         }
@@ -160,12 +150,16 @@ impl SealKeys {
         nonce: [u8; NONCE_BYTES],
         context: &[u8],
         secret: &[u8],
-    ) -> Result<Sealed, SealError> {
+    ) -> Result<SealedPan, SealError> {
         self.current.seal(nonce, context, secret)
     }
 
     /// Opens with the key that the sealed secret names; see [`SealKey::open`].
-    pub fn open(&self, sealed: &Sealed, context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(
+        &self,
+        sealed: &SealedPan,
+        context: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut keys = std::iter::once(&self.current).chain(&self.older);
         let key = keys.find(|key| key.id == sealed.key_id);
         let key = key.ok_or_else(|| SealError::UnknownKey { key_id: sealed.key_id.clone() })?;
@@ -239,7 +233,7 @@ mod tests {
             assert_eq!(keys.open(&changed, b"attempt 1").err(), Some(SealError::Changed));
         }
         for length in 0..sealed.bytes.len() {
-            let cut = Sealed { bytes: sealed.bytes[..length].to_vec(), ..sealed.clone() };
+            let cut = SealedPan { bytes: sealed.bytes[..length].to_vec(), ..sealed.clone() };
             assert_eq!(keys.open(&cut, b"attempt 1").err(), Some(SealError::Changed));
         }
     }
@@ -289,7 +283,7 @@ mod tests {
         let digest = DigestKey::new(&[1; 16]).expect("a key");
         assert_eq!(
             format!("{seal_key:?} {sealed:?} {digest:?}"),
-            "SealKey(a) Sealed(a, 35 bytes) DigestKey(***)"
+            "SealKey(a) SealedPan(a, 35 bytes) DigestKey(***)"
         );
     }
 }

@@ -38,6 +38,8 @@ pub struct Contradiction {
     pub source: Source,
     pub at: Timestamp,
     pub voucher: String,
+    /// The channel's own number of the claimed success; its undo must name it.
+    pub channel_reference: Option<String>,
     /// The order that takes the claimed success back.
     pub undo: Option<OrderId>,
 }

@@ -170,13 +170,19 @@ impl Drop for CardInput {
 }
 
 /// A card number encrypted for the time that its channel may still need it (I-11).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SealedPan {
     /// Which key opens it.
     pub key_id: String,
     pub nonce: [u8; 12],
     /// AES-256-GCM ciphertext and tag.
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for SealedPan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SealedPan({}, {} bytes)", self.key_id, self.bytes.len())
+    }
 }
 
 /// Keyed digests of what the core sent about the card, to compare a repeated order with (I-9)

@@ -40,14 +40,14 @@ impl Work<'_> {
         if self.view.contradictions.iter().any(known) {
             return Ok(());
         }
-        let undo = match (&evidence.outcome, claim) {
-            (Outcome::Approved(approval), Claim::Success) => {
-                let id = spare_id.expect("the engine gives one where an attempt has ended");
-                self.owe_undo(attempt, approval, evidence, id);
-                Some(id)
-            }
-            _ => None,
-        };
+        let mut undo = None;
+        let mut channel_reference = None;
+        if let (Outcome::Approved(approval), Claim::Success) = (&evidence.outcome, claim) {
+            let id = spare_id.expect("the engine gives one where an attempt has ended");
+            self.owe_undo(attempt, approval, evidence, id);
+            undo = Some(id);
+            channel_reference.clone_from(&approval.channel_reference);
+        }
         self.batch.contradictions.push(Contradiction {
             order: self.order.id,
             attempt: attempt.number,
@@ -55,6 +55,7 @@ impl Work<'_> {
             source: evidence.source,
             at: self.now,
             voucher: evidence.voucher.clone(),
+            channel_reference,
             undo,
         });
         self.alert(Alert::Contradiction);

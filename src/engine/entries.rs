@@ -1,0 +1,144 @@
+//! Works one entry of the temp reversal table: an inquiry, a reversal, or an owed undo.
+
+use crate::channel::ChannelRequest;
+use crate::domain::command::{CardAtHand, Command};
+use crate::domain::effect::Effect;
+use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
+use crate::domain::flow::order::{Order, OrderKind};
+use crate::domain::flow::reversal::{Phase, ReversalEntry};
+use crate::domain::ids::OrderId;
+use crate::domain::outcome::{Outcome, UnknownCause};
+use crate::engine::{Engine, EngineError, facts};
+
+/// What one round of work came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worked {
+    /// The order has ended.
+    Ended,
+    /// It is still open, and due again later or in an operator's hands.
+    Open,
+    /// Someone else had moved it meanwhile.
+    Nothing,
+}
+
+impl Engine {
+    /// Works an entry once, as its phase says.
+    pub async fn work(&self, entry: &ReversalEntry) -> Result<Worked, EngineError> {
+        let order = self.load_order(entry.order).await?;
+        let after = match entry.phase {
+            Phase::Inquiring => self.inquire(order).await?,
+            Phase::Reversing => self.reverse(order.id).await?,
+            Phase::UndoOwed => self.undo(order.id).await?,
+            Phase::Operator => None,
+        };
+        Ok(match after {
+            Some(order) if order.status.is_final() => Worked::Ended,
+            Some(_) => Worked::Open,
+            None => Worked::Nothing,
+        })
+    }
+
+    async fn inquire(&self, order: Order) -> Result<Option<Order>, EngineError> {
+        let Some(attempt) = order.unresolved().cloned() else { return Ok(None) };
+        let request = ChannelRequest::Inquiry {
+            facts: facts(&order, attempt.number),
+            pan: self.opened_pan(order.id, &attempt),
+            now: self.clock().now(),
+        };
+        let understood = self.channels().call(&attempt.channel, request).await;
+        let evidence = Evidence {
+            source: Source::Inquiry,
+            attempt: attempt.number,
+            outcome: understood.outcome,
+            voucher: understood.voucher,
+        };
+        self.weigh(order.id, evidence).await.map(Some)
+    }
+
+    async fn reverse(&self, id: OrderId) -> Result<Option<Order>, EngineError> {
+        let begun = self.run(id, None, |_| Command::BeginReversal).await?;
+        let number = begun.effects.iter().find_map(|effect| match effect {
+            Effect::SendReversal { attempt, .. } => Some(*attempt),
+            Effect::Send { .. }
+            | Effect::Announce { .. }
+            | Effect::Book
+            | Effect::Notify
+            | Effect::WorkReversals
+            | Effect::Alert { .. } => None,
+        });
+        let Some(number) = number else { return Ok(Some(begun.order)) };
+        let attempt = begun.order.attempt(number).expect("the decision names its attempt").clone();
+        let request = ChannelRequest::Reversal {
+            facts: facts(&begun.order, number),
+            pan: self.opened_pan(id, &attempt),
+            now: self.clock().now(),
+        };
+        let understood = self.channels().call(&attempt.channel, request).await;
+        let learnt = self
+            .run(id, None, move |_| Command::LearnReversal {
+                outcome: understood.outcome.clone(),
+                voucher: understood.voucher.clone(),
+            })
+            .await?;
+        Ok(Some(learnt.order))
+    }
+
+    async fn undo(&self, id: OrderId) -> Result<Option<Order>, EngineError> {
+        let begun = self.run(id, None, |_| Command::BeginUndo).await?;
+        let OrderKind::Undo { of } = begun.order.kind else { return Ok(None) };
+        let Some(attempt) = begun.order.unresolved().cloned() else {
+            return Ok(Some(begun.order));
+        };
+        let original = self.load_order(of.order).await?;
+        let mut original = facts(&original, of.attempt);
+        // The contradicted attempt never learnt the channel's number; the contradiction kept it.
+        let claimed = self.store().contradictions(of.order).await?;
+        let claim = claimed.iter().find(|claim| claim.undo == Some(id));
+        if let Some(reference) = claim.and_then(|claim| claim.channel_reference.clone()) {
+            original.channel_reference = Some(reference);
+        }
+        let request = ChannelRequest::Undo { facts: facts(&begun.order, attempt.number), original };
+        let understood = self.channels().call(&attempt.channel, request).await;
+        let learnt = self
+            .learn(begun.order, attempt.number, Source::Reply, understood, CardAtHand::No)
+            .await;
+        Ok(Some(learnt?.order))
+    }
+
+    /// What is left of a call that died with its process, or lost its way: we do not know.
+    ///
+    /// `everything` is for the start, when no call of this process can be under way.
+    pub async fn recover(&self, everything: bool, limit: usize) -> Result<usize, EngineError> {
+        let mut after = None;
+        let mut recovered = 0;
+        // Bounded by the number of open orders: each page goes on after the last id.
+        loop {
+            let page = self.store().open_orders(after, limit).await?;
+            let Some(last) = page.last() else { return Ok(recovered) };
+            after = Some(last.id);
+            for order in &page {
+                recovered += usize::from(self.recover_order(order, everything).await?);
+            }
+        }
+    }
+
+    async fn recover_order(&self, order: &Order, everything: bool) -> Result<bool, EngineError> {
+        let Some(attempt) = order.unresolved() else { return Ok(false) };
+        if attempt.state != AttemptState::Sending {
+            return Ok(false);
+        }
+        let Some(terms) = self.channels().terms(&attempt.channel) else { return Ok(false) };
+        let lost = self.clock().now().since(attempt.sent_at) >= terms.call_ends_after;
+        if !(everything || lost) {
+            return Ok(false);
+        }
+        let evidence = Evidence {
+            source: Source::Recovery,
+            attempt: attempt.number,
+            outcome: Outcome::Unknown(UnknownCause::ProcessDied),
+            voucher: String::new(),
+        };
+        self.weigh(order.id, evidence).await?;
+        Ok(true)
+    }
+}

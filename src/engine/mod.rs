@@ -1,0 +1,447 @@
+//! Runs load ▸ decide ▸ commit ▸ perform for every command.
+//!
+//! Upholds I-1 (a channel is asked only after the commit), I-9 (a repeated order id sends nothing)
+//! and I-12 (callers get only what is durable). Knows traits of store and channels, no concrete one.
+
+mod entries;
+mod numbers;
+mod vault;
+mod waiters;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::channel::{AttemptFacts, ChannelRequest, Channels, Understood};
+use crate::clock::Clock;
+use crate::codec::seal::SealError;
+use crate::domain::batch::AuditEntry;
+use crate::domain::card::{CardInput, Pan, SealedPan};
+use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
+use crate::domain::effect::{Alert, Effect};
+use crate::domain::flow::attempt::{Attempt, Evidence, Source};
+use crate::domain::flow::decide;
+use crate::domain::flow::order::{Differs, Order};
+use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::terms::Terms;
+use crate::store::{CommitError, Store, StoreError};
+use crate::telemetry;
+
+pub use entries::Worked;
+pub use numbers::OrderNumbers;
+pub use vault::Vault;
+use waiters::Waiters;
+
+/// How often a command is decided again because its rows had changed meanwhile.
+const CONFLICTS_MAX: u32 = 16;
+/// How long what a channel said waits for a place in the store's queue before it is left to
+/// recovery, which finds the attempt in the store.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
+/// The wait between two tries of a commit that found the queue full.
+const BUSY_WAIT: Duration = Duration::from_millis(5);
+
+/// Why a command came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Differs(#[from] Differs),
+    #[error("there is no order {id}")]
+    NoSuchOrder { id: OrderId },
+    #[error("channel `{channel}` has no file any more")]
+    NoSuchChannel { channel: ChannelId },
+    #[error("the store's queue is full")]
+    Busy,
+    #[error("the store has failed: no orders are taken until it is opened again")]
+    StoreFailed,
+    #[error("the row changed under every try")]
+    Contended,
+    #[error("the call that carried this out has died; what it left is in the store")]
+    Died,
+    #[error("the card number cannot be sealed")]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of a submitted order, as far as one call could see.
+#[derive(Debug, Clone)]
+pub struct Submitted {
+    pub order: Order,
+    /// The order id was used before, with the same content (I-9).
+    pub repeated: bool,
+}
+
+/// Wakes the workers when something is owed.
+#[derive(Debug, Default)]
+pub struct Signals {
+    pub accounting: Notify,
+    pub notices: Notify,
+    pub reversals: Notify,
+}
+
+/// The one who runs commands.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    channels: Arc<dyn Channels>,
+    clock: Clock,
+    numbers: OrderNumbers,
+    vault: Vault,
+    waiters: Waiters,
+    signals: Signals,
+    /// Set when the store has failed: it stays so until the process starts anew.
+    failed: AtomicBool,
+}
+
+impl Engine {
+    pub fn new(
+        store: Arc<dyn Store>,
+        channels: Arc<dyn Channels>,
+        clock: Clock,
+        vault: Vault,
+        node: u16,
+    ) -> Self {
+        Self {
+            numbers: OrderNumbers::new(Arc::clone(&store), node),
+            store,
+            channels,
+            clock,
+            vault,
+            waiters: Waiters::default(),
+            signals: Signals::default(),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub fn channels(&self) -> &Arc<dyn Channels> {
+        &self.channels
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Whether orders are taken: false once the store has failed.
+    pub fn takes_orders(&self) -> bool {
+        !self.failed.load(Ordering::Relaxed)
+    }
+
+    /// An order id never given out before.
+    pub async fn next_order_id(&self) -> Result<OrderId, EngineError> {
+        self.numbers.next(self.clock.now()).await.map_err(|error| self.commit_error(&error))
+    }
+
+    /// Accepts an order (version 0, with its candidates) and carries it as far as one call can:
+    /// to an end, or to pending or unknown.
+    ///
+    /// The work runs in a task of its own: whoever waits for it may go away without stopping it.
+    pub async fn submit(
+        self: &Arc<Self>,
+        order: Order,
+        card: CardInput,
+    ) -> Result<Submitted, EngineError> {
+        let engine = Arc::clone(self);
+        let task = tokio::spawn(async move { engine.accept_and_drive(order, card).await });
+        task.await.unwrap_or(Err(EngineError::Died))
+    }
+
+    async fn accept_and_drive(
+        &self,
+        order: Order,
+        card: CardInput,
+    ) -> Result<Submitted, EngineError> {
+        let at_hand = CardAtHand::Yes { sealed: self.sealed(&order, &card.pan)? };
+        let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
+        let terms = self.terms(&first.channel)?;
+        let view = View::of(order);
+        let command = Command::Accept { card: at_hand.clone() };
+        let decision = decide(&view, &terms, self.clock.now(), command)?;
+        match self.store.commit(decision.batch).await {
+            Ok(()) => {}
+            Err(CommitError::Duplicate { existing }) => {
+                let kept = self.load_order(existing).await?;
+                kept.same_content(&view.order)?;
+                return Ok(Submitted { order: kept, repeated: true });
+            }
+            Err(error) => return Err(self.commit_error(&error)),
+        }
+        let order = self.drive(decision.order, &card, &at_hand).await?;
+        Ok(Submitted { order, repeated: false })
+    }
+
+    /// Asks channel after channel while the card is at hand and each says that nothing was sent, or
+    /// that it must be tried elsewhere.
+    async fn drive(
+        &self,
+        mut order: Order,
+        card: &CardInput,
+        at_hand: &CardAtHand,
+    ) -> Result<Order, EngineError> {
+        // Bounded: every round ends an attempt, and an order has at most `ATTEMPTS_MAX` of them.
+        loop {
+            let Some(attempt) = order.unresolved() else { return Ok(order) };
+            let (number, channel) = (attempt.number, attempt.channel.clone());
+            let facts = facts(&order, number);
+            let request = ChannelRequest::Payment { facts, card: card.clone() };
+            let understood = self.channels.call(&channel, request).await;
+            let decision =
+                self.learn(order, number, Source::Reply, understood, at_hand.clone()).await?;
+            let again = decision.effects.iter().any(|effect| matches!(effect, Effect::Send { .. }));
+            order = decision.order;
+            if !again {
+                return Ok(order);
+            }
+        }
+    }
+
+    /// Applies what a channel said about an attempt to the order as it was last seen.
+    async fn learn(
+        &self,
+        order: Order,
+        attempt: u8,
+        source: Source,
+        understood: Understood,
+        card: CardAtHand,
+    ) -> Result<Decision, EngineError> {
+        let evidence =
+            Evidence { source, attempt, outcome: understood.outcome, voucher: understood.voucher };
+        let id = order.id;
+        self.run(id, Some(View::of(order)), move |spare_id| Command::Learn {
+            evidence: evidence.clone(),
+            card: card.clone(),
+            spare_id,
+        })
+        .await
+    }
+
+    /// Weighs evidence that came from outside a call: a notice, a statement line, recovery.
+    pub async fn weigh(&self, id: OrderId, evidence: Evidence) -> Result<Order, EngineError> {
+        let decision = self
+            .run(id, None, move |spare_id| Command::Learn {
+                evidence: evidence.clone(),
+                card: CardAtHand::No,
+                spare_id,
+            })
+            .await?;
+        Ok(decision.order)
+    }
+
+    /// Runs an operator's command on an entry.
+    pub async fn operate(&self, id: OrderId, command: Command) -> Result<Order, EngineError> {
+        Ok(self.run(id, None, move |_| command.clone()).await?.order)
+    }
+
+    /// Releases escrowed money under an order (version 0) of its own. A repeat gives the same answer.
+    pub async fn release(
+        &self,
+        payment: OrderId,
+        release: Order,
+    ) -> Result<Submitted, EngineError> {
+        let kept =
+            self.store.order_by_caller(release.caller.clone(), release.caller_order_id.clone());
+        if let Some(kept) = kept.await? {
+            kept.same_content(&release)?;
+            return Ok(Submitted { order: kept, repeated: true });
+        }
+        let asked = release.clone();
+        let command = move |_| Command::Release { release: Box::new(release.clone()) };
+        match self.run(payment, None, command).await {
+            Ok(_) => {
+                let order = self.load_order(asked.id).await?;
+                Ok(Submitted { order, repeated: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps what an operator did outside of the orders.
+    pub async fn audit(&self, entry: AuditEntry) -> Result<(), EngineError> {
+        let batch = crate::domain::batch::Batch { audit: vec![entry], ..Default::default() };
+        self.commit_patiently(batch).await.map_err(|error| self.commit_error(&error))
+    }
+
+    /// Load ▸ decide ▸ commit ▸ perform, again while the rows change under it.
+    async fn run(
+        &self,
+        id: OrderId,
+        first: Option<View>,
+        command: impl Fn(Option<OrderId>) -> Command,
+    ) -> Result<Decision, EngineError> {
+        let mut known = first;
+        for _ in 0..CONFLICTS_MAX {
+            let view = match known.take() {
+                Some(view) => view,
+                None => self.load(id).await?,
+            };
+            let (command, terms) = self.prepare(&view, &command).await?;
+            let mut decision = decide(&view, &terms, self.clock.now(), command)?;
+            if decision.batch.is_empty() {
+                return Ok(decision);
+            }
+            match self.commit_patiently(std::mem::take(&mut decision.batch)).await {
+                Ok(()) => {
+                    self.perform(&decision);
+                    return Ok(decision);
+                }
+                // The caller's id of an undo is unique too: someone else has just owed it.
+                Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {}
+                Err(error) => return Err(self.commit_error(&error)),
+            }
+        }
+        Err(EngineError::Contended)
+    }
+
+    /// The command with what it may need beside its rows, and the terms it is decided under.
+    async fn prepare(
+        &self,
+        view: &View,
+        command: &impl Fn(Option<OrderId>) -> Command,
+    ) -> Result<(Command, Arc<Terms>), EngineError> {
+        let mut prepared = command(None);
+        let mut channel = view.entry.as_ref().map(|entry| &entry.channel);
+        let ended = if let Command::Learn { evidence, spare_id, .. } = &mut prepared {
+            let attempt = view.order.attempt(evidence.attempt);
+            channel = attempt.map(|attempt| &attempt.channel).or(channel);
+            let ended = attempt.is_some_and(|attempt| !attempt.state.is_unresolved());
+            ended.then_some(spare_id)
+        } else {
+            None
+        };
+        if let Some(spare_id) = ended {
+            *spare_id = Some(self.next_order_id().await?);
+        }
+        let last = view.order.attempts.last().map(|attempt| &attempt.channel);
+        let channel = channel.or(last).ok_or(Refusal::NothingOpen)?;
+        Ok((prepared, self.terms(channel)?))
+    }
+
+    async fn load(&self, id: OrderId) -> Result<View, EngineError> {
+        let order = self.load_order(id).await?;
+        Ok(View {
+            entry: self.store.reversal(id).await?,
+            contradictions: self.store.contradictions(id).await?,
+            transaction: self.store.transaction(id).await?,
+            order,
+        })
+    }
+
+    async fn load_order(&self, id: OrderId) -> Result<Order, EngineError> {
+        self.store.order(id).await?.ok_or(EngineError::NoSuchOrder { id })
+    }
+
+    fn terms(&self, channel: &ChannelId) -> Result<Arc<Terms>, EngineError> {
+        let missing = || EngineError::NoSuchChannel { channel: channel.clone() };
+        self.channels.terms(channel).ok_or_else(missing)
+    }
+
+    /// Waits for a place in a full queue: what a channel said must not be dropped for lack of one.
+    async fn commit_patiently(
+        &self,
+        batch: crate::domain::batch::Batch,
+    ) -> Result<(), CommitError> {
+        let deadline = tokio::time::Instant::now() + COMMIT_PATIENCE;
+        loop {
+            match self.store.commit(batch.clone()).await {
+                Err(CommitError::Busy) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(BUSY_WAIT).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Remembers a failed store: its writes are never tried again in this process (I-12).
+    pub(crate) fn commit_error(&self, error: &CommitError) -> EngineError {
+        match error {
+            CommitError::Busy => EngineError::Busy,
+            CommitError::Conflict | CommitError::Duplicate { .. } => EngineError::Contended,
+            CommitError::Failed(source) => {
+                if !self.failed.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        error = %telemetry::chain(source),
+                        "the store has failed; no orders are taken until the process starts anew"
+                    );
+                }
+                EngineError::StoreFailed
+            }
+        }
+    }
+
+    /// Performs what needs no channel. Sends are the caller's, who has the request at hand.
+    fn perform(&self, decision: &Decision) {
+        for effect in &decision.effects {
+            match effect {
+                Effect::Send { .. } | Effect::SendReversal { .. } => {}
+                Effect::Announce { .. } => self.waiters.announce(&decision.order),
+                Effect::Book => self.signals.accounting.notify_one(),
+                Effect::Notify => self.signals.notices.notify_one(),
+                Effect::WorkReversals => self.signals.reversals.notify_one(),
+                Effect::Alert { order, what } => alert(*order, *what),
+            }
+        }
+        telemetry::count_end(&decision.order);
+    }
+
+    /// The card number sealed for this order, if a planned channel will need it again.
+    fn sealed(&self, order: &Order, pan: &Pan) -> Result<Option<SealedPan>, EngineError> {
+        let wanted = order.candidates.iter().any(|candidate| candidate.keeps_pan);
+        Ok(wanted.then(|| self.vault.seal(order.id, pan)).transpose()?)
+    }
+
+    /// The card number that an attempt has kept.
+    fn opened_pan(&self, order: OrderId, attempt: &Attempt) -> Option<Pan> {
+        attempt.sealed_pan.as_ref().and_then(|sealed| self.vault.open(order, sealed))
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Waits until the order is final, or `patience` is over; gives it as it then is.
+    pub async fn wait_for_end(
+        &self,
+        id: OrderId,
+        patience: Duration,
+    ) -> Result<Order, EngineError> {
+        let waiting = self.waiters.wait(id);
+        let order = self.load_order(id).await?;
+        if order.status.is_final() {
+            return Ok(order);
+        }
+        match tokio::time::timeout(patience, waiting.ended()).await {
+            Ok(Some(order)) => Ok(order),
+            Ok(None) | Err(_) => self.load_order(id).await,
+        }
+    }
+}
+
+/// What a request to a channel says about an attempt of the order.
+pub(crate) fn facts(order: &Order, number: u8) -> AttemptFacts {
+    let attempt = order.attempt(number).expect("the caller holds an attempt of this order");
+    AttemptFacts {
+        channel_order_no: order.channel_order_no(number),
+        sent_at: attempt.sent_at,
+        operation: attempt.operation,
+        merchant_id: order.merchant_id.clone(),
+        amount: order.amount,
+        currency: order.currency,
+        description: order.description.clone(),
+        channel_reference: attempt.channel_reference.clone(),
+    }
+}
+
+fn alert(order: OrderId, what: Alert) {
+    telemetry::count_alert(what);
+    tracing::error!(order.id = %order, alert = what.name(), "an order needs a person's eyes");
+}

@@ -1,0 +1,110 @@
+//! Seals card numbers for channels that need them again, and digests card data for comparison.
+//!
+//! Upholds I-11: what leaves here for the store is ciphertext, or a keyed digest that nobody without
+//! the key can test a guess against.
+
+use std::fmt::Write as _;
+
+use zeroize::Zeroizing;
+
+use crate::codec::seal::{DigestKey, SealError, SealKeys};
+use crate::domain::card::{CardDigests, CardInput, Pan, SealedPan};
+use crate::domain::ids::OrderId;
+use crate::entropy::Entropy;
+
+/// The keys of this installation for card data at rest.
+pub struct Vault {
+    keys: SealKeys,
+    digest: DigestKey,
+    entropy: Entropy,
+}
+
+impl Vault {
+    pub const fn new(keys: SealKeys, digest: DigestKey, entropy: Entropy) -> Self {
+        Self { keys, digest, entropy }
+    }
+
+    /// Seals a card number for one order; in another order's row it does not open.
+    pub fn seal(&self, order: OrderId, pan: &Pan) -> Result<SealedPan, SealError> {
+        self.keys.seal(self.entropy.nonce(), &order.as_u64().to_be_bytes(), pan.expose().as_bytes())
+    }
+
+    /// Opens what was sealed for an order. `None` if the key is gone or the bytes were changed.
+    pub fn open(&self, order: OrderId, sealed: &SealedPan) -> Option<Pan> {
+        let bytes = self.keys.open(sealed, &order.as_u64().to_be_bytes()).ok()?;
+        Pan::parse(std::str::from_utf8(&bytes).ok()?).ok()
+    }
+
+    /// The digests by which a repeated order is compared (I-9).
+    pub fn digests(&self, card: &CardInput) -> CardDigests {
+        let part = |field: &str, value: Option<&str>| value.map_or(0, |v| self.short(field, v));
+        let expiry = card.expiry.map(crate::domain::card::Expiry::yymm);
+        CardDigests {
+            pan: u128::from_be_bytes(self.digest("pan", card.pan.expose())),
+            expiry: part("expiry", expiry.as_deref()),
+            holder: part("holder", card.holder.as_deref()),
+            id_type: part("id_type", card.id_type.as_deref()),
+            id_number: part("id_number", card.id_number.as_deref()),
+            phone: part("phone", card.phone.as_deref()),
+        }
+    }
+
+    /// The field's name is digested too, so that equal texts in two fields do not look equal.
+    fn digest(&self, field: &str, value: &str) -> [u8; 16] {
+        let mut text = Zeroizing::new(String::with_capacity(field.len() + value.len() + 1));
+        write!(text, "{field}:{value}").expect("writing to a string cannot fail");
+        self.digest.digest(&text)
+    }
+
+    /// Eight bytes are enough to tell two texts of one order apart; never zero, which means absent.
+    fn short(&self, field: &str, value: &str) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.digest(field, value);
+        u64::from_be_bytes([a, b, c, d, e, f, g, h]).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::seal::SealKey;
+
+    fn vault() -> Vault {
+        let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
+        let keys = SealKeys::new(key, Vec::new()).expect("one key");
+        Vault::new(keys, DigestKey::new(&[9; 32]).expect("32 bytes"), Entropy::seeded(1))
+    }
+
+    fn card(expiry: Option<&str>) -> CardInput {
+        CardInput {
+            pan: Pan::parse("4111111111111111").expect("a test number"),
+            expiry: expiry.and_then(crate::domain::card::Expiry::parse_yymm),
+            cvv: None,
+            holder: None,
+            id_type: None,
+            id_number: None,
+            phone: None,
+        }
+    }
+
+    #[test]
+    fn i_11_a_sealed_number_opens_for_its_order_only() {
+        let (vault, order) = (vault(), OrderId::from_u64(1));
+        let pan = card(None).pan.clone();
+        let sealed = vault.seal(order, &pan).expect("a short secret");
+        assert_eq!(vault.open(order, &sealed), Some(pan.clone()));
+        assert_eq!(vault.open(OrderId::from_u64(2), &sealed), None);
+        let clear = pan.expose().as_bytes();
+        assert!(!sealed.bytes.windows(6).any(|window| clear.windows(6).any(|part| part == window)));
+    }
+
+    #[test]
+    fn i_9_digests_tell_cards_and_fields_apart() {
+        let vault = vault();
+        let plain = vault.digests(&card(None));
+        assert_eq!(plain, vault.digests(&card(None)));
+        assert_eq!(plain.expiry, 0);
+        let dated = vault.digests(&card(Some("2912")));
+        assert_eq!(dated.pan, plain.pan);
+        assert!(dated.expiry != 0 && dated.expiry != vault.digests(&card(Some("3012"))).expiry);
+    }
+}

@@ -1,0 +1,73 @@
+//! Who waits for which order's end, so that a notice can answer a call that is still open.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::domain::flow::order::Order;
+use crate::domain::ids::OrderId;
+
+type Waiting = BTreeMap<OrderId, Vec<(u64, oneshot::Sender<Order>)>>;
+
+/// The open waits of this process.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    open: Arc<Mutex<(u64, Waiting)>>,
+}
+
+fn lock(open: &Mutex<(u64, Waiting)>) -> MutexGuard<'_, (u64, Waiting)> {
+    open.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Waiters {
+    /// Begins to wait. Look at the store after this, not before, so that no end is missed.
+    pub fn wait(&self, id: OrderId) -> Wait {
+        let (sender, ended) = oneshot::channel();
+        let mut open = lock(&self.open);
+        open.0 += 1;
+        let ticket = open.0;
+        open.1.entry(id).or_default().push((ticket, sender));
+        Wait { id, ticket, ended, open: Arc::clone(&self.open) }
+    }
+
+    /// Tells those who wait for the order, if it has ended.
+    pub fn announce(&self, order: &Order) {
+        if !order.status.is_final() {
+            return;
+        }
+        let waiting = lock(&self.open).1.remove(&order.id);
+        for (_, sender) in waiting.unwrap_or_default() {
+            // One who has gone away needs no answer.
+            let _ = sender.send(order.clone());
+        }
+    }
+}
+
+/// One open wait; dropping it ends it.
+#[derive(Debug)]
+pub struct Wait {
+    id: OrderId,
+    ticket: u64,
+    ended: oneshot::Receiver<Order>,
+    open: Arc<Mutex<(u64, Waiting)>>,
+}
+
+impl Wait {
+    /// The order when it has ended.
+    pub async fn ended(mut self) -> Option<Order> {
+        (&mut self.ended).await.ok()
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut open = lock(&self.open);
+        if let Some(waiting) = open.1.get_mut(&self.id) {
+            waiting.retain(|(ticket, _)| *ticket != self.ticket);
+            if waiting.is_empty() {
+                open.1.remove(&self.id);
+            }
+        }
+    }
+}
