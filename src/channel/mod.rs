@@ -7,6 +7,11 @@
 pub mod codes;
 pub mod protocol;
 
+pub mod breaker;
+pub mod http;
+pub mod pace;
+pub mod tls;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -85,9 +90,9 @@ impl ChannelRequest {
 /// An HTTP request, ready to be delivered. Its body may hold card data: it is never logged.
 #[derive(Clone)]
 pub struct WireRequest {
-    pub method: http::Method,
+    pub method: ::http::Method,
     pub url: String,
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    pub headers: Vec<(::http::HeaderName, ::http::HeaderValue)>,
     pub body: Bytes,
 }
 
@@ -95,14 +100,14 @@ pub struct WireRequest {
 #[derive(Clone)]
 pub struct WireReply {
     pub status: u16,
-    pub headers: http::HeaderMap,
+    pub headers: ::http::HeaderMap,
     pub body: Bytes,
 }
 
 /// An asynchronous notice as a channel posted it to us.
 #[derive(Clone)]
 pub struct WireNotice {
-    pub headers: http::HeaderMap,
+    pub headers: ::http::HeaderMap,
     pub body: Bytes,
 }
 

@@ -1,0 +1,169 @@
+//! Keeps orders away from a channel that keeps failing, and tells how well it does.
+//!
+//! Only what the channel did wrong counts: a cardholder's error never lowers its success rate.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::outcome::{NotSentCause, Outcome};
+use crate::domain::time::Timestamp;
+
+/// One million parts.
+const WHOLE_PPM: i64 = 1_000_000;
+/// The weight of the newest result in the moving success rate: one in 32.
+const WEIGHT: i64 = 32;
+
+/// When a breaker opens and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerTerms {
+    /// Faults of the channel in a row that open it, at least 1.
+    pub failures: u32,
+    pub open_for: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    in_a_row: u32,
+    open_until: Option<Timestamp>,
+    /// After its time an open breaker lets one request through to see.
+    probing: bool,
+    success_rate_ppm: i64,
+}
+
+/// The breaker of one channel.
+pub struct Breaker {
+    terms: BreakerTerms,
+    state: Mutex<State>,
+}
+
+/// What a result says about the channel, not about the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    Channel,
+    /// We ourselves held the request back, so it says nothing.
+    NoWord,
+}
+
+/// Whose fault a result is.
+pub fn fault(outcome: &Outcome) -> Fault {
+    match outcome {
+        Outcome::Approved(_) | Outcome::Pending { .. } | Outcome::NotFound { .. } => Fault::None,
+        Outcome::Declined(decline) if decline.reason.blames_channel() => Fault::Channel,
+        Outcome::Declined(_) => Fault::None,
+        Outcome::Unknown(_) => Fault::Channel,
+        Outcome::NotSent(cause) => match cause {
+            NotSentCause::NoConnection => Fault::Channel,
+            NotSentCause::BreakerOpen
+            | NotSentCause::NoRateLeft
+            | NotSentCause::Disabled
+            | NotSentCause::NotEncodable => Fault::NoWord,
+        },
+    }
+}
+
+impl Breaker {
+    pub fn new(terms: BreakerTerms) -> Self {
+        let state = State {
+            in_a_row: 0,
+            open_until: None,
+            probing: false,
+            success_rate_ppm: WHOLE_PPM,
+        };
+        Self { terms, state: Mutex::new(state) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether orders are kept away now.
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        let state = self.lock();
+        state.open_until.is_some_and(|until| now < until || state.probing)
+    }
+
+    /// Whether an order may go: after its time, an open breaker lets exactly one through.
+    pub fn lets_through(&self, now: Timestamp) -> bool {
+        let mut state = self.lock();
+        match state.open_until {
+            None => true,
+            Some(until) if now < until || state.probing => false,
+            Some(_) => {
+                state.probing = true;
+                true
+            }
+        }
+    }
+
+    /// Counts a result.
+    pub fn record(&self, outcome: &Outcome, now: Timestamp) {
+        let fault = fault(outcome);
+        let mut state = self.lock();
+        let probing = std::mem::replace(&mut state.probing, false);
+        let result_ppm = match fault {
+            Fault::NoWord => return,
+            Fault::None => {
+                state.in_a_row = 0;
+                state.open_until = None;
+                WHOLE_PPM
+            }
+            Fault::Channel => {
+                state.in_a_row = state.in_a_row.saturating_add(1);
+                if probing || state.in_a_row >= self.terms.failures {
+                    state.open_until = Some(now.plus(self.terms.open_for));
+                }
+                0
+            }
+        };
+        state.success_rate_ppm += (result_ppm - state.success_rate_ppm) / WEIGHT;
+    }
+
+    /// The moving success rate in millionths: the last few dozen results weigh most.
+    pub fn success_rate_ppm(&self) -> u32 {
+        u32::try_from(self.lock().success_rate_ppm).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::{Approval, Decline, Reason, UnknownCause};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millis(second * 1_000)
+    }
+
+    fn declined(reason: Reason) -> Outcome {
+        Outcome::Declined(Decline { reason, code: "x".into(), elsewhere: false })
+    }
+
+    #[test]
+    fn it_opens_after_faults_in_a_row_and_probes_with_one() {
+        let breaker = Breaker::new(BreakerTerms { failures: 2, open_for: Duration::from_secs(5) });
+        let lost = Outcome::Unknown(UnknownCause::TimedOut);
+        breaker.record(&lost, at(0));
+        assert!(breaker.lets_through(at(0)));
+        breaker.record(&lost, at(0));
+        assert!(!breaker.lets_through(at(4)) && breaker.is_open(at(4)));
+        assert!(breaker.lets_through(at(5)), "one goes through to see");
+        assert!(!breaker.lets_through(at(5)), "and only one");
+        breaker.record(&lost, at(6));
+        assert!(!breaker.lets_through(at(10)), "the probe failed: open again");
+        assert!(breaker.lets_through(at(11)));
+        breaker.record(&Outcome::Approved(Approval::default()), at(11));
+        assert!(breaker.lets_through(at(11)) && !breaker.is_open(at(11)));
+    }
+
+    #[test]
+    fn a_cardholders_error_is_no_fault_of_the_channel() {
+        let breaker = Breaker::new(BreakerTerms { failures: 1, open_for: Duration::from_secs(5) });
+        breaker.record(&declined(Reason::InsufficientFunds), at(0));
+        breaker.record(&declined(Reason::WrongCredentials), at(0));
+        assert_eq!(breaker.success_rate_ppm(), 1_000_000);
+        breaker.record(&Outcome::NotSent(NotSentCause::NoRateLeft), at(0));
+        assert!(!breaker.is_open(at(0)));
+        breaker.record(&declined(Reason::ChannelUnavailable), at(0));
+        assert!(breaker.is_open(at(0)) && breaker.success_rate_ppm() < 1_000_000);
+    }
+}
