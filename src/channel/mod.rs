@@ -8,6 +8,7 @@ pub mod codes;
 pub mod protocol;
 
 pub mod breaker;
+pub mod file;
 pub mod http;
 pub mod pace;
 pub mod tls;

@@ -1,0 +1,460 @@
+//! Reads the part of a channel's file that every protocol shares. The protocol's own section is read
+//! by the protocol's module.
+
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+
+use crate::channel::breaker::BreakerTerms;
+use crate::channel::codes::Verdict;
+use crate::channel::http::Timeouts;
+use crate::channel::pace::PaceTerms;
+use crate::config::section::Section;
+use crate::domain::bin::{Brand, CardType};
+use crate::domain::books::accounting::AccountNames;
+use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::ChannelId;
+use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
+use crate::domain::terms::{AfterInquiry, ReverseUntil, Terms};
+use crate::domain::time::ClearingCalendar;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Waits and windows of a channel's unknown schedule.
+const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+
+/// How far the contract with a channel has come (S38).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChannelState {
+    /// Signed, but not connected yet: its credentials need not exist.
+    Contracted,
+    /// Connected; takes orders only from rules that name it.
+    Testing,
+    Live,
+    /// Takes no new orders; what is open is worked to its end.
+    Draining,
+    /// Takes nothing. Its records stay readable.
+    Closed,
+}
+
+impl ChannelState {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Contracted => "contracted",
+            Self::Testing => "testing",
+            Self::Live => "live",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// Whether it is asked anything at all, so that its credentials must be there.
+    pub const fn is_connected(self) -> bool {
+        match self {
+            Self::Testing | Self::Live | Self::Draining => true,
+            Self::Contracted | Self::Closed => false,
+        }
+    }
+}
+
+/// A request that a channel may be able to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ability {
+    Payment,
+    Inquiry,
+    Reversal,
+    Undo,
+}
+
+/// What a channel can do. An absent list of card types or brands means all, unlisted cards too.
+#[derive(Debug, Clone)]
+pub struct Abilities {
+    pub operations: Vec<Ability>,
+    pub card_types: Option<Vec<CardType>>,
+    pub brands: Option<Vec<Brand>>,
+    pub currencies: Vec<Currency>,
+}
+
+impl Abilities {
+    pub fn can(&self, ability: Ability) -> bool {
+        self.operations.contains(&ability)
+    }
+
+    /// Whether an order's operation is among them.
+    pub fn takes(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Payment => self.can(Ability::Payment),
+            Operation::Undo => self.can(Ability::Undo),
+        }
+    }
+}
+
+/// Amounts and hours that were agreed.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub per_order_min_minor: i64,
+    pub per_order_max_minor: i64,
+    /// For one clearing day; `None` means no limit.
+    pub per_day_minor: Option<i64>,
+    /// Opening hours in the clearing time zone, as minutes of the day `[from, to)`; empty means
+    /// always. A window may cross midnight.
+    pub hours: Vec<(u16, u16)>,
+}
+
+/// A channel's file, checked.
+pub struct ChannelFile {
+    pub id: ChannelId,
+    pub protocol: String,
+    pub name: String,
+    pub state: ChannelState,
+    pub abilities: Abilities,
+    pub limits: Limits,
+    pub pace: PaceTerms,
+    pub timeouts: Timeouts,
+    /// PEM roots that its TLS certificate must chain to; empty means the operating system's.
+    pub tls_roots: Vec<String>,
+    pub breaker: BreakerTerms,
+    pub terms: Terms,
+    pub codes: Vec<(String, Verdict)>,
+}
+
+impl ChannelFile {
+    /// Reads the shared part. Mistakes go to the section's collector; with any, the value is not to
+    /// be used. The caller reads the protocol's section and then calls `finish`.
+    pub fn read(root: &Section<'_>, id: ChannelId, accounts: &AccountNames) -> Self {
+        let abilities = read_abilities(root);
+        let limits = read_limits(root);
+        let pace = read_pace(root);
+        let timeouts = read_timeouts(root);
+        let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
+        let states = [
+            ("contracted", ChannelState::Contracted),
+            ("testing", ChannelState::Testing),
+            ("live", ChannelState::Live),
+            ("draining", ChannelState::Draining),
+            ("closed", ChannelState::Closed),
+        ];
+        let terms = read_terms(root, id.clone(), &abilities, calls_wait, accounts);
+        Self {
+            protocol: root.text_such_as("protocol", "unionpay-acp"),
+            name: root.text_or("name", id.as_str()),
+            state: root.choice("state", &states),
+            tls_roots: Vec::new(),
+            breaker: read_breaker(root),
+            codes: read_codes(root),
+            id,
+            abilities,
+            limits,
+            pace,
+            timeouts,
+            terms,
+        }
+    }
+}
+
+fn read_abilities(root: &Section<'_>) -> Abilities {
+    let section = root.section("abilities");
+    let operations = [
+        ("payment", Ability::Payment),
+        ("inquiry", Ability::Inquiry),
+        ("reversal", Ability::Reversal),
+        ("undo", Ability::Undo),
+    ];
+    let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
+    let brands = Brand::ALL.map(|brand| (brand.name(), brand));
+    let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
+    let abilities = Abilities {
+        operations: section.choices("operations", &operations),
+        card_types: section.optional_choices("card_types", &card_types),
+        brands: section.optional_choices("brands", &brands),
+        currencies: section.choices("currencies", &currencies),
+    };
+    section.finish();
+    abilities
+}
+
+fn read_limits(root: &Section<'_>) -> Limits {
+    let section = root.section("limits");
+    let amounts = 1..=AMOUNT_MINOR_MAX;
+    let per_order_min_minor = section.integer_or("per_order_min_minor", 1, amounts.clone());
+    let per_order_max_minor = section.integer("per_order_max_minor", amounts);
+    if per_order_min_minor > per_order_max_minor {
+        let advice = "make the maximum at least the minimum";
+        section.mistake("per_order_max_minor", "it is below per_order_min_minor", advice);
+    }
+    let mut hours = Vec::new();
+    for (index, text) in section.optional_texts("hours").unwrap_or_default().iter().enumerate() {
+        match parse_hours(text) {
+            Some(window) => hours.push(window),
+            None => section.mistake_in(
+                "hours",
+                index,
+                "it is not a span of hours",
+                "write it like \"00:30-23:00\"; \"22:00-02:00\" crosses midnight",
+            ),
+        }
+    }
+    let limits = Limits {
+        per_order_min_minor,
+        per_order_max_minor,
+        per_day_minor: section.optional_integer("per_day_minor", 1..=i64::MAX / 4),
+        hours,
+    };
+    section.finish();
+    limits
+}
+
+/// `HH:MM-HH:MM` as minutes of the day; `24:00` is the day's end.
+pub fn parse_hours(text: &str) -> Option<(u16, u16)> {
+    let minute = |text: &str| {
+        let (hour, minute) = text.trim().split_once(':')?;
+        let (hour, minute) = (hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?);
+        let total = hour * 60 + minute;
+        (hour <= 24 && minute < 60 && total <= 24 * 60).then_some(total)
+    };
+    let (from, to) = text.split_once('-')?;
+    let (from, to) = (minute(from)?, minute(to)?);
+    (from != to).then_some((from, to))
+}
+
+fn positive(section: &Section<'_>, key: &str, default: u32, max: u32) -> NonZeroU32 {
+    let value = section.integer_or(key, default, 1..=max);
+    NonZeroU32::new(value).unwrap_or(NonZeroU32::MIN)
+}
+
+fn read_pace(root: &Section<'_>) -> PaceTerms {
+    let section = root.section("pace");
+    let per_second = positive(&section, "requests_per_second", 100, 1_000_000);
+    let pace = PaceTerms {
+        requests_per_second: per_second,
+        burst: positive(&section, "burst", per_second.get(), 1_000_000),
+        in_flight: positive(&section, "in_flight", 64, 100_000),
+        wait_max: section.duration_or("wait_max", SECOND / 2, Duration::ZERO..=60 * SECOND),
+    };
+    section.finish();
+    pace
+}
+
+fn read_timeouts(root: &Section<'_>) -> Timeouts {
+    let section = root.section("timeouts");
+    let bounds = Duration::from_millis(1)..=300 * SECOND;
+    let timeouts = Timeouts {
+        connect: section.duration_or("connect", 2 * SECOND, bounds.clone()),
+        reply: section.duration_or("reply", 10 * SECOND, bounds.clone()),
+        idle: section.duration_or("idle", 15 * SECOND, bounds),
+    };
+    section.finish();
+    timeouts
+}
+
+fn read_breaker(root: &Section<'_>) -> BreakerTerms {
+    let section = root.section("breaker");
+    let breaker = BreakerTerms {
+        failures: section.integer_or("failures", 10, 1..=1_000_000),
+        open_for: section.duration_or("open_for", 5 * SECOND, SECOND / 100..=DAY),
+    };
+    section.finish();
+    breaker
+}
+
+fn read_codes(root: &Section<'_>) -> Vec<(String, Verdict)> {
+    let mut codes = Vec::new();
+    let Some(section) = root.optional_section("codes") else { return codes };
+    for (code, _) in section.keys() {
+        if let Some(verdict) = section.parsed(code, "approved", Verdict::parse) {
+            codes.push((code.to_owned(), verdict));
+        }
+    }
+    section.finish();
+    codes
+}
+
+fn read_terms(
+    root: &Section<'_>,
+    channel: ChannelId,
+    abilities: &Abilities,
+    calls_wait: Duration,
+    accounts: &AccountNames,
+) -> Terms {
+    let section = root.section("unknown");
+    let then = [
+        ("reverse", AfterInquiry::Reverse),
+        ("inquire_daily", AfterInquiry::InquireDaily),
+        ("operator", AfterInquiry::Operator),
+    ];
+    let until = [("clearing_day", ReverseUntil::ClearingDay), ("always", ReverseUntil::Always)];
+    let terms = Terms {
+        channel,
+        inquire: section.durations("inquire", WAITS),
+        then: section.choice("then", &then),
+        reverse: section.durations("reverse", WAITS),
+        reverse_until: section.choice_or("reverse_until", ReverseUntil::ClearingDay, &until),
+        not_found_final_after: section.duration("not_found_final_after", calls_wait..=30 * DAY),
+        can_undo: abilities.can(Ability::Undo),
+        keeps_pan: section.boolean_or("keeps_pan", false),
+        // Twice what a call can take, so that a slow call is not mistaken for a lost one.
+        call_ends_after: calls_wait * 2 + 10 * SECOND,
+        calendar: read_calendar(root),
+        fees: read_fees(root),
+        accounts: accounts.clone(),
+    };
+    check_schedule(&section, &terms, abilities);
+    section.finish();
+    terms
+}
+
+/// A schedule that the channel's abilities cannot carry out would leave an unknown without an end.
+fn check_schedule(section: &Section<'_>, terms: &Terms, abilities: &Abilities) {
+    let asks = !terms.inquire.is_empty();
+    let reverses = !terms.reverse.is_empty();
+    if asks && !abilities.can(Ability::Inquiry) {
+        let advice = "add \"inquiry\" to abilities.operations, or leave the list empty";
+        section.mistake("inquire", "the channel has no inquiry", advice);
+    }
+    if reverses && !abilities.can(Ability::Reversal) {
+        let advice = "add \"reversal\" to abilities.operations, or leave the list empty";
+        section.mistake("reverse", "the channel has no reversal", advice);
+    }
+    if terms.then == AfterInquiry::Reverse && !reverses {
+        let advice = "give `reverse` its waits, or choose inquire_daily or operator";
+        section.mistake("then", "nothing is left to do: `reverse` is empty", advice);
+    }
+    if terms.then == AfterInquiry::InquireDaily && !asks {
+        let advice = "give `inquire` its waits, or choose operator";
+        section.mistake("then", "the channel cannot be asked daily: `inquire` is empty", advice);
+    }
+}
+
+fn read_calendar(root: &Section<'_>) -> ClearingCalendar {
+    let section = root.section("clearing");
+    let example = "Asia/Shanghai";
+    let zone = section.parsed("time_zone", example, |name| {
+        TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
+    });
+    let cut_off = section.parsed("cut_off", "23:00", |text| {
+        let fits = text.len() == 5;
+        let parsed = text.parse::<civil::Time>().ok().filter(|_| fits);
+        parsed.ok_or("it is not a time of day like 23:00")
+    });
+    section.finish();
+    ClearingCalendar {
+        zone: zone.unwrap_or(TimeZone::UTC),
+        cut_off: cut_off.unwrap_or(civil::Time::midnight()),
+    }
+}
+
+fn read_fees(root: &Section<'_>) -> FeeSchedule {
+    let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
+    let mut rules: Vec<FeeRule> = Vec::new();
+    for section in root.sections("fees") {
+        let amounts = 0..=AMOUNT_MINOR_MAX;
+        let rule = FeeRule {
+            name: section.text_such_as("name", "debit"),
+            card_types: section.optional_choices("card_types", &card_types).unwrap_or_default(),
+            from_minor: section.integer_or("from_minor", 0, amounts.clone()),
+            to_minor: section.integer_or("to_minor", AMOUNT_MINOR_MAX, amounts.clone()),
+            rate_ppm: section.integer_or("rate_ppm", 0, 0..=RATE_PPM_WHOLE),
+            fixed_minor: section.integer_or("fixed_minor", 0, amounts.clone()),
+            minimum_minor: section.integer_or("minimum_minor", 0, amounts.clone()),
+            cap_minor: section.optional_integer("cap_minor", amounts),
+        };
+        if rule.from_minor > rule.to_minor {
+            section.mistake("to_minor", "it is below from_minor", "make the tier's end its start");
+        }
+        if rule.cap_minor.is_some_and(|cap| cap < rule.minimum_minor) {
+            section.mistake("cap_minor", "it is below minimum_minor", "raise it, or leave it out");
+        }
+        if rules.iter().any(|other| other.name == rule.name) {
+            section.mistake("name", "another fee has this name", "records name the rule: choose one");
+        }
+        rules.push(rule);
+        section.finish();
+    }
+    FeeSchedule { rules }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::mistake::Mistakes;
+    use crate::config::raw::Document;
+
+    const WHOLE: &str = r#"
+protocol = "http"
+state = "live"
+[abilities]
+operations = ["payment", "inquiry", "reversal"]
+currencies = ["CNY"]
+[limits]
+per_order_max_minor = 5000
+hours = ["00:30-23:00"]
+[unknown]
+inquire = ["2s", "5s"]
+then = "reverse"
+reverse = ["0s"]
+not_found_final_after = "10m"
+[clearing]
+time_zone = "Asia/Shanghai"
+cut_off = "23:00"
+[[fees]]
+name = "all"
+rate_ppm = 6000
+[codes]
+"00" = "approved"
+"#;
+
+    fn read(text: &str) -> (ChannelFile, Vec<String>) {
+        let document = Document::parse("a.toml", text).expect("the syntax is right");
+        let mistakes = Mistakes::new();
+        let root = document.root(&mistakes);
+        let id = ChannelId::parse("a").expect("an id");
+        let file = ChannelFile::read(&root, id, &AccountNames::default());
+        root.finish();
+        let found = mistakes.into_result().err().unwrap_or_default();
+        (file, found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_short_file_is_enough() {
+        let (file, mistakes) = read(WHOLE);
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert_eq!(file.limits.hours, [(30, 23 * 60)]);
+        assert_eq!(file.terms.inquire.len(), 2);
+        assert_eq!(file.codes, [("00".to_owned(), Verdict::Approved)]);
+        assert!(!file.terms.can_undo);
+        assert!(file.terms.call_ends_after > file.timeouts.reply * 2);
+    }
+
+    #[test]
+    fn impossible_schedules_are_refused_with_their_lines() {
+        let rows = [
+            ("then = \"reverse\"", "then = \"sometimes\"", "a.toml:12: unknown.then"),
+            ("reverse = [\"0s\"]", "reverse = []", "a.toml:12: unknown.then"),
+            ("\"reversal\"]", "]", "a.toml:13: unknown.reverse"),
+            ("\"inquiry\", ", "", "a.toml:11: unknown.inquire"),
+            ("\"10m\"", "\"1s\"", "a.toml:14: unknown.not_found_final_after"),
+            ("23:00\"\n[[", "25:00\"\n[[", "a.toml:17: clearing.cut_off"),
+            ("Asia/Shanghai", "Asia/Atlantis", "a.toml:16: clearing.time_zone"),
+            ("\"approved\"", "\"fine\"", "a.toml:22: codes.00"),
+            ("rate_ppm = 6000", "rate_pmm = 6000", "a.toml:20: fees[0].rate_pmm"),
+            ("00:30-23:00", "0:30 to 23", "a.toml:9: limits.hours[0]"),
+        ];
+        for (from, to, expected) in rows {
+            let changed = WHOLE.replacen(from, to, 1);
+            assert_ne!(changed, WHOLE, "{from}");
+            let (_, mistakes) = read(&changed);
+            assert!(mistakes.iter().any(|m| m.starts_with(expected)), "{to}: {mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let text = "protocol = 5\nstate = \"open\"\n[unknown]\nthen = \"never\"\n";
+        let (_, mistakes) = read(text);
+        assert!(mistakes.len() >= 6, "{mistakes:?}");
+    }
+}
