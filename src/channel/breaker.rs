@@ -64,12 +64,8 @@ pub fn fault(outcome: &Outcome) -> Fault {
 
 impl Breaker {
     pub fn new(terms: BreakerTerms) -> Self {
-        let state = State {
-            in_a_row: 0,
-            open_until: None,
-            probing: false,
-            success_rate_ppm: WHOLE_PPM,
-        };
+        let state =
+            State { in_a_row: 0, open_until: None, probing: false, success_rate_ppm: WHOLE_PPM };
         Self { terms, state: Mutex::new(state) }
     }
 

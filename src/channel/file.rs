@@ -369,7 +369,11 @@ fn read_fees(root: &Section<'_>) -> FeeSchedule {
             section.mistake("cap_minor", "it is below minimum_minor", "raise it, or leave it out");
         }
         if rules.iter().any(|other| other.name == rule.name) {
-            section.mistake("name", "another fee has this name", "records name the rule: choose one");
+            section.mistake(
+                "name",
+                "another fee has this name",
+                "records name the rule: choose one",
+            );
         }
         rules.push(rule);
         section.finish();

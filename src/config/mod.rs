@@ -4,7 +4,69 @@
 //! was written; `section` reads that tree key by key, `value` reads each value, and `mistake` is
 //! what they say about it. Reading goes on after a mistake, so that one run reports every mistake.
 
+pub mod checked;
 pub mod mistake;
 pub mod raw;
 pub mod section;
 pub mod value;
+
+use std::path::Path;
+
+use checked::Settings;
+use mistake::{Mistake, Mistakes};
+use raw::Document;
+
+/// The commented defaults, compiled in: they are the manual of the settings too.
+pub const DEFAULT_TEXT: &str = include_str!("default.toml");
+
+/// Settings from the defaults, a file (its name and text), and the environment, in this order.
+///
+/// `base` is the folder that relative paths start from. Every mistake is reported at once.
+pub fn settings(
+    file: Option<(&str, &str)>,
+    environment: Vec<(String, String)>,
+    base: &Path,
+) -> Result<Settings, Vec<Mistake>> {
+    let document = Document::layered(DEFAULT_TEXT, file, environment)?;
+    let mistakes = Mistakes::new();
+    let settings = Settings::read(document.root(&mistakes), base);
+    mistakes.into_result().map(|()| settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, Vec<String>> {
+        let read = settings(Some(("a.toml", text)), Vec::new(), Path::new("/base"));
+        read.map_err(|found| found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_defaults_are_whole_and_without_mistake() {
+        let defaults = read("").expect("nothing needs to be said");
+        assert!(defaults.server.listen.ip().is_loopback());
+        assert_eq!(defaults.channels_folder, Path::new("/base/channels"));
+        assert!(defaults.callers.is_empty() && defaults.accounting.url.is_none());
+    }
+
+    #[test]
+    fn mistakes_name_file_line_and_advice() {
+        let rows = [
+            ("[server]\nlisten = \"0.0.0.0:1\"", "a.toml:2: server.listen: it is reachable"),
+            ("[server]\nlisen = \"x\"", "a.toml:2: server.lisen"),
+            ("[node]\nnumber = 1000", "a.toml:2: node.number"),
+            ("[payments]\nwait_default = \"61s\"", "a.toml:2: payments.wait_default: it is above"),
+            ("[accounting]\nwaits = []", "a.toml:2: accounting.waits: it has no wait"),
+            ("[[callers]]\nname = \"core\"\nroles = []\nkey_sha256 = \"00\"", "a.toml:4:"),
+        ];
+        for (text, expected) in rows {
+            let mistakes = read(text).err().unwrap_or_default();
+            assert!(mistakes.iter().any(|m| m.starts_with(expected)), "{text}: {mistakes:?}");
+        }
+        assert!(
+            read("[server]\nlisten = \"0.0.0.0:1\"\nplain_http_beyond_loopback = \"proxy\"")
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,324 @@
+//! Settings ready to use: every relation verified, nothing optional that is required.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::config::section::Section;
+use crate::domain::books::accounting::AccountNames;
+use crate::domain::ids::CallerId;
+
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Sends orders and reads its own.
+    Core,
+    /// Works unknowns, switches channels, refreshes the BIN table; reads everything.
+    Operator,
+    /// Reads everything.
+    Auditor,
+}
+
+impl Role {
+    pub const ALL: [Self; 3] = [Self::Core, Self::Operator, Self::Auditor];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::Operator => "operator",
+            Self::Auditor => "auditor",
+        }
+    }
+}
+
+/// One who may call. The key itself is nowhere: only its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub name: CallerId,
+    pub roles: Vec<Role>,
+    pub key_sha256: [u8; 32],
+}
+
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    pub body_bytes_max: usize,
+    pub connections_max: usize,
+    pub request_timeout: Duration,
+    pub stop_within: Duration,
+}
+
+/// How something owed to another system is delivered.
+#[derive(Debug, Clone)]
+pub struct DeliverySettings {
+    /// `None`: it is kept and shown, but not sent.
+    pub url: Option<String>,
+    pub timeout: Duration,
+    pub in_flight: NonZeroU32,
+    /// Waits after each failure; never empty, the last one repeats.
+    pub waits: Vec<Duration>,
+}
+
+impl DeliverySettings {
+    /// The wait after the given number of failed tries (from 1).
+    pub fn wait(&self, tries: u32) -> Duration {
+        let index = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.waits.get(index).or(self.waits.last()).copied().unwrap_or(SECOND)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct BinTableSettings {
+    pub min_rows: usize,
+    pub max_removed_percent: u8,
+    pub versions_kept: usize,
+    pub source: Option<String>,
+    pub refresh_every: Duration,
+}
+
+/// Everything that the daemon is told at its start.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub server: ServerSettings,
+    pub caller_requests_per_second: NonZeroU32,
+    pub caller_burst: NonZeroU32,
+    pub wait_default: Duration,
+    pub wait_max: Duration,
+    pub node: u16,
+    pub store_queue_max: usize,
+    pub store_group_max: usize,
+    pub store_cache_bytes: u64,
+    pub channels_folder: PathBuf,
+    pub routes_file: PathBuf,
+    pub bin_table: BinTableSettings,
+    pub accounting: DeliverySettings,
+    pub accounts: AccountNames,
+    pub notices: DeliverySettings,
+    pub plain_http_to: Vec<String>,
+    /// A credential's reference, if one is given.
+    pub notice_key: Option<String>,
+    pub look_every: Duration,
+    pub reversals_in_flight: NonZeroU32,
+    pub log: crate::telemetry::LogForm,
+    pub log_level: tracing::Level,
+    pub callers: Vec<Caller>,
+    /// The folder that paths in the settings, and credential files, are relative to.
+    pub base: PathBuf,
+}
+
+impl Settings {
+    /// Reads the document's root. With any mistake in the collector the value is not to be used.
+    pub fn read(root: Section<'_>, base: &Path) -> Self {
+        let limits = root.section("caller_limits");
+        let caller_requests_per_second = positive(&limits, "requests_per_second", 10_000_000);
+        let caller_burst = positive(&limits, "burst", 10_000_000);
+        limits.finish();
+        let payments = root.section("payments");
+        let waits = Duration::ZERO..=600 * SECOND;
+        let wait_default = payments.duration("wait_default", waits.clone());
+        let wait_max = payments.duration("wait_max", waits);
+        if wait_default > wait_max {
+            payments.mistake("wait_default", "it is above wait_max", "lower it, or raise wait_max");
+        }
+        payments.finish();
+        let node = root.section("node");
+        let number = node.integer("number", 0..=999);
+        node.finish();
+        let store = root.section("store");
+        let store_queue_max = store.integer("queue_max", 1..=10_000_000);
+        let store_group_max = store.integer("group_max", 1..=100_000);
+        let store_cache_bytes = store.integer("cache_bytes", 1_048_576..=1 << 40);
+        store.finish();
+        let channels = root.section("channels");
+        let channels_folder = base.join(channels.text("folder"));
+        let routes_file = base.join(channels.text("routes"));
+        channels.finish();
+        let workers = root.section("workers");
+        let look_every = workers.duration("look_every", SECOND / 100..=3600 * SECOND);
+        let reversals_in_flight = positive(&workers, "reversals_in_flight", 10_000);
+        workers.finish();
+        let (accounting, accounts) = read_accounting(&root);
+        let (notices, plain_http_to, notice_key) = read_notices(&root);
+        let (log, log_level) = read_log(&root);
+        let settings = Self {
+            server: read_server(&root),
+            caller_requests_per_second,
+            caller_burst,
+            wait_default,
+            wait_max,
+            node: number,
+            store_queue_max,
+            store_group_max,
+            store_cache_bytes,
+            channels_folder,
+            routes_file,
+            bin_table: read_bin_table(&root),
+            accounting,
+            accounts,
+            notices,
+            plain_http_to,
+            notice_key,
+            look_every,
+            reversals_in_flight,
+            log,
+            log_level,
+            callers: read_callers(&root),
+            base: base.to_owned(),
+        };
+        root.finish();
+        settings
+    }
+}
+
+fn positive(section: &Section<'_>, key: &str, max: u32) -> NonZeroU32 {
+    NonZeroU32::new(section.integer(key, 1..=max)).unwrap_or(NonZeroU32::MIN)
+}
+
+fn read_server(root: &Section<'_>) -> ServerSettings {
+    let section = root.section("server");
+    let listen = section.parsed("listen", "127.0.0.1:7070", |text| {
+        text.parse::<SocketAddr>().map_err(|_| "it is not an address and port")
+    });
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = listen.unwrap_or(loopback);
+    let beyond = section.text_or("plain_http_beyond_loopback", "");
+    if !listen.ip().is_loopback() && beyond.trim().is_empty() {
+        section.mistake(
+            "listen",
+            "it is reachable from other machines, and the traffic is not encrypted",
+            "listen on 127.0.0.1 behind a proxy that speaks TLS, or say in words in \
+             plain_http_beyond_loopback who encrypts it",
+        );
+    }
+    let times = SECOND / 10..=600 * SECOND;
+    let server = ServerSettings {
+        listen,
+        body_bytes_max: section.integer("body_bytes_max", 1_024..=64 * 1024 * 1024),
+        connections_max: section.integer("connections_max", 1..=1_000_000),
+        request_timeout: section.duration("request_timeout", times.clone()),
+        stop_within: section.duration("stop_within", times),
+    };
+    section.finish();
+    server
+}
+
+/// An http or https URL, or nothing for an empty text.
+fn read_url(section: &Section<'_>, key: &str) -> Option<String> {
+    let url = section.text_or(key, "");
+    if url.is_empty() {
+        return None;
+    }
+    if !(url.starts_with("https://") || url.starts_with("http://")) {
+        let advice = "write https://host/path, or leave it empty";
+        section.mistake(key, "it is not an http or https URL", advice);
+    }
+    Some(url)
+}
+
+fn read_delivery(section: &Section<'_>) -> DeliverySettings {
+    let bounds: RangeInclusive<Duration> = SECOND / 1000..=7 * DAY;
+    let mut waits = section.durations("waits", bounds);
+    if waits.is_empty() {
+        section.mistake("waits", "it has no wait", "give at least one; the last one repeats");
+        waits.push(SECOND);
+    }
+    DeliverySettings {
+        url: read_url(section, "url"),
+        timeout: section.duration("timeout", SECOND / 100..=600 * SECOND),
+        in_flight: positive(section, "in_flight", 10_000),
+        waits,
+    }
+}
+
+fn read_accounting(root: &Section<'_>) -> (DeliverySettings, AccountNames) {
+    let section = root.section("accounting");
+    let delivery = read_delivery(&section);
+    let accounts = section.section("accounts");
+    let names = AccountNames {
+        channel_pending_clearing: accounts.text("channel_pending_clearing"),
+        merchant_pending_clearing: accounts.text("merchant_pending_clearing"),
+        company_transitional: accounts.text("company_transitional"),
+        suspense: accounts.text("suspense"),
+    };
+    accounts.finish();
+    section.finish();
+    (delivery, names)
+}
+
+fn read_notices(root: &Section<'_>) -> (DeliverySettings, Vec<String>, Option<String>) {
+    let section = root.section("notices");
+    let delivery = read_delivery(&section);
+    let plain_http_to = section.texts("plain_http_to");
+    let key = Some(section.text_or("key", "")).filter(|reference| !reference.is_empty());
+    section.finish();
+    (delivery, plain_http_to, key)
+}
+
+fn read_bin_table(root: &Section<'_>) -> BinTableSettings {
+    let section = root.section("bin_table");
+    let source = section.text_or("source", "");
+    let settings = BinTableSettings {
+        min_rows: section.integer("min_rows", 1..=100_000_000),
+        max_removed_percent: section.integer("max_removed_percent", 0..=100),
+        versions_kept: section.integer("versions_kept", 2..=1_000),
+        source: Some(source).filter(|source| !source.is_empty()),
+        refresh_every: section.duration("refresh_every", 60 * SECOND..=365 * DAY),
+    };
+    section.finish();
+    settings
+}
+
+fn read_log(root: &Section<'_>) -> (crate::telemetry::LogForm, tracing::Level) {
+    use crate::telemetry::LogForm;
+    let section = root.section("log");
+    let form = section.choice("form", &[("text", LogForm::Text), ("json", LogForm::Json)]);
+    let levels = [
+        ("error", tracing::Level::ERROR),
+        ("warn", tracing::Level::WARN),
+        ("info", tracing::Level::INFO),
+        ("debug", tracing::Level::DEBUG),
+    ];
+    let level = section.choice("level", &levels);
+    section.finish();
+    (form, level)
+}
+
+fn read_callers(root: &Section<'_>) -> Vec<Caller> {
+    let mut callers: Vec<Caller> = Vec::new();
+    for section in root.sections("callers") {
+        let roles = Role::ALL.map(|role| (role.name(), role));
+        let name = section.parsed("name", "core", CallerId::parse);
+        let roles = section.choices("roles", &roles);
+        let hash = section.parsed("key_sha256", "64 hexadecimal digits", parse_hash);
+        if roles.is_empty() {
+            section.mistake("roles", "it names no role", "give core, operator or auditor");
+        }
+        if let (Some(name), Some(key_sha256)) = (name, hash) {
+            if callers.iter().any(|other| other.name == name) {
+                section.mistake("name", "another caller has this name", "choose one for each");
+            }
+            callers.push(Caller { name, roles, key_sha256 });
+        }
+        section.finish();
+    }
+    callers
+}
+
+/// The SHA-256 of a key, in hexadecimal.
+fn parse_hash(text: &str) -> Result<[u8; 32], &'static str> {
+    let wrong = "it is not 64 hexadecimal digits";
+    let mut hash = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(wrong);
+    }
+    for (place, byte) in hash.iter_mut().enumerate() {
+        let digits = text.get(place * 2..place * 2 + 2).ok_or(wrong)?;
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wrong)?;
+    }
+    Ok(hash)
+}
