@@ -1,1 +1,3 @@
+//! Tables that are refreshed without a restart: read, checked, kept in versions, swapped whole.
 
+pub mod bin;

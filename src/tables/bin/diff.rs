@@ -1,0 +1,104 @@
+//! What a new table changes against an old one, key by key.
+//!
+//! Pure: two tables in, the difference out. Whether it is suspicious is judged in `refresh.rs`.
+
+use std::cmp::Ordering;
+
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
+
+use crate::domain::bin::{Bin, BinRow, BinTable};
+
+/// The key of a row that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowKey {
+    pub bin: Bin,
+    pub pan_length: u8,
+}
+
+impl Serialize for RowKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut key = serializer.serialize_struct("RowKey", 2)?;
+        key.serialize_field("bin", self.bin.as_str())?;
+        key.serialize_field("pan_length", &self.pan_length)?;
+        key.end()
+    }
+}
+
+/// The keys that differ, each list in the order of the table. A kept key can be both changed and
+/// renamed: a bank that is taken over gets another code and another name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TableDiff {
+    pub added: Vec<RowKey>,
+    pub removed: Vec<RowKey>,
+    /// Kept, with another issuer code, card type or brand: what routes and fees depend on.
+    pub changed: Vec<RowKey>,
+    /// Kept, with another issuer name.
+    pub renamed: Vec<RowKey>,
+    /// Kept, with the same issuer name and another card name.
+    pub relabelled: Vec<RowKey>,
+}
+
+/// The sizes of the lists of a `TableDiff`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct DiffCounts {
+    pub added: usize,
+    pub removed: usize,
+    pub changed: usize,
+    pub renamed: usize,
+    #[serde(default)]
+    pub relabelled: usize,
+}
+
+impl TableDiff {
+    /// Walks both tables side by side: each is sorted by key.
+    pub fn between(old: &BinTable, new: &BinTable) -> Self {
+        let mut diff = Self::default();
+        let mut olds = old.rows().iter().peekable();
+        let mut news = new.rows().iter().peekable();
+        loop {
+            let order = match (olds.peek(), news.peek()) {
+                (None, None) => return diff,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(old), Some(new)) => old.key().cmp(&new.key()),
+            };
+            match order {
+                Ordering::Less => diff.removed.extend(olds.next().map(|row| key_of(row))),
+                Ordering::Greater => diff.added.extend(news.next().map(|row| key_of(row))),
+                Ordering::Equal => {
+                    if let (Some(old), Some(new)) = (olds.next(), news.next()) {
+                        diff.compare(old, new);
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn counts(&self) -> DiffCounts {
+        DiffCounts {
+            added: self.added.len(),
+            removed: self.removed.len(),
+            changed: self.changed.len(),
+            renamed: self.renamed.len(),
+            relabelled: self.relabelled.len(),
+        }
+    }
+
+    fn compare(&mut self, old: &BinRow, new: &BinRow) {
+        let same_kind = old.card_type == new.card_type && old.brand == new.brand;
+        if old.issuer_code != new.issuer_code || !same_kind {
+            self.changed.push(key_of(new));
+        }
+        if old.issuer_name != new.issuer_name {
+            self.renamed.push(key_of(new));
+        } else if old.card_name != new.card_name {
+            self.relabelled.push(key_of(new));
+        }
+    }
+}
+
+fn key_of(row: &BinRow) -> RowKey {
+    let (bin, pan_length) = row.key();
+    RowKey { bin, pan_length }
+}

@@ -1,0 +1,483 @@
+//! The live BIN table: what lookups read, and how it is refreshed and rolled back.
+//!
+//! Lookups are wait-free and see one whole table each; a refresh builds another one beside it and
+//! swaps a pointer. The order of a refresh is fixed: parse, check, compare, refuse what looks
+//! wrong, make the new version durable, record who did it, and only then swap. So the live table
+//! is never one that a restart would not load. All functions but the lookups block on the disk:
+//! call them where blocking is allowed. Time comes in as a value.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+
+use super::check::Faults;
+use super::diff::{DiffCounts, TableDiff};
+use super::fetch::public_source;
+use super::read::{ReadOptions, TableFormat, UnreadableTable, read_table, write_csv};
+use super::versions::{
+    FolderLock, History, SHIPPED_VERSION, VersionAction, VersionError, VersionFolder,
+    VersionProblem, VersionRecord, sha256_hex,
+};
+use super::{SHIPPED_SOURCE, shipped_table};
+use crate::domain::bin::{BinRow, BinTable};
+
+/// The longest name of a person or a source in the history, in characters.
+const RECORDED_LENGTH_MAX: usize = 200;
+
+/// What a refresh refuses and keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct RefreshOptions {
+    pub read: ReadOptions,
+    /// Fewer rows than this are suspicious.
+    pub min_rows: usize,
+    /// More rows gone than this share of the live table, in percent, are suspicious.
+    pub max_removed_percent: u8,
+    /// Takes a suspicious table all the same. Bad lines are refused even so.
+    pub force: bool,
+    /// Version files that are kept.
+    pub versions_kept: usize,
+}
+
+impl Default for RefreshOptions {
+    fn default() -> Self {
+        Self {
+            read: ReadOptions::default(),
+            min_rows: 1_000,
+            max_removed_percent: 10,
+            force: false,
+            versions_kept: 12,
+        }
+    }
+}
+
+/// Who changes the table and when: for the history.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'text> {
+    pub who: &'text str,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub now_ms: i64,
+}
+
+/// A table and where it came from. Immutable: hold it for as long as one answer needs it.
+#[derive(Debug)]
+pub struct ActiveTable {
+    pub table: Arc<BinTable>,
+    /// 0 is the shipped table.
+    pub version: u32,
+    /// Of the table in our own format, in lower-case hexadecimal.
+    pub sha256: String,
+    pub source: String,
+    /// When this version became the live one; `None` for the shipped table of a fresh installation.
+    pub since_ms: Option<i64>,
+    pub who: Option<String>,
+}
+
+/// What a refresh did.
+#[derive(Debug, Clone, Serialize)]
+pub struct RefreshReport {
+    /// The live version after it.
+    pub version: u32,
+    /// The live version before it.
+    pub previous_version: u32,
+    /// Whether the source held the live table already: then nothing was written.
+    pub unchanged: bool,
+    pub format: TableFormat,
+    pub rows: usize,
+    /// Rows that the source marks as deleted and that were left out.
+    pub deleted: usize,
+    pub counts: DiffCounts,
+    pub sha256: String,
+    pub forced: bool,
+    #[serde(skip)]
+    pub diff: TableDiff,
+}
+
+/// What a rollback did.
+#[derive(Debug, Clone, Serialize)]
+pub struct RollbackReport {
+    pub version: u32,
+    pub previous_version: u32,
+    pub rows: usize,
+    pub counts: DiffCounts,
+    #[serde(skip)]
+    pub diff: TableDiff,
+}
+
+/// Why a table was refused; the live one stays.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshRefusal {
+    #[error(transparent)]
+    Unreadable(#[from] UnreadableTable),
+    #[error("{rows} rows are fewer than the {min_rows} a table must have")]
+    TooFewRows { rows: usize, min_rows: usize },
+    #[error("{removed} of {live} rows would be gone, more than {max_removed_percent} %")]
+    TooManyRemoved { removed: usize, live: usize, max_removed_percent: u8 },
+    #[error(transparent)]
+    Versions(#[from] VersionError),
+}
+
+impl RefreshRefusal {
+    /// The stable code of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable(cause) => cause.code(),
+            Self::TooFewRows { .. } => "too_few_rows",
+            Self::TooManyRemoved { .. } => "too_many_removed",
+            Self::Versions(_) => "versions",
+        }
+    }
+
+    /// The bad lines, where they are the reason.
+    pub fn faults(&self) -> Option<&Faults> {
+        match self {
+            Self::Unreadable(UnreadableTable::Invalid(faults)) => Some(faults),
+            Self::Unreadable(_)
+            | Self::TooFewRows { .. }
+            | Self::TooManyRemoved { .. }
+            | Self::Versions(_) => None,
+        }
+    }
+}
+
+/// Where a rollback goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollbackTarget {
+    /// The version that was live before the live one and is still good.
+    Previous,
+    /// This version, which must be kept; 0 is the shipped table.
+    Version(u32),
+}
+
+/// Why a rollback did not happen; the live table stays.
+#[derive(Debug, thiserror::Error)]
+pub enum RollbackRefusal {
+    #[error("no earlier version is kept")]
+    NothingEarlier,
+    #[error("version {version} is not in the history")]
+    Unknown { version: u32 },
+    #[error("version {version} is live already")]
+    AlreadyLive { version: u32 },
+    #[error(transparent)]
+    Damaged(VersionProblem),
+    #[error(transparent)]
+    Versions(#[from] VersionError),
+}
+
+impl RollbackRefusal {
+    /// The stable code of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NothingEarlier => "nothing_earlier",
+            Self::Unknown { .. } => "unknown_version",
+            Self::AlreadyLive { .. } => "already_live",
+            Self::Damaged(_) => "damaged_version",
+            Self::Versions(_) => "versions",
+        }
+    }
+}
+
+/// One recorded change of the table, for operators.
+#[derive(Debug, Clone, Serialize)]
+pub struct VersionInfo {
+    #[serde(flatten)]
+    pub record: VersionRecord,
+    /// Whether a rollback could go there.
+    pub kept: bool,
+    /// Whether this change is the one that made the live table live.
+    pub live: bool,
+}
+
+/// A table with what its folder said when it was loaded.
+struct Loaded {
+    active: Arc<ActiveTable>,
+    problems: Vec<VersionProblem>,
+    history_bytes: u64,
+}
+
+/// The live table, shared by all who look up.
+pub struct LiveBinTable {
+    folder: VersionFolder,
+    loaded: ArcSwap<Loaded>,
+}
+
+impl LiveBinTable {
+    /// Loads the newest recorded version whose digest fits, else the shipped table. What had to be
+    /// passed over is in `problems`. Creates nothing on the disk.
+    pub fn load(data_dir: &Path) -> Result<Self, VersionError> {
+        let folder = VersionFolder::below(data_dir);
+        let history = folder.history()?;
+        let loaded = load_newest(&folder, &history);
+        Ok(Self { folder, loaded: ArcSwap::from_pointee(loaded) })
+    }
+
+    /// The live table. Wait-free; a refresh meanwhile leaves the answer whole.
+    pub fn current(&self) -> Arc<ActiveTable> {
+        Arc::clone(&self.loaded.load().active)
+    }
+
+    /// The row of a whole card number. Wait-free.
+    pub fn lookup(&self, digits: &[u8]) -> Option<Arc<BinRow>> {
+        self.loaded.load().active.table.lookup(digits).cloned()
+    }
+
+    /// What was damaged or missing when the live table was loaded. Someone must look at it.
+    pub fn problems(&self) -> Vec<VersionProblem> {
+        self.loaded.load().problems.clone()
+    }
+
+    /// Takes the table in `bytes`, or says why not and changes nothing. `source` is a path or URL.
+    pub fn refresh(
+        &self,
+        bytes: &[u8],
+        source: &str,
+        occasion: Occasion<'_>,
+        options: &RefreshOptions,
+    ) -> Result<RefreshReport, RefreshRefusal> {
+        let read = read_table(bytes, options.read)?;
+        let lock = self.folder.lock()?;
+        let mut history = self.folder.history()?;
+        // Another process may have refreshed since: compare with what is live on the disk.
+        let before = self.live_on_disk(&history);
+        let diff = TableDiff::between(&before.table, &read.table);
+        let canonical = write_csv(&read.table);
+        let sha256 = sha256_hex(&canonical);
+        let unchanged = sha256 == before.sha256;
+        let refusal = judge(&read.table, &before.table, &diff, options);
+        let forced = refusal.is_some() && options.force;
+        if let (Some(refusal), false, false) = (refusal, forced, unchanged) {
+            return Err(refusal);
+        }
+        let mut report = RefreshReport {
+            version: before.version,
+            previous_version: before.version,
+            unchanged,
+            format: read.format,
+            rows: read.table.len(),
+            deleted: read.deleted,
+            counts: diff.counts(),
+            sha256: sha256.clone(),
+            forced,
+            diff,
+        };
+        if unchanged {
+            return Ok(report);
+        }
+        report.version = self.folder.write(&lock, &history, &canonical)?;
+        history.records.push(VersionRecord {
+            version: report.version,
+            action: VersionAction::Refresh,
+            at_ms: occasion.now_ms,
+            who: recorded(occasion.who),
+            source: recorded(&public_source(source)),
+            sha256,
+            rows: report.rows,
+            diff: report.counts,
+            forced,
+        });
+        self.commit(&lock, &mut history, Arc::new(read.table), Vec::new())?;
+        self.prune(&lock, &history, options.versions_kept);
+        Ok(report)
+    }
+
+    /// Makes an earlier version the live one. Nothing is deleted, so it can be undone likewise.
+    pub fn rollback(
+        &self,
+        target: RollbackTarget,
+        occasion: Occasion<'_>,
+    ) -> Result<RollbackReport, RollbackRefusal> {
+        let lock = self.folder.lock()?;
+        let mut history = self.folder.history()?;
+        let before = self.live_on_disk(&history);
+        let (version, table, problems) = match target {
+            RollbackTarget::Version(version) if version == before.version => {
+                return Err(RollbackRefusal::AlreadyLive { version });
+            }
+            RollbackTarget::Version(version) => {
+                if version != SHIPPED_VERSION && history.origin(version).is_none() {
+                    return Err(RollbackRefusal::Unknown { version });
+                }
+                let table = read_version(&self.folder, &history, version);
+                (version, table.map_err(RollbackRefusal::Damaged)?, Vec::new())
+            }
+            RollbackTarget::Previous => {
+                let mut earlier = history.succession();
+                // What is live may be older than what the history ends with, if that is damaged.
+                let live = earlier.iter().rposition(|version| *version == before.version);
+                earlier.truncate(live.unwrap_or(0));
+                newest_good(&self.folder, &history, &earlier)
+                    .ok_or(RollbackRefusal::NothingEarlier)?
+            }
+        };
+        let diff = TableDiff::between(&before.table, &table);
+        let origin = history.origin(version);
+        let record = VersionRecord {
+            version,
+            action: VersionAction::Rollback,
+            at_ms: occasion.now_ms,
+            who: recorded(occasion.who),
+            source: origin.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
+            sha256: origin.map_or_else(|| digest_of(&table), |record| record.sha256.clone()),
+            rows: table.len(),
+            diff: diff.counts(),
+            forced: false,
+        };
+        let report = RollbackReport {
+            version,
+            previous_version: before.version,
+            rows: table.len(),
+            counts: diff.counts(),
+            diff,
+        };
+        history.records.push(record);
+        self.commit(&lock, &mut history, table, problems)?;
+        Ok(report)
+    }
+
+    /// Loads again if another process changed the table; answers whether it did. Cheap if not.
+    pub fn reload_if_newer(&self) -> Result<bool, VersionError> {
+        if self.folder.history_bytes()? == self.loaded.load().history_bytes {
+            return Ok(false);
+        }
+        // Under the lock, so that a change which this process is just making is not undone.
+        let _lock = self.folder.lock()?;
+        let history = self.folder.history()?;
+        let before = self.current().version;
+        Ok(self.live_on_disk(&history).version != before)
+    }
+
+    /// The recorded changes, the oldest first.
+    pub fn versions(&self) -> Result<Vec<VersionInfo>, VersionError> {
+        let history = self.folder.history()?;
+        let kept = self.folder.kept()?;
+        let live_version = self.current().version;
+        let is_live = |record: &VersionRecord| record.version == live_version;
+        let live = history.records.iter().rposition(is_live);
+        let infos = history.records.into_iter().enumerate().map(|(place, record)| VersionInfo {
+            kept: record.version == SHIPPED_VERSION || kept.contains_key(&record.version),
+            live: live == Some(place),
+            record,
+        });
+        Ok(infos.collect())
+    }
+
+    /// What a restart would load now. If another process changed it, it becomes the live one here
+    /// too, so that memory never lags behind what is answered. Called under the lock.
+    fn live_on_disk(&self, history: &History) -> Arc<ActiveTable> {
+        if history.bytes != self.loaded.load().history_bytes {
+            self.loaded.store(Arc::new(load_newest(&self.folder, history)));
+        }
+        self.current()
+    }
+
+    /// Makes the last record durable and its table the live one.
+    fn commit(
+        &self,
+        lock: &FolderLock,
+        history: &mut History,
+        table: Arc<BinTable>,
+        problems: Vec<VersionProblem>,
+    ) -> Result<(), VersionError> {
+        let record = history.records.last().expect("the caller has just added a record");
+        let history_bytes = self.folder.record(lock, record)?;
+        let active = Arc::new(activate(record.version, table, Some(record), record.sha256.clone()));
+        self.loaded.store(Arc::new(Loaded { active, problems, history_bytes }));
+        Ok(())
+    }
+
+    /// Removes old versions. A failure is no reason to refuse a table that is live already.
+    fn prune(&self, lock: &FolderLock, history: &History, kept_max: usize) {
+        let succession = history.succession();
+        let needed = &succession[succession.len().saturating_sub(2)..];
+        if let Err(error) = self.folder.prune(lock, kept_max, needed) {
+            tracing::warn!(bin.problem = %error, "old versions of the BIN table stay on the disk");
+        }
+    }
+}
+
+/// Why a table that passed its checks still looks wrong.
+fn judge(
+    new: &BinTable,
+    live: &BinTable,
+    diff: &TableDiff,
+    options: &RefreshOptions,
+) -> Option<RefreshRefusal> {
+    let (rows, min_rows) = (new.len(), options.min_rows);
+    if rows < min_rows {
+        return Some(RefreshRefusal::TooFewRows { rows, min_rows });
+    }
+    let (removed, live) = (diff.removed.len(), live.len());
+    let max_removed_percent = options.max_removed_percent;
+    let suspicious = removed * 100 > live * usize::from(max_removed_percent);
+    suspicious.then_some(RefreshRefusal::TooManyRemoved { removed, live, max_removed_percent })
+}
+
+fn load_newest(folder: &VersionFolder, history: &History) -> Loaded {
+    let mut problems = history.problems.clone();
+    let succession = history.succession();
+    let (version, table, passed_over) = newest_good(folder, history, &succession)
+        .expect("a succession begins with the shipped table, which is always good");
+    problems.extend(passed_over);
+    for problem in &problems {
+        tracing::error!(bin.problem = %problem, bin.version = version, "a BIN table is damaged");
+    }
+    let record = history.records.iter().rfind(|record| record.version == version);
+    let origin = history.origin(version);
+    let sha256 = origin.map_or_else(|| digest_of(&table), |record| record.sha256.clone());
+    let active = Arc::new(activate(version, table, record, sha256));
+    Loaded { active, problems, history_bytes: history.bytes }
+}
+
+/// The last version of a succession that can be read, and what was passed over on the way to it.
+fn newest_good(
+    folder: &VersionFolder,
+    history: &History,
+    succession: &[u32],
+) -> Option<(u32, Arc<BinTable>, Vec<VersionProblem>)> {
+    let mut problems = Vec::new();
+    for version in succession.iter().rev() {
+        match read_version(folder, history, *version) {
+            Ok(table) => return Some((*version, table, problems)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    None
+}
+
+fn read_version(
+    folder: &VersionFolder,
+    history: &History,
+    version: u32,
+) -> Result<Arc<BinTable>, VersionProblem> {
+    if version == SHIPPED_VERSION {
+        return Ok(shipped_table());
+    }
+    let origin = history.origin(version).ok_or(VersionProblem::Missing { version })?;
+    folder.read(version, &origin.sha256).map(Arc::new)
+}
+
+fn activate(
+    version: u32,
+    table: Arc<BinTable>,
+    record: Option<&VersionRecord>,
+    sha256: String,
+) -> ActiveTable {
+    ActiveTable {
+        table,
+        version,
+        sha256,
+        source: record.map_or(SHIPPED_SOURCE, |record| &record.source).to_owned(),
+        since_ms: record.map(|record| record.at_ms),
+        who: record.map(|record| record.who.clone()),
+    }
+}
+
+fn digest_of(table: &BinTable) -> String {
+    sha256_hex(&write_csv(table))
+}
+
+/// A text as the history keeps it: cut, and on one line.
+fn recorded(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(RECORDED_LENGTH_MAX).collect()
+}

@@ -1,0 +1,50 @@
+//! The BIN table's life outside `domain`: read, check, compare, keep versions, swap.
+//!
+//! `read` turns bytes of any known format into a table or tells all bad lines; `diff` compares two;
+//! `versions` keeps them on the disk; `live` is what the rest of the program holds. Routes, stores
+//! and channels are not known here. Upholds I-11 as `check` and `fetch` say.
+
+mod check;
+mod diff;
+mod fetch;
+mod live;
+mod read;
+mod sheet;
+mod text;
+mod versions;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, LazyLock};
+
+use crate::domain::bin::BinTable;
+
+pub use check::{FAULTS_KEPT_MAX, Fault, Faults, Problem};
+pub use diff::{DiffCounts, RowKey, TableDiff};
+pub use fetch::{FETCH_TIMEOUT_S, FetchError, fetch_table, is_url, public_source};
+pub use live::{
+    ActiveTable, LiveBinTable, Occasion, RefreshOptions, RefreshRefusal, RefreshReport,
+    RollbackRefusal, RollbackReport, RollbackTarget, VersionInfo,
+};
+pub use read::{
+    ReadOptions, ReadTable, SOURCE_BYTES_MAX, TableFormat, TextEncoding, UnreadableTable,
+    read_table, write_csv,
+};
+pub use versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionProblem, VersionRecord};
+pub use view::RowView;
+
+/// What stands as the source of the table that is compiled in.
+pub const SHIPPED_SOURCE: &str = "shipped";
+
+static SHIPPED: LazyLock<Arc<BinTable>> = LazyLock::new(|| {
+    let text = include_str!("../../../bin-tables/unionpay.csv");
+    let read = read_table(text.as_bytes(), ReadOptions::default());
+    Arc::new(read.expect("a test reads the very bytes that are compiled in").table)
+});
+
+/// The table that is compiled in. Built at the first call and kept.
+pub fn shipped_table() -> Arc<BinTable> {
+    Arc::clone(&SHIPPED)
+}

@@ -1,0 +1,332 @@
+//! Reads a BIN table from the bytes of any format that schemes and banks hand out.
+//!
+//! Format and encoding are found by content unless the caller names them. Nothing in here touches a
+//! file; every byte is input, so it is never asserted about and never panics. A table is read whole
+//! or refused with the lines that are wrong.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use encoding_rs::GBK;
+
+use super::check::{Checker, Faults, Problem, RawRow};
+use super::{sheet, text};
+use crate::domain::bin::{BinTable, BinTableError};
+
+/// The largest source that is read: some seventy times UnionPay's table as CSV.
+pub const SOURCE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Lines with text that are looked at to find the format.
+const SNIFFED_LINES_MAX: usize = 20;
+/// What an old Excel file (a compound document) begins with.
+const COMPOUND_DOCUMENT: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
+const ZIP_ARCHIVE: &[u8] = b"PK\x03\x04";
+const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
+
+/// The layouts a table comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableFormat {
+    /// Our own: a heading and comma-separated columns.
+    Csv,
+    /// The scheme's monthly spreadsheet (`.xls`).
+    Xls,
+    /// Comma-separated text with padded fields, as the scheme sends to acquirers.
+    Delimited,
+    /// Fixed-width text without track data.
+    Fixed,
+}
+
+/// How the bytes of a text stand for characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextEncoding {
+    Utf8,
+    Gbk,
+}
+
+/// A format or encoding that we do not know by this name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("one of {0} is expected")]
+pub struct UnknownName(&'static str);
+
+impl FromStr for TableFormat {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        match name {
+            "csv" => Ok(Self::Csv),
+            "xls" => Ok(Self::Xls),
+            "delimited" => Ok(Self::Delimited),
+            "fixed" => Ok(Self::Fixed),
+            _ => Err(UnknownName("csv, xls, delimited, fixed")),
+        }
+    }
+}
+
+impl FromStr for TextEncoding {
+    type Err = UnknownName;
+
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        match name {
+            "utf8" => Ok(Self::Utf8),
+            "gbk" => Ok(Self::Gbk),
+            _ => Err(UnknownName("utf8, gbk")),
+        }
+    }
+}
+
+impl TextEncoding {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Gbk => "GBK",
+        }
+    }
+}
+
+/// What the caller knows about the source. `None` is found by content.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ReadOptions {
+    pub format: Option<TableFormat>,
+    pub encoding: Option<TextEncoding>,
+}
+
+/// A table that passed every check, and how it came.
+#[derive(Debug)]
+pub struct ReadTable {
+    pub table: BinTable,
+    pub format: TableFormat,
+    /// `None` for a spreadsheet, which states its own.
+    pub encoding: Option<TextEncoding>,
+    /// Rows left out because the source marks them as deleted in its period.
+    pub deleted: usize,
+    /// Equal rows that a spreadsheet repeats for each track of a card.
+    pub merged: usize,
+}
+
+/// Why bytes are not a table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableTable {
+    #[error("the source has {bytes} bytes, more than the {SOURCE_BYTES_MAX} allowed")]
+    TooLarge { bytes: usize },
+    #[error("the source is in none of the known formats (csv, xls, delimited, fixed)")]
+    UnknownFormat,
+    #[error("the source is a zip archive or a newer spreadsheet; save it as .xls or CSV")]
+    ZipArchive,
+    #[error("the spreadsheet cannot be read: {0}")]
+    Spreadsheet(String),
+    #[error("{} bad lines", .0.count)]
+    Invalid(Faults),
+    #[error("the source has no rows")]
+    NoRows,
+    #[error(transparent)]
+    Table(BinTableError),
+}
+
+impl UnreadableTable {
+    /// The stable code of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::UnknownFormat => "unknown_format",
+            Self::ZipArchive => "zip_archive",
+            Self::Spreadsheet(_) => "spreadsheet",
+            Self::Invalid(_) => "invalid_rows",
+            Self::NoRows => "no_rows",
+            Self::Table(_) => "invalid_table",
+        }
+    }
+}
+
+/// Reads and checks a whole table.
+pub fn read_table(bytes: &[u8], options: ReadOptions) -> Result<ReadTable, UnreadableTable> {
+    if bytes.len() > SOURCE_BYTES_MAX {
+        return Err(UnreadableTable::TooLarge { bytes: bytes.len() });
+    }
+    let text = bytes.strip_prefix(UTF8_MARK).unwrap_or(bytes);
+    let encoding = options.encoding.unwrap_or_else(|| find_encoding(text));
+    let format = match options.format {
+        Some(format) => format,
+        None => find_format(text, encoding)?,
+    };
+    let mut checker = Checker::default();
+    match format {
+        TableFormat::Csv => read_csv(text, encoding, &mut checker),
+        TableFormat::Xls => sheet::read_sheet(bytes, &mut checker)?,
+        TableFormat::Delimited => text::read_delimited(text, encoding, &mut checker),
+        TableFormat::Fixed => text::read_fixed(text, encoding, &mut checker),
+    }
+    let (deleted, merged) = (checker.deleted, checker.merged);
+    let rows = checker.finish().map_err(UnreadableTable::Invalid)?;
+    if rows.is_empty() {
+        return Err(UnreadableTable::NoRows);
+    }
+    let table = BinTable::build(rows).map_err(UnreadableTable::Table)?;
+    let encoding = (format != TableFormat::Xls).then_some(encoding);
+    Ok(ReadTable { table, format, encoding, deleted, merged })
+}
+
+/// Writes a table in our own format: what a kept version holds. Equal tables give equal bytes.
+pub fn write_csv(table: &BinTable) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in table.rows() {
+        writer.serialize(super::RowView::from(row.as_ref())).expect("memory takes any row");
+    }
+    writer.into_inner().expect("memory takes any row")
+}
+
+/// The lines of a text with their numbers, counted from 1, without their ends and without those
+/// that hold only blanks.
+pub(super) fn lines_of(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = text.split(|byte| *byte == b'\n').enumerate();
+    numbered
+        .map(|(place, line)| (place + 1, line.strip_suffix(b"\r").unwrap_or(line)))
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+/// UTF-8 unless most lines with other than ASCII characters are not: so one broken line in a UTF-8
+/// file is told as broken, and does not turn the whole file into wrong Chinese.
+fn find_encoding(text: &[u8]) -> TextEncoding {
+    let (mut fitting, mut all) = (0_usize, 0_usize);
+    for (_, line) in lines_of(text).filter(|(_, line)| !line.is_ascii()) {
+        all += 1;
+        fitting += usize::from(std::str::from_utf8(line).is_ok());
+    }
+    if fitting * 2 >= all { TextEncoding::Utf8 } else { TextEncoding::Gbk }
+}
+
+fn find_format(text: &[u8], encoding: TextEncoding) -> Result<TableFormat, UnreadableTable> {
+    if text.starts_with(COMPOUND_DOCUMENT) {
+        return Ok(TableFormat::Xls);
+    }
+    if text.starts_with(ZIP_ARCHIVE) {
+        return Err(UnreadableTable::ZipArchive);
+    }
+    // A bad first line must not hide the format: it is to be told with its number.
+    for (_, line) in lines_of(text).take(SNIFFED_LINES_MAX) {
+        if is_csv_heading(line) {
+            return Ok(TableFormat::Csv);
+        }
+        let Some(line) = text::gbk_bytes(line, encoding) else { continue };
+        if text::is_delimited(&line) {
+            return Ok(TableFormat::Delimited);
+        }
+        if text::is_fixed(&line) {
+            return Ok(TableFormat::Fixed);
+        }
+    }
+    Err(UnreadableTable::UnknownFormat)
+}
+
+fn is_csv_heading(line: &[u8]) -> bool {
+    let mut names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    names.any(|name| matches!(name, b"bin" | b"\"bin\"" | b"pan_length" | b"\"pan_length\""))
+}
+
+/// The columns of our format that are read. Others, such as `source`, may stand beside them.
+const COLUMNS: [(&str, bool); 8] = [
+    ("bin", true),
+    ("pan_length", true),
+    ("issuer_code", true),
+    ("issuer_name", true),
+    ("card_type", true),
+    ("card_name", false),
+    ("bin_length", false),
+    ("brand", false),
+];
+
+fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
+    let (clean, numbers) = decode_lines(text, encoding, checker);
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(clean.as_bytes());
+    let mut heading: Option<(BTreeMap<&'static str, usize>, usize)> = None;
+    for record in reader.records() {
+        // The text is valid UTF-8 in memory and columns may differ, so nothing else can fail.
+        let Ok(record) = record else { return };
+        let place = record.position().map_or(0, |position| position.line() as usize);
+        let line = numbers.get(place.wrapping_sub(1)).copied().unwrap_or(place);
+        if record.iter().any(|field| field.contains('\n')) {
+            checker.fault(line, Problem::OpenQuote);
+            continue;
+        }
+        let Some((places, expected)) = &heading else {
+            let Some(places) = read_heading(line, &record, checker) else { return };
+            heading = Some((places, record.len()));
+            continue;
+        };
+        if record.len() != *expected {
+            let found = record.len();
+            checker.fault(line, Problem::ColumnCount { found, expected: *expected });
+            continue;
+        }
+        let optional = |name| places.get(name).and_then(|place| record.get(*place)).map(str::trim);
+        let field = |name| optional(name).unwrap_or_default();
+        checker.take(
+            line,
+            RawRow {
+                bin: field("bin"),
+                bin_length: optional("bin_length"),
+                pan_length: field("pan_length"),
+                issuer_code: field("issuer_code"),
+                issuer_name: field("issuer_name"),
+                card_name: field("card_name"),
+                card_type: field("card_type"),
+                brand: optional("brand"),
+            },
+        );
+    }
+}
+
+/// The place of each column that we read; `None`, and faults, where the heading cannot be used.
+fn read_heading(
+    line: usize,
+    record: &csv::StringRecord,
+    checker: &mut Checker,
+) -> Option<BTreeMap<&'static str, usize>> {
+    let mut places = BTreeMap::new();
+    let mut usable = true;
+    for (name, required) in COLUMNS {
+        let mut found = record.iter().enumerate().filter(|(_, field)| field.trim() == name);
+        match (found.next(), found.next()) {
+            (Some((place, _)), None) => {
+                places.insert(name, place);
+            }
+            (Some(_), Some(_)) => {
+                checker.fault(line, Problem::RepeatedColumn(name));
+                usable = false;
+            }
+            (None, _) if required => {
+                checker.fault(line, Problem::MissingColumn(name));
+                usable = false;
+            }
+            (None, _) => {}
+        }
+    }
+    usable.then_some(places)
+}
+
+/// The lines with text as UTF-8, and the number of each in the source. A line that the encoding
+/// cannot be is told and left out.
+fn decode_lines(
+    text: &[u8],
+    encoding: TextEncoding,
+    checker: &mut Checker,
+) -> (String, Vec<usize>) {
+    let mut clean = String::with_capacity(text.len());
+    let mut numbers = Vec::new();
+    for (number, line) in lines_of(text) {
+        let decoded = match encoding {
+            TextEncoding::Utf8 => std::str::from_utf8(line).ok().map(Into::into),
+            TextEncoding::Gbk => GBK.decode_without_bom_handling_and_without_replacement(line),
+        };
+        match decoded {
+            Some(line) => {
+                clean.push_str(&line);
+                clean.push('\n');
+                numbers.push(number);
+            }
+            None => checker.fault(number, Problem::Encoding(encoding.name())),
+        }
+    }
+    (clean, numbers)
+}

@@ -1,0 +1,46 @@
+//! Formats, faults with their lines, the shipped table, and the life of versions on a disk.
+
+mod formats;
+mod live;
+mod shipped;
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+/// A CSV table with one row for each (BIN, card length, issuer code).
+fn csv_of(rows: &[(&str, u8, &str)]) -> String {
+    let mut text = String::from("bin,pan_length,issuer_code,issuer_name,card_name,card_type\n");
+    for (bin, pan_length, issuer_code) in rows {
+        text.push_str(&format!("{bin},{pan_length},{issuer_code},银行,卡,debit\n"));
+    }
+    text
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bin");
+    std::fs::read(folder.join(name)).expect("a fixture")
+}
+
+/// A folder of its own for each test, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn named(name: &str) -> Self {
+        let unique = format!("switchyard-bin-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(unique);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join("bin-table").join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

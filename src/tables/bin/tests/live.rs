@@ -1,0 +1,265 @@
+//! Refresh, refusal, rollback, restart, and versions that are damaged on the disk.
+
+use super::*;
+
+const NOON: Occasion<'static> = Occasion { who: "an operator", now_ms: 1_700_000_000_000 };
+
+fn small() -> RefreshOptions {
+    RefreshOptions { min_rows: 1, max_removed_percent: 100, ..RefreshOptions::default() }
+}
+
+/// A table of one row whose issuer code tells which it is.
+fn table_named(issuer_code: &str) -> String {
+    csv_of(&[("621626", 19, issuer_code)])
+}
+
+fn take(live: &LiveBinTable, issuer_code: &str) -> RefreshReport {
+    let text = table_named(issuer_code);
+    live.refresh(text.as_bytes(), "table.csv", NOON, &small()).expect("a good table")
+}
+
+/// The issuer code of the one row that the small tables have.
+fn live_code(live: &LiveBinTable) -> Option<String> {
+    live.lookup(b"6216260000000000000").map(|row| row.issuer_code.clone())
+}
+
+fn restarted_code(folder: &Folder) -> Option<String> {
+    live_code(&LiveBinTable::load(&folder.0).expect("a table"))
+}
+
+#[test]
+fn a_fresh_folder_has_the_shipped_table_and_stays_empty() {
+    let folder = Folder::named("fresh");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let current = live.current();
+    assert_eq!((current.version, current.table.len()), (SHIPPED_VERSION, 5_576));
+    assert_eq!(current.source, SHIPPED_SOURCE);
+    assert!(!live.reload_if_newer().expect("nothing to reload"));
+    assert!(live.versions().expect("no history").is_empty());
+    assert_eq!(std::fs::read_dir(&folder.0).expect("the folder").count(), 0);
+}
+
+#[test]
+fn the_snapshots_refresh_as_their_source_says_and_survive_a_restart() {
+    let folder = Folder::named("snapshots");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let force = RefreshOptions { force: true, ..RefreshOptions::default() };
+    let old = fixture("unionpay-2014-10.csv");
+    let first = live.refresh(&old, "old.csv", NOON, &force).expect("forced");
+    assert_eq!((first.version, first.rows, first.forced), (1, 2_440, true));
+    let new = fixture("unionpay-2018-06.csv");
+    let secret = "https://user:pass@example.com/new.csv?token=1";
+    let report = live.refresh(&new, secret, NOON, &RefreshOptions::default()).expect("good");
+    let counts = report.counts;
+    assert_eq!((counts.added, counts.removed), (2_456, 47));
+    assert_eq!((counts.changed, counts.renamed), (118, 424));
+    assert_eq!((report.version, report.previous_version, report.forced), (2, 1, false));
+
+    let again = LiveBinTable::load(&folder.0).expect("a table").current();
+    assert_eq!((again.version, again.table.len()), (2, 4_849));
+    assert_eq!(again.sha256, report.sha256);
+    assert_eq!(again.source, "https://example.com/new.csv");
+    assert_eq!(again.since_ms, Some(NOON.now_ms));
+    assert_eq!(again.who.as_deref(), Some(NOON.who));
+    assert_eq!(again.table.rows(), live.current().table.rows());
+}
+
+#[test]
+fn a_suspicious_table_is_refused_unless_forced() {
+    let folder = Folder::named("suspicious");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let options = RefreshOptions::default();
+    let snapshot = fixture("unionpay-2018-06.csv");
+    let refused = live.refresh(&snapshot, "s", NOON, &options).expect_err("727 rows are gone");
+    assert_eq!(refused.code(), "too_many_removed");
+    let tiny = table_named("01020000");
+    let refused = live.refresh(tiny.as_bytes(), "s", NOON, &options).expect_err("one row");
+    assert_eq!(refused.code(), "too_few_rows");
+    assert_eq!((live.current().version, restarted_code(&folder)), (0, live_code(&live)));
+    let force = RefreshOptions { force: true, ..options };
+    assert!(live.refresh(tiny.as_bytes(), "s", NOON, &force).expect("forced").forced);
+    assert_eq!(live_code(&live).as_deref(), Some("01020000"));
+}
+
+#[test]
+fn a_bad_table_is_refused_with_its_lines_even_by_force() {
+    let folder = Folder::named("bad");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    take(&live, "01020000");
+    let bad = table_named("0103").replace("debit", "none");
+    let force = RefreshOptions { force: true, ..small() };
+    let refused = live.refresh(bad.as_bytes(), "s", NOON, &force).expect_err("a bad line");
+    let faults = refused.faults().expect("bad lines");
+    assert_eq!((faults.count, faults.first[0].line), (2, 2));
+    assert_eq!(refused.code(), "invalid_rows");
+    assert_eq!(live_code(&live).as_deref(), Some("01020000"));
+    assert_eq!(live.versions().expect("a history").len(), 1);
+}
+
+#[test]
+fn the_same_table_again_writes_nothing() {
+    let folder = Folder::named("same");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    take(&live, "01020000");
+    let report = take(&live, "01020000");
+    assert!(report.unchanged);
+    assert_eq!((report.version, live.versions().expect("a history").len()), (1, 1));
+}
+
+#[test]
+fn a_rollback_goes_back_step_by_step_and_can_be_undone() {
+    let folder = Folder::named("rollback");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    for code in ["01020001", "01020002", "01020003"] {
+        take(&live, code);
+    }
+    let back = |target| live.rollback(target, NOON).map(|report| report.version);
+    assert_eq!(back(RollbackTarget::Previous).expect("version 2"), 2);
+    assert_eq!(restarted_code(&folder).as_deref(), Some("01020002"));
+    assert_eq!(back(RollbackTarget::Previous).expect("version 1"), 1);
+    assert_eq!(live_code(&live).as_deref(), Some("01020001"));
+    assert_eq!(back(RollbackTarget::Version(3)).expect("version 3"), 3);
+    assert_eq!(restarted_code(&folder).as_deref(), Some("01020003"));
+    assert_eq!(back(RollbackTarget::Version(0)).expect("the shipped table"), 0);
+    assert_eq!(live.current().table.len(), 5_576);
+    let code = |target| back(target).expect_err("a refusal").code();
+    assert_eq!(code(RollbackTarget::Previous), "nothing_earlier");
+    assert_eq!(code(RollbackTarget::Version(0)), "already_live");
+    assert_eq!(code(RollbackTarget::Version(9)), "unknown_version");
+    let history = live.versions().expect("a history");
+    assert_eq!(history.len(), 7);
+    assert_eq!(history.iter().filter(|info| info.live).count(), 1);
+    // A refresh after a rollback gets a number that was never used.
+    assert_eq!(take(&live, "01020004").version, 4);
+}
+
+#[test]
+fn a_corrupt_version_is_told_and_the_one_before_is_used() {
+    let folder = Folder::named("corrupt");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    for code in ["01020001", "01020002", "01020003"] {
+        take(&live, code);
+    }
+    let path = folder.file("000003.csv");
+    let mut bytes = std::fs::read(&path).expect("version 3");
+    *bytes.last_mut().expect("a byte") ^= 1;
+    std::fs::write(&path, bytes).expect("a damaged file");
+    std::fs::remove_file(folder.file("000002.csv")).expect("version 2");
+
+    let again = LiveBinTable::load(&folder.0).expect("a table");
+    assert_eq!(live_code(&again).as_deref(), Some("01020001"));
+    let expected = [VersionProblem::Digest { version: 3 }, VersionProblem::Missing { version: 2 }];
+    assert_eq!(again.problems(), expected);
+    let refused = again.rollback(RollbackTarget::Version(3), NOON).expect_err("damaged");
+    assert_eq!(refused.code(), "damaged_version");
+    // What is live is what the next refresh is compared with, and its number is new.
+    let report = take(&again, "01020001");
+    assert!(report.unchanged);
+    assert_eq!(take(&again, "01020004").version, 4);
+    assert!(again.problems().is_empty());
+}
+
+#[test]
+fn a_version_that_was_rolled_back_from_never_returns_by_itself() {
+    let folder = Folder::named("rejected");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    for code in ["01020001", "01020002", "01020003"] {
+        take(&live, code);
+    }
+    live.rollback(RollbackTarget::Version(2), NOON).expect("version 2");
+    std::fs::write(folder.file("000002.csv"), "").expect("a damaged file");
+    assert_eq!(restarted_code(&folder).as_deref(), Some("01020001"));
+}
+
+#[test]
+fn a_history_cut_at_any_byte_gives_a_state_that_was() {
+    let folder = Folder::named("torn");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    take(&live, "01020001");
+    let before = std::fs::read(folder.file("history")).expect("a history").len();
+    take(&live, "01020002");
+    let whole = std::fs::read(folder.file("history")).expect("a history");
+    for end in before..whole.len() {
+        std::fs::write(folder.file("history"), &whole[..end]).expect("a cut history");
+        let again = LiveBinTable::load(&folder.0).expect("a table");
+        let complete = end == whole.len() - 1;
+        let expected = if complete { "01020002" } else { "01020001" };
+        assert_eq!(live_code(&again).as_deref(), Some(expected), "cut at {end}");
+        assert_eq!(again.problems().is_empty(), complete || end == before, "cut at {end}");
+    }
+    // The next change stands on a line of its own, behind the torn one.
+    std::fs::write(folder.file("history"), &whole[..whole.len() - 9]).expect("a cut history");
+    let again = LiveBinTable::load(&folder.0).expect("a table");
+    assert_eq!(take(&again, "01020003").version, 3);
+    assert_eq!(restarted_code(&folder).as_deref(), Some("01020003"));
+}
+
+#[test]
+fn another_process_change_is_seen_and_compared_with() {
+    let folder = Folder::named("two");
+    let daemon = LiveBinTable::load(&folder.0).expect("a table");
+    let command = LiveBinTable::load(&folder.0).expect("a table");
+    take(&command, "01020001");
+    assert!(daemon.reload_if_newer().expect("a change"));
+    assert_eq!(live_code(&daemon).as_deref(), Some("01020001"));
+    assert!(!daemon.reload_if_newer().expect("no change"));
+    take(&command, "01020002");
+    let report = take(&daemon, "01020002");
+    assert!(report.unchanged, "compared with what is on the disk");
+    assert_eq!(live_code(&daemon).as_deref(), Some("01020002"));
+    command.rollback(RollbackTarget::Previous, NOON).expect("version 1");
+    assert!(daemon.reload_if_newer().expect("a change"));
+    assert_eq!(daemon.current().version, 1);
+}
+
+#[test]
+fn old_versions_go_and_those_needed_stay() {
+    let folder = Folder::named("prune");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let options = RefreshOptions { versions_kept: 3, ..small() };
+    for code in 1..=6 {
+        let text = table_named(&format!("0102000{code}"));
+        live.refresh(text.as_bytes(), "s", NOON, &options).expect("a good table");
+    }
+    let kept = |live: &LiveBinTable| -> Vec<u32> {
+        let infos = live.versions().expect("a history");
+        infos.iter().filter(|info| info.kept).map(|info| info.record.version).collect()
+    };
+    assert_eq!(kept(&live), [4, 5, 6]);
+    let gone = live.rollback(RollbackTarget::Version(2), NOON).expect_err("gone");
+    assert_eq!(gone.code(), "damaged_version");
+}
+
+#[test]
+fn lookups_see_one_whole_table_while_others_are_swapped_in() {
+    let folder = Folder::named("swap");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    // In each table both rows have one code, so two codes in one table are a torn swap.
+    let table = |code: &str| csv_of(&[("621626", 19, code), ("621627", 19, code)]);
+    let refresh = |code: &str| {
+        let report = live.refresh(table(code).as_bytes(), "s", NOON, &small());
+        report.expect("a good table");
+    };
+    refresh("01020000");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut lookups = 0_u64;
+            while !done.load(std::sync::atomic::Ordering::Acquire) || lookups == 0 {
+                let current = live.current();
+                let code =
+                    |card: &[u8]| current.table.lookup(card).map(|row| row.issuer_code.clone());
+                let (one, two) = (code(b"6216260000000000000"), code(b"6216270000000000000"));
+                assert!(one.is_some());
+                assert_eq!(one, two);
+                lookups += 1;
+            }
+        });
+        for number in 1..=20 {
+            refresh(&format!("010200{number:02}"));
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+        reader.join().expect("no lookup failed");
+    });
+    assert_eq!(live_code(&live).as_deref(), Some("01020020"));
+}

@@ -1,0 +1,31 @@
+//! A row of the BIN table in the one JSON form that files of differences, API and command line share.
+
+use serde::Serialize;
+
+use crate::domain::bin::BinRow;
+
+/// The fields of a row, borrowed.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct RowView<'row> {
+    pub bin: &'row str,
+    pub pan_length: u8,
+    pub issuer_code: &'row str,
+    pub issuer_name: &'row str,
+    pub card_name: &'row str,
+    pub card_type: &'static str,
+    pub brand: &'static str,
+}
+
+impl<'row> From<&'row BinRow> for RowView<'row> {
+    fn from(row: &'row BinRow) -> Self {
+        Self {
+            bin: row.bin.as_str(),
+            pan_length: row.pan_length,
+            issuer_code: &row.issuer_code,
+            issuer_name: &row.issuer_name,
+            card_name: &row.card_name,
+            card_type: row.card_type.name(),
+            brand: row.brand.name(),
+        }
+    }
+}
