@@ -1,0 +1,429 @@
+//! `switchyard bin`: look cards up, check, compare, refresh and roll back the BIN table.
+//!
+//! Prints and decides nothing else. Upholds I-11: a card number given here comes out masked. Exit
+//! codes: 0 done, 1 refused or not valid, 2 (by the argument parser) wrong usage.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::domain::bin::BinTable;
+use crate::tables::bin::{
+    Faults, LiveBinTable, Occasion, ReadOptions, ReadTable, RefreshOptions, RefreshRefusal,
+    RollbackTarget, SOURCE_BYTES_MAX, TableDiff, TableFormat, TextEncoding, UnreadableTable,
+    fetch_table, is_url, read_table,
+};
+
+mod lookup;
+
+use lookup::Lookup;
+
+/// Arguments of `switchyard bin`.
+#[derive(Debug, Args)]
+pub struct BinArgs {
+    #[command(subcommand)]
+    pub command: BinCommand,
+    /// Print JSON: one object for `lookup`'s every answer, one in all for the others
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The data folder
+    #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
+    pub data: PathBuf,
+    /// Use the table in this file instead of the live one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub table: Option<PathBuf>,
+}
+
+/// What to do with the table.
+#[derive(Debug, Subcommand)]
+pub enum BinCommand {
+    /// Tell issuer, product, type and brand of card numbers or prefixes
+    Lookup {
+        /// Card numbers, or prefixes of 2 to 12 digits; none: one a line on standard input
+        numbers: Vec<String>,
+        /// For prefixes: only cards of this many digits
+        #[arg(long, value_name = "DIGITS")]
+        length: Option<u8>,
+    },
+    /// Read a table and tell every bad line; without FILE the live table
+    Check {
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+    /// Compare two tables
+    Diff {
+        old: PathBuf,
+        /// The live table if absent
+        new: Option<PathBuf>,
+        /// List the rows, not only their numbers
+        #[arg(long)]
+        lists: bool,
+    },
+    /// Take a new table from a file or an https URL, as a new version
+    Refresh {
+        source: String,
+        /// Take a suspicious table all the same; bad lines are refused even so
+        #[arg(long)]
+        force: bool,
+        /// Fewer rows than this are suspicious
+        #[arg(long, value_name = "ROWS", default_value_t = RefreshOptions::default().min_rows)]
+        min_rows: usize,
+        /// More rows gone than this share are suspicious
+        #[arg(long, value_name = "PERCENT",
+              default_value_t = RefreshOptions::default().max_removed_percent)]
+        max_removed_percent: u8,
+        /// Your name, for the history
+        #[arg(long, default_value = "command line")]
+        who: String,
+        #[command(flatten)]
+        read: ReadArgs,
+    },
+    /// Return to an earlier version
+    Rollback {
+        /// The version; 0 is the shipped table; the one before the live one if absent
+        version: Option<u32>,
+        /// Your name, for the history
+        #[arg(long, default_value = "command line")]
+        who: String,
+    },
+    /// List who made which version the live one, when, and from where
+    Versions,
+}
+
+/// How to read a source whose content does not tell it.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ReadArgs {
+    /// csv, xls, delimited or fixed; found by content if absent
+    #[arg(long)]
+    pub format: Option<TableFormat>,
+    /// utf8 or gbk; found by content if absent
+    #[arg(long)]
+    pub encoding: Option<TextEncoding>,
+}
+
+impl From<ReadArgs> for ReadOptions {
+    fn from(args: ReadArgs) -> Self {
+        Self { format: args.format, encoding: args.encoding }
+    }
+}
+
+/// Runs one command on the process's standard streams. `now_ms` is in milliseconds since 1970. A
+/// reader that closes our output early (`| head`) has what it wanted: that is no failure.
+pub fn run(args: &BinArgs, now_ms: i64) -> anyhow::Result<ExitCode> {
+    let input = io::stdin().lock();
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    let done = execute(args, now_ms, input, &mut output)
+        .and_then(|done| output.flush().map(|()| done).map_err(Into::into));
+    match done {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::from(1)),
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Runs one command; answers whether it was done, rather than refused.
+fn execute(
+    args: &BinArgs,
+    now_ms: i64,
+    input: impl BufRead,
+    output: &mut impl Write,
+) -> anyhow::Result<bool> {
+    match &args.command {
+        BinCommand::Lookup { numbers, length } => {
+            let Some(table) = chosen_table(args, output)? else { return Ok(false) };
+            let mut lookup = Lookup::over(&table, *length, args.json, output);
+            if numbers.is_empty() {
+                lookup.answer_lines(input)?;
+            } else {
+                lookup.answer_all(numbers)?;
+            }
+            Ok(lookup.all_were_valid())
+        }
+        BinCommand::Check { file, read } => check(args, file.as_deref(), *read, output),
+        BinCommand::Diff { old, new, lists } => {
+            let Some(old) = read_or_tell(old, ReadOptions::default(), args.json, output)? else {
+                return Ok(false);
+            };
+            let new = match new {
+                Some(path) => read_or_tell(path, ReadOptions::default(), args.json, output)?
+                    .map(|read| Arc::new(read.table)),
+                None => chosen_table(args, output)?,
+            };
+            let Some(new) = new else { return Ok(false) };
+            print_diff(&TableDiff::between(&old.table, &new), *lists, args.json, output)?;
+            Ok(true)
+        }
+        BinCommand::Refresh { source, force, min_rows, max_removed_percent, who, read } => {
+            let options = RefreshOptions {
+                read: (*read).into(),
+                min_rows: *min_rows,
+                max_removed_percent: *max_removed_percent,
+                force: *force,
+                ..RefreshOptions::default()
+            };
+            refresh(args, source, Occasion { who, now_ms }, &options, output)
+        }
+        BinCommand::Rollback { version, who } => {
+            rollback(args, *version, Occasion { who, now_ms }, output)
+        }
+        BinCommand::Versions => versions(args, output),
+    }
+}
+
+fn check(
+    args: &BinArgs,
+    file: Option<&Path>,
+    read: ReadArgs,
+    output: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let Some(path) = file.or(args.table.as_deref()) else {
+        let live = open_live(args)?;
+        let problems: Vec<String> = live.problems().iter().map(ToString::to_string).collect();
+        let current = live.current();
+        let (version, rows) = (current.version, current.table.len());
+        if args.json {
+            let valid = problems.is_empty();
+            let told = json!({"valid": valid, "rows": rows, "version": version,
+                "source": current.source, "sha256": current.sha256, "problems": problems});
+            writeln!(output, "{told}")?;
+        } else {
+            writeln!(output, "live version {version} from {}: {rows} rows", current.source)?;
+        }
+        return Ok(problems.is_empty());
+    };
+    let Some(read) = read_or_tell(path, read.into(), args.json, output)? else {
+        return Ok(false);
+    };
+    let rows = read.table.len();
+    if args.json {
+        let told = json!({"valid": true, "rows": rows, "format": read.format,
+            "encoding": read.encoding, "deleted": read.deleted, "merged": read.merged});
+        writeln!(output, "{told}")?;
+    } else {
+        writeln!(output, "valid: {rows} rows, {} marked as deleted left out", read.deleted)?;
+    }
+    Ok(true)
+}
+
+fn refresh(
+    args: &BinArgs,
+    source: &str,
+    occasion: Occasion<'_>,
+    options: &RefreshOptions,
+    output: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let bytes = if is_url(source) { fetch(source)? } else { read_source(Path::new(source))? };
+    let live = open_live(args)?;
+    match live.refresh(&bytes, source, occasion, options) {
+        Ok(report) if args.json => {
+            writeln!(output, "{}", serde_json::to_string(&report)?)?;
+            Ok(true)
+        }
+        Ok(report) if report.unchanged => {
+            writeln!(output, "version {} holds this table already", report.version)?;
+            Ok(true)
+        }
+        Ok(report) => {
+            writeln!(output, "version {} is live: {} rows", report.version, report.rows)?;
+            print_counts(&report.diff, output)?;
+            Ok(true)
+        }
+        Err(RefreshRefusal::Versions(error)) => Err(error.into()),
+        Err(refusal) => {
+            print_refusal(refusal.code(), &refusal, refusal.faults(), args.json, output)?;
+            Ok(false)
+        }
+    }
+}
+
+fn rollback(
+    args: &BinArgs,
+    version: Option<u32>,
+    occasion: Occasion<'_>,
+    output: &mut impl Write,
+) -> anyhow::Result<bool> {
+    let target = version.map_or(RollbackTarget::Previous, RollbackTarget::Version);
+    match open_live(args)?.rollback(target, occasion) {
+        Ok(report) if args.json => writeln!(output, "{}", serde_json::to_string(&report)?)?,
+        Ok(report) => {
+            writeln!(output, "version {} is live again: {} rows", report.version, report.rows)?;
+            print_counts(&report.diff, output)?;
+        }
+        Err(refusal) => {
+            print_refusal(refusal.code(), &refusal, None, args.json, output)?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
+    let infos = open_live(args)?.versions()?;
+    if args.json {
+        writeln!(output, "{}", serde_json::to_string(&infos)?)?;
+        return Ok(true);
+    }
+    if infos.is_empty() {
+        writeln!(output, "no refresh yet: the shipped table (version 0) is live")?;
+    }
+    for info in infos {
+        let record = &info.record;
+        let mark = if info.live { "*" } else { " " };
+        let state = if info.kept { "kept" } else { "gone" };
+        writeln!(
+            output,
+            "{mark} {}\t{:?}\t{}\t{}\t{}\t{} rows\t{state}",
+            record.version, record.action, record.at_ms, record.who, record.source, record.rows
+        )?;
+    }
+    Ok(true)
+}
+
+/// The table that `--table` names, else the live one; `None` if it was refused, which is told.
+fn chosen_table(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<Option<Arc<BinTable>>> {
+    match &args.table {
+        Some(path) => {
+            let read = read_or_tell(path, ReadOptions::default(), args.json, output)?;
+            Ok(read.map(|read| Arc::new(read.table)))
+        }
+        None => Ok(Some(Arc::clone(&open_live(args)?.current().table))),
+    }
+}
+
+/// Opens the live table and tells on standard error what is damaged in its folder.
+fn open_live(args: &BinArgs) -> anyhow::Result<LiveBinTable> {
+    let live = LiveBinTable::load(&args.data)?;
+    for problem in live.problems() {
+        writeln!(io::stderr(), "warning: {problem}")?;
+    }
+    Ok(live)
+}
+
+fn read_or_tell(
+    path: &Path,
+    options: ReadOptions,
+    as_json: bool,
+    output: &mut impl Write,
+) -> anyhow::Result<Option<ReadTable>> {
+    match read_table(&read_source(path)?, options) {
+        Ok(read) => Ok(Some(read)),
+        Err(refusal) => {
+            let faults = match &refusal {
+                UnreadableTable::Invalid(faults) => Some(faults),
+                UnreadableTable::TooLarge { .. }
+                | UnreadableTable::UnknownFormat
+                | UnreadableTable::ZipArchive
+                | UnreadableTable::Spreadsheet(_)
+                | UnreadableTable::NoRows
+                | UnreadableTable::Table(_) => None,
+            };
+            print_refusal(refusal.code(), &refusal, faults, as_json, output)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Reads a file up to one byte more than is allowed, so that the refusal can say so.
+fn read_source(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut bytes = Vec::new();
+    file.take(SOURCE_BYTES_MAX as u64 + 1)
+        .read_to_end(&mut bytes)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(bytes)
+}
+
+fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(fetch_table(url))?)
+}
+
+#[derive(Serialize)]
+struct RefusalView<'refusal> {
+    valid: bool,
+    refused: &'static str,
+    problem: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<&'refusal Faults>,
+}
+
+fn print_refusal(
+    code: &'static str,
+    refusal: &dyn std::error::Error,
+    faults: Option<&Faults>,
+    as_json: bool,
+    output: &mut impl Write,
+) -> anyhow::Result<()> {
+    if as_json {
+        let view =
+            RefusalView { valid: false, refused: code, problem: refusal.to_string(), faults };
+        writeln!(output, "{}", serde_json::to_string(&view)?)?;
+        return Ok(());
+    }
+    writeln!(output, "refused ({code}): {refusal}")?;
+    let faults = faults.cloned().unwrap_or_default();
+    for fault in &faults.first {
+        writeln!(output, "{fault}")?;
+    }
+    if faults.count > faults.first.len() {
+        writeln!(output, "and {} more", faults.count - faults.first.len())?;
+    }
+    Ok(())
+}
+
+fn print_diff(
+    diff: &TableDiff,
+    lists: bool,
+    as_json: bool,
+    output: &mut impl Write,
+) -> anyhow::Result<()> {
+    if as_json {
+        let mut told = serde_json::to_value(diff.counts())?;
+        if lists {
+            told["lists"] = serde_json::to_value(diff)?;
+        }
+        writeln!(output, "{told}")?;
+        return Ok(());
+    }
+    print_counts(diff, output)?;
+    let marked = [
+        ("+", &diff.added),
+        ("-", &diff.removed),
+        ("!", &diff.changed),
+        ("~", &diff.renamed),
+        ("=", &diff.relabelled),
+    ];
+    for (mark, keys) in marked.into_iter().filter(|_| lists) {
+        for key in keys {
+            writeln!(output, "{mark} {}/{}", key.bin, key.pan_length)?;
+        }
+    }
+    Ok(())
+}
+
+fn print_counts(diff: &TableDiff, output: &mut impl Write) -> anyhow::Result<()> {
+    let counts = diff.counts();
+    writeln!(
+        output,
+        "{} added, {} removed, {} changed code, type or brand, {} renamed, {} relabelled",
+        counts.added, counts.removed, counts.changed, counts.renamed, counts.relabelled
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

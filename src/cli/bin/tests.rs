@@ -1,0 +1,187 @@
+//! The command line's answers, as a script reads them.
+
+use serde_json::Value;
+
+use super::*;
+
+/// The number with a check digit that fits, made from a BIN.
+fn card(bin: &str, pan_length: usize) -> String {
+    let payload = format!("{bin:0<width$}", width = pan_length - 1);
+    let digit = crate::domain::card::luhn_digit(&payload);
+    format!("{payload}{digit}")
+}
+
+/// A folder of its own for each test, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn named(name: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("switchyard-cli-bin-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    args: BinArgs,
+}
+
+/// Runs a line as the shell would, with JSON, and gives whether it was done and its objects.
+fn run_line(folder: &Folder, line: &[&str], input: &str) -> (bool, Vec<Value>) {
+    use clap::Parser;
+    let data = folder.0.to_str().expect("a path in UTF-8");
+    let words = [&["bin"], line, &["--json", "--data", data]].concat();
+    let line = Line::try_parse_from(words).expect("a good line");
+    let mut output = Vec::new();
+    let done = execute(&line.args, 1_700_000_000_000, input.as_bytes(), &mut output);
+    let done = done.expect("no failure of the disk");
+    let text = String::from_utf8(output).expect("UTF-8");
+    (done, text.lines().map(|line| serde_json::from_str(line).expect("an object")).collect())
+}
+
+fn fixture(name: &str) -> String {
+    format!("{}/tests/fixtures/bin/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_lookup_answers_each_line_with_a_masked_number() {
+    let folder = Folder::named("lookup");
+    let (icbc, rural) = (card("622302", 18), card("622302", 16));
+    let wrong = format!("{}{}", &icbc[..17], if icbc.ends_with('1') { '2' } else { '1' });
+    let input = format!("{icbc}\n\n{}\r\n{wrong}\n000000000000000\n", &rural);
+    let (done, answers) = run_line(&folder, &["lookup"], &input);
+    assert!(done);
+    assert_eq!(answers.len(), 4);
+    assert_eq!(answers[0]["input"], format!("622302********{}", &icbc[14..]));
+    assert_eq!(answers[0]["pan_length"], 18);
+    assert_eq!(answers[0]["card_type"], "debit");
+    assert_eq!(answers[0]["brand"], "unionpay");
+    assert_eq!(answers[0].get("luhn"), None);
+    assert_ne!(answers[0]["issuer_code"], answers[1]["issuer_code"]);
+    assert_eq!(answers[1]["pan_length"], 16);
+    assert_eq!(answers[2]["luhn"], false);
+    assert_eq!(answers[2]["issuer_code"], answers[0]["issuer_code"]);
+    assert_eq!(answers[3]["found"], false);
+    assert_eq!(answers[3].get("bin"), None);
+}
+
+#[test]
+fn a_prefix_is_shown_and_answers_for_each_card_length() {
+    let folder = Folder::named("prefix");
+    let (done, answers) = run_line(&folder, &["lookup", "622302"], "");
+    assert!(done);
+    let lengths: Vec<_> = answers.iter().map(|answer| answer["pan_length"].clone()).collect();
+    assert_eq!(lengths, [16, 18]);
+    assert!(answers.iter().all(|answer| answer["input"] == "622302"));
+    let (_, answers) = run_line(&folder, &["lookup", "622302", "--length", "18"], "");
+    assert_eq!(answers.len(), 1);
+    let (done, answers) = run_line(&folder, &["lookup", "000000"], "");
+    assert!(done && answers[0]["found"] == false);
+}
+
+#[test]
+fn i_11_no_input_comes_out_whole() {
+    let folder = Folder::named("masked");
+    let number = card("621626", 19);
+    let spaced = format!("{} {}", &number[..6], &number[6..]);
+    let long = format!("{number}{number}");
+    let huge = number.repeat(100);
+    let lettered = format!("{number}x");
+    let input = [number.as_str(), &spaced, &long, &huge, &lettered].join("\n");
+    let (done, answers) = run_line(&folder, &["lookup"], &input);
+    assert!(!done, "three of them are no card numbers");
+    assert_eq!(answers.len(), 5);
+    for answer in &answers {
+        assert!(!answer.to_string().contains(&number[..12]), "{answer}");
+    }
+    assert_eq!(answers[0]["found"], answers[1]["found"]);
+    assert_eq!(answers[4]["problem"], "not digits");
+}
+
+#[test]
+fn a_check_tells_the_bad_lines() {
+    let folder = Folder::named("check");
+    let good = fixture("unionpay-2018-06.csv");
+    let (done, told) = run_line(&folder, &["check", &good], "");
+    assert!(done && told[0]["valid"] == true && told[0]["rows"] == 4_849);
+    let bad = folder.0.join("bad.csv");
+    let text = "bin,pan_length,issuer_code,issuer_name,card_type\nx,19,01020000,a,debit\n";
+    std::fs::write(&bad, text).expect("a file");
+    let (done, told) = run_line(&folder, &["check", bad.to_str().expect("a path")], "");
+    assert!(!done);
+    assert_eq!(told[0]["refused"], "invalid_rows");
+    assert_eq!(told[0]["faults"]["first"][0]["line"], 2);
+    assert_eq!(told[0]["faults"]["first"][0]["code"], "bin_digits");
+    let (done, told) = run_line(&folder, &["check"], "");
+    assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_576);
+}
+
+#[test]
+fn a_difference_is_counted_and_listed_on_demand() {
+    let folder = Folder::named("diff");
+    let (old, new) = (fixture("unionpay-2014-10.csv"), fixture("unionpay-2018-06.csv"));
+    let (done, told) = run_line(&folder, &["diff", &old, &new], "");
+    assert!(done);
+    let expected = serde_json::json!({"added": 2_456, "removed": 47, "changed": 118,
+        "renamed": 424, "relabelled": 15});
+    assert_eq!(told[0], expected);
+    let (_, told) = run_line(&folder, &["diff", &old, &new, "--lists"], "");
+    assert_eq!(told[0]["lists"]["removed"].as_array().map(Vec::len), Some(47));
+    // Against the live table, here the shipped one.
+    let (_, told) = run_line(&folder, &["diff", &new], "");
+    assert_eq!((&told[0]["added"], &told[0]["removed"]), (&727.into(), &0.into()));
+}
+
+#[test]
+fn a_refresh_is_refused_forced_and_rolled_back() {
+    let folder = Folder::named("refresh");
+    let source = fixture("unionpay-2018-06.csv");
+    let (done, told) = run_line(&folder, &["refresh", &source], "");
+    assert!(!done && told[0]["refused"] == "too_many_removed");
+    let (done, told) = run_line(&folder, &["refresh", &source, "--force", "--who", "me"], "");
+    assert!(done && told[0]["version"] == 1 && told[0]["forced"] == true);
+    assert_eq!(told[0]["counts"]["removed"], 727);
+    let (_, told) = run_line(&folder, &["versions"], "");
+    assert_eq!((&told[0][0]["who"], &told[0][0]["live"]), (&"me".into(), &true.into()));
+    let (done, told) = run_line(&folder, &["rollback"], "");
+    assert!(done && told[0]["version"] == 0 && told[0]["rows"] == 5_576);
+    let (done, told) = run_line(&folder, &["rollback"], "");
+    assert!(!done && told[0]["refused"] == "nothing_earlier");
+}
+
+/// An output whose reader has gone away.
+struct ClosedPipe;
+
+impl Write for ClosedPipe {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_an_error_of_that_kind_and_no_panic() {
+    for as_json in [false, true] {
+        let args = BinArgs {
+            command: BinCommand::Lookup { numbers: vec!["622302".to_owned()], length: None },
+            json: as_json,
+            data: PathBuf::from("never-made"),
+            table: None,
+        };
+        let failed = execute(&args, 0, io::empty(), &mut ClosedPipe).expect_err("a closed pipe");
+        assert!(is_broken_pipe(&failed));
+    }
+}
