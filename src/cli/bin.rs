@@ -69,6 +69,7 @@ pub enum BinCommand {
     },
     /// Take a new table from a file or an https URL, as a new version
     Refresh {
+        /// A file or an https URL
         source: String,
         /// Take a suspicious table all the same; bad lines are refused even so
         #[arg(long)]
@@ -196,8 +197,8 @@ fn check(
         let current = live.current();
         let (version, rows) = (current.version, current.table.len());
         if args.json {
-            let valid = problems.is_empty();
-            let told = json!({"valid": valid, "rows": rows, "version": version,
+            let ok = problems.is_empty();
+            let told = json!({"ok": ok, "rows": rows, "version": version,
                 "source": current.source, "sha256": current.sha256, "problems": problems});
             writeln!(output, "{told}")?;
         } else {
@@ -210,7 +211,7 @@ fn check(
     };
     let rows = read.table.len();
     if args.json {
-        let told = json!({"valid": true, "rows": rows, "format": read.format,
+        let told = json!({"ok": true, "rows": rows, "format": read.format,
             "encoding": read.encoding, "deleted": read.deleted, "merged": read.merged});
         writeln!(output, "{told}")?;
     } else {
@@ -354,7 +355,8 @@ fn fetch(url: &str) -> anyhow::Result<Vec<u8>> {
 
 #[derive(Serialize)]
 struct RefusalView<'refusal> {
-    valid: bool,
+    /// Always false.
+    ok: bool,
     refused: &'static str,
     problem: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -369,8 +371,7 @@ fn print_refusal(
     output: &mut impl Write,
 ) -> anyhow::Result<()> {
     if as_json {
-        let view =
-            RefusalView { valid: false, refused: code, problem: refusal.to_string(), faults };
+        let view = RefusalView { ok: false, refused: code, problem: refusal.to_string(), faults };
         writeln!(output, "{}", serde_json::to_string(&view)?)?;
         return Ok(());
     }

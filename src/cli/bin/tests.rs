@@ -113,12 +113,12 @@ fn a_check_tells_the_bad_lines() {
     let folder = Folder::named("check");
     let good = fixture("unionpay-2018-06.csv");
     let (done, told) = run_line(&folder, &["check", &good], "");
-    assert!(done && told[0]["valid"] == true && told[0]["rows"] == 4_849);
+    assert!(done && told[0]["ok"] == true && told[0]["rows"] == 4_849);
     let bad = folder.0.join("bad.csv");
     let text = "bin,pan_length,issuer_code,issuer_name,card_type\nx,19,01020000,a,debit\n";
     std::fs::write(&bad, text).expect("a file");
     let (done, told) = run_line(&folder, &["check", bad.to_str().expect("a path")], "");
-    assert!(!done);
+    assert!(!done && told[0]["ok"] == false);
     assert_eq!(told[0]["refused"], "invalid_rows");
     assert_eq!(told[0]["faults"]["first"][0]["line"], 2);
     assert_eq!(told[0]["faults"]["first"][0]["code"], "bin_digits");

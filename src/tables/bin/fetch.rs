@@ -1,9 +1,11 @@
 //! Fetches a table over https: bounded in size and time, never in clear, never twice.
 //!
-//! The process must have installed a rustls provider before. Knows nothing of formats. A source's
+//! Knows nothing of formats. A source's
 //! query and user part may hold a token, so neither is ever shown, logged or recorded.
 
 use std::time::Duration;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 use super::read::SOURCE_BYTES_MAX;
 
@@ -47,6 +49,11 @@ pub async fn fetch_table(url: &str) -> Result<Vec<u8>, FetchError> {
     if !url.get(..8).is_some_and(|head| head.eq_ignore_ascii_case("https://")) {
         return Err(FetchError::NotHttps);
     }
+    // The program installs this provider when it starts; a test or a tool may not have. Losing the
+    // race against another thread that installs the same one is no failure.
+    if CryptoProvider::get_default().is_none() {
+        let _ = aws_lc_rs::default_provider().install_default();
+    }
     let client = reqwest::Client::builder()
         .https_only(true)
         .timeout(Duration::from_secs(FETCH_TIMEOUT_S))
@@ -80,8 +87,8 @@ mod tests {
     use super::*;
 
     fn run<T>(future: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(future)
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(future)
     }
 
     #[test]
@@ -95,6 +102,17 @@ mod tests {
     fn nothing_is_fetched_in_clear() {
         let refused = run(fetch_table("http://example.com/table.csv"));
         assert!(matches!(refused, Err(FetchError::NotHttps)));
+    }
+
+    #[test]
+    fn a_failed_fetch_does_not_tell_its_token() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let url = format!("https://127.0.0.1:{port}/table.csv?token=secret");
+        let failed = run(fetch_table(&url)).expect_err("nobody listens");
+        assert!(matches!(failed, FetchError::Http(_)));
+        assert!(!format!("{failed:?} {failed}").contains("secret"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A row of the BIN table in the one JSON form that files of differences, API and command line share.
+//! A row of the BIN table in the one outer form that version files, API and command line share.
 
 use serde::Serialize;
 

@@ -213,6 +213,34 @@ fn another_process_change_is_seen_and_compared_with() {
 }
 
 #[test]
+fn a_disk_that_takes_no_version_leaves_the_live_table() {
+    let folder = Folder::named("unwritable");
+    let live = LiveBinTable::load(&folder.0).expect("a table");
+    take(&live, "01020001");
+    let refused = |live: &LiveBinTable| {
+        let text = table_named("01020002");
+        let refused = live.refresh(text.as_bytes(), "s", NOON, &small());
+        assert_eq!(refused.expect_err("no room for it").code(), "versions");
+        assert_eq!(live_code(live).as_deref(), Some("01020001"));
+        assert_eq!(live.current().version, 1);
+    };
+    // A folder stands where the version would be written, so writing it fails.
+    std::fs::create_dir(folder.file("000002.tmp")).expect("a folder");
+    refused(&live);
+    assert_eq!(restarted_code(&folder).as_deref(), Some("01020001"));
+    std::fs::remove_dir(folder.file("000002.tmp")).expect("the folder");
+    // The version is written and cannot be recorded: it is not the live one.
+    let history = std::fs::read(folder.file("history")).expect("a history");
+    std::fs::remove_file(folder.file("history")).expect("the history");
+    std::fs::create_dir(folder.file("history")).expect("a folder");
+    refused(&live);
+    std::fs::remove_dir(folder.file("history")).expect("the folder");
+    std::fs::write(folder.file("history"), history).expect("a history");
+    assert_eq!(restarted_code(&folder).as_deref(), Some("01020001"));
+    assert_eq!(take(&live, "01020003").previous_version, 1);
+}
+
+#[test]
 fn old_versions_go_and_those_needed_stay() {
     let folder = Folder::named("prune");
     let live = LiveBinTable::load(&folder.0).expect("a table");
