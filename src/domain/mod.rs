@@ -11,6 +11,7 @@ pub mod fee;
 pub mod ids;
 pub mod money;
 pub mod outcome;
+pub mod route;
 pub mod terms;
 pub mod time;
 

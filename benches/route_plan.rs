@@ -1,0 +1,147 @@
+//! What one routing plan costs: 10 channels, 50 rules of which the last one fits. No pass or fail.
+//!
+//! `cargo bench --bench route_plan` measures and prints the nanoseconds of one plan for each
+//! strategy; any other run only shows that it works.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+
+use switchyard::domain::bin::{Brand, CardType};
+use switchyard::domain::fee::{FeeRule, FeeSchedule};
+use switchyard::domain::flow::attempt::Operation;
+use switchyard::domain::flow::order::Settlement;
+use switchyard::domain::ids::{ChannelId, MerchantId};
+use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
+use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
+use switchyard::domain::route::condition::{CardPrefix, Condition};
+use switchyard::domain::route::hours::{DayWindow, Hours};
+use switchyard::domain::route::{CardTraits, Rule, Strategy, Subject, Target, plan};
+use switchyard::domain::time::Timestamp;
+
+const CHANNELS: usize = 10;
+const RULES: usize = 50;
+const PLANS: u64 = 200_000;
+
+fn main() {
+    let measured = std::env::args().any(|argument| argument == "--bench");
+    let rounds = if measured { 20 } else { 1 };
+    let profiles: Vec<ChannelProfile> = (0..CHANNELS).map(profile).collect();
+    let channels: Vec<Channel<'_>> = profiles.iter().enumerate().map(channel).collect();
+    let merchant = MerchantId::parse("merchant-1").expect("a merchant id");
+    let subject = Subject {
+        operation: Operation::Payment,
+        prefix: CardPrefix::leading("6216261000000000018"),
+        card: Some(CardTraits {
+            issuer_code: "03070010",
+            card_type: CardType::Debit,
+            brand: Brand::UnionPay,
+        }),
+        amount: AmountMinor::new(123_456).expect("an amount"),
+        currency: Currency::Cny,
+        settlement: Settlement::Instant,
+        merchant: &merchant,
+        now: Timestamp::from_millis(1_795_000_000_000),
+    };
+    for strategy in Strategy::ALL {
+        let rules = rules(strategy);
+        let nanoseconds = (0..rounds)
+            .map(|_| nanoseconds_of_one(&rules, &channels, &subject))
+            .fold(f64::INFINITY, f64::min);
+        println!("{:>12}: {nanoseconds:.0} ns a plan", strategy.name());
+    }
+    println!("best of {rounds} rounds; {RULES} rules, {CHANNELS} channels");
+}
+
+fn nanoseconds_of_one(rules: &[Rule], channels: &[Channel<'_>], subject: &Subject<'_>) -> f64 {
+    let start = Instant::now();
+    for draw in 0..PLANS {
+        let draw = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        black_box(plan(black_box(rules), black_box(channels), black_box(subject), draw));
+    }
+    start.elapsed().as_nanos() as f64 / PLANS as f64
+}
+
+/// Forty-nine rules that fail on their second condition or later, and one that fits.
+fn rules(strategy: Strategy) -> Vec<Rule> {
+    let channels: Vec<ChannelId> = (0..CHANNELS).map(channel_id).collect();
+    let target = match strategy {
+        Strategy::Weighted => Target::weighted(
+            channels.into_iter().zip([5, 10, 15, 20].into_iter().cycle()).collect(),
+        ),
+        Strategy::Priority | Strategy::LowestCost | Strategy::SuccessRate => {
+            Target::named(strategy, channels)
+        }
+    };
+    let target = target.expect("the channels are named once");
+    let rule = |number: usize| {
+        let last = match number % 4 {
+            _ if number + 1 == RULES => Condition::Hours(hours("00:00-24:00")),
+            0 => Condition::CardTypes(vec![CardType::Credit]),
+            1 => Condition::Hours(hours("01:00-02:00")),
+            2 => Condition::IssuerCodes(vec!["0102".to_owned(), "01030000".to_owned()]),
+            _ => Condition::BinPrefixes(
+                ["622848", "622700", "4"].map(CardPrefix::leading).into_iter().collect(),
+            ),
+        };
+        let amount = Condition::Amount { from_minor: 1, to_minor: AMOUNT_MINOR_MAX };
+        Rule {
+            name: format!("rule {number}"),
+            conditions: vec![amount, Condition::Currencies(vec![Currency::Cny]), last],
+            target: target.clone(),
+            fall_through: false,
+        }
+    };
+    (0..RULES).map(rule).collect()
+}
+
+fn hours(window: &str) -> Hours {
+    Hours {
+        windows: vec![DayWindow::parse(window).expect("a window")],
+        zone: TimeZone::get("Asia/Shanghai").expect("the zone is compiled in"),
+    }
+}
+
+fn channel_id(number: usize) -> ChannelId {
+    ChannelId::parse(&format!("channel-{number:02}")).expect("a channel id")
+}
+
+fn profile(number: usize) -> ChannelProfile {
+    let fee = FeeRule {
+        name: "standard".to_owned(),
+        card_types: Vec::new(),
+        from_minor: 0,
+        to_minor: AMOUNT_MINOR_MAX,
+        rate_ppm: 6_000 - number as u32 * 100,
+        fixed_minor: 0,
+        minimum_minor: 1,
+        cap_minor: Some(2_000),
+    };
+    ChannelProfile {
+        id: channel_id(number),
+        state: ChannelState::Live,
+        enabled: true,
+        operations: Operation::ALL.to_vec(),
+        card_types: vec![CardType::Credit, CardType::Debit],
+        brands: vec![Brand::UnionPay],
+        currencies: vec![Currency::Cny],
+        per_order_min_minor: 1,
+        per_order_max_minor: if number == 3 { 100 } else { 5_000_000 },
+        per_day_minor: Some(100_000_000_000),
+        hours: Some(hours("00:30-23:00")),
+        fees: Arc::new(FeeSchedule { rules: vec![fee] }),
+        keeps_pan: false,
+    }
+}
+
+fn channel<'a>((number, profile): (usize, &'a ChannelProfile)) -> Channel<'a> {
+    let health = ChannelHealth {
+        breaker_open: number == 5,
+        success_rate_ppm: 990_000 + (number as u32 * 7_919) % 10_000,
+        rate_left: true,
+        used_today_minor: 1_000_000,
+    };
+    Channel { profile, health }
+}

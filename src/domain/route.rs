@@ -1,0 +1,377 @@
+//! Which channels an order is offered to, in which order, and why the others are not.
+//!
+//! Rules are tried in the order of their file; the first one that fits the order decides. It lists
+//! channels, those that cannot take the order are struck with a reason each, and the rule's strategy
+//! sets the order of the rest. Pure: rules, channels, their health and the draw are values, so the
+//! same arguments give the same plan. It must not know where health comes from, and holds no state.
+//!
+//! Upholds its part of I-4: a plan only ranks channels, and never holds one twice. Trying the next
+//! one is for `flow` to decide.
+
+pub mod channel;
+pub mod condition;
+pub mod explain;
+pub mod health;
+pub mod hours;
+
+use std::cmp::Reverse;
+
+use crate::domain::bin::{BinRow, Brand, CardType};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::order::{Candidate, Settlement};
+use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::Timestamp;
+use channel::{Channel, ChannelProfile, Strike};
+use condition::{CardPrefix, Condition};
+
+/// The largest weight of a channel in a rule: shares finer than a millionth are not meant.
+pub const WEIGHT_MAX: u32 = 1_000_000;
+
+/// The name of the rule that holds where there is no routes file.
+pub const DEFAULT_RULE_NAME: &str = "default";
+
+/// What the BIN table says about a card, as far as rules and channels ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CardTraits<'a> {
+    /// UnionPay institution code, 8 digits.
+    pub issuer_code: &'a str,
+    pub card_type: CardType,
+    pub brand: Brand,
+}
+
+impl<'a> CardTraits<'a> {
+    pub fn of(row: &'a BinRow) -> Self {
+        Self { issuer_code: &row.issuer_code, card_type: row.card_type, brand: row.brand }
+    }
+}
+
+/// An order as routing sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub operation: Operation,
+    pub prefix: CardPrefix,
+    /// `None` if no row of the BIN table fits the card.
+    pub card: Option<CardTraits<'a>>,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub settlement: Settlement,
+    pub merchant: &'a MerchantId,
+    pub now: Timestamp,
+}
+
+/// How a rule ranks its channels. Equals keep the order in which the rule lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// As listed.
+    Priority,
+    /// By a draw: each channel comes first as often as its weight says.
+    Weighted,
+    /// The smallest fee for this order first, by the channels' own schedules.
+    LowestCost,
+    /// The highest recent success rate first.
+    SuccessRate,
+}
+
+impl Strategy {
+    pub const ALL: [Self; 4] =
+        [Self::Priority, Self::Weighted, Self::LowestCost, Self::SuccessRate];
+
+    /// The stable word of the routes file and of explanations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Priority => "priority",
+            Self::Weighted => "weighted",
+            Self::LowestCost => "lowest_cost",
+            Self::SuccessRate => "success_rate",
+        }
+    }
+}
+
+/// Why channels do not make a target. `place` counts from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("names no channel")]
+    Empty,
+    #[error("names the same channel twice")]
+    Repeated { place: usize },
+    #[error("is not a weight from 1 to 1000000")]
+    Weight { place: usize },
+}
+
+/// The channels of a rule and how they are ranked: never empty, none twice, every weight above 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    strategy: Strategy,
+    channels: Listed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Listed {
+    /// All channels, by id, as long as they are live.
+    EveryLive,
+    Named(Vec<Share>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Share {
+    channel: ChannelId,
+    weight: u32,
+}
+
+impl Target {
+    /// Every live channel, by id; where the strategy is weighted, all weigh the same.
+    pub const fn every_live(strategy: Strategy) -> Self {
+        Self { strategy, channels: Listed::EveryLive }
+    }
+
+    /// The named channels; where the strategy is weighted, all weigh the same.
+    pub fn named(strategy: Strategy, channels: Vec<ChannelId>) -> Result<Self, TargetError> {
+        let shares = channels.into_iter().map(|channel| Share { channel, weight: 1 }).collect();
+        Self::of_shares(strategy, shares)
+    }
+
+    /// The named channels with a weight each, 1 to [`WEIGHT_MAX`].
+    pub fn weighted(channels: Vec<(ChannelId, u32)>) -> Result<Self, TargetError> {
+        let share = |(channel, weight)| Share { channel, weight };
+        Self::of_shares(Strategy::Weighted, channels.into_iter().map(share).collect())
+    }
+
+    fn of_shares(strategy: Strategy, shares: Vec<Share>) -> Result<Self, TargetError> {
+        if shares.is_empty() {
+            return Err(TargetError::Empty);
+        }
+        for (place, share) in shares.iter().enumerate() {
+            if shares[..place].iter().any(|earlier| earlier.channel == share.channel) {
+                return Err(TargetError::Repeated { place });
+            }
+            if !(1..=WEIGHT_MAX).contains(&share.weight) {
+                return Err(TargetError::Weight { place });
+            }
+        }
+        Ok(Self { strategy, channels: Listed::Named(shares) })
+    }
+
+    pub const fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// The channels that it names, as listed; `None` if it takes every live one.
+    pub fn named_channels(&self) -> Option<impl Iterator<Item = &ChannelId>> {
+        match &self.channels {
+            Listed::EveryLive => None,
+            Listed::Named(shares) => Some(shares.iter().map(|share| &share.channel)),
+        }
+    }
+
+    /// What it lists, in its order: the id, the channel if there is one, and the weight.
+    fn listed<'a, 'c>(&'a self, channels: &'c [Channel<'a>]) -> Vec<Entry<'a, 'c>> {
+        let of_live = |channel: &'c Channel<'a>| Entry {
+            id: &channel.profile.id,
+            found: Some(channel),
+            weight: 1,
+        };
+        let of_share = |share: &'a Share| {
+            let found = channels.binary_search_by(|channel| channel.profile.id.cmp(&share.channel));
+            let found = found.ok().and_then(|place| channels.get(place));
+            Entry { id: &share.channel, found, weight: share.weight }
+        };
+        match &self.channels {
+            Listed::EveryLive => channels.iter().map(of_live).collect(),
+            Listed::Named(shares) => shares.iter().map(of_share).collect(),
+        }
+    }
+
+    const fn by_name(&self) -> bool {
+        matches!(self.channels, Listed::Named(_))
+    }
+}
+
+/// One channel that a target lists.
+#[derive(Clone, Copy)]
+struct Entry<'a, 'c> {
+    id: &'a ChannelId,
+    found: Option<&'c Channel<'a>>,
+    weight: u32,
+}
+
+/// One rule of the routes file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Kept with the order and shown in explanations.
+    pub name: String,
+    /// All must hold; without one the rule fits every order. Cheap ones first.
+    pub conditions: Vec<Condition>,
+    pub target: Target,
+    /// Whether the next fitting rule decides where no channel of this one is left.
+    pub fall_through: bool,
+}
+
+impl Rule {
+    /// What holds where no routes were written: every live channel, the most successful first.
+    pub fn default_rule() -> Self {
+        Self {
+            name: DEFAULT_RULE_NAME.to_owned(),
+            conditions: Vec::new(),
+            target: Target::every_live(Strategy::SuccessRate),
+            fall_through: false,
+        }
+    }
+
+    fn fits(&self, subject: &Subject<'_>) -> bool {
+        self.conditions.iter().all(|condition| condition.holds(subject))
+    }
+
+    /// Strikes the channels that cannot take the order, and ranks the others.
+    fn choose<'a>(
+        &'a self,
+        channels: &[Channel<'a>],
+        subject: &Subject<'_>,
+        draw: u64,
+    ) -> Plan<'a> {
+        let listed = self.target.listed(channels);
+        let by_name = self.target.by_name();
+        let mut kept = Vec::with_capacity(listed.len());
+        let mut struck = Vec::new();
+        for entry in &listed {
+            let Some(channel) = entry.found else {
+                struck.push(Struck { channel: entry.id, strike: Strike::UnknownChannel });
+                continue;
+            };
+            match channel.first_strike(subject, by_name) {
+                Some(strike) => struck.push(Struck { channel: entry.id, strike }),
+                None => {
+                    let standing = self.target.strategy.standing(channel, entry.weight, subject);
+                    kept.push(Kept { channel: channel.profile, standing });
+                }
+            }
+        }
+        self.target.strategy.rank(&mut kept, draw);
+        assert_eq!(kept.len() + struck.len(), listed.len(), "each listed channel has one verdict");
+        Plan { rule: Some(self), kept, struck }
+    }
+}
+
+impl Strategy {
+    /// What it compares channels by.
+    fn standing(self, channel: &Channel<'_>, weight: u32, subject: &Subject<'_>) -> i64 {
+        match self {
+            Self::Priority => 0,
+            Self::Weighted => i64::from(weight),
+            Self::LowestCost => {
+                let card_type = subject.card.map(|card| card.card_type);
+                channel.profile.fees.fee(card_type, subject.amount.get()).minor
+            }
+            Self::SuccessRate => i64::from(channel.health.success_rate_ppm),
+        }
+    }
+
+    fn rank(self, kept: &mut [Kept<'_>], draw: u64) {
+        match self {
+            Self::Priority => {}
+            Self::Weighted => rank_by_draw(kept, draw),
+            Self::LowestCost => kept.sort_by_key(|candidate| candidate.standing),
+            Self::SuccessRate => kept.sort_by_key(|candidate| Reverse(candidate.standing)),
+        }
+    }
+}
+
+/// Draws one channel after another, without putting back, each by its share of what is left.
+///
+/// One number serves all draws: it is read as digits of a mixed radix, whose bases are the totals of
+/// the weights left. Where they use its 64 bits up, the channels left keep their order. A struck
+/// channel's share falls to the others in proportion.
+fn rank_by_draw(kept: &mut [Kept<'_>], mut draw: u64) {
+    let weight = |candidate: &Kept<'_>| {
+        u64::try_from(candidate.standing).expect("a weight is from 1 to 1,000,000")
+    };
+    let mut total: u64 = kept.iter().map(weight).sum();
+    for place in 0..kept.len() {
+        assert!(total > 0, "every weight is above 0");
+        let mut at = draw % total;
+        draw /= total;
+        let left = &mut kept[place..];
+        let is_drawn = |candidate: &Kept<'_>| match at.checked_sub(weight(candidate)) {
+            Some(rest) => {
+                at = rest;
+                false
+            }
+            None => true,
+        };
+        let drawn = left.iter().position(is_drawn).expect("the draw is below the total");
+        total -= weight(&left[drawn]);
+        left[..=drawn].rotate_right(1);
+    }
+}
+
+/// A channel that can take the order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Kept<'a> {
+    pub channel: &'a ChannelProfile,
+    /// What the strategy compared: the fee in minor units, the success rate in millionths, the
+    /// weight; 0 for a priority.
+    pub standing: i64,
+}
+
+/// A channel that the deciding rule lists and that cannot take the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Struck<'a> {
+    pub channel: &'a ChannelId,
+    /// The first reason found; an explanation gives them all.
+    pub strike: Strike,
+}
+
+/// Where an order goes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan<'a> {
+    /// The rule that decided: the first that fitted, or the last one that was fallen through to.
+    /// `None` if no rule fitted.
+    pub rule: Option<&'a Rule>,
+    /// Best first.
+    pub kept: Vec<Kept<'a>>,
+    pub struck: Vec<Struck<'a>>,
+}
+
+impl Plan<'_> {
+    pub fn rule_name(&self) -> Option<&str> {
+        self.rule.map(|rule| rule.name.as_str())
+    }
+
+    /// What the order keeps of the plan, so that later changes of the rules do not touch it.
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let candidate = |kept: &Kept<'_>| Candidate {
+            channel: kept.channel.id.clone(),
+            keeps_pan: kept.channel.keeps_pan,
+        };
+        self.kept.iter().map(candidate).collect()
+    }
+}
+
+/// Plans one order.
+///
+/// `channels` are sorted by id and hold each once. `draw` is any number, drawn anew for each order;
+/// only weighted rules use it.
+pub fn plan<'a>(
+    rules: &'a [Rule],
+    channels: &[Channel<'a>],
+    subject: &Subject<'_>,
+    draw: u64,
+) -> Plan<'a> {
+    assert_by_id(channels);
+    let mut plan = Plan::default();
+    for rule in rules.iter().filter(|rule| rule.fits(subject)) {
+        plan = rule.choose(channels, subject, draw);
+        if !(plan.kept.is_empty() && rule.fall_through) {
+            break;
+        }
+    }
+    plan
+}
+
+fn assert_by_id(channels: &[Channel<'_>]) {
+    let ordered = channels.is_sorted_by(|left, right| left.profile.id < right.profile.id);
+    assert!(ordered, "channels come by id, each once");
+}
+
+#[cfg(test)]
+mod tests;

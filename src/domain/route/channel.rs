@@ -1,0 +1,264 @@
+//! What routing knows of a channel, and the reasons for which a channel is struck from a plan.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::domain::bin::{Brand, CardType};
+use crate::domain::fee::FeeSchedule;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::ChannelId;
+use crate::domain::money::Currency;
+use crate::domain::route::Subject;
+use crate::domain::route::hours::Hours;
+
+/// How far the business with a channel has come (requirement S38).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChannelState {
+    /// Signed, not yet connected.
+    Contracted,
+    /// Connected; takes only what a rule sends to it by name.
+    Testing,
+    Live,
+    /// Takes no new order; what it has is still inquired, reversed, undone and reconciled.
+    Draining,
+    /// Takes no new order and has no open one.
+    Closed,
+}
+
+impl ChannelState {
+    pub const ALL: [Self; 5] =
+        [Self::Contracted, Self::Testing, Self::Live, Self::Draining, Self::Closed];
+
+    /// The stable word of channel files and of the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Contracted => "contracted",
+            Self::Testing => "testing",
+            Self::Live => "live",
+            Self::Draining => "draining",
+            Self::Closed => "closed",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether a new order may go there; `by_name` if a rule names the channel.
+    pub const fn takes_orders(self, by_name: bool) -> bool {
+        match self {
+            Self::Live => true,
+            Self::Testing => by_name,
+            Self::Contracted | Self::Draining | Self::Closed => false,
+        }
+    }
+}
+
+/// What a channel's file, and the operator's switch, say about the orders that it takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelProfile {
+    pub id: ChannelId,
+    pub state: ChannelState,
+    /// The operator's switch.
+    pub enabled: bool,
+    /// What it can be asked to do.
+    pub operations: Vec<Operation>,
+    /// Empty means all, cards without a row of the BIN table included.
+    pub card_types: Vec<CardType>,
+    /// Empty means all, cards without a row of the BIN table included.
+    pub brands: Vec<Brand>,
+    /// Empty means all.
+    pub currencies: Vec<Currency>,
+    /// The smallest amount of one order, in minor units.
+    pub per_order_min_minor: i64,
+    /// The largest amount of one order, in minor units.
+    pub per_order_max_minor: i64,
+    /// The most that it takes in one of its clearing days, in minor units.
+    pub per_day_minor: Option<i64>,
+    /// When it takes orders, in its clearing time zone; always if absent.
+    pub hours: Option<Hours>,
+    pub fees: Arc<FeeSchedule>,
+    /// See [`crate::domain::terms::Terms::keeps_pan`].
+    pub keeps_pan: bool,
+}
+
+/// How a channel does at the moment of a plan. Routing takes it as given and measures nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelHealth {
+    pub breaker_open: bool,
+    /// Millionths; see [`crate::domain::route::health::SuccessRate`].
+    pub success_rate_ppm: u32,
+    /// Whether its pace leaves room for one more request.
+    pub rate_left: bool,
+    /// What it has taken in its current clearing day, in minor units.
+    pub used_today_minor: i64,
+}
+
+/// A channel as a plan sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Channel<'a> {
+    pub profile: &'a ChannelProfile,
+    pub health: ChannelHealth,
+}
+
+/// Why a channel is not offered an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strike {
+    /// A rule names a channel that has no file.
+    UnknownChannel,
+    /// An operator has switched it off.
+    SwitchedOff,
+    /// Its state takes no such order.
+    Disabled(ChannelState),
+    Operation,
+    CardType,
+    Brand,
+    Currency,
+    BelowMinimum {
+        minimum_minor: i64,
+    },
+    AboveMaximum {
+        maximum_minor: i64,
+    },
+    DailyLimit {
+        left_minor: i64,
+    },
+    OutsideHours,
+    BreakerOpen,
+    NoRateLeft,
+}
+
+impl Strike {
+    /// The stable word of explanations, logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownChannel => "unknown_channel",
+            Self::SwitchedOff => "switched_off",
+            Self::Disabled(_) => "disabled",
+            Self::Operation => "operation",
+            Self::CardType => "card_type",
+            Self::Brand => "brand",
+            Self::Currency => "currency",
+            Self::BelowMinimum { .. } => "below_minimum",
+            Self::AboveMaximum { .. } => "above_maximum",
+            Self::DailyLimit { .. } => "daily_limit",
+            Self::OutsideHours => "outside_hours",
+            Self::BreakerOpen => "breaker_open",
+            Self::NoRateLeft => "no_rate_left",
+        }
+    }
+}
+
+/// A sentence for people.
+impl fmt::Display for Strike {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sentence = match self {
+            Self::UnknownChannel => "there is no channel of this name",
+            Self::SwitchedOff => "an operator has switched the channel off",
+            Self::Disabled(ChannelState::Testing) => {
+                "the channel is testing: it takes only what a rule sends to it by name"
+            }
+            Self::Disabled(state) => {
+                return write!(formatter, "the channel is {}: it takes no orders", state.name());
+            }
+            Self::Operation => "the channel does not support this operation",
+            Self::CardType => "the channel does not take this type of card",
+            Self::Brand => "the channel does not take cards of this brand",
+            Self::Currency => "the channel does not take this currency",
+            Self::BelowMinimum { minimum_minor } => {
+                return write!(formatter, "the channel takes {minimum_minor} minor units or more");
+            }
+            Self::AboveMaximum { maximum_minor } => {
+                return write!(formatter, "the channel takes {maximum_minor} minor units at most");
+            }
+            Self::DailyLimit { left_minor } => {
+                return write!(
+                    formatter,
+                    "of the channel's limit for the day {left_minor} minor units are left"
+                );
+            }
+            Self::OutsideHours => "the channel is outside its hours",
+            Self::BreakerOpen => "the channel's breaker is open after faults of its own",
+            Self::NoRateLeft => "the channel's agreed pace leaves no room now",
+        };
+        formatter.write_str(sentence)
+    }
+}
+
+type Check = fn(&Channel<'_>, &Subject<'_>) -> Option<Strike>;
+
+/// Every reason but the state, in the order in which the first one found is reported: what never
+/// changes first, what changes by the second last.
+const CHECKS: [Check; 10] =
+    [operation, card_type, brand, currency, minimum, maximum, daily_limit, hours, breaker, rate];
+
+impl Channel<'_> {
+    /// The first reason to strike it, or `None` if it can take the order.
+    pub(super) fn first_strike(&self, subject: &Subject<'_>, by_name: bool) -> Option<Strike> {
+        self.state_strike(by_name).or_else(|| CHECKS.iter().find_map(|check| check(self, subject)))
+    }
+
+    /// Every reason to strike it.
+    pub(super) fn strikes(&self, subject: &Subject<'_>, by_name: bool) -> Vec<Strike> {
+        let others = CHECKS.iter().filter_map(|check| check(self, subject));
+        self.state_strike(by_name).into_iter().chain(others).collect()
+    }
+
+    fn state_strike(&self, by_name: bool) -> Option<Strike> {
+        let state = self.profile.state;
+        if !self.profile.enabled {
+            return Some(Strike::SwitchedOff);
+        }
+        (!state.takes_orders(by_name)).then_some(Strike::Disabled(state))
+    }
+}
+
+fn operation(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    (!channel.profile.operations.contains(&subject.operation)).then_some(Strike::Operation)
+}
+
+fn card_type(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let taken = &channel.profile.card_types;
+    let fits = taken.is_empty() || subject.card.is_some_and(|card| taken.contains(&card.card_type));
+    (!fits).then_some(Strike::CardType)
+}
+
+fn brand(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let taken = &channel.profile.brands;
+    let fits = taken.is_empty() || subject.card.is_some_and(|card| taken.contains(&card.brand));
+    (!fits).then_some(Strike::Brand)
+}
+
+fn currency(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let taken = &channel.profile.currencies;
+    (!taken.is_empty() && !taken.contains(&subject.currency)).then_some(Strike::Currency)
+}
+
+fn minimum(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let minimum_minor = channel.profile.per_order_min_minor;
+    (subject.amount.get() < minimum_minor).then_some(Strike::BelowMinimum { minimum_minor })
+}
+
+fn maximum(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let maximum_minor = channel.profile.per_order_max_minor;
+    (subject.amount.get() > maximum_minor).then_some(Strike::AboveMaximum { maximum_minor })
+}
+
+fn daily_limit(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let used_minor = channel.health.used_today_minor.max(0);
+    let left_minor = channel.profile.per_day_minor?.saturating_sub(used_minor).max(0);
+    (subject.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
+}
+
+fn hours(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+    let hours = channel.profile.hours.as_ref()?;
+    (!hours.contains(subject.now)).then_some(Strike::OutsideHours)
+}
+
+fn breaker(channel: &Channel<'_>, _: &Subject<'_>) -> Option<Strike> {
+    channel.health.breaker_open.then_some(Strike::BreakerOpen)
+}
+
+fn rate(channel: &Channel<'_>, _: &Subject<'_>) -> Option<Strike> {
+    (!channel.health.rate_left).then_some(Strike::NoRateLeft)
+}

@@ -1,0 +1,255 @@
+//! What a rule asks of an order before it decides about it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::domain::bin::{Brand, CardType};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::order::Settlement;
+use crate::domain::ids::MerchantId;
+use crate::domain::money::Currency;
+use crate::domain::route::Subject;
+use crate::domain::route::hours::Hours;
+
+/// The most leading digits that a rule can ask for: the longest BIN.
+pub const CARD_PREFIX_LENGTH_MAX: usize = 12;
+
+/// Digits of an issuer code that name the institution; the rest name its region (UnionPay).
+pub const INSTITUTION_DIGITS: usize = 4;
+
+/// How many values a sentence for people lists.
+const LISTED_MAX: usize = 8;
+
+/// Why a text is not the beginning of a card number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PrefixError {
+    #[error("has a character that is not a digit")]
+    NotDigits,
+    #[error("has not 1 to 12 digits")]
+    Length,
+}
+
+/// The leading digits of a card number: at most twelve, none if the card is not known.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CardPrefix {
+    /// ASCII digits, zero bytes behind them.
+    digits: [u8; CARD_PREFIX_LENGTH_MAX],
+    length: u8,
+}
+
+impl CardPrefix {
+    /// Reads 1 to 12 digits, as a rule gives them.
+    pub fn parse(text: &str) -> Result<Self, PrefixError> {
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(PrefixError::NotDigits);
+        }
+        if !(1..=CARD_PREFIX_LENGTH_MAX).contains(&text.len()) {
+            return Err(PrefixError::Length);
+        }
+        Ok(Self::leading(text))
+    }
+
+    /// The leading digits of a card number, or of a part of one: up to twelve, and none after the
+    /// first character that is not a digit.
+    pub fn leading(card: &str) -> Self {
+        let mut prefix = Self::default();
+        let digits = card.bytes().take_while(u8::is_ascii_digit);
+        for (place, digit) in prefix.digits.iter_mut().zip(digits) {
+            *place = digit;
+            prefix.length += 1;
+        }
+        prefix
+    }
+
+    pub fn as_str(&self) -> &str {
+        let digits = &self.digits[..usize::from(self.length)];
+        std::str::from_utf8(digits).expect("a prefix holds ASCII digits only")
+    }
+
+    fn begins_with(&self, other: &Self) -> bool {
+        // What lies behind the shorter one's digits is not compared.
+        let length = usize::from(other.length);
+        self.length >= other.length && self.digits[..length] == other.digits[..length]
+    }
+}
+
+/// Six digits at most: the twelve of a short card number could be all of it (I-11).
+impl fmt::Debug for CardPrefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = usize::from(self.length).min(6);
+        write!(formatter, "CardPrefix({}, {} digits)", &self.as_str()[..shown], self.length)
+    }
+}
+
+/// One condition of a rule. It holds if one of its values fits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    Operations(Vec<Operation>),
+    /// In minor units, both ends included.
+    Amount {
+        from_minor: i64,
+        to_minor: i64,
+    },
+    Currencies(Vec<Currency>),
+    Settlements(Vec<Settlement>),
+    CardTypes(Vec<CardType>),
+    Brands(Vec<Brand>),
+    /// Whole issuer codes, or their first four digits for all regions of an institution.
+    IssuerCodes(Vec<String>),
+    BinPrefixes(Vec<CardPrefix>),
+    Merchants(BTreeSet<MerchantId>),
+    Hours(Hours),
+}
+
+impl Condition {
+    /// The stable word of the routes file and of explanations.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Operations(_) => "operations",
+            Self::Amount { .. } => "amount",
+            Self::Currencies(_) => "currencies",
+            Self::Settlements(_) => "settlements",
+            Self::CardTypes(_) => "card_types",
+            Self::Brands(_) => "brands",
+            Self::IssuerCodes(_) => "issuer_codes",
+            Self::BinPrefixes(_) => "bin_prefixes",
+            Self::Merchants(_) => "merchants",
+            Self::Hours(_) => "hours",
+        }
+    }
+
+    /// Whether it holds. A card without a row of the BIN table fits no issuer, type or brand.
+    pub(super) fn holds(&self, subject: &Subject<'_>) -> bool {
+        match self {
+            Self::Operations(operations) => operations.contains(&subject.operation),
+            Self::Amount { from_minor, to_minor } => {
+                (*from_minor..=*to_minor).contains(&subject.amount.get())
+            }
+            Self::Currencies(currencies) => currencies.contains(&subject.currency),
+            Self::Settlements(settlements) => settlements.contains(&subject.settlement),
+            Self::CardTypes(kinds) => {
+                subject.card.is_some_and(|card| kinds.contains(&card.card_type))
+            }
+            Self::Brands(brands) => subject.card.is_some_and(|card| brands.contains(&card.brand)),
+            Self::IssuerCodes(codes) => subject
+                .card
+                .is_some_and(|card| codes.iter().any(|code| names_issuer(code, card.issuer_code))),
+            Self::BinPrefixes(prefixes) => {
+                prefixes.iter().any(|prefix| subject.prefix.begins_with(prefix))
+            }
+            Self::Merchants(merchants) => merchants.contains(subject.merchant),
+            Self::Hours(hours) => hours.contains(subject.now),
+        }
+    }
+
+    /// Why it does not hold, as a sentence for people.
+    pub(super) fn sentence(&self, subject: &Subject<'_>) -> String {
+        let card = subject.card;
+        match self {
+            Self::Operations(wanted) => {
+                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                format!("the operation is {}, not {wanted}", subject.operation.name())
+            }
+            Self::Amount { from_minor, to_minor } => format!(
+                "the amount is {} minor units, not {from_minor} to {to_minor}",
+                subject.amount
+            ),
+            Self::Currencies(wanted) => {
+                let wanted = listed(wanted.iter().map(|wanted| wanted.code()));
+                format!("the currency is {}, not {wanted}", subject.currency.code())
+            }
+            Self::Settlements(wanted) => {
+                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                format!("the settlement is {}, not {wanted}", subject.settlement.name())
+            }
+            Self::CardTypes(wanted) => {
+                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                let found = card.map_or("not known", |card| card.card_type.name());
+                format!("the card type is {found}, not {wanted}")
+            }
+            Self::Brands(wanted) => {
+                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                let found = card.map_or("not known", |card| card.brand.name());
+                format!("the brand is {found}, not {wanted}")
+            }
+            Self::IssuerCodes(wanted) => {
+                let wanted = listed(wanted.iter().map(String::as_str));
+                let found = card.map_or("not known", |card| card.issuer_code);
+                format!("the issuer is {found}, not {wanted}")
+            }
+            Self::BinPrefixes(wanted) => {
+                let wanted = listed(wanted.iter().map(CardPrefix::as_str));
+                format!("the card does not begin with {wanted}")
+            }
+            Self::Merchants(wanted) => {
+                let wanted = listed(wanted.iter().map(MerchantId::as_str));
+                format!("the merchant is {}, not {wanted}", subject.merchant)
+            }
+            Self::Hours(wanted) => format!("the time is outside {wanted}"),
+        }
+    }
+}
+
+/// Whether a code of a rule, four digits or all eight, is that of an issuer.
+fn names_issuer(wanted: &str, issuer_code: &str) -> bool {
+    let regions = wanted.len() == INSTITUTION_DIGITS && issuer_code.starts_with(wanted);
+    regions || wanted == issuer_code
+}
+
+fn listed<'v>(values: impl Iterator<Item = &'v str> + Clone) -> String {
+    let shown: Vec<&str> = values.clone().take(LISTED_MAX).collect();
+    let more = values.count().saturating_sub(LISTED_MAX);
+    let rest = if more > 0 { format!(" or {more} others") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_up_to_twelve_digits() {
+        assert_eq!(CardPrefix::parse("622848").map(|p| p.as_str().to_owned()), Ok("622848".into()));
+        assert_eq!(CardPrefix::parse(""), Err(PrefixError::Length));
+        assert_eq!(CardPrefix::parse("1234567890123"), Err(PrefixError::Length));
+        assert_eq!(CardPrefix::parse("62284x"), Err(PrefixError::NotDigits));
+        assert_eq!(CardPrefix::leading("6216261000000000018").as_str(), "621626100000");
+        assert_eq!(CardPrefix::leading("6216-26").as_str(), "6216");
+        assert_eq!(CardPrefix::leading(""), CardPrefix::default());
+    }
+
+    #[test]
+    fn i_11_debug_shows_six_digits_of_a_prefix() {
+        let shown = format!("{:?}", CardPrefix::leading("6216261000000000018"));
+        assert_eq!(shown, "CardPrefix(621626, 12 digits)");
+    }
+
+    #[test]
+    fn a_card_begins_with_a_prefix_of_its_digits() {
+        let card = CardPrefix::leading("6216261000000000018");
+        for (prefix, expected) in
+            [("6", true), ("621626", true), ("621626100000", true), ("62162610001", false)]
+        {
+            let prefix = CardPrefix::parse(prefix).expect("digits");
+            assert_eq!(card.begins_with(&prefix), expected, "{prefix:?}");
+        }
+        let six = CardPrefix::leading("621626");
+        assert!(!six.begins_with(&CardPrefix::leading("6216261")), "too little is known");
+        assert!(!CardPrefix::default().begins_with(&six));
+    }
+
+    #[test]
+    fn four_digits_name_an_institution_in_every_region() {
+        let rows = [
+            ("0102", "01020000", true),
+            ("0102", "01023310", true),
+            ("0102", "01030000", false),
+            ("01020000", "01020000", true),
+            ("01020000", "01023310", false),
+            ("010200", "01020000", false),
+        ];
+        for (wanted, code, expected) in rows {
+            assert_eq!(names_issuer(wanted, code), expected, "{wanted} {code}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A plan with every reason: what each rule and each channel would say to an order.
+//!
+//! For people and for tests of routes; it sends nothing and may allocate freely. It examines by the
+//! same checks as `plan`, so the two cannot disagree.
+
+use crate::domain::ids::ChannelId;
+use crate::domain::route::channel::{Channel, Strike};
+use crate::domain::route::{Plan, Rule, Strategy, Subject, assert_by_id, plan};
+
+/// What became of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleVerdict {
+    /// Some of its conditions do not hold.
+    DoesNotFit,
+    /// It fits, has no channel left, and hands on to the next.
+    FallsThrough,
+    /// It decides, even where it has no channel left.
+    Decides,
+    /// It fits, but an earlier rule has decided.
+    NotReached,
+}
+
+impl RuleVerdict {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DoesNotFit => "does_not_fit",
+            Self::FallsThrough => "falls_through",
+            Self::Decides => "decides",
+            Self::NotReached => "not_reached",
+        }
+    }
+}
+
+/// A condition that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The stable word of the condition.
+    pub condition: &'static str,
+    /// Why, for people.
+    pub sentence: String,
+}
+
+/// What became of a channel that a rule lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CandidateVerdict {
+    /// `place` counts from 1; `standing` says what it was ranked by.
+    Kept { place: usize, standing: String },
+    /// Every reason, most lasting first.
+    Struck(Vec<Strike>),
+}
+
+/// A channel that a rule lists, with its verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainedCandidate<'a> {
+    pub channel: &'a ChannelId,
+    pub verdict: CandidateVerdict,
+}
+
+/// A rule with its verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainedRule<'a> {
+    pub rule: &'a Rule,
+    pub verdict: RuleVerdict,
+    /// Empty if it fits.
+    pub mismatches: Vec<Mismatch>,
+    /// In the rule's order; examined even where the rule does not fit or is not reached.
+    pub candidates: Vec<ExplainedCandidate<'a>>,
+}
+
+/// The plan of an order, and what every rule said about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation<'a> {
+    pub rules: Vec<ExplainedRule<'a>>,
+    pub plan: Plan<'a>,
+}
+
+/// Explains what [`plan`] gives for the same arguments.
+pub fn explain<'a>(
+    rules: &'a [Rule],
+    channels: &[Channel<'a>],
+    subject: &Subject<'_>,
+    draw: u64,
+) -> Explanation<'a> {
+    assert_by_id(channels);
+    let mut decided = false;
+    let mut explained = Vec::with_capacity(rules.len());
+    for rule in rules {
+        let mismatches = mismatches(rule, subject);
+        let chosen = rule.choose(channels, subject, draw);
+        let verdict = if !mismatches.is_empty() {
+            RuleVerdict::DoesNotFit
+        } else if decided {
+            RuleVerdict::NotReached
+        } else if chosen.kept.is_empty() && rule.fall_through {
+            RuleVerdict::FallsThrough
+        } else {
+            decided = true;
+            RuleVerdict::Decides
+        };
+        let candidates = candidates(rule, &chosen, channels, subject);
+        explained.push(ExplainedRule { rule, verdict, mismatches, candidates });
+    }
+    Explanation { rules: explained, plan: plan(rules, channels, subject, draw) }
+}
+
+fn mismatches(rule: &Rule, subject: &Subject<'_>) -> Vec<Mismatch> {
+    let failing = rule.conditions.iter().filter(|condition| !condition.holds(subject));
+    failing
+        .map(|condition| Mismatch {
+            condition: condition.name(),
+            sentence: condition.sentence(subject),
+        })
+        .collect()
+}
+
+fn candidates<'a>(
+    rule: &'a Rule,
+    chosen: &Plan<'a>,
+    channels: &[Channel<'a>],
+    subject: &Subject<'_>,
+) -> Vec<ExplainedCandidate<'a>> {
+    let by_name = rule.target.by_name();
+    let verdict = |entry: super::Entry<'a, '_>| {
+        let place = chosen.kept.iter().position(|kept| kept.channel.id == *entry.id);
+        let verdict = match (place, entry.found) {
+            (Some(place), _) => CandidateVerdict::Kept {
+                place: place + 1,
+                standing: standing(rule.target.strategy(), chosen.kept[place].standing),
+            },
+            (None, Some(channel)) => CandidateVerdict::Struck(channel.strikes(subject, by_name)),
+            (None, None) => CandidateVerdict::Struck(vec![Strike::UnknownChannel]),
+        };
+        ExplainedCandidate { channel: entry.id, verdict }
+    };
+    rule.target.listed(channels).into_iter().map(verdict).collect()
+}
+
+/// What a channel was ranked by, for people.
+fn standing(strategy: Strategy, standing: i64) -> String {
+    match strategy {
+        Strategy::Priority => "as listed".to_owned(),
+        Strategy::Weighted => format!("drawn with weight {standing}"),
+        Strategy::LowestCost => format!("a fee of {standing} minor units"),
+        Strategy::SuccessRate => {
+            format!("a success rate of {}.{:04} %", standing / 10_000, standing % 10_000)
+        }
+    }
+}

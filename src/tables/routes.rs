@@ -1,0 +1,138 @@
+//! The routes file: read, checked, and swapped whole while orders are being planned.
+//!
+//! A file with any mistake is refused whole, and what is running stays: half of a routes file would
+//! send money where nobody meant it to go. What an order was planned by is kept with the order, so a
+//! reload never alters one that was accepted. This must not know channels beyond their ids, nor
+//! choose between them: `domain/route` does.
+
+mod read;
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::config::mistake::Mistake;
+use crate::config::raw::TEXT_BYTES_MAX;
+use crate::domain::ids::ChannelId;
+use crate::domain::route::Rule;
+
+pub use read::{RULES_MAX, read};
+
+/// The rules in force, in their order. Never empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Routes {
+    pub rules: Vec<Rule>,
+    pub origin: Origin,
+}
+
+/// Where rules came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    File,
+    /// There was no routes file when we started.
+    Default,
+}
+
+impl Routes {
+    /// What holds where no routes were written.
+    pub fn default_routes() -> Self {
+        Self { rules: vec![Rule::default_rule()], origin: Origin::Default }
+    }
+}
+
+/// Why a routes file is not taken. What was running stays.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutesRefusal {
+    #[error("the routes file {} cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// A reload found no file where there had been one: a mistake, or an editor half-way through.
+    #[error(
+        "the routes file {} is gone; its rules stay in force until a restart without it",
+        path.display()
+    )]
+    Gone { path: PathBuf },
+    #[error("the routes file has {} mistakes", mistakes.len())]
+    Mistaken { mistakes: Vec<Mistake> },
+}
+
+/// What a reload came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reloaded {
+    /// How many rules are in force now.
+    pub rules: usize,
+    /// Whether they differ from those before.
+    pub changed: bool,
+}
+
+/// The routes in force. Reading them takes no lock, so a reload delays no order.
+#[derive(Debug)]
+pub struct LiveRoutes {
+    path: PathBuf,
+    current: ArcSwap<Routes>,
+}
+
+impl LiveRoutes {
+    /// Loads the file, or takes the default rule if there is none.
+    ///
+    /// `known` are the ids of all channels that have a file, whatever their state.
+    pub fn load(path: &Path, known: &[ChannelId]) -> Result<Self, RoutesRefusal> {
+        let routes = match read_file(path, known) {
+            Err(RoutesRefusal::Gone { .. }) => Routes::default_routes(),
+            other => other?,
+        };
+        Ok(Self { path: path.to_owned(), current: ArcSwap::from_pointee(routes) })
+    }
+
+    /// Loads the file again and puts its rules in force, or leaves everything as it is.
+    pub fn reload(&self, known: &[ChannelId]) -> Result<Reloaded, RoutesRefusal> {
+        let before = self.current();
+        let routes = match read_file(&self.path, known) {
+            Err(RoutesRefusal::Gone { .. }) if before.origin == Origin::Default => {
+                Routes::default_routes()
+            }
+            other => other?,
+        };
+        let reloaded = Reloaded { rules: routes.rules.len(), changed: routes != *before };
+        self.current.store(Arc::new(routes));
+        Ok(reloaded)
+    }
+
+    /// The routes in force now. Plan one order with one of these, not with two calls.
+    pub fn current(&self) -> Arc<Routes> {
+        self.current.load_full()
+    }
+
+    /// The file that a reload reads.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn read_file(path: &Path, known: &[ChannelId]) -> Result<Routes, RoutesRefusal> {
+    let unreadable = |source| RoutesRefusal::Unreadable { path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(RoutesRefusal::Gone { path: path.to_owned() });
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    // One byte more than is read elsewhere, so that a file that is too long is seen to be.
+    let bound = u64::try_from(TEXT_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(bound).read_to_end(&mut bytes).map_err(unreadable)?;
+    let name = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let sound = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..sound].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let mistake = Mistake::new(&name, line, "", "is not UTF-8", "save the file as UTF-8");
+        RoutesRefusal::Mistaken { mistakes: vec![mistake] }
+    })?;
+    read(&name, &text, known).map_err(|mistakes| RoutesRefusal::Mistaken { mistakes })
+}
+
+#[cfg(test)]
+mod tests;

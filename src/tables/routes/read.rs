@@ -1,0 +1,365 @@
+//! The words of a routes file, turned into rules; every mistake is reported, not only the first.
+//!
+//! It must not know files: a text comes in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use jiff::tz::TimeZone;
+
+use super::{Origin, Routes};
+use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::raw::{Document, Tree};
+use crate::config::section::Section;
+use crate::domain::bin::{Brand, CardType};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::order::Settlement;
+use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
+use crate::domain::route::condition::{CardPrefix, Condition, INSTITUTION_DIGITS};
+use crate::domain::route::hours::{DayWindow, Hours};
+use crate::domain::route::{Rule, Strategy, Target, TargetError, WEIGHT_MAX};
+
+/// The most rules of a file: each order may have to look at all of them.
+pub const RULES_MAX: usize = 1_000;
+
+/// The zone of hours that name none: that of UnionPay and of the banks behind it.
+const TIME_ZONE: &str = "Asia/Shanghai";
+
+/// Digits of an institution code with its region (UnionPay).
+const ISSUER_CODE_DIGITS: usize = 8;
+
+/// The longest name of a rule, in characters: it stands in every order and in every log line.
+const NAME_LENGTH_MAX: usize = 80;
+
+/// How many channels an advice lists.
+const LISTED_MAX: usize = 20;
+
+/// Reads a routes file, or says everything that is wrong with it.
+///
+/// `file` is its name in mistakes; `known` are the ids of all channels that have a file.
+pub fn read(file: &str, text: &str, known: &[ChannelId]) -> Result<Routes, Vec<Mistake>> {
+    let document = Document::parse(file, text)?;
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let zone = zone(&root).unwrap_or_else(|| {
+        TimeZone::get(TIME_ZONE).expect("the zone data of all zones is compiled in")
+    });
+    let sections = root.sections("rule");
+    if sections.is_empty() {
+        let advice = "add a [[rule]], or remove the file for the default rule";
+        root.mistake("rule", "the file has no rule, so no order would find a channel", advice);
+    } else if sections.len() > RULES_MAX {
+        let problem = format!("the file has {} rules", sections.len());
+        root.mistake("rule", &problem, &format!("keep at most {RULES_MAX}"));
+    }
+    let mut rules = Vec::new();
+    let mut earlier = Earlier::default();
+    for section in sections.into_iter().take(RULES_MAX) {
+        let rule = Reader { section: &section, mistakes: &mistakes, known }.rule(&zone);
+        earlier.check(&section, rule.as_ref());
+        section.finish();
+        rules.extend(rule);
+    }
+    root.finish();
+    mistakes.into_result()?;
+    Ok(Routes { rules, origin: Origin::File })
+}
+
+/// What earlier rules leave for later ones.
+#[derive(Default)]
+struct Earlier {
+    /// The line of each name.
+    names: BTreeMap<String, usize>,
+    /// The line of the first rule that fits every order and decides.
+    closed_by: Option<usize>,
+}
+
+impl Earlier {
+    fn check(&mut self, section: &Section<'_>, rule: Option<&Rule>) {
+        let line = section.line_of("name");
+        if let Some(closed) = self.closed_by {
+            let problem = format!("is never reached: the rule of line {closed} fits every order");
+            section.mistake("name", &problem, "move it above that rule, or remove it");
+        }
+        let Some(rule) = rule else { return };
+        if let Some(first) = self.names.insert(rule.name.clone(), line) {
+            let problem = format!("is the name of the rule of line {first} too");
+            section.mistake("name", &problem, "give each rule a name of its own");
+        }
+        if rule.conditions.is_empty() && !rule.fall_through {
+            self.closed_by.get_or_insert(line);
+        }
+    }
+}
+
+/// Reads one section: a `[[rule]]`, or the `when` of one.
+struct Reader<'a> {
+    section: &'a Section<'a>,
+    mistakes: &'a Mistakes,
+    known: &'a [ChannelId],
+}
+
+/// A list as it was read.
+struct Given<T> {
+    values: Vec<T>,
+    /// Elements of another kind were reported and left out, so nothing can be said of its length.
+    has_gaps: bool,
+}
+
+impl Reader<'_> {
+    /// `None` if a mistake was reported that leaves no rule.
+    fn rule(&self, file_zone: &TimeZone) -> Option<Rule> {
+        let name = self.section.text_such_as("name", "debit cards go to the bank");
+        let length = name.chars().count();
+        if self.section.has("name") && !(1..=NAME_LENGTH_MAX).contains(&length) {
+            let advice = format!("write 1 to {NAME_LENGTH_MAX} characters");
+            self.section.mistake("name", &format!("has {length} characters"), &advice);
+        }
+        let conditions = match self.section.optional_section("when") {
+            Some(when) => {
+                let reader = Reader { section: &when, mistakes: self.mistakes, known: self.known };
+                let conditions = reader.conditions(file_zone);
+                when.finish();
+                conditions
+            }
+            None => Vec::new(),
+        };
+        let target = self.target();
+        let fall_through = self.section.boolean_or("fall_through", false);
+        Some(Rule { name, conditions, target: target?, fall_through })
+    }
+
+    fn target(&self) -> Option<Target> {
+        let strategy = self.strategy();
+        let ranked_by_list = match strategy {
+            Some(Strategy::Priority | Strategy::Weighted) => true,
+            Some(Strategy::LowestCost | Strategy::SuccessRate) | None => false,
+        };
+        let names = self.channel_names(ranked_by_list);
+        let weights = self.weights(strategy, names.as_ref());
+        let strategy = strategy?;
+        let Some(names) = names else {
+            let every_live = !self.section.has("channels") && !ranked_by_list;
+            return every_live.then(|| Target::every_live(strategy));
+        };
+        let (places, channels) = self.known_channels(&names.values);
+        let target = match weights {
+            Some(weights) => {
+                let weight = |place: &usize| weights.get(*place).copied().unwrap_or(1);
+                let weights: Vec<u32> = places.iter().map(weight).collect();
+                Target::weighted(channels.into_iter().zip(weights).collect())
+            }
+            None => Target::named(strategy, channels),
+        };
+        target.map_err(|error| self.report_target(error, &places)).ok()
+    }
+
+    fn strategy(&self) -> Option<Strategy> {
+        let allowed = Strategy::ALL.map(|strategy| (strategy.name(), strategy));
+        if self.section.has("strategy") {
+            return self.section.optional_choice("strategy", &allowed);
+        }
+        self.section.choice("strategy", &allowed);
+        None
+    }
+
+    fn report_target(&self, error: TargetError, places: &[usize]) {
+        let of = |place: usize| places.get(place).copied().unwrap_or(place);
+        match error {
+            // The list was empty, or nothing in it was a known channel: both were reported.
+            TargetError::Empty => {}
+            TargetError::Repeated { place } => {
+                let problem = "is named twice in this rule";
+                self.section.mistake_in("channels", of(place), problem, "name it once");
+            }
+            TargetError::Weight { place } => {
+                let advice = format!("write a whole number from 1 to {WEIGHT_MAX}");
+                self.section.mistake_in("weights", of(place), &error.to_string(), &advice);
+            }
+        }
+    }
+
+    /// The names as given; `None` if the key is absent or no list.
+    fn channel_names(&self, is_required: bool) -> Option<Given<String>> {
+        let names = self.given(|section| match is_required && !section.has("channels") {
+            true => {
+                section.texts("channels");
+                None
+            }
+            false => section.optional_texts("channels"),
+        })?;
+        if names.values.is_empty() && !names.has_gaps {
+            let advice = match is_required {
+                true => "name at least one channel",
+                false => "name at least one channel, or leave it out for every live channel",
+            };
+            self.section.mistake("channels", "the rule names no channel", advice);
+        }
+        Some(names)
+    }
+
+    /// The channels that there are, each with its place in the list.
+    fn known_channels(&self, names: &[String]) -> (Vec<usize>, Vec<ChannelId>) {
+        let mut found = Vec::with_capacity(names.len());
+        for (place, name) in names.iter().enumerate() {
+            match self.known.iter().find(|id| id.as_str() == name) {
+                Some(id) => found.push((place, id.clone())),
+                None => self.report_unknown(place, name),
+            }
+        }
+        found.into_iter().unzip()
+    }
+
+    fn report_unknown(&self, place: usize, name: &str) {
+        let shown: String = name.chars().take(40).collect();
+        let ids: Vec<&str> = self.known.iter().take(LISTED_MAX).map(ChannelId::as_str).collect();
+        let rest = if self.known.len() > LISTED_MAX { ", …" } else { "" };
+        let advice = match ids.is_empty() {
+            true => "add a channel file first; there is none".to_owned(),
+            false => format!("known channels: {}{rest}", ids.join(", ")),
+        };
+        let problem = format!("there is no channel {shown:?}");
+        self.section.mistake_in("channels", place, &problem, &advice);
+    }
+
+    /// One weight for each channel of the list; `None` where the strategy has none.
+    fn weights(
+        &self,
+        strategy: Option<Strategy>,
+        names: Option<&Given<String>>,
+    ) -> Option<Vec<u32>> {
+        if strategy != Some(Strategy::Weighted) {
+            self.section.optional_integers("weights", 1..=WEIGHT_MAX);
+            if strategy.is_some() && self.section.has("weights") {
+                let advice = "remove them, or write strategy = \"weighted\"";
+                self.section.mistake("weights", "only weighted rules have weights", advice);
+            }
+            return None;
+        }
+        let weights = self.given(|section| Some(section.integers("weights", 1..=WEIGHT_MAX)))?;
+        let (channels, given) = (names.map_or(0, |names| names.values.len()), weights.values.len());
+        let has_gaps = weights.has_gaps || names.is_none_or(|names| names.has_gaps);
+        if !has_gaps && channels != given {
+            let problem = format!("{given} weights are given for {channels} channels");
+            self.section.mistake("weights", &problem, "give one weight for each channel");
+        }
+        Some(weights.values)
+    }
+
+    /// Reads a list and notes whether some of its elements were mistakes.
+    fn given<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<Vec<T>>) -> Option<Given<T>> {
+        let before = self.mistakes.count();
+        let values = read(self.section)?;
+        Some(Given { values, has_gaps: self.mistakes.count() != before })
+    }
+
+    /// The conditions of a rule, cheap ones first.
+    fn conditions(&self, file_zone: &TimeZone) -> Vec<Condition> {
+        let operations = Operation::ALL.map(|operation| (operation.name(), operation));
+        let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
+        let settlements = Settlement::ALL.map(|settlement| (settlement.name(), settlement));
+        let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
+        let brands = Brand::ALL.map(|brand| (brand.name(), brand));
+        let issuer_form = "\"0102\" for all regions of a bank, or all 8 digits";
+        let issuers = self.parsed("issuer_codes", issuer_form, issuer_code);
+        let prefixes = self.parsed("bin_prefixes", "1 to 12 leading digits", CardPrefix::parse);
+        let merchants = self.parsed("merchants", "the core's id of a merchant", MerchantId::parse);
+        let merchants = merchants.map(|ids| ids.into_iter().collect::<BTreeSet<_>>());
+        let given = [
+            self.chosen("operations", &operations).map(Condition::Operations),
+            self.amount(),
+            self.chosen("currencies", &currencies).map(Condition::Currencies),
+            self.chosen("settlements", &settlements).map(Condition::Settlements),
+            self.chosen("card_types", &card_types).map(Condition::CardTypes),
+            self.chosen("brands", &brands).map(Condition::Brands),
+            issuers.map(Condition::IssuerCodes),
+            prefixes.map(Condition::BinPrefixes),
+            merchants.map(Condition::Merchants),
+            self.hours(file_zone).map(Condition::Hours),
+        ];
+        given.into_iter().flatten().collect()
+    }
+
+    fn chosen<T: Clone>(&self, key: &str, allowed: &[(&str, T)]) -> Option<Vec<T>> {
+        self.some_of(key, |section| section.optional_choices(key, allowed))
+    }
+
+    /// A list whose texts are parsed one by one.
+    fn parsed<T, E: Display>(
+        &self,
+        key: &str,
+        form: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<T>> {
+        let texts = self.some_of(key, |section| section.optional_texts(key))?;
+        let mut parsed = Vec::with_capacity(texts.len());
+        for (place, text) in texts.iter().enumerate() {
+            match parse(text) {
+                Ok(value) => parsed.push(value),
+                Err(error) => {
+                    let advice = format!("write {form}");
+                    self.section.mistake_in(key, place, &error.to_string(), &advice);
+                }
+            }
+        }
+        Some(parsed)
+    }
+
+    /// A condition's list. One without a value would fit nothing, which nobody means.
+    fn some_of<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Section<'_>) -> Option<Vec<T>>,
+    ) -> Option<Vec<T>> {
+        let given = self.given(read)?;
+        if given.values.is_empty() && !given.has_gaps {
+            let advice = "name at least one, or leave it out for all";
+            self.section.mistake(key, "is an empty list", advice);
+        }
+        Some(given.values)
+    }
+
+    fn amount(&self) -> Option<Condition> {
+        let range = || 1..=AMOUNT_MINOR_MAX;
+        let from = self.section.optional_integer("amount_from_minor", range());
+        let to = self.section.optional_integer("amount_to_minor", range());
+        let from_minor = from.unwrap_or(1);
+        let to_minor = to.unwrap_or(AMOUNT_MINOR_MAX);
+        if from_minor > to_minor {
+            let problem = format!("{to_minor} lies below amount_from_minor, {from_minor}");
+            self.section.mistake("amount_to_minor", &problem, "no amount fits; exchange the two");
+        }
+        (from.is_some() || to.is_some()).then_some(Condition::Amount { from_minor, to_minor })
+    }
+
+    /// One window or a list of them; in the rule's zone, or else in the file's.
+    fn hours(&self, file_zone: &TimeZone) -> Option<Hours> {
+        let own_zone = zone(self.section);
+        let windows = match self.section.value("hours") {
+            Some(Tree::List(_)) => self.parsed("hours", "\"HH:MM-HH:MM\"", DayWindow::parse)?,
+            Some(Tree::Text(_) | Tree::Integer(_) | Tree::Boolean(_) | Tree::Table(_)) => {
+                vec![self.section.optional_parsed("hours", "08:00-20:00", DayWindow::parse)?]
+            }
+            None => {
+                if self.section.has("time_zone") && !self.section.has("hours") {
+                    let advice = "add hours = \"08:00-20:00\", or remove it";
+                    self.section.mistake("time_zone", "only hours have a time zone", advice);
+                }
+                return None;
+            }
+        };
+        Some(Hours { windows, zone: own_zone.unwrap_or_else(|| file_zone.clone()) })
+    }
+}
+
+fn issuer_code(text: &str) -> Result<String, &'static str> {
+    let fits = [INSTITUTION_DIGITS, ISSUER_CODE_DIGITS].contains(&text.len());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if fits && digits { Ok(text.to_owned()) } else { Err("has not 4 or 8 digits") }
+}
+
+fn zone(section: &Section<'_>) -> Option<TimeZone> {
+    let parse = |name: &str| TimeZone::get(name).or(Err("is no time zone of the IANA database"));
+    section.optional_parsed("time_zone", TIME_ZONE, parse)
+}
