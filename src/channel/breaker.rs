@@ -5,13 +5,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::outcome::{NotSentCause, Outcome};
+use crate::domain::outcome::Outcome;
+use crate::domain::route::health::{HealthMark, SuccessRate};
 use crate::domain::time::Timestamp;
-
-/// One million parts.
-const WHOLE_PPM: i64 = 1_000_000;
-/// The weight of the newest result in the moving success rate: one in 32.
-const WEIGHT: i64 = 32;
 
 /// When a breaker opens and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,39 +23,13 @@ struct State {
     open_until: Option<Timestamp>,
     /// After its time an open breaker lets one request through to see.
     probing: bool,
-    success_rate_ppm: i64,
+    success_rate: SuccessRate,
 }
 
 /// The breaker of one channel.
 pub struct Breaker {
     terms: BreakerTerms,
     state: Mutex<State>,
-}
-
-/// What a result says about the channel, not about the card.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    None,
-    Channel,
-    /// We ourselves held the request back, so it says nothing.
-    NoWord,
-}
-
-/// Whose fault a result is.
-pub fn fault(outcome: &Outcome) -> Fault {
-    match outcome {
-        Outcome::Approved(_) | Outcome::Pending { .. } | Outcome::NotFound { .. } => Fault::None,
-        Outcome::Declined(decline) if decline.reason.blames_channel() => Fault::Channel,
-        Outcome::Declined(_) => Fault::None,
-        Outcome::Unknown(_) => Fault::Channel,
-        Outcome::NotSent(cause) => match cause {
-            NotSentCause::NoConnection => Fault::Channel,
-            NotSentCause::BreakerOpen
-            | NotSentCause::NoRateLeft
-            | NotSentCause::Disabled
-            | NotSentCause::NotEncodable => Fault::NoWord,
-        },
-    }
 }
 
 impl Breaker {
@@ -94,40 +64,38 @@ impl Breaker {
 
     /// Counts a result.
     pub fn record(&self, outcome: &Outcome, now: Timestamp) {
-        let fault = fault(outcome);
+        let mark = HealthMark::of(outcome);
         let mut state = self.lock();
         let probing = std::mem::replace(&mut state.probing, false);
-        let result_ppm = match fault {
-            Fault::NoWord => return,
-            Fault::None => {
-                state.in_a_row = 0;
-                state.open_until = None;
-                WHOLE_PPM
+        state.success_rate = state.success_rate.after(mark, now);
+        if mark.proves_alive() {
+            state.in_a_row = 0;
+            state.open_until = None;
+        } else if mark == HealthMark::Fault {
+            state.in_a_row = state.in_a_row.saturating_add(1);
+            if probing || state.in_a_row >= self.terms.failures {
+                state.open_until = Some(now.plus(self.terms.open_for));
             }
-            Fault::Channel => {
-                state.in_a_row = state.in_a_row.saturating_add(1);
-                if probing || state.in_a_row >= self.terms.failures {
-                    state.open_until = Some(now.plus(self.terms.open_for));
-                }
-                0
-            }
-        };
-        state.success_rate_ppm += (result_ppm - state.success_rate_ppm) / WEIGHT;
+        }
     }
 
-    /// The moving success rate in millionths: the last few dozen results weigh most.
-    pub fn success_rate_ppm(&self) -> u32 {
-        u32::try_from(self.lock().success_rate_ppm).unwrap_or(0)
+    /// The recent success rate in millionths.
+    pub fn success_rate_ppm(&self, now: Timestamp) -> u32 {
+        self.lock().success_rate.ppm(now)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::outcome::{Approval, Decline, Reason, UnknownCause};
+    use crate::domain::outcome::{Approval, Decline, NotSentCause, Reason, UnknownCause};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_millis(second * 1_000)
+    }
+
+    fn opening_after(failures: u32) -> Breaker {
+        Breaker::new(BreakerTerms { failures, open_for: Duration::from_secs(5) }, at(0))
     }
 
     fn declined(reason: Reason) -> Outcome {
@@ -136,7 +104,7 @@ mod tests {
 
     #[test]
     fn it_opens_after_faults_in_a_row_and_probes_with_one() {
-        let breaker = Breaker::new(BreakerTerms { failures: 2, open_for: Duration::from_secs(5) });
+        let breaker = opening_after(2);
         let lost = Outcome::Unknown(UnknownCause::TimedOut);
         breaker.record(&lost, at(0));
         assert!(breaker.lets_through(at(0)));
@@ -153,13 +121,13 @@ mod tests {
 
     #[test]
     fn a_cardholders_error_is_no_fault_of_the_channel() {
-        let breaker = Breaker::new(BreakerTerms { failures: 1, open_for: Duration::from_secs(5) });
+        let breaker = opening_after(1);
         breaker.record(&declined(Reason::InsufficientFunds), at(0));
         breaker.record(&declined(Reason::WrongCredentials), at(0));
-        assert_eq!(breaker.success_rate_ppm(), 1_000_000);
+        assert_eq!(breaker.success_rate_ppm(at(0)), 1_000_000);
         breaker.record(&Outcome::NotSent(NotSentCause::NoRateLeft), at(0));
         assert!(!breaker.is_open(at(0)));
         breaker.record(&declined(Reason::ChannelUnavailable), at(0));
-        assert!(breaker.is_open(at(0)) && breaker.success_rate_ppm() < 1_000_000);
+        assert!(breaker.is_open(at(0)) && breaker.success_rate_ppm(at(0)) < 1_000_000);
     }
 }

@@ -19,6 +19,8 @@ use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
+use crate::domain::route::channel::ChannelState;
+use crate::domain::route::hours::DayWindow;
 use crate::domain::terms::{AfterInquiry, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
@@ -27,40 +29,6 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Waits and windows of a channel's unknown schedule.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
-/// How far the contract with a channel has come (S38).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ChannelState {
-    /// Signed, but not connected yet: its credentials need not exist.
-    Contracted,
-    /// Connected; takes orders only from rules that name it.
-    Testing,
-    Live,
-    /// Takes no new orders; what is open is worked to its end.
-    Draining,
-    /// Takes nothing. Its records stay readable.
-    Closed,
-}
-
-impl ChannelState {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Contracted => "contracted",
-            Self::Testing => "testing",
-            Self::Live => "live",
-            Self::Draining => "draining",
-            Self::Closed => "closed",
-        }
-    }
-
-    /// Whether it is asked anything at all, so that its credentials must be there.
-    pub const fn is_connected(self) -> bool {
-        match self {
-            Self::Testing | Self::Live | Self::Draining => true,
-            Self::Contracted | Self::Closed => false,
-        }
-    }
-}
-
 /// A request that a channel may be able to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ability {
@@ -68,6 +36,20 @@ pub enum Ability {
     Inquiry,
     Reversal,
     Undo,
+}
+
+impl Ability {
+    pub const ALL: [Self; 4] = [Self::Payment, Self::Inquiry, Self::Reversal, Self::Undo];
+
+    /// The word of channel files, which is also the request's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Inquiry => "inquiry",
+            Self::Reversal => "reversal",
+            Self::Undo => "undo",
+        }
+    }
 }
 
 /// What a channel can do. An absent list of card types or brands means all, unlisted cards too.
@@ -84,12 +66,13 @@ impl Abilities {
         self.operations.contains(&ability)
     }
 
-    /// Whether an order's operation is among them.
-    pub fn takes(&self, operation: Operation) -> bool {
-        match operation {
+    /// The orders' operations among them, as routing asks for them.
+    pub fn order_operations(&self) -> Vec<Operation> {
+        let takes = |operation: &Operation| match operation {
             Operation::Payment => self.can(Ability::Payment),
             Operation::Undo => self.can(Ability::Undo),
-        }
+        };
+        Operation::ALL.into_iter().filter(takes).collect()
     }
 }
 
@@ -100,9 +83,8 @@ pub struct Limits {
     pub per_order_max_minor: i64,
     /// For one clearing day; `None` means no limit.
     pub per_day_minor: Option<i64>,
-    /// Opening hours in the clearing time zone, as minutes of the day `[from, to)`; empty means
-    /// always. A window may cross midnight.
-    pub hours: Vec<(u16, u16)>,
+    /// Opening hours in the clearing time zone; empty means always. A window may cross midnight.
+    pub hours: Vec<DayWindow>,
 }
 
 /// A channel's file, checked.
@@ -115,7 +97,8 @@ pub struct ChannelFile {
     pub limits: Limits,
     pub pace: PaceTerms,
     pub timeouts: Timeouts,
-    /// PEM roots that its TLS certificate must chain to; empty means the operating system's.
+    /// References to PEM roots that its TLS certificate must chain to; empty means the operating
+    /// system's.
     pub tls_roots: Vec<String>,
     pub breaker: BreakerTerms,
     pub terms: Terms,
@@ -131,19 +114,13 @@ impl ChannelFile {
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
         let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
-        let states = [
-            ("contracted", ChannelState::Contracted),
-            ("testing", ChannelState::Testing),
-            ("live", ChannelState::Live),
-            ("draining", ChannelState::Draining),
-            ("closed", ChannelState::Closed),
-        ];
+        let states = ChannelState::ALL.map(|state| (state.name(), state));
         let terms = read_terms(root, id.clone(), &abilities, calls_wait, accounts);
         Self {
             protocol: root.text_such_as("protocol", "unionpay-acp"),
             name: root.text_or("name", id.as_str()),
             state: root.choice("state", &states),
-            tls_roots: Vec::new(),
+            tls_roots: root.optional_texts("tls_roots").unwrap_or_default(),
             breaker: read_breaker(root),
             codes: read_codes(root),
             id,
@@ -158,12 +135,7 @@ impl ChannelFile {
 
 fn read_abilities(root: &Section<'_>) -> Abilities {
     let section = root.section("abilities");
-    let operations = [
-        ("payment", Ability::Payment),
-        ("inquiry", Ability::Inquiry),
-        ("reversal", Ability::Reversal),
-        ("undo", Ability::Undo),
-    ];
+    let operations = Ability::ALL.map(|ability| (ability.name(), ability));
     let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
     let brands = Brand::ALL.map(|brand| (brand.name(), brand));
     let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
@@ -188,14 +160,10 @@ fn read_limits(root: &Section<'_>) -> Limits {
     }
     let mut hours = Vec::new();
     for (index, text) in section.optional_texts("hours").unwrap_or_default().iter().enumerate() {
-        match parse_hours(text) {
-            Some(window) => hours.push(window),
-            None => section.mistake_in(
-                "hours",
-                index,
-                "it is not a span of hours",
-                "write it like \"00:30-23:00\"; \"22:00-02:00\" crosses midnight",
-            ),
+        let advice = "write it like \"00:30-23:00\"; \"22:00-02:00\" crosses midnight";
+        match DayWindow::parse(text) {
+            Ok(window) => hours.push(window),
+            Err(error) => section.mistake_in("hours", index, &error.to_string(), advice),
         }
     }
     let limits = Limits {
@@ -206,19 +174,6 @@ fn read_limits(root: &Section<'_>) -> Limits {
     };
     section.finish();
     limits
-}
-
-/// `HH:MM-HH:MM` as minutes of the day; `24:00` is the day's end.
-pub fn parse_hours(text: &str) -> Option<(u16, u16)> {
-    let minute = |text: &str| {
-        let (hour, minute) = text.trim().split_once(':')?;
-        let (hour, minute) = (hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?);
-        let total = hour * 60 + minute;
-        (hour <= 24 && minute < 60 && total <= 24 * 60).then_some(total)
-    };
-    let (from, to) = text.split_once('-')?;
-    let (from, to) = (minute(from)?, minute(to)?);
-    (from != to).then_some((from, to))
 }
 
 fn positive(section: &Section<'_>, key: &str, default: u32, max: u32) -> NonZeroU32 {
@@ -426,7 +381,7 @@ rate_ppm = 6000
     fn a_short_file_is_enough() {
         let (file, mistakes) = read(WHOLE);
         assert_eq!(mistakes, Vec::<String>::new());
-        assert_eq!(file.limits.hours, [(30, 23 * 60)]);
+        assert_eq!(file.limits.hours.len(), 1);
         assert_eq!(file.terms.inquire.len(), 2);
         assert_eq!(file.codes, [("00".to_owned(), Verdict::Approved)]);
         assert!(!file.terms.can_undo);

@@ -11,6 +11,8 @@ pub mod breaker;
 pub mod file;
 pub mod http;
 pub mod pace;
+pub mod registry;
+pub mod switches;
 pub mod tls;
 
 use std::sync::Arc;

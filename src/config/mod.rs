@@ -5,6 +5,7 @@
 //! what they say about it. Reading goes on after a mistake, so that one run reports every mistake.
 
 pub mod checked;
+pub mod credential;
 pub mod mistake;
 pub mod raw;
 pub mod section;

@@ -1,1 +1,51 @@
-//! The protocols that channels speak. Each is one module and knows no other.
+//! The protocols that channels speak. Each is one module and knows no other; a new one is a module
+//! and its lines here.
+
+pub mod unionpay_acp;
+
+use std::sync::Arc;
+
+use crate::channel::Adapter;
+use crate::channel::file::ChannelFile;
+use crate::config::section::Section;
+
+/// Resolves a credential's reference; see [`crate::config::credential`].
+pub type Resolve<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
+
+/// The protocols' names in channel files, and the sections they read.
+const PROTOCOLS: [(&str, &str); 1] = [("unionpay-acp", "unionpay_acp")];
+
+/// Builds the adapter that a channel's file asks for, or reports why not.
+pub fn read(
+    root: &Section<'_>,
+    file: &ChannelFile,
+    resolve: &Resolve<'_>,
+) -> Option<Arc<dyn Adapter>> {
+    let codes = file.codes.clone();
+    match file.protocol.as_str() {
+        "unionpay-acp" => {
+            let adapter = unionpay_acp::read(root.section("unionpay_acp"), codes, resolve)?;
+            Some(Arc::new(adapter))
+        }
+        unknown => {
+            report_unknown(root, unknown);
+            None
+        }
+    }
+}
+
+/// Passes over a protocol's section without building anything.
+pub fn skip(root: &Section<'_>, protocol: &str) {
+    match PROTOCOLS.iter().find(|(name, _)| *name == protocol) {
+        Some((_, section)) => drop(root.optional_section(section)),
+        None => report_unknown(root, protocol),
+    }
+}
+
+fn report_unknown(root: &Section<'_>, protocol: &str) {
+    if !protocol.is_empty() {
+        let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
+        let advice = format!("choose one of {}", known.join(", "));
+        root.mistake("protocol", "there is no such protocol", &advice);
+    }
+}

@@ -44,6 +44,14 @@ impl ChannelState {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
+    /// Whether it is asked anything at all, so that its credentials must be there.
+    pub const fn is_connected(self) -> bool {
+        match self {
+            Self::Testing | Self::Live | Self::Draining => true,
+            Self::Contracted | Self::Closed => false,
+        }
+    }
+
     /// Whether a new order may go there; `by_name` if a rule names the channel.
     pub const fn takes_orders(self, by_name: bool) -> bool {
         match self {

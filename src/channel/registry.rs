@@ -1,0 +1,455 @@
+//! The channels of this installation: their files, adapters, transports and limits, by id.
+//!
+//! A reload reads every file anew; with any mistake the running channels stay as they are. What a
+//! channel has learnt about itself (breaker, pace, volume of the day) survives a reload.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::channel::breaker::Breaker;
+use crate::channel::file::ChannelFile;
+use crate::channel::http::HttpTransport;
+use crate::channel::pace::{Pace, PaceTerms};
+use crate::channel::switches::Switches;
+use crate::channel::{
+    Adapter, ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood,
+    WireNotice, WireReply, protocol, tls,
+};
+use crate::clock::{Clock, stopwatch};
+use crate::config::credential::CredentialSource;
+use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::raw::Document;
+use crate::domain::books::accounting::AccountNames;
+use crate::domain::ids::ChannelId;
+use crate::domain::outcome::{NotSentCause, Outcome};
+use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
+use crate::domain::route::hours::Hours;
+use crate::domain::terms::Terms;
+use crate::domain::time::{BusinessDate, Timestamp};
+use crate::telemetry;
+
+/// The most channel files that a folder may have.
+const CHANNELS_MAX: usize = 1_000;
+
+/// What a channel has learnt about itself while the process runs.
+struct Runtime {
+    pace: Pace,
+    pace_terms: PaceTerms,
+    breaker: Breaker,
+    /// The clearing day and what was taken in it, in minor units.
+    day: Mutex<(Option<BusinessDate>, i64)>,
+}
+
+impl Runtime {
+    fn used(&self, today: BusinessDate) -> i64 {
+        let day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
+        if day.0 == Some(today) { day.1 } else { 0 }
+    }
+
+    fn add(&self, today: BusinessDate, minor: i64) {
+        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
+        if day.0 != Some(today) {
+            *day = (Some(today), 0);
+        }
+        day.1 = day.1.saturating_add(minor).max(0);
+    }
+}
+
+/// A channel that can be asked.
+struct Connection {
+    adapter: Arc<dyn Adapter>,
+    transport: HttpTransport,
+}
+
+/// One channel as it was loaded.
+struct Loaded {
+    file: ChannelFile,
+    terms: Arc<Terms>,
+    profile: ChannelProfile,
+    /// `None` while it is contracted or closed.
+    connection: Option<Arc<Connection>>,
+    runtime: Arc<Runtime>,
+}
+
+type Channelset = BTreeMap<ChannelId, Arc<Loaded>>;
+
+/// What the API and the command line show of a channel.
+#[derive(Debug, Clone)]
+pub struct ChannelStatus {
+    pub id: ChannelId,
+    pub name: String,
+    pub protocol: String,
+    pub state: ChannelState,
+    pub enabled: bool,
+    pub operations: Vec<&'static str>,
+    /// Empty means all.
+    pub card_types: Vec<&'static str>,
+    pub currencies: Vec<&'static str>,
+    pub per_order_min_minor: i64,
+    pub per_order_max_minor: i64,
+    pub per_day_minor: Option<i64>,
+    pub used_today_minor: i64,
+    pub breaker_open: bool,
+    pub success_rate_ppm: u32,
+    pub has_room: bool,
+}
+
+/// All channels, swapped whole at a reload.
+pub struct Registry {
+    folder: PathBuf,
+    routes_file: PathBuf,
+    accounts: AccountNames,
+    clock: Clock,
+    switches: Switches,
+    channels: ArcSwap<Channelset>,
+}
+
+impl Registry {
+    /// Loads every channel file of a folder. `routes_file` may lie in it and is passed over;
+    /// switches that operators have thrown are kept below `data`.
+    pub fn load(
+        folder: &Path,
+        routes_file: &Path,
+        data: &Path,
+        accounts: AccountNames,
+        clock: Clock,
+    ) -> Result<Self, Vec<Mistake>> {
+        let switches = Switches::load(data).map_err(|problem| {
+            let advice = "mend or remove the file; removing it switches every channel on";
+            vec![Mistake::new(&problem.file, problem.line, "", &problem.text, advice)]
+        })?;
+        let registry = Self {
+            folder: folder.to_owned(),
+            routes_file: routes_file.to_owned(),
+            accounts,
+            clock,
+            switches,
+            channels: ArcSwap::from_pointee(BTreeMap::new()),
+        };
+        registry.reload()?;
+        Ok(registry)
+    }
+
+    /// Reads every file anew, or leaves everything as it is and says every mistake.
+    pub fn reload(&self) -> Result<usize, Vec<Mistake>> {
+        let before = self.channels.load_full();
+        let mistakes = Mistakes::new();
+        let mut after = BTreeMap::new();
+        for path in self.files(&mistakes) {
+            let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            match ChannelId::parse(id) {
+                Ok(id) => {
+                    if let Some(loaded) = self.load_one(&path, &id, before.get(&id), &mistakes) {
+                        after.insert(id, Arc::new(loaded));
+                    }
+                }
+                Err(error) => {
+                    let name = path.display().to_string();
+                    let problem = format!("the file's name is not a channel id: {error}");
+                    mistakes.add(Mistake::new(&name, 0, "", &problem, "rename the file"));
+                }
+            }
+        }
+        mistakes.into_result()?;
+        let count = after.len();
+        self.channels.store(Arc::new(after));
+        Ok(count)
+    }
+
+    /// The channel files of the folder, by name. An absent folder has none.
+    fn files(&self, mistakes: &Mistakes) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let is_channel = |path: &PathBuf| {
+            path.extension().is_some_and(|ending| ending == "toml") && *path != self.routes_file
+        };
+        let paths = entries.flatten().map(|entry| entry.path());
+        let mut paths: Vec<PathBuf> = paths.filter(is_channel).collect();
+        paths.sort();
+        if paths.len() > CHANNELS_MAX {
+            let folder = self.folder.display().to_string();
+            let problem = format!("it holds more than {CHANNELS_MAX} channel files");
+            mistakes.add(Mistake::new(&folder, 0, "", &problem, "move the closed ones elsewhere"));
+            paths.truncate(CHANNELS_MAX);
+        }
+        paths
+    }
+
+    fn load_one(
+        &self,
+        path: &Path,
+        id: &ChannelId,
+        before: Option<&Arc<Loaded>>,
+        mistakes: &Mistakes,
+    ) -> Option<Loaded> {
+        let name = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let problem = format!("it cannot be read: {error}");
+                mistakes.add(Mistake::new(&name, 0, "", &problem, "check the file's rights"));
+                return None;
+            }
+        };
+        let document = match Document::parse(&name, &text) {
+            Ok(document) => document,
+            Err(found) => {
+                mistakes.extend(found);
+                return None;
+            }
+        };
+        let base = path.parent().unwrap_or(Path::new("."));
+        let (file, connection) = read_channel(&document, id, &self.accounts, base, mistakes)?;
+        let now = self.clock.now();
+        let runtime = match before {
+            Some(before) if before.runtime.pace_terms == file.pace => Arc::clone(&before.runtime),
+            Some(_) | None => Arc::new(Runtime {
+                pace: Pace::new(file.pace),
+                pace_terms: file.pace,
+                breaker: Breaker::new(file.breaker, now),
+                day: Mutex::new((None, 0)),
+            }),
+        };
+        let terms = Arc::new(file.terms.clone());
+        let profile = profile(&file, self.switches.is_on(id));
+        Some(Loaded { file, terms, profile, connection: connection.map(Arc::new), runtime })
+    }
+
+    /// Switches a channel on or off, durably. `Ok(false)` if there is no such channel.
+    pub fn set_enabled(&self, id: &ChannelId, enabled: bool) -> std::io::Result<bool> {
+        let channels = self.channels.load_full();
+        let Some(loaded) = channels.get(id) else { return Ok(false) };
+        self.switches.set(id, enabled)?;
+        let mut after = (*channels).clone();
+        let base = self.folder.clone();
+        let mistakes = Mistakes::new();
+        let path = base.join(format!("{id}.toml"));
+        // Reading it again gives a value of its own; if the file was broken meanwhile, what runs
+        // keeps running, with the switch alone changed at the next sound reload.
+        if let Some(fresh) = self.load_one(&path, id, Some(loaded), &mistakes)
+            && mistakes.is_empty()
+        {
+            after.insert(id.clone(), Arc::new(fresh));
+            self.channels.store(Arc::new(after));
+        }
+        Ok(true)
+    }
+
+    /// Adds what a channel has already taken today, found in the books at the start.
+    pub fn count_volume(&self, id: &ChannelId, date: BusinessDate, minor: i64) {
+        if let Some(loaded) = self.channels.load().get(id) {
+            loaded.runtime.add(date, minor);
+        }
+    }
+
+    /// Runs `with` on the channels as a plan sees them now, sorted by id.
+    pub fn with_channels<T>(&self, now: Timestamp, with: impl FnOnce(&[Channel<'_>]) -> T) -> T {
+        let channels = self.channels.load();
+        let seen: Vec<Channel<'_>> = channels
+            .values()
+            .map(|loaded| Channel {
+                profile: &loaded.profile,
+                health: self.health(loaded, now),
+            })
+            .collect();
+        with(&seen)
+    }
+
+    fn health(&self, loaded: &Loaded, now: Timestamp) -> ChannelHealth {
+        let limited = loaded.profile.per_day_minor.is_some();
+        ChannelHealth {
+            breaker_open: loaded.runtime.breaker.is_open(now),
+            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
+            rate_left: loaded.runtime.pace.has_room(),
+            used_today_minor: if limited {
+                loaded.runtime.used(loaded.terms.calendar.date_of(now))
+            } else {
+                0
+            },
+        }
+    }
+
+    pub fn statuses(&self) -> Vec<ChannelStatus> {
+        let now = self.clock.now();
+        self.channels.load().values().map(|loaded| self.describe(loaded, now)).collect()
+    }
+
+    pub fn status(&self, id: &ChannelId) -> Option<ChannelStatus> {
+        let now = self.clock.now();
+        self.channels.load().get(id).map(|loaded| self.describe(loaded, now))
+    }
+
+    fn describe(&self, loaded: &Loaded, now: Timestamp) -> ChannelStatus {
+        let file = &loaded.file;
+        let today = loaded.terms.calendar.date_of(now);
+        let types = file.abilities.card_types.iter().flatten();
+        ChannelStatus {
+            id: file.id.clone(),
+            name: file.name.clone(),
+            protocol: file.protocol.clone(),
+            state: file.state,
+            enabled: self.switches.is_on(&file.id),
+            operations: file.abilities.operations.iter().map(|one| one.name()).collect(),
+            card_types: types.map(|kind| kind.name()).collect(),
+            currencies: file.abilities.currencies.iter().map(|one| one.code()).collect(),
+            per_order_min_minor: file.limits.per_order_min_minor,
+            per_order_max_minor: file.limits.per_order_max_minor,
+            per_day_minor: file.limits.per_day_minor,
+            used_today_minor: loaded.runtime.used(today),
+            breaker_open: loaded.runtime.breaker.is_open(now),
+            success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
+            has_room: loaded.runtime.pace.has_room(),
+        }
+    }
+
+    /// Verifies and reads a notice; `None` if there is no such channel, or it is not connected.
+    pub fn decode_notice(
+        &self,
+        id: &ChannelId,
+        notice: &WireNotice,
+    ) -> Option<Result<Notice, NoticeRefusal>> {
+        let loaded = self.channels.load().get(id).cloned()?;
+        let connection = loaded.connection.as_ref()?;
+        Some(connection.adapter.decode_notice(notice, self.clock.now()))
+    }
+
+    /// The answer that a channel expects to its notice.
+    pub fn answer_notice(&self, id: &ChannelId, taken: bool) -> Option<WireReply> {
+        let loaded = self.channels.load().get(id).cloned()?;
+        Some(loaded.connection.as_ref()?.adapter.answer_notice(taken))
+    }
+
+    async fn ask(&self, loaded: &Loaded, request: &ChannelRequest) -> Understood {
+        let now = self.clock.now();
+        let Some(connection) = &loaded.connection else {
+            return not_sent(NotSentCause::Disabled);
+        };
+        let order = matches!(request, ChannelRequest::Payment { .. });
+        if order && !loaded.profile.enabled {
+            return not_sent(NotSentCause::Disabled);
+        }
+        // Only new orders are kept away from a failing channel: inquiries are how we learn.
+        if order && !loaded.runtime.breaker.lets_through(now) {
+            return not_sent(NotSentCause::BreakerOpen);
+        }
+        let Some(_turn) = loaded.runtime.pace.turn().await else {
+            return not_sent(NotSentCause::NoRateLeft);
+        };
+        let now = self.clock.now();
+        let wire = match connection.adapter.encode(request, now) {
+            Ok(wire) => wire,
+            Err(error) => {
+                tracing::error!(channel.name = %loaded.file.id, %error, "nothing was sent");
+                return not_sent(NotSentCause::NotEncodable);
+            }
+        };
+        match connection.transport.send(wire).await {
+            Ok(reply) => connection.adapter.decode(request, &reply, self.clock.now()),
+            Err(failure) => Understood { outcome: failure.outcome(), voucher: String::new() },
+        }
+    }
+
+    /// Counts a payment against the day's limit while it may have moved money.
+    fn count_payment(&self, loaded: &Loaded, request: &ChannelRequest, outcome: &Outcome) {
+        if !matches!(request, ChannelRequest::Payment { .. }) {
+            return;
+        }
+        match outcome {
+            Outcome::Approved(_) | Outcome::Pending { .. } | Outcome::Unknown(_) => {
+                let date = loaded.terms.calendar.date_of(request.facts().sent_at);
+                loaded.runtime.add(date, request.facts().amount.get());
+            }
+            Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::NotFound { .. } => {}
+        }
+    }
+}
+
+impl Channels for Registry {
+    fn ids(&self) -> Vec<ChannelId> {
+        self.channels.load().keys().cloned().collect()
+    }
+
+    fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
+        self.channels.load().get(channel).map(|loaded| Arc::clone(&loaded.terms))
+    }
+
+    fn call<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        request: ChannelRequest,
+    ) -> ChannelFuture<'a, Understood> {
+        Box::pin(async move {
+            let Some(loaded) = self.channels.load().get(channel).cloned() else {
+                return not_sent(NotSentCause::Disabled);
+            };
+            let started = stopwatch();
+            let understood = self.ask(&loaded, &request).await;
+            loaded.runtime.breaker.record(&understood.outcome, self.clock.now());
+            self.count_payment(&loaded, &request, &understood.outcome);
+            telemetry::count_call(channel, request.name(), &understood.outcome, started.elapsed());
+            understood
+        })
+    }
+}
+
+fn not_sent(cause: NotSentCause) -> Understood {
+    Understood { outcome: Outcome::NotSent(cause), voucher: String::new() }
+}
+
+/// Reads the whole of one file: the shared part, then the protocol's section.
+fn read_channel(
+    document: &Document,
+    id: &ChannelId,
+    accounts: &AccountNames,
+    base: &Path,
+    mistakes: &Mistakes,
+) -> Option<(ChannelFile, Option<Connection>)> {
+    let before = mistakes.count();
+    let root = document.root(mistakes);
+    let file = ChannelFile::read(&root, id.clone(), accounts);
+    let source = CredentialSource::new(base);
+    let resolve = |reference: &str| source.resolve(reference);
+    // A channel that is only contracted has no keys yet; its section is checked when it connects.
+    if !file.state.is_connected() {
+        protocol::skip(&root, &file.protocol);
+        root.finish();
+        return (mistakes.count() == before).then_some((file, None));
+    }
+    let adapter = protocol::read(&root, &file, &resolve);
+    let roots: Result<Vec<String>, String> =
+        file.tls_roots.iter().map(|reference| source.resolve(reference)).collect();
+    let transport = roots
+        .and_then(|roots| tls::client_config(&roots))
+        .and_then(|tls| HttpTransport::new(file.timeouts, tls));
+    if let Err(problem) = &transport {
+        root.mistake("tls_roots", problem, "give PEM files, as file:path");
+    }
+    root.finish();
+    if mistakes.count() != before {
+        return None;
+    }
+    let (adapter, transport) = (adapter?, transport.ok()?);
+    Some((file, Some(Connection { adapter, transport })))
+}
+
+fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {
+    let zone = file.terms.calendar.zone.clone();
+    let windows = file.limits.hours.clone();
+    ChannelProfile {
+        id: file.id.clone(),
+        state: file.state,
+        enabled,
+        operations: file.abilities.order_operations(),
+        card_types: file.abilities.card_types.clone().unwrap_or_default(),
+        brands: file.abilities.brands.clone().unwrap_or_default(),
+        currencies: file.abilities.currencies.clone(),
+        per_order_min_minor: file.limits.per_order_min_minor,
+        per_order_max_minor: file.limits.per_order_max_minor,
+        per_day_minor: file.limits.per_day_minor,
+        hours: (!windows.is_empty()).then_some(Hours { windows, zone }),
+        fees: Arc::new(file.terms.fees.clone()),
+        keeps_pan: file.terms.keeps_pan,
+    }
+}

@@ -1,0 +1,50 @@
+//! Credentials by reference: a file or an environment variable, never the secret itself.
+
+use std::path::{Path, PathBuf};
+
+/// A credential is a key or certificate chain: more bytes are a mistake.
+const CREDENTIAL_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Where references are resolved from.
+#[derive(Debug, Clone)]
+pub struct CredentialSource {
+    /// What `file:` paths are relative to.
+    pub base: PathBuf,
+}
+
+impl CredentialSource {
+    pub fn new(base: &Path) -> Self {
+        Self { base: base.to_owned() }
+    }
+
+    /// The text behind `file:path` or `env:NAME`, without blanks at its ends.
+    ///
+    /// The error says what is missing and never holds any of the credential.
+    pub fn resolve(&self, reference: &str) -> Result<String, String> {
+        let text = if let Some(path) = reference.strip_prefix("file:") {
+            self.read(path)?
+        } else if let Some(name) = reference.strip_prefix("env:") {
+            std::env::var(name)
+                .map_err(|_| format!("the environment variable `{name}` is not set"))?
+        } else {
+            return Err("a credential is a reference: write file:path or env:NAME".to_owned());
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            return Err("the credential behind the reference is empty".to_owned());
+        }
+        Ok(text.to_owned())
+    }
+
+    fn read(&self, path: &str) -> Result<String, String> {
+        let whole = self.base.join(path);
+        let length = std::fs::metadata(&whole)
+            .map_err(|error| format!("the file `{}` cannot be read: {error}", whole.display()))?
+            .len();
+        if length > CREDENTIAL_BYTES_MAX {
+            return Err(format!("the file `{}` is too large for a credential", whole.display()));
+        }
+        std::fs::read_to_string(&whole)
+            .map_err(|error| format!("the file `{}` cannot be read: {error}", whole.display()))
+    }
+}
