@@ -1,0 +1,92 @@
+//! The cardholder's data as UnionPay takes it: field `customerInfo` and encrypted values.
+//!
+//! Upholds I-11: texts in between are wiped, and an error names the field, never the value.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::domain::card::{CardInput, Cvv};
+
+use super::identity::EncryptionIdentity;
+
+/// `certifTp` of an identity card, which is meant where a number comes without its kind.
+const IDENTITY_CARD: &str = "01";
+
+/// Encrypts one value; the error names the field.
+pub(super) fn encrypt(
+    identity: &EncryptionIdentity,
+    field: &'static str,
+    plain: &str,
+) -> Result<String, String> {
+    identity.encrypt(plain).map_err(|error| format!("{field}: {error}"))
+}
+
+/// Base64 of `{k=v&k=v}`; `None` if the core sent nothing but the card number.
+///
+/// `phoneNo`, `cvn2` and `expired` are encrypted together under `encryptedInfo`; a merchant without
+/// encryption sends them as plain keys (facts §4).
+pub(super) fn customer_info(
+    card: &CardInput,
+    encryption: Option<&EncryptionIdentity>,
+) -> Result<Option<Zeroizing<String>>, String> {
+    let mut plain = Pairs::default();
+    if let Some(number) = &card.id_number {
+        plain.add("certifTp", card.id_type.as_deref().unwrap_or(IDENTITY_CARD))?;
+        plain.add("certifId", number)?;
+    }
+    plain.add_some("customerNm", card.holder.as_deref())?;
+    let mut sensitive = Pairs::default();
+    sensitive.add_some("phoneNo", card.phone.as_deref())?;
+    sensitive.add_some("cvn2", card.cvv.as_ref().map(Cvv::expose))?;
+    if let Some(expiry) = card.expiry {
+        sensitive.add("expired", &Zeroizing::new(expiry.yymm()))?;
+    }
+    if !sensitive.0.is_empty() {
+        match encryption {
+            Some(identity) => {
+                plain.append("encryptedInfo", &encrypt(identity, "encryptedInfo", &sensitive.0)?);
+            }
+            None => plain.append_all(&sensitive),
+        }
+    }
+    if plain.0.is_empty() {
+        return Ok(None);
+    }
+    let text = Zeroizing::new(format!("{{{}}}", *plain.0));
+    Ok(Some(Zeroizing::new(STANDARD.encode(text.as_bytes()))))
+}
+
+/// `k=v&k=v`.
+#[derive(Default)]
+struct Pairs(Zeroizing<String>);
+
+impl Pairs {
+    fn add_some(&mut self, key: &'static str, value: Option<&str>) -> Result<(), String> {
+        value.map_or(Ok(()), |value| self.add(key, value))
+    }
+
+    /// A value must not close what it stands in, or a name could add a field.
+    fn add(&mut self, key: &'static str, value: &str) -> Result<(), String> {
+        let value = value.trim();
+        let breaks = |character: char| "&={}[]".contains(character) || character.is_control();
+        if value.contains(breaks) {
+            return Err(format!("{key}: a character in it cannot be sent to this channel"));
+        }
+        if !value.is_empty() {
+            self.append(key, value);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, key: &str, value: &str) {
+        let separator = if self.0.is_empty() { "" } else { "&" };
+        // A new buffer each time: the old one is wiped, which a growing one would not be.
+        self.0 = Zeroizing::new(format!("{}{separator}{key}={value}", *self.0));
+    }
+
+    fn append_all(&mut self, others: &Self) {
+        let separator = if self.0.is_empty() { "" } else { "&" };
+        self.0 = Zeroizing::new(format!("{}{separator}{}", *self.0, *others.0));
+    }
+}

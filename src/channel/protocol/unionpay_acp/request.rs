@@ -1,0 +1,228 @@
+//! Builds the requests: which fields, to which address, signed by whom.
+//!
+//! Upholds I-2 by asking about an attempt only with its own number and time: `merId`, `orderId` and
+//! `txnTime` identify one transaction, so an inquiry or a reversal carries those of the attempt and
+//! an undo its own. Nothing here is logged; the body may hold card data (I-11).
+
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use jiff::tz::{TimeZone, offset};
+
+use crate::channel::{AttemptFacts, ChannelRequest, EncodeError, WireRequest};
+use crate::codec::acp;
+use crate::codec::form::Fields;
+use crate::domain::card::CardInput;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::money::Currency;
+use crate::domain::time::Timestamp;
+
+use super::UnionPayAcp;
+use super::card_data::{customer_info, encrypt};
+use super::identity::{EncryptionIdentity, SigningIdentity};
+
+/// The only version of the protocol that is spoken; 5.0.0 signed with SHA-1.
+const VERSION: &str = "5.1.0";
+const ENCODING: &str = "UTF-8";
+const FORM: HeaderValue =
+    HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
+/// `accType`: a card.
+const ACCOUNT_IS_CARD: &str = "01";
+
+/// Fields that requests set themselves, so that no channel file may.
+pub(super) const RESERVED_FIELDS: [&str; 23] = [
+    "accNo",
+    "accType",
+    "accessType",
+    "backUrl",
+    "bizType",
+    "certId",
+    "channelType",
+    "currencyCode",
+    "customerInfo",
+    "encoding",
+    "encryptCertId",
+    "merId",
+    "orderId",
+    "origOrderId",
+    "origQryId",
+    "origTxnTime",
+    "signMethod",
+    "signature",
+    "txnAmt",
+    "txnSubType",
+    "txnTime",
+    "txnType",
+    "version",
+];
+
+/// What a message is about: fields `txnType` and `txnSubType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TransactionType {
+    Payment,
+    Undo,
+    Reversal,
+    Inquiry,
+}
+
+impl TransactionType {
+    pub(super) const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Payment => Self::Payment,
+            Operation::Undo => Self::Undo,
+        }
+    }
+
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Payment => "01",
+            Self::Undo => "31",
+            Self::Reversal => "99",
+            Self::Inquiry => "00",
+        }
+    }
+
+    const fn sub_code(self) -> &'static str {
+        match self {
+            Self::Payment | Self::Reversal => "01",
+            Self::Undo | Self::Inquiry => "00",
+        }
+    }
+}
+
+/// `YYYYMMDDhhmmss` in Beijing, which has been eight hours ahead of UTC, without summer time, since
+/// 1992.
+pub(super) fn txn_time(moment: Timestamp) -> String {
+    let local = moment.civil(&TimeZone::fixed(offset(8)));
+    format!(
+        "{:04}{:02}{:02}{:02}{:02}{:02}",
+        local.year(),
+        local.month(),
+        local.day(),
+        local.hour(),
+        local.minute(),
+        local.second()
+    )
+}
+
+impl UnionPayAcp {
+    pub(super) fn build(
+        &self,
+        request: &ChannelRequest,
+        now: Timestamp,
+    ) -> Result<WireRequest, EncodeError> {
+        let problem = |problem| EncodeError { request: request.name(), problem };
+        let now_s = now.as_millis() / 1_000;
+        let (url, mut fields) = match request {
+            ChannelRequest::Payment { facts, card } => {
+                let fields = self.payment(facts, card, now_s).map_err(problem)?;
+                (&self.settings.transaction_url, fields)
+            }
+            ChannelRequest::Inquiry { facts, .. } => {
+                (&self.settings.query_url, self.inquiry(facts))
+            }
+            ChannelRequest::Reversal { facts, .. } => {
+                let own = self.settings.reversal_url.as_ref();
+                (own.unwrap_or(&self.settings.transaction_url), self.reversal(facts))
+            }
+            ChannelRequest::Undo { facts, original } => {
+                let fields = self.undo(facts, original).map_err(problem)?;
+                (&self.settings.transaction_url, fields)
+            }
+        };
+        let signing = SigningIdentity::newest_at(&self.keys.signing, now_s)
+            .ok_or_else(|| problem("no signing certificate is valid now".to_owned()))?;
+        acp::sign_rsa(&mut fields, &signing.cert_id, &signing.signer);
+        Ok(WireRequest {
+            method: http::Method::POST,
+            url: url.clone(),
+            headers: vec![(CONTENT_TYPE, FORM)],
+            body: fields.encode_form().into(),
+        })
+    }
+
+    /// A consume without redirect, 01/01.
+    fn payment(
+        &self,
+        facts: &AttemptFacts,
+        card: &CardInput,
+        now_s: i64,
+    ) -> Result<Fields, String> {
+        let mut fields = self.common(TransactionType::Payment, facts, &self.settings.biz_type);
+        self.add_money(&mut fields, facts)?;
+        for (name, value) in &self.settings.payment_fields {
+            fields.set(name, value);
+        }
+        fields.set("accType", ACCOUNT_IS_CARD);
+        let encryption = EncryptionIdentity::newest_at(&self.keys.encryption, now_s);
+        if encryption.is_none() && !self.keys.encryption.is_empty() {
+            return Err("no encryption certificate is valid now".to_owned());
+        }
+        match encryption {
+            Some(identity) => {
+                fields.set("accNo", &encrypt(identity, "accNo", card.pan.expose())?);
+                fields.set("encryptCertId", &identity.cert_id);
+            }
+            None => fields.set("accNo", card.pan.expose()),
+        }
+        if let Some(info) = customer_info(card, encryption)? {
+            fields.set("customerInfo", &info);
+        }
+        Ok(fields)
+    }
+
+    /// 00/00, by the number and time of the transaction itself. The demos send no channelType here.
+    fn inquiry(&self, facts: &AttemptFacts) -> Fields {
+        self.common(TransactionType::Inquiry, facts, &self.settings.biz_type)
+    }
+
+    /// 99/01, with the number and time of the transaction that it takes back.
+    fn reversal(&self, facts: &AttemptFacts) -> Fields {
+        let biz_type = &self.settings.reversal_biz_type;
+        let mut fields = self.common(TransactionType::Reversal, facts, biz_type);
+        fields.set("channelType", &self.settings.channel_type);
+        fields
+    }
+
+    /// 31/00, a transaction of its own that names the original by the channel's number, or by ours
+    /// where the channel never told its own.
+    fn undo(&self, facts: &AttemptFacts, original: &AttemptFacts) -> Result<Fields, String> {
+        let mut fields = self.common(TransactionType::Undo, facts, &self.settings.biz_type);
+        self.add_money(&mut fields, facts)?;
+        match &original.channel_reference {
+            Some(reference) => fields.set("origQryId", reference),
+            None => {
+                fields.set("origOrderId", &original.channel_order_no.to_string());
+                fields.set("origTxnTime", &txn_time(original.sent_at));
+            }
+        }
+        Ok(fields)
+    }
+
+    fn common(&self, kind: TransactionType, facts: &AttemptFacts, biz_type: &str) -> Fields {
+        let mut fields = Fields::new();
+        for (name, value) in &self.settings.fields {
+            fields.set(name, value);
+        }
+        fields.set("version", VERSION);
+        fields.set("encoding", ENCODING);
+        fields.set("accessType", self.settings.access_type.digit());
+        fields.set("merId", &self.settings.merchant_id);
+        fields.set("bizType", biz_type);
+        fields.set("txnType", kind.code());
+        fields.set("txnSubType", kind.sub_code());
+        fields.set("orderId", &facts.channel_order_no.to_string());
+        fields.set("txnTime", &txn_time(facts.sent_at));
+        fields
+    }
+
+    fn add_money(&self, fields: &mut Fields, facts: &AttemptFacts) -> Result<(), String> {
+        if facts.currency != Currency::Cny {
+            return Err(format!("{} is not CNY, the only currency here", facts.currency.code()));
+        }
+        fields.set("channelType", &self.settings.channel_type);
+        fields.set("currencyCode", facts.currency.numeric());
+        fields.set("txnAmt", &facts.amount.to_string());
+        fields.set("backUrl", &self.settings.notice_url);
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Reads the section `[unionpay_acp]` of a channel file and builds the adapter from it.
+//!
+//! Reports every mistake with its line and goes on. Credentials are references that the caller
+//! resolves: this file reads no other file and no environment.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+use zeroize::Zeroizing;
+
+use crate::channel::codes::Verdict;
+use crate::config::section::Section;
+
+use super::UnionPayAcp;
+use super::codes::{CodeOverrides, ReversalReply};
+use super::settings::{AccessType, REVERSAL_BIZ_TYPE, Settings, SigningPem};
+
+const ACCESS_TYPES: [(&str, AccessType); 3] = [
+    ("direct", AccessType::Direct),
+    ("acquirer", AccessType::Acquirer),
+    ("platform", AccessType::Platform),
+];
+const REVERSAL_REPLIES: [(&str, ReversalReply); 2] =
+    [("final", ReversalReply::Final), ("accepted", ReversalReply::Accepted)];
+const REFERENCE_ADVICE: &str = "write a reference that can be read: file:… or env:…";
+
+/// What a credential's reference stands for; the error says why it cannot be read, and never quotes
+/// what was read.
+pub type Resolve<'r> = dyn Fn(&str) -> Result<String, String> + 'r;
+
+/// Reads the section. `codes` are the channel file's own `[codes]`.
+///
+/// `None` means that at least one mistake was reported; the caller looks at its mistakes before it
+/// uses an adapter, as with every section.
+pub fn read(
+    section: Section<'_>,
+    codes: Vec<(String, Verdict)>,
+    resolve: &Resolve<'_>,
+) -> Option<UnionPayAcp> {
+    let reader = Reader { section: &section, resolve, failed: RefCell::default() };
+    let settings = reader.settings(codes);
+    let failed = reader.failed.into_inner();
+    let adapter = match UnionPayAcp::new(settings) {
+        Ok(adapter) => Some(adapter),
+        Err(problems) => {
+            // What could not even be read has been reported, and is not blamed for being empty.
+            for problem in problems.iter().filter(|problem| !failed.contains(problem.key)) {
+                match problem.index {
+                    Some(index) => {
+                        section.mistake_in(problem.key, index, &problem.problem, problem.advice);
+                    }
+                    None => section.mistake(problem.key, &problem.problem, problem.advice),
+                }
+            }
+            None
+        }
+    };
+    section.finish();
+    adapter.filter(|_| failed.is_empty())
+}
+
+struct Reader<'s, 'a, 'r> {
+    section: &'s Section<'a>,
+    resolve: &'s Resolve<'r>,
+    /// Keys whose reading failed and was reported.
+    failed: RefCell<BTreeSet<&'static str>>,
+}
+
+impl Reader<'_, '_, '_> {
+    fn settings(&self, transaction: Vec<(String, Verdict)>) -> Settings {
+        let section = self.section;
+        Settings {
+            merchant_id: self.text("merchant_id", "777…"),
+            access_type: section.choice_or("access_type", AccessType::Direct, &ACCESS_TYPES),
+            biz_type: self.text("biz_type", "000301"),
+            reversal_biz_type: section.text_or("reversal_biz_type", REVERSAL_BIZ_TYPE),
+            channel_type: section.text_or("channel_type", "07"),
+            transaction_url: self.text(
+                "transaction_url",
+                "https://gateway.test.95516.com/gateway/api/backTransReq.do",
+            ),
+            query_url: self
+                .text("query_url", "https://gateway.test.95516.com/gateway/api/queryTrans.do"),
+            reversal_url: section.optional_text("reversal_url"),
+            notice_url: self.text("notice_url", "https://pay.example.com/notices/unionpay"),
+            signing: self.signing(),
+            encryption: self.encryption(),
+            root_certificates: self.credential("root_certificates"),
+            // Asked for even when it is absent, so that it counts as a known key.
+            intermediate_certificates: section
+                .has("intermediate_certificates")
+                .then(|| self.credential("intermediate_certificates"))
+                .or_else(|| section.optional_text("intermediate_certificates")),
+            accepted_signers: section.optional_texts("accepted_signers").unwrap_or_default(),
+            production: section.boolean("production"),
+            reversal_reply: section.choice_or(
+                "reversal_reply",
+                ReversalReply::Final,
+                &REVERSAL_REPLIES,
+            ),
+            codes: CodeOverrides {
+                transaction,
+                undo: self.verdicts("undo_codes"),
+                reversal: self.verdicts("reversal_codes"),
+            },
+            fields: self.map("fields"),
+            payment_fields: self.map("payment_fields"),
+        }
+    }
+
+    fn fail(&self, key: &'static str) {
+        self.failed.borrow_mut().insert(key);
+    }
+
+    fn text(&self, key: &'static str, example: &str) -> String {
+        let read = self.section.parsed(key, example, |text| Ok::<_, Infallible>(text.to_owned()));
+        read.unwrap_or_else(|| {
+            self.fail(key);
+            String::new()
+        })
+    }
+
+    /// The contents of a required credential.
+    fn credential(&self, key: &'static str) -> String {
+        let reference = self.text(key, "file:keys/….pem");
+        if self.failed.borrow().contains(key) {
+            return String::new();
+        }
+        (self.resolve)(&reference).unwrap_or_else(|problem| {
+            self.section.mistake(key, &problem, REFERENCE_ADVICE);
+            self.fail(key);
+            String::new()
+        })
+    }
+
+    fn signing(&self) -> Vec<SigningPem> {
+        const KEY: &str = "signing";
+        let mut pems = Vec::new();
+        for section in self.section.sections(KEY) {
+            let [certificate, key] = ["certificate", "key"].map(|part| {
+                let resolved = section
+                    .parsed(part, "file:keys/….pem", |text| Ok::<_, Infallible>(text.to_owned()))
+                    .map(|reference| (self.resolve)(&reference));
+                match resolved {
+                    Some(Ok(contents)) => Zeroizing::new(contents),
+                    Some(Err(problem)) => {
+                        section.mistake(part, &problem, REFERENCE_ADVICE);
+                        self.fail(KEY);
+                        Zeroizing::default()
+                    }
+                    None => {
+                        self.fail(KEY);
+                        Zeroizing::default()
+                    }
+                }
+            });
+            pems.push(SigningPem { certificate: certificate.to_string(), key });
+            section.finish();
+        }
+        pems
+    }
+
+    fn encryption(&self) -> Vec<String> {
+        const KEY: &str = "encryption_certificates";
+        let references = self.section.optional_texts(KEY).unwrap_or_default();
+        let mut pems = Vec::with_capacity(references.len());
+        for (index, reference) in references.iter().enumerate() {
+            match (self.resolve)(reference) {
+                Ok(pem) => pems.push(pem),
+                Err(problem) => {
+                    self.section.mistake_in(KEY, index, &problem, REFERENCE_ADVICE);
+                    self.fail(KEY);
+                }
+            }
+        }
+        pems
+    }
+
+    /// A table `code = "verdict"`.
+    fn verdicts(&self, key: &'static str) -> Vec<(String, Verdict)> {
+        let Some(section) = self.section.optional_section(key) else { return Vec::new() };
+        let mut verdicts = Vec::new();
+        for (code, _) in section.keys() {
+            match section.optional_parsed(code, "declined do_not_honour", Verdict::parse) {
+                Some(verdict) => verdicts.push((code.to_owned(), verdict)),
+                None => self.fail(key),
+            }
+        }
+        section.finish();
+        verdicts
+    }
+
+    fn map(&self, key: &'static str) -> Vec<(String, String)> {
+        let entries = self.section.map(key);
+        entries.into_iter().map(|entry| (entry.key, entry.text)).collect()
+    }
+}

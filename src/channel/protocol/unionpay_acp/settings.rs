@@ -1,0 +1,300 @@
+//! What one UnionPay channel needs to know, as plain texts, and everything that is wrong with it.
+//!
+//! Credentials come as their contents: who read them from where is not known here. A problem names
+//! the setting by its key in the channel file and never quotes a credential (I-11).
+
+use zeroize::Zeroizing;
+
+use super::codes::{CodeOverrides, ReversalReply};
+use super::identity::{EncryptionIdentity, SigningIdentity};
+use super::request::RESERVED_FIELDS;
+use super::trust::{TEST_SIGNER, Trust};
+
+/// The bizType of a reversal, whatever the product (facts §6).
+pub const REVERSAL_BIZ_TYPE: &str = "000000";
+
+/// Bytes of a notice address (`backUrl`, ANS1..256).
+const NOTICE_URL_BYTES_MAX: usize = 256;
+/// Fixed fields that a channel file may add to a request.
+const FIELDS_MAX: usize = 32;
+
+/// Who stands between UnionPay and the merchant: field `accessType`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessType {
+    /// The merchant is connected itself.
+    Direct,
+    /// An acquirer; its requests need `acqInsCode`.
+    Acquirer,
+    /// A platform with merchants below it; its payments need `subMerId`.
+    Platform,
+}
+
+impl AccessType {
+    pub(super) const fn digit(self) -> &'static str {
+        match self {
+            Self::Direct => "0",
+            Self::Acquirer => "1",
+            Self::Platform => "2",
+        }
+    }
+}
+
+/// A certificate and its private key, both PEM. Several may be given while they are changed.
+#[derive(Clone)]
+pub struct SigningPem {
+    /// May hold a whole chain; the one that belongs to the key is found.
+    pub certificate: String,
+    pub key: Zeroizing<String>,
+}
+
+/// Everything about one channel, unchecked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Fifteen letters and digits (`merId`).
+    pub merchant_id: String,
+    pub access_type: AccessType,
+    /// Six digits of the product; undos and inquiries carry it too.
+    pub biz_type: String,
+    /// Six digits; see [`REVERSAL_BIZ_TYPE`].
+    pub reversal_biz_type: String,
+    /// Two digits.
+    pub channel_type: String,
+    /// For payments and undos.
+    pub transaction_url: String,
+    pub query_url: String,
+    /// `None`: that of payments, which most clients in the field use; one uses the query address.
+    pub reversal_url: Option<String>,
+    /// Where the channel posts its notices: field `backUrl`.
+    pub notice_url: String,
+    /// At least one.
+    pub signing: Vec<SigningPem>,
+    /// UnionPay's encryption certificates, PEM. None: card data is sent as plain fields, which only
+    /// merchants without the encryption permission do.
+    pub encryption: Vec<String>,
+    /// The certificates at the top of the chain, PEM.
+    pub root_certificates: String,
+    /// Those between them and the signer, PEM.
+    pub intermediate_certificates: Option<String>,
+    /// Owners or whole common names of signers that are believed beside UnionPay itself.
+    pub accepted_signers: Vec<String>,
+    /// In production the test system's signer is not believed and addresses must be https.
+    pub production: bool,
+    pub reversal_reply: ReversalReply,
+    pub codes: CodeOverrides,
+    /// Fixed fields of every request, such as `acqInsCode`.
+    pub fields: Vec<(String, String)>,
+    /// Fixed fields of payments only, such as `merCatCode` or `subMerId`.
+    pub payment_fields: Vec<(String, String)>,
+}
+
+/// What is wrong with one setting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}; {advice}")]
+pub struct SettingProblem {
+    /// The key in the channel file's section.
+    pub key: &'static str,
+    /// Which element of a list, from 0.
+    pub index: Option<usize>,
+    pub problem: String,
+    pub advice: &'static str,
+}
+
+/// The settings, checked, with their keys parsed.
+pub(super) struct Checked {
+    pub signing: Vec<SigningIdentity>,
+    pub encryption: Vec<EncryptionIdentity>,
+    pub trust: Trust,
+}
+
+/// Reports every problem, not the first.
+pub(super) fn check(settings: &Settings) -> Result<Checked, Vec<SettingProblem>> {
+    let mut problems = Problems::default();
+    check_identifiers(settings, &mut problems);
+    check_addresses(settings, &mut problems);
+    check_fields(settings, &mut problems);
+    check_codes(&settings.codes, &mut problems);
+    let signing = read_signing(&settings.signing, &mut problems);
+    let encryption = read_encryption(&settings.encryption, &mut problems);
+    let trust = read_trust(settings, &mut problems);
+    match trust {
+        Some(trust) if problems.0.is_empty() => Ok(Checked { signing, encryption, trust }),
+        Some(_) | None => Err(problems.0),
+    }
+}
+
+#[derive(Default)]
+struct Problems(Vec<SettingProblem>);
+
+impl Problems {
+    fn add(&mut self, key: &'static str, problem: impl ToString, advice: &'static str) {
+        self.0.push(SettingProblem { key, index: None, problem: problem.to_string(), advice });
+    }
+
+    fn add_in(
+        &mut self,
+        key: &'static str,
+        index: usize,
+        problem: impl ToString,
+        advice: &'static str,
+    ) {
+        let index = Some(index);
+        self.0.push(SettingProblem { key, index, problem: problem.to_string(), advice });
+    }
+}
+
+fn check_identifiers(settings: &Settings, problems: &mut Problems) {
+    let merchant_id = &settings.merchant_id;
+    if merchant_id.len() != 15 || !merchant_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let advice = "write the merId that the acquirer gave you";
+        problems.add("merchant_id", "is not 15 letters and digits", advice);
+    }
+    let digits = [
+        ("biz_type", &settings.biz_type, 6, "write for example \"000301\""),
+        ("reversal_biz_type", &settings.reversal_biz_type, 6, "write for example \"000000\""),
+        ("channel_type", &settings.channel_type, 2, "write for example \"07\""),
+    ];
+    for (key, text, length, advice) in digits {
+        if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            problems.add(key, format!("is not {length} digits"), advice);
+        }
+    }
+}
+
+fn check_addresses(settings: &Settings, problems: &mut Problems) {
+    let addresses = [
+        ("transaction_url", Some(&settings.transaction_url)),
+        ("query_url", Some(&settings.query_url)),
+        ("reversal_url", settings.reversal_url.as_ref()),
+        ("notice_url", Some(&settings.notice_url)),
+    ];
+    let given = addresses.into_iter().filter_map(|(key, text)| Some((key, text?)));
+    for (key, text) in given {
+        let parsed = text.parse::<http::Uri>().ok();
+        let scheme =
+            parsed.as_ref().filter(|uri| uri.host().is_some()).and_then(|u| u.scheme_str());
+        match scheme {
+            Some("https") => {}
+            Some("http") if !settings.production => {}
+            Some("http") => {
+                problems.add(key, "is not encrypted", "write an https address in production");
+            }
+            Some(_) | None => {
+                problems.add(key, "is not a whole web address", "write https://host/path");
+            }
+        }
+    }
+    if settings.notice_url.len() > NOTICE_URL_BYTES_MAX {
+        problems.add("notice_url", "is longer than 256 characters", "shorten the path");
+    }
+}
+
+fn check_fields(settings: &Settings, problems: &mut Problems) {
+    let maps = [("fields", &settings.fields), ("payment_fields", &settings.payment_fields)];
+    for (key, fields) in maps {
+        if fields.len() > FIELDS_MAX {
+            problems.add(key, "has too many fields", "keep at most 32");
+        }
+        for (name, value) in fields {
+            if RESERVED_FIELDS.contains(&name.as_str()) {
+                let advice = "remove it; the request sets it";
+                problems.add(key, format!("{name} is not yours to set"), advice);
+            } else if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                let advice = "write the field's name in letters and digits";
+                problems.add(key, "has a name that is none of UnionPay's", advice);
+            } else if value.trim().is_empty() {
+                problems.add(key, format!("{name} is empty"), "give it a value or remove it");
+            }
+        }
+    }
+    let given = |name: &str| {
+        let mut all = settings.fields.iter().chain(&settings.payment_fields);
+        all.any(|(given, _)| given == name)
+    };
+    match settings.access_type {
+        AccessType::Direct => {}
+        AccessType::Acquirer if settings.fields.iter().any(|(name, _)| name == "acqInsCode") => {}
+        AccessType::Acquirer => {
+            problems.add("fields", "acqInsCode is missing", "an acquirer names itself in it");
+        }
+        AccessType::Platform if given("subMerId") => {}
+        AccessType::Platform => {
+            let advice = "a platform names the merchant below it in it";
+            problems.add("payment_fields", "subMerId is missing", advice);
+        }
+    }
+}
+
+fn check_codes(codes: &CodeOverrides, problems: &mut Problems) {
+    let maps = [
+        ("codes", &codes.transaction),
+        ("undo_codes", &codes.undo),
+        ("reversal_codes", &codes.reversal),
+    ];
+    for (key, overrides) in maps {
+        for (code, _) in overrides {
+            if !CodeOverrides::may_change(code) {
+                let problem = format!("{code} has a fixed meaning in this protocol");
+                problems.add(key, problem, "remove it; see reversal_reply for reversals");
+            }
+        }
+    }
+}
+
+fn read_signing(pems: &[SigningPem], problems: &mut Problems) -> Vec<SigningIdentity> {
+    if pems.is_empty() {
+        let advice = "give a certificate and its key";
+        problems.add("signing", "is empty", advice);
+    }
+    let mut identities = Vec::with_capacity(pems.len());
+    for (index, pem) in pems.iter().enumerate() {
+        match SigningIdentity::from_pem(&pem.certificate, &pem.key) {
+            Ok(identity) => identities.push(identity),
+            Err(error) => {
+                let advice = "give the merchant's certificate and its private key as PEM";
+                problems.add_in("signing", index, error, advice);
+            }
+        }
+    }
+    identities
+}
+
+fn read_encryption(pems: &[String], problems: &mut Problems) -> Vec<EncryptionIdentity> {
+    let mut identities = Vec::with_capacity(pems.len());
+    for (index, pem) in pems.iter().enumerate() {
+        match EncryptionIdentity::from_pem(pem) {
+            Ok(identity) => identities.push(identity),
+            Err(error) => {
+                let advice = "give UnionPay's encryption certificate as PEM";
+                problems.add_in("encryption_certificates", index, error, advice);
+            }
+        }
+    }
+    identities
+}
+
+fn read_trust(settings: &Settings, problems: &mut Problems) -> Option<Trust> {
+    let mut accepted = settings.accepted_signers.clone();
+    if settings.production {
+        for (index, name) in accepted.iter().enumerate() {
+            if name == TEST_SIGNER {
+                let problem = "is the test system's signer, which production must not believe";
+                problems.add_in("accepted_signers", index, problem, "remove it");
+            }
+        }
+    } else {
+        accepted.push(TEST_SIGNER.to_owned());
+    }
+    for (index, name) in settings.accepted_signers.iter().enumerate() {
+        if name.trim().is_empty() {
+            problems.add_in("accepted_signers", index, "is empty", "remove it");
+        }
+    }
+    let advice = "give UnionPay's CA certificates as PEM";
+    let roots = Trust::read_certificates(&settings.root_certificates);
+    let roots = roots.map_err(|error| problems.add("root_certificates", error, advice)).ok();
+    let middles = settings.intermediate_certificates.as_deref();
+    let middles = middles.map_or(Ok(Vec::new()), Trust::read_certificates);
+    let middles =
+        middles.map_err(|error| problems.add("intermediate_certificates", error, advice)).ok();
+    Some(Trust::new(roots?, middles?, accepted))
+}

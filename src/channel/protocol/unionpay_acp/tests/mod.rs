@@ -1,0 +1,6 @@
+//! The adapter on bytes: what it sends, what it makes of replies and notices, what it refuses.
+
+mod notices;
+mod replies;
+mod requests;
+mod sample;

@@ -1,0 +1,184 @@
+//! Settings: every mistake is reported at once, with its line, and credentials are never quoted.
+
+use super::sample::*;
+use crate::channel::codes::Verdict;
+use crate::channel::protocol::unionpay_acp::UnionPayAcp;
+use crate::channel::protocol::unionpay_acp::section::read;
+use crate::channel::protocol::unionpay_acp::settings::{AccessType, SettingProblem};
+use crate::channel::{Adapter, ChannelRequest};
+use crate::codec::sample_keys::{end_params, merchant_key, other_key};
+use crate::config::mistake::Mistakes;
+use crate::config::raw::Document;
+use crate::domain::outcome::{Decline, Outcome, Reason};
+
+fn resolve(reference: &str) -> Result<String, String> {
+    match reference {
+        "file:keys/sign.pem" => Ok(merchant_pem()),
+        "file:keys/sign.key" => Ok(merchant_key().serialize_pem()),
+        "file:keys/other.key" => Ok(other_key().serialize_pem()),
+        "file:keys/encrypt.pem" => Ok(signer_pem(&end_params("encryption"))),
+        "file:keys/root.pem" => Ok(root_pem()),
+        "file:keys/middle.pem" => Ok(middle_pem()),
+        _ => Err("no such file".to_owned()),
+    }
+}
+
+fn read_text(text: &str, codes: Vec<(String, Verdict)>) -> Result<UnionPayAcp, Vec<String>> {
+    let document = Document::parse("unionpay.toml", text).expect("TOML");
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let adapter = read(root.section("unionpay_acp"), codes, &resolve);
+    let words = |list: Vec<_>| list.iter().map(ToString::to_string).collect();
+    mistakes.into_result().map_err(words).map(|()| adapter.expect("no mistake, so an adapter"))
+}
+
+#[test]
+fn the_shipped_channel_file_is_read() {
+    let text = include_str!("../../../../../channels/unionpay.toml");
+    let adapter = read_text(text, Vec::new()).expect("a good section");
+    let wire = adapter.encode(&payment(), now()).expect("a request");
+    assert_eq!(wire.url, "https://gateway.test.95516.com/gateway/api/backTransReq.do");
+    let wire = adapter.encode(&inquiry(), now()).expect("a request");
+    assert_eq!(wire.url, "https://gateway.test.95516.com/gateway/api/queryTrans.do");
+}
+
+const GOOD: &str = r#"[unionpay_acp]
+production = true
+merchant_id = "777290058110097"
+biz_type = "000301"
+transaction_url = "https://acp.example.com/gateway/api/backTransReq.do"
+query_url = "https://acp.example.com/gateway/api/queryTrans.do"
+notice_url = "https://pay.example.com/notices/unionpay"
+root_certificates = "file:keys/root.pem"
+signing = [{ certificate = "file:keys/sign.pem", key = "file:keys/sign.key" }]
+"#;
+
+#[test]
+fn a_short_section_is_enough() {
+    let adapter = read_text(GOOD, Vec::new()).expect("a good section");
+    let wire = adapter.encode(&reversal(), now()).expect("a request");
+    assert_eq!(wire.url, "https://acp.example.com/gateway/api/backTransReq.do");
+    assert_eq!(
+        format!("{adapter:?}"),
+        "UnionPayAcp(https://acp.example.com/gateway/api/backTransReq.do)"
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_with_its_line() {
+    let text = r#"
+[unionpay_acp]
+production = true
+merchant_id = "12"
+access_type = "acquirer"
+biz_type = "301"
+transaction_url = "http://acp.example.com/x"
+query_url = "acp.example.com"
+signing = [
+    { certificate = "file:keys/sign.pem", key = "file:keys/other.key" },
+]
+encryption_certificates = ["file:keys/encrypt.pem", "file:keys/gone.pem"]
+root_certificates = "file:keys/sign.key"
+accepted_signers = ["00040000:SIGN"]
+reversal_repyl = "final"
+[unionpay_acp.fields]
+txnAmt = "1"
+[unionpay_acp.undo_codes]
+45 = "never"
+[unionpay_acp.reversal_codes]
+00 = "pending"
+"#;
+    let overrides = vec![("A6".to_owned(), Verdict::Pending)];
+    let found = read_text(text, overrides).expect_err("mistakes");
+    let expected = [
+        "unionpay.toml:2: unionpay_acp.codes: A6 has a fixed meaning in this protocol; remove it; \
+         see reversal_reply for reversals",
+        "unionpay.toml:2: unionpay_acp.notice_url: is missing; add \
+         `notice_url = \"https://pay.example.com/notices/unionpay\"` under [unionpay_acp]",
+        "unionpay.toml:4: unionpay_acp.merchant_id: is not 15 letters and digits; write the merId \
+         that the acquirer gave you",
+        "unionpay.toml:6: unionpay_acp.biz_type: is not 6 digits; write for example \"000301\"",
+        "unionpay.toml:7: unionpay_acp.transaction_url: is not encrypted; write an https address \
+         in production",
+        "unionpay.toml:8: unionpay_acp.query_url: is not a whole web address; write \
+         https://host/path",
+        "unionpay.toml:10: unionpay_acp.signing[0]: the certificate does not belong to the key; \
+         give the merchant's certificate and its private key as PEM",
+        "unionpay.toml:12: unionpay_acp.encryption_certificates[1]: no such file; write a \
+         reference that can be read: file:… or env:…",
+        "unionpay.toml:13: unionpay_acp.root_certificates: the PEM text holds no certificate; \
+         from a PKCS#12 file it is taken with `openssl pkcs12 -in FILE -legacy -nodes -out \
+         FILE.pem`; give UnionPay's CA certificates as PEM",
+        "unionpay.toml:14: unionpay_acp.accepted_signers[0]: is the test system's signer, which \
+         production must not believe; remove it",
+        "unionpay.toml:15: unionpay_acp.reversal_repyl: is not a known setting; did you mean \
+         reversal_reply?",
+        "unionpay.toml:16: unionpay_acp.fields: acqInsCode is missing; an acquirer names itself \
+         in it",
+        "unionpay.toml:16: unionpay_acp.fields: txnAmt is not yours to set; remove it; the \
+         request sets it",
+        "unionpay.toml:19: unionpay_acp.undo_codes.45: write approved, pending, unknown, \
+         not_found, `declined <reason>` or `elsewhere <reason>`; write for example \"declined \
+         do_not_honour\"",
+        "unionpay.toml:20: unionpay_acp.reversal_codes: 00 has a fixed meaning in this protocol; \
+         remove it; see reversal_reply for reversals",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_could_not_be_read_is_blamed_once() {
+    let text = "[unionpay_acp]\nproduction = true\nsigning = [{ certificate = 1 }]\n";
+    let found = read_text(text, Vec::new()).expect_err("mistakes");
+    for key in ["merchant_id", "biz_type", "query_url", "root_certificates"] {
+        let about = found.iter().filter(|mistake| mistake.contains(&format!(".{key}:"))).count();
+        assert_eq!(about, 1, "{key}: {found:#?}");
+    }
+    assert!(found.iter().any(|mistake| mistake.contains("signing[0].certificate: is")));
+    assert!(found.iter().any(|mistake| mistake.contains("signing[0].key: is missing")));
+}
+
+#[test]
+fn a_files_codes_are_used() {
+    let codes = vec![("64".to_owned(), Verdict::Elsewhere(Reason::LimitExceeded))];
+    let text = GOOD
+        .replace("signing =", "intermediate_certificates = \"file:keys/middle.pem\"\nsigning =");
+    let adapter = read_text(&text, codes).expect("a good section");
+    let body = signed(answer("01", &[("respCode", "64")])).encode_line();
+    let found = adapter.decode(&payment(), &reply(body), now()).outcome;
+    let decline = Decline { reason: Reason::LimitExceeded, code: "64".to_owned(), elsewhere: true };
+    assert_eq!(found, Outcome::Declined(decline));
+}
+
+#[test]
+fn settings_are_checked_without_a_file_too() {
+    let mut settings = settings();
+    settings.signing.clear();
+    settings.access_type = AccessType::Platform;
+    settings.payment_fields = vec![("mer CatCode".to_owned(), "1".to_owned())];
+    settings.fields = vec![("acqInsCode".to_owned(), " ".to_owned())];
+    settings.notice_url = format!("https://pay.example.com/{}", "x".repeat(256));
+    let problems = UnionPayAcp::new(settings).expect_err("problems");
+    let words: Vec<_> = problems.iter().map(SettingProblem::to_string).collect();
+    assert_eq!(
+        words,
+        [
+            "notice_url: is longer than 256 characters; shorten the path",
+            "fields: acqInsCode is empty; give it a value or remove it",
+            "payment_fields: has a name that is none of UnionPay's; write the field's name in \
+             letters and digits",
+            "payment_fields: subMerId is missing; a platform names the merchant below it in it",
+            "signing: is empty; give a certificate and its key",
+        ]
+    );
+}
+
+#[test]
+fn outside_production_an_unencrypted_address_will_do() {
+    let mut settings = settings();
+    settings.production = false;
+    settings.transaction_url = "http://127.0.0.1:8443/gateway/api/backTransReq.do".to_owned();
+    let adapter = UnionPayAcp::new(settings).expect("good settings");
+    let request: ChannelRequest = payment();
+    assert!(adapter.encode(&request, now()).is_ok());
+}

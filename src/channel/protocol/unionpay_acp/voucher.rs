@@ -1,0 +1,195 @@
+//! The channel's own words as they are kept: the fields of a message with card data taken out.
+//!
+//! Upholds I-11. The fields stand in byte order of their names, which is the order in which they
+//! were signed. Values that hold card data by their name are hidden; in all others a run of digits
+//! that is long enough for a card number is masked, unless a believed message says by its field's
+//! name that it is something else.
+
+use crate::channel::VOUCHER_BYTES_MAX;
+use crate::codec::form::Fields;
+use crate::domain::card::mask;
+
+use super::trust::SIGNER_CERTIFICATE;
+
+/// What is never kept, in clear or encrypted.
+const HIDDEN: [&str; 14] = [
+    "cardTransData",
+    "certifId",
+    "customerInfo",
+    "customerNm",
+    "cvn2",
+    "encryptPubKeyCert",
+    "encryptedInfo",
+    "expired",
+    "phoneNo",
+    "pin",
+    "smsCode",
+    "tn",
+    "token",
+    "tokenPayData",
+];
+/// Card numbers: masked when they come as digits, hidden when encrypted.
+const CARD_NUMBERS: [&str; 3] = ["accNo", "payCardNo", "virtualCardNo"];
+/// Long digits that are no card number.
+const IDENTIFIERS: [&str; 12] = [
+    "certId",
+    "encryptCertId",
+    "merId",
+    "orderId",
+    "origOrderId",
+    "origQryId",
+    "origTxnTime",
+    "preAuthId",
+    "queryId",
+    "signature",
+    "txnAmt",
+    "txnTime",
+];
+/// The shortest card number, in digits.
+const CARD_DIGITS_MIN: usize = 12;
+const HIDDEN_VALUE: &str = "***";
+
+/// The words of a message. `signer_serial` stands for the signer's certificate and means that the
+/// message is believed.
+pub(super) fn voucher(fields: &Fields, signer_serial: Option<&str>) -> String {
+    let mut words = String::with_capacity(1_024);
+    append(&mut words, fields, signer_serial);
+    cut(words)
+}
+
+/// The words of a message that is not believed, after the reason.
+pub(super) fn unbelieved_voucher(reason: &str, fields: &Fields) -> String {
+    let mut words = format!("not believed: {reason}; ");
+    append(&mut words, fields, None);
+    cut(words)
+}
+
+fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
+    let believed = signer_serial.is_some();
+    for (place, (key, value)) in fields.iter().enumerate() {
+        if words.len() > VOUCHER_BYTES_MAX {
+            return;
+        }
+        if place > 0 {
+            words.push('&');
+        }
+        words.push_str(&mask_digits(key));
+        words.push('=');
+        if HIDDEN.contains(&key) {
+            words.push_str(HIDDEN_VALUE);
+        } else if key == SIGNER_CERTIFICATE {
+            words.push_str("serial:");
+            words.push_str(signer_serial.unwrap_or(HIDDEN_VALUE));
+        } else if CARD_NUMBERS.contains(&key) {
+            let clear = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'*');
+            words.push_str(&if clear { mask(value) } else { HIDDEN_VALUE.to_owned() });
+        } else if believed && IDENTIFIERS.contains(&key) {
+            words.push_str(value);
+        } else {
+            words.push_str(&mask_digits(value));
+        }
+    }
+}
+
+/// Masks every run of twelve digits and more, also one written in groups, and takes out control
+/// characters, so that the words stay on one line.
+fn mask_digits(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let mut safe = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&character) = characters.get(at) {
+        let (end, digits) = digit_run(&characters[at..]);
+        if digits >= CARD_DIGITS_MIN {
+            let run = characters[at..at + end].iter().filter(|c| c.is_numeric());
+            safe.push_str(&mask(&run.collect::<String>()));
+        } else if end > 0 {
+            safe.extend(&characters[at..at + end]);
+        } else {
+            safe.push(if character.is_control() { ' ' } else { character });
+        }
+        at += end.max(1);
+    }
+    safe
+}
+
+/// The length of the run of digits at the start, with single separators between them, and its
+/// digits.
+fn digit_run(text: &[char]) -> (usize, usize) {
+    let (mut end, mut digits) = (0, 0);
+    for (at, character) in text.iter().enumerate() {
+        if character.is_numeric() {
+            digits += 1;
+            end = at + 1;
+        } else if digits == 0 || at > end || !matches!(character, ' ' | '-' | '_') {
+            break;
+        }
+    }
+    (end, digits)
+}
+
+fn cut(mut words: String) -> String {
+    let mut end = words.len().min(VOUCHER_BYTES_MAX);
+    while !words.is_char_boundary(end) {
+        end -= 1;
+    }
+    words.truncate(end);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        pairs.iter().copied().collect()
+    }
+
+    #[test]
+    fn i_11_a_voucher_has_no_card_data() {
+        let message = fields(&[
+            ("accNo", "6216261000000000018"),
+            ("customerInfo", "e2N2bjI9MTIzfQ=="),
+            ("orderId", "261122001000000000901"),
+            ("payCardNo", "AbCd+/=="),
+            ("reqReserved", "card 6216 2610 0000 0000 018 said"),
+            ("respMsg", "成功[0000000]"),
+            ("signPubKeyCert", "-----BEGIN CERTIFICATE-----\nAA"),
+            ("tokenPayData", "{token=6235240000020757577&trId=1}"),
+        ]);
+        assert_eq!(
+            voucher(&message, Some("68759663125")),
+            "accNo=621626*********0018&customerInfo=***&orderId=261122001000000000901\
+             &payCardNo=***&reqReserved=card 621626*********0018 said&respMsg=成功[0000000]\
+             &signPubKeyCert=serial:68759663125&tokenPayData=***"
+        );
+        assert_eq!(
+            unbelieved_voucher("no", &fields(&[("orderId", "6216261000000000018")])),
+            "not believed: no; orderId=621626*********0018"
+        );
+    }
+
+    #[test]
+    fn i_11_no_spelling_brings_a_card_number_through() {
+        for spelling in [
+            "6216261000000000018",
+            "6216-2610-0000-0000-018",
+            "x6216261000000000018y",
+            "６２１６２６１００００００００００１８",
+            "{pan=6216261000000000018}",
+        ] {
+            for (key, value) in [("respMsg", spelling), (spelling, "x"), ("merId", spelling)] {
+                let words = unbelieved_voucher("no", &fields(&[(key, value)]));
+                let clear = words.chars().filter(|character| character.is_numeric()).count();
+                assert!(clear <= 10, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_voucher_is_short_and_on_one_line() {
+        let message = fields(&[("a", &"成".repeat(VOUCHER_BYTES_MAX)), ("b", "x\ny")]);
+        assert!(voucher(&message, Some("1")).len() <= VOUCHER_BYTES_MAX);
+        assert_eq!(voucher(&fields(&[("b", "x\ny")]), Some("1")), "b=x y");
+        assert_eq!(voucher(&fields(&[]), None), "");
+    }
+}
