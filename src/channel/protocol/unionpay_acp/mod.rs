@@ -9,6 +9,7 @@
 //! A reply `00` to a payment or an undo only means *accepted*: the end comes by notice or inquiry.
 
 pub mod codes;
+pub mod section;
 pub mod settings;
 
 mod card_data;

@@ -4,3 +4,4 @@ mod notices;
 mod replies;
 mod requests;
 mod sample;
+mod settings;
