@@ -33,9 +33,9 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    pub fn new(terms: BreakerTerms) -> Self {
-        let state =
-            State { in_a_row: 0, open_until: None, probing: false, success_rate_ppm: WHOLE_PPM };
+    pub fn new(terms: BreakerTerms, now: Timestamp) -> Self {
+        let success_rate = SuccessRate::untried(now);
+        let state = State { in_a_row: 0, open_until: None, probing: false, success_rate };
         Self { terms, state: Mutex::new(state) }
     }
 

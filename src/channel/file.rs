@@ -14,14 +14,13 @@ use crate::channel::http::Timeouts;
 use crate::channel::pace::PaceTerms;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
-use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::channel::ChannelState;
 use crate::domain::route::hours::DayWindow;
-use crate::domain::terms::{AfterInquiry, ReverseUntil, Terms};
+use crate::domain::terms::{AfterInquiry, HouseTerms, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -108,14 +107,14 @@ pub struct ChannelFile {
 impl ChannelFile {
     /// Reads the shared part. Mistakes go to the section's collector; with any, the value is not to
     /// be used. The caller reads the protocol's section and then calls `finish`.
-    pub fn read(root: &Section<'_>, id: ChannelId, accounts: &AccountNames) -> Self {
+    pub fn read(root: &Section<'_>, id: ChannelId, house: &HouseTerms) -> Self {
         let abilities = read_abilities(root);
         let limits = read_limits(root);
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
         let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let terms = read_terms(root, id.clone(), &abilities, calls_wait, accounts);
+        let terms = read_terms(root, id.clone(), &abilities, calls_wait, house);
         Self {
             protocol: root.text_such_as("protocol", "unionpay-acp"),
             name: root.text_or("name", id.as_str()),
@@ -233,7 +232,7 @@ fn read_terms(
     channel: ChannelId,
     abilities: &Abilities,
     calls_wait: Duration,
-    accounts: &AccountNames,
+    house: &HouseTerms,
 ) -> Terms {
     let section = root.section("unknown");
     let then = [
@@ -255,7 +254,8 @@ fn read_terms(
         call_ends_after: calls_wait * 2 + 10 * SECOND,
         calendar: read_calendar(root),
         fees: read_fees(root),
-        accounts: accounts.clone(),
+        accounts: house.accounts.clone(),
+        notice_url: house.notice_url.clone(),
     };
     check_schedule(&section, &terms, abilities);
     section.finish();
@@ -371,7 +371,7 @@ rate_ppm = 6000
         let mistakes = Mistakes::new();
         let root = document.root(&mistakes);
         let id = ChannelId::parse("a").expect("an id");
-        let file = ChannelFile::read(&root, id, &AccountNames::default());
+        let file = ChannelFile::read(&root, id, &HouseTerms::default());
         root.finish();
         let found = mistakes.into_result().err().unwrap_or_default();
         (file, found.iter().map(ToString::to_string).collect())

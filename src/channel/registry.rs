@@ -22,12 +22,11 @@ use crate::clock::{Clock, stopwatch};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
-use crate::domain::books::accounting::AccountNames;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use crate::domain::route::hours::Hours;
-use crate::domain::terms::Terms;
+use crate::domain::terms::{HouseTerms, Terms};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
@@ -101,7 +100,7 @@ pub struct ChannelStatus {
 pub struct Registry {
     folder: PathBuf,
     routes_file: PathBuf,
-    accounts: AccountNames,
+    house: HouseTerms,
     clock: Clock,
     switches: Switches,
     channels: ArcSwap<Channelset>,
@@ -114,7 +113,7 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        accounts: AccountNames,
+        house: HouseTerms,
         clock: Clock,
     ) -> Result<Self, Vec<Mistake>> {
         let switches = Switches::load(data).map_err(|problem| {
@@ -124,7 +123,7 @@ impl Registry {
         let registry = Self {
             folder: folder.to_owned(),
             routes_file: routes_file.to_owned(),
-            accounts,
+            house,
             clock,
             switches,
             channels: ArcSwap::from_pointee(BTreeMap::new()),
@@ -201,7 +200,7 @@ impl Registry {
             }
         };
         let base = path.parent().unwrap_or(Path::new("."));
-        let (file, connection) = read_channel(&document, id, &self.accounts, base, mistakes)?;
+        let (file, connection) = read_channel(&document, id, &self.house, base, mistakes)?;
         let now = self.clock.now();
         let runtime = match before {
             Some(before) if before.runtime.pace_terms == file.pace => Arc::clone(&before.runtime),
@@ -249,10 +248,7 @@ impl Registry {
         let channels = self.channels.load();
         let seen: Vec<Channel<'_>> = channels
             .values()
-            .map(|loaded| Channel {
-                profile: &loaded.profile,
-                health: self.health(loaded, now),
-            })
+            .map(|loaded| Channel { profile: &loaded.profile, health: self.health(loaded, now) })
             .collect();
         with(&seen)
     }
@@ -402,13 +398,13 @@ fn not_sent(cause: NotSentCause) -> Understood {
 fn read_channel(
     document: &Document,
     id: &ChannelId,
-    accounts: &AccountNames,
+    house: &HouseTerms,
     base: &Path,
     mistakes: &Mistakes,
 ) -> Option<(ChannelFile, Option<Connection>)> {
     let before = mistakes.count();
     let root = document.root(mistakes);
-    let file = ChannelFile::read(&root, id.clone(), accounts);
+    let file = ChannelFile::read(&root, id.clone(), house);
     let source = CredentialSource::new(base);
     let resolve = |reference: &str| source.resolve(reference);
     // A channel that is only contracted has no keys yet; its section is checked when it connects.

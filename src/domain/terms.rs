@@ -27,6 +27,13 @@ pub enum ReverseUntil {
     ClearingDay,
 }
 
+/// What holds for every channel of this installation; the settings give it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HouseTerms {
+    pub accounts: AccountNames,
+    pub notice_url: Option<String>,
+}
+
 /// The terms of one channel. Orders in flight keep those they started with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Terms {
@@ -48,6 +55,8 @@ pub struct Terms {
     pub calendar: ClearingCalendar,
     pub fees: FeeSchedule,
     pub accounts: AccountNames,
+    /// Where the core hears of an end when the order itself names no place.
+    pub notice_url: Option<String>,
 }
 
 impl Terms {

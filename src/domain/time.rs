@@ -59,7 +59,7 @@ impl BusinessDate {
 
     /// Reads `YYYY-MM-DD`.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == 10 && text.bytes().nth(4) == Some(b'-');
+        let fits = text.len() == 10 && text.as_bytes()[4] == b'-';
         fits.then(|| text.parse().ok().map(Self)).flatten()
     }
 

@@ -4,6 +4,7 @@
 //! and I-12 (callers get only what is durable). Knows traits of store and channels, no concrete one.
 
 mod entries;
+pub mod intake;
 mod numbers;
 mod vault;
 mod waiters;

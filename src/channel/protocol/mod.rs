@@ -24,7 +24,8 @@ pub fn read(
     let codes = file.codes.clone();
     match file.protocol.as_str() {
         "unionpay-acp" => {
-            let adapter = unionpay_acp::read(root.section("unionpay_acp"), codes, resolve)?;
+            let adapter =
+                unionpay_acp::section::read(root.section("unionpay_acp"), codes, resolve)?;
             Some(Arc::new(adapter))
         }
         unknown => {

@@ -124,11 +124,21 @@ impl<'a> Work<'a> {
         self.order.finish(status, self.now);
         self.entry = None;
         self.effects.push(Effect::Announce { order: self.order.id });
-        if let Some(url) = self.order.notify_url.clone() {
+        if let Some(url) = self.notice_url() {
             let delivery = Delivery::owed(self.now);
             let order = self.order.id;
             self.batch.notices.push(CoreNotice { order, url, created_at: self.now, delivery });
             self.effects.push(Effect::Notify);
+        }
+    }
+
+    /// Where the core hears of this order's end. It never asked for the orders that we owe ourselves.
+    fn notice_url(&self) -> Option<String> {
+        match self.order.kind {
+            OrderKind::Payment | OrderKind::Release { .. } => {
+                self.order.notify_url.clone().or_else(|| self.terms.notice_url.clone())
+            }
+            OrderKind::Undo { .. } => None,
         }
     }
 
