@@ -3,6 +3,14 @@
 //! Upholds I-9 (caller order ids are unique), I-12 (`commit` returns only when the rows would
 //! survive the loss of power), and the guards that [`Batch`] names. A store knows rows, not rules.
 
+pub mod memory;
+pub mod sled;
+
+mod keys;
+mod plan;
+mod record;
+mod rows;
+
 use std::pin::Pin;
 
 use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
@@ -30,6 +38,8 @@ pub enum CommitError {
     #[error("the store's queue is full")]
     Busy,
     /// A write or fsync failed. It is never tried again; the process must stop taking orders.
+    /// Whether the batch will be found after a restart is not known. With [`StoreError::Damaged`]
+    /// inside, the store goes on: only the row that the batch was to replace does not read.
     #[error("the store has failed and takes no more writes")]
     Failed(#[source] StoreError),
 }
@@ -53,9 +63,11 @@ pub enum StoreError {
 /// The most rows that one page of a listing has.
 pub const PAGE_MAX: usize = 1_000;
 
-/// Where the books are kept. Listings are in key order, and go on after the last key of a page.
+/// Where the books are kept. Listings are in key order, and go on after the last key of a page. What
+/// is read is durable: no answer rests on a row that a loss of power could take back (I-12).
 pub trait Store: Send + Sync {
-    /// Writes all of the batch durably, or nothing.
+    /// Writes all of the batch durably, or nothing. A future that is dropped after its first poll
+    /// may still be carried out.
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>>;
 
     fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>>;
@@ -157,7 +169,8 @@ pub trait Store: Send + Sync {
 
     /// Takes the next `count` sequence numbers of a day and node, durably, and returns the first.
     ///
-    /// Numbers that a crash leaves unused are never given out again. `yymmdd` 0 to 999999.
+    /// The first number of all is 1. Numbers that a crash leaves unused are never given out again.
+    /// `yymmdd` 0 to 999999.
     fn lease(
         &self,
         yymmdd: u32,

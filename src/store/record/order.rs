@@ -1,0 +1,294 @@
+//! The stored form of an order with its attempts.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::bin::BinRow;
+use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::order::{Candidate, Order, OrderKind};
+use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::store::StoreError;
+
+use super::codes::Code;
+use super::{Fields, decode, decode_head, encode, millis, text, wrong};
+
+const TABLE: &str = "orders";
+const FIELDS: Fields = Fields { table: TABLE };
+
+#[derive(Serialize, Deserialize)]
+struct OrderRecord<'a> {
+    version: u32,
+    status: u8,
+    #[serde(borrow)]
+    caller: &'a str,
+    caller_order_id: &'a str,
+    kind: KindRecord,
+    merchant_id: &'a str,
+    amount_minor: i64,
+    currency: u8,
+    settlement: u8,
+    card: Option<CardRecord<'a>>,
+    description: Option<&'a str>,
+    notify_url: Option<&'a str>,
+    reason: Option<u8>,
+    attempts: Vec<AttemptRecord<'a>>,
+    candidates: Vec<CandidateRecord<'a>>,
+    released_minor: i64,
+    accounting_sequence: u16,
+    clearing_date: Option<u32>,
+    created_at: u64,
+    finished_at: Option<u64>,
+}
+
+/// `postcard` numbers the variants by their place: new ones are added at the end.
+#[derive(Serialize, Deserialize)]
+enum KindRecord {
+    Payment,
+    Undo {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+        attempt: u8,
+    },
+    Release {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct CardRecord<'a> {
+    masked: &'a str,
+    pan: [u8; 16],
+    expiry: Option<[u8; 8]>,
+    holder: Option<[u8; 8]>,
+    id_type: Option<[u8; 8]>,
+    id_number: Option<[u8; 8]>,
+    phone: Option<[u8; 8]>,
+    #[serde(borrow)]
+    row: Option<BinRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BinRecord<'a> {
+    bin: &'a str,
+    pan_length: u8,
+    issuer_code: &'a str,
+    issuer_name: &'a str,
+    card_name: &'a str,
+    card_type: u8,
+    brand: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttemptRecord<'a> {
+    number: u8,
+    channel: &'a str,
+    operation: u8,
+    state: u8,
+    sent_at: u64,
+    channel_reference: Option<&'a str>,
+    code: Option<&'a str>,
+    reason: Option<u8>,
+    unknown_cause: Option<u8>,
+    unresolved_at: Option<u64>,
+    ended_at: Option<u64>,
+    ended_by: Option<u8>,
+    #[serde(borrow)]
+    sealed_pan: Option<SealedRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedRecord<'a> {
+    key_id: &'a str,
+    nonce: [u8; 12],
+    bytes: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct CandidateRecord<'a> {
+    channel: &'a str,
+    keeps_pan: bool,
+}
+
+/// The stored form of an order. Its id is its key.
+pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
+    encode(&OrderRecord {
+        version: order.version,
+        status: order.status.number(),
+        caller: order.caller.as_str(),
+        caller_order_id: order.caller_order_id.as_str(),
+        kind: match order.kind {
+            OrderKind::Payment => KindRecord::Payment,
+            OrderKind::Undo { of } => {
+                KindRecord::Undo { order: of.order.as_u64(), attempt: of.attempt }
+            }
+            OrderKind::Release { of } => KindRecord::Release { order: of.as_u64() },
+        },
+        merchant_id: order.merchant_id.as_str(),
+        amount_minor: order.amount.get(),
+        currency: order.currency.number(),
+        settlement: order.settlement.number(),
+        card: order.card.as_ref().map(card_record),
+        description: order.description.as_deref(),
+        notify_url: order.notify_url.as_deref(),
+        reason: order.reason.map(Code::number),
+        attempts: order.attempts.iter().map(attempt_record).collect(),
+        candidates: order.candidates.iter().map(candidate_record).collect(),
+        released_minor: order.released_minor,
+        accounting_sequence: order.accounting_sequence,
+        clearing_date: order.clearing_date.map(|date| date.yyyymmdd()),
+        created_at: millis(order.created_at),
+        finished_at: order.finished_at.map(millis),
+    })
+}
+
+fn card_record(card: &CardFacts) -> CardRecord<'_> {
+    let some = |digest: u64| (digest != 0).then(|| digest.to_le_bytes());
+    let digests = &card.digests;
+    CardRecord {
+        masked: card.masked.as_str(),
+        pan: digests.pan.to_le_bytes(),
+        expiry: some(digests.expiry),
+        holder: some(digests.holder),
+        id_type: some(digests.id_type),
+        id_number: some(digests.id_number),
+        phone: some(digests.phone),
+        row: card.row.as_ref().map(|row| BinRecord {
+            bin: &row.bin,
+            pan_length: row.pan_length,
+            issuer_code: &row.issuer_code,
+            issuer_name: &row.issuer_name,
+            card_name: &row.card_name,
+            card_type: row.card_type.number(),
+            brand: row.brand.number(),
+        }),
+    }
+}
+
+fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
+    AttemptRecord {
+        number: attempt.number,
+        channel: attempt.channel.as_str(),
+        operation: attempt.operation.number(),
+        state: attempt.state.number(),
+        sent_at: millis(attempt.sent_at),
+        channel_reference: attempt.channel_reference.as_deref(),
+        code: attempt.code.as_deref(),
+        reason: attempt.reason.map(Code::number),
+        unknown_cause: attempt.unknown_cause.map(Code::number),
+        unresolved_at: attempt.unresolved_at.map(millis),
+        ended_at: attempt.ended_at.map(millis),
+        ended_by: attempt.ended_by.map(Code::number),
+        sealed_pan: attempt.sealed_pan.as_ref().map(|sealed| SealedRecord {
+            key_id: &sealed.key_id,
+            nonce: sealed.nonce,
+            bytes: &sealed.bytes,
+        }),
+    }
+}
+
+fn candidate_record(candidate: &Candidate) -> CandidateRecord<'_> {
+    CandidateRecord { channel: candidate.channel.as_str(), keeps_pan: candidate.keeps_pan }
+}
+
+/// The version alone, which guards a commit.
+pub(crate) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
+    decode_head(TABLE, bytes)
+}
+
+pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
+    let record: OrderRecord<'_> = decode(TABLE, bytes)?;
+    Ok(Order {
+        id,
+        version: record.version,
+        caller: CallerId::from_stored(record.caller),
+        caller_order_id: CallerOrderId::from_stored(record.caller_order_id),
+        kind: match record.kind {
+            KindRecord::Payment => OrderKind::Payment,
+            KindRecord::Undo { order, attempt } => {
+                OrderKind::Undo { of: ChannelOrderNo { order: OrderId::from_u64(order), attempt } }
+            }
+            KindRecord::Release { order } => OrderKind::Release { of: OrderId::from_u64(order) },
+        },
+        merchant_id: MerchantId::from_stored(record.merchant_id),
+        amount: FIELDS.amount(record.amount_minor)?,
+        currency: FIELDS.currency(record.currency)?,
+        settlement: FIELDS.code("settlement", record.settlement)?,
+        card: record.card.map(read_card).transpose()?,
+        description: text(record.description),
+        notify_url: text(record.notify_url),
+        status: FIELDS.code("status", record.status)?,
+        reason: FIELDS.code_option("reason", record.reason)?,
+        attempts: read_attempts(&record.attempts)?,
+        candidates: record.candidates.iter().map(read_candidate).collect(),
+        released_minor: record.released_minor,
+        accounting_sequence: record.accounting_sequence,
+        clearing_date: record.clearing_date.map(|date| FIELDS.date(date)).transpose()?,
+        created_at: FIELDS.time(record.created_at)?,
+        finished_at: FIELDS.time_option(record.finished_at)?,
+    })
+}
+
+fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
+    let digest = |stored: Option<[u8; 8]>| stored.map_or(0, u64::from_le_bytes);
+    let digests = CardDigests {
+        pan: u128::from_le_bytes(record.pan),
+        expiry: digest(record.expiry),
+        holder: digest(record.holder),
+        id_type: digest(record.id_type),
+        id_number: digest(record.id_number),
+        phone: digest(record.phone),
+    };
+    let row = record.row.map(|row| {
+        Ok::<_, StoreError>(Arc::new(BinRow {
+            bin: row.bin.to_owned(),
+            pan_length: row.pan_length,
+            issuer_code: row.issuer_code.to_owned(),
+            issuer_name: row.issuer_name.to_owned(),
+            card_name: row.card_name.to_owned(),
+            card_type: FIELDS.code("card_type", row.card_type)?,
+            brand: FIELDS.code("brand", row.brand)?,
+        }))
+    });
+    Ok(CardFacts { masked: MaskedPan::from_stored(record.masked), digests, row: row.transpose()? })
+}
+
+/// An attempt is found by its place, so its number must be that place.
+fn read_attempts(records: &[AttemptRecord<'_>]) -> Result<Vec<Attempt>, StoreError> {
+    let mut attempts = Vec::with_capacity(records.len());
+    for (place, record) in records.iter().enumerate() {
+        if usize::from(record.number) != place + 1 {
+            return Err(wrong(TABLE, "attempts"));
+        }
+        attempts.push(read_attempt(record)?);
+    }
+    Ok(attempts)
+}
+
+fn read_attempt(record: &AttemptRecord<'_>) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        number: record.number,
+        channel: ChannelId::from_stored(record.channel),
+        operation: FIELDS.code("operation", record.operation)?,
+        state: FIELDS.code("state", record.state)?,
+        sent_at: FIELDS.time(record.sent_at)?,
+        channel_reference: text(record.channel_reference),
+        code: text(record.code),
+        reason: FIELDS.code_option("reason", record.reason)?,
+        unknown_cause: FIELDS.code_option("unknown_cause", record.unknown_cause)?,
+        unresolved_at: FIELDS.time_option(record.unresolved_at)?,
+        ended_at: FIELDS.time_option(record.ended_at)?,
+        ended_by: FIELDS.code_option("ended_by", record.ended_by)?,
+        sealed_pan: record.sealed_pan.as_ref().map(|sealed| SealedPan {
+            key_id: sealed.key_id.to_owned(),
+            nonce: sealed.nonce,
+            bytes: sealed.bytes.to_vec(),
+        }),
+    })
+}
+
+fn read_candidate(record: &CandidateRecord<'_>) -> Candidate {
+    Candidate { channel: ChannelId::from_stored(record.channel), keeps_pan: record.keeps_pan }
+}

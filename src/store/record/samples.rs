@@ -1,0 +1,486 @@
+//! Rows for the tests of stored forms: one fixed row of each kind, and rows drawn from a seed.
+
+use std::sync::Arc;
+
+use crate::domain::batch::{AuditEntry, Claim, Contradiction, CoreNotice};
+use crate::domain::bin::{BinRow, Brand, CardType};
+use crate::domain::books::accounting::{
+    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side, VoucherType,
+};
+use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::books::{Movement, Transaction};
+use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
+use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
+use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
+use crate::domain::outcome::{Reason, UnknownCause};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// Draws rows; the same seed draws the same rows.
+pub(super) struct Draw {
+    random: fastrand::Rng,
+}
+
+impl Draw {
+    pub(super) fn from(seed: u64) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed) }
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.random.usize(..all.len())]
+    }
+
+    fn maybe<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        self.random.bool().then(|| draw(self))
+    }
+
+    fn several<T>(&mut self, most: usize, mut draw: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.random.usize(..=most)).map(|_| draw(self)).collect()
+    }
+
+    fn text(&mut self, most: usize) -> String {
+        let letters = ['a', 'Z', '0', '-', '"', '\\', '\0', '付', '√', '\n'];
+        (0..self.random.usize(..=most)).map(|_| self.of(&letters)).collect()
+    }
+
+    fn word(&mut self) -> String {
+        let letters = ['a', 'q', 'Z', '0', '9', '-', '_', '.', ':'];
+        (0..self.random.usize(1..=32)).map(|_| self.of(&letters)).collect()
+    }
+
+    pub(super) fn id(&mut self) -> OrderId {
+        OrderId::from_u64(self.random.u64(..))
+    }
+
+    fn time(&mut self) -> Timestamp {
+        Timestamp::from_millis(self.random.i64(0..=253_370_764_800_000))
+    }
+
+    fn date(&mut self) -> BusinessDate {
+        let (year, month) = (self.random.u32(1970..=9999), self.random.u32(1..=12));
+        let number = year * 10_000 + month * 100 + self.random.u32(1..=28);
+        BusinessDate::from_yyyymmdd(number).expect("every month has 28 days")
+    }
+
+    fn amount(&mut self) -> AmountMinor {
+        AmountMinor::new(self.random.i64(1..=AMOUNT_MINOR_MAX)).expect("in its range")
+    }
+
+    fn channel(&mut self) -> ChannelId {
+        ChannelId::from_stored(&self.word())
+    }
+
+    fn number(&mut self) -> ChannelOrderNo {
+        ChannelOrderNo { order: self.id(), attempt: self.random.u8(1..=99) }
+    }
+
+    pub(super) fn order(&mut self) -> Order {
+        let kinds = [
+            OrderKind::Payment,
+            OrderKind::Undo { of: self.number() },
+            OrderKind::Release { of: self.id() },
+        ];
+        let mut attempts = self.several(4, Self::attempt);
+        for (place, attempt) in (1..).zip(&mut attempts) {
+            attempt.number = place;
+        }
+        Order {
+            id: self.id(),
+            version: self.random.u32(..),
+            caller: CallerId::from_stored(&self.word()),
+            caller_order_id: CallerOrderId::from_stored(&self.word()),
+            kind: self.of(&kinds),
+            merchant_id: MerchantId::from_stored(&self.word()),
+            amount: self.amount(),
+            currency: self.of(&Currency::ALL),
+            settlement: self.of(&Settlement::ALL),
+            card: self.maybe(Self::card),
+            description: self.maybe(|draw| draw.text(60)),
+            notify_url: self.maybe(|draw| draw.text(90)),
+            status: self.of(&OrderStatus::ALL),
+            reason: self.maybe(|draw| draw.of(Reason::ALL)),
+            attempts,
+            candidates: self.several(3, |draw| Candidate {
+                channel: draw.channel(),
+                keeps_pan: draw.random.bool(),
+            }),
+            released_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+            accounting_sequence: self.random.u16(..),
+            clearing_date: self.maybe(Self::date),
+            created_at: self.time(),
+            finished_at: self.maybe(Self::time),
+        }
+    }
+
+    fn card(&mut self) -> CardFacts {
+        let digest = |draw: &mut Self| draw.maybe(|draw| draw.random.u64(..)).unwrap_or(0);
+        CardFacts {
+            masked: MaskedPan::from_stored("621626*********0018"),
+            digests: CardDigests {
+                pan: self.random.u128(..),
+                expiry: digest(self),
+                holder: digest(self),
+                id_type: digest(self),
+                id_number: digest(self),
+                phone: digest(self),
+            },
+            row: self.maybe(|draw| {
+                Arc::new(BinRow {
+                    bin: draw.text(12),
+                    pan_length: draw.random.u8(..),
+                    issuer_code: draw.text(8),
+                    issuer_name: draw.text(20),
+                    card_name: draw.text(20),
+                    card_type: draw.of(&CardType::ALL),
+                    brand: draw.of(&Brand::ALL),
+                })
+            }),
+        }
+    }
+
+    fn attempt(&mut self) -> Attempt {
+        let causes = [UnknownCause::TimedOut, UnknownCause::ProcessDied];
+        Attempt {
+            number: 0,
+            channel: self.channel(),
+            operation: self.of(&Operation::ALL),
+            state: self.of(&AttemptState::ALL),
+            sent_at: self.time(),
+            channel_reference: self.maybe(|draw| draw.text(32)),
+            code: self.maybe(|draw| draw.text(8)),
+            reason: self.maybe(|draw| draw.of(Reason::ALL)),
+            unknown_cause: self.maybe(|draw| draw.of(&causes)),
+            unresolved_at: self.maybe(Self::time),
+            ended_at: self.maybe(Self::time),
+            ended_by: self.maybe(|draw| draw.of(&Source::ALL)),
+            sealed_pan: self.maybe(|draw| SealedPan {
+                key_id: draw.word(),
+                nonce: [draw.random.u8(..); 12],
+                bytes: draw.several(40, |draw| draw.random.u8(..)),
+            }),
+        }
+    }
+
+    pub(super) fn entry(&mut self) -> ReversalEntry {
+        ReversalEntry {
+            order: self.id(),
+            attempt: self.random.u8(..=99),
+            version: self.random.u32(..),
+            channel: self.channel(),
+            amount: self.amount(),
+            currency: self.of(&Currency::ALL),
+            phase: self.of(&Phase::ALL),
+            step: self.random.u16(..),
+            due_at: self.maybe(Self::time),
+            opened_at: self.time(),
+            pending: self.random.bool(),
+            reversal_sent: self.random.bool(),
+            reversal_refused: self.random.bool(),
+            inquiries: self.random.u32(..),
+            reversals: self.random.u32(..),
+            history: self.several(40, |draw| HistoryLine { at: draw.time(), what: draw.text(40) }),
+        }
+    }
+
+    fn delivery(&mut self) -> Delivery {
+        Delivery {
+            status: self.of(&DeliveryStatus::ALL),
+            tries: self.random.u32(..),
+            due_at: self.time(),
+            acknowledged_at: self.maybe(Self::time),
+            last_error: self.maybe(|draw| draw.text(80)),
+            version: self.random.u32(..),
+        }
+    }
+
+    pub(super) fn accounting(&mut self) -> AccountingRequest {
+        let chain = self.id();
+        let vouchers = [VoucherType::Receipt, VoucherType::Payment, VoucherType::Transfer];
+        let order = self.maybe(Self::id).unwrap_or(chain);
+        let source = self.maybe(Self::id).unwrap_or(chain);
+        AccountingRequest {
+            id: RequestId { chain, sequence: self.random.u16(..) },
+            order,
+            event: self.of(&BookingEvent::ALL),
+            voucher: self.of(&vouchers),
+            channel: self.channel(),
+            channel_order_no: ChannelOrderNo { order: source, attempt: self.random.u8(1..=99) },
+            channel_reference: self.maybe(|draw| draw.text(32)),
+            merchant_id: MerchantId::from_stored(&self.word()),
+            currency: self.of(&Currency::ALL),
+            entries: self.several(4, |draw| Entry {
+                side: draw.of(&[Side::Debit, Side::Credit]),
+                account: draw.text(40),
+                amount: draw.amount(),
+            }),
+            business_date: self.date(),
+            created_at: self.time(),
+            delivery: self.delivery(),
+        }
+    }
+
+    pub(super) fn notice(&mut self) -> CoreNotice {
+        CoreNotice {
+            order: self.id(),
+            url: self.text(90),
+            created_at: self.time(),
+            delivery: self.delivery(),
+        }
+    }
+
+    pub(super) fn transaction(&mut self) -> Transaction {
+        let order = self.id();
+        let attempted = self.maybe(Self::id).unwrap_or(order);
+        Transaction {
+            order,
+            movement: self.of(&Movement::ALL),
+            channel: self.channel(),
+            channel_order_no: ChannelOrderNo { order: attempted, attempt: self.random.u8(1..=99) },
+            channel_reference: self.maybe(|draw| draw.text(32)),
+            merchant_id: MerchantId::from_stored(&self.word()),
+            amount: self.amount(),
+            currency: self.of(&Currency::ALL),
+            clearing_date: self.date(),
+            at: self.time(),
+            source: self.of(&Source::ALL),
+            voucher: self.text(400),
+        }
+    }
+
+    pub(super) fn clearing(&mut self) -> ClearingRecord {
+        let channel_order_no = self.number();
+        ClearingRecord {
+            channel: self.channel(),
+            date: self.date(),
+            order: self.maybe(Self::id).unwrap_or(channel_order_no.order),
+            channel_order_no,
+            channel_reference: self.maybe(|draw| draw.text(32)),
+            movement: self.of(&Movement::ALL),
+            currency: self.of(&Currency::ALL),
+            principal_minor: self.random.i64(..),
+            fee_minor: self.random.i64(..),
+            net_minor: self.random.i64(..),
+            fee_rule: self.text(20),
+            state: self.of(&ClearingState::ALL),
+            at: self.time(),
+        }
+    }
+
+    pub(super) fn contradiction(&mut self) -> Contradiction {
+        Contradiction {
+            order: self.id(),
+            attempt: self.random.u8(1..=99),
+            claim: self.of(&Claim::ALL),
+            source: self.of(&Source::ALL),
+            at: self.time(),
+            voucher: self.text(400),
+            undo: self.maybe(Self::id),
+        }
+    }
+
+    pub(super) fn audit(&mut self) -> AuditEntry {
+        AuditEntry {
+            at: self.time(),
+            actor: self.text(32),
+            action: self.text(32),
+            subject: self.text(32),
+            reason: self.text(200),
+        }
+    }
+}
+
+/// 2026-11-22T08:00:00Z and some milliseconds later.
+fn moment(later_ms: i64) -> Timestamp {
+    Timestamp::from_millis(1_795_334_400_000 + later_ms)
+}
+
+fn first_id() -> OrderId {
+    OrderId::compose(261_122, 1, 7)
+}
+
+fn date() -> BusinessDate {
+    BusinessDate::from_yyyymmdd(20_261_122).expect("a date")
+}
+
+/// An order with every optional field.
+pub(super) fn order() -> Order {
+    let attempt = Attempt {
+        number: 1,
+        channel: ChannelId::from_stored("unionpay"),
+        operation: Operation::Payment,
+        state: AttemptState::Unknown,
+        sent_at: moment(1),
+        channel_reference: Some("202611220800001".to_owned()),
+        code: Some("05".to_owned()),
+        reason: Some(Reason::DoNotHonour),
+        unknown_cause: Some(UnknownCause::TimedOut),
+        unresolved_at: Some(moment(2)),
+        ended_at: Some(moment(3)),
+        ended_by: Some(Source::Notice),
+        sealed_pan: Some(SealedPan {
+            key_id: "k1".to_owned(),
+            nonce: [9; 12],
+            bytes: vec![1, 2, 3],
+        }),
+    };
+    let row = BinRow {
+        bin: "621626".to_owned(),
+        pan_length: 19,
+        issuer_code: "03070000".to_owned(),
+        issuer_name: "平安银行".to_owned(),
+        card_name: "借记卡".to_owned(),
+        card_type: CardType::Debit,
+        brand: Brand::UnionPay,
+    };
+    let digests = CardDigests { pan: 0x0102, expiry: 3, ..CardDigests::default() };
+    Order {
+        id: first_id(),
+        version: 2,
+        caller: CallerId::from_stored("core"),
+        caller_order_id: CallerOrderId::from_stored("A-1"),
+        kind: OrderKind::Undo { of: ChannelOrderNo { order: first_id(), attempt: 3 } },
+        merchant_id: MerchantId::from_stored("m-1"),
+        amount: AmountMinor::new(12_345).expect("an amount"),
+        currency: Currency::Cny,
+        settlement: Settlement::Escrow,
+        card: Some(CardFacts {
+            masked: MaskedPan::from_stored("621626*********0018"),
+            digests,
+            row: Some(Arc::new(row)),
+        }),
+        description: Some("tea".to_owned()),
+        notify_url: Some("https://core.example/n".to_owned()),
+        status: OrderStatus::Unknown,
+        reason: Some(Reason::NeverArrived),
+        attempts: vec![attempt],
+        candidates: vec![Candidate { channel: ChannelId::from_stored("bank"), keeps_pan: true }],
+        released_minor: 5,
+        accounting_sequence: 2,
+        clearing_date: Some(date()),
+        created_at: moment(0),
+        finished_at: Some(moment(4)),
+    }
+}
+
+pub(super) fn entry() -> ReversalEntry {
+    ReversalEntry {
+        order: first_id(),
+        attempt: 1,
+        version: 3,
+        channel: ChannelId::from_stored("unionpay"),
+        amount: AmountMinor::new(12_345).expect("an amount"),
+        currency: Currency::Hkd,
+        phase: Phase::Reversing,
+        step: 2,
+        due_at: Some(moment(5)),
+        opened_at: moment(0),
+        pending: false,
+        reversal_sent: true,
+        reversal_refused: false,
+        inquiries: 4,
+        reversals: 1,
+        history: vec![HistoryLine { at: moment(1), what: "reply: unknown".to_owned() }],
+    }
+}
+
+pub(super) fn transaction() -> Transaction {
+    Transaction {
+        order: first_id(),
+        movement: Movement::Payment,
+        channel: ChannelId::from_stored("unionpay"),
+        channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
+        channel_reference: Some("202611220800001".to_owned()),
+        merchant_id: MerchantId::from_stored("m-1"),
+        amount: AmountMinor::new(12_345).expect("an amount"),
+        currency: Currency::Cny,
+        clearing_date: date(),
+        at: moment(9),
+        source: Source::Inquiry,
+        voucher: "respCode=00".to_owned(),
+    }
+}
+
+pub(super) fn clearing() -> ClearingRecord {
+    ClearingRecord {
+        channel: ChannelId::from_stored("unionpay"),
+        date: date(),
+        order: first_id(),
+        channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
+        channel_reference: None,
+        movement: Movement::Undo,
+        currency: Currency::Cny,
+        principal_minor: -12_345,
+        fee_minor: -74,
+        net_minor: -12_271,
+        fee_rule: "standard".to_owned(),
+        state: ClearingState::Contradicted,
+        at: moment(9),
+    }
+}
+
+fn delivery() -> Delivery {
+    Delivery {
+        status: DeliveryStatus::Parked,
+        tries: 3,
+        due_at: moment(60_000),
+        acknowledged_at: Some(moment(61_000)),
+        last_error: Some("422".to_owned()),
+        version: 4,
+    }
+}
+
+pub(super) fn accounting() -> AccountingRequest {
+    let entry = |side, account: &str| Entry {
+        side,
+        account: account.to_owned(),
+        amount: AmountMinor::new(100).expect("an amount"),
+    };
+    AccountingRequest {
+        id: RequestId { chain: first_id(), sequence: 2 },
+        order: OrderId::compose(261_122, 1, 8),
+        event: BookingEvent::EscrowRelease,
+        voucher: VoucherType::Transfer,
+        channel: ChannelId::from_stored("unionpay"),
+        channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
+        channel_reference: None,
+        merchant_id: MerchantId::from_stored("m-1"),
+        currency: Currency::Cny,
+        entries: vec![entry(Side::Debit, "a"), entry(Side::Credit, "b")],
+        business_date: date(),
+        created_at: moment(10),
+        delivery: delivery(),
+    }
+}
+
+pub(super) fn notice() -> CoreNotice {
+    CoreNotice {
+        order: first_id(),
+        url: "https://core.example/n".to_owned(),
+        created_at: moment(10),
+        delivery: delivery(),
+    }
+}
+
+pub(super) fn contradiction() -> Contradiction {
+    Contradiction {
+        order: first_id(),
+        attempt: 1,
+        claim: Claim::Success,
+        source: Source::Statement,
+        at: moment(11),
+        voucher: "line 7".to_owned(),
+        undo: Some(OrderId::compose(261_123, 1, 1)),
+    }
+}
+
+pub(super) fn audit() -> AuditEntry {
+    AuditEntry {
+        at: moment(12),
+        actor: "ann".to_owned(),
+        action: "reversal.resolve".to_owned(),
+        subject: first_id().to_string(),
+        reason: "the bank said so".to_owned(),
+    }
+}

@@ -1,0 +1,237 @@
+//! The folder on disk: opening it, syncing it, reading from its tree.
+//!
+//! The only file that knows sled's own files: `db` (the log), `conf`, `snap.*` (written and synced
+//! by sled while it opens), `blobs/` (values too large for the log).
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::store::StoreError;
+use crate::store::keys;
+use crate::store::plan::Writes;
+use crate::store::record;
+use crate::store::rows::{Scan, SortedBytes};
+
+use super::SledSettings;
+use super::barrier::{Barrier, Wait};
+
+/// The size of sled's log segments, in bytes; a folder keeps the one it was made with. sled moves a
+/// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so: with
+/// 4 MiB the rows of a page may have 60 KB each, far more than any of ours.
+const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// What must be done to the folder so that an applied group survives the loss of power.
+pub(super) struct Disk {
+    db: ::sled::Db,
+    /// Our own handle on sled's log, for `fdatasync`.
+    log: File,
+    blobs: PathBuf,
+    blobs_synced: BTreeSet<OsString>,
+}
+
+impl Disk {
+    pub(super) fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
+        let context = |what: &str| format!("{what} `{}`", folder.display());
+        fs::create_dir_all(folder).map_err(|e| failed_io(context("cannot make the folder"), e))?;
+        let db = ::sled::Config::new()
+            .path(folder)
+            .cache_capacity(settings.cache_bytes)
+            .segment_size(SEGMENT_BYTES)
+            .mode(::sled::Mode::HighThroughput)
+            .flush_every_ms(None)
+            .open()
+            .map_err(|error| open_error(folder, error))?;
+        let io = |source| failed_io(context("cannot open the store in"), source);
+        let log = File::options().read(true).write(true).open(folder.join("db")).map_err(io)?;
+        let blobs = folder.join("blobs");
+        let mut disk = Self { db, log, blobs, blobs_synced: BTreeSet::new() };
+        disk.check_layout()?;
+        disk.flush()?;
+        disk.sync_folder(folder).map_err(io)?;
+        Ok(disk)
+    }
+
+    /// Marks a new folder with the layout of our keys, and refuses one that is not ours.
+    fn check_layout(&self) -> Result<(), StoreError> {
+        match self.db.get(keys::LAYOUT).map_err(failed("cannot read the layout"))? {
+            Some(form) if form.as_ref() == [keys::LAYOUT_FORM] => Ok(()),
+            Some(_) => Err(record::damaged("layout", "it is of another version")),
+            None if self.db.is_empty() => {
+                let form: &[u8] = &[keys::LAYOUT_FORM];
+                self.db.insert(keys::LAYOUT, form).map_err(failed("cannot write the layout"))?;
+                Ok(())
+            }
+            None => Err(record::damaged("layout", "it is missing, yet there are rows")),
+        }
+    }
+
+    /// New files and their folders, once: sled does not sync them itself.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.log.sync_all()?;
+        for name in ["conf", "blobs", "."] {
+            File::open(folder.join(name))?.sync_all()?;
+        }
+        match fs::canonicalize(folder)?.parent() {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn tree(&self) -> ::sled::Tree {
+        (*self.db).clone()
+    }
+
+    pub(super) fn tree_ref(&self) -> &::sled::Tree {
+        &self.db
+    }
+
+    /// The next free place of the audit trail.
+    pub(super) fn audit_next(&self) -> Result<u64, StoreError> {
+        let (from, to) = keys::bounds(&[keys::AUDIT]);
+        let last = self.db.range(from..to).next_back().transpose();
+        match last.map_err(failed("cannot read the audit trail"))? {
+            Some((key, _)) => Ok(u64::from_be_bytes(keys::number_at(&key, 1)?) + 1),
+            None => Ok(1),
+        }
+    }
+
+    /// Writes a group into the tree, all of it or nothing. It is not durable yet.
+    pub(super) fn apply(&self, writes: &Writes) -> Result<(), StoreError> {
+        let mut batch = ::sled::Batch::default();
+        for (key, value) in writes {
+            match value {
+                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
+                None => batch.remove(key.as_slice()),
+            }
+        }
+        self.db.apply_batch(batch).map_err(failed("cannot write"))
+    }
+
+    /// Makes what was applied durable. After a failure nothing more may be promised.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        self.db.flush().map_err(failed("cannot flush"))?;
+        self.sync_blobs().map_err(|e| failed_io("cannot sync a large row".to_owned(), e))?;
+        self.log.sync_data().map_err(|e| failed_io("cannot sync the log".to_owned(), e))
+    }
+
+    /// Syncs files of large rows that have appeared. There are none as a rule, and looking costs a
+    /// few microseconds.
+    fn sync_blobs(&mut self) -> io::Result<()> {
+        let mut present = BTreeSet::new();
+        for file in fs::read_dir(&self.blobs)? {
+            present.insert(file?.file_name());
+        }
+        if present == self.blobs_synced {
+            return Ok(());
+        }
+        for name in present.difference(&self.blobs_synced) {
+            match File::open(self.blobs.join(name)) {
+                Ok(file) => file.sync_all()?,
+                // sled has replaced the page meanwhile, by one that is in the log or listed here.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        File::open(&self.blobs)?.sync_all()?;
+        self.blobs_synced = present;
+        Ok(())
+    }
+}
+
+fn failed_io(context: String, source: io::Error) -> StoreError {
+    StoreError::Io { context, source }
+}
+
+pub(super) fn failed(context: &'static str) -> impl Fn(::sled::Error) -> StoreError {
+    move |error| match error {
+        ::sled::Error::Io(source) => failed_io(context.to_owned(), source),
+        other => StoreError::Backend { context, detail: other.to_string() },
+    }
+}
+
+/// sled says in words only that its lock is taken.
+fn open_error(folder: &Path, error: ::sled::Error) -> StoreError {
+    let locked = matches!(&error, ::sled::Error::Io(source)
+        if source.to_string().starts_with("could not acquire lock"));
+    if locked {
+        return StoreError::Backend {
+            context: "the store is open in another process",
+            detail: format!("`{}` can have only one at a time", folder.display()),
+        };
+    }
+    failed("cannot open the store")(error)
+}
+
+/// Reads of the tree, behind the barrier.
+pub(super) struct Reader {
+    tree: ::sled::Tree,
+    barrier: Arc<Barrier>,
+}
+
+/// One read under way: it remembers what it has touched.
+pub(super) struct Look<'a> {
+    tree: &'a ::sled::Tree,
+    touched: RefCell<Vec<Vec<u8>>>,
+    scanned: Cell<bool>,
+}
+
+impl Reader {
+    pub(super) fn new(tree: ::sled::Tree, barrier: Arc<Barrier>) -> Self {
+        Self { tree, barrier }
+    }
+
+    pub(super) fn barrier(&self) -> &Barrier {
+        &self.barrier
+    }
+
+    pub(super) fn is_applying(&self) -> bool {
+        self.barrier.is_applying()
+    }
+
+    /// Reads, and says what must be waited for before the result may be used.
+    pub(super) fn look<T>(&self, read: impl FnOnce(&Look<'_>) -> T) -> (T, Wait) {
+        let look =
+            Look { tree: &self.tree, touched: RefCell::new(Vec::new()), scanned: Cell::new(false) };
+        let found = read(&look);
+        let wait = if look.scanned.get() {
+            self.barrier.after_range()
+        } else {
+            self.barrier.after_keys(&look.touched.borrow())
+        };
+        (found, wait)
+    }
+}
+
+impl SortedBytes for Look<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let value = self.tree.get(key).map_err(failed("cannot read"))?;
+        if !self.scanned.get() {
+            self.touched.borrow_mut().push(key.to_vec());
+        }
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.scanned.set(true);
+        if from >= to {
+            return Ok(());
+        }
+        for pair in self.tree.range(from..to) {
+            let (key, value) = pair.map_err(failed("cannot list"))?;
+            if visit(&key, &value)? == Scan::Enough {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

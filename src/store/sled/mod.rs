@@ -1,0 +1,257 @@
+//! The embedded store: sled 0.34.7 in one folder, one tree, one writer.
+//!
+//! Upholds I-9 and I-12 by these choices:
+//! - **One writer thread** takes whatever commits wait, checks each one's guards against the tree
+//!   and the group's earlier rows, applies one sled batch for the group (atomic, since it is one
+//!   tree), makes it durable, and answers all of them. A full queue refuses at once.
+//! - **Durable means `fdatasync`.** On Linux sled's `flush` only calls `sync_file_range`, which
+//!   promises nothing after a loss of power; so the writer then syncs the file `db` through a handle
+//!   of its own. Values that make a page larger than a quarter of a segment would go to files of
+//!   their own (`blobs/`); the segment is chosen so that this needs a megabyte, and such a file is
+//!   synced too.
+//! - **No read sees what is not durable.** Between apply and sync a row can be found in the tree. A
+//!   read of a key that the group under way writes, and every listing, waits for the group's end
+//!   (see `barrier`); other reads wait for nothing.
+//! - **A failed write or sync is the end.** It is never tried again and never answered with success:
+//!   after it the kernel may have dropped the pages and call the next sync a success. Every later
+//!   commit is refused, and so is every read that could rest on the failed group.
+//! - **One process.** sled locks its file; a second opener is told so.
+
+mod barrier;
+mod disk;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
+use crate::domain::books::Transaction;
+use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::flow::order::Order;
+use crate::domain::flow::reversal::ReversalEntry;
+use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
+use crate::domain::time::{BusinessDate, Timestamp};
+use crate::store::rows;
+use crate::store::{CommitError, Store, StoreError, StoreFuture};
+use barrier::Barrier;
+use disk::{Disk, Reader};
+use writer::{Ask, Writer};
+
+/// What can be chosen about the embedded store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SledSettings {
+    /// The most commits that may wait for the writer; past it a commit is refused as busy.
+    pub queue_max: usize,
+    /// The most commits that are made durable together.
+    pub group_max: usize,
+    /// How much of the books sled keeps in memory, in bytes.
+    pub cache_bytes: u64,
+}
+
+impl Default for SledSettings {
+    fn default() -> Self {
+        Self { queue_max: 4_096, group_max: 256, cache_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+/// The embedded store. Dropping it ends the writer after what waits has been written.
+pub struct SledStore {
+    reader: Arc<Reader>,
+    writer: Writer,
+}
+
+impl SledStore {
+    /// Opens the store in `folder`, or makes a new one. Blocks, for seconds if the books are large.
+    ///
+    /// Refused if another process has the folder open, or if a newer version has written it.
+    pub fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
+        let disk = Disk::open(folder, settings)?;
+        let barrier = Arc::new(Barrier::new());
+        let reader = Arc::new(Reader::new(disk.tree(), Arc::clone(&barrier)));
+        let writer = Writer::start(disk, barrier, settings)?;
+        Ok(Self { reader, writer })
+    }
+
+    /// Reads a row or two by their keys.
+    ///
+    /// The bytes are in memory as a rule, so that this is done on the spot, unless the writer holds
+    /// sled's lock just then: a thread of the runtime must not wait for it.
+    fn look<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&disk::Look<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        Box::pin(async move {
+            let (found, wait) = if self.reader.is_applying() {
+                let reader = Arc::clone(&self.reader);
+                on_a_thread(move || reader.look(read)).await?
+            } else {
+                self.reader.look(read)
+            };
+            self.reader.barrier().wait(wait).await?;
+            found
+        })
+    }
+
+    /// Reads a page, on a thread that may block.
+    fn list<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&disk::Look<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        Box::pin(async move {
+            let reader = Arc::clone(&self.reader);
+            let (found, wait) = on_a_thread(move || reader.look(read)).await?;
+            self.reader.barrier().wait(wait).await?;
+            found
+        })
+    }
+}
+
+async fn on_a_thread<T, F>(work: F) -> Result<T, StoreError>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.map_err(|error| StoreError::Backend {
+        context: "a read was broken off",
+        detail: error.to_string(),
+    })
+}
+
+impl Store for SledStore {
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move { self.writer.ask(|reply| Ask::commit(&batch, reply)).await })
+    }
+
+    fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
+        self.look(move |rows| rows::order(rows, id))
+    }
+
+    fn order_by_caller(
+        &self,
+        caller: CallerId,
+        caller_order_id: CallerOrderId,
+    ) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
+        self.look(move |rows| rows::order_by_caller(rows, &caller, &caller_order_id))
+    }
+
+    fn orders(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.list(move |rows| rows::orders(rows, after, limit))
+    }
+
+    fn open_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.list(move |rows| rows::open_orders(rows, after, limit))
+    }
+
+    fn transaction(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>> {
+        self.look(move |rows| rows::transaction(rows, order))
+    }
+
+    fn reversal(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Option<ReversalEntry>, StoreError>> {
+        self.look(move |rows| rows::reversal(rows, order))
+    }
+
+    fn reversals(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
+        self.list(move |rows| rows::reversals(rows, after, limit))
+    }
+
+    fn due_reversals(
+        &self,
+        channel: ChannelId,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
+        self.list(move |rows| rows::due_reversals(rows, &channel, now, limit))
+    }
+
+    fn contradictions(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>> {
+        self.list(move |rows| rows::contradictions(rows, order))
+    }
+
+    fn clearing(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<(OrderId, u8)>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ClearingRecord>, StoreError>> {
+        self.list(move |rows| rows::clearing(rows, &channel, date, after, limit))
+    }
+
+    fn accounting_request(
+        &self,
+        id: RequestId,
+    ) -> StoreFuture<'_, Result<Option<AccountingRequest>, StoreError>> {
+        self.look(move |rows| rows::accounting_request(rows, id))
+    }
+
+    fn accounting_requests(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<RequestId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
+        self.list(move |rows| rows::accounting_requests(rows, status, after, limit))
+    }
+
+    fn due_accounting(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
+        self.list(move |rows| rows::due_accounting(rows, now, limit))
+    }
+
+    fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
+        self.look(move |rows| rows::notice(rows, order))
+    }
+
+    fn due_notices(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
+        self.list(move |rows| rows::due_notices(rows, now, limit))
+    }
+
+    fn audit(
+        &self,
+        after: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>> {
+        self.list(move |rows| rows::audit(rows, after, limit))
+    }
+
+    fn lease(
+        &self,
+        yymmdd: u32,
+        node: u16,
+        count: u32,
+    ) -> StoreFuture<'_, Result<u64, CommitError>> {
+        let ask = move |reply| Ask::Lease { yymmdd, node, count, reply };
+        Box::pin(async move { self.writer.ask(ask).await })
+    }
+}

@@ -1,0 +1,262 @@
+//! The one thread that writes: it makes whatever waits durable in groups.
+//!
+//! Upholds I-12: an answer leaves only after the group's sync, refusals included, since a refusal may
+//! rest on a row of the same group. After a failure everything is refused.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, OnceLock};
+use std::thread::{Builder, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use crate::domain::batch::Batch;
+use crate::store::keys;
+use crate::store::plan::{Found, Plan, Writes, lease_step};
+use crate::store::{CommitError, StoreError};
+
+use super::SledSettings;
+use super::barrier::Barrier;
+use super::disk::{Disk, failed};
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
+
+/// Something that the writer is asked for.
+pub(super) enum Ask {
+    Commit { plan: Plan, reply: Reply<()> },
+    Lease { yymmdd: u32, node: u16, count: u32, reply: Reply<u64> },
+}
+
+impl Ask {
+    /// Encodes where the commit is asked for, so that the writer need not.
+    pub(super) fn commit(batch: &Batch, reply: Reply<()>) -> Self {
+        Self::Commit { plan: Plan::of(batch), reply }
+    }
+}
+
+/// An answer that waits for its group to be durable.
+enum Answer {
+    Commit(Result<(), CommitError>, Reply<()>),
+    Lease(Result<u64, CommitError>, Reply<u64>),
+}
+
+impl Answer {
+    /// The asker may have gone away; then nobody waits for the answer.
+    fn give(self) {
+        match self {
+            Self::Commit(answer, reply) => drop(reply.send(answer)),
+            Self::Lease(answer, reply) => drop(reply.send(answer)),
+        }
+    }
+
+    fn give_failure(self, failure: &str) {
+        match self {
+            Self::Commit(_, reply) => drop(reply.send(Err(refusal(failure)))),
+            Self::Lease(_, reply) => drop(reply.send(Err(refusal(failure)))),
+        }
+    }
+}
+
+/// The answer of a store that has failed.
+fn refusal(failure: &str) -> CommitError {
+    let detail = failure.to_owned();
+    CommitError::Failed(StoreError::Backend { context: "the store has failed", detail })
+}
+
+/// The handle on the writer thread.
+pub(super) struct Writer {
+    /// `None` only while it is dropped.
+    queue: Option<SyncSender<Ask>>,
+    thread: Option<JoinHandle<()>>,
+    failure: Arc<OnceLock<String>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        disk: Disk,
+        barrier: Arc<Barrier>,
+        settings: &SledSettings,
+    ) -> Result<Self, StoreError> {
+        let audit_next = disk.audit_next()?;
+        Self::start_on(disk, audit_next, barrier, settings)
+    }
+
+    fn start_on<D: Durable + Send + 'static>(
+        disk: D,
+        audit_next: u64,
+        barrier: Arc<Barrier>,
+        settings: &SledSettings,
+    ) -> Result<Self, StoreError> {
+        let (queue, asks) = sync_channel(settings.queue_max.max(1));
+        let failure = Arc::new(OnceLock::new());
+        let group_max = settings.group_max.max(1);
+        let work = Work { disk, barrier, audit_next, group_max, failure: Arc::clone(&failure) };
+        let thread = Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || work.run(&asks))
+            .map_err(|source| StoreError::Io {
+                context: "cannot start the store's writer".to_owned(),
+                source,
+            })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), failure })
+    }
+
+    /// Hands something to the writer and waits for its answer; refused at once if the queue is full.
+    pub(super) async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, CommitError> {
+        if let Some(failure) = self.failure.get() {
+            return Err(refusal(failure));
+        }
+        let (reply, answer) = oneshot::channel();
+        let queue = self.queue.as_ref().expect("the queue lives as long as the handle");
+        match queue.try_send(ask(reply)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(CommitError::Busy),
+            Err(TrySendError::Disconnected(_)) => return Err(self.gone()),
+        }
+        answer.await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// The writer has ended without an answer: it has failed, or panicked.
+    fn gone(&self) -> CommitError {
+        refusal(self.failure.get().map_or("its writer has ended", String::as_str))
+    }
+}
+
+impl Drop for Writer {
+    /// Waits for the writer to end, so that the folder can be opened again.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the writer was already told to everyone who asked.
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// What the writer needs of a disk.
+trait Durable {
+    fn stored(&self, key: &[u8]) -> Found;
+    fn write(&mut self, writes: &Writes) -> Result<(), StoreError>;
+    fn make_durable(&mut self) -> Result<(), StoreError>;
+}
+
+impl Durable for Disk {
+    fn stored(&self, key: &[u8]) -> Found {
+        let value = self.tree_ref().get(key).map_err(failed("cannot read"))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
+        self.apply(writes)
+    }
+
+    fn make_durable(&mut self) -> Result<(), StoreError> {
+        self.flush()
+    }
+}
+
+struct Work<D> {
+    disk: D,
+    barrier: Arc<Barrier>,
+    audit_next: u64,
+    group_max: usize,
+    failure: Arc<OnceLock<String>>,
+}
+
+/// Tells those who read and those who ask, should the writer panic.
+impl<D> Drop for Work<D> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failure.get_or_init(|| "its writer has panicked".to_owned());
+            self.barrier.fail();
+        }
+    }
+}
+
+impl<D: Durable> Work<D> {
+    /// Ends when the last handle has gone, and what it had asked for is answered.
+    fn run(mut self, asks: &Receiver<Ask>) {
+        while let Ok(first) = asks.recv() {
+            let mut group = Vec::with_capacity(self.group_max);
+            group.push(first);
+            group.extend(asks.try_iter().take(self.group_max - 1));
+            self.serve(group);
+        }
+    }
+
+    fn serve(&mut self, group: Vec<Ask>) {
+        if let Some(failure) = self.failure.get() {
+            for ask in group {
+                match ask {
+                    Ask::Commit { reply, .. } => drop(reply.send(Err(refusal(failure)))),
+                    Ask::Lease { reply, .. } => drop(reply.send(Err(refusal(failure)))),
+                }
+            }
+            return;
+        }
+        let mut overlay = HashMap::with_capacity(group.len() * 4);
+        let mut answers = Vec::with_capacity(group.len());
+        for ask in group {
+            answers.push(self.decide(ask, &mut overlay));
+        }
+        let writes: Writes = overlay.into_iter().collect();
+        match self.settle(writes) {
+            Ok(()) => answers.into_iter().for_each(Answer::give),
+            Err(error) => {
+                let failure = self.failure.get_or_init(|| chain(&error));
+                self.barrier.fail();
+                answers.into_iter().for_each(|answer| answer.give_failure(failure));
+            }
+        }
+    }
+
+    /// Checks one ask against the tree and the group's earlier rows, and adds what it writes.
+    fn decide(&mut self, ask: Ask, overlay: &mut HashMap<Vec<u8>, Option<Vec<u8>>>) -> Answer {
+        let disk = &self.disk;
+        let stored = |key: &[u8]| match overlay.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => disk.stored(key),
+        };
+        match ask {
+            Ask::Commit { plan, reply } => {
+                let checked = plan.check(&mut self.audit_next, &stored);
+                let answer = checked.map(|writes| overlay.extend(writes));
+                Answer::Commit(answer, reply)
+            }
+            Ask::Lease { yymmdd, node, count, reply } => {
+                let key = keys::lease_key(yymmdd, node);
+                let leased = stored(&key).and_then(|given| lease_step(given.as_deref(), count));
+                let answer = leased.map_err(CommitError::Failed).map(|(first, row)| {
+                    overlay.insert(key, Some(row));
+                    first
+                });
+                Answer::Lease(answer, reply)
+            }
+        }
+    }
+
+    fn settle(&mut self, writes: Writes) -> Result<(), StoreError> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let writes = Arc::new(writes);
+        self.barrier.begin(Arc::clone(&writes));
+        self.disk.write(&writes)?;
+        self.barrier.applied();
+        self.disk.make_durable()?;
+        self.barrier.end();
+        Ok(())
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
