@@ -27,18 +27,16 @@ pub(super) enum Scan {
     Enough,
 }
 
+/// What a scan shows its pairs to.
+pub(super) type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Read<Scan> + 'a;
+
 /// Keys and values in key order.
 pub(super) trait SortedBytes {
     fn get(&self, key: &[u8]) -> Read<Option<Vec<u8>>>;
 
     /// Shows the pairs of `from` (with it) to `to` (without it) in order, until told that it is
     /// enough.
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Read<Scan>,
-    ) -> Read<()>;
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Read<()>;
 }
 
 /// A page of what lies between `from` and `to`: `read` gives a row, or `None` to pass a pair over.

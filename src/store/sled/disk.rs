@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::keys;
 use crate::store::plan::Writes;
 use crate::store::record;
-use crate::store::rows::{Scan, SortedBytes};
+use crate::store::rows::{Scan, SortedBytes, Visit};
 
 use super::SledSettings;
 use super::barrier::{Barrier, Wait};
@@ -216,12 +216,7 @@ impl SortedBytes for Look<'_> {
         Ok(value.map(|value| value.to_vec()))
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<Scan, StoreError>,
-    ) -> Result<(), StoreError> {
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.scanned.set(true);
         if from >= to {
             return Ok(());

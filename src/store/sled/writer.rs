@@ -260,3 +260,148 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Sender, channel};
+
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::domain::batch::AuditEntry;
+    use crate::domain::time::Timestamp;
+
+    /// A disk whose syncs wait for a verdict each, and which counts them.
+    struct GatedDisk {
+        groups: Arc<Mutex<Vec<usize>>>,
+        verdicts: Receiver<io::Result<()>>,
+    }
+
+    impl Durable for GatedDisk {
+        fn stored(&self, _: &[u8]) -> Found {
+            Ok(None)
+        }
+
+        fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
+            self.groups.lock().expect("no panic").push(writes.len());
+            Ok(())
+        }
+
+        fn make_durable(&mut self) -> Result<(), StoreError> {
+            let verdict = self.verdicts.recv().expect("the test gives a verdict for each group");
+            let context = "cannot sync".to_owned();
+            verdict.map_err(|source| StoreError::Io { context, source })
+        }
+    }
+
+    struct Bench {
+        writer: Writer,
+        verdicts: Sender<io::Result<()>>,
+        groups: Arc<Mutex<Vec<usize>>>,
+        barrier: Arc<Barrier>,
+    }
+
+    fn bench(queue_max: usize, group_max: usize) -> Bench {
+        let (verdicts, receiver) = channel();
+        let groups = Arc::new(Mutex::new(Vec::new()));
+        let disk = GatedDisk { groups: Arc::clone(&groups), verdicts: receiver };
+        let barrier = Arc::new(Barrier::new());
+        let settings = SledSettings { queue_max, group_max, ..SledSettings::default() };
+        let writer = Writer::start_on(disk, 1, Arc::clone(&barrier), &settings);
+        Bench { writer: writer.expect("a thread"), verdicts, groups, barrier }
+    }
+
+    impl Bench {
+        async fn commit(&self) -> Result<(), CommitError> {
+            let audit = AuditEntry {
+                at: Timestamp::from_millis(0),
+                actor: String::new(),
+                action: String::new(),
+                subject: String::new(),
+                reason: String::new(),
+            };
+            let batch = Batch { audit: vec![audit], ..Batch::default() };
+            self.writer.ask(|reply| Ask::commit(&batch, reply)).await
+        }
+
+        /// Waits until the writer is in its n-th sync.
+        fn wait_for_group(&self, count: usize) {
+            while self.groups.lock().expect("no panic").len() < count {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once_and_writes_nothing() {
+        let bench = bench(2, 8);
+        let mut first = Box::pin(bench.commit());
+        assert!(first.as_mut().now_or_never().is_none());
+        bench.wait_for_group(1);
+        let mut waiting: Vec<_> = (0..2).map(|_| Box::pin(bench.commit())).collect();
+        for commit in &mut waiting {
+            assert!(commit.as_mut().now_or_never().is_none(), "there is room for it");
+        }
+        let refused = bench.commit().now_or_never();
+        assert!(matches!(refused, Some(Err(CommitError::Busy))), "{refused:?}");
+        for _ in 0..2 {
+            bench.verdicts.send(Ok(())).expect("the writer lives");
+        }
+        assert!(first.await.is_ok());
+        assert!(join_all(waiting).await.iter().all(Result::is_ok));
+        assert_eq!(*bench.groups.lock().expect("no panic"), [1, 2], "two wait, one sync for both");
+    }
+
+    #[tokio::test]
+    async fn i_12_a_failed_sync_is_answered_to_all_and_never_tried_again() {
+        let bench = bench(8, 8);
+        let mut first = Box::pin(bench.commit());
+        assert!(first.as_mut().now_or_never().is_none());
+        bench.wait_for_group(1);
+        let mut queued = Box::pin(bench.commit());
+        assert!(queued.as_mut().now_or_never().is_none());
+        bench.verdicts.send(Err(io::ErrorKind::StorageFull.into())).expect("the writer lives");
+        assert!(matches!(first.await, Err(CommitError::Failed(_))));
+        assert!(matches!(queued.await, Err(CommitError::Failed(_))));
+        let Err(CommitError::Failed(cause)) = bench.commit().await else { panic!("it was taken") };
+        assert!(cause.to_string().contains("cannot sync"), "{cause}");
+        assert_eq!(bench.groups.lock().expect("no panic").len(), 1, "nothing was written after");
+        assert!(bench.barrier.wait(bench.barrier.after_range()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_panics_leaves_nobody_waiting() {
+        let bench = bench(8, 8);
+        let mut first = Box::pin(bench.commit());
+        assert!(first.as_mut().now_or_never().is_none());
+        bench.wait_for_group(1);
+        // Without a sender the gated disk panics in its sync.
+        let Bench { writer, verdicts, barrier, .. } = {
+            drop(first);
+            bench
+        };
+        drop(verdicts);
+        let reply = writer.ask(|reply| Ask::Lease { yymmdd: 1, node: 1, count: 1, reply }).await;
+        assert!(matches!(reply, Err(CommitError::Failed(_))), "{reply:?}");
+        assert!(barrier.wait(barrier.after_range()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_group_is_bounded() {
+        let bench = bench(100, 4);
+        let mut commits: Vec<_> = (0..13).map(|_| Box::pin(bench.commit())).collect();
+        assert!(commits[0].as_mut().now_or_never().is_none());
+        bench.wait_for_group(1);
+        for commit in &mut commits[1..] {
+            assert!(commit.as_mut().now_or_never().is_none());
+        }
+        for _ in 0..4 {
+            bench.verdicts.send(Ok(())).expect("the writer lives");
+        }
+        assert!(join_all(commits).await.iter().all(Result::is_ok));
+        assert_eq!(*bench.groups.lock().expect("no panic"), [1, 4, 4, 4]);
+    }
+}

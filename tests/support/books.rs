@@ -1,0 +1,230 @@
+//! Rows of the books as the engine would write them, numbered by the test.
+
+use std::sync::Arc;
+
+use switchyard::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
+use switchyard::domain::bin::{BinRow, Brand, CardType};
+use switchyard::domain::books::accounting::{
+    self, AccountNames, AccountingRequest, Booking, BookingEvent, Delivery, RequestId,
+};
+use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
+use switchyard::domain::books::{Movement, Transaction};
+use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
+use switchyard::domain::fee::FeeSchedule;
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
+use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
+use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
+use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::time::{BusinessDate, Timestamp};
+
+pub const CHANNEL: &str = "unionpay";
+
+/// 2026-11-22T08:00:00Z and some milliseconds later.
+pub fn moment(later_ms: i64) -> Timestamp {
+    Timestamp::from_millis(1_795_334_400_000 + later_ms)
+}
+
+pub fn date() -> BusinessDate {
+    BusinessDate::from_yyyymmdd(20_261_122).expect("a date")
+}
+
+pub fn id(sequence: u64) -> OrderId {
+    OrderId::compose(261_122, 1, sequence)
+}
+
+pub fn channel() -> ChannelId {
+    ChannelId::from_stored(CHANNEL)
+}
+
+pub fn caller() -> CallerId {
+    CallerId::from_stored("core")
+}
+
+pub fn caller_order_id(sequence: u64) -> CallerOrderId {
+    CallerOrderId::from_stored(&format!("A-{sequence:012}"))
+}
+
+fn card() -> CardFacts {
+    let row = BinRow {
+        bin: "621626".to_owned(),
+        pan_length: 19,
+        issuer_code: "03070000".to_owned(),
+        issuer_name: "平安银行".to_owned(),
+        card_name: "借记卡".to_owned(),
+        card_type: CardType::Debit,
+        brand: Brand::UnionPay,
+    };
+    CardFacts {
+        masked: MaskedPan::from_stored("621626*********0018"),
+        digests: CardDigests { pan: 7, expiry: 8, ..CardDigests::default() },
+        row: Some(Arc::new(row)),
+    }
+}
+
+/// A new order whose first attempt is about to be sent.
+pub fn order(sequence: u64) -> Order {
+    let attempt = Attempt {
+        number: 1,
+        channel: channel(),
+        operation: Operation::Payment,
+        state: AttemptState::Sending,
+        sent_at: moment(0),
+        channel_reference: None,
+        code: None,
+        reason: None,
+        unknown_cause: None,
+        unresolved_at: None,
+        ended_at: None,
+        ended_by: None,
+        sealed_pan: None,
+    };
+    Order {
+        id: id(sequence),
+        version: 1,
+        caller: caller(),
+        caller_order_id: caller_order_id(sequence),
+        kind: OrderKind::Payment,
+        merchant_id: MerchantId::from_stored("merchant-7"),
+        amount: AmountMinor::new(12_345).expect("an amount"),
+        currency: Currency::Cny,
+        settlement: Settlement::Instant,
+        card: Some(card()),
+        description: None,
+        notify_url: None,
+        status: OrderStatus::Processing,
+        reason: None,
+        attempts: vec![attempt],
+        candidates: Vec::new(),
+        released_minor: 0,
+        accounting_sequence: 0,
+        clearing_date: None,
+        created_at: moment(0),
+        finished_at: None,
+    }
+}
+
+/// The order's next version.
+pub fn next(order: &Order) -> Order {
+    Order { version: order.version + 1, ..order.clone() }
+}
+
+/// The order's next version, succeeded.
+pub fn succeeded(order: &Order) -> Order {
+    let mut order = next(order);
+    order.status = OrderStatus::Succeeded;
+    order.attempts[0].state = AttemptState::Approved;
+    order.attempts[0].channel_reference = Some("202611220800001234567".to_owned());
+    order.attempts[0].code = Some("00".to_owned());
+    order.attempts[0].ended_at = Some(moment(300));
+    order.attempts[0].ended_by = Some(Source::Reply);
+    order.accounting_sequence = 1;
+    order.clearing_date = Some(date());
+    order.finished_at = Some(moment(300));
+    order
+}
+
+pub fn transaction(order: &Order) -> Transaction {
+    Transaction {
+        order: order.id,
+        movement: Movement::Payment,
+        channel: channel(),
+        channel_order_no: order.channel_order_no(1),
+        channel_reference: Some("202611220800001234567".to_owned()),
+        merchant_id: order.merchant_id.clone(),
+        amount: order.amount,
+        currency: order.currency,
+        clearing_date: date(),
+        at: moment(300),
+        source: Source::Reply,
+        voucher: "respCode=00&respMsg=success&queryId=202611220800001234567".to_owned(),
+    }
+}
+
+pub fn clearing(transaction: &Transaction) -> ClearingRecord {
+    ClearingRecord::of(transaction, ClearingState::Due, &FeeSchedule::default(), None)
+}
+
+/// An owed request, due `due_ms` after the start.
+pub fn request(order: &Order, due_ms: i64) -> AccountingRequest {
+    let booking = Booking {
+        id: RequestId { chain: order.id, sequence: 1 },
+        order: order.id,
+        event: BookingEvent::InstantPayment,
+        amount: order.amount,
+        names: &AccountNames::default(),
+        now: moment(due_ms),
+    };
+    accounting::request(&booking, &transaction(order))
+}
+
+pub fn notice(order: &Order, due_ms: i64) -> CoreNotice {
+    CoreNotice {
+        order: order.id,
+        url: "https://core.example/notices".to_owned(),
+        created_at: moment(300),
+        delivery: Delivery::owed(moment(due_ms)),
+    }
+}
+
+/// A first version of an order's entry, due `due_ms` after the start.
+pub fn entry(order: &Order, channel: &str, due_ms: Option<i64>) -> ReversalEntry {
+    ReversalEntry {
+        order: order.id,
+        attempt: 1,
+        version: 1,
+        channel: ChannelId::from_stored(channel),
+        amount: order.amount,
+        currency: order.currency,
+        phase: Phase::Inquiring,
+        step: 0,
+        due_at: due_ms.map(moment),
+        opened_at: moment(0),
+        pending: false,
+        reversal_sent: false,
+        reversal_refused: false,
+        inquiries: 0,
+        reversals: 0,
+        history: Vec::new(),
+    }
+}
+
+pub fn contradiction(order: &Order, attempt: u8, claim: Claim) -> Contradiction {
+    Contradiction {
+        order: order.id,
+        attempt,
+        claim,
+        source: Source::Notice,
+        at: moment(500),
+        voucher: "respCode=00".to_owned(),
+        undo: None,
+    }
+}
+
+pub fn audit(subject: &str) -> AuditEntry {
+    AuditEntry {
+        at: moment(0),
+        actor: "ann".to_owned(),
+        action: "reversal.resolve".to_owned(),
+        subject: subject.to_owned(),
+        reason: "the bank said so".to_owned(),
+    }
+}
+
+/// The first commit of a payment.
+pub fn accepted(order: &Order) -> Batch {
+    Batch { orders: vec![order.clone()], ..Batch::default() }
+}
+
+/// The second commit of a payment: everything that a success writes.
+pub fn paid(order: &Order) -> Batch {
+    let order = succeeded(order);
+    let transaction = transaction(&order);
+    Batch {
+        clearing: vec![clearing(&transaction)],
+        accounting: vec![request(&order, 300)],
+        transactions: vec![transaction],
+        orders: vec![order],
+        ..Batch::default()
+    }
+}
