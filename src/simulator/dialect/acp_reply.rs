@@ -1,0 +1,172 @@
+//! How the simulated UnionPay writes: replies as a bare signed line, notices as a signed form.
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use crate::codec::acp;
+use crate::codec::form::Fields;
+
+use super::super::keys::SimulatorKeys;
+use super::super::ledger::{EntryState, Facts, Found};
+use super::super::notices::Claim;
+use super::super::running::Running;
+use super::{Dress, Reply};
+
+pub const SUCCESS: &str = "00";
+/// What a lie says of an order that was approved: the issuer declined it.
+const OPPOSITE: &str = "60";
+pub const WORKING: &str = "05";
+const REVERSED: &str = "46";
+
+/// Request fields that no answer repeats: secrets, and what belongs to the request's own proof.
+const NOT_ECHOED: [&str; 5] = ["customerInfo", "encryptCertId", "signature", "certId", "accNo"];
+/// Request fields that a reply repeats and a notice does not.
+const NOT_NOTICED: [&str; 4] = ["backUrl", "channelType", "accType", "payTimeout"];
+
+/// The request's fields as an answer may repeat them.
+pub fn echo(request: &Fields) -> Fields {
+    let mut fields = request.clone();
+    for key in NOT_ECHOED {
+        fields.remove(key);
+    }
+    fields
+}
+
+/// The result of an order as the channel tells it to inquiries and in notices.
+pub fn result_code(facts: &Facts) -> &'static str {
+    match facts.state {
+        EntryState::Working => WORKING,
+        // An undo is a transaction of its own, so the charge that it took back stays a success.
+        EntryState::Approved | EntryState::Undone => SUCCESS,
+        EntryState::Declined => facts.code,
+        EntryState::Reversed => REVERSED,
+    }
+}
+
+/// The platform's own number of an order: 14 digits of time, 6 of the trace, and an 8.
+pub fn query_id(running: &Running, facts: &Facts) -> String {
+    let time = running.ledger.civil(facts.received_at);
+    format!("{}{}8", time.strftime("%Y%m%d%H%M%S"), trace_no(facts))
+}
+
+fn trace_no(facts: &Facts) -> String {
+    format!("{:06}", facts.trace % 1_000_000)
+}
+
+/// What the platform adds to an answer about an order.
+pub fn describe(running: &Running, fields: &mut Fields, found: &Found) {
+    let facts = &found.facts;
+    let time = running.ledger.civil(facts.received_at);
+    let amount = facts.amount.to_string();
+    fields.set("queryId", &query_id(running, facts));
+    fields.set("traceNo", &trace_no(facts));
+    fields.set("traceTime", &time.strftime("%m%d%H%M%S").to_string());
+    fields.set("txnAmt", &amount);
+    fields.set("currencyCode", facts.currency.numeric());
+    fields.set("settleAmt", &amount);
+    fields.set("settleCurrencyCode", facts.currency.numeric());
+    fields.set("settleDate", &facts.settle_date.civil().strftime("%m%d").to_string());
+    if let Some(card) = &found.card {
+        fields.set("accNo", card.as_str());
+    }
+}
+
+pub fn set_response(fields: &mut Fields, code: &str) {
+    fields.set("respCode", code);
+    fields.set("respMsg", message(code));
+}
+
+/// Signs the fields and makes them a synchronous reply.
+pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: Dress) -> Reply {
+    sign(keys, &mut fields, dress);
+    let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
+    Reply {
+        status: StatusCode::OK,
+        headers: vec![(CONTENT_TYPE, content_type)],
+        body: Bytes::from(fields.encode_line()),
+    }
+}
+
+/// Writes the notice about an order as a signed, percent-encoded form.
+pub fn notice(
+    running: &Running,
+    keys: &SimulatorKeys,
+    echoed: &Fields,
+    found: &Found,
+    claim: Claim,
+) -> String {
+    let mut fields = echoed.clone();
+    for key in NOT_NOTICED {
+        fields.remove(key);
+    }
+    describe(running, &mut fields, found);
+    let truth = result_code(&found.facts);
+    let opposite = if truth == SUCCESS { OPPOSITE } else { SUCCESS };
+    let (code, dress) = match claim {
+        Claim::Truth => (truth, Dress::Honest),
+        Claim::Opposite => (opposite, Dress::Honest),
+        Claim::Forgery => (opposite, Dress::BadSignature(found.facts.trace % 2)),
+    };
+    set_response(&mut fields, code);
+    sign(keys, &mut fields, dress);
+    fields.encode_form()
+}
+
+/// Signs, or spoils the signature in one of three ways: another signature, none, or a result that
+/// was turned into its opposite after signing.
+fn sign(keys: &SimulatorKeys, fields: &mut Fields, dress: Dress) {
+    fields.set("signPubKeyCert", &keys.platform_certificate_pem);
+    acp::sign_rsa(fields, &keys.platform_serial, &keys.platform);
+    let Dress::BadSignature(variant) = dress else { return };
+    match variant % 3 {
+        0 => {
+            let signature = fields.get(acp::SIGNATURE).unwrap_or_default();
+            let first = if signature.starts_with('A') { "B" } else { "A" };
+            let spoiled = format!("{first}{}", signature.get(1..).unwrap_or_default());
+            fields.set(acp::SIGNATURE, &spoiled);
+        }
+        1 => {
+            fields.remove(acp::SIGNATURE);
+        }
+        _ => {
+            let told =
+                if fields.get("origRespCode").is_some() { "origRespCode" } else { "respCode" };
+            let opposite = if fields.get(told) == Some(SUCCESS) { OPPOSITE } else { SUCCESS };
+            fields.set(told, opposite);
+        }
+    }
+}
+
+/// The text beside a code; the platform often puts an inner code in brackets behind it.
+pub fn message(code: &str) -> &'static str {
+    match code {
+        "00" => "成功[0000000]",
+        "01" => "交易失败[1000001]",
+        "02" => "系统未开放或暂时关闭[1000002]",
+        "03" | "04" | "05" => "交易状态未明[1000005]",
+        "06" => "系统繁忙[1000006]",
+        "10" => "报文格式错误[2000010]",
+        "11" => "验证签名失败[2000011]",
+        "12" => "重复交易[2000012]",
+        "13" => "报文要素缺失[2000013]",
+        "32" => "无此交易权限[3000032]",
+        "33" => "交易金额超限[3000033]",
+        "34" => "查无此交易[3000034]",
+        "35" => "原交易不存在或状态不正确[3000035]",
+        "36" => "与原交易信息不符[3000036]",
+        "37" => "已超过最大查询次数或操作过于频繁[3000037]",
+        "38" => "风险受限[3000038]",
+        "39" => "交易不在受理时间范围内[3000039]",
+        "45" => "原交易已被成功退货或已被成功撤销[3000045]",
+        "46" => "交易已被成功冲正[3000046]",
+        "60" => "交易失败,详情请咨询您的发卡行[6000060]",
+        "61" => "输入的卡号无效[6000061]",
+        "64" => "卡上的余额不足[6000064]",
+        "65" => "输入的密码、有效期或CVN2有误[6000065]",
+        "66" => "身份信息或手机号不正确[6000066]",
+        "68" => "发卡银行不支持此业务[6000068]",
+        "73" => "支付卡已超过有效期[6000073]",
+        _ => "其他[9000099]",
+    }
+}

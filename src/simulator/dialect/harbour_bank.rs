@@ -1,0 +1,468 @@
+//! Harbour bank: a bank with a JSON interface, the worked example of the `http` protocol.
+//!
+//! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; HMAC-SHA256 over time-stamp, line feed and
+//! body in both directions; amounts in fen. The query's own code and the original's state are two
+//! things. The same order number is never charged twice: it gets the same answer again.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use crate::codec::sign::{HmacKey, hex_lower};
+use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
+use crate::domain::money::{AmountMinor, Currency};
+
+use super::super::chance::Chance;
+use super::super::ledger::{Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict};
+use super::super::running::Running;
+use super::super::settings::HarbourBankSettings;
+use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
+/// Characters of an order number.
+const ORDER_NO_LENGTH_MAX: usize = 40;
+
+const APPROVED: &str = "0000";
+const EXPIRED: &str = "1054";
+const INVALID_CARD: &str = "1014";
+const LIMIT: &str = "1061";
+const WRONG_CVV: &str = "1082";
+const BUSY: &str = "1091";
+const PROCESSING: &str = "1099";
+const FORMAT: &str = "1400";
+const NOT_FOUND: &str = "1404";
+const BAD_SIGNATURE: &str = "1900";
+const ALREADY: &str = "2001";
+const REFUSED: &str = "2002";
+/// What a charge gets that comes after its reversal found nothing.
+const DEAD: &str = "1005";
+
+const CODES: AnswerCodes = AnswerCodes {
+    approved: APPROVED,
+    declines: &[
+        (Decline::later("1051"), 45),
+        (Decline::later("1005"), 20),
+        (Decline::later(EXPIRED), 8),
+        (Decline::later(LIMIT), 8),
+        (Decline::later(WRONG_CVV), 8),
+        (Decline::later("1059"), 5),
+        (Decline::at_once("1503"), 6),
+    ],
+};
+
+/// See the head of this file.
+pub(in crate::simulator) struct HarbourBank {
+    merchant_id: String,
+    key: HmacKey,
+    verify_signatures: bool,
+    pending_percent: u8,
+}
+
+pub(in crate::simulator) enum Call {
+    Charge(Charge),
+    Query { order_no: String },
+    Reverse { order_no: String },
+    Undo(Undo),
+}
+
+pub(in crate::simulator) struct Charge {
+    order_no: String,
+    sent_at: String,
+    amount: AmountMinor,
+    currency: Currency,
+    card: MaskedPan,
+    /// Why the card data alone decline it.
+    problem: Option<&'static str>,
+}
+
+pub(in crate::simulator) struct Undo {
+    order_no: String,
+    original_no: String,
+    original_trade_no: String,
+    amount: AmountMinor,
+}
+
+/// A code, and the entry that the reply tells of.
+pub(in crate::simulator) struct Draft {
+    code: &'static str,
+    facts: Option<Facts>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChargeBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    sent_at: Cow<'a, str>,
+    amount: i64,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    #[serde(borrow)]
+    card: CardBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct CardBody<'a> {
+    #[serde(borrow)]
+    number: Cow<'a, str>,
+    #[serde(borrow)]
+    expiry: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cvv: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct UndoBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    original_order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    original_trade_no: Cow<'a, str>,
+    amount: i64,
+}
+
+impl HarbourBank {
+    pub fn new(settings: &HarbourBankSettings) -> Self {
+        Self {
+            merchant_id: settings.merchant_id.clone(),
+            key: HmacKey::new(settings.key.as_bytes()),
+            verify_signatures: settings.verify_signatures,
+            pending_percent: settings.pending_percent,
+        }
+    }
+
+    fn signature_fits(&self, received: &Received) -> bool {
+        let header = |name: &HeaderName| received.headers.get(name).map(HeaderValue::as_bytes);
+        let (Some(timestamp), Some(signature)) = (header(&TIMESTAMP), header(&SIGNATURE)) else {
+            return false;
+        };
+        let Ok(text) = std::str::from_utf8(timestamp) else { return false };
+        let tag = hex_lower(&self.key.tag(&[text.as_bytes(), b"\n", &received.body]));
+        tag.as_bytes() == signature
+    }
+
+    fn parse(&self, running: &Running, received: &Received) -> Option<Call> {
+        let body = &received.body[..];
+        match received.path.as_str() {
+            "/v1/charges" => {
+                let asked: ChargeBody<'_> = serde_json::from_slice(body).ok()?;
+                Some(Call::Charge(self.parse_charge(running, &asked)?))
+            }
+            "/v1/charges/query" => {
+                let asked: OrderBody<'_> = serde_json::from_slice(body).ok()?;
+                let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
+                Some(Call::Query { order_no })
+            }
+            "/v1/charges/reverse" => {
+                let asked: OrderBody<'_> = serde_json::from_slice(body).ok()?;
+                let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
+                Some(Call::Reverse { order_no })
+            }
+            "/v1/charges/undo" => {
+                let asked: UndoBody<'_> = serde_json::from_slice(body).ok()?;
+                Some(Call::Undo(Undo {
+                    order_no: self.order_no(&asked.merchant_id, &asked.order_no)?,
+                    original_no: asked.original_order_no.into_owned(),
+                    original_trade_no: asked.original_trade_no.into_owned(),
+                    amount: AmountMinor::new(asked.amount).ok()?,
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn parse_charge(&self, running: &Running, asked: &ChargeBody<'_>) -> Option<Charge> {
+        let in_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if asked.sent_at.len() != 14 || !in_digits(&asked.sent_at) {
+            return None;
+        }
+        let pan = Pan::parse(&asked.card.number);
+        Some(Charge {
+            order_no: self.order_no(&asked.merchant_id, &asked.order_no)?,
+            sent_at: asked.sent_at.as_ref().to_owned(),
+            amount: AmountMinor::new(asked.amount).ok()?,
+            currency: Currency::parse(&asked.currency)?,
+            card: MaskedPan::from_stored(&asked.card.number),
+            problem: if pan.is_err() {
+                Some(INVALID_CARD)
+            } else {
+                card_problem(running, &asked.card)
+            },
+        })
+    }
+
+    /// The order number, if it is one and the merchant is ours.
+    fn order_no(&self, merchant_id: &str, order_no: &str) -> Option<String> {
+        let plain = order_no.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let fits = plain && (1..=ORDER_NO_LENGTH_MAX).contains(&order_no.len());
+        (fits && merchant_id == self.merchant_id).then(|| order_no.to_owned())
+    }
+
+    fn charge(&self, running: &Running, charge: &Charge) -> Draft {
+        let verdict = self.verdict(running, charge);
+        let instruction = Instruction {
+            order_no: &charge.order_no,
+            sent_at: &charge.sent_at,
+            amount: charge.amount,
+            currency: charge.currency,
+            card: Some(charge.card.clone()),
+        };
+        let entered = running.ledger.charge(running.now(), instruction, verdict, DEAD);
+        told(entered)
+    }
+
+    fn verdict(&self, running: &Running, charge: &Charge) -> Verdict {
+        let too_large = charge.amount.get() > running.settings.per_order_max_minor;
+        if let Some(code) = charge.problem.or(too_large.then_some(LIMIT)) {
+            return Verdict { approves: false, code, working: Duration::ZERO };
+        }
+        let verdict = decide(running, &charge.order_no, &CODES);
+        let mut chance = Chance::of(running.settings.seed, "pending", &charge.order_no, 0);
+        let pends = chance.hits(u16::from(self.pending_percent) * 100);
+        if pends { verdict } else { Verdict { working: Duration::ZERO, ..verdict } }
+    }
+
+    fn undo(running: &Running, undo: &Undo) -> Draft {
+        let now = running.now();
+        let original = running.ledger.look(now, &undo.original_no);
+        let Some(original) =
+            original.filter(|found| trade_no(&found.facts) == undo.original_trade_no)
+        else {
+            return Draft { code: NOT_FOUND, facts: None };
+        };
+        let mut chance = Chance::of(running.settings.seed, "undo", &undo.order_no, 0);
+        let declines = chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
+        let verdict = Verdict {
+            approves: !declines,
+            code: if declines { REFUSED } else { APPROVED },
+            working: Duration::ZERO,
+        };
+        let instruction = Instruction {
+            order_no: &undo.order_no,
+            sent_at: "",
+            amount: undo.amount,
+            currency: original.facts.currency,
+            card: original.card,
+        };
+        let undone = running.ledger.undo(now, instruction, &undo.original_no, verdict, REFUSED);
+        match undone {
+            Undone::Entered(entered) => told(entered),
+            Undone::Already => Draft { code: ALREADY, facts: None },
+            Undone::Refused => Draft { code: REFUSED, facts: None },
+            Undone::Differs => Draft { code: FORMAT, facts: None },
+            Undone::NotFound => Draft { code: NOT_FOUND, facts: None },
+        }
+    }
+
+    /// Signs a body and makes it a reply.
+    fn reply(&self, running: &Running, mut body: Vec<u8>, dress: Dress) -> Reply {
+        let timestamp = itoa::Buffer::new().format(running.now().as_millis() / 1_000).to_owned();
+        let mut tag = self.key.tag(&[timestamp.as_bytes(), b"\n", &body]);
+        let mut headers = Vec::with_capacity(3);
+        let mut signed = true;
+        if let Dress::BadSignature(variant) = dress {
+            match variant % 3 {
+                0 => tag[0] ^= 1,
+                1 => signed = false,
+                _ => forge(&mut body),
+            }
+        }
+        let digits = |text: String| {
+            HeaderValue::try_from(text).expect("digits and letters make a header value")
+        };
+        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        headers.push((TIMESTAMP, digits(timestamp)));
+        if signed {
+            headers.push((SIGNATURE, digits(hex_lower(&tag))));
+        }
+        Reply { status: StatusCode::OK, headers, body: Bytes::from(body) }
+    }
+}
+
+impl Dialect for HarbourBank {
+    type Call = Call;
+    type Draft = Draft;
+
+    fn read(&self, running: &Running, received: &Received) -> Result<Call, Reply> {
+        let refuse = |code| self.reply(running, code_body(code), Dress::Honest);
+        if self.verify_signatures && !self.signature_fits(received) {
+            return Err(refuse(BAD_SIGNATURE));
+        }
+        self.parse(running, received).ok_or_else(|| refuse(FORMAT))
+    }
+
+    fn name<'call>(&self, call: &'call Call) -> (&'static str, &'call str) {
+        match call {
+            Call::Charge(charge) => ("charge", &charge.order_no),
+            Call::Query { order_no } => ("query", order_no),
+            Call::Reverse { order_no } => ("reverse", order_no),
+            Call::Undo(undo) => ("undo", &undo.order_no),
+        }
+    }
+
+    fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Draft {
+        match call {
+            Call::Charge(charge) => self.charge(running, charge),
+            Call::Query { order_no } => match running.ledger.look(running.now(), order_no) {
+                Some(found) => Draft { code: APPROVED, facts: Some(found.facts) },
+                None => Draft { code: NOT_FOUND, facts: None },
+            },
+            Call::Reverse { order_no } => {
+                match running.ledger.reverse(running.now(), order_no, None) {
+                    Reversed::Done(facts) => Draft { code: APPROVED, facts: Some(facts) },
+                    Reversed::Already(_) | Reversed::Undone(_) => {
+                        Draft { code: ALREADY, facts: None }
+                    }
+                    Reversed::Refused(_) => Draft { code: REFUSED, facts: None },
+                    Reversed::NotFound => Draft { code: NOT_FOUND, facts: None },
+                }
+            }
+            Call::Undo(undo) => Self::undo(running, undo),
+        }
+    }
+
+    fn write(&self, running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
+        let body = match (dress, call, &draft.facts) {
+            (Dress::Unclear(variant), Call::Charge(_), _) => {
+                code_body(if variant.is_multiple_of(2) { BUSY } else { PROCESSING })
+            }
+            (Dress::Unclear(_), _, _) => code_body(BUSY),
+            (_, _, None) => code_body(draft.code),
+            (_, Call::Query { order_no }, Some(facts)) => query_body(order_no, facts),
+            (_, _, Some(facts)) => order_body(draft.code, self.name(call).1, facts),
+        };
+        self.reply(running, body, dress)
+    }
+}
+
+/// Why the card data alone decline a charge, whatever the issuer would say.
+fn card_problem(running: &Running, card: &CardBody<'_>) -> Option<&'static str> {
+    let today = running.ledger.today(running.now());
+    if let Some(text) = card.expiry.as_deref() {
+        match Expiry::parse_yymm(text) {
+            Some(expiry) if !expiry.is_before(today.year(), today.month()) => {}
+            Some(_) | None => return Some(EXPIRED),
+        }
+    }
+    let wrong_cvv = card.cvv.as_deref().is_some_and(|text| Cvv::parse(text).is_none());
+    wrong_cvv.then_some(WRONG_CVV)
+}
+
+/// The code of an order's standing: what its charge or undo is answered, and answered again.
+fn told(entered: Entered) -> Draft {
+    let facts = match entered {
+        Entered::New(facts) | Entered::Known { facts, same: true } => facts,
+        Entered::Known { facts: _, same: false } => return Draft { code: FORMAT, facts: None },
+    };
+    let code = match facts.state {
+        EntryState::Working => PROCESSING,
+        EntryState::Approved | EntryState::Undone => APPROVED,
+        EntryState::Declined => facts.code,
+        // "Approved" would be a lie by now.
+        EntryState::Reversed => ALREADY,
+    };
+    Draft { code, facts: Some(facts) }
+}
+
+fn trade_no(facts: &Facts) -> String {
+    format!("H{:014}", facts.trace)
+}
+
+/// The middle state of an order that an undo took back stays a success: the undo is an order itself.
+const fn state_name(state: EntryState) -> &'static str {
+    match state {
+        EntryState::Working => "PROCESSING",
+        EntryState::Approved | EntryState::Undone => "SUCCESS",
+        EntryState::Declined => "FAILED",
+        EntryState::Reversed => "REVERSED",
+    }
+}
+
+fn message(code: &str) -> &'static str {
+    match code {
+        "0000" => "ok",
+        "1005" => "do not honour",
+        "1014" => "invalid card",
+        "1051" => "insufficient funds",
+        "1054" => "expired card",
+        "1059" => "suspected fraud",
+        "1061" => "limit exceeded",
+        "1082" => "wrong CVV",
+        "1091" => "system busy, result unclear",
+        "1099" => "processing",
+        "1400" => "format",
+        "1404" => "not found",
+        "1503" => "closed for maintenance",
+        "1900" => "bad signature",
+        "2001" => "already done",
+        "2002" => "cannot be done",
+        _ => "other",
+    }
+}
+
+// None of the texts below needs escaping: order numbers are letters and digits, the rest is ours.
+
+fn code_body(code: &str) -> Vec<u8> {
+    format!(r#"{{"code":"{code}","message":"{}"}}"#, message(code)).into_bytes()
+}
+
+fn order_body(code: &str, order_no: &str, facts: &Facts) -> Vec<u8> {
+    let mut body = Vec::with_capacity(160);
+    let date = facts.settle_date.civil();
+    write!(
+        body,
+        concat!(
+            r#"{{"code":"{}","message":"{}","orderNo":"{}","tradeNo":"H{:014}","#,
+            r#""amount":{},"settleDate":"{:02}{:02}"}}"#
+        ),
+        code,
+        message(code),
+        order_no,
+        facts.trace,
+        facts.amount,
+        date.month(),
+        date.day(),
+    )
+    .expect("memory takes what is written to it");
+    body
+}
+
+fn query_body(order_no: &str, facts: &Facts) -> Vec<u8> {
+    let result = if facts.state == EntryState::Working { PROCESSING } else { facts.code };
+    let mut body = order_body(APPROVED, order_no, facts);
+    body.pop();
+    write!(body, r#","state":"{}","resultCode":"{result}"}}"#, state_name(facts.state))
+        .expect("memory takes what is written to it");
+    body
+}
+
+/// Turns the first code of a signed body into its opposite, so that its signature lies.
+fn forge(body: &mut [u8]) {
+    const PLACE: std::ops::Range<usize> = 9..13;
+    let Some(code) = body.get_mut(PLACE) else { return };
+    let opposite = if code == APPROVED.as_bytes() { "1051" } else { APPROVED };
+    code.copy_from_slice(opposite.as_bytes());
+}

@@ -1,0 +1,113 @@
+//! What a protocol has to do so that the shared exchange can add the faults: read a request, carry
+//! it out, write the reply. Nothing here sends or delays anything.
+
+pub mod harbour_bank;
+pub mod unionpay_acp;
+
+mod acp_card;
+mod acp_reply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+
+use super::chance::Chance;
+use super::ledger::Verdict;
+use super::running::Running;
+
+/// One request as it came.
+pub(in crate::simulator) struct Received {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// One reply before the network has its way with it.
+#[derive(Debug)]
+pub(in crate::simulator) struct Reply {
+    pub status: StatusCode,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+}
+
+/// In which dress the reply is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) enum Dress {
+    Honest,
+    /// The number chooses among the ways to spoil a signature.
+    BadSignature(u64),
+    /// The number chooses among the codes that say nothing.
+    Unclear(u64),
+}
+
+/// A protocol's side of the channel. No default bodies: each protocol says everything itself.
+pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
+    /// A request that was understood and proved.
+    type Call: Send + Sync + 'static;
+    /// What there is to say about it.
+    type Draft: Send + Sync + 'static;
+
+    /// Understands and proves a request, or answers it at once.
+    fn read(&self, running: &Running, received: &Received) -> Result<Self::Call, Reply>;
+
+    /// The operation and the order number, by which faults are drawn.
+    fn name<'call>(&self, call: &'call Self::Call) -> (&'static str, &'call str);
+
+    /// Changes the ledger and schedules what follows.
+    fn carry_out(&self, running: &Arc<Running>, call: &Self::Call) -> Self::Draft;
+
+    /// Writes the signed reply.
+    fn write(
+        &self,
+        running: &Running,
+        call: &Self::Call,
+        draft: &Self::Draft,
+        dress: Dress,
+    ) -> Reply;
+}
+
+/// A dialect's codes for what its cards answer.
+pub(in crate::simulator) struct AnswerCodes {
+    pub approved: &'static str,
+    /// Declines with their weights, and whether the channel knows at once.
+    pub declines: &'static [(Decline, u32)],
+}
+
+/// One way to decline a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) struct Decline {
+    pub code: &'static str,
+    /// Known when the request comes in: the channel is closed or does not serve this card.
+    pub at_once: bool,
+}
+
+impl Decline {
+    pub const fn at_once(code: &'static str) -> Self {
+        Self { code, at_once: true }
+    }
+
+    pub const fn later(code: &'static str) -> Self {
+        Self { code, at_once: false }
+    }
+}
+
+/// What this order's card answers: a matter of the seed and the order number alone.
+pub(in crate::simulator) fn decide(
+    running: &Running,
+    order_no: &str,
+    codes: &AnswerCodes,
+) -> Verdict {
+    let settings = &running.settings;
+    let mut chance = Chance::of(settings.seed, "card", order_no, 0);
+    let declines = chance.hits(u16::from(settings.declines_percent) * 100);
+    let decline = chance.weighted(codes.declines);
+    let working = chance.between(settings.working);
+    if !declines {
+        return Verdict { approves: true, code: codes.approved, working };
+    }
+    let working = if decline.at_once { Duration::ZERO } else { working };
+    Verdict { approves: false, code: decline.code, working }
+}

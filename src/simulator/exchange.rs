@@ -1,0 +1,157 @@
+//! One request and its answer, with what the network does to them.
+//!
+//! The order of things is the point: a request that is dropped before is never carried out; every
+//! other one is carried out first and loses, spoils or delays its reply after, because what
+//! happened and what the caller learns are two things.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use super::dialect::{Dialect, Dress, Received, Reply};
+use super::faults::{Happening, Loss, RequestFault, RequestPlan};
+use super::running::Running;
+
+/// What goes back on the connection.
+pub(super) enum Answer {
+    Whole(Reply),
+    /// Announced whole, then cut off after half.
+    Cut(Reply),
+    Close,
+    Reset,
+}
+
+/// Takes one request through its dialect and its faults.
+pub(super) async fn exchange<D: Dialect>(
+    running: &Arc<Running>,
+    dialect: &Arc<D>,
+    received: Received,
+) -> Answer {
+    let call = match dialect.read(running, &received) {
+        Ok(call) => call,
+        Err(refusal) => {
+            running.counters.add(Happening::RequestRefused);
+            return Answer::Whole(refusal);
+        }
+    };
+    let plan = {
+        let (operation, order_no) = dialect.name(&call);
+        running.plan(operation, order_no)
+    };
+    running.counters.add(Happening::Request);
+    if plan.fault == RequestFault::DropBefore {
+        running.counters.add(Happening::DroppedBefore);
+        return Answer::Close;
+    }
+    if plan.is_delayed() {
+        running.counters.add(Happening::Delayed);
+    }
+    if plan.delay_before.is_zero() {
+        let draft = dialect.carry_out(running, &call);
+        return reply(running, dialect.as_ref(), &call, &draft, plan).await;
+    }
+    // A task of its own: a caller that hangs up does not stop a request that is on its way.
+    let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
+    let late = tokio::spawn(async move {
+        if !running.sleep(plan.delay_before).await {
+            return Answer::Close;
+        }
+        let draft = dialect.carry_out(&running, &call);
+        reply(&running, dialect.as_ref(), &call, &draft, plan).await
+    });
+    late.await.unwrap_or(Answer::Close)
+}
+
+async fn reply<D: Dialect>(
+    running: &Running,
+    dialect: &D,
+    call: &D::Call,
+    draft: &D::Draft,
+    plan: RequestPlan,
+) -> Answer {
+    if !running.sleep(plan.delay_after).await {
+        return Answer::Close;
+    }
+    let write = |dress| dialect.write(running, call, draft, dress);
+    let count = |happening| running.counters.add(happening);
+    match plan.fault {
+        RequestFault::None | RequestFault::DropBefore => Answer::Whole(write(Dress::Honest)),
+        RequestFault::LoseReply(loss) => lose(running, loss).await,
+        RequestFault::Garbage => {
+            count(Happening::Garbage);
+            Answer::Whole(garbage(plan.variant))
+        }
+        RequestFault::Truncated => {
+            count(Happening::Truncated);
+            truncate(write(Dress::Honest), plan.variant)
+        }
+        RequestFault::HttpError => {
+            count(Happening::HttpError);
+            Answer::Whole(http_error(plan.variant))
+        }
+        RequestFault::BadSignature => {
+            count(Happening::BadSignature);
+            Answer::Whole(write(Dress::BadSignature(plan.variant)))
+        }
+        RequestFault::Unclear => {
+            count(Happening::Unclear);
+            Answer::Whole(write(Dress::Unclear(plan.variant)))
+        }
+    }
+}
+
+async fn lose(running: &Running, loss: Loss) -> Answer {
+    match loss {
+        Loss::Close => {
+            running.counters.add(Happening::ReplyLostByClose);
+            Answer::Close
+        }
+        Loss::Reset => {
+            running.counters.add(Happening::ReplyLostByReset);
+            Answer::Reset
+        }
+        Loss::Hang(duration) => {
+            running.counters.add(Happening::ReplyLostByHang);
+            running.sleep(duration).await;
+            Answer::Close
+        }
+    }
+}
+
+/// Bodies that are no message: nothing, a proxy's page, binary, the wrong format, an endless nest.
+fn garbage(variant: u64) -> Reply {
+    let bodies: [&'static [u8]; 6] = [
+        b"",
+        b"<html><body><h1>Service</h1></body></html>",
+        b"\x00\xff\xfe\x80\x81garbage\xc3\x28",
+        b"{}",
+        b"ok",
+        b"{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{{",
+    ];
+    let body = bodies[(variant % bodies.len() as u64) as usize];
+    page(StatusCode::OK, body)
+}
+
+/// Half of the reply: announced whole and cut off, or announced as if half were all.
+fn truncate(mut reply: Reply, variant: u64) -> Answer {
+    if variant.is_multiple_of(2) {
+        return Answer::Cut(reply);
+    }
+    reply.body = reply.body.slice(..reply.body.len() / 2);
+    Answer::Whole(reply)
+}
+
+/// What gateways in front of a channel answer although the channel did its work.
+fn http_error(variant: u64) -> Reply {
+    let statuses = [500, 502, 503, 504, 520, 408, 429];
+    let status = statuses[(variant % statuses.len() as u64) as usize];
+    let status = StatusCode::from_u16(status).expect("every one of them is a status");
+    page(status, b"<html><body>upstream error</body></html>")
+}
+
+fn page(status: StatusCode, body: &'static [u8]) -> Reply {
+    let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("text/html"))];
+    Reply { status, headers, body: Bytes::from_static(body) }
+}

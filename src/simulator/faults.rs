@@ -1,0 +1,476 @@
+//! What goes wrong on the way, and how often: the faults, the plan drawn for each request and each
+//! notice, and the count of what was really done.
+//!
+//! Plans are drawn by hash of (seed, operation, order number, how many times it was asked), so a
+//! run can be repeated and a retry is a new draw. Knows nothing of HTTP or of a dialect.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::chance::{Between, Chance, PARTS_WHOLE, hash};
+
+/// How often each fault happens, in parts of ten thousand, and how long delays are.
+///
+/// Of the first seven at most one befalls a request, so their sum is at most 10,000. A delay comes
+/// on top of them. Notice faults are drawn once for each order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// The connection is closed before anything is processed.
+    pub drop_before: u16,
+    /// The request is processed, then the connection is closed, reset or left hanging.
+    pub lose_reply: u16,
+    /// Processed; the answer is 200 with something that is no message.
+    pub garbage: u16,
+    /// Processed; the answer ends in its middle.
+    pub truncated: u16,
+    /// Processed; the answer is a status of 408, 429 or 5xx.
+    pub http_error: u16,
+    /// Processed; the answer's signature proves nothing.
+    pub bad_signature: u16,
+    /// Processed; the answer's code says that the result is not clear.
+    pub unclear: u16,
+    /// The request is processed late, or the answer leaves late.
+    pub delay: u16,
+    /// How late. A request may be *processed* that late too, so the most must lie below the channel
+    /// file's `not_found_final_after`: only then is "no such order" evidence.
+    pub delay_for: Between,
+    /// How long a lost reply hangs, where it hangs: beyond the caller's time-out.
+    pub hang_for: Between,
+    /// The notice is never sent. Excludes every other notice fault.
+    pub notice_missing: u16,
+    /// The notice is sent one to three times more.
+    pub notice_repeated: u16,
+    pub notice_delayed: u16,
+    pub notice_delay_for: Between,
+    /// Another notice, well signed, says the opposite of the ledger, before or after the true one.
+    pub notice_contradicting: u16,
+    /// Another notice, badly signed, says the opposite of the ledger.
+    pub notice_forged: u16,
+}
+
+impl Faults {
+    /// Nothing goes wrong: for a benchmark, and for draining after a run.
+    pub const fn calm() -> Self {
+        Self {
+            drop_before: 0,
+            lose_reply: 0,
+            garbage: 0,
+            truncated: 0,
+            http_error: 0,
+            bad_signature: 0,
+            unclear: 0,
+            delay: 0,
+            delay_for: Between::millis(10, 400),
+            hang_for: Between::millis(12_000, 15_000),
+            notice_missing: 0,
+            notice_repeated: 0,
+            notice_delayed: 0,
+            notice_delay_for: Between::millis(50, 2_000),
+            notice_contradicting: 0,
+            notice_forged: 0,
+        }
+    }
+
+    /// A bad day: 5 % of replies lost after processing, 2 % dropped before, some of everything else.
+    pub const fn lossy() -> Self {
+        Self {
+            drop_before: 200,
+            lose_reply: 500,
+            garbage: 50,
+            truncated: 50,
+            http_error: 50,
+            bad_signature: 50,
+            unclear: 50,
+            delay: 500,
+            notice_missing: 300,
+            notice_repeated: 1_000,
+            notice_delayed: 1_000,
+            notice_contradicting: 100,
+            notice_forged: 100,
+            ..Self::calm()
+        }
+    }
+
+    /// A third of all requests go wrong, and most notices.
+    pub const fn hostile() -> Self {
+        Self {
+            drop_before: 600,
+            lose_reply: 1_000,
+            garbage: 300,
+            truncated: 300,
+            http_error: 300,
+            bad_signature: 300,
+            unclear: 400,
+            delay: 2_000,
+            notice_missing: 1_500,
+            notice_repeated: 3_000,
+            notice_delayed: 3_000,
+            notice_contradicting: 1_000,
+            notice_forged: 1_000,
+            ..Self::calm()
+        }
+    }
+
+    /// `calm`, `lossy` or `hostile`.
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "calm" => Some(Self::calm()),
+            "lossy" => Some(Self::lossy()),
+            "hostile" => Some(Self::hostile()),
+            _ => None,
+        }
+    }
+
+    /// Whether the parts are parts of ten thousand; says what is wrong if not.
+    pub fn check(&self) -> Result<(), String> {
+        let whole = u32::from(PARTS_WHOLE);
+        let exclusive: u32 = self.exclusive().iter().map(|parts| u32::from(*parts)).sum();
+        if exclusive > whole {
+            return Err(format!("the faults of one request add up to {exclusive} of {whole}"));
+        }
+        let others = [
+            self.delay,
+            self.notice_missing,
+            self.notice_repeated,
+            self.notice_delayed,
+            self.notice_contradicting,
+            self.notice_forged,
+        ];
+        match others.iter().find(|parts| **parts > PARTS_WHOLE) {
+            Some(parts) => Err(format!("a fault happens {parts} times in {whole}")),
+            None => Ok(()),
+        }
+    }
+
+    const fn exclusive(&self) -> [u16; 7] {
+        [
+            self.drop_before,
+            self.lose_reply,
+            self.garbage,
+            self.truncated,
+            self.http_error,
+            self.bad_signature,
+            self.unclear,
+        ]
+    }
+
+    /// Whether no request can meet a fault, so that nothing needs to be drawn.
+    fn spares_requests(&self) -> bool {
+        self.delay == 0 && self.exclusive().iter().all(|parts| *parts == 0)
+    }
+}
+
+/// The one thing that goes wrong with a request, if any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RequestFault {
+    None,
+    DropBefore,
+    LoseReply(Loss),
+    Garbage,
+    Truncated,
+    HttpError,
+    BadSignature,
+    Unclear,
+}
+
+/// How a reply gets lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// The connection ends in good order.
+    Close,
+    /// The connection is reset.
+    Reset,
+    /// Nothing comes, for this long; then the connection is closed.
+    Hang(Duration),
+}
+
+/// What is to be done with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestPlan {
+    pub fault: RequestFault,
+    pub delay_before: Duration,
+    pub delay_after: Duration,
+    /// A number that chooses among the variants of a fault.
+    pub variant: u64,
+}
+
+impl RequestPlan {
+    const PLAIN: Self = Self {
+        fault: RequestFault::None,
+        delay_before: Duration::ZERO,
+        delay_after: Duration::ZERO,
+        variant: 0,
+    };
+
+    fn draw(faults: &Faults, chance: &mut Chance) -> Self {
+        let fault = draw_fault(faults, chance);
+        let variant = chance.below(u64::MAX);
+        let mut plan = Self { fault, variant, ..Self::PLAIN };
+        if chance.hits(faults.delay) {
+            let delay = chance.between(faults.delay_for);
+            if chance.below(2) == 0 {
+                plan.delay_before = delay;
+            } else {
+                plan.delay_after = delay;
+            }
+        }
+        plan
+    }
+
+    pub fn is_delayed(&self) -> bool {
+        !(self.delay_before.is_zero() && self.delay_after.is_zero())
+    }
+}
+
+fn draw_fault(faults: &Faults, chance: &mut Chance) -> RequestFault {
+    let mut left = chance.below(u64::from(PARTS_WHOLE));
+    let loss = match chance.below(3) {
+        0 => Loss::Close,
+        1 => Loss::Reset,
+        _ => Loss::Hang(chance.between(faults.hang_for)),
+    };
+    let kinds = [
+        RequestFault::DropBefore,
+        RequestFault::LoseReply(loss),
+        RequestFault::Garbage,
+        RequestFault::Truncated,
+        RequestFault::HttpError,
+        RequestFault::BadSignature,
+        RequestFault::Unclear,
+    ];
+    for (kind, parts) in kinds.into_iter().zip(faults.exclusive()) {
+        if left < u64::from(parts) {
+            return kind;
+        }
+        left -= u64::from(parts);
+    }
+    RequestFault::None
+}
+
+/// What is to be done about the notice of one order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct NoticePlan {
+    pub missing: bool,
+    /// How long after the result the true notice leaves.
+    pub delay: Duration,
+    /// When further copies of it leave, after the result.
+    pub copies: Vec<Duration>,
+    /// When a well-signed one that says the opposite leaves, after the result.
+    pub contradiction: Option<Duration>,
+    /// When a badly signed one that says the opposite leaves, after the result.
+    pub forgery: Option<Duration>,
+}
+
+impl NoticePlan {
+    pub fn draw(faults: &Faults, seed: u64, order_no: &str) -> Self {
+        let mut chance = Chance::of(seed, "notice", order_no, 0);
+        if chance.hits(faults.notice_missing) {
+            return Self { missing: true, ..Self::default() };
+        }
+        let span = faults.notice_delay_for;
+        let mut plan = Self::default();
+        if chance.hits(faults.notice_delayed) {
+            plan.delay = chance.between(span);
+        }
+        if chance.hits(faults.notice_repeated) {
+            let copies = 1 + chance.below(3);
+            plan.copies = (0..copies).map(|_| plan.delay + chance.between(span)).collect();
+        }
+        if chance.hits(faults.notice_contradicting) {
+            // Before the true one it has to be overtaken by nothing, so the true one steps back.
+            if chance.below(2) == 0 {
+                plan.contradiction = Some(plan.delay);
+                plan.delay += chance.between(span) + Duration::from_millis(1);
+            } else {
+                plan.contradiction =
+                    Some(plan.delay + chance.between(span) + Duration::from_millis(1));
+            }
+        }
+        if chance.hits(faults.notice_forged) {
+            plan.forgery = Some(chance.between(Between { least: Duration::ZERO, ..span }));
+        }
+        plan
+    }
+}
+
+/// What happened, by kind: faults done to the caller, and the few other things worth a count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Happening {
+    /// Every request that could be read and was ours to answer.
+    Request,
+    /// A request that was refused as malformed, badly signed or not for this merchant.
+    RequestRefused,
+    DroppedBefore,
+    ReplyLostByClose,
+    ReplyLostByReset,
+    ReplyLostByHang,
+    Garbage,
+    Truncated,
+    HttpError,
+    BadSignature,
+    Unclear,
+    Delayed,
+    /// Every post of a notice, retries and copies included.
+    NoticePost,
+    /// Notices that nobody acknowledged within the tries.
+    NoticeGivenUp,
+    NoticeMissing,
+    NoticeDelayed,
+    NoticeRepeated,
+    NoticeContradicting,
+    NoticeForged,
+}
+
+impl Happening {
+    pub const ALL: [Self; 19] = [
+        Self::Request,
+        Self::RequestRefused,
+        Self::DroppedBefore,
+        Self::ReplyLostByClose,
+        Self::ReplyLostByReset,
+        Self::ReplyLostByHang,
+        Self::Garbage,
+        Self::Truncated,
+        Self::HttpError,
+        Self::BadSignature,
+        Self::Unclear,
+        Self::Delayed,
+        Self::NoticePost,
+        Self::NoticeGivenUp,
+        Self::NoticeMissing,
+        Self::NoticeDelayed,
+        Self::NoticeRepeated,
+        Self::NoticeContradicting,
+        Self::NoticeForged,
+    ];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Request => "requests",
+            Self::RequestRefused => "requests_refused",
+            Self::DroppedBefore => "dropped_before",
+            Self::ReplyLostByClose => "reply_lost_by_close",
+            Self::ReplyLostByReset => "reply_lost_by_reset",
+            Self::ReplyLostByHang => "reply_lost_by_hang",
+            Self::Garbage => "garbage",
+            Self::Truncated => "truncated",
+            Self::HttpError => "http_error",
+            Self::BadSignature => "bad_signature",
+            Self::Unclear => "unclear",
+            Self::Delayed => "delayed",
+            Self::NoticePost => "notice_posts",
+            Self::NoticeGivenUp => "notice_given_up",
+            Self::NoticeMissing => "notice_missing",
+            Self::NoticeDelayed => "notice_delayed",
+            Self::NoticeRepeated => "notice_repeated",
+            Self::NoticeContradicting => "notice_contradicting",
+            Self::NoticeForged => "notice_forged",
+        }
+    }
+}
+
+/// How often each thing happened.
+#[derive(Default)]
+pub(super) struct Counters([AtomicU64; Happening::ALL.len()]);
+
+impl Counters {
+    pub fn add(&self, happening: Happening) {
+        self.add_many(happening, 1);
+    }
+
+    pub fn add_many(&self, happening: Happening, times: u64) {
+        self.0[happening as usize].fetch_add(times, Ordering::Relaxed);
+    }
+
+    pub fn snapshot(&self) -> BTreeMap<Happening, u64> {
+        let read = |happening: Happening| self.0[happening as usize].load(Ordering::Relaxed);
+        Happening::ALL.into_iter().map(|happening| (happening, read(happening))).collect()
+    }
+}
+
+const SHARDS: usize = 16;
+
+/// How many times each order was asked for each operation, so that every retry is a draw of its own.
+#[derive(Default)]
+pub(super) struct Repeats {
+    shards: [Mutex<HashMap<u64, u32>>; SHARDS],
+}
+
+impl Repeats {
+    /// Draws what is to be done with the next request of `operation` for `order_no`.
+    pub fn plan(&self, faults: &Faults, seed: u64, operation: &str, order_no: &str) -> RequestPlan {
+        if faults.spares_requests() {
+            return RequestPlan::PLAIN;
+        }
+        let name = hash(seed, operation, order_no);
+        let mut shard = self.shards[(name % SHARDS as u64) as usize]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let times = shard.entry(name).or_insert(0);
+        let nth = *times;
+        *times = times.saturating_add(1);
+        drop(shard);
+        RequestPlan::draw(faults, &mut Chance::of(seed, operation, order_no, nth))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plans(seed: u64) -> Vec<RequestPlan> {
+        let repeats = Repeats::default();
+        let faults = Faults::hostile();
+        let order = |index: u32| format!("order{}", index % 500);
+        (0..2_000).map(|index| repeats.plan(&faults, seed, "charge", &order(index))).collect()
+    }
+
+    #[test]
+    fn one_seed_plans_one_run_and_a_retry_is_a_new_draw() {
+        assert_eq!(plans(1), plans(1));
+        assert_ne!(plans(1), plans(2));
+        let drawn = plans(1);
+        assert_ne!(drawn[..500], drawn[500..1_000]);
+    }
+
+    #[test]
+    fn the_presets_are_possible_and_as_bad_as_they_say() {
+        for name in ["calm", "lossy", "hostile"] {
+            let faults = Faults::preset(name).expect("a preset");
+            assert_eq!(faults.check(), Ok(()), "{name}");
+        }
+        assert_eq!(Faults::preset("kind"), None);
+        let faulty = plans(1).iter().filter(|plan| plan.fault != RequestFault::None).count();
+        assert!((540..740).contains(&faulty), "{faulty} of 2000");
+        let lost = Faults { lose_reply: 9_000, drop_before: 2_000, ..Faults::calm() };
+        assert!(lost.check().is_err_and(|text| text.contains("11000")));
+        assert!(Faults { delay: 10_001, ..Faults::calm() }.check().is_err());
+    }
+
+    #[test]
+    fn a_contradiction_leaves_before_or_after_the_true_notice() {
+        let faults = Faults { notice_contradicting: 10_000, ..Faults::calm() };
+        let mut before = 0;
+        for index in 0..200 {
+            let plan = NoticePlan::draw(&faults, 5, &index.to_string());
+            let contradiction = plan.contradiction.expect("always one");
+            assert_ne!(contradiction, plan.delay);
+            before += usize::from(contradiction < plan.delay);
+        }
+        assert!((60..140).contains(&before), "{before} of 200 came before");
+        assert_eq!(NoticePlan::draw(&Faults::calm(), 5, "1"), NoticePlan::default());
+    }
+
+    #[test]
+    fn counters_are_in_the_order_of_their_list() {
+        let counters = Counters::default();
+        for (place, happening) in Happening::ALL.into_iter().enumerate() {
+            assert_eq!(happening as usize, place);
+            counters.add_many(happening, place as u64);
+        }
+        assert_eq!(counters.snapshot()[&Happening::Unclear], Happening::Unclear as u64);
+    }
+}

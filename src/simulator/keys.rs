@@ -1,0 +1,182 @@
+//! Keys and certificates of a made-up UnionPay: a root, a middle authority, the platform's signing
+//! and encryption certificates, and one merchant's signing certificate.
+//!
+//! Made afresh in every process and never written anywhere. Making five RSA keys takes most of a
+//! second, so one set is shared by all simulators of a process. `Debug` shows no key (I-11).
+
+use std::fmt;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SerialNumber,
+};
+
+use crate::codec::certificate::{Certificate, CertificateError};
+use crate::codec::sign::{KeyError, RsaDecryptor, RsaSigner, RsaVerifier};
+
+/// The platform's common name in the form of UnionPay's CA: the third part is the owner.
+const PLATFORM_NAME: &str = "041@2025-1@中国银联股份有限公司@00010000";
+const MERCHANT_NAME: &str = "041@2025-1@Simulated Merchant@00010002";
+
+/// Why a set of keys could not be made. None is expected where the platform's cryptography works.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorKeysError {
+    #[error("the key or certificate of the {whose} cannot be made")]
+    Make { whose: &'static str, source: rcgen::Error },
+    #[error("the key of the {whose} cannot be read back")]
+    Key { whose: &'static str, source: KeyError },
+    #[error("the certificate of the {whose} cannot be read back")]
+    Certificate { whose: &'static str, source: CertificateError },
+}
+
+/// What the simulator and its merchant need of each other.
+pub struct SimulatorKeys {
+    /// The merchant's private key, PKCS#8 PEM.
+    pub merchant_key_pem: String,
+    /// The merchant's signing certificate.
+    pub merchant_certificate_pem: String,
+    /// The certificate that the merchant encrypts card numbers with.
+    pub encryption_certificate_pem: String,
+    /// The authorities that the merchant must trust.
+    pub root_pem: String,
+    pub intermediate_pem: String,
+    pub(super) merchant_serial: String,
+    pub(super) merchant: RsaVerifier,
+    pub(super) platform: RsaSigner,
+    pub(super) platform_serial: String,
+    pub(super) platform_certificate_pem: String,
+    pub(super) encryption_serial: String,
+    pub(super) decryptor: RsaDecryptor,
+}
+
+impl SimulatorKeys {
+    /// Makes a set: RSA of 2048 bits, certificates good from 2020 to 2049 whatever the clock says.
+    pub fn generate() -> Result<Self, SimulatorKeysError> {
+        let root_key = make_key("root authority")?;
+        let middle_key = make_key("middle authority")?;
+        let root = authority("Simulated UnionPay Root CA", 0x11);
+        let middle = authority("Simulated UnionPay Middle CA", 0x12);
+        let root_issuer = Issuer::from_params(&root, &root_key);
+        let middle_issuer = Issuer::from_params(&middle, &middle_key);
+        let root_pem = certify("root authority", &root, &root_key, &root_issuer)?;
+        let intermediate_pem = certify("middle authority", &middle, &middle_key, &root_issuer)?;
+        let end =
+            |whose, name, serial, usage| -> Result<(KeyPair, Certified), SimulatorKeysError> {
+                let key = make_key(whose)?;
+                let params = end_of_chain(name, serial, usage);
+                let pem = certify(whose, &params, &key, &middle_issuer)?;
+                Ok((key, Certified::read(whose, pem)?))
+            };
+        let signs = KeyUsagePurpose::DigitalSignature;
+        let seals = KeyUsagePurpose::KeyEncipherment;
+        let (platform_key, platform) = end("platform", PLATFORM_NAME, 0x21, signs)?;
+        let (encryption_key, encryption) = end("encryption", PLATFORM_NAME, 0x22, seals)?;
+        let (merchant_key, merchant) = end("merchant", MERCHANT_NAME, 0x31, signs)?;
+        let key_error = |whose| move |source| SimulatorKeysError::Key { whose, source };
+        Ok(Self {
+            merchant_key_pem: merchant_key.serialize_pem(),
+            root_pem,
+            intermediate_pem,
+            merchant: merchant.certificate.verifier().map_err(key_error("merchant"))?,
+            merchant_serial: merchant.certificate.serial_decimal().to_owned(),
+            merchant_certificate_pem: merchant.pem,
+            platform: RsaSigner::from_pem(&platform_key.serialize_pem())
+                .map_err(key_error("platform"))?,
+            platform_serial: platform.certificate.serial_decimal().to_owned(),
+            platform_certificate_pem: platform.pem,
+            decryptor: RsaDecryptor::from_pem(&encryption_key.serialize_pem())
+                .map_err(key_error("encryption"))?,
+            encryption_serial: encryption.certificate.serial_decimal().to_owned(),
+            encryption_certificate_pem: encryption.pem,
+        })
+    }
+}
+
+impl fmt::Debug for SimulatorKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SimulatorKeys(merchant certificate {})", self.merchant_serial)
+    }
+}
+
+/// A certificate as text and as read back.
+struct Certified {
+    pem: String,
+    certificate: Certificate,
+}
+
+impl Certified {
+    fn read(whose: &'static str, pem: String) -> Result<Self, SimulatorKeysError> {
+        let certificate = Certificate::from_pem(&pem)
+            .map_err(|source| SimulatorKeysError::Certificate { whose, source })?;
+        Ok(Self { pem, certificate })
+    }
+}
+
+fn make_key(whose: &'static str) -> Result<KeyPair, SimulatorKeysError> {
+    KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
+        .map_err(|source| SimulatorKeysError::Make { whose, source })
+}
+
+fn certify(
+    whose: &'static str,
+    params: &CertificateParams,
+    key: &KeyPair,
+    issuer: &Issuer<'_, &KeyPair>,
+) -> Result<String, SimulatorKeysError> {
+    let made = params.signed_by(key, issuer);
+    Ok(made.map_err(|source| SimulatorKeysError::Make { whose, source })?.pem())
+}
+
+/// Serial numbers look like the real ones: eleven decimal digits and more.
+fn named(name: &str, serial: u8) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2049, 12, 31);
+    params.serial_number = Some(SerialNumber::from_slice(&[0x10, 0x02, 0x4c, 0x3f, serial]));
+    params
+}
+
+fn authority(name: &str, serial: u8) -> CertificateParams {
+    let mut params = named(name, serial);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn end_of_chain(name: &str, serial: u8, usage: KeyUsagePurpose) -> CertificateParams {
+    let mut params = named(name, serial);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![usage];
+    params
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Arc, OnceLock};
+
+    use super::*;
+    use crate::codec::chain::TrustedAuthorities;
+
+    /// One set for all tests of the simulator.
+    pub fn shared_keys() -> Arc<SimulatorKeys> {
+        static KEYS: OnceLock<Arc<SimulatorKeys>> = OnceLock::new();
+        let make = || Arc::new(SimulatorKeys::generate().expect("keys"));
+        Arc::clone(KEYS.get_or_init(make))
+    }
+
+    #[test]
+    fn the_platform_is_believed_under_its_root_at_any_time_of_its_life() {
+        let keys = shared_keys();
+        let trusted = TrustedAuthorities::from_pem(&keys.root_pem, Some(&keys.intermediate_pem))
+            .expect("two authorities");
+        let platform = Certificate::from_pem(&keys.platform_certificate_pem).expect("one");
+        for at_s in [1_600_000_000, 1_795_000_000, 2_500_000_000] {
+            assert!(trusted.verify(&platform, at_s).is_ok(), "{at_s}");
+        }
+        assert_eq!(platform.common_name(), Some(PLATFORM_NAME));
+        assert!(keys.merchant_serial.len() >= 11, "{}", keys.merchant_serial);
+        assert_eq!(format!("{keys:?}").lines().count(), 1);
+    }
+}

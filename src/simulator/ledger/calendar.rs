@@ -1,0 +1,93 @@
+//! Today in Beijing and the clearing day of the 23:00 cut, worked out once a minute.
+//!
+//! Every order needs both, and a civil date costs more than the rest of a ledger entry. Both change
+//! at whole minutes only, so one number holds the last answer and the minute it is good for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use jiff::civil;
+use jiff::tz::{TimeZone, offset};
+
+use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
+
+const MINUTE_MS: i64 = 60_000;
+/// Bits of the date in the number: 9999-12-31 as `YYYYMMDD` needs 27.
+const DATE_BITS: u32 = 27;
+
+/// A moment's place in the channel's calendar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Day {
+    /// The civil date in Beijing.
+    pub today: BusinessDate,
+    /// The day on which the channel settles what it does now.
+    pub settles: BusinessDate,
+}
+
+pub(super) struct Calendar {
+    clearing: ClearingCalendar,
+    /// Minute since 1970, whether it lies after the cut (one bit), and the civil date.
+    last: AtomicU64,
+}
+
+impl Calendar {
+    /// Beijing time (UTC+8 without summer time since 1991) with the cut at 23:00.
+    pub fn beijing() -> Self {
+        let zone = TimeZone::fixed(offset(8));
+        let clearing = ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) };
+        Self { clearing, last: AtomicU64::new(0) }
+    }
+
+    pub fn day(&self, now: Timestamp) -> Day {
+        let minute = u64::try_from(now.as_millis() / MINUTE_MS).unwrap_or(0);
+        let last = self.last.load(Ordering::Relaxed);
+        if last >> (DATE_BITS + 1) == minute
+            && let Some(day) = unpack(last)
+        {
+            return day;
+        }
+        let settles = self.clearing.date_of(now);
+        let today = BusinessDate::new(self.civil(now).date());
+        let after_cut = u64::from(settles != today);
+        let packed = (minute << 1 | after_cut) << DATE_BITS | u64::from(today.yyyymmdd());
+        self.last.store(packed, Ordering::Relaxed);
+        Day { today, settles }
+    }
+
+    /// The wall clock in Beijing.
+    pub fn civil(&self, moment: Timestamp) -> civil::DateTime {
+        moment.civil(&self.clearing.zone)
+    }
+}
+
+fn unpack(packed: u64) -> Option<Day> {
+    let number = u32::try_from(packed & ((1 << DATE_BITS) - 1)).ok()?;
+    let today = BusinessDate::from_yyyymmdd(number)?;
+    let after_cut = packed >> DATE_BITS & 1 == 1;
+    let settles = if after_cut { today.civil().tomorrow().ok()? } else { today.civil() };
+    Some(Day { today, settles: BusinessDate::new(settles) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_the_same_from_memory_and_changes_at_the_cut() {
+        let calendar = Calendar::beijing();
+        // 2026-11-22 is the 20,779th day since 1970; 15:00 UTC is 23:00 in Beijing.
+        let cut = 20_779_i64 * 86_400_000 + 15 * 3_600_000;
+        let rows = [
+            (cut - 1, "2026-11-22", "2026-11-22"),
+            (cut, "2026-11-22", "2026-11-23"),
+            (cut + 3_599_999, "2026-11-22", "2026-11-23"),
+            (cut + 3_600_000, "2026-11-23", "2026-11-23"),
+        ];
+        for (millis, today, settles) in rows {
+            for _ in 0..2 {
+                let day = calendar.day(Timestamp::from_millis(millis));
+                assert_eq!(day.today.to_string(), today, "{millis}");
+                assert_eq!(day.settles.to_string(), settles, "{millis}");
+            }
+        }
+    }
+}

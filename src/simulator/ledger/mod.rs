@@ -1,0 +1,470 @@
+//! What this channel believes: every charge and undo by channel order number, as its own truth.
+//!
+//! Knows nothing of HTTP, dialects or faults: a request that gets here is processed, whatever
+//! becomes of its reply. One order number is charged at most once. Card numbers are masked before
+//! they get here (I-11). Entries are spread over locked shards, so that a benchmark's requests
+//! seldom meet.
+
+mod calendar;
+mod snapshot;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::domain::card::MaskedPan;
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+use self::calendar::Calendar;
+use super::chance::hash;
+
+pub use self::snapshot::{LedgerEntry, LedgerSnapshot};
+
+const SHARDS: usize = 64;
+const RATE_WHOLE_PPM: i64 = 1_000_000;
+
+/// What an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    Charge,
+    /// Takes a whole charge of the same clearing day back.
+    Undo,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    Working,
+    Approved,
+    Declined,
+    /// Taken back under its own number.
+    Reversed,
+    /// A charge that was approved and then taken back by an undo with its own number.
+    Undone,
+}
+
+/// What is decided about an order before it is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) struct Verdict {
+    pub approves: bool,
+    /// The dialect's code of the result.
+    pub code: &'static str,
+    /// How long the channel works before the result stands.
+    pub working: Duration,
+}
+
+/// What a caller asks to be entered.
+pub(in crate::simulator) struct Instruction<'a> {
+    pub order_no: &'a str,
+    /// The caller's own time of sending: with the number it names the order where a dialect says so.
+    pub sent_at: &'a str,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub card: Option<MaskedPan>,
+}
+
+/// The part of an entry that replies are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) struct Facts {
+    pub kind: EntryKind,
+    pub amount: AmountMinor,
+    pub currency: Currency,
+    pub state: EntryState,
+    /// What `Working` turns into.
+    pub approves: bool,
+    pub code: &'static str,
+    /// The channel's own running number, from 1.
+    pub trace: u64,
+    pub received_at: Timestamp,
+    /// When `Working` ends.
+    pub ready_at: Timestamp,
+    pub changed_at: Timestamp,
+    pub settle_date: BusinessDate,
+    pub fee_minor: i64,
+    /// How often it was asked for under this number; more than 1 means a repeated request.
+    pub requests: u32,
+    pub contradicted: bool,
+}
+
+impl Facts {
+    /// Ends the work when its time has come, or at once where `forced`.
+    fn settle(&mut self, now: Timestamp, forced: bool) {
+        if self.state == EntryState::Working && (forced || now >= self.ready_at) {
+            self.state = if self.approves { EntryState::Approved } else { EntryState::Declined };
+            self.changed_at = now.min(self.ready_at).max(self.received_at);
+        }
+    }
+}
+
+struct Record {
+    facts: Facts,
+    sent_at: Box<str>,
+    card: Option<MaskedPan>,
+    /// The number of the charge that an undo takes back.
+    original: Option<Box<str>>,
+    /// The number of the undo that took this charge back, or is doing so.
+    undone_by: Option<Box<str>>,
+}
+
+/// An entry as an inquiry sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::simulator) struct Found {
+    pub facts: Facts,
+    pub sent_at: Box<str>,
+    pub card: Option<MaskedPan>,
+}
+
+/// What became of an instruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) enum Entered {
+    New(Facts),
+    /// The number was there; `same` if with the same kind, amount and currency.
+    Known {
+        facts: Facts,
+        same: bool,
+    },
+}
+
+/// What became of a reversal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) enum Reversed {
+    Done(Facts),
+    Already(Facts),
+    /// It was taken back by an undo before.
+    Undone(Facts),
+    /// The original failed, or its clearing day is over.
+    Refused(Facts),
+    NotFound,
+}
+
+/// What became of an undo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) enum Undone {
+    Entered(Entered),
+    /// The original was reversed or undone before.
+    Already,
+    /// The original failed or its clearing day is over.
+    Refused,
+    /// The amount or currency is not the original's.
+    Differs,
+    NotFound,
+}
+
+#[derive(Default)]
+struct Shard {
+    records: HashMap<Box<str>, Record>,
+    /// Numbers whose reversal was answered "no such order": a charge that comes later is refused.
+    dead: HashSet<Box<str>>,
+}
+
+/// See the head of this file.
+pub(in crate::simulator) struct Ledger {
+    shards: Vec<Mutex<Shard>>,
+    /// Reversals and undos touch two entries, so only one of them runs at a time.
+    undoing: Mutex<()>,
+    /// Order numbers by the channel's own reference, for dialects that undo by it.
+    references: Mutex<HashMap<String, Box<str>>>,
+    traces: AtomicU64,
+    calendar: Calendar,
+    fee_rate_ppm: u32,
+    late_arrivals: bool,
+}
+
+impl Ledger {
+    /// `fee_rate_ppm` is 0 to 1,000,000 millionths of the amount.
+    pub fn new(fee_rate_ppm: u32, late_arrivals: bool) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            undoing: Mutex::new(()),
+            references: Mutex::default(),
+            traces: AtomicU64::new(0),
+            calendar: Calendar::beijing(),
+            fee_rate_ppm,
+            late_arrivals,
+        }
+    }
+
+    /// The civil date in Beijing.
+    pub fn today(&self, now: Timestamp) -> jiff::civil::Date {
+        self.calendar.day(now).today.civil()
+    }
+
+    /// The wall clock in Beijing.
+    pub fn civil(&self, moment: Timestamp) -> jiff::civil::DateTime {
+        self.calendar.civil(moment)
+    }
+
+    /// Enters a charge, once for each number. `dead_code` declines one that comes after its
+    /// reversal was told that there is no such order.
+    pub fn charge(
+        &self,
+        now: Timestamp,
+        instruction: Instruction<'_>,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Entered {
+        let mut shard = self.shard(instruction.order_no);
+        if let Some(known) = known(&mut shard, now, EntryKind::Charge, &instruction) {
+            return known;
+        }
+        let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
+        let facts = self.facts(now, EntryKind::Charge, &instruction, verdict);
+        enter(&mut shard, instruction, facts, None);
+        Entered::New(facts)
+    }
+
+    /// Looks an order up by its number.
+    pub fn look(&self, now: Timestamp, order_no: &str) -> Option<Found> {
+        let mut shard = self.shard(order_no);
+        let record = shard.records.get_mut(order_no)?;
+        record.facts.settle(now, false);
+        let Record { facts, sent_at, card, .. } = record;
+        Some(Found { facts: *facts, sent_at: sent_at.clone(), card: card.clone() })
+    }
+
+    /// Ends the work on an order now, because its notice is about to say so.
+    pub fn finish(&self, now: Timestamp, order_no: &str) -> Option<Facts> {
+        self.change(order_no, |facts| facts.settle(now, true))
+    }
+
+    /// Marks an order about which a well-signed notice lied.
+    pub fn mark_contradicted(&self, order_no: &str) {
+        self.change(order_no, |facts| facts.contradicted = true);
+    }
+
+    /// Takes an order back under its own number. With `sent_at` both must fit.
+    pub fn reverse(&self, now: Timestamp, order_no: &str, sent_at: Option<&str>) -> Reversed {
+        let _one_at_a_time = lock(&self.undoing);
+        let mut shard = self.shard(order_no);
+        let day = self.calendar.day(now);
+        let fitting = |record: &&mut Record| sent_at.is_none_or(|text| *record.sent_at == *text);
+        let Some(record) = shard.records.get_mut(order_no).filter(fitting) else {
+            if !self.late_arrivals && !shard.records.contains_key(order_no) {
+                shard.dead.insert(order_no.into());
+            }
+            return Reversed::NotFound;
+        };
+        record.facts.settle(now, false);
+        match record.facts.state {
+            EntryState::Reversed => return Reversed::Already(record.facts),
+            EntryState::Undone => return Reversed::Undone(record.facts),
+            EntryState::Declined => return Reversed::Refused(record.facts),
+            EntryState::Working | EntryState::Approved => {}
+        }
+        if record.facts.settle_date != day.settles {
+            return Reversed::Refused(record.facts);
+        }
+        record.facts.state = EntryState::Reversed;
+        record.facts.changed_at = now;
+        let facts = record.facts;
+        let original = record.original.clone();
+        drop(shard);
+        if let Some(original) = original {
+            self.restore(now, &original);
+        }
+        Reversed::Done(facts)
+    }
+
+    /// Enters an undo of the whole of `original_no`. An approved one takes its charge back at once.
+    pub fn undo(
+        &self,
+        now: Timestamp,
+        instruction: Instruction<'_>,
+        original_no: &str,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Undone {
+        let _one_at_a_time = lock(&self.undoing);
+        let mut shard = self.shard(instruction.order_no);
+        if let Some(known) = known(&mut shard, now, EntryKind::Undo, &instruction) {
+            return Undone::Entered(known);
+        }
+        let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
+        drop(shard);
+        if let Err(refusal) = self.take_back(now, &instruction, original_no, verdict.approves) {
+            return refusal;
+        }
+        let facts = self.facts(now, EntryKind::Undo, &instruction, verdict);
+        let mut shard = self.shard(instruction.order_no);
+        enter(&mut shard, instruction, facts, Some(original_no.into()));
+        Undone::Entered(Entered::New(facts))
+    }
+
+    /// Remembers the channel's own reference of an order.
+    pub fn remember(&self, reference: String, order_no: &str) {
+        lock(&self.references).insert(reference, order_no.into());
+    }
+
+    /// The order number that belongs to the channel's own reference.
+    pub fn order_no_of(&self, reference: &str) -> Option<Box<str>> {
+        lock(&self.references).get(reference).cloned()
+    }
+
+    /// All entries by order number, each as it stands at `now`.
+    pub fn snapshot(&self, now: Timestamp) -> LedgerSnapshot {
+        let mut entries = Vec::new();
+        for shard in &self.shards {
+            for (order_no, record) in &mut lock(shard).records {
+                record.facts.settle(now, false);
+                entries.push(public_entry(order_no, record));
+            }
+        }
+        LedgerSnapshot::of(entries)
+    }
+
+    fn shard(&self, order_no: &str) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[(hash(0, "", order_no) % SHARDS as u64) as usize])
+    }
+
+    fn change(&self, order_no: &str, change: impl FnOnce(&mut Facts)) -> Option<Facts> {
+        let mut shard = self.shard(order_no);
+        let record = shard.records.get_mut(order_no)?;
+        change(&mut record.facts);
+        Some(record.facts)
+    }
+
+    fn facts(
+        &self,
+        now: Timestamp,
+        kind: EntryKind,
+        instruction: &Instruction<'_>,
+        verdict: Verdict,
+    ) -> Facts {
+        // At most 10^12 times 10^6, which 63 bits hold; rounded half up.
+        let rated = instruction.amount.get() * i64::from(self.fee_rate_ppm);
+        let mut facts = Facts {
+            kind,
+            amount: instruction.amount,
+            currency: instruction.currency,
+            state: EntryState::Working,
+            approves: verdict.approves,
+            code: verdict.code,
+            trace: self.traces.fetch_add(1, Ordering::Relaxed) + 1,
+            received_at: now,
+            ready_at: now.plus(verdict.working),
+            changed_at: now,
+            settle_date: self.calendar.day(now).settles,
+            fee_minor: (rated + RATE_WHOLE_PPM / 2) / RATE_WHOLE_PPM,
+            requests: 1,
+            contradicted: false,
+        };
+        facts.settle(now, false);
+        facts
+    }
+
+    /// Marks the original as undone, if it can be and the undo is approved.
+    fn take_back(
+        &self,
+        now: Timestamp,
+        undo: &Instruction<'_>,
+        original_no: &str,
+        approves: bool,
+    ) -> Result<(), Undone> {
+        let mut shard = self.shard(original_no);
+        let original = shard.records.get_mut(original_no).ok_or(Undone::NotFound)?;
+        original.facts.settle(now, false);
+        match original.facts.state {
+            EntryState::Reversed | EntryState::Undone => return Err(Undone::Already),
+            EntryState::Working | EntryState::Declined => return Err(Undone::Refused),
+            EntryState::Approved => {}
+        }
+        let same_day = original.facts.settle_date == self.calendar.day(now).settles;
+        if original.facts.kind != EntryKind::Charge || !same_day {
+            return Err(Undone::Refused);
+        }
+        if (original.facts.amount, original.facts.currency) != (undo.amount, undo.currency) {
+            return Err(Undone::Differs);
+        }
+        if approves {
+            original.facts.state = EntryState::Undone;
+            original.facts.changed_at = now;
+            original.undone_by = Some(undo.order_no.into());
+        }
+        Ok(())
+    }
+
+    /// The undo of this charge was itself reversed, so the charge stands again.
+    fn restore(&self, now: Timestamp, original_no: &str) {
+        let mut shard = self.shard(original_no);
+        if let Some(original) = shard.records.get_mut(original_no)
+            && original.facts.state == EntryState::Undone
+        {
+            original.facts.state = EntryState::Approved;
+            original.facts.changed_at = now;
+            original.undone_by = None;
+        }
+    }
+}
+
+/// The entry that already has this number, counted as asked for once more.
+fn known(
+    shard: &mut Shard,
+    now: Timestamp,
+    kind: EntryKind,
+    asked: &Instruction<'_>,
+) -> Option<Entered> {
+    let record = shard.records.get_mut(asked.order_no)?;
+    record.facts.settle(now, false);
+    record.facts.requests = record.facts.requests.saturating_add(1);
+    let facts = record.facts;
+    let same = (facts.kind, facts.amount, facts.currency) == (kind, asked.amount, asked.currency);
+    Some(Entered::Known { facts, same })
+}
+
+fn spare_dead(
+    shard: &Shard,
+    instruction: &Instruction<'_>,
+    verdict: Verdict,
+    dead_code: &'static str,
+) -> Verdict {
+    if shard.dead.contains(instruction.order_no) {
+        Verdict { approves: false, code: dead_code, working: Duration::ZERO }
+    } else {
+        verdict
+    }
+}
+
+fn enter(
+    shard: &mut Shard,
+    instruction: Instruction<'_>,
+    facts: Facts,
+    original: Option<Box<str>>,
+) {
+    let Instruction { order_no, sent_at, card, .. } = instruction;
+    let record = Record { facts, sent_at: sent_at.into(), card, original, undone_by: None };
+    shard.records.insert(order_no.into(), record);
+}
+
+fn public_entry(order_no: &str, record: &Record) -> LedgerEntry {
+    let facts = &record.facts;
+    LedgerEntry {
+        order_no: order_no.to_owned(),
+        kind: facts.kind,
+        state: facts.state,
+        amount_minor: facts.amount.get(),
+        currency: facts.currency.code(),
+        code: facts.code,
+        card: record.card.as_ref().map(|card| card.as_str().to_owned()),
+        original: record.original.as_deref().map(str::to_owned),
+        undone_by: record.undone_by.as_deref().map(str::to_owned),
+        trace: facts.trace,
+        requests: facts.requests,
+        received_at_ms: facts.received_at.as_millis(),
+        changed_at_ms: facts.changed_at.as_millis(),
+        settle_date: facts.settle_date.to_string(),
+        fee_minor: facts.fee_minor,
+        contradicted: facts.contradicted,
+    }
+}
+
+/// A lock that survives a panic elsewhere: no entry is ever left half-written.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The ledger as a test or an operator reads it: entries in order, sums, and what went wrong.
+//!
+//! A plain value that shares nothing with the running simulator. Holds no whole card number (I-11).
+
+use std::collections::BTreeMap;
+
+use crate::domain::ids::ORDER_ID_DIGITS;
+
+use super::{EntryKind, EntryState};
+
+/// One charge or undo, as the channel believes it to be.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct LedgerEntry {
+    pub order_no: String,
+    pub kind: EntryKind,
+    pub state: EntryState,
+    pub amount_minor: i64,
+    /// Three letters.
+    pub currency: &'static str,
+    /// The dialect's code of the result; while working, of the result to come.
+    pub code: &'static str,
+    /// First six and last four digits.
+    pub card: Option<String>,
+    /// For an undo, the number of its charge.
+    pub original: Option<String>,
+    /// For a charge, the number of the undo that took it back.
+    pub undone_by: Option<String>,
+    /// The channel's running number, from 1, in the order of processing.
+    pub trace: u64,
+    /// How often it was asked for under this number.
+    pub requests: u32,
+    pub received_at_ms: i64,
+    pub changed_at_ms: i64,
+    /// `YYYY-MM-DD`, by the cut at 23:00 in Beijing.
+    pub settle_date: String,
+    pub fee_minor: i64,
+    /// Whether a well-signed notice said the opposite of this entry.
+    pub contradicted: bool,
+}
+
+impl LedgerEntry {
+    /// What ties attempts of one order together: the first 19 digits of a number that has 21 of
+    /// them, else the whole number.
+    pub fn order_prefix(&self) -> &str {
+        let digits_only = self.order_no.bytes().all(|byte| byte.is_ascii_digit());
+        if digits_only && self.order_no.len() == ORDER_ID_DIGITS + 2 {
+            &self.order_no[..ORDER_ID_DIGITS]
+        } else {
+            &self.order_no
+        }
+    }
+
+    /// Whether the cardholder is charged by this entry and will stay so.
+    fn charges(&self) -> bool {
+        self.kind == EntryKind::Charge && self.state == EntryState::Approved
+    }
+}
+
+/// All entries, sorted by order number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerSnapshot {
+    entries: Vec<LedgerEntry>,
+}
+
+impl LedgerSnapshot {
+    pub(super) fn of(mut entries: Vec<LedgerEntry>) -> Self {
+        entries.sort_by(|left, right| left.order_no.cmp(&right.order_no));
+        Self { entries }
+    }
+
+    pub fn entries(&self) -> &[LedgerEntry] {
+        &self.entries
+    }
+
+    pub fn get(&self, order_no: &str) -> Option<&LedgerEntry> {
+        let place = self.entries.binary_search_by(|entry| entry.order_no.as_str().cmp(order_no));
+        place.ok().map(|place| &self.entries[place])
+    }
+
+    /// What each order has taken from its cardholder in the end, by order prefix: the approved
+    /// charges that were neither reversed nor undone. An order that took nothing has 0; work that
+    /// is not finished counts nothing.
+    pub fn net_minor(&self) -> BTreeMap<&str, i64> {
+        let mut net = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.kind == EntryKind::Charge) {
+            let charged = if entry.charges() { entry.amount_minor } else { 0 };
+            *net.entry(entry.order_prefix()).or_insert(0) += charged;
+        }
+        net
+    }
+
+    /// Order prefixes under which more than one charge stands. There must never be one.
+    pub fn charged_twice(&self) -> Vec<&str> {
+        let mut standing: BTreeMap<&str, u32> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.charges()) {
+            *standing.entry(entry.order_prefix()).or_insert(0) += 1;
+        }
+        standing.into_iter().filter(|(_, times)| *times > 1).map(|(prefix, _)| prefix).collect()
+    }
+
+    /// How many entries are in this state.
+    pub fn count(&self, state: EntryState) -> usize {
+        self.entries.iter().filter(|entry| entry.state == state).count()
+    }
+
+    /// One JSON object a line.
+    pub fn json_lines(&self) -> String {
+        let mut lines = String::new();
+        for entry in &self.entries {
+            let line = serde_json::to_string(entry).expect("plain fields always encode");
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+        lines
+    }
+
+    /// Counts and sums as one JSON object.
+    pub fn summary(&self) -> serde_json::Value {
+        let charges = || self.entries.iter().filter(|entry| entry.charges());
+        let repeated = self.entries.iter().filter(|entry| entry.requests > 1).count();
+        let contradicted = self.entries.iter().filter(|entry| entry.contradicted).count();
+        serde_json::json!({
+            "entries": self.entries.len(),
+            "working": self.count(EntryState::Working),
+            "approved": self.count(EntryState::Approved),
+            "declined": self.count(EntryState::Declined),
+            "reversed": self.count(EntryState::Reversed),
+            "undone": self.count(EntryState::Undone),
+            "charged_minor": charges().map(|entry| entry.amount_minor).sum::<i64>(),
+            "fees_minor": charges().map(|entry| entry.fee_minor).sum::<i64>(),
+            "requested_more_than_once": repeated,
+            "contradicted": contradicted,
+            "charged_twice": self.charged_twice(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(order_no: &str, state: EntryState) -> LedgerEntry {
+        LedgerEntry {
+            order_no: order_no.to_owned(),
+            kind: EntryKind::Charge,
+            state,
+            amount_minor: 100,
+            currency: "CNY",
+            code: "00",
+            card: None,
+            original: None,
+            undone_by: None,
+            trace: 1,
+            requests: 1,
+            received_at_ms: 0,
+            changed_at_ms: 0,
+            settle_date: "2026-11-22".to_owned(),
+            fee_minor: 1,
+            contradicted: false,
+        }
+    }
+
+    #[test]
+    fn two_numbers_of_one_order_that_both_stand_are_a_double_charge() {
+        let first = "261122001000000000901";
+        let second = "261122001000000000902";
+        let other = "261122001000000001001";
+        let both = LedgerSnapshot::of(vec![
+            entry(second, EntryState::Approved),
+            entry(first, EntryState::Approved),
+            entry(other, EntryState::Approved),
+        ]);
+        assert_eq!(both.charged_twice(), ["2611220010000000009"]);
+        assert_eq!(both.net_minor()["2611220010000000009"], 200);
+        assert_eq!(both.entries()[0].order_no, first);
+        let one = LedgerSnapshot::of(vec![
+            entry(first, EntryState::Reversed),
+            entry(second, EntryState::Approved),
+            entry(other, EntryState::Undone),
+        ]);
+        assert!(one.charged_twice().is_empty());
+        assert_eq!(one.net_minor()["2611220010000000009"], 100);
+        assert_eq!(one.net_minor()["2611220010000000010"], 0);
+    }
+
+    #[test]
+    fn a_foreign_number_stands_for_itself() {
+        assert_eq!(entry("A-1", EntryState::Approved).order_prefix(), "A-1");
+    }
+
+    #[test]
+    fn the_report_is_json() {
+        let snapshot = LedgerSnapshot::of(vec![entry("1", EntryState::Approved)]);
+        let line = snapshot.json_lines();
+        let read: serde_json::Value = serde_json::from_str(line.trim()).expect("one object");
+        assert_eq!(read["state"], "approved");
+        assert_eq!(snapshot.summary()["charged_minor"], 100);
+        assert!(snapshot.get("1").is_some() && snapshot.get("2").is_none());
+    }
+}

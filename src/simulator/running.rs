@@ -1,0 +1,93 @@
+//! What a running simulator's connections, delayed work and notices share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Semaphore, watch};
+
+use crate::domain::time::Timestamp;
+
+use super::faults::{Counters, Faults, Repeats, RequestPlan};
+use super::ledger::Ledger;
+use super::settings::SimulatorSettings;
+
+/// Posts of notices on their way at one time.
+const POSTS_MAX: usize = 64;
+
+pub(super) struct Running {
+    pub settings: SimulatorSettings,
+    pub ledger: Ledger,
+    pub counters: Counters,
+    pub client: reqwest::Client,
+    pub posts: Semaphore,
+    faults: ArcSwap<Faults>,
+    repeats: Repeats,
+    stop: watch::Receiver<bool>,
+    notices_waiting: AtomicUsize,
+}
+
+impl Running {
+    pub fn new(
+        settings: SimulatorSettings,
+        client: reqwest::Client,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            ledger: Ledger::new(settings.fee_rate_ppm, settings.late_arrivals),
+            counters: Counters::default(),
+            client,
+            posts: Semaphore::new(POSTS_MAX),
+            faults: ArcSwap::from_pointee(settings.faults),
+            repeats: Repeats::default(),
+            stop,
+            notices_waiting: AtomicUsize::new(0),
+            settings,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.settings.clock)()
+    }
+
+    pub fn faults(&self) -> Faults {
+        **self.faults.load()
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.faults.store(std::sync::Arc::new(faults));
+    }
+
+    pub fn plan(&self, operation: &str, order_no: &str) -> RequestPlan {
+        self.repeats.plan(&self.faults.load(), self.settings.seed, operation, order_no)
+    }
+
+    /// Returns when the simulator is told to stop, or dropped.
+    pub async fn stopped(&self) {
+        // An error means that the handle is gone, which is the same order to stop.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Waits; answers whether the whole time passed before the simulator was stopped.
+    pub async fn sleep(&self, duration: Duration) -> bool {
+        if duration.is_zero() {
+            return true;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(duration) => true,
+            () = self.stopped() => false,
+        }
+    }
+
+    pub fn notices_waiting(&self) -> usize {
+        self.notices_waiting.load(Ordering::Acquire)
+    }
+
+    pub fn begin_notice(&self) {
+        self.notices_waiting.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn end_notice(&self) {
+        self.notices_waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,205 @@
+//! The simulator's HTTP side: hyper's HTTP/1.1 connections directly, because it is also the far end
+//! of throughput tests. Knows nothing of what is exchanged.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::Spoken;
+use super::dialect::{Received, Reply};
+use super::exchange::{Answer, exchange};
+use super::running::Running;
+
+/// Bytes of a request's body; a longer one is answered 413.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Accepts connections until the simulator stops, then ends them.
+pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: Spoken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                // A failed accept concerns one caller that is gone (or a lack of files, which the
+                // next one will meet too); the listener stays.
+                if let Ok((stream, _)) = accepted {
+                    connections.spawn(keep(stream, Arc::clone(&running), spoken.clone()));
+                } else {
+                    tokio::task::yield_now().await;
+                }
+            }
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = running.stopped() => break,
+        }
+    }
+    drop(listener);
+    connections.shutdown().await;
+}
+
+/// Serves one connection to its end.
+async fn keep(stream: TcpStream, running: Arc<Running>, spoken: Spoken) {
+    // Without it a reply may wait for an acknowledgement; if it cannot be set, it does wait.
+    let _ = stream.set_nodelay(true);
+    let reset = Arc::new(AtomicBool::new(false));
+    let service = {
+        let (running, reset) = (Arc::clone(&running), Arc::clone(&reset));
+        service_fn(move |request| {
+            Box::pin(respond(Arc::clone(&running), spoken.clone(), Arc::clone(&reset), request))
+        })
+    };
+    let mut connection = http1::Builder::new()
+        .pipeline_flush(true)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // Its end, good or bad, is the caller's affair.
+        _ = poll_fn(|context| connection.poll_without_shutdown(context)) => {}
+        () = running.stopped() => {}
+    }
+    if reset.load(Ordering::Acquire) {
+        // Closing with zero linger sends RST instead of FIN.
+        let _ = connection.into_parts().io.inner().set_zero_linger();
+    }
+}
+
+/// The answer to one request, or an error that makes hyper drop the connection.
+async fn respond(
+    running: Arc<Running>,
+    spoken: Spoken,
+    reset: Arc<AtomicBool>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Dropped> {
+    if request.method() == Method::GET {
+        return Ok(report(&running, &spoken, request.uri().path()));
+    }
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
+        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", Bytes::new()));
+    };
+    let path = head.uri.path().to_owned();
+    let received = Received { path, headers: head.headers, body: body.to_bytes() };
+    let answer = match &spoken {
+        Spoken::UnionPayAcp(dialect) => exchange(&running, dialect, received).await,
+        Spoken::HarbourBank(dialect) => exchange(&running, dialect, received).await,
+    };
+    match answer {
+        Answer::Whole(reply) => Ok(respond_with(reply, false)),
+        Answer::Cut(reply) => Ok(respond_with(reply, true)),
+        Answer::Close => Err(Dropped),
+        Answer::Reset => {
+            reset.store(true, Ordering::Release);
+            Err(Dropped)
+        }
+    }
+}
+
+/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`.
+fn report(running: &Running, spoken: &Spoken, path: &str) -> Response<ReplyBody> {
+    let snapshot = || running.ledger.snapshot(running.now());
+    match path {
+        "/ledger" => {
+            let lines = Bytes::from(snapshot().json_lines());
+            plain(StatusCode::OK, "application/x-ndjson", lines)
+        }
+        "/ledger/summary" => {
+            let mut summary = snapshot().summary();
+            let counters: serde_json::Map<String, serde_json::Value> = running
+                .counters
+                .snapshot()
+                .into_iter()
+                .map(|(happening, times)| (happening.name().to_owned(), times.into()))
+                .collect();
+            summary["id"] = running.settings.id.as_str().into();
+            summary["dialect"] = spoken.name().into();
+            summary["notices_waiting"] = running.notices_waiting().into();
+            summary["happened"] = counters.into();
+            plain(StatusCode::OK, "application/json", Bytes::from(summary.to_string()))
+        }
+        _ => plain(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
+    }
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<ReplyBody> {
+    let headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
+    respond_with(Reply { status, headers, body }, false)
+}
+
+fn respond_with(reply: Reply, cut: bool) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::new(reply.body, cut));
+    *response.status_mut() = reply.status;
+    for (name, value) in reply.headers {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Why there is no response: the plan says that the connection ends here.
+#[derive(Debug, thiserror::Error)]
+#[error("the simulated network dropped the connection")]
+struct Dropped;
+
+/// A body that is sent whole, or announced whole and broken off after its first half.
+struct ReplyBody {
+    announced: u64,
+    left: Option<Bytes>,
+    breaks: Break,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Break {
+    Never,
+    /// After the first half, once hyper had a turn to flush it.
+    AfterFlush,
+    Now,
+}
+
+impl ReplyBody {
+    fn new(body: Bytes, cut: bool) -> Self {
+        let announced = body.len() as u64;
+        let left = if cut { body.slice(..body.len() / 2) } else { body };
+        let breaks = if cut { Break::AfterFlush } else { Break::Never };
+        Self { announced, left: (!left.is_empty()).then_some(left), breaks }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Dropped;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+        if let Some(data) = self.left.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        match self.breaks {
+            Break::Never => Poll::Ready(None),
+            Break::AfterFlush => {
+                self.breaks = Break::Now;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Break::Now => Poll::Ready(Some(Err(Dropped))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left.is_none() && self.breaks == Break::Never
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.announced)
+    }
+}

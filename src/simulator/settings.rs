@@ -1,0 +1,209 @@
+//! How a simulated channel behaves: its dialect, faults, seed, and how its cards answer.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::codec::sign::sha256_hex;
+use crate::domain::money::AMOUNT_MINOR_MAX;
+use crate::domain::time::Timestamp;
+
+use super::chance::Between;
+use super::faults::Faults;
+use super::keys::SimulatorKeys;
+
+/// Tells the time. Given from outside, so that a test can move it over a cut-off.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The merchant that both dialects know unless told otherwise: UnionPay's published test merchant.
+pub const MERCHANT_ID: &str = "777290058110097";
+
+/// The most posts of one notice (UnionPay sends up to five times).
+const NOTICE_TRIES_MAX: usize = 5;
+
+/// Which protocol the channel speaks.
+#[derive(Debug, Clone)]
+pub enum DialectSettings {
+    UnionPayAcp(UnionPayAcpSettings),
+    HarbourBank(HarbourBankSettings),
+}
+
+/// UnionPay's online platform, ACP 5.1.0.
+#[derive(Debug, Clone)]
+pub struct UnionPayAcpSettings {
+    pub keys: Arc<SimulatorKeys>,
+    pub merchant_id: String,
+}
+
+/// The bank with the JSON interface that `channels/` shows as the example of the `http` protocol.
+#[derive(Clone)]
+pub struct HarbourBankSettings {
+    pub merchant_id: String,
+    /// The key of HMAC-SHA256, as text.
+    pub key: Zeroizing<String>,
+    /// Off: a request needs no signature. Replies are signed all the same.
+    pub verify_signatures: bool,
+    /// Charges out of a hundred that are answered "processing" and decided later.
+    pub pending_percent: u8,
+}
+
+impl fmt::Debug for HarbourBankSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "HarbourBankSettings(merchant {})", self.merchant_id)
+    }
+}
+
+/// How hard the channel tries to deliver a notice.
+#[derive(Debug, Clone)]
+pub struct NoticeRetries {
+    /// Waits between the posts of one notice: one post more than there are waits, at most five.
+    pub waits: Vec<Duration>,
+    /// How long one post may take (UnionPay waits ten seconds).
+    pub timeout: Duration,
+}
+
+impl Default for NoticeRetries {
+    fn default() -> Self {
+        let waits = [200, 400, 800, 1_000].map(Duration::from_millis).to_vec();
+        Self { waits, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Everything about one simulated channel. Start from [`Self::unionpay_acp`] or
+/// [`Self::harbour_bank`] and change what matters.
+#[derive(Clone)]
+pub struct SimulatorSettings {
+    /// The name that reports carry.
+    pub id: String,
+    pub dialect: DialectSettings,
+    /// Where to listen; port 0 takes a free one.
+    pub address: SocketAddr,
+    pub faults: Faults,
+    /// One seed gives one history of card answers and faults.
+    pub seed: u64,
+    /// Charges out of a hundred that the card's issuer declines, 0 to 100.
+    pub declines_percent: u8,
+    /// The same for undos.
+    pub undo_declines_percent: u8,
+    /// How long the channel works on an order that it does not decide at once.
+    pub working: Between,
+    /// Larger charges are declined as over the limit.
+    pub per_order_max_minor: i64,
+    /// The channel's fee, in millionths of the amount, 0 to 1,000,000.
+    pub fee_rate_ppm: u32,
+    /// Whether a charge may still be processed after a reversal of its number was answered "no such
+    /// order". Off: such a number is dead. On: only `not_found_final_after` guards, so the most of
+    /// `faults.delay_for` must lie below it.
+    pub late_arrivals: bool,
+    pub notice_retries: NoticeRetries,
+    pub clock: Clock,
+}
+
+impl SimulatorSettings {
+    /// UnionPay's platform with the published test merchant, no faults, one order in ten declined.
+    pub fn unionpay_acp(id: &str, keys: Arc<SimulatorKeys>, clock: Clock) -> Self {
+        let merchant_id = MERCHANT_ID.to_owned();
+        Self::plain(
+            id,
+            DialectSettings::UnionPayAcp(UnionPayAcpSettings { keys, merchant_id }),
+            clock,
+        )
+    }
+
+    /// Harbour bank, signatures verified, a key made from its name: it protects nothing real.
+    pub fn harbour_bank(id: &str, clock: Clock) -> Self {
+        let dialect = HarbourBankSettings {
+            merchant_id: MERCHANT_ID.to_owned(),
+            key: Zeroizing::new(sha256_hex(format!("simulated bank {id}").as_bytes())),
+            verify_signatures: true,
+            pending_percent: 0,
+        };
+        Self::plain(id, DialectSettings::HarbourBank(dialect), clock)
+    }
+
+    /// Harbour bank as the far end of a throughput test: unsigned requests, no declines.
+    pub fn benchmark(id: &str, clock: Clock) -> Self {
+        let mut settings = Self::harbour_bank(id, clock).with_declines_percent(0);
+        if let DialectSettings::HarbourBank(bank) = &mut settings.dialect {
+            bank.verify_signatures = false;
+        }
+        settings
+    }
+
+    fn plain(id: &str, dialect: DialectSettings, clock: Clock) -> Self {
+        Self {
+            id: id.to_owned(),
+            dialect,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            faults: Faults::calm(),
+            seed: 1,
+            declines_percent: 10,
+            undo_declines_percent: 0,
+            working: Between::millis(20, 200),
+            per_order_max_minor: AMOUNT_MINOR_MAX,
+            fee_rate_ppm: 3_500,
+            late_arrivals: false,
+            notice_retries: NoticeRetries::default(),
+            clock,
+        }
+    }
+
+    pub fn with_address(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    pub fn with_faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    pub fn with_declines_percent(mut self, percent: u8) -> Self {
+        self.declines_percent = percent;
+        self
+    }
+
+    pub fn with_working(mut self, working: Between) -> Self {
+        self.working = working;
+        self
+    }
+
+    pub fn with_notice_retries(mut self, retries: NoticeRetries) -> Self {
+        self.notice_retries = retries;
+        self
+    }
+
+    pub fn with_late_arrivals(mut self) -> Self {
+        self.late_arrivals = true;
+        self
+    }
+
+    /// Whether every number lies in its range; says which does not.
+    pub fn check(&self) -> Result<(), String> {
+        self.faults.check()?;
+        let pending = match &self.dialect {
+            DialectSettings::UnionPayAcp(_) => 0,
+            DialectSettings::HarbourBank(bank) => bank.pending_percent,
+        };
+        for percent in [self.declines_percent, self.undo_declines_percent, pending] {
+            if percent > 100 {
+                return Err(format!("{percent} of a hundred"));
+            }
+        }
+        if self.fee_rate_ppm > 1_000_000 {
+            return Err(format!("a fee of {} millionths", self.fee_rate_ppm));
+        }
+        if self.notice_retries.waits.len() >= NOTICE_TRIES_MAX {
+            return Err(format!("a notice is posted at most {NOTICE_TRIES_MAX} times"));
+        }
+        Ok(())
+    }
+}
