@@ -6,6 +6,7 @@
 
 pub mod codes;
 pub mod protocol;
+pub mod voucher;
 
 pub mod breaker;
 pub mod file;

@@ -50,3 +50,6 @@ fn report_unknown(root: &Section<'_>, protocol: &str) {
         root.mistake("protocol", "there is no such protocol", &advice);
     }
 }
+//! The protocols that channels speak. Each is one module and knows no other.
+
+pub mod declarative;

@@ -1,0 +1,218 @@
+//! What `[http]` may not say, and templates beyond the shipped files'.
+
+use super::tests::{HARBOUR, MEADOW, load};
+
+/// A small file that is right; rows change one thing in it.
+const SMALL: &str = r#"
+[codes]
+"0" = "approved"
+[http]
+base_url = "https://bank.example/"
+[http.payment]
+path = "/pay"
+[http.payment.body]
+no = "{{ order_no }}"
+[http.payment.reply]
+code = "/code"
+"#;
+
+fn mistakes(text: &str) -> Vec<String> {
+    load(text).err().unwrap_or_default()
+}
+
+#[test]
+fn the_small_file_is_right() {
+    assert_eq!(mistakes(SMALL), Vec::<String>::new());
+}
+
+#[test]
+fn each_mistake_has_its_line_and_advice() {
+    let rows = [
+        (
+            "{{ order_no }}",
+            "{{ ordr_no }}",
+            "bank.toml:9: http.payment.body.no: `ordr_no` is not a word",
+        ),
+        (
+            "{{ order_no }}",
+            "{{ order_no",
+            "bank.toml:9: http.payment.body.no: has an expression that",
+        ),
+        ("{{ order_no }}", "{% if x %}", "bank.toml:9: http.payment.body.no: has a statement"),
+        (
+            "{{ order_no }}",
+            "{{ order_no + }}",
+            "bank.toml:9: http.payment.body.no: {{ order_no + }}",
+        ),
+        (
+            "{{ order_no }}",
+            "{{ original.amount }}",
+            "bank.toml:9: http.payment.body.no: `original.amount` is not known",
+        ),
+        ("{{ order_no }}", "{{ card }}", "bank.toml:9: http.payment.body.no: `card` is not a word"),
+        (
+            "{{ order_no }}",
+            "{{ amount / 100 }}",
+            "bank.toml:6: http.payment: cannot be built from sample data: body.no: a number",
+        ),
+        (
+            "{{ order_no }}",
+            "{{ order_no | tme }}",
+            "bank.toml:6: http.payment: cannot be built from sample data",
+        ),
+        (
+            "{{ order_no }}",
+            "{{ now | time('%Y', 'Mars/Base') }}",
+            "bank.toml:6: http.payment: cannot be built from sample data",
+        ),
+        ("\"/pay\"", "\"pay\"", "bank.toml:7: http.payment.path: does not begin with a slash"),
+        ("\"/pay\"", "\"/pay?x=1\"", "bank.toml:7: http.payment.path: has a character"),
+        (
+            "\"/pay\"",
+            "\"/{{ card.number }}\"",
+            "bank.toml:7: http.payment.path: `card.number` is card data",
+        ),
+        ("\"/code\"", "\"code\"", "bank.toml:11: http.payment.reply.code: is not a JSON pointer"),
+        (
+            "\"/code\"",
+            "\"/code\"\nordr_no = \"/x\"",
+            "bank.toml:12: http.payment.reply.ordr_no: is not a known setting",
+        ),
+        ("\"approved\"", "\"pending\"", "bank.toml:6: http.payment.codes: no code means approved"),
+        (
+            "https://bank.example/",
+            "http://bank.example/",
+            "bank.toml:5: http.base_url: sends card data in clear",
+        ),
+        (
+            "https://bank.example/",
+            "bank.example",
+            "bank.toml:5: http.base_url: begins with neither",
+        ),
+        (
+            "https://bank.example/",
+            "https://a@bank.example/",
+            "bank.toml:5: http.base_url: is more than",
+        ),
+        (
+            "[http]\n",
+            "[http]\nformat = \"xml\"\n",
+            "bank.toml:5: http.format: \"xml\" is not allowed",
+        ),
+        (
+            "[http]\n",
+            "[http]\nsecrets = { token = \"env:NOTHING\" }\n",
+            "bank.toml:5: http.secrets.token: there is no such credential",
+        ),
+        (
+            "[http]\n",
+            "[http]\nvalues = { amount = 1 }\n",
+            "bank.toml:5: http.values.amount: is a word of templates already",
+        ),
+        (
+            "[http]\n",
+            "[http]\nverify = { as_signed = true }\n",
+            "bank.toml:5: http.verify.as_signed: there is no [http.sign]",
+        ),
+        ("no = ", "no = 1.5\nx = ", "bank.toml:9: http.payment.body.no: is a number with a point"),
+    ];
+    for (from, to, expected) in rows {
+        assert!(SMALL.contains(from));
+        let found = mistakes(&SMALL.replace(from, to));
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert!(found[0].starts_with(expected), "{to}: {}", found[0]);
+    }
+}
+
+#[test]
+fn i_11_a_secret_goes_into_headers_and_bodies_but_into_no_url() {
+    let text =
+        SMALL.replace("[http]\n", "[http]\nsecrets = { token = \"env:HARBOUR_BANK_KEY\" }\n");
+    let headers = "[http.payment.headers]\nAuthorization = \"Bearer {{ token }}\"\n";
+    assert_eq!(mistakes(&format!("{text}{headers}")), Vec::<String>::new());
+    let found = mistakes(&text.replace("/pay", "/{{ token }}"));
+    assert!(found[0].contains("`token` is a secret"), "{found:?}");
+    let card = "[http.payment.headers]\nX-Card = \"{{ card.number }}\"\n";
+    let found = mistakes(&format!("{text}{card}"));
+    assert!(found[0].contains("`card.number` is card data"), "{found:?}");
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let text = SMALL
+        .replace("{{ order_no }}", "{{ ordr_no }}")
+        .replace("\"/pay\"", "\"pay\"")
+        .replace("\"/code\"", "\"code\"")
+        .replace("https:", "ftp:");
+    assert_eq!(mistakes(&text).len(), 4);
+    assert_eq!(mistakes("").len(), 2);
+    let codes = mistakes(&SMALL.replace("\"approved\"", "\"yes\""));
+    assert!(codes[0].starts_with("bank.toml:3: codes.0: write approved"), "{codes:?}");
+    let unknown_too = SMALL.replace("https:", "ftp:").replace("[http]\n", "[http]\nhost = 1\n");
+    assert!(mistakes(&unknown_too).iter().any(|mistake| mistake.contains("http.host")));
+}
+
+#[test]
+fn an_inquiry_says_where_the_original_s_end_stands() {
+    let bare = "[http.inquiry]\npath = \"/q\"\nreply = { code = \"/code\" }\n";
+    let found = mistakes(&format!("{SMALL}{bare}"));
+    assert!(found[0].contains("http.inquiry.reply.state: and `result_code` are missing"));
+    let rows = [
+        ("reply = { code = \"/code\", state = \"/s\" }", "no state means approved"),
+        ("reply = { code = \"/code\", state = \"/s\" }\nstates = { OK = \"fine\" }", "not allowed"),
+        (
+            "reply = { code = \"/code\", result_code = \"/r\" }\nstates = { A = \"approved\" }",
+            "is missing",
+        ),
+    ];
+    for (reply, expected) in rows {
+        let found = mistakes(&format!("{SMALL}[http.inquiry]\npath = \"/q\"\n{reply}\n"));
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{reply}: {found:?}");
+    }
+}
+
+#[test]
+fn a_signature_that_proves_nothing_is_refused() {
+    let rows = [
+        (
+            HARBOUR,
+            r#"over = "{{ timestamp }}\n{{ body }}""#,
+            r#"over = "{{ timestamp }}""#,
+            "leaves the body out",
+        ),
+        (HARBOUR, "{{ body }}\"", "{{ sorted_fields }}\"", "the body is JSON"),
+        (HARBOUR, "{{ body }}\"", "{{ bdy }}\"", "is not a word of `over`"),
+        (HARBOUR, "timestamp_header = \"X-Timestamp\"\n", "", "do not fit each other"),
+        (HARBOUR, "header = \"X-Signature\"\n", "", "not exactly one is given"),
+        (HARBOUR, "header = \"X-Signature\"\n", "field = \"sign\"\n", "is for forms"),
+        (HARBOUR, "{{ timestamp }}\\n", "{{ timestamp }}{{ path }}", "which a reply does not have"),
+        (HARBOUR, "hmac-sha256", "rsa-sha256", "http.sign.key"),
+        (HARBOUR, "env:HARBOUR_BANK_KEY", "env:OTHER", "there is no such credential"),
+        (MEADOW, "{{ sorted_fields }}", "{{ body }}", "of which the signature is a part"),
+        (MEADOW, "field = \"sign\"\n", "field = \"sign\"\nheader = \"X\"\n", "not exactly one"),
+        (MEADOW, "service = \"pay\"", "service.name = \"pay\"", "is nested"),
+        (MEADOW, "[http.verify]\n", "[http.verify]\nas_signed = true\n", "hmac-sha256 only"),
+    ];
+    for (text, from, to, expected) in rows {
+        assert!(text.contains(from), "{from}");
+        let found = mistakes(&text.replace(from, to));
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{to}: {found:?}");
+    }
+}
+
+#[test]
+fn i_11_no_mistake_quotes_a_credential() {
+    let found = mistakes(&HARBOUR.replace("env:HARBOUR_BANK_KEY", "the-key-itself"));
+    assert!(!found.is_empty());
+    assert!(found.iter().all(|mistake| !mistake.contains("the-key-itself")), "{found:?}");
+}
+
+#[test]
+fn a_key_that_replaces_another_is_good_beside_it() {
+    let verify = "verify = { as_signed = true";
+    let rotating = format!("{verify}, older_keys = [\"env:HARBOUR_BANK_KEY\"]");
+    assert_eq!(mistakes(&HARBOUR.replace(verify, &rotating)), Vec::<String>::new());
+    let wrong = format!("{verify}, older_keys = [\"env:GONE\"]");
+    let found = mistakes(&HARBOUR.replace(verify, &wrong));
+    assert!(found[0].contains("http.verify.older_keys[0]: there is no such credential"));
+}

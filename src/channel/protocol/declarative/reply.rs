@@ -1,0 +1,449 @@
+//! What a channel's reply says, read along the paths of the channel file.
+//!
+//! Upholds I-2: only a reply that was read whole, names our order and our amount, and has a listed
+//! code or state is final; the rest is an unknown with its cause. Must not know how a request was
+//! built. Never panics on what came.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::words::Kind;
+use crate::channel::AttemptFacts;
+use crate::channel::codes::{CodeTable, Verdict};
+use crate::codec::FieldLimits;
+use crate::codec::form::Fields;
+use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+
+/// The longest number of a transaction that a channel may give us, in bytes.
+const REFERENCE_BYTES_MAX: usize = 128;
+/// What is kept of a code, in characters.
+const CODE_LENGTH_MAX: usize = 32;
+
+/// How a body is written, in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Form,
+}
+
+/// Where a value stands in a reply: a JSON pointer (RFC 6901), or the name of a form field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    name: String,
+    /// Written with a `?` at its end: a reply may come without it.
+    optional: bool,
+}
+
+impl Path {
+    /// Stands where a file's mistake left no path; an adapter is never built with it.
+    pub const NOWHERE: Self = Self { name: String::new(), optional: false };
+
+    /// The error says what is wrong with the text.
+    pub fn parse(text: &str, format: Format) -> Result<Self, String> {
+        let (name, optional) = match text.strip_suffix('?') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        match format {
+            Format::Json if !name.starts_with('/') => {
+                Err("is not a JSON pointer, which begins with a slash".to_owned())
+            }
+            Format::Json if has_bad_escape(name) => {
+                Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
+            }
+            Format::Form if name.is_empty() => Err("names no field".to_owned()),
+            Format::Json | Format::Form => Ok(Self { name: name.to_owned(), optional }),
+        }
+    }
+}
+
+fn has_bad_escape(pointer: &str) -> bool {
+    pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1']))
+}
+
+/// The body of a reply, decoded.
+pub enum Answer {
+    Json(Json),
+    Form(Fields),
+}
+
+impl Answer {
+    pub fn parse(body: &[u8], format: Format) -> Result<Self, UnknownCause> {
+        let limits = FieldLimits::MESSAGE;
+        if body.len() > limits.bytes_max {
+            return Err(UnknownCause::Garbled);
+        }
+        match format {
+            Format::Json => serde_json::from_slice(body).map(Self::Json).ok(),
+            Format::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
+        }
+        .ok_or(UnknownCause::Garbled)
+    }
+
+    pub const fn fields(&self) -> Option<&Fields> {
+        match self {
+            Self::Form(fields) => Some(fields),
+            Self::Json(_) => None,
+        }
+    }
+
+    /// The text at a path. An empty text and a JSON null are nothing.
+    fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
+        let found = match self {
+            Self::Form(fields) => fields.get(&path.name).map(Cow::Borrowed),
+            Self::Json(whole) => match whole.pointer(&path.name) {
+                None | Some(Json::Null) => None,
+                Some(Json::String(text)) => Some(Cow::Borrowed(text.as_str())),
+                Some(Json::Number(number)) => Some(Cow::Owned(number.to_string())),
+                Some(Json::Bool(boolean)) => Some(Cow::Owned(boolean.to_string())),
+                Some(Json::Array(_) | Json::Object(_)) => return Err(UnknownCause::Garbled),
+            },
+        };
+        Ok(found.filter(|text| !text.is_empty()))
+    }
+}
+
+/// Whether a path that is not optional must find something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// What is final for our books must say what it speaks of.
+    AsFileSays,
+    /// A refusal often says no more than its code.
+    IfThere,
+}
+
+/// In which form a channel writes amounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AmountForm {
+    /// Digits, in minor units.
+    Minor,
+    /// Digits in major units with a point, and at most the currency's decimals behind it.
+    Decimal,
+}
+
+/// What a state of the original means. Written in channel files under `states`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Approved,
+    /// A final no; its reason is read from `result_code`.
+    Declined,
+    Pending,
+    /// It went through and was taken back.
+    Reversed,
+    Unknown,
+}
+
+impl State {
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("approved", Self::Approved),
+        ("declined", Self::Declined),
+        ("pending", Self::Pending),
+        ("reversed", Self::Reversed),
+        ("unknown", Self::Unknown),
+    ];
+}
+
+/// How the replies to one kind of request are read.
+#[derive(Debug)]
+pub struct ReplyMap {
+    pub kind: Kind,
+    /// The code of this request's own success or failure.
+    pub code: Path,
+    /// The original's state, where a reply has one beside the code.
+    pub state: Option<Path>,
+    pub states: BTreeMap<String, State>,
+    /// The original's own code: the reason of a declined state, or all there is instead of one.
+    pub result_code: Option<Path>,
+    pub order_no: Option<Path>,
+    pub amount: Option<Path>,
+    pub amount_form: AmountForm,
+    pub reference: Option<Path>,
+    pub settle_date: Option<Path>,
+    /// The channel's codes, which speak of payments first of all.
+    pub shared_codes: CodeTable,
+    /// What codes mean to this kind of request in particular; they go before the shared ones.
+    pub own_codes: CodeTable,
+}
+
+impl ReplyMap {
+    /// What a verified reply proves about the attempt that `facts` names.
+    pub fn outcome(&self, answer: &Answer, facts: &AttemptFacts) -> Result<Outcome, UnknownCause> {
+        let code = answer.text(&self.code)?.ok_or(UnknownCause::Garbled)?;
+        match self.verdict(&code)? {
+            Verdict::Approved => {
+                if let Some(path) = &self.state {
+                    let state = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
+                    let state = self.states.get(&*state).ok_or(UnknownCause::UnlistedCode)?;
+                    self.state_outcome(*state, answer, facts, &code)
+                } else if self.result_code.is_some() {
+                    self.result_outcome(answer, facts)
+                } else {
+                    self.approved(answer, facts, &code)
+                }
+            }
+            verdict @ (Verdict::Pending
+            | Verdict::Unknown
+            | Verdict::NotFound
+            | Verdict::Declined(_)
+            | Verdict::Elsewhere(_)) => {
+                self.compare(answer, facts, Need::IfThere)?;
+                unapproved(verdict, &code)
+            }
+        }
+    }
+
+    /// What the request's own code means to this kind of request.
+    ///
+    /// The shared table speaks of payments. Its *declined* in the reply to an inquiry or a reversal
+    /// says that this one request failed (a wrong form, a closed hour), and nothing of the payment
+    /// that it asked about: only a code that the operation's own table declines is a final no.
+    fn verdict(&self, code: &str) -> Result<Verdict, UnknownCause> {
+        if let Some(verdict) = self.own_codes.verdict(code) {
+            return Ok(verdict);
+        }
+        let verdict = self.shared_codes.verdict(code).ok_or(UnknownCause::UnlistedCode)?;
+        match (self.kind, verdict) {
+            (Kind::Inquiry | Kind::Reversal, Verdict::Declined(_) | Verdict::Elsewhere(_)) => {
+                Ok(Verdict::Unknown)
+            }
+            (Kind::Payment | Kind::Inquiry | Kind::Reversal | Kind::Undo, verdict) => Ok(verdict),
+        }
+    }
+
+    fn state_outcome(
+        &self,
+        state: State,
+        answer: &Answer,
+        facts: &AttemptFacts,
+        code: &str,
+    ) -> Result<Outcome, UnknownCause> {
+        let result = match &self.result_code {
+            Some(path) => answer.text(path)?,
+            None => None,
+        };
+        let shown = short(result.as_deref().unwrap_or(code));
+        match state {
+            State::Approved => self.approved(answer, facts, &shown),
+            State::Declined => {
+                self.compare(answer, facts, Need::AsFileSays)?;
+                self.declined(result.as_deref(), shown)
+            }
+            State::Pending => {
+                self.compare(answer, facts, Need::IfThere)?;
+                Ok(Outcome::Pending { code: shown })
+            }
+            // Whoever inquires does so because the result was unknown. The channel says that it was
+            // undone since, by a reversal of ours whose answer was lost or by its own: no money
+            // moved in the end, so it is a final no, and this is its one true reason.
+            State::Reversed => {
+                self.compare(answer, facts, Need::AsFileSays)?;
+                let reason = Reason::ReversedAfterUnknown;
+                Ok(Outcome::Declined(Decline { reason, code: shown, elsewhere: false }))
+            }
+            State::Unknown => Err(UnknownCause::ChannelUnsure),
+        }
+    }
+
+    /// A state that is a final no; the result code only gives its reason. One that is not listed
+    /// leaves the reason open, not the no; one that says anything but no contradicts the state.
+    fn declined(&self, result: Option<&str>, code: String) -> Result<Outcome, UnknownCause> {
+        let verdict = result.and_then(|result| self.shared_codes.verdict(result));
+        let (reason, elsewhere) = match verdict {
+            None => (Reason::ChannelFailure, false),
+            Some(Verdict::Declined(reason)) => (reason, false),
+            Some(Verdict::Elsewhere(reason)) => (reason, true),
+            Some(Verdict::Approved | Verdict::Pending | Verdict::Unknown | Verdict::NotFound) => {
+                return Err(UnknownCause::ChannelUnsure);
+            }
+        };
+        Ok(Outcome::Declined(Decline { reason, code, elsewhere }))
+    }
+
+    /// A reply without a state: the original's code, read as its first reply would have been.
+    fn result_outcome(
+        &self,
+        answer: &Answer,
+        facts: &AttemptFacts,
+    ) -> Result<Outcome, UnknownCause> {
+        let path = self.result_code.as_ref().ok_or(UnknownCause::Garbled)?;
+        let result = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
+        let verdict = self.shared_codes.verdict(&result).ok_or(UnknownCause::UnlistedCode)?;
+        match verdict {
+            Verdict::Approved => self.approved(answer, facts, &result),
+            Verdict::Declined(_) | Verdict::Elsewhere(_) | Verdict::NotFound => {
+                self.compare(answer, facts, Need::AsFileSays)?;
+                unapproved(verdict, &result)
+            }
+            Verdict::Pending | Verdict::Unknown => {
+                self.compare(answer, facts, Need::IfThere)?;
+                unapproved(verdict, &result)
+            }
+        }
+    }
+
+    /// A yes must name our order and our amount wherever the file says that it does.
+    fn approved(
+        &self,
+        answer: &Answer,
+        facts: &AttemptFacts,
+        code: &str,
+    ) -> Result<Outcome, UnknownCause> {
+        self.compare(answer, facts, Need::AsFileSays)?;
+        find(answer, self.amount.as_ref(), Need::AsFileSays)?;
+        let reference = find(answer, self.reference.as_ref(), Need::AsFileSays)?;
+        let date = find(answer, self.settle_date.as_ref(), Need::AsFileSays)?;
+        Ok(Outcome::Approved(Approval {
+            channel_reference: reference.map(|text| read_reference(&text)).transpose()?,
+            code: short(code),
+            settle_mmdd: date.map(|text| read_settle_date(&text)).transpose()?,
+        }))
+    }
+
+    /// The order number as `need` says; the amount only if it is there, for a no may leave it out.
+    fn compare(
+        &self,
+        answer: &Answer,
+        facts: &AttemptFacts,
+        need: Need,
+    ) -> Result<(), UnknownCause> {
+        if let Some(text) = find(answer, self.order_no.as_ref(), need)?
+            && *text != *facts.channel_order_no.to_string()
+        {
+            return Err(UnknownCause::Mismatched);
+        }
+        match find(answer, self.amount.as_ref(), Need::IfThere)? {
+            Some(text) => self.compare_amount(&text, facts),
+            None => Ok(()),
+        }
+    }
+
+    fn compare_amount(&self, text: &str, facts: &AttemptFacts) -> Result<(), UnknownCause> {
+        let decimals = match self.amount_form {
+            AmountForm::Minor => 0,
+            AmountForm::Decimal => usize::from(facts.currency.exponent()),
+        };
+        let minor = read_amount(text, decimals).ok_or(UnknownCause::Garbled)?;
+        if minor == facts.amount.get() { Ok(()) } else { Err(UnknownCause::Mismatched) }
+    }
+}
+
+fn find<'a>(
+    answer: &'a Answer,
+    path: Option<&Path>,
+    need: Need,
+) -> Result<Option<Cow<'a, str>>, UnknownCause> {
+    let Some(path) = path else { return Ok(None) };
+    let found = answer.text(path)?;
+    if found.is_none() && need == Need::AsFileSays && !path.optional {
+        return Err(UnknownCause::Garbled);
+    }
+    Ok(found)
+}
+
+fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, UnknownCause> {
+    let code = short(code);
+    match verdict {
+        Verdict::Pending => Ok(Outcome::Pending { code }),
+        Verdict::NotFound => Ok(Outcome::NotFound { code }),
+        Verdict::Declined(reason) => {
+            Ok(Outcome::Declined(Decline { reason, code, elsewhere: false }))
+        }
+        Verdict::Elsewhere(reason) => {
+            Ok(Outcome::Declined(Decline { reason, code, elsewhere: true }))
+        }
+        Verdict::Approved | Verdict::Unknown => Err(UnknownCause::ChannelUnsure),
+    }
+}
+
+fn short(code: &str) -> String {
+    code.chars().take(CODE_LENGTH_MAX).collect()
+}
+
+/// Reads digits with at most `decimals` digits behind a point, without any floating point.
+fn read_amount(text: &str, decimals: usize) -> Option<i64> {
+    let (major, rest) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let has_point = text.len() > major.len();
+    let fits = !major.is_empty() && rest.len() <= decimals && rest.is_empty() != has_point;
+    if !(fits && digits(major) && digits(rest)) {
+        return None;
+    }
+    format!("{major}{rest:0<decimals$}").parse().ok()
+}
+
+fn read_reference(text: &str) -> Result<String, UnknownCause> {
+    let fits = text.len() <= REFERENCE_BYTES_MAX && !text.contains(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err(UnknownCause::Garbled) }
+}
+
+/// `MMDD` out of `MMDD`, `YYYYMMDD` or `YYYY-MM-DD`.
+fn read_settle_date(text: &str) -> Result<String, UnknownCause> {
+    let digits: String = text.chars().filter(|character| *character != '-').collect();
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let mmdd = match digits.len() {
+        4 if is_plain => &digits[..],
+        8 if is_plain => &digits[4..],
+        _ => return Err(UnknownCause::Garbled),
+    };
+    let number = |part: &str| part.parse::<u8>().unwrap_or(0);
+    let is_date = (1..=12).contains(&number(&mmdd[..2])) && (1..=31).contains(&number(&mmdd[2..]));
+    if is_date { Ok(mmdd.to_owned()) } else { Err(UnknownCause::Garbled) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_without_floating_point() {
+        let rows = [
+            ("1230", 0, Some(1230)),
+            ("12.30", 2, Some(1230)),
+            ("12.3", 2, Some(1230)),
+            ("12", 2, Some(1200)),
+            ("0.01", 2, Some(1)),
+            ("12.345", 2, None),
+            ("12.3", 0, None),
+            ("12.", 2, None),
+            (".5", 2, None),
+            ("-1", 0, None),
+            ("+1", 0, None),
+            ("1e3", 2, None),
+            ("1 2", 0, None),
+            ("99999999999999999999", 0, None),
+            ("", 0, None),
+        ];
+        for (text, decimals, expected) in rows {
+            assert_eq!(read_amount(text, decimals), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_settle_date_is_a_month_and_a_day() {
+        let rows = [
+            ("1122", Some("1122")),
+            ("20261122", Some("1122")),
+            ("2026-11-22", Some("1122")),
+            ("1322", None),
+            ("1100", None),
+            ("11-2", None),
+            ("١١٢٢", None),
+            ("+1+1", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(read_settle_date(text).ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_pointer_or_a_field() {
+        assert!(Path::parse("/a/0/b?", Format::Json).is_ok_and(|path| path.optional));
+        for wrong in ["code", "", "?", "/a~2", "/a~"] {
+            assert!(Path::parse(wrong, Format::Json).is_err(), "{wrong}");
+        }
+        assert!(Path::parse("code", Format::Form).is_ok_and(|path| !path.optional));
+        assert!(Path::parse("?", Format::Form).is_err());
+    }
+}

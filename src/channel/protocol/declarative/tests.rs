@@ -1,0 +1,595 @@
+//! Golden requests of both shipped files, and what their replies prove.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::channel::AttemptFacts;
+use crate::codec::form::Fields;
+use crate::codec::sample_keys::{merchant_key, other_key};
+use crate::codec::sign::{HmacKey, RsaSigner, hex_lower};
+use crate::config::mistake::Mistakes;
+use crate::config::raw::Document;
+use crate::domain::card::{CardInput, Cvv, Expiry, Pan};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::outcome::{Approval, Decline, Reason};
+
+pub const HARBOUR: &str = include_str!("../../../../channels/harbour-bank.toml");
+pub const MEADOW: &str = include_str!("../../../../channels/meadow-bank.toml");
+const SHARED_KEY: &str = "a shared key for tests only";
+const ORDER: &str = "261122001000000000701";
+const UNDO_ORDER: &str = "261122001000000000801";
+const PAN: &str = "4111111111111111";
+
+/// The credentials that the shipped files name.
+pub fn resolve(reference: &str) -> Result<String, String> {
+    match reference {
+        "env:HARBOUR_BANK_KEY" => Ok(SHARED_KEY.to_owned()),
+        "file:keys/meadow-bank-merchant.pem" => Ok(merchant_key().serialize_pem()),
+        "file:keys/meadow-bank-public.pem" => Ok(other_key().public_key_pem()),
+        _ => Err("there is no such credential".to_owned()),
+    }
+}
+
+/// The adapter of a file, or every mistake in it.
+pub fn load(text: &str) -> Result<Declarative, Vec<String>> {
+    let mistakes = Mistakes::new();
+    let document = Document::parse("bank.toml", text).expect("TOML");
+    let root = document.root(&mistakes);
+    let codes = read_codes(&root, "codes");
+    let adapter = read(root.section("http"), &codes, &resolve);
+    match mistakes.into_result() {
+        Ok(()) => Ok(adapter.expect("no mistake, so an adapter")),
+        Err(found) => Err(found.iter().map(ToString::to_string).collect()),
+    }
+}
+
+fn harbour() -> Declarative {
+    load(HARBOUR).expect("the shipped file is right")
+}
+
+fn meadow() -> Declarative {
+    load(MEADOW).expect("the shipped file is right")
+}
+
+fn sent_at() -> Timestamp {
+    let moment: jiff::Timestamp = "2026-11-22T08:00:00Z".parse().expect("RFC 3339");
+    Timestamp::from_millis(moment.as_millisecond())
+}
+
+/// One second later.
+fn now() -> Timestamp {
+    Timestamp::from_millis(sent_at().as_millis() + 1_000)
+}
+
+fn facts(sequence: u64) -> AttemptFacts {
+    let order = OrderId::compose(261_122, 1, sequence);
+    AttemptFacts {
+        channel_order_no: ChannelOrderNo { order, attempt: 1 },
+        sent_at: sent_at(),
+        operation: Operation::Payment,
+        merchant_id: MerchantId::parse("shop-1").expect("an id"),
+        amount: AmountMinor::new(1_230).expect("an amount"),
+        currency: Currency::Cny,
+        description: None,
+        channel_reference: Some("H0000001".to_owned()),
+    }
+}
+
+fn card() -> CardInput {
+    CardInput {
+        pan: Pan::parse(PAN).expect("a published test number"),
+        expiry: Expiry::parse_yymm("3012"),
+        cvv: Cvv::parse("123"),
+        holder: Some("ZHANG \"SAN\"".to_owned()),
+        id_type: None,
+        id_number: None,
+        phone: None,
+    }
+}
+
+fn bare_payment() -> ChannelRequest {
+    let mut card = card();
+    (card.expiry, card.cvv, card.holder) = (None, None, None);
+    ChannelRequest::Payment { facts: facts(7), card }
+}
+
+fn payment() -> ChannelRequest {
+    let facts = AttemptFacts { description: Some("订单 7".to_owned()), ..facts(7) };
+    ChannelRequest::Payment { facts, card: card() }
+}
+
+fn inquiry() -> ChannelRequest {
+    ChannelRequest::Inquiry { facts: facts(7), pan: None, now: now() }
+}
+
+fn reversal() -> ChannelRequest {
+    ChannelRequest::Reversal { facts: facts(7), pan: None, now: now() }
+}
+
+fn undo() -> ChannelRequest {
+    ChannelRequest::Undo { facts: facts(8), original: facts(7) }
+}
+
+fn header<'w>(wire: &'w WireRequest, name: &str) -> &'w str {
+    let mut found = wire.headers.iter().filter(|(key, _)| key == name);
+    let value = found.next().map(|(_, value)| value.to_str().expect("plain text"));
+    assert!(found.next().is_none(), "{name} once");
+    value.unwrap_or_default()
+}
+
+#[test]
+fn a_bank_is_a_file_of_under_a_hundred_lines() {
+    for text in [HARBOUR, MEADOW] {
+        assert!(text.lines().count() < 100);
+        assert!(text.lines().all(|line| line.chars().count() <= 100));
+    }
+    assert_eq!(
+        harbour().operations().collect::<Vec<_>>(),
+        ["payment", "inquiry", "reversal", "undo"]
+    );
+    assert_eq!(meadow().operations().collect::<Vec<_>>(), ["payment", "inquiry", "reversal"]);
+}
+
+/// The signatures were computed with Python's `hmac` over "1795334401", a line feed and the body.
+#[test]
+fn harbour_s_requests_are_these_bytes() {
+    let rows = [
+        (
+            payment(),
+            "",
+            concat!(
+                r#"{"merchantId":"M00012345","orderNo":"261122001000000000701","#,
+                r#""sentAt":"20261122160000","amount":1230,"currency":"CNY","#,
+                r#""card":{"number":"4111111111111111","expiry":"3012","cvv":"123","#,
+                r#""holder":"ZHANG \"SAN\""},"memo":"订单 7"}"#
+            ),
+            "a9cfa0889155126f93b2f8b42a62ff5fcb3d0e247a46147b9aa2529b363dbcf8",
+        ),
+        (
+            bare_payment(),
+            "",
+            concat!(
+                r#"{"merchantId":"M00012345","orderNo":"261122001000000000701","#,
+                r#""sentAt":"20261122160000","amount":1230,"currency":"CNY","#,
+                r#""card":{"number":"4111111111111111"}}"#
+            ),
+            "6952b87bb4a2563500747a337c7f7b693b6691807105da5f2d98deca2fd92ec7",
+        ),
+        (
+            inquiry(),
+            "/query",
+            r#"{"merchantId":"M00012345","orderNo":"261122001000000000701"}"#,
+            "fbd556cb6c672df9923b476bc2dc4069714c4e0cdac7aa0cc27bc808c68a6e5c",
+        ),
+        (
+            reversal(),
+            "/reverse",
+            r#"{"merchantId":"M00012345","orderNo":"261122001000000000701"}"#,
+            "fbd556cb6c672df9923b476bc2dc4069714c4e0cdac7aa0cc27bc808c68a6e5c",
+        ),
+        (
+            undo(),
+            "/undo",
+            concat!(
+                r#"{"merchantId":"M00012345","orderNo":"261122001000000000801","#,
+                r#""originalOrderNo":"261122001000000000701","originalTradeNo":"H0000001","#,
+                r#""amount":1230}"#
+            ),
+            "38ef1bd25c96ed83123bacf0e1b73515458154530312fb40ff5475edeb5c62ff",
+        ),
+    ];
+    let adapter = harbour();
+    for (request, path, body, signature) in rows {
+        let wire = adapter.encode(&request, now()).expect("encodable");
+        assert_eq!(wire.method, "POST");
+        assert_eq!(wire.url, format!("https://api.harbour-bank.example/v1/charges{path}"));
+        assert_eq!(std::str::from_utf8(&wire.body), Ok(body));
+        assert_eq!(header(&wire, "content-type"), "application/json");
+        assert_eq!(header(&wire, "x-timestamp"), "1795334401");
+        assert_eq!(header(&wire, "x-signature"), signature);
+        assert_eq!(wire.headers.len(), 3);
+    }
+}
+
+#[test]
+fn meadow_s_requests_are_these_forms_with_rsa() {
+    let rows = [
+        (
+            payment(),
+            "amt=12.30&card_no=4111111111111111&cur=156&cvn2=123&mer_id=802310048990001\
+             &name=ZHANG \"SAN\"&order_id=261122001000000000701&service=pay\
+             &txn_time=20261122160000&valid_thru=1230&version=2.0",
+        ),
+        (
+            bare_payment(),
+            "amt=12.30&card_no=4111111111111111&cur=156&mer_id=802310048990001\
+             &order_id=261122001000000000701&service=pay&txn_time=20261122160000&version=2.0",
+        ),
+        (inquiry(), "mer_id=802310048990001&order_id=261122001000000000701&service=query"),
+        (reversal(), "mer_id=802310048990001&order_id=261122001000000000701&service=reverse"),
+    ];
+    let adapter = meadow();
+    let signer = RsaSigner::from_pem(&merchant_key().serialize_pem()).expect("a key");
+    for (request, signed) in rows {
+        let wire = adapter.encode(&request, now()).expect("encodable");
+        assert_eq!(wire.url, "https://gateway.meadow-bank.example/acq/trade.do");
+        assert_eq!(header(&wire, "content-type"), "application/x-www-form-urlencoded");
+        let signature = base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            signer.sign(signed.as_bytes()),
+        );
+        let pairs = signed.split('&').map(|pair| pair.split_once('=').expect("a pair"));
+        let mut expected: Fields = pairs.collect();
+        expected.set("sign", &signature);
+        assert_eq!(wire.body, expected.encode_form());
+    }
+    let error = adapter.encode(&undo(), now()).err().expect("this bank has no undo");
+    assert_eq!(error.request, "undo");
+}
+
+#[test]
+fn i_11_card_data_is_in_the_body_only() {
+    for adapter in [harbour(), meadow()] {
+        let wire = adapter.encode(&payment(), now()).expect("encodable");
+        assert!(!wire.url.contains(PAN) && !format!("{:?}", wire.headers).contains(PAN));
+        assert!(String::from_utf8_lossy(&wire.body).contains(PAN));
+    }
+}
+
+/// A reply as Harbour Bank signs it.
+fn harbour_reply(body: &str) -> WireReply {
+    let tag = HmacKey::new(SHARED_KEY.as_bytes()).tag(&[b"1795334402\n", body.as_bytes()]);
+    let mut headers = HeaderMap::new();
+    headers.insert("x-timestamp", HeaderValue::from_static("1795334402"));
+    headers.insert("x-signature", hex_lower(&tag).parse().expect("hex"));
+    WireReply { status: 200, headers, body: Bytes::copy_from_slice(body.as_bytes()) }
+}
+
+fn meadow_reply(pairs: &str) -> WireReply {
+    let split = pairs.split('&').map(|pair| pair.split_once('=').expect("a pair"));
+    let mut fields: Fields = split.collect();
+    let signer = RsaSigner::from_pem(&other_key().serialize_pem()).expect("a key");
+    let signature = signer.sign(fields.encode_line().as_bytes());
+    let engine = base64::engine::general_purpose::STANDARD;
+    fields.set("sign", &base64::Engine::encode(&engine, signature));
+    WireReply { status: 200, headers: HeaderMap::new(), body: fields.encode_form().into() }
+}
+
+fn approved(code: &str, reference: Option<&str>, settle_mmdd: Option<&str>) -> Outcome {
+    Outcome::Approved(Approval {
+        channel_reference: reference.map(str::to_owned),
+        code: code.to_owned(),
+        settle_mmdd: settle_mmdd.map(str::to_owned),
+    })
+}
+
+fn declined(reason: Reason, code: &str) -> Outcome {
+    Outcome::Declined(Decline { reason, code: code.to_owned(), elsewhere: false })
+}
+
+fn unknown(cause: UnknownCause) -> Outcome {
+    Outcome::Unknown(cause)
+}
+
+fn not_found() -> Outcome {
+    Outcome::NotFound { code: "1404".to_owned() }
+}
+
+/// Plays each body (`{order}` stands for the attempt's number) as a signed reply.
+fn check_harbour(request: &ChannelRequest, rows: Vec<(&str, Outcome)>) {
+    let adapter = harbour();
+    let order = request.facts().channel_order_no.to_string();
+    for (body, expected) in rows {
+        let body = body.replace("{order}", &order);
+        let understood = adapter.decode(request, &harbour_reply(&body), now());
+        assert_eq!(understood.outcome, expected, "{} {body}", request.name());
+        assert_eq!(understood.voucher.len(), body.len(), "{body}");
+    }
+}
+
+#[test]
+fn harbour_s_payment_replies() {
+    let closed =
+        Decline { reason: Reason::ChannelUnavailable, code: "1503".to_owned(), elsewhere: true };
+    check_harbour(
+        &payment(),
+        vec![
+            (
+                concat!(
+                    r#"{"code":"0000","message":"ok","orderNo":"{order}","tradeNo":"H1","#,
+                    r#""amount":1230,"settleDate":"1122"}"#
+                ),
+                approved("0000", Some("H1"), Some("1122")),
+            ),
+            (
+                concat!(
+                    r#"{"code":"0000","orderNo":"{order}","tradeNo":"H1","amount":"1230","#,
+                    r#""settleDate":null}"#
+                ),
+                approved("0000", Some("H1"), None),
+            ),
+            (r#"{"code":"1051","orderNo":"{order}"}"#, declined(Reason::InsufficientFunds, "1051")),
+            (r#"{"code":"1082"}"#, declined(Reason::WrongCredentials, "1082")),
+            (r#"{"code":"1503"}"#, Outcome::Declined(closed)),
+            (r#"{"code":"1099"}"#, Outcome::Pending { code: "1099".to_owned() }),
+            (r#"{"code":"1091"}"#, unknown(UnknownCause::ChannelUnsure)),
+            (r#"{"code":"7777"}"#, unknown(UnknownCause::UnlistedCode)),
+            (r#"{"code":0}"#, unknown(UnknownCause::UnlistedCode)),
+            (r#"{"code":null}"#, unknown(UnknownCause::Garbled)),
+            (r#"{"code":["0000"]}"#, unknown(UnknownCause::Garbled)),
+            (r#"{"message":"ok"}"#, unknown(UnknownCause::Garbled)),
+            (r#""0000""#, unknown(UnknownCause::Garbled)),
+        ],
+    );
+}
+
+#[test]
+fn i_2_a_yes_that_does_not_name_our_order_and_amount_is_no_yes() {
+    check_harbour(
+        &payment(),
+        vec![
+            (
+                r#"{"code":"0000","orderNo":"261122001000000000702","tradeNo":"H1","amount":1230}"#,
+                unknown(UnknownCause::Mismatched),
+            ),
+            (
+                r#"{"code":"0000","orderNo":"{order}","tradeNo":"H1","amount":1231}"#,
+                unknown(UnknownCause::Mismatched),
+            ),
+            (
+                r#"{"code":"1051","orderNo":"261122001000000000702"}"#,
+                unknown(UnknownCause::Mismatched),
+            ),
+            (
+                r#"{"code":"1099","orderNo":"{order}","amount":1}"#,
+                unknown(UnknownCause::Mismatched),
+            ),
+            (r#"{"code":"0000","tradeNo":"H1","amount":1230}"#, unknown(UnknownCause::Garbled)),
+            (
+                r#"{"code":"0000","orderNo":"{order}","amount":1230}"#,
+                unknown(UnknownCause::Garbled),
+            ),
+            (
+                r#"{"code":"0000","orderNo":"{order}","tradeNo":"H1","amount":12.5}"#,
+                unknown(UnknownCause::Garbled),
+            ),
+            (
+                concat!(
+                    r#"{"code":"0000","orderNo":"{order}","tradeNo":"H1","amount":1230,"#,
+                    r#""settleDate":"1399"}"#
+                ),
+                unknown(UnknownCause::Garbled),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn harbour_s_inquiry_tells_the_query_from_the_payment() {
+    let whole = concat!(
+        r#"{"code":"0000","state":"SUCCESS","orderNo":"{order}","tradeNo":"H1","#,
+        r#""amount":1230,"settleDate":"1122"}"#
+    );
+    let failed = |code: &str| {
+        format!(r#"{{"code":"0000","state":"FAILED","resultCode":"{code}","orderNo":"{ORDER}"}}"#)
+    };
+    check_harbour(
+        &inquiry(),
+        vec![
+            (whole, approved("0000", Some("H1"), Some("1122"))),
+            (&failed("1051"), declined(Reason::InsufficientFunds, "1051")),
+            (&failed("7777"), declined(Reason::ChannelFailure, "7777")),
+            (&failed("0000"), unknown(UnknownCause::ChannelUnsure)),
+            (&failed("1091"), unknown(UnknownCause::ChannelUnsure)),
+            (
+                r#"{"code":"0000","state":"FAILED","orderNo":"{order}"}"#,
+                declined(Reason::ChannelFailure, "0000"),
+            ),
+            (r#"{"code":"0000","state":"FAILED"}"#, unknown(UnknownCause::Garbled)),
+            (
+                r#"{"code":"0000","state":"PROCESSING","orderNo":"{order}"}"#,
+                Outcome::Pending { code: "0000".to_owned() },
+            ),
+            (
+                r#"{"code":"0000","state":"REVERSED","orderNo":"{order}"}"#,
+                declined(Reason::ReversedAfterUnknown, "0000"),
+            ),
+            (
+                r#"{"code":"0000","state":"FROZEN","orderNo":"{order}"}"#,
+                unknown(UnknownCause::UnlistedCode),
+            ),
+            (r#"{"code":"0000","orderNo":"{order}"}"#, unknown(UnknownCause::Garbled)),
+            (r#"{"code":"1404"}"#, not_found()),
+            // These speak of the query: the payment may have gone through all the same.
+            (r#"{"code":"1400"}"#, unknown(UnknownCause::ChannelUnsure)),
+            (r#"{"code":"1503"}"#, unknown(UnknownCause::ChannelUnsure)),
+            (r#"{"code":"1900"}"#, unknown(UnknownCause::ChannelUnsure)),
+            (r#"{"code":"2001"}"#, unknown(UnknownCause::UnlistedCode)),
+        ],
+    );
+}
+
+#[test]
+fn harbour_s_reversal_and_undo_have_codes_of_their_own() {
+    let refused = declined(Reason::OriginalNotEligible, "2002");
+    check_harbour(
+        &reversal(),
+        vec![
+            (r#"{"code":"0000","orderNo":"{order}"}"#, approved("0000", None, None)),
+            (r#"{"code":"2001"}"#, approved("2001", None, None)),
+            (r#"{"code":"1404"}"#, not_found()),
+            (r#"{"code":"2002"}"#, refused.clone()),
+            // The reversal could not be carried out now; that is no refusal for good.
+            (r#"{"code":"1503"}"#, unknown(UnknownCause::ChannelUnsure)),
+        ],
+    );
+    check_harbour(
+        &undo(),
+        vec![
+            (
+                r#"{"code":"0000","orderNo":"{order}","tradeNo":"H2","amount":1230}"#,
+                approved("0000", Some("H2"), None),
+            ),
+            (r#"{"code":"2001"}"#, approved("2001", None, None)),
+            (r#"{"code":"2002"}"#, refused),
+            (r#"{"code":"1404"}"#, declined(Reason::OriginalNotEligible, "1404")),
+            (
+                r#"{"code":"0000","orderNo":"261122001000000000701"}"#,
+                unknown(UnknownCause::Mismatched),
+            ),
+        ],
+    );
+    assert_eq!(undo().facts().channel_order_no.to_string(), UNDO_ORDER);
+}
+
+#[test]
+fn meadow_s_replies_have_points_and_codes_for_the_original() {
+    let yes = format!("amt=12.30&order_id={ORDER}&resp_code=00&trace_no=T1");
+    let original = |code: &str| format!("amt=12.3&orig_resp_code={code}&{}", &yes[10..]);
+    let rows = [
+        (payment(), yes.clone(), approved("00", Some("T1"), None)),
+        (payment(), yes.replace("12.30", "12.31"), unknown(UnknownCause::Mismatched)),
+        (payment(), yes.replace("12.30", "1230.0.0"), unknown(UnknownCause::Garbled)),
+        (payment(), "resp_code=51".to_owned(), declined(Reason::InsufficientFunds, "51")),
+        (inquiry(), original("00"), approved("00", Some("T1"), None)),
+        (inquiry(), original("51"), declined(Reason::InsufficientFunds, "51")),
+        (inquiry(), original("P1"), Outcome::Pending { code: "P1".to_owned() }),
+        (inquiry(), original("ZZ"), unknown(UnknownCause::UnlistedCode)),
+        (inquiry(), yes.clone(), unknown(UnknownCause::Garbled)),
+        (inquiry(), "resp_code=25".to_owned(), Outcome::NotFound { code: "25".to_owned() }),
+        (inquiry(), "resp_code=05".to_owned(), unknown(UnknownCause::ChannelUnsure)),
+        (reversal(), format!("order_id={ORDER}&resp_code=A1"), approved("A1", None, None)),
+        (reversal(), "resp_code=A1".to_owned(), unknown(UnknownCause::Garbled)),
+    ];
+    let adapter = meadow();
+    for (request, pairs, expected) in rows {
+        let understood = adapter.decode(&request, &meadow_reply(&pairs), now());
+        assert_eq!(understood.outcome, expected, "{} {pairs}", request.name());
+    }
+}
+
+#[test]
+fn i_2_a_reply_that_is_not_proven_is_unknown() {
+    let body = format!(r#"{{"code":"0000","orderNo":"{ORDER}","tradeNo":"H1","amount":1230}}"#);
+    let good = harbour_reply(&body);
+    let adapter = harbour();
+    let outcome = |reply: &WireReply| adapter.decode(&payment(), reply, now()).outcome;
+    assert_eq!(outcome(&good), approved("0000", Some("H1"), None));
+
+    let tampered = WireReply { body: body.replace("H1", "H2").into(), ..good.clone() };
+    assert_eq!(outcome(&tampered), unknown(UnknownCause::BadSignature));
+    for name in ["x-timestamp", "x-signature"] {
+        let mut without = good.clone();
+        without.headers.remove(name);
+        assert_eq!(outcome(&without), unknown(UnknownCause::BadSignature), "{name}");
+        let mut twice = good.clone();
+        twice.headers.append(name, HeaderValue::from_static("1795334402"));
+        assert_eq!(outcome(&twice), unknown(UnknownCause::BadSignature), "{name}");
+    }
+    let mut other = good.clone();
+    other.headers.insert("x-timestamp", HeaderValue::from_static("1795334403"));
+    assert_eq!(outcome(&other), unknown(UnknownCause::BadSignature));
+
+    for status in [201, 204, 302, 400, 408, 429, 500, 502] {
+        let reply = WireReply { status, ..good.clone() };
+        assert_eq!(outcome(&reply), unknown(UnknownCause::HttpStatus), "{status}");
+    }
+    for body in ["", "<html>", "{\"code\":\"0000\"", "[[[["] {
+        assert_eq!(outcome(&harbour_reply(body)), unknown(UnknownCause::Garbled), "{body}");
+    }
+    let deep = "[".repeat(10_000);
+    assert_eq!(outcome(&harbour_reply(&deep)), unknown(UnknownCause::Garbled));
+}
+
+#[test]
+fn i_2_a_form_is_believed_only_with_the_bank_s_own_signature() {
+    let pairs = format!("amt=12.30&order_id={ORDER}&resp_code=00&trace_no=T1");
+    let good = meadow_reply(&pairs);
+    let text = String::from_utf8(good.body.to_vec()).expect("a form");
+    let adapter = meadow();
+    let without = text.split("&sign=").next().expect("the fields before it").to_owned();
+    for body in [text.replace("T1", "T2"), without, format!("{text}&z=1")] {
+        let reply = WireReply { body: body.into(), ..good.clone() };
+        let outcome = adapter.decode(&payment(), &reply, now()).outcome;
+        assert_eq!(outcome, unknown(UnknownCause::BadSignature));
+    }
+    let twice = WireReply { body: format!("{text}&amt=12.30").into(), ..good };
+    let outcome = adapter.decode(&payment(), &twice, now()).outcome;
+    assert_eq!(outcome, unknown(UnknownCause::Garbled));
+}
+
+#[test]
+fn i_11_a_voucher_shows_no_card_number_and_no_owner() {
+    let reply = harbour_reply(r#"{"code":"1051","card":"4111111111111111","who":"ZHANG SAN"}"#);
+    let mut named = card();
+    named.holder = Some("ZHANG SAN".to_owned());
+    let request = ChannelRequest::Payment { facts: facts(7), card: named };
+    let voucher = harbour().decode(&request, &reply, now()).voucher;
+    assert_eq!(voucher, r#"{"code":"1051","card":"411111******1111","who":"Z********"}"#);
+}
+
+#[test]
+fn notices_are_not_part_of_it() {
+    let notice = WireNotice { headers: HeaderMap::new(), body: Bytes::new() };
+    let adapter = harbour();
+    assert_eq!(adapter.decode_notice(&notice, now()), Err(NoticeRefusal::Unsupported));
+    assert_eq!(adapter.answer_notice(false).status, 404);
+}
+
+fn any_request() -> impl Strategy<Value = ChannelRequest> {
+    prop_oneof![Just(payment()), Just(inquiry()), Just(reversal()), Just(undo())]
+}
+
+/// JSON that looks like a reply but is not one that this bank gives.
+fn strange_body() -> impl Strategy<Value = String> {
+    let key = prop_oneof![
+        Just("code"),
+        Just("state"),
+        Just("resultCode"),
+        Just("amount"),
+        Just("tradeNo"),
+        Just("settleDate"),
+        Just("message")
+    ];
+    let value = prop_oneof![
+        Just("\"0000\""),
+        Just("\"SUCCESS\""),
+        Just("\"2001\""),
+        Just("1230"),
+        Just("1e400"),
+        Just("-0.5"),
+        Just("null"),
+        Just("{}"),
+        Just("[\"0000\"]"),
+        Just("\"\\u0000\"")
+    ];
+    let pair = (key, value).prop_map(|(key, value)| format!("\"{key}\":{value}"));
+    proptest::collection::vec(pair, 0..8).prop_map(|pairs| format!("{{{}}}", pairs.join(",")))
+}
+
+proptest! {
+    #[test]
+    fn i_2_no_bytes_are_a_final_answer(
+        request in any_request(),
+        body in proptest::collection::vec(any::<u8>(), 0..512),
+        status in any::<u16>(),
+    ) {
+        let reply = WireReply { status, headers: HeaderMap::new(), body: body.into() };
+        for adapter in [harbour(), meadow()] {
+            let outcome = adapter.decode(&request, &reply, now()).outcome;
+            prop_assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn i_2_no_signed_payment_reply_without_our_order_is_a_yes(body in strange_body()) {
+        let adapter = harbour();
+        for request in [payment(), inquiry()] {
+            let outcome = adapter.decode(&request, &harbour_reply(&body), now()).outcome;
+            prop_assert!(!matches!(outcome, Outcome::Approved(_)), "{outcome:?}");
+        }
+    }
+}

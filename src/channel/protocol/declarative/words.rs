@@ -1,0 +1,349 @@
+//! The words that a request template may use, and what they stand for in one request.
+//!
+//! A word is looked up only when a template asks for it, so that card data is copied nowhere but
+//! into the body that is sent (I-11). Must not know what a body or a signature looks like.
+
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Value;
+use minijinja::value::Object;
+
+use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::domain::card::CardInput;
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::Timestamp;
+
+/// What a channel is asked to do: each has its own section in the channel file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Payment,
+    Inquiry,
+    Reversal,
+    Undo,
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Payment, Self::Inquiry, Self::Reversal, Self::Undo];
+
+    pub const fn of(request: &ChannelRequest) -> Self {
+        match request {
+            ChannelRequest::Payment { .. } => Self::Payment,
+            ChannelRequest::Inquiry { .. } => Self::Inquiry,
+            ChannelRequest::Reversal { .. } => Self::Reversal,
+            ChannelRequest::Undo { .. } => Self::Undo,
+        }
+    }
+
+    /// The section's name in the channel file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Payment => "payment",
+            Self::Inquiry => "inquiry",
+            Self::Reversal => "reversal",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident => $text:literal;)*) => {
+        /// A fact of the request that a template may name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Word { $($(#[$doc])* $name,)* }
+
+        impl Word {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// As a template writes it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// Our number of the attempt at this channel.
+    OrderNo => "order_no";
+    /// When the attempt became durable, in milliseconds since 1970; written by the filter `time`.
+    SentAt => "sent_at";
+    /// The moment of sending, in the same form.
+    Now => "now";
+    /// Integer, in minor units.
+    Amount => "amount";
+    /// Text in major units with the currency's decimals: `12.30`.
+    AmountDecimal => "amount_decimal";
+    /// Three letters.
+    Currency => "currency";
+    /// Three digits.
+    CurrencyNumeric => "currency_numeric";
+    /// The merchant in the core's words; the channel's own name for us is a constant of the file.
+    CoreMerchantId => "core_merchant_id";
+    Description => "description";
+    /// The channel's own number of the attempt, if it has given one.
+    Reference => "reference";
+    CardNumber => "card.number";
+    /// `YYMM`.
+    CardExpiry => "card.expiry";
+    CardCvv => "card.cvv";
+    CardHolder => "card.holder";
+    CardIdType => "card.id_type";
+    CardIdNumber => "card.id_number";
+    CardPhone => "card.phone";
+    OriginalOrderNo => "original.order_no";
+    OriginalSentAt => "original.sent_at";
+    OriginalReference => "original.reference";
+    OriginalAmount => "original.amount";
+    OriginalAmountDecimal => "original.amount_decimal";
+}
+
+impl Word {
+    /// Whether it is card data, which goes nowhere but into a body (I-11).
+    pub fn is_card_data(self) -> bool {
+        self.name().starts_with("card.")
+    }
+
+    /// Whether a request of this kind can ever have it.
+    pub fn is_known_to(self, kind: Kind) -> bool {
+        match self {
+            Self::CardNumber => kind != Kind::Undo,
+            Self::CardExpiry
+            | Self::CardCvv
+            | Self::CardHolder
+            | Self::CardIdType
+            | Self::CardIdNumber
+            | Self::CardPhone => kind == Kind::Payment,
+            Self::OriginalOrderNo
+            | Self::OriginalSentAt
+            | Self::OriginalReference
+            | Self::OriginalAmount
+            | Self::OriginalAmountDecimal => kind == Kind::Undo,
+            Self::OrderNo
+            | Self::SentAt
+            | Self::Now
+            | Self::Amount
+            | Self::AmountDecimal
+            | Self::Currency
+            | Self::CurrencyNumeric
+            | Self::CoreMerchantId
+            | Self::Description
+            | Self::Reference => true,
+        }
+    }
+
+    /// What it stands for; `None` where the request has no such thing.
+    fn value(self, request: &ChannelRequest, now: Timestamp) -> Option<Value> {
+        let facts = request.facts();
+        let original = original_of(request);
+        let card = card_of(request);
+        match self {
+            Self::OrderNo => Some(facts.channel_order_no.to_string().into()),
+            Self::SentAt => Some(facts.sent_at.as_millis().into()),
+            Self::Now => Some(now.as_millis().into()),
+            Self::Amount => Some(facts.amount.get().into()),
+            Self::AmountDecimal => Some(write_decimal(facts.amount, facts.currency).into()),
+            Self::Currency => Some(facts.currency.code().into()),
+            Self::CurrencyNumeric => Some(facts.currency.numeric().into()),
+            Self::CoreMerchantId => Some(facts.merchant_id.as_str().into()),
+            Self::Description => facts.description.as_deref().map(Value::from),
+            Self::Reference => facts.channel_reference.as_deref().map(Value::from),
+            Self::CardNumber => number_of(request).map(Value::from),
+            Self::CardExpiry => card?.expiry.map(|expiry| expiry.yymm().into()),
+            Self::CardCvv => card?.cvv.as_ref().map(|cvv| cvv.expose().into()),
+            Self::CardHolder => card?.holder.as_deref().map(Value::from),
+            Self::CardIdType => card?.id_type.as_deref().map(Value::from),
+            Self::CardIdNumber => card?.id_number.as_deref().map(Value::from),
+            Self::CardPhone => card?.phone.as_deref().map(Value::from),
+            Self::OriginalOrderNo => Some(original?.channel_order_no.to_string().into()),
+            Self::OriginalSentAt => Some(original?.sent_at.as_millis().into()),
+            Self::OriginalReference => original?.channel_reference.as_deref().map(Value::from),
+            Self::OriginalAmount => Some(original?.amount.get().into()),
+            Self::OriginalAmountDecimal => {
+                original.map(|facts| write_decimal(facts.amount, facts.currency).into())
+            }
+        }
+    }
+}
+
+const fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
+    match request {
+        ChannelRequest::Payment { card, .. } => Some(card),
+        ChannelRequest::Inquiry { .. }
+        | ChannelRequest::Reversal { .. }
+        | ChannelRequest::Undo { .. } => None,
+    }
+}
+
+const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
+    match request {
+        ChannelRequest::Undo { original, .. } => Some(original),
+        ChannelRequest::Payment { .. }
+        | ChannelRequest::Inquiry { .. }
+        | ChannelRequest::Reversal { .. } => None,
+    }
+}
+
+fn number_of(request: &ChannelRequest) -> Option<&str> {
+    match request {
+        ChannelRequest::Payment { card, .. } => Some(card.pan.expose()),
+        ChannelRequest::Inquiry { pan, .. } | ChannelRequest::Reversal { pan, .. } => {
+            pan.as_ref().map(|pan| pan.expose())
+        }
+        ChannelRequest::Undo { .. } => None,
+    }
+}
+
+/// What the request knows of the card and its owner that a reply might echo. The CVV is too short
+/// to be told from other digits.
+pub fn private_texts(request: &ChannelRequest) -> impl Iterator<Item = &str> {
+    let card = card_of(request);
+    let of_owner = card.map(|card| [&card.holder, &card.id_number, &card.phone]);
+    let of_owner = of_owner.into_iter().flatten().filter_map(|text| text.as_deref());
+    number_of(request).into_iter().chain(of_owner)
+}
+
+/// The amount in major units, with as many decimals as the currency has.
+fn write_decimal(amount: AmountMinor, currency: Currency) -> String {
+    let scale = 10_i64.pow(u32::from(currency.exponent()));
+    let (major, rest) = (amount.get() / scale, amount.get() % scale);
+    match usize::from(currency.exponent()) {
+        0 => major.to_string(),
+        decimals => format!("{major}.{rest:0decimals$}"),
+    }
+}
+
+/// Names of the channel file's own (`[http.values]`, `[http.secrets]`).
+pub type Constants = BTreeMap<String, Constant>;
+
+/// What such a name stands for.
+pub struct Constant {
+    pub value: Value,
+    /// A secret may stand in no URL: they are written down along the way.
+    pub is_secret: bool,
+}
+
+/// Everything that the templates of one request may name.
+pub struct Words<'r> {
+    request: &'r ChannelRequest,
+    now: Timestamp,
+    constants: &'r Arc<Constants>,
+    /// Made only if an expression is more than a word.
+    context: OnceCell<Value>,
+}
+
+impl<'r> Words<'r> {
+    pub fn new(request: &'r ChannelRequest, now: Timestamp, constants: &'r Arc<Constants>) -> Self {
+        Self { request, now, constants, context: OnceCell::new() }
+    }
+
+    pub fn value(&self, word: Word) -> Option<Value> {
+        word.value(self.request, self.now)
+    }
+
+    /// The same words as an object that expressions look things up in.
+    pub fn context(&self) -> &Value {
+        self.context.get_or_init(|| {
+            Value::from_object(Context {
+                request: self.request.clone(),
+                now: self.now,
+                constants: Arc::clone(self.constants),
+            })
+        })
+    }
+}
+
+/// Owns a copy of the request, because an expression's context may not borrow. The copy's card data
+/// is wiped when it is dropped.
+struct Context {
+    request: ChannelRequest,
+    now: Timestamp,
+    constants: Arc<Constants>,
+}
+
+impl Context {
+    fn look_up(&self, name: &str) -> Option<Value> {
+        match Word::parse(name) {
+            Some(word) => word.value(&self.request, self.now),
+            None => self.constants.get(name).map(|constant| constant.value.clone()),
+        }
+    }
+}
+
+impl Object for Context {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let group = |prefix| Value::from_object(Group { prefix, context: Arc::clone(self) });
+        match key {
+            "card" => Some(group("card")),
+            "original" => Some(group("original")),
+            name => self.look_up(name),
+        }
+    }
+}
+
+/// Shows nothing: it holds card data (I-11).
+impl fmt::Debug for Context {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Context(…)")
+    }
+}
+
+/// The words behind `card.` or `original.`.
+struct Group {
+    prefix: &'static str,
+    context: Arc<Context>,
+}
+
+impl Object for Group {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        self.context.look_up(&format!("{}.{key}", self.prefix))
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Group({})", self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn word_names_read_back_and_are_distinct() {
+        for word in Word::ALL {
+            assert_eq!(Word::parse(word.name()), Some(*word));
+            assert!(Kind::ALL.iter().any(|kind| word.is_known_to(*kind)), "{}", word.name());
+        }
+        assert_eq!(Word::parse("card"), None);
+    }
+
+    #[test]
+    fn a_decimal_amount_has_the_currency_s_decimals() {
+        let rows = [
+            (1, Currency::Cny, "0.01"),
+            (1230, Currency::Cny, "12.30"),
+            (999_999_999_999, Currency::Cny, "9999999999.99"),
+            (1230, Currency::Jpy, "1230"),
+        ];
+        for (minor, currency, expected) in rows {
+            let amount = AmountMinor::new(minor).expect("an amount");
+            assert_eq!(write_decimal(amount, currency), expected);
+        }
+    }
+}
