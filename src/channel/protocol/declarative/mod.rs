@@ -32,8 +32,9 @@
 //! `timestamp`, `method`, `path` (all of it behind the host), `sorted_fields`.
 //!
 //! A reply's paths are JSON pointers or form fields; one with `?` at its end may find nothing in an
-//! approval. In the replies to inquiries and reversals the shared code table declines nothing,
-//! because it speaks of payments; what their own `codes` decline is final.
+//! approval. Without `[http.verify]` a reply is believed because TLS brought it. In the replies to
+//! inquiries and reversals the shared code table declines nothing, because it speaks of payments;
+//! what their own `codes` decline is final.
 //!
 //! Upholds I-2 (what is not a verified, listed reply about our order and amount is unknown) and
 //! I-11 (card data goes into the body and nowhere else). Does no I/O.

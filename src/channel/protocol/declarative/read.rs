@@ -22,7 +22,7 @@ use crate::channel::codes::{CodeTable, Verdict};
 use crate::channel::{Adapter, AttemptFacts, ChannelRequest};
 use crate::config::raw::Tree;
 use crate::config::section::Section;
-use crate::domain::card::{CardInput, Cvv, Expiry, Pan};
+use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
@@ -42,7 +42,9 @@ pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Op
         Format::Json,
         &[("json", Format::Json), ("form", Format::Form)],
     );
-    let statuses = section.optional_integers("accept_statuses", 200_u16..=599);
+    let mut statuses =
+        section.optional_integers("accept_statuses", 200_u16..=599).unwrap_or_default();
+    statuses.push(200);
     let constants = read_constants(&section, resolve);
     let reader = Reader { format, constants: &constants, codes };
     let (signing, verification) = read_signatures(&section, format, resolve);
@@ -60,7 +62,7 @@ pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Op
             origin,
             base_path,
             format,
-            accepted_statuses: statuses.unwrap_or_else(|| vec![200]),
+            accepted_statuses: statuses,
             signing,
             verification,
             calls,
@@ -405,8 +407,9 @@ fn samples(now: Timestamp) -> Vec<ChannelRequest> {
         description: Some("sample".to_owned()),
         channel_reference: Some("R1".to_owned()),
     };
-    // A published test number.
-    let pan = Pan::parse("4111111111111111").expect("it passes the Luhn check");
+    let payload = "411111000000000";
+    let number = format!("{payload}{}", luhn_digit(payload));
+    let pan = Pan::parse(&number).expect("its last digit is the Luhn digit");
     let card = CardInput {
         pan: pan.clone(),
         expiry: Expiry::parse_yymm("3012"),

@@ -1,6 +1,11 @@
 //! What `[http]` may not say, and templates beyond the shipped files'.
 
-use super::tests::{HARBOUR, MEADOW, load};
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::tests::{HARBOUR, MEADOW, bare_payment, header, inquiry, load, now, payment};
+use crate::channel::{Adapter, WireReply};
+use crate::domain::outcome::{Outcome, UnknownCause};
 
 /// A small file that is right; rows change one thing in it.
 const SMALL: &str = r#"
@@ -25,9 +30,19 @@ fn the_small_file_is_right() {
     assert_eq!(mistakes(SMALL), Vec::<String>::new());
 }
 
+/// Makes one change at a time in the small file: from, to, and how its only mistake begins.
+fn each_is_reported(rows: &[(&str, &str, &str)]) {
+    for (from, to, expected) in rows {
+        assert!(SMALL.contains(from));
+        let found = mistakes(&SMALL.replace(from, to));
+        assert_eq!(found.len(), 1, "{to}: {found:?}");
+        assert!(found[0].starts_with(expected), "{to}: {}", found[0]);
+    }
+}
+
 #[test]
-fn each_mistake_has_its_line_and_advice() {
-    let rows = [
+fn a_template_mistake_has_its_line_and_advice() {
+    each_is_reported(&[
         (
             "{{ order_no }}",
             "{{ ordr_no }}",
@@ -67,6 +82,12 @@ fn each_mistake_has_its_line_and_advice() {
         ),
         ("\"/pay\"", "\"pay\"", "bank.toml:7: http.payment.path: does not begin with a slash"),
         ("\"/pay\"", "\"/pay?x=1\"", "bank.toml:7: http.payment.path: has a character"),
+    ]);
+}
+
+#[test]
+fn a_path_or_code_mistake_has_its_line_and_advice() {
+    each_is_reported(&[
         (
             "\"/pay\"",
             "\"/{{ card.number }}\"",
@@ -79,6 +100,12 @@ fn each_mistake_has_its_line_and_advice() {
             "bank.toml:12: http.payment.reply.ordr_no: is not a known setting",
         ),
         ("\"approved\"", "\"pending\"", "bank.toml:6: http.payment.codes: no code means approved"),
+    ]);
+}
+
+#[test]
+fn a_mistake_of_the_whole_has_its_line_and_advice() {
+    each_is_reported(&[
         (
             "https://bank.example/",
             "http://bank.example/",
@@ -115,13 +142,7 @@ fn each_mistake_has_its_line_and_advice() {
             "bank.toml:5: http.verify.as_signed: there is no [http.sign]",
         ),
         ("no = ", "no = 1.5\nx = ", "bank.toml:9: http.payment.body.no: is a number with a point"),
-    ];
-    for (from, to, expected) in rows {
-        assert!(SMALL.contains(from));
-        let found = mistakes(&SMALL.replace(from, to));
-        assert_eq!(found.len(), 1, "{to}: {found:?}");
-        assert!(found[0].starts_with(expected), "{to}: {}", found[0]);
-    }
+    ]);
 }
 
 #[test]
@@ -215,4 +236,91 @@ fn a_key_that_replaces_another_is_good_beside_it() {
     let wrong = format!("{verify}, older_keys = [\"env:GONE\"]");
     let found = mistakes(&HARBOUR.replace(verify, &wrong));
     assert!(found[0].contains("http.verify.older_keys[0]: there is no such credential"));
+}
+
+#[test]
+fn a_body_keeps_types_and_leaves_out_what_is_absent() {
+    let body = r#"no = "{{ order_no }}"
+whole = 3
+yes = true
+sum = "{{ amount + 1 }}"
+text = "A-{{ amount }}/{{ currency | lower }}"
+cut = "{{ description[:2] }}"
+fallback = "{{ card.holder | default('nobody') }}"
+zone = "{{ now | time('%s', 'UTC') }}"
+list = ["{{ card.cvv }}", "{{ amount_decimal }}", { a = "{{ card.expiry }}" }]
+owner.name = "{{ card.holder }}""#;
+    let text = SMALL.replace("no = \"{{ order_no }}\"", body);
+    let adapter = load(&text).expect("a right file");
+    let body = |request| adapter.encode(&request, now()).expect("encodable").body;
+    let whole = concat!(
+        r#"{"no":"261122001000000000701","whole":3,"yes":true,"sum":1231,"text":"A-1230/cny","#,
+        r#""cut":"订单","fallback":"ZHANG \"SAN\"","zone":"1795334401","#,
+        r#""list":["123","12.30",{"a":"3012"}],"owner":{"name":"ZHANG \"SAN\""}}"#
+    );
+    assert_eq!(body(payment()), whole);
+    let bare = concat!(
+        r#"{"no":"261122001000000000701","whole":3,"yes":true,"sum":1231,"text":"A-1230/cny","#,
+        r#""fallback":"nobody","zone":"1795334401","list":["12.30"]}"#
+    );
+    assert_eq!(body(bare_payment()), bare);
+}
+
+#[test]
+fn i_11_an_error_of_a_request_names_the_place_and_no_value() {
+    let rows = [
+        ("x {{ card.holder }}", "body.no: part of a text is absent from this request"),
+        ("{{ 1 if card.holder else [card.number] }}", "body.no: the value is not a text"),
+        ("{{ 1 if card.holder else card.number | tme }}", "body.no: the expression fails"),
+        ("{{ 1 if card.holder else amount / 7 }}", "body.no: a number with a point"),
+    ];
+    for (leaf, expected) in rows {
+        let text = SMALL.replace("{{ order_no }}", leaf);
+        let adapter = load(&text).expect("right for the sample");
+        let error = adapter.encode(&bare_payment(), now()).err().expect("not encodable");
+        assert!(error.problem.starts_with(expected), "{leaf}: {}", error.problem);
+        assert!(!error.to_string().contains("4111"));
+    }
+    let headers = "[http.payment.headers]\nX-About = \"{{ description }}\"\n";
+    let adapter = load(&format!("{SMALL}{headers}")).expect("a right file");
+    let error = adapter.encode(&broken_description(), now()).err().expect("not encodable");
+    assert_eq!(error.problem, "a header has a character that none may have");
+}
+
+fn broken_description() -> crate::channel::ChannelRequest {
+    let mut request = payment();
+    if let crate::channel::ChannelRequest::Payment { facts, .. } = &mut request {
+        facts.description = Some("two\nlines".to_owned());
+    }
+    request
+}
+
+#[test]
+fn a_path_may_name_the_order_and_a_get_has_no_body() {
+    let inquiry_text = concat!(
+        "[http.inquiry]\nmethod = \"GET\"\npath = \"/o/{{ order_no }}/{{ reference }}\"\n",
+        "headers = { X-Key = \"k {{ currency }}\" }\n",
+        "reply = { code = \"/code\", state = \"/state\" }\n",
+        "states = { DONE = \"approved\", NONE = \"not_found\" }\n"
+    );
+    let text = format!("{SMALL}{inquiry_text}").replace("example/", "example/api/");
+    let text = text.replace("[http]\n", "[http]\naccept_statuses = [404]\n");
+    let adapter = load(&text).expect("a right file");
+    let mut asked = inquiry();
+    if let crate::channel::ChannelRequest::Inquiry { facts, .. } = &mut asked {
+        facts.channel_reference = Some("a/b?ü".to_owned());
+    }
+    let wire = adapter.encode(&asked, now()).expect("encodable");
+    assert_eq!(wire.method, "GET");
+    assert_eq!(wire.url, "https://bank.example/api/o/261122001000000000701/a%2Fb%3F%C3%BC");
+    assert_eq!((header(&wire, "x-key"), wire.headers.len(), wire.body.len()), ("k CNY", 1, 0));
+    let reply = |status| {
+        let body = Bytes::from_static(br#"{"code":0,"state":"NONE"}"#);
+        adapter
+            .decode(&asked, &WireReply { status, headers: HeaderMap::new(), body }, now())
+            .outcome
+    };
+    let none = Outcome::NotFound { code: "0".to_owned() };
+    assert_eq!((reply(200), reply(404)), (none.clone(), none));
+    assert_eq!(reply(500), Outcome::Unknown(UnknownCause::HttpStatus));
 }

@@ -132,15 +132,18 @@ pub enum State {
     Pending,
     /// It went through and was taken back.
     Reversed,
+    /// The channel knows no such order.
+    NotFound,
     Unknown,
 }
 
 impl State {
-    pub const WORDS: [(&'static str, Self); 5] = [
+    pub const WORDS: [(&'static str, Self); 6] = [
         ("approved", Self::Approved),
         ("declined", Self::Declined),
         ("pending", Self::Pending),
         ("reversed", Self::Reversed),
+        ("not_found", Self::NotFound),
         ("unknown", Self::Unknown),
     ];
 }
@@ -198,16 +201,16 @@ impl ReplyMap {
     ///
     /// The shared table speaks of payments. Its *declined* in the reply to an inquiry or a reversal
     /// says that this one request failed (a wrong form, a closed hour), and nothing of the payment
-    /// that it asked about: only a code that the operation's own table declines is a final no.
+    /// that it asked about: only a code that the operation's own table declines is a final no. And
+    /// there is no *elsewhere* for an undo: a channel that is closed is asked again later.
     fn verdict(&self, code: &str) -> Result<Verdict, UnknownCause> {
         if let Some(verdict) = self.own_codes.verdict(code) {
             return Ok(verdict);
         }
         let verdict = self.shared_codes.verdict(code).ok_or(UnknownCause::UnlistedCode)?;
         match (self.kind, verdict) {
-            (Kind::Inquiry | Kind::Reversal, Verdict::Declined(_) | Verdict::Elsewhere(_)) => {
-                Ok(Verdict::Unknown)
-            }
+            (Kind::Inquiry | Kind::Reversal, Verdict::Declined(_) | Verdict::Elsewhere(_))
+            | (Kind::Undo, Verdict::Elsewhere(_)) => Ok(Verdict::Unknown),
             (Kind::Payment | Kind::Inquiry | Kind::Reversal | Kind::Undo, verdict) => Ok(verdict),
         }
     }
@@ -241,6 +244,10 @@ impl ReplyMap {
                 self.compare(answer, facts, Need::AsFileSays)?;
                 let reason = Reason::ReversedAfterUnknown;
                 Ok(Outcome::Declined(Decline { reason, code: shown, elsewhere: false }))
+            }
+            State::NotFound => {
+                self.compare(answer, facts, Need::IfThere)?;
+                Ok(Outcome::NotFound { code: shown })
             }
             State::Unknown => Err(UnknownCause::ChannelUnsure),
         }

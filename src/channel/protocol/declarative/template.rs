@@ -68,7 +68,7 @@ pub enum RenderError {
     Fraction,
     #[error("the number does not fit into 64 bits")]
     TooLarge,
-    #[error("the value is not a text, a number, a boolean, a list or a table")]
+    #[error("the value is not a text, an integer or a boolean")]
     NotPlain,
     #[error("part of a text is absent from this request")]
     PartAbsent,
@@ -181,7 +181,7 @@ impl Piece {
     }
 }
 
-/// A leaf's value as JSON. Lists and tables go through serde; no fraction comes through.
+/// A leaf's value as JSON: a text, an integer or a boolean.
 fn to_json(value: &Value) -> Result<Option<Json>, RenderError> {
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(None),
@@ -191,21 +191,10 @@ fn to_json(value: &Value) -> Result<Option<Json>, RenderError> {
         ValueKind::Number => {
             value.as_i64().map(|integer| Some(Json::from(integer))).ok_or(RenderError::TooLarge)
         }
-        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
-            let whole = serde_json::to_value(value).map_err(|_| RenderError::NotPlain)?;
-            if has_fraction(&whole) { Err(RenderError::Fraction) } else { Ok(Some(whole)) }
-        }
-        // Bytes and objects. The kinds are another crate's and may grow.
+        // A slice of what is absent is an empty list.
+        ValueKind::Seq if value.len() == Some(0) => Ok(None),
+        // Lists and tables are written in the file. The kinds are another crate's and may grow.
         _ => Err(RenderError::NotPlain),
-    }
-}
-
-fn has_fraction(value: &Json) -> bool {
-    match value {
-        Json::Number(number) => number.is_f64(),
-        Json::Array(items) => items.iter().any(has_fraction),
-        Json::Object(entries) => entries.values().any(has_fraction),
-        Json::Null | Json::Bool(_) | Json::String(_) => false,
     }
 }
 

@@ -60,11 +60,11 @@ fn sent_at() -> Timestamp {
 }
 
 /// One second later.
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::from_millis(sent_at().as_millis() + 1_000)
 }
 
-fn facts(sequence: u64) -> AttemptFacts {
+pub fn facts(sequence: u64) -> AttemptFacts {
     let order = OrderId::compose(261_122, 1, sequence);
     AttemptFacts {
         channel_order_no: ChannelOrderNo { order, attempt: 1 },
@@ -90,18 +90,18 @@ fn card() -> CardInput {
     }
 }
 
-fn bare_payment() -> ChannelRequest {
+pub fn bare_payment() -> ChannelRequest {
     let mut card = card();
     (card.expiry, card.cvv, card.holder) = (None, None, None);
     ChannelRequest::Payment { facts: facts(7), card }
 }
 
-fn payment() -> ChannelRequest {
+pub fn payment() -> ChannelRequest {
     let facts = AttemptFacts { description: Some("订单 7".to_owned()), ..facts(7) };
     ChannelRequest::Payment { facts, card: card() }
 }
 
-fn inquiry() -> ChannelRequest {
+pub fn inquiry() -> ChannelRequest {
     ChannelRequest::Inquiry { facts: facts(7), pan: None, now: now() }
 }
 
@@ -113,7 +113,7 @@ fn undo() -> ChannelRequest {
     ChannelRequest::Undo { facts: facts(8), original: facts(7) }
 }
 
-fn header<'w>(wire: &'w WireRequest, name: &str) -> &'w str {
+pub fn header<'w>(wire: &'w WireRequest, name: &str) -> &'w str {
     let mut found = wire.headers.iter().filter(|(key, _)| key == name);
     let value = found.next().map(|(_, value)| value.to_str().expect("plain text"));
     assert!(found.next().is_none(), "{name} once");
@@ -436,6 +436,7 @@ fn harbour_s_reversal_and_undo_have_codes_of_their_own() {
             (r#"{"code":"2001"}"#, approved("2001", None, None)),
             (r#"{"code":"2002"}"#, refused),
             (r#"{"code":"1404"}"#, declined(Reason::OriginalNotEligible, "1404")),
+            (r#"{"code":"1503"}"#, unknown(UnknownCause::ChannelUnsure)),
             (
                 r#"{"code":"0000","orderNo":"261122001000000000701"}"#,
                 unknown(UnknownCause::Mismatched),
