@@ -253,6 +253,8 @@ fn draw_fault(faults: &Faults, chance: &mut Chance) -> RequestFault {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct NoticePlan {
     pub missing: bool,
+    /// Whether the true notice is late by the fault of that name.
+    pub delayed: bool,
     /// How long after the result the true notice leaves.
     pub delay: Duration,
     /// When further copies of it leave, after the result.
@@ -272,6 +274,7 @@ impl NoticePlan {
         let span = faults.notice_delay_for;
         let mut plan = Self::default();
         if chance.hits(faults.notice_delayed) {
+            plan.delayed = true;
             plan.delay = chance.between(span);
         }
         if chance.hits(faults.notice_repeated) {
@@ -279,7 +282,7 @@ impl NoticePlan {
             plan.copies = (0..copies).map(|_| plan.delay + chance.between(span)).collect();
         }
         if chance.hits(faults.notice_contradicting) {
-            // Before the true one it has to be overtaken by nothing, so the true one steps back.
+            // Where the lie comes first, the true one steps back behind it.
             if chance.below(2) == 0 {
                 plan.contradiction = Some(plan.delay);
                 plan.delay += chance.between(span) + Duration::from_millis(1);

@@ -94,7 +94,7 @@ async fn tell(running: &Running, notice: &Notice, plan: &NoticePlan) {
         running.counters.add(Happening::NoticeMissing);
         return;
     }
-    if !plan.delay.is_zero() {
+    if plan.delayed {
         running.counters.add(Happening::NoticeDelayed);
     }
     running.counters.add_many(Happening::NoticeRepeated, plan.copies.len() as u64);
@@ -115,10 +115,7 @@ async fn tell(running: &Running, notice: &Notice, plan: &NoticePlan) {
 /// Waits, then posts until the answer is 200 or the tries are used up.
 async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim) {
     tokio::time::sleep(after).await;
-    let Some(found) = running.ledger.look(running.now(), &notice.order_no) else { return };
     match claim {
-        // What was reversed before its notice left is not told: the reversal's reply told it.
-        Claim::Truth if found.facts.state == EntryState::Reversed => return,
         Claim::Truth => {}
         Claim::Opposite => {
             running.ledger.mark_contradicted(&notice.order_no);
@@ -126,10 +123,11 @@ async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim)
         }
         Claim::Forgery => running.counters.add(Happening::NoticeForged),
     }
-    let body = (notice.write)(running, &found, claim);
     let waits = running.settings.notice_retries.waits.iter().map(Some).chain([None]);
     for wait in waits {
-        if deliver(running, &notice.url, &body).await {
+        // Written anew for each post: a retry may leave after a reversal, and must not lie by age.
+        let Some(body) = write(running, notice, claim) else { return };
+        if deliver(running, &notice.url, body).await {
             return;
         }
         match wait {
@@ -139,10 +137,60 @@ async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim)
     }
 }
 
+/// The body as of now. What was reversed meanwhile has no true notice: the reversal's reply told it.
+fn write(running: &Running, notice: &Notice, claim: Claim) -> Option<String> {
+    let found = running.ledger.look(running.now(), &notice.order_no)?;
+    let withheld = claim == Claim::Truth && found.facts.state == EntryState::Reversed;
+    (!withheld).then(|| (notice.write)(running, &found, claim))
+}
+
 /// One post; answers whether the merchant acknowledged it.
-async fn deliver(running: &Running, url: &str, body: &str) -> bool {
+async fn deliver(running: &Running, url: &str, body: String) -> bool {
     let Ok(_permit) = running.posts.acquire().await else { return false };
     running.counters.add(Happening::NoticePost);
-    let request = running.client.post(url).header(CONTENT_TYPE, FORM).body(body.to_owned());
+    let request = running.client.post(url).header(CONTENT_TYPE, FORM).body(body);
     request.send().await.is_ok_and(|response| response.status() == reqwest::StatusCode::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::domain::money::{AmountMinor, Currency};
+    use crate::domain::time::Timestamp;
+    use crate::simulator::SimulatorSettings;
+    use crate::simulator::ledger::{Instruction, Verdict};
+
+    /// A channel with one approved order "a", and a notice about it that tells its state.
+    fn approved() -> (Running, Notice) {
+        let clock = Arc::new(|| Timestamp::from_millis(1_795_000_000_000));
+        let settings = SimulatorSettings::harbour_bank("x", clock);
+        let client = client(Duration::from_secs(1)).expect("a client");
+        let running = Running::new(settings, client, watch::channel(false).1);
+        let amount = AmountMinor::new(5).expect("an amount");
+        let currency = Currency::Cny;
+        let order = Instruction { order_no: "a", sent_at: "", amount, currency, card: None };
+        let verdict = Verdict { approves: true, code: "00", working: Duration::ZERO };
+        running.ledger.charge(running.now(), order, verdict, "30");
+        let notice = Notice {
+            order_no: "a".to_owned(),
+            url: String::new(),
+            working: Duration::ZERO,
+            write: Box::new(|_, found, claim| format!("{claim:?} of {:?}", found.facts.state)),
+        };
+        (running, notice)
+    }
+
+    #[test]
+    fn a_true_notice_is_withheld_once_its_order_is_reversed_and_a_lie_is_not() {
+        let (running, notice) = approved();
+        let written = |claim| write(&running, &notice, claim);
+        assert_eq!(written(Claim::Truth).as_deref(), Some("Truth of Approved"));
+        running.ledger.reverse(running.now(), "a", None);
+        assert_eq!(written(Claim::Truth), None);
+        assert_eq!(written(Claim::Opposite).as_deref(), Some("Opposite of Reversed"));
+        let unknown = Notice { order_no: "b".to_owned(), ..notice };
+        assert_eq!(write(&running, &unknown, Claim::Opposite), None);
+    }
 }

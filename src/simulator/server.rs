@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -24,6 +25,8 @@ use super::running::Running;
 
 /// Bytes of a request's body; a longer one is answered 413.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long to wait after a connection could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Accepts connections until the simulator stops, then ends them.
 pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: Spoken) {
@@ -31,12 +34,12 @@ pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: 
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // A failed accept concerns one caller that is gone (or a lack of files, which the
-                // next one will meet too); the listener stays.
+                // A failed accept concerns one caller that is gone, or a lack of files that ends
+                // when others are closed; the listener stays and does not spin meanwhile.
                 if let Ok((stream, _)) = accepted {
                     connections.spawn(keep(stream, Arc::clone(&running), spoken.clone()));
                 } else {
-                    tokio::task::yield_now().await;
+                    running.sleep(ACCEPT_PAUSE).await;
                 }
             }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}

@@ -151,6 +151,24 @@ impl SimulatorSettings {
         }
     }
 
+    /// The only merchant that is served.
+    pub fn with_merchant_id(mut self, merchant_id: &str) -> Self {
+        match &mut self.dialect {
+            DialectSettings::UnionPayAcp(acp) => acp.merchant_id = merchant_id.to_owned(),
+            DialectSettings::HarbourBank(bank) => bank.merchant_id = merchant_id.to_owned(),
+        }
+        self
+    }
+
+    /// The key text of harbour bank's HMAC; UnionPay has none.
+    pub fn with_harbour_key(mut self, key: &str) -> Self {
+        match &mut self.dialect {
+            DialectSettings::UnionPayAcp(_) => {}
+            DialectSettings::HarbourBank(bank) => bank.key = Zeroizing::new(key.to_owned()),
+        }
+        self
+    }
+
     pub fn with_address(mut self, address: SocketAddr) -> Self {
         self.address = address;
         self

@@ -345,16 +345,25 @@ impl Dialect for HarbourBank {
     }
 
     fn write(&self, running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
-        let body = match (dress, call, &draft.facts) {
-            (Dress::Unclear(variant), Call::Charge(_), _) => {
-                code_body(if variant.is_multiple_of(2) { BUSY } else { PROCESSING })
-            }
-            (Dress::Unclear(_), _, _) => code_body(BUSY),
-            (_, _, None) => code_body(draft.code),
-            (_, Call::Query { order_no }, Some(facts)) => query_body(order_no, facts),
-            (_, _, Some(facts)) => order_body(draft.code, self.name(call).1, facts),
+        let body = match dress {
+            Dress::Unclear(variant) => code_body(unclear_code(call, variant)),
+            Dress::Honest | Dress::BadSignature(_) => match (&draft.facts, call) {
+                (None, _) => code_body(draft.code),
+                (Some(facts), Call::Query { order_no }) => query_body(order_no, facts),
+                (Some(facts), Call::Charge(_) | Call::Reverse { .. } | Call::Undo(_)) => {
+                    order_body(draft.code, self.name(call).1, facts)
+                }
+            },
         };
         self.reply(running, body, dress)
+    }
+}
+
+/// A code that says nothing: only a charge can also be "processing".
+const fn unclear_code(call: &Call, variant: u64) -> &'static str {
+    match call {
+        Call::Charge(_) if variant.is_multiple_of(2) => PROCESSING,
+        Call::Charge(_) | Call::Query { .. } | Call::Reverse { .. } | Call::Undo(_) => BUSY,
     }
 }
 

@@ -320,7 +320,12 @@ impl Dialect for UnionPayAcp {
                 fields.set("origRespCode", code);
                 fields.set("origRespMsg", super::acp_reply::message(code));
             }
-            Some(found) => fields.set("queryId", &query_id(running, &found.facts)),
+            Some(found) => {
+                fields.set("queryId", &query_id(running, &found.facts));
+                if let Some(card) = &found.card {
+                    fields.set("accNo", card.as_str());
+                }
+            }
             None => {}
         }
         reply(&self.keys, fields, dress)

@@ -236,7 +236,9 @@ impl Ledger {
         self.change(order_no, |facts| facts.contradicted = true);
     }
 
-    /// Takes an order back under its own number. With `sent_at` both must fit.
+    /// Takes back, under its own number, what stands or is still being worked on, within its
+    /// clearing day. With `sent_at` both must fit. A number that is not there becomes dead, unless
+    /// late arrivals are on.
     pub fn reverse(&self, now: Timestamp, order_no: &str, sent_at: Option<&str>) -> Reversed {
         let _one_at_a_time = lock(&self.undoing);
         let mut shard = self.shard(order_no);
@@ -288,8 +290,14 @@ impl Ledger {
         if let Err(refusal) = self.take_back(now, &instruction, original_no, verdict.approves) {
             return refusal;
         }
-        let facts = self.facts(now, EntryKind::Undo, &instruction, verdict);
         let mut shard = self.shard(instruction.order_no);
+        // A charge may have taken the number while the original was looked at.
+        if let Some(known) = known(&mut shard, now, EntryKind::Undo, &instruction) {
+            drop(shard);
+            self.restore(now, original_no);
+            return Undone::Entered(known);
+        }
+        let facts = self.facts(now, EntryKind::Undo, &instruction, verdict);
         enter(&mut shard, instruction, facts, Some(original_no.into()));
         Undone::Entered(Entered::New(facts))
     }

@@ -89,6 +89,16 @@ impl LedgerSnapshot {
         net
     }
 
+    /// The charges of each order, by order prefix: more than one is an order that was tried again
+    /// under another number, which is right only where the others took nothing.
+    pub fn charges_by_order(&self) -> BTreeMap<&str, Vec<&LedgerEntry>> {
+        let mut charges: BTreeMap<&str, Vec<&LedgerEntry>> = BTreeMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.kind == EntryKind::Charge) {
+            charges.entry(entry.order_prefix()).or_default().push(entry);
+        }
+        charges
+    }
+
     /// Order prefixes under which more than one charge stands. There must never be one.
     pub fn charged_twice(&self) -> Vec<&str> {
         let mut standing: BTreeMap<&str, u32> = BTreeMap::new();
@@ -172,6 +182,7 @@ mod tests {
         ]);
         assert_eq!(both.charged_twice(), ["2611220010000000009"]);
         assert_eq!(both.net_minor()["2611220010000000009"], 200);
+        assert_eq!(both.charges_by_order()["2611220010000000009"].len(), 2);
         assert_eq!(both.entries()[0].order_no, first);
         let one = LedgerSnapshot::of(vec![
             entry(first, EntryState::Reversed),

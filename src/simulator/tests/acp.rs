@@ -25,7 +25,8 @@ async fn a_consume_is_accepted_then_told_by_notice_and_query() {
     let query_id = reply.get("queryId").expect("the platform's number").to_owned();
     assert_eq!(query_id.len(), 21);
     assert!(query_id.starts_with("20261122120000"), "{query_id}");
-    for key in ["accNo", "customerInfo", "encryptCertId"] {
+    assert_eq!(reply.get("accNo"), Some("621626*********0018"));
+    for key in ["customerInfo", "encryptCertId"] {
         assert_eq!(reply.get(key), None, "{key}");
     }
     until("the notice", || inbox.count() == 1).await;
@@ -55,31 +56,43 @@ async fn a_consume_is_accepted_then_told_by_notice_and_query() {
 }
 
 #[tokio::test]
-async fn work_in_progress_is_05_and_a_decline_is_told_with_its_code() {
-    let (simulator, merchant, inbox, _) =
-        platform(|plain| plain.with_declines_percent(100).with_working(Between::millis(300, 300)))
-            .await;
+async fn work_in_progress_is_05() {
+    let long = Between::millis(3_600_000, 3_600_000);
+    let (simulator, merchant, inbox, clock) = platform(|plain| plain.with_working(long)).await;
+    assert_eq!(code(&merchant.consume(&order_no(1)).await), "00");
+    let query = merchant.query(&order_no(1)).await;
+    assert_eq!((code(&query), query.get("origRespCode")), ("00", Some("05")));
+    assert_eq!((inbox.count(), simulator.notices_waiting()), (0, 1));
+    clock.forward(3_600_000);
+    assert_eq!(merchant.query(&order_no(1)).await.get("origRespCode"), Some("00"));
+}
+
+#[tokio::test]
+async fn a_decline_is_told_at_once_or_later_with_its_code() {
+    let (simulator, merchant, inbox, _) = platform(|plain| plain.with_declines_percent(100)).await;
     let mut told = std::collections::BTreeSet::new();
     let mut later = 0;
     for index in 0..40 {
-        let reply = merchant.consume(&order_no(index)).await;
-        let query = merchant.query(&order_no(index)).await;
-        assert_eq!(code(&query), "00");
-        if code(&reply) == "00" {
-            later += 1;
-            assert_eq!(query.get("origRespCode"), Some("05"));
-        } else {
-            assert_eq!(query.get("origRespCode"), Some(code(&reply)));
-            told.insert(code(&reply).to_owned());
+        match code(&merchant.consume(&order_no(index)).await) {
+            "00" => later += 1,
+            at_once => {
+                told.insert(at_once.to_owned());
+            }
         }
     }
-    until("the notices", || inbox.count() == later && simulator.notices_waiting() == 0).await;
+    until("the notices", || simulator.notices_waiting() == 0).await;
+    assert!((1..40).contains(&later), "{later} of 40 are told later");
+    let ledger = simulator.ledger();
+    assert_eq!((inbox.count(), ledger.count(EntryState::Declined)), (later, 40));
     for notice in inbox.notices() {
         assert!(merchant.proves(&notice));
         told.insert(code(&notice).to_owned());
     }
     assert!(!told.contains("00") && told.len() >= 5, "{told:?}");
-    assert_eq!(simulator.stop().await.count(EntryState::Declined), 40);
+    for entry in ledger.entries() {
+        let query = merchant.query(&entry.order_no).await;
+        assert_eq!((code(&query), query.get("origRespCode")), ("00", Some(entry.code)));
+    }
 }
 
 #[tokio::test]

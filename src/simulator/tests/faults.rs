@@ -110,14 +110,16 @@ async fn a_delayed_request_is_processed_although_its_caller_hung_up() {
     let seen = see_many(&merchant, 10).await;
     assert!(seen.iter().all(|seen| *seen == Seen::Code("0000".to_owned())), "{seen:?}");
     assert_eq!(simulator.count(Happening::Delayed), 10);
-    // Long enough that a caller with no patience is gone before it is processed.
-    let slow = Faults { delay_for: Between::millis(300, 300), ..faults };
+    let slow = Faults { delay_for: Between::millis(500, 500), ..faults };
     simulator.set_faults(slow).expect("possible faults");
-    let client = notices::client(Duration::from_millis(30)).expect("a client");
-    let hasty = HarbourMerchant { client, ..HarbourMerchant::of(&simulator) };
+    let merchant = Arc::new(merchant);
+    let mut callers = tokio::task::JoinSet::new();
     for index in 10..20 {
-        assert_eq!(see(&hasty, &order_no(index)).await, Seen::NoReply);
+        let merchant = Arc::clone(&merchant);
+        callers.spawn(async move { see(&merchant, &order_no(index)).await });
     }
+    until("all requests have come", || simulator.count(Happening::Delayed) == 20).await;
+    callers.shutdown().await;
     until("every late request is processed", || {
         simulator.ledger().count(EntryState::Approved) == 20
     })

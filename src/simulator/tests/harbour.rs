@@ -194,6 +194,7 @@ async fn settings_out_of_range_are_refused() {
     let plain = || SimulatorSettings::harbour_bank("x", TestClock::noon().clock());
     let impossible = Faults { lose_reply: 10_001, ..Faults::calm() };
     for settings in [plain().with_declines_percent(101), plain().with_faults(impossible)] {
+        let settings = settings.with_merchant_id("other").with_harbour_key("key");
         let refused = Simulator::start(settings).await.err().map(|error| error.kind());
         assert_eq!(refused, Some(io::ErrorKind::InvalidInput));
     }
