@@ -73,7 +73,7 @@ impl Faults {
         }
     }
 
-    /// A bad day: 5 % of replies lost after processing, 2 % dropped before, some of everything else.
+    /// A bad day: 5 % of replies lost after processing, 2 % dropped before, some of all else.
     pub const fn lossy() -> Self {
         Self {
             drop_before: 200,
@@ -396,7 +396,7 @@ impl Counters {
 
 const SHARDS: usize = 16;
 
-/// How many times each order was asked for each operation, so that every retry is a draw of its own.
+/// How many times each order was asked for each operation, so that every retry is its own draw.
 #[derive(Default)]
 pub(super) struct Repeats {
     shards: [Mutex<HashMap<u64, u32>>; SHARDS],

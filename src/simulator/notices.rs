@@ -137,7 +137,7 @@ async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim)
     }
 }
 
-/// The body as of now. What was reversed meanwhile has no true notice: the reversal's reply told it.
+/// The body as of now. What was reversed has no true notice: the reversal's reply told it.
 fn write(running: &Running, notice: &Notice, claim: Claim) -> Option<String> {
     let found = running.ledger.look(running.now(), &notice.order_no)?;
     let withheld = claim == Claim::Truth && found.facts.state == EntryState::Reversed;

@@ -400,7 +400,7 @@ fn trade_no(facts: &Facts) -> String {
     format!("H{:014}", facts.trace)
 }
 
-/// The middle state of an order that an undo took back stays a success: the undo is an order itself.
+/// The state of a charge that an undo took back stays a success: the undo is an order itself.
 const fn state_name(state: EntryState) -> &'static str {
     match state {
         EntryState::Working => "PROCESSING",

@@ -60,7 +60,7 @@ pub(in crate::simulator) struct Verdict {
 /// What a caller asks to be entered.
 pub(in crate::simulator) struct Instruction<'a> {
     pub order_no: &'a str,
-    /// The caller's own time of sending: with the number it names the order where a dialect says so.
+    /// The caller's time of sending: with the number it names the order where a dialect says so.
     pub sent_at: &'a str,
     pub amount: AmountMinor,
     pub currency: Currency,
