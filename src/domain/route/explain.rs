@@ -5,7 +5,7 @@
 
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::{Channel, Strike};
-use crate::domain::route::{Plan, Rule, Strategy, Subject, assert_by_id, plan};
+use crate::domain::route::{FEE_NOT_KNOWN, Plan, Rule, Strategy, Subject, assert_by_id, plan};
 
 /// What became of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +140,9 @@ fn standing(strategy: Strategy, standing: i64) -> String {
     match strategy {
         Strategy::Priority => "as listed".to_owned(),
         Strategy::Weighted => format!("drawn with weight {standing}"),
+        Strategy::LowestCost if standing == FEE_NOT_KNOWN => {
+            "no fee rule of the channel fits, so it comes last".to_owned()
+        }
         Strategy::LowestCost => format!("a fee of {standing} minor units"),
         Strategy::SuccessRate => {
             format!("a success rate of {}.{:04} %", standing / 10_000, standing % 10_000)

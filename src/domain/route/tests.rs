@@ -1,1 +1,673 @@
+//! Plans as tables, and properties of every plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generate;
+
+use super::Strategy;
+use super::channel::{ChannelHealth, ChannelState};
+use super::explain::{CandidateVerdict, RuleVerdict, explain};
+use super::hours::{DayWindow, Hours};
 use super::*;
+use crate::domain::fee::{FeeRule, FeeSchedule};
+use crate::domain::money::AMOUNT_MINOR_MAX;
+
+const NAMES: [&str; 5] = ["acquirer", "bank", "city-bank", "direct", "unionpay"];
+
+fn id(name: &str) -> ChannelId {
+    ChannelId::parse(name).expect("a channel id")
+}
+
+fn ids(names: &[&str]) -> Vec<ChannelId> {
+    names.iter().map(|name| id(name)).collect()
+}
+
+fn moment(text: &str) -> Timestamp {
+    let moment: jiff::Timestamp = text.parse().expect("RFC 3339");
+    Timestamp::from_millis(moment.as_millisecond())
+}
+
+fn beijing(window: &str) -> Hours {
+    Hours {
+        windows: vec![DayWindow::parse(window).expect("a window")],
+        zone: TimeZone::get("Asia/Shanghai").expect("the zone is compiled in"),
+    }
+}
+
+fn fees(rate_ppm: u32) -> Arc<FeeSchedule> {
+    let rule = FeeRule {
+        name: "standard".to_owned(),
+        card_types: Vec::new(),
+        from_minor: 0,
+        to_minor: AMOUNT_MINOR_MAX,
+        rate_ppm,
+        fixed_minor: 0,
+        minimum_minor: 0,
+        cap_minor: None,
+    };
+    Arc::new(FeeSchedule { rules: vec![rule] })
+}
+
+fn profile(name: &str) -> ChannelProfile {
+    ChannelProfile {
+        id: id(name),
+        state: ChannelState::Live,
+        enabled: true,
+        operations: vec![Operation::Payment],
+        card_types: Vec::new(),
+        brands: Vec::new(),
+        currencies: Vec::new(),
+        per_order_min_minor: 1,
+        per_order_max_minor: AMOUNT_MINOR_MAX,
+        per_day_minor: None,
+        hours: None,
+        fees: fees(6_000),
+        keeps_pan: false,
+    }
+}
+
+const WELL: ChannelHealth = ChannelHealth {
+    breaker_open: false,
+    success_rate_ppm: 1_000_000,
+    rate_left: true,
+    used_today_minor: 0,
+};
+
+/// The five channels of these tests, each changed as a test wants it.
+fn world(change: impl Fn(&mut ChannelProfile, &mut ChannelHealth)) -> World {
+    let one = |name: &&str| {
+        let (mut profile, mut health) = (profile(name), WELL);
+        change(&mut profile, &mut health);
+        (profile, health)
+    };
+    World { channels: NAMES.iter().map(one).collect() }
+}
+
+#[derive(Debug)]
+struct World {
+    channels: Vec<(ChannelProfile, ChannelHealth)>,
+}
+
+impl World {
+    fn channels(&self) -> Vec<Channel<'_>> {
+        self.channels.iter().map(|(profile, health)| Channel { profile, health: *health }).collect()
+    }
+}
+
+struct Order {
+    subject: Subject<'static>,
+}
+
+/// A debit card of a bank in Beijing pays 1,000.00 CNY at ten in the morning.
+fn order() -> Order {
+    static MERCHANT: std::sync::LazyLock<MerchantId> =
+        std::sync::LazyLock::new(|| MerchantId::parse("shop-1").expect("a merchant id"));
+    let card =
+        CardTraits { issuer_code: "01021000", card_type: CardType::Debit, brand: Brand::UnionPay };
+    Order {
+        subject: Subject {
+            operation: Operation::Payment,
+            prefix: CardPrefix::leading("622848"),
+            card: Some(card),
+            amount: AmountMinor::new(100_000).expect("an amount"),
+            currency: Currency::Cny,
+            settlement: Settlement::Instant,
+            merchant: &MERCHANT,
+            now: moment("2026-11-22T02:00:00Z"),
+        },
+    }
+}
+
+impl Order {
+    fn amount(mut self, minor: i64) -> Self {
+        self.subject.amount = AmountMinor::new(minor).expect("an amount");
+        self
+    }
+
+    fn card(mut self, card: Option<CardTraits<'static>>) -> Self {
+        self.subject.card = card;
+        self
+    }
+
+    fn card_type(mut self, card_type: CardType) -> Self {
+        self.subject.card = self.subject.card.map(|card| CardTraits { card_type, ..card });
+        self
+    }
+
+    fn at(mut self, text: &str) -> Self {
+        self.subject.now = moment(text);
+        self
+    }
+}
+
+fn rule(name: &str, conditions: Vec<Condition>, target: Target) -> Rule {
+    Rule { name: name.to_owned(), conditions, target, fall_through: false }
+}
+
+fn priority(names: &[&str]) -> Target {
+    Target::named(Strategy::Priority, ids(names)).expect("channels, each once")
+}
+
+fn kept<'p>(plan: &'p Plan<'_>) -> Vec<&'p str> {
+    plan.kept.iter().map(|kept| kept.channel.id.as_str()).collect()
+}
+
+fn struck<'p>(plan: &'p Plan<'_>) -> Vec<(&'p str, &'static str)> {
+    plan.struck.iter().map(|struck| (struck.channel.as_str(), struck.strike.name())).collect()
+}
+
+#[test]
+fn s37_the_card_type_decides_between_bank_and_unionpay() {
+    let rules = [
+        rule(
+            "debit goes to the bank",
+            vec![Condition::CardTypes(vec![CardType::Debit])],
+            priority(&["bank", "unionpay"]),
+        ),
+        rule("the rest", Vec::new(), priority(&["unionpay"])),
+    ];
+    let world = world(|_, _| {});
+    let rows = [
+        (order(), Some("debit goes to the bank"), vec!["bank", "unionpay"]),
+        (order().card_type(CardType::Credit), Some("the rest"), vec!["unionpay"]),
+        (order().card(None), Some("the rest"), vec!["unionpay"]),
+    ];
+    for (order, name, channels) in rows {
+        let (rules, given) = (&rules[..], world.channels());
+        let plan = plan(rules, &given, &order.subject, 0);
+        assert_eq!(plan.rule_name(), name);
+        assert_eq!(kept(&plan), channels);
+    }
+}
+
+#[test]
+fn s38_new_orders_go_to_live_channels_and_to_testing_ones_by_name() {
+    let every = Rule::default_rule();
+    let named = rule("named", Vec::new(), priority(&["bank"]));
+    let rows = [
+        (ChannelState::Contracted, false, false),
+        (ChannelState::Testing, true, false),
+        (ChannelState::Live, true, true),
+        (ChannelState::Draining, false, false),
+        (ChannelState::Closed, false, false),
+    ];
+    for (state, by_name, by_default) in rows {
+        let world = world(|profile, _| profile.state = state);
+        for (rule, expected) in [(&named, by_name), (&every, by_default)] {
+            let (rules, given, order) = (std::slice::from_ref(rule), world.channels(), order());
+            let plan = plan(rules, &given, &order.subject, 0);
+            assert_eq!(!plan.kept.is_empty(), expected, "{} by {}", state.name(), rule.name);
+            let all_disabled = plan.struck.iter().all(|s| s.strike == Strike::Disabled(state));
+            assert!(all_disabled, "{}", state.name());
+        }
+        assert_eq!(ChannelState::parse(state.name()), Some(state));
+    }
+}
+
+#[test]
+fn each_condition_fits_what_it_names_and_nothing_else() {
+    let merchant = |name: &str| BTreeSet::from([MerchantId::parse(name).expect("an id")]);
+    let prefixes = |texts: &[&str]| {
+        Condition::BinPrefixes(texts.iter().map(|text| CardPrefix::leading(text)).collect())
+    };
+    let amount = |from_minor, to_minor| Condition::Amount { from_minor, to_minor };
+    let issuers = |code: &str| Condition::IssuerCodes(vec![code.to_owned()]);
+    let rows = [
+        (Condition::Operations(vec![Operation::Payment]), order(), true),
+        (Condition::Operations(vec![Operation::Undo]), order(), false),
+        (amount(100_000, 100_000), order(), true),
+        (amount(100_001, AMOUNT_MINOR_MAX), order(), false),
+        (amount(1, 99_999), order(), false),
+        (Condition::Currencies(vec![Currency::Usd, Currency::Cny]), order(), true),
+        (Condition::Currencies(vec![Currency::Usd]), order(), false),
+        (Condition::Settlements(vec![Settlement::Instant]), order(), true),
+        (Condition::Settlements(vec![Settlement::Escrow]), order(), false),
+        (Condition::CardTypes(vec![CardType::Debit]), order(), true),
+        (Condition::CardTypes(vec![CardType::Debit]), order().card(None), false),
+        (Condition::Brands(vec![Brand::Visa, Brand::UnionPay]), order(), true),
+        (Condition::Brands(vec![Brand::Visa]), order(), false),
+        (Condition::Brands(vec![Brand::UnionPay]), order().card(None), false),
+        (issuers("0102"), order(), true),
+        (issuers("01021000"), order(), true),
+        (issuers("01020000"), order(), false),
+        (issuers("0102"), order().card(None), false),
+        (prefixes(&["4", "622848"]), order(), true),
+        (prefixes(&["62284"]), order().card(None), true),
+        (prefixes(&["6228480"]), order(), false),
+        (Condition::Merchants(merchant("shop-1")), order(), true),
+        (Condition::Merchants(merchant("shop-2")), order(), false),
+        (Condition::Hours(beijing("08:00-20:00")), order(), true),
+        (Condition::Hours(beijing("08:00-20:00")), order().at("2026-11-22T12:00:00Z"), false),
+    ];
+    for (condition, order, expected) in rows {
+        let rule = rule("one", vec![condition.clone()], priority(&["bank"]));
+        assert_eq!(rule.fits(&order.subject), expected, "{condition:?}");
+        assert!(!condition.name().is_empty());
+        assert!(condition.sentence(&order.subject).starts_with("the "), "{condition:?}");
+    }
+}
+
+#[test]
+fn each_reason_strikes_and_is_named() {
+    type Change = fn(&mut ChannelProfile, &mut ChannelHealth);
+    let rows: [(&str, Change); 12] = [
+        ("switched_off", |profile, _| profile.enabled = false),
+        ("disabled", |profile, _| profile.state = ChannelState::Draining),
+        ("operation", |profile, _| profile.operations = vec![Operation::Undo]),
+        ("card_type", |profile, _| profile.card_types = vec![CardType::Credit]),
+        ("brand", |profile, _| profile.brands = vec![Brand::Visa]),
+        ("currency", |profile, _| profile.currencies = vec![Currency::Usd]),
+        ("below_minimum", |profile, _| profile.per_order_min_minor = 100_001),
+        ("above_maximum", |profile, _| profile.per_order_max_minor = 99_999),
+        ("daily_limit", |profile, health| {
+            profile.per_day_minor = Some(1_000_000);
+            health.used_today_minor = 900_001;
+        }),
+        ("outside_hours", |profile, _| profile.hours = Some(beijing("22:00-10:00"))),
+        ("breaker_open", |_, health| health.breaker_open = true),
+        ("no_rate_left", |_, health| health.rate_left = false),
+    ];
+    let rules = [rule("one", Vec::new(), priority(&["bank", "nowhere", "unionpay"]))];
+    for (name, change) in rows {
+        let world = world(|profile, health| {
+            if profile.id.as_str() == "bank" {
+                change(profile, health);
+            }
+        });
+        let (given, order) = (world.channels(), order());
+        let plan = plan(&rules, &given, &order.subject, 0);
+        assert_eq!(kept(&plan), ["unionpay"], "{name}");
+        assert_eq!(struck(&plan), [("bank", name), ("nowhere", "unknown_channel")]);
+        assert!(plan.struck.iter().all(|struck| struck.strike.to_string().len() > 20));
+    }
+}
+
+#[test]
+fn a_bound_belongs_to_what_it_allows() {
+    let world = world(|profile, health| {
+        profile.per_order_min_minor = 100_000;
+        profile.per_order_max_minor = 100_000;
+        profile.per_day_minor = Some(300_000);
+        health.used_today_minor = 200_000;
+        profile.card_types = vec![CardType::Debit];
+        profile.brands = vec![Brand::UnionPay];
+        profile.currencies = vec![Currency::Cny];
+        profile.hours = Some(beijing("10:00-10:01"));
+    });
+    let (rules, given, fits) = ([Rule::default_rule()], world.channels(), order());
+    assert_eq!(plan(&rules, &given, &fits.subject, 0).kept.len(), NAMES.len());
+    for beyond in [order().amount(100_001), order().amount(99_999), order().card(None)] {
+        assert!(plan(&rules, &given, &beyond.subject, 0).kept.is_empty());
+    }
+}
+
+#[test]
+fn a_rule_without_a_channel_decides_unless_it_may_fall_through() {
+    let world = world(|profile, _| profile.enabled = profile.id.as_str() == "unionpay");
+    let closed = |fall_through| Rule {
+        fall_through,
+        ..rule("closed", Vec::new(), priority(&["bank", "nowhere"]))
+    };
+    let open = || rule("open", Vec::new(), priority(&["direct", "unionpay"]));
+    let credit = || {
+        let only = vec![Condition::CardTypes(vec![CardType::Credit])];
+        rule("credit", only, priority(&["unionpay"]))
+    };
+    let rows = [
+        (vec![closed(false), open()], Some("closed"), vec![], 2),
+        (vec![closed(true), open()], Some("open"), vec!["unionpay"], 1),
+        (vec![closed(true), credit(), open()], Some("open"), vec!["unionpay"], 1),
+        (vec![closed(true), credit()], Some("closed"), vec![], 2),
+        (vec![closed(true), closed(true)], Some("closed"), vec![], 2),
+        (vec![credit()], None, vec![], 0),
+        (vec![], None, vec![], 0),
+    ];
+    for (rules, name, channels, struck_count) in rows {
+        let (given, order) = (world.channels(), order());
+        let plan = plan(&rules, &given, &order.subject, 0);
+        assert_eq!(plan.rule_name(), name, "{rules:?}");
+        assert_eq!(kept(&plan), channels);
+        assert_eq!(plan.struck.len(), struck_count);
+    }
+}
+
+#[test]
+fn the_smallest_fee_comes_first_and_equals_keep_their_order() {
+    let world = world(|profile, _| {
+        profile.fees = match profile.id.as_str() {
+            "acquirer" => fees(5_000),
+            "bank" => fees(6_000),
+            "city-bank" => fees(5_000),
+            "direct" => {
+                let mut capped = (*fees(9_000)).clone();
+                capped.rules[0].cap_minor = Some(100);
+                Arc::new(capped)
+            }
+            _ => fees(4_999),
+        };
+    });
+    let names = ["bank", "city-bank", "acquirer", "direct", "unionpay"];
+    let target = Target::named(Strategy::LowestCost, ids(&names)).expect("channels");
+    let (rules, given) = ([rule("cheap", Vec::new(), target)], world.channels());
+    let rows = [
+        (
+            100_000,
+            ["direct", "city-bank", "acquirer", "unionpay", "bank"],
+            [100, 500, 500, 500, 600],
+        ),
+        (10_000, ["city-bank", "acquirer", "unionpay", "bank", "direct"], [50, 50, 50, 60, 90]),
+        (1, ["bank", "city-bank", "acquirer", "direct", "unionpay"], [0, 0, 0, 0, 0]),
+    ];
+    for (minor, channels, costs) in rows {
+        let order = order().amount(minor);
+        let plan = plan(&rules, &given, &order.subject, 0);
+        assert_eq!(kept(&plan), channels, "{minor}");
+        assert_eq!(plan.kept.iter().map(|kept| kept.standing).collect::<Vec<_>>(), costs);
+    }
+}
+
+#[test]
+fn a_gap_in_a_fee_schedule_is_not_a_cheap_channel() {
+    let world = world(|profile, _| {
+        if profile.id.as_str() == "acquirer" {
+            profile.fees = Arc::new(FeeSchedule::default());
+        }
+    });
+    let target = Target::named(Strategy::LowestCost, ids(&["acquirer", "bank"])).expect("channels");
+    let (rules, given) = ([rule("cheap", Vec::new(), target)], world.channels());
+    let order = order();
+    let said = explain(&rules, &given, &order.subject, 0);
+    assert_eq!(kept(&said.plan), ["bank", "acquirer"]);
+    let verdict =
+        |place, standing: &str| CandidateVerdict::Kept { place, standing: standing.into() };
+    let last = verdict(2, "no fee rule of the channel fits, so it comes last");
+    assert_eq!(said.rules[0].candidates[0].verdict, last);
+    assert_eq!(said.rules[0].candidates[1].verdict, verdict(1, "a fee of 600 minor units"));
+}
+
+#[test]
+fn the_highest_success_rate_comes_first_and_equals_keep_their_order() {
+    let world = world(|profile, health| {
+        health.success_rate_ppm = match profile.id.as_str() {
+            "bank" | "unionpay" => 990_000,
+            "direct" => 999_999,
+            _ => 980_000,
+        };
+    });
+    let names = ["unionpay", "city-bank", "bank", "acquirer", "direct"];
+    let target = Target::named(Strategy::SuccessRate, ids(&names)).expect("channels");
+    let (rules, given, order) = ([rule("best", Vec::new(), target)], world.channels(), order());
+    let named = plan(&rules, &given, &order.subject, 0);
+    assert_eq!(kept(&named), ["direct", "unionpay", "bank", "city-bank", "acquirer"]);
+    let default = [Rule::default_rule()];
+    let every = plan(&default, &given, &order.subject, 0);
+    assert_eq!(kept(&every), ["direct", "bank", "unionpay", "acquirer", "city-bank"]);
+}
+
+/// How often each order of channels comes out, over every draw from 0 to one below `draws`.
+fn orders_drawn(weights: &[(&str, u32)], world: &World, draws: u64) -> BTreeMap<Vec<String>, u64> {
+    let weights = weights.iter().map(|(name, weight)| (id(name), *weight)).collect();
+    let target = Target::weighted(weights).expect("weights above 0");
+    let (rules, given, order) = ([rule("shares", Vec::new(), target)], world.channels(), order());
+    let mut counts = BTreeMap::new();
+    for draw in 0..draws {
+        let plan = plan(&rules, &given, &order.subject, draw);
+        let names = kept(&plan).into_iter().map(str::to_owned).collect();
+        *counts.entry(names).or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn every_draw_taken_together_gives_each_order_its_exact_share() {
+    // 1 + 2 + 3: six first draws, then up to five seconds; 6 × 3 × 4 × 5 holds all their multiples.
+    let weights = [("bank", 1), ("direct", 2), ("unionpay", 3)];
+    let well = world(|_, _| {});
+    let draws = 6 * 60;
+    let counts = orders_drawn(&weights, &well, draws);
+    let share = |first: u64, second: u64| draws * first / 6 * second / (6 - first);
+    let rows = [
+        (["bank", "direct", "unionpay"], share(1, 2)),
+        (["bank", "unionpay", "direct"], share(1, 3)),
+        (["direct", "bank", "unionpay"], share(2, 1)),
+        (["direct", "unionpay", "bank"], share(2, 3)),
+        (["unionpay", "bank", "direct"], share(3, 1)),
+        (["unionpay", "direct", "bank"], share(3, 2)),
+    ];
+    assert_eq!(rows.iter().map(|(_, count)| count).sum::<u64>(), draws);
+    for (names, count) in rows {
+        assert_eq!(counts.get(&names.map(str::to_owned)[..]), Some(&count), "{names:?}");
+    }
+}
+
+#[test]
+fn a_struck_channels_share_falls_to_the_others_in_proportion() {
+    let weights = [("bank", 80), ("direct", 15), ("unionpay", 5)];
+    let without_bank = world(|profile, _| profile.enabled = profile.id.as_str() != "bank");
+    let counts = orders_drawn(&weights, &without_bank, 20);
+    let both = |names: [&str; 2]| counts.get(&names.map(str::to_owned)[..]).copied();
+    assert_eq!(both(["direct", "unionpay"]), Some(15));
+    assert_eq!(both(["unionpay", "direct"]), Some(5));
+}
+
+#[test]
+fn weights_and_draws_at_their_limits_still_give_every_channel() {
+    let target = Target::weighted(NAMES.map(|name| (id(name), WEIGHT_MAX)).to_vec());
+    let rules = [rule("heavy", Vec::new(), target.expect("weights in their range"))];
+    let world = world(|_, _| {});
+    let (given, order) = (world.channels(), order());
+    for draw in [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
+        let plan = plan(&rules, &given, &order.subject, draw);
+        assert_eq!(kept(&plan).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(NAMES));
+    }
+}
+
+#[test]
+fn a_target_names_each_channel_once_with_a_weight() {
+    let weights = |rows: &[(&str, u32)]| {
+        Target::weighted(rows.iter().map(|(name, weight)| (id(name), *weight)).collect()).err()
+    };
+    assert_eq!(weights(&[("bank", 1), ("direct", WEIGHT_MAX)]), None);
+    assert_eq!(weights(&[]), Some(TargetError::Empty));
+    assert_eq!(weights(&[("bank", 1), ("direct", 0)]), Some(TargetError::Weight { place: 1 }));
+    let heavy = WEIGHT_MAX + 1;
+    assert_eq!(weights(&[("bank", heavy)]), Some(TargetError::Weight { place: 0 }));
+    let twice = Target::named(Strategy::Priority, ids(&["bank", "direct", "bank"]));
+    assert_eq!(twice, Err(TargetError::Repeated { place: 2 }));
+}
+
+#[test]
+fn an_explanation_says_why_of_every_rule_and_channel() {
+    let world = world(|profile, health| match profile.id.as_str() {
+        "bank" => {
+            profile.currencies = vec![Currency::Usd];
+            health.breaker_open = true;
+        }
+        "direct" => profile.enabled = false,
+        _ => {}
+    });
+    let conditions = vec![
+        Condition::Amount { from_minor: 1, to_minor: 5 },
+        Condition::CardTypes(vec![CardType::Credit, CardType::Prepaid]),
+        Condition::Settlements(vec![Settlement::Instant]),
+    ];
+    let rules = [
+        rule("small credit", conditions, priority(&["acquirer"])),
+        Rule { fall_through: true, ..rule("bank", Vec::new(), priority(&["bank", "nowhere"])) },
+        rule("named", Vec::new(), priority(&["direct", "unionpay"])),
+        Rule::default_rule(),
+    ];
+    let (given, order) = (world.channels(), order());
+    let said = explain(&rules, &given, &order.subject, 7);
+    let verdicts: Vec<_> = said.rules.iter().map(|rule| rule.verdict.name()).collect();
+    assert_eq!(verdicts, ["does_not_fit", "falls_through", "decides", "not_reached"]);
+    let mismatches: Vec<_> =
+        said.rules[0].mismatches.iter().map(|m| (m.condition, m.sentence.as_str())).collect();
+    assert_eq!(
+        mismatches,
+        [
+            ("amount", "the amount is 100000 minor units, not 1 to 5"),
+            ("card_types", "the card type is debit, not credit, prepaid"),
+        ]
+    );
+    let strikes = vec![Strike::Currency, Strike::BreakerOpen];
+    assert_eq!(said.rules[1].candidates[0].verdict, CandidateVerdict::Struck(strikes));
+    let unknown = CandidateVerdict::Struck(vec![Strike::UnknownChannel]);
+    assert_eq!(said.rules[1].candidates[1].verdict, unknown);
+    let first = CandidateVerdict::Kept { place: 1, standing: "as listed".to_owned() };
+    assert_eq!(said.rules[2].candidates[1].verdict, first);
+    let best = "a success rate of 100.0000 %".to_owned();
+    let best = CandidateVerdict::Kept { place: 1, standing: best };
+    assert_eq!(said.rules[3].candidates[0].verdict, best);
+    assert_eq!(kept(&said.plan), ["unionpay"]);
+}
+
+#[test]
+fn the_order_keeps_its_candidates_best_first() {
+    let world = world(|profile, _| profile.keeps_pan = profile.id.as_str() == "bank");
+    let rules = [rule("both", Vec::new(), priority(&["unionpay", "bank"]))];
+    let (given, order) = (world.channels(), order());
+    let candidates = plan(&rules, &given, &order.subject, 0).candidates();
+    let expected = [("unionpay", false), ("bank", true)]
+        .map(|(name, keeps_pan)| Candidate { channel: id(name), keeps_pan });
+    assert_eq!(candidates, expected);
+}
+
+#[test]
+fn what_the_bin_table_says_is_what_rules_ask() {
+    let facts = order().subject.card.expect("a card");
+    assert_eq!((facts.card_type, facts.brand), (CardType::Debit, Brand::UnionPay));
+    for strategy in Strategy::ALL {
+        let same = |other: &Strategy| other.name() == strategy.name();
+        assert_eq!(Strategy::ALL.iter().filter(|other| same(other)).count(), 1);
+    }
+}
+
+fn any_channel(name: &'static str) -> impl Generate<Value = (ChannelProfile, ChannelHealth)> {
+    let state = prop::sample::select(ChannelState::ALL.to_vec());
+    let state = prop_oneof![3 => Just(ChannelState::Live), 1 => state];
+    let health = (prop::bool::weighted(0.2), 0..=3_u32, prop::bool::weighted(0.8), 0..200_000_i64);
+    let limits = (1..150_000_i64, 50_000..300_000_i64, prop::option::of(0..400_000_i64));
+    let facts = (state, prop::bool::weighted(0.9), prop::bool::weighted(0.2), 0..=3_u32);
+    (health, limits, facts).prop_map(move |(health, limits, facts)| {
+        let (breaker_open, rate, rate_left, used_today_minor) = health;
+        let (minimum, maximum, per_day_minor) = limits;
+        let (state, enabled, credit_only, fee) = facts;
+        let profile = ChannelProfile {
+            state,
+            enabled,
+            card_types: if credit_only { vec![CardType::Credit] } else { Vec::new() },
+            per_order_min_minor: minimum,
+            per_order_max_minor: maximum,
+            per_day_minor,
+            fees: fees(fee * 1_000),
+            ..profile(name)
+        };
+        let success_rate_ppm = 1_000_000 - rate * 1_000;
+        (profile, ChannelHealth { breaker_open, success_rate_ppm, rate_left, used_today_minor })
+    })
+}
+
+fn any_world() -> impl Generate<Value = World> {
+    Vec::from(NAMES.map(any_channel)).prop_map(|channels| World { channels })
+}
+
+fn any_rule() -> impl Generate<Value = Rule> {
+    let condition = prop_oneof![
+        Just(None),
+        prop::sample::select(CardType::ALL.to_vec())
+            .prop_map(|kind| Some(Condition::CardTypes(vec![kind]))),
+        (1..200_000_i64).prop_map(|to_minor| Some(Condition::Amount { from_minor: 1, to_minor })),
+    ];
+    let all: Vec<&str> = NAMES.into_iter().chain(["nowhere"]).collect();
+    let names = prop::sample::subsequence(all, 0..=6).prop_shuffle();
+    let strategy = prop::sample::select(Strategy::ALL.to_vec());
+    let parts = (condition, names, strategy, any::<bool>(), prop::collection::vec(1..9_u32, 6));
+    parts.prop_map(|(condition, names, strategy, fall_through, weights)| {
+        let target = match (names.is_empty(), strategy) {
+            (true, strategy) => Ok(Target::every_live(strategy)),
+            (false, Strategy::Weighted) => {
+                Target::weighted(ids(&names).into_iter().zip(weights).collect())
+            }
+            (false, strategy) => Target::named(strategy, ids(&names)),
+        };
+        Rule {
+            name: names.join(" "),
+            conditions: condition.into_iter().collect(),
+            target: target.expect("each once, weights above 0"),
+            fall_through,
+        }
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_plan_is_sound(
+        world in any_world(),
+        rules in prop::collection::vec(any_rule(), 0..6),
+        minor in 1..300_000_i64,
+        draw in any::<u64>(),
+    ) {
+        let order = order().amount(minor);
+        let given = world.channels();
+        let plan = plan(&rules, &given, &order.subject, draw);
+        let kept_ids: BTreeSet<&ChannelId> = plan.kept.iter().map(|k| &k.channel.id).collect();
+        let struck_ids: BTreeSet<&ChannelId> = plan.struck.iter().map(|s| s.channel).collect();
+        prop_assert_eq!(kept_ids.len(), plan.kept.len(), "no channel twice");
+        prop_assert_eq!(struck_ids.len(), plan.struck.len(), "one verdict each");
+        prop_assert!(kept_ids.is_disjoint(&struck_ids), "a plan holds no struck channel");
+        let Some(rule) = plan.rule else {
+            prop_assert!(rules.iter().all(|rule| !rule.fits(&order.subject)));
+            return Ok(());
+        };
+        let listed: Vec<&ChannelId> = match rule.target.named_channels() {
+            Some(named) => named.collect(),
+            None => given.iter().map(|channel| &channel.profile.id).collect(),
+        };
+        prop_assert_eq!(listed.len(), plan.kept.len() + plan.struck.len(), "all have a verdict");
+        let place = |id: &ChannelId| listed.iter().position(|listed| *listed == id);
+        for pair in plan.kept.windows(2) {
+            let (left, right) = (pair[0], pair[1]);
+            let in_file = place(&left.channel.id) < place(&right.channel.id);
+            let sound = match rule.target.strategy() {
+                Strategy::Priority => in_file,
+                Strategy::Weighted => true,
+                Strategy::LowestCost => (left.standing, !in_file) < (right.standing, true),
+                Strategy::SuccessRate => (right.standing, !in_file) < (left.standing, true),
+            };
+            prop_assert!(sound, "{:?} before {:?}", left, right);
+        }
+    }
+
+    #[test]
+    fn an_explanation_agrees_with_the_plan(
+        world in any_world(),
+        rules in prop::collection::vec(any_rule(), 0..6),
+        minor in 1..300_000_i64,
+        draw in any::<u64>(),
+    ) {
+        let order = order().amount(minor);
+        let given = world.channels();
+        let plan = plan(&rules, &given, &order.subject, draw);
+        let said = explain(&rules, &given, &order.subject, draw);
+        prop_assert_eq!(&said.plan, &plan);
+        prop_assert_eq!(said.rules.len(), rules.len());
+        let decisive = said.rules.iter().rfind(|rule| {
+            matches!(rule.verdict, RuleVerdict::Decides | RuleVerdict::FallsThrough)
+        });
+        prop_assert_eq!(decisive.map(|rule| &rule.rule.name), plan.rule.map(|rule| &rule.name));
+        for candidate in decisive.iter().flat_map(|rule| &rule.candidates) {
+            let kept = plan.kept.iter().position(|kept| kept.channel.id == *candidate.channel);
+            let struck = plan.struck.iter().find(|struck| struck.channel == candidate.channel);
+            match &candidate.verdict {
+                CandidateVerdict::Kept { place, .. } => prop_assert_eq!(kept, Some(place - 1)),
+                CandidateVerdict::Struck(strikes) => {
+                    prop_assert_eq!(strikes.first(), struck.map(|struck| &struck.strike));
+                }
+            }
+        }
+    }
+}

@@ -56,8 +56,8 @@ pub fn read(file: &str, text: &str, known: &[ChannelId]) -> Result<Routes, Vec<M
     let mut rules = Vec::new();
     let mut earlier = Earlier::default();
     for section in sections.into_iter().take(RULES_MAX) {
-        let rule = Reader { section: &section, mistakes: &mistakes, known }.rule(&zone);
-        earlier.check(&section, rule.as_ref());
+        let reader = Reader { section: &section, mistakes: &mistakes, known };
+        let rule = reader.rule(&zone, &mut earlier);
         section.finish();
         rules.extend(rule);
     }
@@ -76,19 +76,18 @@ struct Earlier {
 }
 
 impl Earlier {
-    fn check(&mut self, section: &Section<'_>, rule: Option<&Rule>) {
-        let line = section.line_of("name");
+    fn check_reached(&self, section: &Section<'_>) {
         if let Some(closed) = self.closed_by {
             let problem = format!("is never reached: the rule of line {closed} fits every order");
             section.mistake("name", &problem, "move it above that rule, or remove it");
         }
-        let Some(rule) = rule else { return };
-        if let Some(first) = self.names.insert(rule.name.clone(), line) {
+    }
+
+    fn check_name(&mut self, section: &Section<'_>, name: &str) {
+        let line = section.line_of("name");
+        if let Some(first) = self.names.insert(name.to_owned(), line) {
             let problem = format!("is the name of the rule of line {first} too");
             section.mistake("name", &problem, "give each rule a name of its own");
-        }
-        if rule.conditions.is_empty() && !rule.fall_through {
-            self.closed_by.get_or_insert(line);
         }
     }
 }
@@ -109,13 +108,10 @@ struct Given<T> {
 
 impl Reader<'_> {
     /// `None` if a mistake was reported that leaves no rule.
-    fn rule(&self, file_zone: &TimeZone) -> Option<Rule> {
-        let name = self.section.text_such_as("name", "debit cards go to the bank");
-        let length = name.chars().count();
-        if self.section.has("name") && !(1..=NAME_LENGTH_MAX).contains(&length) {
-            let advice = format!("write 1 to {NAME_LENGTH_MAX} characters");
-            self.section.mistake("name", &format!("has {length} characters"), &advice);
-        }
+    fn rule(&self, file_zone: &TimeZone, earlier: &mut Earlier) -> Option<Rule> {
+        earlier.check_reached(self.section);
+        let name = self.name(earlier);
+        let before = self.mistakes.count();
         let conditions = match self.section.optional_section("when") {
             Some(when) => {
                 let reader = Reader { section: &when, mistakes: self.mistakes, known: self.known };
@@ -125,9 +121,31 @@ impl Reader<'_> {
             }
             None => Vec::new(),
         };
+        // A condition that is a mistake is missing here, but its rule does not fit every order.
+        let fits_all = conditions.is_empty() && self.mistakes.count() == before;
         let target = self.target();
         let fall_through = self.section.boolean_or("fall_through", false);
+        if fits_all && !fall_through && earlier.closed_by.is_none() {
+            earlier.closed_by = Some(self.section.line_of("name"));
+        }
         Some(Rule { name, conditions, target: target?, fall_through })
+    }
+
+    fn name(&self, earlier: &mut Earlier) -> String {
+        let before = self.mistakes.count();
+        let name = self.section.text_such_as("name", "debit cards go to the bank");
+        if self.mistakes.count() != before {
+            return name;
+        }
+        let fits = (1..=NAME_LENGTH_MAX).contains(&name.chars().count());
+        if fits && name.trim() == name && !name.contains(char::is_control) {
+            earlier.check_name(self.section, &name);
+        } else {
+            let problem = "is no name that can be shown on one line";
+            let advice = format!("write 1 to {NAME_LENGTH_MAX} characters, no space around them");
+            self.section.mistake("name", problem, &advice);
+        }
+        name
     }
 
     fn target(&self) -> Option<Target> {

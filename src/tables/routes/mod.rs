@@ -4,6 +4,38 @@
 //! send money where nobody meant it to go. What an order was planned by is kept with the order, so a
 //! reload never alters one that was accepted. This must not know channels beyond their ids, nor
 //! choose between them: `domain/route` does.
+//!
+//! ```toml
+//! time_zone = "Asia/Shanghai"      # of hours below; this is what holds where it is left out
+//!
+//! [[rule]]                         # tried in this order; the first that fits decides
+//! name = "large credit cards go to the bank"
+//! strategy = "priority"            # priority | weighted | lowest_cost | success_rate
+//! channels = ["harbour-bank", "unionpay"]
+//! fall_through = false             # true: if all are struck, the next fitting rule decides
+//!
+//! [rule.when]                      # all must hold; without it the rule fits every order
+//! operations = ["payment"]
+//! amount_from_minor = 100000       # both ends belong to it
+//! amount_to_minor = 5000000
+//! currencies = ["CNY"]
+//! settlements = ["instant"]
+//! card_types = ["credit"]          # a card without a row of the BIN table fits no type,
+//! brands = ["unionpay"]            # no brand and no issuer
+//! issuer_codes = ["0102"]          # 4 digits: a bank in all regions; 8: one of them
+//! bin_prefixes = ["622848"]
+//! merchants = ["shop-1"]
+//! hours = "08:00-20:00"            # or a list of such; may run over midnight
+//! time_zone = "Asia/Shanghai"
+//!
+//! [[rule]]
+//! name = "the rest is shared"
+//! strategy = "weighted"
+//! channels = ["harbour-bank", "unionpay"]
+//! weights = [80, 20]
+//! ```
+//!
+//! `lowest_cost` and `success_rate` without `channels` take every live channel.
 
 mod read;
 

@@ -28,6 +28,12 @@ use condition::{CardPrefix, Condition};
 /// The largest weight of a channel in a rule: shares finer than a millionth are not meant.
 pub const WEIGHT_MAX: u32 = 1_000_000;
 
+/// The rule that a fee schedule names where none of its own fits; see [`crate::domain::fee`].
+const NO_FEE_RULE: &str = "none";
+
+/// Ranks a channel behind all whose fee is known: a gap in a schedule is not a cheap channel.
+const FEE_NOT_KNOWN: i64 = i64::MAX;
+
 /// The name of the rule that holds where there is no routes file.
 pub const DEFAULT_RULE_NAME: &str = "default";
 
@@ -67,7 +73,8 @@ pub enum Strategy {
     Priority,
     /// By a draw: each channel comes first as often as its weight says.
     Weighted,
-    /// The smallest fee for this order first, by the channels' own schedules.
+    /// The smallest fee for this order first, by the channels' own schedules; last those whose
+    /// schedule has no rule for it.
     LowestCost,
     /// The highest recent success rate first.
     SuccessRate,
@@ -260,7 +267,8 @@ impl Strategy {
             Self::Weighted => i64::from(weight),
             Self::LowestCost => {
                 let card_type = subject.card.map(|card| card.card_type);
-                channel.profile.fees.fee(card_type, subject.amount.get()).minor
+                let fee = channel.profile.fees.fee(card_type, subject.amount.get());
+                if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }
             }
             Self::SuccessRate => i64::from(channel.health.success_rate_ppm),
         }
@@ -308,8 +316,8 @@ fn rank_by_draw(kept: &mut [Kept<'_>], mut draw: u64) {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Kept<'a> {
     pub channel: &'a ChannelProfile,
-    /// What the strategy compared: the fee in minor units, the success rate in millionths, the
-    /// weight; 0 for a priority.
+    /// What the strategy compared: the fee in minor units (the largest number if no fee rule of
+    /// the channel fits), the success rate in millionths, the weight; 0 for a priority.
     pub standing: i64,
 }
 
