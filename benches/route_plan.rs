@@ -23,11 +23,12 @@ use switchyard::domain::time::Timestamp;
 
 const CHANNELS: usize = 10;
 const RULES: usize = 50;
-const PLANS: u64 = 200_000;
+/// Short rounds: the best one is then likely to have had the processor for itself.
+const PLANS: u64 = 5_000;
 
 fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
-    let rounds = if measured { 20 } else { 1 };
+    let rounds = if measured { 400 } else { 1 };
     let profiles: Vec<ChannelProfile> = (0..CHANNELS).map(profile).collect();
     let channels: Vec<Channel<'_>> = profiles.iter().enumerate().map(channel).collect();
     let merchant = MerchantId::parse("merchant-1").expect("a merchant id");

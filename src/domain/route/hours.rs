@@ -80,8 +80,8 @@ impl Hours {
         self.windows.iter().any(|window| window.contains(minute))
     }
 
-    /// The minute that a clock in the zone shows. Only the zone's offset is asked for: a whole civil
-    /// date for each rule would cost more than the rest of the plan.
+    /// The minute that a clock in the zone shows. Only the zone's offset is asked for: a whole
+    /// civil date for each rule would cost more than it is worth.
     fn minute_of_day(&self, moment: Timestamp) -> u16 {
         let instant = jiff::Timestamp::from_millisecond(moment.as_millis())
             .expect("a timestamp is inside the civil calendar");

@@ -1,9 +1,9 @@
 //! Which channels an order is offered to, in which order, and why the others are not.
 //!
 //! Rules are tried in the order of their file; the first one that fits the order decides. It lists
-//! channels, those that cannot take the order are struck with a reason each, and the rule's strategy
-//! sets the order of the rest. Pure: rules, channels, their health and the draw are values, so the
-//! same arguments give the same plan. It must not know where health comes from, and holds no state.
+//! channels, those that cannot take the order are struck with a reason each, and the rule's
+//! strategy ranks the rest. Pure: rules, channels, their health and the draw are values, so the
+//! same arguments give the same plan. It must not know where health comes from, nor hold a state.
 //!
 //! Upholds its part of I-4: a plan only ranks channels, and never holds one twice. Trying the next
 //! one is for `flow` to decide.
@@ -286,9 +286,9 @@ impl Strategy {
 
 /// Draws one channel after another, without putting back, each by its share of what is left.
 ///
-/// One number serves all draws: it is read as digits of a mixed radix, whose bases are the totals of
-/// the weights left. Where they use its 64 bits up, the channels left keep their order. A struck
-/// channel's share falls to the others in proportion.
+/// One number serves all draws: it is read as digits of a mixed radix, whose bases are the totals
+/// of the weights left. Where they use its 64 bits up, the channels left keep their order. A
+/// struck channel's share falls to the others in proportion.
 fn rank_by_draw(kept: &mut [Kept<'_>], mut draw: u64) {
     let weight = |candidate: &Kept<'_>| {
         u64::try_from(candidate.standing).expect("a weight is from 1 to 1,000,000")

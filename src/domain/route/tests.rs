@@ -423,7 +423,7 @@ fn orders_drawn(weights: &[(&str, u32)], world: &World, draws: u64) -> BTreeMap<
 
 #[test]
 fn every_draw_taken_together_gives_each_order_its_exact_share() {
-    // 1 + 2 + 3: six first draws, then up to five seconds; 6 × 3 × 4 × 5 holds all their multiples.
+    // Six first draws, then a total of 5, 4 or 3 is left: 60 is a multiple of each.
     let weights = [("bank", 1), ("direct", 2), ("unionpay", 3)];
     let well = world(|_, _| {});
     let draws = 6 * 60;

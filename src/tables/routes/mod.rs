@@ -1,9 +1,9 @@
 //! The routes file: read, checked, and swapped whole while orders are being planned.
 //!
-//! A file with any mistake is refused whole, and what is running stays: half of a routes file would
-//! send money where nobody meant it to go. What an order was planned by is kept with the order, so a
-//! reload never alters one that was accepted. This must not know channels beyond their ids, nor
-//! choose between them: `domain/route` does.
+//! A file with any mistake is refused whole, and what is running stays: half of a routes file
+//! would send money where nobody meant it to go. What an order was planned by is kept with the
+//! order, so a reload never alters one that was accepted. This must not know channels beyond their
+//! ids, nor choose between them: `domain/route` does.
 //!
 //! ```toml
 //! time_zone = "Asia/Shanghai"      # of hours below; this is what holds where it is left out

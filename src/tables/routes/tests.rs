@@ -193,7 +193,7 @@ fn a_rule_whose_conditions_are_mistaken_does_not_close_the_list() {
 proptest! {
     #[test]
     fn any_text_gives_routes_or_mistakes(
-        lines in prop::collection::vec(prop::sample::select(GOOD.lines().collect::<Vec<_>>()), 0..30),
+        lines in prop::collection::vec(prop::sample::select(Vec::from_iter(GOOD.lines())), 0..30),
         noise in "[\\[\\]{}\"=, a-z0-9\n]{0,40}",
     ) {
         let text = format!("{}\n{noise}", lines.join("\n"));
