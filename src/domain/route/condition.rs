@@ -67,9 +67,9 @@ impl CardPrefix {
     }
 
     fn begins_with(&self, other: &Self) -> bool {
-        // What lies behind the shorter one's digits is not compared.
+        // Behind the digits lie zero bytes, which are no digits: too short a prefix differs there.
         let length = usize::from(other.length);
-        self.length >= other.length && self.digits[..length] == other.digits[..length]
+        self.digits[..length] == other.digits[..length]
     }
 }
 

@@ -444,6 +444,22 @@ fn every_draw_taken_together_gives_each_order_its_exact_share() {
 }
 
 #[test]
+fn later_draws_do_not_depend_on_earlier_ones() {
+    let weights = [("acquirer", 1), ("bank", 1), ("direct", 1), ("unionpay", 1)];
+    let counts = orders_drawn(&weights, &world(|_, _| {}), 24);
+    assert_eq!(counts.len(), 24, "each order of four channels once");
+}
+
+#[test]
+fn a_draw_that_is_used_up_leaves_the_rest_in_their_order() {
+    let target = Target::named(Strategy::Weighted, ids(&NAMES)).expect("channels, each once");
+    let (rules, world, order) = ([rule("even", Vec::new(), target)], world(|_, _| {}), order());
+    let given = world.channels();
+    let third = plan(&rules, &given, &order.subject, 3);
+    assert_eq!(kept(&third), ["direct", "acquirer", "bank", "city-bank", "unionpay"]);
+}
+
+#[test]
 fn a_struck_channels_share_falls_to_the_others_in_proportion() {
     let weights = [("bank", 80), ("direct", 15), ("unionpay", 5)];
     let without_bank = world(|profile, _| profile.enabled = profile.id.as_str() != "bank");

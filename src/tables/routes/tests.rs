@@ -76,6 +76,22 @@ fn a_routes_file_becomes_rules() {
 }
 
 #[test]
+fn one_amount_is_a_range_and_hours_take_the_files_zone() {
+    let text = r#"
+time_zone = "Asia/Tokyo"
+[[rule]]
+name = "exactly one yuan by day"
+strategy = "success_rate"
+when = { amount_from_minor = 100, amount_to_minor = 100, hours = "08:00-20:00" }
+"#;
+    let routes = read("routes.toml", text, &known()).expect("a good file");
+    let [amount, hours] = routes.rules[0].conditions.as_slice() else { panic!("two conditions") };
+    assert_eq!(*amount, Condition::Amount { from_minor: 100, to_minor: 100 });
+    let Condition::Hours(hours) = hours else { panic!("hours come last") };
+    assert_eq!(hours.to_string(), "08:00-20:00 (Asia/Tokyo)");
+}
+
+#[test]
 fn every_mistake_is_reported_with_line_and_advice() {
     let text = r#"
 [[rule]]
