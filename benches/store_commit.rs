@@ -12,14 +12,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use support::{Scratch, books};
-use switchyard::store::Store;
+use switchyard::domain::batch::Batch;
+use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::store::sled::{SledSettings, SledStore};
+use switchyard::store::{PAGE_MAX, Store};
+
+/// More than any due time of the rows.
+const LATER_MS: i64 = 1_000_000;
+/// The requests that one answer of the accounting system acknowledges.
+const ACKNOWLEDGED_AT_ONCE: usize = 100;
 
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let payments = arguments.next().and_then(|count| count.parse().ok()).unwrap_or(20_000);
     let folder = arguments.next().map(PathBuf::from);
-    println!("group_max  at_once  payments  seconds  payments/s  bytes/payment");
+    println!("group_max  at_once  payments  payments/s  bytes/payment  acks/s  open_ms");
     for (group_max, at_once) in [(1, 1), (32, 32), (256, 64), (256, 256), (256, 1_024)] {
         let scratch = Scratch::new();
         let folder = folder.as_deref().unwrap_or(scratch.path());
@@ -32,8 +39,8 @@ fn measure(folder: &Path, group_max: usize, at_once: u64, payments: u64) {
     let settings = SledSettings { group_max, ..SledSettings::default() };
     let store = Arc::new(SledStore::open(folder, &settings).expect("a new store"));
     let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
-    let started = Instant::now();
     let next = Arc::new(AtomicU64::new(1));
+    let started = Instant::now();
     runtime.block_on(async {
         let payers: Vec<_> = (0..at_once)
             .map(|_| tokio::spawn(pay(Arc::clone(&store), Arc::clone(&next), payments)))
@@ -42,10 +49,21 @@ fn measure(folder: &Path, group_max: usize, at_once: u64, payments: u64) {
             payer.await.expect("a payer that does not panic");
         }
     });
-    let seconds = started.elapsed().as_secs_f64();
-    let rate = payments as f64 / seconds;
+    let paid = payments as f64 / started.elapsed().as_secs_f64();
     let bytes = folder_bytes(folder) / payments.max(1);
-    println!("{group_max:9} {at_once:8} {payments:9} {seconds:8.2} {rate:11.0} {bytes:14}");
+    let started = Instant::now();
+    let count = runtime.block_on(acknowledge(&store));
+    let acknowledged = count as f64 / started.elapsed().as_secs_f64();
+    drop(runtime);
+    drop(store);
+    let started = Instant::now();
+    let opened = SledStore::open(folder, &settings).expect("the same store");
+    let open_ms = started.elapsed().as_millis();
+    drop(opened);
+    println!(
+        "{group_max:9} {at_once:8} {payments:9} {paid:11.0} {bytes:14} {acknowledged:7.0} \
+         {open_ms:8}"
+    );
 }
 
 /// Makes payments one after another until their number is reached.
@@ -58,6 +76,27 @@ async fn pay(store: Arc<SledStore>, next: Arc<AtomicU64>, payments: u64) {
         let order = books::order(sequence);
         store.commit(books::accepted(&order)).await.expect("the first commit");
         store.commit(books::paid(&order)).await.expect("the second commit");
+    }
+}
+
+/// Works off what accounting is owed, page by page, and counts it.
+async fn acknowledge(store: &SledStore) -> usize {
+    let mut count = 0;
+    loop {
+        let due = store.due_accounting(books::moment(LATER_MS), PAGE_MAX).await;
+        let mut due = due.expect("rows that read back");
+        if due.is_empty() {
+            return count;
+        }
+        count += due.len();
+        for request in &mut due {
+            request.delivery.version += 1;
+            request.delivery.status = DeliveryStatus::Acknowledged;
+        }
+        for accounting in due.chunks(ACKNOWLEDGED_AT_ONCE) {
+            let batch = Batch { accounting: accounting.to_vec(), ..Batch::default() };
+            store.commit(batch).await.expect("a commit of acknowledgements");
+        }
     }
 }
 

@@ -566,6 +566,70 @@ async fn i_12_whoever_reads_a_row_reads_one_that_stays() {
     }
 }
 
+/// Names the folder for the process that is killed; unset in every other run.
+const VICTIM_FOLDER: &str = "SWITCHYARD_TEST_VICTIM_FOLDER";
+/// How many answers the victim gives before it is killed.
+const ANSWERS_BEFORE_KILL: usize = 300;
+
+/// The part of the victim in the next test: it commits, says so, and goes on until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_victim_commits_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(VICTIM_FOLDER) else { return };
+    let store = Arc::new(SledStore::open(folder.as_ref(), &settings()).expect("a new store"));
+    let payers = (0..8_u64).map(|payer| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for sequence in (payer..).step_by(8) {
+                let order = order(sequence);
+                commit(&*store, accepted(&order)).await;
+                println!("answered {sequence} 1");
+                commit(&*store, paid(&order)).await;
+                println!("answered {sequence} 2");
+            }
+        })
+    });
+    futures_util::future::join_all(payers).await;
+}
+
+#[tokio::test]
+async fn i_12_what_was_answered_survives_a_kill() {
+    use std::io::{BufRead, BufReader};
+    let scratch = Scratch::new();
+    let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "a_victim_commits_until_it_is_killed", "--nocapture"])
+        .env(VICTIM_FOLDER, scratch.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a process of this test");
+    let mut answers = BufReader::new(victim.stdout.take().expect("it is piped")).lines();
+    let mut answered = Vec::new();
+    let note = |line: &str, answered: &mut Vec<(u64, u32)>| {
+        let words: Vec<_> = line.split(' ').collect();
+        if let ["answered", sequence, version] = words[..] {
+            let read = (sequence.parse().ok(), version.parse().ok());
+            answered.extend(read.0.zip(read.1));
+        }
+    };
+    while answered.len() < ANSWERS_BEFORE_KILL {
+        let line = answers.next().expect("the victim goes on until it is killed");
+        note(&line.expect("a line"), &mut answered);
+    }
+    victim.kill().expect("it is running");
+    // What it had said before the kill but was not read yet counts too; a torn last line does not.
+    let rest: Vec<String> = answers.map_while(Result::ok).collect();
+    for line in rest.iter().take(rest.len().saturating_sub(1)) {
+        note(line, &mut answered);
+    }
+    victim.wait().expect("it has ended");
+    let store = open(&scratch);
+    for (sequence, version) in answered {
+        let kept = read(store.order(id(sequence))).await.expect("it was answered");
+        assert!(kept.version >= version, "order {sequence} lost version {version}");
+        let booked = read(store.transaction(id(sequence))).await.is_some();
+        assert_eq!(booked, kept.version == 2, "a success is written whole or not at all");
+    }
+}
+
 /// Writes into the tree of a closed store behind its back.
 fn tamper(scratch: &Scratch, key: &[u8], value: &[u8]) {
     let tree = sled::Config::new().path(scratch.path()).segment_size(4 * 1024 * 1024).open();

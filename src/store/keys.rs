@@ -1,8 +1,8 @@
-//! The keys of the stores that keep sorted bytes: one letter for the table, then the row's identity.
+//! The keys of the stores that keep sorted bytes: a letter for the table, then the row's identity.
 //!
 //! Numbers are big-endian and texts end in a zero byte, so that keys sort as their values do and no
-//! key is the beginning of another one. The layout is kept small on purpose, since every key costs a
-//! payment time:
+//! key is the beginning of another one. The layout is kept small on purpose, since every key costs
+//! a payment time:
 //! - an order lies under [`OPEN`] until it is final and under [`FINAL`] from then on, so that no
 //!   marker says which orders recovery must look at. It moves once and never back (I-5);
 //! - the caller's order id is written with an order's first version only;

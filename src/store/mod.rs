@@ -63,8 +63,8 @@ pub enum StoreError {
 /// The most rows that one page of a listing has.
 pub const PAGE_MAX: usize = 1_000;
 
-/// Where the books are kept. Listings are in key order, and go on after the last key of a page. What
-/// is read is durable: no answer rests on a row that a loss of power could take back (I-12).
+/// Where the books are kept. Listings are in key order, and go on after the last key of a page.
+/// What is read is durable: no answer rests on a row that a loss of power could take back (I-12).
 pub trait Store: Send + Sync {
     /// Writes all of the batch durably, or nothing. A future that is dropped after its first poll
     /// may still be carried out.

@@ -1,8 +1,8 @@
 //! Reading rows back, for the stores that keep sorted bytes.
 //!
 //! Every function asks a [`SortedBytes`] and decodes; none knows which store it reads. An index
-//! entry whose row has moved on in the meantime is passed over: the row is then found under its next
-//! entry.
+//! entry whose row has moved on in the meantime is passed over: the row is then found under its
+//! next entry.
 
 use std::collections::BTreeSet;
 

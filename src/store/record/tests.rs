@@ -64,7 +64,8 @@ proptest! {
         let row = draw.transaction();
         prop_assert_eq!(read_transaction(row.order, &transaction_bytes(&row)).ok(), Some(row));
         let row = draw.clearing();
-        let read = read_clearing(&row.channel, row.date, row.channel_order_no, &clearing_bytes(&row));
+        let (number, bytes) = (row.channel_order_no, clearing_bytes(&row));
+        let read = read_clearing(&row.channel, row.date, number, &bytes);
         prop_assert_eq!(read.ok(), Some(row));
         let row = draw.contradiction();
         let (bytes, claim) = (contradiction_bytes(&row), claim_code(row.claim));

@@ -21,8 +21,8 @@ use super::SledSettings;
 use super::barrier::{Barrier, Wait};
 
 /// The size of sled's log segments, in bytes; a folder keeps the one it was made with. sled moves a
-/// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so: with
-/// 4 MiB the rows of a page may have 60 KB each, far more than any of ours.
+/// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so:
+/// with 4 MiB the rows of a page may have 60 KB each, far more than ours as a rule.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// What must be done to the folder so that an applied group survives the loss of power.
@@ -42,7 +42,6 @@ impl Disk {
             .path(folder)
             .cache_capacity(settings.cache_bytes)
             .segment_size(SEGMENT_BYTES)
-            .mode(::sled::Mode::HighThroughput)
             .flush_every_ms(None)
             .open()
             .map_err(|error| open_error(folder, error))?;

@@ -5,15 +5,15 @@
 //!   and the group's earlier rows, applies one sled batch for the group (atomic, since it is one
 //!   tree), makes it durable, and answers all of them. A full queue refuses at once.
 //! - **Durable means `fdatasync`.** On Linux sled's `flush` only calls `sync_file_range`, which
-//!   promises nothing after a loss of power; so the writer then syncs the file `db` through a handle
-//!   of its own. Values that make a page larger than a quarter of a segment would go to files of
+//!   promises nothing after a loss of power; so the writer then syncs the file `db` through its own
+//!   handle. Values that make a page larger than a quarter of a segment would go to files of
 //!   their own (`blobs/`); the segment is chosen so that this needs a megabyte, and such a file is
 //!   synced too.
 //! - **No read sees what is not durable.** Between apply and sync a row can be found in the tree. A
 //!   read of a key that the group under way writes, and every listing, waits for the group's end
 //!   (see `barrier`); other reads wait for nothing.
-//! - **A failed write or sync is the end.** It is never tried again and never answered with success:
-//!   after it the kernel may have dropped the pages and call the next sync a success. Every later
+//! - **A failed write or sync is the end.** It is never tried again and never answered with
+//!   success: after it the kernel may have dropped the pages and call the next sync a success. Every later
 //!   commit is refused, and so is every read that could rest on the failed group.
 //! - **One process.** sled locks its file; a second opener is told so.
 

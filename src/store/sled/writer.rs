@@ -1,7 +1,7 @@
 //! The one thread that writes: it makes whatever waits durable in groups.
 //!
-//! Upholds I-12: an answer leaves only after the group's sync, refusals included, since a refusal may
-//! rest on a row of the same group. After a failure everything is refused.
+//! Upholds I-12: an answer leaves only after the group's sync, refusals included, since a refusal
+//! may rest on a row of the same group. After a failure everything is refused.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -102,7 +102,7 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), failure })
     }
 
-    /// Hands something to the writer and waits for its answer; refused at once if the queue is full.
+    /// Hands something to the writer and waits for its answer. A full queue refuses at once.
     pub(super) async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, CommitError> {
         if let Some(failure) = self.failure.get() {
             return Err(refusal(failure));
