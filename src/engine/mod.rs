@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::channel::{AttemptFacts, ChannelRequest, Channels, Understood};
 use crate::clock::Clock;
 use crate::codec::seal::SealError;
-use crate::domain::batch::AuditEntry;
+use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::card::{CardInput, Pan, SealedPan};
 use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
@@ -268,7 +268,11 @@ impl Engine {
 
     /// Keeps what an operator did outside of the orders.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), EngineError> {
-        let batch = crate::domain::batch::Batch { audit: vec![entry], ..Default::default() };
+        self.record(Batch { audit: vec![entry], ..Batch::default() }).await
+    }
+
+    /// Writes rows that need no decision: deliveries and the audit trail.
+    pub async fn record(&self, batch: Batch) -> Result<(), EngineError> {
         self.commit_patiently(batch).await.map_err(|error| self.commit_error(&error))
     }
 
@@ -349,7 +353,7 @@ impl Engine {
     /// Waits for a place in a full queue: what a channel said must not be dropped for lack of one.
     async fn commit_patiently(
         &self,
-        batch: crate::domain::batch::Batch,
+        batch: Batch,
     ) -> Result<(), CommitError> {
         let deadline = tokio::time::Instant::now() + COMMIT_PATIENCE;
         loop {

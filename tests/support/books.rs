@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use switchyard::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
-use switchyard::domain::bin::{BinRow, Brand, CardType};
+use switchyard::domain::bin::{Bin, BinRow, Brand, CardType};
 use switchyard::domain::books::accounting::{
     self, AccountNames, AccountingRequest, Booking, BookingEvent, Delivery, RequestId,
 };
@@ -47,7 +47,7 @@ pub fn caller_order_id(sequence: u64) -> CallerOrderId {
 
 fn card() -> CardFacts {
     let row = BinRow {
-        bin: "621626".to_owned(),
+        bin: Bin::parse("621626").expect("six digits"),
         pan_length: 19,
         issuer_code: "03070000".to_owned(),
         issuer_name: "平安银行".to_owned(),
@@ -197,6 +197,7 @@ pub fn contradiction(order: &Order, attempt: u8, claim: Claim) -> Contradiction 
         source: Source::Notice,
         at: moment(500),
         voucher: "respCode=00".to_owned(),
+        channel_reference: None,
         undo: None,
     }
 }

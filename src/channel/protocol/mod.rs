@@ -1,11 +1,13 @@
 //! The protocols that channels speak. Each is one module and knows no other; a new one is a module
 //! and its lines here.
 
+pub mod declarative;
 pub mod unionpay_acp;
 
 use std::sync::Arc;
 
 use crate::channel::Adapter;
+use crate::channel::codes::CodeTable;
 use crate::channel::file::ChannelFile;
 use crate::config::section::Section;
 
@@ -13,7 +15,7 @@ use crate::config::section::Section;
 pub type Resolve<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 
 /// The protocols' names in channel files, and the sections they read.
-const PROTOCOLS: [(&str, &str); 1] = [("unionpay-acp", "unionpay_acp")];
+const PROTOCOLS: [(&str, &str); 2] = [("unionpay-acp", "unionpay_acp"), ("http", "http")];
 
 /// Builds the adapter that a channel's file asks for, or reports why not.
 pub fn read(
@@ -27,6 +29,10 @@ pub fn read(
             let adapter =
                 unionpay_acp::section::read(root.section("unionpay_acp"), codes, resolve)?;
             Some(Arc::new(adapter))
+        }
+        "http" => {
+            let codes = CodeTable::new(codes);
+            Some(Arc::new(declarative::read(root.section("http"), &codes, resolve)?))
         }
         unknown => {
             report_unknown(root, unknown);
@@ -50,6 +56,3 @@ fn report_unknown(root: &Section<'_>, protocol: &str) {
         root.mistake("protocol", "there is no such protocol", &advice);
     }
 }
-//! The protocols that channels speak. Each is one module and knows no other.
-
-pub mod declarative;

@@ -54,6 +54,8 @@ struct ContradictionRecord<'a> {
     source: u8,
     at: u64,
     voucher: &'a str,
+    #[serde(borrow)]
+    channel_reference: Option<&'a str>,
     undo: Option<u64>,
 }
 
@@ -159,6 +161,7 @@ pub(crate) fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
         source: contradiction.source.number(),
         at: millis(contradiction.at),
         voucher: &contradiction.voucher,
+        channel_reference: contradiction.channel_reference.as_deref(),
         undo: contradiction.undo.map(OrderId::as_u64),
     })
 }
@@ -178,6 +181,7 @@ pub(crate) fn read_contradiction(
         source: fields.code("source", record.source)?,
         at: fields.time(record.at)?,
         voucher: record.voucher.to_owned(),
+        channel_reference: record.channel_reference.map(str::to_owned),
         undo: record.undo.map(OrderId::from_u64),
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::bin::BinRow;
+use crate::domain::bin::{Bin, BinRow};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Candidate, Order, OrderKind};
@@ -156,7 +156,7 @@ fn card_record(card: &CardFacts) -> CardRecord<'_> {
         id_number: some(digests.id_number),
         phone: some(digests.phone),
         row: card.row.as_ref().map(|row| BinRecord {
-            bin: &row.bin,
+            bin: row.bin.as_str(),
             pan_length: row.pan_length,
             issuer_code: &row.issuer_code,
             issuer_name: &row.issuer_name,
@@ -243,7 +243,7 @@ fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
     };
     let row = record.row.map(|row| {
         Ok::<_, StoreError>(Arc::new(BinRow {
-            bin: row.bin.to_owned(),
+            bin: Bin::parse(row.bin).map_err(|_| wrong(FIELDS.table, "bin"))?,
             pan_length: row.pan_length,
             issuer_code: row.issuer_code.to_owned(),
             issuer_name: row.issuer_name.to_owned(),

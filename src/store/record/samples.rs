@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::batch::{AuditEntry, Claim, Contradiction, CoreNotice};
-use crate::domain::bin::{BinRow, Brand, CardType};
+use crate::domain::bin::{Bin, BinRow, Brand, CardType};
 use crate::domain::books::accounting::{
     AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side, VoucherType,
 };
@@ -43,6 +43,12 @@ impl Draw {
     fn text(&mut self, most: usize) -> String {
         let letters = ['a', 'Z', '0', '-', '"', '\\', '\0', '付', '√', '\n'];
         (0..self.random.usize(..=most)).map(|_| self.of(&letters)).collect()
+    }
+
+    fn bin(&mut self) -> Bin {
+        let length = self.random.usize(2..=12);
+        let digits: String = (0..length).map(|_| self.random.digit(10)).collect();
+        Bin::parse(&digits).expect("2 to 12 digits")
     }
 
     fn word(&mut self) -> String {
@@ -128,7 +134,7 @@ impl Draw {
             },
             row: self.maybe(|draw| {
                 Arc::new(BinRow {
-                    bin: draw.text(12),
+                    bin: draw.bin(),
                     pan_length: draw.random.u8(..),
                     issuer_code: draw.text(8),
                     issuer_name: draw.text(20),
@@ -276,6 +282,7 @@ impl Draw {
             source: self.of(&Source::ALL),
             at: self.time(),
             voucher: self.text(400),
+            channel_reference: self.maybe(|draw| draw.text(30)),
             undo: self.maybe(Self::id),
         }
     }
@@ -326,7 +333,7 @@ pub(super) fn order() -> Order {
         }),
     };
     let row = BinRow {
-        bin: "621626".to_owned(),
+        bin: Bin::parse("621626").expect("six digits"),
         pan_length: 19,
         issuer_code: "03070000".to_owned(),
         issuer_name: "平安银行".to_owned(),
@@ -471,6 +478,7 @@ pub(super) fn contradiction() -> Contradiction {
         source: Source::Statement,
         at: moment(11),
         voucher: "line 7".to_owned(),
+        channel_reference: Some("Q7".to_owned()),
         undo: Some(OrderId::compose(261_123, 1, 1)),
     }
 }

@@ -1,0 +1,136 @@
+//! Posts one thing that is owed to another system, and says what became of it.
+
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::header::{CONTENT_TYPE, HeaderName};
+
+use crate::config::checked::DeliverySettings;
+use crate::domain::books::accounting::{Delivery, DeliveryStatus};
+use crate::domain::time::Timestamp;
+
+/// The most of a receiver's words that is kept for operators, in characters.
+const LAST_ERROR_CHARS_MAX: usize = 200;
+
+/// What the receiver made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Posted {
+    Acknowledged,
+    /// It refuses this, and would again: an operator must look.
+    Refused(String),
+    /// It could not take it now.
+    Later(String),
+}
+
+/// A client that follows no redirect and uses no proxy of the environment.
+pub fn client(timeout: Duration) -> Result<Client, String> {
+    let tls = crate::channel::tls::client_config(&[])?;
+    Client::builder()
+        .tls_backend_preconfigured(tls)
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .http1_only()
+        .tcp_nodelay(true)
+        .build()
+        .map_err(|error| crate::telemetry::chain(&error))
+}
+
+/// Posts JSON once. The key makes a repeat harmless for a receiver that remembers it.
+pub async fn post(
+    client: &Client,
+    url: &str,
+    key: &str,
+    body: Vec<u8>,
+    headers: Vec<(HeaderName, String)>,
+) -> Posted {
+    let mut request = client
+        .post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header("idempotency-key", key)
+        .body(body);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    match request.send().await {
+        Ok(response) => {
+            let status = response.status();
+            match status.as_u16() {
+                200..=299 => Posted::Acknowledged,
+                // "Already there" is what a repeated request hopes to hear.
+                409 => Posted::Acknowledged,
+                408 | 425 | 429 => Posted::Later(format!("it answered {status}")),
+                400..=499 => Posted::Refused(format!("it answered {status}")),
+                _ => Posted::Later(format!("it answered {status}")),
+            }
+        }
+        Err(error) => {
+            let text = crate::telemetry::chain(&error.without_url());
+            Posted::Later(text.chars().take(LAST_ERROR_CHARS_MAX).collect())
+        }
+    }
+}
+
+/// The delivery after one try.
+pub fn after(
+    delivery: &Delivery,
+    posted: &Posted,
+    settings: &DeliverySettings,
+    now: Timestamp,
+) -> Delivery {
+    let tries = delivery.tries.saturating_add(1);
+    let mut next = Delivery { tries, version: delivery.version + 1, ..delivery.clone() };
+    match posted {
+        Posted::Acknowledged => {
+            next.status = DeliveryStatus::Acknowledged;
+            next.acknowledged_at = Some(now);
+            next.last_error = None;
+        }
+        Posted::Refused(text) => {
+            next.status = DeliveryStatus::Parked;
+            next.last_error = Some(text.clone());
+        }
+        Posted::Later(text) => {
+            next.due_at = now.plus(settings.wait(tries));
+            next.last_error = Some(text.clone());
+        }
+    }
+    next
+}
+
+/// The word that metrics count a try under.
+pub const fn result(posted: &Posted) -> &'static str {
+    match posted {
+        Posted::Acknowledged => "acknowledged",
+        Posted::Refused(_) => "parked",
+        Posted::Later(_) => "deferred",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_waits_longer_each_time_and_a_refusal_is_parked() {
+        let now = Timestamp::from_millis(1_000);
+        let settings = DeliverySettings {
+            url: None,
+            timeout: Duration::from_secs(1),
+            in_flight: std::num::NonZeroU32::MIN,
+            waits: vec![Duration::from_secs(1), Duration::from_secs(5)],
+        };
+        let mut delivery = Delivery::owed(now);
+        for (tries, wait_ms) in [(1, 1_000), (2, 5_000), (3, 5_000)] {
+            delivery = after(&delivery, &Posted::Later("no".into()), &settings, now);
+            assert_eq!((delivery.tries, delivery.version), (tries, tries + 1));
+            assert_eq!(delivery.due_at.as_millis(), 1_000 + wait_ms);
+            assert_eq!(delivery.status, DeliveryStatus::Owed);
+        }
+        let parked = after(&delivery, &Posted::Refused("400".into()), &settings, now);
+        assert_eq!(parked.status, DeliveryStatus::Parked);
+        let done = after(&parked, &Posted::Acknowledged, &settings, now);
+        assert_eq!((done.status, done.last_error), (DeliveryStatus::Acknowledged, None));
+    }
+}

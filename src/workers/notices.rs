@@ -1,0 +1,155 @@
+//! Tells the core how orders ended, signed, until it acknowledges.
+//!
+//! `Switchyard-Signature: t=<epoch seconds>,v1=<hex>`, where the hex is HMAC-SHA256 over
+//! `<t>.<body>` under the key of the settings; the core checks it before it believes a notice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
+use reqwest::header::HeaderName;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::codec::sign::{HmacKey, hex_lower};
+use crate::config::checked::DeliverySettings;
+use crate::domain::batch::{Batch, CoreNotice};
+use crate::domain::flow::order::Order;
+use crate::domain::ids::OrderId;
+use crate::engine::{Engine, EngineError};
+use crate::telemetry;
+use crate::workers::delivery::{self, Posted};
+use crate::workers::{InFlight, Stop, next_round, reap};
+
+/// The header that carries the signature.
+pub const SIGNATURE_HEADER: &str = "switchyard-signature";
+
+/// What the core is told: enough to end its own order; the rest it can ask for.
+pub fn body(order: &Order) -> Vec<u8> {
+    let approved = order.approved().or(order.attempts.last());
+    let told = json!({
+        "id": order.id.to_string(),
+        "order_id": order.caller_order_id.as_str(),
+        "kind": order.kind.name(),
+        "status": order.status.name(),
+        "reason": order.reason.map(crate::domain::outcome::Reason::name),
+        "amount": order.amount.get(),
+        "currency": order.currency.code(),
+        "merchant_id": order.merchant_id.as_str(),
+        "channel": approved.map(|attempt| attempt.channel.as_str()),
+        "channel_reference": approved.and_then(|attempt| attempt.channel_reference.as_deref()),
+        "clearing_date": order.clearing_date.map(|date| date.to_string()),
+        "finished_at": order.finished_at.map(crate::domain::time::Timestamp::rfc3339),
+    });
+    serde_json::to_vec(&told).expect("plain texts and integers always serialise")
+}
+
+/// The signature header's value for a body.
+pub fn signature(key: &HmacKey, at_s: i64, body: &[u8]) -> String {
+    let time = at_s.to_string();
+    let tag = key.tag(&[time.as_bytes(), b".", body]);
+    format!("t={time},v1={}", hex_lower(tag.as_ref()))
+}
+
+struct Desk {
+    engine: Arc<Engine>,
+    settings: DeliverySettings,
+    key: HmacKey,
+    client: Client,
+}
+
+/// Runs until asked to stop.
+pub async fn run(
+    engine: Arc<Engine>,
+    settings: DeliverySettings,
+    key: HmacKey,
+    look_every: Duration,
+    mut stop: Stop,
+) {
+    let client = match delivery::client(settings.timeout) {
+        Ok(client) => client,
+        Err(problem) => {
+            tracing::error!(problem, "notices cannot be delivered");
+            return stop.asked().await;
+        }
+    };
+    let desk = Arc::new(Desk { engine, settings, key, client });
+    let working = InFlight::default();
+    let mut tasks = JoinSet::new();
+    while !stop.is_asked() {
+        if let Err(error) = look(&desk, &working, &mut tasks).await {
+            tracing::error!(error = %telemetry::chain(&error), "the notices cannot be read");
+        }
+        reap(&mut tasks, "notices");
+        next_round(&desk.engine.signals().notices, look_every, &mut stop).await;
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn look(
+    desk: &Arc<Desk>,
+    working: &InFlight<OrderId>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), EngineError> {
+    let most = desk.settings.in_flight.get() as usize;
+    if working.len() >= most {
+        return Ok(());
+    }
+    let now = desk.engine.clock().now();
+    let due = desk.engine.store().due_notices(now, most * 2).await?;
+    for notice in due {
+        if working.len() >= most {
+            break;
+        }
+        let Some(claim) = working.claim(&notice.order) else { continue };
+        let desk = Arc::clone(desk);
+        tasks.spawn(async move {
+            if let Err(error) = deliver(&desk, notice).await {
+                tracing::error!(error = %telemetry::chain(&error), "a notice was not delivered");
+            }
+            drop(claim);
+            desk.engine.signals().notices.notify_one();
+        });
+    }
+    Ok(())
+}
+
+async fn deliver(desk: &Desk, mut notice: CoreNotice) -> Result<(), EngineError> {
+    let store = desk.engine.store();
+    let current = store.notice(notice.order).await?;
+    // The row that a page showed may be old by now; its successor is looked at anew.
+    if current.is_none_or(|now| now.delivery != notice.delivery) {
+        return Ok(());
+    }
+    let id = notice.order;
+    let order = store.order(id).await?.ok_or(EngineError::NoSuchOrder { id })?;
+    let body = body(&order);
+    let at_s = desk.engine.clock().now().as_millis() / 1_000;
+    let name = HeaderName::from_static(SIGNATURE_HEADER);
+    let headers = vec![(name, signature(&desk.key, at_s, &body))];
+    let key = id.to_string();
+    let posted = delivery::post(&desk.client, &notice.url, &key, body, headers).await;
+    telemetry::count_delivery("core", delivery::result(&posted));
+    if let Posted::Refused(answer) = &posted {
+        tracing::error!(order.id = key, answer, "the core refuses a notice; it is parked");
+    }
+    let now = desk.engine.clock().now();
+    notice.delivery = delivery::after(&notice.delivery, &posted, &desk.settings, now);
+    desk.engine.record(Batch { notices: vec![notice], ..Batch::default() }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_signed_over_time_and_body() {
+        let key = HmacKey::new(b"0123456789abcdef0123456789abcdef");
+        let signed = signature(&key, 1_700_000_000, b"{}");
+        let (time, hex) = signed.split_once(",v1=").expect("both parts");
+        assert_eq!(time, "t=1700000000");
+        assert_eq!(hex.len(), 64);
+        assert_ne!(signed, signature(&key, 1_700_000_001, b"{}"));
+        assert_ne!(signed, signature(&key, 1_700_000_000, b"{ }"));
+    }
+}
