@@ -636,6 +636,10 @@ fn tamper(scratch: &Scratch, key: &[u8], value: &[u8]) {
     let tree = tree.expect("a closed store");
     assert!(tree.insert(key, value).expect("a write").is_some(), "the key is one of the store's");
     tree.flush().expect("a flush");
+    drop(tree);
+    // sled's threads may hold its lock a moment longer.
+    let log = std::fs::File::open(scratch.path().join("db")).expect("sled's log");
+    log.lock().expect("a lock that comes free");
 }
 
 fn order_key(table: u8, id: OrderId) -> Vec<u8> {
@@ -681,6 +685,8 @@ async fn a_large_row_comes_back_after_opening_again() {
         large.note(moment(0), what.clone());
     }
     commit(&store, put(&large)).await;
+    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
+    assert!(blobs > 0, "it is too small to lie in a file of its own");
     commit(&store, put(&books::entry(&order(2), books::CHANNEL, Some(0)))).await;
     drop(store);
     let store = open(&scratch);

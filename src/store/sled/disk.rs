@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::store::StoreError;
 use crate::store::keys;
@@ -30,6 +31,7 @@ pub(super) struct Disk {
     db: ::sled::Db,
     /// Our own handle on sled's log, for `fdatasync`.
     log: File,
+    log_path: PathBuf,
     blobs: PathBuf,
     blobs_synced: BTreeSet<OsString>,
 }
@@ -46,9 +48,10 @@ impl Disk {
             .open()
             .map_err(|error| open_error(folder, error))?;
         let io = |source| failed_io(context("cannot open the store in"), source);
-        let log = File::options().read(true).write(true).open(folder.join("db")).map_err(io)?;
+        let log_path = folder.join("db");
+        let log = File::options().read(true).write(true).open(&log_path).map_err(io)?;
         let blobs = folder.join("blobs");
-        let mut disk = Self { db, log, blobs, blobs_synced: BTreeSet::new() };
+        let mut disk = Self { db, log, log_path, blobs, blobs_synced: BTreeSet::new() };
         disk.check_layout()?;
         disk.flush()?;
         disk.sync_folder(folder).map_err(io)?;
@@ -83,6 +86,14 @@ impl Disk {
 
     pub(super) fn tree(&self) -> ::sled::Tree {
         (*self.db).clone()
+    }
+
+    /// A handle that waits, when it is dropped, until the folder can be opened again.
+    pub(super) fn release(&self) -> Result<Release, StoreError> {
+        // A handle of its own, since a lock belongs to the opening and not to the file.
+        let log = File::open(&self.log_path);
+        let log = log.map_err(|e| failed_io("cannot open the log".to_owned(), e))?;
+        Ok(Release { log })
     }
 
     pub(super) fn tree_ref(&self) -> &::sled::Tree {
@@ -139,6 +150,27 @@ impl Disk {
         File::open(&self.blobs)?.sync_all()?;
         self.blobs_synced = present;
         Ok(())
+    }
+}
+
+/// How often, a millisecond apart, a dropped store looks whether sled has let go of its lock.
+const RELEASE_LOOKS_MAX: u32 = 2_000;
+
+/// Waits, when it is dropped, until sled's own threads have let go of the lock: they may hold it a
+/// moment longer than the store itself, and who opens the folder next would be refused.
+pub(super) struct Release {
+    log: File,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        for _ in 0..RELEASE_LOOKS_MAX {
+            // Closing the file, right after this, gives the lock back.
+            if self.log.try_lock().is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

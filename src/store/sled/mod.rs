@@ -13,8 +13,8 @@
 //!   read of a key that the group under way writes, and every listing, waits for the group's end
 //!   (see `barrier`); other reads wait for nothing.
 //! - **A failed write or sync is the end.** It is never tried again and never answered with
-//!   success: after it the kernel may have dropped the pages and call the next sync a success. Every later
-//!   commit is refused, and so is every read that could rest on the failed group.
+//!   success: after it the kernel may have dropped the pages and call the next sync a success.
+//!   Every later commit is refused, and so is every read that could rest on the failed group.
 //! - **One process.** sled locks its file; a second opener is told so.
 
 mod barrier;
@@ -35,7 +35,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::rows;
 use crate::store::{CommitError, Store, StoreError, StoreFuture};
 use barrier::Barrier;
-use disk::{Disk, Reader};
+use disk::{Disk, Reader, Release};
 use writer::{Ask, Writer};
 
 /// What can be chosen about the embedded store.
@@ -57,8 +57,10 @@ impl Default for SledSettings {
 
 /// The embedded store. Dropping it ends the writer after what waits has been written.
 pub struct SledStore {
+    // Dropped in this order: reads end, the writer writes what waits, the folder is let go.
     reader: Arc<Reader>,
     writer: Writer,
+    _release: Release,
 }
 
 impl SledStore {
@@ -67,10 +69,11 @@ impl SledStore {
     /// Refused if another process has the folder open, or if a newer version has written it.
     pub fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
         let disk = Disk::open(folder, settings)?;
+        let release = disk.release()?;
         let barrier = Arc::new(Barrier::new());
         let reader = Arc::new(Reader::new(disk.tree(), Arc::clone(&barrier)));
         let writer = Writer::start(disk, barrier, settings)?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer, _release: release })
     }
 
     /// Reads a row or two by their keys.
