@@ -1,1 +1,210 @@
+//! The HTTP server: its routes, its limits, and how it stops.
+//!
+//! Handlers turn a request into one command and its reply into JSON; rules are elsewhere. What is
+//! not a checked, allowed request ends here, before anything is written or sent. Every answer that
+//! tells of an order tells what is durable (I-12).
 
+pub mod auth;
+pub mod dto;
+pub mod error;
+pub mod input;
+
+pub mod payments;
+
+pub mod accounting;
+pub mod bins;
+pub mod channels;
+pub mod clearing;
+pub mod notices;
+pub mod operations;
+pub mod reversals;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, patch, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::channel::registry::Registry;
+use crate::clock::stopwatch;
+use crate::config::checked::Settings;
+use crate::engine::Engine;
+use crate::engine::intake::Intake;
+use crate::tables::bin::LiveBinTable;
+use crate::telemetry;
+use auth::Callers;
+use error::{ApiError, Code};
+use input::BodyLimits;
+
+/// The most header lines of a request.
+const HEADERS_MAX: usize = 64;
+/// The most bytes of a request's head that are buffered.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// The pause after a connection could not be accepted, for want of file handles for instance.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What the handlers share.
+pub struct ApiState {
+    pub engine: Arc<Engine>,
+    pub intake: Arc<Intake>,
+    pub registry: Arc<Registry>,
+    pub bins: Arc<LiveBinTable>,
+    pub callers: Callers,
+    pub settings: Arc<Settings>,
+    pub metrics: PrometheusHandle,
+    /// Set by whoever starts the process, when recovery has gone through what was left open.
+    pub ready: AtomicBool,
+    /// Set when the server stops: orders are refused from then on.
+    pub stopping: AtomicBool,
+}
+
+impl ApiState {
+    fn body_limits(&self) -> BodyLimits {
+        let server = &self.settings.server;
+        BodyLimits { bytes_max: server.body_bytes_max, timeout: server.request_timeout }
+    }
+
+    /// Refuses orders while stopping, and once the store has failed.
+    fn refuse_when_closed(&self) -> Result<(), ApiError> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(ApiError::new(Code::Stopping, "nothing was done; come back soon"));
+        }
+        if !self.engine.takes_orders() {
+            let detail = "no orders are taken until the process starts anew";
+            return Err(ApiError::new(Code::StoreFailed, detail));
+        }
+        Ok(())
+    }
+}
+
+/// Every route of the API.
+pub fn router(state: Arc<ApiState>) -> Router {
+    Router::new()
+        .route("/v1/payments", post(payments::create).get(payments::by_order_id))
+        .route("/v1/payments/{id}", get(payments::by_id))
+        .route("/v1/payments/{id}/release", post(payments::release))
+        .route("/v1/bins/{prefix}", get(bins::lookup))
+        .route("/v1/bin-table", get(bins::table))
+        .route("/v1/bin-table/refresh", post(bins::refresh))
+        .route("/v1/bin-table/rollback", post(bins::rollback))
+        .route("/v1/routes/explain", post(channels::explain))
+        .route("/v1/channels", get(channels::all))
+        .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
+        .route("/v1/channels/{id}/clearing", get(clearing::records))
+        .route("/v1/channels/{id}/clearing/summary", get(clearing::summary))
+        .route("/v1/reversals", get(reversals::all))
+        .route("/v1/reversals/{id}", get(reversals::one))
+        .route("/v1/reversals/{id}/retry", post(reversals::retry))
+        .route("/v1/reversals/{id}/resolve", post(reversals::resolve))
+        .route("/v1/accounting-requests", get(accounting::all))
+        .route("/v1/accounting-requests/{id}", get(accounting::one))
+        .route("/v1/accounting-requests/{id}/retry", post(accounting::retry))
+        .route("/v1/audit", get(operations::audit))
+        .route("/notices/{channel}", post(notices::take))
+        .route("/healthz", get(operations::health))
+        .route("/readyz", get(operations::readiness))
+        .route("/metrics", get(operations::metrics))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(count))
+        .fallback(no_route)
+        .with_state(state)
+}
+
+async fn no_route() -> ApiError {
+    ApiError::not_found("there is no such path")
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed, "the header Allow says which methods are used here")
+}
+
+/// Counts an answered call by its route's template: paths hold ids, and would have no bound.
+async fn count(matched: MatchedPath, request: Request, next: Next) -> Response {
+    let started = stopwatch();
+    let response = next.run(request).await;
+    telemetry::count_api(matched.as_str(), response.status().as_u16(), started.elapsed());
+    response
+}
+
+/// Serves until `shutdown` ends, then lets what is in flight finish within the settings' bound.
+///
+/// Gives the number of connections that were still open when the bound had passed: what they had
+/// begun is found in the store at the next start.
+pub async fn serve(
+    listener: TcpListener,
+    state: Arc<ApiState>,
+    shutdown: impl Future<Output = ()>,
+) -> usize {
+    let service = TowerToHyperService::new(router(Arc::clone(&state)));
+    let places = Arc::new(Semaphore::new(state.settings.server.connections_max));
+    let graceful = GracefulShutdown::new();
+    let http = connection_builder(state.settings.server.request_timeout);
+    let mut shutdown = std::pin::pin!(shutdown);
+    // Ends when the shutdown is asked for.
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        let Some((stream, place)) = accepted else { continue };
+        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    state.stopping.store(true, Ordering::Relaxed);
+    let stop_within = state.settings.server.stop_within;
+    let _ = tokio::time::timeout(stop_within, graceful.shutdown()).await;
+    state.settings.server.connections_max - places.available_permits()
+}
+
+fn connection_builder(head_timeout: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .half_close(false);
+    builder
+}
+
+/// The next connection, once there is a place for it; others wait in the kernel's queue.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Answers are small and whole; waiting for more to send only delays them.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection ended before it was used");
+                return None;
+            }
+            Some((stream, place))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}

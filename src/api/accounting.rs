@@ -1,0 +1,110 @@
+//! The accounting requests: where each delivery stands, and an operator's retry.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::ApiState;
+use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::dto::{AccountingBody, json};
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::Fields;
+use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::domain::batch::{AuditEntry, Batch};
+use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::store::CommitError;
+
+/// How often a retry is written again because a worker had just written the row.
+const CONFLICTS_MAX: u32 = 8;
+
+#[derive(Serialize)]
+struct PageBody<'row> {
+    accounting_requests: Vec<AccountingBody<'row>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// `GET /v1/accounting-requests?status=&after=&limit=`
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let status = query.parsed("status", "owed, acknowledged or parked", DeliveryStatus::parse)?;
+    let after = query.parsed("after", "an id: 19 digits, -, a number", RequestId::parse)?;
+    let limit = query.limit()?;
+    query.finish()?;
+    let rows = state.engine.store().accounting_requests(status, after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
+    let accounting_requests = rows.iter().map(AccountingBody::from).collect();
+    Ok(json(StatusCode::OK, &PageBody { accounting_requests, next }))
+}
+
+/// `GET /v1/accounting-requests/{id}`
+pub async fn one(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let request = load(&state, &id).await?;
+    Ok(json(StatusCode::OK, &AccountingBody::from(&request)))
+}
+
+/// `POST /v1/accounting-requests/{id}/retry`: parked or owed, it is due now.
+pub async fn retry(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse_or_empty(&body)?;
+    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    fields.finish()?;
+    for _ in 0..CONFLICTS_MAX {
+        let mut request = load(&state, &id).await?;
+        let now = state.engine.clock().now();
+        match request.delivery.status {
+            DeliveryStatus::Owed | DeliveryStatus::Parked => {}
+            DeliveryStatus::Acknowledged => {
+                let detail = "accounting has acknowledged it already";
+                return Err(ApiError::new(Code::WrongPhase, detail));
+            }
+        }
+        request.delivery.status = DeliveryStatus::Owed;
+        request.delivery.due_at = now;
+        request.delivery.version += 1;
+        let entry = AuditEntry {
+            at: now,
+            actor: seat.name().to_string(),
+            action: "accounting.retry".to_owned(),
+            subject: request.id.to_string(),
+            reason: reason.clone().unwrap_or_default(),
+        };
+        let accounting = vec![request.clone()];
+        let batch = Batch { accounting, audit: vec![entry], ..Batch::default() };
+        match state.engine.store().commit(batch).await {
+            Ok(()) => {
+                state.engine.signals().accounting.notify_one();
+                return Ok(json(StatusCode::OK, &AccountingBody::from(&request)));
+            }
+            Err(CommitError::Conflict) => {}
+            Err(error) => return Err(state.engine.commit_error(&error).into()),
+        }
+    }
+    Err(ApiError::new(Code::QueueFull, "the row changes too fast just now; come back soon"))
+}
+
+async fn load(state: &ApiState, id: &str) -> Result<AccountingRequest, ApiError> {
+    let missing = || ApiError::not_found("there is no such accounting request");
+    let id = RequestId::parse(id).ok_or_else(missing)?;
+    state.engine.store().accounting_request(id).await?.ok_or_else(missing)
+}

@@ -1,0 +1,189 @@
+//! Who is calling, what they may do, and how often.
+//!
+//! A caller shows a bearer key; only its SHA-256 is known here. The table of callers is found by
+//! that digest, so the time of a look-up tells nothing of any key. Keys are swapped whole, and a
+//! caller that stays keeps what is left of its rate.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use axum::extract::FromRequestParts;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::header;
+use http::request::Parts;
+
+use crate::api::ApiState;
+use crate::api::error::{ApiError, Code};
+use crate::config::checked::{Caller, Role};
+use crate::domain::flow::order::Order;
+use crate::domain::ids::CallerId;
+
+/// One who may call, with the rest of its rate.
+pub struct Seat {
+    name: CallerId,
+    roles: Vec<Role>,
+    rate: Arc<DefaultDirectRateLimiter>,
+}
+
+impl Seat {
+    pub fn name(&self) -> &CallerId {
+        &self.name
+    }
+
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Whether an order is shown to this caller: its own, or any to operators and auditors.
+    pub fn sees(&self, order: &Order) -> bool {
+        order.caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
+    }
+}
+
+type Seats = HashMap<[u8; 32], Arc<Seat>>;
+
+/// All callers, by the digest of their key.
+pub struct Callers {
+    seats: ArcSwap<Seats>,
+    quota: Quota,
+}
+
+impl Callers {
+    pub fn new(callers: &[Caller], requests_per_second: NonZeroU32, burst: NonZeroU32) -> Self {
+        let quota = Quota::per_second(requests_per_second).allow_burst(burst);
+        let all = Self { seats: ArcSwap::from_pointee(Seats::new()), quota };
+        all.replace(callers);
+        all
+    }
+
+    /// Takes another set of callers. Keys that are not in it are refused from now on.
+    pub fn replace(&self, callers: &[Caller]) {
+        let before = self.seats.load();
+        let rate = |name: &CallerId| {
+            let known = before.values().find(|seat| seat.name == *name);
+            let fresh = || Arc::new(RateLimiter::direct(self.quota));
+            known.map_or_else(fresh, |seat| Arc::clone(&seat.rate))
+        };
+        let seat = |caller: &Caller| Seat {
+            name: caller.name.clone(),
+            roles: caller.roles.clone(),
+            rate: rate(&caller.name),
+        };
+        let after = callers.iter().map(|caller| (caller.key_sha256, Arc::new(seat(caller))));
+        self.seats.store(Arc::new(after.collect()));
+    }
+
+    /// The caller of a request: its key known, its rate not exceeded.
+    fn admit(&self, parts: &Parts) -> Result<Arc<Seat>, ApiError> {
+        let unauthorized = |detail| ApiError::new(Code::Unauthorized, detail);
+        let key = bearer(parts).ok_or_else(|| unauthorized("no bearer key was given"))?;
+        let found = digest::digest(&digest::SHA256, key.as_bytes());
+        let seats = self.seats.load();
+        let seat = seats.get(found.as_ref()).ok_or_else(|| unauthorized("the key is not known"))?;
+        match seat.rate.check() {
+            Ok(()) => Ok(Arc::clone(seat)),
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                let detail = "nothing was done; slow down";
+                let seconds = wait.as_millis().div_ceil(1_000);
+                let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+                Err(ApiError::new(Code::TooManyRequests, detail).retry_after(seconds))
+            }
+        }
+    }
+}
+
+/// The key of `Authorization: Bearer <key>`.
+fn bearer(parts: &Parts) -> Option<&str> {
+    let text = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = text.split_once(' ')?;
+    let key = key.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !key.is_empty()).then_some(key)
+}
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])* $name:ident: $($role:ident)|+;)*) => {$(
+        $(#[$doc])*
+        pub struct $name(pub Arc<Seat>);
+
+        impl FromRequestParts<Arc<ApiState>> for $name {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                state: &Arc<ApiState>,
+            ) -> Result<Self, ApiError> {
+                let seat = state.callers.admit(parts)?;
+                if [$(Role::$role),+].into_iter().any(|role| seat.has(role)) {
+                    return Ok(Self(seat));
+                }
+                let needed = [$(Role::$role.name()),+].join(", ");
+                Err(ApiError::new(Code::Forbidden, format!("this needs a role of: {needed}")))
+            }
+        }
+    )*};
+}
+
+permissions! {
+    /// A caller that may send orders.
+    MaySend: Core | Operator;
+    /// A caller that may read what belongs to it; see [`Seat::sees`].
+    MayAsk: Core | Operator | Auditor;
+    /// A caller that may read everything.
+    MayInspect: Operator | Auditor;
+    /// A caller that may change how the gateway works, and end unknowns.
+    MayOperate: Operator;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(authorization: Option<&str>) -> Parts {
+        let mut request = http::Request::builder();
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn caller(name: &str, key: &str) -> Caller {
+        let found = digest::digest(&digest::SHA256, key.as_bytes());
+        let key_sha256 = found.as_ref().try_into().expect("32 bytes");
+        let name = CallerId::parse(name).expect("a name");
+        Caller { name, roles: vec![Role::Core], key_sha256 }
+    }
+
+    fn code(callers: &Callers, authorization: Option<&str>) -> Option<Code> {
+        callers.admit(&parts(authorization)).err().map(|error| error.code())
+    }
+
+    #[test]
+    fn a_key_is_known_or_nobody_calls() {
+        let one = NonZeroU32::new(1_000).expect("not zero");
+        let callers = Callers::new(&[caller("core", "sesame")], one, one);
+        assert_eq!(code(&callers, Some("Bearer sesame")), None);
+        assert_eq!(code(&callers, Some("bearer  sesame ")), None);
+        for wrong in [None, Some("Bearer"), Some("Bearer "), Some("Basic sesame"), Some("Bearer x")]
+        {
+            assert_eq!(code(&callers, wrong), Some(Code::Unauthorized), "{wrong:?}");
+        }
+        callers.replace(&[caller("core", "new")]);
+        assert_eq!(code(&callers, Some("Bearer sesame")), Some(Code::Unauthorized));
+        assert_eq!(code(&callers, Some("Bearer new")), None);
+    }
+
+    #[test]
+    fn a_new_key_does_not_refill_the_rate() {
+        let one = NonZeroU32::MIN;
+        let callers = Callers::new(&[caller("core", "old")], one, one);
+        assert_eq!(code(&callers, Some("Bearer old")), None);
+        callers.replace(&[caller("core", "new"), caller("other", "else")]);
+        assert_eq!(code(&callers, Some("Bearer new")), Some(Code::TooManyRequests));
+        assert_eq!(code(&callers, Some("Bearer else")), None);
+    }
+}

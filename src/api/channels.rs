@@ -1,0 +1,273 @@
+//! Channels as operators see them, their switch, and the plan that routing would make.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+use serde_json::{Value, json as value};
+
+use crate::api::ApiState;
+use crate::api::auth::{MayAsk, MayInspect, MayOperate};
+use crate::api::dto::json;
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::Fields;
+use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::channel::registry::ChannelStatus;
+use crate::domain::batch::AuditEntry;
+use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
+use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
+use crate::engine::intake::RouteQuestion;
+use crate::tables::bin::RowView;
+
+/// The merchant of a question that names none. No rule can mean it by accident.
+const NO_MERCHANT: &str = "-";
+
+#[derive(Serialize)]
+struct ChannelBody<'status> {
+    id: &'status str,
+    name: &'status str,
+    protocol: &'status str,
+    state: &'static str,
+    /// The switch: an operator's, beside the state that the file gives.
+    enabled: bool,
+    operations: &'status [&'static str],
+    /// Empty means all.
+    card_types: &'status [&'static str],
+    currencies: &'status [&'static str],
+    limits: LimitsBody,
+    health: HealthBody,
+}
+
+#[derive(Serialize)]
+struct LimitsBody {
+    per_order_min: i64,
+    per_order_max: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_day: Option<i64>,
+    used_today: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_today: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct HealthBody {
+    breaker_open: bool,
+    /// Millionths of its recent requests that did not fail by its own fault.
+    success_rate_ppm: u32,
+    has_room: bool,
+}
+
+impl<'status> From<&'status ChannelStatus> for ChannelBody<'status> {
+    fn from(status: &'status ChannelStatus) -> Self {
+        let used_today = status.used_today_minor;
+        let left = |limit: i64| limit.saturating_sub(used_today).max(0);
+        Self {
+            id: status.id.as_str(),
+            name: &status.name,
+            protocol: &status.protocol,
+            state: status.state.name(),
+            enabled: status.enabled,
+            operations: &status.operations,
+            card_types: &status.card_types,
+            currencies: &status.currencies,
+            limits: LimitsBody {
+                per_order_min: status.per_order_min_minor,
+                per_order_max: status.per_order_max_minor,
+                per_day: status.per_day_minor,
+                used_today,
+                left_today: status.per_day_minor.map(left),
+            },
+            health: HealthBody {
+                breaker_open: status.breaker_open,
+                success_rate_ppm: status.success_rate_ppm,
+                has_room: status.has_room,
+            },
+        }
+    }
+}
+
+/// `GET /v1/channels`
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Body<'status> {
+        channels: Vec<ChannelBody<'status>>,
+    }
+    Query::of(&uri).finish()?;
+    let statuses = state.registry.statuses();
+    let channels = statuses.iter().map(ChannelBody::from).collect();
+    Ok(json(StatusCode::OK, &Body { channels }))
+}
+
+/// `GET /v1/channels/{id}`
+pub async fn one(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let status = status(&state, &known(&state, &id)?)?;
+    Ok(json(StatusCode::OK, &ChannelBody::from(&status)))
+}
+
+/// `PATCH /v1/channels/{id}`: the switch.
+pub async fn switch(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse(&body)?;
+    let enabled = fields.boolean("enabled")?.ok_or_else(|| fields.missing("enabled"))?;
+    let reason = reason(&mut fields)?;
+    fields.finish()?;
+    let id = known(&state, &id)?;
+    let registry = Arc::clone(&state.registry);
+    let switched = id.clone();
+    let work = move || registry.set_enabled(&switched, enabled);
+    let failed = |error: &dyn std::fmt::Display| {
+        tracing::error!(channel.name = %id, %error, "a channel could not be switched");
+        ApiError::new(Code::Internal, "the switch could not be kept, and was not thrown")
+    };
+    let done = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
+    if !done.map_err(|error| failed(&error))? {
+        return Err(unknown_channel());
+    }
+    let action = if enabled { "channel.enable" } else { "channel.disable" };
+    let entry = AuditEntry {
+        at: state.engine.clock().now(),
+        actor: seat.name().to_string(),
+        action: action.to_owned(),
+        subject: id.to_string(),
+        reason: reason.unwrap_or_default(),
+    };
+    state.engine.audit(entry).await?;
+    let status = status(&state, &id)?;
+    Ok(json(StatusCode::OK, &ChannelBody::from(&status)))
+}
+
+/// An operator's reason, where one may be given.
+fn reason(fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
+    order::plain(fields, "reason", order::REASON_LENGTH_MAX, |_| true)
+}
+
+/// The channel of a path, if it has a file.
+pub fn known(state: &ApiState, id: &str) -> Result<ChannelId, ApiError> {
+    let id = ChannelId::parse(id).map_err(|_| unknown_channel())?;
+    state.registry.status(&id).map(|_| id).ok_or_else(unknown_channel)
+}
+
+fn status(state: &ApiState, id: &ChannelId) -> Result<ChannelStatus, ApiError> {
+    state.registry.status(id).ok_or_else(unknown_channel)
+}
+
+pub fn unknown_channel() -> ApiError {
+    ApiError::new(Code::ChannelUnknown, "no channel file has this name")
+}
+
+/// `POST /v1/routes/explain`: every rule and channel with its verdict. Nothing is sent or written.
+pub async fn explain(
+    State(state): State<Arc<ApiState>>,
+    MayAsk(_): MayAsk,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let question = read_question(&body)?;
+    let explained =
+        state.intake.explain(&question, |explanation, _, row| explained(explanation, row));
+    Ok(json(StatusCode::OK, &explained))
+}
+
+fn read_question(body: &[u8]) -> Result<RouteQuestion, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let mut card = fields.object("card", "card.")?;
+    let (digits, pan_length) = match card.text("bin")? {
+        None => (order::pan(&mut card)?.expose().to_owned(), None),
+        Some(bin) => (prefix(&card, &bin)?, length(&mut card)?),
+    };
+    card.finish()?;
+    let amount = order::required_amount(&mut fields)?;
+    let currency = order::currency(&mut fields)?;
+    let settlement = order::settlement(&mut fields)?;
+    let merchant_id = match fields.text("merchant_id")? {
+        None => MerchantId::from_stored(NO_MERCHANT),
+        Some(text) => MerchantId::parse(&text)
+            .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
+    };
+    fields.finish()?;
+    Ok(RouteQuestion { digits, pan_length, amount, currency, settlement, merchant_id })
+}
+
+fn prefix(card: &Fields<'_>, text: &str) -> Result<String, ApiError> {
+    let fits = (6..=BIN_LENGTH_MAX).contains(&text.len());
+    if fits && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text.to_owned());
+    }
+    Err(card.invalid("bin", "6 to 12 digits are expected"))
+}
+
+fn length(card: &mut Fields<'_>) -> Result<Option<u8>, ApiError> {
+    use crate::api::input::json::Json;
+    let detail = "a card length of 12 to 19 is expected";
+    match card.value("length") {
+        None => Ok(None),
+        Some(Json::Integer(length)) => {
+            let length = u8::try_from(length).ok();
+            let lengths = PAN_LENGTH_MIN..=PAN_LENGTH_MAX;
+            let length = length.filter(|length| lengths.contains(&usize::from(*length)));
+            length.map(Some).ok_or_else(|| card.invalid("length", detail))
+        }
+        Some(_) => Err(card.invalid("length", detail)),
+    }
+}
+
+fn explained(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
+    let rules = explanation.rules.iter().map(|explained| {
+        let mismatches = explained.mismatches.iter().map(
+            |mismatch| value!({ "condition": mismatch.condition, "detail": mismatch.sentence }),
+        );
+        value!({
+            "name": explained.rule.name,
+            "verdict": explained.verdict.name(),
+            "strategy": explained.rule.target.strategy().name(),
+            "mismatches": mismatches.collect::<Vec<_>>(),
+            "candidates": explained.candidates.iter().map(candidate).collect::<Vec<_>>(),
+        })
+    });
+    let plan = &explanation.plan;
+    let kept: Vec<&str> = plan.kept.iter().map(|kept| kept.channel.id.as_str()).collect();
+    value!({
+        "card": row.and_then(|row| serde_json::to_value(RowView::from(row)).ok()),
+        "rule": plan.rule_name(),
+        "channels": kept,
+        "rules": rules.collect::<Vec<_>>(),
+    })
+}
+
+fn candidate(candidate: &ExplainedCandidate<'_>) -> Value {
+    let channel = candidate.channel.as_str();
+    match &candidate.verdict {
+        CandidateVerdict::Kept { place, standing } => {
+            value!({ "channel": channel, "verdict": "kept", "place": place, "standing": standing })
+        }
+        CandidateVerdict::Struck(strikes) => {
+            let reasons = strikes
+                .iter()
+                .map(|strike| value!({ "reason": strike.name(), "detail": strike.to_string() }));
+            let reasons: Vec<Value> = reasons.collect();
+            value!({ "channel": channel, "verdict": "struck", "reasons": reasons })
+        }
+    }
+}

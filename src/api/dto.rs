@@ -1,0 +1,397 @@
+//! The JSON forms of what is in the books. Amounts are integers in minor units, times RFC 3339.
+//!
+//! The forms borrow from the rows and hold no rule. Upholds I-11: a card is its masked number and
+//! what the BIN table says of it; sealed numbers and vouchers have no form here.
+
+use std::fmt::Display;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use serde::{Serialize, Serializer};
+
+use crate::api::error::{ApiError, Code};
+use crate::domain::batch::AuditEntry;
+use crate::domain::books::accounting::{AccountingRequest, Entry};
+use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
+use crate::domain::card::CardFacts;
+use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::order::{Order, OrderKind, Settlement};
+use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
+use crate::domain::money::Currency;
+use crate::domain::time::Timestamp;
+
+/// Bytes that an answer about one order usually needs.
+const ORDER_BYTES: usize = 1_024;
+
+/// A value that is written as the text it displays.
+pub struct Text<T>(pub T);
+
+impl<T: Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A moment, as RFC 3339 in UTC.
+pub struct Moment(pub Timestamp);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.rfc3339())
+    }
+}
+
+/// An answer with a JSON body.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut bytes = Vec::with_capacity(ORDER_BYTES);
+    if let Err(error) = serde_json::to_writer(&mut bytes, body) {
+        tracing::error!(%error, "an answer could not be written as JSON");
+        let detail = "the answer could not be written";
+        return axum::response::IntoResponse::into_response(ApiError::new(Code::Internal, detail));
+    }
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// One order with everything that was tried for it.
+#[derive(Serialize)]
+#[serde(rename = "order")]
+pub struct OrderBody<'order> {
+    id: Text<crate::domain::ids::OrderId>,
+    order_id: &'order str,
+    kind: &'static str,
+    /// What a release hands on (an order id), or an undo takes back (a channel order number).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<String>,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    amount: i64,
+    currency: &'static str,
+    settlement: &'static str,
+    /// Of an escrow payment: what has been handed to the merchant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released: Option<i64>,
+    merchant_id: &'order str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card: Option<CardBody<'order>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<&'order str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_order_no: Option<Text<crate::domain::ids::ChannelOrderNo>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_reference: Option<&'order str>,
+    attempts: Vec<AttemptBody<'order>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clearing_date: Option<Text<crate::domain::time::BusinessDate>>,
+    created_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<Moment>,
+}
+
+impl<'order> From<&'order Order> for OrderBody<'order> {
+    fn from(order: &'order Order) -> Self {
+        // The attempt that speaks for the order: the one that succeeded, else the last one.
+        let speaking = order.approved().or(order.attempts.last());
+        let escrow = order.kind == OrderKind::Payment && order.settlement == Settlement::Escrow;
+        Self {
+            id: Text(order.id),
+            order_id: order.caller_order_id.as_str(),
+            kind: order.kind.name(),
+            of: match order.kind {
+                OrderKind::Payment => None,
+                OrderKind::Undo { of } => Some(of.to_string()),
+                OrderKind::Release { of } => Some(of.to_string()),
+            },
+            status: order.status.name(),
+            reason: order.reason.map(|reason| reason.name()),
+            amount: order.amount.get(),
+            currency: order.currency.code(),
+            settlement: order.settlement.name(),
+            released: escrow.then_some(order.released_minor),
+            merchant_id: order.merchant_id.as_str(),
+            card: order.card.as_ref().map(CardBody::from),
+            channel: speaking.map(|attempt| attempt.channel.as_str()),
+            channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
+            channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
+            attempts: order.attempts.iter().map(|one| AttemptBody::of(order, one)).collect(),
+            clearing_date: order.clearing_date.map(Text),
+            created_at: Moment(order.created_at),
+            finished_at: order.finished_at.map(Moment),
+        }
+    }
+}
+
+/// A card as it may be shown. What the BIN table does not know is left out.
+#[derive(Serialize)]
+struct CardBody<'order> {
+    masked: &'order str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    row: Option<CardRow<'order>>,
+}
+
+#[derive(Serialize)]
+struct CardRow<'order> {
+    bin: &'order str,
+    issuer_code: &'order str,
+    issuer_name: &'order str,
+    card_name: &'order str,
+    card_type: &'static str,
+    brand: &'static str,
+}
+
+impl<'order> From<&'order CardFacts> for CardBody<'order> {
+    fn from(card: &'order CardFacts) -> Self {
+        let row = card.row.as_deref().map(|row| CardRow {
+            bin: row.bin.as_str(),
+            issuer_code: &row.issuer_code,
+            issuer_name: &row.issuer_name,
+            card_name: &row.card_name,
+            card_type: row.card_type.name(),
+            brand: row.brand.name(),
+        });
+        Self { masked: card.masked.as_str(), row }
+    }
+}
+
+#[derive(Serialize)]
+struct AttemptBody<'order> {
+    channel: &'order str,
+    channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
+    operation: &'static str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_reference: Option<&'order str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'order str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown_cause: Option<&'static str>,
+    sent_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'static str>,
+}
+
+impl<'order> AttemptBody<'order> {
+    fn of(order: &Order, attempt: &'order Attempt) -> Self {
+        Self {
+            channel: attempt.channel.as_str(),
+            channel_order_no: Text(order.channel_order_no(attempt.number)),
+            operation: attempt.operation.name(),
+            state: attempt.state.name(),
+            channel_reference: attempt.channel_reference.as_deref(),
+            code: attempt.code.as_deref(),
+            reason: attempt.reason.map(|reason| reason.name()),
+            unknown_cause: attempt.unknown_cause.map(|cause| cause.name()),
+            sent_at: Moment(attempt.sent_at),
+            ended_at: attempt.ended_at.map(Moment),
+            ended_by: attempt.ended_by.map(|source| source.name()),
+        }
+    }
+}
+
+/// One row of the temp reversal table.
+#[derive(Serialize)]
+pub struct ReversalBody<'row> {
+    id: Text<crate::domain::ids::OrderId>,
+    attempt: u8,
+    channel: &'row str,
+    amount: i64,
+    currency: &'static str,
+    phase: &'static str,
+    step: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<Moment>,
+    opened_at: Moment,
+    /// How long it has been open, in milliseconds.
+    age_ms: u128,
+    pending: bool,
+    reversal_sent: bool,
+    reversal_refused: bool,
+    inquiries: u32,
+    reversals: u32,
+    history: Vec<HistoryBody<'row>>,
+}
+
+#[derive(Serialize)]
+struct HistoryBody<'row> {
+    at: Moment,
+    what: &'row str,
+}
+
+impl<'row> ReversalBody<'row> {
+    pub fn of(entry: &'row ReversalEntry, now: Timestamp) -> Self {
+        let line = |line: &'row HistoryLine| HistoryBody { at: Moment(line.at), what: &line.what };
+        Self {
+            id: Text(entry.order),
+            attempt: entry.attempt,
+            channel: entry.channel.as_str(),
+            amount: entry.amount.get(),
+            currency: entry.currency.code(),
+            phase: entry.phase.name(),
+            step: entry.step,
+            due_at: entry.due_at.map(Moment),
+            opened_at: Moment(entry.opened_at),
+            age_ms: now.since(entry.opened_at).as_millis(),
+            pending: entry.pending,
+            reversal_sent: entry.reversal_sent,
+            reversal_refused: entry.reversal_refused,
+            inquiries: entry.inquiries,
+            reversals: entry.reversals,
+            history: entry.history.iter().map(line).collect(),
+        }
+    }
+}
+
+/// One clearing record. Field for field a column of the CSV form.
+#[derive(Serialize)]
+pub struct ClearingBody<'row> {
+    channel: &'row str,
+    date: Text<crate::domain::time::BusinessDate>,
+    id: Text<crate::domain::ids::OrderId>,
+    channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
+    /// Empty where the channel gave none: a column cannot be left out.
+    channel_reference: &'row str,
+    movement: &'static str,
+    currency: &'static str,
+    principal: i64,
+    fee: i64,
+    net: i64,
+    fee_rule: &'row str,
+    state: &'static str,
+    at: Moment,
+}
+
+impl<'row> From<&'row ClearingRecord> for ClearingBody<'row> {
+    fn from(record: &'row ClearingRecord) -> Self {
+        Self {
+            channel: record.channel.as_str(),
+            date: Text(record.date),
+            id: Text(record.order),
+            channel_order_no: Text(record.channel_order_no),
+            channel_reference: record.channel_reference.as_deref().unwrap_or_default(),
+            movement: record.movement.name(),
+            currency: record.currency.code(),
+            principal: record.principal_minor,
+            fee: record.fee_minor,
+            net: record.net_minor,
+            fee_rule: &record.fee_rule,
+            state: record.state.name(),
+            at: Moment(record.at),
+        }
+    }
+}
+
+/// The sums of one currency.
+#[derive(Serialize)]
+pub struct TotalsBody {
+    currency: &'static str,
+    records: u64,
+    principal: i64,
+    fee: i64,
+    net: i64,
+}
+
+impl From<(&Currency, &ClearingTotals)> for TotalsBody {
+    fn from((currency, totals): (&Currency, &ClearingTotals)) -> Self {
+        Self {
+            currency: currency.code(),
+            records: totals.records,
+            principal: totals.principal_minor,
+            fee: totals.fee_minor,
+            net: totals.net_minor,
+        }
+    }
+}
+
+/// One accounting request with where its delivery stands.
+#[derive(Serialize)]
+pub struct AccountingBody<'row> {
+    id: Text<crate::domain::books::accounting::RequestId>,
+    order: Text<crate::domain::ids::OrderId>,
+    event: &'static str,
+    voucher: &'static str,
+    channel: &'row str,
+    channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_reference: Option<&'row str>,
+    merchant_id: &'row str,
+    currency: &'static str,
+    entries: Vec<EntryBody<'row>>,
+    business_date: Text<crate::domain::time::BusinessDate>,
+    created_at: Moment,
+    status: &'static str,
+    tries: u32,
+    due_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'row str>,
+}
+
+#[derive(Serialize)]
+struct EntryBody<'row> {
+    side: &'static str,
+    account: &'row str,
+    amount: i64,
+}
+
+impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
+    fn from(request: &'row AccountingRequest) -> Self {
+        let entry = |entry: &'row Entry| EntryBody {
+            side: entry.side.name(),
+            account: &entry.account,
+            amount: entry.amount.get(),
+        };
+        Self {
+            id: Text(request.id),
+            order: Text(request.order),
+            event: request.event.name(),
+            voucher: request.voucher.name(),
+            channel: request.channel.as_str(),
+            channel_order_no: Text(request.channel_order_no),
+            channel_reference: request.channel_reference.as_deref(),
+            merchant_id: request.merchant_id.as_str(),
+            currency: request.currency.code(),
+            entries: request.entries.iter().map(entry).collect(),
+            business_date: Text(request.business_date),
+            created_at: Moment(request.created_at),
+            status: request.delivery.status.name(),
+            tries: request.delivery.tries,
+            due_at: Moment(request.delivery.due_at),
+            acknowledged_at: request.delivery.acknowledged_at.map(Moment),
+            last_error: request.delivery.last_error.as_deref(),
+        }
+    }
+}
+
+/// One line of the audit trail.
+#[derive(Serialize)]
+pub struct AuditBody<'row> {
+    place: u64,
+    at: Moment,
+    actor: &'row str,
+    action: &'row str,
+    subject: &'row str,
+    reason: &'row str,
+}
+
+impl<'row> From<&'row (u64, AuditEntry)> for AuditBody<'row> {
+    fn from((place, entry): &'row (u64, AuditEntry)) -> Self {
+        Self {
+            place: *place,
+            at: Moment(entry.at),
+            actor: &entry.actor,
+            action: &entry.action,
+            subject: &entry.subject,
+            reason: &entry.reason,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The one error envelope (RFC 9457), its stable codes, and the status of each.
+//!
+//! Upholds I-11: a problem is made of our own sentences and of field names, never of values that a
+//! caller sent. Causes inside us are logged once, here, and not told outside. `docs/API.md` has a
+//! row for every code, and a test holds the two together.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Map, Value};
+
+use crate::domain::card::mask;
+use crate::domain::command::Refusal;
+use crate::domain::flow::order::Differs;
+use crate::engine::EngineError;
+use crate::store::{CommitError, StoreError};
+use crate::telemetry;
+
+/// When a caller may come back after the store's queue was full, in seconds.
+const RETRY_SOON_S: u64 = 1;
+/// When a caller may come back after the store has failed or the process is stopping, in seconds.
+const RETRY_LATER_S: u64 = 10;
+/// The longest name of a caller's own making that a problem repeats, in characters.
+const SHOWN_NAME_MAX: usize = 64;
+
+macro_rules! codes {
+    ($($name:ident => $text:literal, $status:ident, $title:literal;)*) => {
+        /// The stable code of a problem.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($name,)* }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)* }
+            }
+
+            /// What it is, in words that are the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    MalformedJson => "malformed_json", BAD_REQUEST, "The body is not one JSON object";
+    UnknownField => "unknown_field", BAD_REQUEST, "A field is not known here";
+    MissingField => "missing_field", BAD_REQUEST, "A required field is missing";
+    InvalidQuery => "invalid_query", BAD_REQUEST, "The query is not as it should be";
+    BinTooLong => "bin_too_long", BAD_REQUEST, "A BIN has 6 to 12 digits here";
+    InvalidField => "invalid_field", UNPROCESSABLE_ENTITY, "A field's value cannot be used";
+    InvalidCardNumber => "invalid_card_number", UNPROCESSABLE_ENTITY, "It is no card number";
+    ExpiredCard => "expired_card", UNPROCESSABLE_ENTITY, "The card has expired";
+    InvalidAmount => "invalid_amount", UNPROCESSABLE_ENTITY, "The amount cannot be used";
+    UnknownCurrency => "unknown_currency", UNPROCESSABLE_ENTITY, "The currency is not known";
+    InvalidOrderId => "invalid_order_id", UNPROCESSABLE_ENTITY, "The order id cannot be used";
+    NoRoute => "no_route", UNPROCESSABLE_ENTITY, "No channel can take this order";
+    ExceedsLeft => "exceeds_left", UNPROCESSABLE_ENTITY, "It is more than what is left";
+    BinTableRefused => "bin_table_refused", UNPROCESSABLE_ENTITY, "The BIN table is refused";
+    Unauthorized => "unauthorized", UNAUTHORIZED, "A valid key is needed";
+    Forbidden => "forbidden", FORBIDDEN, "The key's roles do not allow this";
+    NotFound => "not_found", NOT_FOUND, "There is no such thing";
+    ChannelUnknown => "channel_unknown", NOT_FOUND, "There is no such channel";
+    NoticeRefused => "notice_refused", NOT_FOUND, "This channel's notices are not taken";
+    MethodNotAllowed => "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not used here";
+    RequestTimeout => "request_timeout", REQUEST_TIMEOUT, "The request did not come in time";
+    OrderIdConflict => "order_id_conflict", CONFLICT, "The order id is used, with other content";
+    WrongPhase => "wrong_phase", CONFLICT, "Its state does not allow this";
+    NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
+    NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";
+    NotSucceeded => "not_succeeded", CONFLICT, "The payment has not succeeded";
+    RollbackRefused => "rollback_refused", CONFLICT, "The BIN table cannot go back there";
+    BodyTooLarge => "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
+    UnsupportedMediaType => "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
+        "The body's type is not taken here";
+    TooManyRequests => "too_many_requests", TOO_MANY_REQUESTS, "The caller's rate is exceeded";
+    QueueFull => "queue_full", SERVICE_UNAVAILABLE, "Too much waits to be written";
+    StoreFailed => "store_failed", SERVICE_UNAVAILABLE, "The store has failed";
+    Stopping => "stopping", SERVICE_UNAVAILABLE, "The gateway is stopping";
+    Internal => "internal", INTERNAL_SERVER_ERROR, "Something of ours went wrong";
+}
+
+/// One problem, on its way out.
+#[derive(Debug)]
+pub struct ApiError {
+    code: Code,
+    detail: Cow<'static, str>,
+    field: Option<Cow<'static, str>>,
+    retry_after_s: Option<u64>,
+    extras: Vec<(&'static str, Value)>,
+}
+
+impl ApiError {
+    /// `detail` says what was wrong this time; it must hold nothing secret.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        let retry_after_s = match code {
+            Code::QueueFull => Some(RETRY_SOON_S),
+            Code::StoreFailed | Code::Stopping => Some(RETRY_LATER_S),
+            _ => None,
+        };
+        Self { code, detail: detail.into(), field: None, retry_after_s, extras: Vec::new() }
+    }
+
+    /// A problem of one field, named by its path (`card.pan`).
+    pub fn of_field(
+        code: Code,
+        field: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { field: Some(field.into()), ..Self::new(code, detail) }
+    }
+
+    pub fn not_found(what: &'static str) -> Self {
+        Self::new(Code::NotFound, what)
+    }
+
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds.max(1));
+        self
+    }
+
+    /// Adds a member of the code's own to the envelope.
+    pub fn with(mut self, name: &'static str, value: Value) -> Self {
+        self.extras.push((name, value));
+        self
+    }
+
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The whole problem, as it is sent.
+    pub fn body(&self) -> Value {
+        let mut body = Map::new();
+        body.insert("type".into(), format!("/errors/{}", self.code.name()).into());
+        body.insert("title".into(), self.code.title().into());
+        body.insert("status".into(), self.code.status().as_u16().into());
+        body.insert("code".into(), self.code.name().into());
+        body.insert("detail".into(), self.detail.as_ref().into());
+        if let Some(field) = &self.field {
+            body.insert("field".into(), field.as_ref().into());
+        }
+        for (name, value) in &self.extras {
+            body.insert((*name).to_owned(), value.clone());
+        }
+        Value::Object(body)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body().to_string()));
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        let problem = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem);
+        if self.code == Code::Unauthorized {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A name that a caller made up, fit to be repeated: short, plain, and no card number (I-11).
+pub fn shown_name(name: &str) -> String {
+    let plain = name.chars().filter(|character| !character.is_control());
+    let short: String = plain.take(SHOWN_NAME_MAX).collect();
+    let digits = short.chars().filter(|character| character.is_numeric()).count();
+    if digits > 10 { mask(&short) } else { short }
+}
+
+impl From<Differs> for ApiError {
+    fn from(differs: Differs) -> Self {
+        let detail = "this order id was used before, and this field was another then";
+        Self::of_field(Code::OrderIdConflict, differs.field, detail)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let detail = refusal.to_string();
+        match refusal {
+            Refusal::NoCandidate => Self::new(Code::NoRoute, detail),
+            Refusal::NoSuchAttempt { .. } => Self::new(Code::NotFound, detail),
+            Refusal::NothingOpen => Self::new(Code::NothingOpen, detail),
+            Refusal::WrongPhase | Refusal::NothingToResolve => Self::new(Code::WrongPhase, detail),
+            Refusal::NotEscrow => Self::new(Code::NotEscrow, detail),
+            Refusal::NotSucceeded => Self::new(Code::NotSucceeded, detail),
+            Refusal::ExceedsLeft { left_minor } => {
+                Self::of_field(Code::ExceedsLeft, "amount", detail).with("left", left_minor.into())
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %telemetry::chain(&error), "rows could not be read");
+        Self::new(Code::StoreFailed, "the store cannot be read")
+    }
+}
+
+impl From<CommitError> for ApiError {
+    /// For the few rows that the API writes itself. A failed store is logged by the engine.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Busy | CommitError::Conflict => {
+                Self::new(Code::QueueFull, "nothing was written; come back soon")
+            }
+            CommitError::Duplicate { .. } | CommitError::Failed(_) => {
+                Self::new(Code::StoreFailed, "nothing is written until the process starts anew")
+            }
+        }
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Refused(refusal) => refusal.into(),
+            EngineError::Differs(differs) => differs.into(),
+            EngineError::NoSuchOrder { .. } => Self::not_found("there is no such order"),
+            EngineError::NoSuchChannel { .. } => {
+                Self::new(Code::ChannelUnknown, "the order's channel has no file any more")
+            }
+            EngineError::Busy => {
+                Self::new(Code::QueueFull, "nothing was written; come back with the same order id")
+            }
+            EngineError::Contended => {
+                Self::new(Code::QueueFull, "the row changes too fast just now; come back soon")
+            }
+            EngineError::StoreFailed => {
+                Self::new(Code::StoreFailed, "no orders are taken until the process starts anew")
+            }
+            EngineError::Store(error) => error.into(),
+            EngineError::Died => Self::new(
+                Code::Internal,
+                "the call that carried the order out has died; what it left is in the store, and a \
+                 repeat with the same order id tells it",
+            ),
+            EngineError::Seal(error) => {
+                tracing::error!(error = %telemetry::chain(&error), "a card number is not sealed");
+                Self::new(Code::Internal, "the order could not be made safe to keep")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_row_in_the_manual() {
+        let manual = include_str!("../../docs/API.md");
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} |", code.name(), code.status().as_u16());
+            assert!(manual.contains(&row), "docs/API.md lacks the row {row}");
+        }
+        let rows = manual.lines().filter(|line| line.starts_with("| `") && line.contains("_"));
+        for row in rows.filter(|row| row.split('|').nth(2).is_some_and(|s| s.trim().len() == 3)) {
+            let name = row.split('`').nth(1).unwrap_or_default();
+            assert!(Code::ALL.iter().any(|code| code.name() == name), "`{name}` is no code");
+        }
+    }
+
+    #[test]
+    fn codes_are_distinct_and_errors() {
+        for (place, code) in Code::ALL.iter().enumerate() {
+            assert!(code.status().is_client_error() || code.status().is_server_error());
+            assert!(Code::ALL[place + 1..].iter().all(|other| other.name() != code.name()));
+        }
+    }
+
+    #[test]
+    fn i_11_a_name_that_is_a_card_number_is_masked() {
+        assert_eq!(shown_name("4111111111111111"), "411111******1111");
+        assert_eq!(shown_name("amonut"), "amonut");
+        assert_eq!(shown_name("a\u{0}b"), "ab");
+        assert_eq!(shown_name(&"x".repeat(1_000)).len(), SHOWN_NAME_MAX);
+    }
+}

@@ -1,0 +1,235 @@
+//! Reads what the core asks for into a checked order, field by field, in the order of the manual.
+//!
+//! Upholds I-11: no refusal repeats a value of the card, nor of anything else.
+
+use std::borrow::Cow;
+
+use http::Uri;
+
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::{Fields, Json};
+use crate::domain::card::{CardInput, Cvv, Expiry, Pan, PanError};
+use crate::domain::flow::order::Settlement;
+use crate::domain::ids::{CallerId, CallerOrderId, MerchantId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::engine::intake::PaymentOrder;
+
+/// The longest description, in characters.
+const DESCRIPTION_LENGTH_MAX: usize = 256;
+/// The longest URL for a notice, in bytes.
+const URL_BYTES_MAX: usize = 512;
+/// The longest name of a cardholder, in characters.
+const HOLDER_LENGTH_MAX: usize = 64;
+/// The longest reason of an operator, in characters.
+pub const REASON_LENGTH_MAX: usize = 500;
+/// The longest number of an identity document, in characters.
+const ID_NUMBER_LENGTH_MAX: usize = 32;
+
+/// Reads a payment's body.
+pub fn read_payment(
+    body: &[u8],
+    caller: &CallerId,
+    plain_http_to: &[String],
+) -> Result<PaymentOrder, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let order = PaymentOrder {
+        caller: caller.clone(),
+        caller_order_id: order_id(&mut fields)?,
+        merchant_id: merchant_id(&mut fields)?,
+        amount: required_amount(&mut fields)?,
+        currency: currency(&mut fields)?,
+        settlement: settlement(&mut fields)?,
+        card: card(&mut fields)?,
+        description: description(&mut fields)?,
+        notify_url: notify_url(&mut fields, plain_http_to)?,
+    };
+    fields.finish()?;
+    Ok(order)
+}
+
+/// Reads a release's body: its own order id, and how much (everything that is left, if absent).
+pub fn read_release(body: &[u8]) -> Result<(CallerOrderId, Option<AmountMinor>), ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let read = (order_id(&mut fields)?, amount(&mut fields)?);
+    fields.finish()?;
+    Ok(read)
+}
+
+fn order_id(fields: &mut Fields<'_>) -> Result<CallerOrderId, ApiError> {
+    let text = match fields.value("order_id") {
+        None => return Err(fields.missing("order_id")),
+        Some(Json::Text(text)) => text,
+        Some(_) => {
+            let detail = "an order id is a string";
+            return Err(ApiError::of_field(Code::InvalidOrderId, "order_id", detail));
+        }
+    };
+    CallerOrderId::parse(&text)
+        .map_err(|error| ApiError::of_field(Code::InvalidOrderId, "order_id", error.to_string()))
+}
+
+pub fn merchant_id(fields: &mut Fields<'_>) -> Result<MerchantId, ApiError> {
+    let text = fields.required_text("merchant_id")?;
+    MerchantId::parse(&text).map_err(|error| fields.invalid("merchant_id", error.to_string()))
+}
+
+/// An amount that may be absent.
+pub fn amount(fields: &mut Fields<'_>) -> Result<Option<AmountMinor>, ApiError> {
+    let refuse =
+        |detail: Cow<'static, str>| Err(ApiError::of_field(Code::InvalidAmount, "amount", detail));
+    match fields.value("amount") {
+        None => Ok(None),
+        Some(Json::Integer(minor)) => match AmountMinor::new(minor) {
+            Ok(amount) => Ok(Some(amount)),
+            Err(error) => refuse(error.to_string().into()),
+        },
+        Some(Json::Huge) => refuse("it does not fit in twelve digits".into()),
+        Some(_) => refuse("an integer of minor units is expected, without fraction".into()),
+    }
+}
+
+pub fn required_amount(fields: &mut Fields<'_>) -> Result<AmountMinor, ApiError> {
+    amount(fields)?.ok_or_else(|| fields.missing("amount"))
+}
+
+pub fn currency(fields: &mut Fields<'_>) -> Result<Currency, ApiError> {
+    let text = match fields.value("currency") {
+        None => return Err(fields.missing("currency")),
+        Some(Json::Text(text)) => text,
+        Some(_) => Cow::Borrowed(""),
+    };
+    Currency::parse(&text).ok_or_else(|| {
+        let known: Vec<&str> = Currency::ALL.iter().map(|currency| currency.code()).collect();
+        let detail = format!("known are: {}", known.join(", "));
+        ApiError::of_field(Code::UnknownCurrency, "currency", detail)
+    })
+}
+
+pub fn settlement(fields: &mut Fields<'_>) -> Result<Settlement, ApiError> {
+    match fields.text("settlement")? {
+        None => Ok(Settlement::Instant),
+        Some(text) => Settlement::parse(&text)
+            .ok_or_else(|| fields.invalid("settlement", "it is \"instant\" or \"escrow\"")),
+    }
+}
+
+fn card(fields: &mut Fields<'_>) -> Result<CardInput, ApiError> {
+    let mut card = fields.object("card", "card.")?;
+    let read = CardInput {
+        pan: pan(&mut card)?,
+        expiry: expiry(&mut card)?,
+        cvv: card
+            .text("cvv")?
+            .map(|text| Cvv::parse(&text).ok_or_else(|| card.invalid("cvv", "3 or 4 digits")))
+            .transpose()?,
+        holder: plain(&mut card, "holder", HOLDER_LENGTH_MAX, |_| true)?,
+        id_type: plain(&mut card, "id_type", 2, |letter| letter.is_ascii_alphanumeric())?,
+        id_number: plain(&mut card, "id_number", ID_NUMBER_LENGTH_MAX, |letter| {
+            letter.is_ascii_alphanumeric() || letter == '-'
+        })?,
+        phone: plain(&mut card, "phone", 20, |letter| {
+            letter.is_ascii_digit() || letter == '+' || letter == '-'
+        })?,
+    };
+    card.finish()?;
+    Ok(read)
+}
+
+/// A whole card number. The refusal says which check failed, and never the number (I-11).
+pub fn pan(card: &mut Fields<'_>) -> Result<Pan, ApiError> {
+    let text = card.required_text("pan")?;
+    Pan::parse(&text).map_err(|error| {
+        let reason = match error {
+            PanError::NotDigits => "digits",
+            PanError::Length => "length",
+            PanError::Luhn => "luhn",
+        };
+        ApiError::of_field(Code::InvalidCardNumber, card.path("pan"), error.to_string())
+            .with("reason", reason.into())
+    })
+}
+
+fn expiry(card: &mut Fields<'_>) -> Result<Option<Expiry>, ApiError> {
+    let Some(text) = card.text("expiry")? else { return Ok(None) };
+    let read = Expiry::parse_yymm(&text);
+    read.map(Some).ok_or_else(|| card.invalid("expiry", "four digits YYMM are expected"))
+}
+
+/// A short text of allowed characters; never empty, never with control characters.
+pub fn plain(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    length_max: usize,
+    allowed: impl Fn(char) -> bool,
+) -> Result<Option<String>, ApiError> {
+    let Some(text) = fields.text(name)? else { return Ok(None) };
+    let length = text.chars().count();
+    if length == 0 || length > length_max {
+        return Err(fields.invalid(name, format!("1 to {length_max} characters are expected")));
+    }
+    if text.chars().any(|letter| letter.is_control() || !allowed(letter)) {
+        return Err(fields.invalid(name, "it has a character that is not allowed here"));
+    }
+    Ok(Some(text.into_owned()))
+}
+
+fn description(fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
+    plain(fields, "description", DESCRIPTION_LENGTH_MAX, |_| true)
+}
+
+fn notify_url(
+    fields: &mut Fields<'_>,
+    plain_http_to: &[String],
+) -> Result<Option<String>, ApiError> {
+    let Some(url) = fields.text("notify_url")? else { return Ok(None) };
+    if url.len() > URL_BYTES_MAX {
+        return Err(fields.invalid("notify_url", format!("at most {URL_BYTES_MAX} bytes")));
+    }
+    let parsed = url.parse::<Uri>().ok();
+    let authority = parsed.as_ref().and_then(Uri::authority);
+    // A user part could make a foreign host look like one of ours, and is a secret besides.
+    let named = authority.is_some_and(|authority| !authority.as_str().contains('@'));
+    let encrypted = parsed.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let plain = || plain_http_to.iter().any(|prefix| begins_with_host(&url, prefix));
+    if named && !url.contains('#') && (encrypted || plain()) {
+        return Ok(Some(url.into_owned()));
+    }
+    let detail = "an https URL is expected, or http to a host that the settings name";
+    Err(fields.invalid("notify_url", detail))
+}
+
+/// Whether a URL begins with a prefix that ends where a host, a port or a path segment ends.
+fn begins_with_host(url: &str, prefix: &str) -> bool {
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with([':', '/', '?']);
+    url.strip_prefix(prefix).is_some_and(|rest| prefix.ends_with('/') || ends(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_goes_where_the_settings_allow() {
+        let plain = ["http://127.0.0.1".to_owned(), "http://core.test/hooks/".to_owned()];
+        let rows = [
+            ("https://core.test/n", true),
+            ("http://127.0.0.1:8080/n", true),
+            ("http://127.0.0.1", true),
+            ("http://core.test/hooks/7", true),
+            ("http://127.0.0.1.evil.test/n", false),
+            ("http://127.0.0.1:80@evil.test/n", false),
+            ("https://user:secret@core.test/n", false),
+            ("http://core.test/other", false),
+            ("https://core.test/n#part", false),
+            ("ftp://core.test/n", false),
+            ("https:///n", false),
+            ("core.test", false),
+            ("", false),
+        ];
+        for (url, taken) in rows {
+            let body = serde_json::json!({ "notify_url": url }).to_string();
+            let mut fields = Fields::parse(body.as_bytes()).expect("an object");
+            assert_eq!(notify_url(&mut fields, &plain).is_ok(), taken, "{url}");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! A request's query, read key by key: unknown, repeated and unreadable ones are refused.
+//!
+//! Upholds I-11: a refusal names the key and repeats no value.
+
+use std::borrow::Cow;
+
+use http::Uri;
+
+use crate::api::error::{ApiError, Code, shown_name};
+use crate::store::PAGE_MAX;
+
+/// Rows of a page when the caller names no limit.
+const PAGE_DEFAULT: usize = 100;
+
+/// The pairs of a query that nobody has taken yet.
+pub struct Query<'uri> {
+    left: Vec<(Cow<'uri, str>, Cow<'uri, str>)>,
+}
+
+impl<'uri> Query<'uri> {
+    pub fn of(uri: &'uri Uri) -> Self {
+        let query = uri.query().unwrap_or_default();
+        Self { left: form_urlencoded::parse(query.as_bytes()).collect() }
+    }
+
+    pub fn invalid(name: &str, detail: impl Into<Cow<'static, str>>) -> ApiError {
+        ApiError::of_field(Code::InvalidQuery, name.to_owned(), detail)
+    }
+
+    /// The value of a key, as it stands.
+    pub fn text(&mut self, name: &str) -> Option<Cow<'uri, str>> {
+        let place = self.left.iter().position(|(other, _)| other == name)?;
+        Some(self.left.remove(place).1)
+    }
+
+    /// The value of a key, read by `parse`; `expected` says what it should have been.
+    pub fn parsed<T>(
+        &mut self,
+        name: &str,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        parse(&text).map(Some).ok_or_else(|| Self::invalid(name, expected))
+    }
+
+    /// `limit`: 1 to 1,000 rows, 100 if it is not said.
+    pub fn limit(&mut self) -> Result<usize, ApiError> {
+        let read = |text: &str| text.parse().ok().filter(|rows| (1..=PAGE_MAX).contains(rows));
+        Ok(self.parsed("limit", "a number of 1 to 1000", read)?.unwrap_or(PAGE_DEFAULT))
+    }
+
+    /// Refuses what nobody has asked for, and what stands twice.
+    pub fn finish(self) -> Result<(), ApiError> {
+        match self.left.first() {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(Self::invalid(&shown_name(name), "it is not known here, or stands twice"))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(query: &'static str) -> Result<usize, Code> {
+        let uri = Uri::from_static(query);
+        let mut query = Query::of(&uri);
+        let limit = query.limit().map_err(|error| error.code())?;
+        query.finish().map_err(|error| error.code())?;
+        Ok(limit)
+    }
+
+    #[test]
+    fn a_limit_is_bounded_and_unknown_keys_are_refused() {
+        assert_eq!(limit("/x"), Ok(PAGE_DEFAULT));
+        assert_eq!(limit("/x?limit=7"), Ok(7));
+        for query in ["/x?limit=0", "/x?limit=1001", "/x?limit=-1", "/x?limit=7&limit=8", "/x?l=1"]
+        {
+            assert_eq!(limit(query), Err(Code::InvalidQuery), "{query}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The channels' asynchronous notices: verified, compared with our books, weighed as evidence.
+//!
+//! Whoever can reach us can post here, so nothing is believed before its signature is (the adapter
+//! does that), and then only of an attempt of ours on that very channel, with its amount and its
+//! time. A refused notice changes nothing. "Taken" is said only after the commit (I-12).
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use jiff::tz::{TimeZone, offset};
+
+use crate::api::ApiState;
+use crate::api::channels::{known, unknown_channel};
+use crate::api::error::{ApiError, Code};
+use crate::api::input::{BodyLimits, Segment, read_body};
+use crate::channel::{Notice, NoticeRefusal, WireNotice};
+use crate::domain::flow::attempt::{Attempt, Evidence, Source};
+use crate::domain::flow::order::Order;
+use crate::domain::ids::ChannelId;
+use crate::engine::EngineError;
+use crate::telemetry;
+
+/// The largest notice, in bytes.
+const NOTICE_BYTES_MAX: usize = 64 * 1024;
+/// UnionPay writes its times as Beijing's, which has no summer time.
+const BEIJING_HOURS: i8 = 8;
+
+/// Why a verified notice is still no evidence for our books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mismatch {
+    NoSuchAttempt,
+    OtherChannel,
+    Amount,
+    SentAt,
+}
+
+impl Mismatch {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NoSuchAttempt => "unknown_order",
+            Self::OtherChannel => "other_channel",
+            Self::Amount => "amount_differs",
+            Self::SentAt => "time_differs",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::NoSuchAttempt | Self::OtherChannel => StatusCode::NOT_FOUND,
+            Self::Amount | Self::SentAt => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// `POST /notices/{channel}`
+pub async fn take(
+    State(state): State<Arc<ApiState>>,
+    Segment(channel): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let channel = known(&state, &channel)?;
+    let (parts, body) = request.into_parts();
+    let limits = BodyLimits { bytes_max: NOTICE_BYTES_MAX, ..state.body_limits() };
+    let body = read_body(&parts.headers, body, limits).await?;
+    let wire = WireNotice { headers: parts.headers, body };
+    let decoded = state.registry.decode_notice(&channel, &wire).ok_or_else(unknown_channel)?;
+    let notice = match decoded {
+        Ok(notice) => notice,
+        Err(refusal) => return refuse(&state, &channel, &refusal),
+    };
+    let number = notice.channel_order_no;
+    let order = state.engine.store().order(number.order).await?;
+    if let Err(mismatch) = compare(&notice, &channel, order.as_ref()) {
+        telemetry::count_notice(&channel, mismatch.name());
+        tracing::warn!(
+            channel.name = %channel, channel.order_no = %number, reason = mismatch.name(),
+            "a verified notice does not fit the books"
+        );
+        return answer(&state, &channel, false, Some(mismatch.status()));
+    }
+    let evidence = Evidence {
+        source: Source::Notice,
+        attempt: number.attempt,
+        outcome: notice.understood.outcome,
+        voucher: notice.understood.voucher,
+    };
+    weigh(&state, &channel, number.order, evidence).await
+}
+
+/// Weighs in a task of its own: a channel that hangs up must not leave a commit unannounced.
+async fn weigh(
+    state: &Arc<ApiState>,
+    channel: &ChannelId,
+    order: crate::domain::ids::OrderId,
+    evidence: Evidence,
+) -> Result<Response, ApiError> {
+    let engine = Arc::clone(&state.engine);
+    let weighed = tokio::spawn(async move { engine.weigh(order, evidence).await }).await;
+    match weighed.unwrap_or(Err(EngineError::Died)) {
+        Ok(_) => {
+            telemetry::count_notice(channel, "taken");
+            answer(state, channel, true, None)
+        }
+        Err(error) => {
+            telemetry::count_notice(channel, "not_written");
+            tracing::warn!(
+                channel.name = %channel, order.id = %order, error = %telemetry::chain(&error),
+                "a notice could not be written; the channel is told to repeat it"
+            );
+            answer(state, channel, false, Some(StatusCode::SERVICE_UNAVAILABLE))
+        }
+    }
+}
+
+/// Whether the notice speaks of an attempt of ours as the books have it.
+fn compare(notice: &Notice, channel: &ChannelId, order: Option<&Order>) -> Result<(), Mismatch> {
+    let order = order.ok_or(Mismatch::NoSuchAttempt)?;
+    let attempt = order.attempt(notice.channel_order_no.attempt);
+    let attempt = attempt.ok_or(Mismatch::NoSuchAttempt)?;
+    if attempt.channel != *channel {
+        return Err(Mismatch::OtherChannel);
+    }
+    if notice.amount_minor.is_some_and(|amount| amount != order.amount.get()) {
+        return Err(Mismatch::Amount);
+    }
+    if notice.sent_at_text.as_ref().is_some_and(|text| *text != beijing(attempt)) {
+        return Err(Mismatch::SentAt);
+    }
+    Ok(())
+}
+
+/// When an attempt was sent, as `yyyyMMddHHmmss` in Beijing: the only form of its own that a
+/// channel has named so far (UnionPay `txnTime`).
+fn beijing(attempt: &Attempt) -> String {
+    let local = attempt.sent_at.civil(&TimeZone::fixed(offset(BEIJING_HOURS)));
+    local.strftime("%Y%m%d%H%M%S").to_string()
+}
+
+fn refuse(
+    state: &ApiState,
+    channel: &ChannelId,
+    refusal: &NoticeRefusal,
+) -> Result<Response, ApiError> {
+    let (result, status) = match refusal {
+        NoticeRefusal::Unsupported => ("unsupported", StatusCode::NOT_FOUND),
+        NoticeRefusal::Unreadable(_) => ("unreadable", StatusCode::BAD_REQUEST),
+        NoticeRefusal::BadSignature => ("bad_signature", StatusCode::BAD_REQUEST),
+        NoticeRefusal::UnknownOrder => ("unknown_order", StatusCode::NOT_FOUND),
+    };
+    telemetry::count_notice(channel, result);
+    tracing::warn!(channel.name = %channel, reason = %refusal, "a notice is not believed");
+    if *refusal == NoticeRefusal::Unsupported {
+        return Err(ApiError::new(Code::NoticeRefused, "this channel sends no notices"));
+    }
+    answer(state, channel, false, Some(status))
+}
+
+/// The answer in the channel's own words, under our status where it is a refusal.
+fn answer(
+    state: &ApiState,
+    channel: &ChannelId,
+    taken: bool,
+    status: Option<StatusCode>,
+) -> Result<Response, ApiError> {
+    let wire = state.registry.answer_notice(channel, taken).ok_or_else(unknown_channel)?;
+    let mut response = Response::new(Body::from(wire.body));
+    *response.headers_mut() = wire.headers;
+    let own = StatusCode::from_u16(wire.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = status.unwrap_or(own);
+    Ok(response)
+}

@@ -1,0 +1,73 @@
+//! What operations ask: is the process up, does it take orders, its numbers, and who did what.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, Uri, header};
+use serde::Serialize;
+
+use crate::api::ApiState;
+use crate::api::auth::MayInspect;
+use crate::api::dto::{AuditBody, json};
+use crate::api::error::ApiError;
+use crate::api::input::query::Query;
+
+/// `GET /healthz`: the process answers. Whether it should get orders is another question.
+pub async fn health() -> Response {
+    text("text/plain; charset=utf-8", "ok\n".to_owned())
+}
+
+/// `GET /readyz`: 200 where orders are taken, else 503 with every reason why not.
+pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
+    #[derive(Serialize)]
+    struct Body {
+        ready: bool,
+        reasons: Vec<&'static str>,
+    }
+    let bars = [
+        (!state.ready.load(Ordering::Relaxed), "starting"),
+        (state.stopping.load(Ordering::Relaxed), "stopping"),
+        (!state.engine.takes_orders(), "store_failed"),
+        (state.bins.current().table.is_empty(), "bin_table_empty"),
+    ];
+    let reasons: Vec<&str> = bars.into_iter().filter(|bar| bar.0).map(|bar| bar.1).collect();
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    json(status, &Body { ready, reasons })
+}
+
+/// `GET /metrics`, as Prometheus reads them.
+pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
+    text("text/plain; version=0.0.4; charset=utf-8", state.metrics.render())
+}
+
+fn text(kind: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// `GET /v1/audit?after=&limit=`, oldest first.
+pub async fn audit(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Page<'row> {
+        entries: Vec<AuditBody<'row>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<u64>,
+    }
+    let mut query = Query::of(&uri);
+    let after = query.parsed("after", "the place of an entry", |text| text.parse().ok())?;
+    let limit = query.limit()?;
+    query.finish()?;
+    let rows = state.engine.store().audit(after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.0);
+    let entries = rows.iter().map(AuditBody::from).collect();
+    Ok(json(StatusCode::OK, &Page { entries, next }))
+}

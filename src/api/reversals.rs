@@ -1,0 +1,184 @@
+//! The temp reversal table: what is unresolved, and an operator's say about it.
+//!
+//! An operator's decision is evidence like any other and goes through the engine (I-3); it needs a
+//! reason, which is kept with the name of who gave it.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::ApiState;
+use crate::api::auth::{MayInspect, MayOperate, Seat};
+use crate::api::dto::{OrderBody, ReversalBody, json};
+use crate::api::error::ApiError;
+use crate::api::input::json::Fields;
+use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::domain::command::{Command, Decider, Resolution};
+use crate::domain::flow::reversal::{Phase, ReversalEntry};
+use crate::domain::ids::{ChannelId, OrderId};
+use crate::store::PAGE_MAX;
+
+/// The most rows that one filtered page looks through; `next` goes on from there.
+const LOOKED_THROUGH_MAX: usize = 20 * PAGE_MAX;
+
+#[derive(Serialize)]
+struct PageBody<'row> {
+    reversals: Vec<ReversalBody<'row>>,
+    /// Where the next page begins; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// What a page is filtered by.
+struct Filter {
+    channel: Option<ChannelId>,
+    phase: Option<Phase>,
+}
+
+impl Filter {
+    fn is_none(&self) -> bool {
+        self.channel.is_none() && self.phase.is_none()
+    }
+
+    fn takes(&self, entry: &ReversalEntry) -> bool {
+        self.channel.as_ref().is_none_or(|channel| *channel == entry.channel)
+            && self.phase.is_none_or(|phase| phase == entry.phase)
+    }
+}
+
+/// `GET /v1/reversals?after=&limit=&channel=&phase=`
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let after = query.parsed("after", "an id, 19 digits", OrderId::parse)?;
+    let limit = query.limit()?;
+    let channel = query.parsed("channel", "a channel's id", |text| ChannelId::parse(text).ok())?;
+    let phase = query.parsed("phase", "inquiring, reversing, undo_owed or operator", |text| {
+        Phase::ALL.into_iter().find(|phase| phase.name() == text)
+    })?;
+    query.finish()?;
+    let (rows, next) = page(&state, after, limit, &Filter { channel, phase }).await?;
+    let now = state.engine.clock().now();
+    let reversals = rows.iter().map(|entry| ReversalBody::of(entry, now)).collect();
+    let next = next.map(|id| id.to_string());
+    Ok(json(StatusCode::OK, &PageBody { reversals, next }))
+}
+
+async fn page(
+    state: &ApiState,
+    mut after: Option<OrderId>,
+    limit: usize,
+    filter: &Filter,
+) -> Result<(Vec<ReversalEntry>, Option<OrderId>), ApiError> {
+    let mut taken = Vec::new();
+    let mut looked_through = 0;
+    let ask = if filter.is_none() { limit } else { PAGE_MAX };
+    // Ends with the table, with a full page, or at the bound.
+    while looked_through < LOOKED_THROUGH_MAX {
+        let rows = state.engine.store().reversals(after, ask).await?;
+        let is_last = rows.len() < ask;
+        for entry in rows {
+            looked_through += 1;
+            after = Some(entry.order);
+            if filter.takes(&entry) {
+                taken.push(entry);
+            }
+            if taken.len() == limit {
+                return Ok((taken, after));
+            }
+        }
+        if is_last {
+            return Ok((taken, None));
+        }
+    }
+    Ok((taken, after))
+}
+
+/// `GET /v1/reversals/{id}`: the entry, and the order that it is about.
+pub async fn one(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Body<'row> {
+        #[serde(flatten)]
+        entry: ReversalBody<'row>,
+        order: OrderBody<'row>,
+    }
+    Query::of(&uri).finish()?;
+    let id = parse_id(&id)?;
+    let entry = state.engine.store().reversal(id).await?.ok_or_else(no_such_entry)?;
+    let order = state.engine.store().order(id).await?.ok_or_else(no_such_entry)?;
+    let entry = ReversalBody::of(&entry, state.engine.clock().now());
+    Ok(json(StatusCode::OK, &Body { entry, order: OrderBody::from(&order) }))
+}
+
+/// `POST /v1/reversals/{id}/retry`: from the start of its schedule, now.
+pub async fn retry(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let id = parse_id(&id)?;
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse(&body)?;
+    let decider = decider(&seat, &mut fields)?;
+    fields.finish()?;
+    operate(&state, id, Command::Retry { decider }).await
+}
+
+/// `POST /v1/reversals/{id}/resolve`: an operator ends an unknown.
+pub async fn resolve(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let id = parse_id(&id)?;
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse(&body)?;
+    let outcome = fields.required_text("outcome")?;
+    let resolution = match outcome.as_ref() {
+        "succeeded" => Resolution::Succeeded,
+        "failed" => Resolution::Failed,
+        "reversed" => Resolution::Reversed,
+        _ => {
+            let detail = "it is \"succeeded\", \"failed\" or \"reversed\"";
+            return Err(fields.invalid("outcome", detail));
+        }
+    };
+    let decider = decider(&seat, &mut fields)?;
+    fields.finish()?;
+    operate(&state, id, Command::Resolve { resolution, decider }).await
+}
+
+async fn operate(state: &ApiState, id: OrderId, command: Command) -> Result<Response, ApiError> {
+    let order = state.engine.operate(id, command).await?;
+    Ok(json(StatusCode::OK, &OrderBody::from(&order)))
+}
+
+fn decider(seat: &Seat, fields: &mut Fields<'_>) -> Result<Decider, ApiError> {
+    let reason = order::plain(fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = reason.ok_or_else(|| fields.missing("reason"))?;
+    Ok(Decider { actor: seat.name().to_string(), reason })
+}
+
+fn parse_id(id: &str) -> Result<OrderId, ApiError> {
+    OrderId::parse(id).ok_or_else(no_such_entry)
+}
+
+fn no_such_entry() -> ApiError {
+    ApiError::not_found("the temp reversal table has no such entry")
+}
