@@ -185,8 +185,7 @@ pub async fn explain(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let question = read_question(&body)?;
-    let explained =
-        state.intake.explain(&question, |explanation, _, row| explained(explanation, row));
+    let explained = state.intake.explain(&question, explained);
     Ok(json(StatusCode::OK, &explained))
 }
 
@@ -233,7 +232,8 @@ fn length(card: &mut Fields<'_>) -> Result<Option<u8>, ApiError> {
     }
 }
 
-fn explained(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
+/// The JSON form of an explanation.
+pub fn explained(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
     let rules = explanation.rules.iter().map(|explained| {
         let mismatches = explained.mismatches.iter().map(
             |mismatch| value!({ "condition": mismatch.condition, "detail": mismatch.sentence }),

@@ -237,6 +237,9 @@ impl From<EngineError> for ApiError {
             EngineError::Busy => {
                 Self::new(Code::QueueFull, "nothing was written; come back with the same order id")
             }
+            EngineError::Damaged => {
+                Self::new(Code::Internal, "a stored row is damaged; an operator must look")
+            }
             EngineError::Contended => {
                 Self::new(Code::QueueFull, "the row changes too fast just now; come back soon")
             }

@@ -449,3 +449,22 @@ fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {
         keeps_pan: file.terms.keeps_pan,
     }
 }
+
+/// Checks one channel file by itself and reports every mistake.
+pub fn check_file(path: &Path) -> Result<ChannelState, Vec<Mistake>> {
+    let name = path.display().to_string();
+    let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let id = ChannelId::parse(stem).map_err(|error| {
+        about(format!("the file's name is not a channel id: {error}"), "rename the file")
+    })?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| about(format!("it cannot be read: {error}"), "check the path"))?;
+    let document = Document::parse(&name, &text)?;
+    let mistakes = Mistakes::new();
+    let base = path.parent().unwrap_or(Path::new("."));
+    let read = read_channel(&document, &id, &HouseTerms::default(), base, &mistakes);
+    mistakes.into_result()?;
+    let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");
+    read.map(|(file, _)| file.state).ok_or_else(unbuilt)
+}

@@ -1,3 +1,71 @@
 //! The command line: one file for each sub-command, which parses, calls and prints.
+//!
+//! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage; 3 an invariant is broken.
 
 pub mod bin;
+pub mod channel;
+pub mod check_config;
+pub mod clearing;
+pub mod demo;
+mod load;
+pub mod remote;
+pub mod route;
+pub mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::clock::Clock;
+use crate::telemetry;
+
+/// A channel gateway for card payments.
+#[derive(Debug, Parser)]
+#[command(name = "switchyard", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    Serve(serve::ServeArgs),
+    /// Show it all at work in one process, with simulated channels, and check the books
+    Demo(demo::DemoArgs),
+    /// Report every mistake in the settings, the channel files and the routes
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Look up cards in the BIN table, and keep the table
+    Bin(bin::BinArgs),
+    /// Explain where a payment would go
+    Route(route::RouteArgs),
+    /// List and check channel files
+    Channel(channel::ChannelArgs),
+    /// Show a payment of the running daemon
+    Payment(remote::PaymentArgs),
+    /// List and resolve unknowns of the running daemon
+    Reversal(remote::ReversalArgs),
+    /// Export clearing records of the running daemon
+    Clearing(clearing::ClearingArgs),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match &arguments.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::CheckConfig(args) => check_config::run(args),
+        Command::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
+        Command::Route(args) => route::run(args),
+        Command::Channel(args) => channel::run(args),
+        Command::Payment(args) => remote::payment(args),
+        Command::Reversal(args) => remote::reversal(args),
+        Command::Clearing(args) => clearing::run(args),
+    };
+    done.unwrap_or_else(|error| {
+        let error: &(dyn std::error::Error + 'static) = error.as_ref();
+        eprintln!("switchyard: {}", telemetry::chain(error));
+        ExitCode::from(1)
+    })
+}

@@ -12,10 +12,9 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::route::channel::Channel;
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
-use crate::domain::route::{CardTraits, Plan, Subject, plan};
+use crate::domain::route::{CardTraits, Plan, Rule, Subject, plan};
 use crate::domain::time::Timestamp;
 use crate::engine::{Engine, EngineError, Submitted};
 use crate::entropy::Entropy;
@@ -187,31 +186,41 @@ impl Intake {
     pub fn explain<T>(
         &self,
         question: &RouteQuestion,
-        with: impl FnOnce(&Explanation<'_>, &[Channel<'_>], Option<&BinRow>) -> T,
+        with: impl FnOnce(&Explanation<'_>, Option<&BinRow>) -> T,
     ) -> T {
+        let occasion = (self.entropy.draw(), self.engine.clock().now());
         let routes = self.routes.current();
-        let now = self.engine.clock().now();
-        let active = self.bins.current();
-        let digits = question.digits.as_bytes();
-        let row = active.table.lookup(digits).map(Arc::as_ref).or_else(|| {
-            let matches = active.table.lookup_prefix(digits, question.pan_length);
-            matches.rows().next().map(Arc::as_ref)
-        });
-        let subject = Subject {
-            operation: Operation::Payment,
-            prefix: CardPrefix::leading(&question.digits),
-            card: row.map(CardTraits::of),
-            amount: question.amount,
-            currency: question.currency,
-            settlement: question.settlement,
-            merchant: &question.merchant_id,
-            now,
-        };
-        self.registry.with_channels(now, |channels| {
-            let explanation = explain(&routes.rules, channels, &subject, self.entropy.draw());
-            with(&explanation, channels, row)
-        })
+        explain_route(question, &self.registry, &self.bins, &routes.rules, occasion, with)
     }
+}
+
+/// The explanation without a running daemon: `occasion` is a draw and the moment.
+pub fn explain_route<T>(
+    question: &RouteQuestion,
+    registry: &Registry,
+    bins: &LiveBinTable,
+    rules: &[Rule],
+    occasion: (u64, Timestamp),
+    with: impl FnOnce(&Explanation<'_>, Option<&BinRow>) -> T,
+) -> T {
+    let (draw, now) = occasion;
+    let active = bins.current();
+    let digits = question.digits.as_bytes();
+    let row = active.table.lookup(digits).map(Arc::as_ref).or_else(|| {
+        let matches = active.table.lookup_prefix(digits, question.pan_length);
+        matches.rows().next().map(Arc::as_ref)
+    });
+    let subject = Subject {
+        operation: Operation::Payment,
+        prefix: CardPrefix::leading(&question.digits),
+        card: row.map(CardTraits::of),
+        amount: question.amount,
+        currency: question.currency,
+        settlement: question.settlement,
+        merchant: &question.merchant_id,
+        now,
+    };
+    registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), row))
 }
 
 fn no_route(plan: &Plan<'_>) -> PayError {

@@ -58,6 +58,8 @@ pub enum EngineError {
     Busy,
     #[error("the store has failed: no orders are taken until it is opened again")]
     StoreFailed,
+    #[error("a stored row is damaged: an operator must look")]
+    Damaged,
     #[error("the row changed under every try")]
     Contended,
     #[error("the call that carried this out has died; what it left is in the store")]
@@ -351,10 +353,7 @@ impl Engine {
     }
 
     /// Waits for a place in a full queue: what a channel said must not be dropped for lack of one.
-    async fn commit_patiently(
-        &self,
-        batch: Batch,
-    ) -> Result<(), CommitError> {
+    async fn commit_patiently(&self, batch: Batch) -> Result<(), CommitError> {
         let deadline = tokio::time::Instant::now() + COMMIT_PATIENCE;
         loop {
             match self.store.commit(batch.clone()).await {
@@ -371,6 +370,11 @@ impl Engine {
         match error {
             CommitError::Busy => EngineError::Busy,
             CommitError::Conflict | CommitError::Duplicate { .. } => EngineError::Contended,
+            // One row does not read back: that is the end of this command, not of the store.
+            CommitError::Failed(StoreError::Damaged { .. }) => {
+                tracing::error!(error = %telemetry::chain(error), "a commit met a damaged row");
+                EngineError::Damaged
+            }
             CommitError::Failed(source) => {
                 if !self.failed.swap(true, Ordering::Relaxed) {
                     tracing::error!(

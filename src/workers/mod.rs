@@ -5,6 +5,7 @@
 //! everything again. A round never stops at one failure: that item is due again later.
 
 pub mod accounting;
+pub mod bin_table;
 mod delivery;
 pub mod notices;
 pub mod recovery;
@@ -16,6 +17,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+
+pub use delivery::client;
 
 /// The most rows that one look into the store brings.
 pub const PAGE: usize = 256;

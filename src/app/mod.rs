@@ -1,0 +1,318 @@
+//! Builds store, tables, channels, engine, API and workers, and stops them in order.
+
+pub mod keys;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::api::auth::Callers;
+use crate::api::{self, ApiState};
+use crate::channel::Channels;
+use crate::channel::registry::Registry;
+use crate::clock::Clock;
+use crate::config::checked::Settings;
+use crate::config::mistake::Mistake;
+use crate::domain::terms::HouseTerms;
+use crate::engine::intake::Intake;
+use crate::engine::{Engine, EngineError};
+use crate::entropy::Entropy;
+use crate::store::sled::{SledSettings, SledStore};
+use crate::store::{Store, StoreError};
+use crate::tables::bin::LiveBinTable;
+use crate::tables::routes::{LiveRoutes, RoutesRefusal};
+use crate::workers::{self, PAGE, Stop};
+use keys::{Keys, KeysError};
+
+/// Where the books lie, below the data folder.
+const BOOKS: &str = "books";
+/// Bounds of the latency histograms, in seconds.
+const SECONDS: [f64; 12] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Why the daemon did not start. Nothing was listening yet.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the settings have mistakes")]
+    Mistakes(Vec<Mistake>),
+    #[error("the data folder {} cannot be used", path.display())]
+    DataFolder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    #[error("the books cannot be opened")]
+    Store(#[from] StoreError),
+    #[error("the BIN table cannot be loaded")]
+    BinTable(#[source] crate::tables::bin::VersionError),
+    #[error("the address {address} cannot be listened on")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("what an earlier process left open cannot be gone through")]
+    Recovery(#[from] EngineError),
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(String),
+}
+
+/// The running daemon.
+pub struct App {
+    address: SocketAddr,
+    state: Arc<ApiState>,
+    routes: Arc<LiveRoutes>,
+    first_key: Option<Zeroizing<String>>,
+    ask_server: watch::Sender<bool>,
+    ask_workers: watch::Sender<bool>,
+    server: JoinHandle<usize>,
+    workers: Vec<JoinHandle<()>>,
+    stop_within: Duration,
+}
+
+impl App {
+    /// Opens everything, goes through what an earlier process left open, then listens.
+    pub async fn start(
+        settings: Settings,
+        data: &Path,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StartError> {
+        let (clock, entropy) = (Clock::System, Entropy::System);
+        std::fs::create_dir_all(data)
+            .map_err(|source| StartError::DataFolder { path: data.to_owned(), source })?;
+        let keys = Keys::open(data)?;
+        let vault = keys.vault(&entropy)?;
+        let notice_key = keys.notice(settings.notice_key.as_deref(), &settings.base, &entropy)?;
+        let (callers, first_key) = keys.callers(&settings.callers, &entropy)?;
+        let store = open_store(data, &settings)?;
+        let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
+        for problem in bins.problems() {
+            tracing::error!(%problem, "a version of the BIN table is damaged");
+        }
+        let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
+        let routes = Arc::new(load_routes(&settings, &registry)?);
+        let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
+        let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
+        let intake = Arc::new(Intake::new(
+            Arc::clone(&engine),
+            Arc::clone(&registry),
+            Arc::clone(&bins),
+            Arc::clone(&routes),
+            entropy,
+        ));
+        let rate = (settings.caller_requests_per_second, settings.caller_burst);
+        let state = Arc::new(ApiState {
+            engine: Arc::clone(&engine),
+            intake,
+            registry,
+            bins,
+            callers: Callers::new(&callers, rate.0, rate.1),
+            settings: Arc::new(settings),
+            metrics,
+            ready: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        });
+        let recovered = engine.recover(true, PAGE).await?;
+        if recovered > 0 {
+            tracing::warn!(orders = recovered, "an earlier process left calls without an end");
+        }
+        count_volumes(&state).await?;
+        Self::listen(state, routes, notice_key, first_key).await
+    }
+
+    async fn listen(
+        state: Arc<ApiState>,
+        routes: Arc<LiveRoutes>,
+        notice_key: crate::codec::sign::HmacKey,
+        first_key: Option<Zeroizing<String>>,
+    ) -> Result<Self, StartError> {
+        let wanted = state.settings.server.listen;
+        let failed = |source| StartError::Listen { address: wanted, source };
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (ask_server, mut server_stop) = Stop::new();
+        let (ask_workers, worker_stop) = Stop::new();
+        let workers = start_workers(&state, notice_key, &worker_stop);
+        state.ready.store(true, Ordering::Release);
+        let served = Arc::clone(&state);
+        let server = tokio::spawn(async move {
+            api::serve(listener, served, async move { server_stop.asked().await }).await
+        });
+        let stop_within = state.settings.server.stop_within;
+        Ok(Self {
+            address,
+            state,
+            routes,
+            first_key,
+            ask_server,
+            ask_workers,
+            server,
+            workers,
+            stop_within,
+        })
+    }
+
+    /// Where the API listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn state(&self) -> &Arc<ApiState> {
+        &self.state
+    }
+
+    /// The first caller's key, if this start made it. It is shown once and kept nowhere.
+    pub fn first_key(&self) -> Option<&str> {
+        self.first_key.as_ref().map(|key| key.as_str())
+    }
+
+    /// Reads channel files and routes anew, and the BIN table if a newer version lies there. With
+    /// any mistake in a part, that part stays as it was.
+    pub fn reload(&self) {
+        match self.state.registry.reload() {
+            Ok(channels) => tracing::info!(channels, "the channels are reloaded"),
+            Err(mistakes) => report("the channels stay as they were", &mistakes),
+        }
+        match self.routes.reload(&self.state.registry.ids()) {
+            Ok(reloaded) => tracing::info!(rules = reloaded.rules, "the routes are reloaded"),
+            Err(RoutesRefusal::Mistaken { mistakes }) => {
+                report("the routes stay as they were", &mistakes);
+            }
+            Err(refusal) => {
+                let error = crate::telemetry::chain(&refusal);
+                tracing::error!(error, "the routes stay as they were");
+            }
+        }
+        match self.state.bins.reload_if_newer() {
+            Ok(changed) => tracing::info!(changed, "the BIN table was looked at"),
+            Err(problem) => {
+                let error = crate::telemetry::chain(&problem);
+                tracing::error!(error, "the BIN table stays as it was");
+            }
+        }
+    }
+
+    /// Stops in order: no new work, then what is in flight, then the workers, then the store. What
+    /// does not end within the bound is found at the next start.
+    pub async fn stop(self) {
+        // A receiver that is gone has stopped already.
+        let _ = self.ask_server.send(true);
+        let left = self.server.await.unwrap_or(0);
+        let _ = self.ask_workers.send(true);
+        let deadline = tokio::time::Instant::now() + self.stop_within;
+        for worker in self.workers {
+            let abort = worker.abort_handle();
+            if tokio::time::timeout_at(deadline, worker).await.is_err() {
+                abort.abort();
+            }
+        }
+        tracing::info!(connections_left = left, "stopped");
+    }
+}
+
+fn report(what: &str, mistakes: &[Mistake]) {
+    for mistake in mistakes {
+        tracing::error!(%mistake, "{what}");
+    }
+}
+
+/// Collects metrics of the whole process. Once for each process; tests share one.
+pub fn install_metrics() -> Result<PrometheusHandle, StartError> {
+    let failed =
+        |error: metrics_exporter_prometheus::BuildError| StartError::Metrics(error.to_string());
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .map_err(failed)?
+        .install_recorder()
+        .map_err(failed)
+}
+
+fn open_store(data: &Path, settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+    let sled = SledSettings {
+        queue_max: settings.store_queue_max,
+        group_max: settings.store_group_max,
+        cache_bytes: settings.store_cache_bytes,
+    };
+    Ok(Arc::new(SledStore::open(&data.join(BOOKS), &sled)?))
+}
+
+/// The channels of the settings' folder.
+pub fn load_channels(
+    settings: &Settings,
+    data: &Path,
+    clock: Clock,
+) -> Result<Registry, StartError> {
+    let house = HouseTerms {
+        accounts: settings.accounts.clone(),
+        notice_url: settings.notices.url.clone(),
+    };
+    Registry::load(&settings.channels_folder, &settings.routes_file, data, house, clock)
+        .map_err(StartError::Mistakes)
+}
+
+/// The routes of the settings' file, or the default rule.
+pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoutes, StartError> {
+    LiveRoutes::load(&settings.routes_file, &registry.ids()).map_err(|refusal| match refusal {
+        RoutesRefusal::Mistaken { mistakes } => StartError::Mistakes(mistakes),
+        other => {
+            let name = settings.routes_file.display().to_string();
+            let problem = crate::telemetry::chain(&other);
+            StartError::Mistakes(vec![Mistake::new(&name, 0, "", &problem, "check the file")])
+        }
+    })
+}
+
+/// Counts what each channel has taken in its current clearing day, from the books.
+async fn count_volumes(state: &ApiState) -> Result<(), EngineError> {
+    let now = state.engine.clock().now();
+    for channel in state.registry.ids() {
+        let Some(terms) = state.registry.terms(&channel) else { continue };
+        let date = terms.calendar.date_of(now);
+        let mut after = None;
+        // Bounded by the records of one day; each page goes on after the last.
+        loop {
+            let store = state.engine.store();
+            let page = store.clearing(channel.clone(), date, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = Some((last.order, last.channel_order_no.attempt));
+            let taken = page.iter().map(|record| record.principal_minor.max(0)).sum();
+            state.registry.count_volume(&channel, date, taken);
+        }
+    }
+    Ok(())
+}
+
+fn start_workers(
+    state: &ApiState,
+    notice_key: crate::codec::sign::HmacKey,
+    stop: &Stop,
+) -> Vec<JoinHandle<()>> {
+    let engine = || Arc::clone(&state.engine);
+    let settings = &state.settings;
+    let look_every = settings.look_every;
+    let reversals =
+        workers::reversals::ReversalWork { look_every, in_flight: settings.reversals_in_flight };
+    let accounting = settings.accounting.clone();
+    let notices = settings.notices.clone();
+    vec![
+        tokio::spawn(workers::reversals::run(engine(), reversals, stop.clone())),
+        tokio::spawn(workers::recovery::run(engine(), stop.clone())),
+        tokio::spawn(workers::accounting::run(engine(), accounting, look_every, stop.clone())),
+        tokio::spawn(workers::notices::run(
+            engine(),
+            notices,
+            notice_key,
+            look_every,
+            stop.clone(),
+        )),
+        tokio::spawn(workers::bin_table::run(
+            Arc::clone(&state.bins),
+            settings.bin_table.clone(),
+            state.engine.clock().clone(),
+            stop.clone(),
+        )),
+    ]
+}

@@ -1,0 +1,65 @@
+//! `switchyard check-config`: every mistake in settings, channel files and routes, with its line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use crate::app::{StartError, load_channels, load_routes};
+use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::clock::Clock;
+use crate::config::mistake::Mistake;
+
+#[derive(Debug, Args)]
+pub struct CheckConfigArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The data folder, where switched-off channels are kept
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &CheckConfigArgs) -> anyhow::Result<ExitCode> {
+    let checked = check(args);
+    let mistakes = checked.as_ref().err().cloned().unwrap_or_default();
+    if args.json {
+        let listed: Vec<_> = mistakes
+            .iter()
+            .map(|mistake| {
+                json!({
+                    "file": mistake.file,
+                    "line": mistake.line,
+                    "key": mistake.key,
+                    "problem": mistake.problem,
+                    "advice": mistake.advice,
+                })
+            })
+            .collect();
+        println!("{}", json!({ "valid": mistakes.is_empty(), "mistakes": listed }));
+    } else if let Ok((channels, rules)) = checked {
+        println!("no mistakes: {channels} channels, {rules} routing rules");
+    } else {
+        print_mistakes(&mistakes);
+    }
+    Ok(if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// How many channels and rules there are, or every mistake that can be found at once: routes name
+/// channels, so they are looked at when the channels are sound.
+fn check(args: &CheckConfigArgs) -> Result<(usize, usize), Vec<Mistake>> {
+    let settings = args.settings.load()?;
+    let only_mistakes = |error: StartError| match error {
+        StartError::Mistakes(mistakes) => mistakes,
+        other => {
+            let problem = crate::telemetry::chain(&other);
+            vec![Mistake::new("settings", 0, "", &problem, "mend what it names")]
+        }
+    };
+    let registry = load_channels(&settings, &args.data, Clock::System).map_err(only_mistakes)?;
+    let routes = load_routes(&settings, &registry).map_err(only_mistakes)?;
+    Ok((registry.statuses().len(), routes.current().rules.len()))
+}

@@ -1,0 +1,42 @@
+//! Reads the settings that a command is given: defaults, file, environment.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::config::checked::Settings;
+use crate::config::mistake::Mistake;
+
+/// Where the settings come from.
+#[derive(Debug, Clone, Args)]
+pub struct SettingsArgs {
+    /// A settings file; without it the defaults hold
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl SettingsArgs {
+    /// The settings, or every mistake in them.
+    pub fn load(&self) -> Result<Settings, Vec<Mistake>> {
+        let environment: Vec<(String, String)> = std::env::vars().collect();
+        let Some(path) = &self.config else {
+            return crate::config::settings(None, environment, Path::new("."));
+        };
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let problem = format!("it cannot be read: {error}");
+            vec![Mistake::new(&name, 0, "", &problem, "check the path and its rights")]
+        })?;
+        let base = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        crate::config::settings(Some((&name, &text)), environment, base.unwrap_or(Path::new(".")))
+    }
+}
+
+/// One line for each mistake, on standard error.
+pub fn print_mistakes(mistakes: &[Mistake]) {
+    for mistake in mistakes {
+        eprintln!("{mistake}");
+    }
+    let count = mistakes.len();
+    eprintln!("{count} {}", if count == 1 { "mistake" } else { "mistakes" });
+}

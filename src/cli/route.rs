@@ -1,0 +1,126 @@
+//! `switchyard route explain`: every rule and candidate with its verdict; nothing is sent.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::api::channels::explained;
+use crate::app::{StartError, load_channels, load_routes};
+use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::clock::Clock;
+use crate::domain::card::mask;
+use crate::domain::flow::order::Settlement;
+use crate::domain::ids::MerchantId;
+use crate::domain::money::{AmountMinor, Currency};
+use crate::engine::intake::{RouteQuestion, explain_route};
+use crate::entropy::Entropy;
+use crate::tables::bin::LiveBinTable;
+
+#[derive(Debug, Args)]
+pub struct RouteArgs {
+    #[command(subcommand)]
+    command: RouteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RouteCommand {
+    /// Show where a payment would go and why
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    /// The card's leading digits, 6 to 12 of them
+    #[arg(long)]
+    bin: String,
+    /// The card's length in digits, where the BIN alone leaves it open
+    #[arg(long)]
+    length: Option<u8>,
+    /// Minor units
+    #[arg(long)]
+    amount: i64,
+    #[arg(long, default_value = "CNY")]
+    currency: String,
+    #[arg(long, default_value = "instant")]
+    settlement: String,
+    #[arg(long, default_value = "any")]
+    merchant: String,
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
+    let RouteCommand::Explain(args) = &args.command;
+    let question = question(args)?;
+    let settings = args.settings.load().map_err(StartError::Mistakes);
+    let loaded = settings.and_then(|settings| {
+        let registry = load_channels(&settings, &args.data, Clock::System)?;
+        let routes = load_routes(&settings, &registry)?;
+        Ok((registry, routes))
+    });
+    let (registry, routes) = match loaded {
+        Ok(loaded) => loaded,
+        Err(StartError::Mistakes(mistakes)) => {
+            print_mistakes(&mistakes);
+            return Ok(ExitCode::from(1));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let bins = LiveBinTable::load(&args.data).context("the BIN table cannot be loaded")?;
+    let occasion = (Entropy::System.draw(), Clock::System.now());
+    let rules = &routes.current().rules;
+    let explained = explain_route(&question, &registry, &bins, rules, occasion, explained);
+    if args.json {
+        println!("{explained}");
+    } else {
+        print(&explained);
+    }
+    let routed = explained["channels"].as_array().is_some_and(|kept| !kept.is_empty());
+    Ok(if routed { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
+    let digits = args.bin.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || !(6..=12).contains(&args.bin.len()) {
+        bail!("--bin takes 6 to 12 digits, not a card number ({})", mask(&args.bin));
+    }
+    Ok(RouteQuestion {
+        digits: args.bin.clone(),
+        pan_length: args.length,
+        amount: AmountMinor::new(args.amount)?,
+        currency: Currency::parse(&args.currency).context("the currency is not known")?,
+        settlement: Settlement::parse(&args.settlement).context("instant or escrow")?,
+        merchant_id: MerchantId::parse(&args.merchant)?,
+    })
+}
+
+fn print(explained: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    println!("card: {}", explained["card"]);
+    for rule in explained["rules"].as_array().into_iter().flatten() {
+        println!("rule \"{}\": {}", text(&rule["name"]), text(&rule["verdict"]));
+        for mismatch in rule["mismatches"].as_array().into_iter().flatten() {
+            println!("    {}: {}", text(&mismatch["condition"]), text(&mismatch["detail"]));
+        }
+        if rule["verdict"] == json!("does_not_fit") {
+            continue;
+        }
+        for candidate in rule["candidates"].as_array().into_iter().flatten() {
+            let reasons = candidate["reasons"].as_array().cloned().unwrap_or_default();
+            let reasons: Vec<String> = reasons.iter().map(|one| text(&one["detail"])).collect();
+            let verdict = if reasons.is_empty() { "kept".to_owned() } else { reasons.join("; ") };
+            println!("    {}: {verdict}", text(&candidate["channel"]));
+        }
+    }
+    let kept = explained["channels"].as_array().into_iter().flatten().map(text);
+    let kept: Vec<String> = kept.collect();
+    println!("plan: {}", if kept.is_empty() { "no channel".to_owned() } else { kept.join(", ") });
+}

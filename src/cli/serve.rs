@@ -1,0 +1,75 @@
+//! `switchyard serve`: the daemon, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, StartError, install_metrics};
+use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// The data folder: the books, BIN table versions and keys
+    #[arg(long, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+    /// Listen here instead of where the settings say
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    let mut settings = match args.settings.load() {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            print_mistakes(&mistakes);
+            return Ok(ExitCode::from(1));
+        }
+    };
+    if let Some(listen) = args.listen {
+        settings.server.listen = listen;
+    }
+    telemetry::start_logs(settings.log, settings.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    runtime.block_on(async {
+        let started = App::start(settings, &args.data, install_metrics()?).await;
+        let app = match started {
+            Ok(app) => app,
+            Err(StartError::Mistakes(mistakes)) => {
+                print_mistakes(&mistakes);
+                return Ok(ExitCode::from(1));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(key) = app.first_key() {
+            println!("The first API key, shown this once (roles: core, operator):\n{key}");
+        }
+        println!("listening on http://{}", app.address());
+        wait_for_stop(&app).await?;
+        app.stop().await;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Returns at SIGTERM or SIGINT; SIGHUP reloads channels, routes and BIN table.
+async fn wait_for_stop(app: &App) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => app.reload(),
+        }
+    }
+}

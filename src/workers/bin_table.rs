@@ -1,0 +1,63 @@
+//! Refreshes the BIN table from its source at intervals; a bad table is refused and the live one
+//! stays.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::config::checked::BinTableSettings;
+use crate::tables::bin::{
+    LiveBinTable, Occasion, RefreshOptions, RefreshReport, fetch_table, is_url, public_source,
+};
+use crate::telemetry;
+use crate::workers::Stop;
+
+/// Who the history names for a refresh by the timer.
+const WHO: &str = "timer";
+
+/// Runs until asked to stop. Without a source there is nothing to do.
+pub async fn run(
+    table: Arc<LiveBinTable>,
+    settings: BinTableSettings,
+    clock: Clock,
+    mut stop: Stop,
+) {
+    let Some(source) = settings.source.clone() else { return stop.asked().await };
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.asked() => return,
+            () = tokio::time::sleep(settings.refresh_every) => {}
+        }
+        let public = public_source(&source);
+        match refresh(&table, &settings, &source, &clock).await {
+            Ok(report) => tracing::info!(source = %public, ?report, "the BIN table was refreshed"),
+            Err(error) => tracing::error!(source = %public, error, "the BIN table stays as it was"),
+        }
+    }
+}
+
+async fn refresh(
+    table: &Arc<LiveBinTable>,
+    settings: &BinTableSettings,
+    source: &str,
+    clock: &Clock,
+) -> Result<RefreshReport, String> {
+    let bytes = if is_url(source) {
+        fetch_table(source).await.map_err(|error| telemetry::chain(&error))?
+    } else {
+        tokio::fs::read(source).await.map_err(|error| error.to_string())?
+    };
+    let options = RefreshOptions {
+        min_rows: settings.min_rows,
+        max_removed_percent: settings.max_removed_percent,
+        versions_kept: settings.versions_kept,
+        ..RefreshOptions::default()
+    };
+    let (table, source) = (Arc::clone(table), source.to_owned());
+    let now_ms = clock.now().as_millis();
+    let refreshed = tokio::task::spawn_blocking(move || {
+        table.refresh(&bytes, &source, Occasion { who: WHO, now_ms }, &options)
+    });
+    let refreshed = refreshed.await.map_err(|_| "the refresh has died".to_owned())?;
+    refreshed.map_err(|refusal| telemetry::chain(&refusal))
+}
