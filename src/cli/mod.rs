@@ -11,6 +11,7 @@ mod load;
 pub mod remote;
 pub mod route;
 pub mod serve;
+pub mod simulate;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show it all at work in one process, with simulated channels, and check the books
     Demo(demo::DemoArgs),
+    /// Play a channel's side of its protocol, with faults and a ledger
+    Simulate(simulate::SimulateArgs),
     /// Report every mistake in the settings, the channel files and the routes
     CheckConfig(check_config::CheckConfigArgs),
     /// Look up cards in the BIN table, and keep the table
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
     let done = match &arguments.command {
         Command::Serve(args) => serve::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::CheckConfig(args) => check_config::run(args),
         Command::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
         Command::Route(args) => route::run(args),
