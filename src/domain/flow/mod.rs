@@ -148,7 +148,9 @@ impl<'a> Work<'a> {
 
     /// Writes down what changed, and sweeps the invariants.
     fn finish(mut self) -> Decision {
-        if self.order != self.view.order {
+        // The order's version guards its entry too: two decisions on one state of the pair can never
+        // both be written, even where one of them would touch the entry alone.
+        if self.order != self.view.order || self.entry != self.view.entry {
             self.order.version += 1;
             self.batch.orders.insert(0, self.order.clone());
         }
