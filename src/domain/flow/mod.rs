@@ -87,6 +87,8 @@ impl<'a> Work<'a> {
         if self.order.candidates.is_empty() || self.order.attempts.len() >= ATTEMPTS_MAX.into() {
             return Err(Refusal::NoCandidate);
         }
+        // The last attempt may have been open for a while before its own reply ended it.
+        self.entry = None;
         let candidate = self.order.candidates.remove(0);
         let number = self.push_attempt(candidate.channel, Operation::Payment);
         if candidate.keeps_pan {
