@@ -99,10 +99,9 @@ impl Engine {
         }
         let request = ChannelRequest::Undo { facts: facts(&begun.order, attempt.number), original };
         let understood = self.channels().call(&attempt.channel, request).await;
-        let learnt = self
-            .learn(begun.order, attempt.number, Source::Reply, understood, CardAtHand::No)
-            .await;
-        Ok(Some(learnt?.order))
+        // The undo's entry is among its rows, so they are loaded.
+        let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;
+        Ok(Some(learnt.order))
     }
 
     /// What is left of a call that died with its process, or lost its way: we do not know.

@@ -198,8 +198,10 @@ impl Engine {
             let facts = facts(&order, number);
             let request = ChannelRequest::Payment { facts, card: card.clone() };
             let understood = self.channels.call(&channel, request).await;
-            let decision =
-                self.learn(order, number, Source::Reply, understood, at_hand.clone()).await?;
+            let id = order.id;
+            // A payment that has just been sent has no entry: its view is its order.
+            let view = Some(View::of(order));
+            let decision = self.learn(id, view, number, understood, at_hand.clone()).await?;
             let again = decision.effects.iter().any(|effect| matches!(effect, Effect::Send { .. }));
             order = decision.order;
             if !again {
@@ -208,19 +210,18 @@ impl Engine {
         }
     }
 
-    /// Applies what a channel said about an attempt to the order as it was last seen.
+    /// Applies a channel's reply to an attempt, on the rows as they were last seen if they are given.
     async fn learn(
         &self,
-        order: Order,
+        id: OrderId,
+        seen: Option<View>,
         attempt: u8,
-        source: Source,
         understood: Understood,
         card: CardAtHand,
     ) -> Result<Decision, EngineError> {
-        let evidence =
-            Evidence { source, attempt, outcome: understood.outcome, voucher: understood.voucher };
-        let id = order.id;
-        self.run(id, Some(View::of(order)), move |spare_id| Command::Learn {
+        let Understood { outcome, voucher } = understood;
+        let evidence = Evidence { source: Source::Reply, attempt, outcome, voucher };
+        self.run(id, seen, move |spare_id| Command::Learn {
             evidence: evidence.clone(),
             card: card.clone(),
             spare_id,
