@@ -260,13 +260,15 @@ impl Engine {
         }
         let asked = release.clone();
         let command = move |_| Command::Release { release: Box::new(release.clone()) };
-        match self.run(payment, None, command).await {
-            Ok(_) => {
-                let order = self.load_order(asked.id).await?;
-                Ok(Submitted { order, repeated: false })
-            }
-            Err(error) => Err(error),
-        }
+        let Err(error) = self.run(payment, None, command).await else {
+            let order = self.load_order(asked.id).await?;
+            return Ok(Submitted { order, repeated: false });
+        };
+        // The same release may have been carried out meanwhile: its repeat is no refusal (I-9).
+        let kept = self.store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
+        let kept = kept.await?.ok_or(error)?;
+        kept.same_content(&asked)?;
+        Ok(Submitted { order: kept, repeated: true })
     }
 
     /// Keeps what an operator did outside of the orders.
@@ -335,13 +337,21 @@ impl Engine {
     }
 
     async fn load(&self, id: OrderId) -> Result<View, EngineError> {
-        let order = self.load_order(id).await?;
-        Ok(View {
-            entry: self.store.reversal(id).await?,
-            contradictions: self.store.contradictions(id).await?,
-            transaction: self.store.transaction(id).await?,
-            order,
-        })
+        // Rows are read one by one, and a commit may come between: only what was read while the
+        // order's version stood still belongs together.
+        for _ in 0..CONFLICTS_MAX {
+            let order = self.load_order(id).await?;
+            let view = View {
+                entry: self.store.reversal(id).await?,
+                contradictions: self.store.contradictions(id).await?,
+                transaction: self.store.transaction(id).await?,
+                order,
+            };
+            if self.load_order(id).await?.version == view.order.version {
+                return Ok(view);
+            }
+        }
+        Err(EngineError::Contended)
     }
 
     async fn load_order(&self, id: OrderId) -> Result<Order, EngineError> {
