@@ -74,8 +74,8 @@ pub enum Command {
     Learn { evidence: Evidence, card: CardAtHand, spare_id: Option<OrderId> },
     /// The entry's reversal is due: make it durable, then send it.
     BeginReversal,
-    /// A reversal's own result.
-    LearnReversal { outcome: Outcome, voucher: String },
+    /// The own result of a reversal of this attempt.
+    LearnReversal { attempt: u8, outcome: Outcome, voucher: String },
     /// An owed undo is due: make its attempt durable, then send it.
     BeginUndo,
     /// An operator wants an entry worked again from the start of its schedule.

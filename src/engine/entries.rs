@@ -76,6 +76,7 @@ impl Engine {
         let understood = self.channels().call(&attempt.channel, request).await;
         let learnt = self
             .run(id, None, move |_| Command::LearnReversal {
+                attempt: number,
                 outcome: understood.outcome.clone(),
                 voucher: understood.voucher.clone(),
             })

@@ -284,13 +284,19 @@ impl Work<'_> {
 
     pub(super) fn learn_reversal(
         &mut self,
+        number: u8,
         outcome: &Outcome,
         voucher: &str,
     ) -> Result<(), Refusal> {
-        let attempt = self.order.unresolved().ok_or(Refusal::NothingOpen)?.clone();
+        let missing = Refusal::NoSuchAttempt { attempt: number };
+        let attempt = self.order.attempt(number).ok_or(missing)?.clone();
+        if !attempt.state.is_unresolved() {
+            return self.reversed_after_end(&attempt, outcome, voucher);
+        }
         let (now, terms) = (self.now, self.terms);
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
-        if entry.phase != Phase::Reversing {
+        // The answer of an earlier try may come when the entry has moved on; a yes is a yes.
+        if entry.phase != Phase::Reversing && !matches!(outcome, Outcome::Approved(_)) {
             return Err(Refusal::WrongPhase);
         }
         entry.note(now, format!("reversal: {} {voucher}", outcome.name()).trim_end().to_owned());
@@ -320,6 +326,29 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A reversal's answer about an attempt that other evidence has ended meanwhile: if the attempt
+    /// counts as a success, the channel says that it has taken it back.
+    fn reversed_after_end(
+        &mut self,
+        attempt: &Attempt,
+        outcome: &Outcome,
+        voucher: &str,
+    ) -> Result<(), Refusal> {
+        let Outcome::Approved(approval) = outcome else { return Err(Refusal::NothingOpen) };
+        let decline = Decline {
+            reason: Reason::ReversedAfterUnknown,
+            code: approval.code.clone(),
+            elsewhere: false,
+        };
+        let evidence = Evidence {
+            source: Source::Reversal,
+            attempt: attempt.number,
+            outcome: Outcome::Declined(decline),
+            voucher: voucher.to_owned(),
+        };
+        self.contradict(attempt, &evidence, None)
     }
 
     /// The channel will not undo it: from here only what it says of the attempt can end it.

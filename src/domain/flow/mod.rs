@@ -41,7 +41,9 @@ pub fn decide(
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
-        Command::LearnReversal { outcome, voucher } => work.learn_reversal(&outcome, &voucher)?,
+        Command::LearnReversal { attempt, outcome, voucher } => {
+            work.learn_reversal(attempt, &outcome, &voucher)?;
+        }
         Command::BeginUndo => work.begin_undo()?,
         Command::Retry { decider } => work.retry(decider)?,
         Command::Resolve { resolution, decider } => work.resolve(resolution, decider)?,
