@@ -33,7 +33,9 @@ impl Work<'_> {
                 Ok(())
             }
             Outcome::Declined(decline) => self.decline(number, decline, evidence.source, card),
-            Outcome::NotSent(_) if attempt.state == AttemptState::Sending => {
+            Outcome::NotSent(_)
+                if attempt.state == AttemptState::Sending && evidence.source == Source::Reply =>
+            {
                 self.not_sent(number, evidence.source, card)
             }
             Outcome::NotFound { code }
@@ -219,6 +221,8 @@ impl Work<'_> {
             entry.exhaust_inquiry(&attempt, terms, now);
         } else if evidence.source == Source::Inquiry && entry.phase == Phase::Inquiring {
             entry.after_inquiry(&attempt, terms, now);
+        } else if entry.pending && entry.phase == Phase::Reversing && !entry.reversal_sent {
+            entry.await_pending(terms, now);
         }
         self.entry = Some(entry);
     }

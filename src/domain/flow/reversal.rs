@@ -155,7 +155,9 @@ impl ReversalEntry {
 
     /// What follows when inquiry can do no more.
     pub fn exhaust_inquiry(&mut self, attempt: &Attempt, terms: &Terms, now: Timestamp) {
+        // A channel that is working on it is not asked to undo it, even if it cannot be asked at all.
         let reversible = attempt.operation == Operation::Payment
+            && !self.pending
             && !terms.reverse.is_empty()
             && !self.reversal_refused
             && terms.reversal_window_open(attempt.sent_at, now);
@@ -173,9 +175,19 @@ impl ReversalEntry {
     fn begin_reversing(&mut self, terms: &Terms, now: Timestamp) {
         self.phase = Phase::Reversing;
         self.step = 0;
-        self.pending = false;
         self.due_at = terms.reverse.first().map(|wait| now.plus(*wait));
         assert!(self.due_at.is_some(), "a channel without reversals is not reversed");
+    }
+
+    /// The channel says that it works on the attempt before any reversal has left: it is asked again.
+    pub fn await_pending(&mut self, terms: &Terms, now: Timestamp) {
+        assert!(self.pending && !self.reversal_sent, "nothing under way is called back");
+        self.phase = Phase::Inquiring;
+        self.step = 0;
+        match terms.inquire.first() {
+            Some(wait) => self.due_at = Some(now.plus(*wait)),
+            None => self.hand_to_operator(now),
+        }
     }
 
     pub fn inquire_daily(&mut self, now: Timestamp) {
