@@ -3,7 +3,7 @@
 use crate::domain::batch::AuditEntry;
 use crate::domain::command::{CardAtHand, Decider, Refusal, Resolution};
 use crate::domain::flow::Work;
-use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
@@ -12,7 +12,15 @@ use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
 const OPERATOR_CODE: &str = "operator";
 
 impl Work<'_> {
+    /// While a call is under way its own end decides; if it is lost, recovery says so in time.
+    fn nothing_under_way(&self) -> Result<(), Refusal> {
+        let sending = |attempt: &Attempt| attempt.state == AttemptState::Sending;
+        let under_way = self.order.unresolved().is_some_and(sending);
+        if under_way { Err(Refusal::WrongPhase) } else { Ok(()) }
+    }
+
     pub(super) fn retry(&mut self, decider: Decider) -> Result<(), Refusal> {
+        self.nothing_under_way()?;
         let open = self.order.unresolved().is_some();
         let now = self.now;
         let terms = self.terms;
@@ -41,6 +49,7 @@ impl Work<'_> {
         if self.entry.is_none() {
             return Err(Refusal::NothingOpen);
         }
+        self.nothing_under_way()?;
         let voucher = format!("{}: {}", decider.actor, decider.reason);
         match (self.order.unresolved().map(|attempt| attempt.number), resolution) {
             (Some(number), _) => self.resolve_attempt(number, resolution, voucher)?,
