@@ -6,7 +6,7 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::Work;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation};
 use crate::domain::flow::order::{OWN_CALLER, Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
@@ -42,11 +42,14 @@ impl Work<'_> {
         }
         let mut undo = None;
         let mut channel_reference = None;
-        if let (Outcome::Approved(approval), Claim::Success) = (&evidence.outcome, claim) {
-            let id = spare_id.expect("the engine gives one where an attempt has ended");
-            self.owe_undo(attempt, approval, evidence, id);
-            undo = Some(id);
+        if let Outcome::Approved(approval) = &evidence.outcome {
             channel_reference.clone_from(&approval.channel_reference);
+            // An undo cannot be taken back by another one: a person must find out what happened.
+            if attempt.operation == Operation::Payment {
+                let id = spare_id.expect("the engine gives one where an attempt has ended");
+                self.owe_undo(attempt, approval, evidence, id);
+                undo = Some(id);
+            }
         }
         self.batch.contradictions.push(Contradiction {
             order: self.order.id,
