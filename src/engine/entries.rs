@@ -1,7 +1,7 @@
 //! Works one entry of the temp reversal table: an inquiry, a reversal, or an owed undo.
 
 use crate::channel::ChannelRequest;
-use crate::domain::command::{CardAtHand, Command};
+use crate::domain::command::{CardAtHand, Command, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
 use crate::domain::flow::order::{Order, OrderKind};
@@ -26,16 +26,20 @@ impl Engine {
     pub async fn work(&self, entry: &ReversalEntry) -> Result<Worked, EngineError> {
         let order = self.load_order(entry.order).await?;
         let after = match entry.phase {
-            Phase::Inquiring => self.inquire(order).await?,
-            Phase::Reversing => self.reverse(order.id).await?,
-            Phase::UndoOwed => self.undo(order.id).await?,
-            Phase::Operator => None,
+            Phase::Inquiring => self.inquire(order).await,
+            Phase::Reversing => self.reverse(order.id).await,
+            Phase::UndoOwed => self.undo(order.id).await,
+            Phase::Operator => Ok(None),
         };
-        Ok(match after {
-            Some(order) if order.status.is_final() => Worked::Ended,
-            Some(_) => Worked::Open,
-            None => Worked::Nothing,
-        })
+        match after {
+            Ok(Some(order)) if order.status.is_final() => Ok(Worked::Ended),
+            Ok(Some(_)) => Ok(Worked::Open),
+            // Evidence or another worker was there first.
+            Ok(None) | Err(EngineError::Refused(Refusal::NothingOpen | Refusal::WrongPhase)) => {
+                Ok(Worked::Nothing)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn inquire(&self, order: Order) -> Result<Option<Order>, EngineError> {
