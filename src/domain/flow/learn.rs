@@ -59,9 +59,12 @@ impl Work<'_> {
     /// A success seen while a reversal is on its way may be undone by it: the reversal's own end
     /// decides. An operator and a statement speak after the fact, and are believed.
     fn held_by_reversal(&self, source: Source) -> bool {
-        let under_way = self.entry.as_ref().is_some_and(|entry| entry.reversal_sent);
+        let Some(entry) = &self.entry else { return false };
         match source {
-            Source::Reply | Source::Inquiry | Source::Notice => under_way,
+            Source::Reply | Source::Notice => entry.reversal_sent,
+            // Once no more reversals are sent, an inquiry tells what the last one left behind; a
+            // reply or notice may still be older than that.
+            Source::Inquiry => entry.reversal_sent && entry.phase != Phase::Inquiring,
             Source::Reversal | Source::Statement | Source::Operator | Source::Recovery => false,
         }
     }
@@ -274,7 +277,9 @@ impl Work<'_> {
         }
         if !terms.reversal_window_open(attempt.sent_at, now) {
             entry.note(now, "reversal: the window has closed".to_owned());
-            self.refuse_reversal();
+            // A reversal that has left without an answer may have done its work before.
+            let sent = entry.reversal_sent;
+            self.refuse_reversal(sent);
             return Ok(());
         }
         entry.reversal_sent = true;
@@ -319,7 +324,7 @@ impl Work<'_> {
                 self.decline(attempt.number, &decline, source, &CardAtHand::No)?;
             }
             Outcome::NotFound { .. } => entry.after_reversal(terms, Some(believed_at), now),
-            Outcome::Declined(_) => self.refuse_reversal(),
+            Outcome::Declined(_) => self.refuse_reversal(false),
             Outcome::NotSent(_) => {
                 // Nothing has left if this was the first try, so no success is held back by it.
                 entry.reversal_sent &= entry.reversals > 1;
@@ -356,10 +361,10 @@ impl Work<'_> {
     }
 
     /// The channel will not undo it: from here only what it says of the attempt can end it.
-    fn refuse_reversal(&mut self) {
+    fn refuse_reversal(&mut self, sent: bool) {
         let (now, terms) = (self.now, self.terms);
         let entry = self.entry.as_mut().expect("the caller works an entry");
-        entry.reversal_sent = false;
+        entry.reversal_sent = sent;
         entry.reversal_refused = true;
         if terms.inquire.is_empty() {
             entry.hand_to_operator(now);
