@@ -1,0 +1,277 @@
+//! The channels as the engine calls them: what happens to a request on its way there and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, Understood};
+use switchyard::clock::Clock;
+use switchyard::domain::flow::attempt::{AttemptState, Operation};
+use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
+use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
+use switchyard::domain::terms::Terms;
+
+use crate::hostile::Pulse;
+use crate::terms;
+use crate::world::{Event, World};
+
+/// How long before a "no such order" is final the last stray request has arrived.
+const MARGIN: Duration = Duration::from_secs(60);
+
+pub struct Bank {
+    pub world: World,
+    pub pulse: Pulse,
+    pub clock: Clock,
+}
+
+/// What happens to a request on its way.
+enum Way {
+    NotSent,
+    LostBefore,
+    Late,
+    Through,
+}
+
+impl Bank {
+    fn tick(&self) {
+        self.world.state().now = self.clock.now();
+    }
+
+    async fn pause(&self, range: std::ops::Range<u64>) {
+        let pause = self.world.state().millis(range);
+        tokio::time::sleep(pause).await;
+        self.pulse.step(&self.world).await;
+        self.tick();
+    }
+
+    fn way(&self) -> Way {
+        let mut state = self.world.state();
+        match state.random.u8(0..100) {
+            _ if state.calm => Way::Through,
+            0..=6 => {
+                state.tally.not_sent += 1;
+                Way::NotSent
+            }
+            7..=13 => {
+                state.tally.lost_before += 1;
+                Way::LostBefore
+            }
+            14..=21 => {
+                state.tally.late += 1;
+                Way::Late
+            }
+            _ => Way::Through,
+        }
+    }
+
+    /// The answer as it arrives, or does not.
+    async fn answer(&self, outcome: Outcome) -> Outcome {
+        let (draw, calm) = {
+            let mut state = self.world.state();
+            (state.random.u8(0..100), state.calm)
+        };
+        match draw {
+            _ if calm => outcome,
+            0..=9 => {
+                self.world.state().tally.lost_after += 1;
+                self.pause(1_000..8_000).await;
+                Outcome::Unknown(UnknownCause::ConnectionLost)
+            }
+            10..=14 => {
+                let mut state = self.world.state();
+                state.tally.garbled += 1;
+                let causes = [
+                    UnknownCause::Garbled,
+                    UnknownCause::BadSignature,
+                    UnknownCause::UnlistedCode,
+                    UnknownCause::HttpStatus,
+                ];
+                Outcome::Unknown(causes[state.random.usize(0..causes.len())])
+            }
+            15..=18 => {
+                // Slower than `call_ends_after`: recovery has been there before.
+                self.pause(15_000..45_000).await;
+                outcome
+            }
+            _ => outcome,
+        }
+    }
+
+    fn check_sending(&self, channel: &ChannelId, facts: &AttemptFacts) {
+        let number = facts.channel_order_no;
+        let mut state = self.world.state();
+        let attempt =
+            state.rows.orders.get(&number.order).and_then(|order| order.attempt(number.attempt));
+        let durable = attempt.is_some_and(|attempt| {
+            attempt.state == AttemptState::Sending
+                && &attempt.channel == channel
+                && attempt.operation == facts.operation
+                && attempt.sent_at == facts.sent_at
+        });
+        if !durable {
+            let text = format!("I-1: {number} left for {channel} as {attempt:?}");
+            state.violate(text);
+        }
+    }
+
+    async fn carry_out(
+        &self,
+        channel: &ChannelId,
+        facts: &AttemptFacts,
+        original: Option<ChannelOrderNo>,
+    ) -> Outcome {
+        let number = facts.channel_order_no;
+        self.check_sending(channel, facts);
+        {
+            let mut state = self.world.state();
+            state.register(facts, channel);
+            state.record(number).original = original;
+        }
+        let way = self.way();
+        self.pause(5..800).await;
+        match way {
+            Way::NotSent => Outcome::NotSent(NotSentCause::NoConnection),
+            Way::LostBefore => {
+                self.pause(1_000..8_000).await;
+                Outcome::Unknown(UnknownCause::TimedOut)
+            }
+            Way::Late => {
+                let bound = terms::terms(channel.as_str()).not_found_final_after - MARGIN;
+                {
+                    let mut state = self.world.state();
+                    let left = bound.saturating_sub(state.now.since(facts.sent_at));
+                    let after = state.millis(1_000..400_000).min(left);
+                    state.record(number).coming = true;
+                    state.later(after, Event::Arrive { number });
+                }
+                self.pause(1_000..8_000).await;
+                Outcome::Unknown(UnknownCause::TimedOut)
+            }
+            Way::Through => {
+                let outcome = {
+                    let mut state = self.world.state();
+                    state.arrive(number, true);
+                    let outcome = state.word(number);
+                    state.tally.pending += u64::from(matches!(outcome, Outcome::Pending { .. }));
+                    outcome
+                };
+                self.answer(outcome).await
+            }
+        }
+    }
+
+    async fn inquire(&self, channel: &ChannelId, facts: &AttemptFacts) -> Outcome {
+        let number = facts.channel_order_no;
+        let terms = terms::terms(channel.as_str());
+        if terms.inquire.is_empty() {
+            self.world.state().violate(format!("{channel} was asked about {number}"));
+        }
+        self.pause(5..500).await;
+        let mut state = self.world.state();
+        let lag = state.now.since(facts.sent_at) + MARGIN < terms.not_found_final_after;
+        let word = state.word(number);
+        let outcome = match state.random.u8(0..100) {
+            _ if state.calm => word,
+            0..=9 => Outcome::Unknown(UnknownCause::TimedOut),
+            10..=14 => Outcome::NotSent(NotSentCause::NoRateLeft),
+            15..=19 => Outcome::Unknown(UnknownCause::ChannelUnsure),
+            20..=31 if lag => Outcome::NotFound { code: "34".to_owned() },
+            _ => word,
+        };
+        state.tally.not_found += u64::from(matches!(outcome, Outcome::NotFound { .. }));
+        outcome
+    }
+
+    async fn reverse(&self, channel: &ChannelId, facts: &AttemptFacts) -> Outcome {
+        let number = facts.channel_order_no;
+        {
+            let mut state = self.world.state();
+            let entry = state.rows.entries.get(&number.order);
+            let durable = entry.is_some_and(|entry| {
+                entry.reversal_sent && entry.attempt == number.attempt && entry.reversals > 0
+            });
+            let phase = entry.map(|entry| entry.phase);
+            // Evidence may have ended it between the commit and this call, nothing else.
+            let ended = state.rows.orders.get(&number.order).is_some_and(|o| o.status.is_final());
+            if !durable && !ended && phase != Some(Phase::Inquiring) {
+                state.violate(format!("I-1: the reversal of {number} left, and is not durable"));
+            }
+            if terms::terms(channel.as_str()).reverse.is_empty() {
+                state.violate(format!("{channel} was asked to reverse {number}"));
+            }
+            if facts.operation != Operation::Payment {
+                state.violate(format!("the undo {number} was to be reversed"));
+            }
+        }
+        let way = self.way();
+        self.pause(5..500).await;
+        match way {
+            Way::NotSent => Outcome::NotSent(NotSentCause::NoConnection),
+            Way::LostBefore => Outcome::Unknown(UnknownCause::TimedOut),
+            Way::Late => {
+                let mut state = self.world.state();
+                state.tally.late_reversals += 1;
+                let after = state.millis(1_000..50_000);
+                state.later(after, Event::Reverse { number });
+                Outcome::Unknown(UnknownCause::TimedOut)
+            }
+            Way::Through => {
+                let outcome = self.world.state().reverse(number);
+                self.answer(outcome).await
+            }
+        }
+    }
+}
+
+impl Channels for Bank {
+    fn ids(&self) -> Vec<ChannelId> {
+        terms::ALL.iter().map(|name| ChannelId::from_stored(name)).collect()
+    }
+
+    fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
+        Some(terms::terms(channel.as_str()))
+    }
+
+    fn call<'a>(
+        &'a self,
+        channel: &'a ChannelId,
+        request: ChannelRequest,
+    ) -> ChannelFuture<'a, Understood> {
+        Box::pin(async move {
+            self.tick();
+            let outcome = match &request {
+                ChannelRequest::Payment { facts, .. } => self.carry_out(channel, facts, None).await,
+                ChannelRequest::Undo { facts, original } => {
+                    let original = original.channel_order_no;
+                    self.carry_out(channel, facts, Some(original)).await
+                }
+                ChannelRequest::Inquiry { facts, pan, .. } => {
+                    self.check_pan(facts, pan.is_some());
+                    self.inquire(channel, facts).await
+                }
+                ChannelRequest::Reversal { facts, pan, .. } => {
+                    self.check_pan(facts, pan.is_some());
+                    self.reverse(channel, facts).await
+                }
+            };
+            self.pulse.step(&self.world).await;
+            let voucher = format!("{} {}", request.name(), outcome.name());
+            Understood { outcome, voucher }
+        })
+    }
+}
+
+impl Bank {
+    /// A channel that needs the card number again gets it, and no other.
+    fn check_pan(&self, facts: &AttemptFacts, given: bool) {
+        let number = facts.channel_order_no;
+        let mut state = self.world.state();
+        let attempt =
+            state.rows.orders.get(&number.order).and_then(|order| order.attempt(number.attempt));
+        let sealed = attempt.is_some_and(|attempt| attempt.sealed_pan.is_some());
+        let open = attempt.is_some_and(|attempt| attempt.state.is_unresolved());
+        if open && sealed != given {
+            state.violate(format!("I-11: {number} is asked about with a number: {given}"));
+        }
+    }
+}

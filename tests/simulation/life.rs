@@ -1,0 +1,550 @@
+//! Plays a seed: lives of the process, each from a start to a crash, until nothing is owed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchyard::clock::Clock;
+use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
+use switchyard::domain::card::{CardFacts, CardInput, Pan};
+use switchyard::domain::command::{Command, Decider, Resolution};
+use switchyard::domain::flow::attempt::{Evidence, Operation};
+use switchyard::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
+use switchyard::domain::ids::{
+    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
+};
+use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::time::Timestamp;
+use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
+use switchyard::entropy::Entropy;
+use tokio::task::JoinSet;
+
+use crate::bank::Fate;
+use crate::bank_side::Bank;
+use crate::hostile::{HostileStore, Pulse};
+use crate::terms;
+use crate::verdict;
+use crate::world::{Event, Tally, Wish, World};
+
+/// How long the channels stay hostile, in virtual time.
+const HOSTILE_FOR: Duration = Duration::from_secs(2_400);
+const CRASHES: u64 = 10;
+/// Virtual time in which a calm world must have settled everything.
+const CALM_FOR: Duration = Duration::from_secs(10 * 24 * 3_600);
+const CALM_ROUNDS: u32 = 4_000;
+
+pub struct Played {
+    pub violations: Vec<String>,
+    pub history: Vec<String>,
+    pub tally: Tally,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Crashed,
+    StoreFailed,
+    Settled,
+    HostilityOver,
+}
+
+/// Plays one seed to its end.
+pub fn play(seed: u64, orders: u64) -> Played {
+    let world = World::new(seed);
+    for number in 0..orders {
+        let wish = wish(&world, number);
+        world.state().wishes.push(wish);
+    }
+    let calm_at = world.state().now.plus(HOSTILE_FOR);
+    // Bounded: crashes are counted, and a store fails only while the world is hostile.
+    loop {
+        {
+            let mut state = world.state();
+            let steps = state.random.u64(50..2_500);
+            state.steps_left = (!state.calm && state.tally.crashes < CRASHES).then_some(steps);
+            if !state.violations.is_empty() {
+                break;
+            }
+        }
+        let end = live(&world, calm_at, seed);
+        world.store.faults().restart();
+        verdict::compare_shadow(&world);
+        let mut state = world.state();
+        state.failing = None;
+        match end {
+            End::Settled => break,
+            End::HostilityOver => state.calm = true,
+            End::Crashed => state.tally.crashes += 1,
+            End::StoreFailed => state.tally.store_failures += 1,
+        }
+        let down = state.millis(500..60_000);
+        state.now = state.now.plus(down);
+    }
+    verdict::judge(&world);
+    let mut state = world.state();
+    Played {
+        violations: std::mem::take(&mut state.violations),
+        history: std::mem::take(&mut state.history),
+        tally: state.tally.clone(),
+    }
+}
+
+fn wish(world: &World, number: u64) -> Wish {
+    let mut state = world.state();
+    let mut channels = terms::ALL.to_vec();
+    state.random.shuffle(&mut channels);
+    let kept = state.random.usize(1..=channels.len());
+    channels.truncate(kept);
+    let escrow = state.chance(30);
+    Wish {
+        caller_order_id: format!("core-{number}"),
+        amount_minor: state.random.i64(1..1_000_000),
+        settlement: if escrow { Settlement::Escrow } else { Settlement::Instant },
+        channels,
+        answered: None,
+        releases: 0,
+    }
+}
+
+fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O");
+    runtime.block_on(async {
+        let started = world.state().now;
+        let clock = Clock::runtime(started);
+        let pulse = Pulse::default();
+        let store = HostileStore { world: world.clone(), pulse: pulse.clone() };
+        let bank = Bank { world: world.clone(), pulse: pulse.clone(), clock: clock.clone() };
+        let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
+        let vault = Vault::new(
+            SealKeys::new(key, Vec::new()).expect("one key"),
+            DigestKey::new(&[9; 32]).expect("32 bytes"),
+            Entropy::seeded(seed ^ started.as_millis().unsigned_abs()),
+        );
+        let engine = Engine::new(Arc::new(store), Arc::new(bank), clock.clone(), vault, 1);
+        let life = Life {
+            world: world.clone(),
+            engine: Arc::new(engine),
+            clock: clock.clone(),
+            tasks: JoinSet::new(),
+            calm_at,
+        };
+        let end = tokio::select! {
+            biased;
+            () = pulse.stopped.notified() => End::Crashed,
+            end = life.run() => end,
+        };
+        world.state().now = clock.now();
+        end
+    })
+}
+
+/// What a task of this life was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Job {
+    Entry(OrderId),
+    Wish(usize),
+    Other,
+}
+
+struct Life {
+    world: World,
+    engine: Arc<Engine>,
+    clock: Clock,
+    tasks: JoinSet<Job>,
+    calm_at: Timestamp,
+}
+
+impl Life {
+    async fn run(mut self) -> End {
+        self.pump();
+        if let Err(error) = self.engine.recover(true, 7).await {
+            note_error(&self.world, "recovery", &error);
+        }
+        let (calm, orders) = {
+            let state = self.world.state();
+            (state.calm, state.wishes.len())
+        };
+        let mut wishes: Vec<usize> = (0..orders).rev().collect();
+        if !calm {
+            let mut state = self.world.state();
+            wishes.retain(|number| state.wishes[*number].answered.is_none() || state.chance(10));
+        }
+        let mut in_hand = BTreeSet::new();
+        let started = self.clock.now();
+        let mut rounds = 0;
+        loop {
+            while let Some(ended) = self.tasks.try_join_next() {
+                match ended {
+                    Ok(Job::Wish(number)) => {
+                        let answered = self.world.state().wishes[number].answered.is_some();
+                        if !answered {
+                            wishes.insert(0, number);
+                        }
+                        in_hand.remove(&Job::Wish(number));
+                    }
+                    Ok(job) => {
+                        in_hand.remove(&job);
+                    }
+                    Err(error) => self.world.state().violate(format!("a task died: {error}")),
+                }
+            }
+            self.pump();
+            if !self.engine.takes_orders() {
+                return End::StoreFailed;
+            }
+            if !self.world.state().violations.is_empty() {
+                return End::Settled;
+            }
+            let now = self.clock.now();
+            if !calm && now >= self.calm_at {
+                return End::HostilityOver;
+            }
+            self.submit(&mut wishes, &mut in_hand);
+            self.work_due(&mut in_hand).await;
+            if calm && self.tasks.is_empty() && self.settle_rest().await {
+                return End::Settled;
+            }
+            rounds += 1;
+            if calm && (rounds > CALM_ROUNDS || now.since(started) > CALM_FOR) {
+                self.world.state().violate("I-3: a calm world does not settle".to_owned());
+                return End::Settled;
+            }
+            if rounds % 8 == 0 {
+                self.housekeeping().await;
+            }
+            let pause = self.pause(calm);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Until something is due, or for a moment while all is hostile.
+    fn pause(&self, calm: bool) -> Duration {
+        let mut state = self.world.state();
+        if !calm || !self.tasks.is_empty() {
+            return state.millis(20..2_500);
+        }
+        let now = self.clock.now();
+        let event = state.events.keys().next().map(|(at, _)| *at);
+        let entry = state.rows.entries.values().filter_map(|entry| entry.due_at).min();
+        let next = [event, entry].into_iter().flatten().min();
+        next.map_or(Duration::from_secs(1), |at| at.since(now)) + Duration::from_millis(1)
+    }
+
+    /// Lets happen at the channels what is due there, and delivers their notices.
+    fn pump(&mut self) {
+        loop {
+            let due = {
+                let mut state = self.world.state();
+                state.now = self.clock.now();
+                state.due()
+            };
+            let Some((id, event)) = due else { return };
+            match event {
+                Event::Arrive { number } => self.world.state().arrive(number, false),
+                Event::Finish { number } => self.world.state().settle(number, false),
+                Event::Reverse { number } => {
+                    let mut state = self.world.state();
+                    state.reverse(number);
+                }
+                Event::Claim { number } => self.world.state().claim(number),
+                Event::Notice { order, evidence, sure } => self.deliver(id, order, evidence, sure),
+            }
+        }
+    }
+
+    fn deliver(&mut self, id: u64, order: OrderId, evidence: Evidence, sure: bool) {
+        let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+        self.tasks.spawn(async move {
+            match engine.weigh(order, evidence).await {
+                Ok(_) if sure => {
+                    let mut state = world.state();
+                    // It may lie in the queue again already.
+                    if state.events.keys().any(|(_, other)| *other == id) {
+                        state.taken.insert(id);
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => note_error(&world, "a notice", &error),
+            }
+            Job::Other
+        });
+    }
+
+    fn submit(&mut self, wishes: &mut Vec<usize>, in_hand: &mut BTreeSet<Job>) {
+        let calm = self.world.state().calm;
+        let ready = calm || self.world.state().chance(60);
+        if !ready {
+            return;
+        }
+        let Some(number) = wishes.pop() else { return };
+        if in_hand.insert(Job::Wish(number)) {
+            let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+            self.tasks.spawn(async move {
+                ask(&engine, &world, number).await;
+                Job::Wish(number)
+            });
+        }
+    }
+
+    async fn work_due(&mut self, in_hand: &mut BTreeSet<Job>) {
+        for name in terms::ALL {
+            let channel = ChannelId::from_stored(name);
+            let now = self.clock.now();
+            let due = self.engine.store().due_reversals(channel, now, 50).await;
+            let due = due.unwrap_or_else(|error| {
+                self.world.state().violate(format!("due entries: {error}"));
+                Vec::new()
+            });
+            for entry in due {
+                let job = Job::Entry(entry.order);
+                // Now and then two workers take the same entry, as two nodes may.
+                let again = self.world.state().mischief(10);
+                if in_hand.insert(job) || again {
+                    let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+                    self.tasks.spawn(async move {
+                        work(&engine, &world, &entry).await;
+                        job
+                    });
+                }
+            }
+        }
+    }
+
+    /// Recovery of lost calls, an operator's retry, a release.
+    async fn housekeeping(&mut self) {
+        match self.engine.recover(false, 7).await {
+            Ok(count) => self.world.state().tally.recovered += count as u64,
+            Err(error) => note_error(&self.world, "recovery", &error),
+        }
+        let (stuck, released) = {
+            let mut state = self.world.state();
+            let stuck: Vec<OrderId> = state
+                .rows
+                .entries
+                .values()
+                .filter(|entry| entry.phase == Phase::Operator)
+                .map(|entry| entry.order)
+                .collect();
+            let stuck = (!stuck.is_empty() && state.mischief(20))
+                .then(|| stuck[state.random.usize(0..stuck.len())]);
+            let count = state.wishes.len();
+            (stuck, state.random.usize(0..count))
+        };
+        if let Some(id) = stuck {
+            let decider = decider("try again");
+            match self.engine.operate(id, Command::Retry { decider }).await {
+                Ok(_) => self.world.state().tally.retries += 1,
+                Err(error) => note_error(&self.world, "a retry", &error),
+            }
+        }
+        release(&self.engine, &self.world, released).await;
+    }
+
+    /// In a calm world an operator looks into the ledgers. True when nothing is left.
+    async fn settle_rest(&mut self) -> bool {
+        let (left, busy) = {
+            let state = self.world.state();
+            let left: Vec<ReversalEntry> = state.rows.entries.values().cloned().collect();
+            let open = state.rows.orders.values().any(|order| !order.status.is_final());
+            let unanswered = state.wishes.iter().any(|wish| wish.answered.is_none());
+            (left, open || unanswered || !state.events.is_empty())
+        };
+        if left.is_empty() {
+            return !busy;
+        }
+        if !self.world.state().events.is_empty() {
+            return false;
+        }
+        for entry in left.iter().filter(|entry| entry.phase == Phase::Operator) {
+            let command = self.truth(entry);
+            let resolved = matches!(command, Command::Resolve { .. });
+            match self.engine.operate(entry.order, command).await {
+                Ok(_) if resolved => self.world.state().tally.resolved += 1,
+                Ok(_) => {}
+                Err(error) => note_error(&self.world, "an operator", &error),
+            }
+        }
+        false
+    }
+
+    /// What an operator who sees the channel's ledger decides.
+    fn truth(&self, entry: &ReversalEntry) -> Command {
+        let state = self.world.state();
+        let order = &state.rows.orders[&entry.order];
+        let decider = decider("the channel's ledger says so");
+        let fate = |number: &ChannelOrderNo| {
+            state.ledger.records.get(number).map_or(Fate::Absent, |record| record.fate)
+        };
+        let resolution = match (order.unresolved(), order.kind) {
+            (Some(attempt), _) => match fate(&order.channel_order_no(attempt.number)) {
+                Fate::Done => Resolution::Succeeded,
+                Fate::Reversed => {
+                    assert_eq!(attempt.operation, Operation::Payment, "undos are not reversed");
+                    Resolution::Reversed
+                }
+                _ => Resolution::Failed,
+            },
+            (None, OrderKind::Undo { of }) => {
+                let can = terms::terms(entry.channel.as_str()).can_undo;
+                if fate(&of) == Fate::Done && can {
+                    return Command::Retry { decider };
+                }
+                Resolution::Failed
+            }
+            (None, _) => Resolution::Failed,
+        };
+        Command::Resolve { resolution, decider }
+    }
+}
+
+fn decider(reason: &str) -> Decider {
+    Decider { actor: "ann".to_owned(), reason: reason.to_owned() }
+}
+
+/// Errors that the world's mischief explains are not violations.
+fn note_error(world: &World, what: &str, error: &EngineError) {
+    let explained = matches!(
+        error,
+        EngineError::Busy
+            | EngineError::StoreFailed
+            | EngineError::Contended
+            | EngineError::Refused(_)
+    );
+    if !explained {
+        world.state().violate(format!("{what}: {error}"));
+    }
+}
+
+async fn work(engine: &Arc<Engine>, world: &World, entry: &ReversalEntry) {
+    match engine.work(entry).await {
+        Ok(Worked::Ended | Worked::Open | Worked::Nothing) => {}
+        Err(EngineError::Refused(refusal)) => {
+            world.state().violate(format!("working {}: {refusal}", entry.order));
+        }
+        Err(error) => note_error(world, "work", &error),
+    }
+}
+
+fn card() -> CardInput {
+    CardInput {
+        pan: Pan::parse("6216261000000000018").expect("a published test number"),
+        expiry: None,
+        cvv: None,
+        holder: None,
+        id_type: None,
+        id_number: None,
+        phone: None,
+    }
+}
+
+fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
+    let card = card();
+    let candidate = |name: &&str| Candidate {
+        channel: ChannelId::from_stored(name),
+        keeps_pan: terms::terms(name).keeps_pan,
+    };
+    Order {
+        id,
+        version: 0,
+        caller: CallerId::from_stored("core"),
+        caller_order_id: CallerOrderId::from_stored(&wish.caller_order_id),
+        kind: OrderKind::Payment,
+        merchant_id: MerchantId::from_stored("m-1"),
+        amount: AmountMinor::new(wish.amount_minor).expect("an amount"),
+        currency: Currency::Cny,
+        settlement: wish.settlement,
+        card: Some(CardFacts {
+            masked: card.pan.masked(),
+            digests: engine.vault().digests(&card),
+            row: None,
+        }),
+        description: None,
+        notify_url: Some("https://core.example/notices".to_owned()),
+        status: OrderStatus::Accepted,
+        reason: None,
+        attempts: Vec::new(),
+        candidates: wish.channels.iter().map(candidate).collect(),
+        released_minor: 0,
+        accounting_sequence: 0,
+        clearing_date: None,
+        created_at: engine.clock().now(),
+        finished_at: None,
+    }
+}
+
+/// The core asks for a payment, again until it has an answer; at times it asks for another one
+/// under the same number.
+async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
+    let (wish, differing) = {
+        let mut state = world.state();
+        let wish = state.wishes[number].clone();
+        let differing = wish.answered.is_some() && state.chance(30);
+        (wish, differing)
+    };
+    let id = match engine.next_order_id().await {
+        Ok(id) => id,
+        Err(error) => return note_error(world, "an order id", &error),
+    };
+    let mut asked = order(id, &wish, engine);
+    if differing {
+        asked.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
+    }
+    let answer = engine.submit(asked, card()).await;
+    let mut state = world.state();
+    match answer {
+        Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {
+            state.tally.differing += 1;
+        }
+        _ if differing && answer.is_ok() => {
+            state.violate(format!("I-9: {} was taken with another amount", wish.caller_order_id));
+        }
+        Ok(Submitted { order, repeated }) => {
+            state.tally.repeated += u64::from(repeated);
+            if let Some((known, status)) = wish.answered {
+                let same = known == order.id && repeated;
+                let kept = !status.is_final() || status == order.status;
+                if !(same && kept) {
+                    state.violate(format!("I-9: {} got another answer", wish.caller_order_id));
+                }
+            }
+            state.wishes[number].answered = Some((order.id, order.status));
+        }
+        Err(error) => {
+            drop(state);
+            note_error(world, "an order", &error);
+        }
+    }
+}
+
+/// Releases a part of an escrow payment that has succeeded.
+async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
+    let (wish, part) = {
+        let mut state = world.state();
+        let wish = state.wishes[number].clone();
+        let part = state.random.i64(1..=wish.amount_minor);
+        (wish, part)
+    };
+    let (Some((payment, _)), Settlement::Escrow) = (wish.answered, wish.settlement) else { return };
+    let Ok(id) = engine.next_order_id().await else { return };
+    let mut asked = order(id, &wish, engine);
+    asked.kind = OrderKind::Release { of: payment };
+    asked.caller_order_id =
+        CallerOrderId::from_stored(&format!("{}-r{}", wish.caller_order_id, wish.releases));
+    asked.amount = AmountMinor::new(part).expect("an amount");
+    asked.card = None;
+    asked.candidates.clear();
+    match engine.release(payment, asked).await {
+        Ok(_) => {
+            let mut state = world.state();
+            state.tally.released += 1;
+            state.wishes[number].releases += 1;
+        }
+        // The store failed or the release was too much; the same number with another amount too.
+        Err(EngineError::Differs(_)) => world.state().wishes[number].releases += 1,
+        Err(error) => note_error(world, "a release", &error),
+    }
+}

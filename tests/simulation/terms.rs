@@ -1,0 +1,63 @@
+//! What is agreed with the simulated channels: four kinds that practice knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+use switchyard::domain::books::accounting::AccountNames;
+use switchyard::domain::fee::{FeeRule, FeeSchedule};
+use switchyard::domain::ids::ChannelId;
+use switchyard::domain::money::AMOUNT_MINOR_MAX;
+use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
+use switchyard::domain::time::ClearingCalendar;
+
+/// Answers finally, can be asked, reversed and undone.
+pub const DIRECT: &str = "alpha";
+/// Only accepts in its reply; the result comes by notice or inquiry. No reversals.
+pub const ACCEPTING: &str = "bravo";
+/// Cannot be asked: an unknown is reversed at once, as in ISO 8583.
+pub const SILENT: &str = "charlie";
+/// Takes reversals within the clearing day only, and no undo.
+pub const DAY_BOUND: &str = "delta";
+
+pub const ALL: [&str; 4] = [DIRECT, ACCEPTING, SILENT, DAY_BOUND];
+
+fn seconds(list: &[u64]) -> Vec<Duration> {
+    list.iter().map(|seconds| Duration::from_secs(*seconds)).collect()
+}
+
+/// The terms of one of [`ALL`].
+pub fn terms(name: &str) -> Arc<Terms> {
+    let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
+    let fees = FeeRule {
+        name: "standard".to_owned(),
+        card_types: Vec::new(),
+        from_minor: 0,
+        to_minor: AMOUNT_MINOR_MAX,
+        rate_ppm: 6_000,
+        fixed_minor: 0,
+        minimum_minor: 1,
+        cap_minor: None,
+    };
+    let base = Terms {
+        channel: ChannelId::from_stored(name),
+        inquire: seconds(&[2, 5, 10, 30]),
+        then: AfterInquiry::Reverse,
+        reverse: seconds(&[0, 30, 120, 300]),
+        reverse_until: ReverseUntil::Always,
+        not_found_final_after: Duration::from_secs(600),
+        can_undo: true,
+        keeps_pan: name == DIRECT || name == SILENT,
+        call_ends_after: Duration::from_secs(20),
+        calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
+        fees: FeeSchedule { rules: vec![fees] },
+        accounts: AccountNames::default(),
+    };
+    Arc::new(match name {
+        ACCEPTING => Terms { then: AfterInquiry::InquireDaily, reverse: Vec::new(), ..base },
+        SILENT => Terms { inquire: Vec::new(), ..base },
+        DAY_BOUND => Terms { reverse_until: ReverseUntil::ClearingDay, can_undo: false, ..base },
+        _ => base,
+    })
+}

@@ -1,0 +1,194 @@
+//! The last word on a seed: the store, the auditor's shadow and the channels' ledgers must agree.
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt;
+use switchyard::domain::books::clearing::ClearingState;
+use switchyard::domain::flow::order::{OrderKind, OrderStatus};
+use switchyard::domain::ids::ChannelOrderNo;
+use switchyard::store::{PAGE_MAX, Store, StoreFuture};
+
+use crate::auditor::{Rows, check_invariants};
+use crate::world::{State, World};
+
+/// The memory store is always ready, so nothing has to be waited for.
+fn now<T>(read: StoreFuture<'_, Result<T, switchyard::store::StoreError>>) -> T {
+    read.now_or_never().expect("the memory store is ready at once").expect("its rows read back")
+}
+
+/// Every row of the store, as it reads back.
+fn load(world: &World) -> Rows {
+    let store = &world.store;
+    let shadow = world.state().rows.clone();
+    let mut rows = Rows { believed_after: shadow.believed_after.clone(), ..Rows::default() };
+    for order in now(store.orders(None, PAGE_MAX)) {
+        let id = order.id;
+        if let Some(entry) = now(store.reversal(id)) {
+            rows.entries.insert(id, entry);
+        }
+        if let Some(transaction) = now(store.transaction(id)) {
+            rows.transactions.insert(id, vec![transaction]);
+        }
+        let claims = now(store.contradictions(id));
+        if !claims.is_empty() {
+            rows.contradictions.insert(id, claims);
+        }
+        if let Some(notice) = now(store.notice(id)) {
+            rows.notices.insert(id, vec![notice]);
+        }
+        rows.orders.insert(id, order);
+    }
+    for request in now(store.accounting_requests(None, None, PAGE_MAX)) {
+        rows.accounting.insert(request.id, request);
+    }
+    // Clearing records are listed by channel and date, which the shadow knows.
+    let days: std::collections::BTreeSet<_> = shadow
+        .clearing
+        .values()
+        .flatten()
+        .map(|record| (record.channel.clone(), record.date))
+        .collect();
+    for (channel, date) in days {
+        for record in now(store.clearing(channel, date, None, PAGE_MAX)) {
+            rows.clearing.entry(record.order).or_default().push(record);
+        }
+    }
+    rows
+}
+
+/// The store's rows are those that it was given, no more and no fewer.
+pub fn compare_shadow(world: &World) {
+    let mut stored = load(world);
+    let mut state = world.state();
+    let mut shadow = state.rows.clone();
+    for rows in [&mut stored, &mut shadow] {
+        rows.clearing.values_mut().for_each(|all| all.sort_by_key(|row| row.channel_order_no));
+        let claims = rows.contradictions.values_mut();
+        claims.for_each(|all| all.sort_by_key(|row| (row.attempt, row.claim)));
+    }
+    if stored != shadow {
+        state.violate("I-12: the store does not hold what was committed".to_owned());
+    }
+}
+
+/// Judges the end of a seed.
+pub fn judge(world: &World) {
+    let mut state = world.state();
+    if !state.violations.is_empty() {
+        return;
+    }
+    let found = check_invariants(&state.rows);
+    state.violations.extend(found);
+    check_answers(&mut state);
+    check_lines(&mut state);
+    let (mut tally, rows) = (state.tally.clone(), &state.rows);
+    for order in rows.orders.values() {
+        let undo = matches!(order.kind, OrderKind::Undo { .. });
+        let counter = match (order.kind, order.status) {
+            (OrderKind::Release { .. }, _) => continue,
+            (_, OrderStatus::Succeeded) if undo => &mut tally.undone,
+            (_, _) if undo => &mut tally.undo_failed,
+            (_, OrderStatus::Succeeded) => &mut tally.succeeded,
+            (_, OrderStatus::Reversed) => &mut tally.reversed,
+            (_, _) => &mut tally.failed,
+        };
+        *counter += 1;
+        tally.orders += 1;
+    }
+    state.tally = tally;
+}
+
+/// I-12: what was answered stands.
+fn check_answers(state: &mut State) {
+    let mut found = Vec::new();
+    for wish in &state.wishes {
+        let name = &wish.caller_order_id;
+        let Some((id, status)) = wish.answered else {
+            found.push(format!("I-12: {name} was never answered"));
+            continue;
+        };
+        let order = state.rows.orders.get(&id);
+        let stands = order.is_some_and(|order| {
+            order.caller_order_id.as_str() == name
+                && order.amount.get() == wish.amount_minor
+                && (!status.is_final() || order.status == status)
+        });
+        if !stands {
+            found.push(format!("I-12: the answer {status:?} to {name} does not stand"));
+        }
+    }
+    for order in state.rows.orders.values().filter(|order| !order.status.is_final()) {
+        found.push(format!("I-3: order {} is still {:?}", order.id, order.status));
+    }
+    for id in state.rows.entries.keys() {
+        found.push(format!("I-6: entry {id} is left"));
+    }
+    state.violations.extend(found);
+}
+
+/// Our clearing records against the channels' ledgers, line by line.
+fn check_lines(state: &mut State) {
+    let theirs = state.ledger.lines();
+    let mut ours = BTreeMap::new();
+    for record in state.rows.clearing.values().flatten() {
+        // A false claim was kept out of suspense by an operator who gave its undo up.
+        let claimed = record.state == ClearingState::Contradicted;
+        if claimed
+            && undo_given_up(state, record.channel_order_no)
+            && !theirs.contains_key(&record.channel_order_no)
+        {
+            continue;
+        }
+        if ours.insert(record.channel_order_no, record.principal_minor).is_some() {
+            let text = format!("I-7: {} is cleared twice", record.channel_order_no);
+            state.violations.push(text);
+            return;
+        }
+    }
+    if ours != theirs {
+        let only = |a: &BTreeMap<ChannelOrderNo, i64>, b: &BTreeMap<ChannelOrderNo, i64>| {
+            let differs =
+                |(number, minor): &(&ChannelOrderNo, &i64)| b.get(*number) != Some(*minor);
+            let text = |(number, minor): (&ChannelOrderNo, &i64)| format!("{number} {minor}");
+            a.iter().filter(differs).map(text).collect::<Vec<_>>()
+        };
+        let (us, them) = (only(&ours, &theirs), only(&theirs, &ours));
+        for number in ours.keys().chain(theirs.keys()) {
+            if ours.get(number) != theirs.get(number) {
+                let text = format!(
+                    "{number}: {:#?}\n{:#?}",
+                    state.ledger.records.get(number),
+                    state.rows.orders.get(&number.order)
+                );
+                state.violations.push(text);
+            }
+        }
+        state.violations.push(format!("the books differ: only ours {us:?}, only theirs {them:?}"));
+    }
+    let mut standing = BTreeMap::new();
+    for (number, minor) in &theirs {
+        let record = &state.ledger.records[number];
+        let root = record.original.map_or(number.order, |original| original.order);
+        *standing.entry(root).or_insert(0) += minor;
+    }
+    for (id, net) in standing {
+        let order = &state.rows.orders[&id];
+        let paid = order.status == OrderStatus::Succeeded;
+        let expected = if paid { order.amount.get() } else { 0 };
+        let given_up: i64 = (1..=order.attempts.len() as u8)
+            .map(|attempt| order.channel_order_no(attempt))
+            .filter(|number| undo_given_up(state, *number) && theirs.contains_key(number))
+            .map(|_| order.amount.get())
+            .sum();
+        if net != expected + given_up {
+            let text = format!("order {id} is {:?}, the channels moved {net}", order.status);
+            state.violations.push(text);
+        }
+    }
+}
+
+fn undo_given_up(state: &State, number: ChannelOrderNo) -> bool {
+    state.rows.orders.values().any(|order| {
+        order.kind == OrderKind::Undo { of: number } && order.status == OrderStatus::Failed
+    })
+}

@@ -1,0 +1,209 @@
+//! What outlives a crash: the store, the channels' ledgers, what is on its way, and the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use switchyard::domain::batch::Batch;
+use switchyard::domain::flow::attempt::Evidence;
+use switchyard::domain::flow::order::{OrderStatus, Settlement};
+use switchyard::domain::ids::{ChannelOrderNo, OrderId};
+use switchyard::domain::time::Timestamp;
+use switchyard::store::memory::{FailedRows, MemoryStore};
+
+use crate::auditor::Rows;
+use crate::bank::Ledger;
+use crate::terms;
+
+/// 2026-11-22T14:40:00Z: twenty minutes before the channels' clearing day ends.
+const EPOCH_MS: i64 = 1_795_358_400_000;
+
+/// Something that will reach somebody at its time.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A request that was long on its way reaches its channel.
+    Arrive { number: ChannelOrderNo },
+    /// The channel has finished what it was working on.
+    Finish { number: ChannelOrderNo },
+    /// A reversal that was long on its way reaches its channel.
+    Reverse { number: ChannelOrderNo },
+    /// A channel's notice reaches us.
+    Notice { order: OrderId, evidence: Evidence, sure: bool },
+    /// A channel comes up with a claim against what it had said before.
+    Claim { number: ChannelOrderNo },
+}
+
+/// A payment as the core knows it.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub caller_order_id: String,
+    pub amount_minor: i64,
+    pub settlement: Settlement,
+    pub channels: Vec<&'static str>,
+    pub answered: Option<(OrderId, OrderStatus)>,
+    pub releases: u8,
+}
+
+macro_rules! tally {
+    ($($name:ident),*) => {
+        /// How often each thing happened.
+        #[derive(Debug, Clone, Default)]
+        pub struct Tally { $(pub $name: u64,)* }
+
+        impl Tally {
+            pub fn add(&mut self, other: &Self) { $(self.$name += other.$name;)* }
+            pub fn all_seen(&self) -> bool { true $(&& self.$name > 0)* }
+        }
+    };
+}
+
+tally!(
+    orders,
+    commits,
+    crashes,
+    store_failures,
+    succeeded,
+    failed,
+    reversed,
+    undone,
+    undo_failed,
+    contradictions,
+    lost_before,
+    lost_after,
+    late,
+    garbled,
+    not_sent,
+    elsewhere,
+    pending,
+    not_found,
+    reversal_refused,
+    late_reversals,
+    notices,
+    false_claims,
+    true_claims,
+    repeated,
+    differing,
+    retries,
+    resolved,
+    released,
+    recovered
+);
+
+pub struct State {
+    pub random: fastrand::Rng,
+    pub calm: bool,
+    pub now: Timestamp,
+    pub ledger: Ledger,
+    pub events: BTreeMap<(Timestamp, u64), Event>,
+    pub taken: BTreeSet<u64>,
+    pub next_event: u64,
+    pub rows: Rows,
+    pub wishes: Vec<Wish>,
+    pub history: Vec<String>,
+    pub violations: Vec<String>,
+    pub tally: Tally,
+    /// How many more steps this life of the process has.
+    pub steps_left: Option<u64>,
+    /// What becomes of the rows of the commit that is about to fail.
+    pub failing: Option<FailedRows>,
+}
+
+#[derive(Clone)]
+pub struct World {
+    pub store: MemoryStore,
+    state: Arc<Mutex<State>>,
+}
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let rows = Rows {
+            believed_after: terms::ALL
+                .iter()
+                .map(|name| terms::terms(name))
+                .map(|terms| (terms.channel.clone(), terms.not_found_final_after))
+                .collect(),
+            ..Rows::default()
+        };
+        let state = State {
+            random: fastrand::Rng::with_seed(seed),
+            calm: false,
+            now: Timestamp::from_millis(EPOCH_MS),
+            ledger: Ledger::default(),
+            events: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            next_event: 0,
+            rows,
+            wishes: Vec::new(),
+            history: Vec::new(),
+            violations: Vec::new(),
+            tally: Tally::default(),
+            steps_left: None,
+            failing: None,
+        };
+        let world = Self { store: MemoryStore::new(), state: Arc::new(Mutex::new(state)) };
+        let seen = world.clone();
+        world.store.on_commit(Box::new(move |batch| seen.state().written(batch)));
+        world
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no one panics while holding the world")
+    }
+}
+
+impl State {
+    /// Takes a written batch into the shadow books, and audits what it touched.
+    pub fn written(&mut self, batch: &Batch) {
+        self.tally.commits += 1;
+        self.tally.contradictions += batch.contradictions.len() as u64;
+        self.history.push(format!("{batch:?}"));
+        let found = self.rows.apply(batch);
+        if !found.is_empty() {
+            self.violations.extend(found);
+            self.violations.push(format!("after {batch:#?}"));
+        }
+    }
+
+    pub fn violate(&mut self, text: String) {
+        self.violations.push(text);
+    }
+
+    /// True in `percent` of the cases; never when all is calm.
+    pub fn mischief(&mut self, percent: u8) -> bool {
+        !self.calm && self.random.u8(0..100) < percent
+    }
+
+    pub fn chance(&mut self, percent: u8) -> bool {
+        self.random.u8(0..100) < percent
+    }
+
+    /// A duration drawn evenly between two numbers of milliseconds.
+    pub fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.random.u64(range))
+    }
+
+    pub fn later(&mut self, after: Duration, event: Event) -> u64 {
+        let id = self.next_event;
+        self.next_event += 1;
+        let at = self.now.plus(after);
+        self.events.insert((at, id), event);
+        id
+    }
+
+    /// The next event whose time has come.
+    pub fn due(&mut self) -> Option<(u64, Event)> {
+        let (at, id) = *self.events.keys().next()?;
+        if at > self.now {
+            return None;
+        }
+        let event = self.events.remove(&(at, id)).expect("its key was just seen");
+        if self.taken.remove(&id) {
+            return self.due();
+        }
+        if let Event::Notice { sure: true, .. } = &event {
+            // Repeated until it is taken, also across our crashes.
+            self.events.insert((self.now.plus(Duration::from_secs(30)), id), event.clone());
+        }
+        Some((id, event))
+    }
+}

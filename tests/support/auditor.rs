@@ -1,0 +1,394 @@
+//! An auditor of the books: recomputes I-3 to I-9 from the rows alone.
+//!
+//! It shares no rule with the code under test: it reads fields, counts and adds. What it finds is
+//! told in sentences that begin with the invariant's number.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use switchyard::domain::batch::{Batch, Claim, Contradiction, CoreNotice, EntryChange};
+use switchyard::domain::books::accounting::{
+    AccountingRequest, BookingEvent, DeliveryStatus, RequestId, Side,
+};
+use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
+use switchyard::domain::books::{Movement, Transaction};
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
+use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
+use switchyard::domain::ids::{ChannelId, OrderId};
+use switchyard::domain::outcome::Reason;
+
+/// Every row of a store, as an auditor keeps them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    pub orders: BTreeMap<OrderId, Order>,
+    pub entries: BTreeMap<OrderId, ReversalEntry>,
+    pub transactions: BTreeMap<OrderId, Vec<Transaction>>,
+    pub clearing: BTreeMap<OrderId, Vec<ClearingRecord>>,
+    pub accounting: BTreeMap<RequestId, AccountingRequest>,
+    pub contradictions: BTreeMap<OrderId, Vec<Contradiction>>,
+    pub notices: BTreeMap<OrderId, Vec<CoreNotice>>,
+    /// From when on each channel's "no such order" may be believed.
+    pub believed_after: BTreeMap<ChannelId, Duration>,
+}
+
+const FINAL: [OrderStatus; 3] =
+    [OrderStatus::Succeeded, OrderStatus::Failed, OrderStatus::Reversed];
+const OPEN: [AttemptState; 3] =
+    [AttemptState::Sending, AttemptState::Pending, AttemptState::Unknown];
+
+fn open(order: &Order) -> Vec<&Attempt> {
+    order.attempts.iter().filter(|attempt| OPEN.contains(&attempt.state)).collect()
+}
+
+macro_rules! hold {
+    ($found:expr, $holds:expr, $($text:tt)*) => {
+        if !$holds {
+            $found.push(format!($($text)*));
+        }
+    };
+}
+
+impl Rows {
+    /// Applies a batch that a store has written, and tells what no store may have written.
+    pub fn apply(&mut self, batch: &Batch) -> Vec<String> {
+        let mut found = Vec::new();
+        for order in &batch.orders {
+            let old = self.orders.insert(order.id, order.clone());
+            found.extend(check_history(old.as_ref(), order));
+        }
+        for change in &batch.entries {
+            match change {
+                EntryChange::Put(entry) => {
+                    let old = self.entries.insert(entry.order, entry.clone());
+                    let before = old.map_or(0, |old| old.version);
+                    hold!(found, entry.version == before + 1, "I-6: entry {} skips", entry.order);
+                }
+                EntryChange::Remove { order, version } => {
+                    let old = self.entries.remove(order).map(|old| old.version);
+                    hold!(found, old == Some(*version), "I-6: entry {order} is not there to go");
+                }
+            }
+        }
+        for request in &batch.accounting {
+            let old = self.accounting.insert(request.id, request.clone());
+            let before = old.map_or(0, |old| old.delivery.version);
+            let next = request.delivery.version == before + 1;
+            hold!(found, next, "I-7: request {} is written twice", request.id);
+        }
+        for row in &batch.transactions {
+            self.transactions.entry(row.order).or_default().push(row.clone());
+        }
+        for row in &batch.clearing {
+            self.clearing.entry(row.order).or_default().push(row.clone());
+        }
+        for row in &batch.contradictions {
+            self.contradictions.entry(row.order).or_default().push(row.clone());
+        }
+        for row in &batch.notices {
+            let kept = self.notices.entry(row.order).or_default();
+            kept.retain(|old| old.delivery.version + 1 != row.delivery.version);
+            kept.push(row.clone());
+        }
+        let touched = batch.orders.iter().map(|order| order.id);
+        let touched = touched.chain(batch.contradictions.iter().map(|row| row.order));
+        for id in touched.collect::<BTreeSet<_>>() {
+            found.extend(check_order(self, id));
+        }
+        found
+    }
+}
+
+/// I-5: what is final stays; versions count.
+fn check_history(old: Option<&Order>, new: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = new.id;
+    let before = old.map_or(0, |old| old.version);
+    hold!(found, new.version == before + 1, "I-5: order {id} skips a version");
+    let Some(old) = old else { return found };
+    if FINAL.contains(&old.status) {
+        let mut expected = old.clone();
+        expected.version = new.version;
+        expected.released_minor = new.released_minor;
+        expected.accounting_sequence = new.accounting_sequence;
+        hold!(found, &expected == new, "I-5: final order {id} was edited");
+    }
+    for (before, after) in old.attempts.iter().zip(&new.attempts) {
+        let ended = !OPEN.contains(&before.state);
+        hold!(found, !ended || before == after, "I-5: an ended attempt of {id} was edited");
+    }
+    hold!(found, new.attempts.len() >= old.attempts.len(), "I-5: an attempt of {id} is gone");
+    let same = (old.amount, &old.caller, &old.caller_order_id, old.kind)
+        == (new.amount, &new.caller, &new.caller_order_id, new.kind);
+    hold!(found, same, "I-9: order {id} became another one");
+    found
+}
+
+/// Everything that can be said of all rows.
+pub fn check_invariants(rows: &Rows) -> Vec<String> {
+    let mut found: Vec<String> = rows.orders.keys().flat_map(|id| check_order(rows, *id)).collect();
+    let mut callers = BTreeSet::new();
+    for order in rows.orders.values() {
+        let new = callers.insert((order.caller.clone(), order.caller_order_id.clone()));
+        hold!(found, new, "I-9: {} has two orders", order.caller_order_id);
+    }
+    for id in rows.entries.keys() {
+        hold!(found, rows.orders.contains_key(id), "I-6: entry {id} has no order");
+    }
+    for id in rows.accounting.values().map(|request| request.order) {
+        hold!(found, rows.orders.contains_key(&id), "I-7: a request books no order {id}");
+    }
+    for id in rows.transactions.keys().chain(rows.clearing.keys()) {
+        hold!(found, rows.orders.contains_key(id), "I-7: the books have no order {id}");
+    }
+    found
+}
+
+/// What one order's rows show.
+pub fn check_order(rows: &Rows, id: OrderId) -> Vec<String> {
+    let Some(order) = rows.orders.get(&id) else {
+        return vec![format!("I-9: order {id} is not in the books")];
+    };
+    let mut found = check_attempts(rows, order);
+    found.extend(check_end(order));
+    found.extend(check_entry(rows, order));
+    found.extend(check_books(rows, order));
+    found.extend(check_claims(rows, order));
+    found.extend(check_releases(rows, order));
+    let ended = FINAL.contains(&order.status);
+    let tells = ended && order.notify_url.is_some() && order.kind == OrderKind::Payment;
+    let notices = rows.notices.get(&id).map_or(0, Vec::len);
+    hold!(found, notices == usize::from(tells), "I-7: order {id} owes {notices} notices");
+    found
+}
+
+/// I-3 and I-4 over the attempts.
+fn check_attempts(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = order.id;
+    let count = open(order).len();
+    hold!(found, count <= 1, "I-4: order {id} has {count} unresolved attempts");
+    let last = order.attempts.len();
+    for (place, attempt) in order.attempts.iter().enumerate() {
+        let name = format!("attempt {} of {id}", attempt.number);
+        hold!(found, usize::from(attempt.number) == place + 1, "I-4: {name} has a wrong number");
+        if OPEN.contains(&attempt.state) {
+            hold!(found, place + 1 == last, "I-4: {name} is open and another was tried");
+            hold!(found, attempt.ended_by.is_none(), "I-3: {name} is open and has ended");
+            continue;
+        }
+        let by = attempt.ended_by;
+        hold!(found, by.is_some() && attempt.ended_at.is_some(), "I-3: {name} ended by nothing");
+        hold!(found, by != Some(Source::Recovery), "I-3: {name} ended by age");
+        hold!(found, attempt.sealed_pan.is_none(), "I-11: {name} keeps its sealed number");
+        if attempt.state == AttemptState::NotSent {
+            hold!(found, by == Some(Source::Reply), "I-2: {name} was not sent, says {by:?}");
+        }
+        if attempt.reason == Some(Reason::NeverArrived)
+            && let Some(wait) = rows.believed_after.get(&attempt.channel)
+        {
+            let waited = attempt.ended_at.map_or(Duration::ZERO, |at| at.since(attempt.sent_at));
+            hold!(found, waited >= *wait, "I-3: {name} `not found` was believed too early");
+        }
+        if place + 1 < last {
+            let dead = match attempt.state {
+                AttemptState::NotSent => true,
+                AttemptState::Declined => {
+                    by == Some(Source::Reply) || attempt.operation == Operation::Undo
+                }
+                _ => false,
+            };
+            hold!(found, dead, "I-4: {name} is {:?}, yet another was tried", attempt.state);
+        }
+    }
+    found
+}
+
+/// I-3: an end stands on the last attempt's evidence.
+fn check_end(order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = order.id;
+    if let OrderKind::Release { .. } = order.kind {
+        let done = order.status == OrderStatus::Succeeded && order.attempts.is_empty();
+        hold!(found, done, "I-8: release {id} is not done");
+        return found;
+    }
+    let last = order.attempts.last().map(|attempt| attempt.state);
+    let ended = FINAL.contains(&order.status);
+    hold!(found, ended == order.finished_at.is_some(), "I-3: order {id} has half an end");
+    hold!(found, !ended || open(order).is_empty(), "I-3: order {id} ended with an open attempt");
+    let undo = matches!(order.kind, OrderKind::Undo { .. });
+    let approved =
+        order.attempts.iter().filter(|attempt| attempt.state == AttemptState::Approved).count();
+    let holds = match order.status {
+        OrderStatus::Succeeded => last == Some(AttemptState::Approved),
+        OrderStatus::Reversed => last == Some(AttemptState::Reversed),
+        OrderStatus::Failed if undo => order.reason == Some(Reason::OperatorDecision),
+        OrderStatus::Failed => {
+            matches!(last, Some(AttemptState::Declined | AttemptState::NotSent))
+        }
+        OrderStatus::Accepted => undo && order.attempts.is_empty(),
+        OrderStatus::Processing | OrderStatus::Unknown => undo || !open(order).is_empty(),
+    };
+    hold!(found, holds, "I-3: order {id} is {:?} with {last:?} last", order.status);
+    let success = order.status == OrderStatus::Succeeded;
+    hold!(found, approved == usize::from(success), "I-3: order {id} has {approved} approvals");
+    found
+}
+
+/// I-6: an entry exactly while an attempt is unresolved or an undo is owed, and never forgotten.
+fn check_entry(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = order.id;
+    let undo = matches!(order.kind, OrderKind::Undo { .. });
+    let attempt = open(order).first().copied();
+    let left =
+        attempt.is_some_and(|a| matches!(a.state, AttemptState::Pending | AttemptState::Unknown));
+    let needed = left || (undo && !FINAL.contains(&order.status));
+    let entry = rows.entries.get(&id);
+    hold!(found, entry.is_some() == needed, "I-6: entry of {id}: {} wanted", needed);
+    let Some(entry) = entry else { return found };
+    hold!(found, entry.amount == order.amount, "I-6: entry {id} is about another amount");
+    let sending = attempt.is_some_and(|a| a.state == AttemptState::Sending);
+    let forgotten = entry.due_at.is_none() && entry.phase != Phase::Operator && !sending;
+    hold!(found, !forgotten, "I-6: entry {id} is never due again");
+    hold!(found, entry.reversals > 0 || !entry.reversal_sent, "I-6: entry {id} miscounts");
+    if let Some(attempt) = attempt {
+        let about = (entry.attempt, &entry.channel) == (attempt.number, &attempt.channel);
+        hold!(found, about, "I-6: entry {id} is about another attempt");
+        let pays = attempt.operation == Operation::Payment;
+        hold!(found, pays || entry.phase != Phase::Reversing, "I-6: an undo of {id} is reversed");
+    }
+    found
+}
+
+/// I-7: one transaction, one clearing record and one request for each success, and they agree.
+fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = order.id;
+    let release = matches!(order.kind, OrderKind::Release { .. });
+    let moved = order.status == OrderStatus::Succeeded && !release;
+    let transactions = rows.transactions.get(&id).map_or(&[][..], Vec::as_slice);
+    hold!(found, transactions.len() == usize::from(moved), "I-7: transactions of {id}");
+    let clearing = rows.clearing.get(&id).map_or(&[][..], Vec::as_slice);
+    let due: Vec<_> = clearing.iter().filter(|r| r.state == ClearingState::Due).collect();
+    hold!(found, due.len() == usize::from(moved), "I-7: {} clearing records of {id}", due.len());
+    let chain: Vec<_> = rows.accounting.values().filter(|r| r.id.chain == id).collect();
+    let whole = chain.iter().enumerate().all(|(place, r)| usize::from(r.id.sequence) == place + 1);
+    let counted = usize::from(order.accounting_sequence) == chain.len();
+    hold!(found, whole && counted, "I-7: the chain of {id} has a gap");
+    for request in &chain {
+        let side = |side| request.entries.iter().filter(move |entry| entry.side == side);
+        let sum = |s| side(s).map(|entry| entry.amount.get()).sum::<i64>();
+        let balanced = sum(Side::Debit) == sum(Side::Credit) && sum(Side::Debit) > 0;
+        hold!(found, balanced, "I-7: request {} does not balance", request.id);
+        let parked = request.delivery.status == DeliveryStatus::Parked;
+        hold!(found, !parked, "I-7: request {} is parked", request.id);
+    }
+    let event = match (order.kind, order.settlement) {
+        (OrderKind::Payment, Settlement::Instant) => BookingEvent::InstantPayment,
+        (OrderKind::Payment, Settlement::Escrow) => BookingEvent::EscrowPayment,
+        (OrderKind::Undo { .. }, _) => BookingEvent::SuspenseBalanced,
+        (OrderKind::Release { .. }, _) => BookingEvent::EscrowRelease,
+    };
+    let booked = rows.accounting.values().filter(|r| r.order == id && r.event == event).count();
+    let expected = usize::from(order.status == OrderStatus::Succeeded);
+    hold!(found, booked == expected, "I-7: {booked} requests of {} for {id}", event.name());
+    let (Some(transaction), Some(record)) = (transactions.first(), due.first()) else {
+        return found;
+    };
+    let sign = if transaction.movement == Movement::Undo { -1 } else { 1 };
+    let sums = record.principal_minor == sign * order.amount.get()
+        && record.net_minor == record.principal_minor - record.fee_minor;
+    hold!(found, sums, "I-7: the clearing record of {id} does not add up");
+    let approved = order.attempts.iter().find(|a| a.state == AttemptState::Approved);
+    let same = approved.is_some_and(|attempt| {
+        transaction.channel_order_no.attempt == attempt.number
+            && record.channel_order_no == transaction.channel_order_no
+            && transaction.channel == attempt.channel
+            && record.channel == attempt.channel
+            && record.date == transaction.clearing_date
+            && Some(record.date) == order.clearing_date
+    });
+    hold!(found, same, "I-7: the books of {id} disagree with its attempt");
+    found
+}
+
+/// I-5: each claim stands once, and a claimed success of a payment owes exactly one undo.
+fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = order.id;
+    let claims = rows.contradictions.get(&id).map_or(&[][..], Vec::as_slice);
+    let mut seen = BTreeSet::new();
+    let mut owed = 0;
+    for row in claims {
+        hold!(found, seen.insert((row.attempt, row.claim)), "I-5: a claim of {id} stands twice");
+        let attempt = order.attempts.get(usize::from(row.attempt).wrapping_sub(1));
+        let state = attempt.map(|attempt| attempt.state);
+        let against = state.is_some_and(|state| {
+            !OPEN.contains(&state)
+                && (state == AttemptState::Approved) == (row.claim == Claim::Failure)
+        });
+        hold!(found, against, "I-5: a claim of {id} contradicts nothing: {state:?}");
+        let payment = attempt.is_some_and(|a| a.operation == Operation::Payment);
+        let wants = row.claim == Claim::Success && payment;
+        hold!(found, row.undo.is_some() == wants, "I-5: a claim of {id} owes a wrong undo");
+        let Some(undo) = row.undo.and_then(|undo| rows.orders.get(&undo)) else { continue };
+        owed += 1;
+        found.extend(check_undo(rows, order, row.attempt, undo));
+    }
+    let state = ClearingState::Contradicted;
+    let records = rows.clearing.get(&id).map_or(&[][..], Vec::as_slice);
+    let records = records.iter().filter(|record| record.state == state).count();
+    hold!(found, records == owed, "I-5: {records} contradicted records of {id}, {owed} undos");
+    found
+}
+
+fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = undo.id;
+    let of = matches!(undo.kind, OrderKind::Undo { of } if (of.order, of.attempt) == (order.id, attempt));
+    hold!(found, of && undo.amount == order.amount, "I-5: undo {id} undoes something else");
+    let opened = rows.accounting.get(&RequestId { chain: id, sequence: 1 });
+    let opened = opened.is_some_and(|request| request.event == BookingEvent::SuspenseOpened);
+    hold!(found, opened, "I-5: undo {id} has no suspense");
+    let of_attempt = |row: &&ClearingRecord| {
+        row.state == ClearingState::Contradicted && row.channel_order_no.attempt == attempt
+    };
+    let claimed = rows.clearing.get(&order.id).and_then(|all| all.iter().find(of_attempt));
+    let back = rows.clearing.get(&id).and_then(|all| all.first());
+    if let (Some(claimed), Some(back)) = (claimed, back) {
+        let zero = claimed.principal_minor + back.principal_minor == 0
+            && claimed.net_minor + back.net_minor == 0;
+        hold!(found, zero, "I-5: undo {id} does not bring the claim to zero");
+        let same = (&claimed.channel, order.currency) == (&back.channel, back.currency);
+        hold!(found, same, "I-5: undo {id} went to another channel");
+    }
+    found
+}
+
+/// I-8: releases are of succeeded escrow payments and never exceed them.
+fn check_releases(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let payment = match order.kind {
+        OrderKind::Release { of } => of,
+        OrderKind::Payment => order.id,
+        OrderKind::Undo { .. } => return found,
+    };
+    let Some(payment) = rows.orders.get(&payment) else {
+        return vec![format!("I-8: release {} releases nothing", order.id)];
+    };
+    let (id, kind) = (payment.id, OrderKind::Release { of: payment.id });
+    let booked = rows.accounting.values().filter(|r| r.id.chain == id);
+    let booked = booked.filter(|r| r.event == BookingEvent::EscrowRelease);
+    let released: i64 = booked.map(|request| request.entries[0].amount.get()).sum();
+    hold!(found, released == payment.released_minor, "I-8: releases of {id} are miscounted");
+    let bounded = (0..=payment.amount.get()).contains(&payment.released_minor);
+    hold!(found, bounded, "I-8: more of {id} is released than was paid");
+    let allowed =
+        payment.settlement == Settlement::Escrow && payment.status == OrderStatus::Succeeded;
+    hold!(found, allowed || released == 0, "I-8: {id} cannot be released");
+    let of_release = order.kind != kind || order.amount.get() <= payment.amount.get();
+    hold!(found, of_release, "I-8: release {} exceeds {id}", order.id);
+    found
+}
