@@ -19,6 +19,9 @@ impl Work<'_> {
         card: &CardAtHand,
         spare_id: Option<OrderId>,
     ) -> Result<(), Refusal> {
+        let proves_nothing = matches!(evidence.outcome, Outcome::Unknown(_));
+        let recovery = evidence.source == Source::Recovery;
+        assert!(proves_nothing || !recovery, "I-3: recovery knows only that we do not know");
         let number = evidence.attempt;
         let missing = Refusal::NoSuchAttempt { attempt: number };
         let attempt = self.order.attempt(number).ok_or(missing)?.clone();
@@ -38,6 +41,8 @@ impl Work<'_> {
             {
                 self.not_sent(number, evidence.source, card)
             }
+            // Another request's fate says nothing of the call that is under way.
+            Outcome::NotSent(_) if attempt.state == AttemptState::Sending => Ok(()),
             Outcome::NotFound { code }
                 if evidence.source != Source::Reply
                     && self.terms.not_found_is_final(attempt.sent_at, self.now) =>
