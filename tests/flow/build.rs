@@ -1,0 +1,293 @@
+//! Builders: a desk with one payment on it, and the words that channels say.
+
+use std::time::Duration;
+
+use jiff::civil;
+use jiff::tz::TimeZone;
+use switchyard::domain::batch::Contradiction;
+use switchyard::domain::books::accounting::AccountNames;
+use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use switchyard::domain::command::{
+    CardAtHand, Command, Decider, Decision, Refusal, Resolution, View,
+};
+use switchyard::domain::fee::FeeSchedule;
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
+use switchyard::domain::flow::decide;
+use switchyard::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::reversal::ReversalEntry;
+use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
+use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::outcome::{Approval, Decline, NotSentCause, Outcome, Reason, UnknownCause};
+use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
+use switchyard::domain::time::{ClearingCalendar, Timestamp};
+
+use crate::auditor::Rows;
+
+/// 2026-11-22T08:00:00Z.
+const START_MS: i64 = 1_795_334_400_000;
+pub const AMOUNT: i64 = 12_345;
+
+pub fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Asks three times, then reverses three times; "no such order" counts after ten minutes.
+pub fn terms() -> Terms {
+    let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
+    Terms {
+        channel: ChannelId::from_stored("one"),
+        inquire: vec![seconds(2), seconds(5), seconds(10)],
+        then: AfterInquiry::Reverse,
+        reverse: vec![seconds(0), seconds(30), seconds(120)],
+        reverse_until: ReverseUntil::Always,
+        not_found_final_after: seconds(600),
+        can_undo: true,
+        keeps_pan: true,
+        call_ends_after: seconds(40),
+        calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
+        fees: FeeSchedule::default(),
+        accounts: AccountNames::default(),
+    }
+}
+
+pub fn approved() -> Outcome {
+    Outcome::Approved(Approval {
+        channel_reference: Some("q1".to_owned()),
+        code: "00".to_owned(),
+        settle_mmdd: None,
+    })
+}
+
+pub fn declined() -> Outcome {
+    decline(Reason::InsufficientFunds, false)
+}
+
+pub fn decline(reason: Reason, elsewhere: bool) -> Outcome {
+    Outcome::Declined(Decline { reason, code: "51".to_owned(), elsewhere })
+}
+
+pub fn pending() -> Outcome {
+    Outcome::Pending { code: "05".to_owned() }
+}
+
+pub fn unknown() -> Outcome {
+    Outcome::Unknown(UnknownCause::TimedOut)
+}
+
+pub fn not_sent() -> Outcome {
+    Outcome::NotSent(NotSentCause::NoConnection)
+}
+
+pub fn not_found() -> Outcome {
+    Outcome::NotFound { code: "34".to_owned() }
+}
+
+pub fn decider() -> Decider {
+    Decider { actor: "ann".to_owned(), reason: "the bank said so".to_owned() }
+}
+
+/// A payment as the engine gives it to `decide`.
+pub fn payment(candidates: &[&str]) -> Order {
+    let candidate =
+        |name: &&str| Candidate { channel: ChannelId::from_stored(name), keeps_pan: true };
+    Order {
+        id: OrderId::compose(261_122, 1, 1),
+        version: 0,
+        caller: CallerId::from_stored("core"),
+        caller_order_id: CallerOrderId::from_stored("c-1"),
+        kind: OrderKind::Payment,
+        merchant_id: MerchantId::from_stored("m-1"),
+        amount: AmountMinor::new(AMOUNT).expect("an amount"),
+        currency: Currency::Cny,
+        settlement: Settlement::Instant,
+        card: Some(CardFacts {
+            masked: MaskedPan::from_stored("621626*********0018"),
+            digests: CardDigests {
+                pan: 1,
+                expiry: 2,
+                holder: 3,
+                id_type: 4,
+                id_number: 5,
+                phone: 6,
+            },
+            row: None,
+        }),
+        description: Some("tea".to_owned()),
+        notify_url: Some("https://core.example/notices".to_owned()),
+        status: OrderStatus::Accepted,
+        reason: None,
+        attempts: Vec::new(),
+        candidates: candidates.iter().map(candidate).collect(),
+        released_minor: 0,
+        accounting_sequence: 0,
+        clearing_date: None,
+        created_at: Timestamp::from_millis(START_MS),
+        finished_at: None,
+    }
+}
+
+/// The card, while the call that brought it is still running.
+pub fn card() -> CardAtHand {
+    let sealed = SealedPan { key_id: "k1".to_owned(), nonce: [1; 12], bytes: vec![2; 32] };
+    CardAtHand::Yes { sealed: Some(sealed) }
+}
+
+/// The books with one payment in them. Every decision is applied and audited.
+#[derive(Clone)]
+pub struct Desk {
+    pub rows: Rows,
+    pub terms: Terms,
+    pub now: Timestamp,
+    pub id: OrderId,
+    spare: u64,
+}
+
+impl Desk {
+    /// A payment that has just been accepted and is being sent to the first of `channels`.
+    pub fn sending_to(terms: Terms, channels: &[&str]) -> Self {
+        Self::sending_order(terms, payment(channels))
+    }
+
+    pub fn sending_order(terms: Terms, order: Order) -> Self {
+        let mut rows = Rows::default();
+        for name in ["one", "two", "three"] {
+            let channel = ChannelId::from_stored(name);
+            rows.believed_after.insert(channel, terms.not_found_final_after);
+        }
+        let now = Timestamp::from_millis(START_MS);
+        let mut desk = Self { rows, terms, now, id: order.id, spare: 1_000 };
+        desk.decide(View::of(order), Command::Accept { card: card() }).expect("it has a candidate");
+        desk
+    }
+
+    pub fn sending() -> Self {
+        Self::sending_to(terms(), &["one"])
+    }
+
+    /// A payment whose reply was lost.
+    pub fn unknown() -> Self {
+        Self::after(terms(), &[(Source::Reply, unknown())])
+    }
+
+    /// A payment of which this was learnt, all at once.
+    pub fn after(terms: Terms, learnt: &[(Source, Outcome)]) -> Self {
+        let mut desk = Self::sending_to(terms, &["one"]);
+        for (source, outcome) in learnt {
+            desk.learn(*source, outcome.clone());
+        }
+        desk
+    }
+
+    fn decide(&mut self, view: View, command: Command) -> Result<Decision, Refusal> {
+        let decision = decide(&view, &self.terms, self.now, command)?;
+        let found = self.rows.apply(&decision.batch);
+        assert!(found.is_empty(), "{found:#?}\nafter {:#?}", decision.batch);
+        Ok(decision)
+    }
+
+    pub fn view(&self, id: OrderId) -> View {
+        View {
+            order: self.rows.orders[&id].clone(),
+            entry: self.rows.entries.get(&id).cloned(),
+            contradictions: self.rows.contradictions.get(&id).cloned().unwrap_or_default(),
+            transaction: self.rows.transactions.get(&id).and_then(|all| all.first()).cloned(),
+        }
+    }
+
+    pub fn run(&mut self, command: Command) -> Result<Decision, Refusal> {
+        self.run_on(self.id, command)
+    }
+
+    pub fn run_on(&mut self, id: OrderId, command: Command) -> Result<Decision, Refusal> {
+        let view = self.view(id);
+        self.decide(view, command)
+    }
+
+    pub fn learn(&mut self, source: Source, outcome: Outcome) -> Decision {
+        let attempt = self.order().attempts.len() as u8;
+        self.learn_of(self.id, attempt, source, outcome, CardAtHand::No)
+    }
+
+    pub fn learn_of(
+        &mut self,
+        id: OrderId,
+        attempt: u8,
+        source: Source,
+        outcome: Outcome,
+        card: CardAtHand,
+    ) -> Decision {
+        let ended = self.rows.orders[&id]
+            .attempt(attempt)
+            .is_some_and(|attempt| !attempt.state.is_unresolved());
+        let spare_id = ended.then(|| {
+            self.spare += 1;
+            OrderId::compose(261_122, 1, self.spare)
+        });
+        let evidence = Evidence { source, attempt, outcome, voucher: "words".to_owned() };
+        self.run_on(id, Command::Learn { evidence, card, spare_id }).expect("it has this attempt")
+    }
+
+    /// A reversal's answer about the last attempt.
+    pub fn learn_reversal(&mut self, outcome: Outcome) -> Result<Decision, Refusal> {
+        let attempt = self.order().attempts.len() as u8;
+        self.learn_reversal_of(attempt, outcome)
+    }
+
+    pub fn learn_reversal_of(
+        &mut self,
+        attempt: u8,
+        outcome: Outcome,
+    ) -> Result<Decision, Refusal> {
+        let voucher = "words".to_owned();
+        self.run(Command::LearnReversal { attempt, outcome, voucher })
+    }
+
+    pub fn resolve(&mut self, resolution: Resolution) -> Result<Decision, Refusal> {
+        self.run(Command::Resolve { resolution, decider: decider() })
+    }
+
+    pub fn retry(&mut self) -> Result<Decision, Refusal> {
+        self.run(Command::Retry { decider: decider() })
+    }
+
+    pub fn wait(&mut self, duration: Duration) {
+        self.now = self.now.plus(duration);
+    }
+
+    /// Waits until the entry is due, and tells how long that was.
+    pub fn wait_until_due(&mut self) -> Duration {
+        let due = self.entry().due_at.expect("the entry is due at some time");
+        let waited = due.since(self.now);
+        self.now = self.now.plus(waited);
+        waited
+    }
+
+    pub fn order(&self) -> &Order {
+        &self.rows.orders[&self.id]
+    }
+
+    pub fn attempt(&self) -> &Attempt {
+        self.order().attempts.last().expect("it has been tried")
+    }
+
+    pub fn entry(&self) -> &ReversalEntry {
+        &self.rows.entries[&self.id]
+    }
+
+    pub fn state(&self) -> (AttemptState, OrderStatus) {
+        (self.attempt().state, self.order().status)
+    }
+
+    pub fn claims(&self) -> &[Contradiction] {
+        self.rows.contradictions.get(&self.id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The one undo that is owed.
+    pub fn undo(&self) -> &Order {
+        let undo = |order: &&Order| matches!(order.kind, OrderKind::Undo { .. });
+        let mut undos = self.rows.orders.values().filter(undo);
+        let first = undos.next().expect("an undo is owed");
+        assert!(undos.next().is_none(), "I-5: one undo for one claim");
+        first
+    }
+}

@@ -1,0 +1,13 @@
+//! `decide` as tables, and every order of a handful of events.
+
+#[path = "../support/auditor.rs"]
+mod auditor;
+
+mod build;
+mod contradictions;
+mod evidence;
+mod interleavings;
+mod operator;
+mod releases;
+mod schedule;
+mod undo;

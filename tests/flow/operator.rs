@@ -1,0 +1,156 @@
+//! What an operator may do, in every phase; and what a repeated order must be equal in (I-9).
+
+use switchyard::domain::card::CardFacts;
+use switchyard::domain::command::{Command, Refusal, Resolution};
+use switchyard::domain::flow::attempt::{AttemptState, Source};
+use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::ids::{MerchantId, OrderId};
+use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::terms::{AfterInquiry, Terms};
+
+use crate::build::{Desk, approved, declined, payment, pending, seconds, terms, unknown};
+
+fn in_phase(phase: Phase, sent: bool) -> Desk {
+    let mut desk = match phase {
+        Phase::Inquiring => return Desk::unknown(),
+        Phase::Reversing => {
+            let silent = Terms { inquire: Vec::new(), ..terms() };
+            Desk::after(silent, &[(Source::Reply, unknown())])
+        }
+        Phase::Operator if sent => in_phase(Phase::Reversing, true),
+        Phase::Operator => {
+            let terms = Terms { then: AfterInquiry::Operator, ..terms() };
+            let mut desk = Desk::after(terms, &[(Source::Reply, unknown())]);
+            desk.wait(seconds(600));
+            for _ in 0..3 {
+                desk.learn(Source::Inquiry, unknown());
+            }
+            desk
+        }
+        Phase::UndoOwed => unreachable!("a payment owes no undo"),
+    };
+    if sent && phase == Phase::Reversing {
+        desk.run(Command::BeginReversal).expect("it is due");
+    }
+    while sent && phase == Phase::Operator && desk.entry().phase == Phase::Reversing {
+        desk.run(Command::BeginReversal).expect("it may be repeated");
+        desk.learn_reversal(unknown()).expect("it is open");
+    }
+    assert_eq!((desk.entry().phase, desk.entry().reversal_sent), (phase, sent));
+    desk
+}
+
+const PHASES: [(Phase, bool); 5] = [
+    (Phase::Inquiring, false),
+    (Phase::Reversing, false),
+    (Phase::Reversing, true),
+    (Phase::Operator, false),
+    (Phase::Operator, true),
+];
+
+#[test]
+fn an_operator_may_end_an_unknown_in_every_phase() {
+    let ends = [
+        (Resolution::Succeeded, AttemptState::Approved, OrderStatus::Succeeded),
+        (Resolution::Failed, AttemptState::Declined, OrderStatus::Failed),
+        (Resolution::Reversed, AttemptState::Reversed, OrderStatus::Reversed),
+    ];
+    for (phase, sent) in PHASES {
+        for (resolution, state, status) in ends {
+            let mut desk = in_phase(phase, sent);
+            let decision = desk.resolve(resolution).expect("it is unknown");
+            assert_eq!(desk.state(), (state, status), "{phase:?} {sent}");
+            assert_eq!(desk.attempt().ended_by, Some(Source::Operator));
+            let audit = &decision.batch.audit[0];
+            assert_eq!((audit.actor.as_str(), audit.action.as_str()), ("ann", "reversal.resolve"));
+            assert_eq!(audit.reason, "the bank said so");
+            assert_eq!(desk.resolve(resolution).err(), Some(Refusal::NothingOpen), "once");
+        }
+    }
+}
+
+#[test]
+fn a_retry_starts_the_schedule_again() {
+    for (phase, sent) in PHASES {
+        let mut desk = in_phase(phase, sent);
+        desk.wait(seconds(5));
+        let decision = desk.retry().expect("it is unknown");
+        let silent = desk.terms.inquire.is_empty();
+        let expected = if sent || silent { Phase::Reversing } else { Phase::Inquiring };
+        assert_eq!(desk.entry().phase, expected, "{phase:?} {sent}");
+        assert_eq!((desk.entry().step, desk.entry().due_at), (0, Some(desk.now)));
+        assert_eq!(decision.batch.audit[0].action, "reversal.retry");
+    }
+}
+
+#[test]
+fn nothing_open_is_neither_retried_nor_resolved() {
+    let desks = [
+        Desk::sending(),
+        Desk::after(terms(), &[(Source::Reply, approved())]),
+        Desk::after(terms(), &[(Source::Reply, declined())]),
+    ];
+    for mut desk in desks {
+        assert!(matches!(desk.retry(), Err(Refusal::NothingOpen | Refusal::WrongPhase)));
+        for resolution in [Resolution::Succeeded, Resolution::Failed, Resolution::Reversed] {
+            assert_eq!(desk.resolve(resolution).err(), Some(Refusal::NothingOpen));
+        }
+    }
+}
+
+#[test]
+fn an_operators_word_is_contradicted_like_any_other() {
+    let mut desk = in_phase(Phase::Operator, false);
+    desk.resolve(Resolution::Failed).expect("it is unknown");
+    desk.learn(Source::Statement, approved());
+    assert_eq!(desk.order().status, OrderStatus::Failed);
+    assert_eq!(desk.undo().status, OrderStatus::Accepted);
+}
+
+#[test]
+fn pending_can_be_resolved_too() {
+    let mut desk = Desk::after(terms(), &[(Source::Reply, pending())]);
+    desk.resolve(Resolution::Succeeded).expect("it is pending");
+    assert_eq!(desk.order().status, OrderStatus::Succeeded);
+}
+
+#[test]
+fn i_9_the_first_field_that_differs_is_named() {
+    type Change = fn(&mut Order);
+    fn facts(order: &mut Order) -> &mut CardFacts {
+        order.card.as_mut().expect("a payment has a card")
+    }
+    let rows: [(&str, Change); 14] = [
+        ("kind", |order| order.kind = OrderKind::Release { of: OrderId::from_u64(1) }),
+        ("merchant_id", |order| order.merchant_id = MerchantId::from_stored("m-2")),
+        ("amount", |order| order.amount = AmountMinor::new(1).expect("an amount")),
+        ("currency", |order| order.currency = Currency::Usd),
+        ("settlement", |order| order.settlement = Settlement::Escrow),
+        ("card.pan", |order| facts(order).digests.pan += 1),
+        ("card.expiry", |order| facts(order).digests.expiry = 0),
+        ("card.holder", |order| facts(order).digests.holder += 1),
+        ("card.id_type", |order| facts(order).digests.id_type += 1),
+        ("card.id_number", |order| facts(order).digests.id_number += 1),
+        ("card.phone", |order| facts(order).digests.phone += 1),
+        ("description", |order| order.description = None),
+        ("notify_url", |order| order.notify_url = None),
+        ("card.pan", |order| order.card = None),
+    ];
+    let kept = Desk::after(terms(), &[(Source::Reply, approved())]).order().clone();
+    let mut repeat = payment(&["three"]);
+    repeat.id = OrderId::from_u64(9);
+    assert_eq!(kept.same_content(&repeat), Ok(()), "what became of it is no content");
+    for (field, change) in &rows {
+        let mut other = repeat.clone();
+        change(&mut other);
+        assert_eq!(kept.same_content(&other).err().map(|differs| differs.field), Some(*field));
+    }
+    // Of several, the first in the order of the API's documents.
+    for first in 0..12 {
+        let mut other = repeat.clone();
+        rows[first..13].iter().for_each(|(_, change)| change(&mut other));
+        let found = kept.same_content(&other).err().map(|differs| differs.field);
+        assert_eq!(found, Some(rows[first].0));
+    }
+}
