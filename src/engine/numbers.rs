@@ -75,3 +75,6 @@ fn yymmdd(now: Timestamp) -> u32 {
         + u32::from(date.month().unsigned_abs()) * 100
         + u32::from(date.day().unsigned_abs())
 }
+
+#[cfg(test)]
+mod tests;
