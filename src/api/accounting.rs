@@ -7,13 +7,13 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
-use crate::api::ApiState;
-use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::auth::{MayInspect, MayOperate, Seat};
 use crate::api::dto::{AccountingBody, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::{ApiState, to_its_end};
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::store::CommitError;
@@ -69,8 +69,19 @@ pub async fn retry(
     let mut fields = Fields::parse_or_empty(&body)?;
     let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
     fields.finish()?;
+    let request = to_its_end(async move { make_due(&state, &seat, &id, reason).await }).await?;
+    Ok(json(StatusCode::OK, &AccountingBody::from(&request)))
+}
+
+/// Writes the row as owed and due, with who wanted it and why.
+async fn make_due(
+    state: &ApiState,
+    seat: &Seat,
+    id: &str,
+    reason: Option<String>,
+) -> Result<AccountingRequest, ApiError> {
     for _ in 0..CONFLICTS_MAX {
-        let mut request = load(&state, &id).await?;
+        let mut request = load(state, id).await?;
         let now = state.engine.clock().now();
         match request.delivery.status {
             DeliveryStatus::Owed | DeliveryStatus::Parked => {}
@@ -94,7 +105,7 @@ pub async fn retry(
         match state.engine.store().commit(batch).await {
             Ok(()) => {
                 state.engine.signals().accounting.notify_one();
-                return Ok(json(StatusCode::OK, &AccountingBody::from(&request)));
+                return Ok(request);
             }
             Err(CommitError::Conflict) => {}
             Err(error) => return Err(state.engine.commit_error(&error).into()),

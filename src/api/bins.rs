@@ -13,13 +13,13 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
-use crate::api::ApiState;
 use crate::api::auth::{MayAsk, MayInspect, MayOperate, Seat};
 use crate::api::dto::{Moment, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, Segment, media_type, read_body, read_json, unsupported};
+use crate::api::{ApiState, to_its_end};
 use crate::domain::batch::AuditEntry;
 use crate::domain::bin::BIN_LENGTH_MAX;
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
@@ -147,8 +147,8 @@ pub async fn refresh(
             named(&state, &body).await?
         }
     };
-    let report = take(&state, &seat, incoming).await?;
-    Ok(json(StatusCode::OK, &report))
+    let report = to_its_end(async move { take(&state, &seat, incoming).await });
+    Ok(json(StatusCode::OK, &report.await?))
 }
 
 async fn uploaded(
@@ -234,12 +234,22 @@ pub async fn rollback(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let target = rollback_target(&body)?;
+    let report = to_its_end(async move { go_back(&state, &seat, target).await });
+    Ok(json(StatusCode::OK, &report.await?))
+}
+
+/// Makes an earlier version the live one, and keeps who did it.
+async fn go_back(
+    state: &Arc<ApiState>,
+    seat: &Seat,
+    target: RollbackTarget,
+) -> Result<RollbackReport, ApiError> {
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| bins.rollback(target, occasion);
     let report: RollbackReport =
-        changed(&state, &seat, change).await?.map_err(|refusal| not_rolled_back(&refusal))?;
+        changed(state, seat, change).await?.map_err(|refusal| not_rolled_back(&refusal))?;
     let reason = format!("from version {}", report.previous_version);
-    keep_in_audit(&state, &seat, "bin_table.rollback", report.version, reason).await?;
-    Ok(json(StatusCode::OK, &report))
+    keep_in_audit(state, seat, "bin_table.rollback", report.version, reason).await?;
+    Ok(report)
 }
 
 fn rollback_target(body: &[u8]) -> Result<RollbackTarget, ApiError> {

@@ -8,13 +8,13 @@ use http::{StatusCode, Uri};
 use serde::Serialize;
 use serde_json::{Value, json as value};
 
-use crate::api::ApiState;
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::{ApiState, to_its_end};
 use crate::channel::registry::ChannelStatus;
 use crate::domain::batch::AuditEntry;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
@@ -133,6 +133,24 @@ pub async fn switch(
     let reason = reason(&mut fields)?;
     fields.finish()?;
     let id = known(&state, &id)?;
+    let status = to_its_end(async move {
+        throw(&state, &id, enabled).await?;
+        let action = if enabled { "channel.enable" } else { "channel.disable" };
+        let entry = AuditEntry {
+            at: state.engine.clock().now(),
+            actor: seat.name().to_string(),
+            action: action.to_owned(),
+            subject: id.to_string(),
+            reason: reason.unwrap_or_default(),
+        };
+        state.engine.audit(entry).await?;
+        status(&state, &id)
+    });
+    Ok(json(StatusCode::OK, &ChannelBody::from(&status.await?)))
+}
+
+/// Throws the switch where blocking is allowed, since it is kept on the disk.
+async fn throw(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), ApiError> {
     let registry = Arc::clone(&state.registry);
     let switched = id.clone();
     let work = move || registry.set_enabled(&switched, enabled);
@@ -141,20 +159,7 @@ pub async fn switch(
         ApiError::new(Code::Internal, "the switch could not be kept, and was not thrown")
     };
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
-    if !done.map_err(|error| failed(&error))? {
-        return Err(unknown_channel());
-    }
-    let action = if enabled { "channel.enable" } else { "channel.disable" };
-    let entry = AuditEntry {
-        at: state.engine.clock().now(),
-        actor: seat.name().to_string(),
-        action: action.to_owned(),
-        subject: id.to_string(),
-        reason: reason.unwrap_or_default(),
-    };
-    state.engine.audit(entry).await?;
-    let status = status(&state, &id)?;
-    Ok(json(StatusCode::OK, &ChannelBody::from(&status)))
+    if done.map_err(|error| failed(&error))? { Ok(()) } else { Err(unknown_channel()) }
 }
 
 /// An operator's reason, where one may be given.
@@ -165,7 +170,8 @@ fn reason(fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
 /// The channel of a path, if it has a file.
 pub fn known(state: &ApiState, id: &str) -> Result<ChannelId, ApiError> {
     let id = ChannelId::parse(id).map_err(|_| unknown_channel())?;
-    state.registry.status(&id).map(|_| id).ok_or_else(unknown_channel)
+    let terms = state.engine.channels().terms(&id);
+    terms.map(|_| id).ok_or_else(unknown_channel)
 }
 
 fn status(state: &ApiState, id: &ChannelId) -> Result<ChannelStatus, ApiError> {

@@ -52,8 +52,10 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Between us and the core nothing may keep what was paid with which card.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -88,6 +88,18 @@ impl ApiState {
     }
 }
 
+/// Carries a change to its end even if its caller hangs up: what follows a commit (its entry in the
+/// audit trail, the waking of those who wait) must not depend on a connection.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a call has died");
+        let detail = "the call has died; look at what it left before it is sent again";
+        Err(ApiError::new(Code::Internal, detail))
+    })
+}
+
 /// Every route of the API.
 pub fn router(state: Arc<ApiState>) -> Router {
     Router::new()

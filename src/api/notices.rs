@@ -151,7 +151,8 @@ fn refuse(
         NoticeRefusal::UnknownOrder => ("unknown_order", StatusCode::NOT_FOUND),
     };
     telemetry::count_notice(channel, result);
-    tracing::warn!(channel.name = %channel, reason = %refusal, "a notice is not believed");
+    // Anybody can cause it, so it must not fill the log; the count shows it.
+    tracing::debug!(channel.name = %channel, reason = %refusal, "a notice is not believed");
     if *refusal == NoticeRefusal::Unsupported {
         return Err(ApiError::new(Code::NoticeRefused, "this channel sends no notices"));
     }

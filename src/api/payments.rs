@@ -14,18 +14,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use jiff::tz::{TimeZone, offset};
 use tokio::time::Instant;
 
-use crate::api::ApiState;
 use crate::api::auth::{MayAsk, MaySend, Seat};
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::{ApiState, to_its_end};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::ids::{CallerOrderId, OrderId};
 use crate::domain::money::AmountMinor;
 use crate::domain::time::Timestamp;
+use crate::engine::Submitted;
 use crate::engine::intake::{PayError, PaymentOrder, StruckChannel};
-use crate::engine::{EngineError, Submitted};
 
 /// How long a call whose wait is over still waits for its order to become durable.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
@@ -233,9 +233,8 @@ pub async fn release(
         amount,
         ..release_of(&payment, state.engine.clock().now())
     };
-    let submitted = state.engine.release(payment.id, release).await;
-    // The same release may have been written between the engine's look and its commit.
-    let submitted = submitted.map_err(|error: EngineError| ApiError::from(error))?;
+    let submitted =
+        to_its_end(async move { Ok(state.engine.release(payment.id, release).await?) }).await?;
     Ok(answer(&submitted.order, submitted.repeated, None))
 }
 

@@ -10,13 +10,13 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
-use crate::api::ApiState;
 use crate::api::auth::{MayInspect, MayOperate, Seat};
 use crate::api::dto::{OrderBody, ReversalBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::{ApiState, to_its_end};
 use crate::domain::command::{Command, Decider, Resolution};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
@@ -135,7 +135,7 @@ pub async fn retry(
     let mut fields = Fields::parse(&body)?;
     let decider = decider(&seat, &mut fields)?;
     fields.finish()?;
-    operate(&state, id, Command::Retry { decider }).await
+    operate(state, id, Command::Retry { decider }).await
 }
 
 /// `POST /v1/reversals/{id}/resolve`: an operator ends an unknown.
@@ -161,11 +161,15 @@ pub async fn resolve(
     };
     let decider = decider(&seat, &mut fields)?;
     fields.finish()?;
-    operate(&state, id, Command::Resolve { resolution, decider }).await
+    operate(state, id, Command::Resolve { resolution, decider }).await
 }
 
-async fn operate(state: &ApiState, id: OrderId, command: Command) -> Result<Response, ApiError> {
-    let order = state.engine.operate(id, command).await?;
+async fn operate(
+    state: Arc<ApiState>,
+    id: OrderId,
+    command: Command,
+) -> Result<Response, ApiError> {
+    let order = to_its_end(async move { Ok(state.engine.operate(id, command).await?) }).await?;
     Ok(json(StatusCode::OK, &OrderBody::from(&order)))
 }
 

@@ -1,0 +1,350 @@
+//! A whole gateway behind a socket, and a client that speaks to it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use switchyard::api::auth::Callers;
+use switchyard::api::{ApiState, serve};
+use switchyard::channel::registry::Registry;
+use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
+use switchyard::clock::Clock;
+use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
+use switchyard::codec::sign::sha256_hex;
+use switchyard::config::settings;
+use switchyard::domain::flow::order::Order;
+use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
+use switchyard::domain::outcome::{Approval, Outcome, UnknownCause};
+use switchyard::domain::terms::{HouseTerms, Terms};
+use switchyard::engine::intake::Intake;
+use switchyard::engine::{Engine, Vault};
+use switchyard::entropy::Entropy;
+use switchyard::store::Store;
+use switchyard::store::memory::MemoryStore;
+use switchyard::tables::bin::LiveBinTable;
+use switchyard::tables::routes::LiveRoutes;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::support::Scratch;
+use crate::support::books::moment;
+use crate::unionpay;
+
+/// A card number that UnionPay publishes for tests.
+pub const CARD: &str = "6216261000000000018";
+
+/// The channel's side: it gives the answers that the test has prepared, and counts.
+pub struct Bank {
+    registry: Arc<Registry>,
+    answers: Mutex<VecDeque<Outcome>>,
+    calls: AtomicU64,
+    /// A place for each call that may be answered; without any, calls wait.
+    gate: Semaphore,
+}
+
+impl Bank {
+    /// The next call gets this answer; without one it is approved.
+    pub fn will_answer(&self, outcome: Outcome) {
+        self.answers.lock().expect("no panic under the lock").push_back(outcome);
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// From now on calls wait until they are let go.
+    pub fn hold(&self) {
+        self.gate.forget_permits(usize::MAX >> 3);
+    }
+
+    pub fn let_go(&self) {
+        self.gate.add_permits(1_000);
+    }
+}
+
+impl Channels for Bank {
+    fn ids(&self) -> Vec<ChannelId> {
+        self.registry.ids()
+    }
+
+    fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
+        self.registry.terms(channel)
+    }
+
+    fn call<'a>(
+        &'a self,
+        _channel: &'a ChannelId,
+        _request: ChannelRequest,
+    ) -> ChannelFuture<'a, Understood> {
+        Box::pin(async move {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            self.gate.acquire().await.expect("the gate is never closed").forget();
+            let next = self.answers.lock().expect("no panic under the lock").pop_front();
+            Understood { outcome: next.unwrap_or_else(approved), voucher: String::new() }
+        })
+    }
+}
+
+pub fn approved() -> Outcome {
+    let reference = Some("ref-1".to_owned());
+    let code = "00".to_owned();
+    Outcome::Approved(Approval { channel_reference: reference, code, settle_mmdd: None })
+}
+
+pub fn pending() -> Outcome {
+    Outcome::Pending { code: "00".to_owned() }
+}
+
+pub fn unknown() -> Outcome {
+    Outcome::Unknown(UnknownCause::TimedOut)
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The status and stable code of a problem, which must be whole.
+    pub fn problem(&self) -> (u16, String) {
+        let body = self.json();
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{body}");
+        assert_eq!(body["status"], self.status.as_u16(), "{body}");
+        let code = body["code"].as_str().unwrap_or_default().to_owned();
+        assert_eq!(body["type"], format!("/errors/{code}"));
+        assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
+        (self.status.as_u16(), code)
+    }
+}
+
+pub struct Gateway {
+    pub url: String,
+    pub client: reqwest::Client,
+    pub store: MemoryStore,
+    pub bank: Arc<Bank>,
+    pub state: Arc<ApiState>,
+    clock: Arc<AtomicI64>,
+    commits: Arc<AtomicU64>,
+    stop: Option<oneshot::Sender<()>>,
+    served: Option<JoinHandle<usize>>,
+    /// Goes last: the gateway has its files there.
+    pub scratch: Scratch,
+}
+
+/// The keys of the callers, each with its roles; a key is its name and `-key`.
+const CALLERS: [(&str, &str); 4] = [
+    ("core", "\"core\""),
+    ("other", "\"core\""),
+    ("operator", "\"operator\""),
+    ("auditor", "\"auditor\""),
+];
+
+fn settings_text(more: &str) -> String {
+    let callers = CALLERS.map(|(name, roles)| {
+        let hash = sha256_hex(format!("{name}-key").as_bytes());
+        format!("[[callers]]\nname = \"{name}\"\nroles = [{roles}]\nkey_sha256 = \"{hash}\"\n")
+    });
+    format!("{more}\n{}", callers.concat())
+}
+
+impl Gateway {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts with further settings, as a settings file says them.
+    pub async fn start_with(more: &str) -> Self {
+        // Another test of the process may have installed it.
+        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let scratch = Scratch::new();
+        unionpay::write_channel(scratch.path());
+        let text = settings_text(more);
+        let read = settings(Some(("test.toml", &text)), Vec::new(), scratch.path());
+        let settings = Arc::new(read.expect("good settings"));
+        let millis = Arc::new(AtomicI64::new(moment(0).as_millis()));
+        let clock = Clock::Manual(Arc::clone(&millis));
+        let house = HouseTerms { accounts: settings.accounts.clone(), notice_url: None };
+        let registry = Registry::load(
+            &settings.channels_folder,
+            &settings.routes_file,
+            scratch.path(),
+            house,
+            clock.clone(),
+        );
+        let registry = Arc::new(registry.unwrap_or_else(|mistakes| panic!("{mistakes:?}")));
+        let bank = Arc::new(Bank {
+            registry: Arc::clone(&registry),
+            answers: Mutex::default(),
+            calls: AtomicU64::new(0),
+            gate: Semaphore::new(1_000_000),
+        });
+        let store = MemoryStore::new();
+        let commits = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&commits);
+        store.on_commit(Box::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }));
+        let channels: Arc<dyn Channels> = Arc::clone(&bank) as Arc<dyn Channels>;
+        let engine =
+            Arc::new(Engine::new(Arc::new(store.clone()), channels, clock, vault(), settings.node));
+        let bins = Arc::new(LiveBinTable::load(scratch.path()).expect("the shipped table"));
+        let routes = LiveRoutes::load(&settings.routes_file, &registry.ids()).expect("routes");
+        let intake = Arc::new(Intake::new(
+            Arc::clone(&engine),
+            Arc::clone(&registry),
+            Arc::clone(&bins),
+            Arc::new(routes),
+            Entropy::seeded(7),
+        ));
+        let state = Arc::new(ApiState {
+            engine,
+            intake,
+            registry,
+            bins,
+            callers: Callers::new(
+                &settings.callers,
+                settings.caller_requests_per_second,
+                settings.caller_burst,
+            ),
+            settings,
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            ready: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+        });
+        Self::listen(scratch, store, bank, state, (millis, commits)).await
+    }
+
+    async fn listen(
+        scratch: Scratch,
+        store: MemoryStore,
+        bank: Arc<Bank>,
+        state: Arc<ApiState>,
+        (clock, commits): (Arc<AtomicI64>, Arc<AtomicU64>),
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::clone(&state);
+        let served = tokio::spawn(async move {
+            serve(listener, shared, async {
+                // A test that ends without stopping drops the sender, which stops it too.
+                let _asked = stopped.await;
+            })
+            .await
+        });
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let (stop, served) = (Some(stop), Some(served));
+        Self { url, client, store, bank, state, clock, commits, stop, served, scratch }
+    }
+
+    /// Asks for the stop; [`Self::stopped`] waits for its end.
+    pub fn stop(&mut self) {
+        let stop = self.stop.take().expect("it is stopped once");
+        stop.send(()).expect("the server still runs");
+    }
+
+    /// The connections that were still open when the server had stopped.
+    pub async fn stopped(&mut self) -> usize {
+        self.served.take().expect("it ends once").await.expect("the server does not panic")
+    }
+
+    pub fn request(&self, caller: &str, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        match caller {
+            "" => request,
+            name => request.header("authorization", format!("Bearer {name}-key")),
+        }
+    }
+
+    pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("a whole body") }
+    }
+
+    pub async fn get(&self, caller: &str, path: &str) -> Answer {
+        self.send(self.request(caller, Method::GET, path)).await
+    }
+
+    pub fn posting(&self, caller: &str, path: &str, body: &Value) -> reqwest::RequestBuilder {
+        let request = self.request(caller, Method::POST, path);
+        request.header("content-type", "application/json").body(body.to_string())
+    }
+
+    pub async fn post(&self, caller: &str, path: &str, body: &Value) -> Answer {
+        self.send(self.posting(caller, path, body)).await
+    }
+
+    pub async fn pay(&self, body: &Value) -> Answer {
+        self.post("core", "/v1/payments", body).await
+    }
+
+    /// Moves the clock.
+    pub fn later(&self, by: std::time::Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a bearable time");
+        self.clock.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// How many batches were written.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the core's order is in the store and fits; it is given as it then is.
+    pub async fn order_when(&self, order_id: &str, fits: impl Fn(&Order) -> bool) -> Order {
+        loop {
+            let caller = CallerId::from_stored("core");
+            let id = CallerOrderId::from_stored(order_id);
+            let order = self.store.order_by_caller(caller, id).await.expect("a read");
+            if let Some(order) = order.filter(|order| fits(order)) {
+                return order;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn vault() -> Vault {
+    let key = SealKey::new("k1", &[7; 32]).expect("a key");
+    let keys = SealKeys::new(key, Vec::new()).expect("keys");
+    Vault::new(keys, DigestKey::new(&[9; 32]).expect("a key"), Entropy::seeded(1))
+}
+
+/// A payment's body that nothing is wrong with.
+pub fn payment(order_id: &str) -> Value {
+    json!({
+        "order_id": order_id,
+        "merchant_id": "m-42",
+        "amount": 12_345,
+        "currency": "CNY",
+        "card": { "pan": CARD, "expiry": "2911", "cvv": "123", "holder": "张三" },
+    })
+}
+
+/// The same with one member changed, named by a JSON pointer; `null` takes it out.
+pub fn with(mut body: Value, pointer: &str, value: Value) -> Value {
+    let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
+    let parent = body.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
+    parent.insert(name.to_owned(), value);
+    body
+}
+
+/// Some members of an object, as a list.
+pub fn members(body: &Value, names: &[&str]) -> Value {
+    names.iter().map(|name| body[*name].clone()).collect()
+}

@@ -1,0 +1,150 @@
+//! The server's limits, its health, and how it stops.
+
+use reqwest::Method;
+use serde_json::json;
+use switchyard::store::Store;
+use switchyard::store::memory::FailedRows;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::gateway::{Gateway, payment};
+
+/// Sends raw bytes and gives everything that comes back until the connection ends.
+async fn exchange(gateway: &Gateway, bytes: &[u8]) -> String {
+    let address = gateway.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(bytes).await.expect("it is taken");
+    let mut answer = Vec::new();
+    // A connection that is reset after the answer has still answered.
+    let _ended = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_is_bounded_whether_it_says_its_length_or_not() {
+    let gateway = Gateway::start_with("[server]\nbody_bytes_max = 1024").await;
+    let large = json!({ "order_id": "x".repeat(2_000) }).to_string();
+    let request = gateway.request("core", Method::POST, "/v1/payments");
+    let request = request.header("content-type", "application/json");
+    let announced = gateway.send(request.try_clone().expect("a copy").body(large.clone())).await;
+    assert_eq!(announced.problem(), (413, "body_too_large".to_owned()));
+    let head = "POST /v1/payments HTTP/1.1\r\nhost: x\r\nauthorization: Bearer core-key\r\n\
+                content-type: application/json\r\nconnection: close\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("{head}{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    let chunked = exchange(&gateway, chunk.as_bytes()).await;
+    assert!(chunked.starts_with("HTTP/1.1 413"), "{chunked}");
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let gateway = Gateway::start_with("[server]\nrequest_timeout = \"100ms\"").await;
+    let head = "POST /v1/payments HTTP/1.1\r\nhost: x\r\nauthorization: Bearer core-key\r\n\
+                content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    let answer = exchange(&gateway, head.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("\"request_timeout\""), "{answer}");
+    let nothing = exchange(&gateway, b"POST /v1/pay").await;
+    assert!(nothing.is_empty() || nothing.starts_with("HTTP/1.1 408"), "{nothing}");
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_body_must_say_that_it_is_json() {
+    let gateway = Gateway::start().await;
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "text/json"] {
+        let request = gateway.request("core", Method::POST, "/v1/payments");
+        let request = request.header("content-type", kind).body(payment("A-1").to_string());
+        let answer = gateway.send(request).await;
+        assert_eq!(answer.problem(), (415, "unsupported_media_type".to_owned()), "{kind}");
+    }
+    let bare = gateway.request("core", Method::POST, "/v1/payments").body("{}".to_owned());
+    assert_eq!(gateway.send(bare).await.problem(), (415, "unsupported_media_type".to_owned()));
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+    let request = gateway.request("core", Method::POST, "/v1/payments");
+    let request = request.header("content-type", "Application/JSON; charset=utf-8");
+    let taken = gateway.send(request.body(payment("A-1").to_string())).await;
+    assert_eq!(taken.status, 200);
+}
+
+#[tokio::test]
+async fn each_caller_has_a_rate_of_its_own() {
+    let limits = "[caller_limits]\nrequests_per_second = 1\nburst = 1";
+    let gateway = Gateway::start_with(limits).await;
+    // The second call may find the rate refilled on a slow machine; a later one then does not.
+    let refused = loop {
+        let answer = gateway.get("core", "/v1/payments?order_id=A-1").await;
+        if answer.status == 429 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.problem(), (429, "too_many_requests".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    let other = gateway.get("other", "/v1/payments?order_id=A-1").await;
+    assert_eq!(other.problem(), (404, "not_found".to_owned()));
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_full_queue_writes_and_sends_nothing() {
+    let gateway = Gateway::start().await;
+    gateway.store.faults().busy(1);
+    let refused = gateway.pay(&payment("A-1")).await;
+    assert_eq!(refused.problem(), (503, "queue_full".to_owned()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+    assert!(gateway.store.orders(None, 1).await.expect("a read").is_empty());
+    assert_eq!(gateway.pay(&payment("A-1")).await.status, 200, "the same id may come again");
+}
+
+#[tokio::test]
+async fn i_12_after_a_failed_write_no_orders_are_taken() {
+    let gateway = Gateway::start().await;
+    gateway.store.faults().fail_next_commit(FailedRows::Lost);
+    let failed = gateway.pay(&payment("A-1")).await;
+    assert_eq!(failed.problem(), (503, "store_failed".to_owned()));
+    gateway.store.faults().restart();
+    let refused = gateway.pay(&payment("A-2")).await;
+    assert_eq!(refused.problem(), (503, "store_failed".to_owned()));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(gateway.bank.calls(), 0);
+    let ready = gateway.get("", "/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(ready.json()["reasons"], json!(["store_failed"]));
+    assert_eq!(gateway.get("", "/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn health_needs_no_key() {
+    let gateway = Gateway::start().await;
+    let ready = gateway.get("", "/readyz").await;
+    assert_eq!((ready.status.as_u16(), ready.json()["ready"].clone()), (200, json!(true)));
+    gateway.state.ready.store(false, std::sync::atomic::Ordering::SeqCst);
+    let starting = gateway.get("", "/readyz").await;
+    assert_eq!(starting.json(), json!({ "ready": false, "reasons": ["starting"] }));
+    gateway.state.stopping.store(true, std::sync::atomic::Ordering::SeqCst);
+    let refused = gateway.pay(&payment("A-1")).await;
+    assert_eq!(refused.problem(), (503, "stopping".to_owned()));
+    let metrics = gateway.get("", "/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")));
+}
+
+#[tokio::test]
+async fn what_is_in_flight_at_a_stop_is_answered() {
+    let mut gateway = Gateway::start().await;
+    gateway.bank.hold();
+    let request = gateway.posting("core", "/v1/payments", &payment("A-1"));
+    let call = tokio::spawn(request.send());
+    gateway.order_when("A-1", |order| !order.attempts.is_empty()).await;
+    gateway.stop();
+    while !gateway.state.stopping.load(std::sync::atomic::Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+    gateway.bank.let_go();
+    let answer = call.await.expect("the call does not panic").expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert_eq!(gateway.stopped().await, 0, "no connection is left open");
+    assert!(gateway.client.get(format!("{}/healthz", gateway.url)).send().await.is_err());
+}

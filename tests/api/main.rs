@@ -1,0 +1,18 @@
+//! The HTTP API over real sockets: a store in memory, a channel whose answers the test gives.
+//!
+//! The files mirror `src/api/`. Nothing here waits for a time: calls are held and let go, and what
+//! happens behind them is waited for by its trace in the store.
+
+mod gateway;
+#[path = "../support/mod.rs"]
+mod support;
+mod unionpay;
+
+mod bins;
+mod books;
+mod channels;
+mod limits;
+mod notices;
+mod payments;
+mod refusals;
+mod reversals;

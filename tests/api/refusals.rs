@@ -1,0 +1,220 @@
+//! Bad input of every kind: its code and status, and that nothing was written and nothing sent.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use switchyard::store::Store;
+
+use crate::gateway::{CARD, Gateway, payment, with};
+
+/// Nothing of a refused request may be found anywhere.
+async fn assert_untouched(gateway: &Gateway, what: &str) {
+    assert_eq!(gateway.commits(), 0, "{what}: something was written");
+    assert_eq!(gateway.bank.calls(), 0, "{what}: something was sent");
+    let orders = gateway.store.orders(None, 10).await.expect("a read");
+    assert!(orders.is_empty(), "{what}: an order is in the store");
+}
+
+async fn assert_refused(body: &str, status: u16, code: &str, field: &str, gateway: &Gateway) {
+    let request = gateway.request("core", Method::POST, "/v1/payments");
+    let request = request.header("content-type", "application/json").body(body.to_owned());
+    let answer = gateway.send(request).await;
+    assert_eq!(answer.problem(), (status, code.to_owned()), "{}", answer.text);
+    assert_eq!(answer.json()["field"].as_str().unwrap_or_default(), field, "{}", answer.text);
+    assert!(!answer.text.contains("62162610000000000"), "I-11: {}", answer.text);
+    assert_untouched(gateway, code).await;
+}
+
+#[tokio::test]
+async fn a_body_of_the_wrong_form_is_refused() {
+    let gateway = Gateway::start().await;
+    let good = payment("A-1").to_string();
+    let rows = [
+        (String::new(), "malformed_json", ""),
+        ("{".to_owned(), "malformed_json", ""),
+        (format!("{good} x"), "malformed_json", ""),
+        ("[1]".to_owned(), "malformed_json", ""),
+        ("\"text\"".to_owned(), "malformed_json", ""),
+        (format!("{}{}", "[".repeat(500), "]".repeat(500)), "malformed_json", ""),
+        (with(payment("A-1"), "/amonut", json!(1)).to_string(), "unknown_field", "amonut"),
+        (with(payment("A-1"), "/card/pin", json!(1)).to_string(), "unknown_field", "card.pin"),
+        (with(payment("A-1"), "/order_id", Value::Null).to_string(), "missing_field", "order_id"),
+        (with(payment("A-1"), "/amount", Value::Null).to_string(), "missing_field", "amount"),
+        (with(payment("A-1"), "/card", Value::Null).to_string(), "missing_field", "card"),
+        (with(payment("A-1"), "/card/pan", Value::Null).to_string(), "missing_field", "card.pan"),
+        (with(payment("A-1"), "/currency", Value::Null).to_string(), "missing_field", "currency"),
+    ];
+    for (body, code, field) in rows {
+        assert_refused(&body, 400, code, field, &gateway).await;
+    }
+    let twice = good.replacen('{', "{\"amount\":1,", 1);
+    assert_refused(&twice, 422, "invalid_field", "amount", &gateway).await;
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_used_is_refused() {
+    let gateway = Gateway::start().await;
+    let long = "x".repeat(65);
+    let rows = [
+        ("/card/pan", json!("621626100000000001x"), "invalid_card_number", "card.pan"),
+        ("/card/pan", json!("6216261000000000019"), "invalid_card_number", "card.pan"),
+        ("/card/pan", json!("62162610000"), "invalid_card_number", "card.pan"),
+        ("/card/pan", json!("62162610000000000180"), "invalid_card_number", "card.pan"),
+        ("/card/pan", json!(6_216_261_000_000_000_018_i64), "invalid_field", "card.pan"),
+        ("/card/pan", json!([CARD]), "invalid_field", "card.pan"),
+        ("/card", json!(CARD), "invalid_field", "card"),
+        ("/card/expiry", json!("2610"), "expired_card", "card.expiry"),
+        ("/card/expiry", json!("2913"), "invalid_field", "card.expiry"),
+        ("/card/cvv", json!("12"), "invalid_field", "card.cvv"),
+        ("/card/holder", json!("a\nb"), "invalid_field", "card.holder"),
+        ("/card/id_type", json!("001"), "invalid_field", "card.id_type"),
+        ("/card/id_number", json!("x".repeat(33)), "invalid_field", "card.id_number"),
+        ("/card/phone", json!("call me"), "invalid_field", "card.phone"),
+        ("/amount", json!(0), "invalid_amount", "amount"),
+        ("/amount", json!(-1), "invalid_amount", "amount"),
+        ("/amount", json!(1_000_000_000_000_i64), "invalid_amount", "amount"),
+        ("/amount", json!(u64::MAX), "invalid_amount", "amount"),
+        ("/amount", json!(1e30), "invalid_amount", "amount"),
+        ("/amount", json!(123.45), "invalid_amount", "amount"),
+        ("/amount", json!("12345"), "invalid_amount", "amount"),
+        ("/currency", json!("XXX"), "unknown_currency", "currency"),
+        ("/currency", json!("cny"), "unknown_currency", "currency"),
+        ("/currency", json!(156), "unknown_currency", "currency"),
+        ("/order_id", json!(""), "invalid_order_id", "order_id"),
+        ("/order_id", json!(long), "invalid_order_id", "order_id"),
+        ("/order_id", json!("a b"), "invalid_order_id", "order_id"),
+        ("/order_id", json!("订单"), "invalid_order_id", "order_id"),
+        ("/order_id", json!(17), "invalid_order_id", "order_id"),
+        ("/merchant_id", json!("a/b"), "invalid_field", "merchant_id"),
+        ("/settlement", json!("later"), "invalid_field", "settlement"),
+        ("/description", json!("a\u{0}b"), "invalid_field", "description"),
+        ("/description", json!("x".repeat(257)), "invalid_field", "description"),
+        ("/notify_url", json!("http://elsewhere.test/n"), "invalid_field", "notify_url"),
+    ];
+    for (pointer, value, code, field) in rows {
+        let body = with(payment("A-1"), pointer, value).to_string();
+        assert_refused(&body, 422, code, field, &gateway).await;
+    }
+}
+
+#[tokio::test]
+async fn a_card_number_is_refused_with_the_check_that_failed() {
+    let gateway = Gateway::start().await;
+    let rows =
+        [("6216261000000000019", "luhn"), ("62162610000", "length"), ("6216-2610", "digits")];
+    for (pan, reason) in rows {
+        let answer = gateway.pay(&with(payment("A-1"), "/card/pan", json!(pan))).await;
+        assert_eq!(answer.json()["reason"], reason);
+        assert!(!answer.text.contains(pan), "I-11: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_no_channel_takes_names_each_reason() {
+    let gateway = Gateway::start().await;
+    let rows =
+        [("/amount", json!(5_000_001), "above_maximum"), ("/currency", json!("USD"), "currency")];
+    for (pointer, value, reason) in &rows {
+        let answer = gateway.pay(&with(payment("A-1"), pointer, value.clone())).await;
+        assert_eq!(answer.problem(), (422, "no_route".to_owned()));
+        let candidates = answer.json()["candidates"].clone();
+        assert_eq!(candidates[0]["channel"], "unionpay", "{candidates}");
+        assert_eq!(candidates[0]["reason"], *reason);
+        assert!(candidates[0]["detail"].is_string());
+        assert_untouched(&gateway, pointer).await;
+    }
+}
+
+#[tokio::test]
+async fn i_9_what_was_answered_is_answered_again_when_no_channel_would_take_it_now() {
+    let gateway = Gateway::start().await;
+    let first = gateway.pay(&payment("A-1")).await;
+    let off = json!({ "enabled": false });
+    let request = gateway.request("operator", Method::PATCH, "/v1/channels/unionpay");
+    let request = request.header("content-type", "application/json").body(off.to_string());
+    assert_eq!(gateway.send(request).await.status, 200);
+    assert_eq!(gateway.pay(&payment("A-2")).await.problem(), (422, "no_route".to_owned()));
+    let again = gateway.pay(&payment("A-1")).await;
+    assert_eq!((again.status, again.text), (first.status, first.text));
+}
+
+#[tokio::test]
+async fn i_9_what_was_answered_is_answered_again_when_the_card_has_expired() {
+    let gateway = Gateway::start().await;
+    let order = |id| with(payment(id), "/card/expiry", json!("2611"));
+    let first = gateway.pay(&order("A-1")).await;
+    assert_eq!(first.status, 200, "a card is good through the last day of its month");
+    gateway.later(std::time::Duration::from_secs(30 * 24 * 60 * 60));
+    assert_eq!(gateway.pay(&order("A-2")).await.problem(), (422, "expired_card".to_owned()));
+    let again = gateway.pay(&order("A-1")).await;
+    assert_eq!((again.status, again.text), (first.status, first.text));
+    let other = gateway.pay(&with(order("A-1"), "/amount", json!(1))).await;
+    assert_eq!(other.problem(), (409, "order_id_conflict".to_owned()));
+}
+
+#[tokio::test]
+async fn nobody_calls_without_a_key_or_beyond_its_roles() {
+    let gateway = Gateway::start().await;
+    let channel = "/v1/channels/unionpay";
+    let refresh = "/v1/bin-table/refresh";
+    let resolve = "/v1/reversals/2611220000000000001/resolve";
+    let retry = "/v1/accounting-requests/2611220000000000001-1/retry";
+    let rows = [
+        ("", Method::POST, "/v1/payments", 401),
+        ("nobody", Method::POST, "/v1/payments", 401),
+        ("", Method::GET, "/v1/payments/2611220000000000001", 401),
+        ("", Method::GET, "/v1/reversals", 401),
+        ("auditor", Method::POST, "/v1/payments", 403),
+        ("auditor", Method::PATCH, channel, 403),
+        ("auditor", Method::POST, refresh, 403),
+        ("auditor", Method::POST, "/v1/bin-table/rollback", 403),
+        ("auditor", Method::POST, resolve, 403),
+        ("auditor", Method::POST, retry, 403),
+        ("core", Method::PATCH, channel, 403),
+        ("core", Method::POST, refresh, 403),
+        ("core", Method::POST, resolve, 403),
+        ("core", Method::POST, retry, 403),
+        ("core", Method::GET, "/v1/audit", 403),
+        ("core", Method::GET, "/v1/reversals", 403),
+        ("core", Method::GET, "/v1/accounting-requests", 403),
+        ("core", Method::GET, "/v1/channels/unionpay/clearing?date=2026-11-22", 403),
+    ];
+    for (caller, method, path, status) in rows {
+        let request = gateway.request(caller, method, path);
+        let request = request.header("content-type", "application/json");
+        let answer = gateway.send(request.body(payment("A-1").to_string())).await;
+        let code = if status == 401 { "unauthorized" } else { "forbidden" };
+        assert_eq!(answer.problem(), (status, code.to_owned()), "{caller} {path}");
+        let challenge = (status == 401).then_some("Bearer");
+        assert_eq!(answer.header("www-authenticate"), challenge);
+        assert_untouched(&gateway, path).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_route_or_method_or_query_is_a_problem_too() {
+    let gateway = Gateway::start().await;
+    let rows = [
+        (Method::GET, "/v2/payments", 404, "not_found"),
+        (Method::GET, "/v1/payments/%FF", 404, "not_found"),
+        (Method::DELETE, "/v1/payments", 405, "method_not_allowed"),
+        (Method::GET, "/v1/payments", 400, "invalid_query"),
+        (Method::GET, "/v1/payments?order_id=a%20b", 400, "invalid_query"),
+        (Method::GET, "/v1/payments?order_id=a&order_id=b", 400, "invalid_query"),
+        (Method::GET, "/v1/reversals?phase=lost", 400, "invalid_query"),
+        (Method::GET, "/v1/reversals?limit=0", 400, "invalid_query"),
+        (Method::GET, "/v1/reversals?after=1", 400, "invalid_query"),
+        (Method::GET, "/v1/accounting-requests?status=late", 400, "invalid_query"),
+        (Method::GET, "/v1/channels/unionpay/clearing", 400, "invalid_query"),
+        (Method::GET, "/v1/channels/unionpay/clearing?date=22.11.2026", 400, "invalid_query"),
+        (Method::GET, "/v1/channels/none/clearing?date=2026-11-22", 404, "channel_unknown"),
+        (Method::GET, "/v1/channels/none", 404, "channel_unknown"),
+        (Method::GET, "/v1/bins/62162", 400, "invalid_query"),
+        (Method::GET, "/v1/bins/6216261000000000018", 400, "bin_too_long"),
+        (Method::GET, "/v1/audit?6216261000000000018=1", 400, "invalid_query"),
+    ];
+    for (method, path, status, code) in rows {
+        let answer = gateway.send(gateway.request("operator", method, path)).await;
+        assert_eq!(answer.problem(), (status, code.to_owned()), "{path}");
+        assert!(!answer.text.contains(CARD), "I-11: {}", answer.text);
+    }
+}
