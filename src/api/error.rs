@@ -247,11 +247,12 @@ impl From<EngineError> for ApiError {
                 Self::new(Code::StoreFailed, "no orders are taken until the process starts anew")
             }
             EngineError::Store(error) => error.into(),
-            EngineError::Died => Self::new(
-                Code::Internal,
-                "the call that carried the order out has died; what it left is in the store, and a \
-                 repeat with the same order id tells it",
-            ),
+            EngineError::Died => {
+                tracing::error!("a call that carried an order out has died");
+                let detail = "the call that carried the order out has died; a repeat with the same \
+                              order id tells what it left";
+                Self::new(Code::Internal, detail)
+            }
             EngineError::Seal(error) => {
                 tracing::error!(error = %telemetry::chain(&error), "a card number is not sealed");
                 Self::new(Code::Internal, "the order could not be made safe to keep")

@@ -20,7 +20,8 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
 use crate::api::{ApiState, to_its_end};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::card::CardFacts;
+use crate::domain::flow::order::{Differs, Order, OrderKind, OrderStatus};
 use crate::domain::ids::{CallerOrderId, OrderId};
 use crate::domain::money::AmountMinor;
 use crate::domain::time::Timestamp;
@@ -102,7 +103,8 @@ pub async fn create(
 
 /// Pays, or finds the order in the store when the wait is over before the channel has answered.
 async fn pay(state: &ApiState, payment: PaymentOrder, wait: Wait) -> Result<Submitted, ApiError> {
-    let (caller, caller_order_id) = (payment.caller.clone(), payment.caller_order_id.clone());
+    let asked = payment.clone();
+    let asked_at = state.engine.clock().now();
     let mut paying = pin!(state.intake.pay(payment));
     if let Ok(paid) = tokio::time::timeout_at(wait.until, &mut paying).await {
         return paid.map_err(refusal);
@@ -112,9 +114,12 @@ async fn pay(state: &ApiState, payment: PaymentOrder, wait: Wait) -> Result<Subm
     // Bounded by `give_up`. Until the order is durable there is nothing true to answer.
     while Instant::now() < give_up {
         let store = state.engine.store();
-        let kept = store.order_by_caller(caller.clone(), caller_order_id.clone()).await?;
-        if let Some(order) = kept {
-            return Ok(Submitted { order, repeated: false });
+        let kept = store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
+        if let Some(order) = kept.await? {
+            // It may have been there before this call, with other content even (I-9).
+            same_content(state, &order, &asked)?;
+            let repeated = order.created_at < asked_at;
+            return Ok(Submitted { order, repeated });
         }
         if let Ok(paid) = tokio::time::timeout(pause, &mut paying).await {
             return paid.map_err(refusal);
@@ -123,6 +128,27 @@ async fn pay(state: &ApiState, payment: PaymentOrder, wait: Wait) -> Result<Subm
     }
     let detail = "the order was not yet durable; repeat it with the same order id";
     Err(ApiError::new(Code::QueueFull, detail))
+}
+
+/// Whether a kept order is what this call asks for: the comparison that the engine makes too, but
+/// only after the call's wait.
+fn same_content(state: &ApiState, kept: &Order, asked: &PaymentOrder) -> Result<(), Differs> {
+    let card = CardFacts {
+        masked: asked.card.pan.masked(),
+        digests: state.engine.vault().digests(&asked.card),
+        row: None,
+    };
+    kept.same_content(&Order {
+        kind: OrderKind::Payment,
+        merchant_id: asked.merchant_id.clone(),
+        amount: asked.amount,
+        currency: asked.currency,
+        settlement: asked.settlement,
+        card: Some(card),
+        description: asked.description.clone(),
+        notify_url: asked.notify_url.clone(),
+        ..kept.clone()
+    })
 }
 
 /// Refuses a card whose month is over everywhere on earth. A repeat is let through: what was

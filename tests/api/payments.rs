@@ -120,6 +120,25 @@ async fn i_12_a_202_tells_of_an_order_that_is_durable() {
 }
 
 #[tokio::test]
+async fn i_9_a_repeat_that_does_not_wait_is_compared_all_the_same() {
+    let gateway = Gateway::start().await;
+    let first = gateway.pay(&payment("A-1")).await;
+    gateway.later(std::time::Duration::from_secs(1));
+    let impatient = |body: Value| {
+        let request = gateway.posting("core", "/v1/payments", &body);
+        gateway.send(request.header("prefer", "wait=0"))
+    };
+    let again = impatient(payment("A-1")).await;
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    for (pointer, value) in [("/amount", json!(1)), ("/card/holder", json!("李四"))] {
+        let other = impatient(with(payment("A-1"), pointer, value)).await;
+        assert_eq!(other.problem(), (409, "order_id_conflict".to_owned()), "{pointer}");
+    }
+    assert_eq!(gateway.bank.calls(), 1);
+}
+
+#[tokio::test]
 async fn an_open_call_is_answered_when_the_notice_is_durable() {
     let gateway = Gateway::start().await;
     gateway.bank.will_answer(pending());
