@@ -30,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::slow_store::SlowStore;
 use crate::support::Scratch;
 use crate::support::books::moment;
 use crate::unionpay;
@@ -136,6 +137,8 @@ pub struct Gateway {
     pub url: String,
     pub client: reqwest::Client,
     pub store: MemoryStore,
+    /// The same store as the engine has it.
+    pub disk: SlowStore,
     pub bank: Arc<Bank>,
     pub state: Arc<ApiState>,
     clock: Arc<AtomicI64>,
@@ -200,8 +203,9 @@ impl Gateway {
             counted.fetch_add(1, Ordering::SeqCst);
         }));
         let channels: Arc<dyn Channels> = Arc::clone(&bank) as Arc<dyn Channels>;
+        let disk = SlowStore::over(store.clone());
         let engine =
-            Arc::new(Engine::new(Arc::new(store.clone()), channels, clock, vault(), settings.node));
+            Arc::new(Engine::new(Arc::new(disk.clone()), channels, clock, vault(), settings.node));
         let bins = Arc::new(LiveBinTable::load(scratch.path()).expect("the shipped table"));
         let routes = LiveRoutes::load(&settings.routes_file, &registry.ids()).expect("routes");
         let intake = Arc::new(Intake::new(
@@ -226,12 +230,12 @@ impl Gateway {
             ready: AtomicBool::new(true),
             stopping: AtomicBool::new(false),
         });
-        Self::listen(scratch, store, bank, state, (millis, commits)).await
+        Self::listen(scratch, (store, disk), bank, state, (millis, commits)).await
     }
 
     async fn listen(
         scratch: Scratch,
-        store: MemoryStore,
+        (store, disk): (MemoryStore, SlowStore),
         bank: Arc<Bank>,
         state: Arc<ApiState>,
         (clock, commits): (Arc<AtomicI64>, Arc<AtomicU64>),
@@ -249,7 +253,7 @@ impl Gateway {
         });
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let (stop, served) = (Some(stop), Some(served));
-        Self { url, client, store, bank, state, clock, commits, stop, served, scratch }
+        Self { url, client, disk, store, bank, state, clock, commits, stop, served, scratch }
     }
 
     /// Asks for the stop; [`Self::stopped`] waits for its end.

@@ -4,6 +4,7 @@
 //! happens behind them is waited for by its trace in the store.
 
 mod gateway;
+mod slow_store;
 #[path = "../support/mod.rs"]
 mod support;
 mod unionpay;

@@ -120,6 +120,24 @@ async fn i_12_a_202_tells_of_an_order_that_is_durable() {
 }
 
 #[tokio::test]
+async fn i_12_no_202_leaves_before_the_order_is_durable() {
+    let gateway = Gateway::start().await;
+    gateway.disk.hold();
+    gateway.bank.hold();
+    let request = gateway.posting("core", "/v1/payments", &payment("A-1"));
+    let call = tokio::spawn(request.header("prefer", "wait=0").send());
+    // Other calls are answered meanwhile, which gives this one every chance to be too early.
+    for _ in 0..50 {
+        assert_eq!(gateway.get("core", "/v1/payments?order_id=A-1").await.status, 404);
+        assert!(!call.is_finished(), "nothing is durable yet");
+    }
+    gateway.disk.let_go();
+    let answer = call.await.expect("the call does not panic").expect("an answer");
+    assert_eq!(answer.status(), 202);
+    assert_eq!(gateway.get("core", "/v1/payments?order_id=A-1").await.status, 200);
+}
+
+#[tokio::test]
 async fn i_9_a_repeat_that_does_not_wait_is_compared_all_the_same() {
     let gateway = Gateway::start().await;
     let first = gateway.pay(&payment("A-1")).await;
@@ -128,6 +146,8 @@ async fn i_9_a_repeat_that_does_not_wait_is_compared_all_the_same() {
         let request = gateway.posting("core", "/v1/payments", &body);
         gateway.send(request.header("prefer", "wait=0"))
     };
+    // The engine compares at its commit, which does not come within the wait.
+    gateway.disk.hold();
     let again = impatient(payment("A-1")).await;
     assert_eq!((again.status, &again.text), (first.status, &first.text));
     assert_eq!(again.header("idempotent-replayed"), Some("true"));

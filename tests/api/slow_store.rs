@@ -1,0 +1,175 @@
+//! The store in memory, with commits that the test can hold back: a slow disk.
+
+use std::sync::Arc;
+
+use switchyard::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
+use switchyard::domain::books::Transaction;
+use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use switchyard::domain::books::clearing::ClearingRecord;
+use switchyard::domain::flow::order::Order;
+use switchyard::domain::flow::reversal::ReversalEntry;
+use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
+use switchyard::domain::time::{BusinessDate, Timestamp};
+use switchyard::store::memory::MemoryStore;
+use switchyard::store::{CommitError, Store, StoreError, StoreFuture};
+use tokio::sync::Semaphore;
+
+/// Reads pass at once; each commit needs a place.
+#[derive(Clone)]
+pub struct SlowStore {
+    inner: MemoryStore,
+    gate: Arc<Semaphore>,
+}
+
+impl SlowStore {
+    pub fn over(inner: MemoryStore) -> Self {
+        Self { inner, gate: Arc::new(Semaphore::new(1_000_000)) }
+    }
+
+    /// From now on commits wait until they are let go.
+    pub fn hold(&self) {
+        self.gate.forget_permits(1_000_000);
+    }
+
+    pub fn let_go(&self) {
+        self.gate.add_permits(1_000);
+    }
+}
+
+impl Store for SlowStore {
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            self.gate.acquire().await.expect("the gate is never closed").forget();
+            self.inner.commit(batch).await
+        })
+    }
+
+    fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
+        self.inner.order(id)
+    }
+
+    fn order_by_caller(
+        &self,
+        caller: CallerId,
+        caller_order_id: CallerOrderId,
+    ) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
+        self.inner.order_by_caller(caller, caller_order_id)
+    }
+
+    fn orders(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.inner.orders(after, limit)
+    }
+
+    fn open_orders(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.inner.open_orders(after, limit)
+    }
+
+    fn transaction(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>> {
+        self.inner.transaction(order)
+    }
+
+    fn reversal(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Option<ReversalEntry>, StoreError>> {
+        self.inner.reversal(order)
+    }
+
+    fn reversals(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
+        self.inner.reversals(after, limit)
+    }
+
+    fn due_reversals(
+        &self,
+        channel: ChannelId,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
+        self.inner.due_reversals(channel, now, limit)
+    }
+
+    fn contradictions(
+        &self,
+        order: OrderId,
+    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>> {
+        self.inner.contradictions(order)
+    }
+
+    fn clearing(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<(OrderId, u8)>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ClearingRecord>, StoreError>> {
+        self.inner.clearing(channel, date, after, limit)
+    }
+
+    fn accounting_request(
+        &self,
+        id: RequestId,
+    ) -> StoreFuture<'_, Result<Option<AccountingRequest>, StoreError>> {
+        self.inner.accounting_request(id)
+    }
+
+    fn accounting_requests(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<RequestId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
+        self.inner.accounting_requests(status, after, limit)
+    }
+
+    fn due_accounting(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
+        self.inner.due_accounting(now, limit)
+    }
+
+    fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
+        self.inner.notice(order)
+    }
+
+    fn due_notices(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
+        self.inner.due_notices(now, limit)
+    }
+
+    fn audit(
+        &self,
+        after: Option<u64>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>> {
+        self.inner.audit(after, limit)
+    }
+
+    fn lease(
+        &self,
+        yymmdd: u32,
+        node: u16,
+        count: u32,
+    ) -> StoreFuture<'_, Result<u64, CommitError>> {
+        self.inner.lease(yymmdd, node, count)
+    }
+}
