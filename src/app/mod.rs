@@ -35,6 +35,7 @@ use keys::{Keys, KeysError};
 
 /// Where the books lie, below the data folder.
 const BOOKS: &str = "books";
+const METRICS_TIDIED_EVERY: Duration = Duration::from_secs(5);
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 12] =
     [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
@@ -285,6 +286,18 @@ async fn count_volumes(state: &ApiState) -> Result<(), EngineError> {
     Ok(())
 }
 
+/// Histograms keep what was recorded until someone reads it; nobody may be reading.
+async fn tidy_metrics(metrics: PrometheusHandle, mut stop: Stop) {
+    while !stop.is_asked() {
+        metrics.run_upkeep();
+        tokio::select! {
+            biased;
+            () = stop.asked() => {}
+            () = tokio::time::sleep(METRICS_TIDIED_EVERY) => {}
+        }
+    }
+}
+
 fn start_workers(
     state: &ApiState,
     notice_key: crate::codec::sign::HmacKey,
@@ -308,6 +321,7 @@ fn start_workers(
             look_every,
             stop.clone(),
         )),
+        tokio::spawn(tidy_metrics(state.metrics.clone(), stop.clone())),
         tokio::spawn(workers::bin_table::run(
             Arc::clone(&state.bins),
             settings.bin_table.clone(),

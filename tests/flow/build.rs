@@ -47,6 +47,7 @@ pub fn terms() -> Terms {
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule::default(),
         accounts: AccountNames::default(),
+        notice_url: None,
     }
 }
 

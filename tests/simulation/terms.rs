@@ -53,6 +53,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule { rules: vec![fees] },
         accounts: AccountNames::default(),
+        notice_url: None,
     };
     Arc::new(match name {
         ACCEPTING => Terms { then: AfterInquiry::InquireDaily, reverse: Vec::new(), ..base },
