@@ -1,8 +1,13 @@
-//! What tests share: a scratch folder, and rows of the books.
+//! What tests share: a scratch folder, rows of the books, and a daemon with all that is around it.
 
 #![allow(dead_code, reason = "every test binary uses a part of it")]
 
 pub mod books;
+pub mod core;
+pub mod daemon;
+pub mod installation;
+pub mod simulated;
+pub mod wire;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
