@@ -1,0 +1,191 @@
+//! The real program as an operator meets it: first start, stop, reload, and its words for mistakes.
+
+mod support;
+
+use support::Scratch;
+use support::core::{Core, Payment};
+use support::daemon::{Daemon, run, run_with_input};
+use support::installation::{CALLER_KEY, Installation};
+use support::simulated::{BANK, PATIENT_TIMEOUTS, UNIONPAY};
+use support::wire::until;
+use switchyard::simulator::{Between, Faults, Happening};
+
+const BARE: [&str; 5] = ["serve", "--data", "data", "--listen", "127.0.0.1:0"];
+const INSTALLED: [&str; 5] = ["serve", "--config", "switchyard.toml", "--data", "data"];
+
+/// A schedule for channels whose replies may take ten seconds.
+const PATIENT_UNKNOWNS: &str = r#"
+inquire = ["1s", "5s"]
+then = "reverse"
+reverse = ["0s", "1s", "2s"]
+not_found_final_after = "1m"
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_start_makes_a_key_and_no_later_one_does() {
+    let folder = Scratch::new();
+    let mut first = Daemon::start(folder.path(), &BARE).await;
+    assert_eq!(first.printed.len(), 3, "{:?}", first.printed);
+    assert!(first.printed[0].contains("shown this once"), "{}", first.printed[0]);
+    let key = first.printed[1].clone();
+    assert!(key.starts_with("sy_"));
+    assert_ready(&first, &key).await;
+    first.signal("TERM");
+    assert_eq!(first.ended().await.code(), Some(0));
+
+    let mut second = Daemon::start(folder.path(), &BARE).await;
+    assert_eq!(second.printed.len(), 1, "only its address: {:?}", second.printed);
+    assert_ready(&second, &key).await;
+    second.signal("INT");
+    assert_eq!(second.ended().await.code(), Some(0));
+    assert!(!second.log().contains(&key), "the key is shown, not logged");
+}
+
+async fn assert_ready(daemon: &Daemon, key: &str) {
+    let core = Core::new(daemon.address, key);
+    let ready = core.get("/readyz").await;
+    assert_eq!((ready.status, &ready.body["ready"]), (200, &true.into()), "{}", ready.body);
+    assert_eq!(core.get("/v1/channels").await.status, 200, "the key is known");
+    assert_eq!(Core::new(daemon.address, "sy_wrong").get("/v1/channels").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_lets_what_is_in_flight_have_its_answer() {
+    let town = Installation::new(|channel| channel).await;
+    town.write_channel(BANK, PATIENT_UNKNOWNS, PATIENT_TIMEOUTS);
+    let slow = Faults { delay: 10_000, delay_for: Between::millis(1_500, 1_500), ..Faults::calm() };
+    town.channels.bank.set_faults(slow).expect("possible faults");
+    let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    let core = Core::new(daemon.address, CALLER_KEY);
+    let paying = tokio::spawn(async move { core.pay(&Payment::instant("A-1", 500)).await });
+    let asked = async || (town.channels.bank.count(Happening::Request) > 0).then_some(());
+    until("the bank is asked", asked).await;
+    daemon.signal("TERM");
+    let paid = paying.await.expect("no panic");
+    assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    assert_eq!(daemon.ended().await.code(), Some(0));
+
+    // What it answered is there for the next process, and the bank was asked once.
+    let next = Daemon::start(town.folder(), &INSTALLED).await;
+    let found = Core::new(next.address, CALLER_KEY).payment(paid.id()).await;
+    assert_eq!(found.body, paid.body);
+    assert_eq!(town.channels.bank.ledger().entries().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_has_one_daemon() {
+    let folder = Scratch::new();
+    let first = Daemon::start(folder.path(), &BARE).await;
+    let second = run(folder.path(), &BARE);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(second.stdout.is_empty(), "it never listened");
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(text.contains("books"), "{text}");
+    assert!(text.contains("another process"), "{text}");
+    assert_ready(&first, &first.printed[1]).await;
+}
+
+#[test]
+fn every_mistake_in_the_settings_is_told_with_its_line() {
+    let folder = Scratch::new();
+    let text = "[server]\nlisen = \"127.0.0.1:1\"\n[node]\nnumber = 1000\n";
+    std::fs::write(folder.path().join("bad.toml"), text).expect("a file");
+    let refused = run(folder.path(), &["serve", "--config", "bad.toml", "--data", "data"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&refused.stderr);
+    for place in ["bad.toml:2: server.lisen: ", "bad.toml:4: node.number: ", "2 mistakes"] {
+        assert!(told.contains(place), "{place}: {told}");
+    }
+    assert!(!folder.path().join("data").exists(), "nothing was begun");
+
+    let checked = run(folder.path(), &["check-config", "--config", "bad.toml", "--json"]);
+    assert_eq!(checked.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("one object");
+    assert_eq!(report["valid"], false);
+    let place = |index: usize| {
+        let mistake = &report["mistakes"][index];
+        (mistake["file"].as_str(), mistake["line"].as_u64(), mistake["key"].as_str())
+    };
+    let mut places = [place(0), place(1)];
+    places.sort();
+    let file = Some("bad.toml");
+    assert_eq!(
+        places,
+        [(file, Some(2), Some("server.lisen")), (file, Some(4), Some("node.number"))]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sound_files_have_no_mistakes() {
+    let town = Installation::new(|channel| channel).await;
+    let arguments = ["check-config", "--config", "switchyard.toml", "--data", "data", "--json"];
+    let checked = run(town.folder(), &arguments);
+    let report: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("one object");
+    assert_eq!(report, serde_json::json!({ "valid": true, "mistakes": [] }));
+    assert_eq!(checked.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_takes_sound_files_and_leaves_what_runs_otherwise() {
+    let town = Installation::new(|channel| channel).await;
+    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    town.door.lead_to(Some(daemon.address));
+    let core = Core::new(daemon.address, CALLER_KEY);
+    let channel_of = async |order_id: &str| {
+        let paid = core.pay(&Payment::instant(order_id, 700)).await;
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+        paid.text("channel").to_owned()
+    };
+    assert_eq!(channel_of("A-1").await, BANK);
+
+    // A mistake in one channel file: every channel stays as it was.
+    let sound = std::fs::read_to_string(town.channel_file(BANK)).expect("the file");
+    let bad = sound.replace("\n[unknown]\n", "\n[unknown]\ninqire = []\n");
+    std::fs::write(town.channel_file(BANK), bad).expect("a file");
+    daemon.signal("HUP");
+    daemon.logged("the channels stay as they were", 1).await;
+    daemon.logged("the routes are reloaded", 1).await;
+    let line = 1 + sound.lines().position(|line| line == "[unknown]").expect("the section") + 1;
+    let place = format!("harbour-bank.toml:{line}: unknown.inqire");
+    assert!(daemon.log().contains(&place), "{place}: {}", daemon.log());
+    assert_eq!(channel_of("A-2").await, BANK);
+
+    // Other routes hold from the next order on.
+    std::fs::write(town.channel_file(BANK), sound).expect("a file");
+    town.write_routes(ALL_TO_UNIONPAY);
+    daemon.signal("HUP");
+    daemon.logged("the routes are reloaded", 2).await;
+    assert_eq!(channel_of("A-3").await, UNIONPAY);
+
+    // A mistake in the routes: those that hold stay.
+    town.write_routes(&ALL_TO_UNIONPAY.replace("unionpay", "unionpai"));
+    daemon.signal("HUP");
+    daemon.logged("the routes stay as they were", 1).await;
+    assert_eq!(channel_of("A-4").await, UNIONPAY);
+}
+
+const ALL_TO_UNIONPAY: &str = r#"
+[[rule]]
+name = "all goes over UnionPay"
+strategy = "priority"
+channels = ["unionpay"]
+"#;
+
+#[test]
+fn cards_are_looked_up_from_standard_input() {
+    let folder = Scratch::new();
+    let arguments = ["bin", "lookup", "--json", "--data", "data"];
+    let input = "6216261000000000018\n621626\n\n62162\nnonsense\n";
+    let (status, output) = run_with_input(folder.path(), &arguments, input);
+    assert_eq!(status.code(), Some(1), "one line was no number");
+    let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("an object");
+    let answers: Vec<_> = output.lines().map(read).collect();
+    assert_eq!(answers[0]["input"], "621626*********0018", "a whole number comes out masked");
+    for answer in &answers[..2] {
+        assert_eq!((&answer["found"], &answer["bin"]), (&true.into(), &"621626".into()));
+        assert_eq!(answer["card_type"], "debit");
+    }
+    let last = answers.last().expect("an answer for each line");
+    assert_eq!((&last["found"], &last["problem"]), (&false.into(), &"not digits".into()));
+    assert!(!output.contains("nonsense"), "what is no number may be a card number with a slip");
+}
