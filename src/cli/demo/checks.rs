@@ -1,0 +1,327 @@
+//! Holds the daemon's books against what everybody else believes: the channels' ledgers, the
+//! accounting system, the payment core.
+//!
+//! A broken invariant is told by its number and the order's id; card numbers are not known here
+//! (I-11). Where a channel signed two answers that exclude each other, no gateway can know better:
+//! such a line is *disputed* if the books keep the contradiction, and a difference if they do not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::books::Books;
+use super::drain::Owed;
+use super::load::Answered;
+use super::sinks::{Booked, Told};
+use super::town::CHANNELS;
+use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
+use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::flow::attempt::AttemptState;
+use crate::domain::flow::order::{Order, OrderStatus, Settlement};
+use crate::domain::ids::{ChannelOrderNo, OrderId};
+use crate::simulator::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
+
+/// Something that must not be.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// The number of the broken promise, for instance `I-7`.
+    pub invariant: &'static str,
+    /// An order id or a channel order number.
+    pub about: String,
+    pub what: String,
+}
+
+/// How one channel's ledger and our books compare, line by line, and its clearing totals.
+#[derive(Debug, Clone, Default)]
+pub struct Agreement {
+    pub channel: &'static str,
+    pub lines: usize,
+    pub agreeing: usize,
+    pub disputed: usize,
+    pub differing: usize,
+    /// What the channel believes to have charged and not given back.
+    pub ledger_minor: i64,
+    pub records: usize,
+    pub principal_minor: i64,
+    pub fee_minor: i64,
+    pub net_minor: i64,
+    /// The part of our principal that belongs to disputed lines and is not in the ledger.
+    pub disputed_minor: i64,
+}
+
+/// What everybody else has.
+pub struct Witnesses {
+    pub answers: Vec<Answered>,
+    pub ledgers: Vec<(&'static str, LedgerSnapshot)>,
+    pub booked: Booked,
+    pub told: Told,
+    pub owed: Owed,
+}
+
+/// What the checks came to.
+#[derive(Debug, Clone, Default)]
+pub struct Findings {
+    pub violations: Vec<Violation>,
+    pub channels: Vec<Agreement>,
+}
+
+impl Findings {
+    fn broken(&mut self, invariant: &'static str, about: impl ToString, what: impl ToString) {
+        let (about, what) = (about.to_string(), what.to_string());
+        self.violations.push(Violation { invariant, about, what });
+    }
+
+    /// Lines on which a ledger and our books differ.
+    pub fn ledger_differences(&self) -> usize {
+        self.channels.iter().map(|channel| channel.differing).sum()
+    }
+}
+
+/// Checks everything.
+pub fn check(books: &Books, witnesses: &Witnesses, orders: u32) -> Findings {
+    let mut findings = Findings::default();
+    check_drained(&mut findings, books, witnesses.owed);
+    check_answers(&mut findings, books, &witnesses.answers, orders);
+    check_books(&mut findings, books);
+    check_accounting(&mut findings, books, &witnesses.booked);
+    check_notices(&mut findings, books, &witnesses.told);
+    for channel in CHANNELS {
+        let ledger = witnesses.ledgers.iter().find(|(id, _)| *id == channel);
+        let (_, ledger) = ledger.expect("every channel of the demo has a ledger");
+        let agreement = compare(&mut findings, books, channel, ledger);
+        findings.channels.push(agreement);
+    }
+    check_charged_once(&mut findings, &witnesses.ledgers);
+    findings
+}
+
+fn check_drained(findings: &mut Findings, books: &Books, owed: Owed) {
+    if !owed.is_nothing() {
+        findings.broken("I-6", "all", owed.sentence());
+    }
+    for order in books.orders.values().filter(|order| !order.status.is_final()) {
+        findings.broken("I-3", order.id, format!("it is still {}", order.status.name()));
+    }
+    for entry in &books.entries {
+        findings.broken("I-6", entry.order, format!("its entry is {}", entry.phase.name()));
+    }
+}
+
+/// What the core was answered holds (I-5, I-9, I-12).
+fn check_answers(findings: &mut Findings, books: &Books, answers: &[Answered], orders: u32) {
+    let distinct: BTreeSet<&str> = answers.iter().map(|one| one.id.as_str()).collect();
+    let payments = books.payments().count();
+    if distinct.len() != orders as usize || payments != orders as usize {
+        let what = format!("{orders} sent, {} answered, {payments} in the books", distinct.len());
+        findings.broken("I-9", "all", what);
+    }
+    let is_final =
+        |status: &str| OrderStatus::ALL.iter().any(|one| one.name() == status && one.is_final());
+    for answer in answers {
+        let id = OrderId::parse(&answer.id);
+        let Some(order) = id.and_then(|id| books.orders.get(&id)) else {
+            findings.broken("I-12", &answer.id, "it was answered and is not in the books");
+            continue;
+        };
+        let kept = order.status.name();
+        if is_final(&answer.status) && answer.status != kept {
+            findings.broken("I-5", order.id, format!("answered {}, now {kept}", answer.status));
+        }
+        if let Some((id, status, replayed)) = &answer.repeat {
+            let changed = is_final(&answer.status) && *status != answer.status;
+            if *id != answer.id || changed || !replayed {
+                let what = format!("a repeat was answered {id} {status}, replayed {replayed}");
+                findings.broken("I-9", order.id, what);
+            }
+        }
+        if let Some(status) = answer.release.filter(|status| *status != 200) {
+            findings.broken("I-8", order.id, format!("its release was refused with {status}"));
+        }
+    }
+}
+
+/// One transaction, one clearing record and one booking for each success, none for the rest (I-7).
+fn check_books(findings: &mut Findings, books: &Books) {
+    let mut records: BTreeMap<OrderId, Vec<&ClearingRecord>> = BTreeMap::new();
+    for record in books.clearing.iter().filter(|one| one.state == ClearingState::Due) {
+        records.entry(record.order).or_default().push(record);
+    }
+    let mut requests: BTreeMap<OrderId, Vec<&AccountingRequest>> = BTreeMap::new();
+    for request in &books.accounting {
+        requests.entry(request.order).or_default().push(request);
+        if request.imbalance_minor() != 0 || request.entries.is_empty() {
+            findings.broken("I-7", request.id, "its entries do not balance");
+        }
+    }
+    for order in books.payments() {
+        let succeeded = order.status == OrderStatus::Succeeded;
+        let expected = usize::from(succeeded);
+        let transactions = usize::from(books.transactions.contains_key(&order.id));
+        let cleared = records.get(&order.id).map_or(0, Vec::len);
+        let event = match order.settlement {
+            Settlement::Instant => BookingEvent::InstantPayment,
+            Settlement::Escrow => BookingEvent::EscrowPayment,
+        };
+        let of = requests.get(&order.id).map_or(&[][..], Vec::as_slice);
+        let booked = of.iter().filter(|request| request.event == event).count();
+        if [transactions, cleared, booked] != [expected; 3] {
+            let what = format!(
+                "{}: {transactions} transactions, {cleared} clearing records, {booked} bookings",
+                order.status.name()
+            );
+            findings.broken("I-7", order.id, what);
+        }
+        check_attempts(findings, order);
+    }
+}
+
+/// The order's status and its attempts say the same (I-4, I-5).
+fn check_attempts(findings: &mut Findings, order: &Order) {
+    let in_state = |state| order.attempts.iter().filter(|one| one.state == state).count();
+    let approved = in_state(AttemptState::Approved);
+    let open = order.attempts.iter().filter(|one| one.state.is_unresolved()).count();
+    if approved != usize::from(order.status == OrderStatus::Succeeded) || open > 0 {
+        let what = format!("{}: {approved} approved and {open} open attempts", order.status.name());
+        findings.broken("I-4", order.id, what);
+    }
+}
+
+/// The accounting system has booked what we owed it, each once, and it balances (I-7).
+fn check_accounting(findings: &mut Findings, books: &Books, booked: &Booked) {
+    for request in &books.accounting {
+        if request.delivery.status != DeliveryStatus::Acknowledged {
+            let what = format!("its booking is {}", request.delivery.status.name());
+            findings.broken("I-7", request.id, what);
+        }
+        if !booked.requests.contains_key(&request.id.to_string()) {
+            findings.broken("I-7", request.id, "accounting has not booked it");
+        }
+    }
+    if booked.requests.len() != books.accounting.len() || booked.unreadable > 0 {
+        let (theirs, ours) = (booked.requests.len(), books.accounting.len());
+        let what = format!("accounting has {theirs} requests, we have {ours}");
+        findings.broken("I-7", "all", what);
+    }
+    let balance: i64 = booked.accounts.values().sum();
+    if booked.debits_minor != booked.credits_minor || balance != 0 {
+        let what = format!("debits {} and credits {}", booked.debits_minor, booked.credits_minor);
+        findings.broken("I-7", "all", what);
+    }
+}
+
+/// The core was told of every end, and never of another one (I-5).
+fn check_notices(findings: &mut Findings, books: &Books, told: &Told) {
+    if told.forged > 0 {
+        let what = format!("{} notices were not signed as agreed", told.forged);
+        findings.broken("I-12", "all", what);
+    }
+    for order in books.payments() {
+        let acknowledged = books.notices.get(&order.id).map(|notice| notice.delivery.status);
+        let statuses = told.orders.get(&order.id.to_string());
+        let is_right = statuses.is_some_and(|statuses| {
+            !statuses.is_empty() && statuses.iter().all(|status| status == order.status.name())
+        });
+        if acknowledged != Some(DeliveryStatus::Acknowledged) || !is_right {
+            let what = format!("the core was told {statuses:?}, it is {}", order.status.name());
+            findings.broken("I-12", order.id, what);
+        }
+    }
+}
+
+/// Line by line: every charge in the ledger, every attempt in our books.
+fn compare(
+    findings: &mut Findings,
+    books: &Books,
+    channel: &'static str,
+    ledger: &LedgerSnapshot,
+) -> Agreement {
+    let mut agreement = Agreement { channel, ..Agreement::default() };
+    let mut cleared: BTreeMap<String, i64> = BTreeMap::new();
+    for record in books.clearing.iter().filter(|record| record.channel.as_str() == channel) {
+        let root = books.root(record.channel_order_no).to_string();
+        *cleared.entry(root).or_default() += record.principal_minor;
+        agreement.records += 1;
+        agreement.principal_minor += record.principal_minor;
+        agreement.fee_minor += record.fee_minor;
+        agreement.net_minor += record.net_minor;
+    }
+    let charges = ledger.entries().iter().filter(|entry| entry.kind == EntryKind::Charge);
+    let theirs: BTreeMap<&str, &LedgerEntry> =
+        charges.map(|entry| (entry.order_no.as_str(), entry)).collect();
+    let ours = claimed(books, channel);
+    let numbers: BTreeSet<&str> =
+        theirs.keys().copied().chain(ours.keys().map(String::as_str)).collect();
+    for number in numbers {
+        let line = theirs.get(number).copied();
+        let stands = line.map_or(0, standing_minor);
+        let (claim, booked) = (
+            ours.get(number).copied().unwrap_or(0),
+            cleared.get(number).copied().unwrap_or(0),
+        );
+        agreement.lines += 1;
+        agreement.ledger_minor += stands;
+        if claim == stands && booked == stands {
+            agreement.agreeing += 1;
+        } else if is_disputed(books, number, line) {
+            agreement.disputed += 1;
+            agreement.disputed_minor += booked - stands;
+        } else {
+            agreement.differing += 1;
+            let what = format!(
+                "{channel} has {stands} standing, our order says {claim}, our clearing {booked}"
+            );
+            findings.broken("I-10", number, what);
+        }
+    }
+    if agreement.principal_minor - agreement.disputed_minor != agreement.ledger_minor {
+        findings.broken("I-10", channel, "clearing and ledger have different totals");
+    }
+    agreement
+}
+
+/// What our orders say that each attempt at a channel has taken, by channel order number. Attempts
+/// of which nothing reached the channel are left out unless they claim something.
+fn claimed(books: &Books, channel: &str) -> BTreeMap<String, i64> {
+    let mut claimed = BTreeMap::new();
+    for order in books.payments() {
+        for attempt in order.attempts.iter().filter(|one| one.channel.as_str() == channel) {
+            if attempt.state == AttemptState::Approved {
+                let number = order.channel_order_no(attempt.number).to_string();
+                claimed.insert(number, order.amount.get());
+            }
+        }
+    }
+    claimed
+}
+
+fn standing_minor(entry: &LedgerEntry) -> i64 {
+    match entry.state {
+        EntryState::Approved => entry.amount_minor,
+        EntryState::Working
+        | EntryState::Declined
+        | EntryState::Reversed
+        | EntryState::Undone => 0,
+    }
+}
+
+/// Whether the channel signed both answers about this charge, and our books keep that it did.
+fn is_disputed(books: &Books, number: &str, line: Option<&LedgerEntry>) -> bool {
+    let signed_both = line.is_some_and(|entry| entry.contradicted);
+    let kept = ChannelOrderNo::parse(number).is_some_and(|number| {
+        let against = books.contradictions.get(&number.order);
+        against.is_some_and(|rows| rows.iter().any(|row| row.attempt == number.attempt))
+    });
+    signed_both && kept
+}
+
+/// No order stands charged twice, at one channel or at several (I-4).
+fn check_charged_once(findings: &mut Findings, ledgers: &[(&'static str, LedgerSnapshot)]) {
+    let mut standing: BTreeMap<String, u32> = BTreeMap::new();
+    for (_, ledger) in ledgers {
+        let charges = ledger.entries().iter().filter(|entry| entry.kind == EntryKind::Charge);
+        for entry in charges.filter(|entry| standing_minor(entry) > 0) {
+            *standing.entry(entry.order_prefix().to_owned()).or_default() += 1;
+        }
+    }
+    for (order, times) in standing.into_iter().filter(|(_, times)| *times > 1) {
+        findings.broken("I-4", order, format!("it stands charged {times} times"));
+    }
+}

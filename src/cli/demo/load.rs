@@ -1,0 +1,224 @@
+//! The payment core's side: payments with made-up cards of real BINs, repeats and escrow releases,
+//! all over the daemon's own HTTP API.
+//!
+//! Like a real core it repeats a call that was refused for the moment, under the same order id, and
+//! remembers what it was answered. Upholds I-11: card numbers are made of a BIN, drawn digits and a
+//! check digit, and are kept no longer than their request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::domain::bin::BinRow;
+use crate::domain::card::Pan;
+use crate::entropy::Entropy;
+use crate::tables::bin::shipped_table;
+use crate::workers;
+
+/// Payments on their way at one time.
+const IN_FLIGHT: usize = 64;
+/// How often a refusal for the moment is met with another call, and how long it waits before it.
+const TRIES_MAX: u32 = 100;
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Longer than the daemon lets a call wait.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The daemon's API as its callers reach it.
+pub struct Api {
+    client: reqwest::Client,
+    base: String,
+    key: String,
+}
+
+/// An answer: its status code, and its body if it is JSON.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub replayed: bool,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn text(&self, key: &str) -> &str {
+        self.body[key].as_str().unwrap_or_default()
+    }
+}
+
+impl Api {
+    pub fn new(base: String, key: String) -> anyhow::Result<Self> {
+        let client = workers::client(CALL_TIMEOUT).map_err(|problem| anyhow!(problem))?;
+        Ok(Self { client, base, key })
+    }
+
+    /// Posts JSON, with a `Prefer: wait=` if one is given, and tries again while it is told to.
+    pub async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        wait_s: Option<u32>,
+    ) -> anyhow::Result<Answer> {
+        for _ in 0..TRIES_MAX {
+            let mut request = self
+                .client
+                .post(format!("{}{path}", self.base))
+                .bearer_auth(&self.key)
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .body(body.to_string());
+            if let Some(seconds) = wait_s {
+                request = request.header("prefer", format!("wait={seconds}"));
+            }
+            let response = request.send().await.context("the API does not answer")?;
+            let status = response.status().as_u16();
+            let replayed = response.headers().contains_key("idempotent-replayed");
+            let bytes = response.bytes().await.context("the API's answer breaks off")?;
+            let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let not_now = matches!(status, 408 | 429 | 503) || body["code"] == "no_route";
+            if !not_now {
+                return Ok(Answer { status, replayed, body });
+            }
+            tokio::time::sleep(TRY_AGAIN_AFTER).await;
+        }
+        bail!("the API refused a call to {path} {TRIES_MAX} times")
+    }
+}
+
+/// What the core was answered about one payment, and what it asked about it after that.
+#[derive(Debug, Clone, Default)]
+pub struct Answered {
+    /// Our order id.
+    pub id: String,
+    pub order_id: String,
+    pub status: String,
+    /// What a repeat was answered, if there was one: our order id, its status, and whether the
+    /// answer said that it was a repeat.
+    pub repeat: Option<(String, String, bool)>,
+    /// The status code that an escrow release was answered with.
+    pub release: Option<u16>,
+}
+
+/// One payment as it is drawn beforehand, so that one seed makes one load whatever the timing.
+struct Drawn {
+    body: Value,
+    wait_s: Option<u32>,
+    repeats: bool,
+    releases: bool,
+}
+
+/// Sends `orders` payments and calls `sent` after each.
+pub async fn run(
+    api: &Arc<Api>,
+    orders: u32,
+    entropy: &Entropy,
+    mut sent: impl FnMut(),
+) -> anyhow::Result<Vec<Answered>> {
+    let mut answers = Vec::new();
+    let mut calls: JoinSet<anyhow::Result<Answered>> = JoinSet::new();
+    for number in 1..=orders {
+        if calls.len() >= IN_FLIGHT {
+            let done = calls.join_next().await.expect("calls are on their way");
+            answers.push(done.context("a call has died")??);
+            sent();
+        }
+        let payment = draw(number, entropy);
+        calls.spawn(pay(Arc::clone(api), payment));
+    }
+    while let Some(done) = calls.join_next().await {
+        answers.push(done.context("a call has died")??);
+        sent();
+    }
+    Ok(answers)
+}
+
+/// A number below `end`, which is at least 1.
+fn below(entropy: &Entropy, end: u64) -> u64 {
+    entropy.draw() % end
+}
+
+fn draw(number: u32, entropy: &Entropy) -> Drawn {
+    let table = shipped_table();
+    let rows = table.rows();
+    let row = &rows[(entropy.draw() % rows.len() as u64) as usize];
+    // Mostly up to 2,000 yuan, now and then up to 30,000.
+    let amount_max = if below(entropy, 10) == 0 { 3_000_000 } else { 200_000 };
+    let amount = 1 + below(entropy, amount_max);
+    let escrow = below(entropy, 5) == 0;
+    let merchant = 1 + below(entropy, 20);
+    let body = json!({
+        "order_id": format!("demo-{number:07}"),
+        "merchant_id": format!("shop-{merchant:02}"),
+        "amount": amount,
+        "currency": "CNY",
+        "settlement": if escrow { "escrow" } else { "instant" },
+        "card": { "pan": card_number(row, entropy), "expiry": "3412" },
+        "description": format!("demo order {number}"),
+    });
+    Drawn {
+        body,
+        wait_s: (below(entropy, 20) == 0).then_some(1),
+        repeats: below(entropy, 100) < 4,
+        releases: escrow && below(entropy, 2) == 0,
+    }
+}
+
+/// A number that nobody was given: the row's BIN, drawn digits, and the check digit that fits.
+fn card_number(row: &BinRow, entropy: &Entropy) -> String {
+    let mut digits = row.bin.as_str().to_owned();
+    while digits.len() + 1 < usize::from(row.pan_length) {
+        let drawn = u8::try_from(below(entropy, 10)).expect("one digit");
+        digits.push(char::from(b'0' + drawn));
+    }
+    let whole = ('0'..='9').map(|check| format!("{digits}{check}"));
+    let mut fitting = whole.filter(|number| Pan::parse(number).is_ok());
+    fitting.next().expect("one of ten check digits fits")
+}
+
+async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
+    let Drawn { body, wait_s, repeats, releases } = payment;
+    let order_id = body["order_id"].as_str().unwrap_or_default().to_owned();
+    let first = api.post("/v1/payments", &body, wait_s).await?;
+    if !matches!(first.status, 200 | 202) {
+        bail!("{order_id} was refused with {}: {}", first.status, first.text("detail"));
+    }
+    let mut answered = Answered {
+        id: first.text("id").to_owned(),
+        status: first.text("status").to_owned(),
+        order_id,
+        ..Answered::default()
+    };
+    if repeats {
+        let again = api.post("/v1/payments", &body, Some(0)).await?;
+        let (id, status) = (again.text("id").to_owned(), again.text("status").to_owned());
+        answered.repeat = Some((id, status, again.replayed));
+    }
+    if releases && answered.status == "succeeded" {
+        let path = format!("/v1/payments/{}/release", answered.id);
+        let body = json!({ "order_id": format!("{}-release", answered.order_id) });
+        answered.release = Some(api.post(&path, &body, None).await?.status);
+    }
+    Ok(answered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_cards_are_of_their_row_and_one_seed_draws_one_load() {
+        let table = shipped_table();
+        let entropy = Entropy::seeded(7);
+        for row in table.rows().iter().step_by(97) {
+            let number = card_number(row, &entropy);
+            assert_eq!(number.len(), usize::from(row.pan_length));
+            assert!(number.starts_with(row.bin.as_str()) && Pan::parse(&number).is_ok());
+        }
+        let bodies = |seed| {
+            let entropy = Entropy::seeded(seed);
+            (1..50).map(|number| draw(number, &entropy).body).collect::<Vec<_>>()
+        };
+        assert_eq!(bodies(1), bodies(1));
+        assert_ne!(bodies(1), bodies(2));
+    }
+}

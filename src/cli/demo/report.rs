@@ -1,0 +1,334 @@
+//! What the demo prints in the end: tables for people, one line of JSON for programs.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::books::Books;
+use super::checks::{Findings, Witnesses};
+use super::drain::Operator;
+use super::town::CHANNELS;
+use crate::domain::books::accounting::DeliveryStatus;
+use crate::domain::flow::attempt::{Attempt, Source};
+use crate::domain::flow::order::{OrderKind, OrderStatus};
+use crate::simulator::Happening;
+
+/// Broken invariants that are printed one by one.
+const VIOLATIONS_SHOWN_MAX: usize = 20;
+
+/// Everything that is reported.
+pub struct Report<'run> {
+    pub books: &'run Books,
+    pub witnesses: &'run Witnesses,
+    pub findings: &'run Findings,
+    pub operator: Operator,
+    /// What went wrong at the channels, over all of them.
+    pub happenings: Vec<(Happening, u64)>,
+    /// Alerts that would have called somebody, by kind.
+    pub alerts: Vec<(String, u64)>,
+    pub load: Duration,
+    pub elapsed: Duration,
+}
+
+impl Report<'_> {
+    fn with_status(&self, status: OrderStatus) -> usize {
+        self.books.payments().filter(|order| order.status == status).count()
+    }
+
+    fn acknowledged_notices(&self) -> usize {
+        let taken = |status| status == DeliveryStatus::Acknowledged;
+        self.books.notices.values().filter(|notice| taken(notice.delivery.status)).count()
+    }
+
+    fn acknowledged_bookings(&self) -> usize {
+        let taken = |status| status == DeliveryStatus::Acknowledged;
+        self.books.accounting.iter().filter(|request| taken(request.delivery.status)).count()
+    }
+
+    /// Attempts of payments whose result was unknown at some time.
+    fn ever_unknown(&self) -> Vec<&Attempt> {
+        let attempts = self.books.payments().flat_map(|order| &order.attempts);
+        attempts.filter(|attempt| attempt.unknown_cause.is_some()).collect()
+    }
+
+    /// One line for programs.
+    pub fn json(&self) -> String {
+        let open = self.books.payments().filter(|order| !order.status.is_final()).count();
+        json!({
+            "orders": self.books.payments().count(),
+            "succeeded": self.with_status(OrderStatus::Succeeded),
+            "failed": self.with_status(OrderStatus::Failed),
+            "reversed": self.with_status(OrderStatus::Reversed),
+            "unknown_open": open,
+            "ever_unknown": self.ever_unknown().len(),
+            "accounting_acknowledged": self.acknowledged_bookings(),
+            "notices_acknowledged": self.acknowledged_notices(),
+            "clearing_records": self.books.clearing.len(),
+            "ledger_differences": self.findings.ledger_differences(),
+            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+        })
+        .to_string()
+    }
+
+    /// Tables for people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        self.write_orders(&mut text);
+        self.write_faults(&mut text);
+        self.write_unknowns(&mut text);
+        self.write_deliveries(&mut text);
+        self.write_clearing(&mut text);
+        self.write_agreement(&mut text);
+        self.write_verdict(&mut text);
+        text
+    }
+
+    fn write_orders(&self, text: &mut String) {
+        let statuses = [OrderStatus::Succeeded, OrderStatus::Failed, OrderStatus::Reversed];
+        let mut table = Table::new(&["channel", "succeeded", "failed", "reversed", "open", "all"]);
+        let mut sums = [0; 5];
+        let last = |order: &crate::domain::flow::order::Order| {
+            order.approved().or(order.attempts.last()).map(|attempt| attempt.channel.clone())
+        };
+        for channel in CHANNELS {
+            let orders: Vec<_> = self
+                .books
+                .payments()
+                .filter(|order| last(order).is_some_and(|id| id.as_str() == channel))
+                .collect();
+            let count = |status| orders.iter().filter(|order| order.status == status).count();
+            let ended = statuses.map(count);
+            let open = orders.len() - ended.iter().sum::<usize>();
+            let row = [ended[0], ended[1], ended[2], open, orders.len()];
+            for (sum, number) in sums.iter_mut().zip(row) {
+                *sum += number;
+            }
+            table.row(channel, &row.map(|number| number.to_string()));
+        }
+        table.row("all", &sums.map(|number| number.to_string()));
+        heading(text, "Orders by the channel that had the last word");
+        table.write(text);
+        let seconds = self.load.as_secs_f64().max(0.001);
+        let per_second = self.books.payments().count() as f64 / seconds;
+        line(text, &format!("sent in {seconds:.1} s: {per_second:.0} payments a second"));
+        let releases = |order: &&crate::domain::flow::order::Order| {
+            matches!(order.kind, OrderKind::Release { .. })
+        };
+        let released = self.books.orders.values().filter(releases).count();
+        let repeats = self.witnesses.answers.iter().filter(|one| one.repeat.is_some()).count();
+        line(text, &format!("{repeats} repeated calls, {released} escrow payments released"));
+    }
+
+    fn write_faults(&self, text: &mut String) {
+        heading(text, "What the channels did to us");
+        let mut table = Table::new(&["", "times"]);
+        for (happening, times) in self.happenings.iter().filter(|(_, times)| *times > 0) {
+            table.row(&happening.name().replace('_', " "), &[times.to_string()]);
+        }
+        table.write(text);
+    }
+
+    fn write_unknowns(&self, text: &mut String) {
+        heading(text, "How each unknown ended");
+        let unknown = self.ever_unknown();
+        let mut table = Table::new(&["evidence", "attempts", "median", "longest"]);
+        for source in Source::ALL {
+            let ended = unknown.iter().filter(|attempt| attempt.ended_by == Some(source));
+            let mut took: Vec<Duration> = ended.filter_map(|attempt| lasted(attempt)).collect();
+            took.sort_unstable();
+            if let (Some(median), Some(longest)) = (took.get(took.len() / 2), took.last()) {
+                let row = [took.len().to_string(), seconds(*median), seconds(*longest)];
+                table.row(source.name(), &row);
+            }
+        }
+        table.write(text);
+        let reversed = self.with_status(OrderStatus::Reversed);
+        line(text, &format!("{} were unknown for a while, {reversed} were reversed", unknown.len()));
+        let against = self.books.contradictions.values().map(Vec::len).sum::<usize>();
+        let is_undo =
+            |order: &&crate::domain::flow::order::Order| matches!(order.kind, OrderKind::Undo { .. });
+        let undos = self.books.orders.values().filter(is_undo).count();
+        let Operator { retried, resolved } = self.operator;
+        line(text, &format!("{against} contradictions kept; {undos} successes taken back by an undo"));
+        line(text, &format!("the operator had {retried} worked again and ended {resolved}"));
+        for (what, times) in &self.alerts {
+            line(text, &format!("alerts: {what} {times}"));
+        }
+    }
+
+    fn write_deliveries(&self, text: &mut String) {
+        heading(text, "What was owed to others");
+        let mut table = Table::new(&["to", "owed", "acknowledged", "told again", "it failed"]);
+        let booked = &self.witnesses.booked;
+        let again: u32 = booked.requests.values().map(|times| times - 1).sum();
+        table.row(
+            "accounting",
+            &[
+                self.books.accounting.len().to_string(),
+                self.acknowledged_bookings().to_string(),
+                again.to_string(),
+                booked.failures.to_string(),
+            ],
+        );
+        let told = &self.witnesses.told;
+        let again: usize = told.orders.values().map(|statuses| statuses.len() - 1).sum();
+        table.row(
+            "payment core",
+            &[
+                self.books.notices.len().to_string(),
+                self.acknowledged_notices().to_string(),
+                again.to_string(),
+                told.failures.to_string(),
+            ],
+        );
+        table.write(text);
+        let (debits, credits) = (yuan(booked.debits_minor), yuan(booked.credits_minor));
+        line(text, &format!("trial balance: debits {debits}, credits {credits}"));
+    }
+
+    fn write_clearing(&self, text: &mut String) {
+        heading(text, "Clearing totals, in yuan");
+        let mut table = Table::new(&["channel", "records", "principal", "fees", "net"]);
+        for channel in &self.findings.channels {
+            let row = [
+                channel.records.to_string(),
+                yuan(channel.principal_minor),
+                yuan(channel.fee_minor),
+                yuan(channel.net_minor),
+            ];
+            table.row(channel.channel, &row);
+        }
+        table.write(text);
+    }
+
+    fn write_agreement(&self, text: &mut String) {
+        heading(text, "The channels' ledgers and ours, line by line");
+        let mut table =
+            Table::new(&["channel", "lines", "agree", "disputed", "differ", "its ledger", "ours"]);
+        for channel in &self.findings.channels {
+            let row = [
+                channel.lines.to_string(),
+                channel.agreeing.to_string(),
+                channel.disputed.to_string(),
+                channel.differing.to_string(),
+                yuan(channel.ledger_minor),
+                yuan(channel.principal_minor),
+            ];
+            table.row(channel.channel, &row);
+        }
+        table.write(text);
+        let disputed: usize = self.findings.channels.iter().map(|one| one.disputed).sum();
+        if disputed > 0 {
+            let what = "the channel signed two answers that exclude each other";
+            line(text, &format!("disputed {disputed}: {what}; its statement will decide"));
+        }
+    }
+
+    fn write_verdict(&self, text: &mut String) {
+        text.push('\n');
+        let violations = &self.findings.violations;
+        let elapsed = self.elapsed.as_secs_f64();
+        if violations.is_empty() {
+            line(text, &format!("Every check holds: nothing owed, nothing lost ({elapsed:.1} s)."));
+            return;
+        }
+        line(text, &format!("BROKEN: {} checks do not hold ({elapsed:.1} s).", violations.len()));
+        for violation in violations.iter().take(VIOLATIONS_SHOWN_MAX) {
+            let (number, about) = (violation.invariant, &violation.about);
+            line(text, &format!("{number}  {about}: {}", violation.what));
+        }
+    }
+}
+
+/// From when its result was open to its end.
+fn lasted(attempt: &Attempt) -> Option<Duration> {
+    let since = attempt.unresolved_at.unwrap_or(attempt.sent_at);
+    Some(attempt.ended_at?.since(since))
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+/// Minor units as yuan, with commas.
+fn yuan(minor: i64) -> String {
+    let whole = (minor / 100).unsigned_abs().to_string();
+    let mut grouped = String::new();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let sign = if minor < 0 { "-" } else { "" };
+    format!("{sign}{grouped}.{:02}", (minor % 100).unsigned_abs())
+}
+
+fn heading(text: &mut String, what: &str) {
+    write!(text, "\n{what}\n{}\n", "─".repeat(what.chars().count())).expect("a string takes all");
+}
+
+fn line(text: &mut String, what: &str) {
+    writeln!(text, "{what}").expect("a string takes all");
+}
+
+/// Rows of texts: the first column to the left, numbers to the right.
+struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    fn new(columns: &[&str]) -> Self {
+        Self { rows: vec![columns.iter().map(ToString::to_string).collect()] }
+    }
+
+    fn row(&mut self, name: &str, cells: &[String]) {
+        let mut row = vec![name.to_owned()];
+        row.extend_from_slice(cells);
+        self.rows.push(row);
+    }
+
+    fn write(&self, text: &mut String) {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let mut written = String::new();
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                let cell = if column == 0 {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("  {cell:>width$}")
+                };
+                written.push_str(&cell);
+            }
+            line(text, written.trim_end());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_as_people_read_them() {
+        let rows = [(0, "0.00"), (5, "0.05"), (-5, "-0.05"), (123_456_789, "1,234,567.89")];
+        for (minor, expected) in rows {
+            assert_eq!(yuan(minor), expected);
+        }
+    }
+
+    #[test]
+    fn a_table_lines_up() {
+        let mut table = Table::new(&["a", "count"]);
+        table.row("long name", &["7".to_owned()]);
+        let mut text = String::new();
+        table.write(&mut text);
+        assert_eq!(text, "a          count\nlong name      7\n");
+    }
+}
