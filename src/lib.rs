@@ -2,7 +2,7 @@
 //!
 //! Read from the bottom up: `domain` decides and knows nothing of the world; `codec` turns values
 //! into bytes; `channel`, `store` and `tables` touch the world behind traits; `engine` runs
-//! load ▸ decide ▸ commit ▸ perform; `api` and `workers` submit commands to it; `app` builds it all.
+//! load ▸ decide ▸ commit ▸ perform; `api` and `workers` give it commands; `app` builds it all.
 //! Imports point down this list only, and a test reads them.
 
 pub mod domain;

@@ -1,7 +1,7 @@
 //! Logs and metrics: their set-up, their names, and how an error is written down.
 //!
-//! Upholds I-11: nothing that can hold a card number is ever a field of a log or a label. Labels come
-//! from closed sets (channel ids, our own words), so that the number of series stays bounded.
+//! Upholds I-11: nothing that can hold a card number is ever a field of a log or a label. Labels
+//! come from closed sets (channel ids, our own words), so that the number of series stays bounded.
 
 use std::error::Error;
 use std::fmt::Write as _;

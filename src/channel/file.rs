@@ -1,5 +1,5 @@
-//! Reads the part of a channel's file that every protocol shares. The protocol's own section is read
-//! by the protocol's module.
+//! Reads the part of a channel's file that every protocol shares. The protocol's own section is
+//! read by the protocol's module.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! `switchyard payment show`, `reversal list|resolve|retry`: a running daemon's API, from the shell.
+//! `switchyard payment show`, `reversal list|resolve|retry`: a daemon's API, from the shell.
 
 use std::process::ExitCode;
 

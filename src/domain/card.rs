@@ -1,7 +1,7 @@
 //! Card numbers and card data as checked values that cannot be printed whole.
 //!
-//! Upholds I-11: `Pan`, `Cvv` and `CardInput` have no `Debug` or `Display` that shows a digit beyond
-//! the first six and the last four, and they wipe their memory when dropped.
+//! Upholds I-11: `Pan`, `Cvv` and `CardInput` have no `Debug` or `Display` that shows a digit
+//! beyond the first six and the last four, and they wipe their memory when dropped.
 
 use std::fmt;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl fmt::Display for MaskedPan {
     }
 }
 
-/// The card verification value: 3 or 4 digits. Lives in memory for one call only, never at rest (I-11).
+/// The card verification value: 3 or 4 digits. In memory for one call only, never at rest (I-11).
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Cvv(String);
 
@@ -141,7 +141,7 @@ impl Expiry {
     }
 }
 
-/// What the core sends about the card. Everything but the masked number leaves memory with the call.
+/// What the core sends about the card. All but the masked number leaves memory with the call.
 #[derive(Clone)]
 pub struct CardInput {
     pub pan: Pan,

@@ -62,8 +62,8 @@ impl FeeSchedule {
 impl FeeRule {
     /// Rate, rounded half up to the minor unit, plus the fixed part; then minimum, then cap.
     ///
-    /// The order follows the contracts' wording (round, then bound); with whole minor units as bounds
-    /// both orders agree.
+    /// The order follows the contracts' wording (round, then bound); with whole minor units as
+    /// bounds both orders agree.
     fn charge(&self, amount_minor: i64) -> i64 {
         let parts = i128::from(amount_minor) * i128::from(self.rate_ppm);
         let rated = (parts + i128::from(RATE_PPM_WHOLE / 2)) / i128::from(RATE_PPM_WHOLE);

@@ -12,8 +12,8 @@ pub const ATTEMPTS_MAX: u8 = 99;
 
 /// Our number of an order: 19 digits `YYMMDD NNN SSSSSSSSSS` (date, node, sequence).
 ///
-/// Sortable by age, digits only, unique across nodes and restarts because sequences come from leased
-/// segments (requirements S31, S32). It fits in 64 bits until the year 2092.
+/// Sortable by age, digits only, unique across nodes and restarts because sequences come from
+/// leased segments (requirements S31, S32). It fits in 64 bits until the year 2092.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(u64);
 

@@ -107,8 +107,8 @@ impl std::fmt::Display for BusinessDate {
 
 /// When a channel's clearing day ends, and in which time zone.
 ///
-/// UnionPay's day D runs from 23:00 on D-1 to 23:00 on D, Beijing time; WeChat Pay's and Alipay's is
-/// the calendar day, which is the cut-off `00:00`.
+/// UnionPay's day D runs from 23:00 on D-1 to 23:00 on D, Beijing time; WeChat Pay's and Alipay's
+/// is the calendar day, which is the cut-off `00:00`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ClearingCalendar {
     pub zone: TimeZone,

@@ -1,7 +1,7 @@
 //! Runs load ▸ decide ▸ commit ▸ perform for every command.
 //!
 //! Upholds I-1 (a channel is asked only after the commit), I-9 (a repeated order id sends nothing)
-//! and I-12 (callers get only what is durable). Knows traits of store and channels, no concrete one.
+//! and I-12 (callers get only what is durable). Knows the traits of store and channels alone.
 
 mod entries;
 pub mod intake;
@@ -246,7 +246,7 @@ impl Engine {
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
-    /// Releases escrowed money under an order (version 0) of its own. A repeat gives the same answer.
+    /// Releases escrowed money under an order (version 0) of its own. A repeat changes nothing.
     pub async fn release(
         &self,
         payment: OrderId,

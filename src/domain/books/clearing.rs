@@ -47,8 +47,8 @@ pub struct ClearingRecord {
 }
 
 impl ClearingRecord {
-    /// The record of a transaction, with the channel's fee. An undo gives the fee back in full: both
-    /// lie in the same clearing day, where a channel charges for neither.
+    /// The record of a transaction, with the channel's fee. An undo gives the fee back in full:
+    /// both lie in the same clearing day, where a channel charges for neither.
     pub fn of(
         transaction: &Transaction,
         state: ClearingState,

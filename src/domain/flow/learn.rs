@@ -235,8 +235,8 @@ impl Work<'_> {
         self.entry = Some(entry);
     }
 
-    /// `pending ↔ unknown`. Only the channel's own words move an attempt between the two: an inquiry
-    /// that timed out says nothing of the payment.
+    /// `pending ↔ unknown`. Only the channel's own words move an attempt between the two: an
+    /// inquiry that timed out says nothing of the payment.
     fn mark_open(&mut self, number: u8, evidence: &Evidence) {
         let now = self.now;
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");

@@ -1,8 +1,9 @@
 //! `decide`: a command and the loaded rows in; rows to write and effects owed out.
 //!
 //! This is where the promise lives. It upholds I-1 (an attempt's row is in the batch whose commit
-//! precedes its `Send`), I-3, I-4, I-5, I-6, I-7 and I-8, and sweeps them over every decision before
-//! it leaves. A failed assertion ends one command before its commit, so nothing is half-written.
+//! precedes its `Send`), I-3, I-4, I-5, I-6, I-7 and I-8, and sweeps them over every decision
+//! before it leaves. A failed assertion ends one command before its commit, which leaves nothing
+//! half-written.
 
 pub mod attempt;
 pub mod order;
@@ -136,7 +137,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Where the core hears of this order's end. It never asked for the orders that we owe ourselves.
+    /// Where the core hears of this order's end. It never asked for those that we owe ourselves.
     fn notice_url(&self) -> Option<String> {
         match self.order.kind {
             OrderKind::Payment | OrderKind::Release { .. } => {

@@ -56,8 +56,8 @@ impl Settlement {
     }
 }
 
-/// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded | failed
-/// | reversed`. An undo that waits to be sent is `accepted`.
+/// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded |
+/// failed | reversed`. An undo that waits to be sent is `accepted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderStatus {
     Accepted,

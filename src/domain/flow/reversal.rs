@@ -1,4 +1,4 @@
-//! The temp reversal table: one entry for each attempt whose end is open, or undo that is owed (I-6).
+//! The temp reversal table: an entry for each attempt whose end is open, or undo owed (I-6).
 
 use std::time::Duration;
 

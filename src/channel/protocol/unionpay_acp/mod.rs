@@ -3,8 +3,8 @@
 //!
 //! Forms signed with RSA go out; signed `k=v` lines and notices come back. Bytes only: this folder
 //! opens no socket, reads no file and no clock, and logs nothing. Upholds I-2 (what is not a
-//! verified answer about this very transaction is unknown) and I-11 (card data leaves in the body of
-//! a request and stays nowhere else).
+//! verified answer about this very transaction is unknown) and I-11 (card data leaves in the body
+//! of a request and stays nowhere else).
 //!
 //! A reply `00` to a payment or an undo only means *accepted*: the end comes by notice or inquiry.
 
