@@ -252,10 +252,8 @@ fn compare(
     for number in numbers {
         let line = theirs.get(number).copied();
         let stands = line.map_or(0, standing_minor);
-        let (claim, booked) = (
-            ours.get(number).copied().unwrap_or(0),
-            cleared.get(number).copied().unwrap_or(0),
-        );
+        let (claim, booked) =
+            (ours.get(number).copied().unwrap_or(0), cleared.get(number).copied().unwrap_or(0));
         agreement.lines += 1;
         agreement.ledger_minor += stands;
         if claim == stands && booked == stands {
@@ -295,10 +293,7 @@ fn claimed(books: &Books, channel: &str) -> BTreeMap<String, i64> {
 fn standing_minor(entry: &LedgerEntry) -> i64 {
     match entry.state {
         EntryState::Approved => entry.amount_minor,
-        EntryState::Working
-        | EntryState::Declined
-        | EntryState::Reversed
-        | EntryState::Undone => 0,
+        EntryState::Working | EntryState::Declined | EntryState::Reversed | EntryState::Undone => 0,
     }
 }
 

@@ -93,12 +93,7 @@ async fn count(app: &App, town: &Town) -> anyhow::Result<Owed> {
 }
 
 /// Sees to the entries that will not end by themselves.
-async fn operate(
-    app: &App,
-    town: &Town,
-    api: &Api,
-    operator: &mut Operator,
-) -> anyhow::Result<()> {
+async fn operate(app: &App, town: &Town, api: &Api, operator: &mut Operator) -> anyhow::Result<()> {
     let engine = &app.state().engine;
     let now = engine.clock().now();
     for entry in books::entries(engine.store().as_ref()).await? {

@@ -189,7 +189,7 @@ async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
         ..Answered::default()
     };
     if repeats {
-        let again = api.post("/v1/payments", &body, Some(0)).await?;
+        let again = api.post("/v1/payments", &body, None).await?;
         let (id, status) = (again.text("id").to_owned(), again.text("status").to_owned());
         answered.repeat = Some((id, status, again.replayed));
     }

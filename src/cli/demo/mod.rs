@@ -252,7 +252,11 @@ channel owes today, and a card's issuer:
         stage.key,
         clearing_date(stage)?,
     );
-    if quiet { eprint!("{text}") } else { print!("{text}") }
+    if quiet {
+        eprint!("{text}")
+    } else {
+        print!("{text}")
+    }
     tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")
 }
 

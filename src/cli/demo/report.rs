@@ -144,13 +144,20 @@ impl Report<'_> {
         }
         table.write(text);
         let reversed = self.with_status(OrderStatus::Reversed);
-        line(text, &format!("{} were unknown for a while, {reversed} were reversed", unknown.len()));
+        line(
+            text,
+            &format!("{} were unknown for a while, {reversed} were reversed", unknown.len()),
+        );
         let against = self.books.contradictions.values().map(Vec::len).sum::<usize>();
-        let is_undo =
-            |order: &&crate::domain::flow::order::Order| matches!(order.kind, OrderKind::Undo { .. });
+        let is_undo = |order: &&crate::domain::flow::order::Order| {
+            matches!(order.kind, OrderKind::Undo { .. })
+        };
         let undos = self.books.orders.values().filter(is_undo).count();
         let Operator { retried, resolved } = self.operator;
-        line(text, &format!("{against} contradictions kept; {undos} successes taken back by an undo"));
+        line(
+            text,
+            &format!("{against} contradictions kept; {undos} successes taken back by an undo"),
+        );
         line(text, &format!("the operator had {retried} worked again and ended {resolved}"));
         for (what, times) in &self.alerts {
             line(text, &format!("alerts: {what} {times}"));

@@ -15,7 +15,9 @@ use anyhow::{Context as _, bail};
 use crate::clock::Clock;
 use crate::codec::sign::hex_lower;
 use crate::entropy::Entropy;
-use crate::simulator::{Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings};
+use crate::simulator::{
+    Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings,
+};
 
 const UNIONPAY_FILE: &str = include_str!("../../../channels/unionpay.toml");
 const HARBOUR_FILE: &str = include_str!("../../../channels/harbour-bank.toml");
