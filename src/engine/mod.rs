@@ -210,7 +210,7 @@ impl Engine {
         }
     }
 
-    /// Applies a channel's reply to an attempt, on the rows as they were last seen if they are given.
+    /// Applies a channel's reply to an attempt, on the rows as last seen if they are given.
     async fn learn(
         &self,
         id: OrderId,

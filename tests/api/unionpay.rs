@@ -53,7 +53,7 @@ fn issue(params: &CertificateParams, subject: &KeyPair) -> String {
 /// Writes the shipped example channel, live, with keys of this run.
 pub fn write_channel(folder: &Path) {
     let text = include_str!("../../channels/unionpay.toml")
-        .replace("state = \"testing\"", "state = \"live\"")
+        .replace("state = \"contracted\"", "state = \"live\"")
         .replace("[\"file:keys/encrypt.pem\"]", "[]")
         .replace("file:keys/middle.pem", "file:keys/root.pem");
     let keys_folder = folder.join("channels/keys");

@@ -33,7 +33,7 @@ fn outcomes() -> [Outcome; 6] {
     [approved(), declined(), pending(), unknown(), not_sent(), not_found()]
 }
 
-/// What the design says that an attempt becomes, and the claim that is kept instead if it has ended.
+/// What the design says that an attempt becomes, and the claim kept instead if it has ended.
 fn expected(
     state: AttemptState,
     outcome: &Outcome,

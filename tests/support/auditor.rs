@@ -347,7 +347,8 @@ fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
 fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<String> {
     let mut found = Vec::new();
     let id = undo.id;
-    let of = matches!(undo.kind, OrderKind::Undo { of } if (of.order, of.attempt) == (order.id, attempt));
+    let named = (order.id, attempt);
+    let of = matches!(undo.kind, OrderKind::Undo { of } if (of.order, of.attempt) == named);
     hold!(found, of && undo.amount == order.amount, "I-5: undo {id} undoes something else");
     let opened = rows.accounting.get(&RequestId { chain: id, sequence: 1 });
     let opened = opened.is_some_and(|request| request.event == BookingEvent::SuspenseOpened);

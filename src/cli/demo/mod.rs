@@ -2,8 +2,8 @@
 //!
 //! Three simulated channels on a bad day, an accounting system and a payment core that fail now and
 //! then, and between them the daemon as it is served to anyone, on sled in a temporary folder. The
-//! load goes through the daemon's own HTTP API. When nothing is owed any more, the channels' ledgers
-//! are held against our books line by line.
+//! load goes through the daemon's own HTTP API. When nothing is owed any more, the channels'
+//! ledgers are held against our books line by line.
 //!
 //! Reading order: `town` (the channels), `sinks` (accounting and core), `load`, `drain`, `books`,
 //! `checks`, `report`. Exit code 3 means that an invariant is broken; the report says which.
@@ -242,7 +242,8 @@ channel owes today, and a card's issuer:
 
   curl -s $SWITCHYARD/v1/payments -H "Authorization: Bearer $KEY" \
     -H 'Content-Type: application/json' -d '{{"order_id": "hello-1", "merchant_id": "shop-01",
-    "amount": 12345, "currency": "CNY", "card": {{"pan": "6216261000000000018", "expiry": "3412"}}}}'
+    "amount": 12345, "currency": "CNY",
+    "card": {{"pan": "6216261000000000018", "expiry": "3412"}}}}'
   curl -s "$SWITCHYARD/v1/payments?order_id=hello-1" -H "Authorization: Bearer $KEY"
   curl -s $SWITCHYARD/v1/reversals -H "Authorization: Bearer $KEY"
   curl -s "$SWITCHYARD/v1/channels/unionpay/clearing/summary?date={}" \

@@ -153,8 +153,8 @@ impl<'a> Work<'a> {
 
     /// Writes down what changed, and sweeps the invariants.
     fn finish(mut self) -> Decision {
-        // The order's version guards its entry too: two decisions on one state of the pair can never
-        // both be written, even where one of them would touch the entry alone.
+        // The order's version guards its entry too: two decisions on one state of the pair can
+        // never both be written, even where one of them would touch the entry alone.
         if self.order != self.view.order || self.entry != self.view.entry {
             self.order.version += 1;
             self.batch.orders.insert(0, self.order.clone());

@@ -155,7 +155,7 @@ impl ReversalEntry {
 
     /// What follows when inquiry can do no more.
     pub fn exhaust_inquiry(&mut self, attempt: &Attempt, terms: &Terms, now: Timestamp) {
-        // A channel that is working on it is not asked to undo it, even if it cannot be asked at all.
+        // A channel that works on it is not asked to undo it, even if it cannot be asked at all.
         let reversible = attempt.operation == Operation::Payment
             && !self.pending
             && !terms.reverse.is_empty()
@@ -179,7 +179,7 @@ impl ReversalEntry {
         assert!(self.due_at.is_some(), "a channel without reversals is not reversed");
     }
 
-    /// The channel says that it works on the attempt before any reversal has left: it is asked again.
+    /// The channel says that it works on the attempt, and no reversal has left: it is asked again.
     pub fn await_pending(&mut self, terms: &Terms, now: Timestamp) {
         assert!(self.pending && !self.reversal_sent, "nothing under way is called back");
         self.phase = Phase::Inquiring;

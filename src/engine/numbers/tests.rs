@@ -1,3 +1,5 @@
+//! Order ids are unique across restarts, nodes, days and takers.
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

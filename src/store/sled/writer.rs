@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -18,6 +19,12 @@ use crate::store::{CommitError, StoreError};
 use super::SledSettings;
 use super::barrier::Barrier;
 use super::disk::{Disk, failed};
+
+/// A group of so many commits or more says that others are coming.
+const BUSY_GROUP: usize = 4;
+/// How long a busy writer lets a group grow. Measured at 64 and 256 payments at once: half a
+/// millisecond gave a fifth more than none, two gave less again.
+const GATHER: Duration = Duration::from_micros(500);
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
@@ -177,10 +184,17 @@ impl<D> Drop for Work<D> {
 impl<D: Durable> Work<D> {
     /// Ends when the last handle has gone, and what it had asked for is answered.
     fn run(mut self, asks: &Receiver<Ask>) {
+        let mut last = 0;
         while let Ok(first) = asks.recv() {
             let mut group = Vec::with_capacity(self.group_max);
             group.push(first);
+            // Under load a moment's wait lets the group grow: the sync costs the same for more
+            // commits. A quiet store, where it would only add latency, never waits.
+            if last >= BUSY_GROUP {
+                std::thread::sleep(GATHER);
+            }
             group.extend(asks.try_iter().take(self.group_max - 1));
+            last = group.len();
             self.serve(group);
         }
     }
