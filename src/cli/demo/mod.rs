@@ -254,9 +254,9 @@ channel owes today, and a card's issuer:
         clearing_date(stage)?,
     );
     if quiet {
-        eprint!("{text}")
+        eprint!("{text}");
     } else {
-        print!("{text}")
+        print!("{text}");
     }
     tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")
 }
