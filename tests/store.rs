@@ -37,6 +37,17 @@ macro_rules! suite {
                 }
             )*
         }
+
+        /// Every commit is copied into the tree at once, and the next ones wait for it.
+        mod settling {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let scratch = super::Scratch::new();
+                    super::$test(&super::open_settling(&scratch, 1)).await;
+                }
+            )*
+        }
     };
 }
 
@@ -66,6 +77,11 @@ suite! {
 
 fn open(scratch: &Scratch) -> SledStore {
     SledStore::open(scratch.path(), &settings()).expect("a store in a scratch folder")
+}
+
+fn open_settling(scratch: &Scratch, settle_keys: usize) -> SledStore {
+    let settings = SledSettings { settle_keys, ..settings() };
+    SledStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
 }
 
 fn settings() -> SledSettings {
@@ -568,6 +584,8 @@ async fn i_12_whoever_reads_a_row_reads_one_that_stays() {
 
 /// Names the folder for the process that is killed; unset in every other run.
 const VICTIM_FOLDER: &str = "SWITCHYARD_TEST_VICTIM_FOLDER";
+/// How many keys the victim lets wait in its journal.
+const VICTIM_SETTLE_KEYS: &str = "SWITCHYARD_TEST_VICTIM_SETTLE_KEYS";
 /// How many answers the victim gives before it is killed.
 const ANSWERS_BEFORE_KILL: usize = 300;
 
@@ -575,7 +593,10 @@ const ANSWERS_BEFORE_KILL: usize = 300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_victim_commits_until_it_is_killed() {
     let Some(folder) = std::env::var_os(VICTIM_FOLDER) else { return };
-    let store = Arc::new(SledStore::open(folder.as_ref(), &settings()).expect("a new store"));
+    let settle_keys = std::env::var(VICTIM_SETTLE_KEYS).expect("it is set with the folder");
+    let settle_keys = settle_keys.parse().expect("a number of keys");
+    let settings = SledSettings { settle_keys, ..settings() };
+    let store = Arc::new(SledStore::open(folder.as_ref(), &settings).expect("a new store"));
     let payers = (0..8_u64).map(|payer| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
@@ -591,13 +612,25 @@ async fn a_victim_commits_until_it_is_killed() {
     futures_util::future::join_all(payers).await;
 }
 
+/// The journal alone has the answers.
 #[tokio::test]
 async fn i_12_what_was_answered_survives_a_kill() {
+    survives_a_kill(1_000_000).await;
+}
+
+/// The journal's files change places many times, and the kill comes while a layer settles.
+#[tokio::test]
+async fn i_12_what_was_answered_survives_a_kill_while_it_settles() {
+    survives_a_kill(64).await;
+}
+
+async fn survives_a_kill(settle_keys: usize) {
     use std::io::{BufRead, BufReader};
     let scratch = Scratch::new();
     let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "a_victim_commits_until_it_is_killed", "--nocapture"])
         .env(VICTIM_FOLDER, scratch.path())
+        .env(VICTIM_SETTLE_KEYS, settle_keys.to_string())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("a process of this test");
@@ -685,10 +718,10 @@ async fn a_large_row_comes_back_after_opening_again() {
         large.note(moment(0), what.clone());
     }
     commit(&store, put(&large)).await;
-    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
-    assert!(blobs > 0, "it is too small to lie in a file of its own");
     commit(&store, put(&books::entry(&order(2), books::CHANNEL, Some(0)))).await;
     drop(store);
+    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
+    assert!(blobs > 0, "it is too small to lie in a file of its own");
     let store = open(&scratch);
     assert_eq!(read(store.reversal(id(1))).await, Some(large));
 }

@@ -236,6 +236,7 @@ fn open_store(data: &Path, settings: &Settings) -> Result<Arc<dyn Store>, StoreE
         queue_max: settings.store_queue_max,
         group_max: settings.store_group_max,
         cache_bytes: settings.store_cache_bytes,
+        ..SledSettings::default()
     };
     Ok(Arc::new(SledStore::open(&data.join(BOOKS), &sled)?))
 }

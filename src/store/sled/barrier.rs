@@ -6,7 +6,6 @@
 //! makes it right: a row that was found came from a group that is either still announced, or
 //! durable. Nobody holds a lock while waiting, and no runtime thread blocks.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -29,25 +28,18 @@ struct Progress {
 pub(super) struct Barrier {
     under_way: Mutex<Option<(u64, Arc<Writes>)>>,
     progress: watch::Sender<Progress>,
-    applying: AtomicBool,
 }
 
 impl Barrier {
     pub(super) fn new() -> Self {
         let progress = watch::Sender::new(Progress { durable: 0, failed: false });
-        Self { under_way: Mutex::new(None), progress, applying: AtomicBool::new(false) }
+        Self { under_way: Mutex::new(None), progress }
     }
 
     /// Announces a group, before anything of it is applied.
     pub(super) fn begin(&self, writes: Arc<Writes>) {
         let group = self.progress.borrow().durable + 1;
         *self.lock() = Some((group, writes));
-        self.applying.store(true, Ordering::Relaxed);
-    }
-
-    /// The group is in the tree; its sync is under way.
-    pub(super) fn applied(&self) {
-        self.applying.store(false, Ordering::Relaxed);
     }
 
     /// The group is durable.
@@ -58,13 +50,7 @@ impl Barrier {
 
     /// The group under way will never be durable. Its keys stay announced for good.
     pub(super) fn fail(&self) {
-        self.applied();
         self.progress.send_modify(|progress| progress.failed = true);
-    }
-
-    /// A hint that reads would block just now.
-    pub(super) fn is_applying(&self) -> bool {
-        self.applying.load(Ordering::Relaxed)
     }
 
     /// What someone who has read `keys` must wait for.
@@ -120,8 +106,6 @@ mod tests {
         assert_eq!(wait, Some(1));
         assert_eq!(barrier.after_range(), Some(1));
         let mut waiting = Box::pin(barrier.wait(wait));
-        assert!(waiting.as_mut().now_or_never().is_none(), "the group is under way");
-        barrier.applied();
         assert!(waiting.as_mut().now_or_never().is_none(), "the group is not durable");
         barrier.end();
         assert!(matches!(waiting.now_or_never(), Some(Ok(()))));

@@ -1,7 +1,7 @@
-//! The folder on disk: opening it, syncing it, reading from its tree.
+//! The folder on disk: opening it, making groups durable in it, reading its rows.
 //!
 //! The only file that knows sled's own files: `db` (the log), `conf`, `snap.*` (written and synced
-//! by sled while it opens), `blobs/` (values too large for the log).
+//! by sled while it opens), `blobs/` (values too large for the log). Beside them lie the journal's.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -16,28 +16,157 @@ use crate::store::StoreError;
 use crate::store::keys;
 use crate::store::plan::Writes;
 use crate::store::record;
-use crate::store::rows::{Scan, SortedBytes, Visit};
+use crate::store::rows::{SortedBytes, Visit};
 
 use super::SledSettings;
 use super::barrier::{Barrier, Wait};
+use super::journal::Journal;
+use super::layers::Layers;
+use super::settler::Settler;
 
 /// The size of sled's log segments, in bytes; a folder keeps the one it was made with. sled moves a
 /// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so:
 /// with 4 MiB the rows of a page may have 60 KB each, far more than ours as a rule.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
-/// What must be done to the folder so that an applied group survives the loss of power.
+/// The recent rows may grow to so many times the size at which they are to settle, while the last
+/// ones still do. Then commits wait for the settler.
+const RECENT_LAYERS_MAX: usize = 8;
+
+/// What the writer writes to: the journal, and the layers over the tree.
 pub(super) struct Disk {
+    journal: Journal,
+    layers: Arc<Layers>,
+    /// The keys of the recent layer.
+    recent_keys: usize,
+    settle_keys: usize,
+    settler: Settler,
+    /// A write or sync has failed. What lies in the layers may never have become durable.
+    failed: bool,
+    /// The next free place of the audit trail, as it was when the folder was opened.
+    audit_next: u64,
+    log_path: PathBuf,
+}
+
+/// sled's side of the folder: the tree, and what must be done so that it survives the loss of
+/// power.
+pub(super) struct Base {
     db: ::sled::Db,
     /// Our own handle on sled's log, for `fdatasync`.
     log: File,
-    log_path: PathBuf,
     blobs: PathBuf,
     blobs_synced: BTreeSet<OsString>,
 }
 
 impl Disk {
     pub(super) fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
+        let mut base = Base::open(folder, settings)?;
+        let (mut journal, owed) = Journal::open(folder)?;
+        base.settle(&owed)?;
+        base.sync_folder(folder).map_err(|source| {
+            failed_io(format!("cannot open the store in `{}`", folder.display()), source)
+        })?;
+        if !owed.is_empty() {
+            tracing::info!(keys = owed.len(), "the journal of the last run has been settled");
+            journal.clear()?;
+        }
+        let audit_next = base.audit_next()?;
+        let layers = Arc::new(Layers::over((*base.db).clone()));
+        let settler = Settler::start(base, Arc::clone(&layers))?;
+        Ok(Self {
+            journal,
+            layers,
+            recent_keys: 0,
+            settle_keys: settings.settle_keys.max(1),
+            settler,
+            failed: false,
+            audit_next,
+            log_path: folder.join("db"),
+        })
+    }
+
+    pub(super) fn layers(&self) -> Arc<Layers> {
+        Arc::clone(&self.layers)
+    }
+
+    /// A handle that waits, when it is dropped, until the folder can be opened again.
+    pub(super) fn release(&self) -> Result<Release, StoreError> {
+        // A handle of its own, since a lock belongs to the opening and not to the file.
+        let log = File::open(&self.log_path);
+        let log = log.map_err(|e| failed_io("cannot open the log".to_owned(), e))?;
+        Ok(Release { log })
+    }
+
+    pub(super) fn audit_next(&self) -> u64 {
+        self.audit_next
+    }
+
+    pub(super) fn stored(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.layers.get(key)
+    }
+
+    /// Writes a group, all of it or nothing. It is not durable yet.
+    pub(super) fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
+        let appended = self.journal.append(writes);
+        self.failed |= appended.is_err();
+        appended?;
+        self.recent_keys = self.layers.add(writes);
+        Ok(())
+    }
+
+    /// Makes what was written durable. After a failure nothing more may be promised.
+    pub(super) fn make_durable(&mut self) -> Result<(), StoreError> {
+        let durable = self.sync();
+        self.failed |= durable.is_err();
+        durable
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.journal.sync()?;
+        let busy = self.settler.is_busy()?;
+        if self.recent_keys < self.settle_keys {
+            return Ok(());
+        }
+        if busy {
+            if self.recent_keys / RECENT_LAYERS_MAX < self.settle_keys {
+                return Ok(());
+            }
+            self.settler.wait()?;
+        }
+        self.hand_over()
+    }
+
+    /// Lets the recent rows settle, and takes the other journal. Nothing may be settling.
+    fn hand_over(&mut self) -> Result<(), StoreError> {
+        self.settler.begin(self.layers.hand_over())?;
+        self.recent_keys = 0;
+        self.journal.turn();
+        Ok(())
+    }
+
+    /// Settles everything, so that the next start need not.
+    fn settle_all(&mut self) -> Result<(), StoreError> {
+        self.settler.wait()?;
+        self.hand_over()?;
+        self.settler.wait()?;
+        self.journal.clear()
+    }
+}
+
+impl Drop for Disk {
+    /// What cannot be settled now is settled from the journal when the folder is opened again.
+    fn drop(&mut self) {
+        if self.failed || std::thread::panicking() {
+            return;
+        }
+        if let Err(error) = self.settle_all() {
+            tracing::warn!(%error, "the store is closed with its journal unsettled");
+        }
+    }
+}
+
+impl Base {
+    fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
         let context = |what: &str| format!("{what} `{}`", folder.display());
         fs::create_dir_all(folder).map_err(|e| failed_io(context("cannot make the folder"), e))?;
         let db = ::sled::Config::new()
@@ -48,14 +177,11 @@ impl Disk {
             .open()
             .map_err(|error| open_error(folder, error))?;
         let io = |source| failed_io(context("cannot open the store in"), source);
-        let log_path = folder.join("db");
-        let log = File::options().read(true).write(true).open(&log_path).map_err(io)?;
+        let log = File::options().read(true).write(true).open(folder.join("db")).map_err(io)?;
         let blobs = folder.join("blobs");
-        let mut disk = Self { db, log, log_path, blobs, blobs_synced: BTreeSet::new() };
-        disk.check_layout()?;
-        disk.flush()?;
-        disk.sync_folder(folder).map_err(io)?;
-        Ok(disk)
+        let base = Self { db, log, blobs, blobs_synced: BTreeSet::new() };
+        base.check_layout()?;
+        Ok(base)
     }
 
     /// Marks a new folder with the layout of our keys, and refuses one that is not ours.
@@ -84,24 +210,7 @@ impl Disk {
         }
     }
 
-    pub(super) fn tree(&self) -> ::sled::Tree {
-        (*self.db).clone()
-    }
-
-    /// A handle that waits, when it is dropped, until the folder can be opened again.
-    pub(super) fn release(&self) -> Result<Release, StoreError> {
-        // A handle of its own, since a lock belongs to the opening and not to the file.
-        let log = File::open(&self.log_path);
-        let log = log.map_err(|e| failed_io("cannot open the log".to_owned(), e))?;
-        Ok(Release { log })
-    }
-
-    pub(super) fn tree_ref(&self) -> &::sled::Tree {
-        &self.db
-    }
-
-    /// The next free place of the audit trail.
-    pub(super) fn audit_next(&self) -> Result<u64, StoreError> {
+    fn audit_next(&self) -> Result<u64, StoreError> {
         let (from, to) = keys::bounds(&[keys::AUDIT]);
         let last = self.db.range(from..to).next_back().transpose();
         match last.map_err(failed("cannot read the audit trail"))? {
@@ -110,20 +219,20 @@ impl Disk {
         }
     }
 
-    /// Writes a group into the tree, all of it or nothing. It is not durable yet.
-    pub(super) fn apply(&self, writes: &Writes) -> Result<(), StoreError> {
-        let mut batch = ::sled::Batch::default();
-        for (key, value) in writes {
+    /// Copies a layer into the tree and makes it durable there. Row by row, since the journal is
+    /// what makes a group whole, and a sled batch would hold up every reader.
+    pub(super) fn settle(&mut self, layer: &Writes) -> Result<(), StoreError> {
+        for (key, value) in layer {
             match value {
-                Some(value) => batch.insert(key.as_slice(), value.as_slice()),
-                None => batch.remove(key.as_slice()),
+                Some(value) => self.db.insert(key, value.as_slice()),
+                None => self.db.remove(key),
             }
+            .map_err(failed("cannot write"))?;
         }
-        self.db.apply_batch(batch).map_err(failed("cannot write"))
+        self.flush()
     }
 
-    /// Makes what was applied durable. After a failure nothing more may be promised.
-    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+    fn flush(&mut self) -> Result<(), StoreError> {
         self.db.flush().map_err(failed("cannot flush"))?;
         self.sync_blobs().map_err(|e| failed_io("cannot sync a large row".to_owned(), e))?;
         self.log.sync_data().map_err(|e| failed_io("cannot sync the log".to_owned(), e))
@@ -198,36 +307,32 @@ fn open_error(folder: &Path, error: ::sled::Error) -> StoreError {
     failed("cannot open the store")(error)
 }
 
-/// Reads of the tree, behind the barrier.
+/// Reads of the rows, behind the barrier.
 pub(super) struct Reader {
-    tree: ::sled::Tree,
+    layers: Arc<Layers>,
     barrier: Arc<Barrier>,
 }
 
 /// One read under way: it remembers what it has touched.
 pub(super) struct Look<'a> {
-    tree: &'a ::sled::Tree,
+    layers: &'a Layers,
     touched: RefCell<Vec<Vec<u8>>>,
     scanned: Cell<bool>,
 }
 
 impl Reader {
-    pub(super) fn new(tree: ::sled::Tree, barrier: Arc<Barrier>) -> Self {
-        Self { tree, barrier }
+    pub(super) fn new(layers: Arc<Layers>, barrier: Arc<Barrier>) -> Self {
+        Self { layers, barrier }
     }
 
     pub(super) fn barrier(&self) -> &Barrier {
         &self.barrier
     }
 
-    pub(super) fn is_applying(&self) -> bool {
-        self.barrier.is_applying()
-    }
-
     /// Reads, and says what must be waited for before the result may be used.
     pub(super) fn look<T>(&self, read: impl FnOnce(&Look<'_>) -> T) -> (T, Wait) {
-        let look =
-            Look { tree: &self.tree, touched: RefCell::new(Vec::new()), scanned: Cell::new(false) };
+        let touched = RefCell::new(Vec::new());
+        let look = Look { layers: &self.layers, touched, scanned: Cell::new(false) };
         let found = read(&look);
         let wait = if look.scanned.get() {
             self.barrier.after_range()
@@ -240,24 +345,15 @@ impl Reader {
 
 impl SortedBytes for Look<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.tree.get(key).map_err(failed("cannot read"))?;
+        let value = self.layers.get(key)?;
         if !self.scanned.get() {
             self.touched.borrow_mut().push(key.to_vec());
         }
-        Ok(value.map(|value| value.to_vec()))
+        Ok(value)
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.scanned.set(true);
-        if from >= to {
-            return Ok(());
-        }
-        for pair in self.tree.range(from..to) {
-            let (key, value) = pair.map_err(failed("cannot list"))?;
-            if visit(&key, &value)? == Scan::Enough {
-                break;
-            }
-        }
-        Ok(())
+        self.layers.scan(from, to, visit)
     }
 }

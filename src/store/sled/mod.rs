@@ -1,15 +1,20 @@
-//! The embedded store: sled 0.34.7 in one folder, one tree, one writer.
+//! The embedded store: a journal and sled 0.34.7 in one folder, one tree, one writer.
 //!
 //! Upholds I-9 and I-12 by these choices:
-//! - **One writer thread** takes whatever commits wait, checks each one's guards against the tree
-//!   and the group's earlier rows, applies one sled batch for the group (atomic, since it is one
-//!   tree), makes it durable, and answers all of them. A full queue refuses at once.
+//! - **One writer thread** takes whatever commits wait, checks each one's guards against the rows
+//!   and the group's earlier ones, writes the group as one frame of a journal, syncs it, and
+//!   answers all of them. A full queue refuses at once.
+//! - **A journal in front of the tree.** A group costs one sequential write and one `fdatasync`.
+//!   Journalled rows lie in memory over the tree, and a second thread copies them into it later,
+//!   many groups at once, in key order: an order that is accepted and paid meanwhile is written
+//!   there once. When a layer is in the tree its journal is written over; after a crash the journal
+//!   is replayed before the store opens (see `journal`, `layers`, `settler`).
 //! - **Durable means `fdatasync`.** On Linux sled's `flush` only calls `sync_file_range`, which
-//!   promises nothing after a loss of power; so the writer then syncs the file `db` through its own
-//!   handle. Values that make a page larger than a quarter of a segment would go to files of
+//!   promises nothing after a loss of power; so the settler then syncs the file `db` through its
+//!   own handle. Values that make a page larger than a quarter of a segment would go to files of
 //!   their own (`blobs/`); the segment is chosen so that this needs a megabyte, and such a file is
 //!   synced too.
-//! - **No read sees what is not durable.** Between apply and sync a row can be found in the tree. A
+//! - **No read sees what is not durable.** Between write and sync a row can be found. A
 //!   read of a key that the group under way writes, and every listing, waits for the group's end
 //!   (see `barrier`); other reads wait for nothing.
 //! - **A failed write or sync is the end.** It is never tried again and never answered with
@@ -19,6 +24,9 @@
 
 mod barrier;
 mod disk;
+mod journal;
+mod layers;
+mod settler;
 mod writer;
 
 use std::path::Path;
@@ -47,11 +55,18 @@ pub struct SledSettings {
     pub group_max: usize,
     /// How much of the books sled keeps in memory, in bytes.
     pub cache_bytes: u64,
+    /// How many keys wait in the journal until they are copied into the tree.
+    pub settle_keys: usize,
 }
 
 impl Default for SledSettings {
     fn default() -> Self {
-        Self { queue_max: 4_096, group_max: 256, cache_bytes: 256 * 1024 * 1024 }
+        Self {
+            queue_max: 4_096,
+            group_max: 256,
+            cache_bytes: 256 * 1024 * 1024,
+            settle_keys: 16_384,
+        }
     }
 }
 
@@ -71,27 +86,19 @@ impl SledStore {
         let disk = Disk::open(folder, settings)?;
         let release = disk.release()?;
         let barrier = Arc::new(Barrier::new());
-        let reader = Arc::new(Reader::new(disk.tree(), Arc::clone(&barrier)));
+        let reader = Arc::new(Reader::new(disk.layers(), Arc::clone(&barrier)));
         let writer = Writer::start(disk, barrier, settings)?;
         Ok(Self { reader, writer, _release: release })
     }
 
-    /// Reads a row or two by their keys.
-    ///
-    /// The bytes are in memory as a rule, so that this is done on the spot, unless the writer holds
-    /// sled's lock just then: a thread of the runtime must not wait for it.
+    /// Reads a row or two by their keys, on the spot: their bytes are in memory as a rule.
     fn look<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
     where
         T: Send + 'static,
         F: FnOnce(&disk::Look<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         Box::pin(async move {
-            let (found, wait) = if self.reader.is_applying() {
-                let reader = Arc::clone(&self.reader);
-                on_a_thread(move || reader.look(read)).await?
-            } else {
-                self.reader.look(read)
-            };
+            let (found, wait) = self.reader.look(read);
             self.reader.barrier().wait(wait).await?;
             found
         })

@@ -18,7 +18,7 @@ use crate::store::{CommitError, StoreError};
 
 use super::SledSettings;
 use super::barrier::Barrier;
-use super::disk::{Disk, failed};
+use super::disk::Disk;
 
 /// A group of so many commits or more says that others are coming.
 const BUSY_GROUP: usize = 4;
@@ -85,7 +85,7 @@ impl Writer {
         barrier: Arc<Barrier>,
         settings: &SledSettings,
     ) -> Result<Self, StoreError> {
-        let audit_next = disk.audit_next()?;
+        let audit_next = disk.audit_next();
         Self::start_on(disk, audit_next, barrier, settings)
     }
 
@@ -150,16 +150,15 @@ trait Durable {
 
 impl Durable for Disk {
     fn stored(&self, key: &[u8]) -> Found {
-        let value = self.tree_ref().get(key).map_err(failed("cannot read"))?;
-        Ok(value.map(|value| value.to_vec()))
+        Self::stored(self, key)
     }
 
     fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
-        self.apply(writes)
+        Self::write(self, writes)
     }
 
     fn make_durable(&mut self) -> Result<(), StoreError> {
-        self.flush()
+        Self::make_durable(self)
     }
 }
 
@@ -257,7 +256,6 @@ impl<D: Durable> Work<D> {
         let writes = Arc::new(writes);
         self.barrier.begin(Arc::clone(&writes));
         self.disk.write(&writes)?;
-        self.barrier.applied();
         self.disk.make_durable()?;
         self.barrier.end();
         Ok(())
