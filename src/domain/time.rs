@@ -5,6 +5,9 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+/// The length of `2026-11-22T08:00:00.000Z`.
+const RFC3339_BYTES: usize = 24;
+
 /// A moment: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -39,8 +42,24 @@ impl Timestamp {
 
     /// RFC 3339 in UTC with milliseconds, for instance `2026-11-22T08:00:00.000Z`.
     pub fn rfc3339(self) -> String {
+        // Written digit by digit: every answer and every request to a channel has several of them.
         let moment = self.civil(&TimeZone::UTC);
-        format!("{}Z", moment.strftime("%Y-%m-%dT%H:%M:%S%.3f"))
+        let mut text = String::with_capacity(RFC3339_BYTES);
+        let mut put = |number: i64, digits: u32, after: char| {
+            for place in (0..digits).rev() {
+                let digit = number / 10_i64.pow(place) % 10;
+                text.push(char::from(b'0' + u8::try_from(digit).expect("one decimal digit")));
+            }
+            text.push(after);
+        };
+        put(moment.year().into(), 4, '-');
+        put(moment.month().into(), 2, '-');
+        put(moment.day().into(), 2, 'T');
+        put(moment.hour().into(), 2, ':');
+        put(moment.minute().into(), 2, ':');
+        put(moment.second().into(), 2, '.');
+        put(self.0 % 1_000, 3, 'Z');
+        text
     }
 }
 
@@ -179,6 +198,17 @@ mod tests {
         assert_eq!(BusinessDate::from_yyyymmdd(20_261_122), Some(date));
         assert_eq!(BusinessDate::from_yyyymmdd(20_261_322), None);
         assert_eq!(BusinessDate::parse("2026-1-2"), None);
+    }
+
+    #[test]
+    fn a_moment_is_written_as_rfc_3339_in_utc() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_795_334_400_007, "2026-11-22T08:00:00.007Z"),
+            (951_827_696_789, "2000-02-29T12:34:56.789Z"),
+        ] {
+            assert_eq!(Timestamp::from_millis(millis).rfc3339(), text);
+        }
     }
 
     #[test]

@@ -155,7 +155,9 @@ impl Engine {
         card: CardInput,
     ) -> Result<Submitted, EngineError> {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.accept_and_drive(order, card).await });
+        // The future is large, and a spawned one is moved several times: it moves as a pointer.
+        let work = Box::pin(async move { engine.accept_and_drive(order, card).await });
+        let task = tokio::spawn(work);
         task.await.unwrap_or(Err(EngineError::Died))
     }
 
