@@ -25,6 +25,10 @@ use crate::domain::time::ClearingCalendar;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long refunds are taken where the file does not say it, in days; and the longest that our own
+/// promise to know an order id lasts with room to spare (I-9).
+const REFUND_DAYS: u32 = 180;
+const REFUND_DAYS_MAX: u32 = 400;
 /// Waits and windows of a channel's unknown schedule.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
@@ -35,10 +39,35 @@ pub enum Ability {
     Inquiry,
     Reversal,
     Undo,
+    Refund,
+    Void,
+    Preauth,
+    Capture,
 }
 
 impl Ability {
-    pub const ALL: [Self; 4] = [Self::Payment, Self::Inquiry, Self::Reversal, Self::Undo];
+    pub const ALL: [Self; 8] = [
+        Self::Payment,
+        Self::Inquiry,
+        Self::Reversal,
+        Self::Undo,
+        Self::Refund,
+        Self::Void,
+        Self::Preauth,
+        Self::Capture,
+    ];
+
+    /// The ability to carry out an operation.
+    pub const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Payment => Self::Payment,
+            Operation::Undo => Self::Undo,
+            Operation::Refund => Self::Refund,
+            Operation::Void => Self::Void,
+            Operation::Preauth => Self::Preauth,
+            Operation::Capture => Self::Capture,
+        }
+    }
 
     /// The word of channel files, which is also the request's name.
     pub const fn name(self) -> &'static str {
@@ -47,6 +76,10 @@ impl Ability {
             Self::Inquiry => "inquiry",
             Self::Reversal => "reversal",
             Self::Undo => "undo",
+            Self::Refund => "refund",
+            Self::Void => "void",
+            Self::Preauth => "preauth",
+            Self::Capture => "capture",
         }
     }
 }
@@ -55,6 +88,11 @@ impl Ability {
 #[derive(Debug, Clone)]
 pub struct Abilities {
     pub operations: Vec<Ability>,
+    /// The operations that its reversal can take back; among `operations`.
+    pub reversible: Vec<Operation>,
+    pub partial_refund: bool,
+    /// Follow-ups must carry the full card number again.
+    pub follow_up_needs_card: bool,
     pub card_types: Option<Vec<CardType>>,
     pub brands: Option<Vec<Brand>>,
     pub currencies: Vec<Currency>,
@@ -65,12 +103,9 @@ impl Abilities {
         self.operations.contains(&ability)
     }
 
-    /// The orders' operations among them, as routing asks for them.
+    /// The orders' operations among them, as routing and follow-ups ask for them.
     pub fn order_operations(&self) -> Vec<Operation> {
-        let takes = |operation: &Operation| match operation {
-            Operation::Payment => self.can(Ability::Payment),
-            Operation::Undo => self.can(Ability::Undo),
-        };
+        let takes = |operation: &Operation| self.can(Ability::of(*operation));
         Operation::ALL.into_iter().filter(takes).collect()
     }
 }
@@ -82,6 +117,8 @@ pub struct Limits {
     pub per_order_max_minor: i64,
     /// For one clearing day; `None` means no limit.
     pub per_day_minor: Option<i64>,
+    /// How many days after its original a refund is taken.
+    pub refund_days: u32,
     /// Opening hours in the clearing time zone; empty means always. A window may cross midnight.
     pub hours: Vec<DayWindow>,
 }
@@ -114,7 +151,8 @@ impl ChannelFile {
         let timeouts = read_timeouts(root);
         let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let terms = read_terms(root, id.clone(), &abilities, calls_wait, house);
+        let terms =
+            read_terms(root, id.clone(), &abilities, (limits.refund_days, calls_wait), house);
         Self {
             protocol: root.text_such_as("protocol", "unionpay-acp"),
             name: root.text_or("name", id.as_str()),
@@ -138,14 +176,39 @@ fn read_abilities(root: &Section<'_>) -> Abilities {
     let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
     let brands = Brand::ALL.map(|brand| (brand.name(), brand));
     let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
+    let of_orders = Operation::ALL.map(|operation| (operation.name(), operation));
+    let able = section.choices("operations", &operations);
     let abilities = Abilities {
-        operations: section.choices("operations", &operations),
+        reversible: read_reversible(&section, &able, &of_orders),
+        operations: able,
+        partial_refund: section.boolean_or("partial_refund", true),
+        follow_up_needs_card: section.boolean_or("follow_up_needs_card", false),
         card_types: section.optional_choices("card_types", &card_types),
         brands: section.optional_choices("brands", &brands),
         currencies: section.choices("currencies", &currencies),
     };
     section.finish();
     abilities
+}
+
+/// What a reversal can take back: payments and pre-authorisations, unless the file says otherwise.
+fn read_reversible(
+    section: &Section<'_>,
+    able: &[Ability],
+    operations: &[(&str, Operation)],
+) -> Vec<Operation> {
+    let has = |operation: Operation| able.contains(&Ability::of(operation));
+    let Some(listed) = section.optional_choices("reversible", operations) else {
+        let usual = [Operation::Payment, Operation::Preauth];
+        return usual.into_iter().filter(|operation| has(*operation)).collect();
+    };
+    for (index, operation) in listed.iter().enumerate() {
+        if !has(*operation) {
+            let advice = "add it to abilities.operations, or take it out here";
+            section.mistake_in("reversible", index, "the channel has no such operation", advice);
+        }
+    }
+    listed
 }
 
 fn read_limits(root: &Section<'_>) -> Limits {
@@ -169,6 +232,7 @@ fn read_limits(root: &Section<'_>) -> Limits {
         per_order_min_minor,
         per_order_max_minor,
         per_day_minor: section.optional_integer("per_day_minor", 1..=i64::MAX / 4),
+        refund_days: section.integer_or("refund_days", REFUND_DAYS, 1..=REFUND_DAYS_MAX),
         hours,
     };
     section.finish();
@@ -231,7 +295,7 @@ fn read_terms(
     root: &Section<'_>,
     channel: ChannelId,
     abilities: &Abilities,
-    calls_wait: Duration,
+    (refund_days, calls_wait): (u32, Duration),
     house: &HouseTerms,
 ) -> Terms {
     let section = root.section("unknown");
@@ -248,7 +312,11 @@ fn read_terms(
         reverse: section.durations("reverse", WAITS),
         reverse_until: section.choice_or("reverse_until", ReverseUntil::ClearingDay, &until),
         not_found_final_after: section.duration("not_found_final_after", calls_wait..=30 * DAY),
-        can_undo: abilities.can(Ability::Undo),
+        operations: abilities.order_operations(),
+        reversible: abilities.reversible.clone(),
+        partial_refund: abilities.partial_refund,
+        refund_days,
+        follow_up_needs_card: abilities.follow_up_needs_card,
         keeps_pan: section.boolean_or("keeps_pan", false),
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
         call_ends_after: calls_wait * 2 + 10 * SECOND,
@@ -384,7 +452,9 @@ rate_ppm = 6000
         assert_eq!(file.limits.hours.len(), 1);
         assert_eq!(file.terms.inquire.len(), 2);
         assert_eq!(file.codes, [("00".to_owned(), Verdict::Approved)]);
-        assert!(!file.terms.can_undo);
+        assert!(!file.terms.can(Operation::Undo));
+        assert_eq!(file.terms.reversible, [Operation::Payment]);
+        assert!(file.terms.partial_refund && !file.terms.follow_up_needs_card);
         assert!(file.terms.call_ends_after > file.timeouts.reply * 2);
     }
 
@@ -400,6 +470,12 @@ rate_ppm = 6000
             ("Asia/Shanghai", "Asia/Atlantis", "a.toml:16: clearing.time_zone"),
             ("\"approved\"", "\"fine\"", "a.toml:22: codes.00"),
             ("rate_ppm = 6000", "rate_pmm = 6000", "a.toml:20: fees[0].rate_pmm"),
+            (
+                "[\"CNY\"]",
+                "[\"CNY\"]\nreversible = [\"refund\"]",
+                "a.toml:7: abilities.reversible[0]",
+            ),
+            ("hours = ", "refund_days = 900\nhours = ", "a.toml:9: limits.refund_days"),
             ("00:30-23:00", "0:30 to 23", "a.toml:9: limits.hours[0]"),
         ];
         for (from, to, expected) in rows {

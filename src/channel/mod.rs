@@ -43,50 +43,40 @@ pub struct AttemptFacts {
     pub channel_reference: Option<String>,
 }
 
-/// One thing that a channel is asked.
+/// One thing that a channel is asked. An operation that a protocol or a channel's file does not
+/// have is an [`EncodeError`]: nothing is sent then.
 #[derive(Debug, Clone)]
 pub enum ChannelRequest {
-    Payment {
-        facts: AttemptFacts,
-        card: CardInput,
-    },
+    /// An operation that begins with a card: `facts` says whether a payment or a
+    /// pre-authorisation.
+    Charge { facts: AttemptFacts, card: CardInput },
     /// What became of `facts`? Asked by our channel order number. `pan` where the terms keep it.
-    Inquiry {
-        facts: AttemptFacts,
-        pan: Option<Pan>,
-        now: Timestamp,
-    },
-    /// Undo `facts`, whose result we do not know.
-    Reversal {
-        facts: AttemptFacts,
-        pan: Option<Pan>,
-        now: Timestamp,
-    },
-    /// Take back `original`, which succeeded, under the number and time of `facts`.
-    Undo {
-        facts: AttemptFacts,
-        original: AttemptFacts,
-    },
+    Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
+    /// Undo `facts`, an attempt of any operation, whose result we do not know.
+    Reversal { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
+    /// An operation on `original`, which succeeded: `facts` says which (undo, refund, void or
+    /// capture), under a number and time of its own. A void's meaning hangs on the original's
+    /// operation. `card` where the core gave it again: it is the original's.
+    FollowUp { facts: AttemptFacts, original: AttemptFacts, card: Option<CardInput> },
 }
 
 impl ChannelRequest {
     /// One word for logs, metrics and channel files.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Payment { .. } => "payment",
+            Self::Charge { facts, .. } | Self::FollowUp { facts, .. } => facts.operation.name(),
             Self::Inquiry { .. } => "inquiry",
             Self::Reversal { .. } => "reversal",
-            Self::Undo { .. } => "undo",
         }
     }
 
     /// The attempt that the channel is asked about, or to carry out.
     pub const fn facts(&self) -> &AttemptFacts {
         match self {
-            Self::Payment { facts, .. }
+            Self::Charge { facts, .. }
             | Self::Inquiry { facts, .. }
             | Self::Reversal { facts, .. }
-            | Self::Undo { facts, .. } => facts,
+            | Self::FollowUp { facts, .. } => facts,
         }
     }
 }

@@ -322,7 +322,7 @@ impl Registry {
         let Some(connection) = &loaded.connection else {
             return not_sent(NotSentCause::Disabled);
         };
-        let order = matches!(request, ChannelRequest::Payment { .. });
+        let order = matches!(request, ChannelRequest::Charge { .. });
         if order && !loaded.profile.enabled {
             return not_sent(NotSentCause::Disabled);
         }
@@ -347,9 +347,9 @@ impl Registry {
         }
     }
 
-    /// Counts a payment against the day's limit while it may have moved money.
-    fn count_payment(&self, loaded: &Loaded, request: &ChannelRequest, outcome: &Outcome) {
-        if !matches!(request, ChannelRequest::Payment { .. }) {
+    /// Counts a charge against the day's limit while it may have moved, or held, money.
+    fn count_charge(&self, loaded: &Loaded, request: &ChannelRequest, outcome: &Outcome) {
+        if !matches!(request, ChannelRequest::Charge { .. }) {
             return;
         }
         match outcome {
@@ -383,7 +383,7 @@ impl Channels for Registry {
             let started = stopwatch();
             let understood = self.ask(&loaded, &request).await;
             loaded.runtime.breaker.record(&understood.outcome, self.clock.now());
-            self.count_payment(&loaded, &request, &understood.outcome);
+            self.count_charge(&loaded, &request, &understood.outcome);
             telemetry::count_call(channel, request.name(), &understood.outcome, started.elapsed());
             understood
         })

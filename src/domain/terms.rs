@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{ClearingCalendar, Timestamp};
 
@@ -46,8 +47,16 @@ pub struct Terms {
     pub reverse_until: ReverseUntil,
     /// From when on, counted from sending, "no such order" proves that it never arrived (I-3).
     pub not_found_final_after: Duration,
-    /// Whether the channel can undo a success of the same day.
-    pub can_undo: bool,
+    /// The operations that the channel carries out.
+    pub operations: Vec<Operation>,
+    /// The operations whose attempts a reversal can take back while their result is unknown.
+    pub reversible: Vec<Operation>,
+    /// Whether a refund may be a part of its original.
+    pub partial_refund: bool,
+    /// How many days after its original a refund is taken.
+    pub refund_days: u32,
+    /// Whether follow-ups must carry the full card number again; the core then gives it.
+    pub follow_up_needs_card: bool,
     /// Whether inquiry or reversal need the full card number again; it is then kept sealed (I-11).
     pub keeps_pan: bool,
     /// After this long without an end, an attempt in `sending` has lost the call that sent it.
@@ -60,6 +69,16 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// Whether the channel carries out an operation.
+    pub fn can(&self, operation: Operation) -> bool {
+        self.operations.contains(&operation)
+    }
+
+    /// Whether a reversal may take back an attempt of this operation.
+    pub fn can_reverse(&self, operation: Operation) -> bool {
+        !self.reverse.is_empty() && self.reversible.contains(&operation)
+    }
+
     /// Whether the channel still takes a reversal at `now` of what was sent at `sent_at`.
     pub fn reversal_window_open(&self, sent_at: Timestamp, now: Timestamp) -> bool {
         match self.reverse_until {

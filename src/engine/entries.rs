@@ -102,7 +102,8 @@ impl Engine {
         if let Some(reference) = claim.and_then(|claim| claim.channel_reference.clone()) {
             original.channel_reference = Some(reference);
         }
-        let request = ChannelRequest::Undo { facts: facts(&begun.order, attempt.number), original };
+        let facts = facts(&begun.order, attempt.number);
+        let request = ChannelRequest::FollowUp { facts, original, card: None };
         let understood = self.channels().call(&attempt.channel, request).await;
         // The undo's entry is among its rows, so they are loaded.
         let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;

@@ -198,7 +198,7 @@ impl Engine {
             let Some(attempt) = order.unresolved() else { return Ok(order) };
             let (number, channel) = (attempt.number, attempt.channel.clone());
             let facts = facts(&order, number);
-            let request = ChannelRequest::Payment { facts, card: card.clone() };
+            let request = ChannelRequest::Charge { facts, card: card.clone() };
             let understood = self.channels.call(&channel, request).await;
             let id = order.id;
             // A payment that has just been sent has no entry: its view is its order.

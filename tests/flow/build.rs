@@ -11,7 +11,7 @@ use switchyard::domain::command::{
     CardAtHand, Command, Decider, Decision, Refusal, Resolution, View,
 };
 use switchyard::domain::fee::FeeSchedule;
-use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use switchyard::domain::flow::decide;
 use switchyard::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::ReversalEntry;
@@ -41,7 +41,11 @@ pub fn terms() -> Terms {
         reverse: vec![seconds(0), seconds(30), seconds(120)],
         reverse_until: ReverseUntil::Always,
         not_found_final_after: seconds(600),
-        can_undo: true,
+        operations: Operation::ALL.to_vec(),
+        reversible: vec![Operation::Payment, Operation::Preauth],
+        partial_refund: true,
+        refund_days: 180,
+        follow_up_needs_card: false,
         keeps_pan: true,
         call_ends_after: seconds(40),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },

@@ -136,7 +136,7 @@ fn an_undo_is_never_reversed() {
 
 #[test]
 fn a_channel_that_cannot_undo_leaves_it_to_a_person() {
-    let (mut desk, id) = owing(Terms { can_undo: false, ..terms() });
+    let (mut desk, id) = owing(Terms { operations: vec![Operation::Payment], ..terms() });
     desk.run_on(id, Command::BeginUndo).expect("it is due");
     assert_eq!(desk.rows.entries[&id].phase, Phase::Operator);
     assert!(desk.rows.orders[&id].attempts.is_empty());

@@ -142,6 +142,10 @@ impl State {
                     Fate::Declined
                 }
             }
+            // The simulation's life asks for none of these.
+            Operation::Refund | Operation::Void | Operation::Preauth | Operation::Capture => {
+                Fate::Declined
+            }
         };
         self.tally.elsewhere += u64::from(fate == Fate::Elsewhere);
         self.record(number).fate = fate;

@@ -240,8 +240,8 @@ impl Channels for Bank {
         Box::pin(async move {
             self.tick();
             let outcome = match &request {
-                ChannelRequest::Payment { facts, .. } => self.carry_out(channel, facts, None).await,
-                ChannelRequest::Undo { facts, original } => {
+                ChannelRequest::Charge { facts, .. } => self.carry_out(channel, facts, None).await,
+                ChannelRequest::FollowUp { facts, original, .. } => {
                     let original = original.channel_order_no;
                     self.carry_out(channel, facts, Some(original)).await
                 }

@@ -389,7 +389,7 @@ impl Life {
                 _ => Resolution::Failed,
             },
             (None, OrderKind::Undo { of }) => {
-                let can = terms::terms(entry.channel.as_str()).can_undo;
+                let can = terms::terms(entry.channel.as_str()).can(Operation::Undo);
                 if fate(&of) == Fate::Done && can {
                     return Command::Retry { decider };
                 }

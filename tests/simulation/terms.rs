@@ -7,6 +7,7 @@ use jiff::civil;
 use jiff::tz::TimeZone;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::fee::{FeeRule, FeeSchedule};
+use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
 use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
@@ -47,7 +48,11 @@ pub fn terms(name: &str) -> Arc<Terms> {
         reverse: seconds(&[0, 30, 120, 300]),
         reverse_until: ReverseUntil::Always,
         not_found_final_after: Duration::from_secs(600),
-        can_undo: true,
+        operations: Operation::ALL.to_vec(),
+        reversible: vec![Operation::Payment, Operation::Preauth],
+        partial_refund: true,
+        refund_days: 180,
+        follow_up_needs_card: false,
         keeps_pan: name == DIRECT || name == SILENT,
         call_ends_after: Duration::from_secs(20),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
@@ -58,7 +63,11 @@ pub fn terms(name: &str) -> Arc<Terms> {
     Arc::new(match name {
         ACCEPTING => Terms { then: AfterInquiry::InquireDaily, reverse: Vec::new(), ..base },
         SILENT => Terms { inquire: Vec::new(), ..base },
-        DAY_BOUND => Terms { reverse_until: ReverseUntil::ClearingDay, can_undo: false, ..base },
+        DAY_BOUND => Terms {
+            reverse_until: ReverseUntil::ClearingDay,
+            operations: vec![Operation::Payment],
+            ..base
+        },
         _ => base,
     })
 }

@@ -6,7 +6,7 @@
 pub mod accounting;
 pub mod clearing;
 
-use crate::domain::flow::attempt::Source;
+use crate::domain::flow::attempt::{Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -17,23 +17,48 @@ pub enum Movement {
     Payment,
     /// A success taken back because our books had already ended otherwise (I-5).
     Undo,
+    Refund,
+    /// A payment or capture cancelled on its clearing day, or a pre-authorisation let go.
+    Void,
+    /// An amount held on the card; no money has moved.
+    Preauth,
+    /// A held amount, or a part of it, charged.
+    Capture,
 }
 
 impl Movement {
-    pub const ALL: [Self; 2] = [Self::Payment, Self::Undo];
+    pub const ALL: [Self; 6] =
+        [Self::Payment, Self::Undo, Self::Refund, Self::Void, Self::Preauth, Self::Capture];
+
+    /// What an operation moves when it succeeds.
+    pub const fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Payment => Self::Payment,
+            Operation::Undo => Self::Undo,
+            Operation::Refund => Self::Refund,
+            Operation::Void => Self::Void,
+            Operation::Preauth => Self::Preauth,
+            Operation::Capture => Self::Capture,
+        }
+    }
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Payment => "payment",
             Self::Undo => "undo",
+            Self::Refund => "refund",
+            Self::Void => "void",
+            Self::Preauth => "preauth",
+            Self::Capture => "capture",
         }
     }
 
-    /// +1 where the channel owes us more by it, -1 where less.
+    /// +1 where the channel owes us more by it, -1 where less, 0 where no money moves.
     pub const fn sign(self) -> i64 {
         match self {
-            Self::Payment => 1,
-            Self::Undo => -1,
+            Self::Payment | Self::Capture => 1,
+            Self::Undo | Self::Refund | Self::Void => -1,
+            Self::Preauth => 0,
         }
     }
 }

@@ -10,17 +10,38 @@ use crate::domain::time::Timestamp;
 pub enum Operation {
     /// Charge the card.
     Payment,
-    /// Take a proven success back.
+    /// Take back a proven success that our books do not have.
     Undo,
+    /// Give back part or all of a payment or capture.
+    Refund,
+    /// Cancel a payment, a pre-authorisation or a capture as a whole, on its clearing day.
+    Void,
+    /// Hold an amount on the card (预授权).
+    Preauth,
+    /// Charge a held amount, or less (预授权完成).
+    Capture,
 }
 
 impl Operation {
-    pub const ALL: [Self; 2] = [Self::Payment, Self::Undo];
+    pub const ALL: [Self; 6] =
+        [Self::Payment, Self::Undo, Self::Refund, Self::Void, Self::Preauth, Self::Capture];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Payment => "payment",
             Self::Undo => "undo",
+            Self::Refund => "refund",
+            Self::Void => "void",
+            Self::Preauth => "preauth",
+            Self::Capture => "capture",
+        }
+    }
+
+    /// Whether it begins with a card and is routed; the others follow up what succeeded.
+    pub const fn begins_with_card(self) -> bool {
+        match self {
+            Self::Payment | Self::Preauth => true,
+            Self::Undo | Self::Refund | Self::Void | Self::Capture => false,
         }
     }
 }

@@ -98,18 +98,15 @@ impl Work<'_> {
         let date = self.clearing_date(&attempt, approval);
         self.order.clearing_date = Some(date);
         let transaction = self.transaction(&attempt, date, evidence);
-        let event = match (attempt.operation, self.order.settlement) {
-            (Operation::Payment, Settlement::Instant) => BookingEvent::InstantPayment,
-            (Operation::Payment, Settlement::Escrow) => BookingEvent::EscrowPayment,
-            (Operation::Undo, Settlement::Instant | Settlement::Escrow) => {
-                BookingEvent::SuspenseBalanced
-            }
-        };
-        self.book(event, &transaction);
-        let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
-        let state = ClearingState::Due;
-        let fees = &self.terms.fees;
-        self.batch.clearing.push(ClearingRecord::of(&transaction, state, fees, card_type));
+        if let Some(event) = event_of_success(attempt.operation, self.order.settlement) {
+            self.book(event, &transaction);
+        }
+        if transaction.movement.sign() != 0 {
+            let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
+            let state = ClearingState::Due;
+            let fees = &self.terms.fees;
+            self.batch.clearing.push(ClearingRecord::of(&transaction, state, fees, card_type));
+        }
         self.batch.transactions.push(transaction);
         self.finish_order(OrderStatus::Succeeded, None);
     }
@@ -130,10 +127,7 @@ impl Work<'_> {
     ) -> Transaction {
         Transaction {
             order: self.order.id,
-            movement: match attempt.operation {
-                Operation::Payment => Movement::Payment,
-                Operation::Undo => Movement::Undo,
-            },
+            movement: Movement::of(attempt.operation),
             channel: attempt.channel.clone(),
             channel_order_no: self.order.channel_order_no(attempt.number),
             channel_reference: attempt.channel_reference.clone(),
@@ -378,5 +372,22 @@ impl Work<'_> {
             entry.step = 0;
             entry.due_at = Some(now);
         }
+    }
+}
+
+/// What accounting books when an operation succeeds. What gives money back was booked before it was
+/// carried out; what holds money moves none.
+const fn event_of_success(operation: Operation, settlement: Settlement) -> Option<BookingEvent> {
+    match (operation, settlement) {
+        (Operation::Payment | Operation::Capture, Settlement::Instant) => {
+            Some(BookingEvent::InstantPayment)
+        }
+        (Operation::Payment | Operation::Capture, Settlement::Escrow) => {
+            Some(BookingEvent::EscrowPayment)
+        }
+        (Operation::Undo, Settlement::Instant | Settlement::Escrow) => {
+            Some(BookingEvent::SuspenseBalanced)
+        }
+        (Operation::Refund | Operation::Void | Operation::Preauth, _) => None,
     }
 }

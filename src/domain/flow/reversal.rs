@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::flow::attempt::{Attempt, Operation};
+use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
@@ -156,9 +156,8 @@ impl ReversalEntry {
     /// What follows when inquiry can do no more.
     pub fn exhaust_inquiry(&mut self, attempt: &Attempt, terms: &Terms, now: Timestamp) {
         // A channel that works on it is not asked to undo it, even if it cannot be asked at all.
-        let reversible = attempt.operation == Operation::Payment
+        let reversible = terms.can_reverse(attempt.operation)
             && !self.pending
-            && !terms.reverse.is_empty()
             && !self.reversal_refused
             && terms.reversal_window_open(attempt.sent_at, now);
         match terms.then {

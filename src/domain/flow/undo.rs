@@ -20,7 +20,7 @@ impl Work<'_> {
         if entry.phase != Phase::UndoOwed {
             return Err(Refusal::WrongPhase);
         }
-        if self.order.attempts.len() >= ATTEMPTS_MAX.into() || !self.terms.can_undo {
+        if self.order.attempts.len() >= ATTEMPTS_MAX.into() || !self.terms.can(Operation::Undo) {
             entry.hand_to_operator(self.now);
             return Ok(());
         }

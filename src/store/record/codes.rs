@@ -67,13 +67,13 @@ codes! {
         Sending = 1, Pending = 2, Unknown = 3, Approved = 4, Declined = 5, NotSent = 6,
         Reversed = 7,
     }
-    Operation { Payment = 1, Undo = 2, }
+    Operation { Payment = 1, Undo = 2, Refund = 3, Void = 4, Preauth = 5, Capture = 6, }
     Source {
         Reply = 1, Inquiry = 2, Reversal = 3, Notice = 4, Statement = 5, Operator = 6,
         Recovery = 7,
     }
     Phase { Inquiring = 1, Reversing = 2, UndoOwed = 3, Operator = 4, }
-    Movement { Payment = 1, Undo = 2, }
+    Movement { Payment = 1, Undo = 2, Refund = 3, Void = 4, Preauth = 5, Capture = 6, }
     ClearingState { Due = 1, Contradicted = 2, }
     BookingEvent {
         InstantPayment = 1, EscrowPayment = 2, EscrowRelease = 3, SuspenseOpened = 4,

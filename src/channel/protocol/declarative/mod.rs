@@ -105,13 +105,13 @@ impl Declarative {
     }
 
     fn call(&self, request: &ChannelRequest) -> Option<&Call> {
-        let kind = Kind::of(request);
+        let kind = Kind::of(request)?;
         self.calls.iter().find(|call| call.kind == kind)
     }
 
     /// The error's text never holds card data.
     fn build(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, String> {
-        let call = self.call(request).ok_or("the channel file has no such section")?;
+        let call = self.call(request).ok_or("this channel file has no such operation")?;
         let words = Words::new(request, now, &self.constants);
         let path = call
             .path

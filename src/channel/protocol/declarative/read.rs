@@ -397,10 +397,10 @@ fn try_samples(section: &Section<'_>, adapter: &Declarative) {
 
 /// One request of each kind with every fact that it can have.
 fn samples(now: Timestamp) -> Vec<ChannelRequest> {
-    let facts = |attempt| AttemptFacts {
+    let facts = |operation, attempt| AttemptFacts {
         channel_order_no: ChannelOrderNo { order: OrderId::compose(261_122, 1, 1), attempt },
         sent_at: now,
-        operation: Operation::Payment,
+        operation,
         merchant_id: MerchantId::from_stored("merchant"),
         amount: AmountMinor::new(1_230).expect("it is positive and short"),
         currency: Currency::Cny,
@@ -420,9 +420,17 @@ fn samples(now: Timestamp) -> Vec<ChannelRequest> {
         phone: Some("0".to_owned()),
     };
     vec![
-        ChannelRequest::Payment { facts: facts(1), card },
-        ChannelRequest::Inquiry { facts: facts(1), pan: Some(pan.clone()), now },
-        ChannelRequest::Reversal { facts: facts(1), pan: Some(pan), now },
-        ChannelRequest::Undo { facts: facts(2), original: facts(1) },
+        ChannelRequest::Charge { facts: facts(Operation::Payment, 1), card },
+        ChannelRequest::Inquiry {
+            facts: facts(Operation::Payment, 1),
+            pan: Some(pan.clone()),
+            now,
+        },
+        ChannelRequest::Reversal { facts: facts(Operation::Payment, 1), pan: Some(pan), now },
+        ChannelRequest::FollowUp {
+            facts: facts(Operation::Undo, 2),
+            original: facts(Operation::Payment, 1),
+            card: None,
+        },
     ]
 }

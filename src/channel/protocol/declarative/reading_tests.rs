@@ -289,7 +289,7 @@ fn i_11_an_error_of_a_request_names_the_place_and_no_value() {
 
 fn broken_description() -> crate::channel::ChannelRequest {
     let mut request = payment();
-    if let crate::channel::ChannelRequest::Payment { facts, .. } = &mut request {
+    if let crate::channel::ChannelRequest::Charge { facts, .. } = &mut request {
         facts.description = Some("two\nlines".to_owned());
     }
     request

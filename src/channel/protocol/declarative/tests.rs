@@ -93,12 +93,12 @@ fn card() -> CardInput {
 pub fn bare_payment() -> ChannelRequest {
     let mut card = card();
     (card.expiry, card.cvv, card.holder) = (None, None, None);
-    ChannelRequest::Payment { facts: facts(7), card }
+    ChannelRequest::Charge { facts: facts(7), card }
 }
 
 pub fn payment() -> ChannelRequest {
     let facts = AttemptFacts { description: Some("订单 7".to_owned()), ..facts(7) };
-    ChannelRequest::Payment { facts, card: card() }
+    ChannelRequest::Charge { facts, card: card() }
 }
 
 pub fn inquiry() -> ChannelRequest {
@@ -110,7 +110,8 @@ fn reversal() -> ChannelRequest {
 }
 
 fn undo() -> ChannelRequest {
-    ChannelRequest::Undo { facts: facts(8), original: facts(7) }
+    let facts_of_undo = AttemptFacts { operation: Operation::Undo, ..facts(8) };
+    ChannelRequest::FollowUp { facts: facts_of_undo, original: facts(7), card: None }
 }
 
 pub fn header<'w>(wire: &'w WireRequest, name: &str) -> &'w str {
@@ -527,7 +528,7 @@ fn i_11_a_voucher_shows_no_card_number_and_no_owner() {
     let reply = harbour_reply(r#"{"code":"1051","card":"4111111111111111","who":"ZHANG SAN"}"#);
     let mut named = card();
     named.holder = Some("ZHANG SAN".to_owned());
-    let request = ChannelRequest::Payment { facts: facts(7), card: named };
+    let request = ChannelRequest::Charge { facts: facts(7), card: named };
     let voucher = harbour().decode(&request, &reply, now()).voucher;
     assert_eq!(voucher, r#"{"code":"1051","card":"411111******1111","who":"Z********"}"#);
 }

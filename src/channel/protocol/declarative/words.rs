@@ -13,6 +13,7 @@ use minijinja::value::Object;
 
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::domain::card::CardInput;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::Timestamp;
 
@@ -28,12 +29,21 @@ pub enum Kind {
 impl Kind {
     pub const ALL: [Self; 4] = [Self::Payment, Self::Inquiry, Self::Reversal, Self::Undo];
 
-    pub const fn of(request: &ChannelRequest) -> Self {
+    /// `None` for an operation that no section describes.
+    pub const fn of(request: &ChannelRequest) -> Option<Self> {
         match request {
-            ChannelRequest::Payment { .. } => Self::Payment,
-            ChannelRequest::Inquiry { .. } => Self::Inquiry,
-            ChannelRequest::Reversal { .. } => Self::Reversal,
-            ChannelRequest::Undo { .. } => Self::Undo,
+            ChannelRequest::Inquiry { .. } => Some(Self::Inquiry),
+            ChannelRequest::Reversal { .. } => Some(Self::Reversal),
+            ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
+                match facts.operation {
+                    Operation::Payment => Some(Self::Payment),
+                    Operation::Undo => Some(Self::Undo),
+                    Operation::Refund
+                    | Operation::Void
+                    | Operation::Preauth
+                    | Operation::Capture => None,
+                }
+            }
         }
     }
 
@@ -174,17 +184,16 @@ impl Word {
 
 const fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
-        ChannelRequest::Payment { card, .. } => Some(card),
-        ChannelRequest::Inquiry { .. }
-        | ChannelRequest::Reversal { .. }
-        | ChannelRequest::Undo { .. } => None,
+        ChannelRequest::Charge { card, .. } => Some(card),
+        ChannelRequest::FollowUp { card, .. } => card.as_ref(),
+        ChannelRequest::Inquiry { .. } | ChannelRequest::Reversal { .. } => None,
     }
 }
 
 const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
     match request {
-        ChannelRequest::Undo { original, .. } => Some(original),
-        ChannelRequest::Payment { .. }
+        ChannelRequest::FollowUp { original, .. } => Some(original),
+        ChannelRequest::Charge { .. }
         | ChannelRequest::Inquiry { .. }
         | ChannelRequest::Reversal { .. } => None,
     }
@@ -192,11 +201,11 @@ const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
 
 fn number_of(request: &ChannelRequest) -> Option<&str> {
     match request {
-        ChannelRequest::Payment { card, .. } => Some(card.pan.expose()),
+        ChannelRequest::Charge { card, .. } => Some(card.pan.expose()),
+        ChannelRequest::FollowUp { card, .. } => card.as_ref().map(|card| card.pan.expose()),
         ChannelRequest::Inquiry { pan, .. } | ChannelRequest::Reversal { pan, .. } => {
             pan.as_ref().map(|pan| pan.expose())
         }
-        ChannelRequest::Undo { .. } => None,
     }
 }
 

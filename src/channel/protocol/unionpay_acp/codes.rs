@@ -122,8 +122,10 @@ impl Codes {
 
     fn of(&self, operation: Operation) -> &OperationCodes {
         match operation {
-            Operation::Payment => &self.payment,
-            Operation::Undo => &self.undo,
+            Operation::Payment | Operation::Preauth | Operation::Capture | Operation::Refund => {
+                &self.payment
+            }
+            Operation::Undo | Operation::Void => &self.undo,
         }
     }
 }

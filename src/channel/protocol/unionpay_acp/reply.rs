@@ -68,10 +68,9 @@ impl UnionPayAcp {
             return Outcome::Unknown(UnknownCause::Garbled);
         };
         match request {
-            ChannelRequest::Payment { .. } => {
-                said(self.codes.reply(Operation::Payment), code, fields)
+            ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
+                said(self.codes.reply(facts.operation), code, fields)
             }
-            ChannelRequest::Undo { .. } => said(self.codes.reply(Operation::Undo), code, fields),
             ChannelRequest::Reversal { .. } => said(self.codes.reversal(), code, fields),
             ChannelRequest::Inquiry { facts, .. } => match Codes::inquiry(code) {
                 InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
@@ -93,10 +92,9 @@ impl UnionPayAcp {
     /// inquiry with the type of the transaction asked about, or with 00 when it knows none.
     fn speaks_of(&self, request: &ChannelRequest, fields: &Fields) -> bool {
         let facts = request.facts();
-        let own = TransactionType::of(facts.operation);
+        let Some(own) = TransactionType::of(facts.operation) else { return false };
         let kinds = match request {
-            ChannelRequest::Payment { .. } => [TransactionType::Payment; 2],
-            ChannelRequest::Undo { .. } => [TransactionType::Undo; 2],
+            ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => [own; 2],
             ChannelRequest::Reversal { .. } => [TransactionType::Reversal; 2],
             ChannelRequest::Inquiry { .. } => [TransactionType::Inquiry, own],
         };

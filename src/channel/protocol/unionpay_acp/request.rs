@@ -55,6 +55,9 @@ pub(super) const RESERVED_FIELDS: [&str; 23] = [
     "version",
 ];
 
+/// Said of an operation that is not among [`TransactionType`]s.
+const NO_SUCH_OPERATION: &str = "this channel has no such operation";
+
 /// What a message is about: fields `txnType` and `txnSubType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionType {
@@ -65,10 +68,12 @@ pub(super) enum TransactionType {
 }
 
 impl TransactionType {
-    pub(super) const fn of(operation: Operation) -> Self {
+    /// `None` for an operation that this protocol's requests are not built for.
+    pub(super) const fn of(operation: Operation) -> Option<Self> {
         match operation {
-            Operation::Payment => Self::Payment,
-            Operation::Undo => Self::Undo,
+            Operation::Payment => Some(Self::Payment),
+            Operation::Undo => Some(Self::Undo),
+            Operation::Refund | Operation::Void | Operation::Preauth | Operation::Capture => None,
         }
     }
 
@@ -112,8 +117,11 @@ impl UnionPayAcp {
     ) -> Result<WireRequest, EncodeError> {
         let problem = |problem| EncodeError { request: request.name(), problem };
         let now_s = now.as_millis() / 1_000;
+        if TransactionType::of(request.facts().operation).is_none() {
+            return Err(problem(NO_SUCH_OPERATION.to_owned()));
+        }
         let (url, mut fields) = match request {
-            ChannelRequest::Payment { facts, card } => {
+            ChannelRequest::Charge { facts, card } => {
                 let fields = self.payment(facts, card, now_s).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
@@ -124,7 +132,7 @@ impl UnionPayAcp {
                 let own = self.settings.reversal_url.as_ref();
                 (own.unwrap_or(&self.settings.transaction_url), self.reversal(facts))
             }
-            ChannelRequest::Undo { facts, original } => {
+            ChannelRequest::FollowUp { facts, original, .. } => {
                 let fields = self.undo(facts, original).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }

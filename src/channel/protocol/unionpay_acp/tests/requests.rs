@@ -91,9 +91,9 @@ fn golden_inquiry_reversal_and_undo() {
 
 #[test]
 fn an_undo_names_the_original_by_our_number_where_the_channel_gave_none() {
-    let ChannelRequest::Undo { facts, mut original } = undo() else { unreachable!() };
+    let ChannelRequest::FollowUp { facts, mut original, card } = undo() else { unreachable!() };
     original.channel_reference = None;
-    let (_, fields) = sent(adapter(), &ChannelRequest::Undo { facts, original });
+    let (_, fields) = sent(adapter(), &ChannelRequest::FollowUp { facts, original, card });
     assert_eq!(fields.get("origQryId"), None);
     assert_eq!(fields.get("origOrderId"), Some("250531001000000000701"));
     assert_eq!(fields.get("origTxnTime"), Some(TXN_TIME));
@@ -125,11 +125,11 @@ fn i_11_card_data_is_encrypted_where_a_certificate_is_given() {
 
 #[test]
 fn a_bare_card_needs_no_customer_info() {
-    let ChannelRequest::Payment { facts, mut card } = payment() else { unreachable!() };
+    let ChannelRequest::Charge { facts, mut card } = payment() else { unreachable!() };
     (card.expiry, card.cvv) = (None, None);
     (card.holder, card.id_number) = (Some(" ".to_owned()), None);
     card.phone = None;
-    let (_, fields) = sent(adapter(), &ChannelRequest::Payment { facts, card });
+    let (_, fields) = sent(adapter(), &ChannelRequest::Charge { facts, card });
     assert_eq!(fields.get("customerInfo"), None);
     assert_eq!(fields.get("accNo"), Some(TEST_PAN));
 }
@@ -137,9 +137,9 @@ fn a_bare_card_needs_no_customer_info() {
 #[test]
 fn a_name_cannot_bring_a_field_along() {
     for holder in ["张三&cvn2=999", "a=b", "{x", "y]", "line\nbreak"] {
-        let ChannelRequest::Payment { facts, mut card } = payment() else { unreachable!() };
+        let ChannelRequest::Charge { facts, mut card } = payment() else { unreachable!() };
         card.holder = Some(holder.to_owned());
-        let request = ChannelRequest::Payment { facts, card };
+        let request = ChannelRequest::Charge { facts, card };
         let error = adapter().encode(&request, now()).err().expect("it is refused");
         assert_eq!(
             error.to_string(),
@@ -151,9 +151,9 @@ fn a_name_cannot_bring_a_field_along() {
 
 #[test]
 fn only_cny_is_sent() {
-    let ChannelRequest::Payment { mut facts, card } = payment() else { unreachable!() };
+    let ChannelRequest::Charge { mut facts, card } = payment() else { unreachable!() };
     facts.currency = Currency::Hkd;
-    let request = ChannelRequest::Payment { facts, card };
+    let request = ChannelRequest::Charge { facts, card };
     let error = adapter().encode(&request, now()).err().expect("it is refused");
     assert_eq!(error.problem, "HKD is not CNY, the only currency here");
 }

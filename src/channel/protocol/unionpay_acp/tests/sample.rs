@@ -126,7 +126,7 @@ pub fn card() -> CardInput {
 }
 
 pub fn payment() -> ChannelRequest {
-    ChannelRequest::Payment { facts: facts(Operation::Payment), card: card() }
+    ChannelRequest::Charge { facts: facts(Operation::Payment), card: card() }
 }
 
 pub fn inquiry() -> ChannelRequest {
@@ -141,7 +141,7 @@ pub fn undo() -> ChannelRequest {
     let mut original = facts(Operation::Payment);
     original.channel_order_no.order = OrderId::compose(250_531, 1, 7);
     original.channel_reference = Some("442401051450467846498".to_owned());
-    ChannelRequest::Undo { facts: facts(Operation::Undo), original }
+    ChannelRequest::FollowUp { facts: facts(Operation::Undo), original, card: None }
 }
 
 /// What UnionPay echoes of the transaction that all requests above are about.
