@@ -1,21 +1,41 @@
 //! `switchyard simulate`: a channel's side of its protocol as a process of its own.
+//!
+//! The channel's file says which protocol, which merchant and which credentials; the simulator has
+//! what belongs to them on the other side. With `--keys` it writes the merchant's part where the
+//! file's references find it, and a copy of the file that leads here, so that a daemon started on
+//! that folder meets this simulator. What it did not write itself it never writes over: it could be
+//! a real key.
 
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use zeroize::Zeroizing;
 
+use crate::cli::load::print_mistakes;
 use crate::clock::Clock;
-use crate::simulator::{Faults, Simulator, SimulatorKeys, SimulatorSettings};
+use crate::config::mistake::Mistake;
+use crate::config::raw::Document;
+use crate::domain::ids::ChannelId;
+use crate::simulator::{Counterpart, Faults, Kept, Simulator, SimulatorSettings};
+
+/// Where the other side's own keys are kept, below the folder of `--keys`.
+const OTHER_SIDE: &str = "other-side";
+/// How a copy of a channel file begins.
+const MADE_HERE: &str = "# Made by `switchyard simulate`; it is written anew at every start.\n";
+/// A kept key has about two kilobytes.
+const KEPT_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// Whose side to play
-    dialect: Dialect,
+    /// The channel's file, whose other side is played
+    file: PathBuf,
     /// Where to listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
@@ -28,32 +48,53 @@ pub struct SimulateArgs {
     /// Charges out of a hundred that are declined
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     declines_percent: u8,
-    /// Where the keys are written that a merchant of unionpay-acp needs
-    #[arg(long, value_name = "DIR", default_value = "./simulated-keys")]
-    keys: PathBuf,
-    /// harbour-bank: take requests without a signature, for throughput measurements
+    /// Write here what the channel's file refers to, and a copy of it that leads to this simulator
+    #[arg(long, value_name = "FOLDER")]
+    keys: Option<PathBuf>,
+    /// The daemon's address, to which the copy has notices sent
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7070")]
+    notices: String,
+    /// Take requests without a signature where the protocol can do without, to measure throughput
     #[arg(long)]
     unsigned: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Dialect {
-    UnionpayAcp,
-    HarbourBank,
-}
-
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let faults = Faults::preset(&args.profile).context("there is no such profile")?;
-    let settings = settings(args)?
+    let file = match read_file(&args.file) {
+        Ok(file) => file,
+        Err(mistakes) => {
+            print_mistakes(&mistakes);
+            return Ok(ExitCode::from(1));
+        }
+    };
+    let mut kept = args.keys.as_deref().map_or(Ok(Kept::new()), |to| read_kept(to, &file.id))?;
+    let began_empty = kept.is_empty();
+    let other = match Counterpart::read(&file.document, file.id.as_str(), &mut kept) {
+        Ok(other) => other,
+        Err(mistakes) => {
+            print_mistakes(&mistakes);
+            return Ok(ExitCode::from(1));
+        }
+    };
+    let clock: crate::simulator::Clock = Arc::new(|| Clock::System.now());
+    let mut settings = SimulatorSettings::of(file.id.as_str(), other.dialect.clone(), clock)
         .with_address(args.listen)
         .with_faults(faults)
         .with_seed(args.seed)
         .with_declines_percent(args.declines_percent);
+    if args.unsigned {
+        settings = settings.without_request_signatures();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let simulator = Simulator::start(settings).await.context("the simulator cannot start")?;
-        if let Some(key) = simulator.harbour_key() {
-            println!("HMAC key: {key}");
+        match &args.keys {
+            Some(to) => {
+                let sandbox = Sandbox { file: &file, other: &other, to, new: began_empty };
+                sandbox.write(&kept, &simulator.base_url(), &args.notices)?;
+            }
+            None => eprintln!("with --keys FOLDER it writes the keys that fit this start"),
         }
         println!("listening on {}", simulator.base_url());
         tokio::signal::ctrl_c().await?;
@@ -63,34 +104,145 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn settings(args: &SimulateArgs) -> anyhow::Result<SimulatorSettings> {
-    let clock: crate::simulator::Clock = Arc::new(|| Clock::System.now());
-    Ok(match args.dialect {
-        Dialect::HarbourBank if args.unsigned => SimulatorSettings::benchmark("harbour", clock),
-        Dialect::HarbourBank => SimulatorSettings::harbour_bank("harbour", clock),
-        Dialect::UnionpayAcp => {
-            let keys = SimulatorKeys::generate()?;
-            write_keys(&args.keys, &keys)?;
-            SimulatorSettings::unionpay_acp("unionpay", Arc::new(keys), clock)
-        }
-    })
+/// A channel's file as it was given.
+struct GivenFile {
+    id: ChannelId,
+    path: PathBuf,
+    text: String,
+    document: Document,
 }
 
-/// The files that `[unionpay_acp]` of a channel file names. They are made anew at every start and
-/// protect nothing.
-fn write_keys(folder: &Path, keys: &SimulatorKeys) -> anyhow::Result<()> {
-    fs::create_dir_all(folder)?;
-    let files = [
-        ("merchant-key.pem", &keys.merchant_key_pem),
-        ("merchant.pem", &keys.merchant_certificate_pem),
-        ("encryption.pem", &keys.encryption_certificate_pem),
-        ("root.pem", &keys.root_pem),
-        ("intermediate.pem", &keys.intermediate_pem),
-    ];
-    for (name, pem) in files {
-        let path = folder.join(name);
-        fs::write(&path, pem.as_bytes()).with_context(|| path.display().to_string())?;
+fn read_file(path: &Path) -> Result<GivenFile, Vec<Mistake>> {
+    let name = path.display().to_string();
+    let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let id = ChannelId::parse(stem).map_err(|error| {
+        about(format!("the file's name is not a channel id: {error}"), "rename the file")
+    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| about(format!("it cannot be read: {error}"), "check the path"))?;
+    let document = Document::parse(&name, &text)?;
+    Ok(GivenFile { id, path: path.to_owned(), text, document })
+}
+
+fn kept_folder(to: &Path, id: &ChannelId) -> PathBuf {
+    to.join(OTHER_SIDE).join(id.as_str())
+}
+
+/// What an earlier start kept; nothing if there was none.
+fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<Kept> {
+    let mut kept = Kept::new();
+    let folder = kept_folder(to, id);
+    let Ok(entries) = fs::read_dir(&folder) else { return Ok(kept) };
+    for entry in entries {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if entry.metadata()?.len() > KEPT_BYTES_MAX {
+            bail!("{} is no key of ours", entry.path().display());
+        }
+        kept.insert(name, Zeroizing::new(fs::read_to_string(entry.path())?));
     }
-    println!("keys in {}", folder.display());
-    Ok(())
+    Ok(kept)
+}
+
+/// The folder in which a daemon meets the simulator.
+struct Sandbox<'a> {
+    file: &'a GivenFile,
+    other: &'a Counterpart,
+    to: &'a Path,
+    /// Nothing in it can be ours yet.
+    new: bool,
+}
+
+impl Sandbox<'_> {
+    fn write(&self, kept: &Kept, base: &str, notices: &str) -> anyhow::Result<()> {
+        make_folder(self.to)?;
+        let mut variables = Vec::new();
+        let mut files = Vec::new();
+        for credential in &self.other.credentials {
+            let path = match credential.reference.split_once(':') {
+                Some(("file", path)) => self.to.join(inner(path)?),
+                Some(("env", name)) => {
+                    let path = self.to.join("env").join(inner(name)?);
+                    variables.push(format!("export {name}=\"$(cat {})\"", path.display()));
+                    path
+                }
+                Some(_) | None => bail!("`{}` is no reference", credential.reference),
+            };
+            files.push((path, credential.text.as_str()));
+        }
+        if self.new {
+            // All of them, before any is written.
+            for (path, text) in &files {
+                refuse_foreign(path, text)?;
+            }
+        }
+        for (path, text) in &files {
+            write_secret(path, text)?;
+        }
+        let folder = kept_folder(self.to, &self.file.id);
+        for (name, text) in kept {
+            write_secret(&folder.join(name), text)?;
+        }
+        println!("keys in {}", self.to.display());
+        for variable in variables {
+            println!("{variable}");
+        }
+        self.write_copy(base, notices)
+    }
+
+    /// A copy of the channel's file, unless the folder is the file's own.
+    fn write_copy(&self, base: &str, notices: &str) -> anyhow::Result<()> {
+        let name = self.file.path.file_name().context("the channel's file has no name")?;
+        let copy = self.to.join(name);
+        let own = fs::canonicalize(&self.file.path)?;
+        if fs::canonicalize(&copy).is_ok_and(|there| there == own) {
+            return Ok(());
+        }
+        if fs::read_to_string(&copy).is_ok_and(|there| !there.starts_with(MADE_HERE)) {
+            bail!("{} is not of our making, and is left alone", copy.display());
+        }
+        let text = self.other.leading_here(&self.file.text, base, notices);
+        fs::write(&copy, format!("{MADE_HERE}{text}"))
+            .with_context(|| copy.display().to_string())?;
+        println!("channel file {}", copy.display());
+        println!("SWITCHYARD_CHANNELS__FOLDER={} switchyard serve", self.to.display());
+        Ok(())
+    }
+}
+
+/// A path that stays below the folder.
+fn inner(path: &str) -> anyhow::Result<&Path> {
+    let relative = Path::new(path);
+    let stays = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    if !stays || path.is_empty() {
+        bail!("`{path}` leads out of the folder; write a reference below the channel's file");
+    }
+    Ok(relative)
+}
+
+fn refuse_foreign(path: &Path, text: &str) -> anyhow::Result<()> {
+    match fs::read_to_string(path) {
+        Ok(there) if there == text => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Ok(_) | Err(_) => bail!(
+            "{} is there and not of our making: it could be a real key; choose another folder",
+            path.display()
+        ),
+    }
+}
+
+fn make_folder(path: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| path.display().to_string())
+}
+
+fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder)?;
+    }
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    opened
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| path.display().to_string())
 }

@@ -1,8 +1,9 @@
 //! Keys and certificates of a made-up UnionPay: a root, a middle authority, the platform's signing
 //! and encryption certificates, and one merchant's signing certificate.
 //!
-//! Made afresh in every process and never written anywhere. Making five RSA keys takes most of a
-//! second, so one set is shared by all simulators of a process. `Debug` shows no key (I-11).
+//! They protect nothing real. Making five RSA keys takes most of a second, so one set is shared by
+//! all simulators of a process, and whoever starts a simulator may keep its texts for the next
+//! start. `Debug` shows no key (I-11).
 
 use std::fmt;
 
@@ -47,7 +48,21 @@ pub struct SimulatorKeys {
     pub(super) platform_certificate_pem: String,
     pub(super) encryption_serial: String,
     pub(super) decryptor: RsaDecryptor,
+    platform_key_pem: String,
+    encryption_key_pem: String,
 }
+
+/// The names under which a set is kept, in the order of [`SimulatorKeys::texts`].
+const NAMES: [&str; 8] = [
+    "merchant.key",
+    "merchant.pem",
+    "encryption.pem",
+    "root.pem",
+    "middle.pem",
+    "platform.key",
+    "platform.pem",
+    "encryption.key",
+];
 
 impl SimulatorKeys {
     /// Makes a set: RSA of 2048 bits, certificates good from 2020 to 2049 whatever the clock says.
@@ -60,34 +75,90 @@ impl SimulatorKeys {
         let middle_issuer = Issuer::from_params(&middle, &middle_key);
         let root_pem = certify("root authority", &root, &root_key, &root_issuer)?;
         let intermediate_pem = certify("middle authority", &middle, &middle_key, &root_issuer)?;
-        let end =
-            |whose, name, serial, usage| -> Result<(KeyPair, Certified), SimulatorKeysError> {
-                let key = make_key(whose)?;
-                let params = end_of_chain(name, serial, usage);
-                let pem = certify(whose, &params, &key, &middle_issuer)?;
-                Ok((key, Certified::read(whose, pem)?))
-            };
+        let end = |whose, name, serial, usage| -> Result<(KeyPair, String), SimulatorKeysError> {
+            let key = make_key(whose)?;
+            let params = end_of_chain(name, serial, usage);
+            let pem = certify(whose, &params, &key, &middle_issuer)?;
+            Ok((key, pem))
+        };
         let signs = KeyUsagePurpose::DigitalSignature;
         let seals = KeyUsagePurpose::KeyEncipherment;
         let (platform_key, platform) = end("platform", PLATFORM_NAME, 0x21, signs)?;
         let (encryption_key, encryption) = end("encryption", PLATFORM_NAME, 0x22, seals)?;
         let (merchant_key, merchant) = end("merchant", MERCHANT_NAME, 0x31, signs)?;
-        let key_error = |whose| move |source| SimulatorKeysError::Key { whose, source };
-        Ok(Self {
-            merchant_key_pem: merchant_key.serialize_pem(),
+        Self::assemble([
+            merchant_key.serialize_pem(),
+            merchant,
+            encryption,
             root_pem,
             intermediate_pem,
-            merchant: merchant.certificate.verifier().map_err(key_error("merchant"))?,
-            merchant_serial: merchant.certificate.serial_decimal().to_owned(),
-            merchant_certificate_pem: merchant.pem,
-            platform: RsaSigner::from_pem(&platform_key.serialize_pem())
-                .map_err(key_error("platform"))?,
-            platform_serial: platform.certificate.serial_decimal().to_owned(),
-            platform_certificate_pem: platform.pem,
-            decryptor: RsaDecryptor::from_pem(&encryption_key.serialize_pem())
+            platform_key.serialize_pem(),
+            platform,
+            encryption_key.serialize_pem(),
+        ])
+    }
+
+    /// The whole set as PEM texts, by name: what [`Self::from_texts`] makes a set of again.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let texts = [
+            &self.merchant_key_pem,
+            &self.merchant_certificate_pem,
+            &self.encryption_certificate_pem,
+            &self.root_pem,
+            &self.intermediate_pem,
+            &self.platform_key_pem,
+            &self.platform_certificate_pem,
+            &self.encryption_key_pem,
+        ];
+        NAMES.into_iter().zip(texts.map(String::as_str))
+    }
+
+    /// The set that was kept, or `None` if a part of it is missing.
+    pub fn from_texts(
+        mut get: impl FnMut(&str) -> Option<String>,
+    ) -> Option<Result<Self, SimulatorKeysError>> {
+        let mut texts: [String; 8] = Default::default();
+        for (text, name) in texts.iter_mut().zip(NAMES) {
+            *text = get(name)?;
+        }
+        Some(Self::assemble(texts))
+    }
+
+    fn assemble(texts: [String; 8]) -> Result<Self, SimulatorKeysError> {
+        let [
+            merchant_key_pem,
+            merchant_certificate_pem,
+            encryption_certificate_pem,
+            root_pem,
+            intermediate_pem,
+            platform_key_pem,
+            platform_certificate_pem,
+            encryption_key_pem,
+        ] = texts;
+        let read = |whose, pem: &str| {
+            Certificate::from_pem(pem)
+                .map_err(|source| SimulatorKeysError::Certificate { whose, source })
+        };
+        let key_error = |whose| move |source| SimulatorKeysError::Key { whose, source };
+        let merchant = read("merchant", &merchant_certificate_pem)?;
+        let platform = read("platform", &platform_certificate_pem)?;
+        let encryption = read("encryption", &encryption_certificate_pem)?;
+        Ok(Self {
+            merchant: merchant.verifier().map_err(key_error("merchant"))?,
+            merchant_serial: merchant.serial_decimal().to_owned(),
+            platform: RsaSigner::from_pem(&platform_key_pem).map_err(key_error("platform"))?,
+            platform_serial: platform.serial_decimal().to_owned(),
+            decryptor: RsaDecryptor::from_pem(&encryption_key_pem)
                 .map_err(key_error("encryption"))?,
-            encryption_serial: encryption.certificate.serial_decimal().to_owned(),
-            encryption_certificate_pem: encryption.pem,
+            encryption_serial: encryption.serial_decimal().to_owned(),
+            merchant_key_pem,
+            merchant_certificate_pem,
+            encryption_certificate_pem,
+            root_pem,
+            intermediate_pem,
+            platform_certificate_pem,
+            platform_key_pem,
+            encryption_key_pem,
         })
     }
 }
@@ -95,20 +166,6 @@ impl SimulatorKeys {
 impl fmt::Debug for SimulatorKeys {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "SimulatorKeys(merchant certificate {})", self.merchant_serial)
-    }
-}
-
-/// A certificate as text and as read back.
-struct Certified {
-    pem: String,
-    certificate: Certificate,
-}
-
-impl Certified {
-    fn read(whose: &'static str, pem: String) -> Result<Self, SimulatorKeysError> {
-        let certificate = Certificate::from_pem(&pem)
-            .map_err(|source| SimulatorKeysError::Certificate { whose, source })?;
-        Ok(Self { pem, certificate })
     }
 }
 

@@ -8,9 +8,10 @@
 //! masked on arrival (I-11).
 //!
 //! Reading order: `ledger` (the truth), `faults` (the plan), `exchange` (truth and plan meet),
-//! `dialect` with the two protocols, `notices`, `server`.
+//! `dialect` with the protocols, `notices`, `server`, `counterpart` (which side a channel file has).
 
 mod chance;
+mod counterpart;
 mod dialect;
 mod exchange;
 mod faults;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use self::chance::{Between, PARTS_WHOLE};
+pub use self::counterpart::{Counterpart, Kept, TestCredential};
 pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
@@ -66,6 +68,15 @@ impl Spoken {
             Self::HarbourBank(_) => "harbour-bank",
         }
     }
+
+    /// Serves callers until the simulator stops, over the transport that the dialect is spoken on.
+    async fn serve(self, listener: TcpListener, running: Arc<Running>) {
+        match self {
+            Self::UnionPayAcp(_) | Self::HarbourBank(_) => {
+                server::serve(listener, running, self).await;
+            }
+        }
+    }
 }
 
 /// A simulated channel that is running. Dropping it stops it without waiting.
@@ -89,7 +100,7 @@ impl Simulator {
         let (stop, stopping) = watch::channel(false);
         let spoken = Spoken::of(&settings.dialect);
         let running = Arc::new(Running::new(settings, client, stopping));
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&running), spoken));
+        let server = tokio::spawn(spoken.serve(listener, Arc::clone(&running)));
         Ok(Self { address, running, stop, server })
     }
 

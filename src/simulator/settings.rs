@@ -126,11 +126,22 @@ impl SimulatorSettings {
 
     /// Harbour bank as the far end of a throughput test: unsigned requests, no declines.
     pub fn benchmark(id: &str, clock: Clock) -> Self {
-        let mut settings = Self::harbour_bank(id, clock).with_declines_percent(0);
-        if let DialectSettings::HarbourBank(bank) = &mut settings.dialect {
-            bank.verify_signatures = false;
+        Self::harbour_bank(id, clock).with_declines_percent(0).without_request_signatures()
+    }
+
+    /// A channel that speaks `dialect`, for instance what a channel's file says of its other side.
+    /// No faults, one order in ten declined.
+    pub fn of(id: &str, dialect: DialectSettings, clock: Clock) -> Self {
+        Self::plain(id, dialect, clock)
+    }
+
+    /// Requests need no signature, where the dialect can do without: for throughput tests.
+    pub fn without_request_signatures(mut self) -> Self {
+        match &mut self.dialect {
+            DialectSettings::UnionPayAcp(_) => {}
+            DialectSettings::HarbourBank(bank) => bank.verify_signatures = false,
         }
-        settings
+        self
     }
 
     fn plain(id: &str, dialect: DialectSettings, clock: Clock) -> Self {

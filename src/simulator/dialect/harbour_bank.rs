@@ -13,15 +13,18 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
-use crate::codec::sign::{HmacKey, hex_lower};
+use crate::codec::sign::{HmacKey, hex_lower, sha256_hex};
+use crate::config::section::Section;
 use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
 use crate::domain::money::{AmountMinor, Currency};
 
 use super::super::chance::Chance;
+use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::ledger::{Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict};
 use super::super::running::Running;
-use super::super::settings::HarbourBankSettings;
+use super::super::settings::{DialectSettings, HarbourBankSettings};
 use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
@@ -142,6 +145,34 @@ struct UndoBody<'a> {
     #[serde(borrow)]
     original_trade_no: Cow<'a, str>,
     amount: i64,
+}
+
+/// The other side of a channel file's section: its merchant, and its shared key, which is made from
+/// the channel's name. A file that signs nothing is asked for no signatures.
+pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
+    const KEPT: &str = "hmac.key";
+    let sign = section.optional_section("sign");
+    if let Some(sign) = &sign
+        && sign.text("algorithm") != "hmac-sha256"
+    {
+        let problem = "a bank that signs otherwise has no simulator";
+        sign.mistake("algorithm", problem, "only hmac-sha256 is simulated");
+        return None;
+    }
+    let made = || Zeroizing::new(sha256_hex(format!("simulated bank {id}").as_bytes()));
+    let key = kept.entry(KEPT.to_owned()).or_insert_with(made).clone();
+    let reference = sign.as_ref().map(|sign| sign.text("key"));
+    Some(Counterpart {
+        credentials: reference.iter().map(|one| TestCredential::new(one, &key)).collect(),
+        dialect: DialectSettings::HarbourBank(HarbourBankSettings {
+            merchant_id: section.section("values").text("merchant_id"),
+            key,
+            verify_signatures: sign.is_some(),
+            pending_percent: 0,
+        }),
+        addresses: vec![section.text("base_url")],
+        notice_address: None,
+    })
 }
 
 impl HarbourBank {

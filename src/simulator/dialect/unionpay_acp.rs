@@ -14,16 +14,18 @@ use hyper::body::Bytes;
 use crate::codec::FieldLimits;
 use crate::codec::acp;
 use crate::codec::form::Fields;
+use crate::config::section::Section;
 use crate::domain::money::{AmountMinor, Currency};
 
 use super::super::chance::Chance;
+use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
     Entered, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
 };
 use super::super::notices::{Notice, schedule};
 use super::super::running::Running;
-use super::super::settings::UnionPayAcpSettings;
+use super::super::settings::{DialectSettings, UnionPayAcpSettings};
 use super::acp_card::{FORMAT, JudgedCard, judge};
 use super::acp_reply::{
     SUCCESS, WORKING, describe, echo, notice, query_id, reply, result_code, set_response,
@@ -330,6 +332,55 @@ impl Dialect for UnionPayAcp {
         }
         reply(&self.keys, fields, dress)
     }
+}
+
+/// The other side of a channel file's section: its merchant, and a key for each of its references.
+/// A set that was kept is used again.
+pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart> {
+    let keys = match SimulatorKeys::from_texts(|name| kept.get(name).map(|text| text.to_string())) {
+        Some(keys) => keys,
+        None => SimulatorKeys::generate(),
+    };
+    let keys = match keys {
+        Ok(keys) => keys,
+        Err(error) => {
+            let advice = "remove the kept keys; new ones are made then";
+            section.mistake("signing", &error.to_string(), advice);
+            return None;
+        }
+    };
+    kept.extend(keys.texts().map(|(name, text)| (name.to_owned(), text.to_owned().into())));
+    let text = |key| section.optional_text(key);
+    let mut credentials = Vec::new();
+    let mut add = |reference: &str, text: &str| {
+        credentials.push(TestCredential::new(reference, text));
+    };
+    for signing in section.sections("signing") {
+        add(&signing.text("certificate"), &keys.merchant_certificate_pem);
+        add(&signing.text("key"), &keys.merchant_key_pem);
+    }
+    for reference in section.optional_texts("encryption_certificates").unwrap_or_default() {
+        add(&reference, &keys.encryption_certificate_pem);
+    }
+    let root = section.text("root_certificates");
+    match text("intermediate_certificates") {
+        Some(reference) => {
+            add(&root, &keys.root_pem);
+            add(&reference, &keys.intermediate_pem);
+        }
+        None => add(&root, &format!("{}{}", keys.root_pem, keys.intermediate_pem)),
+    }
+    let merchant_id = section.text("merchant_id");
+    let addresses = ["transaction_url", "query_url", "reversal_url"];
+    Some(Counterpart {
+        dialect: DialectSettings::UnionPayAcp(UnionPayAcpSettings {
+            keys: Arc::new(keys),
+            merchant_id,
+        }),
+        credentials,
+        addresses: addresses.into_iter().filter_map(text).collect(),
+        notice_address: text("notice_url"),
+    })
 }
 
 /// The forms of the fields that every message has.

@@ -1,0 +1,181 @@
+//! A channel's other side as the channel's own file describes it: which dialect answers, to which
+//! merchant, with which keys, and how a copy of the file is led to the simulator.
+//!
+//! Reads the file by itself, without the adapters: what an adapter misreads there, a simulator must
+//! not misread too. It writes nothing and opens no file. Keys are made up and belong to nobody
+//! (I-11).
+//!
+//! A further protocol joins in four places: a variant of [`DialectSettings`] with its settings, one
+//! of `Spoken` (its dialect, and how it is served), a module in `dialect`, and its line in
+//! [`Counterpart::read`].
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::raw::Document;
+use crate::config::section::Section;
+
+use super::dialect::{harbour_bank, unionpay_acp};
+use super::settings::DialectSettings;
+
+/// Texts that the other side keeps from one start to the next, by name: its own private keys. What
+/// is not there yet is made, and put in.
+pub type Kept = BTreeMap<String, Zeroizing<String>>;
+
+/// What one of the file's credential references stands for here.
+pub struct TestCredential {
+    /// As the file has it: `file:path` or `env:NAME`.
+    pub reference: String,
+    pub text: Zeroizing<String>,
+}
+
+impl TestCredential {
+    pub(super) fn new(reference: &str, text: &str) -> Self {
+        Self { reference: reference.to_owned(), text: Zeroizing::new(text.to_owned()) }
+    }
+}
+
+/// The other side of one channel file.
+pub struct Counterpart {
+    pub dialect: DialectSettings,
+    pub credentials: Vec<TestCredential>,
+    /// Where the file reaches the channel: web addresses, or `host:port`.
+    pub addresses: Vec<String>,
+    /// Where the file has the channel's notices sent, if it has any.
+    pub notice_address: Option<String>,
+}
+
+impl Counterpart {
+    /// Reads the file of the channel `id`. `kept` holds what an earlier start kept, and afterwards
+    /// what is to be kept.
+    pub fn read(document: &Document, id: &str, kept: &mut Kept) -> Result<Self, Vec<Mistake>> {
+        let mistakes = Mistakes::new();
+        let root = document.root(&mistakes);
+        let found = match root.text_such_as("protocol", "unionpay-acp").as_str() {
+            "unionpay-acp" => unionpay_acp::counterpart(&root.section("unionpay_acp"), kept),
+            "http" => harbour_bank::counterpart(&root.section("http"), id, kept),
+            "" => None,
+            _ => {
+                let advice = "choose unionpay-acp or http";
+                root.mistake("protocol", "there is no simulator for it", advice);
+                None
+            }
+        };
+        let nothing = |root: &Section<'_>| {
+            root.mistake("protocol", "its other side cannot be played", "check its section");
+        };
+        if found.is_none() && mistakes.is_empty() {
+            nothing(&root);
+        }
+        drop(root);
+        mistakes.into_result()?;
+        Ok(found.expect("without a mistake there is one"))
+    }
+
+    /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`
+    /// (`http://host:port`, or `host:port` for protocols without HTTP) and hears of notices at
+    /// `notices` (`http://host:port`). Its state becomes live.
+    pub fn leading_here(&self, text: &str, base: &str, notices: &str) -> String {
+        let mut text = text.to_owned();
+        let moves = self.addresses.iter().map(|address| (address, base));
+        for (address, to) in moves.chain(self.notice_address.iter().map(|from| (from, notices))) {
+            let origin = origin(address);
+            text = text.replace(&format!("\"{origin}"), &format!("\"{to}"));
+        }
+        let mut lines: Vec<&str> = text.lines().collect();
+        for (begin, line) in
+            [("state = ", "state = \"live\""), ("production = ", "production = false")]
+        {
+            if let Some(found) = lines.iter_mut().find(|found| found.starts_with(begin)) {
+                *found = line;
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+/// `scheme://host:port` of a web address; anything else whole.
+fn origin(address: &str) -> &str {
+    let Some(start) = address.find("://").map(|at| at + 3) else { return address };
+    let end = address[start..].find('/').map_or(address.len(), |length| start + length);
+    &address[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::keys::tests::shared_keys;
+
+    const UNIONPAY: &str = include_str!("../../channels/unionpay.toml");
+    const HARBOUR: &str = include_str!("../../channels/harbour-bank.toml");
+
+    fn read(text: &str, kept: &mut Kept) -> Result<Counterpart, Vec<String>> {
+        let document = Document::parse("a.toml", text).expect("TOML");
+        let words = |found: Vec<Mistake>| found.iter().map(ToString::to_string).collect();
+        Counterpart::read(&document, "a", kept).map_err(words)
+    }
+
+    fn kept_keys() -> Kept {
+        shared_keys()
+            .texts()
+            .map(|(name, text)| (name.to_owned(), text.to_owned().into()))
+            .collect()
+    }
+
+    #[test]
+    fn the_shipped_unionpay_file_has_another_side_with_a_key_for_each_reference() {
+        let mut kept = kept_keys();
+        let other = read(UNIONPAY, &mut kept).expect("an other side");
+        let DialectSettings::UnionPayAcp(acp) = &other.dialect else { panic!("another dialect") };
+        assert_eq!(acp.merchant_id, "777000000000001");
+        let mut references: Vec<_> =
+            other.credentials.iter().map(|credential| credential.reference.as_str()).collect();
+        references.sort_unstable();
+        assert_eq!(
+            references,
+            [
+                "file:keys/encrypt.pem",
+                "file:keys/middle.pem",
+                "file:keys/root.pem",
+                "file:keys/sign.key",
+                "file:keys/sign.pem",
+            ]
+        );
+        let copy = other.leading_here(UNIONPAY, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        assert!(!copy.contains("gateway.test.95516.com"));
+        assert!(copy.contains("\nquery_url = \"http://127.0.0.1:9/gateway/api/queryTrans.do\"\n"));
+        assert!(copy.contains("\nnotice_url = \"http://127.0.0.1:7070/notices/unionpay\"\n"));
+        assert!(copy.contains("\nstate = \"live\"\n"));
+        let again = read(&copy, &mut kept).expect("the copy has the same other side");
+        assert_eq!(again.credentials.len(), other.credentials.len());
+    }
+
+    #[test]
+    fn what_was_kept_is_used_again() {
+        let mut kept = kept_keys();
+        let first = read(UNIONPAY, &mut kept).expect("an other side");
+        let second = read(UNIONPAY, &mut kept).expect("an other side");
+        for (one, other) in first.credentials.iter().zip(&second.credentials) {
+            assert_eq!(*one.text, *other.text, "{}", one.reference);
+        }
+    }
+
+    #[test]
+    fn the_shipped_bank_file_has_another_side_with_its_shared_key() {
+        let mut kept = Kept::new();
+        let other = read(HARBOUR, &mut kept).expect("an other side");
+        assert_eq!(other.credentials.len(), 1);
+        assert_eq!(other.credentials[0].reference, "env:HARBOUR_BANK_KEY");
+        let copy = other.leading_here(HARBOUR, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        assert!(copy.contains("\nbase_url = \"http://127.0.0.1:9\"\n"));
+    }
+
+    #[test]
+    fn a_file_without_another_side_says_why() {
+        let found = read("protocol = \"pigeon\"\n", &mut Kept::new()).err().expect("a mistake");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("a.toml:1: protocol: there is no simulator"), "{found:?}");
+    }
+}
