@@ -128,7 +128,9 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 2] = [
 const PUBLISHED_CARDS: [&str; 4] =
     ["4111111111111111", "5555555555554444", "6216261000000000018", "6235240000020757577"];
 /// Other long numbers whose last digit happens to fit.
-const NO_CARDS: [(&str, &str); 6] = [
+const NO_CARDS: [(&str, &str); 8] = [
+    ("2600000000000000", "ISO 8583 field 53: a PIN block with the number, double-length key"),
+    ("0000010000020601", "ISO 8583 field 61: batch, trace number and date of an original"),
     ("777290058110097", "the merchant number of UnionPay's published examples"),
     ("777000000000001", "a made-up merchant number"),
     ("20250601101600", "a time of day: 2025-06-01 10:16:00"),

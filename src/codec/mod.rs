@@ -14,6 +14,8 @@ pub mod chain;
 pub mod seal;
 pub mod sign;
 
+pub mod iso8583;
+
 #[cfg(test)]
 pub(crate) mod sample_keys;
 
