@@ -7,10 +7,12 @@
 
 pub mod form;
 pub mod pem;
+pub mod xml;
 
 pub mod acp;
 pub mod certificate;
 pub mod chain;
+pub mod crypto;
 pub mod seal;
 pub mod sign;
 

@@ -14,6 +14,7 @@ use aws_lc_rs::rsa::{
 };
 use aws_lc_rs::signature::{
     KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaParameters,
 };
 use aws_lc_rs::{constant_time, digest, hmac};
 use zeroize::Zeroizing;
@@ -59,6 +60,8 @@ pub enum CipherError {
     NotForThisKey,
     #[error("the key refused to encrypt")]
     Refused,
+    #[error("a key of {length} bytes is not one of this cipher")]
+    KeyLength { length: usize },
 }
 
 /// SHA-256 (FIPS 180-4) of `data`.
@@ -80,6 +83,13 @@ pub fn hex_lower(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// The bytes that hexadecimal digits of either case stand for; `None` if they are none.
+pub fn read_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|half| u8::try_from(half).ok());
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// Whether two secrets are equal, in a time that tells nothing of where they differ.
@@ -150,7 +160,32 @@ impl fmt::Debug for HmacKey {
     }
 }
 
-/// A private RSA key that signs: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2).
+/// How an RSA signature pads the SHA-256 digest of its message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RsaScheme {
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2), without randomness.
+    Pkcs1,
+    /// RSASSA-PSS (RFC 8017 §8.1), with a random salt of 32 bytes and the same digest in its mask.
+    Pss,
+}
+
+impl RsaScheme {
+    fn encoding(self) -> &'static dyn RsaEncoding {
+        match self {
+            Self::Pkcs1 => &RSA_PKCS1_SHA256,
+            Self::Pss => &RSA_PSS_SHA256,
+        }
+    }
+
+    const fn parameters(self) -> &'static RsaParameters {
+        match self {
+            Self::Pkcs1 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::Pss => &RSA_PSS_2048_8192_SHA256,
+        }
+    }
+}
+
+/// A private RSA key that signs SHA-256 digests.
 pub struct RsaSigner {
     key: RsaKeyPair,
 }
@@ -161,13 +196,18 @@ impl RsaSigner {
         Ok(Self { key: parse_private_key(text)? })
     }
 
-    /// The signature of `message`, as long as the key's modulus. The same message gives the same
-    /// bytes: this scheme has no randomness.
+    /// The PKCS#1 v1.5 signature of `message`, as long as the key's modulus. The same message gives
+    /// the same bytes: this scheme has no randomness.
     pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.sign_as(RsaScheme::Pkcs1, message)
+    }
+
+    /// The signature of `message` in either scheme.
+    pub fn sign_as(&self, scheme: RsaScheme, message: &[u8]) -> Vec<u8> {
         let digest = digest::digest(&digest::SHA256, message);
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key
-            .sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
+            .sign_digest(scheme.encoding(), &digest, &mut signature)
             .expect("a key of 2048 bits or more has room for a padded SHA-256");
         signature
     }
@@ -192,9 +232,15 @@ pub struct RsaVerifier {
 }
 
 impl RsaVerifier {
-    /// Takes DER SubjectPublicKeyInfo (as certificates have it) or RSAPublicKey (PKCS#1).
+    /// Takes DER SubjectPublicKeyInfo (as certificates have it) or RSAPublicKey (PKCS#1), for
+    /// PKCS#1 v1.5 signatures.
     pub fn from_der(public_key: &[u8]) -> Result<Self, KeyError> {
-        let key = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public_key)
+        Self::from_der_for(RsaScheme::Pkcs1, public_key)
+    }
+
+    /// The same for either scheme; the other one's signatures do not verify.
+    pub fn from_der_for(scheme: RsaScheme, public_key: &[u8]) -> Result<Self, KeyError> {
+        let key = ParsedPublicKey::new(scheme.parameters(), public_key)
             .map_err(|_| KeyError::PublicKey)?;
         Ok(Self { key })
     }
@@ -352,6 +398,31 @@ mod tests {
             verifier.verify(b"message", &stranger.sign(b"message")),
             Err(SignatureError::Mismatch)
         );
+    }
+
+    #[test]
+    fn each_rsa_scheme_verifies_its_own_signatures() {
+        let signer = RsaSigner::from_pem(&merchant_key().serialize_pem()).expect("a key");
+        let der = signer.public_key_der();
+        for (scheme, other) in
+            [(RsaScheme::Pkcs1, RsaScheme::Pss), (RsaScheme::Pss, RsaScheme::Pkcs1)]
+        {
+            let signature = signer.sign_as(scheme, b"message");
+            let verifier = RsaVerifier::from_der_for(scheme, &der).expect("a key");
+            assert_eq!(verifier.verify(b"message", &signature), Ok(()));
+            assert_eq!(verifier.verify(b"massage", &signature), Err(SignatureError::Mismatch));
+            let wrong = RsaVerifier::from_der_for(other, &der).expect("a key");
+            assert_eq!(wrong.verify(b"message", &signature), Err(SignatureError::Mismatch));
+        }
+    }
+
+    #[test]
+    fn hexadecimal_is_read_in_pairs() {
+        assert_eq!(read_hex("00fFa1"), Some(vec![0, 255, 161]));
+        assert_eq!(read_hex(""), Some(Vec::new()));
+        for wrong in ["0", "0g", "+1", "é"] {
+            assert_eq!(read_hex(wrong), None, "{wrong}");
+        }
     }
 
     #[test]
