@@ -71,6 +71,12 @@ pub fn count_notice(channel: &ChannelId, result: &'static str) {
         .increment(1);
 }
 
+/// A request for a channel's statement: `landed`, or why not.
+pub fn count_statement(channel: &ChannelId, result: &'static str) {
+    let channel = channel.as_str().to_owned();
+    counter!("switchyard_statements_total", "channel" => channel, "result" => result).increment(1);
+}
+
 /// Something that a person should look at.
 pub fn count_alert(what: Alert) {
     counter!("switchyard_alerts_total", "what" => what.name()).increment(1);

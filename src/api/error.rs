@@ -77,6 +77,7 @@ codes! {
     NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
     NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";
     NotSucceeded => "not_succeeded", CONFLICT, "The payment has not succeeded";
+    NoStatement => "no_statement", CONFLICT, "There is no statement to be had";
     RollbackRefused => "rollback_refused", CONFLICT, "The BIN table cannot go back there";
     BodyTooLarge => "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType => "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,

@@ -37,6 +37,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::channel::registry::Registry;
+use crate::channel::statement::StatementDesk;
 use crate::clock::stopwatch;
 use crate::config::checked::Settings;
 use crate::engine::Engine;
@@ -60,6 +61,7 @@ pub struct ApiState {
     pub intake: Arc<Intake>,
     pub registry: Arc<Registry>,
     pub bins: Arc<LiveBinTable>,
+    pub statements: Arc<StatementDesk>,
     pub callers: Callers,
     pub settings: Arc<Settings>,
     pub metrics: PrometheusHandle,
@@ -115,6 +117,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
         .route("/v1/channels/{id}/clearing", get(clearing::records))
         .route("/v1/channels/{id}/clearing/summary", get(clearing::summary))
+        .route("/v1/channels/{id}/statements", get(channels::statements::of_date))
+        .route("/v1/channels/{id}/statements/fetch", post(channels::statements::fetch))
         .route("/v1/reversals", get(reversals::all))
         .route("/v1/reversals/{id}", get(reversals::one))
         .route("/v1/reversals/{id}/retry", post(reversals::retry))

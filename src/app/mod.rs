@@ -19,6 +19,7 @@ use crate::api::auth::Callers;
 use crate::api::{self, ApiState};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
+use crate::channel::statement::{Inbox, StatementDesk};
 use crate::clock::Clock;
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
@@ -35,6 +36,8 @@ use keys::{Keys, KeysError};
 
 /// Where the books lie, below the data folder.
 const BOOKS: &str = "books";
+/// Statements are due at a time of day; looking for them reads the disk.
+const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 const METRICS_TIDIED_EVERY: Duration = Duration::from_secs(5);
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 12] =
@@ -96,6 +99,9 @@ impl App {
         let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
         let routes = Arc::new(load_routes(&settings, &registry)?);
         let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
+        let inbox = Inbox::new(data);
+        let statements = StatementDesk::new(Arc::clone(&registry), inbox, clock.clone());
+        let statements = Arc::new(statements);
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
         let intake = Arc::new(Intake::new(
             Arc::clone(&engine),
@@ -110,6 +116,7 @@ impl App {
             intake,
             registry,
             bins,
+            statements,
             callers: Callers::new(&callers, rate.0, rate.1),
             settings: Arc::new(settings),
             metrics,
@@ -320,6 +327,11 @@ fn start_workers(
             notices,
             notice_key,
             look_every,
+            stop.clone(),
+        )),
+        tokio::spawn(workers::statements::run(
+            Arc::clone(&state.statements),
+            look_every.max(STATEMENTS_LOOKED_FOR_EVERY),
             stop.clone(),
         )),
         tokio::spawn(tidy_metrics(state.metrics.clone(), stop.clone())),

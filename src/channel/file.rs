@@ -12,6 +12,7 @@ use crate::channel::breaker::BreakerTerms;
 use crate::channel::codes::Verdict;
 use crate::channel::http::Timeouts;
 use crate::channel::pace::PaceTerms;
+use crate::channel::statement::StatementTerms;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE};
@@ -139,6 +140,8 @@ pub struct ChannelFile {
     pub breaker: BreakerTerms,
     pub terms: Terms,
     pub codes: Vec<(String, Verdict)>,
+    /// `None`: the channel's statements are not downloaded.
+    pub statement: Option<StatementTerms>,
 }
 
 impl ChannelFile {
@@ -160,6 +163,7 @@ impl ChannelFile {
             tls_roots: root.optional_texts("tls_roots").unwrap_or_default(),
             breaker: read_breaker(root),
             codes: read_codes(root),
+            statement: StatementTerms::read(root),
             id,
             abilities,
             limits,

@@ -11,7 +11,7 @@ use reqwest::{Client, Method, redirect};
 use crate::channel::{WireReply, WireRequest};
 use crate::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 
-/// The most bytes of a reply that are read; a longer one is cut off and so unreadable.
+/// The most bytes of an ordinary reply that are read; a longer one is cut off and so unreadable.
 pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long one channel may take.
@@ -55,11 +55,21 @@ impl TransportFailure {
 pub struct HttpTransport {
     client: Client,
     timeouts: Timeouts,
+    reply_bytes_max: usize,
 }
 
 impl HttpTransport {
     /// The error is a sentence for whoever configured the channel.
     pub fn new(timeouts: Timeouts, tls: rustls::ClientConfig) -> Result<Self, String> {
+        Self::with_replies_up_to(REPLY_BYTES_MAX, timeouts, tls)
+    }
+
+    /// The same for replies that carry whole files.
+    pub fn with_replies_up_to(
+        reply_bytes_max: usize,
+        timeouts: Timeouts,
+        tls: rustls::ClientConfig,
+    ) -> Result<Self, String> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .connect_timeout(timeouts.connect)
@@ -71,7 +81,7 @@ impl HttpTransport {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| crate::telemetry::chain(&error))?;
-        Ok(Self { client, timeouts })
+        Ok(Self { client, timeouts, reply_bytes_max })
     }
 
     /// Sends the request once and reads the whole reply.
@@ -93,21 +103,24 @@ impl HttpTransport {
         let mut response = builder.send().await.map_err(|error| classify(&error))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let body = read_whole(response).await?;
+        let body = read_whole(response, self.reply_bytes_max).await?;
         Ok(WireReply { status, headers, body })
     }
 }
 
 /// Reads a body of bounded length; usually it comes in one piece, which is not copied.
-async fn read_whole(mut response: reqwest::Response) -> Result<Bytes, TransportFailure> {
+async fn read_whole(
+    mut response: reqwest::Response,
+    bytes_max: usize,
+) -> Result<Bytes, TransportFailure> {
     let first = response.chunk().await.map_err(|error| classify(&error))?;
     let Some(first) = first else { return Ok(Bytes::new()) };
     let mut whole: Option<BytesMut> = None;
-    // Bounded by `REPLY_BYTES_MAX`, and in time by the caller.
+    // Bounded by `bytes_max`, and in time by the caller.
     while let Some(more) = response.chunk().await.map_err(|error| classify(&error))? {
         let whole = whole.get_or_insert_with(|| BytesMut::from(first.as_ref()));
         whole.extend_from_slice(&more);
-        if whole.len() > REPLY_BYTES_MAX {
+        if whole.len() > bytes_max {
             return Err(TransportFailure::TooLong);
         }
     }

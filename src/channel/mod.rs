@@ -13,6 +13,7 @@ pub mod file;
 pub mod http;
 pub mod pace;
 pub mod registry;
+pub mod statement;
 pub mod switches;
 pub mod tls;
 
@@ -27,6 +28,8 @@ use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Outcome;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
+
+use self::statement::StatementSource;
 
 /// What every request to a channel says about the attempt that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,6 +166,9 @@ pub trait Adapter: Send + Sync {
 
     /// What the channel wants to hear: its notice was taken, or refused (then it will be repeated).
     fn answer_notice(&self, taken: bool) -> WireReply;
+
+    /// The protocol's way to statements, where it has one and the channel's file uses it.
+    fn statements(&self) -> Option<&dyn StatementSource>;
 }
 
 /// A future that a set of channels returns.

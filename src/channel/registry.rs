@@ -11,8 +11,9 @@ use arc_swap::ArcSwap;
 
 use crate::channel::breaker::Breaker;
 use crate::channel::file::ChannelFile;
-use crate::channel::http::HttpTransport;
+use crate::channel::http::{HttpTransport, Timeouts};
 use crate::channel::pace::{Pace, PaceTerms};
+use crate::channel::statement::{self, StatementLink};
 use crate::channel::switches::Switches;
 use crate::channel::{
     Adapter, ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood,
@@ -22,6 +23,7 @@ use crate::clock::{Clock, stopwatch};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
+use crate::config::section::Section;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
@@ -61,6 +63,7 @@ impl Runtime {
 struct Connection {
     adapter: Arc<dyn Adapter>,
     transport: HttpTransport,
+    statements: Option<Arc<StatementLink>>,
 }
 
 /// One channel as it was loaded.
@@ -317,6 +320,12 @@ impl Registry {
         Some(loaded.connection.as_ref()?.adapter.answer_notice(taken))
     }
 
+    /// What is needed to ask a channel for its statements; `None` where they are not downloaded.
+    pub fn statement_link(&self, id: &ChannelId) -> Option<Arc<StatementLink>> {
+        let loaded = self.channels.load().get(id).cloned()?;
+        loaded.connection.as_ref()?.statements.clone()
+    }
+
     async fn ask(&self, loaded: &Loaded, request: &ChannelRequest) -> Understood {
         let now = self.clock.now();
         let Some(connection) = &loaded.connection else {
@@ -416,18 +425,37 @@ fn read_channel(
     let adapter = protocol::read(&root, &file, &resolve);
     let roots: Result<Vec<String>, String> =
         file.tls_roots.iter().map(|reference| source.resolve(reference)).collect();
-    let transport = roots
-        .and_then(|roots| tls::client_config(&roots))
-        .and_then(|tls| HttpTransport::new(file.timeouts, tls));
+    let tls = roots.and_then(|roots| tls::client_config(&roots));
+    let transport = tls.clone().and_then(|tls| HttpTransport::new(file.timeouts, tls));
     if let Err(problem) = &transport {
         root.mistake("tls_roots", problem, "give PEM files, as file:path");
     }
+    let statements = statement_link(&root, &file, adapter.as_ref(), tls.ok());
     root.finish();
     if mistakes.count() != before {
         return None;
     }
     let (adapter, transport) = (adapter?, transport.ok()?);
-    Some((file, Some(Connection { adapter, transport })))
+    Some((file, Some(Connection { adapter, transport, statements: statements.map(Arc::new) })))
+}
+
+/// The way to a channel's statements, where its file has a section for them.
+fn statement_link(
+    root: &Section<'_>,
+    file: &ChannelFile,
+    adapter: Option<&Arc<dyn Adapter>>,
+    tls: Option<rustls::ClientConfig>,
+) -> Option<StatementLink> {
+    let (terms, adapter) = (file.statement.clone()?, adapter?);
+    if adapter.statements().is_none() {
+        let advice = "give the protocol's own section its address, or remove [statement]";
+        root.mistake("statement", "nothing says where statements are downloaded", advice);
+        return None;
+    }
+    let timeouts = Timeouts { reply: terms.timeout, ..file.timeouts };
+    let bytes_max = statement::REPLY_BYTES_MAX;
+    let transport = HttpTransport::with_replies_up_to(bytes_max, timeouts, tls?).ok()?;
+    Some(StatementLink { adapter: Arc::clone(adapter), transport, terms })
 }
 
 fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {

@@ -12,6 +12,7 @@ pub mod remote;
 pub mod route;
 pub mod serve;
 pub mod simulate;
+pub mod statement;
 
 use std::process::ExitCode;
 
@@ -50,6 +51,8 @@ enum Command {
     Reversal(remote::ReversalArgs),
     /// Export clearing records of the running daemon
     Clearing(clearing::ClearingArgs),
+    /// Have a channel's statement downloaded by the running daemon, or see what has landed
+    Statement(statement::StatementArgs),
 }
 
 /// Runs the program.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Payment(args) => remote::payment(args),
         Command::Reversal(args) => remote::reversal(args),
         Command::Clearing(args) => clearing::run(args),
+        Command::Statement(args) => statement::run(args),
     };
     done.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();

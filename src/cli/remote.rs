@@ -112,7 +112,7 @@ impl DaemonArgs {
         anyhow::bail!("{status}: {}: {}", word("code"), word("detail"))
     }
 
-    async fn json(
+    pub async fn json(
         &self,
         method: reqwest::Method,
         path: &str,

@@ -8,7 +8,7 @@
 //! masked on arrival (I-11).
 //!
 //! Reading order: `ledger` (the truth), `faults` (the plan), `exchange` (truth and plan meet),
-//! `dialect` with the protocols, `notices`, `server`, `counterpart` (which side a channel file has).
+//! `dialect` with the protocols, `notices`, `server`, `counterpart` (whom a channel file means).
 
 mod chance;
 mod counterpart;

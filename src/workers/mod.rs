@@ -10,6 +10,7 @@ mod delivery;
 pub mod notices;
 pub mod recovery;
 pub mod reversals;
+pub mod statements;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use switchyard::api::auth::Callers;
 use switchyard::api::{ApiState, serve};
 use switchyard::channel::registry::Registry;
+use switchyard::channel::statement::{Inbox, StatementDesk};
 use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
@@ -215,9 +216,12 @@ impl Gateway {
             Arc::new(routes),
             Entropy::seeded(7),
         ));
+        let inbox = Inbox::new(scratch.path());
+        let statements = StatementDesk::new(Arc::clone(&registry), inbox, engine.clock().clone());
         let state = Arc::new(ApiState {
             engine,
             intake,
+            statements: Arc::new(statements),
             registry,
             bins,
             callers: Callers::new(

@@ -65,6 +65,7 @@ use self::reply::{Answer, Format, ReplyMap};
 use self::sign::{Message, Place, Signing, Verification};
 use self::template::Template;
 use self::words::{Constants, Kind, Words, private_texts};
+use crate::channel::statement::StatementSource;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
     WireRequest, voucher,
@@ -259,6 +260,10 @@ impl Adapter for Declarative {
     /// Nobody is expected to post one: it is told that there is nothing here.
     fn answer_notice(&self, _taken: bool) -> WireReply {
         WireReply { status: 404, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    fn statements(&self) -> Option<&dyn StatementSource> {
+        None
     }
 }
 

@@ -1,5 +1,5 @@
 //! UnionPay's online platform (银联全渠道, ACP 5.1.0): payments without redirect, undos, reversals,
-//! inquiries and notices.
+//! inquiries, notices and statement files.
 //!
 //! Forms signed with RSA go out; signed `k=v` lines and notices come back. Bytes only: this folder
 //! opens no socket, reads no file and no clock, and logs nothing. Upholds I-2 (what is not a
@@ -16,6 +16,7 @@ mod card_data;
 mod identity;
 mod reply;
 mod request;
+mod statement;
 mod trust;
 mod voucher;
 
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
+use crate::channel::statement::StatementSource;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
     WireRequest,
@@ -79,5 +81,9 @@ impl Adapter for UnionPayAcp {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, plain)]);
         WireReply { status, headers, body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    fn statements(&self) -> Option<&dyn StatementSource> {
+        self.settings.statement_url.as_ref().map(|_| self as &dyn StatementSource)
     }
 }

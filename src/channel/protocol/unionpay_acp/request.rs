@@ -23,7 +23,7 @@ use super::identity::{EncryptionIdentity, SigningIdentity};
 /// The only version of the protocol that is spoken; 5.0.0 signed with SHA-1.
 const VERSION: &str = "5.1.0";
 const ENCODING: &str = "UTF-8";
-const FORM: HeaderValue =
+pub(super) const FORM: HeaderValue =
     HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
 /// `accType`: a card.
 const ACCOUNT_IS_CARD: &str = "01";
@@ -65,6 +65,7 @@ pub(super) enum TransactionType {
     Undo,
     Reversal,
     Inquiry,
+    File,
 }
 
 impl TransactionType {
@@ -83,12 +84,13 @@ impl TransactionType {
             Self::Undo => "31",
             Self::Reversal => "99",
             Self::Inquiry => "00",
+            Self::File => "76",
         }
     }
 
     const fn sub_code(self) -> &'static str {
         match self {
-            Self::Payment | Self::Reversal => "01",
+            Self::Payment | Self::Reversal | Self::File => "01",
             Self::Undo | Self::Inquiry => "00",
         }
     }
@@ -207,6 +209,14 @@ impl UnionPayAcp {
     }
 
     fn common(&self, kind: TransactionType, facts: &AttemptFacts, biz_type: &str) -> Fields {
+        let mut fields = self.bare(kind, biz_type);
+        fields.set("orderId", &facts.channel_order_no.to_string());
+        fields.set("txnTime", &txn_time(facts.sent_at));
+        fields
+    }
+
+    /// What every message has, whatever it is about.
+    pub(super) fn bare(&self, kind: TransactionType, biz_type: &str) -> Fields {
         let mut fields = Fields::new();
         for (name, value) in &self.settings.fields {
             fields.set(name, value);
@@ -218,8 +228,6 @@ impl UnionPayAcp {
         fields.set("bizType", biz_type);
         fields.set("txnType", kind.code());
         fields.set("txnSubType", kind.sub_code());
-        fields.set("orderId", &facts.channel_order_no.to_string());
-        fields.set("txnTime", &txn_time(facts.sent_at));
         fields
     }
 

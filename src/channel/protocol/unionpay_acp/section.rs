@@ -83,6 +83,7 @@ impl Reader<'_, '_, '_> {
             query_url: self
                 .text("query_url", "https://gateway.test.95516.com/gateway/api/queryTrans.do"),
             reversal_url: section.optional_text("reversal_url"),
+            statement_url: section.optional_text("statement_url"),
             notice_url: self.text("notice_url", "https://pay.example.com/notices/unionpay"),
             signing: self.signing(),
             encryption: self.encryption(),

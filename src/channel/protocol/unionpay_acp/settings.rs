@@ -64,6 +64,8 @@ pub struct Settings {
     pub query_url: String,
     /// `None`: that of payments, which most clients in the field use; one uses the query address.
     pub reversal_url: Option<String>,
+    /// Where statement files are downloaded; `None`: they are not.
+    pub statement_url: Option<String>,
     /// Where the channel posts its notices: field `backUrl`.
     pub notice_url: String,
     /// At least one.
@@ -165,6 +167,7 @@ fn check_addresses(settings: &Settings, problems: &mut Problems) {
         ("transaction_url", Some(&settings.transaction_url)),
         ("query_url", Some(&settings.query_url)),
         ("reversal_url", settings.reversal_url.as_ref()),
+        ("statement_url", settings.statement_url.as_ref()),
         ("notice_url", Some(&settings.notice_url)),
     ];
     let given = addresses.into_iter().filter_map(|(key, text)| Some((key, text?)));

@@ -5,3 +5,4 @@ mod replies;
 mod requests;
 mod sample;
 mod settings;
+mod statements;

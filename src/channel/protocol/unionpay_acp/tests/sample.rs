@@ -77,6 +77,7 @@ pub fn settings() -> Settings {
         transaction_url: "https://acp.example.com/gateway/api/backTransReq.do".to_owned(),
         query_url: "https://acp.example.com/gateway/api/queryTrans.do".to_owned(),
         reversal_url: Some("https://acp.example.com/gateway/api/reversal.do".to_owned()),
+        statement_url: Some("https://file.example.com/".to_owned()),
         notice_url: "https://pay.example.com/notices/unionpay?x=1".to_owned(),
         signing: vec![SigningPem {
             certificate: merchant_pem(),

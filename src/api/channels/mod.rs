@@ -1,5 +1,7 @@
 //! Channels as operators see them, their switch, and the plan that routing would make.
 
+pub mod statements;
+
 use std::sync::Arc;
 
 use axum::extract::{Request, State};

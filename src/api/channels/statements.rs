@@ -1,0 +1,137 @@
+//! Channels' statements: what has landed of a date, and asking for one now.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use super::known;
+use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::dto::{Moment, json};
+use crate::api::error::{ApiError, Code};
+use crate::api::input::Segment;
+use crate::api::input::query::Query;
+use crate::api::{ApiState, to_its_end};
+use crate::channel::statement::{FetchError, LandError, Landed};
+use crate::domain::batch::AuditEntry;
+use crate::domain::time::BusinessDate;
+use crate::telemetry;
+
+#[derive(Serialize)]
+struct StatementBody<'row> {
+    channel: &'row str,
+    date: String,
+    files: Vec<FileBody<'row>>,
+    /// Why there is none, if it was asked for without success since the process started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<MissingBody>,
+}
+
+#[derive(Serialize)]
+struct FileBody<'row> {
+    name: &'row str,
+    sha256: &'row str,
+}
+
+#[derive(Serialize)]
+struct MissingBody {
+    failures: usize,
+    last_at: Moment,
+    problem: String,
+}
+
+#[derive(Serialize)]
+struct FetchedBody<'row> {
+    channel: &'row str,
+    date: String,
+    files: &'row [Landed],
+}
+
+/// `GET /v1/channels/{id}/statements?date=`
+pub async fn of_date(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (channel, date) = (known(&state, &id)?, date(&uri)?);
+    let desk = Arc::clone(&state.statements);
+    let looked = channel.clone();
+    let landed = tokio::task::spawn_blocking(move || desk.landed(&looked, date)).await;
+    let landed = landed.map_err(|_| died())?.map_err(|error| disk(&error))?;
+    let standing = state.statements.standing(&channel, date);
+    let body = StatementBody {
+        channel: channel.as_str(),
+        date: date.to_string(),
+        files: landed.iter().map(|(name, sha256)| FileBody { name, sha256 }).collect(),
+        missing: standing.map(|standing| MissingBody {
+            failures: standing.failures,
+            last_at: Moment(standing.last_at),
+            problem: standing.problem,
+        }),
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// `POST /v1/channels/{id}/statements/fetch?date=`: asks the channel now.
+pub async fn fetch(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let (channel, date) = (known(&state, &id)?, date(&uri)?);
+    let asked = channel.clone();
+    let fetched = to_its_end(async move {
+        let fetched = state.statements.fetch(&asked, date).await;
+        let entry = AuditEntry {
+            at: state.engine.clock().now(),
+            actor: seat.name().to_string(),
+            action: "statement.fetch".to_owned(),
+            subject: format!("{asked} {date}"),
+            reason: fetched.as_ref().map_or_else(FetchError::name, |_| "landed").to_owned(),
+        };
+        state.engine.audit(entry).await?;
+        fetched.map_err(|error| refused(&error))
+    });
+    let fetched = fetched.await?;
+    let (channel, date, files) = (channel.as_str(), date.to_string(), &fetched.files[..]);
+    Ok(json(StatusCode::OK, &FetchedBody { channel, date, files }))
+}
+
+fn date(uri: &Uri) -> Result<BusinessDate, ApiError> {
+    let mut query = Query::of(uri);
+    let date = query.parsed("date", "a date, YYYY-MM-DD", BusinessDate::parse)?;
+    query.finish()?;
+    date.ok_or_else(|| Query::invalid("date", "a clearing date is needed, YYYY-MM-DD"))
+}
+
+/// The problem says in `reason` what kind of no it is.
+fn refused(error: &FetchError) -> ApiError {
+    match error {
+        FetchError::Land(land) => disk(land),
+        FetchError::Died => died(),
+        FetchError::UnknownChannel
+        | FetchError::NoStatements
+        | FetchError::DateOpen
+        | FetchError::NotYet { .. }
+        | FetchError::Refused { .. }
+        | FetchError::Unbelieved { .. }
+        | FetchError::Encode(_)
+        | FetchError::Transport(_) => {
+            let detail = telemetry::chain(error);
+            ApiError::new(Code::NoStatement, detail).with("reason", error.name().into())
+        }
+    }
+}
+
+fn disk(error: &LandError) -> ApiError {
+    tracing::error!(error = %telemetry::chain(error), "the inbox cannot be used");
+    ApiError::new(Code::Internal, "the inbox of statements cannot be used")
+}
+
+fn died() -> ApiError {
+    ApiError::new(Code::Internal, "the work has died; ask again")
+}

@@ -1,0 +1,192 @@
+//! Asks channels for their statements and lays them into the inbox; what is missing and why can be
+//! seen.
+//!
+//! What has landed is known from the inbox alone, so a restart forgets only when to ask again: it
+//! asks at once, which does no harm.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::channel::http::{HttpTransport, TransportFailure};
+use crate::channel::registry::Registry;
+use crate::channel::{Adapter, Channels, EncodeError};
+use crate::clock::Clock;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::{BusinessDate, Timestamp};
+use crate::telemetry;
+
+use super::{Inbox, LandError, Landed, StatementReply, StatementTerms};
+
+/// What is needed to ask one channel for its statements.
+pub struct StatementLink {
+    pub adapter: Arc<dyn Adapter>,
+    pub transport: HttpTransport,
+    pub terms: StatementTerms,
+}
+
+/// Why there is no statement. Asking again is always allowed.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("there is no such channel, or it is not connected")]
+    UnknownChannel,
+    #[error("the channel's file has no [statement]")]
+    NoStatements,
+    #[error("this clearing date is not over yet")]
+    DateOpen,
+    #[error("the channel has no statement of this date yet (code {code})")]
+    NotYet { code: String },
+    #[error("the channel refuses it (code {code})")]
+    Refused { code: String },
+    #[error("the channel's answer is not believed: {problem}")]
+    Unbelieved { problem: String },
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error("the channel could not be asked")]
+    Transport(#[from] TransportFailure),
+    #[error("it could not be kept")]
+    Land(#[from] LandError),
+    #[error("the work has died")]
+    Died,
+}
+
+impl FetchError {
+    /// One word for metrics and the API.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownChannel => "unknown_channel",
+            Self::NoStatements => "no_statements",
+            Self::DateOpen => "date_open",
+            Self::NotYet { .. } => "not_yet",
+            Self::Refused { .. } => "refused",
+            Self::Unbelieved { .. } => "unbelieved",
+            Self::Encode(_) => "not_encodable",
+            Self::Transport(_) => "transport",
+            Self::Land(_) | Self::Died => "not_kept",
+        }
+    }
+}
+
+/// A statement that is in the inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    pub files: Vec<Landed>,
+}
+
+/// A date that was asked for without success, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementStanding {
+    pub failures: usize,
+    pub last_at: Timestamp,
+    pub problem: String,
+}
+
+type Missing = BTreeMap<(ChannelId, BusinessDate), StatementStanding>;
+
+/// The statements of all channels.
+pub struct StatementDesk {
+    registry: Arc<Registry>,
+    inbox: Arc<Inbox>,
+    clock: Clock,
+    missing: Mutex<Missing>,
+}
+
+impl StatementDesk {
+    pub fn new(registry: Arc<Registry>, inbox: Inbox, clock: Clock) -> Self {
+        Self { registry, inbox: Arc::new(inbox), clock, missing: Mutex::default() }
+    }
+
+    /// Asks once, and lays what comes into the inbox. What is there already is not written again.
+    pub async fn fetch(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+    ) -> Result<Fetched, FetchError> {
+        let fetched = self.ask(channel, date).await;
+        let result = fetched.as_ref().map_or_else(FetchError::name, |_| "landed");
+        telemetry::count_statement(channel, result);
+        let key = (channel.clone(), date);
+        let mut missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        match &fetched {
+            Ok(_) => {
+                missing.remove(&key);
+            }
+            // A question that cannot be asked says nothing of the statement.
+            Err(FetchError::UnknownChannel | FetchError::NoStatements | FetchError::DateOpen) => {}
+            Err(error) => {
+                let failures = missing.get(&key).map_or(0, |standing| standing.failures) + 1;
+                let problem = telemetry::chain(error);
+                let last_at = self.clock.now();
+                missing.insert(key, StatementStanding { failures, last_at, problem });
+            }
+        }
+        fetched
+    }
+
+    async fn ask(&self, channel: &ChannelId, date: BusinessDate) -> Result<Fetched, FetchError> {
+        let terms = self.registry.terms(channel).ok_or(FetchError::UnknownChannel)?;
+        let link = self.registry.statement_link(channel).ok_or(FetchError::NoStatements)?;
+        let source = link.adapter.statements().ok_or(FetchError::NoStatements)?;
+        let now = self.clock.now();
+        if date >= terms.calendar.date_of(now) {
+            return Err(FetchError::DateOpen);
+        }
+        let request = source.encode_statement(date, now)?;
+        let reply = link.transport.send(request).await?;
+        // Verifying and unpacking a busy day takes longer than a task may hold its thread.
+        let (now, adapter) = (self.clock.now(), Arc::clone(&link.adapter));
+        let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let source = adapter.statements().ok_or(FetchError::NoStatements)?;
+            match source.decode_statement(date, &reply, now) {
+                StatementReply::Files(files) => {
+                    Ok(Fetched { files: inbox.land(&channel, date, &files)? })
+                }
+                StatementReply::NotYet { code } => Err(FetchError::NotYet { code }),
+                StatementReply::Refused { code } => Err(FetchError::Refused { code }),
+                StatementReply::Unbelieved { problem } => Err(FetchError::Unbelieved { problem }),
+            }
+        });
+        work.await.unwrap_or(Err(FetchError::Died))
+    }
+
+    /// The statements to ask for now: those that should be there, have not landed, and whose last
+    /// failure is long enough ago.
+    pub fn due(&self) -> Vec<(ChannelId, BusinessDate)> {
+        let now = self.clock.now();
+        let mut due = Vec::new();
+        for channel in self.registry.ids() {
+            let link = self.registry.statement_link(&channel);
+            let terms = self.registry.terms(&channel);
+            let (Some(link), Some(terms)) = (link, terms) else { continue };
+            for date in link.terms.dates_due(&terms.calendar, now) {
+                // A list that cannot be read is reported by the landing, which reads it again.
+                let landed = self.inbox.landed(&channel, date);
+                if landed.is_ok_and(|files| !files.is_empty()) {
+                    continue;
+                }
+                let waits = self.standing(&channel, date).is_some_and(|standing| {
+                    now < standing.last_at.plus(link.terms.wait_after(standing.failures))
+                });
+                if !waits {
+                    due.push((channel.clone(), date));
+                }
+            }
+        }
+        due
+    }
+
+    /// Why a date's statement is missing, if it was asked for without success.
+    pub fn standing(&self, channel: &ChannelId, date: BusinessDate) -> Option<StatementStanding> {
+        let missing = self.missing.lock().unwrap_or_else(PoisonError::into_inner);
+        missing.get(&(channel.clone(), date)).cloned()
+    }
+
+    /// What has landed of a date, by name, with its SHA-256. Reads the disk.
+    pub fn landed(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+    ) -> Result<BTreeMap<String, String>, LandError> {
+        self.inbox.landed(channel, date)
+    }
+}

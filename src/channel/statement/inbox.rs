@@ -1,0 +1,266 @@
+//! Where statements land: `<data>/inbox/<channel>/<date>/<file>`, whole or not at all, each content
+//! once.
+//!
+//! A file is written under a name that begins with a dot, made durable, and only then given its
+//! own name; `SHA256SUMS` beside the files (as `sha256sum -c` reads it) lists those that have
+//! landed, and stands only for what is durable. Whoever takes files from here passes over names
+//! that begin with a dot. A crash at any point leaves at most a dotted file, and landing again
+//! finishes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::codec::sign::sha256_hex;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::BusinessDate;
+
+use super::StatementFile;
+
+const FOLDER: &str = "inbox";
+/// The list of what has landed.
+pub const SUMS: &str = "SHA256SUMS";
+/// Versions of one name that a channel may send for one date.
+const REISSUES_MAX: usize = 99;
+
+/// Why a statement could not be laid down. What had landed before is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum LandError {
+    #[error("the inbox file {} cannot be read or written", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("the list {} is damaged in line {line}", path.display())]
+    Damaged { path: PathBuf, line: usize },
+    #[error("a statement file has come in more than {REISSUES_MAX} versions")]
+    TooManyVersions,
+}
+
+/// One file as it lies in the inbox.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Landed {
+    /// Its name, with `.2` and so on behind it where the channel had sent that name with other
+    /// content before.
+    pub name: String,
+    pub sha256: String,
+    /// Whether this content was new; if not, nothing was written.
+    pub is_new: bool,
+}
+
+/// The inbox of a data folder.
+pub struct Inbox {
+    folder: PathBuf,
+    /// Landings change a list, so only one is done at a time.
+    landing: Mutex<()>,
+}
+
+impl Inbox {
+    /// The folder is made with the first statement.
+    pub fn new(data: &Path) -> Self {
+        Self { folder: data.join(FOLDER), landing: Mutex::default() }
+    }
+
+    /// Where a channel's statement of a date lies.
+    pub fn folder(&self, channel: &ChannelId, date: BusinessDate) -> PathBuf {
+        self.folder.join(channel.as_str()).join(date.to_string())
+    }
+
+    /// What has landed of a date, by name: SHA-256 in lower-case hex. Empty if nothing has.
+    pub fn landed(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+    ) -> Result<BTreeMap<String, String>, LandError> {
+        read_sums(&self.folder(channel, date).join(SUMS))
+    }
+
+    /// Lays the files down. Blocks on the disk.
+    pub fn land(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        files: &[StatementFile],
+    ) -> Result<Vec<Landed>, LandError> {
+        let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.folder(channel, date);
+        make_durable_folder(&folder)?;
+        let mut sums = read_sums(&folder.join(SUMS))?;
+        let mut landed = Vec::with_capacity(files.len());
+        for file in files {
+            let sha256 = sha256_hex(&file.bytes);
+            if let Some((name, _)) = sums.iter().find(|(_, known)| **known == sha256) {
+                landed.push(Landed { name: name.clone(), sha256, is_new: false });
+                continue;
+            }
+            let name = free_name(&sums, file.name())?;
+            write_whole(&folder, &name, &file.bytes)?;
+            sums.insert(name.clone(), sha256.clone());
+            landed.push(Landed { name, sha256, is_new: true });
+        }
+        if landed.iter().any(|one| one.is_new) {
+            let lines: String =
+                sums.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
+            write_whole(&folder, SUMS, lines.as_bytes())?;
+        }
+        Ok(landed)
+    }
+}
+
+/// The name itself, or its first version that is not taken.
+fn free_name(sums: &BTreeMap<String, String>, name: &str) -> Result<String, LandError> {
+    let versions = (2..=REISSUES_MAX).map(|version| format!("{name}.{version}"));
+    std::iter::once(name.to_owned())
+        .chain(versions)
+        .find(|free| !sums.contains_key(free) && free != SUMS)
+        .ok_or(LandError::TooManyVersions)
+}
+
+fn read_sums(path: &Path) -> Result<BTreeMap<String, String>, LandError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(source) => return Err(LandError::Io { path: path.to_owned(), source }),
+    };
+    let mut sums = BTreeMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let damaged = || LandError::Damaged { path: path.to_owned(), line: index + 1 };
+        let (sha256, name) = line.split_once("  ").ok_or_else(damaged)?;
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if sha256.len() != 64 || !sha256.bytes().all(hex) {
+            return Err(damaged());
+        }
+        sums.insert(name.to_owned(), sha256.to_owned());
+    }
+    Ok(sums)
+}
+
+/// Makes the folder and those above it, each with its entry in the one above made durable.
+fn make_durable_folder(folder: &Path) -> Result<(), LandError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let failed = |source| LandError::Io { path: folder.to_owned(), source };
+    let above = folder.parent();
+    if let Some(above) = above {
+        make_durable_folder(above)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(source) => return Err(failed(source)),
+    }
+    above.map_or(Ok(()), |above| File::open(above)?.sync_all()).map_err(failed)
+}
+
+/// Writes under a dotted name, makes it durable, and gives it its own name, durably.
+fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), LandError> {
+    let path = folder.join(name);
+    let dotted = folder.join(format!(".{name}.part"));
+    let write = || {
+        let mut file = File::create(&dotted)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&dotted, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| LandError::Io { path: path.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that goes with the value.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir()
+                .join(format!("switchyard-inbox-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).expect("a folder");
+            Self(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _removed = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn file(name: &str, bytes: &[u8]) -> StatementFile {
+        StatementFile::new(name, bytes.to_vec()).expect("a name")
+    }
+
+    fn place() -> (ChannelId, BusinessDate) {
+        let date = BusinessDate::parse("2026-11-21").expect("a date");
+        (ChannelId::parse("unionpay").expect("an id"), date)
+    }
+
+    fn names(landed: &[Landed]) -> Vec<(&str, bool)> {
+        landed.iter().map(|one| (one.name.as_str(), one.is_new)).collect()
+    }
+
+    #[test]
+    fn a_content_lands_once_and_a_reissue_beside_it() {
+        let scratch = Scratch::new("once");
+        let inbox = Inbox::new(&scratch.0);
+        let (channel, date) = place();
+        let first = inbox.land(&channel, date, &[file("zm", b"1"), file("zme", b"2")]);
+        assert_eq!(names(&first.expect("landed")), [("zm", true), ("zme", true)]);
+        let again = inbox.land(&channel, date, &[file("zm", b"1"), file("other", b"2")]);
+        assert_eq!(names(&again.expect("landed")), [("zm", false), ("zme", false)]);
+        let reissued = inbox.land(&channel, date, &[file("zm", b"3")]).expect("landed");
+        assert_eq!(names(&reissued), [("zm.2", true)]);
+        let folder = inbox.folder(&channel, date);
+        assert_eq!(fs::read(folder.join("zm")).expect("a file"), b"1");
+        assert_eq!(fs::read(folder.join("zm.2")).expect("a file"), b"3");
+        let known = inbox.landed(&channel, date).expect("a list");
+        assert_eq!(known.len(), 3);
+        assert_eq!(known["zm"], sha256_hex(b"1"));
+    }
+
+    #[test]
+    fn the_list_is_what_sha256sum_reads() {
+        let scratch = Scratch::new("sums");
+        let inbox = Inbox::new(&scratch.0);
+        let (channel, date) = place();
+        inbox.land(&channel, date, &[file("zm", b"1"), file("rd", b"")]).expect("landed");
+        let checked = std::process::Command::new("sha256sum")
+            .args(["--check", "--strict", SUMS])
+            .current_dir(inbox.folder(&channel, date))
+            .output()
+            .expect("sha256sum is part of every system that this is tested on");
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+
+    #[test]
+    fn a_landing_that_was_cut_off_is_finished_by_the_next() {
+        let scratch = Scratch::new("cut");
+        let inbox = Inbox::new(&scratch.0);
+        let (channel, date) = place();
+        let folder = inbox.folder(&channel, date);
+        fs::create_dir_all(&folder).expect("a folder");
+        // Half a file under its dotted name, and a whole one that the list does not have yet.
+        fs::write(folder.join(".zm.part"), b"ha").expect("a file");
+        fs::write(folder.join("zme"), b"2").expect("a file");
+        let landed = inbox.land(&channel, date, &[file("zm", b"half"), file("zme", b"2")]);
+        assert_eq!(names(&landed.expect("landed")), [("zm", true), ("zme", true)]);
+        assert_eq!(fs::read(folder.join("zm")).expect("a file"), b"half");
+        let shown = fs::read_dir(&folder).expect("a folder").flatten().count();
+        assert_eq!(shown, 3, "two files and their list");
+    }
+
+    #[test]
+    fn a_damaged_list_is_not_written_over() {
+        let scratch = Scratch::new("damaged");
+        let inbox = Inbox::new(&scratch.0);
+        let (channel, date) = place();
+        fs::create_dir_all(inbox.folder(&channel, date)).expect("a folder");
+        let sums = inbox.folder(&channel, date).join(SUMS);
+        fs::write(&sums, "rubbish\n").expect("a file");
+        let refused = inbox.land(&channel, date, &[file("zm", b"1")]);
+        assert!(matches!(refused, Err(LandError::Damaged { line: 1, .. })), "{refused:?}");
+        assert_eq!(fs::read_to_string(sums).expect("a file"), "rubbish\n");
+    }
+}

@@ -1,0 +1,205 @@
+//! A channel's statement (对账单): how it is asked for, and where it lands.
+//!
+//! The seam for protocols is [`StatementSource`]: bytes out, bytes in, verified and unpacked; like
+//! an adapter it does no I/O. The [`desk`](StatementDesk) asks over the channel's own transport and
+//! lays what comes into the [`inbox`](Inbox), from which the books take it. Nothing here reads what
+//! a statement says.
+
+mod archive;
+mod desk;
+mod inbox;
+
+use std::time::Duration;
+
+use jiff::civil;
+
+use crate::channel::{EncodeError, WireReply, WireRequest};
+use crate::config::section::Section;
+use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
+
+pub use self::archive::{UnpackError, inflate, unzip};
+pub use self::desk::{FetchError, Fetched, StatementDesk, StatementLink, StatementStanding};
+pub use self::inbox::{Inbox, LandError, Landed};
+
+/// Bytes of one reply that carries a statement, as it travels.
+pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of all files of one statement, unpacked: about 800,000 lines of UnionPay's.
+pub const FILES_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Files of one statement.
+pub const FILES_MAX: usize = 64;
+/// Characters of a file's name.
+const NAME_LENGTH_MAX: usize = 128;
+
+/// One file of a statement, named as the channel names it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StatementFile {
+    name: String,
+    pub bytes: Vec<u8>,
+}
+
+impl StatementFile {
+    /// `None` if the name could lead out of a folder, or hide in one.
+    pub fn new(name: &str, bytes: Vec<u8>) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let fits = (1..=NAME_LENGTH_MAX).contains(&name.len())
+            && name.bytes().all(plain)
+            && !name.starts_with(['.', '-']);
+        fits.then(|| Self { name: name.to_owned(), bytes })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// Its size, never its lines: they have card numbers, masked or not (I-11).
+impl std::fmt::Debug for StatementFile {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} ({} bytes)", self.name, self.bytes.len())
+    }
+}
+
+/// What a channel's reply to the request for a statement is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatementReply {
+    /// Verified and unpacked, at least one.
+    Files(Vec<StatementFile>),
+    /// The channel has none for this date: too early, or nothing happened on it.
+    NotYet { code: String },
+    /// The channel answered, and it is no statement.
+    Refused { code: String },
+    /// Not a verified, readable statement of this date. Says why, and quotes nothing of it.
+    Unbelieved { problem: String },
+}
+
+/// A protocol's way to a statement. Whatever is asked twice is answered twice: nothing moves.
+pub trait StatementSource: Send + Sync {
+    /// Builds the bytes that ask for the statement of a clearing date.
+    fn encode_statement(
+        &self,
+        date: BusinessDate,
+        now: Timestamp,
+    ) -> Result<WireRequest, EncodeError>;
+
+    /// Verifies and unpacks the reply to it.
+    fn decode_statement(
+        &self,
+        date: BusinessDate,
+        reply: &WireReply,
+        now: Timestamp,
+    ) -> StatementReply;
+}
+
+/// When a channel is asked for its statements: section `[statement]` of its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementTerms {
+    /// The time of day, in the clearing time zone, at which the statement of the day before should
+    /// be there.
+    pub download_at: civil::Time,
+    /// Waits before a date is asked for again; the last one repeats.
+    pub retry: Vec<Duration>,
+    /// How many clearing dates back one that is missing is still asked for.
+    pub look_back_days: u16,
+    /// For the whole of one reply.
+    pub timeout: Duration,
+}
+
+impl StatementTerms {
+    /// Reads the section, if there is one.
+    pub fn read(root: &Section<'_>) -> Option<Self> {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let section = root.optional_section("statement")?;
+        let download_at = section.parsed("download_at", "09:30", |text| {
+            let parsed = text.parse::<civil::Time>().ok().filter(|_| text.len() == 5);
+            parsed.ok_or("it is not a time of day like 09:30")
+        });
+        let bounds = MINUTE / 60..=24 * 60 * MINUTE;
+        let retry = section.optional_durations("retry", bounds);
+        let retry = retry.unwrap_or_else(|| vec![10 * MINUTE, 30 * MINUTE, 60 * MINUTE]);
+        if retry.is_empty() {
+            section.mistake("retry", "it is empty", "give at least one wait, or leave it out");
+        }
+        let terms = Self {
+            download_at: download_at.unwrap_or(civil::Time::midnight()),
+            retry,
+            look_back_days: section.integer_or("look_back_days", 3, 1..=31),
+            timeout: section.duration_or("timeout", 2 * MINUTE, MINUTE / 60..=60 * MINUTE),
+        };
+        section.finish();
+        Some(terms)
+    }
+
+    /// The clearing dates whose statements should be there by `now`, oldest first.
+    pub fn dates_due(&self, calendar: &ClearingCalendar, now: Timestamp) -> Vec<BusinessDate> {
+        let local = now.civil(&calendar.zone);
+        let newest = if local.time() >= self.download_at { 1 } else { 2 };
+        let oldest = newest + i32::from(self.look_back_days) - 1;
+        let back = |days: i32| {
+            let span = jiff::Span::new().try_days(days).ok()?;
+            local.date().checked_sub(span).ok().map(BusinessDate::new)
+        };
+        (newest..=oldest).rev().filter_map(back).collect()
+    }
+
+    /// The wait after the `failures`-th failure in a row, from 1.
+    pub fn wait_after(&self, failures: usize) -> Duration {
+        let place = failures.saturating_sub(1).min(self.retry.len().saturating_sub(1));
+        self.retry.get(place).copied().unwrap_or(Duration::from_secs(3_600))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::config::mistake::Mistakes;
+    use crate::config::raw::Document;
+
+    fn read(text: &str) -> (Option<StatementTerms>, Vec<String>) {
+        let document = Document::parse("a.toml", text).expect("TOML");
+        let mistakes = Mistakes::new();
+        let root = document.root(&mistakes);
+        let terms = StatementTerms::read(&root);
+        root.finish();
+        let found = mistakes.into_result().err().unwrap_or_default();
+        (terms, found.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_section_has_defaults_and_says_its_mistakes() {
+        let (terms, mistakes) = read("[statement]\ndownload_at = \"09:30\"\n");
+        let terms = terms.expect("terms");
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert_eq!((terms.look_back_days, terms.retry.len()), (3, 3));
+        let (_, mistakes) = read("[statement]\nretry = []\nlook_back_days = 0\n");
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        assert_eq!(read("").0, None);
+    }
+
+    #[test]
+    fn a_date_is_due_on_the_day_after_it_at_the_agreed_time() {
+        let (terms, _) = read("[statement]\ndownload_at = \"09:30\"\nlook_back_days = 2\n");
+        let terms = terms.expect("terms");
+        let zone = TimeZone::get("Asia/Shanghai").expect("a zone");
+        let calendar = ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) };
+        let due = |text: &str| -> Vec<String> {
+            let moment: jiff::Timestamp = text.parse().expect("RFC 3339");
+            let now = Timestamp::from_millis(moment.as_millisecond());
+            terms.dates_due(&calendar, now).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(due("2026-11-22T01:29:59Z"), ["2026-11-19", "2026-11-20"]);
+        assert_eq!(due("2026-11-22T01:30:00Z"), ["2026-11-20", "2026-11-21"]);
+        assert_eq!(due("2026-11-22T15:30:00Z"), ["2026-11-20", "2026-11-21"]);
+        let waits = [1, 2, 3, 4, 100].map(|failures| terms.wait_after(failures).as_secs());
+        assert_eq!(waits, [600, 1_800, 3_600, 3_600, 3_600]);
+    }
+
+    #[test]
+    fn a_name_stays_in_its_folder() {
+        for name in ["", ".hidden", "../up", "a/b", "a\\b", "-rf", "账单", "a b", "a\0b"] {
+            assert!(StatementFile::new(name, Vec::new()).is_none(), "{name}");
+        }
+        assert!(StatementFile::new("INN25060188ZM_777290058110097", Vec::new()).is_some());
+    }
+}

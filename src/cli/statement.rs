@@ -1,0 +1,62 @@
+//! `switchyard statement fetch|show`: channels' statements, through the running daemon.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+#[derive(Debug, Args)]
+pub struct StatementArgs {
+    #[command(subcommand)]
+    command: StatementCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum StatementCommand {
+    /// Ask the channel for its statement now
+    Fetch {
+        channel: String,
+        /// The clearing date, YYYY-MM-DD
+        #[arg(long)]
+        date: String,
+    },
+    /// What has landed of a date, or why nothing has
+    Show {
+        channel: String,
+        /// The clearing date, YYYY-MM-DD
+        #[arg(long)]
+        date: String,
+    },
+}
+
+pub fn run(args: &StatementArgs) -> anyhow::Result<ExitCode> {
+    let (method, channel, action, date) = match &args.command {
+        StatementCommand::Fetch { channel, date } => {
+            (reqwest::Method::POST, channel, "/fetch", date)
+        }
+        StatementCommand::Show { channel, date } => (reqwest::Method::GET, channel, "", date),
+    };
+    let (channel, date) = (encoded(channel), encoded(date));
+    let path = format!("/v1/channels/{channel}/statements{action}?date={date}");
+    let found = blocking(args.daemon.json(method, &path, None))?;
+    if args.daemon.json {
+        println!("{found}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let text = |value: &Value, name: &str| {
+        value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    for file in found.get("files").and_then(Value::as_array).into_iter().flatten() {
+        let known = file.get("is_new") == Some(&Value::Bool(false));
+        let remark = if known { "  (was there)" } else { "" };
+        println!("{}  {}{remark}", text(file, "sha256"), text(file, "name"));
+    }
+    if let Some(missing) = found.get("missing") {
+        println!("missing: {}, asked at {}", text(missing, "problem"), text(missing, "last_at"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
