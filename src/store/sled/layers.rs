@@ -132,6 +132,9 @@ impl Layers {
     }
 }
 
+/// A key with its value, or with `None` where a layer removes it.
+type Step = (Vec<u8>, Option<Vec<u8>>);
+
 type Layer<'a> = Peekable<btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>>;
 
 /// The next key of all three, with the value of the uppermost that has it.
@@ -139,7 +142,7 @@ fn step(
     recent: &mut Layer<'_>,
     settling: &mut Layer<'_>,
     tree: &mut Peekable<::sled::Iter>,
-) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, StoreError> {
+) -> Result<Option<Step>, StoreError> {
     // An error is taken out where it stands first, so that it is not passed over.
     if let Some(Err(error)) = tree.next_if(Result::is_err) {
         return Err(failed("cannot list")(error));
