@@ -10,7 +10,7 @@ use std::time::Instant;
 use jiff::tz::TimeZone;
 
 use switchyard::domain::bin::{Brand, CardType};
-use switchyard::domain::fee::{FeeRule, FeeSchedule};
+use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::flow::order::Settlement;
 use switchyard::domain::ids::{ChannelId, MerchantId};
@@ -119,6 +119,7 @@ fn profile(number: usize) -> ChannelProfile {
         fixed_minor: 0,
         minimum_minor: 1,
         cap_minor: Some(2_000),
+        refund: RefundFee::Keep,
     };
     ChannelProfile {
         id: channel_id(number),

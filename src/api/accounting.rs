@@ -8,7 +8,7 @@ use http::{StatusCode, Uri};
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate, Seat};
-use crate::api::dto::{AccountingBody, json};
+use crate::api::dto::{AccountingBody, OrderBody, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
@@ -16,6 +16,7 @@ use crate::api::input::{Segment, order, read_json};
 use crate::api::{ApiState, to_its_end};
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::domain::command::Decider;
 use crate::store::CommitError;
 
 /// How often a retry is written again because a worker had just written the row.
@@ -35,7 +36,8 @@ pub async fn all(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let status = query.parsed("status", "owed, acknowledged or parked", DeliveryStatus::parse)?;
+    let status =
+        query.parsed("status", "owed, acknowledged, parked or withdrawn", DeliveryStatus::parse)?;
     let after = query.parsed("after", "an id: 19 digits, -, a number", RequestId::parse)?;
     let limit = query.limit()?;
     query.finish()?;
@@ -73,6 +75,27 @@ pub async fn retry(
     Ok(json(StatusCode::OK, &AccountingBody::from(&request)))
 }
 
+/// `POST /v1/accounting-requests/{id}/withdraw`: gives up a request that accounting refuses, and
+/// the refund or void that waits for it.
+pub async fn withdraw(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse(&body)?;
+    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = reason.ok_or_else(|| fields.missing("reason"))?;
+    fields.finish()?;
+    let missing = || ApiError::not_found("there is no such accounting request");
+    let id = RequestId::parse(&id).ok_or_else(missing)?;
+    let decider = Decider { actor: seat.name().to_string(), reason };
+    let order = to_its_end(async move { Ok(state.engine.withdraw(id, decider).await?) }).await?;
+    Ok(json(StatusCode::OK, &OrderBody::from(&order)))
+}
+
 /// Writes the row as owed and due, with who wanted it and why.
 async fn make_due(
     state: &ApiState,
@@ -85,6 +108,10 @@ async fn make_due(
         let now = state.engine.clock().now();
         match request.delivery.status {
             DeliveryStatus::Owed | DeliveryStatus::Parked => {}
+            DeliveryStatus::Withdrawn => {
+                let detail = "it was withdrawn with the order that waited for it";
+                return Err(ApiError::new(Code::WrongPhase, detail));
+            }
             DeliveryStatus::Acknowledged => {
                 let detail = "accounting has acknowledged it already";
                 return Err(ApiError::new(Code::WrongPhase, detail));

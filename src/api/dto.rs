@@ -66,7 +66,7 @@ pub struct OrderBody<'order> {
     id: Text<crate::domain::ids::OrderId>,
     order_id: &'order str,
     kind: &'static str,
-    /// What a release hands on (an order id), or an undo takes back (a channel order number).
+    /// The order that it refers to, or the channel order number that an undo takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     of: Option<String>,
     status: &'static str,
@@ -78,6 +78,15 @@ pub struct OrderBody<'order> {
     /// Of an escrow payment: what has been handed to the merchant.
     #[serde(skip_serializing_if = "Option::is_none")]
     released: Option<i64>,
+    /// Of a payment or capture: what refunds and voids give back, those under way included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refunded: Option<i64>,
+    /// Of a pre-authorisation: what was captured, or is being captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured: Option<i64>,
+    /// Of a pre-authorisation: whether it is let go, or about to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voided: Option<bool>,
     merchant_id: &'order str,
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<CardBody<'order>>,
@@ -99,15 +108,16 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
     fn from(order: &'order Order) -> Self {
         // The attempt that speaks for the order: the one that succeeded, else the last one.
         let speaking = order.approved().or(order.attempts.last());
-        let escrow = order.kind == OrderKind::Payment && order.settlement == Settlement::Escrow;
+        let paid_in = order.kind.is_paid_in();
+        let escrow = paid_in && order.settlement == Settlement::Escrow;
+        let hold = order.kind == OrderKind::Preauth;
         Self {
             id: Text(order.id),
             order_id: order.caller_order_id.as_str(),
             kind: order.kind.name(),
             of: match order.kind {
-                OrderKind::Payment => None,
                 OrderKind::Undo { of } => Some(of.to_string()),
-                OrderKind::Release { of } => Some(of.to_string()),
+                kind => kind.original().map(|of| of.to_string()),
             },
             status: order.status.name(),
             reason: order.reason.map(|reason| reason.name()),
@@ -115,6 +125,9 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             currency: order.currency.code(),
             settlement: order.settlement.name(),
             released: escrow.then_some(order.released_minor),
+            refunded: paid_in.then_some(order.claims.refunded_minor),
+            captured: hold.then_some(order.claims.captured_minor),
+            voided: hold.then_some(order.claims.refunded_minor > 0),
             merchant_id: order.merchant_id.as_str(),
             card: order.card.as_ref().map(CardBody::from),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
@@ -350,7 +363,7 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
         let entry = |entry: &'row Entry| EntryBody {
             side: entry.side.name(),
             account: &entry.account,
-            amount: entry.amount.get(),
+            amount: entry.amount_minor,
         };
         Self {
             id: Text(request.id),

@@ -64,6 +64,10 @@ codes! {
     InvalidOrderId => "invalid_order_id", UNPROCESSABLE_ENTITY, "The order id cannot be used";
     NoRoute => "no_route", UNPROCESSABLE_ENTITY, "No channel can take this order";
     ExceedsLeft => "exceeds_left", UNPROCESSABLE_ENTITY, "It is more than what is left";
+    OperationNotSupported => "operation_not_supported", UNPROCESSABLE_ENTITY,
+        "The channel does not do this";
+    CardRequired => "card_required", UNPROCESSABLE_ENTITY, "The card is needed again";
+    CardDiffers => "card_differs", UNPROCESSABLE_ENTITY, "It is another card";
     BinTableRefused => "bin_table_refused", UNPROCESSABLE_ENTITY, "The BIN table is refused";
     Unauthorized => "unauthorized", UNAUTHORIZED, "A valid key is needed";
     Forbidden => "forbidden", FORBIDDEN, "The key's roles do not allow this";
@@ -76,8 +80,14 @@ codes! {
     WrongPhase => "wrong_phase", CONFLICT, "Its state does not allow this";
     NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
     NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";
-    NotSucceeded => "not_succeeded", CONFLICT, "The payment has not succeeded";
     NoStatement => "no_statement", CONFLICT, "There is no statement to be had";
+    NotSucceeded => "not_succeeded", CONFLICT, "The order has not succeeded";
+    WrongKind => "wrong_kind", CONFLICT, "Orders of this kind do not allow it";
+    NotSameDay => "not_same_day", CONFLICT, "The order's clearing day has ended";
+    RefundWindowClosed => "refund_window_closed", CONFLICT, "It is too late for a refund";
+    PreauthExpired => "preauth_expired", CONFLICT, "The pre-authorisation is too old";
+    AccountingNotConfigured => "accounting_not_configured", CONFLICT,
+        "No accounting system is set up";
     RollbackRefused => "rollback_refused", CONFLICT, "The BIN table cannot go back there";
     BodyTooLarge => "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType => "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
@@ -201,6 +211,23 @@ impl From<Refusal> for ApiError {
             Refusal::ExceedsLeft { left_minor } => {
                 Self::of_field(Code::ExceedsLeft, "amount", detail).with("left", left_minor.into())
             }
+            Refusal::WrongKind => Self::new(Code::WrongKind, detail),
+            Refusal::OperationNotSupported { .. } => Self::new(Code::OperationNotSupported, detail),
+            Refusal::PartNotSupported => {
+                Self::of_field(Code::OperationNotSupported, "amount", detail)
+            }
+            Refusal::NotSameDay => {
+                Self::new(Code::NotSameDay, detail).with("instead", "refund".into())
+            }
+            Refusal::RefundWindowClosed { days } => {
+                Self::new(Code::RefundWindowClosed, detail).with("days", days.into())
+            }
+            Refusal::PreauthExpired { days } => {
+                Self::new(Code::PreauthExpired, detail).with("days", days.into())
+            }
+            Refusal::CardRequired => Self::of_field(Code::CardRequired, "card", detail),
+            Refusal::CardDiffers => Self::of_field(Code::CardDiffers, "card.pan", detail),
+            Refusal::AccountingNotConfigured => Self::new(Code::AccountingNotConfigured, detail),
         }
     }
 }

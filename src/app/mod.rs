@@ -256,6 +256,7 @@ pub fn load_channels(
 ) -> Result<Registry, StartError> {
     let house = HouseTerms {
         accounts: settings.accounts.clone(),
+        has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),
     };
     Registry::load(&settings.channels_folder, &settings.routes_file, data, house, clock)

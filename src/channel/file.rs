@@ -15,7 +15,7 @@ use crate::channel::pace::PaceTerms;
 use crate::channel::statement::StatementTerms;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
-use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE};
+use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE, RefundFee};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
@@ -30,6 +30,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// promise to know an order id lasts with room to spare (I-9).
 const REFUND_DAYS: u32 = 180;
 const REFUND_DAYS_MAX: u32 = 400;
+/// How long a pre-authorisation is good where the file does not say it (UnionPay: 30 days).
+const PREAUTH_DAYS: u32 = 30;
 /// Waits and windows of a channel's unknown schedule.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
@@ -120,6 +122,8 @@ pub struct Limits {
     pub per_day_minor: Option<i64>,
     /// How many days after its original a refund is taken.
     pub refund_days: u32,
+    /// How many days after it a pre-authorisation can be captured or voided.
+    pub preauth_days: u32,
     /// Opening hours in the clearing time zone; empty means always. A window may cross midnight.
     pub hours: Vec<DayWindow>,
 }
@@ -154,8 +158,7 @@ impl ChannelFile {
         let timeouts = read_timeouts(root);
         let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let terms =
-            read_terms(root, id.clone(), &abilities, (limits.refund_days, calls_wait), house);
+        let terms = read_terms(root, id.clone(), &abilities, (&limits, calls_wait), house);
         Self {
             protocol: root.text_such_as("protocol", "unionpay-acp"),
             name: root.text_or("name", id.as_str()),
@@ -180,7 +183,12 @@ fn read_abilities(root: &Section<'_>) -> Abilities {
     let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
     let brands = Brand::ALL.map(|brand| (brand.name(), brand));
     let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
-    let of_orders = Operation::ALL.map(|operation| (operation.name(), operation));
+    // An undo is never reversed: it is owed until it is done.
+    let of_orders: Vec<(&str, Operation)> = Operation::ALL
+        .into_iter()
+        .filter(|operation| *operation != Operation::Undo)
+        .map(|operation| (operation.name(), operation))
+        .collect();
     let able = section.choices("operations", &operations);
     let abilities = Abilities {
         reversible: read_reversible(&section, &able, &of_orders),
@@ -237,6 +245,7 @@ fn read_limits(root: &Section<'_>) -> Limits {
         per_order_max_minor,
         per_day_minor: section.optional_integer("per_day_minor", 1..=i64::MAX / 4),
         refund_days: section.integer_or("refund_days", REFUND_DAYS, 1..=REFUND_DAYS_MAX),
+        preauth_days: section.integer_or("preauth_days", PREAUTH_DAYS, 1..=REFUND_DAYS_MAX),
         hours,
     };
     section.finish();
@@ -299,7 +308,7 @@ fn read_terms(
     root: &Section<'_>,
     channel: ChannelId,
     abilities: &Abilities,
-    (refund_days, calls_wait): (u32, Duration),
+    (limits, calls_wait): (&Limits, Duration),
     house: &HouseTerms,
 ) -> Terms {
     let section = root.section("unknown");
@@ -319,7 +328,8 @@ fn read_terms(
         operations: abilities.order_operations(),
         reversible: abilities.reversible.clone(),
         partial_refund: abilities.partial_refund,
-        refund_days,
+        refund_days: limits.refund_days,
+        preauth_days: limits.preauth_days,
         follow_up_needs_card: abilities.follow_up_needs_card,
         keeps_pan: section.boolean_or("keeps_pan", false),
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
@@ -327,6 +337,7 @@ fn read_terms(
         calendar: read_calendar(root),
         fees: read_fees(root),
         accounts: house.accounts.clone(),
+        has_accounting: house.has_accounting,
         notice_url: house.notice_url.clone(),
     };
     check_schedule(&section, &terms, abilities);
@@ -376,6 +387,7 @@ fn read_calendar(root: &Section<'_>) -> ClearingCalendar {
 
 fn read_fees(root: &Section<'_>) -> FeeSchedule {
     let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
+    let refunds = [("keep", RefundFee::Keep), ("return", RefundFee::Return)];
     let mut rules: Vec<FeeRule> = Vec::new();
     for section in root.sections("fees") {
         let amounts = 0..=AMOUNT_MINOR_MAX;
@@ -388,6 +400,7 @@ fn read_fees(root: &Section<'_>) -> FeeSchedule {
             fixed_minor: section.integer_or("fixed_minor", 0, amounts.clone()),
             minimum_minor: section.integer_or("minimum_minor", 0, amounts.clone()),
             cap_minor: section.optional_integer("cap_minor", amounts),
+            refund: section.choice_or("refund", RefundFee::Keep, &refunds),
         };
         if rule.from_minor > rule.to_minor {
             section.mistake("to_minor", "it is below from_minor", "make the tier's end its start");

@@ -154,6 +154,21 @@ pub struct CardInput {
     pub phone: Option<String>,
 }
 
+impl CardInput {
+    /// A card of which no more than the number is known.
+    pub const fn of_number(pan: Pan) -> Self {
+        Self {
+            pan,
+            expiry: None,
+            cvv: None,
+            holder: None,
+            id_type: None,
+            id_number: None,
+            phone: None,
+        }
+    }
+}
+
 impl fmt::Debug for CardInput {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "CardInput({:?})", self.pan)

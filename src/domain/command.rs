@@ -2,9 +2,10 @@
 
 use crate::domain::batch::{Batch, Contradiction};
 use crate::domain::books::Transaction;
+use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::card::SealedPan;
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::Evidence;
+use crate::domain::flow::attempt::{Evidence, Operation};
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
@@ -17,14 +18,23 @@ pub struct View {
     pub entry: Option<ReversalEntry>,
     /// Needed where the evidence concerns an attempt that has ended.
     pub contradictions: Vec<Contradiction>,
-    /// Needed for a release.
+    /// Needed for a release, and for a follow-up on it.
+    pub transaction: Option<Transaction>,
+    /// The order that an undo, refund, void or capture refers to.
+    pub original: Option<Original>,
+}
+
+/// The order that the view's order refers to. It is guarded by its version like the view's own.
+#[derive(Debug, Clone)]
+pub struct Original {
+    pub order: Order,
     pub transaction: Option<Transaction>,
 }
 
 impl View {
     /// The view of an order that no other row belongs to yet.
     pub fn of(order: Order) -> Self {
-        Self { order, entry: None, contradictions: Vec::new(), transaction: None }
+        Self { order, entry: None, contradictions: Vec::new(), transaction: None, original: None }
     }
 }
 
@@ -37,6 +47,15 @@ pub enum CardAtHand {
         sealed: Option<SealedPan>,
     },
     No,
+}
+
+/// The card that the core gave again with a follow-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardAgain {
+    /// The keyed digest of its number, which must be the original's.
+    pub pan_digest: u128,
+    /// The number, sealed for the follow-up's order.
+    pub sealed: SealedPan,
 }
 
 /// What an operator decided about an unknown.
@@ -84,6 +103,13 @@ pub enum Command {
     Resolve { resolution: Resolution, decider: Decider },
     /// Escrowed money of the view's order goes to the merchant, under a new order (version 0).
     Release { release: Box<Order> },
+    /// A refund, void or capture (version 0) of the view's order.
+    FollowUp { order: Box<Order>, card: Option<CardAgain> },
+    /// Accounting has acknowledged the request (with that written in it) which the view's order
+    /// waited for: make its attempt durable, then send it.
+    BeginFollowUp { booked: Box<AccountingRequest> },
+    /// An operator gives up a follow-up whose request accounting refuses.
+    Withdraw { booked: Box<AccountingRequest>, decider: Decider },
 }
 
 /// What a command comes to: rows to commit, then effects to perform.
@@ -110,8 +136,26 @@ pub enum Refusal {
     NothingToResolve,
     #[error("only an escrow payment can be released")]
     NotEscrow,
-    #[error("the payment has not succeeded")]
+    #[error("the order has not succeeded")]
     NotSucceeded,
-    #[error("only {left_minor} minor units are left to release")]
+    #[error("only {left_minor} minor units are left")]
     ExceedsLeft { left_minor: i64 },
+    #[error("an order of this kind does not allow it")]
+    WrongKind,
+    #[error("the channel that carried the order out has no {}", operation.name())]
+    OperationNotSupported { operation: Operation },
+    #[error("the channel refunds an order only as a whole")]
+    PartNotSupported,
+    #[error("the clearing day of the order has ended: refund it instead")]
+    NotSameDay,
+    #[error("the channel takes refunds for {days} days only")]
+    RefundWindowClosed { days: u32 },
+    #[error("a pre-authorisation is good for {days} days only")]
+    PreauthExpired { days: u32 },
+    #[error("the channel needs the card number again")]
+    CardRequired,
+    #[error("it is another card than the order's")]
+    CardDiffers,
+    #[error("money is given back only after it was booked, and no accounting system is set up")]
+    AccountingNotConfigured,
 }

@@ -6,6 +6,16 @@ use crate::domain::money::AMOUNT_MINOR_MAX;
 /// One million parts: rates are integers of millionths, so 0.35 % is 3,500.
 pub const RATE_PPM_WHOLE: u32 = 1_000_000;
 
+/// What becomes of the fee when money is refunded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RefundFee {
+    /// The channel keeps it.
+    #[default]
+    Keep,
+    /// The channel gives it back, for a part of the amount the same part of it.
+    Return,
+}
+
 /// One line of a channel's fee schedule; the first that fits decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeeRule {
@@ -25,6 +35,7 @@ pub struct FeeRule {
     pub minimum_minor: i64,
     /// The most that is charged, in minor units.
     pub cap_minor: Option<i64>,
+    pub refund: RefundFee,
 }
 
 /// A channel's fees.
@@ -47,15 +58,39 @@ impl FeeSchedule {
     /// A schedule without a fitting rule charges nothing and says so in the rule's place.
     pub fn fee(&self, card_type: Option<CardType>, amount_minor: i64) -> Fee {
         assert!((0..=AMOUNT_MINOR_MAX).contains(&amount_minor), "an amount in its range");
-        let fits = |rule: &&FeeRule| {
-            let of_type = rule.card_types.is_empty()
-                || card_type.is_some_and(|kind| rule.card_types.contains(&kind));
-            of_type && (rule.from_minor..=rule.to_minor).contains(&amount_minor)
-        };
-        match self.rules.iter().find(fits) {
+        match self.rule(card_type, amount_minor) {
             Some(rule) => Fee { minor: rule.charge(amount_minor), rule: rule.name.clone() },
             None => Fee { minor: 0, rule: "none".to_owned() },
         }
+    }
+
+    /// What the channel gives back of its fee for `original_minor` when `refund_minor` of it is
+    /// refunded. Rounded down, so that parts never add up to more than the fee; all of it for all.
+    pub fn returned(
+        &self,
+        card_type: Option<CardType>,
+        original_minor: i64,
+        refund_minor: i64,
+    ) -> Fee {
+        assert!((1..=original_minor).contains(&refund_minor), "I-8: a refund is a part");
+        let mut fee = self.fee(card_type, original_minor);
+        fee.minor = match self.rule(card_type, original_minor).map(|rule| rule.refund) {
+            Some(RefundFee::Return) => {
+                let parts = i128::from(fee.minor) * i128::from(refund_minor);
+                let part = parts / i128::from(original_minor);
+                i64::try_from(part).expect("a part of the fee is no more than the fee")
+            }
+            Some(RefundFee::Keep) | None => 0,
+        };
+        fee
+    }
+
+    fn rule(&self, card_type: Option<CardType>, amount_minor: i64) -> Option<&FeeRule> {
+        self.rules.iter().find(|rule| {
+            let of_type = rule.card_types.is_empty()
+                || card_type.is_some_and(|kind| rule.card_types.contains(&kind));
+            of_type && (rule.from_minor..=rule.to_minor).contains(&amount_minor)
+        })
     }
 }
 
@@ -89,6 +124,7 @@ mod tests {
             fixed_minor: 0,
             minimum_minor: 0,
             cap_minor: None,
+            refund: RefundFee::Keep,
         }
     }
 
@@ -130,6 +166,20 @@ mod tests {
         assert_eq!(schedule.fee(Some(CardType::Credit), 500).rule, "standard");
         assert_eq!(schedule.fee(None, 500).rule, "standard");
         assert_eq!(FeeSchedule::default().fee(None, 500), Fee { minor: 0, rule: "none".into() });
+    }
+
+    #[test]
+    fn a_refund_gives_the_fee_back_where_that_is_agreed() {
+        let returning = FeeRule { refund: RefundFee::Return, ..rule(6_000) };
+        let schedule = FeeSchedule { rules: vec![returning] };
+        assert_eq!(schedule.fee(None, 10_001).minor, 60);
+        assert_eq!(schedule.returned(None, 10_001, 10_001).minor, 60);
+        let parts = [3_333, 3_334, 3_334].map(|part| schedule.returned(None, 10_001, part).minor);
+        assert_eq!(parts, [19, 20, 20]);
+        let keeping = FeeSchedule { rules: vec![rule(6_000)] };
+        let kept = Fee { minor: 0, rule: "standard".to_owned() };
+        assert_eq!(keeping.returned(None, 10_001, 5_000), kept);
+        assert_eq!(FeeSchedule::default().returned(None, 5, 5).rule, "none");
     }
 
     proptest! {

@@ -32,6 +32,8 @@ pub enum ReverseUntil {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HouseTerms {
     pub accounts: AccountNames,
+    /// Whether an accounting system is set up; without one, money is not given back.
+    pub has_accounting: bool,
     pub notice_url: Option<String>,
 }
 
@@ -55,6 +57,8 @@ pub struct Terms {
     pub partial_refund: bool,
     /// How many days after its original a refund is taken.
     pub refund_days: u32,
+    /// How many days after it a pre-authorisation can be captured or voided.
+    pub preauth_days: u32,
     /// Whether follow-ups must carry the full card number again; the core then gives it.
     pub follow_up_needs_card: bool,
     /// Whether inquiry or reversal need the full card number again; it is then kept sealed (I-11).
@@ -64,6 +68,8 @@ pub struct Terms {
     pub calendar: ClearingCalendar,
     pub fees: FeeSchedule,
     pub accounts: AccountNames,
+    /// See [`HouseTerms::has_accounting`].
+    pub has_accounting: bool,
     /// Where the core hears of an end when the order itself names no place.
     pub notice_url: Option<String>,
 }
@@ -74,9 +80,10 @@ impl Terms {
         self.operations.contains(&operation)
     }
 
-    /// Whether a reversal may take back an attempt of this operation.
+    /// Whether a reversal may take back an attempt of this operation. An undo is never taken back.
     pub fn can_reverse(&self, operation: Operation) -> bool {
-        !self.reverse.is_empty() && self.reversible.contains(&operation)
+        let undo = matches!(operation, Operation::Undo);
+        !undo && !self.reverse.is_empty() && self.reversible.contains(&operation)
     }
 
     /// Whether the channel still takes a reversal at `now` of what was sent at `sent_at`.

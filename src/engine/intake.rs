@@ -9,7 +9,7 @@ use crate::channel::registry::Registry;
 use crate::domain::bin::BinRow;
 use crate::domain::card::{CardFacts, CardInput};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::route::condition::CardPrefix;
@@ -21,9 +21,11 @@ use crate::entropy::Entropy;
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::LiveRoutes;
 
-/// A payment as the core asked for it, every field checked.
+/// A payment or pre-authorisation as the core asked for it, every field checked.
 #[derive(Debug, Clone)]
 pub struct PaymentOrder {
+    /// A payment or a pre-authorisation: the kinds that begin with a card.
+    pub kind: OrderKind,
     pub caller: CallerId,
     pub caller_order_id: CallerOrderId,
     pub merchant_id: MerchantId,
@@ -129,7 +131,7 @@ impl Intake {
     ) -> Result<Vec<Candidate>, PayError> {
         let routes = self.routes.current();
         let subject = Subject {
-            operation: Operation::Payment,
+            operation: payment.kind.operation().unwrap_or(Operation::Payment),
             prefix: CardPrefix::leading(payment.card.pan.expose()),
             card: row.map(CardTraits::of),
             amount: payment.amount,
@@ -162,7 +164,7 @@ impl Intake {
             version: 0,
             caller: payment.caller.clone(),
             caller_order_id: payment.caller_order_id.clone(),
-            kind: OrderKind::Payment,
+            kind: payment.kind,
             merchant_id: payment.merchant_id.clone(),
             amount: payment.amount,
             currency: payment.currency,
@@ -175,6 +177,8 @@ impl Intake {
             attempts: Vec::new(),
             candidates,
             released_minor: 0,
+            claims: Claims::default(),
+            sealed_pan: None,
             accounting_sequence: 0,
             clearing_date: None,
             created_at: now,

@@ -4,6 +4,7 @@
 //! and I-12 (callers get only what is durable). Knows the traits of store and channels alone.
 
 mod entries;
+pub mod follow_ups;
 pub mod intake;
 mod numbers;
 mod vault;
@@ -20,11 +21,11 @@ use crate::clock::Clock;
 use crate::codec::seal::SealError;
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::card::{CardInput, Pan, SealedPan};
-use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
+use crate::domain::command::{CardAtHand, Command, Decision, Original, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, Evidence, Source};
 use crate::domain::flow::decide;
-use crate::domain::flow::order::{Differs, Order};
+use crate::domain::flow::order::{Differs, Order, OrderKind};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::terms::Terms;
 use crate::store::{CommitError, Store, StoreError};
@@ -334,7 +335,9 @@ impl Engine {
             *spare_id = Some(self.next_order_id().await?);
         }
         let last = view.order.attempts.last().map(|attempt| &attempt.channel);
-        let channel = channel.or(last).ok_or(Refusal::NothingOpen)?;
+        // A follow-up that waits to be booked has its channel, and no attempt yet.
+        let planned = view.order.candidates.first().map(|candidate| &candidate.channel);
+        let channel = channel.or(last).or(planned).ok_or(Refusal::NothingOpen)?;
         Ok((prepared, self.terms(channel)?))
     }
 
@@ -347,6 +350,7 @@ impl Engine {
                 entry: self.store.reversal(id).await?,
                 contradictions: self.store.contradictions(id).await?,
                 transaction: self.store.transaction(id).await?,
+                original: self.load_original(&order).await?,
                 order,
             };
             if self.load_order(id).await?.version == view.order.version {
@@ -354,6 +358,14 @@ impl Engine {
             }
         }
         Err(EngineError::Contended)
+    }
+
+    /// What a follow-up or an undo refers to. Releases are final from their first row on.
+    async fn load_original(&self, order: &Order) -> Result<Option<Original>, EngineError> {
+        let refers = order.kind.is_follow_up() || matches!(order.kind, OrderKind::Undo { .. });
+        let Some(id) = order.kind.original().filter(|_| refers) else { return Ok(None) };
+        let transaction = self.store.transaction(id).await?;
+        Ok(Some(Original { order: self.load_order(id).await?, transaction }))
     }
 
     async fn load_order(&self, id: OrderId) -> Result<Order, EngineError> {

@@ -136,14 +136,16 @@ pub(super) fn due_key(key: &[u8], row: &[u8]) -> Result<Option<Vec<u8>>, StoreEr
             match head.status {
                 DeliveryStatus::Owed => Some(Key::of(ACCOUNTING_DUE).time(head.due_at)),
                 DeliveryStatus::Parked => Some(Key::of(ACCOUNTING_PARKED)),
-                DeliveryStatus::Acknowledged => None,
+                DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn => None,
             }
         }
         NOTICE => {
             let head = record::read_notice_head(row)?;
             match head.status {
                 DeliveryStatus::Owed => Some(Key::of(NOTICE_DUE).time(head.due_at)),
-                DeliveryStatus::Acknowledged | DeliveryStatus::Parked => None,
+                DeliveryStatus::Acknowledged
+                | DeliveryStatus::Parked
+                | DeliveryStatus::Withdrawn => None,
             }
         }
         _ => None,

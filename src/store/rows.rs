@@ -223,7 +223,7 @@ pub(super) fn accounting_requests(
     match status {
         Some(DeliveryStatus::Owed) => owed_requests(bytes, after, limit),
         Some(DeliveryStatus::Parked) => parked_requests(bytes, after, limit),
-        Some(DeliveryStatus::Acknowledged) | None => {
+        Some(DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn) | None => {
             let last = after.map(keys::accounting_key);
             page(bytes, onward(&[keys::ACCOUNTING], last), limit, |key, row| {
                 let request = record::read_accounting(request_at(key, 1)?, row)?;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::config::checked::DeliverySettings;
 use crate::domain::batch::Batch;
-use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::ids::OrderId;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
@@ -50,7 +50,7 @@ pub fn body(request: &AccountingRequest) -> Vec<u8> {
     let entries = request.entries.iter().map(|entry| EntryForm {
         side: entry.side.name(),
         account: &entry.account,
-        amount: entry.amount.get(),
+        amount: entry.amount_minor,
     });
     let voucher = Voucher {
         request_id: request.id.to_string(),
@@ -129,23 +129,33 @@ async fn look(
         let Some(claim) = chains.claim(&request.id.chain) else { continue };
         let desk = Arc::clone(desk);
         tasks.spawn(async move {
-            deliver(&desk, request).await;
+            let begun = deliver(&desk, request).await;
             drop(claim);
             desk.engine.signals().accounting.notify_one();
+            if let Some(id) = begun
+                && let Err(error) = desk.engine.carry_out(id).await
+            {
+                let error = telemetry::chain(&error);
+                tracing::error!(order.id = %id, error, "what was booked may not have left");
+            }
         });
     }
     Ok(())
 }
 
-async fn deliver(desk: &Desk, request: AccountingRequest) {
+/// Gives the order that the acknowledgement has begun, if one waited for it.
+async fn deliver(desk: &Desk, request: AccountingRequest) -> Option<OrderId> {
     match turn(desk, &request).await {
         Ok(Turn::Ours) => {}
         // The row that a page showed may be old by now; its successor is looked at anew.
-        Ok(Turn::Gone) => return,
-        Ok(Turn::After(earlier)) => return postpone(desk, request, earlier).await,
+        Ok(Turn::Gone) => return None,
+        Ok(Turn::After(earlier)) => {
+            postpone(desk, request, format!("it waits for {earlier}")).await;
+            return None;
+        }
         Err(error) => {
             tracing::error!(error = %telemetry::chain(&error), "a chain cannot be read");
-            return;
+            return None;
         }
     }
     let key = request.id.to_string();
@@ -154,7 +164,7 @@ async fn deliver(desk: &Desk, request: AccountingRequest) {
     if let Posted::Refused(answer) = &posted {
         tracing::error!(request.id = key, answer, "accounting refuses a request; it is parked");
     }
-    write(desk, request, &posted).await;
+    write(desk, request, &posted).await
 }
 
 enum Turn {
@@ -175,7 +185,7 @@ async fn turn(desk: &Desk, request: &AccountingRequest) -> Result<Turn, EngineEr
     if request.id.sequence > 1 {
         let id = RequestId { chain: request.id.chain, sequence: request.id.sequence - 1 };
         let earlier = store.accounting_request(id).await?;
-        let open = |one: &AccountingRequest| one.delivery.status != DeliveryStatus::Acknowledged;
+        let open = |one: &AccountingRequest| !one.delivery.status.lets_others_pass();
         if earlier.as_ref().is_some_and(open) {
             return Ok(Turn::After(id));
         }
@@ -183,19 +193,33 @@ async fn turn(desk: &Desk, request: &AccountingRequest) -> Result<Turn, EngineEr
     Ok(Turn::Ours)
 }
 
-/// Makes room for others while the one before it is open; nothing was tried, so nothing is counted.
-async fn postpone(desk: &Desk, mut request: AccountingRequest, earlier: RequestId) {
+/// Makes room for others while this one cannot go on; nothing is counted as a try.
+async fn postpone(desk: &Desk, mut request: AccountingRequest, why: String) {
     let now = desk.engine.clock().now();
     request.delivery.due_at = now.plus(desk.settings.wait(1));
     request.delivery.version += 1;
-    request.delivery.last_error = Some(format!("it waits for {earlier}"));
+    request.delivery.last_error = Some(why);
     commit(desk, request).await;
 }
 
-async fn write(desk: &Desk, mut request: AccountingRequest, posted: &Posted) {
+async fn write(desk: &Desk, request: AccountingRequest, posted: &Posted) -> Option<OrderId> {
     let now = desk.engine.clock().now();
-    request.delivery = delivery::after(&request.delivery, posted, &desk.settings, now);
-    commit(desk, request).await;
+    let mut after = request.clone();
+    after.delivery = delivery::after(&request.delivery, posted, &desk.settings, now);
+    if *posted != Posted::Acknowledged {
+        commit(desk, after).await;
+        return None;
+    }
+    match desk.engine.acknowledge(after).await {
+        Ok(begun) => begun,
+        // It is posted again, under the same key, and then acknowledged again.
+        Err(error) => {
+            let error = telemetry::chain(&error);
+            tracing::warn!(request.id = %request.id, error, "an acknowledgement was not kept");
+            postpone(desk, request, "its acknowledgement could not be kept".to_owned()).await;
+            None
+        }
+    }
 }
 
 /// A lost write only means that the request is sent once more, under the same key.

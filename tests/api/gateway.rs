@@ -182,7 +182,11 @@ impl Gateway {
         let settings = Arc::new(read.expect("good settings"));
         let millis = Arc::new(AtomicI64::new(moment(0).as_millis()));
         let clock = Clock::Manual(Arc::clone(&millis));
-        let house = HouseTerms { accounts: settings.accounts.clone(), notice_url: None };
+        let house = HouseTerms {
+            accounts: settings.accounts.clone(),
+            has_accounting: settings.accounting.url.is_some(),
+            notice_url: None,
+        };
         let registry = Registry::load(
             &settings.channels_folder,
             &settings.routes_file,

@@ -8,12 +8,14 @@ use switchyard::domain::batch::Contradiction;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use switchyard::domain::command::{
-    CardAtHand, Command, Decider, Decision, Refusal, Resolution, View,
+    CardAtHand, Command, Decider, Decision, Original, Refusal, Resolution, View,
 };
 use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use switchyard::domain::flow::decide;
-use switchyard::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{
+    Candidate, Claims, Order, OrderKind, OrderStatus, Settlement,
+};
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
@@ -45,12 +47,14 @@ pub fn terms() -> Terms {
         reversible: vec![Operation::Payment, Operation::Preauth],
         partial_refund: true,
         refund_days: 180,
+        preauth_days: 30,
         follow_up_needs_card: false,
         keeps_pan: true,
         call_ends_after: seconds(40),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule::default(),
         accounts: AccountNames::default(),
+        has_accounting: true,
         notice_url: None,
     }
 }
@@ -124,6 +128,8 @@ pub fn payment(candidates: &[&str]) -> Order {
         attempts: Vec::new(),
         candidates: candidates.iter().map(candidate).collect(),
         released_minor: 0,
+        claims: Claims::default(),
+        sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
         created_at: Timestamp::from_millis(START_MS),
@@ -191,11 +197,19 @@ impl Desk {
     }
 
     pub fn view(&self, id: OrderId) -> View {
+        let order = self.rows.orders[&id].clone();
+        let transaction =
+            |id: &OrderId| self.rows.transactions.get(id).and_then(|all| all.first()).cloned();
+        let original = order.kind.original().map(|of| Original {
+            order: self.rows.orders[&of].clone(),
+            transaction: transaction(&of),
+        });
         View {
-            order: self.rows.orders[&id].clone(),
+            order,
             entry: self.rows.entries.get(&id).cloned(),
             contradictions: self.rows.contradictions.get(&id).cloned().unwrap_or_default(),
-            transaction: self.rows.transactions.get(&id).and_then(|all| all.first()).cloned(),
+            transaction: transaction(&id),
+            original,
         }
     }
 

@@ -9,7 +9,9 @@ use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
 use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::attempt::{Evidence, Operation};
-use switchyard::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{
+    Candidate, Claims, Order, OrderKind, OrderStatus, Settlement,
+};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
@@ -469,6 +471,8 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
         attempts: Vec::new(),
         candidates: wish.channels.iter().map(candidate).collect(),
         released_minor: 0,
+        claims: Claims::default(),
+        sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
         created_at: engine.clock().now(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 use switchyard::domain::books::accounting::AccountNames;
-use switchyard::domain::fee::{FeeRule, FeeSchedule};
+use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
@@ -40,6 +40,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         fixed_minor: 0,
         minimum_minor: 1,
         cap_minor: None,
+        refund: RefundFee::Keep,
     };
     let base = Terms {
         channel: ChannelId::from_stored(name),
@@ -52,12 +53,14 @@ pub fn terms(name: &str) -> Arc<Terms> {
         reversible: vec![Operation::Payment, Operation::Preauth],
         partial_refund: true,
         refund_days: 180,
+        preauth_days: 30,
         follow_up_needs_card: false,
         keeps_pan: name == DIRECT || name == SILENT,
         call_ends_after: Duration::from_secs(20),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule { rules: vec![fees] },
         accounts: AccountNames::default(),
+        has_accounting: true,
         notice_url: None,
     };
     Arc::new(match name {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use switchyard::domain::batch::{Batch, Claim, Contradiction, CoreNotice, EntryChange};
 use switchyard::domain::books::accounting::{
-    AccountingRequest, BookingEvent, DeliveryStatus, RequestId, Side,
+    AccountingRequest, BookingEvent, DeliveryStatus, Entry, RequestId, Side,
 };
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::{Movement, Transaction};
@@ -110,6 +110,7 @@ fn check_history(old: Option<&Order>, new: &Order) -> Vec<String> {
         let mut expected = old.clone();
         expected.version = new.version;
         expected.released_minor = new.released_minor;
+        expected.claims = new.claims;
         expected.accounting_sequence = new.accounting_sequence;
         hold!(found, &expected == new, "I-5: final order {id} was edited");
     }
@@ -154,9 +155,9 @@ pub fn check_order(rows: &Rows, id: OrderId) -> Vec<String> {
     found.extend(check_entry(rows, order));
     found.extend(check_books(rows, order));
     found.extend(check_claims(rows, order));
-    found.extend(check_releases(rows, order));
+    found.extend(check_claimed(rows, order));
     let ended = FINAL.contains(&order.status);
-    let tells = ended && order.notify_url.is_some() && order.kind == OrderKind::Payment;
+    let tells = ended && order.notify_url.is_some() && !is_undo(order);
     let notices = rows.notices.get(&id).map_or(0, Vec::len);
     hold!(found, notices == usize::from(tells), "I-7: order {id} owes {notices} notices");
     found
@@ -204,6 +205,26 @@ fn check_attempts(rows: &Rows, order: &Order) -> Vec<String> {
     found
 }
 
+fn is_undo(order: &Order) -> bool {
+    matches!(order.kind, OrderKind::Undo { .. })
+}
+
+/// Refunds and voids, which are booked before they leave if they give money back.
+fn gives_back(order: &Order) -> bool {
+    matches!(order.kind, OrderKind::Refund { .. } | OrderKind::Void { .. })
+}
+
+/// Whether an order holds an amount on a card, or lets a held one go: no money moves by it.
+fn is_about_a_hold(rows: &Rows, order: &Order) -> bool {
+    let of = match order.kind {
+        OrderKind::Preauth => return true,
+        OrderKind::Void { of } => of,
+        OrderKind::Undo { of } => of.order,
+        _ => return false,
+    };
+    rows.orders.get(&of).is_some_and(|original| original.kind == OrderKind::Preauth)
+}
+
 /// I-3: an end stands on the last attempt's evidence.
 fn check_end(order: &Order) -> Vec<String> {
     let mut found = Vec::new();
@@ -217,17 +238,19 @@ fn check_end(order: &Order) -> Vec<String> {
     let ended = FINAL.contains(&order.status);
     hold!(found, ended == order.finished_at.is_some(), "I-3: order {id} has half an end");
     hold!(found, !ended || open(order).is_empty(), "I-3: order {id} ended with an open attempt");
-    let undo = matches!(order.kind, OrderKind::Undo { .. });
+    let undo = is_undo(order);
+    // Booked first: it waits for accounting, or accounting never took it.
+    let unsent = gives_back(order) && order.attempts.is_empty();
     let approved =
         order.attempts.iter().filter(|attempt| attempt.state == AttemptState::Approved).count();
     let holds = match order.status {
         OrderStatus::Succeeded => last == Some(AttemptState::Approved),
         OrderStatus::Reversed => last == Some(AttemptState::Reversed),
-        OrderStatus::Failed if undo => order.reason == Some(Reason::OperatorDecision),
+        OrderStatus::Failed if undo || unsent => order.reason == Some(Reason::OperatorDecision),
         OrderStatus::Failed => {
             matches!(last, Some(AttemptState::Declined | AttemptState::NotSent))
         }
-        OrderStatus::Accepted => undo && order.attempts.is_empty(),
+        OrderStatus::Accepted => unsent || (undo && order.attempts.is_empty()),
         OrderStatus::Processing | OrderStatus::Unknown => undo || !open(order).is_empty(),
     };
     hold!(found, holds, "I-3: order {id} is {:?} with {last:?} last", order.status);
@@ -240,7 +263,7 @@ fn check_end(order: &Order) -> Vec<String> {
 fn check_entry(rows: &Rows, order: &Order) -> Vec<String> {
     let mut found = Vec::new();
     let id = order.id;
-    let undo = matches!(order.kind, OrderKind::Undo { .. });
+    let undo = is_undo(order);
     let attempt = open(order).first().copied();
     let left =
         attempt.is_some_and(|a| matches!(a.state, AttemptState::Pending | AttemptState::Unknown));
@@ -256,8 +279,8 @@ fn check_entry(rows: &Rows, order: &Order) -> Vec<String> {
     if let Some(attempt) = attempt {
         let about = (entry.attempt, &entry.channel) == (attempt.number, &attempt.channel);
         hold!(found, about, "I-6: entry {id} is about another attempt");
-        let pays = attempt.operation == Operation::Payment;
-        hold!(found, pays || entry.phase != Phase::Reversing, "I-6: an undo of {id} is reversed");
+        let other = attempt.operation != Operation::Undo;
+        hold!(found, other || entry.phase != Phase::Reversing, "I-6: an undo of {id} is reversed");
     }
     found
 }
@@ -270,34 +293,35 @@ fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
     let moved = order.status == OrderStatus::Succeeded && !release;
     let transactions = rows.transactions.get(&id).map_or(&[][..], Vec::as_slice);
     hold!(found, transactions.len() == usize::from(moved), "I-7: transactions of {id}");
+    let cleared = moved && !is_about_a_hold(rows, order);
     let clearing = rows.clearing.get(&id).map_or(&[][..], Vec::as_slice);
     let due: Vec<_> = clearing.iter().filter(|r| r.state == ClearingState::Due).collect();
-    hold!(found, due.len() == usize::from(moved), "I-7: {} clearing records of {id}", due.len());
+    hold!(found, due.len() == usize::from(cleared), "I-7: {} clearing records of {id}", due.len());
     let chain: Vec<_> = rows.accounting.values().filter(|r| r.id.chain == id).collect();
     let whole = chain.iter().enumerate().all(|(place, r)| usize::from(r.id.sequence) == place + 1);
     let counted = usize::from(order.accounting_sequence) == chain.len();
     hold!(found, whole && counted, "I-7: the chain of {id} has a gap");
     for request in &chain {
         let side = |side| request.entries.iter().filter(move |entry| entry.side == side);
-        let sum = |s| side(s).map(|entry| entry.amount.get()).sum::<i64>();
-        let balanced = sum(Side::Debit) == sum(Side::Credit) && sum(Side::Debit) > 0;
+        let sum = |s| side(s).map(|entry| entry.amount_minor).sum::<i64>();
+        let red =
+            matches!(request.event, BookingEvent::RefundTakenBack | BookingEvent::VoidTakenBack);
+        let sign = if red { -1 } else { 1 };
+        let signed = request.entries.iter().all(|entry| entry.amount_minor * sign > 0);
+        let balanced = sum(Side::Debit) == sum(Side::Credit) && signed;
         hold!(found, balanced, "I-7: request {} does not balance", request.id);
-        let parked = request.delivery.status == DeliveryStatus::Parked;
+        let first = matches!(request.event, BookingEvent::Refund | BookingEvent::Void);
+        let parked = !first && request.delivery.status == DeliveryStatus::Parked;
         hold!(found, !parked, "I-7: request {} is parked", request.id);
     }
-    let event = match (order.kind, order.settlement) {
-        (OrderKind::Payment, Settlement::Instant) => BookingEvent::InstantPayment,
-        (OrderKind::Payment, Settlement::Escrow) => BookingEvent::EscrowPayment,
-        (OrderKind::Undo { .. }, _) => BookingEvent::SuspenseBalanced,
-        (OrderKind::Release { .. }, _) => BookingEvent::EscrowRelease,
-    };
-    let booked = rows.accounting.values().filter(|r| r.order == id && r.event == event).count();
-    let expected = usize::from(order.status == OrderStatus::Succeeded);
-    hold!(found, booked == expected, "I-7: {booked} requests of {} for {id}", event.name());
+    found.extend(check_requests(rows, order));
     let (Some(transaction), Some(record)) = (transactions.first(), due.first()) else {
         return found;
     };
-    let sign = if transaction.movement == Movement::Undo { -1 } else { 1 };
+    let sign = match transaction.movement {
+        Movement::Undo | Movement::Refund | Movement::Void => -1,
+        _ => 1,
+    };
     let sums = record.principal_minor == sign * order.amount.get()
         && record.net_minor == record.principal_minor - record.fee_minor;
     hold!(found, sums, "I-7: the clearing record of {id} does not add up");
@@ -330,11 +354,21 @@ fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
                 && (state == AttemptState::Approved) == (row.claim == Claim::Failure)
         });
         hold!(found, against, "I-5: a claim of {id} contradicts nothing: {state:?}");
-        let payment = attempt.is_some_and(|a| a.operation == Operation::Payment);
-        let wants = row.claim == Claim::Success && payment;
+        let takes = attempt.is_some_and(|a| {
+            let takes = [Operation::Payment, Operation::Preauth, Operation::Capture];
+            takes.contains(&a.operation)
+        });
+        let wants = row.claim == Claim::Success && takes;
+        let hold = is_about_a_hold(rows, order);
+        if row.claim == Claim::Success && gives_back(order) && !hold {
+            let event = BookingEvent::SuspenseReceivable;
+            let kept = rows.accounting.values().filter(|r| r.order == id && r.event == event);
+            hold!(found, kept.count() == 1, "I-5: what {id} gave back is in no suspense");
+            owed += 1;
+        }
         hold!(found, row.undo.is_some() == wants, "I-5: a claim of {id} owes a wrong undo");
         let Some(undo) = row.undo.and_then(|undo| rows.orders.get(&undo)) else { continue };
-        owed += 1;
+        owed += usize::from(!hold);
         found.extend(check_undo(rows, order, row.attempt, undo));
     }
     let state = ClearingState::Contradicted;
@@ -352,6 +386,7 @@ fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<Stri
     hold!(found, of && undo.amount == order.amount, "I-5: undo {id} undoes something else");
     let opened = rows.accounting.get(&RequestId { chain: id, sequence: 1 });
     let opened = opened.is_some_and(|request| request.event == BookingEvent::SuspenseOpened);
+    let opened = opened != (order.kind == OrderKind::Preauth);
     hold!(found, opened, "I-5: undo {id} has no suspense");
     let of_attempt = |row: &&ClearingRecord| {
         row.state == ClearingState::Contradicted && row.channel_order_no.attempt == attempt
@@ -368,28 +403,138 @@ fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<Stri
     found
 }
 
-/// I-8: releases are of succeeded escrow payments and never exceed them.
-fn check_releases(rows: &Rows, order: &Order) -> Vec<String> {
+/// I-7: the booking events of an order, and how far they are.
+fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
     let mut found = Vec::new();
-    let payment = match order.kind {
-        OrderKind::Release { of } => of,
-        OrderKind::Payment => order.id,
+    let id = order.id;
+    let of = |event| rows.accounting.values().filter(move |r| r.order == id && r.event == event);
+    let succeeded = usize::from(order.status == OrderStatus::Succeeded);
+    let ended = matches!(order.status, OrderStatus::Failed | OrderStatus::Reversed);
+    let once = match (order.kind, order.settlement) {
+        _ if is_about_a_hold(rows, order) => None,
+        (OrderKind::Payment | OrderKind::Capture { .. }, Settlement::Instant) => {
+            Some(BookingEvent::InstantPayment)
+        }
+        (OrderKind::Payment | OrderKind::Capture { .. }, Settlement::Escrow) => {
+            Some(BookingEvent::EscrowPayment)
+        }
+        (OrderKind::Undo { .. }, _) => Some(BookingEvent::SuspenseBalanced),
+        (OrderKind::Release { .. }, _) => Some(BookingEvent::EscrowRelease),
+        _ => None,
+    };
+    if let Some(event) = once {
+        let booked = of(event).count();
+        hold!(found, booked == succeeded, "I-7: {booked} requests of {} for {id}", event.name());
+    }
+    let (first, back) = match order.kind {
+        OrderKind::Void { .. } => (BookingEvent::Void, BookingEvent::VoidTakenBack),
+        _ => (BookingEvent::Refund, BookingEvent::RefundTakenBack),
+    };
+    let first: Vec<_> = of(first).collect();
+    let back: Vec<_> = of(back).collect();
+    let money = gives_back(order) && !is_about_a_hold(rows, order);
+    let sent = !order.attempts.is_empty();
+    hold!(found, first.len() == usize::from(money), "I-7: {id} is booked first once");
+    let red = usize::from(money && ended && sent);
+    hold!(found, back.len() == red, "I-7: {} red letters of {id}", back.len());
+    let Some(first) = first.first() else { return found };
+    let status = first.delivery.status;
+    let acknowledged = status == DeliveryStatus::Acknowledged;
+    hold!(found, acknowledged == sent, "I-7: {id} left before it was booked, or after: {status:?}");
+    let withdrawn = ended && !sent;
+    hold!(found, (status == DeliveryStatus::Withdrawn) == withdrawn, "I-7: {id} is {status:?}");
+    for request in back {
+        let mirrored = first.entries.iter().zip(&request.entries).all(|(one, other)| {
+            (one.side, &one.account, -one.amount_minor)
+                == (other.side, &other.account, other.amount_minor)
+        });
+        let whole = first.entries.len() == request.entries.len();
+        hold!(found, mirrored && whole, "I-7: {} takes something else back", request.id);
+    }
+    let credit = |entry: &&Entry| entry.side == Side::Credit;
+    let given: i64 = first.entries.iter().filter(credit).map(|entry| entry.amount_minor).sum();
+    hold!(found, given == order.amount.get(), "I-7: {id} books another amount");
+    let escrow = |entry: &&Entry| entry.account == "company:transitional";
+    let escrow: i64 = first.entries.iter().filter(escrow).map(|entry| entry.amount_minor).sum();
+    let agreed = escrow == order.claims.from_escrow_minor;
+    hold!(found, agreed, "I-8: {id} takes {escrow} out of escrow");
+    found
+}
+
+/// I-8: what others have drawn from an order, added up from them, is what it says, and no more
+/// than it has.
+fn check_claimed(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let root = match order.kind {
+        OrderKind::Release { of }
+        | OrderKind::Refund { of }
+        | OrderKind::Void { of }
+        | OrderKind::Capture { of } => of,
+        OrderKind::Payment | OrderKind::Preauth => order.id,
         OrderKind::Undo { .. } => return found,
     };
-    let Some(payment) = rows.orders.get(&payment) else {
-        return vec![format!("I-8: release {} releases nothing", order.id)];
-    };
-    let (id, kind) = (payment.id, OrderKind::Release { of: payment.id });
-    let booked = rows.accounting.values().filter(|r| r.id.chain == id);
-    let booked = booked.filter(|r| r.event == BookingEvent::EscrowRelease);
-    let released: i64 = booked.map(|request| request.entries[0].amount.get()).sum();
-    hold!(found, released == payment.released_minor, "I-8: releases of {id} are miscounted");
-    let bounded = (0..=payment.amount.get()).contains(&payment.released_minor);
-    hold!(found, bounded, "I-8: more of {id} is released than was paid");
-    let allowed =
-        payment.settlement == Settlement::Escrow && payment.status == OrderStatus::Succeeded;
-    hold!(found, allowed || released == 0, "I-8: {id} cannot be released");
-    let of_release = order.kind != kind || order.amount.get() <= payment.amount.get();
-    hold!(found, of_release, "I-8: release {} exceeds {id}", order.id);
+    for id in [root, order.id] {
+        if let Some(one) = rows.orders.get(&id) {
+            found.extend(check_root(rows, one));
+        } else {
+            found.push(format!("I-8: {} draws on nothing", order.id));
+        }
+    }
+    found
+}
+
+fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let id = root.id;
+    let (mut released, mut refunded, mut captured, mut escrow, mut claimed) = (0, 0, 0, 0, 0);
+    let (mut voids, mut captures) = (0, 0);
+    for other in rows.orders.values() {
+        let minor = other.amount.get();
+        let live = !matches!(other.status, OrderStatus::Failed | OrderStatus::Reversed);
+        match other.kind {
+            OrderKind::Release { of } if of == id => released += minor,
+            OrderKind::Refund { of } | OrderKind::Void { of } if of == id && live => {
+                refunded += minor;
+                escrow += other.claims.from_escrow_minor;
+                voids += usize::from(matches!(other.kind, OrderKind::Void { .. }));
+            }
+            OrderKind::Capture { of } if of == id && live => {
+                captured += minor;
+                captures += 1;
+            }
+            _ => {}
+        }
+        let follows = matches!(
+            other.kind,
+            OrderKind::Refund { of } | OrderKind::Void { of } | OrderKind::Capture { of }
+                if of == id
+        );
+        let against = rows.contradictions.get(&other.id).map_or(&[][..], Vec::as_slice);
+        if follows && against.iter().any(|row| row.claim == Claim::Success) {
+            claimed += minor;
+        }
+    }
+    let whole = root.amount.get();
+    let told = root.claims;
+    if !gives_back(root) {
+        let same = (refunded, captured, escrow, claimed, released)
+            == (
+                told.refunded_minor,
+                told.captured_minor,
+                told.from_escrow_minor,
+                told.contradicted_minor,
+                root.released_minor,
+            );
+        hold!(found, same, "I-8: {id} says {told:?}, others drew {refunded} {captured} {escrow}");
+    }
+    hold!(found, refunded + captured <= whole, "I-8: more of {id} is given back than there is");
+    hold!(found, released + escrow <= whole, "I-8: more of {id} leaves escrow than was paid");
+    hold!(found, captures <= 1 && voids <= 1, "I-8: {id} is captured or voided twice");
+    let alone = voids == 0 || (refunded == whole && captures == 0);
+    hold!(found, alone, "I-8: {id} is voided and something else");
+    let drawn = released + refunded + captured > 0;
+    hold!(found, root.status == OrderStatus::Succeeded || !drawn, "I-8: {id} has not succeeded");
+    let escrowed = root.settlement == Settlement::Escrow;
+    hold!(found, escrowed || released + escrow == 0, "I-8: {id} was never in escrow");
     found
 }

@@ -12,7 +12,7 @@ use switchyard::domain::books::{Movement, Transaction};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Claims, Order, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
@@ -97,6 +97,8 @@ pub fn order(sequence: u64) -> Order {
         attempts: vec![attempt],
         candidates: Vec::new(),
         released_minor: 0,
+        claims: Claims::default(),
+        sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
         created_at: moment(0),
@@ -142,7 +144,8 @@ pub fn transaction(order: &Order) -> Transaction {
 }
 
 pub fn clearing(transaction: &Transaction) -> ClearingRecord {
-    ClearingRecord::of(transaction, ClearingState::Due, &FeeSchedule::default(), None)
+    let fee = FeeSchedule::default().fee(None, transaction.amount.get());
+    ClearingRecord::of(transaction, ClearingState::Due, fee)
 }
 
 /// An owed request, due `due_ms` after the start.
@@ -152,6 +155,7 @@ pub fn request(order: &Order, due_ms: i64) -> AccountingRequest {
         order: order.id,
         event: BookingEvent::InstantPayment,
         amount: order.amount,
+        from_escrow_minor: 0,
         names: &AccountNames::default(),
         now: moment(due_ms),
     };

@@ -187,12 +187,20 @@ impl<'body> Fields<'body> {
         }
     }
 
-    pub fn object(&mut self, name: &'static str, prefix: &'static str) -> Result<Self, ApiError> {
+    pub fn optional_object(
+        &mut self,
+        name: &'static str,
+        prefix: &'static str,
+    ) -> Result<Option<Self>, ApiError> {
         match self.value(name) {
-            None => Err(self.missing(name)),
-            Some(Json::Object(left)) => Ok(Self { prefix, left, taken: Vec::new() }),
+            None => Ok(None),
+            Some(Json::Object(left)) => Ok(Some(Self { prefix, left, taken: Vec::new() })),
             Some(_) => Err(self.invalid(name, "an object is expected")),
         }
+    }
+
+    pub fn object(&mut self, name: &'static str, prefix: &'static str) -> Result<Self, ApiError> {
+        self.optional_object(name, prefix)?.ok_or_else(|| self.missing(name))
     }
 
     /// Refuses what nobody has asked for, and what stands twice.

@@ -9,7 +9,7 @@ use http::Uri;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::domain::card::{CardInput, Cvv, Expiry, Pan, PanError};
-use crate::domain::flow::order::Settlement;
+use crate::domain::flow::order::{OrderKind, Settlement};
 use crate::domain::ids::{CallerId, CallerOrderId, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::intake::PaymentOrder;
@@ -28,11 +28,13 @@ const ID_NUMBER_LENGTH_MAX: usize = 32;
 /// Reads a payment's body.
 pub fn read_payment(
     body: &[u8],
+    kind: OrderKind,
     caller: &CallerId,
     plain_http_to: &[String],
 ) -> Result<PaymentOrder, ApiError> {
     let mut fields = Fields::parse(body)?;
     let order = PaymentOrder {
+        kind,
         caller: caller.clone(),
         caller_order_id: order_id(&mut fields)?,
         merchant_id: merchant_id(&mut fields)?,
@@ -51,6 +53,33 @@ pub fn read_payment(
 pub fn read_release(body: &[u8]) -> Result<(CallerOrderId, Option<AmountMinor>), ApiError> {
     let mut fields = Fields::parse(body)?;
     let read = (order_id(&mut fields)?, amount(&mut fields)?);
+    fields.finish()?;
+    Ok(read)
+}
+
+/// What a refund, void or capture says of itself.
+pub struct FollowUpFields {
+    pub caller_order_id: CallerOrderId,
+    pub amount: Option<AmountMinor>,
+    pub card: Option<CardInput>,
+    pub description: Option<String>,
+    pub notify_url: Option<String>,
+}
+
+/// Reads a follow-up's body. A void is of the whole, so it takes no amount.
+pub fn read_follow_up(
+    body: &[u8],
+    takes_amount: bool,
+    plain_http_to: &[String],
+) -> Result<FollowUpFields, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let read = FollowUpFields {
+        caller_order_id: order_id(&mut fields)?,
+        amount: if takes_amount { amount(&mut fields)? } else { None },
+        card: fields.optional_object("card", "card.")?.map(card_fields).transpose()?,
+        description: description(&mut fields)?,
+        notify_url: notify_url(&mut fields, plain_http_to)?,
+    };
     fields.finish()?;
     Ok(read)
 }
@@ -114,7 +143,10 @@ pub fn settlement(fields: &mut Fields<'_>) -> Result<Settlement, ApiError> {
 }
 
 fn card(fields: &mut Fields<'_>) -> Result<CardInput, ApiError> {
-    let mut card = fields.object("card", "card.")?;
+    card_fields(fields.object("card", "card.")?)
+}
+
+fn card_fields(mut card: Fields<'_>) -> Result<CardInput, ApiError> {
     let read = CardInput {
         pan: pan(&mut card)?,
         expiry: expiry(&mut card)?,

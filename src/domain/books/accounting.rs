@@ -15,15 +15,31 @@ pub enum BookingEvent {
     SuspenseOpened,
     /// The claimed success was undone; the suspense is balanced.
     SuspenseBalanced,
+    /// Money goes back to the card. Booked before the channel is asked.
+    Refund,
+    /// The refund did not come about: red letter (红字), the same entries with negative amounts.
+    RefundTakenBack,
+    /// A payment or capture is cancelled on its clearing day. Booked before the channel is asked.
+    Void,
+    /// The void did not come about: red letter.
+    VoidTakenBack,
+    /// A channel claims to have given money back by a refund or void that our books had ended; the
+    /// money is in suspense, as a receivable, until a person knows more.
+    SuspenseReceivable,
 }
 
 impl BookingEvent {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 10] = [
         Self::InstantPayment,
         Self::EscrowPayment,
         Self::EscrowRelease,
         Self::SuspenseOpened,
         Self::SuspenseBalanced,
+        Self::Refund,
+        Self::RefundTakenBack,
+        Self::Void,
+        Self::VoidTakenBack,
+        Self::SuspenseReceivable,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -33,7 +49,22 @@ impl BookingEvent {
             Self::EscrowRelease => "escrow_release",
             Self::SuspenseOpened => "suspense_opened",
             Self::SuspenseBalanced => "suspense_balanced",
+            Self::Refund => "refund",
+            Self::RefundTakenBack => "refund_taken_back",
+            Self::Void => "void",
+            Self::VoidTakenBack => "void_taken_back",
+            Self::SuspenseReceivable => "suspense_receivable",
         }
+    }
+
+    /// Whether an order waits for this request to be acknowledged before it leaves.
+    pub const fn is_booked_first(self) -> bool {
+        matches!(self, Self::Refund | Self::Void)
+    }
+
+    /// Whether it takes an earlier request back: its amounts are negative.
+    pub const fn is_red_letter(self) -> bool {
+        matches!(self, Self::RefundTakenBack | Self::VoidTakenBack)
     }
 
     /// The posting rule: voucher type, account to debit, account to credit (S10, S11, S16).
@@ -41,13 +72,18 @@ impl BookingEvent {
         use Account::{
             ChannelPendingClearing, CompanyTransitional, MerchantPendingClearing, Suspense,
         };
-        use VoucherType::{Receipt, Transfer};
+        use VoucherType::{Payment, Receipt, Transfer};
         match self {
             Self::InstantPayment => (Receipt, ChannelPendingClearing, MerchantPendingClearing),
             Self::EscrowPayment => (Receipt, ChannelPendingClearing, CompanyTransitional),
             Self::EscrowRelease => (Transfer, CompanyTransitional, MerchantPendingClearing),
             Self::SuspenseOpened => (Transfer, ChannelPendingClearing, Suspense),
-            Self::SuspenseBalanced => (Transfer, Suspense, ChannelPendingClearing),
+            Self::SuspenseBalanced | Self::SuspenseReceivable => {
+                (Transfer, Suspense, ChannelPendingClearing)
+            }
+            Self::Refund | Self::RefundTakenBack | Self::Void | Self::VoidTakenBack => {
+                (Payment, MerchantPendingClearing, ChannelPendingClearing)
+            }
         }
     }
 }
@@ -132,7 +168,8 @@ impl Side {
 pub struct Entry {
     pub side: Side,
     pub account: String,
-    pub amount: AmountMinor,
+    /// Never zero; negative in a red-letter voucher, which takes an earlier one back.
+    pub amount_minor: i64,
 }
 
 /// Where an accounting request stands.
@@ -143,16 +180,27 @@ pub enum DeliveryStatus {
     Acknowledged,
     /// Refused by the receiver; an operator must look.
     Parked,
+    /// Refused by the receiver, and given up by an operator with the order that waited for it.
+    Withdrawn,
 }
 
 impl DeliveryStatus {
-    pub const ALL: [Self; 3] = [Self::Owed, Self::Acknowledged, Self::Parked];
+    pub const ALL: [Self; 4] = [Self::Owed, Self::Acknowledged, Self::Parked, Self::Withdrawn];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Owed => "owed",
             Self::Acknowledged => "acknowledged",
             Self::Parked => "parked",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// Whether later requests of the chain may go.
+    pub const fn lets_others_pass(self) -> bool {
+        match self {
+            Self::Acknowledged | Self::Withdrawn => true,
+            Self::Owed | Self::Parked => false,
         }
     }
 
@@ -241,6 +289,9 @@ pub struct Booking<'a> {
     pub order: OrderId,
     pub event: BookingEvent,
     pub amount: AmountMinor,
+    /// The part of a refund or void that the company's transitional account bears, since it was
+    /// still in escrow; zero for every other event.
+    pub from_escrow_minor: i64,
     pub names: &'a AccountNames,
     pub now: Timestamp,
 }
@@ -250,11 +301,19 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     assert!(booking.amount <= source.amount, "I-8: never more is booked than the source carries");
     let (voucher, debit, credit) = booking.event.rule();
     assert!(debit != credit, "I-7: a voucher moves something between two accounts");
-    let entry = |side, account| Entry {
+    let sign = if booking.event.is_red_letter() { -1 } else { 1 };
+    let entry = |side, account, minor: i64| Entry {
         side,
         account: booking.names.name(account, &source.channel, &source.merchant_id),
-        amount: booking.amount,
+        amount_minor: sign * minor,
     };
+    let (whole, escrow) = (booking.amount.get(), booking.from_escrow_minor);
+    assert!((0..=whole).contains(&escrow), "I-8: a part comes out of escrow");
+    let lines = [
+        entry(Side::Debit, debit, whole - escrow),
+        entry(Side::Debit, Account::CompanyTransitional, escrow),
+        entry(Side::Credit, credit, whole),
+    ];
     AccountingRequest {
         id: booking.id,
         order: booking.order,
@@ -265,7 +324,7 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
         channel_reference: source.channel_reference.clone(),
         merchant_id: source.merchant_id.clone(),
         currency: source.currency,
-        entries: vec![entry(Side::Debit, debit), entry(Side::Credit, credit)],
+        entries: lines.into_iter().filter(|line| line.amount_minor != 0).collect(),
         business_date: source.clearing_date,
         created_at: booking.now,
         delivery: Delivery::owed(booking.now),
@@ -276,8 +335,8 @@ impl AccountingRequest {
     /// Debits less credits, which a request in the books has at zero (I-7).
     pub fn imbalance_minor(&self) -> i64 {
         let signed = |entry: &Entry| match entry.side {
-            Side::Debit => entry.amount.get(),
-            Side::Credit => -entry.amount.get(),
+            Side::Debit => entry.amount_minor,
+            Side::Credit => -entry.amount_minor,
         };
         self.entries.iter().map(signed).sum()
     }

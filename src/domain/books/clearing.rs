@@ -1,7 +1,7 @@
 //! Clearing records: what a channel owes us for one transaction on one clearing date.
 
 use crate::domain::books::{Movement, Transaction};
-use crate::domain::fee::FeeSchedule;
+use crate::domain::fee::Fee;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -47,15 +47,9 @@ pub struct ClearingRecord {
 }
 
 impl ClearingRecord {
-    /// The record of a transaction, with the channel's fee. An undo gives the fee back in full:
-    /// both lie in the same clearing day, where a channel charges for neither.
-    pub fn of(
-        transaction: &Transaction,
-        state: ClearingState,
-        fees: &FeeSchedule,
-        card_type: Option<crate::domain::bin::CardType>,
-    ) -> Self {
-        let fee = fees.fee(card_type, transaction.amount.get());
+    /// The record of a transaction that moved money. `fee` is what the channel charges for it, or
+    /// gives back where money goes back.
+    pub fn of(transaction: &Transaction, state: ClearingState, fee: Fee) -> Self {
         let sign = transaction.movement.sign();
         let principal_minor = sign * transaction.amount.get();
         let fee_minor = sign * fee.minor;

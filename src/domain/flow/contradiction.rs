@@ -1,13 +1,14 @@
 //! Evidence against a final state: it is kept, alerts, and owes an undo; the end stays (I-5).
 
 use crate::domain::batch::{Claim, Contradiction, EntryChange};
+use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation};
-use crate::domain::flow::order::{OWN_CALLER, Order, OrderKind, OrderStatus};
+use crate::domain::flow::order::{Claims, OWN_CALLER, Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome};
@@ -44,12 +45,19 @@ impl Work<'_> {
         let mut channel_reference = None;
         if let Outcome::Approved(approval) = &evidence.outcome {
             channel_reference.clone_from(&approval.channel_reference);
-            // An undo cannot be taken back by another one: a person must find out what happened.
-            if attempt.operation == Operation::Payment {
-                let id = spare_id.expect("the engine gives one where an attempt has ended");
-                self.owe_undo(attempt, approval, evidence, id);
-                undo = Some(id);
+            match attempt.operation {
+                Operation::Payment | Operation::Preauth | Operation::Capture => {
+                    let id = spare_id.expect("the engine gives one where an attempt has ended");
+                    self.owe_undo(attempt, approval, evidence, id);
+                    undo = Some(id);
+                }
+                Operation::Refund | Operation::Void => {
+                    self.expect_claimed(attempt, approval, evidence);
+                }
+                // It cannot be taken back by another one: a person must find out what happened.
+                Operation::Undo => {}
             }
+            self.keep_out_of_reach();
         }
         self.batch.contradictions.push(Contradiction {
             order: self.order.id,
@@ -83,6 +91,8 @@ impl Work<'_> {
             caller_order_id: CallerOrderId::from_stored(&format!("undo-{of}")),
             kind: OrderKind::Undo { of },
             status: OrderStatus::Accepted,
+            claims: Claims::default(),
+            sealed_pan: None,
             attempts: Vec::new(),
             candidates: Vec::new(),
             reason: None,
@@ -95,28 +105,74 @@ impl Work<'_> {
             ..self.order.clone()
         };
         undo.description = None;
-        let ours = self.terms.calendar.date_of(attempt.sent_at);
-        let theirs = approval.settle_mmdd.as_deref();
-        let date = theirs.and_then(|m| BusinessDate::from_mmdd(m, ours)).unwrap_or(ours);
-        let mut claimed = self.transaction(attempt, date, evidence);
-        claimed.channel_reference.clone_from(&approval.channel_reference);
-        let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
-        let state = ClearingState::Contradicted;
-        let record = ClearingRecord::of(&claimed, state, &self.terms.fees, card_type);
-        let booking = Booking {
-            id: RequestId { chain: id, sequence: 1 },
-            order: id,
-            event: BookingEvent::SuspenseOpened,
-            amount: self.order.amount,
-            names: &self.terms.accounts,
-            now: self.now,
-        };
-        self.batch.accounting.push(accounting::request(&booking, &claimed));
-        self.batch.clearing.push(record);
+        if self.moves_money() {
+            let claimed = self.claimed(attempt, approval, evidence);
+            let booking = Booking {
+                id: RequestId { chain: id, sequence: 1 },
+                order: id,
+                event: BookingEvent::SuspenseOpened,
+                amount: self.order.amount,
+                from_escrow_minor: 0,
+                names: &self.terms.accounts,
+                now: self.now,
+            };
+            self.batch.accounting.push(accounting::request(&booking, &claimed));
+        } else {
+            // A hold that is undone has no place in the books but its transaction.
+            undo.accounting_sequence = 0;
+        }
         let mut entry = ReversalEntry::owe_undo(&undo, attempt.channel.clone(), self.now);
         entry.version = 1;
         self.batch.entries.push(EntryChange::Put(entry));
         self.batch.orders.push(undo);
         self.effects.extend([Effect::Book, Effect::WorkReversals]);
+    }
+
+    /// Money that a refund or void gave back although our books had ended it: it is expected on the
+    /// channel's statement and booked as a receivable. Taking it from the cardholder again without
+    /// being asked would make a dispute of a mistake, so a person decides.
+    fn expect_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
+        if !self.moves_money() {
+            return;
+        }
+        let claimed = self.claimed(attempt, approval, evidence);
+        let original = self.original.as_mut().expect("the engine loads a follow-up's original");
+        original.accounting_sequence += 1;
+        let booking = Booking {
+            id: RequestId { chain: original.id, sequence: original.accounting_sequence },
+            order: self.order.id,
+            event: BookingEvent::SuspenseReceivable,
+            amount: self.order.amount,
+            from_escrow_minor: 0,
+            names: &self.terms.accounts,
+            now: self.now,
+        };
+        self.batch.accounting.push(accounting::request(&booking, &claimed));
+        self.effects.push(Effect::Book);
+    }
+
+    /// The transaction that the channel claims, which its statement will show.
+    fn claimed(
+        &mut self,
+        attempt: &Attempt,
+        approval: &Approval,
+        evidence: &Evidence,
+    ) -> Transaction {
+        let ours = self.terms.calendar.date_of(attempt.sent_at);
+        let theirs = approval.settle_mmdd.as_deref();
+        let date = theirs.and_then(|m| BusinessDate::from_mmdd(m, ours)).unwrap_or(ours);
+        let mut claimed = self.transaction(attempt, date, evidence);
+        claimed.channel_reference.clone_from(&approval.channel_reference);
+        let state = ClearingState::Contradicted;
+        self.batch.clearing.push(ClearingRecord::of(&claimed, state, self.fee()));
+        claimed
+    }
+
+    /// What a follow-up has done at the channel cannot be done again, whatever our books say of it.
+    fn keep_out_of_reach(&mut self) {
+        if self.order.kind.is_follow_up() {
+            let original = self.original.as_mut().expect("the engine loads a follow-up's original");
+            original.claims.contradicted_minor += self.order.amount.get();
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Movement, Transaction};
 use crate::domain::command::{CardAtHand, Refusal};
+use crate::domain::fee::Fee;
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus, Settlement};
@@ -98,17 +99,41 @@ impl Work<'_> {
         let date = self.clearing_date(&attempt, approval);
         self.order.clearing_date = Some(date);
         let transaction = self.transaction(&attempt, date, evidence);
-        if let Some(event) = event_of_success(attempt.operation, self.order.settlement) {
-            self.book(event, &transaction);
-        }
-        if transaction.movement.sign() != 0 {
-            let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
-            let state = ClearingState::Due;
-            let fees = &self.terms.fees;
-            self.batch.clearing.push(ClearingRecord::of(&transaction, state, fees, card_type));
+        if self.moves_money() {
+            if let Some(event) = event_of_success(attempt.operation, self.order.settlement) {
+                self.book(event, &transaction);
+            }
+            let record = ClearingRecord::of(&transaction, ClearingState::Due, self.fee());
+            self.batch.clearing.push(record);
         }
         self.batch.transactions.push(transaction);
         self.finish_order(OrderStatus::Succeeded, None);
+    }
+
+    /// Whether its success changes what the channel owes us: a hold, and what ends one, do not.
+    pub(super) fn moves_money(&self) -> bool {
+        let of_hold = || {
+            let original = self.original.as_ref().expect("the engine loads what it refers to");
+            original.kind == OrderKind::Preauth
+        };
+        match self.order.kind {
+            OrderKind::Payment | OrderKind::Capture { .. } | OrderKind::Refund { .. } => true,
+            OrderKind::Preauth | OrderKind::Release { .. } => false,
+            OrderKind::Void { .. } | OrderKind::Undo { .. } => !of_hold(),
+        }
+    }
+
+    /// What the channel charges for it, or gives back. Undo and void give the fee back in full:
+    /// they lie in the clearing day of their original, where a channel charges for neither.
+    pub(super) fn fee(&self) -> Fee {
+        let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
+        let amount_minor = self.order.amount.get();
+        match (self.order.kind, &self.original) {
+            (OrderKind::Refund { .. }, Some(original)) => {
+                self.terms.fees.returned(card_type, original.amount.get(), amount_minor)
+            }
+            _ => self.terms.fees.fee(card_type, amount_minor),
+        }
     }
 
     /// The channel's date if it gave one, else its calendar's at the time of sending.
@@ -149,6 +174,7 @@ impl Work<'_> {
             order: self.order.id,
             event,
             amount: self.order.amount,
+            from_escrow_minor: 0,
             names: &self.terms.accounts,
             now: self.now,
         };
@@ -170,11 +196,17 @@ impl Work<'_> {
         attempt.reason = Some(decline.reason);
         match self.order.kind {
             OrderKind::Undo { .. } => self.undo_declined(decline.reason),
-            OrderKind::Payment | OrderKind::Release { .. } => {
+            OrderKind::Payment | OrderKind::Preauth => {
                 let elsewhere = decline.elsewhere && source == Source::Reply;
                 if !(elsewhere && self.try_next(card).is_ok()) {
                     self.finish_order(OrderStatus::Failed, Some(decline.reason));
                 }
+            }
+            OrderKind::Capture { .. }
+            | OrderKind::Refund { .. }
+            | OrderKind::Void { .. }
+            | OrderKind::Release { .. } => {
+                self.finish_order(OrderStatus::Failed, Some(decline.reason));
             }
         }
         Ok(())
@@ -189,10 +221,17 @@ impl Work<'_> {
         attempt.reason = Some(Reason::ChannelUnavailable);
         match self.order.kind {
             OrderKind::Undo { .. } => self.undo_unsent(),
-            OrderKind::Payment | OrderKind::Release { .. } => {
+            OrderKind::Payment | OrderKind::Preauth => {
                 if self.try_next(card).is_err() {
                     self.finish_order(OrderStatus::Failed, Some(Reason::ChannelUnavailable));
                 }
+            }
+            // Its channel is given, and a core that still wants it asks again.
+            OrderKind::Capture { .. }
+            | OrderKind::Refund { .. }
+            | OrderKind::Void { .. }
+            | OrderKind::Release { .. } => {
+                self.finish_order(OrderStatus::Failed, Some(Reason::ChannelUnavailable));
             }
         }
         Ok(())

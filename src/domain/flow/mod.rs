@@ -10,16 +10,18 @@ pub mod order;
 pub mod reversal;
 
 mod contradiction;
+mod follow_up;
 mod learn;
 mod operator;
 mod release;
+mod sweep;
 mod undo;
 
 use crate::domain::batch::{Batch, CoreNotice, EntryChange};
-use crate::domain::books::accounting::{Delivery, DeliveryStatus};
+use crate::domain::books::accounting::Delivery;
 use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
-use crate::domain::ids::ATTEMPTS_MAX;
+use crate::domain::ids::{ATTEMPTS_MAX, ChannelId};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -30,7 +32,7 @@ use reversal::{Phase, ReversalEntry};
 /// Decides one command. Pure: the same arguments give the same decision.
 ///
 /// `terms` are those of the channel whose attempt the command is about; for `Accept` those of the
-/// first candidate, for `Release` those of the channel that took the payment.
+/// first candidate, for `Release` and `FollowUp` those of the channel that took the payment.
 pub fn decide(
     view: &View,
     terms: &Terms,
@@ -49,6 +51,9 @@ pub fn decide(
         Command::Retry { decider } => work.retry(decider)?,
         Command::Resolve { resolution, decider } => work.resolve(resolution, decider)?,
         Command::Release { release } => work.release(*release)?,
+        Command::FollowUp { order, card } => work.follow_up(*order, card)?,
+        Command::BeginFollowUp { booked } => work.begin_follow_up(*booked)?,
+        Command::Withdraw { booked, decider } => work.withdraw(*booked, decider)?,
     }
     Ok(work.finish())
 }
@@ -59,6 +64,8 @@ struct Work<'a> {
     terms: &'a Terms,
     now: Timestamp,
     order: Order,
+    /// The order that it refers to; written if its claims change.
+    original: Option<Order>,
     entry: Option<ReversalEntry>,
     batch: Batch,
     effects: Vec<Effect>,
@@ -71,6 +78,7 @@ impl<'a> Work<'a> {
             terms,
             now,
             order: view.order.clone(),
+            original: view.original.as_ref().map(|original| original.order.clone()),
             entry: view.entry.clone(),
             batch: Batch::default(),
             effects: Vec::new(),
@@ -93,7 +101,9 @@ impl<'a> Work<'a> {
         // The last attempt may have been open for a while before its own reply ended it.
         self.entry = None;
         let candidate = self.order.candidates.remove(0);
-        let number = self.push_attempt(candidate.channel, Operation::Payment);
+        let operation = self.order.kind.operation().expect("only a release has none");
+        assert!(operation.begins_with_card(), "I-4: a follow-up has one channel");
+        let number = self.push_attempt(candidate.channel, operation);
         if candidate.keeps_pan {
             let attempt = self.order.attempt_mut(number).expect("it was just pushed");
             attempt.sealed_pan.clone_from(sealed);
@@ -101,50 +111,38 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn push_attempt(&mut self, channel: crate::domain::ids::ChannelId, operation: Operation) -> u8 {
-        let number = u8::try_from(self.order.attempts.len() + 1).expect("bounded by ATTEMPTS_MAX");
-        self.order.attempts.push(Attempt {
-            number,
-            channel,
-            operation,
-            state: AttemptState::Sending,
-            sent_at: self.now,
-            channel_reference: None,
-            code: None,
-            reason: None,
-            unknown_cause: None,
-            unresolved_at: None,
-            ended_at: None,
-            ended_by: None,
-            sealed_pan: None,
-        });
-        self.order.status = OrderStatus::Processing;
+    fn push_attempt(&mut self, channel: ChannelId, operation: Operation) -> u8 {
+        let number = add_attempt(&mut self.order, channel, operation, self.now);
         self.effects.push(Effect::Send { order: self.order.id, attempt: number });
         number
     }
 
-    /// Ends the order without success, and owes the core its notice.
+    /// Ends the order, gives back what it had claimed without coming about, and owes the core its
+    /// notice.
     fn finish_order(&mut self, status: OrderStatus, reason: Option<Reason>) {
         self.order.reason = reason;
         self.order.finish(status, self.now);
         self.entry = None;
-        self.effects.push(Effect::Announce { order: self.order.id });
-        if let Some(url) = self.notice_url() {
-            let delivery = Delivery::owed(self.now);
-            let order = self.order.id;
-            self.batch.notices.push(CoreNotice { order, url, created_at: self.now, delivery });
-            self.effects.push(Effect::Notify);
+        if status != OrderStatus::Succeeded && self.order.kind.is_follow_up() {
+            self.give_back();
         }
+        self.effects.push(Effect::Announce { order: self.order.id });
+        let order = self.order.clone();
+        self.owe_notice(&order);
     }
 
-    /// Where the core hears of this order's end. It never asked for those that we owe ourselves.
-    fn notice_url(&self) -> Option<String> {
-        match self.order.kind {
-            OrderKind::Payment | OrderKind::Release { .. } => {
-                self.order.notify_url.clone().or_else(|| self.terms.notice_url.clone())
-            }
-            OrderKind::Undo { .. } => None,
+    /// Owes the core the news of an order's end. It never asked for those that we owe ourselves.
+    fn owe_notice(&mut self, order: &Order) {
+        if matches!(order.kind, OrderKind::Undo { .. }) {
+            return;
         }
+        let Some(url) = order.notify_url.clone().or_else(|| self.terms.notice_url.clone()) else {
+            return;
+        };
+        let (order, created_at) = (order.id, self.now);
+        let delivery = Delivery::owed(self.now);
+        self.batch.notices.push(CoreNotice { order, url, created_at, delivery });
+        self.effects.push(Effect::Notify);
     }
 
     fn alert(&mut self, what: Alert) {
@@ -158,6 +156,13 @@ impl<'a> Work<'a> {
         if self.order != self.view.order || self.entry != self.view.entry {
             self.order.version += 1;
             self.batch.orders.insert(0, self.order.clone());
+        }
+        let before = self.view.original.as_ref().map(|original| &original.order);
+        if self.original.as_ref() != before
+            && let Some(original) = &mut self.original
+        {
+            original.version += 1;
+            self.batch.orders.push(original.clone());
         }
         match (&self.view.entry, self.entry.take()) {
             (Some(old), None) => {
@@ -181,42 +186,26 @@ impl<'a> Work<'a> {
         self.sweep();
         Decision { batch: self.batch, effects: self.effects, order: self.order }
     }
+}
 
-    /// The invariants that one order's rows can show, over everything that leaves `decide`.
-    fn sweep(&self) {
-        let order = &self.order;
-        let open = order.unresolved();
-        assert!(!(order.status.is_final() && open.is_some()), "I-3: an end leaves nothing open");
-        let undo = matches!(order.kind, OrderKind::Undo { .. });
-        let owed = undo && !order.status.is_final();
-        let needs_entry = owed || open.is_some_and(|attempt| attempt.state.needs_entry());
-        assert_eq!(self.entry.is_some(), needs_entry, "I-6: an entry exactly while unresolved");
-        if self.view.order.status.is_final() {
-            let (old, new) = (&self.view.order, order);
-            assert_eq!(old.status, new.status, "I-5: final is final");
-            assert_eq!(old.attempts, new.attempts, "I-5: final is final");
-        }
-        let sends = |effect: &&Effect| matches!(effect, Effect::Send { .. });
-        let sending = open.is_some_and(|attempt| attempt.state == AttemptState::Sending);
-        if self.effects.iter().any(|effect| sends(&effect)) {
-            assert!(sending && !self.batch.orders.is_empty(), "I-1: durable before it is sent");
-        }
-        let succeeds = order.status == OrderStatus::Succeeded
-            && self.view.order.status != OrderStatus::Succeeded;
-        if succeeds {
-            assert_eq!(self.batch.transactions.len(), 1, "I-7: one transaction for a success");
-            assert_eq!(self.batch.clearing.len(), 1, "I-7: one clearing record for a success");
-            assert_eq!(self.batch.accounting.len(), 1, "I-7: one request for the booking event");
-        } else {
-            assert!(self.batch.transactions.is_empty(), "I-7: no transaction without success");
-        }
-        for request in &self.batch.accounting {
-            assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
-            assert_eq!(request.delivery.status, DeliveryStatus::Owed, "I-7: nobody booked it yet");
-        }
-        assert!(
-            (0..=order.amount.get()).contains(&order.released_minor),
-            "I-8: no more is released than was paid"
-        );
-    }
+/// Adds an attempt that is about to be sent.
+fn add_attempt(order: &mut Order, channel: ChannelId, operation: Operation, now: Timestamp) -> u8 {
+    let number = u8::try_from(order.attempts.len() + 1).expect("bounded by ATTEMPTS_MAX");
+    order.attempts.push(Attempt {
+        number,
+        channel,
+        operation,
+        state: AttemptState::Sending,
+        sent_at: now,
+        channel_reference: None,
+        code: None,
+        reason: None,
+        unknown_cause: None,
+        unresolved_at: None,
+        ended_at: None,
+        ended_by: None,
+        sealed_pan: None,
+    });
+    order.status = OrderStatus::Processing;
+    number
 }

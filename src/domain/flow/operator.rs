@@ -24,14 +24,15 @@ impl Work<'_> {
         let open = self.order.unresolved().is_some();
         let now = self.now;
         let terms = self.terms;
-        let payment = self.order.kind == OrderKind::Payment;
+        let reversible =
+            self.order.unresolved().is_some_and(|attempt| terms.can_reverse(attempt.operation));
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
         entry.phase = match (open, entry.phase) {
             (false, _) => Phase::UndoOwed,
             (true, Phase::Reversing) => Phase::Reversing,
             (true, _) if entry.reversal_sent => Phase::Reversing,
             (true, _) if !terms.inquire.is_empty() => Phase::Inquiring,
-            (true, _) if payment && !terms.reverse.is_empty() => Phase::Reversing,
+            (true, _) if reversible => Phase::Reversing,
             (true, _) => return Err(Refusal::WrongPhase),
         };
         entry.step = 0;
@@ -101,7 +102,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn audit(&mut self, action: &str, decider: Decider) {
+    pub(super) fn audit(&mut self, action: &str, decider: Decider) {
         self.batch.audit.push(AuditEntry {
             at: self.now,
             actor: decider.actor,

@@ -1,7 +1,7 @@
 //! Orders: their states, and what makes a repeated order the same order (I-9).
 
-use crate::domain::card::CardFacts;
-use crate::domain::flow::attempt::{Attempt, AttemptState};
+use crate::domain::card::{CardFacts, SealedPan};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Reason;
@@ -22,6 +22,20 @@ pub enum OrderKind {
     Release {
         of: OrderId,
     },
+    /// Holds an amount on the card (预授权).
+    Preauth,
+    /// Charges what a pre-authorisation holds, or less, once; from then on it is like a payment.
+    Capture {
+        of: OrderId,
+    },
+    /// Gives back part or all of a payment or capture.
+    Refund {
+        of: OrderId,
+    },
+    /// Cancels a payment, pre-authorisation or capture as a whole.
+    Void {
+        of: OrderId,
+    },
 }
 
 impl OrderKind {
@@ -30,8 +44,73 @@ impl OrderKind {
             Self::Payment => "payment",
             Self::Undo { .. } => "undo",
             Self::Release { .. } => "release",
+            Self::Preauth => "preauth",
+            Self::Capture { .. } => "capture",
+            Self::Refund { .. } => "refund",
+            Self::Void { .. } => "void",
         }
     }
+
+    /// What its attempts ask a channel to do; `None` for a release, which has none.
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Payment => Some(Operation::Payment),
+            Self::Undo { .. } => Some(Operation::Undo),
+            Self::Release { .. } => None,
+            Self::Preauth => Some(Operation::Preauth),
+            Self::Capture { .. } => Some(Operation::Capture),
+            Self::Refund { .. } => Some(Operation::Refund),
+            Self::Void { .. } => Some(Operation::Void),
+        }
+    }
+
+    /// The order that it refers to.
+    pub const fn original(self) -> Option<OrderId> {
+        match self {
+            Self::Payment | Self::Preauth => None,
+            Self::Undo { of } => Some(of.order),
+            Self::Release { of }
+            | Self::Capture { of }
+            | Self::Refund { of }
+            | Self::Void { of } => Some(of),
+        }
+    }
+
+    /// Whether it draws on what is left of its original until it ends without success (I-8).
+    pub const fn is_follow_up(self) -> bool {
+        match self {
+            Self::Capture { .. } | Self::Refund { .. } | Self::Void { .. } => true,
+            Self::Payment | Self::Preauth | Self::Undo { .. } | Self::Release { .. } => false,
+        }
+    }
+
+    /// Whether its success takes money from a card for a merchant: what can be refunded.
+    pub const fn is_paid_in(self) -> bool {
+        match self {
+            Self::Payment | Self::Capture { .. } => true,
+            Self::Preauth
+            | Self::Undo { .. }
+            | Self::Release { .. }
+            | Self::Refund { .. }
+            | Self::Void { .. } => false,
+        }
+    }
+}
+
+/// What other orders have drawn from an order, in minor units (I-8). Each part is taken in the
+/// commit that accepts the other order, and given back in the one that ends it without success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Claims {
+    /// Refunds and voids.
+    pub refunded_minor: i64,
+    /// Captures of a pre-authorisation.
+    pub captured_minor: i64,
+    /// What refunds and voids took out of escrow, a part of `refunded_minor`; on a refund or void
+    /// itself, what it took.
+    pub from_escrow_minor: i64,
+    /// What the channel claims to have carried out by follow-ups that our books had ended without
+    /// success (I-5). Nobody can draw on it; it is never given back.
+    pub contradicted_minor: i64,
 }
 
 /// When the merchant gets the money: at once, or when the goods have arrived (担保).
@@ -57,7 +136,8 @@ impl Settlement {
 }
 
 /// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded |
-/// failed | reversed`. An undo that waits to be sent is `accepted`.
+/// failed | reversed`. An undo that waits to be sent, and a refund or void that waits for
+/// accounting, are `accepted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderStatus {
     Accepted,
@@ -118,7 +198,7 @@ pub struct Order {
     pub amount: AmountMinor,
     pub currency: Currency,
     pub settlement: Settlement,
-    /// `None` for a release, which touches no card.
+    /// `None` for a release, which touches no card. A follow-up has its original's.
     pub card: Option<CardFacts>,
     pub description: Option<String>,
     pub notify_url: Option<String>,
@@ -129,6 +209,10 @@ pub struct Order {
     pub candidates: Vec<Candidate>,
     /// Escrowed money handed on so far, in minor units.
     pub released_minor: i64,
+    /// What refunds, voids and captures have drawn from it.
+    pub claims: Claims,
+    /// The card number that a follow-up needs when it leaves, while it waits for accounting (I-11).
+    pub sealed_pan: Option<SealedPan>,
     /// How many accounting requests its chain has.
     pub accounting_sequence: u16,
     pub clearing_date: Option<BusinessDate>,
@@ -170,9 +254,15 @@ impl Order {
         self.attempts.iter().find(|attempt| attempt.state == AttemptState::Approved)
     }
 
-    /// Escrowed money that has not been handed on.
+    /// Escrowed money that has neither been handed on nor given back.
     pub fn unreleased_minor(&self) -> i64 {
-        self.amount.get() - self.released_minor
+        self.amount.get() - self.released_minor - self.claims.from_escrow_minor
+    }
+
+    /// What follow-ups can still draw from it.
+    pub fn left_minor(&self) -> i64 {
+        let Claims { refunded_minor, captured_minor, contradicted_minor, .. } = self.claims;
+        (self.amount.get() - refunded_minor - captured_minor - contradicted_minor).max(0)
     }
 
     /// Moves it to a final status (I-5: once).
@@ -183,6 +273,7 @@ impl Order {
         self.status = status;
         self.finished_at = Some(now);
         self.candidates.clear();
+        self.sealed_pan = None;
     }
 
     /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).

@@ -14,7 +14,7 @@ impl Work<'_> {
     pub(super) fn release(&mut self, mut release: Order) -> Result<(), Refusal> {
         assert_eq!(release.version, 0, "a release is accepted once");
         assert_eq!(release.kind, OrderKind::Release { of: self.order.id }, "it names its payment");
-        if self.order.settlement != Settlement::Escrow || self.order.kind != OrderKind::Payment {
+        if self.order.settlement != Settlement::Escrow || !self.order.kind.is_paid_in() {
             return Err(Refusal::NotEscrow);
         }
         if self.order.status != OrderStatus::Succeeded {
@@ -32,6 +32,7 @@ impl Work<'_> {
             order: release.id,
             event: BookingEvent::EscrowRelease,
             amount: release.amount,
+            from_escrow_minor: 0,
             names: &self.terms.accounts,
             now: self.now,
         };
@@ -39,6 +40,7 @@ impl Work<'_> {
         release.version = 1;
         release.status = OrderStatus::Succeeded;
         release.finished_at = Some(self.now);
+        self.owe_notice(&release);
         self.batch.orders.push(release);
         self.effects.push(Effect::Book);
         Ok(())

@@ -20,7 +20,10 @@ impl Work<'_> {
         if entry.phase != Phase::UndoOwed {
             return Err(Refusal::WrongPhase);
         }
-        if self.order.attempts.len() >= ATTEMPTS_MAX.into() || !self.terms.can(Operation::Undo) {
+        // The contradicted attempt has wiped its card number, so a channel that needs it again
+        // cannot be asked.
+        let can = self.terms.can(Operation::Undo) && !self.terms.follow_up_needs_card;
+        if self.order.attempts.len() >= ATTEMPTS_MAX.into() || !can {
             entry.hand_to_operator(self.now);
             return Ok(());
         }

@@ -12,7 +12,7 @@ use super::channel::{ChannelHealth, ChannelState};
 use super::explain::{CandidateVerdict, RuleVerdict, explain};
 use super::hours::{DayWindow, Hours};
 use super::*;
-use crate::domain::fee::{FeeRule, FeeSchedule};
+use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use crate::domain::money::AMOUNT_MINOR_MAX;
 
 const NAMES: [&str; 5] = ["acquirer", "bank", "city-bank", "direct", "unionpay"];
@@ -47,6 +47,7 @@ fn fees(rate_ppm: u32) -> Arc<FeeSchedule> {
         fixed_minor: 0,
         minimum_minor: 0,
         cap_minor: None,
+        refund: RefundFee::Keep,
     };
     Arc::new(FeeSchedule { rules: vec![rule] })
 }

@@ -77,11 +77,12 @@ codes! {
     ClearingState { Due = 1, Contradicted = 2, }
     BookingEvent {
         InstantPayment = 1, EscrowPayment = 2, EscrowRelease = 3, SuspenseOpened = 4,
-        SuspenseBalanced = 5,
+        SuspenseBalanced = 5, Refund = 6, RefundTakenBack = 7, Void = 8, VoidTakenBack = 9,
+        SuspenseReceivable = 10,
     }
     VoucherType { Receipt = 1, Payment = 2, Transfer = 3, }
     Side { Debit = 1, Credit = 2, }
-    DeliveryStatus { Owed = 1, Acknowledged = 2, Parked = 3, }
+    DeliveryStatus { Owed = 1, Acknowledged = 2, Parked = 3, Withdrawn = 4, }
     Claim { Success = 1, Failure = 2, }
     CardType { Debit = 1, Credit = 2, QuasiCredit = 3, Prepaid = 4, }
     Brand { UnionPay = 1, Visa = 2, Mastercard = 3, Amex = 4, Jcb = 5, Diners = 6, }

@@ -130,7 +130,7 @@ pub(crate) fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
             .map(|entry| EntryRecord {
                 side: entry.side.number(),
                 account: &entry.account,
-                amount_minor: entry.amount.get(),
+                amount_minor: entry.amount_minor,
             })
             .collect(),
         business_date: request.business_date.yyyymmdd(),
@@ -152,7 +152,7 @@ pub(crate) fn read_accounting(
         Ok::<_, StoreError>(Entry {
             side: ACCOUNTING.code("side", stored.side)?,
             account: stored.account.to_owned(),
-            amount: ACCOUNTING.amount(stored.amount_minor)?,
+            amount_minor: ACCOUNTING.signed(stored.amount_minor)?,
         })
     };
     Ok(AccountingRequest {

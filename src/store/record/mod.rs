@@ -37,15 +37,27 @@ pub(super) use delivery::{
 pub(super) use entry::{entry_bytes, read_entry, read_entry_head};
 pub(super) use order::{order_bytes, read_order, read_order_version};
 
-/// The only form so far of every row.
+/// The first form of every row.
 const FORM: u8 = 1;
+/// A row's fields of the first form, with others behind them that the first form did not have. A
+/// row of the first form reads as if they were empty.
+const FORM_LONGER: u8 = 2;
 
 /// Room for a usual row, so that encoding allocates once.
 const USUAL_LENGTH: usize = 320;
 
 fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    write(FORM, record)
+}
+
+/// The longer form of a row: the first form's fields, then those that came later.
+fn encode_longer<T: Serialize, L: Serialize>(record: &T, later: &L) -> Vec<u8> {
+    write(FORM_LONGER, &(record, later))
+}
+
+fn write<T: Serialize>(form: u8, record: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-    bytes.push(FORM);
+    bytes.push(form);
     postcard::to_extend(record, bytes)
         .expect("a record of numbers, texts and lists always encodes into memory")
 }
@@ -54,6 +66,34 @@ fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 fn decode<'a, T: Deserialize<'a>>(table: &'static str, bytes: &'a [u8]) -> Result<T, StoreError> {
     let (record, rest) = take(table, bytes)?;
     if rest.is_empty() { Ok(record) } else { Err(damaged(table, "it is longer than its fields")) }
+}
+
+/// Reads a whole row of either form.
+fn decode_longer<'a, T: Deserialize<'a>, L: Deserialize<'a> + Default>(
+    table: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, L), StoreError> {
+    match bytes.split_first() {
+        Some((&FORM_LONGER, fields)) => match postcard::take_from_bytes(fields) {
+            Ok((both, [])) => Ok(both),
+            Ok(_) => Err(damaged(table, "it is longer than its fields")),
+            Err(error) => Err(damaged(table, &format!("its fields do not read: {error}"))),
+        },
+        _ => decode(table, bytes).map(|record| (record, L::default())),
+    }
+}
+
+/// Reads the first fields of a row, which both forms have.
+fn decode_longer_head<'a, T: Deserialize<'a>>(
+    table: &'static str,
+    bytes: &'a [u8],
+) -> Result<T, StoreError> {
+    match bytes.split_first() {
+        Some((&FORM_LONGER, fields)) => postcard::take_from_bytes(fields)
+            .map(|(head, _)| head)
+            .map_err(|error| damaged(table, &format!("its fields do not read: {error}"))),
+        _ => decode_head(table, bytes),
+    }
 }
 
 /// Reads the first fields of a row.
@@ -101,6 +141,12 @@ impl Fields {
 
     fn amount(self, minor: i64) -> Result<AmountMinor, StoreError> {
         AmountMinor::new(minor).map_err(|_| wrong(self.table, "amount"))
+    }
+
+    /// An amount of either sign, never zero.
+    fn signed(self, minor: i64) -> Result<i64, StoreError> {
+        let size = minor.checked_abs().unwrap_or(i64::MAX);
+        self.amount(size).map(|_| minor)
     }
 
     fn currency(self, code: u8) -> Result<Currency, StoreError> {

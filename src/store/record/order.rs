@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::bin::{Bin, BinRow};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::order::{Candidate, Order, OrderKind};
+use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind};
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::store::StoreError;
 
 use super::codes::Code;
-use super::{Fields, decode, decode_head, encode, millis, text, wrong};
+use super::{Fields, decode_longer, decode_longer_head, encode_longer, millis, text, wrong};
 
 const TABLE: &str = "orders";
 const FIELDS: Fields = Fields { table: TABLE };
@@ -55,6 +55,30 @@ enum KindRecord {
         #[serde(with = "postcard::fixint::le")]
         order: u64,
     },
+    Preauth,
+    Capture {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+    Refund {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+    Void {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+}
+
+/// What the first form did not have.
+#[derive(Serialize, Deserialize, Default)]
+struct LaterRecord<'a> {
+    refunded_minor: i64,
+    captured_minor: i64,
+    from_escrow_minor: i64,
+    contradicted_minor: i64,
+    #[serde(borrow)]
+    sealed_pan: Option<SealedRecord<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,18 +138,20 @@ struct CandidateRecord<'a> {
 
 /// The stored form of an order. Its id is its key.
 pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
-    encode(&OrderRecord {
+    let claims = &order.claims;
+    let later = LaterRecord {
+        refunded_minor: claims.refunded_minor,
+        captured_minor: claims.captured_minor,
+        from_escrow_minor: claims.from_escrow_minor,
+        contradicted_minor: claims.contradicted_minor,
+        sealed_pan: order.sealed_pan.as_ref().map(sealed_record),
+    };
+    let record = OrderRecord {
         version: order.version,
         status: order.status.number(),
         caller: order.caller.as_str(),
         caller_order_id: order.caller_order_id.as_str(),
-        kind: match order.kind {
-            OrderKind::Payment => KindRecord::Payment,
-            OrderKind::Undo { of } => {
-                KindRecord::Undo { order: of.order.as_u64(), attempt: of.attempt }
-            }
-            OrderKind::Release { of } => KindRecord::Release { order: of.as_u64() },
-        },
+        kind: kind_record(order.kind),
         merchant_id: order.merchant_id.as_str(),
         amount_minor: order.amount.get(),
         currency: order.currency.number(),
@@ -141,7 +167,26 @@ pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
         clearing_date: order.clearing_date.map(|date| date.yyyymmdd()),
         created_at: millis(order.created_at),
         finished_at: order.finished_at.map(millis),
-    })
+    };
+    encode_longer(&record, &later)
+}
+
+fn kind_record(kind: OrderKind) -> KindRecord {
+    match kind {
+        OrderKind::Payment => KindRecord::Payment,
+        OrderKind::Undo { of } => {
+            KindRecord::Undo { order: of.order.as_u64(), attempt: of.attempt }
+        }
+        OrderKind::Release { of } => KindRecord::Release { order: of.as_u64() },
+        OrderKind::Preauth => KindRecord::Preauth,
+        OrderKind::Capture { of } => KindRecord::Capture { order: of.as_u64() },
+        OrderKind::Refund { of } => KindRecord::Refund { order: of.as_u64() },
+        OrderKind::Void { of } => KindRecord::Void { order: of.as_u64() },
+    }
+}
+
+fn sealed_record(sealed: &SealedPan) -> SealedRecord<'_> {
+    SealedRecord { key_id: &sealed.key_id, nonce: sealed.nonce, bytes: &sealed.bytes }
 }
 
 fn card_record(card: &CardFacts) -> CardRecord<'_> {
@@ -181,11 +226,7 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
         unresolved_at: attempt.unresolved_at.map(millis),
         ended_at: attempt.ended_at.map(millis),
         ended_by: attempt.ended_by.map(Code::number),
-        sealed_pan: attempt.sealed_pan.as_ref().map(|sealed| SealedRecord {
-            key_id: &sealed.key_id,
-            nonce: sealed.nonce,
-            bytes: &sealed.bytes,
-        }),
+        sealed_pan: attempt.sealed_pan.as_ref().map(sealed_record),
     }
 }
 
@@ -195,23 +236,17 @@ fn candidate_record(candidate: &Candidate) -> CandidateRecord<'_> {
 
 /// The version alone, which guards a commit.
 pub(crate) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
-    decode_head(TABLE, bytes)
+    decode_longer_head(TABLE, bytes)
 }
 
 pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
-    let record: OrderRecord<'_> = decode(TABLE, bytes)?;
+    let (record, later): (OrderRecord<'_>, LaterRecord<'_>) = decode_longer(TABLE, bytes)?;
     Ok(Order {
         id,
         version: record.version,
         caller: CallerId::from_stored(record.caller),
         caller_order_id: CallerOrderId::from_stored(record.caller_order_id),
-        kind: match record.kind {
-            KindRecord::Payment => OrderKind::Payment,
-            KindRecord::Undo { order, attempt } => {
-                OrderKind::Undo { of: ChannelOrderNo { order: OrderId::from_u64(order), attempt } }
-            }
-            KindRecord::Release { order } => OrderKind::Release { of: OrderId::from_u64(order) },
-        },
+        kind: read_kind(&record.kind),
         merchant_id: MerchantId::from_stored(record.merchant_id),
         amount: FIELDS.amount(record.amount_minor)?,
         currency: FIELDS.currency(record.currency)?,
@@ -224,11 +259,41 @@ pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
         attempts: read_attempts(&record.attempts)?,
         candidates: record.candidates.iter().map(read_candidate).collect(),
         released_minor: record.released_minor,
+        claims: Claims {
+            refunded_minor: later.refunded_minor,
+            captured_minor: later.captured_minor,
+            from_escrow_minor: later.from_escrow_minor,
+            contradicted_minor: later.contradicted_minor,
+        },
+        sealed_pan: later.sealed_pan.as_ref().map(read_sealed),
         accounting_sequence: record.accounting_sequence,
         clearing_date: record.clearing_date.map(|date| FIELDS.date(date)).transpose()?,
         created_at: FIELDS.time(record.created_at)?,
         finished_at: FIELDS.time_option(record.finished_at)?,
     })
+}
+
+fn read_kind(record: &KindRecord) -> OrderKind {
+    let id = OrderId::from_u64;
+    match *record {
+        KindRecord::Payment => OrderKind::Payment,
+        KindRecord::Undo { order, attempt } => {
+            OrderKind::Undo { of: ChannelOrderNo { order: id(order), attempt } }
+        }
+        KindRecord::Release { order } => OrderKind::Release { of: id(order) },
+        KindRecord::Preauth => OrderKind::Preauth,
+        KindRecord::Capture { order } => OrderKind::Capture { of: id(order) },
+        KindRecord::Refund { order } => OrderKind::Refund { of: id(order) },
+        KindRecord::Void { order } => OrderKind::Void { of: id(order) },
+    }
+}
+
+fn read_sealed(record: &SealedRecord<'_>) -> SealedPan {
+    SealedPan {
+        key_id: record.key_id.to_owned(),
+        nonce: record.nonce,
+        bytes: record.bytes.to_vec(),
+    }
 }
 
 fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
@@ -281,11 +346,7 @@ fn read_attempt(record: &AttemptRecord<'_>) -> Result<Attempt, StoreError> {
         unresolved_at: FIELDS.time_option(record.unresolved_at)?,
         ended_at: FIELDS.time_option(record.ended_at)?,
         ended_by: FIELDS.code_option("ended_by", record.ended_by)?,
-        sealed_pan: record.sealed_pan.as_ref().map(|sealed| SealedPan {
-            key_id: sealed.key_id.to_owned(),
-            nonce: sealed.nonce,
-            bytes: sealed.bytes.to_vec(),
-        }),
+        sealed_pan: record.sealed_pan.as_ref().map(read_sealed),
     })
 }
 

@@ -11,7 +11,7 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Movement, Transaction};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
@@ -87,6 +87,10 @@ impl Draw {
             OrderKind::Payment,
             OrderKind::Undo { of: self.number() },
             OrderKind::Release { of: self.id() },
+            OrderKind::Preauth,
+            OrderKind::Capture { of: self.id() },
+            OrderKind::Refund { of: self.id() },
+            OrderKind::Void { of: self.id() },
         ];
         let mut attempts = self.several(4, Self::attempt);
         for (place, attempt) in (1..).zip(&mut attempts) {
@@ -113,6 +117,13 @@ impl Draw {
                 keeps_pan: draw.random.bool(),
             }),
             released_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+            claims: Claims {
+                refunded_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+                captured_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+                from_escrow_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+                contradicted_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+            },
+            sealed_pan: self.maybe(Self::sealed),
             accounting_sequence: self.random.u16(..),
             clearing_date: self.maybe(Self::date),
             created_at: self.time(),
@@ -161,11 +172,15 @@ impl Draw {
             unresolved_at: self.maybe(Self::time),
             ended_at: self.maybe(Self::time),
             ended_by: self.maybe(|draw| draw.of(&Source::ALL)),
-            sealed_pan: self.maybe(|draw| SealedPan {
-                key_id: draw.word(),
-                nonce: [draw.random.u8(..); 12],
-                bytes: draw.several(40, |draw| draw.random.u8(..)),
-            }),
+            sealed_pan: self.maybe(Self::sealed),
+        }
+    }
+
+    fn sealed(&mut self) -> SealedPan {
+        SealedPan {
+            key_id: self.word(),
+            nonce: [self.random.u8(..); 12],
+            bytes: self.several(40, |draw| draw.random.u8(..)),
         }
     }
 
@@ -219,7 +234,7 @@ impl Draw {
             entries: self.several(4, |draw| Entry {
                 side: draw.of(&[Side::Debit, Side::Credit]),
                 account: draw.text(40),
-                amount: draw.amount(),
+                amount_minor: if draw.random.bool() { 1 } else { -1 } * draw.amount().get(),
             }),
             business_date: self.date(),
             created_at: self.time(),
@@ -364,6 +379,13 @@ pub(super) fn order() -> Order {
         attempts: vec![attempt],
         candidates: vec![Candidate { channel: ChannelId::from_stored("bank"), keeps_pan: true }],
         released_minor: 5,
+        claims: Claims {
+            refunded_minor: 6,
+            captured_minor: 7,
+            from_escrow_minor: 8,
+            contradicted_minor: 9,
+        },
+        sealed_pan: Some(SealedPan { key_id: "k2".to_owned(), nonce: [8; 12], bytes: vec![4, 5] }),
         accounting_sequence: 2,
         clearing_date: Some(date()),
         created_at: moment(0),
@@ -439,11 +461,8 @@ fn delivery() -> Delivery {
 }
 
 pub(super) fn accounting() -> AccountingRequest {
-    let entry = |side, account: &str| Entry {
-        side,
-        account: account.to_owned(),
-        amount: AmountMinor::new(100).expect("an amount"),
-    };
+    let entry =
+        |side, account: &str| Entry { side, account: account.to_owned(), amount_minor: 100 };
     AccountingRequest {
         id: RequestId { chain: first_id(), sequence: 2 },
         order: OrderId::compose(261_122, 1, 8),

@@ -1,0 +1,113 @@
+//! How long a call waits for its order's end, and how it is then answered.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::api::ApiState;
+use crate::api::dto::{OrderBody, json};
+use crate::api::error::ApiError;
+use crate::domain::flow::order::{Order, OrderStatus};
+use crate::engine::Submitted;
+
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// How long a call may take to its answer.
+#[derive(Clone, Copy)]
+pub(super) struct Wait {
+    pub(super) until: Instant,
+    /// The seconds that were asked for and granted, if any were.
+    pub(super) preferred_s: Option<u64>,
+}
+
+impl Wait {
+    /// `Prefer: wait=N` (RFC 7240), never above the settings' bound; else the settings' default.
+    pub(super) fn of(headers: &HeaderMap, state: &ApiState) -> Self {
+        let preferred = preferred_wait_s(headers).map(Duration::from_secs);
+        let granted = preferred.map(|wait| wait.min(state.settings.wait_max));
+        let wait = granted.unwrap_or(state.settings.wait_default);
+        Self { until: Instant::now() + wait, preferred_s: granted.map(|wait| wait.as_secs()) }
+    }
+
+    /// Whether waiting can still change the answer. Without a wish of the caller's own, only an
+    /// order that its channel works on is waited for; an unknown one may take hours.
+    fn is_worth_it(&self, order: &Order) -> bool {
+        let open = match order.status {
+            OrderStatus::Accepted | OrderStatus::Processing => true,
+            OrderStatus::Unknown => self.preferred_s.is_some(),
+            OrderStatus::Succeeded | OrderStatus::Failed | OrderStatus::Reversed => false,
+        };
+        open && Instant::now() < self.until
+    }
+
+    /// Waits for an end while that is worth it, then answers with the order as it then is.
+    pub(super) async fn answer(
+        self,
+        state: &ApiState,
+        submitted: Submitted,
+    ) -> Result<Response, ApiError> {
+        let order = if self.is_worth_it(&submitted.order) {
+            let patience = self.until.saturating_duration_since(Instant::now());
+            state.engine.wait_for_end(submitted.order.id, patience).await?
+        } else {
+            submitted.order
+        };
+        Ok(answer(&order, submitted.repeated, self.preferred_s))
+    }
+}
+
+/// The seconds of a `wait` preference. What cannot be read is ignored, as RFC 7240 says.
+fn preferred_wait_s(headers: &HeaderMap) -> Option<u64> {
+    let texts = headers.get_all(PREFER).into_iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = texts.flat_map(|text| text.split(','));
+    preferences.find_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.parse().ok()).flatten()
+    })
+}
+
+/// 200 with what is final, 202 with what is not.
+pub(super) fn answer(order: &Order, repeated: bool, preferred_s: Option<u64>) -> Response {
+    let status = if order.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let mut response = json(status, &OrderBody::from(order));
+    let headers = response.headers_mut();
+    if repeated {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    let applied = preferred_s.and_then(|seconds| format!("wait={seconds}").parse().ok());
+    if let Some(applied) = applied {
+        headers.insert(PREFERENCE_APPLIED, applied);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preference_is_read_as_rfc_7240_says() {
+        let rows: [(&[&str], Option<u64>); 8] = [
+            (&["wait=10"], Some(10)),
+            (&["respond-async, wait=3"], Some(3)),
+            (&["respond-async", "WAIT = \"7\"; foo"], Some(7)),
+            (&["wait=0"], Some(0)),
+            (&["wait=-1"], None),
+            (&["wait"], None),
+            (&["waits=1"], None),
+            (&[], None),
+        ];
+        for (values, expected) in rows {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(PREFER, HeaderValue::from_static(value));
+            }
+            assert_eq!(preferred_wait_s(&headers), expected, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Refunds, voids and captures: what follows up an order that succeeded.
+//!
+//! A follow-up draws on its original (I-8): in one commit it is accepted and its amount claimed, in
+//! one commit it ends without success and the claim is given back. Where it gives money back it is
+//! booked first: it leaves only when accounting has acknowledged its request, and the commit that
+//! keeps the acknowledgement is the one that makes its attempt durable (I-1), so that no crash can
+//! come between the two. It goes to its original's channel alone, and is sent once.
+
+use std::time::Duration;
+
+use crate::domain::books::Transaction;
+use crate::domain::books::accounting::{
+    self, AccountingRequest, Booking, BookingEvent, DeliveryStatus, RequestId,
+};
+use crate::domain::command::{CardAgain, Decider, Refusal};
+use crate::domain::effect::Effect;
+use crate::domain::flow::attempt::{Attempt, Operation};
+use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::{Work, add_attempt};
+use crate::domain::outcome::Reason;
+use crate::domain::terms::Terms;
+use crate::domain::time::Timestamp;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Work<'_> {
+    /// Accepts a refund, void or capture of the view's order.
+    pub(super) fn follow_up(
+        &mut self,
+        mut order: Order,
+        card: Option<CardAgain>,
+    ) -> Result<(), Refusal> {
+        assert_eq!(order.version, 0, "a follow-up is accepted once");
+        assert!(order.kind.is_follow_up(), "no other kind draws on an original");
+        assert_eq!(order.kind.original(), Some(self.order.id), "it names its original");
+        let approved = self.allowed(&order)?;
+        let sealed = self.number_again(card)?;
+        let operation = order.kind.operation().expect("only a release has none");
+        order.version = 1;
+        claim(&mut self.order, &mut order);
+        if gives_money_back(&self.order, &order) {
+            let event = self.event_of(&order, false);
+            let source = self.view.transaction.as_ref().expect("I-7: a success has one");
+            let request = book(event, &mut self.order, &order, source, self.terms, self.now);
+            self.batch.accounting.push(request);
+            self.effects.push(Effect::Book);
+            let keeps_pan = self.terms.keeps_pan;
+            order.candidates = vec![Candidate { channel: approved.channel, keeps_pan }];
+            order.sealed_pan = sealed;
+        } else {
+            let number = add_attempt(&mut order, approved.channel, operation, self.now);
+            let attempt = order.attempt_mut(number).expect("it was just added");
+            attempt.sealed_pan = sealed;
+            self.effects.push(Effect::Send { order: order.id, attempt: number });
+        }
+        self.batch.orders.push(order);
+        Ok(())
+    }
+
+    /// Whether the rules let `order` follow the view's order up; gives the attempt it refers to.
+    fn allowed(&self, order: &Order) -> Result<Attempt, Refusal> {
+        let (original, terms) = (&self.order, self.terms);
+        let hold = original.kind == OrderKind::Preauth;
+        let operation = order.kind.operation().expect("only a release has none");
+        let fits = match operation {
+            Operation::Refund => original.kind.is_paid_in(),
+            Operation::Void => original.kind.is_paid_in() || hold,
+            Operation::Capture => hold,
+            Operation::Payment | Operation::Undo | Operation::Preauth => false,
+        };
+        if !fits {
+            return Err(Refusal::WrongKind);
+        }
+        if original.status != OrderStatus::Succeeded {
+            return Err(Refusal::NotSucceeded);
+        }
+        if !terms.can(operation) {
+            return Err(Refusal::OperationNotSupported { operation });
+        }
+        let approved = original.approved().expect("I-3: a success has an approved attempt");
+        self.in_time(operation, approved)?;
+        let (wanted_minor, left_minor) = (order.amount.get(), original.left_minor());
+        let whole_minor = original.amount.get();
+        let exceeds = match operation {
+            // A hold is charged once, and what is cancelled is cancelled as a whole.
+            Operation::Capture => wanted_minor > left_minor || left_minor < whole_minor,
+            Operation::Void => wanted_minor != whole_minor || left_minor < whole_minor,
+            _ => wanted_minor > left_minor,
+        };
+        if exceeds {
+            let once = operation == Operation::Capture && left_minor < whole_minor;
+            return Err(Refusal::ExceedsLeft { left_minor: if once { 0 } else { left_minor } });
+        }
+        let is_part = operation == Operation::Refund && wanted_minor < whole_minor;
+        if is_part && !terms.partial_refund {
+            return Err(Refusal::PartNotSupported);
+        }
+        if gives_money_back(original, order) && !terms.has_accounting {
+            return Err(Refusal::AccountingNotConfigured);
+        }
+        Ok(approved.clone())
+    }
+
+    fn in_time(&self, operation: Operation, approved: &Attempt) -> Result<(), Refusal> {
+        let (terms, now) = (self.terms, self.now);
+        let within = |days: u32| now.since(approved.sent_at) <= DAY * days;
+        if self.order.kind == OrderKind::Preauth {
+            let days = terms.preauth_days;
+            return if within(days) { Ok(()) } else { Err(Refusal::PreauthExpired { days }) };
+        }
+        match operation {
+            Operation::Void if self.order.clearing_date != Some(terms.calendar.date_of(now)) => {
+                Err(Refusal::NotSameDay)
+            }
+            Operation::Refund if !within(terms.refund_days) => {
+                Err(Refusal::RefundWindowClosed { days: terms.refund_days })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The card number given again, where the channel will need it. It must be the original's.
+    fn number_again(
+        &self,
+        card: Option<CardAgain>,
+    ) -> Result<Option<crate::domain::card::SealedPan>, Refusal> {
+        let needed = self.terms.follow_up_needs_card;
+        let Some(card) = card else {
+            return if needed { Err(Refusal::CardRequired) } else { Ok(None) };
+        };
+        let ours = self.order.card.as_ref().map(|facts| facts.digests.pan);
+        if ours != Some(card.pan_digest) {
+            return Err(Refusal::CardDiffers);
+        }
+        Ok((needed || self.terms.keeps_pan).then_some(card.sealed))
+    }
+
+    /// The request is acknowledged: the acknowledgement and the attempt become durable together.
+    pub(super) fn begin_follow_up(&mut self, booked: AccountingRequest) -> Result<(), Refusal> {
+        assert_eq!(booked.order, self.order.id, "a request begins its own order");
+        assert_eq!(booked.delivery.status, DeliveryStatus::Acknowledged, "it is booked");
+        let waits = self.order.status == OrderStatus::Accepted;
+        if !waits || !booked.event.is_booked_first() || self.order.candidates.is_empty() {
+            return Err(Refusal::WrongPhase);
+        }
+        let channel = self.order.candidates.remove(0).channel;
+        let operation = self.order.kind.operation().expect("only a release has none");
+        let sealed = self.order.sealed_pan.take();
+        let number = self.push_attempt(channel, operation);
+        let attempt = self.order.attempt_mut(number).expect("it was just pushed");
+        attempt.sealed_pan = sealed;
+        self.batch.accounting.push(booked);
+        Ok(())
+    }
+
+    /// Nothing was booked and nothing was sent: the order ends, and so does the request.
+    pub(super) fn withdraw(
+        &mut self,
+        mut booked: AccountingRequest,
+        decider: Decider,
+    ) -> Result<(), Refusal> {
+        assert_eq!(booked.order, self.order.id, "a request is withdrawn with its own order");
+        let refused = booked.delivery.status == DeliveryStatus::Parked;
+        let waits = self.order.status == OrderStatus::Accepted;
+        if !(refused && waits && booked.event.is_booked_first()) {
+            return Err(Refusal::WrongPhase);
+        }
+        booked.delivery.status = DeliveryStatus::Withdrawn;
+        booked.delivery.version += 1;
+        self.batch.accounting.push(booked);
+        self.finish_order(OrderStatus::Failed, Some(Reason::OperatorDecision));
+        self.audit("accounting.withdraw", decider);
+        // What waited behind it in the chain may go.
+        self.effects.push(Effect::Book);
+        Ok(())
+    }
+
+    /// Gives back the claim of the view's order, which has ended without success, and takes back
+    /// what was booked for it.
+    pub(super) fn give_back(&mut self) {
+        let mut original = self.original.take().expect("the engine loads a follow-up's original");
+        let (order, amount_minor) = (&self.order, self.order.amount.get());
+        let claims = &mut original.claims;
+        match order.kind {
+            OrderKind::Capture { .. } => claims.captured_minor -= amount_minor,
+            _ => claims.refunded_minor -= amount_minor,
+        }
+        claims.from_escrow_minor -= order.claims.from_escrow_minor;
+        // What never left was never booked: accounting had refused it.
+        if gives_money_back(&original, order) && !order.attempts.is_empty() {
+            let event = self.event_of(order, true);
+            let view = self.view.original.as_ref().and_then(|kept| kept.transaction.as_ref());
+            let source = view.expect("I-7: a success has its transaction");
+            let request = book(event, &mut original, order, source, self.terms, self.now);
+            self.batch.accounting.push(request);
+            self.effects.push(Effect::Book);
+        }
+        self.original = Some(original);
+    }
+
+    fn event_of(&self, order: &Order, taken_back: bool) -> BookingEvent {
+        match (matches!(order.kind, OrderKind::Void { .. }), taken_back) {
+            (false, false) => BookingEvent::Refund,
+            (false, true) => BookingEvent::RefundTakenBack,
+            (true, false) => BookingEvent::Void,
+            (true, true) => BookingEvent::VoidTakenBack,
+        }
+    }
+}
+
+/// Whether the order takes money back from those who were to get it; then it is booked first.
+fn gives_money_back(original: &Order, order: &Order) -> bool {
+    let back = matches!(order.kind, OrderKind::Refund { .. } | OrderKind::Void { .. });
+    back && original.kind.is_paid_in()
+}
+
+/// Draws the order's amount from its original: out of escrow first, then from the merchant.
+fn claim(original: &mut Order, order: &mut Order) {
+    let amount_minor = order.amount.get();
+    if let OrderKind::Capture { .. } = order.kind {
+        original.claims.captured_minor += amount_minor;
+        return;
+    }
+    if original.settlement == Settlement::Escrow && gives_money_back(original, order) {
+        let escrow_minor = amount_minor.min(original.unreleased_minor());
+        order.claims.from_escrow_minor = escrow_minor;
+        original.claims.from_escrow_minor += escrow_minor;
+    }
+    original.claims.refunded_minor += amount_minor;
+}
+
+/// The next request of the original's chain, for a follow-up. It is of today's books, whenever the
+/// original was.
+fn book(
+    event: BookingEvent,
+    original: &mut Order,
+    order: &Order,
+    source: &Transaction,
+    terms: &Terms,
+    now: Timestamp,
+) -> AccountingRequest {
+    original.accounting_sequence += 1;
+    let booking = Booking {
+        id: RequestId { chain: original.id, sequence: original.accounting_sequence },
+        order: order.id,
+        event,
+        amount: order.amount,
+        from_escrow_minor: order.claims.from_escrow_minor,
+        names: &terms.accounts,
+        now,
+    };
+    let mut request = accounting::request(&booking, source);
+    request.business_date = terms.calendar.date_of(now);
+    request
+}
