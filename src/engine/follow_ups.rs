@@ -12,6 +12,7 @@ use crate::domain::batch::Batch;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
 use crate::domain::command::{CardAgain, CardAtHand, Command, Decider, Refusal};
+use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Claims, Order, OrderKind, OrderStatus};
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
@@ -71,13 +72,21 @@ impl Engine {
         let wanted = order.clone();
         let command =
             move |_| Command::FollowUp { order: Box::new(wanted.clone()), card: card.clone() };
-        if let Err(error) = self.run(original_id, None, command).await {
-            // The same follow-up may have been taken meanwhile: its repeat is no refusal (I-9).
-            let kept = self.kept(&asked).await?.ok_or(error)?;
-            kept.same_content(&order)?;
-            return Ok(Submitted { order: kept, repeated: true });
+        match self.run(original_id, None, command).await {
+            Ok(accepted) => {
+                // One that waits for accounting may have been begun meanwhile by whoever wrote the
+                // acknowledgement down, and is theirs to send.
+                let ours = accepted.effects.iter().any(|one| matches!(one, Effect::Send { .. }));
+                let order = if ours { self.carry_out(id).await } else { self.load_order(id).await };
+                Ok(Submitted { order: order?, repeated: false })
+            }
+            Err(error) => {
+                // The same follow-up may have been taken meanwhile: its repeat is no refusal (I-9).
+                let kept = self.kept(&asked).await?.ok_or(error)?;
+                kept.same_content(&order)?;
+                Ok(Submitted { order: kept, repeated: true })
+            }
         }
-        Ok(Submitted { order: self.carry_out(id).await?, repeated: false })
     }
 
     async fn kept(&self, asked: &FollowUp) -> Result<Option<Order>, EngineError> {

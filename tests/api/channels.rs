@@ -22,7 +22,12 @@ async fn a_channel_tells_its_limits_and_health() {
         ("/protocol", json!("unionpay-acp")),
         ("/state", json!("live")),
         ("/enabled", json!(true)),
-        ("/operations", json!(["payment", "inquiry", "reversal", "undo"])),
+        (
+            "/operations",
+            json!([
+                "payment", "refund", "void", "preauth", "capture", "undo", "inquiry", "reversal"
+            ]),
+        ),
         ("/currencies", json!(["CNY"])),
         ("/limits/per_order_max", json!(5_000_000)),
         ("/limits/left_today", json!(100_000_000_000_i64)),

@@ -173,10 +173,15 @@ impl Gateway {
 
     /// Starts with further settings, as a settings file says them.
     pub async fn start_with(more: &str) -> Self {
+        Self::start_able(more, unionpay::ALL_OPERATIONS).await
+    }
+
+    /// The same, with other lines in the place of the channel's operations.
+    pub async fn start_able(more: &str, abilities: &str) -> Self {
         // Another test of the process may have installed it.
         let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let scratch = Scratch::new();
-        unionpay::write_channel(scratch.path());
+        unionpay::write_channel(scratch.path(), abilities);
         let text = settings_text(more);
         let read = settings(Some(("test.toml", &text)), Vec::new(), scratch.path());
         let settings = Arc::new(read.expect("good settings"));

@@ -50,9 +50,17 @@ fn issue(params: &CertificateParams, subject: &KeyPair) -> String {
     params.signed_by(subject, &issuer).expect("a certificate").pem()
 }
 
-/// Writes the shipped example channel, live, with keys of this run.
-pub fn write_channel(folder: &Path) {
-    let text = include_str!("../../channels/unionpay.toml")
+/// Every operation, for the line `operations` of the channel's file.
+pub const ALL_OPERATIONS: &str = "operations = [\"payment\", \"refund\", \"void\", \"preauth\", \
+                                  \"capture\", \"undo\", \"inquiry\", \"reversal\"]";
+
+/// Writes the shipped example channel, live, with keys of this run and these abilities in the place
+/// of its operations.
+pub fn write_channel(folder: &Path, abilities: &str) {
+    let text = include_str!("../../channels/unionpay.toml");
+    let line = text.lines().find(|line| line.starts_with("operations = ")).expect("abilities");
+    let text = text
+        .replace(line, abilities)
         .replace("state = \"contracted\"", "state = \"live\"")
         .replace("[\"file:keys/encrypt.pem\"]", "[]")
         .replace("file:keys/middle.pem", "file:keys/root.pem");

@@ -50,9 +50,17 @@ impl Ledger {
     /// What the channels' statements would show: number, and amount as seen from our side.
     pub fn lines(&self) -> BTreeMap<ChannelOrderNo, i64> {
         let line = |(number, record): (&ChannelOrderNo, &Record)| {
+            let of_hold = record.original.is_some_and(|original| {
+                self.records.get(&original).is_some_and(|one| one.operation == Operation::Preauth)
+            });
             let amount = match (record.operation, record.fate) {
-                (Operation::Payment, Fate::Done | Fate::Undone) => record.amount_minor,
-                (Operation::Undo, Fate::Done) => -record.amount_minor,
+                (Operation::Payment | Operation::Capture, Fate::Done | Fate::Undone) => {
+                    record.amount_minor
+                }
+                (Operation::Undo | Operation::Void, Fate::Done) if of_hold => return None,
+                (Operation::Undo | Operation::Void | Operation::Refund, Fate::Done) => {
+                    -record.amount_minor
+                }
                 _ => return None,
             };
             Some((*number, amount))
@@ -99,7 +107,9 @@ impl State {
             self.violate(format!("I-4: {number} was sent while another attempt may have been"));
         }
         if self.ledger.records.insert(number, record).is_some() {
-            self.violate(format!("I-1: {number} was sent twice"));
+            let order = self.rows.orders.get(&number.order);
+            let text = format!("I-1: {number} was sent twice: {order:#?}");
+            self.violate(text);
         }
     }
 
@@ -123,6 +133,20 @@ impl State {
         }
     }
 
+    /// Whether the channel's own books let a refund, void or capture happen.
+    fn allows(&self, number: ChannelOrderNo) -> bool {
+        let records = &self.ledger.records;
+        let record = &records[&number];
+        let original = record.original.expect("a follow-up names its original");
+        let Some(first) = records.get(&original) else { return false };
+        let done = records.iter().filter(|(other, one)| {
+            **other != number && one.original == Some(original) && one.fate == Fate::Done
+        });
+        let drawn: i64 = done.map(|(_, one)| one.amount_minor).sum();
+        let whole = record.operation == Operation::Refund || drawn == 0;
+        first.fate == Fate::Done && whole && drawn + record.amount_minor <= first.amount_minor
+    }
+
     /// The channel carries it out, or refuses, and perhaps tells us by notice.
     pub fn settle(&mut self, number: ChannelOrderNo, at_once: bool) {
         let record = self.record(number).clone();
@@ -142,9 +166,14 @@ impl State {
                     Fate::Declined
                 }
             }
-            // The simulation's life asks for none of these.
-            Operation::Refund | Operation::Void | Operation::Preauth | Operation::Capture => {
-                Fate::Declined
+            Operation::Preauth => match self.random.u8(0..100) {
+                0..=79 => Fate::Done,
+                80..=89 if at_once => Fate::Elsewhere,
+                _ => Fate::Declined,
+            },
+            Operation::Refund | Operation::Void | Operation::Capture => {
+                let allowed = self.allows(number);
+                if allowed && !self.chance(12) { Fate::Done } else { Fate::Declined }
             }
         };
         self.tally.elsewhere += u64::from(fate == Fate::Elsewhere);
@@ -246,10 +275,15 @@ impl State {
                 self.tell(number, declined(Reason::ChannelFailure, "X9"), Duration::ZERO, true);
             }
             AttemptState::Declined | AttemptState::NotSent | AttemptState::Reversed => {
-                let can = record.operation == Operation::Payment
+                let standing = record.original.is_none_or(|original| {
+                    self.ledger.records.get(&original).is_some_and(|one| one.fate == Fate::Done)
+                });
+                let can = record.operation != Operation::Undo
+                    && standing
                     && matches!(record.fate, Fate::Declined | Fate::Elsewhere | Fate::Reversed);
                 if can && self.chance(60) {
                     self.tally.true_claims += 1;
+                    self.tally.late_follow_ups += u64::from(record.original.is_some());
                     self.record(number).fate = Fate::Done;
                     self.record(number).claimed = true;
                 } else {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, Understood};
 use switchyard::clock::Clock;
+use switchyard::domain::card::CardInput;
 use switchyard::domain::flow::attempt::{AttemptState, Operation};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
@@ -199,9 +200,10 @@ impl Bank {
             if terms::terms(channel.as_str()).reverse.is_empty() {
                 state.violate(format!("{channel} was asked to reverse {number}"));
             }
-            if facts.operation != Operation::Payment {
-                state.violate(format!("the undo {number} was to be reversed"));
+            if !terms::terms(channel.as_str()).can_reverse(facts.operation) {
+                state.violate(format!("{number} was to be reversed, which was not agreed"));
             }
+            state.tally.follow_up_reversals += u64::from(!facts.operation.begins_with_card());
         }
         let way = self.way();
         self.pause(5..500).await;
@@ -241,7 +243,8 @@ impl Channels for Bank {
             self.tick();
             let outcome = match &request {
                 ChannelRequest::Charge { facts, .. } => self.carry_out(channel, facts, None).await,
-                ChannelRequest::FollowUp { facts, original, .. } => {
+                ChannelRequest::FollowUp { facts, original, card } => {
+                    self.check_follow_up(channel, facts, original, card.as_ref());
                     let original = original.channel_order_no;
                     self.carry_out(channel, facts, Some(original)).await
                 }
@@ -262,6 +265,35 @@ impl Channels for Bank {
 }
 
 impl Bank {
+    /// A follow-up is about a success of this channel, has its card where that was agreed, and left
+    /// only when accounting had booked what it gives back.
+    fn check_follow_up(
+        &self,
+        channel: &ChannelId,
+        facts: &AttemptFacts,
+        original: &AttemptFacts,
+        card: Option<&CardInput>,
+    ) {
+        let number = facts.channel_order_no;
+        let mut state = self.world.state();
+        let first = state.ledger.records.get(&original.channel_order_no).cloned();
+        if first.as_ref().is_none_or(|record| record.channel != *channel) {
+            state.violate(format!("I-4: {number} went to another channel than its original"));
+        }
+        if facts.operation == Operation::Undo {
+            return;
+        }
+        let needed = terms::terms(channel.as_str()).follow_up_needs_card;
+        if needed && card.is_none() {
+            state.violate(format!("{number} lacks the card that {channel} needs"));
+        }
+        let back = matches!(facts.operation, Operation::Refund | Operation::Void);
+        let money = first.is_some_and(|record| record.operation != Operation::Preauth);
+        if back && money && !state.booked.values().any(|order| *order == number.order) {
+            state.violate(format!("{number} left before it was booked"));
+        }
+    }
+
     /// A channel that needs the card number again gets it, and no other.
     fn check_pan(&self, facts: &AttemptFacts, given: bool) {
         let number = facts.channel_order_no;

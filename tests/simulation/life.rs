@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
+use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
 use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::attempt::{Evidence, Operation};
@@ -22,8 +23,10 @@ use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
 use switchyard::entropy::Entropy;
 use tokio::task::JoinSet;
 
+use crate::accounting_side;
 use crate::bank::Fate;
 use crate::bank_side::Bank;
+use crate::core_side;
 use crate::hostile::{HostileStore, Pulse};
 use crate::terms;
 use crate::verdict;
@@ -105,6 +108,10 @@ fn wish(world: &World, number: u64) -> Wish {
         channels,
         answered: None,
         releases: 0,
+        hold: state.chance(30),
+        follow_ups: 0,
+        capture: None,
+        last_follow_up: None,
     }
 }
 
@@ -148,6 +155,7 @@ fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Job {
     Entry(OrderId),
+    Chain(OrderId),
     Wish(usize),
     Other,
 }
@@ -207,6 +215,7 @@ impl Life {
             }
             self.submit(&mut wishes, &mut in_hand);
             self.work_due(&mut in_hand).await;
+            self.account_due(&mut in_hand).await;
             if calm && self.tasks.is_empty() && self.settle_rest().await {
                 return End::Settled;
             }
@@ -232,7 +241,10 @@ impl Life {
         let now = self.clock.now();
         let event = state.events.keys().next().map(|(at, _)| *at);
         let entry = state.rows.entries.values().filter_map(|entry| entry.due_at).min();
-        let next = [event, entry].into_iter().flatten().min();
+        let owed = |request: &&AccountingRequest| request.delivery.status == DeliveryStatus::Owed;
+        let request = state.rows.accounting.values().filter(owed);
+        let request = request.map(|request| request.delivery.due_at).min();
+        let next = [event, entry, request].into_iter().flatten().min();
         next.map_or(Duration::from_secs(1), |at| at.since(now)) + Duration::from_millis(1)
     }
 
@@ -344,6 +356,40 @@ impl Life {
             }
         }
         release(&self.engine, &self.world, released).await;
+        let asked = {
+            let mut state = self.world.state();
+            let count = state.wishes.len();
+            [0; 3].map(|_| state.random.usize(0..count))
+        };
+        for number in asked {
+            let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+            self.tasks.spawn(async move {
+                core_side::follow_up(&engine, &world, number).await;
+                Job::Other
+            });
+        }
+        accounting_side::look_at_parked(&self.engine, &self.world, 30).await;
+    }
+
+    /// What accounting is owed, one request of a chain at a time.
+    async fn account_due(&mut self, in_hand: &mut BTreeSet<Job>) {
+        let now = self.clock.now();
+        let due = self.engine.store().due_accounting(now, 100).await;
+        let due = due.unwrap_or_else(|error| {
+            self.world.state().violate(format!("due requests: {error}"));
+            Vec::new()
+        });
+        for request in due {
+            let job = Job::Chain(request.id.chain);
+            let again = self.world.state().mischief(5);
+            if in_hand.insert(job) || again {
+                let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+                self.tasks.spawn(async move {
+                    accounting_side::deliver(&engine, &world, request).await;
+                    job
+                });
+            }
+        }
     }
 
     /// In a calm world an operator looks into the ledgers. True when nothing is left.
@@ -353,8 +399,11 @@ impl Life {
             let left: Vec<ReversalEntry> = state.rows.entries.values().cloned().collect();
             let open = state.rows.orders.values().any(|order| !order.status.is_final());
             let unanswered = state.wishes.iter().any(|wish| wish.answered.is_none());
-            (left, open || unanswered || !state.events.is_empty())
+            let done = |status: DeliveryStatus| status.lets_others_pass();
+            let owed = state.rows.accounting.values().any(|one| !done(one.delivery.status));
+            (left, open || unanswered || owed || !state.events.is_empty())
         };
+        accounting_side::look_at_parked(&self.engine, &self.world, 100).await;
         if left.is_empty() {
             return !busy;
         }
@@ -385,13 +434,14 @@ impl Life {
             (Some(attempt), _) => match fate(&order.channel_order_no(attempt.number)) {
                 Fate::Done => Resolution::Succeeded,
                 Fate::Reversed => {
-                    assert_eq!(attempt.operation, Operation::Payment, "undos are not reversed");
+                    assert!(attempt.operation != Operation::Undo, "undos are not reversed");
                     Resolution::Reversed
                 }
                 _ => Resolution::Failed,
             },
             (None, OrderKind::Undo { of }) => {
-                let can = terms::terms(entry.channel.as_str()).can(Operation::Undo);
+                let terms = terms::terms(entry.channel.as_str());
+                let can = terms.can(Operation::Undo) && !terms.follow_up_needs_card;
                 if fate(&of) == Fate::Done && can {
                     return Command::Retry { decider };
                 }
@@ -403,12 +453,12 @@ impl Life {
     }
 }
 
-fn decider(reason: &str) -> Decider {
+pub fn decider(reason: &str) -> Decider {
     Decider { actor: "ann".to_owned(), reason: reason.to_owned() }
 }
 
 /// Errors that the world's mischief explains are not violations.
-fn note_error(world: &World, what: &str, error: &EngineError) {
+pub fn note_error(world: &World, what: &str, error: &EngineError) {
     let explained = matches!(
         error,
         EngineError::Busy
@@ -431,7 +481,7 @@ async fn work(engine: &Arc<Engine>, world: &World, entry: &ReversalEntry) {
     }
 }
 
-fn card() -> CardInput {
+pub fn card() -> CardInput {
     CardInput {
         pan: Pan::parse("6216261000000000018").expect("a published test number"),
         expiry: None,
@@ -454,7 +504,7 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
         version: 0,
         caller: CallerId::from_stored("core"),
         caller_order_id: CallerOrderId::from_stored(&wish.caller_order_id),
-        kind: OrderKind::Payment,
+        kind: if wish.hold { OrderKind::Preauth } else { OrderKind::Payment },
         merchant_id: MerchantId::from_stored("m-1"),
         amount: AmountMinor::new(wish.amount_minor).expect("an amount"),
         currency: Currency::Cny,
@@ -533,6 +583,7 @@ async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
         (wish, part)
     };
     let (Some((payment, _)), Settlement::Escrow) = (wish.answered, wish.settlement) else { return };
+    let payment = wish.capture.unwrap_or(payment);
     let Ok(id) = engine.next_order_id().await else { return };
     let mut asked = order(id, &wish, engine);
     asked.kind = OrderKind::Release { of: payment };

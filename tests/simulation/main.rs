@@ -8,8 +8,10 @@
 #[path = "../support/auditor.rs"]
 mod auditor;
 
+mod accounting_side;
 mod bank;
 mod bank_side;
+mod core_side;
 mod hostile;
 mod life;
 mod terms;
@@ -18,7 +20,7 @@ mod world;
 
 use life::play;
 
-/// Seeds that a run without settings plays: some ten seconds of a debug build.
+/// Seeds that a run without settings plays: some twenty seconds of a debug build.
 const SEEDS: u64 = 120;
 const ORDERS: u64 = 50;
 

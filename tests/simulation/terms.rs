@@ -28,6 +28,15 @@ fn seconds(list: &[u64]) -> Vec<Duration> {
     list.iter().map(|seconds| Duration::from_secs(*seconds)).collect()
 }
 
+/// One channel takes back captures and refunds too, as few do.
+fn reversible(name: &str) -> Vec<Operation> {
+    let mut usual = vec![Operation::Payment, Operation::Preauth];
+    if name == DIRECT {
+        usual.extend([Operation::Capture, Operation::Refund]);
+    }
+    usual
+}
+
 /// The terms of one of [`ALL`].
 pub fn terms(name: &str) -> Arc<Terms> {
     let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
@@ -50,11 +59,11 @@ pub fn terms(name: &str) -> Arc<Terms> {
         reverse_until: ReverseUntil::Always,
         not_found_final_after: Duration::from_secs(600),
         operations: Operation::ALL.to_vec(),
-        reversible: vec![Operation::Payment, Operation::Preauth],
+        reversible: reversible(name),
         partial_refund: true,
         refund_days: 180,
         preauth_days: 30,
-        follow_up_needs_card: false,
+        follow_up_needs_card: name == SILENT,
         keeps_pan: name == DIRECT || name == SILENT,
         call_ends_after: Duration::from_secs(20),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
@@ -68,7 +77,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         SILENT => Terms { inquire: Vec::new(), ..base },
         DAY_BOUND => Terms {
             reverse_until: ReverseUntil::ClearingDay,
-            operations: vec![Operation::Payment],
+            operations: Operation::ALL.into_iter().filter(|one| *one != Operation::Undo).collect(),
             ..base
         },
         _ => base,

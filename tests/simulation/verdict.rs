@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
+use switchyard::domain::books::Movement;
+use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::flow::order::{OrderKind, OrderStatus};
-use switchyard::domain::ids::ChannelOrderNo;
+use switchyard::domain::flow::attempt::Operation;
+use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus};
+use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::store::{PAGE_MAX, Store, StoreFuture};
 
 use crate::auditor::{Rows, check_invariants};
@@ -81,6 +84,7 @@ pub fn judge(world: &World) {
     state.violations.extend(found);
     check_answers(&mut state);
     check_lines(&mut state);
+    check_accounting(&mut state);
     let (mut tally, rows) = (state.tally.clone(), &state.rows);
     for order in rows.orders.values() {
         let undo = matches!(order.kind, OrderKind::Undo { .. });
@@ -88,6 +92,12 @@ pub fn judge(world: &World) {
             (OrderKind::Release { .. }, _) => continue,
             (_, OrderStatus::Succeeded) if undo => &mut tally.undone,
             (_, _) if undo => &mut tally.undo_failed,
+            (OrderKind::Preauth, OrderStatus::Succeeded) => &mut tally.holds,
+            (OrderKind::Capture { .. }, OrderStatus::Succeeded) => &mut tally.captured,
+            (OrderKind::Refund { .. }, OrderStatus::Succeeded) => &mut tally.refunded,
+            (OrderKind::Void { .. }, OrderStatus::Succeeded) => &mut tally.voided,
+            (kind, OrderStatus::Reversed) if kind.is_follow_up() => &mut tally.follow_ups_reversed,
+            (kind, _) if kind.is_follow_up() => &mut tally.follow_ups_failed,
             (_, OrderStatus::Succeeded) => &mut tally.succeeded,
             (_, OrderStatus::Reversed) => &mut tally.reversed,
             (_, _) => &mut tally.failed,
@@ -133,10 +143,9 @@ fn check_lines(state: &mut State) {
     for record in state.rows.clearing.values().flatten() {
         // A false claim was kept out of suspense by an operator who gave its undo up.
         let claimed = record.state == ClearingState::Contradicted;
-        if claimed
-            && undo_given_up(state, record.channel_order_no)
-            && !theirs.contains_key(&record.channel_order_no)
-        {
+        let false_claim = claimed && !theirs.contains_key(&record.channel_order_no);
+        let gives_back = matches!(record.movement, Movement::Refund | Movement::Void);
+        if false_claim && (gives_back || undo_given_up(state, record.channel_order_no)) {
             continue;
         }
         if ours.insert(record.channel_order_no, record.principal_minor).is_some() {
@@ -168,13 +177,21 @@ fn check_lines(state: &mut State) {
     let mut standing = BTreeMap::new();
     for (number, minor) in &theirs {
         let record = &state.ledger.records[number];
-        let root = record.original.map_or(number.order, |original| original.order);
+        let paid_in = matches!(record.operation, Operation::Payment | Operation::Capture);
+        let original = record.original.filter(|_| !paid_in);
+        let root = original.map_or(number.order, |original| original.order);
         *standing.entry(root).or_insert(0) += minor;
     }
     for (id, net) in standing {
         let order = &state.rows.orders[&id];
         let paid = order.status == OrderStatus::Succeeded;
-        let expected = if paid { order.amount.get() } else { 0 };
+        let mut expected = if paid { order.amount.get() } else { 0 };
+        // What was given back, and what the channel gave back although our books had ended it.
+        for other in state.rows.orders.values().filter(|other| gives_back(other, id)) {
+            let done = other.status == OrderStatus::Succeeded;
+            let moved = theirs.contains_key(&other.channel_order_no(1));
+            expected -= if done || moved { other.amount.get() } else { 0 };
+        }
         let given_up: i64 = (1..=order.attempts.len() as u8)
             .map(|attempt| order.channel_order_no(attempt))
             .filter(|number| undo_given_up(state, *number) && theirs.contains_key(number))
@@ -185,6 +202,27 @@ fn check_lines(state: &mut State) {
             state.violations.push(text);
         }
     }
+}
+
+fn gives_back(order: &Order, root: OrderId) -> bool {
+    matches!(order.kind, OrderKind::Refund { of } | OrderKind::Void { of } if of == root)
+}
+
+/// Every request that the books owe has reached accounting, and nothing else has.
+fn check_accounting(state: &mut State) {
+    let mut found = Vec::new();
+    for request in state.rows.accounting.values() {
+        let booked = state.booked.contains_key(&request.id);
+        let acknowledged = request.delivery.status == DeliveryStatus::Acknowledged;
+        if booked != acknowledged {
+            let status = request.delivery.status;
+            found.push(format!("I-7: {} is {status:?}, booked: {booked}", request.id));
+        }
+    }
+    for id in state.booked.keys().filter(|id| !state.rows.accounting.contains_key(id)) {
+        found.push(format!("I-7: accounting has booked {id}, which nobody owes"));
+    }
+    state.violations.extend(found);
 }
 
 fn undo_given_up(state: &State, number: ChannelOrderNo) -> bool {

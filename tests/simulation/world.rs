@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchyard::domain::batch::Batch;
+use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::flow::attempt::Evidence;
 use switchyard::domain::flow::order::{OrderStatus, Settlement};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::time::Timestamp;
+use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 
 use crate::auditor::Rows;
@@ -42,6 +44,13 @@ pub struct Wish {
     pub channels: Vec<&'static str>,
     pub answered: Option<(OrderId, OrderStatus)>,
     pub releases: u8,
+    pub hold: bool,
+    /// How many follow-up ids the core has used up.
+    pub follow_ups: u8,
+    /// The capture of a hold, once the core knows it.
+    pub capture: Option<OrderId>,
+    /// The last follow-up that was taken, and its answer.
+    pub last_follow_up: Option<(FollowUp, OrderId)>,
 }
 
 macro_rules! tally {
@@ -86,7 +95,22 @@ tally!(
     retries,
     resolved,
     released,
-    recovered
+    recovered,
+    holds,
+    captured,
+    refunded,
+    voided,
+    follow_ups_failed,
+    follow_ups_reversed,
+    follow_up_reversals,
+    late_follow_ups,
+    refused_follow_ups,
+    repeated_follow_ups,
+    booked,
+    booking_answers_lost,
+    booking_refused,
+    withdrawn,
+    red_letters
 );
 
 pub struct State {
@@ -96,6 +120,8 @@ pub struct State {
     pub ledger: Ledger,
     pub events: BTreeMap<(Timestamp, u64), Event>,
     pub taken: BTreeSet<u64>,
+    /// What the accounting system has in its books, and the order that it is about.
+    pub booked: BTreeMap<RequestId, OrderId>,
     pub next_event: u64,
     pub rows: Rows,
     pub wishes: Vec<Wish>,
@@ -131,6 +157,7 @@ impl World {
             ledger: Ledger::default(),
             events: BTreeMap::new(),
             taken: BTreeSet::new(),
+            booked: BTreeMap::new(),
             next_event: 0,
             rows,
             wishes: Vec::new(),

@@ -1,5 +1,7 @@
 //! Payments: their answers, repeats, waits, and who may see them.
 
+mod follow_ups;
+
 use serde_json::{Value, json};
 
 use crate::gateway::{CARD, Gateway, approved, payment, pending, unknown, with};
