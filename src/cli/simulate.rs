@@ -48,6 +48,10 @@ pub struct SimulateArgs {
     /// Charges out of a hundred that are declined
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     declines_percent: u8,
+    /// Lines of a statement out of a hundred that differ from the ledger; GET
+    /// /statements/<date>/planted lists them
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    differences_percent: u8,
     /// Write here what the channel's file refers to, and a copy of it that leads to this simulator
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -82,7 +86,8 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         .with_address(args.listen)
         .with_faults(faults)
         .with_seed(args.seed)
-        .with_declines_percent(args.declines_percent);
+        .with_declines_percent(args.declines_percent)
+        .with_differences_percent(args.differences_percent);
     if args.unsigned {
         settings = settings.without_request_signatures();
     }

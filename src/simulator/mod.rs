@@ -21,6 +21,7 @@ mod notices;
 mod running;
 mod server;
 mod settings;
+mod statement;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -40,6 +41,9 @@ pub use self::settings::{
     Clock, DialectSettings, HarbourBankSettings, MERCHANT_ID, NoticeRetries, SimulatorSettings,
     UnionPayAcpSettings,
 };
+pub use self::statement::{DifferenceKind, Planted};
+
+use crate::domain::time::BusinessDate;
 
 use self::dialect::harbour_bank::HarbourBank;
 use self::dialect::unionpay_acp::UnionPayAcp;
@@ -151,6 +155,11 @@ impl Simulator {
     /// Orders whose notices are not all delivered or given up. 0 after a drain.
     pub fn notices_waiting(&self) -> usize {
         self.running.notices_waiting()
+    }
+
+    /// The differences planted in the statement of a date.
+    pub fn planted(&self, date: BusinessDate) -> Vec<Planted> {
+        self.running.statement(date).map(|statement| statement.planted).unwrap_or_default()
     }
 
     /// Changes the faults of requests and orders from now on, for instance to drain calmly.

@@ -18,6 +18,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::domain::time::BusinessDate;
+
 use super::Spoken;
 use super::dialect::{Received, Reply};
 use super::exchange::{Answer, exchange};
@@ -107,7 +109,8 @@ async fn respond(
     }
 }
 
-/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`.
+/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`, and
+/// `GET /statements/<date>/planted` for what a reconciliation must find.
 fn report(running: &Running, spoken: &Spoken, path: &str) -> Response<ReplyBody> {
     let snapshot = || running.ledger.snapshot(running.now());
     match path {
@@ -129,8 +132,21 @@ fn report(running: &Running, spoken: &Spoken, path: &str) -> Response<ReplyBody>
             summary["happened"] = counters.into();
             plain(StatusCode::OK, "application/json", Bytes::from(summary.to_string()))
         }
-        _ => plain(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
+        _ => match path.strip_prefix("/statements/").and_then(|rest| rest.strip_suffix("/planted"))
+        {
+            Some(date) => planted(running, date),
+            None => plain(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
+        },
     }
+}
+
+/// The differences planted in a date's statement, in JSON lines.
+fn planted(running: &Running, date: &str) -> Response<ReplyBody> {
+    let Some(date) = BusinessDate::parse(date) else {
+        return plain(StatusCode::BAD_REQUEST, "text/plain", Bytes::new());
+    };
+    let lines = running.statement(date).map(|statement| statement.planted_lines());
+    plain(StatusCode::OK, "application/x-ndjson", Bytes::from(lines.unwrap_or_default()))
 }
 
 fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<ReplyBody> {

@@ -86,8 +86,10 @@ pub struct SimulatorSettings {
     pub seed: u64,
     /// Charges out of a hundred that the card's issuer declines, 0 to 100.
     pub declines_percent: u8,
-    /// The same for undos.
+    /// The same for undos, refunds and captures.
     pub undo_declines_percent: u8,
+    /// Lines of a statement out of a hundred that differ from the ledger, 0 to 100.
+    pub differences_percent: u8,
     /// How long the channel works on an order that it does not decide at once.
     pub working: Between,
     /// Larger charges are declined as over the limit.
@@ -153,6 +155,7 @@ impl SimulatorSettings {
             seed: 1,
             declines_percent: 10,
             undo_declines_percent: 0,
+            differences_percent: 0,
             working: Between::millis(20, 200),
             per_order_max_minor: AMOUNT_MINOR_MAX,
             fee_rate_ppm: 3_500,
@@ -200,6 +203,11 @@ impl SimulatorSettings {
         self
     }
 
+    pub fn with_differences_percent(mut self, percent: u8) -> Self {
+        self.differences_percent = percent;
+        self
+    }
+
     pub fn with_working(mut self, working: Between) -> Self {
         self.working = working;
         self
@@ -222,7 +230,9 @@ impl SimulatorSettings {
             DialectSettings::UnionPayAcp(_) => 0,
             DialectSettings::HarbourBank(bank) => bank.pending_percent,
         };
-        for percent in [self.declines_percent, self.undo_declines_percent, pending] {
+        let percents =
+            [self.declines_percent, self.undo_declines_percent, self.differences_percent, pending];
+        for percent in percents {
             if percent > 100 {
                 return Err(format!("{percent} of a hundred"));
             }

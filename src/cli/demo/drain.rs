@@ -15,7 +15,7 @@ use crate::clock::stopwatch;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::order::OrderKind;
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
-use crate::simulator::EntryState;
+use crate::simulator::{EntryKind, EntryState};
 use crate::store::PAGE_MAX;
 
 /// When the waiting ends whatever is still owed; the checks then say what it is.
@@ -131,8 +131,8 @@ async fn stands_no_more(app: &App, town: &Town, entry: &ReversalEntry) -> anyhow
     Ok(match states.next() {
         None => true,
         // What was done to take a charge back is not itself taken back.
-        Some((crate::simulator::EntryKind::Undo, _)) => true,
-        Some((crate::simulator::EntryKind::Charge, state)) => {
+        Some((EntryKind::Undo | EntryKind::Refund, _)) => true,
+        Some((EntryKind::Charge | EntryKind::Preauth | EntryKind::Capture, state)) => {
             !matches!(state, EntryState::Approved | EntryState::Working)
         }
     })

@@ -6,6 +6,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::codec::acp;
 use crate::codec::form::Fields;
+use crate::domain::time::Timestamp;
 
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{EntryState, Facts, Found};
@@ -42,6 +43,11 @@ pub fn result_code(facts: &Facts) -> &'static str {
         EntryState::Declined => facts.code,
         EntryState::Reversed => REVERSED,
     }
+}
+
+/// The wall clock in Beijing, which has had no summer time since 1991.
+pub fn beijing(moment: Timestamp) -> jiff::civil::DateTime {
+    moment.civil(&jiff::tz::TimeZone::fixed(jiff::tz::offset(8)))
 }
 
 /// The platform's own number of an order: 14 digits of time, 6 of the trace, and an 8.
@@ -166,6 +172,7 @@ pub fn message(code: &str) -> &'static str {
         "65" => "输入的密码、有效期或CVN2有误[6000065]",
         "66" => "身份信息或手机号不正确[6000066]",
         "68" => "发卡银行不支持此业务[6000068]",
+        "98" => "文件不存在[9000098]",
         "73" => "支付卡已超过有效期[6000073]",
         _ => "其他[9000099]",
     }

@@ -6,6 +6,7 @@ pub mod unionpay_acp;
 
 mod acp_card;
 mod acp_reply;
+mod acp_statement;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,13 +1,16 @@
-//! UnionPay's online platform, ACP 5.1.0, back-end product without redirect: consume, undo,
-//! reversal, query, and the notice of the result.
+//! UnionPay's online platform, ACP 5.1.0, back-end product without redirect: consume,
+//! authorisation, capture, refund, their undos, reversal, query, the notice of the result, and the
+//! statement file.
 //!
-//! A `respCode` 00 to a consume or an undo means accepted: the result follows by notice and is told
-//! to queries as `origRespCode`. `merId`, `orderId` and `txnTime` together name a transaction; an
-//! `orderId` that comes again is a duplicate (12) whatever its time.
+//! A `respCode` 00 to what moves or holds money means accepted: the result follows by notice and is
+//! told to queries as `origRespCode`. `merId`, `orderId` and `txnTime` together name a transaction;
+//! an `orderId` that comes again is a duplicate (12) whatever its time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 
@@ -16,12 +19,13 @@ use crate::codec::acp;
 use crate::codec::form::Fields;
 use crate::config::section::Section;
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::BusinessDate;
 
 use super::super::chance::Chance;
 use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
-    Entered, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
+    Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
 };
 use super::super::notices::{Notice, schedule};
 use super::super::running::Running;
@@ -30,10 +34,13 @@ use super::acp_card::{FORMAT, JudgedCard, judge};
 use super::acp_reply::{
     SUCCESS, WORKING, describe, echo, notice, query_id, reply, result_code, set_response,
 };
+use super::acp_statement::pack;
 use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
 
 const BACK_PATH: &str = "/gateway/api/backTransReq.do";
 const QUERY_PATH: &str = "/gateway/api/queryTrans.do";
+/// Of the file host.
+const FILE_PATH: &str = "/";
 
 const BAD_SIGNATURE: &str = "11";
 const DUPLICATE: &str = "12";
@@ -41,6 +48,7 @@ const MISSING: &str = "13";
 const NO_PERMISSION: &str = "32";
 const LIMIT: &str = "33";
 const NOT_FOUND: &str = "34";
+const NO_FILE: &str = "98";
 const WRONG_STATE: &str = "35";
 const DIFFERS: &str = "36";
 const ALREADY_UNDONE: &str = "45";
@@ -64,8 +72,8 @@ const CODES: AnswerCodes = AnswerCodes {
     ],
 };
 
-/// Fields that every message has.
-const MANDATORY: [&str; 10] = [
+/// Fields that every message has; one about an order has its `orderId` too.
+const MANDATORY: [&str; 9] = [
     "version",
     "encoding",
     "signMethod",
@@ -74,7 +82,6 @@ const MANDATORY: [&str; 10] = [
     "bizType",
     "accessType",
     "merId",
-    "orderId",
     "txnTime",
 ];
 
@@ -87,9 +94,15 @@ pub(in crate::simulator) struct UnionPayAcp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Consume,
-    Undo,
+    Preauth,
+    Capture,
+    /// Of a consume, an authorisation or a capture: each has a type of its own.
+    Undo(EntryKind),
+    Refund,
     Reverse,
     Query,
+    /// The statement file of a date.
+    File,
 }
 
 impl Operation {
@@ -99,9 +112,15 @@ impl Operation {
         let pair = (fields.get("txnType")?, fields.get("txnSubType")?);
         let (operation, fits) = match pair {
             ("01", "01") => (Self::Consume, path == BACK_PATH),
-            ("31", "00") => (Self::Undo, path == BACK_PATH),
-            ("99", "01") => (Self::Reverse, true),
+            ("02", "01") => (Self::Preauth, path == BACK_PATH),
+            ("03", "00") => (Self::Capture, path == BACK_PATH),
+            ("04", "00") => (Self::Refund, path == BACK_PATH),
+            ("31", "00") => (Self::Undo(EntryKind::Charge), path == BACK_PATH),
+            ("32", "00") => (Self::Undo(EntryKind::Preauth), path == BACK_PATH),
+            ("33", "00") => (Self::Undo(EntryKind::Capture), path == BACK_PATH),
+            ("99", "01") => (Self::Reverse, path == BACK_PATH || path == QUERY_PATH),
             ("00", "00") => (Self::Query, path == QUERY_PATH),
+            ("76", "01") => (Self::File, path == FILE_PATH),
             _ => return None,
         };
         fits.then_some(operation)
@@ -110,9 +129,33 @@ impl Operation {
     const fn name(self) -> &'static str {
         match self {
             Self::Consume => "charge",
-            Self::Undo => "undo",
+            Self::Preauth => "preauth",
+            Self::Capture => "capture",
+            Self::Undo(_) => "undo",
+            Self::Refund => "refund",
             Self::Reverse => "reverse",
             Self::Query => "query",
+            Self::File => "file",
+        }
+    }
+
+    /// Whether it is paid with a card that the request brings.
+    const fn takes_card(self) -> bool {
+        match self {
+            Self::Consume | Self::Preauth => true,
+            Self::Capture
+            | Self::Undo(_)
+            | Self::Refund
+            | Self::Reverse
+            | Self::Query
+            | Self::File => false,
+        }
+    }
+
+    const fn takes_money(self) -> bool {
+        match self {
+            Self::Consume | Self::Preauth | Self::Capture | Self::Undo(_) | Self::Refund => true,
+            Self::Reverse | Self::Query | Self::File => false,
         }
     }
 }
@@ -132,11 +175,17 @@ pub(in crate::simulator) struct Call {
 pub(in crate::simulator) struct Draft {
     code: &'static str,
     found: Option<Found>,
+    /// The name of a ZIP file and the bytes that travel for it.
+    file: Option<(String, Vec<u8>)>,
 }
 
 impl Draft {
     const fn bare(code: &'static str) -> Self {
-        Self { code, found: None }
+        Self { code, found: None, file: None }
+    }
+
+    const fn of(code: &'static str, found: Option<Found>) -> Self {
+        Self { code, found, file: None }
     }
 }
 
@@ -162,8 +211,7 @@ impl UnionPayAcp {
         }
         let operation = Operation::of(fields, path).ok_or(NO_PERMISSION)?;
         check_own(operation, fields)?;
-        let takes_money = matches!(operation, Operation::Consume | Operation::Undo);
-        let card = if operation == Operation::Consume {
+        let card = if operation.takes_card() {
             let today = running.ledger.today(running.now());
             Some(judge(&self.keys, fields, today)?)
         } else {
@@ -171,10 +219,10 @@ impl UnionPayAcp {
         };
         Ok(Call {
             operation,
-            order_no: fields.get("orderId").unwrap_or_default().to_owned(),
+            order_no: order_no(operation, fields).to_owned(),
             sent_at: fields.get("txnTime").unwrap_or_default().to_owned(),
             echoed: echo(fields),
-            money: if takes_money { Some(read_money(fields)?) } else { None },
+            money: if operation.takes_money() { Some(read_money(fields)?) } else { None },
             card,
         })
     }
@@ -195,24 +243,48 @@ impl UnionPayAcp {
             currency,
             card: Some(card.masked.clone()),
         };
-        let entered = running.ledger.charge(running.now(), instruction, verdict, DEAD);
+        let (ledger, now) = (&running.ledger, running.now());
+        let entered = if call.operation == Operation::Preauth {
+            ledger.preauthorise(now, instruction, verdict, DEAD)
+        } else {
+            ledger.charge(now, instruction, verdict, DEAD)
+        };
         self.accept(running, call, entered)
     }
 
-    fn undo(&self, running: &Arc<Running>, call: &Call) -> Draft {
+    /// An undo, a refund or a capture of an earlier order.
+    fn follow_up(&self, running: &Arc<Running>, call: &Call) -> Draft {
         let Some((amount, currency)) = call.money else { return Draft::bare(FORMAT) };
-        let reference = call.echoed.get("origQryId").unwrap_or_default();
-        let Some(original_no) = running.ledger.order_no_of(reference) else {
+        let Some(original_no) = original_no(running, &call.echoed) else {
             return Draft::bare(WRONG_STATE);
         };
-        let mut chance = Chance::of(running.settings.seed, "undo", &call.order_no, 0);
+        let (now, name) = (running.now(), call.operation.name());
+        let mut chance = Chance::of(running.settings.seed, name, &call.order_no, 0);
         let declines = chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
         let working = chance.between(running.settings.working);
         let code = if declines { "60" } else { SUCCESS };
         let verdict = Verdict { approves: !declines, code, working };
         let (order_no, sent_at) = (&call.order_no, &call.sent_at);
         let instruction = Instruction { order_no, sent_at, amount, currency, card: None };
-        match running.ledger.undo(running.now(), instruction, &original_no, verdict, DEAD) {
+        let ledger = &running.ledger;
+        let entered = match call.operation {
+            Operation::Refund => ledger.refund(now, instruction, &original_no, verdict, DEAD),
+            Operation::Capture => ledger.capture(now, instruction, &original_no, verdict, DEAD),
+            Operation::Undo(kind) => {
+                // The type says what is undone, and must say it of the right kind of order.
+                let original = ledger.look(now, &original_no);
+                if original.is_none_or(|found| found.facts.kind != kind) {
+                    return Draft::bare(DIFFERS);
+                }
+                ledger.undo(now, instruction, &original_no, verdict, DEAD)
+            }
+            Operation::Consume
+            | Operation::Preauth
+            | Operation::Reverse
+            | Operation::Query
+            | Operation::File => return Draft::bare(NO_PERMISSION),
+        };
+        match entered {
             Undone::Entered(entered) => self.accept(running, call, entered),
             Undone::Already => Draft::bare(ALREADY_UNDONE),
             Undone::Refused | Undone::NotFound => Draft::bare(WRONG_STATE),
@@ -220,7 +292,7 @@ impl UnionPayAcp {
         }
     }
 
-    /// Answers a consume or an undo, and sees to its notice if it is new and being worked on.
+    /// Answers what moves or holds money, and sees to its notice if it is new and being worked on.
     fn accept(&self, running: &Arc<Running>, call: &Call, entered: Entered) -> Draft {
         let facts = match entered {
             Entered::New(facts) => facts,
@@ -229,10 +301,10 @@ impl UnionPayAcp {
         running.ledger.remember(query_id(running, &facts), &call.order_no);
         let found = running.ledger.look(running.now(), &call.order_no);
         if facts.state == EntryState::Declined {
-            return Draft { code: facts.code, found };
+            return Draft::of(facts.code, found);
         }
         self.notify(running, call, &facts);
-        Draft { code: SUCCESS, found }
+        Draft::of(SUCCESS, found)
     }
 
     fn notify(&self, running: &Arc<Running>, call: &Call, facts: &Facts) {
@@ -253,8 +325,28 @@ impl UnionPayAcp {
     fn query(running: &Running, call: &Call) -> Draft {
         let found = running.ledger.look(running.now(), &call.order_no);
         match found.filter(|found| *found.sent_at == *call.sent_at) {
-            Some(found) => Draft { code: SUCCESS, found: Some(found) },
+            Some(found) => Draft::of(SUCCESS, Some(found)),
             None => Draft::bare(NOT_FOUND),
+        }
+    }
+
+    /// The statement of the date that `settleDate` means, once its clearing day is over and if
+    /// anything happened in it.
+    fn file(&self, running: &Running, call: &Call) -> Draft {
+        let settling = running.ledger.settling(running.now());
+        let mmdd = call.echoed.get("settleDate").unwrap_or_default();
+        let Some(date) = BusinessDate::from_mmdd(mmdd, settling) else {
+            return Draft::bare(FORMAT);
+        };
+        if date >= settling {
+            return Draft::bare(NO_FILE);
+        }
+        match running.statement(date) {
+            Some(statement) => {
+                let file = pack(&statement, &self.merchant_id);
+                Draft { code: SUCCESS, found: None, file: Some(file) }
+            }
+            None => Draft::bare(NO_FILE),
         }
     }
 
@@ -262,7 +354,7 @@ impl UnionPayAcp {
         match running.ledger.reverse(running.now(), &call.order_no, Some(&call.sent_at)) {
             Reversed::Done(_) => {
                 let found = running.ledger.look(running.now(), &call.order_no);
-                Draft { code: SUCCESS, found }
+                Draft::of(SUCCESS, found)
             }
             Reversed::Already(_) => Draft::bare(ALREADY_REVERSED),
             Reversed::Undone(_) => Draft::bare(ALREADY_UNDONE),
@@ -278,7 +370,7 @@ impl Dialect for UnionPayAcp {
 
     fn read(&self, running: &Running, received: &Received) -> Result<Call, Reply> {
         let path = received.path.as_str();
-        if path != BACK_PATH && path != QUERY_PATH {
+        if ![BACK_PATH, QUERY_PATH, FILE_PATH].contains(&path) {
             let (status, body) = (StatusCode::NOT_FOUND, Bytes::new());
             return Err(Reply { status, headers: Vec::new(), body });
         }
@@ -297,10 +389,13 @@ impl Dialect for UnionPayAcp {
 
     fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Draft {
         match call.operation {
-            Operation::Consume => self.consume(running, call),
-            Operation::Undo => self.undo(running, call),
+            Operation::Consume | Operation::Preauth => self.consume(running, call),
+            Operation::Capture | Operation::Undo(_) | Operation::Refund => {
+                self.follow_up(running, call)
+            }
             Operation::Reverse => Self::reverse(running, call),
             Operation::Query => Self::query(running, call),
+            Operation::File => self.file(running, call),
         }
     }
 
@@ -315,6 +410,10 @@ impl Dialect for UnionPayAcp {
             return reply(&self.keys, fields, dress);
         }
         set_response(&mut fields, draft.code);
+        if let Some((name, content)) = &draft.file {
+            fields.set("fileName", name);
+            fields.set("fileContent", &STANDARD.encode(content));
+        }
         match &draft.found {
             Some(found) if queries => {
                 let code = result_code(&found.facts);
@@ -371,7 +470,7 @@ pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart
         None => add(&root, &format!("{}{}", keys.root_pem, keys.intermediate_pem)),
     }
     let merchant_id = section.text("merchant_id");
-    let addresses = ["transaction_url", "query_url", "reversal_url"];
+    let addresses = ["transaction_url", "query_url", "reversal_url", "statement_url"];
     Some(Counterpart {
         dialect: DialectSettings::UnionPayAcp(UnionPayAcpSettings {
             keys: Arc::new(keys),
@@ -383,6 +482,22 @@ pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart
     })
 }
 
+/// What a call is known by: its order, or the date of a file.
+fn order_no(operation: Operation, fields: &Fields) -> &str {
+    let key = if operation == Operation::File { "settleDate" } else { "orderId" };
+    fields.get(key).unwrap_or_default()
+}
+
+/// The order that a follow-up names, by the platform's number or by the merchant's with its time.
+fn original_no(running: &Running, fields: &Fields) -> Option<Box<str>> {
+    if let Some(reference) = fields.get("origQryId") {
+        return running.ledger.order_no_of(reference);
+    }
+    let (number, time) = (fields.get("origOrderId")?, fields.get("origTxnTime")?);
+    let found = running.ledger.look(running.now(), number)?;
+    (*found.sent_at == *time).then(|| number.into())
+}
+
 /// The forms of the fields that every message has.
 fn check_common(fields: &Fields) -> Result<(), &'static str> {
     let is = |key, expected| fields.get(key) == Some(expected);
@@ -390,24 +505,34 @@ fn check_common(fields: &Fields) -> Result<(), &'static str> {
         let text = fields.get(key).unwrap_or_default();
         text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit())
     };
+    let is_file = is("txnType", "76");
     let order_id = fields.get("orderId").unwrap_or_default();
+    let names_order = (8..=40).contains(&order_id.len())
+        && order_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if order_id.is_empty() && !is_file {
+        return Err(MISSING);
+    }
     let fits = is("version", "5.1.0")
         && is("encoding", "UTF-8")
         && digits("txnTime", 14)
         && digits("bizType", 6)
         && digits("accessType", 1)
-        && (8..=40).contains(&order_id.len())
-        && order_id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        && (names_order || is_file);
     if fits { Ok(()) } else { Err(FORMAT) }
 }
 
 /// The fields that an operation needs beyond the common ones.
 fn check_own(operation: Operation, fields: &Fields) -> Result<(), &'static str> {
     let needed: &[&str] = match operation {
-        Operation::Consume => &["channelType", "currencyCode", "txnAmt", "accType", "backUrl"],
-        Operation::Undo => &["channelType", "currencyCode", "txnAmt", "origQryId", "backUrl"],
+        Operation::Consume | Operation::Preauth => {
+            &["channelType", "currencyCode", "txnAmt", "accType", "backUrl"]
+        }
+        Operation::Capture | Operation::Undo(_) | Operation::Refund => {
+            &["channelType", "currencyCode", "txnAmt", "backUrl"]
+        }
         Operation::Reverse => &["channelType"],
         Operation::Query => &[],
+        Operation::File => &["fileType", "settleDate"],
     };
     let missing = |key: &&str| fields.get(key).is_none_or(str::is_empty);
     if needed.iter().any(missing) { Err(MISSING) } else { Ok(()) }

@@ -6,6 +6,7 @@
 //! seldom meet.
 
 mod calendar;
+mod follow_up;
 mod snapshot;
 
 use std::collections::{HashMap, HashSet};
@@ -30,8 +31,14 @@ const RATE_WHOLE_PPM: i64 = 1_000_000;
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     Charge,
-    /// Takes a whole charge of the same clearing day back.
+    /// Takes a whole charge or capture of the same clearing day back, or an authorisation.
     Undo,
+    /// Gives a part or the rest of a charge or capture back.
+    Refund,
+    /// Holds an amount, and moves nothing.
+    Preauth,
+    /// Takes what an authorisation holds.
+    Capture,
 }
 
 /// Where an entry stands.
@@ -43,7 +50,7 @@ pub enum EntryState {
     Declined,
     /// Taken back under its own number.
     Reversed,
-    /// A charge that was approved and then taken back by an undo with its own number.
+    /// It was approved and then taken back by an undo with its own number.
     Undone,
 }
 
@@ -85,6 +92,8 @@ pub(in crate::simulator) struct Facts {
     pub changed_at: Timestamp,
     pub settle_date: BusinessDate,
     pub fee_minor: i64,
+    /// Of a charge or capture what was refunded, of an authorisation what was captured.
+    pub used_minor: i64,
     /// How often it was asked for under this number; more than 1 means a repeated request.
     pub requests: u32,
     pub contradicted: bool,
@@ -193,6 +202,11 @@ impl Ledger {
         self.calendar.day(now).today.civil()
     }
 
+    /// The clearing day that is running.
+    pub fn settling(&self, now: Timestamp) -> BusinessDate {
+        self.calendar.day(now).settles
+    }
+
     /// The wall clock in Beijing.
     pub fn civil(&self, moment: Timestamp) -> jiff::civil::DateTime {
         self.calendar.civil(moment)
@@ -207,12 +221,34 @@ impl Ledger {
         verdict: Verdict,
         dead_code: &'static str,
     ) -> Entered {
+        self.begin(now, EntryKind::Charge, instruction, verdict, dead_code)
+    }
+
+    /// Enters an authorisation, in the same way.
+    pub fn preauthorise(
+        &self,
+        now: Timestamp,
+        instruction: Instruction<'_>,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Entered {
+        self.begin(now, EntryKind::Preauth, instruction, verdict, dead_code)
+    }
+
+    fn begin(
+        &self,
+        now: Timestamp,
+        kind: EntryKind,
+        instruction: Instruction<'_>,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Entered {
         let mut shard = self.shard(instruction.order_no);
-        if let Some(known) = known(&mut shard, now, EntryKind::Charge, &instruction) {
+        if let Some(known) = known(&mut shard, now, kind, &instruction) {
             return known;
         }
         let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
-        let facts = self.facts(now, EntryKind::Charge, &instruction, verdict);
+        let facts = self.facts(now, kind, &instruction, verdict);
         enter(&mut shard, instruction, facts, None);
         Entered::New(facts)
     }
@@ -257,7 +293,9 @@ impl Ledger {
             EntryState::Declined => return Reversed::Refused(record.facts),
             EntryState::Working | EntryState::Approved => {}
         }
-        if record.facts.settle_date != day.settles {
+        // A refund is never reversed, nor is what a refund or a capture has built upon.
+        let built_upon = record.facts.used_minor > 0 || record.facts.kind == EntryKind::Refund;
+        if built_upon || record.facts.settle_date != day.settles {
             return Reversed::Refused(record.facts);
         }
         record.facts.state = EntryState::Reversed;
@@ -265,41 +303,12 @@ impl Ledger {
         let facts = record.facts;
         let original = record.original.clone();
         drop(shard);
-        if let Some(original) = original {
-            self.restore(now, &original);
+        if let Some(original) = original
+            && facts.approves
+        {
+            self.give_back(now, facts.kind, facts.amount, &original);
         }
         Reversed::Done(facts)
-    }
-
-    /// Enters an undo of the whole of `original_no`. An approved one takes its charge back at once.
-    pub fn undo(
-        &self,
-        now: Timestamp,
-        instruction: Instruction<'_>,
-        original_no: &str,
-        verdict: Verdict,
-        dead_code: &'static str,
-    ) -> Undone {
-        let _one_at_a_time = lock(&self.undoing);
-        let mut shard = self.shard(instruction.order_no);
-        if let Some(known) = known(&mut shard, now, EntryKind::Undo, &instruction) {
-            return Undone::Entered(known);
-        }
-        let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
-        drop(shard);
-        if let Err(refusal) = self.take_back(now, &instruction, original_no, verdict.approves) {
-            return refusal;
-        }
-        let mut shard = self.shard(instruction.order_no);
-        // A charge may have taken the number while the original was looked at.
-        if let Some(known) = known(&mut shard, now, EntryKind::Undo, &instruction) {
-            drop(shard);
-            self.restore(now, original_no);
-            return Undone::Entered(known);
-        }
-        let facts = self.facts(now, EntryKind::Undo, &instruction, verdict);
-        enter(&mut shard, instruction, facts, Some(original_no.into()));
-        Undone::Entered(Entered::New(facts))
     }
 
     /// Remembers the channel's own reference of an order.
@@ -342,8 +351,10 @@ impl Ledger {
         instruction: &Instruction<'_>,
         verdict: Verdict,
     ) -> Facts {
-        // At most 10^12 times 10^6, which 63 bits hold; rounded half up.
-        let rated = instruction.amount.get() * i64::from(self.fee_rate_ppm);
+        // At most 10^12 times 10^6, which 63 bits hold; rounded half up. Holding costs nothing.
+        let free = kind == EntryKind::Preauth;
+        let rated =
+            if free { 0 } else { 1 } * instruction.amount.get() * i64::from(self.fee_rate_ppm);
         let mut facts = Facts {
             kind,
             amount: instruction.amount,
@@ -357,54 +368,12 @@ impl Ledger {
             changed_at: now,
             settle_date: self.calendar.day(now).settles,
             fee_minor: (rated + RATE_WHOLE_PPM / 2) / RATE_WHOLE_PPM,
+            used_minor: 0,
             requests: 1,
             contradicted: false,
         };
         facts.settle(now, false);
         facts
-    }
-
-    /// Marks the original as undone, if it can be and the undo is approved.
-    fn take_back(
-        &self,
-        now: Timestamp,
-        undo: &Instruction<'_>,
-        original_no: &str,
-        approves: bool,
-    ) -> Result<(), Undone> {
-        let mut shard = self.shard(original_no);
-        let original = shard.records.get_mut(original_no).ok_or(Undone::NotFound)?;
-        original.facts.settle(now, false);
-        match original.facts.state {
-            EntryState::Reversed | EntryState::Undone => return Err(Undone::Already),
-            EntryState::Working | EntryState::Declined => return Err(Undone::Refused),
-            EntryState::Approved => {}
-        }
-        let same_day = original.facts.settle_date == self.calendar.day(now).settles;
-        if original.facts.kind != EntryKind::Charge || !same_day {
-            return Err(Undone::Refused);
-        }
-        if (original.facts.amount, original.facts.currency) != (undo.amount, undo.currency) {
-            return Err(Undone::Differs);
-        }
-        if approves {
-            original.facts.state = EntryState::Undone;
-            original.facts.changed_at = now;
-            original.undone_by = Some(undo.order_no.into());
-        }
-        Ok(())
-    }
-
-    /// The undo of this charge was itself reversed, so the charge stands again.
-    fn restore(&self, now: Timestamp, original_no: &str) {
-        let mut shard = self.shard(original_no);
-        if let Some(original) = shard.records.get_mut(original_no)
-            && original.facts.state == EntryState::Undone
-        {
-            original.facts.state = EntryState::Approved;
-            original.facts.changed_at = now;
-            original.undone_by = None;
-        }
     }
 }
 
@@ -465,6 +434,7 @@ fn public_entry(order_no: &str, record: &Record) -> LedgerEntry {
         changed_at_ms: facts.changed_at.as_millis(),
         settle_date: facts.settle_date.to_string(),
         fee_minor: facts.fee_minor,
+        used_minor: facts.used_minor,
         contradicted: facts.contradicted,
     }
 }

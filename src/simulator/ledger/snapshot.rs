@@ -8,7 +8,7 @@ use crate::domain::ids::ORDER_ID_DIGITS;
 
 use super::{EntryKind, EntryState};
 
-/// One charge or undo, as the channel believes it to be.
+/// One operation, as the channel believes it to be.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LedgerEntry {
     pub order_no: String,
@@ -21,9 +21,9 @@ pub struct LedgerEntry {
     pub code: &'static str,
     /// First six and last four digits.
     pub card: Option<String>,
-    /// For an undo, the number of its charge.
+    /// For an undo, a refund or a capture, the number of what it refers to.
     pub original: Option<String>,
-    /// For a charge, the number of the undo that took it back.
+    /// The number of the undo that took it back.
     pub undone_by: Option<String>,
     /// The channel's running number, from 1, in the order of processing.
     pub trace: u64,
@@ -34,6 +34,8 @@ pub struct LedgerEntry {
     /// `YYYY-MM-DD`, by the cut at 23:00 in Beijing.
     pub settle_date: String,
     pub fee_minor: i64,
+    /// Of a charge or capture what was refunded, of an authorisation what was captured.
+    pub used_minor: i64,
     /// Whether a well-signed notice said the opposite of this entry.
     pub contradicted: bool,
 }
@@ -50,9 +52,17 @@ impl LedgerEntry {
         }
     }
 
+    /// Whether money leaves the cardholder by this kind of entry.
+    fn takes(&self) -> bool {
+        match self.kind {
+            EntryKind::Charge | EntryKind::Capture => true,
+            EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth => false,
+        }
+    }
+
     /// Whether the cardholder is charged by this entry and will stay so.
     fn charges(&self) -> bool {
-        self.kind == EntryKind::Charge && self.state == EntryState::Approved
+        self.takes() && self.state == EntryState::Approved
     }
 }
 
@@ -78,12 +88,13 @@ impl LedgerSnapshot {
     }
 
     /// What each order has taken from its cardholder in the end, by order prefix: the approved
-    /// charges that were neither reversed nor undone. An order that took nothing has 0; work that
+    /// charges and captures that were neither reversed nor undone, less their refunds. An order that took nothing has 0; work that
     /// is not finished counts nothing.
     pub fn net_minor(&self) -> BTreeMap<&str, i64> {
         let mut net = BTreeMap::new();
-        for entry in self.entries.iter().filter(|entry| entry.kind == EntryKind::Charge) {
-            let charged = if entry.charges() { entry.amount_minor } else { 0 };
+        for entry in self.entries.iter().filter(|entry| entry.takes()) {
+            let stays = entry.amount_minor - entry.used_minor;
+            let charged = if entry.charges() { stays } else { 0 };
             *net.entry(entry.order_prefix()).or_insert(0) += charged;
         }
         net
@@ -137,6 +148,7 @@ impl LedgerSnapshot {
             "reversed": self.count(EntryState::Reversed),
             "undone": self.count(EntryState::Undone),
             "charged_minor": charges().map(|entry| entry.amount_minor).sum::<i64>(),
+            "refunded_minor": charges().map(|entry| entry.used_minor).sum::<i64>(),
             "fees_minor": charges().map(|entry| entry.fee_minor).sum::<i64>(),
             "requested_more_than_once": repeated,
             "contradicted": contradicted,
@@ -166,6 +178,7 @@ mod tests {
             changed_at_ms: 0,
             settle_date: "2026-11-22".to_owned(),
             fee_minor: 1,
+            used_minor: 0,
             contradicted: false,
         }
     }

@@ -117,6 +117,67 @@ fn an_undo_takes_the_whole_charge_back_once() {
 }
 
 #[test]
+fn refunds_never_exceed_their_charge_and_close_it_to_undos() {
+    let ledger = ledger_with("a", verdict(true, 0));
+    let refund = |order_no: &'static str, minor, approves| {
+        ledger.refund(at(1), ask(order_no, minor), "a", verdict(approves, 0), "30")
+    };
+    assert!(matches!(refund("r1", 400, true), Undone::Entered(Entered::New(_))));
+    assert!(matches!(refund("r2", 600, false), Undone::Entered(Entered::New(_))));
+    assert_eq!(refund("r3", 601, true), Undone::Differs);
+    assert_eq!(ledger.undo(at(1), ask("u1", 1_000), "a", verdict(true, 0), "30"), Undone::Already);
+    assert!(matches!(ledger.reverse(at(1), "a", None), Reversed::Refused(_)));
+    assert!(matches!(refund("r4", 600, true), Undone::Entered(Entered::New(_))));
+    assert_eq!(refund("r5", 1, true), Undone::Already);
+    assert!(matches!(ledger.reverse(at(1), "r4", None), Reversed::Refused(_)));
+    let snapshot = ledger.snapshot(at(2));
+    let charge = snapshot.get("a").expect("an entry");
+    assert_eq!((charge.used_minor, charge.state), (1_000, EntryState::Approved));
+    assert_eq!(snapshot.net_minor()["a"], 0);
+    // A refund of a refund is none, and 331 days are too late.
+    assert_eq!(ledger.refund(at(2), ask("r6", 1), "r1", verdict(true, 0), "30"), Undone::Refused);
+    let old = ledger_with("b", verdict(true, 0));
+    let late = at(331 * 24 * HOUR_MS);
+    assert_eq!(old.refund(late, ask("r7", 1), "b", verdict(true, 0), "30"), Undone::Refused);
+}
+
+#[test]
+fn an_authorisation_is_captured_once_up_to_115_percent_or_undone() {
+    let ledger = Ledger::new(3_500, false);
+    ledger.preauthorise(at(0), ask("p", 1_000), verdict(true, 0), "30");
+    assert_eq!(ledger.snapshot(at(0)).net_minor().get("p"), None);
+    let capture = |order_no: &'static str, minor| {
+        ledger.capture(at(1), ask(order_no, minor), "p", verdict(true, 0), "30")
+    };
+    assert_eq!(capture("c1", 1_151), Undone::Differs);
+    assert!(matches!(capture("c2", 1_150), Undone::Entered(Entered::New(_))));
+    assert_eq!(capture("c3", 1), Undone::Already);
+    let undo = |order_no: &'static str, minor, of: &str| {
+        ledger.undo(at(2), ask(order_no, minor), of, verdict(true, 0), "30")
+    };
+    assert_eq!(undo("u1", 1_000, "p"), Undone::Already);
+    assert_eq!(ledger.snapshot(at(2)).net_minor()["c2"], 1_150);
+    // The capture undone, the authorisation stands whole again, and may be undone itself.
+    assert!(matches!(undo("u2", 1_150, "c2"), Undone::Entered(Entered::New(_))));
+    assert_eq!(ledger.snapshot(at(2)).net_minor()["c2"], 0);
+    assert!(matches!(undo("u3", 1_000, "p"), Undone::Entered(Entered::New(_))));
+    assert_eq!(capture("c4", 1), Undone::Already);
+    let summary = ledger.snapshot(at(2)).summary();
+    assert_eq!((&summary["charged_minor"], &summary["undone"]), (&0.into(), &2.into()));
+}
+
+#[test]
+fn a_reversed_capture_leaves_its_authorisation_to_be_captured_again() {
+    let ledger = Ledger::new(0, false);
+    ledger.preauthorise(at(0), ask("p", 1_000), verdict(true, 0), "30");
+    ledger.capture(at(1), ask("c1", 900), "p", verdict(true, 0), "30");
+    assert!(matches!(ledger.reverse(at(2), "p", None), Reversed::Refused(_)));
+    assert!(matches!(ledger.reverse(at(2), "c1", None), Reversed::Done(_)));
+    let again = ledger.capture(at(3), ask("c2", 800), "p", verdict(true, 0), "30");
+    assert!(matches!(again, Undone::Entered(Entered::New(_))));
+}
+
+#[test]
 fn references_lead_to_their_order() {
     let ledger = ledger_with("a", verdict(true, 0));
     ledger.remember("q1".to_owned(), "a");

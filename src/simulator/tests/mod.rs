@@ -2,6 +2,7 @@
 
 mod acp;
 mod acp_notices;
+mod acp_operations;
 mod faults;
 mod harbour;
 

@@ -1,0 +1,197 @@
+//! UnionPay's statement files: ZM (detail), ZME (errors) and RD (printed summary) in a ZIP file.
+//!
+//! Fixed widths in GBK bytes, one space between columns, CRLF, no header. Of the transaction codes
+//! only `S56` (consume) is known; the others here are made from the type, and readers go by the
+//! column `txnType`.
+
+use std::io::{Cursor, Write as _};
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use zip::write::SimpleFileOptions;
+
+use crate::domain::time::Timestamp;
+
+use super::super::ledger::{EntryKind, LedgerEntry};
+use super::super::statement::{Statement, StatementLine};
+use super::acp_reply::beijing;
+
+/// The widths of the detail file's columns, in bytes.
+pub const ZM_WIDTHS: [usize; 42] = [
+    3, 11, 11, 6, 10, 19, 12, 4, 2, 21, 2, 32, 2, 6, 10, 13, 13, 4, 15, 2, 2, 6, 2, 4, 32, 1, 21,
+    15, 1, 15, 32, 13, 13, 8, 32, 13, 13, 12, 2, 1, 32, 98,
+];
+const NOTHING: &str = "C000000000000";
+
+/// The ZIP file of a date by its name, and the bytes that travel for it: its zlib stream.
+pub fn pack(statement: &Statement, merchant_id: &str) -> (String, Vec<u8>) {
+    let date = statement.date.yyyymmdd();
+    let short = date % 1_000_000;
+    let files = [
+        (format!("INN{short:06}88ZM_{merchant_id}"), detail(statement, merchant_id)),
+        // Nothing goes wrong between the banks here.
+        (format!("INN{short:06}88ZME_{merchant_id}"), Vec::new()),
+        (format!("RD2010{short:06}01_{merchant_id}"), summary(statement, merchant_id)),
+    ];
+    let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        archive.start_file(name, SimpleFileOptions::default()).expect("three short names");
+        archive.write_all(&bytes).expect("memory takes all");
+    }
+    let archive = archive.finish().expect("memory takes all").into_inner();
+    let mut stream = ZlibEncoder::new(Vec::new(), Compression::default());
+    stream.write_all(&archive).expect("memory takes all");
+    (format!("{merchant_id}_{date:08}.zip"), stream.finish().expect("memory takes all"))
+}
+
+fn detail(statement: &Statement, merchant_id: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in &statement.lines {
+        let columns = columns(line, merchant_id);
+        for (place, (text, width)) in columns.iter().zip(ZM_WIDTHS).enumerate() {
+            if place > 0 {
+                bytes.push(b' ');
+            }
+            push_column(&mut bytes, text, width);
+        }
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+/// Left-aligned in GBK, cut or filled to its width. Numbers come with their zeros.
+fn push_column(bytes: &mut Vec<u8>, text: &str, width: usize) {
+    let (encoded, _, _) = encoding_rs::GBK.encode(text);
+    let taken = encoded.len().min(width);
+    bytes.extend_from_slice(&encoded[..taken]);
+    bytes.resize(bytes.len() + width - taken, b' ');
+}
+
+fn columns(line: &StatementLine, merchant_id: &str) -> [String; 42] {
+    let entry = &line.entry;
+    let (kind, sub) = kinds(line);
+    let code = if kind == "01" { "S56".to_owned() } else { format!("S{kind}") };
+    let pays = line.pays_merchant();
+    let signed = |paid: bool, minor: i64| format!("{}{minor:012}", if paid { 'C' } else { 'D' });
+    let net = signed(pays, entry.amount_minor - entry.fee_minor);
+    let number = |width: usize| "0".repeat(width);
+    let original = line.original.as_ref();
+    let text = |text: &str| text.to_owned();
+    let blank = String::new;
+    [
+        code,
+        text("00010000"),
+        text("00049993"),
+        trace(entry),
+        time(entry),
+        entry.card.clone().or_else(|| original?.card.clone()).unwrap_or_default(),
+        format!("{:012}", entry.amount_minor),
+        text("5311"),
+        text("07"),
+        reference(entry),
+        blank(),
+        entry.order_no.clone(),
+        text("01"),
+        original.map_or_else(|| number(6), trace),
+        original.map_or_else(|| number(10), time),
+        signed(!pays, entry.fee_minor),
+        net.clone(),
+        blank(),
+        blank(),
+        text(kind),
+        text(sub),
+        text("000301"),
+        text("01"),
+        blank(),
+        blank(),
+        text("0"),
+        original.map(reference).unwrap_or_default(),
+        text(merchant_id),
+        text("0"),
+        blank(),
+        text("模拟商户"),
+        text(NOTHING),
+        net,
+        text("01080209"),
+        blank(),
+        text(NOTHING),
+        text(NOTHING),
+        number(12),
+        text("00"),
+        text("0"),
+        original.map(|one| one.order_no.clone()).unwrap_or_default(),
+        blank(),
+    ]
+}
+
+/// `txnType` and `txnSubType`.
+fn kinds(line: &StatementLine) -> (&'static str, &'static str) {
+    let undone = line.original.as_ref().map(|one| one.kind);
+    match line.entry.kind {
+        EntryKind::Charge => ("01", "01"),
+        EntryKind::Preauth => ("02", "01"),
+        EntryKind::Capture => ("03", "00"),
+        EntryKind::Refund => ("04", "00"),
+        EntryKind::Undo if undone == Some(EntryKind::Capture) => ("33", "00"),
+        EntryKind::Undo => ("31", "00"),
+    }
+}
+
+fn trace(entry: &LedgerEntry) -> String {
+    format!("{:06}", entry.trace % 1_000_000)
+}
+
+fn time(entry: &LedgerEntry) -> String {
+    received(entry).strftime("%m%d%H%M%S").to_string()
+}
+
+/// The platform's own number, as its replies have it.
+fn reference(entry: &LedgerEntry) -> String {
+    format!("{}{}8", received(entry).strftime("%Y%m%d%H%M%S"), trace(entry))
+}
+
+fn received(entry: &LedgerEntry) -> jiff::civil::DateTime {
+    beijing(Timestamp::from_millis(entry.received_at_ms))
+}
+
+/// A page for people: counts and sums, as a control total.
+fn summary(statement: &Statement, merchant_id: &str) -> Vec<u8> {
+    let sum = |pays: bool, of: fn(&LedgerEntry) -> i64| -> i64 {
+        let lines = statement.lines.iter().filter(|line| line.pays_merchant() == pays);
+        lines.map(|line| of(&line.entry)).sum()
+    };
+    let amounts = [true, false].map(|pays| sum(pays, |entry| entry.amount_minor));
+    let fees = [true, false].map(|pays| sum(pays, |entry| entry.fee_minor));
+    let net = amounts[0] - amounts[1] - fees[0] + fees[1];
+    let text = format!(
+        "商户号: {merchant_id}  清算日期: {}\r\n笔数: {}\r\n贷方金额: {}\r\n借方金额: {}\r\n\
+         手续费: {}\r\n清算净额: {}\r\n",
+        statement.date,
+        statement.lines.len(),
+        yuan(amounts[0]),
+        yuan(amounts[1]),
+        yuan(fees[0] - fees[1]),
+        yuan(net),
+    );
+    encoding_rs::GBK.encode(&text).0.into_owned()
+}
+
+fn yuan(minor: i64) -> String {
+    let sign = if minor < 0 { "-" } else { "" };
+    format!("{sign}{}.{:02}", minor.unsigned_abs() / 100, minor.unsigned_abs() % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_607_bytes_whatever_its_texts() {
+        assert_eq!(ZM_WIDTHS.iter().sum::<usize>() + ZM_WIDTHS.len() - 1, 607);
+        let mut bytes = Vec::new();
+        push_column(&mut bytes, "模拟商户", 10);
+        push_column(&mut bytes, "abc", 2);
+        assert_eq!(&bytes[..8], encoding_rs::GBK.encode("模拟商户").0.as_ref());
+        assert_eq!(&bytes[8..], b"  ab");
+    }
+}

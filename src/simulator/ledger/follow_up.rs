@@ -1,0 +1,214 @@
+//! What refers to an earlier entry: undos, refunds and captures, and what each may do to it.
+//!
+//! An approved follow-up takes effect on its original when it is entered, whatever time the channel
+//! works on it: nothing else can take the same money meanwhile.
+
+use std::time::Duration;
+
+use crate::domain::money::AmountMinor;
+use crate::domain::time::Timestamp;
+
+use super::{
+    Entered, EntryKind, EntryState, Facts, Instruction, Ledger, Undone, Verdict, enter, known,
+    lock, spare_dead,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a refund is taken, by UnionPay's rules.
+const REFUND_DAYS_MAX: u32 = 330;
+/// How long an authorisation stands.
+const PREAUTH_DAYS_MAX: u32 = 30;
+/// A capture may be for 15 % more than what was authorised.
+const CAPTURE_PERCENT_MAX: i64 = 115;
+
+impl Ledger {
+    /// Enters an undo of the whole of `original_no`: a charge or a capture of the same clearing day,
+    /// or an authorisation.
+    pub fn undo(
+        &self,
+        now: Timestamp,
+        instruction: Instruction<'_>,
+        original_no: &str,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Undone {
+        self.follow(now, EntryKind::Undo, instruction, original_no, verdict, dead_code)
+    }
+
+    /// Enters a refund of a part or the rest of `original_no`, a charge or a capture.
+    pub fn refund(
+        &self,
+        now: Timestamp,
+        instruction: Instruction<'_>,
+        original_no: &str,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Undone {
+        self.follow(now, EntryKind::Refund, instruction, original_no, verdict, dead_code)
+    }
+
+    /// Enters the one capture of the authorisation `original_no`.
+    pub fn capture(
+        &self,
+        now: Timestamp,
+        instruction: Instruction<'_>,
+        original_no: &str,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Undone {
+        self.follow(now, EntryKind::Capture, instruction, original_no, verdict, dead_code)
+    }
+
+    fn follow(
+        &self,
+        now: Timestamp,
+        kind: EntryKind,
+        instruction: Instruction<'_>,
+        original_no: &str,
+        verdict: Verdict,
+        dead_code: &'static str,
+    ) -> Undone {
+        let _one_at_a_time = lock(&self.undoing);
+        let mut shard = self.shard(instruction.order_no);
+        if let Some(known) = known(&mut shard, now, kind, &instruction) {
+            return Undone::Entered(known);
+        }
+        let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
+        drop(shard);
+        if let Err(refusal) = self.take(now, kind, &instruction, original_no, verdict.approves) {
+            return refusal;
+        }
+        let mut shard = self.shard(instruction.order_no);
+        // A charge may have taken the number while the original was looked at.
+        if let Some(known) = known(&mut shard, now, kind, &instruction) {
+            drop(shard);
+            if verdict.approves {
+                self.give_back(now, kind, instruction.amount, original_no);
+            }
+            return Undone::Entered(known);
+        }
+        let facts = self.facts(now, kind, &instruction, verdict);
+        enter(&mut shard, instruction, facts, Some(original_no.into()));
+        Undone::Entered(Entered::New(facts))
+    }
+
+    /// Checks the follow-up against its original, and does its work there if it is approved.
+    fn take(
+        &self,
+        now: Timestamp,
+        kind: EntryKind,
+        asked: &Instruction<'_>,
+        original_no: &str,
+        approves: bool,
+    ) -> Result<(), Undone> {
+        let mut shard = self.shard(original_no);
+        let original = shard.records.get_mut(original_no).ok_or(Undone::NotFound)?;
+        original.facts.settle(now, false);
+        match original.facts.state {
+            EntryState::Reversed | EntryState::Undone => return Err(Undone::Already),
+            EntryState::Working | EntryState::Declined => return Err(Undone::Refused),
+            EntryState::Approved => {}
+        }
+        let same_day = original.facts.settle_date == self.calendar.day(now).settles;
+        may_follow(kind, &original.facts, asked, now, same_day)?;
+        if !approves {
+            return Ok(());
+        }
+        match kind {
+            EntryKind::Refund | EntryKind::Capture => {
+                original.facts.used_minor += asked.amount.get();
+            }
+            EntryKind::Undo => {
+                original.facts.state = EntryState::Undone;
+                original.facts.changed_at = now;
+                original.undone_by = Some(asked.order_no.into());
+            }
+            EntryKind::Charge | EntryKind::Preauth => {}
+        }
+        // An authorisation whose capture is undone may be captured again.
+        let above = original.original.clone().filter(|_| kind == EntryKind::Undo);
+        let captured = original.facts;
+        drop(shard);
+        if let Some(above) = above
+            && captured.kind == EntryKind::Capture
+        {
+            self.use_more(&above, -captured.amount.get());
+        }
+        Ok(())
+    }
+
+    /// Takes the effect of an approved follow-up off its original again.
+    pub(super) fn give_back(
+        &self,
+        now: Timestamp,
+        kind: EntryKind,
+        amount: AmountMinor,
+        original_no: &str,
+    ) {
+        match kind {
+            EntryKind::Refund | EntryKind::Capture => self.use_more(original_no, -amount.get()),
+            EntryKind::Undo => self.restore(now, original_no),
+            EntryKind::Charge | EntryKind::Preauth => {}
+        }
+    }
+
+    /// The undo of this entry was itself reversed, so it stands again.
+    fn restore(&self, now: Timestamp, original_no: &str) {
+        let mut shard = self.shard(original_no);
+        let Some(original) = shard.records.get_mut(original_no) else { return };
+        if original.facts.state != EntryState::Undone {
+            return;
+        }
+        original.facts.state = EntryState::Approved;
+        original.facts.changed_at = now;
+        original.undone_by = None;
+        let facts = original.facts;
+        let above = original.original.clone();
+        drop(shard);
+        if let Some(above) = above
+            && facts.kind == EntryKind::Capture
+        {
+            self.use_more(&above, facts.amount.get());
+        }
+    }
+
+    fn use_more(&self, order_no: &str, minor: i64) {
+        self.change(order_no, |facts| facts.used_minor += minor);
+    }
+}
+
+/// Whether this kind of follow-up may be made of an approved original now.
+fn may_follow(
+    kind: EntryKind,
+    original: &Facts,
+    asked: &Instruction<'_>,
+    now: Timestamp,
+    same_day: bool,
+) -> Result<(), Undone> {
+    let (whole, amount) = (original.amount.get(), asked.amount.get());
+    let age = now.since(original.received_at);
+    let moves_money = matches!(original.kind, EntryKind::Charge | EntryKind::Capture);
+    let holds_money = original.kind == EntryKind::Preauth;
+    let fresh = holds_money && age <= DAY * PREAUTH_DAYS_MAX;
+    let (allowed, over, fits) = match kind {
+        EntryKind::Undo => {
+            ((moves_money && same_day) || fresh, original.used_minor > 0, amount == whole)
+        }
+        EntryKind::Refund => (
+            moves_money && age <= DAY * REFUND_DAYS_MAX,
+            original.used_minor >= whole,
+            amount <= whole - original.used_minor,
+        ),
+        EntryKind::Capture => {
+            (fresh, original.used_minor > 0, amount * 100 <= whole * CAPTURE_PERCENT_MAX)
+        }
+        EntryKind::Charge | EntryKind::Preauth => (false, false, false),
+    };
+    if !allowed {
+        return Err(Undone::Refused);
+    }
+    if over {
+        return Err(Undone::Already);
+    }
+    if fits && original.currency == asked.currency { Ok(()) } else { Err(Undone::Differs) }
+}
