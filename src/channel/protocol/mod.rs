@@ -10,6 +10,7 @@ use crate::channel::Adapter;
 use crate::channel::codes::CodeTable;
 use crate::channel::file::ChannelFile;
 use crate::config::section::Section;
+use crate::domain::flow::attempt::Operation;
 
 /// Resolves a credential's reference; see [`crate::config::credential`].
 pub type Resolve<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
@@ -24,6 +25,7 @@ pub fn read(
     resolve: &Resolve<'_>,
 ) -> Option<Arc<dyn Adapter>> {
     let codes = file.codes.clone();
+    check_reversible(root, file);
     match file.protocol.as_str() {
         "unionpay-acp" => {
             let adapter =
@@ -38,6 +40,17 @@ pub fn read(
             report_unknown(root, unknown);
             None
         }
+    }
+}
+
+/// UnionPay's rules: a refund is never taken back by a reversal.
+fn check_reversible(root: &Section<'_>, file: &ChannelFile) {
+    let refund = file.abilities.reversible.iter().position(|one| *one == Operation::Refund);
+    if file.protocol == "unionpay-acp"
+        && let Some(index) = refund
+    {
+        let problem = "this protocol never reverses a refund";
+        root.section("abilities").mistake_in("reversible", index, problem, "take it out");
     }
 }
 

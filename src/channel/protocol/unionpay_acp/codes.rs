@@ -1,7 +1,7 @@
 //! What each response code of UnionPay's ACP says, and in answer to what.
 //!
 //! One code means different things in different places, so there is a table for each: the reply to
-//! a payment or an undo (`00` there only means *accepted*), the end of it as an inquiry's
+//! what moves or holds money (`00` there only means *accepted*), the end of it as an inquiry's
 //! `origRespCode` or a notice's `respCode` tells it, and the reply to a reversal. The inquiry's own
 //! `respCode` says nothing of the payment, whatever it is, so it has no table of its own.
 //! Upholds I-2 and I-3: what is not listed, and what a careful reader would confirm first, is
@@ -33,11 +33,13 @@ pub enum ReversalReply {
 /// Codes that a channel's file reads otherwise than [`Codes`] does by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodeOverrides {
-    /// Of a payment or an undo, in its reply and at its end. Not of a reversal: a further word for
+    /// Of every operation, in its reply and at its end. Not of a reversal: a further word for
     /// "approved" must not undo anything by itself.
     pub transaction: Vec<(String, Verdict)>,
     /// Of an undo only.
     pub undo: Vec<(String, Verdict)>,
+    /// Of refunds, voids and captures only.
+    pub follow_up: Vec<(String, Verdict)>,
     /// Of a reversal only.
     pub reversal: Vec<(String, Verdict)>,
 }
@@ -52,8 +54,9 @@ impl CodeOverrides {
 /// Every table of one channel.
 #[derive(Debug)]
 pub(super) struct Codes {
-    payment: OperationCodes,
+    charge: OperationCodes,
     undo: OperationCodes,
+    follow_up: OperationCodes,
     reversal: CodeTable,
 }
 
@@ -93,10 +96,15 @@ impl Codes {
             .overridden(REVERSAL_ROWS.iter().map(|(code, verdict)| ((*code).to_owned(), *verdict)))
             .overridden([SUCCESS, SUCCESS_WITH_DEFECT].map(|code| (code.to_owned(), done)))
             .overridden(overrides.reversal.iter().cloned());
-        Self { payment: operation(&[], &[]), undo: operation(UNDO_ROWS, &overrides.undo), reversal }
+        Self {
+            charge: operation(&[], &[]),
+            undo: operation(UNDO_ROWS, &overrides.undo),
+            follow_up: operation(FOLLOW_UP_ROWS, &overrides.follow_up),
+            reversal,
+        }
     }
 
-    /// For the `respCode` of the synchronous reply to a payment or an undo.
+    /// For the `respCode` of the synchronous reply to what moves or holds money.
     pub(super) fn reply(&self, operation: Operation) -> &CodeTable {
         &self.of(operation).reply
     }
@@ -122,10 +130,9 @@ impl Codes {
 
     fn of(&self, operation: Operation) -> &OperationCodes {
         match operation {
-            Operation::Payment | Operation::Preauth | Operation::Capture | Operation::Refund => {
-                &self.payment
-            }
-            Operation::Undo | Operation::Void => &self.undo,
+            Operation::Payment | Operation::Preauth => &self.charge,
+            Operation::Undo => &self.undo,
+            Operation::Refund | Operation::Void | Operation::Capture => &self.follow_up,
         }
     }
 }
@@ -254,6 +261,16 @@ const UNDO_ROWS: &[Row] = &[
     both("46", Verdict::Approved),
 ];
 
+/// What a refund, a void or a capture reads otherwise than a payment. That the original is refunded
+/// or undone already was not done under this number: somebody else's work is not our success.
+const FOLLOW_UP_ROWS: &[Row] = &[
+    no(NOT_FOUND, Reason::OriginalNotEligible),
+    no("35", Reason::OriginalNotEligible),
+    no("36", Reason::InvalidRequest),
+    no("45", Reason::OriginalNotEligible),
+    no("46", Reason::OriginalNotEligible),
+];
+
 /// What a reversal reads otherwise than the reply to a payment.
 ///
 /// "Declined" ends the reversing and asks the channel once more what became of the payment, so what
@@ -295,7 +312,7 @@ mod tests {
     #[test]
     fn i_2_every_code_of_the_list_means_what_the_facts_say() {
         let codes = codes();
-        let payment = &codes.payment;
+        let payment = &codes.charge;
         let listed: Vec<_> = FACTS.split_whitespace().collect();
         assert_eq!(listed.len(), ROWS.len());
         assert_eq!(payment.reply.iter().count(), ROWS.len());
@@ -352,6 +369,25 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_else_has_taken_back_is_no_success_of_ours() {
+        let codes = codes();
+        let original = Verdict::Declined(Reason::OriginalNotEligible);
+        for operation in [Operation::Refund, Operation::Void, Operation::Capture] {
+            let (reply, end) = (codes.reply(operation), codes.end(operation));
+            for code in ["34", "35", "45", "46"] {
+                assert_eq!(verdict(reply, code), original, "{operation:?} {code}");
+                assert_eq!(verdict(end, code), original, "{operation:?} {code}");
+            }
+            // An accepted refund is pending; what is unclear for a payment is unclear for it.
+            assert_eq!(verdict(reply, "00"), Verdict::Pending);
+            assert_eq!(verdict(end, "00"), Verdict::Approved);
+            for code in ["03", "04", "06", "12", "74", "83"] {
+                assert_eq!(verdict(reply, code), Verdict::Unknown, "{operation:?} {code}");
+            }
+        }
+    }
+
+    #[test]
     fn an_inquirys_own_code_says_nothing_of_the_payment() {
         for entry in FACTS.split_whitespace() {
             let expected = match &entry[..2] {
@@ -385,7 +421,7 @@ mod tests {
         ];
         for (code, words) in rows {
             let expected = Verdict::parse(words).expect("a verdict");
-            assert_eq!(verdict(&codes.payment.reply, code), expected, "{code}");
+            assert_eq!(verdict(&codes.charge.reply, code), expected, "{code}");
         }
     }
 
@@ -395,6 +431,7 @@ mod tests {
         let overrides = CodeOverrides {
             transaction: pair("P1", Verdict::Approved),
             undo: pair("45", Verdict::Unknown),
+            follow_up: pair("46", Verdict::Unknown),
             reversal: pair("35", Verdict::NotFound),
         };
         let codes = Codes::new(&overrides, ReversalReply::Accepted);
@@ -402,6 +439,9 @@ mod tests {
         assert_eq!(codes.reversal().verdict("P1"), None);
         assert_eq!(codes.reply(Operation::Undo).verdict("45"), Some(Verdict::Unknown));
         assert_eq!(codes.reply(Operation::Payment).verdict("45"), Some(Verdict::Unknown));
+        for operation in [Operation::Refund, Operation::Void, Operation::Capture] {
+            assert_eq!(codes.end(operation).verdict("46"), Some(Verdict::Unknown));
+        }
         assert_eq!(codes.reversal().verdict("35"), Some(Verdict::NotFound));
         assert_eq!(codes.reversal().verdict("00"), Some(Verdict::Pending));
         assert_eq!(codes.reversal().verdict("46"), Some(Verdict::Approved));

@@ -1,12 +1,13 @@
-//! UnionPay's online platform (银联全渠道, ACP 5.1.0): payments without redirect, undos, reversals,
-//! inquiries, notices and statement files.
+//! UnionPay's online platform (银联全渠道, ACP 5.1.0): payments and pre-authorisations without
+//! redirect, captures, refunds, voids, reversals, inquiries, notices and statement files.
 //!
 //! Forms signed with RSA go out; signed `k=v` lines and notices come back. Bytes only: this folder
 //! opens no socket, reads no file and no clock, and logs nothing. Upholds I-2 (what is not a
 //! verified answer about this very transaction is unknown) and I-11 (card data leaves in the body
 //! of a request and stays nowhere else).
 //!
-//! A reply `00` to a payment or an undo only means *accepted*: the end comes by notice or inquiry.
+//! A reply `00` to what moves or holds money only means *accepted*: the end comes by notice or
+//! inquiry.
 
 pub mod codes;
 pub mod section;

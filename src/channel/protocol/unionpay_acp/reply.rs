@@ -92,14 +92,16 @@ impl UnionPayAcp {
     /// inquiry with the type of the transaction asked about, or with 00 when it knows none.
     fn speaks_of(&self, request: &ChannelRequest, fields: &Fields) -> bool {
         let facts = request.facts();
-        let Some(own) = TransactionType::of(facts.operation) else { return false };
-        let kinds = match request {
-            ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => [own; 2],
-            ChannelRequest::Reversal { .. } => [TransactionType::Reversal; 2],
-            ChannelRequest::Inquiry { .. } => [TransactionType::Inquiry, own],
+        let Ok(asked) = TransactionType::of(request) else { return false };
+        let found: &[TransactionType] = match request {
+            ChannelRequest::Inquiry { .. } => TransactionType::all_of(facts.operation),
+            ChannelRequest::Charge { .. }
+            | ChannelRequest::Reversal { .. }
+            | ChannelRequest::FollowUp { .. } => &[],
         };
+        let mut kinds = std::iter::once(&asked).chain(found);
         let kind = fields.get("txnType");
-        kinds.iter().any(|allowed| kind == Some(allowed.code()))
+        kinds.any(|allowed| kind == Some(allowed.code()))
             && fields.get("merId") == Some(&self.settings.merchant_id)
             && fields.get("orderId") == Some(&facts.channel_order_no.to_string())
             && fields.get("txnTime") == Some(&txn_time(facts.sent_at))
@@ -122,11 +124,14 @@ impl UnionPayAcp {
         if required("merId", "it has no merId")? != self.settings.merchant_id {
             return Err(NoticeRefusal::UnknownOrder);
         }
-        let operation = match required("txnType", "it has no txnType")? {
-            kind if kind == TransactionType::Payment.code() => Operation::Payment,
-            kind if kind == TransactionType::Undo.code() => Operation::Undo,
-            _ => return Err(unreadable("it is about a kind of transaction that we never send")),
+        let kind = required("txnType", "it has no txnType")?;
+        let is_kind = |operation: &Operation| {
+            TransactionType::all_of(*operation).iter().any(|own| own.code() == kind)
         };
+        let operations: Vec<Operation> = Operation::ALL.into_iter().filter(is_kind).collect();
+        if operations.is_empty() {
+            return Err(unreadable("it is about a kind of transaction that we never send"));
+        }
         let order_id = required("orderId", "it has no orderId")?;
         let channel_order_no =
             ChannelOrderNo::parse(order_id).ok_or(NoticeRefusal::UnknownOrder)?;
@@ -137,7 +142,7 @@ impl UnionPayAcp {
             return Err(unreadable("its currency is not CNY"));
         }
         let code = required("respCode", "it has no respCode")?;
-        let outcome = said(self.codes.end(operation), code, &fields);
+        let outcome = self.told(&operations, code, &fields);
         let voucher = voucher(&fields, Some(&signer.serial));
         Ok(Notice {
             channel_order_no,
@@ -145,6 +150,17 @@ impl UnionPayAcp {
             sent_at_text: Some(sent_at_text),
             understood: Understood { outcome, voucher },
         })
+    }
+}
+
+impl UnionPayAcp {
+    /// The end that a notice tells. A type may stand for several of our operations (a void asked
+    /// for, or an undo that we owe): what they read differently is left to the inquiry.
+    fn told(&self, operations: &[Operation], code: &str, fields: &Fields) -> Outcome {
+        let mut ends = operations.iter().map(|one| said(self.codes.end(*one), code, fields));
+        let unsure = Outcome::Unknown(UnknownCause::ChannelUnsure);
+        let Some(first) = ends.next() else { return unsure };
+        if ends.all(|other| other == first) { first } else { unsure }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Upholds I-2 by asking about an attempt only with its own number and time: `merId`, `orderId` and
 //! `txnTime` identify one transaction, so an inquiry or a reversal carries those of the attempt and
-//! an undo its own. Nothing here is logged; the body may hold card data (I-11).
+//! a follow-up its own. Nothing here is logged; the body may hold card data (I-11).
 
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -55,33 +55,94 @@ pub(super) const RESERVED_FIELDS: [&str; 23] = [
     "version",
 ];
 
-/// Said of an operation that is not among [`TransactionType`]s.
-const NO_SUCH_OPERATION: &str = "this channel has no such operation";
-
 /// What a message is about: fields `txnType` and `txnSubType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionType {
     Payment,
-    Undo,
+    Preauth,
+    Capture,
+    Refund,
+    /// Taking back a payment, a pre-authorisation or a capture: each has a type of its own.
+    VoidPayment,
+    VoidPreauth,
+    VoidCapture,
     Reversal,
     Inquiry,
     File,
 }
 
 impl TransactionType {
-    /// `None` for an operation that this protocol's requests are not built for.
-    pub(super) const fn of(operation: Operation) -> Option<Self> {
+    /// The type of an operation that begins with a card.
+    const fn of_charge(operation: Operation) -> Option<Self> {
         match operation {
             Operation::Payment => Some(Self::Payment),
-            Operation::Undo => Some(Self::Undo),
-            Operation::Refund | Operation::Void | Operation::Preauth | Operation::Capture => None,
+            Operation::Preauth => Some(Self::Preauth),
+            Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture => None,
+        }
+    }
+
+    /// The type of an operation on an original; `None` if there is no such thing, such as the void
+    /// of a refund.
+    pub(super) const fn of_follow_up(operation: Operation, original: Operation) -> Option<Self> {
+        match (operation, original) {
+            (Operation::Undo | Operation::Void, Operation::Payment) => Some(Self::VoidPayment),
+            (Operation::Undo | Operation::Void, Operation::Preauth) => Some(Self::VoidPreauth),
+            (Operation::Undo | Operation::Void, Operation::Capture) => Some(Self::VoidCapture),
+            (Operation::Refund, Operation::Payment | Operation::Capture) => Some(Self::Refund),
+            (Operation::Capture, Operation::Preauth) => Some(Self::Capture),
+            (
+                Operation::Payment
+                | Operation::Preauth
+                | Operation::Undo
+                | Operation::Void
+                | Operation::Refund
+                | Operation::Capture,
+                _,
+            ) => None,
+        }
+    }
+
+    /// The type of what a request is to do or to tell; the error says why there is none.
+    pub(super) fn of(request: &ChannelRequest) -> Result<Self, &'static str> {
+        match request {
+            ChannelRequest::Charge { facts, .. } => {
+                Self::of_charge(facts.operation).ok_or("it does not begin with a card")
+            }
+            ChannelRequest::FollowUp { facts, original, .. } => {
+                let kind = Self::of_follow_up(facts.operation, original.operation);
+                kind.ok_or("the original's operation has no such follow-up")
+            }
+            // A refund may only be repeated or asked about: its money is not in our hands.
+            ChannelRequest::Reversal { facts, .. } if facts.operation == Operation::Refund => {
+                Err("a refund is never reversed")
+            }
+            ChannelRequest::Reversal { .. } => Ok(Self::Reversal),
+            ChannelRequest::Inquiry { .. } => Ok(Self::Inquiry),
+        }
+    }
+
+    /// The types that a transaction of this operation may have, as an inquiry finds it.
+    pub(super) const fn all_of(operation: Operation) -> &'static [Self] {
+        match operation {
+            Operation::Payment => &[Self::Payment],
+            Operation::Preauth => &[Self::Preauth],
+            Operation::Capture => &[Self::Capture],
+            Operation::Refund => &[Self::Refund],
+            Operation::Undo | Operation::Void => {
+                &[Self::VoidPayment, Self::VoidPreauth, Self::VoidCapture]
+            }
         }
     }
 
     pub(super) const fn code(self) -> &'static str {
         match self {
             Self::Payment => "01",
-            Self::Undo => "31",
+            Self::Preauth => "02",
+            Self::Capture => "03",
+            Self::Refund => "04",
+            Self::VoidPayment => "31",
+            Self::VoidPreauth => "32",
+            Self::VoidCapture => "33",
             Self::Reversal => "99",
             Self::Inquiry => "00",
             Self::File => "76",
@@ -90,8 +151,13 @@ impl TransactionType {
 
     const fn sub_code(self) -> &'static str {
         match self {
-            Self::Payment | Self::Reversal | Self::File => "01",
-            Self::Undo | Self::Inquiry => "00",
+            Self::Payment | Self::Preauth | Self::Reversal | Self::File => "01",
+            Self::Capture
+            | Self::Refund
+            | Self::VoidPayment
+            | Self::VoidPreauth
+            | Self::VoidCapture
+            | Self::Inquiry => "00",
         }
     }
 }
@@ -119,12 +185,10 @@ impl UnionPayAcp {
     ) -> Result<WireRequest, EncodeError> {
         let problem = |problem| EncodeError { request: request.name(), problem };
         let now_s = now.as_millis() / 1_000;
-        if TransactionType::of(request.facts().operation).is_none() {
-            return Err(problem(NO_SUCH_OPERATION.to_owned()));
-        }
+        let kind = TransactionType::of(request).map_err(|words| problem(words.to_owned()))?;
         let (url, mut fields) = match request {
             ChannelRequest::Charge { facts, card } => {
-                let fields = self.payment(facts, card, now_s).map_err(problem)?;
+                let fields = self.charge(kind, facts, card, now_s).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
             ChannelRequest::Inquiry { facts, .. } => {
@@ -134,8 +198,9 @@ impl UnionPayAcp {
                 let own = self.settings.reversal_url.as_ref();
                 (own.unwrap_or(&self.settings.transaction_url), self.reversal(facts))
             }
+            // The card is not sent again: the original's number stands for it.
             ChannelRequest::FollowUp { facts, original, .. } => {
-                let fields = self.undo(facts, original).map_err(problem)?;
+                let fields = self.follow_up(kind, facts, original).map_err(problem)?;
                 (&self.settings.transaction_url, fields)
             }
         };
@@ -150,14 +215,15 @@ impl UnionPayAcp {
         })
     }
 
-    /// A consume without redirect, 01/01.
-    fn payment(
+    /// A consume or a pre-authorisation without redirect, 01/01 or 02/01.
+    fn charge(
         &self,
+        kind: TransactionType,
         facts: &AttemptFacts,
         card: &CardInput,
         now_s: i64,
     ) -> Result<Fields, String> {
-        let mut fields = self.common(TransactionType::Payment, facts, &self.settings.biz_type);
+        let mut fields = self.common(kind, facts, &self.settings.biz_type);
         self.add_money(&mut fields, facts)?;
         for (name, value) in &self.settings.payment_fields {
             fields.set(name, value);
@@ -193,10 +259,15 @@ impl UnionPayAcp {
         fields
     }
 
-    /// 31/00, a transaction of its own that names the original by the channel's number, or by ours
-    /// where the channel never told its own.
-    fn undo(&self, facts: &AttemptFacts, original: &AttemptFacts) -> Result<Fields, String> {
-        let mut fields = self.common(TransactionType::Undo, facts, &self.settings.biz_type);
+    /// 03/00, 04/00, 31/00, 32/00 or 33/00: a transaction of its own that names the original by the
+    /// channel's number, or by ours where the channel never told its own.
+    fn follow_up(
+        &self,
+        kind: TransactionType,
+        facts: &AttemptFacts,
+        original: &AttemptFacts,
+    ) -> Result<Fields, String> {
+        let mut fields = self.common(kind, facts, &self.settings.biz_type);
         self.add_money(&mut fields, facts)?;
         match &original.channel_reference {
             Some(reference) => fields.set("origQryId", reference),

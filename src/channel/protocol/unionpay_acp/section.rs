@@ -103,6 +103,7 @@ impl Reader<'_, '_, '_> {
             codes: CodeOverrides {
                 transaction,
                 undo: self.verdicts("undo_codes"),
+                follow_up: self.verdicts("follow_up_codes"),
                 reversal: self.verdicts("reversal_codes"),
             },
             fields: self.map("fields"),

@@ -53,13 +53,13 @@ pub struct Settings {
     /// Fifteen letters and digits (`merId`).
     pub merchant_id: String,
     pub access_type: AccessType,
-    /// Six digits of the product; undos and inquiries carry it too.
+    /// Six digits of the product; follow-ups and inquiries carry it too.
     pub biz_type: String,
     /// Six digits; see [`REVERSAL_BIZ_TYPE`].
     pub reversal_biz_type: String,
     /// Two digits.
     pub channel_type: String,
-    /// For payments and undos.
+    /// For all that moves or holds money.
     pub transaction_url: String,
     pub query_url: String,
     /// `None`: that of payments, which most clients in the field use; one uses the query address.
@@ -85,7 +85,7 @@ pub struct Settings {
     pub codes: CodeOverrides,
     /// Fixed fields of every request, such as `acqInsCode`.
     pub fields: Vec<(String, String)>,
-    /// Fixed fields of payments only, such as `merCatCode` or `subMerId`.
+    /// Fixed fields of payments and pre-authorisations only, such as `merCatCode` or `subMerId`.
     pub payment_fields: Vec<(String, String)>,
 }
 
@@ -231,6 +231,7 @@ fn check_codes(codes: &CodeOverrides, problems: &mut Problems) {
     let maps = [
         ("codes", &codes.transaction),
         ("undo_codes", &codes.undo),
+        ("follow_up_codes", &codes.follow_up),
         ("reversal_codes", &codes.reversal),
     ];
     for (key, overrides) in maps {

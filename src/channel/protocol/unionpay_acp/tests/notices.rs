@@ -52,7 +52,7 @@ fn a_notices_code_is_the_end_of_its_transaction() {
         ("01", "45", "unknown"),
         ("01", "ZZ", "unknown"),
         ("31", "00", "approved"),
-        ("31", "45", "approved"),
+        ("31", "45", "unknown"),
         ("31", "35", "declined"),
     ];
     for (txn_type, code, expected) in rows {
@@ -73,7 +73,7 @@ fn a_notice_that_is_not_clear_is_refused() {
     }
     let unreadable = [
         ("txnType", "99"),
-        ("txnType", "04"),
+        ("txnType", "13"),
         ("txnType", "00"),
         ("txnType", ""),
         ("merId", ""),
