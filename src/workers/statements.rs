@@ -57,7 +57,8 @@ async fn fetch(desk: &StatementDesk, channel: &ChannelId, date: BusinessDate) {
         ),
         Err(error @ FetchError::NotYet { .. }) => {
             let (channel, date) = (channel.as_str(), date.to_string());
-            tracing::warn!(channel.name = channel, clearing.date = date, %error, "asked for later");
+            // Often nothing happened on it; how long one is missing is seen at the API.
+            tracing::info!(channel.name = channel, clearing.date = date, %error, "asked for later");
         }
         Err(error) => {
             let error = telemetry::chain(&error);

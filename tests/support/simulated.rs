@@ -126,6 +126,8 @@ impl SimulatedChannels {
         let text = with_line(&text, "transaction_url = ", &setting("transaction_url", &back));
         let text = with_line(&text, "query_url = ", &setting("query_url", &query));
         let text = with_line(&text, "reversal_url = ", &setting("reversal_url", &back));
+        let text =
+            with_line(&text, "statement_url = ", &setting("statement_url", &format!("{base}/")));
         let text = with_line(&text, "notice_url = ", &setting("notice_url", notice_url));
         let text = without_section(&text, "timeouts");
         let text = without_section(&text, "breaker");

@@ -196,7 +196,9 @@ fn unionpay_file(id: &str, simulator: &Simulator, api: &str) -> anyhow::Result<S
     if id == "unionpay-credit" {
         text = edit(&text, &CREDIT_EDITS)?;
     }
-    let text = text.replace("https://gateway.test.95516.com", &simulator.base_url());
+    let hosts = ["https://gateway.test.95516.com", "https://filedownload.test.95516.com"];
+    let base = simulator.base_url();
+    let text = hosts.iter().fold(text, |text, host| text.replace(host, &base));
     Ok(text.replace("{notices}", &format!("{api}/notices/{id}")))
 }
 

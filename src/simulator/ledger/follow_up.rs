@@ -22,8 +22,8 @@ const PREAUTH_DAYS_MAX: u32 = 30;
 const CAPTURE_PERCENT_MAX: i64 = 115;
 
 impl Ledger {
-    /// Enters an undo of the whole of `original_no`: a charge or a capture of the same clearing day,
-    /// or an authorisation.
+    /// Enters an undo of the whole of `original_no`: a charge or a capture of the same clearing
+    /// day, or an authorisation.
     pub fn undo(
         &self,
         now: Timestamp,

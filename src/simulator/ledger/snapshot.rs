@@ -88,8 +88,8 @@ impl LedgerSnapshot {
     }
 
     /// What each order has taken from its cardholder in the end, by order prefix: the approved
-    /// charges and captures that were neither reversed nor undone, less their refunds. An order that took nothing has 0; work that
-    /// is not finished counts nothing.
+    /// charges and captures that were neither reversed nor undone, less their refunds. An
+    /// order that took nothing has 0; work that is not finished counts nothing.
     pub fn net_minor(&self) -> BTreeMap<&str, i64> {
         let mut net = BTreeMap::new();
         for entry in self.entries.iter().filter(|entry| entry.takes()) {
