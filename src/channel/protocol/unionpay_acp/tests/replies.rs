@@ -222,6 +222,25 @@ fn i_2_who_is_not_unionpay_is_not_believed() {
 }
 
 #[test]
+fn both_certificates_of_unionpay_are_believed_while_one_replaces_the_other() {
+    let certificate = |serial: u8, from: i32, until: i32| {
+        let mut params = end_params(UNIONPAY);
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[serial]));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        signer_pem(&params)
+    };
+    let (old, new) = (certificate(1, 2020, 2026), certificate(2, 2025, 2030));
+    let at = |year| Timestamp::from_millis(date_time_ymd(year, 6, 1).unix_timestamp() * 1_000);
+    let believed = |pem: &str, year| judged(adapter(), pem, at(year)).0.name() == "declined";
+    let rows = [(2024, true, false), (2025, true, true), (2026, false, true)];
+    // Twice: what is remembered is believed for no longer than the certificate holds.
+    for (year, by_old, by_new) in rows.into_iter().chain(rows) {
+        assert_eq!([believed(&old, year), believed(&new, year)], [by_old, by_new], "{year}");
+    }
+}
+
+#[test]
 fn the_test_systems_signer_is_believed_outside_production_only() {
     let certificate = signer_pem(&end_params(TEST_SIGNER));
     let mut settings = settings();

@@ -179,6 +179,32 @@ fn the_newest_certificate_that_is_valid_signs() {
 }
 
 #[test]
+fn card_data_goes_to_the_newest_encryption_certificate_that_is_valid() {
+    let certificate = |serial: u8, from: i32, until: i32| {
+        let mut params = end_params("encryption");
+        params.serial_number = Some(rcgen::SerialNumber::from_slice(&[serial]));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        issue(&params, other_key(), &authority_params("Root"), other_key())
+    };
+    let mut settings = settings();
+    // The second replaces the first in 2026 and is taken back before the first has expired.
+    settings.encryption = vec![certificate(1, 2020, 2030), certificate(2, 2026, 2028)];
+    let adapter = UnionPayAcp::new(settings).expect("good settings");
+    let serial_at = |year: i32| {
+        let at = Timestamp::from_millis(date_time_ymd(year, 6, 1).unix_timestamp() * 1_000);
+        let wire = adapter.encode(&payment(), at).map_err(|error| error.problem)?;
+        let fields = Fields::decode_form(&wire.body, FieldLimits::MESSAGE).expect("a form");
+        Ok::<_, String>(fields.get("encryptCertId").map(str::to_owned))
+    };
+    for (year, serial) in [(2025, "1"), (2026, "2"), (2027, "2"), (2028, "1")] {
+        assert_eq!(serial_at(year), Ok(Some(serial.to_owned())), "{year}");
+    }
+    // Never in clear where it should be encrypted.
+    assert!(serial_at(2019).is_err());
+}
+
+#[test]
 fn fixed_fields_go_where_the_file_says() {
     let mut settings = settings();
     settings.fields = vec![("acqInsCode".to_owned(), "00012345".to_owned())];

@@ -2,6 +2,7 @@
 
 use super::sample::*;
 use crate::channel::codes::Verdict;
+use crate::channel::file::ChannelFile;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::section::read;
 use crate::channel::protocol::unionpay_acp::settings::{AccessType, SettingProblem};
@@ -9,7 +10,10 @@ use crate::channel::{Adapter, ChannelRequest};
 use crate::codec::sample_keys::{end_params, merchant_key, other_key};
 use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{Decline, Outcome, Reason};
+use crate::domain::terms::HouseTerms;
 
 fn resolve(reference: &str) -> Result<String, String> {
     match reference {
@@ -40,6 +44,24 @@ fn the_shipped_channel_file_is_read() {
     assert_eq!(wire.url, "https://gateway.test.95516.com/gateway/api/backTransReq.do");
     let wire = adapter.encode(&inquiry(), now()).expect("a request");
     assert_eq!(wire.url, "https://gateway.test.95516.com/gateway/api/queryTrans.do");
+}
+
+#[test]
+fn the_shipped_channel_file_has_unionpays_terms() {
+    let text = include_str!("../../../../../channels/unionpay.toml");
+    let document = Document::parse("unionpay.toml", text).expect("TOML");
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let id = ChannelId::parse("unionpay").expect("an id");
+    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let seconds: Vec<u64> = file.terms.inquire.iter().map(|wait| wait.as_secs()).collect();
+    assert_eq!(seconds, [1, 2, 4, 8, 16, 32], "as UnionPay advises");
+    assert_eq!(file.abilities.order_operations(), Operation::ALL);
+    assert_eq!(file.terms.reversible, [Operation::Payment, Operation::Preauth]);
+    assert_eq!(file.terms.refund_days, 330);
+    assert_eq!(file.terms.calendar.cut_off, jiff::civil::time(23, 0, 0, 0));
+    let statement = file.statement.expect("it downloads statements");
+    assert_eq!(statement.download_at, jiff::civil::time(9, 30, 0, 0));
 }
 
 const GOOD: &str = r#"[unionpay_acp]

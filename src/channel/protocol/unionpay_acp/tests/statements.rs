@@ -14,6 +14,7 @@ use crate::channel::Adapter;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::statement::{StatementReply, StatementSource};
 use crate::codec::FieldLimits;
+use crate::codec::acp;
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::end_params;
 use crate::domain::time::BusinessDate;
@@ -113,6 +114,47 @@ fn the_request_is_that_of_the_facts() {
     for (key, expected) in rows {
         assert_eq!(fields.get(key), Some(expected), "{key}");
     }
+}
+
+#[test]
+fn golden_request_of_the_published_test_merchant() {
+    let mut settings = settings();
+    settings.merchant_id = "700000000000001".to_owned();
+    let adapter = UnionPayAcp::new(settings).expect("good settings");
+    let date = BusinessDate::parse("2025-01-19").expect("a date");
+    let wire = adapter.encode_statement(date, now()).expect("a request");
+    let fields = Fields::decode_form(&wire.body, FieldLimits::MESSAGE).expect("a form");
+    assert_eq!(
+        &**acp::signed_text(&fields),
+        "accessType=0&bizType=000000&certId=68758028149&encoding=UTF-8&fileType=00\
+         &merId=700000000000001&settleDate=0119&signMethod=01&txnSubType=01\
+         &txnTime=20250601101600&txnType=76&version=5.1.0"
+    );
+}
+
+#[test]
+fn the_names_of_the_published_sample_are_taken() {
+    let mut settings = settings();
+    settings.merchant_id = "802310048993424".to_owned();
+    let adapter = UnionPayAcp::new(settings).expect("good settings");
+    let names = [
+        "INN15090588ZM_802310048993424",
+        "INN15090588ZME_802310048993424",
+        "RD201015090501_802310048993424",
+    ];
+    let content = content(&zipped(&names.map(|name| (name, &b"line\r\n"[..]))));
+    let fields = file_answer(&[
+        ("merId", "802310048993424"),
+        ("settleDate", "0905"),
+        ("fileName", "802310048993424_20150905.zip"),
+        ("fileContent", &content),
+    ]);
+    let date = BusinessDate::parse("2015-09-05").expect("a date");
+    let answer = reply(signed(fields).encode_line());
+    let StatementReply::Files(files) = adapter.decode_statement(date, &answer, now()) else {
+        panic!("no files")
+    };
+    assert_eq!(files.iter().map(|file| file.name().to_owned()).collect::<Vec<_>>(), names);
 }
 
 #[test]
