@@ -13,6 +13,7 @@ pub mod file;
 pub mod http;
 pub mod pace;
 pub mod registry;
+pub mod samples;
 pub mod statement;
 pub mod switches;
 pub mod tls;

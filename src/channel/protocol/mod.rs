@@ -34,7 +34,9 @@ pub fn read(
         }
         "http" => {
             let codes = CodeTable::new(codes);
-            Some(Arc::new(declarative::read(root.section("http"), &codes, resolve)?))
+            let adapter = declarative::read(root.section("http"), &codes, resolve)?;
+            check_abilities(root, file, &adapter);
+            Some(Arc::new(adapter))
         }
         unknown => {
             report_unknown(root, unknown);
@@ -51,6 +53,21 @@ fn check_reversible(root: &Section<'_>, file: &ChannelFile) {
     {
         let problem = "this protocol never reverses a refund";
         root.section("abilities").mistake_in("reversible", index, problem, "take it out");
+    }
+}
+
+/// What was agreed must be described; a section beyond that may wait for its agreement.
+fn check_abilities(root: &Section<'_>, file: &ChannelFile, adapter: &declarative::Declarative) {
+    for ability in &file.abilities.operations {
+        let name = ability.name();
+        // `preauth_void` is a void too, and `refund_inquiry` an inquiry.
+        let fits = |section: &str| {
+            section.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with('_'))
+        };
+        if !adapter.sections().any(fits) {
+            let advice = format!("describe it under [http.{name}], or take it out of abilities");
+            root.mistake("http", &format!("does not describe the ability `{name}`"), &advice);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A request's body: a tree of templates that becomes JSON or form fields.
+//! A request's body: a tree of templates that becomes JSON, form fields or XML.
 //!
 //! Bodies are built as values and written by the codecs, so nothing in a value can break out of its
 //! place. A leaf that the request has nothing for is left out, and so is a table that loses all its
@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::document::{Document, Format, element_of};
 use super::template::{RenderError, Template};
 use super::words::Words;
 use crate::codec::form::Fields;
@@ -36,7 +37,24 @@ impl BodyError {
 }
 
 impl Body {
-    pub fn to_json(&self, words: &Words<'_>) -> Result<Json, BodyError> {
+    /// The body of one request.
+    pub fn build(&self, words: &Words<'_>, format: Format) -> Result<Document, BodyError> {
+        match format {
+            Format::Json => self.to_json(words).map(Document::Json),
+            Format::Form => self.to_fields(words).map(Document::Form),
+            // The reader has made sure that the tree is one table inside another.
+            Format::Xml => {
+                let Json::Object(members) = self.to_json(words)? else {
+                    return Err(not_plain());
+                };
+                let root = members.iter().next();
+                let root = root.and_then(|(name, value)| element_of(name, value));
+                root.map(Document::Xml).ok_or_else(not_plain)
+            }
+        }
+    }
+
+    fn to_json(&self, words: &Words<'_>) -> Result<Json, BodyError> {
         Ok(self.value(words)?.unwrap_or_else(|| Json::Object(Map::new())))
     }
 
@@ -66,7 +84,7 @@ impl Body {
     }
 
     /// Form fields. The reader has made sure that the tree is one table of leaves.
-    pub fn to_fields(&self, words: &Words<'_>) -> Result<Fields, BodyError> {
+    fn to_fields(&self, words: &Words<'_>) -> Result<Fields, BodyError> {
         let mut fields = Fields::new();
         let fault = |place: &str, source| BodyError { place: place.to_owned(), source };
         let Self::Table(entries) = self else { return Err(fault("", RenderError::NotPlain)) };
@@ -81,4 +99,8 @@ impl Body {
         }
         Ok(fields)
     }
+}
+
+fn not_plain() -> BodyError {
+    BodyError { place: String::new(), source: RenderError::NotPlain }
 }

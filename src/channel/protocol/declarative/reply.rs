@@ -7,103 +7,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde_json::Value as Json;
-
-use super::words::Kind;
+use super::document::{Document, Path};
+use super::kind::Action;
 use crate::channel::AttemptFacts;
 use crate::channel::codes::{CodeTable, Verdict};
-use crate::codec::FieldLimits;
-use crate::codec::form::Fields;
+use crate::domain::money::Currency;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 
 /// The longest number of a transaction that a channel may give us, in bytes.
 const REFERENCE_BYTES_MAX: usize = 128;
 /// What is kept of a code, in characters.
 const CODE_LENGTH_MAX: usize = 32;
-
-/// How a body is written, in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Form,
-}
-
-/// Where a value stands in a reply: a JSON pointer (RFC 6901), or the name of a form field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
-    name: String,
-    /// Written with a `?` at its end: a reply may come without it.
-    optional: bool,
-}
-
-impl Path {
-    /// Stands where a file's mistake left no path; an adapter is never built with it.
-    pub const NOWHERE: Self = Self { name: String::new(), optional: false };
-
-    /// The error says what is wrong with the text.
-    pub fn parse(text: &str, format: Format) -> Result<Self, String> {
-        let (name, optional) = match text.strip_suffix('?') {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
-        match format {
-            Format::Json if !name.starts_with('/') => {
-                Err("is not a JSON pointer, which begins with a slash".to_owned())
-            }
-            Format::Json if has_bad_escape(name) => {
-                Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
-            }
-            Format::Form if name.is_empty() => Err("names no field".to_owned()),
-            Format::Json | Format::Form => Ok(Self { name: name.to_owned(), optional }),
-        }
-    }
-}
-
-fn has_bad_escape(pointer: &str) -> bool {
-    pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1']))
-}
-
-/// The body of a reply, decoded.
-pub enum Answer {
-    Json(Json),
-    Form(Fields),
-}
-
-impl Answer {
-    pub fn parse(body: &[u8], format: Format) -> Result<Self, UnknownCause> {
-        let limits = FieldLimits::MESSAGE;
-        if body.len() > limits.bytes_max {
-            return Err(UnknownCause::Garbled);
-        }
-        match format {
-            Format::Json => serde_json::from_slice(body).map(Self::Json).ok(),
-            Format::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
-        }
-        .ok_or(UnknownCause::Garbled)
-    }
-
-    pub const fn fields(&self) -> Option<&Fields> {
-        match self {
-            Self::Form(fields) => Some(fields),
-            Self::Json(_) => None,
-        }
-    }
-
-    /// The text at a path. An empty text and a JSON null are nothing.
-    fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
-        let found = match self {
-            Self::Form(fields) => fields.get(&path.name).map(Cow::Borrowed),
-            Self::Json(whole) => match whole.pointer(&path.name) {
-                None | Some(Json::Null) => None,
-                Some(Json::String(text)) => Some(Cow::Borrowed(text.as_str())),
-                Some(Json::Number(number)) => Some(Cow::Owned(number.to_string())),
-                Some(Json::Bool(boolean)) => Some(Cow::Owned(boolean.to_string())),
-                Some(Json::Array(_) | Json::Object(_)) => return Err(UnknownCause::Garbled),
-            },
-        };
-        Ok(found.filter(|text| !text.is_empty()))
-    }
-}
 
 /// Whether a path that is not optional must find something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,9 +65,11 @@ impl State {
 /// How the replies to one kind of request are read.
 #[derive(Debug)]
 pub struct ReplyMap {
-    pub kind: Kind,
-    /// The code of this request's own success or failure.
-    pub code: Path,
+    /// `None` for notices, which nothing was asked for.
+    pub action: Option<Action>,
+    /// The code of this request's own success or failure. Where it is optional and absent, the
+    /// request went well, and `state` or `result_code` tell the rest.
+    pub code: Option<Path>,
     /// The original's state, where a reply has one beside the code.
     pub state: Option<Path>,
     pub states: BTreeMap<String, State>,
@@ -171,10 +87,20 @@ pub struct ReplyMap {
 }
 
 impl ReplyMap {
-    /// What a verified reply proves about the attempt that `facts` names.
-    pub fn outcome(&self, answer: &Answer, facts: &AttemptFacts) -> Result<Outcome, UnknownCause> {
-        let code = answer.text(&self.code)?.ok_or(UnknownCause::Garbled)?;
-        match self.verdict(&code)? {
+    /// What a verified reply proves about the attempt that `facts` names. A notice is read without:
+    /// whoever knows the attempt compares then.
+    pub fn outcome(
+        &self,
+        answer: &Document,
+        facts: Option<&AttemptFacts>,
+    ) -> Result<Outcome, UnknownCause> {
+        let code = match &self.code {
+            Some(path) => find(answer, Some(path), Need::AsFileSays)?,
+            None => None,
+        };
+        let verdict = code.as_deref().map_or(Ok(Verdict::Approved), |code| self.verdict(code))?;
+        let code = code.unwrap_or_default();
+        match verdict {
             Verdict::Approved => {
                 if let Some(path) = &self.state {
                     let state = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
@@ -202,24 +128,32 @@ impl ReplyMap {
     /// The shared table speaks of payments. Its *declined* in the reply to an inquiry or a reversal
     /// says that this one request failed (a wrong form, a closed hour), and nothing of the payment
     /// that it asked about: only a code that the operation's own table declines is a final no. And
-    /// there is no *elsewhere* for an undo: a channel that is closed is asked again later.
+    /// there is no *elsewhere* for what follows up an attempt: a channel that is closed is asked
+    /// again later.
     fn verdict(&self, code: &str) -> Result<Verdict, UnknownCause> {
         if let Some(verdict) = self.own_codes.verdict(code) {
             return Ok(verdict);
         }
         let verdict = self.shared_codes.verdict(code).ok_or(UnknownCause::UnlistedCode)?;
-        match (self.kind, verdict) {
-            (Kind::Inquiry | Kind::Reversal, Verdict::Declined(_) | Verdict::Elsewhere(_))
-            | (Kind::Undo, Verdict::Elsewhere(_)) => Ok(Verdict::Unknown),
-            (Kind::Payment | Kind::Inquiry | Kind::Reversal | Kind::Undo, verdict) => Ok(verdict),
+        let asks = matches!(self.action, Some(Action::Inquiry | Action::Reversal));
+        let begins = self.action == Some(Action::Charge);
+        match verdict {
+            Verdict::Declined(_) if asks => Ok(Verdict::Unknown),
+            Verdict::Elsewhere(_) if !begins && self.action.is_some() => Ok(Verdict::Unknown),
+            Verdict::Declined(_)
+            | Verdict::Elsewhere(_)
+            | Verdict::Approved
+            | Verdict::Pending
+            | Verdict::Unknown
+            | Verdict::NotFound => Ok(verdict),
         }
     }
 
     fn state_outcome(
         &self,
         state: State,
-        answer: &Answer,
-        facts: &AttemptFacts,
+        answer: &Document,
+        facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, UnknownCause> {
         let result = match &self.result_code {
@@ -236,6 +170,9 @@ impl ReplyMap {
             State::Pending => {
                 self.compare(answer, facts, Need::IfThere)?;
                 Ok(Outcome::Pending { code: shown })
+            }
+            State::Reversed if self.action == Some(Action::Reversal) => {
+                self.approved(answer, facts, &shown)
             }
             // Whoever inquires does so because the result was unknown. The channel says that it was
             // undone since, by a reversal of ours whose answer was lost or by its own: no money
@@ -271,8 +208,8 @@ impl ReplyMap {
     /// A reply without a state: the original's code, read as its first reply would have been.
     fn result_outcome(
         &self,
-        answer: &Answer,
-        facts: &AttemptFacts,
+        answer: &Document,
+        facts: Option<&AttemptFacts>,
     ) -> Result<Outcome, UnknownCause> {
         let path = self.result_code.as_ref().ok_or(UnknownCause::Garbled)?;
         let result = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
@@ -293,8 +230,8 @@ impl ReplyMap {
     /// A yes must name our order and our amount wherever the file says that it does.
     fn approved(
         &self,
-        answer: &Answer,
-        facts: &AttemptFacts,
+        answer: &Document,
+        facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, UnknownCause> {
         self.compare(answer, facts, Need::AsFileSays)?;
@@ -311,13 +248,13 @@ impl ReplyMap {
     /// The order number as `need` says; the amount only if it is there, for a no may leave it out.
     fn compare(
         &self,
-        answer: &Answer,
-        facts: &AttemptFacts,
+        answer: &Document,
+        facts: Option<&AttemptFacts>,
         need: Need,
     ) -> Result<(), UnknownCause> {
-        if let Some(text) = find(answer, self.order_no.as_ref(), need)?
-            && *text != *facts.channel_order_no.to_string()
-        {
+        let number = find(answer, self.order_no.as_ref(), need)?;
+        let Some(facts) = facts else { return Ok(()) };
+        if number.is_some_and(|text| *text != *facts.channel_order_no.to_string()) {
             return Err(UnknownCause::Mismatched);
         }
         match find(answer, self.amount.as_ref(), Need::IfThere)? {
@@ -326,24 +263,37 @@ impl ReplyMap {
         }
     }
 
-    fn compare_amount(&self, text: &str, facts: &AttemptFacts) -> Result<(), UnknownCause> {
+    /// An amount as the channel writes it, in minor units.
+    pub fn amount_minor(&self, text: &str, currency: Currency) -> Option<i64> {
         let decimals = match self.amount_form {
             AmountForm::Minor => 0,
-            AmountForm::Decimal => usize::from(facts.currency.exponent()),
+            AmountForm::Decimal => usize::from(currency.exponent()),
         };
-        let minor = read_amount(text, decimals).ok_or(UnknownCause::Garbled)?;
+        read_amount(text, decimals)
+    }
+
+    fn compare_amount(&self, text: &str, facts: &AttemptFacts) -> Result<(), UnknownCause> {
+        let minor = self.amount_minor(text, facts.currency).ok_or(UnknownCause::Garbled)?;
         if minor == facts.amount.get() { Ok(()) } else { Err(UnknownCause::Mismatched) }
     }
 }
 
+/// The text at a path that a notice must have.
+pub fn required<'a>(
+    answer: &'a Document,
+    path: Option<&Path>,
+) -> Result<Option<Cow<'a, str>>, UnknownCause> {
+    find(answer, path, Need::AsFileSays)
+}
+
 fn find<'a>(
-    answer: &'a Answer,
+    answer: &'a Document,
     path: Option<&Path>,
     need: Need,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {
     let Some(path) = path else { return Ok(None) };
     let found = answer.text(path)?;
-    if found.is_none() && need == Need::AsFileSays && !path.optional {
+    if found.is_none() && need == Need::AsFileSays && !path.is_optional {
         return Err(UnknownCause::Garbled);
     }
     Ok(found)
@@ -442,15 +392,5 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(read_settle_date(text).ok().as_deref(), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_path_is_a_pointer_or_a_field() {
-        assert!(Path::parse("/a/0/b?", Format::Json).is_ok_and(|path| path.optional));
-        for wrong in ["code", "", "?", "/a~2", "/a~"] {
-            assert!(Path::parse(wrong, Format::Json).is_err(), "{wrong}");
-        }
-        assert!(Path::parse("code", Format::Form).is_ok_and(|path| !path.optional));
-        assert!(Path::parse("?", Format::Form).is_err());
     }
 }

@@ -7,10 +7,11 @@
 use std::sync::LazyLock;
 
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Expression, Value};
+use minijinja::{Environment, Error, ErrorKind, Expression, State, Value};
 use serde_json::Value as Json;
 
-use super::words::{Constants, Kind, Word, Words};
+use super::kind::Kind;
+use super::words::{Constants, ENCRYPTER, Encrypter, Word, Words};
 use crate::domain::time::Timestamp;
 
 /// The language of every channel file is the same, so it is made once for the process.
@@ -18,6 +19,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.remove_global("debug");
     environment.add_filter("time", write_time);
+    environment.add_filter("encrypted", encrypt);
     environment
 });
 
@@ -33,10 +35,25 @@ fn write_time(millis: i64, format: &str, zone: &str) -> Result<String, Error> {
         .map_err(|_| wrong("the format is not one of strftime"))
 }
 
+/// `{{ card.number | encrypted }}`: as `[http.encrypt]` says. What is absent stays absent.
+fn encrypt(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
+    let Some(text) = value.as_str() else {
+        return match value.kind() {
+            ValueKind::Undefined | ValueKind::None => Ok(Value::UNDEFINED),
+            // The kinds are another crate's and may grow.
+            _ => Err(Error::new(ErrorKind::InvalidOperation, "only texts are encrypted")),
+        };
+    };
+    let key = state.lookup(ENCRYPTER);
+    let key = key.as_ref().and_then(|key| key.downcast_object_ref::<Encrypter>());
+    let made = key.and_then(|key| key.apply(text)).map(Value::from);
+    made.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "there is no key to encrypt with"))
+}
+
 /// Which part of a request a template fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Neither card data nor secrets (I-11).
+    /// The path or the query: neither card data nor secrets (I-11).
     Path,
     /// No card data.
     Header,
@@ -292,7 +309,7 @@ fn check_name(name: &str, scope: &Scope<'_>) -> Result<(), TemplateMistake> {
     }
     match Word::parse(name) {
         Some(word) if !word.is_known_to(scope.kind) => {
-            let problem = format!("is not known to a request of the kind {}", scope.kind.name());
+            let problem = format!("is not known to a request of the kind {}", scope.kind.name);
             wrong(&problem, known_names(scope))
         }
         Some(word) if word.is_card_data() && scope.target != Target::Body => {

@@ -11,52 +11,13 @@ use std::sync::Arc;
 use minijinja::Value;
 use minijinja::value::Object;
 
+use super::encrypt::Encryption;
+use super::kind::{Action, Kind};
 use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::Timestamp;
-
-/// What a channel is asked to do: each has its own section in the channel file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Payment,
-    Inquiry,
-    Reversal,
-    Undo,
-}
-
-impl Kind {
-    pub const ALL: [Self; 4] = [Self::Payment, Self::Inquiry, Self::Reversal, Self::Undo];
-
-    /// `None` for an operation that no section describes.
-    pub const fn of(request: &ChannelRequest) -> Option<Self> {
-        match request {
-            ChannelRequest::Inquiry { .. } => Some(Self::Inquiry),
-            ChannelRequest::Reversal { .. } => Some(Self::Reversal),
-            ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
-                match facts.operation {
-                    Operation::Payment => Some(Self::Payment),
-                    Operation::Undo => Some(Self::Undo),
-                    Operation::Refund
-                    | Operation::Void
-                    | Operation::Preauth
-                    | Operation::Capture => None,
-                }
-            }
-        }
-    }
-
-    /// The section's name in the channel file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Inquiry => "inquiry",
-            Self::Reversal => "reversal",
-            Self::Undo => "undo",
-        }
-    }
-}
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident => $text:literal;)*) => {
@@ -86,6 +47,10 @@ words! {
     SentAt => "sent_at";
     /// The moment of sending, in the same form.
     Now => "now";
+    /// 32 hexadecimal digits that are new in each request.
+    Nonce => "nonce";
+    /// The operation that the attempt is for: `payment`, `refund` and so on.
+    Operation => "operation";
     /// Integer, in minor units.
     Amount => "amount";
     /// Text in major units with the currency's decimals: `12.30`.
@@ -107,6 +72,7 @@ words! {
     CardIdType => "card.id_type";
     CardIdNumber => "card.id_number";
     CardPhone => "card.phone";
+    OriginalOperation => "original.operation";
     OriginalOrderNo => "original.order_no";
     OriginalSentAt => "original.sent_at";
     OriginalReference => "original.reference";
@@ -123,21 +89,24 @@ impl Word {
     /// Whether a request of this kind can ever have it.
     pub fn is_known_to(self, kind: Kind) -> bool {
         match self {
-            Self::CardNumber => kind != Kind::Undo,
+            Self::CardNumber => true,
             Self::CardExpiry
             | Self::CardCvv
             | Self::CardHolder
             | Self::CardIdType
             | Self::CardIdNumber
-            | Self::CardPhone => kind == Kind::Payment,
-            Self::OriginalOrderNo
+            | Self::CardPhone => matches!(kind.action, Action::Charge | Action::FollowUp),
+            Self::OriginalOperation
+            | Self::OriginalOrderNo
             | Self::OriginalSentAt
             | Self::OriginalReference
             | Self::OriginalAmount
-            | Self::OriginalAmountDecimal => kind == Kind::Undo,
+            | Self::OriginalAmountDecimal => kind.action == Action::FollowUp,
             Self::OrderNo
             | Self::SentAt
             | Self::Now
+            | Self::Nonce
+            | Self::Operation
             | Self::Amount
             | Self::AmountDecimal
             | Self::Currency
@@ -157,6 +126,8 @@ impl Word {
             Self::OrderNo => Some(facts.channel_order_no.to_string().into()),
             Self::SentAt => Some(facts.sent_at.as_millis().into()),
             Self::Now => Some(now.as_millis().into()),
+            Self::Nonce => Some(nonce_of(request, now).into()),
+            Self::Operation => Some(facts.operation.name().into()),
             Self::Amount => Some(facts.amount.get().into()),
             Self::AmountDecimal => Some(write_decimal(facts.amount, facts.currency).into()),
             Self::Currency => Some(facts.currency.code().into()),
@@ -171,6 +142,7 @@ impl Word {
             Self::CardIdType => card?.id_type.as_deref().map(Value::from),
             Self::CardIdNumber => card?.id_number.as_deref().map(Value::from),
             Self::CardPhone => card?.phone.as_deref().map(Value::from),
+            Self::OriginalOperation => Some(original?.operation.name().into()),
             Self::OriginalOrderNo => Some(original?.channel_order_no.to_string().into()),
             Self::OriginalSentAt => Some(original?.sent_at.as_millis().into()),
             Self::OriginalReference => original?.channel_reference.as_deref().map(Value::from),
@@ -201,12 +173,23 @@ const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
 
 fn number_of(request: &ChannelRequest) -> Option<&str> {
     match request {
-        ChannelRequest::Charge { card, .. } => Some(card.pan.expose()),
-        ChannelRequest::FollowUp { card, .. } => card.as_ref().map(|card| card.pan.expose()),
         ChannelRequest::Inquiry { pan, .. } | ChannelRequest::Reversal { pan, .. } => {
             pan.as_ref().map(|pan| pan.expose())
         }
+        ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => {
+            card_of(request).map(|card| card.pan.expose())
+        }
     }
+}
+
+/// New in each request without being random, so that the same request gives the same bytes: made of
+/// the request's name, its attempt's number and the moment of sending.
+pub fn nonce_of(request: &ChannelRequest, now: Timestamp) -> String {
+    let name = request.name();
+    let order_no = request.facts().channel_order_no;
+    let mut text = sha256_hex(format!("{name} {order_no} {}", now.as_millis()).as_bytes());
+    text.truncate(32);
+    text
 }
 
 /// What the request knows of the card and its owner that a reply might echo. The CVV is too short
@@ -238,18 +221,30 @@ pub struct Constant {
     pub is_secret: bool,
 }
 
+/// What templates may use beside the request.
+#[derive(Default)]
+pub struct Surroundings {
+    pub constants: Constants,
+    /// What the filter `encrypted` does.
+    pub encryption: Option<Encryption>,
+}
+
 /// Everything that the templates of one request may name.
 pub struct Words<'r> {
     request: &'r ChannelRequest,
     now: Timestamp,
-    constants: &'r Arc<Constants>,
+    surroundings: &'r Arc<Surroundings>,
     /// Made only if an expression is more than a word.
     context: OnceCell<Value>,
 }
 
 impl<'r> Words<'r> {
-    pub fn new(request: &'r ChannelRequest, now: Timestamp, constants: &'r Arc<Constants>) -> Self {
-        Self { request, now, constants, context: OnceCell::new() }
+    pub fn new(
+        request: &'r ChannelRequest,
+        now: Timestamp,
+        surroundings: &'r Arc<Surroundings>,
+    ) -> Self {
+        Self { request, now, surroundings, context: OnceCell::new() }
     }
 
     pub fn value(&self, word: Word) -> Option<Value> {
@@ -262,9 +257,31 @@ impl<'r> Words<'r> {
             Value::from_object(Context {
                 request: self.request.clone(),
                 now: self.now,
-                constants: Arc::clone(self.constants),
+                surroundings: Arc::clone(self.surroundings),
             })
         })
+    }
+}
+
+/// Under this name the filter `encrypted` finds its key; no template may name it.
+pub const ENCRYPTER: &str = "encrypter";
+
+/// The key of a request's fields, as the filter sees it.
+pub struct Encrypter(Arc<Context>);
+
+impl Encrypter {
+    /// `None` without `[http.encrypt]`, or where the key refuses.
+    pub fn apply(&self, text: &str) -> Option<String> {
+        let seed = nonce_of(&self.0.request, self.0.now);
+        self.0.surroundings.encryption.as_ref()?.apply(&seed, text).ok()
+    }
+}
+
+impl Object for Encrypter {}
+
+impl fmt::Debug for Encrypter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Encrypter(***)")
     }
 }
 
@@ -273,14 +290,14 @@ impl<'r> Words<'r> {
 struct Context {
     request: ChannelRequest,
     now: Timestamp,
-    constants: Arc<Constants>,
+    surroundings: Arc<Surroundings>,
 }
 
 impl Context {
     fn look_up(&self, name: &str) -> Option<Value> {
         match Word::parse(name) {
             Some(word) => word.value(&self.request, self.now),
-            None => self.constants.get(name).map(|constant| constant.value.clone()),
+            None => self.surroundings.constants.get(name).map(|constant| constant.value.clone()),
         }
     }
 }
@@ -295,6 +312,7 @@ impl Object for Context {
         match key {
             "card" => Some(group("card")),
             "original" => Some(group("original")),
+            ENCRYPTER => Some(Value::from_object(Encrypter(Arc::clone(self)))),
             name => self.look_up(name),
         }
     }

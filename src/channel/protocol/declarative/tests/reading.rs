@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::tests::{HARBOUR, MEADOW, bare_payment, header, inquiry, load, now, payment};
+use super::{CANYON, HARBOUR, MEADOW, QUARRY, bare_payment, header, inquiry, load, now, payment};
 use crate::channel::{Adapter, WireReply};
 use crate::domain::outcome::{Outcome, UnknownCause};
 
@@ -123,8 +123,8 @@ fn a_mistake_of_the_whole_has_its_line_and_advice() {
         ),
         (
             "[http]\n",
-            "[http]\nformat = \"xml\"\n",
-            "bank.toml:5: http.format: \"xml\" is not allowed",
+            "[http]\nformat = \"yaml\"\n",
+            "bank.toml:5: http.format: \"yaml\" is not allowed",
         ),
         (
             "[http]\n",
@@ -201,18 +201,43 @@ fn a_signature_that_proves_nothing_is_refused() {
             r#"over = "{{ timestamp }}""#,
             "leaves the body out",
         ),
-        (HARBOUR, "{{ body }}\"", "{{ sorted_fields }}\"", "the body is JSON"),
-        (HARBOUR, "{{ body }}\"", "{{ bdy }}\"", "is not a word of `over`"),
-        (HARBOUR, "timestamp_header = \"X-Timestamp\"\n", "", "do not fit each other"),
-        (HARBOUR, "header = \"X-Signature\"\n", "", "not exactly one is given"),
-        (HARBOUR, "header = \"X-Signature\"\n", "field = \"sign\"\n", "is for forms"),
+        (HARBOUR, "{{ body }}\"", "{{ bdy }}\"", "is not a word of signatures"),
+        (HARBOUR, ", X-Signature = \"{{ signature }}\"", "", "not exactly one is given"),
+        (HARBOUR, "X-Timestamp = \"{{ timestamp }}\", ", "", "which no header brings"),
+        (HARBOUR, "X-Timestamp = \"{{ timestamp }}", "X-A = \"{{ key }}", "no header may have"),
         (HARBOUR, "{{ timestamp }}\\n", "{{ timestamp }}{{ path }}", "which a reply does not have"),
         (HARBOUR, "hmac-sha256", "rsa-sha256", "http.sign.key"),
+        (HARBOUR, "hmac-sha256", "md5", "and `algorithm` do not fit"),
         (HARBOUR, "env:HARBOUR_BANK_KEY", "env:OTHER", "there is no such credential"),
         (MEADOW, "{{ sorted_fields }}", "{{ body }}", "of which the signature is a part"),
-        (MEADOW, "field = \"sign\"\n", "field = \"sign\"\nheader = \"X\"\n", "not exactly one"),
+        (MEADOW, "&key={{ key }}", "", "and `algorithm` do not fit"),
         (MEADOW, "service = \"pay\"", "service.name = \"pay\"", "is nested"),
-        (MEADOW, "[http.verify]\n", "[http.verify]\nas_signed = true\n", "hmac-sha256 only"),
+        (CANYON, "over = \"{{ timestamp }}\\n", "as_signed = true\nover = \"", "both sides have"),
+        (
+            CANYON,
+            "serial=\"{{ cert }}\"",
+            "serial=\"{{ key_id }}\"",
+            "http.sign.key_id: is missing",
+        ),
+        (
+            HARBOUR,
+            "verify = {",
+            "notice = { like = \"inquiry\" }\nvrify = {",
+            "anyone could post one",
+        ),
+        (CANYON, "{{ cert }}", "{{ crt }}", "is not a word of signatures"),
+        (QUARRY, "element = \"body\"\n", "", "do not fit each other"),
+        (QUARRY, "element = \"body\"", "element = \"sign\"", "holds the signature itself"),
+        (
+            QUARRY,
+            "[http.payment.body.trade]\n",
+            "[http.payment.body]\n",
+            "one table inside another",
+        ),
+        (QUARRY, "orderNo = \"{{ o", "\"1 o\" = \"{{ o", "is no name of an XML element"),
+        (QUARRY, "like = \"refund\"", "like = \"void\"", "is no such section"),
+        (QUARRY, "env:QUARRY_BANK_CARD_KEY", "env:HARBOUR_BANK_KEY", "not hexadecimal"),
+        (QUARRY, "/trade/body/code", "trade/body/code", "is not a path of elements"),
     ];
     for (text, from, to, expected) in rows {
         assert!(text.contains(from), "{from}");
@@ -231,11 +256,11 @@ fn i_11_no_mistake_quotes_a_credential() {
 #[test]
 fn a_key_that_replaces_another_is_good_beside_it() {
     let verify = "verify = { as_signed = true";
-    let rotating = format!("{verify}, older_keys = [\"env:HARBOUR_BANK_KEY\"]");
+    let rotating = format!("{verify}, keys = {{ older = \"env:HARBOUR_BANK_KEY\" }}");
     assert_eq!(mistakes(&HARBOUR.replace(verify, &rotating)), Vec::<String>::new());
-    let wrong = format!("{verify}, older_keys = [\"env:GONE\"]");
+    let wrong = format!("{verify}, keys = {{ older = \"env:GONE\" }}");
     let found = mistakes(&HARBOUR.replace(verify, &wrong));
-    assert!(found[0].contains("http.verify.older_keys[0]: there is no such credential"));
+    assert!(found[0].contains("http.verify.keys.older: there is no such credential"));
 }
 
 #[test]

@@ -1,0 +1,266 @@
+//! A message's body as a value: JSON, a form, or XML; the same on its way out and in.
+//!
+//! Bodies are built and read as values and written by the codecs, so nothing in a value can break
+//! out of its place. Must not know what any field means. Never panics on what came.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use serde_json::Value as Json;
+
+use crate::codec::FieldLimits;
+use crate::codec::form::Fields;
+use crate::codec::xml::Element;
+use crate::domain::outcome::UnknownCause;
+
+/// How a body is written, in both directions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Form,
+    Xml,
+}
+
+impl Format {
+    /// The media type that is sent unless the file says another one.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Xml => "application/xml; charset=utf-8",
+        }
+    }
+}
+
+/// Where a value stands in a body: a JSON pointer (RFC 6901), the name of a form field, or the names
+/// of XML elements from the outermost inwards, `@name` for an attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    name: String,
+    /// Written with a `?` at its end: a reply may come without it.
+    pub is_optional: bool,
+}
+
+impl Path {
+    /// The error says what is wrong with the text.
+    pub fn parse(text: &str, format: Format) -> Result<Self, String> {
+        let (name, is_optional) = match text.strip_suffix('?') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        match format {
+            Format::Json if !name.starts_with('/') => {
+                Err("is not a JSON pointer, which begins with a slash".to_owned())
+            }
+            Format::Json if has_bad_escape(name) => {
+                Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
+            }
+            Format::Xml if !name.starts_with('/') || name.len() == 1 => {
+                Err("is not a path of elements, which begins with a slash".to_owned())
+            }
+            Format::Form if name.is_empty() => Err("names no field".to_owned()),
+            Format::Json | Format::Form | Format::Xml => {
+                Ok(Self { name: name.to_owned(), is_optional })
+            }
+        }
+    }
+}
+
+fn has_bad_escape(pointer: &str) -> bool {
+    pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1']))
+}
+
+/// The body of a request or a reply, decoded.
+pub enum Document {
+    Json(Json),
+    Form(Fields),
+    Xml(Element),
+}
+
+impl Document {
+    pub fn parse(body: &[u8], format: Format) -> Result<Self, UnknownCause> {
+        let limits = FieldLimits::MESSAGE;
+        if body.len() > limits.bytes_max {
+            return Err(UnknownCause::Garbled);
+        }
+        match format {
+            Format::Json => serde_json::from_slice(body).map(Self::Json).ok(),
+            Format::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
+            Format::Xml => Element::parse(body).map(Self::Xml).ok(),
+        }
+        .ok_or(UnknownCause::Garbled)
+    }
+
+    /// The body's bytes. The error never quotes a value.
+    pub fn encode(&self) -> Result<Vec<u8>, String> {
+        match self {
+            Self::Json(value) => serde_json::to_vec(value).map_err(|error| error.to_string()),
+            Self::Form(fields) => Ok(fields.encode_form().into_bytes()),
+            Self::Xml(root) => {
+                root.write().map(String::into_bytes).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// The text at a path. An empty text and a JSON null are nothing.
+    pub fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
+        let found = match self {
+            Self::Form(fields) => fields.get(&path.name).map(Cow::Borrowed),
+            Self::Json(whole) => whole.pointer(&path.name).map_or(Ok(None), plain)?,
+            Self::Xml(root) => root
+                .text_at(&path.name)
+                .map_err(|_| UnknownCause::Garbled)?
+                .map(|text| Cow::Borrowed(text.trim())),
+        };
+        Ok(found.filter(|text| !text.is_empty()))
+    }
+
+    /// The values at the top, by name: form fields, members of the JSON object, or children of the
+    /// outermost XML element. What has an inside is written compactly (JSON), or refused (XML).
+    pub fn top_fields(&self) -> Option<Cow<'_, Fields>> {
+        match self {
+            Self::Form(fields) => Some(Cow::Borrowed(fields)),
+            Self::Json(Json::Object(members)) => {
+                let mut fields = Fields::new();
+                for (name, value) in members {
+                    match value {
+                        Json::Null => {}
+                        Json::Array(_) | Json::Object(_) => {
+                            fields.set(name, &serde_json::to_string(value).ok()?);
+                        }
+                        Json::String(_) | Json::Number(_) | Json::Bool(_) => {
+                            fields.set(name, &plain(value).ok()??);
+                        }
+                    }
+                }
+                Some(Cow::Owned(fields))
+            }
+            Self::Json(_) => None,
+            Self::Xml(root) => {
+                let mut fields = Fields::new();
+                for child in &root.children {
+                    // Two of one name: which was signed would be a guess.
+                    if !child.children.is_empty() || fields.get(&child.name).is_some() {
+                        return None;
+                    }
+                    fields.set(&child.name, &child.text);
+                }
+                Some(Cow::Owned(fields))
+            }
+        }
+    }
+
+    /// One of those values.
+    pub fn top(&self, name: &str) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Form(fields) => fields.get(name).map(Cow::Borrowed),
+            Self::Json(value) => plain(value.get(name)?).ok().flatten(),
+            Self::Xml(root) => {
+                let child = root.child(name, None).ok().flatten()?;
+                child.children.is_empty().then(|| Cow::Borrowed(child.text.as_str()))
+            }
+        }
+    }
+
+    /// Sets one of those values; it goes last where it is new and there is an order.
+    pub fn set_top(&mut self, name: &str, text: &str) {
+        match self {
+            Self::Form(fields) => fields.set(name, text),
+            Self::Json(Json::Object(members)) => {
+                members.insert(name.to_owned(), Json::from(text));
+            }
+            Self::Json(_) => {}
+            Self::Xml(root) => {
+                root.children.retain(|child| child.name != name);
+                root.children.push(Element::with_text(name, text));
+            }
+        }
+    }
+
+    /// Where a child of the outermost XML element stands in the bytes that were parsed.
+    pub fn element(&self, name: &str) -> Option<Range<usize>> {
+        match self {
+            Self::Xml(root) => Some(root.child(name, None).ok().flatten()?.span.clone()),
+            Self::Json(_) | Self::Form(_) => None,
+        }
+    }
+}
+
+fn plain(value: &Json) -> Result<Option<Cow<'_, str>>, UnknownCause> {
+    match value {
+        Json::Null => Ok(None),
+        Json::String(text) => Ok(Some(Cow::Borrowed(text.as_str()))),
+        Json::Number(number) => Ok(Some(Cow::Owned(number.to_string()))),
+        Json::Bool(boolean) => Ok(Some(Cow::Owned(boolean.to_string()))),
+        Json::Array(_) | Json::Object(_) => Err(UnknownCause::Garbled),
+    }
+}
+
+/// The XML element that a tree of values stands for: members are children, `@name` an attribute,
+/// `#text` the text, and a list is several children of one name.
+pub fn element_of(name: &str, value: &Json) -> Option<Element> {
+    let Json::Object(members) = value else {
+        return Some(Element::with_text(name, &plain(value).ok()?.unwrap_or_default()));
+    };
+    let mut element = Element::new(name);
+    for (key, value) in members {
+        if let Some(attribute) = key.strip_prefix('@') {
+            let text = plain(value).ok()?.unwrap_or_default();
+            element.attributes.push((attribute.to_owned(), text.into_owned()));
+        } else if key == "#text" {
+            element.text.push_str(&plain(value).ok()?.unwrap_or_default());
+        } else if let Json::Array(items) = value {
+            for item in items {
+                element.children.push(element_of(key, item)?);
+            }
+        } else {
+            element.children.push(element_of(key, value)?);
+        }
+    }
+    Some(element)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_pointer_a_field_or_elements() {
+        assert!(Path::parse("/a/0/b?", Format::Json).is_ok_and(|path| path.is_optional));
+        for wrong in ["code", "", "?", "/a~2", "/a~"] {
+            assert!(Path::parse(wrong, Format::Json).is_err(), "{wrong}");
+        }
+        assert!(Path::parse("code", Format::Form).is_ok_and(|path| !path.is_optional));
+        assert!(Path::parse("?", Format::Form).is_err());
+        assert!(Path::parse("/a/@b?", Format::Xml).is_ok());
+        assert!(Path::parse("/", Format::Xml).is_err() && Path::parse("a", Format::Xml).is_err());
+    }
+
+    #[test]
+    fn what_stands_at_the_top_is_the_same_in_every_format() {
+        let bodies: [(&[u8], Format); 3] = [
+            (br#"{"b":"2","a":1,"n":null,"o":{"x":[1]}}"#, Format::Json),
+            (b"b=2&a=1&o=%7B%22x%22%3A%5B1%5D%7D", Format::Form),
+            (b"<r><b>2</b><a>1</a><o>{\"x\":[1]}</o></r>", Format::Xml),
+        ];
+        for (body, format) in bodies {
+            let mut document = Document::parse(body, format).expect("a body");
+            let line = document.top_fields().expect("plain").encode_line();
+            assert_eq!(line, r#"a=1&b=2&o={"x":[1]}"#);
+            document.set_top("sign", "S");
+            let again = Document::parse(&document.encode().expect("bytes"), format);
+            assert_eq!(again.expect("a body").top("sign").as_deref(), Some("S"));
+        }
+        for (body, format) in [(&b"[1]"[..], Format::Json), (b"<r><a/><a/></r>", Format::Xml)] {
+            assert!(Document::parse(body, format).expect("a body").top_fields().is_none());
+        }
+    }
+
+    #[test]
+    fn a_tree_becomes_elements() {
+        let tree = serde_json::json!({"@v": 1, "h": {"@id": "x", "#text": "t"}, "i": [1, "2"]});
+        let root = element_of("doc", &tree).expect("an element");
+        let text = root.write().expect("written");
+        assert!(text.ends_with("<doc v=\"1\"><h id=\"x\">t</h><i>1</i><i>2</i></doc>"), "{text}");
+    }
+}

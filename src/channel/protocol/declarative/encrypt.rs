@@ -1,0 +1,122 @@
+//! Encrypts single values of a body, as `[http.encrypt]` says: the filter `encrypted` of templates.
+//!
+//! The initial vector is made from the key, the request and the text themselves, so it is never the
+//! same for two texts and nobody without the key can foresee it; and the same request gives the same
+//! bytes. (RSA's padding is random all the same.) Also opens what notices bring encrypted. Must not know where a value goes.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::codec::crypto::cipher::{BlockKey, Mode, OaepEncryptor};
+use crate::codec::crypto::digest::Digest;
+use crate::codec::sign::{CipherError, HmacKey, RsaEncryptor, hex_lower};
+
+/// The key of a channel's fields.
+#[derive(Debug)]
+pub enum FieldKey {
+    Oaep(OaepEncryptor),
+    Pkcs1(RsaEncryptor),
+    Block {
+        key: BlockKey,
+        /// Makes initial vectors; derived from the same secret.
+        vectors: HmacKey,
+        /// Agreed on once and for all, and then not sent along.
+        fixed_vector: Option<Vec<u8>>,
+    },
+}
+
+impl FieldKey {
+    pub fn block(key: BlockKey, secret: &[u8], fixed_vector: Option<Vec<u8>>) -> Self {
+        let derived = Digest::Sha256.hmac(secret, &[b"initial vectors of encrypted fields"]);
+        Self::Block { key, vectors: HmacKey::new(&derived), fixed_vector }
+    }
+}
+
+/// How fields are encrypted.
+#[derive(Debug)]
+pub struct Encryption {
+    pub key: FieldKey,
+    pub is_hex: bool,
+}
+
+impl Encryption {
+    /// The text that stands for `plain` in the request that `seed` names.
+    pub fn apply(&self, seed: &str, plain: &str) -> Result<String, CipherError> {
+        let bytes = match &self.key {
+            FieldKey::Oaep(key) => key.encrypt(plain.as_bytes())?,
+            FieldKey::Pkcs1(key) => key.encrypt(plain.as_bytes())?,
+            FieldKey::Block { key, fixed_vector: Some(vector), .. } => {
+                key.encrypt(vector, &[], plain.as_bytes())?
+            }
+            FieldKey::Block { key, vectors, fixed_vector: None } => {
+                let tag = vectors.tag(&[seed.as_bytes(), b"\0", plain.as_bytes()]);
+                let mut whole = tag[..key.mode().vector_bytes()].to_vec();
+                let cipher = key.encrypt(&whole, &[], plain.as_bytes())?;
+                whole.extend_from_slice(&cipher);
+                whole
+            }
+        };
+        Ok(if self.is_hex { hex_lower(&bytes) } else { BASE64.encode(bytes) })
+    }
+}
+
+/// What hides in a notice: where its parts stand, and the key.
+#[derive(Debug)]
+pub struct Decryption {
+    pub key: BlockKey,
+    pub cipher_text: super::document::Path,
+    pub vector: Option<super::document::Path>,
+    pub context: Option<super::document::Path>,
+}
+
+impl Decryption {
+    /// The plain text inside; the texts are those at the paths.
+    pub fn open(&self, cipher: &str, vector: &str, context: &str) -> Option<Vec<u8>> {
+        let mut bytes = BASE64.decode(cipher).ok()?;
+        let length = self.key.mode().vector_bytes();
+        let vector = match (&self.vector, self.key.mode()) {
+            (Some(_), Mode::Cbc | Mode::Gcm) => vector.as_bytes().to_vec(),
+            (None, Mode::Cbc | Mode::Gcm) if bytes.len() >= length => {
+                bytes.drain(..length).collect()
+            }
+            (Some(_) | None, Mode::Cbc | Mode::Ecb | Mode::Gcm) => Vec::new(),
+        };
+        let plain = self.key.decrypt(&vector, context.as_bytes(), &bytes).ok()?;
+        Some(plain.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::crypto::cipher::Block;
+
+    #[test]
+    fn a_vector_is_made_of_the_request_and_the_text_and_sent_along() {
+        let secret = [7; 16];
+        for (block, mode) in [(Block::Sm4, Mode::Cbc), (Block::Aes, Mode::Gcm)] {
+            let key = || BlockKey::new(block, mode, &secret).expect("a key");
+            let made = Encryption { key: FieldKey::block(key(), &secret, None), is_hex: false };
+            let first = made.apply("1", "4111111111111111").expect("encrypted");
+            assert_eq!(first, made.apply("1", "4111111111111111").expect("encrypted"));
+            let vector = |text: &str| BASE64.decode(text).expect("base64")[..12].to_vec();
+            for (seed, plain) in [("2", "4111111111111111"), ("1", "5555555555554444")] {
+                let other = made.apply(seed, plain).expect("encrypted");
+                assert_ne!(vector(&first), vector(&other));
+            }
+            let opening =
+                Decryption { key: key(), cipher_text: path(), vector: None, context: None };
+            assert_eq!(opening.open(&first, "", "").as_deref(), Some(&b"4111111111111111"[..]));
+            assert_eq!(opening.open("AAAA", "", ""), None);
+        }
+        let key = BlockKey::new(Block::Sm4, Mode::Cbc, &secret).expect("a key");
+        let fixed = FieldKey::block(key, &secret, Some(vec![0; 16]));
+        let text = Encryption { key: fixed, is_hex: true }.apply("1", "x").expect("encrypted");
+        assert_eq!(text.len(), 32);
+    }
+
+    fn path() -> super::super::document::Path {
+        super::super::document::Path::parse("/c", super::super::document::Format::Json)
+            .expect("a path")
+    }
+}

@@ -1,0 +1,118 @@
+//! Which section of the channel file a request belongs to.
+//!
+//! An operation has a section of its name. Inquiries and reversals of several operations may share
+//! `inquiry` and `reversal`, which say in `of` whom they serve: an inquiry that a bank answers for
+//! payments only would say "no such order" of a refund that was carried out, so no operation is
+//! asked about by a section that does not name it.
+
+use crate::channel::ChannelRequest;
+use crate::domain::flow::attempt::Operation;
+
+/// What a section's request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Begins with a card.
+    Charge,
+    /// Refers to an attempt that was approved.
+    FollowUp,
+    Inquiry,
+    Reversal,
+}
+
+/// A section of `[http]` that describes one kind of request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The section's name.
+    pub name: &'static str,
+    pub action: Action,
+    /// Serves the operations that its `of` lists.
+    pub is_shared: bool,
+}
+
+const fn own(name: &'static str, action: Action) -> Kind {
+    Kind { name, action, is_shared: false }
+}
+
+const fn shared(name: &'static str, action: Action) -> Kind {
+    Kind { name, action, is_shared: true }
+}
+
+impl Kind {
+    pub const ALL: [Self; 20] = [
+        own("payment", Action::Charge),
+        own("preauth", Action::Charge),
+        own("capture", Action::FollowUp),
+        own("void", Action::FollowUp),
+        own("preauth_void", Action::FollowUp),
+        own("capture_void", Action::FollowUp),
+        own("refund", Action::FollowUp),
+        own("undo", Action::FollowUp),
+        shared("inquiry", Action::Inquiry),
+        own("payment_inquiry", Action::Inquiry),
+        own("preauth_inquiry", Action::Inquiry),
+        own("capture_inquiry", Action::Inquiry),
+        own("void_inquiry", Action::Inquiry),
+        own("refund_inquiry", Action::Inquiry),
+        own("undo_inquiry", Action::Inquiry),
+        shared("reversal", Action::Reversal),
+        own("preauth_reversal", Action::Reversal),
+        own("capture_reversal", Action::Reversal),
+        own("void_reversal", Action::Reversal),
+        own("refund_reversal", Action::Reversal),
+    ];
+
+    /// The names of the sections that may describe a request: the closest one, then the wider one.
+    pub const fn names_for(request: &ChannelRequest) -> (&'static str, &'static str) {
+        match request {
+            ChannelRequest::Charge { facts, .. } => (facts.operation.name(), ""),
+            ChannelRequest::FollowUp { facts, original, .. } => {
+                match (facts.operation, original.operation) {
+                    (Operation::Void, Operation::Preauth) => ("preauth_void", "void"),
+                    (Operation::Void, Operation::Capture) => ("capture_void", "void"),
+                    (operation, _) => (operation.name(), ""),
+                }
+            }
+            ChannelRequest::Inquiry { facts, .. } => (own_inquiry(facts.operation), "inquiry"),
+            ChannelRequest::Reversal { facts, .. } => (own_reversal(facts.operation), "reversal"),
+        }
+    }
+}
+
+const fn own_inquiry(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Payment => "payment_inquiry",
+        Operation::Preauth => "preauth_inquiry",
+        Operation::Capture => "capture_inquiry",
+        Operation::Void => "void_inquiry",
+        Operation::Refund => "refund_inquiry",
+        Operation::Undo => "undo_inquiry",
+    }
+}
+
+const fn own_reversal(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Payment | Operation::Undo => "",
+        Operation::Preauth => "preauth_reversal",
+        Operation::Capture => "capture_reversal",
+        Operation::Void => "void_reversal",
+        Operation::Refund => "refund_reversal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_a_request_looks_for_is_a_section() {
+        for operation in Operation::ALL {
+            for name in [own_inquiry(operation), own_reversal(operation), operation.name()] {
+                let known = Kind::ALL.iter().any(|kind| kind.name == name);
+                assert!(known || name.is_empty(), "{name}");
+            }
+        }
+        for (index, kind) in Kind::ALL.iter().enumerate() {
+            assert!(Kind::ALL[..index].iter().all(|one| one.name != kind.name), "{}", kind.name);
+        }
+    }
+}

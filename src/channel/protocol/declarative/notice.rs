@@ -1,0 +1,121 @@
+//! Reads the notices that a channel posts, and answers them, as `[http.notice]` and its like say.
+//!
+//! A notice is believed only if it is signed; what it says of which attempt is compared by whoever
+//! knows the attempt. Never panics on what came.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
+
+use super::document::{Document, Format, Path};
+use super::encrypt::Decryption;
+use super::reply::{ReplyMap, required};
+use super::sign::Verification;
+use crate::channel::{Notice, NoticeRefusal, Understood, WireNotice, WireReply, voucher};
+use crate::domain::ids::ChannelOrderNo;
+use crate::domain::money::Currency;
+use crate::domain::outcome::Outcome;
+
+/// How one kind of notice is told from others and read.
+#[derive(Debug)]
+pub struct NoticeMap {
+    /// Each path must find one of its texts; none at all fits every notice.
+    pub when: Vec<(Path, Vec<String>)>,
+    pub map: ReplyMap,
+}
+
+/// What a channel wants to hear after a notice.
+#[derive(Debug)]
+pub struct NoticeAnswer {
+    pub taken: String,
+    pub refused: String,
+    pub refused_status: u16,
+    pub content_type: HeaderValue,
+}
+
+impl NoticeAnswer {
+    pub fn write(&self, taken: bool) -> WireReply {
+        let (status, body) =
+            if taken { (200, &self.taken) } else { (self.refused_status, &self.refused) };
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, self.content_type.clone())]);
+        WireReply { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) }
+    }
+}
+
+/// Everything about a channel's notices.
+#[derive(Debug)]
+pub struct Notices {
+    pub format: Format,
+    pub kinds: Vec<NoticeMap>,
+    /// Where the notices' content is encrypted; paths of a kind's `map` are the content's then.
+    pub decryption: Option<Decryption>,
+    pub verification: Arc<Verification>,
+    pub answer: NoticeAnswer,
+}
+
+impl Notices {
+    pub fn read(&self, notice: &WireNotice) -> Result<Notice, NoticeRefusal> {
+        let unreadable = NoticeRefusal::Unreadable;
+        let outer = Document::parse(&notice.body, self.format)
+            .map_err(|_| unreadable("the body is not of the channel's format"))?;
+        if !self.verification.proves(&notice.headers, &notice.body, &outer) {
+            return Err(NoticeRefusal::BadSignature);
+        }
+        let kind = self.kinds.iter().find(|kind| kind.fits(&outer));
+        let kind = kind.ok_or(unreadable("it is of no kind that the channel's file describes"))?;
+        let (inner, text);
+        let (content, shown) = match &self.decryption {
+            None => (&outer, &notice.body[..]),
+            Some(decryption) => {
+                text = open(decryption, &outer)
+                    .ok_or(unreadable("what is encrypted in it cannot be opened"))?;
+                inner = Document::parse(&text, self.format)
+                    .map_err(|_| unreadable("what was encrypted is not of the format"))?;
+                (&inner, &text[..])
+            }
+        };
+        let order_no = required(content, kind.map.order_no.as_ref());
+        let order_no = order_no.ok().flatten().and_then(|text| ChannelOrderNo::parse(&text));
+        let channel_order_no = order_no.ok_or(NoticeRefusal::UnknownOrder)?;
+        let amount = match &kind.map.amount {
+            Some(path) => content.text(path).map_err(|_| unreadable("its amount is no text"))?,
+            None => None,
+        };
+        let amount_minor = amount
+            .map(|text| kind.map.amount_minor(&text, Currency::Cny))
+            .map(|minor| minor.ok_or(unreadable("its amount is no amount")))
+            .transpose()?;
+        let outcome = kind.map.outcome(content, None).unwrap_or_else(Outcome::Unknown);
+        let voucher = voucher::keep_words(shown, std::iter::empty());
+        Ok(Notice {
+            channel_order_no,
+            amount_minor,
+            sent_at_text: None,
+            understood: Understood { outcome, voucher },
+        })
+    }
+}
+
+impl NoticeMap {
+    fn fits(&self, document: &Document) -> bool {
+        self.when.iter().all(|(path, texts)| {
+            let found = document.text(path).ok().flatten();
+            found.is_some_and(|found| texts.iter().any(|text| *text == *found))
+        })
+    }
+}
+
+fn open(decryption: &Decryption, outer: &Document) -> Option<Vec<u8>> {
+    let text = |path: Option<&Path>| match path {
+        Some(path) => outer.text(path).ok().map(|found| found.unwrap_or_default().into_owned()),
+        None => Some(String::new()),
+    };
+    let cipher = text(Some(&decryption.cipher_text))?;
+    decryption.open(
+        &cipher,
+        &text(decryption.vector.as_ref())?,
+        &text(decryption.context.as_ref())?,
+    )
+}

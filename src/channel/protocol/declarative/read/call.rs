@@ -1,0 +1,353 @@
+//! Reads one section of `[http]` that describes a request: its path, headers, body and reply.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, Method};
+use serde_json::Value as Json;
+
+use super::sign::parse_header_name;
+use super::{read_codes, unless_wrong};
+use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::protocol::declarative::Call;
+use crate::channel::protocol::declarative::body::Body;
+use crate::channel::protocol::declarative::document::{Format, Path};
+use crate::channel::protocol::declarative::kind::{Action, Kind};
+use crate::channel::protocol::declarative::reply::{AmountForm, ReplyMap, State};
+use crate::channel::protocol::declarative::template::{Scope, Target, Template, TemplateMistake};
+use crate::channel::protocol::declarative::words::Constants;
+use crate::codec::xml::is_name;
+use crate::config::raw::Tree;
+use crate::config::section::Section;
+use crate::domain::flow::attempt::Operation;
+
+/// How many sections `like` may lead through.
+const LIKE_MAX: usize = 3;
+
+/// What every part of `[http]` needs to know of the rest.
+pub struct Reader<'a> {
+    pub format: Format,
+    pub constants: &'a Constants,
+    pub codes: &'a CodeTable,
+}
+
+impl Reader<'_> {
+    /// Reads one section; what it does not say stands in the section that its `like` names.
+    pub fn call(&self, kind: Kind, http: &Section<'_>) -> Option<Call> {
+        let section = http.optional_section(kind.name)?;
+        let bases = bases(http, kind.name, &section);
+        let from = |key: &str| holder(&section, &bases, key);
+        let inner = |key: &str| {
+            drop(section.optional_section(key));
+            from(key).optional_section(key)
+        };
+        let scope = |target| Scope { kind, constants: self.constants, target };
+        let methods = [("POST", Method::POST), ("GET", Method::GET), ("PUT", Method::PUT)];
+        let method = from("method").choice_or("method", Method::POST, &methods);
+        let of = if kind.is_shared { read_of(&section) } else { Vec::new() };
+        let path = read_path(from("path"), &scope(Target::Path));
+        let query = inner("query").map_or(Some(Vec::new()), |query| {
+            let read = read_query(&query, &scope(Target::Path));
+            query.finish();
+            read
+        });
+        let headers = inner("headers").map_or(Some(Vec::new()), |headers| {
+            let read = read_headers(&headers, &scope(Target::Header));
+            headers.finish();
+            read
+        });
+        let own_body = method != Method::GET || section.has("body");
+        let body = match inner("body").filter(|_| own_body) {
+            Some(_) if method == Method::GET => {
+                section.mistake("body", "cannot be sent by GET", "write method = \"POST\"");
+                None
+            }
+            Some(body) => {
+                self.check_root(from("body"), &body);
+                Some(self.table(&body, &scope(Target::Body)))
+            }
+            None => None,
+        };
+        let reply = self.reply(Some(kind.action), &section, &from);
+        section.finish();
+        Some(Call {
+            kind,
+            of,
+            method,
+            path: path?,
+            query: query?,
+            headers: headers?,
+            body: unless_wrong(body)?,
+            reply: reply?,
+        })
+    }
+
+    /// Each leaf is read in its own section, so that a mistake has its line.
+    fn table(&self, section: &Section<'_>, scope: &Scope<'_>) -> Option<Body> {
+        let mut entries = Vec::new();
+        let mut is_whole = true;
+        for (key, _) in section.keys() {
+            let entry = match section.value(key) {
+                Some(Tree::Table(_)) => {
+                    let inner = section.section(key);
+                    self.check_flat(section, key);
+                    self.table(&inner, scope)
+                }
+                Some(Tree::List(items)) => {
+                    self.check_flat(section, key);
+                    self.list(section, key, items, scope)
+                }
+                Some(leaf) => compile_leaf(leaf, scope)
+                    .map_err(|wrong| section.mistake(key, &wrong.problem, &wrong.advice))
+                    .ok(),
+                None => None,
+            };
+            let name = key.strip_prefix('@').unwrap_or(key);
+            if self.format == Format::Xml && !is_name(name) && key != "#text" {
+                section.mistake(key, "is no name of an XML element", "use letters and digits");
+            }
+            is_whole &= entry.is_some();
+            entries.extend(entry.map(|entry| (key.to_owned(), entry)));
+        }
+        is_whole.then_some(Body::Table(entries))
+    }
+
+    fn check_flat(&self, section: &Section<'_>, key: &str) {
+        match self.format {
+            Format::Json | Format::Xml => {}
+            Format::Form => section.mistake(key, "is nested", "a form has single values only"),
+        }
+    }
+
+    /// An XML body is one element.
+    fn check_root(&self, section: &Section<'_>, body: &Section<'_>) {
+        let keys = body.keys();
+        let is_element = matches!(&keys[..], [(key, _)]
+            if matches!(body.value(key), Some(Tree::Table(_))));
+        if self.format == Format::Xml && !is_element {
+            let advice = "write [http.….body.Document], with the outermost element's name";
+            section.mistake("body", "is not one table inside another", advice);
+        }
+    }
+
+    fn list(
+        &self,
+        section: &Section<'_>,
+        key: &str,
+        items: Vec<Tree>,
+        scope: &Scope<'_>,
+    ) -> Option<Body> {
+        let compile = |(index, item)| {
+            compile_tree(item, scope)
+                .map_err(|wrong| section.mistake_in(key, index, &wrong.problem, &wrong.advice))
+                .ok()
+        };
+        let read: Vec<Option<Body>> = items.into_iter().enumerate().map(compile).collect();
+        read.into_iter().collect::<Option<Vec<_>>>().map(Body::List)
+    }
+
+    /// `from` gives the section that has a key; `None` for a notice as its action.
+    pub fn reply<'s>(
+        &self,
+        action: Option<Action>,
+        section: &Section<'_>,
+        from: &dyn Fn(&str) -> &'s Section<'s>,
+    ) -> Option<ReplyMap> {
+        drop(section.optional_section("reply"));
+        let reply = from("reply").section("reply");
+        let path = |key| reply.optional_parsed(key, self.sample_path(), |text| self.path(text));
+        let (state, result_code) = (path("state"), path("result_code"));
+        let tells_state = reply.has("state") || reply.has("result_code");
+        let code = if action.is_none() && tells_state {
+            path("code")
+        } else {
+            reply.parsed("code", self.sample_path(), |text| self.path(text))
+        };
+        let is_whole = code.is_some() || !reply.has("code") && tells_state;
+        if code.as_ref().is_some_and(|code| code.is_optional) && !tells_state {
+            let advice = "take the `?` away, or say where the state stands";
+            reply.mistake("code", "may be absent, and nothing else tells the result", advice);
+        }
+        let forms = [("minor", AmountForm::Minor), ("decimal", AmountForm::Decimal)];
+        for key in ["states", "codes"] {
+            drop(section.optional_section(key));
+        }
+        let read = ReplyMap {
+            action,
+            code,
+            state,
+            states: read_states(from("states")),
+            result_code,
+            order_no: path("order_no"),
+            amount: path("amount"),
+            amount_form: reply.choice_or("amount_form", AmountForm::Minor, &forms),
+            reference: path("reference"),
+            settle_date: path("settle_date"),
+            shared_codes: self.codes.clone(),
+            own_codes: read_codes(from("codes"), "codes"),
+        };
+        check_reply(&read, &reply, section);
+        reply.finish();
+        is_whole.then_some(read)
+    }
+
+    const fn sample_path(&self) -> &'static str {
+        match self.format {
+            Format::Json => "/code",
+            Format::Form => "code",
+            Format::Xml => "/doc/code",
+        }
+    }
+
+    fn path(&self, text: &str) -> Result<Path, String> {
+        Path::parse(text, self.format)
+    }
+}
+
+/// The sections that `like` names, the closest first: what is not said here stands there.
+pub fn bases<'s>(http: &Section<'s>, own: &str, section: &Section<'_>) -> Vec<Section<'s>> {
+    let mut bases: Vec<Section<'s>> = Vec::new();
+    let mut next = section.optional_text("like");
+    while let Some(name) = next {
+        let is_other = name != own && Kind::ALL.iter().any(|other| other.name == name);
+        let Some(base) = http.optional_section(&name).filter(|_| is_other) else {
+            let advice = "name another section of [http]";
+            section.mistake("like", "is no such section", advice);
+            break;
+        };
+        next = base.optional_text("like");
+        bases.push(base);
+        if bases.len() == LIKE_MAX && next.is_some() {
+            section.mistake("like", "leads too far, or around in a circle", "write it out here");
+            break;
+        }
+    }
+    bases
+}
+
+/// The first of these that has a key, or else the section itself.
+pub fn holder<'x, 's>(
+    section: &'x Section<'s>,
+    bases: &'x [Section<'s>],
+    key: &str,
+) -> &'x Section<'s> {
+    std::iter::once(section).chain(bases).find(|one| one.has(key)).unwrap_or(section)
+}
+
+/// Whom a shared section serves: payments, unless it says more.
+fn read_of(section: &Section<'_>) -> Vec<Operation> {
+    let mut words: Vec<(&str, Vec<Operation>)> =
+        Operation::ALL.iter().map(|one| (one.name(), vec![*one])).collect();
+    words.push(("all", Operation::ALL.to_vec()));
+    let read = section.optional_choices("of", &words);
+    read.map_or_else(|| vec![Operation::Payment], |lists| lists.concat())
+}
+
+fn read_query(section: &Section<'_>, scope: &Scope<'_>) -> Option<Vec<(String, Template)>> {
+    let mut query = Vec::new();
+    let mut is_whole = true;
+    for (key, _) in section.keys() {
+        let template = section.optional_text(key).and_then(|text| {
+            Template::compile(&text, scope)
+                .map_err(|wrong| section.mistake(key, &wrong.problem, &wrong.advice))
+                .ok()
+        });
+        is_whole &= template.is_some();
+        query.extend(template.map(|template| (key.to_owned(), template)));
+    }
+    is_whole.then_some(query)
+}
+
+fn read_path(section: &Section<'_>, scope: &Scope<'_>) -> Option<Template> {
+    let text = section.text_such_as("path", "/v1/payments");
+    let fits = |character: char| character.is_ascii_graphic() && !"?#\"<>\\".contains(character);
+    let literal: String =
+        text.split("{{").map(|part| part.rsplit("}}").next().unwrap_or("")).collect();
+    if !text.is_empty() && !text.starts_with('/') {
+        section.mistake(
+            "path",
+            "does not begin with a slash",
+            "write for example \"/v1/payments\"",
+        );
+    } else if !literal.chars().all(fits) {
+        section.mistake("path", "has a character that no path has", "write letters and slashes");
+    }
+    Template::compile(&text, scope)
+        .map_err(|wrong| section.mistake("path", &wrong.problem, &wrong.advice))
+        .ok()
+}
+
+fn read_headers(section: &Section<'_>, scope: &Scope<'_>) -> Option<Vec<(HeaderName, Template)>> {
+    let mut headers = Vec::new();
+    let mut is_whole = true;
+    for (key, _) in section.keys() {
+        let name = parse_header_name(key)
+            .map_err(|problem| section.mistake(key, &problem, "use letters, digits and dashes"))
+            .ok();
+        let text = section.optional_text(key);
+        let template = text.and_then(|text| {
+            Template::compile(&text, scope)
+                .map_err(|wrong| section.mistake(key, &wrong.problem, &wrong.advice))
+                .ok()
+        });
+        is_whole &= name.is_some() && template.is_some();
+        headers.extend(name.zip(template));
+    }
+    is_whole.then_some(headers)
+}
+
+fn compile_leaf(leaf: Tree, scope: &Scope<'_>) -> Result<Body, TemplateMistake> {
+    match leaf {
+        Tree::Text(text) => Template::compile(&text, scope).map(Body::Leaf),
+        Tree::Integer(integer) => Ok(Body::Leaf(Template::literal(Json::from(integer)))),
+        Tree::Boolean(boolean) => Ok(Body::Leaf(Template::literal(Json::from(boolean)))),
+        Tree::List(_) | Tree::Table(_) => compile_tree(leaf, scope),
+    }
+}
+
+/// What stands inside a list, where mistakes have the line of the list's element.
+fn compile_tree(tree: Tree, scope: &Scope<'_>) -> Result<Body, TemplateMistake> {
+    match tree {
+        Tree::List(items) => {
+            let items = items.into_iter().map(|item| compile_tree(item, scope));
+            items.collect::<Result<_, _>>().map(Body::List)
+        }
+        Tree::Table(entries) => {
+            let compile = |(key, entry)| Ok((key, compile_tree(entry, scope)?));
+            entries.into_iter().map(compile).collect::<Result<_, _>>().map(Body::Table)
+        }
+        Tree::Text(_) | Tree::Integer(_) | Tree::Boolean(_) => compile_leaf(tree, scope),
+    }
+}
+
+fn read_states(call: &Section<'_>) -> BTreeMap<String, State> {
+    let Some(section) = call.optional_section("states") else { return BTreeMap::new() };
+    let mut states = BTreeMap::new();
+    for (name, _) in section.keys() {
+        let state = section.optional_choice(name, &State::WORDS);
+        states.extend(state.map(|state| (name.to_owned(), state)));
+    }
+    section.finish();
+    states
+}
+
+/// What no single key shows: a table without a yes, an inquiry that asks about nothing.
+fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
+    let mut verdicts = read.shared_codes.iter().chain(read.own_codes.iter());
+    let says_yes = verdicts.any(|(_, verdict)| verdict == Verdict::Approved);
+    if !says_yes && read.code.as_ref().is_some_and(|code| !code.is_optional) {
+        let advice = "add `\"0000\" = \"approved\"`, with the channel's own code, under [codes]";
+        call.mistake("codes", "no code means approved", advice);
+    }
+    let approves = read.states.values().any(|state| *state == State::Approved);
+    if read.state.is_some() && !approves {
+        let advice = "add `SUCCESS = \"approved\"`, with the channel's own word";
+        call.mistake("states", "no state means approved", advice);
+    }
+    if read.state.is_none() && !read.states.is_empty() {
+        reply.mistake("state", "is missing, but there are states", "say where the state stands");
+    }
+    if read.action == Some(Action::Inquiry) && read.state.is_none() && read.result_code.is_none() {
+        let problem = "and `result_code` are missing, so a reply says nothing of the original";
+        reply.mistake("state", problem, "give one of them");
+    }
+}

@@ -1,0 +1,190 @@
+//! Builds the adapter from the section `[http]` of a channel's file, and says everything that is
+//! wrong with it.
+//!
+//! Every template is rendered once with sample data, so that a wrong filter or a money amount with
+//! a point is found at start and not by the first payment. Credentials come through the caller's
+//! resolver; no mistake quotes one (I-11). Reads no file itself.
+
+mod call;
+mod encrypt;
+mod notice;
+mod sign;
+
+use std::sync::Arc;
+
+use http::Uri;
+use minijinja::Value;
+
+use self::call::Reader;
+use self::encrypt::read_encryption;
+use self::notice::read_notices;
+use self::sign::SignReader;
+use super::document::Format;
+use super::kind::Kind;
+use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
+use super::{Call, Declarative};
+use crate::channel::Adapter;
+use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::samples::{sample_now, sample_requests};
+use crate::config::raw::Tree;
+use crate::config::section::Section;
+
+/// Turns a reference such as `env:NAME` or `file:path` into the credential, or says why not.
+pub type Resolve<'r> = &'r dyn Fn(&str) -> Result<String, String>;
+
+/// Reads `[http]`. `codes` is the channel's own table, from the file's `[codes]`.
+///
+/// `None` after any mistake that leaves nothing to build; the caller must look at the mistakes too,
+/// because some are reported beside a usable value.
+pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Option<Declarative> {
+    let base = read_base_url(&section);
+    let formats = [("json", Format::Json), ("form", Format::Form), ("xml", Format::Xml)];
+    let format = section.choice_or("format", Format::Json, &formats);
+    let mut statuses =
+        section.optional_integers("accept_statuses", 200_u16..=599).unwrap_or_default();
+    statuses.push(200);
+    let constants = read_constants(&section, resolve);
+    let encryption = section.optional_section("encrypt").map(|inner| {
+        let read = read_encryption(&inner, resolve);
+        inner.finish();
+        read
+    });
+    let (signing, verification) =
+        SignReader { format, constants: &constants, resolve }.read(&section);
+    let verification = verification.map(|found| found.map(Arc::new));
+    let reader = Reader { format, constants: &constants, codes };
+    let calls: Vec<Option<Call>> = Kind::ALL
+        .into_iter()
+        .filter(|kind| section.has(kind.name))
+        .map(|kind| reader.call(kind, &section))
+        .collect();
+    if !section.has("payment") && !section.has("preauth") {
+        section.mistake("payment", "is missing", "describe the payment under [http.payment]");
+    }
+    let proof = verification.as_ref().and_then(Option::as_ref);
+    let notices = read_notices(&section, &reader, proof, resolve);
+    let whole = base.zip(calls.into_iter().collect::<Option<Vec<_>>>());
+    let whole = whole.zip(signing.zip(verification)).zip(unless_wrong(encryption).zip(notices));
+    let adapter = whole.map(|((((origin, base_path), calls), (signing, verification)), rest)| {
+        let (encryption, notices) = rest;
+        let surroundings = Arc::new(Surroundings { constants, encryption });
+        Declarative {
+            origin,
+            base_path,
+            format,
+            accepted_statuses: statuses,
+            surroundings,
+            signing,
+            verification,
+            calls,
+            notices,
+        }
+    });
+    if let Some(adapter) = &adapter {
+        try_samples(&section, adapter);
+    }
+    section.finish();
+    adapter
+}
+
+/// Builds one request of each kind from made-up data; what fails would fail for every payment.
+fn try_samples(section: &Section<'_>, adapter: &Declarative) {
+    let mut tried = Vec::new();
+    for request in sample_requests(sample_now()) {
+        let Some(call) = adapter.call(&request) else { continue };
+        if tried.contains(&call.kind.name) {
+            continue;
+        }
+        tried.push(call.kind.name);
+        if let Err(error) = adapter.encode(&request, sample_now()) {
+            let problem = format!("cannot be built from sample data: {}", error.problem);
+            section.mistake(call.kind.name, &problem, "correct the template");
+        }
+    }
+}
+
+/// `Some(None)` where the section is absent, `None` where it is there and wrong.
+pub(super) fn unless_wrong<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    read.map_or(Some(None), |value| value.map(Some))
+}
+
+/// A table of codes: `code = "approved" | "pending" | "unknown" | "not_found" | "declined <reason>"
+/// | "elsewhere <reason>"`. Empty when the key is absent.
+pub fn read_codes(section: &Section<'_>, key: &str) -> CodeTable {
+    let Some(table) = section.optional_section(key) else { return CodeTable::default() };
+    let mut verdicts = Vec::new();
+    for (code, _) in table.keys() {
+        let verdict = table.optional_parsed(code, "declined insufficient_funds", Verdict::parse);
+        verdicts.extend(verdict.map(|verdict| (code.to_owned(), verdict)));
+    }
+    table.finish();
+    CodeTable::new(verdicts)
+}
+
+/// Origin and path of the base URL, neither with a slash at its end.
+fn read_base_url(section: &Section<'_>) -> Option<(String, String)> {
+    let plain_allowed = section.boolean_or("allow_plain_http", false);
+    section.parsed("base_url", "https://api.bank.example/gateway", |text| {
+        let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+        let host = uri.host().ok_or("names no host")?;
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let is_local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if is_local || plain_allowed => {}
+            Some("http") => return Err("sends card data in clear (write https)"),
+            _ => return Err("begins with neither https:// nor http://"),
+        }
+        if uri.query().is_some() || authority.contains('@') || text.contains('#') {
+            return Err("is more than scheme, host and path");
+        }
+        let scheme = uri.scheme_str().unwrap_or("https");
+        let path = uri.path().trim_end_matches('/').to_owned();
+        Ok((format!("{scheme}://{authority}"), path))
+    })
+}
+
+/// `[http.values]` and `[http.secrets]`: names that templates may use like words.
+fn read_constants(section: &Section<'_>, resolve: Resolve<'_>) -> Constants {
+    let mut constants = Constants::new();
+    if let Some(values) = section.optional_section("values") {
+        for (name, _) in values.keys() {
+            check_constant_name(&values, name);
+            let value = match values.value(name) {
+                Some(Tree::Text(text)) => Value::from(text),
+                Some(Tree::Integer(integer)) => Value::from(integer),
+                Some(Tree::Boolean(boolean)) => Value::from(boolean),
+                Some(Tree::List(_) | Tree::Table(_)) => {
+                    values.mistake(name, "is a list or a section", "write a text or a number");
+                    Value::from("")
+                }
+                None => Value::from(""),
+            };
+            constants.insert(name.to_owned(), Constant { value, is_secret: false });
+        }
+        values.finish();
+    }
+    if let Some(secrets) = section.optional_section("secrets") {
+        for (name, _) in secrets.keys() {
+            check_constant_name(&secrets, name);
+            if constants.contains_key(name) {
+                secrets.mistake(name, "is also one of [http.values]", "give it another name");
+            }
+            let value = secrets.optional_parsed(name, "env:BANK_TOKEN", resolve);
+            let value = Value::from(value.unwrap_or_default());
+            constants.insert(name.to_owned(), Constant { value, is_secret: true });
+        }
+        secrets.finish();
+    }
+    constants
+}
+
+fn check_constant_name(section: &Section<'_>, name: &str) {
+    let is_name = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_taken = Word::parse(name).is_some() || matches!(name, "card" | "original" | ENCRYPTER);
+    if is_taken {
+        section.mistake(name, "is a word of templates already", "give it another name");
+    } else if !is_name || name.is_empty() {
+        section.mistake(name, "cannot be named in a template", "use small letters and underscores");
+    }
+}

@@ -1,0 +1,121 @@
+//! Reads `[http.notice]`, `[http.refund_notice]` and their like, and `[http.notice_answer]`.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::call::{Reader, bases, holder};
+use super::encrypt::read_decryption;
+use super::{Resolve, unless_wrong};
+use crate::channel::protocol::declarative::document::Path;
+use crate::channel::protocol::declarative::notice::{NoticeAnswer, NoticeMap, Notices};
+use crate::channel::protocol::declarative::sign::Verification;
+use crate::config::section::Section;
+
+/// Sections of notices, the more particular ones first: the first whose `when` fits reads a notice.
+const SECTIONS: [&str; 8] = [
+    "payment_notice",
+    "refund_notice",
+    "void_notice",
+    "preauth_notice",
+    "capture_notice",
+    "undo_notice",
+    "reversal_notice",
+    "notice",
+];
+
+/// Everything about notices; `Some(None)` where the channel sends none, `None` after a mistake.
+pub fn read_notices(
+    http: &Section<'_>,
+    reader: &Reader<'_>,
+    verification: Option<&Arc<Verification>>,
+    resolve: Resolve<'_>,
+) -> Option<Option<Notices>> {
+    let read = |name: &&str| {
+        let section = http.optional_section(name)?;
+        let kind = read_kind(http, name, &section, reader);
+        if verification.is_none() && !http.has("verify") {
+            let advice = "describe the channel's signature under [http.verify]";
+            http.mistake(name, "anyone could post one, for nothing proves it", advice);
+        }
+        if *name != "notice" && !section.has("when") {
+            let advice = "write for example when = { \"/type\" = \"REFUND\" }";
+            section.mistake("when", "is missing: it tells this kind from others", advice);
+        }
+        section.finish();
+        Some(kind)
+    };
+    let kinds: Vec<Option<NoticeMap>> = SECTIONS.iter().filter_map(read).collect();
+    let answer = http.optional_section("notice_answer");
+    let decryption = http.optional_section("decrypt").map(|inner| {
+        let read = read_decryption(&inner, reader.format, resolve);
+        inner.finish();
+        read
+    });
+    if kinds.is_empty() {
+        if answer.is_some() {
+            http.mistake("notice_answer", "is there, but no notice", "describe [http.notice]");
+        }
+        return Some(None);
+    }
+    let answer = match answer {
+        Some(section) => {
+            let read = read_answer(&section);
+            section.finish();
+            read
+        }
+        None => Some(NoticeAnswer {
+            taken: "ok".to_owned(),
+            refused: "refused".to_owned(),
+            refused_status: 400,
+            content_type: HeaderValue::from_static("text/plain; charset=utf-8"),
+        }),
+    };
+    let kinds = kinds.into_iter().collect::<Option<Vec<_>>>()?;
+    let verification = Arc::clone(verification?);
+    let decryption = unless_wrong(decryption)?;
+    let format = reader.format;
+    Some(Some(Notices { format, kinds, decryption, verification, answer: answer? }))
+}
+
+fn read_answer(section: &Section<'_>) -> Option<NoticeAnswer> {
+    let content_type = section.text_or("content_type", "text/plain; charset=utf-8");
+    let content_type = HeaderValue::from_str(&content_type).map_err(|_| {
+        section.mistake("content_type", "is no media type", "write \"application/json\"");
+    });
+    Some(NoticeAnswer {
+        taken: section.text("taken"),
+        refused: section.text_or("refused", "refused"),
+        refused_status: section.integer_or("refused_status", 400, 200..=599),
+        content_type: content_type.ok()?,
+    })
+}
+
+fn read_kind(
+    http: &Section<'_>,
+    name: &str,
+    section: &Section<'_>,
+    reader: &Reader<'_>,
+) -> Option<NoticeMap> {
+    let mut when = Vec::new();
+    if let Some(inner) = section.optional_section("when") {
+        for (key, _) in inner.keys() {
+            let path = Path::parse(key, reader.format)
+                .map_err(|problem| inner.mistake(key, &problem, "write a path of the notice"))
+                .ok();
+            // One text, or several of which one must stand there.
+            let texts = match inner.value(key) {
+                Some(crate::config::raw::Tree::List(_)) => inner.texts(key),
+                Some(_) | None => vec![inner.text(key)],
+            };
+            when.extend(path.map(|path| (path, texts)));
+        }
+        inner.finish();
+    }
+    let bases = bases(http, name, section);
+    let from = |key: &str| holder(section, &bases, key);
+    if !from("reply").section("reply").has("order_no") {
+        section.mistake("reply", "has no order_no", "say where the notice has our number");
+    }
+    Some(NoticeMap { when, map: reader.reply(None, section, &from)? })
+}

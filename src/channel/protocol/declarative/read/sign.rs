@@ -1,0 +1,239 @@
+//! Reads `[http.sign]` and `[http.verify]`: how requests are signed, and replies and notices
+//! verified.
+//!
+//! What could never work, or would prove nothing, is refused here, so that signing itself need not
+//! think: a signature that leaves the body out, one inside what it signs, a timestamp that only one
+//! side knows. No mistake quotes a key (I-11).
+
+use http::HeaderName;
+
+use super::{Resolve, unless_wrong};
+use crate::channel::protocol::declarative::document::Format;
+use crate::channel::protocol::declarative::sign::{
+    Algorithm, Encoding, Part, Seal, Signing, SigningKey, TimestampUnit, Verification,
+    VerifyingKey, parse_parts,
+};
+use crate::channel::protocol::declarative::words::Constants;
+use crate::codec::crypto::digest::Digest;
+use crate::codec::crypto::sm2::{Sm2Form, USUAL_USER_ID};
+use crate::codec::sign::RsaScheme;
+use crate::config::section::Section;
+
+/// What was read of one section: `None` after a mistake, `Some(None)` where it is absent.
+pub type Read<T> = Option<Option<T>>;
+
+/// What both sections need to know of the rest.
+pub struct SignReader<'a> {
+    pub format: Format,
+    pub constants: &'a Constants,
+    pub resolve: Resolve<'a>,
+}
+
+impl SignReader<'_> {
+    /// Both sides' signatures, from the section `[http]`.
+    pub fn read(&self, http: &Section<'_>) -> (Read<Signing>, Read<Verification>) {
+        let signing = http.optional_section("sign").map(|sign| {
+            let read = self.signing(&sign);
+            sign.finish();
+            read
+        });
+        let verification = http.optional_section("verify").map(|verify| {
+            let read = match (verify.boolean_or("as_signed", false), &signing) {
+                (false, _) => self.verification(&verify, &verify),
+                // What is wrong there has been reported once; these keys are known all the same.
+                (true, Some(None)) => {
+                    drop(verify.optional_section("keys"));
+                    None
+                }
+                (true, Some(Some(_)) | None) => self.as_signed(http, &verify),
+            };
+            verify.finish();
+            read
+        });
+        (unless_wrong(signing), unless_wrong(verification))
+    }
+
+    fn signing(&self, section: &Section<'_>) -> Option<Signing> {
+        let algorithm = read_algorithm(section);
+        let key = section.parsed("key", "env:BANK_SIGN_KEY", |reference| {
+            SigningKey::parse(&algorithm, &(self.resolve)(reference)?)
+        });
+        let units =
+            [("seconds", TimestampUnit::Seconds), ("milliseconds", TimestampUnit::Milliseconds)];
+        let unit = section.choice_or("timestamp_unit", TimestampUnit::Seconds, &units);
+        let key_id = section.optional_text("key_id");
+        let seal = self.seal(section, &algorithm);
+        if let Some(seal) = &seal {
+            self.check(section, seal, &algorithm);
+            let names_key = seal.headers.iter().any(|(_, parts)| parts.contains(&Part::KeyId));
+            if names_key && key_id.is_none() {
+                section.mistake("key_id", "is missing, but a header has it", "name the key");
+            }
+        }
+        let key_id = key_id.unwrap_or_default();
+        Some(Signing { key: key?, key_id, seal: seal?, timestamp_unit: unit })
+    }
+
+    /// `as_signed = true`: the channel signs as we do. With key pairs each side has a key of its
+    /// own, so the word is for shared keys only.
+    fn as_signed(&self, http: &Section<'_>, verify: &Section<'_>) -> Option<Verification> {
+        let Some(sign) = http.optional_section("sign") else {
+            verify.mistake("as_signed", "there is no [http.sign]", "describe the signature here");
+            return None;
+        };
+        if !read_algorithm(&sign).is_shared() {
+            let advice = "name the channel's key and the rest under [http.verify]";
+            verify.mistake("as_signed", "is for keys that both sides have", advice);
+            return None;
+        }
+        self.verification(&sign, verify)
+    }
+
+    /// `section` describes the signature; `keys` always stands under `[http.verify]`.
+    fn verification(&self, section: &Section<'_>, verify: &Section<'_>) -> Option<Verification> {
+        let algorithm = read_algorithm(section);
+        let parse = |reference: &str| VerifyingKey::parse(&algorithm, &(self.resolve)(reference)?);
+        let several = verify.optional_section("keys");
+        let mut keys = Vec::new();
+        if section.has("key") || several.is_none() {
+            let key = section.parsed("key", "file:keys/bank.pem", parse);
+            let id = section.optional_text("key_id").unwrap_or_default();
+            keys.push(key.map(|key| (id, key)));
+        }
+        if let Some(several) = several {
+            for (id, _) in several.keys() {
+                let key = several.optional_parsed(id, "file:keys/bank.pem", parse);
+                keys.push(key.map(|key| (id.to_owned(), key)));
+            }
+            several.finish();
+        }
+        let seal = self.seal(section, &algorithm);
+        if let Some(seal) = &seal {
+            self.check(section, seal, &algorithm);
+            check_reply_s(section, seal);
+        }
+        let keys = keys.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(Verification { keys, seal: seal? })
+    }
+
+    fn seal(&self, section: &Section<'_>, algorithm: &Algorithm) -> Option<Seal> {
+        let usual = if algorithm.is_shared() { Encoding::Hex } else { Encoding::Base64 };
+        let encodings = [
+            ("hex", Encoding::Hex),
+            ("hex_upper", Encoding::HexUpper),
+            ("base64", Encoding::Base64),
+        ];
+        let encoding = section.choice_or("encoding", usual, &encodings);
+        let value = |name: &str| {
+            let constant = self.constants.get(name).filter(|constant| !constant.is_secret)?;
+            Some(constant.value.to_string())
+        };
+        let parse = |text: &str| parse_parts(text, &value);
+        let over = section.parsed("over", "{{ timestamp }}\\n{{ body }}", parse);
+        let mut headers = Vec::new();
+        let mut is_whole = true;
+        if let Some(inner) = section.optional_section("headers") {
+            for (key, _) in inner.keys() {
+                let name = parse_header_name(key)
+                    .map_err(|problem| inner.mistake(key, &problem, "use letters and dashes"))
+                    .ok();
+                let parts = inner.optional_parsed(key, "{{ signature }}", parse);
+                is_whole &= name.is_some() && parts.is_some();
+                headers.extend(name.zip(parts));
+            }
+            inner.finish();
+        }
+        let seal = Seal {
+            over: over?,
+            headers,
+            field: section.optional_text("field"),
+            exclude: section.optional_texts("exclude").unwrap_or_default(),
+            keeps_empty: section.boolean_or("keep_empty", false),
+            element: section.optional_text("element"),
+            encoding,
+        };
+        is_whole.then_some(seal)
+    }
+
+    fn check(&self, section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
+        let has = |part: Part| seal.over.contains(&part);
+        let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
+        let in_headers = seal.headers.iter().any(|(_, parts)| parts.contains(&Part::Signature));
+        if in_headers == seal.field.is_some() {
+            let problem = "and a header with {{ signature }}: not exactly one is given";
+            let advice = "say where the signature stands: field = \"sign\", or under headers";
+            section.mistake("field", problem, advice);
+        }
+        let signs_bytes = |part: &Part| matches!(part, Part::Body | Part::BodyDigest(..));
+        if !seal.over.iter().any(Part::is_content) {
+            wrong("leaves the body out, which anyone could change then", "sign {{ body }}");
+        } else if seal.field.is_some() && seal.over.iter().any(signs_bytes) {
+            wrong("has `body`, of which the signature is a part", "sign {{ sorted_fields }}");
+        }
+        if has(Part::Element) != seal.element.is_some() {
+            wrong("and `element` do not fit each other", "give both {{ element }} and its name");
+        } else if seal.element.is_some() && self.format != Format::Xml {
+            section.mistake("element", "is for XML", "sign {{ body }}");
+        } else if seal.element.is_some() && seal.element == seal.field {
+            section.mistake("element", "holds the signature itself", "name another element");
+        }
+        let is_digest = matches!(algorithm, Algorithm::Digest(_));
+        if is_digest != has(Part::Key) {
+            let advice = "a plain digest needs {{ key }} in it; nothing else may have it";
+            wrong("and `algorithm` do not fit each other", advice);
+        }
+        if has(Part::Signature) || has(Part::KeyId) {
+            wrong("has a word that is for headers only", "take it out");
+        }
+        for (name, parts) in &seal.headers {
+            let secret = |part: &Part| {
+                matches!(part, Part::Key | Part::Body | Part::SortedFields | Part::Element)
+            };
+            if parts.iter().any(secret) {
+                let problem = "has the key or the body, which no header may have";
+                section.mistake("headers", &format!("{name} {problem}"), "take it out");
+            }
+        }
+    }
+}
+
+/// What a reply does not have, and what it must bring along.
+fn check_reply_s(section: &Section<'_>, seal: &Seal) {
+    let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
+    if seal.over.iter().any(|part| matches!(part, Part::Method | Part::Path)) {
+        wrong("names the method or path, which a reply does not have", "sign {{ body }}");
+    }
+    for (part, word) in [(Part::Timestamp, "timestamp"), (Part::Nonce, "nonce")] {
+        let comes = seal.headers.iter().any(|(_, parts)| parts.contains(&part));
+        if seal.over.contains(&part) && !comes {
+            let advice = format!("write which header brings it: X-{word} = \"{{{{ {word} }}}}\"");
+            wrong(&format!("has `{word}`, which no header brings"), &advice);
+        }
+    }
+}
+
+fn read_algorithm(section: &Section<'_>) -> Algorithm {
+    let forms = [("der", Sm2Form::Der), ("raw", Sm2Form::Raw)];
+    let form = section.choice_or("form", Sm2Form::Der, &forms);
+    let user_id = section.text_or("user_id", USUAL_USER_ID);
+    section.choice(
+        "algorithm",
+        &[
+            ("hmac-sha256", Algorithm::Hmac(Digest::Sha256)),
+            ("hmac-sha1", Algorithm::Hmac(Digest::Sha1)),
+            ("hmac-md5", Algorithm::Hmac(Digest::Md5)),
+            ("hmac-sm3", Algorithm::Hmac(Digest::Sm3)),
+            ("md5", Algorithm::Digest(Digest::Md5)),
+            ("sha1", Algorithm::Digest(Digest::Sha1)),
+            ("sha256", Algorithm::Digest(Digest::Sha256)),
+            ("sm3", Algorithm::Digest(Digest::Sm3)),
+            ("rsa-sha256", Algorithm::Rsa(RsaScheme::Pkcs1)),
+            ("rsa-pss-sha256", Algorithm::Rsa(RsaScheme::Pss)),
+            ("sm2-sm3", Algorithm::Sm2 { form, user_id }),
+        ],
+    )
+}
+
+pub fn parse_header_name(text: &str) -> Result<HeaderName, String> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| "is not a header's name".to_owned())
+}
