@@ -77,6 +77,45 @@ pub fn count_statement(channel: &ChannelId, result: &'static str) {
     counter!("switchyard_statements_total", "channel" => channel, "result" => result).increment(1);
 }
 
+/// What happened on a TCP link of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkEvent {
+    Connected,
+    /// Signed on: requests may go.
+    Up,
+    Down,
+    /// A reply came after its request had been given up.
+    LateReply,
+    /// Too many late replies waited to be weighed.
+    LateReplyDropped,
+    /// A reply that answers nothing we remember.
+    UnmatchedReply,
+    /// The other side asked something, for instance whether the line is alive.
+    Request,
+    Unreadable,
+}
+
+impl LinkEvent {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::LateReply => "late_reply",
+            Self::LateReplyDropped => "late_reply_dropped",
+            Self::UnmatchedReply => "unmatched_reply",
+            Self::Request => "request",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+pub fn count_link(channel: &ChannelId, event: LinkEvent) {
+    let channel = channel.as_str().to_owned();
+    counter!("switchyard_channel_link_events_total", "channel" => channel, "event" => event.name())
+        .increment(1);
+}
+
 /// Something that a person should look at.
 pub fn count_alert(what: Alert) {
     counter!("switchyard_alerts_total", "what" => what.name()).increment(1);

@@ -16,6 +16,7 @@ pub mod registry;
 pub mod samples;
 pub mod statement;
 pub mod switches;
+pub mod tcp;
 pub mod tls;
 
 use std::sync::Arc;

@@ -1,0 +1,294 @@
+//! One link: connects, signs on, writes what waits in one go, reads what came in one go, tests the
+//! line when it is quiet, and begins anew when it breaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::channel::http::TransportFailure;
+use crate::telemetry::{LinkEvent, count_link};
+
+use super::connect::{ReadHalf, WriteHalf, backoff, connect};
+use super::waiting::{Delivered, Turn, Waiting, WaitingList};
+use super::{LateReply, LinkFrame, Outbound, Shared, Sorted};
+
+/// The most frames that one write carries.
+const BATCH_MAX: usize = 256;
+/// What is asked of the socket at a time.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("the transport was dropped")]
+    Dropped,
+    #[error("the other side closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Frame(#[from] crate::codec::iso8583::frame::FrameError),
+    #[error("{0}")]
+    SignOn(#[from] super::SignOnRefused),
+    #[error("the sign-on was not answered in time")]
+    NoSignOn,
+    #[error("the line test was not answered")]
+    Silent,
+}
+
+pub(super) struct Link {
+    shared: Arc<Shared>,
+    index: usize,
+    /// The way to our own writer, for answers to the other side's requests. Weak: it must not keep
+    /// the link alive.
+    answers: mpsc::WeakSender<Outbound>,
+    waiting: Arc<WaitingList>,
+    /// Frames that came in so far.
+    heard: Arc<AtomicU64>,
+}
+
+impl Link {
+    pub fn new(shared: Arc<Shared>, index: usize, answers: mpsc::WeakSender<Outbound>) -> Self {
+        Self { shared, index, answers, waiting: Arc::default(), heard: Arc::default() }
+    }
+
+    /// Runs until the transport is dropped.
+    pub async fn run(self, mut queue: mpsc::Receiver<Outbound>, is_up: watch::Sender<bool>) {
+        let mut failures = 0;
+        // Ends when nobody can queue any more.
+        while !queue.is_closed() {
+            let addresses = &self.shared.terms.addresses;
+            let address = &addresses[(self.index + failures as usize) % addresses.len()];
+            let ended = match connect(&self.shared, address).await {
+                Ok(halves) => {
+                    self.count(LinkEvent::Connected);
+                    let ended = self.serve(halves, &mut queue, &is_up).await;
+                    if *is_up.borrow() {
+                        failures = 0;
+                    }
+                    ended.to_string()
+                }
+                Err(problem) => problem,
+            };
+            is_up.send_replace(false);
+            // Whatever was handed to the connection may have arrived (I-2).
+            self.waiting.fail_all(TransportFailure::ConnectionLost);
+            if queue.is_closed() {
+                break;
+            }
+            self.count(LinkEvent::Down);
+            let channel = &self.shared.house.channel;
+            tracing::warn!(
+                channel.name = %channel, link = self.index, reason = ended, "a link is down"
+            );
+            let wait = backoff(&self.shared.terms, failures, &self.shared.entropy);
+            failures = failures.saturating_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = is_up.closed() => {}
+            }
+        }
+    }
+
+    fn count(&self, event: LinkEvent) {
+        count_link(&self.shared.house.channel, event);
+    }
+
+    async fn serve(
+        &self,
+        (mut read, mut write): (ReadHalf, WriteHalf),
+        queue: &mut mpsc::Receiver<Outbound>,
+        is_up: &watch::Sender<bool>,
+    ) -> Ended {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        let signing = self.sign_on(&mut read, &mut write, &mut buffer);
+        match tokio::time::timeout(self.shared.timeouts.reply, signing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(ended)) => return ended,
+            Err(_) => return Ended::NoSignOn,
+        }
+        is_up.send_replace(true);
+        self.count(LinkEvent::Up);
+        let ended = tokio::select! {
+            ended = self.read(&mut read, &mut buffer) => ended,
+            ended = self.write(&mut write, queue) => ended,
+        };
+        match ended {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        }
+    }
+
+    async fn sign_on(
+        &self,
+        read: &mut ReadHalf,
+        write: &mut WriteHalf,
+        buffer: &mut BytesMut,
+    ) -> Result<(), Ended> {
+        let Shared { protocol, house, entropy, .. } = &*self.shared;
+        for LinkFrame { bytes, key } in protocol.sign_on(house.clock.now(), entropy.draw()) {
+            write.write_all(&bytes).await?;
+            write.flush().await?;
+            // Bounded by the caller's time; what is no answer to this is passed over.
+            loop {
+                if let Some(frame) = self.next_frame(buffer)? {
+                    match protocol.sort(&frame) {
+                        Sorted::Reply(found) if found == key => {
+                            protocol.take_sign_on(&frame)?;
+                            break;
+                        }
+                        Sorted::Request { answer } => write.write_all(&answer).await?,
+                        Sorted::Reply(_) | Sorted::Nothing | Sorted::Unreadable => {}
+                    }
+                } else if read.read_buf(buffer).await? == 0 {
+                    return Err(Ended::Closed);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next whole frame of what was read.
+    fn next_frame(&self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Ended> {
+        let Some(range) = self.shared.protocol.framing().next(buffer)? else { return Ok(None) };
+        let whole = buffer.split_to(range.end).freeze();
+        Ok(Some(whole.slice(range.start..)))
+    }
+
+    async fn read(
+        &self,
+        read: &mut ReadHalf,
+        buffer: &mut BytesMut,
+    ) -> Result<std::convert::Infallible, Ended> {
+        // Ends with the connection.
+        loop {
+            while let Some(frame) = self.next_frame(buffer)? {
+                self.heard.fetch_add(1, Ordering::Relaxed);
+                self.take(frame);
+            }
+            buffer.reserve(READ_BYTES);
+            if read.read_buf(buffer).await? == 0 {
+                return Err(Ended::Closed);
+            }
+        }
+    }
+
+    fn take(&self, frame: Bytes) {
+        match self.shared.protocol.sort(&frame) {
+            Sorted::Reply(key) => match self.waiting.deliver(&key, frame) {
+                Delivered::InTime => {}
+                Delivered::Late { asked, frame } => {
+                    self.count(LinkEvent::LateReply);
+                    let channel = self.shared.house.channel.clone();
+                    let late = LateReply { channel, asked, frame };
+                    if self.shared.house.late.try_send(late).is_err() {
+                        self.count(LinkEvent::LateReplyDropped);
+                    }
+                }
+                Delivered::Unmatched => self.count(LinkEvent::UnmatchedReply),
+            },
+            Sorted::Request { answer } => {
+                self.count(LinkEvent::Request);
+                let turn = Arc::new(Turn::default());
+                let outbound = Outbound { bytes: answer, turn, waits: None };
+                // A full queue leaves the other side without an answer, and it asks again.
+                let _ = self.answers.upgrade().map(|queue| queue.try_send(outbound));
+            }
+            Sorted::Nothing => {}
+            Sorted::Unreadable => self.count(LinkEvent::Unreadable),
+        }
+    }
+
+    async fn write(
+        &self,
+        write: &mut WriteHalf,
+        queue: &mut mpsc::Receiver<Outbound>,
+    ) -> Result<std::convert::Infallible, Ended> {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut out = Vec::with_capacity(READ_BYTES);
+        let mut heard_at_echo = None;
+        // Ends with the connection, or when nobody can queue any more.
+        loop {
+            let terms = &self.shared.terms;
+            let more = queue.recv_many(&mut batch, BATCH_MAX);
+            match tokio::time::timeout(terms.echo_after, more).await {
+                Ok(0) => return Err(Ended::Dropped),
+                Ok(_) => {}
+                Err(_) => {
+                    self.waiting.tidy();
+                    let heard = self.heard.load(Ordering::Relaxed);
+                    if heard_at_echo == Some(heard) {
+                        return Err(Ended::Silent);
+                    }
+                    let Some(echo) = self.echo() else { continue };
+                    heard_at_echo = Some(heard);
+                    batch.push(echo);
+                }
+            }
+            self.write_batch(write, &mut batch, &mut out).await?;
+        }
+    }
+
+    fn echo(&self) -> Option<Outbound> {
+        let Shared { protocol, house, entropy, .. } = &*self.shared;
+        let LinkFrame { bytes, key } = protocol.echo(house.clock.now(), entropy.draw())?;
+        let (reply, _) = oneshot::channel();
+        let waits = Some((key, Waiting::new(reply, None)));
+        Some(Outbound { bytes, turn: Arc::new(Turn::default()), waits })
+    }
+
+    /// Writes the frames of a batch in one go. Each is entered before its first byte leaves; one of
+    /// which no byte was handed over when the connection broke is not sent, the others are unknown.
+    async fn write_batch(
+        &self,
+        write: &mut WriteHalf,
+        batch: &mut Vec<Outbound>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Ended> {
+        let mut starts = Vec::with_capacity(batch.len());
+        out.clear();
+        {
+            let mut entering = self.waiting.entering(self.shared.terms.in_flight_max);
+            for outbound in batch.drain(..).filter(|outbound| outbound.turn.take()) {
+                if let Some((key, waiting)) = outbound.waits {
+                    if let Err(refused) = entering.enter(key, waiting) {
+                        refused.fail(TransportFailure::NotSent);
+                        continue;
+                    }
+                    starts.push((key, out.len()));
+                }
+                out.extend_from_slice(&outbound.bytes);
+            }
+        }
+        let mut written = 0;
+        let result = hand_over(write, out, &mut written).await;
+        if result.is_err() {
+            for (key, _) in starts.iter().filter(|(_, start)| *start >= written) {
+                if let Some(waiting) = self.waiting.leave(key) {
+                    waiting.fail(TransportFailure::NotSent);
+                }
+            }
+        }
+        Ok(result?)
+    }
+}
+
+/// Writes everything, and keeps `written` at what the socket has taken, also when it fails.
+async fn hand_over(
+    write: &mut WriteHalf,
+    bytes: &[u8],
+    written: &mut usize,
+) -> std::io::Result<()> {
+    // Each round hands over at least one byte.
+    while *written < bytes.len() {
+        let taken = write.write(&bytes[*written..]).await?;
+        if taken == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        *written += taken;
+    }
+    write.flush().await
+}

@@ -1,0 +1,153 @@
+//! Who waits for which reply on one link, and whose turn to be written it still is.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::channel::http::TransportFailure;
+use crate::clock::stopwatch;
+
+use super::{Asked, PairKey};
+
+/// How long a request that was given up is remembered for the sake of a late reply.
+const GIVEN_UP_KEPT: Duration = Duration::from_secs(15 * 60);
+/// How many of them one link remembers.
+const GIVEN_UP_MAX: usize = 65_536;
+
+const QUEUED: u8 = 0;
+const TAKEN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+/// Whether a writer has taken a frame. Decided once: taken or withdrawn, never both (I-2).
+#[derive(Default)]
+pub(super) struct Turn(AtomicU8);
+
+impl Turn {
+    fn decide(&self, to: u8) -> bool {
+        self.0.compare_exchange(QUEUED, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The writer's side: `false` if the caller has gone.
+    pub fn take(&self) -> bool {
+        self.decide(TAKEN)
+    }
+
+    /// The caller's side: `true` proves that no byte has left and none will.
+    pub fn withdraw(&self) -> bool {
+        self.decide(WITHDRAWN)
+    }
+
+    /// Withdraws when the caller's future is dropped.
+    pub fn withdraw_on_drop(self: &Arc<Self>) -> impl Drop + use<> {
+        struct OnDrop(Arc<Turn>);
+        impl Drop for OnDrop {
+            fn drop(&mut self) {
+                self.0.withdraw();
+            }
+        }
+        OnDrop(Arc::clone(self))
+    }
+}
+
+/// One who waits for a reply.
+pub(super) struct Waiting {
+    reply: oneshot::Sender<Result<Bytes, TransportFailure>>,
+    /// `None` for what the link itself asks.
+    asked: Option<Arc<Asked>>,
+    since: Instant,
+}
+
+impl Waiting {
+    pub fn new(
+        reply: oneshot::Sender<Result<Bytes, TransportFailure>>,
+        asked: Option<Arc<Asked>>,
+    ) -> Self {
+        Self { reply, asked, since: stopwatch() }
+    }
+
+    pub fn fail(self, failure: TransportFailure) {
+        // Nobody listens any more where the caller has given up.
+        let _ = self.reply.send(Err(failure));
+    }
+}
+
+/// What became of a reply.
+pub(super) enum Delivered {
+    /// Its request waited for it.
+    InTime,
+    /// Its request has been given up.
+    Late { asked: Arc<Asked>, frame: Bytes },
+    /// It answers nothing that is remembered.
+    Unmatched,
+}
+
+/// Everyone who waits on one link.
+#[derive(Default)]
+pub(super) struct WaitingList {
+    by_key: Mutex<HashMap<PairKey, Waiting>>,
+}
+
+impl WaitingList {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PairKey, Waiting>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters several under one lock, before any of their bytes is written.
+    pub fn entering(&self, max: usize) -> Entering<'_> {
+        Entering { by_key: self.lock(), max }
+    }
+
+    /// Takes one out that was entered and then not written.
+    pub fn leave(&self, key: &PairKey) -> Option<Waiting> {
+        self.lock().remove(key)
+    }
+
+    pub fn deliver(&self, key: &PairKey, frame: Bytes) -> Delivered {
+        let Some(waiting) = self.lock().remove(key) else { return Delivered::Unmatched };
+        match (waiting.reply.send(Ok(frame)), waiting.asked) {
+            (Ok(()), _) => Delivered::InTime,
+            (Err(Ok(frame)), Some(asked)) => Delivered::Late { asked, frame },
+            // The link's own line test, for which it is enough that something came.
+            (Err(_), _) => Delivered::InTime,
+        }
+    }
+
+    /// Ends everyone's wait: the link is broken, and their bytes had been handed to it.
+    pub fn fail_all(&self, failure: TransportFailure) {
+        let all = std::mem::take(&mut *self.lock());
+        all.into_values().for_each(|waiting| waiting.fail(failure));
+    }
+
+    /// Forgets those who gave up long ago.
+    pub fn tidy(&self) {
+        self.lock().retain(|_, waiting| {
+            !(waiting.reply.is_closed() && waiting.since.elapsed() > GIVEN_UP_KEPT)
+        });
+    }
+}
+
+/// The list, held while frames are entered.
+pub(super) struct Entering<'l> {
+    by_key: MutexGuard<'l, HashMap<PairKey, Waiting>>,
+    max: usize,
+}
+
+impl Entering<'_> {
+    /// Gives back who has the key of one that still waits, or comes when too many wait: its frame
+    /// must not be sent.
+    pub fn enter(&mut self, key: PairKey, waiting: Waiting) -> Result<(), Waiting> {
+        if self.by_key.len() >= self.max.saturating_add(GIVEN_UP_MAX) {
+            self.by_key.retain(|_, waiting| !waiting.reply.is_closed());
+        }
+        let is_busy = self.by_key.get(&key).is_some_and(|before| !before.reply.is_closed());
+        if is_busy || self.by_key.len() >= self.max.saturating_add(GIVEN_UP_MAX) {
+            return Err(waiting);
+        }
+        self.by_key.insert(key, waiting);
+        Ok(())
+    }
+}
