@@ -7,9 +7,11 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::app::{StartError, load_channels};
-use crate::channel::registry::{ChannelStatus, check_file};
+use crate::channel::registry::ChannelStatus;
+use crate::channel::samples::check::{Report, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::clock::Clock;
+use crate::config::mistake::Mistake;
 
 #[derive(Debug, Args)]
 pub struct ChannelArgs {
@@ -27,9 +29,9 @@ pub struct ChannelArgs {
 
 #[derive(Debug, Subcommand)]
 enum ChannelCommand {
-    /// Every channel with its abilities and limits
+    /// Every channel with its abilities, limits and health
     List,
-    /// Check one channel file and report every mistake
+    /// Check one channel file, play its golden samples, and say what is missing
     Check {
         /// The file, for instance channels/bank.toml
         file: PathBuf,
@@ -39,21 +41,54 @@ enum ChannelCommand {
 pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         ChannelCommand::List => list(args),
-        ChannelCommand::Check { file } => match check_file(file) {
-            Ok(state) => {
-                if args.json {
-                    println!("{}", json!({ "valid": true, "state": state.name() }));
-                } else {
-                    println!("no mistakes; the channel is {}", state.name());
-                }
-                Ok(ExitCode::SUCCESS)
-            }
+        ChannelCommand::Check { file } => match check(file) {
+            Ok(report) => Ok(show(&report, args.json)),
             Err(mistakes) => {
-                print_mistakes(&mistakes);
+                if args.json {
+                    println!("{}", json!({ "valid": false, "mistakes": forms(&mistakes) }));
+                } else {
+                    print_mistakes(&mistakes);
+                }
                 Ok(ExitCode::from(1))
             }
         },
     }
+}
+
+/// What is missing leaves the file valid; a sample that fails does not.
+fn show(report: &Report, as_json: bool) -> ExitCode {
+    let valid = report.failed.is_empty();
+    if as_json {
+        let shown = json!({
+            "valid": valid,
+            "state": report.state.name(),
+            "samples": report.played,
+            "failed": forms(&report.failed),
+            "missing": forms(&report.missing),
+        });
+        println!("{shown}");
+    } else {
+        for missing in &report.missing {
+            println!("missing: {missing}");
+        }
+        for failed in &report.failed {
+            println!("failed: {failed}");
+        }
+        let (state, played) = (report.state.name(), report.played);
+        let failed = report.failed.len();
+        println!("no mistakes; the channel is {state}; samples: {played} played, {failed} failed");
+    }
+    ExitCode::from(u8::from(!valid))
+}
+
+fn forms(mistakes: &[Mistake]) -> Vec<serde_json::Value> {
+    let form = |one: &Mistake| {
+        json!({
+            "file": one.file, "line": one.line, "key": one.key,
+            "problem": one.problem, "advice": one.advice,
+        })
+    };
+    mistakes.iter().map(form).collect()
 }
 
 fn list(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
@@ -72,11 +107,14 @@ fn list(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
             println!("{}", form(&status));
         } else {
             println!(
-                "{:<20} {:<13} {:<11} {:<4} {}",
+                "{:<20} {:<13} {:<11} {:<4} {:<7} {:>4} {:>14} {}",
                 status.id,
                 status.protocol,
                 status.state.name(),
                 if status.enabled { "on" } else { "off" },
+                if status.breaker_open { "failing" } else { "well" },
+                format!("{}%", status.success_rate_ppm / 10_000),
+                status.per_order_max_minor,
                 status.operations.join(" "),
             );
         }
@@ -97,5 +135,9 @@ fn form(status: &ChannelStatus) -> serde_json::Value {
         "per_order_min_minor": status.per_order_min_minor,
         "per_order_max_minor": status.per_order_max_minor,
         "per_day_minor": status.per_day_minor,
+        "used_today_minor": status.used_today_minor,
+        "breaker_open": status.breaker_open,
+        "success_rate_ppm": status.success_rate_ppm,
+        "has_room": status.has_room,
     })
 }

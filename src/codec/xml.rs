@@ -341,8 +341,10 @@ mod tests {
 
     #[test]
     fn a_message_is_read_by_paths() {
-        let text = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<!-- c --><n:doc xmlns:n='u' a='1 &amp; 2'>\n\
-                    <head id=\"H\"><code>00</code></head>\n  <item><c>1</c></item><item><c>2</c></item>\
+        let text = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<!-- c -->\
+                    <n:doc xmlns:n='u' a='1 &amp; 2'>\n\
+                    <head id=\"H\"><code>00</code></head>\n  \
+                    <item><c>1</c></item><item><c>2</c></item>\
                     <memo>a &lt;b&gt; &#20013;<![CDATA[<x>&amp;]]></memo><empty/></n:doc>\n";
         let doc = parse(text);
         let rows = [

@@ -1,7 +1,6 @@
 //! Encryption of single fields: AES and SM4 in three modes, and RSA-OAEP.
 //!
-//! The first bytes of what CBC and GCM make are the initial vector, unless the two parties agreed on
-//! a fixed one. The vector is given by the caller: nothing here draws random numbers, except RSA's
+//! The initial vector is given by the caller: nothing here draws random numbers, except RSA's
 //! padding (RFC 8017 §7.1), which is random by definition. SM4 is GB/T 32907-2016, SM4-GCM is
 //! RFC 8998 §3.2.1's.
 
@@ -362,7 +361,8 @@ mod tests {
             .expect("sealed");
         assert_eq!(
             hex_lower(&sealed),
-            "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735\
+            "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489\
+             069157b282bb200735\
              d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d\
              83de3541e4c2b58177e065a9bf7b62ec"
         );

@@ -29,8 +29,8 @@ pub enum Sm2KeyError {
     #[error(transparent)]
     Pem(#[from] PemError),
     #[error(
-        "there is no SM2 private key: neither PEM (PRIVATE KEY, EC PRIVATE KEY, SM2 PRIVATE KEY) nor 64 \
-         hexadecimal digits"
+        "there is no SM2 private key: neither PEM (PRIVATE KEY, EC PRIVATE KEY, SM2 PRIVATE KEY) \
+         nor 64 hexadecimal digits"
     )]
     PrivateKey,
     #[error(
@@ -160,7 +160,8 @@ mod tests {
     use crate::codec::sign::hex_lower;
 
     /// GB/T 32918.5-2017 A.2 (the recommended curve), also draft-shen-sm2-ecdsa.
-    const PRIVATE: &str = "3945208f7b2144b13f36e38ac6d39f95889393692860b51a42fb81ef4df7c5b8";
+    const PRIVATE: &str = "3945208f7b2144b13f36e38ac6d39f9588\
+                           9393692860b51a42fb81ef4df7c5b8";
     const PUBLIC: &str = "0409f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020\
                           ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13";
     const SIGNATURE: &str = "f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3\

@@ -32,8 +32,8 @@ impl Format {
     }
 }
 
-/// Where a value stands in a body: a JSON pointer (RFC 6901), the name of a form field, or the names
-/// of XML elements from the outermost inwards, `@name` for an attribute.
+/// Where a value stands in a body: a JSON pointer (RFC 6901), the name of a form field, or the
+/// names of XML elements from the outermost inwards, `@name` for an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     name: String,

@@ -1,8 +1,9 @@
 //! Encrypts single values of a body, as `[http.encrypt]` says: the filter `encrypted` of templates.
 //!
 //! The initial vector is made from the key, the request and the text themselves, so it is never the
-//! same for two texts and nobody without the key can foresee it; and the same request gives the same
-//! bytes. (RSA's padding is random all the same.) Also opens what notices bring encrypted. Must not know where a value goes.
+//! same for two texts and nobody without the key can foresee it; and the same request gives the
+//! same bytes. (RSA's padding is random all the same.) Also opens what notices bring encrypted.
+//! Must not know where a value goes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

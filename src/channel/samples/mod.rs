@@ -1,6 +1,9 @@
 //! One made-up request of every kind, with every fact that it can have: what cannot be built from
 //! these could be built for no order. The card is made from a BIN and the Luhn digit (I-11).
 
+pub mod check;
+pub mod golden;
+
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
 use crate::domain::flow::attempt::Operation;

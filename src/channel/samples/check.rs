@@ -1,0 +1,243 @@
+//! Checks one channel file beyond its form: which credentials are missing, what its golden samples
+//! show, and what no sample shows. Reads the files and the credentials, sends nothing.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::golden::{Golden, Players};
+use crate::channel::file::ChannelFile;
+use crate::channel::{Adapter, protocol, registry};
+use crate::config::credential::CredentialSource;
+use crate::config::mistake::{Mistake, Mistakes};
+use crate::config::raw::Document;
+use crate::domain::ids::ChannelId;
+use crate::domain::route::channel::ChannelState;
+use crate::domain::terms::HouseTerms;
+
+/// What a check found, beside the mistakes that make a file useless.
+pub struct Report {
+    pub state: ChannelState,
+    /// Samples that were played.
+    pub played: usize,
+    /// Where the adapter does not do what a sample says.
+    pub failed: Vec<Mistake>,
+    /// Credentials that are not there yet, abilities without a sample, codes that no sample brings.
+    pub missing: Vec<Mistake>,
+}
+
+/// How the reader of settings ends what it says of a hidden value.
+const NOT_SHOWN: &str = "(the value is not shown)";
+
+/// Gives a credential's text, or says why there is none.
+pub type Resolve<'r> = &'r dyn Fn(&str) -> Result<String, String>;
+
+/// The samples of a channel's file: `samples/<id>.toml` beside it.
+pub fn samples_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    path.parent().unwrap_or(Path::new(".")).join("samples").join(name)
+}
+
+/// Checks the file and plays its samples, with the credentials that its references lead to.
+pub fn check(path: &Path) -> Result<Report, Vec<Mistake>> {
+    // What connecting needs beside the adapter, for instance roots of TLS.
+    registry::check_file(path)?;
+    let source = CredentialSource::new(path.parent().unwrap_or(Path::new(".")));
+    check_with(path, &|reference| source.resolve(reference))
+}
+
+/// The same with credentials from elsewhere.
+pub fn check_with(path: &Path, resolve: Resolve<'_>) -> Result<Report, Vec<Mistake>> {
+    let name = path.display().to_string();
+    let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let id = ChannelId::parse(stem).map_err(|error| {
+        about(format!("the file's name is not a channel id: {error}"), "rename the file")
+    })?;
+    let text = read_text(path)?;
+    let document = Document::parse(&name, &text)?;
+    let (file, adapter, mut missing) =
+        read_adapter((&name, &text), &document, &id, resolve, false)?;
+    let samples = read_samples(&samples_of(path))?;
+    let mut report =
+        Report { state: file.state, played: 0, failed: Vec::new(), missing: Vec::new() };
+    if let Some((adapter, (_, Some(unverified), _))) =
+        adapter.zip(Some(read_adapter((&name, &text), &document, &id, resolve, true)?))
+    {
+        let players = Players { adapter: adapter.as_ref(), unverified: unverified.as_ref() };
+        for (samples_name, sample) in &samples {
+            report.played += 1;
+            for problem in sample.play(&players) {
+                let advice = "correct the channel's file or the sample";
+                report.failed.push(Mistake::new(
+                    samples_name,
+                    sample.line,
+                    &sample.name,
+                    &problem,
+                    advice,
+                ));
+            }
+        }
+    }
+    missing.extend(unshown(&name, &document, &file, samples.iter().map(|(_, sample)| sample)));
+    report.missing = missing;
+    Ok(report)
+}
+
+fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let problem = format!("it cannot be read: {error}");
+        vec![Mistake::new(&path.display().to_string(), 0, "", &problem, "check the path")]
+    })
+}
+
+/// What was read, an adapter unless credentials are missing, and those that are.
+type ReadAdapter = (ChannelFile, Option<Arc<dyn Adapter>>, Vec<Mistake>);
+
+/// A credential that a connected channel lacks is a mistake; of any other it is only missing.
+fn read_adapter(
+    (name, text): (&str, &str),
+    document: &Document,
+    id: &ChannelId,
+    resolve: Resolve<'_>,
+    unverified: bool,
+) -> Result<ReadAdapter, Vec<Mistake>> {
+    let absent = RefCell::new(Vec::new());
+    let recording = |reference: &str| {
+        resolve(reference).inspect_err(|problem| {
+            absent.borrow_mut().push((reference.to_owned(), problem.clone()));
+        })
+    };
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let file = ChannelFile::read(&root, id.clone(), &HouseTerms::default());
+    let adapter = if unverified {
+        protocol::read_unverified(&root, &file, &recording)
+    } else {
+        protocol::read(&root, &file, &recording)
+    };
+    root.finish();
+    let found = mistakes.into_result().err().unwrap_or_default();
+    let absent = absent.into_inner();
+    // The reader shows nothing that a key named `key` holds, not even why it is refused.
+    let is_lack = |mistake: &Mistake| {
+        let told = |(_, problem): &(String, String)| *problem == mistake.problem;
+        mistake.problem.ends_with(NOT_SHOWN) || absent.iter().any(told)
+    };
+    let lacks = found.iter().filter(|mistake| is_lack(mistake)).count();
+    // With more of them than credentials are absent, one is there and wrong.
+    let may_lack = !file.state.is_connected() && lacks <= absent.len();
+    let wrong: Vec<Mistake> =
+        found.into_iter().filter(|mistake| !(may_lack && is_lack(mistake))).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    let missing = absent.iter().map(|(reference, problem)| {
+        let problem = format!("the credential `{reference}` is missing: {problem}");
+        let advice = "put it in place before the channel goes live";
+        Mistake::new(name, line_of(text, reference), "", &problem, advice)
+    });
+    let missing = missing.collect();
+    Ok((file, adapter, missing))
+}
+
+/// The 1-based line on which a reference stands; 0 if on none.
+fn line_of(text: &str, reference: &str) -> usize {
+    let quoted = format!("\"{reference}\"");
+    text.lines().position(|line| line.contains(&quoted)).map_or(0, |index| index + 1)
+}
+
+/// The samples with their file's name; none where there is no file.
+fn read_samples(path: &Path) -> Result<Vec<(String, Golden)>, Vec<Mistake>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let name = path.display().to_string();
+    let document = Document::parse(&name, &read_text(path)?)?;
+    let mistakes = Mistakes::new();
+    let samples = Golden::read_all(document.root(&mistakes));
+    mistakes.into_result()?;
+    Ok(samples.into_iter().map(|sample| (name.clone(), sample)).collect())
+}
+
+fn unshown<'g>(
+    name: &str,
+    document: &Document,
+    file: &ChannelFile,
+    samples: impl Iterator<Item = &'g Golden> + Clone,
+) -> Vec<Mistake> {
+    let unheard = Mistakes::new();
+    let root = document.root(&unheard);
+    let mut missing = Vec::new();
+    let abilities = root.section("abilities");
+    for ability in &file.abilities.operations {
+        if !samples.clone().any(|sample| sample.covers == ability.name()) {
+            missing.push(Mistake::new(
+                name,
+                abilities.line_of("operations"),
+                "abilities.operations",
+                &format!("no sample shows `{}`", ability.name()),
+                "add a [[sample]]",
+            ));
+        }
+    }
+    for (code, line) in root.section("codes").keys() {
+        if !samples.clone().any(|sample| sample.brings(code)) {
+            let problem = "no sample's reply brings this code";
+            let key = format!("codes.{code}");
+            missing.push(Mistake::new(name, line, &key, problem, "add a [[sample]]"));
+        }
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::crypto::sm2::{Sm2Signer, USUAL_USER_ID};
+    use crate::codec::sample_keys::{merchant_key, other_key};
+    use crate::codec::sign::hex_lower;
+
+    /// Keys of every kind that the shipped files name; the samples' digests are made with these.
+    fn resolve(reference: &str) -> Result<String, String> {
+        match reference {
+            "env:HARBOUR_BANK_KEY" | "env:MEADOW_BANK_KEY" => Ok("a shared key for tests".into()),
+            "env:CANYON_PAY_NOTICE_KEY" => Ok("4".repeat(32)),
+            "env:QUARRY_BANK_CARD_KEY" => Ok("3".repeat(32)),
+            "file:keys/quarry-bank-merchant.pem" => Ok("1".repeat(64)),
+            "file:keys/quarry-bank-public.pem" => {
+                let bank = Sm2Signer::parse(&"2".repeat(64), USUAL_USER_ID).expect("a key");
+                Ok(hex_lower(&bank.public_key()))
+            }
+            "file:keys/canyon-pay-merchant.pem" => Ok(merchant_key().serialize_pem()),
+            "file:keys/canyon-pay-platform.pem" => Ok(other_key().public_key_pem()),
+            _ => Err(format!("there is no {reference}")),
+        }
+    }
+
+    fn shipped(id: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("channels").join(format!("{id}.toml"))
+    }
+
+    #[test]
+    fn the_shipped_samples_show_every_ability_and_code_and_are_kept() {
+        for id in ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"] {
+            let report = check_with(&shipped(id), &resolve).expect("a right file");
+            assert!(report.played > 0, "{id}");
+            for found in report.failed.iter().chain(&report.missing) {
+                assert_eq!(found.to_string(), "", "{id}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_contracted_channel_may_lack_its_credentials_and_is_told_which() {
+        let nothing = |reference: &str| Err(format!("there is no {reference}"));
+        let report = check_with(&shipped("canyon-pay"), &nothing).expect("a right file");
+        assert_eq!(report.played, 0);
+        let texts: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
+        let lacks = |part: &str| texts.iter().any(|text| text.contains(part));
+        assert!(lacks("`file:keys/canyon-pay-merchant.pem` is missing"), "{texts:?}");
+        assert!(lacks("`env:CANYON_PAY_NOTICE_KEY` is missing"), "{texts:?}");
+    }
+}
