@@ -1,5 +1,5 @@
-//! Reads `[http.encrypt]`, and `[http.decrypt]` of notices: ciphers and their keys. No mistake quotes
-//! a key (I-11).
+//! Reads `[http.encrypt]`, and `[http.decrypt]` of notices: ciphers and keys. No mistake quotes a
+//! key (I-11).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
