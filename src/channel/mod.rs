@@ -10,6 +10,7 @@ pub mod voucher;
 
 pub mod breaker;
 pub mod file;
+pub mod history;
 pub mod http;
 pub mod pace;
 pub mod registry;
@@ -181,8 +182,11 @@ pub trait Channels: Send + Sync {
     /// Every channel that has a file, in the order of their ids.
     fn ids(&self) -> Vec<ChannelId>;
 
-    /// What was agreed with a channel; `None` if it has no file any more.
+    /// What is agreed with a channel now; `None` if it has no file any more.
     fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>>;
+
+    /// What was agreed with it at a moment: an order keeps the terms that it was accepted under.
+    fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>>;
 
     /// Asks a channel, within its pace and time-outs. Never fails: what goes wrong is an outcome.
     fn call<'a>(

@@ -1,7 +1,8 @@
 //! The channels of this installation: their files, adapters, transports and limits, by id.
 //!
 //! A reload reads every file anew; with any mistake the running channels stay as they are. What a
-//! channel has learnt about itself (breaker, pace, volume of the day) survives a reload.
+//! channel has learnt about itself (breaker, pace, volume of the day) survives a reload. A request
+//! under way ends on the connection that it began on; an order keeps its terms (see `history`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 
 use crate::channel::breaker::Breaker;
 use crate::channel::file::ChannelFile;
+use crate::channel::history::History;
 use crate::channel::http::{HttpTransport, Timeouts};
 use crate::channel::pace::{Pace, PaceTerms};
 use crate::channel::statement::{self, StatementLink};
@@ -67,8 +69,11 @@ struct Connection {
 }
 
 /// One channel as it was loaded.
+#[derive(Clone)]
 struct Loaded {
-    file: ChannelFile,
+    file: Arc<ChannelFile>,
+    /// The file as it was read.
+    text: Arc<str>,
     terms: Arc<Terms>,
     profile: ChannelProfile,
     /// `None` while it is contracted or closed.
@@ -106,6 +111,7 @@ pub struct Registry {
     house: HouseTerms,
     clock: Clock,
     switches: Switches,
+    history: History,
     channels: ArcSwap<Channelset>,
 }
 
@@ -123,12 +129,17 @@ impl Registry {
             let advice = "mend or remove the file; removing it switches every channel on";
             vec![Mistake::new(&problem.file, problem.line, "", &problem.text, advice)]
         })?;
+        let history = History::load(data, &house).map_err(|error| {
+            let problem = format!("what was agreed earlier cannot be read: {error}");
+            vec![Mistake::new(&data.display().to_string(), 0, "", &problem, "check its rights")]
+        })?;
         let registry = Self {
             folder: folder.to_owned(),
             routes_file: routes_file.to_owned(),
             house,
             clock,
             switches,
+            history,
             channels: ArcSwap::from_pointee(BTreeMap::new()),
         };
         registry.reload()?;
@@ -156,9 +167,24 @@ impl Registry {
             }
         }
         mistakes.into_result()?;
+        self.keep_history(&after)?;
         let count = after.len();
         self.channels.store(Arc::new(after));
         Ok(count)
+    }
+
+    /// Keeps what is about to run, before it runs.
+    fn keep_history(&self, channels: &Channelset) -> Result<(), Vec<Mistake>> {
+        let now = self.clock.now();
+        for (id, loaded) in channels {
+            let kept = self.history.keep(id, &loaded.text, Arc::clone(&loaded.terms), now);
+            kept.map_err(|error| {
+                let problem = format!("this version cannot be kept for its orders: {error}");
+                let advice = "check the data folder's rights and room";
+                vec![Mistake::new(&format!("{id}.toml"), 0, "", &problem, advice)]
+            })?;
+        }
+        Ok(())
     }
 
     /// The channel files of the folder, by name. An absent folder has none.
@@ -216,7 +242,14 @@ impl Registry {
         };
         let terms = Arc::new(file.terms.clone());
         let profile = profile(&file, self.switches.is_on(id));
-        Some(Loaded { file, terms, profile, connection: connection.map(Arc::new), runtime })
+        Some(Loaded {
+            file: Arc::new(file),
+            text: text.into(),
+            terms,
+            profile,
+            connection: connection.map(Arc::new),
+            runtime,
+        })
     }
 
     /// Switches a channel on or off, durably. `Ok(false)` if there is no such channel.
@@ -225,17 +258,10 @@ impl Registry {
         let Some(loaded) = channels.get(id) else { return Ok(false) };
         self.switches.set(id, enabled)?;
         let mut after = (*channels).clone();
-        let base = self.folder.clone();
-        let mistakes = Mistakes::new();
-        let path = base.join(format!("{id}.toml"));
-        // Reading it again gives a value of its own; if the file was broken meanwhile, what runs
-        // keeps running, with the switch alone changed at the next sound reload.
-        if let Some(fresh) = self.load_one(&path, id, Some(loaded), &mistakes)
-            && mistakes.is_empty()
-        {
-            after.insert(id.clone(), Arc::new(fresh));
-            self.channels.store(Arc::new(after));
-        }
+        let mut switched = Loaded::clone(loaded);
+        switched.profile.enabled = enabled;
+        after.insert(id.clone(), Arc::new(switched));
+        self.channels.store(Arc::new(after));
         Ok(true)
     }
 
@@ -378,6 +404,10 @@ impl Channels for Registry {
 
     fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
         self.channels.load().get(channel).map(|loaded| Arc::clone(&loaded.terms))
+    }
+
+    fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>> {
+        self.history.terms_at(channel, at)
     }
 
     fn call<'a>(

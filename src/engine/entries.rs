@@ -132,7 +132,8 @@ impl Engine {
         if attempt.state != AttemptState::Sending {
             return Ok(false);
         }
-        let Some(terms) = self.channels().terms(&attempt.channel) else { return Ok(false) };
+        let terms = self.channels().terms_at(&attempt.channel, order.created_at);
+        let Some(terms) = terms else { return Ok(false) };
         let lost = self.clock().now().since(attempt.sent_at) >= terms.call_ends_after;
         if !(everything || lost) {
             return Ok(false);

@@ -28,6 +28,7 @@ use crate::domain::flow::decide;
 use crate::domain::flow::order::{Differs, Order, OrderKind};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::terms::Terms;
+use crate::domain::time::Timestamp;
 use crate::store::{CommitError, Store, StoreError};
 use crate::telemetry;
 
@@ -169,7 +170,7 @@ impl Engine {
     ) -> Result<Submitted, EngineError> {
         let at_hand = CardAtHand::Yes { sealed: self.sealed(&order, &card.pan)? };
         let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
-        let terms = self.terms(&first.channel)?;
+        let terms = self.terms(&first.channel, order.created_at)?;
         let view = View::of(order);
         let command = Command::Accept { card: at_hand.clone() };
         let decision = decide(&view, &terms, self.clock.now(), command)?;
@@ -338,7 +339,13 @@ impl Engine {
         // A follow-up that waits to be booked has its channel, and no attempt yet.
         let planned = view.order.candidates.first().map(|candidate| &candidate.channel);
         let channel = channel.or(last).or(planned).ok_or(Refusal::NothingOpen)?;
-        Ok((prepared, self.terms(channel)?))
+        // A follow-up begins now, whenever its original began.
+        let began = match &prepared {
+            Command::FollowUp { order, .. } => order.created_at,
+            Command::Release { release } => release.created_at,
+            _ => view.order.created_at,
+        };
+        Ok((prepared, self.terms(channel, began)?))
     }
 
     async fn load(&self, id: OrderId) -> Result<View, EngineError> {
@@ -372,9 +379,10 @@ impl Engine {
         self.store.order(id).await?.ok_or(EngineError::NoSuchOrder { id })
     }
 
-    fn terms(&self, channel: &ChannelId) -> Result<Arc<Terms>, EngineError> {
+    /// The terms of an order that began at a moment.
+    fn terms(&self, channel: &ChannelId, began: Timestamp) -> Result<Arc<Terms>, EngineError> {
         let missing = || EngineError::NoSuchChannel { channel: channel.clone() };
-        self.channels.terms(channel).ok_or_else(missing)
+        self.channels.terms_at(channel, began).ok_or_else(missing)
     }
 
     /// Waits for a place in a full queue: what a channel said must not be dropped for lack of one.

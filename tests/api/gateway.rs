@@ -77,6 +77,10 @@ impl Channels for Bank {
         self.registry.terms(channel)
     }
 
+    fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>> {
+        self.registry.terms_at(channel, at)
+    }
+
     fn call<'a>(
         &'a self,
         _channel: &'a ChannelId,

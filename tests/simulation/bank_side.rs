@@ -11,6 +11,7 @@ use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 use switchyard::domain::terms::Terms;
+use switchyard::domain::time::Timestamp;
 
 use crate::hostile::Pulse;
 use crate::terms;
@@ -232,6 +233,10 @@ impl Channels for Bank {
 
     fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>> {
         Some(terms::terms(channel.as_str()))
+    }
+
+    fn terms_at(&self, channel: &ChannelId, _at: Timestamp) -> Option<Arc<Terms>> {
+        self.terms(channel)
     }
 
     fn call<'a>(

@@ -1,0 +1,215 @@
+//! What was agreed with each channel, and from when on.
+//!
+//! An order keeps the terms that were in force when it was accepted: its fees, its schedule should
+//! it become unknown, its clearing day. So every version of a channel's file that has run is kept
+//! below the data folder, as `channel-history/<id>/<since>.toml`, `since` in milliseconds. A copy
+//! has references to credentials, never credentials. How a channel is spoken to (address, keys,
+//! codes) is always the newest: an old key may be void, and a code that was missing may be what an
+//! unknown order waits for.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::channel::file::ChannelFile;
+use crate::config::mistake::Mistakes;
+use crate::config::raw::Document;
+use crate::domain::ids::ChannelId;
+use crate::domain::terms::{HouseTerms, Terms};
+use crate::domain::time::Timestamp;
+
+const FOLDER: &str = "channel-history";
+
+struct Version {
+    since: Timestamp,
+    text: String,
+    /// `None` if this program cannot read what an older one could.
+    terms: Option<Arc<Terms>>,
+}
+
+/// The versions of every channel's terms, oldest first.
+pub struct History {
+    folder: PathBuf,
+    versions: RwLock<BTreeMap<ChannelId, Vec<Version>>>,
+}
+
+impl History {
+    /// Reads what is kept below the data folder; an absent folder has no history.
+    pub fn load(data: &Path, house: &HouseTerms) -> io::Result<Self> {
+        let folder = data.join(FOLDER);
+        let mut versions = BTreeMap::new();
+        for path in paths(&folder)? {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Ok(id) = ChannelId::parse(name) {
+                let kept = read_channel(&path, &id, house)?;
+                versions.insert(id, kept);
+            }
+        }
+        Ok(Self { folder, versions: RwLock::new(versions) })
+    }
+
+    /// Keeps a version that is about to run, durably. Nothing is written if it is the newest one.
+    pub fn keep(
+        &self,
+        id: &ChannelId,
+        text: &str,
+        terms: Arc<Terms>,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = versions.entry(id.clone()).or_default();
+        let newest = kept.last();
+        if newest.is_some_and(|newest| newest.text == text) {
+            return Ok(());
+        }
+        // Two versions never share a moment, and a clock that went back changes no order of them.
+        let after =
+            newest.map_or(now, |newest| Timestamp::from_millis(newest.since.as_millis() + 1));
+        let since = now.max(after);
+        write(&self.folder.join(id.as_str()), since, text)?;
+        kept.push(Version { since, text: text.to_owned(), terms: Some(terms) });
+        Ok(())
+    }
+
+    /// The terms that were in force at a moment; the oldest known for a moment before them.
+    pub fn terms_at(&self, id: &ChannelId, at: Timestamp) -> Option<Arc<Terms>> {
+        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+        let readable = || versions.get(id).into_iter().flatten().filter(|one| one.terms.is_some());
+        let found = readable().rfind(|version| version.since <= at).or_else(|| readable().next());
+        found.and_then(|version| version.terms.clone())
+    }
+}
+
+fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    entries.map(|entry| entry.map(|entry| entry.path())).collect()
+}
+
+fn read_channel(folder: &Path, id: &ChannelId, house: &HouseTerms) -> io::Result<Vec<Version>> {
+    let mut versions = Vec::new();
+    for path in paths(folder)? {
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        let is_version = path.extension().is_some_and(|ending| ending == "toml");
+        let Some(millis) = stem.filter(|_| is_version).and_then(|stem| stem.parse().ok()) else {
+            continue;
+        };
+        let text = fs::read_to_string(&path)?;
+        let terms = read_terms(&path, &text, id, house);
+        if terms.is_none() {
+            let file = path.display();
+            tracing::warn!(%file, "an old version of a channel file does not read any more");
+        }
+        versions.push(Version { since: Timestamp::from_millis(millis), text, terms });
+    }
+    versions.sort_by_key(|version| version.since);
+    Ok(versions)
+}
+
+fn read_terms(path: &Path, text: &str, id: &ChannelId, house: &HouseTerms) -> Option<Arc<Terms>> {
+    let document = Document::parse(&path.display().to_string(), text).ok()?;
+    let mistakes = Mistakes::new();
+    let file = ChannelFile::read(&document.root(&mistakes), id.clone(), house);
+    mistakes.is_empty().then(|| Arc::new(file.terms))
+}
+
+/// A new file beside, then a rename: a crash leaves the version whole, or not there.
+fn write(folder: &Path, since: Timestamp, text: &str) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{}.toml", since.as_millis()));
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, &path)?;
+    File::open(folder)?.sync_all()?;
+    // The folder itself may be new, and the one that it lies in.
+    for parent in folder.ancestors().skip(1).take(2) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: &str = r#"
+protocol = "http"
+state = "contracted"
+abilities = { operations = ["payment"], currencies = ["CNY"] }
+limits = { per_order_max_minor = 100 }
+clearing = { time_zone = "Asia/Shanghai", cut_off = "23:00" }
+[unknown]
+inquire = []
+then = "operator"
+reverse = []
+not_found_final_after = "10m"
+[codes]
+"#;
+
+    fn scratch(name: &str) -> PathBuf {
+        let name = format!("switchyard-history-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a scratch folder");
+        folder
+    }
+
+    fn text(rate_ppm: u32) -> String {
+        format!("{TERMS}[[fees]]\nname = \"all\"\nrate_ppm = {rate_ppm}\n")
+    }
+
+    fn terms(text: &str) -> Arc<Terms> {
+        let read = read_terms(Path::new("a.toml"), text, &id(), &HouseTerms::default());
+        read.expect("a file without mistakes")
+    }
+
+    fn id() -> ChannelId {
+        ChannelId::from_stored("a")
+    }
+
+    fn moment(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn an_order_keeps_the_terms_of_its_moment_across_restarts() {
+        let data = scratch("moments");
+        let house = HouseTerms::default();
+        let history = History::load(&data, &house).expect("no history yet");
+        assert!(history.terms_at(&id(), moment(50)).is_none());
+        let (old, new) = (text(3_000), text(5_000));
+        for (text, at) in [(&old, 100), (&old, 150), (&new, 200), (&old, 300)] {
+            history.keep(&id(), text, terms(text), moment(at)).expect("it is kept");
+        }
+        let reopened = History::load(&data, &house).expect("a history");
+        for history in [history, reopened] {
+            for (at, expected) in
+                [(50, &old), (100, &old), (199, &old), (200, &new), (299, &new), (300, &old)]
+            {
+                let found = history.terms_at(&id(), moment(at)).expect("terms");
+                assert_eq!(found, terms(expected), "at {at}");
+            }
+        }
+        let files = fs::read_dir(data.join(FOLDER).join("a")).expect("the folder").count();
+        assert_eq!(files, 3, "what did not change is not kept twice");
+        fs::remove_dir_all(data).expect("it can go");
+    }
+
+    #[test]
+    fn a_version_that_does_not_read_any_more_is_passed_over() {
+        let data = scratch("unreadable");
+        let folder = data.join(FOLDER).join("a");
+        write(&folder, moment(100), "what = \"this?\"").expect("it is written");
+        write(&folder, moment(200), &text(3_000)).expect("it is written");
+        let history = History::load(&data, &HouseTerms::default()).expect("a history");
+        let found = history.terms_at(&id(), moment(150)).expect("the next readable one");
+        assert_eq!(found, terms(&text(3_000)));
+        fs::remove_dir_all(data).expect("it can go");
+    }
+}
