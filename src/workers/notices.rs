@@ -31,6 +31,7 @@ pub fn body(order: &Order) -> Vec<u8> {
         "id": order.id.to_string(),
         "order_id": order.caller_order_id.as_str(),
         "kind": order.kind.name(),
+        "of": order.kind.original().map(|of| of.to_string()),
         "status": order.status.name(),
         "reason": order.reason.map(crate::domain::outcome::Reason::name),
         "amount": order.amount.get(),

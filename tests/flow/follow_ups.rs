@@ -23,7 +23,7 @@ use crate::build::{
 const DAY_S: u64 = 24 * 60 * 60;
 
 /// A desk with an order that has succeeded.
-fn succeeded(terms: Terms, kind: OrderKind, settlement: Settlement) -> Desk {
+pub fn succeeded(terms: Terms, kind: OrderKind, settlement: Settlement) -> Desk {
     let mut desk =
         Desk::sending_order(terms, Order { kind, settlement, ..payment(&["one", "two"]) });
     desk.learn(Source::Reply, approved());
@@ -39,7 +39,7 @@ fn held() -> Desk {
 }
 
 /// The order of a follow-up on `of`, as the engine gives it to `decide`.
-fn follow_up(desk: &Desk, place: u64, kind: OrderKind, minor: i64) -> Order {
+pub fn follow_up(desk: &Desk, place: u64, kind: OrderKind, minor: i64) -> Order {
     let of = kind.original().expect("it follows an order up");
     let original = desk.rows.orders[&of].clone();
     Order {
@@ -75,7 +75,7 @@ fn ask_with(
     desk.run_on(of, Command::FollowUp { order: Box::new(order), card }).map(|_| id)
 }
 
-fn ask(desk: &mut Desk, place: u64, kind: OrderKind, minor: i64) -> Result<OrderId, Refusal> {
+pub fn ask(desk: &mut Desk, place: u64, kind: OrderKind, minor: i64) -> Result<OrderId, Refusal> {
     ask_with(desk, place, kind, minor, None)
 }
 
@@ -95,13 +95,13 @@ fn capture(desk: &mut Desk, place: u64, minor: i64) -> Result<OrderId, Refusal> 
 }
 
 /// The request that an order waits for, or waited for.
-fn booked(desk: &Desk, id: OrderId) -> AccountingRequest {
+pub fn booked(desk: &Desk, id: OrderId) -> AccountingRequest {
     let first =
         |request: &&AccountingRequest| request.order == id && request.event.is_booked_first();
     desk.rows.accounting.values().find(first).expect("it is booked first").clone()
 }
 
-fn acknowledged(desk: &Desk, id: OrderId) -> AccountingRequest {
+pub fn acknowledged(desk: &Desk, id: OrderId) -> AccountingRequest {
     let mut request = booked(desk, id);
     request.delivery.status = DeliveryStatus::Acknowledged;
     request.delivery.acknowledged_at = Some(desk.now);
