@@ -9,7 +9,7 @@ use support::books::{self, accepted, channel, date, id, moment, order, paid};
 use support::{Scratch, books::next};
 use switchyard::domain::batch::{Batch, Claim, EntryChange};
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
-use switchyard::domain::flow::order::Order;
+use switchyard::domain::flow::order::{Claims, Order};
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::time::BusinessDate;
@@ -208,7 +208,8 @@ async fn a_final_order_stays_final(store: &dyn Store) {
     let ended = books::succeeded(&first);
     let reopened = Order { status: first.status, ..next(&ended) };
     refuse(store, accepted(&reopened), "a final order written as open").await;
-    let released = Order { released_minor: 5, ..next(&ended) };
+    let claims = Claims { refunded_minor: 7, from_escrow_minor: 2, ..Claims::default() };
+    let released = Order { released_minor: 5, claims, ..next(&ended) };
     commit(store, accepted(&released)).await;
     assert_eq!(read(store.order(first.id)).await, Some(released));
     assert!(read(store.open_orders(None, 10)).await.is_empty());

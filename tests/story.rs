@@ -1,9 +1,10 @@
 //! The whole system from an order to its clearing, in one run: read this first.
 //!
 //! A payment core sends orders to the gateway. A bank answers at once, UnionPay only accepts and
-//! tells the result later; one card is declined, one reply is lost. Accounting gets vouchers, the
-//! core hears of what it was left waiting for, and at the end the books and the channels' own
-//! ledgers agree to the fen. Both channels are simulated; everything between is real.
+//! tells the result later; one card is declined, one reply is lost, one refund is booked before it
+//! leaves. Accounting gets vouchers, the core hears of what it was left waiting for, and at the end
+//! the books and the channels' own ledgers agree to the fen. Both channels are simulated;
+//! everything between is real.
 
 mod support;
 
@@ -15,7 +16,7 @@ use support::installation::{CALLER_KEY, Installation, NOTICE_KEY, metrics};
 use support::simulated::{BANK, BANK_LIMIT_MINOR, PATIENT_TIMEOUTS, UNIONPAY};
 use support::wire::{Post, until};
 use switchyard::app::App;
-use switchyard::simulator::{Between, EntryState, Faults, Simulator};
+use switchyard::simulator::{Between, EntryKind, EntryState, Faults, LedgerEntry, Simulator};
 
 /// The bank is asked soon and often. UnionPay is asked so late that only its notice can be heard.
 const BANK_UNKNOWNS: &str = r#"
@@ -84,7 +85,16 @@ async fn from_order_to_clearing() {
     assert_eq!(released.outcome(), (200, "succeeded"));
     assert_eq!((&released.body["amount"], released.text("of")), (&50_000.into(), escrow.id()));
 
-    // Accounting has a balanced voucher for each of the four, and for nothing else.
+    // One cup was broken: a part goes back to the card. That is booked first; only then UnionPay is
+    // asked, and its notice ends the refund while the core's call still waits.
+    let refunded = core.refund(escrow.id(), "A-6", 8_000).await;
+    assert_eq!(refunded.outcome(), (200, "succeeded"));
+    assert_eq!((refunded.text("kind"), refunded.text("channel")), ("refund", UNIONPAY));
+    assert_eq!(core.payment(escrow.id()).await.body["refunded"], 8_000);
+    let too_much = core.refund(escrow.id(), "A-7", 42_001).await;
+    assert_eq!((too_much.status, &too_much.body["left"]), (422, &42_000.into()));
+
+    // Accounting has a balanced voucher for each of the five, and for nothing else.
     let none_owed = async || core.all(OWED, "accounting_requests").await.is_empty().then_some(());
     until("accounting acknowledges everything", none_owed).await;
     let (bank, unionpay) =
@@ -95,6 +105,7 @@ async fn from_order_to_clearing() {
         (escrow.id(), "escrow_payment", "receipt", unionpay, escrowed, 50_000),
         (unknown.id(), "instant_payment", "receipt", bank, merchant, 20_000),
         (released.id(), "escrow_release", "transfer", escrowed, merchant, 50_000),
+        (refunded.id(), "refund", "payment", merchant, unionpay, 8_000),
     ];
     let vouchers = town.accounting.posts();
     assert_eq!(vouchers.len(), expected.len());
@@ -108,7 +119,8 @@ async fn from_order_to_clearing() {
 
     // The day's clearing: what each channel owes us, its fee taken off, as the channel sees it.
     assert_eq!(clearing(&core, BANK, &town.channels.bank).await, [(12_345, 43), (20_000, 70)]);
-    assert_eq!(clearing(&core, UNIONPAY, &town.channels.unionpay).await, [(50_000, 175)]);
+    let unionpays = clearing(&core, UNIONPAY, &town.channels.unionpay).await;
+    assert_eq!(unionpays, [(50_000, 175), (-8_000, 0)]);
     assert!(core.all("/v1/reversals", "reversals").await.is_empty(), "nothing is left unknown");
     app.stop().await;
 }
@@ -140,8 +152,14 @@ async fn clearing(core: &Core, channel: &str, simulator: &Simulator) -> Vec<(i64
     let records = core.clearing(channel, &Vec::from_iter(dates)).await;
     let of = |record: &Value, field: &str| record[field].as_i64().expect("an integer");
     let sum = |field: &str| records.iter().map(|record| of(record, field)).sum::<i64>();
-    assert_eq!(sum("principal"), charged().map(|entry| entry.amount_minor).sum::<i64>());
-    assert_eq!(sum("fee"), charged().map(|entry| entry.fee_minor).sum::<i64>());
+    let signed = |entry: &LedgerEntry| match entry.kind {
+        EntryKind::Refund | EntryKind::Undo => -entry.amount_minor,
+        EntryKind::Charge | EntryKind::Preauth | EntryKind::Capture => entry.amount_minor,
+    };
+    assert_eq!(sum("principal"), charged().map(signed).sum::<i64>());
+    // Fees are for what takes money from a card; a refund gives none back here.
+    let takes = charged().filter(|entry| signed(entry) > 0);
+    assert_eq!(sum("fee"), takes.map(|entry| entry.fee_minor).sum::<i64>());
     assert_eq!(sum("net"), sum("principal") - sum("fee"));
     records.iter().map(|record| (of(record, "principal"), of(record, "fee"))).collect()
 }

@@ -95,6 +95,12 @@ impl Core {
         self.post(&path, &json!({ "order_id": order_id })).await
     }
 
+    /// Refunds a part of a payment.
+    pub async fn refund(&self, id: &str, order_id: &str, amount: i64) -> Answer {
+        let path = format!("/v1/payments/{id}/refunds");
+        self.post(&path, &json!({ "order_id": order_id, "amount": amount })).await
+    }
+
     pub async fn payment(&self, id: &str) -> Answer {
         self.get(&format!("/v1/payments/{id}")).await
     }
