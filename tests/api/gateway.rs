@@ -20,6 +20,7 @@ use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
 use switchyard::domain::outcome::{Approval, Outcome, UnknownCause};
 use switchyard::domain::terms::{HouseTerms, Terms};
+use switchyard::domain::time::Timestamp;
 use switchyard::engine::intake::Intake;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;

@@ -1,0 +1,320 @@
+//! The adapter against the simulated UnionPay, operation by operation, over real sockets: two
+//! readings of the same facts that share no code but the byte formats.
+//!
+//! With faults the adapter may say less than the truth, never another one.
+
+mod support;
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::routing::post;
+use http::HeaderMap;
+use support::wire::until;
+use switchyard::channel::http::{HttpTransport, Timeouts};
+use switchyard::channel::protocol::unionpay_acp::UnionPayAcp;
+use switchyard::channel::protocol::unionpay_acp::codes::{CodeOverrides, ReversalReply};
+use switchyard::channel::protocol::unionpay_acp::settings::{AccessType, Settings, SigningPem};
+use switchyard::channel::{Adapter, AttemptFacts, ChannelRequest, WireNotice, tls};
+use switchyard::clock::Clock;
+use switchyard::domain::card::{CardInput, Expiry, Pan};
+use switchyard::domain::flow::attempt::Operation;
+use switchyard::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
+use switchyard::domain::money::{AmountMinor, Currency};
+use switchyard::domain::outcome::Outcome;
+use switchyard::domain::time::Timestamp;
+use switchyard::simulator::{
+    Between, EntryKind, EntryState, Faults, MERCHANT_ID, Simulator, SimulatorKeys,
+    SimulatorSettings,
+};
+use tokio::net::TcpListener;
+use zeroize::Zeroizing;
+
+fn keys() -> Arc<SimulatorKeys> {
+    static KEYS: OnceLock<Arc<SimulatorKeys>> = OnceLock::new();
+    Arc::clone(KEYS.get_or_init(|| Arc::new(SimulatorKeys::generate().expect("five RSA keys"))))
+}
+
+type Bodies = Arc<Mutex<Vec<Bytes>>>;
+
+/// A place for notices; answers where it is.
+async fn inbox(bodies: &Bodies) -> String {
+    let take = async |State(bodies): State<Bodies>, body: Bytes| {
+        bodies.lock().expect("no panic").push(body);
+        "ok"
+    };
+    let router = Router::new().route("/notices", post(take)).with_state(Arc::clone(bodies));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}/notices")
+}
+
+/// The gateway's side of one channel, and the channel.
+struct Line {
+    simulator: Simulator,
+    adapter: UnionPayAcp,
+    transport: HttpTransport,
+    notices: Bodies,
+    sent_at: Timestamp,
+}
+
+impl Line {
+    async fn open(seed: u64) -> Self {
+        let clock: switchyard::simulator::Clock = Arc::new(|| Clock::System.now());
+        let settings = SimulatorSettings::unionpay_acp("unionpay", keys(), clock)
+            .with_declines_percent(0)
+            .with_seed(seed)
+            .with_working(Between::ZERO);
+        let simulator = Simulator::start(settings).await.expect("a simulator");
+        let notices = Bodies::default();
+        let adapter = adapter(&simulator.base_url(), &inbox(&notices).await);
+        let second = Duration::from_secs(1);
+        let timeouts = Timeouts { connect: second, reply: second * 2, idle: second * 5 };
+        let tls = tls::client_config(&[]).expect("the system's roots");
+        let transport = HttpTransport::new(timeouts, tls).expect("a client");
+        Self { simulator, adapter, transport, notices, sent_at: Clock::System.now() }
+    }
+
+    fn facts(&self, operation: Operation, sequence: u64, amount: i64) -> AttemptFacts {
+        AttemptFacts {
+            channel_order_no: ChannelOrderNo {
+                order: OrderId::compose(261_122, 1, sequence),
+                attempt: 1,
+            },
+            sent_at: self.sent_at,
+            operation,
+            merchant_id: MerchantId::parse("M1").expect("an id"),
+            amount: AmountMinor::new(amount).expect("an amount"),
+            currency: Currency::Cny,
+            description: None,
+            channel_reference: None,
+        }
+    }
+
+    async fn ask(&self, request: &ChannelRequest) -> Outcome {
+        let wire = self.adapter.encode(request, Clock::System.now()).expect("a request");
+        match self.transport.send(wire).await {
+            Ok(reply) => self.adapter.decode(request, &reply, Clock::System.now()).outcome,
+            Err(failure) => failure.outcome(),
+        }
+    }
+
+    async fn charge(&self, facts: &AttemptFacts) -> Outcome {
+        let card = CardInput {
+            pan: Pan::parse("6216261000000000018").expect("a card number"),
+            expiry: Expiry::parse_yymm("4911"),
+            cvv: None,
+            holder: None,
+            id_type: None,
+            id_number: None,
+            phone: None,
+        };
+        self.ask(&ChannelRequest::Charge { facts: facts.clone(), card }).await
+    }
+
+    async fn follow(&self, facts: &AttemptFacts, original: &AttemptFacts) -> Outcome {
+        let (facts, original) = (facts.clone(), original.clone());
+        self.ask(&ChannelRequest::FollowUp { facts, original, card: None }).await
+    }
+
+    async fn inquire(&self, facts: &AttemptFacts) -> Outcome {
+        let (facts, now) = (facts.clone(), Clock::System.now());
+        self.ask(&ChannelRequest::Inquiry { facts, pan: None, now }).await
+    }
+
+    /// Carries an operation out until it is approved, and keeps the channel's number of it.
+    async fn done(&self, mut facts: AttemptFacts, original: Option<&AttemptFacts>) -> AttemptFacts {
+        let name = facts.operation.name();
+        let accepted = match original {
+            Some(original) => self.follow(&facts, original).await,
+            None => self.charge(&facts).await,
+        };
+        assert_eq!(accepted.name(), "pending", "{name} is only accepted: {accepted:?}");
+        let Outcome::Approved(approval) = self.inquire(&facts).await else {
+            panic!("{name} is not approved")
+        };
+        assert!(approval.settle_mmdd.is_some(), "{name} has its clearing date");
+        facts.channel_reference = approval.channel_reference;
+        assert!(facts.channel_reference.is_some(), "{name} has the channel's number");
+        facts
+    }
+
+    fn state(&self, facts: &AttemptFacts) -> Option<(EntryKind, EntryState)> {
+        let ledger = self.simulator.ledger();
+        ledger.get(&facts.channel_order_no.to_string()).map(|entry| (entry.kind, entry.state))
+    }
+}
+
+fn adapter(base: &str, notice_url: &str) -> UnionPayAcp {
+    let keys = keys();
+    let settings = Settings {
+        merchant_id: MERCHANT_ID.to_owned(),
+        access_type: AccessType::Direct,
+        biz_type: "000301".to_owned(),
+        reversal_biz_type: "000000".to_owned(),
+        channel_type: "07".to_owned(),
+        transaction_url: format!("{base}/gateway/api/backTransReq.do"),
+        query_url: format!("{base}/gateway/api/queryTrans.do"),
+        reversal_url: None,
+        statement_url: Some(format!("{base}/")),
+        notice_url: notice_url.to_owned(),
+        signing: vec![SigningPem {
+            certificate: keys.merchant_certificate_pem.clone(),
+            key: Zeroizing::new(keys.merchant_key_pem.clone()),
+        }],
+        encryption: vec![keys.encryption_certificate_pem.clone()],
+        root_certificates: keys.root_pem.clone(),
+        intermediate_certificates: Some(keys.intermediate_pem.clone()),
+        accepted_signers: Vec::new(),
+        production: false,
+        reversal_reply: ReversalReply::Final,
+        codes: CodeOverrides::default(),
+        fields: Vec::new(),
+        payment_fields: Vec::new(),
+    };
+    UnionPayAcp::new(settings).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_is_carried_out_inquired_of_and_noticed() {
+    let line = Line::open(1).await;
+    let paid = line.done(line.facts(Operation::Payment, 1, 1_000), None).await;
+    let part = line.done(line.facts(Operation::Refund, 2, 400), Some(&paid)).await;
+    let held = line.done(line.facts(Operation::Preauth, 3, 1_000), None).await;
+    let taken = line.done(line.facts(Operation::Capture, 4, 900), Some(&held)).await;
+    let back = line.done(line.facts(Operation::Refund, 5, 900), Some(&taken)).await;
+    let second = line.done(line.facts(Operation::Preauth, 6, 700), None).await;
+    let capture = line.done(line.facts(Operation::Capture, 7, 700), Some(&second)).await;
+    let uncapture = line.done(line.facts(Operation::Void, 8, 700), Some(&capture)).await;
+    let release = line.done(line.facts(Operation::Void, 9, 700), Some(&second)).await;
+    let other = line.done(line.facts(Operation::Payment, 10, 500), None).await;
+    let cancel = line.done(line.facts(Operation::Undo, 11, 500), Some(&other)).await;
+
+    let approved = EntryState::Approved;
+    let expected = [
+        (&paid, EntryKind::Charge, approved),
+        (&part, EntryKind::Refund, approved),
+        (&held, EntryKind::Preauth, approved),
+        (&taken, EntryKind::Capture, approved),
+        (&back, EntryKind::Refund, approved),
+        (&second, EntryKind::Preauth, EntryState::Undone),
+        (&capture, EntryKind::Capture, EntryState::Undone),
+        (&uncapture, EntryKind::Undo, approved),
+        (&release, EntryKind::Undo, approved),
+        (&other, EntryKind::Charge, EntryState::Undone),
+        (&cancel, EntryKind::Undo, approved),
+    ];
+    for (facts, kind, state) in expected {
+        assert_eq!(line.state(facts), Some((kind, state)), "{:?}", facts.operation);
+    }
+    assert_eq!(line.simulator.ledger().net_minor().values().sum::<i64>(), 600);
+
+    // Each has told its end by notice too, under its own number.
+    let all = async || (line.notices.lock().expect("no panic").len() >= 11).then_some(());
+    until("eleven notices", all).await;
+    let bodies = line.notices.lock().expect("no panic").clone();
+    for (facts, ..) in expected {
+        let told = bodies.iter().filter_map(|body| {
+            let notice = WireNotice { headers: HeaderMap::new(), body: body.clone() };
+            let notice = line.adapter.decode_notice(&notice, Clock::System.now());
+            let notice = notice.expect("a notice that is believed");
+            (notice.channel_order_no == facts.channel_order_no).then_some(notice)
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(told.len(), 1, "{:?}", facts.operation);
+        assert_eq!(told[0].understood.outcome.name(), "approved");
+        assert_eq!(told[0].amount_minor, Some(facts.amount.get()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_not_be_is_declined_and_a_duplicate_is_unknown() {
+    let line = Line::open(1).await;
+    let paid = line.done(line.facts(Operation::Payment, 1, 1_000), None).await;
+    let held = line.done(line.facts(Operation::Preauth, 2, 1_000), None).await;
+    let more = line.facts(Operation::Refund, 3, 1_001);
+    assert_eq!(line.follow(&more, &paid).await.name(), "declined", "more than was paid");
+    let part = line.facts(Operation::Void, 4, 999);
+    assert_eq!(line.follow(&part, &paid).await.name(), "declined", "a part is no void");
+    let capture = line.facts(Operation::Capture, 5, 1_151);
+    assert_eq!(line.follow(&capture, &held).await.name(), "declined", "more than 115 %");
+    let refund = line.done(line.facts(Operation::Refund, 6, 1_000), Some(&paid)).await;
+    assert_eq!(line.follow(&refund, &paid).await.name(), "unknown", "asked twice, done once");
+    let again = line.facts(Operation::Refund, 7, 1);
+    assert_eq!(line.follow(&again, &paid).await.name(), "declined", "nothing is left");
+    let never = line.facts(Operation::Refund, 8, 1);
+    assert_eq!(line.inquire(&never).await.name(), "not_found");
+    let (facts, now) = (held.clone(), Clock::System.now());
+    let reversal = ChannelRequest::Reversal { facts, pan: None, now };
+    assert_eq!(line.ask(&reversal).await.name(), "approved", "an authorisation is reversed");
+    assert_eq!(line.state(&held), Some((EntryKind::Preauth, EntryState::Reversed)));
+    assert_eq!(line.simulator.ledger().net_minor().values().sum::<i64>(), 0);
+}
+
+/// What an outcome claims must be what the ledger has.
+fn assert_true(line: &Line, facts: &AttemptFacts, outcome: &Outcome, seed: u64) {
+    let state = line.state(facts).map(|(_, state)| state);
+    let stands =
+        matches!(state, Some(EntryState::Approved | EntryState::Undone | EntryState::Working));
+    let fits = match outcome {
+        // 05 says "ask later" of whatever it is; only 00 says that it was accepted.
+        Outcome::Pending { code } => stands || code == "05",
+        Outcome::Approved(_) => stands,
+        Outcome::Declined(_) | Outcome::NotFound { .. } => !stands,
+        Outcome::NotSent(_) => state.is_none(),
+        Outcome::Unknown(_) => true,
+    };
+    let name = facts.operation.name();
+    assert!(fits, "seed {seed}: {name} is said to be {outcome:?} and is {state:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_2_under_faults_less_than_the_truth_may_be_said_never_another() {
+    for seed in [1, 7, 42] {
+        let line = Line::open(seed).await;
+        let mut attempts = Vec::new();
+        for round in 0..12 {
+            line.simulator.set_faults(Faults::calm()).expect("possible faults");
+            let at = |place: u64| round * 10 + place;
+            let paid = line.done(line.facts(Operation::Payment, at(1), 1_000), None).await;
+            let held = line.done(line.facts(Operation::Preauth, at(2), 1_000), None).await;
+            let faults =
+                Faults { delay: 0, hang_for: Between::millis(20, 50), ..Faults::hostile() };
+            line.simulator.set_faults(faults).expect("possible faults");
+            let payment = line.facts(Operation::Payment, at(3), 800);
+            let outcome = line.charge(&payment).await;
+            assert_true(&line, &payment, &outcome, seed);
+            attempts.push(payment);
+            let follow_ups = [
+                (Operation::Refund, at(4), 300, &paid),
+                (Operation::Refund, at(5), 700, &paid),
+                (Operation::Capture, at(6), 1_000, &held),
+                (Operation::Void, at(7), 1_000, &held),
+            ];
+            for (operation, sequence, amount, original) in follow_ups {
+                let facts = line.facts(operation, sequence, amount);
+                let outcome = line.follow(&facts, original).await;
+                assert_true(&line, &facts, &outcome, seed);
+                attempts.push(facts);
+            }
+        }
+        let mut learnt = 0;
+        for facts in &attempts {
+            let outcome = line.inquire(facts).await;
+            assert_true(&line, facts, &outcome, seed);
+            learnt += usize::from(!matches!(outcome, Outcome::Unknown(_)));
+        }
+        assert!(learnt > 0 && learnt < attempts.len(), "seed {seed}: {learnt} were answered");
+        // Once nothing goes wrong any more, an inquiry tells the whole truth of each.
+        line.simulator.set_faults(Faults::calm()).expect("possible faults");
+        for facts in &attempts {
+            let outcome = line.inquire(facts).await;
+            assert!(!matches!(outcome, Outcome::Unknown(_)), "seed {seed}: {outcome:?}");
+            assert_true(&line, facts, &outcome, seed);
+        }
+    }
+}
