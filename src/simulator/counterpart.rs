@@ -17,7 +17,7 @@ use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::config::section::Section;
 
-use super::dialect::{harbour_bank, unionpay_acp};
+use super::dialect::{bank_tongue, harbour_bank, unionpay_acp};
 use super::settings::DialectSettings;
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
@@ -55,7 +55,7 @@ impl Counterpart {
         let root = document.root(&mistakes);
         let found = match root.text_such_as("protocol", "unionpay-acp").as_str() {
             "unionpay-acp" => unionpay_acp::counterpart(&root.section("unionpay_acp"), kept),
-            "http" => harbour_bank::counterpart(&root.section("http"), id, kept),
+            "http" => of_bank(&root.section("http"), id, kept),
             "" => None,
             _ => {
                 let advice = "choose unionpay-acp or http";
@@ -93,6 +93,15 @@ impl Counterpart {
             }
         }
         lines.join("\n") + "\n"
+    }
+}
+
+/// Which of the simulated banks a file describes is told by how it signs.
+fn of_bank(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
+    let algorithm = section.optional_section("sign").map(|sign| sign.text("algorithm"));
+    match algorithm.as_deref() {
+        Some(one @ ("md5" | "sm2-sm3")) => Some(bank_tongue::counterpart(section, one, id)),
+        Some(_) | None => harbour_bank::counterpart(section, id, kept),
     }
 }
 

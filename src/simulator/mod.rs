@@ -38,13 +38,14 @@ pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 pub use self::settings::{
-    Clock, DialectSettings, HarbourBankSettings, MERCHANT_ID, NoticeRetries, SimulatorSettings,
-    UnionPayAcpSettings,
+    BankSettings, BankTongue, Clock, DialectSettings, HarbourBankSettings, MERCHANT_ID,
+    NoticeRetries, SimulatorSettings, UnionPayAcpSettings,
 };
 pub use self::statement::{DifferenceKind, Planted};
 
 use crate::domain::time::BusinessDate;
 
+use self::dialect::bank::Bank;
 use self::dialect::harbour_bank::HarbourBank;
 use self::dialect::unionpay_acp::UnionPayAcp;
 use self::running::Running;
@@ -54,6 +55,7 @@ use self::running::Running;
 enum Spoken {
     UnionPayAcp(Arc<UnionPayAcp>),
     HarbourBank(Arc<HarbourBank>),
+    Bank(Arc<Bank>),
 }
 
 impl Spoken {
@@ -63,6 +65,7 @@ impl Spoken {
             DialectSettings::HarbourBank(bank) => {
                 Self::HarbourBank(Arc::new(HarbourBank::new(bank)))
             }
+            DialectSettings::Bank(bank) => Self::Bank(Arc::new(Bank::new(bank))),
         }
     }
 
@@ -70,13 +73,14 @@ impl Spoken {
         match self {
             Self::UnionPayAcp(_) => "unionpay-acp",
             Self::HarbourBank(_) => "harbour-bank",
+            Self::Bank(_) => "bank",
         }
     }
 
     /// Serves callers until the simulator stops, over the transport that the dialect is spoken on.
     async fn serve(self, listener: TcpListener, running: Arc<Running>) {
         match self {
-            Self::UnionPayAcp(_) | Self::HarbourBank(_) => {
+            Self::UnionPayAcp(_) | Self::HarbourBank(_) | Self::Bank(_) => {
                 server::serve(listener, running, self).await;
             }
         }
@@ -125,14 +129,14 @@ impl Simulator {
     pub fn unionpay_keys(&self) -> Option<&Arc<SimulatorKeys>> {
         match &self.running.settings.dialect {
             DialectSettings::UnionPayAcp(acp) => Some(&acp.keys),
-            DialectSettings::HarbourBank(_) => None,
+            DialectSettings::HarbourBank(_) | DialectSettings::Bank(_) => None,
         }
     }
 
     /// The key text of harbour bank's HMAC.
     pub fn harbour_key(&self) -> Option<&str> {
         match &self.running.settings.dialect {
-            DialectSettings::UnionPayAcp(_) => None,
+            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => None,
             DialectSettings::HarbourBank(bank) => Some(&bank.key),
         }
     }

@@ -97,6 +97,7 @@ async fn respond(
     let answer = match &spoken {
         Spoken::UnionPayAcp(dialect) => exchange(&running, dialect, received).await,
         Spoken::HarbourBank(dialect) => exchange(&running, dialect, received).await,
+        Spoken::Bank(dialect) => exchange(&running, dialect, received).await,
     };
     match answer {
         Answer::Whole(reply) => Ok(respond_with(reply, false)),

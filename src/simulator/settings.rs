@@ -29,6 +29,7 @@ const NOTICE_TRIES_MAX: usize = 5;
 pub enum DialectSettings {
     UnionPayAcp(UnionPayAcpSettings),
     HarbourBank(HarbourBankSettings),
+    Bank(BankSettings),
 }
 
 /// UnionPay's online platform, ACP 5.1.0.
@@ -48,6 +49,28 @@ pub struct HarbourBankSettings {
     pub verify_signatures: bool,
     /// Charges out of a hundred that are answered "processing" and decided later.
     pub pending_percent: u8,
+}
+
+/// One of the other example banks.
+#[derive(Clone)]
+pub struct BankSettings {
+    pub merchant_id: String,
+    pub tongue: BankTongue,
+}
+
+/// How such a bank writes and signs.
+#[derive(Clone)]
+pub enum BankTongue {
+    /// Forms, MD5 with a shared key.
+    Meadow { key: Zeroizing<String> },
+    /// XML, SM2 and SM4; all keys are made from this text.
+    Quarry { secret: Zeroizing<String> },
+}
+
+impl fmt::Debug for BankSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "BankSettings(merchant {})", self.merchant_id)
+    }
 }
 
 impl fmt::Debug for HarbourBankSettings {
@@ -140,7 +163,7 @@ impl SimulatorSettings {
     /// Requests need no signature, where the dialect can do without: for throughput tests.
     pub fn without_request_signatures(mut self) -> Self {
         match &mut self.dialect {
-            DialectSettings::UnionPayAcp(_) => {}
+            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => {}
             DialectSettings::HarbourBank(bank) => bank.verify_signatures = false,
         }
         self
@@ -170,6 +193,7 @@ impl SimulatorSettings {
         match &mut self.dialect {
             DialectSettings::UnionPayAcp(acp) => acp.merchant_id = merchant_id.to_owned(),
             DialectSettings::HarbourBank(bank) => bank.merchant_id = merchant_id.to_owned(),
+            DialectSettings::Bank(bank) => bank.merchant_id = merchant_id.to_owned(),
         }
         self
     }
@@ -177,7 +201,7 @@ impl SimulatorSettings {
     /// The key text of harbour bank's HMAC; UnionPay has none.
     pub fn with_harbour_key(mut self, key: &str) -> Self {
         match &mut self.dialect {
-            DialectSettings::UnionPayAcp(_) => {}
+            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => {}
             DialectSettings::HarbourBank(bank) => bank.key = Zeroizing::new(key.to_owned()),
         }
         self
@@ -227,7 +251,7 @@ impl SimulatorSettings {
     pub fn check(&self) -> Result<(), String> {
         self.faults.check()?;
         let pending = match &self.dialect {
-            DialectSettings::UnionPayAcp(_) => 0,
+            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => 0,
             DialectSettings::HarbourBank(bank) => bank.pending_percent,
         };
         let percents =

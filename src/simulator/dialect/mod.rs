@@ -1,6 +1,8 @@
 //! What a protocol has to do so that the shared exchange can add the faults: read a request, carry
 //! it out, write the reply. Nothing here sends or delays anything.
 
+pub mod bank;
+pub mod bank_tongue;
 pub mod harbour_bank;
 pub mod unionpay_acp;
 

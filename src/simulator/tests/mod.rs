@@ -3,6 +3,7 @@
 mod acp;
 mod acp_notices;
 mod acp_operations;
+mod banks;
 mod faults;
 mod harbour;
 

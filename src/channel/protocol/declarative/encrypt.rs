@@ -15,12 +15,12 @@ use crate::codec::sign::{CipherError, HmacKey, RsaEncryptor, hex_lower};
 /// The key of a channel's fields.
 #[derive(Debug)]
 pub enum FieldKey {
-    Oaep(OaepEncryptor),
-    Pkcs1(RsaEncryptor),
+    Oaep(Box<OaepEncryptor>),
+    Pkcs1(Box<RsaEncryptor>),
     Block {
-        key: BlockKey,
+        key: Box<BlockKey>,
         /// Makes initial vectors; derived from the same secret.
-        vectors: HmacKey,
+        vectors: Box<HmacKey>,
         /// Agreed on once and for all, and then not sent along.
         fixed_vector: Option<Vec<u8>>,
     },
@@ -29,7 +29,7 @@ pub enum FieldKey {
 impl FieldKey {
     pub fn block(key: BlockKey, secret: &[u8], fixed_vector: Option<Vec<u8>>) -> Self {
         let derived = Digest::Sha256.hmac(secret, &[b"initial vectors of encrypted fields"]);
-        Self::Block { key, vectors: HmacKey::new(&derived), fixed_vector }
+        Self::Block { key: Box::new(key), vectors: Box::new(HmacKey::new(&derived)), fixed_vector }
     }
 }
 

@@ -73,11 +73,12 @@ pub fn read_encryption(section: &Section<'_>, resolve: Resolve<'_>) -> Option<En
             Cipher::Oaep(digest) => {
                 let der = public_key_der(&text).map_err(|error| error.to_string())?;
                 let key = OaepEncryptor::from_der(&der, digest);
-                FieldKey::Oaep(key.map_err(|error| error.to_string())?)
+                FieldKey::Oaep(Box::new(key.map_err(|error| error.to_string())?))
             }
             Cipher::Pkcs1 => {
                 let der = public_key_der(&text).map_err(|error| error.to_string())?;
-                FieldKey::Pkcs1(RsaEncryptor::from_der(&der).map_err(|error| error.to_string())?)
+                let key = RsaEncryptor::from_der(&der).map_err(|error| error.to_string())?;
+                FieldKey::Pkcs1(Box::new(key))
             }
             Cipher::Block(block, mode) => {
                 let secret = form.read(&text)?;

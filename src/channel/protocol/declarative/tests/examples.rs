@@ -302,7 +302,7 @@ fn canyon_s_notices_are_verified_opened_and_told_apart() {
         canyon_notice("PAY.SUCCESS", &paid.replace("1230", "\"x\"")),
     ];
     for refused in refusals {
-        let refusal = adapter.decode_notice(&refused, now()).err().expect("refused");
+        let refusal = adapter.decode_notice(&refused, now()).expect_err("refused");
         assert!(matches!(refusal, NoticeRefusal::Unreadable(_)), "{refusal}");
     }
     let stranger = canyon_notice("PAY.SUCCESS", &paid.replace(ORDER, "x"));

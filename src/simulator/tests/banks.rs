@@ -1,0 +1,165 @@
+//! Meadow Bank and Quarry Bank as their shipped channel files meet them: the file's adapter and the
+//! bank, written apart, over a real socket.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::channel::file::ChannelFile;
+use crate::channel::samples::golden::describe;
+use crate::channel::samples::{sample_card, sample_facts, sample_now};
+use crate::channel::{Adapter, ChannelRequest, WireReply, protocol};
+use crate::config::mistake::Mistakes;
+use crate::config::raw::Document;
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::ChannelId;
+use crate::domain::money::AmountMinor;
+use crate::domain::terms::HouseTerms;
+
+struct Met {
+    simulator: Simulator,
+    adapter: Arc<dyn Adapter>,
+}
+
+/// Starts the file's other side and builds the adapter of the copy that leads there.
+async fn meet(id: &str, text: &str, faults: Faults) -> Met {
+    let document = Document::parse("bank.toml", text).expect("TOML");
+    let other = Counterpart::read(&document, id, &mut Kept::new()).expect("an other side");
+    let settings = SimulatorSettings::of(id, other.dialect.clone(), TestClock::noon().clock())
+        .with_declines_percent(0)
+        .with_faults(faults);
+    let simulator = Simulator::start(settings).await.expect("a simulator");
+    let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:1");
+    let document = Document::parse("copy.toml", &copy).expect("TOML");
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let id = ChannelId::parse(id).expect("an id");
+    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let resolve = |reference: &str| {
+        let found = other.credentials.iter().find(|one| one.reference == reference);
+        found.map(|one| one.text.to_string()).ok_or_else(|| format!("there is no {reference}"))
+    };
+    let adapter = protocol::read(&root, &file, &resolve);
+    root.finish();
+    assert_eq!(mistakes.into_result(), Ok(()));
+    Met { simulator, adapter: adapter.expect("an adapter") }
+}
+
+impl Met {
+    /// What the adapter makes of the bank's answer, in the words of code tables.
+    async fn ask(&self, request: &ChannelRequest) -> String {
+        let wire = self.adapter.encode(request, sample_now()).expect("encodable");
+        let headers = wire.headers.into_iter().collect();
+        let sent = client().request(wire.method, wire.url).headers(headers).body(wire.body);
+        let response = sent.send().await.expect("a response");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = response.bytes().await.expect("a body");
+        let reply = WireReply { status, headers, body };
+        describe(&self.adapter.decode(request, &reply, sample_now()).outcome)
+    }
+}
+
+fn charge(operation: Operation, sequence: u64) -> ChannelRequest {
+    ChannelRequest::Charge { facts: sample_facts(operation, sequence), card: sample_card() }
+}
+
+fn follow(operation: Operation, sequence: u64, of: (Operation, u64), minor: i64) -> ChannelRequest {
+    let mut facts = sample_facts(operation, sequence);
+    facts.amount = AmountMinor::new(minor).expect("an amount");
+    ChannelRequest::FollowUp { facts, original: sample_facts(of.0, of.1), card: None }
+}
+
+fn inquiry(operation: Operation, sequence: u64, minor: i64) -> ChannelRequest {
+    let mut facts = sample_facts(operation, sequence);
+    facts.amount = AmountMinor::new(minor).expect("an amount");
+    ChannelRequest::Inquiry { facts, pan: None, now: sample_now() }
+}
+
+fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
+    ChannelRequest::Reversal {
+        facts: sample_facts(operation, sequence),
+        pan: None,
+        now: sample_now(),
+    }
+}
+
+async fn play(met: &Met, rows: Vec<(ChannelRequest, &str)>) {
+    for (index, (request, expected)) in rows.into_iter().enumerate() {
+        assert_eq!(met.ask(&request).await, expected, "row {index}: {}", request.name());
+    }
+}
+
+const MEADOW: &str = include_str!("../../../channels/meadow-bank.toml");
+const QUARRY: &str = include_str!("../../../channels/quarry-bank.toml");
+
+#[tokio::test]
+async fn meadow_bank_and_its_file_agree_on_every_operation() {
+    use Operation::{Payment, Refund, Undo, Void};
+    let met = meet("meadow-bank", MEADOW, Faults::calm()).await;
+    let refused = "declined original_not_eligible";
+    let rows = vec![
+        (inquiry(Payment, 1, 1_230), "not_found"),
+        (charge(Payment, 2), "approved"),
+        (charge(Payment, 2), "approved"),
+        (inquiry(Payment, 2, 1_230), "approved"),
+        (inquiry(Payment, 2, 1_231), "unknown"),
+        (follow(Refund, 3, (Payment, 2), 1_000), "approved"),
+        (inquiry(Refund, 3, 1_000), "approved"),
+        (follow(Refund, 4, (Payment, 2), 1_000), refused),
+        (follow(Void, 5, (Payment, 2), 1_230), refused),
+        (charge(Payment, 6), "approved"),
+        (follow(Void, 7, (Payment, 6), 1_230), "approved"),
+        (charge(Payment, 8), "approved"),
+        (follow(Undo, 9, (Payment, 8), 1_230), "approved"),
+        (charge(Payment, 10), "approved"),
+        (reversal(Payment, 10), "approved"),
+        (reversal(Payment, 10), "approved"),
+        (inquiry(Payment, 10, 1_230), refused),
+    ];
+    play(&met, rows).await;
+    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+}
+
+#[tokio::test]
+async fn quarry_bank_and_its_file_agree_on_every_operation() {
+    use Operation::{Capture, Payment, Preauth, Refund, Undo, Void};
+    let met = meet("quarry-bank", QUARRY, Faults::calm()).await;
+    let refused = "declined original_not_eligible";
+    let rows = vec![
+        (inquiry(Payment, 1, 1_230), "not_found"),
+        (charge(Payment, 2), "approved"),
+        (inquiry(Payment, 2, 1_230), "approved"),
+        (follow(Refund, 3, (Payment, 2), 230), "approved"),
+        (inquiry(Refund, 3, 230), "approved"),
+        (follow(Refund, 4, (Payment, 2), 1_001), refused),
+        (charge(Preauth, 5), "approved"),
+        (follow(Capture, 6, (Preauth, 5), 1_000), "approved"),
+        (inquiry(Capture, 6, 1_000), "approved"),
+        (charge(Preauth, 7), "approved"),
+        (follow(Void, 8, (Preauth, 7), 1_230), "approved"),
+        (follow(Capture, 9, (Preauth, 7), 1_000), refused),
+        (charge(Payment, 10), "approved"),
+        (follow(Undo, 11, (Payment, 10), 1_230), "approved"),
+        (charge(Payment, 12), "approved"),
+        (reversal(Payment, 12), "approved"),
+        (inquiry(Payment, 12, 1_230), refused),
+        (charge(Preauth, 13), "approved"),
+        (reversal(Preauth, 13), "approved"),
+    ];
+    play(&met, rows).await;
+    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+}
+
+#[tokio::test]
+async fn i_2_a_bank_s_spoilt_signatures_and_garbage_are_never_an_answer() {
+    for (id, text) in [("meadow-bank", MEADOW), ("quarry-bank", QUARRY)] {
+        let calm = Faults::calm();
+        let spoilt = [Faults { bad_signature: 10_000, ..calm }, Faults { garbage: 10_000, ..calm }];
+        for faults in spoilt {
+            let met = meet(id, text, faults).await;
+            for sequence in 1..=8 {
+                assert_eq!(met.ask(&charge(Operation::Payment, sequence)).await, "unknown", "{id}");
+            }
+            assert_eq!(met.simulator.ledger().entries().len(), 8, "carried out");
+        }
+    }
+}
