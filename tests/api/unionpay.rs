@@ -58,9 +58,11 @@ pub const ALL_OPERATIONS: &str = "operations = [\"payment\", \"refund\", \"void\
 /// of its operations.
 pub fn write_channel(folder: &Path, abilities: &str) {
     let text = include_str!("../../channels/unionpay.toml");
-    let line = text.lines().find(|line| line.starts_with("operations = ")).expect("abilities");
+    // `reversible` goes with the operations: what a test leaves out cannot be reversed either.
+    let from = text.find("operations = [").expect("abilities");
+    let to = text.find("card_types = ").expect("the next ability");
     let text = text
-        .replace(line, abilities)
+        .replace(&text[from..to], &format!("{abilities}\n"))
         .replace("state = \"contracted\"", "state = \"live\"")
         .replace("[\"file:keys/encrypt.pem\"]", "[]")
         .replace("file:keys/middle.pem", "file:keys/root.pem");
