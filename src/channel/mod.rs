@@ -9,6 +9,7 @@ pub mod protocol;
 pub mod voucher;
 
 pub mod breaker;
+pub mod connection;
 pub mod file;
 pub mod history;
 pub mod http;
@@ -172,6 +173,21 @@ pub trait Adapter: Send + Sync {
 
     /// The protocol's way to statements, where it has one and the channel's file uses it.
     fn statements(&self) -> Option<&dyn StatementSource>;
+}
+
+/// A protocol whose messages travel over persistent links instead of HTTP. It has no notices.
+pub trait LinkAdapter: tcp::LinkProtocol {
+    /// Builds the frame to send, and what its answer will be understood by. `now` is the moment of
+    /// sending; what names the attempt comes from the attempt alone, so that a repetition names it
+    /// the same.
+    fn encode_frame(
+        &self,
+        request: &ChannelRequest,
+        now: Timestamp,
+    ) -> Result<(tcp::LinkFrame, tcp::Asked), EncodeError>;
+
+    /// Verifies and classifies the answer, as [`Adapter::decode`] does.
+    fn decode_frame(&self, asked: &tcp::Asked, frame: &[u8], now: Timestamp) -> Understood;
 }
 
 /// A future that a set of channels returns.

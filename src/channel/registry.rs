@@ -9,23 +9,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
 
 use crate::channel::breaker::Breaker;
+use crate::channel::connection::{Connection, Spoken, connect};
 use crate::channel::file::ChannelFile;
 use crate::channel::history::History;
-use crate::channel::http::{HttpTransport, Timeouts};
 use crate::channel::pace::{Pace, PaceTerms};
-use crate::channel::statement::{self, StatementLink};
+use crate::channel::statement::StatementLink;
 use crate::channel::switches::Switches;
+use crate::channel::tcp::{LATE_MAX, LateReply, LinkHouse};
 use crate::channel::{
-    Adapter, ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood,
-    WireNotice, WireReply, protocol, tls,
+    ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
+    WireReply, protocol, tls,
 };
 use crate::clock::{Clock, stopwatch};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
-use crate::config::section::Section;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
@@ -59,13 +60,6 @@ impl Runtime {
         }
         day.1 = day.1.saturating_add(minor).max(0);
     }
-}
-
-/// A channel that can be asked.
-struct Connection {
-    adapter: Arc<dyn Adapter>,
-    transport: HttpTransport,
-    statements: Option<Arc<StatementLink>>,
 }
 
 /// One channel as it was loaded.
@@ -113,6 +107,8 @@ pub struct Registry {
     switches: Switches,
     history: History,
     channels: ArcSwap<Channelset>,
+    late: mpsc::Sender<LateReply>,
+    late_replies: Mutex<Option<mpsc::Receiver<LateReply>>>,
 }
 
 impl Registry {
@@ -133,6 +129,7 @@ impl Registry {
             let problem = format!("what was agreed earlier cannot be read: {error}");
             vec![Mistake::new(&data.display().to_string(), 0, "", &problem, "check its rights")]
         })?;
+        let (late, late_replies) = mpsc::channel(LATE_MAX);
         let registry = Self {
             folder: folder.to_owned(),
             routes_file: routes_file.to_owned(),
@@ -141,6 +138,8 @@ impl Registry {
             switches,
             history,
             channels: ArcSwap::from_pointee(BTreeMap::new()),
+            late,
+            late_replies: Mutex::new(Some(late_replies)),
         };
         registry.reload()?;
         Ok(registry)
@@ -229,7 +228,9 @@ impl Registry {
             }
         };
         let base = path.parent().unwrap_or(Path::new("."));
-        let (file, connection) = read_channel(&document, id, &self.house, base, mistakes)?;
+        let links =
+            LinkHouse { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
+        let (file, connection) = read_channel(&document, &self.house, base, mistakes, links)?;
         let now = self.clock.now();
         let runtime = match before {
             Some(before) if before.runtime.pace_terms == file.pace => Arc::clone(&before.runtime),
@@ -336,14 +337,32 @@ impl Registry {
         notice: &WireNotice,
     ) -> Option<Result<Notice, NoticeRefusal>> {
         let loaded = self.channels.load().get(id).cloned()?;
-        let connection = loaded.connection.as_ref()?;
-        Some(connection.adapter.decode_notice(notice, self.clock.now()))
+        let Some(adapter) = loaded.connection.as_ref()?.spoken.http_adapter() else {
+            return Some(Err(NoticeRefusal::Unsupported));
+        };
+        Some(adapter.decode_notice(notice, self.clock.now()))
+    }
+
+    /// Where replies come out that a link brought after their requests had been given up; once.
+    pub fn take_late_replies(&self) -> Option<mpsc::Receiver<LateReply>> {
+        self.late_replies.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Verifies and reads one of them, as its notice; `None` if the channel has no links any more.
+    pub fn decode_late_reply(&self, late: &LateReply) -> Option<Understood> {
+        let loaded = self.channels.load().get(&late.channel).cloned()?;
+        match &loaded.connection.as_ref()?.spoken {
+            Spoken::Http { .. } => None,
+            Spoken::Links { adapter, .. } => {
+                Some(adapter.decode_frame(&late.asked, &late.frame, self.clock.now()))
+            }
+        }
     }
 
     /// The answer that a channel expects to its notice.
     pub fn answer_notice(&self, id: &ChannelId, taken: bool) -> Option<WireReply> {
         let loaded = self.channels.load().get(id).cloned()?;
-        Some(loaded.connection.as_ref()?.adapter.answer_notice(taken))
+        Some(loaded.connection.as_ref()?.spoken.http_adapter()?.answer_notice(taken))
     }
 
     /// What is needed to ask a channel for its statements; `None` where they are not downloaded.
@@ -368,17 +387,12 @@ impl Registry {
         let Some(_turn) = loaded.runtime.pace.turn().await else {
             return not_sent(NotSentCause::NoRateLeft);
         };
-        let now = self.clock.now();
-        let wire = match connection.adapter.encode(request, now) {
-            Ok(wire) => wire,
+        match connection.spoken.exchange(request, &self.clock).await {
+            Ok(understood) => understood,
             Err(error) => {
                 tracing::error!(channel.name = %loaded.file.id, %error, "nothing was sent");
-                return not_sent(NotSentCause::NotEncodable);
+                not_sent(NotSentCause::NotEncodable)
             }
-        };
-        match connection.transport.send(wire).await {
-            Ok(reply) => connection.adapter.decode(request, &reply, self.clock.now()),
-            Err(failure) => Understood { outcome: failure.outcome(), voucher: String::new() },
         }
     }
 
@@ -436,14 +450,14 @@ fn not_sent(cause: NotSentCause) -> Understood {
 /// Reads the whole of one file: the shared part, then the protocol's section.
 fn read_channel(
     document: &Document,
-    id: &ChannelId,
     house: &HouseTerms,
     base: &Path,
     mistakes: &Mistakes,
+    links: LinkHouse,
 ) -> Option<(ChannelFile, Option<Connection>)> {
     let before = mistakes.count();
     let root = document.root(mistakes);
-    let file = ChannelFile::read(&root, id.clone(), house);
+    let file = ChannelFile::read(&root, links.channel.clone(), house);
     let source = CredentialSource::new(base);
     let resolve = |reference: &str| source.resolve(reference);
     // A channel that is only contracted has no keys yet; its section is checked when it connects.
@@ -452,40 +466,20 @@ fn read_channel(
         root.finish();
         return (mistakes.count() == before).then_some((file, None));
     }
-    let adapter = protocol::read(&root, &file, &resolve);
+    let built = protocol::read(&root, &file, &resolve);
     let roots: Result<Vec<String>, String> =
         file.tls_roots.iter().map(|reference| source.resolve(reference)).collect();
-    let tls = roots.and_then(|roots| tls::client_config(&roots));
-    let transport = tls.clone().and_then(|tls| HttpTransport::new(file.timeouts, tls));
-    if let Err(problem) = &transport {
+    let connection = roots
+        .and_then(|roots| tls::client_config(&roots))
+        .and_then(|tls| built.map(|built| connect(built, &root, &file, tls, links)).transpose());
+    if let Err(problem) = &connection {
         root.mistake("tls_roots", problem, "give PEM files, as file:path");
     }
-    let statements = statement_link(&root, &file, adapter.as_ref(), tls.ok());
     root.finish();
     if mistakes.count() != before {
         return None;
     }
-    let (adapter, transport) = (adapter?, transport.ok()?);
-    Some((file, Some(Connection { adapter, transport, statements: statements.map(Arc::new) })))
-}
-
-/// The way to a channel's statements, where its file has a section for them.
-fn statement_link(
-    root: &Section<'_>,
-    file: &ChannelFile,
-    adapter: Option<&Arc<dyn Adapter>>,
-    tls: Option<rustls::ClientConfig>,
-) -> Option<StatementLink> {
-    let (terms, adapter) = (file.statement.clone()?, adapter?);
-    if adapter.statements().is_none() {
-        let advice = "give the protocol's own section its address, or remove [statement]";
-        root.mistake("statement", "nothing says where statements are downloaded", advice);
-        return None;
-    }
-    let timeouts = Timeouts { reply: terms.timeout, ..file.timeouts };
-    let bytes_max = statement::REPLY_BYTES_MAX;
-    let transport = HttpTransport::with_replies_up_to(bytes_max, timeouts, tls?).ok()?;
-    Some(StatementLink { adapter: Arc::clone(adapter), transport, terms })
+    Some((file, Some(connection.ok()??)))
 }
 
 fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {
@@ -521,7 +515,8 @@ pub fn check_file(path: &Path) -> Result<ChannelState, Vec<Mistake>> {
     let document = Document::parse(&name, &text)?;
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));
-    let read = read_channel(&document, &id, &HouseTerms::default(), base, &mistakes);
+    let links = LinkHouse { channel: id, late: mpsc::channel(1).0, clock: Clock::System };
+    let read = read_channel(&document, &HouseTerms::default(), base, &mistakes, links);
     mistakes.into_result()?;
     let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");
     read.map(|(file, _)| file.state).ok_or_else(unbuilt)

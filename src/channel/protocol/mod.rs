@@ -2,6 +2,7 @@
 //! and its lines here.
 
 pub mod declarative;
+pub mod iso8583;
 pub mod unionpay_acp;
 
 use std::sync::Arc;
@@ -16,28 +17,42 @@ use crate::domain::flow::attempt::Operation;
 pub type Resolve<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 
 /// The protocols' names in channel files, and the sections they read.
-const PROTOCOLS: [(&str, &str); 2] = [("unionpay-acp", "unionpay_acp"), ("http", "http")];
+const PROTOCOLS: [(&str, &str); 3] =
+    [("unionpay-acp", "unionpay_acp"), ("iso8583", "iso8583"), ("http", "http")];
+
+/// What a channel's file builds: an adapter, and what its transport must know.
+pub enum Built {
+    Http(Arc<dyn Adapter>),
+    Links(Box<iso8583::section::Read>),
+}
+
+impl Built {
+    /// The adapter, where it speaks HTTP.
+    pub fn http(self) -> Option<Arc<dyn Adapter>> {
+        match self {
+            Self::Http(adapter) => Some(adapter),
+            Self::Links(_) => None,
+        }
+    }
+}
 
 /// Builds the adapter that a channel's file asks for, or reports why not.
-pub fn read(
-    root: &Section<'_>,
-    file: &ChannelFile,
-    resolve: &Resolve<'_>,
-) -> Option<Arc<dyn Adapter>> {
+pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Option<Built> {
     let codes = file.codes.clone();
     check_reversible(root, file);
     match file.protocol.as_str() {
         "unionpay-acp" => {
             let adapter =
                 unionpay_acp::section::read(root.section("unionpay_acp"), codes, resolve)?;
-            Some(Arc::new(adapter))
+            Some(Built::Http(Arc::new(adapter)))
         }
         "http" => {
             let codes = CodeTable::new(codes);
             let adapter = declarative::read(root.section("http"), &codes, resolve)?;
             check_abilities(root, file, &adapter);
-            Some(Arc::new(adapter))
+            Some(Built::Http(Arc::new(adapter)))
         }
+        "iso8583" => Some(Built::Links(Box::new(iso8583::section::read(root, file, resolve)?))),
         unknown => {
             report_unknown(root, unknown);
             None
@@ -64,7 +79,7 @@ pub fn read_unverified(
     resolve: &Resolve<'_>,
 ) -> Option<Arc<dyn Adapter>> {
     if file.protocol != "http" {
-        return read(root, file, resolve);
+        return read(root, file, resolve)?.http();
     }
     let codes = CodeTable::new(file.codes.clone());
     let adapter = declarative::read(root.section("http"), &codes, resolve)?;

@@ -114,7 +114,8 @@ fn read_adapter(
     let adapter = if unverified {
         protocol::read_unverified(&root, &file, &recording)
     } else {
-        protocol::read(&root, &file, &recording)
+        // Samples are HTTP messages: what travels over links has none here.
+        protocol::read(&root, &file, &recording).and_then(protocol::Built::http)
     };
     root.finish();
     let found = mistakes.into_result().err().unwrap_or_default();

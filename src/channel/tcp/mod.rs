@@ -1,10 +1,11 @@
-//! Delivers frames over persistent TCP links, pairs replies with requests, and says honestly whether
-//! any byte may have left.
+//! Delivers frames over persistent TCP links, pairs replies with requests, and says honestly
+//! whether any byte may have left.
 //!
 //! A channel has one or more links; each carries many requests at once, and a reply finds its
-//! request by a key that the protocol reads from both. Upholds I-2: *not sent* is said only where no
-//! byte of the frame was handed to a socket; a link that breaks leaves each of its requests unknown.
-//! Nothing is ever sent twice. It knows no protocol: a [`LinkProtocol`] reads the frames for it.
+//! request by a key that the protocol reads from both. Upholds I-2: *not sent* is said only where
+//! no byte of the frame was handed to a socket; a link that breaks leaves each of its requests
+//! unknown. Nothing is ever sent twice. It knows no protocol: a [`LinkProtocol`] reads frames for
+//! it.
 
 mod connect;
 mod link;
@@ -19,7 +20,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::channel::http::{Timeouts, TransportFailure};
 use crate::codec::iso8583::frame::Framing;
-use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
@@ -58,8 +58,8 @@ pub struct Asked {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedKind {
-    /// To carry out the attempt's operation.
-    Order(Operation),
+    /// To carry out the attempt's operation; the answer has this message type.
+    Order { answer: u16 },
     /// To undo the attempt, whose result is unknown.
     Reversal,
 }
@@ -180,11 +180,15 @@ impl TcpTransport {
     }
 
     /// Sends a frame once and waits for the reply that has its key.
-    pub async fn send(&self, frame: LinkFrame, asked: Asked) -> Result<Bytes, TransportFailure> {
+    pub async fn send(
+        &self,
+        frame: LinkFrame,
+        asked: Arc<Asked>,
+    ) -> Result<Bytes, TransportFailure> {
         let port = self.port().await?;
         let (reply, answered) = oneshot::channel();
         let turn = Arc::new(Turn::default());
-        let waiting = Waiting::new(reply, Some(Arc::new(asked)));
+        let waiting = Waiting::new(reply, Some(asked));
         let LinkFrame { bytes, key } = frame;
         let outbound = Outbound { bytes, turn: Arc::clone(&turn), waits: Some((key, waiting)) };
         port.queue.try_send(outbound).map_err(|_| TransportFailure::NotSent)?;

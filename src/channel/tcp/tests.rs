@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::clock::Clock;
 use crate::codec::iso8583::frame::LengthForm;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 
@@ -102,7 +103,7 @@ fn transport(address: String, setting: Setting) -> (Arc<TcpTransport>, mpsc::Rec
     (Arc::new(TcpTransport::new(protocol, terms, timeouts, None, house)), late_replies)
 }
 
-fn asked(number: u64) -> Asked {
+fn asked(number: u64) -> Arc<Asked> {
     let order = OrderId::compose(261_122, 1, number);
     let facts = AttemptFacts {
         channel_order_no: ChannelOrderNo { order, attempt: 1 },
@@ -114,7 +115,7 @@ fn asked(number: u64) -> Asked {
         description: None,
         channel_reference: None,
     };
-    Asked { kind: AskedKind::Order(Operation::Payment), facts }
+    Arc::new(Asked { kind: AskedKind::Order { answer: 210 }, facts })
 }
 
 async fn listener() -> (String, TcpListener) {
@@ -220,7 +221,7 @@ async fn a_late_reply_is_handed_on_with_what_was_asked() {
     assert_eq!(call.await.expect("it ran").err(), Some(TransportFailure::TimedOut));
     far.write_all(&framed("a1")).await.expect("writable");
     let found = late.recv().await.expect("a late reply");
-    assert_eq!((&*found.frame, &*found.asked), (b"a1".as_slice(), &asked(1)));
+    assert_eq!((&*found.frame, &found.asked), (b"a1".as_slice(), &asked(1)));
     // Twice is once too often.
     far.write_all(&[framed("a1"), framed("r5")].concat()).await.expect("writable");
     assert_eq!(read_frames(&mut far, 1).await, ["y5"]);

@@ -1,0 +1,110 @@
+//! A channel's adapter joined with the transport that carries what it writes: HTTP or TCP links.
+//!
+//! The registry knows channels; this file knows which kind of transport each of them needs, and
+//! nothing of pace, breakers or reloads.
+
+use std::sync::Arc;
+
+use crate::channel::file::ChannelFile;
+use crate::channel::http::{HttpTransport, Timeouts, TransportFailure};
+use crate::channel::protocol::Built;
+use crate::channel::protocol::iso8583::Iso8583;
+use crate::channel::statement::{self, StatementLink};
+use crate::channel::tcp::{LinkHouse, LinkProtocol, TcpTransport};
+use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
+use crate::clock::Clock;
+use crate::config::section::Section;
+
+/// A channel that can be asked.
+pub struct Connection {
+    pub spoken: Spoken,
+    pub statements: Option<Arc<StatementLink>>,
+}
+
+/// An adapter with the transport that carries what it writes.
+pub enum Spoken {
+    Http { adapter: Arc<dyn Adapter>, transport: HttpTransport },
+    Links { adapter: Arc<dyn LinkAdapter>, transport: TcpTransport },
+}
+
+impl Spoken {
+    /// What went wrong before anything could leave is an [`EncodeError`]; the rest is an outcome.
+    pub async fn exchange(
+        &self,
+        request: &ChannelRequest,
+        clock: &Clock,
+    ) -> Result<Understood, EncodeError> {
+        let failed = |failure: TransportFailure| Understood {
+            outcome: failure.outcome(),
+            voucher: String::new(),
+        };
+        let now = clock.now();
+        Ok(match self {
+            Self::Http { adapter, transport } => {
+                let reply = transport.send(adapter.encode(request, now)?).await;
+                reply.map_or_else(failed, |reply| adapter.decode(request, &reply, clock.now()))
+            }
+            Self::Links { adapter, transport } => {
+                let (frame, asked) = adapter.encode_frame(request, now)?;
+                let asked = Arc::new(asked);
+                let reply = transport.send(frame, Arc::clone(&asked)).await;
+                reply.map_or_else(failed, |reply| adapter.decode_frame(&asked, &reply, clock.now()))
+            }
+        })
+    }
+
+    pub const fn http_adapter(&self) -> Option<&Arc<dyn Adapter>> {
+        match self {
+            Self::Http { adapter, .. } => Some(adapter),
+            Self::Links { .. } => None,
+        }
+    }
+}
+
+/// Joins what a file built with its transport. Nothing is connected before the first request. The
+/// error is a sentence for whoever configured the channel; a mistake goes to the section.
+pub fn connect(
+    built: Built,
+    root: &Section<'_>,
+    file: &ChannelFile,
+    tls: rustls::ClientConfig,
+    house: LinkHouse,
+) -> Result<Connection, String> {
+    match built {
+        Built::Http(adapter) => {
+            let statements = statement_link(root, file, &adapter, tls.clone()).map(Arc::new);
+            let transport = HttpTransport::new(file.timeouts, tls)?;
+            Ok(Connection { spoken: Spoken::Http { adapter, transport }, statements })
+        }
+        Built::Links(read) => {
+            if file.statement.is_some() {
+                let advice = "remove [statement]; import what the acquirer sends by other ways";
+                root.mistake("statement", "links bring no statements", advice);
+            }
+            let adapter = Arc::new(read.adapter);
+            let tls = read.tls_name.map(|name| (Arc::new(tls), name));
+            let protocol: Arc<dyn LinkProtocol> = Arc::<Iso8583>::clone(&adapter);
+            let transport = TcpTransport::new(protocol, read.links, file.timeouts, tls, house);
+            Ok(Connection { spoken: Spoken::Links { adapter, transport }, statements: None })
+        }
+    }
+}
+
+/// The way to a channel's statements, where its file has a section for them.
+fn statement_link(
+    root: &Section<'_>,
+    file: &ChannelFile,
+    adapter: &Arc<dyn Adapter>,
+    tls: rustls::ClientConfig,
+) -> Option<StatementLink> {
+    let terms = file.statement.clone()?;
+    if adapter.statements().is_none() {
+        let advice = "give the protocol's own section its address, or remove [statement]";
+        root.mistake("statement", "nothing says where statements are downloaded", advice);
+        return None;
+    }
+    let timeouts = Timeouts { reply: terms.timeout, ..file.timeouts };
+    let bytes_max = statement::REPLY_BYTES_MAX;
+    let transport = HttpTransport::with_replies_up_to(bytes_max, timeouts, tls).ok()?;
+    Some(StatementLink { adapter: Arc::clone(adapter), transport, terms })
+}

@@ -1,0 +1,62 @@
+//! ISO 8583 over TCP, in the two dialects of Chinese card links: POS-P (a terminal to its acquirer)
+//! and CUPS (an institution to UnionPay's centre).
+//!
+//! Encodes, decodes and classifies on bytes; the links are `channel/tcp`'s. Every number that names
+//! a transaction at the channel (trace number, terminal, times) is a function of the attempt's own
+//! number and time, which are durable before anything leaves (I-1): a reversal after a crash names
+//! the same transaction. What is not a verified answer about what was asked is unknown (I-2).
+//!
+//! Reading order: `settings` (what a channel's file says), `numbering`, `request`, `reply`,
+//! `codes`, `network` (pairing, sign-on, line test), `section`.
+
+pub mod section;
+
+mod codes;
+mod keys;
+mod network;
+mod numbering;
+mod reply;
+mod request;
+mod settings;
+
+use crate::channel::tcp::{Asked, LinkFrame};
+use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, Understood};
+use crate::domain::time::Timestamp;
+
+pub use self::numbering::Numbering;
+pub use self::settings::{Mac, Settings, Style, Wire};
+
+use self::codes::Codes;
+use self::keys::KeyRing;
+
+/// The adapter of one channel.
+pub struct Iso8583 {
+    settings: Settings,
+    codes: Codes,
+    keys: KeyRing,
+}
+
+impl Iso8583 {
+    pub fn new(settings: Settings, codes: Codes) -> Self {
+        let keys = KeyRing::new(settings.mac.as_ref());
+        Self { settings, codes, keys }
+    }
+}
+
+impl LinkAdapter for Iso8583 {
+    fn encode_frame(
+        &self,
+        request: &ChannelRequest,
+        now: Timestamp,
+    ) -> Result<(LinkFrame, Asked), EncodeError> {
+        self.write_request(request, now)
+            .map_err(|problem| EncodeError { request: request.name(), problem })
+    }
+
+    fn decode_frame(&self, asked: &Asked, frame: &[u8], _: Timestamp) -> Understood {
+        self.understand(asked, frame)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! What links need of the protocol: pairing, sign-on, line tests, and the centre's own requests.
+
+use crate::channel::tcp::{LinkFrame, LinkProtocol, PairKey, SignOnRefused, Sorted};
+use crate::codec::iso8583::frame::Framing;
+use crate::codec::iso8583::header::Header;
+use crate::codec::iso8583::{Draft, Message, encode};
+use crate::domain::time::Timestamp;
+
+use super::request::{mmddhhmmss, number_of, terminal_place};
+use super::{Iso8583, Style};
+
+/// POS-P field 60.3, CUPS field 70.
+const SIGN_ON_DOUBLE_LENGTH: &str = "003";
+const SIGN_ON: &str = "001";
+const LINE_TEST: &str = "301";
+/// Response codes with which a sign-on is taken.
+const WELCOME: &str = "00";
+
+impl LinkProtocol for Iso8583 {
+    fn framing(&self) -> Framing {
+        self.settings.wire.framing
+    }
+
+    fn sort(&self, frame: &[u8]) -> Sorted {
+        // An empty frame, or one of zeros, only keeps the line alive.
+        if frame.is_empty() {
+            return Sorted::Nothing;
+        }
+        let Ok((header, message)) = self.read_frame(frame) else { return Sorted::Unreadable };
+        let bounced = matches!(&header, Header::Cups(header) if header.is_reject());
+        let kind = message.message_type();
+        // The third digit is even in requests and odd in answers (0200 and 0210).
+        let is_request = kind / 10 % 2 == 0;
+        match self.pair_key(&message) {
+            Some(key) if bounced => {
+                Sorted::Reply(PairKey { message_type: kind + 10 - kind % 10, ..key })
+            }
+            Some(key) if !is_request => Sorted::Reply(key),
+            Some(_) | None if is_request && !bounced => self.answer(&header, &message),
+            Some(_) | None => Sorted::Unreadable,
+        }
+    }
+
+    fn sign_on(&self, now: Timestamp, draw: u64) -> Vec<LinkFrame> {
+        if !self.settings.signs_on {
+            return Vec::new();
+        }
+        match self.settings.style {
+            Style::Posp => {
+                let terminals = self.settings.numbering.terminals().iter().enumerate();
+                terminals
+                    .filter_map(|(place, terminal)| {
+                        let mut draft = self.terminal_message(
+                            800,
+                            terminal,
+                            draw.wrapping_add(place as u64),
+                            if self.keys.awaits_sign_in() {
+                                SIGN_ON_DOUBLE_LENGTH
+                            } else {
+                                SIGN_ON
+                            },
+                        );
+                        draft.put(63, b"01 ");
+                        self.network_frame(&mut draft, terminal, now)
+                    })
+                    .collect()
+            }
+            Style::Cups => self.centre_message(now, draw, SIGN_ON).into_iter().collect(),
+        }
+    }
+
+    fn take_sign_on(&self, frame: &[u8]) -> Result<(), SignOnRefused> {
+        let refused = |problem: &str| SignOnRefused(problem.to_owned());
+        let (_, message) = self.read_frame(frame).map_err(SignOnRefused)?;
+        let code = message.value(39).map(|value| value.text()).unwrap_or_default();
+        if code != WELCOME {
+            let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(2).collect();
+            return Err(SignOnRefused(format!("response code {code}")));
+        }
+        if !self.keys.awaits_sign_in() {
+            return Ok(());
+        }
+        let terminal = message.value(41).map(|value| value.text()).unwrap_or_default();
+        let keys = message.value(62).ok_or_else(|| refused("it brought no keys"))?;
+        self.keys.take(&terminal, keys.bytes()).map_err(|error| refused(&error.to_string()))
+    }
+
+    fn echo(&self, now: Timestamp, draw: u64) -> Option<LinkFrame> {
+        if !self.settings.tests_line {
+            return None;
+        }
+        match self.settings.style {
+            Style::Posp => {
+                let terminal = self.settings.numbering.terminals().first()?;
+                let mut draft = self.terminal_message(820, terminal, draw, LINE_TEST);
+                self.network_frame(&mut draft, terminal, now)
+            }
+            Style::Cups => self.centre_message(now, draw, LINE_TEST),
+        }
+    }
+}
+
+impl Iso8583 {
+    /// What pairs an answer with its request; `None` where a part is missing.
+    fn pair_key(&self, message: &Message<'_>) -> Option<PairKey> {
+        let trace = u32::try_from(message.value(11)?.number()?).ok()?;
+        let place = match self.settings.style {
+            Style::Posp => terminal_place(message.value(41)?.plain()),
+            Style::Cups => message.value(7)?.number()?,
+        };
+        Some(PairKey { message_type: message.message_type(), trace, place })
+    }
+
+    fn terminal_message(&self, kind: u16, terminal: &str, draw: u64, code: &str) -> Draft {
+        let mut draft = Draft::new(kind);
+        draft.put_number(11, 1 + draw % 999_999, 6);
+        draft.put(41, terminal.as_bytes());
+        draft.put(42, self.settings.merchant_id.as_bytes());
+        draft.put(60, format!("00{}{code}", self.settings.batch).as_bytes());
+        draft
+    }
+
+    fn centre_message(&self, now: Timestamp, draw: u64, code: &str) -> Option<LinkFrame> {
+        let mut draft = Draft::new(820);
+        draft.put(7, &mmddhhmmss(self.local(now)));
+        draft.put_number(11, 1 + draw % 999_999, 6);
+        draft.put(33, self.settings.forwarder.as_bytes());
+        draft.put(70, code.as_bytes());
+        self.network_frame(&mut draft, "", now)
+    }
+
+    /// `None` only where the format of the channel's file leaves one of these fields out.
+    fn network_frame(
+        &self,
+        draft: &mut Draft,
+        terminal: &str,
+        now: Timestamp,
+    ) -> Option<LinkFrame> {
+        let trace = u32::try_from(number_of(draft.get(11)?)).ok()?;
+        let place = self.place(terminal, self.local(now));
+        let key = PairKey { message_type: draft.message_type() + 10, trace, place };
+        self.finish(draft, key, terminal).ok()
+    }
+
+    /// Answers what the other side asks of us: a line test, a sign-on, the day's cut. Anything
+    /// about money is nothing that a gateway is asked.
+    fn answer(&self, header: &Header, message: &Message<'_>) -> Sorted {
+        if !matches!(message.message_type(), 800 | 820) {
+            return Sorted::Unreadable;
+        }
+        // A new key that we do not take must not be said to be taken.
+        if message.has(96) || message.has(48) {
+            return Sorted::Unreadable;
+        }
+        let mut draft = Draft::new(message.message_type() + 10);
+        for field in [7, 11, 15, 33, 41, 42, 60, 70, 100] {
+            if let Some(value) = message.value(field) {
+                draft.put(field, &value.plain().collect::<Vec<u8>>());
+            }
+        }
+        draft.put(39, WELCOME.as_bytes());
+        let wire = &self.settings.wire;
+        let header = header.answered();
+        let mut out = Vec::with_capacity(128);
+        let at = wire.framing.begin(&mut out);
+        let header_at = out.len();
+        header.write(&mut out);
+        if encode(&wire.format, &draft, &mut out).is_err() {
+            return Sorted::Unreadable;
+        }
+        header.finish(&mut out, header_at, wire.header_counts_itself);
+        match wire.framing.end(&mut out, at) {
+            Ok(()) => Sorted::Request { answer: out },
+            Err(_) => Sorted::Unreadable,
+        }
+    }
+}

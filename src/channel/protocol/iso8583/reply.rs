@@ -1,0 +1,141 @@
+//! Reads answers: proves their MAC, checks that they speak of what was asked, classifies.
+//!
+//! Upholds I-2: what is not a proved answer about this very transaction is unknown, and nothing
+//! that comes in makes it panic. Upholds I-11: a voucher has the fields that tell the story, and
+//! the card number masked.
+
+use crate::channel::Understood;
+use crate::channel::tcp::{Asked, AskedKind};
+use crate::channel::voucher::keep_words;
+use crate::codec::iso8583::header::Header;
+use crate::codec::iso8583::{Message, decode};
+use crate::domain::outcome::{Approval, Outcome, UnknownCause};
+
+use super::request::has_mac;
+use super::{Iso8583, Style};
+
+/// The fields that a voucher shows. Not among them: card number, tracks, PIN, chip data.
+const VOUCHER_FIELDS: [u8; 13] = [3, 4, 7, 11, 12, 13, 15, 37, 38, 39, 41, 42, 44];
+
+impl Iso8583 {
+    pub(super) fn understand(&self, asked: &Asked, frame: &[u8]) -> Understood {
+        let unknown =
+            |cause, words: String| Understood { outcome: Outcome::Unknown(cause), voucher: words };
+        let (header, message) = match self.read_frame(frame) {
+            Ok(read) => read,
+            Err(problem) => return unknown(UnknownCause::Garbled, problem),
+        };
+        if let Header::Cups(header) = &header
+            && header.is_reject()
+        {
+            // The centre says that it did not process it, but nothing proves that it says so.
+            let code = String::from_utf8_lossy(&header.reject).into_owned();
+            let words = keep_words(format!("bounced: {code}").as_bytes(), std::iter::empty());
+            return unknown(UnknownCause::ChannelUnsure, words);
+        }
+        let words = voucher(&message);
+        if !self.is_proved(&message) {
+            return unknown(UnknownCause::BadSignature, words);
+        }
+        if !self.speaks_of(asked, &message) {
+            return unknown(UnknownCause::Mismatched, words);
+        }
+        Understood { outcome: self.classify(asked, &message), voucher: words }
+    }
+
+    /// The header and the message behind it.
+    pub(super) fn read_frame<'f>(
+        &'f self,
+        frame: &'f [u8],
+    ) -> Result<(Header, Message<'f>), String> {
+        let wire = &self.settings.wire;
+        let (header, mut start) =
+            wire.header_form().read(frame).map_err(|error| error.to_string())?;
+        if let Header::Cups(outer) = &header
+            && outer.is_reject()
+            && let Ok((_, inner)) = wire.header_form().read(&frame[start..])
+        {
+            // A bounced message stands behind its own header.
+            start += inner;
+        }
+        let message = decode(&wire.format, frame, start).map_err(|error| error.to_string())?;
+        Ok((header, message))
+    }
+
+    fn is_proved(&self, message: &Message<'_>) -> bool {
+        let Some(mac) = &self.settings.mac else { return true };
+        if !has_mac(message.message_type()) {
+            return true;
+        }
+        let terminal = message.value(41).map(|value| value.text()).unwrap_or_default();
+        self.keys.any(&terminal, |key| mac.rule.proves(key, message))
+    }
+
+    /// Whether the answer is about the transaction that the request was about. Trace number,
+    /// terminal or time were what paired them; an amount or merchant that is there must agree too.
+    fn speaks_of(&self, asked: &Asked, message: &Message<'_>) -> bool {
+        let expected = match (asked.kind, self.settings.style) {
+            (AskedKind::Order { answer }, _) => answer,
+            (AskedKind::Reversal, Style::Posp) => 410,
+            (AskedKind::Reversal, Style::Cups) => 430,
+        };
+        let numbered = self.settings.numbering.of(asked.facts.channel_order_no);
+        let trace = numbered.map(|numbered| match asked.kind {
+            AskedKind::Order { .. } => numbered.trace,
+            AskedKind::Reversal => numbered.reversal_trace,
+        });
+        let amount = asked.facts.amount.get().unsigned_abs();
+        let number = |field| message.value(field).map(|value| value.number());
+        let merchant = message.value(42).map(|value| value.text());
+        message.message_type() == expected
+            && trace.is_ok_and(|trace| number(11) == Some(Some(u64::from(trace))))
+            && number(4).is_none_or(|found| found == Some(amount))
+            && merchant.is_none_or(|found| found.trim_end() == self.settings.merchant_id)
+    }
+
+    fn classify(&self, asked: &Asked, message: &Message<'_>) -> Outcome {
+        let Some(code) = message.value(39).map(|value| value.text()) else {
+            return Outcome::Unknown(UnknownCause::Garbled);
+        };
+        let text = |field| message.value(field).map(|value| value.text().trim().to_owned());
+        let approval = || Approval {
+            channel_reference: reference(text(37), text(38)),
+            code: code.clone(),
+            settle_mmdd: text(15).filter(|date| date != "0000"),
+        };
+        match asked.kind {
+            AskedKind::Order { .. } => {
+                // A part of the amount is approved by its own code, and only the amount says so.
+                if code == "10" && !message.has(4) {
+                    return Outcome::Unknown(UnknownCause::Mismatched);
+                }
+                self.codes.orders.outcome(&code, approval)
+            }
+            // Whatever does not end a reversal leaves it open; it is repeated, never refused.
+            AskedKind::Reversal => match self.codes.reversals.outcome(&code, approval) {
+                Outcome::Unknown(_) => Outcome::Unknown(UnknownCause::ChannelUnsure),
+                ended => ended,
+            },
+        }
+    }
+}
+
+/// What names the transaction at the channel: its retrieval reference, and the authorisation code
+/// behind a dash, where it gave one. Both are wanted again by what refers to it.
+fn reference(retrieval: Option<String>, authorisation: Option<String>) -> Option<String> {
+    let retrieval = retrieval.unwrap_or_default();
+    match authorisation.filter(|code| !code.is_empty()) {
+        Some(code) => Some(format!("{retrieval}-{code}")),
+        None => Some(retrieval).filter(|reference| !reference.is_empty()),
+    }
+}
+
+fn voucher(message: &Message<'_>) -> String {
+    let mut words = format!("{:04}", message.message_type());
+    for field in VOUCHER_FIELDS {
+        if let Some(value) = message.value(field) {
+            words.push_str(&format!(" {field}={}", value.text().trim_end()));
+        }
+    }
+    keep_words(words.as_bytes(), std::iter::empty())
+}

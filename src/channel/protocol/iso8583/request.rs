@@ -1,0 +1,346 @@
+//! Writes requests: which message, which fields, and under which numbers the channel knows it.
+
+use jiff::civil::DateTime;
+
+use crate::channel::tcp::{Asked, AskedKind, LinkFrame, PairKey};
+use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::codec::iso8583::{Draft, encode};
+use crate::domain::card::{CardInput, Pan};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::time::Timestamp;
+
+use super::numbering::Numbered;
+use super::{Iso8583, Style};
+
+/// POS-P field 39 of a reversal: no answer came in time. It fits every unknown of ours.
+const REASON_NO_ANSWER: &[u8] = b"98";
+/// POS-P field 63.1 of a refund: no foreign card scheme.
+const DOMESTIC: &[u8] = b"000";
+const NO_SUCH: &str = "the protocol has no such operation on such an original";
+
+/// What a transaction is, in the words of both dialects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Deed {
+    message_type: u16,
+    /// Field 3.
+    processing: &'static [u8; 6],
+    /// Field 25.
+    condition: &'static [u8; 2],
+    /// POS-P field 60.1.
+    kind: &'static str,
+}
+
+const fn deed(
+    message_type: u16,
+    processing: &'static [u8; 6],
+    condition: &'static [u8; 2],
+    kind: &'static str,
+) -> Deed {
+    Deed { message_type, processing, condition, kind }
+}
+
+const SALE: Deed = deed(200, b"000000", b"00", "22");
+const SALE_VOID: Deed = deed(200, b"200000", b"00", "23");
+const REFUND: Deed = deed(220, b"200000", b"00", "25");
+const PREAUTH: Deed = deed(100, b"030000", b"06", "10");
+const PREAUTH_VOID: Deed = deed(100, b"200000", b"06", "11");
+const CAPTURE: Deed = deed(200, b"000000", b"06", "20");
+const CAPTURE_VOID: Deed = deed(200, b"200000", b"06", "21");
+
+impl Deed {
+    /// What an attempt is at the channel, by its own operation and that of what it refers to.
+    /// `None` where the dialects have nothing for it.
+    fn of(operation: Operation, original: Option<Operation>) -> Option<Self> {
+        match (operation, original) {
+            (Operation::Payment, None) => Some(SALE),
+            (Operation::Preauth, None) => Some(PREAUTH),
+            (Operation::Capture, _) => Some(CAPTURE),
+            (Operation::Refund, Some(_)) => Some(REFUND),
+            (Operation::Void | Operation::Undo, Some(Operation::Payment)) => Some(SALE_VOID),
+            (Operation::Void | Operation::Undo, Some(Operation::Preauth)) => Some(PREAUTH_VOID),
+            (Operation::Void | Operation::Undo, Some(Operation::Capture)) => Some(CAPTURE_VOID),
+            (
+                Operation::Payment
+                | Operation::Preauth
+                | Operation::Refund
+                | Operation::Void
+                | Operation::Undo,
+                _,
+            ) => None,
+        }
+    }
+
+    /// The message type of the answer.
+    const fn answer(self) -> u16 {
+        self.message_type + 10
+    }
+}
+
+/// One approved attempt that another one refers to.
+struct Original<'r> {
+    facts: &'r AttemptFacts,
+    deed: Deed,
+}
+
+impl Iso8583 {
+    pub(super) fn write_request(
+        &self,
+        request: &ChannelRequest,
+        now: Timestamp,
+    ) -> Result<(LinkFrame, Asked), String> {
+        match request {
+            ChannelRequest::Charge { facts, card } => {
+                let deed = Deed::of(facts.operation, None).ok_or(NO_SUCH)?;
+                self.write_order(deed, facts, Some(card), None)
+            }
+            ChannelRequest::FollowUp { facts, original, card } => {
+                let deed = Deed::of(facts.operation, Some(original.operation)).ok_or(NO_SUCH)?;
+                let of = Deed::of(original.operation, None).ok_or(NO_SUCH)?;
+                let original = Original { facts: original, deed: of };
+                self.write_order(deed, facts, card.as_ref(), Some(&original))
+            }
+            ChannelRequest::Reversal { facts, pan, .. } => {
+                self.write_reversal(facts, pan.as_ref(), now)
+            }
+            ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
+        }
+    }
+
+    fn numbered(&self, facts: &AttemptFacts) -> Result<Numbered<'_>, String> {
+        self.settings.numbering.of(facts.channel_order_no).map_err(|error| error.to_string())
+    }
+
+    /// A moment in the link's own time.
+    pub(super) fn local(&self, moment: Timestamp) -> DateTime {
+        moment.civil(&self.settings.zone)
+    }
+
+    fn write_order(
+        &self,
+        deed: Deed,
+        facts: &AttemptFacts,
+        card: Option<&CardInput>,
+        original: Option<&Original<'_>>,
+    ) -> Result<(LinkFrame, Asked), String> {
+        let pan = card.map(|card| &card.pan);
+        let numbered = self.numbered(facts)?;
+        let mut draft = Draft::new(deed.message_type);
+        self.put_shared(&mut draft, deed, facts, pan, numbered.terminal);
+        draft.put_number(11, u64::from(numbered.trace), 6);
+        if let Some(expiry) = card.and_then(|card| card.expiry) {
+            draft.put(14, expiry.yymm().as_bytes());
+        }
+        let sent = self.local(facts.sent_at);
+        match self.settings.style {
+            Style::Posp => {
+                let private = format!("{}{}", deed.kind, self.settings.batch);
+                draft.put(60, private.as_bytes());
+                if deed == REFUND {
+                    draft.put(63, DOMESTIC);
+                }
+            }
+            Style::Cups => {
+                draft.put(7, &mmddhhmmss(sent));
+                draft.put(37, &reference(sent, numbered.trace));
+                draft.put(60, self.settings.private.as_bytes());
+                put_local_time(&mut draft, original.map_or(sent, |o| self.local(o.facts.sent_at)));
+            }
+        }
+        if let Some(original) = original {
+            self.put_original(&mut draft, original)?;
+        }
+        let place = self.place(numbered.terminal, sent);
+        let key = PairKey { message_type: deed.answer(), trace: numbered.trace, place };
+        let kind = AskedKind::Order { answer: deed.answer() };
+        let asked = Asked { kind, facts: facts.clone() };
+        Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
+    }
+
+    /// Undoes an attempt whose result is unknown. Repeated, it is the same message: under the
+    /// original's own trace number at a terminal's acquirer, under the one that belongs to it at
+    /// the centre.
+    fn write_reversal(
+        &self,
+        facts: &AttemptFacts,
+        pan: Option<&Pan>,
+        now: Timestamp,
+    ) -> Result<(LinkFrame, Asked), String> {
+        // A void's reversal would have to say what was voided, which the attempt alone does not.
+        let deed = Deed::of(facts.operation, None).ok_or(NO_SUCH)?;
+        let numbered = self.numbered(facts)?;
+        let sent = self.local(facts.sent_at);
+        let message_type = match self.settings.style {
+            Style::Posp => 400,
+            Style::Cups => 420,
+        };
+        let mut draft = Draft::new(message_type);
+        self.put_shared(&mut draft, deed, facts, pan, numbered.terminal);
+        draft.put_number(11, u64::from(numbered.reversal_trace), 6);
+        let at = self.local(now);
+        match self.settings.style {
+            Style::Posp => {
+                draft.put(39, REASON_NO_ANSWER);
+                let private = format!("{}{}", deed.kind, self.settings.batch);
+                draft.put(60, private.as_bytes());
+            }
+            Style::Cups => {
+                draft.put(7, &mmddhhmmss(at));
+                put_local_time(&mut draft, sent);
+                draft.put(37, &reference(sent, numbered.trace));
+                let rest = self.settings.private.get(4..).unwrap_or_default();
+                let private = format!("{}{rest}", self.settings.reversal_reason);
+                draft.put(60, private.as_bytes());
+                let original = Original { facts, deed };
+                draft.put(90, self.original_data(&original, numbered).as_bytes());
+            }
+        }
+        let key = PairKey {
+            message_type: message_type + 10,
+            trace: numbered.reversal_trace,
+            place: self.place(numbered.terminal, at),
+        };
+        let asked = Asked { kind: AskedKind::Reversal, facts: facts.clone() };
+        Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
+    }
+
+    /// What stands in every message about a card.
+    fn put_shared(
+        &self,
+        draft: &mut Draft,
+        deed: Deed,
+        facts: &AttemptFacts,
+        pan: Option<&Pan>,
+        terminal: &str,
+    ) {
+        let settings = &self.settings;
+        for (field, value) in &settings.values {
+            draft.put(*field, value.as_bytes());
+        }
+        if let Some(pan) = pan {
+            draft.put(2, pan.expose().as_bytes());
+        }
+        draft.put(3, deed.processing);
+        draft.put_number(4, facts.amount.get().unsigned_abs(), 12);
+        draft.put(22, settings.entry_mode.as_bytes());
+        draft.put(25, deed.condition);
+        draft.put(41, terminal.as_bytes());
+        draft.put(42, settings.merchant_id.as_bytes());
+        draft.put(49, facts.currency.numeric().as_bytes());
+        if settings.style == Style::Cups {
+            draft.put(32, settings.acquirer.as_bytes());
+            draft.put(33, settings.forwarder.as_bytes());
+        }
+    }
+
+    /// Names what a void, a capture or a refund refers to.
+    fn put_original(&self, draft: &mut Draft, original: &Original<'_>) -> Result<(), String> {
+        let numbered = self.numbered(original.facts)?;
+        let kept = original.facts.channel_reference.as_deref().unwrap_or_default();
+        let (retrieval, authorisation) = kept.split_once('-').unwrap_or((kept, ""));
+        if authorisation.len() == 6 {
+            draft.put(38, authorisation.as_bytes());
+        }
+        match self.settings.style {
+            Style::Posp => {
+                if retrieval.len() == 12 {
+                    draft.put(37, retrieval.as_bytes());
+                }
+                let date = self.local(original.facts.sent_at).strftime("%m%d").to_string();
+                let named = format!("{}{:06}{date}", self.settings.batch, numbered.trace);
+                draft.put(61, named.as_bytes());
+            }
+            Style::Cups => {
+                draft.put(90, self.original_data(original, numbered).as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// CUPS field 90: message type, trace number, time, acquirer and forwarder of the original.
+    fn original_data(&self, original: &Original<'_>, numbered: Numbered<'_>) -> String {
+        let time = mmddhhmmss(self.local(original.facts.sent_at));
+        let (acquirer, forwarder) = (&self.settings.acquirer, &self.settings.forwarder);
+        format!(
+            "{:04}{:06}{}{acquirer:0>11}{forwarder:0>11}",
+            original.deed.message_type,
+            numbered.trace,
+            String::from_utf8_lossy(&time),
+        )
+    }
+
+    /// What tells exchanges of one trace number apart.
+    pub(super) fn place(&self, terminal: &str, at: DateTime) -> u64 {
+        match self.settings.style {
+            Style::Posp => terminal_place(terminal.bytes()),
+            Style::Cups => number_of(&mmddhhmmss(at)),
+        }
+    }
+
+    /// Packs a message behind its header and length, and writes its MAC.
+    pub(super) fn finish(
+        &self,
+        draft: &mut Draft,
+        key: PairKey,
+        terminal: &str,
+    ) -> Result<LinkFrame, String> {
+        let wire = &self.settings.wire;
+        let mac = self.settings.mac.as_ref().filter(|_| has_mac(draft.message_type()));
+        if let Some(mac) = mac {
+            draft.put(mac.rule.field, &[b'0'; 8]);
+        }
+        let mut bytes = Vec::with_capacity(512);
+        let at = wire.framing.begin(&mut bytes);
+        let header_at = bytes.len();
+        wire.header.write(&mut bytes);
+        let packed = encode(&wire.format, draft, &mut bytes).map_err(|error| error.to_string())?;
+        wire.header.finish(&mut bytes, header_at, wire.header_counts_itself);
+        if let Some(mac) = mac {
+            let sealed = self.keys.with_current(terminal, |key| {
+                mac.rule.seal(key, &wire.format, &packed, &mut bytes)
+            });
+            if sealed != Some(true) {
+                return Err("there is no MAC key yet, or no place for a MAC".to_owned());
+            }
+        }
+        wire.framing.end(&mut bytes, at).map_err(|error| error.to_string())?;
+        Ok(LinkFrame { bytes, key })
+    }
+}
+
+/// Network messages carry no MAC; all others do.
+pub(super) const fn has_mac(message_type: u16) -> bool {
+    message_type < 800
+}
+
+pub(super) fn mmddhhmmss(at: DateTime) -> [u8; 10] {
+    let parts = [at.month(), at.day(), at.hour(), at.minute(), at.second()];
+    let mut text = [b'0'; 10];
+    for (place, part) in text.chunks_exact_mut(2).zip(parts) {
+        let part = part.unsigned_abs();
+        place.copy_from_slice(&[b'0' + part / 10 % 10, b'0' + part % 10]);
+    }
+    text
+}
+
+/// Fields 12 and 13.
+fn put_local_time(draft: &mut Draft, at: DateTime) {
+    let text = mmddhhmmss(at);
+    draft.put(12, &text[4..]);
+    draft.put(13, &text[..4]);
+}
+
+/// CUPS field 37, which the institution makes: the time and the trace number.
+fn reference(sent: DateTime, trace: u32) -> Vec<u8> {
+    let mut text = mmddhhmmss(sent)[4..].to_vec();
+    text.extend_from_slice(format!("{trace:06}").as_bytes());
+    text
+}
+
+pub(super) fn number_of(digits: &[u8]) -> u64 {
+    digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(digit.wrapping_sub(b'0')))
+}
+
+/// Eight characters of a terminal as one number.
+pub(super) fn terminal_place(terminal: impl Iterator<Item = u8>) -> u64 {
+    terminal.take(8).fold(0, |place, byte| place << 8 | u64::from(byte))
+}

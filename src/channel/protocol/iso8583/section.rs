@@ -1,0 +1,350 @@
+//! Reads the section `[iso8583]` of a channel file and builds the adapter from it.
+//!
+//! Reports every mistake with its line and goes on. Credentials are references that the caller
+//! resolves: this file reads no other file and no environment.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use rustls::pki_types::ServerName;
+use zeroize::Zeroizing;
+
+use crate::channel::codes::Verdict;
+use crate::channel::file::{Ability, ChannelFile};
+use crate::channel::tcp::LinkTerms;
+use crate::codec::iso8583::frame::{Framing, LengthForm};
+use crate::codec::iso8583::header::{CupsHeader, Header, PospHeader};
+use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
+use crate::codec::iso8583::{Format, Shipped};
+use crate::config::section::Section;
+use crate::domain::flow::attempt::Operation;
+
+use super::codes::Codes;
+use super::settings::KeySource;
+use super::{Iso8583, Mac, Numbering, Settings, Style, Wire};
+
+/// Resolves a credential's reference; see [`crate::config::credential`].
+pub type Resolve<'r> = dyn Fn(&str) -> Result<String, String> + 'r;
+
+/// What a file's section gives: the adapter, its links, and the name that TLS must prove.
+pub struct Read {
+    pub adapter: Iso8583,
+    pub links: LinkTerms,
+    pub tls_name: Option<ServerName<'static>>,
+}
+
+const STYLES: [(&str, Style); 2] = [("posp", Style::Posp), ("cups", Style::Cups)];
+const LENGTHS: [(&str, LengthForm); 3] =
+    [("binary2", LengthForm::Binary2), ("ascii4", LengthForm::Ascii4), ("bcd2", LengthForm::Bcd2)];
+const METHODS: [(&str, MacMethod); 4] = [
+    ("unionpay-ecb", MacMethod::UnionPayEcb),
+    ("x9.9", MacMethod::X99),
+    ("x9.19", MacMethod::X919),
+    ("cups", MacMethod::CupsText),
+];
+const FORMS: [(&str, MacForm); 2] = [("hex", MacForm::HexHalf), ("raw", MacForm::Raw)];
+const LINKS_MAX: usize = 64;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Reads the section. `None` means that at least one mistake was reported.
+pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Option<Read> {
+    let section = root.section("iso8583");
+    let style = section.choice("style", &STYLES);
+    let links = read_links(&section);
+    let tls_name = read_tls(&section, &links);
+    let wire = read_wire(&section, style);
+    let mac = read_mac(&section, style, resolve);
+    let numbering = read_numbering(&section, style);
+    if file.abilities.can(Ability::Inquiry) {
+        let advice = "take inquiry out of abilities.operations, and let `unknown.then` reverse";
+        section.mistake("style", "the protocol has no inquiry", advice);
+    }
+    if file.abilities.can(Ability::Reversal) && !file.terms.keeps_pan {
+        let advice = "write `keeps_pan = true` under [unknown]";
+        section.mistake("style", "its reversals carry the card number", advice);
+    }
+    for (index, operation) in file.abilities.reversible.iter().enumerate() {
+        let can = matches!(operation, Operation::Payment | Operation::Preauth | Operation::Capture);
+        if !can {
+            let problem = format!("`abilities.reversible[{index}]`: no reversal takes it back");
+            section.mistake("style", &problem, "list payment, preauth and capture at most");
+        }
+    }
+    let signs_in = matches!(&mac, Some(Some(Mac { source: KeySource::SignIn { .. }, .. })));
+    let signs_on = section.boolean_or("sign_on", signs_in);
+    if signs_in && !signs_on {
+        let advice = "leave sign_on out, or give the MAC its own key";
+        section.mistake("sign_on", "without it nothing brings the MAC key", advice);
+    }
+    let settings = Settings {
+        style,
+        numbering: numbering?,
+        mac: mac?,
+        zone: read_zone(&section),
+        merchant_id: digits_or_letters(&section, "merchant_id", 15),
+        entry_mode: section.text_or("entry_mode", "012"),
+        batch: section.text_or("batch", "000001"),
+        acquirer: section.text_or("acquirer", ""),
+        forwarder: section.text_or("forwarder", ""),
+        private: section.text_or("private", "000005000300000000000001000000"),
+        reversal_reason: section.text_or("reversal_reason", "4351"),
+        signs_on,
+        tests_line: section.boolean_or("line_test", true),
+        values: read_values(&section, &wire.as_ref()?.format),
+        wire: wire?,
+    };
+    check_style(&section, &settings);
+    let codes = Codes::new(file.codes.clone(), read_reversal_codes(&section));
+    section.finish();
+    let tls_name = tls_name?;
+    Some(Read { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
+}
+
+fn read_links(section: &Section<'_>) -> Option<LinkTerms> {
+    let addresses = section.texts("addresses");
+    let fits = |address: &String| {
+        let port = address.rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse()));
+        matches!(port, Some((false, Ok(1..=u16::MAX))))
+    };
+    let wrong = addresses.iter().position(|address| !fits(address));
+    if let Some(index) = wrong {
+        section.mistake_in("addresses", index, "it is not host:port", "write it like a.b.com:7001");
+    } else if addresses.is_empty() {
+        section.mistake("addresses", "it is empty", "write [\"host:port\"]");
+    }
+    let terms = LinkTerms {
+        links: section.integer_or("links", 1, 1..=LINKS_MAX),
+        in_flight_max: section.integer_or("in_flight_per_link", 1_024, 1..=65_536),
+        echo_after: section.duration_or("line_test_after", 60 * SECOND, 10 * MILLISECOND..=DAY),
+        reconnect_first: section.duration_or("reconnect_first", SECOND, MILLISECOND..=DAY),
+        reconnect_longest: section.duration_or("reconnect_longest", 60 * SECOND, MILLISECOND..=DAY),
+        addresses,
+    };
+    (wrong.is_none() && !terms.addresses.is_empty()).then_some(terms)
+}
+
+/// Outer `None` after a mistake, inner `None` without TLS.
+fn read_tls(
+    section: &Section<'_>,
+    links: &Option<LinkTerms>,
+) -> Option<Option<ServerName<'static>>> {
+    let wanted = section.boolean_or("tls", false);
+    let name = section.optional_text("tls_name");
+    if !wanted {
+        return Some(None);
+    }
+    let host = links.as_ref().and_then(|links| links.addresses[0].rsplit_once(':'));
+    let name = name.or_else(|| host.map(|(host, _)| host.to_owned()))?;
+    match ServerName::try_from(name) {
+        Ok(name) => Some(Some(name)),
+        Err(_) => {
+            section.mistake("tls_name", "it is not a host's name", "write the certificate's name");
+            None
+        }
+    }
+}
+
+fn read_wire(section: &Section<'_>, style: Style) -> Option<Wire> {
+    let (shipped, length) = match style {
+        Style::Posp => (Shipped::Posp, LengthForm::Binary2),
+        Style::Cups => (Shipped::Cups, LengthForm::Ascii4),
+    };
+    let framing = Framing {
+        form: section.choice_or("length", length, &LENGTHS),
+        includes_itself: section.boolean_or("length_counts_itself", false),
+        frame_bytes_max: section.integer_or("frame_bytes_max", 4_096, 64..=65_535),
+    };
+    let mut format = Format::shipped(shipped);
+    let before = section.boolean_or("filler_f", false);
+    format.filler = if before { 15 } else { 0 };
+    let mut sound = true;
+    if let Some(fields) = section.optional_section("fields") {
+        for (key, _) in fields.keys() {
+            let number = key.parse::<u8>().ok();
+            let set = fields.parsed(key, "n..19", |notation| match number {
+                Some(number) => format.set(number, notation),
+                None => Err("its key is not a field's number"),
+            });
+            sound &= set.is_some();
+        }
+        fields.finish();
+    }
+    let header = read_header(section, style);
+    let counts = section.boolean_or("header_counts_itself", true);
+    let header = header.filter(|_| sound)?;
+    Some(Wire { format, framing, header, header_counts_itself: counts })
+}
+
+fn read_header(section: &Section<'_>, style: Style) -> Option<Header> {
+    match style {
+        Style::Posp => {
+            let tpdu = hex_field::<5>(section, "tpdu", "6000030000")?;
+            let header = hex_field::<6>(section, "header", "602200000000")?;
+            Some(Header::Posp(PospHeader { tpdu, header }))
+        }
+        Style::Cups => {
+            let version = if section.boolean("production") { 0x02 } else { 0x82 };
+            let destination = section.text_or("destination", "00010000");
+            let source = section.text_or("forwarder", "");
+            Some(Header::Cups(CupsHeader::new(version, &destination, &source)))
+        }
+    }
+}
+
+fn hex_field<const N: usize>(section: &Section<'_>, key: &str, default: &str) -> Option<[u8; N]> {
+    let text = section.text_or(key, default);
+    let bytes = bytes_of(&text).and_then(|bytes| <[u8; N]>::try_from(bytes.as_slice()).ok());
+    if bytes.is_none() {
+        let problem = format!("it is not {} hexadecimal digits", N * 2);
+        section.mistake(key, &problem, &format!("write for example \"{default}\""));
+    }
+    bytes
+}
+
+fn bytes_of(hex: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let digits: Option<Vec<u8>> =
+        hex.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect();
+    let digits = Zeroizing::new(digits?);
+    let pairs = digits.len().is_multiple_of(2).then(|| digits.chunks_exact(2))?;
+    Some(Zeroizing::new(pairs.map(|pair| pair[0] << 4 | pair[1]).collect()))
+}
+
+/// Outer `None` after a mistake, inner `None` without MAC.
+fn read_mac(section: &Section<'_>, style: Style, resolve: &Resolve<'_>) -> Option<Option<Mac>> {
+    let (method, field) = match style {
+        Style::Posp => (MacMethod::UnionPayEcb, 64),
+        Style::Cups => (MacMethod::CupsText, 128),
+    };
+    let Some(inner) = section.optional_section("mac") else {
+        let advice = "add [iso8583.mac] with `key`, or `none = true` where the line alone protects";
+        section.mistake("mac", "is missing", advice);
+        return None;
+    };
+    if inner.boolean_or("none", false) {
+        inner.finish();
+        return Some(None);
+    }
+    let rule = MacRule {
+        method: inner.choice_or("method", method, &METHODS),
+        form: inner.choice_or("form", MacForm::HexHalf, &FORMS),
+        field,
+    };
+    let key = read_key(&inner, "key", resolve);
+    let master = read_key(&inner, "master_key", resolve);
+    let source = match (key, master) {
+        (Some(key), None) if key.fits(rule.method) => Some(KeySource::Fixed(key)),
+        (Some(_), None) => {
+            inner.mistake("key", "the method needs a key of 16 bytes", "give the whole key");
+            None
+        }
+        (None, Some(master)) if style == Style::Posp => Some(KeySource::SignIn { master }),
+        (None, Some(_)) => {
+            inner.mistake("master_key", "only terminals sign in for keys", "give `key`");
+            None
+        }
+        (Some(_), Some(_)) => {
+            inner.mistake("key", "there is a master_key too", "give one of the two");
+            None
+        }
+        (None, None) => {
+            inner.mistake("key", "is missing", "give `key`, or `master_key` for keys by sign-in");
+            None
+        }
+    };
+    inner.finish();
+    source.map(|source| Some(Mac { rule, source }))
+}
+
+fn read_key(section: &Section<'_>, key: &str, resolve: &Resolve<'_>) -> Option<DesKey> {
+    let reference = section.optional_text(key)?;
+    let advice = "give 16, 32 or 48 hexadecimal digits, as file:path or env:NAME";
+    let text = match resolve(&reference) {
+        Ok(text) => Zeroizing::new(text),
+        Err(problem) => {
+            section.mistake(key, &problem, advice);
+            return None;
+        }
+    };
+    let found = bytes_of(&text).and_then(|bytes| DesKey::new(&bytes).ok());
+    if found.is_none() {
+        section.mistake(key, "what it stands for is not a DES key", advice);
+    }
+    found
+}
+
+fn read_numbering(section: &Section<'_>, style: Style) -> Option<Numbering> {
+    let terminals = section.texts("terminals");
+    let nodes = section.optional_integers("nodes", 0_u16..=999).unwrap_or_else(|| vec![1]);
+    match Numbering::new(style, terminals, nodes) {
+        Ok(numbering) => Some(numbering),
+        Err(problem) => {
+            section.mistake("terminals", problem, "see docs/CHANNEL-FILE.md");
+            None
+        }
+    }
+}
+
+fn read_zone(section: &Section<'_>) -> TimeZone {
+    let zone = section.optional_parsed("time_zone", "Asia/Shanghai", |name| {
+        TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
+    });
+    zone.unwrap_or_else(|| TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC))
+}
+
+fn digits_or_letters(section: &Section<'_>, key: &str, length: usize) -> String {
+    let text = section.text(key);
+    if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let problem = format!("it is not {length} letters and digits");
+        section.mistake(key, &problem, "copy it from the acquirer's paper");
+    }
+    text
+}
+
+fn read_values(section: &Section<'_>, format: &Format) -> Vec<(u8, String)> {
+    let mut values = Vec::new();
+    let Some(inner) = section.optional_section("values") else { return values };
+    for (key, _) in inner.keys() {
+        let number = key.parse::<u8>().ok().filter(|number| format.field(*number).is_some());
+        let read = inner.parsed(key, "5411", |text| match number {
+            Some(_) => Ok(text.to_owned()),
+            None => Err("the format has no such field"),
+        });
+        values.extend(number.zip(read));
+    }
+    inner.finish();
+    values
+}
+
+fn read_reversal_codes(section: &Section<'_>) -> Vec<(String, Verdict)> {
+    let mut codes = Vec::new();
+    let Some(inner) = section.optional_section("reversal_codes") else { return codes };
+    for (code, _) in inner.keys() {
+        if let Some(verdict) = inner.parsed(code, "approved", Verdict::parse) {
+            codes.push((code.to_owned(), verdict));
+        }
+    }
+    inner.finish();
+    codes
+}
+
+/// What one of the styles needs and the other does not.
+fn check_style(section: &Section<'_>, settings: &Settings) {
+    let digits = |key: &str, text: &str, lengths: std::ops::RangeInclusive<usize>| {
+        if !lengths.contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            let problem = format!("it is not {} to {} digits", lengths.start(), lengths.end());
+            section.mistake(key, &problem, "copy it from the acquirer's paper");
+        }
+    };
+    digits("entry_mode", &settings.entry_mode, 3..=3);
+    match settings.style {
+        Style::Posp => digits("batch", &settings.batch, 6..=6),
+        Style::Cups => {
+            digits("acquirer", &settings.acquirer, 1..=11);
+            digits("forwarder", &settings.forwarder, 1..=11);
+            digits("reversal_reason", &settings.reversal_reason, 4..=4);
+            digits("private", &settings.private, 4..=100);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a channel's file says of its ISO 8583 link, checked.
+
+use jiff::tz::TimeZone;
+
+use crate::codec::iso8583::Format;
+use crate::codec::iso8583::frame::Framing;
+use crate::codec::iso8583::header::{Header, HeaderForm};
+use crate::codec::iso8583::mac::{DesKey, MacRule};
+
+use super::Numbering;
+
+/// Which message set a link speaks: what stands in a message, not how it is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// A terminal to its acquirer: originals are named by batch and trace number (field 61), a
+    /// reversal is a 0400 with the original's trace number.
+    Posp,
+    /// An institution to the centre: originals are named by field 90, a reversal is a 0420 with a
+    /// trace number of its own.
+    Cups,
+}
+
+/// How messages lie on the wire.
+pub struct Wire {
+    pub format: Format,
+    pub framing: Framing,
+    /// What stands before each of our messages, and so the form of what stands before theirs.
+    pub header: Header,
+    /// Whether the length inside the centre's header counts the header too.
+    pub header_counts_itself: bool,
+}
+
+impl Wire {
+    pub const fn header_form(&self) -> HeaderForm {
+        match self.header {
+            Header::None => HeaderForm::None,
+            Header::Posp(_) => HeaderForm::Posp,
+            Header::Cups(_) => HeaderForm::Cups,
+        }
+    }
+}
+
+/// How messages are authenticated.
+#[derive(Clone)]
+pub struct Mac {
+    pub rule: MacRule,
+    pub source: KeySource,
+}
+
+/// Where the MAC key comes from.
+#[derive(Clone)]
+pub enum KeySource {
+    /// It was handed over and stays.
+    Fixed(DesKey),
+    /// Every sign-in brings one, under this master key.
+    SignIn { master: DesKey },
+}
+
+/// Everything that is particular about one channel.
+pub struct Settings {
+    pub style: Style,
+    pub wire: Wire,
+    pub numbering: Numbering,
+    pub mac: Option<Mac>,
+    pub zone: TimeZone,
+    /// 15 characters at most.
+    pub merchant_id: String,
+    /// Digits of field 22: how the card came to us, and whether with a PIN.
+    pub entry_mode: String,
+    /// POS-P field 60.2: six digits.
+    pub batch: String,
+    /// CUPS fields 32 and 33.
+    pub acquirer: String,
+    pub forwarder: String,
+    /// CUPS field 60 of a request: reason code (4) and what follows it.
+    pub private: String,
+    /// CUPS field 60.1 of a reversal: four digits.
+    pub reversal_reason: String,
+    /// Whether a connection begins with a sign-on.
+    pub signs_on: bool,
+    /// Whether a quiet line is tested.
+    pub tests_line: bool,
+    /// Fixed fields of every message about a card, beside those that the adapter sets.
+    pub values: Vec<(u8, String)>,
+}

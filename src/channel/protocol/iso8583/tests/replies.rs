@@ -1,0 +1,158 @@
+//! What is made of answers, and of what links bring beside them.
+
+use super::*;
+use crate::channel::tcp::{LinkProtocol, Sorted};
+use crate::domain::outcome::{Outcome, Reason, UnknownCause};
+
+fn outcome(adapter: &Iso8583, request: &ChannelRequest, code: &str) -> Outcome {
+    let (frame, asked) = written(adapter, request);
+    let reply = answer(adapter, &frame, code, |_| {});
+    adapter.decode_frame(&asked, &reply, now()).outcome
+}
+
+#[test]
+fn codes_mean_what_the_table_says() {
+    for section in [POSP, CUPS] {
+        let adapter = adapter(section);
+        match outcome(&adapter, &sale(1), "00") {
+            Outcome::Approved(approval) => {
+                let reference = approval.channel_reference.as_deref();
+                assert_eq!(reference, Some("060110160102-123456"));
+                assert_eq!(approval.settle_mmdd.as_deref(), Some("0601"));
+            }
+            other => panic!("{other:?}"),
+        }
+        match outcome(&adapter, &sale(1), "51") {
+            Outcome::Declined(decline) => {
+                assert_eq!((decline.reason, decline.elsewhere), (Reason::InsufficientFunds, false));
+            }
+            other => panic!("{other:?}"),
+        }
+        let unsure = Outcome::Unknown(UnknownCause::ChannelUnsure);
+        for code in ["96", "98", "68", "22", "94"] {
+            assert_eq!(outcome(&adapter, &sale(1), code), unsure, "{code}");
+        }
+        let unlisted = Outcome::Unknown(UnknownCause::UnlistedCode);
+        assert_eq!(outcome(&adapter, &sale(1), "ZZ"), unlisted);
+        // A reversal ends by a yes or by "there is none"; everything else is asked again.
+        let undo = reversal(Operation::Payment, 1);
+        assert!(matches!(outcome(&adapter, &undo, "00"), Outcome::Approved(_)));
+        assert!(matches!(outcome(&adapter, &undo, "25"), Outcome::NotFound { .. }));
+        for code in ["51", "96", "ZZ", "30"] {
+            assert_eq!(outcome(&adapter, &undo, code), unsure, "{code}");
+        }
+    }
+}
+
+#[test]
+fn i_2_what_is_no_proved_answer_about_it_is_unknown() {
+    let adapter = adapter(POSP);
+    let (frame, asked) = written(&adapter, &sale(1));
+    let cause = |reply: &[u8]| match adapter.decode_frame(&asked, reply, now()).outcome {
+        Outcome::Unknown(cause) => cause,
+        other => panic!("{other:?}"),
+    };
+    let honest = answer(&adapter, &frame, "00", |_| {});
+    let other: [(u8, &[u8]); 3] = [(4, b"000000009999"), (42, b"898110148160002"), (11, b"000009")];
+    for (field, value) in other {
+        let reply = answer(&adapter, &frame, "00", |draft| {
+            draft.put(field, value);
+        });
+        assert_eq!(cause(&reply), UnknownCause::Mismatched);
+    }
+    // Another message's answer, our own request come back, half of it, another byte, no MAC.
+    let (undo, _) = written(&adapter, &reversal(Operation::Payment, 1));
+    assert_eq!(cause(&answer(&adapter, &undo, "00", |_| {})), UnknownCause::Mismatched);
+    assert_eq!(cause(&frame), UnknownCause::Mismatched);
+    assert_eq!(cause(&honest[..honest.len() / 2]), UnknownCause::Garbled);
+    assert_eq!(cause(b""), UnknownCause::Garbled);
+    let mut changed = honest;
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    assert_eq!(cause(&changed), UnknownCause::BadSignature);
+}
+
+#[test]
+fn i_2_a_message_that_the_centre_bounced_is_unknown() {
+    let adapter = adapter(CUPS);
+    let (frame, asked) = written(&adapter, &sale(1));
+    let mut bounced = frame[..46].to_vec();
+    bounced[41..46].copy_from_slice(b"00021");
+    bounced.extend_from_slice(&frame);
+    let key = adapter.encode_frame(&sale(1), now()).expect("built").0.key;
+    assert_eq!(adapter.sort(&bounced), Sorted::Reply(key));
+    let understood = adapter.decode_frame(&asked, &bounced, now());
+    assert_eq!(understood.outcome, Outcome::Unknown(UnknownCause::ChannelUnsure));
+    assert_eq!(understood.voucher, "bounced: 00021");
+}
+
+#[test]
+fn i_11_a_voucher_shows_no_card_number() {
+    for section in [POSP, CUPS] {
+        let adapter = adapter(section);
+        let (frame, asked) = written(&adapter, &sale(1));
+        // A host that echoes the number where it does not belong.
+        let reply = answer(&adapter, &frame, "00", |draft| {
+            draft.put(44, TEST_PAN.as_bytes());
+        });
+        let understood = adapter.decode_frame(&asked, &reply, now());
+        assert!(understood.voucher.starts_with("0210 3=000000 4=000000010000"));
+        assert!(!understood.voucher.contains(TEST_PAN), "{}", understood.voucher);
+    }
+}
+
+#[test]
+fn answers_are_paired_with_what_they_answer() {
+    for section in [POSP, CUPS] {
+        let adapter = adapter(section);
+        for request in [sale(1), reversal(Operation::Payment, 1), sale(2)] {
+            let key = adapter.encode_frame(&request, later()).expect("built").0.key;
+            let (frame, _) = written(&adapter, &request);
+            let reply = answer(&adapter, &frame, "00", |_| {});
+            assert_eq!(adapter.sort(&reply), Sorted::Reply(key));
+            // A request about money is nothing that we answer.
+            assert_eq!(adapter.sort(&frame), Sorted::Unreadable);
+        }
+        assert_eq!(adapter.sort(b""), Sorted::Nothing);
+        assert_eq!(adapter.sort(b"garbage"), Sorted::Unreadable);
+        let echo = adapter.echo(now(), 8).expect("a line test");
+        let own = adapter.settings.wire.framing.length_bytes();
+        // The far end may test the line in the same way.
+        match adapter.sort(&echo.bytes[own..]) {
+            Sorted::Request { answer } => {
+                assert_eq!(adapter.sort(&answer[own..]), Sorted::Reply(echo.key));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The verified sign-in answer of the facts brings the key that the verified sale is sealed with.
+#[test]
+fn a_sign_in_brings_the_mac_key() {
+    let adapter = adapter(POSP_SIGN_IN);
+    let frames = adapter.sign_on(now(), 0);
+    assert_eq!(frames.len(), 1);
+    let fields = fields_of(&adapter, &frames[0].bytes[2..]).join(" ");
+    let expected = "0800 11=000001 41=12345678 42=898110148160001 60=00000001003 63=01 ";
+    assert_eq!(fields, expected);
+    let reply = answer(&adapter, &frames[0].bytes[2..], "00", |draft| {
+        let keys = [
+            0x557F_FB14_3800_C09B_u64.to_be_bytes(),
+            0x0DFF_0849_57C8_FB33_u64.to_be_bytes(),
+            0x4915_10CA_AE3E_FE12_u64.to_be_bytes(),
+            0x70DE_A646_0000_0000_u64.to_be_bytes(),
+            0x0000_0000_5FFE_0009_u64.to_be_bytes(),
+        ];
+        draft.put(62, &keys.concat());
+    });
+    assert_eq!(adapter.sort(&reply), Sorted::Reply(frames[0].key));
+    assert!(adapter.encode_frame(&sale(1), now()).is_err());
+    adapter.take_sign_on(&reply).expect("keys");
+    let (frame, _) = written(&adapter, &sale(1));
+    assert_eq!(frame, written(&super::adapter(POSP), &sale(1)).0);
+    let refused = answer(&adapter, &frames[0].bytes[2..], "97", |_| {});
+    assert!(adapter.take_sign_on(&refused).is_err());
+    let keyless = answer(&adapter, &frames[0].bytes[2..], "00", |_| {});
+    assert!(adapter.take_sign_on(&keyless).is_err());
+}
