@@ -17,7 +17,7 @@ use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::config::section::Section;
 
-use super::dialect::{bank_tongue, harbour_bank, unionpay_acp};
+use super::dialect::{bank_tongue, harbour_bank, iso8583, unionpay_acp};
 use super::settings::DialectSettings;
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
@@ -56,9 +56,10 @@ impl Counterpart {
         let found = match root.text_such_as("protocol", "unionpay-acp").as_str() {
             "unionpay-acp" => unionpay_acp::counterpart(&root.section("unionpay_acp"), kept),
             "http" => of_bank(&root.section("http"), id, kept),
+            "iso8583" => iso8583::counterpart(&root.section("iso8583"), id, kept),
             "" => None,
             _ => {
-                let advice = "choose unionpay-acp or http";
+                let advice = "choose unionpay-acp, iso8583 or http";
                 root.mistake("protocol", "there is no simulator for it", advice);
                 None
             }

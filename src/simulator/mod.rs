@@ -38,8 +38,8 @@ pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 pub use self::settings::{
-    BankSettings, BankTongue, Clock, DialectSettings, HarbourBankSettings, MERCHANT_ID,
-    NoticeRetries, SimulatorSettings, UnionPayAcpSettings,
+    BankSettings, BankTongue, Clock, DialectSettings, HarbourBankSettings, Iso8583Settings,
+    Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings, UnionPayAcpSettings,
 };
 pub use self::statement::{DifferenceKind, Planted};
 
@@ -47,6 +47,7 @@ use crate::domain::time::BusinessDate;
 
 use self::dialect::bank::Bank;
 use self::dialect::harbour_bank::HarbourBank;
+use self::dialect::iso8583::Iso8583;
 use self::dialect::unionpay_acp::UnionPayAcp;
 use self::running::Running;
 
@@ -56,6 +57,7 @@ enum Spoken {
     UnionPayAcp(Arc<UnionPayAcp>),
     HarbourBank(Arc<HarbourBank>),
     Bank(Arc<Bank>),
+    Iso8583(Arc<Iso8583>),
 }
 
 impl Spoken {
@@ -66,6 +68,7 @@ impl Spoken {
                 Self::HarbourBank(Arc::new(HarbourBank::new(bank)))
             }
             DialectSettings::Bank(bank) => Self::Bank(Arc::new(Bank::new(bank))),
+            DialectSettings::Iso8583(links) => Self::Iso8583(Arc::new(Iso8583::new(links))),
         }
     }
 
@@ -74,6 +77,7 @@ impl Spoken {
             Self::UnionPayAcp(_) => "unionpay-acp",
             Self::HarbourBank(_) => "harbour-bank",
             Self::Bank(_) => "bank",
+            Self::Iso8583(_) => "iso8583",
         }
     }
 
@@ -82,6 +86,9 @@ impl Spoken {
         match self {
             Self::UnionPayAcp(_) | Self::HarbourBank(_) | Self::Bank(_) => {
                 server::serve(listener, running, self).await;
+            }
+            Self::Iso8583(dialect) => {
+                dialect::iso8583_links::serve(listener, running, dialect).await;
             }
         }
     }
@@ -129,14 +136,18 @@ impl Simulator {
     pub fn unionpay_keys(&self) -> Option<&Arc<SimulatorKeys>> {
         match &self.running.settings.dialect {
             DialectSettings::UnionPayAcp(acp) => Some(&acp.keys),
-            DialectSettings::HarbourBank(_) | DialectSettings::Bank(_) => None,
+            DialectSettings::HarbourBank(_)
+            | DialectSettings::Bank(_)
+            | DialectSettings::Iso8583(_) => None,
         }
     }
 
     /// The key text of harbour bank's HMAC.
     pub fn harbour_key(&self) -> Option<&str> {
         match &self.running.settings.dialect {
-            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => None,
+            DialectSettings::UnionPayAcp(_)
+            | DialectSettings::Bank(_)
+            | DialectSettings::Iso8583(_) => None,
             DialectSettings::HarbourBank(bank) => Some(&bank.key),
         }
     }

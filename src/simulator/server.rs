@@ -98,6 +98,8 @@ async fn respond(
         Spoken::UnionPayAcp(dialect) => exchange(&running, dialect, received).await,
         Spoken::HarbourBank(dialect) => exchange(&running, dialect, received).await,
         Spoken::Bank(dialect) => exchange(&running, dialect, received).await,
+        // Links are served elsewhere, and never come here.
+        Spoken::Iso8583(_) => Answer::Close,
     };
     match answer {
         Answer::Whole(reply) => Ok(respond_with(reply, false)),

@@ -30,6 +30,30 @@ pub enum DialectSettings {
     UnionPayAcp(UnionPayAcpSettings),
     HarbourBank(HarbourBankSettings),
     Bank(BankSettings),
+    Iso8583(Iso8583Settings),
+}
+
+/// The far end of ISO 8583 links.
+#[derive(Clone)]
+pub struct Iso8583Settings {
+    pub style: Iso8583Style,
+    /// Hexadecimal, 16 digits.
+    pub mac_key: Zeroizing<String>,
+    /// Hexadecimal, 32 digits: with it, a terminal's sign-in is answered with working keys.
+    pub master_key: Option<Zeroizing<String>>,
+}
+
+/// Which of the two shipped formats and message sets the far end speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Iso8583Style {
+    Posp,
+    Cups,
+}
+
+impl fmt::Debug for Iso8583Settings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Iso8583Settings({:?})", self.style)
+    }
 }
 
 /// UnionPay's online platform, ACP 5.1.0.
@@ -149,6 +173,17 @@ impl SimulatorSettings {
         Self::plain(id, DialectSettings::HarbourBank(dialect), clock)
     }
 
+    /// The far end of ISO 8583 links, with a MAC key made from its name: it protects nothing real.
+    pub fn iso8583(id: &str, style: Iso8583Style, clock: Clock) -> Self {
+        let key = sha256_hex(format!("simulated links {id}").as_bytes());
+        let dialect = Iso8583Settings {
+            style,
+            mac_key: Zeroizing::new(key[..16].to_owned()),
+            master_key: None,
+        };
+        Self::plain(id, DialectSettings::Iso8583(dialect), clock)
+    }
+
     /// Harbour bank as the far end of a throughput test: unsigned requests, no declines.
     pub fn benchmark(id: &str, clock: Clock) -> Self {
         Self::harbour_bank(id, clock).with_declines_percent(0).without_request_signatures()
@@ -163,7 +198,9 @@ impl SimulatorSettings {
     /// Requests need no signature, where the dialect can do without: for throughput tests.
     pub fn without_request_signatures(mut self) -> Self {
         match &mut self.dialect {
-            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => {}
+            DialectSettings::UnionPayAcp(_)
+            | DialectSettings::Bank(_)
+            | DialectSettings::Iso8583(_) => {}
             DialectSettings::HarbourBank(bank) => bank.verify_signatures = false,
         }
         self
@@ -194,6 +231,8 @@ impl SimulatorSettings {
             DialectSettings::UnionPayAcp(acp) => acp.merchant_id = merchant_id.to_owned(),
             DialectSettings::HarbourBank(bank) => bank.merchant_id = merchant_id.to_owned(),
             DialectSettings::Bank(bank) => bank.merchant_id = merchant_id.to_owned(),
+            // Links are agreed with one institution: whoever has the key is known.
+            DialectSettings::Iso8583(_) => {}
         }
         self
     }
@@ -201,7 +240,9 @@ impl SimulatorSettings {
     /// The key text of harbour bank's HMAC; UnionPay has none.
     pub fn with_harbour_key(mut self, key: &str) -> Self {
         match &mut self.dialect {
-            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => {}
+            DialectSettings::UnionPayAcp(_)
+            | DialectSettings::Bank(_)
+            | DialectSettings::Iso8583(_) => {}
             DialectSettings::HarbourBank(bank) => bank.key = Zeroizing::new(key.to_owned()),
         }
         self
@@ -251,7 +292,9 @@ impl SimulatorSettings {
     pub fn check(&self) -> Result<(), String> {
         self.faults.check()?;
         let pending = match &self.dialect {
-            DialectSettings::UnionPayAcp(_) | DialectSettings::Bank(_) => 0,
+            DialectSettings::UnionPayAcp(_)
+            | DialectSettings::Bank(_)
+            | DialectSettings::Iso8583(_) => 0,
             DialectSettings::HarbourBank(bank) => bank.pending_percent,
         };
         let percents =

@@ -4,6 +4,8 @@
 pub mod bank;
 pub mod bank_tongue;
 pub mod harbour_bank;
+pub mod iso8583;
+pub mod iso8583_links;
 pub mod unionpay_acp;
 
 mod acp_card;

@@ -1,0 +1,349 @@
+//! The far end of ISO 8583 links: an acquirer that terminals speak to, or a centre that
+//! institutions do.
+//!
+//! Reads the messages by itself with the codec's formats, and shares nothing with the adapter. An
+//! attempt is known by terminal and trace number (POS-P) or by trace number and time (CUPS), which
+//! is also its number in the ledger.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::codec::iso8583::frame::{Framing, LengthForm};
+use crate::codec::iso8583::header::{Header, HeaderForm};
+use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
+use crate::codec::iso8583::{Draft, Format, Message, Shipped, decode, encode, keys};
+use crate::codec::sign::sha256_hex;
+use crate::config::section::Section;
+use crate::domain::card::Pan;
+use crate::domain::money::{AmountMinor, Currency};
+use crate::simulator::counterpart::{Counterpart, Kept, TestCredential};
+use crate::simulator::ledger::{Entered, EntryState, Instruction, Reversed, Undone, Verdict};
+use crate::simulator::running::Running;
+use crate::simulator::settings::{DialectSettings, Iso8583Settings, Iso8583Style};
+
+use super::{AnswerCodes, Decline, Dress, decide};
+
+const CODES: AnswerCodes = AnswerCodes {
+    approved: "00",
+    declines: &[
+        (Decline::later("51"), 6),
+        (Decline::later("61"), 2),
+        (Decline::at_once("40"), 1),
+        (Decline::later("59"), 1),
+    ],
+};
+/// What the channel says of a charge whose reversal came first.
+const DEAD: &str = "12";
+const NO_ORIGINAL: &str = "25";
+const BAD_AMOUNT: &str = "13";
+const OTHER_AMOUNT: &str = "64";
+const DUPLICATE: &str = "94";
+const MAC_FAILED: &str = "A0";
+/// Codes by which a switch says that it does not know.
+const UNCLEAR: [&str; 4] = ["96", "98", "68", "22"];
+/// Fields of a request that its answer repeats.
+const REPEATED: [u8; 16] = [2, 3, 4, 7, 11, 12, 13, 25, 32, 33, 41, 42, 49, 60, 70, 100];
+/// The PIN key that sign-ins are answered with: nothing is encrypted under it.
+const PIN_KEY: [u8; 16] = [0x11; 16];
+
+/// A far end.
+pub struct Iso8583 {
+    style: Iso8583Style,
+    format: Format,
+    framing: Framing,
+    rule: MacRule,
+    key: DesKey,
+    /// What a sign-in's answer carries in field 62.
+    working_keys: Option<Vec<u8>>,
+}
+
+/// What a request about money asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Sale,
+    Preauth,
+    Capture,
+    Void,
+    Refund,
+}
+
+impl Deed {
+    fn of(kind: u16, processing: Option<&str>, condition: Option<&str>) -> Self {
+        match (kind, processing, condition) {
+            (220, ..) => Self::Refund,
+            (_, Some("200000"), _) => Self::Void,
+            (100, ..) => Self::Preauth,
+            (_, _, Some("06")) => Self::Capture,
+            _ => Self::Sale,
+        }
+    }
+}
+
+/// A request that was understood.
+pub struct Call {
+    header: Header,
+    kind: u16,
+    /// Its number in the ledger.
+    name: String,
+    original: Option<String>,
+    deed: Deed,
+    amount: Option<AmountMinor>,
+    currency: Option<Currency>,
+    card: Option<Pan>,
+    repeated: Vec<(u8, Vec<u8>)>,
+    proved: bool,
+}
+
+/// What there is to say about it.
+pub struct Said {
+    code: &'static str,
+    trace: u64,
+}
+
+/// The other side of a channel file's section, with keys made from the channel's name.
+pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
+    let styles = [("posp", Iso8583Style::Posp), ("cups", Iso8583Style::Cups)];
+    let style = section.choice("style", &styles);
+    let mut made = |name: &str, digits: usize| {
+        let text = || sha256_hex(format!("simulated {name} {id}").as_bytes())[..digits].to_owned();
+        kept.entry(format!("iso8583.{name}")).or_insert_with(|| Zeroizing::new(text())).clone()
+    };
+    let mac = section.section("mac");
+    let (mac_key, master_key) = (made("mac", 16), made("master", 32));
+    let mut credentials = Vec::new();
+    let mut give = |key: &str, text: &Zeroizing<String>| {
+        let reference = mac.optional_text(key);
+        credentials.extend(reference.iter().map(|one| TestCredential::new(one, text)));
+        reference.is_some()
+    };
+    give("key", &mac_key);
+    let signs_in = give("master_key", &master_key);
+    let master_key = signs_in.then_some(master_key);
+    Some(Counterpart {
+        credentials,
+        dialect: DialectSettings::Iso8583(Iso8583Settings { style, mac_key, master_key }),
+        addresses: section.texts("addresses"),
+        notice_address: None,
+    })
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(hex.get(at..at + 2).unwrap_or("00"), 16);
+    (0..hex.len() / 2).map(|pair| digit(pair * 2).unwrap_or(0)).collect()
+}
+
+impl Iso8583 {
+    pub fn new(settings: &Iso8583Settings) -> Self {
+        let (shipped, form, method, field) = match settings.style {
+            Iso8583Style::Posp => (Shipped::Posp, LengthForm::Binary2, MacMethod::UnionPayEcb, 64),
+            Iso8583Style::Cups => (Shipped::Cups, LengthForm::Ascii4, MacMethod::CupsText, 128),
+        };
+        let mac_key: [u8; 8] = bytes_of(&settings.mac_key).try_into().unwrap_or([0; 8]);
+        let working_keys = settings.master_key.as_ref().map(|master| {
+            let master = DesKey::new(&bytes_of(master)).expect("a made key has 32 digits");
+            keys::close(&master, &PIN_KEY, &mac_key).expect("both keys are of a DES key's length")
+        });
+        Self {
+            style: settings.style,
+            format: Format::shipped(shipped),
+            framing: Framing { form, includes_itself: false, frame_bytes_max: 4_096 },
+            rule: MacRule { method, form: MacForm::HexHalf, field },
+            key: DesKey::new(&mac_key).expect("eight bytes are a key"),
+            working_keys,
+        }
+    }
+
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// `None` for what is no message.
+    pub fn read(&self, frame: &[u8]) -> Option<Call> {
+        let form = match self.style {
+            Iso8583Style::Posp => HeaderForm::Posp,
+            Iso8583Style::Cups => HeaderForm::Cups,
+        };
+        let (header, start) = form.read(frame).ok()?;
+        let message = decode(&self.format, frame, start).ok()?;
+        let kind = message.message_type();
+        let text = |field| message.value(field).map(|value| value.text());
+        let number = |field| message.value(field).and_then(|value| value.number());
+        let amount = number(4).and_then(|minor| i64::try_from(minor).ok());
+        let numeric = text(49);
+        let currency =
+            Currency::ALL.into_iter().find(|one| numeric.as_deref() == Some(one.numeric()));
+        let repeated = REPEATED
+            .into_iter()
+            .filter_map(|field| Some((field, message.value(field)?.plain().collect())))
+            .collect();
+        Some(Call {
+            name: self.name_of(&message)?,
+            original: self.original_of(&message),
+            deed: Deed::of(kind, text(3).as_deref(), text(25).as_deref()),
+            amount: amount.and_then(|minor| AmountMinor::new(minor).ok()),
+            currency,
+            card: text(2).and_then(|digits| Pan::parse(&digits).ok()),
+            repeated,
+            proved: kind >= 800 || self.rule.proves(&self.key, &message),
+            header,
+            kind,
+        })
+    }
+
+    /// How the channel calls the transaction: for a reversal, the one that it takes back.
+    fn name_of(&self, message: &Message<'_>) -> Option<String> {
+        let trace = message.value(11)?.text();
+        match self.style {
+            Iso8583Style::Posp => Some(format!("{}-{trace}", message.value(41)?.text())),
+            Iso8583Style::Cups if message.message_type() == 420 => self.original_of(message),
+            Iso8583Style::Cups => Some(format!("{}-{trace}", message.value(7)?.text())),
+        }
+    }
+
+    fn original_of(&self, message: &Message<'_>) -> Option<String> {
+        match self.style {
+            Iso8583Style::Posp => {
+                let named = message.value(61)?.text();
+                Some(format!("{}-{}", message.value(41)?.text(), named.get(6..12)?))
+            }
+            Iso8583Style::Cups => {
+                let named = message.value(90)?.text();
+                Some(format!("{}-{}", named.get(10..20)?, named.get(4..10)?))
+            }
+        }
+    }
+
+    /// The operation and the transaction's name, by which faults are drawn.
+    pub fn plan_name<'call>(&self, call: &'call Call) -> (&'static str, &'call str) {
+        let operation = match call.kind {
+            400 | 420 => "reversal",
+            800.. => "network",
+            _ => match call.deed {
+                Deed::Sale => "charge",
+                Deed::Preauth => "preauth",
+                Deed::Capture => "capture",
+                Deed::Void => "void",
+                Deed::Refund => "refund",
+            },
+        };
+        (operation, &call.name)
+    }
+
+    /// Changes the ledger.
+    pub fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Said {
+        let plain = |code| Said { code, trace: 0 };
+        if call.kind >= 800 {
+            return plain("00");
+        }
+        if !call.proved {
+            return plain(MAC_FAILED);
+        }
+        let now = running.now();
+        if matches!(call.kind, 400 | 420) {
+            return plain(match running.ledger.reverse(now, &call.name, None) {
+                // What was declined has moved nothing: that is as good as taken back.
+                Reversed::Done(_) | Reversed::Already(_) | Reversed::Undone(_) => "00",
+                Reversed::Refused(facts) if facts.state == EntryState::Declined => "00",
+                Reversed::Refused(_) => "30",
+                Reversed::NotFound => NO_ORIGINAL,
+            });
+        }
+        let (Some(amount), Some(currency)) = (call.amount, call.currency) else {
+            return plain(BAD_AMOUNT);
+        };
+        let instruction = Instruction {
+            order_no: &call.name,
+            sent_at: "",
+            amount,
+            currency,
+            card: call.card.as_ref().map(Pan::masked),
+        };
+        // The answer is final, so the work is done when it is written.
+        let mut verdict =
+            Verdict { working: std::time::Duration::ZERO, ..decide(running, &call.name, &CODES) };
+        if amount.get() > running.settings.per_order_max_minor {
+            verdict = Verdict { approves: false, code: "61", ..verdict };
+        }
+        let followed = match (call.deed, &call.original) {
+            (Deed::Sale, _) => {
+                Undone::Entered(running.ledger.charge(now, instruction, verdict, DEAD))
+            }
+            (Deed::Preauth, _) => {
+                Undone::Entered(running.ledger.preauthorise(now, instruction, verdict, DEAD))
+            }
+            (Deed::Capture | Deed::Void | Deed::Refund, None) => Undone::NotFound,
+            (deed, Some(original)) => {
+                // Only a card declines.
+                let verdict = Verdict { approves: true, code: CODES.approved, ..verdict };
+                let ledger = &running.ledger;
+                match deed {
+                    Deed::Capture => ledger.capture(now, instruction, original, verdict, DEAD),
+                    Deed::Refund => ledger.refund(now, instruction, original, verdict, DEAD),
+                    Deed::Sale | Deed::Preauth | Deed::Void => {
+                        ledger.undo(now, instruction, original, verdict, DEAD)
+                    }
+                }
+            }
+        };
+        let entered = match followed {
+            Undone::Entered(entered) => entered,
+            Undone::Already | Undone::Refused => return plain(DEAD),
+            Undone::Differs => return plain(OTHER_AMOUNT),
+            Undone::NotFound => return plain(NO_ORIGINAL),
+        };
+        match entered {
+            Entered::New(facts) => Said { code: facts.code, trace: facts.trace },
+            // The same message once more: the first one arrived.
+            Entered::Known { facts, .. } => Said { code: DUPLICATE, trace: facts.trace },
+        }
+    }
+
+    /// Writes the answer with its length.
+    pub fn write(&self, running: &Running, call: &Call, said: &Said, dress: Dress) -> Vec<u8> {
+        let mut draft = Draft::new(call.kind + 10);
+        for (field, plain) in &call.repeated {
+            draft.put(*field, plain);
+        }
+        let at = running.ledger.civil(running.now());
+        let code = match dress {
+            Dress::Unclear(choice) => UNCLEAR[(choice % UNCLEAR.len() as u64) as usize],
+            Dress::Honest | Dress::BadSignature(_) => said.code,
+        };
+        draft.put(39, code.as_bytes());
+        match self.style {
+            Iso8583Style::Posp => {
+                draft.put(12, at.strftime("%H%M%S").to_string().as_bytes());
+                draft.put(13, at.strftime("%m%d").to_string().as_bytes());
+                draft.put_number(37, said.trace, 12);
+                if let Some(keys) = self.working_keys.as_ref().filter(|_| call.kind == 800) {
+                    draft.put(62, keys);
+                }
+            }
+            Iso8583Style::Cups if call.kind < 800 => {
+                draft.put_number(37, said.trace, 12);
+            }
+            Iso8583Style::Cups => {}
+        }
+        if code == "00" && call.kind < 400 {
+            draft.put(15, at.strftime("%m%d").to_string().as_bytes());
+            draft.put_number(38, said.trace % 1_000_000, 6);
+        }
+        let mut out = Vec::with_capacity(256);
+        let begun = self.framing.begin(&mut out);
+        let header = call.header.answered();
+        let header_at = out.len();
+        header.write(&mut out);
+        let has_mac = call.kind < 800;
+        if has_mac {
+            draft.put(self.rule.field, b"00000000");
+        }
+        let packed = encode(&self.format, &draft, &mut out).expect("what came in goes out again");
+        header.finish(&mut out, header_at, true);
+        if has_mac && !matches!(dress, Dress::BadSignature(_)) {
+            self.rule.seal(&self.key, &self.format, &packed, &mut out);
+        }
+        self.framing.end(&mut out, begun).expect("an answer is shorter than a request may be");
+        out
+    }
+}

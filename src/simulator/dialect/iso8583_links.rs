@@ -1,0 +1,198 @@
+//! Serves ISO 8583 links: many requests at once on each, with what the network does to them.
+//!
+//! As in `exchange`: a request that is dropped before is never carried out; every other one is
+//! carried out first and loses, spoils or delays its answer after. On a link a lost answer is
+//! silence, or the end of the whole link with every request that was on its way.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::simulator::faults::{Happening, Loss, RequestFault, RequestPlan};
+use crate::simulator::running::Running;
+
+use super::Dress;
+use super::iso8583::{Call, Iso8583};
+
+const READ_BYTES: usize = 64 * 1024;
+/// Answers that wait for one link's writer, and answers that one write carries.
+const ANSWERS_MAX: usize = 8_192;
+const BATCH_MAX: usize = 256;
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// What goes back on a link.
+enum Answer {
+    Frame(Vec<u8>),
+    /// The link ends here.
+    Break,
+}
+
+/// Serves until the simulator stops.
+pub async fn serve(listener: TcpListener, running: Arc<Running>, dialect: Arc<Iso8583>) {
+    let mut links = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    links.spawn(keep(stream, Arc::clone(&running), Arc::clone(&dialect)));
+                }
+                Err(_) => { running.sleep(ACCEPT_PAUSE).await; }
+            },
+            Some(_) = links.join_next(), if !links.is_empty() => {}
+            () = running.stopped() => break,
+        }
+    }
+    links.shutdown().await;
+}
+
+async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Arc<Iso8583>) {
+    // Without it an answer may wait for an acknowledgement; if it cannot be set, it does wait.
+    let _ = stream.set_nodelay(true);
+    let (mut read, mut write) = stream.into_split();
+    let (answers, mut queue) = mpsc::channel(ANSWERS_MAX);
+    let reading = async {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        // Ends with the link, or with a length that cannot be.
+        while let Ok(1..) = read.read_buf(&mut buffer).await {
+            while let Ok(Some(range)) = dialect.framing().next(&buffer) {
+                let frame = buffer.split_to(range.end);
+                take(&running, &dialect, &answers, &frame[range.start..]).await;
+            }
+            if dialect.framing().next(&buffer).is_err() {
+                return;
+            }
+            buffer.reserve(READ_BYTES);
+        }
+    };
+    let writing = async {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut out = Vec::with_capacity(READ_BYTES);
+        while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            out.clear();
+            let mut breaks = false;
+            for answer in batch.drain(..) {
+                match answer {
+                    Answer::Frame(frame) => out.extend_from_slice(&frame),
+                    Answer::Break => {
+                        breaks = true;
+                        break;
+                    }
+                }
+            }
+            if write.write_all(&out).await.is_err() || breaks {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = writing => {}
+        () = running.stopped() => {}
+    }
+}
+
+async fn take(
+    running: &Arc<Running>,
+    dialect: &Arc<Iso8583>,
+    answers: &mpsc::Sender<Answer>,
+    frame: &[u8],
+) {
+    let Some(call) = dialect.read(frame) else {
+        running.counters.add(Happening::RequestRefused);
+        return;
+    };
+    let (operation, name) = dialect.plan_name(&call);
+    // Sign-ons and line tests are spared, or no run would ever begin.
+    let plan = (operation != "network").then(|| running.plan(operation, name));
+    running.counters.add(Happening::Request);
+    let Some(plan) = plan else {
+        let said = dialect.carry_out(running, &call);
+        let answer = dialect.write(running, &call, &said, Dress::Honest);
+        let _ = answers.send(Answer::Frame(answer)).await;
+        return;
+    };
+    if plan.fault == RequestFault::DropBefore {
+        running.counters.add(Happening::DroppedBefore);
+        return;
+    }
+    if !plan.is_delayed() {
+        if let Some(answer) = carry_out(running, dialect, &call, plan) {
+            let _ = answers.send(answer).await;
+        }
+        return;
+    }
+    running.counters.add(Happening::Delayed);
+    let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
+    let answers = answers.clone();
+    // A task of its own: a link that breaks does not stop a request that is on its way.
+    tokio::spawn(async move {
+        if !running.sleep(plan.delay_before).await {
+            return;
+        }
+        let answer = carry_out(&running, &dialect, &call, plan);
+        if running.sleep(plan.delay_after).await
+            && let Some(answer) = answer
+        {
+            let _ = answers.send(answer).await;
+        }
+    });
+}
+
+/// Carries a request out, and gives the answer that the network lets through.
+fn carry_out(
+    running: &Arc<Running>,
+    dialect: &Iso8583,
+    call: &Call,
+    plan: RequestPlan,
+) -> Option<Answer> {
+    let said = dialect.carry_out(running, call);
+    let write = |dress| dialect.write(running, call, &said, dress);
+    let count = |happening| running.counters.add(happening);
+    match plan.fault {
+        RequestFault::None | RequestFault::DropBefore => Some(Answer::Frame(write(Dress::Honest))),
+        RequestFault::LoseReply(Loss::Close) => {
+            count(Happening::ReplyLostByClose);
+            Some(Answer::Break)
+        }
+        RequestFault::LoseReply(Loss::Reset) => {
+            count(Happening::ReplyLostByReset);
+            Some(Answer::Break)
+        }
+        RequestFault::LoseReply(Loss::Hang(_)) | RequestFault::HttpError => {
+            count(Happening::ReplyLostByHang);
+            None
+        }
+        RequestFault::Garbage => {
+            count(Happening::Garbage);
+            Some(Answer::Frame(spoil(dialect, b"no message at all".to_vec())))
+        }
+        RequestFault::Truncated => {
+            count(Happening::Truncated);
+            let whole = write(Dress::Honest);
+            let own = dialect.framing().length_bytes();
+            let half = own + (whole.len() - own) / 2;
+            Some(Answer::Frame(spoil(dialect, whole[own..half].to_vec())))
+        }
+        RequestFault::BadSignature => {
+            count(Happening::BadSignature);
+            Some(Answer::Frame(write(Dress::BadSignature(plan.variant))))
+        }
+        RequestFault::Unclear => {
+            count(Happening::Unclear);
+            Some(Answer::Frame(write(Dress::Unclear(plan.variant))))
+        }
+    }
+}
+
+/// A frame around bytes that are no message.
+fn spoil(dialect: &Iso8583, body: Vec<u8>) -> Vec<u8> {
+    let mut out = Vec::new();
+    let at = dialect.framing().begin(&mut out);
+    out.extend_from_slice(&body);
+    dialect.framing().end(&mut out, at).expect("it is shorter than an answer");
+    out
+}
