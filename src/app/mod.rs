@@ -319,7 +319,12 @@ fn start_workers(
         workers::reversals::ReversalWork { look_every, in_flight: settings.reversals_in_flight };
     let accounting = settings.accounting.clone();
     let notices = settings.notices.clone();
-    vec![
+    // Taken once: this is the only place that starts workers.
+    let late_replies = state.registry.take_late_replies().map(|replies| {
+        let registry = Arc::clone(&state.registry);
+        tokio::spawn(workers::late_replies::run(engine(), registry, replies, stop.clone()))
+    });
+    let others = vec![
         tokio::spawn(workers::reversals::run(engine(), reversals, stop.clone())),
         tokio::spawn(workers::recovery::run(engine(), stop.clone())),
         tokio::spawn(workers::accounting::run(engine(), accounting, look_every, stop.clone())),
@@ -342,5 +347,6 @@ fn start_workers(
             state.engine.clock().clone(),
             stop.clone(),
         )),
-    ]
+    ];
+    others.into_iter().chain(late_replies).collect()
 }

@@ -7,6 +7,7 @@
 pub mod accounting;
 pub mod bin_table;
 mod delivery;
+pub mod late_replies;
 pub mod notices;
 pub mod recovery;
 pub mod reversals;

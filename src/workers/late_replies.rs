@@ -1,0 +1,65 @@
+//! Weighs replies that links brought after their requests had been given up: a late answer to an
+//! order is evidence as good as a notice.
+//!
+//! It holds nothing that matters: what is lost here, with a full queue or a crash, the reversal of
+//! the same attempt finds out. A late answer to a reversal is passed over, because the reversal is
+//! repeated under the same numbers until it is answered.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::channel::registry::Registry;
+use crate::channel::tcp::{AskedKind, LateReply};
+use crate::domain::flow::attempt::{Evidence, Source};
+use crate::domain::outcome::Outcome;
+use crate::engine::Engine;
+use crate::telemetry;
+use crate::workers::Stop;
+
+/// Runs until asked to stop.
+pub async fn run(
+    engine: Arc<Engine>,
+    registry: Arc<Registry>,
+    mut replies: mpsc::Receiver<LateReply>,
+    mut stop: Stop,
+) {
+    loop {
+        let late = tokio::select! {
+            biased;
+            () = stop.asked() => return,
+            late = replies.recv() => late,
+        };
+        let Some(late) = late else { return };
+        weigh(&engine, &registry, &late).await;
+    }
+}
+
+async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) {
+    if late.asked.kind == AskedKind::Reversal {
+        return;
+    }
+    let Some(understood) = registry.decode_late_reply(late) else { return };
+    // What says nothing for certain is what we knew already.
+    if matches!(understood.outcome, Outcome::Unknown(_)) {
+        return;
+    }
+    let number = late.asked.facts.channel_order_no;
+    let evidence = Evidence {
+        source: Source::Notice,
+        attempt: number.attempt,
+        outcome: understood.outcome,
+        voucher: understood.voucher,
+    };
+    match engine.weigh(number.order, evidence).await {
+        Ok(_) => tracing::info!(
+            channel.name = %late.channel, channel.order_no = %number,
+            "a late reply has been weighed"
+        ),
+        // The attempt has its end already, or the books cannot be written: the entry stays due.
+        Err(error) => tracing::warn!(
+            channel.name = %late.channel, channel.order_no = %number,
+            error = %telemetry::chain(&error), "a late reply could not be written"
+        ),
+    }
+}
