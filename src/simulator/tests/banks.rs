@@ -41,7 +41,8 @@ async fn meet(id: &str, text: &str, faults: Faults) -> Met {
     let adapter = protocol::read(&root, &file, &resolve);
     root.finish();
     assert_eq!(mistakes.into_result(), Ok(()));
-    Met { simulator, adapter: adapter.expect("an adapter") }
+    let adapter = adapter.and_then(protocol::Built::http).expect("an adapter over HTTP");
+    Met { simulator, adapter }
 }
 
 impl Met {
