@@ -24,6 +24,6 @@ fn the_demo_ends_with_nothing_owed_and_no_difference() {
     assert!(count("succeeded") > 0 && count("ever_unknown") > 0, "a bad day shows: {told}");
     assert!(count("accounting_acknowledged") >= count("succeeded"), "I-7: {told}");
     assert!(count("clearing_records") >= count("succeeded"), "I-7: {told}");
-    assert_eq!(count("notices_acknowledged"), ORDERS, "{told}");
+    assert!(count("notices_acknowledged") >= ORDERS, "each end is told, a release too: {told}");
     assert!(told["elapsed_ms"].is_u64(), "{told}");
 }
