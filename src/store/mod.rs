@@ -4,6 +4,7 @@
 //! survive the loss of power), and the guards that [`Batch`] names. A store knows rows, not rules.
 
 pub mod memory;
+pub mod reread;
 pub mod sled;
 
 mod keys;

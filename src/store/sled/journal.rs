@@ -195,6 +195,11 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// How many rows a file's last turn writes or removes.
+pub(in crate::store) fn rows_in(bytes: &[u8]) -> Result<usize, StoreError> {
+    Ok(read(bytes)?.groups.iter().map(Writes::len).sum())
+}
+
 /// Reads the frames of a file's last turn.
 fn read(bytes: &[u8]) -> Result<Found, StoreError> {
     let mut found = Found { generation: 0, groups: Vec::new() };

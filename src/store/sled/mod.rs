@@ -46,6 +46,8 @@ use barrier::Barrier;
 use disk::{Disk, Reader, Release};
 use writer::{Ask, Writer};
 
+pub(super) use journal::rows_in as journal_rows;
+
 /// What can be chosen about the embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SledSettings {
