@@ -10,6 +10,7 @@ mod fetch;
 mod live;
 mod read;
 mod sheet;
+mod sheet_bounds;
 mod text;
 mod versions;
 mod view;

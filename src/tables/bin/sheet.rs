@@ -10,6 +10,7 @@ use calamine::{Data, Range, Reader, Xls};
 
 use super::check::{Checker, Problem, RawRow};
 use super::read::UnreadableTable;
+use super::sheet_bounds;
 
 /// Rows above the first card.
 const HEADING_ROWS: u32 = 4;
@@ -43,6 +44,7 @@ pub(super) fn read_sheet(bytes: &[u8], checker: &mut Checker) -> Result<(), Unre
 /// one more way to say that the file cannot be read.
 fn first_sheet(bytes: &[u8]) -> Result<Range<Data>, UnreadableTable> {
     let refuse = |reason: &str| UnreadableTable::Spreadsheet(reason.to_owned());
+    sheet_bounds::check(bytes).map_err(refuse)?;
     let parse = || {
         let mut book = Xls::new(Cursor::new(bytes)).map_err(|error| refuse(&error.to_string()))?;
         let sheet = book.worksheet_range_at(0).ok_or_else(|| refuse("it has no sheet"))?;

@@ -45,6 +45,15 @@ fn the_spreadsheet_gives_its_zeros_back_and_merges_its_tracks() {
     assert_eq!((read.deleted, read.merged, read.encoding), (1, 1, None));
 }
 
+/// Its records are few enough to lie in the stream of small streams.
+#[test]
+fn a_small_spreadsheet_is_read() {
+    let bytes = include_bytes!("../../../../tests/fuzz/corpus/bin_table/xls");
+    let expected = ["622202/19 01020000 debit unionpay|工商银行|牡丹卡"];
+    // Before it stands the byte that chooses its format.
+    assert_eq!(told(&bytes[1..], TableFormat::Xls), expected);
+}
+
 #[test]
 fn the_delimited_text_is_cut_by_bytes() {
     let bytes = fixture("table-delimited-gbk.txt");
