@@ -263,7 +263,11 @@ impl Parse<'_> {
         }
         let mut element = Element::new(tag.local_name().into_inner());
         element.span = start..start;
-        for attribute in tag.attributes() {
+        for (place, attribute) in tag.attributes().enumerate() {
+            // Declarations of namespaces count too: the parser compares each name with all before.
+            if place == ATTRIBUTES_MAX {
+                return Err(XmlError::TooMany);
+            }
             let attribute = attribute.map_err(|_| XmlError::Malformed { offset: start })?;
             let key = attribute.key;
             if key.into_inner() == "xmlns" || key.into_inner().starts_with("xmlns:") {
@@ -276,9 +280,6 @@ impl Parse<'_> {
                 return Err(XmlError::Malformed { offset: start });
             }
             element.attributes.push((name.to_owned(), value.into_owned()));
-            if element.attributes.len() > ATTRIBUTES_MAX {
-                return Err(XmlError::TooMany);
-            }
         }
         Ok(element)
     }
@@ -372,6 +373,8 @@ mod tests {
     fn what_could_hurt_is_refused() {
         let deep = format!("{}{}", "<a>".repeat(DEPTH_MAX + 1), "</a>".repeat(DEPTH_MAX + 1));
         let many = format!("<a>{}</a>", "<b/>".repeat(ELEMENTS_MAX));
+        let declared: String = (0..40).map(|place| format!(" xmlns:n{place}='u'")).collect();
+        let declared = format!("<a{declared}/>");
         let long = format!("<a>{}</a>", " ".repeat(BYTES_MAX));
         let rows = [
             ("<!DOCTYPE a [<!ENTITY b \"c\">]><a>&b;</a>", XmlError::DocumentType),
@@ -380,6 +383,7 @@ mod tests {
             ("<a>&#0;</a>", XmlError::Entity { offset: 3 }),
             (&deep, XmlError::TooDeep),
             (&many, XmlError::TooMany),
+            (&declared, XmlError::TooMany),
             (&long, XmlError::TooLong),
             ("<?xml version=\"1.0\" encoding=\"GBK\"?><a/>", XmlError::NotUtf8),
             ("<a><b></a></b>", XmlError::Malformed { offset: 6 }),
