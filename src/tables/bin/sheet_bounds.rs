@@ -50,6 +50,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), &'static str> {
 }
 
 const DAMAGED: &str = "it is damaged";
+const ENDLESS: &str = "a chain of its sectors has no end";
 
 /// The compound document around the workbook.
 struct Compound<'f> {
@@ -90,11 +91,13 @@ impl<'f> Compound<'f> {
     /// The sectors that hold the chains: the header names the first 109, and where more are named.
     fn table_sectors(&self, mut more: u32) -> Result<Vec<u32>, &'static str> {
         let mut sectors: Vec<u32> = numbers(self.file.get(76..512).ok_or(DAMAGED)?).collect();
+        let mut steps = 0;
         while more < RESERVED_SECTORS {
             sectors.extend(numbers(self.sector(more)?));
             more = sectors.pop().ok_or(DAMAGED)?;
-            if sectors.len() > self.file.len() {
-                return Err("a chain of its sectors has no end");
+            steps += self.sector_bytes;
+            if steps > self.file.len() {
+                return Err(ENDLESS);
             }
         }
         sectors.retain(|sector| *sector < NO_FAT_SECTOR);
@@ -168,7 +171,7 @@ fn follow<'s>(
         at = *next.get(at as usize).ok_or(DAMAGED)?;
         steps += 1;
         if chain.len() > file_bytes || steps > file_bytes {
-            return Err("a chain of its sectors has no end");
+            return Err(ENDLESS);
         }
     }
     chain.truncate(bytes_max);
@@ -246,7 +249,7 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{ENDLESS, check};
 
     const TABLE: &[u8] = include_bytes!("../../../tests/fixtures/bin/table.xls");
     /// Where the fixture's chain of sectors stands, of which the ninth is the directory's only one.
@@ -273,9 +276,13 @@ mod tests {
     /// Each of these took all memory, or all time, of the parser.
     #[test]
     fn what_would_take_all_memory_is_refused() {
-        let endless = "a chain of its sectors has no end";
         let directory = u32::try_from(DIRECTORY).expect("small").to_le_bytes();
-        assert_eq!(check(&with(NEXT_AT + DIRECTORY * 4, &directory)), Err(endless));
+        assert_eq!(check(&with(NEXT_AT + DIRECTORY * 4, &directory)), Err(ENDLESS));
+        // A sector that is cut to one number, which names the sector itself.
+        let mut itself = with(68, &[0; 4]);
+        itself.truncate(512);
+        itself.extend_from_slice(&[0; 4]);
+        assert_eq!(check(&itself), Err(ENDLESS));
         let far = "its cells are too far apart";
         assert_eq!(check(&with(dimensions_at() + 4, &[0xff; 4])), Err(far));
         assert_eq!(check(&with(dimensions_at() + 10, &[0xff; 2])), Ok(()));
