@@ -1,8 +1,8 @@
 //! Reads stored bytes and writes them again, without a store around them.
 //!
-//! What lies on a disk is input: any byte string must give a row or [`StoreError::Damaged`]. This is
-//! where that is asked of every stored form by whoever only has bytes: a check of files, and the
-//! tests that feed any bytes to every decoder. Keys are not part of a row, so made-up ones stand in.
+//! What lies on a disk is input: any byte string must give a row or [`StoreError::Damaged`]. Here
+//! that is asked of every stored form by whoever only has bytes: a check of files, and the tests
+//! that feed any bytes to every decoder. Keys are not part of a row, so made-up ones stand in.
 
 use super::{StoreError, record, sled};
 use crate::domain::batch::Claim;
