@@ -113,7 +113,7 @@ macro_rules! every_input_of {
 }
 
 every_input_of! {
-    iso8583 frames form xml order_json declarative channel_file unionpay statement certificate
+    iso8583 frames form xml order_json declarative links channel_file unionpay statement certificate
     bin_table rows journal
 }
 

@@ -7,9 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use switchyard::channel::file::ChannelFile;
+use switchyard::channel::protocol::Built;
+use switchyard::channel::protocol::iso8583::section::Read;
+use switchyard::channel::tcp::{Asked, AskedKind, LinkProtocol};
 use switchyard::channel::{
-    Adapter, AttemptFacts, ChannelRequest, Understood, VOUCHER_BYTES_MAX, WireNotice, WireReply,
-    protocol,
+    Adapter, AttemptFacts, ChannelRequest, LinkAdapter, Understood, VOUCHER_BYTES_MAX, WireNotice,
+    WireReply, protocol,
 };
 use switchyard::codec::FieldLimits;
 use switchyard::codec::crypto::cipher::{Block, BlockKey, Mode};
@@ -95,7 +98,7 @@ pub fn check_understood(understood: &Understood) {
 
 /// Reads a channel file's text as a start does, but for what is kept elsewhere: the mistakes as
 /// texts, and the adapter where there are none.
-pub fn read(text: &str) -> Result<Arc<dyn Adapter>, Vec<String>> {
+fn build(text: &str) -> Result<Built, Vec<String>> {
     let shown =
         |mistakes: Vec<_>| mistakes.iter().map(ToString::to_string).collect::<Vec<String>>();
     let document = Document::parse("channel.toml", text).map_err(shown)?;
@@ -103,10 +106,15 @@ pub fn read(text: &str) -> Result<Arc<dyn Adapter>, Vec<String>> {
     let root = document.root(&mistakes);
     let id = ChannelId::parse("channel").expect("an id");
     let file = ChannelFile::read(&root, id, &HouseTerms::default());
-    let adapter = protocol::read(&root, &file, &resolve);
+    let built = protocol::read(&root, &file, &resolve);
     root.finish();
     mistakes.into_result().map_err(shown)?;
-    adapter.ok_or_else(|| vec!["no adapter, and no mistake".to_owned()])
+    built.ok_or_else(|| vec!["no adapter, and no mistake".to_owned()])
+}
+
+/// The adapter of a channel that speaks HTTP.
+pub fn read(text: &str) -> Result<Arc<dyn Adapter>, Vec<String>> {
+    build(text)?.http().ok_or_else(|| vec!["it speaks no HTTP".to_owned()])
 }
 
 /// Keys and certificates where a channel file refers to them, a shared secret where it does not.
@@ -119,6 +127,7 @@ fn resolve(reference: &str) -> Result<String, String> {
         "file:keys/sign.pem" => Ok(keys.merchant_certificate_pem.clone()),
         "file:keys/sign.key" => Ok(keys.merchant_key_pem.clone()),
         "env:QUARRY_BANK_CARD_KEY" => Ok("0123456789abcdeffedcba9876543210".to_owned()),
+        "env:LAKESIDE_MASTER_KEY" => Ok("0123456789ABCDEFFEDCBA9876543210".to_owned()),
         known if known.starts_with("env:") => Ok(SECRET.to_owned()),
         _ => Err("there is no such credential".to_owned()),
     }
@@ -266,12 +275,39 @@ fn sealed_notice(content: &[u8]) -> Vec<u8> {
     format!(r#"{{"event_type":"PAY.SUCCESS","resource":{resource}}}"#).into_bytes()
 }
 
+/// Frames of a link that has not signed on: nobody has its key, so that nothing is proved.
+pub fn links(bytes: &[u8]) {
+    static LINKS: OnceLock<Box<Read>> = OnceLock::new();
+    let Some((choice, frame)) = choose(bytes) else { return };
+    let links = LINKS.get_or_init(|| {
+        let file = include_str!("../../channels/lakeside-acquirer.toml");
+        match build(file) {
+            Ok(Built::Links(links)) => links,
+            Ok(Built::Http(_)) => panic!("the shipped file speaks of links"),
+            Err(mistakes) => panic!("{mistakes:?}"),
+        }
+    });
+    let adapter = &links.adapter;
+    let _any = adapter.sort(frame);
+    if let Err(refusal) = adapter.take_sign_on(frame) {
+        quotes_no_card(&refusal);
+    }
+    let kind = if choice & 1 == 0 { AskedKind::Order { answer: 210 } } else { AskedKind::Reversal };
+    let asked = Asked { kind, facts: facts(Operation::Payment) };
+    let understood = adapter.decode_frame(&asked, frame, now());
+    check_understood(&understood);
+    let believed = matches!(understood.outcome, Outcome::Approved(_));
+    assert!(!believed, "a yes without a key is believed");
+}
+
 /// A file either has mistakes, with lines of its own and without any credential in them, or gives
 /// an adapter that keeps the card number out of addresses and headers.
 pub fn channel_file(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let adapter = match read(text) {
-        Ok(adapter) => adapter,
+    let adapter = match build(text) {
+        Ok(Built::Http(adapter)) => adapter,
+        // Card numbers belong into its frames, and there is nothing else that is sent.
+        Ok(Built::Links(_)) => return,
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "no adapter, and no mistake");
             for mistake in mistakes {

@@ -23,13 +23,14 @@ pub struct Decoder {
 }
 
 /// Every decoder of bytes that strangers, operators or disks give us.
-pub const DECODERS: [Decoder; 13] = [
+pub const DECODERS: [Decoder; 14] = [
     Decoder { name: "iso8583", check: messages::iso8583, rounds: 60 },
     Decoder { name: "frames", check: messages::frames, rounds: 60 },
     Decoder { name: "form", check: messages::form, rounds: 60 },
     Decoder { name: "xml", check: messages::xml, rounds: 60 },
     Decoder { name: "order_json", check: messages::order_json, rounds: 60 },
     Decoder { name: "declarative", check: channels::declarative, rounds: 30 },
+    Decoder { name: "links", check: channels::links, rounds: 60 },
     Decoder { name: "channel_file", check: channels::channel_file, rounds: 4 },
     Decoder { name: "unionpay", check: unionpay::messages, rounds: 4 },
     Decoder { name: "statement", check: unionpay::statement, rounds: 10 },
