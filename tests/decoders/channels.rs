@@ -133,10 +133,13 @@ fn resolve(reference: &str) -> Result<String, String> {
     }
 }
 
+/// Makes a signed message of any bytes, where they can be one.
+type Sign = fn(&[u8]) -> Option<(HeaderMap, Vec<u8>)>;
+
 /// A bank of a shipped file, and how its side signs where that is with a shared key.
 struct Bank {
     adapter: Arc<dyn Adapter>,
-    sign: Option<fn(&[u8]) -> Option<(HeaderMap, Vec<u8>)>>,
+    sign: Option<Sign>,
 }
 
 fn banks() -> &'static [Bank; 4] {
@@ -161,14 +164,14 @@ fn banks() -> &'static [Bank; 4] {
             format!("{before}{to}{after}")
         };
         let quarry = without(quarry, "[http.sign]", "[http.encrypt]");
-        let bank = |text: &str, sign| {
+        let bank = |text: &str, sign: Option<Sign>| {
             let adapter = read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
             Bank { adapter, sign }
         };
         [
-            bank(harbour, Some(sign_json as fn(&[u8]) -> _)),
-            bank(meadow, Some(sign_form as fn(&[u8]) -> _)),
-            bank(&canyon, Some(sign_with_nonce as fn(&[u8]) -> _)),
+            bank(harbour, Some(sign_json)),
+            bank(meadow, Some(sign_form)),
+            bank(&canyon, Some(sign_with_nonce)),
             bank(&quarry, None),
         ]
     })
@@ -205,7 +208,8 @@ pub fn declarative(bytes: &[u8]) {
     let mut changed = signed.clone();
     tamper(&mut changed, choice / 16);
     let is_form = headers.is_empty();
-    if !changed.is_empty() && !(is_form && said(&changed) == said(&signed)) {
+    let says_the_same = is_form && said(&changed) == said(&signed);
+    if !changed.is_empty() && !says_the_same {
         assert_unknown(&understand(&headers, &changed), "a changed reply");
         assert!(notice(&headers, &changed).is_err(), "a changed notice is believed");
     }
