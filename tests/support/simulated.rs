@@ -138,27 +138,27 @@ impl SimulatedChannels {
 }
 
 /// A channel that fails on purpose must not be left out for long.
-const BREAKER: &str = "breaker = { failures = 10, open_for = \"100ms\" }";
+pub const BREAKER: &str = "breaker = { failures = 10, open_for = \"100ms\" }";
 
 fn setting(key: &str, text: &str) -> String {
     format!("{key} = \"{text}\"")
 }
 
 /// The text with the first line that begins so replaced.
-fn with_line(text: &str, begins: &str, line: &str) -> String {
+pub fn with_line(text: &str, begins: &str, line: &str) -> String {
     let is_it = |old: &&str| old.starts_with(begins);
     let old = text.lines().find(is_it).unwrap_or_else(|| panic!("no line begins with {begins}"));
     text.replacen(&format!("\n{old}\n"), &format!("\n{line}\n"), 1)
 }
 
 /// The text with the lines of a section replaced.
-fn with_section(text: &str, name: &str, lines: &str) -> String {
+pub fn with_section(text: &str, name: &str, lines: &str) -> String {
     let heading = format!("\n[{name}]\n");
     let (before, after) = text.split_once(&heading).expect("the section");
     let end = after.find("\n[").expect("another section follows");
     format!("{before}{heading}{lines}{}", &after[end..])
 }
 
-fn without_section(text: &str, name: &str) -> String {
+pub fn without_section(text: &str, name: &str) -> String {
     with_section(text, name, "").replacen(&format!("\n[{name}]\n"), "\n", 1)
 }

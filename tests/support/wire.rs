@@ -150,7 +150,8 @@ impl Door {
     }
 }
 
-async fn listen(router: Router) -> SocketAddr {
+/// Serves on a free port of loopback until the process ends.
+pub async fn listen(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound listener has an address");
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -1,0 +1,197 @@
+//! Three channels as their shipped files describe them, and all that is around the daemon.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use switchyard::clock::Clock;
+use switchyard::codec::sign::sha256_hex;
+use switchyard::config::checked::Settings;
+use switchyard::config::raw::Document;
+use switchyard::simulator::{
+    Between, Counterpart, Faults, Happening, Kept, LedgerSnapshot, Simulator, SimulatorSettings,
+};
+
+use crate::accounting::Accounting;
+use crate::lives::Life;
+use crate::support::Scratch;
+use crate::support::installation::CALLER_KEY;
+use crate::support::simulated::{
+    BREAKER, QUICK_TIMEOUTS, with_line, with_section, without_section,
+};
+use crate::support::wire::Door;
+
+/// A channel of the town. A shop of the same name sells over nothing else.
+#[derive(Debug, Clone, Copy)]
+pub struct Channel {
+    pub id: &'static str,
+    /// The shipped file.
+    text: &'static str,
+    /// What the channel charges, as its file says for debit cards. The amounts of the tests stay
+    /// below the file's caps and above its minimum.
+    fee_rate_ppm: u32,
+    holds: bool,
+}
+
+pub const UNIONPAY: Channel = Channel {
+    id: "unionpay",
+    text: include_str!("../../channels/unionpay.toml"),
+    fee_rate_ppm: 3_500,
+    holds: true,
+};
+pub const MEADOW: Channel = Channel {
+    id: "meadow-bank",
+    text: include_str!("../../channels/meadow-bank.toml"),
+    fee_rate_ppm: 3_800,
+    holds: false,
+};
+pub const QUARRY: Channel = Channel {
+    id: "quarry-bank",
+    text: include_str!("../../channels/quarry-bank.toml"),
+    fee_rate_ppm: 4_200,
+    holds: true,
+};
+pub const CHANNELS: [Channel; 3] = [UNIONPAY, MEADOW, QUARRY];
+
+impl Channel {
+    /// What can be lived on it: without holds, only what begins with a payment.
+    pub fn lives(self) -> &'static [Life] {
+        if self.holds { &Life::ALL } else { &Life::ALL[..Life::OF_PAYMENTS] }
+    }
+}
+
+/// Inquiries go on so long that a hostile channel answers one of them. They wait beyond the longest
+/// time that a simulator may sit on a request before they believe that there is no such order.
+const UNKNOWNS: &str = r#"
+inquire = [
+    "200ms", "300ms", "500ms", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s",
+]
+then = "reverse"
+reverse = ["0s", "300ms", "1s", "2s", "2s", "2s"]
+reverse_until = "clearing_day"
+not_found_final_after = "4s"
+"#;
+
+pub struct Town {
+    scratch: Scratch,
+    simulators: Arc<Vec<(&'static str, Simulator)>>,
+    pub accounting: Arc<Accounting>,
+    accounting_url: String,
+    pub door: Door,
+}
+
+impl Town {
+    pub async fn build(seed: u64, accounting_failures_percent: u8) -> Self {
+        let scratch = Scratch::new();
+        let door = Door::open().await;
+        std::fs::create_dir_all(scratch.path().join("channels/keys")).expect("a folder");
+        let mut simulators = Vec::new();
+        for channel in CHANNELS {
+            simulators.push((channel.id, settle(channel, seed, &scratch, &door).await));
+        }
+        let simulators = Arc::new(simulators);
+        let (accounting, accounting_url) =
+            Accounting::open(Arc::clone(&simulators), seed, accounting_failures_percent).await;
+        let rule = |channel: Channel| {
+            let id = channel.id;
+            format!(
+                "[[rule]]\nname = \"{id}\"\nstrategy = \"priority\"\nchannels = [\"{id}\"]\n\
+                 [rule.when]\nmerchants = [\"{id}\"]\n"
+            )
+        };
+        let routes: String = CHANNELS.map(rule).concat();
+        std::fs::write(scratch.path().join("routes.toml"), routes).expect("a file");
+        Self { scratch, simulators, accounting, accounting_url, door }
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
+    pub fn settings(&self) -> Settings {
+        let accounting = &self.accounting_url;
+        let hash = sha256_hex(CALLER_KEY.as_bytes());
+        let text = format!(
+            r#"
+[server]
+listen = "127.0.0.1:0"
+[payments]
+wait_default = "10s"
+[accounting]
+url = "{accounting}"
+waits = ["50ms", "200ms"]
+[workers]
+look_every = "50ms"
+[[callers]]
+name = "core"
+roles = ["core", "operator"]
+key_sha256 = "{hash}"
+"#
+        );
+        let file = Some(("switchyard.toml", text.as_str()));
+        let read = switchyard::config::settings(file, Vec::new(), self.scratch.path());
+        read.expect("settings without mistakes")
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        for (_, simulator) in self.simulators.iter() {
+            simulator.set_faults(faults).expect("possible faults");
+        }
+    }
+
+    pub fn ledgers(&self) -> Vec<(&'static str, LedgerSnapshot)> {
+        self.simulators.iter().map(|(id, simulator)| (*id, simulator.ledger())).collect()
+    }
+
+    pub fn notices_waiting(&self) -> usize {
+        self.simulators.iter().map(|(_, simulator)| simulator.notices_waiting()).sum()
+    }
+
+    /// How many replies were lost so far.
+    pub fn went_wrong(&self) -> u64 {
+        let lost =
+            [Happening::ReplyLostByClose, Happening::ReplyLostByReset, Happening::ReplyLostByHang];
+        let of = |simulator: &Simulator| lost.map(|kind| simulator.count(kind)).iter().sum::<u64>();
+        self.simulators.iter().map(|(_, simulator)| of(simulator)).sum()
+    }
+}
+
+/// Starts the other side of the channel's file, and writes a copy of the file that leads there.
+async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> Simulator {
+    let document = Document::parse("shipped.toml", channel.text).expect("TOML");
+    let other = Counterpart::read(&document, channel.id, &mut Kept::new());
+    let Ok(other) = other else { panic!("{} has no other side", channel.id) };
+    let clock: switchyard::simulator::Clock = Arc::new(|| Clock::System.now());
+    let mut settings = SimulatorSettings::of(channel.id, other.dialect.clone(), clock)
+        .with_seed(seed)
+        .with_declines_percent(0)
+        .with_working(Between::millis(10, 50));
+    settings.fee_rate_ppm = channel.fee_rate_ppm;
+    let simulator = Simulator::start(settings).await.expect("a simulator");
+    let notices = format!("http://{}", door.address);
+    let mut text = other.leading_here(channel.text, &simulator.base_url(), &notices);
+    for (place, credential) in other.credentials.iter().enumerate() {
+        let name = format!("keys/{}-{place}", channel.id);
+        let path = scratch.path().join("channels").join(&name);
+        std::fs::write(path, credential.text.as_bytes()).expect("a file");
+        let (from, to) = (format!("\"{}\"", credential.reference), format!("\"file:{name}\""));
+        text = text.replace(&from, &to);
+    }
+    for section in ["timeouts", "breaker"] {
+        if text.contains(&format!("\n[{section}]\n")) {
+            text = without_section(&text, section);
+        }
+    }
+    if text.contains("\ntimeouts = ") {
+        text = with_line(&text, "timeouts = ", "");
+    }
+    let shared = format!("timeouts = {QUICK_TIMEOUTS}\n{BREAKER}\nstate = \"live\"");
+    let text = with_line(&text, "state = ", &shared);
+    // The simulators cut the day at 23:00.
+    let text = ["00:00", "22:30"].iter().fold(text, |text, cut_off| {
+        text.replace(&format!("cut_off = \"{cut_off}\""), "cut_off = \"23:00\"")
+    });
+    let text = with_section(&text, "unknown", UNKNOWNS);
+    let file = scratch.path().join(format!("channels/{}.toml", channel.id));
+    std::fs::write(file, text).expect("a file");
+    simulator
+}
