@@ -1,10 +1,11 @@
 //! The promise under `kill -9`: the real process is killed at random moments under load and started
 //! again on the same data folder, and its books are compared with what the channels believe.
+//! Payments, holds, captures, refunds and voids are under way when it dies.
 //!
 //! - I-12: every answer that a caller got is found again, and a final one is still the same.
 //! - I-9: an order that is sent again after a crash is one order; no channel is asked for it twice.
 //! - I-6, I-7: once the channels are calm nothing stays open, and orders, clearing records,
-//!   vouchers and ledgers agree order by order.
+//!   vouchers and ledgers agree order by order, red letters included.
 //!
 //! `SWITCHYARD_CRASH_KILLS` and `SWITCHYARD_CRASH_SEED` choose how often and which history. The
 //! seed fixes what the channels do and when the process is killed; threads still race.
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::core::{Answer, Core, Payment};
 use support::daemon::{Daemon, Starting};
 use support::installation::{CALLER_KEY, Installation, NOTICE_KEY};
@@ -76,10 +77,35 @@ reverse = ["0s", "300ms", "1s", "2s", "2s", "2s", "2s", "2s"]
 not_found_final_after = "2s"
 "#;
 
+/// One order to send, under an order id of its own.
+#[derive(Debug, Clone)]
+struct Asked {
+    path: String,
+    body: Value,
+    /// What the order will be about.
+    amount: i64,
+}
+
+impl Asked {
+    fn charge(path: &str, shop: &str, order_id: &str, amount: i64) -> Self {
+        let merchant_id = shop.to_owned();
+        let payment = Payment { merchant_id, ..Payment::instant(order_id, amount) };
+        Self { path: path.to_owned(), body: payment.body(), amount }
+    }
+
+    fn follow_up(path: String, order_id: &str, amount: i64, is_whole: bool) -> Self {
+        let mut body = json!({ "order_id": order_id });
+        if !is_whole {
+            body["amount"] = amount.into();
+        }
+        Self { path, body, amount }
+    }
+}
+
 /// One order as its sender saw it answered.
 #[derive(Debug, Clone)]
 struct Answered {
-    payment: Payment,
+    asked: Asked,
     answer: Answer,
 }
 
@@ -102,29 +128,73 @@ impl Load {
             if self.over.load(Ordering::Relaxed) {
                 return;
             }
+            let name = format!("S{sender}-{count}");
             let shop = ["shop-bank", "shop-unionpay"][random.usize(..2)];
-            let payment = Payment {
-                merchant_id: shop.to_owned(),
-                ..Payment::instant(&format!("S{sender}-{count}"), random.i64(100..50_000))
-            };
-            let answer = self.send_until_answered(&payment).await;
-            self.answered.lock().expect("no panic").push(Answered { payment, answer });
+            // Only UnionPay holds and gives back.
+            let holds = shop == "shop-unionpay" && random.u8(..3) == 0;
+            let path = if holds { "/v1/preauths" } else { "/v1/payments" };
+            let charge = Asked::charge(path, shop, &name, random.i64(100..50_000));
+            let charged = self.send_until_answered(charge).await;
+            self.follow(&name, &charged, &mut random).await;
             tokio::time::sleep(Duration::from_millis(random.u64(..40))).await;
         }
     }
 
+    /// What a core may want next of an order that it knows to have succeeded.
+    async fn follow(&self, name: &str, order: &Answer, random: &mut fastrand::Rng) {
+        if order.outcome() != (200, "succeeded") || order.text("channel") != UNIONPAY {
+            return;
+        }
+        let amount = order.body["amount"].as_i64().expect("an amount");
+        let part = random.i64(1..amount);
+        let (id, draw) = (order.id(), random.u8(..4));
+        match order.text("kind") {
+            "preauth" if draw == 0 => {
+                let path = format!("/v1/preauths/{id}/void");
+                let void = Asked::follow_up(path, &format!("{name}-void"), amount, true);
+                self.send_until_answered(void).await;
+            }
+            "preauth" => {
+                let path = format!("/v1/preauths/{id}/capture");
+                let name = format!("{name}-capture");
+                let capture = Asked::follow_up(path, &name, part, false);
+                let captured = self.send_until_answered(capture).await;
+                Box::pin(self.follow(&name, &captured, random)).await;
+            }
+            _ if amount < 2 || draw == 0 => {}
+            _ if draw == 1 => {
+                let path = format!("/v1/payments/{id}/void");
+                let void = Asked::follow_up(path, &format!("{name}-void"), amount, true);
+                self.send_until_answered(void).await;
+            }
+            // Both parts may be under way at once, and fit together (I-8).
+            _ => {
+                let refund = |number: u8, amount| {
+                    let path = format!("/v1/payments/{id}/refunds");
+                    let name = format!("{name}-refund-{number}");
+                    self.send_until_answered(Asked::follow_up(path, &name, amount, false))
+                };
+                tokio::join!(refund(1, part), refund(2, amount - part));
+            }
+        }
+    }
+
     /// Asks again, under the same order id, after everything that is no answer.
-    async fn send_until_answered(&self, payment: &Payment) -> Answer {
+    async fn send_until_answered(&self, asked: Asked) -> Answer {
         let mut daemon = self.daemon.clone();
         loop {
             // Fails only if the test, which holds the sender, is gone.
             let up = daemon.wait_for(Option::is_some).await.ok().and_then(|up| *up);
             let address = up.expect("a daemon that is up has an address");
-            match self.core.at(address).try_pay(payment, CALL_WITHIN).await {
-                Ok(answer) if matches!(answer.status, 200 | 202) => return answer,
+            match self.core.at(address).try_post(&asked.path, &asked.body, CALL_WITHIN).await {
+                Ok(answer) if matches!(answer.status, 200 | 202) => {
+                    let answered = Answered { asked, answer: answer.clone() };
+                    self.answered.lock().expect("no panic").push(answered);
+                    return answer;
+                }
                 // No room, or no channel at the moment: nothing was written.
                 Ok(answer) if matches!(answer.text("code"), "no_route" | "queue_full") => {}
-                Ok(answer) => panic!("{} is answered {answer:?}", payment.order_id),
+                Ok(answer) => panic!("{} {} is answered {answer:?}", asked.path, asked.body),
                 // The process is gone, or was while it answered.
                 Err(_) => {}
             }
@@ -209,18 +279,28 @@ async fn look_again(core: &Core, answers: &[Answered]) -> BTreeMap<String, Value
     for some in answers.chunks(LOOKS_IN_FLIGHT) {
         let looks = some.iter().map(|answered| core.payment(answered.answer.id()));
         for (answered, found) in some.iter().zip(futures_util::future::join_all(looks).await) {
-            let (payment, answer) = (&answered.payment, &answered.answer);
+            let (asked, answer) = (&answered.asked, &answered.answer);
             assert_eq!(found.status, 200, "I-12: answered and lost: {answer:?}");
-            assert_eq!(found.text("order_id"), payment.order_id);
-            assert_eq!(found.body["amount"], payment.amount);
+            assert_eq!(found.text("order_id"), asked.body["order_id"]);
+            assert_eq!(found.body["amount"], asked.amount);
             if answer.status == 200 {
-                assert_eq!(found.body, answer.body, "I-5, I-12: a final answer stays the same");
+                let (now, then) = (apart_from_others(&found.body), apart_from_others(&answer.body));
+                assert_eq!(now, then, "I-5, I-12: a final answer stays the same");
             }
             let twice = orders.insert(found.id().to_owned(), found.body);
             assert!(twice.is_none(), "two orders with one id: {twice:?}");
         }
     }
     orders
+}
+
+/// An order without what later ones draw from it.
+fn apart_from_others(order: &Value) -> Value {
+    let mut order = order.clone();
+    for field in ["refunded", "captured", "voided", "follow_ups"] {
+        order.as_object_mut().expect("an object").remove(field);
+    }
+    order
 }
 
 /// Waits until nothing is open, on either side.
@@ -230,7 +310,7 @@ async fn drain(town: &Installation, core: &Core) {
         let open = core.all("/v1/reversals", "reversals").await;
         for entry in &open {
             assert_ne!(entry["phase"], "operator", "calm channels do not end it: {entry}");
-            if is_put_off(entry) {
+            if is_put_off(core, entry).await {
                 println!("put off to the daily inquiry: {entry}");
                 work_now(core, entry).await;
             }
@@ -247,42 +327,62 @@ async fn drain(town: &Installation, core: &Core) {
 }
 
 /// Whether the schedule has run out, so that the entry is inquired of once a day. Only a reversal
-/// that the channel refused may lead there.
-fn is_put_off(entry: &Value) -> bool {
+/// that the channel refused may lead there, or an order that is never reversed.
+async fn is_put_off(core: &Core, entry: &Value) -> bool {
     let due_at: jiff::Timestamp =
         entry["due_at"].as_str().expect("a time").parse().expect("RFC 3339");
     let wait_ms = due_at.as_millisecond() - Clock::System.now().as_millis();
-    let put_off = wait_ms > 3_600_000;
-    assert!(!put_off || entry["reversal_refused"] == true, "put off too soon: {entry}");
-    put_off
+    if wait_ms <= 3_600_000 {
+        return false;
+    }
+    let order = core.payment(entry["id"].as_str().expect("an id")).await;
+    let is_reversible = matches!(order.text("kind"), "payment" | "preauth");
+    let rightly = !is_reversible || entry["reversal_refused"] == true;
+    assert!(rightly, "put off too soon: {entry}");
+    true
 }
 
 /// What an operator does who will not wait for a day.
 async fn work_now(core: &Core, entry: &Value) {
     let path = format!("/v1/reversals/{}/retry", entry["id"].as_str().expect("an id"));
-    let retried =
-        core.post(&path, &serde_json::json!({ "reason": "the bank is well again" })).await;
+    let retried = core.post(&path, &json!({ "reason": "the bank is well again" })).await;
     assert!(matches!(retried.status, 200 | 202 | 409), "{retried:?}");
+}
+
+/// What a channel's ledger calls an order of this kind.
+fn kind_in_ledger(order: &Value) -> EntryKind {
+    match order["kind"].as_str().expect("a kind") {
+        "payment" => EntryKind::Charge,
+        "preauth" => EntryKind::Preauth,
+        "capture" => EntryKind::Capture,
+        "refund" => EntryKind::Refund,
+        "void" => EntryKind::Undo,
+        other => panic!("nobody asked for a {other}: {order}"),
+    }
 }
 
 /// Every order against what the channels believe of it, attempt by attempt.
 fn compare_with_ledgers(town: &Installation, orders: &BTreeMap<String, Value>) {
-    let mut charges: BTreeMap<String, Vec<(&str, LedgerEntry)>> = BTreeMap::new();
+    let mut entries: BTreeMap<String, Vec<(&str, LedgerEntry)>> = BTreeMap::new();
     for (channel, entry) in town.channels.entries() {
-        assert_eq!(entry.kind, EntryKind::Charge, "nobody asked for an undo: {entry:?}");
         assert_eq!(entry.requests, 1, "I-1, I-9: sent twice: {entry:?}");
         assert_ne!(entry.state, EntryState::Working, "drained: {entry:?}");
-        let known = orders.contains_key(entry.order_prefix());
-        assert!(known, "I-9: an order that nobody was told of: {channel} {entry:?}");
-        charges.entry(entry.order_prefix().to_owned()).or_default().push((channel, entry));
+        let order = orders.get(entry.order_prefix());
+        let order = order.unwrap_or_else(|| panic!("I-9: nobody was told of {channel} {entry:?}"));
+        assert_eq!(entry.kind, kind_in_ledger(order), "{order}");
+        entries.entry(entry.order_prefix().to_owned()).or_default().push((channel, entry));
     }
-    let mut ends: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut ends: BTreeMap<(&str, &str), u32> = BTreeMap::new();
     for (id, order) in orders {
         let status = order["status"].as_str().expect("a status");
-        *ends.entry(status).or_default() += 1;
-        let charges = charges.remove(id).unwrap_or_default();
-        let standing: Vec<_> =
-            charges.iter().filter(|(_, entry)| entry.state == EntryState::Approved).collect();
+        *ends.entry((order["kind"].as_str().expect("a kind"), status)).or_default() += 1;
+        let entries = entries.remove(id).unwrap_or_default();
+        let follows_up = order["of"].is_string();
+        assert!(!follows_up || entries.len() <= 1, "I-4: sent twice: {order} {entries:?}");
+        // What a void took back had succeeded.
+        let stands =
+            |entry: &LedgerEntry| matches!(entry.state, EntryState::Approved | EntryState::Undone);
+        let standing: Vec<_> = entries.iter().filter(|(_, entry)| stands(entry)).collect();
         match (status, standing.as_slice()) {
             ("succeeded", [(channel, entry)]) => {
                 assert_eq!(order["channel"], *channel, "{order}");
@@ -290,18 +390,41 @@ fn compare_with_ledgers(town: &Installation, orders: &BTreeMap<String, Value>) {
                 assert_eq!(order["amount"], entry.amount_minor, "{order}");
             }
             ("failed" | "reversed", []) => {}
-            _ => panic!("the channels believe otherwise: {order} {charges:?}"),
+            _ => panic!("the channels believe otherwise: {order} {entries:?}"),
         }
     }
     println!("{ends:?}");
 }
 
-/// Clearing records, vouchers and notices against the orders: one for each success, one for each
-/// end that is due (I-7).
+/// Whether the order lets go of a hold: no money moves by it.
+fn is_about_a_hold(orders: &BTreeMap<String, Value>, order: &Value) -> bool {
+    let of = order["of"].as_str().and_then(|of| orders.get(of));
+    let voids_a_hold = of.is_some_and(|of| order["kind"] == "void" && of["kind"] == "preauth");
+    order["kind"] == "preauth" || voids_a_hold
+}
+
+/// The events that accounting must have booked for an order (I-7).
+fn events_of(orders: &BTreeMap<String, Value>, order: &Value) -> Vec<&'static str> {
+    let succeeded = order["status"] == "succeeded";
+    if is_about_a_hold(orders, order) {
+        return Vec::new();
+    }
+    match (order["kind"].as_str().expect("a kind"), succeeded) {
+        ("refund", true) => vec!["refund"],
+        ("refund", false) => vec!["refund", "refund_taken_back"],
+        ("void", true) => vec!["void"],
+        ("void", false) => vec!["void", "void_taken_back"],
+        (_, true) => vec!["instant_payment"],
+        (_, false) => Vec::new(),
+    }
+}
+
+/// Clearing records, vouchers and notices against the orders: one for each success that moved
+/// money, what was booked first, and one for each end that is due (I-7).
 async fn compare_with_books(town: &Installation, core: &Core, orders: &BTreeMap<String, Value>) {
-    let succeeded = |order: &Value| order["status"] == "succeeded";
-    let expected: BTreeSet<&str> =
-        orders.iter().filter(|(_, order)| succeeded(order)).map(|(id, _)| id.as_str()).collect();
+    let moved = |order: &Value| order["status"] == "succeeded" && !is_about_a_hold(orders, order);
+    let expected = orders.iter().filter(|(_, order)| moved(order)).map(|(id, _)| id.as_str());
+    let expected: BTreeSet<&str> = expected.collect();
 
     let ledger = town.channels.entries();
     let dates: BTreeSet<String> =
@@ -313,27 +436,45 @@ async fn compare_with_books(town: &Installation, core: &Core, orders: &BTreeMap<
             let number = record["channel_order_no"].as_str().expect("a number");
             let of_it =
                 |(at, entry): &&(&str, LedgerEntry)| *at == channel && entry.order_no == number;
-            let (_, entry) = ledger.iter().find(of_it).expect("a charge of this number");
-            assert_eq!(record["principal"], entry.amount_minor, "{record}");
-            assert_eq!(record["fee"], entry.fee_minor, "{record}");
+            let (_, entry) = ledger.iter().find(of_it).expect("an entry of this number");
+            let (amount, fee) = (entry.amount_minor, entry.fee_minor);
+            let (principal, fee) = match entry.kind {
+                EntryKind::Charge | EntryKind::Capture => (amount, fee),
+                EntryKind::Undo => (-amount, -fee),
+                EntryKind::Refund => (-amount, 0),
+                EntryKind::Preauth => panic!("a hold moves nothing: {record}"),
+            };
+            assert_eq!(record["principal"], principal, "{record}");
+            assert_eq!(record["fee"], fee, "{record}");
             let id = record["id"].as_str().expect("an id").to_owned();
             assert!(cleared.insert(id), "I-7: two clearing records: {record}");
         }
     }
     assert!(cleared.iter().map(String::as_str).eq(expected.iter().copied()), "I-7: clearing");
 
-    // A voucher may be posted again after a crash, but always under the same request id.
+    compare_with_vouchers(town, orders);
+    compare_with_notices(town, orders).await;
+}
+
+/// A voucher may be posted again after a crash, but always under the same request id.
+fn compare_with_vouchers(town: &Installation, orders: &BTreeMap<String, Value>) {
     let vouchers = town.accounting.posts();
-    let mut booked: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut booked: BTreeMap<(&str, &str), &str> = BTreeMap::new();
     for voucher in &vouchers {
         let (order, request) = (voucher.text("order_id"), voucher.text("request_id"));
         assert_eq!(voucher.header("idempotency-key"), request);
-        let other = booked.insert(order, request).filter(|other| *other != request);
-        assert!(other.is_none(), "I-7: two requests for {order}");
+        let event = voucher.text("event");
+        let other = booked.insert((order, event), request).filter(|other| *other != request);
+        assert!(other.is_none(), "I-7: two requests of {event} for {order}");
     }
-    assert!(booked.keys().copied().eq(expected.iter().copied()), "I-7: vouchers");
+    let expected = orders.iter().flat_map(|(id, order)| {
+        events_of(orders, order).into_iter().map(move |event| (id.as_str(), event))
+    });
+    assert!(booked.keys().copied().eq(expected), "I-7: vouchers");
+}
 
-    // Every order that was not answered with its end is told of it, truly.
+/// Every order that was not answered with its end is told of it, truly.
+async fn compare_with_notices(town: &Installation, orders: &BTreeMap<String, Value>) {
     for notice in town.core_inbox.posts() {
         assert!(notice.is_signed_with(NOTICE_KEY));
         let order = &orders[notice.text("id")];

@@ -29,7 +29,7 @@ impl Payment {
         Self { settlement: "escrow", ..Self::instant(order_id, amount) }
     }
 
-    fn body(&self) -> Value {
+    pub fn body(&self) -> Value {
         json!({
             "order_id": self.order_id,
             "merchant_id": self.merchant_id,
@@ -110,7 +110,7 @@ impl Core {
         answer.expect("the daemon answers")
     }
 
-    async fn try_post(
+    pub async fn try_post(
         &self,
         path: &str,
         body: &Value,
