@@ -9,7 +9,7 @@ use support::books::{self, accepted, channel, date, id, moment, order, paid};
 use support::{Scratch, books::next};
 use switchyard::domain::batch::{Batch, Claim, EntryChange};
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
-use switchyard::domain::flow::order::{Claims, Order};
+use switchyard::domain::flow::order::{Claims, Order, OrderKind};
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::time::BusinessDate;
@@ -55,6 +55,7 @@ suite! {
     an_order_is_found_by_both_of_its_ids,
     orders_are_listed_by_id_in_pages,
     open_orders_are_those_that_are_not_final,
+    follow_ups_are_listed_by_what_they_refer_to,
     a_success_is_read_back_whole,
     i_9_a_caller_uses_an_order_id_once,
     a_version_follows_the_stored_one,
@@ -151,6 +152,32 @@ async fn open_orders_are_those_that_are_not_final(store: &dyn Store) {
     assert_eq!(ids(&read(store.open_orders(None, 10)).await), [1, 3, 4]);
     assert_eq!(ids(&read(store.open_orders(None, 2)).await), [1, 3]);
     assert_eq!(ids(&read(store.open_orders(Some(id(3)), 2)).await), [4]);
+}
+
+async fn follow_ups_are_listed_by_what_they_refer_to(store: &dyn Store) {
+    let kinds = [
+        OrderKind::Refund { of: id(1) },
+        OrderKind::Void { of: id(1) },
+        OrderKind::Capture { of: id(2) },
+        OrderKind::Release { of: id(1) },
+        OrderKind::Refund { of: id(1) },
+    ];
+    for sequence in [1, 2] {
+        commit(store, accepted(&order(sequence))).await;
+    }
+    for (sequence, kind) in (300..).zip(kinds) {
+        commit(store, accepted(&Order { kind, ..order(sequence) })).await;
+    }
+    // A later version changes neither the list nor its order.
+    commit(store, paid(&Order { kind: kinds[0], ..order(300) })).await;
+    let listed = async |of, after, limit| ids(&read(store.follow_ups(id(of), after, limit)).await);
+    assert_eq!(listed(1, None, usize::MAX).await, [300, 301, 304]);
+    assert_eq!(listed(1, None, 2).await, [300, 301]);
+    assert_eq!(listed(1, Some(id(301)), 2).await, [304]);
+    assert_eq!(listed(2, None, 9).await, [302]);
+    assert!(listed(3, None, 9).await.is_empty());
+    let first = read(store.follow_ups(id(1), None, 1)).await;
+    assert_eq!(Some(first[0].clone()), read(store.order(id(300))).await, "as it is now");
 }
 
 async fn a_success_is_read_back_whole(store: &dyn Store) {
@@ -664,11 +691,15 @@ async fn survives_a_kill(settle_keys: usize) {
     }
 }
 
-/// Writes into the tree of a closed store behind its back.
-fn tamper(scratch: &Scratch, key: &[u8], value: &[u8]) {
+/// Writes into the tree of a closed store behind its back, or removes from it.
+fn tamper(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
     let tree = sled::Config::new().path(scratch.path()).segment_size(4 * 1024 * 1024).open();
     let tree = tree.expect("a closed store");
-    assert!(tree.insert(key, value).expect("a write").is_some(), "the key is one of the store's");
+    let before = match value {
+        Some(value) => tree.insert(key, value),
+        None => tree.remove(key),
+    };
+    assert!(before.expect("a write").is_some(), "the key is one of the store's");
     tree.flush().expect("a flush");
     drop(tree);
     // sled's threads may hold its lock a moment longer.
@@ -681,13 +712,31 @@ fn order_key(table: u8, id: OrderId) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_store_from_before_the_index_of_follow_ups_still_reads() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let refund = |sequence| Order { kind: OrderKind::Refund { of: id(1) }, ..order(sequence) };
+    commit(&store, accepted(&order(1))).await;
+    commit(&store, accepted(&refund(2))).await;
+    drop(store);
+    let index = [order_key(b'f', id(1)), id(2).as_u64().to_be_bytes().to_vec()].concat();
+    tamper(&scratch, &index, None);
+    let store = open(&scratch);
+    assert_eq!(read(store.order(id(2))).await.expect("the refund").kind, refund(2).kind);
+    assert!(read(store.follow_ups(id(1), None, 9)).await.is_empty());
+    commit(&store, accepted(&refund(3))).await;
+    commit(&store, paid(&refund(2))).await;
+    assert_eq!(ids(&read(store.follow_ups(id(1), None, 9)).await), [3]);
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_an_error_and_the_others_live_on() {
     let scratch = Scratch::new();
     let store = open(&scratch);
     commit(&store, accepted(&order(1))).await;
     commit(&store, accepted(&order(2))).await;
     drop(store);
-    tamper(&scratch, &order_key(b'o', id(1)), &[99, 1, 2, 3]);
+    tamper(&scratch, &order_key(b'o', id(1)), Some(&[99, 1, 2, 3]));
     let store = open(&scratch);
     let damaged = store.order(id(1)).await;
     assert!(matches!(damaged, Err(StoreError::Damaged { table: "orders", .. })), "{damaged:?}");
@@ -704,7 +753,7 @@ async fn a_damaged_row_is_an_error_and_the_others_live_on() {
 async fn a_layout_of_another_version_is_refused() {
     let scratch = Scratch::new();
     drop(open(&scratch));
-    tamper(&scratch, b"!layout", &[2]);
+    tamper(&scratch, b"!layout", Some(&[2]));
     let refused = SledStore::open(scratch.path(), &settings());
     assert!(matches!(refused.err(), Some(StoreError::Damaged { table: "layout", .. })));
 }

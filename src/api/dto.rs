@@ -87,6 +87,9 @@ pub struct OrderBody<'order> {
     /// Of a pre-authorisation: whether it is let go, or about to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     voided: Option<bool>,
+    /// What refers to it, where it was asked for by its id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    follow_ups: Vec<FollowUpBody<'order>>,
     merchant_id: &'order str,
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<CardBody<'order>>,
@@ -128,6 +131,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             refunded: paid_in.then_some(order.claims.refunded_minor),
             captured: hold.then_some(order.claims.captured_minor),
             voided: hold.then_some(order.claims.refunded_minor > 0),
+            follow_ups: Vec::new(),
             merchant_id: order.merchant_id.as_str(),
             card: order.card.as_ref().map(CardBody::from),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
@@ -137,6 +141,39 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             clearing_date: order.clearing_date.map(Text),
             created_at: Moment(order.created_at),
             finished_at: order.finished_at.map(Moment),
+        }
+    }
+}
+
+impl<'order> OrderBody<'order> {
+    /// With the refunds, voids and captures that refer to it, whatever became of them.
+    pub fn with_follow_ups(mut self, orders: impl Iterator<Item = &'order Order>) -> Self {
+        self.follow_ups = orders.map(FollowUpBody::from).collect();
+        self
+    }
+}
+
+/// A refund, void or capture, in short.
+#[derive(Serialize)]
+struct FollowUpBody<'order> {
+    id: Text<crate::domain::ids::OrderId>,
+    order_id: &'order str,
+    kind: &'static str,
+    amount: i64,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl<'order> From<&'order Order> for FollowUpBody<'order> {
+    fn from(order: &'order Order) -> Self {
+        Self {
+            id: Text(order.id),
+            order_id: order.caller_order_id.as_str(),
+            kind: order.kind.name(),
+            amount: order.amount.get(),
+            status: order.status.name(),
+            reason: order.reason.map(|reason| reason.name()),
         }
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::channels::explained;
+use crate::api::channels::{explained, routed};
 use crate::app::{StartError, load_channels, load_routes};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::clock::Clock;
@@ -44,6 +44,9 @@ struct ExplainArgs {
     /// The card's length in digits, where the BIN alone leaves it open
     #[arg(long)]
     length: Option<u8>,
+    /// payment or preauth
+    #[arg(long, default_value = "payment")]
+    operation: String,
     /// Minor units
     #[arg(long)]
     amount: i64,
@@ -93,6 +96,7 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         bail!("--bin takes 6 to 12 digits, not a card number ({})", mask(&args.bin));
     }
     Ok(RouteQuestion {
+        operation: routed(&args.operation).context("payment or preauth")?,
         digits: args.bin.clone(),
         pan_length: args.length,
         amount: AmountMinor::new(args.amount)?,

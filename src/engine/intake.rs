@@ -63,6 +63,8 @@ pub enum PayError {
 /// What routing is asked about without a payment.
 #[derive(Debug, Clone)]
 pub struct RouteQuestion {
+    /// One that begins with a card; another one has its original's channel and no route.
+    pub operation: Operation,
     /// A card number's leading digits, or the whole of it.
     pub digits: String,
     /// The card's length, if `digits` are only its beginning.
@@ -215,7 +217,7 @@ pub fn explain_route<T>(
         matches.rows().next().map(Arc::as_ref)
     });
     let subject = Subject {
-        operation: Operation::Payment,
+        operation: question.operation,
         prefix: CardPrefix::leading(&question.digits),
         card: row.map(CardTraits::of),
         amount: question.amount,

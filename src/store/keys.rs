@@ -5,7 +5,8 @@
 //! a payment time:
 //! - an order lies under [`OPEN`] until it is final and under [`FINAL`] from then on, so that no
 //!   marker says which orders recovery must look at. It moves once and never back (I-5);
-//! - the caller's order id is written with an order's first version only;
+//! - the caller's order id, and what a refund, void or capture refers to, are written with an
+//!   order's first version only;
 //! - the three tables that are worked by time have an index entry exactly while a row is due, and
 //!   what it must be follows from the row ([`due_key`]).
 
@@ -22,6 +23,8 @@ pub(super) const OPEN: u8 = b'o';
 pub(super) const FINAL: u8 = b'O';
 /// Order ids by caller and the caller's order id.
 const CALLER: u8 = b'C';
+/// Refunds, voids and captures by the order that they refer to; the key says all.
+const FOLLOW_UP: u8 = b'f';
 const TRANSACTION: u8 = b'T';
 const CLEARING: u8 = b'L';
 pub(super) const REVERSAL: u8 = b'R';
@@ -78,6 +81,15 @@ pub(super) fn order_key(table: u8, order: OrderId) -> Vec<u8> {
 
 pub(super) fn caller_key(caller: &CallerId, caller_order_id: &CallerOrderId) -> Vec<u8> {
     Key::of(CALLER).text(caller.as_str()).text(caller_order_id.as_str()).0
+}
+
+/// What the keys of an order's follow-ups begin with.
+pub(super) fn follow_up_prefix(original: OrderId) -> Vec<u8> {
+    order_key(FOLLOW_UP, original)
+}
+
+pub(super) fn follow_up_key(original: OrderId, follow_up: OrderId) -> Vec<u8> {
+    Key(follow_up_prefix(original)).order(follow_up).0
 }
 
 pub(super) fn transaction_key(order: OrderId) -> Vec<u8> {

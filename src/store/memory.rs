@@ -247,6 +247,15 @@ impl Store for MemoryStore {
         self.read(move |rows| rows::open_orders(rows, after, limit))
     }
 
+    fn follow_ups(
+        &self,
+        of: OrderId,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.read(move |rows| rows::follow_ups(rows, of, after, limit))
+    }
+
     fn transaction(
         &self,
         order: OrderId,

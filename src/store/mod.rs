@@ -93,6 +93,15 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
 
+    /// Refunds, voids and captures that refer to an order, by id. Those that an earlier version of
+    /// this program accepted are not among them: it wrote no index.
+    fn follow_ups(
+        &self,
+        of: OrderId,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
+
     fn transaction(
         &self,
         order: OrderId,

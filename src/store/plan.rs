@@ -50,6 +50,8 @@ struct OrderStep {
     is_final: bool,
     /// Given with version 1 only.
     caller_key: Option<Vec<u8>>,
+    /// The same, where it follows up another order.
+    follow_up_key: Option<Vec<u8>>,
     row: Vec<u8>,
 }
 
@@ -134,11 +136,13 @@ impl Plan {
 impl OrderStep {
     fn of(order: &Order) -> Self {
         let first = order.version == 1;
+        let original = order.kind.original().filter(|_| first && order.kind.is_follow_up());
         Self {
             id: order.id,
             version: order.version,
             is_final: order.status.is_final(),
             caller_key: first.then(|| keys::caller_key(&order.caller, &order.caller_order_id)),
+            follow_up_key: original.map(|of| keys::follow_up_key(of, order.id)),
             row: record::order_bytes(order),
         }
     }
@@ -175,6 +179,7 @@ impl Check<'_> {
         if let Some(caller_key) = step.caller_key {
             self.writes.insert(caller_key, Some(step.id.as_u64().to_be_bytes().to_vec()));
         }
+        self.writes.extend(step.follow_up_key.map(|index| (index, Some(Vec::new()))));
         if was_open && step.is_final {
             self.writes.insert(open.clone(), None);
         }

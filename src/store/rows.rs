@@ -130,6 +130,18 @@ pub(super) fn orders(
     Ok(all)
 }
 
+pub(super) fn follow_ups(
+    bytes: &impl SortedBytes,
+    of: OrderId,
+    after: Option<OrderId>,
+    limit: usize,
+) -> Read<Vec<Order>> {
+    let prefix = keys::follow_up_prefix(of);
+    let at = prefix.len();
+    let last = after.map(|last| keys::follow_up_key(of, last));
+    page(bytes, onward(&prefix, last), limit, |index, _| order(bytes, keys::order_at(index, at)?))
+}
+
 pub(super) fn transaction(bytes: &impl SortedBytes, order: OrderId) -> Read<Option<Transaction>> {
     let row = bytes.get(&keys::transaction_key(order))?;
     row.map(|row| record::read_transaction(order, &row)).transpose()

@@ -80,6 +80,15 @@ async fn a_plan_is_explained_and_nothing_is_sent() {
         assert_eq!(plan["card"]["bin"], "621626");
         assert_eq!(plan["rules"][0]["candidates"][0]["verdict"], "kept");
     }
+    for operation in ["payment", "preauth"] {
+        let mut body = json!({ "card": { "bin": "621626" }, "amount": 100, "currency": "CNY" });
+        body["operation"] = operation.into();
+        let plan = gateway.post("core", "/v1/routes/explain", &body).await.json();
+        assert_eq!(plan["channels"], json!(["unionpay"]), "{operation}");
+        body["operation"] = "refund".into();
+        let refused = gateway.post("core", "/v1/routes/explain", &body).await;
+        assert_eq!(refused.problem(), (422, "invalid_field".to_owned()), "it has no route");
+    }
     let large = json!({ "card": { "bin": "621626" }, "amount": 5_000_001, "currency": "CNY" });
     let plan = gateway.post("core", "/v1/routes/explain", &large).await.json();
     assert_eq!(plan["channels"], json!([]));

@@ -72,6 +72,15 @@ impl Store for SlowStore {
         self.inner.open_orders(after, limit)
     }
 
+    fn follow_ups(
+        &self,
+        of: OrderId,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.inner.follow_ups(of, after, limit)
+    }
+
     fn transaction(
         &self,
         order: OrderId,

@@ -125,6 +125,15 @@ impl Store for HostileStore {
         self.slowly(self.world.store.open_orders(after, limit))
     }
 
+    fn follow_ups(
+        &self,
+        of: OrderId,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.slowly(self.world.store.follow_ups(of, after, limit))
+    }
+
     fn transaction(
         &self,
         order: OrderId,

@@ -21,6 +21,7 @@ use crate::channel::registry::ChannelStatus;
 use crate::domain::batch::AuditEntry;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
 use crate::engine::intake::RouteQuestion;
@@ -213,8 +214,19 @@ fn read_question(body: &[u8]) -> Result<RouteQuestion, ApiError> {
         Some(text) => MerchantId::parse(&text)
             .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
     };
+    let operation = match fields.text("operation")?.as_deref() {
+        None => Operation::Payment,
+        Some(name) => routed(name)
+            .ok_or_else(|| fields.invalid("operation", "payment or preauth is expected"))?,
+    };
     fields.finish()?;
-    Ok(RouteQuestion { digits, pan_length, amount, currency, settlement, merchant_id })
+    Ok(RouteQuestion { operation, digits, pan_length, amount, currency, settlement, merchant_id })
+}
+
+/// The operation of this name, if it is one that is routed.
+pub fn routed(name: &str) -> Option<Operation> {
+    let routed = [Operation::Payment, Operation::Preauth];
+    routed.into_iter().find(|operation| operation.name() == name)
 }
 
 fn prefix(card: &Fields<'_>, text: &str) -> Result<String, ApiError> {

@@ -29,6 +29,7 @@ use crate::domain::flow::order::{Differs, Order, OrderKind};
 use crate::domain::ids::{CallerOrderId, OrderId};
 use crate::engine::Submitted;
 use crate::engine::intake::{PayError, PaymentOrder, StruckChannel};
+use crate::store::PAGE_MAX;
 use wait::Wait;
 
 /// How long a call whose wait is over still waits for its order to become durable.
@@ -171,7 +172,7 @@ pub async fn by_id(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let order = visible_order(&state, &seat, &id).await?;
-    Ok(json(StatusCode::OK, &OrderBody::from(&order)))
+    shown(&state, &seat, &order).await
 }
 
 /// `GET /v1/preauths/{id}`: the same, of pre-authorisations alone.
@@ -186,7 +187,7 @@ pub async fn preauth_by_id(
     if order.kind != OrderKind::Preauth {
         return Err(no_such_order());
     }
-    Ok(json(StatusCode::OK, &OrderBody::from(&order)))
+    shown(&state, &seat, &order).await
 }
 
 /// `GET /v1/payments?order_id=`: the caller's own order of this id.
@@ -205,7 +206,18 @@ pub async fn by_order_id(
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let order = state.engine.store().order_by_caller(caller, id).await?;
     let order = order.filter(|order| seat.sees(order)).ok_or_else(no_such_order)?;
-    Ok(json(StatusCode::OK, &OrderBody::from(&order)))
+    shown(&state, &seat, &order).await
+}
+
+/// An order with what refers to it, the first thousand of it.
+async fn shown(state: &ApiState, seat: &Seat, order: &Order) -> Result<Response, ApiError> {
+    let follow_ups = if order.kind.is_paid_in() || order.kind == OrderKind::Preauth {
+        state.engine.store().follow_ups(order.id, None, PAGE_MAX).await?
+    } else {
+        Vec::new()
+    };
+    let seen = follow_ups.iter().filter(|one| seat.sees(one));
+    Ok(json(StatusCode::OK, &OrderBody::from(order).with_follow_ups(seen)))
 }
 
 /// The order of this id, if the caller may see it: another one's does not exist for it.

@@ -165,6 +165,15 @@ impl Store for SledStore {
         self.list(move |rows| rows::open_orders(rows, after, limit))
     }
 
+    fn follow_ups(
+        &self,
+        of: OrderId,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
+        self.list(move |rows| rows::follow_ups(rows, of, after, limit))
+    }
+
     fn transaction(
         &self,
         order: OrderId,

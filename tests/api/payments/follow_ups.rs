@@ -132,6 +132,20 @@ async fn i_8_a_refund_that_the_channel_refuses_is_taken_back_and_makes_room() {
     book_all(&gateway).await;
     let ended = gateway.get("core", "/v1/payments?order_id=V-1").await.json();
     assert_eq!(ended["status"], "succeeded");
+    assert!(ended.get("follow_ups").is_none(), "nothing refers to a void");
+    // The payment tells of both, in the order in which they were accepted.
+    let seen = gateway.get("core", "/v1/payments?order_id=A-1").await.json();
+    let told = json!([
+        {
+            "id": taken["id"], "order_id": "R-1", "kind": "refund", "amount": 12_345,
+            "status": "failed", "reason": "do_not_honour"
+        },
+        {
+            "id": ended["id"], "order_id": "V-1", "kind": "void", "amount": 12_345,
+            "status": "succeeded"
+        },
+    ]);
+    assert_eq!(seen["follow_ups"], told);
 }
 
 #[tokio::test]
