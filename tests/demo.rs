@@ -26,4 +26,5 @@ fn the_demo_ends_with_nothing_owed_and_no_difference() {
     assert!(count("clearing_records") >= count("succeeded"), "I-7: {told}");
     assert!(count("notices_acknowledged") >= ORDERS, "each end is told, a release too: {told}");
     assert!(told["elapsed_ms"].is_u64(), "{told}");
+    assert!(count("refunded") > 0 && count("voided") > 0 && count("captured") > 0, "{told}");
 }

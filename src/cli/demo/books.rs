@@ -59,6 +59,34 @@ impl Books {
         self.orders.values().filter(|order| order.kind == OrderKind::Payment)
     }
 
+    /// Everything that the core asked for and a channel had to do.
+    pub fn asked(&self) -> impl Iterator<Item = &Order> {
+        self.orders.values().filter(|order| match order.kind {
+            OrderKind::Payment
+            | OrderKind::Preauth
+            | OrderKind::Capture { .. }
+            | OrderKind::Refund { .. }
+            | OrderKind::Void { .. } => true,
+            OrderKind::Undo { .. } | OrderKind::Release { .. } => false,
+        })
+    }
+
+    /// What an order moves when it succeeds, in minor units, signed as it touches what the channel
+    /// owes us. Holds, and what lets them go, move nothing.
+    pub fn moves_minor(&self, order: &Order) -> i64 {
+        let of_a_hold = |of: OrderId| {
+            self.orders.get(&of).is_some_and(|original| original.kind == OrderKind::Preauth)
+        };
+        let sign = match order.kind {
+            OrderKind::Payment | OrderKind::Capture { .. } => 1,
+            OrderKind::Refund { .. } => -1,
+            OrderKind::Void { of } => -i64::from(!of_a_hold(of)),
+            OrderKind::Undo { of } => -i64::from(!of_a_hold(of.order)),
+            OrderKind::Preauth | OrderKind::Release { .. } => 0,
+        };
+        sign * order.amount.get()
+    }
+
     /// The attempt that a number is about in the end: an undo is about what it takes back.
     pub fn root(&self, number: ChannelOrderNo) -> ChannelOrderNo {
         let mut root = number;

@@ -15,7 +15,7 @@ use super::town::CHANNELS;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::attempt::AttemptState;
-use crate::domain::flow::order::{Order, OrderStatus, Settlement};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::simulator::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 
@@ -132,6 +132,13 @@ fn check_answers(findings: &mut Findings, books: &Books, answers: &[Answered], o
                 findings.broken("I-9", order.id, what);
             }
         }
+        for (id, status) in &answer.others {
+            let kept = OrderId::parse(id).and_then(|id| books.orders.get(&id));
+            let kept = kept.map(|order| order.status.name());
+            if kept.is_none() || (is_final(status) && kept != Some(status)) {
+                findings.broken("I-12", id, format!("answered {status}, now {kept:?}"));
+            }
+        }
         if let Some(status) = answer.release.filter(|status| *status != 200) {
             findings.broken("I-8", order.id, format!("its release was refused with {status}"));
         }
@@ -151,25 +158,49 @@ fn check_books(findings: &mut Findings, books: &Books) {
             findings.broken("I-7", request.id, "its entries do not balance");
         }
     }
-    for order in books.payments() {
+    for order in books.asked() {
         let succeeded = order.status == OrderStatus::Succeeded;
         let expected = usize::from(succeeded);
+        let moved = usize::from(succeeded && books.moves_minor(order) != 0);
         let transactions = usize::from(books.transactions.contains_key(&order.id));
         let cleared = records.get(&order.id).map_or(0, Vec::len);
-        let event = match order.settlement {
-            Settlement::Instant => BookingEvent::InstantPayment,
-            Settlement::Escrow => BookingEvent::EscrowPayment,
-        };
         let of = requests.get(&order.id).map_or(&[][..], Vec::as_slice);
-        let booked = of.iter().filter(|request| request.event == event).count();
-        if [transactions, cleared, booked] != [expected; 3] {
+        let booked = |event| of.iter().filter(|request| request.event == event).count();
+        let (first, expected_first, red, expected_red) = match booking_of(books, order) {
+            None => (0, 0, 0, 0),
+            Some((event, None)) => (booked(event), expected, 0, 0),
+            // Booked first, and taken back if it came to nothing.
+            Some((event, Some(red))) => (booked(event), 1, booked(red), 1 - expected),
+        };
+        let found = [transactions, cleared, first, red];
+        if found != [expected, moved, expected_first, expected_red] {
             let what = format!(
-                "{}: {transactions} transactions, {cleared} clearing records, {booked} bookings",
+                "{} {}: {transactions} transactions, {cleared} clearing records, {first} bookings, \
+                 {red} taken back",
+                order.kind.name(),
                 order.status.name()
             );
             findings.broken("I-7", order.id, what);
         }
         check_attempts(findings, order);
+    }
+}
+
+/// What is booked for an order, and what takes that back where it is booked before it is sent.
+fn booking_of(books: &Books, order: &Order) -> Option<(BookingEvent, Option<BookingEvent>)> {
+    if books.moves_minor(order) == 0 {
+        return None;
+    }
+    match order.kind {
+        OrderKind::Payment | OrderKind::Capture { .. } => Some(match order.settlement {
+            Settlement::Instant => (BookingEvent::InstantPayment, None),
+            Settlement::Escrow => (BookingEvent::EscrowPayment, None),
+        }),
+        OrderKind::Refund { .. } => {
+            Some((BookingEvent::Refund, Some(BookingEvent::RefundTakenBack)))
+        }
+        OrderKind::Void { .. } => Some((BookingEvent::Void, Some(BookingEvent::VoidTakenBack))),
+        OrderKind::Preauth | OrderKind::Undo { .. } | OrderKind::Release { .. } => None,
     }
 }
 
@@ -213,7 +244,7 @@ fn check_notices(findings: &mut Findings, books: &Books, told: &Told) {
         let what = format!("{} notices were not signed as agreed", told.forged);
         findings.broken("I-12", "all", what);
     }
-    for order in books.payments() {
+    for order in books.asked() {
         let acknowledged = books.notices.get(&order.id).map(|notice| notice.delivery.status);
         let statuses = told.orders.get(&order.id.to_string());
         let is_right = statuses.is_some_and(|statuses| {
@@ -226,7 +257,8 @@ fn check_notices(findings: &mut Findings, books: &Books, told: &Told) {
     }
 }
 
-/// Line by line: every charge in the ledger, every attempt in our books.
+/// Line by line: every entry of the ledger, every attempt in our books. An undo of our own belongs
+/// to the line of what it takes back.
 fn compare(
     findings: &mut Findings,
     books: &Books,
@@ -243,28 +275,25 @@ fn compare(
         agreement.fee_minor += record.fee_minor;
         agreement.net_minor += record.net_minor;
     }
-    let charges = ledger.entries().iter().filter(|entry| entry.kind == EntryKind::Charge);
-    let theirs: BTreeMap<&str, &LedgerEntry> =
-        charges.map(|entry| (entry.order_no.as_str(), entry)).collect();
+    let theirs = ledger_lines(books, ledger);
     let ours = claimed(books, channel);
     let numbers: BTreeSet<&str> =
-        theirs.keys().copied().chain(ours.keys().map(String::as_str)).collect();
+        theirs.keys().map(String::as_str).chain(ours.keys().map(String::as_str)).collect();
     for number in numbers {
-        let line = theirs.get(number).copied();
-        let stands = line.map_or(0, standing_minor);
-        let (claim, booked) =
-            (ours.get(number).copied().unwrap_or(0), cleared.get(number).copied().unwrap_or(0));
+        let stands = theirs.get(number).copied().unwrap_or_default();
+        let claim = ours.get(number).copied().unwrap_or_default();
+        let booked = cleared.get(number).copied().unwrap_or_default();
         agreement.lines += 1;
-        agreement.ledger_minor += stands;
-        if claim == stands && booked == stands {
+        agreement.ledger_minor += stands.minor;
+        if claim == stands && booked == stands.minor {
             agreement.agreeing += 1;
-        } else if is_disputed(books, number, line) {
+        } else if is_disputed(books, number, ledger.get(number)) {
             agreement.disputed += 1;
-            agreement.disputed_minor += booked - stands;
+            agreement.disputed_minor += booked - stands.minor;
         } else {
             agreement.differing += 1;
             let what = format!(
-                "{channel} has {stands} standing, our order says {claim}, our clearing {booked}"
+                "{channel} has {stands:?}, our order says {claim:?}, our clearing {booked}"
             );
             findings.broken("I-10", number, what);
         }
@@ -275,19 +304,62 @@ fn compare(
     agreement
 }
 
-/// What our orders say that each attempt at a channel has taken, by channel order number. Attempts
-/// of which nothing reached the channel are left out unless they claim something.
-fn claimed(books: &Books, channel: &str) -> BTreeMap<String, i64> {
+/// One line, as one side has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Line {
+    /// What moved, signed as it touches what the channel owes us.
+    minor: i64,
+    /// Amounts that were held.
+    held_minor: i64,
+}
+
+/// What our orders say that each attempt at a channel has moved or held, by channel order number.
+/// Attempts of which nothing reached the channel are left out unless they claim something.
+fn claimed(books: &Books, channel: &str) -> BTreeMap<String, Line> {
     let mut claimed = BTreeMap::new();
-    for order in books.payments() {
+    for order in books.asked() {
         for attempt in order.attempts.iter().filter(|one| one.channel.as_str() == channel) {
             if attempt.state == AttemptState::Approved {
                 let number = order.channel_order_no(attempt.number).to_string();
-                claimed.insert(number, order.amount.get());
+                let holds = order.kind == OrderKind::Preauth;
+                let held_minor = if holds { order.amount.get() } else { 0 };
+                claimed.insert(number, Line { minor: books.moves_minor(order), held_minor });
             }
         }
     }
     claimed
+}
+
+/// What the channel's entries have moved or held, by the number that they are about.
+fn ledger_lines(books: &Books, ledger: &LedgerSnapshot) -> BTreeMap<String, Line> {
+    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+    for entry in ledger.entries() {
+        let number = ChannelOrderNo::parse(&entry.order_no);
+        let about = number.map_or_else(|| entry.order_no.clone(), |no| books.root(no).to_string());
+        let is_own_undo = about != entry.order_no;
+        let line = lines.entry(about).or_default();
+        let stands = match entry.state {
+            // What was taken back by an undo or void has moved; that moves it back.
+            EntryState::Approved | EntryState::Undone => entry.amount_minor,
+            EntryState::Working | EntryState::Declined | EntryState::Reversed => 0,
+        };
+        match entry.kind {
+            EntryKind::Charge | EntryKind::Capture => line.minor += stands,
+            EntryKind::Refund => line.minor -= stands,
+            EntryKind::Preauth => line.held_minor += stands,
+            EntryKind::Undo => {
+                let original = entry.original.as_deref().and_then(|number| ledger.get(number));
+                let of_a_hold = original.is_some_and(|one| one.kind == EntryKind::Preauth);
+                match (of_a_hold, is_own_undo) {
+                    (false, _) => line.minor -= stands,
+                    (true, true) => line.held_minor -= stands,
+                    // A void of a hold moves nothing, and its own line says so.
+                    (true, false) => {}
+                }
+            }
+        }
+    }
+    lines
 }
 
 fn standing_minor(entry: &LedgerEntry) -> i64 {

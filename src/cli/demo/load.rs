@@ -97,6 +97,9 @@ pub struct Answered {
     pub repeat: Option<(String, String, bool)>,
     /// The status code that an escrow release was answered with.
     pub release: Option<u16>,
+    /// What it asked for besides: holds, captures, refunds and voids, each with our order id and
+    /// the status that was answered.
+    pub others: Vec<(String, String)>,
 }
 
 /// One payment as it is drawn beforehand, so that one seed makes one load whatever the timing.
@@ -105,6 +108,33 @@ struct Drawn {
     wait_s: Option<u32>,
     repeats: bool,
     releases: bool,
+    then: Then,
+}
+
+/// What follows a payment that has succeeded over a channel which can do that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    RefundPart,
+    /// Both parts are asked for at the same time.
+    RefundTwice,
+    Void,
+    /// The same card has an amount held, of which a part is captured and given back.
+    HoldCaptureRefund,
+    HoldVoid,
+}
+
+impl Then {
+    fn draw(entropy: &Entropy) -> Self {
+        match below(entropy, 100) {
+            0..4 => Self::RefundPart,
+            4..8 => Self::RefundTwice,
+            8..12 => Self::Void,
+            12..17 => Self::HoldCaptureRefund,
+            17..20 => Self::HoldVoid,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 /// Sends `orders` payments and calls `sent` after each.
@@ -160,6 +190,7 @@ fn draw(number: u32, entropy: &Entropy) -> Drawn {
         wait_s: (below(entropy, 20) == 0).then_some(1),
         repeats: below(entropy, 100) < 4,
         releases: escrow && below(entropy, 2) == 0,
+        then: Then::draw(entropy),
     }
 }
 
@@ -176,7 +207,7 @@ fn card_number(row: &BinRow, entropy: &Entropy) -> String {
 }
 
 async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
-    let Drawn { body, wait_s, repeats, releases } = payment;
+    let Drawn { body, wait_s, repeats, releases, then } = payment;
     let order_id = body["order_id"].as_str().unwrap_or_default().to_owned();
     let first = api.post("/v1/payments", &body, wait_s).await?;
     if !matches!(first.status, 200 | 202) {
@@ -198,7 +229,94 @@ async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
         let body = json!({ "order_id": format!("{}-release", answered.order_id) });
         answered.release = Some(api.post(&path, &body, None).await?.status);
     }
+    // The bank neither gives back nor holds.
+    if answered.status == "succeeded" && first.text("channel").starts_with("unionpay") {
+        let caller = Caller { api: &api, payment: &body };
+        answered.others = caller.follow(&answered.id, then).await?;
+    }
     Ok(answered)
+}
+
+/// How long a call waits for the end of a follow-up, in seconds: notices tell of the rest.
+const FOLLOW_UP_WAIT_S: u32 = 2;
+
+/// The core, while it follows one payment up.
+struct Caller<'run> {
+    api: &'run Api,
+    /// What it sent to pay.
+    payment: &'run Value,
+}
+
+impl Caller<'_> {
+    async fn follow(&self, id: &str, then: Then) -> anyhow::Result<Vec<(String, String)>> {
+        let amount = self.payment["amount"].as_i64().unwrap_or_default();
+        let (refunds, void) =
+            (format!("/v1/payments/{id}/refunds"), format!("/v1/payments/{id}/void"));
+        let part = amount / 3;
+        match then {
+            Then::RefundPart if part > 0 => {
+                Ok(vec![self.ask(&refunds, "refund", Some(part)).await?])
+            }
+            Then::RefundTwice if part > 0 => {
+                let first = self.ask(&refunds, "refund-1", Some(part));
+                let rest = self.ask(&refunds, "refund-2", Some(amount - part));
+                let (first, rest) = tokio::try_join!(first, rest)?;
+                Ok(vec![first, rest])
+            }
+            Then::Void => Ok(vec![self.ask(&void, "void", None).await?]),
+            Then::HoldCaptureRefund | Then::HoldVoid => self.hold(then, part).await,
+            Then::Nothing | Then::RefundPart | Then::RefundTwice => Ok(Vec::new()),
+        }
+    }
+
+    /// Holds the payment's amount on its card once more, and uses it or lets it go.
+    async fn hold(&self, then: Then, part: i64) -> anyhow::Result<Vec<(String, String)>> {
+        let mut body = self.payment.clone();
+        body["order_id"] = self.order_id("hold").into();
+        let (id, status) = self.send("/v1/preauths", &body).await?;
+        let mut others = vec![(id.clone(), status.clone())];
+        if status != "succeeded" {
+            return Ok(others);
+        }
+        if then == Then::HoldVoid || part == 0 {
+            others.push(self.ask(&format!("/v1/preauths/{id}/void"), "hold-void", None).await?);
+            return Ok(others);
+        }
+        let path = format!("/v1/preauths/{id}/capture");
+        let captured = self.ask(&path, "capture", Some(2 * part)).await?;
+        others.push(captured.clone());
+        if captured.1 == "succeeded" {
+            let path = format!("/v1/payments/{}/refunds", captured.0);
+            others.push(self.ask(&path, "capture-refund", Some(part)).await?);
+        }
+        Ok(others)
+    }
+
+    fn order_id(&self, what: &str) -> String {
+        format!("{}-{what}", self.payment["order_id"].as_str().unwrap_or_default())
+    }
+
+    async fn ask(
+        &self,
+        path: &str,
+        what: &str,
+        amount: Option<i64>,
+    ) -> anyhow::Result<(String, String)> {
+        let mut body = json!({ "order_id": self.order_id(what) });
+        if let Some(amount) = amount {
+            body["amount"] = amount.into();
+        }
+        self.send(path, &body).await
+    }
+
+    async fn send(&self, path: &str, body: &Value) -> anyhow::Result<(String, String)> {
+        let answer = self.api.post(path, body, Some(FOLLOW_UP_WAIT_S)).await?;
+        if !matches!(answer.status, 200 | 202) {
+            let detail = answer.text("detail");
+            bail!("{} was refused with {}: {detail}", body["order_id"], answer.status);
+        }
+        Ok((answer.text("id").to_owned(), answer.text("status").to_owned()))
+    }
 }
 
 #[cfg(test)]

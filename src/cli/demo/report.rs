@@ -36,6 +36,12 @@ impl Report<'_> {
         self.books.payments().filter(|order| order.status == status).count()
     }
 
+    /// Orders of a kind that succeeded.
+    fn done(&self, kind: &str) -> usize {
+        let of_kind = self.books.asked().filter(|order| order.kind.name() == kind);
+        of_kind.filter(|order| order.status == OrderStatus::Succeeded).count()
+    }
+
     fn acknowledged_notices(&self) -> usize {
         let taken = |status| status == DeliveryStatus::Acknowledged;
         self.books.notices.values().filter(|notice| taken(notice.delivery.status)).count()
@@ -67,6 +73,9 @@ impl Report<'_> {
             "clearing_records": self.books.clearing.len(),
             "ledger_differences": self.findings.ledger_differences(),
             "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "refunded": self.done("refund"),
+            "voided": self.done("void"),
+            "captured": self.done("capture"),
         })
         .to_string()
     }
@@ -75,6 +84,7 @@ impl Report<'_> {
     pub fn text(&self) -> String {
         let mut text = String::new();
         self.write_orders(&mut text);
+        self.write_follow_ups(&mut text);
         self.write_faults(&mut text);
         self.write_unknowns(&mut text);
         self.write_deliveries(&mut text);
@@ -118,6 +128,26 @@ impl Report<'_> {
         let released = self.books.orders.values().filter(releases).count();
         let repeats = self.witnesses.answers.iter().filter(|one| one.repeat.is_some()).count();
         line(text, &format!("{repeats} repeated calls, {released} escrow payments released"));
+    }
+
+    fn write_follow_ups(&self, text: &mut String) {
+        heading(text, "Holds, and what followed payments");
+        let mut table = Table::new(&["", "succeeded", "failed", "reversed", "yuan"]);
+        for kind in ["preauth", "capture", "refund", "void"] {
+            let orders: Vec<_> =
+                self.books.asked().filter(|order| order.kind.name() == kind).collect();
+            let with = |status| orders.iter().filter(move |order| order.status == status);
+            let count = |status| with(status).count().to_string();
+            let sum = with(OrderStatus::Succeeded).map(|order| order.amount.get()).sum();
+            let row = [
+                count(OrderStatus::Succeeded),
+                count(OrderStatus::Failed),
+                count(OrderStatus::Reversed),
+                yuan(sum),
+            ];
+            table.row(kind, &row);
+        }
+        table.write(text);
     }
 
     fn write_faults(&self, text: &mut String) {
