@@ -1,8 +1,9 @@
 //! Harbour bank: a bank with a JSON interface, the worked example of the `http` protocol.
 //!
-//! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; HMAC-SHA256 over time-stamp, line feed and
-//! body in both directions; amounts in fen. The query's own code and the original's state are two
-//! things. The same order number is never charged twice: it gets the same answer again.
+//! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
+//! `/v1/voids`, `/v1/refunds`; HMAC-SHA256 over time-stamp, line feed and body in both directions;
+//! amounts in fen. The query's own code and the original's state are two things. The same order
+//! number is never charged twice: it gets the same answer again.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -72,10 +73,12 @@ pub(in crate::simulator) enum Call {
     Charge(Charge),
     Query { order_no: String },
     Reverse { order_no: String },
-    Undo(Undo),
+    Follow(Follow),
 }
 
 pub(in crate::simulator) struct Charge {
+    /// Whether the amount is held only.
+    holds: bool,
     order_no: String,
     sent_at: String,
     amount: AmountMinor,
@@ -85,7 +88,29 @@ pub(in crate::simulator) struct Charge {
     problem: Option<&'static str>,
 }
 
-pub(in crate::simulator) struct Undo {
+/// How a request follows up an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::simulator) enum Way {
+    /// Taken back already is good enough.
+    Undo,
+    Void,
+    Refund,
+    Capture,
+}
+
+impl Way {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Undo => "undo",
+            Self::Void => "void",
+            Self::Refund => "refund",
+            Self::Capture => "capture",
+        }
+    }
+}
+
+pub(in crate::simulator) struct Follow {
+    way: Way,
     order_no: String,
     original_no: String,
     original_trade_no: String,
@@ -135,7 +160,7 @@ struct OrderBody<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct UndoBody<'a> {
+struct FollowBody<'a> {
     #[serde(borrow)]
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -198,9 +223,10 @@ impl HarbourBank {
     fn parse(&self, running: &Running, received: &Received) -> Option<Call> {
         let body = &received.body[..];
         match received.path.as_str() {
-            "/v1/charges" => {
+            path @ ("/v1/charges" | "/v1/preauths") => {
                 let asked: ChargeBody<'_> = serde_json::from_slice(body).ok()?;
-                Some(Call::Charge(self.parse_charge(running, &asked)?))
+                let holds = path == "/v1/preauths";
+                Some(Call::Charge(self.parse_charge(running, &asked, holds)?))
             }
             "/v1/charges/query" => {
                 let asked: OrderBody<'_> = serde_json::from_slice(body).ok()?;
@@ -212,26 +238,38 @@ impl HarbourBank {
                 let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
                 Some(Call::Reverse { order_no })
             }
-            "/v1/charges/undo" => {
-                let asked: UndoBody<'_> = serde_json::from_slice(body).ok()?;
-                Some(Call::Undo(Undo {
-                    order_no: self.order_no(&asked.merchant_id, &asked.order_no)?,
-                    original_no: asked.original_order_no.into_owned(),
-                    original_trade_no: asked.original_trade_no.into_owned(),
-                    amount: AmountMinor::new(asked.amount).ok()?,
-                }))
-            }
+            "/v1/charges/undo" => self.parse_follow(Way::Undo, body),
+            "/v1/voids" => self.parse_follow(Way::Void, body),
+            "/v1/refunds" => self.parse_follow(Way::Refund, body),
+            "/v1/preauths/capture" => self.parse_follow(Way::Capture, body),
             _ => None,
         }
     }
 
-    fn parse_charge(&self, running: &Running, asked: &ChargeBody<'_>) -> Option<Charge> {
+    fn parse_follow(&self, way: Way, body: &[u8]) -> Option<Call> {
+        let asked: FollowBody<'_> = serde_json::from_slice(body).ok()?;
+        Some(Call::Follow(Follow {
+            way,
+            order_no: self.order_no(&asked.merchant_id, &asked.order_no)?,
+            original_no: asked.original_order_no.into_owned(),
+            original_trade_no: asked.original_trade_no.into_owned(),
+            amount: AmountMinor::new(asked.amount).ok()?,
+        }))
+    }
+
+    fn parse_charge(
+        &self,
+        running: &Running,
+        asked: &ChargeBody<'_>,
+        holds: bool,
+    ) -> Option<Charge> {
         let in_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if asked.sent_at.len() != 14 || !in_digits(&asked.sent_at) {
             return None;
         }
         let pan = Pan::parse(&asked.card.number);
         Some(Charge {
+            holds,
             order_no: self.order_no(&asked.merchant_id, &asked.order_no)?,
             sent_at: asked.sent_at.as_ref().to_owned(),
             amount: AmountMinor::new(asked.amount).ok()?,
@@ -261,8 +299,12 @@ impl HarbourBank {
             currency: charge.currency,
             card: Some(charge.card.clone()),
         };
-        let entered = running.ledger.charge(running.now(), instruction, verdict, DEAD);
-        told(entered)
+        let (ledger, now) = (&running.ledger, running.now());
+        told(if charge.holds {
+            ledger.preauthorise(now, instruction, verdict, DEAD)
+        } else {
+            ledger.charge(now, instruction, verdict, DEAD)
+        })
     }
 
     fn verdict(&self, running: &Running, charge: &Charge) -> Verdict {
@@ -276,36 +318,44 @@ impl HarbourBank {
         if pends { verdict } else { Verdict { working: Duration::ZERO, ..verdict } }
     }
 
-    fn undo(running: &Running, undo: &Undo) -> Draft {
+    fn follow(running: &Running, follow: &Follow) -> Draft {
         let now = running.now();
-        let original = running.ledger.look(now, &undo.original_no);
+        let original = running.ledger.look(now, &follow.original_no);
         let Some(original) =
-            original.filter(|found| trade_no(&found.facts) == undo.original_trade_no)
+            original.filter(|found| trade_no(&found.facts) == follow.original_trade_no)
         else {
             return Draft { code: NOT_FOUND, facts: None };
         };
-        let mut chance = Chance::of(running.settings.seed, "undo", &undo.order_no, 0);
+        let mut chance = Chance::of(running.settings.seed, "undo", &follow.order_no, 0);
         let declines = chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
         let verdict = Verdict {
             approves: !declines,
             code: if declines { REFUSED } else { APPROVED },
             working: Duration::ZERO,
         };
-        let instruction = Instruction {
-            order_no: &undo.order_no,
+        let asked = Instruction {
+            order_no: &follow.order_no,
             sent_at: "",
-            amount: undo.amount,
+            amount: follow.amount,
             currency: original.facts.currency,
             card: original.card,
         };
-        let undone = running.ledger.undo(now, instruction, &undo.original_no, verdict, REFUSED);
-        match undone {
-            Undone::Entered(entered) => told(entered),
-            Undone::Already => Draft { code: ALREADY, facts: None },
-            Undone::Refused => Draft { code: REFUSED, facts: None },
-            Undone::Differs => Draft { code: FORMAT, facts: None },
-            Undone::NotFound => Draft { code: NOT_FOUND, facts: None },
-        }
+        let (ledger, original_no) = (&running.ledger, &follow.original_no);
+        let followed = match follow.way {
+            Way::Undo | Way::Void => ledger.undo(now, asked, original_no, verdict, REFUSED),
+            Way::Refund => ledger.refund(now, asked, original_no, verdict, REFUSED),
+            Way::Capture => ledger.capture(now, asked, original_no, verdict, REFUSED),
+        };
+        let code = match followed {
+            Undone::Entered(entered) => return told(entered),
+            Undone::Already if follow.way == Way::Undo => ALREADY,
+            // More than what is left is not a mistake of form.
+            Undone::Differs if matches!(follow.way, Way::Refund | Way::Capture) => REFUSED,
+            Undone::Already | Undone::Refused => REFUSED,
+            Undone::Differs => FORMAT,
+            Undone::NotFound => NOT_FOUND,
+        };
+        Draft { code, facts: None }
     }
 
     /// Signs a body and makes it a reply.
@@ -347,10 +397,11 @@ impl Dialect for HarbourBank {
 
     fn name<'call>(&self, call: &'call Call) -> (&'static str, &'call str) {
         match call {
+            Call::Charge(charge) if charge.holds => ("preauth", &charge.order_no),
             Call::Charge(charge) => ("charge", &charge.order_no),
             Call::Query { order_no } => ("query", order_no),
             Call::Reverse { order_no } => ("reverse", order_no),
-            Call::Undo(undo) => ("undo", &undo.order_no),
+            Call::Follow(follow) => (follow.way.name(), &follow.order_no),
         }
     }
 
@@ -371,7 +422,7 @@ impl Dialect for HarbourBank {
                     Reversed::NotFound => Draft { code: NOT_FOUND, facts: None },
                 }
             }
-            Call::Undo(undo) => Self::undo(running, undo),
+            Call::Follow(follow) => Self::follow(running, follow),
         }
     }
 
@@ -381,7 +432,7 @@ impl Dialect for HarbourBank {
             Dress::Honest | Dress::BadSignature(_) => match (&draft.facts, call) {
                 (None, _) => code_body(draft.code),
                 (Some(facts), Call::Query { order_no }) => query_body(order_no, facts),
-                (Some(facts), Call::Charge(_) | Call::Reverse { .. } | Call::Undo(_)) => {
+                (Some(facts), Call::Charge(_) | Call::Reverse { .. } | Call::Follow(_)) => {
                     order_body(draft.code, self.name(call).1, facts)
                 }
             },
@@ -394,7 +445,7 @@ impl Dialect for HarbourBank {
 const fn unclear_code(call: &Call, variant: u64) -> &'static str {
     match call {
         Call::Charge(_) if variant.is_multiple_of(2) => PROCESSING,
-        Call::Charge(_) | Call::Query { .. } | Call::Reverse { .. } | Call::Undo(_) => BUSY,
+        Call::Charge(_) | Call::Query { .. } | Call::Reverse { .. } | Call::Follow(_) => BUSY,
     }
 }
 
@@ -411,7 +462,7 @@ fn card_problem(running: &Running, card: &CardBody<'_>) -> Option<&'static str> 
     wrong_cvv.then_some(WRONG_CVV)
 }
 
-/// The code of an order's standing: what its charge or undo is answered, and answered again.
+/// The code of an order's standing: what its request is answered, and answered again.
 fn told(entered: Entered) -> Draft {
     let facts = match entered {
         Entered::New(facts) | Entered::Known { facts, same: true } => facts,

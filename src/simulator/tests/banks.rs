@@ -1,7 +1,8 @@
-//! Meadow Bank and Quarry Bank as their shipped channel files meet them: the file's adapter and the
-//! bank, written apart, over a real socket.
+//! Harbour Bank, Meadow Bank and Quarry Bank as their shipped channel files meet them: the file's
+//! adapter and the bank, written apart, over a real socket.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::channel::file::ChannelFile;
@@ -13,11 +14,14 @@ use crate::config::raw::Document;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
+use crate::domain::outcome::Outcome;
 use crate::domain::terms::HouseTerms;
 
 struct Met {
     simulator: Simulator,
     adapter: Arc<dyn Adapter>,
+    /// What the bank called each approved attempt, for what follows it up.
+    references: Mutex<BTreeMap<String, String>>,
 }
 
 /// Starts the file's other side and builds the adapter of the copy that leads there.
@@ -42,12 +46,19 @@ async fn meet(id: &str, text: &str, faults: Faults) -> Met {
     root.finish();
     assert_eq!(mistakes.into_result(), Ok(()));
     let adapter = adapter.and_then(protocol::Built::http).expect("an adapter over HTTP");
-    Met { simulator, adapter }
+    Met { simulator, adapter, references: Mutex::default() }
 }
 
 impl Met {
     /// What the adapter makes of the bank's answer, in the words of code tables.
     async fn ask(&self, request: &ChannelRequest) -> String {
+        let mut request = request.clone();
+        if let ChannelRequest::FollowUp { original, .. } = &mut request {
+            let number = original.channel_order_no.to_string();
+            let known = self.references.lock().expect("no panic").get(&number).cloned();
+            original.channel_reference = known.or(original.channel_reference.take());
+        }
+        let request = &request;
         let wire = self.adapter.encode(request, sample_now()).expect("encodable");
         let headers = wire.headers.into_iter().collect();
         let sent = client().request(wire.method, wire.url).headers(headers).body(wire.body);
@@ -55,7 +66,14 @@ impl Met {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = response.bytes().await.expect("a body");
         let reply = WireReply { status, headers, body };
-        describe(&self.adapter.decode(request, &reply, sample_now()).outcome)
+        let outcome = self.adapter.decode(request, &reply, sample_now()).outcome;
+        if let Outcome::Approved(approval) = &outcome
+            && let Some(reference) = &approval.channel_reference
+        {
+            let number = request.facts().channel_order_no.to_string();
+            self.references.lock().expect("no panic").insert(number, reference.clone());
+        }
+        describe(&outcome)
     }
 }
 
@@ -89,8 +107,49 @@ async fn play(met: &Met, rows: Vec<(ChannelRequest, &str)>) {
     }
 }
 
+const HARBOUR: &str = include_str!("../../../channels/harbour-bank.toml");
 const MEADOW: &str = include_str!("../../../channels/meadow-bank.toml");
 const QUARRY: &str = include_str!("../../../channels/quarry-bank.toml");
+
+#[tokio::test]
+async fn harbour_bank_and_its_file_agree_on_every_operation() {
+    use Operation::{Capture, Payment, Preauth, Refund, Undo, Void};
+    let met = meet("harbour-bank", HARBOUR, Faults::calm()).await;
+    let refused = "declined original_not_eligible";
+    let rows = vec![
+        (inquiry(Payment, 1, 1_230), "not_found"),
+        (charge(Payment, 2), "approved"),
+        (charge(Payment, 2), "approved"),
+        (inquiry(Payment, 2, 1_230), "approved"),
+        (follow(Refund, 3, (Payment, 2), 1_000), "approved"),
+        (inquiry(Refund, 3, 1_000), "approved"),
+        (inquiry(Refund, 3, 1_001), "unknown"),
+        (follow(Refund, 4, (Payment, 2), 231), refused),
+        (follow(Refund, 4, (Payment, 2), 230), "approved"),
+        (follow(Refund, 5, (Payment, 2), 1), refused),
+        (follow(Void, 6, (Payment, 2), 1_230), refused),
+        (follow(Refund, 7, (Payment, 99), 1), refused),
+        (charge(Payment, 8), "approved"),
+        (follow(Void, 9, (Payment, 8), 1_230), "approved"),
+        (inquiry(Void, 9, 1_230), "approved"),
+        (follow(Void, 10, (Payment, 8), 1_230), refused),
+        (follow(Undo, 11, (Payment, 8), 1_230), "approved"),
+        (charge(Preauth, 12), "approved"),
+        (inquiry(Preauth, 12, 1_230), "approved"),
+        (follow(Capture, 13, (Preauth, 12), 1_000), "approved"),
+        (inquiry(Capture, 13, 1_000), "approved"),
+        (follow(Capture, 14, (Preauth, 12), 100), refused),
+        (follow(Void, 15, (Preauth, 12), 1_230), refused),
+        (follow(Void, 16, (Capture, 13), 1_000), "approved"),
+        (follow(Void, 17, (Preauth, 12), 1_230), "approved"),
+        (charge(Preauth, 18), "approved"),
+        (reversal(Preauth, 18), "approved"),
+        (follow(Capture, 19, (Preauth, 18), 1_000), refused),
+        (reversal(Refund, 3), refused),
+    ];
+    play(&met, rows).await;
+    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+}
 
 #[tokio::test]
 async fn meadow_bank_and_its_file_agree_on_every_operation() {
@@ -152,7 +211,8 @@ async fn quarry_bank_and_its_file_agree_on_every_operation() {
 
 #[tokio::test]
 async fn i_2_a_bank_s_spoilt_signatures_and_garbage_are_never_an_answer() {
-    for (id, text) in [("meadow-bank", MEADOW), ("quarry-bank", QUARRY)] {
+    let banks = [("harbour-bank", HARBOUR), ("meadow-bank", MEADOW), ("quarry-bank", QUARRY)];
+    for (id, text) in banks {
         let calm = Faults::calm();
         let spoilt = [Faults { bad_signature: 10_000, ..calm }, Faults { garbage: 10_000, ..calm }];
         for faults in spoilt {

@@ -341,7 +341,7 @@ fn quarry_s_requests_are_this_xml_with_sm2() {
     assert_eq!(text("/trade/body/txn"), "payment");
     assert_eq!(text("/trade/body/txn/@merId"), "QB330001");
     assert_eq!(text("/trade/body/amount/@currency"), "CNY");
-    assert_eq!(text("/trade/body/memo"), "订单 7");
+    assert_eq!(text("/trade/body/memo"), "订单 \"7\"");
     let number = BASE64.decode(text("/trade/body/card/number")).expect("base64");
     let (vector, cipher) = number.split_at(16);
     assert_eq!(&**key.decrypt(vector, &[], cipher).expect("ours"), PAN.as_bytes());
@@ -419,7 +419,7 @@ fn every_request_is_described_or_refused() {
         });
         built.count()
     });
-    assert_eq!(described, [14, 13, 5, 17]);
+    assert_eq!(described, [20, 13, 5, 17]);
     let void = ChannelRequest::FollowUp {
         facts: sample_facts(Operation::Void, 2),
         original: sample_facts(Operation::Payment, 1),

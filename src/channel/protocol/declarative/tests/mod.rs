@@ -112,7 +112,7 @@ pub fn bare_payment() -> ChannelRequest {
 }
 
 pub fn payment() -> ChannelRequest {
-    let facts = AttemptFacts { description: Some("订单 7".to_owned()), ..facts(7) };
+    let facts = AttemptFacts { description: Some("订单 \"7\"".to_owned()), ..facts(7) };
     ChannelRequest::Charge { facts, card: card() }
 }
 
@@ -143,10 +143,10 @@ fn a_bank_is_a_file_of_at_most_a_hundred_lines() {
         assert!(text.lines().all(|line| line.chars().count() <= 100));
     }
     let sections = |text| load(text).expect("a right file").sections().collect::<Vec<_>>();
-    assert_eq!(sections(HARBOUR), ["payment", "undo", "inquiry", "reversal"]);
     assert_eq!(sections(CANYON), ["payment", "refund", "inquiry", "refund_inquiry", "reversal"]);
     let all = ["payment", "preauth", "capture", "void", "refund", "undo", "inquiry", "reversal"];
     assert_eq!(sections(QUARRY), all);
+    assert_eq!(sections(HARBOUR), all);
 }
 
 /// The signatures were computed with Python's `hmac` over "1795334401", a line feed and the body.
@@ -159,10 +159,10 @@ fn harbour_s_requests_are_these_bytes() {
             concat!(
                 r#"{"merchantId":"M00012345","orderNo":"261122001000000000701","#,
                 r#""sentAt":"20261122160000","amount":1230,"currency":"CNY","#,
-                r#""card":{"number":"4111111111111111","expiry":"3012","cvv":"123","#,
-                r#""holder":"ZHANG \"SAN\""},"memo":"订单 7"}"#
+                r#""card":{"number":"4111111111111111","expiry":"3012","cvv":"123"},"#,
+                r#""memo":"订单 \"7\""}"#
             ),
-            "a9cfa0889155126f93b2f8b42a62ff5fcb3d0e247a46147b9aa2529b363dbcf8",
+            "17bb648fe643d9ff5845d5884f5ff3b158b1ea3f3795002860def2c781e9a460",
         ),
         (
             bare_payment(),
