@@ -87,7 +87,8 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         .with_faults(faults)
         .with_seed(args.seed)
         .with_declines_percent(args.declines_percent)
-        .with_differences_percent(args.differences_percent);
+        .with_differences_percent(args.differences_percent)
+        .with_notices_to(&format!("{}/notices/{}", args.notices, file.id));
     if args.unsigned {
         settings = settings.without_request_signatures();
     }

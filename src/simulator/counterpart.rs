@@ -17,7 +17,7 @@ use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::config::section::Section;
 
-use super::dialect::{bank_tongue, harbour_bank, iso8583, unionpay_acp};
+use super::dialect::{bank_tongue, canyon_keys, harbour_bank, iso8583, unionpay_acp};
 use super::settings::DialectSettings;
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
@@ -102,6 +102,7 @@ fn of_bank(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpa
     let algorithm = section.optional_section("sign").map(|sign| sign.text("algorithm"));
     match algorithm.as_deref() {
         Some(one @ ("md5" | "sm2-sm3")) => Some(bank_tongue::counterpart(section, one, id)),
+        Some("rsa-sha256") => canyon_keys::counterpart(section, id, kept),
         Some(_) | None => harbour_bank::counterpart(section, id, kept),
     }
 }

@@ -38,14 +38,16 @@ pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 pub use self::settings::{
-    BankSettings, BankTongue, Clock, DialectSettings, HarbourBankSettings, Iso8583Settings,
-    Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings, UnionPayAcpSettings,
+    BankSettings, BankTongue, CanyonPaySettings, Clock, DialectSettings, HarbourBankSettings,
+    Iso8583Settings, Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings,
+    UnionPayAcpSettings,
 };
 pub use self::statement::{DifferenceKind, Planted};
 
 use crate::domain::time::BusinessDate;
 
 use self::dialect::bank::Bank;
+use self::dialect::canyon_pay::CanyonPay;
 use self::dialect::harbour_bank::HarbourBank;
 use self::dialect::iso8583::Iso8583;
 use self::dialect::unionpay_acp::UnionPayAcp;
@@ -57,6 +59,7 @@ enum Spoken {
     UnionPayAcp(Arc<UnionPayAcp>),
     HarbourBank(Arc<HarbourBank>),
     Bank(Arc<Bank>),
+    CanyonPay(Arc<CanyonPay>),
     Iso8583(Arc<Iso8583>),
 }
 
@@ -68,6 +71,7 @@ impl Spoken {
                 Self::HarbourBank(Arc::new(HarbourBank::new(bank)))
             }
             DialectSettings::Bank(bank) => Self::Bank(Arc::new(Bank::new(bank))),
+            DialectSettings::CanyonPay(pay) => Self::CanyonPay(Arc::new(CanyonPay::new(pay))),
             DialectSettings::Iso8583(links) => Self::Iso8583(Arc::new(Iso8583::new(links))),
         }
     }
@@ -77,6 +81,7 @@ impl Spoken {
             Self::UnionPayAcp(_) => "unionpay-acp",
             Self::HarbourBank(_) => "harbour-bank",
             Self::Bank(_) => "bank",
+            Self::CanyonPay(_) => "canyon-pay",
             Self::Iso8583(_) => "iso8583",
         }
     }
@@ -84,7 +89,7 @@ impl Spoken {
     /// Serves callers until the simulator stops, over the transport that the dialect is spoken on.
     async fn serve(self, listener: TcpListener, running: Arc<Running>) {
         match self {
-            Self::UnionPayAcp(_) | Self::HarbourBank(_) | Self::Bank(_) => {
+            Self::UnionPayAcp(_) | Self::HarbourBank(_) | Self::Bank(_) | Self::CanyonPay(_) => {
                 server::serve(listener, running, self).await;
             }
             Self::Iso8583(dialect) => {
@@ -138,6 +143,7 @@ impl Simulator {
             DialectSettings::UnionPayAcp(acp) => Some(&acp.keys),
             DialectSettings::HarbourBank(_)
             | DialectSettings::Bank(_)
+            | DialectSettings::CanyonPay(_)
             | DialectSettings::Iso8583(_) => None,
         }
     }
@@ -147,6 +153,7 @@ impl Simulator {
         match &self.running.settings.dialect {
             DialectSettings::UnionPayAcp(_)
             | DialectSettings::Bank(_)
+            | DialectSettings::CanyonPay(_)
             | DialectSettings::Iso8583(_) => None,
             DialectSettings::HarbourBank(bank) => Some(&bank.key),
         }

@@ -10,13 +10,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::faults::{Happening, NoticePlan};
 use super::ledger::{EntryState, Found};
 use super::running::Running;
 
-const FORM: &str = "application/x-www-form-urlencoded;charset=UTF-8";
+/// One notice as it is posted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Letter {
+    pub content_type: &'static str,
+    /// Those that sign it, where the body does not.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: String,
+}
+
+impl Letter {
+    /// A percent-encoded form.
+    pub fn form(body: String) -> Self {
+        let content_type = "application/x-www-form-urlencoded;charset=UTF-8";
+        Self { content_type, headers: Vec::new(), body }
+    }
+}
 
 /// What a notice claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +43,8 @@ pub(super) enum Claim {
     Forgery,
 }
 
-/// Writes the body of a notice: percent-encoded form.
-pub(super) type NoticeWriter = Box<dyn Fn(&Running, &Found, Claim) -> String + Send + Sync>;
+/// Writes a notice.
+pub(super) type NoticeWriter = Box<dyn Fn(&Running, &Found, Claim) -> Letter + Send + Sync>;
 
 /// What is to be told about one order.
 pub(super) struct Notice {
@@ -126,8 +141,8 @@ async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim)
     let waits = running.settings.notice_retries.waits.iter().map(Some).chain([None]);
     for wait in waits {
         // Written anew for each post: a retry may leave after a reversal, and must not lie by age.
-        let Some(body) = write(running, notice, claim) else { return };
-        if deliver(running, &notice.url, body).await {
+        let Some(letter) = write(running, notice, claim) else { return };
+        if deliver(running, &notice.url, letter).await {
             return;
         }
         match wait {
@@ -137,18 +152,19 @@ async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim)
     }
 }
 
-/// The body as of now. What was reversed has no true notice: the reversal's reply told it.
-fn write(running: &Running, notice: &Notice, claim: Claim) -> Option<String> {
+/// The notice as of now. What was reversed has no true notice: the reversal's reply told it.
+fn write(running: &Running, notice: &Notice, claim: Claim) -> Option<Letter> {
     let found = running.ledger.look(running.now(), &notice.order_no)?;
     let withheld = claim == Claim::Truth && found.facts.state == EntryState::Reversed;
     (!withheld).then(|| (notice.write)(running, &found, claim))
 }
 
 /// One post; answers whether the merchant acknowledged it.
-async fn deliver(running: &Running, url: &str, body: String) -> bool {
+async fn deliver(running: &Running, url: &str, letter: Letter) -> bool {
     let Ok(_permit) = running.posts.acquire().await else { return false };
     running.counters.add(Happening::NoticePost);
-    let request = running.client.post(url).header(CONTENT_TYPE, FORM).body(body);
+    let request = running.client.post(url).headers(letter.headers.into_iter().collect());
+    let request = request.header(CONTENT_TYPE, letter.content_type).body(letter.body);
     request.send().await.is_ok_and(|response| response.status() == reqwest::StatusCode::OK)
 }
 
@@ -177,7 +193,9 @@ mod tests {
             order_no: "a".to_owned(),
             url: String::new(),
             working: Duration::ZERO,
-            write: Box::new(|_, found, claim| format!("{claim:?} of {:?}", found.facts.state)),
+            write: Box::new(|_, found, claim| {
+                Letter::form(format!("{claim:?} of {:?}", found.facts.state))
+            }),
         };
         (running, notice)
     }
@@ -185,7 +203,7 @@ mod tests {
     #[test]
     fn a_true_notice_is_withheld_once_its_order_is_reversed_and_a_lie_is_not() {
         let (running, notice) = approved();
-        let written = |claim| write(&running, &notice, claim);
+        let written = |claim| write(&running, &notice, claim).map(|letter| letter.body);
         assert_eq!(written(Claim::Truth).as_deref(), Some("Truth of Approved"));
         running.ledger.reverse(running.now(), "a", None);
         assert_eq!(written(Claim::Truth), None);

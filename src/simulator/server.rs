@@ -85,19 +85,27 @@ async fn respond(
     reset: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Dropped> {
-    if request.method() == Method::GET {
-        return Ok(report(&running, &spoken, request.uri().path()));
+    if request.method() == Method::GET
+        && let Some(report) = report(&running, &spoken, request.uri().path())
+    {
+        return Ok(report);
     }
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", Bytes::new()));
     };
-    let path = head.uri.path().to_owned();
-    let received = Received { path, headers: head.headers, body: body.to_bytes() };
+    let received = Received {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers,
+        body: body.to_bytes(),
+    };
     let answer = match &spoken {
         Spoken::UnionPayAcp(dialect) => exchange(&running, dialect, received).await,
         Spoken::HarbourBank(dialect) => exchange(&running, dialect, received).await,
         Spoken::Bank(dialect) => exchange(&running, dialect, received).await,
+        Spoken::CanyonPay(dialect) => exchange(&running, dialect, received).await,
         // Links are served elsewhere, and never come here.
         Spoken::Iso8583(_) => Answer::Close,
     };
@@ -113,10 +121,11 @@ async fn respond(
 }
 
 /// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`, and
-/// `GET /statements/<date>/planted` for what a reconciliation must find.
-fn report(running: &Running, spoken: &Spoken, path: &str) -> Response<ReplyBody> {
+/// `GET /statements/<date>/planted` for what a reconciliation must find. What is not below these
+/// paths is the channel's own.
+fn report(running: &Running, spoken: &Spoken, path: &str) -> Option<Response<ReplyBody>> {
     let snapshot = || running.ledger.snapshot(running.now());
-    match path {
+    let shown = match path {
         "/ledger" => {
             let lines = Bytes::from(snapshot().json_lines());
             plain(StatusCode::OK, "application/x-ndjson", lines)
@@ -135,12 +144,12 @@ fn report(running: &Running, spoken: &Spoken, path: &str) -> Response<ReplyBody>
             summary["happened"] = counters.into();
             plain(StatusCode::OK, "application/json", Bytes::from(summary.to_string()))
         }
-        _ => match path.strip_prefix("/statements/").and_then(|rest| rest.strip_suffix("/planted"))
-        {
-            Some(date) => planted(running, date),
-            None => plain(StatusCode::NOT_FOUND, "text/plain", Bytes::new()),
-        },
-    }
+        _ => {
+            let date = path.strip_prefix("/statements/")?.strip_suffix("/planted")?;
+            planted(running, date)
+        }
+    };
+    Some(shown)
 }
 
 /// The differences planted in a date's statement, in JSON lines.

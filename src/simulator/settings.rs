@@ -12,6 +12,7 @@ use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::Timestamp;
 
 use super::chance::Between;
+use super::dialect::canyon_keys::CanyonKeys;
 use super::faults::Faults;
 use super::keys::SimulatorKeys;
 
@@ -30,6 +31,7 @@ pub enum DialectSettings {
     UnionPayAcp(UnionPayAcpSettings),
     HarbourBank(HarbourBankSettings),
     Bank(BankSettings),
+    CanyonPay(CanyonPaySettings),
     Iso8583(Iso8583Settings),
 }
 
@@ -91,6 +93,13 @@ pub enum BankTongue {
     Quarry { secret: Zeroizing<String> },
 }
 
+/// The platform with the REST interface and the encrypted notices.
+#[derive(Debug, Clone)]
+pub struct CanyonPaySettings {
+    pub merchant_id: String,
+    pub keys: Arc<CanyonKeys>,
+}
+
 impl fmt::Debug for BankSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "BankSettings(merchant {})", self.merchant_id)
@@ -148,6 +157,9 @@ pub struct SimulatorSettings {
     /// `faults.delay_for` must lie below it.
     pub late_arrivals: bool,
     pub notice_retries: NoticeRetries,
+    /// Where a channel posts its notices whose requests do not say it: the merchant has configured
+    /// it there. `None` posts none.
+    pub notices_to: Option<String>,
     pub clock: Clock,
 }
 
@@ -200,6 +212,7 @@ impl SimulatorSettings {
         match &mut self.dialect {
             DialectSettings::UnionPayAcp(_)
             | DialectSettings::Bank(_)
+            | DialectSettings::CanyonPay(_)
             | DialectSettings::Iso8583(_) => {}
             DialectSettings::HarbourBank(bank) => bank.verify_signatures = false,
         }
@@ -221,6 +234,7 @@ impl SimulatorSettings {
             fee_rate_ppm: 3_500,
             late_arrivals: false,
             notice_retries: NoticeRetries::default(),
+            notices_to: None,
             clock,
         }
     }
@@ -231,6 +245,7 @@ impl SimulatorSettings {
             DialectSettings::UnionPayAcp(acp) => acp.merchant_id = merchant_id.to_owned(),
             DialectSettings::HarbourBank(bank) => bank.merchant_id = merchant_id.to_owned(),
             DialectSettings::Bank(bank) => bank.merchant_id = merchant_id.to_owned(),
+            DialectSettings::CanyonPay(pay) => pay.merchant_id = merchant_id.to_owned(),
             // Links are agreed with one institution: whoever has the key is known.
             DialectSettings::Iso8583(_) => {}
         }
@@ -242,6 +257,7 @@ impl SimulatorSettings {
         match &mut self.dialect {
             DialectSettings::UnionPayAcp(_)
             | DialectSettings::Bank(_)
+            | DialectSettings::CanyonPay(_)
             | DialectSettings::Iso8583(_) => {}
             DialectSettings::HarbourBank(bank) => bank.key = Zeroizing::new(key.to_owned()),
         }
@@ -283,6 +299,12 @@ impl SimulatorSettings {
         self
     }
 
+    /// The whole address, for instance `http://127.0.0.1:7070/notices/bank`.
+    pub fn with_notices_to(mut self, url: &str) -> Self {
+        self.notices_to = Some(url.to_owned());
+        self
+    }
+
     pub fn with_late_arrivals(mut self) -> Self {
         self.late_arrivals = true;
         self
@@ -294,6 +316,7 @@ impl SimulatorSettings {
         let pending = match &self.dialect {
             DialectSettings::UnionPayAcp(_)
             | DialectSettings::Bank(_)
+            | DialectSettings::CanyonPay(_)
             | DialectSettings::Iso8583(_) => 0,
             DialectSettings::HarbourBank(bank) => bank.pending_percent,
         };

@@ -3,6 +3,8 @@
 
 pub mod bank;
 pub mod bank_tongue;
+pub mod canyon_keys;
+pub mod canyon_pay;
 pub mod harbour_bank;
 pub mod iso8583;
 pub mod iso8583_links;
@@ -17,7 +19,7 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 
 use super::chance::Chance;
 use super::ledger::Verdict;
@@ -25,7 +27,10 @@ use super::running::Running;
 
 /// One request as it came.
 pub(in crate::simulator) struct Received {
+    pub method: Method,
     pub path: String,
+    /// Without its question mark; empty where there is none.
+    pub query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }

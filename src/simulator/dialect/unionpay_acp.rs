@@ -27,7 +27,7 @@ use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
     Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
 };
-use super::super::notices::{Notice, schedule};
+use super::super::notices::{Letter, Notice, schedule};
 use super::super::running::Running;
 use super::super::settings::{DialectSettings, UnionPayAcpSettings};
 use super::acp_card::{FORMAT, JudgedCard, judge};
@@ -316,7 +316,7 @@ impl UnionPayAcp {
                 url: call.echoed.get("backUrl").unwrap_or_default().to_owned(),
                 working: facts.ready_at.since(facts.received_at),
                 write: Box::new(move |running, found, claim| {
-                    notice(running, &keys, &echoed, found, claim)
+                    Letter::form(notice(running, &keys, &echoed, found, claim))
                 }),
             },
         );

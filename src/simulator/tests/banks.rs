@@ -17,20 +17,32 @@ use crate::domain::money::AmountMinor;
 use crate::domain::outcome::Outcome;
 use crate::domain::terms::HouseTerms;
 
-struct Met {
-    simulator: Simulator,
-    adapter: Arc<dyn Adapter>,
+pub struct Met {
+    pub simulator: Simulator,
+    pub adapter: Arc<dyn Adapter>,
     /// What the bank called each approved attempt, for what follows it up.
     references: Mutex<BTreeMap<String, String>>,
 }
 
 /// Starts the file's other side and builds the adapter of the copy that leads there.
-async fn meet(id: &str, text: &str, faults: Faults) -> Met {
+pub async fn meet(id: &str, text: &str, faults: Faults) -> Met {
+    meet_at(id, text, faults, &TestClock::noon(), None).await
+}
+
+/// The same with the channel's clock, and where it posts its notices.
+pub async fn meet_at(
+    id: &str,
+    text: &str,
+    faults: Faults,
+    clock: &TestClock,
+    notices_to: Option<&str>,
+) -> Met {
     let document = Document::parse("bank.toml", text).expect("TOML");
     let other = Counterpart::read(&document, id, &mut Kept::new()).expect("an other side");
-    let settings = SimulatorSettings::of(id, other.dialect.clone(), TestClock::noon().clock())
+    let mut settings = SimulatorSettings::of(id, other.dialect.clone(), clock.clock())
         .with_declines_percent(0)
         .with_faults(faults);
+    settings.notices_to = notices_to.map(str::to_owned);
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:1");
     let document = Document::parse("copy.toml", &copy).expect("TOML");
@@ -51,7 +63,7 @@ async fn meet(id: &str, text: &str, faults: Faults) -> Met {
 
 impl Met {
     /// What the adapter makes of the bank's answer, in the words of code tables.
-    async fn ask(&self, request: &ChannelRequest) -> String {
+    pub async fn ask(&self, request: &ChannelRequest) -> String {
         let mut request = request.clone();
         if let ChannelRequest::FollowUp { original, .. } = &mut request {
             let number = original.channel_order_no.to_string();
@@ -77,23 +89,28 @@ impl Met {
     }
 }
 
-fn charge(operation: Operation, sequence: u64) -> ChannelRequest {
+pub fn charge(operation: Operation, sequence: u64) -> ChannelRequest {
     ChannelRequest::Charge { facts: sample_facts(operation, sequence), card: sample_card() }
 }
 
-fn follow(operation: Operation, sequence: u64, of: (Operation, u64), minor: i64) -> ChannelRequest {
+pub fn follow(
+    operation: Operation,
+    sequence: u64,
+    of: (Operation, u64),
+    minor: i64,
+) -> ChannelRequest {
     let mut facts = sample_facts(operation, sequence);
     facts.amount = AmountMinor::new(minor).expect("an amount");
     ChannelRequest::FollowUp { facts, original: sample_facts(of.0, of.1), card: None }
 }
 
-fn inquiry(operation: Operation, sequence: u64, minor: i64) -> ChannelRequest {
+pub fn inquiry(operation: Operation, sequence: u64, minor: i64) -> ChannelRequest {
     let mut facts = sample_facts(operation, sequence);
     facts.amount = AmountMinor::new(minor).expect("an amount");
     ChannelRequest::Inquiry { facts, pan: None, now: sample_now() }
 }
 
-fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
+pub fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
     ChannelRequest::Reversal {
         facts: sample_facts(operation, sequence),
         pan: None,
@@ -101,7 +118,7 @@ fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
     }
 }
 
-async fn play(met: &Met, rows: Vec<(ChannelRequest, &str)>) {
+pub async fn play(met: &Met, rows: Vec<(ChannelRequest, &str)>) {
     for (index, (request, expected)) in rows.into_iter().enumerate() {
         assert_eq!(met.ask(&request).await, expected, "row {index}: {}", request.name());
     }

@@ -4,6 +4,7 @@ mod acp;
 mod acp_notices;
 mod acp_operations;
 mod banks;
+mod canyon;
 mod faults;
 mod harbour;
 
@@ -15,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -168,37 +169,44 @@ impl HarbourMerchant {
 /// Takes notices in, answering each post with the next scripted status, then 200.
 struct Inbox {
     url: String,
-    bodies: Arc<Mutex<Vec<Bytes>>>,
+    posts: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
 }
 
-type InboxState = (Arc<Mutex<Vec<Bytes>>>, Arc<Mutex<VecDeque<u16>>>);
+type InboxState = (Arc<Mutex<Vec<(HeaderMap, Bytes)>>>, Arc<Mutex<VecDeque<u16>>>);
 
 impl Inbox {
     async fn open(statuses: &[u16]) -> Self {
-        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let posts = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(statuses.iter().copied().collect::<VecDeque<_>>()));
         let app = Router::new()
             .route("/notices/unionpay", post(take_notice))
-            .with_state((Arc::clone(&bodies), script));
+            .with_state((Arc::clone(&posts), script));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url: format!("http://{address}/notices/unionpay"), bodies }
+        Self { url: format!("http://{address}/notices/unionpay"), posts }
     }
 
     fn count(&self) -> usize {
-        self.bodies.lock().expect("no panic").len()
+        self.posts.lock().expect("no panic").len()
     }
 
     fn notices(&self) -> Vec<Fields> {
-        let bodies = self.bodies.lock().expect("no panic");
-        let read = |body: &Bytes| Fields::decode_form(body, FieldLimits::MESSAGE).expect("a form");
-        bodies.iter().map(read).collect()
+        let read = |body: Bytes| Fields::decode_form(&body, FieldLimits::MESSAGE).expect("a form");
+        self.letters().into_iter().map(|(_, body)| read(body)).collect()
+    }
+
+    fn letters(&self) -> Vec<(HeaderMap, Bytes)> {
+        self.posts.lock().expect("no panic").clone()
     }
 }
 
-async fn take_notice(State((bodies, script)): State<InboxState>, body: Bytes) -> StatusCode {
-    bodies.lock().expect("no panic").push(body);
+async fn take_notice(
+    State((posts, script)): State<InboxState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    posts.lock().expect("no panic").push((headers, body));
     let status = script.lock().expect("no panic").pop_front().unwrap_or(200);
     StatusCode::from_u16(status).expect("a status")
 }
