@@ -5,6 +5,7 @@
 
 pub mod accounting;
 pub mod clearing;
+pub mod reconcile;
 
 use crate::domain::flow::attempt::{Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};

@@ -1,0 +1,236 @@
+//! Reconciliation: what a channel's statement says beside what our clearing records say.
+//!
+//! The statement leads (S22). Every line of it and every clearing record that is due end in exactly
+//! one [`Class`], and the sums by class are the sums of both sides (I-10). One of our records
+//! satisfies one of their lines. Principal is compared to the minor unit; only fees may differ, by
+//! what the channel's file tolerates. This folder must not know layouts, files or stores: it is
+//! given what was read, one key's lines and records at a time.
+
+mod group;
+mod totals;
+
+use crate::domain::books::Movement;
+use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::money::Currency;
+use crate::domain::time::BusinessDate;
+
+pub use self::group::{Judge, Verdict};
+pub use self::totals::{ClassTotals, Sums, Tally, Totals};
+
+/// What became of it, in the words of the side that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    Succeeded,
+    /// No money moved: the channel lists a failure, or our order did not end as a success.
+    Failed,
+}
+
+impl Status {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is compared of a statement line or of a clearing record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    pub movement: Movement,
+    /// Signed from our side, in minor units: what we receive is positive.
+    pub amount_minor: i64,
+    /// What the channel keeps, negative where it gives a fee back. `None`: not said, not compared.
+    pub fee_minor: Option<i64>,
+    pub currency: Currency,
+    pub status: Status,
+    /// The settlement or clearing date. `None`: not said, not compared.
+    pub date: Option<BusinessDate>,
+}
+
+impl Item {
+    /// What our own books say. A contradicted record is a success that our order does not have.
+    pub const fn of(record: &ClearingRecord) -> Self {
+        Self {
+            movement: record.movement,
+            amount_minor: record.principal_minor,
+            fee_minor: Some(record.fee_minor),
+            currency: record.currency,
+            status: match record.state {
+                ClearingState::Due => Status::Succeeded,
+                ClearingState::Contradicted => Status::Failed,
+            },
+            date: Some(record.date),
+        }
+    }
+}
+
+/// One line of a statement in our words, borrowed from its text.
+///
+/// Our own side is read into it too where it comes from a file: both are rows of one meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementLine<'text> {
+    /// From 1, as an editor counts the file.
+    pub line: u32,
+    /// Our channel order number, as the channel wrote it. Empty: it has none.
+    pub order_no: &'text [u8],
+    /// The channel's own number. Empty: it has none.
+    pub reference: &'text [u8],
+    pub item: Item,
+}
+
+/// By what a line and a record were brought together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// Our channel order number.
+    OrderNo,
+    /// The channel's own number, for what the first key left over.
+    Reference,
+}
+
+impl Key {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OrderNo => "order_no",
+            Self::Reference => "reference",
+        }
+    }
+}
+
+/// How a line, a record, or a pair of them ends (I-10).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    Matched,
+    /// It agrees with a record of an earlier date, which was carried over.
+    MatchedLate,
+    /// It agrees by the channel's own number only.
+    MatchedWeak,
+    /// The line gives us more than our record, or takes less.
+    AmountOver,
+    /// The line gives us less than our record, or takes more.
+    AmountShort,
+    FeeDiffers,
+    /// One says success and the other does not, or they name different operations.
+    StatusDiffers,
+    CurrencyDiffers,
+    OnlyTheirs,
+    OnlyOurs,
+    /// A further line with the number of an earlier one.
+    DuplicateTheirs,
+    /// A further record with the number of an earlier one.
+    DuplicateOurs,
+    /// It agrees with a record of a later date: the channel's day ended after ours.
+    Shifted,
+    /// A line that cannot be read, kept as it stands.
+    BadLine,
+}
+
+impl Class {
+    pub const COUNT: usize = 14;
+
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Matched,
+        Self::MatchedLate,
+        Self::MatchedWeak,
+        Self::AmountOver,
+        Self::AmountShort,
+        Self::FeeDiffers,
+        Self::StatusDiffers,
+        Self::CurrencyDiffers,
+        Self::OnlyTheirs,
+        Self::OnlyOurs,
+        Self::DuplicateTheirs,
+        Self::DuplicateOurs,
+        Self::Shifted,
+        Self::BadLine,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::MatchedLate => "matched_late",
+            Self::MatchedWeak => "matched_weak",
+            Self::AmountOver => "amount_over",
+            Self::AmountShort => "amount_short",
+            Self::FeeDiffers => "fee_differs",
+            Self::StatusDiffers => "status_differs",
+            Self::CurrencyDiffers => "currency_differs",
+            Self::OnlyTheirs => "only_theirs",
+            Self::OnlyOurs => "only_ours",
+            Self::DuplicateTheirs => "duplicate_theirs",
+            Self::DuplicateOurs => "duplicate_ours",
+            Self::Shifted => "shifted",
+            Self::BadLine => "bad_line",
+        }
+    }
+
+    /// Whether both sides say the same and nothing is left to do.
+    pub const fn is_agreement(self) -> bool {
+        match self {
+            Self::Matched | Self::MatchedLate | Self::MatchedWeak => true,
+            Self::AmountOver
+            | Self::AmountShort
+            | Self::FeeDiffers
+            | Self::StatusDiffers
+            | Self::CurrencyDiffers
+            | Self::OnlyTheirs
+            | Self::OnlyOurs
+            | Self::DuplicateTheirs
+            | Self::DuplicateOurs
+            | Self::Shifted
+            | Self::BadLine => false,
+        }
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a channel's file says of its comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tolerance {
+    /// By how much a fee may differ, in minor units. Never for principal.
+    pub fee_minor: i64,
+}
+
+/// The class of a line and the record it was brought together with.
+///
+/// The gravest difference names the pair: another currency makes amounts incomparable, and a
+/// failure has no amount to compare. Dates decide only between pairs that agree.
+pub fn compare(line: &Item, record: &Item, tolerance: Tolerance) -> Class {
+    assert!(tolerance.fee_minor >= 0, "a tolerance is a distance");
+    if line.currency != record.currency {
+        return Class::CurrencyDiffers;
+    }
+    if line.status != record.status || !is_same_operation(line.movement, record.movement) {
+        return Class::StatusDiffers;
+    }
+    match line.amount_minor.cmp(&record.amount_minor) {
+        std::cmp::Ordering::Greater => return Class::AmountOver,
+        std::cmp::Ordering::Less => return Class::AmountShort,
+        std::cmp::Ordering::Equal => {}
+    }
+    if let (Some(theirs), Some(ours)) = (line.fee_minor, record.fee_minor)
+        && theirs.abs_diff(ours) > tolerance.fee_minor.unsigned_abs()
+    {
+        return Class::FeeDiffers;
+    }
+    match (line.date, record.date) {
+        (Some(theirs), Some(ours)) if ours < theirs => Class::MatchedLate,
+        (Some(theirs), Some(ours)) if ours > theirs => Class::Shifted,
+        (Some(_) | None, Some(_) | None) => Class::Matched,
+    }
+}
+
+/// An undo is our word: a channel carries it out, and lists it, as a void or as a refund.
+fn is_same_operation(theirs: Movement, ours: Movement) -> bool {
+    theirs == ours
+        || (ours == Movement::Undo && matches!(theirs, Movement::Void | Movement::Refund))
+}
+
+#[cfg(test)]
+pub mod planted;
+#[cfg(test)]
+mod tests;

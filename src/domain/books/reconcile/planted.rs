@@ -1,0 +1,153 @@
+//! Ledgers and statements made for tests, with the class that each row must end in.
+//!
+//! Knows how each class comes about, and nothing of how it is found.
+
+use proptest::prelude::*;
+
+use super::{Class, Item, Status};
+use crate::domain::books::Movement;
+use crate::domain::money::Currency;
+use crate::domain::time::BusinessDate;
+
+/// A row of either side, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub order_no: String,
+    pub reference: String,
+    pub item: Item,
+}
+
+/// Both sides, and what must be found: (class, line, record), places from 0.
+#[derive(Debug, Clone, Default)]
+pub struct Planted {
+    pub lines: Vec<Row>,
+    pub records: Vec<Row>,
+    pub wanted: Vec<(Class, Option<usize>, Option<usize>)>,
+}
+
+/// The classes that come from rows; a bad line comes from a file.
+const PLANTED: [Class; 13] = [
+    Class::Matched,
+    Class::MatchedLate,
+    Class::MatchedWeak,
+    Class::AmountOver,
+    Class::AmountShort,
+    Class::FeeDiffers,
+    Class::StatusDiffers,
+    Class::CurrencyDiffers,
+    Class::OnlyTheirs,
+    Class::OnlyOurs,
+    Class::DuplicateTheirs,
+    Class::DuplicateOurs,
+    Class::Shifted,
+];
+
+pub fn date(day: u32) -> BusinessDate {
+    BusinessDate::from_yyyymmdd(20_261_100 + day).expect("a day of November")
+}
+
+/// The statement's date.
+pub fn statement_date() -> BusinessDate {
+    date(20)
+}
+
+impl Planted {
+    fn push(&mut self, class: Class, line: Option<Row>, record: Option<Row>) {
+        let at = |rows: &mut Vec<Row>, row: Option<Row>| {
+            row.map(|row| {
+                rows.push(row);
+                rows.len() - 1
+            })
+        };
+        let line = at(&mut self.lines, line);
+        let record = at(&mut self.records, record);
+        self.wanted.push((class, line, record));
+    }
+
+    /// Adds what makes `class` appear, from one honest record. `by` is 1 or more.
+    fn plant(&mut self, class: Class, number: u64, movement: Movement, amount: i64, by: i64) {
+        let item = Item {
+            movement,
+            amount_minor: movement.sign() * amount,
+            fee_minor: Some(movement.sign() * (amount / 200)),
+            currency: Currency::Cny,
+            status: Status::Succeeded,
+            date: Some(statement_date()),
+        };
+        let row = Row {
+            order_no: format!("26112000{number:011}01"),
+            reference: format!("R{number:09}"),
+            item,
+        };
+        let (mut line, mut record) = (row.clone(), row.clone());
+        match class {
+            Class::Matched => {}
+            Class::MatchedLate => record.item.date = Some(date(19 - (by % 5) as u32)),
+            Class::MatchedWeak => line.order_no = String::new(),
+            Class::AmountOver => line.item.amount_minor += by,
+            Class::AmountShort => line.item.amount_minor -= by,
+            Class::FeeDiffers => line.item.fee_minor = Some(amount / 200 + by + amount),
+            Class::StatusDiffers => line.item.status = Status::Failed,
+            Class::CurrencyDiffers => line.item.currency = Currency::Hkd,
+            Class::Shifted => record.item.date = Some(date(21)),
+            Class::OnlyTheirs => return self.push(class, Some(line), None),
+            Class::OnlyOurs => return self.push(class, None, Some(record)),
+            Class::DuplicateTheirs => {
+                self.push(Class::Matched, Some(row), Some(record));
+                return self.push(class, Some(line), None);
+            }
+            Class::DuplicateOurs => {
+                self.push(Class::Matched, Some(line), Some(row));
+                return self.push(class, None, Some(record));
+            }
+            Class::BadLine => unreachable!("a row that can be written can be read"),
+        }
+        self.push(class, Some(line), Some(record));
+    }
+
+    /// Shuffles each side; what duplicates another stays behind it.
+    fn shuffle(mut self, keys: &[u64]) -> Self {
+        let order = |length: usize, of: &dyn Fn(usize) -> u64| {
+            let mut places: Vec<usize> = (0..length).collect();
+            places.sort_by_key(|place| (of(*place), *place));
+            places
+        };
+        // Rows of one number share their sorting key, so they keep their order.
+        let key = |rows: &[Row], place: usize| {
+            let number: u64 = rows[place].reference[1..].parse().unwrap_or(0);
+            keys[usize::try_from(number).expect("small") % keys.len()]
+        };
+        let lines = order(self.lines.len(), &|place| key(&self.lines, place));
+        let records = order(self.records.len(), &|place| key(&self.records, place).rotate_left(17));
+        let moved = |order: &[usize], old: Option<usize>| {
+            old.map(|old| order.iter().position(|place| *place == old).expect("a permutation"))
+        };
+        for (_, line, record) in &mut self.wanted {
+            *line = moved(&lines, *line);
+            *record = moved(&records, *record);
+        }
+        self.lines = lines.iter().map(|place| self.lines[*place].clone()).collect();
+        self.records = records.iter().map(|place| self.records[*place].clone()).collect();
+        self.wanted.sort_by_key(|(_, line, record)| (line.is_none(), *line, *record));
+        self
+    }
+}
+
+/// Any ledger with any differences planted in it.
+pub fn planted(rows_max: usize) -> impl Strategy<Value = Planted> {
+    let row = (
+        prop::sample::select(&PLANTED[..]),
+        prop::sample::select(&Movement::ALL[..]),
+        1_i64..1_000_000_000,
+        1_i64..1_000,
+    );
+    (prop::collection::vec(row, 0..rows_max), prop::collection::vec(any::<u64>(), 1..64)).prop_map(
+        |(rows, keys)| {
+            let mut planted = Planted::default();
+            for (number, (class, movement, amount, by)) in (1..).zip(rows) {
+                planted.plant(class, number, movement, amount, by);
+            }
+            planted.shuffle(&keys)
+        },
+    )
+}

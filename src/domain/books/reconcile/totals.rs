@@ -1,0 +1,140 @@
+//! Sums by class and currency, which together are the sums of both sides (I-10).
+
+use crate::domain::books::reconcile::{Class, Item};
+use crate::domain::money::Currency;
+
+const CURRENCIES: usize = Currency::ALL.len();
+
+/// How many, and how much. 128 bits hold any number of rows of the largest amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sums {
+    pub count: u64,
+    pub amount_minor: i128,
+    /// What was not said counts as nothing.
+    pub fee_minor: i128,
+}
+
+impl Sums {
+    pub fn add(&mut self, item: &Item) {
+        self.count += 1;
+        self.amount_minor += i128::from(item.amount_minor);
+        self.fee_minor += i128::from(item.fee_minor.unwrap_or(0));
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.amount_minor += other.amount_minor;
+        self.fee_minor += other.fee_minor;
+    }
+}
+
+/// The sums of one side by currency, as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally([Sums; CURRENCIES]);
+
+impl Tally {
+    pub fn add(&mut self, item: &Item) {
+        self.0[item.currency as usize].add(item);
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(sums, more)| sums.merge(more));
+    }
+
+    /// Rows of every currency.
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|sums| sums.count).sum()
+    }
+
+    /// The currencies that occur, with their sums.
+    pub fn iter(&self) -> impl Iterator<Item = (Currency, Sums)> {
+        let rows = Currency::ALL.into_iter().zip(self.0);
+        rows.filter(|(_, sums)| sums.count > 0)
+    }
+}
+
+/// What both sides have in one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClassTotals {
+    pub theirs: Sums,
+    pub ours: Sums,
+}
+
+/// Sums by currency and class. A pair of two currencies counts on each side in that side's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Totals {
+    rows: Vec<[ClassTotals; Class::COUNT]>,
+    /// Lines that cannot be read have no amount that anyone knows.
+    pub bad_lines: u64,
+    /// Records of a date after the statement's, which it need not have: not due yet.
+    pub not_due: Tally,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        let rows = vec![<[ClassTotals; Class::COUNT]>::default(); CURRENCIES];
+        Self { rows, bad_lines: 0, not_due: Tally::default() }
+    }
+}
+
+impl Totals {
+    pub fn add(&mut self, class: Class, line: Option<&Item>, record: Option<&Item>) {
+        assert!(line.is_some() || record.is_some(), "I-10: a verdict is about something");
+        if let Some(item) = line {
+            self.rows[item.currency as usize][class.index()].theirs.add(item);
+        }
+        if let Some(item) = record {
+            self.rows[item.currency as usize][class.index()].ours.add(item);
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (row, more) in self.rows.iter_mut().zip(&other.rows) {
+            for (class, more) in row.iter_mut().zip(more) {
+                class.theirs.merge(&more.theirs);
+                class.ours.merge(&more.ours);
+            }
+        }
+        self.bad_lines += other.bad_lines;
+        self.not_due.merge(&other.not_due);
+    }
+
+    pub fn get(&self, currency: Currency, class: Class) -> ClassTotals {
+        self.rows[currency as usize][class.index()]
+    }
+
+    /// The rows that are not empty, by currency and then by class.
+    pub fn iter(&self) -> impl Iterator<Item = (Currency, Class, ClassTotals)> {
+        Currency::ALL.into_iter().flat_map(move |currency| {
+            let row = Class::ALL.into_iter().map(move |class| (currency, class));
+            row.map(|(currency, class)| (currency, class, self.get(currency, class)))
+                .filter(|(_, _, totals)| totals.theirs.count + totals.ours.count > 0)
+        })
+    }
+
+    /// Verdicts in a class, whatever the currency: pairs count once.
+    pub fn count(&self, class: Class) -> u64 {
+        let rows = self.rows.iter().map(|row| row[class.index()]);
+        let (theirs, ours) = rows.fold((0, 0), |(theirs, ours), totals| {
+            (theirs + totals.theirs.count, ours + totals.ours.count)
+        });
+        if class == Class::BadLine { self.bad_lines } else { theirs.max(ours) }
+    }
+
+    /// What the classes hold of their side and of ours, to be held against what was read (I-10).
+    pub fn sides(&self) -> (Tally, Tally) {
+        let (mut theirs, mut ours) = (Tally::default(), self.not_due);
+        for (place, row) in self.rows.iter().enumerate() {
+            for totals in row {
+                theirs.0[place].merge(&totals.theirs);
+                ours.0[place].merge(&totals.ours);
+            }
+        }
+        (theirs, ours)
+    }
+
+    /// Whether nothing is left to do: every verdict is an agreement.
+    pub fn is_agreed(&self) -> bool {
+        Class::ALL.into_iter().all(|class| class.is_agreement() || self.count(class) == 0)
+    }
+}
