@@ -1,7 +1,8 @@
 //! Switchyard: a channel gateway between a payment core and card channels.
 //!
 //! Read from the bottom up: `domain` decides and knows nothing of the world; `codec` turns values
-//! into bytes; `channel`, `store` and `tables` touch the world behind traits; `engine` runs
+//! into bytes; `channel`, `store` and `tables` touch the world behind traits; `reconcile` holds a
+//! channel's statement against our records; `engine` runs
 //! load ▸ decide ▸ commit ▸ perform; `api` and `workers` give it commands; `app` builds it all.
 //! Imports point down this list only, and a test reads them.
 
@@ -17,6 +18,7 @@ pub mod channel;
 pub mod config;
 pub mod store;
 pub mod tables;
+pub mod reconcile;
 
 pub mod engine;
 

@@ -1,6 +1,7 @@
 //! The command line: one file for each sub-command, which parses, calls and prints.
 //!
-//! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage; 3 an invariant is broken.
+//! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage, or `reconcile` found
+//! differences; 3 an invariant is broken.
 
 pub mod bin;
 pub mod channel;
@@ -8,6 +9,7 @@ pub mod check_config;
 pub mod clearing;
 pub mod demo;
 mod load;
+pub mod reconcile;
 pub mod remote;
 pub mod route;
 pub mod serve;
@@ -53,6 +55,8 @@ enum Command {
     Clearing(clearing::ClearingArgs),
     /// Have a channel's statement downloaded by the running daemon, or see what has landed
     Statement(statement::StatementArgs),
+    /// Hold a statement file against exported clearing records
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 /// Runs the program.
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Reversal(args) => remote::reversal(args),
         Command::Clearing(args) => clearing::run(args),
         Command::Statement(args) => statement::run(args),
+        Command::Reconcile(args) => reconcile::run(args),
     };
     done.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();

@@ -18,6 +18,9 @@ pub mod sign;
 
 pub mod iso8583;
 
+pub mod fixed;
+pub mod layout;
+
 #[cfg(test)]
 pub(crate) mod sample_keys;
 

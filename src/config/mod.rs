@@ -6,6 +6,7 @@
 
 pub mod checked;
 pub mod credential;
+pub mod layout;
 pub mod mistake;
 pub mod raw;
 pub mod section;

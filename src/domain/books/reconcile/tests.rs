@@ -99,8 +99,10 @@ fn a_group_of_many_costs_its_sorting() {
     assert_eq!(found.len(), 50_000, "every line has its own record");
 }
 
-/// What the engine does on files, on rows in memory: first key, second key, what is due.
-fn reconcile(planted: &Planted) -> (Vec<(Class, Option<usize>, Option<usize>)>, Totals) {
+type Found = (Class, Option<usize>, Option<usize>);
+
+/// What the engine does on files, on rows in memory: the first key, then the second one.
+fn reconcile(planted: &Planted) -> (Vec<Found>, Totals) {
     let mut found = Vec::new();
     let by = |key: Key, row: &Row| match key {
         Key::OrderNo => row.order_no.clone(),

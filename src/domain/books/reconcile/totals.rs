@@ -37,6 +37,14 @@ impl Tally {
         self.0[item.currency as usize].add(item);
     }
 
+    /// Adds a row by the place of its currency in [`Currency::ALL`].
+    pub fn add_plain(&mut self, currency: usize, amount_minor: i64, fee_minor: i64) {
+        let sums = &mut self.0[currency];
+        sums.count += 1;
+        sums.amount_minor += i128::from(amount_minor);
+        sums.fee_minor += i128::from(fee_minor);
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(sums, more)| sums.merge(more));
     }
@@ -85,6 +93,14 @@ impl Totals {
         }
         if let Some(item) = record {
             self.rows[item.currency as usize][class.index()].ours.add(item);
+        }
+    }
+
+    /// Adds pairs that agree, whose sums are the same on both sides.
+    pub fn add_matched(&mut self, matched: &Tally) {
+        for (row, sums) in self.rows.iter_mut().zip(&matched.0) {
+            row[Class::Matched.index()].theirs.merge(sums);
+            row[Class::Matched.index()].ours.merge(sums);
         }
     }
 

@@ -1,0 +1,245 @@
+//! Statement layouts: tables that say where our words stand in a channel's statement file.
+//!
+//! A [`Layout`] is data, read from a channel's file or shipped; a [`Decoder`] follows it line by
+//! line, so a file of any length is read in bounded memory. A line that cannot be read is never
+//! guessed at: the layout says whether it refuses the whole file or is kept as a bad line (S30).
+//! Must not know files, channels or what a line is compared with. Problems quote nothing of what
+//! was read, which may hold a card number (I-11).
+
+mod decode;
+mod number;
+mod plan;
+
+use crate::codec::fixed::{CutError, Shape};
+use crate::domain::books::Movement;
+use crate::domain::books::reconcile::Status;
+use crate::domain::money::Currency;
+
+pub use self::decode::{Decoder, Read};
+pub use self::number::{DateForm, Unit};
+
+/// Different columns that one layout may name.
+pub const COLUMNS_MAX: usize = 16;
+
+/// The layouts that come with the program: name and TOML text, as a channel's file would hold it.
+pub const SHIPPED: [(&str, &str); 6] = [
+    ("unionpay-zm", include_str!("shipped/unionpay-zm.toml")),
+    ("unionpay-zme", include_str!("shipped/unionpay-zme.toml")),
+    ("wechat-trade", include_str!("shipped/wechat-trade.toml")),
+    ("alipay-trade", include_str!("shipped/alipay-trade.toml")),
+    ("generic-csv", include_str!("shipped/generic-csv.toml")),
+    ("generic-fixed", include_str!("shipped/generic-fixed.toml")),
+];
+
+/// What our own clearing export is read with: both sides of a reconciliation are tables.
+pub const RECORDS: &str = include_str!("shipped/records.toml");
+
+/// A file's character set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Utf8,
+    Gbk,
+}
+
+impl Encoding {
+    /// A text of the layout as bytes of the file.
+    pub fn encode(self, text: &str) -> Vec<u8> {
+        match self {
+            Self::Utf8 => text.as_bytes().to_vec(),
+            Self::Gbk => encoding_rs::GBK.encode(text).0.into_owned(),
+        }
+    }
+
+    /// Bytes of the file as text; what is not of the character set becomes a replacement mark.
+    pub fn decode(self, bytes: &[u8]) -> String {
+        match self {
+            Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Gbk => encoding_rs::GBK.decode_without_bom_handling(bytes).0.into_owned(),
+        }
+    }
+}
+
+/// A column by its place, from 0, or by the name that the header gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    At(u16),
+    Named(String),
+}
+
+/// What stands above the lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Header {
+    /// This many lines that say nothing we need.
+    Skipped(u32),
+    /// A line with the columns' names.
+    Names,
+}
+
+/// Where a sign comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// From the line's operation; a minus may repeat it, and may not contradict it.
+    Operation,
+    /// As it is written: what we receive, or the channel keeps, is positive.
+    Written,
+    /// The other way round.
+    Negated,
+    /// A letter before the digits: C is paid to us, D is taken from us.
+    Letter,
+    /// The first character of the sign column: C or + is paid to us, D or - is taken from us.
+    Column,
+}
+
+/// How amounts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoneyForm {
+    pub unit: Unit,
+    pub sign: Sign,
+}
+
+/// The column of each of our words. What is absent is not compared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Words {
+    pub order_no: Option<Column>,
+    pub reference: Option<Column>,
+    pub operation: Option<Column>,
+    pub amount: Option<Column>,
+    pub fee: Option<Column>,
+    pub currency: Option<Column>,
+    pub status: Option<Column>,
+    pub date: Option<Column>,
+    pub sign: Option<Column>,
+}
+
+/// What a code in a column means; `None` passes the line over.
+pub type Code<T> = (Vec<u8>, Option<T>);
+
+/// What stands below the lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Footer {
+    /// How its first line begins, in the file's bytes.
+    pub begins: Vec<u8>,
+    /// That line names the totals, the next one has them.
+    pub has_names: bool,
+    /// How the line of totals is cut, where it differs from the lines.
+    pub shape: Option<Shape>,
+    /// The total that counts the lines.
+    pub count: Option<Column>,
+    /// Totals, each with the column that it is the sum of, as that is written.
+    pub sums: Vec<(Column, Column)>,
+}
+
+/// What becomes of a file with a line that cannot be read, or a total that is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnBadLine {
+    /// The whole file is refused.
+    Refuse,
+    /// It is kept as it stands, and reported.
+    Keep,
+}
+
+/// How a statement file is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    pub name: String,
+    /// Which file of a ZIP it is: a name with `*` for anything. `None`: the only one.
+    pub member: Option<String>,
+    pub encoding: Encoding,
+    pub shape: Shape,
+    pub header: Header,
+    /// Lines above the rows that begin with this are passed over.
+    pub comment: Option<Vec<u8>>,
+    pub footer: Option<Footer>,
+    /// A file whose last line has no line end was cut off.
+    pub must_end: bool,
+    pub words: Words,
+    /// Words that stand elsewhere on lines of an operation.
+    pub variants: Vec<(Movement, Words)>,
+    /// Without an operation column, what is paid to us is a payment and the rest refunds.
+    pub operations: Vec<Code<Movement>>,
+    pub statuses: Vec<Code<Status>>,
+    /// Of lines without a currency column.
+    pub currency: Currency,
+    pub amount: MoneyForm,
+    pub fee: MoneyForm,
+    pub date_form: DateForm,
+    pub on_bad_line: OnBadLine,
+}
+
+/// What is wrong with a line or a file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    #[error("the line cannot be cut into columns: {0}")]
+    Cut(#[from] CutError),
+    #[error("the line has {found} columns, not the {wanted} of the header")]
+    Columns { found: usize, wanted: usize },
+    #[error("the operation is none that the layout knows")]
+    Operation,
+    #[error("the status is none that the layout knows")]
+    Status,
+    #[error("the currency is none that we know")]
+    Currency,
+    #[error("the amount is none")]
+    Amount,
+    #[error("the fee is none")]
+    Fee,
+    #[error("the sign is missing, or contradicts the operation")]
+    Sign,
+    #[error("the date is none")]
+    Date,
+    #[error("the date is not the statement's")]
+    WrongDate,
+    #[error("a column that is summed holds no number")]
+    Summand,
+    #[error("the line has more than {limit} bytes")]
+    TooLong { limit: usize },
+    #[error("the header does not name the column {name:?}")]
+    NoColumn { name: String },
+    #[error("the header is missing")]
+    NoHeader,
+    #[error("the footer cannot be read")]
+    Footer,
+    #[error("the footer counts {said} lines, there are {found}")]
+    Count { said: u64, found: u64 },
+    #[error("total {place} of the footer is not the sum of its column")]
+    Sum { place: usize },
+    #[error("lines follow the end that the footer marks")]
+    Behind,
+    #[error("the file ends before its footer, so it was cut off")]
+    NoFooter,
+    #[error("the file ends within a line, so it was cut off")]
+    CutOff,
+}
+
+impl Problem {
+    /// Whether one line is what is wrong, which can be kept as a bad line.
+    pub const fn is_of_line(&self) -> bool {
+        match self {
+            Self::Cut(_)
+            | Self::Columns { .. }
+            | Self::Operation
+            | Self::Status
+            | Self::Currency
+            | Self::Amount
+            | Self::Fee
+            | Self::Sign
+            | Self::Date
+            | Self::WrongDate
+            | Self::Summand
+            | Self::TooLong { .. } => true,
+            Self::NoColumn { .. }
+            | Self::NoHeader
+            | Self::Footer
+            | Self::Count { .. }
+            | Self::Sum { .. }
+            | Self::Behind
+            | Self::NoFooter
+            | Self::CutOff => false,
+        }
+    }
+
+    /// Whether reading can go on where the layout keeps what is wrong: the lines are still known.
+    pub const fn can_be_kept(&self) -> bool {
+        !matches!(self, Self::NoColumn { .. } | Self::NoHeader)
+    }
+}

@@ -1,0 +1,116 @@
+//! A layout bound to one file: every word's column as a place among the few that are cut out.
+
+use crate::codec::layout::{COLUMNS_MAX, Column, Layout, Problem, Words};
+use crate::domain::books::Movement;
+
+/// A place among the columns that are cut out of each line.
+pub type Slot = Option<u8>;
+
+/// The words whose column may depend on the operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Slots {
+    pub order_no: Slot,
+    pub reference: Slot,
+    pub amount: Slot,
+    pub fee: Slot,
+}
+
+/// What a decoder needs of each line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Column numbers from 0, ascending.
+    pub wanted: Vec<u16>,
+    /// How many columns a line has, where the header says it.
+    pub columns: Option<usize>,
+    /// By movement.
+    pub slots: [Slots; Movement::ALL.len()],
+    pub operation: Slot,
+    pub currency: Slot,
+    pub status: Slot,
+    pub date: Slot,
+    pub sign: Slot,
+    /// The columns that the footer sums.
+    pub sums: Vec<Slot>,
+}
+
+impl Plan {
+    /// `names` are the header's, in their order.
+    pub fn of(layout: &Layout, names: Option<&[String]>) -> Result<Self, Problem> {
+        let number = |column: &Column| resolve(column, names);
+        let sums = layout.footer.iter().flat_map(|footer| &footer.sums);
+        let sums: Vec<u16> = sums.map(|(_, row)| number(row)).collect::<Result<_, _>>()?;
+        let mut wanted = sums.clone();
+        for words in std::iter::once(&layout.words).chain(layout.variants.iter().map(|v| &v.1)) {
+            for column in columns(words).into_iter().flatten() {
+                wanted.push(number(column)?);
+            }
+        }
+        wanted.sort_unstable();
+        wanted.dedup();
+        assert!(wanted.len() <= COLUMNS_MAX, "the reader of layouts bounds their columns");
+        let place = |number: u16| {
+            wanted.binary_search(&number).ok().and_then(|place| u8::try_from(place).ok())
+        };
+        let slot = |column: &Option<Column>| match column {
+            Some(column) => number(column).map(place),
+            None => Ok(None),
+        };
+        let words = &layout.words;
+        let base = Slots {
+            order_no: slot(&words.order_no)?,
+            reference: slot(&words.reference)?,
+            amount: slot(&words.amount)?,
+            fee: slot(&words.fee)?,
+        };
+        let mut slots = [base; Movement::ALL.len()];
+        for (movement, words) in &layout.variants {
+            let own = &mut slots[*movement as usize];
+            // A number of their own takes the place of both: the other one is the original's.
+            if words.order_no.is_some() || words.reference.is_some() {
+                own.order_no = slot(&words.order_no)?;
+                own.reference = slot(&words.reference)?;
+            }
+            own.amount = slot(&words.amount)?.or(own.amount);
+            own.fee = slot(&words.fee)?.or(own.fee);
+        }
+        Ok(Self {
+            columns: names.map(<[String]>::len),
+            slots,
+            operation: slot(&words.operation)?,
+            currency: slot(&words.currency)?,
+            status: slot(&words.status)?,
+            date: slot(&words.date)?,
+            sign: slot(&words.sign)?,
+            sums: sums.into_iter().map(place).collect(),
+            wanted,
+        })
+    }
+}
+
+/// A column's number by its place or its name.
+pub fn resolve(column: &Column, names: Option<&[String]>) -> Result<u16, Problem> {
+    match column {
+        Column::At(number) => Ok(*number),
+        Column::Named(name) => {
+            let place = names.into_iter().flatten().position(|known| known == name);
+            let place = place.and_then(|place| u16::try_from(place).ok());
+            place.ok_or_else(|| Problem::NoColumn { name: name.clone() })
+        }
+    }
+}
+
+/// Every column that a set of words names.
+pub fn columns(words: &Words) -> [Option<&Column>; 9] {
+    [
+        &words.order_no,
+        &words.reference,
+        &words.operation,
+        &words.amount,
+        &words.fee,
+        &words.currency,
+        &words.status,
+        &words.date,
+        &words.sign,
+    ]
+    .map(Option::as_ref)
+}

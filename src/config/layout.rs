@@ -1,0 +1,315 @@
+//! Reads a statement layout from a section of a channel's file, or from a shipped table.
+//!
+//! Says everything that is wrong with it, as `section` does; what it gives is checked. Must not
+//! know files of statements: `codec::layout` follows the table.
+
+use super::mistake::{Mistake, Mistakes};
+use super::raw::Document;
+use super::section::Section;
+use crate::codec::fixed::{Delimited, Shape};
+use crate::codec::layout::{
+    COLUMNS_MAX, Code, Column, DateForm, Encoding, Footer, Header, Layout, MoneyForm, OnBadLine,
+    RECORDS, SHIPPED, Sign, Unit, Words,
+};
+use crate::domain::books::Movement;
+use crate::domain::books::reconcile::Status;
+use crate::domain::money::Currency;
+
+/// Columns of a line, and bytes of one of them.
+const COLUMN_NUMBER_MAX: u16 = 256;
+const WIDTH_MAX: u16 = 4_096;
+/// The word that passes a line over.
+const PASS: &str = "pass";
+
+/// The layout of a shipped name, or the names that there are.
+pub fn shipped(name: &str) -> Result<Layout, String> {
+    let found = SHIPPED.iter().find(|(known, _)| *known == name);
+    let (name, text) = found.ok_or_else(|| {
+        let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+        format!("it is none of {}", names.join(", "))
+    })?;
+    Ok(parse(name, text).expect("a test reads every shipped layout"))
+}
+
+/// The layout of our own clearing export.
+pub fn records() -> Layout {
+    parse("records", RECORDS).expect("a test reads it")
+}
+
+/// Reads the text of a layout; `file` names it in mistakes.
+pub fn parse(file: &str, text: &str) -> Result<Layout, Vec<Mistake>> {
+    let document = Document::parse(file, text)?;
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let layout = read(&root);
+    root.finish();
+    mistakes.into_result()?;
+    Ok(layout)
+}
+
+/// Reads a layout from its section. What it gives is whole only if no mistake was found.
+pub fn read(section: &Section<'_>) -> Layout {
+    let encoding = section.choice("encoding", &[("utf-8", Encoding::Utf8), ("gbk", Encoding::Gbk)]);
+    let shape = read_shape(section, encoding);
+    let header = match section.choice_or("header", 0, &[("none", 0), ("names", 1), ("skip", 2)]) {
+        1 => Header::Names,
+        2 => Header::Skipped(section.integer_or("header_lines", 1, 1..=1_000_u32)),
+        _ => Header::Skipped(0),
+    };
+    let named = header == Header::Names;
+    if named && matches!(shape, Shape::Fixed { .. }) {
+        section.mistake("header", "names no columns of fixed width", "number them");
+    }
+    let columns = section.section("columns");
+    let words = Words {
+        operation: column(&columns, "operation", named),
+        currency: column(&columns, "currency", named),
+        status: column(&columns, "status", named),
+        date: column(&columns, "date", named),
+        sign: column(&columns, "sign", named),
+        ..own_words(&columns, named)
+    };
+    columns.finish();
+    if words.amount.is_none() {
+        section.mistake("columns", "has no amount", "say which column holds the amount");
+    }
+    let variants = section.section("columns_of");
+    let variants = read_variants(variants, named);
+    let layout = Layout {
+        name: section.text_or("title", "of a channel's file"),
+        member: section.optional_text("file_in_zip"),
+        encoding,
+        shape,
+        header,
+        comment: section.optional_text("comment").map(|mark| encoding.encode(&mark)),
+        footer: read_footer(section, encoding, named),
+        must_end: section.boolean_or("ends_with_line_end", false),
+        words,
+        variants,
+        operations: codes(section, "operations", encoding, |word| {
+            Movement::ALL.into_iter().find(|movement| movement.name() == word)
+        }),
+        statuses: codes(section, "statuses", encoding, |word| {
+            [Status::Succeeded, Status::Failed].into_iter().find(|status| status.name() == word)
+        }),
+        currency: section
+            .optional_parsed("currency", "CNY", |code| {
+                Currency::parse(code).ok_or("it is no currency that we know")
+            })
+            .unwrap_or(Currency::Cny),
+        amount: money(section, "amount"),
+        fee: money(section, "fee"),
+        date_form: section.choice_or(
+            "date_form",
+            DateForm::Dashed,
+            &[
+                ("YYYY-MM-DD", DateForm::Dashed),
+                ("YYYYMMDD", DateForm::Plain),
+                ("MMDD", DateForm::MonthDay),
+            ],
+        ),
+        on_bad_line: section.choice_or(
+            "on_bad_line",
+            OnBadLine::Refuse,
+            &[("refuse", OnBadLine::Refuse), ("keep", OnBadLine::Keep)],
+        ),
+    };
+    check(section, &layout);
+    layout
+}
+
+/// What the parts must agree in.
+fn check(section: &Section<'_>, layout: &Layout) {
+    let words = &layout.words;
+    let pairs = [
+        ("operations", words.operation.is_some(), layout.operations.is_empty()),
+        ("statuses", words.status.is_some(), layout.statuses.is_empty()),
+    ];
+    for (key, has_column, is_empty) in pairs {
+        if has_column && is_empty {
+            section.mistake(key, "is missing", "say what each code of its column means");
+        }
+    }
+    if words.operation.is_none() && layout.amount.sign == Sign::Operation {
+        section.mistake("amount", "takes its sign from a column that is not named", "name it");
+    }
+    let by_column = layout.amount.sign == Sign::Column || layout.fee.sign == Sign::Column;
+    if by_column && words.sign.is_none() {
+        section.mistake("columns", "has no sign column", "name it in columns.sign");
+    }
+    let mut named: Vec<&Column> = Vec::new();
+    let variants = layout.variants.iter().map(|(_, words)| words);
+    for words in std::iter::once(words).chain(variants) {
+        let own = [&words.order_no, &words.reference, &words.amount, &words.fee];
+        let shared = [&words.operation, &words.currency, &words.status, &words.date, &words.sign];
+        named.extend(own.into_iter().chain(shared).flatten());
+    }
+    named.extend(layout.footer.iter().flat_map(|footer| &footer.sums).map(|(_, of)| of));
+    named.sort_by_key(|column| format!("{column:?}"));
+    named.dedup();
+    if named.len() > COLUMNS_MAX {
+        section.mistake("columns", "names too many columns", "name at most 16");
+    }
+    if let Shape::Fixed { widths, .. } = &layout.shape {
+        let last = widths.len();
+        let beyond = named.iter().any(|column| match column {
+            Column::At(number) => usize::from(*number) >= last,
+            Column::Named(_) => false,
+        });
+        if beyond {
+            section.mistake("columns", "names a column beyond the last width", "correct it");
+        }
+    }
+}
+
+fn read_shape(section: &Section<'_>, encoding: Encoding) -> Shape {
+    if section.choice("form", &[("delimited", false), ("fixed", true)]) {
+        return Shape::Fixed {
+            widths: section.integers("widths", 1..=WIDTH_MAX),
+            gap: section.integer_or("gap", 0, 0..=8),
+            tail: section.boolean_or("open_end", false),
+        };
+    }
+    let one = |key: &str, example: &str| {
+        section.optional_parsed(key, example, |text| match text.as_bytes() {
+            [byte] if *byte != b'"' => Ok(*byte),
+            _ => Err("it is not one ASCII character"),
+        })
+    };
+    Shape::Delimited(Delimited {
+        delimiter: one("delimiter", ",").unwrap_or(b','),
+        quoted: section.boolean_or("quotes", false),
+        prefix: one("value_prefix", "`"),
+        double_byte: encoding == Encoding::Gbk,
+    })
+}
+
+fn read_variants(section: Section<'_>, named: bool) -> Vec<(Movement, Words)> {
+    let mut variants = Vec::new();
+    for movement in Movement::ALL {
+        if let Some(inner) = section.optional_section(movement.name()) {
+            variants.push((movement, own_words(&inner, named)));
+            inner.finish();
+        }
+    }
+    section.finish();
+    variants
+}
+
+/// The words that may stand elsewhere for each operation.
+fn own_words(section: &Section<'_>, named: bool) -> Words {
+    Words {
+        order_no: column(section, "order_no", named),
+        reference: column(section, "reference", named),
+        amount: column(section, "amount", named),
+        fee: column(section, "fee", named),
+        ..Words::default()
+    }
+}
+
+/// A column's name where the header has names, else its number from 1.
+fn column(section: &Section<'_>, key: &str, named: bool) -> Option<Column> {
+    if named {
+        return section.optional_text(key).map(Column::Named);
+    }
+    section.optional_integer(key, 1..=COLUMN_NUMBER_MAX).map(|number| Column::At(number - 1))
+}
+
+fn money(section: &Section<'_>, key: &str) -> MoneyForm {
+    let inner = section.section(key);
+    let unit = inner.choice("unit", &[("fen", Unit::Minor), ("yuan", Unit::Major)]);
+    let sign = inner.choice_or(
+        "sign",
+        Sign::Written,
+        &[
+            ("operation", Sign::Operation),
+            ("written", Sign::Written),
+            ("negated", Sign::Negated),
+            ("letter", Sign::Letter),
+            ("column", Sign::Column),
+        ],
+    );
+    inner.finish();
+    MoneyForm { unit, sign }
+}
+
+fn codes<T>(
+    section: &Section<'_>,
+    key: &str,
+    encoding: Encoding,
+    meaning: impl Fn(&str) -> Option<T>,
+) -> Vec<Code<T>> {
+    let mut codes = Vec::new();
+    let Some(inner) = section.optional_section(key) else { return codes };
+    for (code, _) in inner.keys() {
+        let found = inner.parsed(code, PASS, |word| match (word, meaning(word)) {
+            (PASS, _) => Ok(None),
+            (_, Some(meaning)) => Ok(Some(meaning)),
+            (_, None) => Err("it is no word that we know"),
+        });
+        if let Some(meaning) = found {
+            codes.push((encoding.encode(code), meaning));
+        }
+    }
+    inner.finish();
+    codes
+}
+
+fn read_footer(section: &Section<'_>, encoding: Encoding, named: bool) -> Option<Footer> {
+    let footer = section.optional_section("footer")?;
+    let has_names = footer.boolean_or("names", false);
+    let widths = footer.optional_integers("widths", 1..=WIDTH_MAX);
+    let gap = footer.integer_or("gap", 0, 0..=8);
+    let mut sums = Vec::new();
+    for sum in footer.sections("sums") {
+        let total = column(&sum, "total", has_names);
+        let of = column(&sum, "of", named);
+        match (total, of) {
+            (Some(total), Some(of)) => sums.push((total, of)),
+            (Some(_) | None, Some(_) | None) => {
+                sum.mistake("total", "is not whole", "give both `total` and `of`");
+            }
+        }
+        sum.finish();
+    }
+    let found = Footer {
+        begins: encoding.encode(&footer.text_such_as("begins", "TOTAL")),
+        has_names,
+        shape: widths.map(|widths| Shape::Fixed { widths, gap, tail: true }),
+        count: column(&footer, "count", has_names),
+        sums,
+    };
+    if found.begins.is_empty() {
+        footer.mistake("begins", "is empty", "say how the line of the footer begins");
+    }
+    footer.finish();
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_shipped_layout_is_read() {
+        for (name, text) in SHIPPED {
+            let layout = parse(name, text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+            assert!(layout.words.amount.is_some(), "{name}");
+            assert_eq!(shipped(name).as_ref().map(|layout| &layout.name), Ok(&layout.name));
+        }
+        assert_eq!(records().header, Header::Names);
+        assert!(shipped("unionpay").is_err_and(|problem| problem.contains("unionpay-zm")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let text = "encoding = \"latin\"\nform = \"fixed\"\nwidths = [3, 4]\nheader = \"names\"\n\
+            amount = { unit = \"fen\", sign = \"column\" }\nfee = { unit = \"fen\" }\nextra = 1\n\
+            columns = { fee = \"x\", status = \"y\" }\nfooter = { begins = \"\" }\n";
+        let mistakes = parse("a.toml", text).expect_err("a layout that is no good");
+        let said: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        for word in ["encoding", "header", "amount", "statuses", "sign column", "begins", "extra"] {
+            assert!(said.iter().any(|line| line.contains(word)), "{word}: {said:#?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Reads one side into partitions of packed rows.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::codec::layout::{Decoder, Layout, OnBadLine, Problem, Read};
+use crate::domain::books::reconcile::{StatementLine, Tally};
+use crate::domain::time::BusinessDate;
+use crate::reconcile::partitions::{Budget, Partitions, Sealed};
+use crate::reconcile::row::{ROW_BYTES, Row, key_of, spread};
+use crate::reconcile::source::{Line, Stop, each_line};
+use crate::reconcile::{BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, ReconcileError};
+
+/// Partitions of rows by their key, and of those that have none.
+pub const PARTITIONS: usize = 1_024;
+pub const KEYLESS: usize = 64;
+
+/// One side, read.
+pub struct Loaded<'layout, 'budget> {
+    pub file: File,
+    /// Bound to the file's header: reads single lines again.
+    pub decoder: Decoder<'layout>,
+    pub rows: Sealed<'budget, ROW_BYTES>,
+    pub tally: Tally,
+    /// Lines of the file, headings included.
+    pub lines: u32,
+    /// Lines that were kept as they stand, with their places.
+    pub bad: Vec<(u32, u64)>,
+    /// What is wrong with the file as a whole, with the line that says so.
+    pub problems: Vec<(u32, Problem)>,
+    pub last_date: Option<BusinessDate>,
+}
+
+/// What every row of a run is spread by.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    pub seed: u64,
+}
+
+impl Spread {
+    /// The partition of a key.
+    pub fn partition(self, key: u128, line: u32) -> usize {
+        if key == 0 {
+            return PARTITIONS + line as usize % KEYLESS;
+        }
+        (spread(key, self.seed) >> 54) as usize
+    }
+}
+
+struct Loading<'layout, 'budget> {
+    decoder: Decoder<'layout>,
+    on_bad_line: OnBadLine,
+    rows: Partitions<'budget, ROW_BYTES>,
+    spread: Spread,
+    tally: Tally,
+    line: u32,
+    bad: Vec<(u32, u64)>,
+    problems: Vec<(u32, Problem)>,
+    last_date: Option<BusinessDate>,
+    is_cut: bool,
+}
+
+/// Reads a whole file. `date`: the statement's, where it is known beforehand.
+pub fn load<'layout, 'budget>(
+    (file, path): (File, &Path),
+    layout: &'layout Layout,
+    date: Option<BusinessDate>,
+    spread: Spread,
+    budget: &'budget Budget,
+    watch: &dyn Fn(u64),
+) -> Result<Loaded<'layout, 'budget>, ReconcileError> {
+    let mut loading = Loading {
+        decoder: Decoder::new(layout, date),
+        on_bad_line: layout.on_bad_line,
+        rows: Partitions::new(budget, PARTITIONS + KEYLESS),
+        spread,
+        tally: Tally::default(),
+        line: 0,
+        bad: Vec::new(),
+        problems: Vec::new(),
+        last_date: None,
+        is_cut: false,
+    };
+    let said = |line, problem| ReconcileError::Line { path: path.to_owned(), line, problem };
+    let done = each_line(&file, watch, |line| loading.take(line));
+    done.map_err(|stop| match stop {
+        Stop::Read(source) => ReconcileError::Read { path: path.to_owned(), source },
+        Stop::TooLong => said(loading.line + 1, Problem::TooLong { limit: LINE_BYTES_MAX }),
+        Stop::Told(Refusal::Problem(problem)) => said(loading.line, problem),
+        Stop::Told(Refusal::Lines) => ReconcileError::TooManyLines { path: path.to_owned() },
+        Stop::Told(Refusal::Bad) => ReconcileError::TooManyBadLines { path: path.to_owned() },
+        Stop::Told(Refusal::Spill(source)) => ReconcileError::Spill { source },
+    })?;
+    if let Err(problem) = loading.decoder.finish(loading.is_cut) {
+        if loading.on_bad_line == OnBadLine::Refuse || !problem.can_be_kept() {
+            return Err(said(loading.line, problem));
+        }
+        loading.problems.push((loading.line, problem));
+    }
+    Ok(Loaded {
+        file,
+        decoder: loading.decoder,
+        rows: loading.rows.seal(),
+        tally: loading.tally,
+        lines: loading.line,
+        bad: loading.bad,
+        problems: loading.problems,
+        last_date: loading.last_date,
+    })
+}
+
+/// Why a line ends the reading.
+enum Refusal {
+    Problem(Problem),
+    Lines,
+    Bad,
+    Spill(std::io::Error),
+}
+
+impl Loading<'_, '_> {
+    fn take(&mut self, line: Line<'_>) -> Result<(), Refusal> {
+        if self.line == LINES_MAX {
+            return Err(Refusal::Lines);
+        }
+        self.line += 1;
+        self.is_cut = line.is_cut;
+        if line.text.len() > LINE_BYTES_MAX {
+            return self.keep(Problem::TooLong { limit: LINE_BYTES_MAX }, line.offset);
+        }
+        match self.decoder.read(line.text, self.line) {
+            Ok(Read::Passed) => Ok(()),
+            Ok(Read::Line(found)) => {
+                let key = key_of(found.order_no);
+                let row = row_of(&found, key, line.offset);
+                self.tally.add(&row.item);
+                if found.item.date > self.last_date {
+                    self.last_date = found.item.date;
+                }
+                let partition = self.spread.partition(key, row.line);
+                self.rows.push(partition, &row.pack()).map_err(Refusal::Spill)
+            }
+            Err(problem) => self.keep(problem, line.offset),
+        }
+    }
+
+    fn keep(&mut self, problem: Problem, offset: u64) -> Result<(), Refusal> {
+        if self.on_bad_line == OnBadLine::Refuse || !problem.can_be_kept() {
+            return Err(Refusal::Problem(problem));
+        }
+        if self.bad.len() + self.problems.len() >= BAD_LINES_MAX {
+            return Err(Refusal::Bad);
+        }
+        if problem.is_of_line() {
+            self.bad.push((self.line, offset));
+        } else {
+            self.problems.push((self.line, problem));
+        }
+        Ok(())
+    }
+}
+
+/// A line as a row with the given key.
+pub fn row_of(found: &StatementLine<'_>, key: u128, offset: u64) -> Row {
+    let has_reference = !found.reference.is_empty();
+    Row { key, item: found.item, has_reference, line: found.line, offset }
+}

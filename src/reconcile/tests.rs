@@ -1,0 +1,254 @@
+//! The engine on files: differences planted at random, with and without spilling.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::*;
+use crate::config::layout::{parse, records, shipped};
+use crate::domain::books::reconcile::planted::{Planted, Row, planted, statement_date};
+use crate::domain::books::reconcile::{Class, Status};
+
+/// A folder of its own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("switchyard-reconcile-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("written");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const HEADER: &str = "order_no,reference,operation,amount,fee,currency,status,settle_date\n";
+
+fn statement(rows: &[Row]) -> String {
+    let mut text = HEADER.to_owned();
+    let (mut amount, mut fee) = (0, 0);
+    for row in rows {
+        let item = &row.item;
+        let movement = match item.movement {
+            crate::domain::books::Movement::Undo => "void",
+            other => other.name(),
+        };
+        let date = item.date.expect("planted with a date");
+        let kept = item.fee_minor.expect("planted with a fee");
+        (amount, fee) = (amount + item.amount_minor, fee + kept);
+        let (order, reference, minor) = (&row.order_no, &row.reference, item.amount_minor);
+        let (currency, status) = (item.currency.code(), item.status.name());
+        writeln!(text, "{order},{reference},{movement},{minor},{kept},{currency},{status},{date}")
+            .expect("memory");
+    }
+    text + &format!("TOTAL,{},{amount},{fee}\n", rows.len())
+}
+
+fn export(rows: &[Row]) -> String {
+    let mut text = "channel,date,id,channel_order_no,channel_reference,movement,currency,\
+        principal,fee,net,fee_rule,state,at\n"
+        .to_owned();
+    for row in rows {
+        let item = &row.item;
+        let fee = item.fee_minor.expect("planted with a fee");
+        let date = item.date.expect("planted with a date");
+        let state = if item.status == Status::Succeeded { "due" } else { "contradicted" };
+        let (order, reference, movement) = (&row.order_no, &row.reference, item.movement.name());
+        let (currency, minor, net) =
+            (item.currency.code(), item.amount_minor, item.amount_minor - fee);
+        writeln!(
+            text,
+            "a,{date},1,{order},{reference},{movement},{currency},{minor},{fee},{net},\
+             \"one, two\",{state},2026-11-20T00:00:00.000Z"
+        )
+        .expect("memory");
+    }
+    text
+}
+
+type Told = (Class, Option<u32>, Option<u32>);
+
+struct Ended {
+    report: Report,
+    told: Vec<Told>,
+    texts: Vec<String>,
+}
+
+fn run(
+    folder: &Folder,
+    layout: &Layout,
+    theirs: &[u8],
+    ours: &str,
+    date: Option<BusinessDate>,
+    memory_bytes: u64,
+) -> Result<Ended, ReconcileError> {
+    let (mut told, mut texts) = (Vec::new(), Vec::new());
+    let records_layout = records();
+    let request = Request {
+        statement: &folder.write("theirs", theirs),
+        layout,
+        records: &folder.write("ours.csv", ours.as_bytes()),
+        records_layout: &records_layout,
+        date,
+        tolerance: Tolerance::default(),
+        memory_bytes,
+        folder: &folder.0,
+        seed: 7,
+    };
+    let report = reconcile(&request, &Unwatched, &mut |difference| {
+        let bad = difference.bad.as_ref().map(|bad| bad.0);
+        let line = difference.line.map(|side| side.line).or(bad);
+        told.push((difference.class, line, difference.record.map(|side| side.line)));
+        let numbers = [difference.line, difference.record].into_iter().flatten();
+        texts.extend(numbers.map(|side| format!("{} {}", side.order_no, side.reference)));
+        texts.extend(difference.bad.as_ref().map(|bad| format!("{} {}", bad.1, bad.2)));
+        Ok(())
+    })?;
+    Ok(Ended { report, told, texts })
+}
+
+/// What must be told: all but plain matches, with the lines that the rows have in their files.
+fn wanted(planted: &Planted) -> Vec<Told> {
+    let line = |place: &Option<usize>| place.map(|at| u32::try_from(at).expect("small") + 2);
+    let rows = planted.wanted.iter().filter(|row| row.0 != Class::Matched);
+    rows.map(|(class, theirs, ours)| (*class, line(theirs), line(ours))).collect()
+}
+
+#[test]
+fn i_10_the_engine_finds_what_was_planted_within_any_budget() {
+    let folder = Folder::new("planted");
+    let layout = shipped("generic-csv").expect("shipped");
+    let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
+    let done = runner.run(&planted(3_000), |planted| {
+        let (theirs, ours) = (statement(&planted.lines), export(&planted.records));
+        for memory_bytes in [0, MEMORY_BYTES] {
+            // Without memory every block is written; a partition may still be joined.
+            let memory_bytes = memory_bytes.max(64 * 1024);
+            let date = Some(statement_date());
+            let ended = run(&folder, &layout, theirs.as_bytes(), &ours, date, memory_bytes);
+            let ended = ended.map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(&ended.told, &wanted(&planted));
+            let agreed = planted.wanted.iter().filter(|row| row.0.is_agreement());
+            prop_assert_eq!(ended.report.agreed.count(), agreed.count() as u64);
+            prop_assert_eq!(ended.report.theirs.count(), planted.lines.len() as u64);
+            prop_assert_eq!(ended.report.ours.count(), planted.records.len() as u64);
+        }
+        Ok(())
+    });
+    // A failure says which rows it needs, and their seed.
+    done.unwrap_or_else(|error| panic!("{error}"));
+}
+
+const ONE: &str = "261120001000000000101,R1,payment,100,1,CNY,succeeded,2026-11-20\n";
+
+#[test]
+fn what_spills_comes_back() {
+    let folder = Folder::new("spill");
+    let layout = shipped("generic-csv").expect("shipped");
+    let mut planted = Planted::default();
+    for number in 0..60_000 {
+        let row = Row {
+            order_no: format!("26112000{number:011}01"),
+            reference: format!("R{number}"),
+            item: crate::domain::books::reconcile::Item {
+                movement: crate::domain::books::Movement::Payment,
+                amount_minor: number,
+                fee_minor: Some(0),
+                currency: crate::domain::money::Currency::Cny,
+                status: Status::Succeeded,
+                date: Some(statement_date()),
+            },
+        };
+        planted.lines.push(row.clone());
+        planted.records.push(row);
+    }
+    let (theirs, ours) = (statement(&planted.lines), export(&planted.records));
+    let ended = run(&folder, &layout, theirs.as_bytes(), &ours, None, 1 << 20).expect("a report");
+    assert!(ended.report.spilled_bytes > 1 << 20, "{}", ended.report.spilled_bytes);
+    assert!(ended.report.is_agreed() && ended.told.is_empty());
+    assert_eq!(ended.report.agreed.count(), 60_000);
+    let left = fs::read_dir(&folder.0).expect("the folder").count();
+    assert_eq!(left, 2, "temporary files are gone");
+}
+
+#[test]
+fn a_key_that_all_rows_have_is_refused_rather_than_held() {
+    let folder = Folder::new("skew");
+    let layout = shipped("generic-csv").expect("shipped");
+    let rows = 2_000;
+    let theirs = format!("{HEADER}{}TOTAL,{rows},{},{rows}\n", ONE.repeat(rows), rows * 100);
+    let ended = run(&folder, &layout, theirs.as_bytes(), &export(&[]), None, 1 << 16);
+    assert!(matches!(ended, Err(ReconcileError::Skewed)));
+    let ended = run(&folder, &layout, theirs.as_bytes(), &export(&[]), None, 1 << 30);
+    let ended = ended.expect("a report");
+    let count = |class| ended.told.iter().filter(|row| row.0 == class).count();
+    assert_eq!((count(Class::OnlyTheirs), count(Class::DuplicateTheirs)), (1, rows - 1));
+}
+
+#[test]
+fn records_of_a_later_date_are_not_due() {
+    let folder = Folder::new("due");
+    let layout = shipped("generic-csv").expect("shipped");
+    let theirs = format!("{HEADER}{ONE}TOTAL,1,100,1\n");
+    let later = |number: u32, date: &str| {
+        format!("a,{date},1,26112000100000000{number:02}01,,payment,CNY,100,1,99,r,due,x\n")
+    };
+    let ours = format!("{}{}{}", export(&[]), later(1, "2026-11-20"), later(2, "2026-11-21"));
+    let ended = run(&folder, &layout, theirs.as_bytes(), &ours, None, 1 << 20).expect("a report");
+    assert_eq!(ended.report.totals.not_due.count(), 1);
+    assert!(ended.report.is_agreed(), "{:?}", ended.told);
+}
+
+#[test]
+fn a_file_that_is_not_whole_is_refused_or_kept_as_the_layout_says() {
+    let folder = Folder::new("bad");
+    let text = crate::codec::layout::SHIPPED.iter().find(|row| row.0 == "generic-csv");
+    let text = text.expect("shipped").1;
+    let keeps = parse("a", &format!("on_bad_line = \"keep\"\n{text}")).expect("a layout");
+    let refuses = shipped("generic-csv").expect("shipped");
+    let broken = ONE.replace(",100,", ",1x0,").replace("R1", "4111111111111111");
+    let date = BusinessDate::parse("2026-11-20");
+    let rows = [
+        ("a line", format!("{HEADER}{ONE}{broken}TOTAL,1,100,1\n"), "line 3: a column"),
+        ("a total", format!("{HEADER}{ONE}TOTAL,1,101,1\n"), "total 1 of the footer"),
+        ("a count", format!("{HEADER}{ONE}TOTAL,2,100,1\n"), "counts 2 lines, there are 1"),
+        ("the end", format!("{HEADER}{ONE}"), "before its footer"),
+        (
+            "a date",
+            format!("{HEADER}{}TOTAL,1,100,1\n", ONE.replace("-20", "-19")),
+            "line 2: the date is not the statement's",
+        ),
+        ("the names", ONE.to_owned(), "does not name the column"),
+        ("nothing", String::new(), "the header is missing"),
+    ];
+    for (what, theirs, problem) in &rows {
+        let error = run(&folder, &refuses, theirs.as_bytes(), &export(&[]), date, 1 << 20).err();
+        let error = error.unwrap_or_else(|| panic!("{what} was taken")).to_string();
+        assert!(error.contains(problem), "{what}: {error}");
+    }
+    for (what, theirs, problem) in &rows[..5] {
+        let ended = run(&folder, &keeps, theirs.as_bytes(), &export(&[]), date, 1 << 20);
+        let ended = ended.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(!ended.report.is_agreed(), "{what}");
+        let mut said: Vec<String> =
+            ended.report.problems.iter().map(|(_, problem)| problem.to_string()).collect();
+        said.extend(ended.texts);
+        let said = said.join("; ");
+        let problem = problem.rsplit(": ").next().expect("one part");
+        assert!(said.contains(problem), "{what}: {said}");
+        assert!(!said.contains("4111111111111111"), "I-11: {said}");
+    }
+}
