@@ -4,16 +4,29 @@
 //! know files of statements: `codec::layout` follows the table.
 
 use super::mistake::{Mistake, Mistakes};
-use super::raw::Document;
+use super::raw::{Document, Tree};
 use super::section::Section;
 use crate::codec::fixed::{Delimited, Shape};
 use crate::codec::layout::{
     COLUMNS_MAX, Code, Column, DateForm, Encoding, Footer, Header, Layout, MoneyForm, OnBadLine,
-    RECORDS, SHIPPED, Sign, Unit, Words,
+    Sign, Unit, Words,
 };
 use crate::domain::books::Movement;
 use crate::domain::books::reconcile::Status;
 use crate::domain::money::Currency;
+
+/// The layouts that come with the program: name and TOML text, as a channel's file would hold it.
+pub const SHIPPED: [(&str, &str); 6] = [
+    ("unionpay-zm", include_str!("layouts/unionpay-zm.toml")),
+    ("unionpay-zme", include_str!("layouts/unionpay-zme.toml")),
+    ("wechat-trade", include_str!("layouts/wechat-trade.toml")),
+    ("alipay-trade", include_str!("layouts/alipay-trade.toml")),
+    ("generic-csv", include_str!("layouts/generic-csv.toml")),
+    ("generic-fixed", include_str!("layouts/generic-fixed.toml")),
+];
+
+/// What our own clearing export is read with: both sides of a reconciliation are tables.
+const RECORDS: &str = include_str!("layouts/records.toml");
 
 /// Columns of a line, and bytes of one of them.
 const COLUMN_NUMBER_MAX: u16 = 256;
@@ -45,6 +58,21 @@ pub fn parse(file: &str, text: &str) -> Result<Layout, Vec<Mistake>> {
     root.finish();
     mistakes.into_result()?;
     Ok(layout)
+}
+
+/// Reads a key that is a shipped layout's name, or the section of a layout; `None` if it is absent.
+pub fn named_or_written(section: &Section<'_>, key: &str) -> Option<Layout> {
+    match section.value(key)? {
+        Tree::Table(_) => {
+            let inner = section.section(key);
+            let layout = read(&inner);
+            inner.finish();
+            Some(layout)
+        }
+        Tree::Text(_) | Tree::Integer(_) | Tree::Boolean(_) | Tree::List(_) => {
+            section.optional_parsed(key, "generic-csv", shipped)
+        }
+    }
 }
 
 /// Reads a layout from its section. What it gives is whole only if no mistake was found.

@@ -215,7 +215,7 @@ fn records_of_a_later_date_are_not_due() {
 #[test]
 fn a_file_that_is_not_whole_is_refused_or_kept_as_the_layout_says() {
     let folder = Folder::new("bad");
-    let text = crate::codec::layout::SHIPPED.iter().find(|row| row.0 == "generic-csv");
+    let text = crate::config::layout::SHIPPED.iter().find(|row| row.0 == "generic-csv");
     let text = text.expect("shipped").1;
     let keeps = parse("a", &format!("on_bad_line = \"keep\"\n{text}")).expect("a layout");
     let refuses = shipped("generic-csv").expect("shipped");

@@ -14,7 +14,10 @@ use std::time::Duration;
 use jiff::civil;
 
 use crate::channel::{EncodeError, WireReply, WireRequest};
+use crate::codec::layout::Layout;
+use crate::config::layout;
 use crate::config::section::Section;
+use crate::domain::books::reconcile::Tolerance;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 pub use self::archive::{UnpackError, inflate, unzip};
@@ -102,6 +105,10 @@ pub struct StatementTerms {
     pub look_back_days: u16,
     /// For the whole of one reply.
     pub timeout: Duration,
+    /// How its files are read; `None` if the channel's file does not say it.
+    pub layout: Option<Layout>,
+    /// By how much a fee may differ from ours.
+    pub tolerance: Tolerance,
 }
 
 impl StatementTerms {
@@ -124,6 +131,10 @@ impl StatementTerms {
             retry,
             look_back_days: section.integer_or("look_back_days", 3, 1..=31),
             timeout: section.duration_or("timeout", 2 * MINUTE, MINUTE / 60..=60 * MINUTE),
+            layout: layout::named_or_written(&section, "layout"),
+            tolerance: Tolerance {
+                fee_minor: section.integer_or("fee_tolerance_minor", 0, 0..=1_000_000),
+            },
         };
         section.finish();
         Some(terms)
@@ -172,6 +183,21 @@ mod tests {
         let terms = terms.expect("terms");
         assert_eq!(mistakes, Vec::<String>::new());
         assert_eq!((terms.look_back_days, terms.retry.len()), (3, 3));
+        assert_eq!((terms.layout, terms.tolerance.fee_minor), (None, 0));
+        let shipped = "[statement]\ndownload_at = \"09:30\"\nlayout = \"wechat-trade\"\n";
+        let (named, mistakes) = read(&format!("{shipped}fee_tolerance_minor = 1\n"));
+        let named = named.expect("terms");
+        assert_eq!((mistakes.len(), named.tolerance.fee_minor), (0, 1));
+        assert_eq!(named.layout, layout::shipped("wechat-trade").ok());
+        let text = crate::config::layout::SHIPPED.iter().find(|row| row.0 == "unionpay-zme");
+        let text = text.expect("shipped").1.replace('[', "[statement.layout.");
+        let text = text.replace("= [statement.layout.", "= [");
+        let written = format!("[statement]\ndownload_at = \"09:30\"\n[statement.layout]\n{text}");
+        let (written, mistakes) = read(&written);
+        assert_eq!(mistakes, Vec::<String>::new());
+        assert_eq!(written.and_then(|terms| terms.layout), layout::shipped("unionpay-zme").ok());
+        let (_, mistakes) = read(&shipped.replace("wechat-trade", "wechat"));
+        assert!(mistakes.iter().any(|line| line.contains("alipay-trade")), "{mistakes:?}");
         let (_, mistakes) = read("[statement]\nretry = []\nlook_back_days = 0\n");
         assert_eq!(mistakes.len(), 3, "{mistakes:?}");
         assert_eq!(read("").0, None);

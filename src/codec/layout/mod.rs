@@ -1,6 +1,6 @@
 //! Statement layouts: tables that say where our words stand in a channel's statement file.
 //!
-//! A [`Layout`] is data, read from a channel's file or shipped; a [`Decoder`] follows it line by
+//! A [`Layout`] is data, read by `config`; a [`Decoder`] follows it line by
 //! line, so a file of any length is read in bounded memory. A line that cannot be read is never
 //! guessed at: the layout says whether it refuses the whole file or is kept as a bad line (S30).
 //! Must not know files, channels or what a line is compared with. Problems quote nothing of what
@@ -20,19 +20,6 @@ pub use self::number::{DateForm, Unit};
 
 /// Different columns that one layout may name.
 pub const COLUMNS_MAX: usize = 16;
-
-/// The layouts that come with the program: name and TOML text, as a channel's file would hold it.
-pub const SHIPPED: [(&str, &str); 6] = [
-    ("unionpay-zm", include_str!("shipped/unionpay-zm.toml")),
-    ("unionpay-zme", include_str!("shipped/unionpay-zme.toml")),
-    ("wechat-trade", include_str!("shipped/wechat-trade.toml")),
-    ("alipay-trade", include_str!("shipped/alipay-trade.toml")),
-    ("generic-csv", include_str!("shipped/generic-csv.toml")),
-    ("generic-fixed", include_str!("shipped/generic-fixed.toml")),
-];
-
-/// What our own clearing export is read with: both sides of a reconciliation are tables.
-pub const RECORDS: &str = include_str!("shipped/records.toml");
 
 /// A file's character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
