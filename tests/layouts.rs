@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use switchyard::codec::layout::{Decoder, Layout, Problem, Read};
 use switchyard::config::layout::shipped;
@@ -172,4 +173,43 @@ fn generic_fixed() {
     spoiled[at + 10] = b'3';
     assert_eq!(read(&fixed, &spoiled), Err((4, Problem::Count { said: 3, found: 2 })));
     assert_eq!(read(&fixed, b""), Err((0, Problem::NoHeader)));
+}
+
+const RECORDS: &str = "channel,date,id,channel_order_no,channel_reference,movement,currency,\
+    principal,fee,net,fee_rule,state,at\n\
+    b,2026-11-20,1,261120001000000000101,R-1,payment,CNY,10000,60,9940,all,due,x\n\
+    b,2026-11-20,2,261120001000000000201,,refund,CNY,-2500,-15,-2485,all,due,x\n\
+    b,2026-11-20,3,261120001000000000301,,payment,HKD,500,0,500,all,contradicted,x\n";
+
+#[test]
+fn the_command_says_by_its_exit_code_whether_both_sides_agree() {
+    let folder = std::env::temp_dir().join(format!("switchyard-command-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a folder");
+    let (statement, records) = (folder.join("statement.csv"), folder.join("records.csv"));
+    let differences = folder.join("differences.csv");
+    let run = |theirs: &[u8], ours: &str| {
+        fs::write(&statement, theirs).expect("written");
+        fs::write(&records, ours).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        command.args(["reconcile", "--layout", "generic-csv", "--date", "2026-11-20"]);
+        command.arg("--statement").arg(&statement).arg("--records").arg(&records);
+        command.arg("--differences").arg(&differences);
+        let output = command.output().expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let golden = golden("generic.csv");
+    let (code, said) = run(&golden, RECORDS);
+    assert_eq!((code, said.contains("both sides agree")), (Some(0), true), "{said}");
+    let (code, said) = run(&golden, &RECORDS.replace(",10000,", ",10001,"));
+    assert_eq!((code, said.contains("amount_short")), (Some(2), true), "{said}");
+    let rows = fs::read_to_string(&differences).expect("it was written");
+    let row = "amount_short,order_no,2,261120001000000000101,R-1,payment,10000,60,CNY,succeeded,\
+        2026-11-20,2,261120001000000000101,R-1,payment,10001,60,CNY,succeeded,2026-11-20,,";
+    assert_eq!(rows.lines().nth(1), Some(row));
+    let (code, said) = run(&golden[..golden.len() - 16], RECORDS);
+    assert_eq!((code, said.contains("cut off")), (Some(1), true), "{said}");
+    let kept = fs::read_to_string(&differences).expect("the former one stays");
+    assert_eq!(kept, rows);
+    fs::remove_dir_all(&folder).expect("it was made");
 }

@@ -1,4 +1,8 @@
-"""Runs Switchyard and DuckDB in turns on the same two files, and checks what both found."""
+"""Runs Switchyard and DuckDB in turns on the same two files, and checks what both found.
+
+Processor time (of both threads) is printed beside the time that passed: on a machine with other work
+it is the steadier one.
+"""
 
 import collections
 import csv
@@ -43,12 +47,14 @@ def found(path):
 wanted = planted()
 # A record of a later date is shifted when it matches; nothing else here has one.
 seconds, peak = collections.defaultdict(list), collections.defaultdict(int)
+work = collections.defaultdict(list)
 for _ in range(int(rounds)):
     for name, (command, out, good) in runs.items():
         begun = time.monotonic()
         child = subprocess.Popen([*nice.split(), *command], stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(child.pid, 0)
         seconds[name].append(time.monotonic() - begun)
+        work[name].append(usage.ru_utime + usage.ru_stime)
         peak[name] = max(peak[name], usage.ru_maxrss // 1024)
         if os.waitstatus_to_exitcode(status) not in good:
             sys.exit(f"{name} failed")
@@ -61,5 +67,6 @@ print(f"{rows:,} rows a side, {size / 1e9:.2f} GB, {sum(wanted.values()):,} plan
       f"all found by all; median of {rounds}")
 for name, times in seconds.items():
     shown = " ".join(f"{one:.2f}" for one in times)
-    print(f"  {name:20} {median[name]:6.2f} s  {2 * rows / median[name] / 1e6:5.2f} M rows/s  "
+    cpu = statistics.median(work[name])
+    print(f"  {name:20} {median[name]:6.2f} s  cpu {cpu:6.2f} s  {2 * rows / median[name] / 1e6:5.2f} M rows/s  "
           f"{peak[name]:6} MiB  x{median['duckdb'] / median[name]:.2f}   ({shown})")

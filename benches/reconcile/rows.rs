@@ -1,8 +1,8 @@
 //! Writes both sides of a reconciliation with differences planted in them, for `run` beside it.
 //!
-//! `cargo bench --bench reconcile_rows -- ROWS FOLDER` writes `statement.csv` (as `layout.toml` reads
-//! it), `records.csv` (as `switchyard clearing export` writes it) and `planted.csv` (class and number of
-//! every row that is no plain match). Run otherwise, it only shows that it works.
+//! `cargo bench --bench reconcile_rows -- ROWS FOLDER` writes `statement.csv` (as `layout.toml`
+//! reads it), `records.csv` (as `switchyard clearing export` writes it) and `planted.csv` (class
+//! and number of every row that is no plain match). Run otherwise, it only shows that it works.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};

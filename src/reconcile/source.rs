@@ -205,4 +205,43 @@ mod tests {
             assert_eq!(is_like(name, pattern), wanted, "{name} {pattern}");
         }
     }
+
+    fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+        let mut writer = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, text) in files {
+            let options = zip::write::SimpleFileOptions::default();
+            writer.start_file(*name, options).expect("a file");
+            io::Write::write_all(&mut writer, text.as_bytes()).expect("memory");
+        }
+        writer.finish().expect("an archive").into_inner()
+    }
+
+    #[test]
+    fn a_packed_file_is_read_like_a_plain_one() {
+        let folder = std::env::temp_dir();
+        let path = folder.join(format!("switchyard-packed-{}", std::process::id()));
+        let budget = Budget::new(0, &folder);
+        let read = |bytes: &[u8], member| {
+            std::fs::write(&path, bytes).expect("written");
+            let file = open(&path, member, &budget).map_err(|error| error.to_string())?;
+            let mut lines = Vec::new();
+            let each = each_line(&file, &|_| {}, |line| {
+                lines.push((String::from_utf8_lossy(line.text).into_owned(), line.offset));
+                Ok::<(), ()>(())
+            });
+            assert!(each.is_ok());
+            Ok::<_, String>(lines)
+        };
+        let wanted = Ok(vec![("one".to_owned(), 0), ("two".to_owned(), 5)]);
+        assert_eq!(read(b"one\r\ntwo", None), wanted);
+        let two = zipped(&[("d/a_1", "one\r\ntwo\n"), ("d/b_1", "three")]);
+        assert_eq!(read(&two, Some("a*")), wanted);
+        assert!(read(&two, None).is_err_and(|problem| problem.contains("more than one")));
+        assert!(read(&two, Some("c*")).is_err_and(|problem| problem.contains("no file")));
+        assert!(read(b"PK\x03\x04", None).is_err_and(|problem| problem.contains("no whole")));
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        io::Write::write_all(&mut gzip, b"one\r\ntwo\n").expect("memory");
+        assert_eq!(read(&gzip.finish().expect("memory"), None), wanted);
+        std::fs::remove_file(&path).expect("it was written");
+    }
 }
