@@ -191,19 +191,21 @@ impl Sandbox<'_> {
             write_secret(&folder.join(name), text)?;
         }
         println!("keys in {}", self.to.display());
-        for variable in variables {
-            println!("{variable}");
+        if !self.write_copy(base, notices)? {
+            for variable in variables {
+                println!("{variable}");
+            }
         }
-        self.write_copy(base, notices)
+        Ok(())
     }
 
-    /// A copy of the channel's file, unless the folder is the file's own.
-    fn write_copy(&self, base: &str, notices: &str) -> anyhow::Result<()> {
+    /// A copy of the channel's file, unless the folder is the file's own; whether it was made.
+    fn write_copy(&self, base: &str, notices: &str) -> anyhow::Result<bool> {
         let name = self.file.path.file_name().context("the channel's file has no name")?;
         let copy = self.to.join(name);
         let own = fs::canonicalize(&self.file.path)?;
         if fs::canonicalize(&copy).is_ok_and(|there| there == own) {
-            return Ok(());
+            return Ok(false);
         }
         if fs::read_to_string(&copy).is_ok_and(|there| !there.starts_with(MADE_HERE)) {
             bail!("{} is not of our making, and is left alone", copy.display());
@@ -213,7 +215,7 @@ impl Sandbox<'_> {
             .with_context(|| copy.display().to_string())?;
         println!("channel file {}", copy.display());
         println!("SWITCHYARD_CHANNELS__FOLDER={} switchyard serve", self.to.display());
-        Ok(())
+        Ok(true)
     }
 }
 

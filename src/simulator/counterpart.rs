@@ -77,13 +77,20 @@ impl Counterpart {
 
     /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`
     /// (`http://host:port`, or `host:port` for protocols without HTTP) and hears of notices at
-    /// `notices` (`http://host:port`). Its state becomes live.
+    /// `notices` (`http://host:port`), and finds every credential in a file. Its state becomes
+    /// live.
     pub fn leading_here(&self, text: &str, base: &str, notices: &str) -> String {
         let mut text = text.to_owned();
         let moves = self.addresses.iter().map(|address| (address, base));
         for (address, to) in moves.chain(self.notice_address.iter().map(|from| (from, notices))) {
             let origin = origin(address);
             text = text.replace(&format!("\"{origin}"), &format!("\"{to}"));
+        }
+        // What an environment would have to be given lies in a file beside the others.
+        for credential in &self.credentials {
+            if let Some(name) = credential.reference.strip_prefix("env:") {
+                text = text.replace(&format!("\"env:{name}\""), &format!("\"file:env/{name}\""));
+            }
         }
         let mut lines: Vec<&str> = text.lines().collect();
         for (begin, line) in
@@ -181,6 +188,7 @@ mod tests {
         assert_eq!(other.credentials[0].reference, "env:HARBOUR_BANK_KEY");
         let copy = other.leading_here(HARBOUR, "http://127.0.0.1:9", "http://127.0.0.1:7070");
         assert!(copy.contains("\nbase_url = \"http://127.0.0.1:9\"\n"));
+        assert!(copy.contains("\nkey = \"file:env/HARBOUR_BANK_KEY\"\n"));
     }
 
     #[test]

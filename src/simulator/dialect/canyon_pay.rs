@@ -1,9 +1,10 @@
 //! Canyon Pay: a platform with a REST interface, the worked example of notices.
 //!
-//! `POST /v3/pay/cards`, `GET` of one, its `/revoke`; `POST /v3/refunds`, `GET` of one. Requests are
-//! signed by RSA in their `Authorization` header, card data are encrypted to the platform's key.
-//! What went well has a state, what was refused a code and a status of 4xx. One payment in four is
-//! decided later and every refund is; the end is told by an encrypted notice and to whoever asks.
+//! `POST /v3/pay/cards`, `GET` of one, its `/revoke`; `POST /v3/refunds`, `GET` of one. Requests
+//! are signed by RSA in their `Authorization` header, card data are encrypted to the platform's
+//! key. What went well has a state, what was refused a code and a status of 4xx. One payment in
+//! four is decided later and every refund is; the end is told by an encrypted notice and to
+//! whoever asks.
 
 use std::sync::Arc;
 use std::time::Duration;

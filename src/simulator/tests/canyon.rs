@@ -8,7 +8,7 @@ use crate::channel::samples::golden::describe;
 use crate::channel::samples::sample_now;
 use crate::domain::flow::attempt::Operation::{Payment, Refund};
 
-const CANYON: &str = include_str!("../../../channels/canyon-pay.toml");
+pub const CANYON: &str = include_str!("../../../channels/canyon-pay.toml");
 
 /// The answers of the same requests, in order, before and after the platform has done its work.
 #[tokio::test]
