@@ -173,7 +173,9 @@ async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> 
         let name = format!("keys/{}-{place}", channel.id);
         let path = scratch.path().join("channels").join(&name);
         std::fs::write(path, credential.text.as_bytes()).expect("a file");
-        let (from, to) = (format!("\"{}\"", credential.reference), format!("\"file:{name}\""));
+        // The copy keeps in files what the shipped file expects in the environment.
+        let reference = credential.reference.replace("env:", "file:env/");
+        let (from, to) = (format!("\"{reference}\""), format!("\"file:{name}\""));
         text = text.replace(&from, &to);
     }
     for section in ["timeouts", "breaker"] {

@@ -152,7 +152,7 @@ fn run(python: &Path, arguments: &[&str], input: &str) -> String {
 
 #[test]
 fn iso8583_what_a_library_packed_once_reads_and_packs_the_same() {
-    assert_eq!(agrees(include_str!("witness/iso8583.txt")), 120);
+    assert_eq!(agrees(include_str!("iso8583.txt")), 120);
 }
 
 #[test]
