@@ -3,7 +3,8 @@
 //! that we must judge rightly.
 //!
 //! Nothing of ours helps it: the signed text is put together here, by the rule of the facts, and
-//! every key and certificate is its own. Without the command the tests fail and say so.
+//! every key and certificate is its own. Where the command is missing the tests say that they were
+//! left out; `.ci/run` demands it.
 
 mod support;
 
@@ -32,12 +33,21 @@ const MERCHANT_ID: &str = "777290058110097";
 const TEST_PAN: &str = "6216261000000000018";
 const UNIONPAY: &str = "/CN=041@Z12@中国银联股份有限公司@00010000:SIGN@1";
 
+/// Whether there is no witness.
+fn is_left_out() -> bool {
+    let missing = Command::new("openssl").arg("version").output().is_err();
+    let demanded = std::env::var_os("SWITCHYARD_WITNESSES").is_some();
+    assert!(!(missing && demanded), "the openssl command is missing, and .ci/run demands it");
+    if missing {
+        eprintln!("left out: there is no openssl command to compare with");
+    }
+    missing
+}
+
 /// Runs the command in a folder and answers what it printed.
 fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
     let ran = Command::new("openssl").args(arguments).current_dir(folder).output();
-    let ran = ran.unwrap_or_else(|error| {
-        panic!("the openssl command is needed here, and .ci/run installs it: {error}")
-    });
+    let ran = ran.expect("it was there a moment ago");
     let words = String::from_utf8_lossy(&ran.stderr).into_owned();
     assert!(ran.status.success(), "openssl {arguments:?}: {words}");
     ran.stdout
@@ -220,6 +230,9 @@ fn reply(fields: &BTreeMap<String, String>) -> WireReply {
 
 #[test]
 fn openssl_proves_what_we_sign_and_opens_what_we_encrypt() {
+    if is_left_out() {
+        return;
+    }
     let town = Town::build();
     let wire = town.adapter().encode(&payment(now()), now()).expect("a request");
     let fields = form(&wire.body);
@@ -260,6 +273,9 @@ fn openssl_proves_what_we_sign_and_opens_what_we_encrypt() {
 
 #[test]
 fn we_judge_openssls_signatures_as_it_does() {
+    if is_left_out() {
+        return;
+    }
     let town = Town::build();
     let (adapter, sent_at) = (town.adapter(), now());
     let request = payment(sent_at);
@@ -299,6 +315,9 @@ fn we_judge_openssls_signatures_as_it_does() {
 
 #[test]
 fn a_notice_that_openssl_signed_is_taken_after_a_change_of_certificates_too() {
+    if is_left_out() {
+        return;
+    }
     let town = Town::build();
     let (adapter, sent_at) = (town.adapter(), now());
     let sent = form(&adapter.encode(&payment(sent_at), now()).expect("a request").body);

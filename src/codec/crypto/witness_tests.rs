@@ -1,5 +1,5 @@
 //! OpenSSL's command line as an independent witness: what it makes we read, and the other way
-//! round. Where it is missing these tests fail and say so.
+//! round. Where it is missing these tests say that they were left out; `.ci/run` demands it.
 
 use std::io::Write;
 use std::path::Path;
@@ -40,6 +40,17 @@ impl Drop for Folder {
     }
 }
 
+/// Whether there is no witness. Published vectors are checked beside these tests in any case.
+fn is_left_out() -> bool {
+    let missing = Command::new("openssl").arg("version").output().is_err();
+    let demanded = std::env::var_os("SWITCHYARD_WITNESSES").is_some();
+    assert!(!(missing && demanded), "the openssl command is missing, and .ci/run demands it");
+    if missing {
+        eprintln!("left out: there is no openssl command to compare with");
+    }
+    missing
+}
+
 /// Runs `openssl` on `input`; whether it succeeded, and what it wrote.
 fn run(arguments: &[&str], input: &[u8]) -> (bool, Vec<u8>) {
     let mut child = Command::new("openssl")
@@ -65,6 +76,9 @@ fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 
 #[test]
 fn openssl_makes_the_same_digests() {
+    if is_left_out() {
+        return;
+    }
     let rows = [
         (Digest::Md5, "-md5"),
         (Digest::Sha1, "-sha1"),
@@ -83,6 +97,9 @@ fn openssl_makes_the_same_digests() {
 
 #[test]
 fn openssl_and_we_verify_each_other_s_sm2_signatures() {
+    if is_left_out() {
+        return;
+    }
     let folder = Folder::new("sm2-witness");
     let (key, public) = (folder.path("key.pem"), folder.path("public.pem"));
     openssl(&["genpkey", "-algorithm", "SM2", "-out", &key], b"");
@@ -123,6 +140,9 @@ fn openssl_and_we_verify_each_other_s_sm2_signatures() {
 
 #[test]
 fn openssl_and_we_read_each_other_s_fields() {
+    if is_left_out() {
+        return;
+    }
     let rows = [
         (Block::Sm4, Mode::Ecb, "-sm4-ecb", 16),
         (Block::Sm4, Mode::Cbc, "-sm4-cbc", 16),
@@ -146,6 +166,9 @@ fn openssl_and_we_read_each_other_s_fields() {
 
 #[test]
 fn openssl_and_we_agree_on_rsa() {
+    if is_left_out() {
+        return;
+    }
     let folder = Folder::new("rsa-witness");
     let pem = merchant_key().serialize_pem();
     let key = folder.put("key.pem", pem.as_bytes());
