@@ -107,6 +107,14 @@ pub enum NotSentCause {
 }
 
 impl NotSentCause {
+    /// Whether the same request may leave at another time, with nobody doing anything about it.
+    pub const fn is_passing(self) -> bool {
+        match self {
+            Self::NoConnection | Self::BreakerOpen | Self::NoRateLeft => true,
+            Self::Disabled | Self::NotEncodable => false,
+        }
+    }
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoConnection => "no_connection",

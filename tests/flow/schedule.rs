@@ -7,7 +7,7 @@ use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::{DAILY, Phase};
-use switchyard::domain::outcome::{Outcome, Reason, UnknownCause};
+use switchyard::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
 
 use crate::build::{
@@ -82,6 +82,34 @@ fn pending_where_nobody_can_be_asked_waits_for_a_notice() {
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
 }
 
+/// Store and forward: a link that is down for days costs no try, and the reversal goes out after.
+#[test]
+fn i_3_a_reversal_that_cannot_leave_waits_for_its_channel() {
+    let mut desk = reversing(terms());
+    for _ in 0..200 {
+        desk.wait_until_due();
+        desk.run(Command::BeginReversal).expect("it is due");
+        desk.learn_reversal(not_sent()).expect("it is open");
+        assert_eq!(desk.entry().phase, Phase::Reversing);
+        assert_eq!((desk.entry().reversals, desk.entry().reversal_sent), (0, false));
+    }
+    assert!(desk.wait_until_due() > Duration::ZERO, "it is not tried in a tight loop");
+    desk.run(Command::BeginReversal).expect("it is due");
+    desk.learn_reversal(approved()).expect("it is open");
+    assert_eq!(desk.state(), (AttemptState::Reversed, OrderStatus::Reversed));
+}
+
+#[test]
+fn a_reversal_that_can_never_be_built_ends_with_an_operator() {
+    let mut desk = reversing(terms());
+    for _ in 0..terms().reverse.len() {
+        desk.wait_until_due();
+        desk.run(Command::BeginReversal).expect("it is due");
+        desk.learn_reversal(Outcome::NotSent(NotSentCause::NotEncodable)).expect("it is open");
+    }
+    assert_eq!(desk.entry().phase, Phase::Operator);
+}
+
 /// Regression: a pending word that came in the reversing phase was ignored.
 #[test]
 fn pending_before_a_reversal_has_left_calls_it_off() {
@@ -150,7 +178,7 @@ fn a_reversal_is_repeated_and_then_handed_over() {
     let mut desk = reversing(terms());
     let mut waits = Vec::new();
     let mut last = None;
-    for outcome in [unknown(), pending(), not_sent()] {
+    for outcome in [unknown(), pending(), unknown()] {
         waits.push(desk.wait_until_due());
         desk.run(Command::BeginReversal).expect("it is due");
         last = Some(desk.learn_reversal(outcome).expect("it is open"));

@@ -363,10 +363,15 @@ impl Work<'_> {
             }
             Outcome::NotFound { .. } => entry.after_reversal(terms, Some(believed_at), now),
             Outcome::Declined(_) => self.refuse_reversal(false),
-            Outcome::NotSent(_) => {
-                // Nothing has left if this was the first try, so no success is held back by it.
-                entry.reversal_sent &= entry.reversals > 1;
-                entry.after_reversal(terms, None, now);
+            Outcome::NotSent(cause) => {
+                // Nothing has left if no other try did, so no success is held back by it.
+                entry.reversals = entry.reversals.saturating_sub(1);
+                entry.reversal_sent &= entry.reversals > 0;
+                if cause.is_passing() {
+                    entry.store_and_forward(terms, now);
+                } else {
+                    entry.after_reversal(terms, None, now);
+                }
             }
             Outcome::Pending { .. } | Outcome::Unknown(_) => {
                 entry.after_reversal(terms, None, now);

@@ -13,6 +13,8 @@ use crate::domain::time::Timestamp;
 pub const HISTORY_MAX: usize = 40;
 /// The wait between inquiries once the schedule has run out.
 pub const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The shortest wait before a reversal that could not leave is tried again.
+const UNSENT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// The waits before an owed undo that could not leave is tried again; the last one repeats.
 const UNDO_WAITS: [Duration; 4] = [
     Duration::from_secs(1),
@@ -205,6 +207,15 @@ impl ReversalEntry {
             (None, Some(bound)) if now < bound => self.due_at = Some(bound),
             (None, _) => self.hand_to_operator(now),
         }
+    }
+
+    /// A reversal that could not leave waits until the channel can be reached again, however long
+    /// that takes: its schedule is for the tries that did leave.
+    pub fn store_and_forward(&mut self, terms: &Terms, now: Timestamp) {
+        assert_eq!(self.phase, Phase::Reversing, "only a reversing entry is reversed");
+        let next = terms.reverse.get(usize::from(self.step) + 1).or(terms.reverse.last());
+        let wait = next.copied().unwrap_or_default().max(UNSENT_WAIT_MIN);
+        self.due_at = Some(now.plus(wait));
     }
 
     /// Sets the next try of an undo that could not leave. It is owed, so it never runs out.
