@@ -50,26 +50,36 @@ impl History {
         Ok(Self { folder, versions: RwLock::new(versions) })
     }
 
-    /// Keeps a version that is about to run, durably. Nothing is written if it is the newest one.
-    pub fn keep(
+    /// Keeps the versions that are about to run, durably: all of them, or none. Nothing is written
+    /// for a channel whose newest version it is. The error comes with the channel's id.
+    pub fn keep<'a>(
         &self,
-        id: &ChannelId,
-        text: &str,
-        terms: Arc<Terms>,
+        running: impl Iterator<Item = (&'a ChannelId, &'a str, &'a Arc<Terms>)>,
         now: Timestamp,
-    ) -> io::Result<()> {
+    ) -> Result<(), (ChannelId, io::Error)> {
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
-        let kept = versions.entry(id.clone()).or_default();
-        let newest = kept.last();
-        if newest.is_some_and(|newest| newest.text == text) {
-            return Ok(());
+        let mut written: Vec<(&ChannelId, PathBuf, Version)> = Vec::new();
+        for (id, text, terms) in running {
+            let newest = versions.get(id).and_then(|kept| kept.last());
+            if newest.is_some_and(|newest| newest.text == text) {
+                continue;
+            }
+            let since = since(newest, now);
+            let path = self.folder.join(id.as_str()).join(format!("{}.toml", since.as_millis()));
+            if let Err(error) = write(&path, text) {
+                // Nothing new will run. A copy that cannot be removed is passed over at the next
+                // start if the file is still the old one, since that is kept after it again.
+                for (_, path, _) in written {
+                    let _removed = fs::remove_file(path);
+                }
+                return Err((id.clone(), error));
+            }
+            let version = Version { since, text: text.to_owned(), terms: Some(Arc::clone(terms)) };
+            written.push((id, path, version));
         }
-        // Two versions never share a moment, and a clock that went back changes no order of them.
-        let after =
-            newest.map_or(now, |newest| Timestamp::from_millis(newest.since.as_millis() + 1));
-        let since = now.max(after);
-        write(&self.folder.join(id.as_str()), since, text)?;
-        kept.push(Version { since, text: text.to_owned(), terms: Some(terms) });
+        for (id, _, version) in written {
+            versions.entry(id.clone()).or_default().push(version);
+        }
         Ok(())
     }
 
@@ -118,15 +128,21 @@ fn read_terms(path: &Path, text: &str, id: &ChannelId, house: &HouseTerms) -> Op
     mistakes.is_empty().then(|| Arc::new(file.terms))
 }
 
+/// Two versions never share a moment, and a clock that went back changes no order of them.
+fn since(newest: Option<&Version>, now: Timestamp) -> Timestamp {
+    let after = |newest: &Version| Timestamp::from_millis(newest.since.as_millis() + 1);
+    newest.map_or(now, |newest| now.max(after(newest)))
+}
+
 /// A new file beside, then a rename: a crash leaves the version whole, or not there.
-fn write(folder: &Path, since: Timestamp, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{}.toml", since.as_millis()));
     let fresh = path.with_extension("new");
     let mut file = File::create(&fresh)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&fresh, &path)?;
+    fs::rename(&fresh, path)?;
     File::open(folder)?.sync_all()?;
     // The folder itself may be new, and the one that it lies in.
     for parent in folder.ancestors().skip(1).take(2) {
@@ -185,7 +201,8 @@ not_found_final_after = "10m"
         assert!(history.terms_at(&id(), moment(50)).is_none());
         let (old, new) = (text(3_000), text(5_000));
         for (text, at) in [(&old, 100), (&old, 150), (&new, 200), (&old, 300)] {
-            history.keep(&id(), text, terms(text), moment(at)).expect("it is kept");
+            let running = [(&id(), text.as_str(), &terms(text))];
+            history.keep(running.into_iter(), moment(at)).expect("it is kept");
         }
         let reopened = History::load(&data, &house).expect("a history");
         for history in [history, reopened] {
@@ -205,11 +222,31 @@ not_found_final_after = "10m"
     fn a_version_that_does_not_read_any_more_is_passed_over() {
         let data = scratch("unreadable");
         let folder = data.join(FOLDER).join("a");
-        write(&folder, moment(100), "what = \"this?\"").expect("it is written");
-        write(&folder, moment(200), &text(3_000)).expect("it is written");
+        write(&folder.join("100.toml"), "what = \"this?\"").expect("it is written");
+        write(&folder.join("200.toml"), &text(3_000)).expect("it is written");
         let history = History::load(&data, &HouseTerms::default()).expect("a history");
         let found = history.terms_at(&id(), moment(150)).expect("the next readable one");
         assert_eq!(found, terms(&text(3_000)));
+        fs::remove_dir_all(data).expect("it can go");
+    }
+
+    #[test]
+    fn what_cannot_be_kept_for_one_channel_is_in_force_for_none() {
+        let data = scratch("none");
+        let house = HouseTerms::default();
+        let history = History::load(&data, &house).expect("no history yet");
+        let (text, other) = (text(3_000), ChannelId::from_stored("b"));
+        // A file where the second channel's folder would be.
+        fs::create_dir_all(data.join(FOLDER)).expect("a folder");
+        fs::write(data.join(FOLDER).join("b"), "").expect("a file");
+        let terms = terms(&text);
+        let running = [(&id(), text.as_str(), &terms), (&other, text.as_str(), &terms)];
+        let refused = history.keep(running.into_iter(), moment(100)).map_err(|(id, _)| id);
+        assert_eq!(refused, Err(other));
+        assert!(history.terms_at(&id(), moment(200)).is_none());
+        fs::remove_file(data.join(FOLDER).join("b")).expect("it can go");
+        let reopened = History::load(&data, &house).expect("a history");
+        assert!(reopened.terms_at(&id(), moment(200)).is_none(), "nothing was left behind");
         fs::remove_dir_all(data).expect("it can go");
     }
 }

@@ -174,16 +174,12 @@ impl Registry {
 
     /// Keeps what is about to run, before it runs.
     fn keep_history(&self, channels: &Channelset) -> Result<(), Vec<Mistake>> {
-        let now = self.clock.now();
-        for (id, loaded) in channels {
-            let kept = self.history.keep(id, &loaded.text, Arc::clone(&loaded.terms), now);
-            kept.map_err(|error| {
-                let problem = format!("this version cannot be kept for its orders: {error}");
-                let advice = "check the data folder's rights and room";
-                vec![Mistake::new(&format!("{id}.toml"), 0, "", &problem, advice)]
-            })?;
-        }
-        Ok(())
+        let running = channels.iter().map(|(id, loaded)| (id, &*loaded.text, &loaded.terms));
+        self.history.keep(running, self.clock.now()).map_err(|(id, error)| {
+            let problem = format!("this version cannot be kept for its orders: {error}");
+            let advice = "check the data folder's rights and room";
+            vec![Mistake::new(&format!("{id}.toml"), 0, "", &problem, advice)]
+        })
     }
 
     /// The channel files of the folder, by name. An absent folder has none.

@@ -343,7 +343,15 @@ impl Engine {
         let began = match &prepared {
             Command::FollowUp { order, .. } => order.created_at,
             Command::Release { release } => release.created_at,
-            _ => view.order.created_at,
+            Command::Accept { .. }
+            | Command::Learn { .. }
+            | Command::BeginReversal
+            | Command::LearnReversal { .. }
+            | Command::BeginUndo
+            | Command::Retry { .. }
+            | Command::Resolve { .. }
+            | Command::BeginFollowUp { .. }
+            | Command::Withdraw { .. } => view.order.created_at,
         };
         Ok((prepared, self.terms(channel, began)?))
     }

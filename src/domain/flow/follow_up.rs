@@ -12,6 +12,7 @@ use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
     self, AccountingRequest, Booking, BookingEvent, DeliveryStatus, RequestId,
 };
+use crate::domain::card::SealedPan;
 use crate::domain::command::{CardAgain, Decider, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, Operation};
@@ -85,7 +86,9 @@ impl Work<'_> {
             // A hold is charged once, and what is cancelled is cancelled as a whole.
             Operation::Capture => wanted_minor > left_minor || left_minor < whole_minor,
             Operation::Void => wanted_minor != whole_minor || left_minor < whole_minor,
-            _ => wanted_minor > left_minor,
+            Operation::Refund | Operation::Payment | Operation::Undo | Operation::Preauth => {
+                wanted_minor > left_minor
+            }
         };
         if exceeds {
             let once = operation == Operation::Capture && left_minor < whole_minor;
@@ -115,15 +118,17 @@ impl Work<'_> {
             Operation::Refund if !within(terms.refund_days) => {
                 Err(Refusal::RefundWindowClosed { days: terms.refund_days })
             }
-            _ => Ok(()),
+            Operation::Void
+            | Operation::Refund
+            | Operation::Capture
+            | Operation::Payment
+            | Operation::Undo
+            | Operation::Preauth => Ok(()),
         }
     }
 
     /// The card number given again, where the channel will need it. It must be the original's.
-    fn number_again(
-        &self,
-        card: Option<CardAgain>,
-    ) -> Result<Option<crate::domain::card::SealedPan>, Refusal> {
+    fn number_again(&self, card: Option<CardAgain>) -> Result<Option<SealedPan>, Refusal> {
         let needed = self.terms.follow_up_needs_card;
         let Some(card) = card else {
             return if needed { Err(Refusal::CardRequired) } else { Ok(None) };
