@@ -146,7 +146,8 @@ impl Load {
             return;
         }
         let amount = order.body["amount"].as_i64().expect("an amount");
-        let part = random.i64(1..amount);
+        // A part, unless there is nothing smaller than the whole.
+        let part = random.i64(1..amount.max(2));
         let (id, draw) = (order.id(), random.u8(..4));
         match order.text("kind") {
             "preauth" if draw == 0 => {

@@ -59,6 +59,7 @@ impl Journal {
     pub(super) fn open(folder: &Path) -> Result<(Self, Writes), StoreError> {
         let mut files = Vec::with_capacity(NAMES.len());
         let mut found = Vec::with_capacity(NAMES.len());
+        let mut left = Vec::with_capacity(NAMES.len());
         for name in NAMES {
             let path = folder.join(name);
             let context = || format!("cannot open the journal `{}`", path.display());
@@ -73,7 +74,13 @@ impl Journal {
             let file = options.open(&path).map_err(io)?;
             file.sync_all().map_err(io)?;
             found.push(read(&bytes)?);
+            left.push(if bytes.is_empty() { 0 } else { newest_frame(&bytes) });
             files.push(Turn { file, end: 0, written: bytes.len() as u64 });
+        }
+        // Where a first frame was torn, what is left behind it is older than the other file.
+        let newest = found.iter().map(|file| file.generation).max().unwrap_or(0);
+        if left.iter().any(|generation| *generation > newest) {
+            return Err(record::damaged("journal", "the first group of a file does not read"));
         }
         found.sort_by_key(|file| file.generation);
         // A turn whose first frame was torn by a loss of power is not seen, so one is passed over.
@@ -198,6 +205,15 @@ impl<'a> Frame<'a> {
 /// How many rows a file's last turn writes or removes.
 pub(in crate::store) fn rows_in(bytes: &[u8]) -> Result<usize, StoreError> {
     Ok(read(bytes)?.groups.iter().map(Writes::len).sum())
+}
+
+/// The newest generation that a file has a frame of, wherever it stands.
+fn newest_frame(bytes: &[u8]) -> u64 {
+    let generation = |from| Frame::at(&bytes[from..]).map_or(0, |frame| frame.generation);
+    if generation(0) > 0 {
+        return generation(0);
+    }
+    (0..bytes.len()).map(generation).max().unwrap_or(0)
 }
 
 /// Reads the frames of a file's last turn.
@@ -362,6 +378,19 @@ mod tests {
     }
 
     #[test]
+    fn i_12_a_flipped_bit_in_the_first_of_many_groups_is_damage() {
+        let folder = Folder::new("first");
+        let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
+        for value in ["1", "2"] {
+            append(&mut journal, &[("a", Some(value))]);
+        }
+        folder.spoil(NAMES[0], |bytes| bytes[HEADER_BYTES] ^= 1);
+        let refused = Journal::open(&folder.0).map(|(_, owed)| owed);
+        let told = refused.expect_err("synced groups are gone").to_string();
+        assert!(told.contains("journal"), "{told}");
+    }
+
+    #[test]
     fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
         let folder = Folder::new("lent");
         let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
@@ -370,8 +399,7 @@ mod tests {
         append(&mut journal, &[("b", Some("1"))]);
         journal.turn();
         append(&mut journal, &[("c", Some("1"))]);
-        append(&mut journal, &[("d", Some("1"))]);
-        // As if the first frame of the newest turn had been torn.
+        // As if the only frame of the newest turn had been torn.
         folder.spoil(NAMES[0], |bytes| bytes[3] ^= 1);
         let (mut journal, _) = Journal::open(&folder.0).expect("a journal");
         append(&mut journal, &[("e", Some("1"))]);
