@@ -12,12 +12,13 @@ use serde::{Serialize, Serializer};
 
 use crate::api::error::{ApiError, Code};
 use crate::domain::batch::AuditEntry;
-use crate::domain::books::accounting::{AccountingRequest, Entry};
+use crate::domain::books::accounting::{AccountingRequest, Entry, SourceDocument};
 use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
 use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Order, OrderKind, Settlement};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
+use crate::domain::ids::MerchantId;
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
@@ -367,14 +368,11 @@ impl From<(&Currency, &ClearingTotals)> for TotalsBody {
 #[derive(Serialize)]
 pub struct AccountingBody<'row> {
     id: Text<crate::domain::books::accounting::RequestId>,
-    order: Text<crate::domain::ids::OrderId>,
     event: &'static str,
     voucher: &'static str,
     channel: &'row str,
-    channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    channel_reference: Option<&'row str>,
-    merchant_id: &'row str,
+    #[serde(flatten)]
+    source: SourceBody<'row>,
     currency: &'static str,
     entries: Vec<EntryBody<'row>>,
     business_date: Text<crate::domain::time::BusinessDate>,
@@ -386,6 +384,50 @@ pub struct AccountingBody<'row> {
     acknowledged_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'row str>,
+}
+
+/// The document that a request's voucher names.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SourceBody<'row> {
+    Order {
+        order: Text<crate::domain::ids::OrderId>,
+        channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channel_reference: Option<&'row str>,
+        merchant_id: &'row str,
+    },
+    Difference {
+        difference: Text<crate::domain::ids::DifferenceId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        merchant_id: Option<&'row str>,
+    },
+    Settlement {
+        settlement: Text<crate::domain::ids::SettlementId>,
+        bank_reference: &'row str,
+    },
+}
+
+impl<'row> From<&'row SourceDocument> for SourceBody<'row> {
+    fn from(source: &'row SourceDocument) -> Self {
+        match source {
+            SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
+                Self::Order {
+                    order: Text(*order),
+                    channel_order_no: Text(*channel_order_no),
+                    channel_reference: channel_reference.as_deref(),
+                    merchant_id: merchant_id.as_str(),
+                }
+            }
+            SourceDocument::Difference { difference, merchant_id } => {
+                let merchant_id = merchant_id.as_ref().map(MerchantId::as_str);
+                Self::Difference { difference: Text(*difference), merchant_id }
+            }
+            SourceDocument::Settlement { settlement, bank_reference } => {
+                Self::Settlement { settlement: Text(*settlement), bank_reference }
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -404,13 +446,10 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
         };
         Self {
             id: Text(request.id),
-            order: Text(request.order),
             event: request.event.name(),
             voucher: request.voucher.name(),
             channel: request.channel.as_str(),
-            channel_order_no: Text(request.channel_order_no),
-            channel_reference: request.channel_reference.as_deref(),
-            merchant_id: request.merchant_id.as_str(),
+            source: SourceBody::from(&request.source),
             currency: request.currency.code(),
             entries: request.entries.iter().map(entry).collect(),
             business_date: Text(request.business_date),

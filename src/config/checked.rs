@@ -243,7 +243,11 @@ fn read_accounting(root: &Section<'_>) -> (DeliverySettings, AccountNames) {
         channel_pending_clearing: accounts.text("channel_pending_clearing"),
         merchant_pending_clearing: accounts.text("merchant_pending_clearing"),
         company_transitional: accounts.text("company_transitional"),
-        suspense: accounts.text("suspense"),
+        suspense_receivable: accounts.text("suspense_receivable"),
+        suspense_payable: accounts.text("suspense_payable"),
+        bank_reserve: accounts.text("bank_reserve"),
+        channel_fee_cost: accounts.text("channel_fee_cost"),
+        difference_profit_or_loss: accounts.text("difference_profit_or_loss"),
     };
     accounts.finish();
     section.finish();

@@ -74,6 +74,61 @@ impl fmt::Display for ChannelOrderNo {
     }
 }
 
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// 19 digits of the sequence that orders have theirs from, so that no two documents that
+        /// accounting hears of share a number.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(OrderId);
+
+        impl $name {
+            /// Makes it of a number that no order has.
+            pub const fn of(number: OrderId) -> Self {
+                Self(number)
+            }
+
+            /// The number as the root of a chain of accounting requests.
+            pub const fn chain(self) -> OrderId {
+                self.0
+            }
+
+            pub const fn from_u64(value: u64) -> Self {
+                Self(OrderId::from_u64(value))
+            }
+
+            pub const fn as_u64(self) -> u64 {
+                self.0.as_u64()
+            }
+
+            /// Reads exactly 19 digits.
+            pub fn parse(text: &str) -> Option<Self> {
+                OrderId::parse(text).map(Self)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(formatter)
+            }
+        }
+    };
+}
+
+number_id!(
+    /// The number of a reconciliation batch (对账批次).
+    BatchId
+);
+number_id!(
+    /// The number of a difference (差错).
+    DifferenceId
+);
+number_id!(
+    /// The number of a channel's settlement.
+    SettlementId
+);
+
 /// Why a text is not an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {

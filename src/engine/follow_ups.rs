@@ -131,11 +131,12 @@ impl Engine {
         &self,
         request: AccountingRequest,
     ) -> Result<Option<OrderId>, EngineError> {
-        if request.event.is_booked_first() {
+        let waiting = request.order().filter(|_| request.event.is_booked_first());
+        if let Some(order) = waiting {
             let booked = request.clone();
             let begin = move |_| Command::BeginFollowUp { booked: Box::new(booked.clone()) };
-            match self.run(request.order, None, begin).await {
-                Ok(_) => return Ok(Some(request.order)),
+            match self.run(order, None, begin).await {
+                Ok(_) => return Ok(Some(order)),
                 // It has begun or ended meanwhile; what accounting said is kept all the same.
                 Err(EngineError::Refused(Refusal::WrongPhase)) => {}
                 Err(error) => return Err(error),
@@ -149,7 +150,7 @@ impl Engine {
     pub async fn withdraw(&self, id: RequestId, decider: Decider) -> Result<Order, EngineError> {
         let booked = self.store().accounting_request(id).await?;
         let booked = booked.ok_or(Refusal::NothingOpen)?;
-        let order = booked.order;
+        let order = booked.order().ok_or(Refusal::NothingOpen)?;
         let command = move |_| Command::Withdraw {
             booked: Box::new(booked.clone()),
             decider: decider.clone(),

@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use crate::config::checked::DeliverySettings;
 use crate::domain::batch::Batch;
-use crate::domain::books::accounting::{AccountingRequest, RequestId};
-use crate::domain::ids::OrderId;
+use crate::domain::books::accounting::{AccountingRequest, RequestId, SourceDocument};
+use crate::domain::ids::{MerchantId, OrderId};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
@@ -22,9 +22,11 @@ struct Voucher<'a> {
     request_id: String,
     event: &'static str,
     voucher_type: &'static str,
-    order_id: String,
-    source_document: SourceDocument<'a>,
-    merchant_id: &'a str,
+    source_document: DocumentForm<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merchant_id: Option<&'a str>,
     currency: &'static str,
     business_date: String,
     entries: Vec<EntryForm<'a>>,
@@ -32,10 +34,35 @@ struct Voucher<'a> {
 }
 
 #[derive(Serialize)]
-struct SourceDocument<'a> {
+struct DocumentForm<'a> {
     channel: &'a str,
-    channel_order_no: String,
-    channel_reference: Option<&'a str>,
+    #[serde(flatten)]
+    document: Document<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Document<'a> {
+    Order { channel_order_no: String, channel_reference: Option<&'a str> },
+    Difference { difference: String },
+    Settlement { settlement: String, bank_reference: &'a str },
+}
+
+impl<'a> Document<'a> {
+    fn of(source: &'a SourceDocument) -> Self {
+        match source {
+            SourceDocument::Order { channel_order_no, channel_reference, .. } => Self::Order {
+                channel_order_no: channel_order_no.to_string(),
+                channel_reference: channel_reference.as_deref(),
+            },
+            SourceDocument::Difference { difference, .. } => {
+                Self::Difference { difference: difference.to_string() }
+            }
+            SourceDocument::Settlement { settlement, bank_reference } => {
+                Self::Settlement { settlement: settlement.to_string(), bank_reference }
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -56,13 +83,12 @@ pub fn body(request: &AccountingRequest) -> Vec<u8> {
         request_id: request.id.to_string(),
         event: request.event.name(),
         voucher_type: request.voucher.name(),
-        order_id: request.order.to_string(),
-        source_document: SourceDocument {
+        source_document: DocumentForm {
             channel: request.channel.as_str(),
-            channel_order_no: request.channel_order_no.to_string(),
-            channel_reference: request.channel_reference.as_deref(),
+            document: Document::of(&request.source),
         },
-        merchant_id: request.merchant_id.as_str(),
+        order_id: request.order().map(|order| order.to_string()),
+        merchant_id: request.merchant_id().map(MerchantId::as_str),
         currency: request.currency.code(),
         business_date: request.business_date.to_string(),
         entries: entries.collect(),

@@ -138,7 +138,7 @@ fn apply(desk: &mut Desk, event: Event) -> bool {
 
 fn is_booked_first(desk: &Desk, id: OrderId) -> bool {
     let mut requests = desk.rows.accounting.values();
-    requests.any(|one| one.order == id && one.event.is_booked_first())
+    requests.any(|one| one.order() == Some(id) && one.event.is_booked_first())
 }
 
 /// What accounting, or an operator, does about an order's request.

@@ -96,8 +96,9 @@ fn capture(desk: &mut Desk, place: u64, minor: i64) -> Result<OrderId, Refusal> 
 
 /// The request that an order waits for, or waited for.
 pub fn booked(desk: &Desk, id: OrderId) -> AccountingRequest {
-    let first =
-        |request: &&AccountingRequest| request.order == id && request.event.is_booked_first();
+    let first = |request: &&AccountingRequest| {
+        request.order() == Some(id) && request.event.is_booked_first()
+    };
     desk.rows.accounting.values().find(first).expect("it is booked first").clone()
 }
 
@@ -128,7 +129,7 @@ fn reply(desk: &mut Desk, id: OrderId, outcome: Outcome) {
 }
 
 fn events(desk: &Desk, id: OrderId) -> Vec<&'static str> {
-    let of = |request: &&AccountingRequest| request.order == id;
+    let of = |request: &&AccountingRequest| request.order() == Some(id);
     desk.rows.accounting.values().filter(of).map(|request| request.event.name()).collect()
 }
 

@@ -69,7 +69,8 @@ fn post(world: &World, request: &AccountingRequest) -> Answer {
         95..=99 => return Answer::Unheard,
         _ => {}
     }
-    state.booked.insert(request.id, request.order);
+    let order = request.order().expect("only orders are booked here");
+    state.booked.insert(request.id, order);
     state.tally.booked += u64::from(!known);
     state.tally.red_letters += u64::from(!known && request.event.is_red_letter());
     if (80..90).contains(&draw) {

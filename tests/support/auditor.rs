@@ -136,7 +136,7 @@ pub fn check_invariants(rows: &Rows) -> Vec<String> {
     for id in rows.entries.keys() {
         hold!(found, rows.orders.contains_key(id), "I-6: entry {id} has no order");
     }
-    for id in rows.accounting.values().map(|request| request.order) {
+    for id in rows.accounting.values().filter_map(AccountingRequest::order) {
         hold!(found, rows.orders.contains_key(&id), "I-7: a request books no order {id}");
     }
     for id in rows.transactions.keys().chain(rows.clearing.keys()) {
@@ -362,7 +362,8 @@ fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
         let hold = is_about_a_hold(rows, order);
         if row.claim == Claim::Success && gives_back(order) && !hold {
             let event = BookingEvent::SuspenseReceivable;
-            let kept = rows.accounting.values().filter(|r| r.order == id && r.event == event);
+            let kept =
+                rows.accounting.values().filter(|r| r.order() == Some(id) && r.event == event);
             hold!(found, kept.count() == 1, "I-5: what {id} gave back is in no suspense");
             owed += 1;
         }
@@ -407,7 +408,8 @@ fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<Stri
 fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
     let mut found = Vec::new();
     let id = order.id;
-    let of = |event| rows.accounting.values().filter(move |r| r.order == id && r.event == event);
+    let of =
+        |event| rows.accounting.values().filter(move |r| r.order() == Some(id) && r.event == event);
     let succeeded = usize::from(order.status == OrderStatus::Succeeded);
     let ended = matches!(order.status, OrderStatus::Failed | OrderStatus::Reversed);
     let once = match (order.kind, order.settlement) {

@@ -1,7 +1,9 @@
 //! Accounting requests: what the accounting system must book, complete in itself and balanced.
 
 use crate::domain::books::Transaction;
-use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::ids::{
+    ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
+};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 
@@ -26,10 +28,18 @@ pub enum BookingEvent {
     /// A channel claims to have given money back by a refund or void that our books had ended; the
     /// money is in suspense, as a receivable, until a person knows more.
     SuspenseReceivable,
+    /// What a statement says beside our records is put in suspense (挂账), or what is held there for
+    /// it changes because a later statement says something else.
+    DifferenceSuspended,
+    /// A person has decided where the money of a difference belongs (平账).
+    DifferenceBalanced,
+    /// The bank has received what the channel's statement says: pending clearing becomes reserve
+    /// and fee cost.
+    ChannelSettles,
 }
 
 impl BookingEvent {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::InstantPayment,
         Self::EscrowPayment,
         Self::EscrowRelease,
@@ -40,6 +50,9 @@ impl BookingEvent {
         Self::Void,
         Self::VoidTakenBack,
         Self::SuspenseReceivable,
+        Self::DifferenceSuspended,
+        Self::DifferenceBalanced,
+        Self::ChannelSettles,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -54,6 +67,9 @@ impl BookingEvent {
             Self::Void => "void",
             Self::VoidTakenBack => "void_taken_back",
             Self::SuspenseReceivable => "suspense_receivable",
+            Self::DifferenceSuspended => "difference_suspended",
+            Self::DifferenceBalanced => "difference_balanced",
+            Self::ChannelSettles => "channel_settles",
         }
     }
 
@@ -67,23 +83,42 @@ impl BookingEvent {
         matches!(self, Self::RefundTakenBack | Self::VoidTakenBack)
     }
 
-    /// The posting rule: voucher type, account to debit, account to credit (S10, S11, S16).
-    pub const fn rule(self) -> (VoucherType, Account, Account) {
-        use Account::{
-            ChannelPendingClearing, CompanyTransitional, MerchantPendingClearing, Suspense,
-        };
-        use VoucherType::{Payment, Receipt, Transfer};
+    /// What kind of voucher it travels in (S10).
+    pub const fn voucher(self) -> VoucherType {
         match self {
-            Self::InstantPayment => (Receipt, ChannelPendingClearing, MerchantPendingClearing),
-            Self::EscrowPayment => (Receipt, ChannelPendingClearing, CompanyTransitional),
-            Self::EscrowRelease => (Transfer, CompanyTransitional, MerchantPendingClearing),
-            Self::SuspenseOpened => (Transfer, ChannelPendingClearing, Suspense),
-            Self::SuspenseBalanced | Self::SuspenseReceivable => {
-                (Transfer, Suspense, ChannelPendingClearing)
+            Self::InstantPayment | Self::EscrowPayment | Self::ChannelSettles => {
+                VoucherType::Receipt
             }
             Self::Refund | Self::RefundTakenBack | Self::Void | Self::VoidTakenBack => {
-                (Payment, MerchantPendingClearing, ChannelPendingClearing)
+                VoucherType::Payment
             }
+            Self::EscrowRelease
+            | Self::SuspenseOpened
+            | Self::SuspenseBalanced
+            | Self::SuspenseReceivable
+            | Self::DifferenceSuspended
+            | Self::DifferenceBalanced => VoucherType::Transfer,
+        }
+    }
+
+    /// The posting rule of what an order's success books: account to debit, account to credit (S11,
+    /// S16). `None` where the entries depend on more than an amount: see [`voucher_of`].
+    pub const fn rule(self) -> Option<(Account, Account)> {
+        use Account::{
+            ChannelPendingClearing, CompanyTransitional, MerchantPendingClearing, SuspensePayable,
+            SuspenseReceivable,
+        };
+        match self {
+            Self::InstantPayment => Some((ChannelPendingClearing, MerchantPendingClearing)),
+            Self::EscrowPayment => Some((ChannelPendingClearing, CompanyTransitional)),
+            Self::EscrowRelease => Some((CompanyTransitional, MerchantPendingClearing)),
+            Self::SuspenseOpened => Some((ChannelPendingClearing, SuspensePayable)),
+            Self::SuspenseBalanced => Some((SuspensePayable, ChannelPendingClearing)),
+            Self::SuspenseReceivable => Some((SuspenseReceivable, ChannelPendingClearing)),
+            Self::Refund | Self::RefundTakenBack | Self::Void | Self::VoidTakenBack => {
+                Some((MerchantPendingClearing, ChannelPendingClearing))
+            }
+            Self::DifferenceSuspended | Self::DifferenceBalanced | Self::ChannelSettles => None,
         }
     }
 }
@@ -112,7 +147,16 @@ pub enum Account {
     ChannelPendingClearing,
     MerchantPendingClearing,
     CompanyTransitional,
-    Suspense,
+    /// What we gave or were told of and a channel has not paid: someone owes it to us.
+    SuspenseReceivable,
+    /// What a channel has paid and nobody has a claim to yet.
+    SuspensePayable,
+    /// 备付金: what the bank has really received (S19).
+    BankReserve,
+    /// What channels keep for their work.
+    ChannelFeeCost,
+    /// What a difference costs or leaves us for good.
+    DifferenceProfitOrLoss,
 }
 
 /// Names of the accounts in the accounting system; `{channel}` and `{merchant}` are filled in.
@@ -121,7 +165,11 @@ pub struct AccountNames {
     pub channel_pending_clearing: String,
     pub merchant_pending_clearing: String,
     pub company_transitional: String,
-    pub suspense: String,
+    pub suspense_receivable: String,
+    pub suspense_payable: String,
+    pub bank_reserve: String,
+    pub channel_fee_cost: String,
+    pub difference_profit_or_loss: String,
 }
 
 impl Default for AccountNames {
@@ -130,20 +178,35 @@ impl Default for AccountNames {
             channel_pending_clearing: "channel:{channel}:pending_clearing".to_owned(),
             merchant_pending_clearing: "merchant:{merchant}:pending_clearing".to_owned(),
             company_transitional: "company:transitional".to_owned(),
-            suspense: "company:suspense:{channel}".to_owned(),
+            suspense_receivable: "company:suspense_receivable:{channel}".to_owned(),
+            suspense_payable: "company:suspense_payable:{channel}".to_owned(),
+            bank_reserve: "company:bank_reserve:{channel}".to_owned(),
+            channel_fee_cost: "company:channel_fee_cost:{channel}".to_owned(),
+            difference_profit_or_loss: "company:difference_profit_or_loss:{channel}".to_owned(),
         }
     }
 }
 
 impl AccountNames {
-    fn name(&self, account: Account, channel: &ChannelId, merchant: &MerchantId) -> String {
+    /// The name of an account. Only that of [`Account::MerchantPendingClearing`] needs a merchant.
+    pub fn name(
+        &self,
+        account: Account,
+        channel: &ChannelId,
+        merchant: Option<&MerchantId>,
+    ) -> String {
         let template = match account {
             Account::ChannelPendingClearing => &self.channel_pending_clearing,
             Account::MerchantPendingClearing => &self.merchant_pending_clearing,
             Account::CompanyTransitional => &self.company_transitional,
-            Account::Suspense => &self.suspense,
+            Account::SuspenseReceivable => &self.suspense_receivable,
+            Account::SuspensePayable => &self.suspense_payable,
+            Account::BankReserve => &self.bank_reserve,
+            Account::ChannelFeeCost => &self.channel_fee_cost,
+            Account::DifferenceProfitOrLoss => &self.difference_profit_or_loss,
         };
-        template.replace("{channel}", channel.as_str()).replace("{merchant}", merchant.as_str())
+        let merchant = merchant.map_or("", MerchantId::as_str);
+        template.replace("{channel}", channel.as_str()).replace("{merchant}", merchant)
     }
 }
 
@@ -237,7 +300,8 @@ impl Delivery {
     }
 }
 
-/// Names an accounting request: the payment at the root of its chain, and a number within it.
+/// Names an accounting request: the document at the root of its chain (a payment, a difference, a
+/// settlement: their numbers come from one sequence), and a number within it.
 ///
 /// Requests of one chain are delivered in the order of their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -263,19 +327,35 @@ impl std::fmt::Display for RequestId {
     }
 }
 
+/// The source document (原始凭证) that a voucher names (S8, S9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceDocument {
+    /// A channel's success, by our number there and by the channel's own.
+    Order {
+        /// The order whose success or release is booked.
+        order: OrderId,
+        channel_order_no: ChannelOrderNo,
+        channel_reference: Option<String>,
+        merchant_id: MerchantId,
+    },
+    /// A difference between a channel's statement and our records.
+    Difference {
+        difference: DifferenceId,
+        /// Whose money it is, once that is known.
+        merchant_id: Option<MerchantId>,
+    },
+    /// What the bank has received of a channel.
+    Settlement { settlement: SettlementId, bank_reference: String },
+}
+
 /// What accounting must book: a voucher with its source document and its entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountingRequest {
     pub id: RequestId,
-    /// The order whose success or release it books.
-    pub order: OrderId,
     pub event: BookingEvent,
     pub voucher: VoucherType,
     pub channel: ChannelId,
-    /// The source document: the channel's success, by our number there and by the channel's own.
-    pub channel_order_no: ChannelOrderNo,
-    pub channel_reference: Option<String>,
-    pub merchant_id: MerchantId,
+    pub source: SourceDocument,
     pub currency: Currency,
     pub entries: Vec<Entry>,
     pub business_date: BusinessDate,
@@ -299,12 +379,12 @@ pub struct Booking<'a> {
 /// The balanced request for one event of a transaction (I-7).
 pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest {
     assert!(booking.amount <= source.amount, "I-8: never more is booked than the source carries");
-    let (voucher, debit, credit) = booking.event.rule();
+    let (debit, credit) = booking.event.rule().expect("I-7: an order's event has its rule");
     assert!(debit != credit, "I-7: a voucher moves something between two accounts");
     let sign = if booking.event.is_red_letter() { -1 } else { 1 };
     let entry = |side, account, minor: i64| Entry {
         side,
-        account: booking.names.name(account, &source.channel, &source.merchant_id),
+        account: booking.names.name(account, &source.channel, Some(&source.merchant_id)),
         amount_minor: sign * minor,
     };
     let (whole, escrow) = (booking.amount.get(), booking.from_escrow_minor);
@@ -316,13 +396,15 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     ];
     AccountingRequest {
         id: booking.id,
-        order: booking.order,
         event: booking.event,
-        voucher,
+        voucher: booking.event.voucher(),
         channel: source.channel.clone(),
-        channel_order_no: source.channel_order_no,
-        channel_reference: source.channel_reference.clone(),
-        merchant_id: source.merchant_id.clone(),
+        source: SourceDocument::Order {
+            order: booking.order,
+            channel_order_no: source.channel_order_no,
+            channel_reference: source.channel_reference.clone(),
+            merchant_id: source.merchant_id.clone(),
+        },
         currency: source.currency,
         entries: lines.into_iter().filter(|line| line.amount_minor != 0).collect(),
         business_date: source.clearing_date,
@@ -331,7 +413,79 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     }
 }
 
+/// A posting of a voucher that no order's rule gives: positive minor units are a debit, negative
+/// ones a credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting {
+    pub account: Account,
+    pub minor: i64,
+}
+
+/// What a voucher about a difference or a settlement needs to know beside its postings.
+pub struct VoucherHead<'a> {
+    pub id: RequestId,
+    pub event: BookingEvent,
+    pub channel: &'a ChannelId,
+    pub source: SourceDocument,
+    pub currency: Currency,
+    pub business_date: BusinessDate,
+    pub names: &'a AccountNames,
+    pub now: Timestamp,
+}
+
+/// The request that books the postings, which must balance (I-7); empty ones are left out. `None`
+/// if nothing is left to book.
+pub fn voucher_of(head: VoucherHead<'_>, postings: &[Posting]) -> Option<AccountingRequest> {
+    let sum: i64 = postings.iter().map(|posting| posting.minor).sum();
+    assert_eq!(sum, 0, "I-7: a voucher balances");
+    let merchant = match &head.source {
+        SourceDocument::Order { merchant_id, .. } => Some(merchant_id),
+        SourceDocument::Difference { merchant_id, .. } => merchant_id.as_ref(),
+        SourceDocument::Settlement { .. } => None,
+    };
+    let entry = |posting: &Posting| {
+        let merchants = posting.account == Account::MerchantPendingClearing;
+        assert!(!merchants || merchant.is_some(), "I-7: a merchant's account needs its merchant");
+        Entry {
+            side: if posting.minor > 0 { Side::Debit } else { Side::Credit },
+            account: head.names.name(posting.account, head.channel, merchant),
+            amount_minor: posting.minor.abs(),
+        }
+    };
+    let entries: Vec<Entry> =
+        postings.iter().filter(|posting| posting.minor != 0).map(entry).collect();
+    (!entries.is_empty()).then(|| AccountingRequest {
+        id: head.id,
+        event: head.event,
+        voucher: head.event.voucher(),
+        channel: head.channel.clone(),
+        source: head.source,
+        currency: head.currency,
+        entries,
+        business_date: head.business_date,
+        created_at: head.now,
+        delivery: Delivery::owed(head.now),
+    })
+}
+
 impl AccountingRequest {
+    /// The order whose success or release it books, if it is about one.
+    pub const fn order(&self) -> Option<OrderId> {
+        match &self.source {
+            SourceDocument::Order { order, .. } => Some(*order),
+            SourceDocument::Difference { .. } | SourceDocument::Settlement { .. } => None,
+        }
+    }
+
+    /// The merchant that it concerns, if it concerns one.
+    pub const fn merchant_id(&self) -> Option<&MerchantId> {
+        match &self.source {
+            SourceDocument::Order { merchant_id, .. } => Some(merchant_id),
+            SourceDocument::Difference { merchant_id, .. } => merchant_id.as_ref(),
+            SourceDocument::Settlement { .. } => None,
+        }
+    }
+
     /// Debits less credits, which a request in the books has at zero (I-7).
     pub fn imbalance_minor(&self) -> i64 {
         let signed = |entry: &Entry| match entry.side {

@@ -5,7 +5,12 @@
 
 pub mod accounting;
 pub mod clearing;
+pub mod day_close;
+pub mod difference;
 pub mod reconcile;
+pub mod reconciliation;
+pub mod settlement;
+pub mod statement;
 
 use crate::domain::flow::attempt::{Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};

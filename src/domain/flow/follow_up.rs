@@ -142,7 +142,7 @@ impl Work<'_> {
 
     /// The request is acknowledged: the acknowledgement and the attempt become durable together.
     pub(super) fn begin_follow_up(&mut self, booked: AccountingRequest) -> Result<(), Refusal> {
-        assert_eq!(booked.order, self.order.id, "a request begins its own order");
+        assert_eq!(booked.order(), Some(self.order.id), "a request begins its own order");
         assert_eq!(booked.delivery.status, DeliveryStatus::Acknowledged, "it is booked");
         let waits = self.order.status == OrderStatus::Accepted;
         if !waits || !booked.event.is_booked_first() || self.order.candidates.is_empty() {
@@ -164,7 +164,11 @@ impl Work<'_> {
         mut booked: AccountingRequest,
         decider: Decider,
     ) -> Result<(), Refusal> {
-        assert_eq!(booked.order, self.order.id, "a request is withdrawn with its own order");
+        assert_eq!(
+            booked.order(),
+            Some(self.order.id),
+            "a request is withdrawn with its own order"
+        );
         let refused = booked.delivery.status == DeliveryStatus::Parked;
         let waits = self.order.status == OrderStatus::Accepted;
         if !(refused && waits && booked.event.is_booked_first()) {

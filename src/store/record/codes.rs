@@ -78,7 +78,8 @@ codes! {
     BookingEvent {
         InstantPayment = 1, EscrowPayment = 2, EscrowRelease = 3, SuspenseOpened = 4,
         SuspenseBalanced = 5, Refund = 6, RefundTakenBack = 7, Void = 8, VoidTakenBack = 9,
-        SuspenseReceivable = 10,
+        SuspenseReceivable = 10, DifferenceSuspended = 11, DifferenceBalanced = 12,
+        ChannelSettles = 13,
     }
     VoucherType { Receipt = 1, Payment = 2, Transfer = 3, }
     Side { Debit = 1, Credit = 2, }

@@ -4,14 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::batch::CoreNotice;
 use crate::domain::books::accounting::{
-    AccountingRequest, Delivery, DeliveryStatus, Entry, RequestId,
+    AccountingRequest, Delivery, DeliveryStatus, Entry, RequestId, SourceDocument,
 };
-use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::ids::{
+    ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
+};
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 use super::codes::Code;
-use super::{Fields, decode, decode_head, encode, millis, text};
+use super::{
+    Fields, decode, decode_head, decode_longer, decode_longer_head, encode, encode_longer, millis,
+    text, wrong,
+};
 
 const ACCOUNTING: Fields = Fields { table: "accounting_requests" };
 const NOTICES: Fields = Fields { table: "notices" };
@@ -101,8 +106,7 @@ impl<'a> DeliveryRecord<'a> {
     }
 }
 
-fn read_head(fields: Fields, bytes: &[u8]) -> Result<DeliveryHead, StoreError> {
-    let head: HeadRecord = decode_head(fields.table, bytes)?;
+fn head_of(fields: Fields, head: HeadRecord) -> Result<DeliveryHead, StoreError> {
     Ok(DeliveryHead {
         version: head.version,
         status: fields.code("status", head.status)?,
@@ -110,19 +114,49 @@ fn read_head(fields: Fields, bytes: &[u8]) -> Result<DeliveryHead, StoreError> {
     })
 }
 
+/// The source document of a request that is about no order; the first form's fields for one are
+/// then blank.
+#[derive(Serialize, Deserialize)]
+struct DocumentRecord<'a> {
+    kind: u8,
+    number: u64,
+    /// The merchant of a difference, or the bank's reference of a settlement.
+    #[serde(borrow)]
+    text: Option<&'a str>,
+}
+
+const DIFFERENCE: u8 = 1;
+const SETTLEMENT: u8 = 2;
+
 /// The stored form of an accounting request. Its id is its key.
 pub(crate) fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
     let other = |order: OrderId| (order != request.id.chain).then(|| order.as_u64());
-    encode(&AccountingRecord {
+    let (of, document) = match &request.source {
+        SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
+            let number = *channel_order_no;
+            let reference = channel_reference.as_deref();
+            (Some((*order, number, reference, merchant_id.as_str())), None)
+        }
+        SourceDocument::Difference { difference, merchant_id } => {
+            let text = merchant_id.as_ref().map(MerchantId::as_str);
+            let number = difference.as_u64();
+            (None, Some(DocumentRecord { kind: DIFFERENCE, number, text }))
+        }
+        SourceDocument::Settlement { settlement, bank_reference } => {
+            let (number, text) = (settlement.as_u64(), Some(bank_reference.as_str()));
+            (None, Some(DocumentRecord { kind: SETTLEMENT, number, text }))
+        }
+    };
+    let record = AccountingRecord {
         delivery: DeliveryRecord::of(&request.delivery),
-        order: other(request.order),
+        order: of.and_then(|(order, ..)| other(order)),
         event: request.event.number(),
         voucher: request.voucher.number(),
         channel: request.channel.as_str(),
-        source_order: other(request.channel_order_no.order),
-        source_attempt: request.channel_order_no.attempt,
-        channel_reference: request.channel_reference.as_deref(),
-        merchant_id: request.merchant_id.as_str(),
+        source_order: of.and_then(|(_, number, ..)| other(number.order)),
+        source_attempt: of.map_or(0, |(_, number, ..)| number.attempt),
+        channel_reference: of.and_then(|(_, _, reference, _)| reference),
+        merchant_id: of.map_or("", |(.., merchant)| merchant),
         currency: request.currency.number(),
         entries: request
             .entries
@@ -135,18 +169,23 @@ pub(crate) fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
             .collect(),
         business_date: request.business_date.yyyymmdd(),
         created_at: millis(request.created_at),
-    })
+    };
+    match document {
+        None => encode(&record),
+        Some(document) => encode_longer(&record, &document),
+    }
 }
 
 pub(crate) fn read_accounting_head(bytes: &[u8]) -> Result<DeliveryHead, StoreError> {
-    read_head(ACCOUNTING, bytes)
+    head_of(ACCOUNTING, decode_longer_head(ACCOUNTING.table, bytes)?)
 }
 
 pub(crate) fn read_accounting(
     id: RequestId,
     bytes: &[u8],
 ) -> Result<AccountingRequest, StoreError> {
-    let record: AccountingRecord<'_> = decode(ACCOUNTING.table, bytes)?;
+    let (record, document): (AccountingRecord<'_>, Option<DocumentRecord<'_>>) =
+        decode_longer(ACCOUNTING.table, bytes)?;
     let order = |stored: Option<u64>| stored.map_or(id.chain, OrderId::from_u64);
     let entry = |stored: &EntryRecord<'_>| {
         Ok::<_, StoreError>(Entry {
@@ -155,18 +194,33 @@ pub(crate) fn read_accounting(
             amount_minor: ACCOUNTING.signed(stored.amount_minor)?,
         })
     };
+    let source = match document {
+        None => SourceDocument::Order {
+            order: order(record.order),
+            channel_order_no: ChannelOrderNo {
+                order: order(record.source_order),
+                attempt: record.source_attempt,
+            },
+            channel_reference: text(record.channel_reference),
+            merchant_id: MerchantId::from_stored(record.merchant_id),
+        },
+        Some(DocumentRecord { kind: DIFFERENCE, number, text }) => SourceDocument::Difference {
+            difference: DifferenceId::from_u64(number),
+            merchant_id: text.map(MerchantId::from_stored),
+        },
+        Some(DocumentRecord { kind: SETTLEMENT, number, text: Some(reference) }) => {
+            let bank_reference = reference.to_owned();
+            let settlement = SettlementId::from_u64(number);
+            SourceDocument::Settlement { settlement, bank_reference }
+        }
+        Some(_) => return Err(wrong(ACCOUNTING.table, "source")),
+    };
     Ok(AccountingRequest {
         id,
-        order: order(record.order),
         event: ACCOUNTING.code("event", record.event)?,
         voucher: ACCOUNTING.code("voucher", record.voucher)?,
         channel: ChannelId::from_stored(record.channel),
-        channel_order_no: ChannelOrderNo {
-            order: order(record.source_order),
-            attempt: record.source_attempt,
-        },
-        channel_reference: text(record.channel_reference),
-        merchant_id: MerchantId::from_stored(record.merchant_id),
+        source,
         currency: ACCOUNTING.currency(record.currency)?,
         entries: record.entries.iter().map(entry).collect::<Result<_, _>>()?,
         business_date: ACCOUNTING.date(record.business_date)?,
@@ -185,7 +239,7 @@ pub(crate) fn notice_bytes(notice: &CoreNotice) -> Vec<u8> {
 }
 
 pub(crate) fn read_notice_head(bytes: &[u8]) -> Result<DeliveryHead, StoreError> {
-    read_head(NOTICES, bytes)
+    head_of(NOTICES, decode_head(NOTICES.table, bytes)?)
 }
 
 pub(crate) fn read_notice(order: OrderId, bytes: &[u8]) -> Result<CoreNotice, StoreError> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::domain::batch::{AuditEntry, Claim, Contradiction, CoreNotice};
 use crate::domain::bin::{Bin, BinRow, Brand, CardType};
 use crate::domain::books::accounting::{
-    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side, VoucherType,
+    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side,
+    SourceDocument, VoucherType,
 };
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Movement, Transaction};
@@ -13,7 +14,10 @@ use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
 use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::ids::{
+    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId,
+    SettlementId,
+};
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -220,16 +224,33 @@ impl Draw {
         let chain = self.id();
         let vouchers = [VoucherType::Receipt, VoucherType::Payment, VoucherType::Transfer];
         let order = self.maybe(Self::id).unwrap_or(chain);
-        let source = self.maybe(Self::id).unwrap_or(chain);
+        let attempted = self.maybe(Self::id).unwrap_or(chain);
+        let merchant_id = MerchantId::from_stored(&self.word());
+        let source = match self.random.u8(0..3) {
+            0 => SourceDocument::Difference {
+                difference: DifferenceId::of(chain),
+                merchant_id: self.maybe(|_| merchant_id),
+            },
+            1 => SourceDocument::Settlement {
+                settlement: SettlementId::of(chain),
+                bank_reference: self.text(40),
+            },
+            _ => SourceDocument::Order {
+                order,
+                channel_order_no: ChannelOrderNo {
+                    order: attempted,
+                    attempt: self.random.u8(1..=99),
+                },
+                channel_reference: self.maybe(|draw| draw.text(32)),
+                merchant_id,
+            },
+        };
         AccountingRequest {
             id: RequestId { chain, sequence: self.random.u16(..) },
-            order,
             event: self.of(&BookingEvent::ALL),
             voucher: self.of(&vouchers),
             channel: self.channel(),
-            channel_order_no: ChannelOrderNo { order: source, attempt: self.random.u8(1..=99) },
-            channel_reference: self.maybe(|draw| draw.text(32)),
-            merchant_id: MerchantId::from_stored(&self.word()),
+            source,
             currency: self.of(&Currency::ALL),
             entries: self.several(4, |draw| Entry {
                 side: draw.of(&[Side::Debit, Side::Credit]),
@@ -465,13 +486,15 @@ pub(super) fn accounting() -> AccountingRequest {
         |side, account: &str| Entry { side, account: account.to_owned(), amount_minor: 100 };
     AccountingRequest {
         id: RequestId { chain: first_id(), sequence: 2 },
-        order: OrderId::compose(261_122, 1, 8),
         event: BookingEvent::EscrowRelease,
         voucher: VoucherType::Transfer,
         channel: ChannelId::from_stored("unionpay"),
-        channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
-        channel_reference: None,
-        merchant_id: MerchantId::from_stored("m-1"),
+        source: SourceDocument::Order {
+            order: OrderId::compose(261_122, 1, 8),
+            channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
+            channel_reference: None,
+            merchant_id: MerchantId::from_stored("m-1"),
+        },
         currency: Currency::Cny,
         entries: vec![entry(Side::Debit, "a"), entry(Side::Credit, "b")],
         business_date: date(),

@@ -61,7 +61,7 @@ async fn book_all(gateway: &Gateway) {
 async fn request_of(gateway: &Gateway, order: &str) -> AccountingRequest {
     let all = gateway.store.accounting_requests(None, None, 100).await.expect("a read");
     let id = OrderId::parse(order).expect("an id");
-    all.into_iter().find(|request| request.order == id).expect("a request of it")
+    all.into_iter().find(|request| request.order() == Some(id)).expect("a request of it")
 }
 
 #[tokio::test]

@@ -1,0 +1,89 @@
+//! Reconciliation batches (对账批次): one run of a statement against our records (S28).
+
+use crate::domain::books::reconcile::{Sums, Tally, Totals};
+use crate::domain::ids::{BatchId, ChannelId};
+use crate::domain::money::Currency;
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// Where a batch stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BatchState {
+    /// Begun. One that the process left so by ending is [`Self::Abandoned`] at the next start.
+    Running,
+    /// The newest of its channel and date: it says what is true.
+    Current,
+    /// A later run of the same date has taken its place; what it found is kept.
+    Superseded,
+    /// It ended without a report: the file was refused, or the process died under it.
+    Abandoned,
+}
+
+impl BatchState {
+    pub const ALL: [Self; 4] = [Self::Running, Self::Current, Self::Superseded, Self::Abandoned];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Current => "current",
+            Self::Superseded => "superseded",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// What is wrong with a file as a whole, beside its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileProblem {
+    /// One word: `count_differs`, `amount_total_differs`, `fee_total_differs`, `cut_off`, …
+    pub kind: String,
+    pub line: u32,
+    pub detail: String,
+}
+
+/// One batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconciliation {
+    pub id: BatchId,
+    /// Counts the writes of the row, from 1.
+    pub version: u32,
+    pub channel: ChannelId,
+    pub date: BusinessDate,
+    /// The revision of the statement that it ran on; from 1.
+    pub revision: u16,
+    pub state: BatchState,
+    pub by: String,
+    pub started_at: Timestamp,
+    pub finished_at: Option<Timestamp>,
+    /// Why it was abandoned.
+    pub reason: Option<String>,
+    /// What was found; empty until it has finished.
+    pub report: BatchReport,
+}
+
+/// What a batch found: agreement as sums, the rest counted (its differences are rows).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BatchReport {
+    pub totals: Totals,
+    /// What was read of each side; equals the sums of all classes (I-10).
+    pub theirs: Tally,
+    pub ours: Tally,
+    /// Lines of the file, headings included.
+    pub lines: u32,
+    /// Verdicts that are rows.
+    pub differences: u32,
+    /// Orders of unknown end that a line of this statement has ended.
+    pub proven: u32,
+    pub problems: Vec<FileProblem>,
+}
+
+impl BatchReport {
+    /// Principal and fee of all lines that say success, by currency: what the channel says that it
+    /// will pay.
+    pub fn stated(&self, currency: Currency) -> Sums {
+        self.theirs.iter().find(|(one, _)| *one == currency).map_or_else(Sums::default, |(_, s)| s)
+    }
+}

@@ -1,0 +1,45 @@
+//! Statement files that were taken into the books, by channel, date and revision (S27).
+
+use crate::domain::ids::ChannelId;
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// How a statement's file came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StatementOrigin {
+    /// Handed in at the API or by the command line.
+    Upload,
+    /// Asked for with the channel's own protocol.
+    Download,
+    /// Laid into the inbox folder by hand or by another program.
+    Inbox,
+}
+
+impl StatementOrigin {
+    pub const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Inbox];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+            Self::Inbox => "inbox",
+        }
+    }
+}
+
+/// One file of a channel for a date. Append-only: a reissued file is a further revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementRevision {
+    pub channel: ChannelId,
+    pub date: BusinessDate,
+    /// From 1. The highest one leads.
+    pub revision: u16,
+    /// Of the file as it came. The same content is never a second revision.
+    pub sha256: [u8; 32],
+    /// Its name in the inbox.
+    pub name: String,
+    pub bytes: u64,
+    pub origin: StatementOrigin,
+    /// The name of the API key's owner; `switchyard` where nobody handed it in.
+    pub by: String,
+    pub at: Timestamp,
+}
