@@ -172,7 +172,7 @@ pub(crate) fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
     };
     match document {
         None => encode(&record),
-        Some(document) => encode_longer(&record, &document),
+        document @ Some(_) => encode_longer(&record, &document),
     }
 }
 
