@@ -111,8 +111,8 @@ pub struct RecordSide {
 }
 
 /// What the statement says beyond our records, in one currency: theirs less ours. A positive
-/// principal is money that the channel pays and nobody has a claim to; a positive fee is one that it
-/// keeps and we did not expect.
+/// principal is money that the channel pays and nobody has a claim to; a positive fee is one that
+/// it keeps and we did not expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     pub currency: Currency,
