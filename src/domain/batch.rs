@@ -3,10 +3,16 @@
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, Delivery};
 use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::books::day_close::DayClose;
+use crate::domain::books::difference::Difference;
+use crate::domain::books::reconcile::Class;
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
+use crate::domain::books::statement::StatementRevision;
 use crate::domain::flow::attempt::Source;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{BatchId, DifferenceId, OrderId};
 use crate::domain::time::Timestamp;
 
 /// What a contradiction claims against our books (I-5).
@@ -75,11 +81,29 @@ pub enum EntryChange {
     Remove { order: OrderId, version: u32 },
 }
 
+/// A line of what a reconciliation batch found. Append-only: it keeps the class that the batch saw,
+/// whatever becomes of the difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundDifference {
+    pub batch: BatchId,
+    /// Its place in the batch's listing.
+    pub ordinal: u32,
+    pub class: Class,
+    pub difference: DifferenceId,
+}
+
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
-/// - each order, entry and delivery with version 1 is new, and each with version n > 1 replaces
-///   the stored row of version n - 1;
+/// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
+///   settlement, settled date) is new with version 1, and with version n > 1 replaces the stored
+///   row of version n - 1;
 /// - no other order has the same caller and caller's order id;
-/// - each transaction, clearing record and contradiction is new.
+/// - each other row is new: transactions, clearing records, contradictions, closes, statement
+///   revisions, agreed lines and found differences;
+/// - each close is later than the channel's last one, and each clearing record later than all
+///   closes of its channel, those of this batch included;
+/// - no two reconciliations are current for one channel and date, no two differences have one
+///   record or one line, and no two settlements of a channel one receipt. Only what stands after
+///   the whole batch counts: what one row gives up, another may take in any order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
     pub orders: Vec<Order>,
@@ -90,6 +114,16 @@ pub struct Batch {
     pub notices: Vec<CoreNotice>,
     pub contradictions: Vec<Contradiction>,
     pub audit: Vec<AuditEntry>,
+    /// From each one on, its channel takes no clearing record of its date or an earlier one.
+    pub closes: Vec<DayClose>,
+    pub statements: Vec<StatementRevision>,
+    pub reconciliations: Vec<Reconciliation>,
+    /// For each batch, which lines agreed, in a form that its reader knows: a megabyte or two.
+    pub agreed_lines: Vec<(BatchId, Vec<u8>)>,
+    pub found: Vec<FoundDifference>,
+    pub differences: Vec<Difference>,
+    pub settlements: Vec<ChannelSettlement>,
+    pub settled: Vec<SettledDate>,
 }
 
 impl Batch {

@@ -18,13 +18,26 @@ use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::books::day_close::DayClose;
+use crate::domain::books::difference::Difference;
+use crate::domain::books::reconcile::Class;
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
+use crate::domain::books::statement::StatementRevision;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
+use crate::domain::ids::{
+    BatchId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, OrderId,
+    SettlementId,
+};
+use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// A future that a store returns; boxed, so that the store is chosen at start.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A line of a batch's listing: its place, the class as it was found, the difference as it is now.
+pub type FoundRow = (u32, Class, Difference);
 
 /// Why a batch was not written. Nothing of it is then.
 #[derive(Debug, thiserror::Error)]
@@ -176,6 +189,142 @@ pub trait Store: Send + Sync {
         after: Option<u64>,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>>;
+
+    /// The last closed clearing day of a channel: it takes no clearing record of it or before.
+    fn closed_through(
+        &self,
+        channel: ChannelId,
+    ) -> StoreFuture<'_, Result<Option<BusinessDate>, StoreError>>;
+
+    fn day_close(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Option<DayClose>, StoreError>>;
+
+    /// The statements of a channel and date, by revision.
+    fn statement_revisions(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Vec<StatementRevision>, StoreError>>;
+
+    fn reconciliation(
+        &self,
+        id: BatchId,
+    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>>;
+
+    /// Reconciliations by id, of a channel and date or of all. A date without a channel is not
+    /// looked at.
+    fn reconciliations(
+        &self,
+        channel: Option<ChannelId>,
+        date: Option<BusinessDate>,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>>;
+
+    fn current_reconciliation(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>>;
+
+    /// Reconciliations that have begun and not ended, by id.
+    fn running_reconciliations(&self) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>>;
+
+    /// Which lines agreed in a batch, as it was written.
+    fn agreed_lines(&self, id: BatchId) -> StoreFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
+
+    /// What a batch found, by its place in the listing: the class as it was found, and the
+    /// difference as it is now.
+    fn found_differences(
+        &self,
+        batch: BatchId,
+        after: Option<u32>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<FoundRow>, StoreError>>;
+
+    fn difference(
+        &self,
+        id: DifferenceId,
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>>;
+
+    /// The difference that has a record of ours.
+    fn difference_of_record(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        number: ChannelOrderNo,
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>>;
+
+    /// The difference that has a line of a statement.
+    fn difference_of_line(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        digest: [u8; 16],
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>>;
+
+    /// Differences that have a record of a date, by channel order number.
+    fn differences_of_records(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<ChannelOrderNo>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
+
+    /// Differences that have a line of a date's statement, by digest.
+    fn differences_of_lines(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<[u8; 16]>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
+
+    /// Differences of a channel that are carried or suspended, by id.
+    fn open_differences(
+        &self,
+        channel: ChannelId,
+        after: Option<DifferenceId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
+
+    /// Carried differences whose time is over, the longest due first.
+    fn due_differences(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
+
+    fn settlement(
+        &self,
+        id: SettlementId,
+    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>>;
+
+    /// A channel's settlements, by id.
+    fn settlements(
+        &self,
+        channel: ChannelId,
+        after: Option<SettlementId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ChannelSettlement>, StoreError>>;
+
+    /// The settlement that has a receipt of the bank's.
+    fn settlement_by_receipt(
+        &self,
+        channel: ChannelId,
+        bank_reference: String,
+    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>>;
+
+    fn settled_date(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        currency: Currency,
+    ) -> StoreFuture<'_, Result<Option<SettledDate>, StoreError>>;
 
     /// Takes the next `count` sequence numbers of a day and node, durably, and returns the first.
     ///

@@ -14,6 +14,9 @@ use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, Store, StoreError, StoreFuture};
 use tokio::sync::Semaphore;
 
+use crate::passing::books_types::*;
+use crate::passing::pass_books_on;
+
 /// Reads pass at once; each commit needs a place.
 #[derive(Clone)]
 pub struct SlowStore {
@@ -36,7 +39,19 @@ impl SlowStore {
     }
 }
 
+impl SlowStore {
+    fn behind(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    fn at_once<'a, T>(&'a self, read: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        read
+    }
+}
+
 impl Store for SlowStore {
+    pass_books_on!(behind, at_once);
+
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
             self.gate.acquire().await.expect("the gate is never closed").forget();

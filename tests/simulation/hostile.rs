@@ -11,10 +11,12 @@ use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::time::{BusinessDate, Timestamp};
-use switchyard::store::memory::FailedRows;
+use switchyard::store::memory::{FailedRows, MemoryStore};
 use switchyard::store::{CommitError, Store, StoreError, StoreFuture};
 use tokio::sync::Notify;
 
+use crate::passing::books_types::*;
+use crate::passing::pass_books_on;
 use crate::world::World;
 
 /// One life of the process: from a start to a crash.
@@ -55,6 +57,10 @@ pub struct HostileStore {
 }
 
 impl HostileStore {
+    fn behind(&self) -> &MemoryStore {
+        &self.world.store
+    }
+
     fn slowly<'a, T: Send + 'a>(&'a self, read: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
@@ -80,6 +86,8 @@ impl HostileStore {
 }
 
 impl Store for HostileStore {
+    pass_books_on!(behind, slowly);
+
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;

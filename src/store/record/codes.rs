@@ -8,6 +8,11 @@ use crate::domain::bin::{Brand, CardType};
 use crate::domain::books::Movement;
 use crate::domain::books::accounting::{BookingEvent, DeliveryStatus, Side, VoucherType};
 use crate::domain::books::clearing::ClearingState;
+use crate::domain::books::difference::{DifferenceState, Remedy};
+use crate::domain::books::reconcile::{Class, Key, Status};
+use crate::domain::books::reconciliation::BatchState;
+use crate::domain::books::settlement::SettlementState;
+use crate::domain::books::statement::StatementOrigin;
 use crate::domain::flow::attempt::{AttemptState, Operation, Source};
 use crate::domain::flow::order::{OrderStatus, Settlement};
 use crate::domain::flow::reversal::Phase;
@@ -85,6 +90,18 @@ codes! {
     Side { Debit = 1, Credit = 2, }
     DeliveryStatus { Owed = 1, Acknowledged = 2, Parked = 3, Withdrawn = 4, }
     Claim { Success = 1, Failure = 2, }
+    StatementOrigin { Upload = 1, Download = 2, Inbox = 3, }
+    BatchState { Running = 1, Current = 2, Superseded = 3, Abandoned = 4, }
+    Status { Succeeded = 1, Failed = 2, }
+    Key { OrderNo = 1, Reference = 2, }
+    Class {
+        Matched = 1, MatchedLate = 2, MatchedWeak = 3, AmountOver = 4, AmountShort = 5,
+        FeeDiffers = 6, StatusDiffers = 7, CurrencyDiffers = 8, OnlyTheirs = 9, OnlyOurs = 10,
+        DuplicateTheirs = 11, DuplicateOurs = 12, Shifted = 13, BadLine = 14,
+    }
+    DifferenceState { Carried = 1, Suspended = 2, Balanced = 3, Cleared = 4, }
+    Remedy { Channel = 1, Merchant = 2, FeeCost = 3, ProfitOrLoss = 4, Acknowledge = 5, }
+    SettlementState { Agreed = 1, Differs = 2, }
     CardType { Debit = 1, Credit = 2, QuasiCredit = 3, Prepaid = 4, }
     Brand { UnionPay = 1, Visa = 2, Mastercard = 3, Amex = 4, Jcb = 5, Diners = 6, }
     Currency {

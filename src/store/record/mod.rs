@@ -13,6 +13,7 @@ mod codes;
 mod delivery;
 mod entry;
 mod order;
+mod reconciliation;
 
 #[cfg(test)]
 mod samples;
@@ -36,6 +37,13 @@ pub(super) use delivery::{
 };
 pub(super) use entry::{entry_bytes, read_entry, read_entry_head};
 pub(super) use order::{order_bytes, read_order, read_order_version};
+pub(super) use reconciliation::{
+    agreed_part, agreed_parts, close_bytes, currency_code, difference_bytes, found_bytes,
+    is_last_agreed_part, read_agreed_part, read_close, read_difference, read_difference_head,
+    read_found, read_reconciliation, read_reconciliation_head, read_settled, read_settled_version,
+    read_settlement, read_settlement_head, read_statement, reconciliation_bytes, settled_bytes,
+    settlement_bytes, statement_bytes,
+};
 
 /// The first form of every row.
 const FORM: u8 = 1;

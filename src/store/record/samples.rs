@@ -24,7 +24,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 
 /// Draws rows; the same seed draws the same rows.
 pub(super) struct Draw {
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
 }
 
 impl Draw {
@@ -32,19 +32,23 @@ impl Draw {
         Self { random: fastrand::Rng::with_seed(seed) }
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.random.usize(..all.len())]
     }
 
-    fn maybe<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(super) fn maybe<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.random.bool().then(|| draw(self))
     }
 
-    fn several<T>(&mut self, most: usize, mut draw: impl FnMut(&mut Self) -> T) -> Vec<T> {
+    pub(super) fn several<T>(
+        &mut self,
+        most: usize,
+        mut draw: impl FnMut(&mut Self) -> T,
+    ) -> Vec<T> {
         (0..self.random.usize(..=most)).map(|_| draw(self)).collect()
     }
 
-    fn text(&mut self, most: usize) -> String {
+    pub(super) fn text(&mut self, most: usize) -> String {
         let letters = ['a', 'Z', '0', '-', '"', '\\', '\0', '付', '√', '\n'];
         (0..self.random.usize(..=most)).map(|_| self.of(&letters)).collect()
     }
@@ -55,7 +59,7 @@ impl Draw {
         Bin::parse(&digits).expect("2 to 12 digits")
     }
 
-    fn word(&mut self) -> String {
+    pub(super) fn word(&mut self) -> String {
         let letters = ['a', 'q', 'Z', '0', '9', '-', '_', '.', ':'];
         (0..self.random.usize(1..=32)).map(|_| self.of(&letters)).collect()
     }
@@ -64,25 +68,25 @@ impl Draw {
         OrderId::from_u64(self.random.u64(..))
     }
 
-    fn time(&mut self) -> Timestamp {
+    pub(super) fn time(&mut self) -> Timestamp {
         Timestamp::from_millis(self.random.i64(0..=253_370_764_800_000))
     }
 
-    fn date(&mut self) -> BusinessDate {
+    pub(super) fn date(&mut self) -> BusinessDate {
         let (year, month) = (self.random.u32(1970..=9999), self.random.u32(1..=12));
         let number = year * 10_000 + month * 100 + self.random.u32(1..=28);
         BusinessDate::from_yyyymmdd(number).expect("every month has 28 days")
     }
 
-    fn amount(&mut self) -> AmountMinor {
+    pub(super) fn amount(&mut self) -> AmountMinor {
         AmountMinor::new(self.random.i64(1..=AMOUNT_MINOR_MAX)).expect("in its range")
     }
 
-    fn channel(&mut self) -> ChannelId {
+    pub(super) fn channel(&mut self) -> ChannelId {
         ChannelId::from_stored(&self.word())
     }
 
-    fn number(&mut self) -> ChannelOrderNo {
+    pub(super) fn number(&mut self) -> ChannelOrderNo {
         ChannelOrderNo { order: self.id(), attempt: self.random.u8(1..=99) }
     }
 
@@ -335,15 +339,15 @@ impl Draw {
 }
 
 /// 2026-11-22T08:00:00Z and some milliseconds later.
-fn moment(later_ms: i64) -> Timestamp {
+pub(super) fn moment(later_ms: i64) -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000 + later_ms)
 }
 
-fn first_id() -> OrderId {
+pub(super) fn first_id() -> OrderId {
     OrderId::compose(261_122, 1, 7)
 }
 
-fn date() -> BusinessDate {
+pub(super) fn date() -> BusinessDate {
     BusinessDate::from_yyyymmdd(20_261_122).expect("a date")
 }
 

@@ -36,12 +36,21 @@ use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::books::day_close::DayClose;
+use crate::domain::books::difference::Difference;
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
+use crate::domain::books::statement::StatementRevision;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
+use crate::domain::ids::{
+    BatchId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, OrderId,
+    SettlementId,
+};
+use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::rows;
-use crate::store::{CommitError, Store, StoreError, StoreFuture};
+use crate::store::{CommitError, FoundRow, Store, StoreError, StoreFuture};
 use barrier::Barrier;
 use disk::{Disk, Reader, Release};
 use writer::{Ask, Writer};
@@ -264,6 +273,170 @@ impl Store for SledStore {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>> {
         self.list(move |rows| rows::audit(rows, after, limit))
+    }
+
+    fn closed_through(
+        &self,
+        channel: ChannelId,
+    ) -> StoreFuture<'_, Result<Option<BusinessDate>, StoreError>> {
+        self.look(move |rows| rows::books::closed_through(rows, &channel))
+    }
+
+    fn day_close(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Option<DayClose>, StoreError>> {
+        self.look(move |rows| rows::books::day_close(rows, &channel, date))
+    }
+
+    fn statement_revisions(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Vec<StatementRevision>, StoreError>> {
+        self.list(move |rows| rows::books::statement_revisions(rows, &channel, date))
+    }
+
+    fn reconciliation(
+        &self,
+        id: BatchId,
+    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>> {
+        self.look(move |rows| rows::books::reconciliation(rows, id))
+    }
+
+    fn reconciliations(
+        &self,
+        channel: Option<ChannelId>,
+        date: Option<BusinessDate>,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>> {
+        self.list(move |rows| {
+            rows::books::reconciliations(rows, channel.as_ref(), date, after, limit)
+        })
+    }
+
+    fn current_reconciliation(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>> {
+        self.look(move |rows| rows::books::current_reconciliation(rows, &channel, date))
+    }
+
+    fn running_reconciliations(&self) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>> {
+        self.list(|rows| rows::books::running_reconciliations(rows))
+    }
+
+    fn agreed_lines(&self, id: BatchId) -> StoreFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        self.list(move |rows| rows::books::agreed_lines(rows, id))
+    }
+
+    fn found_differences(
+        &self,
+        batch: BatchId,
+        after: Option<u32>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<FoundRow>, StoreError>> {
+        self.list(move |rows| rows::books::found_differences(rows, batch, after, limit))
+    }
+
+    fn difference(
+        &self,
+        id: DifferenceId,
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
+        self.look(move |rows| rows::books::difference(rows, id))
+    }
+
+    fn difference_of_record(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        number: ChannelOrderNo,
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
+        self.look(move |rows| rows::books::difference_of_record(rows, &channel, date, number))
+    }
+
+    fn difference_of_line(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        digest: [u8; 16],
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
+        self.look(move |rows| rows::books::difference_of_line(rows, &channel, date, digest))
+    }
+
+    fn differences_of_records(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<ChannelOrderNo>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.list(move |rows| {
+            rows::books::differences_of_records(rows, &channel, date, after, limit)
+        })
+    }
+
+    fn differences_of_lines(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<[u8; 16]>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.list(move |rows| rows::books::differences_of_lines(rows, &channel, date, after, limit))
+    }
+
+    fn open_differences(
+        &self,
+        channel: ChannelId,
+        after: Option<DifferenceId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.list(move |rows| rows::books::open_differences(rows, &channel, after, limit))
+    }
+
+    fn due_differences(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.list(move |rows| rows::books::due_differences(rows, now, limit))
+    }
+
+    fn settlement(
+        &self,
+        id: SettlementId,
+    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>> {
+        self.look(move |rows| rows::books::settlement(rows, id))
+    }
+
+    fn settlements(
+        &self,
+        channel: ChannelId,
+        after: Option<SettlementId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ChannelSettlement>, StoreError>> {
+        self.list(move |rows| rows::books::settlements(rows, &channel, after, limit))
+    }
+
+    fn settlement_by_receipt(
+        &self,
+        channel: ChannelId,
+        bank_reference: String,
+    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>> {
+        self.look(move |rows| rows::books::settlement_by_receipt(rows, &channel, &bank_reference))
+    }
+
+    fn settled_date(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        currency: Currency,
+    ) -> StoreFuture<'_, Result<Option<SettledDate>, StoreError>> {
+        self.look(move |rows| rows::books::settled_date(rows, &channel, date, currency))
     }
 
     fn lease(

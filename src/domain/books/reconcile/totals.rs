@@ -33,6 +33,15 @@ impl Sums {
 pub struct Tally([Sums; CURRENCIES]);
 
 impl Tally {
+    /// Builds up again what [`Self::iter`] gave, each currency once.
+    pub fn from_sums(sums: impl IntoIterator<Item = (Currency, Sums)>) -> Self {
+        let mut tally = Self::default();
+        for (currency, sums) in sums {
+            tally.0[currency as usize] = sums;
+        }
+        tally
+    }
+
     pub fn add(&mut self, item: &Item) {
         self.0[item.currency as usize].add(item);
     }
@@ -86,6 +95,19 @@ impl Default for Totals {
 }
 
 impl Totals {
+    /// Builds up again what [`Self::iter`] gave, each currency and class once, with the rest.
+    pub fn from_rows(
+        rows: impl IntoIterator<Item = (Currency, Class, ClassTotals)>,
+        bad_lines: u64,
+        not_due: Tally,
+    ) -> Self {
+        let mut totals = Self { bad_lines, not_due, ..Self::default() };
+        for (currency, class, row) in rows {
+            totals.rows[currency as usize][class.index()] = row;
+        }
+        totals
+    }
+
     pub fn add(&mut self, class: Class, line: Option<&Item>, record: Option<&Item>) {
         assert!(line.is_some() || record.is_some(), "I-10: a verdict is about something");
         if let Some(item) = line {

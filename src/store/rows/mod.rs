@@ -4,6 +4,8 @@
 //! entry whose row has moved on in the meantime is passed over: the row is then found under its
 //! next entry.
 
+pub(super) mod books;
+
 use std::collections::BTreeSet;
 
 use crate::domain::batch::{AuditEntry, Contradiction, CoreNotice};

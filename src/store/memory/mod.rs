@@ -12,14 +12,23 @@ use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::books::day_close::DayClose;
+use crate::domain::books::difference::Difference;
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
+use crate::domain::books::statement::StatementRevision;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
+use crate::domain::ids::{
+    BatchId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, OrderId,
+    SettlementId,
+};
+use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::keys;
 use crate::store::plan::{Found, Plan, lease_step};
 use crate::store::rows::{self, Scan, SortedBytes, Visit};
-use crate::store::{CommitError, Store, StoreError, StoreFuture};
+use crate::store::{CommitError, FoundRow, Store, StoreError, StoreFuture};
 
 /// Called with each batch right after it was written.
 pub type CommitObserver = Box<dyn Fn(&Batch) + Send + Sync>;
@@ -348,6 +357,170 @@ impl Store for MemoryStore {
         self.read(move |rows| rows::audit(rows, after, limit))
     }
 
+    fn closed_through(
+        &self,
+        channel: ChannelId,
+    ) -> StoreFuture<'_, Result<Option<BusinessDate>, StoreError>> {
+        self.read(move |rows| rows::books::closed_through(rows, &channel))
+    }
+
+    fn day_close(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Option<DayClose>, StoreError>> {
+        self.read(move |rows| rows::books::day_close(rows, &channel, date))
+    }
+
+    fn statement_revisions(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Vec<StatementRevision>, StoreError>> {
+        self.read(move |rows| rows::books::statement_revisions(rows, &channel, date))
+    }
+
+    fn reconciliation(
+        &self,
+        id: BatchId,
+    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>> {
+        self.read(move |rows| rows::books::reconciliation(rows, id))
+    }
+
+    fn reconciliations(
+        &self,
+        channel: Option<ChannelId>,
+        date: Option<BusinessDate>,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>> {
+        self.read(move |rows| {
+            rows::books::reconciliations(rows, channel.as_ref(), date, after, limit)
+        })
+    }
+
+    fn current_reconciliation(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>> {
+        self.read(move |rows| rows::books::current_reconciliation(rows, &channel, date))
+    }
+
+    fn running_reconciliations(&self) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>> {
+        self.read(rows::books::running_reconciliations)
+    }
+
+    fn agreed_lines(&self, id: BatchId) -> StoreFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        self.read(move |rows| rows::books::agreed_lines(rows, id))
+    }
+
+    fn found_differences(
+        &self,
+        batch: BatchId,
+        after: Option<u32>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<FoundRow>, StoreError>> {
+        self.read(move |rows| rows::books::found_differences(rows, batch, after, limit))
+    }
+
+    fn difference(
+        &self,
+        id: DifferenceId,
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
+        self.read(move |rows| rows::books::difference(rows, id))
+    }
+
+    fn difference_of_record(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        number: ChannelOrderNo,
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
+        self.read(move |rows| rows::books::difference_of_record(rows, &channel, date, number))
+    }
+
+    fn difference_of_line(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        digest: [u8; 16],
+    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
+        self.read(move |rows| rows::books::difference_of_line(rows, &channel, date, digest))
+    }
+
+    fn differences_of_records(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<ChannelOrderNo>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.read(move |rows| {
+            rows::books::differences_of_records(rows, &channel, date, after, limit)
+        })
+    }
+
+    fn differences_of_lines(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<[u8; 16]>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.read(move |rows| rows::books::differences_of_lines(rows, &channel, date, after, limit))
+    }
+
+    fn open_differences(
+        &self,
+        channel: ChannelId,
+        after: Option<DifferenceId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.read(move |rows| rows::books::open_differences(rows, &channel, after, limit))
+    }
+
+    fn due_differences(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
+        self.read(move |rows| rows::books::due_differences(rows, now, limit))
+    }
+
+    fn settlement(
+        &self,
+        id: SettlementId,
+    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>> {
+        self.read(move |rows| rows::books::settlement(rows, id))
+    }
+
+    fn settlements(
+        &self,
+        channel: ChannelId,
+        after: Option<SettlementId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<ChannelSettlement>, StoreError>> {
+        self.read(move |rows| rows::books::settlements(rows, &channel, after, limit))
+    }
+
+    fn settlement_by_receipt(
+        &self,
+        channel: ChannelId,
+        bank_reference: String,
+    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>> {
+        self.read(move |rows| rows::books::settlement_by_receipt(rows, &channel, &bank_reference))
+    }
+
+    fn settled_date(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        currency: Currency,
+    ) -> StoreFuture<'_, Result<Option<SettledDate>, StoreError>> {
+        self.read(move |rows| rows::books::settled_date(rows, &channel, date, currency))
+    }
+
     fn lease(
         &self,
         yymmdd: u32,
@@ -359,71 +532,4 @@ impl Store for MemoryStore {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    fn audited(subject: &str) -> Batch {
-        let audit = AuditEntry {
-            at: Timestamp::from_millis(0),
-            actor: "ann".to_owned(),
-            action: "test".to_owned(),
-            subject: subject.to_owned(),
-            reason: "why".to_owned(),
-        };
-        Batch { audit: vec![audit], ..Batch::default() }
-    }
-
-    fn commit(store: &MemoryStore, subject: &str) -> Result<(), CommitError> {
-        store.commit(audited(subject)).now_or_never().expect("ready at once")
-    }
-
-    fn subjects(store: &MemoryStore) -> Vec<String> {
-        let trail = store.audit(None, 100).now_or_never().expect("ready at once");
-        trail.expect("rows").into_iter().map(|(_, entry)| entry.subject).collect()
-    }
-
-    #[test]
-    fn a_failed_store_takes_nothing_until_it_is_opened_again() {
-        for (rows, kept) in [(FailedRows::Lost, 1), (FailedRows::Written, 2)] {
-            let store = MemoryStore::new();
-            store.faults().fail_after(1, rows);
-            assert!(commit(&store, "a").is_ok());
-            assert!(matches!(commit(&store, "b"), Err(CommitError::Failed(_))));
-            assert!(matches!(commit(&store, "c"), Err(CommitError::Failed(_))));
-            let lease = store.lease(261_122, 1, 1).now_or_never().expect("ready at once");
-            assert!(matches!(lease, Err(CommitError::Failed(_))));
-            store.faults().restart();
-            assert_eq!(subjects(&store).len(), kept, "{rows:?}");
-            assert!(commit(&store, "d").is_ok());
-        }
-    }
-
-    #[test]
-    fn a_busy_store_writes_nothing_and_recovers() {
-        let store = MemoryStore::new();
-        store.faults().busy(2);
-        assert!(matches!(commit(&store, "a"), Err(CommitError::Busy)));
-        assert!(matches!(commit(&store, "a"), Err(CommitError::Busy)));
-        assert!(commit(&store, "b").is_ok());
-        assert_eq!(subjects(&store), ["b"]);
-    }
-
-    #[test]
-    fn observers_see_what_was_written_and_may_read() {
-        let store = MemoryStore::new();
-        let count = Arc::new(AtomicUsize::new(0));
-        let (seen, inner) = (Arc::clone(&count), store.clone());
-        store.on_commit(Box::new(move |batch| {
-            assert_eq!(subjects(&inner).last(), batch.audit.last().map(|entry| &entry.subject));
-            seen.fetch_add(1, Ordering::Relaxed);
-        }));
-        assert!(commit(&store, "a").is_ok());
-        store.faults().busy(1);
-        assert!(commit(&store, "b").is_err());
-        assert_eq!(count.load(Ordering::Relaxed), 1);
-    }
-}
+mod tests;

@@ -9,6 +9,10 @@
 //!   order's first version only;
 //! - the three tables that are worked by time have an index entry exactly while a row is due, and
 //!   what it must be follows from the row ([`due_key`]).
+//!
+//! What the books keep beside orders has its keys in [`books`].
+
+pub(super) mod books;
 
 use crate::domain::batch::Claim;
 use crate::domain::books::accounting::{DeliveryStatus, RequestId};
@@ -174,6 +178,12 @@ pub(super) fn version_of(key: &[u8], row: &[u8]) -> Result<u32, StoreError> {
         Some(&REVERSAL) => record::read_entry_head(row).map(|head| head.version),
         Some(&ACCOUNTING) => record::read_accounting_head(row).map(|head| head.version),
         Some(&NOTICE) => record::read_notice_head(row).map(|head| head.version),
+        Some(&books::RECONCILIATION) => {
+            record::read_reconciliation_head(row).map(|head| head.version)
+        }
+        Some(&books::DIFFERENCE) => record::read_difference_head(row).map(|head| head.version),
+        Some(&books::SETTLEMENT) => record::read_settlement_head(row).map(|head| head.version),
+        Some(&books::SETTLED) => record::read_settled_version(row),
         _ => record::read_order_version(row),
     }
 }

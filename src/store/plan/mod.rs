@@ -4,6 +4,8 @@
 //! a single writer has only the guards left to check. [`Plan::check`] then says what to write, or
 //! why nothing is written; it upholds the guards that [`Batch`] names, and with them I-9.
 
+mod books;
+
 use std::collections::BTreeMap;
 
 use crate::domain::batch::{Batch, EntryChange};
@@ -42,6 +44,10 @@ enum Step {
     Audit {
         row: Vec<u8>,
     },
+    Close(books::Close),
+    Open(books::Open),
+    /// Rows of the books, which may give up to one another what can be one's only.
+    Together(Vec<books::Put>),
 }
 
 struct OrderStep {
@@ -85,6 +91,8 @@ impl Plan {
             key: keys::transaction_key(transaction.order),
             row: record::transaction_bytes(transaction),
         }));
+        steps.extend(books::closes(batch));
+        steps.extend(books::open_days(batch));
         steps.extend(batch.clearing.iter().map(|line| Step::New {
             key: keys::clearing_key(&line.channel, line.date, line.channel_order_no),
             row: record::clearing_bytes(line),
@@ -103,6 +111,11 @@ impl Plan {
             key: keys::contradiction_key(kept.order, kept.attempt, kept.claim),
             row: record::contradiction_bytes(kept),
         }));
+        steps.extend(books::new_rows(batch));
+        let together = books::puts(batch);
+        if !together.is_empty() {
+            steps.push(Step::Together(together));
+        }
         let audit = |entry| Step::Audit { row: record::audit_bytes(entry) };
         steps.extend(batch.audit.iter().map(audit));
         Self { steps }
@@ -122,6 +135,9 @@ impl Plan {
                 Step::Put { key, version, row } => check.put(key, version, row)?,
                 Step::Remove { key, version } => check.remove(key, version)?,
                 Step::New { key, row } => check.insert(key, row)?,
+                Step::Close(close) => check.close(close)?,
+                Step::Open(open) => check.open(&open)?,
+                Step::Together(puts) => check.put_together(puts)?,
                 Step::Audit { row } => {
                     check.insert(keys::audit_key(check.audit_next), row)?;
                     check.audit_next += 1;
