@@ -77,13 +77,48 @@ pub fn read_unverified(
     root: &Section<'_>,
     file: &ChannelFile,
     resolve: &Resolve<'_>,
-) -> Option<Arc<dyn Adapter>> {
-    if file.protocol != "http" {
-        return read(root, file, resolve)?.http();
+) -> Option<Built> {
+    let codes = file.codes.clone();
+    match file.protocol.as_str() {
+        "unionpay-acp" => {
+            let adapter =
+                unionpay_acp::section::read(root.section("unionpay_acp"), codes, resolve)?;
+            Some(Built::Http(Arc::new(adapter.without_verification())))
+        }
+        "http" => {
+            let adapter = declarative::read(root.section("http"), &CodeTable::new(codes), resolve)?;
+            Some(Built::Http(Arc::new(adapter.without_verification())))
+        }
+        "iso8583" => {
+            let read = iso8583::section::read(root, file, resolve)?;
+            let adapter = read.adapter.without_verification();
+            Some(Built::Links(Box::new(iso8583::section::Read { adapter, ..read })))
+        }
+        unknown => {
+            report_unknown(root, unknown);
+            None
+        }
     }
-    let codes = CodeTable::new(file.codes.clone());
-    let adapter = declarative::read(root.section("http"), &codes, resolve)?;
-    Some(Arc::new(adapter.without_verification()))
+}
+
+/// The tables of codes in a file of this protocol, each as a section and its key: `[codes]`, and
+/// those that the protocol's own section has beside it.
+pub fn code_tables(protocol: &str) -> &'static [(&'static str, &'static str)] {
+    match protocol {
+        "unionpay-acp" => &[
+            ("", "codes"),
+            ("unionpay_acp", "follow_up_codes"),
+            ("unionpay_acp", "undo_codes"),
+            ("unionpay_acp", "reversal_codes"),
+        ],
+        "iso8583" => &[("", "codes"), ("iso8583", "reversal_codes")],
+        _ => &[("", "codes")],
+    }
+}
+
+/// Whether the protocol's messages travel over links instead of HTTP.
+pub fn is_linked(protocol: &str) -> bool {
+    protocol == "iso8583"
 }
 
 /// What was agreed must be described; a section beyond that may wait for its agreement.

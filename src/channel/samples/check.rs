@@ -3,11 +3,11 @@
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use super::golden::{Golden, Players};
+use super::golden::{Golden, Medium, Players};
 use crate::channel::file::ChannelFile;
-use crate::channel::{Adapter, protocol, registry};
+use crate::channel::protocol::Built;
+use crate::channel::{protocol, registry};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
@@ -64,7 +64,11 @@ pub fn check_with(
     let text = read_text(path)?;
     let document = Document::parse(&name, &text)?;
     let (file, _, mut missing) = read_adapter((&name, &text), &document, &id, resolve, false)?;
-    let (given, samples) = read_samples(&samples_of(path))?;
+    let medium = match protocol::is_linked(&file.protocol) {
+        true => Medium::Links,
+        false => Medium::Http,
+    };
+    let (given, samples) = read_samples(&samples_of(path), medium)?;
     // A sample's digests were made with the credential that it gives, never with the real one.
     let playing = |reference: &str| match given.iter().find(|entry| entry.key == reference) {
         Some(entry) => Ok(entry.text.clone()),
@@ -72,25 +76,28 @@ pub fn check_with(
     };
     let source = (name.as_str(), text.as_str());
     let (_, adapter, _) = read_adapter(source, &document, &id, &playing, false)?;
+    let (_, unverified, _) = read_adapter(source, &document, &id, &playing, true)?;
+    let players = match (&adapter, &unverified) {
+        (Some(Built::Http(adapter)), Some(Built::Http(unverified))) => {
+            let (adapter, unverified) = (adapter.as_ref(), unverified.as_ref());
+            Some(Players::Http { adapter, unverified })
+        }
+        (Some(Built::Links(read)), Some(Built::Links(unread))) => {
+            Some(Players::Links { adapter: &read.adapter, unverified: &unread.adapter })
+        }
+        (Some(Built::Http(_)), Some(Built::Links(_)) | None)
+        | (Some(Built::Links(_)), Some(Built::Http(_)) | None)
+        | (None, _) => None,
+    };
     let mut report =
         Report { state: file.state, played: 0, failed: Vec::new(), missing: Vec::new() };
-    if let Some((adapter, (_, Some(unverified), _))) =
-        adapter.zip(Some(read_adapter(source, &document, &id, &playing, true)?))
-    {
-        let players = Players { adapter: adapter.as_ref(), unverified: unverified.as_ref() };
-        for (samples_name, sample) in &samples {
-            report.played += 1;
-            for problem in sample.play(&players) {
-                let advice = "correct the channel's file or the sample";
-                report.failed.push(Mistake::new(
-                    samples_name,
-                    sample.line,
-                    &sample.name,
-                    &problem,
-                    advice,
-                ));
-            }
-        }
+    for (samples_name, sample) in samples.iter().filter(|_| players.is_some()) {
+        report.played += 1;
+        let problems = players.as_ref().map(|players| sample.play(players)).unwrap_or_default();
+        report.failed.extend(problems.iter().map(|problem| {
+            let advice = "correct the channel's file or the sample";
+            Mistake::new(samples_name, sample.line, &sample.name, problem, advice)
+        }));
     }
     missing.extend(unshown(&name, &document, &file, samples.iter().map(|(_, sample)| sample)));
     report.missing = missing;
@@ -105,7 +112,7 @@ fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
 }
 
 /// What was read, an adapter unless credentials are missing, and those that are.
-type ReadAdapter = (ChannelFile, Option<Arc<dyn Adapter>>, Vec<Mistake>);
+type ReadAdapter = (ChannelFile, Option<Built>, Vec<Mistake>);
 
 /// A credential that a connected channel lacks is a mistake; of any other it is only missing.
 fn read_adapter(
@@ -127,8 +134,7 @@ fn read_adapter(
     let adapter = if unverified {
         protocol::read_unverified(&root, &file, &recording)
     } else {
-        // Samples are HTTP messages: what travels over links has none here.
-        protocol::read(&root, &file, &recording).and_then(protocol::Built::http)
+        protocol::read(&root, &file, &recording)
     };
     root.finish();
     let found = mistakes.into_result().err().unwrap_or_default();
@@ -165,7 +171,7 @@ fn line_of(text: &str, reference: &str) -> usize {
 type ReadSamples = (Vec<Entry>, Vec<(String, Golden)>);
 
 /// Nothing where there is no file.
-fn read_samples(path: &Path) -> Result<ReadSamples, Vec<Mistake>> {
+fn read_samples(path: &Path, medium: Medium) -> Result<ReadSamples, Vec<Mistake>> {
     if !path.exists() {
         return Ok((Vec::new(), Vec::new()));
     }
@@ -174,7 +180,7 @@ fn read_samples(path: &Path) -> Result<ReadSamples, Vec<Mistake>> {
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let given = root.map("credentials");
-    let samples = Golden::read_all(root);
+    let samples = Golden::read_all(root, medium);
     mistakes.into_result()?;
     Ok((given, samples.into_iter().map(|sample| (name.clone(), sample)).collect()))
 }
@@ -200,11 +206,21 @@ fn unshown<'g>(
             ));
         }
     }
-    for (code, line) in root.section("codes").keys() {
-        if !samples.clone().any(|sample| sample.brings(code)) {
-            let problem = "no sample's reply brings this code";
-            let key = format!("codes.{code}");
-            missing.push(Mistake::new(name, line, &key, problem, "add a [[sample]]"));
+    for (section, table) in protocol::code_tables(&file.protocol) {
+        let holder =
+            if section.is_empty() { document.root(&unheard) } else { root.section(section) };
+        let Some(codes) = holder.optional_section(table) else { continue };
+        for (code, line) in codes.keys() {
+            if !samples.clone().any(|sample| sample.brings(code)) {
+                let problem = "no sample's reply brings this code";
+                let key = if section.is_empty() {
+                    table.to_string()
+                } else {
+                    format!("{section}.{table}")
+                };
+                let key = format!("{key}.{code}");
+                missing.push(Mistake::new(name, line, &key, problem, "add a [[sample]]"));
+            }
         }
     }
     missing
@@ -234,7 +250,8 @@ mod tests {
 
     #[test]
     fn the_shipped_samples_show_every_ability_and_code_and_are_kept() {
-        for id in ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"] {
+        let banks = ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"];
+        for id in banks.into_iter().chain(["lakeside-acquirer"]) {
             let report = check_with(&shipped(id), &none, &made).expect("a right file");
             assert!(report.played > 0, "{id}");
             let lacks = |found: &&Mistake| !found.problem.contains("` is missing: ");
@@ -252,5 +269,70 @@ mod tests {
         let lacks = |part: &str| texts.iter().any(|text| text.contains(part));
         assert!(lacks("`file:keys/canyon-pay-merchant.pem` is missing"), "{texts:?}");
         assert!(lacks("`env:CANYON_PAY_NOTICE_KEY` is missing"), "{texts:?}");
+    }
+
+    /// The samples of links, changed: what is said of them.
+    fn failures(from: &str, to: &str) -> Vec<String> {
+        let folder = std::env::temp_dir().join(format!(
+            "switchyard-samples-{}-{}",
+            std::process::id(),
+            from.len()
+        ));
+        std::fs::create_dir_all(folder.join("samples")).expect("a folder");
+        let file = folder.join("lakeside-acquirer.toml");
+        std::fs::copy(shipped("lakeside-acquirer"), &file).expect("a copy");
+        let samples = std::fs::read_to_string(samples_of(&shipped("lakeside-acquirer")));
+        let changed = samples.expect("samples").replacen(from, to, 1);
+        std::fs::write(samples_of(&file), changed).expect("a copy");
+        let found = match check_with(&file, &none, &none) {
+            Ok(report) => report.failed,
+            Err(mistakes) => mistakes,
+        };
+        std::fs::remove_dir_all(&folder).expect("it was ours");
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_differs_in_a_link_s_message_is_named() {
+        for (from, to, expected) in [
+            ("3 = \"030000\"", "3 = \"000000\"", "field 3 is `030000`"),
+            ("message = \"0200\"", "message = \"0220\"", "the message is 0200, not 0220"),
+            ("14 = \"3012\"\n", "", "field 14 is not in the sample"),
+            ("25 = \"06\"\n", "25 = \"06\"\n26 = \"12\"\n", "field 26 is missing"),
+            ("0003303120\"\"\"", "0003303121\"\"\"", "the frame differs"),
+            ("64 = \"85C460CB\"", "64 = \"85C460CC\"", "`unknown`, not `approved`"),
+            ("11 = \"000001\", 39", "11 = \"000002\", 39", "`unknown`, not `refused"),
+            ("ask = \"line_test\"", "ask = \"inquiry\"", "sample[2].ask"),
+        ] {
+            let found = failures(from, to);
+            assert!(found.iter().any(|line| line.contains(expected)), "{to}: {found:?}");
+            assert!(!found.iter().any(|line| line.contains("4111111111111111")), "{found:?}");
+        }
+        // Without its sign-in nothing can be sealed.
+        let found = failures("ask = \"sign_on\"", "ask = \"line_test\"");
+        assert!(found.iter().any(|line| line.contains("no MAC key yet")), "{found:?}");
+    }
+
+    #[test]
+    fn a_code_of_a_protocol_s_own_table_wants_its_sample_too() {
+        for (id, table) in [
+            ("unionpay", "unionpay_acp.undo_codes"),
+            ("lakeside-acquirer", "iso8583.reversal_codes"),
+        ] {
+            let folder =
+                std::env::temp_dir().join(format!("switchyard-tables-{}-{id}", std::process::id()));
+            std::fs::create_dir_all(&folder).expect("a folder");
+            let file = folder.join(format!("{id}.toml"));
+            let text = std::fs::read_to_string(shipped(id)).expect("a file");
+            let own = format!("[{table}]");
+            let text =
+                text.replace(&format!("{own}\n"), "") + &format!("\n{own}\n\"9Z\" = \"unknown\"\n");
+            std::fs::write(&file, text).expect("a copy");
+            let report = check_with(&file, &none, &none).expect("a right file");
+            std::fs::remove_dir_all(&folder).expect("it was ours");
+            let lines: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
+            let wanted = format!("{table}.9Z: no sample's reply brings this code");
+            assert!(lines.iter().any(|line| line.contains(&wanted)), "{lines:?}");
+        }
     }
 }

@@ -1,46 +1,49 @@
 //! Golden samples: what a channel's file must send for a made-up request, and what it must make of
 //! a reply. They stand beside the channel's file in `samples/<id>.toml`.
 //!
-//! Requests are the made-up ones of this folder, so a sample names one and writes down the bytes
-//! that the channel's own manual has. Knows no protocol: it sees adapters only. Card data in
-//! samples is that of published test cards (I-11).
+//! Requests are the made-up ones of this folder, so a sample names one and writes down what the
+//! channel's own manual has. How that is written and compared is `page`'s affair for HTTP and
+//! `frame`'s for links. Card data in samples is that of published test cards (I-11).
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
-
+use super::frame::FrameScript;
+use super::page::PageScript;
 use super::{sample_card, sample_facts, sample_now};
-use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply};
+use crate::channel::protocol::iso8583::Iso8583;
+use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::Outcome;
 
 /// What a sample's request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ask {
+pub(super) enum Ask {
     /// The operation itself.
     Operation,
     Inquiry,
     Reversal,
     /// Nothing: the channel posts a notice.
     Notice,
+    /// To be let on, with which a link begins.
+    SignOn,
+    /// Whether the line is alive.
+    LineTest,
 }
 
-/// What must be sent.
-struct Sent {
-    method: Option<String>,
-    url: Option<String>,
-    headers: Vec<(String, String)>,
-    body: Option<String>,
-    contains: Vec<String>,
+/// What a channel's samples are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    Http,
+    Links,
 }
 
-/// What comes back, and what it must mean.
-struct Told {
-    reply: WireReply,
-    /// Its signature is left out, so it is played on an adapter that does not look at it.
-    is_unsigned: bool,
-    outcome: String,
+/// What is sent and comes back, as it is written in the channel's medium.
+enum Script {
+    Page(PageScript),
+    Frame(FrameScript),
 }
+
+/// How a link's original was called: retrieval reference and authorisation code.
+const LINKED_REFERENCE: &str = "112216000101-123456";
 
 /// One sample, checked.
 pub struct Golden {
@@ -51,31 +54,35 @@ pub struct Golden {
     pub line: usize,
     request: ChannelRequest,
     ask: Ask,
-    sent: Option<Sent>,
-    told: Option<Told>,
+    script: Script,
 }
 
 /// An adapter, and the same one without looking at signatures.
-pub struct Players<'a> {
-    pub adapter: &'a dyn Adapter,
-    pub unverified: &'a dyn Adapter,
+pub enum Players<'a> {
+    Http { adapter: &'a dyn Adapter, unverified: &'a dyn Adapter },
+    Links { adapter: &'a Iso8583, unverified: &'a Iso8583 },
 }
 
 impl Golden {
     /// Reads every `[[sample]]`; mistakes go to the section's collector.
-    pub fn read_all(root: Section<'_>) -> Vec<Self> {
-        let samples = root.sections("sample").into_iter().map(Self::read).collect();
+    pub fn read_all(root: Section<'_>, medium: Medium) -> Vec<Self> {
+        let sections = root.sections("sample").into_iter();
+        let samples = sections.map(|section| Self::read(section, medium)).collect();
         root.finish();
         samples
     }
 
-    fn read(section: Section<'_>) -> Self {
+    fn read(section: Section<'_>, medium: Medium) -> Self {
         let operations = Operation::ALL.map(|operation| (operation.name(), operation));
         let mut asks: Vec<(&str, (Ask, Option<Operation>))> =
             operations.iter().map(|(name, one)| (*name, (Ask::Operation, Some(*one)))).collect();
-        asks.push(("inquiry", (Ask::Inquiry, None)));
         asks.push(("reversal", (Ask::Reversal, None)));
-        asks.push(("notice", (Ask::Notice, None)));
+        asks.extend(match medium {
+            Medium::Http => [("inquiry", (Ask::Inquiry, None)), ("notice", (Ask::Notice, None))],
+            Medium::Links => {
+                [("sign_on", (Ask::SignOn, None)), ("line_test", (Ask::LineTest, None))]
+            }
+        });
         let usual = (Ask::Operation, Some(Operation::Payment));
         let (ask, operation) = section.choice_or("ask", usual, &asks);
         let of = section.choice_or("of", Operation::Payment, &operations);
@@ -84,13 +91,32 @@ impl Golden {
         let usual = if preauth { Operation::Preauth } else { Operation::Payment };
         let original = section.choice_or("original", usual, &operations);
         let bare = section.boolean_or("card_number_only", false);
-        let request = request_of(ask, operation, original, bare);
+        let mut request = request_of(ask, operation, original, bare);
+        if let (Medium::Links, ChannelRequest::FollowUp { original, .. }) = (medium, &mut request) {
+            original.channel_reference = Some(LINKED_REFERENCE.to_owned());
+        }
         let line = section.line_of("name");
-        let sent = section.optional_section("sent").map(read_sent);
-        let told = section.optional_section("reply").map(read_told);
-        let covers = if ask == Ask::Notice { "notice" } else { request.name() }.to_owned();
-        let golden = Self { name: section.text("name"), covers, line, request, ask, sent, told };
-        if golden.sent.is_none() && golden.told.is_none() {
+        let (script, is_empty) = match medium {
+            Medium::Http => {
+                let script = PageScript::read(&section);
+                let is_empty = script.is_empty();
+                (Script::Page(script), is_empty)
+            }
+            Medium::Links => {
+                let script = FrameScript::read(&section);
+                let is_empty = script.is_empty();
+                (Script::Frame(script), is_empty)
+            }
+        };
+        let covers = match ask {
+            Ask::Operation | Ask::Inquiry | Ask::Reversal => request.name(),
+            Ask::Notice => "notice",
+            Ask::SignOn => "sign_on",
+            Ask::LineTest => "line_test",
+        };
+        let covers = covers.to_owned();
+        let golden = Self { name: section.text("name"), covers, line, request, ask, script };
+        if is_empty {
             let advice = "write [sample.sent], [sample.reply] or both";
             section.mistake("sent", "and `reply` are both missing, so nothing is checked", advice);
         }
@@ -98,80 +124,26 @@ impl Golden {
         golden
     }
 
-    /// Whether the reply's body has this code: a code that no sample brings is not exercised.
+    /// Whether the reply brings this code: a code that no sample brings is not exercised.
     pub fn brings(&self, code: &str) -> bool {
-        let body = self.told.as_ref().map(|told| String::from_utf8_lossy(&told.reply.body));
-        body.is_some_and(|body| {
-            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            body.match_indices(code).any(|(at, _)| {
-                let before = body[..at].chars().next_back();
-                let after = body[at + code.len()..].chars().next();
-                !before.is_some_and(word) && !after.is_some_and(word)
-            })
-        })
+        match &self.script {
+            Script::Page(script) => script.brings(code),
+            Script::Frame(script) => script.brings(code),
+        }
     }
 
-    /// Everything in which the adapter does not do what the sample says.
+    /// Everything in which the adapter does not do what the sample says. What a sign-on brings is
+    /// kept by the adapters for the samples behind it, as a link keeps it.
     pub fn play(&self, players: &Players<'_>) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if let Some(sent) = &self.sent {
-            match players.adapter.encode(&self.request, sample_now()) {
-                Ok(wire) => {
-                    let body = String::from_utf8_lossy(&wire.body).into_owned();
-                    let headers: HeaderMap = wire.headers.into_iter().collect();
-                    sent.compare(wire.method.as_str(), &wire.url, &headers, &body, &mut wrong);
-                }
-                Err(error) => wrong.push(error.to_string()),
+        match (&self.script, players) {
+            (Script::Page(script), Players::Http { adapter, unverified }) => {
+                script.play(self.ask, &self.request, *adapter, *unverified)
             }
-        }
-        if let Some(told) = &self.told {
-            let outcome = self.told_to(told, players);
-            if outcome != told.outcome {
-                wrong.push(format!("the reply is `{outcome}`, not `{}`", told.outcome));
+            (Script::Frame(script), Players::Links { adapter, unverified }) => {
+                script.play(self.ask, &self.request, adapter, unverified)
             }
-        }
-        wrong
-    }
-
-    fn told_to(&self, told: &Told, players: &Players<'_>) -> String {
-        let adapter = if told.is_unsigned { players.unverified } else { players.adapter };
-        if self.ask == Ask::Notice {
-            let WireReply { headers, body, .. } = told.reply.clone();
-            return match adapter.decode_notice(&WireNotice { headers, body }, sample_now()) {
-                Ok(notice) => describe(&notice.understood.outcome),
-                Err(refusal) => format!("refused: {refusal}"),
-            };
-        }
-        describe(&adapter.decode(&self.request, &told.reply, sample_now()).outcome)
-    }
-}
-
-impl Sent {
-    fn compare(
-        &self,
-        method: &str,
-        url: &str,
-        headers: &HeaderMap,
-        body: &str,
-        wrong: &mut Vec<String>,
-    ) {
-        let mut expect = |what: &str, expected: &Option<String>, found: &str| {
-            if expected.as_ref().is_some_and(|expected| expected != found) {
-                wrong.push(format!("the {what} differs from the sample's"));
-            }
-        };
-        expect("method", &self.method, method);
-        expect("url", &self.url, url);
-        expect("body", &self.body, body);
-        for (name, expected) in &self.headers {
-            let found = headers.get(name).and_then(|value| value.to_str().ok());
-            if found != Some(expected) {
-                wrong.push(format!("the header {name} is missing or differs from the sample's"));
-            }
-        }
-        for (index, piece) in self.contains.iter().enumerate() {
-            if !body.contains(piece) {
-                wrong.push(format!("the body lacks contains[{index}]"));
+            (Script::Page(_), Players::Links { .. }) | (Script::Frame(_), Players::Http { .. }) => {
+                vec!["it is written for another medium than the channel's".to_owned()]
             }
         }
     }
@@ -191,55 +163,18 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
         (Ask::Reversal, _) => {
             ChannelRequest::Reversal { facts, pan: Some(card.pan.clone()), now: sample_now() }
         }
-        (Ask::Operation | Ask::Notice, Operation::Payment | Operation::Preauth) => {
-            ChannelRequest::Charge { facts, card }
-        }
         (
-            Ask::Operation | Ask::Notice,
+            Ask::Operation | Ask::Notice | Ask::SignOn | Ask::LineTest,
+            Operation::Payment | Operation::Preauth,
+        ) => ChannelRequest::Charge { facts, card },
+        (
+            Ask::Operation | Ask::Notice | Ask::SignOn | Ask::LineTest,
             Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture,
         ) => {
             let original = sample_facts(original, 1);
             ChannelRequest::FollowUp { facts, original, card: Some(card) }
         }
     }
-}
-
-fn read_sent(section: Section<'_>) -> Sent {
-    let headers = section.map("headers").into_iter().map(|entry| (entry.key, entry.text));
-    let sent = Sent {
-        headers: headers.collect(),
-        method: section.optional_text("method"),
-        url: section.optional_text("url"),
-        body: section.optional_text("body"),
-        contains: section.optional_texts("contains").unwrap_or_default(),
-    };
-    section.finish();
-    sent
-}
-
-fn read_told(section: Section<'_>) -> Told {
-    let mut headers = HeaderMap::new();
-    for entry in section.map("headers") {
-        let name = HeaderName::from_bytes(entry.key.as_bytes());
-        match (name, HeaderValue::from_str(&entry.text)) {
-            (Ok(name), Ok(value)) => drop(headers.append(name, value)),
-            (Err(_), _) | (_, Err(_)) => {
-                section.mistake("headers", "has what no header may have", "correct it");
-            }
-        }
-    }
-    let reply = WireReply {
-        status: section.integer_or("status", 200, 100..=599),
-        headers,
-        body: Bytes::from(section.text("body")),
-    };
-    let told = Told {
-        reply,
-        is_unsigned: section.boolean_or("unsigned", false),
-        outcome: section.text_such_as("outcome", "declined insufficient_funds"),
-    };
-    section.finish();
-    told
 }
 
 /// An outcome in the words of code tables.

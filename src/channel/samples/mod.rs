@@ -4,6 +4,9 @@
 pub mod check;
 pub mod golden;
 
+mod frame;
+mod page;
+
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
 use crate::domain::flow::attempt::Operation;

@@ -7,7 +7,7 @@
 //! the same transaction. What is not a verified answer about what was asked is unknown (I-2).
 //!
 //! Reading order: `settings` (what a channel's file says), `numbering`, `request`, `reply`,
-//! `codes`, `network` (pairing, sign-on, line test), `section`.
+//! `codes`, `network` (pairing, sign-on, line test), `section`, `written` (for samples).
 
 pub mod section;
 
@@ -18,6 +18,7 @@ mod numbering;
 mod reply;
 mod request;
 mod settings;
+mod written;
 
 use crate::channel::tcp::{Asked, LinkFrame};
 use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, Understood};
@@ -25,6 +26,7 @@ use crate::domain::time::Timestamp;
 
 pub use self::numbering::Numbering;
 pub use self::settings::{Mac, Settings, Style, Wire};
+pub use self::written::WrittenMessage;
 
 use self::codes::Codes;
 use self::keys::KeyRing;
@@ -34,12 +36,14 @@ pub struct Iso8583 {
     settings: Settings,
     codes: Codes,
     keys: KeyRing,
+    /// For samples only: see [`Self::without_verification`].
+    believes_unproved: bool,
 }
 
 impl Iso8583 {
     pub fn new(settings: Settings, codes: Codes) -> Self {
         let keys = KeyRing::new(settings.mac.as_ref());
-        Self { settings, codes, keys }
+        Self { settings, codes, keys, believes_unproved: false }
     }
 }
 

@@ -64,7 +64,7 @@ impl Iso8583 {
 
     fn is_proved(&self, message: &Message<'_>) -> bool {
         let Some(mac) = &self.settings.mac else { return true };
-        if !has_mac(message.message_type()) {
+        if self.believes_unproved || !has_mac(message.message_type()) {
             return true;
         }
         let terminal = message.value(41).map(|value| value.text()).unwrap_or_default();

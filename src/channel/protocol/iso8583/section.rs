@@ -248,6 +248,8 @@ fn read_mac(section: &Section<'_>, style: Style, resolve: &Resolve<'_>) -> Optio
             inner.mistake("key", "there is a master_key too", "give one of the two");
             None
         }
+        // What is named and cannot be read has been reported.
+        (None, None) if inner.has("key") || inner.has("master_key") => None,
         (None, None) => {
             inner.mistake("key", "is missing", "give `key`, or `master_key` for keys by sign-in");
             None

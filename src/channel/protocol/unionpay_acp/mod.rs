@@ -45,6 +45,8 @@ pub struct UnionPayAcp {
     settings: Settings,
     keys: Checked,
     codes: Codes,
+    /// For samples only: see [`Self::without_verification`].
+    believes_unsigned: bool,
 }
 
 impl UnionPayAcp {
@@ -54,7 +56,14 @@ impl UnionPayAcp {
         // The private keys live on in `keys` only; dropping their texts wipes them.
         settings.signing.clear();
         let codes = Codes::new(&settings.codes, settings.reversal_reply);
-        Ok(Self { settings, keys, codes })
+        Ok(Self { settings, keys, codes, believes_unsigned: false })
+    }
+
+    /// The same adapter, believing messages whose signature it has not looked at: samples seldom
+    /// have one. It must never speak to a channel.
+    pub fn without_verification(mut self) -> Self {
+        self.believes_unsigned = true;
+        self
     }
 }
 

@@ -3,6 +3,8 @@
 //! Upholds I-2: whatever is not a verified answer about this very transaction is unknown. No error
 //! and no panic can come out of received bytes.
 
+use std::sync::Arc;
+
 use crate::channel::codes::CodeTable;
 use crate::channel::{
     AttemptFacts, ChannelRequest, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
@@ -18,6 +20,7 @@ use crate::domain::time::Timestamp;
 use super::UnionPayAcp;
 use super::codes::{Codes, InquiryAnswer};
 use super::request::{TransactionType, txn_time};
+use super::trust::{Distrust, Signer};
 use super::voucher::{unbelieved_voucher, voucher};
 
 /// HTTP's word for an answer that may be read; all others may follow after processing.
@@ -46,7 +49,7 @@ impl UnionPayAcp {
                 return unknown(UnknownCause::Garbled, format!("an unreadable reply: {error}"));
             }
         };
-        let signer = match self.keys.trust.verify(&fields, now.as_millis() / 1_000) {
+        let signer = match self.signer_of(&fields, now) {
             Ok(signer) => signer,
             Err(distrust) => {
                 let words = unbelieved_voucher(&distrust.to_string(), &fields);
@@ -55,8 +58,16 @@ impl UnionPayAcp {
         };
         Understood {
             outcome: self.classify(request, &fields),
-            voucher: voucher(&fields, Some(&signer.serial)),
+            voucher: voucher(&fields, signer.as_deref().map(|signer| signer.serial.as_str())),
         }
+    }
+
+    /// Who signed a message that is believed; nobody where no signature is looked at.
+    fn signer_of(&self, fields: &Fields, now: Timestamp) -> Result<Option<Arc<Signer>>, Distrust> {
+        if self.believes_unsigned {
+            return Ok(None);
+        }
+        self.keys.trust.verify(fields, now.as_millis() / 1_000).map(Some)
     }
 
     /// What a believed reply says.
@@ -116,8 +127,7 @@ impl UnionPayAcp {
         let unreadable = NoticeRefusal::Unreadable;
         let fields = Fields::decode_form(&notice.body, FieldLimits::MESSAGE)
             .map_err(|_| unreadable("its body is not a form"))?;
-        let signer = self.keys.trust.verify(&fields, now.as_millis() / 1_000);
-        let signer = signer.map_err(|_| NoticeRefusal::BadSignature)?;
+        let signer = self.signer_of(&fields, now).map_err(|_| NoticeRefusal::BadSignature)?;
         let required = |key: &str, problem: &'static str| {
             fields.get(key).filter(|value| !value.is_empty()).ok_or(unreadable(problem))
         };
@@ -143,7 +153,8 @@ impl UnionPayAcp {
         }
         let code = required("respCode", "it has no respCode")?;
         let outcome = self.told(&operations, code, &fields);
-        let voucher = voucher(&fields, Some(&signer.serial));
+        let serial = signer.as_deref().map(|signer| signer.serial.as_str());
+        let voucher = voucher(&fields, serial);
         Ok(Notice {
             channel_order_no,
             amount_minor: Some(amount),

@@ -1,0 +1,230 @@
+//! Golden samples of channels that speak over links: messages that are sent, and messages that come
+//! back, written field by field or as the bytes of a whole frame.
+
+use super::golden::{Ask, describe};
+use super::sample_now;
+use crate::channel::protocol::iso8583::{Iso8583, WrittenMessage};
+use crate::channel::tcp::{Asked, LinkFrame, LinkProtocol, Sorted};
+use crate::channel::{ChannelRequest, LinkAdapter};
+use crate::codec::sign::read_hex;
+use crate::config::section::Section;
+
+/// A message type in words: four digits.
+const MESSAGE_TYPE_MAX: u16 = 9_999;
+/// What names a card: shown in no complaint (I-11).
+const CARD_FIELDS: [u8; 4] = [2, 35, 36, 45];
+/// The field of response codes.
+const CODE: u8 = 39;
+
+/// A message as a sample has it: one of the two ways or both.
+struct Written {
+    fields: Option<WrittenMessage>,
+    /// A frame with the length before it.
+    bytes: Option<Vec<u8>>,
+}
+
+/// What comes back, and what it must mean.
+struct Told {
+    written: Written,
+    /// Its MAC is left out, so it is played on an adapter that does not look at it.
+    is_unsigned: bool,
+    outcome: String,
+}
+
+/// One exchange as a sample writes it down.
+pub(super) struct FrameScript {
+    sent: Option<Written>,
+    told: Option<Told>,
+}
+
+/// What was asked, by which the answer is understood.
+enum Question {
+    Order(Asked),
+    SignOn,
+    LineTest,
+}
+
+type Sent = (LinkFrame, Question);
+
+impl FrameScript {
+    pub fn read(section: &Section<'_>) -> Self {
+        let sent = section.optional_section("sent").map(|inner| {
+            let written = Written::read(&inner);
+            inner.finish();
+            written
+        });
+        let told = section.optional_section("reply").map(|inner| {
+            let told = Told {
+                written: Written::read(&inner),
+                is_unsigned: inner.boolean_or("unsigned", false),
+                outcome: inner.text_such_as("outcome", "declined insufficient_funds"),
+            };
+            inner.finish();
+            told
+        });
+        Self { sent, told }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.sent.is_none() && self.told.is_none()
+    }
+
+    /// Whether the reply's field 39 has the code, where the reply is written in fields.
+    pub fn brings(&self, code: &str) -> bool {
+        let written = self.told.as_ref().and_then(|told| told.written.fields.as_ref());
+        written.is_some_and(|message| message.fields.contains(&(CODE, code.to_owned())))
+    }
+
+    /// Everything in which the adapter does not do what is written here.
+    pub fn play(
+        &self,
+        ask: Ask,
+        request: &ChannelRequest,
+        adapter: &Iso8583,
+        unverified: &Iso8583,
+    ) -> Vec<String> {
+        let sent = match sent_by(adapter, ask, request) {
+            Ok(sent) => sent,
+            Err(problem) => return vec![problem],
+        };
+        let mut wrong = Vec::new();
+        if let Some(expected) = &self.sent {
+            expected.compare(adapter, &sent.0.bytes, &mut wrong);
+        }
+        if let Some(told) = &self.told {
+            match told.frame(adapter) {
+                Ok(frame) => {
+                    let outcome = told.outcome_on(&sent, &frame, adapter, unverified);
+                    if outcome != told.outcome {
+                        wrong.push(format!("the reply is `{outcome}`, not `{}`", told.outcome));
+                    }
+                }
+                Err(problem) => wrong.push(format!("the reply cannot be written: {problem}")),
+            }
+        }
+        wrong
+    }
+}
+
+fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<Sent, String> {
+    match ask {
+        Ask::Operation | Ask::Reversal | Ask::Inquiry | Ask::Notice => adapter
+            .encode_frame(request, sample_now())
+            .map(|(frame, asked)| (frame, Question::Order(asked)))
+            .map_err(|error| error.to_string()),
+        // One terminal is like the other: the first one's stands for all.
+        Ask::SignOn => adapter
+            .sign_on(sample_now(), 0)
+            .into_iter()
+            .next()
+            .map(|frame| (frame, Question::SignOn))
+            .ok_or_else(|| "the channel's file has no sign-on".to_owned()),
+        Ask::LineTest => adapter
+            .echo(sample_now(), 0)
+            .map(|frame| (frame, Question::LineTest))
+            .ok_or_else(|| "the channel's file has no line test".to_owned()),
+    }
+}
+
+impl Told {
+    /// The reply without its length.
+    fn frame(&self, adapter: &Iso8583) -> Result<Vec<u8>, String> {
+        match (&self.written.bytes, &self.written.fields) {
+            (Some(bytes), _) => {
+                let range = adapter.framing().next(bytes).map_err(|error| error.to_string())?;
+                let range = range.ok_or("its length is more than there is")?;
+                Ok(bytes[range].to_vec())
+            }
+            (None, Some(message)) => adapter.compose(message),
+            (None, None) => Err("nothing is written".to_owned()),
+        }
+    }
+
+    fn outcome_on(
+        &self,
+        (sent, question): &Sent,
+        frame: &[u8],
+        adapter: &Iso8583,
+        unverified: &Iso8583,
+    ) -> String {
+        // What the link does not pair with its request is as good as no reply.
+        if adapter.sort(frame) != Sorted::Reply(sent.key) {
+            return "unknown".to_owned();
+        }
+        let believer = if self.is_unsigned { unverified } else { adapter };
+        match question {
+            Question::Order(asked) => {
+                describe(&believer.decode_frame(asked, frame, sample_now()).outcome)
+            }
+            Question::LineTest => "approved".to_owned(),
+            // Both keep what it brings, for the samples behind it.
+            Question::SignOn => {
+                match adapter.take_sign_on(frame).and(unverified.take_sign_on(frame)) {
+                    Ok(()) => "approved".to_owned(),
+                    Err(refused) => format!("refused: {}", refused.0),
+                }
+            }
+        }
+    }
+}
+
+impl Written {
+    fn read(section: &Section<'_>) -> Self {
+        let bytes = section.optional_parsed("frame", "0012…", |text| {
+            let digits: String = text.split_ascii_whitespace().collect();
+            read_hex(&digits).ok_or("it is not pairs of hexadecimal digits")
+        });
+        let message_type = section.optional_parsed("message", "0200", |text| {
+            let number = text.parse::<u16>().ok().filter(|number| *number <= MESSAGE_TYPE_MAX);
+            number.filter(|_| text.len() == 4).ok_or("it is not four digits")
+        });
+        let mut fields = Vec::new();
+        for entry in section.map("fields") {
+            match entry.key.parse::<u8>() {
+                Ok(number) => fields.push((number, entry.text)),
+                Err(_) => section.mistake("fields", "a key is not a field's number", "number it"),
+            }
+        }
+        fields.sort_unstable();
+        let fields = message_type.map(|message_type| WrittenMessage { message_type, fields });
+        if bytes.is_none() && fields.is_none() {
+            section.mistake("message", "is missing", "write its type, or the whole `frame`");
+        }
+        Self { fields, bytes }
+    }
+
+    /// Says where a frame of ours differs. The MAC is compared where it is written.
+    fn compare(&self, adapter: &Iso8583, sent: &[u8], wrong: &mut Vec<String>) {
+        if self.bytes.as_ref().is_some_and(|bytes| bytes != sent) {
+            wrong.push("the frame differs from the sample's".to_owned());
+        }
+        let Some(expected) = &self.fields else { return };
+        let found = match adapter.read_written(sent) {
+            Ok(found) => found,
+            Err(problem) => return wrong.push(problem),
+        };
+        if found.message_type != expected.message_type {
+            let (found, expected) = (found.message_type, expected.message_type);
+            wrong.push(format!("the message is {found:04}, not {expected:04}"));
+        }
+        let find = |message: &WrittenMessage, number: u8| {
+            message.fields.iter().find(|(own, _)| *own == number).map(|(_, text)| text.clone())
+        };
+        for number in 2..=u8::MAX {
+            let shown = |text: &str| match CARD_FIELDS.contains(&number) {
+                true => "another".to_owned(),
+                false => format!("`{text}`"),
+            };
+            match (find(&found, number), find(expected, number)) {
+                (Some(found), Some(wanted)) if found.trim_end() != wanted.trim_end() => {
+                    wrong.push(format!("field {number} is {}, not the sample's", shown(&found)));
+                }
+                (None, Some(_)) => wrong.push(format!("field {number} is missing")),
+                (Some(_), None) if Some(number) != adapter.mac_field() => {
+                    wrong.push(format!("field {number} is not in the sample"));
+                }
+                (Some(_), Some(_) | None) | (None, None) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Golden samples of channels that speak HTTP: pages that are sent, and pages that come back.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::golden::{Ask, describe};
+use super::sample_now;
+use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply};
+use crate::config::section::Section;
+
+/// What must be sent.
+struct Sent {
+    method: Option<String>,
+    url: Option<String>,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    contains: Vec<String>,
+}
+
+/// What comes back, and what it must mean.
+struct Told {
+    reply: WireReply,
+    /// Its signature is left out, so it is played on an adapter that does not look at it.
+    is_unsigned: bool,
+    outcome: String,
+}
+
+/// One exchange as a sample writes it down.
+pub(super) struct PageScript {
+    sent: Option<Sent>,
+    told: Option<Told>,
+}
+
+impl PageScript {
+    pub fn read(section: &Section<'_>) -> Self {
+        let sent = section.optional_section("sent").map(read_sent);
+        let told = section.optional_section("reply").map(read_told);
+        Self { sent, told }
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.sent.is_none() && self.told.is_none()
+    }
+
+    /// Whether the reply's body has the code as a word.
+    pub fn brings(&self, code: &str) -> bool {
+        let body = self.told.as_ref().map(|told| String::from_utf8_lossy(&told.reply.body));
+        body.is_some_and(|body| {
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            body.match_indices(code).any(|(at, _)| {
+                let before = body[..at].chars().next_back();
+                let after = body[at + code.len()..].chars().next();
+                !before.is_some_and(word) && !after.is_some_and(word)
+            })
+        })
+    }
+
+    /// Everything in which the adapter does not do what is written here.
+    pub fn play(
+        &self,
+        ask: Ask,
+        request: &ChannelRequest,
+        adapter: &dyn Adapter,
+        unverified: &dyn Adapter,
+    ) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if let Some(sent) = &self.sent {
+            match adapter.encode(request, sample_now()) {
+                Ok(wire) => {
+                    let body = String::from_utf8_lossy(&wire.body).into_owned();
+                    let headers: HeaderMap = wire.headers.into_iter().collect();
+                    sent.compare(wire.method.as_str(), &wire.url, &headers, &body, &mut wrong);
+                }
+                Err(error) => wrong.push(error.to_string()),
+            }
+        }
+        if let Some(told) = &self.told {
+            let believer = if told.is_unsigned { unverified } else { adapter };
+            let outcome = told.outcome_on(ask, request, believer);
+            if outcome != told.outcome {
+                wrong.push(format!("the reply is `{outcome}`, not `{}`", told.outcome));
+            }
+        }
+        wrong
+    }
+}
+
+impl Told {
+    fn outcome_on(&self, ask: Ask, request: &ChannelRequest, adapter: &dyn Adapter) -> String {
+        if ask == Ask::Notice {
+            let WireReply { headers, body, .. } = self.reply.clone();
+            return match adapter.decode_notice(&WireNotice { headers, body }, sample_now()) {
+                Ok(notice) => describe(&notice.understood.outcome),
+                Err(refusal) => format!("refused: {refusal}"),
+            };
+        }
+        describe(&adapter.decode(request, &self.reply, sample_now()).outcome)
+    }
+}
+
+impl Sent {
+    fn compare(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &HeaderMap,
+        body: &str,
+        wrong: &mut Vec<String>,
+    ) {
+        let mut expect = |what: &str, expected: &Option<String>, found: &str| {
+            if expected.as_ref().is_some_and(|expected| expected != found) {
+                wrong.push(format!("the {what} differs from the sample's"));
+            }
+        };
+        expect("method", &self.method, method);
+        expect("url", &self.url, url);
+        expect("body", &self.body, body);
+        for (name, expected) in &self.headers {
+            let found = headers.get(name).and_then(|value| value.to_str().ok());
+            if found != Some(expected) {
+                wrong.push(format!("the header {name} is missing or differs from the sample's"));
+            }
+        }
+        for (index, piece) in self.contains.iter().enumerate() {
+            if !body.contains(piece) {
+                wrong.push(format!("the body lacks contains[{index}]"));
+            }
+        }
+    }
+}
+
+fn read_sent(section: Section<'_>) -> Sent {
+    let headers = section.map("headers").into_iter().map(|entry| (entry.key, entry.text));
+    let sent = Sent {
+        headers: headers.collect(),
+        method: section.optional_text("method"),
+        url: section.optional_text("url"),
+        body: section.optional_text("body"),
+        contains: section.optional_texts("contains").unwrap_or_default(),
+    };
+    section.finish();
+    sent
+}
+
+fn read_told(section: Section<'_>) -> Told {
+    let mut headers = HeaderMap::new();
+    for entry in section.map("headers") {
+        let name = HeaderName::from_bytes(entry.key.as_bytes());
+        match (name, HeaderValue::from_str(&entry.text)) {
+            (Ok(name), Ok(value)) => drop(headers.append(name, value)),
+            (Err(_), _) | (_, Err(_)) => {
+                section.mistake("headers", "has what no header may have", "correct it");
+            }
+        }
+    }
+    let reply = WireReply {
+        status: section.integer_or("status", 200, 100..=599),
+        headers,
+        body: Bytes::from(section.text("body")),
+    };
+    let told = Told {
+        reply,
+        is_unsigned: section.boolean_or("unsigned", false),
+        outcome: section.text_such_as("outcome", "declined insufficient_funds"),
+    };
+    section.finish();
+    told
+}
