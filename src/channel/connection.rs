@@ -38,14 +38,17 @@ impl Spoken {
             outcome: failure.outcome(),
             voucher: String::new(),
         };
-        let now = clock.now();
         Ok(match self {
             Self::Http { adapter, transport } => {
-                let reply = transport.send(adapter.encode(request, now)?).await;
+                let reply = transport.send(adapter.encode(request, clock.now())?).await;
                 reply.map_or_else(failed, |reply| adapter.decode(request, &reply, clock.now()))
             }
             Self::Links { adapter, transport } => {
-                let (frame, asked) = adapter.encode_frame(request, now)?;
+                // The sign-on of a link may bring the key that the frame is sealed with.
+                if let Err(failure) = transport.ready().await {
+                    return Ok(failed(failure));
+                }
+                let (frame, asked) = adapter.encode_frame(request, clock.now())?;
                 let asked = Arc::new(asked);
                 let reply = transport.send(frame, Arc::clone(&asked)).await;
                 reply.map_or_else(failed, |reply| adapter.decode_frame(&asked, &reply, clock.now()))

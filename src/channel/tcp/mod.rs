@@ -179,6 +179,11 @@ impl TcpTransport {
         Self { shared, ports: OnceLock::new(), next: AtomicUsize::new(0) }
     }
 
+    /// Connects if that has not begun, and waits for a link that is up in the time for it.
+    pub async fn ready(&self) -> Result<(), TransportFailure> {
+        self.port().await.map(|_| ())
+    }
+
     /// Sends a frame once and waits for the reply that has its key.
     pub async fn send(
         &self,
