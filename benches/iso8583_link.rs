@@ -93,6 +93,7 @@ fn write_links(folder: &Path, simulator: &Simulator, style: &str) {
 {style}
 addresses = ["{}"]
 terminals = ["12345678", "12345679", "12345680", "12345681"]
+nodes = [1]
 merchant_id = "898110148160001"
 [iso8583.mac]
 key = "file:{id}.hex"

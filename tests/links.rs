@@ -15,7 +15,8 @@ use switchyard::domain::outcome::Outcome;
 use switchyard::domain::terms::HouseTerms;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
-    DialectSettings, EntryState, Faults, Happening, Iso8583Style, Simulator, SimulatorSettings,
+    DialectSettings, EntryKind, EntryState, Faults, Happening, Iso8583Style, Simulator,
+    SimulatorSettings,
 };
 
 const PAYMENTS: u64 = 400;
@@ -38,7 +39,7 @@ fn write_channel(folder: &Path, simulator: &Simulator) {
 state = "live"
 [abilities]
 operations = ["payment", "refund", "void", "preauth", "capture", "reversal"]
-reversible = ["payment", "preauth", "capture"]
+reversible = ["payment", "preauth", "capture", "void", "refund"]
 currencies = ["CNY"]
 [limits]
 per_order_max_minor = 5000000
@@ -67,6 +68,7 @@ sign_on = true
 reconnect_first = "5ms"
 reconnect_longest = "50ms"
 terminals = ["12345678"]
+nodes = [1]
 merchant_id = "898110148160001"
 [iso8583.mac]
 key = "file:mac.hex"
@@ -117,10 +119,16 @@ fn noon() -> Timestamp {
 }
 
 /// Reverses until the far end says that nothing stands.
-async fn reverse(registry: &Registry, channel: &ChannelId, facts: &AttemptFacts) {
+async fn reverse(
+    registry: &Registry,
+    channel: &ChannelId,
+    facts: &AttemptFacts,
+    original: Option<Operation>,
+) {
     for _ in 0..REVERSALS_MAX {
         let request = ChannelRequest::Reversal {
             facts: facts.clone(),
+            original,
             pan: Some(card().pan.clone()),
             now: Clock::System.now(),
         };
@@ -141,7 +149,7 @@ async fn pay(registry: Arc<Registry>, channel: ChannelId, sequence: u64) -> (i64
         Outcome::Approved(_) => true,
         Outcome::Declined(_) | Outcome::NotSent(_) => false,
         Outcome::Unknown(_) => {
-            reverse(&registry, &channel, &facts).await;
+            reverse(&registry, &channel, &facts, None).await;
             false
         }
         other => panic!("a final answer is never {other:?}"),
@@ -237,6 +245,55 @@ async fn what_follows_an_original_finds_it() {
         let ledger = simulator.stop().await;
         let states = ledger.entries().iter().filter(|one| one.state == EntryState::Undone);
         assert_eq!(states.count(), 1, "{style:?}");
+        std::fs::remove_dir_all(&folder).expect("it was ours");
+    }
+}
+
+/// A void or refund whose answer was lost may have been carried out. Taken back, its original
+/// stands as it did, and may be followed up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_void_or_refund_is_taken_back_like_a_payment() {
+    for style in [Iso8583Style::Posp, Iso8583Style::Cups] {
+        let settings = SimulatorSettings::iso8583("undone", style, Arc::new(noon));
+        let simulator = Simulator::start(settings.with_declines_percent(0)).await.expect("a port");
+        let name = format!("switchyard-undone-{style:?}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        write_channel(&folder, &simulator);
+        let registry = registry(&folder);
+        let channel = ChannelId::parse("links").expect("an id");
+        let mut sale = facts(Operation::Payment, 1);
+        let request = ChannelRequest::Charge { facts: sale.clone(), card: card() };
+        let Outcome::Approved(approval) = registry.call(&channel, request).await.outcome else {
+            panic!("nothing declines here")
+        };
+        sale.channel_reference = approval.channel_reference;
+        for (operation, sequence) in
+            [(Operation::Refund, 2), (Operation::Void, 3), (Operation::Refund, 4)]
+        {
+            let mut back = facts(operation, sequence);
+            back.amount = sale.amount;
+            let (original, card) = (sale.clone(), Some(card()));
+            let request = ChannelRequest::FollowUp { facts: back.clone(), original, card };
+            let outcome = registry.call(&channel, request).await.outcome;
+            assert!(matches!(outcome, Outcome::Approved(_)), "{style:?}: {outcome:?}");
+            if sequence < 4 {
+                // Twice, as after a crash.
+                reverse(&registry, &channel, &back, Some(Operation::Payment)).await;
+                reverse(&registry, &channel, &back, Some(Operation::Payment)).await;
+            }
+        }
+        // What was never asked for cannot be taken back.
+        reverse(&registry, &channel, &facts(Operation::Void, 9), Some(Operation::Payment)).await;
+        let ledger = simulator.stop().await;
+        let mut states: Vec<_> = ledger.entries().iter().map(|one| (one.kind, one.state)).collect();
+        states.sort_by_key(|(_, state)| *state);
+        let expected =
+            [(EntryKind::Charge, EntryState::Approved), (EntryKind::Refund, EntryState::Approved)];
+        assert_eq!(states.iter().filter(|(_, state)| *state == EntryState::Reversed).count(), 2);
+        assert!(expected.iter().all(|one| states.contains(one)), "{style:?}: {states:?}");
+        let sold = ledger.entries().iter().find(|one| one.kind == EntryKind::Charge);
+        assert_eq!(sold.expect("it was sold").used_minor, sale.amount.get(), "refunded once");
         std::fs::remove_dir_all(&folder).expect("it was ours");
     }
 }

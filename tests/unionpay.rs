@@ -249,7 +249,7 @@ async fn what_must_not_be_is_declined_and_a_duplicate_is_unknown() {
     let never = line.facts(Operation::Refund, 8, 1);
     assert_eq!(line.inquire(&never).await.name(), "not_found");
     let (facts, now) = (held.clone(), Clock::System.now());
-    let reversal = ChannelRequest::Reversal { facts, pan: None, now };
+    let reversal = ChannelRequest::Reversal { facts, original: None, pan: None, now };
     assert_eq!(line.ask(&reversal).await.name(), "approved", "an authorisation is reversed");
     assert_eq!(line.state(&held), Some((EntryKind::Preauth, EntryState::Reversed)));
     assert_eq!(line.simulator.ledger().net_minor().values().sum::<i64>(), 0);

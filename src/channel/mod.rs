@@ -59,8 +59,10 @@ pub enum ChannelRequest {
     Charge { facts: AttemptFacts, card: CardInput },
     /// What became of `facts`? Asked by our channel order number. `pan` where the terms keep it.
     Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
-    /// Undo `facts`, an attempt of any operation, whose result we do not know.
-    Reversal { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
+    /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is the
+    /// operation of what it follows up, where it does: some channels call the void of a payment
+    /// otherwise than that of a pre-authorisation, and want its reversal to call it the same.
+    Reversal { facts: AttemptFacts, original: Option<Operation>, pan: Option<Pan>, now: Timestamp },
     /// An operation on `original`, which succeeded: `facts` says which (undo, refund, void or
     /// capture), under a number and time of its own. A void's meaning hangs on the original's
     /// operation. `card` where the core gave it again: it is the original's.

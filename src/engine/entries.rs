@@ -3,7 +3,7 @@
 use crate::channel::ChannelRequest;
 use crate::domain::command::{CardAtHand, Command, Refusal};
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
+use crate::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
@@ -74,6 +74,7 @@ impl Engine {
         let attempt = begun.order.attempt(number).expect("the decision names its attempt").clone();
         let request = ChannelRequest::Reversal {
             facts: facts(&begun.order, number),
+            original: self.operation_followed_up(&begun.order).await?,
             pan: self.opened_pan(id, &attempt),
             now: self.clock().now(),
         };
@@ -86,6 +87,15 @@ impl Engine {
             })
             .await?;
         Ok(Some(learnt.order))
+    }
+
+    /// The operation of what an order follows up; `None` where it follows nothing up.
+    async fn operation_followed_up(&self, order: &Order) -> Result<Option<Operation>, EngineError> {
+        let Some(of) = order.kind.original().filter(|_| order.kind.is_follow_up()) else {
+            return Ok(None);
+        };
+        let original = self.load_order(of).await?;
+        Ok(original.approved().map(|approved| approved.operation))
     }
 
     async fn undo(&self, id: OrderId) -> Result<Option<Order>, EngineError> {

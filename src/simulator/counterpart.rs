@@ -76,12 +76,14 @@ impl Counterpart {
     }
 
     /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`
-    /// (`http://host:port`, or `host:port` for protocols without HTTP) and hears of notices at
-    /// `notices` (`http://host:port`), and finds every credential in a file. Its state becomes
-    /// live.
+    /// (`http://host:port`) and hears of notices at `notices` (`http://host:port`), and finds every
+    /// credential in a file. Its state becomes live, and its links plain.
     pub fn leading_here(&self, text: &str, base: &str, notices: &str) -> String {
         let mut text = text.to_owned();
-        let moves = self.addresses.iter().map(|address| (address, base));
+        // A link's address is `host:port` and has no scheme.
+        let host = base.split_once("://").map_or(base, |(_, host)| host);
+        let here = |address: &str| if address.contains("://") { base } else { host };
+        let moves = self.addresses.iter().map(|address| (address, here(address)));
         for (address, to) in moves.chain(self.notice_address.iter().map(|from| (from, notices))) {
             let origin = origin(address);
             text = text.replace(&format!("\"{origin}"), &format!("\"{to}"));
@@ -93,9 +95,12 @@ impl Counterpart {
             }
         }
         let mut lines: Vec<&str> = text.lines().collect();
-        for (begin, line) in
-            [("state = ", "state = \"live\""), ("production = ", "production = false")]
-        {
+        for (begin, line) in [
+            ("state = ", "state = \"live\""),
+            ("production = ", "production = false"),
+            // Links here are plain.
+            ("tls = ", "tls = false"),
+        ] {
             if let Some(found) = lines.iter_mut().find(|found| found.starts_with(begin)) {
                 *found = line;
             }
@@ -189,6 +194,16 @@ mod tests {
         let copy = other.leading_here(HARBOUR, "http://127.0.0.1:9", "http://127.0.0.1:7070");
         assert!(copy.contains("\nbase_url = \"http://127.0.0.1:9\"\n"));
         assert!(copy.contains("\nkey = \"file:env/HARBOUR_BANK_KEY\"\n"));
+    }
+
+    #[test]
+    fn the_shipped_acquirer_s_file_is_led_to_plain_links() {
+        let text = include_str!("../../channels/lakeside-acquirer.toml");
+        let other = read(text, &mut Kept::new()).expect("an other side");
+        let copy = other.leading_here(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        assert!(copy.contains("\naddresses = [\"127.0.0.1:9\"]\n"), "{copy}");
+        assert!(copy.contains("\ntls = false\n"));
+        assert!(copy.contains("\nmaster_key = \"file:env/LAKESIDE_MASTER_KEY\"\n"));
     }
 
     #[test]

@@ -472,6 +472,36 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
     }
 }
 
+/// A channel without inquiry: what is unknown is reversed at once, a refund or void like a payment.
+#[test]
+fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
+    for is_void in [false, true] {
+        let reversible = vec![Operation::Payment, Operation::Refund, Operation::Void];
+        let terms = Terms { inquire: Vec::new(), reversible, ..terms() };
+        let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+        let id = if is_void { void(&mut desk, 1) } else { refund(&mut desk, 1, AMOUNT) };
+        let id = id.expect("it is the same day");
+        begin(&mut desk, id);
+        reply(&mut desk, id, unknown());
+        assert_eq!(desk.rows.entries[&id].phase, Phase::Reversing);
+        // Nobody may have it once more while it may have been carried out.
+        assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
+        desk.run_on(id, Command::BeginReversal).expect("it is reversing");
+        let learnt =
+            |outcome| Command::LearnReversal { attempt: 1, outcome, voucher: String::new() };
+        desk.run_on(id, learnt(unknown())).expect("it is open");
+        assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
+        desk.run_on(id, Command::BeginReversal).expect("it is repeated");
+        desk.run_on(id, learnt(approved())).expect("it is open");
+        assert_eq!(status(&desk, id), (OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown)));
+        assert_eq!(desk.order().claims.refunded_minor, 0);
+        // A late yes: whatever it means, what the channel claims is out of reach.
+        desk.learn_of(id, 1, Source::Notice, approved(), CardAtHand::No);
+        assert_eq!(refund(&mut desk, 3, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
+        assert_eq!(desk.order().claims.contradicted_minor, AMOUNT);
+    }
+}
+
 #[test]
 fn i_5_a_refund_that_succeeds_after_its_end_is_a_receivable_and_out_of_reach() {
     for is_void in [false, true] {

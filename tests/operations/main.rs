@@ -11,6 +11,7 @@ mod agree;
 mod lives;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminals;
 mod town;
 
 use support::core::Core;
@@ -19,7 +20,7 @@ use switchyard::app::App;
 use switchyard::simulator::Faults;
 
 use crate::lives::Cashier;
-use crate::town::{CHANNELS, Channel, MEADOW, QUARRY, Town, UNIONPAY};
+use crate::town::{CHANNELS, Channel, LAKESIDE, MEADOW, QUARRY, Town, UNIONPAY};
 
 /// The seed of the hostile day; it fixes what befalls each request.
 const SEED: u64 = 20_261_122;
@@ -73,6 +74,11 @@ async fn i_7_meadow_bank_and_all_books_agree_after_every_operation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i_7_quarry_bank_and_all_books_agree_after_every_operation() {
     live_calmly(QUARRY).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_7_lakeside_acquirer_and_all_books_agree_after_every_operation() {
+    live_calmly(LAKESIDE).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Three channels as their shipped files describe them, and all that is around the daemon.
+//! Four channels as their shipped files describe them, and all that is around the daemon.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use crate::support::simulated::{
     BREAKER, QUICK_TIMEOUTS, with_line, with_section, without_section,
 };
 use crate::support::wire::Door;
+use crate::terminals;
 
 /// A channel of the town. A shop of the same name sells over nothing else.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,8 @@ pub struct Channel {
     /// below the file's caps and above its minimum.
     fee_rate_ppm: u32,
     holds: bool,
+    /// The section `[unknown]`.
+    unknowns: &'static str,
 }
 
 pub const UNIONPAY: Channel = Channel {
@@ -37,20 +40,30 @@ pub const UNIONPAY: Channel = Channel {
     text: include_str!("../../channels/unionpay.toml"),
     fee_rate_ppm: 3_500,
     holds: true,
+    unknowns: UNKNOWNS,
 };
 pub const MEADOW: Channel = Channel {
     id: "meadow-bank",
     text: include_str!("../../channels/meadow-bank.toml"),
     fee_rate_ppm: 3_800,
     holds: false,
+    unknowns: UNKNOWNS,
 };
 pub const QUARRY: Channel = Channel {
     id: "quarry-bank",
     text: include_str!("../../channels/quarry-bank.toml"),
     fee_rate_ppm: 4_200,
     holds: true,
+    unknowns: UNKNOWNS,
 };
-pub const CHANNELS: [Channel; 3] = [UNIONPAY, MEADOW, QUARRY];
+pub const LAKESIDE: Channel = Channel {
+    id: "lakeside-acquirer",
+    text: include_str!("../../channels/lakeside-acquirer.toml"),
+    fee_rate_ppm: 3_500,
+    holds: true,
+    unknowns: REVERSED_AT_ONCE,
+};
+pub const CHANNELS: [Channel; 4] = [UNIONPAY, MEADOW, QUARRY, LAKESIDE];
 
 impl Channel {
     /// What can be lived on it: without holds, only what begins with a payment.
@@ -69,6 +82,16 @@ then = "reverse"
 reverse = ["0s", "300ms", "1s", "2s", "2s", "2s"]
 reverse_until = "clearing_day"
 not_found_final_after = "4s"
+"#;
+
+/// There is nothing to inquire with: the reversal is repeated until it is answered.
+const REVERSED_AT_ONCE: &str = r#"
+inquire = []
+then = "reverse"
+reverse = ["0s", "300ms", "1s", "1s", "1s", "1s", "1s", "2s", "2s", "2s"]
+reverse_until = "clearing_day"
+not_found_final_after = "4s"
+keeps_pan = true
 "#;
 
 pub struct Town {
@@ -139,7 +162,11 @@ key_sha256 = "{hash}"
     }
 
     pub fn ledgers(&self) -> Vec<(&'static str, LedgerSnapshot)> {
-        self.simulators.iter().map(|(id, simulator)| (*id, simulator.ledger())).collect()
+        let ledger = |id: &str, simulator: &Simulator| match id == LAKESIDE.id {
+            true => terminals::in_our_numbers(&simulator.ledger()),
+            false => simulator.ledger(),
+        };
+        self.simulators.iter().map(|(id, simulator)| (*id, ledger(id, simulator))).collect()
     }
 
     pub fn notices_waiting(&self) -> usize {
@@ -188,11 +215,14 @@ async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> 
     }
     let shared = format!("timeouts = {QUICK_TIMEOUTS}\n{BREAKER}\nstate = \"live\"");
     let text = with_line(&text, "state = ", &shared);
+    let some = "reversible = [\"payment\", \"preauth\", \"capture\", \"void\"]";
+    let all = "reversible = [\"payment\", \"preauth\", \"capture\", \"void\", \"refund\"]";
+    let text = text.replace(some, all);
     // The simulators cut the day at 23:00.
     let text = ["00:00", "22:30"].iter().fold(text, |text, cut_off| {
         text.replace(&format!("cut_off = \"{cut_off}\""), "cut_off = \"23:00\"")
     });
-    let text = with_section(&text, "unknown", UNKNOWNS);
+    let text = with_section(&text, "unknown", channel.unknowns);
     let file = scratch.path().join(format!("channels/{}.toml", channel.id));
     std::fs::write(file, text).expect("a file");
     simulator

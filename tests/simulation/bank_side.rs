@@ -257,8 +257,9 @@ impl Channels for Bank {
                     self.check_pan(facts, pan.is_some());
                     self.inquire(channel, facts).await
                 }
-                ChannelRequest::Reversal { facts, pan, .. } => {
+                ChannelRequest::Reversal { facts, original, pan, .. } => {
                     self.check_pan(facts, pan.is_some());
+                    self.check_original(facts, *original);
                     self.reverse(channel, facts).await
                 }
             };
@@ -296,6 +297,18 @@ impl Bank {
         let money = first.is_some_and(|record| record.operation != Operation::Preauth);
         if back && money && !state.booked.values().any(|order| *order == number.order) {
             state.violate(format!("{number} left before it was booked"));
+        }
+    }
+
+    /// A reversal says what the attempt followed up, and nothing where it followed nothing up.
+    fn check_original(&self, facts: &AttemptFacts, given: Option<Operation>) {
+        let number = facts.channel_order_no;
+        let mut state = self.world.state();
+        let orders = &state.rows.orders;
+        let of = orders.get(&number.order).and_then(|order| order.kind.original());
+        let original = of.and_then(|of| orders.get(&of)).and_then(|original| original.approved());
+        if original.map(|attempt| attempt.operation) != given {
+            state.violate(format!("{number} is reversed as a follow-up of {given:?}"));
         }
     }
 

@@ -2,17 +2,20 @@
 //! back, written field by field or as the bytes of a whole frame.
 
 use super::golden::{Ask, describe};
-use super::sample_now;
+use super::{SAMPLE_DATE, sample_now};
 use crate::channel::protocol::iso8583::{Iso8583, WrittenMessage};
 use crate::channel::tcp::{Asked, LinkFrame, LinkProtocol, Sorted};
-use crate::channel::{ChannelRequest, LinkAdapter};
+use crate::channel::{AttemptFacts, ChannelRequest, LinkAdapter};
 use crate::codec::sign::read_hex;
 use crate::config::section::Section;
+use crate::domain::ids::OrderId;
 
 /// A message type in words: four digits.
 const MESSAGE_TYPE_MAX: u16 = 9_999;
 /// What names a card: shown in no complaint (I-11).
 const CARD_FIELDS: [u8; 4] = [2, 35, 36, 45];
+/// Orders that one node can have on one day.
+const SEQUENCES: u64 = 10_000_000_000;
 /// The field of response codes.
 const CODE: u8 = 39;
 
@@ -109,7 +112,7 @@ impl FrameScript {
 fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<Sent, String> {
     match ask {
         Ask::Operation | Ask::Reversal | Ask::Inquiry | Ask::Notice => adapter
-            .encode_frame(request, sample_now())
+            .encode_frame(&of_node(request, adapter.first_node()), sample_now())
             .map(|(frame, asked)| (frame, Question::Order(asked)))
             .map_err(|error| error.to_string()),
         // One terminal is like the other: the first one's stands for all.
@@ -124,6 +127,25 @@ fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<Sent
             .map(|frame| (frame, Question::LineTest))
             .ok_or_else(|| "the channel's file has no line test".to_owned()),
     }
+}
+
+/// The same request, of orders of another node: no channel has to list the samples' own.
+fn of_node(request: &ChannelRequest, node: u16) -> ChannelRequest {
+    let renumber = |facts: &mut AttemptFacts| {
+        let sequence = facts.channel_order_no.order.as_u64() % SEQUENCES;
+        facts.channel_order_no.order = OrderId::compose(SAMPLE_DATE, node, sequence);
+    };
+    let mut request = request.clone();
+    match &mut request {
+        ChannelRequest::Charge { facts, .. }
+        | ChannelRequest::Inquiry { facts, .. }
+        | ChannelRequest::Reversal { facts, .. } => renumber(facts),
+        ChannelRequest::FollowUp { facts, original, .. } => {
+            renumber(facts);
+            renumber(original);
+        }
+    }
+    request
 }
 
 impl Told {

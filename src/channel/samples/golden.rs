@@ -161,7 +161,9 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
             ChannelRequest::Inquiry { facts, pan: Some(card.pan.clone()), now: sample_now() }
         }
         (Ask::Reversal, _) => {
-            ChannelRequest::Reversal { facts, pan: Some(card.pan.clone()), now: sample_now() }
+            let original = (!operation.begins_with_card()).then_some(original);
+            let pan = Some(card.pan.clone());
+            ChannelRequest::Reversal { facts, original, pan, now: sample_now() }
         }
         (
             Ask::Operation | Ask::Notice | Ask::SignOn | Ask::LineTest,

@@ -14,6 +14,9 @@ use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::Timestamp;
 
+/// The day of [`sample_now`], as order numbers have it.
+const SAMPLE_DATE: u32 = 261_122;
+
 /// The moment at which samples are sent: 2026-11-22 08:00:00 UTC.
 pub fn sample_now() -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000)
@@ -23,7 +26,7 @@ pub fn sample_now() -> Timestamp {
 pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
     AttemptFacts {
         channel_order_no: ChannelOrderNo {
-            order: OrderId::compose(261_122, 1, sequence),
+            order: OrderId::compose(SAMPLE_DATE, 1, sequence),
             attempt: 1,
         },
         sent_at: sample_now(),
@@ -51,8 +54,20 @@ pub fn sample_card() -> CardInput {
     }
 }
 
+/// The operations that one may follow up; none for what begins with a card.
+fn originals_of(operation: Operation) -> impl Iterator<Item = Option<Operation>> {
+    use Operation::{Capture, Payment, Preauth};
+    let originals: &'static [Option<Operation>] = match operation {
+        Operation::Payment | Operation::Preauth => &[None],
+        Operation::Undo | Operation::Refund => &[Some(Payment)],
+        Operation::Capture => &[Some(Preauth)],
+        Operation::Void => &[Some(Payment), Some(Preauth), Some(Capture)],
+    };
+    originals.iter().copied()
+}
+
 /// Every operation: its own request, an inquiry about it, and its reversal. A void has one request
-/// for each operation that it can cancel.
+/// and one reversal for each operation that it can cancel.
 pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
     let mut requests = Vec::new();
     for operation in Operation::ALL {
@@ -62,20 +77,16 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             original: sample_facts(original, 1),
             card: Some(sample_card()),
         };
-        match operation {
-            Operation::Payment | Operation::Preauth => {
-                requests.push(ChannelRequest::Charge { facts: facts(), card: sample_card() });
-            }
-            Operation::Undo | Operation::Refund => requests.push(follow_up(Operation::Payment)),
-            Operation::Capture => requests.push(follow_up(Operation::Preauth)),
-            Operation::Void => {
-                let originals = [Operation::Payment, Operation::Preauth, Operation::Capture];
-                requests.extend(originals.map(follow_up));
-            }
-        }
+        requests.extend(originals_of(operation).map(|original| match original {
+            None => ChannelRequest::Charge { facts: facts(), card: sample_card() },
+            Some(original) => follow_up(original),
+        }));
         let pan = || Some(sample_card().pan.clone());
         requests.push(ChannelRequest::Inquiry { facts: facts(), pan: pan(), now });
-        requests.push(ChannelRequest::Reversal { facts: facts(), pan: pan(), now });
+        requests.extend(originals_of(operation).map(|original| {
+            let facts = facts();
+            ChannelRequest::Reversal { facts, original, pan: pan(), now }
+        }));
     }
     requests
 }

@@ -18,7 +18,9 @@ use crate::config::section::Section;
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::simulator::counterpart::{Counterpart, Kept, TestCredential};
-use crate::simulator::ledger::{Entered, EntryState, Instruction, Reversed, Undone, Verdict};
+use crate::simulator::ledger::{
+    Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+};
 use crate::simulator::running::Running;
 use crate::simulator::settings::{DialectSettings, Iso8583Settings, Iso8583Style};
 
@@ -73,7 +75,7 @@ impl Deed {
         match (kind, processing, condition) {
             (220, ..) => Self::Refund,
             (_, Some("200000"), _) => Self::Void,
-            (100, ..) => Self::Preauth,
+            (100, ..) | (_, Some("030000"), _) => Self::Preauth,
             (_, _, Some("06")) => Self::Capture,
             _ => Self::Sale,
         }
@@ -93,6 +95,20 @@ pub struct Call {
     card: Option<Pan>,
     repeated: Vec<(u8, Vec<u8>)>,
     proved: bool,
+}
+
+impl Call {
+    /// Whether a reversal calls its original what that was, and has its amount.
+    fn fits(&self, original: &Facts) -> bool {
+        let deed = match (original.kind, self.deed) {
+            (EntryKind::Charge, deed) => deed == Deed::Sale,
+            (EntryKind::Preauth, deed) => deed == Deed::Preauth,
+            (EntryKind::Capture, deed) => deed == Deed::Capture,
+            // The reversal has a message type of its own, so a refund's looks like a void's.
+            (EntryKind::Undo | EntryKind::Refund, deed) => deed == Deed::Void,
+        };
+        deed && self.amount.is_none_or(|amount| amount == original.amount)
+    }
 }
 
 /// What there is to say about it.
@@ -241,7 +257,11 @@ impl Iso8583 {
         }
         let now = running.now();
         if matches!(call.kind, 400 | 420) {
-            return plain(match running.ledger.reverse(now, &call.name, None) {
+            // It must say of itself what it takes back: another transaction's is refused.
+            if running.ledger.look(now, &call.name).is_some_and(|kept| !call.fits(&kept.facts)) {
+                return plain("30");
+            }
+            return plain(match running.ledger.reverse_any(now, &call.name) {
                 // What was declined has moved nothing: that is as good as taken back.
                 Reversed::Done(_) | Reversed::Already(_) | Reversed::Undone(_) => "00",
                 Reversed::Refused(facts) if facts.state == EntryState::Declined => "00",

@@ -276,6 +276,21 @@ impl Ledger {
     /// clearing day. With `sent_at` both must fit. A number that is not there becomes dead, unless
     /// late arrivals are on.
     pub fn reverse(&self, now: Timestamp, order_no: &str, sent_at: Option<&str>) -> Reversed {
+        self.take_back(now, order_no, sent_at, false)
+    }
+
+    /// The same for a channel that takes a refund back too.
+    pub fn reverse_any(&self, now: Timestamp, order_no: &str) -> Reversed {
+        self.take_back(now, order_no, None, true)
+    }
+
+    fn take_back(
+        &self,
+        now: Timestamp,
+        order_no: &str,
+        sent_at: Option<&str>,
+        with_refunds: bool,
+    ) -> Reversed {
         let _one_at_a_time = lock(&self.undoing);
         let mut shard = self.shard(order_no);
         let day = self.calendar.day(now);
@@ -293,8 +308,9 @@ impl Ledger {
             EntryState::Declined => return Reversed::Refused(record.facts),
             EntryState::Working | EntryState::Approved => {}
         }
-        // A refund is never reversed, nor is what a refund or a capture has built upon.
-        let built_upon = record.facts.used_minor > 0 || record.facts.kind == EntryKind::Refund;
+        // A refund seldom is reversed, and never what a refund or a capture has built upon.
+        let spared = record.facts.kind == EntryKind::Refund && !with_refunds;
+        let built_upon = record.facts.used_minor > 0 || spared;
         if built_upon || record.facts.settle_date != day.settles {
             return Reversed::Refused(record.facts);
         }

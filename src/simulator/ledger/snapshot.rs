@@ -78,6 +78,18 @@ impl LedgerSnapshot {
         Self { entries }
     }
 
+    /// The same entries under other numbers, where a dialect has numbers of its own.
+    #[must_use]
+    pub fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
+        let entries = self.entries.iter().map(|entry| LedgerEntry {
+            order_no: name(&entry.order_no),
+            original: entry.original.as_deref().map(&name),
+            undone_by: entry.undone_by.as_deref().map(&name),
+            ..entry.clone()
+        });
+        Self::of(entries.collect())
+    }
+
     pub fn entries(&self) -> &[LedgerEntry] {
         &self.entries
     }

@@ -115,6 +115,7 @@ pub fn inquiry(operation: Operation, sequence: u64, minor: i64) -> ChannelReques
 pub fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
     ChannelRequest::Reversal {
         facts: sample_facts(operation, sequence),
+        original: None,
         pan: None,
         now: sample_now(),
     }

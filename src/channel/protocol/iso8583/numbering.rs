@@ -80,6 +80,10 @@ impl Numbering {
         }
     }
 
+    pub fn nodes(&self) -> &[u16] {
+        &self.nodes
+    }
+
     pub fn terminals(&self) -> &[String] {
         &self.terminals
     }

@@ -99,8 +99,11 @@ impl Iso8583 {
                 let original = Original { facts: original, deed: of };
                 self.write_order(deed, facts, card.as_ref(), Some(&original))
             }
-            ChannelRequest::Reversal { facts, pan, .. } => {
-                self.write_reversal(facts, pan.as_ref(), now)
+            ChannelRequest::Reversal { facts, original, pan, .. } => {
+                // An undo is owed until it is done, and never taken back.
+                let undo = facts.operation == Operation::Undo;
+                let deed = Deed::of(facts.operation, *original).filter(|_| !undo).ok_or(NO_SUCH)?;
+                self.write_reversal(deed, facts, pan.as_ref(), now)
             }
             ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
         }
@@ -156,17 +159,17 @@ impl Iso8583 {
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
-    /// Undoes an attempt whose result is unknown. Repeated, it is the same message: under the
+    /// Undoes an attempt whose result is unknown, saying of itself what the attempt said: the
+    /// reversal of a void is not that of a payment. Repeated, it is the same message: under the
     /// original's own trace number at a terminal's acquirer, under the one that belongs to it at
     /// the centre.
     fn write_reversal(
         &self,
+        deed: Deed,
         facts: &AttemptFacts,
         pan: Option<&Pan>,
         now: Timestamp,
     ) -> Result<(LinkFrame, Asked), String> {
-        // A void's reversal would have to say what was voided, which the attempt alone does not.
-        let deed = Deed::of(facts.operation, None).ok_or(NO_SUCH)?;
         let numbered = self.numbered(facts)?;
         let sent = self.local(facts.sent_at);
         let message_type = match self.settings.style {

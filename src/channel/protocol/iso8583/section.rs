@@ -66,10 +66,9 @@ pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Op
         section.mistake("style", "its reversals carry the card number", advice);
     }
     for (index, operation) in file.abilities.reversible.iter().enumerate() {
-        let can = matches!(operation, Operation::Payment | Operation::Preauth | Operation::Capture);
-        if !can {
+        if *operation == Operation::Undo {
             let problem = format!("`abilities.reversible[{index}]`: no reversal takes it back");
-            section.mistake("style", &problem, "list payment, preauth and capture at most");
+            section.mistake("style", &problem, "take undo out");
         }
     }
     let signs_in = matches!(&mac, Some(Some(Mac { source: KeySource::SignIn { .. }, .. })));
@@ -278,7 +277,7 @@ fn read_key(section: &Section<'_>, key: &str, resolve: &Resolve<'_>) -> Option<D
 
 fn read_numbering(section: &Section<'_>, style: Style) -> Option<Numbering> {
     let terminals = section.texts("terminals");
-    let nodes = section.optional_integers("nodes", 0_u16..=999).unwrap_or_else(|| vec![1]);
+    let nodes = section.optional_integers("nodes", 0_u16..=999).unwrap_or_else(|| vec![0]);
     match Numbering::new(style, terminals, nodes) {
         Ok(numbering) => Some(numbering),
         Err(problem) => {

@@ -25,6 +25,11 @@ impl Iso8583 {
         self
     }
 
+    /// A node whose orders are sent here.
+    pub fn first_node(&self) -> u16 {
+        self.settings.numbering.nodes().first().copied().unwrap_or_default()
+    }
+
     /// The field of MACs; `None` where messages have none.
     pub fn mac_field(&self) -> Option<u8> {
         self.settings.mac.as_ref().map(|mac| mac.rule.field)

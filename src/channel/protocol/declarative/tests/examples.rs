@@ -419,7 +419,7 @@ fn every_request_is_described_or_refused() {
         });
         built.count()
     });
-    assert_eq!(described, [20, 13, 5, 17]);
+    assert_eq!(described, [22, 13, 5, 17]);
     let void = ChannelRequest::FollowUp {
         facts: sample_facts(Operation::Void, 2),
         original: sample_facts(Operation::Payment, 1),

@@ -121,7 +121,7 @@ pub fn inquiry() -> ChannelRequest {
 }
 
 pub fn reversal() -> ChannelRequest {
-    ChannelRequest::Reversal { facts: facts(7), pan: None, now: now() }
+    ChannelRequest::Reversal { facts: facts(7), original: None, pan: None, now: now() }
 }
 
 pub fn undo() -> ChannelRequest {

@@ -43,6 +43,7 @@ const POSP: &str = r#"
 style = "posp"
 addresses = ["127.0.0.1:7001"]
 terminals = ["12345678"]
+nodes = [1]
 merchant_id = "898110148160001"
 [iso8583.mac]
 key = "env:mac"
@@ -52,6 +53,7 @@ const POSP_SIGN_IN: &str = r#"
 style = "posp"
 addresses = ["127.0.0.1:7001"]
 terminals = ["12345678"]
+nodes = [1]
 merchant_id = "898110148160001"
 [iso8583.mac]
 master_key = "env:master"
@@ -61,6 +63,7 @@ const CUPS: &str = r#"
 style = "cups"
 addresses = ["127.0.0.1:7001"]
 terminals = ["12345678"]
+nodes = [1]
 merchant_id = "898110148160001"
 production = false
 acquirer = "48021000"
@@ -146,8 +149,12 @@ fn follow_up(operation: Operation, of: Operation) -> ChannelRequest {
 }
 
 fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
-    let pan = Some(pan());
-    ChannelRequest::Reversal { facts: facts(operation, sequence), pan, now: later() }
+    reversal_of(operation, None, sequence)
+}
+
+fn reversal_of(operation: Operation, original: Option<Operation>, sequence: u64) -> ChannelRequest {
+    let (facts, pan) = (facts(operation, sequence), Some(pan()));
+    ChannelRequest::Reversal { facts, original, pan, now: later() }
 }
 
 /// A minute and five seconds after `now`.

@@ -94,6 +94,35 @@ fn a_terminals_refunds_and_reversals_have_theirs() {
     }
 }
 
+#[test]
+fn a_reversal_says_of_itself_what_its_original_said() {
+    use Operation::{Capture, Payment, Preauth, Refund, Undo, Void};
+    let adapter = adapter(POSP);
+    for (operation, original, says) in [
+        (Void, Payment, "3=200000 4=000000010000 11=500001 22=012 25=00 60=23000001"),
+        (Void, Preauth, "3=200000 4=000000010000 11=500001 22=012 25=06 60=11000001"),
+        (Void, Capture, "3=200000 4=000000010000 11=500001 22=012 25=06 60=21000001"),
+        (Refund, Payment, "3=200000 4=000000010000 11=500001 22=012 25=00 60=25000001"),
+        (Capture, Preauth, "3=000000 4=000000010000 11=500001 22=012 25=06 60=20000001"),
+    ] {
+        let request = reversal_of(operation, Some(original), 1);
+        let (frame, _) = written(&adapter, &request);
+        let fields = fields_of(&adapter, &frame).join(" ");
+        assert!(fields.starts_with("0400 2=") && says.split(' ').all(|one| fields.contains(one)));
+        // Repeated, with whatever has happened since, it is the same message.
+        assert_eq!(written(&super::adapter(POSP), &request).0, frame);
+    }
+    let cups = super::adapter(CUPS);
+    let (frame, _) = written(&cups, &reversal_of(Refund, Some(Payment), 1));
+    let fields = fields_of(&cups, &frame).join(" ");
+    // Field 90 names the refund itself, by its own message type.
+    for says in ["0420 ", " 3=200000 ", " 25=00 ", " 90=0220000002"] {
+        assert!(fields.contains(says), "{says}: {fields}");
+    }
+    let refused = adapter.encode_frame(&reversal_of(Undo, Some(Payment), 1), later());
+    assert!(refused.is_err(), "an undo is owed until it is done");
+}
+
 /// The request has these fields, and behind them a MAC that proves it.
 fn seals(adapter: &Iso8583, request: &ChannelRequest, expected: &str) {
     let (frame, _) = written(adapter, request);

@@ -19,7 +19,7 @@ fn mistakes_are_reported_with_their_keys() {
         ("898110148160001", "8981", "iso8583.merchant_id"),
         ("env:mac", "env:none", "iso8583.mac.key"),
         ("keeps_pan = true", "keeps_pan = false", "iso8583.style"),
-        ("[\"payment\", \"preauth\", \"capture\"]", "[\"void\"]", "iso8583.style"),
+        ("[\"payment\", \"preauth\", \"capture\"]", "[\"undo\"]", "abilities.reversible"),
         ("[iso8583.mac]", "[iso8583.mac]\nmethod = \"x9.19\"", "iso8583.mac.key"),
         ("[iso8583.mac]", "[iso8583.fields]\n60 = \"n....17\"\n[iso8583.mac]", "iso8583.fields.60"),
         ("[iso8583.mac]", "[iso8583.values]\n7 = \"1\"\n[iso8583.mac]", "iso8583.values.7"),

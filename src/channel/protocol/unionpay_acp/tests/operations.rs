@@ -92,12 +92,10 @@ fn what_there_is_no_such_thing_of_is_not_sent() {
         assert_eq!(encoded.is_ok(), operation.begins_with_card(), "{operation:?}");
     }
     assert_eq!(refused, 27);
-    let reversal =
-        ChannelRequest::Reversal { facts: facts(Operation::Refund), pan: None, now: now() };
+    let reversal = reversal_of(facts(Operation::Refund), Some(Operation::Payment));
     let error = adapter().encode(&reversal, now()).err().expect("it is refused");
     assert_eq!(error.problem, "a refund is never reversed");
-    let reversal =
-        ChannelRequest::Reversal { facts: facts(Operation::Preauth), pan: None, now: now() };
+    let reversal = reversal_of(facts(Operation::Preauth), None);
     assert_eq!(sent(&reversal).1.get("txnType"), Some("99"));
 }
 

@@ -134,8 +134,13 @@ pub fn inquiry() -> ChannelRequest {
     ChannelRequest::Inquiry { facts: facts(Operation::Payment), pan: None, now: now() }
 }
 
+/// The reversal of an attempt, which may follow up an original of this operation.
+pub fn reversal_of(facts: AttemptFacts, original: Option<Operation>) -> ChannelRequest {
+    ChannelRequest::Reversal { facts, original, pan: None, now: now() }
+}
+
 pub fn reversal() -> ChannelRequest {
-    ChannelRequest::Reversal { facts: facts(Operation::Payment), pan: None, now: now() }
+    reversal_of(facts(Operation::Payment), None)
 }
 
 pub fn undo() -> ChannelRequest {
