@@ -73,6 +73,9 @@ pub enum UnknownCause {
     UnlistedCode,
     /// The process ended while the request was on its way.
     ProcessDied,
+    /// The inquiry itself failed (asked too often, not understood): the channel said nothing of
+    /// what it was asked about.
+    InquiryFailed,
 }
 
 impl UnknownCause {
@@ -87,6 +90,7 @@ impl UnknownCause {
             Self::ChannelUnsure => "channel_unsure",
             Self::UnlistedCode => "unlisted_code",
             Self::ProcessDied => "process_died",
+            Self::InquiryFailed => "inquiry_failed",
         }
     }
 }

@@ -69,6 +69,13 @@ fn i_3_pending_repeats_the_last_wait_and_is_never_reversed() {
     assert_eq!(desk.entry().phase, Phase::Inquiring);
     // A channel that no longer knows, does.
     desk.wait_until_due();
+    // An inquiry that failed says nothing of the payment: what is worked on is not reversed.
+    let failed = [UnknownCause::InquiryFailed, UnknownCause::TimedOut, UnknownCause::HttpStatus];
+    for cause in failed {
+        desk.learn(Source::Inquiry, Outcome::Unknown(cause));
+        assert_eq!(desk.order().attempts[0].state, AttemptState::Pending, "{cause:?}");
+        assert!(desk.rows.entries[&desk.id].pending, "I-3: {cause:?}");
+    }
     desk.learn(Source::Inquiry, Outcome::Unknown(UnknownCause::ChannelUnsure));
     assert_eq!(desk.entry().phase, Phase::Reversing);
 }

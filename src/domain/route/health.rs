@@ -44,7 +44,8 @@ impl HealthMark {
             | UnknownCause::Mismatched
             | UnknownCause::ChannelUnsure => Self::Fault,
             // A verified reply with a code that our table lacks: it may well be the cardholder's.
-            UnknownCause::UnlistedCode => Self::Answered,
+            // It answers, and asking it too often is our own doing.
+            UnknownCause::UnlistedCode | UnknownCause::InquiryFailed => Self::Answered,
             UnknownCause::ProcessDied => Self::Nothing,
         }
     }

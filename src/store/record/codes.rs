@@ -111,6 +111,7 @@ codes! {
     UnknownCause {
         TimedOut = 1, ConnectionLost = 2, HttpStatus = 3, Garbled = 4, BadSignature = 5,
         Mismatched = 6, ChannelUnsure = 7, UnlistedCode = 8, ProcessDied = 9,
+        InquiryFailed = 10,
     }
     Reason {
         InsufficientFunds = 1, ExpiredCard = 2, InvalidCard = 3, CardRestricted = 4,

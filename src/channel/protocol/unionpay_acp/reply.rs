@@ -85,7 +85,7 @@ impl UnionPayAcp {
             ChannelRequest::Reversal { .. } => said(self.codes.reversal(), code, fields),
             ChannelRequest::Inquiry { facts, .. } => match Codes::inquiry(code) {
                 InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
-                InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::ChannelUnsure),
+                InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::InquiryFailed),
                 InquiryAnswer::Answered => match fields.get("origRespCode") {
                     Some(end) if !end.is_empty() => {
                         said(self.codes.end(facts.operation), end, fields)

@@ -82,7 +82,7 @@ fn an_inquiry_tells_the_end_of_the_original() {
 fn a_failed_inquiry_says_nothing_of_the_payment() {
     for code in ["11", "37", "64", "ZZ"] {
         let more = [("respCode", code), ("origRespCode", "00"), ("txnSubType", "00")];
-        let expected = unknown(UnknownCause::ChannelUnsure);
+        let expected = unknown(UnknownCause::InquiryFailed);
         assert_eq!(outcome(&inquiry(), "00", &more), expected, "{code}");
     }
     let none = [("respCode", "34"), ("txnAmt", ""), ("currencyCode", "")];
