@@ -7,7 +7,8 @@
 use super::{StoreError, record, sled};
 use crate::domain::batch::Claim;
 use crate::domain::books::accounting::RequestId;
-use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId, SettlementId};
+use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
 /// A kind of row.
@@ -21,10 +22,18 @@ pub enum RowKind {
     Notice,
     Contradiction,
     Audit,
+    Close,
+    Statement,
+    Reconciliation,
+    AgreedLines,
+    FoundDifference,
+    Difference,
+    Settlement,
+    SettledDate,
 }
 
 impl RowKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
         Self::Order,
         Self::Reversal,
         Self::Transaction,
@@ -33,6 +42,14 @@ impl RowKind {
         Self::Notice,
         Self::Contradiction,
         Self::Audit,
+        Self::Close,
+        Self::Statement,
+        Self::Reconciliation,
+        Self::AgreedLines,
+        Self::FoundDifference,
+        Self::Difference,
+        Self::Settlement,
+        Self::SettledDate,
     ];
 }
 
@@ -40,6 +57,8 @@ impl RowKind {
 /// written in more bytes than they need.
 pub fn reread_row(kind: RowKind, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     let order = OrderId::from_u64(1);
+    let channel = ChannelId::from_stored("channel");
+    let date = BusinessDate::new(jiff::civil::date(2026, 1, 1));
     match kind {
         RowKind::Order => {
             record::read_order_version(bytes)?;
@@ -53,8 +72,6 @@ pub fn reread_row(kind: RowKind, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
             record::read_transaction(order, bytes).map(|row| record::transaction_bytes(&row))
         }
         RowKind::Clearing => {
-            let channel = ChannelId::from_stored("channel");
-            let date = BusinessDate::new(jiff::civil::date(2026, 1, 1));
             let number = ChannelOrderNo { order, attempt: 1 };
             record::read_clearing(&channel, date, number, bytes)
                 .map(|row| record::clearing_bytes(&row))
@@ -74,6 +91,32 @@ pub fn reread_row(kind: RowKind, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
                 .map(|row| record::contradiction_bytes(&row))
         }
         RowKind::Audit => record::read_audit(bytes).map(|row| record::audit_bytes(&row)),
+        RowKind::Close => {
+            record::read_close(&channel, date, bytes).map(|row| record::close_bytes(&row))
+        }
+        RowKind::Statement => record::read_statement(&channel, date, 1, bytes)
+            .map(|row| record::statement_bytes(&row)),
+        RowKind::Reconciliation => {
+            record::read_reconciliation_head(bytes)?;
+            record::read_reconciliation(BatchId::of(order), bytes)
+                .map(|row| record::reconciliation_bytes(&row))
+        }
+        RowKind::AgreedLines => record::read_agreed_part(bytes).map(record::agreed_part),
+        RowKind::FoundDifference => {
+            record::read_found(BatchId::of(order), 1, bytes).map(|row| record::found_bytes(&row))
+        }
+        RowKind::Difference => {
+            record::read_difference_head(bytes)?;
+            record::read_difference(DifferenceId::of(order), bytes)
+                .map(|row| record::difference_bytes(&row))
+        }
+        RowKind::Settlement => {
+            record::read_settlement_head(bytes)?;
+            record::read_settlement(SettlementId::of(order), bytes)
+                .map(|row| record::settlement_bytes(&row))
+        }
+        RowKind::SettledDate => record::read_settled(&channel, date, Currency::Cny, bytes)
+            .map(|row| record::settled_bytes(&row)),
     }
 }
 

@@ -87,7 +87,8 @@ impl Draw {
     }
 
     fn report(&mut self) -> BatchReport {
-        let mut totals = Totals { not_due: self.tally(), ..Totals::default() };
+        let mut totals = Totals::default();
+        totals.not_due = self.tally();
         totals.bad_lines = self.random.u64(0..1_000);
         for _ in 0..self.random.usize(0..30) {
             let (line, record) = (self.item(), self.maybe(Self::item));

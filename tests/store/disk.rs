@@ -1,0 +1,285 @@
+//! What only a store on a disk can show: opening again, kills, damage, large rows.
+
+use std::sync::Arc;
+
+use switchyard::domain::batch::Batch;
+use switchyard::domain::flow::order::{Order, OrderKind};
+use switchyard::domain::ids::OrderId;
+use switchyard::store::sled::{SledSettings, SledStore};
+use switchyard::store::{CommitError, PAGE_MAX, Store, StoreError};
+
+use crate::queues::put;
+use crate::rows::batch_id;
+use crate::support::Scratch;
+use crate::support::books::{self, accepted, id, moment, next, order, paid};
+use crate::{commit, ids, open, read, refuse, settings};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i_12_what_was_committed_is_there_after_opening_again() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    for sequence in 1..=50 {
+        commit(&store, accepted(&order(sequence))).await;
+    }
+    commit(&store, paid(&order(1))).await;
+    commit(&store, Batch { audit: vec![books::audit("a")], ..Batch::default() }).await;
+    assert_eq!(store.lease(261_122, 1, 100).await.expect("numbers"), 1);
+    drop(store);
+    let store = open(&scratch);
+    assert_eq!(read(store.orders(None, 100)).await.len(), 50);
+    assert_eq!(read(store.open_orders(None, 100)).await.len(), 49);
+    assert_eq!(read(store.transaction(id(1))).await, Some(books::transaction(&order(1))));
+    assert_eq!(store.lease(261_122, 1, 1).await.expect("a number"), 101);
+    commit(&store, Batch { audit: vec![books::audit("b")], ..Batch::default() }).await;
+    let trail = read(store.audit(None, 10)).await;
+    assert_eq!(trail.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
+    refuse(&store, accepted(&order(50)), "an order that exists").await;
+}
+
+#[tokio::test]
+async fn a_folder_is_open_once() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let Err(error) = SledStore::open(scratch.path(), &settings()) else { panic!("opened twice") };
+    assert!(error.to_string().contains("open in another process"), "{error}");
+    commit(&store, accepted(&order(1))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i_12_whoever_reads_a_row_reads_one_that_stays() {
+    // Readers run beside commits; what they saw must be there after opening again.
+    let scratch = Scratch::new();
+    let store = Arc::new(open(&scratch));
+    let writer = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for sequence in 1..=200 {
+                commit(&*store, accepted(&order(sequence))).await;
+                commit(&*store, paid(&order(sequence))).await;
+            }
+        }
+    });
+    let mut seen: Vec<Order> = Vec::new();
+    while seen.len() < 200 {
+        let sequence = u64::try_from(seen.len()).expect("a small number") + 1;
+        match read(store.order(id(sequence))).await {
+            Some(order) => seen.push(order),
+            None => {
+                let page = read(store.orders(None, PAGE_MAX)).await;
+                assert!(page.len() >= seen.len(), "a row that was read has gone");
+            }
+        }
+    }
+    writer.await.expect("the writer ends");
+    drop(store);
+    let store = open(&scratch);
+    for order in seen {
+        let kept = read(store.order(order.id)).await.expect("it was read before");
+        assert!(kept.version >= order.version, "a version that was read has gone");
+    }
+}
+
+/// Names the folder for the process that is killed; unset in every other run.
+const VICTIM_FOLDER: &str = "SWITCHYARD_TEST_VICTIM_FOLDER";
+/// How many keys the victim lets wait in its journal.
+const VICTIM_SETTLE_KEYS: &str = "SWITCHYARD_TEST_VICTIM_SETTLE_KEYS";
+/// How many answers the victim gives before it is killed.
+const ANSWERS_BEFORE_KILL: usize = 300;
+
+/// The part of the victim in the next test: it commits, says so, and goes on until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_victim_commits_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(VICTIM_FOLDER) else { return };
+    let settle_keys = std::env::var(VICTIM_SETTLE_KEYS).expect("it is set with the folder");
+    let settle_keys = settle_keys.parse().expect("a number of keys");
+    let settings = SledSettings { settle_keys, ..settings() };
+    let store = Arc::new(SledStore::open(folder.as_ref(), &settings).expect("a new store"));
+    let payers = (0..8_u64).map(|payer| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for sequence in (payer..).step_by(8) {
+                let order = order(sequence);
+                commit(&*store, accepted(&order)).await;
+                println!("answered {sequence} 1");
+                commit(&*store, paid(&order)).await;
+                println!("answered {sequence} 2");
+            }
+        })
+    });
+    futures_util::future::join_all(payers).await;
+}
+
+/// The journal alone has the answers.
+#[tokio::test]
+async fn i_12_what_was_answered_survives_a_kill() {
+    survives_a_kill(1_000_000).await;
+}
+
+/// The journal's files change places many times, and the kill comes while a layer settles.
+#[tokio::test]
+async fn i_12_what_was_answered_survives_a_kill_while_it_settles() {
+    survives_a_kill(64).await;
+}
+
+async fn survives_a_kill(settle_keys: usize) {
+    use std::io::{BufRead, BufReader};
+    let scratch = Scratch::new();
+    let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "disk::a_victim_commits_until_it_is_killed", "--nocapture"])
+        .env(VICTIM_FOLDER, scratch.path())
+        .env(VICTIM_SETTLE_KEYS, settle_keys.to_string())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("a process of this test");
+    let mut answers = BufReader::new(victim.stdout.take().expect("it is piped")).lines();
+    let mut answered = Vec::new();
+    let note = |line: &str, answered: &mut Vec<(u64, u32)>| {
+        let words: Vec<_> = line.split(' ').collect();
+        if let ["answered", sequence, version] = words[..] {
+            let read = (sequence.parse().ok(), version.parse().ok());
+            answered.extend(read.0.zip(read.1));
+        }
+    };
+    while answered.len() < ANSWERS_BEFORE_KILL {
+        let line = answers.next().expect("the victim goes on until it is killed");
+        note(&line.expect("a line"), &mut answered);
+    }
+    victim.kill().expect("it is running");
+    // What it had said before the kill but was not read yet counts too; a torn last line does not.
+    let rest: Vec<String> = answers.map_while(Result::ok).collect();
+    for line in rest.iter().take(rest.len().saturating_sub(1)) {
+        note(line, &mut answered);
+    }
+    victim.wait().expect("it has ended");
+    let store = open(&scratch);
+    for (sequence, version) in answered {
+        let kept = read(store.order(id(sequence))).await.expect("it was answered");
+        assert!(kept.version >= version, "order {sequence} lost version {version}");
+        let booked = read(store.transaction(id(sequence))).await.is_some();
+        assert_eq!(booked, kept.version == 2, "a success is written whole or not at all");
+    }
+}
+
+/// Writes into the tree of a closed store behind its back, or removes from it.
+fn tamper(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
+    let tree = sled::Config::new().path(scratch.path()).segment_size(4 * 1024 * 1024).open();
+    let tree = tree.expect("a closed store");
+    let before = match value {
+        Some(value) => tree.insert(key, value),
+        None => tree.remove(key),
+    };
+    assert!(before.expect("a write").is_some(), "the key is one of the store's");
+    tree.flush().expect("a flush");
+    drop(tree);
+    // sled's threads may hold its lock a moment longer.
+    let log = std::fs::File::open(scratch.path().join("db")).expect("sled's log");
+    log.lock().expect("a lock that comes free");
+}
+
+fn order_key(table: u8, id: OrderId) -> Vec<u8> {
+    [&[table], id.as_u64().to_be_bytes().as_slice()].concat()
+}
+
+#[tokio::test]
+async fn a_store_from_before_the_index_of_follow_ups_still_reads() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let refund = |sequence| Order { kind: OrderKind::Refund { of: id(1) }, ..order(sequence) };
+    commit(&store, accepted(&order(1))).await;
+    commit(&store, accepted(&refund(2))).await;
+    drop(store);
+    let index = [order_key(b'f', id(1)), id(2).as_u64().to_be_bytes().to_vec()].concat();
+    tamper(&scratch, &index, None);
+    let store = open(&scratch);
+    assert_eq!(read(store.order(id(2))).await.expect("the refund").kind, refund(2).kind);
+    assert!(read(store.follow_ups(id(1), None, 9)).await.is_empty());
+    commit(&store, accepted(&refund(3))).await;
+    commit(&store, paid(&refund(2))).await;
+    assert_eq!(ids(&read(store.follow_ups(id(1), None, 9)).await), [3]);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_and_the_others_live_on() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    commit(&store, accepted(&order(1))).await;
+    commit(&store, accepted(&order(2))).await;
+    drop(store);
+    tamper(&scratch, &order_key(b'o', id(1)), Some(&[99, 1, 2, 3]));
+    let store = open(&scratch);
+    let damaged = store.order(id(1)).await;
+    assert!(matches!(damaged, Err(StoreError::Damaged { table: "orders", .. })), "{damaged:?}");
+    let found = store.order_by_caller(books::caller(), books::caller_order_id(1)).await;
+    assert!(matches!(found, Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.orders(None, 10).await, Err(StoreError::Damaged { .. })));
+    let refused = store.commit(accepted(&next(&order(1)))).await;
+    assert!(matches!(refused, Err(CommitError::Failed(StoreError::Damaged { .. }))));
+    assert_eq!(read(store.order(id(2))).await, Some(order(2)));
+    commit(&store, accepted(&next(&order(2)))).await;
+}
+
+#[tokio::test]
+async fn a_layout_of_another_version_is_refused() {
+    let scratch = Scratch::new();
+    drop(open(&scratch));
+    tamper(&scratch, b"!layout", Some(&[2]));
+    let refused = SledStore::open(scratch.path(), &settings());
+    assert!(matches!(refused.err(), Some(StoreError::Damaged { table: "layout", .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_row_comes_back_after_opening_again() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let mut large = books::entry(&order(1), books::CHANNEL, Some(0));
+    let what = "x".repeat(60_000);
+    for _ in 0..40 {
+        large.note(moment(0), what.clone());
+    }
+    commit(&store, put(&large)).await;
+    commit(&store, put(&books::entry(&order(2), books::CHANNEL, Some(0)))).await;
+    drop(store);
+    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
+    assert!(blobs > 0, "it is too small to lie in a file of its own");
+    let store = open(&scratch);
+    assert_eq!(read(store.reversal(id(1))).await, Some(large));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agreed_lines_lie_in_no_file_of_their_own() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    let lines = |batch: u8| vec![batch; 1_250_000];
+    for batch in 1..=4_u8 {
+        let row = (batch_id(batch.into()), lines(batch));
+        commit(&store, Batch { agreed_lines: vec![row], ..Batch::default() }).await;
+    }
+    drop(store);
+    // From the journal's copy and from the tree's.
+    for _ in 0..2 {
+        let store = open(&scratch);
+        for batch in 1..=4_u8 {
+            let kept = read(store.agreed_lines(batch_id(batch.into()))).await;
+            assert!(kept == Some(lines(batch)), "batch {batch}");
+        }
+    }
+    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
+    assert_eq!(blobs, 0, "a page of the tree is too large for its log");
+}
+
+#[tokio::test]
+async fn a_missing_part_of_agreed_lines_is_damage() {
+    let part = |part: u16| [&order_key(b'z', id(1))[..], &part.to_be_bytes()].concat();
+    for missing in 0..3 {
+        let scratch = Scratch::new();
+        let store = open(&scratch);
+        let row = (batch_id(1), vec![7; 70_000]);
+        commit(&store, Batch { agreed_lines: vec![row], ..Batch::default() }).await;
+        drop(store);
+        tamper(&scratch, &part(missing), None);
+        let store = open(&scratch);
+        let kept = store.agreed_lines(batch_id(1)).await;
+        let damaged = matches!(kept, Err(StoreError::Damaged { table: "agreed_lines", .. }));
+        assert!(damaged, "part {missing}");
+    }
+}

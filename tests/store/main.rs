@@ -1,0 +1,132 @@
+//! One suite that every store passes, and what only a store on a disk can show.
+
+mod differences;
+mod disk;
+mod orders;
+mod queues;
+mod reconciliations;
+mod rows;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::future::Future;
+
+use differences::*;
+use orders::*;
+use queues::*;
+use reconciliations::*;
+use support::Scratch;
+use support::books::id;
+use switchyard::domain::batch::Batch;
+use switchyard::domain::flow::order::Order;
+use switchyard::store::memory::MemoryStore;
+use switchyard::store::sled::{SledSettings, SledStore};
+use switchyard::store::{CommitError, Store, StoreError};
+
+macro_rules! suite {
+    ($($test:ident,)*) => {
+        mod memory {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(&super::MemoryStore::new()).await;
+                }
+            )*
+        }
+
+        mod embedded {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let scratch = super::Scratch::new();
+                    super::$test(&super::open(&scratch)).await;
+                }
+            )*
+        }
+
+        /// Every commit is copied into the tree at once, and the next ones wait for it.
+        mod settling {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let scratch = super::Scratch::new();
+                    super::$test(&super::open_settling(&scratch, 1)).await;
+                }
+            )*
+        }
+    };
+}
+
+suite! {
+    an_order_is_found_by_both_of_its_ids,
+    orders_are_listed_by_id_in_pages,
+    open_orders_are_those_that_are_not_final,
+    follow_ups_are_listed_by_what_they_refer_to,
+    a_success_is_read_back_whole,
+    i_9_a_caller_uses_an_order_id_once,
+    a_version_follows_the_stored_one,
+    a_final_order_stays_final,
+    what_is_new_must_not_exist,
+    a_batch_with_one_bad_guard_writes_nothing,
+    a_batch_sees_its_own_rows,
+    entries_are_worked_by_time_and_channel,
+    an_entry_goes_only_at_its_version,
+    clearing_is_listed_by_channel_and_date,
+    accounting_requests_are_worked_by_time,
+    accounting_requests_are_listed_by_status,
+    notices_are_worked_by_time,
+    contradictions_belong_to_their_order,
+    the_audit_trail_keeps_its_order,
+    leases_never_overlap,
+    racing_commits_of_one_version_have_one_winner,
+    an_empty_batch_is_written,
+    a_close_is_read_back_and_later_ones_follow,
+    a_closed_day_takes_no_more_clearing_records,
+    statements_are_listed_by_revision,
+    reconciliations_are_listed_by_channel_and_date,
+    one_reconciliation_is_current,
+    running_reconciliations_are_found_again,
+    agreed_lines_come_back_as_they_were_written,
+    a_batch_lists_what_it_found,
+    a_difference_is_found_by_both_of_its_sides,
+    two_differences_never_have_one_record_or_line,
+    one_difference_takes_what_another_gives_up,
+    open_and_due_differences_follow_their_state,
+    differences_are_listed_by_date,
+    a_bank_receipt_belongs_to_one_settlement,
+    settled_dates_count_their_versions,
+    a_batch_of_the_books_with_one_bad_guard_writes_nothing,
+    random_histories_of_differences_equal_a_plain_model,
+}
+
+fn open(scratch: &Scratch) -> SledStore {
+    SledStore::open(scratch.path(), &settings()).expect("a store in a scratch folder")
+}
+
+fn open_settling(scratch: &Scratch, settle_keys: usize) -> SledStore {
+    let settings = SledSettings { settle_keys, ..settings() };
+    SledStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
+}
+
+fn settings() -> SledSettings {
+    SledSettings { cache_bytes: 16 * 1024 * 1024, ..SledSettings::default() }
+}
+
+async fn commit(store: &dyn Store, batch: Batch) {
+    store.commit(batch).await.expect("a batch whose guards hold");
+}
+
+async fn read<T>(reading: impl Future<Output = Result<T, StoreError>>) -> T {
+    reading.await.expect("rows that read back")
+}
+
+async fn refuse(store: &dyn Store, batch: Batch, why: &str) {
+    match store.commit(batch).await {
+        Err(CommitError::Conflict) => {}
+        other => panic!("{why}: {other:?}"),
+    }
+}
+
+fn ids(orders: &[Order]) -> Vec<u64> {
+    orders.iter().map(|order| order.id.as_u64() - id(0).as_u64()).collect()
+}

@@ -1,0 +1,217 @@
+//! What is worked by time or listed: entries, clearing, deliveries, contradictions, audit, leases.
+
+use switchyard::domain::batch::{Batch, Claim, EntryChange};
+use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use switchyard::domain::flow::reversal::ReversalEntry;
+use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use switchyard::domain::time::BusinessDate;
+use switchyard::store::Store;
+
+use crate::support::books::{self, channel, date, id, moment, order};
+use crate::{commit, read, refuse};
+
+pub fn put(entry: &ReversalEntry) -> Batch {
+    Batch { entries: vec![EntryChange::Put(entry.clone())], ..Batch::default() }
+}
+
+fn entry_ids(entries: &[ReversalEntry]) -> Vec<u64> {
+    entries.iter().map(|entry| entry.order.as_u64() - id(0).as_u64()).collect()
+}
+
+pub async fn entries_are_worked_by_time_and_channel(store: &dyn Store) {
+    let due = [(1, Some(300)), (2, Some(100)), (3, None), (4, Some(200)), (5, Some(100))];
+    for (sequence, due_ms) in due {
+        commit(store, put(&books::entry(&order(sequence), books::CHANNEL, due_ms))).await;
+    }
+    commit(store, put(&books::entry(&order(6), "unionpay2", Some(0)))).await;
+    let find = |now_ms, limit| store.due_reversals(channel(), moment(now_ms), limit);
+    assert!(read(find(99, 10)).await.is_empty());
+    assert_eq!(entry_ids(&read(find(100, 10)).await), [2, 5]);
+    assert_eq!(entry_ids(&read(find(999, 10)).await), [2, 5, 4, 1]);
+    assert_eq!(entry_ids(&read(find(999, 3)).await), [2, 5, 4]);
+    assert_eq!(entry_ids(&read(store.reversals(None, 10)).await), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(entry_ids(&read(store.reversals(Some(id(2)), 2)).await), [3, 4]);
+    let other = ChannelId::from_stored("unionpay2");
+    assert_eq!(entry_ids(&read(store.due_reversals(other, moment(999), 9)).await), [6]);
+    let mut moved = books::entry(&order(2), books::CHANNEL, Some(250));
+    moved.version = 2;
+    commit(store, put(&moved)).await;
+    let mut handed = books::entry(&order(5), books::CHANNEL, None);
+    handed.version = 2;
+    commit(store, put(&handed)).await;
+    assert_eq!(entry_ids(&read(find(999, 10)).await), [4, 2, 1]);
+    assert_eq!(read(store.reversal(id(2))).await, Some(moved));
+}
+
+pub async fn an_entry_goes_only_at_its_version(store: &dyn Store) {
+    let entry = books::entry(&order(1), books::CHANNEL, Some(0));
+    let remove = |version| Batch {
+        entries: vec![EntryChange::Remove { order: id(1), version }],
+        ..Batch::default()
+    };
+    refuse(store, remove(1), "an entry that does not exist").await;
+    commit(store, put(&entry)).await;
+    refuse(store, put(&entry), "version 1 over 1").await;
+    refuse(store, remove(2), "a version that is not there yet").await;
+    refuse(store, remove(0), "version 0").await;
+    refuse(store, remove(u32::MAX), "a version that cannot be").await;
+    commit(store, remove(1)).await;
+    refuse(store, remove(1), "it has gone").await;
+    assert_eq!(read(store.reversal(id(1))).await, None);
+    assert!(read(store.due_reversals(channel(), moment(9), 9)).await.is_empty());
+    commit(store, put(&entry)).await;
+    assert_eq!(read(store.reversal(id(1))).await, Some(entry));
+}
+
+pub async fn clearing_is_listed_by_channel_and_date(store: &dyn Store) {
+    let tomorrow = BusinessDate::from_yyyymmdd(20_261_123).expect("a date");
+    let mut lines = Vec::new();
+    for sequence in [3, 1, 2, 4] {
+        let mut line = books::clearing(&books::transaction(&order(sequence)));
+        if sequence == 4 {
+            line.date = tomorrow;
+        }
+        lines.push(line.clone());
+        line.channel = ChannelId::from_stored("unionpay2");
+        lines.push(line.clone());
+        line.channel = channel();
+        line.channel_order_no = ChannelOrderNo { order: line.order, attempt: 2 };
+        lines.push(line);
+    }
+    commit(store, Batch { clearing: lines, ..Batch::default() }).await;
+    let list = async |after, limit| -> Vec<(u64, u8)> {
+        let page = read(store.clearing(channel(), date(), after, limit)).await;
+        let name =
+            |number: ChannelOrderNo| (number.order.as_u64() - id(0).as_u64(), number.attempt);
+        page.iter().map(|line| name(line.channel_order_no)).collect()
+    };
+    assert_eq!(list(None, 10).await, [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2)]);
+    assert_eq!(list(None, 2).await, [(1, 1), (1, 2)]);
+    assert_eq!(list(Some((id(1), 2)), 2).await, [(2, 1), (2, 2)]);
+    assert_eq!(list(Some((id(3), 2)), 2).await, []);
+    assert_eq!(read(store.clearing(channel(), tomorrow, None, 10)).await.len(), 2);
+    let short = ChannelId::from_stored("union");
+    assert!(read(store.clearing(short, date(), None, 10)).await.is_empty());
+}
+
+fn owe(requests: Vec<AccountingRequest>) -> Batch {
+    Batch { accounting: requests, ..Batch::default() }
+}
+
+fn moved(request: &AccountingRequest, status: DeliveryStatus, due_ms: i64) -> AccountingRequest {
+    let mut request = request.clone();
+    request.delivery.version += 1;
+    request.delivery.tries += 1;
+    request.delivery.status = status;
+    request.delivery.due_at = moment(due_ms);
+    request
+}
+
+fn request_ids(requests: &[AccountingRequest]) -> Vec<u64> {
+    requests.iter().map(|request| request.id.chain.as_u64() - id(0).as_u64()).collect()
+}
+
+pub async fn accounting_requests_are_worked_by_time(store: &dyn Store) {
+    let due = |sequence, due_ms| books::request(&order(sequence), due_ms);
+    let requests = vec![due(1, 300), due(2, 100), due(3, 200), due(4, 100)];
+    commit(store, owe(requests)).await;
+    let find = |now_ms, limit| store.due_accounting(moment(now_ms), limit);
+    assert!(read(find(99, 10)).await.is_empty());
+    assert_eq!(request_ids(&read(find(100, 10)).await), [2, 4]);
+    assert_eq!(request_ids(&read(find(999, 3)).await), [2, 4, 3]);
+    let later = moved(&due(2, 100), DeliveryStatus::Owed, 400);
+    commit(store, owe(vec![later.clone()])).await;
+    commit(store, owe(vec![moved(&due(3, 200), DeliveryStatus::Acknowledged, 200)])).await;
+    commit(store, owe(vec![moved(&due(4, 100), DeliveryStatus::Parked, 100)])).await;
+    assert_eq!(request_ids(&read(find(999, 10)).await), [1, 2]);
+    refuse(store, owe(vec![later]), "version 2 over 2").await;
+}
+
+pub async fn accounting_requests_are_listed_by_status(store: &dyn Store) {
+    let requests: Vec<_> =
+        (1..=6).map(|n| books::request(&order(n), 1_000 - i64::try_from(n).unwrap())).collect();
+    commit(store, owe(requests.clone())).await;
+    let second = AccountingRequest {
+        id: RequestId { chain: id(1), sequence: 2 },
+        ..books::request(&order(1), 0)
+    };
+    commit(store, owe(vec![second])).await;
+    for (place, status) in [(1, DeliveryStatus::Acknowledged), (3, DeliveryStatus::Parked)] {
+        commit(store, owe(vec![moved(&requests[place], status, 0)])).await;
+        commit(store, owe(vec![moved(&requests[place + 1], status, 0)])).await;
+    }
+    let list = async |status, after, limit| {
+        request_ids(&read(store.accounting_requests(status, after, limit)).await)
+    };
+    let after = |chain| Some(RequestId { chain: id(chain), sequence: 1 });
+    assert_eq!(list(None, None, 10).await, [1, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(list(None, after(4), 10).await, [5, 6]);
+    assert_eq!(list(None, after(1), 2).await, [1, 2]);
+    let owed = Some(DeliveryStatus::Owed);
+    assert_eq!(list(owed, None, 10).await, [1, 1, 6]);
+    assert_eq!(list(owed, None, 2).await, [1, 1]);
+    assert_eq!(list(owed, after(1), 10).await, [1, 6]);
+    let acknowledged = Some(DeliveryStatus::Acknowledged);
+    assert_eq!(list(acknowledged, None, 10).await, [2, 3]);
+    assert_eq!(list(acknowledged, after(2), 10).await, [3]);
+    let parked = Some(DeliveryStatus::Parked);
+    assert_eq!(list(parked, None, 1).await, [4]);
+    assert_eq!(list(parked, after(4), 1).await, [5]);
+    assert!(list(owed, None, 0).await.is_empty());
+}
+
+pub async fn notices_are_worked_by_time(store: &dyn Store) {
+    let notices: Vec<_> =
+        [(1, 300), (2, 100)].map(|(n, due_ms)| books::notice(&order(n), due_ms)).into();
+    commit(store, Batch { notices: notices.clone(), ..Batch::default() }).await;
+    let due = async |now_ms| {
+        let due = read(store.due_notices(moment(now_ms), 10)).await;
+        due.iter().map(|notice| notice.order).collect::<Vec<OrderId>>()
+    };
+    assert_eq!(due(99).await, []);
+    assert_eq!(due(999).await, [id(2), id(1)]);
+    let mut told = notices[1].clone();
+    told.delivery.version = 2;
+    told.delivery.status = DeliveryStatus::Acknowledged;
+    let batch = Batch { notices: vec![told.clone()], ..Batch::default() };
+    commit(store, batch.clone()).await;
+    refuse(store, batch, "version 2 over 2").await;
+    assert_eq!(due(999).await, [id(1)]);
+    assert_eq!(read(store.notice(id(2))).await, Some(told));
+    assert_eq!(read(store.notice(id(3))).await, None);
+}
+
+pub async fn contradictions_belong_to_their_order(store: &dyn Store) {
+    let contradictions = vec![
+        books::contradiction(&order(1), 2, Claim::Success),
+        books::contradiction(&order(1), 1, Claim::Failure),
+        books::contradiction(&order(1), 1, Claim::Success),
+        books::contradiction(&order(2), 1, Claim::Success),
+    ];
+    commit(store, Batch { contradictions, ..Batch::default() }).await;
+    let kept = read(store.contradictions(id(1))).await;
+    let names: Vec<_> = kept.iter().map(|kept| (kept.attempt, kept.claim)).collect();
+    assert_eq!(names, [(1, Claim::Success), (1, Claim::Failure), (2, Claim::Success)]);
+    assert!(read(store.contradictions(id(3))).await.is_empty());
+}
+
+pub async fn the_audit_trail_keeps_its_order(store: &dyn Store) {
+    let audit = vec![books::audit("a"), books::audit("b")];
+    commit(store, Batch { audit, ..Batch::default() }).await;
+    commit(store, Batch { audit: vec![books::audit("c")], ..Batch::default() }).await;
+    let trail = read(store.audit(None, 10)).await;
+    let subjects: Vec<_> = trail.iter().map(|(_, entry)| entry.subject.as_str()).collect();
+    assert_eq!(subjects, ["a", "b", "c"]);
+    let rest = read(store.audit(Some(trail[0].0), 1)).await;
+    assert_eq!(rest, trail[1..2]);
+    assert!(read(store.audit(Some(trail[2].0), 10)).await.is_empty());
+}
+
+pub async fn leases_never_overlap(store: &dyn Store) {
+    let lease = async |day, node, count| store.lease(day, node, count).await.expect("numbers");
+    assert_eq!(lease(261_122, 1, 100).await, 1);
+    assert_eq!(lease(261_122, 1, 5).await, 101);
+    assert_eq!(lease(261_122, 2, 5).await, 1);
+    assert_eq!(lease(261_123, 1, 5).await, 1);
+    assert_eq!(lease(261_122, 1, 1).await, 106);
+}
