@@ -1,12 +1,23 @@
 //! An ISO 8583 channel as the engine uses it, over real links to a far end that loses, spoils and
 //! delays: what we were told is what the far end believes, and every unknown ends by a reversal.
 
+#[path = "support/mod.rs"]
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use support::Scratch;
+use support::core::{Core, Payment};
+use support::installation::{CALLER_KEY, metrics};
+use support::wire::until;
+use switchyard::app::App;
 use switchyard::channel::registry::Registry;
 use switchyard::channel::{AttemptFacts, ChannelRequest, Channels};
 use switchyard::clock::Clock;
+use switchyard::codec::iso8583::frame::{Framing, LengthForm};
+use switchyard::codec::iso8583::{Draft, Format, Shipped, decode, encode};
+use switchyard::codec::sign::sha256_hex;
 use switchyard::domain::card::{CardInput, Expiry, Pan};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
@@ -18,6 +29,8 @@ use switchyard::simulator::{
     DialectSettings, EntryKind, EntryState, Faults, Happening, Iso8583Style, Simulator,
     SimulatorSettings,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const PAYMENTS: u64 = 400;
 const REVERSALS_MAX: usize = 200;
@@ -296,4 +309,203 @@ async fn a_void_or_refund_is_taken_back_like_a_payment() {
         assert_eq!(sold.expect("it was sold").used_minor, sale.amount.get(), "refunded once");
         std::fs::remove_dir_all(&folder).expect("it was ours");
     }
+}
+
+/// A daemon with one channel of links, and its core.
+struct House {
+    /// Removed with everything in it at the end.
+    _scratch: Scratch,
+    app: App,
+    core: Core,
+}
+
+impl House {
+    /// `reverse` are the waits before reversals, `reply` the time for an answer.
+    async fn open(address: &str, reply: &str, reverse: &str, mac: &str) -> Self {
+        let scratch = Scratch::new();
+        let folder = scratch.path().join("channels");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let channel = format!(
+            r#"protocol = "iso8583"
+state = "live"
+[abilities]
+operations = ["payment", "reversal"]
+currencies = ["CNY"]
+[limits]
+per_order_max_minor = 5000000
+[timeouts]
+connect = "500ms"
+reply = "{reply}"
+[breaker]
+failures = 1000000
+[unknown]
+inquire = []
+then = "reverse"
+reverse = {reverse}
+reverse_until = "always"
+not_found_final_after = "10m"
+keeps_pan = true
+[clearing]
+time_zone = "Asia/Shanghai"
+cut_off = "23:00"
+[iso8583]
+style = "posp"
+addresses = ["{address}"]
+reconnect_first = "5ms"
+reconnect_longest = "20ms"
+terminals = ["12345678"]
+merchant_id = "898110148160001"
+[iso8583.mac]
+{mac}
+"#
+        );
+        std::fs::write(folder.join("links.toml"), channel).expect("a file");
+        let routes = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"links\"]\n";
+        std::fs::write(scratch.path().join("routes.toml"), routes).expect("a file");
+        let hash = sha256_hex(CALLER_KEY.as_bytes());
+        let text = format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[workers]\nlook_every = \"50ms\"\n[[callers]]\n\
+             name = \"core\"\nroles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
+        );
+        let file = Some(("switchyard.toml", text.as_str()));
+        let settings = switchyard::config::settings(file, Vec::new(), scratch.path());
+        let settings = settings.expect("settings without mistakes");
+        let app = App::start(settings, &scratch.path().join("data"), metrics()).await;
+        let app = app.expect("a daemon");
+        let core = Core::new(app.address(), CALLER_KEY);
+        Self { _scratch: scratch, app, core }
+    }
+
+    /// The order once it has this status.
+    async fn ended(&self, id: &str, status: &str) -> serde_json::Value {
+        let ended = async || {
+            let order = self.core.payment(id).await.body;
+            (order["status"] == status).then_some(order)
+        };
+        until(&format!("{id} has {status}"), ended).await
+    }
+}
+
+/// Nothing inquires and no reversal is due for long: the late answer alone ends the unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn i_3_an_answer_after_the_time_out_ends_the_unknown() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let house = House::open(&address, "200ms", "[\"1h\"]", "none = true").await;
+    let core = house.core.clone();
+    let paying = tokio::spawn(async move { core.pay(&Payment::instant("late-1", 1_234)).await });
+    let mut far = FarEnd::accept(&listener).await;
+    let (kind, trace, _) = far.read(1).await.remove(0);
+    let unknown = async || {
+        let entries = house.core.all("/v1/reversals", "reversals").await;
+        (!entries.is_empty()).then_some(())
+    };
+    until("the payment is unknown", unknown).await;
+    far.approve(kind + 10, &trace).await;
+    let id = paying.await.expect("it ran").id().to_owned();
+    let order = house.ended(&id, "succeeded").await;
+    let attempt = &order["attempts"][0];
+    assert_eq!((&attempt["state"], &attempt["ended_by"]), (&"approved".into(), &"notice".into()));
+    let entry = house.core.get(&format!("/v1/reversals/{id}")).await;
+    assert_eq!(entry.status, 404, "I-6: {}", entry.body);
+    house.app.stop().await;
+}
+
+/// The far end of a link that a test scripts: messages without a MAC.
+struct FarEnd {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    framing: Framing,
+    format: Format,
+}
+
+impl FarEnd {
+    async fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().await.expect("a link");
+        let framing =
+            Framing { form: LengthForm::Binary2, includes_itself: false, frame_bytes_max: 4_096 };
+        Self { stream, buffer: Vec::new(), framing, format: Format::shipped(Shipped::Posp) }
+    }
+
+    /// Type, trace number and amount of each of the next messages.
+    async fn read(&mut self, count: usize) -> Vec<(u16, String, String)> {
+        let mut found = Vec::new();
+        while found.len() < count {
+            while let Some(range) = self.framing.next(&self.buffer).expect("frames") {
+                let message = decode(&self.format, &self.buffer[..range.end], range.start + 11);
+                let message = message.expect("a message behind its header");
+                let text = |field| message.value(field).expect("it is there").text();
+                found.push((message.message_type(), text(11), text(4)));
+                self.buffer.drain(..range.end);
+            }
+            if found.len() < count {
+                let read = self.stream.read_buf(&mut self.buffer).await.expect("readable");
+                assert!(read > 0, "the link ended after {found:?}");
+            }
+        }
+        found
+    }
+
+    /// Says yes, in a message of this type.
+    async fn approve(&mut self, kind: u16, trace: &str) {
+        let mut draft = Draft::new(kind);
+        draft.put(11, trace.as_bytes()).put(39, b"00").put(41, b"12345678");
+        let mut out = Vec::new();
+        let at = self.framing.begin(&mut out);
+        out.extend_from_slice(&[0x60, 0, 0, 0, 3, 0x60, 0x22, 0, 0, 0, 0]);
+        encode(&self.format, &draft, &mut out).expect("it fits");
+        self.framing.end(&mut out, at).expect("it is short");
+        self.stream.write_all(&out).await.expect("writable");
+    }
+}
+
+/// Every payment that was on its way on a broken link is unknown; when the link is back, whenever
+/// that is, the reversal of each goes out under its own trace number, none waiting for another.
+#[tokio::test(flavor = "multi_thread")]
+async fn i_3_what_a_broken_link_took_with_it_is_reversed_when_it_is_back() {
+    const ORDERS: i64 = 12;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let house = House::open(&address.to_string(), "20s", "[\"0s\"]", "none = true").await;
+    let payments = (1..=ORDERS).map(|minor| {
+        let core = house.core.clone();
+        async move { core.pay(&Payment::instant(&format!("broken-{minor}"), minor)).await }
+    });
+    let paying = tokio::spawn(futures_util::future::join_all(payments));
+    let mut far = FarEnd::accept(&listener).await;
+    let mut asked = far.read(ORDERS as usize).await;
+    drop((far, listener));
+    let answers = paying.await.expect("they ran");
+    for answer in &answers {
+        assert_eq!(answer.outcome(), (202, "unknown"), "{}", answer.body);
+    }
+    // Away for longer than it takes to try each: what cannot leave is not counted as tried.
+    for answer in &answers {
+        let tried = async || {
+            let entry = house.core.get(&format!("/v1/reversals/{}", answer.id())).await;
+            let words = entry.body.to_string();
+            words.contains("reversal: not_sent").then_some(entry)
+        };
+        let entry = until("a reversal that could not leave", tried).await;
+        assert_eq!(entry.body["phase"], "reversing", "{}", entry.body);
+    }
+    let listener = TcpListener::bind(address).await.expect("the same port");
+    let mut far = FarEnd::accept(&listener).await;
+    // All of them before one is answered.
+    let mut reversed = far.read(ORDERS as usize).await;
+    for (_, trace, _) in &reversed {
+        far.approve(410, trace).await;
+    }
+    for answer in &answers {
+        house.ended(answer.id(), "reversed").await;
+    }
+    asked.sort();
+    reversed.sort();
+    assert!(asked.iter().all(|(kind, ..)| *kind == 200));
+    assert!(reversed.iter().all(|(kind, ..)| *kind == 400));
+    let names = |all: Vec<(u16, String, String)>| {
+        all.into_iter().map(|(_, trace, amount)| (trace, amount)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(asked), names(reversed));
+    house.app.stop().await;
 }

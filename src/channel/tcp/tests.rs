@@ -1,7 +1,10 @@
 //! The links on real sockets, against a far end that each test scripts.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::clock::Clock;
@@ -83,6 +86,14 @@ impl Default for Setting {
 }
 
 fn transport(address: String, setting: Setting) -> (Arc<TcpTransport>, mpsc::Receiver<LateReply>) {
+    transport_over(None, address, setting)
+}
+
+fn transport_over(
+    tls: Option<LinkTls>,
+    address: String,
+    setting: Setting,
+) -> (Arc<TcpTransport>, mpsc::Receiver<LateReply>) {
     let (late, late_replies) = mpsc::channel(8);
     let terms = LinkTerms {
         addresses: vec![address],
@@ -100,7 +111,7 @@ fn transport(address: String, setting: Setting) -> (Arc<TcpTransport>, mpsc::Rec
     let channel = ChannelId::parse("links").expect("an id");
     let house = LinkHouse { channel, late, clock: Clock::System };
     let protocol = Arc::new(Letters { signs_on: setting.signs_on });
-    (Arc::new(TcpTransport::new(protocol, terms, timeouts, None, house)), late_replies)
+    (Arc::new(TcpTransport::new(protocol, terms, timeouts, tls, house)), late_replies)
 }
 
 fn asked(number: u64) -> Arc<Asked> {
@@ -124,7 +135,7 @@ async fn listener() -> (String, TcpListener) {
 }
 
 /// Reads frames until it has `count`, and gives their texts.
-async fn read_frames(stream: &mut TcpStream, count: usize) -> Vec<String> {
+async fn read_frames(stream: &mut (impl AsyncRead + Unpin), count: usize) -> Vec<String> {
     let mut buffer = Vec::new();
     let mut found = Vec::new();
     while found.len() < count {
@@ -266,4 +277,72 @@ async fn i_2_two_with_one_key_are_not_both_sent() {
     assert_eq!(second.await.expect("it ran").err(), Some(TransportFailure::NotSent));
     far.write_all(&framed("a1")).await.expect("writable");
     assert!(first.await.expect("it ran").is_ok());
+}
+
+/// An authority of this test, and the far end of TLS with a certificate of it for `links.test`.
+fn authority() -> (String, TlsAcceptor) {
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&key).expect("an authority");
+    let issuer = Issuer::from_params(&params, &key);
+    let own_key = KeyPair::generate().expect("a key");
+    let own = CertificateParams::new(vec!["links.test".to_owned()]).expect("a name");
+    let own = own.signed_by(&own_key, &issuer).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the usual versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![own.der().clone()],
+            PrivateKeyDer::try_from(own_key.serialize_der()).expect("a key"),
+        )
+        .expect("a certificate with its key");
+    (root.pem(), TlsAcceptor::from(Arc::new(config)))
+}
+
+fn trusting(root_pem: &str, name: &'static str) -> Option<LinkTls> {
+    let config = crate::channel::tls::client_config(&[root_pem.to_owned()]).expect("a root");
+    Some((Arc::new(config), name.try_into().expect("a name")))
+}
+
+#[tokio::test]
+async fn a_link_is_kept_over_tls() {
+    let (root, acceptor) = authority();
+    let (address, listener) = listener().await;
+    let tls = trusting(&root, "links.test");
+    let setting = Setting { signs_on: true, ..Setting::default() };
+    let (transport, _late) = transport_over(tls, address, setting);
+    let calls: Vec<_> = (1..=20).map(|trace| send(&transport, trace)).collect();
+    let (far, _) = listener.accept().await.expect("a link");
+    let mut far = acceptor.accept(far).await.expect("a handshake");
+    assert_eq!(read_frames(&mut far, 1).await, ["s0"]);
+    far.write_all(&framed("a1000")).await.expect("writable");
+    assert_eq!(read_frames(&mut far, 20).await.len(), 20);
+    let answers: Vec<u8> = (1..=20).rev().flat_map(|n| framed(&format!("a{n}"))).collect();
+    far.write_all(&answers).await.expect("writable");
+    far.flush().await.expect("writable");
+    for call in calls {
+        assert!(call.await.expect("it ran").is_ok());
+    }
+    // One that breaks in the middle is as unknown as a plain one.
+    let call = send(&transport, 21);
+    assert_eq!(read_frames(&mut far, 1).await, ["q21"]);
+    drop(far);
+    assert_eq!(call.await.expect("it ran").err(), Some(TransportFailure::ConnectionLost));
+}
+
+#[tokio::test]
+async fn i_2_nothing_is_sent_to_who_has_not_proved_its_name() {
+    let (root, _) = authority();
+    let (own_root, acceptor) = authority();
+    for (root, name) in [(&root, "links.test"), (&own_root, "other.test")] {
+        let (address, listener) = listener().await;
+        let (transport, _late) = transport_over(trusting(root, name), address, Setting::default());
+        let call = send(&transport, 1);
+        let (far, _) = listener.accept().await.expect("a link");
+        assert!(acceptor.accept(far).await.is_err(), "{name} is refused by our side");
+        assert_eq!(call.await.expect("it ran").err(), Some(TransportFailure::NotSent));
+    }
 }
