@@ -17,6 +17,7 @@ use crate::codec::sign::sha256_hex;
 use crate::config::section::Section;
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::Timestamp;
 use crate::simulator::counterpart::{Counterpart, Kept, TestCredential};
 use crate::simulator::ledger::{
     Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
@@ -108,6 +109,21 @@ impl Call {
             (EntryKind::Undo | EntryKind::Refund, deed) => deed == Deed::Void,
         };
         deed && self.amount.is_none_or(|amount| amount == original.amount)
+    }
+}
+
+/// The code that a reversal is answered with.
+fn reverse(running: &Running, call: &Call, now: Timestamp) -> &'static str {
+    // It must say of itself what it takes back: another transaction's is refused.
+    if running.ledger.look(now, &call.name).is_some_and(|kept| !call.fits(&kept.facts)) {
+        return "30";
+    }
+    match running.ledger.reverse_any(now, &call.name) {
+        // What was declined has moved nothing: that is as good as taken back.
+        Reversed::Done(_) | Reversed::Already(_) | Reversed::Undone(_) => "00",
+        Reversed::Refused(facts) if facts.state == EntryState::Declined => "00",
+        Reversed::Refused(_) => "30",
+        Reversed::NotFound => NO_ORIGINAL,
     }
 }
 
@@ -257,17 +273,7 @@ impl Iso8583 {
         }
         let now = running.now();
         if matches!(call.kind, 400 | 420) {
-            // It must say of itself what it takes back: another transaction's is refused.
-            if running.ledger.look(now, &call.name).is_some_and(|kept| !call.fits(&kept.facts)) {
-                return plain("30");
-            }
-            return plain(match running.ledger.reverse_any(now, &call.name) {
-                // What was declined has moved nothing: that is as good as taken back.
-                Reversed::Done(_) | Reversed::Already(_) | Reversed::Undone(_) => "00",
-                Reversed::Refused(facts) if facts.state == EntryState::Declined => "00",
-                Reversed::Refused(_) => "30",
-                Reversed::NotFound => NO_ORIGINAL,
-            });
+            return plain(reverse(running, call, now));
         }
         let (Some(amount), Some(currency)) = (call.amount, call.currency) else {
             return plain(BAD_AMOUNT);
