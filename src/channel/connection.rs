@@ -80,8 +80,8 @@ pub fn connect(
             Ok(Connection { spoken: Spoken::Http { adapter, transport }, statements })
         }
         Built::Links(read) => {
-            if file.statement.is_some() {
-                let advice = "remove [statement]; import what the acquirer sends by other ways";
+            if file.statement.as_ref().is_some_and(|terms| terms.download_at.is_some()) {
+                let advice = "remove statement.download_at; upload what the acquirer sends";
                 root.mistake("statement", "links bring no statements", advice);
             }
             let adapter = Arc::new(read.adapter);
@@ -102,8 +102,10 @@ fn statement_link(
 ) -> Option<StatementLink> {
     let terms = file.statement.clone()?;
     if adapter.statements().is_none() {
-        let advice = "give the protocol's own section its address, or remove [statement]";
-        root.mistake("statement", "nothing says where statements are downloaded", advice);
+        if terms.download_at.is_some() {
+            let advice = "say so in the protocol's own section, or remove statement.download_at";
+            root.mistake("statement", "nothing says where statements are downloaded", advice);
+        }
         return None;
     }
     let timeouts = Timeouts { reply: terms.timeout, ..file.timeouts };

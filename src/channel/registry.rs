@@ -16,7 +16,7 @@ use crate::channel::connection::{Connection, Spoken, connect};
 use crate::channel::file::ChannelFile;
 use crate::channel::history::History;
 use crate::channel::pace::{Pace, PaceTerms};
-use crate::channel::statement::StatementLink;
+use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::switches::Switches;
 use crate::channel::tcp::{LATE_MAX, LateReply, LinkHouse};
 use crate::channel::{
@@ -365,6 +365,12 @@ impl Registry {
     pub fn statement_link(&self, id: &ChannelId) -> Option<Arc<StatementLink>> {
         let loaded = self.channels.load().get(id).cloned()?;
         loaded.connection.as_ref()?.statements.clone()
+    }
+
+    /// When a channel's statements come and how they are read, downloaded or not; `None` where its
+    /// file says nothing of them.
+    pub fn statement_terms(&self, id: &ChannelId) -> Option<StatementTerms> {
+        self.channels.load().get(id)?.file.statement.clone()
     }
 
     async fn ask(&self, loaded: &Loaded, request: &ChannelRequest) -> Understood {

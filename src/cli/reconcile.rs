@@ -30,7 +30,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[derive(Debug, Args)]
 pub struct ReconcileArgs {
     /// A shipped layout's name (unionpay-zm, unionpay-zme, wechat-trade, alipay-trade, generic-csv,
-    /// generic-fixed), or a TOML file with one
+    /// generic-pipe, generic-fixed), or a TOML file with one
     #[arg(long, value_name = "NAME|FILE")]
     layout: String,
     /// The channel's statement; a ZIP or gzip file is unpacked

@@ -21,7 +21,7 @@ pub const ATTRIBUTES_MAX: usize = 32;
 /// Why bytes are no XML message. Places are bytes from 0; nothing is quoted (I-11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
-    #[error("the message has more than {BYTES_MAX} bytes")]
+    #[error("the message has more bytes than it may have")]
     TooLong,
     #[error("the message is neither UTF-8 nor says that it is")]
     NotUtf8,
@@ -67,7 +67,12 @@ impl Element {
 
     /// Reads a whole message.
     pub fn parse(body: &[u8]) -> Result<Self, XmlError> {
-        if body.len() > BYTES_MAX {
+        Self::parse_within(body, BYTES_MAX)
+    }
+
+    /// The same for messages that carry a file.
+    pub fn parse_within(body: &[u8], bytes_max: usize) -> Result<Self, XmlError> {
+        if body.len() > bytes_max {
             return Err(XmlError::TooLong);
         }
         let text = std::str::from_utf8(body).map_err(|_| XmlError::NotUtf8)?;

@@ -16,12 +16,13 @@ use crate::domain::books::reconcile::Status;
 use crate::domain::money::Currency;
 
 /// The layouts that come with the program: name and TOML text, as a channel's file would hold it.
-pub const SHIPPED: [(&str, &str); 6] = [
+pub const SHIPPED: [(&str, &str); 7] = [
     ("unionpay-zm", include_str!("layouts/unionpay-zm.toml")),
     ("unionpay-zme", include_str!("layouts/unionpay-zme.toml")),
     ("wechat-trade", include_str!("layouts/wechat-trade.toml")),
     ("alipay-trade", include_str!("layouts/alipay-trade.toml")),
     ("generic-csv", include_str!("layouts/generic-csv.toml")),
+    ("generic-pipe", include_str!("layouts/generic-pipe.toml")),
     ("generic-fixed", include_str!("layouts/generic-fixed.toml")),
 ];
 

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::channel::http::{HttpTransport, TransportFailure};
 use crate::channel::registry::Registry;
-use crate::channel::{Adapter, Channels, EncodeError};
+use crate::channel::{Adapter, Channels, EncodeError, WireReply};
 use crate::clock::Clock;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
-use super::{Inbox, LandError, Landed, StatementReply, StatementTerms};
+use super::{FilePointer, Inbox, LandError, Landed, StatementFile, StatementReply, StatementTerms};
 
 /// What is needed to ask one channel for its statements.
 pub struct StatementLink {
@@ -69,7 +69,14 @@ impl FetchError {
 /// A statement that is in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
+    /// None at all: the channel says that nothing happened on this date.
     pub files: Vec<Landed>,
+}
+
+/// What became of one reply.
+enum Taken {
+    Landed(Fetched),
+    Elsewhere(FilePointer),
 }
 
 /// A date that was asked for without success, as operators see it.
@@ -132,15 +139,54 @@ impl StatementDesk {
         }
         let request = source.encode_statement(date, now)?;
         let reply = link.transport.send(request).await?;
+        let pointer = match self.take(&link, (channel, date), None, reply).await? {
+            Taken::Landed(fetched) => return Ok(fetched),
+            Taken::Elsewhere(pointer) => pointer,
+        };
+        let request = source.encode_file(date, &pointer, self.clock.now())?;
+        let reply = link.transport.send(request).await?;
+        match self.take(&link, (channel, date), Some(pointer), reply).await? {
+            Taken::Landed(fetched) => Ok(fetched),
+            Taken::Elsewhere(_) => {
+                let problem = "the file leads on to another one".to_owned();
+                Err(FetchError::Unbelieved { problem })
+            }
+        }
+    }
+
+    /// Understands one reply, and lays the files in it into the inbox. `pointer` is what led to it.
+    async fn take(
+        &self,
+        link: &StatementLink,
+        (channel, date): (&ChannelId, BusinessDate),
+        pointer: Option<FilePointer>,
+        reply: WireReply,
+    ) -> Result<Taken, FetchError> {
         // Verifying and unpacking a busy day takes longer than a task may hold its thread.
         let (now, adapter) = (self.clock.now(), Arc::clone(&link.adapter));
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
         let work = tokio::task::spawn_blocking(move || {
             let source = adapter.statements().ok_or(FetchError::NoStatements)?;
-            match source.decode_statement(date, &reply, now) {
-                StatementReply::Files(files) => {
-                    Ok(Fetched { files: inbox.land(&channel, date, &files)? })
+            let understood = match &pointer {
+                None => source.decode_statement(date, &reply, now),
+                Some(pointer) => source.decode_file(date, pointer, &reply, now),
+            };
+            let land = |files: &[StatementFile]| -> Result<Taken, FetchError> {
+                Ok(Taken::Landed(Fetched { files: inbox.land(&channel, date, files)? }))
+            };
+            match understood {
+                StatementReply::Files(files) => land(&files),
+                StatementReply::Empty { code } => {
+                    let channel = channel.as_str();
+                    tracing::info!(
+                        channel.name = channel,
+                        clearing.date = %date,
+                        code,
+                        "the channel says that nothing happened on this date"
+                    );
+                    land(&[])
                 }
+                StatementReply::Elsewhere(pointer) => Ok(Taken::Elsewhere(pointer)),
                 StatementReply::NotYet { code } => Err(FetchError::NotYet { code }),
                 StatementReply::Refused { code } => Err(FetchError::Refused { code }),
                 StatementReply::Unbelieved { problem } => Err(FetchError::Unbelieved { problem }),
@@ -160,8 +206,7 @@ impl StatementDesk {
             let (Some(link), Some(terms)) = (link, terms) else { continue };
             for date in link.terms.dates_due(&terms.calendar, now) {
                 // A list that cannot be read is reported by the landing, which reads it again.
-                let landed = self.inbox.landed(&channel, date);
-                if landed.is_ok_and(|files| !files.is_empty()) {
+                if self.inbox.is_answered(&channel, date).unwrap_or(false) {
                     continue;
                 }
                 let waits = self.standing(&channel, date).is_some_and(|standing| {

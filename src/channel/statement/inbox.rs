@@ -4,7 +4,8 @@
 //! A file is written under a name that begins with a dot, made durable, and only then given its
 //! own name; `SHA256SUMS` beside the files (as `sha256sum -c` reads it) lists those that have
 //! landed, and stands only for what is durable. Whoever takes files from here passes over names
-//! that begin with a dot. A crash at any point leaves at most a dotted file, and landing again
+//! that begin with a dot. A list without lines says that the channel has nothing to report of the
+//! date. A crash at any point leaves at most a dotted file, and landing again
 //! finishes.
 
 use std::collections::BTreeMap;
@@ -74,7 +75,16 @@ impl Inbox {
         read_sums(&self.folder(channel, date).join(SUMS))
     }
 
-    /// Lays the files down. Blocks on the disk.
+    /// Whether the channel has said what there is to say of a date: its files have landed, or
+    /// nothing happened on it.
+    pub fn is_answered(&self, channel: &ChannelId, date: BusinessDate) -> Result<bool, LandError> {
+        let list = self.folder(channel, date).join(SUMS);
+        // A list that cannot be read is no answer, and whoever wants it is told.
+        read_sums(&list).map(|_| list.exists())
+    }
+
+    /// Lays the files down; none of them is a date on which nothing happened, which later files
+    /// may correct. Blocks on the disk.
     pub fn land(
         &self,
         channel: &ChannelId,
@@ -97,7 +107,8 @@ impl Inbox {
             sums.insert(name.clone(), sha256.clone());
             landed.push(Landed { name, sha256, is_new: true });
         }
-        if landed.iter().any(|one| one.is_new) {
+        let is_first = !folder.join(SUMS).exists();
+        if is_first || landed.iter().any(|one| one.is_new) {
             let lines: String =
                 sums.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
             write_whole(&folder, SUMS, lines.as_bytes())?;
@@ -218,6 +229,23 @@ mod tests {
         let known = inbox.landed(&channel, date).expect("a list");
         assert_eq!(known.len(), 3);
         assert_eq!(known["zm"], sha256_hex(b"1"));
+    }
+
+    #[test]
+    fn a_date_on_which_nothing_happened_is_answered_and_can_be_corrected() {
+        let scratch = Scratch::new("nothing");
+        let inbox = Inbox::new(&scratch.0);
+        let (channel, date) = place();
+        assert!(!inbox.is_answered(&channel, date).expect("readable"));
+        for _ in 0..2 {
+            assert_eq!(names(&inbox.land(&channel, date, &[]).expect("landed")), []);
+            assert!(inbox.is_answered(&channel, date).expect("readable"));
+            assert!(inbox.landed(&channel, date).expect("a list").is_empty());
+        }
+        let late = inbox.land(&channel, date, &[file("zm", b"1")]).expect("landed");
+        assert_eq!(names(&late), [("zm", true)]);
+        assert_eq!(names(&inbox.land(&channel, date, &[]).expect("landed")), []);
+        assert_eq!(inbox.landed(&channel, date).expect("a list").len(), 1);
     }
 
     #[test]

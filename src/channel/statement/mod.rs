@@ -1,7 +1,8 @@
 //! A channel's statement (对账单): how it is asked for, and where it lands.
 //!
 //! The seam for protocols is [`StatementSource`]: bytes out, bytes in, verified and unpacked; like
-//! an adapter it does no I/O. The [`desk`](StatementDesk) asks over the channel's own transport and
+//! an adapter it does no I/O. A reply may point to where the file lies: then there is a second
+//! request, and never a third. The [`desk`](StatementDesk) asks over the channel's own transport and
 //! lays what comes into the [`inbox`](Inbox), from which the books take it. Nothing here reads what
 //! a statement says.
 
@@ -14,13 +15,14 @@ use std::time::Duration;
 use jiff::civil;
 
 use crate::channel::{EncodeError, WireReply, WireRequest};
+use crate::codec::crypto::digest::Digest;
 use crate::codec::layout::Layout;
 use crate::config::layout;
 use crate::config::section::Section;
 use crate::domain::books::reconcile::Tolerance;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
-pub use self::archive::{UnpackError, inflate, unzip};
+pub use self::archive::{UnpackError, check_zip, gunzip, inflate, unzip};
 pub use self::desk::{FetchError, Fetched, StatementDesk, StatementLink, StatementStanding};
 pub use self::inbox::{Inbox, LandError, Landed};
 
@@ -67,12 +69,34 @@ impl std::fmt::Debug for StatementFile {
 pub enum StatementReply {
     /// Verified and unpacked, at least one.
     Files(Vec<StatementFile>),
-    /// The channel has none for this date: too early, or nothing happened on it.
+    /// It lies elsewhere: one more request brings it.
+    Elsewhere(FilePointer),
+    /// The channel has none for this date: too early, or nothing happened on it, and it does not
+    /// say which.
     NotYet { code: String },
+    /// Verified: nothing happened on this date, so there is no file and none will come.
+    Empty { code: String },
     /// The channel answered, and it is no statement.
     Refused { code: String },
     /// Not a verified, readable statement of this date. Says why, and quotes nothing of it.
     Unbelieved { problem: String },
+}
+
+/// Where the file itself lies, as a believed reply has said. Hosts are checked already.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FilePointer {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// With its query, which may hold a token: whoever has it may have the file.
+    pub path: String,
+    /// What the unpacked file must digest to, as the reply says.
+    pub digest: Option<(Digest, Vec<u8>)>,
+}
+
+impl std::fmt::Debug for FilePointer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "FilePointer({}/…)", self.origin)
+    }
 }
 
 /// A protocol's way to a statement. Whatever is asked twice is answered twice: nothing moves.
@@ -91,14 +115,32 @@ pub trait StatementSource: Send + Sync {
         reply: &WireReply,
         now: Timestamp,
     ) -> StatementReply;
+
+    /// Builds the request for the file that a reply has pointed to.
+    fn encode_file(
+        &self,
+        date: BusinessDate,
+        pointer: &FilePointer,
+        now: Timestamp,
+    ) -> Result<WireRequest, EncodeError>;
+
+    /// Verifies and unpacks the file; never points on.
+    fn decode_file(
+        &self,
+        date: BusinessDate,
+        pointer: &FilePointer,
+        reply: &WireReply,
+        now: Timestamp,
+    ) -> StatementReply;
 }
 
-/// When a channel is asked for its statements: section `[statement]` of its file.
+/// When a channel is asked for its statements, and how they are read: section `[statement]` of its
+/// file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatementTerms {
     /// The time of day, in the clearing time zone, at which the statement of the day before should
-    /// be there.
-    pub download_at: civil::Time,
+    /// be there. `None`: nobody asks by himself; it is asked for by hand, or uploaded.
+    pub download_at: Option<civil::Time>,
     /// Waits before a date is asked for again; the last one repeats.
     pub retry: Vec<Duration>,
     /// How many clearing dates back one that is missing is still asked for.
@@ -116,7 +158,7 @@ impl StatementTerms {
     pub fn read(root: &Section<'_>) -> Option<Self> {
         const MINUTE: Duration = Duration::from_secs(60);
         let section = root.optional_section("statement")?;
-        let download_at = section.parsed("download_at", "09:30", |text| {
+        let download_at = section.optional_parsed("download_at", "09:30", |text| {
             let parsed = text.parse::<civil::Time>().ok().filter(|_| text.len() == 5);
             parsed.ok_or("it is not a time of day like 09:30")
         });
@@ -127,7 +169,7 @@ impl StatementTerms {
             section.mistake("retry", "it is empty", "give at least one wait, or leave it out");
         }
         let terms = Self {
-            download_at: download_at.unwrap_or(civil::Time::midnight()),
+            download_at,
             retry,
             look_back_days: section.integer_or("look_back_days", 3, 1..=31),
             timeout: section.duration_or("timeout", 2 * MINUTE, MINUTE / 60..=60 * MINUTE),
@@ -142,8 +184,9 @@ impl StatementTerms {
 
     /// The clearing dates whose statements should be there by `now`, oldest first.
     pub fn dates_due(&self, calendar: &ClearingCalendar, now: Timestamp) -> Vec<BusinessDate> {
+        let Some(download_at) = self.download_at else { return Vec::new() };
         let local = now.civil(&calendar.zone);
-        let newest = if local.time() >= self.download_at { 1 } else { 2 };
+        let newest = if local.time() >= download_at { 1 } else { 2 };
         let oldest = newest + i32::from(self.look_back_days) - 1;
         let back = |days: i32| {
             let span = jiff::Span::new().try_days(days).ok()?;
@@ -199,7 +242,9 @@ mod tests {
         let (_, mistakes) = read(&shipped.replace("wechat-trade", "wechat"));
         assert!(mistakes.iter().any(|line| line.contains("alipay-trade")), "{mistakes:?}");
         let (_, mistakes) = read("[statement]\nretry = []\nlook_back_days = 0\n");
-        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+        assert_eq!(mistakes.len(), 2, "{mistakes:?}");
+        let (_, mistakes) = read("[statement]\ndownload_at = \"9:30\"\n");
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
         assert_eq!(read("").0, None);
     }
 
@@ -217,6 +262,11 @@ mod tests {
         assert_eq!(due("2026-11-22T01:29:59Z"), ["2026-11-19", "2026-11-20"]);
         assert_eq!(due("2026-11-22T01:30:00Z"), ["2026-11-20", "2026-11-21"]);
         assert_eq!(due("2026-11-22T15:30:00Z"), ["2026-11-20", "2026-11-21"]);
+        let (uploaded, mistakes) = read("[statement]\nlayout = \"generic-csv\"\n");
+        let uploaded = uploaded.expect("terms");
+        assert_eq!((mistakes, uploaded.download_at), (Vec::new(), None));
+        let late = Timestamp::from_millis(1_795_334_400_000);
+        assert_eq!(uploaded.dates_due(&calendar, late), []);
         let waits = [1, 2, 3, 4, 100].map(|failures| terms.wait_after(failures).as_secs());
         assert_eq!(waits, [600, 1_800, 3_600, 3_600, 3_600]);
     }

@@ -79,14 +79,22 @@ pub enum Document {
 
 impl Document {
     pub fn parse(body: &[u8], format: Format) -> Result<Self, UnknownCause> {
-        let limits = FieldLimits::MESSAGE;
+        Self::parse_within(body, format, FieldLimits::MESSAGE)
+    }
+
+    /// The same for replies of another size.
+    pub fn parse_within(
+        body: &[u8],
+        format: Format,
+        limits: FieldLimits,
+    ) -> Result<Self, UnknownCause> {
         if body.len() > limits.bytes_max {
             return Err(UnknownCause::Garbled);
         }
         match format {
             Format::Json => serde_json::from_slice(body).map(Self::Json).ok(),
             Format::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
-            Format::Xml => Element::parse(body).map(Self::Xml).ok(),
+            Format::Xml => Element::parse_within(body, limits.bytes_max).map(Self::Xml).ok(),
         }
         .ok_or(UnknownCause::Garbled)
     }

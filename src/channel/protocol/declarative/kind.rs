@@ -17,6 +17,8 @@ pub enum Action {
     FollowUp,
     Inquiry,
     Reversal,
+    /// Is about a clearing date, and no attempt.
+    Statement,
 }
 
 /// A section of `[http]` that describes one kind of request.
@@ -38,6 +40,10 @@ const fn shared(name: &'static str, action: Action) -> Kind {
 }
 
 impl Kind {
+    /// Asks for the statement of a clearing date; it is described apart from the others.
+    pub const STATEMENT: Self = own("statement", Action::Statement);
+
+    /// Those that ask about an attempt, or for one.
     pub const ALL: [Self; 20] = [
         own("payment", Action::Charge),
         own("preauth", Action::Charge),

@@ -17,6 +17,8 @@
 //! notices are not believed at all. In the replies to inquiries and reversals the shared code table
 //! declines nothing, because it speaks of payments; what their own `codes` decline is final.
 //!
+//! `[http.statement]` asks for a clearing date's statement (see `statement`).
+//!
 //! Upholds I-2 (what is not a verified, listed reply about our order and amount is unknown) and
 //! I-11 (card data goes into the body and nowhere else). Does no I/O.
 
@@ -28,6 +30,7 @@ mod notice;
 mod read;
 mod reply;
 mod sign;
+mod statement;
 mod template;
 mod words;
 
@@ -48,8 +51,9 @@ use self::document::{Document, Format};
 use self::notice::Notices;
 use self::reply::ReplyMap;
 use self::sign::{Outgoing, Signing, Verification};
+use self::statement::StatementCall;
 use self::template::Template;
-use self::words::{Surroundings, Words, nonce_of, private_texts};
+use self::words::{Subject, Surroundings, Words, private_texts};
 use crate::channel::statement::StatementSource;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
@@ -73,6 +77,7 @@ pub struct Declarative {
     verification: Option<Arc<Verification>>,
     calls: Vec<Call>,
     notices: Option<Notices>,
+    statement: Option<StatementCall>,
 }
 
 /// How one kind of request is made, and its reply read.
@@ -80,13 +85,18 @@ struct Call {
     kind: Kind,
     /// Whom a shared section serves; every operation where it is empty.
     of: Vec<Operation>,
+    sending: Sending,
+    reply: ReplyMap,
+}
+
+/// How one kind of request is written.
+struct Sending {
     method: Method,
     path: Template,
     query: Vec<(String, Template)>,
     headers: Vec<(HeaderName, Template)>,
-    /// `None` where the call sends no body.
+    /// `None` where the request has no body.
     body: Option<Body>,
-    reply: ReplyMap,
 }
 
 impl Declarative {
@@ -117,10 +127,14 @@ impl Declarative {
     /// The error's text never holds card data.
     fn build(&self, request: &ChannelRequest, now: Timestamp) -> Result<WireRequest, String> {
         let call = self.call(request).ok_or("this channel file has no such operation")?;
-        let words = Words::new(request, now, &self.surroundings);
-        let path = format!("{}{}", self.base_path, call.path_and_query(&words)?);
-        let mut headers = call.headers(&words)?;
-        let document = match &call.body {
+        let words = Words::new(Subject::Attempt(request), now, &self.surroundings);
+        self.write(&call.sending, &words)
+    }
+
+    fn write(&self, sending: &Sending, words: &Words<'_>) -> Result<WireRequest, String> {
+        let path = format!("{}{}", self.base_path, sending.path_and_query(words)?);
+        let mut headers = sending.headers(words)?;
+        let document = match &sending.body {
             Some(body) => {
                 let has_type = headers.iter().any(|(name, _)| *name == CONTENT_TYPE);
                 if !has_type {
@@ -128,26 +142,33 @@ impl Declarative {
                     let usual = HeaderValue::from_static(self.format.content_type());
                     headers.push((CONTENT_TYPE, usual));
                 }
-                let built = body.build(&words, self.format);
+                let built = body.build(words, self.format);
                 Some(built.map_err(|error| format!("body.{error}"))?)
             }
             None => None,
         };
-        let body = match &self.signing {
-            Some(signing) => {
-                let nonce = nonce_of(request, now);
-                let method = call.method.as_str();
-                let outgoing = Outgoing { method, path: &path, nonce: &nonce, now };
-                let signed = signing.apply(document, &outgoing)?;
-                for (name, text) in signed.headers {
-                    headers.push((name, header_value(&text)?));
-                }
-                signed.body
-            }
-            None => document.map_or(Ok(Vec::new()), |document| document.encode())?,
-        };
+        let (method, nonce) = (sending.method.as_str(), words.nonce());
+        let outgoing = Outgoing { method, path: &path, nonce: &nonce, now: words.now() };
+        let body = self.sign(&outgoing, document, &mut headers)?;
         let url = format!("{}{path}", self.origin);
-        Ok(WireRequest { method: call.method.clone(), url, headers, body: Bytes::from(body) })
+        Ok(WireRequest { method: sending.method.clone(), url, headers, body })
+    }
+
+    /// The body's bytes; what signs them is added to the headers, or stands inside.
+    fn sign(
+        &self,
+        outgoing: &Outgoing<'_>,
+        document: Option<Document>,
+        headers: &mut Vec<(HeaderName, HeaderValue)>,
+    ) -> Result<Bytes, String> {
+        let Some(signing) = &self.signing else {
+            return document.map_or(Ok(Vec::new()), |document| document.encode()).map(Bytes::from);
+        };
+        let signed = signing.apply(document, outgoing)?;
+        for (name, text) in signed.headers {
+            headers.push((name, header_value(&text)?));
+        }
+        Ok(Bytes::from(signed.body))
     }
 
     /// What the reply proves; every error is a reason not to know.
@@ -162,7 +183,7 @@ impl Declarative {
         }
         let answer = Document::parse(&reply.body, self.format)?;
         if let Some(verification) = &self.verification
-            && !verification.proves(&reply.headers, &reply.body, &answer)
+            && !verification.proves(&reply.headers, &reply.body, Some(&answer))
         {
             return Err(UnknownCause::BadSignature);
         }
@@ -170,7 +191,7 @@ impl Declarative {
     }
 }
 
-impl Call {
+impl Sending {
     fn path_and_query(&self, words: &Words<'_>) -> Result<String, String> {
         let path = self.path.render_encoded(words, encode_path_part);
         let mut path = path.map_err(|error| format!("path: {error}"))?;
@@ -223,7 +244,7 @@ impl Adapter for Declarative {
     }
 
     fn statements(&self) -> Option<&dyn StatementSource> {
-        None
+        self.statement.as_ref().map(|_| self as &dyn StatementSource)
     }
 }
 

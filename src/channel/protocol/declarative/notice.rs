@@ -60,7 +60,7 @@ impl Notices {
         let unreadable = NoticeRefusal::Unreadable;
         let outer = Document::parse(&notice.body, self.format)
             .map_err(|_| unreadable("the body is not of the channel's format"))?;
-        if !self.verification.proves(&notice.headers, &notice.body, &outer) {
+        if !self.verification.proves(&notice.headers, &notice.body, Some(&outer)) {
             return Err(NoticeRefusal::BadSignature);
         }
         let kind = self.kinds.iter().find(|kind| kind.fits(&outer));

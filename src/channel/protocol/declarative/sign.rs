@@ -336,6 +336,12 @@ pub struct Seal {
 }
 
 impl Seal {
+    /// Whether what is signed, or the signature itself, stands inside a message that is a document.
+    pub fn needs_document(&self) -> bool {
+        let inside = |part: &Part| matches!(part, Part::SortedFields | Part::Element);
+        self.field.is_some() || self.over.iter().any(inside)
+    }
+
     fn needs_bytes(&self) -> bool {
         let parts = self.over.iter().chain(self.headers.iter().flat_map(|(_, parts)| parts));
         let mut parts = parts.filter(|part| part.is_content());
@@ -516,8 +522,8 @@ struct Captured<'h> {
 }
 
 impl Verification {
-    /// Whether one of the keys signed this message.
-    pub fn proves(&self, headers: &HeaderMap, body: &[u8], document: &Document) -> bool {
+    /// Whether one of the keys signed this message. A file that is the whole body is no document.
+    pub fn proves(&self, headers: &HeaderMap, body: &[u8], document: Option<&Document>) -> bool {
         let mut captured = Captured::default();
         for (name, parts) in &self.seal.headers {
             let Some(value) = only_value(headers, name) else { return false };
@@ -525,7 +531,7 @@ impl Verification {
                 return false;
             }
         }
-        let in_field = self.seal.field.as_ref().and_then(|name| document.top(name));
+        let in_field = self.seal.field.as_ref().and_then(|name| document?.top(name));
         let Some(signature) = in_field.as_deref().or(captured.signature) else { return false };
         let Some(signature) = self.seal.encoding.read(signature) else { return false };
         self.keys.iter().any(|(id, key)| {
@@ -540,7 +546,7 @@ impl Verification {
                 key_id: captured.key_id.unwrap_or_default(),
                 ..Facts::default()
             };
-            let message = self.seal.message(&facts, Some(document));
+            let message = self.seal.message(&facts, document);
             message.is_some_and(|message| key.proves(&message, &signature))
         })
     }

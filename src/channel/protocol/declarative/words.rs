@@ -17,7 +17,7 @@ use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{BusinessDate, Timestamp};
 
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident => $text:literal;)*) => {
@@ -78,6 +78,44 @@ words! {
     OriginalReference => "original.reference";
     OriginalAmount => "original.amount";
     OriginalAmountDecimal => "original.amount_decimal";
+    /// `YYYY-MM-DD`: the clearing date whose statement is asked for.
+    Date => "date";
+    /// The same as `YYYYMMDD`.
+    DateDigits => "date_digits";
+}
+
+/// What a request is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject<'r> {
+    Attempt(&'r ChannelRequest),
+    Statement(BusinessDate),
+}
+
+impl<'r> Subject<'r> {
+    const fn attempt(self) -> Option<&'r ChannelRequest> {
+        match self {
+            Self::Attempt(request) => Some(request),
+            Self::Statement(_) => None,
+        }
+    }
+
+    /// New in each request without being random, so that the same request gives the same bytes:
+    /// made of the request's name, what it is about and the moment of sending.
+    fn nonce(self, now: Timestamp) -> String {
+        match self {
+            Self::Attempt(request) => {
+                nonce_of(request.name(), &request.facts().channel_order_no.to_string(), now)
+            }
+            Self::Statement(date) => nonce_of("statement", &date.to_string(), now),
+        }
+    }
+}
+
+/// 32 hexadecimal digits.
+pub fn nonce_of(name: &str, about: &str, now: Timestamp) -> String {
+    let mut text = sha256_hex(format!("{name} {about} {}", now.as_millis()).as_bytes());
+    text.truncate(32);
+    text
 }
 
 impl Word {
@@ -88,7 +126,11 @@ impl Word {
 
     /// Whether a request of this kind can ever have it.
     pub fn is_known_to(self, kind: Kind) -> bool {
+        if kind.action == Action::Statement {
+            return matches!(self, Self::Date | Self::DateDigits | Self::Now | Self::Nonce);
+        }
         match self {
+            Self::Date | Self::DateDigits => false,
             Self::CardNumber => true,
             Self::CardExpiry
             | Self::CardCvv
@@ -118,15 +160,28 @@ impl Word {
     }
 
     /// What it stands for; `None` where the request has no such thing.
-    fn value(self, request: &ChannelRequest, now: Timestamp) -> Option<Value> {
+    fn value(self, subject: Subject<'_>, now: Timestamp) -> Option<Value> {
+        match (self, subject) {
+            (Self::Now, _) => Some(now.as_millis().into()),
+            (Self::Nonce, _) => Some(subject.nonce(now).into()),
+            (Self::Date, Subject::Statement(date)) => Some(date.to_string().into()),
+            (Self::DateDigits, Subject::Statement(date)) => {
+                Some(format!("{:08}", date.yyyymmdd()).into())
+            }
+            (word, Subject::Attempt(request)) => word.of_attempt(request),
+            (_, Subject::Statement(_)) => None,
+        }
+    }
+
+    fn of_attempt(self, request: &ChannelRequest) -> Option<Value> {
         let facts = request.facts();
         let original = original_of(request);
         let card = card_of(request);
         match self {
             Self::OrderNo => Some(facts.channel_order_no.to_string().into()),
             Self::SentAt => Some(facts.sent_at.as_millis().into()),
-            Self::Now => Some(now.as_millis().into()),
-            Self::Nonce => Some(nonce_of(request, now).into()),
+            // These are no attempt's.
+            Self::Now | Self::Nonce | Self::Date | Self::DateDigits => None,
             Self::Operation => Some(facts.operation.name().into()),
             Self::Amount => Some(facts.amount.get().into()),
             Self::AmountDecimal => Some(write_decimal(facts.amount, facts.currency).into()),
@@ -182,16 +237,6 @@ fn number_of(request: &ChannelRequest) -> Option<&str> {
     }
 }
 
-/// New in each request without being random, so that the same request gives the same bytes: made of
-/// the request's name, its attempt's number and the moment of sending.
-pub fn nonce_of(request: &ChannelRequest, now: Timestamp) -> String {
-    let name = request.name();
-    let order_no = request.facts().channel_order_no;
-    let mut text = sha256_hex(format!("{name} {order_no} {}", now.as_millis()).as_bytes());
-    text.truncate(32);
-    text
-}
-
 /// What the request knows of the card and its owner that a reply might echo. The CVV is too short
 /// to be told from other digits.
 pub fn private_texts(request: &ChannelRequest) -> impl Iterator<Item = &str> {
@@ -231,7 +276,7 @@ pub struct Surroundings {
 
 /// Everything that the templates of one request may name.
 pub struct Words<'r> {
-    request: &'r ChannelRequest,
+    subject: Subject<'r>,
     now: Timestamp,
     surroundings: &'r Arc<Surroundings>,
     /// Made only if an expression is more than a word.
@@ -239,23 +284,32 @@ pub struct Words<'r> {
 }
 
 impl<'r> Words<'r> {
-    pub fn new(
-        request: &'r ChannelRequest,
-        now: Timestamp,
-        surroundings: &'r Arc<Surroundings>,
-    ) -> Self {
-        Self { request, now, surroundings, context: OnceCell::new() }
+    pub fn new(subject: Subject<'r>, now: Timestamp, surroundings: &'r Arc<Surroundings>) -> Self {
+        Self { subject, now, surroundings, context: OnceCell::new() }
     }
 
     pub fn value(&self, word: Word) -> Option<Value> {
-        word.value(self.request, self.now)
+        word.value(self.subject, self.now)
+    }
+
+    /// The moment of sending.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub fn nonce(&self) -> String {
+        self.subject.nonce(self.now)
     }
 
     /// The same words as an object that expressions look things up in.
     pub fn context(&self) -> &Value {
         self.context.get_or_init(|| {
             Value::from_object(Context {
-                request: self.request.clone(),
+                attempt: self.subject.attempt().cloned(),
+                date: match self.subject {
+                    Subject::Attempt(_) => None,
+                    Subject::Statement(date) => Some(date),
+                },
                 now: self.now,
                 surroundings: Arc::clone(self.surroundings),
             })
@@ -272,7 +326,7 @@ pub struct Encrypter(Arc<Context>);
 impl Encrypter {
     /// `None` without `[http.encrypt]`, or where the key refuses.
     pub fn apply(&self, text: &str) -> Option<String> {
-        let seed = nonce_of(&self.0.request, self.0.now);
+        let seed = self.0.subject()?.nonce(self.0.now);
         self.0.surroundings.encryption.as_ref()?.apply(&seed, text).ok()
     }
 }
@@ -288,15 +342,22 @@ impl fmt::Debug for Encrypter {
 /// Owns a copy of the request, because an expression's context may not borrow. The copy's card data
 /// is wiped when it is dropped.
 struct Context {
-    request: ChannelRequest,
+    /// This, or the date of a statement.
+    attempt: Option<ChannelRequest>,
+    date: Option<BusinessDate>,
     now: Timestamp,
     surroundings: Arc<Surroundings>,
 }
 
 impl Context {
+    fn subject(&self) -> Option<Subject<'_>> {
+        let attempt = self.attempt.as_ref().map(Subject::Attempt);
+        attempt.or_else(|| self.date.map(Subject::Statement))
+    }
+
     fn look_up(&self, name: &str) -> Option<Value> {
         match Word::parse(name) {
-            Some(word) => word.value(&self.request, self.now),
+            Some(word) => word.value(self.subject()?, self.now),
             None => self.surroundings.constants.get(name).map(|constant| constant.value.clone()),
         }
     }
@@ -355,7 +416,8 @@ mod tests {
     fn word_names_read_back_and_are_distinct() {
         for word in Word::ALL {
             assert_eq!(Word::parse(word.name()), Some(*word));
-            assert!(Kind::ALL.iter().any(|kind| word.is_known_to(*kind)), "{}", word.name());
+            let mut kinds = Kind::ALL.into_iter().chain([Kind::STATEMENT]);
+            assert!(kinds.any(|kind| word.is_known_to(kind)), "{}", word.name());
         }
         assert_eq!(Word::parse("card"), None);
     }

@@ -9,7 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_TYPE;
 
-use crate::channel::statement::{FILES_BYTES_MAX, StatementReply, StatementSource, inflate, unzip};
+use crate::channel::statement::{
+    FILES_BYTES_MAX, FilePointer, StatementReply, StatementSource, inflate, unzip,
+};
 use crate::channel::{EncodeError, WireReply, WireRequest};
 use crate::codec::FieldLimits;
 use crate::codec::acp;
@@ -79,6 +81,27 @@ impl StatementSource for UnionPayAcp {
             NO_FILE => StatementReply::NotYet { code: NO_FILE.to_owned() },
             code => StatementReply::Refused { code: code.chars().take(32).collect() },
         }
+    }
+
+    /// The answer has the files in itself, so nothing ever leads here.
+    fn encode_file(
+        &self,
+        _date: BusinessDate,
+        _pointer: &FilePointer,
+        _now: Timestamp,
+    ) -> Result<WireRequest, EncodeError> {
+        let problem = "this protocol's files come with the answer".to_owned();
+        Err(EncodeError { request: "statement file", problem })
+    }
+
+    fn decode_file(
+        &self,
+        _date: BusinessDate,
+        _pointer: &FilePointer,
+        _reply: &WireReply,
+        _now: Timestamp,
+    ) -> StatementReply {
+        StatementReply::Unbelieved { problem: "nothing was asked for".to_owned() }
     }
 }
 

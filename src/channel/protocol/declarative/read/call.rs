@@ -8,13 +8,13 @@ use serde_json::Value as Json;
 use super::sign::parse_header_name;
 use super::{read_codes, unless_wrong};
 use crate::channel::codes::{CodeTable, Verdict};
-use crate::channel::protocol::declarative::Call;
 use crate::channel::protocol::declarative::body::Body;
 use crate::channel::protocol::declarative::document::{Format, Path};
 use crate::channel::protocol::declarative::kind::{Action, Kind};
 use crate::channel::protocol::declarative::reply::{AmountForm, ReplyMap, State};
 use crate::channel::protocol::declarative::template::{Scope, Target, Template, TemplateMistake};
 use crate::channel::protocol::declarative::words::Constants;
+use crate::channel::protocol::declarative::{Call, Sending};
 use crate::codec::xml::is_name;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
@@ -36,6 +36,20 @@ impl Reader<'_> {
         let section = http.optional_section(kind.name)?;
         let bases = bases(http, kind.name, &section);
         let from = |key: &str| holder(&section, &bases, key);
+        let of = if kind.is_shared { read_of(&section) } else { Vec::new() };
+        let sending = self.sending(kind, &section, &from);
+        let reply = self.reply(Some(kind.action), &section, &from);
+        section.finish();
+        Some(Call { kind, of, sending: sending?, reply: reply? })
+    }
+
+    /// How the request is written; `from` gives the section that has a key.
+    pub fn sending<'s>(
+        &self,
+        kind: Kind,
+        section: &Section<'_>,
+        from: &dyn Fn(&str) -> &'s Section<'s>,
+    ) -> Option<Sending> {
         let inner = |key: &str| {
             drop(section.optional_section(key));
             from(key).optional_section(key)
@@ -43,7 +57,6 @@ impl Reader<'_> {
         let scope = |target| Scope { kind, constants: self.constants, target };
         let methods = [("POST", Method::POST), ("GET", Method::GET), ("PUT", Method::PUT)];
         let method = from("method").choice_or("method", Method::POST, &methods);
-        let of = if kind.is_shared { read_of(&section) } else { Vec::new() };
         let path = read_path(from("path"), &scope(Target::Path));
         let query = inner("query").map_or(Some(Vec::new()), |query| {
             let read = read_query(&query, &scope(Target::Path));
@@ -67,17 +80,12 @@ impl Reader<'_> {
             }
             None => None,
         };
-        let reply = self.reply(Some(kind.action), &section, &from);
-        section.finish();
-        Some(Call {
-            kind,
-            of,
+        Some(Sending {
             method,
             path: path?,
             query: query?,
             headers: headers?,
             body: unless_wrong(body)?,
-            reply: reply?,
         })
     }
 
@@ -190,7 +198,7 @@ impl Reader<'_> {
         is_whole.then_some(read)
     }
 
-    const fn sample_path(&self) -> &'static str {
+    pub const fn sample_path(&self) -> &'static str {
         match self.format {
             Format::Json => "/code",
             Format::Form => "code",
@@ -198,7 +206,7 @@ impl Reader<'_> {
         }
     }
 
-    fn path(&self, text: &str) -> Result<Path, String> {
+    pub fn path(&self, text: &str) -> Result<Path, String> {
         Path::parse(text, self.format)
     }
 }

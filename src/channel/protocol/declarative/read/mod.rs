@@ -9,6 +9,7 @@ mod call;
 mod encrypt;
 mod notice;
 mod sign;
+mod statement;
 
 use std::sync::Arc;
 
@@ -19,15 +20,19 @@ use self::call::Reader;
 use self::encrypt::read_encryption;
 use self::notice::read_notices;
 use self::sign::SignReader;
+use self::statement::read_statement;
 use super::document::Format;
 use super::kind::Kind;
+use super::statement::StatementCall;
 use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
 use super::{Call, Declarative};
-use crate::channel::Adapter;
 use crate::channel::codes::{CodeTable, Verdict};
 use crate::channel::samples::{sample_now, sample_requests};
+use crate::channel::statement::{StatementFile, StatementSource};
+use crate::channel::{Adapter, EncodeError};
 use crate::config::raw::Tree;
 use crate::config::section::Section;
+use crate::domain::time::BusinessDate;
 
 /// Turns a reference such as `env:NAME` or `file:path` into the credential, or says why not.
 pub type Resolve<'r> = &'r dyn Fn(&str) -> Result<String, String>;
@@ -63,10 +68,13 @@ pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Op
     }
     let proof = verification.as_ref().and_then(Option::as_ref);
     let notices = read_notices(&section, &reader, proof, resolve);
+    let own_host = base.as_ref().map_or("", |(origin, _)| host_of(origin));
+    let statement = read_statement(&section, &reader, proof, own_host);
     let whole = base.zip(calls.into_iter().collect::<Option<Vec<_>>>());
     let whole = whole.zip(signing.zip(verification)).zip(unless_wrong(encryption).zip(notices));
-    let adapter = whole.map(|((((origin, base_path), calls), (signing, verification)), rest)| {
-        let (encryption, notices) = rest;
+    let whole = whole.zip(statement);
+    let adapter = whole.map(|(((((origin, base_path), calls), signs), rest), statement)| {
+        let ((signing, verification), (encryption, notices)) = (signs, rest);
         let surroundings = Arc::new(Surroundings { constants, encryption });
         Declarative {
             origin,
@@ -78,6 +86,7 @@ pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Op
             verification,
             calls,
             notices,
+            statement,
         }
     });
     if let Some(adapter) = &adapter {
@@ -89,6 +98,10 @@ pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Op
 
 /// Builds one request of each kind from made-up data; what fails would fail for every payment.
 fn try_samples(section: &Section<'_>, adapter: &Declarative) {
+    let wrong = |name: &str, error: &EncodeError| {
+        let problem = format!("cannot be built from sample data: {}", error.problem);
+        section.mistake(name, &problem, "correct the template");
+    };
     let mut tried = Vec::new();
     for request in sample_requests(sample_now()) {
         let Some(call) = adapter.call(&request) else { continue };
@@ -97,10 +110,34 @@ fn try_samples(section: &Section<'_>, adapter: &Declarative) {
         }
         tried.push(call.kind.name);
         if let Err(error) = adapter.encode(&request, sample_now()) {
-            let problem = format!("cannot be built from sample data: {}", error.problem);
-            section.mistake(call.kind.name, &problem, "correct the template");
+            wrong(call.kind.name, &error);
         }
     }
+    if let Some(call) = &adapter.statement
+        && let Err(error) = try_statement(adapter, call)
+    {
+        wrong("statement", &error);
+    }
+}
+
+/// Both requests for a statement, and the name of its file.
+fn try_statement(adapter: &Declarative, call: &StatementCall) -> Result<(), EncodeError> {
+    let now = sample_now();
+    let date = BusinessDate::new(now.civil(&jiff::tz::TimeZone::UTC).date());
+    adapter.encode_statement(date, now)?;
+    if let Some(pointer) = call.sample_pointer() {
+        adapter.encode_file(date, &pointer, now)?;
+    }
+    let name = call.name.render_text(&adapter.statement_words(date, now));
+    let fits =
+        name.ok().flatten().is_some_and(|name| StatementFile::new(&name, Vec::new()).is_some());
+    let problem = "its name is none that a file may have".to_owned();
+    if fits { Ok(()) } else { Err(EncodeError { request: "statement", problem }) }
+}
+
+/// Host and port of an origin.
+fn host_of(origin: &str) -> &str {
+    origin.split_once("://").map_or("", |(_, host)| host)
 }
 
 /// `Some(None)` where the section is absent, `None` where it is there and wrong.

@@ -61,7 +61,7 @@ fn the_shipped_channel_file_has_unionpays_terms() {
     assert_eq!(file.terms.refund_days, 330);
     assert_eq!(file.terms.calendar.cut_off, jiff::civil::time(23, 0, 0, 0));
     let statement = file.statement.expect("it downloads statements");
-    assert_eq!(statement.download_at, jiff::civil::time(9, 30, 0, 0));
+    assert_eq!(statement.download_at, Some(jiff::civil::time(9, 30, 0, 0)));
 }
 
 const GOOD: &str = r#"[unionpay_acp]
