@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
-use crate::simulator::{Counterpart, Faults, Kept, Simulator, SimulatorSettings};
+use crate::simulator::{Counterpart, Faults, Kept, Simulator};
 
 /// Where the other side's own keys are kept, below the folder of `--keys`.
 const OTHER_SIDE: &str = "other-side";
@@ -82,7 +82,8 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let clock: crate::simulator::Clock = Arc::new(|| Clock::System.now());
-    let mut settings = SimulatorSettings::of(file.id.as_str(), other.dialect.clone(), clock)
+    let mut settings = other
+        .settings(file.id.as_str(), clock)
         .with_address(args.listen)
         .with_faults(faults)
         .with_seed(args.seed)

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil;
 use zeroize::Zeroizing;
 
 use crate::config::mistake::{Mistake, Mistakes};
@@ -18,7 +19,8 @@ use crate::config::raw::Document;
 use crate::config::section::Section;
 
 use super::dialect::{bank_tongue, canyon_keys, harbour_bank, iso8583, unionpay_acp};
-use super::settings::DialectSettings;
+use super::ledger::CUT_OFF;
+use super::settings::{Clock, DialectSettings, SimulatorSettings};
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
 /// is not there yet is made, and put in.
@@ -45,6 +47,8 @@ pub struct Counterpart {
     pub addresses: Vec<String>,
     /// Where the file has the channel's notices sent, if it has any.
     pub notice_address: Option<String>,
+    /// When the file says that the clearing day ends: both sides must cut it at the same time.
+    pub cut_off: civil::Time,
 }
 
 impl Counterpart {
@@ -70,9 +74,18 @@ impl Counterpart {
         if found.is_none() && mistakes.is_empty() {
             nothing(&root);
         }
+        let cut_off = root.section("clearing").optional_parsed("cut_off", "23:00", |text| {
+            text.parse::<civil::Time>().map_err(|_| "it is not a time of day like 23:00")
+        });
         drop(root);
         mistakes.into_result()?;
-        Ok(found.expect("without a mistake there is one"))
+        let found = found.expect("without a mistake there is one");
+        Ok(Self { cut_off: cut_off.unwrap_or(CUT_OFF), ..found })
+    }
+
+    /// The settings of a simulator that plays this side: no faults, one order in ten declined.
+    pub fn settings(&self, id: &str, clock: Clock) -> SimulatorSettings {
+        SimulatorSettings::of(id, self.dialect.clone(), clock).with_cut_off(self.cut_off)
     }
 
     /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`

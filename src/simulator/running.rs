@@ -34,7 +34,8 @@ impl Running {
         stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            ledger: Ledger::new(settings.fee_rate_ppm, settings.late_arrivals),
+            ledger: Ledger::new(settings.fee_rate_ppm, settings.late_arrivals)
+                .with_cut_off(settings.cut_off),
             counters: Counters::default(),
             client,
             posts: Semaphore::new(POSTS_MAX),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,9 +21,11 @@ use tokio::task::JoinSet;
 use crate::domain::time::BusinessDate;
 
 use super::Spoken;
+use super::dialect::statement::{Paper, write};
 use super::dialect::{Received, Reply};
 use super::exchange::{Answer, exchange};
 use super::running::Running;
+use super::statement::NoStatement;
 
 /// Bytes of a request's body; a longer one is answered 413.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -53,7 +55,7 @@ pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: 
 }
 
 /// Serves one connection to its end.
-async fn keep(stream: TcpStream, running: Arc<Running>, spoken: Spoken) {
+pub(super) async fn keep(stream: TcpStream, running: Arc<Running>, spoken: Spoken) {
     // Without it a reply may wait for an acknowledgement; if it cannot be set, it does wait.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
@@ -106,7 +108,7 @@ async fn respond(
         Spoken::HarbourBank(dialect) => exchange(&running, dialect, received).await,
         Spoken::Bank(dialect) => exchange(&running, dialect, received).await,
         Spoken::CanyonPay(dialect) => exchange(&running, dialect, received).await,
-        // Links are served elsewhere, and never come here.
+        // What is spoken on links is served elsewhere; only reports are asked for here.
         Spoken::Iso8583(_) => Answer::Close,
     };
     match answer {
@@ -120,9 +122,9 @@ async fn respond(
     }
 }
 
-/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`, and
-/// `GET /statements/<date>/planted` for what a reconciliation must find. What is not below these
-/// paths is the channel's own.
+/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`,
+/// `GET /statements/<date>` for the statement's file, and `GET /statements/<date>/planted` for what
+/// a reconciliation must find. What is not below these paths is the channel's own.
 fn report(running: &Running, spoken: &Spoken, path: &str) -> Option<Response<ReplyBody>> {
     let snapshot = || running.ledger.snapshot(running.now());
     let shown = match path {
@@ -145,11 +147,35 @@ fn report(running: &Running, spoken: &Spoken, path: &str) -> Option<Response<Rep
             plain(StatusCode::OK, "application/json", Bytes::from(summary.to_string()))
         }
         _ => {
-            let date = path.strip_prefix("/statements/")?.strip_suffix("/planted")?;
-            planted(running, date)
+            let rest = path.strip_prefix("/statements/")?;
+            match rest.strip_suffix("/planted") {
+                Some(date) => planted(running, date),
+                None => paper(running, rest),
+            }
         }
     };
     Some(shown)
+}
+
+/// A date's statement as the channel writes it, for an operator who uploads it.
+fn paper(running: &Running, date: &str) -> Response<ReplyBody> {
+    let no =
+        |status, why: &'static str| plain(status, "text/plain", Bytes::from_static(why.as_bytes()));
+    let Some(date) = BusinessDate::parse(date) else {
+        return no(StatusCode::BAD_REQUEST, "a date is written YYYY-MM-DD\n");
+    };
+    match running.closed_statement(date) {
+        Ok(statement) => {
+            let Paper { name, bytes } = write(&running.settings.dialect, &statement);
+            let shown = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
+                .unwrap_or(HeaderValue::from_static("attachment"));
+            let kind = HeaderValue::from_static("application/octet-stream");
+            let headers = vec![(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, shown)];
+            respond_with(Reply { status: StatusCode::OK, headers, body: Bytes::from(bytes) }, false)
+        }
+        Err(NoStatement::NotYet) => no(StatusCode::NOT_FOUND, "this date is not over yet\n"),
+        Err(NoStatement::Nothing) => no(StatusCode::NOT_FOUND, "nothing happened on this date\n"),
+    }
 }
 
 /// The differences planted in a date's statement, in JSON lines.

@@ -15,6 +15,7 @@ use super::chance::Between;
 use super::dialect::canyon_keys::CanyonKeys;
 use super::faults::Faults;
 use super::keys::SimulatorKeys;
+use super::ledger::CUT_OFF;
 
 /// Tells the time. Given from outside, so that a test can move it over a cut-off.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -150,6 +151,8 @@ pub struct SimulatorSettings {
     pub working: Between,
     /// Larger charges are declined as over the limit.
     pub per_order_max_minor: i64,
+    /// When the clearing day ends, Beijing time, at a whole minute; midnight is the calendar day.
+    pub cut_off: jiff::civil::Time,
     /// The channel's fee, in millionths of the amount, 0 to 1,000,000.
     pub fee_rate_ppm: u32,
     /// Whether a charge may still be processed after a reversal of its number was answered "no such
@@ -231,6 +234,7 @@ impl SimulatorSettings {
             differences_percent: 0,
             working: Between::millis(20, 200),
             per_order_max_minor: AMOUNT_MINOR_MAX,
+            cut_off: CUT_OFF,
             fee_rate_ppm: 3_500,
             late_arrivals: false,
             notice_retries: NoticeRetries::default(),
@@ -286,6 +290,11 @@ impl SimulatorSettings {
 
     pub fn with_differences_percent(mut self, percent: u8) -> Self {
         self.differences_percent = percent;
+        self
+    }
+
+    pub fn with_cut_off(mut self, cut_off: jiff::civil::Time) -> Self {
+        self.cut_off = cut_off;
         self
     }
 

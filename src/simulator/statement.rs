@@ -1,15 +1,21 @@
 //! What a channel's statement of a clearing day says: the ledger's finished work, with differences
 //! where they are asked for.
 //!
-//! Knows no format: a dialect writes it down. Differences are drawn by seed and order number, so
+//! Knows no format: `dialect::statement` writes it down, and says which differences its lines can
+//! show. Differences are drawn by seed and order number, so
 //! that one seed plants the same ones again, and each is listed: a reconciliation must find exactly
 //! these.
 
+use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
 use super::chance::Chance;
+use super::dialect::statement::columns_of;
 use super::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 use super::running::Running;
+
+/// Added to the running number of a line that nobody has.
+const FOREIGN_TRACES: u64 = 900_000_000_000;
 
 /// A way in which a statement's line differs from the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -25,10 +31,39 @@ pub enum DifferenceKind {
     Fee,
     /// The line stands twice.
     Repeated,
+    /// The line stands in the next date's statement instead.
+    ShiftedOut,
+    /// A line of the date before, which that one is without.
+    ShiftedIn,
+    /// The line says that it failed.
+    Status,
+    /// The line is in another currency.
+    Currency,
 }
 
-impl DifferenceKind {
-    const ALL: [Self; 5] = [Self::Missing, Self::Foreign, Self::Amount, Self::Fee, Self::Repeated];
+/// What can be planted into every format's lines.
+pub(super) const EVERYWHERE: [DifferenceKind; 6] = [
+    DifferenceKind::Missing,
+    DifferenceKind::Foreign,
+    DifferenceKind::Amount,
+    DifferenceKind::Fee,
+    DifferenceKind::Repeated,
+    DifferenceKind::ShiftedOut,
+];
+
+/// Further columns that a format's lines have, in which a difference can be planted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub has_status: bool,
+    pub has_currency: bool,
+}
+
+impl Columns {
+    fn kinds(self) -> Vec<DifferenceKind> {
+        let status = self.has_status.then_some(DifferenceKind::Status);
+        let currency = self.has_currency.then_some(DifferenceKind::Currency);
+        EVERYWHERE.into_iter().chain(status).chain(currency).collect()
+    }
 }
 
 /// One planted difference.
@@ -44,6 +79,8 @@ pub(super) struct StatementLine {
     pub entry: LedgerEntry,
     /// What it refers to, where it refers to something.
     pub original: Option<LedgerEntry>,
+    /// What it says of itself; false only where that is planted.
+    pub succeeded: bool,
 }
 
 impl StatementLine {
@@ -56,6 +93,15 @@ impl StatementLine {
     }
 }
 
+/// Why there is no statement of a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoStatement {
+    /// Its clearing day is not over.
+    NotYet,
+    /// Nothing happened in it.
+    Nothing,
+}
+
 /// One clearing day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
@@ -65,23 +111,40 @@ pub(super) struct Statement {
 }
 
 impl Running {
-    /// The statement of a date; `None` if nothing happened in it.
+    /// The statement of a date whose day is over.
+    pub fn closed_statement(&self, date: BusinessDate) -> Result<Statement, NoStatement> {
+        if date >= self.ledger.settling(self.now()) {
+            return Err(NoStatement::NotYet);
+        }
+        self.statement(date).ok_or(NoStatement::Nothing)
+    }
+
+    /// The statement of a date as it stands; `None` if nothing happened in it.
     pub fn statement(&self, date: BusinessDate) -> Option<Statement> {
         let ledger = self.ledger.snapshot(self.now());
-        let lines = true_lines(&ledger, date);
-        let parts = u16::from(self.settings.differences_percent) * 100;
+        let kinds = columns_of(&self.settings.dialect).kinds();
         let mut statement = Statement { date, lines: Vec::new(), planted: Vec::new() };
-        for line in lines {
-            let order_no = line.entry.order_no.clone();
-            let mut chance = Chance::of(self.settings.seed, "statement", &order_no, 0);
-            if !chance.hits(parts) {
-                statement.lines.push(line);
-                continue;
+        let before = date.civil().yesterday().ok().map(BusinessDate::new);
+        for line in before.map(|date| true_lines(&ledger, date)).unwrap_or_default() {
+            if self.difference(&line, &kinds) == Some(DifferenceKind::ShiftedOut) {
+                statement.plant(line, DifferenceKind::ShiftedIn);
             }
-            let place = chance.below(DifferenceKind::ALL.len() as u64) as usize;
-            statement.plant(line, DifferenceKind::ALL[place]);
+        }
+        for line in true_lines(&ledger, date) {
+            match self.difference(&line, &kinds) {
+                Some(kind) => statement.plant(line, kind),
+                None => statement.lines.push(line),
+            }
         }
         (!statement.lines.is_empty() || !statement.planted.is_empty()).then_some(statement)
+    }
+
+    /// What is wrong with a line: a matter of the seed and the order number alone.
+    fn difference(&self, line: &StatementLine, kinds: &[DifferenceKind]) -> Option<DifferenceKind> {
+        let parts = u16::from(self.settings.differences_percent) * 100;
+        let mut chance = Chance::of(self.settings.seed, "statement", &line.entry.order_no, 0);
+        let place = |chance: &mut Chance| chance.below(kinds.len() as u64) as usize;
+        chance.hits(parts).then(|| kinds[place(&mut chance)])
     }
 }
 
@@ -89,11 +152,13 @@ impl Statement {
     fn plant(&mut self, line: StatementLine, kind: DifferenceKind) {
         let mut order_no = line.entry.order_no.clone();
         match kind {
-            DifferenceKind::Missing => {}
+            DifferenceKind::Missing | DifferenceKind::ShiftedOut => {}
+            DifferenceKind::ShiftedIn => self.lines.push(line),
             DifferenceKind::Foreign => {
                 let mut foreign = line.clone();
-                // Order numbers are digits only, so nobody has this one.
+                // No order number ends so, and no channel counts so far.
                 foreign.entry.order_no = format!("{order_no}F");
+                foreign.entry.trace += FOREIGN_TRACES;
                 order_no = foreign.entry.order_no.clone();
                 self.lines.extend([line, foreign]);
             }
@@ -108,6 +173,14 @@ impl Statement {
                 self.lines.push(other);
             }
             DifferenceKind::Repeated => self.lines.extend([line.clone(), line]),
+            DifferenceKind::Status => self.lines.push(StatementLine { succeeded: false, ..line }),
+            DifferenceKind::Currency => {
+                let mut other = line;
+                let is_cny = other.entry.currency == Currency::Cny.code();
+                other.entry.currency =
+                    if is_cny { Currency::Hkd.code() } else { Currency::Cny.code() };
+                self.lines.push(other);
+            }
         }
         self.planted.push(Planted { order_no, kind });
     }
@@ -134,7 +207,11 @@ fn true_lines(ledger: &LedgerSnapshot, date: BusinessDate) -> Vec<StatementLine>
         .entries()
         .iter()
         .filter(stands)
-        .map(|entry| StatementLine { entry: entry.clone(), original: original(entry) })
+        .map(|entry| StatementLine {
+            entry: entry.clone(),
+            original: original(entry),
+            succeeded: true,
+        })
         .filter(|line| match line.entry.kind {
             EntryKind::Charge | EntryKind::Capture | EntryKind::Refund => true,
             // An undone authorisation moved nothing, like the authorisation.

@@ -15,12 +15,14 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::domain::card::{Expiry, MaskedPan, Pan};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::BusinessDate;
 
 use super::super::ledger::{Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict};
 use super::super::running::Running;
 use super::super::settings::BankSettings;
+use super::super::statement::NoStatement;
 use super::bank_tongue::Tongue;
-use super::{AnswerCodes, Dialect, Dress, Received, Reply, decide};
+use super::{AnswerCodes, Dialect, Dress, Received, Reply, decide, statement};
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub(in crate::simulator) enum What {
     Refund,
     Inquiry,
     Reversal,
+    Statement,
 }
 
 impl What {
@@ -45,6 +48,7 @@ impl What {
             Self::Refund => "refund",
             Self::Inquiry => "query",
             Self::Reversal => "reverse",
+            Self::Statement => "statement",
         }
     }
 }
@@ -52,6 +56,7 @@ impl What {
 /// One proven request.
 pub(in crate::simulator) struct Ask {
     pub what: What,
+    /// For a statement, its date, `YYYY-MM-DD`.
     pub order_no: String,
     pub original_no: String,
     pub sent_at: String,
@@ -87,6 +92,10 @@ pub(in crate::simulator) struct Codes {
     pub expired: &'static str,
     pub limit: &'static str,
     pub dead: &'static str,
+    /// Nothing happened on the date of a statement.
+    pub empty: &'static str,
+    /// The date of a statement is not over.
+    pub later: &'static str,
     pub answers: AnswerCodes,
 }
 
@@ -96,11 +105,17 @@ pub(in crate::simulator) struct Draft {
     pub facts: Option<Facts>,
     /// The original's code, in the reply to an inquiry.
     pub result: Option<&'static str>,
+    /// A statement.
+    pub file: Option<Vec<u8>>,
 }
 
 impl Draft {
     const fn code(code: &'static str) -> Self {
-        Self { code, facts: None, result: None }
+        Self { code, facts: None, result: None, file: None }
+    }
+
+    const fn of(code: &'static str, facts: Facts) -> Self {
+        Self { code, facts: Some(facts), result: None, file: None }
     }
 }
 
@@ -139,7 +154,8 @@ impl Bank {
             | What::Cancel
             | What::Refund
             | What::Inquiry
-            | What::Reversal => ledger.charge(now, instruction, verdict, codes.dead),
+            | What::Reversal
+            | What::Statement => ledger.charge(now, instruction, verdict, codes.dead),
         };
         self.told(entered)
     }
@@ -177,9 +193,12 @@ impl Bank {
         let undone = match ask.what {
             What::Refund => ledger.refund(now, asked, &ask.original_no, verdict, codes.dead),
             What::Capture => ledger.capture(now, asked, &ask.original_no, verdict, codes.dead),
-            What::Payment | What::Preauth | What::Cancel | What::Inquiry | What::Reversal => {
-                ledger.undo(now, asked, &ask.original_no, verdict, codes.dead)
-            }
+            What::Payment
+            | What::Preauth
+            | What::Cancel
+            | What::Inquiry
+            | What::Reversal
+            | What::Statement => ledger.undo(now, asked, &ask.original_no, verdict, codes.dead),
         };
         match undone {
             Undone::Entered(entered) => self.told(entered),
@@ -196,7 +215,7 @@ impl Bank {
             Entered::New(facts) | Entered::Known { facts, same: true } => facts,
             Entered::Known { facts: _, same: false } => return Draft::code(codes.format),
         };
-        Draft { code: self.standing(&facts), facts: Some(facts), result: None }
+        Draft::of(self.standing(&facts), facts)
     }
 
     const fn standing(&self, facts: &Facts) -> &'static str {
@@ -213,17 +232,29 @@ impl Bank {
             return Draft::code(self.codes().not_found);
         };
         let result = Some(self.standing(&found.facts));
-        Draft { code: self.codes().approved, facts: Some(found.facts), result }
+        Draft { result, ..Draft::of(self.codes().approved, found.facts) }
     }
 
     fn reverse(&self, running: &Running, order_no: &str) -> Draft {
         let codes = self.codes();
         match running.ledger.reverse(running.now(), order_no, None) {
             Reversed::Done(facts) | Reversed::Already(facts) | Reversed::Undone(facts) => {
-                Draft { code: codes.approved, facts: Some(facts), result: None }
+                Draft::of(codes.approved, facts)
             }
             Reversed::Refused(_) => Draft::code(codes.refused),
             Reversed::NotFound => Draft::code(codes.not_found),
+        }
+    }
+
+    fn statement(&self, running: &Running, date: &str) -> Draft {
+        let date = BusinessDate::parse(date).ok_or(NoStatement::Nothing);
+        match date.and_then(|date| running.closed_statement(date)) {
+            Ok(found) => {
+                let paper = statement::write(&running.settings.dialect, &found);
+                Draft { file: Some(paper.bytes), ..Draft::code(self.codes().approved) }
+            }
+            Err(NoStatement::NotYet) => Draft::code(self.codes().later),
+            Err(NoStatement::Nothing) => Draft::code(self.codes().empty),
         }
     }
 
@@ -269,6 +300,7 @@ impl Dialect for Bank {
             What::Capture | What::Cancel | What::Refund => self.follow(running, call),
             What::Inquiry => self.inquire(running, &call.order_no),
             What::Reversal => self.reverse(running, &call.order_no),
+            What::Statement => self.statement(running, &call.order_no),
         }
     }
 

@@ -1,7 +1,11 @@
 //! The tongues of [`super::bank`]: how Meadow Bank and Quarry Bank write, sign and encrypt.
 
+use std::io::Write as _;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use md5::{Digest as _, Md5};
 use zeroize::Zeroizing;
 
@@ -13,8 +17,10 @@ use crate::codec::sign::{hex_lower, read_hex, sha256_hex};
 use crate::codec::xml::Element;
 use crate::config::section::Section;
 use crate::domain::money::AmountMinor;
+use crate::domain::time::BusinessDate;
 
 use super::super::counterpart::{Counterpart, TestCredential};
+use super::super::ledger::CUT_OFF;
 use super::super::settings::{BankSettings, BankTongue, DialectSettings};
 use super::bank::{Ask, AskedCard, Codes, Draft, What};
 use super::{AnswerCodes, Decline, Dress, Received};
@@ -31,6 +37,8 @@ const MEADOW_CODES: Codes = Codes {
     expired: "54",
     limit: "61",
     dead: "05",
+    empty: "N0",
+    later: "N1",
     answers: AnswerCodes {
         approved: "00",
         declines: &[
@@ -53,6 +61,8 @@ const QUARRY_CODES: Codes = Codes {
     expired: "E10054",
     limit: "E10061",
     dead: "E10001",
+    empty: "E20040",
+    later: "P00001",
     answers: AnswerCodes {
         approved: "000000",
         declines: &[
@@ -158,7 +168,12 @@ impl Tongue {
                 let mut fields = Fields::new();
                 fields.set("resp_code", draft.code);
                 if let Some(ask) = ask {
-                    fields.set("order_id", &ask.order_no);
+                    let is_date = ask.what == What::Statement;
+                    let number = ask.order_no.replace('-', "");
+                    fields.set(if is_date { "settle_date" } else { "order_id" }, &number);
+                }
+                if let Some(file) = &draft.file {
+                    fields.set("file_content", &BASE64.encode(deflate(file)));
                 }
                 if let Some(facts) = &draft.facts {
                     fields.set("amt", &decimal(facts.amount));
@@ -202,6 +217,7 @@ fn read_meadow(fields: &Fields, merchant_id: &str) -> Option<Ask> {
         "refund" => What::Refund,
         "query" => What::Inquiry,
         "reverse" => What::Reversal,
+        "statement" => What::Statement,
         _ => return None,
     };
     let text = |name| fields.get(name).unwrap_or_default().to_owned();
@@ -213,7 +229,12 @@ fn read_meadow(fields: &Fields, merchant_id: &str) -> Option<Ask> {
     let expiry = fields.get("valid_thru").map(|text| turned(text).unwrap_or_default());
     Some(Ask {
         what,
-        order_no: Some(text("order_id")).filter(|text| !text.is_empty())?,
+        order_no: if what == What::Statement {
+            let date = text("settle_date").parse().ok().and_then(BusinessDate::from_yyyymmdd);
+            date?.to_string()
+        } else {
+            Some(text("order_id")).filter(|text| !text.is_empty())?
+        },
         original_no: text("orig_order_id"),
         sent_at: text("txn_time"),
         amount: fields.get("amt").map(read_decimal).unwrap_or_default(),
@@ -231,6 +252,7 @@ fn read_quarry(root: &Element, merchant_id: &str, cards: &BlockKey) -> Option<As
         "refund" => What::Refund,
         "inquiry" => What::Inquiry,
         "reversal" => What::Reversal,
+        "statement" => What::Statement,
         _ => return None,
     };
     if text("/trade/body/txn/@merId")? != merchant_id {
@@ -248,7 +270,11 @@ fn read_quarry(root: &Element, merchant_id: &str, cards: &BlockKey) -> Option<As
     };
     Some(Ask {
         what,
-        order_no: text("/trade/body/orderNo").filter(|text| !text.is_empty())?,
+        order_no: if what == What::Statement {
+            BusinessDate::parse(&text("/trade/body/date")?)?.to_string()
+        } else {
+            text("/trade/body/orderNo").filter(|text| !text.is_empty())?
+        },
         original_no: text("/trade/body/origOrderNo")?,
         sent_at: text("/trade/body/time")?,
         amount: read_decimal(&text("/trade/body/amount")?),
@@ -259,8 +285,13 @@ fn read_quarry(root: &Element, merchant_id: &str, cards: &BlockKey) -> Option<As
 fn quarry_body(ask: Option<&Ask>, draft: &Draft) -> String {
     let mut body = format!("<body><code>{}</code>", draft.code);
     if let Some(ask) = ask {
-        let order_no: String = ask.order_no.chars().filter(char::is_ascii_alphanumeric).collect();
-        body.push_str(&format!("<orderNo>{order_no}</orderNo>"));
+        let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+        let order_no: String = ask.order_no.chars().filter(plain).collect();
+        let name = if ask.what == What::Statement { "date" } else { "orderNo" };
+        body.push_str(&format!("<{name}>{order_no}</{name}>"));
+    }
+    if let Some(file) = &draft.file {
+        body.push_str(&format!("<file>{}</file>", BASE64.encode(file)));
     }
     if let Some(facts) = &draft.facts {
         let date = facts.settle_date.civil();
@@ -275,6 +306,12 @@ fn quarry_body(ask: Option<&Ask>, draft: &Draft) -> String {
         body.push_str(&format!("<origCode>{result}</origCode>"));
     }
     body + "</body>"
+}
+
+fn deflate(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = ZlibEncoder::new(Vec::new(), Compression::default());
+    stream.write_all(bytes).expect("memory takes all");
+    stream.finish().expect("memory takes all")
 }
 
 fn decimal(amount: AmountMinor) -> String {
@@ -323,5 +360,6 @@ pub(in crate::simulator) fn counterpart(
         dialect: DialectSettings::Bank(BankSettings { merchant_id, tongue }),
         addresses: vec![section.text("base_url")],
         notice_address: None,
+        cut_off: CUT_OFF,
     }
 }

@@ -1,20 +1,27 @@
 //! Canyon Pay: a platform with a REST interface, the worked example of notices.
 //!
-//! `POST /v3/pay/cards`, `GET` of one, its `/revoke`; `POST /v3/refunds`, `GET` of one. Requests
+//! `POST /v3/pay/cards`, `GET` of one, its `/revoke`; `POST /v3/refunds`, `GET` of one; `GET
+//! /v3/bills/trade` names the address of a date's bill, which lies there as gzip. Requests
 //! are signed by RSA in their `Authorization` header, card data are encrypted to the platform's
 //! key. What went well has a state, what was refused a code and a status of 4xx. One payment in
 //! four is decided later and every refund is; the end is told by an encrypted notice and to
 //! whoever asks.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use serde_json::{Value as Json, json};
 
+use crate::codec::crypto::digest::Digest;
+use crate::codec::sign::{hex_lower, sha256_hex};
 use crate::domain::card::{Expiry, MaskedPan, Pan};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::BusinessDate;
 
 use super::super::chance::Chance;
 use super::super::ledger::{
@@ -23,8 +30,9 @@ use super::super::ledger::{
 use super::super::notices::{Claim, Letter, Notice, schedule};
 use super::super::running::Running;
 use super::super::settings::CanyonPaySettings;
+use super::super::statement::NoStatement;
 use super::canyon_keys::CanyonKeys;
-use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
+use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide, statement};
 
 const DO_NOT_HONOUR: &str = "ACCOUNT_ERROR";
 const INVALID_CARD: &str = "INVALID_CARD";
@@ -34,6 +42,8 @@ const BAD_SIGNATURE: &str = "SIGN_ERROR";
 const REFUSED: &str = "NOT_ELIGIBLE";
 const NOT_FOUND: &str = "RESOURCE_NOT_EXISTS";
 const BUSY: &str = "SYSTEM_ERROR";
+const NO_BILL: &str = "NO_STATEMENT_EXIST";
+const BILL_LATER: &str = "STATEMENT_CREATING";
 /// Of what has a state instead.
 const NO_CODE: &str = "";
 /// Payments out of ten thousand that are decided later.
@@ -56,9 +66,27 @@ pub(in crate::simulator) struct CanyonPay {
 
 pub(in crate::simulator) enum Call {
     Pay(Payment),
-    Refund { order_no: String, original_no: String, amount: AmountMinor },
-    Query { kind: EntryKind, order_no: String },
-    Revoke { order_no: String },
+    Refund {
+        order_no: String,
+        original_no: String,
+        amount: AmountMinor,
+    },
+    Query {
+        kind: EntryKind,
+        order_no: String,
+    },
+    Revoke {
+        order_no: String,
+    },
+    /// Where a date's bill lies; `host` is what the merchant calls us.
+    Bill {
+        date: String,
+        host: String,
+    },
+    /// The bill itself.
+    File {
+        date: String,
+    },
 }
 
 pub(in crate::simulator) struct Payment {
@@ -70,8 +98,16 @@ pub(in crate::simulator) struct Payment {
     problem: Option<&'static str>,
 }
 
-/// What is known of an order, or the code of a refusal.
-pub(in crate::simulator) type Draft = Result<Facts, &'static str>;
+/// What is told, or the code of a refusal.
+pub(in crate::simulator) type Draft = Result<Told, &'static str>;
+
+pub(in crate::simulator) enum Told {
+    Order(Facts),
+    /// A bill: both what is said of it, and its bytes.
+    Bill(Vec<u8>),
+}
+
+type Known = Result<Facts, &'static str>;
 
 impl CanyonPay {
     pub fn new(settings: &CanyonPaySettings) -> Self {
@@ -83,7 +119,22 @@ impl CanyonPay {
         let parts: Vec<&str> = path.split('/').collect();
         let is_ours = |text: &str| text == self.merchant_id;
         if received.method == hyper::Method::GET {
-            let mchid = received.query.split('&').find_map(|pair| pair.strip_prefix("mchid="));
+            let value = |name: &str| {
+                let mut pairs = received.query.split('&').filter_map(|pair| pair.split_once('='));
+                pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+            };
+            let mchid = value("mchid");
+            if let ["bills", "trade"] = parts[..] {
+                mchid.filter(|text| is_ours(text))?;
+                let date = BusinessDate::parse(value("bill_date")?)?.to_string();
+                let host = received.headers.get(hyper::header::HOST)?.to_str().ok()?.to_owned();
+                return Some(Call::Bill { date, host });
+            }
+            if let ["bills", "files", date] = parts[..] {
+                let date = BusinessDate::parse(date)?.to_string();
+                return (value("token")? == token_of(running, &date))
+                    .then_some(Call::File { date });
+            }
             let (kind, order_no) = match parts[..] {
                 ["pay", "cards", number] if mchid.is_some_and(is_ours) => {
                     (EntryKind::Charge, number)
@@ -130,7 +181,7 @@ impl CanyonPay {
         })
     }
 
-    fn pay(&self, running: &Arc<Running>, payment: &Payment) -> Draft {
+    fn pay(&self, running: &Arc<Running>, payment: &Payment) -> Known {
         let too_large = payment.amount.get() > running.settings.per_order_max_minor;
         let verdict = match payment.problem.or(too_large.then_some(DO_NOT_HONOUR)) {
             Some(code) => Verdict { approves: false, code, working: Duration::ZERO },
@@ -158,7 +209,7 @@ impl CanyonPay {
         order_no: &str,
         original_no: &str,
         amount: AmountMinor,
-    ) -> Draft {
+    ) -> Known {
         let now = running.now();
         let original = running.ledger.look(now, original_no).ok_or(REFUSED)?;
         let verdict = decide(running, order_no, &CODES);
@@ -180,7 +231,7 @@ impl CanyonPay {
         }
     }
 
-    fn told(&self, running: &Arc<Running>, order_no: &str, entered: Entered) -> Draft {
+    fn told(&self, running: &Arc<Running>, order_no: &str, entered: Entered) -> Known {
         match entered {
             Entered::New(facts) => {
                 self.notify(running, order_no, &facts);
@@ -246,9 +297,29 @@ impl CanyonPay {
         Reply { status, headers, body: Bytes::from(body) }
     }
 
+    /// Where the bill lies and what it digests to, or the bill itself, which nobody signs.
+    fn bill_reply(&self, running: &Running, call: &Call, bytes: &[u8], dress: Dress) -> Reply {
+        if let Call::Bill { date, host } = call {
+            let token = token_of(running, date);
+            let body = json!({
+                "download_url": format!("http://{host}/v3/bills/files/{date}?token={token}"),
+                "hash_type": "SHA1",
+                "hash_value": hex_lower(&Digest::Sha1.of(&[bytes])),
+            });
+            return self.reply(running, StatusCode::OK, &body, dress);
+        }
+        let mut bytes = bytes.to_vec();
+        if matches!(dress, Dress::BadSignature(_)) {
+            bytes.push(b'\n');
+        }
+        let kind = hyper::header::HeaderValue::from_static("application/gzip");
+        let headers = vec![(hyper::header::CONTENT_TYPE, kind)];
+        Reply { status: StatusCode::OK, headers, body: Bytes::from(gzip(&bytes)) }
+    }
+
     fn refusal(&self, running: &Running, code: &str, dress: Dress) -> Reply {
         let status = match code {
-            FORMAT => StatusCode::BAD_REQUEST,
+            FORMAT | NO_BILL | BILL_LATER => StatusCode::BAD_REQUEST,
             BAD_SIGNATURE => StatusCode::UNAUTHORIZED,
             NOT_FOUND => StatusCode::NOT_FOUND,
             BUSY => StatusCode::INTERNAL_SERVER_ERROR,
@@ -256,6 +327,27 @@ impl CanyonPay {
         };
         self.reply(running, status, &json!({ "code": code, "message": "refused" }), dress)
     }
+}
+
+/// The bytes of a date's bill, not packed.
+fn bill(running: &Running, date: &str) -> Result<Vec<u8>, &'static str> {
+    let date = BusinessDate::parse(date).ok_or(NoStatement::Nothing);
+    match date.and_then(|date| running.closed_statement(date)) {
+        Ok(found) => Ok(statement::write(&running.settings.dialect, &found).bytes),
+        Err(NoStatement::NotYet) => Err(BILL_LATER),
+        Err(NoStatement::Nothing) => Err(NO_BILL),
+    }
+}
+
+/// Without it nobody gets a bill, signed or not.
+fn token_of(running: &Running, date: &str) -> String {
+    sha256_hex(format!("bill {} {date}", running.settings.seed).as_bytes())[..32].to_owned()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = GzEncoder::new(Vec::new(), Compression::default());
+    stream.write_all(bytes).expect("memory takes all");
+    stream.finish().expect("memory takes all")
 }
 
 /// A number as it may stand in a path.
@@ -314,11 +406,13 @@ impl Dialect for CanyonPay {
             Call::Refund { order_no, .. } => ("refund", order_no),
             Call::Query { order_no, .. } => ("query", order_no),
             Call::Revoke { order_no } => ("reverse", order_no),
+            Call::Bill { date, .. } => ("bill", date),
+            Call::File { date } => ("file", date),
         }
     }
 
     fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Draft {
-        match call {
+        let known = match call {
             Call::Pay(payment) => self.pay(running, payment),
             Call::Refund { order_no, original_no, amount } => {
                 self.refund(running, order_no, original_no, *amount)
@@ -334,7 +428,11 @@ impl Dialect for CanyonPay {
                     Reversed::NotFound => Err(NOT_FOUND),
                 }
             }
-        }
+            Call::Bill { date, .. } | Call::File { date } => {
+                return bill(running, date).map(Told::Bill);
+            }
+        };
+        known.map(Told::Order)
     }
 
     fn write(&self, running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
@@ -343,9 +441,12 @@ impl Dialect for CanyonPay {
             (Err(code), Dress::Honest | Dress::BadSignature(_)) => {
                 self.refusal(running, code, dress)
             }
-            (Ok(facts), Dress::Honest | Dress::BadSignature(_)) => {
+            (Ok(Told::Order(facts)), Dress::Honest | Dress::BadSignature(_)) => {
                 let body = order_body(self.name(call).1, facts);
                 self.reply(running, StatusCode::OK, &body, dress)
+            }
+            (Ok(Told::Bill(bytes)), Dress::Honest | Dress::BadSignature(_)) => {
+                self.bill_reply(running, call, bytes, dress)
             }
         }
     }

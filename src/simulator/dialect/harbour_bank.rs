@@ -1,12 +1,11 @@
 //! Harbour bank: a bank with a JSON interface, the worked example of the `http` protocol.
 //!
 //! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
-//! `/v1/voids`, `/v1/refunds`; HMAC-SHA256 over time-stamp, line feed and body in both directions;
+//! `/v1/voids`, `/v1/refunds`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over time-stamp, line feed and body in both directions;
 //! amounts in fen. The query's own code and the original's state are two things. The same order
 //! number is never charged twice: it gets the same answer again.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,26 +19,31 @@ use crate::codec::sign::{HmacKey, hex_lower, sha256_hex};
 use crate::config::section::Section;
 use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
 use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::BusinessDate;
 
 use super::super::chance::Chance;
 use super::super::counterpart::{Counterpart, Kept, TestCredential};
-use super::super::ledger::{Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict};
+use super::super::ledger::{
+    CUT_OFF, Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+};
 use super::super::running::Running;
 use super::super::settings::{DialectSettings, HarbourBankSettings};
-use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
+use super::super::statement::NoStatement;
+use super::harbour_words::{code_body, forge, order_body, query_body, trade_no};
+use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide, statement};
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 /// Characters of an order number.
 const ORDER_NO_LENGTH_MAX: usize = 40;
 
-const APPROVED: &str = "0000";
+pub const APPROVED: &str = "0000";
 const EXPIRED: &str = "1054";
 const INVALID_CARD: &str = "1014";
 const LIMIT: &str = "1061";
 const WRONG_CVV: &str = "1082";
 const BUSY: &str = "1091";
-const PROCESSING: &str = "1099";
+pub const PROCESSING: &str = "1099";
 const FORMAT: &str = "1400";
 const NOT_FOUND: &str = "1404";
 const BAD_SIGNATURE: &str = "1900";
@@ -74,6 +78,7 @@ pub(in crate::simulator) enum Call {
     Query { order_no: String },
     Reverse { order_no: String },
     Follow(Follow),
+    Statement { date: String },
 }
 
 pub(in crate::simulator) struct Charge {
@@ -117,10 +122,21 @@ pub(in crate::simulator) struct Follow {
     amount: AmountMinor,
 }
 
-/// A code, and the entry that the reply tells of.
+/// A code, and the entry that the reply tells of, or the file that it is.
 pub(in crate::simulator) struct Draft {
     code: &'static str,
     facts: Option<Facts>,
+    file: Option<Vec<u8>>,
+}
+
+impl Draft {
+    const fn code(code: &'static str) -> Self {
+        Self { code, facts: None, file: None }
+    }
+
+    const fn of(code: &'static str, facts: Facts) -> Self {
+        Self { code, facts: Some(facts), file: None }
+    }
 }
 
 #[derive(Deserialize)]
@@ -156,6 +172,15 @@ struct OrderBody<'a> {
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
     order_no: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StatementBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    date: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -197,6 +222,7 @@ pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<C
         }),
         addresses: vec![section.text("base_url")],
         notice_address: None,
+        cut_off: CUT_OFF,
     })
 }
 
@@ -237,6 +263,11 @@ impl HarbourBank {
                 let asked: OrderBody<'_> = serde_json::from_slice(body).ok()?;
                 let order_no = self.order_no(&asked.merchant_id, &asked.order_no)?;
                 Some(Call::Reverse { order_no })
+            }
+            "/v1/statements" => {
+                let asked: StatementBody<'_> = serde_json::from_slice(body).ok()?;
+                let date = BusinessDate::parse(&asked.date)?.to_string();
+                (asked.merchant_id == self.merchant_id).then_some(Call::Statement { date })
             }
             "/v1/charges/undo" => self.parse_follow(Way::Undo, body),
             "/v1/voids" => self.parse_follow(Way::Void, body),
@@ -324,7 +355,7 @@ impl HarbourBank {
         let Some(original) =
             original.filter(|found| trade_no(&found.facts) == follow.original_trade_no)
         else {
-            return Draft { code: NOT_FOUND, facts: None };
+            return Draft::code(NOT_FOUND);
         };
         let mut chance = Chance::of(running.settings.seed, "undo", &follow.order_no, 0);
         let declines = chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
@@ -355,7 +386,19 @@ impl HarbourBank {
             Undone::Differs => FORMAT,
             Undone::NotFound => NOT_FOUND,
         };
-        Draft { code, facts: None }
+        Draft::code(code)
+    }
+
+    fn statement(running: &Running, date: &str) -> Draft {
+        let date = BusinessDate::parse(date).ok_or(NoStatement::Nothing);
+        match date.and_then(|date| running.closed_statement(date)) {
+            Ok(statement) => {
+                let paper = statement::write(&running.settings.dialect, &statement);
+                Draft { file: Some(paper.bytes), ..Draft::code(APPROVED) }
+            }
+            Err(NoStatement::NotYet) => Draft::code(PROCESSING),
+            Err(NoStatement::Nothing) => Draft::code(NOT_FOUND),
+        }
     }
 
     /// Signs a body and makes it a reply.
@@ -402,6 +445,7 @@ impl Dialect for HarbourBank {
             Call::Query { order_no } => ("query", order_no),
             Call::Reverse { order_no } => ("reverse", order_no),
             Call::Follow(follow) => (follow.way.name(), &follow.order_no),
+            Call::Statement { date } => ("statement", date),
         }
     }
 
@@ -409,32 +453,37 @@ impl Dialect for HarbourBank {
         match call {
             Call::Charge(charge) => self.charge(running, charge),
             Call::Query { order_no } => match running.ledger.look(running.now(), order_no) {
-                Some(found) => Draft { code: APPROVED, facts: Some(found.facts) },
-                None => Draft { code: NOT_FOUND, facts: None },
+                Some(found) => Draft::of(APPROVED, found.facts),
+                None => Draft::code(NOT_FOUND),
             },
             Call::Reverse { order_no } => {
                 match running.ledger.reverse(running.now(), order_no, None) {
-                    Reversed::Done(facts) => Draft { code: APPROVED, facts: Some(facts) },
-                    Reversed::Already(_) | Reversed::Undone(_) => {
-                        Draft { code: ALREADY, facts: None }
-                    }
-                    Reversed::Refused(_) => Draft { code: REFUSED, facts: None },
-                    Reversed::NotFound => Draft { code: NOT_FOUND, facts: None },
+                    Reversed::Done(facts) => Draft::of(APPROVED, facts),
+                    Reversed::Already(_) | Reversed::Undone(_) => Draft::code(ALREADY),
+                    Reversed::Refused(_) => Draft::code(REFUSED),
+                    Reversed::NotFound => Draft::code(NOT_FOUND),
                 }
             }
             Call::Follow(follow) => Self::follow(running, follow),
+            Call::Statement { date } => Self::statement(running, date),
         }
     }
 
     fn write(&self, running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
         let body = match dress {
             Dress::Unclear(variant) => code_body(unclear_code(call, variant)),
-            Dress::Honest | Dress::BadSignature(_) => match (&draft.facts, call) {
-                (None, _) => code_body(draft.code),
-                (Some(facts), Call::Query { order_no }) => query_body(order_no, facts),
-                (Some(facts), Call::Charge(_) | Call::Reverse { .. } | Call::Follow(_)) => {
-                    order_body(draft.code, self.name(call).1, facts)
-                }
+            Dress::Honest | Dress::BadSignature(_) => match (&draft.facts, &draft.file, call) {
+                (None, Some(file), _) => file.clone(),
+                (None, None, _) => code_body(draft.code),
+                (Some(facts), _, Call::Query { order_no }) => query_body(order_no, facts),
+                (
+                    Some(facts),
+                    _,
+                    Call::Charge(_)
+                    | Call::Reverse { .. }
+                    | Call::Follow(_)
+                    | Call::Statement { .. },
+                ) => order_body(draft.code, self.name(call).1, facts),
             },
         };
         self.reply(running, body, dress)
@@ -445,7 +494,11 @@ impl Dialect for HarbourBank {
 const fn unclear_code(call: &Call, variant: u64) -> &'static str {
     match call {
         Call::Charge(_) if variant.is_multiple_of(2) => PROCESSING,
-        Call::Charge(_) | Call::Query { .. } | Call::Reverse { .. } | Call::Follow(_) => BUSY,
+        Call::Charge(_)
+        | Call::Query { .. }
+        | Call::Reverse { .. }
+        | Call::Follow(_)
+        | Call::Statement { .. } => BUSY,
     }
 }
 
@@ -466,7 +519,7 @@ fn card_problem(running: &Running, card: &CardBody<'_>) -> Option<&'static str> 
 fn told(entered: Entered) -> Draft {
     let facts = match entered {
         Entered::New(facts) | Entered::Known { facts, same: true } => facts,
-        Entered::Known { facts: _, same: false } => return Draft { code: FORMAT, facts: None },
+        Entered::Known { facts: _, same: false } => return Draft::code(FORMAT),
     };
     let code = match facts.state {
         EntryState::Working => PROCESSING,
@@ -475,85 +528,5 @@ fn told(entered: Entered) -> Draft {
         // "Approved" would be a lie by now.
         EntryState::Reversed => ALREADY,
     };
-    Draft { code, facts: Some(facts) }
-}
-
-fn trade_no(facts: &Facts) -> String {
-    format!("H{:014}", facts.trace)
-}
-
-/// The state of a charge that an undo took back stays a success: the undo is an order itself.
-const fn state_name(state: EntryState) -> &'static str {
-    match state {
-        EntryState::Working => "PROCESSING",
-        EntryState::Approved | EntryState::Undone => "SUCCESS",
-        EntryState::Declined => "FAILED",
-        EntryState::Reversed => "REVERSED",
-    }
-}
-
-fn message(code: &str) -> &'static str {
-    match code {
-        "0000" => "ok",
-        "1005" => "do not honour",
-        "1014" => "invalid card",
-        "1051" => "insufficient funds",
-        "1054" => "expired card",
-        "1059" => "suspected fraud",
-        "1061" => "limit exceeded",
-        "1082" => "wrong CVV",
-        "1091" => "system busy, result unclear",
-        "1099" => "processing",
-        "1400" => "format",
-        "1404" => "not found",
-        "1503" => "closed for maintenance",
-        "1900" => "bad signature",
-        "2001" => "already done",
-        "2002" => "cannot be done",
-        _ => "other",
-    }
-}
-
-// None of the texts below needs escaping: order numbers are letters and digits, the rest is ours.
-
-fn code_body(code: &str) -> Vec<u8> {
-    format!(r#"{{"code":"{code}","message":"{}"}}"#, message(code)).into_bytes()
-}
-
-fn order_body(code: &str, order_no: &str, facts: &Facts) -> Vec<u8> {
-    let mut body = Vec::with_capacity(160);
-    let date = facts.settle_date.civil();
-    write!(
-        body,
-        concat!(
-            r#"{{"code":"{}","message":"{}","orderNo":"{}","tradeNo":"H{:014}","#,
-            r#""amount":{},"settleDate":"{:02}{:02}"}}"#
-        ),
-        code,
-        message(code),
-        order_no,
-        facts.trace,
-        facts.amount,
-        date.month(),
-        date.day(),
-    )
-    .expect("memory takes what is written to it");
-    body
-}
-
-fn query_body(order_no: &str, facts: &Facts) -> Vec<u8> {
-    let result = if facts.state == EntryState::Working { PROCESSING } else { facts.code };
-    let mut body = order_body(APPROVED, order_no, facts);
-    body.pop();
-    write!(body, r#","state":"{}","resultCode":"{result}"}}"#, state_name(facts.state))
-        .expect("memory takes what is written to it");
-    body
-}
-
-/// Turns the first code of a signed body into its opposite, so that its signature lies.
-fn forge(body: &mut [u8]) {
-    const PLACE: std::ops::Range<usize> = 9..13;
-    let Some(code) = body.get_mut(PLACE) else { return };
-    let opposite = if code == APPROVED.as_bytes() { "1051" } else { APPROVED };
-    code.copy_from_slice(opposite.as_bytes());
+    Draft::of(code, facts)
 }

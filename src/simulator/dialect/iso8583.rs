@@ -20,7 +20,7 @@ use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::Timestamp;
 use crate::simulator::counterpart::{Counterpart, Kept, TestCredential};
 use crate::simulator::ledger::{
-    Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+    CUT_OFF, Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
 };
 use crate::simulator::running::Running;
 use crate::simulator::settings::{DialectSettings, Iso8583Settings, Iso8583Style};
@@ -157,6 +157,7 @@ pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<C
         dialect: DialectSettings::Iso8583(Iso8583Settings { style, mac_key, master_key }),
         addresses: section.texts("addresses"),
         notice_address: None,
+        cut_off: CUT_OFF,
     })
 }
 

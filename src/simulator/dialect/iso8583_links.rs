@@ -1,5 +1,7 @@
 //! Serves ISO 8583 links: many requests at once on each, with what the network does to them.
 //!
+//! Whoever speaks HTTP instead asks for the ledger or a statement, and gets it.
+//!
 //! As in `exchange`: a request that is dropped before is never carried out; every other one is
 //! carried out first and loses, spoils or delays its answer after. On a link a lost answer is
 //! silence, or the end of the whole link with every request that was on its way.
@@ -14,10 +16,13 @@ use tokio::task::JoinSet;
 
 use crate::simulator::faults::{Happening, Loss, RequestFault, RequestPlan};
 use crate::simulator::running::Running;
+use crate::simulator::{Spoken, server};
 
 use super::Dress;
 use super::iso8583::{Call, Iso8583};
 
+/// The first byte of a GET: no frame is so long that its length begins so.
+const HTTP_BEGINS: u8 = b'G';
 const READ_BYTES: usize = 64 * 1024;
 /// Answers that wait for one link's writer, and answers that one write carries.
 const ANSWERS_MAX: usize = 8_192;
@@ -50,6 +55,14 @@ pub async fn serve(listener: TcpListener, running: Arc<Running>, dialect: Arc<Is
 }
 
 async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Arc<Iso8583>) {
+    let mut first = [0];
+    let peeked = tokio::select! {
+        peeked = stream.peek(&mut first) => peeked,
+        () = running.stopped() => return,
+    };
+    if matches!(peeked, Ok(1)) && first[0] == HTTP_BEGINS {
+        return server::keep(stream, running, Spoken::Iso8583(dialect)).await;
+    }
     // Without it an answer may wait for an acknowledgement; if it cannot be set, it does wait.
     let _ = stream.set_nodelay(true);
     let (mut read, mut write) = stream.into_split();

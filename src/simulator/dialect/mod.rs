@@ -10,9 +10,11 @@ pub mod iso8583;
 pub mod iso8583_links;
 pub mod unionpay_acp;
 
+pub mod statement;
+
 mod acp_card;
 mod acp_reply;
-mod acp_statement;
+mod harbour_words;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,7 +25,7 @@ use super::super::chance::Chance;
 use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
-    Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
+    CUT_OFF, Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
 };
 use super::super::notices::{Letter, Notice, schedule};
 use super::super::running::Running;
@@ -34,7 +34,7 @@ use super::acp_card::{FORMAT, JudgedCard, judge};
 use super::acp_reply::{
     SUCCESS, WORKING, describe, echo, notice, query_id, reply, result_code, set_response,
 };
-use super::acp_statement::pack;
+use super::statement::acp::pack;
 use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
 
 const BACK_PATH: &str = "/gateway/api/backTransReq.do";
@@ -338,15 +338,12 @@ impl UnionPayAcp {
         let Some(date) = BusinessDate::from_mmdd(mmdd, settling) else {
             return Draft::bare(FORMAT);
         };
-        if date >= settling {
-            return Draft::bare(NO_FILE);
-        }
-        match running.statement(date) {
-            Some(statement) => {
+        match running.closed_statement(date) {
+            Ok(statement) => {
                 let file = pack(&statement, &self.merchant_id);
                 Draft { code: SUCCESS, found: None, file: Some(file) }
             }
-            None => Draft::bare(NO_FILE),
+            Err(_) => Draft::bare(NO_FILE),
         }
     }
 
@@ -479,6 +476,7 @@ pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart
         credentials,
         addresses: addresses.into_iter().filter_map(text).collect(),
         notice_address: text("notice_url"),
+        cut_off: CUT_OFF,
     })
 }
 

@@ -1,4 +1,4 @@
-//! Today in Beijing and the clearing day of the 23:00 cut, worked out once a minute.
+//! Today in Beijing and the clearing day of the channel's cut, worked out once a minute.
 //!
 //! Every order needs both, and a civil date costs more than the rest of a ledger entry. Both change
 //! at whole minutes only, so one number holds the last answer and the minute it is good for.
@@ -30,10 +30,10 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// Beijing time (UTC+8 without summer time since 1991) with the cut at 23:00.
-    pub fn beijing() -> Self {
+    /// Beijing time (UTC+8 without summer time since 1991), cut at a whole minute.
+    pub fn beijing(cut_off: civil::Time) -> Self {
         let zone = TimeZone::fixed(offset(8));
-        let clearing = ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) };
+        let clearing = ClearingCalendar { zone, cut_off };
         Self { clearing, last: AtomicU64::new(0) }
     }
 
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_the_same_from_memory_and_changes_at_the_cut() {
-        let calendar = Calendar::beijing();
+        let calendar = Calendar::beijing(civil::time(23, 0, 0, 0));
         // 2026-11-22 is the 20,779th day since 1970; 15:00 UTC is 23:00 in Beijing.
         let cut = 20_779_i64 * 86_400_000 + 15 * 3_600_000;
         let rows = [
@@ -88,6 +88,11 @@ mod tests {
                 assert_eq!(day.today.to_string(), today, "{millis}");
                 assert_eq!(day.settles.to_string(), settles, "{millis}");
             }
+        }
+        let calendar = Calendar::beijing(civil::Time::midnight());
+        for (millis, today, _) in rows {
+            let day = calendar.day(Timestamp::from_millis(millis));
+            assert_eq!((day.today.to_string(), day.settles), (today.to_owned(), day.today));
         }
     }
 }

@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::civil;
+
 use crate::domain::card::MaskedPan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -23,6 +25,8 @@ use super::chance::hash;
 
 pub use self::snapshot::{LedgerEntry, LedgerSnapshot};
 
+/// When UnionPay's clearing day ends.
+pub const CUT_OFF: civil::Time = civil::time(23, 0, 0, 0);
 const SHARDS: usize = 64;
 const RATE_WHOLE_PPM: i64 = 1_000_000;
 
@@ -191,10 +195,16 @@ impl Ledger {
             undoing: Mutex::new(()),
             references: Mutex::default(),
             traces: AtomicU64::new(0),
-            calendar: Calendar::beijing(),
+            calendar: Calendar::beijing(CUT_OFF),
             fee_rate_ppm,
             late_arrivals,
         }
+    }
+
+    /// The clearing day ends at this whole minute, Beijing time, instead of at [`CUT_OFF`].
+    pub fn with_cut_off(mut self, cut_off: civil::Time) -> Self {
+        self.calendar = Calendar::beijing(cut_off);
+        self
     }
 
     /// The civil date in Beijing.

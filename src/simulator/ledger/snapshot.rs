@@ -31,7 +31,7 @@ pub struct LedgerEntry {
     pub requests: u32,
     pub received_at_ms: i64,
     pub changed_at_ms: i64,
-    /// `YYYY-MM-DD`, by the cut at 23:00 in Beijing.
+    /// `YYYY-MM-DD`, by the channel's cut, in Beijing.
     pub settle_date: String,
     pub fee_minor: i64,
     /// Of a charge or capture what was refunded, of an authorisation what was captured.

@@ -39,9 +39,8 @@ pub async fn meet_at(
 ) -> Met {
     let document = Document::parse("bank.toml", text).expect("TOML");
     let other = Counterpart::read(&document, id, &mut Kept::new()).expect("an other side");
-    let mut settings = SimulatorSettings::of(id, other.dialect.clone(), clock.clock())
-        .with_declines_percent(0)
-        .with_faults(faults);
+    let mut settings =
+        other.settings(id, clock.clock()).with_declines_percent(0).with_faults(faults);
     settings.notices_to = notices_to.map(str::to_owned);
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:1");

@@ -7,6 +7,7 @@ mod banks;
 mod canyon;
 mod faults;
 mod harbour;
+mod statements;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -12,9 +12,11 @@ use zip::write::SimpleFileOptions;
 
 use crate::domain::time::Timestamp;
 
-use super::super::ledger::{EntryKind, LedgerEntry};
-use super::super::statement::{Statement, StatementLine};
-use super::acp_reply::beijing;
+use crate::simulator::dialect::acp_reply::beijing;
+use crate::simulator::ledger::{EntryKind, LedgerEntry};
+use crate::simulator::statement::{Statement, StatementLine};
+
+use super::Paper;
 
 /// The widths of the detail file's columns, in bytes.
 pub const ZM_WIDTHS: [usize; 42] = [
@@ -25,6 +27,14 @@ const NOTHING: &str = "C000000000000";
 
 /// The ZIP file of a date by its name, and the bytes that travel for it: its zlib stream.
 pub fn pack(statement: &Statement, merchant_id: &str) -> (String, Vec<u8>) {
+    let archive = zip(statement, merchant_id);
+    let mut stream = ZlibEncoder::new(Vec::new(), Compression::default());
+    stream.write_all(&archive.bytes).expect("memory takes all");
+    (archive.name, stream.finish().expect("memory takes all"))
+}
+
+/// The ZIP file of a date.
+pub fn zip(statement: &Statement, merchant_id: &str) -> Paper {
     let date = statement.date.yyyymmdd();
     let short = date % 1_000_000;
     let files = [
@@ -38,10 +48,8 @@ pub fn pack(statement: &Statement, merchant_id: &str) -> (String, Vec<u8>) {
         archive.start_file(name, SimpleFileOptions::default()).expect("three short names");
         archive.write_all(&bytes).expect("memory takes all");
     }
-    let archive = archive.finish().expect("memory takes all").into_inner();
-    let mut stream = ZlibEncoder::new(Vec::new(), Compression::default());
-    stream.write_all(&archive).expect("memory takes all");
-    (format!("{merchant_id}_{date:08}.zip"), stream.finish().expect("memory takes all"))
+    let bytes = archive.finish().expect("memory takes all").into_inner();
+    Paper { name: format!("{merchant_id}_{date:08}.zip"), bytes }
 }
 
 fn detail(statement: &Statement, merchant_id: &str) -> Vec<u8> {

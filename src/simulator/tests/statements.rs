@@ -1,0 +1,275 @@
+//! Every dialect's statement, read by the layout of the shipped channel file and held against the
+//! simulator's own ledger: what is found is exactly what was planted.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::canyon::CANYON;
+use super::*;
+use crate::channel::file::ChannelFile;
+use crate::codec::layout::Layout;
+use crate::config::layout;
+use crate::config::mistake::Mistakes;
+use crate::config::raw::Document;
+use crate::domain::ids::ChannelId;
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::terms::HouseTerms;
+use crate::reconcile::{MEMORY_BYTES, Request, Unwatched, reconcile};
+use crate::simulator::keys::tests::shared_keys;
+use crate::simulator::ledger::{Instruction, Verdict};
+
+const DAY_MS: i64 = 24 * 3_600_000;
+const LAKESIDE: &str = include_str!("../../../channels/lakeside-acquirer.toml");
+const UNIONPAY: &str = include_str!("../../../channels/unionpay.toml");
+
+/// A shipped file's other side, and the layout that the file has.
+async fn play(id: &str, text: &str, clock: &TestClock, percent: u8) -> (Simulator, Layout) {
+    let document = Document::parse("shipped.toml", text).expect("TOML");
+    let settings = if id == "unionpay" {
+        SimulatorSettings::unionpay_acp(id, shared_keys(), clock.clock())
+    } else {
+        let other = Counterpart::read(&document, id, &mut Kept::new());
+        let Ok(other) = other else { panic!("{id} has no other side") };
+        other.settings(id, clock.clock())
+    };
+    let mistakes = Mistakes::new();
+    let root = document.root(&mistakes);
+    let id = ChannelId::parse(id).expect("an id");
+    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    assert_eq!(mistakes.into_result(), Ok(()));
+    let layout = file.statement.and_then(|terms| terms.layout).expect("a layout");
+    let settings = settings.with_seed(11).with_differences_percent(percent);
+    (Simulator::start(settings).await.expect("a simulator"), layout)
+}
+
+/// Enters a day's work: charges, refunds and captures, an undo, a reversal, a decline, a hold.
+fn work(simulator: &Simulator, day: u32) {
+    let ledger = &simulator.running.ledger;
+    let now = simulator.running.now();
+    let is_links = matches!(simulator.settings().dialect, DialectSettings::Iso8583(_));
+    let number = |index: u32| match is_links {
+        true => format!("1234567{day}-{index:06}"),
+        false => order_no(day * 1_000 + index),
+    };
+    let has_undo = !matches!(simulator.settings().dialect, DialectSettings::CanyonPay(_));
+    let verdict = |approves| Verdict { approves, code: "00", working: Duration::ZERO };
+    let asked = |order_no: &'static str, minor| Instruction {
+        order_no,
+        sent_at: "",
+        amount: AmountMinor::new(minor).expect("an amount"),
+        currency: Currency::Cny,
+        card: None,
+    };
+    let asked = |index: u32, minor| asked(number(index).leak(), minor);
+    for index in 0..200 {
+        let minor = 10_000 + i64::from(index) * 37;
+        ledger.charge(now, asked(index, minor), verdict(index % 40 != 7), "05");
+        if index % 10 == 3 {
+            let _ =
+                ledger.refund(now, asked(500 + index, 1_500), &number(index), verdict(true), "");
+        }
+        if has_undo && index % 25 == 4 {
+            let _ = ledger.undo(now, asked(500 + index, minor), &number(index), verdict(true), "");
+        }
+        if index % 50 == 5 {
+            ledger.reverse(now, &number(index), None);
+        }
+        if has_undo && index % 20 == 9 {
+            ledger.preauthorise(now, asked(700 + index, 9_000), verdict(true), "");
+            let hold = number(700 + index);
+            let _ = ledger.capture(now, asked(900 + index, 8_000), &hold, verdict(true), "");
+        }
+    }
+}
+
+/// What our books would say of an entry: a line of the clearing export.
+fn record(entry: &LedgerEntry, reference: bool) -> Option<String> {
+    let movement = match entry.kind {
+        EntryKind::Charge => "payment",
+        EntryKind::Capture => "capture",
+        EntryKind::Refund => "refund",
+        EntryKind::Undo => "void",
+        EntryKind::Preauth => return None,
+    };
+    if !matches!(entry.state, EntryState::Approved | EntryState::Undone) {
+        return None;
+    }
+    let sign = if matches!(movement, "payment" | "capture") { 1 } else { -1 };
+    let (amount, fee) = (sign * entry.amount_minor, sign * entry.fee_minor);
+    let number = &entry.order_no;
+    let reference = match reference {
+        true => format!("{:012}-{:06}", entry.trace, entry.trace % 1_000_000),
+        false => String::new(),
+    };
+    let (date, net) = (&entry.settle_date, amount - fee);
+    Some(format!("b,{date},1,{number},{reference},{movement},CNY,{amount},{fee},{net},all,due,x\n"))
+}
+
+/// The class that a planted difference is found as. By the channel's own number alone nothing is
+/// known to be a duplicate.
+fn class(kind: DifferenceKind, is_payment: bool, by_reference: bool) -> &'static str {
+    match kind {
+        DifferenceKind::Missing | DifferenceKind::ShiftedOut => "only_ours",
+        DifferenceKind::Foreign => "only_theirs",
+        DifferenceKind::Repeated if by_reference => "only_theirs",
+        DifferenceKind::Repeated => "duplicate_theirs",
+        DifferenceKind::Amount if is_payment => "amount_over",
+        DifferenceKind::Amount => "amount_short",
+        DifferenceKind::Fee => "fee_differs",
+        DifferenceKind::ShiftedIn => "matched_late",
+        DifferenceKind::Status => "status_differs",
+        DifferenceKind::Currency => "currency_differs",
+    }
+}
+
+/// The statement of a date as an operator gets it, held against the ledger: how many differences
+/// there are of each class, and what was planted.
+async fn hold(
+    simulator: &Simulator,
+    layout: &Layout,
+    date: BusinessDate,
+) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
+    let url = format!("{}/statements/{date}", simulator.base_url());
+    let response = client().get(url).send().await.expect("a response");
+    assert_eq!(response.status().as_u16(), 200);
+    let bytes = response.bytes().await.expect("a file");
+    let by_reference = layout.words.order_no.is_none();
+    let ledger = simulator.ledger();
+    let mut ours = "channel,date,id,channel_order_no,channel_reference,movement,currency,\
+        principal,fee,net,fee_rule,state,at\n"
+        .to_owned();
+    let planted = simulator.planted(date);
+    let of = |number: &str| ledger.get(number);
+    let late = planted.iter().filter(|one| one.kind == DifferenceKind::ShiftedIn);
+    let late: Vec<_> = late.filter_map(|one| of(&one.order_no)).collect();
+    let today = ledger.entries().iter().filter(|one| one.settle_date == date.to_string());
+    // An undone hold moved nothing, and what undid it has no line.
+    let moved = |one: &&LedgerEntry| {
+        let original = one.original.as_deref().and_then(of);
+        !(one.kind == EntryKind::Undo && original.is_some_and(|o| o.kind == EntryKind::Preauth))
+    };
+    ours.extend(today.filter(moved).chain(late).filter_map(|one| record(one, by_reference)));
+    let folder = std::env::temp_dir();
+    let place = |what: &str| -> PathBuf {
+        let id = simulator.settings().id.clone();
+        folder.join(format!("switchyard-{what}-{id}-{date}-{}", std::process::id()))
+    };
+    let (statement, records) = (place("statement"), place("records"));
+    std::fs::write(&statement, &bytes).expect("written");
+    std::fs::write(&records, ours).expect("written");
+    let request = Request {
+        statement: &statement,
+        layout,
+        records: &records,
+        records_layout: &layout::records(),
+        date: Some(date),
+        tolerance: Default::default(),
+        memory_bytes: MEMORY_BYTES,
+        folder: &folder,
+        seed: 1,
+    };
+    let mut found = BTreeMap::new();
+    let mut take = |difference: &crate::reconcile::Difference<'_>| {
+        let name = difference.class.name();
+        // By the channel's own number, agreement has a class of its own.
+        if name != "matched_weak" {
+            *found.entry(name.to_owned()).or_insert(0) += 1;
+        }
+        Ok(())
+    };
+    let report = reconcile(&request, &Unwatched, &mut take).expect("a report");
+    assert_eq!(report.problems, [], "{}", simulator.settings().id);
+    std::fs::remove_file(&statement).expect("it was written");
+    std::fs::remove_file(&records).expect("it was written");
+    let mut expected = BTreeMap::new();
+    for one in &planted {
+        let entry = of(one.order_no.trim_end_matches('F')).expect("an entry");
+        let is_payment = matches!(entry.kind, EntryKind::Charge | EntryKind::Capture);
+        let class = class(one.kind, is_payment, by_reference);
+        // What is found by the channel's own number only is weak, late or not.
+        if !(by_reference && class == "matched_late") {
+            *expected.entry(class.to_owned()).or_insert(0) += 1;
+        }
+    }
+    (found, expected)
+}
+
+#[tokio::test]
+async fn i_10_a_reconciliation_of_every_dialect_finds_exactly_what_was_planted() {
+    let rows = [
+        ("unionpay", UNIONPAY, 6),
+        ("harbour-bank", include_str!("../../../channels/harbour-bank.toml"), 8),
+        ("meadow-bank", include_str!("../../../channels/meadow-bank.toml"), 7),
+        ("canyon-pay", CANYON, 7),
+        ("quarry-bank", include_str!("../../../channels/quarry-bank.toml"), 8),
+        ("lakeside-acquirer", LAKESIDE, 8),
+    ];
+    for (id, text, kinds) in rows {
+        let clock = TestClock::noon();
+        let (simulator, layout) = play(id, text, &clock, 40).await;
+        let first = BusinessDate::parse("2026-11-22").expect("a date");
+        let second = BusinessDate::parse("2026-11-23").expect("a date");
+        work(&simulator, 1);
+        clock.forward(DAY_MS);
+        work(&simulator, 2);
+        clock.forward(DAY_MS);
+        let (found, expected) = hold(&simulator, &layout, first).await;
+        assert_eq!(found, expected, "{id}");
+        let seen: std::collections::BTreeSet<_> =
+            simulator.planted(first).iter().map(|one| one.kind).collect();
+        assert_eq!(seen.len(), kinds, "{id}: seed 11 plants every kind that fits: {seen:?}");
+        let (found, expected) = hold(&simulator, &layout, second).await;
+        assert_eq!(found, expected, "{id}");
+        assert!(
+            simulator.planted(second).iter().any(|one| one.kind == DifferenceKind::ShiftedIn),
+            "{id}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn i_10_without_differences_both_sides_agree() {
+    let rows = [
+        ("unionpay", UNIONPAY),
+        ("harbour-bank", include_str!("../../../channels/harbour-bank.toml")),
+        ("meadow-bank", include_str!("../../../channels/meadow-bank.toml")),
+        ("canyon-pay", CANYON),
+        ("quarry-bank", include_str!("../../../channels/quarry-bank.toml")),
+        ("lakeside-acquirer", LAKESIDE),
+    ];
+    for (id, text) in rows {
+        let clock = TestClock::noon();
+        let (simulator, layout) = play(id, text, &clock, 0).await;
+        work(&simulator, 1);
+        let get = async |path: &str| {
+            let url = format!("{}/{path}", simulator.base_url());
+            client().get(url).send().await.expect("a response").status().as_u16()
+        };
+        assert_eq!(get("ledger").await, 200, "{id}");
+        assert_eq!(get("statements/2026-11-22").await, 404, "{id}: the date is not over");
+        clock.forward(DAY_MS);
+        assert_eq!(get("statements/2026-11-21").await, 404, "{id}: nothing happened");
+        assert_eq!(get("statements/yesterday").await, 400, "{id}");
+        let first = BusinessDate::parse("2026-11-22").expect("a date");
+        let (found, expected) = hold(&simulator, &layout, first).await;
+        assert_eq!((found, expected), (BTreeMap::new(), BTreeMap::new()), "{id}");
+    }
+}
+
+/// Each file says when the day ends, and its other side ends it then.
+#[tokio::test]
+async fn the_day_ends_when_the_channel_s_file_says() {
+    for (id, text, ends) in [
+        ("canyon-pay", CANYON, 24 * 60),
+        ("quarry-bank", include_str!("../../../channels/quarry-bank.toml"), 22 * 60 + 30),
+        ("harbour-bank", include_str!("../../../channels/harbour-bank.toml"), 23 * 60),
+    ] {
+        let clock = TestClock::noon();
+        let (simulator, _) = play(id, text, &clock, 0).await;
+        let settling = || simulator.running.ledger.settling(simulator.running.now()).to_string();
+        clock.forward((ends - 12 * 60) * 60_000 - 1);
+        assert_eq!(settling(), "2026-11-22", "{id}");
+        clock.forward(1);
+        assert_eq!(settling(), "2026-11-23", "{id}");
+    }
+}
