@@ -3,19 +3,28 @@
 mod support;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
 use support::Scratch;
 use support::core::{Core, Payment};
 use support::daemon::{Daemon, run};
 use support::installation::{CALLER_KEY, Installation, metrics};
 use support::simulated::UNIONPAY;
+use support::wire::http_client;
 use switchyard::app::App;
 use switchyard::clock::Clock;
 use switchyard::codec::sign::sha256_hex;
+use switchyard::config::checked::Settings;
+use switchyard::config::raw::Document;
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
+use switchyard::simulator::{Counterpart, Kept, Simulator};
+use tokio::net::TcpListener;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
@@ -87,9 +96,192 @@ async fn a_statement_lands_once_and_what_is_missing_can_be_seen() {
     let today = channel_day(0);
     let open = format!("/v1/channels/{UNIONPAY}/statements/fetch?date={today}");
     assert_eq!(core.post(&open, &serde_json::json!({})).await.text("reason"), "date_open");
+    // The bank had nothing to do on that date, and says so: there is no file, and none is missing.
     let of_bank = format!("/v1/channels/harbour-bank/statements/fetch?date={date}");
-    let refused = core.post(&of_bank, &serde_json::json!({})).await;
-    assert_eq!(refused.text("reason"), "no_statements");
+    let nothing = core.post(&of_bank, &serde_json::json!({})).await;
+    assert_eq!((nothing.status, &nothing.body["files"]), (200, &serde_json::json!([])));
+    let shown = core.get(&format!("/v1/channels/harbour-bank/statements?date={date}")).await;
+    assert_eq!(shown.body.get("missing"), None);
+    app.stop().await;
+}
+
+/// Settings of a daemon whose only channel lies in `channels/`.
+fn plain_settings(folder: &Path) -> Settings {
+    let hash = sha256_hex(CALLER_KEY.as_bytes());
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\n[[callers]]\nname = \"core\"\n\
+         roles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
+    );
+    let read = switchyard::config::settings(Some(("s.toml", &text)), Vec::new(), folder);
+    read.expect("settings without mistakes")
+}
+
+/// Starts a shipped file's other side, `late` behind our clock, and writes a copy of the file that
+/// leads there.
+async fn settle(id: &str, late: &Arc<AtomicI64>, folder: &Path) -> Simulator {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("channels/{id}.toml"));
+    let text = std::fs::read_to_string(path).expect("a shipped file");
+    let document = Document::parse("shipped.toml", &text).expect("TOML");
+    let other = Counterpart::read(&document, id, &mut Kept::new());
+    let Ok(other) = other else { panic!("{id} has no other side") };
+    let behind = Arc::clone(late);
+    let clock: switchyard::simulator::Clock = Arc::new(move || {
+        let now = Clock::System.now().as_millis();
+        Timestamp::from_millis(now - behind.load(Ordering::SeqCst))
+    });
+    let settings = other.settings(id, clock).with_declines_percent(0);
+    let simulator = Simulator::start(settings).await.expect("a simulator");
+    let channels = folder.join("channels");
+    for credential in &other.credentials {
+        let place = credential.reference.replace("env:", "env/").replace("file:", "");
+        let place = channels.join(place);
+        std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
+        std::fs::write(place, credential.text.as_bytes()).expect("a file");
+    }
+    let copy = other.leading_here(&text, &simulator.base_url(), "http://127.0.0.1:9");
+    std::fs::write(channels.join(format!("{id}.toml")), copy).expect("a file");
+    simulator
+}
+
+/// The three places where a file may be: the reply's body, inside the reply, at an address.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bank_that_is_a_file_gives_its_statement() {
+    for id in ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"] {
+        let scratch = Scratch::new();
+        let late = Arc::new(AtomicI64::new(6 * DAY_MS));
+        let simulator = settle(id, &late, scratch.path()).await;
+        let data = scratch.path().join("data");
+        let app = App::start(plain_settings(scratch.path()), &data, metrics()).await;
+        let app = app.expect("a daemon");
+        let core = Core::new(app.address(), CALLER_KEY);
+        let mut paid = core.pay(&Payment::instant("S-1", 12_345)).await;
+        for _ in 0..300 {
+            if matches!(paid.text("status"), "succeeded" | "failed") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            paid = core.payment(paid.id()).await;
+        }
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{id}");
+        let number = paid.text("channel_order_no").to_owned();
+        let date = simulator.ledger().get(&number).expect("its entry").settle_date.clone();
+        let fetch = format!("/v1/channels/{id}/statements/fetch?date={date}");
+        let none = core.post(&fetch, &serde_json::json!({})).await;
+        assert_eq!((none.status, none.text("reason")), (409, "not_yet"), "{id}: {}", none.body);
+        late.store(4 * DAY_MS, Ordering::SeqCst);
+        let landed = core.post(&fetch, &serde_json::json!({})).await;
+        assert_eq!(landed.status, 200, "{id}: {}", landed.body);
+        let again = core.post(&fetch, &serde_json::json!({})).await;
+        assert_eq!(again.body["files"][0]["is_new"], false, "{id}: {}", again.body);
+        let name = landed.body["files"][0]["name"].as_str().expect("a name").to_owned();
+        let folder = data.join("inbox").join(id).join(&date);
+        let bytes = std::fs::read(folder.join(name)).expect("it is there");
+        assert!(String::from_utf8_lossy(&bytes).contains(&number), "{id}");
+        // What an operator downloads is the same file.
+        let url = format!("{}/statements/{date}", simulator.base_url());
+        let given = http_client().get(url).send().await.expect("a reply");
+        let given = given.bytes().await.expect("a file");
+        assert_eq!(bytes, given, "{id}");
+        app.stop().await;
+    }
+}
+
+/// What the hostile bank says next, and how often each place was asked.
+#[derive(Default)]
+struct Script {
+    bill: Mutex<String>,
+    file: Mutex<(u16, Vec<u8>)>,
+    asked: AtomicI64,
+}
+
+async fn hostile_bank() -> (Arc<Script>, std::net::SocketAddr) {
+    let script = Arc::new(Script::default());
+    let bill = |State(script): State<Arc<Script>>| async move {
+        script.bill.lock().expect("no panic").clone()
+    };
+    let file = |State(script): State<Arc<Script>>| async move {
+        script.asked.fetch_add(1, Ordering::SeqCst);
+        let (status, bytes) = script.file.lock().expect("no panic").clone();
+        let status = StatusCode::from_u16(status).expect("a status");
+        (status, [("location", "http://127.0.0.1:9/elsewhere")], bytes)
+    };
+    let routes = Router::new().route("/bill", get(bill)).route("/file", get(file));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let served = routes.with_state(Arc::clone(&script));
+    tokio::spawn(async move { axum::serve(listener, served).await });
+    (script, address)
+}
+
+const HOSTILE: &str = r#"
+protocol = "http"
+state = "testing"
+limits = { per_order_max_minor = 1000 }
+clearing = { time_zone = "Asia/Shanghai", cut_off = "00:00" }
+abilities = { operations = ["payment"], currencies = ["CNY"] }
+statement = { layout = "generic-csv" }
+[unknown]
+inquire = []
+then = "operator"
+reverse = []
+not_found_final_after = "10m"
+[codes]
+0 = "approved"
+[http]
+base_url = "http://ADDRESS"
+[http.payment]
+path = "/pay"
+body = { no = "{{ order_no }}" }
+reply = { code = "/code" }
+[http.statement]
+method = "GET"
+path = "/bill"
+query = { date = "{{ date }}" }
+reply = { url = "/url", hash = "/hash" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_bank_leads_nowhere_and_leaves_no_file() {
+    let (script, address) = hostile_bank().await;
+    let (other, elsewhere) = hostile_bank().await;
+    let scratch = Scratch::new();
+    std::fs::create_dir_all(scratch.path().join("channels")).expect("a folder");
+    let text = HOSTILE.replace("ADDRESS", &address.to_string());
+    std::fs::write(scratch.path().join("channels/hostile.toml"), text).expect("a file");
+    let data = scratch.path().join("data");
+    let app = App::start(plain_settings(scratch.path()), &data, metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let date = channel_day(3 * DAY_MS);
+    let fetch = format!("/v1/channels/hostile/statements/fetch?date={date}");
+    let file = b"order_no\n1\n".to_vec();
+    let hash = sha256_hex(&file);
+    let bill = |to: &str, hash: &str| format!(r#"{{"url":"http://{to}","hash":"{hash}"}}"#);
+    let here = format!("{address}/file");
+    let too_large = vec![b'x'; 64 * 1024 * 1024 + 1];
+    let rows = [
+        ("garbage".to_owned(), 200, file.clone(), "unbelieved", "not of the channel's format"),
+        (bill(&here, &hash.replace('1', "2")), 200, file.clone(), "unbelieved", "not the hash"),
+        (bill(&format!("{elsewhere}/file"), &hash), 200, file.clone(), "unbelieved", "not allow"),
+        (bill(&here, &hash), 302, file.clone(), "unbelieved", "HTTP status 302"),
+        (bill(&here, &hash), 200, Vec::new(), "unbelieved", "brings no file"),
+        (bill(&here, &hash), 200, vec![0x1F, 0x8B, 8], "unbelieved", "whole gzip file"),
+        (bill(&here, &hash), 200, too_large, "transport", "longer than"),
+    ];
+    for (bill, status, bytes, reason, detail) in rows {
+        *script.bill.lock().expect("no panic") = bill;
+        *script.file.lock().expect("no panic") = (status, bytes);
+        let refused = core.post(&fetch, &serde_json::json!({})).await;
+        assert_eq!((refused.status, refused.text("reason")), (409, reason), "{}", refused.body);
+        assert!(refused.text("detail").contains(detail), "{}", refused.body);
+    }
+    assert_eq!(other.asked.load(Ordering::SeqCst), 0, "another host was gone to");
+    let shown = core.get(&format!("/v1/channels/hostile/statements?date={date}")).await;
+    assert_eq!(shown.body["files"], serde_json::json!([]));
+    assert_eq!(shown.body["missing"]["failures"], 7);
+    *script.bill.lock().expect("no panic") = bill(&here, &hash);
+    *script.file.lock().expect("no panic") = (200, file);
+    let landed = core.post(&fetch, &serde_json::json!({})).await;
+    assert_eq!((landed.status, &landed.body["files"][0]["is_new"]), (200, &true.into()));
     app.stop().await;
 }
 

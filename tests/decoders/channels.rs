@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use switchyard::channel::file::ChannelFile;
 use switchyard::channel::protocol::Built;
 use switchyard::channel::protocol::iso8583::section::Read;
+use switchyard::channel::statement::StatementReply;
 use switchyard::channel::tcp::{Asked, AskedKind, LinkProtocol};
 use switchyard::channel::{
     Adapter, AttemptFacts, ChannelRequest, LinkAdapter, Understood, VOUCHER_BYTES_MAX, WireNotice,
@@ -27,7 +28,7 @@ use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Outcome;
 use switchyard::domain::terms::HouseTerms;
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::time::{BusinessDate, Timestamp};
 
 use super::{choose, quotes_no_card, tamper, unionpay};
 
@@ -198,11 +199,22 @@ pub fn declarative(bytes: &[u8]) {
     };
     let none = HeaderMap::new();
     let unsigned = understand(&none, body);
+    let source = adapter.statements().expect("the shipped file asks for statements");
+    let date = BusinessDate::from_yyyymmdd(20_250_531).expect("a date");
+    let statement = |headers: &HeaderMap, body: &[u8]| {
+        let read = source.decode_statement(date, &reply(200, headers.clone(), body), now());
+        if let StatementReply::Unbelieved { problem } = &read {
+            quotes_no_card(problem);
+        }
+        matches!(read, StatementReply::Unbelieved { .. })
+    };
+    assert!(statement(&none, body) || bank.sign.is_none(), "an unsigned statement is believed");
     assert!(notice(&none, body).is_err(), "a notice of a stranger is believed");
     let Some(sign) = bank.sign else { return };
     assert_unknown(&unsigned, "an unsigned reply");
     let Some((headers, signed)) = sign(body) else { return };
     understand(&headers, &signed);
+    let _either = statement(&headers, &signed);
     let failed = adapter.decode(&request, &reply(500, headers.clone(), signed.as_slice()), now());
     assert_unknown(&failed, "a reply with HTTP status 500");
     let mut changed = signed.clone();

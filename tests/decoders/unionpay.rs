@@ -190,7 +190,10 @@ fn signed_statement(content: &str) {
             quotes_no_card(&problem);
             assert!(!problem.contains("signature"), "a signed statement is not believed");
         }
-        StatementReply::NotYet { .. } | StatementReply::Refused { .. } => {
+        StatementReply::NotYet { .. }
+        | StatementReply::Empty { .. }
+        | StatementReply::Elsewhere(_)
+        | StatementReply::Refused { .. } => {
             panic!("a statement's 00 is read as a no");
         }
     }

@@ -8,7 +8,7 @@ use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
 use switchyard::config::raw::Document;
 use switchyard::simulator::{
-    Between, Counterpart, Faults, Happening, Kept, LedgerSnapshot, Simulator, SimulatorSettings,
+    Between, Counterpart, Faults, Happening, Kept, LedgerSnapshot, Simulator,
 };
 
 use crate::accounting::Accounting;
@@ -188,7 +188,8 @@ async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> 
     let other = Counterpart::read(&document, channel.id, &mut Kept::new());
     let Ok(other) = other else { panic!("{} has no other side", channel.id) };
     let clock: switchyard::simulator::Clock = Arc::new(|| Clock::System.now());
-    let mut settings = SimulatorSettings::of(channel.id, other.dialect.clone(), clock)
+    let mut settings = other
+        .settings(channel.id, clock)
         .with_seed(seed)
         .with_declines_percent(0)
         .with_working(Between::millis(10, 50));
@@ -218,10 +219,6 @@ async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> 
     let some = "reversible = [\"payment\", \"preauth\", \"capture\", \"void\"]";
     let all = "reversible = [\"payment\", \"preauth\", \"capture\", \"void\", \"refund\"]";
     let text = text.replace(some, all);
-    // The simulators cut the day at 23:00.
-    let text = ["00:00", "22:30"].iter().fold(text, |text, cut_off| {
-        text.replace(&format!("cut_off = \"{cut_off}\""), "cut_off = \"23:00\"")
-    });
     let text = with_section(&text, "unknown", channel.unknowns);
     let file = scratch.path().join(format!("channels/{}.toml", channel.id));
     std::fs::write(file, text).expect("a file");

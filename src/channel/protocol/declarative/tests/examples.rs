@@ -16,7 +16,7 @@ use crate::codec::form::Fields;
 use crate::codec::sign::{RsaSigner, RsaVerifier, read_hex};
 use crate::codec::xml::Element;
 
-fn adapter(text: &str) -> Declarative {
+pub fn adapter(text: &str) -> Declarative {
     load(text).expect("the shipped file is right")
 }
 
@@ -72,7 +72,7 @@ fn meadow_s_requests_are_these_forms_with_md5() {
     );
 }
 
-fn meadow_reply(pairs: &str) -> WireReply {
+pub fn meadow_reply(pairs: &str) -> WireReply {
     let mut fields: Fields =
         pairs.split('&').map(|pair| pair.split_once('=').expect("a pair")).collect();
     let digest = Digest::Md5.of(&[format!("{}&key={SHARED_KEY}", fields.encode_line()).as_bytes()]);
@@ -175,7 +175,7 @@ fn canyon_s_requests_are_signed_in_their_authorization_header() {
 }
 
 /// A reply or notice as the platform signs it, under the id of one of its keys.
-fn canyon_reply(status: u16, body: &str, serial: &'static str) -> WireReply {
+pub fn canyon_reply(status: u16, body: &str, serial: &'static str) -> WireReply {
     let signer = RsaSigner::from_pem(&other_key().serialize_pem()).expect("a key");
     let signature = signer.sign(format!("1795334402\nN1\n{body}\n").as_bytes());
     let mut headers = HeaderMap::new();
@@ -187,7 +187,7 @@ fn canyon_reply(status: u16, body: &str, serial: &'static str) -> WireReply {
     WireReply { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) }
 }
 
-const SERIAL: &str = "7132D72A03E93CDDF8C03BBD1F37EEDF";
+pub const SERIAL: &str = "7132D72A03E93CDDF8C03BBD1F37EEDF";
 
 #[test]
 fn canyon_s_replies_have_a_state_or_a_code() {
@@ -353,7 +353,7 @@ fn quarry_s_requests_are_this_xml_with_sm2() {
     assert_eq!(quarry_body(&wire), expected);
 }
 
-fn quarry_reply(inside: &str) -> WireReply {
+pub fn quarry_reply(inside: &str) -> WireReply {
     let signer = Sm2Signer::parse(&"2".repeat(64), USUAL_USER_ID).expect("a key");
     let body = format!("<body>{inside}</body>");
     let sign = BASE64.encode(signer.sign(body.as_bytes(), Sm2Form::Der));

@@ -2,6 +2,7 @@
 
 mod examples;
 mod reading;
+mod statements;
 
 use bytes::Bytes;
 use proptest::prelude::*;
