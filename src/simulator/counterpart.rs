@@ -49,6 +49,9 @@ pub struct Counterpart {
     pub notice_address: Option<String>,
     /// When the file says that the clearing day ends: both sides must cut it at the same time.
     pub cut_off: civil::Time,
+    /// The first of the file's fees, in millionths of the amount, and whether the channel keeps it
+    /// where money is refunded.
+    pub fee: Option<(u32, bool)>,
 }
 
 impl Counterpart {
@@ -77,15 +80,24 @@ impl Counterpart {
         let cut_off = root.section("clearing").optional_parsed("cut_off", "23:00", |text| {
             text.parse::<civil::Time>().map_err(|_| "it is not a time of day like 23:00")
         });
+        let fee = root.sections("fees").first().map(|fee| {
+            let kept = fee.choice_or("refund", true, &[("keep", true), ("return", false)]);
+            (fee.integer_or("rate_ppm", 0, 0..=1_000_000), kept)
+        });
         drop(root);
         mistakes.into_result()?;
         let found = found.expect("without a mistake there is one");
-        Ok(Self { cut_off: cut_off.unwrap_or(CUT_OFF), ..found })
+        Ok(Self { cut_off: cut_off.unwrap_or(CUT_OFF), fee, ..found })
     }
 
     /// The settings of a simulator that plays this side: no faults, one order in ten declined.
     pub fn settings(&self, id: &str, clock: Clock) -> SimulatorSettings {
-        SimulatorSettings::of(id, self.dialect.clone(), clock).with_cut_off(self.cut_off)
+        let mut settings = SimulatorSettings::of(id, self.dialect.clone(), clock);
+        settings.cut_off = self.cut_off;
+        if let Some((rate_ppm, kept)) = self.fee {
+            (settings.fee_rate_ppm, settings.keeps_refund_fees) = (rate_ppm, kept);
+        }
+        settings
     }
 
     /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`

@@ -35,7 +35,8 @@ impl Running {
     ) -> Self {
         Self {
             ledger: Ledger::new(settings.fee_rate_ppm, settings.late_arrivals)
-                .with_cut_off(settings.cut_off),
+                .with_cut_off(settings.cut_off)
+                .with_refund_fees_kept(settings.keeps_refund_fees),
             counters: Counters::default(),
             client,
             posts: Semaphore::new(POSTS_MAX),

@@ -155,6 +155,8 @@ pub struct SimulatorSettings {
     pub cut_off: jiff::civil::Time,
     /// The channel's fee, in millionths of the amount, 0 to 1,000,000.
     pub fee_rate_ppm: u32,
+    /// Whether it keeps the fee of what is refunded; otherwise each refund brings its own back.
+    pub keeps_refund_fees: bool,
     /// Whether a charge may still be processed after a reversal of its number was answered "no such
     /// order". Off: such a number is dead. On: only `not_found_final_after` guards, so the most of
     /// `faults.delay_for` must lie below it.
@@ -236,6 +238,7 @@ impl SimulatorSettings {
             per_order_max_minor: AMOUNT_MINOR_MAX,
             cut_off: CUT_OFF,
             fee_rate_ppm: 3_500,
+            keeps_refund_fees: false,
             late_arrivals: false,
             notice_retries: NoticeRetries::default(),
             notices_to: None,
@@ -290,11 +293,6 @@ impl SimulatorSettings {
 
     pub fn with_differences_percent(mut self, percent: u8) -> Self {
         self.differences_percent = percent;
-        self
-    }
-
-    pub fn with_cut_off(mut self, cut_off: jiff::civil::Time) -> Self {
-        self.cut_off = cut_off;
         self
     }
 

@@ -2,9 +2,9 @@
 //!
 //! The seam for protocols is [`StatementSource`]: bytes out, bytes in, verified and unpacked; like
 //! an adapter it does no I/O. A reply may point to where the file lies: then there is a second
-//! request, and never a third. The [`desk`](StatementDesk) asks over the channel's own transport and
-//! lays what comes into the [`inbox`](Inbox), from which the books take it. Nothing here reads what
-//! a statement says.
+//! request, and never a third. The [`desk`](StatementDesk) asks over the channel's own transport
+//! and lays what comes into the [`inbox`](Inbox), from which the books take it. Nothing here reads
+//! what a statement says.
 
 mod archive;
 mod desk;

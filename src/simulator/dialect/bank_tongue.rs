@@ -361,5 +361,6 @@ pub(in crate::simulator) fn counterpart(
         addresses: vec![section.text("base_url")],
         notice_address: None,
         cut_off: CUT_OFF,
+        fee: None,
     }
 }

@@ -1,9 +1,10 @@
 //! Harbour bank: a bank with a JSON interface, the worked example of the `http` protocol.
 //!
 //! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
-//! `/v1/voids`, `/v1/refunds`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over time-stamp, line feed and body in both directions;
-//! amounts in fen. The query's own code and the original's state are two things. The same order
-//! number is never charged twice: it gets the same answer again.
+//! `/v1/voids`, `/v1/refunds`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over
+//! time-stamp, line feed and body in both directions; amounts in fen. The query's own code and the
+//! original's state are two things. The same order number is never charged twice: it gets the same
+//! answer again.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -223,6 +224,7 @@ pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<C
         addresses: vec![section.text("base_url")],
         notice_address: None,
         cut_off: CUT_OFF,
+        fee: None,
     })
 }
 

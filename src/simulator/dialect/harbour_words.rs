@@ -1,5 +1,5 @@
-//! What Harbour Bank says: its codes' messages, and the bodies of its replies, byte by byte. None of
-//! the texts needs escaping: order numbers are letters and digits, the rest is the bank's.
+//! What Harbour Bank says: its codes' messages, and the bodies of its replies, byte by byte. None
+//! of the texts needs escaping: order numbers are letters and digits, the rest is the bank's.
 
 use std::io::Write;
 

@@ -158,6 +158,7 @@ pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<C
         addresses: section.texts("addresses"),
         notice_address: None,
         cut_off: CUT_OFF,
+        fee: None,
     })
 }
 

@@ -477,6 +477,7 @@ pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart
         addresses: addresses.into_iter().filter_map(text).collect(),
         notice_address: text("notice_url"),
         cut_off: CUT_OFF,
+        fee: None,
     })
 }
 

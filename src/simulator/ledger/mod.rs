@@ -184,6 +184,7 @@ pub(in crate::simulator) struct Ledger {
     traces: AtomicU64,
     calendar: Calendar,
     fee_rate_ppm: u32,
+    keeps_refund_fees: bool,
     late_arrivals: bool,
 }
 
@@ -197,8 +198,15 @@ impl Ledger {
             traces: AtomicU64::new(0),
             calendar: Calendar::beijing(CUT_OFF),
             fee_rate_ppm,
+            keeps_refund_fees: false,
             late_arrivals,
         }
+    }
+
+    /// A refund costs and brings no fee.
+    pub fn with_refund_fees_kept(mut self, kept: bool) -> Self {
+        self.keeps_refund_fees = kept;
+        self
     }
 
     /// The clearing day ends at this whole minute, Beijing time, instead of at [`CUT_OFF`].
@@ -378,7 +386,11 @@ impl Ledger {
         verdict: Verdict,
     ) -> Facts {
         // At most 10^12 times 10^6, which 63 bits hold; rounded half up. Holding costs nothing.
-        let free = kind == EntryKind::Preauth;
+        let free = match kind {
+            EntryKind::Preauth => true,
+            EntryKind::Refund => self.keeps_refund_fees,
+            EntryKind::Charge | EntryKind::Undo | EntryKind::Capture => false,
+        };
         let rated =
             if free { 0 } else { 1 } * instruction.amount.get() * i64::from(self.fee_rate_ppm);
         let mut facts = Facts {

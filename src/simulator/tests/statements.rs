@@ -150,9 +150,10 @@ async fn hold(
     };
     ours.extend(today.filter(moved).chain(late).filter_map(|one| record(one, by_reference)));
     let folder = std::env::temp_dir();
+    // Tests run side by side, each with simulators of its own.
+    let port = simulator.address().port();
     let place = |what: &str| -> PathBuf {
-        let id = simulator.settings().id.clone();
-        folder.join(format!("switchyard-{what}-{id}-{date}-{}", std::process::id()))
+        folder.join(format!("switchyard-{what}-{}-{port}-{date}", std::process::id()))
     };
     let (statement, records) = (place("statement"), place("records"));
     std::fs::write(&statement, &bytes).expect("written");

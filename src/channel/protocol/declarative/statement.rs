@@ -4,8 +4,8 @@
 //! the reply names. That address is the channel's word, and a gateway that went wherever it is told
 //! would be anyone's tool: only https, to the hosts of the channel's file, is gone to, and what
 //! lies there must have the digest that the reply gave. Codes speak of the request: `pending` is
-//! "not there yet", `not_found` is "nothing happened on this date", and only the section's own codes
-//! say so, because the shared ones speak of payments. Does no I/O; never panics on what came.
+//! "not there yet", `not_found` is "nothing happened on this date", and only the section's own
+//! codes say so, because the shared ones speak of payments. Does no I/O; never panics on what came.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
