@@ -160,6 +160,23 @@ fn generic_csv() {
 }
 
 #[test]
+fn generic_pipe() {
+    let bytes = golden("generic-pipe.txt");
+    let wanted = [
+        format!("1 261120001000000000101 T1 payment 10000 60 {DAY}"),
+        format!("2 261120001000000000201 T2 refund -2500 -15 {DAY}"),
+        "3 261120001000000000301  void -500 0 CNY failed 2026-11-20".to_owned(),
+    ];
+    let pipe = layout("generic-pipe");
+    assert_eq!(read(&pipe, &bytes), Ok(wanted.to_vec()));
+    let at = bytes.windows(5).position(|five| five == b"TOTAL").expect("the footer");
+    let mut spoiled = bytes.clone();
+    spoiled[at + 6] = b'4';
+    assert_eq!(read(&pipe, &spoiled), Err((4, Problem::Count { said: 4, found: 3 })));
+    assert_eq!(read(&pipe, &bytes[..at]), Err((3, Problem::NoFooter)));
+}
+
+#[test]
 fn generic_fixed() {
     let bytes = golden("generic-fixed.txt");
     let wanted = [
