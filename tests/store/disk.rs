@@ -269,7 +269,7 @@ async fn agreed_lines_lie_in_no_file_of_their_own() {
 
 #[tokio::test]
 async fn a_missing_part_of_agreed_lines_is_damage() {
-    let part = |part: u16| [&order_key(b'z', id(1))[..], &part.to_be_bytes()].concat();
+    let part = |part: u32| [&order_key(b'z', id(1))[..], &part.to_be_bytes()].concat();
     for missing in 0..3 {
         let scratch = Scratch::new();
         let store = open(&scratch);

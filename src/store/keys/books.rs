@@ -108,7 +108,7 @@ pub(in crate::store) fn agreed_prefix(batch: BatchId) -> Vec<u8> {
     Key::of(AGREED).order(batch.chain()).0
 }
 
-pub(in crate::store) fn agreed_key(batch: BatchId, part: u16) -> Vec<u8> {
+pub(in crate::store) fn agreed_key(batch: BatchId, part: u32) -> Vec<u8> {
     Key(agreed_prefix(batch)).number(part.to_be_bytes()).0
 }
 

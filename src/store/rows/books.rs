@@ -144,7 +144,7 @@ pub(in crate::store) fn agreed_lines(
     let prefix = keys::agreed_prefix(id);
     let (from, to) = bounds(&prefix);
     let mut lines = Vec::new();
-    let (mut next, mut is_whole) = (0_u16, false);
+    let (mut next, mut is_whole) = (0_u32, false);
     bytes.scan(&from, &to, &mut |key, row| {
         let part = record::read_agreed_part(row)?;
         if key != keys::agreed_key(id, next) {

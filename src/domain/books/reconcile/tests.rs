@@ -171,5 +171,7 @@ proptest! {
         }
         let agrees = planted.wanted.iter().all(|(class, _, _)| class.is_agreement());
         prop_assert_eq!(totals.is_agreed(), agrees);
+        let not_due = Tally::from_sums(totals.not_due.iter());
+        prop_assert_eq!(Totals::from_rows(totals.iter(), totals.bad_lines, not_due), totals);
     }
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::books::reconcile::{Sums, Tally, Totals};
-use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId, SettlementId};
+use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId, SettlementId};
 use crate::domain::time::BusinessDate;
 use crate::store::record::samples::Draw;
 
@@ -216,5 +216,4 @@ fn a_record_side_is_kept_without_a_line() {
     let head = read_difference_head(&bytes).expect("a row just encoded");
     assert_eq!((head.line, head.record.map(|record| record.1)), (None, number));
     assert_eq!(read_difference(row.id, &bytes).ok(), Some(row));
-    let _typed: Option<ChannelOrderNo> = number;
 }
