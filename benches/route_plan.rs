@@ -7,6 +7,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use jiff::civil;
 use jiff::tz::TimeZone;
 
 use switchyard::domain::bin::{Brand, CardType};
@@ -19,7 +20,7 @@ use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile,
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
 use switchyard::domain::route::{CardTraits, Rule, Strategy, Subject, Target, plan};
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
 const CHANNELS: usize = 10;
 const RULES: usize = 50;
@@ -44,6 +45,7 @@ fn main() {
         currency: Currency::Cny,
         settlement: Settlement::Instant,
         merchant: &merchant,
+        merchant_category: None,
         now: Timestamp::from_millis(1_795_000_000_000),
     };
     for strategy in Strategy::ALL {
@@ -98,6 +100,11 @@ fn rules(strategy: Strategy) -> Vec<Rule> {
     (0..RULES).map(rule).collect()
 }
 
+fn calendar() -> ClearingCalendar {
+    let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
+    ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) }
+}
+
 fn hours(window: &str) -> Hours {
     Hours {
         windows: vec![DayWindow::parse(window).expect("a window")],
@@ -112,7 +119,10 @@ fn channel_id(number: usize) -> ChannelId {
 fn profile(number: usize) -> ChannelProfile {
     let fee = FeeRule {
         name: "standard".to_owned(),
+        from: None,
+        until: None,
         card_types: Vec::new(),
+        categories: Vec::new(),
         from_minor: 0,
         to_minor: AMOUNT_MINOR_MAX,
         rate_ppm: 6_000 - number as u32 * 100,
@@ -134,6 +144,7 @@ fn profile(number: usize) -> ChannelProfile {
         per_day_minor: Some(100_000_000_000),
         hours: Some(hours("00:30-23:00")),
         fees: Arc::new(FeeSchedule { rules: vec![fee] }),
+        calendar: calendar(),
         keeps_pan: false,
     }
 }

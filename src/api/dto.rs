@@ -18,7 +18,7 @@ use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Order, OrderKind, Settlement};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
-use crate::domain::ids::MerchantId;
+use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
@@ -93,6 +93,10 @@ pub struct OrderBody<'order> {
     follow_ups: Vec<FollowUpBody<'order>>,
     merchant_id: &'order str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    merchant_category: Option<Text<MerchantCategory>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merchant_fee: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<CardBody<'order>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<&'order str>,
@@ -134,6 +138,8 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             voided: hold.then_some(order.claims.refunded_minor > 0),
             follow_ups: Vec::new(),
             merchant_id: order.merchant_id.as_str(),
+            merchant_category: order.merchant_category.map(Text),
+            merchant_fee: order.merchant_fee_minor,
             card: order.card.as_ref().map(CardBody::from),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),

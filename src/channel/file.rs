@@ -1,6 +1,8 @@
 //! Reads the part of a channel's file that every protocol shares. The protocol's own section is
 //! read by the protocol's module.
 
+mod fees;
+
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,7 +17,6 @@ use crate::channel::pace::PaceTerms;
 use crate::channel::statement::StatementTerms;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
-use crate::domain::fee::{FeeRule, FeeSchedule, RATE_PPM_WHOLE, RefundFee};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
@@ -335,7 +336,7 @@ fn read_terms(
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
         call_ends_after: calls_wait * 2 + 10 * SECOND,
         calendar: read_calendar(root),
-        fees: read_fees(root),
+        fees: fees::read(root),
         accounts: house.accounts.clone(),
         has_accounting: house.has_accounting,
         notice_url: house.notice_url.clone(),
@@ -383,42 +384,6 @@ fn read_calendar(root: &Section<'_>) -> ClearingCalendar {
         zone: zone.unwrap_or(TimeZone::UTC),
         cut_off: cut_off.unwrap_or(civil::Time::midnight()),
     }
-}
-
-fn read_fees(root: &Section<'_>) -> FeeSchedule {
-    let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
-    let refunds = [("keep", RefundFee::Keep), ("return", RefundFee::Return)];
-    let mut rules: Vec<FeeRule> = Vec::new();
-    for section in root.sections("fees") {
-        let amounts = 0..=AMOUNT_MINOR_MAX;
-        let rule = FeeRule {
-            name: section.text_such_as("name", "debit"),
-            card_types: section.optional_choices("card_types", &card_types).unwrap_or_default(),
-            from_minor: section.integer_or("from_minor", 0, amounts.clone()),
-            to_minor: section.integer_or("to_minor", AMOUNT_MINOR_MAX, amounts.clone()),
-            rate_ppm: section.integer_or("rate_ppm", 0, 0..=RATE_PPM_WHOLE),
-            fixed_minor: section.integer_or("fixed_minor", 0, amounts.clone()),
-            minimum_minor: section.integer_or("minimum_minor", 0, amounts.clone()),
-            cap_minor: section.optional_integer("cap_minor", amounts),
-            refund: section.choice_or("refund", RefundFee::Keep, &refunds),
-        };
-        if rule.from_minor > rule.to_minor {
-            section.mistake("to_minor", "it is below from_minor", "make the tier's end its start");
-        }
-        if rule.cap_minor.is_some_and(|cap| cap < rule.minimum_minor) {
-            section.mistake("cap_minor", "it is below minimum_minor", "raise it, or leave it out");
-        }
-        if rules.iter().any(|other| other.name == rule.name) {
-            section.mistake(
-                "name",
-                "another fee has this name",
-                "records name the rule: choose one",
-            );
-        }
-        rules.push(rule);
-        section.finish();
-    }
-    FeeSchedule { rules }
 }
 
 #[cfg(test)]

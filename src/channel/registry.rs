@@ -500,6 +500,7 @@ fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {
         per_day_minor: file.limits.per_day_minor,
         hours: (!windows.is_empty()).then_some(Hours { windows, zone }),
         fees: Arc::new(file.terms.fees.clone()),
+        calendar: file.terms.calendar.clone(),
         keeps_pan: file.terms.keeps_pan,
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::Settlement;
-use crate::domain::ids::MerchantId;
+use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::intake::{RouteQuestion, explain_route};
 use crate::entropy::Entropy;
@@ -56,6 +56,9 @@ struct ExplainArgs {
     settlement: String,
     #[arg(long, default_value = "any")]
     merchant: String,
+    /// Four digits (MCC), where fees depend on it
+    #[arg(long)]
+    merchant_category: Option<String>,
     #[arg(long)]
     json: bool,
 }
@@ -95,6 +98,10 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     if !digits || !(6..=12).contains(&args.bin.len()) {
         bail!("--bin takes 6 to 12 digits, not a card number ({})", mask(&args.bin));
     }
+    let category = args
+        .merchant_category
+        .as_deref()
+        .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
     Ok(RouteQuestion {
         operation: routed(&args.operation).context("payment or preauth")?,
         digits: args.bin.clone(),
@@ -103,6 +110,7 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         currency: Currency::parse(&args.currency).context("the currency is not known")?,
         settlement: Settlement::parse(&args.settlement).context("instant or escrow")?,
         merchant_id: MerchantId::parse(&args.merchant)?,
+        merchant_category: category.transpose()?,
     })
 }
 

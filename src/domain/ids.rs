@@ -202,9 +202,47 @@ text_id!(
     32
 );
 
+/// What a merchant deals in: the four digits of ISO 18245 (MCC), for instance 5411 for groceries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MerchantCategory(u16);
+
+impl MerchantCategory {
+    /// Reads exactly four digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+        fits.then(|| text.parse().ok().map(Self)).flatten()
+    }
+
+    /// Takes back what [`Self::number`] gave; `None` above 9999.
+    pub const fn from_number(number: u16) -> Option<Self> {
+        if number <= 9_999 { Some(Self(number)) } else { None }
+    }
+
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for MerchantCategory {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:04}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_merchant_category_is_four_digits() {
+        let hospital = MerchantCategory::parse("0742").expect("four digits");
+        assert_eq!((hospital.number(), hospital.to_string().as_str()), (742, "0742"));
+        assert_eq!(MerchantCategory::from_number(742), Some(hospital));
+        assert_eq!(MerchantCategory::from_number(10_000), None);
+        for text in ["", "742", "07420", "+742", "074x", "\u{664}742"] {
+            assert_eq!(MerchantCategory::parse(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn an_order_id_is_sortable_digits() {

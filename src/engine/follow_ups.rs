@@ -15,7 +15,7 @@ use crate::domain::command::{CardAgain, CardAtHand, Command, Decider, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Claims, Order, OrderKind, OrderStatus};
-use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
+use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, OrderId};
 use crate::domain::money::AmountMinor;
 use crate::engine::{Engine, EngineError, Submitted, facts};
 
@@ -28,6 +28,10 @@ pub struct FollowUp {
     pub kind: OrderKind,
     /// What is left of the original, if absent; a void is always of the whole.
     pub amount: Option<AmountMinor>,
+    /// A capture's own, where it is not what the pre-authorisation said.
+    pub merchant_category: Option<MerchantCategory>,
+    /// A capture's, in minor units, 0 to its amount.
+    pub merchant_fee_minor: Option<i64>,
     pub card: Option<CardInput>,
     pub description: Option<String>,
     /// Where the original told its end, if absent.
@@ -108,6 +112,8 @@ impl Engine {
             caller_order_id: asked.caller_order_id.clone(),
             kind: asked.kind,
             amount,
+            merchant_category: asked.merchant_category.or(original.merchant_category),
+            merchant_fee_minor: merchant_fee(asked, original, amount),
             description: asked.description.clone(),
             notify_url: asked.notify_url.clone().or_else(|| original.notify_url.clone()),
             status: OrderStatus::Accepted,
@@ -119,6 +125,7 @@ impl Engine {
             sealed_pan: None,
             accounting_sequence: 0,
             clearing_date: None,
+            charged: None,
             created_at: self.clock().now(),
             finished_at: None,
             ..original.clone()
@@ -176,6 +183,14 @@ impl Engine {
         let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;
         Ok(learnt.order)
     }
+}
+
+/// What the core charges its merchant for a capture: what it says, or what it said of the hold if
+/// that is charged as a whole. A part of it is not ours to guess.
+fn merchant_fee(asked: &FollowUp, original: &Order, amount: AmountMinor) -> Option<i64> {
+    let captures = matches!(asked.kind, OrderKind::Capture { .. });
+    let of_hold = original.merchant_fee_minor.filter(|_| captures && amount == original.amount);
+    asked.merchant_fee_minor.or(of_hold)
 }
 
 /// The amount of a follow-up that names none. Nothing left is refused by the rules, with the same

@@ -10,7 +10,9 @@ use crate::domain::bin::BinRow;
 use crate::domain::card::{CardFacts, CardInput};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
+use crate::domain::ids::{
+    CallerId, CallerOrderId, ChannelId, MerchantCategory, MerchantId, OrderId,
+};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
@@ -32,6 +34,9 @@ pub struct PaymentOrder {
     pub amount: AmountMinor,
     pub currency: Currency,
     pub settlement: Settlement,
+    pub merchant_category: Option<MerchantCategory>,
+    /// Minor units, 0 to the amount.
+    pub merchant_fee_minor: Option<i64>,
     pub card: CardInput,
     pub description: Option<String>,
     pub notify_url: Option<String>,
@@ -73,6 +78,7 @@ pub struct RouteQuestion {
     pub currency: Currency,
     pub settlement: Settlement,
     pub merchant_id: MerchantId,
+    pub merchant_category: Option<MerchantCategory>,
 }
 
 /// Where payments come in.
@@ -140,6 +146,7 @@ impl Intake {
             currency: payment.currency,
             settlement: payment.settlement,
             merchant: &payment.merchant_id,
+            merchant_category: payment.merchant_category,
             now,
         };
         self.registry.with_channels(now, |channels| {
@@ -171,6 +178,8 @@ impl Intake {
             amount: payment.amount,
             currency: payment.currency,
             settlement: payment.settlement,
+            merchant_category: payment.merchant_category,
+            merchant_fee_minor: payment.merchant_fee_minor,
             card: Some(card),
             description: payment.description.clone(),
             notify_url: payment.notify_url.clone(),
@@ -183,6 +192,7 @@ impl Intake {
             sealed_pan: None,
             accounting_sequence: 0,
             clearing_date: None,
+            charged: None,
             created_at: now,
             finished_at: None,
         }
@@ -224,6 +234,7 @@ pub fn explain_route<T>(
         currency: question.currency,
         settlement: question.settlement,
         merchant: &question.merchant_id,
+        merchant_category: question.merchant_category,
         now,
     };
     registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), row))

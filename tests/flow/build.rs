@@ -109,6 +109,8 @@ pub fn payment(candidates: &[&str]) -> Order {
         amount: AmountMinor::new(AMOUNT).expect("an amount"),
         currency: Currency::Cny,
         settlement: Settlement::Instant,
+        merchant_category: None,
+        merchant_fee_minor: None,
         card: Some(CardFacts {
             masked: MaskedPan::from_stored("621626*********0018"),
             digests: CardDigests {
@@ -132,6 +134,7 @@ pub fn payment(candidates: &[&str]) -> Order {
         sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
+        charged: None,
         created_at: Timestamp::from_millis(START_MS),
         finished_at: None,
     }

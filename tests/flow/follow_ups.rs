@@ -56,6 +56,7 @@ pub fn follow_up(desk: &Desk, place: u64, kind: OrderKind, minor: i64) -> Order 
         released_minor: 0,
         claims: Default::default(),
         accounting_sequence: 0,
+        charged: None,
         clearing_date: None,
         created_at: desk.now,
         finished_at: None,
@@ -411,7 +412,10 @@ fn a_hold_is_let_go_without_a_booking_even_after_its_day() {
 fn a_void_gives_the_fee_back_and_a_refund_as_agreed() {
     let rule = |refund| FeeRule {
         name: "standard".to_owned(),
+        from: None,
+        until: None,
         card_types: Vec::new(),
+        categories: Vec::new(),
         from_minor: 0,
         to_minor: AMOUNT_MINOR_MAX,
         rate_ppm: 6_000,
@@ -420,12 +424,14 @@ fn a_void_gives_the_fee_back_and_a_refund_as_agreed() {
         cap_minor: None,
         refund,
     };
-    // 0.6 % of 123.45 is 0.74; a third of it is 0.24, rounded down.
+    // 0.6 % of 123.45 is 0.74. Of that 0.49 is kept for two thirds, and 0.25 comes back.
     for (policy, is_void, minor, fee_minor) in [
         (RefundFee::Keep, true, AMOUNT, -74),
         (RefundFee::Keep, false, AMOUNT, 0),
         (RefundFee::Return, false, AMOUNT, -74),
-        (RefundFee::Return, false, AMOUNT / 3, -24),
+        (RefundFee::Return, false, AMOUNT / 3, -25),
+        (RefundFee::ReturnWhenWhole, false, AMOUNT, -74),
+        (RefundFee::ReturnWhenWhole, false, AMOUNT / 3, 0),
     ] {
         let fees = FeeSchedule { rules: vec![rule(policy)] };
         let terms = Terms { fees, ..terms() };

@@ -6,6 +6,7 @@ mod auditor;
 mod build;
 mod contradictions;
 mod evidence;
+mod fees;
 mod follow_up_orders;
 mod follow_ups;
 mod interleavings;

@@ -67,6 +67,8 @@ fn draw(state: &mut State, wish: &Wish) -> Option<FollowUp> {
     let part = state.random.i64(1..=wish.amount_minor);
     let whole = state.chance(30) || matches!(kind, OrderKind::Void { .. });
     Some(FollowUp {
+        merchant_category: None,
+        merchant_fee_minor: None,
         caller: CallerId::from_stored("core"),
         caller_order_id: CallerOrderId::from_stored(&format!(
             "{}-f{}",

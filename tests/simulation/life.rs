@@ -509,6 +509,8 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
         amount: AmountMinor::new(wish.amount_minor).expect("an amount"),
         currency: Currency::Cny,
         settlement: wish.settlement,
+        merchant_category: None,
+        merchant_fee_minor: None,
         card: Some(CardFacts {
             masked: card.pan.masked(),
             digests: engine.vault().digests(&card),
@@ -525,6 +527,7 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
         sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
+        charged: None,
         created_at: engine.clock().now(),
         finished_at: None,
     }

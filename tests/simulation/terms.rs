@@ -42,7 +42,10 @@ pub fn terms(name: &str) -> Arc<Terms> {
     let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
     let fees = FeeRule {
         name: "standard".to_owned(),
+        from: None,
+        until: None,
         card_types: Vec::new(),
+        categories: Vec::new(),
         from_minor: 0,
         to_minor: AMOUNT_MINOR_MAX,
         rate_ppm: 6_000,

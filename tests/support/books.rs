@@ -10,7 +10,7 @@ use switchyard::domain::books::accounting::{
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::{Movement, Transaction};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
-use switchyard::domain::fee::FeeSchedule;
+use switchyard::domain::fee::{FeeSchedule, FeeSubject};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{Claims, Order, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
@@ -89,6 +89,8 @@ pub fn order(sequence: u64) -> Order {
         amount: AmountMinor::new(12_345).expect("an amount"),
         currency: Currency::Cny,
         settlement: Settlement::Instant,
+        merchant_category: None,
+        merchant_fee_minor: None,
         card: Some(card()),
         description: None,
         notify_url: None,
@@ -101,6 +103,7 @@ pub fn order(sequence: u64) -> Order {
         sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
+        charged: None,
         created_at: moment(0),
         finished_at: None,
     }
@@ -144,7 +147,12 @@ pub fn transaction(order: &Order) -> Transaction {
 }
 
 pub fn clearing(transaction: &Transaction) -> ClearingRecord {
-    let fee = FeeSchedule::default().fee(None, transaction.amount.get());
+    let fee = FeeSchedule::default().fee(&FeeSubject {
+        card_type: None,
+        category: None,
+        amount_minor: transaction.amount.get(),
+        date: transaction.clearing_date,
+    });
     ClearingRecord::of(transaction, ClearingState::Due, fee)
 }
 

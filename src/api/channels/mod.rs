@@ -214,13 +214,23 @@ fn read_question(body: &[u8]) -> Result<RouteQuestion, ApiError> {
         Some(text) => MerchantId::parse(&text)
             .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
     };
+    let merchant_category = order::merchant_category(&mut fields)?;
     let operation = match fields.text("operation")?.as_deref() {
         None => Operation::Payment,
         Some(name) => routed(name)
             .ok_or_else(|| fields.invalid("operation", "payment or preauth is expected"))?,
     };
     fields.finish()?;
-    Ok(RouteQuestion { operation, digits, pan_length, amount, currency, settlement, merchant_id })
+    Ok(RouteQuestion {
+        operation,
+        digits,
+        pan_length,
+        amount,
+        currency,
+        settlement,
+        merchant_id,
+        merchant_category,
+    })
 }
 
 /// The operation of this name, if it is one that is routed.

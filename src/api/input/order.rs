@@ -9,8 +9,8 @@ use http::Uri;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::domain::card::{CardInput, Cvv, Expiry, Pan, PanError};
-use crate::domain::flow::order::{OrderKind, Settlement};
-use crate::domain::ids::{CallerId, CallerOrderId, MerchantId};
+use crate::domain::flow::order::{Order, OrderKind, Settlement};
+use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::intake::PaymentOrder;
 
@@ -33,14 +33,19 @@ pub fn read_payment(
     plain_http_to: &[String],
 ) -> Result<PaymentOrder, ApiError> {
     let mut fields = Fields::parse(body)?;
+    let caller_order_id = order_id(&mut fields)?;
+    let merchant_id = merchant_id(&mut fields)?;
+    let amount = required_amount(&mut fields)?;
     let order = PaymentOrder {
         kind,
         caller: caller.clone(),
-        caller_order_id: order_id(&mut fields)?,
-        merchant_id: merchant_id(&mut fields)?,
-        amount: required_amount(&mut fields)?,
+        caller_order_id,
+        merchant_id,
+        amount,
         currency: currency(&mut fields)?,
         settlement: settlement(&mut fields)?,
+        merchant_category: merchant_category(&mut fields)?,
+        merchant_fee_minor: merchant_fee(&mut fields, amount)?,
         card: card(&mut fields)?,
         description: description(&mut fields)?,
         notify_url: notify_url(&mut fields, plain_http_to)?,
@@ -61,21 +66,36 @@ pub fn read_release(body: &[u8]) -> Result<(CallerOrderId, Option<AmountMinor>),
 pub struct FollowUpFields {
     pub caller_order_id: CallerOrderId,
     pub amount: Option<AmountMinor>,
+    pub merchant_category: Option<MerchantCategory>,
+    pub merchant_fee_minor: Option<i64>,
     pub card: Option<CardInput>,
     pub description: Option<String>,
     pub notify_url: Option<String>,
 }
 
-/// Reads a follow-up's body. A void is of the whole, so it takes no amount.
+/// Reads the body of a follow-up of `original`. A void is of the whole, so it takes no amount; only
+/// a capture is paid in, and says something of its merchant.
 pub fn read_follow_up(
     body: &[u8],
-    takes_amount: bool,
+    original: &Order,
+    kind: OrderKind,
     plain_http_to: &[String],
 ) -> Result<FollowUpFields, ApiError> {
     let mut fields = Fields::parse(body)?;
+    let caller_order_id = order_id(&mut fields)?;
+    let takes_amount = !matches!(kind, OrderKind::Void { .. });
+    let amount = if takes_amount { amount(&mut fields)? } else { None };
+    let (merchant_category, merchant_fee_minor) = if kind.is_paid_in() {
+        let whole = amount.unwrap_or(original.amount);
+        (merchant_category(&mut fields)?, merchant_fee(&mut fields, whole)?)
+    } else {
+        (None, None)
+    };
     let read = FollowUpFields {
-        caller_order_id: order_id(&mut fields)?,
-        amount: if takes_amount { amount(&mut fields)? } else { None },
+        caller_order_id,
+        amount,
+        merchant_category,
+        merchant_fee_minor,
         card: fields.optional_object("card", "card.")?.map(card_fields).transpose()?,
         description: description(&mut fields)?,
         notify_url: notify_url(&mut fields, plain_http_to)?,
@@ -139,6 +159,23 @@ pub fn settlement(fields: &mut Fields<'_>) -> Result<Settlement, ApiError> {
         None => Ok(Settlement::Instant),
         Some(text) => Settlement::parse(&text)
             .ok_or_else(|| fields.invalid("settlement", "it is \"instant\" or \"escrow\"")),
+    }
+}
+
+/// What the merchant deals in, if it is said.
+pub fn merchant_category(fields: &mut Fields<'_>) -> Result<Option<MerchantCategory>, ApiError> {
+    let Some(text) = fields.text("merchant_category")? else { return Ok(None) };
+    let read = MerchantCategory::parse(&text);
+    read.map(Some).ok_or_else(|| fields.invalid("merchant_category", "four digits are expected"))
+}
+
+/// What the core charges its merchant, if it says so: no more than the whole.
+fn merchant_fee(fields: &mut Fields<'_>, whole: AmountMinor) -> Result<Option<i64>, ApiError> {
+    let expected = "an integer of minor units is expected, from 0 to the amount";
+    match fields.value("merchant_fee") {
+        None => Ok(None),
+        Some(Json::Integer(minor)) if (0..=whole.get()).contains(&minor) => Ok(Some(minor)),
+        Some(_) => Err(fields.invalid("merchant_fee", expected)),
     }
 }
 

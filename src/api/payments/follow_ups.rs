@@ -79,8 +79,7 @@ async fn follow_up(
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let original = visible_order(state, seat, id).await?;
     let kind = kind(original.id);
-    let takes_amount = !matches!(kind, OrderKind::Void { .. });
-    let asked = order::read_follow_up(&body, takes_amount, &state.settings.plain_http_to)?;
+    let asked = order::read_follow_up(&body, &original, kind, &state.settings.plain_http_to)?;
     drop(body);
     state.refuse_when_closed()?;
     // The rules tell a payment's path from another kind of order; what is no pre-authorisation does
@@ -96,6 +95,8 @@ async fn follow_up(
         caller_order_id: asked.caller_order_id,
         kind,
         amount: asked.amount,
+        merchant_category: asked.merchant_category,
+        merchant_fee_minor: asked.merchant_fee_minor,
         card: asked.card,
         description: asked.description,
         notify_url: asked.notify_url,
@@ -162,6 +163,8 @@ fn release_of(payment: &Order, now: Timestamp) -> Order {
         amount: payment.amount,
         currency: payment.currency,
         settlement: payment.settlement,
+        merchant_category: None,
+        merchant_fee_minor: None,
         card: None,
         description: None,
         notify_url: None,
@@ -174,6 +177,7 @@ fn release_of(payment: &Order, now: Timestamp) -> Order {
         sealed_pan: None,
         accounting_sequence: 0,
         clearing_date: None,
+        charged: None,
         created_at: now,
         finished_at: None,
     }

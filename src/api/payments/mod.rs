@@ -117,6 +117,8 @@ fn same_content(state: &ApiState, kept: &Order, asked: &PaymentOrder) -> Result<
         amount: asked.amount,
         currency: asked.currency,
         settlement: asked.settlement,
+        merchant_category: asked.merchant_category,
+        merchant_fee_minor: asked.merchant_fee_minor,
         card: Some(card),
         description: asked.description.clone(),
         notify_url: asked.notify_url.clone(),

@@ -6,6 +6,7 @@ use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
+use crate::domain::fee::Fee;
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation};
 use crate::domain::flow::order::{Claims, OWN_CALLER, Order, OrderKind, OrderStatus};
@@ -99,14 +100,17 @@ impl Work<'_> {
             notify_url: None,
             released_minor: 0,
             accounting_sequence: 1,
+            merchant_fee_minor: None,
             clearing_date: None,
+            charged: None,
             created_at: self.now,
             finished_at: None,
             ..self.order.clone()
         };
         undo.description = None;
         if self.moves_money() {
-            let claimed = self.claimed(attempt, approval, evidence);
+            let (claimed, fee) = self.claimed(attempt, approval, evidence);
+            undo.charged = Some(fee);
             let booking = Booking {
                 id: RequestId { chain: id, sequence: 1 },
                 order: id,
@@ -135,7 +139,7 @@ impl Work<'_> {
         if !self.moves_money() {
             return;
         }
-        let claimed = self.claimed(attempt, approval, evidence);
+        let (claimed, _) = self.claimed(attempt, approval, evidence);
         let original = self.original.as_mut().expect("the engine loads a follow-up's original");
         original.accounting_sequence += 1;
         let booking = Booking {
@@ -151,21 +155,22 @@ impl Work<'_> {
         self.effects.push(Effect::Book);
     }
 
-    /// The transaction that the channel claims, which its statement will show.
+    /// The transaction that the channel claims, which its statement will show, and its fee.
     fn claimed(
         &mut self,
         attempt: &Attempt,
         approval: &Approval,
         evidence: &Evidence,
-    ) -> Transaction {
+    ) -> (Transaction, Fee) {
         let ours = self.terms.calendar.date_of(attempt.sent_at);
         let theirs = approval.settle_mmdd.as_deref();
         let date = theirs.and_then(|m| BusinessDate::from_mmdd(m, ours)).unwrap_or(ours);
         let mut claimed = self.transaction(attempt, date, evidence);
         claimed.channel_reference.clone_from(&approval.channel_reference);
         let state = ClearingState::Contradicted;
-        self.batch.clearing.push(ClearingRecord::of(&claimed, state, self.fee()));
-        claimed
+        let fee = self.fee(date);
+        self.batch.clearing.push(ClearingRecord::of(&claimed, state, fee.clone()));
+        (claimed, fee)
     }
 
     /// What a follow-up has done at the channel cannot be done again, whatever our books say of it.

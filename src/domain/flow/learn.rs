@@ -4,13 +4,14 @@ use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Movement, Transaction};
 use crate::domain::command::{CardAtHand, Refusal};
-use crate::domain::fee::Fee;
+use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
-use crate::domain::flow::order::{OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
 
 impl Work<'_> {
@@ -100,10 +101,14 @@ impl Work<'_> {
         self.order.clearing_date = Some(date);
         let transaction = self.transaction(&attempt, date, evidence);
         if self.moves_money() {
+            let fee = self.fee(date);
+            if self.order.kind.is_paid_in() {
+                self.order.charged = Some(fee.clone());
+            }
             if let Some(event) = event_of_success(attempt.operation, self.order.settlement) {
                 self.book(event, &transaction);
             }
-            let record = ClearingRecord::of(&transaction, ClearingState::Due, self.fee());
+            let record = ClearingRecord::of(&transaction, ClearingState::Due, fee);
             self.batch.clearing.push(record);
         }
         self.batch.transactions.push(transaction);
@@ -123,17 +128,21 @@ impl Work<'_> {
         }
     }
 
-    /// What the channel charges for it, or gives back. Undo and void give the fee back in full:
-    /// they lie in the clearing day of their original, where a channel charges for neither.
-    pub(super) fn fee(&self) -> Fee {
-        let card_type = self.order.card.as_ref().and_then(|card| card.card_type());
-        let amount_minor = self.order.amount.get();
-        match (self.order.kind, &self.original) {
-            (OrderKind::Refund { .. }, Some(original)) => {
-                self.terms.fees.returned(card_type, original.amount.get(), amount_minor)
-            }
-            _ => self.terms.fees.fee(card_type, amount_minor),
+    /// What the channel charges for it on a clearing date, or gives back of what it has charged.
+    /// Undo and void give back all of it: they lie in the clearing day of their original, where a
+    /// channel charges for neither.
+    pub(super) fn fee(&mut self, date: BusinessDate) -> Fee {
+        let back = matches!(self.order.kind, OrderKind::Refund { .. } | OrderKind::Void { .. });
+        if back && let Some(original) = &mut self.original {
+            let charged = original.charged.clone();
+            // What was charged before we kept it is computed as it was then.
+            let since = original.clearing_date.unwrap_or(date);
+            let charged = charged.unwrap_or_else(|| computed_fee(self.terms, original, since));
+            return give_fee_back(original, &self.order, charged);
         }
+        let kept = self.order.charged.clone();
+        let taken_back = kept.filter(|_| matches!(self.order.kind, OrderKind::Undo { .. }));
+        taken_back.unwrap_or_else(|| computed_fee(self.terms, &self.order, date))
     }
 
     /// The channel's date if it gave one, else its calendar's at the time of sending.
@@ -417,6 +426,32 @@ impl Work<'_> {
             entry.due_at = Some(now);
         }
     }
+}
+
+/// What the terms charge for an order of a clearing date.
+fn computed_fee(terms: &Terms, order: &Order, date: BusinessDate) -> Fee {
+    terms.fees.fee(&FeeSubject {
+        card_type: order.card.as_ref().and_then(|card| card.card_type()),
+        category: order.merchant_category,
+        amount_minor: order.amount.get(),
+        date,
+    })
+}
+
+/// The part of what was charged for the original that comes back with a refund or void of it.
+fn give_fee_back(original: &mut Order, order: &Order, charged: Fee) -> Fee {
+    let whole_minor = original.amount.get();
+    let claims = &mut original.claims;
+    let before_minor = claims.fee_back_minor;
+    // A channel may claim more refunds than there is money: what it has charged is the bound.
+    claims.given_back_minor = (claims.given_back_minor + order.amount.get()).min(whole_minor);
+    claims.fee_back_minor = match order.kind {
+        OrderKind::Void { .. } => charged.minor,
+        _ => charged.returned(whole_minor, claims.given_back_minor),
+    };
+    let minor = (claims.fee_back_minor - before_minor).max(0);
+    claims.fee_back_minor = before_minor + minor;
+    Fee { minor, ..charged }
 }
 
 /// What accounting books when an operation succeeds. What gives money back was booked before it was

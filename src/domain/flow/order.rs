@@ -1,8 +1,11 @@
 //! Orders: their states, and what makes a repeated order the same order (I-9).
 
 use crate::domain::card::{CardFacts, SealedPan};
+use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::ids::{
+    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
+};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::outcome::Reason;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -111,6 +114,11 @@ pub struct Claims {
     /// What the channel claims to have carried out by follow-ups that our books had ended without
     /// success (I-5). Nobody can draw on it; it is never given back.
     pub contradicted_minor: i64,
+    /// What refunds have given back at the channel, claimed successes included; unlike
+    /// `refunded_minor` without those under way. At most the amount.
+    pub given_back_minor: i64,
+    /// What the channel has given back of its fee with them.
+    pub fee_back_minor: i64,
 }
 
 /// When the merchant gets the money: at once, or when the goods have arrived (担保).
@@ -198,6 +206,11 @@ pub struct Order {
     pub amount: AmountMinor,
     pub currency: Currency,
     pub settlement: Settlement,
+    /// What the merchant deals in, if the core said it. A follow-up has its original's.
+    pub merchant_category: Option<MerchantCategory>,
+    /// What the core charges its merchant for it, in minor units, 0 to the amount: the income that
+    /// stands beside the channel's cost. Of what is paid in alone.
+    pub merchant_fee_minor: Option<i64>,
     /// `None` for a release, which touches no card. A follow-up has its original's.
     pub card: Option<CardFacts>,
     pub description: Option<String>,
@@ -216,6 +229,9 @@ pub struct Order {
     /// How many accounting requests its chain has.
     pub accounting_sequence: u16,
     pub clearing_date: Option<BusinessDate>,
+    /// What the channel has charged for it when it succeeded, as its clearing record says; what
+    /// comes back later is a part of exactly this. Of an undo: what it takes back.
+    pub charged: Option<Fee>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
 }
@@ -287,6 +303,8 @@ impl Order {
         same("amount", self.amount == repeat.amount)?;
         same("currency", self.currency == repeat.currency)?;
         same("settlement", self.settlement == repeat.settlement)?;
+        same("merchant_category", self.merchant_category == repeat.merchant_category)?;
+        same("merchant_fee", self.merchant_fee_minor == repeat.merchant_fee_minor)?;
         let digests = |order: &Self| order.card.as_ref().map(|card| card.digests);
         let (ours, theirs) =
             (digests(self).unwrap_or_default(), digests(repeat).unwrap_or_default());

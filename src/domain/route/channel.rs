@@ -10,6 +10,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
 use crate::domain::route::Subject;
 use crate::domain::route::hours::Hours;
+use crate::domain::time::ClearingCalendar;
 
 /// How far the business with a channel has come (requirement S38).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +87,8 @@ pub struct ChannelProfile {
     /// When it takes orders, in its clearing time zone; always if absent.
     pub hours: Option<Hours>,
     pub fees: Arc<FeeSchedule>,
+    /// Which clearing date, and so which fee, an order of this moment has.
+    pub calendar: ClearingCalendar,
     /// See [`crate::domain::terms::Terms::keeps_pan`].
     pub keeps_pan: bool,
 }

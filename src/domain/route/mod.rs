@@ -17,9 +17,10 @@ pub mod hours;
 use std::cmp::Reverse;
 
 use crate::domain::bin::{BinRow, Brand, CardType};
+use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Settlement};
-use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::ids::{ChannelId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::Timestamp;
 use channel::{Channel, ChannelProfile, Strike};
@@ -27,9 +28,6 @@ use condition::{CardPrefix, Condition};
 
 /// The largest weight of a channel in a rule: shares finer than a millionth are not meant.
 pub const WEIGHT_MAX: u32 = 1_000_000;
-
-/// The rule that a fee schedule names where none of its own fits; see [`crate::domain::fee`].
-const NO_FEE_RULE: &str = "none";
 
 /// Ranks a channel behind all whose fee is known: a gap in a schedule is not a cheap channel.
 const FEE_NOT_KNOWN: i64 = i64::MAX;
@@ -63,6 +61,7 @@ pub struct Subject<'a> {
     pub currency: Currency,
     pub settlement: Settlement,
     pub merchant: &'a MerchantId,
+    pub merchant_category: Option<MerchantCategory>,
     pub now: Timestamp,
 }
 
@@ -266,8 +265,13 @@ impl Strategy {
             Self::Priority => 0,
             Self::Weighted => i64::from(weight),
             Self::LowestCost => {
-                let card_type = subject.card.map(|card| card.card_type);
-                let fee = channel.profile.fees.fee(card_type, subject.amount.get());
+                let profile = channel.profile;
+                let fee = profile.fees.fee(&FeeSubject {
+                    card_type: subject.card.map(|card| card.card_type),
+                    category: subject.merchant_category,
+                    amount_minor: subject.amount.get(),
+                    date: profile.calendar.date_of(subject.now),
+                });
                 if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }
             }
             Self::SuccessRate => i64::from(channel.health.success_rate_ppm),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::civil;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generate;
@@ -14,6 +15,7 @@ use super::hours::{DayWindow, Hours};
 use super::*;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use crate::domain::money::AMOUNT_MINOR_MAX;
+use crate::domain::time::ClearingCalendar;
 
 const NAMES: [&str; 5] = ["acquirer", "bank", "city-bank", "direct", "unionpay"];
 
@@ -37,10 +39,18 @@ fn beijing(window: &str) -> Hours {
     }
 }
 
+fn calendar() -> ClearingCalendar {
+    let zone = TimeZone::get("Asia/Shanghai").expect("the zone is compiled in");
+    ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) }
+}
+
 fn fees(rate_ppm: u32) -> Arc<FeeSchedule> {
     let rule = FeeRule {
         name: "standard".to_owned(),
+        from: None,
+        until: None,
         card_types: Vec::new(),
+        categories: Vec::new(),
         from_minor: 0,
         to_minor: AMOUNT_MINOR_MAX,
         rate_ppm,
@@ -66,6 +76,7 @@ fn profile(name: &str) -> ChannelProfile {
         per_day_minor: None,
         hours: None,
         fees: fees(6_000),
+        calendar: calendar(),
         keeps_pan: false,
     }
 }
@@ -117,6 +128,7 @@ fn order() -> Order {
             currency: Currency::Cny,
             settlement: Settlement::Instant,
             merchant: &MERCHANT,
+            merchant_category: None,
             now: moment("2026-11-22T02:00:00Z"),
         },
     }

@@ -13,6 +13,7 @@ use crate::domain::books::reconcile::{Class, Key, Status};
 use crate::domain::books::reconciliation::BatchState;
 use crate::domain::books::settlement::SettlementState;
 use crate::domain::books::statement::StatementOrigin;
+use crate::domain::fee::RefundFee;
 use crate::domain::flow::attempt::{AttemptState, Operation, Source};
 use crate::domain::flow::order::{OrderStatus, Settlement};
 use crate::domain::flow::reversal::Phase;
@@ -90,6 +91,7 @@ codes! {
     Side { Debit = 1, Credit = 2, }
     DeliveryStatus { Owed = 1, Acknowledged = 2, Parked = 3, Withdrawn = 4, }
     Claim { Success = 1, Failure = 2, }
+    RefundFee { Keep = 1, Return = 2, ReturnWhenWhole = 3, }
     StatementOrigin { Upload = 1, Download = 2, Inbox = 3, }
     BatchState { Running = 1, Current = 2, Superseded = 3, Abandoned = 4, }
     Status { Succeeded = 1, Failed = 2, }

@@ -50,6 +50,8 @@ const FORM: u8 = 1;
 /// A row's fields of the first form, with others behind them that the first form did not have. A
 /// row of the first form reads as if they were empty.
 const FORM_LONGER: u8 = 2;
+/// The fields of the longer form, with others behind them that came later still.
+const FORM_LONGEST: u8 = 3;
 
 /// Room for a usual row, so that encoding allocates once.
 const USUAL_LENGTH: usize = 320;
@@ -61,6 +63,15 @@ fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 /// The longer form of a row: the first form's fields, then those that came later.
 fn encode_longer<T: Serialize, L: Serialize>(record: &T, later: &L) -> Vec<u8> {
     write(FORM_LONGER, &(record, later))
+}
+
+/// The longest form of a row: the longer form's fields, then the newest ones.
+fn encode_longest<T: Serialize, L: Serialize, N: Serialize>(
+    record: &T,
+    later: &L,
+    newest: &N,
+) -> Vec<u8> {
+    write(FORM_LONGEST, &(record, later, newest))
 }
 
 fn write<T: Serialize>(form: u8, record: &T) -> Vec<u8> {
@@ -91,13 +102,33 @@ fn decode_longer<'a, T: Deserialize<'a>, L: Deserialize<'a> + Default>(
     }
 }
 
-/// Reads the first fields of a row, which both forms have.
+/// Reads a whole row of any of the three forms.
+fn decode_longest<'a, T, L, N>(
+    table: &'static str,
+    bytes: &'a [u8],
+) -> Result<(T, L, N), StoreError>
+where
+    T: Deserialize<'a>,
+    L: Deserialize<'a> + Default,
+    N: Deserialize<'a> + Default,
+{
+    match bytes.split_first() {
+        Some((&FORM_LONGEST, fields)) => match postcard::take_from_bytes(fields) {
+            Ok((all, [])) => Ok(all),
+            Ok(_) => Err(damaged(table, "it is longer than its fields")),
+            Err(error) => Err(damaged(table, &format!("its fields do not read: {error}"))),
+        },
+        _ => decode_longer(table, bytes).map(|(record, later)| (record, later, N::default())),
+    }
+}
+
+/// Reads the first fields of a row, which all forms have.
 fn decode_longer_head<'a, T: Deserialize<'a>>(
     table: &'static str,
     bytes: &'a [u8],
 ) -> Result<T, StoreError> {
     match bytes.split_first() {
-        Some((&FORM_LONGER, fields)) => postcard::take_from_bytes(fields)
+        Some((&(FORM_LONGER | FORM_LONGEST), fields)) => postcard::take_from_bytes(fields)
             .map(|(head, _)| head)
             .map_err(|error| damaged(table, &format!("its fields do not read: {error}"))),
         _ => decode_head(table, bytes),

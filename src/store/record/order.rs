@@ -6,13 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::bin::{Bin, BinRow};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind};
-use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::ids::{
+    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
+};
 use crate::store::StoreError;
 
 use super::codes::Code;
-use super::{Fields, decode_longer, decode_longer_head, encode_longer, millis, text, wrong};
+use super::{
+    Fields, decode_longer_head, decode_longest, encode_longer, encode_longest, millis, text, wrong,
+};
 
 const TABLE: &str = "orders";
 const FIELDS: Fields = Fields { table: TABLE };
@@ -81,6 +86,24 @@ struct LaterRecord<'a> {
     sealed_pan: Option<SealedRecord<'a>>,
 }
 
+/// What the first two forms did not have. An order without any of it is written without it.
+#[derive(Serialize, Deserialize, Default, PartialEq, Eq)]
+struct NewestRecord<'a> {
+    merchant_category: Option<u16>,
+    merchant_fee_minor: Option<i64>,
+    #[serde(borrow)]
+    charged: Option<FeeRecord<'a>>,
+    given_back_minor: i64,
+    fee_back_minor: i64,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Eq)]
+struct FeeRecord<'a> {
+    minor: i64,
+    rule: &'a str,
+    refund: u8,
+}
+
 #[derive(Serialize, Deserialize)]
 struct CardRecord<'a> {
     masked: &'a str,
@@ -146,6 +169,13 @@ pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
         contradicted_minor: claims.contradicted_minor,
         sealed_pan: order.sealed_pan.as_ref().map(sealed_record),
     };
+    let newest = NewestRecord {
+        merchant_category: order.merchant_category.map(MerchantCategory::number),
+        merchant_fee_minor: order.merchant_fee_minor,
+        charged: order.charged.as_ref().map(fee_record),
+        given_back_minor: claims.given_back_minor,
+        fee_back_minor: claims.fee_back_minor,
+    };
     let record = OrderRecord {
         version: order.version,
         status: order.status.number(),
@@ -168,7 +198,23 @@ pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
         created_at: millis(order.created_at),
         finished_at: order.finished_at.map(millis),
     };
-    encode_longer(&record, &later)
+    if newest == NewestRecord::default() {
+        return encode_longer(&record, &later);
+    }
+    encode_longest(&record, &later, &newest)
+}
+
+fn fee_record(fee: &Fee) -> FeeRecord<'_> {
+    FeeRecord { minor: fee.minor, rule: &fee.rule, refund: fee.refund.number() }
+}
+
+fn read_fee(record: &FeeRecord<'_>) -> Result<Fee, StoreError> {
+    let refund = FIELDS.code("refund", record.refund)?;
+    Ok(Fee { minor: record.minor, rule: record.rule.to_owned(), refund })
+}
+
+fn read_category(number: u16) -> Result<MerchantCategory, StoreError> {
+    MerchantCategory::from_number(number).ok_or_else(|| wrong(TABLE, "merchant_category"))
 }
 
 fn kind_record(kind: OrderKind) -> KindRecord {
@@ -240,7 +286,8 @@ pub(crate) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
 }
 
 pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
-    let (record, later): (OrderRecord<'_>, LaterRecord<'_>) = decode_longer(TABLE, bytes)?;
+    let (record, later, newest): (OrderRecord<'_>, LaterRecord<'_>, NewestRecord<'_>) =
+        decode_longest(TABLE, bytes)?;
     Ok(Order {
         id,
         version: record.version,
@@ -251,6 +298,8 @@ pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
         amount: FIELDS.amount(record.amount_minor)?,
         currency: FIELDS.currency(record.currency)?,
         settlement: FIELDS.code("settlement", record.settlement)?,
+        merchant_category: newest.merchant_category.map(read_category).transpose()?,
+        merchant_fee_minor: newest.merchant_fee_minor,
         card: record.card.map(read_card).transpose()?,
         description: text(record.description),
         notify_url: text(record.notify_url),
@@ -264,10 +313,13 @@ pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
             captured_minor: later.captured_minor,
             from_escrow_minor: later.from_escrow_minor,
             contradicted_minor: later.contradicted_minor,
+            given_back_minor: newest.given_back_minor,
+            fee_back_minor: newest.fee_back_minor,
         },
         sealed_pan: later.sealed_pan.as_ref().map(read_sealed),
         accounting_sequence: record.accounting_sequence,
         clearing_date: record.clearing_date.map(|date| FIELDS.date(date)).transpose()?,
+        charged: newest.charged.as_ref().map(read_fee).transpose()?,
         created_at: FIELDS.time(record.created_at)?,
         finished_at: FIELDS.time_option(record.finished_at)?,
     })

@@ -11,12 +11,13 @@ use crate::domain::books::accounting::{
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Movement, Transaction};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::fee::{Fee, RefundFee};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
 use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
-    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId,
-    SettlementId,
+    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, MerchantCategory, MerchantId,
+    OrderId, SettlementId,
 };
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Reason, UnknownCause};
@@ -114,6 +115,10 @@ impl Draw {
             amount: self.amount(),
             currency: self.of(&Currency::ALL),
             settlement: self.of(&Settlement::ALL),
+            merchant_category: self.maybe(|draw| {
+                MerchantCategory::from_number(draw.random.u16(0..=9_999)).expect("four digits")
+            }),
+            merchant_fee_minor: self.maybe(|draw| draw.random.i64(0..=AMOUNT_MINOR_MAX)),
             card: self.maybe(Self::card),
             description: self.maybe(|draw| draw.text(60)),
             notify_url: self.maybe(|draw| draw.text(90)),
@@ -130,10 +135,17 @@ impl Draw {
                 captured_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
                 from_escrow_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
                 contradicted_minor: self.random.i64(0..=AMOUNT_MINOR_MAX),
+                given_back_minor: self.random.i64(0..=3),
+                fee_back_minor: self.random.i64(0..=3),
             },
             sealed_pan: self.maybe(Self::sealed),
             accounting_sequence: self.random.u16(..),
             clearing_date: self.maybe(Self::date),
+            charged: self.maybe(|draw| Fee {
+                minor: draw.random.i64(0..=AMOUNT_MINOR_MAX),
+                rule: draw.text(12),
+                refund: draw.of(&RefundFee::ALL),
+            }),
             created_at: self.time(),
             finished_at: self.maybe(Self::time),
         }
@@ -392,6 +404,8 @@ pub(super) fn order() -> Order {
         amount: AmountMinor::new(12_345).expect("an amount"),
         currency: Currency::Cny,
         settlement: Settlement::Escrow,
+        merchant_category: None,
+        merchant_fee_minor: None,
         card: Some(CardFacts {
             masked: MaskedPan::from_stored("621626*********0018"),
             digests,
@@ -409,13 +423,27 @@ pub(super) fn order() -> Order {
             captured_minor: 7,
             from_escrow_minor: 8,
             contradicted_minor: 9,
+            ..Claims::default()
         },
         sealed_pan: Some(SealedPan { key_id: "k2".to_owned(), nonce: [8; 12], bytes: vec![4, 5] }),
         accounting_sequence: 2,
         clearing_date: Some(date()),
+        charged: None,
         created_at: moment(0),
         finished_at: Some(moment(4)),
     }
+}
+
+/// The same with what its longest form adds.
+pub(super) fn charged_order() -> Order {
+    let mut order = order();
+    order.merchant_category = MerchantCategory::from_number(5_411);
+    order.merchant_fee_minor = Some(300);
+    order.charged =
+        Some(Fee { minor: 74, rule: "debit".to_owned(), refund: RefundFee::ReturnWhenWhole });
+    order.claims.given_back_minor = 11;
+    order.claims.fee_back_minor = 10;
+    order
 }
 
 pub(super) fn entry() -> ReversalEntry {

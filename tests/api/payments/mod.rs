@@ -1,6 +1,7 @@
 //! Payments: their answers, repeats, waits, and who may see them.
 
 mod follow_ups;
+mod merchant;
 
 use serde_json::{Value, json};
 
