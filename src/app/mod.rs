@@ -317,7 +317,11 @@ fn start_workers(
     let look_every = settings.look_every;
     let reversals =
         workers::reversals::ReversalWork { look_every, in_flight: settings.reversals_in_flight };
-    let accounting = settings.accounting.clone();
+    let accounting = workers::accounting::AccountingWork {
+        delivery: settings.accounting.clone(),
+        batch_max: settings.accounting_batch_max,
+        look_every,
+    };
     let notices = settings.notices.clone();
     // Taken once: this is the only place that starts workers.
     let late_replies = state.registry.take_late_replies().map(|replies| {
@@ -327,7 +331,7 @@ fn start_workers(
     let others = vec![
         tokio::spawn(workers::reversals::run(engine(), reversals, stop.clone())),
         tokio::spawn(workers::recovery::run(engine(), stop.clone())),
-        tokio::spawn(workers::accounting::run(engine(), accounting, look_every, stop.clone())),
+        tokio::spawn(workers::accounting::run(engine(), accounting, stop.clone())),
         tokio::spawn(workers::notices::run(
             engine(),
             notices,

@@ -15,8 +15,10 @@ use crate::channel::codes::Verdict;
 use crate::channel::http::Timeouts;
 use crate::channel::pace::PaceTerms;
 use crate::channel::statement::StatementTerms;
+use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
+use crate::domain::books::accounting::AccountNames;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
@@ -337,7 +339,7 @@ fn read_terms(
         call_ends_after: calls_wait * 2 + 10 * SECOND,
         calendar: read_calendar(root),
         fees: fees::read(root),
-        accounts: house.accounts.clone(),
+        accounts: read_accounts(root, house),
         has_accounting: house.has_accounting,
         notice_url: house.notice_url.clone(),
     };
@@ -366,6 +368,16 @@ fn check_schedule(section: &Section<'_>, terms: &Terms, abilities: &Abilities) {
         let advice = "give `inquire` its waits, or choose operator";
         section.mistake("then", "the channel cannot be asked daily: `inquire` is empty", advice);
     }
+}
+
+/// The channel's own names of accounts, where it has some.
+fn read_accounts(root: &Section<'_>, house: &HouseTerms) -> AccountNames {
+    let Some(section) = root.optional_section("accounting") else { return house.accounts.clone() };
+    let accounts = section.section("accounts");
+    let names = accounts::read(&accounts, &house.accounts);
+    accounts.finish();
+    section.finish();
+    names
 }
 
 fn read_calendar(root: &Section<'_>) -> ClearingCalendar {
@@ -465,6 +477,26 @@ rate_ppm = 6000
             assert_ne!(changed, WHOLE, "{from}");
             let (_, mistakes) = read(&changed);
             assert!(mistakes.iter().any(|m| m.starts_with(expected)), "{to}: {mistakes:?}");
+        }
+    }
+
+    #[test]
+    fn a_channel_may_have_accounts_of_its_own() {
+        let own = "[accounting.accounts]\nbank_reserve = \"nostro:{channel}:{currency}\"\n";
+        let (file, mistakes) = read(&format!("{WHOLE}{own}"));
+        assert_eq!(mistakes, Vec::<String>::new());
+        let house = HouseTerms::default().accounts;
+        assert_eq!(file.terms.accounts.bank_reserve, "nostro:{channel}:{currency}");
+        assert_eq!(file.terms.accounts.channel_fee_cost, house.channel_fee_cost);
+        for wrong in [
+            "reserve = \"x\"",
+            "bank_reserve = \"{bank}\"",
+            "bank_reserve = \" \"",
+            "bank_reserve = \"{merchant}\"",
+        ] {
+            let (_, mistakes) = read(&format!("{WHOLE}[accounting.accounts]\n{wrong}\n"));
+            let first = mistakes.first().map(String::as_str).unwrap_or_default();
+            assert!(first.starts_with("a.toml:24: accounting.accounts."), "{wrong}: {first}");
         }
     }
 

@@ -6,12 +6,15 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::ids::CallerId;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most requests that `accounting.batch_max` allows: a body of about 300 KB.
+const ACCOUNTING_BATCH_MAX: usize = 500;
 
 /// What a caller may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +100,8 @@ pub struct Settings {
     pub routes_file: PathBuf,
     pub bin_table: BinTableSettings,
     pub accounting: DeliverySettings,
+    /// The most accounting requests of one post, from 1.
+    pub accounting_batch_max: usize,
     pub accounts: AccountNames,
     pub notices: DeliverySettings,
     pub plain_http_to: Vec<String>,
@@ -142,7 +147,7 @@ impl Settings {
         let look_every = workers.duration("look_every", SECOND / 100..=3600 * SECOND);
         let reversals_in_flight = positive(&workers, "reversals_in_flight", 10_000);
         workers.finish();
-        let (accounting, accounts) = read_accounting(&root);
+        let (accounting, accounting_batch_max, accounts) = read_accounting(&root);
         let (notices, plain_http_to, notice_key) = read_notices(&root);
         let (log, log_level) = read_log(&root);
         let settings = Self {
@@ -159,6 +164,7 @@ impl Settings {
             routes_file,
             bin_table: read_bin_table(&root),
             accounting,
+            accounting_batch_max,
             accounts,
             notices,
             plain_http_to,
@@ -235,23 +241,16 @@ fn read_delivery(section: &Section<'_>) -> DeliverySettings {
     }
 }
 
-fn read_accounting(root: &Section<'_>) -> (DeliverySettings, AccountNames) {
+fn read_accounting(root: &Section<'_>) -> (DeliverySettings, usize, AccountNames) {
     let section = root.section("accounting");
     let delivery = read_delivery(&section);
+    let batch_max = section.integer("batch_max", 1..=ACCOUNTING_BATCH_MAX);
+    // The defaults are in the file of defaults too; the words of both are held together by a test.
     let accounts = section.section("accounts");
-    let names = AccountNames {
-        channel_pending_clearing: accounts.text("channel_pending_clearing"),
-        merchant_pending_clearing: accounts.text("merchant_pending_clearing"),
-        company_transitional: accounts.text("company_transitional"),
-        suspense_receivable: accounts.text("suspense_receivable"),
-        suspense_payable: accounts.text("suspense_payable"),
-        bank_reserve: accounts.text("bank_reserve"),
-        channel_fee_cost: accounts.text("channel_fee_cost"),
-        difference_profit_or_loss: accounts.text("difference_profit_or_loss"),
-    };
+    let names = accounts::read(&accounts, &AccountNames::default());
     accounts.finish();
     section.finish();
-    (delivery, names)
+    (delivery, batch_max, names)
 }
 
 fn read_notices(root: &Section<'_>) -> (DeliverySettings, Vec<String>, Option<String>) {

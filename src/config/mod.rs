@@ -4,6 +4,7 @@
 //! was written; `section` reads that tree key by key, `value` reads each value, and `mistake` is
 //! what they say about it. Reading goes on after a mistake, so that one run reports every mistake.
 
+pub mod accounts;
 pub mod checked;
 pub mod credential;
 pub mod layout;
@@ -38,6 +39,7 @@ pub fn settings(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::books::accounting::AccountNames;
 
     fn read(text: &str) -> Result<Settings, Vec<String>> {
         let read = settings(Some(("a.toml", text)), Vec::new(), Path::new("/base"));
@@ -50,6 +52,8 @@ mod tests {
         assert!(defaults.server.listen.ip().is_loopback());
         assert_eq!(defaults.channels_folder, Path::new("/base/channels"));
         assert!(defaults.callers.is_empty() && defaults.accounting.url.is_none());
+        assert_eq!(defaults.accounting_batch_max, 1);
+        assert_eq!(defaults.accounts, AccountNames::default());
     }
 
     #[test]
@@ -60,6 +64,11 @@ mod tests {
             ("[node]\nnumber = 1000", "a.toml:2: node.number"),
             ("[payments]\nwait_default = \"61s\"", "a.toml:2: payments.wait_default: it is above"),
             ("[accounting]\nwaits = []", "a.toml:2: accounting.waits: it has no wait"),
+            ("[accounting]\nbatch_max = 501", "a.toml:2: accounting.batch_max"),
+            (
+                "[accounting.accounts]\nbank_reserve = \"{bank}\"",
+                "a.toml:2: accounting.accounts.bank_reserve: it has the unknown word {bank}",
+            ),
             ("[[callers]]\nname = \"core\"\nroles = []\nkey_sha256 = \"00\"", "a.toml:4:"),
         ];
         for (text, expected) in rows {

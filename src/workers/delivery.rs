@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderName};
+use reqwest::{Client, StatusCode};
 
 use crate::config::checked::DeliverySettings;
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::time::Timestamp;
 
 /// The most of a receiver's words that is kept for operators, in characters.
-const LAST_ERROR_CHARS_MAX: usize = 200;
+pub const LAST_ERROR_CHARS_MAX: usize = 200;
+/// The most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What the receiver made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +72,30 @@ pub async fn post(
             Posted::Later(text.chars().take(LAST_ERROR_CHARS_MAX).collect())
         }
     }
+}
+
+/// Posts JSON once, and gives status and body of the answer; else why there is none, in words.
+pub async fn exchange(
+    client: &Client,
+    url: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Vec<u8>), String> {
+    let failed = |error: reqwest::Error| {
+        let text = crate::telemetry::chain(&error.without_url());
+        text.chars().take(LAST_ERROR_CHARS_MAX).collect::<String>()
+    };
+    let request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
+    let mut response = request.send().await.map_err(failed)?;
+    let status = response.status();
+    let mut answer = Vec::new();
+    // Bounded by `ANSWER_BYTES_MAX`.
+    while let Some(piece) = response.chunk().await.map_err(failed)? {
+        if answer.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err("its answer has no end".to_owned());
+        }
+        answer.extend_from_slice(&piece);
+    }
+    Ok((status, answer))
 }
 
 /// The delivery after one try.

@@ -11,6 +11,7 @@ mod slow_store;
 mod support;
 mod unionpay;
 
+mod accounting;
 mod bins;
 mod books;
 mod channels;

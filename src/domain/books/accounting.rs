@@ -1,11 +1,15 @@
 //! Accounting requests: what the accounting system must book, complete in itself and balanced.
 
+mod names;
+
 use crate::domain::books::Transaction;
 use crate::domain::ids::{
     ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
 };
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
+
+pub use names::{Account, AccountNames, unknown_word};
 
 /// What happened, as accounting must know it. The finer code under the coarse voucher type (S10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,75 +142,6 @@ impl VoucherType {
             Self::Payment => "payment",
             Self::Transfer => "transfer",
         }
-    }
-}
-
-/// The accounts that requests speak of; the settings give their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Account {
-    ChannelPendingClearing,
-    MerchantPendingClearing,
-    CompanyTransitional,
-    /// What we gave or were told of and a channel has not paid: someone owes it to us.
-    SuspenseReceivable,
-    /// What a channel has paid and nobody has a claim to yet.
-    SuspensePayable,
-    /// 备付金: what the bank has really received (S19).
-    BankReserve,
-    /// What channels keep for their work.
-    ChannelFeeCost,
-    /// What a difference costs or leaves us for good.
-    DifferenceProfitOrLoss,
-}
-
-/// Names of the accounts in the accounting system; `{channel}` and `{merchant}` are filled in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountNames {
-    pub channel_pending_clearing: String,
-    pub merchant_pending_clearing: String,
-    pub company_transitional: String,
-    pub suspense_receivable: String,
-    pub suspense_payable: String,
-    pub bank_reserve: String,
-    pub channel_fee_cost: String,
-    pub difference_profit_or_loss: String,
-}
-
-impl Default for AccountNames {
-    fn default() -> Self {
-        Self {
-            channel_pending_clearing: "channel:{channel}:pending_clearing".to_owned(),
-            merchant_pending_clearing: "merchant:{merchant}:pending_clearing".to_owned(),
-            company_transitional: "company:transitional".to_owned(),
-            suspense_receivable: "company:suspense_receivable:{channel}".to_owned(),
-            suspense_payable: "company:suspense_payable:{channel}".to_owned(),
-            bank_reserve: "company:bank_reserve:{channel}".to_owned(),
-            channel_fee_cost: "company:channel_fee_cost:{channel}".to_owned(),
-            difference_profit_or_loss: "company:difference_profit_or_loss:{channel}".to_owned(),
-        }
-    }
-}
-
-impl AccountNames {
-    /// The name of an account. Only that of [`Account::MerchantPendingClearing`] needs a merchant.
-    pub fn name(
-        &self,
-        account: Account,
-        channel: &ChannelId,
-        merchant: Option<&MerchantId>,
-    ) -> String {
-        let template = match account {
-            Account::ChannelPendingClearing => &self.channel_pending_clearing,
-            Account::MerchantPendingClearing => &self.merchant_pending_clearing,
-            Account::CompanyTransitional => &self.company_transitional,
-            Account::SuspenseReceivable => &self.suspense_receivable,
-            Account::SuspensePayable => &self.suspense_payable,
-            Account::BankReserve => &self.bank_reserve,
-            Account::ChannelFeeCost => &self.channel_fee_cost,
-            Account::DifferenceProfitOrLoss => &self.difference_profit_or_loss,
-        };
-        let merchant = merchant.map_or("", MerchantId::as_str);
-        template.replace("{channel}", channel.as_str()).replace("{merchant}", merchant)
     }
 }
 
@@ -382,9 +317,10 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     let (debit, credit) = booking.event.rule().expect("I-7: an order's event has its rule");
     assert!(debit != credit, "I-7: a voucher moves something between two accounts");
     let sign = if booking.event.is_red_letter() { -1 } else { 1 };
+    let merchant = Some(&source.merchant_id);
     let entry = |side, account, minor: i64| Entry {
         side,
-        account: booking.names.name(account, &source.channel, Some(&source.merchant_id)),
+        account: booking.names.name(account, &source.channel, merchant, source.currency),
         amount_minor: sign * minor,
     };
     let (whole, escrow) = (booking.amount.get(), booking.from_escrow_minor);
@@ -443,14 +379,10 @@ pub fn voucher_of(head: VoucherHead<'_>, postings: &[Posting]) -> Option<Account
         SourceDocument::Difference { merchant_id, .. } => merchant_id.as_ref(),
         SourceDocument::Settlement { .. } => None,
     };
-    let entry = |posting: &Posting| {
-        let merchants = posting.account == Account::MerchantPendingClearing;
-        assert!(!merchants || merchant.is_some(), "I-7: a merchant's account needs its merchant");
-        Entry {
-            side: if posting.minor > 0 { Side::Debit } else { Side::Credit },
-            account: head.names.name(posting.account, head.channel, merchant),
-            amount_minor: posting.minor.abs(),
-        }
+    let entry = |posting: &Posting| Entry {
+        side: if posting.minor > 0 { Side::Debit } else { Side::Credit },
+        account: head.names.name(posting.account, head.channel, merchant, head.currency),
+        amount_minor: posting.minor.abs(),
     };
     let entries: Vec<Entry> =
         postings.iter().filter(|posting| posting.minor != 0).map(entry).collect();

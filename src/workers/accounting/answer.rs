@@ -1,0 +1,84 @@
+//! Reads what accounting answers to a batch.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::domain::books::accounting::RequestId;
+use crate::workers::delivery::{LAST_ERROR_CHARS_MAX, Posted};
+
+#[derive(Deserialize)]
+struct Answer {
+    results: Vec<ResultForm>,
+}
+
+#[derive(Deserialize)]
+struct ResultForm {
+    request_id: String,
+    status: String,
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+impl ResultForm {
+    fn posted(&self) -> Posted {
+        let detail = self.detail.as_deref().unwrap_or("it gave no reason");
+        let shortened = || detail.chars().take(LAST_ERROR_CHARS_MAX).collect();
+        match self.status.as_str() {
+            "booked" | "already_booked" => Posted::Acknowledged,
+            "refused" => Posted::Refused(shortened()),
+            _ => Posted::Later("its answer has a status that is not known".to_owned()),
+        }
+    }
+}
+
+/// What became of each request, in their order. `None` if the whole does not read.
+///
+/// What is not in the answer stays owed, and so does what has two answers that differ.
+pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<Posted>> {
+    let answer: Answer = serde_json::from_slice(bytes).ok()?;
+    let mut found: BTreeMap<RequestId, Posted> = BTreeMap::new();
+    for result in &answer.results {
+        let Some(id) = RequestId::parse(&result.request_id) else { continue };
+        let posted = result.posted();
+        let differs = found.get(&id).is_some_and(|other| *other != posted);
+        let posted = if differs { Posted::Later("it answered twice".to_owned()) } else { posted };
+        found.insert(id, posted);
+    }
+    let missing = || Posted::Later("it is not in the answer".to_owned());
+    Some(asked.iter().map(|id| found.remove(id).unwrap_or_else(missing)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::OrderId;
+
+    fn id(sequence: u16) -> RequestId {
+        RequestId { chain: OrderId::compose(261_122, 1, 1), sequence }
+    }
+
+    #[test]
+    fn every_request_has_one_fate_and_silence_books_nothing() {
+        let asked = [id(1), id(2), id(3), id(4), id(5), id(6)];
+        let result = |id: RequestId, status: &str| serde_json::json!({ "request_id": id.to_string(), "status": status, "detail": "why" });
+        let answer = serde_json::json!({ "results": [
+            result(id(2), "already_booked"), result(id(1), "booked"), result(id(3), "refused"),
+            result(id(4), "perhaps"), result(id(5), "booked"), result(id(5), "refused"),
+            { "request_id": "of another world", "status": "booked" }, result(id(9), "booked"),
+        ]});
+        let read = read(answer.to_string().as_bytes(), &asked).expect("it reads");
+        assert_eq!(read[..2], [Posted::Acknowledged, Posted::Acknowledged]);
+        assert_eq!(read[2], Posted::Refused("why".to_owned()));
+        for posted in &read[3..] {
+            assert!(matches!(posted, Posted::Later(_)), "{posted:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_none() {
+        for bytes in ["", "{}", "[]", "{\"results\":[{}]}", "{\"results\":{}}", "ok"] {
+            assert_eq!(read(bytes.as_bytes(), &[id(1)]), None, "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Delivers accounting requests until acknowledged: per chain in sequence, chains in parallel, and
+//! several in one post where accounting takes them so.
+//!
+//! Upholds the order of a chain (a request goes only when the one before it is acknowledged or
+//! withdrawn) and "booked first" (whoever keeps an acknowledgement begins what waited for it, in
+//! the same commit). A delivery that is lost is repeated under the same key.
+
+mod answer;
+mod outage;
+mod post;
+mod voucher;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use reqwest::Client;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::config::checked::DeliverySettings;
+use crate::domain::batch::Batch;
+use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::domain::ids::OrderId;
+use crate::engine::{Engine, EngineError};
+use crate::telemetry;
+use crate::workers::delivery::{self, Posted};
+use crate::workers::{Claim, InFlight, Stop, next_round, reap};
+use outage::Outage;
+
+pub use voucher::{batch_body, body};
+
+/// Rows read beyond those that are under way and those that can start.
+const SPARE_ROWS: usize = 64;
+/// The most rows that one look goes through to find what may go.
+const LOOK_ROWS_MAX: usize = 16_384;
+/// When a request that waits behind a parked one is looked at again.
+const PARKED_WAIT: Duration = Duration::from_secs(30);
+
+/// How the worker delivers.
+#[derive(Debug, Clone)]
+pub struct AccountingWork {
+    /// `in_flight` counts posts.
+    pub delivery: DeliverySettings,
+    /// The most requests of one post, from 1; 1 is one voucher in each body.
+    pub batch_max: usize,
+    pub look_every: Duration,
+}
+
+/// Runs until asked to stop. Without a URL nothing is sent: the requests stay, and the API shows
+/// them.
+pub async fn run(engine: Arc<Engine>, work: AccountingWork, mut stop: Stop) {
+    let Some(url) = work.delivery.url.clone() else { return stop.asked().await };
+    let client = match delivery::client(work.delivery.timeout) {
+        Ok(client) => client,
+        Err(problem) => {
+            tracing::error!(problem, "accounting requests cannot be delivered");
+            return stop.asked().await;
+        }
+    };
+    let posts = Arc::new(Semaphore::new(work.delivery.in_flight.get() as usize));
+    let outage = Mutex::default();
+    let desk = Arc::new(Desk { engine, work, url, client, posts, outage });
+    let chains = InFlight::default();
+    let mut tasks = JoinSet::new();
+    while !stop.is_asked() {
+        if let Err(error) = look(&desk, &chains, &mut tasks).await {
+            tracing::error!(
+                error = %telemetry::chain(&error),
+                "the accounting requests cannot be read"
+            );
+        }
+        reap(&mut tasks, "accounting");
+        next_round(&desk.engine.signals().accounting, desk.work.look_every, &mut stop).await;
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+struct Desk {
+    engine: Arc<Engine>,
+    work: AccountingWork,
+    url: String,
+    client: Client,
+    /// A permit for each post under way.
+    posts: Arc<Semaphore>,
+    outage: Mutex<Outage>,
+}
+
+impl Desk {
+    fn outage(&self) -> std::sync::MutexGuard<'_, Outage> {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request whose chain nobody else works on.
+struct Held {
+    claim: Claim<OrderId>,
+    request: AccountingRequest,
+}
+
+/// Starts the delivery of what may go, one request of a chain at a time.
+async fn look(
+    desk: &Arc<Desk>,
+    chains: &InFlight<OrderId>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), EngineError> {
+    let room = desk.posts.available_permits() * desk.work.batch_max;
+    if room == 0 {
+        return Ok(());
+    }
+    let mut group = Vec::new();
+    let mut permit = None;
+    for request in may_go(desk, chains, room).await? {
+        let Some(claim) = chains.claim(&request.id.chain) else { continue };
+        if permit.is_none() {
+            let Ok(free) = Arc::clone(&desk.posts).try_acquire_owned() else { break };
+            permit = Some(free);
+        }
+        group.push(Held { claim, request });
+        if group.len() == desk.work.batch_max {
+            start(desk, tasks, std::mem::take(&mut group), permit.take());
+        }
+    }
+    if !group.is_empty() {
+        start(desk, tasks, group, permit);
+    }
+    Ok(())
+}
+
+/// Owed requests that are due, or need not wait since an outage is over; the longest due first.
+/// There may be more of them than room.
+async fn may_go(
+    desk: &Desk,
+    chains: &InFlight<OrderId>,
+    room: usize,
+) -> Result<Vec<AccountingRequest>, EngineError> {
+    let now = desk.engine.clock().now();
+    let settings = &desk.work.delivery;
+    let horizon = desk.outage().horizon(now, settings);
+    let mut limit = chains.len() + room + SPARE_ROWS;
+    // Bounded by `LOOK_ROWS_MAX`: what waits for its own time may stand before what need not.
+    loop {
+        let mut rows = desk.engine.store().due_accounting(horizon, limit).await?;
+        let whole = rows.len() < limit || limit >= LOOK_ROWS_MAX;
+        {
+            let outage = desk.outage();
+            rows.retain(|request| outage.lets_go(&request.delivery, now, settings));
+        }
+        if whole || rows.len() >= chains.len() + room {
+            return Ok(rows);
+        }
+        limit *= 4;
+    }
+}
+
+fn start(
+    desk: &Arc<Desk>,
+    tasks: &mut JoinSet<()>,
+    group: Vec<Held>,
+    permit: Option<OwnedSemaphorePermit>,
+) {
+    let desk = Arc::clone(desk);
+    tasks.spawn(async move {
+        let begun = deliver(&desk, group).await;
+        drop(permit);
+        desk.engine.signals().accounting.notify_one();
+        let carried = begun.into_iter().map(async |id| {
+            if let Err(error) = desk.engine.carry_out(id).await {
+                let error = telemetry::chain(&error);
+                tracing::error!(order.id = %id, error, "what was booked may not have left");
+            }
+        });
+        join_all(carried).await;
+    });
+}
+
+/// Gives the orders that acknowledgements have begun. The chains are free when it returns.
+async fn deliver(desk: &Desk, group: Vec<Held>) -> Vec<OrderId> {
+    let mut ours = Vec::with_capacity(group.len());
+    let mut claims = Vec::with_capacity(group.len());
+    for Held { claim, request } in group {
+        if is_its_turn(desk, &request).await {
+            ours.push(request);
+            claims.push(claim);
+        }
+    }
+    if ours.is_empty() {
+        return Vec::new();
+    }
+    let posted = post::post(desk, &ours).await;
+    weigh(desk, &posted);
+    let written = ours.into_iter().zip(&posted).map(|(request, one)| write(desk, request, one));
+    let begun = join_all(written).await.into_iter().flatten().collect();
+    drop(claims);
+    begun
+}
+
+/// What a post says of accounting as a whole.
+fn weigh(desk: &Desk, posted: &[Posted]) {
+    let answers = |one: &Posted| !matches!(one, Posted::Later(_));
+    let mut outage = desk.outage();
+    if !posted.iter().any(answers) {
+        outage.failed();
+    } else if outage.answered(desk.engine.clock().now()) {
+        tracing::info!("accounting answers again; what waits for it goes now");
+    }
+}
+
+/// Whether every earlier request of the chain is acknowledged, so that this one may go. If not, it
+/// is put off.
+async fn is_its_turn(desk: &Desk, request: &AccountingRequest) -> bool {
+    match turn(desk, request).await {
+        Ok(Turn::Ours) => true,
+        // The row that a page showed may be old by now; its successor is looked at anew.
+        Ok(Turn::Gone) => false,
+        Ok(Turn::After(earlier)) => {
+            let now = desk.engine.clock().now();
+            // Its turn comes with the other's acknowledgement, whatever time stands here.
+            let due_at = match earlier.delivery.status {
+                DeliveryStatus::Parked => now.plus(PARKED_WAIT),
+                DeliveryStatus::Owed | DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn => {
+                    earlier.delivery.due_at.max(now.plus(desk.work.delivery.wait(1)))
+                }
+            };
+            let why = format!("it waits for {}", earlier.id);
+            put_off(desk, request.clone(), due_at, Some(why)).await;
+            false
+        }
+        Err(error) => {
+            tracing::error!(error = %telemetry::chain(&error), "a chain cannot be read");
+            false
+        }
+    }
+}
+
+enum Turn {
+    Ours,
+    /// Someone has written it meanwhile.
+    Gone,
+    /// An earlier request of its chain has not been acknowledged.
+    After(Box<AccountingRequest>),
+}
+
+async fn turn(desk: &Desk, request: &AccountingRequest) -> Result<Turn, EngineError> {
+    let store = desk.engine.store();
+    let current = store.accounting_request(request.id).await?;
+    if current.is_none_or(|now| now.delivery != request.delivery) {
+        return Ok(Turn::Gone);
+    }
+    if request.id.sequence > 1 {
+        let id = RequestId { chain: request.id.chain, sequence: request.id.sequence - 1 };
+        let earlier = store.accounting_request(id).await?;
+        let open = |one: &AccountingRequest| !one.delivery.status.lets_others_pass();
+        if let Some(earlier) = earlier.filter(open) {
+            return Ok(Turn::After(Box::new(earlier)));
+        }
+    }
+    Ok(Turn::Ours)
+}
+
+/// Moves the time of an owed request; nothing is counted as a try.
+async fn put_off(
+    desk: &Desk,
+    mut request: AccountingRequest,
+    due_at: crate::domain::time::Timestamp,
+    why: Option<String>,
+) {
+    request.delivery.due_at = due_at;
+    request.delivery.version += 1;
+    request.delivery.last_error = why;
+    commit(desk, request).await;
+}
+
+async fn write(desk: &Desk, request: AccountingRequest, posted: &Posted) -> Option<OrderId> {
+    let now = desk.engine.clock().now();
+    let mut after = request.clone();
+    after.delivery = delivery::after(&request.delivery, posted, &desk.work.delivery, now);
+    if *posted != Posted::Acknowledged {
+        commit(desk, after).await;
+        return None;
+    }
+    let id = request.id;
+    match desk.engine.acknowledge(after).await {
+        Ok(begun) => {
+            call_next(desk, id).await;
+            begun
+        }
+        // It is posted again, under the same key, and then acknowledged again.
+        Err(error) => {
+            let error = telemetry::chain(&error);
+            tracing::warn!(request.id = %id, error, "an acknowledgement was not kept");
+            let due_at = now.plus(desk.work.delivery.wait(1));
+            let why = "its acknowledgement could not be kept".to_owned();
+            put_off(desk, request, due_at, Some(why)).await;
+            None
+        }
+    }
+}
+
+/// The next request of the chain was put off while it had to wait: now it is due.
+async fn call_next(desk: &Desk, id: RequestId) {
+    let Some(sequence) = id.sequence.checked_add(1) else { return };
+    let next = RequestId { chain: id.chain, sequence };
+    let now = desk.engine.clock().now();
+    match desk.engine.store().accounting_request(next).await {
+        Ok(Some(next))
+            if next.delivery.status == DeliveryStatus::Owed && next.delivery.due_at > now =>
+        {
+            put_off(desk, next, now, None).await;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::error!(error = %telemetry::chain(&error), "a chain cannot be read");
+        }
+    }
+}
+
+/// A lost write only means that the request is sent once more, under the same key.
+async fn commit(desk: &Desk, request: AccountingRequest) {
+    let batch = Batch { accounting: vec![request], ..Batch::default() };
+    if let Err(error) = desk.engine.record(batch).await {
+        tracing::warn!(error = %telemetry::chain(&error), "a delivery was not written down");
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether accounting answers, and what may go before its time once it does again.
+//!
+//! During an outage every request waits longer after each try, up to half an hour. When accounting
+//! answers again, what was tried before that moment need not sit its wait out. What fails after it
+//! does: a request that accounting cannot take is never tried in a loop.
+
+use std::time::Duration;
+
+use crate::config::checked::DeliverySettings;
+use crate::domain::books::accounting::Delivery;
+use crate::domain::time::Timestamp;
+
+/// So many failures in a row, without an answer between them, are an outage.
+const FAILURES_OF_AN_OUTAGE: u32 = 3;
+/// The least time between two ends of outages, so that one that answers only now and then is not
+/// asked by everybody each time.
+const RECOVERY_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the last deliveries have shown.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    failures: u32,
+    is_down: bool,
+    recovered_at: Option<Timestamp>,
+}
+
+impl Outage {
+    /// It could not be reached, or could not take anything.
+    pub(super) fn failed(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.is_down |= self.failures >= FAILURES_OF_AN_OUTAGE;
+    }
+
+    /// It answered, be it with a refusal. True where this ends an outage.
+    pub(super) fn answered(&mut self, now: Timestamp) -> bool {
+        self.failures = 0;
+        let rested = self.recovered_at.is_none_or(|at| now.since(at) >= RECOVERY_PAUSE);
+        let ends = self.is_down && rested;
+        if ends {
+            self.is_down = false;
+            self.recovered_at = Some(now);
+        }
+        ends
+    }
+
+    /// Up to when owed requests are looked at: beyond now while an outage's backlog is worked off.
+    pub(super) fn horizon(&self, now: Timestamp, settings: &DeliverySettings) -> Timestamp {
+        let longest = settings.waits.iter().max().copied().unwrap_or_default();
+        self.recovered_at.map_or(now, |at| now.max(at.plus(longest)))
+    }
+
+    /// Whether a request may go now: it is due, or its last try was before the outage's end.
+    pub(super) fn lets_go(
+        &self,
+        delivery: &Delivery,
+        now: Timestamp,
+        settings: &DeliverySettings,
+    ) -> bool {
+        let wait = settings.wait(delivery.tries.max(1));
+        let tried_before = |at: Timestamp| delivery.due_at <= at.plus(wait);
+        delivery.due_at <= now || self.recovered_at.is_some_and(tried_before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn settings() -> DeliverySettings {
+        DeliverySettings {
+            url: None,
+            timeout: Duration::from_secs(1),
+            in_flight: std::num::NonZeroU32::MIN,
+            waits: [1, 60, 1_800].map(Duration::from_secs).to_vec(),
+        }
+    }
+
+    /// As a delivery stands that was tried so often, last at this second.
+    fn tried(tries: u32, second: i64) -> Delivery {
+        let due_at = at(second).plus(settings().wait(tries));
+        Delivery { tries, due_at, ..Delivery::owed(at(0)) }
+    }
+
+    #[test]
+    fn an_outage_ends_with_the_first_answer_and_lets_go_what_had_failed() {
+        let mut outage = Outage::default();
+        for _ in 0..FAILURES_OF_AN_OUTAGE {
+            outage.failed();
+        }
+        let settings = settings();
+        let waiting = tried(5, 3_000);
+        assert_eq!(outage.horizon(at(3_600), &settings), at(3_600));
+        assert!(!outage.lets_go(&waiting, at(3_600), &settings));
+        assert!(outage.answered(at(3_600)));
+        assert_eq!(outage.horizon(at(3_600), &settings), at(5_400));
+        assert!(outage.lets_go(&waiting, at(3_600), &settings));
+        // What fails from now on waits for its time, however short or long.
+        for tries in 1..=6 {
+            assert!(!outage.lets_go(&tried(tries, 3_601), at(3_601), &settings), "{tries}");
+        }
+        assert!(outage.lets_go(&tried(1, 3_601), at(3_602), &settings), "it is due");
+    }
+
+    #[test]
+    fn single_failures_are_no_outage_and_ends_keep_their_distance() {
+        let mut outage = Outage::default();
+        for second in 0..10 {
+            outage.failed();
+            outage.failed();
+            assert!(!outage.answered(at(second)), "another one was taken in between");
+        }
+        let down = |outage: &mut Outage| (0..3).for_each(|_| outage.failed());
+        down(&mut outage);
+        assert!(outage.answered(at(100)));
+        down(&mut outage);
+        assert!(!outage.answered(at(110)), "too early");
+        assert!(!outage.answered(at(129)));
+        assert!(outage.answered(at(130)), "it was not forgotten");
+        assert!(!outage.answered(at(200)));
+    }
+}
