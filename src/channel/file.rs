@@ -24,7 +24,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::channel::ChannelState;
 use crate::domain::route::hours::DayWindow;
-use crate::domain::terms::{AfterInquiry, HouseTerms, ReverseUntil, Terms};
+use crate::domain::terms::{AfterInquiry, ClaimRule, HouseTerms, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -161,7 +161,9 @@ impl ChannelFile {
         let timeouts = read_timeouts(root);
         let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let terms = read_terms(root, id.clone(), &abilities, (&limits, calls_wait), house);
+        let mut terms = read_terms(root, id.clone(), &abilities, (&limits, calls_wait), house);
+        let statement = StatementTerms::read(root);
+        terms.statement_claims = statement.as_ref().map(|one| one.claims).unwrap_or_default();
         Self {
             protocol: root.text_such_as("protocol", "unionpay-acp"),
             name: root.text_or("name", id.as_str()),
@@ -169,7 +171,7 @@ impl ChannelFile {
             tls_roots: root.optional_texts("tls_roots").unwrap_or_default(),
             breaker: read_breaker(root),
             codes: read_codes(root),
-            statement: StatementTerms::read(root),
+            statement,
             id,
             abilities,
             limits,
@@ -337,6 +339,7 @@ fn read_terms(
         keeps_pan: section.boolean_or("keeps_pan", false),
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
         call_ends_after: calls_wait * 2 + 10 * SECOND,
+        statement_claims: ClaimRule::default(),
         calendar: read_calendar(root),
         fees: fees::read(root),
         accounts: read_accounts(root, house),

@@ -79,6 +79,8 @@ pub fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
         records_layout: &records_layout,
         date,
         tolerance: Tolerance { fee_minor: args.fee_tolerance },
+        carried: false,
+        differences_max: u64::MAX,
         memory_bytes: args.memory * MEBIBYTE,
         folder: args.temporary.as_deref().unwrap_or(&temporary),
         seed: Entropy::System.draw(),

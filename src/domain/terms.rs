@@ -28,6 +28,16 @@ pub enum ReverseUntil {
     ClearingDay,
 }
 
+/// What becomes of a success that a statement claims against our books (I-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClaimRule {
+    /// The channel is asked to take it back.
+    #[default]
+    Undo,
+    /// Its money stays in suspense until a person decides.
+    Suspend,
+}
+
 /// What holds for every channel of this installation; the settings give it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HouseTerms {
@@ -65,6 +75,7 @@ pub struct Terms {
     pub keeps_pan: bool,
     /// After this long without an end, an attempt in `sending` has lost the call that sent it.
     pub call_ends_after: Duration,
+    pub statement_claims: ClaimRule,
     pub calendar: ClearingCalendar,
     pub fees: FeeSchedule,
     pub accounts: AccountNames,

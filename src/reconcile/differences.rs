@@ -1,9 +1,8 @@
 //! Goes back to the files for what was left over and for what is told.
 
-use std::fs::File;
 use std::io;
 
-use crate::codec::layout::{Decoder, Encoding, Problem, Read};
+use crate::codec::layout::{Encoding, Problem, Read};
 use crate::domain::books::reconcile::{Class, Item, Key};
 use crate::domain::card::{luhn_fits, mask};
 use crate::reconcile::ReconcileError;
@@ -87,7 +86,7 @@ pub fn tell(
     take: &mut dyn FnMut(&Difference<'_>) -> io::Result<()>,
 ) -> Result<u64, ReconcileError> {
     let spill = |source| ReconcileError::Spill { source };
-    let (mut line, mut record) = (Side::default(), Side::default());
+    let (mut line, mut record) = (Words::default(), Words::default());
     let (mut bytes, mut told) = (Vec::new(), 0);
     for partition in 0..ORDERED {
         bytes.clear();
@@ -100,15 +99,8 @@ pub fn tell(
         rows.sort_unstable_by_key(|row| (row.line.is_none(), place(row.line), place(row.record)));
         for row in &rows {
             let mut bad = None;
-            let line =
-                line.read(&theirs.file, &mut theirs.decoder, encoding, row.line, &mut bad)?;
-            let record = record.read(
-                &ours.file,
-                &mut ours.decoder,
-                Encoding::Utf8,
-                row.record,
-                &mut None,
-            )?;
+            let line = line.read(theirs, encoding, row.line, &mut bad)?;
+            let record = record.read(ours, Encoding::Utf8, row.record, &mut None)?;
             let difference = Difference { class: row.class, key: row.key, line, record, bad };
             take(&difference).map_err(|source| ReconcileError::Write { source })?;
         }
@@ -119,29 +111,28 @@ pub fn tell(
 
 /// The texts of one side's row, read again.
 #[derive(Default)]
-struct Side {
+struct Words {
     text: Vec<u8>,
     order_no: String,
     reference: String,
 }
 
-impl Side {
+impl Words {
     fn read(
         &mut self,
-        file: &File,
-        decoder: &mut Decoder<'_>,
+        side: &mut Loaded<'_, '_>,
         encoding: Encoding,
         place: Option<(u32, u64)>,
         bad: &mut Option<Bad>,
     ) -> Result<Option<Text<'_>>, ReconcileError> {
         let Some((line, offset)) = place else { return Ok(None) };
-        let again = source::line_at(file, offset, &mut self.text);
+        let again = source::line_at(&side.file, offset, &mut self.text);
         again.map_err(|source| ReconcileError::Spill { source })?;
-        match decoder.read_again(&self.text, line) {
+        match side.decoder.read_again(&self.text, line) {
             Ok(Read::Line(found)) => {
                 self.order_no = encoding.decode(found.order_no);
                 self.reference = encoding.decode(found.reference);
-                let item = found.item;
+                let item = side.side.mean(found.item);
                 let (order_no, reference) = (&self.order_no, &self.reference);
                 Ok(Some(Text { line, order_no, reference, item }))
             }

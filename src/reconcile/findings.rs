@@ -43,6 +43,24 @@ impl LineSet {
     pub fn count(&self) -> u64 {
         self.0.iter().map(|word| u64::from(word.count_ones())).sum()
     }
+
+    /// The set as bytes: bit `line % 8` of byte `line / 8`.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self.0.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        bytes.truncate(used);
+        bytes
+    }
+
+    /// Reads back what [`Self::to_bytes`] gave.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let word = |chunk: &[u8]| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        };
+        Self(bytes.chunks(8).map(word).collect())
+    }
 }
 
 /// A verdict that is kept as a row: where both texts stand.
@@ -106,11 +124,26 @@ impl Order {
     }
 }
 
+/// Which records are due.
+#[derive(Debug, Clone, Copy)]
+pub struct Dates {
+    /// Records of a later date are not due.
+    pub statement: Option<BusinessDate>,
+    /// Nor are those of an earlier one, which are carried over.
+    pub carried: bool,
+}
+
+impl Dates {
+    fn is_due(self, date: Option<BusinessDate>) -> bool {
+        let Some(statement) = self.statement else { return true };
+        date.is_none_or(|date| date == statement || (date < statement && !self.carried))
+    }
+}
+
 /// What one thread finds.
 pub struct Findings<'budget> {
     order: Order,
-    /// Records of a later date are not due.
-    date: Option<BusinessDate>,
+    dates: Dates,
     pub totals: Totals,
     matched: Tally,
     pub agreed: LineSet,
@@ -122,10 +155,10 @@ pub struct Findings<'budget> {
 }
 
 impl<'budget> Findings<'budget> {
-    pub fn new(order: Order, date: Option<BusinessDate>, budget: &'budget Budget) -> Self {
+    pub fn new(order: Order, dates: Dates, budget: &'budget Budget) -> Self {
         Self {
             order,
-            date,
+            dates,
             totals: Totals::default(),
             matched: Tally::default(),
             agreed: LineSet::of(order.theirs),
@@ -172,7 +205,7 @@ impl<'budget> Findings<'budget> {
             let partition = Order::partition(rows, u64::from(record.line));
             return self.left_ours.push(partition, &record.pack());
         }
-        if class == Class::OnlyOurs && self.date.is_some() && record.item.date > self.date {
+        if class == Class::OnlyOurs && !self.dates.is_due(record.item.date) {
             self.totals.not_due.add(&record.item);
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::codec::layout::{Decoder, Layout, OnBadLine, Problem, Read};
-use crate::domain::books::reconcile::{StatementLine, Tally};
+use crate::domain::books::reconcile::{Item, StatementLine, Tally};
 use crate::domain::time::BusinessDate;
 use crate::reconcile::partitions::{Budget, Partitions, Sealed};
 use crate::reconcile::row::{ROW_BYTES, Row, key_of, spread};
@@ -15,9 +15,28 @@ use crate::reconcile::{BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, ReconcileError}
 pub const PARTITIONS: usize = 1_024;
 pub const KEYLESS: usize = 64;
 
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Theirs,
+    Ours,
+}
+
+impl Side {
+    /// A line as this side means it: a failure on a statement has moved no money; one of ours is a
+    /// success that the channel claims.
+    pub fn mean(self, item: Item) -> Item {
+        match self {
+            Self::Theirs => item.as_said(),
+            Self::Ours => item,
+        }
+    }
+}
+
 /// One side, read.
 pub struct Loaded<'layout, 'budget> {
     pub file: File,
+    pub side: Side,
     /// Bound to the file's header: reads single lines again.
     pub decoder: Decoder<'layout>,
     pub rows: Sealed<'budget, ROW_BYTES>,
@@ -48,6 +67,7 @@ impl Spread {
 }
 
 struct Loading<'layout, 'budget> {
+    side: Side,
     decoder: Decoder<'layout>,
     on_bad_line: OnBadLine,
     rows: Partitions<'budget, ROW_BYTES>,
@@ -62,7 +82,7 @@ struct Loading<'layout, 'budget> {
 
 /// Reads a whole file. `date`: the statement's, where it is known beforehand.
 pub fn load<'layout, 'budget>(
-    (file, path): (File, &Path),
+    (file, path, side): (File, &Path, Side),
     layout: &'layout Layout,
     date: Option<BusinessDate>,
     spread: Spread,
@@ -70,6 +90,7 @@ pub fn load<'layout, 'budget>(
     watch: &dyn Fn(u64),
 ) -> Result<Loaded<'layout, 'budget>, ReconcileError> {
     let mut loading = Loading {
+        side,
         decoder: Decoder::new(layout, date),
         on_bad_line: layout.on_bad_line,
         rows: Partitions::new(budget, PARTITIONS + KEYLESS),
@@ -99,6 +120,7 @@ pub fn load<'layout, 'budget>(
     }
     Ok(Loaded {
         file,
+        side,
         decoder: loading.decoder,
         rows: loading.rows.seal(),
         tally: loading.tally,
@@ -129,7 +151,8 @@ impl Loading<'_, '_> {
         }
         match self.decoder.read(line.text, self.line) {
             Ok(Read::Passed) => Ok(()),
-            Ok(Read::Line(found)) => {
+            Ok(Read::Line(mut found)) => {
+                found.item = self.side.mean(found.item);
                 let key = key_of(found.order_no);
                 let row = row_of(&found, key, line.offset);
                 self.tally.add(&row.item);

@@ -23,9 +23,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::codec::layout::{Layout, Problem};
 use crate::domain::books::reconcile::{Key, Tally, Tolerance, Totals};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::findings::{Findings, Order};
+use crate::reconcile::findings::{Dates, Findings, Order};
 use crate::reconcile::join::{ALL_PARTITIONS, Join};
-use crate::reconcile::load::{Loaded, Spread, load};
+use crate::reconcile::load::{Loaded, Side, Spread, load};
 use crate::reconcile::partitions::{Budget, Sealed};
 use crate::reconcile::row::ROW_BYTES;
 
@@ -53,6 +53,11 @@ pub struct Request<'a> {
     /// is the latest that a line has. Records of later dates may match and need not.
     pub date: Option<BusinessDate>,
     pub tolerance: Tolerance,
+    /// Whether records of earlier dates are carried over: they may match and need not, since their
+    /// own date's run has told them.
+    pub carried: bool,
+    /// The most differences that are told; where there are more, none is.
+    pub differences_max: u64,
     pub memory_bytes: u64,
     /// Where temporary files go.
     pub folder: &'a Path,
@@ -99,6 +104,10 @@ pub enum ReconcileError {
     TooManyLines { path: PathBuf },
     #[error("{} has more than {BAD_LINES_MAX} lines that cannot be read", path.display())]
     TooManyBadLines { path: PathBuf },
+    #[error(
+        "there are {found} differences, more than {max}: it is another day's or channel's file"
+    )]
+    TooManyDifferences { found: u64, max: u64 },
     #[error("too many rows have one key for the memory that was given")]
     Skewed,
     #[error("a temporary file cannot be written or read")]
@@ -137,7 +146,8 @@ pub fn reconcile(
     let (mut theirs, mut ours) = load_both(request, &budget, watch)?;
     let order = Order { theirs: theirs.lines, ours: ours.lines };
     let date = request.date.or(theirs.last_date);
-    let new = || Findings::new(order, date, &budget);
+    let dates = Dates { statement: date, carried: request.carried };
+    let new = || Findings::new(order, dates, &budget);
     let first = Joining { request, key: Key::OrderNo, budget: &budget };
     let mut found = first.run(&theirs.rows, &ours.rows, &new, watch)?;
     let mut totals = Totals::default();
@@ -185,6 +195,10 @@ pub fn reconcile(
         (report.theirs, report.ours),
         "I-10: the classes sum to what was read of both sides"
     );
+    if differences > request.differences_max {
+        let max = request.differences_max;
+        return Err(ReconcileError::TooManyDifferences { found: differences, max });
+    }
     let told = differences::tell(&rows, (&mut theirs, request.layout.encoding), &mut ours, take)?;
     assert_eq!(told, differences, "I-10: every verdict that is no match is told");
     Ok(Report { spilled_bytes: budget.spilled(), ..report })
@@ -202,11 +216,12 @@ fn load_both<'a, 'budget>(
         let theirs = scope.spawn(|| {
             let member = request.layout.member.as_deref();
             let file = source::open(request.statement, member, budget)?;
-            load((file, request.statement), request.layout, request.date, spread, budget, &read)
+            let from = (file, request.statement, Side::Theirs);
+            load(from, request.layout, request.date, spread, budget, &read)
         });
         let ours = source::open(request.records, None, budget).and_then(|file| {
             let layout = request.records_layout;
-            load((file, request.records), layout, None, spread, budget, &read)
+            load((file, request.records, Side::Ours), layout, None, spread, budget, &read)
         });
         let theirs = theirs.join().unwrap_or(Err(ReconcileError::Died))?;
         Ok((theirs, ours?))

@@ -104,6 +104,8 @@ fn run(
         records_layout: &records_layout,
         date,
         tolerance: Tolerance::default(),
+        carried: false,
+        differences_max: u64::MAX,
         memory_bytes,
         folder: &folder.0,
         seed: 7,

@@ -20,7 +20,7 @@ use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Approval, Decline, NotSentCause, Outcome, Reason, UnknownCause};
-use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
+use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
 use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
 use crate::auditor::Rows;
@@ -51,6 +51,7 @@ pub fn terms() -> Terms {
         follow_up_needs_card: false,
         keeps_pan: true,
         call_ends_after: seconds(40),
+        statement_claims: ClaimRule::Undo,
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule::default(),
         accounts: AccountNames::default(),

@@ -20,6 +20,7 @@ use crate::codec::layout::Layout;
 use crate::config::layout;
 use crate::config::section::Section;
 use crate::domain::books::reconcile::Tolerance;
+use crate::domain::terms::ClaimRule;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 pub use self::archive::{UnpackError, check_zip, gunzip, inflate, unzip};
@@ -151,9 +152,26 @@ pub struct StatementTerms {
     pub layout: Option<Layout>,
     /// By how much a fee may differ from ours.
     pub tolerance: Tolerance,
+    /// Which of the files that land for a date is the one that leads: a name with `*` for anything.
+    /// `None`: whichever comes.
+    pub file: Option<String>,
+    /// How many clearing days a difference waits for later statements before it is suspended.
+    pub carry_days: u16,
+    /// What becomes of a success that the statement claims against our books.
+    pub claims: ClaimRule,
+    /// After so many further whole statements without an attempt, it never arrived (I-3). `None`:
+    /// absence proves nothing.
+    pub absence_proves_after_days: Option<u16>,
 }
 
 impl StatementTerms {
+    /// The name of the file that leads, where one is named; a layout that names the file of a ZIP
+    /// names the one that comes unpacked too.
+    pub fn leading_name(&self) -> Option<&str> {
+        let member = self.layout.as_ref().and_then(|layout| layout.member.as_deref());
+        self.file.as_deref().or(member)
+    }
+
     /// Reads the section, if there is one.
     pub fn read(root: &Section<'_>) -> Option<Self> {
         const MINUTE: Duration = Duration::from_secs(60);
@@ -177,6 +195,15 @@ impl StatementTerms {
             tolerance: Tolerance {
                 fee_minor: section.integer_or("fee_tolerance_minor", 0, 0..=1_000_000),
             },
+            file: section.optional_text("file"),
+            carry_days: section.integer_or("carry_days", 3, 0..=31),
+            claims: section.choice_or(
+                "contradiction",
+                ClaimRule::Undo,
+                &[("undo", ClaimRule::Undo), ("suspend", ClaimRule::Suspend)],
+            ),
+            absence_proves_after_days: section
+                .optional_integer("absence_proves_after_days", 0..=31_u16),
         };
         section.finish();
         Some(terms)

@@ -5,10 +5,18 @@
 //! digest of what the line says). A batch that finds it again changes it, and books only what has
 //! changed (S27, S28).
 
+mod change;
+mod due;
+mod gap;
+
 use crate::domain::books::reconcile::{Class, Item, Key};
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
+
+pub use self::change::{BalanceRefusal, Balancing, Change, Claimed, Finding, Moment, Run};
+pub use self::due::{carried_until, days_after};
+pub use self::gap::{gaps, settles};
 
 /// Where a difference stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

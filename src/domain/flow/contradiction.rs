@@ -8,11 +8,12 @@ use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::Fee;
 use crate::domain::flow::Work;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::flow::order::{Claims, OWN_CALLER, Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome};
+use crate::domain::terms::ClaimRule;
 use crate::domain::time::BusinessDate;
 
 impl Work<'_> {
@@ -47,6 +48,11 @@ impl Work<'_> {
         if let Outcome::Approved(approval) = &evidence.outcome {
             channel_reference.clone_from(&approval.channel_reference);
             match attempt.operation {
+                Operation::Payment | Operation::Preauth | Operation::Capture
+                    if self.is_suspended(evidence.source) =>
+                {
+                    self.suspend_claimed(attempt, approval, evidence);
+                }
                 Operation::Payment | Operation::Preauth | Operation::Capture => {
                     let id = spare_id.expect("the engine gives one where an attempt has ended");
                     self.owe_undo(attempt, approval, evidence, id);
@@ -72,6 +78,32 @@ impl Work<'_> {
         });
         self.alert(Alert::Contradiction);
         Ok(())
+    }
+
+    /// Whether the channel's file leaves a claim of its statement in suspense. A hold has no money
+    /// that could be there.
+    fn is_suspended(&self, source: Source) -> bool {
+        source == Source::Statement
+            && self.terms.statement_claims == ClaimRule::Suspend
+            && self.moves_money()
+    }
+
+    /// Expects the claimed success on the channel's statement, and puts its money in suspense, where
+    /// a person balances it.
+    fn suspend_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
+        let claimed = self.claimed(attempt, approval, evidence);
+        self.order.accounting_sequence += 1;
+        let booking = Booking {
+            id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
+            order: self.order.id,
+            event: BookingEvent::SuspenseOpened,
+            amount: self.order.amount,
+            from_escrow_minor: 0,
+            names: &self.terms.accounts,
+            now: self.now,
+        };
+        self.batch.accounting.push(accounting::request(&booking, &claimed));
+        self.effects.push(Effect::Book);
     }
 
     /// Writes the undo order and its entry, expects the claimed success on the channel's statement,

@@ -63,6 +63,14 @@ impl Item {
             date: Some(record.date),
         }
     }
+
+    /// What a statement says by its line: a failure has moved no money, whatever was asked for.
+    pub fn as_said(&self) -> Self {
+        match self.status {
+            Status::Succeeded => *self,
+            Status::Failed => Self { amount_minor: 0, fee_minor: Some(0), ..*self },
+        }
+    }
 }
 
 /// One line of a statement in our words, borrowed from its text.
@@ -225,7 +233,7 @@ pub fn compare(line: &Item, record: &Item, tolerance: Tolerance) -> Class {
 }
 
 /// An undo is our word: a channel carries it out, and lists it, as a void or as a refund.
-fn is_same_operation(theirs: Movement, ours: Movement) -> bool {
+pub fn is_same_operation(theirs: Movement, ours: Movement) -> bool {
     theirs == ours
         || (ours == Movement::Undo && matches!(theirs, Movement::Void | Movement::Refund))
 }

@@ -87,7 +87,9 @@ impl Planted {
             Class::AmountOver => line.item.amount_minor += by,
             Class::AmountShort => line.item.amount_minor -= by,
             Class::FeeDiffers => line.item.fee_minor = Some(amount / 200 + by + amount),
-            Class::StatusDiffers => line.item.status = Status::Failed,
+            Class::StatusDiffers => {
+                line.item = Item { status: Status::Failed, ..line.item }.as_said();
+            }
             Class::CurrencyDiffers => line.item.currency = Currency::Hkd,
             Class::Shifted => record.item.date = Some(date(21)),
             Class::OnlyTheirs => return self.push(class, Some(line), None),

@@ -1,0 +1,419 @@
+//! What a batch, the time, and a person do to a difference. Each gives the row as it then is, and
+//! the vouchers that bring the books from what was held to what is held now (I-7).
+//!
+//! A balanced difference is never touched again by any batch (S28). Whoever writes counts versions:
+//! a row may be changed several times before it is written once.
+
+use crate::domain::books::accounting::{
+    AccountNames, AccountingRequest, BookingEvent, Posting, RequestId, SourceDocument, VoucherHead,
+    voucher_of,
+};
+use crate::domain::books::difference::{
+    Difference, DifferenceEvent, DifferenceState, Gap, HISTORY_MAX, LineSide, RecordSide, Remedy,
+    gap,
+};
+use crate::domain::books::reconcile::{Class, Key, Status};
+use crate::domain::ids::{BatchId, ChannelId, DifferenceId, MerchantId, OrderId};
+use crate::domain::money::Currency;
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// What becomes of the money of a contradicted record, which suspense has had since the claim came
+/// (I-5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// Our order has succeeded: nothing is claimed against our books.
+    Nothing,
+    /// This order takes it back.
+    Undone { by: OrderId },
+    /// It stays in suspense until a person decides.
+    Held,
+}
+
+/// What a batch has found of a line, of a record, or of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub class: Class,
+    pub key: Key,
+    pub line: Option<LineSide>,
+    pub record: Option<RecordSide>,
+    pub claimed: Claimed,
+}
+
+/// When, and under which terms, something happens to a difference.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    pub now: Timestamp,
+    /// The day that vouchers are booked on.
+    pub business_date: BusinessDate,
+    pub names: &'a AccountNames,
+}
+
+/// The batch that has found it, and until when what it found is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    pub batch: BatchId,
+    pub due_at: Timestamp,
+}
+
+/// A row as it then is, and what must be booked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub difference: Difference,
+    pub accounting: Vec<AccountingRequest>,
+}
+
+/// What a person decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balancing {
+    pub remedy: Remedy,
+    /// Whose money it is, where the record does not say it.
+    pub merchant_id: Option<MerchantId>,
+    pub actor: String,
+    pub reason: String,
+}
+
+/// Why a difference is not balanced. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BalanceRefusal {
+    #[error("it is balanced already")]
+    Balanced,
+    #[error("it has cleared: there is nothing to balance")]
+    Cleared,
+    #[error("a reason is needed")]
+    NoReason,
+    #[error("no money hangs on it: acknowledge it")]
+    NoMoney,
+    #[error("money hangs on it: say where it belongs")]
+    Money,
+    #[error("say whose money it is")]
+    NoMerchant,
+    #[error("the order belongs to merchant {merchant_id}")]
+    OtherMerchant { merchant_id: MerchantId },
+    #[error("it has as many accounting requests as a chain can have")]
+    Exhausted,
+}
+
+/// Requests that one change may add: two for each currency of a pair.
+const REQUESTS_MAX: u16 = 8;
+
+/// Where a finding brings a difference.
+struct Target {
+    state: DifferenceState,
+    held: Vec<Gap>,
+    what: String,
+}
+
+impl Finding {
+    /// What suspense has for the record since the claim against our books came.
+    fn base(&self) -> Vec<Gap> {
+        base(self.record.as_ref(), self.claimed)
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        let line = self.line.as_ref().and_then(|line| line.item.as_ref());
+        gap::gaps(self.class, line, self.record.as_ref().map(|record| &record.item))
+    }
+
+    fn target(&self, current: Option<DifferenceState>) -> Target {
+        let class = self.class.name();
+        let cleared = |what: String| Target { state: DifferenceState::Cleared, held: vec![], what };
+        if gap::settles(self.class) {
+            return cleared(class.to_owned());
+        }
+        let line = self.line.as_ref().and_then(|line| line.item.as_ref());
+        let failed = line.is_some_and(|item| item.status == Status::Failed);
+        if failed && self.record.is_none() {
+            return cleared(format!("{class}: it failed there, and moved no money"));
+        }
+        let gaps = self.gaps();
+        let is_claim = self.class == Class::StatusDiffers && !failed && gaps.is_empty();
+        match self.claimed {
+            Claimed::Undone { by } if is_claim => cleared(format!("{class}: order {by} undoes it")),
+            Claimed::Held if is_claim => Target {
+                state: DifferenceState::Suspended,
+                held: self.base(),
+                what: format!("{class}: its money is in suspense since the claim came"),
+            },
+            Claimed::Nothing | Claimed::Undone { .. } | Claimed::Held => {
+                let suspended = current == Some(DifferenceState::Suspended);
+                let held = gap::sum(gaps.into_iter().chain(self.base()));
+                Target {
+                    state: if suspended {
+                        DifferenceState::Suspended
+                    } else {
+                        DifferenceState::Carried
+                    },
+                    held: if suspended { held } else { Vec::new() },
+                    what: class.to_owned(),
+                }
+            }
+        }
+    }
+}
+
+fn base(record: Option<&RecordSide>, claimed: Claimed) -> Vec<Gap> {
+    match (claimed, record) {
+        (Claimed::Held, Some(record)) => vec![Gap {
+            currency: record.item.currency,
+            principal_minor: record.item.amount_minor,
+            fee_minor: 0,
+        }],
+        (Claimed::Held, None) | (Claimed::Nothing | Claimed::Undone { .. }, _) => Vec::new(),
+    }
+}
+
+impl Difference {
+    /// A difference that no batch has seen before.
+    pub fn open(
+        id: DifferenceId,
+        channel: &ChannelId,
+        finding: &Finding,
+        run: Run,
+        moment: &Moment<'_>,
+    ) -> Change {
+        let new = Self {
+            id,
+            version: 0,
+            channel: channel.clone(),
+            class: finding.class,
+            key: finding.key,
+            line: finding.line.clone(),
+            record: finding.record.clone(),
+            // It is as if it had cleared before it was seen.
+            state: DifferenceState::Cleared,
+            found_by: run.batch,
+            changed_by: run.batch,
+            opened_at: moment.now,
+            due_at: None,
+            held: Vec::new(),
+            accounting_sequence: 0,
+            remedy: None,
+            history: Vec::new(),
+        };
+        new.become_found(finding, run, moment)
+    }
+
+    /// A batch has found it again; `None` if it found what the row says already.
+    pub fn found(&self, finding: &Finding, run: Run, moment: &Moment<'_>) -> Option<Change> {
+        if self.state == DifferenceState::Balanced || self.is_exhausted() {
+            return None;
+        }
+        let target = finding.target(Some(self.state));
+        let is_same = self.class == finding.class
+            && self.key == finding.key
+            && self.line == finding.line
+            && self.record == finding.record
+            && self.state == target.state
+            && self.held == target.held;
+        (!is_same).then(|| self.become_found(finding, run, moment))
+    }
+
+    fn become_found(&self, finding: &Finding, run: Run, moment: &Moment<'_>) -> Change {
+        assert!(finding.line.is_some() || finding.record.is_some(), "I-10: it is about something");
+        if let Some(old) = &self.record {
+            let new = finding.record.as_ref().map(|new| (new.date, new.channel_order_no));
+            assert_eq!(new, Some((old.date, old.channel_order_no)), "a row keeps its record");
+        }
+        let target = finding.target(Some(self.state));
+        let moved = target.state != self.state || self.class != finding.class;
+        let mut row = self.clone();
+        row.class = finding.class;
+        row.key = finding.key;
+        row.line.clone_from(&finding.line);
+        row.record.clone_from(&finding.record);
+        row.changed_by = run.batch;
+        row.due_at = (target.state == DifferenceState::Carried).then_some(run.due_at);
+        if moved || self.history.is_empty() {
+            row.note(moment.now, target.what.clone());
+        }
+        row.settle(self, target.state, target.held, &finding.base(), moment)
+    }
+
+    /// The batch of its date does not find it any more: it matched, or its line is gone.
+    pub fn gone(&self, batch: BatchId, what: &str, moment: &Moment<'_>) -> Option<Change> {
+        if !self.state.is_open() || self.is_exhausted() {
+            return None;
+        }
+        let mut row = self.clone();
+        row.changed_by = batch;
+        row.due_at = None;
+        row.note(moment.now, what.to_owned());
+        Some(row.settle(self, DifferenceState::Cleared, Vec::new(), &[], moment))
+    }
+
+    /// Its line is found to belong to another row, or is found no more; what is said of its record
+    /// alone follows in the same batch. A row without a record has cleared by it.
+    ///
+    /// A balanced row keeps its line for good.
+    pub fn without_line(&self, batch: BatchId, moment: &Moment<'_>) -> Option<Change> {
+        let stays = self.state == DifferenceState::Balanced || self.is_exhausted();
+        if stays || self.line.is_none() {
+            return None;
+        }
+        let mut row = self.clone();
+        row.changed_by = batch;
+        row.line = None;
+        if row.record.is_some() {
+            row.class = Class::OnlyOurs;
+            return Some(Change { difference: row, accounting: Vec::new() });
+        }
+        row.due_at = None;
+        row.note(moment.now, "its line has found a record".to_owned());
+        Some(row.settle(self, DifferenceState::Cleared, Vec::new(), &[], moment))
+    }
+
+    /// Puts it in suspense if its time is over.
+    pub fn expire(&self, claimed: Claimed, moment: &Moment<'_>) -> Option<Change> {
+        let due = self.due_at.is_some_and(|due_at| due_at <= moment.now);
+        if self.state != DifferenceState::Carried || !due || self.is_exhausted() {
+            return None;
+        }
+        Some(self.suspend(claimed, moment))
+    }
+
+    fn suspend(&self, claimed: Claimed, moment: &Moment<'_>) -> Change {
+        let base = base(self.record.as_ref(), claimed);
+        let held = gap::sum(self.gaps().into_iter().chain(base.iter().copied()));
+        let mut row = self.clone();
+        row.due_at = None;
+        row.note(moment.now, "suspended".to_owned());
+        row.settle(self, DifferenceState::Suspended, held, &base, moment)
+    }
+
+    /// What the statement says beyond our records, by what the row has of both.
+    pub fn gaps(&self) -> Vec<Gap> {
+        let line = self.line.as_ref().and_then(|line| line.item.as_ref());
+        gap::gaps(self.class, line, self.record.as_ref().map(|record| &record.item))
+    }
+
+    /// A person decides where its money belongs. One that is still carried is suspended and
+    /// balanced at once. `owner`: the merchant of the record's order.
+    pub fn balance(
+        &self,
+        asked: &Balancing,
+        owner: Option<&MerchantId>,
+        claimed: Claimed,
+        moment: &Moment<'_>,
+    ) -> Result<Change, BalanceRefusal> {
+        match self.state {
+            DifferenceState::Balanced => return Err(BalanceRefusal::Balanced),
+            DifferenceState::Cleared => return Err(BalanceRefusal::Cleared),
+            DifferenceState::Carried | DifferenceState::Suspended => {}
+        }
+        if asked.reason.trim().is_empty() {
+            return Err(BalanceRefusal::NoReason);
+        }
+        if self.is_exhausted() {
+            return Err(BalanceRefusal::Exhausted);
+        }
+        let merchant_id = whose(asked, owner)?;
+        let Change { difference: mut row, mut accounting } = match self.state {
+            DifferenceState::Carried => self.suspend(claimed, moment),
+            DifferenceState::Suspended | DifferenceState::Balanced | DifferenceState::Cleared => {
+                Change { difference: self.clone(), accounting: Vec::new() }
+            }
+        };
+        match (asked.remedy, row.held.is_empty()) {
+            (Remedy::Acknowledge, false) => return Err(BalanceRefusal::Money),
+            (Remedy::Acknowledge, true) => {}
+            (_, true) => return Err(BalanceRefusal::NoMoney),
+            (_, false) => {}
+        }
+        for held in std::mem::take(&mut row.held) {
+            let postings = gap::release(&held, asked.remedy);
+            let event = BookingEvent::DifferenceBalanced;
+            let booked = row.book(event, held.currency, &postings, merchant_id.as_ref(), moment);
+            accounting.extend(booked);
+        }
+        row.state = DifferenceState::Balanced;
+        row.due_at = None;
+        row.remedy = Some((asked.remedy, asked.reason.clone()));
+        let (remedy, actor, reason) = (asked.remedy.name(), &asked.actor, &asked.reason);
+        row.note(moment.now, format!("balanced ({remedy}) by {actor}: {reason}"));
+        Ok(Change { difference: row, accounting })
+    }
+
+    /// Brings suspense from what `before` held to what is held now. `base` is what suspense has for
+    /// the record by itself: a row takes it over when it is suspended, and gives it back after.
+    fn settle(
+        mut self,
+        before: &Self,
+        state: DifferenceState,
+        held: Vec<Gap>,
+        base: &[Gap],
+        moment: &Moment<'_>,
+    ) -> Change {
+        let suspended = |state| state == DifferenceState::Suspended;
+        assert!(suspended(state) || held.is_empty(), "I-7: only suspense holds money");
+        assert!(
+            suspended(before.state) || before.held.is_empty(),
+            "I-7: only suspense holds money"
+        );
+        let from = if suspended(before.state) { &before.held[..] } else { base };
+        let to = if suspended(state) { &held[..] } else { base };
+        let mut accounting = Vec::new();
+        for currency in Currency::ALL {
+            let postings = gap::change(&gap::of(from, currency), &gap::of(to, currency));
+            let event = BookingEvent::DifferenceSuspended;
+            accounting.extend(self.book(event, currency, &postings, None, moment));
+        }
+        self.state = state;
+        self.held = held;
+        Change { difference: self, accounting }
+    }
+
+    /// The next voucher of its chain, if there is anything to book.
+    fn book(
+        &mut self,
+        event: BookingEvent,
+        currency: Currency,
+        postings: &[Posting],
+        merchant_id: Option<&MerchantId>,
+        moment: &Moment<'_>,
+    ) -> Option<AccountingRequest> {
+        let sequence = self.accounting_sequence + 1;
+        let source =
+            SourceDocument::Difference { difference: self.id, merchant_id: merchant_id.cloned() };
+        let head = VoucherHead {
+            id: RequestId { chain: self.id.chain(), sequence },
+            event,
+            channel: &self.channel,
+            source,
+            currency,
+            business_date: moment.business_date,
+            names: moment.names,
+            now: moment.now,
+        };
+        let request = voucher_of(head, postings)?;
+        self.accounting_sequence = sequence;
+        Some(request)
+    }
+
+    /// Whether its chain of requests could not take another change: a person must look.
+    pub const fn is_exhausted(&self) -> bool {
+        self.accounting_sequence > u16::MAX - REQUESTS_MAX
+    }
+
+    fn note(&mut self, at: Timestamp, what: String) {
+        if self.history.len() >= HISTORY_MAX {
+            // The first half tells how it began, the rest how it stands.
+            self.history.remove(HISTORY_MAX / 2);
+        }
+        self.history.push(DifferenceEvent { at, what });
+    }
+}
+
+fn whose(
+    asked: &Balancing,
+    owner: Option<&MerchantId>,
+) -> Result<Option<MerchantId>, BalanceRefusal> {
+    let merchants = asked.remedy == Remedy::Merchant;
+    match (owner, &asked.merchant_id) {
+        (Some(owner), Some(named)) if owner != named => {
+            Err(BalanceRefusal::OtherMerchant { merchant_id: owner.clone() })
+        }
+        (None, None) if merchants => Err(BalanceRefusal::NoMerchant),
+        (Some(known), _) | (None, Some(known)) => Ok(merchants.then(|| known.clone())),
+        (None, None) => Ok(None),
+    }
+}
