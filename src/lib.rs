@@ -3,7 +3,8 @@
 //! Read from the bottom up: `domain` decides and knows nothing of the world; `codec` turns values
 //! into bytes; `channel`, `store` and `tables` touch the world behind traits; `reconcile` holds a
 //! channel's statement against our records; `engine` runs
-//! load ▸ decide ▸ commit ▸ perform; `api` and `workers` give it commands; `app` builds it all.
+//! load ▸ decide ▸ commit ▸ perform; `backoffice` brings statements into the books; `api` and
+//! `workers` give both their work; `app` builds it all.
 //! Imports point down this list only, and a test reads them.
 
 pub mod domain;
@@ -21,6 +22,8 @@ pub mod tables;
 pub mod reconcile;
 
 pub mod engine;
+
+pub mod backoffice;
 
 pub mod api;
 pub mod simulator;

@@ -36,6 +36,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::backoffice::Backoffice;
 use crate::channel::registry::Registry;
 use crate::channel::statement::StatementDesk;
 use crate::clock::stopwatch;
@@ -62,6 +63,7 @@ pub struct ApiState {
     pub registry: Arc<Registry>,
     pub bins: Arc<LiveBinTable>,
     pub statements: Arc<StatementDesk>,
+    pub backoffice: Arc<Backoffice>,
     pub callers: Callers,
     pub settings: Arc<Settings>,
     pub metrics: PrometheusHandle,

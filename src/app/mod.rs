@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::api::auth::Callers;
 use crate::api::{self, ApiState};
+use crate::backoffice::{Backoffice, StatementRules};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
 use crate::channel::statement::{Inbox, StatementDesk};
@@ -99,10 +100,14 @@ impl App {
         let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
         let routes = Arc::new(load_routes(&settings, &registry)?);
         let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
-        let inbox = Inbox::new(data);
-        let statements = StatementDesk::new(Arc::clone(&registry), inbox, clock.clone());
+        let inbox = Arc::new(Inbox::new(data));
+        let statements =
+            StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock.clone());
         let statements = Arc::new(statements);
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
+        let rules: Arc<dyn StatementRules> = Arc::<Registry>::clone(&registry);
+        let backoffice = Backoffice::new(Arc::clone(&engine), rules, inbox, data, entropy.clone());
+        let backoffice = Arc::new(backoffice);
         let intake = Arc::new(Intake::new(
             Arc::clone(&engine),
             Arc::clone(&registry),
@@ -117,6 +122,7 @@ impl App {
             registry,
             bins,
             statements,
+            backoffice,
             callers: Callers::new(&callers, rate.0, rate.1),
             settings: Arc::new(settings),
             metrics,
@@ -341,6 +347,11 @@ fn start_workers(
         )),
         tokio::spawn(workers::statements::run(
             Arc::clone(&state.statements),
+            look_every.max(STATEMENTS_LOOKED_FOR_EVERY),
+            stop.clone(),
+        )),
+        tokio::spawn(workers::reconciliation::run(
+            Arc::clone(&state.backoffice),
             look_every.max(STATEMENTS_LOOKED_FOR_EVERY),
             stop.clone(),
         )),

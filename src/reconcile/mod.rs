@@ -31,6 +31,7 @@ use crate::reconcile::row::ROW_BYTES;
 
 pub use self::differences::{Difference, Text};
 pub use self::findings::LineSet;
+pub use self::source::is_like;
 
 /// Bytes of memory that rows take before they go to temporary files.
 pub const MEMORY_BYTES: u64 = 1024 * 1024 * 1024;

@@ -68,7 +68,7 @@ fn unzip(
 }
 
 /// Whether a name is like a pattern, in which `*` stands for anything.
-fn is_like(name: &str, pattern: &str) -> bool {
+pub fn is_like(name: &str, pattern: &str) -> bool {
     match pattern.split_once('*') {
         None => name == pattern,
         Some((head, rest)) => {

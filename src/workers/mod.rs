@@ -9,6 +9,7 @@ pub mod bin_table;
 mod delivery;
 pub mod late_replies;
 pub mod notices;
+pub mod reconciliation;
 pub mod recovery;
 pub mod reversals;
 pub mod statements;

@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use switchyard::api::auth::Callers;
 use switchyard::api::{ApiState, serve};
+use switchyard::backoffice::{Backoffice, StatementRules};
 use switchyard::channel::registry::Registry;
 use switchyard::channel::statement::{Inbox, StatementDesk};
 use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
@@ -230,9 +231,14 @@ impl Gateway {
             Arc::new(routes),
             Entropy::seeded(7),
         ));
-        let inbox = Inbox::new(scratch.path());
-        let statements = StatementDesk::new(Arc::clone(&registry), inbox, engine.clock().clone());
+        let inbox = Arc::new(Inbox::new(scratch.path()));
+        let clock = engine.clock().clone();
+        let statements = StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock);
+        let rules: Arc<dyn StatementRules> = Arc::<Registry>::clone(&registry);
+        let (own, entropy) = (Arc::clone(&engine), Entropy::seeded(8));
+        let backoffice = Backoffice::new(own, rules, inbox, scratch.path(), entropy);
         let state = Arc::new(ApiState {
+            backoffice: Arc::new(backoffice),
             engine,
             intake,
             statements: Arc::new(statements),

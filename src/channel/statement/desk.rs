@@ -98,8 +98,8 @@ pub struct StatementDesk {
 }
 
 impl StatementDesk {
-    pub fn new(registry: Arc<Registry>, inbox: Inbox, clock: Clock) -> Self {
-        Self { registry, inbox: Arc::new(inbox), clock, missing: Mutex::default() }
+    pub fn new(registry: Arc<Registry>, inbox: Arc<Inbox>, clock: Clock) -> Self {
+        Self { registry, inbox, clock, missing: Mutex::default() }
     }
 
     /// Asks once, and lays what comes into the inbox. What is there already is not written again.

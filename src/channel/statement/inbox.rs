@@ -10,13 +10,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use crate::codec::sign::sha256_hex;
+use crate::codec::crypto::digest::RunningSha256;
+use crate::codec::sign::{hex_lower, sha256_hex};
 use crate::domain::ids::ChannelId;
-use crate::domain::time::BusinessDate;
+use crate::domain::time::{BusinessDate, Timestamp};
 
 use super::StatementFile;
 
@@ -25,6 +27,10 @@ const FOLDER: &str = "inbox";
 pub const SUMS: &str = "SHA256SUMS";
 /// Versions of one name that a channel may send for one date.
 const REISSUES_MAX: usize = 99;
+/// How long a file that was laid in by hand must stay as it is before it is taken.
+const UNCHANGED_FOR: Duration = Duration::from_secs(5);
+/// Bytes of a file that are digested at once.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// Why a statement could not be laid down. What had landed before is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -48,17 +54,30 @@ pub struct Landed {
     pub is_new: bool,
 }
 
+/// A file as it was when it was last looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    bytes: u64,
+    modified: Option<SystemTime>,
+    /// Since when it has been like this, by the clock of whoever looks.
+    since: Timestamp,
+    /// Its content has landed under another name.
+    is_known: bool,
+}
+
 /// The inbox of a data folder.
 pub struct Inbox {
     folder: PathBuf,
     /// Landings change a list, so only one is done at a time.
     landing: Mutex<()>,
+    /// Files that were laid in by hand and have not landed.
+    seen: Mutex<BTreeMap<PathBuf, Seen>>,
 }
 
 impl Inbox {
     /// The folder is made with the first statement.
     pub fn new(data: &Path) -> Self {
-        Self { folder: data.join(FOLDER), landing: Mutex::default() }
+        Self { folder: data.join(FOLDER), landing: Mutex::default(), seen: Mutex::default() }
     }
 
     /// Where a channel's statement of a date lies.
@@ -109,11 +128,137 @@ impl Inbox {
         }
         let is_first = !folder.join(SUMS).exists();
         if is_first || landed.iter().any(|one| one.is_new) {
-            let lines: String =
-                sums.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
-            write_whole(&folder, SUMS, lines.as_bytes())?;
+            write_sums(&folder, &sums)?;
         }
         Ok(landed)
+    }
+
+    /// Moves a file in, however large it is. Blocks on the disk.
+    pub fn land_file(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        name: &str,
+        path: &Path,
+    ) -> Result<Landed, LandError> {
+        let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.folder(channel, date);
+        make_durable_folder(&folder)?;
+        let mut sums = read_sums(&folder.join(SUMS))?;
+        let failed = |source| LandError::Io { path: path.to_owned(), source };
+        let sha256 = digest_of(path).map_err(failed)?;
+        if let Some((name, _)) = sums.iter().find(|(_, known)| **known == sha256) {
+            fs::remove_file(path).map_err(failed)?;
+            return Ok(Landed { name: name.clone(), sha256, is_new: false });
+        }
+        let name = free_name(&sums, name)?;
+        let lay = || {
+            File::open(path)?.sync_all()?;
+            fs::rename(path, folder.join(&name))?;
+            File::open(&folder)?.sync_all()
+        };
+        lay().map_err(failed)?;
+        sums.insert(name.clone(), sha256.clone());
+        write_sums(&folder, &sums)?;
+        Ok(Landed { name, sha256, is_new: true })
+    }
+
+    /// The dates of which something lies here, oldest first. Blocks on the disk.
+    pub fn dates(&self, channel: &ChannelId) -> Result<Vec<BusinessDate>, LandError> {
+        let folder = self.folder.join(channel.as_str());
+        let names = names_in(&folder)?;
+        let mut dates: Vec<_> = names.iter().filter_map(|name| BusinessDate::parse(name)).collect();
+        dates.sort_unstable();
+        Ok(dates)
+    }
+
+    /// Lands what was laid into a date's folder by hand, once it has not changed for some seconds:
+    /// whoever writes it may not be done. Blocks on the disk.
+    pub fn register(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        now: Timestamp,
+    ) -> Result<Vec<Landed>, LandError> {
+        let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.folder(channel, date);
+        let mut sums = read_sums(&folder.join(SUMS))?;
+        let mut landed = Vec::new();
+        for name in names_in(&folder)? {
+            let path = folder.join(&name);
+            let fits = StatementFile::new(&name, Vec::new()).is_some() && name != SUMS;
+            if !fits || sums.contains_key(&name) || !self.is_settled(&path, now)? {
+                continue;
+            }
+            let failed = |source| LandError::Io { path: path.clone(), source };
+            let sha256 = digest_of(&path).map_err(failed)?;
+            if sums.values().any(|known| *known == sha256) {
+                self.set_known(&path);
+                continue;
+            }
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+            sums.insert(name.clone(), sha256.clone());
+            write_sums(&folder, &sums)?;
+            landed.push(Landed { name, sha256, is_new: true });
+        }
+        Ok(landed)
+    }
+
+    /// Whether a file is as it was some seconds ago, and not known to have nothing new.
+    fn is_settled(&self, path: &Path, now: Timestamp) -> Result<bool, LandError> {
+        let failed = |source| LandError::Io { path: path.to_owned(), source };
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Ok(false);
+        }
+        let (bytes, modified) = (metadata.len(), metadata.modified().ok());
+        let fresh = Seen { bytes, modified, since: now, is_known: false };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.get(path).copied();
+        let same = known.filter(|known| (known.bytes, known.modified) == (bytes, modified));
+        let standing = same.unwrap_or(fresh);
+        seen.insert(path.to_owned(), standing);
+        Ok(!standing.is_known && now.since(standing.since) >= UNCHANGED_FOR)
+    }
+
+    fn set_known(&self, path: &Path) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(standing) = seen.get_mut(path) {
+            standing.is_known = true;
+        }
+    }
+
+    /// When each landed file was written, the newest last. Blocks on the disk.
+    pub fn by_age(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+    ) -> Result<Vec<Landed>, LandError> {
+        let folder = self.folder(channel, date);
+        let mut files = Vec::new();
+        for (name, sha256) in self.landed(channel, date)? {
+            let modified = fs::metadata(folder.join(&name)).and_then(|found| found.modified()).ok();
+            // `zm.10` is behind `zm.9`.
+            files.push((modified, name.len(), Landed { name, sha256, is_new: false }));
+        }
+        files.sort_by(|left, right| {
+            (left.0, left.1, &left.2.name).cmp(&(right.0, right.1, &right.2.name))
+        });
+        Ok(files.into_iter().map(|(_, _, file)| file).collect())
+    }
+}
+
+/// SHA-256 of a file, in lower-case hex.
+fn digest_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut digest = RunningSha256::default();
+    let mut piece = vec![0; PIECE_BYTES];
+    // Ends with the file.
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(hex_lower(&digest.finish())),
+            read => digest.update(&piece[..read]),
+        }
     }
 }
 
@@ -143,6 +288,27 @@ fn read_sums(path: &Path) -> Result<BTreeMap<String, String>, LandError> {
         sums.insert(name.to_owned(), sha256.to_owned());
     }
     Ok(sums)
+}
+
+fn write_sums(folder: &Path, sums: &BTreeMap<String, String>) -> Result<(), LandError> {
+    let lines: String = sums.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
+    write_whole(folder, SUMS, lines.as_bytes())
+}
+
+/// The names in a folder that may not be there, sorted.
+fn names_in(folder: &Path) -> Result<Vec<String>, LandError> {
+    let failed = |source| LandError::Io { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(failed)?.file_name().into_string());
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Makes the folder and those above it, each with its entry in the one above made durable.

@@ -56,6 +56,25 @@ impl Digest {
     }
 }
 
+/// SHA-256 of a text that comes in pieces.
+pub struct RunningSha256(library::Context);
+
+impl Default for RunningSha256 {
+    fn default() -> Self {
+        Self(library::Context::new(&library::SHA256))
+    }
+}
+
+impl RunningSha256 {
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub fn finish(self) -> [u8; 32] {
+        *self.0.finish().as_ref().first_chunk().expect("SHA-256 has 32 bytes")
+    }
+}
+
 fn of_library(algorithm: &'static library::Algorithm, pieces: &[&[u8]]) -> Vec<u8> {
     let mut state = library::Context::new(algorithm);
     pieces.iter().for_each(|piece| state.update(piece));

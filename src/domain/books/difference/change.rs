@@ -93,6 +93,22 @@ pub enum BalanceRefusal {
     Exhausted,
 }
 
+impl BalanceRefusal {
+    /// One word for the API.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Balanced => "already_balanced",
+            Self::Cleared => "cleared",
+            Self::NoReason => "no_reason",
+            Self::NoMoney => "no_money",
+            Self::Money => "money_held",
+            Self::NoMerchant => "no_merchant",
+            Self::OtherMerchant { .. } => "other_merchant",
+            Self::Exhausted => "exhausted",
+        }
+    }
+}
+
 /// Requests that one change may add: two for each currency of a pair.
 const REQUESTS_MAX: u16 = 8;
 
@@ -109,7 +125,8 @@ impl Finding {
         base(self.record.as_ref(), self.claimed)
     }
 
-    fn gaps(&self) -> Vec<Gap> {
+    /// What the statement says beyond our records, by this finding.
+    pub fn gaps(&self) -> Vec<Gap> {
         let line = self.line.as_ref().and_then(|line| line.item.as_ref());
         gap::gaps(self.class, line, self.record.as_ref().map(|record| &record.item))
     }

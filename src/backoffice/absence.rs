@@ -1,0 +1,146 @@
+//! What whole statements do not have never arrived, where the channel's file says so (I-3).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::books::difference::days_after;
+use crate::domain::books::reconcile::Class;
+use crate::domain::books::reconciliation::{BatchState, Reconciliation};
+use crate::domain::flow::attempt::{Attempt, Evidence, Source};
+use crate::domain::flow::order::Order;
+use crate::domain::ids::ChannelOrderNo;
+use crate::domain::outcome::{Decline, Outcome, Reason};
+use crate::domain::time::BusinessDate;
+use crate::engine::EngineError;
+
+use super::{Backoffice, BackofficeError, House, PAGE};
+
+const CODE: &str = "absent";
+/// Attempts that are looked at after one run; the rest are found by the next one.
+const ATTEMPTS_MAX: usize = 10_000;
+
+impl Backoffice {
+    /// Ends the attempts that none of the statements of their day and the days behind it shows.
+    /// Does nothing unless the channel's file has `absence_proves_after_days`.
+    pub(super) async fn weigh_absence(
+        &self,
+        house: &House,
+        date: BusinessDate,
+    ) -> Result<usize, BackofficeError> {
+        let Some(days) = house.statement.absence_proves_after_days else { return Ok(0) };
+        let mut whole = BTreeMap::new();
+        let mut absent = BTreeMap::new();
+        for (order, attempt) in self.unresolved(house).await? {
+            let sent = house.terms.calendar.date_of(attempt.sent_at);
+            let last = days_after(sent, days);
+            // Only what this statement has made certain.
+            if sent > date || last < date {
+                continue;
+            }
+            if self.are_whole(house, (sent, days), &mut whole).await? {
+                absent.insert(order.channel_order_no(attempt.number), last);
+            }
+        }
+        let shown = self.shown(house, &absent).await?;
+        let mut ended = 0;
+        for (number, last) in absent.into_iter().filter(|(number, _)| !shown.contains(number)) {
+            ended += usize::from(self.end_absent(number, last).await?);
+        }
+        Ok(ended)
+    }
+
+    /// Attempts at the channel whose end is not known.
+    async fn unresolved(&self, house: &House) -> Result<Vec<(Order, Attempt)>, BackofficeError> {
+        let (mut found, mut after) = (Vec::new(), None);
+        // Bounded by the temp reversal table: each page goes on after the last.
+        loop {
+            let page = self.store().reversals(after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = Some(last.order);
+            for entry in page.iter().filter(|entry| entry.channel == house.channel) {
+                let Some(order) = self.store().order(entry.order).await? else { continue };
+                let open = order.unresolved().filter(|one| one.channel == house.channel).cloned();
+                found.extend(open.map(|attempt| (order, attempt)));
+                if found.len() >= ATTEMPTS_MAX {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+
+    /// Whether the statements of a date and of the days behind it are there and whole.
+    async fn are_whole(
+        &self,
+        house: &House,
+        (from, days): (BusinessDate, u16),
+        known: &mut BTreeMap<BusinessDate, bool>,
+    ) -> Result<bool, BackofficeError> {
+        for day in (0..=days).map(|day| days_after(from, day)) {
+            let is_whole = match known.get(&day) {
+                Some(known) => *known,
+                None => {
+                    let channel = house.channel.clone();
+                    let batch = self.store().current_reconciliation(channel, day).await?;
+                    let whole = batch.is_some_and(|batch| is_whole(&batch));
+                    known.insert(day, whole);
+                    whole
+                }
+            };
+            if !is_whole {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Those of the numbers that an open line names after all, in words that prove nothing.
+    async fn shown(
+        &self,
+        house: &House,
+        numbers: &BTreeMap<ChannelOrderNo, BusinessDate>,
+    ) -> Result<BTreeSet<ChannelOrderNo>, BackofficeError> {
+        let (mut shown, mut after) = (BTreeSet::new(), None);
+        if numbers.is_empty() {
+            return Ok(shown);
+        }
+        // Bounded by what is open: each page goes on after the last.
+        loop {
+            let page = self.store().open_differences(house.channel.clone(), after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(shown) };
+            after = Some(last.id);
+            let lines = page.iter().filter_map(|row| row.line.as_ref());
+            let named = lines.filter_map(|line| ChannelOrderNo::parse(&line.order_no));
+            shown.extend(named.filter(|number| numbers.contains_key(number)));
+        }
+    }
+
+    async fn end_absent(
+        &self,
+        number: ChannelOrderNo,
+        last: BusinessDate,
+    ) -> Result<bool, BackofficeError> {
+        let decline =
+            Decline { reason: Reason::NeverArrived, code: CODE.to_owned(), elsewhere: false };
+        let evidence = Evidence {
+            source: Source::Statement,
+            attempt: number.attempt,
+            outcome: Outcome::Declined(decline),
+            voucher: format!("no statement up to {last} shows it"),
+        };
+        match self.engine.weigh(number.order, evidence).await {
+            Ok(_) => Ok(true),
+            Err(EngineError::Refused(refusal)) => {
+                tracing::warn!(order.id = %number.order, %refusal, "absence could not be weighed");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A statement with a line that cannot be read, or without its end, may show anything.
+fn is_whole(batch: &Reconciliation) -> bool {
+    let kept = |kind: &str| matches!(kind, "revision" | "balanced_differs");
+    batch.state == BatchState::Current
+        && batch.report.totals.count(Class::BadLine) == 0
+        && batch.report.problems.iter().all(|problem| kept(&problem.kind))
+}

@@ -1,0 +1,182 @@
+//! What waits: lines of earlier dates are tried again, what is due is suspended, and what a person
+//! decides is balanced.
+
+use crate::domain::batch::{AuditEntry, Batch};
+use crate::domain::books::difference::{
+    Balancing, Change, Claimed, Difference, DifferenceState, Finding, Moment,
+};
+use crate::domain::books::reconcile::{Class, Judge, Key, Status};
+use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
+use crate::domain::terms::Terms;
+use crate::domain::time::Timestamp;
+use crate::engine::EngineError;
+
+use super::chunk::Chunk;
+use super::evidence::side_of;
+use super::run::Working;
+use super::{Backoffice, BackofficeError, CONFLICTS_MAX, PAGE};
+
+impl Working<'_> {
+    /// Tries the open lines of earlier dates against records that have appeared since.
+    pub(super) async fn retry_lines(&mut self) -> Result<(), BackofficeError> {
+        let (store, channel) = (self.office.store().clone(), self.house.channel.clone());
+        let mut after = None;
+        // Bounded by what is open: each page goes on after the last.
+        loop {
+            let page = store.open_differences(channel.clone(), after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.id);
+            for row in &page {
+                let alone = row.class == Class::OnlyTheirs && row.record.is_none();
+                let earlier = row.line.as_ref().is_some_and(|line| line.date < self.date);
+                if alone && earlier {
+                    self.retry_line(row.id).await?;
+                }
+            }
+        }
+    }
+
+    async fn retry_line(&mut self, id: DifferenceId) -> Result<(), BackofficeError> {
+        for _ in 0..CONFLICTS_MAX {
+            let row = self.office.difference(id).await?;
+            let Some((line, item)) = row.line.as_ref().and_then(|line| Some((line, line.item?)))
+            else {
+                return Ok(());
+            };
+            let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(()) };
+            let record = self.office.record_of(self.house, line.date, number).await?;
+            let Some(record) = record.map(|record| side_of(&record)) else { return Ok(()) };
+            let channel = self.house.channel.clone();
+            let own = self.office.store().difference_of_record(channel, record.date, number);
+            let is_taken =
+                |own: &Difference| own.line.is_some() || own.state == DifferenceState::Balanced;
+            if !row.state.is_open() || own.await?.is_some_and(|own| is_taken(&own)) {
+                return Ok(());
+            }
+            let judge = Judge::new(self.house.statement.tolerance);
+            let class = judge.pair(&item, &record.item, Key::OrderNo);
+            let claimed = self.office.claimed(&record).await?;
+            let line = Some(line.clone());
+            let finding = Finding { class, key: Key::OrderNo, line, record: Some(record), claimed };
+            let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
+            chunk.take(finding, None).await?;
+            match self.commit(chunk).await {
+                Err(BackofficeError::Engine(EngineError::Contended)) => {}
+                ended => return ended,
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+}
+
+impl Backoffice {
+    /// Puts what is due at `now` in suspense, at most `limit` differences; gives their number.
+    pub async fn expire(&self, now: Timestamp, limit: usize) -> Result<usize, BackofficeError> {
+        let due = self.store().due_differences(now, limit).await?;
+        let mut suspended = 0;
+        for row in due {
+            let id = row.id;
+            match self.expire_one(row, now).await {
+                Ok(()) => suspended += 1,
+                // The next round finds it again; the others need not wait for it.
+                Err(error) => {
+                    let error = crate::telemetry::chain(&error);
+                    tracing::error!(difference.id = %id, error, "it could not be suspended");
+                }
+            }
+        }
+        Ok(suspended)
+    }
+
+    async fn expire_one(&self, row: Difference, now: Timestamp) -> Result<(), BackofficeError> {
+        let mut row = row;
+        for _ in 0..CONFLICTS_MAX {
+            let terms = self.terms_of(&row)?;
+            let claimed = self.claimed_of(&row).await?;
+            let Some(change) = row.expire(claimed, &moment(&terms, now)) else { return Ok(()) };
+            match self.write(&row, change, Vec::new()).await {
+                Err(BackofficeError::Engine(EngineError::Contended)) => {
+                    row = self.difference(row.id).await?;
+                }
+                ended => return ended,
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+
+    /// A person decides where the money of a difference belongs. It is kept in the audit trail.
+    pub async fn balance(
+        &self,
+        id: DifferenceId,
+        asked: Balancing,
+    ) -> Result<Difference, BackofficeError> {
+        for _ in 0..CONFLICTS_MAX {
+            let row = self.difference(id).await?;
+            let terms = self.terms_of(&row)?;
+            let claimed = self.claimed_of(&row).await?;
+            let owner = self.owner_of(&row).await?;
+            let now = self.engine.clock().now();
+            let change = row.balance(&asked, owner.as_ref(), claimed, &moment(&terms, now))?;
+            let audit = AuditEntry {
+                at: now,
+                actor: asked.actor.clone(),
+                action: "difference.balance".to_owned(),
+                subject: id.to_string(),
+                reason: format!("{}: {}", asked.remedy.name(), asked.reason),
+            };
+            match self.write(&row, change, vec![audit]).await {
+                Err(BackofficeError::Engine(EngineError::Contended)) => {}
+                Err(error) => return Err(error),
+                Ok(()) => return self.difference(id).await,
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+
+    async fn write(
+        &self,
+        before: &Difference,
+        change: Change,
+        audit: Vec<AuditEntry>,
+    ) -> Result<(), BackofficeError> {
+        let row = Difference { version: before.version + 1, ..change.difference };
+        let accounting = change.accounting;
+        let batch = Batch { differences: vec![row], accounting, audit, ..Batch::default() };
+        self.engine.record(batch).await?;
+        self.engine.signals().accounting.notify_one();
+        Ok(())
+    }
+
+    fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, BackofficeError> {
+        let missing = || BackofficeError::UnknownChannel { channel: row.channel.clone() };
+        self.engine.channels().terms(&row.channel).ok_or_else(missing)
+    }
+
+    async fn claimed_of(&self, row: &Difference) -> Result<Claimed, BackofficeError> {
+        match &row.record {
+            Some(record) if record.item.status == Status::Failed => self.claimed(record).await,
+            Some(_) | None => Ok(Claimed::Nothing),
+        }
+    }
+
+    /// The merchant of the order that the difference is about: the record's, or the one that the
+    /// line names.
+    pub(super) async fn owner_of(
+        &self,
+        row: &Difference,
+    ) -> Result<Option<MerchantId>, BackofficeError> {
+        let of_record = row.record.as_ref().map(|record| record.channel_order_no);
+        let named = || ChannelOrderNo::parse(&row.line.as_ref()?.order_no);
+        let Some(number) = of_record.or_else(named) else { return Ok(None) };
+        let order = self.store().order(number.order).await?;
+        let ours = order.filter(|order| {
+            let attempt = order.attempt(number.attempt);
+            attempt.is_some_and(|attempt| attempt.channel == row.channel)
+        });
+        Ok(ours.map(|order| order.merchant_id))
+    }
+}
+
+fn moment(terms: &Terms, now: Timestamp) -> Moment<'_> {
+    Moment { now, business_date: terms.calendar.date_of(now), names: &terms.accounts }
+}

@@ -1,0 +1,323 @@
+//! A bounded number of findings as one commit: rows as they were loaded, and as they are then.
+//!
+//! No two rows ever have one record, nor one line. A record's row keeps its record for life, and
+//! lines come and go; a row whose line another row takes gives it up in the same commit. What a
+//! person has balanced is only looked at.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::domain::batch::{Batch, FoundDifference};
+use crate::domain::books::accounting::AccountingRequest;
+use crate::domain::books::difference::{
+    Change, Claimed, Difference, DifferenceState, Finding, LineSide, RecordSide, Run, carried_until,
+};
+use crate::domain::books::reconcile::{Class, Key};
+use crate::domain::ids::{BatchId, ChannelOrderNo, DifferenceId};
+use crate::domain::time::BusinessDate;
+
+use super::{Backoffice, BackofficeError, House};
+
+type RecordKey = (BusinessDate, ChannelOrderNo);
+type LineKey = (BusinessDate, [u8; 16]);
+
+fn record_key(record: &RecordSide) -> RecordKey {
+    (record.date, record.channel_order_no)
+}
+
+fn line_key(line: &LineSide) -> LineKey {
+    (line.date, line.digest)
+}
+
+struct Slot {
+    before: Option<Difference>,
+    now: Difference,
+}
+
+/// What a batch says that a balanced difference does not.
+pub struct Unsaid {
+    pub difference: DifferenceId,
+    pub line: u32,
+}
+
+/// One commit in the making.
+pub struct Chunk<'a> {
+    office: &'a Backoffice,
+    house: &'a House,
+    batch: BatchId,
+    /// The statement's date.
+    date: BusinessDate,
+    rows: BTreeMap<DifferenceId, Slot>,
+    records: HashMap<RecordKey, Option<DifferenceId>>,
+    lines: HashMap<LineKey, Option<DifferenceId>>,
+    accounting: Vec<AccountingRequest>,
+    found: Vec<FoundDifference>,
+    pub unsaid: Vec<Unsaid>,
+}
+
+impl<'a> Chunk<'a> {
+    pub fn new(
+        office: &'a Backoffice,
+        house: &'a House,
+        batch: BatchId,
+        date: BusinessDate,
+    ) -> Self {
+        Self {
+            office,
+            house,
+            batch,
+            date,
+            rows: BTreeMap::new(),
+            records: HashMap::new(),
+            lines: HashMap::new(),
+            accounting: Vec::new(),
+            found: Vec::new(),
+            unsaid: Vec::new(),
+        }
+    }
+
+    /// Takes a finding into its row, and lists it at `ordinal` if it is told.
+    pub async fn take(
+        &mut self,
+        finding: Finding,
+        ordinal: Option<u32>,
+    ) -> Result<DifferenceId, BackofficeError> {
+        let class = finding.class;
+        let difference = match &finding.record {
+            Some(_) => self.take_record(finding).await?,
+            None => self.take_line(finding).await?,
+        };
+        if let Some(ordinal) = ordinal {
+            self.found.push(FoundDifference { batch: self.batch, ordinal, class, difference });
+        }
+        Ok(difference)
+    }
+
+    async fn take_record(&mut self, finding: Finding) -> Result<DifferenceId, BackofficeError> {
+        let record = finding.record.as_ref().expect("the caller has looked");
+        let of_record = self.row_of_record(record_key(record)).await?;
+        let of_line = match &finding.line {
+            Some(line) => self.row_of_line(line_key(line)).await?,
+            None => None,
+        };
+        let of_line = of_line.filter(|row| of_record.as_ref().is_none_or(|own| own.id != row.id));
+        let balanced = |row: &Option<Difference>| {
+            row.as_ref().is_some_and(|row| row.state == DifferenceState::Balanced)
+        };
+        if balanced(&of_record) {
+            let own = of_record.expect("it is balanced");
+            self.compare_balanced(&own, &finding);
+            // A person has decided about the record alone: its line is for itself.
+            if own.line.is_none()
+                && let Some(line) = finding.line
+            {
+                let (class, key) = (Class::OnlyTheirs, Key::OrderNo);
+                let alone = Finding {
+                    class,
+                    key,
+                    line: Some(line),
+                    record: None,
+                    claimed: Claimed::Nothing,
+                };
+                Box::pin(self.take_line(alone)).await?;
+            }
+            return Ok(own.id);
+        }
+        let mut finding = finding;
+        if balanced(&of_line) {
+            // A person has decided about the line: the record is for itself.
+            (finding.class, finding.line) = (Class::OnlyOurs, None);
+        }
+        match (of_record, of_line) {
+            (Some(own), Some(other)) if finding.line.is_some() => {
+                self.lose_line(&other).await?;
+                self.update(own, &finding)
+            }
+            (Some(own), Some(_) | None) => self.update(own, &finding),
+            (None, Some(other)) if finding.line.is_some() && other.record.is_none() => {
+                self.update(other, &finding)
+            }
+            (None, Some(other)) if finding.line.is_some() => {
+                self.lose_line(&other).await?;
+                self.open(&finding).await
+            }
+            (None, Some(_) | None) => self.open(&finding).await,
+        }
+    }
+
+    async fn take_line(&mut self, finding: Finding) -> Result<DifferenceId, BackofficeError> {
+        let line = finding.line.as_ref().expect("a finding is about something");
+        match self.row_of_line(line_key(line)).await? {
+            None => self.open(&finding).await,
+            Some(row) if row.state == DifferenceState::Balanced => {
+                self.compare_balanced(&row, &finding);
+                Ok(row.id)
+            }
+            // The row stays with its record, of which the same batch says more.
+            Some(row) if row.record.is_some() => {
+                self.lose_line(&row).await?;
+                self.open(&finding).await
+            }
+            Some(row) => self.update(row, &finding),
+        }
+    }
+
+    /// What a person has balanced stays so; that the statement says something else now is told.
+    fn compare_balanced(&mut self, row: &Difference, finding: &Finding) {
+        if row.gaps() != finding.gaps() {
+            let line = finding.line.as_ref().map_or(0, |line| line.line);
+            self.unsaid.push(Unsaid { difference: row.id, line });
+        }
+    }
+
+    fn update(
+        &mut self,
+        row: Difference,
+        finding: &Finding,
+    ) -> Result<DifferenceId, BackofficeError> {
+        let id = row.id;
+        let change = row.found(finding, self.run_of(finding), &self.house.moment());
+        self.put(change);
+        Ok(id)
+    }
+
+    async fn open(&mut self, finding: &Finding) -> Result<DifferenceId, BackofficeError> {
+        let id = DifferenceId::of(self.office.engine.next_order_id().await?);
+        let run = self.run_of(finding);
+        let channel = &self.house.channel;
+        self.put(Some(Difference::open(id, channel, finding, run, &self.house.moment())));
+        Ok(id)
+    }
+
+    fn run_of(&self, finding: &Finding) -> Run {
+        let date = finding.record.as_ref().map_or(self.date, |record| record.date);
+        let days = self.house.statement.carry_days;
+        let due_at = carried_until(&self.house.terms.calendar, date, days);
+        Run { batch: self.batch, due_at }
+    }
+
+    /// A row's line is another's now, or is found no more. A record of another date, which this
+    /// line had satisfied, is ours only again if that date has been run.
+    pub async fn lose_line(&mut self, row: &Difference) -> Result<(), BackofficeError> {
+        let moment = self.house.moment();
+        let elsewhere = row.record.clone().filter(|record| record.date != self.date);
+        let Some(record) = elsewhere else {
+            self.put(row.without_line(self.batch, &moment));
+            return Ok(());
+        };
+        let store = self.office.store();
+        let ran = store.current_reconciliation(self.house.channel.clone(), record.date).await?;
+        if ran.is_none() {
+            let Some(change) = row.without_line(self.batch, &moment) else { return Ok(()) };
+            let gone = change.difference.gone(self.batch, "its date is not run yet", &moment);
+            self.put(Some(change));
+            self.put(gone);
+            return Ok(());
+        }
+        let claimed = self.office.claimed(&record).await?;
+        let (class, key) = (Class::OnlyOurs, row.key);
+        let alone = Finding { class, key, line: None, record: Some(record), claimed };
+        self.update(row.clone(), &alone)?;
+        Ok(())
+    }
+
+    /// Nothing was found of it any more.
+    pub fn gone(&mut self, row: &Difference, what: &str) {
+        let moment = self.house.moment();
+        self.put(row.gone(self.batch, what, &moment));
+    }
+
+    /// The row as this chunk has it; the one that was given, if it has not been loaded.
+    pub fn latest(&mut self, row: Difference) -> Difference {
+        self.keep(row.clone());
+        self.rows.get(&row.id).map_or(row, |slot| slot.now.clone())
+    }
+
+    fn keep(&mut self, row: Difference) {
+        if self.rows.contains_key(&row.id) {
+            return;
+        }
+        // A key that was looked up, or moved, in this chunk is known better here.
+        if let Some(record) = &row.record {
+            self.records.entry(record_key(record)).or_insert(Some(row.id));
+        }
+        if let Some(line) = &row.line {
+            self.lines.entry(line_key(line)).or_insert(Some(row.id));
+        }
+        self.rows.insert(row.id, Slot { before: Some(row.clone()), now: row });
+    }
+
+    async fn row_of_record(
+        &mut self,
+        key: RecordKey,
+    ) -> Result<Option<Difference>, BackofficeError> {
+        if !self.records.contains_key(&key) {
+            let (store, channel) = (self.office.store(), self.house.channel.clone());
+            let found = store.difference_of_record(channel, key.0, key.1).await?;
+            self.records.insert(key, found.as_ref().map(|row| row.id));
+            found.into_iter().for_each(|row| self.keep(row));
+        }
+        let id = self.records.get(&key).copied().flatten();
+        Ok(id.and_then(|id| self.rows.get(&id)).map(|slot| slot.now.clone()))
+    }
+
+    async fn row_of_line(&mut self, key: LineKey) -> Result<Option<Difference>, BackofficeError> {
+        if !self.lines.contains_key(&key) {
+            let (store, channel) = (self.office.store(), self.house.channel.clone());
+            let found = store.difference_of_line(channel, key.0, key.1).await?;
+            // A row that has lost this line in this chunk is stored with it still.
+            let found = found.filter(|row| {
+                let now = self.rows.get(&row.id).map_or(row, |slot| &slot.now);
+                now.line.as_ref().is_some_and(|line| line_key(line) == key)
+            });
+            self.lines.insert(key, found.as_ref().map(|row| row.id));
+            found.into_iter().for_each(|row| self.keep(row));
+        }
+        let id = self.lines.get(&key).copied().flatten();
+        Ok(id.and_then(|id| self.rows.get(&id)).map(|slot| slot.now.clone()))
+    }
+
+    fn put(&mut self, change: Option<Change>) {
+        let Some(Change { difference: row, accounting }) = change else { return };
+        self.accounting.extend(accounting);
+        let old = self.rows.get(&row.id).and_then(|slot| slot.now.line.as_ref().map(line_key));
+        if let Some(key) = old
+            && self.lines.get(&key) == Some(&Some(row.id))
+        {
+            self.lines.insert(key, None);
+        }
+        if let Some(line) = &row.line {
+            self.lines.insert(line_key(line), Some(row.id));
+        }
+        if let Some(record) = &row.record {
+            self.records.insert(record_key(record), Some(row.id));
+        }
+        match self.rows.get_mut(&row.id) {
+            Some(slot) => slot.now = row,
+            None => {
+                self.rows.insert(row.id, Slot { before: None, now: row });
+            }
+        }
+    }
+
+    /// Whether nothing would be written.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+            && self.rows.values().all(|slot| slot.before.as_ref() == Some(&slot.now))
+    }
+
+    /// The rows to write: each changed one counts one version.
+    pub fn into_batch(self) -> (Batch, Vec<Unsaid>) {
+        let changed = self.rows.into_values().filter_map(|slot| {
+            let before = slot.before.as_ref().map_or(0, |row| row.version);
+            let is_same = slot.before.as_ref() == Some(&slot.now);
+            (!is_same).then_some(Difference { version: before + 1, ..slot.now })
+        });
+        let batch = Batch {
+            differences: changed.collect(),
+            accounting: self.accounting,
+            found: self.found,
+            ..Batch::default()
+        };
+        (batch, self.unsaid)
+    }
+}

@@ -1,0 +1,269 @@
+//! Statements come in: handed in, downloaded, or laid into the inbox. Each content is one revision
+//! of its channel and date; a reissued file is a further one, and leads.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::channel::statement::{FILES_BYTES_MAX, LandError, Landed, StatementFile};
+use crate::codec::sign::read_hex;
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::books::statement::{StatementOrigin, StatementRevision};
+use crate::domain::ids::ChannelId;
+use crate::domain::time::BusinessDate;
+use crate::reconcile::is_like;
+
+use super::run::Job;
+use super::{Backoffice, BackofficeError, Content, House, Imported, Incoming, OWN_NAME, Waiting};
+
+/// The names of packed files: what is in them has the layout's name.
+const PACKED: [&str; 2] = [".zip", ".gz"];
+
+/// Where a file comes from, and who brought it.
+struct Bringer {
+    origin: StatementOrigin,
+    by: String,
+}
+
+impl Backoffice {
+    /// Takes a file into the inbox and its content into the books. The same content again changes
+    /// nothing; if its run had been cut off, it is run.
+    pub async fn import(&self, incoming: Incoming) -> Result<Imported, BackofficeError> {
+        let Incoming { channel, date, name, content, origin, by } = incoming;
+        let house = self.ready(&channel, date)?;
+        StatementFile::new(&name, Vec::new()).ok_or(BackofficeError::Name)?;
+        let _turn = self.turn(&channel).await;
+        let landed = self.land(&channel, date, name, content).await?;
+        let revisions = self.store().statement_revisions(channel.clone(), date).await?;
+        let sha256 = bytes_of(&landed.sha256);
+        let known = revisions.iter().find(|revision| revision.sha256 == sha256).cloned();
+        let is_new = known.is_none();
+        let revision = match known {
+            Some(known) => known,
+            None => {
+                self.revise(&house, date, &landed, &revisions, &Bringer { origin, by: by.clone() })?
+            }
+        };
+        if !is_new {
+            let current = self.store().current_reconciliation(channel, date).await?;
+            if let Some(batch) = current {
+                return Ok(Imported { revision, is_new, batch });
+            }
+        }
+        let job = Job { revision, is_new, by };
+        let batch = self.run_job(&house, &job).await?;
+        Ok(Imported { revision: job.revision, is_new, batch })
+    }
+
+    /// Runs a date again, on the newest of its statements: what is balanced stays so.
+    pub async fn run(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        by: &str,
+    ) -> Result<Reconciliation, BackofficeError> {
+        let house = self.ready(channel, date)?;
+        let _turn = self.turn(channel).await;
+        let bringer = Bringer { origin: StatementOrigin::Inbox, by: by.to_owned() };
+        let job = self.newest(&house, date, bringer).await?;
+        let job = job.ok_or(BackofficeError::NoFile { date })?;
+        self.run_job(&house, &job).await
+    }
+
+    /// Takes what has landed of a date into the books; `None` if it is there already.
+    pub async fn take_landed(
+        &self,
+        waiting: &Waiting,
+    ) -> Result<Option<Reconciliation>, BackofficeError> {
+        let Waiting { channel, date, origin } = waiting;
+        let house = self.ready(channel, *date)?;
+        let _turn = self.turn(channel).await;
+        let bringer = Bringer { origin: *origin, by: OWN_NAME.to_owned() };
+        let Some(job) = self.newest(&house, *date, bringer).await? else { return Ok(None) };
+        let current = self.store().current_reconciliation(channel.clone(), *date).await?;
+        if current.is_some_and(|batch| batch.revision == job.revision.revision) {
+            return Ok(None);
+        }
+        self.run_job(&house, &job).await.map(Some)
+    }
+
+    /// What has landed and is not in the books. Lands what was laid into the inbox by hand.
+    pub async fn waiting(&self) -> Result<Vec<Waiting>, BackofficeError> {
+        let mut waiting = Vec::new();
+        for channel in self.engine.channels().ids() {
+            let Ok(house) = self.house(&channel) else { continue };
+            if house.statement.layout.is_none() {
+                continue;
+            }
+            let today = house.terms.calendar.date_of(house.now);
+            let (inbox, looked, now) = (Arc::clone(&self.inbox), channel.clone(), house.now);
+            let dates = tokio::task::spawn_blocking(move || {
+                let dates = inbox.dates(&looked)?;
+                let over = dates.into_iter().filter(|date| *date < today);
+                let looks = over.map(|date| Ok((date, inbox.register(&looked, date, now)?)));
+                looks.collect::<Result<Vec<(BusinessDate, Vec<Landed>)>, LandError>>()
+            });
+            for (date, registered) in dates.await.map_err(|_| BackofficeError::Died)?? {
+                let origin = match registered.is_empty() {
+                    true => StatementOrigin::Download,
+                    false => StatementOrigin::Inbox,
+                };
+                if self.waits(&house, date).await? {
+                    waiting.push(Waiting { channel: channel.clone(), date, origin });
+                }
+            }
+        }
+        Ok(waiting)
+    }
+
+    async fn waits(&self, house: &House, date: BusinessDate) -> Result<bool, BackofficeError> {
+        let bringer = Bringer { origin: StatementOrigin::Inbox, by: OWN_NAME.to_owned() };
+        let Some(job) = self.newest(house, date, bringer).await? else { return Ok(false) };
+        let channel = house.channel.clone();
+        let current = self.store().current_reconciliation(channel, date).await?;
+        Ok(current.is_none_or(|batch| batch.revision != job.revision.revision))
+    }
+
+    /// Ends the batches that an earlier process has left running. Their dates are then found by
+    /// [`Self::waiting`].
+    pub async fn recover(&self) -> Result<(), BackofficeError> {
+        let running = self.store().running_reconciliations().await?;
+        for channel in running.into_iter().map(|batch| batch.channel) {
+            // Whoever has the turn runs; what is left running then was cut off.
+            let _turn = self.turn(&channel).await;
+            self.abandon(&channel).await?;
+        }
+        Ok(())
+    }
+
+    /// What holds for a channel, if it can run statements of the date.
+    fn ready(&self, channel: &ChannelId, date: BusinessDate) -> Result<House, BackofficeError> {
+        let house = self.house(channel)?;
+        if house.statement.layout.is_none() {
+            return Err(BackofficeError::NoLayout { channel: channel.clone() });
+        }
+        if date >= house.terms.calendar.date_of(house.now) {
+            return Err(BackofficeError::DateOpen { date });
+        }
+        Ok(house)
+    }
+
+    /// The statement that leads: the file that landed last, unless it was refused; then the last
+    /// one that was taken.
+    async fn newest(
+        &self,
+        house: &House,
+        date: BusinessDate,
+        bringer: Bringer,
+    ) -> Result<Option<Job>, BackofficeError> {
+        let (inbox, channel) = (Arc::clone(&self.inbox), house.channel.clone());
+        let landed = tokio::task::spawn_blocking(move || inbox.by_age(&channel, date));
+        let landed = landed.await.map_err(|_| BackofficeError::Died)??;
+        let revisions = self.store().statement_revisions(house.channel.clone(), date).await?;
+        let by = bringer.by.clone();
+        let leads = landed.iter().rfind(|file| {
+            let known = bytes_of(&file.sha256);
+            let is_taken = revisions.iter().any(|revision| revision.sha256 == known);
+            is_taken || (self.is_meant(house, file) && !self.is_refused(house, date, file))
+        });
+        let Some(file) = leads else {
+            let last = revisions.last().cloned();
+            return Ok(last.map(|revision| Job { revision, is_new: false, by }));
+        };
+        let known = bytes_of(&file.sha256);
+        if revisions.iter().any(|revision| revision.sha256 == known) {
+            // Of those that were taken the highest leads, whatever the disk says of their age.
+            let last = revisions.last().cloned();
+            return Ok(last.map(|revision| Job { revision, is_new: false, by }));
+        }
+        let revision = self.revise(house, date, file, &revisions, &bringer)?;
+        Ok(Some(Job { revision, is_new: true, by }))
+    }
+
+    /// Whether a file that has landed is the channel's statement, by its name.
+    fn is_meant(&self, house: &House, file: &Landed) -> bool {
+        let Some(pattern) = house.statement.leading_name() else { return true };
+        // Behind the name stands the number of its version, if it came before.
+        let name = match file.name.rsplit_once('.') {
+            Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            Some(_) | None => &file.name,
+        };
+        let packed = PACKED.iter().any(|end| name.ends_with(end));
+        packed || is_like(name, pattern) || is_like(&file.name, pattern)
+    }
+
+    fn is_refused(&self, house: &House, date: BusinessDate, file: &Landed) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.contains(&(house.channel.clone(), date, file.sha256.clone()))
+    }
+
+    /// The next revision of a date.
+    fn revise(
+        &self,
+        house: &House,
+        date: BusinessDate,
+        file: &Landed,
+        before: &[StatementRevision],
+        bringer: &Bringer,
+    ) -> Result<StatementRevision, BackofficeError> {
+        let last = before.iter().map(|revision| revision.revision).max().unwrap_or(0);
+        let revision = last.checked_add(1).ok_or(BackofficeError::TooManyRevisions)?;
+        let path = self.inbox.folder(&house.channel, date).join(&file.name);
+        let metadata = std::fs::metadata(&path).map_err(|source| BackofficeError::Io {
+            context: format!("{} cannot be read", path.display()),
+            source,
+        })?;
+        Ok(StatementRevision {
+            channel: house.channel.clone(),
+            date,
+            revision,
+            sha256: bytes_of(&file.sha256),
+            name: file.name.clone(),
+            bytes: metadata.len(),
+            origin: bringer.origin,
+            by: bringer.by.clone(),
+            at: house.now,
+        })
+    }
+
+    async fn land(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        name: String,
+        content: Content,
+    ) -> Result<Landed, BackofficeError> {
+        let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
+        let landed = tokio::task::spawn_blocking(move || match content {
+            Content::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
+                let file = StatementFile::new(&name, bytes).ok_or(BackofficeError::Name)?;
+                let landed = inbox.land(&channel, date, &[file])?;
+                Ok(landed.into_iter().next().expect("one file lands as one"))
+            }
+            Content::Bytes(_) => Err(BackofficeError::Io {
+                context: "more was handed in than is held in memory".to_owned(),
+                source: std::io::ErrorKind::FileTooLarge.into(),
+            }),
+            Content::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
+        });
+        landed.await.map_err(|_| BackofficeError::Died)?
+    }
+
+    /// Runs it, and remembers what is refused: it is not tried again by itself.
+    async fn run_job(&self, house: &House, job: &Job) -> Result<Reconciliation, BackofficeError> {
+        let ended = self.carry_out(house, job).await;
+        if let Err(BackofficeError::Refused { .. }) = &ended {
+            let sha256 = crate::codec::sign::hex_lower(&job.revision.sha256);
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            refused.insert((house.channel.clone(), job.revision.date, sha256));
+        }
+        if ended.is_ok() {
+            self.weigh_absence(house, job.revision.date).await?;
+        }
+        ended
+    }
+}
+
+/// The digest that a list of the inbox has as text.
+fn bytes_of(sha256: &str) -> [u8; 32] {
+    let bytes = read_hex(sha256).unwrap_or_default();
+    bytes.try_into().unwrap_or([0; 32])
+}

@@ -1,0 +1,425 @@
+//! One run: a statement's file held against our records, and what is found written as rows.
+//!
+//! The batch is there before anything else of it; its findings follow in chunks, and the last
+//! commit makes it the current one. Until then the batch before it is true. Whatever ends a run
+//! leaves it abandoned, by itself or by the next one, and nothing that the next one would not find
+//! by its keys.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use tokio::sync::mpsc;
+
+use crate::codec::layout::{Column, Layout, Problem};
+use crate::config::layout;
+use crate::domain::batch::Batch;
+use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::books::difference::{Claimed, Finding, days_after};
+use crate::domain::books::reconcile::Status;
+use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
+use crate::domain::books::statement::StatementRevision;
+use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
+use crate::domain::time::BusinessDate;
+use crate::engine::EngineError;
+use crate::reconcile::{MEMORY_BYTES, ReconcileError, Report, Request, Unwatched, reconcile};
+use crate::telemetry;
+
+use super::chunk::{Chunk, Unsaid};
+use super::lines::{Digests, Told};
+use super::records::Records;
+use super::{Backoffice, BackofficeError, CONFLICTS_MAX, House, PAGE};
+
+/// Differences of one run. Where there are more, the file is another day's or channel's; they are
+/// remembered while the run lasts.
+const DIFFERENCES_MAX: u64 = 1_000_000;
+/// Verdicts that are kept in memory between looking and writing; with more, both files are read a
+/// second time.
+const KEPT_MAX: usize = 20_000;
+/// Records that are looked up by what lines say.
+const LOOKED_UP_MAX: usize = 10_000;
+/// Problems that a report lists.
+const PROBLEMS_MAX: usize = 100;
+
+/// What is run.
+pub(super) struct Job {
+    pub revision: StatementRevision,
+    /// Whether the revision is not in the books yet.
+    pub is_new: bool,
+    pub by: String,
+}
+
+/// A run under way.
+pub(super) struct Working<'a> {
+    pub office: &'a Backoffice,
+    pub house: &'a House,
+    pub date: BusinessDate,
+    pub batch: Reconciliation,
+    layout: Layout,
+    file: PathBuf,
+    digests: Digests,
+    found: HashSet<DifferenceId>,
+    told: u32,
+    unsaid: Vec<Unsaid>,
+}
+
+/// What looking has brought.
+struct Looked {
+    report: Report,
+    /// All verdicts, if they are few.
+    kept: Option<Vec<Told>>,
+    proven: u32,
+    /// Records that the statement names and that took no part.
+    more: Vec<ClearingRecord>,
+}
+
+impl Backoffice {
+    /// Runs a job; the caller holds the channel's turn.
+    pub(super) async fn carry_out(
+        &self,
+        house: &House,
+        job: &Job,
+    ) -> Result<Reconciliation, BackofficeError> {
+        let (channel, date) = (&house.channel, job.revision.date);
+        let missing = || BackofficeError::NoLayout { channel: channel.clone() };
+        let layout = house.statement.layout.clone().ok_or_else(missing)?;
+        if date >= house.terms.calendar.date_of(house.now) {
+            return Err(BackofficeError::DateOpen { date });
+        }
+        self.abandon(channel).await?;
+        let batch = Reconciliation {
+            id: BatchId::of(self.engine.next_order_id().await?),
+            version: 1,
+            channel: channel.clone(),
+            date,
+            revision: job.revision.revision,
+            state: BatchState::Running,
+            by: job.by.clone(),
+            started_at: house.now,
+            finished_at: None,
+            reason: None,
+            report: BatchReport::default(),
+        };
+        self.put_batch(batch.clone()).await?;
+        let file = self.inbox.folder(channel, date).join(&job.revision.name);
+        let mut working = Working {
+            office: self,
+            house,
+            date,
+            batch: batch.clone(),
+            layout,
+            file,
+            digests: Digests::default(),
+            found: HashSet::new(),
+            told: 0,
+            unsaid: Vec::new(),
+        };
+        let ended = working.work(job).await;
+        if let Err(error) = &ended {
+            self.end_abandoned(batch, telemetry::chain(error)).await?;
+        }
+        ended
+    }
+
+    async fn put_batch(&self, row: Reconciliation) -> Result<(), BackofficeError> {
+        let batch = Batch { reconciliations: vec![row], ..Batch::default() };
+        Ok(self.engine.record(batch).await?)
+    }
+
+    async fn end_abandoned(
+        &self,
+        batch: Reconciliation,
+        reason: String,
+    ) -> Result<(), BackofficeError> {
+        let row = Reconciliation {
+            version: batch.version + 1,
+            state: BatchState::Abandoned,
+            finished_at: Some(self.engine.clock().now()),
+            reason: Some(reason),
+            ..batch
+        };
+        self.put_batch(row).await
+    }
+
+    /// Ends the batches of a channel that their process, or their caller, has left running. The
+    /// caller holds the channel's turn.
+    pub(super) async fn abandon(&self, channel: &ChannelId) -> Result<(), BackofficeError> {
+        let running = self.store().running_reconciliations().await?;
+        for batch in running.into_iter().filter(|row| row.channel == *channel) {
+            tracing::warn!(
+                channel.name = %batch.channel,
+                clearing.date = %batch.date,
+                "a reconciliation was cut off; it is run again"
+            );
+            self.end_abandoned(batch, "it was cut off".to_owned()).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Working<'_> {
+    async fn work(&mut self, job: &Job) -> Result<Reconciliation, BackofficeError> {
+        self.retry_lines().await?;
+        let looked = self.look().await?;
+        let is_settled = looked.proven == 0 && looked.more.is_empty();
+        let report = match looked.kept {
+            Some(kept) if is_settled => {
+                self.write_all(kept).await?;
+                looked.report
+            }
+            Some(_) | None => self.write_through(&looked.more).await?,
+        };
+        let found = std::mem::take(&mut self.found);
+        self.sweep(&found).await?;
+        self.finish(job, report, looked.proven).await
+    }
+
+    /// Holds both sides together once, and weighs what only they have.
+    async fn look(&mut self) -> Result<Looked, BackofficeError> {
+        let records = self.office.write_records(self.house, self.date, &[]).await?;
+        let (mut told, ended) = self.start(records);
+        let mut looked = (Some(Vec::new()), 0_u32, Vec::new());
+        // Ends with the engine, which closes the channel.
+        while let Some(one) = told.recv().await {
+            let weighed = self.office.weigh(self.house, self.date, &one).await?;
+            looked.1 += u32::from(weighed.has_ended);
+            if looked.2.len() < LOOKED_UP_MAX {
+                looked.2.extend(weighed.record);
+            }
+            match &mut looked.0 {
+                Some(kept) if kept.len() < KEPT_MAX => kept.push(one),
+                kept => *kept = None,
+            }
+        }
+        let report = self.ended(ended).await?;
+        let (kept, proven, mut more) = looked;
+        // What takes part by its date was written already, or is written the next time.
+        let next = days_after(self.date, 1);
+        let fresh = proven > 0 || !more.is_empty();
+        more.retain(|record| record.date != self.date && record.date != next);
+        let kept = kept.filter(|_| !fresh);
+        Ok(Looked { report, kept, proven, more })
+    }
+
+    /// Holds both sides together again and writes what is told as it comes.
+    async fn write_through(&mut self, more: &[ClearingRecord]) -> Result<Report, BackofficeError> {
+        let records = self.office.write_records(self.house, self.date, more).await?;
+        let (mut told, ended) = self.start(records);
+        let mut chunk = Vec::with_capacity(PAGE);
+        while let Some(one) = told.recv().await {
+            chunk.push(one);
+            if chunk.len() == PAGE {
+                self.write_chunk(std::mem::take(&mut chunk)).await?;
+            }
+        }
+        let report = self.ended(ended).await?;
+        self.write_chunk(chunk).await?;
+        Ok(report)
+    }
+
+    async fn write_all(&mut self, kept: Vec<Told>) -> Result<(), BackofficeError> {
+        let mut kept = kept.into_iter();
+        // Ends with the verdicts: every round takes some.
+        loop {
+            let chunk: Vec<Told> = kept.by_ref().take(PAGE).collect();
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            self.write_chunk(chunk).await?;
+        }
+    }
+
+    /// Starts the engine in a thread of its own. It waits for whoever takes what it tells.
+    fn start(&self, records: Records) -> (mpsc::Receiver<Told>, Engine) {
+        let (sender, receiver) = mpsc::channel(PAGE);
+        let (layout, file, date) = (self.layout.clone(), self.file.clone(), self.date);
+        let tolerance = self.house.statement.tolerance;
+        let folder = self.office.folder.clone();
+        let seed = self.office.entropy.draw();
+        let ended = tokio::task::spawn_blocking(move || {
+            let records_layout = layout::records();
+            let request = Request {
+                statement: &file,
+                layout: &layout,
+                records: records.path(),
+                records_layout: &records_layout,
+                date: Some(date),
+                tolerance,
+                carried: true,
+                differences_max: DIFFERENCES_MAX,
+                memory_bytes: MEMORY_BYTES / 2,
+                folder: &folder,
+                seed,
+            };
+            reconcile(&request, &Unwatched, &mut |difference| {
+                let gone = || std::io::Error::other("nobody takes what is found");
+                sender.blocking_send(Told::of(difference)).map_err(|_| gone())
+            })
+        });
+        (receiver, ended)
+    }
+
+    async fn ended(&self, engine: Engine) -> Result<Report, BackofficeError> {
+        match engine.await {
+            Err(_) => Err(BackofficeError::Died),
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(problem)) if is_of_file(&problem) => {
+                Err(BackofficeError::Refused { batch: self.batch.id, problem: Box::new(problem) })
+            }
+            Ok(Err(problem)) => Err(BackofficeError::Failed(Box::new(problem))),
+        }
+    }
+
+    /// Writes some verdicts in one commit, again while their rows change under it.
+    async fn write_chunk(&mut self, told: Vec<Told>) -> Result<(), BackofficeError> {
+        let mut findings = Vec::with_capacity(told.len());
+        for one in &told {
+            let record = one.record_side(self.date);
+            let claimed = match &record {
+                Some(record) if record.item.status == Status::Failed => {
+                    self.office.claimed(record).await?
+                }
+                Some(_) | None => Claimed::Nothing,
+            };
+            let line = self.digests.line_side(one, self.date);
+            let (class, key) = (one.class, one.key);
+            findings.push(Finding { class, key, line, record, claimed });
+        }
+        for _ in 0..CONFLICTS_MAX {
+            let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
+            let mut ids = Vec::with_capacity(findings.len());
+            for (ordinal, finding) in (self.told + 1..).zip(&findings) {
+                ids.push(chunk.take(finding.clone(), Some(ordinal)).await?);
+            }
+            match self.commit(chunk).await {
+                Err(BackofficeError::Engine(EngineError::Contended)) => {}
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    self.told += u32::try_from(findings.len()).expect("a chunk is small");
+                    self.found.extend(ids);
+                    return Ok(());
+                }
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+
+    pub(super) async fn commit(&mut self, chunk: Chunk<'_>) -> Result<(), BackofficeError> {
+        if chunk.is_empty() {
+            self.unsaid.extend(chunk.unsaid);
+            return Ok(());
+        }
+        let (batch, unsaid) = chunk.into_batch();
+        let books = !batch.accounting.is_empty();
+        self.office.engine.record(batch).await?;
+        self.unsaid.extend(unsaid);
+        if books {
+            self.office.engine.signals().accounting.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The last commit: from now on this batch is the current one of its date.
+    async fn finish(
+        &mut self,
+        job: &Job,
+        report: Report,
+        proven: u32,
+    ) -> Result<Reconciliation, BackofficeError> {
+        let agreed = report.agreed.to_bytes();
+        let store = self.office.store();
+        let channel = self.house.channel.clone();
+        let before = store.current_reconciliation(channel, self.date).await?;
+        let now = self.office.engine.clock().now();
+        let done = Reconciliation {
+            version: self.batch.version + 1,
+            state: BatchState::Current,
+            finished_at: Some(now),
+            report: BatchReport {
+                problems: self.problems(&report, before.as_ref()),
+                totals: report.totals,
+                theirs: report.theirs,
+                ours: report.ours,
+                lines: report.lines,
+                differences: self.told,
+                proven,
+            },
+            ..self.batch.clone()
+        };
+        let superseded = before.map(|row| Reconciliation {
+            version: row.version + 1,
+            state: BatchState::Superseded,
+            ..row
+        });
+        let batch = Batch {
+            statements: if job.is_new { vec![job.revision.clone()] } else { Vec::new() },
+            reconciliations: superseded.into_iter().chain([done.clone()]).collect(),
+            agreed_lines: vec![(done.id, agreed)],
+            ..Batch::default()
+        };
+        self.office.engine.record(batch).await?;
+        Ok(done)
+    }
+
+    fn problems(&mut self, report: &Report, before: Option<&Reconciliation>) -> Vec<FileProblem> {
+        let mut problems: Vec<FileProblem> = Vec::new();
+        let problem = |kind: &str, line: u32, detail: String| {
+            let kind = kind.to_owned();
+            FileProblem { kind, line, detail }
+        };
+        if let Some(before) = before.filter(|before| before.revision != self.batch.revision) {
+            let (revision, old) = (self.batch.revision, before.revision);
+            let detail = format!("revision {revision} supersedes revision {old}");
+            problems.push(problem("revision", 0, detail));
+        }
+        for (line, said) in &report.problems {
+            problems.push(problem(kind_of(said, &self.layout), *line, said.to_string()));
+        }
+        for unsaid in std::mem::take(&mut self.unsaid) {
+            let id = unsaid.difference;
+            let detail = format!("difference {id} is balanced, and is another one now");
+            problems.push(problem("balanced_differs", unsaid.line, detail));
+        }
+        problems.truncate(PROBLEMS_MAX);
+        problems
+    }
+}
+
+type Engine = tokio::task::JoinHandle<Result<Report, ReconcileError>>;
+
+/// Whether a file of this content would always be refused.
+fn is_of_file(problem: &ReconcileError) -> bool {
+    match problem {
+        ReconcileError::Packed { .. }
+        | ReconcileError::Line { .. }
+        | ReconcileError::TooManyLines { .. }
+        | ReconcileError::TooManyBadLines { .. }
+        | ReconcileError::TooManyDifferences { .. }
+        | ReconcileError::Skewed => true,
+        ReconcileError::Read { .. }
+        | ReconcileError::Spill { .. }
+        | ReconcileError::Write { .. }
+        | ReconcileError::Died => false,
+    }
+}
+
+/// The word for what is wrong with a file as a whole.
+fn kind_of(problem: &Problem, layout: &Layout) -> &'static str {
+    let total = |place: usize| {
+        let sums = layout.footer.as_ref().map(|footer| &footer.sums);
+        let of = sums.and_then(|sums| sums.get(place - 1)).map(|(_, of)| of);
+        let is = |word: &Option<Column>| word.is_some() && word.as_ref() == of;
+        match (is(&layout.words.amount), is(&layout.words.fee)) {
+            (true, _) => "amount_total_differs",
+            (false, true) => "fee_total_differs",
+            (false, false) => "total_differs",
+        }
+    };
+    match problem {
+        Problem::Count { .. } => "count_differs",
+        Problem::Sum { place } => total(*place),
+        Problem::NoFooter | Problem::CutOff => "cut_off",
+        Problem::Behind => "behind_the_end",
+        Problem::Footer => "footer",
+        _ => "unreadable",
+    }
+}
