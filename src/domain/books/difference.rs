@@ -8,6 +8,8 @@
 mod change;
 mod due;
 mod gap;
+#[cfg(test)]
+mod tests;
 
 use crate::domain::books::reconcile::{Class, Item, Key};
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId};
