@@ -165,6 +165,8 @@ async fn hold(
         records_layout: &layout::records(),
         date: Some(date),
         tolerance: Default::default(),
+        carried: false,
+        differences_max: u64::MAX,
         memory_bytes: MEMORY_BYTES,
         folder: &folder,
         seed: 1,
