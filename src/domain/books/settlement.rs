@@ -1,8 +1,29 @@
 //! Settlement: what the channel's statement says beside what the bank received (账实核对; S25, S26).
+//!
+//! Bookings are one by one, and a channel settles in one sum (S18): a settlement closes clearing
+//! dates, and is booked only when the bank's receipts equal what the statements of the dates say and
+//! nobody has settled before. So every date is settled once, whatever overlaps, and a revised
+//! statement leaves exactly what it has changed to be settled.
 
+mod check;
+#[cfg(test)]
+mod tests;
+
+use crate::domain::books::reconcile::Sums;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
+
+pub use self::check::{
+    Checked, DateFacts, Received, SettlementRefusal, check, expected, open, receive, same_content,
+};
+
+/// Clearing dates that one settlement may span: a quarter.
+pub const DATES_MAX: usize = 92;
+/// Receipts that one settlement may have.
+pub const RECEIPTS_MAX: usize = 100;
+/// The largest receipt, in minor units: a thousand of the largest orders, and safe in every JSON.
+pub const RECEIVED_MINOR_MAX: i64 = 999_999_999_999_999;
 
 /// Where a settlement stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +91,37 @@ pub struct Settled {
     pub fee_minor: i64,
     /// `principal_minor - fee_minor`.
     pub net_minor: i64,
+}
+
+impl Settled {
+    pub const fn new(principal_minor: i64, fee_minor: i64) -> Option<Self> {
+        match principal_minor.checked_sub(fee_minor) {
+            Some(net_minor) => Some(Self { principal_minor, fee_minor, net_minor }),
+            None => None,
+        }
+    }
+
+    /// What a statement's sums are; `None` beyond 64 bits.
+    pub fn of(sums: &Sums) -> Option<Self> {
+        let principal_minor = i64::try_from(sums.amount_minor).ok()?;
+        Self::new(principal_minor, i64::try_from(sums.fee_minor).ok()?)
+    }
+
+    /// `None` beyond 64 bits.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        let principal_minor = self.principal_minor.checked_add(other.principal_minor)?;
+        Self::new(principal_minor, self.fee_minor.checked_add(other.fee_minor)?)
+    }
+
+    /// `None` beyond 64 bits.
+    pub fn less(self, other: Self) -> Option<Self> {
+        let principal_minor = self.principal_minor.checked_sub(other.principal_minor)?;
+        Self::new(principal_minor, self.fee_minor.checked_sub(other.fee_minor)?)
+    }
+
+    pub fn is_nothing(self) -> bool {
+        self == Self::default()
+    }
 }
 
 /// What has been settled of a channel's clearing date in a currency, over all settlements.
