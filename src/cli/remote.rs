@@ -92,16 +92,30 @@ impl DaemonArgs {
         accept: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<reqwest::Response> {
+        self.send(method, path, accept, |request| match body {
+            Some(body) => {
+                request.header("content-type", "application/json").body(body.to_string())
+            }
+            None => request,
+        })
+        .await
+    }
+
+    /// The same, with a body of any kind.
+    pub async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        accept: &str,
+        with_body: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<reqwest::Response> {
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let mut request = self
+        let request = self
             .client()?
             .request(method, url)
             .header("authorization", format!("Bearer {}", self.key()?))
             .header("accept", accept);
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let response = request.send().await.context("the daemon cannot be reached")?;
+        let response = with_body(request).send().await.context("the daemon cannot be reached")?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -109,7 +123,14 @@ impl DaemonArgs {
         let text = response.text().await.unwrap_or_default();
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
         let word = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-        anyhow::bail!("{status}: {}: {}", word("code"), word("detail"))
+        // Where a file was refused, its lines say why.
+        let faults = problem.get("faults").and_then(Value::as_array).into_iter().flatten();
+        let faults = faults.map(|fault| {
+            let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
+            format!("\n  line {}: {detail}", fault.get("line").unwrap_or(&Value::Null))
+        });
+        let faults: String = faults.collect();
+        anyhow::bail!("{status}: {}: {}{faults}", word("code"), word("detail"))
     }
 
     pub async fn json(

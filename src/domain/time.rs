@@ -142,6 +142,15 @@ impl ClearingCalendar {
         let date = if after_cut { local.date().tomorrow() } else { Ok(local.date()) };
         BusinessDate(date.unwrap_or(local.date()))
     }
+
+    /// The moment at which a clearing date begins; the one of the next date is its end. `None`
+    /// outside of what moments can be.
+    pub fn beginning_of(&self, date: BusinessDate) -> Option<Timestamp> {
+        let from_midnight = self.cut_off == civil::Time::midnight();
+        let day = if from_midnight { date.0 } else { date.0.yesterday().ok()? };
+        let moment = day.to_datetime(self.cut_off).to_zoned(self.zone.clone()).ok()?;
+        Some(Timestamp::from_millis(moment.timestamp().as_millisecond()))
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +181,20 @@ mod tests {
         let calendar = ClearingCalendar { cut_off: civil::Time::midnight(), ..union_pay() };
         assert_eq!(calendar.date_of(moment("2026-11-22T15:59:59Z")).to_string(), "2026-11-22");
         assert_eq!(calendar.date_of(moment("2026-11-22T16:00:00Z")).to_string(), "2026-11-23");
+    }
+
+    #[test]
+    fn a_date_begins_where_the_one_before_it_ends() {
+        let midnight = ClearingCalendar { cut_off: civil::Time::midnight(), ..union_pay() };
+        for calendar in [union_pay(), midnight] {
+            for text in ["2026-11-22", "2027-01-01", "2028-02-29"] {
+                let date = BusinessDate::parse(text).expect("a date");
+                let begins = calendar.beginning_of(date).expect("a moment");
+                assert_eq!(calendar.date_of(begins), date);
+                let before = Timestamp::from_millis(begins.as_millis() - 1);
+                assert_eq!(calendar.date_of(before), BusinessDate(date.0.yesterday().expect("one")));
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 
 mod differences;
 mod findings;
+pub mod form;
 mod join;
 mod load;
 mod partitions;

@@ -9,6 +9,7 @@ pub mod day_close;
 pub mod difference;
 pub mod reconcile;
 pub mod reconciliation;
+pub mod report;
 pub mod settlement;
 pub mod statement;
 

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use crate::domain::outcome::{NotSentCause, Outcome, UnknownCause};
+use crate::domain::flow::attempt::{Attempt, AttemptState};
+use crate::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
 /// What one outcome says about its channel.
@@ -31,6 +32,25 @@ impl HealthMark {
             }
             Outcome::Unknown(cause) => Self::of_unknown(*cause),
             Outcome::NotSent(cause) => Self::of_not_sent(*cause),
+        }
+    }
+
+    /// What an attempt says as it stands now, for looking back on a day.
+    ///
+    /// An unknown that was the channel's fault stays one, whatever ended it later. Why something was
+    /// not sent is not kept, so that it says nothing here.
+    pub fn of_attempt(attempt: &Attempt) -> Self {
+        let unknown = attempt.unknown_cause.map_or(Self::Nothing, Self::of_unknown);
+        match (unknown, attempt.state) {
+            (Self::Fault, _) => Self::Fault,
+            (_, AttemptState::Approved) => Self::Success,
+            (_, AttemptState::Declined) => {
+                let blamed = attempt.reason.is_some_and(Reason::blames_channel);
+                if blamed { Self::Fault } else { Self::Answered }
+            }
+            (_, AttemptState::Pending) => Self::Answered,
+            (_, AttemptState::Unknown | AttemptState::Reversed) => unknown,
+            (_, AttemptState::Sending | AttemptState::NotSent) => Self::Nothing,
         }
     }
 
@@ -157,6 +177,42 @@ mod tests {
         for reason in Reason::ALL {
             let is_fault = HealthMark::of(&declined(*reason)) == HealthMark::Fault;
             assert_eq!(is_fault, reason.blames_channel(), "{}", reason.name());
+        }
+    }
+
+    #[test]
+    fn looking_back_a_fault_stays_one_and_what_was_not_sent_says_nothing() {
+        let attempt = |state, reason, unknown_cause| Attempt {
+            number: 1,
+            channel: crate::domain::ids::ChannelId::from_stored("unionpay"),
+            operation: crate::domain::flow::attempt::Operation::Payment,
+            state,
+            sent_at: Timestamp::from_millis(0),
+            channel_reference: None,
+            code: None,
+            reason,
+            unknown_cause,
+            unresolved_at: None,
+            ended_at: None,
+            ended_by: None,
+            sealed_pan: None,
+        };
+        let (funds, failure) = (Some(Reason::InsufficientFunds), Some(Reason::ChannelFailure));
+        let (late, died) = (Some(UnknownCause::TimedOut), Some(UnknownCause::ProcessDied));
+        let rows = [
+            (attempt(AttemptState::Approved, None, None), HealthMark::Success),
+            (attempt(AttemptState::Approved, None, late), HealthMark::Fault),
+            (attempt(AttemptState::Approved, None, died), HealthMark::Success),
+            (attempt(AttemptState::Declined, funds, None), HealthMark::Answered),
+            (attempt(AttemptState::Declined, failure, None), HealthMark::Fault),
+            (attempt(AttemptState::Pending, None, None), HealthMark::Answered),
+            (attempt(AttemptState::Unknown, None, late), HealthMark::Fault),
+            (attempt(AttemptState::Reversed, None, died), HealthMark::Nothing),
+            (attempt(AttemptState::Sending, None, None), HealthMark::Nothing),
+            (attempt(AttemptState::NotSent, failure, None), HealthMark::Nothing),
+        ];
+        for (attempt, expected) in rows {
+            assert_eq!(HealthMark::of_attempt(&attempt), expected, "{attempt:?}");
         }
     }
 

@@ -1,0 +1,135 @@
+//! The sums of a reconciliation as a table, from the one JSON form that files and daemon have.
+
+use serde_json::Value;
+
+const COLUMNS: usize = 8;
+type Cells = [String; COLUMNS];
+
+/// A row for each class of each currency, what was read, what is wrong with the file as a whole,
+/// and the end of it in words.
+pub fn table(report: &Value) -> String {
+    let mut rows: Vec<Cells> =
+        vec![["class", "currency", "lines", "amount", "fee", "records", "amount", "fee"].map(str::to_owned)];
+    for class in list(report, "classes") {
+        rows.push(row(&text(class, "class"), class, class.get("theirs"), class.get("ours")));
+    }
+    for side in list(report, "not_due") {
+        rows.push(row("(not due yet)", side, None, side.get("sums")));
+    }
+    let bad_lines = report.get("bad_lines").and_then(Value::as_u64).unwrap_or(0);
+    if bad_lines > 0 {
+        let none = Value::Null;
+        let mut cells = row("bad_line", &none, None, None);
+        cells[2] = bad_lines.to_string();
+        rows.push(cells);
+    }
+    for currency in currencies(report) {
+        let of = |name: &str| {
+            let found = list(report, name).find(|side| text(side, "currency") == currency);
+            found.and_then(|side| side.get("sums")).cloned()
+        };
+        let (theirs, ours) = (of("theirs"), of("ours"));
+        let mut cells = row("(all)", &Value::Null, theirs.as_ref(), ours.as_ref());
+        cells[1] = currency;
+        rows.push(cells);
+    }
+    let mut lines = aligned(&rows);
+    for problem in list(report, "problems") {
+        lines += &format!("line {}: {}\n", text(problem, "line"), text(problem, "problem"));
+    }
+    let agreed = report.get("agreed") == Some(&Value::Bool(true));
+    lines + if agreed { "both sides agree\n" } else { "there are differences\n" }
+}
+
+/// Columns under each other: names to the left, numbers to the right.
+fn aligned(rows: &[Cells]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            match column {
+                0 => text.push_str(&format!("{cell:<width$}")),
+                1 => text.push_str(&format!("  {cell:<width$}")),
+                _ => text.push_str(&format!("  {cell:>width$}")),
+            }
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(name: &str, of: &Value, theirs: Option<&Value>, ours: Option<&Value>) -> Cells {
+    let number = |sums: Option<&Value>, member: &str| match sums.map(|sums| text(sums, member)) {
+        None => "0".to_owned(),
+        Some(text) => text,
+    };
+    [
+        name.to_owned(),
+        text(of, "currency"),
+        number(theirs, "count"),
+        number(theirs, "amount"),
+        number(theirs, "fee"),
+        number(ours, "count"),
+        number(ours, "amount"),
+        number(ours, "fee"),
+    ]
+}
+
+/// In the order in which they are told.
+fn currencies(report: &Value) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for side in list(report, "theirs").chain(list(report, "ours")) {
+        let currency = text(side, "currency");
+        if !found.contains(&currency) {
+            found.push(currency);
+        }
+    }
+    found
+}
+
+fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value.get(name).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A member as it is read by people; nothing where there is none.
+fn text(value: &Value, name: &str) -> String {
+    match value.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_class_and_what_was_read() {
+        let sums = |count: u64, amount: i64| json!({"count": count, "amount": amount, "fee": 3});
+        let report = json!({
+            "agreed": false,
+            "classes": [{"class": "matched", "currency": "CNY",
+                         "theirs": sums(2, 500), "ours": sums(2, 500)}],
+            "bad_lines": 1,
+            "not_due": [{"currency": "CNY", "sums": sums(1, 7)}],
+            "theirs": [{"currency": "CNY", "sums": sums(2, 500)}],
+            "ours": [{"currency": "CNY", "sums": sums(3, 507)}],
+            "problems": [{"line": 4, "problem": "the count differs"}],
+        });
+        let wanted = "\
+class          currency  lines  amount  fee  records  amount  fee
+matched        CNY           2     500    3        2     500    3
+(not due yet)  CNY           0       0    0        1       7    3
+bad_line                     1       0    0        0       0    0
+(all)          CNY           2     500    3        3     507    3
+line 4: the count differs
+there are differences
+";
+        assert_eq!(table(&report), wanted);
+    }
+}
