@@ -1,11 +1,14 @@
-//! The back office: statements come into the books, and what they say beside our records is
-//! carried, suspended and balanced.
+//! The back office: statements come into the books, what they say beside our records is carried,
+//! suspended and balanced, what the bank has received settles them, and a day is reported.
 //!
 //! Stands between the engine and those who give it work. What to make of a difference is
 //! `domain`'s; how both sides are held together is `reconcile`'s; here rows are read, written in
 //! bounded chunks, and put right again after a crash: every chunk is known by its rows' keys, so a
 //! run that died is run again and books nothing twice (I-7, I-10). Must not know requests of the
 //! API, nor how a file is fetched.
+
+pub mod report;
+pub mod settlement;
 
 mod absence;
 mod carry;

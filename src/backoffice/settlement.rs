@@ -1,0 +1,213 @@
+//! Takes the bank's receipts, and checks settlements against what the statements say now.
+//!
+//! A receipt is known by the bank's own reference: the same one again changes nothing. Settlements
+//! are changed one at a time, so that two receipts for the same dates meet in one settlement.
+
+use std::sync::Arc;
+
+use crate::domain::batch::{AuditEntry, Batch};
+use crate::domain::books::settlement::{
+    BankReceipt, ChannelSettlement, Checked, DateFacts, Received, Settled, SettlementRefusal, SettlementState,
+    check, open, receive, same_content,
+};
+use crate::domain::ids::{ChannelId, SettlementId};
+use crate::domain::money::Currency;
+use crate::domain::time::BusinessDate;
+use crate::engine::{Engine, EngineError};
+use crate::store::{CommitError, PAGE_MAX, StoreError};
+
+/// How often a change is decided again because a row had changed meanwhile.
+const CONFLICTS_MAX: u32 = 16;
+
+/// Why nothing was recorded or checked.
+#[derive(Debug, thiserror::Error)]
+pub enum SettlementError {
+    #[error(transparent)]
+    Refused(#[from] SettlementRefusal),
+    #[error("there is no such settlement")]
+    NoSuchSettlement,
+    #[error("there is no such channel")]
+    NoSuchChannel,
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<StoreError> for SettlementError {
+    fn from(error: StoreError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// A receipt that is in the books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    pub settlement: ChannelSettlement,
+    /// It was there before, with the same content; nothing was written.
+    pub repeated: bool,
+}
+
+/// What a person did, for the audit trail.
+struct Deed {
+    actor: String,
+    action: &'static str,
+    reason: String,
+}
+
+fn recorded(received: &Received) -> Deed {
+    let BankReceipt { bank_reference, received_minor, received_on, by, .. } = &received.receipt;
+    let currency = received.currency.code();
+    let reason = format!("{received_minor} {currency} on {received_on}, {bank_reference}");
+    Deed { actor: by.clone(), action: "settlement.record", reason }
+}
+
+/// The one who settles.
+pub struct SettlementDesk {
+    engine: Arc<Engine>,
+    /// One change at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl SettlementDesk {
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, turn: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Records a receipt, and books the settlement if it is whole by it.
+    pub async fn record(&self, received: Received) -> Result<Recorded, SettlementError> {
+        received.dates()?;
+        let _turn = self.turn.lock().await;
+        for _ in 0..CONFLICTS_MAX {
+            let reference = received.receipt.bank_reference.clone();
+            let kept = self.engine.store().settlement_by_receipt(received.channel.clone(), reference);
+            if let Some(kept) = kept.await? {
+                same_content(&kept, &received)?;
+                return Ok(Recorded { settlement: kept, repeated: true });
+            }
+            let open_ones = self.open(&received.channel).await?;
+            let settlement = match open_ones.iter().find(|one| one.takes(&received)) {
+                Some(one) => receive(one.clone(), received.receipt.clone())?,
+                None => {
+                    let id = SettlementId::of(self.engine.next_order_id().await?);
+                    open(id, received.clone())
+                }
+            };
+            let audit = recorded(&received);
+            if let Some(settlement) = self.settle(None, settlement, &open_ones, audit).await? {
+                return Ok(Recorded { settlement, repeated: false });
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+
+    /// Checks a settlement against what the statements of its dates say now.
+    pub async fn check(
+        &self,
+        id: SettlementId,
+        actor: &str,
+    ) -> Result<ChannelSettlement, SettlementError> {
+        let _turn = self.turn.lock().await;
+        for _ in 0..CONFLICTS_MAX {
+            let kept = self.engine.store().settlement(id).await?;
+            let kept = kept.ok_or(SettlementError::NoSuchSettlement)?;
+            let open_ones = self.open(&kept.channel).await?;
+            let audit = Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
+            let before = Some(kept.clone());
+            if let Some(settlement) = self.settle(before, kept, &open_ones, audit).await? {
+                return Ok(settlement);
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+
+    /// Checks and commits; `None` if a row has changed meanwhile. A check that changes nothing
+    /// `before` it is not written.
+    async fn settle(
+        &self,
+        before: Option<ChannelSettlement>,
+        settlement: ChannelSettlement,
+        open_ones: &[ChannelSettlement],
+        deed: Deed,
+    ) -> Result<Option<ChannelSettlement>, SettlementError> {
+        let terms = self.engine.channels().terms(&settlement.channel);
+        let terms = terms.ok_or(SettlementError::NoSuchChannel)?;
+        let (currency, dates) = (settlement.currency, settlement.dates());
+        let facts = self.facts(&settlement.channel, currency, &dates).await?;
+        let now = self.engine.clock().now();
+        let Checked { settlement, settled, accounting } =
+            check(settlement, &facts, open_ones, &terms.accounts, now);
+        if let Some(before) = before
+            && accounting.is_none()
+            && settled.is_empty()
+            && before == (ChannelSettlement { version: before.version, ..settlement.clone() })
+        {
+            return Ok(Some(before));
+        }
+        let entry = AuditEntry {
+            at: now,
+            actor: deed.actor,
+            action: deed.action.to_owned(),
+            subject: format!("{} {}", settlement.channel, settlement.id),
+            reason: deed.reason,
+        };
+        let books = accounting.is_some();
+        let batch = Batch {
+            settlements: vec![settlement.clone()],
+            settled,
+            accounting: accounting.into_iter().collect(),
+            audit: vec![entry],
+            ..Batch::default()
+        };
+        match self.engine.store().commit(batch).await {
+            Ok(()) => {
+                if books {
+                    self.engine.signals().accounting.notify_one();
+                }
+                Ok(Some(settlement))
+            }
+            Err(CommitError::Conflict) => Ok(None),
+            Err(error) => Err(self.engine.commit_error(&error).into()),
+        }
+    }
+
+    /// What is known of the dates in a currency.
+    async fn facts(
+        &self,
+        channel: &ChannelId,
+        currency: Currency,
+        dates: &[BusinessDate],
+    ) -> Result<Vec<DateFacts>, SettlementError> {
+        let store = self.engine.store();
+        let mut facts = Vec::with_capacity(dates.len());
+        for &date in dates {
+            let batch = store.current_reconciliation(channel.clone(), date).await?;
+            let settled = store.settled_date(channel.clone(), date, currency).await?;
+            let mut problems: Vec<String> = batch.iter().flat_map(|batch| {
+                batch.report.problems.iter().map(|problem| problem.kind.clone())
+            }).collect();
+            let sums = batch.map(|batch| batch.report.stated(currency));
+            let stated = sums.as_ref().and_then(Settled::of);
+            if sums.is_some() && stated.is_none() {
+                problems.push("sums_too_large".to_owned());
+            }
+            facts.push(DateFacts { date, stated, settled, problems });
+        }
+        Ok(facts)
+    }
+
+    /// The channel's settlements that are not agreed.
+    async fn open(&self, channel: &ChannelId) -> Result<Vec<ChannelSettlement>, SettlementError> {
+        let store = self.engine.store();
+        let mut found = Vec::new();
+        let mut after = None;
+        // Ends with the channel's last settlement: each page goes on after the one before.
+        loop {
+            let page = store.settlements(channel.clone(), after, PAGE_MAX).await?;
+            let full = page.len() == PAGE_MAX;
+            after = page.last().map(|last| last.id).or(after);
+            found.extend(page.into_iter().filter(|one| one.state == SettlementState::Differs));
+            if !full {
+                return Ok(found);
+            }
+        }
+    }
+}
