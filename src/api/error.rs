@@ -69,6 +69,8 @@ codes! {
     CardRequired => "card_required", UNPROCESSABLE_ENTITY, "The card is needed again";
     CardDiffers => "card_differs", UNPROCESSABLE_ENTITY, "It is another card";
     BinTableRefused => "bin_table_refused", UNPROCESSABLE_ENTITY, "The BIN table is refused";
+    StatementRefused => "statement_refused", UNPROCESSABLE_ENTITY, "The statement is refused";
+    RemedyRefused => "remedy_refused", UNPROCESSABLE_ENTITY, "It cannot be balanced so";
     Unauthorized => "unauthorized", UNAUTHORIZED, "A valid key is needed";
     Forbidden => "forbidden", FORBIDDEN, "The key's roles do not allow this";
     NotFound => "not_found", NOT_FOUND, "There is no such thing";
@@ -77,6 +79,8 @@ codes! {
     MethodNotAllowed => "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not used here";
     RequestTimeout => "request_timeout", REQUEST_TIMEOUT, "The request did not come in time";
     OrderIdConflict => "order_id_conflict", CONFLICT, "The order id is used, with other content";
+    BankReferenceConflict => "bank_reference_conflict", CONFLICT,
+        "The bank reference is used, with other content";
     WrongPhase => "wrong_phase", CONFLICT, "Its state does not allow this";
     NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
     NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";

@@ -17,7 +17,9 @@ pub mod channels;
 pub mod clearing;
 pub mod notices;
 pub mod operations;
+pub mod reconciliation;
 pub mod reversals;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +39,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::backoffice::Backoffice;
+use crate::backoffice::settlement::SettlementDesk;
 use crate::channel::registry::Registry;
 use crate::channel::statement::StatementDesk;
 use crate::clock::stopwatch;
@@ -48,6 +51,7 @@ use crate::telemetry;
 use auth::Callers;
 use error::{ApiError, Code};
 use input::BodyLimits;
+use reconciliation::upload::Uploads;
 
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 64;
@@ -64,6 +68,9 @@ pub struct ApiState {
     pub bins: Arc<LiveBinTable>,
     pub statements: Arc<StatementDesk>,
     pub backoffice: Arc<Backoffice>,
+    pub settlements: SettlementDesk,
+    /// Places for statements that are being handed in.
+    pub uploads: Uploads,
     pub callers: Callers,
     pub settings: Arc<Settings>,
     pub metrics: PrometheusHandle,
@@ -125,8 +132,12 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
         .route("/v1/channels/{id}/clearing", get(clearing::records))
         .route("/v1/channels/{id}/clearing/summary", get(clearing::summary))
-        .route("/v1/channels/{id}/statements", get(channels::statements::of_date))
+        .route(
+            "/v1/channels/{id}/statements",
+            get(channels::statements::of_date).post(reconciliation::upload::hand_in),
+        )
         .route("/v1/channels/{id}/statements/fetch", post(channels::statements::fetch))
+        .merge(reconciliation::routes())
         .route("/v1/reversals", get(reversals::all))
         .route("/v1/reversals/{id}", get(reversals::one))
         .route("/v1/reversals/{id}/retry", post(reversals::retry))

@@ -1,9 +1,10 @@
 //! The command line: one file for each sub-command, which parses, calls and prints.
 //!
-//! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage, or `reconcile` found
-//! differences; 3 an invariant is broken.
+//! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage, or `reconcile` or `settlement`
+//! found differences; 3 an invariant is broken.
 
 pub mod bin;
+pub mod books;
 pub mod channel;
 pub mod check_config;
 pub mod clearing;
@@ -55,8 +56,14 @@ enum Command {
     Clearing(clearing::ClearingArgs),
     /// Have a channel's statement downloaded by the running daemon, or see what has landed
     Statement(statement::StatementArgs),
-    /// Hold a statement file against exported clearing records
+    /// Reconcile a statement file, in the running daemon's books or against exported records
     Reconcile(reconcile::ReconcileArgs),
+    /// List and resolve what statements say beside our records
+    Difference(books::difference::DifferenceArgs),
+    /// Record what the bank has received of a channel, and hold it against the statements
+    Settlement(books::settlement::SettlementArgs),
+    /// A channel's day on one page
+    Report(books::report::ReportArgs),
 }
 
 /// Runs the program.
@@ -75,6 +82,9 @@ pub fn main() -> ExitCode {
         Command::Clearing(args) => clearing::run(args),
         Command::Statement(args) => statement::run(args),
         Command::Reconcile(args) => reconcile::run(args),
+        Command::Difference(args) => books::difference::run(args),
+        Command::Settlement(args) => books::settlement::run(args),
+        Command::Report(args) => books::report::run(args),
     };
     done.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();

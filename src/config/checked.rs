@@ -51,6 +51,8 @@ pub struct Caller {
 pub struct ServerSettings {
     pub listen: SocketAddr,
     pub body_bytes_max: usize,
+    /// Of a statement that is handed in, as it travels: packed, if it is packed.
+    pub statement_bytes_max: u64,
     pub connections_max: usize,
     pub request_timeout: Duration,
     pub stop_within: Duration,
@@ -205,6 +207,7 @@ fn read_server(root: &Section<'_>) -> ServerSettings {
     let server = ServerSettings {
         listen,
         body_bytes_max: section.integer("body_bytes_max", 1_024..=64 * 1024 * 1024),
+        statement_bytes_max: section.integer("statement_bytes_max", 1_024..=64 * 1024_u64.pow(3)),
         connections_max: section.integer("connections_max", 1..=1_000_000),
         request_timeout: section.duration("request_timeout", times.clone()),
         stop_within: section.duration("stop_within", times),

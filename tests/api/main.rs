@@ -18,5 +18,6 @@ mod channels;
 mod limits;
 mod notices;
 mod payments;
+mod reconciliation;
 mod refusals;
 mod reversals;

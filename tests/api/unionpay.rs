@@ -55,7 +55,7 @@ pub const ALL_OPERATIONS: &str = "operations = [\"payment\", \"refund\", \"void\
                                   \"capture\", \"undo\", \"inquiry\", \"reversal\"]";
 
 /// Writes the shipped example channel, live, with keys of this run and these abilities in the place
-/// of its operations.
+/// of its operations. Its statements are read as generic CSV, which a test can write by hand.
 pub fn write_channel(folder: &Path, abilities: &str) {
     let text = include_str!("../../channels/unionpay.toml");
     // `reversible` goes with the operations: what a test leaves out cannot be reversed either.
@@ -64,6 +64,7 @@ pub fn write_channel(folder: &Path, abilities: &str) {
     let text = text
         .replace(&text[from..to], &format!("{abilities}\n"))
         .replace("state = \"contracted\"", "state = \"live\"")
+        .replace("layout = \"unionpay-zm\"", "layout = \"generic-csv\"")
         .replace("[\"file:keys/encrypt.pem\"]", "[]")
         .replace("file:keys/middle.pem", "file:keys/root.pem");
     let keys_folder = folder.join("channels/keys");

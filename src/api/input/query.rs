@@ -7,10 +7,13 @@ use std::borrow::Cow;
 use http::Uri;
 
 use crate::api::error::{ApiError, Code, shown_name};
+use crate::domain::time::BusinessDate;
 use crate::store::PAGE_MAX;
 
 /// Rows of a page when the caller names no limit.
 const PAGE_DEFAULT: usize = 100;
+/// What a date should be.
+const DATE: &str = "a date YYYY-MM-DD";
 
 /// The pairs of a query that nobody has taken yet.
 pub struct Query<'uri> {
@@ -42,6 +45,18 @@ impl<'uri> Query<'uri> {
     ) -> Result<Option<T>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         parse(&text).map(Some).ok_or_else(|| Self::invalid(name, expected))
+    }
+
+    /// `date`, which must be there.
+    pub fn date(&mut self) -> Result<BusinessDate, ApiError> {
+        self.optional_date()?.ok_or_else(|| Self::invalid("date", DATE))
+    }
+
+    /// `date`, if it is there.
+    pub fn optional_date(&mut self) -> Result<Option<BusinessDate>, ApiError> {
+        // A text of ten bytes may still hold a character of several, which the domain need not see.
+        let parse = |text: &str| text.is_ascii().then(|| BusinessDate::parse(text)).flatten();
+        self.parsed("date", DATE, parse)
     }
 
     /// `limit`: 1 to 1,000 rows, 100 if it is not said.

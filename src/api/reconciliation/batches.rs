@@ -1,0 +1,167 @@
+//! Reconciliation batches: what a run of a statement found, and running a date again.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+use serde_json::json as value;
+
+use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::channels::{known, unknown_channel};
+use crate::api::dto::json;
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::Fields;
+use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::api::reconciliation::body::BatchBody;
+use crate::api::reconciliation::differences;
+use crate::api::{ApiState, to_its_end};
+use crate::backoffice::BackofficeError;
+use crate::domain::batch::AuditEntry;
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::ids::BatchId;
+use crate::reconcile::ReconcileError;
+use crate::telemetry;
+
+/// `GET /v1/reconciliations?channel=&date=&after=&limit=`
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Page<'row> {
+        reconciliations: Vec<BatchBody<'row>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    let mut query = Query::of(&uri);
+    let channel = query.text("channel");
+    let date = query.optional_date()?;
+    let after = query.parsed("after", "an id of 19 digits", BatchId::parse)?;
+    let limit = query.limit()?;
+    query.finish()?;
+    if date.is_some() && channel.is_none() {
+        return Err(Query::invalid("channel", "a date is one of a channel"));
+    }
+    let channel = channel.map(|id| known(&state, &id)).transpose()?;
+    let rows = state.engine.store().reconciliations(channel, date, after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
+    let reconciliations = rows.iter().map(BatchBody::from).collect();
+    Ok(json(StatusCode::OK, &Page { reconciliations, next }))
+}
+
+/// `GET /v1/reconciliations/{batch}`
+pub async fn one(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    Ok(json(StatusCode::OK, &BatchBody::from(&load(&state, &id).await?)))
+}
+
+/// `POST /v1/channels/{id}/reconciliations?date=`: runs the newest statement of the date again.
+pub async fn run_again(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let mut query = Query::of(&parts.uri);
+    let date = query.date()?;
+    query.finish()?;
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse_or_empty(&body)?;
+    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    fields.finish()?;
+    let channel = known(&state, &id)?;
+    let batch = to_its_end(async move {
+        let actor = seat.name().to_string();
+        let entry = AuditEntry {
+            at: state.engine.clock().now(),
+            actor: actor.clone(),
+            action: "reconciliation.run".to_owned(),
+            subject: format!("{channel} {date}"),
+            reason: reason.unwrap_or_default(),
+        };
+        state.engine.audit(entry).await?;
+        Ok(state.backoffice.run(&channel, date, &actor).await?)
+    });
+    Ok(json(StatusCode::CREATED, &BatchBody::from(&batch.await?)))
+}
+
+/// The batch of a path.
+pub async fn load(state: &ApiState, id: &str) -> Result<Reconciliation, ApiError> {
+    let missing = || ApiError::not_found("there is no such batch");
+    let id = BatchId::parse(id).ok_or_else(missing)?;
+    state.engine.store().reconciliation(id).await?.ok_or_else(missing)
+}
+
+impl From<BackofficeError> for ApiError {
+    fn from(error: BackofficeError) -> Self {
+        let (name, detail) = (error.name(), error.to_string());
+        match error {
+            BackofficeError::UnknownChannel { .. } => unknown_channel(),
+            BackofficeError::NoStatements { .. }
+            | BackofficeError::NoLayout { .. }
+            | BackofficeError::DateOpen { .. }
+            | BackofficeError::NoFile { .. } => {
+                Self::new(Code::NoStatement, detail).with("reason", name.into())
+            }
+            BackofficeError::Name => Query::invalid("name", detail),
+            BackofficeError::TooManyRevisions => Self::new(Code::WrongPhase, detail),
+            BackofficeError::Refused { batch, problem } => {
+                refused(&problem).with("batch", batch.to_string().into())
+            }
+            BackofficeError::NoSuchDifference { .. } => differences::missing(),
+            BackofficeError::Balance(refusal) => refusal.into(),
+            BackofficeError::Store(error) => error.into(),
+            BackofficeError::Engine(error) => error.into(),
+            BackofficeError::Failed(_)
+            | BackofficeError::Land(_)
+            | BackofficeError::Io { .. }
+            | BackofficeError::Died => {
+                tracing::error!(error = %telemetry::chain(&error), "a statement is not worked");
+                Self::new(Code::Internal, "the statement could not be worked through; try again")
+            }
+        }
+    }
+}
+
+/// Why the file is refused, by its line where there is one; never with the place that it lies in.
+fn refused(problem: &ReconcileError) -> ApiError {
+    let refusal = |reason: &'static str, detail: String| {
+        ApiError::new(Code::StatementRefused, detail).with("reason", reason.into())
+    };
+    match problem {
+        ReconcileError::Line { line, problem, .. } => {
+            let fault = value!([{ "line": line, "problem": problem.to_string() }]);
+            refusal("line", format!("line {line}: {problem}")).with("faults", fault)
+        }
+        ReconcileError::Packed { problem, .. } => {
+            refusal("packed", format!("it cannot be unpacked: {problem}"))
+        }
+        ReconcileError::TooManyLines { .. } => {
+            refusal("too_many_lines", "it has too many lines".to_owned())
+        }
+        ReconcileError::TooManyBadLines { .. } => {
+            refusal("too_many_bad_lines", "too many lines of it cannot be read".to_owned())
+        }
+        ReconcileError::TooManyDifferences { .. } => {
+            refusal("too_many_differences", problem.to_string())
+        }
+        ReconcileError::Read { .. }
+        | ReconcileError::Skewed
+        | ReconcileError::Spill { .. }
+        | ReconcileError::Write { .. }
+        | ReconcileError::Died => {
+            tracing::error!(error = %telemetry::chain(problem), "a statement cannot be read");
+            ApiError::new(Code::Internal, "the statement could not be worked through; try again")
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Differences: what a batch found, what is open, and where its money goes.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::channels::known;
+use crate::api::dto::json;
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::Fields;
+use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::api::reconciliation::batches;
+use crate::api::reconciliation::body::{DifferenceBody, listed};
+use crate::api::stream::{self, Pages, streamed_form};
+use crate::api::{ApiState, to_its_end};
+use crate::domain::books::difference::{
+    BalanceRefusal, Balancing, Difference, DifferenceState, Remedy,
+};
+use crate::domain::ids::{BatchId, DifferenceId, MerchantId};
+use crate::reconcile::form::COLUMNS;
+use crate::store::{FoundRow, PAGE_MAX, Store, StoreError};
+
+/// A verdict of a batch, with its difference as it is now.
+#[derive(Serialize)]
+struct FoundBody<'row> {
+    ordinal: u32,
+    /// As the batch found it; the difference's own may have changed since.
+    found_as: &'static str,
+    difference: DifferenceBody<'row>,
+}
+
+impl<'row> From<&'row FoundRow> for FoundBody<'row> {
+    fn from((ordinal, class, difference): &'row FoundRow) -> Self {
+        let difference = DifferenceBody::from(difference);
+        Self { ordinal: *ordinal, found_as: class.name(), difference }
+    }
+}
+
+/// `GET /v1/reconciliations/{batch}/differences?after=&limit=`
+pub async fn of_batch(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Page<'row> {
+        batch: String,
+        differences: Vec<FoundBody<'row>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    let mut query = Query::of(&uri);
+    let after = query.parsed("after", "an ordinal", |text| text.parse().ok())?;
+    let limit = query.limit()?;
+    query.finish()?;
+    let batch = batches::load(&state, &id).await?.id;
+    if let Some(form) = streamed_form(&headers) {
+        let store = Arc::clone(state.engine.store());
+        return Ok(stream::answer(Found { store, batch, after: None, ended: false }, form));
+    }
+    let rows = state.engine.store().found_differences(batch, after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.0.to_string());
+    let differences = rows.iter().map(FoundBody::from).collect();
+    Ok(json(StatusCode::OK, &Page { batch: batch.to_string(), differences, next }))
+}
+
+/// What a batch found, page by page.
+struct Found {
+    store: Arc<dyn Store>,
+    batch: BatchId,
+    after: Option<u32>,
+    ended: bool,
+}
+
+impl Pages for Found {
+    type Row = FoundRow;
+
+    const TABLE: &'static str = "found differences";
+
+    async fn next(&mut self) -> Result<Option<Vec<FoundRow>>, StoreError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let rows = self.store.found_differences(self.batch, self.after, PAGE_MAX).await?;
+        self.ended = rows.len() < PAGE_MAX;
+        self.after = rows.last().map(|row| row.0).or(self.after);
+        Ok(Some(rows))
+    }
+
+    fn write_heading(csv: &mut csv::Writer<Vec<u8>>) -> csv::Result<()> {
+        csv.write_record(COLUMNS.iter().copied().chain(["difference", "state"]))
+    }
+
+    fn write_record(
+        (_, class, difference): &FoundRow,
+        csv: &mut csv::Writer<Vec<u8>>,
+    ) -> csv::Result<()> {
+        let mut row = csv::ByteRecord::new();
+        listed(difference, *class).fill(&mut row, &mut itoa::Buffer::new());
+        row.push_field(difference.id.to_string().as_bytes());
+        row.push_field(difference.state.name().as_bytes());
+        csv.write_byte_record(&row)
+    }
+
+    fn write_line(row: &FoundRow, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(line, &FoundBody::from(row))
+    }
+}
+
+/// `GET /v1/differences?channel=&state=&after=&limit=`: what is open.
+pub async fn open(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Page<'row> {
+        differences: Vec<DifferenceBody<'row>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    let mut query = Query::of(&uri);
+    let channel = query.text("channel");
+    let channel = channel.ok_or_else(|| Query::invalid("channel", "a channel is needed"))?;
+    let wanted = |text: &str| DifferenceState::parse(text).filter(|state| state.is_open());
+    let wanted = query.parsed("state", "carried or suspended", wanted)?;
+    let after = query.parsed("after", "an id of 19 digits", DifferenceId::parse)?;
+    let limit = query.limit()?;
+    query.finish()?;
+    let channel = known(&state, &channel)?;
+    let rows = state.engine.store().open_differences(channel, after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
+    let fits = |row: &&Difference| wanted.is_none_or(|state| row.state == state);
+    let differences = rows.iter().filter(fits).map(DifferenceBody::from).collect();
+    Ok(json(StatusCode::OK, &Page { differences, next }))
+}
+
+/// `GET /v1/differences/{id}`
+pub async fn one(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let row = state.engine.store().difference(parsed(&id)?).await?;
+    Ok(json(StatusCode::OK, &DifferenceBody::from(&row.ok_or_else(missing)?)))
+}
+
+/// `POST /v1/differences/{id}/resolve`: a person says where its money belongs (平账).
+pub async fn resolve(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let asked = read(&body, seat.name().to_string())?;
+    let id = parsed(&id)?;
+    let balanced = to_its_end(async move { Ok(state.backoffice.balance(id, asked).await?) });
+    Ok(json(StatusCode::OK, &DifferenceBody::from(&balanced.await?)))
+}
+
+fn read(body: &[u8], actor: String) -> Result<Balancing, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let names = || Remedy::ALL.map(Remedy::name).join(", ");
+    let remedy = fields.required_text("remedy")?;
+    let remedy = Remedy::parse(&remedy)
+        .ok_or_else(|| fields.invalid("remedy", format!("one of: {}", names())))?;
+    let merchant_id = match fields.text("merchant_id")? {
+        None => None,
+        Some(text) => Some(
+            MerchantId::parse(&text)
+                .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
+        ),
+    };
+    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = reason.ok_or_else(|| fields.missing("reason"))?;
+    fields.finish()?;
+    Ok(Balancing { remedy, merchant_id, actor, reason })
+}
+
+fn parsed(id: &str) -> Result<DifferenceId, ApiError> {
+    DifferenceId::parse(id).ok_or_else(missing)
+}
+
+pub fn missing() -> ApiError {
+    ApiError::not_found("there is no such difference")
+}
+
+impl From<BalanceRefusal> for ApiError {
+    fn from(refusal: BalanceRefusal) -> Self {
+        let (name, detail) = (refusal.name(), refusal.to_string());
+        let error = match refusal {
+            BalanceRefusal::Balanced | BalanceRefusal::Cleared | BalanceRefusal::Exhausted => {
+                Self::new(Code::WrongPhase, detail)
+            }
+            BalanceRefusal::NoReason => Self::of_field(Code::MissingField, "reason", detail),
+            BalanceRefusal::NoMoney | BalanceRefusal::Money => {
+                Self::of_field(Code::RemedyRefused, "remedy", detail)
+            }
+            BalanceRefusal::NoMerchant | BalanceRefusal::OtherMerchant { .. } => {
+                Self::of_field(Code::RemedyRefused, "merchant_id", detail)
+            }
+        };
+        error.with("reason", name.into())
+    }
+}

@@ -1,0 +1,165 @@
+//! Settlements: what the bank has received, held against what the statements say.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::channels::known;
+use crate::api::dto::json;
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::{Fields, Json};
+use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::api::reconciliation::body::SettlementBody;
+use crate::api::{ApiState, to_its_end};
+use crate::backoffice::settlement::SettlementError;
+use crate::domain::books::settlement::{BankReceipt, Received, SettlementRefusal};
+use crate::domain::ids::{ChannelId, SettlementId};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// The longest reference of a bank's, in characters.
+const REFERENCE_LENGTH_MAX: usize = 64;
+
+/// `POST /v1/channels/{id}/settlements`: a receipt of the bank's.
+pub async fn record(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let channel = known(&state, &id)?;
+    let received = read(&body, channel, seat.name().to_string(), state.engine.clock().now())?;
+    let recorded = to_its_end(async move { Ok(state.settlements.record(received).await?) }).await?;
+    let status = if recorded.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok(json(status, &SettlementBody::from(&recorded.settlement)))
+}
+
+/// `GET /v1/channels/{id}/settlements?after=&limit=`
+pub async fn of_channel(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Page<'row> {
+        settlements: Vec<SettlementBody<'row>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+    }
+    let mut query = Query::of(&uri);
+    let after = query.parsed("after", "an id of 19 digits", SettlementId::parse)?;
+    let limit = query.limit()?;
+    query.finish()?;
+    let channel = known(&state, &id)?;
+    let rows = state.engine.store().settlements(channel, after, limit).await?;
+    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
+    let settlements = rows.iter().map(SettlementBody::from).collect();
+    Ok(json(StatusCode::OK, &Page { settlements, next }))
+}
+
+/// `GET /v1/settlements/{id}`
+pub async fn one(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    Segment(id): Segment,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    let row = state.engine.store().settlement(parsed(&id)?).await?;
+    let row = row.ok_or_else(missing)?;
+    Ok(json(StatusCode::OK, &SettlementBody::from(&row)))
+}
+
+/// `POST /v1/settlements/{id}/check`: against what the statements of its dates say now.
+pub async fn check(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    Fields::parse_or_empty(&body)?.finish()?;
+    let id = parsed(&id)?;
+    let checked =
+        to_its_end(async move { Ok(state.settlements.check(id, seat.name().as_str()).await?) });
+    Ok(json(StatusCode::OK, &SettlementBody::from(&checked.await?)))
+}
+
+fn parsed(id: &str) -> Result<SettlementId, ApiError> {
+    SettlementId::parse(id).ok_or_else(missing)
+}
+
+fn missing() -> ApiError {
+    ApiError::not_found("there is no such settlement")
+}
+
+fn read(
+    body: &[u8],
+    channel: ChannelId,
+    by: String,
+    at: Timestamp,
+) -> Result<Received, ApiError> {
+    let mut fields = Fields::parse(body)?;
+    let from = date(&mut fields, "from")?.ok_or_else(|| fields.missing("from"))?;
+    let to = date(&mut fields, "to")?.unwrap_or(from);
+    let currency = order::currency(&mut fields)?;
+    let received_minor = amount(&mut fields)?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._:/-".contains(letter);
+    let reference = order::plain(&mut fields, "bank_reference", REFERENCE_LENGTH_MAX, plain)?;
+    let bank_reference = reference.ok_or_else(|| fields.missing("bank_reference"))?;
+    let received_on = date(&mut fields, "received_on")?;
+    let received_on = received_on.ok_or_else(|| fields.missing("received_on"))?;
+    fields.finish()?;
+    let receipt = BankReceipt { bank_reference, received_minor, received_on, at, by };
+    Ok(Received { channel, from, to, currency, receipt })
+}
+
+fn date(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<BusinessDate>, ApiError> {
+    let Some(text) = fields.text(name)? else { return Ok(None) };
+    let date = text.is_ascii().then(|| BusinessDate::parse(&text)).flatten();
+    date.map(Some).ok_or_else(|| fields.invalid(name, "a date YYYY-MM-DD is expected"))
+}
+
+/// Signed: negative where the bank paid the channel.
+fn amount(fields: &mut Fields<'_>) -> Result<i64, ApiError> {
+    match fields.value("amount") {
+        None => Err(fields.missing("amount")),
+        Some(Json::Integer(minor)) => Ok(minor),
+        Some(Json::Huge) => Err(SettlementError::from(SettlementRefusal::TooLarge).into()),
+        Some(_) => {
+            let detail = "an integer of minor units is expected, without fraction";
+            Err(ApiError::of_field(Code::InvalidAmount, "amount", detail))
+        }
+    }
+}
+
+impl From<SettlementError> for ApiError {
+    fn from(error: SettlementError) -> Self {
+        let detail = error.to_string();
+        match error {
+            SettlementError::Refused(refusal) => match refusal {
+                SettlementRefusal::Differs { field } => {
+                    Self::of_field(Code::BankReferenceConflict, field, detail)
+                }
+                SettlementRefusal::EndsBeforeItBegins | SettlementRefusal::TooManyDates => {
+                    Self::of_field(Code::InvalidField, "to", detail)
+                }
+                SettlementRefusal::TooLarge => {
+                    Self::of_field(Code::InvalidAmount, "amount", detail)
+                }
+                SettlementRefusal::TooManyReceipts => Self::new(Code::WrongPhase, detail),
+            },
+            SettlementError::NoSuchSettlement => missing(),
+            SettlementError::NoSuchChannel => crate::api::channels::unknown_channel(),
+            SettlementError::Engine(error) => error.into(),
+        }
+    }
+}

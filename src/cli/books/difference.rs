@@ -1,0 +1,114 @@
+//! `switchyard difference list|show|resolve`: what statements say beside our records.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::books::{aligned, each, list, shown};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+#[derive(Debug, Args)]
+pub struct DifferenceArgs {
+    #[command(subcommand)]
+    command: DifferenceCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum DifferenceCommand {
+    /// What is open of a channel: carried over, or in suspense
+    List {
+        channel: String,
+        #[arg(long, value_parser = ["carried", "suspended"])]
+        state: Option<String>,
+    },
+    /// One difference with its history
+    Show { id: String },
+    /// Say where its money belongs
+    Resolve {
+        id: String,
+        #[arg(long, value_parser = [
+            "channel", "merchant", "fee_cost", "profit_or_loss", "acknowledge"
+        ])]
+        remedy: String,
+        /// Whose money it is, where our record does not say it
+        #[arg(long, value_name = "ID")]
+        merchant: Option<String>,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub fn run(args: &DifferenceArgs) -> anyhow::Result<ExitCode> {
+    let daemon = &args.daemon;
+    let answer = match &args.command {
+        DifferenceCommand::List { channel, state } => {
+            blocking(open(daemon, channel, state.as_deref()))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        DifferenceCommand::Show { id } => {
+            let path = format!("/v1/differences/{}", encoded(id));
+            blocking(daemon.json(reqwest::Method::GET, &path, None))?
+        }
+        DifferenceCommand::Resolve { id, remedy, merchant, reason } => {
+            let path = format!("/v1/differences/{}/resolve", encoded(id));
+            let body = json!({ "remedy": remedy, "merchant_id": merchant, "reason": reason });
+            blocking(daemon.json(reqwest::Method::POST, &path, Some(&body)))?
+        }
+    };
+    let text =
+        if daemon.json { answer.to_string() } else { serde_json::to_string_pretty(&answer)? };
+    println!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn open(daemon: &DaemonArgs, channel: &str, state: Option<&str>) -> anyhow::Result<()> {
+    let mut path = format!("/v1/differences?channel={}", encoded(channel));
+    if let Some(state) = state {
+        path += &format!("&state={}", encoded(state));
+    }
+    let mut rows = Vec::new();
+    each(daemon, &path, "differences", |difference| {
+        if daemon.json {
+            println!("{difference}");
+        } else {
+            rows.push(row(difference));
+        }
+    })
+    .await?;
+    if !daemon.json {
+        let heading =
+            ["id", "class", "state", "order number", ">line", ">record", "held", "since", "due"];
+        print!("{}", aligned(&heading, &rows));
+    }
+    Ok(())
+}
+
+fn row(difference: &Value) -> Vec<String> {
+    let side = |name: &str, member: &str| {
+        difference.get(name).map_or_else(|| "-".to_owned(), |side| shown(side, member))
+    };
+    let number = match side("record", "channel_order_no") {
+        none if none == "-" => side("line", "order_no"),
+        number => number,
+    };
+    let held = list(difference, "held").map(|gap| {
+        let (currency, principal) = (shown(gap, "currency"), shown(gap, "principal"));
+        format!("{currency} {principal} fee {}", shown(gap, "fee"))
+    });
+    let held: Vec<String> = held.collect();
+    vec![
+        shown(difference, "id"),
+        shown(difference, "class"),
+        shown(difference, "state"),
+        number,
+        side("line", "amount"),
+        side("record", "amount"),
+        if held.is_empty() { "-".to_owned() } else { held.join(", ") },
+        shown(difference, "opened_at"),
+        shown(difference, "due_at"),
+    ]
+}

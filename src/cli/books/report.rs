@@ -1,0 +1,128 @@
+//! `switchyard report`: a channel's day on one page.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::books::{aligned, list, shown};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    channel: String,
+    /// The clearing date, YYYY-MM-DD
+    date: String,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
+    let (channel, date) = (encoded(&args.channel), encoded(&args.date));
+    let path = format!("/v1/channels/{channel}/report?date={date}");
+    let report = blocking(args.daemon.json(reqwest::Method::GET, &path, None))?;
+    if args.daemon.json {
+        println!("{report}");
+    } else {
+        print!("{}", page(&report));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One part of the page: its title, the list in the report, and the members that are its columns.
+struct Part {
+    title: &'static str,
+    rows: &'static str,
+    /// A number's begins with `>`.
+    columns: &'static [&'static str],
+}
+
+const PARTS: [Part; 7] = [
+    Part {
+        title: "orders",
+        rows: "volume",
+        columns: &[
+            "operation",
+            ">orders",
+            ">succeeded",
+            ">failed",
+            ">reversed",
+            ">open",
+            ">attempts",
+            ">approved",
+            ">faults",
+            ">not_sent",
+        ],
+    },
+    Part {
+        title: "clearing",
+        rows: "clearing",
+        columns: &["movement", "currency", ">records", ">principal", ">fee", ">net"],
+    },
+    Part {
+        title: "contradicted",
+        rows: "contradicted",
+        columns: &["currency", ">records", ">principal", ">fee", ">net"],
+    },
+    Part {
+        title: "fees by rule",
+        rows: "fees",
+        columns: &["rule", "currency", ">records", ">principal", ">fee"],
+    },
+    Part {
+        title: "cost against income",
+        rows: "profit",
+        columns: &["currency", ">orders", ">merchant_fee", ">channel_fee", ">margin", ">without"],
+    },
+    Part {
+        title: "open differences",
+        rows: "differences",
+        columns: &["class", ">carried", ">suspended"],
+    },
+    Part {
+        title: "suspense by age in days",
+        rows: "suspense",
+        columns: &["age", "currency", ">differences", ">receivable", ">payable"],
+    },
+];
+
+fn page(report: &Value) -> String {
+    let closed = report.get("closed").map_or_else(
+        || "open".to_owned(),
+        |close| format!("closed {} by {}", shown(close, "at"), shown(close, "by")),
+    );
+    let mut text =
+        format!("{} {}, {closed}\n", shown(report, "channel"), shown(report, "date"));
+    if let Some(ppm) = report.get("success_rate_ppm").and_then(Value::as_u64) {
+        text += &format!("success rate {}.{:04} %\n", ppm / 10_000, ppm % 10_000);
+    }
+    for part in &PARTS {
+        let cells = |row: &Value| {
+            part.columns.iter().map(|name| shown(row, name.trim_start_matches('>'))).collect()
+        };
+        let rows: Vec<Vec<String>> = list(report, part.rows).map(cells).collect();
+        if !rows.is_empty() {
+            text += &format!("\n{}\n{}", part.title, aligned(part.columns, &rows));
+        }
+    }
+    text += "\nstatement and settlement\n";
+    text += &match report.get("statement") {
+        None => "no statement is reconciled\n".to_owned(),
+        Some(statement) => format!(
+            "batch {}, revision {}, {} differences, {}\n",
+            shown(statement, "batch"),
+            shown(statement, "revision"),
+            shown(statement, "differences"),
+            if statement.get("agreed") == Some(&Value::Bool(true)) { "agreed" } else { "not agreed" }
+        ),
+    };
+    let rows = list(report, "settlement").map(|row| {
+        let net = |name: &str| row.get(name).map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
+        vec![shown(row, "currency"), shown(row, "state"), net("stated"), net("settled")]
+    });
+    let rows: Vec<Vec<String>> = rows.collect();
+    if !rows.is_empty() {
+        text += &aligned(&["currency", "state", ">stated_net", ">settled_net"], &rows);
+    }
+    text
+}

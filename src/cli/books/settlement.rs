@@ -1,0 +1,123 @@
+//! `switchyard settlement record|check|list`: what the bank has received, beside the statements.
+//!
+//! Exit codes: 0 agreed (or listed); 2 the bank's receipts and the statements differ.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::books::{aligned, each, list, shown};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+/// Receipts and statements differ.
+const DIFFERENT: u8 = 2;
+
+#[derive(Debug, Args)]
+pub struct SettlementArgs {
+    #[command(subcommand)]
+    command: SettlementCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum SettlementCommand {
+    /// Record a receipt of the bank's; the same one again changes nothing
+    Record(Receipt),
+    /// Hold a settlement against what the statements say now
+    Check { id: String },
+    /// A channel's settlements
+    List { channel: String },
+}
+
+#[derive(Debug, Args)]
+struct Receipt {
+    channel: String,
+    /// The clearing date that it settles, or the first of several, YYYY-MM-DD
+    from: String,
+    /// What was received, in minor units; negative where the bank paid the channel
+    #[arg(allow_hyphen_values = true)]
+    amount: i64,
+    /// The last clearing date
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    to: Option<String>,
+    #[arg(long, default_value = "CNY")]
+    currency: String,
+    /// The bank's own number of the receipt
+    #[arg(long, value_name = "NUMBER")]
+    bank_reference: String,
+    /// The day on which the bank received it, YYYY-MM-DD
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    received_on: String,
+}
+
+pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
+    let daemon = &args.daemon;
+    let settlement = match &args.command {
+        SettlementCommand::Record(receipt) => {
+            let path = format!("/v1/channels/{}/settlements", encoded(&receipt.channel));
+            let body = json!({
+                "from": receipt.from,
+                "to": receipt.to,
+                "currency": receipt.currency,
+                "amount": receipt.amount,
+                "bank_reference": receipt.bank_reference,
+                "received_on": receipt.received_on,
+            });
+            blocking(daemon.json(reqwest::Method::POST, &path, Some(&body)))?
+        }
+        SettlementCommand::Check { id } => {
+            let path = format!("/v1/settlements/{}/check", encoded(id));
+            blocking(daemon.json(reqwest::Method::POST, &path, None))?
+        }
+        SettlementCommand::List { channel } => {
+            blocking(all(daemon, channel))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    if daemon.json {
+        println!("{settlement}");
+    } else {
+        print!("{}", told(&settlement));
+    }
+    let agreed = shown(&settlement, "state") == "agreed";
+    Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+async fn all(daemon: &DaemonArgs, channel: &str) -> anyhow::Result<()> {
+    let path = format!("/v1/channels/{}/settlements", encoded(channel));
+    let mut rows = Vec::new();
+    each(daemon, &path, "settlements", |settlement| {
+        if daemon.json {
+            println!("{settlement}");
+        } else {
+            rows.push(row(settlement));
+        }
+    })
+    .await?;
+    if !daemon.json {
+        print!("{}", aligned(&HEADING, &rows));
+    }
+    Ok(())
+}
+
+const HEADING: [&str; 8] =
+    ["id", "from", "to", "currency", "state", ">received", ">expected", ">receipts"];
+
+fn row(settlement: &Value) -> Vec<String> {
+    let expected = settlement.get("expected").map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
+    let mut cells: Vec<String> =
+        ["id", "from", "to", "currency", "state", "received"].map(|one| shown(settlement, one)).into();
+    cells.extend([expected, list(settlement, "receipts").count().to_string()]);
+    cells
+}
+
+/// One settlement, with why it differs.
+fn told(settlement: &Value) -> String {
+    let mut text = aligned(&HEADING, &[row(settlement)]);
+    for reason in list(settlement, "reasons").filter_map(Value::as_str) {
+        text += &format!("{reason}\n");
+    }
+    text
+}
