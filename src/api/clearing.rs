@@ -7,23 +7,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 
-use crate::api::ApiState;
-use crate::api::auth::MayInspect;
+use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::known;
-use crate::api::dto::{ClearingBody, TotalsBody, json};
+use crate::api::dto::{ClearingBody, CloseBody, TotalsBody, json};
 use crate::api::error::ApiError;
-use crate::api::input::Segment;
+use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
+use crate::api::input::{Segment, order, read_json};
+use crate::api::{ApiState, to_its_end};
+use crate::codec::clearing;
 use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
+use crate::domain::command::Decider;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
+use crate::engine::day_close::DaySums;
 use crate::store::{PAGE_MAX, Store, StoreError};
 use crate::telemetry;
 
@@ -82,7 +86,9 @@ pub async fn records(
     Ok(json(StatusCode::OK, &body))
 }
 
-/// `GET /v1/channels/{id}/clearing/summary?date=`
+/// `GET /v1/channels/{id}/clearing/summary?date=[&verify=true]`
+///
+/// `verified` says whether a closed day's records still are what was closed.
 pub async fn summary(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
@@ -94,25 +100,66 @@ pub async fn summary(
         channel: &'row str,
         date: String,
         totals: Vec<TotalsBody>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        closed: Option<CloseBody<'row>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verified: Option<bool>,
     }
     let mut query = Query::of(&uri);
     let date = date(&mut query)?;
+    let verify = query.parsed("verify", "true or false", |text| text.parse::<bool>().ok())?;
     query.finish()?;
     let channel = known(&state, &id)?;
-    let mut totals = Totals::new();
-    let mut after = None;
-    // Ends with the day's last page.
-    loop {
-        let store = state.engine.store();
-        let rows = store.clearing(channel.clone(), date, after, PAGE_MAX).await?;
-        totals = sum(totals, &rows);
-        match rows.last().filter(|_| rows.len() == PAGE_MAX) {
-            Some(last) => after = Some(place(last)),
-            None => break,
+    let close = state.engine.store().day_close(channel.clone(), date).await?;
+    let (totals, verified) = match close.as_ref().filter(|_| verify == Some(true)) {
+        Some(close) => {
+            let DaySums { totals, sha256 } = state.engine.day_sums(&channel, date).await?;
+            let stands = close.sha256 == sha256 && close.totals == totals;
+            (totals, Some(stands))
         }
+        None => (state.engine.day_totals(&channel, date).await?, None),
+    };
+    let body = Body {
+        channel: channel.as_str(),
+        date: date.to_string(),
+        totals: totals.iter().map(|(a, b)| TotalsBody::from((a, b))).collect(),
+        verified,
+        closed: close.as_ref().map(CloseBody::from),
+    };
+    Ok(json(StatusCode::OK, &body))
+}
+
+/// `POST /v1/channels/{id}/clearing/close?date=`: closes a day that has ended before its time, and
+/// the open ones before it. A closed day is answered as it is.
+pub async fn close(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    Segment(id): Segment,
+    request: Request,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Body<'row> {
+        channel: &'row str,
+        date: String,
+        closed: CloseBody<'row>,
     }
-    let totals = totals_body(&totals);
-    let body = Body { channel: channel.as_str(), date: date.to_string(), totals };
+    let (parts, body) = request.into_parts();
+    let mut query = Query::of(&parts.uri);
+    let date = date(&mut query)?;
+    query.finish()?;
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse_or_empty(&body)?;
+    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    fields.finish()?;
+    state.refuse_when_closed()?;
+    let channel = known(&state, &id)?;
+    let actor = seat.name().to_string();
+    let decider = Decider { actor, reason: reason.unwrap_or_default() };
+    let asked = channel.clone();
+    let work = async move { Ok(state.engine.close_day(&asked, date, &decider).await?) };
+    let closed = to_its_end(work).await?;
+    let date = date.to_string();
+    let body = Body { channel: channel.as_str(), date, closed: CloseBody::from(&closed) };
     Ok(json(StatusCode::OK, &body))
 }
 
@@ -203,37 +250,14 @@ impl Day {
     }
 }
 
-/// The columns of the CSV form: what [`ClearingBody`] has, in its order.
-const COLUMNS: [&str; 13] = [
-    "channel",
-    "date",
-    "id",
-    "channel_order_no",
-    "channel_reference",
-    "movement",
-    "currency",
-    "principal",
-    "fee",
-    "net",
-    "fee_rule",
-    "state",
-    "at",
-];
-
 fn write(rows: &[ClearingRecord], form: Form, with_heading: bool) -> Result<Bytes, StoreError> {
     let damaged = |detail: String| StoreError::Damaged { table: "clearing", detail };
     match form {
         Form::Csv => {
             // An empty day has a heading too, which serialising no row would not write.
-            let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            if with_heading {
-                writer.write_record(COLUMNS).map_err(|error| damaged(error.to_string()))?;
-            }
-            for record in rows {
-                let row = ClearingBody::from(record);
-                writer.serialize(row).map_err(|error| damaged(error.to_string()))?;
-            }
-            writer.into_inner().map(Bytes::from).map_err(|error| damaged(error.to_string()))
+            let mut bytes = if with_heading { clearing::csv_heading() } else { Vec::new() };
+            bytes.extend(clearing::csv_rows(rows).map_err(|error| damaged(error.to_string()))?);
+            Ok(bytes.into())
         }
         Form::Lines => {
             let mut lines = Vec::new();

@@ -11,9 +11,11 @@ use http::{HeaderValue, StatusCode, header};
 use serde::{Serialize, Serializer};
 
 use crate::api::error::{ApiError, Code};
+use crate::codec::sign::hex_lower;
 use crate::domain::batch::AuditEntry;
 use crate::domain::books::accounting::{AccountingRequest, Entry, SourceDocument};
-use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
+use crate::domain::books::clearing::ClearingTotals;
+use crate::domain::books::day_close::DayClose;
 use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Order, OrderKind, Settlement};
@@ -21,6 +23,8 @@ use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
+
+pub use crate::codec::clearing::ClearingRow as ClearingBody;
 
 /// Bytes that an answer about one order usually needs.
 const ORDER_BYTES: usize = 1_024;
@@ -309,45 +313,6 @@ impl<'row> ReversalBody<'row> {
     }
 }
 
-/// One clearing record. Field for field a column of the CSV form.
-#[derive(Serialize)]
-pub struct ClearingBody<'row> {
-    channel: &'row str,
-    date: Text<crate::domain::time::BusinessDate>,
-    id: Text<crate::domain::ids::OrderId>,
-    channel_order_no: Text<crate::domain::ids::ChannelOrderNo>,
-    /// Empty where the channel gave none: a column cannot be left out.
-    channel_reference: &'row str,
-    movement: &'static str,
-    currency: &'static str,
-    principal: i64,
-    fee: i64,
-    net: i64,
-    fee_rule: &'row str,
-    state: &'static str,
-    at: Moment,
-}
-
-impl<'row> From<&'row ClearingRecord> for ClearingBody<'row> {
-    fn from(record: &'row ClearingRecord) -> Self {
-        Self {
-            channel: record.channel.as_str(),
-            date: Text(record.date),
-            id: Text(record.order),
-            channel_order_no: Text(record.channel_order_no),
-            channel_reference: record.channel_reference.as_deref().unwrap_or_default(),
-            movement: record.movement.name(),
-            currency: record.currency.code(),
-            principal: record.principal_minor,
-            fee: record.fee_minor,
-            net: record.net_minor,
-            fee_rule: &record.fee_rule,
-            state: record.state.name(),
-            at: Moment(record.at),
-        }
-    }
-}
-
 /// The sums of one currency.
 #[derive(Serialize)]
 pub struct TotalsBody {
@@ -366,6 +331,26 @@ impl From<(&Currency, &ClearingTotals)> for TotalsBody {
             principal: totals.principal_minor,
             fee: totals.fee_minor,
             net: totals.net_minor,
+        }
+    }
+}
+
+/// The close of a clearing day.
+#[derive(Serialize)]
+pub struct CloseBody<'row> {
+    at: Moment,
+    by: &'row str,
+    sha256: String,
+    totals: Vec<TotalsBody>,
+}
+
+impl<'row> From<&'row DayClose> for CloseBody<'row> {
+    fn from(close: &'row DayClose) -> Self {
+        Self {
+            at: Moment(close.at),
+            by: &close.by,
+            sha256: hex_lower(&close.sha256),
+            totals: close.totals.iter().map(|(a, b)| TotalsBody::from((a, b))).collect(),
         }
     }
 }

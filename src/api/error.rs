@@ -15,6 +15,7 @@ use crate::domain::card::mask;
 use crate::domain::command::Refusal;
 use crate::domain::flow::order::Differs;
 use crate::engine::EngineError;
+use crate::engine::day_close::CloseError;
 use crate::store::{CommitError, StoreError};
 use crate::telemetry;
 
@@ -83,6 +84,7 @@ codes! {
         "The bank reference is used, with other content";
     WrongPhase => "wrong_phase", CONFLICT, "Its state does not allow this";
     NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
+    DayOpen => "day_open", CONFLICT, "The clearing day has not ended";
     NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";
     NoStatement => "no_statement", CONFLICT, "There is no statement to be had";
     NotSucceeded => "not_succeeded", CONFLICT, "The order has not succeeded";
@@ -289,6 +291,22 @@ impl From<EngineError> for ApiError {
                 tracing::error!(error = %telemetry::chain(&error), "a card number is not sealed");
                 Self::new(Code::Internal, "the order could not be made safe to keep")
             }
+        }
+    }
+}
+
+impl From<CloseError> for ApiError {
+    fn from(error: CloseError) -> Self {
+        let detail = error.to_string();
+        match error {
+            CloseError::NotEnded { .. } => Self::new(Code::DayOpen, detail),
+            CloseError::Passed { .. } => Self::new(Code::WrongPhase, detail),
+            CloseError::Busy | CloseError::NotDrained => Self::new(Code::QueueFull, detail),
+            CloseError::Export(_) => {
+                tracing::error!(error = detail, "clearing records cannot be exported");
+                Self::new(Code::Internal, "the records could not be written down")
+            }
+            CloseError::Engine(error) => error.into(),
         }
     }
 }

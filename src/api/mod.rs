@@ -132,6 +132,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/channels/{id}", get(channels::one).merge(patch(channels::switch)))
         .route("/v1/channels/{id}/clearing", get(clearing::records))
         .route("/v1/channels/{id}/clearing/summary", get(clearing::summary))
+        .route("/v1/channels/{id}/clearing/close", post(clearing::close))
         .route(
             "/v1/channels/{id}/statements",
             get(channels::statements::of_date).post(reconciliation::upload::hand_in),

@@ -39,6 +39,8 @@ use keys::{Keys, KeysError};
 const BOOKS: &str = "books";
 /// Statements are due at a time of day; looking for them reads the disk.
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
+/// Days are closed at a time of day; looking for them reads the store.
+const DAYS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 const METRICS_TIDIED_EVERY: Duration = Duration::from_secs(5);
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 12] =
@@ -353,6 +355,11 @@ fn start_workers(
         tokio::spawn(workers::reconciliation::run(
             Arc::clone(&state.backoffice),
             look_every.max(STATEMENTS_LOOKED_FOR_EVERY),
+            stop.clone(),
+        )),
+        tokio::spawn(workers::day_close::run(
+            engine(),
+            look_every.max(DAYS_LOOKED_FOR_EVERY),
             stop.clone(),
         )),
         tokio::spawn(tidy_metrics(state.metrics.clone(), stop.clone())),

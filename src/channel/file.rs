@@ -35,6 +35,9 @@ const REFUND_DAYS: u32 = 180;
 const REFUND_DAYS_MAX: u32 = 400;
 /// How long a pre-authorisation is good where the file does not say it (UnionPay: 30 days).
 const PREAUTH_DAYS: u32 = 30;
+/// How long after its cut-off a clearing day is closed where the file does not say it: most of what
+/// was unknown at the cut-off is known by then, and statements do not come before.
+const CLOSE_AFTER: Duration = Duration::from_secs(8 * 60 * 60);
 /// Waits and windows of a channel's unknown schedule.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
@@ -323,6 +326,7 @@ fn read_terms(
         ("operator", AfterInquiry::Operator),
     ];
     let until = [("clearing_day", ReverseUntil::ClearingDay), ("always", ReverseUntil::Always)];
+    let (calendar, close_after) = read_clearing(root);
     let terms = Terms {
         channel,
         inquire: section.durations("inquire", WAITS),
@@ -340,7 +344,8 @@ fn read_terms(
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
         call_ends_after: calls_wait * 2 + 10 * SECOND,
         statement_claims: ClaimRule::default(),
-        calendar: read_calendar(root),
+        calendar,
+        close_after,
         fees: fees::read(root),
         accounts: read_accounts(root, house),
         has_accounting: house.has_accounting,
@@ -383,7 +388,7 @@ fn read_accounts(root: &Section<'_>, house: &HouseTerms) -> AccountNames {
     names
 }
 
-fn read_calendar(root: &Section<'_>) -> ClearingCalendar {
+fn read_clearing(root: &Section<'_>) -> (ClearingCalendar, Duration) {
     let section = root.section("clearing");
     let example = "Asia/Shanghai";
     let zone = section.parsed("time_zone", example, |name| {
@@ -394,11 +399,13 @@ fn read_calendar(root: &Section<'_>) -> ClearingCalendar {
         let parsed = text.parse::<civil::Time>().ok().filter(|_| fits);
         parsed.ok_or("it is not a time of day like 23:00")
     });
+    let close_after = section.duration_or("close_after", CLOSE_AFTER, Duration::ZERO..=30 * DAY);
     section.finish();
-    ClearingCalendar {
+    let calendar = ClearingCalendar {
         zone: zone.unwrap_or(TimeZone::UTC),
         cut_off: cut_off.unwrap_or(civil::Time::midnight()),
-    }
+    };
+    (calendar, close_after)
 }
 
 #[cfg(test)]

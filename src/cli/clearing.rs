@@ -1,9 +1,11 @@
-//! `switchyard clearing export`: a channel's clearing records of one date, as CSV or NDJSON.
+//! `switchyard clearing export|close|verify`: a channel's clearing records of one date as CSV or
+//! NDJSON, the close of that day, and whether its records still are what was closed.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
@@ -23,10 +25,58 @@ enum ClearingCommand {
         /// The clearing date, YYYY-MM-DD
         date: String,
     },
+    /// Close a day that has ended, and the open ones before it
+    Close {
+        channel: String,
+        /// The clearing date, YYYY-MM-DD
+        date: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+    /// Hold a closed day against its records: exit code 1 if they differ, or it is open
+    Verify {
+        channel: String,
+        /// The clearing date, YYYY-MM-DD
+        date: String,
+    },
 }
 
 pub fn run(args: &ClearingArgs) -> anyhow::Result<ExitCode> {
-    let ClearingCommand::Export { channel, date } = &args.command;
+    match &args.command {
+        ClearingCommand::Export { channel, date } => export(args, channel, date),
+        ClearingCommand::Close { channel, date, reason } => close(args, channel, date, reason),
+        ClearingCommand::Verify { channel, date } => verify(args, channel, date),
+    }
+}
+
+fn close(args: &ClearingArgs, channel: &str, date: &str, reason: &str) -> anyhow::Result<ExitCode> {
+    let path = format!("/v1/channels/{}/clearing/close?date={}", encoded(channel), encoded(date));
+    let reason = json!({ "reason": reason });
+    let closed = blocking(args.daemon.json(reqwest::Method::POST, &path, Some(&reason)))?;
+    show(args, &closed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(args: &ClearingArgs, channel: &str, date: &str) -> anyhow::Result<ExitCode> {
+    let (channel, date) = (encoded(channel), encoded(date));
+    let path = format!("/v1/channels/{channel}/clearing/summary?date={date}&verify=true");
+    let summary = blocking(args.daemon.json(reqwest::Method::GET, &path, None))?;
+    show(args, &summary)?;
+    let stands = summary.get("verified") == Some(&Value::Bool(true));
+    Ok(if stands { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn show(args: &ClearingArgs, answer: &Value) -> anyhow::Result<()> {
+    if args.daemon.json {
+        println!("{answer}");
+    } else {
+        println!("{}", serde_json::to_string_pretty(answer)?);
+    }
+    Ok(())
+}
+
+fn export(args: &ClearingArgs, channel: &str, date: &str) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/channels/{}/clearing?date={}", encoded(channel), encoded(date));
     let accept = if args.daemon.json { "application/x-ndjson" } else { "text/csv" };
     blocking(async {

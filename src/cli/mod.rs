@@ -52,7 +52,7 @@ enum Command {
     Payment(remote::PaymentArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::ReversalArgs),
-    /// Export clearing records of the running daemon
+    /// Export clearing records of the running daemon, close its clearing days, verify closed ones
     Clearing(clearing::ClearingArgs),
     /// Have a channel's statement downloaded by the running daemon, or see what has landed
     Statement(statement::StatementArgs),

@@ -12,6 +12,7 @@ pub mod xml;
 pub mod acp;
 pub mod certificate;
 pub mod chain;
+pub mod clearing;
 pub mod crypto;
 pub mod seal;
 pub mod sign;

@@ -15,7 +15,7 @@ pub fn read(section: &Section<'_>, given: &AccountNames) -> AccountNames {
         check(section, account, &template);
         template
     };
-    let names = AccountNames {
+    AccountNames {
         channel_pending_clearing: name(Account::ChannelPendingClearing),
         merchant_pending_clearing: name(Account::MerchantPendingClearing),
         company_transitional: name(Account::CompanyTransitional),
@@ -24,8 +24,7 @@ pub fn read(section: &Section<'_>, given: &AccountNames) -> AccountNames {
         bank_reserve: name(Account::BankReserve),
         channel_fee_cost: name(Account::ChannelFeeCost),
         difference_profit_or_loss: name(Account::DifferenceProfitOrLoss),
-    };
-    names
+    }
 }
 
 fn check(section: &Section<'_>, account: Account, template: &str) {

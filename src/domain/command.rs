@@ -10,6 +10,7 @@ use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::Outcome;
+use crate::domain::time::BusinessDate;
 
 /// The rows that a command is decided on, as they were loaded.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct View {
     pub transaction: Option<Transaction>,
     /// The order that an undo, refund, void or capture refers to.
     pub original: Option<Original>,
+    /// The last clearing date of the channel that is closed, if one is.
+    pub closed_through: Option<BusinessDate>,
 }
 
 /// The order that the view's order refers to. It is guarded by its version like the view's own.
@@ -34,7 +37,14 @@ pub struct Original {
 impl View {
     /// The view of an order that no other row belongs to yet.
     pub fn of(order: Order) -> Self {
-        Self { order, entry: None, contradictions: Vec::new(), transaction: None, original: None }
+        Self {
+            order,
+            entry: None,
+            contradictions: Vec::new(),
+            transaction: None,
+            original: None,
+            closed_through: None,
+        }
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Terms {
     pub call_ends_after: Duration,
     pub statement_claims: ClaimRule,
     pub calendar: ClearingCalendar,
+    /// How long after its cut-off a clearing day is closed.
+    pub close_after: Duration,
     pub fees: FeeSchedule,
     pub accounts: AccountNames,
     /// See [`HouseTerms::has_accounting`].

@@ -82,6 +82,16 @@ impl BusinessDate {
         fits.then(|| text.parse().ok().map(Self)).flatten()
     }
 
+    /// The day after; the last day of the calendar has none, and stays.
+    pub fn next(self) -> Self {
+        Self(self.0.tomorrow().unwrap_or(self.0))
+    }
+
+    /// The day before; the first day of the calendar has none, and stays.
+    pub fn previous(self) -> Self {
+        Self(self.0.yesterday().unwrap_or(self.0))
+    }
+
     /// The date as the number `YYYYMMDD`, which sorts like the date.
     pub fn yyyymmdd(self) -> u32 {
         let date = self.0;
@@ -221,6 +231,9 @@ mod tests {
         assert_eq!(BusinessDate::from_yyyymmdd(20_261_122), Some(date));
         assert_eq!(BusinessDate::from_yyyymmdd(20_261_322), None);
         assert_eq!(BusinessDate::parse("2026-1-2"), None);
+        assert_eq!((date.next().yyyymmdd(), date.previous().yyyymmdd()), (20_261_123, 20_261_121));
+        let last = BusinessDate::from_yyyymmdd(99_991_231).expect("a date");
+        assert_eq!(last.next(), last);
     }
 
     #[test]

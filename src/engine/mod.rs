@@ -3,6 +3,8 @@
 //! Upholds I-1 (a channel is asked only after the commit), I-9 (a repeated order id sends nothing)
 //! and I-12 (callers get only what is durable). Knows the traits of store and channels alone.
 
+pub mod day_close;
+mod days;
 mod entries;
 pub mod follow_ups;
 pub mod intake;
@@ -32,6 +34,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{CommitError, Store, StoreError};
 use crate::telemetry;
 
+use days::Days;
 pub use entries::Worked;
 pub use numbers::OrderNumbers;
 pub use vault::Vault;
@@ -97,6 +100,7 @@ pub struct Engine {
     vault: Vault,
     waiters: Waiters,
     signals: Signals,
+    days: Days,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
 }
@@ -117,6 +121,7 @@ impl Engine {
             vault,
             waiters: Waiters::default(),
             signals: Signals::default(),
+            days: Days::default(),
             failed: AtomicBool::new(false),
         }
     }
@@ -294,11 +299,14 @@ impl Engine {
     ) -> Result<Decision, EngineError> {
         let mut known = first;
         for _ in 0..CONFLICTS_MAX {
-            let view = match known.take() {
+            let mut view = match known.take() {
                 Some(view) => view,
                 None => self.load(id).await?,
             };
             let (command, terms) = self.prepare(&view, &command).await?;
+            // Held until the commit has ended, so that no day is closed between the two.
+            let day = self.days.decide(&terms.channel, &*self.store).await?;
+            view.closed_through = day.closed_through;
             let mut decision = decide(&view, &terms, self.clock.now(), command)?;
             if decision.batch.is_empty() {
                 return Ok(decision);
@@ -309,7 +317,10 @@ impl Engine {
                     return Ok(decision);
                 }
                 // The caller's id of an undo is unique too: someone else has just owed it.
-                Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {}
+                Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
+                    // It may have been a day that another process has closed.
+                    self.days.forget(&terms.channel);
+                }
                 Err(error) => return Err(self.commit_error(&error)),
             }
         }
@@ -366,6 +377,7 @@ impl Engine {
                 contradictions: self.store.contradictions(id).await?,
                 transaction: self.store.transaction(id).await?,
                 original: self.load_original(&order).await?,
+                closed_through: None,
                 order,
             };
             if self.load_order(id).await?.version == view.order.version {

@@ -1,15 +1,31 @@
 //! Clearing records and accounting requests, as operators and the books' systems read them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use switchyard::codec::sign::sha256_hex;
 use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::DeliveryStatus;
+use switchyard::domain::flow::attempt::{Evidence, Source};
+use switchyard::domain::flow::order::OrderStatus;
+use switchyard::domain::ids::OrderId;
+use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::store::{PAGE_MAX, Store};
+use switchyard::workers::{self, Stop};
 
-use crate::gateway::{Gateway, members, payment};
+use crate::gateway::{Answer, Gateway, approved, members, payment, unknown};
 use crate::support::books;
+use crate::support::wire::until;
 
 const CLEARING: &str = "/v1/channels/unionpay/clearing";
+
+fn declined() -> Outcome {
+    let reason = Reason::DoNotHonour;
+    Outcome::Declined(Decline { reason, code: "05".to_owned(), elsewhere: false })
+}
 
 async fn day(gateway: &Gateway, accept: &str) -> String {
     let path = format!("{CLEARING}?date=2026-11-22");
@@ -81,6 +97,150 @@ async fn a_whole_day_streams_in_order_beyond_one_page() {
     assert_eq!(headings.iter().collect::<Vec<_>>(), fields, "the CSV has the same columns");
     let records: Result<Vec<csv::StringRecord>, csv::Error> = reader.records().collect();
     assert_eq!(records.expect("good CSV").len() as u64, count);
+}
+
+/// Half past four in the afternoon of the 22nd becomes half past midnight of the 23rd in Shanghai:
+/// the clearing day has ended.
+const PAST_THE_CUT_OFF: Duration = Duration::from_secs(8 * 3_600 + 1_800);
+
+async fn close(gateway: &Gateway, caller: &str, date: &str) -> Answer {
+    let reason = json!({ "reason": "month end" });
+    gateway.post(caller, &format!("{CLEARING}/close?date={date}"), &reason).await
+}
+
+async fn summary(gateway: &Gateway, date: &str) -> Value {
+    let path = format!("{CLEARING}/summary?date={date}&verify=true");
+    gateway.get("auditor", &path).await.json()
+}
+
+#[tokio::test]
+async fn a_day_is_closed_once_it_has_ended_and_its_export_is_signed() {
+    let gateway = Gateway::start().await;
+    for order_id in ["A-1", "A-2"] {
+        assert_eq!(gateway.pay(&payment(order_id)).await.status, 200);
+    }
+    let open = summary(&gateway, "2026-11-22").await;
+    assert!(open.get("closed").is_none() && open.get("verified").is_none(), "{open}");
+    let early = close(&gateway, "operator", "2026-11-22").await;
+    assert_eq!(early.problem(), (409, "day_open".to_owned()));
+    gateway.later(PAST_THE_CUT_OFF);
+    let forbidden = close(&gateway, "auditor", "2026-11-22").await;
+    assert_eq!(forbidden.problem(), (403, "forbidden".to_owned()));
+    let closed = close(&gateway, "operator", "2026-11-22").await;
+    assert_eq!(closed.status, 200, "{}", closed.text);
+    let export = day(&gateway, "text/csv").await;
+    let body = closed.json();
+    let sha256 = sha256_hex(export.as_bytes());
+    assert_eq!(members(&body["closed"], &["by", "sha256"]), json!(["operator", sha256]));
+    assert_eq!(body["closed"]["totals"], open["totals"]);
+    let after = summary(&gateway, "2026-11-22").await;
+    assert_eq!((&after["closed"], &after["verified"]), (&body["closed"], &json!(true)));
+    // Again, and for a day before: nothing changes.
+    gateway.later(PAST_THE_CUT_OFF);
+    assert_eq!(close(&gateway, "operator", "2026-11-22").await.json(), body);
+    let before = close(&gateway, "operator", "2026-11-21").await;
+    assert_eq!(before.problem(), (409, "wrong_phase".to_owned()));
+    let audit = gateway.get("auditor", "/v1/audit").await.json();
+    assert_eq!(audit["entries"].as_array().map(Vec::len), Some(1));
+    let entry = members(&audit["entries"][0], &["action", "subject", "actor", "reason"]);
+    assert_eq!(entry, json!(["clearing.close", "unionpay 2026-11-22", "operator", "month end"]));
+}
+
+#[tokio::test]
+async fn what_succeeds_late_goes_to_the_first_open_day() {
+    let gateway = Gateway::start().await;
+    gateway.bank.will_answer(unknown());
+    let first = gateway.pay(&payment("A-1")).await.json();
+    assert_eq!(gateway.pay(&payment("A-2")).await.status, 200);
+    gateway.later(PAST_THE_CUT_OFF);
+    // Two days at once, of which the second has nothing.
+    gateway.later(Duration::from_secs(24 * 3_600));
+    assert_eq!(close(&gateway, "operator", "2026-11-23").await.status, 200);
+    for (date, records) in [("2026-11-22", 1), ("2026-11-23", 0)] {
+        let day = summary(&gateway, date).await;
+        let found = day["closed"]["totals"].as_array().map_or(0, |totals| totals.len());
+        assert_eq!((found, &day["verified"]), (records, &json!(true)), "{day}");
+    }
+    let id = OrderId::parse(first["id"].as_str().expect("an id")).expect("digits");
+    let evidence = |attempt, outcome| Evidence {
+        source: Source::Statement,
+        attempt,
+        outcome,
+        voucher: "a line".to_owned(),
+    };
+    let engine = &gateway.state.engine;
+    let paid = engine.weigh(id, evidence(1, approved())).await.expect("it is weighed");
+    assert_eq!(paid.clearing_date.map(|date| date.to_string()).as_deref(), Some("2026-11-24"));
+    for date in ["2026-11-22", "2026-11-23"] {
+        assert_eq!(summary(&gateway, date).await["verified"], true, "{date}");
+    }
+    let records = gateway.get("auditor", &format!("{CLEARING}?date=2026-11-24")).await.json();
+    assert_eq!(records["records"][0]["id"], first["id"]);
+    // So does what a channel claims against the end of an order.
+    gateway.bank.will_answer(declined());
+    let failed = gateway.pay(&payment("A-3")).await.json();
+    gateway.later(Duration::from_secs(24 * 3_600));
+    assert_eq!(close(&gateway, "operator", "2026-11-24").await.status, 200);
+    let id = OrderId::parse(failed["id"].as_str().expect("an id")).expect("digits");
+    engine.weigh(id, evidence(1, approved())).await.expect("it is weighed");
+    let records = gateway.get("auditor", &format!("{CLEARING}?date=2026-11-25")).await.json();
+    let claimed = members(&records["records"][0], &["id", "state"]);
+    assert_eq!(claimed, json!([failed["id"], "contradicted"]));
+    assert_eq!(summary(&gateway, "2026-11-24").await["verified"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_that_races_with_the_close_is_in_the_day_or_in_the_next() {
+    let gateway = Gateway::start().await;
+    assert_eq!(gateway.pay(&payment("A-0")).await.status, 200);
+    gateway.bank.hold();
+    let names: Vec<String> = (1..=40).map(|number| format!("A-{number}")).collect();
+    let bodies: Vec<Value> = names.iter().map(|name| payment(name)).collect();
+    let paying = join_all(bodies.iter().map(|body| gateway.pay(body)));
+    let closing = async {
+        for name in &names {
+            gateway.order_when(name, |order| order.status == OrderStatus::Processing).await;
+        }
+        // All were sent on the 22nd; their answers come with the close of that day.
+        gateway.later(PAST_THE_CUT_OFF);
+        gateway.bank.let_go();
+        close(&gateway, "operator", "2026-11-22").await
+    };
+    let (paid, closed) = tokio::join!(paying, closing);
+    assert!(paid.iter().all(|answer| answer.status == 200));
+    assert_eq!(closed.status, 200, "{}", closed.text);
+    let day = summary(&gateway, "2026-11-22").await;
+    assert_eq!(day["verified"], true, "{day}");
+    let next = summary(&gateway, "2026-11-23").await;
+    let records = |day: &Value| day["totals"][0]["records"].as_u64().unwrap_or(0);
+    assert_eq!(records(&day) + records(&next), 41);
+    println!("{} of 41 were in time", records(&day));
+}
+
+#[tokio::test]
+async fn the_worker_closes_days_in_order_when_their_time_has_come() {
+    let gateway = Gateway::start().await;
+    assert_eq!(gateway.pay(&payment("A-1")).await.status, 200);
+    let engine = &gateway.state.engine;
+    let channel = books::channel();
+    // Eight hours after the cut-off, and not before.
+    gateway.later(PAST_THE_CUT_OFF + Duration::from_secs(6 * 3_600));
+    assert_eq!(engine.close_due_days(&channel).await.expect("it is looked at"), 0);
+    gateway.later(Duration::from_secs(2 * 24 * 3_600 + 3_600));
+    let (stop, stopped) = Stop::new();
+    let look_every = Duration::from_millis(5);
+    let worker = tokio::spawn(workers::day_close::run(Arc::clone(engine), look_every, stopped));
+    let closed = async || {
+        let closed = gateway.store.closed_through(channel.clone()).await.expect("a read");
+        closed.filter(|date| date.yyyymmdd() == 20_261_124)
+    };
+    until("three days are closed", closed).await;
+    stop.send(true).expect("it runs");
+    worker.await.expect("it does not panic");
+    let day = summary(&gateway, "2026-11-23").await;
+    assert_eq!(members(&day["closed"], &["by", "totals"]), json!(["switchyard", []]));
+    let audit = gateway.get("auditor", "/v1/audit").await.json();
+    assert_eq!(audit["entries"], json!([]), "nobody did it");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, Or
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Approval, Decline, NotSentCause, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
-use switchyard::domain::time::{ClearingCalendar, Timestamp};
+use switchyard::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 use crate::auditor::Rows;
 
@@ -54,6 +54,7 @@ pub fn terms() -> Terms {
         statement_claims: ClaimRule::Undo,
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule::default(),
+        close_after: Duration::ZERO,
         accounts: AccountNames::default(),
         has_accounting: true,
         notice_url: None,
@@ -154,6 +155,8 @@ pub struct Desk {
     pub terms: Terms,
     pub now: Timestamp,
     pub id: OrderId,
+    /// The last clearing date that is closed.
+    pub closed_through: Option<BusinessDate>,
     spare: u64,
 }
 
@@ -170,7 +173,7 @@ impl Desk {
             rows.believed_after.insert(channel, terms.not_found_final_after);
         }
         let now = Timestamp::from_millis(START_MS);
-        let mut desk = Self { rows, terms, now, id: order.id, spare: 1_000 };
+        let mut desk = Self { rows, terms, now, id: order.id, closed_through: None, spare: 1_000 };
         desk.decide(View::of(order), Command::Accept { card: card() }).expect("it has a candidate");
         desk
     }
@@ -214,6 +217,7 @@ impl Desk {
             contradictions: self.rows.contradictions.get(&id).cloned().unwrap_or_default(),
             transaction: transaction(&id),
             original,
+            closed_through: self.closed_through,
         }
     }
 

@@ -19,6 +19,7 @@ use switchyard::domain::ids::{
 };
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::time::Timestamp;
+use switchyard::engine::day_close::CloseError;
 use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
 use switchyard::entropy::Entropy;
 use tokio::task::JoinSet;
@@ -369,6 +370,25 @@ impl Life {
             });
         }
         accounting_side::look_at_parked(&self.engine, &self.world, 30).await;
+        self.close_days();
+    }
+
+    /// Closes what has ended, now and then by two at once.
+    fn close_days(&mut self) {
+        for name in terms::ALL {
+            let twice = self.world.state().mischief(20);
+            for _ in 0..=u8::from(twice) {
+                let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+                self.tasks.spawn(async move {
+                    match engine.close_due_days(&ChannelId::from_stored(name)).await {
+                        Ok(_) | Err(CloseError::Busy | CloseError::NotDrained) => {}
+                        Err(CloseError::Engine(error)) => note_error(&world, "a close", &error),
+                        Err(error) => world.state().violate(format!("a close: {error}")),
+                    }
+                    Job::Other
+                });
+            }
+        }
     }
 
     /// What accounting is owed, one request of a chain at a time.

@@ -70,6 +70,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         keeps_pan: name == DIRECT || name == SILENT,
         call_ends_after: Duration::from_secs(20),
         statement_claims: ClaimRule::Undo,
+        close_after: Duration::from_secs(90),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule { rules: vec![fees] },
         accounts: AccountNames::default(),

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
+use switchyard::codec::clearing::{csv_heading, csv_rows};
+use switchyard::codec::sign::sha256;
 use switchyard::domain::books::Movement;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
@@ -56,6 +58,11 @@ fn load(world: &World) -> Rows {
             rows.clearing.entry(record.order).or_default().push(record);
         }
     }
+    for (channel, date) in shadow.closes.keys().cloned() {
+        if let Some(close) = now(store.day_close(channel.clone(), date)) {
+            rows.closes.insert((channel, date), close);
+        }
+    }
     rows
 }
 
@@ -82,6 +89,7 @@ pub fn judge(world: &World) {
     }
     let found = check_invariants(&state.rows);
     state.violations.extend(found);
+    check_exports(world, &mut state);
     check_answers(&mut state);
     check_lines(&mut state);
     check_accounting(&mut state);
@@ -106,6 +114,20 @@ pub fn judge(world: &World) {
         tally.orders += 1;
     }
     state.tally = tally;
+}
+
+/// What a closed day exports now is what it exported when it was closed.
+fn check_exports(world: &World, state: &mut State) {
+    for close in state.rows.closes.values() {
+        let records = world.store.clearing(close.channel.clone(), close.date, None, PAGE_MAX);
+        let rows = csv_rows(&now(records)).expect("records are written down");
+        let sha256 = sha256(&[csv_heading(), rows].concat());
+        if sha256 != close.sha256 {
+            let text = format!("I-7: the export of {} {} has changed", close.channel, close.date);
+            state.violations.push(text);
+            return;
+        }
+    }
 }
 
 /// I-12: what was answered stands.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::RequestId;
+use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::flow::attempt::Evidence;
 use switchyard::domain::flow::order::{OrderStatus, Settlement};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
@@ -110,7 +111,9 @@ tally!(
     booking_answers_lost,
     booking_refused,
     withdrawn,
-    red_letters
+    red_letters,
+    closed_days,
+    late_successes
 );
 
 pub struct State {
@@ -183,12 +186,25 @@ impl State {
     pub fn written(&mut self, batch: &Batch) {
         self.tally.commits += 1;
         self.tally.contradictions += batch.contradictions.len() as u64;
+        self.tally.closed_days += batch.closes.len() as u64;
+        self.tally.late_successes +=
+            batch.clearing.iter().filter(|row| self.is_late(row)).count() as u64;
         self.history.push(format!("{batch:?}"));
         let found = self.rows.apply(batch);
         if !found.is_empty() {
             self.violations.extend(found);
             self.violations.push(format!("after {batch:#?}"));
         }
+    }
+
+    /// Whether a record is of a day that was closed before it came.
+    fn is_late(&self, row: &ClearingRecord) -> bool {
+        let number = row.channel_order_no;
+        let order = self.rows.orders.get(&number.order);
+        let attempt = order.and_then(|order| order.attempt(number.attempt));
+        let sent = attempt
+            .map(|attempt| terms::terms(row.channel.as_str()).calendar.date_of(attempt.sent_at));
+        sent.is_some_and(|date| self.rows.closes.contains_key(&(row.channel.clone(), date)))
     }
 
     pub fn violate(&mut self, text: String) {

@@ -11,12 +11,15 @@ use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, Entry, RequestId, Side,
 };
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
+use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::{Movement, Transaction};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{ChannelId, OrderId};
+use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::Reason;
+use switchyard::domain::time::BusinessDate;
 
 /// Every row of a store, as an auditor keeps them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +31,7 @@ pub struct Rows {
     pub accounting: BTreeMap<RequestId, AccountingRequest>,
     pub contradictions: BTreeMap<OrderId, Vec<Contradiction>>,
     pub notices: BTreeMap<OrderId, Vec<CoreNotice>>,
+    pub closes: BTreeMap<(ChannelId, BusinessDate), DayClose>,
     /// From when on each channel's "no such order" may be believed.
     pub believed_after: BTreeMap<ChannelId, Duration>,
 }
@@ -79,7 +83,20 @@ impl Rows {
         for row in &batch.transactions {
             self.transactions.entry(row.order).or_default().push(row.clone());
         }
+        for close in &batch.closes {
+            let (id, day) = (&close.channel, close.date);
+            let last = self.closed_through(id);
+            hold!(
+                found,
+                last.is_none_or(|last| last < day),
+                "I-7: {id} closes {day} after {last:?}"
+            );
+            self.closes.insert((id.clone(), day), close.clone());
+            found.extend(check_close(self, close));
+        }
         for row in &batch.clearing {
+            let open = self.closed_through(&row.channel).is_none_or(|last| last < row.date);
+            hold!(found, open, "I-7: {} is written into a closed day", row.channel_order_no);
             self.clearing.entry(row.order).or_default().push(row.clone());
         }
         for row in &batch.contradictions {
@@ -97,6 +114,34 @@ impl Rows {
         }
         found
     }
+}
+
+impl Rows {
+    fn closed_through(&self, channel: &ChannelId) -> Option<BusinessDate> {
+        let of = |(id, date): &(ChannelId, BusinessDate)| (id == channel).then_some(*date);
+        self.closes.keys().filter_map(of).max()
+    }
+}
+
+/// A closed day's totals are the sums of its records, then and for ever.
+fn check_close(rows: &Rows, close: &DayClose) -> Vec<String> {
+    let mut sums: BTreeMap<Currency, (u64, i64, i64, i64)> = BTreeMap::new();
+    let records = rows.clearing.values().flatten();
+    for row in records.filter(|row| row.channel == close.channel && row.date == close.date) {
+        let sum = sums.entry(row.currency).or_default();
+        sum.0 += 1;
+        sum.1 += row.principal_minor;
+        sum.2 += row.fee_minor;
+        sum.3 += row.net_minor;
+    }
+    let closed = close.totals.iter().map(|(currency, totals)| {
+        let money = (totals.principal_minor, totals.fee_minor, totals.net_minor);
+        (*currency, (totals.records, money.0, money.1, money.2))
+    });
+    let mut found = Vec::new();
+    let same = closed.collect::<BTreeMap<_, _>>() == sums;
+    hold!(found, same, "I-7: {} {} is closed with other sums", close.channel, close.date);
+    found
 }
 
 /// I-5: what is final stays; versions count.
@@ -133,6 +178,7 @@ pub fn check_invariants(rows: &Rows) -> Vec<String> {
         let new = callers.insert((order.caller.clone(), order.caller_order_id.clone()));
         hold!(found, new, "I-9: {} has two orders", order.caller_order_id);
     }
+    found.extend(rows.closes.values().flat_map(|close| check_close(rows, close)));
     for id in rows.entries.keys() {
         hold!(found, rows.orders.contains_key(id), "I-6: entry {id} has no order");
     }

@@ -14,7 +14,6 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome};
 use crate::domain::terms::ClaimRule;
-use crate::domain::time::BusinessDate;
 
 impl Work<'_> {
     /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
@@ -91,7 +90,7 @@ impl Work<'_> {
     /// Expects the claimed success on the channel's statement, and puts its money in suspense, where
     /// a person balances it.
     fn suspend_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
-        let (claimed, _) = self.claimed(attempt, approval, evidence);
+        let claimed = self.claimed(attempt, approval, evidence);
         self.order.accounting_sequence += 1;
         let booking = Booking {
             id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
@@ -194,9 +193,7 @@ impl Work<'_> {
         approval: &Approval,
         evidence: &Evidence,
     ) -> (Transaction, Fee) {
-        let ours = self.terms.calendar.date_of(attempt.sent_at);
-        let theirs = approval.settle_mmdd.as_deref();
-        let date = theirs.and_then(|m| BusinessDate::from_mmdd(m, ours)).unwrap_or(ours);
+        let date = self.clearing_date(attempt, approval);
         let mut claimed = self.transaction(attempt, date, evidence);
         claimed.channel_reference.clone_from(&approval.channel_reference);
         let state = ClearingState::Contradicted;

@@ -2,7 +2,7 @@
 
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::books::{Movement, Transaction};
+use crate::domain::books::{Movement, Transaction, day_close};
 use crate::domain::command::{CardAtHand, Refusal};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::Work;
@@ -145,11 +145,13 @@ impl Work<'_> {
         taken_back.unwrap_or_else(|| computed_fee(self.terms, &self.order, date))
     }
 
-    /// The channel's date if it gave one, else its calendar's at the time of sending.
-    fn clearing_date(&self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
+    /// The channel's date if it gave one, else its calendar's at the time of sending. If that day is
+    /// closed, the first open one.
+    pub(super) fn clearing_date(&self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
         let ours = self.terms.calendar.date_of(attempt.sent_at);
         let theirs = approval.settle_mmdd.as_deref();
-        theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours)
+        let date = theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours);
+        day_close::open_date(date, self.view.closed_through)
     }
 
     /// The transaction that an attempt of this order stands for.

@@ -61,7 +61,10 @@ mod tests {
     #[test]
     fn every_request_has_one_fate_and_silence_books_nothing() {
         let asked = [id(1), id(2), id(3), id(4), id(5), id(6)];
-        let result = |id: RequestId, status: &str| serde_json::json!({ "request_id": id.to_string(), "status": status, "detail": "why" });
+        let result = |id: RequestId, status: &str| {
+            let id = id.to_string();
+            serde_json::json!({ "request_id": id, "status": status, "detail": "why" })
+        };
         let answer = serde_json::json!({ "results": [
             result(id(2), "already_booked"), result(id(1), "booked"), result(id(3), "refused"),
             result(id(4), "perhaps"), result(id(5), "booked"), result(id(5), "refused"),

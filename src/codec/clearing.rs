@@ -1,0 +1,136 @@
+//! Clearing records as rows of text: the columns of exports, and of what the close of a day signs.
+//!
+//! The bytes are part of a promise: a closed day keeps the digest of its export, so a change of a
+//! column would break every close before it.
+
+use std::fmt::Display;
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::ids::{ChannelOrderNo, OrderId};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// The columns of the CSV form: the fields of [`ClearingRow`], in their order.
+pub const COLUMNS: [&str; 13] = [
+    "channel",
+    "date",
+    "id",
+    "channel_order_no",
+    "channel_reference",
+    "movement",
+    "currency",
+    "principal",
+    "fee",
+    "net",
+    "fee_rule",
+    "state",
+    "at",
+];
+
+/// One clearing record. Field for field a column of the CSV form.
+#[derive(Serialize)]
+pub struct ClearingRow<'row> {
+    channel: &'row str,
+    #[serde(serialize_with = "shown")]
+    date: BusinessDate,
+    #[serde(serialize_with = "shown")]
+    id: OrderId,
+    #[serde(serialize_with = "shown")]
+    channel_order_no: ChannelOrderNo,
+    /// Empty where the channel gave none: a column cannot be left out.
+    channel_reference: &'row str,
+    movement: &'static str,
+    currency: &'static str,
+    principal: i64,
+    fee: i64,
+    net: i64,
+    fee_rule: &'row str,
+    state: &'static str,
+    #[serde(serialize_with = "rfc3339")]
+    at: Timestamp,
+}
+
+fn shown<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn rfc3339<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.rfc3339())
+}
+
+impl<'row> From<&'row ClearingRecord> for ClearingRow<'row> {
+    fn from(record: &'row ClearingRecord) -> Self {
+        Self {
+            channel: record.channel.as_str(),
+            date: record.date,
+            id: record.order,
+            channel_order_no: record.channel_order_no,
+            channel_reference: record.channel_reference.as_deref().unwrap_or_default(),
+            movement: record.movement.name(),
+            currency: record.currency.code(),
+            principal: record.principal_minor,
+            fee: record.fee_minor,
+            net: record.net_minor,
+            fee_rule: &record.fee_rule,
+            state: record.state.name(),
+            at: record.at,
+        }
+    }
+}
+
+/// The heading of the CSV form, which an empty day has too.
+pub fn csv_heading() -> Vec<u8> {
+    let mut heading = COLUMNS.join(",").into_bytes();
+    heading.push(b'\n');
+    heading
+}
+
+/// Records as lines of the CSV form, without heading.
+pub fn csv_rows(records: &[ClearingRecord]) -> Result<Vec<u8>, csv::Error> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    for record in records {
+        writer.serialize(ClearingRow::from(record))?;
+    }
+    writer.into_inner().map_err(|error| csv::Error::from(error.into_error()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::books::Movement;
+    use crate::domain::books::clearing::ClearingState;
+    use crate::domain::ids::ChannelId;
+    use crate::domain::money::Currency;
+
+    #[test]
+    fn the_bytes_of_an_export_are_fixed() {
+        let order = OrderId::compose(261_122, 1, 7);
+        let record = ClearingRecord {
+            channel: ChannelId::from_stored("bank"),
+            date: BusinessDate::from_yyyymmdd(20_261_122).expect("a date"),
+            order,
+            channel_order_no: ChannelOrderNo { order, attempt: 2 },
+            channel_reference: Some("a,\"b\"".to_owned()),
+            movement: Movement::Refund,
+            currency: Currency::Cny,
+            principal_minor: -100,
+            fee_minor: -1,
+            net_minor: -99,
+            fee_rule: "debit".to_owned(),
+            state: ClearingState::Due,
+            at: Timestamp::from_millis(1_795_334_400_007),
+        };
+        assert_eq!(
+            String::from_utf8(csv_heading()).expect("text"),
+            "channel,date,id,channel_order_no,channel_reference,movement,currency,principal,fee,\
+             net,fee_rule,state,at\n"
+        );
+        assert_eq!(
+            String::from_utf8(csv_rows(&[record]).expect("rows")).expect("text"),
+            "bank,2026-11-22,2611220010000000007,261122001000000000702,\"a,\"\"b\"\"\",refund,CNY,\
+             -100,-1,-99,debit,due,2026-11-22T08:00:00.007Z\n"
+        );
+        assert_eq!(csv_rows(&[]).expect("no rows"), b"");
+    }
+}
