@@ -16,7 +16,9 @@ use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::api::auth::Callers;
+use crate::api::reconciliation::upload::Uploads;
 use crate::api::{self, ApiState};
+use crate::backoffice::settlement::SettlementDesk;
 use crate::backoffice::{Backoffice, StatementRules};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
@@ -125,6 +127,8 @@ impl App {
             bins,
             statements,
             backoffice,
+            settlements: SettlementDesk::new(Arc::clone(&engine)),
+            uploads: Uploads::default(),
             callers: Callers::new(&callers, rate.0, rate.1),
             settings: Arc::new(settings),
             metrics,

@@ -84,6 +84,8 @@ pub fn reconcile_files(
         records_layout: &records_layout,
         date,
         tolerance: Tolerance { fee_minor: args.fee_tolerance },
+        carried: false,
+        differences_max: u64::MAX,
         memory_bytes: args.memory * MEBIBYTE,
         folder: args.temporary.as_deref().unwrap_or(&temporary),
         seed: Entropy::System.draw(),

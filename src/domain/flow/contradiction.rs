@@ -90,7 +90,7 @@ impl Work<'_> {
     /// Expects the claimed success on the channel's statement, and puts its money in suspense, where
     /// a person balances it.
     fn suspend_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
-        let claimed = self.claimed(attempt, approval, evidence);
+        let (claimed, _) = self.claimed(attempt, approval, evidence);
         self.order.accounting_sequence += 1;
         let booking = Booking {
             id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
