@@ -76,6 +76,26 @@ fn the_clearing_date_decides_which_rate_holds() {
 }
 
 #[test]
+fn what_is_late_is_cleared_on_the_first_open_day_at_the_rate_of_its_own() {
+    let old = FeeRule { until: date(20_261_122), ..rule(6_000) };
+    let new = FeeRule { from: date(20_261_123), ..rule(5_000) };
+    let terms = charging(vec![old, new]);
+    // A success, and one that is claimed against a decline.
+    for learnt in [vec![approved()], vec![declined(), approved()]] {
+        let mut desk = Desk::sending_to(terms.clone(), &["one"]);
+        desk.closed_through = date(20_261_125);
+        for outcome in learnt {
+            desk.learn(Source::Notice, outcome);
+        }
+        assert_eq!(fee(&desk, desk.id), (74, "at 6000"));
+        let record = &desk.rows.clearing[&desk.id][0];
+        assert_eq!(Some(record.date), date(20_261_126));
+        let request = desk.rows.accounting.values().next().expect("it is booked");
+        assert_eq!(Some(request.business_date), date(20_261_126));
+    }
+}
+
+#[test]
 fn the_merchants_category_decides_and_follow_ups_have_it() {
     let hospital = MerchantCategory::parse("8062").expect("four digits");
     let exempt = FeeRule { categories: vec![hospital], ..rule(0) };

@@ -1,9 +1,9 @@
 //! Evidence against a final state: it is kept, alerts, and owes an undo; the end stays (I-5).
 
 use crate::domain::batch::{Claim, Contradiction, EntryChange};
-use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::books::{Transaction, day_close};
 use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::Fee;
@@ -193,11 +193,12 @@ impl Work<'_> {
         approval: &Approval,
         evidence: &Evidence,
     ) -> (Transaction, Fee) {
-        let date = self.clearing_date(attempt, approval);
+        let own_date = self.clearing_date(attempt, approval);
+        let date = day_close::open_date(own_date, self.view.closed_through);
         let mut claimed = self.transaction(attempt, date, evidence);
         claimed.channel_reference.clone_from(&approval.channel_reference);
         let state = ClearingState::Contradicted;
-        let fee = self.fee(date);
+        let fee = self.fee(own_date);
         self.batch.clearing.push(ClearingRecord::of(&claimed, state, fee.clone()));
         (claimed, fee)
     }

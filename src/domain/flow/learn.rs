@@ -97,11 +97,12 @@ impl Work<'_> {
         attempt.channel_reference.clone_from(&approval.channel_reference);
         attempt.code = Some(approval.code.clone());
         let attempt = attempt.clone();
-        let date = self.clearing_date(&attempt, approval);
+        let own_date = self.clearing_date(&attempt, approval);
+        let date = day_close::open_date(own_date, self.view.closed_through);
         self.order.clearing_date = Some(date);
         let transaction = self.transaction(&attempt, date, evidence);
         if self.moves_money() {
-            let fee = self.fee(date);
+            let fee = self.fee(own_date);
             if self.order.kind.is_paid_in() {
                 self.order.charged = Some(fee.clone());
             }
@@ -145,13 +146,12 @@ impl Work<'_> {
         taken_back.unwrap_or_else(|| computed_fee(self.terms, &self.order, date))
     }
 
-    /// The channel's date if it gave one, else its calendar's at the time of sending. If that day is
-    /// closed, the first open one.
+    /// The channel's date if it gave one, else its calendar's at the time of sending: the date that
+    /// its fee goes by, even where that day is closed and the record goes to the first open one.
     pub(super) fn clearing_date(&self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
         let ours = self.terms.calendar.date_of(attempt.sent_at);
         let theirs = approval.settle_mmdd.as_deref();
-        let date = theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours);
-        day_close::open_date(date, self.view.closed_through)
+        theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours)
     }
 
     /// The transaction that an attempt of this order stands for.
