@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use switchyard::codec::sign::sha256_hex;
 use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::DeliveryStatus;
+use switchyard::domain::command::Decider;
 use switchyard::domain::flow::attempt::{Evidence, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
@@ -215,6 +216,39 @@ async fn a_success_that_races_with_the_close_is_in_the_day_or_in_the_next() {
     let records = |day: &Value| day["totals"][0]["records"].as_u64().unwrap_or(0);
     assert_eq!(records(&day) + records(&next), 41);
     println!("{} of 41 were in time", records(&day));
+}
+
+#[tokio::test]
+async fn a_close_waits_for_a_success_that_was_decided_before_it() {
+    let gateway = Gateway::start().await;
+    assert_eq!(gateway.pay(&payment("A-1")).await.status, 200);
+    gateway.bank.hold();
+    let body = payment("A-2");
+    let closing = async {
+        gateway.order_when("A-2", |order| order.status == OrderStatus::Processing).await;
+        gateway.later(PAST_THE_CUT_OFF);
+        gateway.disk.hold();
+        gateway.bank.let_go();
+        while gateway.disk.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The success is decided for the 22nd and waits for the disk, when the day is closed.
+        let engine = Arc::clone(&gateway.state.engine);
+        let date = books::date();
+        let decider = Decider { actor: "ann".to_owned(), reason: String::new() };
+        let close = async move { engine.close_day(&books::channel(), date, &decider).await };
+        let close = tokio::spawn(close);
+        // Time enough for a close that does not wait to stand behind it at the disk.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        gateway.disk.let_go();
+        close.await.expect("it does not panic").expect("the day has ended")
+    };
+    let (paid, close) = tokio::join!(gateway.pay(&body), closing);
+    assert_eq!(paid.json()["clearing_date"], "2026-11-22", "{}", paid.text);
+    assert_eq!(close.totals[0].1.records, 2);
+    assert_eq!(summary(&gateway, "2026-11-22").await["verified"], true);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The store in memory, with commits that the test can hold back: a slow disk.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use switchyard::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
 use switchyard::domain::books::Transaction;
@@ -21,17 +22,25 @@ use crate::passing::pass_books_on;
 #[derive(Clone)]
 pub struct SlowStore {
     inner: MemoryStore,
+    /// Those who wait go through in their order.
     gate: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl SlowStore {
     pub fn over(inner: MemoryStore) -> Self {
-        Self { inner, gate: Arc::new(Semaphore::new(1_000_000)) }
+        let gate = Arc::new(Semaphore::new(1_000_000));
+        Self { inner, gate, waiting: Arc::default() }
     }
 
     /// From now on commits wait until they are let go.
     pub fn hold(&self) {
         self.gate.forget_permits(1_000_000);
+    }
+
+    /// How many commits wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     pub fn let_go(&self) {
@@ -54,7 +63,10 @@ impl Store for SlowStore {
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
-            self.gate.acquire().await.expect("the gate is never closed").forget();
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            let place = self.gate.acquire().await;
+            self.waiting.fetch_sub(1, Ordering::SeqCst);
+            place.expect("the gate is never closed").forget();
             self.inner.commit(batch).await
         })
     }
