@@ -37,15 +37,13 @@ pub trait Pages: Send + 'static {
     const TABLE: &'static str;
 
     /// The next page; `None` after the last.
-    fn next(
-        &mut self,
-    ) -> impl Future<Output = Result<Option<Vec<Self::Row>>, StoreError>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Option<Vec<Self::Row>>, StoreError>> + Send;
 
-    /// Writes the heading of the CSV form.
-    fn write_heading(csv: &mut csv::Writer<Vec<u8>>) -> csv::Result<()>;
+    /// The heading of the CSV form.
+    fn heading() -> Vec<u8>;
 
-    /// Writes a row in the CSV form.
-    fn write_record(row: &Self::Row, csv: &mut csv::Writer<Vec<u8>>) -> csv::Result<()>;
+    /// The rows in the CSV form; an error is a row that cannot be written.
+    fn csv(rows: &[Self::Row]) -> csv::Result<Vec<u8>>;
 
     /// Writes a row as one line of JSON, without its end.
     fn write_line(row: &Self::Row, line: &mut Vec<u8>) -> serde_json::Result<()>;
@@ -103,16 +101,10 @@ fn write<P: Pages>(rows: &[P::Row], form: Form, with_heading: bool) -> Result<By
     let damaged = |detail: String| StoreError::Damaged { table: P::TABLE, detail };
     match form {
         Form::Csv => {
-            // An empty listing has a heading too, which serialising no row would not write.
-            let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
-            let mut write = || {
-                if with_heading {
-                    P::write_heading(&mut writer)?;
-                }
-                rows.iter().try_for_each(|row| P::write_record(row, &mut writer))
-            };
-            write().map_err(|error| damaged(error.to_string()))?;
-            writer.into_inner().map(Bytes::from).map_err(|error| damaged(error.to_string()))
+            // An empty listing has a heading too.
+            let mut bytes = if with_heading { P::heading() } else { Vec::new() };
+            bytes.extend(P::csv(rows).map_err(|error| damaged(error.to_string()))?);
+            Ok(bytes.into())
         }
         Form::Lines => {
             let mut lines = Vec::new();

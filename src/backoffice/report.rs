@@ -164,7 +164,8 @@ impl Records {
         last: OrderId,
     ) -> Result<Option<ClearingRecord>, StoreError> {
         self.fill(store).await?;
-        Ok(self.page.pop_front_if(|record| record.order <= last))
+        let is_due = self.page.front().is_some_and(|record| record.order <= last);
+        Ok(if is_due { self.page.pop_front() } else { None })
     }
 
     async fn next(&mut self, store: &dyn Store) -> Result<Option<ClearingRecord>, StoreError> {
@@ -187,7 +188,7 @@ impl Records {
 
 /// The order ids between which those of a date lie: after the first, before the second.
 ///
-/// An id begins with the UTC day of its making, which is never before the one that the clock showed.
+/// An id begins with the UTC day of its making, which is never before the one that the clock had.
 fn window(calendar: &ClearingCalendar, date: BusinessDate) -> Option<(OrderId, OrderId)> {
     let begins = calendar.beginning_of(date)?;
     let tomorrow = BusinessDate::new(date.civil().tomorrow().ok()?);
@@ -200,6 +201,5 @@ fn window(calendar: &ClearingCalendar, date: BusinessDate) -> Option<(OrderId, O
 
 /// What the core charges its merchant for an order, if it has said so.
 fn merchant_fee(order: &Order) -> Option<i64> {
-    let _ = order;
-    None
+    order.merchant_fee_minor
 }

@@ -16,7 +16,9 @@ use crate::domain::batch::Batch;
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::difference::{Claimed, Finding, days_after};
 use crate::domain::books::reconcile::Status;
-use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
+use crate::domain::books::reconciliation::{
+    BatchReport, BatchState, FileProblem, REVISION, Reconciliation,
+};
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
@@ -369,7 +371,7 @@ impl Working<'_> {
         if let Some(before) = before.filter(|before| before.revision != self.batch.revision) {
             let (revision, old) = (self.batch.revision, before.revision);
             let detail = format!("revision {revision} supersedes revision {old}");
-            problems.push(problem("revision", 0, detail));
+            problems.push(problem(REVISION, 0, detail));
         }
         for (line, said) in &report.problems {
             problems.push(problem(kind_of(said, &self.layout), *line, said.to_string()));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::settlement::{
-    BankReceipt, ChannelSettlement, Checked, DateFacts, Received, Settled, SettlementRefusal, SettlementState,
-    check, open, receive, same_content,
+    BankReceipt, ChannelSettlement, Checked, DateFacts, Received, Settled, SettlementRefusal,
+    SettlementState, check, open, receive, same_content,
 };
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
@@ -78,7 +78,8 @@ impl SettlementDesk {
         let _turn = self.turn.lock().await;
         for _ in 0..CONFLICTS_MAX {
             let reference = received.receipt.bank_reference.clone();
-            let kept = self.engine.store().settlement_by_receipt(received.channel.clone(), reference);
+            let kept =
+                self.engine.store().settlement_by_receipt(received.channel.clone(), reference);
             if let Some(kept) = kept.await? {
                 same_content(&kept, &received)?;
                 return Ok(Recorded { settlement: kept, repeated: true });
@@ -110,7 +111,8 @@ impl SettlementDesk {
             let kept = self.engine.store().settlement(id).await?;
             let kept = kept.ok_or(SettlementError::NoSuchSettlement)?;
             let open_ones = self.open(&kept.channel).await?;
-            let audit = Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
+            let audit =
+                Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
             let before = Some(kept.clone());
             if let Some(settlement) = self.settle(before, kept, &open_ones, audit).await? {
                 return Ok(settlement);
@@ -181,9 +183,17 @@ impl SettlementDesk {
         for &date in dates {
             let batch = store.current_reconciliation(channel.clone(), date).await?;
             let settled = store.settled_date(channel.clone(), date, currency).await?;
-            let mut problems: Vec<String> = batch.iter().flat_map(|batch| {
-                batch.report.problems.iter().map(|problem| problem.kind.clone())
-            }).collect();
+            let mut problems: Vec<String> = batch
+                .iter()
+                .flat_map(|batch| {
+                    batch
+                        .report
+                        .problems
+                        .iter()
+                        .filter(|problem| !problem.is_remark())
+                        .map(|problem| problem.kind.clone())
+                })
+                .collect();
             let sums = batch.map(|batch| batch.report.stated(currency));
             let stated = sums.as_ref().and_then(Settled::of);
             if sums.is_some() && stated.is_none() {

@@ -93,9 +93,7 @@ impl DaemonArgs {
         body: Option<&Value>,
     ) -> anyhow::Result<reqwest::Response> {
         self.send(method, path, accept, |request| match body {
-            Some(body) => {
-                request.header("content-type", "application/json").body(body.to_string())
-            }
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
             None => request,
         })
         .await

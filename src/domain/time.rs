@@ -202,7 +202,10 @@ mod tests {
                 let begins = calendar.beginning_of(date).expect("a moment");
                 assert_eq!(calendar.date_of(begins), date);
                 let before = Timestamp::from_millis(begins.as_millis() - 1);
-                assert_eq!(calendar.date_of(before), BusinessDate(date.0.yesterday().expect("one")));
+                assert_eq!(
+                    calendar.date_of(before),
+                    BusinessDate(date.0.yesterday().expect("one"))
+                );
             }
         }
     }

@@ -159,11 +159,7 @@ impl Listed<'_> {
     }
 }
 
-fn fill_side(
-    row: &mut csv::ByteRecord,
-    side: Option<&ListedSide<'_>>,
-    numbers: &mut itoa::Buffer,
-) {
+fn fill_side(row: &mut csv::ByteRecord, side: Option<&ListedSide<'_>>, numbers: &mut itoa::Buffer) {
     let Some(side) = side else {
         (0..SIDE_COLUMNS).for_each(|_| row.push_field(b""));
         return;

@@ -1,6 +1,7 @@
 //! A whole gateway behind a socket, and a client that speaks to it.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +9,9 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use switchyard::api::auth::Callers;
+use switchyard::api::reconciliation::upload::Uploads;
 use switchyard::api::{ApiState, serve};
+use switchyard::backoffice::settlement::SettlementDesk;
 use switchyard::backoffice::{Backoffice, StatementRules};
 use switchyard::channel::registry::Registry;
 use switchyard::channel::statement::{Inbox, StatementDesk};
@@ -16,6 +19,7 @@ use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::codec::sign::sha256_hex;
+use switchyard::config::checked::Settings;
 use switchyard::config::settings;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
@@ -193,19 +197,7 @@ impl Gateway {
         let settings = Arc::new(read.expect("good settings"));
         let millis = Arc::new(AtomicI64::new(moment(0).as_millis()));
         let clock = Clock::Manual(Arc::clone(&millis));
-        let house = HouseTerms {
-            accounts: settings.accounts.clone(),
-            has_accounting: settings.accounting.url.is_some(),
-            notice_url: None,
-        };
-        let registry = Registry::load(
-            &settings.channels_folder,
-            &settings.routes_file,
-            scratch.path(),
-            house,
-            clock.clone(),
-        );
-        let registry = Arc::new(registry.unwrap_or_else(|mistakes| panic!("{mistakes:?}")));
+        let registry = Arc::new(registry(&settings, scratch.path(), clock.clone()));
         let bank = Arc::new(Bank {
             registry: Arc::clone(&registry),
             answers: Mutex::default(),
@@ -239,6 +231,8 @@ impl Gateway {
         let backoffice = Backoffice::new(own, rules, inbox, scratch.path(), entropy);
         let state = Arc::new(ApiState {
             backoffice: Arc::new(backoffice),
+            settlements: SettlementDesk::new(Arc::clone(&engine)),
+            uploads: Uploads::default(),
             engine,
             intake,
             statements: Arc::new(statements),
@@ -345,6 +339,17 @@ impl Gateway {
             tokio::task::yield_now().await;
         }
     }
+}
+
+fn registry(settings: &Settings, folder: &Path, clock: Clock) -> Registry {
+    let house = HouseTerms {
+        accounts: settings.accounts.clone(),
+        has_accounting: settings.accounting.url.is_some(),
+        notice_url: None,
+    };
+    let read =
+        Registry::load(&settings.channels_folder, &settings.routes_file, folder, house, clock);
+    read.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 fn vault() -> Vault {

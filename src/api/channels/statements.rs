@@ -103,9 +103,9 @@ pub async fn fetch(
 
 fn date(uri: &Uri) -> Result<BusinessDate, ApiError> {
     let mut query = Query::of(uri);
-    let date = query.parsed("date", "a date, YYYY-MM-DD", BusinessDate::parse)?;
+    let date = query.date()?;
     query.finish()?;
-    date.ok_or_else(|| Query::invalid("date", "a clearing date is needed, YYYY-MM-DD"))
+    Ok(date)
 }
 
 /// The problem says in `reason` what kind of no it is.

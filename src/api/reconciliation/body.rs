@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::api::dto::{Moment, Text};
-use crate::domain::books::difference::{
-    Difference, DifferenceEvent, Gap, LineSide, RecordSide,
-};
+use crate::domain::books::difference::{Difference, DifferenceEvent, Gap, LineSide, RecordSide};
 use crate::domain::books::reconcile::{Class, Item};
 use crate::domain::books::reconciliation::{BatchState, FileProblem, Reconciliation};
 use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
@@ -68,7 +66,7 @@ impl<'row> From<&'row Reconciliation> for BatchBody<'row> {
         };
         let found = &batch.report;
         let report = || ReportBody {
-            agreed: found.totals.is_agreed() && found.problems.is_empty(),
+            agreed: found.is_agreed(),
             summary: SummaryForm::of(&found.totals, &found.theirs, &found.ours),
             lines: found.lines,
             differences: found.differences,
@@ -218,7 +216,8 @@ pub struct DifferenceBody<'row> {
 
 impl<'row> From<&'row Difference> for DifferenceBody<'row> {
     fn from(row: &'row Difference) -> Self {
-        let event = |event: &'row DifferenceEvent| EventBody { at: Moment(event.at), what: &event.what };
+        let event =
+            |event: &'row DifferenceEvent| EventBody { at: Moment(event.at), what: &event.what };
         Self {
             id: Text(row.id),
             channel: row.channel.as_str(),

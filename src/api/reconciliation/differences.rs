@@ -94,19 +94,24 @@ impl Pages for Found {
         Ok(Some(rows))
     }
 
-    fn write_heading(csv: &mut csv::Writer<Vec<u8>>) -> csv::Result<()> {
-        csv.write_record(COLUMNS.iter().copied().chain(["difference", "state"]))
+    fn heading() -> Vec<u8> {
+        let columns = COLUMNS.iter().copied().chain(["difference", "state"]);
+        let mut heading = columns.collect::<Vec<_>>().join(",").into_bytes();
+        heading.push(b'\n');
+        heading
     }
 
-    fn write_record(
-        (_, class, difference): &FoundRow,
-        csv: &mut csv::Writer<Vec<u8>>,
-    ) -> csv::Result<()> {
-        let mut row = csv::ByteRecord::new();
-        listed(difference, *class).fill(&mut row, &mut itoa::Buffer::new());
-        row.push_field(difference.id.to_string().as_bytes());
-        row.push_field(difference.state.name().as_bytes());
-        csv.write_byte_record(&row)
+    fn csv(rows: &[FoundRow]) -> csv::Result<Vec<u8>> {
+        let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+        let (mut record, mut numbers) = (csv::ByteRecord::new(), itoa::Buffer::new());
+        for (_, class, difference) in rows {
+            record.clear();
+            listed(difference, *class).fill(&mut record, &mut numbers);
+            record.push_field(difference.id.to_string().as_bytes());
+            record.push_field(difference.state.name().as_bytes());
+            writer.write_byte_record(&record)?;
+        }
+        writer.into_inner().map_err(|error| error.into_error().into())
     }
 
     fn write_line(row: &FoundRow, line: &mut Vec<u8>) -> serde_json::Result<()> {

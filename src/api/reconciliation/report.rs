@@ -98,8 +98,9 @@ struct VolumeBody {
 impl VolumeBody {
     fn of(operation: &'static str, volume: &Volume) -> Self {
         let asked = volume.asked_minor.iter();
-        let amount = |(currency, minor): (&Currency, &i128)| {
-            AmountBody { currency: currency.code(), amount: Whole(*minor) }
+        let amount = |(currency, minor): (&Currency, &i128)| AmountBody {
+            currency: currency.code(),
+            amount: Whole(*minor),
         };
         Self {
             operation,
@@ -174,7 +175,7 @@ impl From<&Reconciliation> for StatementBody {
         Self {
             batch: Text(batch.id),
             revision: batch.revision,
-            agreed: batch.report.totals.is_agreed() && batch.report.problems.is_empty(),
+            agreed: batch.report.is_agreed(),
             differences: batch.report.differences,
         }
     }
@@ -226,9 +227,10 @@ impl<'row> From<&'row Report> for ReportBody<'row> {
             ClearedBody::of(Some(movement.name()), None, *currency, row)
         });
         let contradicted = sums.contradicted.iter();
-        let fees = sums.fees.iter().map(|((rule, currency), row)| {
-            ClearedBody::of(None, Some(rule), *currency, row)
-        });
+        let fees = sums
+            .fees
+            .iter()
+            .map(|((rule, currency), row)| ClearedBody::of(None, Some(rule), *currency, row));
         let profit = sums.profit.iter().map(|(currency, row)| ProfitBody {
             currency: currency.code(),
             orders: row.orders,

@@ -101,12 +101,7 @@ fn missing() -> ApiError {
     ApiError::not_found("there is no such settlement")
 }
 
-fn read(
-    body: &[u8],
-    channel: ChannelId,
-    by: String,
-    at: Timestamp,
-) -> Result<Received, ApiError> {
+fn read(body: &[u8], channel: ChannelId, by: String, at: Timestamp) -> Result<Received, ApiError> {
     let mut fields = Fields::parse(body)?;
     let from = date(&mut fields, "from")?.ok_or_else(|| fields.missing("from"))?;
     let to = date(&mut fields, "to")?.unwrap_or(from);

@@ -122,9 +122,8 @@ pub async fn hand_in(
     }
     let channel = known(&state, &id)?;
     let shared = Arc::clone(&state);
-    let folder = tokio::task::spawn_blocking(move || {
-        shared.backoffice.work_folder().map(Path::to_owned)
-    });
+    let folder =
+        tokio::task::spawn_blocking(move || shared.backoffice.work_folder().map(Path::to_owned));
     let folder = folder.await.map_err(|_| BackofficeError::Died)??;
     let spool = Spool::begin(&state, &folder)?;
     let limits = Limits {
@@ -145,15 +144,13 @@ pub async fn hand_in(
     Ok(json(status, &ImportedBody::from(&imported)))
 }
 
-async fn import(
-    state: &ApiState,
-    seat: &Seat,
-    incoming: Incoming,
-) -> Result<Imported, ApiError> {
+async fn import(state: &ApiState, seat: &Seat, incoming: Incoming) -> Result<Imported, ApiError> {
     let subject = format!("{} {}", incoming.channel, incoming.date);
     let imported = state.backoffice.import(incoming).await;
     let reason = match &imported {
-        Ok(imported) => format!("revision {}, batch {}", imported.revision.revision, imported.batch.id),
+        Ok(imported) => {
+            format!("revision {}, batch {}", imported.revision.revision, imported.batch.id)
+        }
         Err(error) => error.name().to_owned(),
     };
     let entry = AuditEntry {
@@ -185,9 +182,10 @@ async fn write_body(
         ApiError::new(Code::BodyTooLarge, detail)
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if announced.and_then(|length| length.parse().ok()).is_some_and(|length: u64| {
-        length > limits.bytes_max
-    }) {
+    if announced
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u64| length > limits.bytes_max)
+    {
         return Err(too_large());
     }
     let failed = |error: std::io::Error| {

@@ -91,8 +91,7 @@ fn page(report: &Value) -> String {
         || "open".to_owned(),
         |close| format!("closed {} by {}", shown(close, "at"), shown(close, "by")),
     );
-    let mut text =
-        format!("{} {}, {closed}\n", shown(report, "channel"), shown(report, "date"));
+    let mut text = format!("{} {}, {closed}\n", shown(report, "channel"), shown(report, "date"));
     if let Some(ppm) = report.get("success_rate_ppm").and_then(Value::as_u64) {
         text += &format!("success rate {}.{:04} %\n", ppm / 10_000, ppm % 10_000);
     }
@@ -113,11 +112,16 @@ fn page(report: &Value) -> String {
             shown(statement, "batch"),
             shown(statement, "revision"),
             shown(statement, "differences"),
-            if statement.get("agreed") == Some(&Value::Bool(true)) { "agreed" } else { "not agreed" }
+            if statement.get("agreed") == Some(&Value::Bool(true)) {
+                "agreed"
+            } else {
+                "not agreed"
+            }
         ),
     };
     let rows = list(report, "settlement").map(|row| {
-        let net = |name: &str| row.get(name).map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
+        let net =
+            |name: &str| row.get(name).map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
         vec![shown(row, "currency"), shown(row, "state"), net("stated"), net("settled")]
     });
     let rows: Vec<Vec<String>> = rows.collect();

@@ -106,9 +106,11 @@ const HEADING: [&str; 8] =
     ["id", "from", "to", "currency", "state", ">received", ">expected", ">receipts"];
 
 fn row(settlement: &Value) -> Vec<String> {
-    let expected = settlement.get("expected").map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
-    let mut cells: Vec<String> =
-        ["id", "from", "to", "currency", "state", "received"].map(|one| shown(settlement, one)).into();
+    let expected =
+        settlement.get("expected").map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
+    let mut cells: Vec<String> = ["id", "from", "to", "currency", "state", "received"]
+        .map(|one| shown(settlement, one))
+        .into();
     cells.extend([expected, list(settlement, "receipts").count().to_string()]);
     cells
 }

@@ -20,11 +20,9 @@ use crate::cli::remote::{DaemonArgs, blocking};
 const DIFFERENT: u8 = 2;
 
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "switchyard reconcile [OPTIONS] <CHANNEL> <DATE> <FILE>\n       \
+#[command(override_usage = "switchyard reconcile [OPTIONS] <CHANNEL> <DATE> <FILE>\n       \
                       switchyard reconcile [OPTIONS] --layout <NAME|FILE> --statement <FILE> \
-                      --records <FILE.csv>"
-)]
+                      --records <FILE.csv>")]
 pub struct ReconcileArgs {
     /// The channel whose statement it is; the running daemon reconciles it into its books
     #[arg(value_name = "CHANNEL", requires = "file")]

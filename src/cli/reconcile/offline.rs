@@ -28,17 +28,29 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[command(next_help_heading = "Without a daemon")]
 pub struct OfflineArgs {
     /// A shipped layout's name (unionpay-zm, unionpay-zme, wechat-trade, alipay-trade, generic-csv,
-    /// generic-fixed), or a TOML file with one
-    #[arg(long, value_name = "NAME|FILE", required_unless_present = "channel",
-          conflicts_with = "channel")]
+    /// generic-pipe, generic-fixed), or a TOML file with one
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        required_unless_present = "channel",
+        conflicts_with = "channel"
+    )]
     layout: Option<String>,
     /// The channel's statement; a ZIP or gzip file is unpacked
-    #[arg(long, value_name = "FILE", required_unless_present = "channel",
-          conflicts_with = "channel")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "channel",
+        conflicts_with = "channel"
+    )]
     statement: Option<PathBuf>,
     /// Our side: what `switchyard clearing export` wrote
-    #[arg(long, value_name = "FILE.csv", required_unless_present = "channel",
-          conflicts_with = "channel")]
+    #[arg(
+        long,
+        value_name = "FILE.csv",
+        required_unless_present = "channel",
+        conflicts_with = "channel"
+    )]
     records: Option<PathBuf>,
     /// The statement's date, YYYY-MM-DD: lines of another are refused, records after it are not due
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "channel")]
@@ -190,9 +202,8 @@ fn as_json(report: &Report) -> Value {
     let form = SummaryForm::of(&report.totals, &report.theirs, &report.ours);
     let mut told = json!({ "agreed": report.is_agreed() });
     let problems = report.problems.iter();
-    let problems = problems.map(|(line, problem)| {
-        json!({"line": line, "problem": problem.to_string()})
-    });
+    let problems =
+        problems.map(|(line, problem)| json!({"line": line, "problem": problem.to_string()}));
     let rest = json!({
         "lines_agreed": report.agreed.count(),
         "differences": report.differences,

@@ -8,8 +8,10 @@ type Cells = [String; COLUMNS];
 /// A row for each class of each currency, what was read, what is wrong with the file as a whole,
 /// and the end of it in words.
 pub fn table(report: &Value) -> String {
-    let mut rows: Vec<Cells> =
-        vec![["class", "currency", "lines", "amount", "fee", "records", "amount", "fee"].map(str::to_owned)];
+    let mut rows: Vec<Cells> = vec![
+        ["class", "currency", "lines", "amount", "fee", "records", "amount", "fee"]
+            .map(str::to_owned),
+    ];
     for class in list(report, "classes") {
         rows.push(row(&text(class, "class"), class, class.get("theirs"), class.get("ours")));
     }
@@ -35,7 +37,12 @@ pub fn table(report: &Value) -> String {
     }
     let mut lines = aligned(&rows);
     for problem in list(report, "problems") {
-        lines += &format!("line {}: {}\n", text(problem, "line"), text(problem, "problem"));
+        // What is about the file as a whole stands in no line.
+        let place = match text(problem, "line").as_str() {
+            "0" => "file".to_owned(),
+            line => format!("line {line}"),
+        };
+        lines += &format!("{place}: {}\n", text(problem, "problem"));
     }
     let agreed = report.get("agreed") == Some(&Value::Bool(true));
     lines + if agreed { "both sides agree\n" } else { "there are differences\n" }

@@ -44,6 +44,16 @@ pub struct FileProblem {
     pub detail: String,
 }
 
+/// The kind of a remark: the file supersedes an earlier one.
+pub const REVISION: &str = "revision";
+
+impl FileProblem {
+    /// Whether it only remarks on something; nothing is wrong then.
+    pub fn is_remark(&self) -> bool {
+        self.kind == REVISION
+    }
+}
+
 /// One batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconciliation {
@@ -81,6 +91,11 @@ pub struct BatchReport {
 }
 
 impl BatchReport {
+    /// Whether nothing is left to do: every verdict is an agreement, and the file is sound.
+    pub fn is_agreed(&self) -> bool {
+        self.totals.is_agreed() && self.problems.iter().all(FileProblem::is_remark)
+    }
+
     /// Principal and fee of all lines that say success, by currency: what the channel says that it
     /// will pay.
     pub fn stated(&self, currency: Currency) -> Sums {

@@ -191,7 +191,8 @@ impl DailyReport {
         let here = |channel: &ChannelId| *channel == self.channel;
         let waits = || order.candidates.first().is_some_and(|next| here(&next.channel));
         let went = order.attempts.iter().any(|attempt| here(&attempt.channel));
-        if !went && !(order.attempts.is_empty() && waits()) {
+        let is_here = went || (order.attempts.is_empty() && waits());
+        if !is_here {
             return;
         }
         let volume = self.volume.entry(operation).or_default();

@@ -1,8 +1,8 @@
 //! Settlement: what the channel's statement says beside what the bank received (账实核对; S25, S26).
 //!
 //! Bookings are one by one, and a channel settles in one sum (S18): a settlement closes clearing
-//! dates, and is booked only when the bank's receipts equal what the statements of the dates say and
-//! nobody has settled before. So every date is settled once, whatever overlaps, and a revised
+//! dates, and is booked only when the bank's receipts equal what the statements of the dates say
+//! and nobody has settled before. So every date is settled once, whatever overlaps, and a revised
 //! statement leaves exactly what it has changed to be settled.
 
 mod check;

@@ -37,8 +37,8 @@ impl HealthMark {
 
     /// What an attempt says as it stands now, for looking back on a day.
     ///
-    /// An unknown that was the channel's fault stays one, whatever ended it later. Why something was
-    /// not sent is not kept, so that it says nothing here.
+    /// An unknown that was the channel's fault stays one, whatever ended it later. Why something
+    /// was not sent is not kept, so that it says nothing here.
     pub fn of_attempt(attempt: &Attempt) -> Self {
         let unknown = attempt.unknown_cause.map_or(Self::Nothing, Self::of_unknown);
         match (unknown, attempt.state) {

@@ -1,5 +1,6 @@
 //! Statements that are handed in, what they make of the books, and what people make of that.
 
+mod command;
 mod differences;
 mod report;
 mod settlements;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 
 use super::{DATE, STATEMENTS, agreeing, hand_in, planted, text};
-use crate::gateway::{Gateway, members, payment, unknown};
+use crate::gateway::{Gateway, members, payment, unknown, with};
 
 fn declined(reason: Reason) -> Outcome {
     Outcome::Declined(Decline { reason, code: "51".to_owned(), elsewhere: false })
@@ -22,8 +22,9 @@ async fn report(gateway: &Gateway, date: &str) -> Value {
 #[tokio::test]
 async fn a_day_is_summed_up_from_orders_records_differences_and_settlements() {
     let gateway = Gateway::start().await;
-    for order_id in ["A-1", "A-2", "A-3"] {
-        assert_eq!(gateway.pay(&payment(order_id)).await.status, 200);
+    for (order_id, fee) in [("A-1", json!(100)), ("A-2", json!(40)), ("A-3", Value::Null)] {
+        let paid = gateway.pay(&with(payment(order_id), "/merchant_fee", fee)).await;
+        assert_eq!(paid.status, 200, "{}", paid.text);
     }
     gateway.bank.will_answer(declined(Reason::InsufficientFunds));
     gateway.pay(&payment("A-4")).await;
@@ -49,6 +50,14 @@ async fn a_day_is_summed_up_from_orders_records_differences_and_settlements() {
         json!(["payment", "CNY", 3, 37_035, fee, 37_035 - fee])
     );
     assert_eq!(members(&day["fees"][0], &["records", "fee"]), json!([3, fee]));
+    let cost: i64 = lines[..2].iter().map(|line| line.fee).sum();
+    assert_eq!(
+        day["profit"],
+        json!([{
+            "currency": "CNY", "orders": 2, "merchant_fee": 140, "channel_fee": cost,
+            "margin": 140 - cost, "without": 1,
+        }])
+    );
     assert_eq!(day["settlement"][0]["state"], "no_statement");
     assert_eq!((&day["differences"], day.get("statement")), (&json!([]), None));
     assert_eq!(report(&gateway, "2026-11-21").await["volume"], json!([]));
@@ -57,7 +66,10 @@ async fn a_day_is_summed_up_from_orders_records_differences_and_settlements() {
     let statement = text(&planted(&gateway).await);
     assert_eq!(hand_in(&gateway, STATEMENTS, statement).await.status, 201);
     let day = report(&gateway, DATE).await;
-    assert_eq!(members(&day["statement"], &["revision", "agreed", "differences"]), json!([1, false, 3]));
+    assert_eq!(
+        members(&day["statement"], &["revision", "agreed", "differences"]),
+        json!([1, false, 3])
+    );
     let carried: Vec<Value> = day["differences"].as_array().expect("rows").clone();
     assert_eq!(carried.len(), 3);
     assert!(carried.iter().all(|row| row["carried"] == 1 && row["suspended"] == 0), "{day}");

@@ -32,7 +32,8 @@ async fn receipts_add_up_until_they_equal_the_statement_and_are_booked_once() {
     assert!(early["reasons"][0].as_str().is_some_and(|why| why.contains(DATE)), "{early}");
     assert_eq!(hand_in(&gateway, STATEMENTS, text(&agreeing(&gateway).await)).await.status, 201);
     let id = early["id"].as_str().expect("an id");
-    let checked = gateway.post("operator", &format!("/v1/settlements/{id}/check"), &json!({})).await;
+    let checked =
+        gateway.post("operator", &format!("/v1/settlements/{id}/check"), &json!({})).await;
     let checked = checked.json();
     assert_eq!(checked["reasons"], json!(["the bank has received 900 less than is expected"]));
     assert_eq!(checked["expected"], json!({ "principal": principal, "fee": fee, "net": net }));
@@ -58,7 +59,11 @@ async fn receipts_add_up_until_they_equal_the_statement_and_are_booked_once() {
     let one = gateway.get("auditor", &format!("/v1/settlements/{id}")).await.json();
     assert_eq!(one, whole);
     let more = gateway.post("operator", SETTLEMENTS, &receipt("B-3", 5)).await.json();
-    assert_eq!(members(&more, &["state", "received"]), json!(["differs", 5]), "a date settles once");
+    assert_eq!(
+        members(&more, &["state", "received"]),
+        json!(["differs", 5]),
+        "a date settles once"
+    );
     let audit = gateway.get("auditor", "/v1/audit").await.json();
     let entries = audit["entries"].as_array().expect("entries");
     let recorded = entries.iter().filter(|entry| entry["action"] == "settlement.record").count();
@@ -83,8 +88,16 @@ async fn a_receipt_that_does_not_fit_is_refused_by_its_field() {
             "amount",
         ),
         (with(good.clone(), "/currency", json!("XXX")), (422, "unknown_currency"), "currency"),
-        (with(good.clone(), "/bank_reference", json!("")), (422, "invalid_field"), "bank_reference"),
-        (with(good.clone(), "/bank_reference", json!("a b")), (422, "invalid_field"), "bank_reference"),
+        (
+            with(good.clone(), "/bank_reference", json!("")),
+            (422, "invalid_field"),
+            "bank_reference",
+        ),
+        (
+            with(good.clone(), "/bank_reference", json!("a b")),
+            (422, "invalid_field"),
+            "bank_reference",
+        ),
         (with(good.clone(), "/received_on", Value::Null), (400, "missing_field"), "received_on"),
         (with(good.clone(), "/note", json!("x")), (400, "unknown_field"), "note"),
     ];
@@ -99,6 +112,7 @@ async fn a_receipt_that_does_not_fit_is_refused_by_its_field() {
     assert_eq!(unknown.problem(), (404, "channel_unknown".to_owned()));
     let auditor = gateway.post("auditor", SETTLEMENTS, &good).await;
     assert_eq!(auditor.problem(), (403, "forbidden".to_owned()));
-    let missing = gateway.post("operator", "/v1/settlements/2611220010000000009/check", &json!({}));
-    assert_eq!(missing.await.problem(), (404, "not_found".to_owned()));
+    let missing = "/v1/settlements/2611220010000000009/check";
+    let missing = gateway.post("operator", missing, &json!({})).await;
+    assert_eq!(missing.problem(), (404, "not_found".to_owned()));
 }

@@ -117,7 +117,8 @@ async fn a_date_runs_again_and_a_revision_supersedes() {
 async fn a_file_that_cannot_be_read_is_refused_with_its_line() {
     let gateway = paid().await;
     let mut statement = text(&agreeing(&gateway).await);
-    statement = statement.replacen(",payment,", ",lottery,", 2).replacen(",lottery,", ",payment,", 1);
+    statement =
+        statement.replacen(",payment,", ",lottery,", 2).replacen(",lottery,", ",payment,", 1);
     let refused = hand_in(&gateway, STATEMENTS, statement).await;
     assert_eq!(refused.problem(), (422, "statement_refused".to_owned()), "{}", refused.text);
     let problem = refused.json();
@@ -149,7 +150,8 @@ async fn what_is_no_statement_is_refused_before_anything_is_kept() {
     let large = hand_in(&gateway, STATEMENTS, "x".repeat(1_025)).await;
     assert_eq!(large.problem(), (413, "body_too_large".to_owned()));
     // The same without an announced length.
-    let pieces = futures_util::stream::iter((0..3).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 500])));
+    let pieces =
+        futures_util::stream::iter((0..3).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 500])));
     let request = gateway.request("operator", Method::POST, STATEMENTS);
     let request = request.body(reqwest::Body::wrap_stream(pieces));
     assert_eq!(gateway.send(request).await.problem(), (413, "body_too_large".to_owned()));

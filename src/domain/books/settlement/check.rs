@@ -328,9 +328,8 @@ fn cause_of(over: i128, left: Settled, dates: &[DateFacts]) -> Option<String> {
     if over == -fee {
         return Some("that is what the fees are: they may have been kept twice".to_owned());
     }
-    let is_date = |facts: &&DateFacts| {
-        left_of(facts).is_some_and(|left| i128::from(left.net_minor) == -over)
-    };
+    let is_date =
+        |facts: &&DateFacts| left_of(facts).is_some_and(|left| i128::from(left.net_minor) == -over);
     let date = dates.iter().filter(|_| dates.len() > 1).find(is_date)?;
     Some(format!("that is what {} settles: its money may come later", date.date))
 }

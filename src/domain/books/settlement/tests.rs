@@ -1,3 +1,5 @@
+//! Settlements as tables of receipts and statements, and through random lives of a channel.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -65,10 +67,7 @@ fn a_receipt_that_equals_the_statement_is_booked_and_settles_its_dates() {
     assert_eq!(rows, [(day(20), 1), (day(21), 1)]);
     // Settled once: the same dates have nothing left.
     let settled = |place: usize| Some(one.settled[place].clone());
-    let dates = [
-        facts(20, stated(10_000, 60), settled(0)),
-        facts(21, stated(-500, 0), settled(1)),
-    ];
+    let dates = [facts(20, stated(10_000, 60), settled(0)), facts(21, stated(-500, 0), settled(1))];
     let again = checked(open(SettlementId::from_u64(8), received("B-2", 20, 21, 9_440)), &dates);
     assert_eq!(again.settlement.state, SettlementState::Differs);
     assert_eq!(again.settlement.reasons, ["the bank has received 9440 more than is expected"]);
@@ -190,7 +189,10 @@ fn spans_and_amounts_have_bounds() {
     assert_eq!(received("B", 21, 20, 1).dates(), Err(SettlementRefusal::EndsBeforeItBegins));
     let huge = received("B", 20, 20, RECEIVED_MINOR_MAX + 1);
     assert_eq!(huge.dates(), Err(SettlementRefusal::TooLarge));
-    assert_eq!(received("B", 20, 22, i64::from(i32::MIN)).dates(), Ok([20, 21, 22].map(day).into()));
+    assert_eq!(
+        received("B", 20, 22, i64::from(i32::MIN)).dates(),
+        Ok([20, 21, 22].map(day).into())
+    );
     let mut full = open(SettlementId::from_u64(7), received("B", 20, 20, 1));
     // Bounded by the limit itself.
     while full.receipts.len() < RECEIPTS_MAX {
