@@ -196,7 +196,7 @@ const RECORDS: &str = "channel,date,id,channel_order_no,channel_reference,moveme
     principal,fee,net,fee_rule,state,at\n\
     b,2026-11-20,1,261120001000000000101,R-1,payment,CNY,10000,60,9940,all,due,x\n\
     b,2026-11-20,2,261120001000000000201,,refund,CNY,-2500,-15,-2485,all,due,x\n\
-    b,2026-11-20,3,261120001000000000301,,payment,HKD,500,0,500,all,contradicted,x\n";
+    b,2026-11-20,3,261120001000000000301,,payment,HKD,0,0,0,all,contradicted,x\n";
 
 #[test]
 fn the_command_says_by_its_exit_code_whether_both_sides_agree() {

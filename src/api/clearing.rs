@@ -1,16 +1,11 @@
 //! Clearing records of a channel and date: pages, whole days as streams, and totals.
-//!
-//! A stream reads page by page, so that its memory does not grow with the day. When the store fails
-//! under way the connection is broken off: a cut body must not look like a whole one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
-use futures_util::stream;
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
@@ -20,6 +15,7 @@ use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, to_its_end};
 use crate::codec::clearing;
 use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
@@ -29,14 +25,6 @@ use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::engine::day_close::DaySums;
 use crate::store::{PAGE_MAX, Store, StoreError};
-use crate::telemetry;
-
-/// The forms that a whole day can have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Csv,
-    Lines,
-}
 
 type Totals = BTreeMap<Currency, ClearingTotals>;
 /// A record's place in its channel and date.
@@ -63,14 +51,15 @@ pub async fn records(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let date = date(&mut query)?;
+    let date = query.date()?;
     let after =
         query.parsed("after", "a channel order number, 21 digits", ChannelOrderNo::parse)?;
     let limit = query.limit()?;
     query.finish()?;
     let channel = known(&state, &id)?;
     if let Some(form) = streamed_form(&headers) {
-        return Ok(stream_day(Arc::clone(state.engine.store()), channel, date, form));
+        let store = Arc::clone(state.engine.store());
+        return Ok(stream::answer(Day { store, channel, date, after: None, ended: false }, form));
     }
     let start = after.map(|number| (number.order, number.attempt));
     let rows = state.engine.store().clearing(channel.clone(), date, start, limit).await?;
@@ -106,7 +95,7 @@ pub async fn summary(
         verified: Option<bool>,
     }
     let mut query = Query::of(&uri);
-    let date = date(&mut query)?;
+    let date = query.date()?;
     let verify = query.parsed("verify", "true or false", |text| text.parse::<bool>().ok())?;
     query.finish()?;
     let channel = known(&state, &id)?;
@@ -145,7 +134,7 @@ pub async fn close(
     }
     let (parts, body) = request.into_parts();
     let mut query = Query::of(&parts.uri);
-    let date = date(&mut query)?;
+    let date = query.date()?;
     query.finish()?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse_or_empty(&body)?;
@@ -163,13 +152,6 @@ pub async fn close(
     Ok(json(StatusCode::OK, &body))
 }
 
-fn date(query: &mut Query<'_>) -> Result<BusinessDate, ApiError> {
-    // A text of ten bytes may still hold a character of several, which the domain need not see.
-    let parse = |text: &str| text.is_ascii().then(|| BusinessDate::parse(text)).flatten();
-    let expected = "a date YYYY-MM-DD";
-    query.parsed("date", expected, parse)?.ok_or_else(|| Query::invalid("date", expected))
-}
-
 fn place(record: &ClearingRecord) -> Place {
     (record.channel_order_no.order, record.channel_order_no.attempt)
 }
@@ -185,88 +167,40 @@ fn totals_body(totals: &Totals) -> Vec<TotalsBody> {
     totals.iter().map(TotalsBody::from).collect()
 }
 
-/// The form that the caller accepts before JSON, if it names one.
-fn streamed_form(headers: &HeaderMap) -> Option<Form> {
-    let accept = headers.get(header::ACCEPT)?.to_str().ok()?.to_ascii_lowercase();
-    accept.split(',').find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
-        "text/csv" => Some(Some(Form::Csv)),
-        "application/x-ndjson" => Some(Some(Form::Lines)),
-        "application/json" | "*/*" => Some(None),
-        _ => None,
-    })?
-}
-
-/// A stream under way.
+/// A day's records, page by page.
 struct Day {
     store: Arc<dyn Store>,
     channel: ChannelId,
     date: BusinessDate,
-    form: Form,
     after: Option<Place>,
-    /// The heading was written.
-    begun: bool,
     ended: bool,
 }
 
-fn stream_day(
-    store: Arc<dyn Store>,
-    channel: ChannelId,
-    date: BusinessDate,
-    form: Form,
-) -> Response {
-    let day = Day { store, channel, date, form, after: None, begun: false, ended: false };
-    let chunks = stream::unfold(day, |mut day| async {
-        let chunk = day.next().await?;
-        Some((chunk, day))
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
-    let kind = match form {
-        Form::Csv => "text/csv; charset=utf-8",
-        Form::Lines => "application/x-ndjson",
-    };
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
+impl Pages for Day {
+    type Row = ClearingRecord;
 
-impl Day {
-    /// The next page in its form; `None` after the last.
-    async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
+    const TABLE: &'static str = "clearing";
+
+    async fn next(&mut self) -> Result<Option<Vec<ClearingRecord>>, StoreError> {
         if self.ended {
-            return None;
+            return Ok(None);
         }
         let page = self.store.clearing(self.channel.clone(), self.date, self.after, PAGE_MAX);
-        let rows = match page.await {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(error = %telemetry::chain(&error), "a clearing stream broke off");
-                self.ended = true;
-                return Some(Err(error));
-            }
-        };
+        let rows = page.await?;
         self.ended = rows.len() < PAGE_MAX;
         self.after = rows.last().map(place).or(self.after);
-        let with_heading = !std::mem::replace(&mut self.begun, true);
-        Some(write(&rows, self.form, with_heading))
+        Ok(Some(rows))
     }
-}
 
-fn write(rows: &[ClearingRecord], form: Form, with_heading: bool) -> Result<Bytes, StoreError> {
-    let damaged = |detail: String| StoreError::Damaged { table: "clearing", detail };
-    match form {
-        Form::Csv => {
-            // An empty day has a heading too, which serialising no row would not write.
-            let mut bytes = if with_heading { clearing::csv_heading() } else { Vec::new() };
-            bytes.extend(clearing::csv_rows(rows).map_err(|error| damaged(error.to_string()))?);
-            Ok(bytes.into())
-        }
-        Form::Lines => {
-            let mut lines = Vec::new();
-            for record in rows {
-                serde_json::to_writer(&mut lines, &ClearingBody::from(record))
-                    .map_err(|error| damaged(error.to_string()))?;
-                lines.push(b'\n');
-            }
-            Ok(lines.into())
-        }
+    fn heading() -> Vec<u8> {
+        clearing::csv_heading()
+    }
+
+    fn csv(rows: &[ClearingRecord]) -> csv::Result<Vec<u8>> {
+        clearing::csv_rows(rows)
+    }
+
+    fn write_line(row: &ClearingRecord, line: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(line, &ClearingBody::from(row))
     }
 }
