@@ -1,5 +1,7 @@
 //! What the bank has received, beside what the statements say.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::{DATE, STATEMENTS, agreeing, hand_in, paid, text};
@@ -68,6 +70,56 @@ async fn receipts_add_up_until_they_equal_the_statement_and_are_booked_once() {
     let entries = audit["entries"].as_array().expect("entries");
     let recorded = entries.iter().filter(|entry| entry["action"] == "settlement.record").count();
     assert_eq!(recorded, 3);
+}
+
+/// What everything that accounting was asked to book sums up to, by account: debits less credits.
+async fn balances(gateway: &Gateway) -> BTreeMap<String, i64> {
+    let page = gateway.get("auditor", "/v1/accounting-requests?limit=1000").await.json();
+    let requests = page["accounting_requests"].as_array().expect("requests");
+    let mut balances = BTreeMap::new();
+    for entry in requests.iter().flat_map(|one| one["entries"].as_array().expect("entries")) {
+        let amount = entry["amount"].as_i64().expect("an amount");
+        let sign = if entry["side"] == "debit" { 1 } else { -1 };
+        let account = entry["account"].as_str().expect("an account").to_owned();
+        *balances.entry(account).or_default() += sign * amount;
+    }
+    balances.retain(|_, minor| *minor != 0);
+    balances
+}
+
+#[tokio::test]
+async fn a_revision_leaves_only_its_change_and_the_books_end_even() {
+    const PENDING: &str = "channel:unionpay:pending_clearing";
+    let gateway = paid().await;
+    let (principal, _, net) = net(&gateway).await;
+    let mut lines = agreeing(&gateway).await;
+    assert_eq!(hand_in(&gateway, STATEMENTS, text(&lines)).await.status, 201);
+    assert_eq!(balances(&gateway).await[PENDING], principal, "nothing is settled");
+    let settled = gateway.post("operator", SETTLEMENTS, &receipt("B-1", net)).await.json();
+    assert_eq!(settled["state"], "agreed");
+    assert_eq!(balances(&gateway).await.get(PENDING), None, "all is settled");
+    lines[0].amount += 100;
+    assert_eq!(hand_in(&gateway, STATEMENTS, text(&lines)).await.status, 201);
+    let id = settled["id"].as_str().expect("an id");
+    let checked =
+        gateway.post("operator", &format!("/v1/settlements/{id}/check"), &json!({})).await;
+    let checked = checked.json();
+    assert_eq!(checked["state"], "agreed");
+    let why = checked["reasons"][0].as_str().unwrap_or_default();
+    assert!(why.contains("say 100 more than was settled"), "{checked}");
+    let rest = gateway.post("operator", SETTLEMENTS, &receipt("B-2", 100)).await.json();
+    assert_eq!(rest["state"], "agreed", "{rest}");
+    let open = gateway.get("auditor", "/v1/differences?channel=unionpay").await.json();
+    let over = open["differences"][0]["id"].as_str().expect("the revised line");
+    let asked = json!({ "remedy": "profit_or_loss", "reason": "they will not have it back" });
+    let path = format!("/v1/differences/{over}/resolve");
+    assert_eq!(gateway.post("operator", &path, &asked).await.status, 200);
+    let balances = balances(&gateway).await;
+    assert_eq!(balances.values().sum::<i64>(), 0, "I-7: the trial balance is zero");
+    assert_eq!(balances.get(PENDING), None, "nothing is unsettled");
+    assert!(balances.keys().all(|account| !account.contains("suspense")), "{balances:?}");
+    assert_eq!(balances["company:bank_reserve:unionpay"], net + 100);
+    assert_eq!(balances["company:difference_profit_or_loss:unionpay"], -100);
 }
 
 #[tokio::test]
