@@ -127,25 +127,37 @@ impl ReplyMap {
     ///
     /// The shared table speaks of payments. Its *declined* in the reply to an inquiry or a reversal
     /// says that this one request failed (a wrong form, a closed hour), and nothing of the payment
-    /// that it asked about: only a code that the operation's own table declines is a final no. And
+    /// that it asked about: only a code that the operation's own table declines is a final no. An
+    /// inquiry that failed, or whose code says no more than that, is told apart from a channel that
+    /// is unsure of the payment: by it alone, what is being worked on is not to be reversed. And
     /// there is no *elsewhere* for what follows up an attempt: a channel that is closed is asked
     /// again later.
     fn verdict(&self, code: &str) -> Result<Verdict, UnknownCause> {
         if let Some(verdict) = self.own_codes.verdict(code) {
             return Ok(verdict);
         }
-        let verdict = self.shared_codes.verdict(code).ok_or(UnknownCause::UnlistedCode)?;
-        let asks = matches!(self.action, Some(Action::Inquiry | Action::Reversal));
-        let begins = self.action == Some(Action::Charge);
-        match verdict {
-            Verdict::Declined(_) if asks => Ok(Verdict::Unknown),
-            Verdict::Elsewhere(_) if !begins && self.action.is_some() => Ok(Verdict::Unknown),
-            Verdict::Declined(_)
-            | Verdict::Elsewhere(_)
-            | Verdict::Approved
-            | Verdict::Pending
-            | Verdict::Unknown
-            | Verdict::NotFound => Ok(verdict),
+        let (inquires, reverses, begins) = (
+            self.action == Some(Action::Inquiry),
+            self.action == Some(Action::Reversal),
+            self.action == Some(Action::Charge),
+        );
+        match self.shared_codes.verdict(code) {
+            None | Some(Verdict::Declined(_) | Verdict::Elsewhere(_) | Verdict::Unknown)
+                if inquires =>
+            {
+                Err(UnknownCause::InquiryFailed)
+            }
+            None => Err(UnknownCause::UnlistedCode),
+            Some(Verdict::Declined(_)) if reverses => Ok(Verdict::Unknown),
+            Some(Verdict::Elsewhere(_)) if !begins && self.action.is_some() => Ok(Verdict::Unknown),
+            Some(
+                verdict @ (Verdict::Declined(_)
+                | Verdict::Elsewhere(_)
+                | Verdict::Approved
+                | Verdict::Pending
+                | Verdict::Unknown
+                | Verdict::NotFound),
+            ) => Ok(verdict),
         }
     }
 

@@ -375,10 +375,11 @@ fn harbour_s_inquiry_tells_the_query_from_the_payment() {
             (r#"{"code":"0000","orderNo":"{order}"}"#, unknown(UnknownCause::Garbled)),
             (r#"{"code":"1404"}"#, not_found()),
             // These speak of the query: the payment may have gone through all the same.
-            (r#"{"code":"1400"}"#, unknown(UnknownCause::ChannelUnsure)),
-            (r#"{"code":"1503"}"#, unknown(UnknownCause::ChannelUnsure)),
-            (r#"{"code":"1900"}"#, unknown(UnknownCause::ChannelUnsure)),
-            (r#"{"code":"2001"}"#, unknown(UnknownCause::UnlistedCode)),
+            (r#"{"code":"1400"}"#, unknown(UnknownCause::InquiryFailed)),
+            (r#"{"code":"1503"}"#, unknown(UnknownCause::InquiryFailed)),
+            (r#"{"code":"1900"}"#, unknown(UnknownCause::InquiryFailed)),
+            (r#"{"code":"1091"}"#, unknown(UnknownCause::InquiryFailed)),
+            (r#"{"code":"2001"}"#, unknown(UnknownCause::InquiryFailed)),
         ],
     );
 }
