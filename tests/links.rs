@@ -322,6 +322,17 @@ struct House {
 impl House {
     /// `reverse` are the waits before reversals, `reply` the time for an answer.
     async fn open(address: &str, reply: &str, reverse: &str, mac: &str) -> Self {
+        Self::open_wide(address, reply, reverse, mac, 16).await
+    }
+
+    /// The same, with so many reversals on their way at once.
+    async fn open_wide(
+        address: &str,
+        reply: &str,
+        reverse: &str,
+        mac: &str,
+        reversals_in_flight: u32,
+    ) -> Self {
         let scratch = Scratch::new();
         let folder = scratch.path().join("channels");
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -364,8 +375,8 @@ merchant_id = "898110148160001"
         std::fs::write(scratch.path().join("routes.toml"), routes).expect("a file");
         let hash = sha256_hex(CALLER_KEY.as_bytes());
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[workers]\nlook_every = \"50ms\"\n[[callers]]\n\
-             name = \"core\"\nroles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
+            "[server]\nlisten = \"127.0.0.1:0\"\n[workers]\nlook_every = \"50ms\"\n\
+             reversals_in_flight = {reversals_in_flight}\n[[callers]]\nname = \"core\"\nroles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
         );
         let file = Some(("switchyard.toml", text.as_str()));
         let settings = switchyard::config::settings(file, Vec::new(), scratch.path());
@@ -507,5 +518,57 @@ async fn i_3_what_a_broken_link_took_with_it_is_reversed_when_it_is_back() {
         all.into_iter().map(|(_, trace, amount)| (trace, amount)).collect::<Vec<_>>()
     };
     assert_eq!(names(asked), names(reversed));
+    house.app.stop().await;
+}
+
+/// With room for one reversal at a time, they leave in the order in which the payments went wrong,
+/// not in the order in which they came due.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_unknown_is_reversed_first() {
+    const ORDERS: i64 = 5;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let house = House::open_wide(&address, "20s", "[\"1h\"]", "none = true", 1).await;
+    let mut ids = Vec::new();
+    for minor in 1..=ORDERS {
+        let core = house.core.clone();
+        let payment = Payment::instant(&format!("old-{minor}"), minor);
+        let paying = tokio::spawn(async move { core.pay(&payment).await });
+        // The link breaks under it.
+        let mut far = FarEnd::accept(&listener).await;
+        far.read(1).await;
+        drop(far);
+        let answer = paying.await.expect("it ran");
+        assert_eq!(answer.outcome(), (202, "unknown"), "{}", answer.body);
+        ids.push(answer.id().to_owned());
+    }
+    // The newest becomes due first. Its reversal holds the only place until it is answered, so the
+    // others wait, due one after another, the oldest last.
+    let retry = async |id: &String| {
+        let reason = serde_json::json!({ "reason": "the channel is back" });
+        let retried = house.core.post(&format!("/v1/reversals/{id}/retry"), &reason).await;
+        assert_eq!(retried.status, 200, "{}", retried.body);
+    };
+    let (newest, older) = ids.split_last().expect("five of them");
+    retry(newest).await;
+    let mut far = FarEnd::accept(&listener).await;
+    let mut reversed = far.read(1).await;
+    for id in older.iter().rev() {
+        retry(id).await;
+    }
+    for _ in 1..ORDERS {
+        let (_, trace, _) = reversed.last().expect("one at least");
+        far.approve(410, trace).await;
+        reversed.append(&mut far.read(1).await);
+    }
+    let (_, trace, _) = reversed.last().expect("one at least");
+    far.approve(410, trace).await;
+    let amounts: Vec<i64> =
+        reversed.iter().map(|(_, _, amount)| amount.parse().expect("digits")).collect();
+    assert_eq!(amounts, [ORDERS, 1, 2, 3, 4]);
+    assert!(reversed.iter().all(|(kind, ..)| *kind == 400));
+    for id in &ids {
+        house.ended(id, "reversed").await;
+    }
     house.app.stop().await;
 }

@@ -63,10 +63,9 @@ async fn look(
         return Ok(());
     }
     let now = engine.clock().now();
-    // What is being worked is still due, so a page must be able to hold it beside what is new, and
-    // more than there is room for, since what came due first need not be the oldest.
-    let limit = (2 * room + lane.working.len()).min(PAGE);
-    let mut due = engine.store().due_reversals(channel.clone(), now, limit).await?;
+    // What is being worked may still be due, and what came due first need not be the oldest: a whole
+    // page is read, however little room there is.
+    let mut due = engine.store().due_reversals(channel.clone(), now, PAGE).await?;
     // A channel that was away meets what waits for it in the order in which it went wrong.
     due.sort_by_key(|entry| (entry.opened_at, entry.order));
     for entry in due {
