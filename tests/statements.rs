@@ -15,7 +15,7 @@ use support::Scratch;
 use support::core::{Core, Payment};
 use support::daemon::{Daemon, run};
 use support::installation::{CALLER_KEY, Installation, metrics};
-use support::simulated::UNIONPAY;
+use support::simulated::{UNIONPAY, far_cut_off, with_cut_off};
 use support::wire::http_client;
 use switchyard::app::App;
 use switchyard::clock::Clock;
@@ -28,10 +28,10 @@ use tokio::net::TcpListener;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// The day that the channel's clock is in.
-fn channel_day(late_ms: i64) -> BusinessDate {
+/// The clearing day, so cut, of a clock that is so late.
+fn channel_day(cut_off: jiff::civil::Time, late_ms: i64) -> BusinessDate {
     let zone = jiff::tz::TimeZone::get("Asia/Shanghai").expect("a zone");
-    let calendar = ClearingCalendar { zone, cut_off: jiff::civil::time(23, 0, 0, 0) };
+    let calendar = ClearingCalendar { zone, cut_off };
     calendar.date_of(Timestamp::from_millis(Clock::System.now().as_millis() - late_ms))
 }
 
@@ -52,12 +52,11 @@ async fn a_statement_lands_once_and_what_is_missing_can_be_seen() {
     let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
     town.door.lead_to(Some(app.address()));
     let core = Core::new(app.address(), CALLER_KEY);
-    let before = channel_day(5 * DAY_MS);
     let paid = core.pay(&Payment::escrow("S-1", 12_345)).await;
     assert_eq!((paid.outcome(), paid.text("channel")), ((200, "succeeded"), UNIONPAY));
     let number = paid.text("channel_order_no").to_owned();
-    let date = channel_day(5 * DAY_MS);
-    assert_eq!(before, date, "the cut fell into this test; run it again");
+    let cut_off = town.channels.cut_off;
+    let date = channel_day(cut_off, 5 * DAY_MS);
 
     // The channel's day is not over: it has no file, and that is seen.
     let fetch = format!("/v1/channels/{UNIONPAY}/statements/fetch?date={date}");
@@ -93,7 +92,7 @@ async fn a_statement_lands_once_and_what_is_missing_can_be_seen() {
     assert_eq!(shown.body["files"].as_array().map(Vec::len), Some(3));
     assert_eq!(shown.body.get("missing"), None);
 
-    let today = channel_day(0);
+    let today = channel_day(cut_off, 0);
     let open = format!("/v1/channels/{UNIONPAY}/statements/fetch?date={today}");
     assert_eq!(core.post(&open, &serde_json::json!({})).await.text("reason"), "date_open");
     // The bank had nothing to do on that date, and says so: there is no file, and none is missing.
@@ -121,6 +120,7 @@ fn plain_settings(folder: &Path) -> Settings {
 async fn settle(id: &str, late: &Arc<AtomicI64>, folder: &Path) -> Simulator {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("channels/{id}.toml"));
     let text = std::fs::read_to_string(path).expect("a shipped file");
+    let text = with_cut_off(&text, far_cut_off());
     let document = Document::parse("shipped.toml", &text).expect("TOML");
     let other = Counterpart::read(&document, id, &mut Kept::new());
     let Ok(other) = other else { panic!("{id} has no other side") };
@@ -251,7 +251,7 @@ async fn a_hostile_bank_leads_nowhere_and_leaves_no_file() {
     let data = scratch.path().join("data");
     let app = App::start(plain_settings(scratch.path()), &data, metrics()).await.expect("a daemon");
     let core = Core::new(app.address(), CALLER_KEY);
-    let date = channel_day(3 * DAY_MS);
+    let date = channel_day(jiff::civil::Time::midnight(), 3 * DAY_MS);
     let fetch = format!("/v1/channels/hostile/statements/fetch?date={date}");
     let file = b"order_no\n1\n".to_vec();
     let hash = sha256_hex(&file);

@@ -13,6 +13,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
 use http::HeaderMap;
+use support::simulated::far_cut_off;
 use support::wire::until;
 use switchyard::channel::http::{HttpTransport, Timeouts};
 use switchyard::channel::protocol::unionpay_acp::UnionPayAcp;
@@ -68,6 +69,7 @@ impl Line {
         let settings = SimulatorSettings::unionpay_acp("unionpay", keys(), clock)
             .with_declines_percent(0)
             .with_seed(seed)
+            .with_cut_off(far_cut_off())
             .with_working(Between::ZERO);
         let simulator = Simulator::start(settings).await.expect("a simulator");
         let notices = Bodies::default();

@@ -36,7 +36,7 @@ pub use self::chance::{Between, PARTS_WHOLE};
 pub use self::counterpart::{Counterpart, Kept, TestCredential};
 pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
-pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
+pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot, cut_off_far_from};
 pub use self::settings::{
     BankSettings, BankTongue, CanyonPaySettings, Clock, DialectSettings, HarbourBankSettings,
     Iso8583Settings, Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings,

@@ -312,6 +312,12 @@ impl SimulatorSettings {
         self
     }
 
+    /// At a whole minute, Beijing time, as [`Self::cut_off`].
+    pub fn with_cut_off(mut self, cut_off: jiff::civil::Time) -> Self {
+        self.cut_off = cut_off;
+        self
+    }
+
     pub fn with_late_arrivals(mut self) -> Self {
         self.late_arrivals = true;
         self

@@ -16,7 +16,7 @@ use crate::lives::Life;
 use crate::support::Scratch;
 use crate::support::installation::CALLER_KEY;
 use crate::support::simulated::{
-    BREAKER, QUICK_TIMEOUTS, with_line, with_section, without_section,
+    BREAKER, QUICK_TIMEOUTS, far_cut_off, with_cut_off, with_line, with_section, without_section,
 };
 use crate::support::wire::Door;
 use crate::terminals;
@@ -184,7 +184,8 @@ key_sha256 = "{hash}"
 
 /// Starts the other side of the channel's file, and writes a copy of the file that leads there.
 async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> Simulator {
-    let document = Document::parse("shipped.toml", channel.text).expect("TOML");
+    let text = with_cut_off(channel.text, far_cut_off());
+    let document = Document::parse("shipped.toml", &text).expect("TOML");
     let other = Counterpart::read(&document, channel.id, &mut Kept::new());
     let Ok(other) = other else { panic!("{} has no other side", channel.id) };
     let clock: switchyard::simulator::Clock = Arc::new(|| Clock::System.now());
@@ -196,7 +197,7 @@ async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> 
     settings.fee_rate_ppm = channel.fee_rate_ppm;
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let notices = format!("http://{}", door.address);
-    let mut text = other.leading_here(channel.text, &simulator.base_url(), &notices);
+    let mut text = other.leading_here(&text, &simulator.base_url(), &notices);
     for (place, credential) in other.credentials.iter().enumerate() {
         let name = format!("keys/{}-{place}", channel.id);
         let path = scratch.path().join("channels").join(&name);

@@ -6,9 +6,11 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use jiff::civil;
 use switchyard::clock::Clock;
 use switchyard::simulator::{
     Between, Faults, LedgerEntry, MERCHANT_ID, Simulator, SimulatorKeys, SimulatorSettings,
+    cut_off_far_from,
 };
 
 pub const BANK: &str = "harbour-bank";
@@ -42,14 +44,17 @@ fn keys() -> Arc<SimulatorKeys> {
 pub struct SimulatedChannels {
     pub bank: Simulator,
     pub unionpay: Simulator,
+    /// When the clearing day ends: far from the test's start.
+    pub cut_off: civil::Time,
 }
 
 impl SimulatedChannels {
     /// Starts both with the settings as `change` leaves them: at first calm, approving every card.
     pub async fn start(change: impl Fn(SimulatorSettings) -> SimulatorSettings) -> Self {
         let clock = || -> switchyard::simulator::Clock { Arc::new(|| Clock::System.now()) };
+        let cut_off = far_cut_off();
         let plain = |settings: SimulatorSettings| {
-            let mut settings = settings.with_declines_percent(0);
+            let mut settings = settings.with_declines_percent(0).with_cut_off(cut_off);
             settings.working = Between::millis(10, 50);
             settings.per_order_max_minor = BANK_LIMIT_MINOR;
             change(settings)
@@ -59,6 +64,7 @@ impl SimulatedChannels {
         Self {
             bank: Simulator::start(bank).await.expect("a bank"),
             unionpay: Simulator::start(unionpay).await.expect("a UnionPay"),
+            cut_off,
         }
     }
 
@@ -97,11 +103,12 @@ impl SimulatedChannels {
 
     /// The file of a channel, with this section `[unknown]` and these time-outs.
     pub fn file(&self, channel: &str, notice_url: &str, unknown: &str, timeouts: &str) -> String {
-        match channel {
+        let text = match channel {
             BANK => self.bank_file(unknown, timeouts),
             UNIONPAY => self.unionpay_file(notice_url, unknown, timeouts),
             other => panic!("no channel is called {other}"),
-        }
+        };
+        with_cut_off(&text, self.cut_off)
     }
 
     fn bank_file(&self, unknown: &str, timeouts: &str) -> String {
@@ -139,6 +146,19 @@ impl SimulatedChannels {
 
 /// A channel that fails on purpose must not be left out for long.
 pub const BREAKER: &str = "breaker = { failures = 10, open_for = \"100ms\" }";
+
+/// A cut-off that no test is long enough to reach: tests run on the machine's clock.
+pub fn far_cut_off() -> civil::Time {
+    cut_off_far_from(Clock::System.now())
+}
+
+/// A shipped channel file whose clearing day ends then.
+pub fn with_cut_off(text: &str, cut_off: civil::Time) -> String {
+    let key = "cut_off = \"";
+    let start = text.find(key).expect("the file has a clearing calendar") + key.len();
+    let end = start + text[start..].find('"').expect("the text has an end");
+    format!("{}{}{}", &text[..start], cut_off.strftime("%H:%M"), &text[end..])
+}
 
 fn setting(key: &str, text: &str) -> String {
     format!("{key} = \"{text}\"")

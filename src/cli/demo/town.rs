@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use jiff::civil;
 
 use crate::clock::Clock;
 use crate::codec::sign::hex_lower;
 use crate::entropy::Entropy;
 use crate::simulator::{
-    Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings,
+    Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings, cut_off_far_from,
 };
 
 const UNIONPAY_FILE: &str = include_str!("../../../channels/unionpay.toml");
@@ -43,6 +44,9 @@ strategy = "weighted"
 channels = ["unionpay", "harbour-bank"]
 weights = [3, 2]
 "#;
+
+/// When the clearing day ends in all shipped files that the demo uses.
+const CUT_OFF: &str = "cut_off = \"23:00\"";
 
 /// Lines of the shipped UnionPay file, and what stands there in the demo. Each must be there once.
 const UNIONPAY_EDITS: [(&str, &str); 7] = [
@@ -116,6 +120,8 @@ impl Drop for Folder {
 pub struct Town {
     simulators: Vec<(&'static str, Simulator)>,
     keys: Arc<SimulatorKeys>,
+    /// Far from now, so that the clearing day does not end between a payment and its void.
+    cut_off: civil::Time,
 }
 
 impl Town {
@@ -123,6 +129,7 @@ impl Town {
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
         let made = tokio::task::spawn_blocking(SimulatorKeys::generate).await;
         let keys = Arc::new(made.context("the keys' maker has died")??);
+        let cut_off = cut_off_far_from(Clock::System.now());
         let mut simulators = Vec::new();
         for (place, id) in CHANNELS.into_iter().enumerate() {
             let clock: crate::simulator::Clock = Arc::new(|| Clock::System.now());
@@ -136,11 +143,12 @@ impl Town {
             };
             let settings = settings
                 .with_seed(seed.wrapping_add(place as u64))
+                .with_cut_off(cut_off)
                 .with_notice_retries(notice_retries());
             let started = Simulator::start(settings).await;
             simulators.push((id, started.with_context(|| format!("{id} does not start"))?));
         }
-        Ok(Self { simulators, keys })
+        Ok(Self { simulators, keys, cut_off })
     }
 
     pub fn simulators(&self) -> impl Iterator<Item = (&'static str, &Simulator)> {
@@ -185,6 +193,8 @@ impl Town {
                 }
                 None => unionpay_file(id, simulator, api)?,
             };
+            let cut_off = self.cut_off.strftime("cut_off = \"%H:%M\"").to_string();
+            let text = edit(&text, &[(CUT_OFF, &cut_off)])?;
             fs::write(folder.join(format!("{id}.toml")), text)?;
         }
         Ok(())
@@ -244,6 +254,9 @@ mod tests {
         let unionpay = edit(UNIONPAY_FILE, &UNIONPAY_EDITS).expect("UnionPay");
         assert!(edit(&unionpay, &CREDIT_EDITS).is_ok());
         assert!(edit(HARBOUR_FILE, &HARBOUR_EDITS).is_ok());
+        for file in [UNIONPAY_FILE, HARBOUR_FILE] {
+            assert!(edit(file, &[(CUT_OFF, "")]).is_ok());
+        }
         for file in [UNIONPAY_FILE, HARBOUR_FILE] {
             assert_eq!(go_live(file).matches("\nstate = \"live\"\n").count(), 1);
         }

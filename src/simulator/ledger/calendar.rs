@@ -32,7 +32,7 @@ pub(super) struct Calendar {
 impl Calendar {
     /// Beijing time (UTC+8 without summer time since 1991), cut at a whole minute.
     pub fn beijing(cut_off: civil::Time) -> Self {
-        let zone = TimeZone::fixed(offset(8));
+        let zone = beijing_zone();
         let clearing = ClearingCalendar { zone, cut_off };
         Self { clearing, last: AtomicU64::new(0) }
     }
@@ -59,6 +59,17 @@ impl Calendar {
     }
 }
 
+fn beijing_zone() -> TimeZone {
+    TimeZone::fixed(offset(8))
+}
+
+/// A cut-off, Beijing time, that is more than eleven hours away in both directions: for runs on the
+/// machine's clock whose clearing day must not end under them.
+pub fn cut_off_far_from(now: Timestamp) -> civil::Time {
+    let hour = now.civil(&beijing_zone()).hour();
+    civil::time((hour + 12) % 24, 0, 0, 0)
+}
+
 fn unpack(packed: u64) -> Option<Day> {
     let number = u32::try_from(packed & ((1 << DATE_BITS) - 1)).ok()?;
     let today = BusinessDate::from_yyyymmdd(number)?;
@@ -70,6 +81,19 @@ fn unpack(packed: u64) -> Option<Day> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_far_cut_off_leaves_eleven_hours_on_both_sides() {
+        const HOUR_MS: i64 = 3_600_000;
+        for minute in 0..24 * 60 {
+            let now = 20_779_i64 * 86_400_000 + minute * MINUTE_MS;
+            let calendar = Calendar::beijing(cut_off_far_from(Timestamp::from_millis(now)));
+            let settles = |millis| calendar.day(Timestamp::from_millis(millis)).settles;
+            assert_eq!(settles(now), settles(now + 11 * HOUR_MS), "{minute}");
+            assert_eq!(settles(now), settles(now - 11 * HOUR_MS), "{minute}");
+            assert_ne!(settles(now), settles(now + 12 * HOUR_MS), "{minute}");
+        }
+    }
 
     #[test]
     fn the_answer_is_the_same_from_memory_and_changes_at_the_cut() {

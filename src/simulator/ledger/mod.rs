@@ -23,6 +23,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 use self::calendar::Calendar;
 use super::chance::hash;
 
+pub use self::calendar::cut_off_far_from;
 pub use self::snapshot::{LedgerEntry, LedgerSnapshot};
 
 /// When UnionPay's clearing day ends.
