@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use super::golden::{Golden, Medium, Players};
+use super::golden::{Golden, Medium, Players, STATEMENT};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol::Built;
 use crate::channel::{protocol, registry};
@@ -99,7 +99,17 @@ pub fn check_with(
             Mistake::new(samples_name, sample.line, &sample.name, problem, advice)
         }));
     }
-    missing.extend(unshown(&name, &document, &file, samples.iter().map(|(_, sample)| sample)));
+    let shown = || samples.iter().map(|(_, sample)| sample);
+    missing.extend(unshown(&name, &document, &file, shown()));
+    let offers_statements = match &adapter {
+        Some(Built::Http(adapter)) => adapter.statements().is_some(),
+        Some(Built::Links(_)) | None => false,
+    };
+    if offers_statements && !shown().any(|sample| sample.covers == STATEMENT) {
+        let line = document.root(&Mistakes::new()).line_of(STATEMENT);
+        let (problem, advice) = ("no sample asks for one", "add a [[sample]] that does");
+        missing.push(Mistake::new(&name, line, STATEMENT, problem, advice));
+    }
     report.missing = missing;
     Ok(report)
 }
@@ -311,6 +321,53 @@ mod tests {
         // Without its sign-in nothing can be sealed.
         let found = failures("ask = \"sign_on\"", "ask = \"line_test\"");
         assert!(found.iter().any(|line| line.contains("no MAC key yet")), "{found:?}");
+    }
+
+    /// A shipped file and its samples, these changed: what the check makes of them.
+    fn report_of(id: &str, name: &str, change: impl Fn(String) -> String) -> Report {
+        let folder =
+            std::env::temp_dir().join(format!("switchyard-{name}-{}-{id}", std::process::id()));
+        std::fs::create_dir_all(folder.join("samples")).expect("a folder");
+        let file = folder.join(format!("{id}.toml"));
+        std::fs::copy(shipped(id), &file).expect("a copy");
+        let samples = std::fs::read_to_string(samples_of(&shipped(id))).expect("samples");
+        std::fs::write(samples_of(&file), change(samples)).expect("a copy");
+        let report = check_with(&file, &none, &made).expect("a right file");
+        std::fs::remove_dir_all(&folder).expect("it was ours");
+        report
+    }
+
+    #[test]
+    fn what_offers_statements_wants_a_sample_that_asks_for_one() {
+        for id in ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"] {
+            let without = |text: String| {
+                let at = text.find("\n[[sample]]\nname = \"the statement of a day\"");
+                let at = at.or(text.find("\n[[sample]]\nname = \"the address of a day's"));
+                text[..at.expect("the samples of statements are the last")].to_owned()
+            };
+            let report = report_of(id, "unasked", without);
+            let lines: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
+            let wanted = "statement: no sample asks for one";
+            assert!(lines.iter().any(|line| line.contains(wanted)), "{id}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_statement_s_sample_is_played() {
+        for (id, from, to, expected) in [
+            ("harbour-bank", "/v1/statements", "/v1/bills", "the url differs"),
+            ("harbour-bank", "\"files\"", "\"empty\"", "the reply is `files`, not `empty`"),
+            ("meadow-bank", "settle_date=20261121&file", "settle_date=1&file", "another date"),
+            ("canyon-pay", "\"elsewhere\"", "\"files\"", "the reply is `elsewhere`"),
+            ("quarry-bank", "<date>2026-11-21</date></body>", "</body>", "lacks contains[0]"),
+        ] {
+            let report = report_of(id, "changed", |text| {
+                assert!(text.contains(from), "{from}");
+                text.replacen(from, to, 1)
+            });
+            let lines: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
+            assert!(lines.iter().any(|line| line.contains(expected)), "{id}: {lines:?}");
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl FrameScript {
 
 fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<Sent, String> {
     match ask {
-        Ask::Operation | Ask::Reversal | Ask::Inquiry | Ask::Notice => adapter
+        Ask::Operation | Ask::Reversal | Ask::Inquiry | Ask::Notice | Ask::Statement => adapter
             .encode_frame(&of_node(request, adapter.first_node()), sample_now())
             .map(|(frame, asked)| (frame, Question::Order(asked)))
             .map_err(|error| error.to_string()),

@@ -9,6 +9,7 @@ use super::frame::FrameScript;
 use super::page::PageScript;
 use super::{sample_card, sample_facts, sample_now};
 use crate::channel::protocol::iso8583::Iso8583;
+use crate::channel::statement::StatementReply;
 use crate::channel::{Adapter, ChannelRequest};
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
@@ -23,11 +24,20 @@ pub(super) enum Ask {
     Reversal,
     /// Nothing: the channel posts a notice.
     Notice,
+    /// The statement of a clearing date; there is no order.
+    Statement,
     /// To be let on, with which a link begins.
     SignOn,
     /// Whether the line is alive.
     LineTest,
 }
+
+const INQUIRY: &str = "inquiry";
+const NOTICE: &str = "notice";
+/// What a sample covers that asks for a statement.
+pub(super) const STATEMENT: &str = "statement";
+const SIGN_ON: &str = "sign_on";
+const LINE_TEST: &str = "line_test";
 
 /// What a channel's samples are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +88,13 @@ impl Golden {
             operations.iter().map(|(name, one)| (*name, (Ask::Operation, Some(*one)))).collect();
         asks.push(("reversal", (Ask::Reversal, None)));
         asks.extend(match medium {
-            Medium::Http => [("inquiry", (Ask::Inquiry, None)), ("notice", (Ask::Notice, None))],
+            Medium::Http => {
+                let words =
+                    [(INQUIRY, Ask::Inquiry), (NOTICE, Ask::Notice), (STATEMENT, Ask::Statement)];
+                words.map(|(word, ask)| (word, (ask, None))).to_vec()
+            }
             Medium::Links => {
-                [("sign_on", (Ask::SignOn, None)), ("line_test", (Ask::LineTest, None))]
+                vec![(SIGN_ON, (Ask::SignOn, None)), (LINE_TEST, (Ask::LineTest, None))]
             }
         });
         let usual = (Ask::Operation, Some(Operation::Payment));
@@ -110,9 +124,10 @@ impl Golden {
         };
         let covers = match ask {
             Ask::Operation | Ask::Inquiry | Ask::Reversal => request.name(),
-            Ask::Notice => "notice",
-            Ask::SignOn => "sign_on",
-            Ask::LineTest => "line_test",
+            Ask::Notice => NOTICE,
+            Ask::Statement => STATEMENT,
+            Ask::SignOn => SIGN_ON,
+            Ask::LineTest => LINE_TEST,
         };
         let covers = covers.to_owned();
         let golden = Self { name: section.text("name"), covers, line, request, ask, script };
@@ -124,8 +139,12 @@ impl Golden {
         golden
     }
 
-    /// Whether the reply brings this code: a code that no sample brings is not exercised.
+    /// Whether the reply brings this code: a code that no sample brings is not exercised. What a code
+    /// means in the reply to a statement's request is another matter.
     pub fn brings(&self, code: &str) -> bool {
+        if self.ask == Ask::Statement {
+            return false;
+        }
         match &self.script {
             Script::Page(script) => script.brings(code),
             Script::Frame(script) => script.brings(code),
@@ -166,16 +185,28 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
             ChannelRequest::Reversal { facts, original, pan, now: sample_now() }
         }
         (
-            Ask::Operation | Ask::Notice | Ask::SignOn | Ask::LineTest,
+            Ask::Operation | Ask::Notice | Ask::Statement | Ask::SignOn | Ask::LineTest,
             Operation::Payment | Operation::Preauth,
         ) => ChannelRequest::Charge { facts, card },
         (
-            Ask::Operation | Ask::Notice | Ask::SignOn | Ask::LineTest,
+            Ask::Operation | Ask::Notice | Ask::Statement | Ask::SignOn | Ask::LineTest,
             Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture,
         ) => {
             let original = sample_facts(original, 1);
             ChannelRequest::FollowUp { facts, original, card: Some(card) }
         }
+    }
+}
+
+/// What a reply to the request for a statement is, in one word, or why it is not believed.
+pub fn describe_statement(reply: &StatementReply) -> String {
+    match reply {
+        StatementReply::Files(_) => "files".to_owned(),
+        StatementReply::Elsewhere(_) => "elsewhere".to_owned(),
+        StatementReply::NotYet { .. } => "not_yet".to_owned(),
+        StatementReply::Empty { .. } => "empty".to_owned(),
+        StatementReply::Refused { .. } => "refused".to_owned(),
+        StatementReply::Unbelieved { problem } => format!("unbelieved: {problem}"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The day of [`sample_now`], as order numbers have it.
 const SAMPLE_DATE: u32 = 261_122;
@@ -20,6 +20,11 @@ const SAMPLE_DATE: u32 = 261_122;
 /// The moment at which samples are sent: 2026-11-22 08:00:00 UTC.
 pub fn sample_now() -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000)
+}
+
+/// The clearing date whose statement is asked for: the day before [`sample_now`].
+pub fn sample_statement_date() -> BusinessDate {
+    BusinessDate::from_yyyymmdd(20_261_121).expect("it is a date")
 }
 
 /// The facts of a sample attempt; `sequence` tells attempts apart.

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::golden::{Ask, describe};
-use super::sample_now;
-use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply};
+use super::golden::{Ask, describe, describe_statement};
+use super::{sample_now, sample_statement_date};
+use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
 use crate::config::section::Section;
 
 /// What must be sent.
@@ -65,13 +65,13 @@ impl PageScript {
     ) -> Vec<String> {
         let mut wrong = Vec::new();
         if let Some(sent) = &self.sent {
-            match adapter.encode(request, sample_now()) {
+            match sent_by(adapter, ask, request) {
                 Ok(wire) => {
                     let body = String::from_utf8_lossy(&wire.body).into_owned();
                     let headers: HeaderMap = wire.headers.into_iter().collect();
                     sent.compare(wire.method.as_str(), &wire.url, &headers, &body, &mut wrong);
                 }
-                Err(error) => wrong.push(error.to_string()),
+                Err(problem) => wrong.push(problem),
             }
         }
         if let Some(told) = &self.told {
@@ -85,6 +85,32 @@ impl PageScript {
     }
 }
 
+/// What has no statements says so in the same words to both.
+const NO_STATEMENTS: &str = "the channel's file asks for no statements";
+
+fn sent_by(
+    adapter: &dyn Adapter,
+    ask: Ask,
+    request: &ChannelRequest,
+) -> Result<WireRequest, String> {
+    let encoded = match (ask, adapter.statements()) {
+        (Ask::Statement, None) => return Err(NO_STATEMENTS.to_owned()),
+        (Ask::Statement, Some(source)) => {
+            source.encode_statement(sample_statement_date(), sample_now())
+        }
+        (
+            Ask::Operation
+            | Ask::Inquiry
+            | Ask::Reversal
+            | Ask::Notice
+            | Ask::SignOn
+            | Ask::LineTest,
+            _,
+        ) => adapter.encode(request, sample_now()),
+    };
+    encoded.map_err(|error| error.to_string())
+}
+
 impl Told {
     fn outcome_on(&self, ask: Ask, request: &ChannelRequest, adapter: &dyn Adapter) -> String {
         if ask == Ask::Notice {
@@ -93,6 +119,13 @@ impl Told {
                 Ok(notice) => describe(&notice.understood.outcome),
                 Err(refusal) => format!("refused: {refusal}"),
             };
+        }
+        if ask == Ask::Statement {
+            let (date, now) = (sample_statement_date(), sample_now());
+            let source = adapter.statements();
+            return source.map_or(NO_STATEMENTS.to_owned(), |source| {
+                describe_statement(&source.decode_statement(date, &self.reply, now))
+            });
         }
         describe(&adapter.decode(request, &self.reply, sample_now()).outcome)
     }

@@ -63,7 +63,11 @@ impl UnionPayAcp {
     }
 
     /// Who signed a message that is believed; nobody where no signature is looked at.
-    fn signer_of(&self, fields: &Fields, now: Timestamp) -> Result<Option<Arc<Signer>>, Distrust> {
+    pub(super) fn signer_of(
+        &self,
+        fields: &Fields,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Signer>>, Distrust> {
         if self.believes_unsigned {
             return Ok(None);
         }

@@ -69,7 +69,7 @@ impl StatementSource for UnionPayAcp {
             Ok(fields) => fields,
             Err(error) => return unbelieved(error.to_string()),
         };
-        if let Err(distrust) = self.keys.trust.verify(&fields, now.as_millis() / 1_000) {
+        if let Err(distrust) = self.signer_of(&fields, now) {
             return unbelieved(distrust.to_string());
         }
         if let Err(problem) = self.answers_for(&fields, date) {
