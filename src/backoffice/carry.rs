@@ -2,9 +2,7 @@
 //! decides is balanced.
 
 use crate::domain::batch::{AuditEntry, Batch};
-use crate::domain::books::difference::{
-    Balancing, Change, Claimed, Difference, DifferenceState, Finding, Moment,
-};
+use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, Finding, Moment};
 use crate::domain::books::reconcile::{Class, Judge, Key, Status};
 use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
 use crate::domain::terms::Terms;
@@ -45,14 +43,15 @@ impl Working<'_> {
             };
             let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(()) };
             let record = self.office.record_of(self.house, line.date, number).await?;
-            let Some(record) = record.map(|record| side_of(&record)) else { return Ok(()) };
-            let channel = self.house.channel.clone();
-            let own = self.office.store().difference_of_record(channel, record.date, number);
-            let is_taken =
-                |own: &Difference| own.line.is_some() || own.state == DifferenceState::Balanced;
-            if !row.state.is_open() || own.await?.is_some_and(|own| is_taken(&own)) {
+            let Some(record) = record else { return Ok(()) };
+            let (channel, store) = (self.house.channel.clone(), self.office.store());
+            let own = store.difference_of_record(channel, record.date, number).await?;
+            let (day, at) = (record.date, record.at);
+            let free = self.office.is_unmatched(self.house, day, at, own.as_ref()).await?;
+            if !row.state.is_open() || !free {
                 return Ok(());
             }
+            let record = side_of(&record);
             let judge = Judge::new(self.house.statement.tolerance);
             let class = judge.pair(&item, &record.item, Key::OrderNo);
             let claimed = self.office.claimed(&record).await?;

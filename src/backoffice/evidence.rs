@@ -4,13 +4,13 @@
 use crate::domain::batch::Claim;
 use crate::domain::books::Movement;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::books::difference::{Claimed, DifferenceState, RecordSide, days_after};
+use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
 use crate::domain::books::reconcile::{Class, Item, Status, is_same_operation};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
-use crate::domain::time::BusinessDate;
+use crate::domain::time::{BusinessDate, Timestamp};
 use crate::engine::EngineError;
 
 use super::lines::{Told, ToldSide};
@@ -78,12 +78,34 @@ impl Backoffice {
         let Some(record) = self.record_of(house, date, number).await? else { return Ok(None) };
         let store = self.store();
         let row = store.difference_of_record(house.channel.clone(), record.date, number).await?;
-        // One with a line is that line's; one that is carried took part already.
-        let is_free = row.is_none_or(|row| {
-            let carried = row.state.is_open() && record.date < date;
-            row.line.is_none() && row.state != DifferenceState::Balanced && !carried
-        });
+        let row = row.as_ref();
+        let is_free = match record.date == date {
+            true => row.is_none_or(|row| row.line.is_none() && !row.is_balanced()),
+            // One that is carried took part already.
+            false => {
+                let carried = row.is_some_and(|row| row.state.is_open()) && record.date < date;
+                !carried && self.is_unmatched(house, record.date, record.at, row).await?
+            }
+        };
         Ok(is_free.then_some(record))
+    }
+
+    /// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is
+    /// its difference: one without had matched in its own date's run, if it was there by then.
+    pub(super) async fn is_unmatched(
+        &self,
+        house: &House,
+        date: BusinessDate,
+        at: Timestamp,
+        row: Option<&Difference>,
+    ) -> Result<bool, BackofficeError> {
+        match row {
+            Some(row) if row.line.is_some() || row.is_balanced() => return Ok(false),
+            Some(row) if row.state.is_open() => return Ok(true),
+            Some(_) | None => {}
+        }
+        let own = self.store().current_reconciliation(house.channel.clone(), date).await?;
+        Ok(own.is_none_or(|batch| batch.finished_at.is_none_or(|finished| at > finished)))
     }
 
     /// Our clearing record of an attempt. `near` is where a claim's record is looked for.

@@ -4,7 +4,8 @@
 use std::sync::{Arc, PoisonError};
 
 use crate::channel::statement::{FILES_BYTES_MAX, LandError, Landed, StatementFile};
-use crate::codec::sign::read_hex;
+use crate::codec::crypto::digest::RunningSha256;
+use crate::codec::sign::{hex_lower, read_hex};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::ids::ChannelId;
@@ -12,8 +13,13 @@ use crate::domain::time::BusinessDate;
 use crate::reconcile::is_like;
 
 use super::run::Job;
-use super::{Backoffice, BackofficeError, Content, House, Imported, Incoming, OWN_NAME, Waiting};
+use super::{
+    Backoffice, BackofficeError, Content, House, Imported, Incoming, NOTHING, OWN_NAME, Waiting,
+};
 
+/// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
+/// ones are run when they are asked for.
+const LOOKED_THROUGH_MAX: usize = 62;
 /// The names of packed files: what is in them has the layout's name.
 const PACKED: [&str; 2] = [".zip", ".gz"];
 
@@ -78,8 +84,7 @@ impl Backoffice {
         let _turn = self.turn(channel).await;
         let bringer = Bringer { origin: *origin, by: OWN_NAME.to_owned() };
         let Some(job) = self.newest(&house, *date, bringer).await? else { return Ok(None) };
-        let current = self.store().current_reconciliation(channel.clone(), *date).await?;
-        if current.is_some_and(|batch| batch.revision == job.revision.revision) {
+        if !self.is_owed(&house, &job).await? {
             return Ok(None);
         }
         self.run_job(&house, &job).await.map(Some)
@@ -97,8 +102,12 @@ impl Backoffice {
             let (inbox, looked, now) = (Arc::clone(&self.inbox), channel.clone(), house.now);
             let dates = tokio::task::spawn_blocking(move || {
                 let dates = inbox.dates(&looked)?;
-                let over = dates.into_iter().filter(|date| *date < today);
-                let looks = over.map(|date| Ok((date, inbox.register(&looked, date, now)?)));
+                let over = dates.into_iter().rev().filter(|date| *date < today);
+                let mut newest: Vec<_> = over.take(LOOKED_THROUGH_MAX).collect();
+                // What is carried goes from a date to the next one.
+                newest.reverse();
+                let looks =
+                    newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
                 looks.collect::<Result<Vec<(BusinessDate, Vec<Landed>)>, LandError>>()
             });
             for (date, registered) in dates.await.map_err(|_| BackofficeError::Died)?? {
@@ -116,10 +125,21 @@ impl Backoffice {
 
     async fn waits(&self, house: &House, date: BusinessDate) -> Result<bool, BackofficeError> {
         let bringer = Bringer { origin: StatementOrigin::Inbox, by: OWN_NAME.to_owned() };
-        let Some(job) = self.newest(house, date, bringer).await? else { return Ok(false) };
-        let channel = house.channel.clone();
-        let current = self.store().current_reconciliation(channel, date).await?;
-        Ok(current.is_none_or(|batch| batch.revision != job.revision.revision))
+        match self.newest(house, date, bringer).await? {
+            Some(job) => self.is_owed(house, &job).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Whether a statement must be run: it has no current batch, or its clearing day was closed
+    /// after that, so that records may have come to it.
+    async fn is_owed(&self, house: &House, job: &Job) -> Result<bool, BackofficeError> {
+        let (channel, date) = (&house.channel, job.revision.date);
+        let current = self.store().current_reconciliation(channel.clone(), date).await?;
+        let same = current.filter(|batch| batch.revision == job.revision.revision);
+        let Some(batch) = same else { return Ok(true) };
+        let close = self.store().day_close(channel.clone(), date).await?;
+        Ok(close.is_some_and(|close| close.at > batch.started_at))
     }
 
     /// Ends the batches that an earlier process has left running. Their dates are then found by
@@ -155,8 +175,10 @@ impl Backoffice {
         bringer: Bringer,
     ) -> Result<Option<Job>, BackofficeError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), house.channel.clone());
-        let landed = tokio::task::spawn_blocking(move || inbox.by_age(&channel, date));
-        let landed = landed.await.map_err(|_| BackofficeError::Died)??;
+        let landed = tokio::task::spawn_blocking(move || {
+            Ok::<_, LandError>((inbox.by_age(&channel, date)?, inbox.is_answered(&channel, date)?))
+        });
+        let (landed, is_answered) = landed.await.map_err(|_| BackofficeError::Died)??;
         let revisions = self.store().statement_revisions(house.channel.clone(), date).await?;
         let by = bringer.by.clone();
         let leads = landed.iter().rfind(|file| {
@@ -166,7 +188,10 @@ impl Backoffice {
         });
         let Some(file) = leads else {
             let last = revisions.last().cloned();
-            return Ok(last.map(|revision| Job { revision, is_new: false, by }));
+            let last = last.map(|revision| Job { revision, is_new: false, by });
+            // The channel has said that there is nothing: all of ours is ours only.
+            let nothing = landed.is_empty() && is_answered;
+            return Ok(last.or_else(|| nothing.then(|| nothing_of(house, date, bringer))));
         };
         let known = bytes_of(&file.sha256);
         if revisions.iter().any(|revision| revision.sha256 == known) {
@@ -251,7 +276,7 @@ impl Backoffice {
     async fn run_job(&self, house: &House, job: &Job) -> Result<Reconciliation, BackofficeError> {
         let ended = self.carry_out(house, job).await;
         if let Err(BackofficeError::Refused { .. }) = &ended {
-            let sha256 = crate::codec::sign::hex_lower(&job.revision.sha256);
+            let sha256 = hex_lower(&job.revision.sha256);
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert((house.channel.clone(), job.revision.date, sha256));
         }
@@ -260,6 +285,22 @@ impl Backoffice {
         }
         ended
     }
+}
+
+/// The revision of a date on which nothing happened.
+fn nothing_of(house: &House, date: BusinessDate, bringer: Bringer) -> Job {
+    let revision = StatementRevision {
+        channel: house.channel.clone(),
+        date,
+        revision: 1,
+        sha256: RunningSha256::default().finish(),
+        name: NOTHING.to_owned(),
+        bytes: 0,
+        origin: bringer.origin,
+        by: bringer.by.clone(),
+        at: house.now,
+    };
+    Job { revision, is_new: true, by: bringer.by }
 }
 
 /// The digest that a list of the inbox has as text.

@@ -45,6 +45,9 @@ const WORK: &str = "work";
 const CONFLICTS_MAX: u32 = 16;
 /// Rows that one look into the store brings.
 const PAGE: usize = 500;
+/// The name of a revision that has no file: the channel says that nothing happened on its date. No
+/// file in the inbox can have it.
+pub const NOTHING: &str = "(nothing)";
 /// Who acts where nobody asked.
 pub const OWN_NAME: &str = "switchyard";
 

@@ -123,7 +123,7 @@ impl Backoffice {
         sheet: &mut Sheet,
         failed: &impl Fn(io::Error) -> BackofficeError,
     ) -> Result<(), BackofficeError> {
-        let mut rows = Taken::new(self, house, (statement, day));
+        let mut rows = Rows::new(self, house, day);
         let mut after = None;
         // Bounded by the records of the day: each page goes on after the last.
         loop {
@@ -132,10 +132,26 @@ impl Backoffice {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some((last.order, last.channel_order_no.attempt));
             for record in &page {
-                if !rows.has(record.channel_order_no).await? {
+                let row = rows.of(record.channel_order_no).await?;
+                if self.takes_part(house, (statement, day), record, row).await? {
                     sheet.put(&side_of(record)).map_err(failed)?;
                 }
             }
+        }
+    }
+
+    /// Whether a record of the date, or of the next one, is held against the date's statement.
+    async fn takes_part(
+        &self,
+        house: &House,
+        (statement, day): (BusinessDate, BusinessDate),
+        record: &ClearingRecord,
+        row: Option<&Difference>,
+    ) -> Result<bool, BackofficeError> {
+        match row.and_then(|row| row.line.as_ref()) {
+            Some(line) => Ok(line.date == statement),
+            None if day == statement => Ok(true),
+            None => self.is_unmatched(house, day, record.at, row).await,
         }
     }
 
@@ -186,11 +202,10 @@ impl Backoffice {
     }
 }
 
-/// Which records of a day another statement has: a walk beside the walk over the records.
-struct Taken<'a> {
+/// The rows of a day's records: a walk beside the walk over the records.
+struct Rows<'a> {
     office: &'a Backoffice,
     house: &'a House,
-    statement: BusinessDate,
     day: BusinessDate,
     page: std::vec::IntoIter<Difference>,
     ahead: Option<Difference>,
@@ -198,33 +213,29 @@ struct Taken<'a> {
     is_over: bool,
 }
 
-impl<'a> Taken<'a> {
-    fn new(
-        office: &'a Backoffice,
-        house: &'a House,
-        (statement, day): (BusinessDate, BusinessDate),
-    ) -> Self {
+impl<'a> Rows<'a> {
+    fn new(office: &'a Backoffice, house: &'a House, day: BusinessDate) -> Self {
         let page = Vec::new().into_iter();
-        Self { office, house, statement, day, page, ahead: None, after: None, is_over: false }
+        Self { office, house, day, page, ahead: None, after: None, is_over: false }
     }
 
-    async fn has(&mut self, number: ChannelOrderNo) -> Result<bool, BackofficeError> {
-        // Ends with the rows, or with the first that lies ahead.
-        loop {
+    /// The row of a record; numbers are asked for in their order.
+    async fn of(&mut self, number: ChannelOrderNo) -> Result<Option<&Difference>, BackofficeError> {
+        // Ends with the rows, or with the first that does not lie behind.
+        while !self.is_over {
             let of = |row: &Difference| row.record.as_ref().map(|record| record.channel_order_no);
-            match self.ahead.as_ref().map(|row| (of(row), row.line.as_ref())) {
-                Some((own, line)) if own == Some(number) => {
-                    return Ok(line.is_some_and(|line| line.date != self.statement));
-                }
-                Some((own, _)) if own > Some(number) => return Ok(false),
-                None if self.is_over => return Ok(false),
-                Some(_) | None => {}
+            if self.ahead.as_ref().is_some_and(|row| of(row) >= Some(number)) {
+                break;
             }
             self.ahead = match self.page.next() {
                 Some(row) => Some(row),
                 None => self.next_page().await?,
             };
         }
+        let own = |row: &&Difference| {
+            row.record.as_ref().is_some_and(|record| record.channel_order_no == number)
+        };
+        Ok(self.ahead.as_ref().filter(own))
     }
 
     async fn next_page(&mut self) -> Result<Option<Difference>, BackofficeError> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 
-use crate::codec::layout::{Column, Layout, Problem};
+use crate::codec::layout::{Column, Header, Layout, Problem};
 use crate::config::layout;
 use crate::domain::batch::Batch;
 use crate::domain::books::clearing::ClearingRecord;
@@ -29,7 +29,7 @@ use crate::telemetry;
 use super::chunk::{Chunk, Unsaid};
 use super::lines::{Digests, Told};
 use super::records::Records;
-use super::{Backoffice, BackofficeError, CONFLICTS_MAX, House, PAGE};
+use super::{Backoffice, BackofficeError, CONFLICTS_MAX, House, NOTHING, PAGE};
 
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
@@ -83,7 +83,7 @@ impl Backoffice {
     ) -> Result<Reconciliation, BackofficeError> {
         let (channel, date) = (&house.channel, job.revision.date);
         let missing = || BackofficeError::NoLayout { channel: channel.clone() };
-        let layout = house.statement.layout.clone().ok_or_else(missing)?;
+        let mut layout = house.statement.layout.clone().ok_or_else(missing)?;
         if date >= house.terms.calendar.date_of(house.now) {
             return Err(BackofficeError::DateOpen { date });
         }
@@ -102,7 +102,10 @@ impl Backoffice {
             report: BatchReport::default(),
         };
         self.put_batch(batch.clone()).await?;
-        let file = self.inbox.folder(channel, date).join(&job.revision.name);
+        let mut file = self.inbox.folder(channel, date).join(&job.revision.name);
+        if job.revision.name == NOTHING {
+            (file, layout) = self.nothing(layout)?;
+        }
         let mut working = Working {
             office: self,
             house,
@@ -120,6 +123,17 @@ impl Backoffice {
             self.end_abandoned(batch, telemetry::chain(error)).await?;
         }
         ended
+    }
+
+    /// A statement without lines, and how it is read.
+    fn nothing(&self, layout: Layout) -> Result<(PathBuf, Layout), BackofficeError> {
+        let file = self.work_folder()?.join("nothing");
+        let context = || format!("{} cannot be written", file.display());
+        let made = std::fs::write(&file, b"");
+        made.map_err(|source| BackofficeError::Io { context: context(), source })?;
+        // It has no columns to find and no end to miss.
+        let layout = Layout { header: Header::Skipped(0), footer: None, member: None, ..layout };
+        Ok((file, layout))
     }
 
     async fn put_batch(&self, row: Reconciliation) -> Result<(), BackofficeError> {

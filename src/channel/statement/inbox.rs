@@ -457,4 +457,23 @@ mod tests {
         assert!(matches!(refused, Err(LandError::Damaged { line: 1, .. })), "{refused:?}");
         assert_eq!(fs::read_to_string(sums).expect("a file"), "rubbish\n");
     }
+
+    #[test]
+    fn a_file_is_moved_in_and_dates_are_listed() {
+        let scratch = Scratch::new("moved");
+        let inbox = Inbox::new(&scratch.0);
+        let (channel, date) = place();
+        assert_eq!(inbox.dates(&channel).expect("none"), []);
+        let given = scratch.0.join("upload");
+        for (bytes, wanted) in [(&b"1"[..], "zm"), (b"2", "zm.2"), (b"1", "zm")] {
+            fs::write(&given, bytes).expect("a file");
+            let landed = inbox.land_file(&channel, date, "zm", &given).expect("landed");
+            assert_eq!(landed.name, wanted);
+            assert!(!given.exists(), "it is moved, or known and gone");
+        }
+        assert_eq!(inbox.dates(&channel).expect("a folder"), [date]);
+        let by_age = inbox.by_age(&channel, date).expect("two files");
+        assert_eq!(names(&by_age), [("zm", false), ("zm.2", false)]);
+        assert_eq!(by_age[1].sha256, sha256_hex(b"2"));
+    }
 }

@@ -87,7 +87,7 @@ impl Work<'_> {
             && self.moves_money()
     }
 
-    /// Expects the claimed success on the channel's statement, and puts its money in suspense, where
+    /// Expects the claimed success on the channel's statement, and puts its money in suspense until
     /// a person balances it.
     fn suspend_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
         let (claimed, _) = self.claimed(attempt, approval, evidence);

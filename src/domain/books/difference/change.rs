@@ -406,6 +406,10 @@ impl Difference {
         Some(request)
     }
 
+    pub fn is_balanced(&self) -> bool {
+        self.state == DifferenceState::Balanced
+    }
+
     /// Whether its chain of requests could not take another change: a person must look.
     pub const fn is_exhausted(&self) -> bool {
         self.accounting_sequence > u16::MAX - REQUESTS_MAX

@@ -1,6 +1,14 @@
 //! A channel's statement from its own books to our inbox, and a developer's two commands.
 
+mod office;
+mod random;
+mod refusals;
+mod stories;
+#[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "one channel of them is used")]
+#[path = "../simulation/terms.rs"]
+mod terms;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
