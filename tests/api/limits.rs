@@ -51,6 +51,21 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_statement_that_stops_coming_is_let_go_with_its_place() {
+    let gateway = Gateway::start_with("[server]\nrequest_timeout = \"100ms\"").await;
+    let head = "POST /v1/channels/unionpay/statements?date=2026-11-20 HTTP/1.1\r\nhost: x\r\n\
+                authorization: Bearer operator-key\r\ncontent-length: 100\r\n\r\nhalf";
+    // More than there are places.
+    for _ in 0..6 {
+        let answer = exchange(&gateway, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+    let work = std::fs::read_dir(gateway.scratch.path().join("work")).expect("a folder");
+    assert_eq!(work.count(), 0, "nothing is left of them");
+    assert_eq!(gateway.commits(), 0);
+}
+
+#[tokio::test]
 async fn a_body_must_say_that_it_is_json() {
     let gateway = Gateway::start().await;
     for kind in ["text/plain", "application/x-www-form-urlencoded", "text/json"] {
