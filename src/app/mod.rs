@@ -266,13 +266,24 @@ pub fn load_channels(
     data: &Path,
     clock: Clock,
 ) -> Result<Registry, StartError> {
-    let house = HouseTerms {
+    let house = house_terms(settings);
+    Registry::load(&settings.channels_folder, &settings.routes_file, data, house, clock)
+        .map_err(StartError::Mistakes)
+}
+
+/// The same for a command that only looks at them, beside a daemon that runs or will run.
+pub fn view_channels(settings: &Settings, data: &Path) -> Result<Registry, StartError> {
+    let (house, clock) = (house_terms(settings), Clock::System);
+    Registry::view(&settings.channels_folder, &settings.routes_file, data, house, clock)
+        .map_err(StartError::Mistakes)
+}
+
+fn house_terms(settings: &Settings) -> HouseTerms {
+    HouseTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),
-    };
-    Registry::load(&settings.channels_folder, &settings.routes_file, data, house, clock)
-        .map_err(StartError::Mistakes)
+    }
 }
 
 /// The routes of the settings' file, or the default rule.

@@ -106,6 +106,8 @@ pub struct Registry {
     clock: Clock,
     switches: Switches,
     history: History,
+    /// What is loaded will run, and its orders keep its terms.
+    keeps_history: bool,
     channels: ArcSwap<Channelset>,
     late: mpsc::Sender<LateReply>,
     late_replies: Mutex<Option<mpsc::Receiver<LateReply>>>,
@@ -121,6 +123,32 @@ impl Registry {
         house: HouseTerms,
         clock: Clock,
     ) -> Result<Self, Vec<Mistake>> {
+        let registry = Self::unread(folder, routes_file, data, house, clock)?;
+        registry.reload()?;
+        Ok(registry)
+    }
+
+    /// The same for whoever only looks: nothing is kept of it, since no order runs under it.
+    pub fn view(
+        folder: &Path,
+        routes_file: &Path,
+        data: &Path,
+        house: HouseTerms,
+        clock: Clock,
+    ) -> Result<Self, Vec<Mistake>> {
+        let unread = Self::unread(folder, routes_file, data, house, clock)?;
+        let registry = Self { keeps_history: false, ..unread };
+        registry.reload()?;
+        Ok(registry)
+    }
+
+    fn unread(
+        folder: &Path,
+        routes_file: &Path,
+        data: &Path,
+        house: HouseTerms,
+        clock: Clock,
+    ) -> Result<Self, Vec<Mistake>> {
         let switches = Switches::load(data).map_err(|problem| {
             let advice = "mend or remove the file; removing it switches every channel on";
             vec![Mistake::new(&problem.file, problem.line, "", &problem.text, advice)]
@@ -130,19 +158,18 @@ impl Registry {
             vec![Mistake::new(&data.display().to_string(), 0, "", &problem, "check its rights")]
         })?;
         let (late, late_replies) = mpsc::channel(LATE_MAX);
-        let registry = Self {
+        Ok(Self {
             folder: folder.to_owned(),
             routes_file: routes_file.to_owned(),
             house,
             clock,
             switches,
             history,
+            keeps_history: true,
             channels: ArcSwap::from_pointee(BTreeMap::new()),
             late,
             late_replies: Mutex::new(Some(late_replies)),
-        };
-        registry.reload()?;
-        Ok(registry)
+        })
     }
 
     /// Reads every file anew, or leaves everything as it is and says every mistake.
@@ -166,7 +193,9 @@ impl Registry {
             }
         }
         mistakes.into_result()?;
-        self.keep_history(&after)?;
+        if self.keeps_history {
+            self.keep_history(&after)?;
+        }
         let count = after.len();
         self.channels.store(Arc::new(after));
         Ok(count)

@@ -7,11 +7,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::app::{StartError, load_channels};
+use crate::app::{StartError, view_channels};
 use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{Report, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
-use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::simulator::{Counterpart, Kept, TestCredential};
@@ -34,27 +33,37 @@ pub struct ChannelArgs {
 enum ChannelCommand {
     /// Every channel with its abilities, limits and health
     List,
-    /// Check one channel file, play its golden samples, and say what is missing
+    /// Check channel files, play their golden samples, and say what is missing
     Check {
-        /// The file, for instance channels/bank.toml
-        file: PathBuf,
+        /// The files, for instance channels/bank.toml
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
     },
 }
 
 pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         ChannelCommand::List => list(args),
-        ChannelCommand::Check { file } => match check(file, &stand_ins(file)) {
-            Ok(report) => Ok(show(&report, args.json)),
-            Err(mistakes) => {
-                if args.json {
-                    println!("{}", json!({ "valid": false, "mistakes": forms(&mistakes) }));
-                } else {
-                    print_mistakes(&mistakes);
-                }
-                Ok(ExitCode::from(1))
-            }
-        },
+        ChannelCommand::Check { files } => {
+            let wrong = files.iter().filter(|file| !check_one(file, args.json)).count();
+            Ok(ExitCode::from(u8::from(wrong > 0)))
+        }
+    }
+}
+
+/// Prints what a check found; whether the file is valid.
+fn check_one(file: &Path, as_json: bool) -> bool {
+    match check(file, &stand_ins(file)) {
+        Ok(report) => show(file, &report, as_json),
+        Err(mistakes) if as_json => {
+            let file = file.display().to_string();
+            println!("{}", json!({ "file": file, "valid": false, "mistakes": forms(&mistakes) }));
+            false
+        }
+        Err(mistakes) => {
+            print_mistakes(&mistakes);
+            false
+        }
     }
 }
 
@@ -77,10 +86,12 @@ fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
 }
 
 /// What is missing leaves the file valid; a sample that fails does not.
-fn show(report: &Report, as_json: bool) -> ExitCode {
+fn show(file: &Path, report: &Report, as_json: bool) -> bool {
     let valid = report.failed.is_empty();
+    let file = file.display().to_string();
     if as_json {
         let shown = json!({
+            "file": file,
             "valid": valid,
             "state": report.state.name(),
             "samples": report.played,
@@ -97,9 +108,11 @@ fn show(report: &Report, as_json: bool) -> ExitCode {
         }
         let (state, played) = (report.state.name(), report.played);
         let failed = report.failed.len();
-        println!("no mistakes; the channel is {state}; samples: {played} played, {failed} failed");
+        println!(
+            "{file}: no mistakes; the channel is {state}; samples: {played} played, {failed} failed"
+        );
     }
-    ExitCode::from(u8::from(!valid))
+    valid
 }
 
 fn forms(mistakes: &[Mistake]) -> Vec<serde_json::Value> {
@@ -114,7 +127,7 @@ fn forms(mistakes: &[Mistake]) -> Vec<serde_json::Value> {
 
 fn list(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.settings.load().map_err(StartError::Mistakes);
-    let registry = loaded.and_then(|settings| load_channels(&settings, &args.data, Clock::System));
+    let registry = loaded.and_then(|settings| view_channels(&settings, &args.data));
     let registry = match registry {
         Ok(registry) => registry,
         Err(StartError::Mistakes(mistakes)) => {
@@ -129,7 +142,7 @@ fn list(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
         } else {
             println!(
                 "{:<20} {:<13} {:<11} {:<4} {:<7} {:>4} {:>14} {}",
-                status.id,
+                status.id.as_str(),
                 status.protocol,
                 status.state.name(),
                 if status.enabled { "on" } else { "off" },

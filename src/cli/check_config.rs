@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use crate::app::{StartError, load_channels, load_routes};
+use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
-use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 
 #[derive(Debug, Args)]
@@ -59,7 +58,7 @@ fn check(args: &CheckConfigArgs) -> Result<(usize, usize), Vec<Mistake>> {
             vec![Mistake::new("settings", 0, "", &problem, "mend what it names")]
         }
     };
-    let registry = load_channels(&settings, &args.data, Clock::System).map_err(only_mistakes)?;
+    let registry = view_channels(&settings, &args.data).map_err(only_mistakes)?;
     let routes = load_routes(&settings, &registry).map_err(only_mistakes)?;
     Ok((registry.statuses().len(), routes.current().rules.len()))
 }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::api::channels::{explained, routed};
-use crate::app::{StartError, load_channels, load_routes};
+use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::clock::Clock;
 use crate::domain::card::mask;
@@ -68,7 +68,7 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let question = question(args)?;
     let settings = args.settings.load().map_err(StartError::Mistakes);
     let loaded = settings.and_then(|settings| {
-        let registry = load_channels(&settings, &args.data, Clock::System)?;
+        let registry = view_channels(&settings, &args.data)?;
         let routes = load_routes(&settings, &registry)?;
         Ok((registry, routes))
     });

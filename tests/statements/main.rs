@@ -377,3 +377,44 @@ async fn two_commands_bring_the_shipped_file_and_its_other_side_together() {
     daemon.signal("TERM");
     assert_eq!(daemon.ended().await.code(), Some(0));
 }
+
+/// What an operator tries first, before any credential is there.
+#[test]
+fn the_shipped_files_are_checked_and_listed_without_any_credential() {
+    let ids = [
+        "canyon-pay",
+        "harbour-bank",
+        "lakeside-acquirer",
+        "meadow-bank",
+        "quarry-bank",
+        "unionpay",
+    ];
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = ids.map(|id| format!("channels/{id}.toml"));
+    let arguments = ["channel", "check"].into_iter().chain(files.iter().map(String::as_str));
+    let checked = run(shipped, &Vec::from_iter(arguments));
+    let (out, err) =
+        (String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
+    assert!(checked.status.success(), "{out}{err}");
+    for file in &files {
+        let told = format!("{file}: no mistakes; the channel is contracted; samples: ");
+        assert!(out.contains(&told), "{out}");
+        assert!(out.contains(&format!("missing: {file}:")), "{out}");
+    }
+    // One that is wrong is told from the others by the exit code.
+    let wrong = run(shipped, &["channel", "check", &files[0], "channels/none.toml", &files[1]]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stdout).contains(&files[1]), "it goes on");
+
+    let folder = Scratch::new();
+    for id in ids {
+        copy_channels(&folder.path().join("channels"), &format!("{id}.toml"));
+    }
+    let listed = run(folder.path(), &["channel", "list"]);
+    let out = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.status.success(), "{out}{}", String::from_utf8_lossy(&listed.stderr));
+    for id in ids {
+        assert!(out.contains(&format!("{id:<20} ")), "{out}");
+    }
+    assert!(!folder.path().join("data").exists(), "a look keeps no terms for orders");
+}

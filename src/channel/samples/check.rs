@@ -2,6 +2,7 @@
 //! show, and what no sample shows. Reads the files and the credentials, sends nothing.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::golden::{Golden, Medium, Players, STATEMENT};
@@ -162,7 +163,10 @@ fn read_adapter(
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    let missing = absent.iter().map(|(reference, problem)| {
+    // One may be wanted in several places of a file; it is missing once.
+    let mut told = BTreeSet::new();
+    let absent = absent.iter().filter(|(reference, _)| told.insert(reference));
+    let missing = absent.map(|(reference, problem)| {
         let problem = format!("the credential `{reference}` is missing: {problem}");
         let advice = "put it in place before the channel goes live";
         Mistake::new(name, line_of(text, reference), "", &problem, advice)
@@ -279,6 +283,9 @@ mod tests {
         let lacks = |part: &str| texts.iter().any(|text| text.contains(part));
         assert!(lacks("`file:keys/canyon-pay-merchant.pem` is missing"), "{texts:?}");
         assert!(lacks("`env:CANYON_PAY_NOTICE_KEY` is missing"), "{texts:?}");
+        // The platform's key seals requests and proves replies: it is asked for once.
+        let credentials = texts.iter().filter(|text| text.contains("the credential"));
+        assert_eq!(credentials.count(), 3, "{texts:?}");
     }
 
     /// The samples of links, changed: what is said of them.
