@@ -63,8 +63,8 @@ async fn look(
         return Ok(());
     }
     let now = engine.clock().now();
-    // What is being worked may still be due, and what came due first need not be the oldest: a whole
-    // page is read, however little room there is.
+    // What is being worked may still be due, and what came due first need not be the oldest: a
+    // whole page is read, however little room there is.
     let mut due = engine.store().due_reversals(channel.clone(), now, PAGE).await?;
     // A channel that was away meets what waits for it in the order in which it went wrong.
     due.sort_by_key(|entry| (entry.opened_at, entry.order));

@@ -139,8 +139,8 @@ impl Golden {
         golden
     }
 
-    /// Whether the reply brings this code: a code that no sample brings is not exercised. What a code
-    /// means in the reply to a statement's request is another matter.
+    /// Whether the reply brings this code: a code that no sample brings is not exercised. What a
+    /// code means in the reply to a statement's request is another matter.
     pub fn brings(&self, code: &str) -> bool {
         if self.ask == Ask::Statement {
             return false;
