@@ -376,7 +376,8 @@ merchant_id = "898110148160001"
         let hash = sha256_hex(CALLER_KEY.as_bytes());
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\n[workers]\nlook_every = \"50ms\"\n\
-             reversals_in_flight = {reversals_in_flight}\n[[callers]]\nname = \"core\"\nroles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
+             reversals_in_flight = {reversals_in_flight}\n[[callers]]\nname = \"core\"\n\
+             roles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
         );
         let file = Some(("switchyard.toml", text.as_str()));
         let settings = switchyard::config::settings(file, Vec::new(), scratch.path());

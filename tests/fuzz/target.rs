@@ -3,7 +3,7 @@
 
 #![no_main]
 
-#[allow(dead_code, reason = "how many inputs are made of a stored one is the ordinary tests' affair")]
+#[allow(dead_code, reason = "the ordinary tests use all of it")]
 #[path = "../decoders/mod.rs"]
 mod decoders;
 
