@@ -122,6 +122,10 @@ fn class(kind: DifferenceKind, is_payment: bool, by_reference: bool) -> &'static
     }
 }
 
+/// The columns that our records are exported with.
+const RECORDS_HEADING: &str = "channel,date,id,channel_order_no,channel_reference,movement,\
+    currency,principal,fee,net,fee_rule,state,at\n";
+
 /// The statement of a date as an operator gets it, held against the ledger: how many differences
 /// there are of each class, and what was planted.
 async fn hold(
@@ -135,9 +139,7 @@ async fn hold(
     let bytes = response.bytes().await.expect("a file");
     let by_reference = layout.words.order_no.is_none();
     let ledger = simulator.ledger();
-    let mut ours = "channel,date,id,channel_order_no,channel_reference,movement,currency,\
-        principal,fee,net,fee_rule,state,at\n"
-        .to_owned();
+    let mut ours = RECORDS_HEADING.to_owned();
     let planted = simulator.planted(date);
     let of = |number: &str| ledger.get(number);
     let late = planted.iter().filter(|one| one.kind == DifferenceKind::ShiftedIn);
