@@ -8,27 +8,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
-use crate::domain::books::Transaction;
-use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
-use crate::domain::books::clearing::ClearingRecord;
-use crate::domain::books::day_close::DayClose;
-use crate::domain::books::difference::Difference;
-use crate::domain::books::reconciliation::Reconciliation;
-use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
-use crate::domain::books::statement::StatementRevision;
-use crate::domain::flow::order::Order;
-use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{
-    BatchId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, OrderId,
-    SettlementId,
-};
-use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::batch::Batch;
 use crate::store::keys;
 use crate::store::plan::{Found, Plan, lease_step};
-use crate::store::rows::{self, Scan, SortedBytes, Visit};
-use crate::store::{CommitError, FoundRow, Store, StoreError, StoreFuture};
+use crate::store::rows::sorted::SortedStore;
+use crate::store::rows::{Scan, SortedBytes, Visit};
+use crate::store::{CommitError, StoreError, StoreFuture};
 
 /// Called with each batch right after it was written.
 pub type CommitObserver = Box<dyn Fn(&Batch) + Send + Sync>;
@@ -135,14 +120,6 @@ impl MemoryStore {
         }
         Ok(first)
     }
-
-    fn read<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
-    {
-        Box::pin(async move { read(&lock(&self.shared.state).rows) })
-    }
 }
 
 impl State {
@@ -223,311 +200,36 @@ impl SortedBytes for Rows {
     }
 }
 
-impl Store for MemoryStore {
-    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+impl SortedStore for MemoryStore {
+    type Bytes<'a> = Rows;
+
+    fn write_batch(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move { self.write(&batch) })
     }
 
-    fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
-        self.read(move |rows| rows::order(rows, id))
-    }
-
-    fn order_by_caller(
-        &self,
-        caller: CallerId,
-        caller_order_id: CallerOrderId,
-    ) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
-        self.read(move |rows| rows::order_by_caller(rows, &caller, &caller_order_id))
-    }
-
-    fn orders(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
-        self.read(move |rows| rows::orders(rows, after, limit))
-    }
-
-    fn open_orders(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
-        self.read(move |rows| rows::open_orders(rows, after, limit))
-    }
-
-    fn follow_ups(
-        &self,
-        of: OrderId,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
-        self.read(move |rows| rows::follow_ups(rows, of, after, limit))
-    }
-
-    fn transaction(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>> {
-        self.read(move |rows| rows::transaction(rows, order))
-    }
-
-    fn reversal(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Option<ReversalEntry>, StoreError>> {
-        self.read(move |rows| rows::reversal(rows, order))
-    }
-
-    fn reversals(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.read(move |rows| rows::reversals(rows, after, limit))
-    }
-
-    fn due_reversals(
-        &self,
-        channel: ChannelId,
-        now: Timestamp,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.read(move |rows| rows::due_reversals(rows, &channel, now, limit))
-    }
-
-    fn contradictions(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>> {
-        self.read(move |rows| rows::contradictions(rows, order))
-    }
-
-    fn clearing(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<(OrderId, u8)>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ClearingRecord>, StoreError>> {
-        self.read(move |rows| rows::clearing(rows, &channel, date, after, limit))
-    }
-
-    fn accounting_request(
-        &self,
-        id: RequestId,
-    ) -> StoreFuture<'_, Result<Option<AccountingRequest>, StoreError>> {
-        self.read(move |rows| rows::accounting_request(rows, id))
-    }
-
-    fn accounting_requests(
-        &self,
-        status: Option<DeliveryStatus>,
-        after: Option<RequestId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.read(move |rows| rows::accounting_requests(rows, status, after, limit))
-    }
-
-    fn due_accounting(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.read(move |rows| rows::due_accounting(rows, now, limit))
-    }
-
-    fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
-        self.read(move |rows| rows::notice(rows, order))
-    }
-
-    fn due_notices(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
-        self.read(move |rows| rows::due_notices(rows, now, limit))
-    }
-
-    fn audit(
-        &self,
-        after: Option<u64>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>> {
-        self.read(move |rows| rows::audit(rows, after, limit))
-    }
-
-    fn closed_through(
-        &self,
-        channel: ChannelId,
-    ) -> StoreFuture<'_, Result<Option<BusinessDate>, StoreError>> {
-        self.read(move |rows| rows::books::closed_through(rows, &channel))
-    }
-
-    fn day_close(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-    ) -> StoreFuture<'_, Result<Option<DayClose>, StoreError>> {
-        self.read(move |rows| rows::books::day_close(rows, &channel, date))
-    }
-
-    fn statement_revisions(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-    ) -> StoreFuture<'_, Result<Vec<StatementRevision>, StoreError>> {
-        self.read(move |rows| rows::books::statement_revisions(rows, &channel, date))
-    }
-
-    fn reconciliation(
-        &self,
-        id: BatchId,
-    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>> {
-        self.read(move |rows| rows::books::reconciliation(rows, id))
-    }
-
-    fn reconciliations(
-        &self,
-        channel: Option<ChannelId>,
-        date: Option<BusinessDate>,
-        after: Option<BatchId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>> {
-        self.read(move |rows| {
-            rows::books::reconciliations(rows, channel.as_ref(), date, after, limit)
-        })
-    }
-
-    fn current_reconciliation(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>> {
-        self.read(move |rows| rows::books::current_reconciliation(rows, &channel, date))
-    }
-
-    fn running_reconciliations(&self) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>> {
-        self.read(rows::books::running_reconciliations)
-    }
-
-    fn agreed_lines(&self, id: BatchId) -> StoreFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
-        self.read(move |rows| rows::books::agreed_lines(rows, id))
-    }
-
-    fn found_differences(
-        &self,
-        batch: BatchId,
-        after: Option<u32>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<FoundRow>, StoreError>> {
-        self.read(move |rows| rows::books::found_differences(rows, batch, after, limit))
-    }
-
-    fn difference(
-        &self,
-        id: DifferenceId,
-    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
-        self.read(move |rows| rows::books::difference(rows, id))
-    }
-
-    fn difference_of_record(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        number: ChannelOrderNo,
-    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
-        self.read(move |rows| rows::books::difference_of_record(rows, &channel, date, number))
-    }
-
-    fn difference_of_line(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        digest: [u8; 16],
-    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>> {
-        self.read(move |rows| rows::books::difference_of_line(rows, &channel, date, digest))
-    }
-
-    fn differences_of_records(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<ChannelOrderNo>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
-        self.read(move |rows| {
-            rows::books::differences_of_records(rows, &channel, date, after, limit)
-        })
-    }
-
-    fn differences_of_lines(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<[u8; 16]>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
-        self.read(move |rows| rows::books::differences_of_lines(rows, &channel, date, after, limit))
-    }
-
-    fn open_differences(
-        &self,
-        channel: ChannelId,
-        after: Option<DifferenceId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
-        self.read(move |rows| rows::books::open_differences(rows, &channel, after, limit))
-    }
-
-    fn due_differences(
-        &self,
-        now: Timestamp,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
-        self.read(move |rows| rows::books::due_differences(rows, now, limit))
-    }
-
-    fn settlement(
-        &self,
-        id: SettlementId,
-    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>> {
-        self.read(move |rows| rows::books::settlement(rows, id))
-    }
-
-    fn settlements(
-        &self,
-        channel: ChannelId,
-        after: Option<SettlementId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ChannelSettlement>, StoreError>> {
-        self.read(move |rows| rows::books::settlements(rows, &channel, after, limit))
-    }
-
-    fn settlement_by_receipt(
-        &self,
-        channel: ChannelId,
-        bank_reference: String,
-    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>> {
-        self.read(move |rows| rows::books::settlement_by_receipt(rows, &channel, &bank_reference))
-    }
-
-    fn settled_date(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        currency: Currency,
-    ) -> StoreFuture<'_, Result<Option<SettledDate>, StoreError>> {
-        self.read(move |rows| rows::books::settled_date(rows, &channel, date, currency))
-    }
-
-    fn lease(
+    fn lease_numbers(
         &self,
         yymmdd: u32,
         node: u16,
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>> {
         Box::pin(async move { self.take_lease(yymmdd, node, count) })
+    }
+
+    fn look<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
+    {
+        Box::pin(async move { read(&lock(&self.shared.state).rows) })
+    }
+
+    fn list<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.look(read)
     }
 }
 

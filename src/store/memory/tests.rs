@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt;
 
 use super::*;
+use crate::domain::batch::AuditEntry;
+use crate::domain::time::Timestamp;
+use crate::store::Store;
 
 fn audited(subject: &str) -> Batch {
     let audit = AuditEntry {

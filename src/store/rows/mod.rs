@@ -4,7 +4,8 @@
 //! entry whose row has moved on in the meantime is passed over: the row is then found under its
 //! next entry.
 
-pub(super) mod books;
+mod books;
+pub(super) mod sorted;
 
 use std::collections::BTreeSet;
 

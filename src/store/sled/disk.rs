@@ -314,7 +314,7 @@ pub(super) struct Reader {
 }
 
 /// One read under way: it remembers what it has touched.
-pub(super) struct Look<'a> {
+pub(in crate::store) struct Look<'a> {
     layers: &'a Layers,
     touched: RefCell<Vec<Vec<u8>>>,
     scanned: Cell<bool>,
