@@ -1,6 +1,8 @@
 //! What waits: lines of earlier dates are tried again, what is due is suspended, and what a person
 //! decides is balanced.
 
+use futures_util::future::join_all;
+
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, Finding, Moment};
 use crate::domain::books::reconcile::{Class, Judge, Key, Status};
@@ -13,6 +15,9 @@ use super::chunk::Chunk;
 use super::evidence::side_of;
 use super::run::Working;
 use super::{Backoffice, BackofficeError, CONFLICTS_MAX, PAGE};
+
+/// Differences that are suspended at once: the store writes together what waits.
+const SUSPENDED_AT_ONCE: usize = 64;
 
 impl Working<'_> {
     /// Tries the open lines of earlier dates against records that have appeared since.
@@ -73,14 +78,16 @@ impl Backoffice {
     pub async fn expire(&self, now: Timestamp, limit: usize) -> Result<usize, BackofficeError> {
         let due = self.store().due_differences(now, limit).await?;
         let mut suspended = 0;
-        for row in due {
-            let id = row.id;
-            match self.expire_one(row, now).await {
-                Ok(()) => suspended += 1,
-                // The next round finds it again; the others need not wait for it.
-                Err(error) => {
-                    let error = crate::telemetry::chain(&error);
-                    tracing::error!(difference.id = %id, error, "it could not be suspended");
+        for some in due.chunks(SUSPENDED_AT_ONCE) {
+            let ends = join_all(some.iter().map(|row| self.expire_one(row.clone(), now))).await;
+            for (row, end) in some.iter().zip(ends) {
+                match end {
+                    Ok(()) => suspended += 1,
+                    // The next round finds it again; the others need not wait for it.
+                    Err(error) => {
+                        let (id, error) = (row.id, crate::telemetry::chain(&error));
+                        tracing::error!(difference.id = %id, error, "it could not be suspended");
+                    }
                 }
             }
         }
