@@ -28,6 +28,8 @@ struct Channel {
     closing: Option<BusinessDate>,
     /// Held by each decision that was made on what stands here.
     deciding: Arc<()>,
+    /// Those of closes that were given up before all had let go: the next close waits for them too.
+    undrained: Vec<Arc<()>>,
 }
 
 impl Channel {
@@ -54,7 +56,7 @@ pub(super) struct Deciding {
 pub(super) struct Closing<'a> {
     days: &'a Days,
     channel: ChannelId,
-    before: Arc<()>,
+    before: Vec<Arc<()>>,
 }
 
 impl Days {
@@ -98,7 +100,8 @@ impl Days {
             return None;
         }
         known.closing = Some(date);
-        let before = std::mem::take(&mut known.deciding);
+        let mut before = std::mem::take(&mut known.undrained);
+        before.push(std::mem::take(&mut known.deciding));
         Some(Closing { days: self, channel: channel.clone(), before })
     }
 }
@@ -108,7 +111,7 @@ impl Closing<'_> {
     /// False if that takes too long.
     pub(super) async fn drained(&self) -> bool {
         let all_written = async {
-            while Arc::strong_count(&self.before) > 1 {
+            while self.before.iter().any(is_held) {
                 tokio::time::sleep(DRAIN_LOOK).await;
             }
         };
@@ -127,8 +130,14 @@ impl Drop for Closing<'_> {
     fn drop(&mut self) {
         if let Some(known) = self.days.lock().get_mut(&self.channel) {
             known.closing = None;
+            known.undrained.extend(self.before.drain(..).filter(is_held));
         }
     }
+}
+
+/// Whether a decision under way holds it, beside whoever waits for it.
+fn is_held(deciding: &Arc<()>) -> bool {
+    Arc::strong_count(deciding) > 1
 }
 
 #[cfg(test)]
@@ -161,6 +170,20 @@ mod tests {
         days.forget(&channel);
         let read = days.decide(&channel, &store).await.expect("a read");
         assert_eq!(read.closed_through, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_outlasted_one_close_is_waited_for_by_the_next() {
+        let (days, store) = (Days::default(), MemoryStore::new());
+        let channel = ChannelId::from_stored("bank");
+        let before = days.decide(&channel, &store).await.expect("a read");
+        for _ in 0..3 {
+            let closing = days.close(&channel, date(20_261_122)).expect("nobody else closes");
+            assert!(!closing.drained().await, "it may still write into the day");
+        }
+        drop(before);
+        let closing = days.close(&channel, date(20_261_122)).expect("nobody else closes");
+        assert!(closing.drained().await);
     }
 
     #[tokio::test]

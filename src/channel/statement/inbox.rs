@@ -197,6 +197,9 @@ impl Inbox {
                 continue;
             }
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+            // A copy may have kept the time of its original; what lands last leads. One that is
+            // not ours to change leads by its own time.
+            let _ = set_landed_now(&path, now);
             sums.insert(name.clone(), sha256.clone());
             write_sums(&folder, &sums)?;
             landed.push(Landed { name, sha256, is_new: true });
@@ -246,6 +249,11 @@ impl Inbox {
         });
         Ok(files.into_iter().map(|(_, _, file)| file).collect())
     }
+}
+
+fn set_landed_now(path: &Path, now: Timestamp) -> io::Result<()> {
+    let since_epoch = Duration::from_millis(now.as_millis().unsigned_abs());
+    File::options().write(true).open(path)?.set_modified(SystemTime::UNIX_EPOCH + since_epoch)
 }
 
 /// SHA-256 of a file, in lower-case hex.
@@ -456,6 +464,28 @@ mod tests {
         let refused = inbox.land(&channel, date, &[file("zm", b"1")]);
         assert!(matches!(refused, Err(LandError::Damaged { line: 1, .. })), "{refused:?}");
         assert_eq!(fs::read_to_string(sums).expect("a file"), "rubbish\n");
+    }
+
+    #[test]
+    fn a_copy_that_kept_an_old_time_leads_once_it_is_taken() {
+        let scratch = Scratch::new("copy");
+        let (inbox, (channel, date)) = (Inbox::new(&scratch.0), place());
+        inbox.land(&channel, date, &[file("first", b"one")]).expect("it lands");
+        let path = inbox.folder(&channel, date).join("corrected");
+        fs::write(&path, b"two").expect("a file");
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let opened = File::options().write(true).open(&path).expect("our file");
+        opened.set_modified(long_ago).expect("our file");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        let at = |later: Duration| {
+            let millis = i64::try_from((now + later).as_millis()).expect("a time");
+            Timestamp::from_millis(millis)
+        };
+        assert!(inbox.register(&channel, date, at(Duration::ZERO)).expect("a look").is_empty());
+        let taken = inbox.register(&channel, date, at(2 * UNCHANGED_FOR)).expect("a look");
+        assert_eq!(names(&taken), [("corrected", true)]);
+        let ages = inbox.by_age(&channel, date).expect("a list");
+        assert_eq!(ages.last().map(|one| one.name.as_str()), Some("corrected"));
     }
 
     #[test]
