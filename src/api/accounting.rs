@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate, Seat};
 use crate::api::dto::{AccountingBody, OrderBody, json};
@@ -13,6 +12,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::page::{next_of, page};
 use crate::api::{ApiState, to_its_end};
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
@@ -21,13 +21,6 @@ use crate::store::CommitError;
 
 /// How often a retry is written again because a worker had just written the row.
 const CONFLICTS_MAX: u32 = 8;
-
-#[derive(Serialize)]
-struct PageBody<'row> {
-    accounting_requests: Vec<AccountingBody<'row>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
 
 /// `GET /v1/accounting-requests?status=&after=&limit=`
 pub async fn all(
@@ -42,9 +35,8 @@ pub async fn all(
     let limit = query.limit()?;
     query.finish()?;
     let rows = state.engine.store().accounting_requests(status, after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
-    let accounting_requests = rows.iter().map(AccountingBody::from).collect();
-    Ok(json(StatusCode::OK, &PageBody { accounting_requests, next }))
+    let next = next_of(&rows, limit, |row| row.id.to_string());
+    Ok(page("accounting_requests", rows.iter().map(AccountingBody::from), next))
 }
 
 /// `GET /v1/accounting-requests/{id}`

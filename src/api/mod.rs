@@ -17,6 +17,7 @@ pub mod channels;
 pub mod clearing;
 pub mod notices;
 pub mod operations;
+mod page;
 pub mod reconciliation;
 pub mod reversals;
 mod stream;

@@ -14,6 +14,7 @@ use crate::api::auth::MayInspect;
 use crate::api::dto::{AuditBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
+use crate::api::page::{next_of, page};
 
 /// `GET /healthz`: the process answers. Whether it should get orders is another question.
 pub async fn health() -> Response {
@@ -56,18 +57,11 @@ pub async fn audit(
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Page<'row> {
-        entries: Vec<AuditBody<'row>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<u64>,
-    }
     let mut query = Query::of(&uri);
     let after = query.parsed("after", "the place of an entry", |text| text.parse().ok())?;
     let limit = query.limit()?;
     query.finish()?;
     let rows = state.engine.store().audit(after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.0);
-    let entries = rows.iter().map(AuditBody::from).collect();
-    Ok(json(StatusCode::OK, &Page { entries, next }))
+    let next = next_of(&rows, limit, |row| row.0);
+    Ok(page("entries", rows.iter().map(AuditBody::from), next))
 }

@@ -16,6 +16,7 @@ use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::page::page;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::command::{Command, Decider, Resolution};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
@@ -24,14 +25,6 @@ use crate::store::PAGE_MAX;
 
 /// The most rows that one filtered page looks through; `next` goes on from there.
 const LOOKED_THROUGH_MAX: usize = 20 * PAGE_MAX;
-
-#[derive(Serialize)]
-struct PageBody<'row> {
-    reversals: Vec<ReversalBody<'row>>,
-    /// Where the next page begins; absent at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
 
 /// What a page is filtered by.
 struct Filter {
@@ -64,14 +57,14 @@ pub async fn all(
         Phase::ALL.into_iter().find(|phase| phase.name() == text)
     })?;
     query.finish()?;
-    let (rows, next) = page(&state, after, limit, &Filter { channel, phase }).await?;
+    let (rows, next) = filtered(&state, after, limit, &Filter { channel, phase }).await?;
     let now = state.engine.clock().now();
-    let reversals = rows.iter().map(|entry| ReversalBody::of(entry, now)).collect();
-    let next = next.map(|id| id.to_string());
-    Ok(json(StatusCode::OK, &PageBody { reversals, next }))
+    let reversals = rows.iter().map(|entry| ReversalBody::of(entry, now));
+    Ok(page("reversals", reversals, next.map(|id| id.to_string())))
 }
 
-async fn page(
+/// Rows that the filter takes, and where the next page begins.
+async fn filtered(
     state: &ApiState,
     mut after: Option<OrderId>,
     limit: usize,

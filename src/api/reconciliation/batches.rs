@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use serde::Serialize;
 use serde_json::json as value;
 
 use crate::api::auth::{MayInspect, MayOperate};
@@ -15,6 +14,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::page::{next_of, page};
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::reconciliation::differences;
 use crate::api::{ApiState, to_its_end};
@@ -31,12 +31,6 @@ pub async fn all(
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Page<'row> {
-        reconciliations: Vec<BatchBody<'row>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
     let mut query = Query::of(&uri);
     let channel = query.text("channel");
     let date = query.optional_date()?;
@@ -48,9 +42,8 @@ pub async fn all(
     }
     let channel = channel.map(|id| known(&state, &id)).transpose()?;
     let rows = state.engine.store().reconciliations(channel, date, after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
-    let reconciliations = rows.iter().map(BatchBody::from).collect();
-    Ok(json(StatusCode::OK, &Page { reconciliations, next }))
+    let next = next_of(&rows, limit, |row| row.id.to_string());
+    Ok(page("reconciliations", rows.iter().map(BatchBody::from), next))
 }
 
 /// `GET /v1/reconciliations/{batch}`

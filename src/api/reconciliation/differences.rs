@@ -14,6 +14,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::page::{next_of, page};
 use crate::api::reconciliation::batches;
 use crate::api::reconciliation::body::{DifferenceBody, listed};
 use crate::api::stream::{self, Pages, streamed_form};
@@ -66,7 +67,7 @@ pub async fn of_batch(
         return Ok(stream::answer(Found { store, batch, after: None, ended: false }, form));
     }
     let rows = state.engine.store().found_differences(batch, after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.0.to_string());
+    let next = next_of(&rows, limit, |row| row.0.to_string());
     let differences = rows.iter().map(FoundBody::from).collect();
     Ok(json(StatusCode::OK, &Page { batch: batch.to_string(), differences, next }))
 }
@@ -125,12 +126,6 @@ pub async fn open(
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Page<'row> {
-        differences: Vec<DifferenceBody<'row>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
     let mut query = Query::of(&uri);
     let channel = query.text("channel");
     let channel = channel.ok_or_else(|| Query::invalid("channel", "a channel is needed"))?;
@@ -141,10 +136,9 @@ pub async fn open(
     query.finish()?;
     let channel = known(&state, &channel)?;
     let rows = state.engine.store().open_differences(channel, after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
+    let next = next_of(&rows, limit, |row| row.id.to_string());
     let fits = |row: &&Difference| wanted.is_none_or(|state| row.state == state);
-    let differences = rows.iter().filter(fits).map(DifferenceBody::from).collect();
-    Ok(json(StatusCode::OK, &Page { differences, next }))
+    Ok(page("differences", rows.iter().filter(fits).map(DifferenceBody::from), next))
 }
 
 /// `GET /v1/differences/{id}`

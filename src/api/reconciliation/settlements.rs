@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::known;
@@ -14,6 +13,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::api::page::{next_of, page};
 use crate::api::reconciliation::body::SettlementBody;
 use crate::api::{ApiState, to_its_end};
 use crate::backoffice::settlement::SettlementError;
@@ -47,21 +47,14 @@ pub async fn of_channel(
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Page<'row> {
-        settlements: Vec<SettlementBody<'row>>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        next: Option<String>,
-    }
     let mut query = Query::of(&uri);
     let after = query.parsed("after", "an id of 19 digits", SettlementId::parse)?;
     let limit = query.limit()?;
     query.finish()?;
     let channel = known(&state, &id)?;
     let rows = state.engine.store().settlements(channel, after, limit).await?;
-    let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
-    let settlements = rows.iter().map(SettlementBody::from).collect();
-    Ok(json(StatusCode::OK, &Page { settlements, next }))
+    let next = next_of(&rows, limit, |row| row.id.to_string());
+    Ok(page("settlements", rows.iter().map(SettlementBody::from), next))
 }
 
 /// `GET /v1/settlements/{id}`

@@ -476,13 +476,9 @@ mod tests {
         let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
         let opened = File::options().write(true).open(&path).expect("our file");
         opened.set_modified(long_ago).expect("our file");
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        let at = |later: Duration| {
-            let millis = i64::try_from((now + later).as_millis()).expect("a time");
-            Timestamp::from_millis(millis)
-        };
-        assert!(inbox.register(&channel, date, at(Duration::ZERO)).expect("a look").is_empty());
-        let taken = inbox.register(&channel, date, at(2 * UNCHANGED_FOR)).expect("a look");
+        let now = crate::clock::Clock::System.now();
+        assert!(inbox.register(&channel, date, now).expect("a look").is_empty());
+        let taken = inbox.register(&channel, date, now.plus(2 * UNCHANGED_FOR)).expect("a look");
         assert_eq!(names(&taken), [("corrected", true)]);
         let ages = inbox.by_age(&channel, date).expect("a list");
         assert_eq!(ages.last().map(|one| one.name.as_str()), Some("corrected"));
