@@ -13,10 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 use super::codes::Code;
-use super::{
-    Fields, decode, decode_head, decode_longer, decode_longer_head, encode, encode_longer, millis,
-    text, wrong,
-};
+use super::{Fields, decode, decode_head, encode, millis, text};
 
 const ACCOUNTING: Fields = Fields { table: "accounting_requests" };
 const NOTICES: Fields = Fields { table: "notices" };
@@ -49,20 +46,36 @@ struct DeliveryRecord<'a> {
 struct AccountingRecord<'a> {
     #[serde(borrow)]
     delivery: DeliveryRecord<'a>,
-    /// `None` where it is the chain's own first order, which the key names.
-    order: Option<u64>,
     event: u8,
     voucher: u8,
     channel: &'a str,
-    /// `None` where it is the chain's own first order.
-    source_order: Option<u64>,
-    source_attempt: u8,
-    channel_reference: Option<&'a str>,
-    merchant_id: &'a str,
+    source: SourceRecord<'a>,
     currency: u8,
     entries: Vec<EntryRecord<'a>>,
     business_date: u32,
     created_at: u64,
+}
+
+/// `postcard` numbers the variants by their place: new ones are added at the end.
+#[derive(Serialize, Deserialize)]
+enum SourceRecord<'a> {
+    Order {
+        /// `None` where it is the chain's own first order, which the key names.
+        order: Option<u64>,
+        /// Whose attempt it is; `None` where it is the chain's own first order.
+        attempt_order: Option<u64>,
+        attempt: u8,
+        channel_reference: Option<&'a str>,
+        merchant_id: &'a str,
+    },
+    Difference {
+        difference: u64,
+        merchant_id: Option<&'a str>,
+    },
+    Settlement {
+        settlement: u64,
+        bank_reference: &'a str,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,49 +127,14 @@ fn head_of(fields: Fields, head: HeadRecord) -> Result<DeliveryHead, StoreError>
     })
 }
 
-/// The source document of a request that is about no order; the first form's fields for one are
-/// then blank.
-#[derive(Serialize, Deserialize)]
-struct DocumentRecord<'a> {
-    kind: u8,
-    number: u64,
-    /// The merchant of a difference, or the bank's reference of a settlement.
-    #[serde(borrow)]
-    text: Option<&'a str>,
-}
-
-const DIFFERENCE: u8 = 1;
-const SETTLEMENT: u8 = 2;
-
 /// The stored form of an accounting request. Its id is its key.
 pub(crate) fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
-    let other = |order: OrderId| (order != request.id.chain).then(|| order.as_u64());
-    let (of, document) = match &request.source {
-        SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
-            let number = *channel_order_no;
-            let reference = channel_reference.as_deref();
-            (Some((*order, number, reference, merchant_id.as_str())), None)
-        }
-        SourceDocument::Difference { difference, merchant_id } => {
-            let text = merchant_id.as_ref().map(MerchantId::as_str);
-            let number = difference.as_u64();
-            (None, Some(DocumentRecord { kind: DIFFERENCE, number, text }))
-        }
-        SourceDocument::Settlement { settlement, bank_reference } => {
-            let (number, text) = (settlement.as_u64(), Some(bank_reference.as_str()));
-            (None, Some(DocumentRecord { kind: SETTLEMENT, number, text }))
-        }
-    };
-    let record = AccountingRecord {
+    encode(&AccountingRecord {
         delivery: DeliveryRecord::of(&request.delivery),
-        order: of.and_then(|(order, ..)| other(order)),
         event: request.event.number(),
         voucher: request.voucher.number(),
         channel: request.channel.as_str(),
-        source_order: of.and_then(|(_, number, ..)| other(number.order)),
-        source_attempt: of.map_or(0, |(_, number, ..)| number.attempt),
-        channel_reference: of.and_then(|(_, _, reference, _)| reference),
-        merchant_id: of.map_or("", |(.., merchant)| merchant),
+        source: source_record(request.id.chain, &request.source),
         currency: request.currency.number(),
         entries: request
             .entries
@@ -169,24 +147,62 @@ pub(crate) fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
             .collect(),
         business_date: request.business_date.yyyymmdd(),
         created_at: millis(request.created_at),
-    };
-    match document {
-        None => encode(&record),
-        document @ Some(_) => encode_longer(&record, &document),
+    })
+}
+
+fn source_record(chain: OrderId, source: &SourceDocument) -> SourceRecord<'_> {
+    let other = |order: OrderId| (order != chain).then(|| order.as_u64());
+    match source {
+        SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
+            SourceRecord::Order {
+                order: other(*order),
+                attempt_order: other(channel_order_no.order),
+                attempt: channel_order_no.attempt,
+                channel_reference: channel_reference.as_deref(),
+                merchant_id: merchant_id.as_str(),
+            }
+        }
+        SourceDocument::Difference { difference, merchant_id } => SourceRecord::Difference {
+            difference: difference.as_u64(),
+            merchant_id: merchant_id.as_ref().map(MerchantId::as_str),
+        },
+        SourceDocument::Settlement { settlement, bank_reference } => {
+            SourceRecord::Settlement { settlement: settlement.as_u64(), bank_reference }
+        }
+    }
+}
+
+fn read_source(chain: OrderId, record: &SourceRecord<'_>) -> SourceDocument {
+    let order_of = |stored: Option<u64>| stored.map_or(chain, OrderId::from_u64);
+    match *record {
+        SourceRecord::Order { order, attempt_order, attempt, channel_reference, merchant_id } => {
+            SourceDocument::Order {
+                order: order_of(order),
+                channel_order_no: ChannelOrderNo { order: order_of(attempt_order), attempt },
+                channel_reference: text(channel_reference),
+                merchant_id: MerchantId::from_stored(merchant_id),
+            }
+        }
+        SourceRecord::Difference { difference, merchant_id } => SourceDocument::Difference {
+            difference: DifferenceId::from_u64(difference),
+            merchant_id: merchant_id.map(MerchantId::from_stored),
+        },
+        SourceRecord::Settlement { settlement, bank_reference } => SourceDocument::Settlement {
+            settlement: SettlementId::from_u64(settlement),
+            bank_reference: bank_reference.to_owned(),
+        },
     }
 }
 
 pub(crate) fn read_accounting_head(bytes: &[u8]) -> Result<DeliveryHead, StoreError> {
-    head_of(ACCOUNTING, decode_longer_head(ACCOUNTING.table, bytes)?)
+    head_of(ACCOUNTING, decode_head(ACCOUNTING.table, bytes)?)
 }
 
 pub(crate) fn read_accounting(
     id: RequestId,
     bytes: &[u8],
 ) -> Result<AccountingRequest, StoreError> {
-    let (record, document): (AccountingRecord<'_>, Option<DocumentRecord<'_>>) =
-        decode_longer(ACCOUNTING.table, bytes)?;
-    let order = |stored: Option<u64>| stored.map_or(id.chain, OrderId::from_u64);
+    let record: AccountingRecord<'_> = decode(ACCOUNTING.table, bytes)?;
     let entry = |stored: &EntryRecord<'_>| {
         Ok::<_, StoreError>(Entry {
             side: ACCOUNTING.code("side", stored.side)?,
@@ -194,33 +210,12 @@ pub(crate) fn read_accounting(
             amount_minor: ACCOUNTING.signed(stored.amount_minor)?,
         })
     };
-    let source = match document {
-        None => SourceDocument::Order {
-            order: order(record.order),
-            channel_order_no: ChannelOrderNo {
-                order: order(record.source_order),
-                attempt: record.source_attempt,
-            },
-            channel_reference: text(record.channel_reference),
-            merchant_id: MerchantId::from_stored(record.merchant_id),
-        },
-        Some(DocumentRecord { kind: DIFFERENCE, number, text }) => SourceDocument::Difference {
-            difference: DifferenceId::from_u64(number),
-            merchant_id: text.map(MerchantId::from_stored),
-        },
-        Some(DocumentRecord { kind: SETTLEMENT, number, text: Some(reference) }) => {
-            let bank_reference = reference.to_owned();
-            let settlement = SettlementId::from_u64(number);
-            SourceDocument::Settlement { settlement, bank_reference }
-        }
-        Some(_) => return Err(wrong(ACCOUNTING.table, "source")),
-    };
     Ok(AccountingRequest {
         id,
         event: ACCOUNTING.code("event", record.event)?,
         voucher: ACCOUNTING.code("voucher", record.voucher)?,
         channel: ChannelId::from_stored(record.channel),
-        source,
+        source: read_source(id.chain, &record.source),
         currency: ACCOUNTING.currency(record.currency)?,
         entries: record.entries.iter().map(entry).collect::<Result<_, _>>()?,
         business_date: ACCOUNTING.date(record.business_date)?,

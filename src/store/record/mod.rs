@@ -1,7 +1,7 @@
 //! Versioned stored forms of rows, with conversions to and from domain values.
 //!
 //! A stored row is one byte that names its form, then its fields in `postcard` (compact, not
-//! self-describing: fields are only ever added under a new form byte). What the key says (order id,
+//! self-describing: a field is added under a new form byte). What the key says (order id,
 //! channel, date, sequence) is not said again in the row. Fields that a store must see without
 //! reading the whole row stand first: the version that guards it, and what its index is made of.
 //!
@@ -45,38 +45,16 @@ pub(super) use reconciliation::{
     settlement_bytes, statement_bytes,
 };
 
-/// The first form of every row.
+/// The form of every row. A table whose form changes gets a second struct, a number of its own and
+/// a conversion.
 const FORM: u8 = 1;
-/// A row's fields of the first form, with others behind them that the first form did not have. A
-/// row of the first form reads as if they were empty.
-const FORM_LONGER: u8 = 2;
-/// The fields of the longer form, with others behind them that came later still.
-const FORM_LONGEST: u8 = 3;
 
 /// Room for a usual row, so that encoding allocates once.
 const USUAL_LENGTH: usize = 320;
 
 fn encode<T: Serialize>(record: &T) -> Vec<u8> {
-    write(FORM, record)
-}
-
-/// The longer form of a row: the first form's fields, then those that came later.
-fn encode_longer<T: Serialize, L: Serialize>(record: &T, later: &L) -> Vec<u8> {
-    write(FORM_LONGER, &(record, later))
-}
-
-/// The longest form of a row: the longer form's fields, then the newest ones.
-fn encode_longest<T: Serialize, L: Serialize, N: Serialize>(
-    record: &T,
-    later: &L,
-    newest: &N,
-) -> Vec<u8> {
-    write(FORM_LONGEST, &(record, later, newest))
-}
-
-fn write<T: Serialize>(form: u8, record: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-    bytes.push(form);
+    bytes.push(FORM);
     postcard::to_extend(record, bytes)
         .expect("a record of numbers, texts and lists always encodes into memory")
 }
@@ -85,54 +63,6 @@ fn write<T: Serialize>(form: u8, record: &T) -> Vec<u8> {
 fn decode<'a, T: Deserialize<'a>>(table: &'static str, bytes: &'a [u8]) -> Result<T, StoreError> {
     let (record, rest) = take(table, bytes)?;
     if rest.is_empty() { Ok(record) } else { Err(damaged(table, "it is longer than its fields")) }
-}
-
-/// Reads a whole row of either form.
-fn decode_longer<'a, T: Deserialize<'a>, L: Deserialize<'a> + Default>(
-    table: &'static str,
-    bytes: &'a [u8],
-) -> Result<(T, L), StoreError> {
-    match bytes.split_first() {
-        Some((&FORM_LONGER, fields)) => match postcard::take_from_bytes(fields) {
-            Ok((both, [])) => Ok(both),
-            Ok(_) => Err(damaged(table, "it is longer than its fields")),
-            Err(error) => Err(damaged(table, &format!("its fields do not read: {error}"))),
-        },
-        _ => decode(table, bytes).map(|record| (record, L::default())),
-    }
-}
-
-/// Reads a whole row of any of the three forms.
-fn decode_longest<'a, T, L, N>(
-    table: &'static str,
-    bytes: &'a [u8],
-) -> Result<(T, L, N), StoreError>
-where
-    T: Deserialize<'a>,
-    L: Deserialize<'a> + Default,
-    N: Deserialize<'a> + Default,
-{
-    match bytes.split_first() {
-        Some((&FORM_LONGEST, fields)) => match postcard::take_from_bytes(fields) {
-            Ok((all, [])) => Ok(all),
-            Ok(_) => Err(damaged(table, "it is longer than its fields")),
-            Err(error) => Err(damaged(table, &format!("its fields do not read: {error}"))),
-        },
-        _ => decode_longer(table, bytes).map(|(record, later)| (record, later, N::default())),
-    }
-}
-
-/// Reads the first fields of a row, which all forms have.
-fn decode_longer_head<'a, T: Deserialize<'a>>(
-    table: &'static str,
-    bytes: &'a [u8],
-) -> Result<T, StoreError> {
-    match bytes.split_first() {
-        Some((&(FORM_LONGER | FORM_LONGEST), fields)) => postcard::take_from_bytes(fields)
-            .map(|(head, _)| head)
-            .map_err(|error| damaged(table, &format!("its fields do not read: {error}"))),
-        _ => decode_head(table, bytes),
-    }
 }
 
 /// Reads the first fields of a row.

@@ -15,9 +15,7 @@ use crate::domain::ids::{
 use crate::store::StoreError;
 
 use super::codes::Code;
-use super::{
-    Fields, decode_longer_head, decode_longest, encode_longer, encode_longest, millis, text, wrong,
-};
+use super::{Fields, decode, decode_head, encode, millis, text, wrong};
 
 const TABLE: &str = "orders";
 const FIELDS: Fields = Fields { table: TABLE };
@@ -34,6 +32,8 @@ struct OrderRecord<'a> {
     amount_minor: i64,
     currency: u8,
     settlement: u8,
+    merchant_category: Option<u16>,
+    merchant_fee_minor: Option<i64>,
     card: Option<CardRecord<'a>>,
     description: Option<&'a str>,
     notify_url: Option<&'a str>,
@@ -41,8 +41,12 @@ struct OrderRecord<'a> {
     attempts: Vec<AttemptRecord<'a>>,
     candidates: Vec<CandidateRecord<'a>>,
     released_minor: i64,
+    /// `None` while nothing has been drawn from it: one byte for six.
+    claims: Option<ClaimsRecord>,
+    sealed_pan: Option<SealedRecord<'a>>,
     accounting_sequence: u16,
     clearing_date: Option<u32>,
+    charged: Option<FeeRecord<'a>>,
     created_at: u64,
     finished_at: Option<u64>,
 }
@@ -75,29 +79,17 @@ enum KindRecord {
     },
 }
 
-/// What the first form did not have.
-#[derive(Serialize, Deserialize, Default)]
-struct LaterRecord<'a> {
+#[derive(Serialize, Deserialize)]
+struct ClaimsRecord {
     refunded_minor: i64,
     captured_minor: i64,
     from_escrow_minor: i64,
     contradicted_minor: i64,
-    #[serde(borrow)]
-    sealed_pan: Option<SealedRecord<'a>>,
-}
-
-/// What the first two forms did not have. An order without any of it is written without it.
-#[derive(Serialize, Deserialize, Default, PartialEq, Eq)]
-struct NewestRecord<'a> {
-    merchant_category: Option<u16>,
-    merchant_fee_minor: Option<i64>,
-    #[serde(borrow)]
-    charged: Option<FeeRecord<'a>>,
     given_back_minor: i64,
     fee_back_minor: i64,
 }
 
-#[derive(Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Serialize, Deserialize)]
 struct FeeRecord<'a> {
     minor: i64,
     rule: &'a str,
@@ -161,22 +153,7 @@ struct CandidateRecord<'a> {
 
 /// The stored form of an order. Its id is its key.
 pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
-    let claims = &order.claims;
-    let later = LaterRecord {
-        refunded_minor: claims.refunded_minor,
-        captured_minor: claims.captured_minor,
-        from_escrow_minor: claims.from_escrow_minor,
-        contradicted_minor: claims.contradicted_minor,
-        sealed_pan: order.sealed_pan.as_ref().map(sealed_record),
-    };
-    let newest = NewestRecord {
-        merchant_category: order.merchant_category.map(MerchantCategory::number),
-        merchant_fee_minor: order.merchant_fee_minor,
-        charged: order.charged.as_ref().map(fee_record),
-        given_back_minor: claims.given_back_minor,
-        fee_back_minor: claims.fee_back_minor,
-    };
-    let record = OrderRecord {
+    encode(&OrderRecord {
         version: order.version,
         status: order.status.number(),
         caller: order.caller.as_str(),
@@ -186,6 +163,8 @@ pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
         amount_minor: order.amount.get(),
         currency: order.currency.number(),
         settlement: order.settlement.number(),
+        merchant_category: order.merchant_category.map(MerchantCategory::number),
+        merchant_fee_minor: order.merchant_fee_minor,
         card: order.card.as_ref().map(card_record),
         description: order.description.as_deref(),
         notify_url: order.notify_url.as_deref(),
@@ -193,15 +172,36 @@ pub(crate) fn order_bytes(order: &Order) -> Vec<u8> {
         attempts: order.attempts.iter().map(attempt_record).collect(),
         candidates: order.candidates.iter().map(candidate_record).collect(),
         released_minor: order.released_minor,
+        claims: claims_record(order.claims),
+        sealed_pan: order.sealed_pan.as_ref().map(sealed_record),
         accounting_sequence: order.accounting_sequence,
         clearing_date: order.clearing_date.map(|date| date.yyyymmdd()),
+        charged: order.charged.as_ref().map(fee_record),
         created_at: millis(order.created_at),
         finished_at: order.finished_at.map(millis),
-    };
-    if newest == NewestRecord::default() {
-        return encode_longer(&record, &later);
+    })
+}
+
+fn claims_record(claims: Claims) -> Option<ClaimsRecord> {
+    (claims != Claims::default()).then_some(ClaimsRecord {
+        refunded_minor: claims.refunded_minor,
+        captured_minor: claims.captured_minor,
+        from_escrow_minor: claims.from_escrow_minor,
+        contradicted_minor: claims.contradicted_minor,
+        given_back_minor: claims.given_back_minor,
+        fee_back_minor: claims.fee_back_minor,
+    })
+}
+
+fn read_claims(record: ClaimsRecord) -> Claims {
+    Claims {
+        refunded_minor: record.refunded_minor,
+        captured_minor: record.captured_minor,
+        from_escrow_minor: record.from_escrow_minor,
+        contradicted_minor: record.contradicted_minor,
+        given_back_minor: record.given_back_minor,
+        fee_back_minor: record.fee_back_minor,
     }
-    encode_longest(&record, &later, &newest)
 }
 
 fn fee_record(fee: &Fee) -> FeeRecord<'_> {
@@ -282,12 +282,11 @@ fn candidate_record(candidate: &Candidate) -> CandidateRecord<'_> {
 
 /// The version alone, which guards a commit.
 pub(crate) fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
-    decode_longer_head(TABLE, bytes)
+    decode_head(TABLE, bytes)
 }
 
 pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
-    let (record, later, newest): (OrderRecord<'_>, LaterRecord<'_>, NewestRecord<'_>) =
-        decode_longest(TABLE, bytes)?;
+    let record: OrderRecord<'_> = decode(TABLE, bytes)?;
     Ok(Order {
         id,
         version: record.version,
@@ -298,8 +297,8 @@ pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
         amount: FIELDS.amount(record.amount_minor)?,
         currency: FIELDS.currency(record.currency)?,
         settlement: FIELDS.code("settlement", record.settlement)?,
-        merchant_category: newest.merchant_category.map(read_category).transpose()?,
-        merchant_fee_minor: newest.merchant_fee_minor,
+        merchant_category: record.merchant_category.map(read_category).transpose()?,
+        merchant_fee_minor: record.merchant_fee_minor,
         card: record.card.map(read_card).transpose()?,
         description: text(record.description),
         notify_url: text(record.notify_url),
@@ -308,18 +307,11 @@ pub(crate) fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError>
         attempts: read_attempts(&record.attempts)?,
         candidates: record.candidates.iter().map(read_candidate).collect(),
         released_minor: record.released_minor,
-        claims: Claims {
-            refunded_minor: later.refunded_minor,
-            captured_minor: later.captured_minor,
-            from_escrow_minor: later.from_escrow_minor,
-            contradicted_minor: later.contradicted_minor,
-            given_back_minor: newest.given_back_minor,
-            fee_back_minor: newest.fee_back_minor,
-        },
-        sealed_pan: later.sealed_pan.as_ref().map(read_sealed),
+        claims: record.claims.map(read_claims).unwrap_or_default(),
+        sealed_pan: record.sealed_pan.as_ref().map(read_sealed),
         accounting_sequence: record.accounting_sequence,
         clearing_date: record.clearing_date.map(|date| FIELDS.date(date)).transpose()?,
-        charged: newest.charged.as_ref().map(read_fee).transpose()?,
+        charged: record.charged.as_ref().map(read_fee).transpose()?,
         created_at: FIELDS.time(record.created_at)?,
         finished_at: FIELDS.time_option(record.finished_at)?,
     })

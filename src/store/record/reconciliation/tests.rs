@@ -9,7 +9,8 @@ use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId, SettlementId
 use crate::domain::time::BusinessDate;
 use crate::store::record::samples::Draw;
 
-/// Rows on disk have these bytes: a change here needs a new form byte and a reader for the old one.
+/// Rows on disk have these bytes: from the first release on, a change here needs a form byte, a
+/// struct and a conversion of its own.
 #[test]
 fn the_bytes_of_every_row_are_fixed() {
     let rows = [
