@@ -1,12 +1,21 @@
-//! The only place that reads the time.
+//! The only place that reads the time, and that judges how far it is to be believed.
+//!
+//! A [`Clock`] reads; a [`Timekeeper`] holds what it reads against evidence and gives a
+//! [`crate::domain::time::Present`], which is what rules ask.
 
-use std::sync::Arc;
+mod last_seen;
+mod timekeeper;
+
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::time::Timestamp;
 
-/// Where the present moment comes from.
+pub use last_seen::{Beginning, LastSeen};
+pub use timekeeper::{Confirmation, Doubt, Heard, Standing, Timekeeper, Witness};
+
+/// Where readings come from.
 #[derive(Debug, Clone)]
 pub enum Clock {
     /// The machine's clock, which may jump either way.
@@ -15,6 +24,9 @@ pub enum Clock {
     Runtime { started: tokio::time::Instant, epoch: Timestamp },
     /// A clock that only its owner moves.
     Manual(Arc<AtomicI64>),
+    /// Another clock that shows so many milliseconds more, or less, than it should: for drills and
+    /// tests of what a wrong clock does. The steady clock beneath it stays right.
+    Wrong { of: Box<Clock>, by_ms: Arc<AtomicI64> },
 }
 
 impl Clock {
@@ -32,6 +44,24 @@ impl Clock {
             }
             Self::Runtime { started, epoch } => epoch.plus(started.elapsed()),
             Self::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::SeqCst)),
+            Self::Wrong { of, by_ms } => {
+                let shown_ms = of.now().as_millis().saturating_add(by_ms.load(Ordering::SeqCst));
+                Timestamp::from_millis(shown_ms)
+            }
+        }
+    }
+
+    /// Milliseconds of the steady clock, counted from a moment of its own: it never jumps, and
+    /// stands still while the machine sleeps.
+    fn steady_ms(&self) -> i64 {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        let millis =
+            |elapsed: std::time::Duration| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        match self {
+            Self::System => millis(BEGAN.get_or_init(stopwatch).elapsed()),
+            Self::Runtime { started, .. } => millis(started.elapsed()),
+            Self::Manual(by_hand) => by_hand.load(Ordering::SeqCst),
+            Self::Wrong { of, .. } => of.steady_ms(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::tcp::{LinkHouse, LinkProtocol, TcpTransport};
 use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
-use crate::clock::Clock;
+use crate::clock::Timekeeper;
 use crate::config::section::Section;
 
 /// A channel that can be asked.
@@ -32,7 +32,7 @@ impl Spoken {
     pub async fn exchange(
         &self,
         request: &ChannelRequest,
-        clock: &Clock,
+        clock: &Timekeeper,
     ) -> Result<Understood, EncodeError> {
         let failed = |failure: TransportFailure| Understood {
             outcome: failure.outcome(),

@@ -23,7 +23,7 @@ use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
     WireReply, protocol, tls,
 };
-use crate::clock::{Clock, stopwatch};
+use crate::clock::{Clock, Timekeeper, stopwatch};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
@@ -103,7 +103,7 @@ pub struct Registry {
     folder: PathBuf,
     routes_file: PathBuf,
     house: HouseTerms,
-    clock: Clock,
+    clock: Timekeeper,
     switches: Switches,
     history: History,
     /// What is loaded will run, and its orders keep its terms.
@@ -121,7 +121,7 @@ impl Registry {
         routes_file: &Path,
         data: &Path,
         house: HouseTerms,
-        clock: Clock,
+        clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let registry = Self::unread(folder, routes_file, data, house, clock)?;
         registry.reload()?;
@@ -134,7 +134,7 @@ impl Registry {
         routes_file: &Path,
         data: &Path,
         house: HouseTerms,
-        clock: Clock,
+        clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let unread = Self::unread(folder, routes_file, data, house, clock)?;
         let registry = Self { keeps_history: false, ..unread };
@@ -147,7 +147,7 @@ impl Registry {
         routes_file: &Path,
         data: &Path,
         house: HouseTerms,
-        clock: Clock,
+        clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let switches = Switches::load(data).map_err(|problem| {
             let advice = "mend or remove the file; removing it switches every channel on";
@@ -162,7 +162,7 @@ impl Registry {
             folder: folder.to_owned(),
             routes_file: routes_file.to_owned(),
             house,
-            clock,
+            clock: clock.into(),
             switches,
             history,
             keeps_history: true,
@@ -547,7 +547,7 @@ pub fn check_file(path: &Path) -> Result<ChannelState, Vec<Mistake>> {
     let document = Document::parse(&name, &text)?;
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));
-    let links = LinkHouse { channel: id, late: mpsc::channel(1).0, clock: Clock::System };
+    let links = LinkHouse { channel: id, late: mpsc::channel(1).0, clock: Clock::System.into() };
     let read = read_channel(&document, &HouseTerms::default(), base, &mistakes, links);
     mistakes.into_result()?;
     let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");

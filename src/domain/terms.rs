@@ -6,7 +6,7 @@ use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
-use crate::domain::time::{ClearingCalendar, Timestamp};
+use crate::domain::time::{ClearingCalendar, Present, Timestamp};
 
 /// What follows when the inquiry schedule has run out and the result is still unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,18 +99,26 @@ impl Terms {
         !undo && !self.reverse.is_empty() && self.reversible.contains(&operation)
     }
 
-    /// Whether the channel still takes a reversal at `now` of what was sent at `sent_at`.
-    pub fn reversal_window_open(&self, sent_at: Timestamp, now: Timestamp) -> bool {
+    /// Whether the channel still takes a reversal of what was sent at `sent_at`: until it is borne
+    /// out that its window is over.
+    pub fn reversal_window_open(&self, sent_at: Timestamp, present: &Present) -> bool {
         match self.reverse_until {
             ReverseUntil::Always => true,
             ReverseUntil::ClearingDay => {
-                self.calendar.date_of(now) == self.calendar.date_of(sent_at)
+                let day = present.business_date(&self.calendar, sent_at);
+                !present.is_over(&self.calendar, day)
             }
         }
     }
 
-    /// Whether "no such order" is believed at `now` of what was sent at `sent_at` (I-3).
-    pub fn not_found_is_final(&self, sent_at: Timestamp, now: Timestamp) -> bool {
-        now.since(sent_at) >= self.not_found_final_after
+    /// How long it takes until "no such order" is believed of what was sent at `sent_at`; zero
+    /// where it is believed now (I-3).
+    pub fn not_found_final_in(&self, sent_at: Timestamp, present: &Present) -> Duration {
+        self.not_found_final_after.saturating_sub(present.age(sent_at))
+    }
+
+    /// Whether "no such order" is believed of what was sent at `sent_at` (I-3).
+    pub fn not_found_is_final(&self, sent_at: Timestamp, present: &Present) -> bool {
+        self.not_found_final_in(sent_at, present).is_zero()
     }
 }

@@ -1,9 +1,13 @@
 //! Moments, business dates and cut-offs as values. Reading the clock is `crate::clock`'s work.
 
+mod present;
+
 use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
+
+pub use present::Present;
 
 /// The length of `2026-11-22T08:00:00.000Z`.
 const RFC3339_BYTES: usize = 24;
@@ -25,6 +29,11 @@ impl Timestamp {
     pub fn plus(self, duration: Duration) -> Self {
         let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    pub fn minus(self, duration: Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self::from_millis(self.0.saturating_sub(millis))
     }
 
     /// How long ago `earlier` was; nothing if it lies ahead (clocks jump).

@@ -49,8 +49,9 @@ impl Engine {
     /// Gives how many.
     pub async fn close_due_days(&self, channel: &ChannelId) -> Result<usize, CloseError> {
         let Some(terms) = self.channels().terms(channel) else { return Ok(0) };
-        let now = self.clock().now();
-        let last = closable_through(&terms.calendar, terms.close_after, now);
+        // A day that is not borne out to be over stays open, whatever the clock shows.
+        let proven = self.clock().present().proven();
+        let last = closable_through(&terms.calendar, terms.close_after, proven);
         let Some(first) = self.first_open_day(channel, &terms, last).await? else { return Ok(0) };
         let mut closed = 0;
         let mut date = first;
@@ -76,7 +77,7 @@ impl Engine {
         }
         let missing = || EngineError::NoSuchChannel { channel: channel.clone() };
         let terms = self.channels().terms(channel).ok_or_else(missing)?;
-        if date >= terms.calendar.date_of(self.clock().now()) {
+        if !self.clock().present().is_over(&terms.calendar, date) {
             return Err(CloseError::NotEnded { date });
         }
         let first = self.first_open_day(channel, &terms, date).await?;

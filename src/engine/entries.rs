@@ -144,7 +144,7 @@ impl Engine {
         }
         let terms = self.channels().terms_at(&attempt.channel, order.created_at);
         let Some(terms) = terms else { return Ok(false) };
-        let lost = self.clock().now().since(attempt.sent_at) >= terms.call_ends_after;
+        let lost = self.clock().present().age(attempt.sent_at) >= terms.call_ends_after;
         if !(everything || lost) {
             return Ok(false);
         }

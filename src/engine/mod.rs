@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::channel::{AttemptFacts, ChannelRequest, Channels, Understood};
-use crate::clock::Clock;
+use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::card::{CardInput, Pan, SealedPan};
@@ -95,7 +95,7 @@ pub struct Signals {
 pub struct Engine {
     store: Arc<dyn Store>,
     channels: Arc<dyn Channels>,
-    clock: Clock,
+    clock: Timekeeper,
     numbers: OrderNumbers,
     vault: Vault,
     waiters: Waiters,
@@ -109,7 +109,7 @@ impl Engine {
     pub fn new(
         store: Arc<dyn Store>,
         channels: Arc<dyn Channels>,
-        clock: Clock,
+        clock: impl Into<Timekeeper>,
         vault: Vault,
         node: u16,
     ) -> Self {
@@ -117,7 +117,7 @@ impl Engine {
             numbers: OrderNumbers::new(Arc::clone(&store), node),
             store,
             channels,
-            clock,
+            clock: clock.into(),
             vault,
             waiters: Waiters::default(),
             signals: Signals::default(),
@@ -134,7 +134,7 @@ impl Engine {
         &self.channels
     }
 
-    pub fn clock(&self) -> &Clock {
+    pub fn clock(&self) -> &Timekeeper {
         &self.clock
     }
 
@@ -149,7 +149,7 @@ impl Engine {
 
     /// An order id never given out before.
     pub async fn next_order_id(&self) -> Result<OrderId, EngineError> {
-        self.numbers.next(self.clock.now()).await.map_err(|error| self.commit_error(&error))
+        self.numbers.next(&self.clock.present()).await.map_err(|error| self.commit_error(&error))
     }
 
     /// Accepts an order (version 0, with its candidates) and carries it as far as one call can:
@@ -178,7 +178,7 @@ impl Engine {
         let terms = self.terms(&first.channel, order.created_at)?;
         let view = View::of(order);
         let command = Command::Accept { card: at_hand.clone() };
-        let decision = decide(&view, &terms, self.clock.now(), command)?;
+        let decision = decide(&view, &terms, self.clock.present(), command)?;
         match self.store.commit(decision.batch).await {
             Ok(()) => {}
             Err(CommitError::Duplicate { existing }) => {
@@ -307,7 +307,7 @@ impl Engine {
             // Held until the commit has ended, so that no day is closed between the two.
             let day = self.days.decide(&terms.channel, &*self.store).await?;
             view.closed_through = day.closed_through;
-            let mut decision = decide(&view, &terms, self.clock.now(), command)?;
+            let mut decision = decide(&view, &terms, self.clock.present(), command)?;
             if decision.batch.is_empty() {
                 return Ok(decision);
             }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::tz::TimeZone;
 
 use crate::domain::ids::OrderId;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{BusinessDate, ClearingCalendar, Present};
 use crate::store::{CommitError, Store};
 
 /// How many numbers one lease takes: at 10,000 orders a second, one write a second.
@@ -18,7 +18,8 @@ struct Segment {
     end: u64,
 }
 
-/// Gives out order ids of one node. The date is UTC's; it never goes back, even if the clock does.
+/// Gives out order ids of one node. The date is UTC's; it never goes back, even if the clock
+/// does, and never runs further ahead than a day of what is borne out.
 pub struct OrderNumbers {
     store: Arc<dyn Store>,
     node: u16,
@@ -36,8 +37,8 @@ impl OrderNumbers {
     }
 
     /// An id that was never given out before.
-    pub async fn next(&self, now: Timestamp) -> Result<OrderId, CommitError> {
-        let today = yymmdd(now);
+    pub async fn next(&self, present: &Present) -> Result<OrderId, CommitError> {
+        let today = yymmdd(present.today(&utc()));
         // Bounded: a lease is won or waited for in each round, and each brings thousands.
         loop {
             if let Some(id) = self.take(today) {
@@ -68,12 +69,13 @@ impl OrderNumbers {
     }
 }
 
-fn yymmdd(now: Timestamp) -> u32 {
-    let date = now.civil(&TimeZone::UTC).date();
-    let year = u32::from(date.year().unsigned_abs()) % 100;
-    year * 10_000
-        + u32::from(date.month().unsigned_abs()) * 100
-        + u32::from(date.day().unsigned_abs())
+/// The calendar of order ids.
+const fn utc() -> ClearingCalendar {
+    ClearingCalendar { zone: TimeZone::UTC, cut_off: jiff::civil::Time::midnight() }
+}
+
+fn yymmdd(date: BusinessDate) -> u32 {
+    date.yyyymmdd() % 1_000_000
 }
 
 #[cfg(test)]

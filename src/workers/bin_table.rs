@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::Timekeeper;
 use crate::config::checked::BinTableSettings;
 use crate::tables::bin::{
     LiveBinTable, Occasion, RefreshOptions, RefreshReport, fetch_table, is_url, public_source,
@@ -18,7 +18,7 @@ const WHO: &str = "timer";
 pub async fn run(
     table: Arc<LiveBinTable>,
     settings: BinTableSettings,
-    clock: Clock,
+    clock: Timekeeper,
     mut stop: Stop,
 ) {
     let Some(source) = settings.source.clone() else { return stop.asked().await };
@@ -40,7 +40,7 @@ async fn refresh(
     table: &Arc<LiveBinTable>,
     settings: &BinTableSettings,
     source: &str,
-    clock: &Clock,
+    clock: &Timekeeper,
 ) -> Result<RefreshReport, String> {
     let bytes = if is_url(source) {
         fetch_table(source).await.map_err(|error| telemetry::chain(&error))?

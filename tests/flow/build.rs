@@ -21,7 +21,7 @@ use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, Or
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Approval, Decline, NotSentCause, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
-use switchyard::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
+use switchyard::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 
 use crate::auditor::Rows;
 
@@ -158,6 +158,8 @@ pub struct Desk {
     /// The last clearing date that is closed.
     pub closed_through: Option<BusinessDate>,
     spare: u64,
+    /// How much the desk's clock is ahead.
+    pub ahead: Duration,
 }
 
 impl Desk {
@@ -173,7 +175,15 @@ impl Desk {
             rows.believed_after.insert(channel, terms.not_found_final_after);
         }
         let now = Timestamp::from_millis(START_MS);
-        let mut desk = Self { rows, terms, now, id: order.id, closed_through: None, spare: 1_000 };
+        let mut desk = Self {
+            rows,
+            terms,
+            now,
+            id: order.id,
+            closed_through: None,
+            spare: 1_000,
+            ahead: Duration::ZERO,
+        };
         desk.decide(View::of(order), Command::Accept { card: card() }).expect("it has a candidate");
         desk
     }
@@ -197,10 +207,15 @@ impl Desk {
     }
 
     fn decide(&mut self, view: View, command: Command) -> Result<Decision, Refusal> {
-        let decision = decide(&view, &self.terms, self.now, command)?;
+        let decision = decide(&view, &self.terms, self.present(), command)?;
         let found = self.rows.apply(&decision.batch);
         assert!(found.is_empty(), "{found:#?}\nafter {:#?}", decision.batch);
         Ok(decision)
+    }
+
+    /// The desk's clock shows what it is, or as much more as `ahead` says, borne out by nothing.
+    pub fn present(&self) -> Present {
+        Present::new(self.now.plus(self.ahead), self.now, Duration::ZERO)
     }
 
     pub fn view(&self, id: OrderId) -> View {

@@ -123,6 +123,24 @@ fn i_3_not_found_is_believed_from_its_moment_on() {
 }
 
 #[test]
+fn i_3_a_clock_that_jumped_ahead_believes_nothing_earlier() {
+    for ahead in [660, 20 * 3_600, 400 * 86_400] {
+        let mut desk = Desk::unknown();
+        desk.ahead = seconds(ahead);
+        for (waited, believed) in [(0, false), (599, false), (1, true)] {
+            desk.wait(seconds(waited));
+            desk.learn(Source::Inquiry, not_found());
+            assert_eq!(desk.attempt().state == AttemptState::Declined, believed, "{ahead}");
+        }
+        // Sent under that clock, and judged when it is right again: the stamp lies ahead.
+        let mut desk = Desk::unknown();
+        desk.now = desk.now.minus(seconds(ahead));
+        desk.learn(Source::Inquiry, not_found());
+        assert_eq!(desk.attempt().state, AttemptState::Unknown, "{ahead}");
+    }
+}
+
+#[test]
 fn i_4_the_next_channel_is_tried_only_when_nothing_was_sent() {
     let rows: [(Source, Outcome, bool, bool); 9] = [
         (Source::Reply, not_sent(), true, true),

@@ -249,8 +249,8 @@ impl Play {
         for order in self.desk.rows.orders.values() {
             text += &format!("{:?} {:?} {:?} ", order.kind, order.status, order.candidates.len());
             for attempt in &order.attempts {
-                let late = terms.not_found_is_final(attempt.sent_at, self.desk.now);
-                let open = terms.reversal_window_open(attempt.sent_at, self.desk.now);
+                let late = terms.not_found_is_final(attempt.sent_at, &self.desk.present());
+                let open = terms.reversal_window_open(attempt.sent_at, &self.desk.present());
                 text += &format!("{:?} {late} {open} ", attempt.state);
             }
             if let Some(entry) = self.desk.rows.entries.get(&order.id) {

@@ -7,7 +7,7 @@ use switchyard::channel::AttemptFacts;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::time::{Present, Timestamp};
 
 use crate::terms;
 use crate::world::{Event, State};
@@ -230,7 +230,7 @@ impl State {
             return self.word(number);
         };
         let terms = terms::terms(record.channel.as_str());
-        if !terms.reversal_window_open(record.sent_at, self.now) {
+        if !terms.reversal_window_open(record.sent_at, &Present::sure(self.now)) {
             self.tally.reversal_refused += 1;
             return declined(Reason::OutsideWindow, "W0");
         }

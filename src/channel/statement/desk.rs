@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::channel::http::{HttpTransport, TransportFailure};
 use crate::channel::registry::Registry;
 use crate::channel::{Adapter, Channels, EncodeError, WireReply};
-use crate::clock::Clock;
+use crate::clock::Timekeeper;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
@@ -93,13 +93,13 @@ type Missing = BTreeMap<(ChannelId, BusinessDate), StatementStanding>;
 pub struct StatementDesk {
     registry: Arc<Registry>,
     inbox: Arc<Inbox>,
-    clock: Clock,
+    clock: Timekeeper,
     missing: Mutex<Missing>,
 }
 
 impl StatementDesk {
-    pub fn new(registry: Arc<Registry>, inbox: Arc<Inbox>, clock: Clock) -> Self {
-        Self { registry, inbox, clock, missing: Mutex::default() }
+    pub fn new(registry: Arc<Registry>, inbox: Arc<Inbox>, clock: impl Into<Timekeeper>) -> Self {
+        Self { registry, inbox, clock: clock.into(), missing: Mutex::default() }
     }
 
     /// Asks once, and lays what comes into the inbox. What is there already is not written again.

@@ -128,7 +128,7 @@ pub struct LinkTerms {
 pub struct LinkHouse {
     pub channel: ChannelId,
     pub late: mpsc::Sender<LateReply>,
-    pub clock: crate::clock::Clock,
+    pub clock: crate::clock::Timekeeper,
 }
 
 /// TLS for links: settings, and the name that the certificate must have.

@@ -20,7 +20,7 @@ use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settl
 use crate::domain::flow::{Work, add_attempt};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
-use crate::domain::time::Timestamp;
+use crate::domain::time::Present;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -42,7 +42,7 @@ impl Work<'_> {
         if gives_money_back(&self.order, &order) {
             let event = self.event_of(&order, false);
             let source = self.view.transaction.as_ref().expect("I-7: a success has one");
-            let request = book(event, &mut self.order, &order, source, self.terms, self.now);
+            let request = book(event, &mut self.order, &order, source, self.terms, &self.present);
             self.batch.accounting.push(request);
             self.effects.push(Effect::Book);
             let keeps_pan = self.terms.keeps_pan;
@@ -105,16 +105,14 @@ impl Work<'_> {
     }
 
     fn in_time(&self, operation: Operation, approved: &Attempt) -> Result<(), Refusal> {
-        let (terms, now) = (self.terms, self.now);
-        let within = |days: u32| now.since(approved.sent_at) <= DAY * days;
+        let (terms, present) = (self.terms, &self.present);
+        let within = |days: u32| present.age(approved.sent_at) <= DAY * days;
         if self.order.kind == OrderKind::Preauth {
             let days = terms.preauth_days;
             return if within(days) { Ok(()) } else { Err(Refusal::PreauthExpired { days }) };
         }
         match operation {
-            Operation::Void if self.order.clearing_date != Some(terms.calendar.date_of(now)) => {
-                Err(Refusal::NotSameDay)
-            }
+            Operation::Void if !self.is_of_today() => Err(Refusal::NotSameDay),
             Operation::Refund if !within(terms.refund_days) => {
                 Err(Refusal::RefundWindowClosed { days: terms.refund_days })
             }
@@ -125,6 +123,14 @@ impl Work<'_> {
             | Operation::Undo
             | Operation::Preauth => Ok(()),
         }
+    }
+
+    /// Whether the view's order is cleared today, as far as it is borne out which day that is.
+    fn is_of_today(&self) -> bool {
+        let calendar = &self.terms.calendar;
+        self.order.clearing_date.is_some_and(|date| {
+            !self.present.is_over(calendar, date) && date <= self.present.today(calendar)
+        })
     }
 
     /// The card number given again, where the channel will need it. It must be the original's.
@@ -200,7 +206,7 @@ impl Work<'_> {
             let event = self.event_of(order, true);
             let view = self.view.original.as_ref().and_then(|kept| kept.transaction.as_ref());
             let source = view.expect("I-7: a success has its transaction");
-            let request = book(event, &mut original, order, source, self.terms, self.now);
+            let request = book(event, &mut original, order, source, self.terms, &self.present);
             self.batch.accounting.push(request);
             self.effects.push(Effect::Book);
         }
@@ -246,7 +252,7 @@ fn book(
     order: &Order,
     source: &Transaction,
     terms: &Terms,
-    now: Timestamp,
+    present: &Present,
 ) -> AccountingRequest {
     original.accounting_sequence += 1;
     let booking = Booking {
@@ -256,9 +262,9 @@ fn book(
         amount: order.amount,
         from_escrow_minor: order.claims.from_escrow_minor,
         names: &terms.accounts,
-        now,
+        now: present.now(),
     };
     let mut request = accounting::request(&booking, source);
-    request.business_date = terms.calendar.date_of(now);
+    request.business_date = present.today(&terms.calendar);
     request
 }

@@ -47,7 +47,7 @@ impl Work<'_> {
             Outcome::NotSent(_) if attempt.state == AttemptState::Sending => Ok(()),
             Outcome::NotFound { code }
                 if evidence.source != Source::Reply
-                    && self.terms.not_found_is_final(attempt.sent_at, self.now) =>
+                    && self.terms.not_found_is_final(attempt.sent_at, &self.present) =>
             {
                 let decline =
                     Decline { reason: Reason::NeverArrived, code: code.clone(), elsewhere: false };
@@ -147,9 +147,10 @@ impl Work<'_> {
     }
 
     /// The channel's date if it gave one, else its calendar's at the time of sending: the date that
-    /// its fee goes by, even where that day is closed and the record goes to the first open one.
+    /// its fee goes by, even where that day is closed and the record goes to the first open one. A
+    /// clock that is not borne out moves it by one day at most.
     pub(super) fn clearing_date(&self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
-        let ours = self.terms.calendar.date_of(attempt.sent_at);
+        let ours = self.present.business_date(&self.terms.calendar, attempt.sent_at);
         let theirs = approval.settle_mmdd.as_deref();
         theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours)
     }
@@ -270,9 +271,9 @@ impl Work<'_> {
         };
         entry.pending = attempt.state == AttemptState::Pending;
         if fresh && entry.due_at.is_none() {
-            entry.exhaust_inquiry(&attempt, terms, now);
+            entry.exhaust_inquiry(&attempt, terms, &self.present);
         } else if evidence.source == Source::Inquiry && entry.phase == Phase::Inquiring {
-            entry.after_inquiry(&attempt, terms, now);
+            entry.after_inquiry(&attempt, terms, &self.present);
         } else if entry.pending && entry.phase == Phase::Reversing && !entry.reversal_sent {
             entry.await_pending(terms, now);
         }
@@ -324,7 +325,7 @@ impl Work<'_> {
         if entry.phase != Phase::Reversing {
             return Err(Refusal::WrongPhase);
         }
-        if !terms.reversal_window_open(attempt.sent_at, now) {
+        if !terms.reversal_window_open(attempt.sent_at, &self.present) {
             entry.note(now, "reversal: the window has closed".to_owned());
             // A reversal that has left without an answer may have done its work before.
             let sent = entry.reversal_sent;
@@ -358,7 +359,7 @@ impl Work<'_> {
             return Err(Refusal::WrongPhase);
         }
         entry.note(now, format!("reversal: {} {voucher}", outcome.name()).trim_end().to_owned());
-        let believed_at = attempt.sent_at.plus(terms.not_found_final_after);
+        let believed_in = terms.not_found_final_in(attempt.sent_at, &self.present);
         match outcome {
             Outcome::Approved(approval) => {
                 let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
@@ -366,13 +367,15 @@ impl Work<'_> {
                 attempt.code = Some(approval.code.clone());
                 self.finish_order(OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown));
             }
-            Outcome::NotFound { code } if now >= believed_at => {
+            Outcome::NotFound { code } if believed_in.is_zero() => {
                 let code = code.clone();
                 let decline = Decline { reason: Reason::NeverArrived, code, elsewhere: false };
                 let source = Source::Reversal;
                 self.decline(attempt.number, &decline, source, &CardAtHand::No)?;
             }
-            Outcome::NotFound { .. } => entry.after_reversal(terms, Some(believed_at), now),
+            Outcome::NotFound { .. } => {
+                entry.after_reversal(terms, Some(now.plus(believed_in)), now);
+            }
             Outcome::Declined(_) => self.refuse_reversal(false),
             Outcome::NotSent(cause) => {
                 // Nothing has left if no other try did, so no success is held back by it.

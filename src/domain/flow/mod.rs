@@ -24,7 +24,7 @@ use crate::domain::effect::{Alert, Effect};
 use crate::domain::ids::{ATTEMPTS_MAX, ChannelId};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Present, Timestamp};
 use attempt::{Attempt, AttemptState, Operation};
 use order::{Order, OrderKind, OrderStatus};
 use reversal::{Phase, ReversalEntry};
@@ -36,10 +36,10 @@ use reversal::{Phase, ReversalEntry};
 pub fn decide(
     view: &View,
     terms: &Terms,
-    now: Timestamp,
+    present: Present,
     command: Command,
 ) -> Result<Decision, Refusal> {
-    let mut work = Work::on(view, terms, now);
+    let mut work = Work::on(view, terms, present);
     match command {
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
@@ -62,6 +62,8 @@ pub fn decide(
 struct Work<'a> {
     view: &'a View,
     terms: &'a Terms,
+    /// What rules of age and of days ask; `now` is for stamps and waits.
+    present: Present,
     now: Timestamp,
     order: Order,
     /// The order that it refers to; written if its claims change.
@@ -72,11 +74,12 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn on(view: &'a View, terms: &'a Terms, now: Timestamp) -> Self {
+    fn on(view: &'a View, terms: &'a Terms, present: Present) -> Self {
         Self {
             view,
             terms,
-            now,
+            present,
+            now: present.now(),
             order: view.order.clone(),
             original: view.original.as_ref().map(|original| original.order.clone()),
             entry: view.entry.clone(),

@@ -7,7 +7,7 @@ use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::{AfterInquiry, Terms};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Present, Timestamp};
 
 /// The most lines of history an entry keeps; the oldest go first, counts stay.
 pub const HISTORY_MAX: usize = 40;
@@ -136,32 +136,34 @@ impl ReversalEntry {
     /// While the channel says that it works on the attempt, the last wait repeats: it is not
     /// reversed then. "No such order" that is not final yet gets one more inquiry at the moment
     /// when it is (`I-3`).
-    pub fn after_inquiry(&mut self, attempt: &Attempt, terms: &Terms, now: Timestamp) {
+    pub fn after_inquiry(&mut self, attempt: &Attempt, terms: &Terms, present: &Present) {
+        let now = present.now();
         assert_eq!(self.phase, Phase::Inquiring, "only an inquiring entry is inquired of");
         self.step = self.step.saturating_add(1);
         if let Some(wait) = terms.inquire.get(usize::from(self.step)) {
             self.due_at = Some(now.plus(*wait));
             return;
         }
-        let believed_at = attempt.sent_at.plus(terms.not_found_final_after);
+        let believed_in = terms.not_found_final_in(attempt.sent_at, present);
         if self.pending
             && let Some(wait) = terms.inquire.last()
         {
             self.due_at = Some(now.plus(*wait));
-        } else if now < believed_at {
-            self.due_at = Some(believed_at);
+        } else if !believed_in.is_zero() {
+            self.due_at = Some(now.plus(believed_in));
         } else {
-            self.exhaust_inquiry(attempt, terms, now);
+            self.exhaust_inquiry(attempt, terms, present);
         }
     }
 
     /// What follows when inquiry can do no more.
-    pub fn exhaust_inquiry(&mut self, attempt: &Attempt, terms: &Terms, now: Timestamp) {
+    pub fn exhaust_inquiry(&mut self, attempt: &Attempt, terms: &Terms, present: &Present) {
+        let now = present.now();
         // A channel that works on it is not asked to undo it, even if it cannot be asked at all.
         let reversible = terms.can_reverse(attempt.operation)
             && !self.pending
             && !self.reversal_refused
-            && terms.reversal_window_open(attempt.sent_at, now);
+            && terms.reversal_window_open(attempt.sent_at, present);
         match terms.then {
             AfterInquiry::Reverse if reversible => self.begin_reversing(terms, now),
             AfterInquiry::Reverse | AfterInquiry::InquireDaily if !terms.inquire.is_empty() => {

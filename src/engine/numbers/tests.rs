@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::time::Timestamp;
 use crate::store::memory::{FailedRows, MemoryStore};
 
 /// 2026-11-22T08:00:00Z.
@@ -19,7 +20,8 @@ fn numbers(store: &MemoryStore, node: u16) -> OrderNumbers {
 
 /// The memory store is always ready, so nothing has to be waited for.
 fn take(numbers: &OrderNumbers, millis: i64) -> Result<OrderId, CommitError> {
-    numbers.next(Timestamp::from_millis(millis)).now_or_never().expect("nobody else leases")
+    let present = Present::sure(Timestamp::from_millis(millis));
+    numbers.next(&present).now_or_never().expect("nobody else leases")
 }
 
 /// What happens to one process that gives out numbers.
@@ -144,7 +146,7 @@ fn i_9_concurrent_takers_share_no_number() {
                     // Midnight passes for some takers before it does for others.
                     let after = Duration::from_millis((taker * 10 + place).unsigned_abs());
                     let now = Timestamp::from_millis(START_MS + 57_598_500).plus(after);
-                    mine.push(process.next(now).await.expect("no faults"));
+                    mine.push(process.next(&Present::sure(now)).await.expect("no faults"));
                 }
                 mine
             });
@@ -158,4 +160,15 @@ fn i_9_concurrent_takers_share_no_number() {
     assert_eq!(all.len(), 32_000);
     let days: BTreeSet<String> = all.iter().map(|id| id.to_string()[..6].to_owned()).collect();
     assert_eq!(days.len(), 2, "{days:?}");
+}
+
+#[test]
+fn a_clock_that_is_not_borne_out_carries_ids_into_the_next_day_at_most() {
+    let (store, year_ms) = (MemoryStore::new(), 365 * DAY_MS);
+    let process = numbers(&store, 1);
+    let proven = Timestamp::from_millis(START_MS);
+    let now = Timestamp::from_millis(START_MS + year_ms);
+    let doubted = Present::new(now, proven, Duration::ZERO);
+    let id = process.next(&doubted).now_or_never().expect("nobody else leases").expect("an id");
+    assert!(id.to_string().starts_with("261123"), "{id}");
 }

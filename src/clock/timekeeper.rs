@@ -1,0 +1,383 @@
+//! Holds what the clock shows against evidence.
+//!
+//! Three witnesses are asked. The machine's **steady clock** says how much time has passed within
+//! this process: it bears out what it has counted, and no more. The **last moment of the books**
+//! says how early it can be at a start. The **Date headers of channels** say what others think it
+//! is: nobody signs them, so one alone can only withhold trust, and it takes as many hosts as the
+//! settings say, and more than contradict, to bear out a clock that is ahead of the first two.
+//!
+//! What is borne out never runs faster than one sixtieth over the steady clock without such
+//! evidence: so a short standstill is made up for by itself, and a wrong clock gains nothing that
+//! matters.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Beginning, Clock, LastSeen};
+use crate::domain::time::{Present, Timestamp};
+
+/// A step of the clock against the steady clock that is a jump; less is drift. Milliseconds.
+const STEP_MAX_MS: i64 = 1_000;
+/// The clock is doubted when it differs by more from what is borne out: a restart or a reboot takes
+/// less. Milliseconds.
+const DIFFERENCE_MAX_MS: i64 = 5 * 60_000;
+/// How far a channel's Date may lie from our clock and still agree: a slow reply, a lazy clock.
+/// Milliseconds.
+const DATE_TOLERANCE_MS: i64 = 2 * 60_000;
+/// What is borne out follows the clock by one part in so many of the time that passes.
+const FOLLOWED_BY_ONE_IN: i64 = 60;
+/// The least time between two Dates of one connection pool that are looked at.
+const HEARD_EVERY_MS: i64 = 1_000;
+/// The most hosts whose Dates are remembered.
+const HOSTS_MAX: usize = 1_000;
+/// How far what an operator reads off a clock may be from ours when the word reaches us.
+const CONFIRMED_WITHIN_MS: i64 = 60_000;
+
+/// Why the clock is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// It is ahead of what is borne out: it jumped, or the daemon has stood still for long.
+    Ahead,
+    /// It is behind a moment that was borne out before.
+    Behind,
+    /// More channels say that it is earlier than agree with the clock.
+    Contradicted,
+}
+
+impl Doubt {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ahead => "clock_ahead",
+            Self::Behind => "clock_behind",
+            Self::Contradicted => "clock_contradicted",
+        }
+    }
+}
+
+/// What a host's Date says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    pub host: String,
+    /// How much more than our clock it says now; negative if less. Milliseconds.
+    pub off_by_ms: i64,
+    pub agrees: bool,
+    /// An operator has said that this clock is the wrong one.
+    pub is_overruled: bool,
+}
+
+/// How the clock stands, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What the machine's clock shows.
+    pub clock: Timestamp,
+    pub present: Present,
+    pub doubt: Option<Doubt>,
+    /// What hosts have said since the clock's last jump.
+    pub heard: Vec<Heard>,
+    /// How many hosts must bear out a clock that is ahead.
+    pub witnesses_min: usize,
+}
+
+/// What became of an operator's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confirmation {
+    Taken(Standing),
+    /// The clock does not show what the operator has read off another one.
+    Differs {
+        clock: Timestamp,
+    },
+}
+
+/// The clock of the house. Copies are one clock.
+#[derive(Clone)]
+pub struct Timekeeper(Arc<State>);
+
+struct State {
+    clock: Clock,
+    witnesses_min: usize,
+    // All of these are milliseconds on top of the steady clock's count.
+    /// What is borne out.
+    proven_ahead: AtomicI64,
+    /// The most that channels leave of it while they contradict.
+    bound_ahead: AtomicI64,
+    /// What was shown last.
+    shown_ahead: AtomicI64,
+    /// The steady clock's count at the last jump of what is shown.
+    jumped_at: AtomicI64,
+    /// The latest moment ever shown, where the clock has gone back since: milliseconds since 1970.
+    stamped_until: AtomicI64,
+    hearing: Mutex<Hearing>,
+}
+
+struct Hearing {
+    /// What each host said on top of the steady clock's count, and when.
+    said: BTreeMap<String, (i64, i64)>,
+    overruled_off_by_ms: BTreeMap<String, i64>,
+    doubt: Option<Doubt>,
+    /// Whether anything would be lost if the clock were followed back.
+    is_anchored: bool,
+    looked_at: i64,
+}
+
+impl From<Clock> for Timekeeper {
+    /// A clock with nothing to hold it against.
+    fn from(clock: Clock) -> Self {
+        Self::start(clock, Beginning::default(), 2)
+    }
+}
+
+impl Timekeeper {
+    /// `witnesses_min` is at least 1: so many hosts must bear out a clock that is ahead.
+    pub fn start(clock: Clock, beginning: Beginning, witnesses_min: usize) -> Self {
+        let (wall, steady) = (clock.now().as_millis(), clock.steady_ms());
+        let proven = match (&beginning.seen, beginning.first_order_at) {
+            (Some(seen), Some(_)) => seen.proven_ms,
+            (None, Some(first)) => first.as_millis().min(wall),
+            (_, None) => wall,
+        };
+        let is_anchored = beginning.first_order_at.is_some();
+        let (stamped_until, overruled_off_by_ms) = beginning
+            .seen
+            .map_or((0, BTreeMap::new()), |seen| (seen.stamped_until_ms, seen.overruled_off_by_ms));
+        let hearing = Hearing {
+            said: BTreeMap::new(),
+            overruled_off_by_ms,
+            doubt: None,
+            is_anchored,
+            looked_at: steady,
+        };
+        let keeper = Self(Arc::new(State {
+            clock,
+            witnesses_min: witnesses_min.max(1),
+            proven_ahead: AtomicI64::new(proven - steady),
+            bound_ahead: AtomicI64::new(i64::MAX),
+            shown_ahead: AtomicI64::new(wall.max(proven) - steady),
+            jumped_at: AtomicI64::new(steady),
+            stamped_until: AtomicI64::new(stamped_until),
+            hearing: Mutex::new(hearing),
+        }));
+        keeper.look();
+        keeper
+    }
+
+    /// What the house's clock shows: for stamps and waits. It does not follow the machine's clock
+    /// behind what is borne out.
+    pub fn now(&self) -> Timestamp {
+        self.present().now()
+    }
+
+    /// The present, for whatever asks about an age or a day.
+    pub fn present(&self) -> Present {
+        let state = &*self.0;
+        let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
+        let proven_ahead = state.proven_ahead.load(Ordering::Acquire);
+        let shown_ahead = shown(wall - steady, proven_ahead);
+        let seen = state.shown_ahead.load(Ordering::Acquire);
+        if (shown_ahead - seen).abs() > STEP_MAX_MS {
+            if shown_ahead < seen {
+                state.stamped_until.fetch_max(steady + seen, Ordering::AcqRel);
+            }
+            // In this order: whoever sees the new offset sees when it began.
+            state.jumped_at.store(steady, Ordering::Release);
+            state.shown_ahead.store(shown_ahead, Ordering::Release);
+        }
+        let steady_for_ms = steady - state.jumped_at.load(Ordering::Acquire);
+        let bound_ahead = state.bound_ahead.load(Ordering::Acquire);
+        let steady_for = Duration::from_millis(u64::try_from(steady_for_ms).unwrap_or(0));
+        let moment = |ahead: i64| Timestamp::from_millis(steady.saturating_add(ahead));
+        Present::new(moment(shown_ahead), moment(proven_ahead.min(bound_ahead)), steady_for)
+    }
+
+    /// Up to when rows may be stamped and due, where the clock has gone back since it showed that.
+    pub fn stamped_until(&self) -> Option<Timestamp> {
+        let until = self.0.stamped_until.load(Ordering::Acquire);
+        (until > self.now().as_millis() + STEP_MAX_MS).then(|| Timestamp::from_millis(until))
+    }
+
+    /// The books have an order: from now on the clock is not followed back without evidence.
+    pub fn anchor(&self) {
+        self.hearing().is_anchored = true;
+    }
+
+    pub fn is_anchored(&self) -> bool {
+        self.hearing().is_anchored
+    }
+
+    /// Why the clock was doubted when it was last looked at.
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.hearing().doubt
+    }
+
+    /// Takes a host's Date as evidence: milliseconds since 1970, as it was when the reply came.
+    pub fn hear(&self, host: &str, said: Timestamp) {
+        let steady = self.0.clock.steady_ms();
+        let mut hearing = self.hearing();
+        if hearing.said.len() < HOSTS_MAX || hearing.said.contains_key(host) {
+            hearing.said.insert(host.to_owned(), (said.as_millis() - steady, steady));
+        }
+        drop(hearing);
+        self.look();
+    }
+
+    /// An operator reads `shown` off another clock and says that ours is right: whoever contradicts
+    /// it is overruled until that clock changes.
+    pub fn confirm(&self, shown: Timestamp) -> Confirmation {
+        let state = &*self.0;
+        let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
+        if (shown.as_millis() - wall).abs() > CONFIRMED_WITHIN_MS {
+            return Confirmation::Differs { clock: Timestamp::from_millis(wall) };
+        }
+        let mut hearing = self.hearing();
+        let contrary: Vec<(String, i64)> = hearing
+            .said
+            .iter()
+            .map(|(host, (ahead, _))| (host.clone(), steady + ahead - wall))
+            .filter(|(_, off_by_ms)| off_by_ms.abs() > DATE_TOLERANCE_MS)
+            .collect();
+        hearing.overruled_off_by_ms.extend(contrary);
+        drop(hearing);
+        self.believe(wall - steady);
+        Confirmation::Taken(self.look())
+    }
+
+    /// Looks at all evidence. Called at intervals: what is borne out follows the clock a little
+    /// with each call, by the time that has passed since the last.
+    pub fn look(&self) -> Standing {
+        // Whoever looks sees a jump first.
+        let _present = self.present();
+        let state = &*self.0;
+        let mut hearing = self.hearing();
+        let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
+        let heard = self.heard(&mut hearing, wall, steady);
+        let agreeing = heard.iter().filter(|one| one.agrees).count();
+        let contrary = || heard.iter().filter(|one| !one.agrees && !one.is_overruled);
+        let outvoted = agreeing <= contrary().count();
+        let difference = wall - steady - state.proven_ahead.load(Ordering::Acquire);
+        // That it is earlier than we thought passes no rule early: one witness is enough.
+        let enough = if difference < 0 { 1 } else { state.witnesses_min };
+        let unheld = !hearing.is_anchored && difference < -STEP_MAX_MS;
+        if (agreeing >= enough && !outvoted) || unheld {
+            self.believe(wall - steady);
+            hearing.doubt = None;
+            hearing.looked_at = steady;
+            return self.standing(wall, hearing.doubt, heard);
+        }
+        let earlier = || contrary().filter(|one| one.off_by_ms < 0);
+        let latest = earlier().map(|one| wall + one.off_by_ms - steady).max();
+        let bound = latest.filter(|_| earlier().count() > agreeing).unwrap_or(i64::MAX);
+        state.bound_ahead.store(bound, Ordering::Release);
+        hearing.doubt = if difference > DIFFERENCE_MAX_MS {
+            Some(Doubt::Ahead)
+        } else if difference < -DIFFERENCE_MAX_MS {
+            Some(Doubt::Behind)
+        } else {
+            (bound != i64::MAX).then_some(Doubt::Contradicted)
+        };
+        if hearing.doubt.is_some() {
+            hearing.looked_at = steady;
+        } else {
+            // What does not make a whole millisecond yet counts the next time.
+            let step_max = (steady - hearing.looked_at).max(0) / FOLLOWED_BY_ONE_IN;
+            hearing.looked_at += step_max * FOLLOWED_BY_ONE_IN;
+            state.proven_ahead.fetch_add(difference.clamp(-step_max, step_max), Ordering::AcqRel);
+        }
+        self.follow_drift(wall - steady);
+        self.standing(wall, hearing.doubt, heard)
+    }
+
+    /// What the next process has to know.
+    pub fn last_seen(&self) -> LastSeen {
+        let present = self.present();
+        let hearing = self.hearing();
+        let stamped_until = self.0.stamped_until.load(Ordering::Acquire);
+        LastSeen {
+            proven_ms: present.proven().as_millis(),
+            stamped_until_ms: stamped_until.max(present.now().as_millis()),
+            overruled_off_by_ms: hearing.overruled_off_by_ms.clone(),
+        }
+    }
+
+    fn hearing(&self) -> MutexGuard<'_, Hearing> {
+        self.0.hearing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The clock is borne out as it stands.
+    fn believe(&self, ahead: i64) {
+        self.0.proven_ahead.store(ahead, Ordering::Release);
+        self.0.bound_ahead.store(i64::MAX, Ordering::Release);
+    }
+
+    /// Drift is followed, so that it never adds up to a jump.
+    fn follow_drift(&self, wall_ahead: i64) {
+        let now_ahead = shown(wall_ahead, self.0.proven_ahead.load(Ordering::Acquire));
+        let seen = self.0.shown_ahead.load(Ordering::Acquire);
+        if (now_ahead - seen).abs() <= STEP_MAX_MS {
+            self.0.shown_ahead.store(now_ahead, Ordering::Release);
+        }
+    }
+
+    /// What was said since the clock's last jump: the steady clock stands still while the machine
+    /// sleeps, so what was said before says nothing of a jump.
+    fn heard(&self, hearing: &mut Hearing, wall: i64, steady: i64) -> Vec<Heard> {
+        let since = self.0.jumped_at.load(Ordering::Acquire);
+        hearing.said.retain(|_, (_, at)| *at >= since);
+        let overruled = &hearing.overruled_off_by_ms;
+        let one = |(host, (ahead, _)): (&String, &(i64, i64))| {
+            let off_by_ms = steady + ahead - wall;
+            let as_overruled = |by: &i64| (off_by_ms - by).abs() <= DATE_TOLERANCE_MS;
+            Heard {
+                host: host.clone(),
+                off_by_ms,
+                agrees: off_by_ms.abs() <= DATE_TOLERANCE_MS,
+                is_overruled: overruled.get(host).is_some_and(as_overruled),
+            }
+        };
+        hearing.said.iter().map(one).collect()
+    }
+
+    fn standing(&self, wall: i64, doubt: Option<Doubt>, heard: Vec<Heard>) -> Standing {
+        Standing {
+            clock: Timestamp::from_millis(wall),
+            present: self.present(),
+            doubt,
+            heard,
+            witnesses_min: self.0.witnesses_min,
+        }
+    }
+}
+
+/// What is shown: the clock, but never behind what is borne out.
+const fn shown(wall_ahead: i64, proven_ahead: i64) -> i64 {
+    if wall_ahead + STEP_MAX_MS < proven_ahead { proven_ahead } else { wall_ahead }
+}
+
+/// Hears the Dates of one connection pool, now and then.
+pub struct Witness {
+    keeper: Timekeeper,
+    /// The steady clock's count when one was last looked at.
+    heard_at: AtomicI64,
+}
+
+impl Witness {
+    pub const fn of(keeper: Timekeeper) -> Self {
+        Self { keeper, heard_at: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Takes the Date of a reply that has just come from a host. One that does not read says
+    /// nothing, and neither do those that come too soon after another.
+    pub fn hear(&self, host: impl FnOnce() -> String, date: &str) {
+        let steady = self.keeper.0.clock.steady_ms();
+        let last = self.heard_at.load(Ordering::Relaxed);
+        if steady < last.saturating_add(HEARD_EVERY_MS) {
+            return;
+        }
+        self.heard_at.store(steady, Ordering::Relaxed);
+        let Ok(said) = jiff::fmt::rfc2822::parse(date) else { return };
+        self.keeper.hear(&host(), Timestamp::from_millis(said.timestamp().as_millisecond()));
+    }
+}
+
+#[cfg(test)]
+mod tests;
