@@ -12,14 +12,15 @@
 use std::collections::BTreeMap;
 
 use jiff::civil;
+use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::config::section::Section;
+use crate::domain::time::ClearingCalendar;
 
 use super::dialect::{bank_tongue, canyon_keys, harbour_bank, iso8583, unionpay_acp};
-use super::ledger::CUT_OFF;
 use super::settings::{Clock, DialectSettings, SimulatorSettings};
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
@@ -47,8 +48,9 @@ pub struct Counterpart {
     pub addresses: Vec<String>,
     /// Where the file has the channel's notices sent, if it has any.
     pub notice_address: Option<String>,
-    /// When the file says that the clearing day ends: both sides must cut it at the same time.
-    pub cut_off: civil::Time,
+    /// When and where the file says that the clearing day ends: both sides must cut it at the same
+    /// moment. Without it in the file, UnionPay's.
+    pub calendar: ClearingCalendar,
     /// The first of the file's fees, in millionths of the amount, and whether the channel keeps it
     /// where money is refunded.
     pub fee: Option<(u32, bool)>,
@@ -77,9 +79,14 @@ impl Counterpart {
         if found.is_none() && mistakes.is_empty() {
             nothing(&root);
         }
-        let cut_off = root.section("clearing").optional_parsed("cut_off", "23:00", |text| {
+        let clearing = root.section("clearing");
+        let cut_off = clearing.optional_parsed("cut_off", "23:00", |text| {
             text.parse::<civil::Time>().map_err(|_| "it is not a time of day like 23:00")
         });
+        let zone = clearing.optional_parsed("time_zone", "Asia/Shanghai", |name| {
+            TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
+        });
+        drop(clearing);
         let fee = root.sections("fees").first().map(|fee| {
             let kept = fee.choice_or("refund", true, &[("keep", true), ("return", false)]);
             (fee.integer_or("rate_ppm", 0, 0..=1_000_000), kept)
@@ -87,13 +94,17 @@ impl Counterpart {
         drop(root);
         mistakes.into_result()?;
         let found = found.expect("without a mistake there is one");
-        Ok(Self { cut_off: cut_off.unwrap_or(CUT_OFF), fee, ..found })
+        let calendar = ClearingCalendar {
+            zone: zone.unwrap_or(found.calendar.zone),
+            cut_off: cut_off.unwrap_or(found.calendar.cut_off),
+        };
+        Ok(Self { calendar, fee, ..found })
     }
 
     /// The settings of a simulator that plays this side: no faults, one order in ten declined.
     pub fn settings(&self, id: &str, clock: Clock) -> SimulatorSettings {
         let mut settings = SimulatorSettings::of(id, self.dialect.clone(), clock);
-        settings.cut_off = self.cut_off;
+        settings.calendar = self.calendar.clone();
         if let Some((rate_ppm, kept)) = self.fee {
             (settings.fee_rate_ppm, settings.keeps_refund_fees) = (rate_ppm, kept);
         }

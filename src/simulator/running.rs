@@ -35,7 +35,7 @@ impl Running {
     ) -> Self {
         Self {
             ledger: Ledger::new(settings.fee_rate_ppm, settings.late_arrivals)
-                .with_cut_off(settings.cut_off)
+                .with_calendar(settings.calendar.clone())
                 .with_refund_fees_kept(settings.keeps_refund_fees),
             counters: Counters::default(),
             client,

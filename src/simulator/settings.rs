@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 use crate::codec::sign::sha256_hex;
 use crate::domain::money::AMOUNT_MINOR_MAX;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{ClearingCalendar, Timestamp};
 
 use super::chance::Between;
 use super::dialect::canyon_keys::CanyonKeys;
 use super::faults::Faults;
 use super::keys::SimulatorKeys;
-use super::ledger::CUT_OFF;
+use super::ledger::unionpay_calendar;
 
 /// Tells the time. Given from outside, so that a test can move it over a cut-off.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -151,8 +151,9 @@ pub struct SimulatorSettings {
     pub working: Between,
     /// Larger charges are declined as over the limit.
     pub per_order_max_minor: i64,
-    /// When the clearing day ends, Beijing time, at a whole minute; midnight is the calendar day.
-    pub cut_off: jiff::civil::Time,
+    /// When the clearing day ends, at a whole minute; midnight is the calendar day. The ledger,
+    /// every reply and the statements go by it.
+    pub calendar: ClearingCalendar,
     /// The channel's fee, in millionths of the amount, 0 to 1,000,000.
     pub fee_rate_ppm: u32,
     /// Whether it keeps the fee of what is refunded; otherwise each refund brings its own back.
@@ -236,7 +237,7 @@ impl SimulatorSettings {
             differences_percent: 0,
             working: Between::millis(20, 200),
             per_order_max_minor: AMOUNT_MINOR_MAX,
-            cut_off: CUT_OFF,
+            calendar: unionpay_calendar(),
             fee_rate_ppm: 3_500,
             keeps_refund_fees: false,
             late_arrivals: false,
@@ -312,9 +313,9 @@ impl SimulatorSettings {
         self
     }
 
-    /// At a whole minute, Beijing time, as [`Self::cut_off`].
+    /// At a whole minute, in the time zone of [`Self::calendar`].
     pub fn with_cut_off(mut self, cut_off: jiff::civil::Time) -> Self {
-        self.cut_off = cut_off;
+        self.calendar.cut_off = cut_off;
         self
     }
 

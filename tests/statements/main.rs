@@ -3,6 +3,7 @@
 mod office;
 mod random;
 mod refusals;
+mod reply_days;
 mod stories;
 #[path = "../support/mod.rs"]
 mod support;
@@ -123,20 +124,35 @@ fn plain_settings(folder: &Path) -> Settings {
     read.expect("settings without mistakes")
 }
 
+/// The text of a channel file that ships with the program.
+fn shipped(id: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("channels/{id}.toml"));
+    std::fs::read_to_string(path).expect("a shipped file")
+}
+
 /// Starts a shipped file's other side, `late` behind our clock, and writes a copy of the file that
 /// leads there.
 async fn settle(id: &str, late: &Arc<AtomicI64>, folder: &Path) -> Simulator {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("channels/{id}.toml"));
-    let text = std::fs::read_to_string(path).expect("a shipped file");
-    let text = with_cut_off(&text, far_cut_off());
-    let document = Document::parse("shipped.toml", &text).expect("TOML");
-    let other = Counterpart::read(&document, id, &mut Kept::new());
-    let Ok(other) = other else { panic!("{id} has no other side") };
+    let text = with_cut_off(&shipped(id), far_cut_off());
     let behind = Arc::clone(late);
-    let clock: switchyard::simulator::Clock = Arc::new(move || {
+    let clock = move || {
         let now = Clock::System.now().as_millis();
         Timestamp::from_millis(now - behind.load(Ordering::SeqCst))
-    });
+    };
+    play(id, &text, Arc::new(clock), folder).await
+}
+
+/// Starts the other side that a channel's file describes, and writes a copy of the file that leads
+/// there.
+async fn play(
+    id: &str,
+    text: &str,
+    clock: switchyard::simulator::Clock,
+    folder: &Path,
+) -> Simulator {
+    let document = Document::parse("shipped.toml", text).expect("TOML");
+    let other = Counterpart::read(&document, id, &mut Kept::new());
+    let Ok(other) = other else { panic!("{id} has no other side") };
     let settings = other.settings(id, clock).with_declines_percent(0);
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let channels = folder.join("channels");
@@ -146,7 +162,7 @@ async fn settle(id: &str, late: &Arc<AtomicI64>, folder: &Path) -> Simulator {
         std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
         std::fs::write(place, credential.text.as_bytes()).expect("a file");
     }
-    let copy = other.leading_here(&text, &simulator.base_url(), "http://127.0.0.1:9");
+    let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:9");
     std::fs::write(channels.join(format!("{id}.toml")), copy).expect("a file");
     simulator
 }

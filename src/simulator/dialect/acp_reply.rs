@@ -11,7 +11,6 @@ use crate::domain::time::Timestamp;
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{EntryState, Facts, Found};
 use super::super::notices::Claim;
-use super::super::running::Running;
 use super::{Dress, Reply};
 
 pub const SUCCESS: &str = "00";
@@ -51,8 +50,8 @@ pub fn beijing(moment: Timestamp) -> jiff::civil::DateTime {
 }
 
 /// The platform's own number of an order: 14 digits of time, 6 of the trace, and an 8.
-pub fn query_id(running: &Running, facts: &Facts) -> String {
-    let time = running.ledger.civil(facts.received_at);
+pub fn query_id(facts: &Facts) -> String {
+    let time = beijing(facts.received_at);
     format!("{}{}8", time.strftime("%Y%m%d%H%M%S"), trace_no(facts))
 }
 
@@ -61,11 +60,11 @@ fn trace_no(facts: &Facts) -> String {
 }
 
 /// What the platform adds to an answer about an order.
-pub fn describe(running: &Running, fields: &mut Fields, found: &Found) {
+pub fn describe(fields: &mut Fields, found: &Found) {
     let facts = &found.facts;
-    let time = running.ledger.civil(facts.received_at);
+    let time = beijing(facts.received_at);
     let amount = facts.amount.to_string();
-    fields.set("queryId", &query_id(running, facts));
+    fields.set("queryId", &query_id(facts));
     fields.set("traceNo", &trace_no(facts));
     fields.set("traceTime", &time.strftime("%m%d%H%M%S").to_string());
     fields.set("txnAmt", &amount);
@@ -95,18 +94,12 @@ pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: Dress) -> Reply {
 }
 
 /// Writes the notice about an order as a signed, percent-encoded form.
-pub fn notice(
-    running: &Running,
-    keys: &SimulatorKeys,
-    echoed: &Fields,
-    found: &Found,
-    claim: Claim,
-) -> String {
+pub fn notice(keys: &SimulatorKeys, echoed: &Fields, found: &Found, claim: Claim) -> String {
     let mut fields = echoed.clone();
     for key in NOT_NOTICED {
         fields.remove(key);
     }
-    describe(running, &mut fields, found);
+    describe(&mut fields, found);
     let truth = result_code(&found.facts);
     let opposite = if truth == SUCCESS { OPPOSITE } else { SUCCESS };
     let (code, dress) = match claim {

@@ -20,7 +20,7 @@ use crate::domain::money::AmountMinor;
 use crate::domain::time::BusinessDate;
 
 use super::super::counterpart::{Counterpart, TestCredential};
-use super::super::ledger::CUT_OFF;
+use super::super::ledger::unionpay_calendar;
 use super::super::settings::{BankSettings, BankTongue, DialectSettings};
 use super::bank::{Ask, AskedCard, Codes, Draft, What};
 use super::{AnswerCodes, Decline, Dress, Received};
@@ -360,7 +360,7 @@ pub(in crate::simulator) fn counterpart(
         dialect: DialectSettings::Bank(BankSettings { merchant_id, tongue }),
         addresses: vec![section.text("base_url")],
         notice_address: None,
-        cut_off: CUT_OFF,
+        calendar: unionpay_calendar(),
         fee: None,
     }
 }

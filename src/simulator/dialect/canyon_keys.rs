@@ -16,7 +16,7 @@ use crate::config::section::Section;
 use crate::domain::time::Timestamp;
 
 use super::super::counterpart::{Counterpart, Kept, TestCredential};
-use super::super::ledger::CUT_OFF;
+use super::super::ledger::unionpay_calendar;
 use super::super::settings::{CanyonPaySettings, DialectSettings};
 use super::Received;
 
@@ -161,7 +161,7 @@ pub(in crate::simulator) fn counterpart(
         }),
         addresses: vec![section.text("base_url")],
         notice_address: None,
-        cut_off: CUT_OFF,
+        calendar: unionpay_calendar(),
         fee: None,
     })
 }

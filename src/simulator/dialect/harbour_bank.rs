@@ -25,7 +25,7 @@ use crate::domain::time::BusinessDate;
 use super::super::chance::Chance;
 use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::ledger::{
-    CUT_OFF, Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+    Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict, unionpay_calendar,
 };
 use super::super::running::Running;
 use super::super::settings::{DialectSettings, HarbourBankSettings};
@@ -223,7 +223,7 @@ pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<C
         }),
         addresses: vec![section.text("base_url")],
         notice_address: None,
-        cut_off: CUT_OFF,
+        calendar: unionpay_calendar(),
         fee: None,
     })
 }

@@ -17,10 +17,11 @@ use crate::codec::sign::sha256_hex;
 use crate::config::section::Section;
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::time::Timestamp;
+use crate::domain::time::{BusinessDate, Timestamp};
 use crate::simulator::counterpart::{Counterpart, Kept, TestCredential};
 use crate::simulator::ledger::{
-    CUT_OFF, Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+    Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+    unionpay_calendar,
 };
 use crate::simulator::running::Running;
 use crate::simulator::settings::{DialectSettings, Iso8583Settings, Iso8583Style};
@@ -131,6 +132,14 @@ fn reverse(running: &Running, call: &Call, now: Timestamp) -> &'static str {
 pub struct Said {
     code: &'static str,
     trace: u64,
+    /// The clearing day that the ledger has it in, where it has entered something.
+    settles: Option<BusinessDate>,
+}
+
+impl Said {
+    fn of(code: &'static str, facts: &Facts) -> Self {
+        Self { code, trace: facts.trace, settles: Some(facts.settle_date) }
+    }
 }
 
 /// The other side of a channel file's section, with keys made from the channel's name.
@@ -157,7 +166,7 @@ pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<C
         dialect: DialectSettings::Iso8583(Iso8583Settings { style, mac_key, master_key }),
         addresses: section.texts("addresses"),
         notice_address: None,
-        cut_off: CUT_OFF,
+        calendar: unionpay_calendar(),
         fee: None,
     })
 }
@@ -266,7 +275,7 @@ impl Iso8583 {
 
     /// Changes the ledger.
     pub fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Said {
-        let plain = |code| Said { code, trace: 0 };
+        let plain = |code| Said { code, trace: 0, settles: None };
         if call.kind >= 800 {
             return plain("00");
         }
@@ -321,9 +330,9 @@ impl Iso8583 {
             Undone::NotFound => return plain(NO_ORIGINAL),
         };
         match entered {
-            Entered::New(facts) => Said { code: facts.code, trace: facts.trace },
+            Entered::New(facts) => Said::of(facts.code, &facts),
             // The same message once more: the first one arrived.
-            Entered::Known { facts, .. } => Said { code: DUPLICATE, trace: facts.trace },
+            Entered::Known { facts, .. } => Said::of(DUPLICATE, &facts),
         }
     }
 
@@ -353,8 +362,9 @@ impl Iso8583 {
             }
             Iso8583Style::Cups => {}
         }
-        if code == "00" && call.kind < 400 {
-            draft.put(15, at.strftime("%m%d").to_string().as_bytes());
+        if let Some(settles) = said.settles.filter(|_| code == "00") {
+            // The day of the statement's line, which a cut-off makes another than the calendar's.
+            draft.put(15, settles.civil().strftime("%m%d").to_string().as_bytes());
             draft.put_number(38, said.trace % 1_000_000, 6);
         }
         let mut out = Vec::with_capacity(256);

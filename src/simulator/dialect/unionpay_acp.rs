@@ -25,7 +25,8 @@ use super::super::chance::Chance;
 use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
-    CUT_OFF, Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
+    Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
+    unionpay_calendar,
 };
 use super::super::notices::{Letter, Notice, schedule};
 use super::super::running::Running;
@@ -298,7 +299,7 @@ impl UnionPayAcp {
             Entered::New(facts) => facts,
             Entered::Known { .. } => return Draft::bare(DUPLICATE),
         };
-        running.ledger.remember(query_id(running, &facts), &call.order_no);
+        running.ledger.remember(query_id(&facts), &call.order_no);
         let found = running.ledger.look(running.now(), &call.order_no);
         if facts.state == EntryState::Declined {
             return Draft::of(facts.code, found);
@@ -315,8 +316,8 @@ impl UnionPayAcp {
                 order_no: call.order_no.clone(),
                 url: call.echoed.get("backUrl").unwrap_or_default().to_owned(),
                 working: facts.ready_at.since(facts.received_at),
-                write: Box::new(move |running, found, claim| {
-                    Letter::form(notice(running, &keys, &echoed, found, claim))
+                write: Box::new(move |_running, found, claim| {
+                    Letter::form(notice(&keys, &echoed, found, claim))
                 }),
             },
         );
@@ -396,7 +397,7 @@ impl Dialect for UnionPayAcp {
         }
     }
 
-    fn write(&self, running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
+    fn write(&self, _running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
         let mut fields = call.echoed.clone();
         let queries = call.operation == Operation::Query;
         if let Dress::Unclear(variant) = dress {
@@ -414,12 +415,12 @@ impl Dialect for UnionPayAcp {
         match &draft.found {
             Some(found) if queries => {
                 let code = result_code(&found.facts);
-                describe(running, &mut fields, found);
+                describe(&mut fields, found);
                 fields.set("origRespCode", code);
                 fields.set("origRespMsg", super::acp_reply::message(code));
             }
             Some(found) => {
-                fields.set("queryId", &query_id(running, &found.facts));
+                fields.set("queryId", &query_id(&found.facts));
                 if let Some(card) = &found.card {
                     fields.set("accNo", card.as_str());
                 }
@@ -476,7 +477,7 @@ pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart
         credentials,
         addresses: addresses.into_iter().filter_map(text).collect(),
         notice_address: text("notice_url"),
-        cut_off: CUT_OFF,
+        calendar: unionpay_calendar(),
         fee: None,
     })
 }

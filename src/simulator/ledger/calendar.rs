@@ -1,4 +1,4 @@
-//! Today in Beijing and the clearing day of the channel's cut, worked out once a minute.
+//! Today where the channel is and the clearing day of its cut, worked out once a minute.
 //!
 //! Every order needs both, and a civil date costs more than the rest of a ledger entry. Both change
 //! at whole minutes only, so one number holds the last answer and the minute it is good for.
@@ -17,7 +17,7 @@ const DATE_BITS: u32 = 27;
 /// A moment's place in the channel's calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Day {
-    /// The civil date in Beijing.
+    /// The civil date in the channel's time zone.
     pub today: BusinessDate,
     /// The day on which the channel settles what it does now.
     pub settles: BusinessDate,
@@ -30,10 +30,8 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// Beijing time (UTC+8 without summer time since 1991), cut at a whole minute.
-    pub fn beijing(cut_off: civil::Time) -> Self {
-        let zone = beijing_zone();
-        let clearing = ClearingCalendar { zone, cut_off };
+    /// Cut at a whole minute.
+    pub fn new(clearing: ClearingCalendar) -> Self {
         Self { clearing, last: AtomicU64::new(0) }
     }
 
@@ -53,10 +51,15 @@ impl Calendar {
         Day { today, settles }
     }
 
-    /// The wall clock in Beijing.
+    /// The wall clock in the channel's time zone.
     pub fn civil(&self, moment: Timestamp) -> civil::DateTime {
         moment.civil(&self.clearing.zone)
     }
+}
+
+/// UnionPay's clearing day ends at 23:00 in Beijing (UTC+8 without summer time since 1991).
+pub fn unionpay_calendar() -> ClearingCalendar {
+    ClearingCalendar { zone: beijing_zone(), cut_off: civil::time(23, 0, 0, 0) }
 }
 
 fn beijing_zone() -> TimeZone {
@@ -82,12 +85,16 @@ fn unpack(packed: u64) -> Option<Day> {
 mod tests {
     use super::*;
 
+    fn beijing(cut_off: civil::Time) -> Calendar {
+        Calendar::new(ClearingCalendar { cut_off, ..unionpay_calendar() })
+    }
+
     #[test]
     fn a_far_cut_off_leaves_eleven_hours_on_both_sides() {
         const HOUR_MS: i64 = 3_600_000;
         for minute in 0..24 * 60 {
             let now = 20_779_i64 * 86_400_000 + minute * MINUTE_MS;
-            let calendar = Calendar::beijing(cut_off_far_from(Timestamp::from_millis(now)));
+            let calendar = beijing(cut_off_far_from(Timestamp::from_millis(now)));
             let settles = |millis| calendar.day(Timestamp::from_millis(millis)).settles;
             assert_eq!(settles(now), settles(now + 11 * HOUR_MS), "{minute}");
             assert_eq!(settles(now), settles(now - 11 * HOUR_MS), "{minute}");
@@ -97,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_the_same_from_memory_and_changes_at_the_cut() {
-        let calendar = Calendar::beijing(civil::time(23, 0, 0, 0));
+        let calendar = Calendar::new(unionpay_calendar());
         // 2026-11-22 is the 20,779th day since 1970; 15:00 UTC is 23:00 in Beijing.
         let cut = 20_779_i64 * 86_400_000 + 15 * 3_600_000;
         let rows = [
@@ -113,7 +120,7 @@ mod tests {
                 assert_eq!(day.settles.to_string(), settles, "{millis}");
             }
         }
-        let calendar = Calendar::beijing(civil::Time::midnight());
+        let calendar = beijing(civil::Time::midnight());
         for (millis, today, _) in rows {
             let day = calendar.day(Timestamp::from_millis(millis));
             assert_eq!((day.today.to_string(), day.settles), (today.to_owned(), day.today));

@@ -14,20 +14,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::civil;
-
 use crate::domain::card::MaskedPan;
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 use self::calendar::Calendar;
 use super::chance::hash;
 
 pub use self::calendar::cut_off_far_from;
+pub(super) use self::calendar::unionpay_calendar;
 pub use self::snapshot::{LedgerEntry, LedgerSnapshot};
 
-/// When UnionPay's clearing day ends.
-pub const CUT_OFF: civil::Time = civil::time(23, 0, 0, 0);
 const SHARDS: usize = 64;
 const RATE_WHOLE_PPM: i64 = 1_000_000;
 
@@ -197,7 +194,7 @@ impl Ledger {
             undoing: Mutex::new(()),
             references: Mutex::default(),
             traces: AtomicU64::new(0),
-            calendar: Calendar::beijing(CUT_OFF),
+            calendar: Calendar::new(unionpay_calendar()),
             fee_rate_ppm,
             keeps_refund_fees: false,
             late_arrivals,
@@ -210,13 +207,13 @@ impl Ledger {
         self
     }
 
-    /// The clearing day ends at this whole minute, Beijing time, instead of at [`CUT_OFF`].
-    pub fn with_cut_off(mut self, cut_off: civil::Time) -> Self {
-        self.calendar = Calendar::beijing(cut_off);
+    /// Clearing days end as this says, at a whole minute, instead of as UnionPay's do.
+    pub fn with_calendar(mut self, calendar: ClearingCalendar) -> Self {
+        self.calendar = Calendar::new(calendar);
         self
     }
 
-    /// The civil date in Beijing.
+    /// The civil date where the channel is.
     pub fn today(&self, now: Timestamp) -> jiff::civil::Date {
         self.calendar.day(now).today.civil()
     }
@@ -226,7 +223,7 @@ impl Ledger {
         self.calendar.day(now).settles
     }
 
-    /// The wall clock in Beijing.
+    /// The wall clock where the channel is.
     pub fn civil(&self, moment: Timestamp) -> jiff::civil::DateTime {
         self.calendar.civil(moment)
     }
