@@ -171,7 +171,8 @@ fn canyon_s_requests_are_signed_in_their_authorization_header() {
     assert_eq!(&**decryptor.decrypt(&card).expect("for the platform"), PAN.as_bytes());
     assert_eq!(body["amount"]["total"], 1_230);
     let wire = adapter.encode(&bare_payment(), now()).expect("encodable");
-    assert!(!text(&wire).contains("cvv"));
+    // The name in quotes: a ciphertext in base64 may hold any three letters.
+    assert!(!text(&wire).contains("\"cvv\""));
 }
 
 /// A reply or notice as the platform signs it, under the id of one of its keys.
