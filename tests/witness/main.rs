@@ -2,8 +2,11 @@
 //! we pack.
 //!
 //! What the library made once stands beside the script and is always checked. Where python3 has
-//! the packages (`.ci/run` puts them below `target/`), the library runs too, with another seed; a
-//! machine without them is told that this part was left out.
+//! the packages (`.ci/run` puts them below `target/`), the library runs too, with another seed; on
+//! a machine without them the last test program says that this part was left out.
+
+#[path = "../support/witnesses.rs"]
+mod witnesses;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -122,18 +125,6 @@ fn script() -> PathBuf {
     root().join("tests/witness/iso8583_witness.py")
 }
 
-/// A python that has the packages, if there is one.
-fn python() -> Option<PathBuf> {
-    let own = root().join("target/witness/bin/python");
-    let has_packages = |python: &Path| {
-        let mut asked = Command::new(python);
-        asked.args(["-c", "import iso8583, cryptography; iso8583.encode"]);
-        asked.stdout(Stdio::null()).stderr(Stdio::null());
-        asked.current_dir(root()).status().is_ok_and(|status| status.success())
-    };
-    [own, PathBuf::from("python3")].into_iter().find(|python| has_packages(python))
-}
-
 fn run(python: &Path, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new(python)
         .arg(script())
@@ -157,10 +148,7 @@ fn iso8583_what_a_library_packed_once_reads_and_packs_the_same() {
 
 #[test]
 fn iso8583_a_library_packs_for_us_and_reads_from_us() {
-    let Some(python) = python() else {
-        println!("left out: no python3 with pyiso8583 and cryptography; the stored messages stay");
-        return;
-    };
+    let Some(python) = witnesses::python() else { return };
     let seed = fastrand::u32(..).to_string();
     println!("seed {seed}");
     let theirs = run(&python, &["pack", &seed, "200"], "");
