@@ -16,6 +16,14 @@ impl Entropy {
         Self::Seeded(Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))))
     }
 
+    /// The `nth` of the seed's generators: what is drawn for one thing is then the same whatever
+    /// else is drawn, and in which order.
+    pub fn seeded_part(seed: u64, nth: u64) -> Self {
+        // The first draw spreads neighbouring numbers over all seeds.
+        let offset = fastrand::Rng::with_seed(nth).u64(..);
+        Self::seeded(fastrand::Rng::with_seed(seed).u64(..) ^ offset)
+    }
+
     /// Fills `bytes` with numbers that nobody can foresee (unless seeded).
     pub fn fill(&self, bytes: &mut [u8]) {
         match self {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::books::Books;
 use super::drain::Owed;
-use super::load::Answered;
+use super::load::{Answered, FollowUpOutcome};
 use super::sinks::{Booked, Told};
 use super::town::CHANNELS;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
@@ -132,15 +132,23 @@ fn check_answers(findings: &mut Findings, books: &Books, answers: &[Answered], o
                 findings.broken("I-9", order.id, what);
             }
         }
-        for (id, status) in &answer.others {
+        for one in answer.release.iter().chain(&answer.others) {
+            let FollowUpOutcome::Taken { id, status } = &one.outcome else { continue };
             let kept = OrderId::parse(id).and_then(|id| books.orders.get(&id));
             let kept = kept.map(|order| order.status.name());
             if kept.is_none() || (is_final(status) && kept != Some(status)) {
                 findings.broken("I-12", id, format!("answered {status}, now {kept:?}"));
             }
         }
-        if let Some(status) = answer.release.filter(|status| *status != 200) {
-            findings.broken("I-8", order.id, format!("its release was refused with {status}"));
+        if let Some(release) = &answer.release {
+            let may_be_refused = answer.status != "succeeded";
+            let fits = match &release.outcome {
+                FollowUpOutcome::Taken { status, .. } => status == "succeeded",
+                FollowUpOutcome::Refused { .. } => may_be_refused,
+            };
+            if !fits {
+                findings.broken("I-8", order.id, format!("its release is {:?}", release.outcome));
+            }
         }
     }
 }

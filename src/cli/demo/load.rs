@@ -2,9 +2,12 @@
 //! all over the daemon's own HTTP API.
 //!
 //! Like a real core it repeats a call that was refused for the moment, under the same order id, and
-//! remembers what it was answered. Upholds I-11: card numbers are made of a BIN, drawn digits and a
-//! check digit, and are kept no longer than their request.
+//! remembers what it was answered. What it asks for is drawn beforehand, each payment's from a seed
+//! of its own, and is asked for whatever became of the payment: so one seed asks for the same, and
+//! a follow-up of what has not succeeded must be refused. Upholds I-11: card numbers are made of a
+//! BIN, drawn digits and a check digit, and are kept no longer than their request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,19 +93,57 @@ impl Api {
 pub struct Answered {
     /// Our order id.
     pub id: String,
-    pub order_id: String,
     pub status: String,
     /// What a repeat was answered, if there was one: our order id, its status, and whether the
     /// answer said that it was a repeat.
     pub repeat: Option<(String, String, bool)>,
-    /// The status code that an escrow release was answered with.
-    pub release: Option<u16>,
-    /// What it asked for besides: holds, captures, refunds and voids, each with our order id and
-    /// the status that was answered.
-    pub others: Vec<(String, String)>,
+    /// What was answered to an escrow release, if one was asked for.
+    pub release: Option<FollowUp>,
+    /// What it asked for besides: holds, captures, refunds and voids.
+    pub others: Vec<FollowUp>,
 }
 
-/// One payment as it is drawn beforehand, so that one seed makes one load whatever the timing.
+/// One further thing that was asked for.
+#[derive(Debug, Clone)]
+pub struct FollowUp {
+    /// What the report counts it as.
+    pub what: &'static str,
+    pub outcome: FollowUpOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FollowUpOutcome {
+    /// It became an order, or changed one: our order id, and the status that was answered.
+    Taken { id: String, status: String },
+    /// The error code. Nothing was written.
+    Refused { code: String },
+}
+
+impl FollowUp {
+    /// Our order id, if it is there and has succeeded.
+    fn succeeded(&self) -> Option<&str> {
+        match &self.outcome {
+            FollowUpOutcome::Taken { id, status } => (status == "succeeded").then_some(id.as_str()),
+            FollowUpOutcome::Refused { .. } => None,
+        }
+    }
+}
+
+/// How often each thing was asked for, which the seed and the number of payments fix.
+pub fn count(answers: &[Answered]) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::from([("payments", answers.len())]);
+    let mut add = |what| *counts.entry(what).or_insert(0) += 1;
+    for answer in answers {
+        if answer.repeat.is_some() {
+            add("repeats");
+        }
+        answer.release.iter().chain(&answer.others).for_each(|one| add(one.what));
+    }
+    counts
+}
+
+/// One payment and all that is asked for after it, as they are drawn beforehand.
+#[derive(PartialEq)]
 struct Drawn {
     body: Value,
     wait_s: Option<u32>,
@@ -111,7 +152,7 @@ struct Drawn {
     then: Then,
 }
 
-/// What follows a payment that has succeeded over a channel which can do that.
+/// What is asked for after a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Then {
     Nothing,
@@ -137,11 +178,11 @@ impl Then {
     }
 }
 
-/// Sends `orders` payments and calls `sent` after each.
+/// Sends the `orders` payments of a seed and calls `sent` after each.
 pub async fn run(
     api: &Arc<Api>,
     orders: u32,
-    entropy: &Entropy,
+    seed: u64,
     mut sent: impl FnMut(),
 ) -> anyhow::Result<Vec<Answered>> {
     let mut answers = Vec::new();
@@ -152,7 +193,7 @@ pub async fn run(
             answers.push(done.context("a call has died")??);
             sent();
         }
-        let payment = draw(number, entropy);
+        let payment = draw(seed, number);
         calls.spawn(pay(Arc::clone(api), payment));
     }
     while let Some(done) = calls.join_next().await {
@@ -167,7 +208,8 @@ fn below(entropy: &Entropy, end: u64) -> u64 {
     entropy.draw() % end
 }
 
-fn draw(number: u32, entropy: &Entropy) -> Drawn {
+fn draw(seed: u64, number: u32) -> Drawn {
+    let entropy = &Entropy::seeded_part(seed, u64::from(number));
     let table = shipped_table();
     let rows = table.rows();
     let row = &rows[(entropy.draw() % rows.len() as u64) as usize];
@@ -208,15 +250,14 @@ fn card_number(row: &BinRow, entropy: &Entropy) -> String {
 
 async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
     let Drawn { body, wait_s, repeats, releases, then } = payment;
-    let order_id = body["order_id"].as_str().unwrap_or_default().to_owned();
     let first = api.post("/v1/payments", &body, wait_s).await?;
     if !matches!(first.status, 200 | 202) {
-        bail!("{order_id} was refused with {}: {}", first.status, first.text("detail"));
+        let (order_id, detail) = (&body["order_id"], first.text("detail"));
+        bail!("{order_id} was refused with {}: {detail}", first.status);
     }
     let mut answered = Answered {
         id: first.text("id").to_owned(),
         status: first.text("status").to_owned(),
-        order_id,
         ..Answered::default()
     };
     if repeats {
@@ -224,19 +265,21 @@ async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
         let (id, status) = (again.text("id").to_owned(), again.text("status").to_owned());
         answered.repeat = Some((id, status, again.replayed));
     }
-    if releases && answered.status == "succeeded" {
-        let path = format!("/v1/payments/{}/release", answered.id);
-        let body = json!({ "order_id": format!("{}-release", answered.order_id) });
-        answered.release = Some(api.post(&path, &body, None).await?.status);
-    }
     // The bank neither gives back nor holds.
-    if answered.status == "succeeded" && first.text("channel").starts_with("unionpay") {
-        let caller = Caller { api: &api, payment: &body };
-        answered.others = caller.follow(&answered.id, then).await?;
+    let gives_back = first.text("channel").starts_with("unionpay");
+    let caller = Caller { api: &api, payment: &body };
+    if releases {
+        let path = format!("/v1/payments/{}/release", answered.id);
+        answered.release = Some(caller.ask(&path, ("releases", "release"), None).await?);
     }
+    let may_be_taken = answered.status == "succeeded" && gives_back;
+    answered.others = caller.follow(&answered.id, may_be_taken, then).await?;
     Ok(answered)
 }
 
+/// How a follow-up is refused whose original has not succeeded, goes over a channel that cannot do
+/// it, or is not of the right kind.
+const REFUSALS: [&str; 3] = ["not_succeeded", "operation_not_supported", "wrong_kind"];
 /// How long a call waits for the end of a follow-up, in seconds: notices tell of the rest.
 const FOLLOW_UP_WAIT_S: u32 = 2;
 
@@ -248,74 +291,103 @@ struct Caller<'run> {
 }
 
 impl Caller<'_> {
-    async fn follow(&self, id: &str, then: Then) -> anyhow::Result<Vec<(String, String)>> {
+    /// Asks for what was drawn. Where `may_be_taken`, the payment has succeeded over a channel that
+    /// can do it, so that a refusal is an error.
+    async fn follow(
+        &self,
+        id: &str,
+        may_be_taken: bool,
+        then: Then,
+    ) -> anyhow::Result<Vec<FollowUp>> {
         let amount = self.payment["amount"].as_i64().unwrap_or_default();
         let (refunds, void) =
             (format!("/v1/payments/{id}/refunds"), format!("/v1/payments/{id}/void"));
         let part = amount / 3;
-        match then {
+        let asked = match then {
             Then::RefundPart if part > 0 => {
-                Ok(vec![self.ask(&refunds, "refund", Some(part)).await?])
+                vec![self.ask(&refunds, ("refunds", "refund"), Some(part)).await?]
             }
             Then::RefundTwice if part > 0 => {
-                let first = self.ask(&refunds, "refund-1", Some(part));
-                let rest = self.ask(&refunds, "refund-2", Some(amount - part));
+                let first = self.ask(&refunds, ("refunds", "refund-1"), Some(part));
+                let rest = self.ask(&refunds, ("refunds", "refund-2"), Some(amount - part));
                 let (first, rest) = tokio::try_join!(first, rest)?;
-                Ok(vec![first, rest])
+                vec![first, rest]
             }
-            Then::Void => Ok(vec![self.ask(&void, "void", None).await?]),
-            Then::HoldCaptureRefund | Then::HoldVoid => self.hold(then, part).await,
-            Then::Nothing | Then::RefundPart | Then::RefundTwice => Ok(Vec::new()),
-        }
+            Then::Void => vec![self.ask(&void, ("voids", "void"), None).await?],
+            Then::HoldCaptureRefund | Then::HoldVoid => return self.hold(then, part).await,
+            Then::Nothing | Then::RefundPart | Then::RefundTwice => Vec::new(),
+        };
+        asked.into_iter().map(|one| expect(one, may_be_taken)).collect()
     }
 
     /// Holds the payment's amount on its card once more, and uses it or lets it go.
-    async fn hold(&self, then: Then, part: i64) -> anyhow::Result<Vec<(String, String)>> {
+    async fn hold(&self, then: Then, part: i64) -> anyhow::Result<Vec<FollowUp>> {
         let mut body = self.payment.clone();
         body["order_id"] = self.order_id("hold").into();
-        let (id, status) = self.send("/v1/preauths", &body).await?;
-        let mut others = vec![(id.clone(), status.clone())];
-        if status != "succeeded" {
-            return Ok(others);
-        }
+        let held = expect(self.send("/v1/preauths", "holds", &body).await?, true)?;
+        let FollowUpOutcome::Taken { id, .. } = &held.outcome else {
+            bail!("a hold that was not refused has an id");
+        };
+        let (id, stands) = (id.clone(), held.succeeded().is_some());
         if then == Then::HoldVoid || part == 0 {
-            others.push(self.ask(&format!("/v1/preauths/{id}/void"), "hold-void", None).await?);
-            return Ok(others);
+            let path = format!("/v1/preauths/{id}/void");
+            let void = self.ask(&path, ("hold_voids", "hold-void"), None).await?;
+            return Ok(vec![held, expect(void, stands)?]);
         }
         let path = format!("/v1/preauths/{id}/capture");
-        let captured = self.ask(&path, "capture", Some(2 * part)).await?;
-        others.push(captured.clone());
-        if captured.1 == "succeeded" {
-            let path = format!("/v1/payments/{}/refunds", captured.0);
-            others.push(self.ask(&path, "capture-refund", Some(part)).await?);
-        }
-        Ok(others)
+        let captured = self.ask(&path, ("captures", "capture"), Some(2 * part)).await?;
+        let captured = expect(captured, stands)?;
+        // Without a capture there is only the hold, and that is not refunded.
+        let (of, stands) = match &captured.outcome {
+            FollowUpOutcome::Taken { id, status } => (id.clone(), status == "succeeded"),
+            FollowUpOutcome::Refused { .. } => (id, false),
+        };
+        let path = format!("/v1/payments/{of}/refunds");
+        let back = self.ask(&path, ("capture_refunds", "capture-refund"), Some(part)).await?;
+        Ok(vec![held, captured, expect(back, stands)?])
     }
 
     fn order_id(&self, what: &str) -> String {
         format!("{}-{what}", self.payment["order_id"].as_str().unwrap_or_default())
     }
 
+    /// `what` is how it is counted, and the end of its order id.
     async fn ask(
         &self,
         path: &str,
-        what: &str,
+        what: (&'static str, &str),
         amount: Option<i64>,
-    ) -> anyhow::Result<(String, String)> {
-        let mut body = json!({ "order_id": self.order_id(what) });
+    ) -> anyhow::Result<FollowUp> {
+        let mut body = json!({ "order_id": self.order_id(what.1) });
         if let Some(amount) = amount {
             body["amount"] = amount.into();
         }
-        self.send(path, &body).await
+        self.send(path, what.0, &body).await
     }
 
-    async fn send(&self, path: &str, body: &Value) -> anyhow::Result<(String, String)> {
+    async fn send(&self, path: &str, what: &'static str, body: &Value) -> anyhow::Result<FollowUp> {
         let answer = self.api.post(path, body, Some(FOLLOW_UP_WAIT_S)).await?;
-        if !matches!(answer.status, 200 | 202) {
-            let detail = answer.text("detail");
-            bail!("{} was refused with {}: {detail}", body["order_id"], answer.status);
+        let text = |key: &str| answer.text(key).to_owned();
+        let outcome = match answer.status {
+            200 | 202 => FollowUpOutcome::Taken { id: text("id"), status: text("status") },
+            _ if REFUSALS.contains(&answer.text("code")) => {
+                FollowUpOutcome::Refused { code: text("code") }
+            }
+            status => {
+                bail!("{} was refused with {status}: {}", body["order_id"], answer.text("detail"))
+            }
+        };
+        Ok(FollowUp { what, outcome })
+    }
+}
+
+/// An error where something was refused that must be taken.
+fn expect(asked: FollowUp, must_be_taken: bool) -> anyhow::Result<FollowUp> {
+    match &asked.outcome {
+        FollowUpOutcome::Refused { code } if must_be_taken => {
+            bail!("one of the {} was refused with {code}", asked.what)
         }
-        Ok((answer.text("id").to_owned(), answer.text("status").to_owned()))
+        FollowUpOutcome::Taken { .. } | FollowUpOutcome::Refused { .. } => Ok(asked),
     }
 }
 
@@ -332,11 +404,11 @@ mod tests {
             assert_eq!(number.len(), usize::from(row.pan_length));
             assert!(number.starts_with(row.bin.as_str()) && Pan::parse(&number).is_ok());
         }
-        let bodies = |seed| {
-            let entropy = Entropy::seeded(seed);
-            (1..50).map(|number| draw(number, &entropy).body).collect::<Vec<_>>()
-        };
-        assert_eq!(bodies(1), bodies(1));
-        assert_ne!(bodies(1), bodies(2));
+        let load = |seed| (1..50).map(|number| draw(seed, number)).collect::<Vec<_>>();
+        assert!(load(1) == load(1));
+        assert!(load(1) != load(2));
+        // A payment's draws are its own, whatever is drawn before.
+        assert!(draw(1, 49) == load(1)[48]);
+        assert!(draw(1, 1).body["card"] != draw(1, 2).body["card"]);
     }
 }

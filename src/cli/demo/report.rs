@@ -8,6 +8,7 @@ use serde_json::json;
 use super::books::Books;
 use super::checks::{Findings, Witnesses};
 use super::drain::Operator;
+use super::load;
 use super::town::CHANNELS;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::attempt::{Attempt, Source};
@@ -62,6 +63,8 @@ impl Report<'_> {
     pub fn json(&self) -> String {
         let open = self.books.payments().filter(|order| !order.status.is_final()).count();
         json!({
+            "asked": load::count(&self.witnesses.answers),
+            "amount_minor": self.books.payments().map(|order| order.amount.get()).sum::<i64>(),
             "orders": self.books.payments().count(),
             "succeeded": self.with_status(OrderStatus::Succeeded),
             "failed": self.with_status(OrderStatus::Failed),
