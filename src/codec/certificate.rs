@@ -5,9 +5,9 @@
 
 use std::fmt;
 
+use x509_parser::asn1_rs::Tag;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
-use x509_parser::oid_registry::{OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -47,8 +47,6 @@ pub struct Certificate {
     valid_until_s: i64,
     public_key_der: Vec<u8>,
     grants: Grants,
-    /// Signed with SHA-1, which no longer proves anything about a certificate from outside.
-    signed_with_sha1: bool,
 }
 
 /// What the extensions of a certificate allow it to do.
@@ -95,7 +93,6 @@ impl Certificate {
         if parsed.raw_serial().len() > SERIAL_BYTES_MAX {
             return Err(CertificateError::SerialLength { place });
         }
-        let algorithm = &parsed.signature_algorithm.algorithm;
         Ok(Self {
             der: der.to_vec(),
             serial_decimal: parsed.serial.to_string(),
@@ -106,7 +103,6 @@ impl Certificate {
             valid_until_s: parsed.validity().not_after.timestamp(),
             public_key_der: parsed.public_key().raw.to_vec(),
             grants: read_grants(&parsed).ok_or(malformed)?,
-            signed_with_sha1: [OID_PKCS1_SHA1WITHRSA, OID_SHA1_WITH_RSA].contains(algorithm),
         })
     }
 
@@ -161,10 +157,6 @@ impl Certificate {
         self.grants
     }
 
-    pub(super) fn is_signed_with_sha1(&self) -> bool {
-        self.signed_with_sha1
-    }
-
     /// Whether `authority` has the name of this certificate's issuer.
     pub(super) fn names_as_issuer(&self, authority: &Self) -> bool {
         self.issuer_der == authority.subject_der
@@ -199,17 +191,36 @@ fn read_common_name(subject: &X509Name<'_>) -> Option<String> {
     read_text(name)
 }
 
-/// The text of an attribute. Older Chinese authorities wrote names as BMPString (UTF-16BE).
+/// The text of an attribute. Older Chinese authorities wrote names as BMPString (UTF-16BE), and as
+/// T61String, whose own alphabet has no Chinese character and that nobody wrote: its bytes are what
+/// the authority's machine had, UTF-8 or GBK. The authority signed them either way, so a name that
+/// reads as an owner's was given to that owner.
 fn read_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
     if let Ok(text) = attribute.as_str() {
         return Some(text.to_owned());
     }
     let value = attribute.attr_value();
-    if value.tag() != x509_parser::asn1_rs::Tag::BmpString || value.data.len() % 2 != 0 {
+    match value.tag() {
+        Tag::BmpString => read_utf_16(value.data),
+        Tag::T61String => read_t61(value.data),
+        _ => None,
+    }
+}
+
+fn read_utf_16(bytes: &[u8]) -> Option<String> {
+    if !bytes.len().is_multiple_of(2) {
         return None;
     }
-    let units = value.data.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     char::decode_utf16(units).collect::<Result<String, _>>().ok()
+}
+
+fn read_t61(bytes: &[u8]) -> Option<String> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Some(text.to_owned());
+    }
+    let text = encoding_rs::GBK.decode_without_bom_handling_and_without_replacement(bytes);
+    text.map(std::borrow::Cow::into_owned)
 }
 
 /// `None` if an extension that matters is there twice or cannot be read.
@@ -307,6 +318,19 @@ mod tests {
         params.distinguished_name.push(DnType::CustomDnType(vec![2, 5, 4, 3]), "b");
         let several = Certificate::from_pem(&sample(&params)).expect("a certificate");
         assert_eq!(several.common_name(), None);
+    }
+
+    #[test]
+    fn a_t61_name_is_read_as_utf_8_or_gbk_or_not_at_all() {
+        let rows: [(&[u8], Option<&str>); 4] = [
+            ("中国银联".as_bytes(), Some("中国银联")),
+            (b"\xd6\xd0\xb9\xfa\xd2\xf8\xc1\xaa", Some("中国银联")),
+            (b"plain", Some("plain")),
+            (b"\xff\xff\x80", None),
+        ];
+        for (bytes, expected) in rows {
+            assert_eq!(read_t61(bytes).as_deref(), expected);
+        }
     }
 
     #[test]

@@ -4,6 +4,15 @@
 //! validity, the CA flag, key usage, path length, no unknown critical extension. No revocation: the
 //! channels publish none. The time is given. Remembering what was believed, and until when, is the
 //! caller's.
+//!
+//! A certificate may be signed with SHA-1: every signer that UnionPay has published is. What is
+//! known against SHA-1 are collisions, two texts of one digest that one party prepares together;
+//! nobody can find a text to the digest of a certificate that is there already. So a forger would
+//! need the configured authority to sign a text that he prepared, and the authority chooses serial
+//! number and dates of what it signs. Authorities are never taken from a message: they are the
+//! operator's, whatever they are signed with, and a certificate from outside is only ever an end.
+//! The digest of a *message* is another matter, since there the other side chooses the text: SHA-1
+//! is refused there (`sign` verifies with SHA-256 alone). docs/ARCHITECTURE.md has the limits.
 
 use super::certificate::{Certificate, CertificateError};
 
@@ -41,13 +50,14 @@ pub enum ChainError {
     UnknownCritical { link: Link },
     #[error("the signer's certificate is not for signing (key usage)")]
     NotForSigning,
-    #[error("the signer's certificate is signed with SHA-1, which can be forged")]
-    WeakSignature,
     #[error("no configured authority has the name of the {link} certificate's issuer")]
     NoIssuer { link: Link },
     #[error("an authority's certificate may not issue certificates (CA flag or key usage)")]
     NotAuthority,
-    #[error("the {link} certificate was not signed by the authority it names")]
+    #[error(
+        "the {link} certificate was not signed by the authority it names, or not with a method \
+         that is accepted"
+    )]
     BadSignature { link: Link },
     #[error("the chain of authorities is longer than allowed")]
     TooLong,
@@ -80,11 +90,6 @@ impl TrustedAuthorities {
         check_itself(end, Link::Signer, at_s)?;
         if !end.grants().sign {
             return Err(ChainError::NotForSigning);
-        }
-        // Only for what came from outside: authorities are configured, whatever they are signed
-        // with, and UnionPay's older ones are signed with SHA-1.
-        if end.is_signed_with_sha1() {
-            return Err(ChainError::WeakSignature);
         }
         let mut checks_left = SIGNATURE_CHECKS_MAX;
         let until_s = self.climb(end, 0, at_s, &mut checks_left)?;
@@ -168,7 +173,9 @@ mod tests {
 
     use super::*;
     use crate::codec::sample_keys::{
-        SIGNER_NAME, authority_params, end_params, issue, merchant_key, middle_key, other_key,
+        GOLDEN_MIDDLE, GOLDEN_ROOT, GOLDEN_SIGNER_FORGED, GOLDEN_SIGNER_NAME, GOLDEN_SIGNER_SHA1,
+        GOLDEN_SIGNER_SHA256, GOLDEN_SIGNER_T61_GBK, GOLDEN_SIGNER_T61_UTF_8, SIGNER_NAME,
+        authority_params, end_params, issue, merchant_key, middle_key, other_key,
     };
 
     /// 2025-06-01 00:00:00 UTC.
@@ -275,22 +282,41 @@ mod tests {
         assert_eq!(unknown.verify(), Err(ChainError::UnknownCritical { link }));
     }
 
+    /// Made by OpenSSL: root, middle and signers under them, signed with SHA-1.
+    fn golden_authorities() -> TrustedAuthorities {
+        TrustedAuthorities::from_pem(GOLDEN_ROOT, Some(GOLDEN_MIDDLE)).expect("authorities")
+    }
+
     #[test]
-    fn a_signer_proved_with_sha_1_only_is_refused() {
-        // sha256WithRSAEncryption becomes sha1WithRSAEncryption (RFC 8017 appendix C), twice.
-        let chain = Chain::good();
-        let mut der = chain.end_certificate().der().to_vec();
-        let name = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
-        let places: Vec<_> =
-            (0..der.len() - name.len()).filter(|&at| der[at..].starts_with(&name)).collect();
-        assert_eq!(places.len(), 2);
-        for at in places {
-            der[at + name.len() - 1] = 0x05;
+    fn a_signer_whose_authority_signed_with_sha_1_is_believed_whatever_form_its_name_has() {
+        let chain_until_s = Ok(2_366_409_600);
+        let signers = [GOLDEN_SIGNER_SHA1, GOLDEN_SIGNER_T61_UTF_8, GOLDEN_SIGNER_T61_GBK];
+        for (place, pem) in signers.into_iter().enumerate() {
+            let signer = Certificate::from_pem(pem).expect("a certificate");
+            assert_eq!(signer.common_name(), Some(GOLDEN_SIGNER_NAME), "{place}");
+            assert_eq!(golden_authorities().verify(&signer, NOW_S), chain_until_s, "{place}");
         }
-        let base64 = STANDARD.encode(der);
-        let pem = format!("-----BEGIN CERTIFICATE-----{base64}-----END CERTIFICATE-----");
-        let end = Certificate::from_pem(&pem).expect("a certificate");
-        assert_eq!(chain.authorities().verify(&end, NOW_S), Err(ChainError::WeakSignature));
+        let signer = Certificate::from_pem(GOLDEN_SIGNER_SHA256).expect("a certificate");
+        assert_eq!(golden_authorities().verify(&signer, NOW_S), chain_until_s);
+    }
+
+    #[test]
+    fn i_2_sha_1_opens_no_door_to_a_forger() {
+        // A middle of the same name, and a signer of the right name under it, both his.
+        let forged = Certificate::from_pem(GOLDEN_SIGNER_FORGED).expect("a certificate");
+        let link = Link::Signer;
+        let verdict = golden_authorities().verify(&forged, NOW_S);
+        assert_eq!(verdict, Err(ChainError::BadSignature { link }));
+        // Every byte of the right one matters to its signature, or it is no certificate any more.
+        let signer = Certificate::from_pem(GOLDEN_SIGNER_SHA1).expect("a certificate");
+        for place in (0..signer.der().len()).step_by(7) {
+            let mut der = signer.der().to_vec();
+            der[place] ^= 1;
+            let base64 = STANDARD.encode(der);
+            let pem = format!("-----BEGIN CERTIFICATE-----{base64}-----END CERTIFICATE-----");
+            let Ok(changed) = Certificate::from_pem(&pem) else { continue };
+            assert!(golden_authorities().verify(&changed, NOW_S).is_err(), "byte {place}");
+        }
     }
 
     #[test]

@@ -11,6 +11,26 @@ use rcgen::{
 /// The owner name of the sample signer's certificate, in the form that UnionPay's CA gives.
 pub const SIGNER_NAME: &str = "041@2025-1@中国银联股份有限公司@1";
 
+/// What OpenSSL made once of keys that it then forgot, as UnionPay's authority does it: both
+/// authorities and the signers are signed with SHA-1, good from 2025 to 2044. For a signer:
+///
+/// - `openssl req -new -newkey rsa:2048 -nodes -keyout k -out r -config c -utf8 -subj
+///   /C=CN/O=Sample/CN=…`, with `string_mask = utf8only` in `c`; for a T61String with `nombstr`,
+///   no `-utf8`, and the name's bytes in UTF-8 or GBK;
+/// - `openssl x509 -req -in r -CA middle.pem -CAkey m -sha1 -days 7300 -set_serial 68759585097
+///   -extfile e`, with `keyUsage=digitalSignature,nonRepudiation` in `e`.
+///
+/// The forged one is of another middle authority with the same name.
+pub const GOLDEN_ROOT: &str = include_str!("golden/root.pem");
+pub const GOLDEN_MIDDLE: &str = include_str!("golden/middle.pem");
+pub const GOLDEN_SIGNER_SHA1: &str = include_str!("golden/signer-sha1.pem");
+pub const GOLDEN_SIGNER_SHA256: &str = include_str!("golden/signer-sha256.pem");
+pub const GOLDEN_SIGNER_T61_GBK: &str = include_str!("golden/signer-t61-gbk.pem");
+pub const GOLDEN_SIGNER_T61_UTF_8: &str = include_str!("golden/signer-t61-utf-8.pem");
+pub const GOLDEN_SIGNER_FORGED: &str = include_str!("golden/signer-forged.pem");
+/// The common name of every golden signer.
+pub const GOLDEN_SIGNER_NAME: &str = "041@8310000000083040@中国银联股份有限公司@00016495";
+
 fn make_key(slot: &'static OnceLock<KeyPair>) -> &'static KeyPair {
     slot.get_or_init(|| {
         KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).expect("an RSA key")

@@ -9,7 +9,9 @@ use crate::channel::protocol::unionpay_acp::codes::ReversalReply;
 use crate::channel::protocol::unionpay_acp::trust::TEST_SIGNER;
 use crate::channel::{Adapter, ChannelRequest, Understood, VOUCHER_BYTES_MAX};
 use crate::codec::form::Fields;
-use crate::codec::sample_keys::{authority_params, end_params, issue, merchant_key};
+use crate::codec::sample_keys::{
+    GOLDEN_MIDDLE, GOLDEN_ROOT, authority_params, end_params, issue, merchant_key,
+};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
@@ -218,6 +220,43 @@ fn i_2_who_is_not_unionpay_is_not_believed() {
         let (outcome, voucher) = judged(adapter(), &certificate, at);
         assert_eq!(outcome, unknown(UnknownCause::BadSignature), "{words}");
         assert!(voucher.starts_with("not believed: ") && voucher.contains(words), "{voucher}");
+    }
+}
+
+/// Whole replies to `inquiry()`, signed by OpenSSL under the golden certificates.
+fn golden(body: &str) -> Understood {
+    let mut settings = settings();
+    settings.root_certificates = GOLDEN_ROOT.to_owned();
+    settings.intermediate_certificates = Some(GOLDEN_MIDDLE.to_owned());
+    let adapter = UnionPayAcp::new(settings).expect("good settings");
+    adapter.decode(&inquiry(), &reply(body), now())
+}
+
+#[test]
+fn a_signer_as_unionpay_publishes_them_is_believed() {
+    for (form, body) in [
+        ("SHA-1", include_str!("golden/inquiry-sha1.txt")),
+        ("SHA-1 and a T61String of UTF-8", include_str!("golden/inquiry-t61-utf-8.txt")),
+        ("SHA-1 and a T61String of GBK", include_str!("golden/inquiry-t61-gbk.txt")),
+    ] {
+        let found = golden(body);
+        assert_eq!(found.outcome.name(), "approved", "{form}: {}", found.voucher);
+        let changed = golden(&body.replace("origRespCode=00", "origRespCode=64"));
+        assert_eq!(changed.outcome, unknown(UnknownCause::BadSignature), "{form}");
+    }
+}
+
+#[test]
+fn i_2_a_message_signed_with_sha_1_and_a_forged_chain_are_not_believed() {
+    // The first is of version 5.0.0, whose digests are SHA-1 in both places. The second brings its
+    // own middle authority along.
+    for (body, words) in [
+        (include_str!("golden/inquiry-sha1-message.txt"), "does not fit"),
+        (include_str!("golden/inquiry-forged.txt"), "was not signed by the authority"),
+    ] {
+        let found = golden(body);
+        assert_eq!(found.outcome, unknown(UnknownCause::BadSignature), "{words}");
+        assert!(found.voucher.contains(words), "{}", found.voucher);
     }
 }
 
