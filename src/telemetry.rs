@@ -135,6 +135,14 @@ pub fn count_api(route: &str, status: u16, took: Duration) {
     histogram!("switchyard_api_seconds", "route" => route).record(took);
 }
 
+/// Days until the last certificate of one use of a channel ends; negative after it.
+pub fn gauge_certificate(channel: &ChannelId, usage: &'static str, days_left: i64) {
+    let channel = channel.as_str().to_owned();
+    let days = i32::try_from(days_left).unwrap_or(i32::MAX);
+    gauge!("switchyard_certificate_days_left", "channel" => channel, "which" => usage)
+        .set(f64::from(days));
+}
+
 /// How many entries the temp reversal table has for a channel.
 pub fn gauge_reversals(channel: &ChannelId, entries: usize) {
     let channel = channel.as_str().to_owned();

@@ -136,12 +136,12 @@ async fn reverse(
     registry: &Registry,
     channel: &ChannelId,
     facts: &AttemptFacts,
-    original: Option<Operation>,
+    original: Option<&AttemptFacts>,
 ) {
     for _ in 0..REVERSALS_MAX {
         let request = ChannelRequest::Reversal {
             facts: facts.clone(),
-            original,
+            original: original.cloned(),
             pan: Some(card().pan.clone()),
             now: Clock::System.now(),
         };
@@ -231,16 +231,22 @@ async fn what_follows_an_original_finds_it() {
         hold.channel_reference = approval.channel_reference;
         let mut capture = facts(Operation::Capture, 2);
         capture.amount = hold.amount;
-        let taken =
-            ChannelRequest::FollowUp { facts: capture.clone(), original: hold, card: Some(card()) };
+        let taken = ChannelRequest::FollowUp {
+            facts: capture.clone(),
+            original: hold,
+            pan: Some(card().pan.clone()),
+        };
         let Outcome::Approved(approval) = registry.call(&channel, taken).await.outcome else {
             panic!("its original stands")
         };
         capture.channel_reference = approval.channel_reference;
         let mut void = facts(Operation::Void, 3);
         void.amount = capture.amount;
-        let request =
-            ChannelRequest::FollowUp { facts: void, original: capture, card: Some(card()) };
+        let request = ChannelRequest::FollowUp {
+            facts: void,
+            original: capture,
+            pan: Some(card().pan.clone()),
+        };
         let outcome = registry.call(&channel, request).await.outcome;
         assert!(matches!(outcome, Outcome::Approved(_)), "{style:?}: {outcome:?}");
         let mut sale = facts(Operation::Payment, 4);
@@ -251,8 +257,11 @@ async fn what_follows_an_original_finds_it() {
         sale.channel_reference = approval.channel_reference;
         let mut refund = facts(Operation::Refund, 5);
         refund.amount = AmountMinor::new(300).expect("a part");
-        let request =
-            ChannelRequest::FollowUp { facts: refund, original: sale, card: Some(card()) };
+        let request = ChannelRequest::FollowUp {
+            facts: refund,
+            original: sale,
+            pan: Some(card().pan.clone()),
+        };
         let outcome = registry.call(&channel, request).await.outcome;
         assert!(matches!(outcome, Outcome::Approved(_)), "{style:?}: {outcome:?}");
         let ledger = simulator.stop().await;
@@ -286,18 +295,18 @@ async fn a_void_or_refund_is_taken_back_like_a_payment() {
         {
             let mut back = facts(operation, sequence);
             back.amount = sale.amount;
-            let (original, card) = (sale.clone(), Some(card()));
-            let request = ChannelRequest::FollowUp { facts: back.clone(), original, card };
+            let (original, pan) = (sale.clone(), Some(card().pan.clone()));
+            let request = ChannelRequest::FollowUp { facts: back.clone(), original, pan };
             let outcome = registry.call(&channel, request).await.outcome;
             assert!(matches!(outcome, Outcome::Approved(_)), "{style:?}: {outcome:?}");
             if sequence < 4 {
                 // Twice, as after a crash.
-                reverse(&registry, &channel, &back, Some(Operation::Payment)).await;
-                reverse(&registry, &channel, &back, Some(Operation::Payment)).await;
+                reverse(&registry, &channel, &back, Some(&sale)).await;
+                reverse(&registry, &channel, &back, Some(&sale)).await;
             }
         }
         // What was never asked for cannot be taken back.
-        reverse(&registry, &channel, &facts(Operation::Void, 9), Some(Operation::Payment)).await;
+        reverse(&registry, &channel, &facts(Operation::Void, 9), Some(&sale)).await;
         let ledger = simulator.stop().await;
         let mut states: Vec<_> = ledger.entries().iter().map(|one| (one.kind, one.state)).collect();
         states.sort_by_key(|(_, state)| *state);

@@ -329,6 +329,7 @@ fn a_notice_that_openssl_signed_is_taken_after_a_change_of_certificates_too() {
         let wire = WireNotice { headers: HeaderMap::new(), body: body.finish().into() };
         let notice = adapter.decode_notice(&wire, now()).expect("a notice");
         assert_eq!(notice.understood.outcome.name(), "approved", "{signer}");
-        assert_eq!(notice.amount_minor, Some(10_000));
+        let minor = notice.amount.as_ref().and_then(|amount| amount.minor(Currency::Cny));
+        assert_eq!(minor, Some(10_000));
     }
 }

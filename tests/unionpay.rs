@@ -120,7 +120,7 @@ impl Line {
 
     async fn follow(&self, facts: &AttemptFacts, original: &AttemptFacts) -> Outcome {
         let (facts, original) = (facts.clone(), original.clone());
-        self.ask(&ChannelRequest::FollowUp { facts, original, card: None }).await
+        self.ask(&ChannelRequest::FollowUp { facts, original, pan: None }).await
     }
 
     async fn inquire(&self, facts: &AttemptFacts) -> Outcome {
@@ -229,7 +229,8 @@ async fn every_operation_is_carried_out_inquired_of_and_noticed() {
         let told: Vec<_> = told.collect();
         assert_eq!(told.len(), 1, "{:?}", facts.operation);
         assert_eq!(told[0].understood.outcome.name(), "approved");
-        assert_eq!(told[0].amount_minor, Some(facts.amount.get()));
+        let minor = told[0].amount.as_ref().and_then(|amount| amount.minor(facts.currency));
+        assert_eq!(minor, Some(facts.amount.get()));
     }
 }
 

@@ -22,6 +22,7 @@ use crate::domain::flow::order::{Order, OrderKind, Settlement};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::Currency;
+use crate::domain::outcome::Objection;
 use crate::domain::time::Timestamp;
 
 pub use crate::codec::clearing::ClearingRow as ClearingBody;
@@ -235,6 +236,9 @@ struct AttemptBody<'order> {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_cause: Option<&'static str>,
+    /// What was wrong with the last message about it that was not believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objection: Option<&'order str>,
     sent_at: Moment,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<Moment>,
@@ -253,6 +257,7 @@ impl<'order> AttemptBody<'order> {
             code: attempt.code.as_deref(),
             reason: attempt.reason.map(|reason| reason.name()),
             unknown_cause: attempt.unknown_cause.map(|cause| cause.name()),
+            objection: attempt.objection.as_ref().map(Objection::as_str),
             sent_at: Moment(attempt.sent_at),
             ended_at: attempt.ended_at.map(Moment),
             ended_by: attempt.ended_by.map(|source| source.name()),

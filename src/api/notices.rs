@@ -34,6 +34,7 @@ enum Mismatch {
     NoSuchAttempt,
     OtherChannel,
     Amount,
+    Currency,
     SentAt,
 }
 
@@ -43,6 +44,7 @@ impl Mismatch {
             Self::NoSuchAttempt => "unknown_order",
             Self::OtherChannel => "other_channel",
             Self::Amount => "amount_differs",
+            Self::Currency => "currency_differs",
             Self::SentAt => "time_differs",
         }
     }
@@ -50,7 +52,7 @@ impl Mismatch {
     const fn status(self) -> StatusCode {
         match self {
             Self::NoSuchAttempt | Self::OtherChannel => StatusCode::NOT_FOUND,
-            Self::Amount | Self::SentAt => StatusCode::BAD_REQUEST,
+            Self::Amount | Self::Currency | Self::SentAt => StatusCode::BAD_REQUEST,
         }
     }
 }
@@ -81,12 +83,7 @@ pub async fn take(
         );
         return answer(&state, &channel, false, Some(mismatch.status()));
     }
-    let evidence = Evidence {
-        source: Source::Notice,
-        attempt: number.attempt,
-        outcome: notice.understood.outcome,
-        voucher: notice.understood.voucher,
-    };
+    let evidence = notice.understood.into_evidence(Source::Notice, number.attempt);
     weigh(&state, &channel, number.order, evidence).await
 }
 
@@ -123,7 +120,11 @@ fn compare(notice: &Notice, channel: &ChannelId, order: Option<&Order>) -> Resul
     if attempt.channel != *channel {
         return Err(Mismatch::OtherChannel);
     }
-    if notice.amount_minor.is_some_and(|amount| amount != order.amount.get()) {
+    if notice.currency.is_some_and(|currency| currency != order.currency) {
+        return Err(Mismatch::Currency);
+    }
+    let amount = notice.amount.as_ref().map(|amount| amount.minor(order.currency));
+    if amount.is_some_and(|minor| minor != Some(order.amount.get())) {
         return Err(Mismatch::Amount);
     }
     if notice.sent_at_text.as_ref().is_some_and(|text| *text != beijing(attempt)) {
@@ -147,12 +148,11 @@ fn refuse(
     let (result, status) = match refusal {
         NoticeRefusal::Unsupported => ("unsupported", StatusCode::NOT_FOUND),
         NoticeRefusal::Unreadable(_) => ("unreadable", StatusCode::BAD_REQUEST),
-        NoticeRefusal::BadSignature => ("bad_signature", StatusCode::BAD_REQUEST),
+        NoticeRefusal::BadSignature(_) => ("bad_signature", StatusCode::BAD_REQUEST),
         NoticeRefusal::UnknownOrder => ("unknown_order", StatusCode::NOT_FOUND),
     };
     telemetry::count_notice(channel, result);
-    // Anybody can cause it, so it must not fill the log; the count shows it.
-    tracing::debug!(channel.name = %channel, reason = %refusal, "a notice is not believed");
+    // Why it is not believed, the registry has said: rarely enough for whoever sends garbage.
     if *refusal == NoticeRefusal::Unsupported {
         return Err(ApiError::new(Code::NoticeRefused, "this channel sends no notices"));
     }

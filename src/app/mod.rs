@@ -378,6 +378,11 @@ fn start_workers(
             stop.clone(),
         )),
         tokio::spawn(tidy_metrics(state.metrics.clone(), stop.clone())),
+        tokio::spawn(workers::certificates::run(
+            Arc::clone(&state.registry),
+            state.engine.clock().clone(),
+            stop.clone(),
+        )),
         tokio::spawn(workers::bin_table::run(
             Arc::clone(&state.bins),
             settings.bin_table.clone(),

@@ -124,6 +124,7 @@ impl Backoffice {
             source: Source::Statement,
             attempt: number.attempt,
             outcome: Outcome::Declined(decline),
+            objection: None,
             voucher: format!("no statement up to {last} shows it"),
         };
         match self.engine.weigh(number.order, evidence).await {

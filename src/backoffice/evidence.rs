@@ -199,7 +199,7 @@ fn evidence(date: BusinessDate, attempt: u8, line: &ToldSide) -> Evidence {
         "statement of {date}, line {}: {movement} {} {currency} {status}",
         line.line, item.amount_minor
     );
-    Evidence { source: Source::Statement, attempt, outcome, voucher }
+    Evidence { source: Source::Statement, attempt, outcome, objection: None, voucher }
 }
 
 /// Our record's side as a difference keeps it.

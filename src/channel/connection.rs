@@ -11,6 +11,7 @@ use crate::channel::protocol::Built;
 use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::tcp::{LinkHouse, LinkProtocol, TcpTransport};
+use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
@@ -19,6 +20,17 @@ use crate::config::section::Section;
 pub struct Connection {
     pub spoken: Spoken,
     pub statements: Option<Arc<StatementLink>>,
+    /// The configured roots that its TLS certificate must chain to.
+    pub tls_terms: Vec<CertificateTerm>,
+}
+
+impl Connection {
+    /// Every certificate that the channel works with, as far as it is known now.
+    pub fn certificates(&self) -> Vec<CertificateTerm> {
+        let adapter = self.spoken.http_adapter();
+        let own = adapter.map(|adapter| adapter.certificates()).unwrap_or_default();
+        own.into_iter().chain(self.tls_terms.iter().cloned()).collect()
+    }
 }
 
 /// An adapter with the transport that carries what it writes.
@@ -34,10 +46,7 @@ impl Spoken {
         request: &ChannelRequest,
         clock: &Timekeeper,
     ) -> Result<Understood, EncodeError> {
-        let failed = |failure: TransportFailure| Understood {
-            outcome: failure.outcome(),
-            voucher: String::new(),
-        };
+        let failed = |failure: TransportFailure| Understood::new(failure.outcome(), String::new());
         Ok(match self {
             Self::Http { adapter, transport } => {
                 let reply = transport.send(adapter.encode(request, clock.now())?).await;
@@ -77,7 +86,8 @@ pub fn connect(
         Built::Http(adapter) => {
             let statements = statement_link(root, file, &adapter, tls.clone()).map(Arc::new);
             let transport = HttpTransport::new(file.timeouts, tls)?;
-            Ok(Connection { spoken: Spoken::Http { adapter, transport }, statements })
+            let (spoken, tls_terms) = (Spoken::Http { adapter, transport }, Vec::new());
+            Ok(Connection { spoken, statements, tls_terms })
         }
         Built::Links(read) => {
             if file.statement.as_ref().is_some_and(|terms| terms.download_at.is_some()) {
@@ -88,7 +98,8 @@ pub fn connect(
             let tls = read.tls_name.map(|name| (Arc::new(tls), name));
             let protocol: Arc<dyn LinkProtocol> = Arc::<Iso8583>::clone(&adapter);
             let transport = TcpTransport::new(protocol, read.links, file.timeouts, tls, house);
-            Ok(Connection { spoken: Spoken::Links { adapter, transport }, statements: None })
+            let spoken = Spoken::Links { adapter, transport };
+            Ok(Connection { spoken, statements: None, tls_terms: Vec::new() })
         }
     }
 }

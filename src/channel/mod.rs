@@ -20,20 +20,23 @@ pub mod statement;
 pub mod switches;
 pub mod tcp;
 pub mod tls;
+pub mod watch;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::domain::card::{CardInput, Pan};
-use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Objection, Outcome, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
+use self::protocol::amount::WrittenAmount;
 use self::statement::StatementSource;
+use self::watch::certificates::CertificateTerm;
 
 /// What every request to a channel says about the attempt that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +62,20 @@ pub enum ChannelRequest {
     Charge { facts: AttemptFacts, card: CardInput },
     /// What became of `facts`? Asked by our channel order number. `pan` where the terms keep it.
     Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
-    /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is the
-    /// operation of what it follows up, where it does: some channels call the void of a payment
-    /// otherwise than that of a pre-authorisation, and want its reversal to call it the same.
-    Reversal { facts: AttemptFacts, original: Option<Operation>, pan: Option<Pan>, now: Timestamp },
+    /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is what
+    /// it follows up, where it does: some channels call the void of a payment otherwise than that
+    /// of a pre-authorisation, name the original in it, and want its reversal to say the same.
+    Reversal {
+        facts: AttemptFacts,
+        original: Option<AttemptFacts>,
+        pan: Option<Pan>,
+        now: Timestamp,
+    },
     /// An operation on `original`, which succeeded: `facts` says which (undo, refund, void or
     /// capture), under a number and time of its own. A void's meaning hangs on the original's
-    /// operation. `card` where the core gave it again: it is the original's.
-    FollowUp { facts: AttemptFacts, original: AttemptFacts, card: Option<CardInput> },
+    /// operation. `pan` where the core gave the original's card number again; nothing else of the
+    /// card is kept while a follow-up waits to be booked (I-11), so nothing else is sent.
+    FollowUp { facts: AttemptFacts, original: AttemptFacts, pan: Option<Pan> },
 }
 
 impl ChannelRequest {
@@ -118,8 +127,45 @@ pub struct WireNotice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Understood {
     pub outcome: Outcome,
+    /// Why the message proves nothing, where it was one that is not believed or not understood.
+    pub objection: Option<Objection>,
     /// The channel's own words with card data masked, at most [`VOUCHER_BYTES_MAX`].
     pub voucher: String,
+}
+
+impl Understood {
+    pub const fn new(outcome: Outcome, voucher: String) -> Self {
+        Self { outcome, objection: None, voucher }
+    }
+
+    /// The same as evidence about an attempt.
+    pub fn into_evidence(self, source: Source, attempt: u8) -> Evidence {
+        let Self { outcome, objection, voucher } = self;
+        Evidence { source, attempt, outcome, objection, voucher }
+    }
+}
+
+/// Why a message leaves us not knowing, and what exactly was wrong with it, where that can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uncertainty {
+    pub cause: UnknownCause,
+    pub objection: Option<Objection>,
+}
+
+impl Uncertainty {
+    pub fn new(cause: UnknownCause, words: impl AsRef<str>) -> Self {
+        Self { cause, objection: Some(Objection::new(words)) }
+    }
+
+    pub fn into_understood(self, voucher: String) -> Understood {
+        Understood { outcome: Outcome::Unknown(self.cause), objection: self.objection, voucher }
+    }
+}
+
+impl From<UnknownCause> for Uncertainty {
+    fn from(cause: UnknownCause) -> Self {
+        Self { cause, objection: None }
+    }
 }
 
 /// The most that is kept of a channel's words.
@@ -130,7 +176,10 @@ pub const VOUCHER_BYTES_MAX: usize = 4_096;
 pub struct Notice {
     pub channel_order_no: ChannelOrderNo,
     /// The amount that the channel speaks of, if it says one; another one is no evidence.
-    pub amount_minor: Option<i64>,
+    pub amount: Option<WrittenAmount>,
+    /// The amount's currency, if the channel says it; another one is no evidence. Where it says
+    /// none, the amount is in the order's.
+    pub currency: Option<Currency>,
     /// The sending time that the channel speaks of, in the channel's own form, if it says one.
     pub sent_at_text: Option<String>,
     pub understood: Understood,
@@ -143,8 +192,8 @@ pub enum NoticeRefusal {
     Unsupported,
     #[error("the notice could not be read: {0}")]
     Unreadable(&'static str),
-    #[error("the notice's signature does not verify")]
-    BadSignature,
+    #[error("the notice is not believed: {0}")]
+    BadSignature(Objection),
     #[error("the notice names no order of ours")]
     UnknownOrder,
 }
@@ -172,6 +221,9 @@ pub trait Adapter: Send + Sync {
 
     /// What the channel wants to hear: its notice was taken, or refused (then it will be repeated).
     fn answer_notice(&self, taken: bool) -> WireReply;
+
+    /// Every certificate that this channel works with, ours and theirs, as far as it is known now.
+    fn certificates(&self) -> Vec<CertificateTerm>;
 
     /// The protocol's way to statements, where it has one and the channel's file uses it.
     fn statements(&self) -> Option<&dyn StatementSource>;

@@ -19,6 +19,8 @@ use crate::channel::pace::{Pace, PaceTerms};
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::switches::Switches;
 use crate::channel::tcp::{LATE_MAX, LateReply, LinkHouse};
+use crate::channel::watch::certificates::{CertificateTerm, tls_roots};
+use crate::channel::watch::objections::ObjectionLog;
 use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
     WireReply, protocol, tls,
@@ -43,6 +45,9 @@ struct Runtime {
     pace: Pace,
     pace_terms: PaceTerms,
     breaker: Breaker,
+    /// Who is not believed, in answers and in notices.
+    answer_objections: ObjectionLog,
+    notice_objections: ObjectionLog,
     /// The clearing day and what was taken in it, in minor units.
     day: Mutex<(Option<BusinessDate>, i64)>,
 }
@@ -263,6 +268,8 @@ impl Registry {
                 pace: Pace::new(file.pace),
                 pace_terms: file.pace,
                 breaker: Breaker::new(file.breaker, now),
+                answer_objections: ObjectionLog::default(),
+                notice_objections: ObjectionLog::default(),
                 day: Mutex::new((None, 0)),
             }),
         };
@@ -365,7 +372,28 @@ impl Registry {
         let Some(adapter) = loaded.connection.as_ref()?.spoken.http_adapter() else {
             return Some(Err(NoticeRefusal::Unsupported));
         };
-        Some(adapter.decode_notice(notice, self.clock.now()))
+        let decoded = adapter.decode_notice(notice, self.clock.now());
+        let objections = &loaded.runtime.notice_objections;
+        match &decoded {
+            Ok(Notice { understood: Understood { objection: Some(objection), .. }, .. }) => {
+                objections.warn(id, "a notice", objection.as_str());
+            }
+            Err(refusal @ (NoticeRefusal::BadSignature(_) | NoticeRefusal::Unreadable(_))) => {
+                objections.warn(id, "a notice", &refusal.to_string());
+            }
+            Ok(_) | Err(NoticeRefusal::Unsupported | NoticeRefusal::UnknownOrder) => {}
+        }
+        Some(decoded)
+    }
+
+    /// Every certificate of every connected channel, ours and theirs, as far as they are known now.
+    pub fn certificates(&self) -> Vec<(ChannelId, Vec<CertificateTerm>)> {
+        let channels = self.channels.load();
+        let connected = channels.iter().filter_map(|(id, loaded)| {
+            let connection = loaded.connection.as_ref()?;
+            Some((id.clone(), connection.certificates()))
+        });
+        connected.collect()
     }
 
     /// Where replies come out that a link brought after their requests had been given up; once.
@@ -379,7 +407,9 @@ impl Registry {
         match &loaded.connection.as_ref()?.spoken {
             Spoken::Http { .. } => None,
             Spoken::Links { adapter, .. } => {
-                Some(adapter.decode_frame(&late.asked, &late.frame, self.clock.now()))
+                let understood = adapter.decode_frame(&late.asked, &late.frame, self.clock.now());
+                warn_of(&loaded, "a late reply", &understood);
+                Some(understood)
             }
         }
     }
@@ -466,6 +496,7 @@ impl Channels for Registry {
             };
             let started = stopwatch();
             let understood = self.ask(&loaded, &request).await;
+            warn_of(&loaded, request.name(), &understood);
             loaded.runtime.breaker.record(&understood.outcome, self.clock.now());
             self.count_charge(&loaded, &request, &understood.outcome);
             telemetry::count_call(channel, request.name(), &understood.outcome, started.elapsed());
@@ -475,7 +506,14 @@ impl Channels for Registry {
 }
 
 fn not_sent(cause: NotSentCause) -> Understood {
-    Understood { outcome: Outcome::NotSent(cause), voucher: String::new() }
+    Understood::new(Outcome::NotSent(cause), String::new())
+}
+
+/// Says in the log why an answer proves nothing. `what` is the request's word.
+fn warn_of(loaded: &Loaded, what: &str, understood: &Understood) {
+    if let Some(objection) = &understood.objection {
+        loaded.runtime.answer_objections.warn(&loaded.file.id, what, objection.as_str());
+    }
 }
 
 /// Reads the whole of one file: the shared part, then the protocol's section.
@@ -500,9 +538,11 @@ fn read_channel(
     let built = protocol::read(&root, &file, &resolve);
     let roots: Result<Vec<String>, String> =
         file.tls_roots.iter().map(|reference| source.resolve(reference)).collect();
+    let tls_terms = roots.as_ref().map(|pems| tls_roots(pems)).unwrap_or_default();
     let connection = roots
         .and_then(|roots| tls::client_config(&roots))
-        .and_then(|tls| built.map(|built| connect(built, &root, &file, tls, links)).transpose());
+        .and_then(|tls| built.map(|built| connect(built, &root, &file, tls, links)).transpose())
+        .map(|connection| connection.map(|made| Connection { tls_terms, ..made }));
     if let Err(problem) = &connection {
         root.mistake("tls_roots", problem, "give PEM files, as file:path");
     }
@@ -534,8 +574,9 @@ fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {
     }
 }
 
-/// Checks one channel file by itself and reports every mistake.
-pub fn check_file(path: &Path) -> Result<ChannelState, Vec<Mistake>> {
+/// Checks one channel file by itself and reports every mistake. Gives the channel's state and,
+/// where it is connected, the certificates that it will work with.
+pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), Vec<Mistake>> {
     let name = path.display().to_string();
     let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
@@ -551,5 +592,8 @@ pub fn check_file(path: &Path) -> Result<ChannelState, Vec<Mistake>> {
     let read = read_channel(&document, &HouseTerms::default(), base, &mistakes, links);
     mistakes.into_result()?;
     let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");
-    read.map(|(file, _)| file.state).ok_or_else(unbuilt)
+    let terms = |connection: Option<Connection>| {
+        connection.map(|connection| connection.certificates()).unwrap_or_default()
+    };
+    read.map(|(file, connection)| (file.state, terms(connection))).ok_or_else(unbuilt)
 }

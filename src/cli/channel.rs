@@ -11,6 +11,7 @@ use crate::app::{StartError, view_channels};
 use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{Report, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::simulator::{Counterpart, Kept, TestCredential};
@@ -53,7 +54,7 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
 
 /// Prints what a check found; whether the file is valid.
 fn check_one(file: &Path, as_json: bool) -> bool {
-    match check(file, &stand_ins(file)) {
+    match check(file, &stand_ins(file), Clock::System.now()) {
         Ok(report) => show(file, &report, as_json),
         Err(mistakes) if as_json => {
             let file = file.display().to_string();
@@ -96,12 +97,16 @@ fn show(file: &Path, report: &Report, as_json: bool) -> bool {
             "state": report.state.name(),
             "samples": report.played,
             "failed": forms(&report.failed),
+            "ending": forms(&report.ending),
             "missing": forms(&report.missing),
         });
         println!("{shown}");
     } else {
         for missing in &report.missing {
             println!("missing: {missing}");
+        }
+        for ending in &report.ending {
+            println!("ending: {ending}");
         }
         for failed in &report.failed {
             println!("failed: {failed}");
@@ -187,7 +192,8 @@ mod tests {
         let banks = ["harbour-bank", "meadow-bank", "canyon-pay", "quarry-bank"];
         for id in banks.into_iter().chain(["unionpay", "lakeside-acquirer"]) {
             let file = folder.join(format!("{id}.toml"));
-            let report = check(&file, &stand_ins(&file)).expect("a right file");
+            let report =
+                check(&file, &stand_ins(&file), Clock::System.now()).expect("a right file");
             assert!(report.played > 0, "{id}");
             let failed: Vec<String> = report.failed.iter().map(ToString::to_string).collect();
             assert_eq!(failed, Vec::<String>::new(), "{id}");

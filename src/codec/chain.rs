@@ -81,6 +81,14 @@ impl TrustedAuthorities {
         Ok(Self::new(Certificate::all_from_pem(roots)?, intermediates))
     }
 
+    pub fn roots(&self) -> &[Certificate] {
+        &self.roots
+    }
+
+    pub fn intermediates(&self) -> &[Certificate] {
+        &self.intermediates
+    }
+
     /// Checks that `end` was issued under one of the roots and that every certificate on the way
     /// is valid at `at_s`, in seconds since 1970 (UTC).
     ///

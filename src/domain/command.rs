@@ -9,7 +9,7 @@ use crate::domain::flow::attempt::{Evidence, Operation};
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::time::BusinessDate;
 
 /// The rows that a command is decided on, as they were loaded.
@@ -104,7 +104,7 @@ pub enum Command {
     /// The entry's reversal is due: make it durable, then send it.
     BeginReversal,
     /// The own result of a reversal of this attempt.
-    LearnReversal { attempt: u8, outcome: Outcome, voucher: String },
+    LearnReversal { attempt: u8, outcome: Outcome, objection: Option<Objection>, voucher: String },
     /// An owed undo is due: make its attempt durable, then send it.
     BeginUndo,
     /// An operator wants an entry worked again from the start of its schedule.

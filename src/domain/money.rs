@@ -55,10 +55,11 @@ pub enum Currency {
     Sgd,
     Thb,
     Aud,
+    Kwd,
 }
 
 impl Currency {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Cny,
         Self::Hkd,
         Self::Mop,
@@ -71,7 +72,11 @@ impl Currency {
         Self::Sgd,
         Self::Thb,
         Self::Aud,
+        Self::Kwd,
     ];
+
+    /// The most decimal digits that a minor unit of any currency stands for.
+    pub const EXPONENT_MAX: u8 = 3;
 
     /// The alphabetic code, the numeric code, and the number of decimal digits (ISO 4217).
     const fn facts(self) -> (&'static str, &'static str, u8) {
@@ -88,11 +93,18 @@ impl Currency {
             Self::Sgd => ("SGD", "702", 2),
             Self::Thb => ("THB", "764", 2),
             Self::Aud => ("AUD", "036", 2),
+            Self::Kwd => ("KWD", "414", 3),
         }
     }
 
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|currency| currency.code() == code)
+    }
+
+    /// As a channel writes it: three letters or three digits.
+    pub fn parse_any(code: &str) -> Option<Self> {
+        Self::parse(code)
+            .or_else(|| Self::ALL.into_iter().find(|currency| currency.numeric() == code))
     }
 
     /// Three letters, for instance `CNY`.
@@ -105,7 +117,7 @@ impl Currency {
         self.facts().1
     }
 
-    /// How many decimal digits the minor unit stands for, 0 to 2.
+    /// How many decimal digits the minor unit stands for, 0 to [`Self::EXPONENT_MAX`].
     pub const fn exponent(self) -> u8 {
         self.facts().2
     }

@@ -95,6 +95,34 @@ impl UnknownCause {
     }
 }
 
+/// What exactly was wrong with a message that proved nothing: which certificate, which field, which
+/// value. For people: nothing is decided by it.
+///
+/// One line of at most [`Objection::CHARACTERS_MAX`]. Whoever makes one puts neither card data nor
+/// a credential into it (I-11), and of what came from outside only what is short and masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objection(String);
+
+impl Objection {
+    pub const CHARACTERS_MAX: usize = 240;
+
+    /// Cuts what is too long, and makes one line of it.
+    pub fn new(words: impl AsRef<str>) -> Self {
+        let plain = |character: char| if character.is_control() { ' ' } else { character };
+        Self(words.as_ref().chars().map(plain).take(Self::CHARACTERS_MAX).collect())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Objection {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
 /// Why no byte of a request left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NotSentCause {
@@ -203,6 +231,13 @@ reasons! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_objection_is_one_short_line() {
+        let objection = Objection::new(format!("a\nb{}", "成".repeat(Objection::CHARACTERS_MAX)));
+        assert!(objection.as_str().starts_with("a b成"));
+        assert_eq!(objection.as_str().chars().count(), Objection::CHARACTERS_MAX);
+    }
 
     #[test]
     fn reason_names_read_back() {

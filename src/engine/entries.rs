@@ -1,9 +1,9 @@
 //! Works one entry of the temp reversal table: an inquiry, a reversal, or an owed undo.
 
-use crate::channel::ChannelRequest;
+use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::domain::command::{CardAtHand, Command, Refusal};
 use crate::domain::effect::Effect;
-use crate::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
+use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
@@ -50,12 +50,7 @@ impl Engine {
             now: self.clock().now(),
         };
         let understood = self.channels().call(&attempt.channel, request).await;
-        let evidence = Evidence {
-            source: Source::Inquiry,
-            attempt: attempt.number,
-            outcome: understood.outcome,
-            voucher: understood.voucher,
-        };
+        let evidence = understood.into_evidence(Source::Inquiry, attempt.number);
         self.weigh(order.id, evidence).await.map(Some)
     }
 
@@ -74,7 +69,7 @@ impl Engine {
         let attempt = begun.order.attempt(number).expect("the decision names its attempt").clone();
         let request = ChannelRequest::Reversal {
             facts: facts(&begun.order, number),
-            original: self.operation_followed_up(&begun.order).await?,
+            original: self.original_facts(&begun.order).await?,
             pan: self.opened_pan(id, &attempt),
             now: self.clock().now(),
         };
@@ -83,19 +78,20 @@ impl Engine {
             .run(id, None, move |_| Command::LearnReversal {
                 attempt: number,
                 outcome: understood.outcome.clone(),
+                objection: understood.objection.clone(),
                 voucher: understood.voucher.clone(),
             })
             .await?;
         Ok(Some(learnt.order))
     }
 
-    /// The operation of what an order follows up; `None` where it follows nothing up.
-    async fn operation_followed_up(&self, order: &Order) -> Result<Option<Operation>, EngineError> {
+    /// What an order follows up, as its channel knows it; `None` where it follows nothing up.
+    async fn original_facts(&self, order: &Order) -> Result<Option<AttemptFacts>, EngineError> {
         let Some(of) = order.kind.original().filter(|_| order.kind.is_follow_up()) else {
             return Ok(None);
         };
         let original = self.load_order(of).await?;
-        Ok(original.approved().map(|approved| approved.operation))
+        Ok(original.approved().map(|approved| facts(&original, approved.number)))
     }
 
     async fn undo(&self, id: OrderId) -> Result<Option<Order>, EngineError> {
@@ -113,7 +109,7 @@ impl Engine {
             original.channel_reference = Some(reference);
         }
         let facts = facts(&begun.order, attempt.number);
-        let request = ChannelRequest::FollowUp { facts, original, card: None };
+        let request = ChannelRequest::FollowUp { facts, original, pan: None };
         let understood = self.channels().call(&attempt.channel, request).await;
         // The undo's entry is among its rows, so they are loaded.
         let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;
@@ -152,6 +148,7 @@ impl Engine {
             source: Source::Recovery,
             attempt: attempt.number,
             outcome: Outcome::Unknown(UnknownCause::ProcessDied),
+            objection: None,
             voucher: String::new(),
         };
         self.weigh(order.id, evidence).await?;

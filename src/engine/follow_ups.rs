@@ -177,7 +177,7 @@ impl Engine {
         let request = ChannelRequest::FollowUp {
             facts: facts(&order, attempt.number),
             original: facts(&original, approved.number),
-            card: self.opened_pan(id, &attempt).map(CardInput::of_number),
+            pan: self.opened_pan(id, &attempt),
         };
         let understood = self.channels().call(&attempt.channel, request).await;
         let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;

@@ -228,8 +228,7 @@ impl Engine {
         understood: Understood,
         card: CardAtHand,
     ) -> Result<Decision, EngineError> {
-        let Understood { outcome, voucher } = understood;
-        let evidence = Evidence { source: Source::Reply, attempt, outcome, voucher };
+        let evidence = understood.into_evidence(Source::Reply, attempt);
         self.run(id, seen, move |spare_id| Command::Learn {
             evidence: evidence.clone(),
             card: card.clone(),

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::channel::registry::Registry;
 use crate::channel::tcp::{AskedKind, LateReply};
-use crate::domain::flow::attempt::{Evidence, Source};
+use crate::domain::flow::attempt::Source;
 use crate::domain::outcome::Outcome;
 use crate::engine::Engine;
 use crate::telemetry;
@@ -45,12 +45,7 @@ async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) {
         return;
     }
     let number = late.asked.facts.channel_order_no;
-    let evidence = Evidence {
-        source: Source::Notice,
-        attempt: number.attempt,
-        outcome: understood.outcome,
-        voucher: understood.voucher,
-    };
+    let evidence = understood.into_evidence(Source::Notice, number.attempt);
     match engine.weigh(number.order, evidence).await {
         Ok(_) => tracing::info!(
             channel.name = %late.channel, channel.order_no = %number,

@@ -167,6 +167,7 @@ async fn what_succeeds_late_goes_to_the_first_open_day() {
         source: Source::Statement,
         attempt,
         outcome,
+        objection: None,
         voucher: "a line".to_owned(),
     };
     let engine = &gateway.state.engine;

@@ -96,7 +96,7 @@ impl Channels for Bank {
             self.calls.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.expect("the gate is never closed").forget();
             let next = self.answers.lock().expect("no panic under the lock").pop_front();
-            Understood { outcome: next.unwrap_or_else(approved), voucher: String::new() }
+            Understood::new(next.unwrap_or_else(approved), String::new())
         })
     }
 }

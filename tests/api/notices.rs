@@ -55,6 +55,8 @@ async fn what_is_not_proved_or_does_not_fit_changes_nothing() {
         ("not a form".to_owned(), 400),
         (altered, 400),
         (unionpay::notice(&number, SENT_AT, &[("txnAmt", "12346")]), 400),
+        // The same digits, and another amount of money.
+        (unionpay::notice(&number, SENT_AT, &[("currencyCode", "392")]), 400),
         (unionpay::notice(&number, "20261122160001", &[]), 400),
         (unionpay::notice(&another, SENT_AT, &[]), 404),
         (unionpay::notice(unheard_of, SENT_AT, &[]), 404),

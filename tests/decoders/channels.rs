@@ -77,7 +77,7 @@ pub fn request(choice: u8) -> ChannelRequest {
         2 => ChannelRequest::Reversal { facts: payment(), original: None, pan: None, now: now() },
         _ => {
             let undo = facts(Operation::Undo);
-            ChannelRequest::FollowUp { facts: undo, original: payment(), card: None }
+            ChannelRequest::FollowUp { facts: undo, original: payment(), pan: None }
         }
     }
 }
@@ -309,7 +309,7 @@ pub fn links(bytes: &[u8]) {
         quotes_no_card(&refusal);
     }
     let kind = if choice & 1 == 0 { AskedKind::Order { answer: 210 } } else { AskedKind::Reversal };
-    let asked = Asked { kind, facts: facts(Operation::Payment) };
+    let asked = Asked { kind, facts: facts(Operation::Payment), echoed: Vec::new() };
     let understood = adapter.decode_frame(&asked, frame, now());
     check_understood(&understood);
     let believed = matches!(understood.outcome, Outcome::Approved(_));

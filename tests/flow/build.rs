@@ -19,7 +19,9 @@ use switchyard::domain::flow::order::{
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
-use switchyard::domain::outcome::{Approval, Decline, NotSentCause, Outcome, Reason, UnknownCause};
+use switchyard::domain::outcome::{
+    Approval, Decline, NotSentCause, Objection, Outcome, Reason, UnknownCause,
+};
 use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 
@@ -258,6 +260,28 @@ impl Desk {
         outcome: Outcome,
         card: CardAtHand,
     ) -> Decision {
+        self.learn_of_objectioned(id, attempt, source, (outcome, None), card)
+    }
+
+    /// The same about the last attempt, with what was wrong with the message.
+    pub fn learn_objectioned(
+        &mut self,
+        source: Source,
+        outcome: Outcome,
+        objection: Option<Objection>,
+    ) -> Decision {
+        let attempt = self.order().attempts.len() as u8;
+        self.learn_of_objectioned(self.id, attempt, source, (outcome, objection), CardAtHand::No)
+    }
+
+    fn learn_of_objectioned(
+        &mut self,
+        id: OrderId,
+        attempt: u8,
+        source: Source,
+        (outcome, objection): (Outcome, Option<Objection>),
+        card: CardAtHand,
+    ) -> Decision {
         let ended = self.rows.orders[&id]
             .attempt(attempt)
             .is_some_and(|attempt| !attempt.state.is_unresolved());
@@ -265,7 +289,8 @@ impl Desk {
             self.spare += 1;
             OrderId::compose(261_122, 1, self.spare)
         });
-        let evidence = Evidence { source, attempt, outcome, voucher: "words".to_owned() };
+        let evidence =
+            Evidence { source, attempt, outcome, objection, voucher: "words".to_owned() };
         self.run_on(id, Command::Learn { evidence, card, spare_id }).expect("it has this attempt")
     }
 
@@ -275,13 +300,23 @@ impl Desk {
         self.learn_reversal_of(attempt, outcome)
     }
 
+    pub fn learn_reversal_objectioned(
+        &mut self,
+        outcome: Outcome,
+        objection: Option<Objection>,
+    ) -> Result<Decision, Refusal> {
+        let attempt = self.order().attempts.len() as u8;
+        let voucher = String::new();
+        self.run(Command::LearnReversal { attempt, outcome, objection, voucher })
+    }
+
     pub fn learn_reversal_of(
         &mut self,
         attempt: u8,
         outcome: Outcome,
     ) -> Result<Decision, Refusal> {
         let voucher = "words".to_owned();
-        self.run(Command::LearnReversal { attempt, outcome, voucher })
+        self.run(Command::LearnReversal { attempt, outcome, objection: None, voucher })
     }
 
     pub fn resolve(&mut self, resolution: Resolution) -> Result<Decision, Refusal> {

@@ -468,8 +468,11 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
             desk.run_on(id, Command::BeginReversal).expect("it is reversing");
             let voucher = "words".to_owned();
             let outcome = approved();
-            desk.run_on(id, Command::LearnReversal { attempt: 1, outcome, voucher })
-                .expect("it is open");
+            desk.run_on(
+                id,
+                Command::LearnReversal { attempt: 1, outcome, objection: None, voucher },
+            )
+            .expect("it is open");
             let reversed = (OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown));
             assert_eq!(status(&desk, id), reversed);
             assert_eq!(events(&desk, id), ["refund", "refund_taken_back"]);
@@ -493,8 +496,12 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
         // Nobody may have it once more while it may have been carried out.
         assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
         desk.run_on(id, Command::BeginReversal).expect("it is reversing");
-        let learnt =
-            |outcome| Command::LearnReversal { attempt: 1, outcome, voucher: String::new() };
+        let learnt = |outcome| Command::LearnReversal {
+            attempt: 1,
+            outcome,
+            objection: None,
+            voucher: String::new(),
+        };
         desk.run_on(id, learnt(unknown())).expect("it is open");
         assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
         desk.run_on(id, Command::BeginReversal).expect("it is repeated");

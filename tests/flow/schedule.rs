@@ -7,7 +7,7 @@ use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::{DAILY, Phase};
-use switchyard::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
+use switchyard::domain::outcome::{NotSentCause, Objection, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
 
 use crate::build::{
@@ -78,6 +78,39 @@ fn i_3_pending_repeats_the_last_wait_and_is_never_reversed() {
     }
     desk.learn(Source::Inquiry, Outcome::Unknown(UnknownCause::ChannelUnsure));
     assert_eq!(desk.entry().phase, Phase::Reversing);
+}
+
+/// Why a message proves nothing is told in the entry's history and kept with the attempt, whether
+/// it was the reply, an inquiry's or a reversal's, and also while the channel works on it.
+#[test]
+fn a_objection_is_in_the_history_and_stays_with_the_attempt() {
+    let objection = |words: &str| Some(Objection::new(words));
+    let forged = || Outcome::Unknown(UnknownCause::BadSignature);
+    let mut desk = Desk::after(terms(), &[]);
+    desk.learn_objectioned(Source::Reply, forged(), objection("the certificate has expired"));
+    let last = |desk: &Desk| desk.entry().history.last().map(|line| line.what.clone());
+    let told = "reply: unknown (bad_signature: the certificate has expired)";
+    assert_eq!(last(&desk).as_deref(), Some(told));
+    assert_eq!(desk.attempt().objection, objection("the certificate has expired"));
+    desk.wait_until_due();
+    desk.learn(Source::Inquiry, pending());
+    desk.learn_objectioned(Source::Inquiry, forged(), objection("no such authority"));
+    assert_eq!(desk.attempt().state, AttemptState::Pending);
+    let told = "inquiry: unknown (bad_signature: no such authority)";
+    assert_eq!(last(&desk).as_deref(), Some(told));
+    assert_eq!(desk.attempt().objection, objection("no such authority"));
+    // Without an objection, the last one stays; the end leaves it readable.
+    desk.learn(Source::Inquiry, unknown());
+    desk.learn(Source::Notice, approved());
+    assert_eq!(desk.order().status, OrderStatus::Succeeded);
+    assert_eq!(desk.attempt().objection, objection("no such authority"));
+    let mut desk = reversing(terms());
+    desk.run(Command::BeginReversal).expect("it is due");
+    let (outcome, words) = (forged(), objection("field 49 is not what was sent"));
+    desk.learn_reversal_objectioned(outcome, words.clone()).expect("it is under way");
+    let told = "reversal: unknown (bad_signature: field 49 is not what was sent)";
+    assert_eq!(last(&desk).as_deref(), Some(told));
+    assert_eq!(desk.attempt().objection, words);
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl State {
             source: Source::Notice,
             attempt: number.attempt,
             outcome,
+            objection: None,
             voucher: format!("notice of {number}"),
         };
         self.later(after, Event::Notice { order: number.order, evidence, sure });

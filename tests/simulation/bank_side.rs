@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, Understood};
 use switchyard::clock::Clock;
-use switchyard::domain::card::CardInput;
 use switchyard::domain::flow::attempt::{AttemptState, Operation};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
@@ -248,8 +247,8 @@ impl Channels for Bank {
             self.tick();
             let outcome = match &request {
                 ChannelRequest::Charge { facts, .. } => self.carry_out(channel, facts, None).await,
-                ChannelRequest::FollowUp { facts, original, card } => {
-                    self.check_follow_up(channel, facts, original, card.as_ref());
+                ChannelRequest::FollowUp { facts, original, pan } => {
+                    self.check_follow_up(channel, facts, original, pan.is_some());
                     let original = original.channel_order_no;
                     self.carry_out(channel, facts, Some(original)).await
                 }
@@ -259,13 +258,13 @@ impl Channels for Bank {
                 }
                 ChannelRequest::Reversal { facts, original, pan, .. } => {
                     self.check_pan(facts, pan.is_some());
-                    self.check_original(facts, *original);
+                    self.check_original(facts, original.as_ref().map(|one| one.operation));
                     self.reverse(channel, facts).await
                 }
             };
             self.pulse.step(&self.world).await;
             let voucher = format!("{} {}", request.name(), outcome.name());
-            Understood { outcome, voucher }
+            Understood::new(outcome, voucher)
         })
     }
 }
@@ -278,7 +277,7 @@ impl Bank {
         channel: &ChannelId,
         facts: &AttemptFacts,
         original: &AttemptFacts,
-        card: Option<&CardInput>,
+        has_card: bool,
     ) {
         let number = facts.channel_order_no;
         let mut state = self.world.state();
@@ -290,7 +289,7 @@ impl Bank {
             return;
         }
         let needed = terms::terms(channel.as_str()).follow_up_needs_card;
-        if needed && card.is_none() {
+        if needed && !has_card {
             state.violate(format!("{number} lacks the card that {channel} needs"));
         }
         let back = matches!(facts.operation, Operation::Refund | Operation::Void);

@@ -95,7 +95,7 @@ impl Channels for Bank {
         if let Outcome::Approved(approval) = &mut outcome {
             approval.channel_reference = Some(format!("R{}", request.facts().channel_order_no));
         }
-        Box::pin(async move { Understood { outcome, voucher: String::new() } })
+        Box::pin(async move { Understood::new(outcome, String::new()) })
     }
 }
 

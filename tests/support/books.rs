@@ -74,6 +74,7 @@ pub fn order(sequence: u64) -> Order {
         code: None,
         reason: None,
         unknown_cause: None,
+        objection: None,
         unresolved_at: None,
         ended_at: None,
         ended_by: None,

@@ -1,6 +1,7 @@
 //! The protocols that channels speak. Each is one module and knows no other; a new one is a module
 //! and its lines here.
 
+pub mod amount;
 pub mod declarative;
 pub mod iso8583;
 pub mod unionpay_acp;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::golden::{Golden, Medium, Players, STATEMENT};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol::Built;
+use crate::channel::watch::certificates::{CertificateState, CertificateTerm, longest};
 use crate::channel::{protocol, registry};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
@@ -16,6 +17,7 @@ use crate::config::section::Entry;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::ChannelState;
 use crate::domain::terms::HouseTerms;
+use crate::domain::time::Timestamp;
 
 /// What a check found, beside the mistakes that make a file useless.
 pub struct Report {
@@ -24,6 +26,8 @@ pub struct Report {
     pub played: usize,
     /// Where the adapter does not do what a sample says.
     pub failed: Vec<Mistake>,
+    /// Certificates that end soon, or have ended while another one of their use holds.
+    pub ending: Vec<Mistake>,
     /// Credentials that are not there yet, abilities without a sample, codes that no sample brings.
     pub missing: Vec<Mistake>,
 }
@@ -43,11 +47,32 @@ pub fn samples_of(path: &Path) -> PathBuf {
 /// Checks the file with the credentials that its references lead to, and plays its samples.
 /// `stand_in` gives made-up credentials, with which samples are played where the real ones are
 /// absent; nothing else ever sees them.
-pub fn check(path: &Path, stand_in: Resolve<'_>) -> Result<Report, Vec<Mistake>> {
+pub fn check(path: &Path, stand_in: Resolve<'_>, now: Timestamp) -> Result<Report, Vec<Mistake>> {
     // What connecting needs beside the adapter, for instance roots of TLS.
-    registry::check_file(path)?;
+    let (_, terms) = registry::check_file(path)?;
     let source = CredentialSource::new(path.parent().unwrap_or(Path::new(".")));
-    check_with(path, &|reference| source.resolve(reference), stand_in)
+    let mut report = check_with(path, &|reference| source.resolve(reference), stand_in)?;
+    report.judge(&path.display().to_string(), &terms, now);
+    Ok(report)
+}
+
+impl Report {
+    /// What the certificates of a connected channel are like: where none of a use holds any more,
+    /// the channel cannot work.
+    fn judge(&mut self, name: &str, terms: &[CertificateTerm], now: Timestamp) {
+        let counted = longest(terms);
+        for term in terms {
+            let Some(complaint) = term.complaint(now) else { continue };
+            let key = format!("certificate {}", term.usage.name());
+            let found = Mistake::new(name, 0, &key, &complaint, "put its successor in place");
+            let holds = matches!(term.standing(now), CertificateState::EndsSoon { .. });
+            if holds || !counted.contains(&term) {
+                self.ending.push(found);
+            } else {
+                self.failed.push(found);
+            }
+        }
+    }
 }
 
 /// The same with credentials from elsewhere.
@@ -90,8 +115,13 @@ pub fn check_with(
         | (Some(Built::Links(_)), Some(Built::Http(_)) | None)
         | (None, _) => None,
     };
-    let mut report =
-        Report { state: file.state, played: 0, failed: Vec::new(), missing: Vec::new() };
+    let mut report = Report {
+        state: file.state,
+        played: 0,
+        failed: Vec::new(),
+        ending: Vec::new(),
+        missing: Vec::new(),
+    };
     for (samples_name, sample) in samples.iter().filter(|_| players.is_some()) {
         report.played += 1;
         let problems = players.as_ref().map(|players| sample.play(players)).unwrap_or_default();
@@ -273,6 +303,34 @@ mod tests {
                 assert_eq!(found.to_string(), "", "{id}");
             }
         }
+    }
+
+    #[test]
+    fn a_certificate_that_ends_is_told_and_one_that_has_ended_fails() {
+        const DAY_S: i64 = 24 * 60 * 60;
+        let now = Timestamp::from_millis(1_800_000_000_000);
+        let term = |usage, days: i64| CertificateTerm {
+            usage,
+            serial: days.to_string(),
+            valid_from_s: 0,
+            valid_until_s: 1_800_000_000 + days * DAY_S,
+        };
+        use crate::channel::watch::certificates::CertificateUse::{Encryption, Root, Signing, Tls};
+        let terms = [
+            term(Signing, -9),
+            term(Signing, 900),
+            term(Encryption, 5),
+            term(Root, -1),
+            term(Tls, 31),
+        ];
+        let mut report = check_with(&shipped("unionpay"), &none, &none).expect("a right file");
+        assert!(report.failed.is_empty());
+        report.judge("a.toml", &terms, now);
+        let told = |found: &[Mistake]| -> Vec<String> {
+            found.iter().map(|one| one.key.clone()).collect()
+        };
+        assert_eq!(told(&report.ending), ["certificate signing", "certificate encryption"]);
+        assert_eq!(told(&report.failed), ["certificate root"]);
     }
 
     #[test]

@@ -137,9 +137,13 @@ fn of_node(request: &ChannelRequest, node: u16) -> ChannelRequest {
     };
     let mut request = request.clone();
     match &mut request {
-        ChannelRequest::Charge { facts, .. }
-        | ChannelRequest::Inquiry { facts, .. }
-        | ChannelRequest::Reversal { facts, .. } => renumber(facts),
+        ChannelRequest::Charge { facts, .. } | ChannelRequest::Inquiry { facts, .. } => {
+            renumber(facts);
+        }
+        ChannelRequest::Reversal { facts, original, .. } => {
+            renumber(facts);
+            original.iter_mut().for_each(renumber);
+        }
         ChannelRequest::FollowUp { facts, original, .. } => {
             renumber(facts);
             renumber(original);

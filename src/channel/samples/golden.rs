@@ -106,7 +106,12 @@ impl Golden {
         let original = section.choice_or("original", usual, &operations);
         let bare = section.boolean_or("card_number_only", false);
         let mut request = request_of(ask, operation, original, bare);
-        if let (Medium::Links, ChannelRequest::FollowUp { original, .. }) = (medium, &mut request) {
+        let linked = match &mut request {
+            ChannelRequest::FollowUp { original, .. } => Some(original),
+            ChannelRequest::Reversal { original, .. } => original.as_mut(),
+            ChannelRequest::Charge { .. } | ChannelRequest::Inquiry { .. } => None,
+        };
+        if let (Medium::Links, Some(original)) = (medium, linked) {
             original.channel_reference = Some(LINKED_REFERENCE.to_owned());
         }
         let line = section.line_of("name");
@@ -180,7 +185,8 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
             ChannelRequest::Inquiry { facts, pan: Some(card.pan.clone()), now: sample_now() }
         }
         (Ask::Reversal, _) => {
-            let original = (!operation.begins_with_card()).then_some(original);
+            let followed_up = !operation.begins_with_card();
+            let original = followed_up.then(|| sample_facts(original, 1));
             let pan = Some(card.pan.clone());
             ChannelRequest::Reversal { facts, original, pan, now: sample_now() }
         }
@@ -193,7 +199,7 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
             Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture,
         ) => {
             let original = sample_facts(original, 1);
-            ChannelRequest::FollowUp { facts, original, card: Some(card) }
+            ChannelRequest::FollowUp { facts, original, pan: Some(card.pan.clone()) }
         }
     }
 }

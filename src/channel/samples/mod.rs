@@ -80,7 +80,7 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
         let follow_up = |original| ChannelRequest::FollowUp {
             facts: facts(),
             original: sample_facts(original, 1),
-            card: Some(sample_card()),
+            pan: Some(sample_card().pan.clone()),
         };
         requests.extend(originals_of(operation).map(|original| match original {
             None => ChannelRequest::Charge { facts: facts(), card: sample_card() },
@@ -90,6 +90,7 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
         requests.push(ChannelRequest::Inquiry { facts: facts(), pan: pan(), now });
         requests.extend(originals_of(operation).map(|original| {
             let facts = facts();
+            let original = original.map(|original| sample_facts(original, 1));
             ChannelRequest::Reversal { facts, original, pan: pan(), now }
         }));
     }

@@ -141,7 +141,7 @@ impl Link {
                             break;
                         }
                         Sorted::Request { answer } => write.write_all(&answer).await?,
-                        Sorted::Reply(_) | Sorted::Nothing | Sorted::Unreadable => {}
+                        Sorted::Reply(_) | Sorted::Nothing | Sorted::Unreadable(_) => {}
                     }
                 } else if read.read_buf(buffer).await? == 0 {
                     return Err(Ended::Closed);
@@ -198,7 +198,11 @@ impl Link {
                 let _ = self.answers.upgrade().map(|queue| queue.try_send(outbound));
             }
             Sorted::Nothing => {}
-            Sorted::Unreadable => self.count(LinkEvent::Unreadable),
+            Sorted::Unreadable(problem) => {
+                self.count(LinkEvent::Unreadable);
+                let Shared { house, objections, .. } = &*self.shared;
+                objections.warn(&house.channel, "a message on a link", &problem);
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::channel::http::{Timeouts, TransportFailure};
+use crate::channel::watch::objections::ObjectionLog;
 use crate::codec::iso8583::frame::Framing;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
@@ -54,6 +55,8 @@ pub struct LinkFrame {
 pub struct Asked {
     pub kind: AskedKind,
     pub facts: AttemptFacts,
+    /// The fields of the request, by number, that its answer repeats, in their plain form.
+    pub echoed: Vec<(u8, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +83,8 @@ pub enum Sorted {
     Request { answer: Vec<u8> },
     /// Nothing to act on: an empty frame that keeps the line alive.
     Nothing,
-    /// Not a message of this protocol.
-    Unreadable,
+    /// Not a message of this protocol, or none that we act on: why, in our own words.
+    Unreadable(String),
 }
 
 /// Why the other side did not let us on.
@@ -142,6 +145,8 @@ struct Shared {
     tls: Option<LinkTls>,
     house: LinkHouse,
     entropy: Entropy,
+    /// What came in and could not be read, on all links of the channel.
+    objections: ObjectionLog,
 }
 
 /// One request on its way to a writer.
@@ -175,7 +180,9 @@ impl TcpTransport {
     ) -> Self {
         assert!(terms.links > 0 && !terms.addresses.is_empty(), "the file's reader checks both");
         let entropy = Entropy::System;
-        let shared = Arc::new(Shared { protocol, terms, timeouts, tls, house, entropy });
+        let objections = ObjectionLog::default();
+        let shared =
+            Arc::new(Shared { protocol, terms, timeouts, tls, house, entropy, objections });
         Self { shared, ports: OnceLock::new(), next: AtomicUsize::new(0) }
     }
 

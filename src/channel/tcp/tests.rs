@@ -54,7 +54,7 @@ impl LinkProtocol for Letters {
                 Sorted::Request { answer: framed(&format!("y{number}")) }
             }
             _ if frame.is_empty() => Sorted::Nothing,
-            _ => Sorted::Unreadable,
+            _ => Sorted::Unreadable("of no kind that the test knows".to_owned()),
         }
     }
 
@@ -126,7 +126,7 @@ fn asked(number: u64) -> Arc<Asked> {
         description: None,
         channel_reference: None,
     };
-    Arc::new(Asked { kind: AskedKind::Order { answer: 210 }, facts })
+    Arc::new(Asked { kind: AskedKind::Order { answer: 210 }, facts, echoed: Vec::new() })
 }
 
 async fn listener() -> (String, TcpListener) {

@@ -66,6 +66,22 @@ pub fn decode<'f>(
     frame: &'f [u8],
     start: usize,
 ) -> Result<Message<'f>, Iso8583Error> {
+    match decode_prefix(format, frame, start)? {
+        (message, None) => Ok(message),
+        (_, Some(fault)) => Err(fault),
+    }
+}
+
+/// Reads as far as the bytes are a message: the fields before the first fault, and that fault. An
+/// error where not even message type and bitmaps can be read.
+///
+/// What was read says which message it may be, and proves nothing: the rest, its MAC included, is
+/// not known.
+pub fn decode_prefix<'f>(
+    format: &'f Format,
+    frame: &'f [u8],
+    start: usize,
+) -> Result<(Message<'f>, Option<Iso8583Error>), Iso8583Error> {
     if frame.len() > MESSAGE_BYTES_MAX {
         return Err(Iso8583Error { field: 0, offset: MESSAGE_BYTES_MAX, flaw: Flaw::TooLong });
     }
@@ -73,16 +89,28 @@ pub fn decode<'f>(
     let message_type = reader.message_type(format.message_type)?;
     let present = reader.bitmaps(format.bitmap)?;
     let mut spans = Spans::new(message_type, start, present);
+    let mut fault = None;
     for field in set_fields(present) {
         reader.field = field;
-        let spec = format.field(field).ok_or(reader.error(Flaw::Unlisted))?;
-        spans.fields[usize::from(field)] = reader.span(spec)?;
+        let span = match format.field(field) {
+            Some(spec) => reader.span(spec),
+            None => Err(reader.error(Flaw::Unlisted)),
+        };
+        match span {
+            Ok(span) => spans.fields[usize::from(field)] = span,
+            Err(found) => {
+                // This field and all behind it are not there.
+                spans.present &= !(u128::MAX >> (field - 1));
+                fault = Some(found);
+                break;
+            }
+        }
     }
-    if reader.at != frame.len() {
-        return Err(reader.error(Flaw::Surplus));
+    if fault.is_none() && reader.at != frame.len() {
+        fault = Some(reader.error(Flaw::Surplus));
     }
     spans.end = reader.at;
-    Ok(Message { format, frame, spans })
+    Ok((Message { format, frame, spans }, fault))
 }
 
 struct Reader<'f> {

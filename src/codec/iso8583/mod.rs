@@ -24,7 +24,7 @@ mod tests;
 
 pub use self::draft::{Draft, Packed, encode};
 pub use self::format::{BitmapForm, Format, Shipped};
-pub use self::message::{Message, Value, decode};
+pub use self::message::{Message, Value, decode, decode_prefix};
 
 /// The highest field number: two bitmaps, of which the first bit says that the second follows.
 pub const FIELD_MAX: u8 = 128;

@@ -2,7 +2,7 @@
 
 use crate::domain::card::SealedPan;
 use crate::domain::ids::ChannelId;
-use crate::domain::outcome::{Outcome, Reason, UnknownCause};
+use crate::domain::outcome::{Objection, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
 /// What an attempt asks a channel to do.
@@ -154,6 +154,8 @@ pub struct Attempt {
     pub reason: Option<Reason>,
     /// Why its result was unknown, the first time that it was.
     pub unknown_cause: Option<UnknownCause>,
+    /// What was wrong with the last message about it that was not believed or not understood.
+    pub objection: Option<Objection>,
     /// When it first left the call that sent it without an end (pending or unknown).
     pub unresolved_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
@@ -181,6 +183,31 @@ pub struct Evidence {
     /// The attempt's number.
     pub attempt: u8,
     pub outcome: Outcome,
+    /// Why it proves nothing, where somebody can tell.
+    pub objection: Option<Objection>,
     /// The channel's own words, card data masked, at most a few KB; empty where there are none.
     pub voucher: String,
+}
+
+impl Evidence {
+    /// What it came to, in the few stable words of a history: `unknown (bad_signature: the …)`.
+    pub fn words(&self) -> String {
+        words(&self.outcome, self.objection.as_ref())
+    }
+}
+
+/// The same for an outcome that is no evidence about an attempt: a reversal's.
+pub fn words(outcome: &Outcome, objection: Option<&Objection>) -> String {
+    let cause = match outcome {
+        Outcome::Unknown(cause) => cause.name(),
+        Outcome::NotSent(cause) => cause.name(),
+        Outcome::Approved(_)
+        | Outcome::Declined(_)
+        | Outcome::Pending { .. }
+        | Outcome::NotFound { .. } => return outcome.name().to_owned(),
+    };
+    match objection {
+        Some(objection) => format!("{} ({cause}: {objection})", outcome.name()),
+        None => format!("{} ({cause})", outcome.name()),
+    }
 }

@@ -6,11 +6,11 @@ use crate::domain::books::{Movement, Transaction, day_close};
 use crate::domain::command::{CardAtHand, Refusal};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::Work;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source, words};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
-use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
+use crate::domain::outcome::{Approval, Decline, Objection, Outcome, Reason, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
 
@@ -81,12 +81,7 @@ impl Work<'_> {
         if evidence.source == Source::Inquiry {
             entry.inquiries += 1;
         }
-        let outcome = match &evidence.outcome {
-            Outcome::Unknown(cause) => format!("unknown ({})", cause.name()),
-            Outcome::NotSent(cause) => format!("not_sent ({})", cause.name()),
-            known => known.name().to_owned(),
-        };
-        entry.note(self.now, format!("{}: {outcome}", evidence.source.name()));
+        entry.note(self.now, format!("{}: {}", evidence.source.name(), evidence.words()));
     }
 
     /// A direct success, an inquiry's, a notice's: one commit, always the same.
@@ -265,7 +260,11 @@ impl Work<'_> {
                     entry.opened_at = owed.opened_at;
                     entry.history = owed.history;
                 }
-                entry.note(now, format!("{}: {}", evidence.source.name(), attempt.state.name()));
+                let said = match evidence.objection {
+                    Some(_) => evidence.words(),
+                    None => attempt.state.name().to_owned(),
+                };
+                entry.note(now, format!("{}: {said}", evidence.source.name()));
                 entry
             }
         };
@@ -306,6 +305,9 @@ impl Work<'_> {
             Outcome::Approved(_) | Outcome::Declined(_) => unreachable!("these end an attempt"),
         };
         attempt.state = state;
+        if evidence.objection.is_some() {
+            attempt.objection.clone_from(&evidence.objection);
+        }
         if state == AttemptState::Unknown {
             attempt.unknown_cause = attempt.unknown_cause.or(cause);
             self.order.status = OrderStatus::Unknown;
@@ -345,6 +347,7 @@ impl Work<'_> {
         &mut self,
         number: u8,
         outcome: &Outcome,
+        objection: Option<&Objection>,
         voucher: &str,
     ) -> Result<(), Refusal> {
         let missing = Refusal::NoSuchAttempt { attempt: number };
@@ -358,7 +361,16 @@ impl Work<'_> {
         if entry.phase != Phase::Reversing && !matches!(outcome, Outcome::Approved(_)) {
             return Err(Refusal::WrongPhase);
         }
-        entry.note(now, format!("reversal: {} {voucher}", outcome.name()).trim_end().to_owned());
+        // With an objection, the channel's words are nothing to believe.
+        let said = match objection {
+            Some(_) => words(outcome, objection),
+            None => format!("{} {voucher}", outcome.name()).trim_end().to_owned(),
+        };
+        entry.note(now, format!("reversal: {said}"));
+        if objection.is_some() {
+            let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
+            attempt.objection = objection.cloned();
+        }
         let believed_in = terms.not_found_final_in(attempt.sent_at, &self.present);
         match outcome {
             Outcome::Approved(approval) => {
@@ -412,6 +424,7 @@ impl Work<'_> {
             source: Source::Reversal,
             attempt: attempt.number,
             outcome: Outcome::Declined(decline),
+            objection: None,
             voucher: voucher.to_owned(),
         };
         self.contradict(attempt, &evidence, None)

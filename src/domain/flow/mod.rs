@@ -44,8 +44,8 @@ pub fn decide(
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
-        Command::LearnReversal { attempt, outcome, voucher } => {
-            work.learn_reversal(attempt, &outcome, &voucher)?;
+        Command::LearnReversal { attempt, outcome, objection, voucher } => {
+            work.learn_reversal(attempt, &outcome, objection.as_ref(), &voucher)?;
         }
         Command::BeginUndo => work.begin_undo()?,
         Command::Retry { decider } => work.retry(decider)?,
@@ -204,6 +204,7 @@ fn add_attempt(order: &mut Order, channel: ChannelId, operation: Operation, now:
         code: None,
         reason: None,
         unknown_cause: None,
+        objection: None,
         unresolved_at: None,
         ended_at: None,
         ended_by: None,

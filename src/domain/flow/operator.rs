@@ -79,7 +79,8 @@ impl Work<'_> {
             Resolution::Succeeded => {
                 let approval = Approval { code, ..Approval::default() };
                 let outcome = Outcome::Approved(approval.clone());
-                let evidence = Evidence { source, attempt: number, outcome, voucher };
+                let evidence =
+                    Evidence { source, attempt: number, outcome, objection: None, voucher };
                 self.approve(number, &approval, &evidence);
             }
             Resolution::Failed => {

@@ -192,6 +192,7 @@ mod tests {
             code: None,
             reason,
             unknown_cause,
+            objection: None,
             unresolved_at: None,
             ended_at: None,
             ended_by: None,

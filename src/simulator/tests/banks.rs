@@ -102,7 +102,7 @@ pub fn follow(
 ) -> ChannelRequest {
     let mut facts = sample_facts(operation, sequence);
     facts.amount = AmountMinor::new(minor).expect("an amount");
-    ChannelRequest::FollowUp { facts, original: sample_facts(of.0, of.1), card: None }
+    ChannelRequest::FollowUp { facts, original: sample_facts(of.0, of.1), pan: None }
 }
 
 pub fn inquiry(operation: Operation, sequence: u64, minor: i64) -> ChannelRequest {

@@ -72,7 +72,7 @@ async fn i_2_the_end_is_told_by_a_signed_notice_and_a_forgery_proves_nothing() {
                 let number = notice.channel_order_no.to_string();
                 told.insert(number, describe(&notice.understood.outcome));
             }
-            Err(crate::channel::NoticeRefusal::BadSignature) => refused += 1,
+            Err(crate::channel::NoticeRefusal::BadSignature(_)) => refused += 1,
             Err(other) => panic!("{other}"),
         }
     }

@@ -108,7 +108,7 @@ codes! {
     Brand { UnionPay = 1, Visa = 2, Mastercard = 3, Amex = 4, Jcb = 5, Diners = 6, }
     Currency {
         Cny = 1, Hkd = 2, Mop = 3, Twd = 4, Usd = 5, Eur = 6, Gbp = 7, Jpy = 8, Krw = 9, Sgd = 10,
-        Thb = 11, Aud = 12,
+        Thb = 11, Aud = 12, Kwd = 13,
     }
     UnknownCause {
         TimedOut = 1, ConnectionLost = 2, HttpStatus = 3, Garbled = 4, BadSignature = 5,

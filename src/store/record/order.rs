@@ -12,6 +12,7 @@ use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
+use crate::domain::outcome::Objection;
 use crate::store::StoreError;
 
 use super::codes::Code;
@@ -131,6 +132,7 @@ struct AttemptRecord<'a> {
     code: Option<&'a str>,
     reason: Option<u8>,
     unknown_cause: Option<u8>,
+    objection: Option<&'a str>,
     unresolved_at: Option<u64>,
     ended_at: Option<u64>,
     ended_by: Option<u8>,
@@ -269,6 +271,7 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
         code: attempt.code.as_deref(),
         reason: attempt.reason.map(Code::number),
         unknown_cause: attempt.unknown_cause.map(Code::number),
+        objection: attempt.objection.as_ref().map(Objection::as_str),
         unresolved_at: attempt.unresolved_at.map(millis),
         ended_at: attempt.ended_at.map(millis),
         ended_by: attempt.ended_by.map(Code::number),
@@ -387,6 +390,7 @@ fn read_attempt(record: &AttemptRecord<'_>) -> Result<Attempt, StoreError> {
         code: text(record.code),
         reason: FIELDS.code_option("reason", record.reason)?,
         unknown_cause: FIELDS.code_option("unknown_cause", record.unknown_cause)?,
+        objection: record.objection.map(Objection::new),
         unresolved_at: FIELDS.time_option(record.unresolved_at)?,
         ended_at: FIELDS.time_option(record.ended_at)?,
         ended_by: FIELDS.code_option("ended_by", record.ended_by)?,

@@ -20,7 +20,7 @@ use crate::domain::ids::{
     OrderId, SettlementId,
 };
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
-use crate::domain::outcome::{Reason, UnknownCause};
+use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// Draws rows; the same seed draws the same rows.
@@ -189,6 +189,7 @@ impl Draw {
             code: self.maybe(|draw| draw.text(8)),
             reason: self.maybe(|draw| draw.of(Reason::ALL)),
             unknown_cause: self.maybe(|draw| draw.of(&causes)),
+            objection: self.maybe(|draw| Objection::new(draw.text(32))),
             unresolved_at: self.maybe(Self::time),
             ended_at: self.maybe(Self::time),
             ended_by: self.maybe(|draw| draw.of(&Source::ALL)),
@@ -374,7 +375,8 @@ pub(super) fn order() -> Order {
         channel_reference: Some("202611220800001".to_owned()),
         code: Some("05".to_owned()),
         reason: Some(Reason::DoNotHonour),
-        unknown_cause: Some(UnknownCause::TimedOut),
+        unknown_cause: Some(UnknownCause::BadSignature),
+        objection: Some(Objection::new("the signer's certificate has expired")),
         unresolved_at: Some(moment(2)),
         ended_at: Some(moment(3)),
         ended_by: Some(Source::Notice),

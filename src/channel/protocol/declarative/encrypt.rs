@@ -8,9 +8,24 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use crate::codec::certificate::Certificate;
 use crate::codec::crypto::cipher::{BlockKey, Mode, OaepEncryptor};
 use crate::codec::crypto::digest::Digest;
-use crate::codec::sign::{CipherError, HmacKey, RsaEncryptor, hex_lower};
+use crate::codec::pem::parse_pem;
+use crate::codec::sign::{CipherError, HmacKey, KeyError, RsaEncryptor, hex_lower};
+
+/// The DER public key of a PEM text, bare or inside a certificate.
+pub fn public_key_der(text: &str) -> Result<Vec<u8>, KeyError> {
+    let blocks = parse_pem(text)?;
+    let key = blocks.iter().find(|b| matches!(b.label(), "PUBLIC KEY" | "RSA PUBLIC KEY"));
+    match key {
+        Some(block) => Ok(block.contents.to_vec()),
+        None => {
+            let whole = Certificate::from_pem(text).map_err(|_| KeyError::PublicKey)?;
+            Ok(whole.public_key_der().to_vec())
+        }
+    }
+}
 
 /// The key of a channel's fields.
 #[derive(Debug)]

@@ -55,9 +55,10 @@ use self::statement::StatementCall;
 use self::template::Template;
 use self::words::{Subject, Surroundings, Words, private_texts};
 use crate::channel::statement::StatementSource;
+use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::{
-    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
-    WireRequest, voucher,
+    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Uncertainty, Understood,
+    WireNotice, WireReply, WireRequest, voucher,
 };
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Outcome, UnknownCause};
@@ -176,16 +177,18 @@ impl Declarative {
         &self,
         request: &ChannelRequest,
         reply: &WireReply,
-    ) -> Result<Outcome, UnknownCause> {
+    ) -> Result<Outcome, Uncertainty> {
         let call = self.call(request).ok_or(UnknownCause::Garbled)?;
         if !self.accepted_statuses.contains(&reply.status) {
-            return Err(UnknownCause::HttpStatus);
+            let words = format!("HTTP status {}", reply.status);
+            return Err(Uncertainty::new(UnknownCause::HttpStatus, words));
         }
-        let answer = Document::parse(&reply.body, self.format)?;
-        if let Some(verification) = &self.verification
-            && !verification.proves(&reply.headers, &reply.body, Some(&answer))
-        {
-            return Err(UnknownCause::BadSignature);
+        let answer = Document::parse(&reply.body, self.format)
+            .map_err(|cause| Uncertainty::new(cause, "it is not of the channel's format"))?;
+        if let Some(verification) = &self.verification {
+            verification
+                .prove(&reply.headers, &reply.body, Some(&answer))
+                .map_err(|problem| Uncertainty::new(UnknownCause::BadSignature, problem))?;
         }
         call.reply.outcome(&answer, Some(request.facts()))
     }
@@ -227,8 +230,11 @@ impl Adapter for Declarative {
     }
 
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, _now: Timestamp) -> Understood {
-        let outcome = self.understand(request, reply).unwrap_or_else(Outcome::Unknown);
-        Understood { outcome, voucher: voucher::keep_words(&reply.body, private_texts(request)) }
+        let words = voucher::keep_words(&reply.body, private_texts(request));
+        match self.understand(request, reply) {
+            Ok(outcome) => Understood::new(outcome, words),
+            Err(objection) => objection.into_understood(words),
+        }
     }
 
     fn decode_notice(&self, notice: &WireNotice, _now: Timestamp) -> Result<Notice, NoticeRefusal> {
@@ -241,6 +247,12 @@ impl Adapter for Declarative {
             Some(notices) => notices.answer.write(taken),
             None => WireReply { status: 404, headers: HeaderMap::new(), body: Bytes::new() },
         }
+    }
+
+    /// A key that the file gives inside a certificate is pinned: its dates prove nothing, and its
+    /// end ends nothing.
+    fn certificates(&self) -> Vec<CertificateTerm> {
+        Vec::new()
     }
 
     fn statements(&self) -> Option<&dyn StatementSource> {

@@ -13,10 +13,11 @@ use super::document::{Document, Format, Path};
 use super::encrypt::Decryption;
 use super::reply::{ReplyMap, required};
 use super::sign::Verification;
+use crate::channel::protocol::amount::WrittenAmount;
 use crate::channel::{Notice, NoticeRefusal, Understood, WireNotice, WireReply, voucher};
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::Objection;
 
 /// How one kind of notice is told from others and read.
 #[derive(Debug)]
@@ -60,9 +61,9 @@ impl Notices {
         let unreadable = NoticeRefusal::Unreadable;
         let outer = Document::parse(&notice.body, self.format)
             .map_err(|_| unreadable("the body is not of the channel's format"))?;
-        if !self.verification.proves(&notice.headers, &notice.body, Some(&outer)) {
-            return Err(NoticeRefusal::BadSignature);
-        }
+        self.verification
+            .prove(&notice.headers, &notice.body, Some(&outer))
+            .map_err(|problem| NoticeRefusal::BadSignature(Objection::new(problem)))?;
         let kind = self.kinds.iter().find(|kind| kind.fits(&outer));
         let kind = kind.ok_or(unreadable("it is of no kind that the channel's file describes"))?;
         let (inner, text);
@@ -83,18 +84,24 @@ impl Notices {
             Some(path) => content.text(path).map_err(|_| unreadable("its amount is no text"))?,
             None => None,
         };
-        let amount_minor = amount
-            .map(|text| kind.map.amount_minor(&text, Currency::Cny))
-            .map(|minor| minor.ok_or(unreadable("its amount is no amount")))
+        let amount = amount
+            .map(|text| WrittenAmount::read(&text, kind.map.amount_form))
+            .map(|amount| amount.ok_or(unreadable("its amount is no amount")))
             .transpose()?;
-        let outcome = kind.map.outcome(content, None).unwrap_or_else(Outcome::Unknown);
+        let currency = match &kind.map.currency {
+            Some(path) => content.text(path).map_err(|_| unreadable("its currency is no text"))?,
+            None => None,
+        };
+        let currency = currency
+            .map(|code| Currency::parse_any(&code))
+            .map(|currency| currency.ok_or(unreadable("its currency is unknown here")))
+            .transpose()?;
         let voucher = voucher::keep_words(shown, std::iter::empty());
-        Ok(Notice {
-            channel_order_no,
-            amount_minor,
-            sent_at_text: None,
-            understood: Understood { outcome, voucher },
-        })
+        let understood = match kind.map.outcome(content, None) {
+            Ok(outcome) => Understood::new(outcome, voucher),
+            Err(objection) => objection.into_understood(voucher),
+        };
+        Ok(Notice { channel_order_no, amount, currency, sent_at_text: None, understood })
     }
 }
 

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use super::document::{Document, Path};
 use super::kind::Action;
-use crate::channel::AttemptFacts;
 use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::protocol::amount::AmountForm;
+use crate::channel::{AttemptFacts, Uncertainty};
 use crate::domain::money::Currency;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 
@@ -26,15 +27,6 @@ enum Need {
     AsFileSays,
     /// A refusal often says no more than its code.
     IfThere,
-}
-
-/// In which form a channel writes amounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AmountForm {
-    /// Digits, in minor units.
-    Minor,
-    /// Digits in major units with a point, and at most the currency's decimals behind it.
-    Decimal,
 }
 
 /// What a state of the original means. Written in channel files under `states`.
@@ -78,6 +70,8 @@ pub struct ReplyMap {
     pub order_no: Option<Path>,
     pub amount: Option<Path>,
     pub amount_form: AmountForm,
+    /// Three letters or three digits.
+    pub currency: Option<Path>,
     pub reference: Option<Path>,
     pub settle_date: Option<Path>,
     /// The channel's codes, which speak of payments first of all.
@@ -93,7 +87,7 @@ impl ReplyMap {
         &self,
         answer: &Document,
         facts: Option<&AttemptFacts>,
-    ) -> Result<Outcome, UnknownCause> {
+    ) -> Result<Outcome, Uncertainty> {
         let code = match &self.code {
             Some(path) => find(answer, Some(path), Need::AsFileSays)?,
             None => None,
@@ -167,7 +161,7 @@ impl ReplyMap {
         answer: &Document,
         facts: Option<&AttemptFacts>,
         code: &str,
-    ) -> Result<Outcome, UnknownCause> {
+    ) -> Result<Outcome, Uncertainty> {
         let result = match &self.result_code {
             Some(path) => answer.text(path)?,
             None => None,
@@ -198,20 +192,20 @@ impl ReplyMap {
                 self.compare(answer, facts, Need::IfThere)?;
                 Ok(Outcome::NotFound { code: shown })
             }
-            State::Unknown => Err(UnknownCause::ChannelUnsure),
+            State::Unknown => Err(UnknownCause::ChannelUnsure.into()),
         }
     }
 
     /// A state that is a final no; the result code only gives its reason. One that is not listed
     /// leaves the reason open, not the no; one that says anything but no contradicts the state.
-    fn declined(&self, result: Option<&str>, code: String) -> Result<Outcome, UnknownCause> {
+    fn declined(&self, result: Option<&str>, code: String) -> Result<Outcome, Uncertainty> {
         let verdict = result.and_then(|result| self.shared_codes.verdict(result));
         let (reason, elsewhere) = match verdict {
             None => (Reason::ChannelFailure, false),
             Some(Verdict::Declined(reason)) => (reason, false),
             Some(Verdict::Elsewhere(reason)) => (reason, true),
             Some(Verdict::Approved | Verdict::Pending | Verdict::Unknown | Verdict::NotFound) => {
-                return Err(UnknownCause::ChannelUnsure);
+                return Err(UnknownCause::ChannelUnsure.into());
             }
         };
         Ok(Outcome::Declined(Decline { reason, code, elsewhere }))
@@ -222,7 +216,7 @@ impl ReplyMap {
         &self,
         answer: &Document,
         facts: Option<&AttemptFacts>,
-    ) -> Result<Outcome, UnknownCause> {
+    ) -> Result<Outcome, Uncertainty> {
         let path = self.result_code.as_ref().ok_or(UnknownCause::Garbled)?;
         let result = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
         let verdict = self.shared_codes.verdict(&result).ok_or(UnknownCause::UnlistedCode)?;
@@ -245,9 +239,10 @@ impl ReplyMap {
         answer: &Document,
         facts: Option<&AttemptFacts>,
         code: &str,
-    ) -> Result<Outcome, UnknownCause> {
+    ) -> Result<Outcome, Uncertainty> {
         self.compare(answer, facts, Need::AsFileSays)?;
         find(answer, self.amount.as_ref(), Need::AsFileSays)?;
+        find(answer, self.currency.as_ref(), Need::AsFileSays)?;
         let reference = find(answer, self.reference.as_ref(), Need::AsFileSays)?;
         let date = find(answer, self.settle_date.as_ref(), Need::AsFileSays)?;
         Ok(Outcome::Approved(Approval {
@@ -263,11 +258,16 @@ impl ReplyMap {
         answer: &Document,
         facts: Option<&AttemptFacts>,
         need: Need,
-    ) -> Result<(), UnknownCause> {
+    ) -> Result<(), Uncertainty> {
         let number = find(answer, self.order_no.as_ref(), need)?;
         let Some(facts) = facts else { return Ok(()) };
         if number.is_some_and(|text| *text != *facts.channel_order_no.to_string()) {
-            return Err(UnknownCause::Mismatched);
+            return Err(Uncertainty::new(UnknownCause::Mismatched, "its order number is not ours"));
+        }
+        if let Some(text) = find(answer, self.currency.as_ref(), Need::IfThere)?
+            && Currency::parse_any(&text) != Some(facts.currency)
+        {
+            return Err(Uncertainty::new(UnknownCause::Mismatched, "its currency is another one"));
         }
         match find(answer, self.amount.as_ref(), Need::IfThere)? {
             Some(text) => self.compare_amount(&text, facts),
@@ -275,18 +275,15 @@ impl ReplyMap {
         }
     }
 
-    /// An amount as the channel writes it, in minor units.
-    pub fn amount_minor(&self, text: &str, currency: Currency) -> Option<i64> {
-        let decimals = match self.amount_form {
-            AmountForm::Minor => 0,
-            AmountForm::Decimal => usize::from(currency.exponent()),
-        };
-        read_amount(text, decimals)
-    }
-
-    fn compare_amount(&self, text: &str, facts: &AttemptFacts) -> Result<(), UnknownCause> {
-        let minor = self.amount_minor(text, facts.currency).ok_or(UnknownCause::Garbled)?;
-        if minor == facts.amount.get() { Ok(()) } else { Err(UnknownCause::Mismatched) }
+    fn compare_amount(&self, text: &str, facts: &AttemptFacts) -> Result<(), Uncertainty> {
+        let minor = self.amount_form.minor(text, facts.currency);
+        let minor = minor.ok_or_else(|| {
+            Uncertainty::new(UnknownCause::Garbled, "its amount is none in the order's currency")
+        })?;
+        if minor == facts.amount.get() {
+            return Ok(());
+        }
+        Err(Uncertainty::new(UnknownCause::Mismatched, "its amount is another one"))
     }
 }
 
@@ -311,7 +308,7 @@ fn find<'a>(
     Ok(found)
 }
 
-fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, UnknownCause> {
+fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, Uncertainty> {
     let code = short(code);
     match verdict {
         Verdict::Pending => Ok(Outcome::Pending { code }),
@@ -322,24 +319,12 @@ fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, UnknownCause> {
         Verdict::Elsewhere(reason) => {
             Ok(Outcome::Declined(Decline { reason, code, elsewhere: true }))
         }
-        Verdict::Approved | Verdict::Unknown => Err(UnknownCause::ChannelUnsure),
+        Verdict::Approved | Verdict::Unknown => Err(UnknownCause::ChannelUnsure.into()),
     }
 }
 
 fn short(code: &str) -> String {
     code.chars().take(CODE_LENGTH_MAX).collect()
-}
-
-/// Reads digits with at most `decimals` digits behind a point, without any floating point.
-fn read_amount(text: &str, decimals: usize) -> Option<i64> {
-    let (major, rest) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let has_point = text.len() > major.len();
-    let fits = !major.is_empty() && rest.len() <= decimals && rest.is_empty() != has_point;
-    if !(fits && digits(major) && digits(rest)) {
-        return None;
-    }
-    format!("{major}{rest:0<decimals$}").parse().ok()
 }
 
 fn read_reference(text: &str) -> Result<String, UnknownCause> {
@@ -364,30 +349,6 @@ fn read_settle_date(text: &str) -> Result<String, UnknownCause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_are_read_without_floating_point() {
-        let rows = [
-            ("1230", 0, Some(1230)),
-            ("12.30", 2, Some(1230)),
-            ("12.3", 2, Some(1230)),
-            ("12", 2, Some(1200)),
-            ("0.01", 2, Some(1)),
-            ("12.345", 2, None),
-            ("12.3", 0, None),
-            ("12.", 2, None),
-            (".5", 2, None),
-            ("-1", 0, None),
-            ("+1", 0, None),
-            ("1e3", 2, None),
-            ("1 2", 0, None),
-            ("99999999999999999999", 0, None),
-            ("", 0, None),
-        ];
-        for (text, decimals, expected) in rows {
-            assert_eq!(read_amount(text, decimals), expected, "{text}");
-        }
-    }
 
     #[test]
     fn a_settle_date_is_a_month_and_a_day() {

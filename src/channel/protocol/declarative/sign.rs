@@ -10,15 +10,13 @@ use http::{HeaderMap, HeaderName};
 use zeroize::Zeroizing;
 
 use super::document::Document;
+use super::encrypt::public_key_der;
 use super::template::{Part as TemplatePart, split};
-use crate::codec::certificate::Certificate;
 use crate::codec::crypto::digest::Digest;
 use crate::codec::crypto::sm2::{Sm2Form, Sm2Signer, Sm2Verifier};
 use crate::codec::form::Fields;
-use crate::codec::pem::parse_pem;
 use crate::codec::sign::{
-    HmacKey, KeyError, RsaScheme, RsaSigner, RsaVerifier, equal_in_constant_time, hex_lower,
-    read_hex,
+    HmacKey, RsaScheme, RsaSigner, RsaVerifier, equal_in_constant_time, hex_lower, read_hex,
 };
 use crate::domain::time::Timestamp;
 
@@ -304,19 +302,6 @@ impl VerifyingKey {
     }
 }
 
-/// The DER public key of a PEM text, bare or inside a certificate.
-pub fn public_key_der(text: &str) -> Result<Vec<u8>, KeyError> {
-    let blocks = parse_pem(text)?;
-    let key = blocks.iter().find(|b| matches!(b.label(), "PUBLIC KEY" | "RSA PUBLIC KEY"));
-    match key {
-        Some(block) => Ok(block.contents.to_vec()),
-        None => {
-            let whole = Certificate::from_pem(text).map_err(|_| KeyError::PublicKey)?;
-            Ok(whole.public_key_der().to_vec())
-        }
-    }
-}
-
 /// What signing and verifying have in common.
 #[derive(Debug)]
 pub struct Seal {
@@ -522,20 +507,34 @@ struct Captured<'h> {
 }
 
 impl Verification {
-    /// Whether one of the keys signed this message. A file that is the whole body is no document.
-    pub fn proves(&self, headers: &HeaderMap, body: &[u8], document: Option<&Document>) -> bool {
+    /// Proves that one of the keys signed this message; the error says why it does not, and quotes
+    /// nothing of it. A file that is the whole body is no document.
+    pub fn prove(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        document: Option<&Document>,
+    ) -> Result<(), &'static str> {
         let mut captured = Captured::default();
         for (name, parts) in &self.seal.headers {
-            let Some(value) = only_value(headers, name) else { return false };
+            let value = only_value(headers, name)
+                .ok_or("a header of the signature is missing, or there twice")?;
             if !capture(parts, value, &mut captured) {
-                return false;
+                return Err("a header of the signature is not of the form that the file says");
             }
         }
         let in_field = self.seal.field.as_ref().and_then(|name| document?.top(name));
-        let Some(signature) = in_field.as_deref().or(captured.signature) else { return false };
-        let Some(signature) = self.seal.encoding.read(signature) else { return false };
-        self.keys.iter().any(|(id, key)| {
-            if captured.key_id.is_some_and(|named| named != id) {
+        let signature = in_field.as_deref().or(captured.signature);
+        let signature = signature.ok_or("it brings no signature")?;
+        let signature = self.seal.encoding.read(signature);
+        let signature =
+            signature.ok_or("its signature is not of the encoding that the file says")?;
+        let named = |id: &str| captured.key_id.is_none_or(|named| named == id);
+        if !self.keys.iter().any(|(id, _)| named(id)) {
+            return Err("it names a key that the file does not list");
+        }
+        let signed = self.keys.iter().any(|(id, key)| {
+            if !named(id) {
                 return false;
             }
             let facts = Facts {
@@ -548,7 +547,8 @@ impl Verification {
             };
             let message = self.seal.message(&facts, document);
             message.is_some_and(|message| key.proves(&message, &signature))
-        })
+        });
+        if signed { Ok(()) } else { Err("its signature fits none of the channel's keys") }
     }
 }
 

@@ -171,9 +171,9 @@ impl Declarative {
         }
         let answer = Document::parse_within(&reply.body, self.format, call.limits()).ok();
         if let Some(verification) = self.verification.as_ref().filter(|_| !call.is_unsigned)
-            && !verification.proves(&reply.headers, &reply.body, answer.as_ref())
+            && let Err(problem) = verification.prove(&reply.headers, &reply.body, answer.as_ref())
         {
-            return Err("its signature does not verify".to_owned());
+            return Err(problem.to_owned());
         }
         let code = answer.as_ref().map_or(Ok(None), |answer| call.code_of(answer))?;
         if let Some(code) = &code

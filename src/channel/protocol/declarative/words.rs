@@ -137,7 +137,7 @@ impl Word {
             | Self::CardHolder
             | Self::CardIdType
             | Self::CardIdNumber
-            | Self::CardPhone => matches!(kind.action, Action::Charge | Action::FollowUp),
+            | Self::CardPhone => kind.action == Action::Charge,
             Self::OriginalOperation
             | Self::OriginalOrderNo
             | Self::OriginalSentAt
@@ -212,8 +212,9 @@ impl Word {
 const fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
         ChannelRequest::Charge { card, .. } => Some(card),
-        ChannelRequest::FollowUp { card, .. } => card.as_ref(),
-        ChannelRequest::Inquiry { .. } | ChannelRequest::Reversal { .. } => None,
+        ChannelRequest::FollowUp { .. }
+        | ChannelRequest::Inquiry { .. }
+        | ChannelRequest::Reversal { .. } => None,
     }
 }
 
@@ -228,12 +229,10 @@ const fn original_of(request: &ChannelRequest) -> Option<&AttemptFacts> {
 
 fn number_of(request: &ChannelRequest) -> Option<&str> {
     match request {
-        ChannelRequest::Inquiry { pan, .. } | ChannelRequest::Reversal { pan, .. } => {
-            pan.as_ref().map(|pan| pan.expose())
-        }
-        ChannelRequest::Charge { .. } | ChannelRequest::FollowUp { .. } => {
-            card_of(request).map(|card| card.pan.expose())
-        }
+        ChannelRequest::Inquiry { pan, .. }
+        | ChannelRequest::Reversal { pan, .. }
+        | ChannelRequest::FollowUp { pan, .. } => pan.as_ref().map(|pan| pan.expose()),
+        ChannelRequest::Charge { card, .. } => Some(card.pan.expose()),
     }
 }
 

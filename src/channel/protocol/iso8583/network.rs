@@ -26,7 +26,12 @@ impl LinkProtocol for Iso8583 {
         if frame.is_empty() {
             return Sorted::Nothing;
         }
-        let Ok((header, message)) = self.read_frame(frame) else { return Sorted::Unreadable };
+        // A message that breaks off may still say which request it answers: then that one is
+        // unknown at once, and not only when its time is over.
+        let (header, message, fault) = match self.read_prefix(frame) {
+            Ok(read) => read,
+            Err(problem) => return Sorted::Unreadable(problem),
+        };
         let bounced = matches!(&header, Header::Cups(header) if header.is_reject());
         let kind = message.message_type();
         // The third digit is even in requests and odd in answers (0200 and 0210).
@@ -36,8 +41,11 @@ impl LinkProtocol for Iso8583 {
                 Sorted::Reply(PairKey { message_type: kind + 10 - kind % 10, ..key })
             }
             Some(key) if !is_request => Sorted::Reply(key),
-            Some(_) | None if is_request && !bounced => self.answer(&header, &message),
-            Some(_) | None => Sorted::Unreadable,
+            Some(_) | None => match fault {
+                Some(fault) => Sorted::Unreadable(fault.to_string()),
+                None if is_request && !bounced => self.answer(&header, &message),
+                None => Sorted::Unreadable(format!("{kind:04} has nothing to find its request by")),
+            },
         }
     }
 
@@ -145,12 +153,15 @@ impl Iso8583 {
     /// Answers what the other side asks of us: a line test, a sign-on, the day's cut. Anything
     /// about money is nothing that a gateway is asked.
     fn answer(&self, header: &Header, message: &Message<'_>) -> Sorted {
-        if !matches!(message.message_type(), 800 | 820) {
-            return Sorted::Unreadable;
+        let kind = message.message_type();
+        if !matches!(kind, 800 | 820) {
+            return Sorted::Unreadable(format!(
+                "{kind:04} is a request that a gateway is not asked"
+            ));
         }
         // A new key that we do not take must not be said to be taken.
         if message.has(96) || message.has(48) {
-            return Sorted::Unreadable;
+            return Sorted::Unreadable(format!("{kind:04} brings a key, and keys come by sign-on"));
         }
         let mut draft = Draft::new(message.message_type() + 10);
         for field in [7, 11, 15, 33, 41, 42, 60, 70, 100] {
@@ -165,13 +176,13 @@ impl Iso8583 {
         let at = wire.framing.begin(&mut out);
         let header_at = out.len();
         header.write(&mut out);
-        if encode(&wire.format, &draft, &mut out).is_err() {
-            return Sorted::Unreadable;
+        if let Err(error) = encode(&wire.format, &draft, &mut out) {
+            return Sorted::Unreadable(format!("{kind:04} cannot be answered: {error}"));
         }
         header.finish(&mut out, header_at, wire.header_counts_itself);
         match wire.framing.end(&mut out, at) {
             Ok(()) => Sorted::Request { answer: out },
-            Err(_) => Sorted::Unreadable,
+            Err(error) => Sorted::Unreadable(format!("{kind:04} cannot be answered: {error}")),
         }
     }
 }

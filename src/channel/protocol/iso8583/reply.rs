@@ -4,11 +4,11 @@
 //! that comes in makes it panic. Upholds I-11: a voucher has the fields that tell the story, and
 //! the card number masked.
 
-use crate::channel::Understood;
 use crate::channel::tcp::{Asked, AskedKind};
 use crate::channel::voucher::keep_words;
+use crate::channel::{Uncertainty, Understood};
 use crate::codec::iso8583::header::Header;
-use crate::codec::iso8583::{Message, decode};
+use crate::codec::iso8583::{Iso8583Error, Message, decode_prefix};
 use crate::domain::outcome::{Approval, Outcome, UnknownCause};
 
 use super::request::has_mac;
@@ -19,11 +19,12 @@ const VOUCHER_FIELDS: [u8; 13] = [3, 4, 7, 11, 12, 13, 15, 37, 38, 39, 41, 42, 4
 
 impl Iso8583 {
     pub(super) fn understand(&self, asked: &Asked, frame: &[u8]) -> Understood {
-        let unknown =
-            |cause, words: String| Understood { outcome: Outcome::Unknown(cause), voucher: words };
+        let unknown = |cause, objection: &str, words| {
+            Uncertainty::new(cause, objection).into_understood(words)
+        };
         let (header, message) = match self.read_frame(frame) {
             Ok(read) => read,
-            Err(problem) => return unknown(UnknownCause::Garbled, problem),
+            Err(problem) => return unknown(UnknownCause::Garbled, &problem.clone(), problem),
         };
         if let Header::Cups(header) = &header
             && header.is_reject()
@@ -31,16 +32,17 @@ impl Iso8583 {
             // The centre says that it did not process it, but nothing proves that it says so.
             let code = String::from_utf8_lossy(&header.reject).into_owned();
             let words = keep_words(format!("bounced: {code}").as_bytes(), std::iter::empty());
-            return unknown(UnknownCause::ChannelUnsure, words);
+            let objection = words.clone();
+            return unknown(UnknownCause::ChannelUnsure, &objection, words);
         }
         let words = voucher(&message);
-        if !self.is_proved(&message) {
-            return unknown(UnknownCause::BadSignature, words);
+        if let Err(problem) = self.prove(&message) {
+            return unknown(UnknownCause::BadSignature, &problem, words);
         }
-        if !self.speaks_of(asked, &message) {
-            return unknown(UnknownCause::Mismatched, words);
+        if let Err(problem) = self.speaks_of(asked, &message) {
+            return unknown(UnknownCause::Mismatched, &problem, words);
         }
-        Understood { outcome: self.classify(asked, &message), voucher: words }
+        Understood::new(self.classify(asked, &message), words)
     }
 
     /// The header and the message behind it.
@@ -48,6 +50,18 @@ impl Iso8583 {
         &'f self,
         frame: &'f [u8],
     ) -> Result<(Header, Message<'f>), String> {
+        match self.read_prefix(frame)? {
+            (header, message, None) => Ok((header, message)),
+            (_, _, Some(fault)) => Err(fault.to_string()),
+        }
+    }
+
+    /// The same as far as it can be read, with the fault that ends it. The error is for what is not
+    /// even the beginning of a message.
+    pub(super) fn read_prefix<'f>(
+        &'f self,
+        frame: &'f [u8],
+    ) -> Result<(Header, Message<'f>, Option<Iso8583Error>), String> {
         let wire = &self.settings.wire;
         let (header, mut start) =
             wire.header_form().read(frame).map_err(|error| error.to_string())?;
@@ -58,22 +72,33 @@ impl Iso8583 {
             // A bounced message stands behind its own header.
             start += inner;
         }
-        let message = decode(&wire.format, frame, start).map_err(|error| error.to_string())?;
-        Ok((header, message))
+        let read = decode_prefix(&wire.format, frame, start).map_err(|error| error.to_string())?;
+        let (message, fault) = read;
+        Ok((header, message, fault))
     }
 
-    fn is_proved(&self, message: &Message<'_>) -> bool {
-        let Some(mac) = &self.settings.mac else { return true };
+    /// Whether one of the keys made the MAC; the error says which field proves nothing.
+    fn prove(&self, message: &Message<'_>) -> Result<(), String> {
+        let Some(mac) = &self.settings.mac else { return Ok(()) };
         if self.believes_unproved || !has_mac(message.message_type()) {
-            return true;
+            return Ok(());
+        }
+        let field = mac.rule.field;
+        if !message.has(field) {
+            return Err(format!("it has no MAC (field {field})"));
         }
         let terminal = message.value(41).map(|value| value.text()).unwrap_or_default();
-        self.keys.any(&terminal, |key| mac.rule.proves(key, message))
+        if self.keys.any(&terminal, |key| mac.rule.proves(key, message)) {
+            return Ok(());
+        }
+        Err(format!("its MAC (field {field}) is made with none of our keys"))
     }
 
-    /// Whether the answer is about the transaction that the request was about. Trace number,
-    /// terminal or time were what paired them; an amount or merchant that is there must agree too.
-    fn speaks_of(&self, asked: &Asked, message: &Message<'_>) -> bool {
+    /// Whether the answer is about the transaction that the request was about; the error names the
+    /// first field that says otherwise. Trace number, terminal or time were what paired them. Every
+    /// further field that the answers of this message set repeat, and that is there, must be what
+    /// was sent: an answer in another currency is no answer.
+    fn speaks_of(&self, asked: &Asked, message: &Message<'_>) -> Result<(), String> {
         let expected = match (asked.kind, self.settings.style) {
             (AskedKind::Order { answer }, _) => answer,
             (AskedKind::Reversal, Style::Posp) => 410,
@@ -84,13 +109,21 @@ impl Iso8583 {
             AskedKind::Order { .. } => numbered.trace,
             AskedKind::Reversal => numbered.reversal_trace,
         });
-        let amount = asked.facts.amount.get().unsigned_abs();
-        let number = |field| message.value(field).map(|value| value.number());
-        let merchant = message.value(42).map(|value| value.text());
-        message.message_type() == expected
-            && trace.is_ok_and(|trace| number(11) == Some(Some(u64::from(trace))))
-            && number(4).is_none_or(|found| found == Some(amount))
-            && merchant.is_none_or(|found| found.trim_end() == self.settings.merchant_id)
+        if message.message_type() != expected {
+            return Err(format!("it is a {:04}, not a {expected:04}", message.message_type()));
+        }
+        let found = message.value(11).and_then(|value| value.number());
+        if !trace.is_ok_and(|trace| found == Some(u64::from(trace))) {
+            return Err("field 11 is not the trace number that was sent".to_owned());
+        }
+        for (field, sent) in &asked.echoed {
+            let Some(value) = message.value(*field) else { continue };
+            let found: Vec<u8> = value.plain().collect();
+            if found.trim_ascii_end() != sent.trim_ascii_end() {
+                return Err(format!("field {field} is not what was sent"));
+            }
+        }
+        Ok(())
     }
 
     fn classify(&self, asked: &Asked, message: &Message<'_>) -> Outcome {

@@ -5,17 +5,24 @@ use jiff::civil::DateTime;
 use crate::channel::tcp::{Asked, AskedKind, LinkFrame, PairKey};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
-use crate::domain::card::{CardInput, Pan};
+use crate::domain::card::{Expiry, Pan};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::time::Timestamp;
 
 use super::numbering::Numbered;
+use super::settings::Carried;
 use super::{Iso8583, Style};
 
 /// POS-P field 39 of a reversal: no answer came in time. It fits every unknown of ours.
 const REASON_NO_ANSWER: &[u8] = b"98";
 /// POS-P field 63.1 of a refund: no foreign card scheme.
 const DOMESTIC: &[u8] = b"000";
+/// Fields that an answer repeats: processing code, amount, trace number, terminal, merchant and
+/// currency.
+const ECHOED: [u8; 6] = [3, 4, 11, 41, 42, 49];
+/// At the centre its answers repeat the time, acquirer and forwarder too: with the trace number
+/// they are the transaction's name.
+const ECHOED_BY_CENTRE: [u8; 9] = [3, 4, 7, 11, 32, 33, 41, 42, 49];
 const NO_SUCH: &str = "the protocol has no such operation on such an original";
 
 /// What a transaction is, in the words of both dialects.
@@ -91,19 +98,20 @@ impl Iso8583 {
         match request {
             ChannelRequest::Charge { facts, card } => {
                 let deed = Deed::of(facts.operation, None).ok_or(NO_SUCH)?;
-                self.write_order(deed, facts, Some(card), None)
+                self.write_order(deed, facts, Some(&card.pan), card.expiry, None)
             }
-            ChannelRequest::FollowUp { facts, original, card } => {
+            ChannelRequest::FollowUp { facts, original, pan } => {
                 let deed = Deed::of(facts.operation, Some(original.operation)).ok_or(NO_SUCH)?;
                 let of = Deed::of(original.operation, None).ok_or(NO_SUCH)?;
                 let original = Original { facts: original, deed: of };
-                self.write_order(deed, facts, card.as_ref(), Some(&original))
+                self.write_order(deed, facts, pan.as_ref(), None, Some(&original))
             }
             ChannelRequest::Reversal { facts, original, pan, .. } => {
                 // An undo is owed until it is done, and never taken back.
                 let undo = facts.operation == Operation::Undo;
-                let deed = Deed::of(facts.operation, *original).filter(|_| !undo).ok_or(NO_SUCH)?;
-                self.write_reversal(deed, facts, pan.as_ref(), now)
+                let of = original.as_ref().map(|original| original.operation);
+                let deed = Deed::of(facts.operation, of).filter(|_| !undo).ok_or(NO_SUCH)?;
+                self.write_reversal(deed, facts, original.as_ref(), pan.as_ref(), now)
             }
             ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
         }
@@ -122,23 +130,22 @@ impl Iso8583 {
         &self,
         deed: Deed,
         facts: &AttemptFacts,
-        card: Option<&CardInput>,
+        pan: Option<&Pan>,
+        expiry: Option<Expiry>,
         original: Option<&Original<'_>>,
     ) -> Result<(LinkFrame, Asked), String> {
-        let pan = card.map(|card| &card.pan);
         let numbered = self.numbered(facts)?;
         let mut draft = Draft::new(deed.message_type);
         self.put_shared(&mut draft, deed, facts, pan, numbered.terminal);
         draft.put_number(11, u64::from(numbered.trace), 6);
-        if let Some(expiry) = card.and_then(|card| card.expiry) {
+        if let Some(expiry) = expiry {
             draft.put(14, expiry.yymm().as_bytes());
         }
         let sent = self.local(facts.sent_at);
         match self.settings.style {
             Style::Posp => {
-                let private = format!("{}{}", deed.kind, self.settings.batch);
-                draft.put(60, private.as_bytes());
-                if deed == REFUND {
+                draft.put(60, self.private_of(deed).as_bytes());
+                if deed == REFUND && draft.get(63).is_none() {
                     draft.put(63, DOMESTIC);
                 }
             }
@@ -155,18 +162,34 @@ impl Iso8583 {
         let place = self.place(numbered.terminal, sent);
         let key = PairKey { message_type: deed.answer(), trace: numbered.trace, place };
         let kind = AskedKind::Order { answer: deed.answer() };
-        let asked = Asked { kind, facts: facts.clone() };
+        let asked = Asked { kind, facts: facts.clone(), echoed: self.echoed(&draft) };
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
+    /// POS-P field 60 of a message about a card: what kind it is, the batch, and what the file says
+    /// stands behind.
+    fn private_of(&self, deed: Deed) -> String {
+        format!("{}{}{}", deed.kind, self.settings.batch, self.settings.private)
+    }
+
+    /// What the answer to a request must repeat wherever it has the field.
+    fn echoed(&self, draft: &Draft) -> Vec<(u8, Vec<u8>)> {
+        let fields: &[u8] = match self.settings.style {
+            Style::Posp => &ECHOED,
+            Style::Cups => &ECHOED_BY_CENTRE,
+        };
+        fields.iter().filter_map(|field| Some((*field, draft.get(*field)?.to_vec()))).collect()
+    }
+
     /// Undoes an attempt whose result is unknown, saying of itself what the attempt said: the
-    /// reversal of a void is not that of a payment. Repeated, it is the same message: under the
-    /// original's own trace number at a terminal's acquirer, under the one that belongs to it at
-    /// the centre.
+    /// reversal of a void is not that of a payment, and names what the void named. Repeated, it is
+    /// the same message: under the original's own trace number at a terminal's acquirer, under the
+    /// one that belongs to it at the centre.
     fn write_reversal(
         &self,
         deed: Deed,
         facts: &AttemptFacts,
+        followed_up: Option<&AttemptFacts>,
         pan: Option<&Pan>,
         now: Timestamp,
     ) -> Result<(LinkFrame, Asked), String> {
@@ -183,8 +206,7 @@ impl Iso8583 {
         match self.settings.style {
             Style::Posp => {
                 draft.put(39, REASON_NO_ANSWER);
-                let private = format!("{}{}", deed.kind, self.settings.batch);
-                draft.put(60, private.as_bytes());
+                draft.put(60, self.private_of(deed).as_bytes());
             }
             Style::Cups => {
                 draft.put(7, &mmddhhmmss(at));
@@ -197,12 +219,16 @@ impl Iso8583 {
                 draft.put(90, self.original_data(&original, numbered).as_bytes());
             }
         }
+        if let Some(followed_up) = followed_up {
+            self.put_carried(&mut draft, followed_up)?;
+        }
         let key = PairKey {
             message_type: message_type + 10,
             trace: numbered.reversal_trace,
             place: self.place(numbered.terminal, at),
         };
-        let asked = Asked { kind: AskedKind::Reversal, facts: facts.clone() };
+        let (kind, echoed) = (AskedKind::Reversal, self.echoed(&draft));
+        let asked = Asked { kind, facts: facts.clone(), echoed };
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
@@ -237,26 +263,48 @@ impl Iso8583 {
 
     /// Names what a void, a capture or a refund refers to.
     fn put_original(&self, draft: &mut Draft, original: &Original<'_>) -> Result<(), String> {
-        let numbered = self.numbered(original.facts)?;
-        let kept = original.facts.channel_reference.as_deref().unwrap_or_default();
-        let (retrieval, authorisation) = kept.split_once('-').unwrap_or((kept, ""));
-        if authorisation.len() == 6 {
+        let (retrieval, authorisation) = numbers_of(original.facts);
+        if let Some(authorisation) = authorisation {
             draft.put(38, authorisation.as_bytes());
         }
         match self.settings.style {
             Style::Posp => {
-                if retrieval.len() == 12 {
+                if let Some(retrieval) = retrieval {
                     draft.put(37, retrieval.as_bytes());
                 }
-                let date = self.local(original.facts.sent_at).strftime("%m%d").to_string();
-                let named = format!("{}{:06}{date}", self.settings.batch, numbered.trace);
-                draft.put(61, named.as_bytes());
+                draft.put(61, self.original_named(original.facts)?.as_bytes());
             }
             Style::Cups => {
+                let numbered = self.numbered(original.facts)?;
                 draft.put(90, self.original_data(original, numbered).as_bytes());
             }
         }
         Ok(())
+    }
+
+    /// Puts into the reversal of a void, a capture or a refund what that said of its own original,
+    /// as far as the channel's file says that its table has it there.
+    fn put_carried(&self, draft: &mut Draft, original: &AttemptFacts) -> Result<(), String> {
+        for field in &self.settings.reversal_carries {
+            match field {
+                Carried::Authorisation => {
+                    if let (_, Some(authorisation)) = numbers_of(original) {
+                        draft.put(38, authorisation.as_bytes());
+                    }
+                }
+                Carried::Original => {
+                    draft.put(61, self.original_named(original)?.as_bytes());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// POS-P field 61: batch, trace number and date of an original.
+    fn original_named(&self, original: &AttemptFacts) -> Result<String, String> {
+        let numbered = self.numbered(original)?;
+        let date = self.local(original.sent_at).strftime("%m%d").to_string();
+        Ok(format!("{}{:06}{date}", self.settings.batch, numbered.trace))
     }
 
     /// CUPS field 90: message type, trace number, time, acquirer and forwarder of the original.
@@ -308,6 +356,14 @@ impl Iso8583 {
         wire.framing.end(&mut bytes, at).map_err(|error| error.to_string())?;
         Ok(LinkFrame { bytes, key })
     }
+}
+
+/// The retrieval reference (field 37) and the authorisation code (38) that an original was given.
+fn numbers_of(original: &AttemptFacts) -> (Option<&str>, Option<&str>) {
+    let kept = original.channel_reference.as_deref().unwrap_or_default();
+    let (retrieval, authorisation) = kept.split_once('-').unwrap_or((kept, ""));
+    let of_length = |text, length| Some(text).filter(|text: &&str| text.len() == length);
+    (of_length(retrieval, 12), of_length(authorisation, 6))
 }
 
 /// Network messages carry no MAC; all others do.

@@ -15,12 +15,13 @@ use crate::channel::tcp::LinkTerms;
 use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{CupsHeader, Header, PospHeader};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use crate::codec::iso8583::{Format, Shipped};
+use crate::codec::iso8583::notation::Packing;
+use crate::codec::iso8583::{Draft, Format, Shipped, encode};
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
 
 use super::codes::Codes;
-use super::settings::KeySource;
+use super::settings::{Carried, KeySource};
 use super::{Iso8583, Mac, Numbering, Settings, Style, Wire};
 
 /// Resolves a credential's reference; see [`crate::config::credential`].
@@ -87,14 +88,16 @@ pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Op
         batch: section.text_or("batch", "000001"),
         acquirer: section.text_or("acquirer", ""),
         forwarder: section.text_or("forwarder", ""),
-        private: section.text_or("private", "000005000300000000000001000000"),
+        private: section.text_or("private", usual_private(style)),
+        reversal_carries: read_carried(&section, style),
         reversal_reason: section.text_or("reversal_reason", "4351"),
         signs_on,
         tests_line: section.boolean_or("line_test", true),
-        values: read_values(&section, &wire.as_ref()?.format),
+        values: read_values(&section, style, wire.as_ref()?),
         wire: wire?,
     };
     check_style(&section, &settings);
+    check_unused(&section, &settings, matches!(tls_name, Some(None)));
     let codes = Codes::new(file.codes.clone(), read_reversal_codes(&section));
     section.finish();
     let tls_name = tls_name?;
@@ -303,19 +306,113 @@ fn digits_or_letters(section: &Section<'_>, key: &str, length: usize) -> String 
     text
 }
 
-fn read_values(section: &Section<'_>, format: &Format) -> Vec<(u8, String)> {
+/// POS-P: nothing behind the batch.
+const fn usual_private(style: Style) -> &'static str {
+    match style {
+        Style::Posp => "",
+        Style::Cups => "000005000300000000000001000000",
+    }
+}
+
+fn read_carried(section: &Section<'_>, style: Style) -> Vec<Carried> {
+    let allowed = [(38, Carried::Authorisation), (61, Carried::Original)];
+    let usual = match style {
+        Style::Posp => &allowed[..],
+        Style::Cups => &allowed[..1],
+    };
+    let numbers = section.optional_integers("reversal_carries", 1_u8..=128);
+    let numbers = numbers.unwrap_or_else(|| usual.iter().map(|(field, _)| *field).collect());
+    let mut carried = Vec::new();
+    for (index, number) in numbers.iter().enumerate() {
+        match usual.iter().find(|(field, _)| field == number) {
+            Some((_, found)) => carried.push(*found),
+            None => {
+                let advice = "posp: 38 and 61, cups: 38";
+                section.mistake_in("reversal_carries", index, "no original is said there", advice);
+            }
+        }
+    }
+    carried
+}
+
+/// Fields that every message about a card sets itself, so that a value of the file is never sent.
+const SET_ALWAYS: [u8; 9] = [3, 4, 11, 22, 25, 41, 42, 49, 60];
+/// Those that the centre's messages set beside them.
+const SET_FOR_CENTRE: [u8; 6] = [7, 12, 13, 32, 33, 37];
+/// What is another one for each card, attempt or original: a fixed value is nobody's.
+const NEVER_FIXED: [u8; 12] = [2, 14, 35, 36, 37, 38, 39, 45, 52, 55, 61, 90];
+
+fn read_values(section: &Section<'_>, style: Style, wire: &Wire) -> Vec<(u8, String)> {
+    let format = &wire.format;
     let mut values = Vec::new();
     let Some(inner) = section.optional_section("values") else { return values };
+    let is_cups = style == Style::Cups;
     for (key, _) in inner.keys() {
-        let number = key.parse::<u8>().ok().filter(|number| format.field(*number).is_some());
+        let number = key.parse::<u8>().ok();
         let read = inner.parsed(key, "5411", |text| match number {
-            Some(_) => Ok(text.to_owned()),
-            None => Err("the format has no such field"),
+            None => Err("its key is not a field's number".to_owned()),
+            Some(60) => Err("it would never be sent: `private` has field 60".to_owned()),
+            Some(64 | 128) => Err("it would never be sent: the MAC stands there".to_owned()),
+            Some(number)
+                if SET_ALWAYS.contains(&number) || is_cups && SET_FOR_CENTRE.contains(&number) =>
+            {
+                Err("it would never be sent: every message sets the field itself".to_owned())
+            }
+            Some(number) if NEVER_FIXED.contains(&number) => {
+                Err("a fixed value is right for no card".to_owned())
+            }
+            Some(number) if format.field(number).is_none() => {
+                Err("the format has no such field".to_owned())
+            }
+            Some(number) => {
+                let mut draft = Draft::new(200);
+                draft.put(number, text.as_bytes());
+                let fits = encode(format, &draft, &mut Vec::new());
+                fits.map(|_| text.to_owned()).map_err(|error| format!("it cannot be sent: {error}"))
+            }
         });
         values.extend(number.zip(read));
     }
     inner.finish();
     values
+}
+
+/// A key that is read and then used for nothing hides what its author wanted.
+fn check_unused(section: &Section<'_>, settings: &Settings, without_tls: bool) {
+    let (style, unused): (&str, &[&str]) = match settings.style {
+        Style::Posp => (
+            "posp",
+            &[
+                "production",
+                "acquirer",
+                "forwarder",
+                "destination",
+                "header_counts_itself",
+                "reversal_reason",
+            ],
+        ),
+        Style::Cups => ("cups", &["batch", "tpdu", "header"]),
+    };
+    let unless_used = |key: &str, why: &str| {
+        // Asked for here, so that it is not told as unknown too.
+        if section.value(key).is_some() {
+            section.mistake(key, why, "take it out");
+        }
+    };
+    for key in unused {
+        unless_used(key, &format!("messages of style {style} have no such thing"));
+    }
+    let format = &settings.wire.format;
+    let packs_digits = |field| format.field(field).is_some_and(|spec| spec.packing == Packing::Bcd);
+    if !format.numbers_listed().any(packs_digits) {
+        unless_used("filler_f", "no field of the format is packed in BCD");
+    }
+    if !settings.tests_line {
+        unless_used("line_test_after", "line_test is false");
+    }
+    if without_tls {
+        unless_used("tls_name", "tls is false");
+    }
 }
 
 fn read_reversal_codes(section: &Section<'_>) -> Vec<(String, Verdict)> {
@@ -340,7 +437,10 @@ fn check_style(section: &Section<'_>, settings: &Settings) {
     };
     digits("entry_mode", &settings.entry_mode, 3..=3);
     match settings.style {
-        Style::Posp => digits("batch", &settings.batch, 6..=6),
+        Style::Posp => {
+            digits("batch", &settings.batch, 6..=6);
+            digits("private", &settings.private, 0..=9);
+        }
         Style::Cups => {
             digits("acquirer", &settings.acquirer, 1..=11);
             digits("forwarder", &settings.forwarder, 1..=11);

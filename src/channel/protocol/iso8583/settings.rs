@@ -56,6 +56,15 @@ pub enum KeySource {
     SignIn { master: DesKey },
 }
 
+/// A field of a void, capture or refund about its original, which their reversals may have too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// Field 38: the authorisation code.
+    Authorisation,
+    /// POS-P field 61: batch, trace number and date.
+    Original,
+}
+
 /// Everything that is particular about one channel.
 pub struct Settings {
     pub style: Style,
@@ -72,8 +81,11 @@ pub struct Settings {
     /// CUPS fields 32 and 33.
     pub acquirer: String,
     pub forwarder: String,
-    /// CUPS field 60 of a request: reason code (4) and what follows it.
+    /// CUPS field 60 of a request: reason code (4) and what follows it. POS-P: what follows the
+    /// batch in field 60 of a message about a card, from 60.3 on.
     pub private: String,
+    /// What the reversal of a follow-up repeats of what that said of its original.
+    pub reversal_carries: Vec<Carried>,
     /// CUPS field 60.1 of a reversal: four digits.
     pub reversal_reason: String,
     /// Whether a connection begins with a sign-on.

@@ -5,6 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::channel::watch::certificates::{CertificateTerm, CertificateUse};
 use crate::codec::certificate::{Certificate, CertificateError};
 use crate::codec::sign::{CipherError, KeyError, RsaEncryptor, RsaSigner};
 
@@ -29,6 +30,11 @@ pub(super) struct Validity {
 impl Validity {
     fn of(certificate: &Certificate) -> Self {
         Self { from_s: certificate.valid_from_s(), until_s: certificate.valid_until_s() }
+    }
+
+    fn term(self, usage: CertificateUse, serial: &str) -> CertificateTerm {
+        let (valid_from_s, valid_until_s) = (self.from_s, self.until_s);
+        CertificateTerm { usage, serial: serial.to_owned(), valid_from_s, valid_until_s }
     }
 
     fn holds_at(self, at_s: i64) -> bool {
@@ -57,6 +63,10 @@ impl SigningIdentity {
     pub(super) fn newest_at(all: &[Self], at_s: i64) -> Option<&Self> {
         newest(all, at_s, |identity| identity.validity)
     }
+
+    pub(super) fn term(&self) -> CertificateTerm {
+        self.validity.term(CertificateUse::Signing, &self.cert_id)
+    }
 }
 
 /// UnionPay as the reader of card data.
@@ -79,6 +89,10 @@ impl EncryptionIdentity {
 
     pub(super) fn newest_at(all: &[Self], at_s: i64) -> Option<&Self> {
         newest(all, at_s, |identity| identity.validity)
+    }
+
+    pub(super) fn term(&self) -> CertificateTerm {
+        self.validity.term(CertificateUse::Encryption, &self.cert_id)
     }
 
     /// RSA PKCS#1 v1.5 and base64, as every encrypted field is written.

@@ -31,6 +31,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
 use crate::channel::statement::StatementSource;
+use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
     WireRequest,
@@ -38,6 +39,7 @@ use crate::channel::{
 use crate::domain::time::Timestamp;
 
 use codes::Codes;
+use identity::{EncryptionIdentity, SigningIdentity};
 use settings::{Checked, SettingProblem, Settings};
 
 /// One channel that speaks ACP.
@@ -91,6 +93,13 @@ impl Adapter for UnionPayAcp {
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, plain)]);
         WireReply { status, headers, body: Bytes::from_static(body.as_bytes()) }
+    }
+
+    fn certificates(&self) -> Vec<CertificateTerm> {
+        let keys = &self.keys;
+        let signing = keys.signing.iter().map(SigningIdentity::term);
+        let encryption = keys.encryption.iter().map(EncryptionIdentity::term);
+        signing.chain(encryption).chain(keys.trust.certificates()).collect()
     }
 
     fn statements(&self) -> Option<&dyn StatementSource> {

@@ -6,23 +6,26 @@
 use std::sync::Arc;
 
 use crate::channel::codes::CodeTable;
+use crate::channel::protocol::amount::{AmountForm, WrittenAmount};
 use crate::channel::{
-    AttemptFacts, ChannelRequest, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
+    ChannelRequest, Notice, NoticeRefusal, Uncertainty, Understood, WireNotice, WireReply,
 };
 use crate::codec::FieldLimits;
 use crate::codec::form::Fields;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
-use crate::domain::outcome::{Approval, Outcome, UnknownCause};
+use crate::domain::outcome::{Approval, Objection, Outcome, UnknownCause};
 use crate::domain::time::Timestamp;
 
 use super::UnionPayAcp;
 use super::codes::{Codes, InquiryAnswer};
 use super::request::{TransactionType, txn_time};
-use super::trust::{Distrust, Signer};
+use super::trust::{Disbelief, Signer};
 use super::voucher::{unbelieved_voucher, voucher};
 
+/// The bizType that stands for no product in particular: answers to inquiries come with it.
+const ANY_PRODUCT: &str = "000000";
 /// HTTP's word for an answer that may be read; all others may follow after processing.
 const STATUS_OK: u16 = 200;
 /// Characters of a channel's number (`queryId`, AN21) that are taken at most.
@@ -35,7 +38,7 @@ impl UnionPayAcp {
         reply: &WireReply,
         now: Timestamp,
     ) -> Understood {
-        let unknown = |cause, voucher| Understood { outcome: Outcome::Unknown(cause), voucher };
+        let unknown = |cause, words: String| Uncertainty::new(cause, &words).into_understood(words);
         if reply.status != STATUS_OK {
             let words = format!("HTTP status {}", reply.status);
             return unknown(UnknownCause::HttpStatus, words);
@@ -51,14 +54,16 @@ impl UnionPayAcp {
         };
         let signer = match self.signer_of(&fields, now) {
             Ok(signer) => signer,
-            Err(distrust) => {
-                let words = unbelieved_voucher(&distrust.to_string(), &fields);
-                return unknown(UnknownCause::BadSignature, words);
+            Err(disbelief) => {
+                let words = disbelief.to_string();
+                let objection = Uncertainty::new(UnknownCause::BadSignature, &words);
+                return objection.into_understood(unbelieved_voucher(&words, &fields));
             }
         };
-        Understood {
-            outcome: self.classify(request, &fields),
-            voucher: voucher(&fields, signer.as_deref().map(|signer| signer.serial.as_str())),
+        let words = voucher(&fields, signer.as_deref().map(|signer| signer.serial.as_str()));
+        match self.classify(request, &fields) {
+            Ok(outcome) => Understood::new(outcome, words),
+            Err(objection) => objection.into_understood(words),
         }
     }
 
@@ -67,7 +72,7 @@ impl UnionPayAcp {
         &self,
         fields: &Fields,
         now: Timestamp,
-    ) -> Result<Option<Arc<Signer>>, Distrust> {
+    ) -> Result<Option<Arc<Signer>>, Disbelief> {
         if self.believes_unsigned {
             return Ok(None);
         }
@@ -75,14 +80,17 @@ impl UnionPayAcp {
     }
 
     /// What a believed reply says.
-    fn classify(&self, request: &ChannelRequest, fields: &Fields) -> Outcome {
-        if !self.speaks_of(request, fields) {
-            return Outcome::Unknown(UnknownCause::Mismatched);
+    fn classify(&self, request: &ChannelRequest, fields: &Fields) -> Result<Outcome, Uncertainty> {
+        if let Err(field) = self.speaks_of(request, fields) {
+            let words = format!("{field} is not what was asked about");
+            return Err(Uncertainty::new(UnknownCause::Mismatched, words));
         }
+        let without =
+            |field: &str| Uncertainty::new(UnknownCause::Garbled, format!("it has no {field}"));
         let Some(code) = fields.get("respCode").filter(|code| !code.is_empty()) else {
-            return Outcome::Unknown(UnknownCause::Garbled);
+            return Err(without("respCode"));
         };
-        match request {
+        Ok(match request {
             ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
                 said(self.codes.reply(facts.operation), code, fields)
             }
@@ -94,33 +102,62 @@ impl UnionPayAcp {
                     Some(end) if !end.is_empty() => {
                         said(self.codes.end(facts.operation), end, fields)
                     }
-                    Some(_) | None => Outcome::Unknown(UnknownCause::Garbled),
+                    Some(_) | None => return Err(without("origRespCode")),
                 },
             },
-        }
+        })
     }
 
-    /// Whether the reply is about the transaction that the request was about.
+    /// Whether the reply is about the transaction that the request was about; the error names the
+    /// first field that says otherwise.
     ///
-    /// The type is checked too: a reversal carries the number and time of the payment, so otherwise
-    /// an old reply to the payment would pass for the end of its reversal. The gateway answers an
-    /// inquiry with the type of the transaction asked about, or with 00 when it knows none.
-    fn speaks_of(&self, request: &ChannelRequest, fields: &Fields) -> bool {
+    /// UnionPay echoes every field of a request. Number, time, merchant and type must be there;
+    /// what else is there must be what was sent. The type matters: a reversal carries the number
+    /// and time of the payment, so otherwise an old reply to the payment would pass for the end of
+    /// its reversal. The gateway answers an inquiry with the type of the transaction asked about,
+    /// or with 00 when it knows none.
+    fn speaks_of(&self, request: &ChannelRequest, fields: &Fields) -> Result<(), &'static str> {
         let facts = request.facts();
-        let Ok(asked) = TransactionType::of(request) else { return false };
+        let Ok(asked) = TransactionType::of(request) else { return Err("txnType") };
         let found: &[TransactionType] = match request {
             ChannelRequest::Inquiry { .. } => TransactionType::all_of(facts.operation),
             ChannelRequest::Charge { .. }
             | ChannelRequest::Reversal { .. }
             | ChannelRequest::FollowUp { .. } => &[],
         };
-        let mut kinds = std::iter::once(&asked).chain(found);
-        let kind = fields.get("txnType");
-        kinds.any(|allowed| kind == Some(allowed.code()))
-            && fields.get("merId") == Some(&self.settings.merchant_id)
-            && fields.get("orderId") == Some(&facts.channel_order_no.to_string())
-            && fields.get("txnTime") == Some(&txn_time(facts.sent_at))
-            && amount_agrees(facts, fields)
+        let kinds: Vec<_> = std::iter::once(&asked).chain(found).collect();
+        let products = [self.product_of(request), ANY_PRODUCT];
+        let is_inquiry = matches!(request, ChannelRequest::Inquiry { .. });
+        let products = if is_inquiry { &products[..] } else { &products[..1] };
+        let there = |name: &str| fields.get(name).filter(|text| !text.is_empty());
+        let unless_other = |name, fits: &dyn Fn(&str) -> bool| {
+            there(name).is_none_or(fits).then_some(()).ok_or(name)
+        };
+        let exactly = |name: &'static str, text: &str| {
+            (fields.get(name) == Some(text)).then_some(()).ok_or(name)
+        };
+        let kind = there("txnType").filter(|kind| kinds.iter().any(|one| one.code() == *kind));
+        let kind = kind.ok_or("txnType")?;
+        exactly("merId", &self.settings.merchant_id)?;
+        exactly("orderId", &facts.channel_order_no.to_string())?;
+        exactly("txnTime", &txn_time(facts.sent_at))?;
+        unless_other("txnSubType", &|sub| {
+            let mut of_kind = kinds.iter().filter(|one| is_inquiry || one.code() == kind);
+            of_kind.any(|one| one.sub_code() == sub)
+        })?;
+        unless_other("bizType", &|product| products.contains(&product))?;
+        unless_other("txnAmt", &|text| parse_amount_minor(text) == Some(facts.amount.get()))?;
+        unless_other("currencyCode", &|code| code == facts.currency.numeric())
+    }
+
+    /// The bizType that a request was sent with.
+    fn product_of(&self, request: &ChannelRequest) -> &str {
+        match request {
+            ChannelRequest::Reversal { .. } => &self.settings.reversal_biz_type,
+            ChannelRequest::Charge { .. }
+            | ChannelRequest::Inquiry { .. }
+            | ChannelRequest::FollowUp { .. } => &self.settings.biz_type,
+        }
     }
 
     pub(super) fn understand_notice(
@@ -131,7 +168,9 @@ impl UnionPayAcp {
         let unreadable = NoticeRefusal::Unreadable;
         let fields = Fields::decode_form(&notice.body, FieldLimits::MESSAGE)
             .map_err(|_| unreadable("its body is not a form"))?;
-        let signer = self.signer_of(&fields, now).map_err(|_| NoticeRefusal::BadSignature)?;
+        let signer = self.signer_of(&fields, now).map_err(|disbelief| {
+            NoticeRefusal::BadSignature(Objection::new(disbelief.to_string()))
+        })?;
         let required = |key: &str, problem: &'static str| {
             fields.get(key).filter(|value| !value.is_empty()).ok_or(unreadable(problem))
         };
@@ -139,8 +178,10 @@ impl UnionPayAcp {
             return Err(NoticeRefusal::UnknownOrder);
         }
         let kind = required("txnType", "it has no txnType")?;
+        let sub_kind = fields.get("txnSubType").filter(|sub| !sub.is_empty());
         let is_kind = |operation: &Operation| {
-            TransactionType::all_of(*operation).iter().any(|own| own.code() == kind)
+            let mut own = TransactionType::all_of(*operation).iter();
+            own.any(|own| own.code() == kind && sub_kind.is_none_or(|sub| own.sub_code() == sub))
         };
         let operations: Vec<Operation> = Operation::ALL.into_iter().filter(is_kind).collect();
         if operations.is_empty() {
@@ -151,9 +192,16 @@ impl UnionPayAcp {
             ChannelOrderNo::parse(order_id).ok_or(NoticeRefusal::UnknownOrder)?;
         let sent_at_text = required("txnTime", "it has no txnTime")?.to_owned();
         let amount = required("txnAmt", "it has no txnAmt")?;
-        let amount = parse_amount_minor(amount).ok_or(unreadable("its txnAmt is no amount"))?;
-        if !currency_agrees(&fields) {
-            return Err(unreadable("its currency is not CNY"));
+        let amount = WrittenAmount::read(amount, AmountForm::Minor)
+            .ok_or(unreadable("its txnAmt is no amount"))?;
+        let currency = fields.get("currencyCode").filter(|text| !text.is_empty());
+        let currency = currency
+            .map(|code| Currency::parse_any(code).ok_or(unreadable("its currency is unknown here")))
+            .transpose()?;
+        let product = fields.get("bizType").filter(|text| !text.is_empty());
+        if product.is_some_and(|product| ![&self.settings.biz_type, ANY_PRODUCT].contains(&product))
+        {
+            return Err(unreadable("it is about another product than the channel's"));
         }
         let code = required("respCode", "it has no respCode")?;
         let outcome = self.told(&operations, code, &fields);
@@ -161,9 +209,10 @@ impl UnionPayAcp {
         let voucher = voucher(&fields, serial);
         Ok(Notice {
             channel_order_no,
-            amount_minor: Some(amount),
+            amount: Some(amount),
+            currency,
             sent_at_text: Some(sent_at_text),
-            understood: Understood { outcome, voucher },
+            understood: Understood::new(outcome, voucher),
         })
     }
 }
@@ -194,18 +243,6 @@ fn is_reference(text: &str) -> bool {
 
 fn is_mmdd(text: &str) -> bool {
     text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// An amount that is not there says nothing; one that is there must be ours.
-fn amount_agrees(facts: &AttemptFacts, fields: &Fields) -> bool {
-    let amount = fields.get("txnAmt").filter(|text| !text.is_empty());
-    amount.is_none_or(|text| parse_amount_minor(text) == Some(facts.amount.get()))
-        && currency_agrees(fields)
-}
-
-fn currency_agrees(fields: &Fields) -> bool {
-    let currency = fields.get("currencyCode").filter(|text| !text.is_empty());
-    currency.is_none_or(|code| code == Currency::Cny.numeric())
 }
 
 /// Fen, with or without leading zeros.

@@ -149,7 +149,7 @@ impl TransactionType {
         }
     }
 
-    const fn sub_code(self) -> &'static str {
+    pub(super) const fn sub_code(self) -> &'static str {
         match self {
             Self::Payment | Self::Preauth | Self::Reversal | Self::File => "01",
             Self::Capture

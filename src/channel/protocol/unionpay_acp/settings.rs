@@ -18,6 +18,17 @@ const NOTICE_URL_BYTES_MAX: usize = 256;
 /// Fixed fields that a channel file may add to a request.
 const FIELDS_MAX: usize = 32;
 
+/// Products of UnionPay that need messages which are not spoken here, and what they would need.
+const UNSPOKEN_PRODUCTS: [(&str, &str); 7] = [
+    ("000201", "needs the cardholder's browser sent to UnionPay"),
+    ("000202", "needs the cardholder's browser sent to UnionPay"),
+    ("000401", "pays out"),
+    ("000501", "collects under an agreement"),
+    ("000901", "binds cards"),
+    ("000902", "pays with tokens, which are not asked for or sent"),
+    ("001001", "needs a subscription"),
+];
+
 /// Who stands between UnionPay and the merchant: field `accessType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessType {
@@ -156,7 +167,11 @@ fn check_identifiers(settings: &Settings, problems: &mut Problems) {
         ("channel_type", &settings.channel_type, 2, "write for example \"07\""),
     ];
     for (key, text, length, advice) in digits {
-        if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let unspoken = UNSPOKEN_PRODUCTS.iter().find(|(product, _)| product == text);
+        if let Some((product, needs)) = unspoken {
+            let problem = format!("{product} cannot be spoken: it {needs}");
+            problems.add(key, problem, "write \"000301\", payment without redirect");
+        } else if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             problems.add(key, format!("is not {length} digits"), advice);
         }
     }

@@ -2,15 +2,22 @@
 //!
 //! The certificate is checked up to a configured root, its owner by name, then its key proves the
 //! message. What was once believed is remembered by its PEM text until it expires, so that the
-//! common reply costs one verification. Upholds I-2: who is not believed says nothing.
+//! common reply costs one verification. Upholds I-2: who is not believed says nothing, and is named
+//! with the reason.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use jiff::tz::TimeZone;
+
+use crate::channel::voucher::mask_card_numbers;
+use crate::channel::watch::certificates::{CertificateTerm, CertificateUse};
 use crate::codec::acp;
 use crate::codec::certificate::{Certificate, CertificateError};
 use crate::codec::chain::{ChainError, TrustedAuthorities};
 use crate::codec::form::Fields;
 use crate::codec::sign::{KeyError, RsaVerifier, SignatureError};
+use crate::domain::time::Timestamp;
 
 /// The signer's certificate, as PEM text inside the message; it is part of what is signed.
 pub(super) const SIGNER_CERTIFICATE: &str = "signPubKeyCert";
@@ -42,6 +49,47 @@ pub(super) enum Distrust {
     Key(#[from] KeyError),
     #[error(transparent)]
     Signature(#[from] SignatureError),
+}
+
+/// Characters of a common name that are told; UnionPay's have about 50.
+const OWNER_CHARACTERS_MAX: usize = 64;
+
+/// Why a message is not believed, and whose certificate it brought, as far as that could be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disbelief {
+    pub why: Distrust,
+    /// Serial number, owner and end of validity.
+    pub certificate: Option<String>,
+}
+
+impl fmt::Display for Disbelief {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.why)?;
+        match &self.certificate {
+            Some(certificate) => write!(formatter, " ({certificate})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<Distrust> for Disbelief {
+    fn from(why: Distrust) -> Self {
+        Self { why, certificate: None }
+    }
+}
+
+/// Names a certificate for people. It came from outside: its name is cut, and digits in it that
+/// could be a card number are masked (I-11).
+fn describe(certificate: &Certificate) -> String {
+    let name = certificate.common_name().unwrap_or("no readable common name");
+    let name: String = name.chars().take(OWNER_CHARACTERS_MAX).collect();
+    let until = Timestamp::from_millis(certificate.valid_until_s().saturating_mul(1_000));
+    format!(
+        "serial number {}, owner {}, valid until {}",
+        certificate.serial_decimal(),
+        mask_card_numbers(&name),
+        until.civil(&TimeZone::UTC).date()
+    )
 }
 
 /// A believed signer.
@@ -77,37 +125,65 @@ impl Trust {
     }
 
     /// Proves a message at `at_s`, in seconds since 1970 (UTC), and answers who signed it.
-    pub(super) fn verify(&self, fields: &Fields, at_s: i64) -> Result<Arc<Signer>, Distrust> {
+    pub(super) fn verify(&self, fields: &Fields, at_s: i64) -> Result<Arc<Signer>, Disbelief> {
         if fields.get(acp::SIGN_METHOD) != Some(acp::METHOD_RSA) {
-            return Err(Distrust::Method);
+            return Err(Distrust::Method.into());
         }
         let pem = fields.get(SIGNER_CERTIFICATE).filter(|pem| !pem.is_empty());
         let signer = self.signer(pem.ok_or(Distrust::NoCertificate)?, at_s)?;
-        acp::verify_rsa(fields, &signer.verifier)?;
+        acp::verify_rsa(fields, &signer.verifier).map_err(|error| Disbelief {
+            why: error.into(),
+            certificate: Some(format!("serial number {}", signer.serial)),
+        })?;
         Ok(signer)
     }
 
-    fn signer(&self, pem: &str, at_s: i64) -> Result<Arc<Signer>, Distrust> {
+    fn signer(&self, pem: &str, at_s: i64) -> Result<Arc<Signer>, Disbelief> {
         if let Some(signer) = self.remembered(pem, at_s) {
             return Ok(signer);
         }
         if pem.len() > SIGNER_PEM_BYTES_MAX {
-            return Err(Distrust::LongCertificate);
+            return Err(Distrust::LongCertificate.into());
         }
-        let certificate = Certificate::from_pem(pem)?;
-        let valid_until_s = self.authorities.verify(&certificate, at_s)?;
+        let certificate = Certificate::from_pem(pem).map_err(Distrust::from)?;
+        let signer = self
+            .believe(&certificate, at_s)
+            .map_err(|why| Disbelief { why, certificate: Some(describe(&certificate)) })?;
+        self.remember(pem, &signer);
+        Ok(signer)
+    }
+
+    fn believe(&self, certificate: &Certificate, at_s: i64) -> Result<Arc<Signer>, Distrust> {
+        let valid_until_s = self.authorities.verify(certificate, at_s)?;
         let name = certificate.common_name().ok_or(Distrust::Owner)?;
         if !acp::owner_is_accepted(name, &self.accepted_signers) {
             return Err(Distrust::Owner);
         }
-        let signer = Arc::new(Signer {
+        Ok(Arc::new(Signer {
             serial: certificate.serial_decimal().to_owned(),
             verifier: certificate.verifier()?,
             valid_from_s: certificate.valid_from_s(),
             valid_until_s,
-        });
-        self.remember(pem, &signer);
-        Ok(signer)
+        }))
+    }
+
+    /// The configured authorities, and the signers that were believed since the start.
+    pub(super) fn certificates(&self) -> Vec<CertificateTerm> {
+        let mut terms = Vec::new();
+        for (usage, certificates) in [
+            (CertificateUse::Root, self.authorities.roots()),
+            (CertificateUse::Intermediate, self.authorities.intermediates()),
+        ] {
+            terms.extend(certificates.iter().map(|one| CertificateTerm::of(usage, one)));
+        }
+        let believed = self.believed.read().unwrap_or_else(PoisonError::into_inner);
+        terms.extend(believed.iter().map(|(_, signer)| CertificateTerm {
+            usage: CertificateUse::Signer,
+            serial: signer.serial.clone(),
+            valid_from_s: signer.valid_from_s,
+            valid_until_s: signer.valid_until_s,
+        }));
+        terms
     }
 
     /// A lock is only poisoned by a panic while it is held, and nothing here panics; the list is

@@ -8,10 +8,11 @@ use serde_json::Value as Json;
 use super::sign::parse_header_name;
 use super::{read_codes, unless_wrong};
 use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::declarative::body::Body;
 use crate::channel::protocol::declarative::document::{Format, Path};
 use crate::channel::protocol::declarative::kind::{Action, Kind};
-use crate::channel::protocol::declarative::reply::{AmountForm, ReplyMap, State};
+use crate::channel::protocol::declarative::reply::{ReplyMap, State};
 use crate::channel::protocol::declarative::template::{Scope, Target, Template, TemplateMistake};
 use crate::channel::protocol::declarative::words::Constants;
 use crate::channel::protocol::declarative::{Call, Sending};
@@ -188,6 +189,7 @@ impl Reader<'_> {
             order_no: path("order_no"),
             amount: path("amount"),
             amount_form: reply.choice_or("amount_form", AmountForm::Minor, &forms),
+            currency: path("currency"),
             reference: path("reference"),
             settle_date: path("settle_date"),
             shared_codes: self.codes.clone(),

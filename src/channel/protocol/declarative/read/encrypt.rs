@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::Resolve;
 use crate::channel::protocol::declarative::document::{Format, Path};
+use crate::channel::protocol::declarative::encrypt::public_key_der;
 use crate::channel::protocol::declarative::encrypt::{Decryption, Encryption, FieldKey};
-use crate::channel::protocol::declarative::sign::public_key_der;
 use crate::codec::crypto::cipher::{Block, BlockKey, Mode, OaepDigest, OaepEncryptor};
 use crate::codec::sign::{RsaEncryptor, read_hex};
 use crate::config::section::Section;

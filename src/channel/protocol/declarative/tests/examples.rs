@@ -26,7 +26,7 @@ fn refund() -> ChannelRequest {
         amount: AmountMinor::new(30).expect("an amount"),
         ..facts(8)
     };
-    ChannelRequest::FollowUp { facts, original: super::facts(7), card: None }
+    ChannelRequest::FollowUp { facts, original: super::facts(7), pan: None }
 }
 
 fn text(wire: &WireRequest) -> &str {
@@ -214,6 +214,12 @@ fn canyon_s_replies_have_a_state_or_a_code() {
         (payment(), 200, told("PAYERROR"), declined(Reason::ChannelFailure, "")),
         (payment(), 200, told("NEW"), unknown(UnknownCause::UnlistedCode)),
         (payment(), 200, told("SUCCESS").replace("1230", "1"), unknown(UnknownCause::Mismatched)),
+        (
+            payment(),
+            200,
+            told("SUCCESS").replace("1230", r#"1230,"currency":"JPY""#),
+            unknown(UnknownCause::Mismatched),
+        ),
         (payment(), 200, "{}".to_owned(), unknown(UnknownCause::Garbled)),
         (payment(), 403, no("NOT_ENOUGH"), declined(Reason::InsufficientFunds, "NOT_ENOUGH")),
         (payment(), 500, no("NOT_ENOUGH"), unknown(UnknownCause::HttpStatus)),
@@ -285,7 +291,13 @@ fn canyon_s_notices_are_verified_opened_and_told_apart() {
     let good = canyon_notice("PAY.SUCCESS", &paid);
     let notice = adapter.decode_notice(&good, now()).expect("a notice");
     assert_eq!(notice.channel_order_no.to_string(), ORDER);
-    assert_eq!(notice.amount_minor, Some(1_230));
+    let minor = |notice: &Notice, currency| {
+        notice.amount.as_ref().and_then(|amount| amount.minor(currency))
+    };
+    assert_eq!((minor(&notice, Currency::Cny), notice.currency), (Some(1_230), None));
+    let in_yen = paid.replace(r#"1230}"#, r#"1230,"currency":"JPY"}"#);
+    let in_yen = adapter.decode_notice(&canyon_notice("PAY.SUCCESS", &in_yen), now());
+    assert_eq!(in_yen.expect("a notice").currency, Some(Currency::Jpy));
     assert_eq!(notice.understood.outcome, approved("", Some("C1"), None));
     let back =
         format!(r#"{{"out_refund_no":"{UNDO_ORDER}","status":"CLOSED","amount":{{"refund":30}}}}"#);
@@ -296,7 +308,11 @@ fn canyon_s_notices_are_verified_opened_and_told_apart() {
 
     let mut forged = good.clone();
     forged.body = Bytes::from(String::from_utf8_lossy(&good.body).replace("PAY", "pay"));
-    assert_eq!(adapter.decode_notice(&forged, now()), Err(NoticeRefusal::BadSignature));
+    let refusal = adapter.decode_notice(&forged, now()).expect_err("its body is another one");
+    assert_eq!(
+        refusal.to_string(),
+        "the notice is not believed: its signature fits none of the channel's keys"
+    );
     let refusals = [
         canyon_notice("OTHER", &paid),
         canyon_notice("PAY.SUCCESS", "no JSON"),
@@ -426,7 +442,7 @@ fn every_request_is_described_or_refused() {
     let void = ChannelRequest::FollowUp {
         facts: sample_facts(Operation::Void, 2),
         original: sample_facts(Operation::Payment, 1),
-        card: Some(sample_card()),
+        pan: Some(sample_card().pan.clone()),
     };
     let error = adapter(CANYON).encode(&void, now()).err().expect("this channel has no void");
     assert_eq!(error.request, "void");

@@ -127,7 +127,7 @@ pub fn reversal() -> ChannelRequest {
 
 pub fn undo() -> ChannelRequest {
     let facts_of_undo = AttemptFacts { operation: Operation::Undo, ..facts(8) };
-    ChannelRequest::FollowUp { facts: facts_of_undo, original: facts(7), card: None }
+    ChannelRequest::FollowUp { facts: facts_of_undo, original: facts(7), pan: None }
 }
 
 pub fn header<'w>(wire: &'w WireRequest, name: &str) -> &'w str {

@@ -95,8 +95,8 @@ fn a_body_that_is_the_file_is_believed_with_its_signature() {
     let mut forged = harbour_reply(text);
     forged.body = Bytes::from_static(b"order_no,amount\n1,3\n");
     let rows = [
-        (forged, "its signature does not verify"),
-        (plain(200, FILE), "its signature does not verify"),
+        (forged, "its signature fits none of the channel's keys"),
+        (plain(200, FILE), "a header of the signature is missing, or there twice"),
         (WireReply { status: 502, ..harbour_reply(text) }, "HTTP status 502"),
         (harbour_reply(""), "it brings no file"),
         (harbour_reply("<!DOCTYPE html><p>Login</p>"), "it is a web page"),
@@ -130,7 +130,7 @@ fn a_file_inside_the_reply_is_unpacked() {
         (reply("", "20261121"), "it brings no file"),
         (reply("***", "20261121"), "its file is not base64"),
         (reply("AAAA", "20261121"), "it is not a whole zlib stream"),
-        (plain(200, b"resp_code=00"), "its signature does not verify"),
+        (plain(200, b"resp_code=00"), "it brings no signature"),
         (meadow_reply("settle_date=20261121"), "it has no code"),
     ];
     for (reply, expected) in rows {
@@ -245,7 +245,8 @@ fn what_lies_there_must_have_the_hash_that_was_given() {
     let lost = "RESOURCE_NOT_EXISTS";
     assert_eq!(code(lost), StatementReply::Refused { code: lost.to_owned() });
     assert_eq!(problem(understood(&pay, &canyon_reply(400, "{}", SERIAL))), "HTTP status 400");
-    assert_eq!(problem(understood(&pay, &plain(200, b"{}"))), "its signature does not verify");
+    let unsigned = problem(understood(&pay, &plain(200, b"{}")));
+    assert_eq!(unsigned, "a header of the signature is missing, or there twice");
 }
 
 #[test]

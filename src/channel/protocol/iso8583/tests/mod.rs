@@ -145,7 +145,7 @@ fn sale(sequence: u64) -> ChannelRequest {
 fn follow_up(operation: Operation, of: Operation) -> ChannelRequest {
     let mut original = facts(of, 1);
     original.channel_reference = Some("060110160102-123456".to_owned());
-    ChannelRequest::FollowUp { facts: facts(operation, 4), original, card: Some(card()) }
+    ChannelRequest::FollowUp { facts: facts(operation, 4), original, pan: Some(pan()) }
 }
 
 fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
@@ -153,6 +153,11 @@ fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
 }
 
 fn reversal_of(operation: Operation, original: Option<Operation>, sequence: u64) -> ChannelRequest {
+    let original = original.map(|original| {
+        let mut original = facts(original, 0);
+        original.channel_reference = Some("060110160102-123456".to_owned());
+        original
+    });
     let (facts, pan) = (facts(operation, sequence), Some(pan()));
     ChannelRequest::Reversal { facts, original, pan, now: later() }
 }

@@ -1,6 +1,7 @@
 //! What is written for each operation, in both dialects.
 
 use super::*;
+use crate::channel::tcp::LinkProtocol;
 
 #[test]
 fn a_terminals_messages_have_the_fields_of_the_verified_ones() {
@@ -28,28 +29,28 @@ fn a_terminals_messages_have_the_fields_of_the_verified_ones() {
         (
             follow_up(Operation::Void, Operation::Payment),
             format!(
-                "0200 {card} 3=200000 4=000000010000 11=500004 14=3012 22=012 25=00 \
+                "0200 {card} 3=200000 4=000000010000 11=500004 22=012 25=00 \
                     37=060110160102 38=123456 {tail} 60=23000001 61={original}"
             ),
         ),
         (
             follow_up(Operation::Void, Operation::Preauth),
             format!(
-                "0100 {card} 3=200000 4=000000010000 11=500004 14=3012 22=012 25=06 \
+                "0100 {card} 3=200000 4=000000010000 11=500004 22=012 25=06 \
                     37=060110160102 38=123456 {tail} 60=11000001 61={original}"
             ),
         ),
         (
             follow_up(Operation::Void, Operation::Capture),
             format!(
-                "0200 {card} 3=200000 4=000000010000 11=500004 14=3012 22=012 25=06 \
+                "0200 {card} 3=200000 4=000000010000 11=500004 22=012 25=06 \
                     37=060110160102 38=123456 {tail} 60=21000001 61={original}"
             ),
         ),
         (
             follow_up(Operation::Capture, Operation::Preauth),
             format!(
-                "0200 {card} 3=000000 4=000000010000 11=500004 14=3012 22=012 25=06 \
+                "0200 {card} 3=000000 4=000000010000 11=500004 22=012 25=06 \
                     37=060110160102 38=123456 {tail} 60=20000001 61={original}"
             ),
         ),
@@ -70,7 +71,7 @@ fn a_terminals_refunds_and_reversals_have_theirs() {
         (
             follow_up(Operation::Refund, Operation::Payment),
             format!(
-                "0220 {card} 3=200000 4=000000010000 11=500004 14=3012 22=012 25=00 \
+                "0220 {card} 3=200000 4=000000010000 11=500004 22=012 25=00 \
                     37=060110160102 38=123456 {tail} 60=25000001 61={original} 63=000"
             ),
         ),
@@ -109,6 +110,9 @@ fn a_reversal_says_of_itself_what_its_original_said() {
         let (frame, _) = written(&adapter, &request);
         let fields = fields_of(&adapter, &frame).join(" ");
         assert!(fields.starts_with("0400 2=") && says.split(' ').all(|one| fields.contains(one)));
+        // What it said of its own original, it says again.
+        let named = ["000001", "500000", "0601"].concat();
+        assert!(fields.contains(" 38=123456 ") && fields.contains(&format!(" 61={named} ")));
         // Repeated, with whatever has happened since, it is the same message.
         assert_eq!(written(&super::adapter(POSP), &request).0, frame);
     }
@@ -119,6 +123,12 @@ fn a_reversal_says_of_itself_what_its_original_said() {
     for says in ["0420 ", " 3=200000 ", " 25=00 ", " 90=0220000002"] {
         assert!(fields.contains(says), "{says}: {fields}");
     }
+    assert!(fields.contains(" 38=123456 "), "{fields}");
+    // A table that has neither there.
+    let bare = super::adapter(&POSP.replace("nodes", "reversal_carries = []\nnodes"));
+    let (frame, _) = written(&bare, &reversal_of(Void, Some(Payment), 1));
+    let fields = fields_of(&bare, &frame).join(" ");
+    assert!(!fields.contains(" 38=") && !fields.contains(" 61="), "{fields}");
     let refused = adapter.encode_frame(&reversal_of(Undo, Some(Payment), 1), later());
     assert!(refused.is_err(), "an undo is owed until it is done");
 }
@@ -156,7 +166,7 @@ fn an_institutions_messages_have_the_fields_of_the_verified_ones() {
             follow_up(Operation::Void, Operation::Payment),
             format!(
                 "0200 {card} 3=200000 4=000000010000 7=0601101600 11=000005 12=101600 13=0601 \
-                    14=3012 18=5411 22=012 25=00 {parties} 37=101600000005 38=123456 {place} \
+                    18=5411 22=012 25=00 {parties} 37=101600000005 38=123456 {place} \
                     {private} {original}"
             ),
         ),
@@ -164,7 +174,7 @@ fn an_institutions_messages_have_the_fields_of_the_verified_ones() {
             follow_up(Operation::Refund, Operation::Payment),
             format!(
                 "0220 {card} 3=200000 4=000000010000 7=0601101600 11=000005 12=101600 13=0601 \
-                    14=3012 18=5411 22=012 25=00 {parties} 37=101600000005 38=123456 {place} \
+                    18=5411 22=012 25=00 {parties} 37=101600000005 38=123456 {place} \
                     {private} {original}"
             ),
         ),
@@ -184,6 +194,28 @@ fn an_institutions_messages_have_the_fields_of_the_verified_ones() {
         assert!(mac.starts_with("128="), "{mac}");
         assert_eq!(fields.join(" "), expected);
     }
+}
+
+#[test]
+fn what_stands_behind_the_batch_is_a_setting() {
+    let changed = POSP.replace("nodes", "private = \"000600\"\nnodes");
+    let changed = changed.replace("[iso8583.mac]", "[iso8583.values]\n63 = \"CUP\"\n[iso8583.mac]");
+    let adapter = adapter(&changed);
+    for (request, kind, scheme) in [
+        (sale(1), "22", "CUP"),
+        (follow_up(Operation::Refund, Operation::Payment), "25", "CUP"),
+        (reversal(Operation::Payment, 1), "22", "CUP"),
+    ] {
+        let (frame, _) = written(&adapter, &request);
+        let message = message_of(&adapter, &frame);
+        let text = |field| message.value(field).map(|value| value.text());
+        assert_eq!(text(60), Some(format!("{kind}000001000600")));
+        assert_eq!(text(63).as_deref(), Some(scheme));
+    }
+    // Messages about the line itself have their own network code there.
+    let echo = adapter.echo(now(), 8).expect("a line test");
+    let fields = fields_of(&adapter, &echo.bytes[2..]).join(" ");
+    assert!(fields.contains(" 60=00000001301"), "{fields}");
 }
 
 #[test]

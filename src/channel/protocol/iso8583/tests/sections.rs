@@ -36,6 +36,38 @@ fn mistakes_are_reported_with_their_keys() {
         let found = mistakes(from, to, POSP);
         assert!(found.iter().any(|line| line.contains(expected)), "{to}: {found:?}");
     }
+    // Read and never used, or never sent.
+    for (line, key) in [
+        ("acquirer = \"48021000\"", "iso8583.acquirer"),
+        ("production = true", "iso8583.production"),
+        ("header_counts_itself = false", "iso8583.header_counts_itself"),
+        ("reversal_reason = \"4351\"", "iso8583.reversal_reason"),
+        ("tls_name = \"a.b\"", "iso8583.tls_name"),
+        ("line_test = false\nline_test_after = \"5s\"", "iso8583.line_test_after"),
+        ("private = \"0006000000\"", "iso8583.private"),
+        ("reversal_carries = [37]", "iso8583.reversal_carries[0]"),
+        ("[iso8583.values]\n60 = \"22000001000600\"", "iso8583.values.60"),
+        ("[iso8583.values]\n49 = \"156\"", "iso8583.values.49"),
+        ("[iso8583.values]\n64 = \"1\"", "iso8583.values.64"),
+        ("[iso8583.values]\n14 = \"3012\"", "iso8583.values.14"),
+        ("[iso8583.values]\n44 = \"more than twenty-five characters\"", "iso8583.values.44"),
+    ] {
+        let found = mistakes("[iso8583.mac]", &format!("{line}\n[iso8583.mac]"), POSP);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(found[0].contains(key), "{line}: {found:?}");
+    }
+    for (line, key) in [
+        ("batch = \"000001\"", "iso8583.batch"),
+        ("tpdu = \"6000030000\"", "iso8583.tpdu"),
+        ("filler_f = true", "iso8583.filler_f"),
+        ("reversal_carries = [61]", "iso8583.reversal_carries[0]"),
+    ] {
+        let found = mistakes("sign_on = true", &format!("sign_on = true\n{line}"), CUPS);
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(found[0].contains(key), "{line}: {found:?}");
+    }
+    let found = mistakes("18 = \"5411\"", "32 = \"1\"", CUPS);
+    assert!(found.len() == 1 && found[0].contains("iso8583.values.32"), "{found:?}");
     assert!(!mistakes("forwarder = \"48021000\"\n", "", CUPS).is_empty());
     assert!(!mistakes("production = false\n", "", CUPS).is_empty());
 }

@@ -6,6 +6,7 @@ use super::sample::*;
 use crate::channel::{Adapter, Notice, NoticeRefusal};
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::end_params;
+use crate::domain::money::Currency;
 use crate::domain::outcome::{Approval, Outcome};
 
 fn taken(fields: Fields) -> Result<Notice, NoticeRefusal> {
@@ -28,7 +29,8 @@ fn a_notice_names_its_attempt_and_its_end() {
     ];
     let found = taken(answer("01", &more)).expect("a notice");
     assert_eq!(found.channel_order_no.to_string(), ORDER_ID);
-    assert_eq!(found.amount_minor, Some(10_000));
+    let amount = found.amount.as_ref().and_then(|amount| amount.minor(Currency::Cny));
+    assert_eq!((amount, found.currency), (Some(10_000), Some(Currency::Cny)));
     assert_eq!(found.sent_at_text.as_deref(), Some(TXN_TIME));
     let approval = Approval {
         channel_reference: Some("442401051450467846498".to_owned()),
@@ -81,7 +83,9 @@ fn a_notice_that_is_not_clear_is_refused() {
         ("txnTime", ""),
         ("txnAmt", ""),
         ("txnAmt", "-5"),
-        ("currencyCode", "840"),
+        ("currencyCode", "999"),
+        ("txnSubType", "02"),
+        ("bizType", "000902"),
         ("respCode", ""),
     ];
     for (key, value) in unreadable {
@@ -99,8 +103,38 @@ fn i_2_a_notice_that_is_not_unionpays_is_refused() {
     let unsigned = answer("01", &[("respCode", "00")]);
     for fields in [tampered, foreign, unsigned] {
         let refusal = adapter().decode_notice(&notice(fields.encode_form()), now());
-        assert_eq!(refusal, Err(NoticeRefusal::BadSignature));
+        assert!(matches!(refusal, Err(NoticeRefusal::BadSignature(_))), "{refusal:?}");
     }
+}
+
+#[test]
+fn a_notice_says_whose_certificate_is_not_believed_and_why() {
+    let mut expired = end_params(UNIONPAY);
+    expired.not_after = rcgen::date_time_ymd(2023, 10, 22);
+    let fields = signed_with(answer("01", &[("respCode", "00")]), &signer_pem(&expired));
+    let refusal = adapter().decode_notice(&notice(fields.encode_form()), now());
+    let words = refusal.expect_err("it has expired").to_string();
+    for part in ["has expired", "serial number 68758028149", "中国银联", "valid until 2023-10-22"]
+    {
+        assert!(words.contains(part), "{words}");
+    }
+}
+
+#[test]
+fn i_11_a_strangers_certificate_brings_no_card_number_into_a_objection() {
+    let stranger = signer_pem(&end_params(&format!("{TEST_PAN}\n{}", "x".repeat(500))));
+    let fields = signed_with(answer("01", &[("respCode", "00")]), &stranger);
+    let refusal = adapter().decode_notice(&notice(fields.encode_form()), now());
+    let words = refusal.expect_err("it is nobody's").to_string();
+    assert!(!words.contains(TEST_PAN) && !words.contains('\n') && words.len() < 400, "{words}");
+}
+
+#[test]
+fn a_notice_in_another_currency_says_so() {
+    let found = taken(answer("01", &[("respCode", "00"), ("currencyCode", "392")]));
+    assert_eq!(found.expect("a notice").currency, Some(Currency::Jpy));
+    let silent = taken(answer("01", &[("respCode", "00"), ("currencyCode", "")]));
+    assert_eq!(silent.expect("a notice").currency, None);
 }
 
 #[test]

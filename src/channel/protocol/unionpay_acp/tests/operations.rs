@@ -16,7 +16,7 @@ fn follow_up(operation: Operation, original: Operation) -> ChannelRequest {
     let mut earlier = facts(original);
     earlier.channel_order_no.order = OrderId::compose(250_531, 1, 7);
     earlier.channel_reference = Some("442401051450467846498".to_owned());
-    ChannelRequest::FollowUp { facts: facts(operation), original: earlier, card: None }
+    ChannelRequest::FollowUp { facts: facts(operation), original: earlier, pan: None }
 }
 
 fn preauth() -> ChannelRequest {
@@ -92,7 +92,7 @@ fn what_there_is_no_such_thing_of_is_not_sent() {
         assert_eq!(encoded.is_ok(), operation.begins_with_card(), "{operation:?}");
     }
     assert_eq!(refused, 27);
-    let reversal = reversal_of(facts(Operation::Refund), Some(Operation::Payment));
+    let reversal = reversal_of(facts(Operation::Refund), Some(facts(Operation::Payment)));
     let error = adapter().encode(&reversal, now()).err().expect("it is refused");
     assert_eq!(error.problem, "a refund is never reversed");
     let reversal = reversal_of(facts(Operation::Preauth), None);

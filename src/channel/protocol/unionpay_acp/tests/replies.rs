@@ -146,16 +146,24 @@ fn i_2_an_answer_about_something_else_is_unknown() {
         ("currencyCode", "840"),
         ("txnType", "04"),
         ("txnType", ""),
+        ("txnSubType", "02"),
+        ("bizType", "000902"),
     ];
     for (key, value) in wrong {
         for (request, kind) in
             [(payment(), "01"), (inquiry(), "01"), (reversal(), "99"), (undo(), "31")]
         {
             let more = [("respCode", "00"), ("origRespCode", "00"), (key, value)];
-            let expected = unknown(UnknownCause::Mismatched);
-            assert_eq!(outcome(&request, kind, &more), expected, "{kind} {key}={value}");
+            let found = understood(&request, answer(kind, &more));
+            assert_eq!(found.outcome, unknown(UnknownCause::Mismatched), "{kind} {key}={value}");
+            let objection = found.objection.expect("the field is named").to_string();
+            assert!(objection.starts_with(key), "{objection}");
         }
     }
+    // The gateway answers an inquiry for whatever product, and a payment's reply only for its own.
+    let any = [("respCode", "00"), ("origRespCode", "00"), ("bizType", "000000")];
+    assert_eq!(outcome(&inquiry(), "01", &any), approved("00"));
+    assert_eq!(outcome(&payment(), "01", &any), unknown(UnknownCause::Mismatched));
     let padded = [("respCode", "00"), ("origRespCode", "00"), ("txnAmt", "000000010000")];
     assert_eq!(outcome(&inquiry(), "01", &padded), approved("00"));
 }
@@ -220,6 +228,13 @@ fn i_2_who_is_not_unionpay_is_not_believed() {
         let (outcome, voucher) = judged(adapter(), &certificate, at);
         assert_eq!(outcome, unknown(UnknownCause::BadSignature), "{words}");
         assert!(voucher.starts_with("not believed: ") && voucher.contains(words), "{voucher}");
+    }
+    // And named, for whoever reads the log or the order.
+    let fields = signed_with(answer("01", &[("respCode", "64")]), &signer_pem(&expired));
+    let found = adapter().decode(&payment(), &reply(fields.encode_line()), now());
+    let objection = found.objection.expect("why it is not believed").to_string();
+    for part in ["has expired", "serial number 68758028149", "owner 041@", "until 2025-01-01"] {
+        assert!(objection.contains(part), "{objection}");
     }
 }
 

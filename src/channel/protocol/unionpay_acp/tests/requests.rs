@@ -91,9 +91,9 @@ fn golden_inquiry_reversal_and_undo() {
 
 #[test]
 fn an_undo_names_the_original_by_our_number_where_the_channel_gave_none() {
-    let ChannelRequest::FollowUp { facts, mut original, card } = undo() else { unreachable!() };
+    let ChannelRequest::FollowUp { facts, mut original, pan } = undo() else { unreachable!() };
     original.channel_reference = None;
-    let (_, fields) = sent(adapter(), &ChannelRequest::FollowUp { facts, original, card });
+    let (_, fields) = sent(adapter(), &ChannelRequest::FollowUp { facts, original, pan });
     assert_eq!(fields.get("origQryId"), None);
     assert_eq!(fields.get("origOrderId"), Some("250531001000000000701"));
     assert_eq!(fields.get("origTxnTime"), Some(TXN_TIME));

@@ -134,8 +134,8 @@ pub fn inquiry() -> ChannelRequest {
     ChannelRequest::Inquiry { facts: facts(Operation::Payment), pan: None, now: now() }
 }
 
-/// The reversal of an attempt, which may follow up an original of this operation.
-pub fn reversal_of(facts: AttemptFacts, original: Option<Operation>) -> ChannelRequest {
+/// The reversal of an attempt, which may follow up an original.
+pub fn reversal_of(facts: AttemptFacts, original: Option<AttemptFacts>) -> ChannelRequest {
     ChannelRequest::Reversal { facts, original, pan: None, now: now() }
 }
 
@@ -147,20 +147,20 @@ pub fn undo() -> ChannelRequest {
     let mut original = facts(Operation::Payment);
     original.channel_order_no.order = OrderId::compose(250_531, 1, 7);
     original.channel_reference = Some("442401051450467846498".to_owned());
-    ChannelRequest::FollowUp { facts: facts(Operation::Undo), original, card: None }
+    ChannelRequest::FollowUp { facts: facts(Operation::Undo), original, pan: None }
 }
 
 /// What UnionPay echoes of the transaction that all requests above are about.
 pub fn echo(txn_type: &str) -> Fields {
     [
         ("accessType", "0"),
-        ("bizType", "000301"),
+        ("bizType", if txn_type == "99" { "000000" } else { "000301" }),
         ("currencyCode", "156"),
         ("encoding", "UTF-8"),
         ("merId", MERCHANT_ID),
         ("orderId", ORDER_ID),
         ("txnAmt", "10000"),
-        ("txnSubType", "01"),
+        ("txnSubType", if matches!(txn_type, "01" | "02" | "99") { "01" } else { "00" }),
         ("txnTime", TXN_TIME),
         ("txnType", txn_type),
         ("version", "5.1.0"),

@@ -204,3 +204,36 @@ fn outside_production_an_unencrypted_address_will_do() {
     let request: ChannelRequest = payment();
     assert!(adapter.encode(&request, now()).is_ok());
 }
+
+/// A product that needs messages which are not spoken is a mistake at its line, not a payment that
+/// UnionPay refuses.
+#[test]
+fn a_product_that_cannot_be_spoken_is_a_mistake() {
+    let text = include_str!("../../../../../channels/unionpay.toml");
+    for product in ["000201", "000202", "000401", "000501", "000901", "000902", "001001"] {
+        let changed = text.replace("biz_type = \"000301\"", &format!("biz_type = \"{product}\""));
+        let found = read_text(&changed, Vec::new()).map(|_| ()).expect_err("it is not spoken");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let words = format!("{product} cannot be spoken");
+        assert!(
+            found[0].contains("unionpay_acp.biz_type") && found[0].contains(&words),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn every_certificate_of_the_file_is_watched_and_each_believed_signer() {
+    let mut settings = settings();
+    settings.encryption = vec![signer_pem(&end_params("encryption"))];
+    let adapter = UnionPayAcp::new(settings).expect("good settings");
+    let uses = |adapter: &UnionPayAcp| -> Vec<&str> {
+        adapter.certificates().iter().map(|term| term.usage.name()).collect()
+    };
+    assert_eq!(uses(&adapter), ["signing", "encryption", "root", "intermediate"]);
+    let body = signed(answer("01", &[("respCode", "64")])).encode_line();
+    adapter.decode(&payment(), &reply(body), now());
+    assert_eq!(uses(&adapter), ["signing", "encryption", "root", "intermediate", "signer"]);
+    // 2030-01-01, which the whole chain has.
+    assert!(adapter.certificates().iter().all(|term| term.valid_until_s == 1_893_456_000));
+}

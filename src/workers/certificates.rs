@@ -1,0 +1,106 @@
+//! Watches how long the channels' certificates still hold: a gauge for each, and a line in the log
+//! at the start and once a day from some weeks before the end on. A payment finds out too late.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::channel::registry::Registry;
+use crate::channel::watch::certificates::{
+    CertificateState, CertificateTerm, CertificateUse, longest,
+};
+use crate::clock::Timekeeper;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::Timestamp;
+use crate::telemetry;
+use crate::workers::Stop;
+
+/// A reload or a new signer of theirs is seen after so long.
+const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
+/// The same certificate is told again after so long.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What was told of which certificate, and when. Forgotten with the process: the next start tells
+/// everything again.
+#[derive(Debug, Default)]
+struct Told {
+    at: BTreeMap<(ChannelId, CertificateUse), (String, bool, Timestamp)>,
+}
+
+impl Told {
+    /// Whether a complaint is new: another certificate, one that has ended since, or told long ago.
+    fn is_due(&mut self, channel: &ChannelId, term: &CertificateTerm, now: Timestamp) -> bool {
+        let key = (channel.clone(), term.usage);
+        let ended = term.standing(now) == CertificateState::Ended;
+        let is_known = self.at.get(&key).is_some_and(|(serial, had_ended, at)| {
+            *serial == term.serial && *had_ended == ended && now.since(*at) < TOLD_AGAIN_AFTER
+        });
+        if !is_known {
+            self.at.insert(key, (term.serial.clone(), ended, now));
+        }
+        !is_known
+    }
+}
+
+/// Runs until asked to stop.
+pub async fn run(registry: Arc<Registry>, clock: Timekeeper, mut stop: Stop) {
+    let mut told = Told::default();
+    while !stop.is_asked() {
+        look(&registry, &mut told, clock.now());
+        tokio::select! {
+            biased;
+            () = stop.asked() => {}
+            () = tokio::time::sleep(LOOKED_FOR_EVERY) => {}
+        }
+    }
+}
+
+/// Of each use, the certificate that holds longest counts: others may end, being replaced.
+fn look(registry: &Registry, told: &mut Told, now: Timestamp) {
+    for (channel, terms) in registry.certificates() {
+        for term in longest(&terms) {
+            telemetry::gauge_certificate(&channel, term.usage.name(), term.days_left(now));
+            let Some(complaint) = term.complaint(now) else { continue };
+            if !told.is_due(&channel, term, now) {
+                continue;
+            }
+            if matches!(term.standing(now), CertificateState::EndsSoon { .. }) {
+                tracing::warn!(
+                    channel.name = %channel, which = term.usage.name(), complaint,
+                    "a certificate ends soon: replace it before the channel stops"
+                );
+            } else {
+                tracing::error!(
+                    channel.name = %channel, which = term.usage.name(), complaint,
+                    "a certificate does not hold: what needs it is not sent or not believed"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_once_a_day_and_when_it_ends() {
+        let (mut told, day) = (Told::default(), TOLD_AGAIN_AFTER);
+        let channel = ChannelId::parse("a").expect("an id");
+        let mut term = CertificateTerm {
+            usage: CertificateUse::Signing,
+            serial: "1".to_owned(),
+            valid_from_s: 0,
+            valid_until_s: 1_000_000,
+        };
+        let start = Timestamp::from_millis(1_000_000_000 - 1_000);
+        assert!(told.is_due(&channel, &term, start));
+        assert!(!told.is_due(&channel, &term, start));
+        let over = start.plus(Duration::from_secs(2));
+        assert!(told.is_due(&channel, &term, over), "it has ended since");
+        assert!(!told.is_due(&channel, &term, over));
+        assert!(told.is_due(&channel, &term, over.plus(day)));
+        term.serial = "2".to_owned();
+        assert!(told.is_due(&channel, &term, over.plus(day)), "another one");
+    }
+}
