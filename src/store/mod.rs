@@ -72,6 +72,13 @@ pub enum StoreError {
     /// A stored row does not read back: the file is damaged, or written by a newer version.
     #[error("a stored row of `{table}` does not read back: {detail}")]
     Damaged { table: &'static str, detail: String },
+    /// Something that was durable is missing or is not as it was written. Nothing is opened: books
+    /// with less in them would take orders a second time.
+    #[error(
+        "the books are not whole: {what}; {known}. Put back what is missing, or restore the backup \
+         of the whole data folder; an emptied one would take and charge the same orders again"
+    )]
+    NotWhole { what: String, known: String },
 }
 
 /// The most rows that one page of a listing has.
@@ -106,8 +113,7 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
 
-    /// Refunds, voids and captures that refer to an order, by id. Those that an earlier version of
-    /// this program accepted are not among them: it wrote no index.
+    /// Refunds, voids and captures that refer to an order, by id.
     fn follow_ups(
         &self,
         of: OrderId,

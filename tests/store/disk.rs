@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use switchyard::domain::batch::Batch;
-use switchyard::domain::flow::order::{Order, OrderKind};
+use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::OrderId;
 use switchyard::store::sled::{SledSettings, SledStore};
 use switchyard::store::{CommitError, PAGE_MAX, Store, StoreError};
@@ -12,7 +12,7 @@ use crate::queues::put;
 use crate::rows::batch_id;
 use crate::support::Scratch;
 use crate::support::books::{self, accepted, id, moment, next, order, paid};
-use crate::{commit, ids, open, read, refuse, settings};
+use crate::{commit, open, read, refuse, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_12_what_was_committed_is_there_after_opening_again() {
@@ -122,8 +122,21 @@ async fn i_12_what_was_answered_survives_a_kill_while_it_settles() {
 }
 
 async fn survives_a_kill(settle_keys: usize) {
-    use std::io::{BufRead, BufReader};
     let scratch = Scratch::new();
+    let answered = killed(&scratch, settle_keys);
+    let store = open(&scratch);
+    for (sequence, version) in answered {
+        let kept = read(store.order(id(sequence))).await.expect("it was answered");
+        assert!(kept.version >= version, "order {sequence} lost version {version}");
+        let booked = read(store.transaction(id(sequence))).await.is_some();
+        assert_eq!(booked, kept.version == 2, "a success is written whole or not at all");
+    }
+}
+
+/// Leaves the folder of a process that was killed while it wrote, and gives what that process had
+/// answered: the sequence of an order, and its version.
+pub fn killed(scratch: &Scratch, settle_keys: usize) -> Vec<(u64, u32)> {
+    use std::io::{BufRead, BufReader};
     let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "disk::a_victim_commits_until_it_is_killed", "--nocapture"])
         .env(VICTIM_FOLDER, scratch.path())
@@ -151,13 +164,7 @@ async fn survives_a_kill(settle_keys: usize) {
         note(line, &mut answered);
     }
     victim.wait().expect("it has ended");
-    let store = open(&scratch);
-    for (sequence, version) in answered {
-        let kept = read(store.order(id(sequence))).await.expect("it was answered");
-        assert!(kept.version >= version, "order {sequence} lost version {version}");
-        let booked = read(store.transaction(id(sequence))).await.is_some();
-        assert_eq!(booked, kept.version == 2, "a success is written whole or not at all");
-    }
+    answered
 }
 
 /// Writes into the tree of a closed store behind its back, or removes from it.
@@ -180,22 +187,46 @@ fn order_key(table: u8, id: OrderId) -> Vec<u8> {
     [&[table], id.as_u64().to_be_bytes().as_slice()].concat()
 }
 
+/// Stands in the place of a value's length in the journal where a key is removed.
+const REMOVED: u32 = u32::MAX;
+
+/// Writes a group of one row into the journal of a closed store, as a faulty version might.
+fn journal(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
+    use std::os::unix::fs::FileExt;
+    let number = |bytes: &[u8]| u64::from_be_bytes(bytes[..8].try_into().expect("eight bytes"));
+    let first = |name| std::fs::read(scratch.path().join(name)).expect("a journal");
+    let newest = ["journal-a", "journal-b"].map(first).into_iter().filter(|file| !file.is_empty());
+    let newest = newest.map(|file| number(&file)).max().expect("there was a commit");
+    let length = value.map_or(REMOVED, |value| u32::try_from(value.len()).expect("it is short"));
+    let key_length = u32::try_from(key.len()).expect("it is short");
+    let mut body = [key_length.to_be_bytes(), length.to_be_bytes()].concat();
+    body.extend_from_slice(key);
+    body.extend_from_slice(value.unwrap_or_default());
+    // Its last turn, and the empty one after it, have settled.
+    let mut frame = (newest + 2).to_be_bytes().to_vec();
+    frame.extend_from_slice(&0_u32.to_be_bytes());
+    frame.extend_from_slice(&u32::try_from(body.len()).expect("it is short").to_be_bytes());
+    let sum = crc32fast::hash(&[frame.as_slice(), &body].concat());
+    frame.extend_from_slice(&sum.to_be_bytes());
+    frame.extend_from_slice(&body);
+    let file = std::fs::File::options().write(true).open(scratch.path().join("journal-a"));
+    file.expect("a journal").write_all_at(&frame, 0).expect("a write");
+}
+
 #[tokio::test]
-async fn a_store_from_before_the_index_of_follow_ups_still_reads() {
-    let scratch = Scratch::new();
-    let store = open(&scratch);
-    let refund = |sequence| Order { kind: OrderKind::Refund { of: id(1) }, ..order(sequence) };
-    commit(&store, accepted(&order(1))).await;
-    commit(&store, accepted(&refund(2))).await;
-    drop(store);
-    let index = [order_key(b'f', id(1)), id(2).as_u64().to_be_bytes().to_vec()].concat();
-    tamper(&scratch, &index, None);
-    let store = open(&scratch);
-    assert_eq!(read(store.order(id(2))).await.expect("the refund").kind, refund(2).kind);
-    assert!(read(store.follow_ups(id(1), None, 9)).await.is_empty());
-    commit(&store, accepted(&refund(3))).await;
-    commit(&store, paid(&refund(2))).await;
-    assert_eq!(ids(&read(store.follow_ups(id(1), None, 9)).await), [3]);
+async fn a_row_that_was_written_or_removed_past_the_store_is_a_refusal() {
+    for (value, words) in [(None, "1 of 2 open orders"), (Some(&[1, 2][..]), "not as they were")] {
+        let scratch = Scratch::new();
+        let store = open(&scratch);
+        commit(&store, accepted(&order(1))).await;
+        commit(&store, accepted(&order(2))).await;
+        drop(store);
+        tamper(&scratch, &order_key(b'o', id(1)), value);
+        let refused = SledStore::open(scratch.path(), &settings()).err();
+        let Some(StoreError::NotWhole { what, known }) = refused else { panic!("{refused:?}") };
+        assert!(what.contains(words), "{what}");
+        assert!(known.contains("rows were settled at"), "{known}");
+    }
 }
 
 #[tokio::test]
@@ -205,7 +236,7 @@ async fn a_damaged_row_is_an_error_and_the_others_live_on() {
     commit(&store, accepted(&order(1))).await;
     commit(&store, accepted(&order(2))).await;
     drop(store);
-    tamper(&scratch, &order_key(b'o', id(1)), Some(&[99, 1, 2, 3]));
+    journal(&scratch, &order_key(b'o', id(1)), Some(&[99, 1, 2, 3]));
     let store = open(&scratch);
     let damaged = store.order(id(1)).await;
     assert!(matches!(damaged, Err(StoreError::Damaged { table: "orders", .. })), "{damaged:?}");
@@ -276,7 +307,7 @@ async fn a_missing_part_of_agreed_lines_is_damage() {
         let row = (batch_id(1), vec![7; 70_000]);
         commit(&store, Batch { agreed_lines: vec![row], ..Batch::default() }).await;
         drop(store);
-        tamper(&scratch, &part(missing), None);
+        journal(&scratch, &part(missing), None);
         let store = open(&scratch);
         let kept = store.agreed_lines(batch_id(1)).await;
         let damaged = matches!(kept, Err(StoreError::Damaged { table: "agreed_lines", .. }));

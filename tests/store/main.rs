@@ -1,5 +1,6 @@
 //! One suite that every store passes, and what only a store on a disk can show.
 
+mod damage;
 mod differences;
 mod disk;
 mod orders;

@@ -177,6 +177,19 @@ pub(in crate::store) fn settled_key(
     of_date(SETTLED, channel.as_str(), date).number([record::currency_code(currency)]).0
 }
 
+/// What a table keeps, for whoever reads of it in an error.
+pub(in crate::store) fn table_name(table: u8) -> &'static str {
+    match table {
+        CLOSE | CLOSED_THROUGH => "closed days",
+        STATEMENT => "statements",
+        RECONCILIATION => "reconciliations",
+        FOUND | AGREED => "findings of reconciliations",
+        DIFFERENCE => "differences",
+        SETTLEMENT | SETTLED => "settlements",
+        _ => "index entries",
+    }
+}
+
 /// The index entries that a row has.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Entries {

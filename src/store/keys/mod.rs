@@ -197,6 +197,26 @@ pub(super) fn bounds(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (prefix.to_vec(), end)
 }
 
+/// What a table keeps, for whoever reads of it in an error.
+pub(super) fn table_name(table: u8) -> &'static str {
+    match table {
+        OPEN => "open orders",
+        FINAL => "final orders",
+        CALLER => "callers' order ids",
+        FOLLOW_UP => "follow-ups",
+        TRANSACTION => "transactions",
+        CLEARING => "clearing records",
+        REVERSAL => "reversal entries",
+        ACCOUNTING => "accounting requests",
+        NOTICE => "notices",
+        CONTRADICTION => "contradictions",
+        AUDIT => "lines of the audit trail",
+        LEASE => "leases of numbers",
+        REVERSAL_DUE | ACCOUNTING_DUE | ACCOUNTING_PARKED | NOTICE_DUE => "entries of what is due",
+        _ => books::table_name(table),
+    }
+}
+
 /// The key that follows `key` at once: where a listing goes on after it.
 pub(super) fn after(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);

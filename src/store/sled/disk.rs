@@ -1,15 +1,20 @@
 //! The folder on disk: opening it, making groups durable in it, reading its rows.
 //!
 //! The only file that knows sled's own files: `db` (the log), `conf`, `snap.*` (written and synced
-//! by sled while it opens), `blobs/` (values too large for the log). Beside them lie the journal's.
+//! by sled while it opens), `blobs/` (values too large for the log). Beside them lie the journal's
+//! and the manifest, which says what must be there.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::store::StoreError;
@@ -20,9 +25,11 @@ use crate::store::rows::{SortedBytes, Visit};
 
 use super::SledSettings;
 use super::barrier::{Barrier, Wait};
-use super::journal::Journal;
+use super::journal::{Journal, Turns};
 use super::layers::Layers;
+use super::manifest::{Manifest, ManifestFile};
 use super::settler::Settler;
+use super::sums::Sums;
 
 /// The size of sled's log segments, in bytes; a folder keeps the one it was made with. sled moves a
 /// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so:
@@ -45,6 +52,7 @@ pub(super) struct Disk {
     failed: bool,
     /// The next free place of the audit trail, as it was when the folder was opened.
     audit_next: u64,
+    is_copy: Arc<AtomicBool>,
     log_path: PathBuf,
 }
 
@@ -56,22 +64,39 @@ pub(super) struct Base {
     log: File,
     blobs: PathBuf,
     blobs_synced: BTreeSet<OsString>,
+    manifest: ManifestFile,
+    is_copy: Arc<AtomicBool>,
 }
 
 impl Disk {
+    /// Opens a folder, or makes a new one. What the manifest knows and the folder does not have is
+    /// a refusal: the files that are there first, then the journal, then every row of the tree.
     pub(super) fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
-        let mut base = Base::open(folder, settings)?;
-        let (mut journal, owed) = Journal::open(folder)?;
-        base.settle(&owed)?;
+        make_folder(folder)?;
+        let known = ManifestFile::read(folder)?;
+        if let Some(known) = &known {
+            known.check_files()?;
+            if let Some(original) = known.original_in_use() {
+                return Err(StoreError::Backend {
+                    context: "the folder is a copy, and a process works in the one it was made of",
+                    detail: format!("stop the one in `{}` first", original.display()),
+                });
+            }
+        }
+        let is_new = known.is_none();
+        let manifest = known.unwrap_or_else(|| ManifestFile::new(folder));
+        let mut base = Base::open(folder, settings, manifest)?;
+        let (mut journal, turns) = Journal::open(folder)?;
+        let last = if is_new { base.check_new(&turns)? } else { base.replay(&turns)? };
         base.sync_folder(folder).map_err(|source| {
             failed_io(format!("cannot open the store in `{}`", folder.display()), source)
         })?;
-        if !owed.is_empty() {
-            tracing::info!(keys = owed.len(), "the journal of the last run has been settled");
-            journal.clear()?;
-        }
+        // A turn whose first frame was torn by a loss of power is not seen, so one is passed over.
+        journal.begin(last + 2);
+        base.settle(&Writes::new(), last + 1..=last + 1)?;
         let audit_next = base.audit_next()?;
         let layers = Arc::new(Layers::over((*base.db).clone()));
+        let is_copy = base.is_copy();
         let settler = Settler::start(base, Arc::clone(&layers))?;
         Ok(Self {
             journal,
@@ -81,8 +106,14 @@ impl Disk {
             settler,
             failed: false,
             audit_next,
+            is_copy,
             log_path: folder.join("db"),
         })
+    }
+
+    /// Whether the folder is a copy, until someone says that its numbers have leapt.
+    pub(super) fn is_copy(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_copy)
     }
 
     pub(super) fn layers(&self) -> Arc<Layers> {
@@ -138,18 +169,20 @@ impl Disk {
 
     /// Lets the recent rows settle, and takes the other journal. Nothing may be settling.
     fn hand_over(&mut self) -> Result<(), StoreError> {
-        self.settler.begin(self.layers.hand_over())?;
+        self.settler.begin(self.layers.hand_over(), self.journal.generation())?;
         self.recent_keys = 0;
         self.journal.turn();
         Ok(())
     }
 
-    /// Settles everything, so that the next start need not.
+    /// Settles everything, so that the next start need not. The empty layer after the last one lets
+    /// the manifest say that nothing is to be replayed.
     fn settle_all(&mut self) -> Result<(), StoreError> {
-        self.settler.wait()?;
-        self.hand_over()?;
-        self.settler.wait()?;
-        self.journal.clear()
+        for _ in 0..2 {
+            self.settler.wait()?;
+            self.hand_over()?;
+        }
+        self.settler.wait()
     }
 }
 
@@ -166,22 +199,99 @@ impl Drop for Disk {
 }
 
 impl Base {
-    fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
-        let context = |what: &str| format!("{what} `{}`", folder.display());
-        fs::create_dir_all(folder).map_err(|e| failed_io(context("cannot make the folder"), e))?;
-        let db = ::sled::Config::new()
+    fn open(
+        folder: &Path,
+        settings: &SledSettings,
+        manifest: ManifestFile,
+    ) -> Result<Self, StoreError> {
+        let config = ::sled::Config::new()
             .path(folder)
             .cache_capacity(settings.cache_bytes)
             .segment_size(SEGMENT_BYTES)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| open_error(folder, error))?;
-        let io = |source| failed_io(context("cannot open the store in"), source);
+            .flush_every_ms(None);
+        let db = guarded(&manifest, || config.open().map_err(|error| open_error(folder, error)))?;
+        let io =
+            |source| failed_io(format!("cannot open the store in `{}`", folder.display()), source);
         let log = File::options().read(true).write(true).open(folder.join("db")).map_err(io)?;
         let blobs = folder.join("blobs");
-        let base = Self { db, log, blobs, blobs_synced: BTreeSet::new() };
-        base.check_layout()?;
-        Ok(base)
+        let is_copy = Arc::new(AtomicBool::new(manifest.manifest.is_copy));
+        Ok(Self { db, log, blobs, blobs_synced: BTreeSet::new(), manifest, is_copy })
+    }
+
+    pub(super) fn is_copy(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_copy)
+    }
+
+    /// A folder without a manifest is new, or its first start was cut off before anything was
+    /// answered: then it holds nothing. Gives the newest generation that may have been used.
+    fn check_new(&self, turns: &Turns) -> Result<u64, StoreError> {
+        let rows = self.count()?.rows();
+        if rows > 0 || turns.has_rows() {
+            let what = format!("the file `manifest` is missing, yet there are {rows} rows");
+            return Err(self.manifest.not_whole(what));
+        }
+        self.check_layout()?;
+        Ok(turns.newest())
+    }
+
+    /// Brings what the journal has into the tree, and holds the tree against the manifest. Gives
+    /// the newest generation that may have been used.
+    fn replay(&mut self, turns: &Turns) -> Result<u64, StoreError> {
+        let Manifest { from, to, .. } = self.manifest.manifest;
+        if let Some(what) = turns.missing_after(to) {
+            return Err(self.manifest.not_whole(what));
+        }
+        // A layer may be in the tree in part; writing it again makes it whole.
+        let begun = turns.rows(from..=to);
+        self.put(&begun)?;
+        let found = self.count()?;
+        if let Some(what) = self.manifest.manifest.sums.difference(&found) {
+            return Err(self.manifest.not_whole(format!("found are {what}")));
+        }
+        self.check_layout()?;
+        let newest = turns.newest_after(to);
+        let owed = turns.rows(to + 1..=newest);
+        if !owed.is_empty() {
+            self.settle(&owed, to + 1..=newest)?;
+            tracing::info!(keys = owed.len(), "the journal of the last run has been settled");
+        }
+        Ok(turns.newest().max(to))
+    }
+
+    /// The sums of every row: tables are counted side by side, on two threads or more.
+    fn count(&self) -> Result<Sums, StoreError> {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+        let next = AtomicUsize::new(0);
+        guarded(&self.manifest, || {
+            std::thread::scope(|scope| {
+                let shares: Vec<_> =
+                    (0..threads).map(|_| scope.spawn(|| self.count_tables(&next))).collect();
+                let mut sums = Sums::default();
+                for share in shares {
+                    // A panic in sled goes on to whoever asked.
+                    let counted = share.join().unwrap_or_else(|panic| resume_unwind(panic));
+                    sums.join(&counted?);
+                }
+                Ok(sums)
+            })
+        })
+    }
+
+    /// The sums of the tables that nobody else has taken; a table is the first byte of its keys.
+    fn count_tables(&self, next: &AtomicUsize) -> Result<Sums, StoreError> {
+        let mut sums = Sums::default();
+        loop {
+            // No table has the last byte.
+            let table = u8::try_from(next.fetch_add(1, Ordering::Relaxed));
+            let Some(table) = table.ok().filter(|table| *table < u8::MAX) else {
+                return Ok(sums);
+            };
+            let (from, to) = keys::bounds(&[table]);
+            for pair in self.db.range(from..to) {
+                let (key, value) = pair.map_err(failed("cannot read every row"))?;
+                sums.add(&key, &value);
+            }
+        }
     }
 
     /// Marks a new folder with the layout of our keys, and refuses one that is not ours.
@@ -219,9 +329,33 @@ impl Base {
         }
     }
 
-    /// Copies a layer into the tree and makes it durable there. Row by row, since the journal is
-    /// what makes a group whole, and a sled batch would hold up every reader.
-    pub(super) fn settle(&mut self, layer: &Writes) -> Result<(), StoreError> {
+    /// Copies a layer into the tree and makes it durable there. `turns` are the generations of the
+    /// journal that hold it. What the tree will have then is written down first.
+    pub(super) fn settle(
+        &mut self,
+        layer: &Writes,
+        turns: RangeInclusive<u64>,
+    ) -> Result<(), StoreError> {
+        let mut sums = self.manifest.manifest.sums.clone();
+        for (key, value) in layer {
+            if let Some(old) = self.db.get(key).map_err(failed("cannot read"))? {
+                sums.take(key, &old);
+            }
+            if let Some(value) = value {
+                sums.add(key, value);
+            }
+        }
+        self.manifest.manifest.is_copy = self.is_copy.load(Ordering::Relaxed);
+        self.manifest.write(*turns.start(), *turns.end(), sums)?;
+        self.put(layer)
+    }
+
+    /// Writes rows and makes them durable. Row by row, since the journal is what makes a group
+    /// whole, and a sled batch would hold up every reader.
+    fn put(&mut self, layer: &Writes) -> Result<(), StoreError> {
+        if layer.is_empty() {
+            return Ok(());
+        }
         for (key, value) in layer {
             match value {
                 Some(value) => self.db.insert(key, value.as_slice()),
@@ -283,7 +417,32 @@ impl Drop for Release {
     }
 }
 
-fn failed_io(context: String, source: io::Error) -> StoreError {
+/// The folder, readable by its owner alone.
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|e| failed_io(format!("cannot make the folder `{}`", folder.display()), e))
+}
+
+/// Runs what may make sled panic over damaged files, and makes a refusal of it.
+fn guarded<T>(
+    manifest: &ManifestFile,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Err(StoreError::Backend { detail, .. })) if detail.contains("corrupt") => {
+            Err(manifest.not_whole(format!("sled cannot read its files: {detail}")))
+        }
+        Ok(done) => done,
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+            let why = words.unwrap_or("it gives no reason").lines().next().unwrap_or_default();
+            Err(manifest.not_whole(format!("sled cannot read its files: {why}")))
+        }
+    }
+}
+
+pub(super) fn failed_io(context: String, source: io::Error) -> StoreError {
     StoreError::Io { context, source }
 }
 

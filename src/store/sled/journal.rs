@@ -7,16 +7,19 @@
 //!
 //! A file is a run of frames: generation `u64`, sequence `u32`, length of the body `u32`, CRC-32 of
 //! these and the body `u32`, all big-endian, then the body. A generation is one turn of one file
-//! and never comes again, so that what an earlier turn left behind is told apart. Replaying the
-//! files in the order of their generations is right even where a layer had settled already: every
-//! later generation is there to be replayed after it.
+//! and never comes again, so that what an earlier turn left behind is told apart. Which generations
+//! have settled the manifest says; the later ones are replayed in their order.
 //!
 //! A frame that does not read ends its file: it was never synced, so never answered (I-12). If a
-//! frame of the same turn reads after it, it was synced, and the file is damaged.
+//! frame of the same turn reads after it, it was synced, and the file is damaged. That the *last*
+//! frames of a file are gone, a third file tells: after each sync `journal-mark` is written with
+//! how many frames there are. It is not synced, so after a loss of power it may know of fewer than
+//! there are, and never of more.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::store::StoreError;
@@ -24,6 +27,8 @@ use crate::store::plan::Writes;
 use crate::store::record;
 
 const NAMES: [&str; 2] = ["journal-a", "journal-b"];
+const MARK_NAME: &str = "journal-mark";
+const MARK_BYTES: usize = 20;
 const HEADER_BYTES: usize = 20;
 /// How much a file grows at once.
 const GROWTH_BYTES: u64 = 1024 * 1024;
@@ -33,9 +38,12 @@ const REMOVED: u32 = u32::MAX;
 /// The two files, one of them being written.
 pub(super) struct Journal {
     files: [Turn; 2],
+    mark: File,
     current: usize,
     generation: u64,
     sequence: u32,
+    /// How many frames the generation before has.
+    before: u32,
     /// The frame being built; kept for its room.
     frame: Vec<u8>,
 }
@@ -52,42 +60,68 @@ struct Turn {
 struct Found {
     generation: u64,
     groups: Vec<Writes>,
+    /// A group before the last one does not read.
+    is_damaged: bool,
+}
+
+/// What was known of the frames that are durable; all zero in a new folder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Mark {
+    generation: u64,
+    /// Of this generation.
+    frames: u32,
+    /// Of the generation before.
+    before: u32,
+}
+
+/// What the files hold when the folder is opened.
+pub(super) struct Turns {
+    found: Vec<Found>,
+    /// The newest generation of any frame, wherever it stands.
+    left: u64,
+    mark: Mark,
 }
 
 impl Journal {
-    /// Opens or makes the files, and gives what they hold, merged, for the tree.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Writes), StoreError> {
+    /// Opens or makes the files, and gives what they hold.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Turns), StoreError> {
         let mut files = Vec::with_capacity(NAMES.len());
-        let mut found = Vec::with_capacity(NAMES.len());
-        let mut left = Vec::with_capacity(NAMES.len());
+        let mut turns = Turns { found: Vec::new(), left: 0, mark: Mark::default() };
         for name in NAMES {
-            let path = folder.join(name);
-            let context = || format!("cannot open the journal `{}`", path.display());
-            let io = |source| StoreError::Io { context: context(), source };
-            let bytes = match fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-                Err(error) => return Err(io(error)),
-            };
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(false);
-            let file = options.open(&path).map_err(io)?;
-            file.sync_all().map_err(io)?;
-            found.push(read(&bytes)?);
-            left.push(if bytes.is_empty() { 0 } else { newest_frame(&bytes) });
+            let (file, bytes) = open(&folder.join(name))?;
+            let found = read(&bytes)?;
+            turns.left = turns.left.max(newest_frame(&bytes));
+            turns.found.extend((found.generation > 0).then_some(found));
             files.push(Turn { file, end: 0, written: bytes.len() as u64 });
         }
-        // Where a first frame was torn, what is left behind it is older than the other file.
-        let newest = found.iter().map(|file| file.generation).max().unwrap_or(0);
-        if left.iter().any(|generation| *generation > newest) {
-            return Err(record::damaged("journal", "the first group of a file does not read"));
+        turns.found.sort_by_key(|file| file.generation);
+        let (mark, bytes) = open(&folder.join(MARK_NAME))?;
+        match Mark::read(&bytes) {
+            Some(found) => turns.mark = found,
+            None => tracing::warn!(
+                "`{MARK_NAME}` does not read; the journal's last groups are taken as they are found"
+            ),
         }
-        found.sort_by_key(|file| file.generation);
-        // A turn whose first frame was torn by a loss of power is not seen, so one is passed over.
-        let generation = found.last().map_or(0, |file| file.generation) + 2;
-        let owed = found.into_iter().flat_map(|file| file.groups).flatten().collect();
         let files = files.try_into().unwrap_or_else(|_| unreachable!("one for each name"));
-        Ok((Self { files, current: 0, generation, sequence: 0, frame: Vec::new() }, owed))
+        let journal = Self {
+            files,
+            mark,
+            current: 0,
+            generation: 0,
+            sequence: 0,
+            before: 0,
+            frame: Vec::new(),
+        };
+        Ok((journal, turns))
+    }
+
+    /// Begins a generation that no file has a frame of. What they hold must have settled.
+    pub(super) fn begin(&mut self, generation: u64) {
+        self.generation = generation;
+    }
+
+    pub(super) const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Writes a group behind the last one. It is durable only after [`Self::sync`].
@@ -101,7 +135,11 @@ impl Journal {
 
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let synced = self.files[self.current].file.sync_data();
-        synced.map_err(|source| failed("cannot sync the journal", source))
+        synced.map_err(|source| failed("cannot sync the journal", source))?;
+        let Self { generation, sequence, before, .. } = *self;
+        let mark = Mark { generation, frames: sequence, before };
+        let marked = self.mark.write_all_at(&mark.bytes(), 0);
+        marked.map_err(|source| failed("cannot mark the journal's end", source))
     }
 
     /// The other file's turn. What it held must have settled.
@@ -109,19 +147,99 @@ impl Journal {
         self.current = 1 - self.current;
         self.files[self.current].end = 0;
         self.generation += 1;
-        self.sequence = 0;
+        self.before = std::mem::take(&mut self.sequence);
+    }
+}
+
+/// Opens a file or makes it, readable by its owner alone, and gives what it holds.
+fn open(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
+    let io = |source| StoreError::Io {
+        context: format!("cannot open the journal `{}`", path.display()),
+        source,
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path).map_err(io)?;
+    let bytes = fs::read(path).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    Ok((file, bytes))
+}
+
+impl Turns {
+    /// The newest generation that anything speaks of.
+    pub(super) fn newest(&self) -> u64 {
+        self.left.max(self.mark.generation)
     }
 
-    /// Empties both files, one after the other, so that a loss of power tears one at most. All that
-    /// they held must have settled.
-    pub(super) fn clear(&mut self) -> Result<(), StoreError> {
-        for _ in 0..NAMES.len() {
-            self.turn();
-            self.append(&Writes::new())?;
-            self.sync()?;
+    /// Whether the files hold any row, of whatever generation.
+    pub(super) fn has_rows(&self) -> bool {
+        let mut groups = self.found.iter().flat_map(|file| &file.groups);
+        groups.any(|group| !group.is_empty()) || self.mark.frames > 0
+    }
+
+    /// What some generations write, merged.
+    pub(super) fn rows(&self, generations: RangeInclusive<u64>) -> Writes {
+        let of = self.found.iter().filter(|file| generations.contains(&file.generation));
+        of.flat_map(|file| &file.groups).flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+
+    /// The newest generation of which there are frames after a settled one, or that one.
+    pub(super) fn newest_after(&self, settled: u64) -> u64 {
+        self.found.last().map_or(settled, |file| file.generation.max(settled))
+    }
+
+    /// Says what is missing of the generations after a settled one.
+    pub(super) fn missing_after(&self, settled: u64) -> Option<String> {
+        let newest = self.newest_after(settled);
+        if self.left > newest {
+            return Some("the first group of a journal does not read".to_owned());
         }
-        self.turn();
-        Ok(())
+        let frames = |generation: u64| {
+            let file = self.found.iter().find(|file| file.generation == generation);
+            file.map(|file| file.groups.len())
+        };
+        if self.found.iter().any(|file| file.generation > settled && file.is_damaged) {
+            return Some("a group in the middle of a journal does not read".to_owned());
+        }
+        if let Some(gone) = (settled + 1..=newest).find(|generation| frames(*generation).is_none())
+        {
+            return Some(format!("turn {gone} of the journal is missing"));
+        }
+        let Mark { generation, frames: of_it, before } = self.mark;
+        let marked = [(generation.saturating_sub(1), before), (generation, of_it)];
+        marked.into_iter().filter(|(generation, _)| *generation > settled).find_map(
+            |(generation, known)| {
+                let found = frames(generation).unwrap_or(0);
+                (found < known as usize).then(|| {
+                    format!("turn {generation} of the journal has {found} of {known} groups")
+                })
+            },
+        )
+    }
+}
+
+impl Mark {
+    fn bytes(self) -> [u8; MARK_BYTES] {
+        let mut bytes = [0; MARK_BYTES];
+        bytes[..8].copy_from_slice(&self.generation.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.frames.to_be_bytes());
+        bytes[12..16].copy_from_slice(&self.before.to_be_bytes());
+        let sum = crc32fast::hash(&bytes[..16]);
+        bytes[16..].copy_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    /// An empty file is that of a new folder.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
+        let (generation, tail) = bytes.split_first_chunk::<8>()?;
+        let number =
+            |from: usize| tail.get(from..from + 4)?.try_into().ok().map(u32::from_be_bytes);
+        let generation = u64::from_be_bytes(*generation);
+        let mark = Self { generation, frames: number(0)?, before: number(4)? };
+        (mark.bytes()[..] == *bytes).then_some(mark)
     }
 }
 
@@ -204,7 +322,11 @@ impl<'a> Frame<'a> {
 
 /// How many rows a file's last turn writes or removes.
 pub(in crate::store) fn rows_in(bytes: &[u8]) -> Result<usize, StoreError> {
-    Ok(read(bytes)?.groups.iter().map(Writes::len).sum())
+    let found = read(bytes)?;
+    if found.is_damaged {
+        return Err(record::damaged("journal", "a group in its middle does not read"));
+    }
+    Ok(found.groups.iter().map(Writes::len).sum())
 }
 
 /// The newest generation that a file has a frame of, wherever it stands.
@@ -218,7 +340,7 @@ fn newest_frame(bytes: &[u8]) -> u64 {
 
 /// Reads the frames of a file's last turn.
 fn read(bytes: &[u8]) -> Result<Found, StoreError> {
-    let mut found = Found { generation: 0, groups: Vec::new() };
+    let mut found = Found { generation: 0, groups: Vec::new(), is_damaged: false };
     let mut rest = bytes;
     let mut next = 0;
     while let Some(frame) = Frame::at(rest) {
@@ -238,9 +360,8 @@ fn read(bytes: &[u8]) -> Result<Found, StoreError> {
         frame.is_some_and(|frame| frame.generation == found.generation && frame.sequence > next)
     };
     let tagged = rest.windows(tag.len()).enumerate().filter(|(_, bytes)| *bytes == tag);
-    if next > 0 && tagged.map(|(from, _)| from).any(|from| later(&from)) {
-        return Err(record::damaged("journal", "a group in its middle does not read"));
-    }
+    // A turn that has settled may be damaged: the first group of the next one was torn over it.
+    found.is_damaged = next > 0 && tagged.map(|(from, _)| from).any(|from| later(&from));
     Ok(found)
 }
 
@@ -271,150 +392,4 @@ fn take_length(body: &mut &[u8]) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    /// A folder that goes with the value.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("switchyard-journal-{}-{name}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
-            fs::create_dir_all(&folder).expect("a scratch folder");
-            Self(folder)
-        }
-
-        fn owed(&self) -> Writes {
-            Journal::open(&self.0).expect("a journal that reads").1
-        }
-
-        /// Changes a file's bytes.
-        fn spoil(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-            let path = self.0.join(name);
-            let mut bytes = fs::read(&path).expect("the file");
-            change(&mut bytes);
-            fs::write(&path, bytes).expect("the file");
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _removed = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    fn writes(pairs: &[(&str, Option<&str>)]) -> Writes {
-        let bytes = |text: &str| text.as_bytes().to_vec();
-        pairs.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect()
-    }
-
-    fn append(journal: &mut Journal, pairs: &[(&str, Option<&str>)]) {
-        journal.append(&writes(pairs)).expect("it is written");
-        journal.sync().expect("it is synced");
-    }
-
-    #[test]
-    fn what_was_written_is_found_with_the_last_value_of_each_key() {
-        let folder = Folder::new("found");
-        let (mut journal, owed) = Journal::open(&folder.0).expect("a new journal");
-        assert!(owed.is_empty());
-        append(&mut journal, &[("a", Some("1")), ("b", Some("1"))]);
-        append(&mut journal, &[("a", None), ("c", Some(""))]);
-        journal.turn();
-        append(&mut journal, &[("b", Some("2"))]);
-        let expected = writes(&[("a", None), ("b", Some("2")), ("c", Some(""))]);
-        assert_eq!(folder.owed(), expected);
-        assert_eq!(folder.owed(), expected, "reading changes nothing");
-    }
-
-    #[test]
-    fn a_file_written_over_gives_its_new_turn_only() {
-        let folder = Folder::new("over");
-        let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
-        // Frames of equal length, so that an old one begins right where a new one ends.
-        append(&mut journal, &[("a", Some("1"))]);
-        append(&mut journal, &[("b", Some("1"))]);
-        journal.turn();
-        append(&mut journal, &[("c", Some("2"))]);
-        journal.turn();
-        append(&mut journal, &[("d", Some("3"))]);
-        assert_eq!(folder.owed(), writes(&[("c", Some("2")), ("d", Some("3"))]));
-        journal.clear().expect("it is cleared");
-        assert_eq!(folder.owed(), Writes::new());
-        let (mut journal, _) = Journal::open(&folder.0).expect("a journal");
-        append(&mut journal, &[("e", Some("4"))]);
-        assert_eq!(folder.owed(), writes(&[("e", Some("4"))]));
-    }
-
-    #[test]
-    fn i_12_a_torn_last_group_was_never_answered() {
-        let first = [("a", Some("1"))];
-        for cut in 0..HEADER_BYTES + 8 + 2 {
-            let folder = Folder::new(&format!("torn-{cut}"));
-            let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
-            append(&mut journal, &first);
-            let whole = HEADER_BYTES + 8 + 2;
-            append(&mut journal, &[("b", Some("2"))]);
-            folder.spoil(NAMES[0], |bytes| bytes[whole + cut..].fill(0));
-            assert_eq!(folder.owed(), writes(&first), "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn i_12_a_flipped_bit_before_the_last_group_is_damage() {
-        let folder = Folder::new("flipped");
-        let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
-        for value in ["1", "2", "3"] {
-            append(&mut journal, &[("a", Some(value))]);
-        }
-        let frame = HEADER_BYTES + 8 + 2;
-        folder.spoil(NAMES[0], |bytes| bytes[frame + HEADER_BYTES] ^= 1);
-        let refused = Journal::open(&folder.0).map(|(_, owed)| owed);
-        let told = refused.expect_err("a synced group is gone").to_string();
-        assert!(told.contains("journal"), "{told}");
-    }
-
-    #[test]
-    fn i_12_a_flipped_bit_in_the_first_of_many_groups_is_damage() {
-        let folder = Folder::new("first");
-        let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
-        for value in ["1", "2"] {
-            append(&mut journal, &[("a", Some(value))]);
-        }
-        folder.spoil(NAMES[0], |bytes| bytes[HEADER_BYTES] ^= 1);
-        let refused = Journal::open(&folder.0).map(|(_, owed)| owed);
-        let told = refused.expect_err("synced groups are gone").to_string();
-        assert!(told.contains("journal"), "{told}");
-    }
-
-    #[test]
-    fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
-        let folder = Folder::new("lent");
-        let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
-        append(&mut journal, &[("a", Some("1"))]);
-        journal.turn();
-        append(&mut journal, &[("b", Some("1"))]);
-        journal.turn();
-        append(&mut journal, &[("c", Some("1"))]);
-        // As if the only frame of the newest turn had been torn.
-        folder.spoil(NAMES[0], |bytes| bytes[3] ^= 1);
-        let (mut journal, _) = Journal::open(&folder.0).expect("a journal");
-        append(&mut journal, &[("e", Some("1"))]);
-        assert_eq!(folder.owed(), writes(&[("b", Some("1")), ("e", Some("1"))]));
-    }
-
-    #[test]
-    fn a_large_group_grows_the_file() {
-        let folder = Folder::new("large");
-        let (mut journal, _) = Journal::open(&folder.0).expect("a new journal");
-        let large = Writes::from([(b"k".to_vec(), Some(vec![7; 3 * 1024 * 1024]))]);
-        journal.append(&large).expect("it is written");
-        journal.append(&writes(&[("a", Some("1"))])).expect("it is written");
-        let mut expected = large;
-        expected.extend(writes(&[("a", Some("1"))]));
-        assert_eq!(folder.owed(), expected);
-    }
-}
+mod tests;

@@ -20,17 +20,24 @@
 //! - **A failed write or sync is the end.** It is never tried again and never answered with
 //!   success: after it the kernel may have dropped the pages and call the next sync a success.
 //!   Every later commit is refused, and so is every read that could rest on the failed group.
+//! - **Nothing less than there was.** sled recovers what it can from a damaged file and is silent
+//!   about the rest. A manifest beside the tree says how many rows each table has and their sum
+//!   (see `manifest`, `sums`), and a mark says how far the journal goes. Opening reads every row
+//!   once and is refused where anything is missing, older than it was, or changed.
 //! - **One process.** sled locks its file; a second opener is told so.
 
 mod barrier;
 mod disk;
 mod journal;
 mod layers;
+mod manifest;
 mod settler;
+mod sums;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::batch::Batch;
 use crate::store::rows::sorted::SortedStore;
@@ -70,20 +77,35 @@ pub struct SledStore {
     // Dropped in this order: reads end, the writer writes what waits, the folder is let go.
     reader: Arc<Reader>,
     writer: Writer,
+    is_copy: Arc<AtomicBool>,
     _release: Release,
 }
 
 impl SledStore {
     /// Opens the store in `folder`, or makes a new one. Blocks, for seconds if the books are large.
     ///
-    /// Refused if another process has the folder open, or if a newer version has written it.
+    /// Refused if another process has the folder open, if a newer version has written it, or if
+    /// anything that was durable is missing in it ([`StoreError::NotWhole`]).
     pub fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
         let disk = Disk::open(folder, settings)?;
         let release = disk.release()?;
+        let is_copy = disk.is_copy();
         let barrier = Arc::new(Barrier::new());
         let reader = Arc::new(Reader::new(disk.layers(), Arc::clone(&barrier)));
         let writer = Writer::start(disk, barrier, settings)?;
-        Ok(Self { reader, writer, _release: release })
+        Ok(Self { reader, writer, is_copy, _release: release })
+    }
+
+    /// Whether the folder is a copy or was restored: its original may have given out numbers that
+    /// are not in it. It stays so, over starts too, until [`Self::numbers_have_leapt`].
+    pub fn is_copy(&self) -> bool {
+        self.is_copy.load(Ordering::Relaxed)
+    }
+
+    /// The numbers that the original may have given out are passed over, durably. The folder keeps
+    /// that in mind from the next time on that rows settle.
+    pub fn numbers_have_leapt(&self) {
+        self.is_copy.store(false, Ordering::Relaxed);
     }
 }
 

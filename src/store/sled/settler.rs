@@ -18,7 +18,7 @@ type Ended = Result<(), StoreError>;
 /// The writer's handle on the settler.
 pub(super) struct Settler {
     /// `None` only while it is dropped.
-    layers: Option<SyncSender<Arc<Writes>>>,
+    layers: Option<SyncSender<(Arc<Writes>, u64)>>,
     ends: Receiver<Ended>,
     busy: bool,
     thread: Option<JoinHandle<()>>,
@@ -26,11 +26,11 @@ pub(super) struct Settler {
 
 impl Settler {
     pub(super) fn start(mut base: Base, layers: Arc<Layers>) -> Result<Self, StoreError> {
-        let (sender, receiver) = sync_channel::<Arc<Writes>>(1);
+        let (sender, receiver) = sync_channel::<(Arc<Writes>, u64)>(1);
         let (end, ends) = sync_channel(1);
         let work = move || {
-            while let Ok(layer) = receiver.recv() {
-                let settled = base.settle(&layer);
+            while let Ok((layer, turn)) = receiver.recv() {
+                let settled = base.settle(&layer, turn..=turn);
                 if settled.is_ok() {
                     layers.settled();
                 }
@@ -46,12 +46,13 @@ impl Settler {
         Ok(Self { layers: Some(sender), ends, busy: false, thread: Some(thread) })
     }
 
-    /// Hands a layer over. The one before must have settled.
-    pub(super) fn begin(&mut self, layer: Arc<Writes>) -> Result<(), StoreError> {
+    /// Hands over a layer and the generation of the journal that has it. The one before must have
+    /// settled.
+    pub(super) fn begin(&mut self, layer: Arc<Writes>, turn: u64) -> Result<(), StoreError> {
         assert!(!self.busy, "one layer settles at a time");
         self.busy = true;
         let layers = self.layers.as_ref().expect("it lives as long as the handle");
-        layers.send(layer).map_err(|_| gone())
+        layers.send((layer, turn)).map_err(|_| gone())
     }
 
     /// Whether a layer is still settling; an error if it could not be settled.
