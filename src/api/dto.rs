@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::api::error::{ApiError, Code};
 use crate::codec::sign::hex_lower;
-use crate::domain::batch::AuditEntry;
+use crate::domain::batch::{AuditEntry, CoreNotice};
 use crate::domain::books::accounting::{AccountingRequest, Entry, SourceDocument};
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
@@ -380,6 +380,38 @@ pub struct AccountingBody<'row> {
     acknowledged_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'row str>,
+    unanswered: bool,
+}
+
+/// A notice to the core, and how far its delivery is.
+#[derive(Serialize)]
+pub struct NoticeBody<'row> {
+    /// The order that it tells of.
+    id: Text<crate::domain::ids::OrderId>,
+    url: &'row str,
+    created_at: Moment,
+    status: &'static str,
+    tries: u32,
+    due_at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'row str>,
+}
+
+impl<'row> From<&'row CoreNotice> for NoticeBody<'row> {
+    fn from(notice: &'row CoreNotice) -> Self {
+        Self {
+            id: Text(notice.order),
+            url: &notice.url,
+            created_at: Moment(notice.created_at),
+            status: notice.delivery.status.name(),
+            tries: notice.delivery.tries,
+            due_at: Moment(notice.delivery.due_at),
+            acknowledged_at: notice.delivery.acknowledged_at.map(Moment),
+            last_error: notice.delivery.last_error.as_deref(),
+        }
+    }
 }
 
 /// The document that a request's voucher names.
@@ -455,6 +487,7 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
             due_at: Moment(request.delivery.due_at),
             acknowledged_at: request.delivery.acknowledged_at.map(Moment),
             last_error: request.delivery.last_error.as_deref(),
+            unanswered: request.delivery.unanswered,
         }
     }
 }

@@ -345,7 +345,11 @@ fn start_workers(
         batch_max: settings.accounting_batch_max,
         look_every,
     };
-    let notices = settings.notices.clone();
+    let notices = workers::notices::NoticeWork {
+        delivery: settings.notices.clone(),
+        retry_for: settings.notices_retry_for,
+        look_every,
+    };
     // Taken once: this is the only place that starts workers.
     let late_replies = state.registry.take_late_replies().map(|replies| {
         let registry = Arc::clone(&state.registry);
@@ -355,13 +359,7 @@ fn start_workers(
         tokio::spawn(workers::reversals::run(engine(), reversals, stop.clone())),
         tokio::spawn(workers::recovery::run(engine(), stop.clone())),
         tokio::spawn(workers::accounting::run(engine(), accounting, stop.clone())),
-        tokio::spawn(workers::notices::run(
-            engine(),
-            notices,
-            notice_key,
-            look_every,
-            stop.clone(),
-        )),
+        tokio::spawn(workers::notices::run(engine(), notices, notice_key, stop.clone())),
         tokio::spawn(workers::statements::run(
             Arc::clone(&state.statements),
             look_every.max(STATEMENTS_LOOKED_FOR_EVERY),

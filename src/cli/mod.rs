@@ -10,6 +10,7 @@ pub mod check_config;
 pub mod clearing;
 pub mod demo;
 mod load;
+pub mod notice;
 pub mod reconcile;
 pub mod remote;
 pub mod route;
@@ -52,6 +53,8 @@ enum Command {
     Payment(remote::PaymentArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::ReversalArgs),
+    /// List the notices to the core of the running daemon, and send them again
+    Notice(notice::NoticeArgs),
     /// Export clearing records of the running daemon, close its clearing days, verify closed ones
     Clearing(clearing::ClearingArgs),
     /// Have a channel's statement downloaded by the running daemon, or see what has landed
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Channel(args) => channel::run(args),
         Command::Payment(args) => remote::payment(args),
         Command::Reversal(args) => remote::reversal(args),
+        Command::Notice(args) => notice::run(args),
         Command::Clearing(args) => clearing::run(args),
         Command::Statement(args) => statement::run(args),
         Command::Reconcile(args) => reconcile::run(args),

@@ -106,6 +106,8 @@ pub struct Settings {
     pub accounting_batch_max: usize,
     pub accounts: AccountNames,
     pub notices: DeliverySettings,
+    /// How long after an order's end its notice is tried.
+    pub notices_retry_for: Duration,
     pub plain_http_to: Vec<String>,
     /// A credential's reference, if one is given.
     pub notice_key: Option<String>,
@@ -150,7 +152,7 @@ impl Settings {
         let reversals_in_flight = positive(&workers, "reversals_in_flight", 10_000);
         workers.finish();
         let (accounting, accounting_batch_max, accounts) = read_accounting(&root);
-        let (notices, plain_http_to, notice_key) = read_notices(&root);
+        let (notices, notices_retry_for, plain_http_to, notice_key) = read_notices(&root);
         let (log, log_level) = read_log(&root);
         let settings = Self {
             server: read_server(&root),
@@ -169,6 +171,7 @@ impl Settings {
             accounting_batch_max,
             accounts,
             notices,
+            notices_retry_for,
             plain_http_to,
             notice_key,
             look_every,
@@ -256,13 +259,14 @@ fn read_accounting(root: &Section<'_>) -> (DeliverySettings, usize, AccountNames
     (delivery, batch_max, names)
 }
 
-fn read_notices(root: &Section<'_>) -> (DeliverySettings, Vec<String>, Option<String>) {
+fn read_notices(root: &Section<'_>) -> (DeliverySettings, Duration, Vec<String>, Option<String>) {
     let section = root.section("notices");
     let delivery = read_delivery(&section);
+    let retry_for = section.duration("retry_for", SECOND..=90 * DAY);
     let plain_http_to = section.texts("plain_http_to");
     let key = Some(section.text_or("key", "")).filter(|reference| !reference.is_empty());
     section.finish();
-    (delivery, plain_http_to, key)
+    (delivery, retry_for, plain_http_to, key)
 }
 
 fn read_bin_table(root: &Section<'_>) -> BinTableSettings {

@@ -182,6 +182,14 @@ pub trait Store: Send + Sync {
 
     fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>>;
 
+    /// Notices to the core by order, of one status or of all.
+    fn notices(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>>;
+
     /// Owed notices to the core whose time has come, the longest due first.
     fn due_notices(
         &self,

@@ -20,8 +20,10 @@ pub enum Posted {
     Acknowledged,
     /// It refuses this, and would again: an operator must look.
     Refused(String),
-    /// It could not take it now.
+    /// It did not take it, and may at another time: it was not reached, or asks for patience.
     Later(String),
+    /// Whether it has taken it is not known: it was sent, and there is no answer that says so.
+    Unanswered(String),
 }
 
 /// A client that follows no redirect and uses no proxy of the environment.
@@ -62,36 +64,38 @@ pub async fn post(
                 200..=299 => Posted::Acknowledged,
                 // "Already there" is what a repeated request hopes to hear.
                 409 => Posted::Acknowledged,
-                408 | 425 | 429 => Posted::Later(format!("it answered {status}")),
+                425 | 429 => Posted::Later(format!("it answered {status}")),
+                408 => Posted::Unanswered(format!("it answered {status}")),
                 400..=499 => Posted::Refused(format!("it answered {status}")),
-                _ => Posted::Later(format!("it answered {status}")),
+                _ => Posted::Unanswered(format!("it answered {status}")),
             }
         }
-        Err(error) => {
-            let text = crate::telemetry::chain(&error.without_url());
-            Posted::Later(text.chars().take(LAST_ERROR_CHARS_MAX).collect())
-        }
+        Err(error) => silence(error),
     }
 }
 
-/// Posts JSON once, and gives status and body of the answer; else why there is none, in words.
+/// What a call without an answer proves: nothing left where no connection was made.
+fn silence(error: reqwest::Error) -> Posted {
+    let was_reached = !error.is_connect();
+    let text = crate::telemetry::chain(&error.without_url());
+    let text = text.chars().take(LAST_ERROR_CHARS_MAX).collect();
+    if was_reached { Posted::Unanswered(text) } else { Posted::Later(text) }
+}
+
+/// Posts JSON once, and gives status and body of the answer; else what its absence proves.
 pub async fn exchange(
     client: &Client,
     url: &str,
     body: Vec<u8>,
-) -> Result<(StatusCode, Vec<u8>), String> {
-    let failed = |error: reqwest::Error| {
-        let text = crate::telemetry::chain(&error.without_url());
-        text.chars().take(LAST_ERROR_CHARS_MAX).collect::<String>()
-    };
+) -> Result<(StatusCode, Vec<u8>), Posted> {
     let request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
-    let mut response = request.send().await.map_err(failed)?;
+    let mut response = request.send().await.map_err(silence)?;
     let status = response.status();
     let mut answer = Vec::new();
     // Bounded by `ANSWER_BYTES_MAX`.
-    while let Some(piece) = response.chunk().await.map_err(failed)? {
+    while let Some(piece) = response.chunk().await.map_err(silence)? {
         if answer.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err("its answer has no end".to_owned());
+            return Err(Posted::Unanswered("its answer has no end".to_owned()));
         }
         answer.extend_from_slice(&piece);
     }
@@ -112,14 +116,16 @@ pub fn after(
             next.status = DeliveryStatus::Acknowledged;
             next.acknowledged_at = Some(now);
             next.last_error = None;
+            next.unanswered = false;
         }
         Posted::Refused(text) => {
             next.status = DeliveryStatus::Parked;
             next.last_error = Some(text.clone());
         }
-        Posted::Later(text) => {
+        Posted::Later(text) | Posted::Unanswered(text) => {
             next.due_at = now.plus(settings.wait(tries));
             next.last_error = Some(text.clone());
+            next.unanswered |= matches!(posted, Posted::Unanswered(_));
         }
     }
     next
@@ -130,7 +136,7 @@ pub const fn result(posted: &Posted) -> &'static str {
     match posted {
         Posted::Acknowledged => "acknowledged",
         Posted::Refused(_) => "parked",
-        Posted::Later(_) => "deferred",
+        Posted::Later(_) | Posted::Unanswered(_) => "deferred",
     }
 }
 
@@ -152,11 +158,15 @@ mod tests {
             delivery = after(&delivery, &Posted::Later("no".into()), &settings, now);
             assert_eq!((delivery.tries, delivery.version), (tries, tries + 1));
             assert_eq!(delivery.due_at.as_millis(), 1_000 + wait_ms);
-            assert_eq!(delivery.status, DeliveryStatus::Owed);
+            assert_eq!((delivery.status, delivery.unanswered), (DeliveryStatus::Owed, false));
         }
+        delivery = after(&delivery, &Posted::Unanswered("502".into()), &settings, now);
+        delivery = after(&delivery, &Posted::Later("no".into()), &settings, now);
+        assert!(delivery.unanswered, "what was sent once may have been taken for good");
         let parked = after(&delivery, &Posted::Refused("400".into()), &settings, now);
-        assert_eq!(parked.status, DeliveryStatus::Parked);
+        assert_eq!((parked.status, parked.unanswered), (DeliveryStatus::Parked, true));
         let done = after(&parked, &Posted::Acknowledged, &settings, now);
         assert_eq!((done.status, done.last_error), (DeliveryStatus::Acknowledged, None));
+        assert!(!done.unanswered);
     }
 }

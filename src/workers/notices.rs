@@ -1,5 +1,8 @@
 //! Tells the core how orders ended, signed, until it acknowledges.
 //!
+//! A refusal is no end: a core that is being deployed answers 404 for a while. What is not
+//! acknowledged within days is parked, where an operator sees it and can have it sent again.
+//!
 //! `Switchyard-Signature: t=<epoch seconds>,v1=<hex>`, where the hex is HMAC-SHA256 over
 //! `<t>.<body>` under the key of the settings; the core checks it before it believes a notice.
 
@@ -52,29 +55,32 @@ pub fn signature(key: &HmacKey, at_s: i64, body: &[u8]) -> String {
     format!("t={time},v1={}", hex_lower(tag.as_ref()))
 }
 
+/// How the worker delivers.
+#[derive(Debug, Clone)]
+pub struct NoticeWork {
+    pub delivery: DeliverySettings,
+    /// How long after an order's end its notice is tried; then it is parked.
+    pub retry_for: Duration,
+    pub look_every: Duration,
+}
+
 struct Desk {
     engine: Arc<Engine>,
-    settings: DeliverySettings,
+    work: NoticeWork,
     key: HmacKey,
     client: Client,
 }
 
 /// Runs until asked to stop.
-pub async fn run(
-    engine: Arc<Engine>,
-    settings: DeliverySettings,
-    key: HmacKey,
-    look_every: Duration,
-    mut stop: Stop,
-) {
-    let client = match delivery::client(settings.timeout) {
+pub async fn run(engine: Arc<Engine>, work: NoticeWork, key: HmacKey, mut stop: Stop) {
+    let client = match delivery::client(work.delivery.timeout) {
         Ok(client) => client,
         Err(problem) => {
             tracing::error!(problem, "notices cannot be delivered");
             return stop.asked().await;
         }
     };
-    let desk = Arc::new(Desk { engine, settings, key, client });
+    let desk = Arc::new(Desk { engine, work, key, client });
     let working = InFlight::default();
     let mut tasks = JoinSet::new();
     while !stop.is_asked() {
@@ -82,7 +88,7 @@ pub async fn run(
             tracing::error!(error = %telemetry::chain(&error), "the notices cannot be read");
         }
         reap(&mut tasks, "notices");
-        next_round(&desk.engine.signals().notices, look_every, &mut stop).await;
+        next_round(&desk.engine.signals().notices, desk.work.look_every, &mut stop).await;
     }
     while tasks.join_next().await.is_some() {}
 }
@@ -92,7 +98,7 @@ async fn look(
     working: &InFlight<OrderId>,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), EngineError> {
-    let most = desk.settings.in_flight.get() as usize;
+    let most = desk.work.delivery.in_flight.get() as usize;
     if working.len() >= most {
         return Ok(());
     }
@@ -130,18 +136,48 @@ async fn deliver(desk: &Desk, mut notice: CoreNotice) -> Result<(), EngineError>
     let headers = vec![(name, signature(&desk.key, at_s, &body))];
     let key = id.to_string();
     let posted = delivery::post(&desk.client, &notice.url, &key, body, headers).await;
+    let now = desk.engine.clock().now();
+    let is_late = now.since(notice.created_at) >= desk.work.retry_for;
+    let posted = with_patience(posted, is_late);
     telemetry::count_delivery("core", delivery::result(&posted));
     if let Posted::Refused(answer) = &posted {
-        tracing::error!(order.id = key, answer, "the core refuses a notice; it is parked");
+        tracing::error!(
+            order.id = key,
+            answer,
+            "the core does not take a notice; it is parked until an operator has it sent again"
+        );
     }
-    let now = desk.engine.clock().now();
-    notice.delivery = delivery::after(&notice.delivery, &posted, &desk.settings, now);
+    notice.delivery = delivery::after(&notice.delivery, &posted, &desk.work.delivery, now);
     desk.engine.record(Batch { notices: vec![notice], ..Batch::default() }).await
+}
+
+/// Whatever is no acknowledgement is tried again, until it is late; then it is given up.
+fn with_patience(posted: Posted, is_late: bool) -> Posted {
+    match posted {
+        Posted::Acknowledged => Posted::Acknowledged,
+        Posted::Refused(why) | Posted::Later(why) | Posted::Unanswered(why) => {
+            if is_late {
+                Posted::Refused(why)
+            } else {
+                Posted::Later(why)
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_time_parks_a_notice() {
+        let why = || "it answered 404".to_owned();
+        for posted in [Posted::Refused(why()), Posted::Later(why()), Posted::Unanswered(why())] {
+            assert_eq!(with_patience(posted.clone(), false), Posted::Later(why()));
+            assert_eq!(with_patience(posted, true), Posted::Refused(why()));
+        }
+        assert_eq!(with_patience(Posted::Acknowledged, true), Posted::Acknowledged);
+    }
 
     #[test]
     fn a_notice_is_signed_over_time_and_body() {

@@ -14,7 +14,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use serde_json::{Value, json};
 use switchyard::domain::batch::Batch;
-use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use switchyard::domain::books::accounting::{
+    AccountingRequest, BookingEvent, DeliveryStatus, RequestId,
+};
 use switchyard::store::{PAGE_MAX, Store};
 use switchyard::workers::Stop;
 use switchyard::workers::accounting::{AccountingWork, run};
@@ -291,5 +293,37 @@ async fn one_refused_request_parks_no_other() {
         assert_eq!(retried.status, 200, "{}", retried.text);
         desk.drained(Duration::ZERO).await;
         assert_eq!(desk.end().await.len(), 20);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_7_a_try_without_an_answer_is_kept_in_mind() {
+    let order = books::succeeded(&books::order(1));
+    let id = RequestId { chain: order.id, sequence: 1 };
+    for batch_max in [1, 10] {
+        for is_down_first in [false, true] {
+            let desk = Desk::open(&format!("waits = [\"1s\"]\nbatch_max = {batch_max}")).await;
+            let refuses = Mood::Picky(id);
+            desk.accounting.is(if is_down_first { Mood::Down } else { refuses });
+            let refund =
+                AccountingRequest { event: BookingEvent::Refund, ..books::request(&order, 0) };
+            let batch = Batch { accounting: vec![refund], ..Batch::default() };
+            desk.gateway.store.commit(batch).await.expect("it is written");
+            if is_down_first {
+                let tried = async || {
+                    let owed = desk.rows(Some(DeliveryStatus::Owed)).await;
+                    (owed.first()?.delivery.tries > 0).then_some(())
+                };
+                until("a try has no answer", tried).await;
+                desk.accounting.is(refuses);
+            }
+            let parked = async || {
+                desk.gateway.later(Duration::from_secs(1));
+                desk.rows(Some(DeliveryStatus::Parked)).await.pop()
+            };
+            let parked = until("it is refused", parked).await;
+            assert_eq!(parked.delivery.unanswered, is_down_first, "{parked:?}");
+            desk.end().await;
+        }
     }
 }

@@ -345,7 +345,7 @@ fn registry(settings: &Settings, folder: &Path, clock: Clock) -> Registry {
     let house = HouseTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
-        notice_url: None,
+        notice_url: settings.notices.url.clone(),
     };
     let read =
         Registry::load(&settings.channels_folder, &settings.routes_file, folder, house, clock);

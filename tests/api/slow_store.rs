@@ -184,6 +184,15 @@ impl Store for SlowStore {
         self.inner.notice(order)
     }
 
+    fn notices(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
+        self.inner.notices(status, after, limit)
+    }
+
     fn due_notices(
         &self,
         now: Timestamp,

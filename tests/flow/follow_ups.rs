@@ -627,3 +627,22 @@ fn what_accounting_refuses_is_withdrawn_with_its_order_and_without_red_letter() 
     assert_eq!(booked(&desk, id).delivery.status, DeliveryStatus::Withdrawn);
     assert_eq!(desk.order().claims.refunded_minor, 0);
 }
+
+#[test]
+fn i_7_what_may_have_been_booked_is_withdrawn_with_its_red_letter() {
+    let mut desk = paid();
+    let id = refund(&mut desk, 1, 500).expect("there is enough");
+    let mut parked = booked(&desk, id);
+    parked.delivery.status = DeliveryStatus::Parked;
+    // A try had no answer, and the next one was refused.
+    parked.delivery.unanswered = true;
+    parked.delivery.version += 1;
+    desk.rows.accounting.insert(parked.id, parked);
+    let command = Command::Withdraw { booked: Box::new(booked(&desk, id)), decider: decider() };
+    let decision = desk.run_on(id, command).expect("accounting refuses it now");
+    assert!(decision.effects.contains(&Effect::Book), "the red letter is due");
+    assert_eq!(status(&desk, id), (OrderStatus::Failed, Some(Reason::OperatorDecision)));
+    assert_eq!(events(&desk, id), ["refund", "refund_taken_back"]);
+    assert_eq!(booked(&desk, id).delivery.status, DeliveryStatus::Withdrawn);
+    assert_eq!(desk.order().claims.refunded_minor, 0);
+}

@@ -31,12 +31,22 @@ pub async fn deliver(engine: &Arc<Engine>, world: &World, request: AccountingReq
         Ok(Some(now)) if now.delivery == request.delivery => {}
         _ => return,
     }
+    let was_unanswered = request.delivery.unanswered;
+    let mut request = request;
+    if request.event.is_booked_first() && !was_unanswered {
+        request.delivery.unanswered = true;
+        request.delivery.version += 1;
+        if !record(engine, world, request.clone()).await {
+            return;
+        }
+    }
     let mut after = request.clone();
     after.delivery.version += 1;
     after.delivery.tries += 1;
     match post(world, &request) {
         Answer::Booked => {
             after.delivery.status = DeliveryStatus::Acknowledged;
+            after.delivery.unanswered = false;
             after.delivery.acknowledged_at = Some(engine.clock().now());
             match engine.acknowledge(after).await {
                 Ok(Some(id)) => {
@@ -50,6 +60,7 @@ pub async fn deliver(engine: &Arc<Engine>, world: &World, request: AccountingReq
         }
         Answer::Refused => {
             after.delivery.status = DeliveryStatus::Parked;
+            after.delivery.unanswered = was_unanswered;
             record(engine, world, after).await;
         }
         Answer::Unheard => postpone(engine, world, request).await,
@@ -61,8 +72,8 @@ fn post(world: &World, request: &AccountingRequest) -> Answer {
     let known = state.booked.contains_key(&request.id);
     let draw = if state.calm { 0 } else { state.random.u8(0..100) };
     match draw {
-        // What it has booked it does not refuse.
-        90..=94 if request.event.is_booked_first() && !known => {
+        // It may refuse what it has booked: a repeat is a duplicate to it.
+        90..=94 if request.event.is_booked_first() => {
             state.tally.booking_refused += 1;
             return Answer::Refused;
         }
@@ -87,11 +98,14 @@ async fn postpone(engine: &Arc<Engine>, world: &World, mut request: AccountingRe
     record(engine, world, request).await;
 }
 
-async fn record(engine: &Arc<Engine>, world: &World, request: AccountingRequest) {
+/// Whether it was written.
+async fn record(engine: &Arc<Engine>, world: &World, request: AccountingRequest) -> bool {
     let batch = Batch { accounting: vec![request], ..Batch::default() };
-    if let Err(error) = engine.record(batch).await {
-        note_error(world, "a delivery", &error);
+    let written = engine.record(batch).await;
+    if let Err(error) = &written {
+        note_error(world, "a delivery", error);
     }
+    written.is_ok()
 }
 
 /// An operator has some of what was refused sent again, and gives the rest up.

@@ -218,6 +218,15 @@ impl Store for HostileStore {
         self.slowly(self.world.store.notice(order))
     }
 
+    fn notices(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
+        self.slowly(self.world.store.notices(status, after, limit))
+    }
+
     fn due_notices(
         &self,
         now: Timestamp,

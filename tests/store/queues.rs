@@ -178,7 +178,27 @@ pub async fn notices_are_worked_by_time(store: &dyn Store) {
     refuse(store, batch, "version 2 over 2").await;
     assert_eq!(due(999).await, [id(1)]);
     assert_eq!(read(store.notice(id(2))).await, Some(told));
-    assert_eq!(read(store.notice(id(3))).await, None);
+    let mut parked = books::notice(&order(3), 100);
+    parked.delivery.status = DeliveryStatus::Parked;
+    commit(store, Batch { notices: vec![parked.clone()], ..Batch::default() }).await;
+    let listed = async |status, after: Option<u64>, limit| {
+        let page = read(store.notices(status, after.map(id), limit)).await;
+        page.iter().map(|notice| notice.order).collect::<Vec<OrderId>>()
+    };
+    assert_eq!(listed(None, None, 9).await, [id(1), id(2), id(3)]);
+    assert_eq!(listed(None, Some(1), 1).await, [id(2)]);
+    assert_eq!(listed(Some(DeliveryStatus::Owed), None, 9).await, [id(1)]);
+    assert_eq!(listed(Some(DeliveryStatus::Owed), Some(1), 9).await, []);
+    assert_eq!(listed(Some(DeliveryStatus::Acknowledged), None, 9).await, [id(2)]);
+    assert_eq!(listed(Some(DeliveryStatus::Parked), None, 9).await, [id(3)]);
+    assert_eq!(listed(Some(DeliveryStatus::Parked), Some(3), 9).await, []);
+    // An operator has it sent again.
+    parked.delivery.version = 2;
+    parked.delivery.status = DeliveryStatus::Owed;
+    commit(store, Batch { notices: vec![parked], ..Batch::default() }).await;
+    assert_eq!(listed(Some(DeliveryStatus::Parked), None, 9).await, []);
+    assert_eq!(listed(Some(DeliveryStatus::Owed), None, 9).await, [id(1), id(3)]);
+    assert_eq!(read(store.notice(id(4))).await, None);
 }
 
 pub async fn contradictions_belong_to_their_order(store: &dyn Store) {

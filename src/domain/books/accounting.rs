@@ -178,7 +178,8 @@ pub enum DeliveryStatus {
     Acknowledged,
     /// Refused by the receiver; an operator must look.
     Parked,
-    /// Refused by the receiver, and given up by an operator with the order that waited for it.
+    /// Refused by the receiver, and given up by an operator with the order that waited for it. If a
+    /// try of it is unanswered, its red letter is owed.
     Withdrawn,
 }
 
@@ -218,6 +219,9 @@ pub struct Delivery {
     pub acknowledged_at: Option<Timestamp>,
     /// What the receiver said last, shortened; for operators.
     pub last_error: Option<String>,
+    /// A try may have left whose end is not known: the receiver may have taken it, whatever it says
+    /// to a later one. What is booked first is marked before it leaves.
+    pub unanswered: bool,
     /// Counts the writes of its row, from 1.
     pub version: u32,
 }
@@ -230,6 +234,7 @@ impl Delivery {
             due_at: now,
             acknowledged_at: None,
             last_error: None,
+            unanswered: false,
             version: 1,
         }
     }

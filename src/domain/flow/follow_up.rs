@@ -164,7 +164,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Nothing was booked and nothing was sent: the order ends, and so does the request.
+    /// Nothing was sent: the order ends, and so does the request. Accounting refuses it now, but
+    /// may have booked it at a try that it did not answer: then the red letter is owed.
     pub(super) fn withdraw(
         &mut self,
         mut booked: AccountingRequest,
@@ -180,6 +181,7 @@ impl Work<'_> {
         if !(refused && waits && booked.event.is_booked_first()) {
             return Err(Refusal::WrongPhase);
         }
+        self.booked_perhaps = booked.delivery.unanswered;
         booked.delivery.status = DeliveryStatus::Withdrawn;
         booked.delivery.version += 1;
         self.batch.accounting.push(booked);
@@ -201,8 +203,9 @@ impl Work<'_> {
             _ => claims.refunded_minor -= amount_minor,
         }
         claims.from_escrow_minor -= order.claims.from_escrow_minor;
-        // What never left was never booked: accounting had refused it.
-        if gives_money_back(&original, order) && !order.attempts.is_empty() {
+        // What left was booked. What never left was refused, at every try or only at the last one.
+        let is_booked = !order.attempts.is_empty() || self.booked_perhaps;
+        if gives_money_back(&original, order) && is_booked {
             let event = self.event_of(order, true);
             let view = self.view.original.as_ref().and_then(|kept| kept.transaction.as_ref());
             let source = view.expect("I-7: a success has its transaction");

@@ -69,6 +69,8 @@ struct Work<'a> {
     /// The order that it refers to; written if its claims change.
     original: Option<Order>,
     entry: Option<ReversalEntry>,
+    /// What was to be booked first may be in accounting's books, although it never acknowledged it.
+    booked_perhaps: bool,
     batch: Batch,
     effects: Vec<Effect>,
 }
@@ -83,6 +85,7 @@ impl<'a> Work<'a> {
             order: view.order.clone(),
             original: view.original.as_ref().map(|original| original.order.clone()),
             entry: view.entry.clone(),
+            booked_perhaps: false,
             batch: Batch::default(),
             effects: Vec::new(),
         }

@@ -39,6 +39,8 @@ pub(super) const ACCOUNTING_DUE: u8 = b'a';
 pub(super) const ACCOUNTING_PARKED: u8 = b'p';
 pub(super) const NOTICE: u8 = b'N';
 pub(super) const NOTICE_DUE: u8 = b'n';
+/// Notices that were given up and wait for an operator.
+pub(super) const NOTICE_PARKED: u8 = b'u';
 const CONTRADICTION: u8 = b'X';
 pub(super) const AUDIT: u8 = b'U';
 const LEASE: u8 = b'S';
@@ -159,9 +161,8 @@ pub(super) fn due_key(key: &[u8], row: &[u8]) -> Result<Option<Vec<u8>>, StoreEr
             let head = record::read_notice_head(row)?;
             match head.status {
                 DeliveryStatus::Owed => Some(Key::of(NOTICE_DUE).time(head.due_at)),
-                DeliveryStatus::Acknowledged
-                | DeliveryStatus::Parked
-                | DeliveryStatus::Withdrawn => None,
+                DeliveryStatus::Parked => Some(Key::of(NOTICE_PARKED)),
+                DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn => None,
             }
         }
         _ => None,
@@ -212,7 +213,9 @@ pub(super) fn table_name(table: u8) -> &'static str {
         CONTRADICTION => "contradictions",
         AUDIT => "lines of the audit trail",
         LEASE => "leases of numbers",
-        REVERSAL_DUE | ACCOUNTING_DUE | ACCOUNTING_PARKED | NOTICE_DUE => "entries of what is due",
+        REVERSAL_DUE | ACCOUNTING_DUE | ACCOUNTING_PARKED | NOTICE_DUE | NOTICE_PARKED => {
+            "entries of what is due"
+        }
         _ => books::table_name(table),
     }
 }

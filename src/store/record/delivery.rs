@@ -40,6 +40,7 @@ struct DeliveryRecord<'a> {
     tries: u32,
     acknowledged_at: Option<u64>,
     last_error: Option<&'a str>,
+    unanswered: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,6 +105,7 @@ impl<'a> DeliveryRecord<'a> {
             tries: delivery.tries,
             acknowledged_at: delivery.acknowledged_at.map(millis),
             last_error: delivery.last_error.as_deref(),
+            unanswered: delivery.unanswered,
         }
     }
 
@@ -114,6 +116,7 @@ impl<'a> DeliveryRecord<'a> {
             due_at: fields.time(self.head.due_at)?,
             acknowledged_at: fields.time_option(self.acknowledged_at)?,
             last_error: text(self.last_error),
+            unanswered: self.unanswered,
             version: self.head.version,
         })
     }

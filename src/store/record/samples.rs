@@ -233,6 +233,7 @@ impl Draw {
             due_at: self.time(),
             acknowledged_at: self.maybe(Self::time),
             last_error: self.maybe(|draw| draw.text(80)),
+            unanswered: self.random.bool(),
             version: self.random.u32(..),
         }
     }
@@ -511,6 +512,7 @@ fn delivery() -> Delivery {
         due_at: moment(60_000),
         acknowledged_at: Some(moment(61_000)),
         last_error: Some("422".to_owned()),
+        unanswered: true,
         version: 4,
     }
 }

@@ -311,6 +311,59 @@ pub(super) fn notice(bytes: &impl SortedBytes, order: OrderId) -> Read<Option<Co
     row.map(|row| record::read_notice(order, &row)).transpose()
 }
 
+pub(super) fn notices(
+    bytes: &impl SortedBytes,
+    status: Option<DeliveryStatus>,
+    after: Option<OrderId>,
+    limit: usize,
+) -> Read<Vec<CoreNotice>> {
+    let onward_in = |table| onward(&[table], after.map(|order| keys::order_key(table, order)));
+    match status {
+        Some(DeliveryStatus::Owed) => owed_notices(bytes, after, limit),
+        Some(DeliveryStatus::Parked) => {
+            page(bytes, onward_in(keys::NOTICE_PARKED), limit, |index, _| {
+                let order = keys::order_at(index, 1)?;
+                let row = indexed(bytes, &keys::order_key(keys::NOTICE, order), index)?;
+                row.map(|row| record::read_notice(order, &row)).transpose()
+            })
+        }
+        Some(DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn) | None => {
+            page(bytes, onward_in(keys::NOTICE), limit, |key, row| {
+                let notice = record::read_notice(keys::order_at(key, 1)?, row)?;
+                let wanted = status.is_none_or(|status| notice.delivery.status == status);
+                Ok(wanted.then_some(notice))
+            })
+        }
+    }
+}
+
+/// Owed notices by order: as [`owed_requests`].
+fn owed_notices(
+    bytes: &impl SortedBytes,
+    after: Option<OrderId>,
+    limit: usize,
+) -> Read<Vec<CoreNotice>> {
+    let limit = limit.min(PAGE_MAX);
+    let mut smallest = BTreeSet::new();
+    let (from, to) = keys::bounds(&[keys::NOTICE_DUE]);
+    bytes.scan(&from, &to, &mut |index, _| {
+        let order = keys::order_at(index, 9)?;
+        if after.is_none_or(|after| order > after) {
+            smallest.insert(order);
+            if smallest.len() > limit {
+                smallest.pop_last();
+            }
+        }
+        Ok(Scan::On)
+    })?;
+    let mut notices = Vec::with_capacity(smallest.len());
+    for order in smallest {
+        let kept = notice(bytes, order)?;
+        notices.extend(kept.filter(|kept| kept.delivery.status == DeliveryStatus::Owed));
+    }
+    Ok(notices)
+}
+
 pub(super) fn due_notices(
     bytes: &impl SortedBytes,
     now: Timestamp,

@@ -180,6 +180,15 @@ impl<S: SortedStore> Store for S {
         self.look(move |rows| super::notice(rows, order))
     }
 
+    fn notices(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
+        self.list(move |rows| super::notices(rows, status, after, limit))
+    }
+
     fn due_notices(
         &self,
         now: Timestamp,

@@ -27,7 +27,7 @@ impl ResultForm {
         match self.status.as_str() {
             "booked" | "already_booked" => Posted::Acknowledged,
             "refused" => Posted::Refused(shortened()),
-            _ => Posted::Later("its answer has a status that is not known".to_owned()),
+            _ => Posted::Unanswered("its answer has a status that is not known".to_owned()),
         }
     }
 }
@@ -42,10 +42,11 @@ pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<Posted>> {
         let Some(id) = RequestId::parse(&result.request_id) else { continue };
         let posted = result.posted();
         let differs = found.get(&id).is_some_and(|other| *other != posted);
-        let posted = if differs { Posted::Later("it answered twice".to_owned()) } else { posted };
+        let posted =
+            if differs { Posted::Unanswered("it answered twice".to_owned()) } else { posted };
         found.insert(id, posted);
     }
-    let missing = || Posted::Later("it is not in the answer".to_owned());
+    let missing = || Posted::Unanswered("it is not in the answer".to_owned());
     Some(asked.iter().map(|id| found.remove(id).unwrap_or_else(missing)).collect())
 }
 
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!(read[..2], [Posted::Acknowledged, Posted::Acknowledged]);
         assert_eq!(read[2], Posted::Refused("why".to_owned()));
         for posted in &read[3..] {
-            assert!(matches!(posted, Posted::Later(_)), "{posted:?}");
+            assert!(matches!(posted, Posted::Unanswered(_)), "{posted:?}");
         }
     }
 

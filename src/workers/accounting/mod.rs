@@ -3,7 +3,9 @@
 //!
 //! Upholds the order of a chain (a request goes only when the one before it is acknowledged or
 //! withdrawn) and "booked first" (whoever keeps an acknowledgement begins what waited for it, in
-//! the same commit). A delivery that is lost is repeated under the same key.
+//! the same commit). A delivery that is lost is repeated under the same key. What is booked first
+//! is marked as unanswered before it leaves, so that a crash cannot hide that it may have been
+//! booked.
 
 mod answer;
 mod outage;
@@ -187,17 +189,49 @@ async fn deliver(desk: &Desk, group: Vec<Held>) -> Vec<OrderId> {
     if ours.is_empty() {
         return Vec::new();
     }
+    let (ours, claims, was_unanswered) = mark(desk, ours, claims).await;
+    if ours.is_empty() {
+        return Vec::new();
+    }
     let posted = post::post(desk, &ours).await;
     weigh(desk, &posted);
-    let written = ours.into_iter().zip(&posted).map(|(request, one)| write(desk, request, one));
+    let ends = ours.into_iter().zip(&posted).zip(was_unanswered);
+    let written = ends.map(|((request, one), was)| write(desk, request, one, was));
     let begun = join_all(written).await.into_iter().flatten().collect();
     drop(claims);
     begun
 }
 
+/// Marks what is booked first as unanswered, before it leaves: an operator may give it up, and must
+/// then know whether it may have been booked. Gives what may leave, and which were marked before.
+/// What could not be marked stays, and is due again.
+async fn mark(
+    desk: &Desk,
+    ours: Vec<AccountingRequest>,
+    claims: Vec<Claim<OrderId>>,
+) -> (Vec<AccountingRequest>, Vec<Claim<OrderId>>, Vec<bool>) {
+    let marked = ours.into_iter().map(async |mut request: AccountingRequest| {
+        let was_unanswered = request.delivery.unanswered;
+        if was_unanswered || !request.event.is_booked_first() {
+            return Some((request, was_unanswered));
+        }
+        request.delivery.unanswered = true;
+        request.delivery.version += 1;
+        commit(desk, request.clone()).await.then_some((request, was_unanswered))
+    });
+    let (mut leave, mut hold, mut were) = (Vec::new(), Vec::new(), Vec::new());
+    for (marked, claim) in join_all(marked).await.into_iter().zip(claims) {
+        let Some((request, was_unanswered)) = marked else { continue };
+        leave.push(request);
+        hold.push(claim);
+        were.push(was_unanswered);
+    }
+    (leave, hold, were)
+}
+
 /// What a post says of accounting as a whole.
 fn weigh(desk: &Desk, posted: &[Posted]) {
-    let answers = |one: &Posted| !matches!(one, Posted::Later(_));
+    let answers = |one: &Posted| matches!(one, Posted::Acknowledged | Posted::Refused(_));
     let mut outage = desk.outage();
     if !posted.iter().any(answers) {
         outage.failed();
@@ -271,10 +305,17 @@ async fn put_off(
     commit(desk, request).await;
 }
 
-async fn write(desk: &Desk, request: AccountingRequest, posted: &Posted) -> Option<OrderId> {
+/// Writes down what became of a try. `was_unanswered` says how the request stood before it left.
+async fn write(
+    desk: &Desk,
+    request: AccountingRequest,
+    posted: &Posted,
+    was_unanswered: bool,
+) -> Option<OrderId> {
     let now = desk.engine.clock().now();
     let mut after = request.clone();
-    after.delivery = delivery::after(&request.delivery, posted, &desk.work.delivery, now);
+    after.delivery.unanswered = was_unanswered;
+    after.delivery = delivery::after(&after.delivery, posted, &desk.work.delivery, now);
     if *posted != Posted::Acknowledged {
         commit(desk, after).await;
         return None;
@@ -315,10 +356,13 @@ async fn call_next(desk: &Desk, id: RequestId) {
     }
 }
 
-/// A lost write only means that the request is sent once more, under the same key.
-async fn commit(desk: &Desk, request: AccountingRequest) {
+/// Whether it was written. A lost write only means that the request is sent once more, under the
+/// same key.
+async fn commit(desk: &Desk, request: AccountingRequest) -> bool {
     let batch = Batch { accounting: vec![request], ..Batch::default() };
-    if let Err(error) = desk.engine.record(batch).await {
-        tracing::warn!(error = %telemetry::chain(&error), "a delivery was not written down");
+    let written = desk.engine.record(batch).await;
+    if let Err(error) = &written {
+        tracing::warn!(error = %telemetry::chain(error), "a delivery was not written down");
     }
+    written.is_ok()
 }

@@ -21,14 +21,14 @@ pub(super) async fn post(desk: &Desk, requests: &[AccountingRequest]) -> Vec<Pos
     }
     match exchange(desk, requests).await {
         Exchanged::Results(posted) => count(requests, posted),
-        Exchanged::Refused(_) if requests.len() > 1 => {
+        Exchanged::All(Posted::Refused(_)) if requests.len() > 1 => {
             let mut posted = Vec::with_capacity(requests.len());
             for request in requests {
                 posted.extend(exchange(desk, std::slice::from_ref(request)).await.of_all(1));
             }
             count(requests, posted)
         }
-        refused => count(requests, refused.of_all(requests.len())),
+        Exchanged::All(posted) => count(requests, vec![posted; requests.len()]),
     }
 }
 
@@ -50,17 +50,15 @@ fn count(requests: &[AccountingRequest], posted: Vec<Posted>) -> Vec<Posted> {
 /// What became of one batch.
 enum Exchanged {
     Results(Vec<Posted>),
-    /// It does not take this body, and would not take it again.
-    Refused(String),
-    Later(String),
+    /// The same for each of it.
+    All(Posted),
 }
 
 impl Exchanged {
     fn of_all(self, count: usize) -> Vec<Posted> {
         match self {
             Self::Results(posted) => posted,
-            Self::Refused(text) => vec![Posted::Refused(text); count],
-            Self::Later(text) => vec![Posted::Later(text); count],
+            Self::All(posted) => vec![posted; count],
         }
     }
 }
@@ -69,17 +67,18 @@ async fn exchange(desk: &Desk, requests: &[AccountingRequest]) -> Exchanged {
     let body = voucher::batch_body(requests);
     let (status, bytes) = match delivery::exchange(&desk.client, &desk.url, body).await {
         Ok(answered) => answered,
-        Err(text) => return Exchanged::Later(text),
+        Err(silence) => return Exchanged::All(silence),
     };
     let asked: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
-    match status.as_u16() {
+    Exchanged::All(match status.as_u16() {
         // An answer that does not read proves nothing: the same keys make a repeat harmless.
         200..=299 | 409 => match answer::read(&bytes, &asked) {
-            Some(posted) => Exchanged::Results(posted),
-            None => Exchanged::Later(format!("its answer under {status} does not read")),
+            Some(posted) => return Exchanged::Results(posted),
+            None => Posted::Unanswered(format!("its answer under {status} does not read")),
         },
-        408 | 425 | 429 => Exchanged::Later(format!("it answered {status}")),
-        400..=499 => Exchanged::Refused(format!("it answered {status}")),
-        _ => Exchanged::Later(format!("it answered {status}")),
-    }
+        425 | 429 => Posted::Later(format!("it answered {status}")),
+        408 => Posted::Unanswered(format!("it answered {status}")),
+        400..=499 => Posted::Refused(format!("it answered {status}")),
+        _ => Posted::Unanswered(format!("it answered {status}")),
+    })
 }

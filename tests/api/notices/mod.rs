@@ -1,5 +1,7 @@
 //! Notices: believed by their signature only, compared with the books, answered after the commit.
 
+mod outgoing;
+
 use reqwest::Method;
 use serde_json::json;
 

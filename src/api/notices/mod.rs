@@ -4,6 +4,8 @@
 //! does that), and then only of an attempt of ours on that very channel, with its amount and its
 //! time. A refused notice changes nothing. "Taken" is said only after the commit (I-12).
 
+pub mod outgoing;
+
 use std::sync::Arc;
 
 use axum::body::Body;
