@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use support::Scratch;
 use support::core::{Core, Payment};
 use support::daemon::{Daemon, run, run_with_input};
 use support::installation::{CALLER_KEY, Installation};
 use support::simulated::{BANK, PATIENT_TIMEOUTS, QUICK_TIMEOUTS, QUICK_UNKNOWNS, UNIONPAY};
 use support::wire::until;
+use support::{Scratch, copy_folder};
 use switchyard::simulator::{Between, Faults, Happening};
 use tokio::task::JoinSet;
 
@@ -88,6 +88,128 @@ async fn a_data_folder_has_one_daemon() {
     assert!(text.contains("books"), "{text}");
     assert!(text.contains("another process"), "{text}");
     assert_ready(&first, &first.printed[1]).await;
+}
+
+/// Every file and folder below a folder, itself included.
+fn everything_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for file in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = file.path();
+        if path.is_dir() { found.extend(everything_below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_that_lost_a_part_of_itself_is_refused_and_left_alone() {
+    let folder = Scratch::new();
+    let mut first = Daemon::start(folder.path(), &BARE).await;
+    first.signal("TERM");
+    first.ended().await;
+    let data = folder.path().join("data");
+    let other_key = "0".repeat(64);
+    let parts = ["keys", "keys/seal", "keys/digest", "keys/notice", "books", "installation"];
+    let lost = parts.into_iter().map(|part| (part, None));
+    for (part, content) in lost.chain([("keys/digest", Some(&other_key))]) {
+        let spoilt = Scratch::new();
+        copy_folder(&data, &spoilt.path().join("data"));
+        let path = spoilt.path().join("data").join(part);
+        match content {
+            Some(content) => std::fs::write(&path, content).expect("a file"),
+            None if path.is_dir() => std::fs::remove_dir_all(&path).expect("a folder"),
+            None => std::fs::remove_file(&path).expect("a file"),
+        }
+        let before = everything_below(&spoilt.path().join("data"));
+        let refused = run(spoilt.path(), &BARE);
+        assert_eq!(refused.status.code(), Some(1), "{part}");
+        assert!(refused.stdout.is_empty(), "{part}: it listened");
+        let told = String::from_utf8_lossy(&refused.stderr);
+        let named = if part == "keys" { "keys/seal" } else { part };
+        assert!(told.contains(named) && told.contains("backup"), "{part}: {told}");
+        let is_file = |path: &&std::path::PathBuf| path.is_file();
+        let after = everything_below(&spoilt.path().join("data"));
+        assert!(after.iter().filter(is_file).eq(before.iter().filter(is_file)), "{part}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_data_folder_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let town = Installation::new(|channel| channel).await;
+    let open_to_others = || {
+        let mode = |path: &std::path::PathBuf| {
+            std::fs::metadata(path).expect("it is there").permissions().mode()
+        };
+        let all = everything_below(&town.data());
+        all.into_iter().filter(|path| mode(path) & 0o077 != 0).collect::<Vec<_>>()
+    };
+    let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    let core = Core::new(daemon.address, CALLER_KEY);
+    core.pay(&Payment::instant("A-1", 500)).await;
+    daemon.signal("TERM");
+    daemon.ended().await;
+    assert!(!open_to_others().contains(&town.data()), "nobody else comes in");
+    for path in everything_below(&town.data()) {
+        let mode = if path.is_dir() { 0o755 } else { 0o644 };
+        let wide = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&path, wide).expect("it is ours");
+    }
+    let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
+    daemon.logged("the data folder was open to others", 1).await;
+    daemon.signal("TERM");
+    daemon.ended().await;
+    let left = open_to_others();
+    let below =
+        |path: &std::path::PathBuf| path.parent().is_some_and(|up| !left.contains(&up.into()));
+    assert!(left.iter().all(below), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_9_a_restored_data_folder_gives_out_no_number_again() {
+    let town = Installation::new(|channel| channel).await;
+    let backup = town.folder().join("backup");
+    let mut numbers = Vec::new();
+    let mut pay = async |order_id: &str, copy: bool| {
+        let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
+        town.door.lead_to(Some(daemon.address));
+        let paid =
+            Core::new(daemon.address, CALLER_KEY).pay(&Payment::instant(order_id, 500)).await;
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+        numbers.push(paid.text("channel_order_no").to_owned());
+        daemon.signal("TERM");
+        daemon.ended().await;
+        assert_eq!(daemon.log().contains("copied or restored"), copy, "{}", daemon.log());
+    };
+    pay("A-1", false).await;
+    copy_folder(&town.data(), &backup);
+    pay("A-2", false).await;
+    // Everything since the backup is lost.
+    std::fs::remove_dir_all(town.data()).expect("a folder");
+    copy_folder(&backup, &town.data());
+    pay("A-3", true).await;
+    pay("A-4", true).await;
+    let distinct: std::collections::BTreeSet<_> = numbers.iter().collect();
+    assert_eq!(distinct.len(), 4, "{numbers:?}");
+    assert_eq!(town.channels.bank.ledger().entries().len(), 4);
+    let log = std::fs::read_to_string(town.folder().join("daemon.log")).expect("the log");
+    assert_eq!(log.matches("copied or restored").count(), 1, "the second start knows its place");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i_12_a_failed_store_ends_the_process_which_starts_anew() {
+    let town = Installation::new(|channel| channel).await;
+    let mut daemon = Daemon::start_with_little_room(town.folder(), &INSTALLED).await;
+    let core = Core::new(daemon.address, CALLER_KEY);
+    let refused = core.pay(&Payment::instant("A-1", 500)).await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert_eq!(refused.text("code"), "store_failed");
+    assert_eq!(daemon.ended().await.code(), Some(4));
+    assert!(daemon.log().contains("the store has failed"), "{}", daemon.log());
+    assert_eq!(town.channels.bank.ledger().entries().len(), 0, "nothing was sent");
+
+    let next = Daemon::start(town.folder(), &INSTALLED).await;
+    let paid = Core::new(next.address, CALLER_KEY).pay(&Payment::instant("A-1", 500)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
 }
 
 #[test]

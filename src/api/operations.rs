@@ -16,9 +16,16 @@ use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::{next_of, page};
 
-/// `GET /healthz`: the process answers. Whether it should get orders is another question.
-pub async fn health() -> Response {
-    text("text/plain; charset=utf-8", "ok\n".to_owned())
+/// `GET /healthz`: the process answers, and nothing is wrong that only a new one can mend. Whether
+/// it should get orders is another question.
+pub async fn health(State(state): State<Arc<ApiState>>) -> Response {
+    let kind = "text/plain; charset=utf-8";
+    if state.engine.takes_orders() {
+        return text(kind, "ok\n".to_owned());
+    }
+    let mut failed = text(kind, "the store has failed; the process ends\n".to_owned());
+    *failed.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    failed
 }
 
 /// `GET /readyz`: 200 where orders are taken, else 503 with every reason why not.

@@ -2,8 +2,10 @@
 //!
 //! Each is a file of its own that only its owner may read. They belong in the backup of the data
 //! folder: without the seal key a sealed card number cannot be opened again, without the digest key
-//! a repeated order cannot be compared with its first.
+//! a repeated order cannot be compared with its first. So they are made once: a folder that was
+//! used with a key is not used without it, nor with another one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::app::folder::{DataFolder, KEYS};
 use crate::codec::seal::{DigestKey, SealKey, SealKeys};
 use crate::codec::sign::{HmacKey, hex_lower, sha256};
 use crate::config::checked::{Caller, Role};
@@ -19,7 +22,6 @@ use crate::domain::ids::CallerId;
 use crate::engine::Vault;
 use crate::entropy::Entropy;
 
-const FOLDER: &str = "keys";
 /// The id of the seal key that a first start makes.
 const FIRST_SEAL_KEY: &str = "k1";
 
@@ -30,26 +32,46 @@ pub enum KeysError {
     Io { path: PathBuf, source: io::Error },
     #[error("the key file {} does not hold 64 hexadecimal digits", path.display())]
     Form { path: PathBuf },
+    #[error(
+        "the data folder was used with the key {}, which is missing: restore it from the backup of \
+         the data folder",
+        path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "the key file {} holds another key than the data folder was used with: restore it from the \
+         backup of the data folder",
+        path.display()
+    )]
+    Other { path: PathBuf },
     #[error("the notice key: {problem}")]
     Reference { problem: String },
 }
 
 /// The keys of one data folder.
-pub struct Keys {
+pub struct Keys<'f> {
+    data: &'f DataFolder,
     folder: PathBuf,
+    /// The fingerprints of the keys that were asked for.
+    used: BTreeMap<String, String>,
 }
 
-impl Keys {
+impl<'f> Keys<'f> {
     /// Makes the folder below the data folder if it is not there.
-    pub fn open(data: &Path) -> Result<Self, KeysError> {
-        let folder = data.join(FOLDER);
+    pub fn open(data: &'f DataFolder) -> Result<Self, KeysError> {
+        let folder = data.path().join(KEYS);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|source| KeysError::Io { path: folder.clone(), source })?;
-        Ok(Self { folder })
+        Ok(Self { data, folder, used: BTreeMap::new() })
+    }
+
+    /// The fingerprints of the keys that were asked for, by their names.
+    pub fn fingerprints(self) -> BTreeMap<String, String> {
+        self.used
     }
 
     /// The keys for card data at rest.
-    pub fn vault(&self, entropy: &Entropy) -> Result<Vault, KeysError> {
+    pub fn vault(&mut self, entropy: &Entropy) -> Result<Vault, KeysError> {
         let seal = self.key("seal", entropy)?;
         let digest = self.key("digest", entropy)?;
         let seal = SealKey::new(FIRST_SEAL_KEY, seal.as_slice()).expect("32 bytes and a short id");
@@ -60,7 +82,7 @@ impl Keys {
 
     /// The key that signs notices to the core: the referenced one, else one of our own making.
     pub fn notice(
-        &self,
+        &mut self,
         reference: Option<&str>,
         base: &Path,
         entropy: &Entropy,
@@ -100,16 +122,27 @@ impl Keys {
         Ok((vec![first_caller(hash)], Some(key)))
     }
 
-    fn key(&self, name: &str, entropy: &Entropy) -> Result<Zeroizing<[u8; 32]>, KeysError> {
+    /// The key of a name. It is made only where the folder was never used with one.
+    fn key(&mut self, name: &str, entropy: &Entropy) -> Result<Zeroizing<[u8; 32]>, KeysError> {
         let path = self.folder.join(name);
-        if !path.exists() {
+        let known = self.data.fingerprint(name);
+        let key = if path.exists() {
+            let text = Zeroizing::new(read(&path)?);
+            parse(&text).ok_or_else(|| KeysError::Form { path: path.clone() })?
+        } else if known.is_some() {
+            return Err(KeysError::Missing { path });
+        } else {
             let mut key = Zeroizing::new([0; 32]);
             entropy.fill(key.as_mut_slice());
             self.write(name, &hex_lower(key.as_slice()))?;
-            return Ok(key);
+            key
+        };
+        let fingerprint = fingerprint(name, &key);
+        if known.is_some_and(|known| known != fingerprint) {
+            return Err(KeysError::Other { path });
         }
-        let text = Zeroizing::new(read(&path)?);
-        parse(&text).ok_or(KeysError::Form { path })
+        self.used.insert(name.to_owned(), fingerprint);
+        Ok(key)
     }
 
     /// A new file, durable before anything is sealed with what it holds.
@@ -127,6 +160,12 @@ impl Keys {
         };
         write().map_err(|source| KeysError::Io { path: path.clone(), source })
     }
+}
+
+/// Tells keys apart, and gives nothing of them away: 64 bits of a digest of 256 random ones.
+fn fingerprint(name: &str, key: &[u8; 32]) -> String {
+    let text = Zeroizing::new([b"switchyard key ", name.as_bytes(), b" ", key.as_slice()].concat());
+    hex_lower(&sha256(&text)[..8])
 }
 
 fn read(path: &Path) -> Result<String, KeysError> {

@@ -1,10 +1,11 @@
 //! Builds store, tables, channels, engine, API and workers, and stops them in order.
 
+pub mod folder;
 pub mod keys;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::channel::statement::{Inbox, StatementDesk};
 use crate::clock::Clock;
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
+use crate::domain::batch::AuditEntry;
 use crate::domain::terms::HouseTerms;
 use crate::engine::intake::Intake;
 use crate::engine::{Engine, EngineError};
@@ -35,10 +37,9 @@ use crate::store::{Store, StoreError};
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
 use crate::workers::{self, PAGE, Stop};
+use folder::{BOOKS, DataFolder, FolderError};
 use keys::{Keys, KeysError};
 
-/// Where the books lie, below the data folder.
-const BOOKS: &str = "books";
 /// Statements are due at a time of day; looking for them reads the disk.
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 /// Days are closed at a time of day; looking for them reads the store.
@@ -53,8 +54,8 @@ const SECONDS: [f64; 12] =
 pub enum StartError {
     #[error("the settings have mistakes")]
     Mistakes(Vec<Mistake>),
-    #[error("the data folder {} cannot be used", path.display())]
-    DataFolder { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    DataFolder(#[from] FolderError),
     #[error(transparent)]
     Keys(#[from] KeysError),
     #[error("the books cannot be opened")]
@@ -65,6 +66,8 @@ pub enum StartError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("what an earlier process left open cannot be gone through")]
     Recovery(#[from] EngineError),
+    #[error("the data folder is a copy, and its order numbers cannot leap")]
+    Numbers(#[source] EngineError),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
 }
@@ -90,13 +93,15 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let (clock, entropy) = (Clock::System, Entropy::System);
-        std::fs::create_dir_all(data)
-            .map_err(|source| StartError::DataFolder { path: data.to_owned(), source })?;
-        let keys = Keys::open(data)?;
+        let mut folder = DataFolder::open(data)?;
+        let mut keys = Keys::open(&folder)?;
         let vault = keys.vault(&entropy)?;
         let notice_key = keys.notice(settings.notice_key.as_deref(), &settings.base, &entropy)?;
         let (callers, first_key) = keys.callers(&settings.callers, &entropy)?;
-        let store = open_store(data, &settings)?;
+        let fingerprints = keys.fingerprints();
+        let books = open_store(data, &settings)?;
+        folder.keep(fingerprints)?;
+        let store: Arc<dyn Store> = Arc::<SledStore>::clone(&books);
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
         for problem in bins.problems() {
             tracing::error!(%problem, "a version of the BIN table is damaged");
@@ -109,6 +114,11 @@ impl App {
             StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock.clone());
         let statements = Arc::new(statements);
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
+        if books.is_copy() {
+            leap_numbers(&engine, data, settings.orders_per_second_max).await?;
+            books.numbers_have_leapt();
+        }
+        drop(books);
         let rules: Arc<dyn StatementRules> = Arc::<Registry>::clone(&registry);
         let backoffice = Backoffice::new(Arc::clone(&engine), rules, inbox, data, entropy.clone());
         let backoffice = Arc::new(backoffice);
@@ -250,7 +260,27 @@ pub fn install_metrics() -> Result<PrometheusHandle, StartError> {
         .map_err(failed)
 }
 
-fn open_store(data: &Path, settings: &Settings) -> Result<Arc<dyn Store>, StoreError> {
+/// Passes over the order numbers that the original of a copied or restored folder may have given
+/// out after the copy was made.
+async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(), StartError> {
+    engine.leap_numbers(per_second).await.map_err(StartError::Numbers)?;
+    let folder = data.display().to_string();
+    tracing::warn!(
+        folder,
+        "the data folder was copied or restored: order numbers pass over all that may have been \
+         given out by now; if the daemon that it was copied from still runs, stop one of the two"
+    );
+    let entry = AuditEntry {
+        at: engine.clock().now(),
+        actor: "switchyard".to_owned(),
+        action: "folder.copied".to_owned(),
+        subject: folder,
+        reason: "it is not where it was written last: order numbers leap".to_owned(),
+    };
+    engine.audit(entry).await.map_err(StartError::Numbers)
+}
+
+fn open_store(data: &Path, settings: &Settings) -> Result<Arc<SledStore>, StoreError> {
     let sled = SledSettings {
         queue_max: settings.store_queue_max,
         group_max: settings.store_group_max,

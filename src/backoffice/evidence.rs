@@ -43,7 +43,10 @@ impl Backoffice {
         let only_theirs = told.class == Class::OnlyTheirs;
         let Some(line) = told.line.as_ref().filter(|_| only_theirs) else { return Ok(nothing) };
         let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(nothing) };
-        let Some(order) = self.store().order(number.order).await? else { return Ok(nothing) };
+        let Some(order) = self.store().order(number.order).await? else {
+            self.engine.number_from_outside(number, &house.channel).await?;
+            return Ok(nothing);
+        };
         let Some(attempt) = fitting(house, &order, number.attempt, &line.item) else {
             return Ok(nothing);
         };

@@ -1,7 +1,8 @@
 //! The command line: one file for each sub-command, which parses, calls and prints.
 //!
 //! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage, or `reconcile` or
-//! `settlement` found differences; 3 an invariant is broken.
+//! `settlement` found differences; 3 an invariant is broken; 4 the store has failed under `serve`,
+//! which is to be started anew.
 
 pub mod bin;
 pub mod books;

@@ -55,9 +55,15 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             println!("The first API key, shown this once (roles: core, operator):\n{key}");
         }
         println!("listening on http://{}", app.address());
-        wait_for_stop(&app).await?;
+        let why = wait_for_stop(&app).await?;
         app.stop().await;
-        Ok(ExitCode::SUCCESS)
+        Ok(match why {
+            WhyStop::Asked => ExitCode::SUCCESS,
+            WhyStop::StoreFailed => {
+                eprintln!("switchyard: the store has failed: see the log, then start it anew");
+                ExitCode::from(STORE_FAILED)
+            }
+        })
     })
 }
 
@@ -67,15 +73,27 @@ fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get() - 1).max(1)
 }
 
-/// Returns at SIGTERM or SIGINT; SIGHUP reloads channels, routes and BIN table.
-async fn wait_for_stop(app: &App) -> anyhow::Result<()> {
+/// The exit code after a failed store: whoever supervises the process starts it anew.
+const STORE_FAILED: u8 = 4;
+
+/// What ends the daemon.
+enum WhyStop {
+    Asked,
+    /// Only a new process can write again.
+    StoreFailed,
+}
+
+/// Returns at SIGTERM or SIGINT, or when the store has failed; SIGHUP reloads channels, routes and
+/// BIN table.
+async fn wait_for_stop(app: &App) -> anyhow::Result<WhyStop> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(WhyStop::Asked),
+            _ = interrupt.recv() => return Ok(WhyStop::Asked),
+            () = app.state().engine.store_failure() => return Ok(WhyStop::StoreFailed),
             _ = hangup.recv() => app.reload(),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::books::accounting::AccountNames;
-use crate::domain::ids::CallerId;
+use crate::domain::ids::{CallerId, ORDERS_PER_SECOND_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -95,6 +95,8 @@ pub struct Settings {
     pub wait_default: Duration,
     pub wait_max: Duration,
     pub node: u16,
+    /// The most orders that this node takes in a second, over a day.
+    pub orders_per_second_max: u32,
     pub store_queue_max: usize,
     pub store_group_max: usize,
     pub store_cache_bytes: u64,
@@ -137,6 +139,8 @@ impl Settings {
         payments.finish();
         let node = root.section("node");
         let number = node.integer("number", 0..=999);
+        let orders_per_second_max =
+            node.integer("orders_per_second_max", 1..=ORDERS_PER_SECOND_MAX);
         node.finish();
         let store = root.section("store");
         let store_queue_max = store.integer("queue_max", 1..=10_000_000);
@@ -161,6 +165,7 @@ impl Settings {
             wait_default,
             wait_max,
             node: number,
+            orders_per_second_max,
             store_queue_max,
             store_group_max,
             store_cache_bytes,

@@ -30,6 +30,8 @@ pub enum Alert {
     Contradiction,
     /// An unknown has run out of schedule.
     OperatorNeeded,
+    /// A channel knows a number of ours that the books do not have.
+    BooksBehind,
 }
 
 impl Alert {
@@ -37,6 +39,7 @@ impl Alert {
         match self {
             Self::Contradiction => "contradiction",
             Self::OperatorNeeded => "operator_needed",
+            Self::BooksBehind => "books_behind",
         }
     }
 }

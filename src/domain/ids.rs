@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// Digits of an [`OrderId`] and of the number it is written with.
 pub const ORDER_ID_DIGITS: usize = 19;
+/// The most orders that a node takes in a second, over a day: a day's sequence has room for them.
+pub const ORDERS_PER_SECOND_MAX: u32 = 100_000;
 /// The longest order id that a caller may choose, in characters.
 pub const CALLER_ORDER_ID_LENGTH_MAX: usize = 64;
 /// The most attempts one order can have: the channel order number keeps two digits for it.
@@ -30,6 +32,21 @@ impl OrderId {
     pub const fn compose(yymmdd: u32, node: u16, sequence: u64) -> Self {
         assert!(yymmdd <= 999_999 && node <= 999 && sequence <= 9_999_999_999);
         Self((yymmdd as u64 * 1_000 + node as u64) * 10_000_000_000 + sequence)
+    }
+
+    /// The date that it was made of, 0 to 999999.
+    pub const fn yymmdd(self) -> u32 {
+        (self.0 / 10_000_000_000_000 % 1_000_000) as u32
+    }
+
+    /// The node that made it, 0 to 999.
+    pub const fn node(self) -> u16 {
+        (self.0 / 10_000_000_000 % 1_000) as u16
+    }
+
+    /// Its place in the day and node's sequence.
+    pub const fn sequence(self) -> u64 {
+        self.0 % 10_000_000_000
     }
 
     /// Reads exactly 19 digits.

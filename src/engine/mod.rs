@@ -28,7 +28,7 @@ use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{Differs, Order, OrderKind};
-use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 use crate::store::{CommitError, Store, StoreError};
@@ -103,6 +103,7 @@ pub struct Engine {
     days: Days,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
+    failure: Notify,
 }
 
 impl Engine {
@@ -123,6 +124,7 @@ impl Engine {
             signals: Signals::default(),
             days: Days::default(),
             failed: AtomicBool::new(false),
+            failure: Notify::new(),
         }
     }
 
@@ -145,6 +147,41 @@ impl Engine {
     /// Whether orders are taken: false once the store has failed.
     pub fn takes_orders(&self) -> bool {
         !self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the store has failed: nothing can be written until the process starts anew.
+    /// Only one can wait for it.
+    pub async fn store_failure(&self) {
+        self.failure.notified().await;
+    }
+
+    /// Passes over every number that may have been given out by now, `per_second` of them in each
+    /// second of the day: these books do not know of them.
+    pub async fn leap_numbers(&self, per_second: u32) -> Result<(), EngineError> {
+        let leapt = self.numbers.leap(&self.clock.present(), per_second).await;
+        leapt.map_err(|error| self.commit_error(&error))
+    }
+
+    /// Someone outside who is believed names a number that is not in the books. If it is of this
+    /// node's making, the books are older than the world: an operator is told, and the number is
+    /// not given out again.
+    pub async fn number_from_outside(
+        &self,
+        number: ChannelOrderNo,
+        channel: &ChannelId,
+    ) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        if !self.numbers.are_of_this_node(number.order, now) {
+            return Ok(());
+        }
+        telemetry::count_alert(Alert::BooksBehind);
+        tracing::error!(
+            channel.name = %channel, channel.order_no = %number, alert = Alert::BooksBehind.name(),
+            "a channel knows an order of this node that the books do not have: they are older than \
+             the channel, or another daemon works as this node"
+        );
+        let passed = self.numbers.pass(number.order, now).await;
+        passed.map_err(|error| self.commit_error(&error))
     }
 
     /// An order id never given out before.
@@ -433,6 +470,7 @@ impl Engine {
                         error = %telemetry::chain(source),
                         "the store has failed; no orders are taken until the process starts anew"
                     );
+                    self.failure.notify_one();
                 }
                 EngineError::StoreFailed
             }

@@ -1,15 +1,24 @@
 //! Order ids from leased segments: unique across nodes and restarts, without a write for each.
+//!
+//! What was leased is in the books. Where the books may be older than the world (a restored backup,
+//! a copy), numbers leap over all that may have been given out by now.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::domain::ids::OrderId;
-use crate::domain::time::{BusinessDate, ClearingCalendar, Present};
+use crate::domain::ids::{ORDERS_PER_SECOND_MAX, OrderId};
+use crate::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 use crate::store::{CommitError, Store};
 
 /// How many numbers one lease takes: at 10,000 orders a second, one write a second.
 const SEGMENT: u32 = 10_000;
+/// How far another machine's clock may have been ahead of ours when it gave out numbers.
+const AHEAD: Duration = Duration::from_secs(60 * 60);
+const DAY_S: u64 = 86_400;
+/// The oldest backup whose every day since is passed over, in days.
+const LEAP_DAYS_MAX: u32 = 1_000;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Segment {
@@ -54,6 +63,67 @@ impl OrderNumbers {
         }
     }
 
+    /// Passes over every number that may have been given out by now at so many a second, on a
+    /// machine whose clock was an hour ahead at most. Done twice it passes over no more.
+    ///
+    /// The days between what the books bear out and what the clock says may be the next ids' days.
+    pub async fn leap(&self, present: &Present, per_second: u32) -> Result<(), CommitError> {
+        let until = present.now().plus(AHEAD);
+        let last = utc().date_of(until);
+        let per_second = u64::from(per_second.min(ORDERS_PER_SECOND_MAX));
+        let mut date = present.today(&utc()).min(utc().date_of(present.now()));
+        for _ in 0..LEAP_DAYS_MAX {
+            if date >= last {
+                break;
+            }
+            self.leap_to(yymmdd(date), DAY_S * per_second).await?;
+            date = date.next();
+        }
+        self.leap_to(yymmdd(last), second_of_day(until) * per_second).await
+    }
+
+    /// Passes over this number, if it may have been given out by now and could be again.
+    pub async fn pass(&self, number: OrderId, now: Timestamp) -> Result<(), CommitError> {
+        let (day, sequence) = (number.yymmdd(), number.sequence());
+        let until = now.plus(AHEAD);
+        let seconds = match day {
+            day if day == day_of(until) => second_of_day(until),
+            day if day == day_of(now) => DAY_S,
+            // Numbers of past days are not given out any more.
+            _ => return Ok(()),
+        };
+        let is_passed = {
+            let segment = self.lock();
+            (segment.yymmdd, segment.next) > (day, sequence)
+        };
+        if is_passed || sequence > seconds * u64::from(ORDERS_PER_SECOND_MAX) {
+            return Ok(());
+        }
+        self.leap_to(day, sequence).await
+    }
+
+    /// Whether a number was made by this node, or would be by one that works as this node.
+    pub fn are_of_this_node(&self, number: OrderId, now: Timestamp) -> bool {
+        number.node() == self.node && number.yymmdd() <= day_of(now.plus(AHEAD))
+    }
+
+    /// From here on a day's numbers are above `last`.
+    async fn leap_to(&self, day: u32, last: u64) -> Result<(), CommitError> {
+        let _turn = self.leasing.lock().await;
+        let given = self.store.lease(day, self.node, 1).await?;
+        let mut left = last.saturating_sub(given);
+        while left > 0 {
+            let step = u32::try_from(left).unwrap_or(u32::MAX);
+            self.store.lease(day, self.node, step).await?;
+            left -= u64::from(step);
+        }
+        let mut segment = self.lock();
+        if segment.yymmdd == day {
+            segment.end = segment.next;
+        }
+        Ok(())
+    }
+
     fn take(&self, today: u32) -> Option<OrderId> {
         let mut segment = self.lock();
         if segment.yymmdd < today || segment.next >= segment.end {
@@ -72,6 +142,15 @@ impl OrderNumbers {
 /// The calendar of order ids.
 const fn utc() -> ClearingCalendar {
     ClearingCalendar { zone: TimeZone::UTC, cut_off: jiff::civil::Time::midnight() }
+}
+
+/// The seconds of the day in UTC that have begun.
+fn second_of_day(at: Timestamp) -> u64 {
+    u64::try_from(at.as_millis() / 1_000).unwrap_or(0) % DAY_S + 1
+}
+
+fn day_of(at: Timestamp) -> u32 {
+    yymmdd(utc().date_of(at))
 }
 
 fn yymmdd(date: BusinessDate) -> u32 {

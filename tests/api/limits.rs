@@ -127,7 +127,8 @@ async fn i_12_after_a_failed_write_no_orders_are_taken() {
     let ready = gateway.get("", "/readyz").await;
     assert_eq!(ready.status, 503);
     assert_eq!(ready.json()["reasons"], json!(["store_failed"]));
-    assert_eq!(gateway.get("", "/healthz").await.status, 200);
+    assert_eq!(gateway.get("", "/healthz").await.status, 503);
+    gateway.state.engine.store_failure().await;
 }
 
 #[tokio::test]

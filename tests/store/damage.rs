@@ -15,8 +15,8 @@ use switchyard::store::sled::{SledSettings, SledStore};
 use switchyard::store::{PAGE_MAX, Store, StoreError};
 
 use crate::disk::killed;
-use crate::support::Scratch;
 use crate::support::books::{accepted, id, order, paid};
+use crate::support::{Scratch, copy_folder};
 use crate::{commit, open, open_settling, read, settings};
 
 const ROUNDS_DEFAULT: u64 = 24;
@@ -63,18 +63,6 @@ async fn everything(store: &SledStore) -> Result<Everything, StoreError> {
     Ok(Everything { orders, transactions, accounting, numbers_from })
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a folder");
-    for file in fs::read_dir(from).expect("a folder").flatten() {
-        let (from, to) = (file.path(), to.join(file.file_name()));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            fs::copy(from, to).expect("a copy");
-        }
-    }
-}
-
 /// A folder to damage, and an older state of it.
 struct Image {
     name: &'static str,
@@ -91,7 +79,7 @@ async fn closed(settle_keys: usize) -> Image {
     }
     store.lease(261_122, 7, 100).await.expect("numbers");
     drop(store);
-    copy(folder.path(), older.path());
+    copy_folder(folder.path(), older.path());
     let store = open_settling(&folder, settle_keys);
     for sequence in 61..=120 {
         commit(&store, accepted(&order(sequence))).await;
@@ -108,7 +96,7 @@ async fn died(name: &'static str, settle_keys: usize) -> Image {
     let store = open(&folder);
     commit(&store, accepted(&order(1_000_000))).await;
     drop(store);
-    copy(folder.path(), older.path());
+    copy_folder(folder.path(), older.path());
     killed(&folder, settle_keys);
     Image { name, folder, older }
 }
@@ -192,14 +180,14 @@ async fn i_12_a_damaged_folder_opens_with_everything_or_not_at_all() {
     ];
     for image in images {
         let whole = Scratch::new();
-        copy(image.folder.path(), whole.path());
+        copy_folder(image.folder.path(), whole.path());
         let store = open(&whole);
         let expected = everything(&store).await.expect("rows that read");
         drop(store);
         let (mut refused, mut opened) = (0, 0);
         for round in 0..rounds {
             let spoilt = Scratch::new();
-            copy(image.folder.path(), spoilt.path());
+            copy_folder(image.folder.path(), spoilt.path());
             let how = damage(spoilt.path(), image.older.path(), &mut random);
             match SledStore::open(spoilt.path(), &settings()) {
                 Err(error) => {
@@ -225,7 +213,7 @@ async fn i_12_a_folder_that_has_lost_a_file_is_never_an_empty_one() {
     for file in files(image.folder.path()) {
         for emptied in [false, true] {
             let spoilt = Scratch::new();
-            copy(image.folder.path(), spoilt.path());
+            copy_folder(image.folder.path(), spoilt.path());
             let name = file.strip_prefix(image.folder.path()).expect("it is below");
             let path = spoilt.path().join(name);
             if emptied {
@@ -249,7 +237,7 @@ async fn a_copy_says_so_until_its_numbers_have_leapt() {
     let store = open(&original);
     commit(&store, accepted(&order(1))).await;
     assert!(!store.is_copy());
-    copy(original.path(), copied.path());
+    copy_folder(original.path(), copied.path());
     let refused = SledStore::open(copied.path(), &settings()).err();
     let told = refused.map(|error| error.to_string()).unwrap_or_default();
     assert!(told.contains("the folder is a copy"), "its original is at work: {told}");

@@ -42,6 +42,20 @@ impl Daemon {
         listening.await.expect("the daemon listens")
     }
 
+    /// Starts it where no file may grow beyond some hundred kilobytes, as on a disk that is full
+    /// but for a little room.
+    pub async fn start_with_little_room(folder: &Path, arguments: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_switchyard");
+        // The signal would end it; ignored, the write fails.
+        let script =
+            format!("trap '' XFSZ; ulimit -f 600; exec '{program}' {}", arguments.join(" "));
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(folder);
+        let (child, log) = spawn_as(command, folder);
+        let listening = tokio::task::spawn_blocking(move || Self::listening(child, log));
+        listening.await.expect("the daemon listens")
+    }
+
     fn listening(mut child: Child, log: PathBuf) -> Self {
         let output = child.stdout.take().expect("it is piped");
         let mut printed = Vec::new();
@@ -113,14 +127,16 @@ impl Starting {
 }
 
 fn spawn(folder: &Path, arguments: &[&str]) -> (Child, PathBuf) {
+    let mut command = program(folder);
+    command.args(arguments);
+    spawn_as(command, folder)
+}
+
+fn spawn_as(mut command: Command, folder: &Path) -> (Child, PathBuf) {
     let log = folder.join("daemon.log");
     let file = File::options().create(true).append(true).open(&log).expect("a log file");
-    let child = program(folder)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(file)
-        .spawn();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
+    let child = command.spawn();
     (child.expect("the program starts"), log)
 }
 

@@ -172,3 +172,71 @@ fn a_clock_that_is_not_borne_out_carries_ids_into_the_next_day_at_most() {
     let id = process.next(&doubted).now_or_never().expect("nobody else leases").expect("an id");
     assert!(id.to_string().starts_with("261123"), "{id}");
 }
+
+/// The hours after the start at which an older state of the books is restored: also right before
+/// and after midnight.
+const RESTORED_AFTER_MS: [i64; 5] = [0, 1, 7 * 3_600_000, 16 * 3_600_000 - 1, 16 * 3_600_000 + 1];
+
+#[test]
+fn i_9_restored_books_give_out_no_number_again() {
+    for after_ms in RESTORED_AFTER_MS {
+        // Both begin with the same books; the second one is the backup.
+        let (lost, restored) = (MemoryStore::new(), MemoryStore::new());
+        let (original, copy) = (numbers(&lost, 7), numbers(&restored, 7));
+        let given: BTreeSet<OrderId> = (0..after_ms.min(30_000) + 1)
+            .map(|_| take(&original, START_MS).expect("one"))
+            .collect();
+        // Its clock was ahead of ours.
+        let ahead = take(&original, START_MS + after_ms + 59 * 60_000).expect("a number");
+        let now = START_MS + after_ms;
+        let leap = || {
+            let leapt = copy.leap(&Present::sure(Timestamp::from_millis(now)), 10).now_or_never();
+            leapt.expect("nobody else leases").expect("no faults");
+        };
+        leap();
+        let first = take(&copy, now).expect("a number");
+        assert!(!given.contains(&first) && first > ahead || first.yymmdd() < ahead.yymmdd());
+        // Done again, after a crash before it was noted, it passes over a lease at most.
+        leap();
+        let again = take(&copy, now).expect("a number");
+        assert!(again > first && again.sequence() - first.sequence() <= u64::from(SEGMENT) + 1);
+    }
+}
+
+#[test]
+fn a_number_from_outside_is_passed_over_if_it_may_be_true() {
+    let store = MemoryStore::new();
+    let process = numbers(&store, 7);
+    let at = Timestamp::from_millis(START_MS);
+    let pass = |sequence, yymmdd| {
+        let number = OrderId::compose(yymmdd, 7, sequence);
+        let passed = process.pass(number, at).now_or_never();
+        passed.expect("nobody else leases").expect("no faults");
+        take(&process, START_MS).expect("a number").sequence()
+    };
+    assert_eq!(pass(50_000, 261_122), 50_001, "it was not given out by these books");
+    assert_eq!(pass(50_000, 261_122), 50_002, "it is passed already");
+    assert_eq!(pass(50_000_000, 261_121), 50_003, "another day's");
+    assert_eq!(pass(9_999_999_999, 261_122), 50_004, "nobody can have come so far");
+    assert!(process.are_of_this_node(OrderId::compose(261_122, 7, 1), at));
+    assert!(!process.are_of_this_node(OrderId::compose(261_122, 8, 1), at));
+    assert!(!process.are_of_this_node(OrderId::compose(261_124, 7, 1), at));
+}
+
+#[test]
+fn i_9_books_of_days_ago_pass_over_every_day_since() {
+    let store = MemoryStore::new();
+    let copy = numbers(&store, 7);
+    let proven = Timestamp::from_millis(START_MS);
+    let now = Timestamp::from_millis(START_MS + 9 * DAY_MS);
+    // Nothing but the clock says that it is so late: ids may have the days between.
+    let doubted = Present::new(now, proven, Duration::ZERO);
+    let leapt = copy.leap(&doubted, 10).now_or_never();
+    leapt.expect("nobody else leases").expect("no faults");
+    for days in 1..9 {
+        let id = take(&copy, START_MS + days * DAY_MS).expect("a number");
+        assert!(id.sequence() > DAY_S * 10, "{id}");
+    }
+    let last = take(&copy, START_MS + 9 * DAY_MS).expect("a number");
+    assert!(last.sequence() > second_of_day(now) * 10, "{last}");
+}

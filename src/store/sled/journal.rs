@@ -151,6 +151,21 @@ impl Journal {
     }
 }
 
+/// Whether the journal in a folder has groups of a generation after a settled one.
+pub(super) fn is_written(folder: &Path, settled: u64) -> Result<bool, StoreError> {
+    let path = folder.join(MARK_NAME);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(source) => {
+            let context = format!("cannot open the journal `{}`", path.display());
+            return Err(StoreError::Io { context, source });
+        }
+    };
+    let mark = Mark::read(&bytes);
+    Ok(mark.is_none_or(|mark| mark.generation > settled && mark.frames > 0))
+}
+
 /// Opens a file or makes it, readable by its owner alone, and gives what it holds.
 fn open(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
     let io = |source| StoreError::Io {

@@ -72,6 +72,16 @@ impl Default for SledSettings {
     }
 }
 
+/// What a folder has, as far as it can be told without opening it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// No store was made in it, or its making was cut off.
+    Nothing,
+    /// A store in which nothing was ever written.
+    NoRows,
+    Rows,
+}
+
 /// The embedded store. Dropping it ends the writer after what waits has been written.
 pub struct SledStore {
     // Dropped in this order: reads end, the writer writes what waits, the folder is let go.
@@ -94,6 +104,14 @@ impl SledStore {
         let reader = Arc::new(Reader::new(disk.layers(), Arc::clone(&barrier)));
         let writer = Writer::start(disk, barrier, settings)?;
         Ok(Self { reader, writer, is_copy, _release: release })
+    }
+
+    /// What the store in `folder` has, without opening it.
+    pub fn held(folder: &Path) -> Result<Held, StoreError> {
+        let Some(file) = manifest::ManifestFile::read(folder)? else { return Ok(Held::Nothing) };
+        let manifest = &file.manifest;
+        let has_rows = manifest.sums.rows() > 0 || journal::is_written(folder, manifest.to)?;
+        Ok(if has_rows { Held::Rows } else { Held::NoRows })
     }
 
     /// Whether the folder is a copy or was restored: its original may have given out numbers that

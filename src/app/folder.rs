@@ -1,0 +1,178 @@
+//! The data folder as a whole: begun once, its owner's alone, and known again by its marker.
+//!
+//! The marker is the first thing that a first start writes and the last that it ends: it names the
+//! keys that the folder is used with, by fingerprints. A folder that was in use is never begun
+//! anew: without its marker, its books or one of its keys, or with another key, the daemon does not
+//! start.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::store::StoreError;
+use crate::store::sled::{Held, SledStore};
+
+/// Where the books lie, below the data folder.
+pub const BOOKS: &str = "books";
+/// Where the keys lie.
+pub const KEYS: &str = "keys";
+const MARKER: &str = "installation";
+const FIRST_LINE: &str = "a data folder of switchyard, and the fingerprints of its keys";
+/// What group and others may do.
+const OF_OTHERS: u32 = 0o077;
+
+/// Why the data folder cannot be used. Nothing was changed in it.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("the data folder: `{}` cannot be read or written", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error(
+        "the data folder was in use, yet `{}` is missing: restore the backup of the whole data \
+         folder",
+        path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error("`{}` does not read: restore the backup of the whole data folder", path.display())]
+    Form { path: PathBuf },
+    #[error(transparent)]
+    Books(#[from] StoreError),
+}
+
+/// The data folder of one daemon.
+pub struct DataFolder {
+    path: PathBuf,
+    /// Fingerprints of keys, by the keys' names; empty during the first start.
+    keys: BTreeMap<String, String>,
+}
+
+impl DataFolder {
+    /// Begins an empty folder, or knows one again that was in use.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let io = |source| FolderError::Io { path: path.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+        close_to_others(path);
+        let marker = path.join(MARKER);
+        let keys = match fs::read_to_string(&marker) {
+            Ok(text) => Some(parse(&text).ok_or(FolderError::Form { path: marker.clone() })?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(FolderError::Io { path: marker, source }),
+        };
+        let books = path.join(BOOKS);
+        let held = SledStore::held(&books)?;
+        let Some(keys) = keys else {
+            if path.join(KEYS).exists() || books.exists() {
+                return Err(FolderError::Missing { path: marker });
+            }
+            let mut folder = Self { path: path.to_owned(), keys: BTreeMap::new() };
+            folder.write(BTreeMap::new())?;
+            return Ok(folder);
+        };
+        match held {
+            // The first start was cut off before anything was answered.
+            Held::Nothing | Held::NoRows if keys.is_empty() => {}
+            Held::Rows if keys.is_empty() => return Err(FolderError::Form { path: marker }),
+            Held::Nothing => return Err(FolderError::Missing { path: books }),
+            Held::NoRows | Held::Rows => {}
+        }
+        Ok(Self { path: path.to_owned(), keys })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The fingerprint of a key that the folder was used with.
+    pub fn fingerprint(&self, key: &str) -> Option<&str> {
+        self.keys.get(key).map(String::as_str)
+    }
+
+    /// Ends the first start, or notes keys that have come since. The books must have been opened.
+    pub fn keep(&mut self, keys: BTreeMap<String, String>) -> Result<(), FolderError> {
+        let mut all = self.keys.clone();
+        all.extend(keys);
+        if all == self.keys { Ok(()) } else { self.write(all) }
+    }
+
+    fn write(&mut self, keys: BTreeMap<String, String>) -> Result<(), FolderError> {
+        let path = self.path.join(MARKER);
+        let fresh = self.path.join(format!("{MARKER}.next"));
+        let lines = keys.iter().map(|(name, fingerprint)| format!("{name} {fingerprint}\n"));
+        let text = format!("{FIRST_LINE}\n{}", lines.collect::<String>());
+        let write = || {
+            let mut options = OpenOptions::new();
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&fresh, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(|source| FolderError::Io { path: path.clone(), source })?;
+        self.keys = keys;
+        Ok(())
+    }
+}
+
+fn parse(text: &str) -> Option<BTreeMap<String, String>> {
+    let mut lines = text.lines();
+    if lines.next()? != FIRST_LINE {
+        return None;
+    }
+    let pair = |line: &str| {
+        let (name, fingerprint) = line.split_once(' ')?;
+        let is_hex = fingerprint.len() == 16 && fingerprint.bytes().all(|b| b.is_ascii_hexdigit());
+        is_hex.then(|| (name.to_owned(), fingerprint.to_owned()))
+    };
+    lines.map(pair).collect()
+}
+
+/// Takes from group and others what they may do in the folder. What cannot be changed is told, and
+/// the daemon goes on: it may not be the owner.
+fn close_to_others(folder: &Path) {
+    let (mut closed, mut left) = (0_u64, 0_u64);
+    let mut waiting = vec![folder.to_owned()];
+    // Ends with the folder's files; links are not followed.
+    while let Some(path) = waiting.pop() {
+        let Ok(found) = fs::symlink_metadata(&path) else { continue };
+        if found.is_symlink() {
+            continue;
+        }
+        let mode = found.permissions().mode();
+        if mode & OF_OTHERS != 0 {
+            match fs::set_permissions(&path, Permissions::from_mode(mode & !OF_OTHERS)) {
+                Ok(()) => closed += 1,
+                Err(_) => left += 1,
+            }
+        }
+        if found.is_dir() {
+            let inside = fs::read_dir(&path).into_iter().flatten().flatten();
+            waiting.extend(inside.map(|file| file.path()));
+        }
+    }
+    let folder = folder.display();
+    if closed > 0 {
+        tracing::warn!(closed, %folder, "the data folder was open to others; it is its owner's");
+    }
+    if left > 0 {
+        tracing::error!(left, %folder, "the data folder is open to others and another's: close it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_reads_whole_or_not_at_all() {
+        let line = "seal 0123456789abcdef";
+        let whole = format!("{FIRST_LINE}\n{line}\n");
+        let keys = parse(&whole).expect("a marker");
+        assert_eq!(keys.get("seal").map(String::as_str), Some("0123456789abcdef"));
+        assert_eq!(parse(&format!("{FIRST_LINE}\n")), Some(BTreeMap::new()));
+        for bad in ["", line, &whole[1..], &whole[..whole.len() - 3], &format!("{whole}digest\n")] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}
