@@ -88,7 +88,7 @@ fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
 
 /// What is missing leaves the file valid; a sample that fails does not.
 fn show(file: &Path, report: &Report, as_json: bool) -> bool {
-    let valid = report.failed.is_empty();
+    let valid = report.failed.is_empty() && report.ended.is_empty();
     let file = file.display().to_string();
     if as_json {
         let shown = json!({
@@ -97,6 +97,7 @@ fn show(file: &Path, report: &Report, as_json: bool) -> bool {
             "state": report.state.name(),
             "samples": report.played,
             "failed": forms(&report.failed),
+            "ended": forms(&report.ended),
             "ending": forms(&report.ending),
             "missing": forms(&report.missing),
         });
@@ -104,6 +105,9 @@ fn show(file: &Path, report: &Report, as_json: bool) -> bool {
     } else {
         for missing in &report.missing {
             println!("missing: {missing}");
+        }
+        for ended in &report.ended {
+            println!("ended: {ended}");
         }
         for ending in &report.ending {
             println!("ending: {ending}");
