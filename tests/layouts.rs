@@ -106,7 +106,7 @@ fn wechat_trade() {
     assert_eq!(spoiled("`8.38,`0.00,`0,", "`8.39,`0.00,`0,"), Err((6, Problem::Sum { place: 1 })));
     assert_eq!(spoiled("`3,`108", "`4,`108"), Err((6, Problem::Count { said: 4, found: 3 })));
     assert_eq!(spoiled("`0.50028,", "`0.51000,"), Err((6, Problem::Sum { place: 3 })));
-    assert_eq!(spoiled("`REFUND", "`REVOKED"), Err((4, Problem::Operation)));
+    assert_eq!(spoiled("`REFUND", "`OTHER"), Err((4, Problem::Operation)));
     let missing = Problem::NoColumn { name: "手续费".to_owned() };
     assert_eq!(spoiled("手续费,", "费用,"), Err((1, missing)));
     let wanted = Problem::Columns { found: 28, wanted: 27 };
@@ -126,11 +126,166 @@ fn alipay_trade() {
     let trade = layout("alipay-trade");
     assert_eq!(read(&trade, &bytes), Ok(wanted.to_vec()));
     // A payment with a minus is nothing that we know.
-    let at = bytes.windows(7).position(|seven| seven == b",100.00").expect("the first amount");
+    let settled = b",100.00,0.00";
+    let at = bytes.windows(settled.len()).position(|some| some == settled).expect("an amount");
     let spoiled = [&bytes[..=at], b"-", &bytes[at + 1..]].concat();
     assert_eq!(read(&trade, &spoiled), Err((6, Problem::Sign)));
     let half = bytes.split_inclusive(|byte| *byte == b'\n').take(8).flatten().copied();
     assert_eq!(read(&trade, &half.collect::<Vec<u8>>()), Err((8, Problem::NoFooter)));
+}
+
+/// The golden bill with its refund in this state.
+fn wechat_refund(state: &str) -> String {
+    let text = String::from_utf8(golden("wechat-trade.csv")).expect("UTF-8");
+    text.replace("`ORIGINAL,`SUCCESS", &format!("`ORIGINAL,`{state}"))
+}
+
+#[test]
+fn a_refund_of_wechat_is_what_its_state_says() {
+    let trade = layout("wechat-trade");
+    let line = |state: &str| {
+        read(&trade, wechat_refund(state).as_bytes()).map(|lines| lines.get(2).cloned())
+    };
+    let refund = "4 261120001000000000301 50300001232026112012345678901 refund -2500 -15 CNY";
+    let wanted = |status: &str| Ok(Some(format!("{refund} {status} 2026-11-20")));
+    assert_eq!(line("SUCCESS"), wanted("succeeded"));
+    assert_eq!(line("FAIL"), wanted("failed"));
+    for undecided in ["PROCESSING", "CHANGE"] {
+        assert_eq!(line(undecided), Ok(None), "{undecided} says nothing");
+    }
+    assert_eq!(line("NEW"), Err((4, Problem::Status)));
+    assert_eq!(line(""), Err((4, Problem::Status)), "a refund has a state");
+    // What was revoked is given back under the payment's own numbers.
+    let revoked = wechat_refund("SUCCESS").replace("`REFUND", "`REVOKED");
+    let lines = read(&trade, revoked.as_bytes()).expect("it is read");
+    let number = "261120001000000000101 4200001234202611201234567890";
+    assert_eq!(lines[2], format!("4 {number} void -2500 -15 {DAY}"));
+}
+
+#[test]
+fn a_line_of_unionpay_adds_up_or_is_bad() {
+    let zm = layout("unionpay-zm");
+    let text = golden("INN26112088ZM_777290058110097");
+    let spoiled = |from: &str, to: &str| {
+        let text = encoding_rs::GBK.decode(&text).0.into_owned();
+        assert!(text.contains(from));
+        read(&zm, &encoding_rs::GBK.encode(&text.replacen(from, to, 1)).0)
+    };
+    // What is settled leads: the fee of a refund is given back, or kept once more, by it.
+    let kept = spoiled("C000000000015 D000000002485", "C000000000015 D000000002515");
+    let number = "261120001000000000301 202611202230000417628";
+    assert_eq!(kept.expect("it adds up")[2], format!("3 {number} refund -2500 15 {DAY}"));
+    let letter = spoiled("C000000000015", "D000000000015").expect("it adds up");
+    assert_eq!(letter[2], format!("3 {number} refund -2500 -15 {DAY}"));
+    for (from, to) in [
+        ("C000000473939", "C000000473938"),
+        ("C000000473939", "D000000473939"),
+        ("C000000473939", "000000473939 "),
+        ("D000000002861", "D000000002860"),
+        ("000000476800", "000000476801"),
+    ] {
+        assert_eq!(spoiled(from, to), Err((1, Problem::Settlement)), "{from} {to}");
+    }
+    // So does an error's line.
+    let zme = golden("INN26112088ZME_777290058110097");
+    let zme = String::from_utf8(zme).expect("ASCII").replacen("D000000009940", "D000000009941", 1);
+    assert_eq!(read(&layout("unionpay-zme"), zme.as_bytes()), Err((1, Problem::Settlement)));
+}
+
+/// The golden bill of Alipay, one of its texts changed.
+fn alipay(from: &str, to: &str) -> Vec<u8> {
+    let text = encoding_rs::GBK.decode(&golden("20881020001_20261120_detail.csv")).0.into_owned();
+    assert!(text.contains(from), "{from}");
+    encoding_rs::GBK.encode(&text.replacen(from, to, 1)).0.into_owned()
+}
+
+#[test]
+fn alipay_settles_what_the_merchant_receives() {
+    let trade = layout("alipay-trade");
+    // The merchant's own discount: the order has 100.00, 80.00 are settled.
+    let discount = alipay("100.00,100.00,0.00,0.00,0.00,0.00", "100.00,80.00,0.00,0.00,0.00,20.00");
+    assert_eq!(read(&trade, &discount), Err((10, Problem::Sum { place: 1 })));
+    let text = encoding_rs::GBK.decode(&discount).0.replace("共100.50元", "共80.50元");
+    let lines = read(&trade, &encoding_rs::GBK.encode(&text).0).expect("it adds up");
+    assert!(lines[0].contains(" payment 8000 60 "), "{lines:?}");
+    // What the texts below the table count is held against it, in the words that are known.
+    let count = |said, found| Err((10, Problem::Count { said, found }));
+    assert_eq!(read(&trade, &alipay("交易合计：2笔", "交易合计：3笔")), count(3, 2));
+    let refunds = read(&trade, &alipay("退款共-25.00元", "退款共-25.01元"));
+    assert_eq!(refunds, Err((11, Problem::Sum { place: 1 })));
+    assert!(read(&trade, &alipay("#交易合计", "#合计交易")).is_ok());
+    // Profit sharing takes money that no column of ours has.
+    assert_eq!(read(&trade, &alipay("-0.60,0.00,", "-0.60,-1.00,")), Err((6, Problem::Unknown)));
+}
+
+/// Whether a total counts the lines of a file, and has their number.
+fn is_counted(layout: &Layout, bytes: &[u8]) -> bool {
+    let mut decoder = Decoder::new(layout, BusinessDate::parse("2026-11-20"));
+    for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        decoder.read(text, line).expect("a line");
+    }
+    decoder.finish(false).expect("a file");
+    decoder.is_counted()
+}
+
+#[test]
+fn a_file_is_known_to_be_whole_only_if_something_counts_its_lines() {
+    for (name, file) in [
+        ("wechat-trade", "wechat-trade.csv"),
+        ("generic-csv", "generic.csv"),
+        ("generic-pipe", "generic-pipe.txt"),
+        ("generic-fixed", "generic-fixed.txt"),
+        ("alipay-trade", "20881020001_20261120_detail.csv"),
+    ] {
+        assert!(is_counted(&layout(name), &golden(file)), "{name}");
+        assert!(layout(name).counts_its_lines(), "{name}");
+    }
+    // The one that counts the refunds says nothing of the payments.
+    assert!(!is_counted(&layout("alipay-trade"), &alipay("#交易合计", "#合计交易")));
+    let zm = layout("unionpay-zm");
+    assert!(zm.counts_its_lines(), "its summary does");
+    assert!(!is_counted(&zm, &golden("INN26112088ZM_777290058110097")));
+    assert!(!layout("unionpay-zme").counts_its_lines());
+}
+
+#[test]
+fn a_file_of_another_day_is_known_by_its_lines() {
+    let days = |name: &str, bytes: &[u8], date: &str| {
+        let layout = layout(name);
+        let mut decoder = Decoder::new(&layout, BusinessDate::parse(date));
+        for (line, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+            let _ = decoder.read(text.strip_suffix(b"\r").unwrap_or(text), line);
+        }
+        (decoder.finish(false).err(), decoder.doubt())
+    };
+    let other = BusinessDate::parse("2026-11-20").expect("a date");
+    let other_day = Some(Problem::OtherDay { date: other });
+    for (name, file, dates) in [
+        ("wechat-trade", "wechat-trade.csv", ["2026-11-19", "2026-11-21"]),
+        ("alipay-trade", "20881020001_20261120_detail.csv", ["2026-11-19", "2026-11-21"]),
+        ("generic-csv", "generic.csv", ["2026-11-19", "2026-11-21"]),
+        ("generic-pipe", "generic-pipe.txt", ["2026-11-19", "2026-11-21"]),
+        ("generic-fixed", "generic-fixed.txt", ["2026-11-19", "2026-11-21"]),
+        // Its day begins before midnight, and what is late is settled days behind.
+        ("unionpay-zm", "INN26112088ZM_777290058110097", ["2026-11-18", "2026-11-28"]),
+    ] {
+        let bytes = golden(file);
+        assert_eq!(days(name, &bytes, "2026-11-20"), (None, None), "{name}");
+        for date in dates {
+            let (problem, doubt) = days(name, &bytes, date);
+            assert_eq!(problem, other_day, "{name} for {date}");
+            assert!(doubt.is_none_or(|doubt| matches!(doubt, Problem::OtherDays { .. })));
+        }
+    }
+    // One line of the day before is the edge of the day; most of them are a doubt.
+    let text = String::from_utf8(golden("wechat-trade.csv")).expect("UTF-8");
+    let edge = text.replacen("`2026-11-20 10:16", "`2026-11-19 23:59", 1);
+    assert_eq!(days("wechat-trade", edge.as_bytes(), "2026-11-20"), (None, None));
+    let row = text.lines().nth(1).expect("a row").replace("2026-11-20", "2026-11-19");
+    let most = edge.replacen("\n`2026-11-20 10:17", &format!("\n{row}\n`2026-11-20 10:17"), 1);
+    let doubt = days("wechat-trade", most.as_bytes(), "2026-11-20").1;
+    assert_eq!(doubt, Some(Problem::OtherDays { lines: 2, first: 2 }));
 }
 
 #[test]
@@ -190,6 +345,145 @@ fn generic_fixed() {
     spoiled[at + 10] = b'3';
     assert_eq!(read(&fixed, &spoiled), Err((4, Problem::Count { said: 3, found: 2 })));
     assert_eq!(read(&fixed, b""), Err((0, Problem::NoHeader)));
+}
+
+/// The command on files, in a folder of its own.
+struct Desk {
+    folder: PathBuf,
+}
+
+impl Desk {
+    fn new(name: &str) -> Self {
+        let name = format!("switchyard-layouts-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        Self { folder }
+    }
+
+    /// What it says of a statement beside no records: the exit code and its words.
+    fn run(&self, layout: &str, file: &str, bytes: &[u8]) -> (Option<i32>, String) {
+        let records = self.folder.join("records.csv");
+        fs::write(&records, RECORDS.lines().next().expect("a heading")).expect("written");
+        fs::write(&records, format!("{}\n", RECORDS.lines().next().expect("a heading")))
+            .expect("written");
+        let statement = self.folder.join(file);
+        fs::write(&statement, bytes).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
+        command.args(["reconcile", "--layout", layout, "--date", "2026-11-20", "--json"]);
+        command.arg("--statement").arg(&statement).arg("--records").arg(&records);
+        let output = command.output().expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        writer.start_file(*name, options).expect("a file");
+        std::io::Write::write_all(&mut writer, bytes).expect("memory");
+    }
+    writer.finish().expect("an archive").into_inner()
+}
+
+/// UnionPay's printed summary with one line of totals.
+fn unionpay_summary(total: &str) -> Vec<u8> {
+    let text = format!(
+        "商户代码:777290058110097    清算日期:20261120\r\n自助消费 9 0.00 1.00\r\n{total}\r\n"
+    );
+    encoding_rs::GBK.encode(&text).0.into_owned()
+}
+
+#[test]
+fn an_archive_is_held_against_the_summary_in_it() {
+    let desk = Desk::new("summary");
+    let zm = golden("INN26112088ZM_777290058110097");
+    let first = zm.split_inclusive(|byte| *byte == b'\n').next().expect("a line");
+    // 4,768.00 and 100.00 paid, 25.00 taken; fees 28.61, 0.60 and 0.15 back.
+    let total = "总计 3 25.00 4868.00 29.21 0.15 24.85 4838.79";
+    let of = |detail: &[u8], total: &str, name: &str| {
+        let archive = zipped(&[
+            ("INN26112088ZM_777290058110097", detail),
+            ("INN26112088ZME_777290058110097", b""),
+            (name, &unionpay_summary(total)),
+        ]);
+        let (code, said) = desk.run("unionpay-zm", "a.zip", &archive);
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|_| {
+            panic!("{said}");
+        });
+        let problems: Vec<String> = told["problems"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|one| one["problem"].as_str().expect("a text").to_owned())
+            .collect();
+        (code, told["is_counted"].as_bool().expect("it is said"), problems)
+    };
+    let rd = "RD201026112001_777290058110097";
+    assert_eq!(of(&zm, total, rd), (Some(2), true, Vec::new()), "none is in our records");
+    assert_eq!(of(b"", "总计 0 0.00 0.00 0.00 0.00 0.00 0.00", rd), (Some(0), true, Vec::new()));
+    for (what, detail) in [("nothing", &b""[..]), ("a cut file", first)] {
+        let (code, counted, problems) = of(detail, total, rd);
+        assert_eq!((code, counted, problems.len()), (Some(2), false, 4), "{what}: {problems:?}");
+        assert!(problems[0].contains("counts 3 lines"), "{what}: {problems:?}");
+    }
+    for (from, to, of_what) in [
+        ("4868.00", "4868.01", "amount"),
+        ("29.21", "29.20", "fee"),
+        ("24.85", "24.84", "settlement"),
+    ] {
+        let (_, counted, problems) = of(&zm, &total.replace(from, to), rd);
+        assert!(!counted && problems.len() == 1 && problems[0].contains(of_what), "{problems:?}");
+    }
+    let (_, counted, problems) = of(&zm, "合计 3", rd);
+    assert_eq!((counted, problems.len()), (false, 1), "{problems:?}");
+    // A summary of another day is none.
+    let (_, counted, problems) = of(&zm, total, "RD201026111901_777290058110097");
+    assert_eq!((counted, problems), (false, Vec::new()));
+}
+
+#[test]
+fn a_file_that_is_another_day_s_by_its_name_is_refused() {
+    let desk = Desk::new("name");
+    let zm = golden("INN26112088ZM_777290058110097");
+    let archive = zipped(&[("INN26112188ZM_777290058110097", &zm)]);
+    for (file, bytes) in [("a.zip", &archive), ("INN26112188ZM_777290058110097", &zm)] {
+        let (code, said) = desk.run("unionpay-zm", file, bytes);
+        assert_eq!((code, said.contains("the file of 2026-11-21")), (Some(1), true), "{said}");
+    }
+    let (code, said) = desk.run("unionpay-zm", "INN26112088ZM_777290058110097", &zm);
+    assert_eq!(code, Some(2), "{said}");
+}
+
+#[test]
+fn one_line_of_a_foreign_kind_refuses_no_day() {
+    let desk = Desk::new("kind");
+    let gbk = |text: &str| encoding_rs::GBK.encode(text).0.into_owned();
+    for (layout, file, from, to) in [
+        ("unionpay-zm", "INN26112088ZM_777290058110097", gbk(" 04 00 "), gbk(" 77 00 ")),
+        ("wechat-trade", "wechat-trade.csv", b"`REFUND".to_vec(), b"`NEWKIND".to_vec()),
+        ("alipay-trade", "20881020001_20261120_detail.csv", gbk("退款   "), gbk("转账   ")),
+        ("generic-csv", "generic.csv", b",refund,".to_vec(), b",gift,".to_vec()),
+        ("generic-pipe", "generic-pipe.txt", b"|REFUND|".to_vec(), b"|GIFT|".to_vec()),
+        ("generic-fixed", "generic-fixed.txt", b"R-0".to_vec(), b"X-0".to_vec()),
+    ] {
+        let bytes = golden(file);
+        let at = bytes.windows(from.len()).position(|some| some == from).expect("a place");
+        let foreign = [&bytes[..at], &to, &bytes[at + from.len()..]].concat();
+        let (code, said) = desk.run(layout, file, &foreign);
+        assert_eq!(
+            (code, said.contains("\"bad_lines\": 1") || said.contains("\"bad_lines\":1")),
+            (Some(2), true),
+            "{layout}: {said}"
+        );
+    }
 }
 
 const RECORDS: &str = "channel,date,id,channel_order_no,channel_reference,movement,currency,\

@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::books::difference::days_after;
 use crate::domain::books::reconcile::Class;
 use crate::domain::books::reconciliation::{BatchState, Reconciliation};
-use crate::domain::flow::attempt::{Attempt, Evidence, Source};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{Decline, Outcome, Reason};
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
+use crate::reconcile::numbers_named;
 
-use super::{Backoffice, BackofficeError, House, PAGE};
+use super::{Backoffice, BackofficeError, House, NOTHING, PAGE};
 
 const CODE: &str = "absent";
+/// Attempts that may be absent: the date on which each was sent, and the last that it waits for.
+type Absent = BTreeMap<ChannelOrderNo, (BusinessDate, BusinessDate)>;
 /// Attempts that are looked at after one run; the rest are found by the next one.
 const ATTEMPTS_MAX: usize = 10_000;
 
@@ -27,9 +30,12 @@ impl Backoffice {
         date: BusinessDate,
     ) -> Result<usize, BackofficeError> {
         let Some(days) = house.statement.absence_proves_after_days else { return Ok(0) };
-        let mut whole = BTreeMap::new();
-        let mut absent = BTreeMap::new();
+        let (mut whole, mut absent) = (BTreeMap::new(), Absent::new());
         for (order, attempt) in self.unresolved(house).await? {
+            // What the channel has acknowledged has arrived, whatever it lists.
+            if attempt.state == AttemptState::Pending || attempt.channel_reference.is_some() {
+                continue;
+            }
             let sent = house.terms.calendar.date_of(attempt.sent_at);
             let last = days_after(sent, days);
             // Only what this statement has made certain.
@@ -37,12 +43,13 @@ impl Backoffice {
                 continue;
             }
             if self.are_whole(house, (sent, days), &mut whole).await? {
-                absent.insert(order.channel_order_no(attempt.number), last);
+                absent.insert(order.channel_order_no(attempt.number), (sent, last));
             }
         }
-        let shown = self.shown(house, &absent).await?;
+        self.keep_unexplained(house, &mut absent).await?;
+        self.keep_named(house, &mut absent).await?;
         let mut ended = 0;
-        for (number, last) in absent.into_iter().filter(|(number, _)| !shown.contains(number)) {
+        for (number, (_, last)) in absent {
             ended += usize::from(self.end_absent(number, last).await?);
         }
         Ok(ended)
@@ -92,25 +99,64 @@ impl Backoffice {
         Ok(true)
     }
 
-    /// Those of the numbers that an open line names after all, in words that prove nothing.
-    async fn shown(
+    /// Takes out what a line that nobody has explained yet may be about: one of the days
+    /// concerned whose number is none of ours, or is the attempt's own.
+    async fn keep_unexplained(
         &self,
         house: &House,
-        numbers: &BTreeMap<ChannelOrderNo, BusinessDate>,
-    ) -> Result<BTreeSet<ChannelOrderNo>, BackofficeError> {
-        let (mut shown, mut after) = (BTreeSet::new(), None);
-        if numbers.is_empty() {
-            return Ok(shown);
-        }
+        absent: &mut Absent,
+    ) -> Result<(), BackofficeError> {
+        let mut after = None;
         // Bounded by what is open: each page goes on after the last.
-        loop {
+        while !absent.is_empty() {
             let page = self.store().open_differences(house.channel.clone(), after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(shown) };
+            let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id);
-            let lines = page.iter().filter_map(|row| row.line.as_ref());
-            let named = lines.filter_map(|line| ChannelOrderNo::parse(&line.order_no));
-            shown.extend(named.filter(|number| numbers.contains_key(number)));
+            for line in
+                page.iter().filter(|row| row.record.is_none()).filter_map(|row| row.line.as_ref())
+            {
+                match ChannelOrderNo::parse(&line.order_no) {
+                    Some(number) => {
+                        absent.remove(&number);
+                    }
+                    None => absent.retain(|_, (sent, last)| !(*sent..=*last).contains(&line.date)),
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Takes out what any line of the statements concerned names, in whatever words: one that was
+    /// passed over, or that is about another operation.
+    async fn keep_named(&self, house: &House, absent: &mut Absent) -> Result<(), BackofficeError> {
+        let Some(layout) = &house.statement.layout else { return Ok(()) };
+        let mut by_date: BTreeMap<BusinessDate, BTreeSet<ChannelOrderNo>> = BTreeMap::new();
+        for (number, (sent, last)) in absent.iter() {
+            let mut day = *sent;
+            // Bounded by the days of the channel's file.
+            while day <= *last {
+                by_date.entry(day).or_default().insert(*number);
+                day = days_after(day, 1);
+            }
+        }
+        for (date, wanted) in by_date {
+            let revisions = self.store().statement_revisions(house.channel.clone(), date).await?;
+            let leads = revisions.iter().max_by_key(|revision| revision.revision);
+            let Some(name) = leads.map(|revision| &revision.name).filter(|name| *name != NOTHING)
+            else {
+                continue;
+            };
+            let file = self.inbox.folder(&house.channel, date).join(name);
+            let (layout, folder) = (layout.clone(), self.work_folder()?.to_owned());
+            let found = tokio::task::spawn_blocking(move || {
+                numbers_named(&file, &layout, &folder, &wanted)
+            });
+            let found = found.await.map_err(|_| BackofficeError::Died)?;
+            for number in found.map_err(|error| BackofficeError::Failed(Box::new(error)))? {
+                absent.remove(&number);
+            }
+        }
+        Ok(())
     }
 
     async fn end_absent(
@@ -138,7 +184,8 @@ impl Backoffice {
     }
 }
 
-/// A statement with a line that cannot be read, or without its end, may show anything.
+/// A statement with a line that cannot be read, without its end, or whose lines nothing counts, may
+/// show anything.
 fn is_whole(batch: &Reconciliation) -> bool {
     let kept = |kind: &str| matches!(kind, "revision" | "balanced_differs");
     batch.state == BatchState::Current

@@ -60,8 +60,8 @@ impl Working<'_> {
             let judge = Judge::new(self.house.statement.tolerance);
             let class = judge.pair(&item, &record.item, Key::OrderNo);
             let claimed = self.office.claimed(&record).await?;
-            let line = Some(line.clone());
-            let finding = Finding { class, key: Key::OrderNo, line, record: Some(record), claimed };
+            let (key, line, record) = (Key::OrderNo, Some(line.clone()), Some(record));
+            let finding = Finding { class, key, line, record, claimed, elsewhere: None };
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             chunk.take(finding, None).await?;
             match self.commit(chunk).await {

@@ -117,6 +117,7 @@ impl<'a> Chunk<'a> {
                     line: Some(line),
                     record: None,
                     claimed: Claimed::Nothing,
+                    elsewhere: None,
                 };
                 Box::pin(self.take_line(alone)).await?;
             }
@@ -215,7 +216,8 @@ impl<'a> Chunk<'a> {
         }
         let claimed = self.office.claimed(&record).await?;
         let (class, key) = (Class::OnlyOurs, row.key);
-        let alone = Finding { class, key, line: None, record: Some(record), claimed };
+        let record = Some(record);
+        let alone = Finding { class, key, line: None, record, claimed, elsewhere: None };
         self.update(row.clone(), &alone)?;
         Ok(())
     }

@@ -1,13 +1,15 @@
 //! What a statement's line proves about an order of ours (I-3, I-5), and what our books know of the
 //! number that it names.
 
+use std::collections::BTreeMap;
+
 use crate::domain::batch::Claim;
 use crate::domain::books::Movement;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
-use crate::domain::books::reconcile::{Class, Item, Status, is_same_operation};
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
-use crate::domain::flow::order::{Order, OrderStatus};
+use crate::domain::books::reconcile::{Asked, Class, Item, Proof, Status, is_same_operation, net};
+use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
+use crate::domain::flow::order::OrderStatus;
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -20,77 +22,158 @@ use super::{Backoffice, BackofficeError, House};
 const CODE: &str = "statement";
 /// Days behind a claim in which its record is looked for: it lies on the first open day.
 const CLAIM_DAYS: u16 = 31;
+/// Lines of one number that a voucher tells.
+const LINES_TOLD_MAX: usize = 8;
 
-/// What came of looking at a line that only they have.
+/// What came of looking at the lines of a number that only they have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Weighed {
-    /// An order of unknown end has ended by it.
+    /// An order of unknown end has ended by them.
     pub has_ended: bool,
-    /// Our record of the number that it names, which was not held against the statement.
+    /// Our record of the number that they name, which was not held against the statement.
     pub record: Option<ClearingRecord>,
+    /// Lines that another date's statement has matched, by their place in the file.
+    pub elsewhere: Vec<(u32, BusinessDate)>,
+}
+
+/// Lines that only they have, by the number of ours that they name.
+pub type Named = BTreeMap<ChannelOrderNo, Vec<ToldSide>>;
+
+/// Where our record of a number is.
+enum Standing {
+    /// It is not there, or takes part already.
+    None,
+    /// No line has it, and nobody has decided on it.
+    Free(Box<ClearingRecord>),
+    /// The statement of another date has a line for it.
+    Taken(Box<ClearingRecord>, BusinessDate),
 }
 
 impl Backoffice {
-    /// Weighs a line that only they have, if it names an attempt of ours at this channel and speaks
-    /// of the same operation and currency.
+    /// Keeps a line that only they have, if it names an attempt of ours at this channel.
+    pub(super) async fn gather(
+        &self,
+        house: &House,
+        told: &Told,
+        named: &mut Named,
+    ) -> Result<(), BackofficeError> {
+        let only_theirs =
+            matches!(told.class, Class::OnlyTheirs | Class::DuplicateTheirs | Class::Netted);
+        let Some(line) = told.line.as_ref().filter(|_| only_theirs) else { return Ok(()) };
+        let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(()) };
+        if !named.contains_key(&number) {
+            let Some(order) = self.store().order(number.order).await? else {
+                self.engine.number_from_outside(number, &house.channel).await?;
+                return Ok(());
+            };
+            let attempt = order.attempt(number.attempt);
+            if attempt.is_none_or(|attempt| attempt.channel != house.channel) {
+                return Ok(());
+            }
+        }
+        named.entry(number).or_default().push(line.clone());
+        Ok(())
+    }
+
+    /// Weighs the lines of one number, netted. `is_named_elsewhere`: a row that cannot be read, or
+    /// is passed over, names it too, so that they are not all that is said of it.
     pub(super) async fn weigh(
         &self,
         house: &House,
         date: BusinessDate,
-        told: &Told,
+        (number, lines): (ChannelOrderNo, &[ToldSide]),
+        is_named_elsewhere: bool,
     ) -> Result<Weighed, BackofficeError> {
-        let nothing = Weighed::default();
-        let only_theirs = told.class == Class::OnlyTheirs;
-        let Some(line) = told.line.as_ref().filter(|_| only_theirs) else { return Ok(nothing) };
-        let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(nothing) };
-        let Some(order) = self.store().order(number.order).await? else {
-            self.engine.number_from_outside(number, &house.channel).await?;
-            return Ok(nothing);
-        };
-        let Some(attempt) = fitting(house, &order, number.attempt, &line.item) else {
-            return Ok(nothing);
-        };
+        let mut weighed = Weighed::default();
+        let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
+        let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
+        let movement = Movement::of(attempt.operation);
+        let asked = Asked { movement, amount_minor: order.amount.get(), currency: order.currency };
+        let items: Vec<Item> = lines.iter().map(ToldSide::as_written).collect();
+        let proof = if is_named_elsewhere { Proof::Nothing } else { net(&items, &asked) };
         let was_open = attempt.state.is_unresolved();
-        let says_success = line.item.status == Status::Succeeded;
-        let tells = was_open || (says_success && attempt.state != AttemptState::Approved);
-        if tells {
-            match self.engine.weigh(order.id, evidence(date, number.attempt, line)).await {
-                Ok(_) => {}
+        let tells = match proof {
+            Proof::Succeeded => was_open || attempt.state != AttemptState::Approved,
+            Proof::Failed | Proof::TakenBack => was_open,
+            Proof::Nothing => false,
+        };
+        if was_open && proof == Proof::Nothing {
+            tracing::warn!(
+                order.id = %order.id,
+                clearing.date = %date,
+                lines = lines.len(),
+                "lines of a statement name an unknown order and prove nothing; it stays unknown"
+            );
+        }
+        if let Some(evidence) = evidence(date, number.attempt, lines, proof).filter(|_| tells) {
+            match self.engine.weigh(order.id, evidence).await {
+                Ok(order) => {
+                    let ended = order.attempt(number.attempt);
+                    let ended = ended.is_some_and(|attempt| !attempt.state.is_unresolved());
+                    weighed.has_ended = was_open && ended;
+                }
                 // Its terms, or what it refers to, are such that nothing can be learnt of it.
                 Err(EngineError::Refused(refusal)) => {
                     tracing::warn!(order.id = %order.id, %refusal, "a line could not be weighed");
-                    return Ok(nothing);
+                    return Ok(weighed);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        let record = match says_success {
-            true => self.untaken_record(house, date, number).await?,
-            false => None,
+        let speaks = |line: &&ToldSide| {
+            let item = &line.item;
+            item.status == Status::Succeeded
+                && item.currency == order.currency
+                && is_same_operation(item.movement, movement)
         };
-        Ok(Weighed { has_ended: was_open, record })
+        if lines.iter().any(|line| speaks(&line)) && proof != Proof::TakenBack {
+            match self.standing(house, date, number).await? {
+                Standing::None => {}
+                Standing::Free(record) => weighed.record = Some(*record),
+                Standing::Taken(record, other) => {
+                    let same = |line: &&ToldSide| line.item.amount_minor == record.principal_minor;
+                    let again = lines.iter().filter(speaks).filter(same);
+                    weighed.elsewhere.extend(again.map(|line| (line.line, other)));
+                }
+            }
+        }
+        Ok(weighed)
     }
 
-    /// Our record of a number, wherever it lies, if no line has it and nobody has decided on it.
-    async fn untaken_record(
+    /// Where our record of a number stands, wherever it lies.
+    async fn standing(
         &self,
         house: &House,
         date: BusinessDate,
         number: ChannelOrderNo,
-    ) -> Result<Option<ClearingRecord>, BackofficeError> {
-        let Some(record) = self.record_of(house, date, number).await? else { return Ok(None) };
+    ) -> Result<Standing, BackofficeError> {
+        let Some(record) = self.record_of(house, date, number).await? else {
+            return Ok(Standing::None);
+        };
         let store = self.store();
         let row = store.difference_of_record(house.channel.clone(), record.date, number).await?;
         let row = row.as_ref();
-        let is_free = match record.date == date {
-            true => row.is_none_or(|row| row.line.is_none() && !row.is_balanced()),
-            // One that is carried took part already.
+        let other = row.and_then(|row| row.line.as_ref()).map(|line| line.date);
+        if let Some(other) = other.filter(|other| *other != date) {
+            return Ok(Standing::Taken(Box::new(record), other));
+        }
+        if record.date == date {
+            let is_free = row.is_none_or(|row| row.line.is_none() && !row.is_balanced());
+            return Ok(if is_free { Standing::Free(Box::new(record)) } else { Standing::None });
+        }
+        // One that is carried took part already; what a person has decided stays so.
+        let is_decided =
+            row.is_some_and(|row| row.is_balanced() || (row.state.is_open() && record.date < date));
+        if is_decided || other.is_some() {
+            return Ok(Standing::None);
+        }
+        Ok(match self.is_unmatched(house, record.date, record.at, row).await? {
+            true => Standing::Free(Box::new(record)),
             false => {
-                let carried = row.is_some_and(|row| row.state.is_open()) && record.date < date;
-                !carried && self.is_unmatched(house, record.date, record.at, row).await?
+                let other = record.date;
+                Standing::Taken(Box::new(record), other)
             }
-        };
-        Ok(is_free.then_some(record))
+        })
     }
 
     /// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is
@@ -168,41 +251,32 @@ impl Backoffice {
     }
 }
 
-/// The attempt that a line speaks of, if the line can be about it.
-fn fitting<'order>(
-    house: &House,
-    order: &'order Order,
-    number: u8,
-    line: &Item,
-) -> Option<&'order Attempt> {
-    let attempt = order.attempt(number)?;
-    let fits = attempt.channel == house.channel
-        && order.currency == line.currency
-        && is_same_operation(line.movement, Movement::of(attempt.operation));
-    fits.then_some(attempt)
-}
-
-fn evidence(date: BusinessDate, attempt: u8, line: &ToldSide) -> Evidence {
-    let item = &line.item;
-    let outcome = match item.status {
-        Status::Succeeded => Outcome::Approved(Approval {
-            channel_reference: Some(line.reference.clone()).filter(|text| !text.is_empty()),
-            code: CODE.to_owned(),
-            settle_mmdd: Some(format!("{:04}", date.yyyymmdd() % 10_000)),
-        }),
-        Status::Failed => Outcome::Declined(Decline {
-            reason: Reason::ChannelFailure,
-            code: CODE.to_owned(),
-            elsewhere: false,
-        }),
+/// What the lines of a number prove of its attempt, with what they say as the voucher.
+fn evidence(date: BusinessDate, attempt: u8, lines: &[ToldSide], proof: Proof) -> Option<Evidence> {
+    let declined = |reason: Reason| {
+        Outcome::Declined(Decline { reason, code: CODE.to_owned(), elsewhere: false })
     };
-    let (movement, status, currency) =
-        (item.movement.name(), item.status.name(), item.currency.code());
-    let voucher = format!(
-        "statement of {date}, line {}: {movement} {} {currency} {status}",
-        line.line, item.amount_minor
-    );
-    Evidence { source: Source::Statement, attempt, outcome, objection: None, voucher }
+    let outcome = match proof {
+        Proof::Nothing => return None,
+        Proof::Failed => declined(Reason::ChannelFailure),
+        Proof::TakenBack => declined(Reason::ReversedAfterUnknown),
+        Proof::Succeeded => {
+            let reference = lines.first().map(|line| line.reference.clone());
+            Outcome::Approved(Approval {
+                channel_reference: reference.filter(|text| !text.is_empty()),
+                code: CODE.to_owned(),
+                settle_mmdd: Some(format!("{:04}", date.yyyymmdd() % 10_000)),
+            })
+        }
+    };
+    let told = lines.iter().take(LINES_TOLD_MAX).map(|line| {
+        let item = &line.item;
+        let (movement, status, currency) =
+            (item.movement.name(), item.status.name(), item.currency.code());
+        format!("line {}: {movement} {} {currency} {status}", line.line, line.written_minor)
+    });
+    let voucher = format!("statement of {date}, {}", told.collect::<Vec<_>>().join("; "));
+    Some(Evidence { source: Source::Statement, attempt, outcome, objection: None, voucher })
 }
 
 /// Our record's side as a difference keeps it.

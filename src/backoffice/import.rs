@@ -3,14 +3,14 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::channel::statement::{FILES_BYTES_MAX, LandError, Landed, StatementFile};
+use crate::channel::statement::{FILES_BYTES_MAX, LandError, Landed, StatementFile, digest_of};
 use crate::codec::crypto::digest::RunningSha256;
 use crate::codec::sign::{hex_lower, read_hex};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
-use crate::reconcile::is_like;
+use crate::reconcile::{has_rows, is_like};
 
 use super::run::Job;
 use super::{
@@ -37,6 +37,10 @@ impl Backoffice {
         let house = self.ready(&channel, date)?;
         StatementFile::new(&name, Vec::new()).ok_or(BackofficeError::Name)?;
         let _turn = self.turn(&channel).await;
+        let (content, sha256) = digested(content).await?;
+        if let Some(other) = self.stands_under(&house, date, &sha256).await? {
+            return Err(BackofficeError::StandsElsewhere { date: other });
+        }
         let landed = self.land(&channel, date, name, content).await?;
         let revisions = self.store().statement_revisions(channel.clone(), date).await?;
         let sha256 = bytes_of(&landed.sha256);
@@ -272,10 +276,54 @@ impl Backoffice {
         landed.await.map_err(|_| BackofficeError::Died)?
     }
 
+    /// Another date of the channel whose statement has this content, and lines in it: a day's lines
+    /// are those of no other day. Statements of days without lines may well be the same.
+    async fn stands_under(
+        &self,
+        house: &House,
+        date: BusinessDate,
+        sha256: &[u8; 32],
+    ) -> Result<Option<BusinessDate>, BackofficeError> {
+        let (inbox, channel) = (Arc::clone(&self.inbox), house.channel.clone());
+        let dates = tokio::task::spawn_blocking(move || inbox.dates(&channel));
+        let dates = dates.await.map_err(|_| BackofficeError::Died)??;
+        // Bounded by the dates of which something lies in the inbox.
+        for other in dates.into_iter().rev().filter(|other| *other != date) {
+            let revisions = self.store().statement_revisions(house.channel.clone(), other).await?;
+            // One that a later revision has corrected stands no more.
+            let leads = revisions.iter().max_by_key(|revision| revision.revision);
+            if leads.is_none_or(|revision| revision.sha256 != *sha256) {
+                continue;
+            }
+            let Some(name) = leads.map(|revision| &revision.name).filter(|name| *name != NOTHING)
+            else {
+                continue;
+            };
+            let file = self.inbox.folder(&house.channel, other).join(name);
+            let (layout, folder) = (house.statement.layout.clone(), self.work_folder()?.to_owned());
+            let rows = tokio::task::spawn_blocking(move || {
+                layout.is_none_or(|layout| has_rows(&file, &layout, &folder))
+            });
+            if rows.await.map_err(|_| BackofficeError::Died)? {
+                return Ok(Some(other));
+            }
+        }
+        Ok(None)
+    }
+
     /// Runs it, and remembers what is refused: it is not tried again by itself.
     async fn run_job(&self, house: &House, job: &Job) -> Result<Reconciliation, BackofficeError> {
-        let ended = self.carry_out(house, job).await;
-        if let Err(BackofficeError::Refused { .. }) = &ended {
+        let Job { revision, is_new, .. } = job;
+        let other = match *is_new && revision.name != NOTHING {
+            true => self.stands_under(house, revision.date, &revision.sha256).await?,
+            false => None,
+        };
+        let ended = match other {
+            Some(date) => Err(BackofficeError::StandsElsewhere { date }),
+            None => self.carry_out(house, job).await,
+        };
+        let refused = BackofficeError::is_refusal;
+        if ended.as_ref().is_err_and(refused) {
             let sha256 = hex_lower(&job.revision.sha256);
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert((house.channel.clone(), job.revision.date, sha256));
@@ -285,6 +333,25 @@ impl Backoffice {
         }
         ended
     }
+}
+
+/// What is handed in, with its SHA-256.
+async fn digested(content: Content) -> Result<(Content, [u8; 32]), BackofficeError> {
+    let digested = tokio::task::spawn_blocking(move || match content {
+        Content::Bytes(bytes) => {
+            let mut sha256 = RunningSha256::default();
+            sha256.update(&bytes);
+            Ok((Content::Bytes(bytes), sha256.finish()))
+        }
+        Content::File(path) => {
+            let sha256 = digest_of(&path).map_err(|source| BackofficeError::Io {
+                context: format!("{} cannot be read", path.display()),
+                source,
+            })?;
+            Ok((Content::File(path), bytes_of(&sha256)))
+        }
+    });
+    digested.await.map_err(|_| BackofficeError::Died)?
 }
 
 /// The revision of a date on which nothing happened.

@@ -29,6 +29,15 @@ pub struct ToldSide {
     pub order_no: String,
     pub reference: String,
     pub item: Item,
+    /// The amount that is written, which for a failure is not what moved.
+    pub written_minor: i64,
+}
+
+impl ToldSide {
+    /// What it says with the amount that is written on it.
+    pub fn as_written(&self) -> Item {
+        Item { amount_minor: self.written_minor, ..self.item }
+    }
 }
 
 impl Told {
@@ -38,6 +47,7 @@ impl Told {
             order_no: text.order_no.chars().take(NUMBER_LENGTH_MAX).collect(),
             reference: text.reference.chars().take(NUMBER_LENGTH_MAX).collect(),
             item: text.item,
+            written_minor: text.written_minor,
         };
         let bad = difference.bad.as_ref();
         Self {
@@ -142,7 +152,8 @@ mod tests {
             status: Status::Succeeded,
             date: None,
         };
-        let side = ToldSide { line, order_no: order_no.to_owned(), reference: String::new(), item };
+        let (order_no, reference) = (order_no.to_owned(), String::new());
+        let side = ToldSide { line, order_no, reference, item, written_minor: amount_minor };
         let (class, key) = (Class::OnlyTheirs, Key::OrderNo);
         Told { class, key, line: Some(side), bad: None, record: None }
     }

@@ -76,6 +76,12 @@ pub enum BackofficeError {
     DateOpen { date: BusinessDate },
     #[error("no statement of {date} has come")]
     NoFile { date: BusinessDate },
+    /// Nothing was written.
+    #[error(
+        "this content stands under {date} already, with lines in it; if it belongs here, hand in \
+         the statement of {date} first"
+    )]
+    StandsElsewhere { date: BusinessDate },
     #[error("a statement's name has letters, digits and . _ - only, and begins with none of . -")]
     Name,
     #[error("a channel's date has as many revisions as there can be")]
@@ -119,6 +125,7 @@ impl BackofficeError {
             Self::NoLayout { .. } => "no_layout",
             Self::DateOpen { .. } => "date_open",
             Self::NoFile { .. } => "no_file",
+            Self::StandsElsewhere { .. } => "stands_elsewhere",
             Self::Name => "bad_name",
             Self::TooManyRevisions => "too_many_revisions",
             Self::Refused { .. } => "refused",
@@ -129,6 +136,11 @@ impl BackofficeError {
             Self::Store(_) | Self::Engine(_) => "store",
             Self::Died => "died",
         }
+    }
+
+    /// Whether the content itself is refused, now and whenever it comes.
+    const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::StandsElsewhere { .. })
     }
 
     /// The statement's line that it is refused for, if it is one.

@@ -5,28 +5,33 @@
 //! leaves it abandoned, by itself or by the next one, and nothing that the next one would not find
 //! by its keys.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::channel::statement::LandError;
 use crate::codec::layout::{Column, Header, Layout, Problem};
 use crate::config::layout;
 use crate::domain::batch::Batch;
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::difference::{Claimed, Finding, days_after};
-use crate::domain::books::reconcile::Status;
+use crate::domain::books::reconcile::{Class, Item, Status};
 use crate::domain::books::reconciliation::{
-    BatchReport, BatchState, FileProblem, REVISION, Reconciliation,
+    BatchReport, BatchState, FileProblem, REVISION, Reconciliation, UNCOUNTED,
 };
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
-use crate::reconcile::{MEMORY_BYTES, ReconcileError, Report, Request, Unwatched, reconcile};
+use crate::reconcile::{
+    MEMORY_BYTES, ReconcileError, Report, Request, Unwatched, is_of, reconcile,
+};
 use crate::telemetry;
 
 use super::chunk::{Chunk, Unsaid};
+use super::evidence::Named;
 use super::lines::{Digests, Told};
 use super::records::Records;
 use super::{Backoffice, BackofficeError, CONFLICTS_MAX, House, NOTHING, PAGE};
@@ -58,7 +63,15 @@ pub(super) struct Working<'a> {
     pub batch: Reconciliation,
     layout: Layout,
     file: PathBuf,
+    /// The file with the totals that lies beside it.
+    summary: Option<PathBuf>,
+    /// Without a file the channel has said that nothing happened.
+    has_file: bool,
     digests: Digests,
+    /// Lines whose number another date's statement has matched, and that date.
+    elsewhere: HashMap<u32, BusinessDate>,
+    /// Those of them that were written, with the class that their own statement gives them.
+    moved: Vec<(Class, Item)>,
     found: HashSet<DifferenceId>,
     told: u32,
     unsaid: Vec<Unsaid>,
@@ -103,8 +116,10 @@ impl Backoffice {
         };
         self.put_batch(batch.clone()).await?;
         let mut file = self.inbox.folder(channel, date).join(&job.revision.name);
+        let mut summary = self.summary_beside(channel, date, &layout).await?;
         if job.revision.name == NOTHING {
             (file, layout) = self.nothing(layout)?;
+            summary = None;
         }
         let mut working = Working {
             office: self,
@@ -113,7 +128,11 @@ impl Backoffice {
             batch: batch.clone(),
             layout,
             file,
+            summary,
+            has_file: job.revision.name != NOTHING,
             digests: Digests::default(),
+            elsewhere: HashMap::new(),
+            moved: Vec::new(),
             found: HashSet::new(),
             told: 0,
             unsaid: Vec::new(),
@@ -132,8 +151,27 @@ impl Backoffice {
         let made = std::fs::write(&file, b"");
         made.map_err(|source| BackofficeError::Io { context: context(), source })?;
         // It has no columns to find and no end to miss.
-        let layout = Layout { header: Header::Skipped(0), footer: None, member: None, ..layout };
+        let header = Header::Skipped(0);
+        let layout = Layout { header, footer: None, summary: None, member: None, ..layout };
         Ok((file, layout))
+    }
+
+    /// The newest file that has landed and is the layout's summary of the date.
+    async fn summary_beside(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        layout: &Layout,
+    ) -> Result<Option<PathBuf>, BackofficeError> {
+        let Some(summary) = &layout.summary else { return Ok(None) };
+        let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
+        let pattern = summary.member.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let landed = inbox.by_age(&channel, date)?;
+            let of_date = landed.iter().rfind(|file| is_of(&file.name, &pattern, date));
+            Ok::<_, LandError>(of_date.map(|file| inbox.folder(&channel, date).join(&file.name)))
+        });
+        Ok(found.await.map_err(|_| BackofficeError::Died)??)
     }
 
     async fn put_batch(&self, row: Reconciliation) -> Result<(), BackofficeError> {
@@ -193,21 +231,28 @@ impl Working<'_> {
     async fn look(&mut self) -> Result<Looked, BackofficeError> {
         let records = self.office.write_records(self.house, self.date, &[]).await?;
         let (mut told, ended) = self.start(records);
-        let mut looked = (Some(Vec::new()), 0_u32, Vec::new());
+        let (mut kept, mut named) = (Some(Vec::new()), Named::new());
         // Ends with the engine, which closes the channel.
         while let Some(one) = told.recv().await {
-            let weighed = self.office.weigh(self.house, self.date, &one).await?;
-            looked.1 += u32::from(weighed.has_ended);
-            if looked.2.len() < LOOKED_UP_MAX {
-                looked.2.extend(weighed.record);
-            }
-            match &mut looked.0 {
-                Some(kept) if kept.len() < KEPT_MAX => kept.push(one),
-                kept => *kept = None,
+            self.office.gather(self.house, &one, &mut named).await?;
+            match &mut kept {
+                Some(some) if some.len() < KEPT_MAX => some.push(one),
+                some => *some = None,
             }
         }
         let report = self.ended(ended).await?;
-        let (kept, proven, mut more) = looked;
+        // Only when the file is read to its end all is known that it says of a number.
+        let (mut proven, mut more) = (0_u32, Vec::new());
+        for (number, lines) in &named {
+            let is_named = report.unread.names(&number.to_string());
+            let about = (*number, lines.as_slice());
+            let weighed = self.office.weigh(self.house, self.date, about, is_named).await?;
+            proven += u32::from(weighed.has_ended);
+            self.elsewhere.extend(weighed.elsewhere);
+            if more.len() < LOOKED_UP_MAX {
+                more.extend(weighed.record);
+            }
+        }
         // What takes part by its date was written already, or is written the next time.
         let next = days_after(self.date, 1);
         let fresh = proven > 0 || !more.is_empty();
@@ -248,7 +293,7 @@ impl Working<'_> {
     fn start(&self, records: Records) -> (mpsc::Receiver<Told>, Engine) {
         let (sender, receiver) = mpsc::channel(PAGE);
         let (layout, file, date) = (self.layout.clone(), self.file.clone(), self.date);
-        let tolerance = self.house.statement.tolerance;
+        let (tolerance, summary) = (self.house.statement.tolerance, self.summary.clone());
         let folder = self.office.folder.clone();
         let seed = self.office.entropy.draw();
         let ended = tokio::task::spawn_blocking(move || {
@@ -256,6 +301,7 @@ impl Working<'_> {
             let request = Request {
                 statement: &file,
                 layout: &layout,
+                summary: summary.as_deref(),
                 records: records.path(),
                 records_layout: &records_layout,
                 date: Some(date),
@@ -297,9 +343,14 @@ impl Working<'_> {
                 Some(_) | None => Claimed::Nothing,
             };
             let line = self.digests.line_side(one, self.date);
-            let (class, key) = (one.class, one.key);
-            findings.push(Finding { class, key, line, record, claimed });
+            let elsewhere = self.elsewhere_of(one);
+            let class = elsewhere.map_or(one.class, |_| Class::DuplicateElsewhere);
+            let key = one.key;
+            findings.push(Finding { class, key, line, record, claimed, elsewhere });
         }
+        let moved = told.iter().filter(|one| self.elsewhere_of(one).is_some());
+        let moved: Vec<(Class, Item)> =
+            moved.filter_map(|one| Some((one.class, one.line.as_ref()?.item))).collect();
         for _ in 0..CONFLICTS_MAX {
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             let mut ids = Vec::with_capacity(findings.len());
@@ -312,11 +363,19 @@ impl Working<'_> {
                 Ok(()) => {
                     self.told += u32::try_from(findings.len()).expect("a chunk is small");
                     self.found.extend(ids);
+                    self.moved.extend(moved);
                     return Ok(());
                 }
             }
         }
         Err(EngineError::Contended.into())
+    }
+
+    /// The date whose statement has matched the number of a line that only they have.
+    fn elsewhere_of(&self, one: &Told) -> Option<BusinessDate> {
+        let alone = matches!(one.class, Class::OnlyTheirs | Class::DuplicateTheirs);
+        let line = one.line.as_ref().filter(|_| alone && one.record.is_none())?;
+        self.elsewhere.get(&line.line).copied()
     }
 
     pub(super) async fn commit(&mut self, chunk: Chunk<'_>) -> Result<(), BackofficeError> {
@@ -338,9 +397,12 @@ impl Working<'_> {
     async fn finish(
         &mut self,
         job: &Job,
-        report: Report,
+        mut report: Report,
         proven: u32,
     ) -> Result<Reconciliation, BackofficeError> {
+        for (class, item) in &self.moved {
+            report.totals.reclassify(item, *class, Class::DuplicateElsewhere);
+        }
         let agreed = report.agreed.to_bytes();
         let store = self.office.store();
         let channel = self.house.channel.clone();
@@ -387,6 +449,10 @@ impl Working<'_> {
             let detail = format!("revision {revision} supersedes revision {old}");
             problems.push(problem(REVISION, 0, detail));
         }
+        if !report.is_counted && self.has_file {
+            let detail = "nothing says how many lines it has, so that none is known to be absent";
+            problems.push(problem(UNCOUNTED, 0, detail.to_owned()));
+        }
         for (line, said) in &report.problems {
             problems.push(problem(kind_of(said, &self.layout), *line, said.to_string()));
         }
@@ -407,6 +473,7 @@ fn is_of_file(problem: &ReconcileError) -> bool {
     match problem {
         ReconcileError::Packed { .. }
         | ReconcileError::Line { .. }
+        | ReconcileError::OtherDay { .. }
         | ReconcileError::TooManyLines { .. }
         | ReconcileError::TooManyBadLines { .. }
         | ReconcileError::TooManyDifferences { .. }
@@ -431,7 +498,12 @@ fn kind_of(problem: &Problem, layout: &Layout) -> &'static str {
         }
     };
     match problem {
-        Problem::Count { .. } => "count_differs",
+        Problem::Count { .. } | Problem::SummaryCount { .. } => "count_differs",
+        Problem::SummarySum { of: "amount", .. } => "amount_total_differs",
+        Problem::SummarySum { of: "fee", .. } => "fee_total_differs",
+        Problem::SummarySum { .. } => "settlement_total_differs",
+        Problem::Summary => "summary",
+        Problem::OtherDays { .. } => "other_days",
         Problem::Sum { place } => total(*place),
         Problem::NoFooter | Problem::CutOff => "cut_off",
         Problem::Behind => "behind_the_end",

@@ -8,8 +8,8 @@ use super::raw::{Document, Tree};
 use super::section::Section;
 use crate::codec::fixed::{Delimited, Shape};
 use crate::codec::layout::{
-    COLUMNS_MAX, Code, Column, DateForm, Encoding, Footer, Header, Layout, MoneyForm, OnBadLine,
-    Sign, Unit, Words,
+    COLUMNS_MAX, Code, Column, DateForm, Encoding, Footer, Header, Layout, MoneyForm, OnBad, Sign,
+    Spoken, SpokenSum, Summary, SummarySum, Times, Unit, Words,
 };
 use crate::domain::books::Movement;
 use crate::domain::books::reconcile::Status;
@@ -32,6 +32,10 @@ const RECORDS: &str = include_str!("layouts/records.toml");
 /// Columns of a line, and bytes of one of them.
 const COLUMN_NUMBER_MAX: u16 = 256;
 const WIDTH_MAX: u16 = 4_096;
+/// What may become of a line, or a file, that is wrong.
+const ON_BAD: [(&str, OnBad); 2] = [("refuse", OnBad::Refuse), ("keep", OnBad::Keep)];
+const DATE_FORMS: [(&str, DateForm); 3] =
+    [("YYYY-MM-DD", DateForm::Dashed), ("YYYYMMDD", DateForm::Plain), ("MMDD", DateForm::MonthDay)];
 /// The word that passes a line over.
 const PASS: &str = "pass";
 
@@ -93,7 +97,6 @@ pub fn read(section: &Section<'_>) -> Layout {
     let words = Words {
         operation: column(&columns, "operation", named),
         currency: column(&columns, "currency", named),
-        status: column(&columns, "status", named),
         date: column(&columns, "date", named),
         sign: column(&columns, "sign", named),
         ..own_words(&columns, named)
@@ -112,9 +115,16 @@ pub fn read(section: &Section<'_>) -> Layout {
         header,
         comment: section.optional_text("comment").map(|mark| encoding.encode(&mark)),
         footer: read_footer(section, encoding, named),
+        summary: read_summary(section),
+        times: read_times(section, named),
         must_end: section.boolean_or("ends_with_line_end", false),
+        settlement: match (&words.settlement, section.optional_section("settlement")) {
+            (None, None) => MoneyForm { unit: Unit::Minor, sign: Sign::Written },
+            (Some(_) | None, _) => money(section, "settlement"),
+        },
         words,
         variants,
+        empty: read_columns(section, "must_be_empty", named),
         operations: codes(section, "operations", encoding, |word| {
             Movement::ALL.into_iter().find(|movement| movement.name() == word)
         }),
@@ -128,20 +138,9 @@ pub fn read(section: &Section<'_>) -> Layout {
             .unwrap_or(Currency::Cny),
         amount: money(section, "amount"),
         fee: money(section, "fee"),
-        date_form: section.choice_or(
-            "date_form",
-            DateForm::Dashed,
-            &[
-                ("YYYY-MM-DD", DateForm::Dashed),
-                ("YYYYMMDD", DateForm::Plain),
-                ("MMDD", DateForm::MonthDay),
-            ],
-        ),
-        on_bad_line: section.choice_or(
-            "on_bad_line",
-            OnBadLine::Refuse,
-            &[("refuse", OnBadLine::Refuse), ("keep", OnBadLine::Keep)],
-        ),
+        date_form: section.choice_or("date_form", DateForm::Dashed, &DATE_FORMS),
+        on_bad_line: section.choice_or("on_bad_line", OnBad::Keep, &ON_BAD),
+        on_bad_file: section.choice_or("on_bad_file", OnBad::Refuse, &ON_BAD),
     };
     check(section, &layout);
     layout
@@ -150,9 +149,11 @@ pub fn read(section: &Section<'_>) -> Layout {
 /// What the parts must agree in.
 fn check(section: &Section<'_>, layout: &Layout) {
     let words = &layout.words;
+    let variants = || layout.variants.iter().map(|(_, words)| words);
+    let has_status = words.status.is_some() || variants().any(|words| words.status.is_some());
     let pairs = [
         ("operations", words.operation.is_some(), layout.operations.is_empty()),
-        ("statuses", words.status.is_some(), layout.statuses.is_empty()),
+        ("statuses", has_status, layout.statuses.is_empty()),
     ];
     for (key, has_column, is_empty) in pairs {
         if has_column && is_empty {
@@ -162,17 +163,24 @@ fn check(section: &Section<'_>, layout: &Layout) {
     if words.operation.is_none() && layout.amount.sign == Sign::Operation {
         section.mistake("amount", "takes its sign from a column that is not named", "name it");
     }
+    if layout.fee.sign == Sign::Settlement && words.settlement.is_none() {
+        section.mistake("fee", "takes its sign from a settlement that is not named", "name it");
+    }
+    if layout.amount.sign == Sign::Settlement || layout.settlement.sign == Sign::Settlement {
+        section.mistake("amount", "takes its sign from the settlement", "only a fee can");
+    }
     let by_column = layout.amount.sign == Sign::Column || layout.fee.sign == Sign::Column;
     if by_column && words.sign.is_none() {
         section.mistake("columns", "has no sign column", "name it in columns.sign");
     }
     let mut named: Vec<&Column> = Vec::new();
-    let variants = layout.variants.iter().map(|(_, words)| words);
-    for words in std::iter::once(words).chain(variants) {
+    for words in std::iter::once(words).chain(variants()) {
         let own = [&words.order_no, &words.reference, &words.amount, &words.fee];
-        let shared = [&words.operation, &words.currency, &words.status, &words.date, &words.sign];
-        named.extend(own.into_iter().chain(shared).flatten());
+        let told = [&words.status, &words.settlement];
+        let shared = [&words.operation, &words.currency, &words.date, &words.sign];
+        named.extend(own.into_iter().chain(told).chain(shared).flatten());
     }
+    named.extend(layout.empty.iter().chain(layout.times.as_ref().map(|times| &times.column)));
     named.extend(layout.footer.iter().flat_map(|footer| &footer.sums).map(|(_, of)| of));
     named.sort_by_key(|column| format!("{column:?}"));
     named.dedup();
@@ -232,6 +240,8 @@ fn own_words(section: &Section<'_>, named: bool) -> Words {
         reference: column(section, "reference", named),
         amount: column(section, "amount", named),
         fee: column(section, "fee", named),
+        status: column(section, "status", named),
+        settlement: column(section, "settlement", named),
         ..Words::default()
     }
 }
@@ -256,6 +266,7 @@ fn money(section: &Section<'_>, key: &str) -> MoneyForm {
             ("negated", Sign::Negated),
             ("letter", Sign::Letter),
             ("column", Sign::Column),
+            ("settlement", Sign::Settlement),
         ],
     );
     inner.finish();
@@ -301,18 +312,115 @@ fn read_footer(section: &Section<'_>, encoding: Encoding, named: bool) -> Option
         }
         sum.finish();
     }
+    let mut spoken = Vec::new();
+    for one in footer.sections("texts") {
+        spoken.push(read_spoken(&one, encoding));
+        one.finish();
+    }
     let found = Footer {
         begins: encoding.encode(&footer.text_such_as("begins", "TOTAL")),
         has_names,
         shape: widths.map(|widths| Shape::Fixed { widths, gap, tail: true }),
         count: column(&footer, "count", has_names),
         sums,
+        spoken,
     };
     if found.begins.is_empty() {
         footer.mistake("begins", "is empty", "say how the line of the footer begins");
     }
     footer.finish();
     Some(found)
+}
+
+/// A list of columns, by their names or numbers.
+fn read_columns(section: &Section<'_>, key: &str, named: bool) -> Vec<Column> {
+    if named {
+        return section
+            .optional_texts(key)
+            .unwrap_or_default()
+            .into_iter()
+            .map(Column::Named)
+            .collect();
+    }
+    let numbers = section.optional_integers(key, 1..=COLUMN_NUMBER_MAX).unwrap_or_default();
+    numbers.into_iter().map(|number: u16| Column::At(number - 1)).collect()
+}
+
+/// Totals within a text of the footer.
+fn read_spoken(section: &Section<'_>, encoding: Encoding) -> Spoken {
+    let mut sums = Vec::new();
+    for sum in section.sections("sums") {
+        let of = sum.choice("of", &SPOKEN_SUMS);
+        sums.push((encoding.encode(&sum.text_such_as("behind", "共")), of));
+        sum.finish();
+    }
+    let spoken = Spoken {
+        begins: encoding.encode(&section.text_such_as("begins", "#")),
+        operation: section.optional_parsed("operation", "payment", |word| {
+            let found = Movement::ALL.into_iter().find(|movement| movement.name() == word);
+            found.ok_or("it is no operation that we know")
+        }),
+        count: section.optional_text("count_behind").map(|mark| encoding.encode(&mark)),
+        sums,
+    };
+    let marks = spoken.count.iter().chain(spoken.sums.iter().map(|sum| &sum.0));
+    if marks.chain([&spoken.begins]).any(Vec::is_empty) {
+        section.mistake("begins", "has a mark that is empty", "say what stands there");
+    }
+    spoken
+}
+
+/// What a total that is not a column's can be the sum of.
+const SPOKEN_SUMS: [(&str, SpokenSum); 3] =
+    [("amount", SpokenSum::Amount), ("fee", SpokenSum::Fee), ("settlement", SpokenSum::Settlement)];
+
+fn read_summary(section: &Section<'_>) -> Option<Summary> {
+    let inner = section.optional_section("summary")?;
+    let place = |section: &Section<'_>, key: &str| {
+        section.optional_integer(key, 1..=COLUMN_NUMBER_MAX).map(|number| number - 1)
+    };
+    let encoding = inner.choice("encoding", &[("utf-8", Encoding::Utf8), ("gbk", Encoding::Gbk)]);
+    let mut sums = Vec::new();
+    for sum in inner.sections("sums") {
+        let less = place(&sum, "less");
+        let of = sum.choice("of", &SPOKEN_SUMS);
+        match place(&sum, "total") {
+            Some(total) => sums.push(SummarySum { total, less, of }),
+            None => sum.mistake("total", "is missing", "say which word of the line it is"),
+        }
+        sum.finish();
+    }
+    let summary = Summary {
+        member: inner.text_such_as("file_in_zip", "RD*"),
+        encoding,
+        begins: encoding.encode(&inner.text_such_as("begins", "总计")),
+        count: place(&inner, "count"),
+        sums,
+    };
+    inner.finish();
+    Some(summary)
+}
+
+fn read_times(section: &Section<'_>, named: bool) -> Option<Times> {
+    let inner = section.optional_section("times")?;
+    let found = column(&inner, "column", named);
+    if found.is_none() {
+        inner.mistake("column", "is missing", "say which column holds the time");
+    }
+    let words = inner.optional_texts("operations").unwrap_or_default();
+    let known = |word: &String| Movement::ALL.into_iter().find(|one| one.name() == word);
+    if words.iter().any(|word| known(word).is_none()) {
+        inner.mistake("operations", "names none that we know", "name operations");
+    }
+    let times = Times {
+        column: found.unwrap_or(Column::At(0)),
+        form: inner.choice_or("form", DateForm::Dashed, &DATE_FORMS),
+        days_before: inner.integer_or("days_before", 0, 0..=31),
+        days_behind: inner.integer_or("days_behind", 0, 0..=31),
+        operations: words.iter().filter_map(known).collect(),
+    };
+    inner.finish();
+    Some(times)
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub struct Text<'text> {
     pub order_no: &'text str,
     pub reference: &'text str,
     pub item: Item,
+    /// The amount that the line has, which for a failure is not what moved.
+    pub written_minor: i64,
 }
 
 /// A verdict that is more than a plain match.
@@ -133,11 +135,12 @@ impl Words {
                 self.order_no = encoding.decode(found.order_no);
                 self.reference = encoding.decode(found.reference);
                 let item = side.side.mean(found.item);
+                let written_minor = found.item.amount_minor;
                 let (order_no, reference) = (&self.order_no, &self.reference);
-                Ok(Some(Text { line, order_no, reference, item }))
+                Ok(Some(Text { line, order_no, reference, item, written_minor }))
             }
             // It was read before, so the file was changed under us.
-            Ok(Read::Passed) => Ok(None),
+            Ok(Read::Passed | Read::Silent(_)) => Ok(None),
             Err(problem) => {
                 let text = hide_cards(&encoding.decode(&self.text));
                 let text = text.chars().take(BAD_TEXT_LENGTH_MAX).collect();

@@ -1,10 +1,12 @@
 //! Reads one side into partitions of packed rows.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
 
-use crate::codec::layout::{Decoder, Layout, OnBadLine, Problem, Read};
+use crate::codec::layout::{Decoder, Layout, OnBad, Problem, Read};
 use crate::domain::books::reconcile::{Item, StatementLine, Tally};
+use crate::domain::ids::ORDER_ID_DIGITS;
 use crate::domain::time::BusinessDate;
 use crate::reconcile::partitions::{Budget, Partitions, Sealed};
 use crate::reconcile::row::{ROW_BYTES, Row, key_of, spread};
@@ -48,6 +50,39 @@ pub struct Loaded<'layout, 'budget> {
     /// What is wrong with the file as a whole, with the line that says so.
     pub problems: Vec<(u32, Problem)>,
     pub last_date: Option<BusinessDate>,
+    pub unread: Unread,
+}
+
+/// The order numbers that stand in rows which say nothing that is compared: rows that the layout
+/// passes over, and rows that cannot be read.
+#[derive(Debug, Clone, Default)]
+pub struct Unread {
+    keys: HashSet<u128>,
+    /// There were more than are kept.
+    is_cut: bool,
+}
+
+impl Unread {
+    /// Whether such a row may name the number.
+    pub fn names(&self, order_no: &str) -> bool {
+        self.is_cut || self.keys.contains(&key_of(order_no.as_bytes()))
+    }
+
+    fn add(&mut self, number: &[u8]) {
+        if number.is_empty() {
+            return;
+        }
+        if self.keys.len() < UNREAD_MAX {
+            self.keys.insert(key_of(number));
+        } else {
+            self.is_cut = true;
+        }
+    }
+}
+
+/// Runs of digits in a text that are as long as one of our channel order numbers.
+pub fn numbers_in(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.windows(NUMBER_DIGITS).filter(|window| window.iter().all(u8::is_ascii_digit))
 }
 
 /// What every row of a run is spread by.
@@ -66,10 +101,18 @@ impl Spread {
     }
 }
 
+/// Numbers of unread rows that are kept.
+const UNREAD_MAX: usize = 1 << 22;
+/// Digits of our channel order numbers.
+const NUMBER_DIGITS: usize = ORDER_ID_DIGITS + 2;
+
 struct Loading<'layout, 'budget> {
     side: Side,
     decoder: Decoder<'layout>,
-    on_bad_line: OnBadLine,
+    on_bad_line: OnBad,
+    on_bad_file: OnBad,
+    first_bad: Option<(u32, Problem)>,
+    unread: Unread,
     rows: Partitions<'budget, ROW_BYTES>,
     spread: Spread,
     tally: Tally,
@@ -93,6 +136,9 @@ pub fn load<'layout, 'budget>(
         side,
         decoder: Decoder::new(layout, date),
         on_bad_line: layout.on_bad_line,
+        on_bad_file: layout.on_bad_file,
+        first_bad: None,
+        unread: Unread::default(),
         rows: Partitions::new(budget, PARTITIONS + KEYLESS),
         spread,
         tally: Tally::default(),
@@ -113,11 +159,20 @@ pub fn load<'layout, 'budget>(
         Stop::Told(Refusal::Spill(source)) => ReconcileError::Spill { source },
     })?;
     if let Err(problem) = loading.decoder.finish(loading.is_cut) {
-        if loading.on_bad_line == OnBadLine::Refuse || !problem.can_be_kept() {
+        if loading.on_bad_file == OnBad::Refuse || !problem.can_be_kept() {
             return Err(said(loading.line, problem));
         }
         loading.problems.push((loading.line, problem));
     }
+    if let Some((line, problem)) = loading.first_bad.take()
+        && loading.decoder.is_unread()
+        && !problem.is_foreign_kind()
+    {
+        // Not one of its rows is what the layout says: it is another one's.
+        return Err(said(line, problem));
+    }
+    let doubt = loading.decoder.doubt();
+    loading.problems.extend(doubt.map(|problem| (loading.line, problem)));
     Ok(Loaded {
         file,
         side,
@@ -128,6 +183,7 @@ pub fn load<'layout, 'budget>(
         bad: loading.bad,
         problems: loading.problems,
         last_date: loading.last_date,
+        unread: loading.unread,
     })
 }
 
@@ -147,10 +203,14 @@ impl Loading<'_, '_> {
         self.line += 1;
         self.is_cut = line.is_cut;
         if line.text.len() > LINE_BYTES_MAX {
-            return self.keep(Problem::TooLong { limit: LINE_BYTES_MAX }, line.offset);
+            return self.keep(Problem::TooLong { limit: LINE_BYTES_MAX }, line);
         }
         match self.decoder.read(line.text, self.line) {
             Ok(Read::Passed) => Ok(()),
+            Ok(Read::Silent(number)) => {
+                self.unread.add(number);
+                Ok(())
+            }
             Ok(Read::Line(mut found)) => {
                 found.item = self.side.mean(found.item);
                 let key = key_of(found.order_no);
@@ -162,19 +222,22 @@ impl Loading<'_, '_> {
                 let partition = self.spread.partition(key, row.line);
                 self.rows.push(partition, &row.pack()).map_err(Refusal::Spill)
             }
-            Err(problem) => self.keep(problem, line.offset),
+            Err(problem) => self.keep(problem, line),
         }
     }
 
-    fn keep(&mut self, problem: Problem, offset: u64) -> Result<(), Refusal> {
-        if self.on_bad_line == OnBadLine::Refuse || !problem.can_be_kept() {
+    fn keep(&mut self, problem: Problem, line: Line<'_>) -> Result<(), Refusal> {
+        let on_bad = if problem.is_of_line() { self.on_bad_line } else { self.on_bad_file };
+        if on_bad == OnBad::Refuse || !problem.can_be_kept() {
             return Err(Refusal::Problem(problem));
         }
         if self.bad.len() + self.problems.len() >= BAD_LINES_MAX {
             return Err(Refusal::Bad);
         }
         if problem.is_of_line() {
-            self.bad.push((self.line, offset));
+            self.bad.push((self.line, line.offset));
+            numbers_in(line.text).for_each(|number| self.unread.add(number));
+            self.first_bad.get_or_insert((self.line, problem));
         } else {
             self.problems.push((self.line, problem));
         }

@@ -15,6 +15,7 @@ mod join;
 mod load;
 mod partitions;
 mod row;
+mod search;
 mod source;
 
 use std::io;
@@ -29,10 +30,13 @@ use crate::reconcile::join::{ALL_PARTITIONS, Join};
 use crate::reconcile::load::{Loaded, Side, Spread, load};
 use crate::reconcile::partitions::{Budget, Sealed};
 use crate::reconcile::row::ROW_BYTES;
+use crate::reconcile::source::Named;
 
 pub use self::differences::{Difference, Text};
 pub use self::findings::LineSet;
-pub use self::source::is_like;
+pub use self::load::Unread;
+pub use self::search::{has_rows, numbers_named};
+pub use self::source::{is_like, is_of};
 
 /// Bytes of memory that rows take before they go to temporary files.
 pub const MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
@@ -49,6 +53,8 @@ const THREADS: usize = 2;
 pub struct Request<'a> {
     pub statement: &'a Path,
     pub layout: &'a Layout,
+    /// The layout's summary, where it lies beside a statement that is no archive.
+    pub summary: Option<&'a Path>,
     pub records: &'a Path,
     pub records_layout: &'a Layout,
     /// The statement's date. Where it is given, a line of another date is bad; where it is not, it
@@ -80,6 +86,11 @@ pub struct Report {
     pub lines: u32,
     /// What is wrong with the file as a whole and was kept: a wrong total, a cut-off end.
     pub problems: Vec<(u32, Problem)>,
+    /// Whether a total of the channel's counts the lines, and has their number. Without it a file
+    /// that was cut off at a line's end looks like a short day.
+    pub is_counted: bool,
+    /// The numbers in rows that say nothing that is compared.
+    pub unread: Unread,
     /// Verdicts that were given as rows.
     pub differences: u64,
     /// Bytes that went to temporary files.
@@ -102,6 +113,8 @@ pub enum ReconcileError {
     Packed { path: PathBuf, problem: String },
     #[error("{}, line {line}: {problem}", path.display())]
     Line { path: PathBuf, line: u32, problem: Problem },
+    #[error("{name} is the file of {date} by its name, so it is another day's")]
+    OtherDay { name: String, date: BusinessDate },
     #[error("{} has more than {LINES_MAX} lines", path.display())]
     TooManyLines { path: PathBuf },
     #[error("{} has more than {BAD_LINES_MAX} lines that cannot be read", path.display())]
@@ -146,6 +159,7 @@ pub fn reconcile(
 ) -> Result<Report, ReconcileError> {
     let budget = Budget::new(request.memory_bytes, request.folder);
     let (mut theirs, mut ours) = load_both(request, &budget, watch)?;
+    let is_counted = check_summary(request, &mut theirs)?;
     let order = Order { theirs: theirs.lines, ours: ours.lines };
     let date = request.date.or(theirs.last_date);
     let dates = Dates { statement: date, carried: request.carried };
@@ -189,6 +203,8 @@ pub fn reconcile(
         agreed,
         lines: theirs.lines,
         problems: std::mem::take(&mut theirs.problems),
+        is_counted,
+        unread: std::mem::take(&mut theirs.unread),
         differences,
         spilled_bytes: 0,
     };
@@ -206,6 +222,23 @@ pub fn reconcile(
     Ok(Report { spilled_bytes: budget.spilled(), ..report })
 }
 
+/// Holds the statement against the summary that comes beside it. Says whether it is counted, there
+/// or in its own footer.
+fn check_summary(
+    request: &Request<'_>,
+    theirs: &mut Loaded<'_, '_>,
+) -> Result<bool, ReconcileError> {
+    let is_counted = theirs.decoder.is_counted();
+    let Some(summary) = &request.layout.summary else { return Ok(is_counted) };
+    let named = Named { pattern: Some(&summary.member), date: request.date };
+    let text = source::summary(request.statement, request.summary, named)?;
+    let Some(text) = text else { return Ok(is_counted) };
+    let (problems, counts) = summary.check(&text, theirs.decoder.said(), request.layout.currency);
+    // The summary is another file: what it says otherwise is told, and refuses nothing.
+    theirs.problems.extend(problems.into_iter().map(|problem| (theirs.lines, problem)));
+    Ok(is_counted || counts)
+}
+
 /// One thread for each side.
 fn load_both<'a, 'budget>(
     request: &Request<'a>,
@@ -216,12 +249,13 @@ fn load_both<'a, 'budget>(
     let read = |bytes: u64| watch.read(bytes);
     std::thread::scope(|scope| {
         let theirs = scope.spawn(|| {
-            let member = request.layout.member.as_deref();
-            let file = source::open(request.statement, member, budget)?;
+            let named = Named { pattern: request.layout.member.as_deref(), date: request.date };
+            let file = source::open(request.statement, named, budget)?;
             let from = (file, request.statement, Side::Theirs);
             load(from, request.layout, request.date, spread, budget, &read)
         });
-        let ours = source::open(request.records, None, budget).and_then(|file| {
+        let unnamed = Named { pattern: None, date: None };
+        let ours = source::open(request.records, unnamed, budget).and_then(|file| {
             let layout = request.records_layout;
             load((file, request.records, Side::Ours), layout, None, spread, budget, &read)
         });

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::codec::layout::Encoding;
+use crate::domain::time::BusinessDate;
 use crate::reconcile::ReconcileError;
 use crate::reconcile::partitions::Budget;
 
@@ -13,38 +14,98 @@ use crate::reconcile::partitions::Budget;
 const PIECE_BYTES: usize = 1024 * 1024;
 /// Bytes of a packed file's content: a packed file lies about its size when it is hostile.
 const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// Bytes of a summary that are read.
+const SUMMARY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes that are read at once where one line is looked for.
 const LINE_PIECE_BYTES: usize = 1024;
 
+/// What names a statement's file, and its date where that is known beforehand.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// With `*`, `<YYMMDD>` and `<YYYYMMDD>`.
+    pub pattern: Option<&'a str>,
+    pub date: Option<BusinessDate>,
+}
+
 /// Opens a file; one that is packed (ZIP or gzip) is unpacked into a temporary one.
 ///
-/// Of a ZIP file the one whose name is like `member` is taken, or the only one.
-pub fn open(path: &Path, member: Option<&str>, budget: &Budget) -> Result<File, ReconcileError> {
+/// Of a ZIP file the one whose name is like the pattern is taken, or the only one. A name that has
+/// another date than the one that was asked for is another day's.
+pub fn open(path: &Path, named: Named<'_>, budget: &Budget) -> Result<File, ReconcileError> {
     let context = |source| ReconcileError::Read { path: path.to_owned(), source };
+    let own_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    named.check(own_name)?;
     let mut file = File::open(path).map_err(context)?;
-    let mut magic = [0; 4];
-    let length = file.read(&mut magic).map_err(context)?;
-    file.seek(SeekFrom::Start(0)).map_err(context)?;
-    match &magic[..length] {
-        [b'P', b'K', 3, 4] => unzip(file, path, member, budget),
-        [0x1F, 0x8B, ..] => {
+    match packing(&mut file).map_err(context)? {
+        Packing::Zip => unzip(file, path, named, budget),
+        Packing::Gzip => {
             let mut unpacked = flate2::read::GzDecoder::new(file);
             keep(&mut unpacked, path, budget)
         }
-        _ => Ok(file),
+        Packing::None => Ok(file),
     }
 }
 
-fn unzip(
-    file: File,
-    path: &Path,
-    member: Option<&str>,
-    budget: &Budget,
-) -> Result<File, ReconcileError> {
+/// The text of the summary that a layout names: from the statement's own archive, or from the file
+/// that was found beside it. `None` where there is none of the statement's date.
+pub fn summary(
+    statement: &Path,
+    beside: Option<&Path>,
+    named: Named<'_>,
+) -> Result<Option<Vec<u8>>, ReconcileError> {
+    let context = |path: &Path, source| ReconcileError::Read { path: path.to_owned(), source };
+    let mut file = File::open(statement).map_err(|source| context(statement, source))?;
+    let packing = packing(&mut file).map_err(|source| context(statement, source))?;
+    if let Packing::Zip = packing {
+        let (mut archive, names) = members(file, statement)?;
+        let fits = |name: &str| named.fits(name);
+        let Some(index) = names.iter().position(|name| name.as_deref().is_some_and(fits)) else {
+            return Ok(None);
+        };
+        let packed = |error: zip::result::ZipError| ReconcileError::Packed {
+            path: statement.to_owned(),
+            problem: error.to_string(),
+        };
+        let entry = archive.by_index(index).map_err(packed)?;
+        return read_short(entry).map(Some).map_err(|source| context(statement, source));
+    }
+    let Some(path) = beside else { return Ok(None) };
+    let read = File::open(path).and_then(read_short);
+    read.map(Some).map_err(|source| context(path, source))
+}
+
+/// At most [`SUMMARY_BYTES_MAX`]: a longer page has its totals at its end, and is not read so far.
+fn read_short(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(SUMMARY_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+enum Packing {
+    None,
+    Zip,
+    Gzip,
+}
+
+fn packing(file: &mut File) -> io::Result<Packing> {
+    let mut magic = [0; 4];
+    let length = file.read(&mut magic)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(match &magic[..length] {
+        [b'P', b'K', 3, 4] => Packing::Zip,
+        [0x1F, 0x8B, ..] => Packing::Gzip,
+        _ => Packing::None,
+    })
+}
+
+type Archive = zip::ZipArchive<io::BufReader<File>>;
+
+/// A ZIP file, and the names of what is in it, without their folders; `None` for a folder.
+fn members(file: File, path: &Path) -> Result<(Archive, Vec<Option<String>>), ReconcileError> {
     let packed = |problem: String| ReconcileError::Packed { path: path.to_owned(), problem };
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file))
         .map_err(|_| packed("it is no whole ZIP file".to_owned()))?;
-    let mut found = None;
+    let mut names = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| packed(error.to_string()))?;
         // Names are UTF-8 or, from Windows, GBK; which one is not always said.
@@ -53,11 +114,27 @@ fn unzip(
             Ok(name) => name.to_owned(),
             Err(_) => Encoding::Gbk.decode(raw),
         };
-        let name = name.rsplit('/').next().unwrap_or_default();
-        let fits = member.is_none_or(|pattern| is_like(name, pattern));
-        if entry.is_dir() || !fits {
+        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+        names.push((!entry.is_dir()).then_some(name));
+    }
+    Ok((archive, names))
+}
+
+fn unzip(
+    file: File,
+    path: &Path,
+    named: Named<'_>,
+    budget: &Budget,
+) -> Result<File, ReconcileError> {
+    let packed = |problem: String| ReconcileError::Packed { path: path.to_owned(), problem };
+    let (mut archive, names) = members(file, path)?;
+    let mut found = None;
+    for (index, name) in names.iter().enumerate() {
+        let Some(name) = name else { continue };
+        if named.pattern.is_some_and(|pattern| !is_like(name, pattern)) {
             continue;
         }
+        named.check(name)?;
         if found.replace(index).is_some() {
             return Err(packed("more than one file in it can be meant".to_owned()));
         }
@@ -67,16 +144,64 @@ fn unzip(
     keep(&mut entry, path, budget)
 }
 
-/// Whether a name is like a pattern, in which `*` stands for anything.
-pub fn is_like(name: &str, pattern: &str) -> bool {
-    match pattern.split_once('*') {
-        None => name == pattern,
-        Some((head, rest)) => {
-            let Some(name) = name.strip_prefix(head) else { return false };
-            let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-            ends.into_iter().any(|at| is_like(&name[at..], rest))
+/// How a pattern writes a date: the mark, its digits, and what is added to their number.
+const DATE_MARKS: [(&str, usize, u32); 2] = [("<YYMMDD>", 6, 20_000_000), ("<YYYYMMDD>", 8, 0)];
+
+impl Named<'_> {
+    /// Refuses a name that is like the pattern and has another date.
+    fn check(self, name: &str) -> Result<(), ReconcileError> {
+        let found = self.pattern.and_then(|pattern| date_in(name, pattern));
+        match (found, self.date) {
+            (Some(found), Some(date)) if found != date => {
+                Err(ReconcileError::OtherDay { name: name.to_owned(), date: found })
+            }
+            (Some(_) | None, Some(_) | None) => Ok(()),
         }
     }
+
+    /// Whether a name is like the pattern, and of the date.
+    pub fn fits(self, name: &str) -> bool {
+        self.pattern.is_some_and(|pattern| is_like(name, pattern)) && self.check(name).is_ok()
+    }
+}
+
+/// Whether a name is like a pattern, in which `*` stands for anything, and `<YYMMDD>` and
+/// `<YYYYMMDD>` for a date's digits.
+pub fn is_like(name: &str, pattern: &str) -> bool {
+    like(name, pattern).is_some()
+}
+
+/// Whether a name is like a pattern, and of the date where it has one.
+pub fn is_of(name: &str, pattern: &str, date: BusinessDate) -> bool {
+    Named { pattern: Some(pattern), date: Some(date) }.fits(name)
+}
+
+/// The date that a name has where its pattern says so.
+fn date_in(name: &str, pattern: &str) -> Option<BusinessDate> {
+    BusinessDate::from_yyyymmdd(like(name, pattern)?)
+}
+
+/// The number that the date's digits write, 0 without a date; `None` if the name is not like it.
+fn like(name: &str, pattern: &str) -> Option<u32> {
+    let Some(at) = pattern.find(['*', '<']) else { return (name == pattern).then_some(0) };
+    let (head, rest) = pattern.split_at(at);
+    let name = name.strip_prefix(head)?;
+    for (mark, digits, century) in DATE_MARKS {
+        if let Some(rest) = rest.strip_prefix(mark) {
+            let date =
+                name.get(..digits).filter(|d| d.bytes().all(|byte| byte.is_ascii_digit()))?;
+            let after = like(&name[digits..], rest)?;
+            return date
+                .parse()
+                .ok()
+                .map(|date: u32| if after > 0 { after } else { century + date });
+        }
+    }
+    if let Some(rest) = rest.strip_prefix('*') {
+        let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
+        return ends.into_iter().find_map(|at| like(&name[at..], rest));
+    }
+    like(name.strip_prefix('<')?, &rest[1..])
 }
 
 fn keep(unpacked: &mut impl Read, path: &Path, budget: &Budget) -> Result<File, ReconcileError> {
@@ -200,10 +325,22 @@ mod tests {
             ("a", "a", true),
             ("ab", "a", false),
             ("", "*", true),
+            ("INN26112088ZM_7.2", "INN<YYMMDD>88ZM_*", true),
+            ("INN2611208ZM_7", "INN<YYMMDD>88ZM_*", false),
+            ("7_20261120_业务明细.csv", "*_<YYYYMMDD>_业务明细.csv", true),
+            ("7_202611_业务明细.csv", "*_<YYYYMMDD>_业务明细.csv", false),
+            ("a<b", "a<b", true),
+            ("a<b", "a<*", true),
+            ("ab", "a<*", false),
         ];
         for (name, pattern, wanted) in rows {
             assert_eq!(is_like(name, pattern), wanted, "{name} {pattern}");
         }
+        let day = BusinessDate::from_yyyymmdd(20_261_120);
+        assert_eq!(date_in("INN26112088ZM_7", "INN<YYMMDD>88ZM_*"), day);
+        assert_eq!(date_in("7_8_20261120_x", "*_<YYYYMMDD>_x"), day);
+        assert_eq!(date_in("INN26112088ZM_7", "INN*"), None);
+        assert_eq!(date_in("INN26132088ZM_7", "INN<YYMMDD>88ZM_*"), None, "no date");
     }
 
     fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
@@ -223,7 +360,8 @@ mod tests {
         let budget = Budget::new(0, &folder);
         let read = |bytes: &[u8], member| {
             std::fs::write(&path, bytes).expect("written");
-            let file = open(&path, member, &budget).map_err(|error| error.to_string())?;
+            let named = Named { pattern: member, date: BusinessDate::from_yyyymmdd(20_261_120) };
+            let file = open(&path, named, &budget).map_err(|error| error.to_string())?;
             let mut lines = Vec::new();
             let each = each_line(&file, &|_| {}, |line| {
                 lines.push((String::from_utf8_lossy(line.text).into_owned(), line.offset));
@@ -238,6 +376,11 @@ mod tests {
         assert_eq!(read(&two, Some("a*")), wanted);
         assert!(read(&two, None).is_err_and(|problem| problem.contains("more than one")));
         assert!(read(&two, Some("c*")).is_err_and(|problem| problem.contains("no file")));
+        let dated = zipped(&[("INN26112088ZM_7", "one\r\ntwo"), ("INN26112088ZME_7", "three")]);
+        assert_eq!(read(&dated, Some("INN<YYMMDD>88ZM_*")), wanted);
+        let other = zipped(&[("INN26111988ZM_7", "one\r\ntwo")]);
+        let other = read(&other, Some("INN<YYMMDD>88ZM_*"));
+        assert!(other.is_err_and(|problem| problem.contains("2026-11-19")));
         assert!(read(b"PK\x03\x04", None).is_err_and(|problem| problem.contains("no whole")));
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         io::Write::write_all(&mut gzip, b"one\r\ntwo\n").expect("memory");

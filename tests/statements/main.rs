@@ -1,6 +1,7 @@
 //! A channel's statement from its own books to our inbox, and a developer's two commands.
 
 mod office;
+mod proofs;
 mod random;
 mod refusals;
 mod reply_days;

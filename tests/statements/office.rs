@@ -62,6 +62,10 @@ pub fn no() -> Outcome {
     Outcome::Declined(decline)
 }
 
+pub fn pending() -> Outcome {
+    Outcome::Pending { code: "05".to_owned() }
+}
+
 pub fn lost() -> Outcome {
     Outcome::Unknown(UnknownCause::TimedOut)
 }
@@ -107,14 +111,17 @@ impl StatementRules for Rules {
     }
 }
 
-/// A section `[statement]` with the generic layout that keeps what it cannot read.
+/// A section `[statement]` with the generic layout that keeps a file that is not whole, and passes
+/// over the lines of holds.
 pub fn keeping(more: &str) -> String {
     let text = SHIPPED.iter().find(|row| row.0 == "generic-csv").expect("shipped").1;
     let layout = text.replace("\n[", "\n[statement.layout.");
-    format!("{}[statement.layout]\non_bad_line = \"keep\"\n{layout}", section(more))
+    let layout = layout.replace("\n[statement.layout.statuses]", "hold = \"pass\"\n$0");
+    let layout = layout.replace("$0", "\n[statement.layout.statuses]");
+    format!("{}[statement.layout]\non_bad_file = \"keep\"\n{layout}", section(more))
 }
 
-/// A section `[statement]` with the generic layout that refuses what it cannot read.
+/// A section `[statement]` with the generic layout, which refuses a file that is not whole.
 pub fn refusing(more: &str) -> String {
     format!("{}layout = \"generic-csv\"\n", section(more))
 }

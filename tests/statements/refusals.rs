@@ -23,16 +23,16 @@ async fn a_file_that_is_not_whole_leaves_nothing_behind() {
     let other_date = Line { date: date(19), ..line };
     let cut = good.rfind("TOTAL").expect("a footer");
     let rows = [
-        ("a line", good.replacen(",1000,", ",1x0,", 1), Some(2), "line 2"),
         ("a total", good.replace("TOTAL,2,2000", "TOTAL,2,2001"), Some(4), "total 1"),
         ("a count", good.replace("TOTAL,2", "TOTAL,3"), Some(4), "counts 3 lines"),
         ("the end", good[..cut].to_owned(), Some(3), "cut off"),
         (
             "the date",
             String::from_utf8(statement(&[other_date])).expect("ASCII"),
-            Some(2),
-            "not the statement's",
+            Some(3),
+            "its lines are of 2026-11-19",
         ),
+        ("the columns", good.replace(",succeeded", ""), Some(2), "7 columns"),
         ("a ZIP", "PK\u{3}\u{4}".to_owned(), None, "no whole ZIP"),
     ];
     for (number, (what, text, line, why)) in rows.into_iter().enumerate() {

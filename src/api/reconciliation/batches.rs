@@ -106,6 +106,9 @@ impl From<BackofficeError> for ApiError {
             | BackofficeError::NoFile { .. } => {
                 Self::new(Code::NoStatement, detail).with("reason", name.into())
             }
+            BackofficeError::StandsElsewhere { date } => Self::new(Code::StatementRefused, detail)
+                .with("reason", name.into())
+                .with("stands_under", date.to_string().into()),
             BackofficeError::Name => Query::invalid("name", detail),
             BackofficeError::TooManyRevisions => Self::new(Code::WrongPhase, detail),
             BackofficeError::Refused { batch, problem } => {
@@ -136,6 +139,7 @@ fn refused(problem: &ReconcileError) -> ApiError {
             let fault = value!([{ "line": line, "problem": problem.to_string() }]);
             refusal("line", format!("line {line}: {problem}")).with("faults", fault)
         }
+        ReconcileError::OtherDay { .. } => refusal("other_day", problem.to_string()),
         ReconcileError::Packed { problem, .. } => {
             refusal("packed", format!("it cannot be unpacked: {problem}"))
         }

@@ -257,7 +257,7 @@ fn set_landed_now(path: &Path, now: Timestamp) -> io::Result<()> {
 }
 
 /// SHA-256 of a file, in lower-case hex.
-fn digest_of(path: &Path) -> io::Result<String> {
+pub fn digest_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut digest = RunningSha256::default();
     let mut piece = vec![0; PIECE_BYTES];

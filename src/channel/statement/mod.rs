@@ -25,7 +25,7 @@ use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 pub use self::archive::{UnpackError, check_zip, gunzip, inflate, unzip};
 pub use self::desk::{FetchError, Fetched, StatementDesk, StatementLink, StatementStanding};
-pub use self::inbox::{Inbox, LandError, Landed};
+pub use self::inbox::{Inbox, LandError, Landed, digest_of};
 
 /// Bytes of one reply that carries a statement, as it travels.
 pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -186,12 +186,22 @@ impl StatementTerms {
         if retry.is_empty() {
             section.mistake("retry", "it is empty", "give at least one wait, or leave it out");
         }
+        let layout = layout::named_or_written(&section, "layout");
+        let absence = section.optional_integer("absence_proves_after_days", 0..=31_u16);
+        if absence.is_some() && layout.as_ref().is_none_or(|layout| !layout.counts_its_lines()) {
+            section.mistake(
+                "absence_proves_after_days",
+                "its layout names no total that counts the lines, so that no file is known to be \
+                 whole",
+                "name the total in the layout's footer or summary, or leave it out",
+            );
+        }
         let terms = Self {
             download_at,
             retry,
             look_back_days: section.integer_or("look_back_days", 3, 1..=31),
             timeout: section.duration_or("timeout", 2 * MINUTE, MINUTE / 60..=60 * MINUTE),
-            layout: layout::named_or_written(&section, "layout"),
+            layout,
             tolerance: Tolerance {
                 fee_minor: section.integer_or("fee_tolerance_minor", 0, 0..=1_000_000),
             },
@@ -202,8 +212,7 @@ impl StatementTerms {
                 ClaimRule::Undo,
                 &[("undo", ClaimRule::Undo), ("suspend", ClaimRule::Suspend)],
             ),
-            absence_proves_after_days: section
-                .optional_integer("absence_proves_after_days", 0..=31_u16),
+            absence_proves_after_days: absence,
         };
         section.finish();
         Some(terms)

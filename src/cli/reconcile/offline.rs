@@ -44,6 +44,9 @@ pub struct OfflineArgs {
         conflicts_with = "channel"
     )]
     statement: Option<PathBuf>,
+    /// The file with its totals, where that is no archive that has it too: UnionPay's RD
+    #[arg(long, value_name = "FILE", conflicts_with = "channel")]
+    summary: Option<PathBuf>,
     /// Our side: what `switchyard clearing export` wrote
     #[arg(
         long,
@@ -92,6 +95,7 @@ pub fn reconcile_files(
     let request = Request {
         statement,
         layout: &layout,
+        summary: args.summary.as_deref(),
         records,
         records_layout: &records_layout,
         date,
@@ -185,7 +189,7 @@ fn list_differences(
 
 fn listed<'a>(difference: &'a Difference<'_>, problem: &'a str) -> Listed<'a> {
     fn side<'a>(text: &'a Text<'_>) -> ListedSide<'a> {
-        let Text { line, order_no, reference, item } = text;
+        let Text { line, order_no, reference, item, written_minor: _ } = text;
         ListedSide { line: Some(*line), order_no: Cow::Borrowed(order_no), reference, item }
     }
     let bad = difference.bad.as_ref();
@@ -205,6 +209,7 @@ fn as_json(report: &Report) -> Value {
     let problems =
         problems.map(|(line, problem)| json!({"line": line, "problem": problem.to_string()}));
     let rest = json!({
+        "is_counted": report.is_counted,
         "lines_agreed": report.agreed.count(),
         "differences": report.differences,
         "problems": problems.collect::<Vec<_>>(),

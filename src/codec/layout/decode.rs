@@ -1,9 +1,10 @@
 //! Follows a layout through a file, line by line.
 
 use crate::codec::fixed::{Shape, Span, trim};
-use crate::codec::layout::plan::{Plan, Slot, Slots, resolve};
+use crate::codec::layout::plan::{Plan, Slot, resolve};
 use crate::codec::layout::{
-    COLUMNS_MAX, Code, Column, Footer, Header, Layout, MoneyForm, Problem, Sign, number,
+    COLUMNS_MAX, Code, Column, Footer, Header, Layout, MoneyForm, Problem, Said, Sign, Times,
+    number,
 };
 use crate::domain::books::Movement;
 use crate::domain::books::reconcile::{Item, StatementLine, Status};
@@ -13,8 +14,11 @@ use crate::domain::time::BusinessDate;
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read<'text> {
-    /// A heading, a comment, a total, a blank line, or a row that the layout passes over.
+    /// A heading, a comment, a total, or a blank line.
     Passed,
+    /// A row that the layout passes over, by the order number that it has: it says nothing, and
+    /// the number is not absent.
+    Silent(&'text [u8]),
     Line(StatementLine<'text>),
 }
 
@@ -30,6 +34,14 @@ enum Part {
     End,
 }
 
+/// How the times of the lines lie to the statement's date.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    inside: u64,
+    outside: u64,
+    first_outside: Option<(u32, BusinessDate)>,
+}
+
 /// Reads the lines of one file.
 #[derive(Debug, Clone)]
 pub struct Decoder<'layout> {
@@ -38,8 +50,22 @@ pub struct Decoder<'layout> {
     part: Part,
     /// The statement's date, where it is known beforehand: a line of another one is wrong.
     date: Option<BusinessDate>,
-    rows: u64,
+    said: Said,
+    /// Whether what is read is added up by operation, for totals that stand apart.
+    adds_up: bool,
+    /// Lines that were read.
+    lines: u64,
     sums: Vec<i128>,
+    /// A row is in no sum: what the footer sums cannot be held against it then.
+    is_unsummed: bool,
+    /// A total that counts the lines was found, and has their number.
+    is_counted: bool,
+    /// Which of the footer's texts have counted their lines.
+    heard: Vec<usize>,
+    /// The first date of a line that is not the statement's.
+    other_date: Option<BusinessDate>,
+    seen: Seen,
+    last_time: (Vec<u8>, Option<BusinessDate>),
     footer_names: Option<Vec<String>>,
     last_date: (Vec<u8>, Option<BusinessDate>),
     last_currency: (Vec<u8>, Currency),
@@ -59,8 +85,17 @@ impl<'layout> Decoder<'layout> {
             plan: (!named).then(|| Plan::of(layout, None).ok()).flatten(),
             part,
             date,
-            rows: 0,
+            said: Said::default(),
+            adds_up: layout.summary.is_some()
+                || layout.footer.as_ref().is_some_and(|footer| !footer.spoken.is_empty()),
+            lines: 0,
             sums: vec![0; sums],
+            is_unsummed: false,
+            is_counted: false,
+            heard: Vec::new(),
+            other_date: None,
+            seen: Seen::default(),
+            last_time: (Vec::new(), None),
             footer_names: None,
             last_date: (Vec::new(), None),
             last_currency: (Vec::new(), layout.currency),
@@ -82,8 +117,15 @@ impl<'layout> Decoder<'layout> {
                     return Ok(Read::Passed);
                 }
                 // A row that cannot be read is a row too: a footer counts it.
-                self.rows += 1;
-                self.row(text, line)
+                self.said.rows += 1;
+                let read = self.row(text, line)?;
+                if let Read::Line(found) = &read {
+                    self.lines += 1;
+                    if self.adds_up {
+                        self.said.add(&found.item);
+                    }
+                }
+                Ok(read)
             }
             Part::Header(lines) => {
                 self.part = if lines > 1 { Part::Header(lines - 1) } else { Part::Rows };
@@ -108,13 +150,22 @@ impl<'layout> Decoder<'layout> {
                 let passed = text.is_empty()
                     || begins(&self.layout.comment)
                     || self.layout.footer.as_ref().is_some_and(|f| text.starts_with(&f.begins));
-                if passed { Ok(Read::Passed) } else { Err(Problem::Behind) }
+                if !passed {
+                    return Err(Problem::Behind);
+                }
+                self.check_spoken(text)?;
+                Ok(Read::Passed)
             }
         }
     }
 
     /// Says whether the file is whole. `cut` if its last line had no line end.
     pub fn finish(&self, cut: bool) -> Result<(), Problem> {
+        let outside = self.seen.first_outside.filter(|_| self.seen.inside == 0);
+        let other = self.other_date.filter(|_| self.lines == 0).or(outside.map(|first| first.1));
+        if let Some(date) = other {
+            return Err(Problem::OtherDay { date });
+        }
         match self.part {
             Part::Names | Part::Header(_) => Err(Problem::NoHeader),
             Part::Rows | Part::Totals if self.layout.footer.is_some() => Err(Problem::NoFooter),
@@ -125,15 +176,38 @@ impl<'layout> Decoder<'layout> {
         }
     }
 
+    /// What makes one doubt the file and refuses nothing: most of its lines are of other days. Some
+    /// always are, where a channel cuts its day elsewhere.
+    pub fn doubt(&self) -> Option<Problem> {
+        let Seen { inside, outside, first_outside } = self.seen;
+        let (first, _) = first_outside.filter(|_| outside > inside)?;
+        Some(Problem::OtherDays { lines: outside, first })
+    }
+
+    /// Whether a total that counts the lines was found in the file, and has their number.
+    pub const fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// What was read, for a summary beside the file.
+    pub const fn said(&self) -> &Said {
+        &self.said
+    }
+
+    /// Whether the file has rows, and none of them could be read.
+    pub const fn is_unread(&self) -> bool {
+        self.lines == 0 && self.said.rows > 0
+    }
+
     /// Reads a row again that was read before, to show it. Nothing is counted.
     pub fn read_again<'text>(
         &mut self,
         text: &'text [u8],
         line: u32,
     ) -> Result<Read<'text>, Problem> {
-        let sums = self.sums.clone();
+        let (sums, seen) = (self.sums.clone(), self.seen);
         let read = self.row(text, line);
-        self.sums = sums;
+        (self.sums, self.seen) = (sums, seen);
         read
     }
 
@@ -154,34 +228,52 @@ impl<'layout> Decoder<'layout> {
         Ok(spans.iter().take(count).map(name).collect())
     }
 
-    fn row<'text>(&mut self, text: &'text [u8], line: u32) -> Result<Read<'text>, Problem> {
-        let layout = self.layout;
+    /// Cuts a row into the columns that are wanted, and adds up those that the footer sums.
+    fn cut(&mut self, text: &[u8]) -> Result<[Span; COLUMNS_MAX], Problem> {
         let plan = self.plan.as_ref().ok_or(Problem::NoHeader)?;
         let mut spans = [Span::default(); COLUMNS_MAX];
-        let found = layout.shape.cut(text, &plan.wanted, &mut spans)?;
+        let found = self.layout.shape.cut(text, &plan.wanted, &mut spans)?;
         let enough = plan.wanted.last().is_none_or(|last| found > usize::from(*last));
         match plan.columns {
             Some(wanted) if found != wanted => return Err(Problem::Columns { found, wanted }),
             None if !enough => return Err(CutShort.into()),
             Some(_) | None => {}
         }
+        for (sum, slot) in self.sums.iter_mut().zip(&plan.sums) {
+            let value = slot.map(|slot| trim(spans[usize::from(slot)].of(text)));
+            *sum += value.and_then(number::scaled).ok_or(Problem::Summand)?.0;
+        }
+        Ok(spans)
+    }
+
+    fn row<'text>(&mut self, text: &'text [u8], line: u32) -> Result<Read<'text>, Problem> {
+        // A row that ends here is in no sum.
+        let spans = self.cut(text).inspect_err(|_| self.is_unsummed = true)?;
+        let layout = self.layout;
+        let plan = self.plan.as_ref().ok_or(Problem::NoHeader)?;
         let value = |slot: Slot| -> Option<&'text [u8]> {
             slot.map(|slot| trim(spans[usize::from(slot)].of(text)))
-        };
-        for (sum, slot) in self.sums.iter_mut().zip(&plan.sums) {
-            let summand = value(*slot).and_then(number::scaled).ok_or(Problem::Summand)?;
-            *sum += summand.0;
-        }
-        let Some(status) = status_of(layout, value(plan.status))? else {
-            return Ok(Read::Passed);
         };
         let movement = match value(plan.operation) {
             Some(code) => match find(&layout.operations, code).ok_or(Problem::Operation)? {
                 Some(movement) => Some(movement),
-                None => return Ok(Read::Passed),
+                None => return Ok(Read::Silent(value(plan.slots[0].order_no).unwrap_or_default())),
             },
             None => None,
         };
+        let places = |movement: Option<Movement>| {
+            &plan.slots[movement.map_or(Movement::Payment as usize, |one| one as usize)]
+        };
+        let slots = places(movement);
+        let Some(status) = status_of(layout, value(slots.status))? else {
+            return Ok(Read::Silent(value(slots.order_no).unwrap_or_default()));
+        };
+        let is_nothing = |text: &[u8]| {
+            text.is_empty() || number::scaled(text).is_some_and(|(number, _)| number == 0)
+        };
+        if plan.empty.iter().any(|slot| value(*slot).is_some_and(|text| !is_nothing(text))) {
+            return Err(Problem::Unknown);
+        }
         let currency = match value(plan.currency) {
             Some(code) if code == self.last_currency.0 => self.last_currency.1,
             Some(code) => {
@@ -191,25 +283,44 @@ impl<'layout> Decoder<'layout> {
             }
             None => layout.currency,
         };
-        let places = |movement: Option<Movement>| {
-            &plan.slots[movement.map_or(Movement::Payment as usize, |one| one as usize)]
-        };
-        let Slots { amount, .. } = places(movement);
+        let sign = value(plan.sign);
         let (amount_minor, movement) =
-            amount_of(layout.amount, value(*amount), movement, value(plan.sign), currency)?;
-        let slots = places(Some(movement));
-        let fee_minor = match value(slots.fee) {
-            Some(text) if !text.is_empty() => {
-                Some(fee_of(layout.fee, text, movement, value(plan.sign), currency)?)
-            }
-            Some(_) | None => None,
-        };
+            amount_of(layout.amount, value(slots.amount), movement, sign, currency)?;
+        let slots = *places(Some(movement));
+        // What failed settles nothing, whatever stands there.
+        let settled = value(slots.settlement).filter(|_| status == Status::Succeeded);
+        let written = Charge { fee: value(slots.fee), settled, sign };
+        let fee_minor = charge_of(layout, written, (amount_minor, movement), currency)?;
         let order_no = value(slots.order_no).unwrap_or_default();
         let reference = value(slots.reference).unwrap_or_default();
-        let written = value(plan.date);
+        let (written, time) = (value(plan.date), value(plan.time));
         let date = self.date_of(written)?;
+        if let (Some(times), Some(time)) = (&layout.times, time) {
+            self.look_at(times, time, (line, movement));
+        }
         let item = Item { movement, amount_minor, fee_minor, currency, status, date };
         Ok(Read::Line(StatementLine { line, order_no, reference, item }))
+    }
+
+    /// Keeps how a line's time lies to the statement's date. One that cannot be read says nothing.
+    fn look_at(&mut self, times: &Times, time: &[u8], (line, movement): (u32, Movement)) {
+        let Some(date) = self.date else { return };
+        if !times.operations.is_empty() && !times.operations.contains(&movement) {
+            return;
+        }
+        // Nearly every line is of the day of the line before it.
+        let Some(day) = time.get(..times.form.length()) else { return };
+        if self.last_time.1.is_none() || day != self.last_time.0 {
+            self.last_time = (day.to_vec(), number::date(day, times.form, Some(date)));
+        }
+        let Some(found) = self.last_time.1 else { return };
+        let days = (found.civil() - date.civil()).get_days();
+        if (-i32::from(times.days_before)..=i32::from(times.days_behind)).contains(&days) {
+            self.seen.inside += 1;
+        } else {
+            self.seen.outside += 1;
+            self.seen.first_outside.get_or_insert((line, found));
+        }
     }
 
     /// The line's date, or the statement's where lines have none.
@@ -222,6 +333,7 @@ impl<'layout> Decoder<'layout> {
             self.last_date = (written.to_vec(), Some(date));
         }
         if self.date.is_some() && self.last_date.1 != self.date {
+            self.other_date = self.other_date.or(self.last_date.1);
             return Err(Problem::WrongDate);
         }
         Ok(self.last_date.1)
@@ -234,10 +346,26 @@ impl<'layout> Decoder<'layout> {
             return Ok(());
         }
         self.part = Part::End;
+        self.check_spoken(text)?;
         self.check_totals(footer, text)
     }
 
-    fn check_totals(&self, footer: &Footer, text: &[u8]) -> Result<(), Problem> {
+    /// Holds a line of the footer against what was read, if it is one with totals in its text.
+    fn check_spoken(&mut self, text: &[u8]) -> Result<(), Problem> {
+        let layout = self.layout;
+        let spoken = || layout.footer.iter().flat_map(|footer| &footer.spoken);
+        for (place, one) in spoken().enumerate().filter(|(_, one)| text.starts_with(&one.begins)) {
+            if one.check(text, &self.said, layout.currency)? && !self.heard.contains(&place) {
+                self.heard.push(place);
+            }
+        }
+        // One that counts the refunds says nothing of the payments: all of them are needed.
+        let counting = spoken().filter(|one| one.count.is_some()).count();
+        self.is_counted |= counting > 0 && self.heard.len() == counting;
+        Ok(())
+    }
+
+    fn check_totals(&mut self, footer: &Footer, text: &[u8]) -> Result<(), Problem> {
         let shape = footer.shape.as_ref().unwrap_or(&self.layout.shape);
         let total = |column: &Column| -> Result<(i128, u32), Problem> {
             let names = self.footer_names.as_deref();
@@ -250,16 +378,18 @@ impl<'layout> Decoder<'layout> {
         if let Some(column) = &footer.count {
             let said = total(column)?.0 / 10_i128.pow(number::SUM_DIGITS);
             let said = u64::try_from(said).map_err(|_| Problem::Footer)?;
-            if said != self.rows {
-                return Err(Problem::Count { said, found: self.rows });
+            if said != self.said.rows {
+                return Err(Problem::Count { said, found: self.said.rows });
             }
         }
-        for (place, (column, _)) in (1..).zip(&footer.sums) {
+        // A row that is in no sum is told as such; no total can have it.
+        for (place, (column, _)) in (1..).zip(&footer.sums).filter(|_| !self.is_unsummed) {
             let (said, digits) = total(column)?;
             if !number::is_sum(self.sums[place - 1], said, digits) {
                 return Err(Problem::Sum { place });
             }
         }
+        self.is_counted |= footer.count.is_some();
         Ok(())
     }
 }
@@ -314,6 +444,7 @@ fn amount_of(
         Sign::Negated => -written.minor,
         Sign::Letter => sign_of(written.letter)? * written.minor,
         Sign::Column => sign_of(sign.and_then(|text| text.first().copied()))? * written.minor,
+        Sign::Settlement => return Err(Problem::Sign),
         Sign::Operation => {
             let way = movement.ok_or(Problem::Sign)?.sign();
             if written.minor < 0 && way > 0 {
@@ -324,6 +455,37 @@ fn amount_of(
     };
     let by_sign = if minor < 0 { Movement::Refund } else { Movement::Payment };
     Ok((minor, movement.unwrap_or(by_sign)))
+}
+
+/// What a line says of its fee, as it is written.
+struct Charge<'text> {
+    fee: Option<&'text [u8]>,
+    /// What the line settles, where it says so: amount less fee.
+    settled: Option<&'text [u8]>,
+    sign: Option<&'text [u8]>,
+}
+
+/// The fee of a line. With a settlement the line must add up, and the fee may have its sign by it.
+fn charge_of(
+    layout: &Layout,
+    written: Charge<'_>,
+    (amount_minor, movement): (i64, Movement),
+    currency: Currency,
+) -> Result<Option<i64>, Problem> {
+    let Charge { fee, settled, sign } = written;
+    let fee = match fee.filter(|text| !text.is_empty()) {
+        Some(text) => Some(fee_of(layout.fee, text, movement, sign, currency)?),
+        None => None,
+    };
+    let Some(settled) = settled else { return Ok(fee) };
+    let settled = amount_of(layout.settlement, Some(settled), Some(movement), sign, currency);
+    let (settled, _) = settled.map_err(|_| Problem::Settlement)?;
+    let fee = match (layout.fee.sign, fee) {
+        (Sign::Settlement, Some(fee)) if amount_minor + fee == settled => Some(-fee),
+        (_, fee) => fee,
+    };
+    let adds_up = amount_minor - fee.unwrap_or(0) == settled;
+    if adds_up { Ok(fee) } else { Err(Problem::Settlement) }
 }
 
 /// Digits beyond the minor unit are rounded half away from zero: some channels write a fee as they
@@ -340,6 +502,8 @@ fn fee_of(
     Ok(match form.sign {
         Sign::Written => written.minor,
         Sign::Negated => -written.minor,
+        // Its size; the settlement says which way it goes.
+        Sign::Settlement => written.minor.abs(),
         // What is taken from us is what the channel keeps.
         Sign::Letter => -sign_of(written.letter)? * written.minor,
         Sign::Column => sign_of(sign.and_then(|text| text.first().copied()))? * written.minor,

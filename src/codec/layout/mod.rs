@@ -9,14 +9,17 @@
 mod decode;
 mod number;
 mod plan;
+mod totals;
 
 use crate::codec::fixed::{CutError, Shape};
 use crate::domain::books::Movement;
 use crate::domain::books::reconcile::Status;
 use crate::domain::money::Currency;
+use crate::domain::time::BusinessDate;
 
 pub use self::decode::{Decoder, Read};
 pub use self::number::{DateForm, Unit};
+pub use self::totals::{Said, Spoken, SpokenSum, Summary, SummarySum};
 
 /// Different columns that one layout may name.
 pub const COLUMNS_MAX: usize = 16;
@@ -75,6 +78,8 @@ pub enum Sign {
     Letter,
     /// The first character of the sign column: C or + is paid to us, D or - is taken from us.
     Column,
+    /// Of a fee: whichever sign makes amount less fee the settlement.
+    Settlement,
 }
 
 /// How amounts are written.
@@ -92,10 +97,27 @@ pub struct Words {
     pub operation: Option<Column>,
     pub amount: Option<Column>,
     pub fee: Option<Column>,
-    pub currency: Option<Column>,
     pub status: Option<Column>,
+    /// What the line settles: amount less fee. Where it is named, every line must add up.
+    pub settlement: Option<Column>,
+    pub currency: Option<Column>,
     pub date: Option<Column>,
     pub sign: Option<Column>,
+}
+
+/// When the lines' transactions were made, held against the statement's date.
+///
+/// One line proves little: a channel cuts its day where it likes. A file of which no line is of the
+/// date's days is another day's; one of which most are not is doubted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Times {
+    pub column: Column,
+    pub form: DateForm,
+    /// Calendar days before and behind the statement's date that a transaction of it may have.
+    pub days_before: u8,
+    pub days_behind: u8,
+    /// The operations whose time is their own; all of them where none is named.
+    pub operations: Vec<Movement>,
 }
 
 /// What a code in a column means; `None` passes the line over.
@@ -114,11 +136,13 @@ pub struct Footer {
     pub count: Option<Column>,
     /// Totals, each with the column that it is the sum of, as that is written.
     pub sums: Vec<(Column, Column)>,
+    /// Totals within a text, in lines of the footer.
+    pub spoken: Vec<Spoken>,
 }
 
-/// What becomes of a file with a line that cannot be read, or a total that is wrong.
+/// What becomes of a line that cannot be read, or of a file whose totals or end are wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnBadLine {
+pub enum OnBad {
     /// The whole file is refused.
     Refuse,
     /// It is kept as it stands, and reported.
@@ -129,7 +153,8 @@ pub enum OnBadLine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     pub name: String,
-    /// Which file of a ZIP it is: a name with `*` for anything. `None`: the only one.
+    /// Which file of a ZIP it is: a name with `*` for anything, `<YYMMDD>` or `<YYYYMMDD>` for the
+    /// statement's date. `None`: the only one.
     pub member: Option<String>,
     pub encoding: Encoding,
     pub shape: Shape,
@@ -137,6 +162,9 @@ pub struct Layout {
     /// Lines above the rows that begin with this are passed over.
     pub comment: Option<Vec<u8>>,
     pub footer: Option<Footer>,
+    /// The file with the totals that comes beside it.
+    pub summary: Option<Summary>,
+    pub times: Option<Times>,
     /// A file whose last line has no line end was cut off.
     pub must_end: bool,
     pub words: Words,
@@ -149,8 +177,24 @@ pub struct Layout {
     pub currency: Currency,
     pub amount: MoneyForm,
     pub fee: MoneyForm,
+    pub settlement: MoneyForm,
+    /// Columns that move money in a way that the layout does not know: a line that has more than
+    /// nothing in one of them is bad.
+    pub empty: Vec<Column>,
     pub date_form: DateForm,
-    pub on_bad_line: OnBadLine,
+    pub on_bad_line: OnBad,
+    pub on_bad_file: OnBad,
+}
+
+impl Layout {
+    /// Whether the file, or one beside it, says how many lines there are. Only then what it does
+    /// not show can be known to be absent.
+    pub fn counts_its_lines(&self) -> bool {
+        let footer = self.footer.as_ref();
+        footer.is_some_and(|footer| {
+            footer.count.is_some() || footer.spoken.iter().any(|spoken| spoken.count.is_some())
+        }) || self.summary.as_ref().is_some_and(|summary| summary.count.is_some())
+    }
 }
 
 /// What is wrong with a line or a file.
@@ -178,6 +222,10 @@ pub enum Problem {
     WrongDate,
     #[error("a column that is summed holds no number")]
     Summand,
+    #[error("amount, fee and settlement do not add up")]
+    Settlement,
+    #[error("a column moves money in a way that the layout does not know")]
+    Unknown,
     #[error("the line has more than {limit} bytes")]
     TooLong { limit: usize },
     #[error("the header does not name the column {name:?}")]
@@ -190,6 +238,16 @@ pub enum Problem {
     Count { said: u64, found: u64 },
     #[error("total {place} of the footer is not the sum of its column")]
     Sum { place: usize },
+    #[error("the summary beside the file counts {said} lines, there are {found}")]
+    SummaryCount { said: u64, found: u64 },
+    #[error("the summary beside the file has another sum of {of}: {said}, the lines have {found}")]
+    SummarySum { of: &'static str, said: i128, found: i128 },
+    #[error("the summary beside the file cannot be read")]
+    Summary,
+    #[error("its lines are of {date}, so it is another day's file")]
+    OtherDay { date: BusinessDate },
+    #[error("{lines} lines are of other days, the first of them is line {first}")]
+    OtherDays { lines: u64, first: u32 },
     #[error("lines follow the end that the footer marks")]
     Behind,
     #[error("the file ends before its footer, so it was cut off")]
@@ -213,20 +271,33 @@ impl Problem {
             | Self::Date
             | Self::WrongDate
             | Self::Summand
+            | Self::Settlement
+            | Self::Unknown
             | Self::TooLong { .. } => true,
             Self::NoColumn { .. }
             | Self::NoHeader
             | Self::Footer
             | Self::Count { .. }
             | Self::Sum { .. }
+            | Self::SummaryCount { .. }
+            | Self::SummarySum { .. }
+            | Self::Summary
+            | Self::OtherDay { .. }
+            | Self::OtherDays { .. }
             | Self::Behind
             | Self::NoFooter
             | Self::CutOff => false,
         }
     }
 
-    /// Whether reading can go on where the layout keeps what is wrong: the lines are still known.
+    /// Whether reading can go on where the layout keeps what is wrong: the lines are still known,
+    /// and are of the date that was asked for.
     pub const fn can_be_kept(&self) -> bool {
-        !matches!(self, Self::NoColumn { .. } | Self::NoHeader)
+        !matches!(self, Self::NoColumn { .. } | Self::NoHeader | Self::OtherDay { .. })
+    }
+
+    /// Whether the line is of a kind that the layout does not name: the rest of it may be sound.
+    pub const fn is_foreign_kind(&self) -> bool {
+        matches!(self, Self::Operation | Self::Status | Self::Currency | Self::Unknown)
     }
 }

@@ -132,6 +132,17 @@ pub enum DateForm {
     MonthDay,
 }
 
+impl DateForm {
+    /// Characters of a date.
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Dashed => 10,
+            Self::Plain => 8,
+            Self::MonthDay => 4,
+        }
+    }
+}
+
 /// Reads a date. `near` is needed for a date without a year.
 pub fn date(text: &[u8], form: DateForm, near: Option<BusinessDate>) -> Option<BusinessDate> {
     match form {

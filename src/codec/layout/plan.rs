@@ -13,6 +13,8 @@ pub struct Slots {
     pub reference: Slot,
     pub amount: Slot,
     pub fee: Slot,
+    pub status: Slot,
+    pub settlement: Slot,
 }
 
 /// What a decoder needs of each line.
@@ -26,11 +28,13 @@ pub struct Plan {
     pub slots: [Slots; Movement::ALL.len()],
     pub operation: Slot,
     pub currency: Slot,
-    pub status: Slot,
     pub date: Slot,
     pub sign: Slot,
+    pub time: Slot,
     /// The columns that the footer sums.
     pub sums: Vec<Slot>,
+    /// The columns that must hold nothing.
+    pub empty: Vec<Slot>,
 }
 
 impl Plan {
@@ -39,7 +43,10 @@ impl Plan {
         let number = |column: &Column| resolve(column, names);
         let sums = layout.footer.iter().flat_map(|footer| &footer.sums);
         let sums: Vec<u16> = sums.map(|(_, row)| number(row)).collect::<Result<_, _>>()?;
+        let empty: Vec<u16> = layout.empty.iter().map(number).collect::<Result<_, _>>()?;
+        let time = layout.times.as_ref().map(|times| number(&times.column)).transpose()?;
         let mut wanted = sums.clone();
+        wanted.extend(empty.iter().copied().chain(time));
         for words in std::iter::once(&layout.words).chain(layout.variants.iter().map(|v| &v.1)) {
             for column in columns(words).into_iter().flatten() {
                 wanted.push(number(column)?);
@@ -61,6 +68,8 @@ impl Plan {
             reference: slot(&words.reference)?,
             amount: slot(&words.amount)?,
             fee: slot(&words.fee)?,
+            status: slot(&words.status)?,
+            settlement: slot(&words.settlement)?,
         };
         let mut slots = [base; Movement::ALL.len()];
         for (movement, words) in &layout.variants {
@@ -72,16 +81,19 @@ impl Plan {
             }
             own.amount = slot(&words.amount)?.or(own.amount);
             own.fee = slot(&words.fee)?.or(own.fee);
+            own.status = slot(&words.status)?.or(own.status);
+            own.settlement = slot(&words.settlement)?.or(own.settlement);
         }
         Ok(Self {
             columns: names.map(<[String]>::len),
             slots,
             operation: slot(&words.operation)?,
             currency: slot(&words.currency)?,
-            status: slot(&words.status)?,
             date: slot(&words.date)?,
             sign: slot(&words.sign)?,
+            time: time.and_then(place),
             sums: sums.into_iter().map(place).collect(),
+            empty: empty.into_iter().map(place).collect(),
             wanted,
         })
     }
@@ -100,7 +112,7 @@ pub fn resolve(column: &Column, names: Option<&[String]>) -> Result<u16, Problem
 }
 
 /// Every column that a set of words names.
-pub fn columns(words: &Words) -> [Option<&Column>; 9] {
+pub fn columns(words: &Words) -> [Option<&Column>; 10] {
     [
         &words.order_no,
         &words.reference,
@@ -109,6 +121,7 @@ pub fn columns(words: &Words) -> [Option<&Column>; 9] {
         &words.fee,
         &words.currency,
         &words.status,
+        &words.settlement,
         &words.date,
         &words.sign,
     ]

@@ -1,6 +1,6 @@
 //! Reconciliation batches (对账批次): one run of a statement against our records (S28).
 
-use crate::domain::books::reconcile::{Sums, Tally, Totals};
+use crate::domain::books::reconcile::{Class, Sums, Tally, Totals};
 use crate::domain::ids::{BatchId, ChannelId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -38,7 +38,8 @@ impl BatchState {
 /// What is wrong with a file as a whole, beside its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProblem {
-    /// One word: `count_differs`, `amount_total_differs`, `fee_total_differs`, `cut_off`, …
+    /// One word: `count_differs`, `amount_total_differs`, `fee_total_differs`,
+    /// `settlement_total_differs`, `cut_off`, `other_days`, …
     pub kind: String,
     pub line: u32,
     pub detail: String,
@@ -46,11 +47,14 @@ pub struct FileProblem {
 
 /// The kind of a remark: the file supersedes an earlier one.
 pub const REVISION: &str = "revision";
+/// The kind of a remark: nothing of the channel's says how many lines there are, so that nothing is
+/// known to be absent.
+pub const UNCOUNTED: &str = "uncounted";
 
 impl FileProblem {
     /// Whether it only remarks on something; nothing is wrong then.
     pub fn is_remark(&self) -> bool {
-        self.kind == REVISION
+        self.kind == REVISION || self.kind == UNCOUNTED
     }
 }
 
@@ -97,8 +101,10 @@ impl BatchReport {
     }
 
     /// Principal and fee of all lines that say success, by currency: what the channel says that it
-    /// will pay.
+    /// will pay. What another date's statement has matched is paid by that one.
     pub fn stated(&self, currency: Currency) -> Sums {
-        self.theirs.iter().find(|(one, _)| *one == currency).map_or_else(Sums::default, |(_, s)| s)
+        let said = self.theirs.iter().find(|(one, _)| *one == currency);
+        let said = said.map_or_else(Sums::default, |(_, sums)| sums);
+        said.less(&self.totals.get(currency, Class::DuplicateElsewhere).theirs)
     }
 }

@@ -193,7 +193,9 @@ async fn the_statement_of_a_day_has_its_finished_work_and_adds_up() {
     assert_eq!((lines[0][5].as_str(), lines[0][9].as_str()), ("621626*********0018", &charge[..]));
     assert_eq!(lines[1][26], charge);
     let report = encoding_rs::GBK.decode(&files[2].1).0.into_owned();
-    assert!(report.contains("笔数: 5"), "{report}");
+    let total = report.lines().find(|line| line.starts_with("总计")).expect("a total");
+    let words: Vec<&str> = total.split_whitespace().collect();
+    assert_eq!(words, ["总计", "5", "14.00", "29.00", "0.11", "0.05", "13.95", "28.89"]);
     assert!(simulator.planted(BusinessDate::parse("2026-11-22").expect("a date")).is_empty());
 }
 

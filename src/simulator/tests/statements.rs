@@ -163,6 +163,7 @@ async fn hold(
     let request = Request {
         statement: &statement,
         layout,
+        summary: None,
         records: &records,
         records_layout: &layout::records(),
         date: Some(date),
@@ -184,11 +185,21 @@ async fn hold(
     };
     let report = reconcile(&request, &Unwatched, &mut take).expect("a report");
     assert_eq!(report.problems, [], "{}", simulator.settings().id);
+    assert!(report.is_counted, "{}", simulator.settings().id);
     std::fs::remove_file(&statement).expect("it was written");
     std::fs::remove_file(&records).expect("it was written");
+    (found, expected(&planted, &ledger, by_reference))
+}
+
+/// The classes that what was planted must be found as.
+fn expected(
+    planted: &[Planted],
+    ledger: &LedgerSnapshot,
+    by_reference: bool,
+) -> BTreeMap<String, usize> {
     let mut expected = BTreeMap::new();
-    for one in &planted {
-        let entry = of(one.order_no.trim_end_matches('F')).expect("an entry");
+    for one in planted {
+        let entry = ledger.get(one.order_no.trim_end_matches('F')).expect("an entry");
         let is_payment = matches!(entry.kind, EntryKind::Charge | EntryKind::Capture);
         let class = class(one.kind, is_payment, by_reference);
         // What is found by the channel's own number only is weak, late or not.
@@ -196,7 +207,7 @@ async fn hold(
             *expected.entry(class.to_owned()).or_insert(0) += 1;
         }
     }
-    (found, expected)
+    expected
 }
 
 #[tokio::test]

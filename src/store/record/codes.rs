@@ -100,6 +100,7 @@ codes! {
         Matched = 1, MatchedLate = 2, MatchedWeak = 3, AmountOver = 4, AmountShort = 5,
         FeeDiffers = 6, StatusDiffers = 7, CurrencyDiffers = 8, OnlyTheirs = 9, OnlyOurs = 10,
         DuplicateTheirs = 11, DuplicateOurs = 12, Shifted = 13, BadLine = 14,
+        Netted = 15, DuplicateElsewhere = 16,
     }
     DifferenceState { Carried = 1, Suspended = 2, Balanced = 3, Cleared = 4, }
     Remedy { Channel = 1, Merchant = 2, FeeCost = 3, ProfitOrLoss = 4, Acknowledge = 5, }

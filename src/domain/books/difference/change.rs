@@ -37,6 +37,8 @@ pub struct Finding {
     pub line: Option<LineSide>,
     pub record: Option<RecordSide>,
     pub claimed: Claimed,
+    /// The date whose statement has matched the number of the line.
+    pub elsewhere: Option<BusinessDate>,
 }
 
 /// When, and under which terms, something happens to a difference.
@@ -134,6 +136,15 @@ impl Finding {
     fn target(&self, current: Option<DifferenceState>) -> Target {
         let class = self.class.name();
         let cleared = |what: String| Target { state: DifferenceState::Cleared, held: vec![], what };
+        if let Some(date) = self.elsewhere {
+            // No money hangs on it, and a person should know of it: it may be another day's file.
+            let state = match current {
+                Some(DifferenceState::Suspended) => DifferenceState::Suspended,
+                Some(_) | None => DifferenceState::Carried,
+            };
+            let what = format!("{class}: the statement of {date} has matched its number");
+            return Target { state, held: Vec::new(), what };
+        }
         if gap::settles(self.class) {
             return cleared(class.to_owned());
         }
@@ -366,11 +377,16 @@ impl Difference {
             suspended(before.state) || before.held.is_empty(),
             "I-7: only suspense holds money"
         );
-        let from = if suspended(before.state) { &before.held[..] } else { base };
+        // A line that was suspended alone has not taken over what came with its record.
+        let from = match (suspended(before.state), &before.record) {
+            (true, Some(_)) => before.held.clone(),
+            (true, None) => gap::sum(before.held.iter().chain(base).copied()),
+            (false, _) => base.to_vec(),
+        };
         let to = if suspended(state) { &held[..] } else { base };
         let mut accounting = Vec::new();
         for currency in Currency::ALL {
-            let postings = gap::change(&gap::of(from, currency), &gap::of(to, currency));
+            let postings = gap::change(&gap::of(&from, currency), &gap::of(to, currency));
             let event = BookingEvent::DifferenceSuspended;
             accounting.extend(self.book(event, currency, &postings, None, moment));
         }

@@ -32,9 +32,11 @@ pub fn gaps(class: Class, line: Option<&Item>, record: Option<&Item>) -> Vec<Gap
     sum(theirs.chain(ours))
 }
 
-/// Whether the class says that both sides have the same money, now or in the next days.
+/// Whether the class says that no money is between both sides: they have the same, now or in the
+/// next days, or lines of the statement come to nothing.
 pub const fn settles(class: Class) -> bool {
-    class.is_agreement() || matches!(class, Class::Shifted)
+    class.is_agreement()
+        || matches!(class, Class::Shifted | Class::Netted | Class::DuplicateElsewhere)
 }
 
 /// The sum by currency, in the order of [`Currency::ALL`]; even ones are left out.

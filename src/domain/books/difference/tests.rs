@@ -58,7 +58,7 @@ fn record(item: Item) -> RecordSide {
 
 fn finding(class: Class, theirs: Option<Item>, ours: Option<Item>, claimed: Claimed) -> Finding {
     let (line, record) = (theirs.map(line), ours.map(record));
-    Finding { class, key: Key::OrderNo, line, record, claimed }
+    Finding { class, key: Key::OrderNo, line, record, claimed, elsewhere: None }
 }
 
 fn of(class: Class, theirs: Option<Item>, ours: Option<Item>) -> Finding {

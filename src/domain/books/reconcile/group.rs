@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::domain::books::reconcile::{Class, Item, Key, Tolerance, compare};
+use crate::domain::books::reconcile::{Class, Item, Key, Status, Tolerance, compare};
 
 /// One verdict: places in the lines and records that were given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +30,19 @@ pub struct Judge {
     record_ways: Ways,
 }
 
-/// Directions of money that one side of a group has.
+/// Directions of money that one side of a group has. A failure moves none: it is a way of its own,
+/// so that no success is taken for its duplicate.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ways([bool; 3]);
+struct Ways([bool; 4]);
 
 impl Ways {
     /// Whether nothing that moves money this way was seen before; it is seen now.
     fn is_first(&mut self, item: &Item) -> bool {
-        let place = match direction(item) {
-            1.. => 0,
-            0 => 1,
-            _ => 2,
+        let place = match (item.status, direction(item)) {
+            (Status::Failed, _) => 3,
+            (Status::Succeeded, 1..) => 0,
+            (Status::Succeeded, 0) => 1,
+            (Status::Succeeded, _) => 2,
         };
         !std::mem::replace(&mut self.0[place], true)
     }
@@ -84,11 +86,17 @@ impl Judge {
         self.pair_by(lines, records, key, verdicts, |item| {
             (direction(item), item.currency as i64, item.status as i64, item.amount_minor)
         });
+        self.pair_by(lines, records, key, verdicts, |item| {
+            (direction(item), 0, item.status as i64, 0)
+        });
         self.pair_by(lines, records, key, verdicts, |item| (direction(item), 0, 0, 0));
         if key == Key::OrderNo {
             self.pair_by(lines, records, key, verdicts, |_| (0, 0, 0, 0));
         }
         let paired = verdicts.len() - before;
+        if key == Key::OrderNo && records.is_empty() && self.lines.len() > 1 {
+            self.net(lines, verdicts);
+        }
         for at in &self.lines {
             let class = match self.line_ways.is_first(&lines[*at as usize]) || key == Key::Reference
             {
@@ -110,6 +118,48 @@ impl Judge {
             lines.len() + records.len(),
             "I-10: each line and each record has exactly one verdict"
         );
+    }
+
+    /// Takes out the lines that cancel each other: what moves money one way beside what moves the
+    /// same money back, fee included.
+    fn net(&mut self, lines: &[Item], verdicts: &mut Vec<Verdict>) {
+        let size = |item: &Item| {
+            let way = item.amount_minor.signum();
+            (item.currency as i64, way * item.amount_minor, way * item.fee_minor.unwrap_or(0))
+        };
+        let moves = |at: &u32, way: i64| {
+            let item = &lines[*at as usize];
+            item.status == Status::Succeeded && item.amount_minor.signum() == way
+        };
+        let sorted = |all: &[u32], way: i64| {
+            let mut some: Vec<u32> = all.iter().copied().filter(|at| moves(at, way)).collect();
+            some.sort_by_key(|at| (size(&lines[*at as usize]), *at));
+            some
+        };
+        let (paid, back) = (sorted(&self.lines, 1), sorted(&self.lines, -1));
+        let (mut next_paid, mut next_back) = (0, 0);
+        self.kept_lines.clear();
+        // Ends with the shorter list: every round takes one of a list.
+        while next_paid < paid.len() && next_back < back.len() {
+            let (one, other) = (paid[next_paid], back[next_back]);
+            match size(&lines[one as usize]).cmp(&size(&lines[other as usize])) {
+                Ordering::Less => next_paid += 1,
+                Ordering::Greater => next_back += 1,
+                Ordering::Equal => {
+                    self.kept_lines.extend([one, other]);
+                    (next_paid, next_back) = (next_paid + 1, next_back + 1);
+                }
+            }
+        }
+        self.kept_lines.sort_unstable();
+        let netted = |at: &u32| self.kept_lines.binary_search(at).is_ok();
+        self.lines.retain(|at| !netted(at));
+        let gone = self.kept_lines.drain(..);
+        verdicts.extend(gone.map(|at| Verdict {
+            class: Class::Netted,
+            line: Some(at),
+            record: None,
+        }));
     }
 
     /// Pairs what has the same measure, in the order of the files; leaves the rest in place.

@@ -7,6 +7,7 @@
 //! given what was read, one key's lines and records at a time.
 
 mod group;
+mod net;
 mod totals;
 
 use crate::domain::books::Movement;
@@ -15,6 +16,7 @@ use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
 pub use self::group::{Judge, Verdict};
+pub use self::net::{Asked, Proof, net};
 pub use self::totals::{ClassTotals, Sums, Tally, Totals};
 
 /// What became of it, in the words of the side that says so.
@@ -131,10 +133,14 @@ pub enum Class {
     Shifted,
     /// A line that cannot be read, kept as it stands.
     BadLine,
+    /// Lines of one number that cancel each other, where we have no record of it.
+    Netted,
+    /// A line whose number another date's statement has matched: the same money, told again.
+    DuplicateElsewhere,
 }
 
 impl Class {
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 16;
 
     pub const ALL: [Self; Self::COUNT] = [
         Self::Matched,
@@ -151,6 +157,8 @@ impl Class {
         Self::DuplicateOurs,
         Self::Shifted,
         Self::BadLine,
+        Self::Netted,
+        Self::DuplicateElsewhere,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -169,6 +177,8 @@ impl Class {
             Self::DuplicateOurs => "duplicate_ours",
             Self::Shifted => "shifted",
             Self::BadLine => "bad_line",
+            Self::Netted => "netted",
+            Self::DuplicateElsewhere => "duplicate_elsewhere",
         }
     }
 
@@ -186,7 +196,9 @@ impl Class {
             | Self::DuplicateTheirs
             | Self::DuplicateOurs
             | Self::Shifted
-            | Self::BadLine => false,
+            | Self::BadLine
+            | Self::Netted
+            | Self::DuplicateElsewhere => false,
         }
     }
 

@@ -25,8 +25,9 @@ pub struct Planted {
     pub wanted: Vec<(Class, Option<usize>, Option<usize>)>,
 }
 
-/// The classes that come from rows; a bad line comes from a file.
-const PLANTED: [Class; 13] = [
+/// The classes that come from rows; a bad line comes from a file, and what another date's statement
+/// has matched is known to the books alone.
+const PLANTED: [Class; 14] = [
     Class::Matched,
     Class::MatchedLate,
     Class::MatchedWeak,
@@ -40,6 +41,7 @@ const PLANTED: [Class; 13] = [
     Class::DuplicateTheirs,
     Class::DuplicateOurs,
     Class::Shifted,
+    Class::Netted,
 ];
 
 pub fn date(day: u32) -> BusinessDate {
@@ -102,7 +104,20 @@ impl Planted {
                 self.push(Class::Matched, Some(line), Some(row));
                 return self.push(class, None, Some(record));
             }
-            Class::BadLine => unreachable!("a row that can be written can be read"),
+            Class::Netted => {
+                line.item.movement = Movement::Payment;
+                line.item.amount_minor = amount;
+                line.item.fee_minor = Some(by);
+                let back = Item {
+                    movement: Movement::Void,
+                    amount_minor: -amount,
+                    fee_minor: Some(-by),
+                    ..line.item
+                };
+                self.push(class, Some(line), None);
+                return self.push(class, Some(Row { item: back, ..row }), None);
+            }
+            Class::BadLine | Class::DuplicateElsewhere => unreachable!("no row alone makes it"),
         }
         self.push(class, Some(line), Some(record));
     }

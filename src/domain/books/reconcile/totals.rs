@@ -21,6 +21,23 @@ impl Sums {
         self.fee_minor += i128::from(item.fee_minor.unwrap_or(0));
     }
 
+    /// Takes away what was added before.
+    pub fn take(&mut self, item: &Item) {
+        assert!(self.count > 0, "I-10: only what was added is taken away");
+        self.count -= 1;
+        self.amount_minor -= i128::from(item.amount_minor);
+        self.fee_minor -= i128::from(item.fee_minor.unwrap_or(0));
+    }
+
+    /// Less what another sum, which is a part of this one, has.
+    pub fn less(&self, part: &Self) -> Self {
+        Self {
+            count: self.count - part.count,
+            amount_minor: self.amount_minor - part.amount_minor,
+            fee_minor: self.fee_minor - part.fee_minor,
+        }
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.amount_minor += other.amount_minor;
@@ -116,6 +133,14 @@ impl Totals {
         if let Some(item) = record {
             self.rows[item.currency as usize][class.index()].ours.add(item);
         }
+    }
+
+    /// Moves a line without a record from one class to another: more was learnt of it than its own
+    /// statement says.
+    pub fn reclassify(&mut self, line: &Item, from: Class, to: Class) {
+        let row = &mut self.rows[line.currency as usize];
+        row[from.index()].theirs.take(line);
+        row[to.index()].theirs.add(line);
     }
 
     /// Adds pairs that agree, whose sums are the same on both sides.

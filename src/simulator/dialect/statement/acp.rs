@@ -162,24 +162,26 @@ fn received(entry: &LedgerEntry) -> jiff::civil::DateTime {
     beijing(Timestamp::from_millis(entry.received_at_ms))
 }
 
-/// A page for people: counts and sums, as a control total.
+/// A page for people, with the totals of the detail file: 借 is taken from the merchant, 贷 is paid
+/// to it.
 fn summary(statement: &Statement, merchant_id: &str) -> Vec<u8> {
     let sum = |pays: bool, of: fn(&LedgerEntry) -> i64| -> i64 {
         let lines = statement.lines.iter().filter(|line| line.pays_merchant() == pays);
         lines.map(|line| of(&line.entry)).sum()
     };
-    let amounts = [true, false].map(|pays| sum(pays, |entry| entry.amount_minor));
-    let fees = [true, false].map(|pays| sum(pays, |entry| entry.fee_minor));
-    let net = amounts[0] - amounts[1] - fees[0] + fees[1];
+    let [paid, taken] = [true, false].map(|pays| sum(pays, |entry| entry.amount_minor));
+    let [kept, returned] = [true, false].map(|pays| sum(pays, |entry| entry.fee_minor));
+    let [net_paid, net_taken] =
+        [true, false].map(|pays| sum(pays, |entry| entry.amount_minor - entry.fee_minor));
+    let count = statement.lines.len();
+    let columns = [taken, paid, kept, returned, net_taken, net_paid].map(yuan);
+    let columns: String = columns.iter().map(|column| format!(" {column:>15}")).collect();
     let text = format!(
-        "商户号: {merchant_id}  清算日期: {}\r\n笔数: {}\r\n贷方金额: {}\r\n借方金额: {}\r\n\
-         手续费: {}\r\n清算净额: {}\r\n",
-        statement.date,
-        statement.lines.len(),
-        yuan(amounts[0]),
-        yuan(amounts[1]),
-        yuan(fees[0] - fees[1]),
-        yuan(net),
+        "商户代码:{merchant_id}    清算币种:人民币\r\n清算日期:{:08}\r\n\r\n\
+         交易类型    交易笔数    交易金额        费用        资金清算差额\r\n\
+         借    贷    借    贷    借    贷\r\n\
+         合并    {count:>12}{columns}\r\n总计    {count:>12}{columns}\r\n",
+        statement.date.yyyymmdd(),
     );
     encoding_rs::GBK.encode(&text).0.into_owned()
 }

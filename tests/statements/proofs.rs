@@ -1,0 +1,458 @@
+//! What a statement proves of an order whose end nobody knows, and what it does not (I-3): neither
+//! by its lines nor by their absence does an order end otherwise than it did at the channel.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use switchyard::backoffice::BackofficeError;
+use switchyard::domain::books::difference::{DifferenceState, Remedy};
+use switchyard::domain::books::reconcile::Class;
+use switchyard::domain::flow::order::{Order, OrderStatus};
+use switchyard::domain::money::Currency;
+use switchyard::domain::outcome::Reason;
+use switchyard::store::memory::MemoryStore;
+
+use crate::office::{Line, Office, channel, date, keeping, lost, pending, refusing, statement};
+
+fn office(rules: &str) -> Office {
+    Office::new(Arc::new(MemoryStore::new()), rules)
+}
+
+async fn unknown(office: &Office, amount_minor: i64) -> Order {
+    office.bank_says(lost());
+    let order = office.pay(amount_minor).await;
+    assert!(order.unresolved().is_some());
+    order
+}
+
+async fn is_open(office: &Office, order: &Order) -> bool {
+    office.order(order.id).await.unresolved().is_some()
+}
+
+fn back(line: &Line) -> Line {
+    let (amount, fee) = (-line.amount, -line.fee);
+    Line { operation: "void", amount, fee, ..line.clone() }
+}
+
+fn failed(line: &Line) -> Line {
+    Line { status: "failed", fee: 0, ..line.clone() }
+}
+
+#[tokio::test]
+async fn a_line_of_another_amount_or_currency_ends_nothing() {
+    let office = office(&refusing(""));
+    let mut orders = Vec::new();
+    let mut lines = Vec::new();
+    for change in 0..6 {
+        let order = unknown(&office, 10_000).await;
+        let line = office.line(&order, 20).await;
+        lines.push(match change {
+            0 => Line { amount: 1, ..line },
+            1 => Line { amount: 999_999_999, ..line },
+            2 => Line { amount: 77, ..failed(&line) },
+            3 => Line { currency: "HKD", ..line },
+            4 => Line { currency: "HKD", ..failed(&line) },
+            _ => Line { operation: "capture", ..line },
+        });
+        orders.push(order);
+    }
+    office.at(21, 10);
+    let batch = office.take(20, &lines).await;
+    assert_eq!((batch.report.proven, batch.report.differences), (0, 6));
+    for (order, line) in orders.iter().zip(&lines) {
+        assert!(is_open(&office, order).await, "{line:?}");
+    }
+    assert!(office.found(batch.id).await.iter().all(|(class, _)| *class == Class::OnlyTheirs));
+    office.check(20..=20).await;
+    // The file is corrected: now they say what was asked for.
+    let mut right = Vec::new();
+    for order in &orders {
+        right.push(office.line(order, 20).await);
+    }
+    let batch = office.take(20, &right).await;
+    assert_eq!((batch.report.proven, batch.report.differences), (6, 0));
+    office.check(20..=20).await;
+}
+
+#[tokio::test]
+async fn lines_of_one_number_are_netted_before_they_prove_anything() {
+    let office = office(&refusing(""));
+    let order = async || unknown(&office, 10_000).await;
+    let [first_failed, then_failed, twice, partly, undone] =
+        [order().await, order().await, order().await, order().await, order().await];
+    let line = async |order: &Order| office.line(order, 20).await;
+    let paid = [
+        line(&first_failed).await,
+        line(&then_failed).await,
+        line(&twice).await,
+        line(&partly).await,
+        line(&undone).await,
+    ];
+    let part = Line { amount: -4_000, fee: 0, operation: "refund", ..paid[3].clone() };
+    office.at(21, 10);
+    let lines = [
+        failed(&paid[0]),
+        paid[0].clone(),
+        paid[1].clone(),
+        failed(&paid[1]),
+        paid[2].clone(),
+        paid[2].clone(),
+        paid[3].clone(),
+        part,
+        back(&paid[4]),
+        paid[4].clone(),
+    ];
+    let batch = office.take(20, &lines).await;
+    assert_eq!(batch.report.proven, 1, "the one that was taken back as a whole");
+    for order in [&first_failed, &then_failed, &twice, &partly] {
+        assert!(is_open(&office, order).await, "{}", order.id);
+    }
+    let ended = office.order(undone.id).await;
+    assert_eq!(ended.status, OrderStatus::Failed);
+    assert_eq!(ended.attempts[0].reason, Some(Reason::ReversedAfterUnknown));
+    // What was not proven is shown; no success is the duplicate of a failure.
+    let found = office.found(batch.id).await;
+    let classes: Vec<Class> = found.iter().map(|(class, _)| *class).collect();
+    use Class::{DuplicateTheirs, Netted, OnlyTheirs};
+    let wanted = [
+        OnlyTheirs,
+        OnlyTheirs,
+        OnlyTheirs,
+        OnlyTheirs,
+        OnlyTheirs,
+        DuplicateTheirs,
+        OnlyTheirs,
+        OnlyTheirs,
+        Netted,
+        Netted,
+    ];
+    assert_eq!(classes, wanted);
+    let state = |at: usize| found[at].1.state;
+    assert_eq!((state(1), state(8), state(9)), {
+        (DifferenceState::Carried, DifferenceState::Cleared, DifferenceState::Cleared)
+    });
+    office.check(20..=20).await;
+    // The failure is gone from a corrected file: the success is all that is said.
+    let batch = office.take(20, &paid[..2]).await;
+    assert_eq!(batch.report.proven, 2);
+    office.check(20..=20).await;
+}
+
+#[tokio::test]
+async fn a_row_that_says_nothing_keeps_its_number_from_an_end() {
+    let office = office(&keeping(""));
+    let (held, broken) = (unknown(&office, 1_000).await, unknown(&office, 2_000).await);
+    let clean = unknown(&office, 3_000).await;
+    office.at(21, 10);
+    let mut lines = Vec::new();
+    for order in [&held, &broken, &clean] {
+        lines.push(office.line(order, 20).await);
+    }
+    lines.push(Line { operation: "hold", ..lines[0].clone() });
+    lines.push(Line { operation: "dance", ..lines[1].clone() });
+    let batch = office.take(20, &lines).await;
+    assert_eq!(batch.report.proven, 1);
+    assert!(is_open(&office, &held).await && is_open(&office, &broken).await);
+    assert_eq!(office.order(clean.id).await.status, OrderStatus::Succeeded);
+    office.check(20..=20).await;
+}
+
+const DAYS: &str = "absence_proves_after_days = 0";
+
+#[tokio::test]
+async fn a_file_that_is_not_whole_shows_no_absence() {
+    let office = office(&keeping(DAYS));
+    let order = unknown(&office, 1_000).await;
+    office.at(21, 10);
+    let whole = String::from_utf8(statement(&[])).expect("ASCII");
+    for broken in [
+        whole.replace("TOTAL,0", "TOTAL,2"),
+        whole.replace("TOTAL,0,0", "TOTAL,0,10"),
+        whole[..whole.find("TOTAL").expect("a footer")].to_owned(),
+        whole.replace("TOTAL", "x\nTOTAL").replace("TOTAL,0", "TOTAL,1"),
+    ] {
+        let taken = office.hand_in(20, broken.clone().into_bytes()).await;
+        assert!(is_open(&office, &order).await, "{broken}");
+        assert!(taken.is_err() || !taken.is_ok_and(|one| one.batch.report.is_agreed()));
+    }
+    office.hand_in(20, whole.into_bytes()).await.expect("it is taken");
+    let ended = office.order(order.id).await;
+    assert_eq!(ended.status, OrderStatus::Failed);
+    assert_eq!(ended.attempts[0].reason, Some(Reason::NeverArrived));
+}
+
+#[tokio::test]
+async fn what_any_line_names_is_not_absent() {
+    let office = office(&keeping(DAYS));
+    let order = unknown(&office, 1_000).await;
+    office.at(21, 10);
+    let line = office.line(&order, 20).await;
+    let foreign = Line { order_no: "X-7".to_owned(), ..line.clone() };
+    for named in [
+        // Passed over, of another amount, in a column that is not the number's.
+        Line { operation: "hold", ..line.clone() },
+        Line { amount: 1, ..line.clone() },
+        Line { reference: format!("of {}", line.order_no), status: "failed", ..foreign.clone() },
+    ] {
+        office.take(20, std::slice::from_ref(&named)).await;
+        assert!(is_open(&office, &order).await, "{named:?}");
+    }
+    // A line of that day without a number of ours may be it, until somebody has explained it.
+    let unnamed = Line { order_no: String::new(), reference: "T-1".to_owned(), ..line };
+    let batch = office.take(20, &[unnamed]).await;
+    assert!(is_open(&office, &order).await);
+    let row = office.found(batch.id).await.remove(0).1;
+    office.balance(&row, Remedy::ProfitOrLoss).await.expect("it is open");
+    office.run(20).await;
+    assert_eq!(office.order(order.id).await.status, OrderStatus::Failed);
+}
+
+#[tokio::test]
+async fn what_the_channel_has_acknowledged_did_arrive() {
+    let office = office(&refusing(DAYS));
+    office.bank_says(pending());
+    let order = office.pay(1_000).await;
+    office.at(21, 10);
+    office.take(20, &[]).await;
+    assert!(is_open(&office, &order).await);
+}
+
+#[tokio::test]
+async fn a_content_stands_under_one_date() {
+    let office = office(&refusing(""));
+    let order = office.pay(1_000).await;
+    office.at(22, 10);
+    let bytes = statement(&[office.line(&order, 20).await]);
+    office.hand_in(20, bytes.clone()).await.expect("it is taken");
+    for _ in 0..2 {
+        let refused = office.hand_in(21, bytes.clone()).await.expect_err("another day's");
+        assert_eq!(refused.name(), "stands_elsewhere");
+        assert!(refused.to_string().contains("2026-11-20"), "{refused}");
+    }
+    let folder = office.scratch.path().join("inbox").join(channel().as_str()).join("2026-11-21");
+    assert!(!folder.exists(), "nothing was written");
+    // Laid into the inbox it is refused as well, and not tried again.
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("bill.csv"), &bytes).expect("written");
+    for hour in [11, 12] {
+        office.at(22, hour);
+        office.backoffice.waiting().await.expect("readable");
+    }
+    let waiting = office.backoffice.waiting().await.expect("readable").remove(0);
+    let refused = office.backoffice.take_landed(&waiting).await.expect_err("another day's");
+    assert!(matches!(refused, BackofficeError::StandsElsewhere { .. }), "{refused}");
+    assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
+    let revisions = office.store.statement_revisions(channel(), date(21)).await;
+    assert_eq!(revisions.expect("readable"), []);
+    // Days on which nothing happened look alike.
+    for day in [18, 19] {
+        office.take(day, &[]).await;
+    }
+    // It was the 21st's after all: once the 20th has its own, it stands there no more.
+    office.take(20, &[]).await;
+    let other_day = office.hand_in(21, bytes).await.expect_err("its lines are of the 20th");
+    assert_eq!(other_day.name(), "refused");
+}
+
+#[tokio::test]
+async fn what_another_date_has_matched_is_not_owed_again() {
+    let office = office(&refusing("carry_days = 0"));
+    let (one, two) = (office.pay(1_000).await, office.pay(2_000).await);
+    office.at(22, 10);
+    let lines = [office.line(&one, 20).await, office.line(&two, 20).await];
+    office.take(20, &lines).await;
+    // The next day's file tells one of them again, and gives the other back.
+    let again = Line { date: date(21), ..lines[0].clone() };
+    let returned = Line { date: date(21), ..back(&lines[1]) };
+    let batch = office.take(21, &[again.clone(), returned.clone()]).await;
+    let found = office.found(batch.id).await;
+    let classes: Vec<Class> = found.iter().map(|(class, _)| *class).collect();
+    assert_eq!(classes, [Class::DuplicateElsewhere, Class::OnlyTheirs]);
+    let row = &found[0].1;
+    assert_eq!((row.state, row.gaps()), (DifferenceState::Carried, Vec::new()));
+    assert!(row.history[0].what.contains("2026-11-20"), "{:?}", row.history);
+    let stated = batch.report.stated(Currency::Cny);
+    assert_eq!((stated.count, stated.amount_minor), (1, -2_000));
+    assert!(!batch.report.is_agreed());
+    office.expire().await;
+    office.check(20..=21).await;
+    // Run again, nothing is booked; when the first day loses it, it is the second one's.
+    let booked = office.requests().await.len();
+    office.run(21).await;
+    assert_eq!(office.requests().await.len(), booked);
+    office.take(20, &lines[1..]).await;
+    let batch = office.run(21).await;
+    let found = office.found(batch.id).await;
+    assert_eq!(found.iter().map(|one| one.0).collect::<Vec<_>>(), {
+        [Class::MatchedLate, Class::OnlyTheirs]
+    });
+    office.check(20..=21).await;
+    let row = office.store.difference(row.id).await.expect("readable").expect("kept");
+    assert_eq!(row.state, DifferenceState::Cleared);
+}
+
+/// How a payment of unknown end did end at the channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    Succeeded,
+    Failed,
+    Reversed,
+    NeverArrived,
+    /// The channel has acknowledged it and still works on it.
+    Working,
+}
+
+/// What its statement makes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Rightly,
+    /// As a success, or a failure, of another amount or currency.
+    OtherAmount,
+    OtherCurrency,
+    /// As a failure and a success.
+    Twofold,
+    /// In a line that the layout passes over.
+    PassedOver,
+    /// Without our number.
+    Unnamed,
+    /// In words that the layout does not know.
+    Unreadable,
+}
+
+/// What becomes of the file as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Issue {
+    Whole,
+    /// Its last lines are lost, its total is not.
+    Cut,
+    /// It ends before its total.
+    Endless,
+    /// The file of the day before is handed in for it.
+    OtherDay,
+}
+
+/// The lines of one payment; the channel lists what it did, and what it says wrongly is a lie.
+fn told(line: &Line, truth: Truth, told: Told) -> Vec<Line> {
+    let honest = match truth {
+        Truth::Succeeded => vec![line.clone()],
+        Truth::Failed => vec![failed(line)],
+        Truth::Reversed => vec![line.clone(), back(line)],
+        Truth::NeverArrived | Truth::Working => Vec::new(),
+    };
+    let lie = || match truth {
+        Truth::Succeeded => failed(line),
+        Truth::Failed | Truth::Reversed | Truth::NeverArrived | Truth::Working => line.clone(),
+    };
+    let each = |change: fn(Line) -> Line| honest.iter().cloned().map(change).collect();
+    match told {
+        Told::Rightly => honest,
+        Told::OtherAmount => vec![Line { amount: line.amount + 1, ..lie() }],
+        Told::OtherCurrency => vec![Line { currency: "HKD", ..lie() }],
+        Told::Twofold => vec![failed(line), line.clone()],
+        Told::PassedOver => each(|line| Line { operation: "hold", ..line }),
+        Told::Unnamed => {
+            each(|line| Line { order_no: String::new(), reference: String::new(), ..line })
+        }
+        Told::Unreadable => each(|line| Line { operation: "dance", ..line }),
+    }
+}
+
+type Planned = (i64, Truth, Told);
+
+fn has_rows(bytes: &Vec<u8>) -> bool {
+    bytes.iter().filter(|byte| **byte == b'\n').count() > 2
+}
+
+/// Lives some days, and holds every end against the truth.
+async fn live(days: &[(Vec<Planned>, Issue)], absence: u32) {
+    let rules = keeping(&format!("absence_proves_after_days = {absence}"));
+    let office = office(&rules);
+    let mut planned: Vec<(Order, Truth, Told)> = Vec::new();
+    let mut last: Option<Vec<u8>> = None;
+    for (day, (payments, issue)) in (20..).zip(days) {
+        office.at(i64::from(day), 12);
+        let mut lines = Vec::new();
+        for (amount, truth, how) in payments {
+            office.bank_says(if *truth == Truth::Working { pending() } else { lost() });
+            let order = office.pay(*amount).await;
+            let line = office.line(&order, day).await;
+            lines.extend(told(&line, *truth, *how));
+            planned.push((order, *truth, *how));
+        }
+        office.at(i64::from(day) + 1, 10);
+        let whole = statement(&lines);
+        let text = String::from_utf8(whole.clone()).expect("ASCII");
+        let rows: Vec<&str> = text.split_inclusive('\n').collect();
+        let end = rows.len() - 1;
+        let bytes = match issue {
+            Issue::Whole => whole.clone(),
+            Issue::Cut => {
+                let left = end.saturating_sub(2).max(1);
+                [&rows[..left].concat(), rows[end]].concat().into_bytes()
+            }
+            Issue::Endless => rows[..end].concat().into_bytes(),
+            // A day without lines looks like any other.
+            Issue::OtherDay => last.clone().filter(has_rows).unwrap_or_else(|| whole.clone()),
+        };
+        // What is refused proves nothing either.
+        let _taken = office.hand_in(day, bytes).await;
+        last = Some(whole);
+        for (order, truth, how) in &planned {
+            let order = office.order(order.id).await;
+            let fits = match order.status {
+                OrderStatus::Succeeded => *truth == Truth::Succeeded,
+                OrderStatus::Failed | OrderStatus::Reversed => {
+                    matches!(truth, Truth::Failed | Truth::Reversed | Truth::NeverArrived)
+                }
+                OrderStatus::Accepted | OrderStatus::Processing | OrderStatus::Unknown => true,
+            };
+            assert!(fits, "{truth:?}, told {how:?}, is {:?} after {issue:?}", order.status);
+        }
+        office.check(20..=day).await;
+    }
+    // What whole files tell rightly did end, so that the above is no idle check.
+    if days.iter().all(|(_, issue)| *issue == Issue::Whole) {
+        let ended = |truth: &Truth| matches!(truth, Truth::Succeeded | Truth::Failed);
+        for (order, _, _) in
+            planned.iter().filter(|(_, truth, how)| ended(truth) && *how == Told::Rightly)
+        {
+            assert!(!is_open(&office, order).await, "{}", order.id);
+        }
+    }
+}
+
+#[test]
+fn i_3_no_statement_ends_an_order_otherwise_than_it_did() {
+    let truths =
+        [Truth::Succeeded, Truth::Failed, Truth::Reversed, Truth::NeverArrived, Truth::Working];
+    let truth = prop::sample::select(truths.to_vec());
+    let told = prop_oneof![
+        2 => Just(Told::Rightly),
+        5 => prop::sample::select(&[
+            Told::OtherAmount,
+            Told::OtherCurrency,
+            Told::Twofold,
+            Told::PassedOver,
+            Told::Unnamed,
+            Told::Unreadable,
+        ][..]),
+    ];
+    let issue = prop_oneof![
+        3 => Just(Issue::Whole),
+        1 => Just(Issue::Cut),
+        1 => Just(Issue::Endless),
+        1 => Just(Issue::OtherDay),
+    ];
+    let day = (prop::collection::vec((2_000_i64..100_000, truth, told), 0..5), issue);
+    let strategy = (prop::collection::vec(day, 1..4), 0_u32..2);
+    let mut runner = TestRunner::new(Config { cases: 60, ..Config::default() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let done = runner.run(&strategy, |(days, absence)| {
+        runtime.block_on(live(&days, absence));
+        Ok(())
+    });
+    // A failure says which history it needs, and its seed.
+    done.unwrap_or_else(|error| panic!("{error}"));
+}
