@@ -132,6 +132,9 @@ fn parse(text: &str) -> Option<BTreeMap<String, String>> {
 /// the daemon goes on: it may not be the owner.
 fn close_to_others(folder: &Path) {
     let (mut closed, mut left) = (0_u64, 0_u64);
+    let open = |found: &fs::Metadata| found.permissions().mode() & OF_OTHERS != 0;
+    // What lies in a closed folder is out of reach, whatever its own rights are.
+    let was_open = fs::symlink_metadata(folder).is_ok_and(|found| open(&found));
     let mut waiting = vec![folder.to_owned()];
     // Ends with the folder's files; links are not followed.
     while let Some(path) = waiting.pop() {
@@ -139,8 +142,8 @@ fn close_to_others(folder: &Path) {
         if found.is_symlink() {
             continue;
         }
-        let mode = found.permissions().mode();
-        if mode & OF_OTHERS != 0 {
+        if open(&found) {
+            let mode = found.permissions().mode();
             match fs::set_permissions(&path, Permissions::from_mode(mode & !OF_OTHERS)) {
                 Ok(()) => closed += 1,
                 Err(_) => left += 1,
@@ -152,7 +155,7 @@ fn close_to_others(folder: &Path) {
         }
     }
     let folder = folder.display();
-    if closed > 0 {
+    if was_open && closed > 0 {
         tracing::warn!(closed, %folder, "the data folder was open to others; it is its owner's");
     }
     if left > 0 {
