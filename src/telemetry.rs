@@ -143,6 +143,14 @@ pub fn gauge_certificate(channel: &ChannelId, usage: &'static str, days_left: i6
         .set(f64::from(days));
 }
 
+/// How far the clock is ahead of what is borne out, in milliseconds, and whether it is doubted.
+pub fn gauge_clock(lead_ms: i64, is_doubted: bool) {
+    // Milliseconds of a clock's error lie far below what an `f64` holds exactly.
+    #[allow(clippy::cast_precision_loss, reason = "a metric")]
+    gauge!("switchyard_clock_lead_seconds").set(lead_ms as f64 / 1_000.0);
+    gauge!("switchyard_clock_doubted").set(f64::from(u8::from(is_doubted)));
+}
+
 /// How many entries the temp reversal table has for a channel.
 pub fn gauge_reversals(channel: &ChannelId, entries: usize) {
     let channel = channel.as_str().to_owned();

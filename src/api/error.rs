@@ -84,6 +84,7 @@ codes! {
         "The bank reference is used, with other content";
     WrongPhase => "wrong_phase", CONFLICT, "Its state does not allow this";
     NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
+    ClockDiffers => "clock_differs", CONFLICT, "The clock does not show this";
     DayOpen => "day_open", CONFLICT, "The clearing day has not ended";
     NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";
     NoStatement => "no_statement", CONFLICT, "There is no statement to be had";

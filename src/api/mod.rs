@@ -151,6 +151,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/notices", get(notices::outgoing::all))
         .route("/v1/notices/{id}", get(notices::outgoing::one))
         .route("/v1/notices/{id}/retry", post(notices::outgoing::retry))
+        .route("/v1/clock", get(operations::clock::show))
+        .route("/v1/clock/confirm", post(operations::clock::confirm))
         .route("/v1/audit", get(operations::audit))
         .route("/notices/{channel}", post(notices::take))
         .route("/healthz", get(operations::health))

@@ -1,5 +1,7 @@
 //! What operations ask: is the process up, does it take orders, its numbers, and who did what.
 
+pub mod clock;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -15,6 +17,7 @@ use crate::api::dto::{AuditBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::{next_of, page};
+use crate::clock::Doubt;
 
 /// `GET /healthz`: the process answers, and nothing is wrong that only a new one can mend. Whether
 /// it should get orders is another question.
@@ -28,12 +31,14 @@ pub async fn health(State(state): State<Arc<ApiState>>) -> Response {
     failed
 }
 
-/// `GET /readyz`: 200 where orders are taken, else 503 with every reason why not.
+/// `GET /readyz`: 200 where orders are taken, else 503 with every reason why not. A doubted clock
+/// is no such reason, since no order's truth rests on it; it is told beside.
 pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
     #[derive(Serialize)]
     struct Body {
         ready: bool,
         reasons: Vec<&'static str>,
+        doubts: Vec<&'static str>,
     }
     let bars = [
         (!state.ready.load(Ordering::Relaxed), "starting"),
@@ -44,7 +49,8 @@ pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
     let reasons: Vec<&str> = bars.into_iter().filter(|bar| bar.0).map(|bar| bar.1).collect();
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    json(status, &Body { ready, reasons })
+    let doubts = state.engine.clock().doubt().map(Doubt::name).into_iter().collect();
+    json(status, &Body { ready, reasons, doubts })
 }
 
 /// `GET /metrics`, as Prometheus reads them.

@@ -5,6 +5,7 @@ pub mod keys;
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +25,7 @@ use crate::backoffice::{Backoffice, StatementRules};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
 use crate::channel::statement::{Inbox, StatementDesk};
-use crate::clock::Clock;
+use crate::clock::{Beginning, Clock, LastSeen, Timekeeper};
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
 use crate::domain::batch::AuditEntry;
@@ -60,6 +61,8 @@ pub enum StartError {
     Keys(#[from] KeysError),
     #[error("the books cannot be opened")]
     Store(#[from] StoreError),
+    #[error("the last moment of the books cannot be kept in the data folder")]
+    Clock(#[source] io::Error),
     #[error("the BIN table cannot be loaded")]
     BinTable(#[source] crate::tables::bin::VersionError),
     #[error("the address {address} cannot be listened on")]
@@ -92,7 +95,17 @@ impl App {
         data: &Path,
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
-        let (clock, entropy) = (Clock::System, Entropy::System);
+        Self::start_by(Clock::System, settings, data, metrics).await
+    }
+
+    /// The same by a clock of its own: for drills of what a wrong one does.
+    pub async fn start_by(
+        clock: Clock,
+        settings: Settings,
+        data: &Path,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, StartError> {
+        let entropy = Entropy::System;
         let mut folder = DataFolder::open(data)?;
         let mut keys = Keys::open(&folder)?;
         let vault = keys.vault(&entropy)?;
@@ -102,6 +115,7 @@ impl App {
         let books = open_store(data, &settings)?;
         folder.keep(fingerprints)?;
         let store: Arc<dyn Store> = Arc::<SledStore>::clone(&books);
+        let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
         for problem in bins.problems() {
             tracing::error!(%problem, "a version of the BIN table is damaged");
@@ -150,11 +164,12 @@ impl App {
             tracing::warn!(orders = recovered, "an earlier process left calls without an end");
         }
         count_volumes(&state).await?;
-        Self::listen(state, routes, notice_key, first_key).await
+        Self::listen(state, data, routes, notice_key, first_key).await
     }
 
     async fn listen(
         state: Arc<ApiState>,
+        data: &Path,
         routes: Arc<LiveRoutes>,
         notice_key: crate::codec::sign::HmacKey,
         first_key: Option<Zeroizing<String>>,
@@ -165,7 +180,7 @@ impl App {
         let address = listener.local_addr().map_err(failed)?;
         let (ask_server, mut server_stop) = Stop::new();
         let (ask_workers, worker_stop) = Stop::new();
-        let workers = start_workers(&state, notice_key, &worker_stop);
+        let workers = start_workers(&state, data, notice_key, &worker_stop);
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -290,11 +305,30 @@ fn open_store(data: &Path, settings: &Settings) -> Result<Arc<SledStore>, StoreE
     Ok(Arc::new(SledStore::open(&data.join(BOOKS), &sled)?))
 }
 
+/// The clock, held against what the last process of these books knew of the time.
+async fn keep_time(
+    clock: Clock,
+    data: &Path,
+    store: &dyn Store,
+    witnesses_min: NonZeroU32,
+) -> Result<Timekeeper, StartError> {
+    let seen = LastSeen::read(data).unwrap_or_else(|error| {
+        let error = crate::telemetry::chain(&error);
+        tracing::error!(error, "the last moment of the books cannot be read; the clock is doubted");
+        None
+    });
+    let first = store.orders(None, 1).await?.into_iter().next();
+    let beginning = Beginning { seen, first_order_at: first.map(|order| order.created_at) };
+    let keeper = Timekeeper::start(clock, beginning, witnesses_min.get() as usize);
+    keeper.last_seen().write(data).map_err(StartError::Clock)?;
+    Ok(keeper)
+}
+
 /// The channels of the settings' folder.
 pub fn load_channels(
     settings: &Settings,
     data: &Path,
-    clock: Clock,
+    clock: impl Into<Timekeeper>,
 ) -> Result<Registry, StartError> {
     let house = house_terms(settings);
     Registry::load(&settings.channels_folder, &settings.routes_file, data, house, clock)
@@ -362,6 +396,7 @@ async fn tidy_metrics(metrics: PrometheusHandle, mut stop: Stop) {
 
 fn start_workers(
     state: &ApiState,
+    data: &Path,
     notice_key: crate::codec::sign::HmacKey,
     stop: &Stop,
 ) -> Vec<JoinHandle<()>> {
@@ -403,6 +438,11 @@ fn start_workers(
         tokio::spawn(workers::day_close::run(
             engine(),
             look_every.max(DAYS_LOOKED_FOR_EVERY),
+            stop.clone(),
+        )),
+        tokio::spawn(workers::clock::run(
+            state.engine.clock().clone(),
+            data.to_owned(),
             stop.clone(),
         )),
         tokio::spawn(tidy_metrics(state.metrics.clone(), stop.clone())),

@@ -36,7 +36,7 @@ impl Backoffice {
             if attempt.state == AttemptState::Pending || attempt.channel_reference.is_some() {
                 continue;
             }
-            let sent = house.terms.calendar.date_of(attempt.sent_at);
+            let sent = house.present.business_date(&house.terms.calendar, attempt.sent_at);
             let last = days_after(sent, days);
             // Only what this statement has made certain.
             if sent > date || last < date {

@@ -121,8 +121,11 @@ impl Backoffice {
             let terms = self.terms_of(&row)?;
             let claimed = self.claimed_of(&row).await?;
             let owner = self.owner_of(&row).await?;
-            let now = self.engine.clock().now();
-            let change = row.balance(&asked, owner.as_ref(), claimed, &moment(&terms, now))?;
+            let present = self.engine.clock().present();
+            let now = present.now();
+            let business_date = present.today(&terms.calendar);
+            let moment = Moment { business_date, ..moment(&terms, now) };
+            let change = row.balance(&asked, owner.as_ref(), claimed, &moment)?;
             let audit = AuditEntry {
                 at: now,
                 actor: asked.actor.clone(),

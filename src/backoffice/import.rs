@@ -102,11 +102,11 @@ impl Backoffice {
             if house.statement.layout.is_none() {
                 continue;
             }
-            let today = house.terms.calendar.date_of(house.now);
+            let (present, calendar) = (house.present, house.terms.calendar.clone());
             let (inbox, looked, now) = (Arc::clone(&self.inbox), channel.clone(), house.now);
             let dates = tokio::task::spawn_blocking(move || {
                 let dates = inbox.dates(&looked)?;
-                let over = dates.into_iter().rev().filter(|date| *date < today);
+                let over = dates.into_iter().rev().filter(|date| present.is_over(&calendar, *date));
                 let mut newest: Vec<_> = over.take(LOOKED_THROUGH_MAX).collect();
                 // What is carried goes from a date to the next one.
                 newest.reverse();
@@ -164,7 +164,7 @@ impl Backoffice {
         if house.statement.layout.is_none() {
             return Err(BackofficeError::NoLayout { channel: channel.clone() });
         }
-        if date >= house.terms.calendar.date_of(house.now) {
+        if !house.present.is_over(&house.terms.calendar, date) {
             return Err(BackofficeError::DateOpen { date });
         }
         Ok(house)

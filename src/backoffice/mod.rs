@@ -31,7 +31,7 @@ use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::terms::Terms;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, Present, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::entropy::Entropy;
 use crate::reconcile::ReconcileError;
@@ -214,13 +214,14 @@ struct House {
     terms: Arc<Terms>,
     statement: Arc<StatementTerms>,
     now: Timestamp,
+    present: Present,
 }
 
 impl House {
     fn moment(&self) -> Moment<'_> {
         Moment {
             now: self.now,
-            business_date: self.terms.calendar.date_of(self.now),
+            business_date: self.present.today(&self.terms.calendar),
             names: &self.terms.accounts,
         }
     }
@@ -271,8 +272,9 @@ impl Backoffice {
         let terms = terms.ok_or_else(missing)?;
         let missing = || BackofficeError::NoStatements { channel: channel.clone() };
         let statement = self.rules.statement_terms(channel).ok_or_else(missing)?;
-        let now = self.engine.clock().now();
-        Ok(House { channel: channel.clone(), terms, statement: Arc::new(statement), now })
+        let (channel, statement) = (channel.clone(), Arc::new(statement));
+        let present = self.engine.clock().present();
+        Ok(House { channel, terms, statement, now: present.now(), present })
     }
 
     /// The turn of a channel: whoever holds it is the only one who runs its statements.

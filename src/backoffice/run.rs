@@ -97,7 +97,7 @@ impl Backoffice {
         let (channel, date) = (&house.channel, job.revision.date);
         let missing = || BackofficeError::NoLayout { channel: channel.clone() };
         let mut layout = house.statement.layout.clone().ok_or_else(missing)?;
-        if date >= house.terms.calendar.date_of(house.now) {
+        if !house.present.is_over(&house.terms.calendar, date) {
             return Err(BackofficeError::DateOpen { date });
         }
         self.abandon(channel).await?;

@@ -46,7 +46,13 @@ impl Breaker {
     /// Whether orders are kept away now.
     pub fn is_open(&self, now: Timestamp) -> bool {
         let state = self.lock();
-        state.open_until.is_some_and(|until| now < until || state.probing)
+        state.open_until.is_some_and(|until| self.holds(until, now) || state.probing)
+    }
+
+    /// Whether an open breaker keeps orders away still. None is open for longer than was agreed: a
+    /// later moment was read off a clock that has been set back since.
+    fn holds(&self, until: Timestamp, now: Timestamp) -> bool {
+        now < until && until <= now.plus(self.terms.open_for)
     }
 
     /// Whether an order may go: after its time, an open breaker lets exactly one through.
@@ -54,7 +60,7 @@ impl Breaker {
         let mut state = self.lock();
         match state.open_until {
             None => true,
-            Some(until) if now < until || state.probing => false,
+            Some(until) if self.holds(until, now) || state.probing => false,
             Some(_) => {
                 state.probing = true;
                 true
@@ -117,6 +123,14 @@ mod tests {
         assert!(breaker.lets_through(at(11)));
         breaker.record(&Outcome::Approved(Approval::default()), at(11));
         assert!(breaker.lets_through(at(11)) && !breaker.is_open(at(11)));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_no_channel_shut() {
+        let breaker = opening_after(1);
+        breaker.record(&Outcome::Unknown(UnknownCause::TimedOut), at(400 * 86_400));
+        assert!(breaker.is_open(at(400 * 86_400)));
+        assert!(!breaker.is_open(at(10)) && breaker.lets_through(at(10)));
     }
 
     #[test]

@@ -84,8 +84,10 @@ pub fn connect(
 ) -> Result<Connection, String> {
     match built {
         Built::Http(adapter) => {
-            let statements = statement_link(root, file, &adapter, tls.clone()).map(Arc::new);
-            let transport = HttpTransport::new(file.timeouts, tls)?;
+            let clock = &house.clock;
+            let statements = statement_link(root, file, &adapter, tls.clone(), clock);
+            let statements = statements.map(Arc::new);
+            let transport = HttpTransport::new(file.timeouts, tls)?.heard_by(clock.clone());
             let (spoken, tls_terms) = (Spoken::Http { adapter, transport }, Vec::new());
             Ok(Connection { spoken, statements, tls_terms })
         }
@@ -110,6 +112,7 @@ fn statement_link(
     file: &ChannelFile,
     adapter: &Arc<dyn Adapter>,
     tls: rustls::ClientConfig,
+    clock: &Timekeeper,
 ) -> Option<StatementLink> {
     let terms = file.statement.clone()?;
     if adapter.statements().is_none() {
@@ -122,5 +125,6 @@ fn statement_link(
     let timeouts = Timeouts { reply: terms.timeout, ..file.timeouts };
     let bytes_max = statement::REPLY_BYTES_MAX;
     let transport = HttpTransport::with_replies_up_to(bytes_max, timeouts, tls).ok()?;
+    let transport = transport.heard_by(clock.clone());
     Some(StatementLink { adapter: Arc::clone(adapter), transport, terms })
 }

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use crate::channel::file::ChannelFile;
 use crate::config::mistake::Mistakes;
@@ -21,6 +22,8 @@ use crate::domain::terms::{HouseTerms, Terms};
 use crate::domain::time::Timestamp;
 
 const FOLDER: &str = "channel-history";
+/// A version that lies further ahead than this was not dated by a clock that was right.
+const AHEAD_MAX: Duration = Duration::from_secs(10 * 60);
 
 struct Version {
     since: Timestamp,
@@ -50,7 +53,8 @@ impl History {
         Ok(Self { folder, versions: RwLock::new(versions) })
     }
 
-    /// Keeps the versions that are about to run, durably: all of them, or none. Nothing is written
+    /// Keeps the versions that are about to run, durably: all of them, or none. `now` is not ahead
+    /// of what is borne out: what is dated ahead would be in force for nobody. Nothing is written
     /// for a channel whose newest version it is. The error comes with the channel's id.
     pub fn keep<'a>(
         &self,
@@ -58,6 +62,9 @@ impl History {
         now: Timestamp,
     ) -> Result<(), (ChannelId, io::Error)> {
         let mut versions = self.versions.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, kept) in versions.iter_mut() {
+            self.pull_back(id, kept, now).map_err(|error| (id.clone(), error))?;
+        }
         let mut written: Vec<(&ChannelId, PathBuf, Version)> = Vec::new();
         for (id, text, terms) in running {
             let newest = versions.get(id).and_then(|kept| kept.last());
@@ -79,6 +86,30 @@ impl History {
         }
         for (id, _, version) in written {
             versions.entry(id.clone()).or_default().push(version);
+        }
+        Ok(())
+    }
+
+    /// Versions that lie ahead were dated by a clock that has been set back since: they are in
+    /// force from now on, in their order, so that they neither wait for their time nor stand
+    /// behind what comes.
+    fn pull_back(&self, id: &ChannelId, kept: &mut [Version], now: Timestamp) -> io::Result<()> {
+        let folder = self.folder.join(id.as_str());
+        let file = |since: Timestamp| folder.join(format!("{}.toml", since.as_millis()));
+        let mut before: Option<Timestamp> = None;
+        for version in kept {
+            if version.since > now.plus(AHEAD_MAX) {
+                let since = before.map_or(now, |before| now.max(next(before)));
+                fs::rename(file(version.since), file(since))?;
+                File::open(&folder)?.sync_all()?;
+                tracing::warn!(
+                    channel.name = %id,
+                    dated = %version.since.rfc3339(),
+                    "a version of a channel file was dated ahead; it is in force from now on"
+                );
+                version.since = since;
+            }
+            before = Some(version.since);
         }
         Ok(())
     }
@@ -130,8 +161,11 @@ fn read_terms(path: &Path, text: &str, id: &ChannelId, house: &HouseTerms) -> Op
 
 /// Two versions never share a moment, and a clock that went back changes no order of them.
 fn since(newest: Option<&Version>, now: Timestamp) -> Timestamp {
-    let after = |newest: &Version| Timestamp::from_millis(newest.since.as_millis() + 1);
-    newest.map_or(now, |newest| now.max(after(newest)))
+    newest.map_or(now, |newest| now.max(next(newest.since)))
+}
+
+fn next(since: Timestamp) -> Timestamp {
+    since.plus(Duration::from_millis(1))
 }
 
 /// A new file beside, then a rename: a crash leaves the version whole, or not there.
@@ -215,6 +249,42 @@ not_found_final_after = "10m"
         }
         let files = fs::read_dir(data.join(FOLDER).join("a")).expect("the folder").count();
         assert_eq!(files, 3, "what did not change is not kept twice");
+        fs::remove_dir_all(data).expect("it can go");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_freezes_no_terms() {
+        let data = scratch("ahead");
+        let house = HouseTerms::default();
+        let history = History::load(&data, &house).expect("no history yet");
+        let year = 400 * 86_400_000;
+        let versions = [text(3_000), text(5_000), text(6_000), text(9_000)];
+        let keep = |history: &History, version: &str, at: i64| {
+            let running = [(&id(), version, &terms(version))];
+            history.keep(running.into_iter(), moment(at)).expect("it is kept");
+        };
+        keep(&history, &versions[0], 1_000);
+        keep(&history, &versions[1], 2_000 + year);
+        keep(&history, &versions[2], 3_000 + year);
+        // The clock is right again; another start, with the file as it was and then a new one.
+        let history = History::load(&data, &house).expect("a history");
+        keep(&history, &versions[2], 5_000);
+        keep(&history, &versions[3], 9_000);
+        let reopened = History::load(&data, &house).expect("a history");
+        for history in [history, reopened] {
+            for (at, version) in [
+                (1_000, 0),
+                (4_999, 0),
+                (5_001, 2),
+                (8_999, 2),
+                (9_000, 3),
+                // Accepted while it was ahead: the newest of all is as good as any.
+                (2_500 + year, 3),
+            ] {
+                let found = history.terms_at(&id(), moment(at)).expect("terms");
+                assert_eq!(found, terms(&versions[version]), "at {at}");
+            }
+        }
         fs::remove_dir_all(data).expect("it can go");
     }
 

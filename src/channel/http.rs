@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::{Client, Method, redirect};
 
 use crate::channel::{WireReply, WireRequest};
+use crate::clock::{Timekeeper, Witness};
 use crate::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 
 /// The most bytes of an ordinary reply that are read; a longer one is cut off and so unreadable.
@@ -56,6 +57,7 @@ pub struct HttpTransport {
     client: Client,
     timeouts: Timeouts,
     reply_bytes_max: usize,
+    witness: Option<Witness>,
 }
 
 impl HttpTransport {
@@ -81,7 +83,12 @@ impl HttpTransport {
             .tcp_nodelay(true)
             .build()
             .map_err(|error| crate::telemetry::chain(&error))?;
-        Ok(Self { client, timeouts, reply_bytes_max })
+        Ok(Self { client, timeouts, reply_bytes_max, witness: None })
+    }
+
+    /// Its replies' Dates are evidence of what time it is.
+    pub fn heard_by(self, keeper: Timekeeper) -> Self {
+        Self { witness: Some(Witness::of(keeper)), ..self }
     }
 
     /// Sends the request once and reads the whole reply.
@@ -102,9 +109,20 @@ impl HttpTransport {
         }
         let mut response = builder.send().await.map_err(|error| classify(&error))?;
         let status = response.status().as_u16();
+        self.hear(&response);
         let headers = std::mem::take(response.headers_mut());
         let body = read_whole(response, self.reply_bytes_max).await?;
         Ok(WireReply { status, headers, body })
+    }
+
+    fn hear(&self, response: &reqwest::Response) {
+        let Some(witness) = &self.witness else { return };
+        let date = response.headers().get(reqwest::header::DATE);
+        if let Some(date) = date.and_then(|date| date.to_str().ok()) {
+            let url = response.url();
+            let port = url.port_or_known_default().unwrap_or_default();
+            witness.hear(|| format!("{}:{port}", url.host_str().unwrap_or_default()), date);
+        }
     }
 }
 

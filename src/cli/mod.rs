@@ -58,6 +58,8 @@ enum Command {
     Notice(notice::NoticeArgs),
     /// Export clearing records of the running daemon, close its clearing days, verify closed ones
     Clearing(clearing::ClearingArgs),
+    /// See how the running daemon's clock stands, or say that it is right
+    Clock(remote::clock::ClockArgs),
     /// Have a channel's statement downloaded by the running daemon, or see what has landed
     Statement(statement::StatementArgs),
     /// Reconcile a statement file, in the running daemon's books or against exported records
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Reversal(args) => remote::reversal(args),
         Command::Notice(args) => notice::run(args),
         Command::Clearing(args) => clearing::run(args),
+        Command::Clock(args) => remote::clock::run(args),
         Command::Statement(args) => statement::run(args),
         Command::Reconcile(args) => reconcile::run(args),
         Command::Difference(args) => books::difference::run(args),

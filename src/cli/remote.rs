@@ -1,5 +1,7 @@
 //! `switchyard payment show`, `reversal list|resolve|retry`: a daemon's API, from the shell.
 
+pub mod clock;
+
 use std::process::ExitCode;
 
 use anyhow::Context as _;

@@ -55,7 +55,7 @@ impl LastSeen {
 pub struct Beginning {
     /// What the last process knew.
     pub seen: Option<LastSeen>,
-    /// When the first order of the books was accepted. While there is none, the clock is taken at
+    /// When the first order of the books was accepted. Where there is none, the clock is taken at
     /// its word; without the rest, all that is certain is that this lies behind us.
     pub first_order_at: Option<Timestamp>,
 }

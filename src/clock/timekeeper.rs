@@ -85,9 +85,7 @@ pub struct Standing {
 pub enum Confirmation {
     Taken(Standing),
     /// The clock does not show what the operator has read off another one.
-    Differs {
-        clock: Timestamp,
-    },
+    Differs,
 }
 
 /// The clock of the house. Copies are one clock.
@@ -116,8 +114,6 @@ struct Hearing {
     said: BTreeMap<String, (i64, i64)>,
     overruled_off_by_ms: BTreeMap<String, i64>,
     doubt: Option<Doubt>,
-    /// Whether anything would be lost if the clock were followed back.
-    is_anchored: bool,
     looked_at: i64,
 }
 
@@ -137,17 +133,11 @@ impl Timekeeper {
             (None, Some(first)) => first.as_millis().min(wall),
             (_, None) => wall,
         };
-        let is_anchored = beginning.first_order_at.is_some();
         let (stamped_until, overruled_off_by_ms) = beginning
             .seen
             .map_or((0, BTreeMap::new()), |seen| (seen.stamped_until_ms, seen.overruled_off_by_ms));
-        let hearing = Hearing {
-            said: BTreeMap::new(),
-            overruled_off_by_ms,
-            doubt: None,
-            is_anchored,
-            looked_at: steady,
-        };
+        let hearing =
+            Hearing { said: BTreeMap::new(), overruled_off_by_ms, doubt: None, looked_at: steady };
         let keeper = Self(Arc::new(State {
             clock,
             witnesses_min: witnesses_min.max(1),
@@ -196,13 +186,14 @@ impl Timekeeper {
         (until > self.now().as_millis() + STEP_MAX_MS).then(|| Timestamp::from_millis(until))
     }
 
-    /// The books have an order: from now on the clock is not followed back without evidence.
-    pub fn anchor(&self) {
-        self.hearing().is_anchored = true;
-    }
-
-    pub fn is_anchored(&self) -> bool {
-        self.hearing().is_anchored
+    /// From when on something is in force that begins now: while the clock is ahead, no later than
+    /// what is borne out, since what is dated ahead would stand behind all that comes.
+    pub fn dating(&self) -> Timestamp {
+        let standing = self.look();
+        match standing.doubt {
+            Some(Doubt::Ahead) => standing.present.proven(),
+            Some(Doubt::Behind | Doubt::Contradicted) | None => standing.present.now(),
+        }
     }
 
     /// Why the clock was doubted when it was last looked at.
@@ -221,13 +212,19 @@ impl Timekeeper {
         self.look();
     }
 
+    /// Whether the machine's clock shows this, within a minute.
+    pub fn shows(&self, moment: Timestamp) -> bool {
+        let wall = self.0.clock.now().as_millis();
+        (moment.as_millis() - wall).abs() <= CONFIRMED_WITHIN_MS
+    }
+
     /// An operator reads `shown` off another clock and says that ours is right: whoever contradicts
     /// it is overruled until that clock changes.
     pub fn confirm(&self, shown: Timestamp) -> Confirmation {
         let state = &*self.0;
         let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
-        if (shown.as_millis() - wall).abs() > CONFIRMED_WITHIN_MS {
-            return Confirmation::Differs { clock: Timestamp::from_millis(wall) };
+        if !self.shows(shown) {
+            return Confirmation::Differs;
         }
         let mut hearing = self.hearing();
         let contrary: Vec<(String, i64)> = hearing
@@ -257,8 +254,7 @@ impl Timekeeper {
         let difference = wall - steady - state.proven_ahead.load(Ordering::Acquire);
         // That it is earlier than we thought passes no rule early: one witness is enough.
         let enough = if difference < 0 { 1 } else { state.witnesses_min };
-        let unheld = !hearing.is_anchored && difference < -STEP_MAX_MS;
-        if (agreeing >= enough && !outvoted) || unheld {
+        if agreeing >= enough && !outvoted {
             self.believe(wall - steady);
             hearing.doubt = None;
             hearing.looked_at = steady;

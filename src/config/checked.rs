@@ -70,6 +70,11 @@ pub struct DeliverySettings {
 }
 
 impl DeliverySettings {
+    /// The longest of its waits.
+    pub fn longest_wait(&self) -> Duration {
+        self.waits.iter().copied().max().unwrap_or(SECOND)
+    }
+
     /// The wait after the given number of failed tries (from 1).
     pub fn wait(&self, tries: u32) -> Duration {
         let index = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -113,6 +118,8 @@ pub struct Settings {
     pub plain_http_to: Vec<String>,
     /// A credential's reference, if one is given.
     pub notice_key: Option<String>,
+    /// How many hosts must bear out a clock that is ahead.
+    pub clock_witnesses: NonZeroU32,
     pub look_every: Duration,
     pub reversals_in_flight: NonZeroU32,
     pub log: crate::telemetry::LogForm,
@@ -151,6 +158,9 @@ impl Settings {
         let channels_folder = base.join(channels.text("folder"));
         let routes_file = base.join(channels.text("routes"));
         channels.finish();
+        let clock = root.section("clock");
+        let clock_witnesses = positive(&clock, "witnesses", 100);
+        clock.finish();
         let workers = root.section("workers");
         let look_every = workers.duration("look_every", SECOND / 100..=3600 * SECOND);
         let reversals_in_flight = positive(&workers, "reversals_in_flight", 10_000);
@@ -179,6 +189,7 @@ impl Settings {
             notices_retry_for,
             plain_http_to,
             notice_key,
+            clock_witnesses,
             look_every,
             reversals_in_flight,
             log,

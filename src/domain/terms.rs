@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::reversal::DAILY;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{ClearingCalendar, Present, Timestamp};
 
@@ -97,6 +98,12 @@ impl Terms {
     pub fn can_reverse(&self, operation: Operation) -> bool {
         let undo = matches!(operation, Operation::Undo);
         !undo && !self.reverse.is_empty() && self.reversible.contains(&operation)
+    }
+
+    /// The longest wait that its schedules set for an entry.
+    pub fn longest_wait(&self) -> Duration {
+        let waits = self.inquire.iter().chain(&self.reverse).copied();
+        waits.fold(DAILY.max(self.call_ends_after).max(self.not_found_final_after), Duration::max)
     }
 
     /// Whether the channel still takes a reversal of what was sent at `sent_at`: until it is borne

@@ -161,7 +161,8 @@ impl Engine {
             return Ok(None);
         };
         // A channel may clear an order a little before our own calendar would.
-        let mut date = terms.calendar.date_of(order.created_at).previous();
+        let present = self.clock().present();
+        let mut date = present.business_date(&terms.calendar, order.created_at).previous();
         // Bounded by the days since the first order of all.
         while date <= last {
             if !self.store().clearing(channel.clone(), date, None, 1).await?.is_empty() {

@@ -112,14 +112,24 @@ async fn respond(
         Spoken::Iso8583(_) => Answer::Close,
     };
     match answer {
-        Answer::Whole(reply) => Ok(respond_with(reply, false)),
-        Answer::Cut(reply) => Ok(respond_with(reply, true)),
+        Answer::Whole(reply) => Ok(dated(&running, respond_with(reply, false))),
+        Answer::Cut(reply) => Ok(dated(&running, respond_with(reply, true))),
         Answer::Close => Err(Dropped),
         Answer::Reset => {
             reset.store(true, Ordering::Release);
             Err(Dropped)
         }
     }
+}
+
+/// With a Date header, where the settings have a clock for it.
+fn dated(running: &Running, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    let Some(clock) = &running.settings.dates else { return response };
+    let utc = clock().civil(&jiff::tz::TimeZone::UTC);
+    let date = utc.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = HeaderValue::from_str(&date).expect("letters, digits and marks");
+    response.headers_mut().insert(http::header::DATE, date);
+    response
 }
 
 /// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`,

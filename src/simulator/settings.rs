@@ -167,6 +167,8 @@ pub struct SimulatorSettings {
     /// it there. `None` posts none.
     pub notices_to: Option<String>,
     pub clock: Clock,
+    /// What the Date headers of its replies say, right or wrong; `None` sends none.
+    pub dates: Option<Clock>,
 }
 
 impl SimulatorSettings {
@@ -244,7 +246,14 @@ impl SimulatorSettings {
             notice_retries: NoticeRetries::default(),
             notices_to: None,
             clock,
+            dates: None,
         }
+    }
+
+    /// Its replies say what time it is, by this clock.
+    pub fn with_dates(mut self, clock: Clock) -> Self {
+        self.dates = Some(clock);
+        self
     }
 
     /// The only merchant that is served.

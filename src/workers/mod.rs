@@ -7,6 +7,7 @@
 pub mod accounting;
 pub mod bin_table;
 pub mod certificates;
+pub mod clock;
 pub mod day_close;
 mod delivery;
 pub mod late_replies;

@@ -20,6 +20,7 @@ use crate::domain::batch::{Batch, CoreNotice};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
 use crate::engine::{Engine, EngineError};
+use crate::store::PAGE_MAX;
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
 use crate::workers::{InFlight, Stop, next_round, reap};
@@ -102,8 +103,10 @@ async fn look(
     if working.len() >= most {
         return Ok(());
     }
-    let now = desk.engine.clock().now();
-    let due = desk.engine.store().due_notices(now, most * 2).await?;
+    let by = desk.engine.clock().due(desk.work.delivery.longest_wait());
+    let rows = by.rows_read(most * 2, PAGE_MAX);
+    let mut due = desk.engine.store().due_notices(by.horizon(), rows).await?;
+    due.retain(|notice| by.is_due(notice.delivery.due_at));
     for notice in due {
         if working.len() >= most {
             break;
@@ -136,8 +139,9 @@ async fn deliver(desk: &Desk, mut notice: CoreNotice) -> Result<(), EngineError>
     let headers = vec![(name, signature(&desk.key, at_s, &body))];
     let key = id.to_string();
     let posted = delivery::post(&desk.client, &notice.url, &key, body, headers).await;
-    let now = desk.engine.clock().now();
-    let is_late = now.since(notice.created_at) >= desk.work.retry_for;
+    let present = desk.engine.clock().present();
+    let now = present.now();
+    let is_late = present.age(notice.created_at) >= desk.work.retry_for;
     let posted = with_patience(posted, is_late);
     telemetry::count_delivery("core", delivery::result(&posted));
     if let Posted::Refused(answer) = &posted {

@@ -77,8 +77,9 @@ async fn take(backoffice: &Backoffice, waiting: &Waiting) {
 /// Until nothing is due: a page that is not full was the last one.
 async fn suspend(backoffice: &Backoffice) {
     loop {
-        let now = backoffice.engine().clock().now();
-        match backoffice.expire(now, PAGE).await {
+        // What moves money because of its age waits until that is borne out.
+        let proven = backoffice.engine().clock().present().proven();
+        match backoffice.expire(proven, PAGE).await {
             Ok(PAGE) => {}
             Ok(_) => return,
             Err(error) => return report("what is due could not be suspended", &error),

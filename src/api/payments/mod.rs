@@ -126,11 +126,12 @@ fn same_content(state: &ApiState, kept: &Order, asked: &PaymentOrder) -> Result<
     })
 }
 
-/// Refuses a card whose month is over everywhere on earth. A repeat is let through: what was
-/// answered while the card was good is answered again (I-9).
+/// Refuses a card of which it is borne out that its month is over everywhere on earth. A repeat is
+/// let through: what was answered while the card was good is answered again (I-9).
 async fn refuse_expired(state: &ApiState, payment: &PaymentOrder) -> Result<(), ApiError> {
     let Some(expiry) = payment.card.expiry else { return Ok(()) };
-    let latest = state.engine.clock().now().civil(&TimeZone::fixed(offset(-12)));
+    let proven = state.engine.clock().present().proven();
+    let latest = proven.civil(&TimeZone::fixed(offset(-12)));
     if !expiry.is_before(latest.year(), latest.month()) {
         return Ok(());
     }

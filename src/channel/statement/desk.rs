@@ -133,10 +133,12 @@ impl StatementDesk {
         let terms = self.registry.terms(channel).ok_or(FetchError::UnknownChannel)?;
         let link = self.registry.statement_link(channel).ok_or(FetchError::NoStatements)?;
         let source = link.adapter.statements().ok_or(FetchError::NoStatements)?;
-        let now = self.clock.now();
-        if date >= terms.calendar.date_of(now) {
+        let present = self.clock.present();
+        // "Nothing happened" of a day that is not over would be kept as its statement.
+        if !present.is_over(&terms.calendar, date) {
             return Err(FetchError::DateOpen);
         }
+        let now = present.now();
         let request = source.encode_statement(date, now)?;
         let reply = link.transport.send(request).await?;
         let pointer = match self.take(&link, (channel, date), None, reply).await? {
@@ -198,19 +200,22 @@ impl StatementDesk {
     /// The statements to ask for now: those that should be there, have not landed, and whose last
     /// failure is long enough ago.
     pub fn due(&self) -> Vec<(ChannelId, BusinessDate)> {
-        let now = self.clock.now();
+        let present = self.clock.present();
+        let now = present.now();
         let mut due = Vec::new();
         for channel in self.registry.ids() {
             let link = self.registry.statement_link(&channel);
             let terms = self.registry.terms(&channel);
             let (Some(link), Some(terms)) = (link, terms) else { continue };
-            for date in link.terms.dates_due(&terms.calendar, now) {
+            for date in link.terms.dates_due(&terms.calendar, present.proven()) {
                 // A list that cannot be read is reported by the landing, which reads it again.
                 if self.inbox.is_answered(&channel, date).unwrap_or(false) {
                     continue;
                 }
                 let waits = self.standing(&channel, date).is_some_and(|standing| {
-                    now < standing.last_at.plus(link.terms.wait_after(standing.failures))
+                    let wait = link.terms.wait_after(standing.failures);
+                    // A failure ahead of us was dated by a clock that has been set back since.
+                    standing.last_at <= now && now < standing.last_at.plus(wait)
                 });
                 if !waits {
                     due.push((channel.clone(), date));

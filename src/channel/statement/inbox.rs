@@ -219,7 +219,7 @@ impl Inbox {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let known = seen.get(path).copied();
         let same = known.filter(|known| (known.bytes, known.modified) == (bytes, modified));
-        let standing = same.unwrap_or(fresh);
+        let standing = same.filter(|known| known.since <= now).unwrap_or(fresh);
         seen.insert(path.to_owned(), standing);
         Ok(!standing.is_known && now.since(standing.since) >= UNCHANGED_FOR)
     }

@@ -138,7 +138,8 @@ async fn may_go(
 ) -> Result<Vec<AccountingRequest>, EngineError> {
     let now = desk.engine.clock().now();
     let settings = &desk.work.delivery;
-    let horizon = desk.outage().horizon(now, settings);
+    let by = desk.engine.clock().due(settings.longest_wait().max(PARKED_WAIT));
+    let horizon = desk.outage().horizon(now, settings).max(by.horizon());
     let mut limit = chains.len() + room + SPARE_ROWS;
     // Bounded by `LOOK_ROWS_MAX`: what waits for its own time may stand before what need not.
     loop {
@@ -146,7 +147,10 @@ async fn may_go(
         let whole = rows.len() < limit || limit >= LOOK_ROWS_MAX;
         {
             let outage = desk.outage();
-            rows.retain(|request| outage.lets_go(&request.delivery, now, settings));
+            rows.retain(|request| {
+                let delivery = &request.delivery;
+                by.is_due(delivery.due_at) || outage.lets_go(delivery, now, settings)
+            });
         }
         if whole || rows.len() >= chains.len() + room {
             return Ok(rows);

@@ -34,7 +34,8 @@ impl Outage {
     /// It answered, be it with a refusal. True where this ends an outage.
     pub(super) fn answered(&mut self, now: Timestamp) -> bool {
         self.failures = 0;
-        let rested = self.recovered_at.is_none_or(|at| now.since(at) >= RECOVERY_PAUSE);
+        // A moment ahead of us was read off a clock that has been set back since.
+        let rested = self.recovered_at.is_none_or(|at| at > now || now.since(at) >= RECOVERY_PAUSE);
         let ends = self.is_down && rested;
         if ends {
             self.is_down = false;
@@ -45,7 +46,7 @@ impl Outage {
 
     /// Up to when owed requests are looked at: beyond now while an outage's backlog is worked off.
     pub(super) fn horizon(&self, now: Timestamp, settings: &DeliverySettings) -> Timestamp {
-        let longest = settings.waits.iter().max().copied().unwrap_or_default();
+        let longest = settings.longest_wait();
         self.recovered_at.map_or(now, |at| now.max(at.plus(longest)))
     }
 

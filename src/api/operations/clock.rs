@@ -1,0 +1,114 @@
+//! How the clock stands, and an operator's word that it is right.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use serde::Serialize;
+
+use crate::api::auth::{MayInspect, MayOperate};
+use crate::api::dto::{Moment, json};
+use crate::api::error::{ApiError, Code};
+use crate::api::input::json::Fields;
+use crate::api::input::query::Query;
+use crate::api::input::{order, read_json};
+use crate::api::{ApiState, to_its_end};
+use crate::clock::{Confirmation, Doubt, Heard, Standing};
+use crate::domain::batch::AuditEntry;
+use crate::domain::time::Timestamp;
+
+#[derive(Serialize)]
+struct HeardBody<'row> {
+    host: &'row str,
+    off_by_ms: i64,
+    agrees: bool,
+    overruled: bool,
+}
+
+impl<'row> From<&'row Heard> for HeardBody<'row> {
+    fn from(heard: &'row Heard) -> Self {
+        Self {
+            host: &heard.host,
+            off_by_ms: heard.off_by_ms,
+            agrees: heard.agrees,
+            overruled: heard.is_overruled,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ClockBody<'row> {
+    /// What the machine's clock shows.
+    clock: Moment,
+    /// What stamps and waits go by.
+    now: Moment,
+    /// What rules of age and of days go by.
+    borne_out: Moment,
+    doubt: Option<&'static str>,
+    witnesses: usize,
+    heard: Vec<HeardBody<'row>>,
+}
+
+impl<'row> From<&'row Standing> for ClockBody<'row> {
+    fn from(standing: &'row Standing) -> Self {
+        Self {
+            clock: Moment(standing.clock),
+            now: Moment(standing.present.now()),
+            borne_out: Moment(standing.present.proven()),
+            doubt: standing.doubt.map(Doubt::name),
+            witnesses: standing.witnesses_min,
+            heard: standing.heard.iter().map(HeardBody::from).collect(),
+        }
+    }
+}
+
+/// `GET /v1/clock`
+pub async fn show(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    Query::of(&uri).finish()?;
+    Ok(json(StatusCode::OK, &ClockBody::from(&state.engine.clock().look())))
+}
+
+/// `POST /v1/clock/confirm`: an operator has read `time` off another clock, and says that ours is
+/// right. Kept in the audit trail before it takes effect.
+pub async fn confirm(
+    State(state): State<Arc<ApiState>>,
+    MayOperate(seat): MayOperate,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_json(&parts.headers, body, state.body_limits()).await?;
+    let mut fields = Fields::parse(&body)?;
+    let text = fields.required_text("time")?;
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    let time = time.map_err(|_| fields.invalid("time", "RFC 3339, as 2026-11-22T08:00:00Z"))?;
+    let time = Timestamp::from_millis(time.as_millisecond());
+    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = reason.ok_or_else(|| fields.missing("reason"))?;
+    fields.finish()?;
+    let actor = seat.name().to_string();
+    let taken = to_its_end(async move {
+        let clock = state.engine.clock();
+        if !clock.shows(time) {
+            return Err(differs());
+        }
+        let subject =
+            format!("{} {}", clock.doubt().map_or("no doubt", Doubt::name), time.rfc3339());
+        let (at, action) = (clock.now(), "clock.confirm".to_owned());
+        state.engine.audit(AuditEntry { at, actor, action, subject, reason }).await?;
+        match state.engine.clock().confirm(time) {
+            Confirmation::Taken(standing) => Ok(standing),
+            Confirmation::Differs => Err(differs()),
+        }
+    });
+    Ok(json(StatusCode::OK, &ClockBody::from(&taken.await?)))
+}
+
+fn differs() -> ApiError {
+    let detail = "the machine's clock does not show this time within a minute: set it right first";
+    ApiError::of_field(Code::ClockDiffers, "time", detail)
+}

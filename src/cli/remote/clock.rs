@@ -1,0 +1,48 @@
+//! `switchyard clock show|confirm`: how a daemon's clock stands, and a word that it is right.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::remote::{DaemonArgs, blocking};
+
+#[derive(Debug, Args)]
+pub struct ClockArgs {
+    #[command(subcommand)]
+    command: ClockCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ClockCommand {
+    /// What the clock shows, what is borne out of it, and what channels say
+    Show,
+    /// Say that the clock is right
+    Confirm {
+        /// The time, read off another clock, as 2026-11-22T08:00:00Z
+        #[arg(long)]
+        time: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+pub fn run(args: &ClockArgs) -> anyhow::Result<ExitCode> {
+    let daemon = &args.daemon;
+    let answer: Value = match &args.command {
+        ClockCommand::Show => blocking(daemon.json(reqwest::Method::GET, "/v1/clock", None))?,
+        ClockCommand::Confirm { time, reason } => {
+            let body = json!({ "time": time, "reason": reason });
+            let path = "/v1/clock/confirm";
+            blocking(daemon.json(reqwest::Method::POST, path, Some(&body)))?
+        }
+    };
+    println!(
+        "{}",
+        if daemon.json { answer.to_string() } else { serde_json::to_string_pretty(&answer)? }
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,101 @@
+//! Looks at the clock: follows what bears it out, says when it is doubted, and keeps the last
+//! moment of the books for the next start.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::clock::{Doubt, Standing, Timekeeper, stopwatch};
+use crate::domain::time::Timestamp;
+use crate::telemetry;
+use crate::workers::Stop;
+
+const EVERY: Duration = Duration::from_secs(1);
+/// How old the kept moment may become: a start after a crash lags behind by as much.
+const KEPT_EVERY: Duration = Duration::from_secs(10);
+/// A step of the clock that is worth a line in the log, in milliseconds.
+const STEP_MS: i64 = 2_000;
+
+/// What was seen at the last look.
+struct Seen {
+    doubt: Option<Doubt>,
+    clock: Timestamp,
+    at: Instant,
+}
+
+/// Runs until asked to stop; the moment of the stop is kept.
+pub async fn run(clock: Timekeeper, data: PathBuf, mut stop: Stop) {
+    let mut kept_at: Option<Instant> = None;
+    let mut before: Option<Seen> = None;
+    loop {
+        let seen = look(&clock, before.as_ref());
+        let changed = before.as_ref().is_none_or(|old| old.doubt != seen.doubt);
+        let stopping = stop.is_asked();
+        before = Some(seen);
+        if changed || stopping || kept_at.is_none_or(|at| at.elapsed() >= KEPT_EVERY) {
+            keep(&clock, &data).await;
+            kept_at = Some(stopwatch());
+        }
+        if stopping {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = stop.asked() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+fn look(clock: &Timekeeper, before: Option<&Seen>) -> Seen {
+    let standing = clock.look();
+    let lead_ms = standing.clock.as_millis() - standing.present.proven().as_millis();
+    telemetry::gauge_clock(lead_ms, standing.doubt.is_some());
+    let at = stopwatch();
+    if let Some(before) = before {
+        let passed = before.clock.plus(at.duration_since(before.at));
+        let by_ms = standing.clock.as_millis() - passed.as_millis();
+        if by_ms.abs() > STEP_MS {
+            tracing::warn!(by_ms, "the clock jumped; what is sent ages by the steady clock");
+        }
+    }
+    if before.map(|before| before.doubt) != Some(standing.doubt) {
+        tell(&standing, before.is_none());
+    }
+    Seen { doubt: standing.doubt, clock: standing.clock, at }
+}
+
+fn tell(standing: &Standing, is_first: bool) {
+    let clock = standing.clock.rfc3339();
+    let borne_out = standing.present.proven().rfc3339();
+    match standing.doubt {
+        None if is_first => {}
+        None => tracing::info!(clock, borne_out, "the clock is borne out again"),
+        Some(Doubt::Ahead) => tracing::error!(
+            clock,
+            borne_out,
+            "the clock is ahead of what is borne out: no day is closed and nothing comes of age by \
+             it until channels' dates bear it out, it is set right, or an operator confirms it"
+        ),
+        Some(Doubt::Behind) => tracing::error!(
+            clock,
+            borne_out,
+            "the clock is behind what was borne out: time goes on from there until a channel's \
+             date agrees with the clock, it is set right, or an operator confirms it"
+        ),
+        Some(Doubt::Contradicted) => tracing::error!(
+            clock,
+            borne_out,
+            "channels' dates are earlier than the clock: no day is closed and nothing comes of age \
+             beyond them until others agree with it, it is set right, or an operator confirms it"
+        ),
+    }
+}
+
+async fn keep(clock: &Timekeeper, data: &Path) {
+    let (last, data) = (clock.last_seen(), data.to_owned());
+    let written = tokio::task::spawn_blocking(move || last.write(&data)).await;
+    if let Ok(Err(error)) = written {
+        let error = telemetry::chain(&error);
+        tracing::error!(error, "the last moment of the books is not kept; a start will lag");
+    }
+}
