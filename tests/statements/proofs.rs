@@ -360,7 +360,7 @@ fn told(line: &Line, truth: Truth, told: Told) -> Vec<Line> {
 
 type Planned = (i64, Truth, Told);
 
-fn has_rows(bytes: &Vec<u8>) -> bool {
+fn has_rows(bytes: &[u8]) -> bool {
     bytes.iter().filter(|byte| **byte == b'\n').count() > 2
 }
 
@@ -393,7 +393,9 @@ async fn live(days: &[(Vec<Planned>, Issue)], absence: u32) {
             }
             Issue::Endless => rows[..end].concat().into_bytes(),
             // A day without lines looks like any other.
-            Issue::OtherDay => last.clone().filter(has_rows).unwrap_or_else(|| whole.clone()),
+            Issue::OtherDay => {
+                last.clone().filter(|last| has_rows(last)).unwrap_or_else(|| whole.clone())
+            }
         };
         // What is refused proves nothing either.
         let _taken = office.hand_in(day, bytes).await;
