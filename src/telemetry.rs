@@ -5,12 +5,14 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::domain::effect::Alert;
-use crate::domain::flow::order::{Order, OrderKind};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
+use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::Outcome;
 
@@ -22,10 +24,15 @@ pub enum LogForm {
 }
 
 /// Starts logging to standard error at the given level. A second call changes nothing.
+///
+/// Colours go to a terminal alone. A line that cannot be written is dropped: there is no other
+/// place to say so, and whoever logs must not die of it.
 pub fn start_logs(form: LogForm, level: tracing::Level) {
     let builder = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .log_internal_errors(false)
         .with_target(false);
     // A subscriber may be there already, in tests and in the demo: then it stays.
     let _ = match form {
@@ -43,6 +50,85 @@ pub fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// It only grows, from 0 at the start of the process.
+    Counter,
+    Gauge,
+    /// Seconds, in buckets.
+    Histogram,
+}
+
+/// A metric: its name, and what it means. `docs/OPERATIONS.md` has the labels of each, and what to
+/// wake somebody for.
+#[derive(Debug, Clone, Copy)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: MetricKind,
+    pub meaning: &'static str,
+}
+
+const fn counts(name: &'static str, meaning: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Counter, meaning }
+}
+
+const fn is_at(name: &'static str, meaning: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Gauge, meaning }
+}
+
+const fn takes(name: &'static str, meaning: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Histogram, meaning }
+}
+
+/// Every metric that there is.
+pub const METRICS: [Metric; 21] = [
+    counts("switchyard_orders_total", "payment orders that have ended"),
+    counts("switchyard_alerts_total", "things that a person should look at"),
+    counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
+    counts("switchyard_channel_requests_total", "requests to channels, by what they came to"),
+    takes("switchyard_channel_seconds", "how long a request to a channel took"),
+    counts("switchyard_channel_notices_total", "notices of channels: taken, or why not"),
+    counts("switchyard_channel_link_events_total", "what happened on the channels' TCP links"),
+    counts("switchyard_statements_total", "statements that were asked for: landed, or why not"),
+    counts("switchyard_api_requests_total", "answered calls of the API"),
+    takes("switchyard_api_seconds", "how long a call of the API took"),
+    is_at("switchyard_ready", "1 where orders are taken, as /readyz says"),
+    is_at("switchyard_clock_lead_seconds", "how far the clock is ahead of what is borne out"),
+    is_at("switchyard_clock_doubted", "1 while the clock is doubted"),
+    is_at("switchyard_channel_enabled", "1 where the channel's switch is on"),
+    is_at("switchyard_channel_breaker_open", "1 while orders are kept away from the channel"),
+    is_at("switchyard_certificate_days_left", "days until a channel's certificates end"),
+    is_at("switchyard_reversals_open", "entries of the temp reversal table"),
+    is_at("switchyard_reversals_oldest_seconds", "the age of the channel's oldest entry"),
+    is_at("switchyard_accounting_up", "0 while accounting does not answer"),
+    is_at("switchyard_accounting_requests", "accounting requests that wait for delivery"),
+    is_at("switchyard_bin_table_rows", "rows of the BIN table in force"),
+];
+
+/// Tells whoever collects what the metrics mean, and begins those whose labels are known: a counter
+/// that first appears with its first event hides that event from a rule about its growth.
+pub fn describe_metrics() {
+    for Metric { name, kind, meaning } in METRICS {
+        match kind {
+            MetricKind::Counter => describe_counter!(name, meaning),
+            MetricKind::Gauge => describe_gauge!(name, meaning),
+            MetricKind::Histogram => describe_histogram!(name, meaning),
+        }
+    }
+    for what in Alert::ALL {
+        counter!("switchyard_alerts_total", "what" => what.name()).increment(0);
+    }
+    for status in OrderStatus::ALL.into_iter().filter(|status| status.is_final()) {
+        counter!("switchyard_orders_total", "status" => status.name()).increment(0);
+    }
+    for to in ["accounting", "core"] {
+        for result in ["acknowledged", "deferred", "parked"] {
+            counter!("switchyard_deliveries_total", "to" => to, "result" => result).increment(0);
+        }
+    }
 }
 
 /// The end of a payment order, if it has just ended.
@@ -151,9 +237,51 @@ pub fn gauge_clock(lead_ms: i64, is_doubted: bool) {
     gauge!("switchyard_clock_doubted").set(f64::from(u8::from(is_doubted)));
 }
 
-/// How many entries the temp reversal table has for a channel.
-pub fn gauge_reversals(channel: &ChannelId, entries: usize) {
+fn flag(is_so: bool) -> f64 {
+    if is_so { 1.0 } else { 0.0 }
+}
+
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// How many entries of a phase the temp reversal table has for a channel.
+pub fn gauge_reversals(channel: &ChannelId, phase: Phase, entries: u64) {
     let channel = channel.as_str().to_owned();
-    gauge!("switchyard_reversals_open", "channel" => channel)
-        .set(f64::from(u32::try_from(entries).unwrap_or(u32::MAX)));
+    gauge!("switchyard_reversals_open", "channel" => channel, "phase" => phase.name())
+        .set(number(entries));
+}
+
+/// How long the channel's oldest entry has been open; nothing where there is none.
+pub fn gauge_oldest_reversal(channel: &ChannelId, age: Duration) {
+    let channel = channel.as_str().to_owned();
+    gauge!("switchyard_reversals_oldest_seconds", "channel" => channel).set(age.as_secs_f64());
+}
+
+/// How many accounting requests wait: `owed`, or `parked`.
+pub fn gauge_accounting_requests(status: &'static str, requests: u64) {
+    gauge!("switchyard_accounting_requests", "status" => status).set(number(requests));
+}
+
+/// Whether accounting answers.
+pub fn gauge_accounting(is_up: bool) {
+    gauge!("switchyard_accounting_up").set(flag(is_up));
+}
+
+/// A channel's switch.
+pub fn gauge_enabled(channel: &ChannelId, enabled: bool) {
+    let channel = channel.as_str().to_owned();
+    gauge!("switchyard_channel_enabled", "channel" => channel).set(flag(enabled));
+}
+
+/// Whether orders are kept away from a channel that keeps failing.
+pub fn gauge_breaker(channel: &ChannelId, open: bool) {
+    let channel = channel.as_str().to_owned();
+    gauge!("switchyard_channel_breaker_open", "channel" => channel).set(flag(open));
+}
+
+/// Whether orders are taken, and how large the BIN table is; asked for when somebody collects.
+pub fn gauge_readiness(ready: bool, bin_rows: usize) {
+    gauge!("switchyard_ready").set(flag(ready));
+    gauge!("switchyard_bin_table_rows").set(number(bin_rows as u64));
 }

@@ -3,6 +3,9 @@
 //! Knows text only: neither the compiler nor the crate. The rules are those of
 //! `docs/ARCHITECTURE.md`; an exception stands here by name, with its reason, or not at all.
 
+#[path = "tidy/manual.rs"]
+mod manual;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +82,7 @@ struct Ban {
     why: &'static str,
 }
 
-const BANS: [Ban; 10] = [
+const BANS: [Ban; 12] = [
     Ban { text: "todo!(", in_tests: false, but_in: &[], why: "finish it, or leave it out" },
     Ban { text: "unimplemented!(", in_tests: false, but_in: &[], why: "finish it" },
     Ban { text: "dbg!(", in_tests: false, but_in: &[], why: "it could print a card number" },
@@ -106,10 +109,22 @@ const BANS: [Ban; 10] = [
         why: "time comes from clock.rs, so that a simulation owns it",
     },
     Ban {
+        text: "print!(",
+        in_tests: true,
+        but_in: &[],
+        why: "only commands print, by `say!`: this panics at a closed pipe",
+    },
+    Ban {
         text: "println!(",
         in_tests: true,
-        but_in: &["src/cli/"],
-        why: "only commands print; the rest logs",
+        but_in: &[],
+        why: "only commands print, by `say!` and `note!`: this panics at a closed pipe",
+    },
+    Ban {
+        text: "io::stdout()",
+        in_tests: true,
+        but_in: &["src/cli/output.rs"],
+        why: "only commands print, by `say!`",
     },
     Ban {
         text: "env::var",

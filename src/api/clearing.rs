@@ -85,7 +85,7 @@ pub async fn summary(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
-    struct Body<'row> {
+    struct SummaryBody<'row> {
         channel: &'row str,
         date: String,
         totals: Vec<TotalsBody>,
@@ -108,7 +108,7 @@ pub async fn summary(
         }
         None => (state.engine.day_totals(&channel, date).await?, None),
     };
-    let body = Body {
+    let body = SummaryBody {
         channel: channel.as_str(),
         date: date.to_string(),
         totals: totals.iter().map(|(a, b)| TotalsBody::from((a, b))).collect(),
@@ -127,7 +127,7 @@ pub async fn close(
     request: Request,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
-    struct Body<'row> {
+    struct ClosedDayBody<'row> {
         channel: &'row str,
         date: String,
         closed: CloseBody<'row>,
@@ -148,7 +148,7 @@ pub async fn close(
     let work = async move { Ok(state.engine.close_day(&asked, date, &decider).await?) };
     let closed = to_its_end(work).await?;
     let date = date.to_string();
-    let body = Body { channel: channel.as_str(), date, closed: CloseBody::from(&closed) };
+    let body = ClosedDayBody { channel: channel.as_str(), date, closed: CloseBody::from(&closed) };
     Ok(json(StatusCode::OK, &body))
 }
 

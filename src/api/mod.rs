@@ -13,6 +13,7 @@ pub mod payments;
 
 pub mod accounting;
 pub mod bins;
+mod books;
 pub mod channels;
 pub mod clearing;
 pub mod notices;
@@ -140,6 +141,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         )
         .route("/v1/channels/{id}/statements/fetch", post(channels::statements::fetch))
         .merge(reconciliation::routes())
+        .merge(books::routes())
         .route("/v1/reversals", get(reversals::all))
         .route("/v1/reversals/{id}", get(reversals::one))
         .route("/v1/reversals/{id}/retry", post(reversals::retry))

@@ -18,6 +18,7 @@ use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::{next_of, page};
 use crate::clock::Doubt;
+use crate::telemetry;
 
 /// `GET /healthz`: the process answers, and nothing is wrong that only a new one can mend. Whether
 /// it should get orders is another question.
@@ -35,26 +36,33 @@ pub async fn health(State(state): State<Arc<ApiState>>) -> Response {
 /// is no such reason, since no order's truth rests on it; it is told beside.
 pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
     #[derive(Serialize)]
-    struct Body {
+    struct ReadinessBody {
         ready: bool,
         reasons: Vec<&'static str>,
         doubts: Vec<&'static str>,
     }
+    let reasons = bars(&state);
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let doubts = state.engine.clock().doubt().map(Doubt::name).into_iter().collect();
+    json(status, &ReadinessBody { ready, reasons, doubts })
+}
+
+/// Why no orders are taken; empty where they are.
+fn bars(state: &ApiState) -> Vec<&'static str> {
     let bars = [
         (!state.ready.load(Ordering::Relaxed), "starting"),
         (state.stopping.load(Ordering::Relaxed), "stopping"),
         (!state.engine.takes_orders(), "store_failed"),
         (state.bins.current().table.is_empty(), "bin_table_empty"),
     ];
-    let reasons: Vec<&str> = bars.into_iter().filter(|bar| bar.0).map(|bar| bar.1).collect();
-    let ready = reasons.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let doubts = state.engine.clock().doubt().map(Doubt::name).into_iter().collect();
-    json(status, &Body { ready, reasons, doubts })
+    bars.into_iter().filter(|bar| bar.0).map(|bar| bar.1).collect()
 }
 
 /// `GET /metrics`, as Prometheus reads them.
 pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
+    let rows = state.bins.current().table.len();
+    telemetry::gauge_readiness(bars(&state).is_empty(), rows);
     text("text/plain; version=0.0.4; charset=utf-8", state.metrics.render())
 }
 

@@ -102,7 +102,7 @@ pub async fn one(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
-    struct Body<'row> {
+    struct UnknownBody<'row> {
         #[serde(flatten)]
         entry: ReversalBody<'row>,
         order: OrderBody<'row>,
@@ -112,7 +112,7 @@ pub async fn one(
     let entry = state.engine.store().reversal(id).await?.ok_or_else(no_such_entry)?;
     let order = state.engine.store().order(id).await?.ok_or_else(no_such_entry)?;
     let entry = ReversalBody::of(&entry, state.engine.clock().now());
-    Ok(json(StatusCode::OK, &Body { entry, order: OrderBody::from(&order) }))
+    Ok(json(StatusCode::OK, &UnknownBody { entry, order: OrderBody::from(&order) }))
 }
 
 /// `POST /v1/reversals/{id}/retry`: from the start of its schedule, now.

@@ -45,6 +45,8 @@ use keys::{Keys, KeysError};
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 /// Days are closed at a time of day; looking for them reads the store.
 const DAYS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
+/// What is open is counted at every tenth look for what is due: counting reads all of it.
+const BACKLOG_LOOKS: u32 = 10;
 const METRICS_TIDIED_EVERY: Duration = Duration::from_secs(5);
 /// Bounds of the latency histograms, in seconds.
 const SECONDS: [f64; 12] =
@@ -268,11 +270,13 @@ fn report(what: &str, mistakes: &[Mistake]) {
 pub fn install_metrics() -> Result<PrometheusHandle, StartError> {
     let failed =
         |error: metrics_exporter_prometheus::BuildError| StartError::Metrics(error.to_string());
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .map_err(failed)?
         .install_recorder()
-        .map_err(failed)
+        .map_err(failed)?;
+    crate::telemetry::describe_metrics();
+    Ok(handle)
 }
 
 /// Passes over the order numbers that the original of a copied or restored folder may have given
@@ -335,8 +339,16 @@ pub fn load_channels(
         .map_err(StartError::Mistakes)
 }
 
-/// The same for a command that only looks at them, beside a daemon that runs or will run.
+/// The same for a command that only looks at them, beside a daemon that runs or will run. A folder
+/// that is not there is a mistake: whoever asks about its channels means another one.
 pub fn view_channels(settings: &Settings, data: &Path) -> Result<Registry, StartError> {
+    let folder = &settings.channels_folder;
+    if !folder.is_dir() {
+        let (name, problem) = (folder.display().to_string(), "there is no such folder");
+        let advice = "make it, or name another as channels.folder";
+        let mistake = Mistake::new(&name, 0, "channels.folder", problem, advice);
+        return Err(StartError::Mistakes(vec![mistake]));
+    }
     let (house, clock) = (house_terms(settings), Clock::System);
     Registry::view(&settings.channels_folder, &settings.routes_file, data, house, clock)
         .map_err(StartError::Mistakes)
@@ -421,6 +433,7 @@ fn start_workers(
         tokio::spawn(workers::late_replies::run(engine(), registry, replies, stop.clone()))
     });
     let others = vec![
+        tokio::spawn(workers::backlog::run(engine(), look_every * BACKLOG_LOOKS, stop.clone())),
         tokio::spawn(workers::reversals::run(engine(), reversals, stop.clone())),
         tokio::spawn(workers::recovery::run(engine(), stop.clone())),
         tokio::spawn(workers::accounting::run(engine(), accounting, stop.clone())),

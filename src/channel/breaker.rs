@@ -17,6 +17,13 @@ pub struct BreakerTerms {
     pub open_for: Duration,
 }
 
+/// That orders are kept away from now on, or go again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BreakerChange {
+    Opened,
+    Closed,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct State {
     in_a_row: u32,
@@ -68,12 +75,13 @@ impl Breaker {
         }
     }
 
-    /// Counts a result.
-    pub fn record(&self, outcome: &Outcome, now: Timestamp) {
+    /// Counts a result; tells what changes by it. A probe that fails leaves an open breaker open.
+    pub fn record(&self, outcome: &Outcome, now: Timestamp) -> Option<BreakerChange> {
         let mark = HealthMark::of(outcome);
         let mut state = self.lock();
         let probing = std::mem::replace(&mut state.probing, false);
         state.success_rate = state.success_rate.after(mark, now);
+        let was_open = state.open_until.is_some();
         if mark.proves_alive() {
             state.in_a_row = 0;
             state.open_until = None;
@@ -82,6 +90,11 @@ impl Breaker {
             if probing || state.in_a_row >= self.terms.failures {
                 state.open_until = Some(now.plus(self.terms.open_for));
             }
+        }
+        match (was_open, state.open_until.is_some()) {
+            (false, true) => Some(BreakerChange::Opened),
+            (true, false) => Some(BreakerChange::Closed),
+            (false, false) | (true, true) => None,
         }
     }
 
@@ -112,16 +125,18 @@ mod tests {
     fn it_opens_after_faults_in_a_row_and_probes_with_one() {
         let breaker = opening_after(2);
         let lost = Outcome::Unknown(UnknownCause::TimedOut);
-        breaker.record(&lost, at(0));
+        assert_eq!(breaker.record(&lost, at(0)), None);
         assert!(breaker.lets_through(at(0)));
-        breaker.record(&lost, at(0));
+        assert_eq!(breaker.record(&lost, at(0)), Some(BreakerChange::Opened));
         assert!(!breaker.lets_through(at(4)) && breaker.is_open(at(4)));
         assert!(breaker.lets_through(at(5)), "one goes through to see");
         assert!(!breaker.lets_through(at(5)), "and only one");
-        breaker.record(&lost, at(6));
+        assert_eq!(breaker.record(&lost, at(6)), None, "it was open, and stays it");
         assert!(!breaker.lets_through(at(10)), "the probe failed: open again");
         assert!(breaker.lets_through(at(11)));
-        breaker.record(&Outcome::Approved(Approval::default()), at(11));
+        let good = Outcome::Approved(Approval::default());
+        assert_eq!(breaker.record(&good, at(11)), Some(BreakerChange::Closed));
+        assert_eq!(breaker.record(&good, at(11)), None);
         assert!(breaker.lets_through(at(11)) && !breaker.is_open(at(11)));
     }
 

@@ -5,6 +5,7 @@ mod fees;
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil;
@@ -22,8 +23,8 @@ use crate::domain::books::accounting::AccountNames;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
-use crate::domain::route::channel::ChannelState;
-use crate::domain::route::hours::DayWindow;
+use crate::domain::route::channel::{ChannelProfile, ChannelState};
+use crate::domain::route::hours::{DayWindow, Hours};
 use crate::domain::terms::{AfterInquiry, ClaimRule, HouseTerms, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
@@ -155,6 +156,28 @@ pub struct ChannelFile {
 }
 
 impl ChannelFile {
+    /// The channel as a plan looks at it, with its switch.
+    pub fn profile(&self, enabled: bool) -> ChannelProfile {
+        let zone = self.terms.calendar.zone.clone();
+        let windows = self.limits.hours.clone();
+        ChannelProfile {
+            id: self.id.clone(),
+            state: self.state,
+            enabled,
+            operations: self.abilities.order_operations(),
+            card_types: self.abilities.card_types.clone().unwrap_or_default(),
+            brands: self.abilities.brands.clone().unwrap_or_default(),
+            currencies: self.abilities.currencies.clone(),
+            per_order_min_minor: self.limits.per_order_min_minor,
+            per_order_max_minor: self.limits.per_order_max_minor,
+            per_day_minor: self.limits.per_day_minor,
+            hours: (!windows.is_empty()).then_some(Hours { windows, zone }),
+            fees: Arc::new(self.terms.fees.clone()),
+            calendar: self.terms.calendar.clone(),
+            keeps_pan: self.terms.keeps_pan,
+        }
+    }
+
     /// Reads the shared part. Mistakes go to the section's collector; with any, the value is not to
     /// be used. The caller reads the protocol's section and then calls `finish`.
     pub fn read(root: &Section<'_>, id: ChannelId, house: &HouseTerms) -> Self {

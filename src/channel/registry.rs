@@ -20,6 +20,7 @@ use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::switches::Switches;
 use crate::channel::tcp::{LATE_MAX, LateReply, LinkHouse};
 use crate::channel::watch::certificates::{CertificateTerm, tls_roots};
+use crate::channel::watch::changes;
 use crate::channel::watch::objections::ObjectionLog;
 use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
@@ -32,7 +33,6 @@ use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
-use crate::domain::route::hours::Hours;
 use crate::domain::terms::{HouseTerms, Terms};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
@@ -202,6 +202,14 @@ impl Registry {
             self.keep_history(&after)?;
         }
         let count = after.len();
+        let now = self.clock.now();
+        for (id, loaded) in &after {
+            changes::standing(id, loaded.profile.enabled, loaded.runtime.breaker.is_open(now));
+        }
+        // A series does not go; what is no longer there gets no orders.
+        for id in before.keys().filter(|id| !after.contains_key(*id)) {
+            changes::standing(id, false, false);
+        }
         self.channels.store(Arc::new(after));
         Ok(count)
     }
@@ -274,7 +282,7 @@ impl Registry {
             }),
         };
         let terms = Arc::new(file.terms.clone());
-        let profile = profile(&file, self.switches.is_on(id));
+        let profile = file.profile(self.switches.is_on(id));
         Some(Loaded {
             file: Arc::new(file),
             text: text.into(),
@@ -292,9 +300,10 @@ impl Registry {
         self.switches.set(id, enabled)?;
         let mut after = (*channels).clone();
         let mut switched = Loaded::clone(loaded);
-        switched.profile.enabled = enabled;
+        let was_on = std::mem::replace(&mut switched.profile.enabled, enabled);
         after.insert(id.clone(), Arc::new(switched));
         self.channels.store(Arc::new(after));
+        changes::switch(id, was_on, enabled);
         Ok(true)
     }
 
@@ -497,7 +506,8 @@ impl Channels for Registry {
             let started = stopwatch();
             let understood = self.ask(&loaded, &request).await;
             warn_of(&loaded, request.name(), &understood);
-            loaded.runtime.breaker.record(&understood.outcome, self.clock.now());
+            let change = loaded.runtime.breaker.record(&understood.outcome, self.clock.now());
+            changes::breaker(channel, change, &understood.outcome);
             self.count_charge(&loaded, &request, &understood.outcome);
             telemetry::count_call(channel, request.name(), &understood.outcome, started.elapsed());
             understood
@@ -551,27 +561,6 @@ fn read_channel(
         return None;
     }
     Some((file, Some(connection.ok()??)))
-}
-
-fn profile(file: &ChannelFile, enabled: bool) -> ChannelProfile {
-    let zone = file.terms.calendar.zone.clone();
-    let windows = file.limits.hours.clone();
-    ChannelProfile {
-        id: file.id.clone(),
-        state: file.state,
-        enabled,
-        operations: file.abilities.order_operations(),
-        card_types: file.abilities.card_types.clone().unwrap_or_default(),
-        brands: file.abilities.brands.clone().unwrap_or_default(),
-        currencies: file.abilities.currencies.clone(),
-        per_order_min_minor: file.limits.per_order_min_minor,
-        per_order_max_minor: file.limits.per_order_max_minor,
-        per_day_minor: file.limits.per_day_minor,
-        hours: (!windows.is_empty()).then_some(Hours { windows, zone }),
-        fees: Arc::new(file.terms.fees.clone()),
-        calendar: file.terms.calendar.clone(),
-        keeps_pan: file.terms.keeps_pan,
-    }
 }
 
 /// Checks one channel file by itself and reports every mistake. Gives the channel's state and,

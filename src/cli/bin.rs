@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cli::output::{Output, UNWRITTEN, note};
 use crate::domain::bin::BinTable;
 use crate::tables::bin::{
     Faults, LiveBinTable, Occasion, ReadOptions, ReadTable, RefreshOptions, RefreshRefusal,
@@ -24,6 +25,11 @@ use crate::tables::bin::{
 mod lookup;
 
 use lookup::Lookup;
+
+/// What a change of the folder means to a daemon, which has its table in memory.
+const TAKEN_LATER: &str = "a daemon that runs on this folder takes it when it is reloaded \
+                           (kill -HUP) or started; POST /v1/bin-table/refresh and /rollback \
+                           change it at once";
 
 /// Arguments of `switchyard bin`.
 #[derive(Debug, Args)]
@@ -52,7 +58,7 @@ pub enum BinCommand {
         #[arg(long, value_name = "DIGITS")]
         length: Option<u8>,
     },
-    /// Read a table and tell every bad line; without FILE the live table
+    /// Read a table and tell every bad line; without FILE the data folder's
     Check {
         file: Option<PathBuf>,
         #[command(flatten)]
@@ -67,7 +73,7 @@ pub enum BinCommand {
         #[arg(long)]
         lists: bool,
     },
-    /// Take a new table from a file or an https URL, as a new version
+    /// Write a new version from a file or an https URL; a running daemon takes it when reloaded
     Refresh {
         /// A file or an https URL
         source: String,
@@ -87,7 +93,7 @@ pub enum BinCommand {
         #[command(flatten)]
         read: ReadArgs,
     },
-    /// Return to an earlier version
+    /// Return to an earlier version; a running daemon takes it when reloaded
     Rollback {
         /// The version; 0 is the shipped table; the one before the live one if absent
         version: Option<u32>,
@@ -95,7 +101,7 @@ pub enum BinCommand {
         #[arg(long, default_value = "command line")]
         who: String,
     },
-    /// List who made which version the live one, when, and from where
+    /// List who made which version the folder's, when, and from where
     Versions,
 }
 
@@ -116,24 +122,13 @@ impl From<ReadArgs> for ReadOptions {
     }
 }
 
-/// Runs one command on the process's standard streams. `now_ms` is in milliseconds since 1970. A
-/// reader that closes our output early (`| head`) has what it wanted: that is no failure.
+/// Runs one command on the process's standard streams. `now_ms` is in milliseconds since 1970.
 pub fn run(args: &BinArgs, now_ms: i64) -> anyhow::Result<ExitCode> {
     let input = io::stdin().lock();
-    let mut output = io::BufWriter::new(io::stdout().lock());
-    let done = execute(args, now_ms, input, &mut output)
-        .and_then(|done| output.flush().map(|()| done).map_err(Into::into));
-    match done {
-        Ok(true) => Ok(ExitCode::SUCCESS),
-        Ok(false) => Ok(ExitCode::from(1)),
-        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    let mut output = io::BufWriter::new(Output);
+    let done = execute(args, now_ms, input, &mut output)?;
+    output.flush().context(UNWRITTEN)?;
+    Ok(ExitCode::from(u8::from(!done)))
 }
 
 /// Runs one command; answers whether it was done, rather than refused.
@@ -202,7 +197,8 @@ fn check(
                 "source": current.source, "sha256": current.sha256, "problems": problems});
             writeln!(output, "{told}")?;
         } else {
-            writeln!(output, "live version {version} from {}: {rows} rows", current.source)?;
+            let source = &current.source;
+            writeln!(output, "version {version} of this folder, from {source}: {rows} rows")?;
         }
         return Ok(problems.is_empty());
     };
@@ -239,7 +235,8 @@ fn refresh(
             Ok(true)
         }
         Ok(report) => {
-            writeln!(output, "version {} is live: {} rows", report.version, report.rows)?;
+            writeln!(output, "version {} is written: {} rows", report.version, report.rows)?;
+            writeln!(output, "{TAKEN_LATER}")?;
             print_counts(&report.diff, output)?;
             Ok(true)
         }
@@ -261,7 +258,9 @@ fn rollback(
     match open_live(args)?.rollback(target, occasion) {
         Ok(report) if args.json => writeln!(output, "{}", serde_json::to_string(&report)?)?,
         Ok(report) => {
-            writeln!(output, "version {} is live again: {} rows", report.version, report.rows)?;
+            let (version, rows) = (report.version, report.rows);
+            writeln!(output, "version {version} is chosen again: {rows} rows")?;
+            writeln!(output, "{TAKEN_LATER}")?;
             print_counts(&report.diff, output)?;
         }
         Err(refusal) => {
@@ -279,7 +278,7 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
         return Ok(true);
     }
     if infos.is_empty() {
-        writeln!(output, "no refresh yet: the shipped table (version 0) is live")?;
+        writeln!(output, "no refresh yet: the shipped table (version 0) is in force")?;
     }
     for info in infos {
         let record = &info.record;
@@ -309,7 +308,7 @@ fn chosen_table(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<Optio
 fn open_live(args: &BinArgs) -> anyhow::Result<LiveBinTable> {
     let live = LiveBinTable::load(&args.data)?;
     for problem in live.problems() {
-        writeln!(io::stderr(), "warning: {problem}")?;
+        note!("warning: {problem}");
     }
     Ok(live)
 }

@@ -1,4 +1,5 @@
-//! `switchyard channel list|check`: the channel files, their abilities and limits.
+//! `switchyard channel list|check`: the channel files, their abilities and limits; and, of a
+//! running daemon, how its channels do.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ use crate::app::{StartError, view_channels};
 use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{Report, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::cli::output::{say, write};
+use crate::cli::remote::listing::{Listing, aligned, shown};
+use crate::cli::remote::{DaemonArgs, blocking};
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
@@ -25,15 +29,18 @@ pub struct ChannelArgs {
     /// The data folder, where switched-off channels are kept
     #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
-    /// Print JSON, one object a line
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    daemon: DaemonArgs,
 }
 
 #[derive(Debug, Subcommand)]
 enum ChannelCommand {
-    /// Every channel with its abilities, limits and health
-    List,
+    /// Every channel with its abilities and limits, as the files say
+    List {
+        /// Ask the running daemon, which also knows how each does and what it has taken today
+        #[arg(long)]
+        daemon: bool,
+    },
     /// Check channel files, play their golden samples, and say what is missing
     Check {
         /// The files, for instance channels/bank.toml
@@ -44,26 +51,65 @@ enum ChannelCommand {
 
 pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
-        ChannelCommand::List => list(args),
+        ChannelCommand::List { daemon: false } => list(args),
+        ChannelCommand::List { daemon: true } => {
+            blocking(CHANNELS.print_whole(&args.daemon, "/v1/channels"))?;
+            Ok(ExitCode::SUCCESS)
+        }
         ChannelCommand::Check { files } => {
-            let wrong = files.iter().filter(|file| !check_one(file, args.json)).count();
+            let mut wrong = 0;
+            for file in files {
+                wrong += usize::from(!check_one(file, args.daemon.json)?);
+            }
             Ok(ExitCode::from(u8::from(wrong > 0)))
         }
     }
 }
 
+/// What the daemon says of its channels.
+const CHANNELS: Listing = Listing {
+    rows: "channels",
+    heading: &[
+        "id",
+        "protocol",
+        "state",
+        "switch",
+        "breaker",
+        ">success",
+        ">used today",
+        ">left today",
+    ],
+    cells: |channel| {
+        let part = |name: &str, member: &str| {
+            channel.get(name).map_or_else(|| "-".to_owned(), |part| shown(part, member))
+        };
+        let is = |value: &str| value == "true";
+        let ppm: Option<u64> = part("health", "success_rate_ppm").parse().ok();
+        vec![
+            shown(channel, "id"),
+            shown(channel, "protocol"),
+            shown(channel, "state"),
+            if is(&shown(channel, "enabled")) { "on" } else { "off" }.to_owned(),
+            if is(&part("health", "breaker_open")) { "open" } else { "closed" }.to_owned(),
+            ppm.map_or_else(|| "-".to_owned(), |ppm| format!("{}%", ppm / 10_000)),
+            part("limits", "used_today"),
+            part("limits", "left_today"),
+        ]
+    },
+};
+
 /// Prints what a check found; whether the file is valid.
-fn check_one(file: &Path, as_json: bool) -> bool {
+fn check_one(file: &Path, as_json: bool) -> anyhow::Result<bool> {
     match check(file, &stand_ins(file), Clock::System.now()) {
         Ok(report) => show(file, &report, as_json),
         Err(mistakes) if as_json => {
             let file = file.display().to_string();
-            println!("{}", json!({ "file": file, "valid": false, "mistakes": forms(&mistakes) }));
-            false
+            say!("{}", json!({ "file": file, "valid": false, "mistakes": forms(&mistakes) }))?;
+            Ok(false)
         }
         Err(mistakes) => {
             print_mistakes(&mistakes);
-            false
+            Ok(false)
         }
     }
 }
@@ -87,7 +133,7 @@ fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
 }
 
 /// What is missing leaves the file valid; a sample that fails does not.
-fn show(file: &Path, report: &Report, as_json: bool) -> bool {
+fn show(file: &Path, report: &Report, as_json: bool) -> anyhow::Result<bool> {
     let valid = report.failed.is_empty() && report.ended.is_empty();
     let file = file.display().to_string();
     if as_json {
@@ -101,27 +147,27 @@ fn show(file: &Path, report: &Report, as_json: bool) -> bool {
             "ending": forms(&report.ending),
             "missing": forms(&report.missing),
         });
-        println!("{shown}");
+        say!("{shown}")?;
     } else {
         for missing in &report.missing {
-            println!("missing: {missing}");
+            say!("missing: {missing}")?;
         }
         for ended in &report.ended {
-            println!("ended: {ended}");
+            say!("ended: {ended}")?;
         }
         for ending in &report.ending {
-            println!("ending: {ending}");
+            say!("ending: {ending}")?;
         }
         for failed in &report.failed {
-            println!("failed: {failed}");
+            say!("failed: {failed}")?;
         }
         let (state, played) = (report.state.name(), report.played);
         let failed = report.failed.len();
-        println!(
+        say!(
             "{file}: no mistakes; the channel is {state}; samples: {played} played, {failed} failed"
-        );
+        )?;
     }
-    valid
+    Ok(valid)
 }
 
 fn forms(mistakes: &[Mistake]) -> Vec<serde_json::Value> {
@@ -145,26 +191,29 @@ fn list(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     };
-    for status in registry.statuses() {
-        if args.json {
-            println!("{}", form(&status));
-        } else {
-            println!(
-                "{:<20} {:<13} {:<11} {:<4} {:<7} {:>4} {:>14} {}",
-                status.id.as_str(),
-                status.protocol,
-                status.state.name(),
-                if status.enabled { "on" } else { "off" },
-                if status.breaker_open { "failing" } else { "well" },
-                format!("{}%", status.success_rate_ppm / 10_000),
-                status.per_order_max_minor,
-                status.operations.join(" "),
-            );
-        }
+    let statuses = registry.statuses();
+    if args.daemon.json {
+        statuses.iter().try_for_each(|status| say!("{}", form(status)))?;
+        return Ok(ExitCode::SUCCESS);
     }
+    let rows: Vec<Vec<String>> = statuses.iter().map(row).collect();
+    let heading = ["id", "protocol", "state", "switch", ">at most", "operations"];
+    write(format_args!("{}", aligned(&heading, &rows)))?;
     Ok(ExitCode::SUCCESS)
 }
 
+fn row(status: &ChannelStatus) -> Vec<String> {
+    vec![
+        status.id.to_string(),
+        status.protocol.clone(),
+        status.state.name().to_owned(),
+        if status.enabled { "on" } else { "off" }.to_owned(),
+        status.per_order_max_minor.to_string(),
+        status.operations.join(" "),
+    ]
+}
+
+/// What the file says, and the switch. How the channel does is known to a daemon alone.
 fn form(status: &ChannelStatus) -> serde_json::Value {
     json!({
         "id": status.id.as_str(),
@@ -178,10 +227,6 @@ fn form(status: &ChannelStatus) -> serde_json::Value {
         "per_order_min_minor": status.per_order_min_minor,
         "per_order_max_minor": status.per_order_max_minor,
         "per_day_minor": status.per_day_minor,
-        "used_today_minor": status.used_today_minor,
-        "breaker_open": status.breaker_open,
-        "success_rate_ppm": status.success_rate_ppm,
-        "has_room": status.has_room,
     })
 }
 

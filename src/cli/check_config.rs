@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::cli::output::say;
 use crate::config::mistake::Mistake;
 
 #[derive(Debug, Args)]
@@ -38,9 +39,9 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<ExitCode> {
                 })
             })
             .collect();
-        println!("{}", json!({ "valid": mistakes.is_empty(), "mistakes": listed }));
+        say!("{}", json!({ "valid": mistakes.is_empty(), "mistakes": listed }))?;
     } else if let Ok((channels, rules)) = checked {
-        println!("no mistakes: {channels} channels, {rules} routing rules");
+        say!("no mistakes: {channels} channels, {rules} routing rules")?;
     } else {
         print_mistakes(&mistakes);
     }

@@ -1,12 +1,14 @@
 //! `switchyard clearing export|close|verify`: a channel's clearing records of one date as CSV or
 //! NDJSON, the close of that day, and whether its records still are what was closed.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::output::{Output, UNWRITTEN, is_closed};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -54,7 +56,7 @@ fn close(args: &ClearingArgs, channel: &str, date: &str, reason: &str) -> anyhow
     let path = format!("/v1/channels/{}/clearing/close?date={}", encoded(channel), encoded(date));
     let reason = json!({ "reason": reason });
     let closed = blocking(args.daemon.json(reqwest::Method::POST, &path, Some(&reason)))?;
-    show(args, &closed)?;
+    args.daemon.show(&closed)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -62,18 +64,9 @@ fn verify(args: &ClearingArgs, channel: &str, date: &str) -> anyhow::Result<Exit
     let (channel, date) = (encoded(channel), encoded(date));
     let path = format!("/v1/channels/{channel}/clearing/summary?date={date}&verify=true");
     let summary = blocking(args.daemon.json(reqwest::Method::GET, &path, None))?;
-    show(args, &summary)?;
+    args.daemon.show(&summary)?;
     let stands = summary.get("verified") == Some(&Value::Bool(true));
     Ok(if stands { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn show(args: &ClearingArgs, answer: &Value) -> anyhow::Result<()> {
-    if args.daemon.json {
-        println!("{answer}");
-    } else {
-        println!("{}", serde_json::to_string_pretty(answer)?);
-    }
-    Ok(())
 }
 
 fn export(args: &ClearingArgs, channel: &str, date: &str) -> anyhow::Result<ExitCode> {
@@ -81,16 +74,14 @@ fn export(args: &ClearingArgs, channel: &str, date: &str) -> anyhow::Result<Exit
     let accept = if args.daemon.json { "application/x-ndjson" } else { "text/csv" };
     blocking(async {
         let mut response = args.daemon.ask(reqwest::Method::GET, &path, accept, None).await?;
-        let mut output = io::stdout().lock();
         // Bounded by the day's records; each piece is written before the next is read.
         while let Some(piece) = response.chunk().await? {
-            match output.write_all(&piece) {
-                Ok(()) => {}
-                // A reader that has seen enough is no failure.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
-                Err(error) => return Err(error.into()),
+            Output.write_all(&piece).context(UNWRITTEN)?;
+            if is_closed() {
+                return Ok(ExitCode::SUCCESS);
             }
         }
+        Output.flush().context(UNWRITTEN)?;
         Ok(ExitCode::SUCCESS)
     })
 }

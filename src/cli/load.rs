@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::cli::output::note;
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
 
@@ -35,8 +36,8 @@ impl SettingsArgs {
 /// One line for each mistake, on standard error.
 pub fn print_mistakes(mistakes: &[Mistake]) {
     for mistake in mistakes {
-        eprintln!("{mistake}");
+        note!("{mistake}");
     }
     let count = mistakes.len();
-    eprintln!("{count} {}", if count == 1 { "mistake" } else { "mistakes" });
+    note!("{count} {}", if count == 1 { "mistake" } else { "mistakes" });
 }

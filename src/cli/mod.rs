@@ -12,6 +12,7 @@ pub mod clearing;
 pub mod demo;
 mod load;
 pub mod notice;
+mod output;
 pub mod reconcile;
 pub mod remote;
 pub mod route;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::cli::output::note;
 use crate::clock::Clock;
 use crate::telemetry;
 
@@ -50,12 +52,16 @@ enum Command {
     Route(route::RouteArgs),
     /// List and check channel files
     Channel(channel::ChannelArgs),
-    /// Show a payment of the running daemon
-    Payment(remote::PaymentArgs),
+    /// Show an order of the running daemon
+    Payment(remote::payment::PaymentArgs),
     /// List and resolve unknowns of the running daemon
-    Reversal(remote::ReversalArgs),
+    Reversal(remote::reversal::ReversalArgs),
     /// List the notices to the core of the running daemon, and send them again
     Notice(notice::NoticeArgs),
+    /// What has succeeded at the channels, with its vouchers
+    Transaction(books::transaction::TransactionArgs),
+    /// What was said against orders that had ended
+    Contradiction(books::contradiction::ContradictionArgs),
     /// Export clearing records of the running daemon, close its clearing days, verify closed ones
     Clearing(clearing::ClearingArgs),
     /// See how the running daemon's clock stands, or say that it is right
@@ -83,8 +89,10 @@ pub fn main() -> ExitCode {
         Command::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
         Command::Route(args) => route::run(args),
         Command::Channel(args) => channel::run(args),
-        Command::Payment(args) => remote::payment(args),
-        Command::Reversal(args) => remote::reversal(args),
+        Command::Payment(args) => remote::payment::run(args),
+        Command::Reversal(args) => remote::reversal::run(args),
+        Command::Transaction(args) => books::transaction::run(args),
+        Command::Contradiction(args) => books::contradiction::run(args),
         Command::Notice(args) => notice::run(args),
         Command::Clearing(args) => clearing::run(args),
         Command::Clock(args) => remote::clock::run(args),
@@ -96,7 +104,7 @@ pub fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();
-        eprintln!("switchyard: {}", telemetry::chain(error));
+        note!("switchyard: {}", telemetry::chain(error));
         ExitCode::from(1)
     })
 }

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::cli::remote::listing::{Listing, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -33,58 +34,25 @@ enum NoticeCommand {
     },
 }
 
+const NOTICES: Listing = Listing {
+    rows: "notices",
+    heading: &["id", "status", ">tries", "due", "url", "last error"],
+    cells: |row| {
+        ["id", "status", "tries", "due_at", "url", "last_error"].map(|name| shown(row, name)).into()
+    },
+};
+
 pub fn run(args: &NoticeArgs) -> anyhow::Result<ExitCode> {
     let daemon = &args.daemon;
     match &args.command {
-        NoticeCommand::List { status } => blocking(list(daemon, status.as_deref())),
+        NoticeCommand::List { status } => {
+            blocking(NOTICES.print(daemon, "/v1/notices", &[("status", status.as_deref())]))?;
+        }
         NoticeCommand::Retry { id, reason } => {
             let path = format!("/v1/notices/{}/retry", encoded(id));
             let body = json!({ "reason": reason });
-            let notice = blocking(daemon.json(reqwest::Method::POST, &path, Some(&body)))?;
-            print(daemon, &notice);
-            Ok(ExitCode::SUCCESS)
+            daemon.show(&blocking(daemon.json(reqwest::Method::POST, &path, Some(&body)))?)?;
         }
     }
-}
-
-async fn list(daemon: &DaemonArgs, status: Option<&str>) -> anyhow::Result<ExitCode> {
-    let mut after: Option<String> = None;
-    // Ends with the listing: each page goes on after the last notice of the one before.
-    loop {
-        let mut path = "/v1/notices?limit=500".to_owned();
-        if let Some(status) = status {
-            path += &format!("&status={}", encoded(status));
-        }
-        if let Some(after) = &after {
-            path += &format!("&after={}", encoded(after));
-        }
-        let page = daemon.json(reqwest::Method::GET, &path, None).await?;
-        let notices = page.get("notices").and_then(Value::as_array);
-        notices.into_iter().flatten().for_each(|notice| print(daemon, notice));
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => after = Some(next.to_owned()),
-            None => return Ok(ExitCode::SUCCESS),
-        }
-    }
-}
-
-fn print(daemon: &DaemonArgs, notice: &Value) {
-    if daemon.json {
-        println!("{notice}");
-        return;
-    }
-    let text = |name: &str| match notice.get(name) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => "-".to_owned(),
-        Some(other) => other.to_string(),
-    };
-    println!(
-        "{:<19} {:<12} {:>3} tries, due {} {} {}",
-        text("id"),
-        text("status"),
-        text("tries"),
-        text("due_at"),
-        text("url"),
-        text("last_error"),
-    );
+    Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::api::channels::{explained, routed};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::cli::output::say;
 use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::Settlement;
@@ -85,9 +86,9 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let rules = &routes.current().rules;
     let explained = explain_route(&question, &registry, &bins, rules, occasion, explained);
     if args.json {
-        println!("{explained}");
+        say!("{explained}")?;
     } else {
-        print(&explained);
+        print(&explained)?;
     }
     let routed = explained["channels"].as_array().is_some_and(|kept| !kept.is_empty());
     Ok(if routed { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -114,13 +115,13 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     })
 }
 
-fn print(explained: &Value) {
+fn print(explained: &Value) -> anyhow::Result<()> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    println!("card: {}", explained["card"]);
+    say!("card: {}", explained["card"])?;
     for rule in explained["rules"].as_array().into_iter().flatten() {
-        println!("rule \"{}\": {}", text(&rule["name"]), text(&rule["verdict"]));
+        say!("rule \"{}\": {}", text(&rule["name"]), text(&rule["verdict"]))?;
         for mismatch in rule["mismatches"].as_array().into_iter().flatten() {
-            println!("    {}: {}", text(&mismatch["condition"]), text(&mismatch["detail"]));
+            say!("    {}: {}", text(&mismatch["condition"]), text(&mismatch["detail"]))?;
         }
         if rule["verdict"] == json!("does_not_fit") {
             continue;
@@ -129,10 +130,10 @@ fn print(explained: &Value) {
             let reasons = candidate["reasons"].as_array().cloned().unwrap_or_default();
             let reasons: Vec<String> = reasons.iter().map(|one| text(&one["detail"])).collect();
             let verdict = if reasons.is_empty() { "kept".to_owned() } else { reasons.join("; ") };
-            println!("    {}: {verdict}", text(&candidate["channel"]));
+            say!("    {}: {verdict}", text(&candidate["channel"]))?;
         }
     }
     let kept = explained["channels"].as_array().into_iter().flatten().map(text);
     let kept: Vec<String> = kept.collect();
-    println!("plan: {}", if kept.is_empty() { "no channel".to_owned() } else { kept.join(", ") });
+    say!("plan: {}", if kept.is_empty() { "no channel".to_owned() } else { kept.join(", ") })
 }

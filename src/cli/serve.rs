@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, StartError, install_metrics};
 use crate::cli::load::{SettingsArgs, print_mistakes};
+use crate::cli::output::{note, say};
 use crate::telemetry;
 
 #[derive(Debug, Args)]
@@ -52,15 +53,15 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             Err(error) => return Err(error.into()),
         };
         if let Some(key) = app.first_key() {
-            println!("The first API key, shown this once (roles: core, operator):\n{key}");
+            say!("The first API key, shown this once (roles: core, operator):\n{key}")?;
         }
-        println!("listening on http://{}", app.address());
+        say!("listening on http://{}", app.address())?;
         let why = wait_for_stop(&app).await?;
         app.stop().await;
         Ok(match why {
             WhyStop::Asked => ExitCode::SUCCESS,
             WhyStop::StoreFailed => {
-                eprintln!("switchyard: the store has failed: see the log, then start it anew");
+                note!("switchyard: the store has failed: see the log, then start it anew");
                 ExitCode::from(STORE_FAILED)
             }
         })

@@ -19,11 +19,12 @@ use clap::Args;
 use zeroize::Zeroizing;
 
 use crate::cli::load::print_mistakes;
+use crate::cli::output::{note, say};
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
-use crate::simulator::{Counterpart, Faults, Kept, Simulator};
+use crate::simulator::{Counterpart, Faults, Kept, Simulator, playable};
 
 /// Where the other side's own keys are kept, below the folder of `--keys`.
 const OTHER_SIDE: &str = "other-side";
@@ -72,6 +73,10 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(1));
         }
     };
+    if let Err(mistakes) = playable(&file.document) {
+        print_mistakes(&mistakes);
+        return Ok(ExitCode::from(1));
+    }
     let mut kept = args.keys.as_deref().map_or(Ok(Kept::new()), |to| read_kept(to, &file.id))?;
     let began_empty = kept.is_empty();
     let other = match Counterpart::read(&file.document, file.id.as_str(), &mut kept) {
@@ -101,12 +106,12 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
                 let sandbox = Sandbox { file: &file, other: &other, to, new: began_empty };
                 sandbox.write(&kept, &simulator.base_url(), &args.notices)?;
             }
-            None => eprintln!("with --keys FOLDER it writes the keys that fit this start"),
+            None => note!("with --keys FOLDER it writes the keys that fit this start"),
         }
-        println!("listening on {}", simulator.base_url());
+        say!("listening on {}", simulator.base_url())?;
         tokio::signal::ctrl_c().await?;
         let ledger = simulator.stop().await;
-        eprintln!("{} entries in the ledger", ledger.entries().len());
+        note!("{} entries in the ledger", ledger.entries().len());
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -191,10 +196,10 @@ impl Sandbox<'_> {
         for (name, text) in kept {
             write_secret(&folder.join(name), text)?;
         }
-        println!("keys in {}", self.to.display());
+        say!("keys in {}", self.to.display())?;
         if !self.write_copy(base, notices)? {
             for variable in variables {
-                println!("{variable}");
+                say!("{variable}")?;
             }
         }
         Ok(())
@@ -214,8 +219,8 @@ impl Sandbox<'_> {
         let text = self.other.leading_here(&self.file.text, base, notices);
         fs::write(&copy, format!("{MADE_HERE}{text}"))
             .with_context(|| copy.display().to_string())?;
-        println!("channel file {}", copy.display());
-        println!("SWITCHYARD_CHANNELS__FOLDER={} switchyard serve", self.to.display());
+        say!("channel file {}", copy.display())?;
+        say!("SWITCHYARD_CHANNELS__FOLDER={} switchyard serve", self.to.display())?;
         Ok(true)
     }
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use crate::cli::output::say;
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -44,19 +45,23 @@ pub fn run(args: &StatementArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/channels/{channel}/statements{action}?date={date}");
     let found = blocking(args.daemon.json(method, &path, None))?;
     if args.daemon.json {
-        println!("{found}");
+        say!("{found}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let text = |value: &Value, name: &str| {
         value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    for file in found.get("files").and_then(Value::as_array).into_iter().flatten() {
+    let files = found.get("files").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if files.is_empty() {
+        say!("no file of that date has landed")?;
+    }
+    for file in files {
         let known = file.get("is_new") == Some(&Value::Bool(false));
         let remark = if known { "  (was there)" } else { "" };
-        println!("{}  {}{remark}", text(file, "sha256"), text(file, "name"));
+        say!("{}  {}{remark}", text(file, "sha256"), text(file, "name"))?;
     }
     if let Some(missing) = found.get("missing") {
-        println!("missing: {}, asked at {}", text(missing, "problem"), text(missing, "last_at"));
+        say!("missing: {}, asked at {}", text(missing, "problem"), text(missing, "last_at"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,8 @@ pub enum Alert {
 }
 
 impl Alert {
+    pub const ALL: [Self; 2] = [Self::Contradiction, Self::OperatorNeeded];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Contradiction => "contradiction",

@@ -8,7 +8,8 @@
 //! masked on arrival (I-11).
 //!
 //! Reading order: `ledger` (the truth), `faults` (the plan), `exchange` (truth and plan meet),
-//! `dialect` with the protocols, `notices`, `server`, `counterpart` (whom a channel file means).
+//! `dialect` with the protocols, `notices`, `server`, `counterpart` (whom a channel file means),
+//! `playable` (whether that is one of ours).
 
 mod chance;
 mod counterpart;
@@ -18,6 +19,7 @@ mod faults;
 mod keys;
 mod ledger;
 mod notices;
+mod playable;
 mod running;
 mod server;
 mod settings;
@@ -37,6 +39,7 @@ pub use self::counterpart::{Counterpart, Kept, TestCredential};
 pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot, cut_off_far_from};
+pub use self::playable::playable;
 pub use self::settings::{
     BankSettings, BankTongue, CanyonPaySettings, Clock, DialectSettings, HarbourBankSettings,
     Iso8583Settings, Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings,

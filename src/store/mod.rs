@@ -14,7 +14,7 @@ mod rows;
 
 use std::pin::Pin;
 
-use crate::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
+use crate::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::books::clearing::ClearingRecord;
@@ -38,6 +38,18 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A line of a batch's listing: its place, the class as it was found, the difference as it is now.
 pub type FoundRow = (u32, Class, Difference);
+
+/// What a contradiction is known by.
+pub type ContradictionPlace = (OrderId, u8, Claim);
+
+/// How many things wait to be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// They are tried again by themselves.
+    pub owed: u64,
+    /// They were refused, and wait for a person.
+    pub parked: u64,
+}
 
 /// Why a batch was not written. Nothing of it is then.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +138,22 @@ pub trait Store: Send + Sync {
         order: OrderId,
     ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>>;
 
+    /// Transactions by order.
+    fn transactions(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>>;
+
+    /// The transactions that a channel clears on a date, by channel order number.
+    fn transactions_of_day(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<ChannelOrderNo>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>>;
+
     fn reversal(
         &self,
         order: OrderId,
@@ -151,6 +179,13 @@ pub trait Store: Send + Sync {
         order: OrderId,
     ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>>;
 
+    /// Contradictions of all orders, by order, attempt and claim.
+    fn all_contradictions(
+        &self,
+        after: Option<ContradictionPlace>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>>;
+
     /// A channel's clearing records of one date, by channel order number.
     fn clearing(
         &self,
@@ -172,6 +207,9 @@ pub trait Store: Send + Sync {
         after: Option<RequestId>,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>>;
+
+    /// How many accounting requests are owed, and how many are parked.
+    fn accounting_backlog(&self) -> StoreFuture<'_, Result<Backlog, StoreError>>;
 
     /// Owed accounting requests whose time has come, the longest due first.
     fn due_accounting(

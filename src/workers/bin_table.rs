@@ -30,7 +30,9 @@ pub async fn run(
         }
         let public = public_source(&source);
         match refresh(&table, &settings, &source, &clock).await {
-            Ok(report) => tracing::info!(source = %public, ?report, "the BIN table was refreshed"),
+            Ok(RefreshReport { version, rows, unchanged, .. }) => tracing::info!(
+                source = %public, version, rows, unchanged, "the BIN table was refreshed"
+            ),
             Err(error) => tracing::error!(source = %public, error, "the BIN table stays as it was"),
         }
     }

@@ -5,6 +5,7 @@
 //! everything again. A round never stops at one failure: that item is due again later.
 
 pub mod accounting;
+pub mod backlog;
 pub mod bin_table;
 pub mod certificates;
 pub mod clock;

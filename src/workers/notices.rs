@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::header::HeaderName;
-use serde_json::json;
+use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::codec::sign::{HmacKey, hex_lower};
@@ -28,24 +28,43 @@ use crate::workers::{InFlight, Stop, next_round, reap};
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "switchyard-signature";
 
-/// What the core is told: enough to end its own order; the rest it can ask for.
+/// What the core is told: enough to end its own order; the rest it can ask for. What there is
+/// nothing to say of is `null`.
+#[derive(Serialize)]
+struct NoticeBody<'order> {
+    id: String,
+    order_id: &'order str,
+    kind: &'static str,
+    of: Option<String>,
+    status: &'static str,
+    reason: Option<&'static str>,
+    amount: i64,
+    currency: &'static str,
+    merchant_id: &'order str,
+    channel: Option<&'order str>,
+    channel_reference: Option<&'order str>,
+    clearing_date: Option<String>,
+    finished_at: Option<String>,
+}
+
+/// The bytes that are posted, and signed.
 pub fn body(order: &Order) -> Vec<u8> {
     let approved = order.approved().or(order.attempts.last());
-    let told = json!({
-        "id": order.id.to_string(),
-        "order_id": order.caller_order_id.as_str(),
-        "kind": order.kind.name(),
-        "of": order.kind.original().map(|of| of.to_string()),
-        "status": order.status.name(),
-        "reason": order.reason.map(crate::domain::outcome::Reason::name),
-        "amount": order.amount.get(),
-        "currency": order.currency.code(),
-        "merchant_id": order.merchant_id.as_str(),
-        "channel": approved.map(|attempt| attempt.channel.as_str()),
-        "channel_reference": approved.and_then(|attempt| attempt.channel_reference.as_deref()),
-        "clearing_date": order.clearing_date.map(|date| date.to_string()),
-        "finished_at": order.finished_at.map(crate::domain::time::Timestamp::rfc3339),
-    });
+    let told = NoticeBody {
+        id: order.id.to_string(),
+        order_id: order.caller_order_id.as_str(),
+        kind: order.kind.name(),
+        of: order.kind.original().map(|of| of.to_string()),
+        status: order.status.name(),
+        reason: order.reason.map(crate::domain::outcome::Reason::name),
+        amount: order.amount.get(),
+        currency: order.currency.code(),
+        merchant_id: order.merchant_id.as_str(),
+        channel: approved.map(|attempt| attempt.channel.as_str()),
+        channel_reference: approved.and_then(|attempt| attempt.channel_reference.as_deref()),
+        clearing_date: order.clearing_date.map(|date| date.to_string()),
+        finished_at: order.finished_at.map(crate::domain::time::Timestamp::rfc3339),
+    };
     serde_json::to_vec(&told).expect("plain texts and integers always serialise")
 }
 

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use switchyard::codec::sign::sha256_hex;
-use switchyard::domain::batch::Batch;
+use switchyard::domain::batch::{Batch, Claim};
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::command::Decider;
 use switchyard::domain::flow::attempt::{Evidence, Source};
@@ -327,4 +327,100 @@ async fn set_status(gateway: &Gateway, status: DeliveryStatus) -> u32 {
     let batch = Batch { accounting: vec![request], ..Batch::default() };
     gateway.store.commit(batch).await.expect("it is written");
     version
+}
+
+#[tokio::test]
+async fn transactions_are_read_by_order_by_day_and_one_by_one() {
+    let gateway = Gateway::start().await;
+    let mut ids = Vec::new();
+    for order_id in ["A-1", "A-2", "A-3"] {
+        let paid = gateway.pay(&payment(order_id)).await.json();
+        ids.push(paid["id"].as_str().expect("an id").to_owned());
+    }
+    let list = async |query: &str| {
+        let answer = gateway.get("auditor", &format!("/v1/transactions{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let listed = |page: &Value| -> Vec<String> {
+        let rows = page["transactions"].as_array().expect("rows").iter();
+        rows.map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert_eq!(listed(&list("").await), ids);
+    let day = "?channel=unionpay&date=2026-11-22";
+    assert_eq!(listed(&list(day).await), ids);
+    for whole in ["?", &format!("{day}&")] {
+        let page = list(&format!("{whole}limit=2")).await;
+        assert_eq!(listed(&page), ids[..2]);
+        let after = page["next"].as_str().expect("a next page").to_owned();
+        let rest = list(&format!("{whole}limit=2&after={after}")).await;
+        assert_eq!((listed(&rest), rest.get("next")), (ids[2..].to_vec(), None));
+    }
+    assert_eq!(listed(&list("?channel=unionpay&date=2026-11-21").await), [] as [String; 0]);
+    let one = gateway.get("auditor", &format!("/v1/transactions/{}", ids[0])).await.json();
+    assert_eq!(
+        members(&one, &["id", "movement", "channel", "amount", "source", "clearing_date"]),
+        json!([ids[0], "payment", "unionpay", 12_345, "reply", "2026-11-22"])
+    );
+    assert!(one["voucher"].is_string(), "the channel's own words: {one}");
+    assert!(list("").await["transactions"][0].get("voucher").is_none(), "not in the listing");
+    for (path, refused) in [
+        ("?channel=unionpay", (400, "invalid_query")),
+        ("?date=2026-11-22", (400, "invalid_query")),
+        ("?channel=none&date=2026-11-22", (404, "channel_unknown")),
+        ("?after=x", (400, "invalid_query")),
+        ("/2611220000000009999", (404, "not_found")),
+        ("/x", (404, "not_found")),
+    ] {
+        let answer = gateway.get("operator", &format!("/v1/transactions{path}")).await;
+        assert_eq!(answer.problem(), (refused.0, refused.1.to_owned()), "{path}");
+    }
+    assert_eq!(gateway.get("core", "/v1/transactions").await.problem().0, 403);
+}
+
+#[tokio::test]
+async fn contradictions_are_read_all_and_of_one_order() {
+    let gateway = Gateway::start().await;
+    let orders: Vec<_> = (1..=2).map(books::order).collect();
+    let contradictions = vec![
+        books::contradiction(&orders[0], 1, Claim::Success),
+        books::contradiction(&orders[0], 1, Claim::Failure),
+        books::contradiction(&orders[1], 2, Claim::Success),
+    ];
+    let batch = Batch { contradictions, ..Batch::default() };
+    gateway.store.commit(batch).await.expect("it is written");
+    let list = async |query: &str| {
+        let answer = gateway.get("auditor", &format!("/v1/contradictions{query}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    };
+    let (one, other) = (orders[0].id.to_string(), orders[1].id.to_string());
+    let whole = list("").await;
+    let rows = whole["contradictions"].as_array().expect("rows");
+    let names: Vec<Value> =
+        rows.iter().map(|row| members(row, &["id", "attempt", "claim", "source"])).collect();
+    assert_eq!(
+        json!(names),
+        json!([
+            [one, 1, "success", "notice"],
+            [one, 1, "failure", "notice"],
+            [other, 2, "success", "notice"],
+        ])
+    );
+    assert_eq!(rows[0]["voucher"], "respCode=00");
+    let mut paged = Vec::new();
+    let mut next = Some(String::new());
+    while let Some(after) = next {
+        let page = list(&format!("?limit=1{after}")).await;
+        paged.extend(page["contradictions"].as_array().expect("rows").iter().cloned());
+        next = page["next"].as_str().map(|next| format!("&after={next}"));
+    }
+    assert_eq!(&paged, rows, "a page ends inside of an order, and the next goes on there");
+    let of_one = list(&format!("?order={one}")).await;
+    assert_eq!(of_one["contradictions"], json!(rows[..2]));
+    for wrong in ["?after=1", "?order=x", &format!("?order={one}&after={one}-1-success")] {
+        let answer = gateway.get("auditor", &format!("/v1/contradictions{wrong}")).await;
+        assert_eq!(answer.problem(), (400, "invalid_query".to_owned()), "{wrong}");
+    }
+    assert_eq!(gateway.get("core", "/v1/contradictions").await.problem().0, 403);
 }

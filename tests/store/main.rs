@@ -77,6 +77,7 @@ suite! {
     accounting_requests_are_listed_by_status,
     notices_are_worked_by_time,
     contradictions_belong_to_their_order,
+    transactions_are_listed_by_order_and_by_day,
     the_audit_trail_keeps_its_order,
     leases_never_overlap,
     racing_commits_of_one_version_have_one_winner,

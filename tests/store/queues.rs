@@ -1,11 +1,13 @@
 //! What is worked by time or listed: entries, clearing, deliveries, contradictions, audit, leases.
 
 use switchyard::domain::batch::{Batch, Claim, EntryChange};
+use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::time::BusinessDate;
-use switchyard::store::Store;
+use switchyard::store::{Backlog, Store};
 
 use crate::support::books::{self, channel, date, id, moment, order};
 use crate::{commit, read, refuse};
@@ -158,6 +160,7 @@ pub async fn accounting_requests_are_listed_by_status(store: &dyn Store) {
     assert_eq!(list(parked, None, 1).await, [4]);
     assert_eq!(list(parked, after(4), 1).await, [5]);
     assert!(list(owed, None, 0).await.is_empty());
+    assert_eq!(read(store.accounting_backlog()).await, Backlog { owed: 3, parked: 2 });
 }
 
 pub async fn notices_are_worked_by_time(store: &dyn Store) {
@@ -213,6 +216,40 @@ pub async fn contradictions_belong_to_their_order(store: &dyn Store) {
     let names: Vec<_> = kept.iter().map(|kept| (kept.attempt, kept.claim)).collect();
     assert_eq!(names, [(1, Claim::Success), (1, Claim::Failure), (2, Claim::Success)]);
     assert!(read(store.contradictions(id(3))).await.is_empty());
+    // The listing of all of them goes on behind any place, also inside of an order.
+    let list = async |after, limit| -> Vec<(u64, u8, Claim)> {
+        let page = read(store.all_contradictions(after, limit)).await;
+        let order = |order: OrderId| order.as_u64() - id(0).as_u64();
+        page.iter().map(|one| (order(one.order), one.attempt, one.claim)).collect()
+    };
+    let (success, failure) = (Claim::Success, Claim::Failure);
+    let all = [(1, 1, success), (1, 1, failure), (1, 2, success), (2, 1, success)];
+    assert_eq!(list(None, 9).await, all);
+    assert_eq!(list(None, 1).await, all[..1]);
+    assert_eq!(list(Some((id(1), 1, success)), 2).await, all[1..3]);
+    assert_eq!(list(Some((id(1), 2, failure)), 9).await, all[3..]);
+    assert_eq!(list(Some((id(2), 1, success)), 9).await, []);
+}
+
+pub async fn transactions_are_listed_by_order_and_by_day(store: &dyn Store) {
+    let orders: Vec<Order> = (1..=4).map(order).collect();
+    let transactions: Vec<Transaction> = orders.iter().map(books::transaction).collect();
+    let mut clearing: Vec<_> = transactions.iter().map(books::clearing).collect();
+    clearing[3].date = BusinessDate::from_yyyymmdd(20_261_123).expect("a date");
+    // What was contradicted is in the clearing and is no transaction.
+    let mut claimed = clearing[0].clone();
+    claimed.channel_order_no.attempt = 7;
+    clearing.push(claimed);
+    commit(store, Batch { transactions: transactions.clone(), clearing, ..Batch::default() }).await;
+    assert_eq!(read(store.transactions(None, 9)).await, transactions);
+    assert_eq!(read(store.transactions(None, 2)).await, transactions[..2]);
+    assert_eq!(read(store.transactions(Some(id(2)), 9)).await, transactions[2..]);
+    let day =
+        async |after, limit| read(store.transactions_of_day(channel(), date(), after, limit)).await;
+    assert_eq!(day(None, 9).await, transactions[..3]);
+    assert_eq!(day(Some(transactions[0].channel_order_no), 1).await, transactions[1..2]);
+    let other = ChannelId::from_stored("union");
+    assert!(read(store.transactions_of_day(other, date(), None, 9)).await.is_empty());
 }
 
 pub async fn the_audit_trail_keeps_its_order(store: &dyn Store) {

@@ -37,7 +37,16 @@ impl Daemon {
     /// Starts it in this folder and waits until it says where it listens. Standard error is added
     /// to the file `daemon.log` of the folder.
     pub async fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let (child, log) = spawn(folder, arguments);
+        Self::start_with(folder, arguments, &[]).await
+    }
+
+    /// The same, with variables of the environment.
+    pub async fn start_with(
+        folder: &Path,
+        arguments: &[&str],
+        variables: &[(String, String)],
+    ) -> Self {
+        let (child, log) = spawn(folder, arguments, variables);
         let listening = tokio::task::spawn_blocking(move || Self::listening(child, log));
         listening.await.expect("the daemon listens")
     }
@@ -117,7 +126,7 @@ pub struct Starting(Child);
 
 impl Starting {
     pub fn new(folder: &Path, arguments: &[&str]) -> Self {
-        Self(spawn(folder, arguments).0)
+        Self(spawn(folder, arguments, &[]).0)
     }
 
     pub fn kill(mut self) {
@@ -126,9 +135,9 @@ impl Starting {
     }
 }
 
-fn spawn(folder: &Path, arguments: &[&str]) -> (Child, PathBuf) {
+fn spawn(folder: &Path, arguments: &[&str], variables: &[(String, String)]) -> (Child, PathBuf) {
     let mut command = program(folder);
-    command.args(arguments);
+    command.args(arguments).envs(variables.iter().map(|(name, value)| (name, value)));
     spawn_as(command, folder)
 }
 

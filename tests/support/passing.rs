@@ -1,10 +1,40 @@
-//! Passing on what a test's store does not change: the readings of the books beside orders.
+//! Passing on what a test's store does not change: listings, and the books beside orders.
 
 /// The functions of `Store` that read closes, statements, reconciliations, differences and
 /// settlements: each asks the store that `$inner()` gives, and hands the reading to `$through()`.
 /// What the signatures name must be in scope: see [`books_types`].
 macro_rules! pass_books_on {
     ($inner:ident, $through:ident) => {
+        fn transactions(
+            &self,
+            after: Option<OrderId>,
+            limit: usize,
+        ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>> {
+            self.$through(self.$inner().transactions(after, limit))
+        }
+
+        fn transactions_of_day(
+            &self,
+            channel: ChannelId,
+            date: BusinessDate,
+            after: Option<ChannelOrderNo>,
+            limit: usize,
+        ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>> {
+            self.$through(self.$inner().transactions_of_day(channel, date, after, limit))
+        }
+
+        fn all_contradictions(
+            &self,
+            after: Option<ContradictionPlace>,
+            limit: usize,
+        ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>> {
+            self.$through(self.$inner().all_contradictions(after, limit))
+        }
+
+        fn accounting_backlog(&self) -> StoreFuture<'_, Result<Backlog, StoreError>> {
+            self.$through(self.$inner().accounting_backlog())
+        }
+
         fn closed_through(
             &self,
             channel: ChannelId,
@@ -184,5 +214,5 @@ pub mod books_types {
     pub use switchyard::domain::books::statement::StatementRevision;
     pub use switchyard::domain::ids::{BatchId, ChannelOrderNo, DifferenceId, SettlementId};
     pub use switchyard::domain::money::Currency;
-    pub use switchyard::store::FoundRow;
+    pub use switchyard::store::{Backlog, ContradictionPlace, FoundRow};
 }

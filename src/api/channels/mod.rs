@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
 use serde::Serialize;
-use serde_json::{Value, json as value};
+use serde_json::Value;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
 use crate::api::dto::json;
@@ -23,6 +23,7 @@ use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, MerchantId};
+use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
 use crate::engine::intake::RouteQuestion;
 use crate::tables::bin::RowView;
@@ -101,13 +102,13 @@ pub async fn all(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
-    struct Body<'status> {
+    struct ChannelsBody<'status> {
         channels: Vec<ChannelBody<'status>>,
     }
     Query::of(&uri).finish()?;
     let statuses = state.registry.statuses();
     let channels = statuses.iter().map(ChannelBody::from).collect();
-    Ok(json(StatusCode::OK, &Body { channels }))
+    Ok(json(StatusCode::OK, &ChannelsBody { channels }))
 }
 
 /// `GET /v1/channels/{id}`
@@ -262,42 +263,84 @@ fn length(card: &mut Fields<'_>) -> Result<Option<u8>, ApiError> {
     }
 }
 
-/// The JSON form of an explanation.
-pub fn explained(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
-    let rules = explanation.rules.iter().map(|explained| {
-        let mismatches = explained.mismatches.iter().map(
-            |mismatch| value!({ "condition": mismatch.condition, "detail": mismatch.sentence }),
-        );
-        value!({
-            "name": explained.rule.name,
-            "verdict": explained.verdict.name(),
-            "strategy": explained.rule.target.strategy().name(),
-            "mismatches": mismatches.collect::<Vec<_>>(),
-            "candidates": explained.candidates.iter().map(candidate).collect::<Vec<_>>(),
-        })
-    });
-    let plan = &explanation.plan;
-    let kept: Vec<&str> = plan.kept.iter().map(|kept| kept.channel.id.as_str()).collect();
-    value!({
-        "card": row.and_then(|row| serde_json::to_value(RowView::from(row)).ok()),
-        "rule": plan.rule_name(),
-        "channels": kept,
-        "rules": rules.collect::<Vec<_>>(),
-    })
+/// Where an order would go, and why.
+#[derive(Serialize)]
+struct ExplainedBody<'plan> {
+    card: Option<RowView<'plan>>,
+    rule: Option<&'plan str>,
+    channels: Vec<&'plan str>,
+    rules: Vec<RuleBody<'plan>>,
 }
 
-fn candidate(candidate: &ExplainedCandidate<'_>) -> Value {
+#[derive(Serialize)]
+struct RuleBody<'plan> {
+    name: &'plan str,
+    verdict: &'static str,
+    strategy: &'static str,
+    mismatches: Vec<MismatchBody<'plan>>,
+    candidates: Vec<CandidateBody<'plan>>,
+}
+
+#[derive(Serialize)]
+struct MismatchBody<'plan> {
+    condition: &'plan str,
+    detail: &'plan str,
+}
+
+#[derive(Serialize)]
+struct CandidateBody<'plan> {
+    channel: &'plan str,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    standing: Option<&'plan str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasons: Option<Vec<StrikeBody>>,
+}
+
+#[derive(Serialize)]
+struct StrikeBody {
+    reason: &'static str,
+    detail: String,
+}
+
+/// The JSON form of an explanation.
+pub fn explained(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
+    let rules = explanation.rules.iter().map(|explained| RuleBody {
+        name: &explained.rule.name,
+        verdict: explained.verdict.name(),
+        strategy: explained.rule.target.strategy().name(),
+        mismatches: (explained.mismatches.iter())
+            .map(|mismatch| MismatchBody {
+                condition: mismatch.condition,
+                detail: &mismatch.sentence,
+            })
+            .collect(),
+        candidates: explained.candidates.iter().map(candidate).collect(),
+    });
+    let plan = &explanation.plan;
+    let body = ExplainedBody {
+        card: row.map(RowView::from),
+        rule: plan.rule_name(),
+        channels: plan.kept.iter().map(|kept| kept.channel.id.as_str()).collect(),
+        rules: rules.collect(),
+    };
+    serde_json::to_value(body).expect("plain texts and integers always serialise")
+}
+
+fn candidate<'plan>(candidate: &'plan ExplainedCandidate<'_>) -> CandidateBody<'plan> {
     let channel = candidate.channel.as_str();
+    let none = CandidateBody { channel, verdict: "", place: None, standing: None, reasons: None };
     match &candidate.verdict {
         CandidateVerdict::Kept { place, standing } => {
-            value!({ "channel": channel, "verdict": "kept", "place": place, "standing": standing })
+            CandidateBody { verdict: "kept", place: Some(*place), standing: Some(standing), ..none }
         }
         CandidateVerdict::Struck(strikes) => {
-            let reasons = strikes
-                .iter()
-                .map(|strike| value!({ "reason": strike.name(), "detail": strike.to_string() }));
-            let reasons: Vec<Value> = reasons.collect();
-            value!({ "channel": channel, "verdict": "struck", "reasons": reasons })
+            let reason =
+                |strike: &Strike| StrikeBody { reason: strike.name(), detail: strike.to_string() };
+            let reasons = Some(strikes.iter().map(reason).collect());
+            CandidateBody { verdict: "struck", reasons, ..none }
         }
     }
 }

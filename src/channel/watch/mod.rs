@@ -2,4 +2,5 @@
 //! that prove nothing. Decides nothing, and keeps nothing that matters.
 
 pub mod certificates;
+pub mod changes;
 pub mod objections;

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use serde::Serialize;
 
+use crate::cli::output::is_closed;
 use crate::domain::bin::{BIN_LENGTH_MAX, BIN_LENGTH_MIN, BinTable};
 use crate::domain::card::{PAN_LENGTH_MAX, luhn_fits, mask};
 use crate::tables::bin::RowView;
@@ -58,7 +59,8 @@ impl<'run, W: Write> Lookup<'run, W> {
     /// Answers each line until the input ends. Empty lines are passed over.
     pub(super) fn answer_lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
         let mut line = Vec::with_capacity(LINE_BYTES_MAX);
-        loop {
+        // Ends with the input, or with whoever reads the answers.
+        while !is_closed() {
             line.clear();
             let mut bounded = input.by_ref().take(LINE_BYTES_MAX as u64);
             if bounded.read_until(b'\n', &mut line)? == 0 {
@@ -73,6 +75,7 @@ impl<'run, W: Write> Lookup<'run, W> {
                 self.answer(text)?;
             }
         }
+        Ok(())
     }
 
     /// Whether every input was a number of a fitting length, found or not.
@@ -142,7 +145,6 @@ impl<'run, W: Write> Lookup<'run, W> {
 
     fn write(&mut self, answer: &Answer<'_>) -> io::Result<()> {
         if self.as_json {
-            // Without this conversion a closed pipe would hide behind a JSON error.
             serde_json::to_writer(&mut *self.output, answer).map_err(io::Error::from)?;
             return self.output.write_all(b"\n");
         }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::books::{aligned, each, list, shown};
+use crate::cli::remote::listing::{Listing, list, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -42,11 +42,18 @@ enum DifferenceCommand {
     },
 }
 
+const DIFFERENCES: Listing = Listing {
+    rows: "differences",
+    heading: &["id", "class", "state", "order number", ">line", ">record", "held", "since", "due"],
+    cells: row,
+};
+
 pub fn run(args: &DifferenceArgs) -> anyhow::Result<ExitCode> {
     let daemon = &args.daemon;
     let answer = match &args.command {
         DifferenceCommand::List { channel, state } => {
-            blocking(open(daemon, channel, state.as_deref()))?;
+            let filters = [("channel", Some(channel.as_str())), ("state", state.as_deref())];
+            blocking(DIFFERENCES.print(daemon, "/v1/differences", &filters))?;
             return Ok(ExitCode::SUCCESS);
         }
         DifferenceCommand::Show { id } => {
@@ -59,32 +66,8 @@ pub fn run(args: &DifferenceArgs) -> anyhow::Result<ExitCode> {
             blocking(daemon.json(reqwest::Method::POST, &path, Some(&body)))?
         }
     };
-    let text =
-        if daemon.json { answer.to_string() } else { serde_json::to_string_pretty(&answer)? };
-    println!("{text}");
+    daemon.show(&answer)?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn open(daemon: &DaemonArgs, channel: &str, state: Option<&str>) -> anyhow::Result<()> {
-    let mut path = format!("/v1/differences?channel={}", encoded(channel));
-    if let Some(state) = state {
-        path += &format!("&state={}", encoded(state));
-    }
-    let mut rows = Vec::new();
-    each(daemon, &path, "differences", |difference| {
-        if daemon.json {
-            println!("{difference}");
-        } else {
-            rows.push(row(difference));
-        }
-    })
-    .await?;
-    if !daemon.json {
-        let heading =
-            ["id", "class", "state", "order number", ">line", ">record", "held", "since", "due"];
-        print!("{}", aligned(&heading, &rows));
-    }
-    Ok(())
 }
 
 fn row(difference: &Value) -> Vec<String> {

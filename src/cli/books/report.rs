@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::books::{aligned, list, shown};
+use crate::cli::output::{say, write};
+use crate::cli::remote::listing::{aligned, list, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -22,9 +23,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let path = format!("/v1/channels/{channel}/report?date={date}");
     let report = blocking(args.daemon.json(reqwest::Method::GET, &path, None))?;
     if args.daemon.json {
-        println!("{report}");
+        say!("{report}")?;
     } else {
-        print!("{}", page(&report));
+        write(format_args!("{}", page(&report)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

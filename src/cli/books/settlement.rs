@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::books::{aligned, each, list, shown};
+use crate::cli::output::{say, write};
+use crate::cli::remote::listing::{Listing, aligned, list, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 /// Receipts and statements differ.
@@ -72,36 +73,21 @@ pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
             blocking(daemon.json(reqwest::Method::POST, &path, None))?
         }
         SettlementCommand::List { channel } => {
-            blocking(all(daemon, channel))?;
+            let path = format!("/v1/channels/{}/settlements", encoded(channel));
+            blocking(SETTLEMENTS.print(daemon, &path, &[]))?;
             return Ok(ExitCode::SUCCESS);
         }
     };
     if daemon.json {
-        println!("{settlement}");
+        say!("{settlement}")?;
     } else {
-        print!("{}", told(&settlement));
+        write(format_args!("{}", told(&settlement)))?;
     }
     let agreed = shown(&settlement, "state") == "agreed";
     Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
-async fn all(daemon: &DaemonArgs, channel: &str) -> anyhow::Result<()> {
-    let path = format!("/v1/channels/{}/settlements", encoded(channel));
-    let mut rows = Vec::new();
-    each(daemon, &path, "settlements", |settlement| {
-        if daemon.json {
-            println!("{settlement}");
-        } else {
-            rows.push(row(settlement));
-        }
-    })
-    .await?;
-    if !daemon.json {
-        print!("{}", aligned(&HEADING, &rows));
-    }
-    Ok(())
-}
-
+const SETTLEMENTS: Listing = Listing { rows: "settlements", heading: &HEADING, cells: row };
 const HEADING: [&str; 8] =
     ["id", "from", "to", "currency", "state", ">received", ">expected", ">receipts"];
 

@@ -30,6 +30,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::app::{App, StartError, install_metrics};
 use crate::channel::Channels as _;
 use crate::cli::load::print_mistakes;
+use crate::cli::output::{note, say, write};
 use crate::clock::stopwatch;
 use crate::codec::sign::HmacKey;
 use crate::config::checked::Settings;
@@ -127,16 +128,16 @@ async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     };
     if args.json {
         for violation in &findings.violations {
-            eprintln!("{}  {}: {}", violation.invariant, violation.about, violation.what);
+            note!("{}  {}: {}", violation.invariant, violation.about, violation.what);
         }
     } else {
-        print!("{}", report.text());
+        write(format_args!("{}", report.text()))?;
     }
     if args.keep {
         keep(&stage, args.json).await?;
     }
     if args.json {
-        println!("{}", report.json());
+        say!("{}", report.json())?;
     }
     let Stage { app, folder, .. } = stage;
     app.stop().await;
@@ -253,9 +254,9 @@ channel owes today, and a card's issuer:
         clearing_date(stage)?,
     );
     if quiet {
-        eprint!("{text}");
+        note!("{text}");
     } else {
-        print!("{text}");
+        say!("{text}")?;
     }
     tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")
 }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 
+use crate::cli::output::{say, write};
 use crate::cli::remote::{DaemonArgs, blocking};
 
 /// There are differences.
@@ -52,9 +53,9 @@ pub fn run(args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
         _ => offline::reconcile_files(&args.offline, args.daemon.json, out)?,
     };
     if args.daemon.json {
-        println!("{report}");
+        say!("{report}")?;
     } else {
-        print!("{}", table::table(&report));
+        write(format_args!("{}", table::table(&report)))?;
     }
     let agreed = report.get("agreed") == Some(&Value::Bool(true));
     Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })

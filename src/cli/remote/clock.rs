@@ -40,9 +40,6 @@ pub fn run(args: &ClockArgs) -> anyhow::Result<ExitCode> {
             blocking(daemon.json(reqwest::Method::POST, path, Some(&body)))?
         }
     };
-    println!(
-        "{}",
-        if daemon.json { answer.to_string() } else { serde_json::to_string_pretty(&answer)? }
-    );
+    daemon.show(&answer)?;
     Ok(ExitCode::SUCCESS)
 }

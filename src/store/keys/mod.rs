@@ -29,7 +29,7 @@ pub(super) const FINAL: u8 = b'O';
 const CALLER: u8 = b'C';
 /// Refunds, voids and captures by the order that they refer to; the key says all.
 const FOLLOW_UP: u8 = b'f';
-const TRANSACTION: u8 = b'T';
+pub(super) const TRANSACTION: u8 = b'T';
 const CLEARING: u8 = b'L';
 pub(super) const REVERSAL: u8 = b'R';
 const REVERSAL_DUE: u8 = b'r';
@@ -41,7 +41,7 @@ pub(super) const NOTICE: u8 = b'N';
 pub(super) const NOTICE_DUE: u8 = b'n';
 /// Notices that were given up and wait for an operator.
 pub(super) const NOTICE_PARKED: u8 = b'u';
-const CONTRADICTION: u8 = b'X';
+pub(super) const CONTRADICTION: u8 = b'X';
 pub(super) const AUDIT: u8 = b'U';
 const LEASE: u8 = b'S';
 /// The form of the whole layout.

@@ -19,7 +19,7 @@ use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, Ord
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::store::keys;
 use crate::store::record;
-use crate::store::{PAGE_MAX, StoreError};
+use crate::store::{Backlog, ContradictionPlace, PAGE_MAX, StoreError};
 
 type Read<T> = Result<T, StoreError>;
 
@@ -150,6 +150,36 @@ pub(super) fn transaction(bytes: &impl SortedBytes, order: OrderId) -> Read<Opti
     row.map(|row| record::read_transaction(order, &row)).transpose()
 }
 
+pub(super) fn transactions(
+    bytes: &impl SortedBytes,
+    after: Option<OrderId>,
+    limit: usize,
+) -> Read<Vec<Transaction>> {
+    let last = after.map(keys::transaction_key);
+    page(bytes, onward(&[keys::TRANSACTION], last), limit, |key, row| {
+        record::read_transaction(keys::order_at(key, 1)?, row).map(Some)
+    })
+}
+
+/// A clearing record without a transaction of its number is a contradicted claim.
+pub(super) fn transactions_of_day(
+    bytes: &impl SortedBytes,
+    channel: &ChannelId,
+    date: BusinessDate,
+    after: Option<ChannelOrderNo>,
+    limit: usize,
+) -> Read<Vec<Transaction>> {
+    let prefix = keys::clearing_prefix(channel, date);
+    let at = prefix.len();
+    let last = after.map(|number| keys::clearing_key(channel, date, number));
+    page(bytes, onward(&prefix, last), limit, |key, _| {
+        let [attempt] = keys::number_at(key, at + 8)?;
+        let number = ChannelOrderNo { order: keys::order_at(key, at)?, attempt };
+        let kept = transaction(bytes, number.order)?;
+        Ok(kept.filter(|kept| kept.channel_order_no == number))
+    })
+}
+
 pub(super) fn reversal(bytes: &impl SortedBytes, order: OrderId) -> Read<Option<ReversalEntry>> {
     let row = bytes.get(&keys::order_key(keys::REVERSAL, order))?;
     row.map(|row| record::read_entry(order, &row)).transpose()
@@ -194,6 +224,19 @@ pub(super) fn contradictions(bytes: &impl SortedBytes, order: OrderId) -> Read<V
     let at = prefix.len();
     page(bytes, keys::bounds(&prefix), PAGE_MAX, |key, row| {
         let [attempt, claim] = keys::number_at(key, at)?;
+        record::read_contradiction(order, attempt, claim, row).map(Some)
+    })
+}
+
+pub(super) fn all_contradictions(
+    bytes: &impl SortedBytes,
+    after: Option<ContradictionPlace>,
+    limit: usize,
+) -> Read<Vec<Contradiction>> {
+    let last = after.map(|(order, attempt, claim)| keys::contradiction_key(order, attempt, claim));
+    page(bytes, onward(&[keys::CONTRADICTION], last), limit, |key, row| {
+        let order = keys::order_at(key, 1)?;
+        let [attempt, claim] = keys::number_at(key, 9)?;
         record::read_contradiction(order, attempt, claim, row).map(Some)
     })
 }
@@ -292,6 +335,19 @@ fn parked_requests(
         let row = indexed(bytes, &keys::accounting_key(id), index)?;
         row.map(|row| record::read_accounting(id, &row)).transpose()
     })
+}
+
+/// Counts the entries of the two indexes; no row is read.
+pub(super) fn accounting_backlog(bytes: &impl SortedBytes) -> Read<Backlog> {
+    let count = |prefix: u8| {
+        let (mut entries, (from, to)) = (0, keys::bounds(&[prefix]));
+        bytes.scan(&from, &to, &mut |_, _| {
+            entries += 1;
+            Ok(Scan::On)
+        })?;
+        Ok(entries)
+    };
+    Ok(Backlog { owed: count(keys::ACCOUNTING_DUE)?, parked: count(keys::ACCOUNTING_PARKED)? })
 }
 
 pub(super) fn due_accounting(

@@ -20,7 +20,9 @@ use crate::domain::ids::{
 };
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
-use crate::store::{CommitError, FoundRow, Store, StoreError, StoreFuture};
+use crate::store::{
+    Backlog, CommitError, ContradictionPlace, FoundRow, Store, StoreError, StoreFuture,
+};
 
 use super::SortedBytes;
 
@@ -111,6 +113,24 @@ impl<S: SortedStore> Store for S {
         self.look(move |rows| super::transaction(rows, order))
     }
 
+    fn transactions(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>> {
+        self.list(move |rows| super::transactions(rows, after, limit))
+    }
+
+    fn transactions_of_day(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        after: Option<ChannelOrderNo>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>> {
+        self.list(move |rows| super::transactions_of_day(rows, &channel, date, after, limit))
+    }
+
     fn reversal(
         &self,
         order: OrderId,
@@ -142,6 +162,14 @@ impl<S: SortedStore> Store for S {
         self.list(move |rows| super::contradictions(rows, order))
     }
 
+    fn all_contradictions(
+        &self,
+        after: Option<ContradictionPlace>,
+        limit: usize,
+    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>> {
+        self.list(move |rows| super::all_contradictions(rows, after, limit))
+    }
+
     fn clearing(
         &self,
         channel: ChannelId,
@@ -166,6 +194,10 @@ impl<S: SortedStore> Store for S {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
         self.list(move |rows| super::accounting_requests(rows, status, after, limit))
+    }
+
+    fn accounting_backlog(&self) -> StoreFuture<'_, Result<Backlog, StoreError>> {
+        self.list(|rows| super::accounting_backlog(rows))
     }
 
     fn due_accounting(

@@ -60,6 +60,7 @@ pub async fn run(engine: Arc<Engine>, work: AccountingWork, mut stop: Stop) {
             return stop.asked().await;
         }
     };
+    telemetry::gauge_accounting(true);
     let posts = Arc::new(Semaphore::new(work.delivery.in_flight.get() as usize));
     let outage = Mutex::default();
     let desk = Arc::new(Desk { engine, work, url, client, posts, outage });
@@ -238,8 +239,14 @@ fn weigh(desk: &Desk, posted: &[Posted]) {
     let answers = |one: &Posted| matches!(one, Posted::Acknowledged | Posted::Refused(_));
     let mut outage = desk.outage();
     if !posted.iter().any(answers) {
-        outage.failed();
+        if outage.failed() {
+            telemetry::gauge_accounting(false);
+            tracing::warn!(
+                "accounting does not answer; what is owed to it waits and is tried again"
+            );
+        }
     } else if outage.answered(desk.engine.clock().now()) {
+        telemetry::gauge_accounting(true);
         tracing::info!("accounting answers again; what waits for it goes now");
     }
 }

@@ -25,10 +25,12 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// It could not be reached, or could not take anything.
-    pub(super) fn failed(&mut self) {
+    /// It could not be reached, or could not take anything. True where an outage begins.
+    pub(super) fn failed(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);
-        self.is_down |= self.failures >= FAILURES_OF_AN_OUTAGE;
+        let begins = !self.is_down && self.failures >= FAILURES_OF_AN_OUTAGE;
+        self.is_down |= begins;
+        begins
     }
 
     /// It answered, be it with a refusal. True where this ends an outage.
@@ -89,9 +91,8 @@ mod tests {
     #[test]
     fn an_outage_ends_with_the_first_answer_and_lets_go_what_had_failed() {
         let mut outage = Outage::default();
-        for _ in 0..FAILURES_OF_AN_OUTAGE {
-            outage.failed();
-        }
+        let begins: Vec<bool> = (0..5).map(|_| outage.failed()).collect();
+        assert_eq!(begins, [false, false, true, false, false], "it begins once");
         let settings = settings();
         let waiting = tried(5, 3_000);
         assert_eq!(outage.horizon(at(3_600), &settings), at(3_600));
@@ -114,7 +115,11 @@ mod tests {
             outage.failed();
             assert!(!outage.answered(at(second)), "another one was taken in between");
         }
-        let down = |outage: &mut Outage| (0..3).for_each(|_| outage.failed());
+        let down = |outage: &mut Outage| {
+            for _ in 0..3 {
+                outage.failed();
+            }
+        };
         down(&mut outage);
         assert!(outage.answered(at(100)));
         down(&mut outage);

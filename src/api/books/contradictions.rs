@@ -1,0 +1,86 @@
+//! Contradictions: evidence that came against a final state, kept beside it (I-5).
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::Uri;
+use serde::Serialize;
+
+use crate::api::ApiState;
+use crate::api::auth::MayInspect;
+use crate::api::dto::{Moment, Text};
+use crate::api::error::ApiError;
+use crate::api::input::query::Query;
+use crate::api::page::{next_of, page};
+use crate::domain::batch::{Claim, Contradiction};
+use crate::domain::ids::OrderId;
+use crate::store::ContradictionPlace;
+
+#[derive(Serialize)]
+struct ContradictionBody<'row> {
+    /// The order that it speaks against.
+    id: Text<OrderId>,
+    attempt: u8,
+    claim: &'static str,
+    source: &'static str,
+    at: Moment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_reference: Option<&'row str>,
+    /// The order that takes the claimed success back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undo: Option<Text<OrderId>>,
+    /// The channel's own words, card data masked.
+    voucher: &'row str,
+}
+
+impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
+    fn from(row: &'row Contradiction) -> Self {
+        Self {
+            id: Text(row.order),
+            attempt: row.attempt,
+            claim: row.claim.name(),
+            source: row.source.name(),
+            at: Moment(row.at),
+            channel_reference: row.channel_reference.as_deref(),
+            undo: row.undo.map(Text),
+            voucher: &row.voucher,
+        }
+    }
+}
+
+/// `GET /v1/contradictions?after=&limit=`, by order; `?order=`, all of one order.
+pub async fn all(
+    State(state): State<Arc<ApiState>>,
+    MayInspect(_): MayInspect,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let mut query = Query::of(&uri);
+    let order = query.parsed("order", "an id, 19 digits", OrderId::parse)?;
+    let after = query.parsed("after", "the `next` of a page", parse_place)?;
+    let limit = query.limit()?;
+    query.finish()?;
+    let store = state.engine.store();
+    let (rows, next) = match (order, after) {
+        (None, after) => {
+            let rows = store.all_contradictions(after, limit).await?;
+            let next = next_of(&rows, limit, place);
+            (rows, next)
+        }
+        (Some(order), None) => (store.contradictions(order).await?, None),
+        (Some(_), Some(_)) => return Err(Query::invalid("after", "one order's come whole")),
+    };
+    Ok(page("contradictions", rows.iter().map(ContradictionBody::from), next))
+}
+
+/// Where a page goes on: order, attempt and claim of its last row.
+fn place(row: &Contradiction) -> String {
+    format!("{}-{}-{}", row.order, row.attempt, row.claim.name())
+}
+
+fn parse_place(text: &str) -> Option<ContradictionPlace> {
+    let (order, rest) = text.split_once('-')?;
+    let (attempt, claim) = rest.split_once('-')?;
+    let claim = Claim::ALL.into_iter().find(|one| one.name() == claim)?;
+    Some((OrderId::parse(order)?, attempt.parse().ok()?, claim))
+}

@@ -1,0 +1,43 @@
+//! `switchyard contradiction list`: what was said against orders that had ended.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::{DaemonArgs, blocking};
+
+#[derive(Debug, Args)]
+pub struct ContradictionArgs {
+    #[command(subcommand)]
+    command: ContradictionCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ContradictionCommand {
+    /// All by order, or those of one order
+    List {
+        /// Only this order's (our id, 19 digits)
+        #[arg(long, value_name = "ID")]
+        order: Option<String>,
+    },
+}
+
+const CONTRADICTIONS: Listing = Listing {
+    rows: "contradictions",
+    heading: &["id", ">attempt", "claim", "source", "at", "undo", "channel's reference"],
+    cells: |row| {
+        ["id", "attempt", "claim", "source", "at", "undo", "channel_reference"]
+            .map(|name| shown(row, name))
+            .into()
+    },
+};
+
+pub fn run(args: &ContradictionArgs) -> anyhow::Result<ExitCode> {
+    let ContradictionCommand::List { order } = &args.command;
+    let filters = [("order", order.as_deref())];
+    blocking(CONTRADICTIONS.print(&args.daemon, "/v1/contradictions", &filters))?;
+    Ok(ExitCode::SUCCESS)
+}

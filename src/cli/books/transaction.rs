@@ -1,0 +1,77 @@
+//! `switchyard transaction list|show`: what has succeeded at a channel.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+#[derive(Debug, Args)]
+pub struct TransactionArgs {
+    #[command(subcommand)]
+    command: TransactionCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum TransactionCommand {
+    /// All by order, or those that a channel clears on a date
+    List {
+        #[arg(requires = "date")]
+        channel: Option<String>,
+        /// The clearing date, YYYY-MM-DD
+        date: Option<String>,
+    },
+    /// The transaction of an order, with the channel's own words (its voucher)
+    Show {
+        /// Our order id (19 digits)
+        id: String,
+    },
+}
+
+const TRANSACTIONS: Listing = Listing {
+    rows: "transactions",
+    heading: &[
+        "id",
+        "movement",
+        "channel",
+        "order number",
+        ">amount",
+        "currency",
+        "clearing",
+        "known by",
+        "at",
+    ],
+    cells: |row| {
+        [
+            "id",
+            "movement",
+            "channel",
+            "channel_order_no",
+            "amount",
+            "currency",
+            "clearing_date",
+            "source",
+            "at",
+        ]
+        .map(|name| shown(row, name))
+        .into()
+    },
+};
+
+pub fn run(args: &TransactionArgs) -> anyhow::Result<ExitCode> {
+    let daemon = &args.daemon;
+    match &args.command {
+        TransactionCommand::List { channel, date } => {
+            let filters = [("channel", channel.as_deref()), ("date", date.as_deref())];
+            blocking(TRANSACTIONS.print(daemon, "/v1/transactions", &filters))?;
+        }
+        TransactionCommand::Show { id } => {
+            let path = format!("/v1/transactions/{}", encoded(id));
+            daemon.show(&blocking(daemon.json(reqwest::Method::GET, &path, None))?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,115 @@
+//! The running daemon's API, from the shell: what all commands share that ask it.
+
+pub mod clock;
+pub mod listing;
+pub mod payment;
+pub mod reversal;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::Value;
+
+use crate::cli::output::say;
+
+/// How long one call may take: a statement of a busy day is long.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Where the daemon is, and the key to it.
+#[derive(Debug, Clone, Args)]
+pub struct DaemonArgs {
+    /// The daemon's address
+    #[arg(long, global = true, default_value = "http://127.0.0.1:7070")]
+    pub url: String,
+    /// The API key; better given as the environment variable SWITCHYARD_KEY
+    #[arg(long, global = true, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Print the daemon's JSON as it is
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl DaemonArgs {
+    fn client(&self) -> anyhow::Result<reqwest::Client> {
+        crate::workers::client(TIMEOUT).map_err(anyhow::Error::msg)
+    }
+
+    fn key(&self) -> anyhow::Result<String> {
+        let given = self.key.clone().or_else(|| std::env::var("SWITCHYARD_KEY").ok());
+        given.context("no API key: set SWITCHYARD_KEY")
+    }
+
+    /// Asks the daemon; its refusal becomes the error.
+    pub async fn ask(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        accept: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<reqwest::Response> {
+        self.send(method, path, accept, |request| match body {
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+            None => request,
+        })
+        .await
+    }
+
+    /// The same, with a body of any kind.
+    pub async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        accept: &str,
+        with_body: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> anyhow::Result<reqwest::Response> {
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let request = self
+            .client()?
+            .request(method, url)
+            .header("authorization", format!("Bearer {}", self.key()?))
+            .header("accept", accept);
+        let response = with_body(request).send().await.context("the daemon cannot be reached")?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let text = response.text().await.unwrap_or_default();
+        let problem: Value = serde_json::from_str(&text).unwrap_or_default();
+        let word = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+        // Where a file was refused, its lines say why.
+        let faults = problem.get("faults").and_then(Value::as_array).into_iter().flatten();
+        let faults = faults.map(|fault| {
+            let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
+            format!("\n  line {}: {detail}", fault.get("line").unwrap_or(&Value::Null))
+        });
+        let faults: String = faults.collect();
+        anyhow::bail!("{status}: {}: {}{faults}", word("code"), word("detail"))
+    }
+
+    pub async fn json(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let response = self.ask(method, path, "application/json", body).await?;
+        Ok(serde_json::from_slice(&response.bytes().await?)?)
+    }
+
+    /// Prints an answer: as it is, or laid out for people.
+    pub fn show(&self, answer: &Value) -> anyhow::Result<()> {
+        match self.json {
+            true => say!("{answer}"),
+            false => say!("{answer:#}"),
+        }
+    }
+}
+
+/// Runs one question to the daemon.
+pub fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// A value in a path or query: everything but letters, digits and `-._` is percent-encoded.
+pub fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

@@ -1,0 +1,84 @@
+//! `switchyard reversal list|retry|resolve`: the temp reversal table of the running daemon.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+#[derive(Debug, Args)]
+pub struct ReversalArgs {
+    #[command(subcommand)]
+    command: ReversalCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ReversalCommand {
+    /// The temp reversal table
+    List {
+        /// Only this channel's
+        #[arg(long)]
+        channel: Option<String>,
+        /// Only entries of this phase
+        #[arg(long, value_parser = ["inquiring", "reversing", "undo_owed", "operator"])]
+        phase: Option<String>,
+    },
+    /// One entry with its history and its order
+    Show { id: String },
+    /// Work an entry again from the start of its schedule
+    Retry {
+        id: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+    /// End an unknown by decision
+    Resolve {
+        id: String,
+        #[arg(long, value_parser = ["succeeded", "failed", "reversed"])]
+        outcome: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+const ENTRIES: Listing = Listing {
+    rows: "reversals",
+    heading: &["id", "channel", "phase", ">amount", "currency", "opened", "due"],
+    cells: |entry| {
+        ["id", "channel", "phase", "amount", "currency", "opened_at", "due_at"]
+            .map(|name| shown(entry, name))
+            .into()
+    },
+};
+
+pub fn run(args: &ReversalArgs) -> anyhow::Result<ExitCode> {
+    let daemon = &args.daemon;
+    let ask = |method, path: &str, body: Option<Value>| {
+        daemon.show(&blocking(daemon.json(method, path, body.as_ref()))?)
+    };
+    match &args.command {
+        ReversalCommand::List { channel, phase } => {
+            let filters = [("channel", channel.as_deref()), ("phase", phase.as_deref())];
+            blocking(ENTRIES.print(daemon, "/v1/reversals", &filters))?;
+        }
+        ReversalCommand::Show { id } => {
+            ask(reqwest::Method::GET, &format!("/v1/reversals/{}", encoded(id)), None)?;
+        }
+        ReversalCommand::Retry { id, reason } => {
+            let path = format!("/v1/reversals/{}/retry", encoded(id));
+            ask(reqwest::Method::POST, &path, Some(json!({ "reason": reason })))?;
+        }
+        ReversalCommand::Resolve { id, outcome, reason } => {
+            let path = format!("/v1/reversals/{}/resolve", encoded(id));
+            let body = json!({ "outcome": outcome, "reason": reason });
+            ask(reqwest::Method::POST, &path, Some(body))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,71 @@
+//! Counts what is open and owed, for the metrics: entries of the temp reversal table, and
+//! accounting requests. It changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::flow::reversal::Phase;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::Timestamp;
+use crate::engine::Engine;
+use crate::store::StoreError;
+use crate::telemetry;
+use crate::workers::{PAGE, Stop};
+
+/// What the table has of one channel.
+#[derive(Default)]
+struct Open {
+    phases: BTreeMap<Phase, u64>,
+    oldest: Option<Timestamp>,
+}
+
+/// Runs until asked to stop.
+pub async fn run(engine: Arc<Engine>, every: Duration, mut stop: Stop) {
+    // A series does not go: a channel that had entries once is told of for as long as we run.
+    let mut told = BTreeSet::new();
+    while !stop.is_asked() {
+        if let Err(error) = count(&engine, &mut told).await {
+            let error = telemetry::chain(&error);
+            tracing::error!(error, "what is open cannot be counted; the metrics stay as they were");
+        }
+        tokio::select! {
+            biased;
+            () = stop.asked() => {}
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+async fn count(engine: &Engine, told: &mut BTreeSet<ChannelId>) -> Result<(), StoreError> {
+    let mut open: BTreeMap<ChannelId, Open> = BTreeMap::new();
+    let mut after = None;
+    // Bounded by the table; each page goes on after the last.
+    loop {
+        let page = engine.store().reversals(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.order);
+        for entry in page {
+            let of_channel = open.entry(entry.channel).or_default();
+            *of_channel.phases.entry(entry.phase).or_default() += 1;
+            let oldest = of_channel.oldest.get_or_insert(entry.opened_at);
+            *oldest = (*oldest).min(entry.opened_at);
+        }
+    }
+    told.extend(engine.channels().ids());
+    told.extend(open.keys().cloned());
+    let now = engine.clock().now();
+    for channel in told.iter() {
+        let of_channel = open.remove(channel).unwrap_or_default();
+        for phase in Phase::ALL {
+            let entries = of_channel.phases.get(&phase).copied().unwrap_or(0);
+            telemetry::gauge_reversals(channel, phase, entries);
+        }
+        let age = of_channel.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest));
+        telemetry::gauge_oldest_reversal(channel, age);
+    }
+    let backlog = engine.store().accounting_backlog().await?;
+    telemetry::gauge_accounting_requests("owed", backlog.owed);
+    telemetry::gauge_accounting_requests("parked", backlog.parked);
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! What an operator meets beside the API: the commands' output, and the manual.
+
+mod manual;
+mod metrics;
+mod pipes;
+mod reading;
+mod shell;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,147 @@
+//! Every command ends as it would have ended when nobody reads what it prints any more.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use switchyard::app::App;
+
+use crate::support::core::{Core, Payment};
+use crate::support::daemon::program;
+use crate::support::installation::{CALLER_KEY, Installation, metrics};
+use crate::support::simulated::{BANK, UNIONPAY};
+
+/// Lines that print something, for the shell's words; `DATE` is the clearing date.
+const LINES: [&str; 29] = [
+    "bin lookup 622302 --data data2",
+    "bin lookup 622302 --data data2 --json",
+    "bin check --data data2",
+    "bin diff table.csv --lists --data data2",
+    "bin versions --data data2",
+    "bin check wrong.csv",
+    "channel list",
+    "channel list --json",
+    "channel list --daemon",
+    "channel check channels/harbour-bank.toml",
+    "channel check channels/none.toml",
+    "check-config --config switchyard.toml",
+    "check-config --config none.toml",
+    "route explain --config switchyard.toml --bin 621626 --amount 12345 --data data2",
+    "payment show A-1",
+    "reversal list",
+    "reversal list --json",
+    "transaction list",
+    "transaction list harbour-bank DATE --json",
+    "contradiction list",
+    "notice list",
+    "clock show",
+    "clearing export harbour-bank DATE",
+    "clearing verify harbour-bank DATE",
+    "statement show harbour-bank --date DATE",
+    "reconcile --layout generic-csv --statement none.csv --records none.csv",
+    "difference list harbour-bank",
+    "settlement list harbour-bank",
+    "report harbour-bank DATE",
+];
+/// They run until they are stopped, or for long; they print in the same way.
+const LONG: [&str; 3] = ["serve", "demo", "simulate"];
+
+/// Where the command's two outputs go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reader {
+    Listens,
+    /// Nobody reads standard output any more.
+    HasGone,
+    /// Nor standard error.
+    HasGoneFromBoth,
+}
+
+/// The writing end of a pipe that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
+}
+
+fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
+    let mut command = program(folder);
+    let words = line.split(' ').map(|word| if word == "DATE" { date } else { word });
+    command.args(words).stdin(Stdio::null());
+    let asks = ["payment", "reversal", "transaction", "contradiction", "clearing", "statement"];
+    let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
+    if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
+        command.args(["--url", url, "--key", CALLER_KEY]);
+    }
+    command
+}
+
+fn run(mut command: Command, reader: Reader) -> Output {
+    match reader {
+        Reader::Listens => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
+        Reader::HasGone => command.stdout(unread()).stderr(Stdio::piped()),
+        Reader::HasGoneFromBoth => command.stdout(unread()).stderr(unread()),
+    };
+    command.output().expect("the program starts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_whose_reader_has_gone_ends_as_usual() {
+    let town = Installation::new(|channel| channel).await;
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let paid = core.pay(&Payment::instant("A-1", 12_345)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    let folder = town.folder().to_owned();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("bin-tables/unionpay.csv");
+    std::fs::copy(shipped, folder.join("table.csv")).expect("a copy");
+    std::fs::write(folder.join("wrong.csv"), "bin\nx\n").expect("a file");
+    let (url, date) = (format!("http://{}", app.address()), paid.text("clearing_date").to_owned());
+    let work = move || {
+        for line in LINES {
+            let run = |reader| run(command(&folder, line, &url, &date), reader);
+            let usual = run(Reader::Listens);
+            let told = usual.stdout.len() + usual.stderr.len();
+            // A listing without rows is nothing at all in JSON.
+            assert!(told > 0 || line.ends_with("list --json"), "`{line}` prints something");
+            for reader in [Reader::HasGone, Reader::HasGoneFromBoth] {
+                let ended = run(reader);
+                let errors = String::from_utf8_lossy(&ended.stderr);
+                assert_eq!(
+                    ended.status.code(),
+                    usual.status.code(),
+                    "`{line}` {reader:?} {errors}"
+                );
+                assert!(!errors.contains("panicked"), "`{line}`: {errors}");
+            }
+        }
+        full_disk(&folder);
+    };
+    tokio::task::spawn_blocking(work).await.expect("no panic");
+    app.stop().await;
+}
+
+/// That nothing can be written is not that nobody reads.
+fn full_disk(folder: &Path) {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else { return };
+    let mut command = command(folder, "bin versions --data data2", "", "");
+    let ended = command.stdout(full).stderr(Stdio::piped()).output().expect("the program starts");
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("standard output cannot be written"), "{errors}");
+}
+
+#[test]
+fn every_command_is_among_them() {
+    let folder = std::env::temp_dir();
+    let help = program(&folder).arg("--help").output().expect("the program starts");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let (_, commands) = help.split_once("Commands:\n").expect("the list of commands");
+    let names = commands.lines().take_while(|line| !line.is_empty());
+    let names = names.filter_map(|line| line.split_whitespace().next());
+    let names: Vec<&str> = names.filter(|name| *name != "help").collect();
+    assert!(names.len() > 10, "{help}");
+    for name in names {
+        let is_run = LINES.iter().any(|line| line.split(' ').next() == Some(name));
+        assert!(is_run || LONG.contains(&name), "`{name}` is tried with a reader that has gone");
+    }
+    assert_eq!([BANK, UNIONPAY], ["harbour-bank", "unionpay"]);
+}

@@ -1,0 +1,135 @@
+//! What the commands say is so.
+
+use std::path::Path;
+use std::process::Output;
+
+use switchyard::app::App;
+use switchyard::simulator::Faults;
+
+use crate::support::Scratch;
+use crate::support::core::{Core, Payment};
+use crate::support::daemon::{Daemon, program, run};
+use crate::support::installation::{CALLER_KEY, Installation, metrics};
+use crate::support::wire::until;
+
+fn text(output: &Output) -> String {
+    let (out, errors) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(errors))
+}
+
+/// Asks a daemon that runs in this process.
+async fn ask(app: &App, folder: &Path, words: &[&str]) -> String {
+    let mut command = program(folder);
+    let url = format!("http://{}", app.address());
+    command.args(words).args(["--url", &url, "--key", CALLER_KEY]);
+    let output = tokio::task::spawn_blocking(move || command.output().expect("it starts"));
+    let output = output.await.expect("no panic");
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {}", text(&output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_name_what_can_be_shown() {
+    let town = Installation::new(|channel| channel).await;
+    let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
+    let core = Core::new(app.address(), CALLER_KEY);
+    let paid = core.pay(&Payment::instant("A-1", 12_345)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+    let lost = Faults { drop_before: 10_000, ..Faults::calm() };
+    town.channels.bank.set_faults(lost).expect("possible faults");
+    let open = core.pay(&Payment::instant("A-2", 200)).await;
+    assert_eq!(open.status, 202, "{}", open.body);
+    let folder = town.folder();
+
+    let listed = ask(&app, folder, &["reversal", "list"]).await;
+    let line = listed.lines().nth(1).expect("an entry under its heading");
+    assert!(line.starts_with(open.id()) && line.contains("harbour-bank"), "{listed}");
+    let entry = ask(&app, folder, &["reversal", "show", open.id()]).await;
+    assert!(entry.contains("\"history\""), "{entry}");
+    let none = ask(&app, folder, &["reversal", "list", "--phase", "undo_owed"]).await;
+    assert_eq!(none.lines().count(), 1, "a heading: {none}");
+
+    let date = paid.text("clearing_date").to_owned();
+    for words in [&["transaction", "list"][..], &["transaction", "list", "harbour-bank", &date]] {
+        let listed = ask(&app, folder, words).await;
+        assert!(listed.lines().nth(1).is_some_and(|line| line.starts_with(paid.id())), "{listed}");
+    }
+    let shown = ask(&app, folder, &["transaction", "show", paid.id()]).await;
+    assert!(shown.contains("\"voucher\""), "{shown}");
+    assert_eq!(ask(&app, folder, &["contradiction", "list"]).await.lines().count(), 1);
+
+    // By our id, by the caller's own, and by another's name for it.
+    for words in [
+        &["payment", "show", paid.id(), "--json"][..],
+        &["payment", "show", "A-1", "--json"],
+        &["payment", "show", "A-1", "--caller", "core", "--json"],
+    ] {
+        let shown: serde_json::Value =
+            serde_json::from_str(&ask(&app, folder, words).await).expect("one object");
+        assert_eq!(shown["id"], paid.id(), "{words:?}");
+    }
+
+    // How a channel does is the daemon's to say.
+    let live = ask(&app, folder, &["channel", "list", "--daemon"]).await;
+    assert!(live.contains("breaker") && live.contains("closed") && live.contains('%'), "{live}");
+    let files = run(folder, &["channel", "list"]);
+    let files = text(&files);
+    assert!(files.contains("harbour-bank") && !files.contains('%'), "{files}");
+    let json = text(&run(folder, &["channel", "list", "--json"]));
+    for known_to_daemons in ["breaker", "success_rate", "used_today", "has_room"] {
+        assert!(!json.contains(known_to_daemons), "{json}");
+    }
+    app.stop().await;
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_a_mistake() {
+    let folder = Scratch::new();
+    for words in [
+        &["check-config"][..],
+        &["channel", "list"],
+        &["route", "explain", "--bin", "621626", "--amount", "1"],
+    ] {
+        let refused = run(folder.path(), words);
+        assert_eq!(refused.status.code(), Some(1), "{words:?}: {}", text(&refused));
+        assert!(text(&refused).contains("channels: channels.folder: there is no such folder"));
+    }
+    std::fs::create_dir(folder.path().join("channels")).expect("a folder");
+    let checked = run(folder.path(), &["check-config"]);
+    assert!(text(&checked).contains("no mistakes: 0 channels"), "{}", text(&checked));
+}
+
+#[test]
+fn a_simulator_plays_the_file_or_says_that_it_cannot() {
+    let folder = Scratch::new();
+    let shipped = include_str!("../../channels/harbour-bank.toml");
+    let own = shipped.replace("path = \"/v1/charges\"", "path = \"/pay\"");
+    std::fs::write(folder.path().join("own-bank.toml"), own).expect("a file");
+    let refused = run(folder.path(), &["simulate", "own-bank.toml", "--keys", "sandbox"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused);
+    assert!(told.contains("http.payment.path") && told.contains("harbour-bank.toml"), "{told}");
+    assert!(!folder.path().join("sandbox").exists(), "nothing was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_says_what_a_running_daemon_has() {
+    let folder = Scratch::new();
+    std::fs::create_dir(folder.path().join("channels")).expect("a folder");
+    let serve = ["serve", "--data", "data", "--listen", "127.0.0.1:0"];
+    let daemon = Daemon::start(folder.path(), &serve).await;
+    let key = daemon.printed.iter().find(|line| line.starts_with("sy_")).expect("a key");
+    let core = Core::new(daemon.address, key);
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/bin/unionpay-2018-06.csv");
+    let refreshed = run(folder.path(), &["bin", "refresh", fixture, "--force", "--data", "data"]);
+    let told = text(&refreshed);
+    assert_eq!(refreshed.status.code(), Some(0), "{told}");
+    assert!(told.contains("version 1 is written") && told.contains("kill -HUP"), "{told}");
+    assert!(!told.contains("is live"), "{told}");
+    assert_eq!(core.get("/v1/bin-table").await.body["version"], 0, "it has the table that it had");
+    daemon.signal("HUP");
+    let taken = async || (core.get("/v1/bin-table").await.body["version"] == 1).then_some(());
+    until("the daemon takes it", taken).await;
+    // A log in a file is plain text.
+    assert!(daemon.log().contains("reloaded") && !daemon.log().contains('\u{1b}'));
+}
