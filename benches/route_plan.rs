@@ -10,7 +10,7 @@ use std::time::Instant;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use switchyard::domain::bin::{Brand, CardType};
+use switchyard::domain::bin::{Brand, CardBrands, CardType};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::flow::order::Settlement;
@@ -39,7 +39,7 @@ fn main() {
         card: Some(CardTraits {
             issuer_code: "03070010",
             card_type: CardType::Debit,
-            brand: Brand::UnionPay,
+            brands: CardBrands::one(Brand::UnionPay),
         }),
         amount: AmountMinor::new(123_456).expect("an amount"),
         currency: Currency::Cny,

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::api::error::{ApiError, Code};
 use crate::codec::sign::hex_lower;
 use crate::domain::batch::{AuditEntry, CoreNotice};
+use crate::domain::bin::Brand;
 use crate::domain::books::accounting::{AccountingRequest, Entry, SourceDocument};
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
@@ -205,7 +206,9 @@ struct CardRow<'order> {
     issuer_name: &'order str,
     card_name: &'order str,
     card_type: &'static str,
+    /// The brand in whose range the number lies: the first of `brands`.
     brand: &'static str,
+    brands: Vec<&'static str>,
 }
 
 impl<'order> From<&'order CardFacts> for CardBody<'order> {
@@ -216,7 +219,8 @@ impl<'order> From<&'order CardFacts> for CardBody<'order> {
             issuer_name: &row.issuer_name,
             card_name: &row.card_name,
             card_type: row.card_type.name(),
-            brand: row.brand.name(),
+            brand: row.brands.first.name(),
+            brands: row.brands.iter().map(Brand::name).collect(),
         });
         Self { masked: card.masked.as_str(), row }
     }

@@ -160,9 +160,9 @@ impl Brand {
         Self::ALL.into_iter().find(|brand| brand.name() == name)
     }
 
-    /// The brand whose ISO/IEC 7812 range holds the whole BIN, UnionPay where none does: for rows
-    /// of a UnionPay table that name no brand. A BIN too short to lie in one range is UnionPay's.
-    pub fn of(bin: &Bin) -> Self {
+    /// The brand whose ISO/IEC 7812 range holds the whole BIN, UnionPay where none does. A BIN too
+    /// short to lie in one range is UnionPay's.
+    pub fn of_range(bin: &Bin) -> Self {
         const RANGES: [(u32, u32, Brand); 8] = [
             (2221, 2720, Brand::Mastercard),
             (3000, 3099, Brand::Diners),
@@ -188,6 +188,61 @@ impl fmt::Display for Brand {
     }
 }
 
+/// The brands of a card: the one whose range its number lies in, and another one whose network
+/// takes it as well (a card with two marks on it, 双标卡).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CardBrands {
+    pub first: Brand,
+    /// Another one than `first`, where there is one.
+    pub second: Option<Brand>,
+}
+
+impl CardBrands {
+    /// A card of one brand.
+    pub const fn one(brand: Brand) -> Self {
+        Self { first: brand, second: None }
+    }
+
+    /// What a row of a UnionPay table says that names no brand: that UnionPay's network takes the
+    /// card, whatever other scheme its number was allotted to.
+    pub fn of_unionpay_table(bin: &Bin) -> Self {
+        let first = Brand::of_range(bin);
+        Self { first, second: (first != Brand::UnionPay).then_some(Brand::UnionPay) }
+    }
+
+    /// Reads one or two names, as `visa` or `visa+unionpay`; the first is that of the number's
+    /// range. `None` for anything else, and for one brand twice.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, second) = match text.split_once('+') {
+            Some((first, second)) => (first, Some(Brand::from_name(second)?)),
+            None => (text, None),
+        };
+        let first = Brand::from_name(first)?;
+        (second != Some(first)).then_some(Self { first, second })
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Brand> {
+        std::iter::once(self.first).chain(self.second)
+    }
+
+    pub fn contains(self, brand: Brand) -> bool {
+        self.iter().any(|one| one == brand)
+    }
+
+    /// Whether one of them is in the list.
+    pub fn meets(self, brands: &[Brand]) -> bool {
+        self.iter().any(|one| brands.contains(&one))
+    }
+}
+
+/// The form that [`CardBrands::parse`] reads.
+impl fmt::Display for CardBrands {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.first.name())?;
+        self.second.map_or(Ok(()), |second| write!(formatter, "+{second}"))
+    }
+}
+
 /// The lowest and the highest number that the first four digits of a card of this BIN can be.
 fn four_digit_range(bin: &Bin) -> (u32, u32) {
     let known = bin.length().min(4);
@@ -208,7 +263,7 @@ pub struct BinRow {
     /// The product's name, empty where the source names none.
     pub card_name: String,
     pub card_type: CardType,
-    pub brand: Brand,
+    pub brands: CardBrands,
 }
 
 impl BinRow {

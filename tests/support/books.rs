@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use switchyard::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
-use switchyard::domain::bin::{Bin, BinRow, Brand, CardType};
+use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use switchyard::domain::books::accounting::{
     self, AccountNames, AccountingRequest, Booking, BookingEvent, Delivery, RequestId,
 };
@@ -53,7 +53,7 @@ fn card() -> CardFacts {
         issuer_name: "平安银行".to_owned(),
         card_name: "借记卡".to_owned(),
         card_type: CardType::Debit,
-        brand: Brand::UnionPay,
+        brands: CardBrands::one(Brand::UnionPay),
     };
     CardFacts {
         masked: MaskedPan::from_stored("621626*********0018"),

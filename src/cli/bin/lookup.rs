@@ -160,7 +160,7 @@ impl<'run, W: Write> Lookup<'run, W> {
                 row.issuer_name,
                 row.card_name,
                 row.card_type,
-                row.brand
+                row.brands
             ),
             None => {
                 let problem = answer.problem.unwrap_or("not found");

@@ -13,7 +13,7 @@ fn row(bin: &str, pan_length: u8, issuer_code: &str) -> BinRow {
         issuer_name: String::new(),
         card_name: String::new(),
         card_type: CardType::Debit,
-        brand: Brand::of(&bin),
+        brands: CardBrands::of_unionpay_table(&bin),
     }
 }
 
@@ -150,7 +150,13 @@ fn a_brand_follows_the_leading_digits() {
     ];
     for (digits, expected) in rows {
         let digits = if digits.len() == 1 { format!("{digits}0") } else { digits.to_owned() };
-        assert_eq!(Brand::of(&Bin::parse(&digits).expect("a BIN")), expected, "{digits}");
+        let bin = Bin::parse(&digits).expect("a BIN");
+        assert_eq!(Brand::of_range(&bin), expected, "{digits}");
+        // A row of UnionPay's table is UnionPay's too, whoever else's it is.
+        let brands = CardBrands::of_unionpay_table(&bin);
+        assert_eq!(brands.first, expected, "{digits}");
+        assert!(brands.contains(Brand::UnionPay), "{digits}");
+        assert_eq!(brands.iter().count(), 1 + usize::from(expected != Brand::UnionPay));
     }
 }
 
@@ -161,6 +167,12 @@ fn names_lead_back_to_their_values() {
     }
     for brand in Brand::ALL {
         assert_eq!(Brand::from_name(brand.name()), Some(brand));
+    }
+    for text in ["unionpay", "visa+unionpay", "unionpay+jcb"] {
+        assert_eq!(CardBrands::parse(text).map(|brands| brands.to_string()).as_deref(), Some(text));
+    }
+    for text in ["", "visa+", "+visa", "visa+visa", "visa+unionpay+jcb", "visa unionpay", "Visa"] {
+        assert_eq!(CardBrands::parse(text), None, "{text}");
     }
     assert_eq!(CardType::from_name("charge"), None);
     assert_eq!(Bin::parse("1"), Err(BinError::Length));

@@ -236,7 +236,7 @@ fn card_type(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
 
 fn brand(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
     let taken = &channel.profile.brands;
-    let fits = taken.is_empty() || subject.card.is_some_and(|card| taken.contains(&card.brand));
+    let fits = taken.is_empty() || subject.card.is_some_and(|card| card.brands.meets(taken));
     (!fits).then_some(Strike::Brand)
 }
 

@@ -130,7 +130,7 @@ impl Condition {
             Self::CardTypes(kinds) => {
                 subject.card.is_some_and(|card| kinds.contains(&card.card_type))
             }
-            Self::Brands(brands) => subject.card.is_some_and(|card| brands.contains(&card.brand)),
+            Self::Brands(brands) => subject.card.is_some_and(|card| card.brands.meets(brands)),
             Self::IssuerCodes(codes) => subject
                 .card
                 .is_some_and(|card| codes.iter().any(|code| names_issuer(code, card.issuer_code))),
@@ -169,7 +169,8 @@ impl Condition {
             }
             Self::Brands(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                let found = card.map_or("not known", |card| card.brand.name());
+                let found =
+                    card.map_or_else(|| "not known".to_owned(), |card| card.brands.to_string());
                 format!("the brand is {found}, not {wanted}")
             }
             Self::IssuerCodes(wanted) => {

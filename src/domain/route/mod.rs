@@ -16,7 +16,7 @@ pub mod hours;
 
 use std::cmp::Reverse;
 
-use crate::domain::bin::{BinRow, Brand, CardType};
+use crate::domain::bin::{BinRow, CardBrands, CardType};
 use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Settlement};
@@ -41,12 +41,12 @@ pub struct CardTraits<'a> {
     /// UnionPay institution code, 8 digits.
     pub issuer_code: &'a str,
     pub card_type: CardType,
-    pub brand: Brand,
+    pub brands: CardBrands,
 }
 
 impl<'a> CardTraits<'a> {
     pub fn of(row: &'a BinRow) -> Self {
-        Self { issuer_code: &row.issuer_code, card_type: row.card_type, brand: row.brand }
+        Self { issuer_code: &row.issuer_code, card_type: row.card_type, brands: row.brands }
     }
 }
 

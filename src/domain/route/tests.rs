@@ -13,6 +13,7 @@ use super::channel::{ChannelHealth, ChannelState};
 use super::explain::{CandidateVerdict, RuleVerdict, explain};
 use super::hours::{DayWindow, Hours};
 use super::*;
+use crate::domain::bin::Brand;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::ClearingCalendar;
@@ -117,8 +118,11 @@ struct Order {
 fn order() -> Order {
     static MERCHANT: std::sync::LazyLock<MerchantId> =
         std::sync::LazyLock::new(|| MerchantId::parse("shop-1").expect("a merchant id"));
-    let card =
-        CardTraits { issuer_code: "01021000", card_type: CardType::Debit, brand: Brand::UnionPay };
+    let card = CardTraits {
+        issuer_code: "01021000",
+        card_type: CardType::Debit,
+        brands: CardBrands::one(Brand::UnionPay),
+    };
     Order {
         subject: Subject {
             operation: Operation::Payment,
@@ -568,7 +572,10 @@ fn the_order_keeps_its_candidates_best_first() {
 #[test]
 fn what_the_bin_table_says_is_what_rules_ask() {
     let facts = order().subject.card.expect("a card");
-    assert_eq!((facts.card_type, facts.brand), (CardType::Debit, Brand::UnionPay));
+    assert_eq!(
+        (facts.card_type, facts.brands),
+        (CardType::Debit, CardBrands::one(Brand::UnionPay))
+    );
     for strategy in Strategy::ALL {
         let same = |other: &Strategy| other.name() == strategy.name();
         assert_eq!(Strategy::ALL.iter().filter(|other| same(other)).count(), 1);
@@ -699,4 +706,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_card_of_two_brands_is_taken_by_channels_of_either() {
+    let brands = CardBrands { first: Brand::Visa, second: Some(Brand::UnionPay) };
+    let mut both = order();
+    both.subject.card = both.subject.card.map(|card| CardTraits { brands, ..card });
+    let rows = [
+        (vec![], true),
+        (vec![Brand::UnionPay], true),
+        (vec![Brand::Visa], true),
+        (vec![Brand::Jcb, Brand::UnionPay], true),
+        (vec![Brand::Jcb], false),
+    ];
+    for (taken, fits) in rows {
+        let world = world(|profile, _| profile.brands.clone_from(&taken));
+        let (rules, given) = ([Rule::default_rule()], world.channels());
+        assert_eq!(!plan(&rules, &given, &both.subject, 0).kept.is_empty(), fits, "{taken:?}");
+        if !taken.is_empty() {
+            assert_eq!(Condition::Brands(taken).holds(&both.subject), fits);
+        }
+    }
+    let told = Condition::Brands(vec![Brand::Jcb]).sentence(&both.subject);
+    assert_eq!(told, "the brand is visa+unionpay, not jcb");
 }

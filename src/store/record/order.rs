@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::bin::{Bin, BinRow};
+use crate::domain::bin::{Bin, BinRow, CardBrands};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
@@ -119,6 +119,7 @@ struct BinRecord<'a> {
     card_name: &'a str,
     card_type: u8,
     brand: u8,
+    second_brand: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -255,7 +256,8 @@ fn card_record(card: &CardFacts) -> CardRecord<'_> {
             issuer_name: &row.issuer_name,
             card_name: &row.card_name,
             card_type: row.card_type.number(),
-            brand: row.brand.number(),
+            brand: row.brands.first.number(),
+            second_brand: row.brands.second.map(Code::number),
         }),
     }
 }
@@ -361,7 +363,10 @@ fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
             issuer_name: row.issuer_name.to_owned(),
             card_name: row.card_name.to_owned(),
             card_type: FIELDS.code("card_type", row.card_type)?,
-            brand: FIELDS.code("brand", row.brand)?,
+            brands: CardBrands {
+                first: FIELDS.code("brand", row.brand)?,
+                second: row.second_brand.map(|brand| FIELDS.code("brand", brand)).transpose()?,
+            },
         }))
     });
     Ok(CardFacts { masked: MaskedPan::from_stored(record.masked), digests, row: row.transpose()? })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::domain::batch::{AuditEntry, Claim, Contradiction, CoreNotice};
-use crate::domain::bin::{Bin, BinRow, Brand, CardType};
+use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use crate::domain::books::accounting::{
     AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side,
     SourceDocument, VoucherType,
@@ -171,7 +171,10 @@ impl Draw {
                     issuer_name: draw.text(20),
                     card_name: draw.text(20),
                     card_type: draw.of(&CardType::ALL),
-                    brand: draw.of(&Brand::ALL),
+                    brands: CardBrands {
+                        first: draw.of(&Brand::ALL),
+                        second: draw.maybe(|draw| draw.of(&Brand::ALL)),
+                    },
                 })
             }),
         }
@@ -394,7 +397,7 @@ pub(super) fn order() -> Order {
         issuer_name: "平安银行".to_owned(),
         card_name: "借记卡".to_owned(),
         card_type: CardType::Debit,
-        brand: Brand::UnionPay,
+        brands: CardBrands::one(Brand::UnionPay),
     };
     let digests = CardDigests { pan: 0x0102, expiry: 3, ..CardDigests::default() };
     Order {

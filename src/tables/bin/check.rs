@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use crate::domain::bin::{Bin, BinError, BinRow, Brand, CardType};
+use crate::domain::bin::{Bin, BinError, BinRow, CardBrands, CardType};
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN, mask};
 
 /// The most faults that are kept with their line; the rest is only counted.
@@ -52,7 +52,7 @@ pub enum Problem {
     Name,
     #[error("`{0}` is no card type")]
     CardType(String),
-    #[error("`{0}` is no brand of ours")]
+    #[error("`{0}` is no brand of ours, nor two of them joined by `+`")]
     Brand(String),
     #[error("the same row stands on line {first_line}")]
     Duplicate { first_line: usize },
@@ -133,7 +133,8 @@ pub(super) struct RawRow<'text> {
     pub issuer_name: &'text str,
     pub card_name: &'text str,
     pub card_type: &'text str,
-    /// Empty or absent: the brand follows from the BIN.
+    /// One name or two, as [`CardBrands::parse`] reads them. Empty or absent: UnionPay's, and the
+    /// brand's in whose range the BIN lies.
     pub brand: Option<&'text str>,
 }
 
@@ -181,7 +182,7 @@ impl Checker {
             self.fault(line, Problem::CardType(shown(raw.card_type)));
         }
         let brand_text = raw.brand.filter(|text| !text.is_empty());
-        let brand = brand_text.map(Brand::from_name);
+        let brand = brand_text.map(CardBrands::parse);
         if let (Some(None), Some(text)) = (brand, brand_text) {
             self.fault(line, Problem::Brand(shown(text)));
         }
@@ -196,7 +197,7 @@ impl Checker {
                 issuer_name: raw.issuer_name.to_owned(),
                 card_name: raw.card_name.to_owned(),
                 card_type,
-                brand: brand.flatten().unwrap_or_else(|| Brand::of(&bin)),
+                brands: brand.flatten().unwrap_or_else(|| CardBrands::of_unionpay_table(&bin)),
             };
             self.keep(line, row);
         }

@@ -86,7 +86,7 @@ impl TableDiff {
     }
 
     fn compare(&mut self, old: &BinRow, new: &BinRow) {
-        let same_kind = old.card_type == new.card_type && old.brand == new.brand;
+        let same_kind = old.card_type == new.card_type && old.brands == new.brands;
         if old.issuer_code != new.issuer_code || !same_kind {
             self.changed.push(key_of(new));
         }

@@ -169,8 +169,19 @@ pub fn read_table(bytes: &[u8], options: ReadOptions) -> Result<ReadTable, Unrea
 /// Writes a table in our own format: what a kept version holds. Equal tables give equal bytes.
 pub fn write_csv(table: &BinTable) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(WRITTEN_COLUMNS).expect("memory takes any row");
     for row in table.rows() {
-        writer.serialize(super::RowView::from(row.as_ref())).expect("memory takes any row");
+        let (pan_length, brands) = (row.pan_length.to_string(), row.brands.to_string());
+        let fields = [
+            row.bin.as_str(),
+            &pan_length,
+            &row.issuer_code,
+            &row.issuer_name,
+            &row.card_name,
+            row.card_type.name(),
+            &brands,
+        ];
+        writer.write_record(fields).expect("memory takes any row");
     }
     writer.into_inner().expect("memory takes any row")
 }
@@ -222,6 +233,10 @@ fn is_csv_heading(line: &[u8]) -> bool {
     let mut names = line.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
     names.any(|name| matches!(name, b"bin" | b"\"bin\"" | b"pan_length" | b"\"pan_length\""))
 }
+
+/// The columns of a kept version.
+const WRITTEN_COLUMNS: [&str; 7] =
+    ["bin", "pan_length", "issuer_code", "issuer_name", "card_name", "card_type", "brand"];
 
 /// The columns of our format that are read. Others, such as `source`, may stand beside them.
 const COLUMNS: [(&str, bool); 8] = [

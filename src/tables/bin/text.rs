@@ -159,7 +159,7 @@ fn take(checker: &mut Checker, number: usize, row: TextRow<'_>) {
             issuer_name: &issuer_name,
             card_name: &card_name,
             card_type: &ascii(row.card_type),
-            // The flag only tells UnionPay's own brand; another brand follows from the BIN.
+            // The flag tells that the card is UnionPay's alone; others may have a brand beside.
             brand: (row.brand_flag == b"1").then_some("unionpay"),
         },
     );

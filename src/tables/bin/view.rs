@@ -1,8 +1,8 @@
-//! A row of the BIN table in the one outer form that version files, API and command line share.
+//! A row of the BIN table in the one outer form that API and command line share.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::domain::bin::BinRow;
+use crate::domain::bin::{BinRow, Brand, CardBrands};
 
 /// The fields of a row, borrowed.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -13,7 +13,14 @@ pub struct RowView<'row> {
     pub issuer_name: &'row str,
     pub card_name: &'row str,
     pub card_type: &'static str,
+    /// The brand in whose range the number lies: the first of `brands`.
     pub brand: &'static str,
+    #[serde(serialize_with = "names")]
+    pub brands: CardBrands,
+}
+
+fn names<S: Serializer>(brands: &CardBrands, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(brands.iter().map(Brand::name))
 }
 
 impl<'row> From<&'row BinRow> for RowView<'row> {
@@ -25,7 +32,8 @@ impl<'row> From<&'row BinRow> for RowView<'row> {
             issuer_name: &row.issuer_name,
             card_name: &row.card_name,
             card_type: row.card_type.name(),
-            brand: row.brand.name(),
+            brand: row.brands.first.name(),
+            brands: row.brands,
         }
     }
 }

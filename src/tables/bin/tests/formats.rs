@@ -10,7 +10,7 @@ fn told(bytes: &[u8], format: TableFormat) -> Vec<String> {
     assert_eq!(read.format, format);
     let rows = read.table.rows().iter();
     rows.map(|row| {
-        let (code, kind, brand) = (&row.issuer_code, row.card_type, row.brand);
+        let (code, kind, brand) = (&row.issuer_code, row.card_type, row.brands);
         let names = format!("{}|{}", row.issuer_name, row.card_name);
         format!("{}/{} {code} {kind} {brand}|{names}", row.bin, row.pan_length)
     })
@@ -59,7 +59,7 @@ fn the_delimited_text_is_cut_by_bytes() {
     let bytes = fixture("table-delimited-gbk.txt");
     let expected = [
         "018572/18 14097310 debit unionpay|昆明市农村信用合作社联合社有限|a中国银联移动支付标",
-        "436742/16 01050000 quasi_credit visa|建设银行|龙卡",
+        "436742/16 01050000 quasi_credit visa+unionpay|建设银行|龙卡",
         "620120/16 33030410 prepaid unionpay|Woori Card Co.,Ltd|BC-CUPGiftCard",
         "625153/16 00010030 credit unionpay|中国银联支付标记|中国银联移动支付标记",
     ];
@@ -73,7 +73,7 @@ fn the_fixed_text_ends_at_its_total() {
     let bytes = fixture("table-fixed-gbk.txt");
     let expected = [
         "018572/18 14097310 debit unionpay|昆明农联社|",
-        "436742/16 01050000 credit visa|建设银行|",
+        "436742/16 01050000 credit visa+unionpay|建设银行|",
         "6201361/16 00010030 prepaid unionpay|中国银联支付标记|",
         "622202/19 01020000 debit unionpay|a中国工商银行股份有限公司某某|",
     ];

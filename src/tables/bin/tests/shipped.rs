@@ -15,9 +15,11 @@ fn the_shipped_table_has_all_rows_of_its_file() {
     assert_eq!(counts.iter().sum::<usize>(), 5_576);
     let zero = Bin::parse("018572").expect("a BIN");
     assert_eq!(table.row(zero, 18).map(|row| row.issuer_code.as_str()), Some("14097310"));
-    // Foreign brands that the UnionPay network carries keep their brand.
-    let brands = Brand::ALL.map(|brand| table.rows().iter().any(|row| row.brand == brand));
-    assert!(brands[..3].iter().all(|is_there| *is_there), "{brands:?}");
+    // Cards of other brands that UnionPay's network carries are both.
+    let first = Brand::ALL.map(|brand| table.rows().iter().any(|row| row.brands.first == brand));
+    assert!(first[..3].iter().all(|is_there| *is_there), "{first:?}");
+    assert!(table.rows().iter().all(|row| row.brands.contains(Brand::UnionPay)));
+    assert_eq!(table.rows().iter().filter(|row| row.brands.second.is_some()).count(), 333);
 }
 
 #[test]
