@@ -2,6 +2,7 @@
 
 pub mod folder;
 pub mod keys;
+mod recall;
 
 use std::io;
 use std::net::SocketAddr;
@@ -69,7 +70,7 @@ pub enum StartError {
     BinTable(#[source] crate::tables::bin::VersionError),
     #[error("the address {address} cannot be listened on")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("what an earlier process left open cannot be gone through")]
+    #[error("what an earlier process left cannot be gone through")]
     Recovery(#[from] EngineError),
     #[error("the data folder is a copy, and its order numbers cannot leap")]
     Numbers(#[source] EngineError),
@@ -117,12 +118,14 @@ impl App {
         let books = open_store(data, &settings)?;
         folder.keep(fingerprints)?;
         let store: Arc<dyn Store> = Arc::<SledStore>::clone(&books);
+        let in_use = recall::channels_in_use(&*store).await?;
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
         for problem in bins.problems() {
             tracing::error!(%problem, "a version of the BIN table is damaged");
         }
         let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
+        registry.lacking(&in_use).map_err(StartError::Mistakes)?;
         let routes = Arc::new(load_routes(&settings, &registry)?);
         let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
         let inbox = Arc::new(Inbox::new(data));
@@ -165,7 +168,7 @@ impl App {
         if recovered > 0 {
             tracing::warn!(orders = recovered, "an earlier process left calls without an end");
         }
-        count_volumes(&state).await?;
+        recall::recall(&state).await?;
         Self::listen(state, data, routes, notice_key, first_key).await
     }
 
@@ -372,26 +375,6 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
             StartError::Mistakes(vec![Mistake::new(&name, 0, "", &problem, "check the file")])
         }
     })
-}
-
-/// Counts what each channel has taken in its current clearing day, from the books.
-async fn count_volumes(state: &ApiState) -> Result<(), EngineError> {
-    let now = state.engine.clock().now();
-    for channel in state.registry.ids() {
-        let Some(terms) = state.registry.terms(&channel) else { continue };
-        let date = terms.calendar.date_of(now);
-        let mut after = None;
-        // Bounded by the records of one day; each page goes on after the last.
-        loop {
-            let store = state.engine.store();
-            let page = store.clearing(channel.clone(), date, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some((last.order, last.channel_order_no.attempt));
-            let taken = page.iter().map(|record| record.principal_minor.max(0)).sum();
-            state.registry.count_volume(&channel, date, taken);
-        }
-    }
-    Ok(())
 }
 
 /// Histograms keep what was recorded until someone reads it; nobody may be reading.

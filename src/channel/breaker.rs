@@ -5,7 +5,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::domain::outcome::Outcome;
 use crate::domain::route::health::{HealthMark, SuccessRate};
 use crate::domain::time::Timestamp;
 
@@ -28,22 +27,38 @@ pub enum BreakerChange {
 struct State {
     in_a_row: u32,
     open_until: Option<Timestamp>,
+    /// For how long it was opened, by the terms of then.
+    open_for: Duration,
     /// After its time an open breaker lets one request through to see.
     probing: bool,
     success_rate: SuccessRate,
 }
 
-/// The breaker of one channel.
+impl State {
+    /// Whether an open breaker keeps orders away still. None is open for longer than was agreed: a
+    /// later moment was read off a clock that has been set back since.
+    fn holds(&self, until: Timestamp, now: Timestamp) -> bool {
+        now < until && until <= now.plus(self.open_for)
+    }
+}
+
+/// The breaker of one channel. Its terms are the channel file's at each call; what it has seen
+/// outlasts them.
 pub struct Breaker {
-    terms: BreakerTerms,
     state: Mutex<State>,
 }
 
 impl Breaker {
-    pub fn new(terms: BreakerTerms, now: Timestamp) -> Self {
+    pub fn new(now: Timestamp) -> Self {
         let success_rate = SuccessRate::untried(now);
-        let state = State { in_a_row: 0, open_until: None, probing: false, success_rate };
-        Self { terms, state: Mutex::new(state) }
+        let state = State {
+            in_a_row: 0,
+            open_until: None,
+            open_for: Duration::ZERO,
+            probing: false,
+            success_rate,
+        };
+        Self { state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -53,13 +68,7 @@ impl Breaker {
     /// Whether orders are kept away now.
     pub fn is_open(&self, now: Timestamp) -> bool {
         let state = self.lock();
-        state.open_until.is_some_and(|until| self.holds(until, now) || state.probing)
-    }
-
-    /// Whether an open breaker keeps orders away still. None is open for longer than was agreed: a
-    /// later moment was read off a clock that has been set back since.
-    fn holds(&self, until: Timestamp, now: Timestamp) -> bool {
-        now < until && until <= now.plus(self.terms.open_for)
+        state.open_until.is_some_and(|until| state.holds(until, now) || state.probing)
     }
 
     /// Whether an order may go: after its time, an open breaker lets exactly one through.
@@ -67,7 +76,7 @@ impl Breaker {
         let mut state = self.lock();
         match state.open_until {
             None => true,
-            Some(until) if self.holds(until, now) || state.probing => false,
+            Some(until) if state.holds(until, now) || state.probing => false,
             Some(_) => {
                 state.probing = true;
                 true
@@ -75,9 +84,14 @@ impl Breaker {
         }
     }
 
-    /// Counts a result; tells what changes by it. A probe that fails leaves an open breaker open.
-    pub fn record(&self, outcome: &Outcome, now: Timestamp) -> Option<BreakerChange> {
-        let mark = HealthMark::of(outcome);
+    /// Counts what a result says, as the terms have it now; tells what changes by it. A probe that
+    /// fails leaves an open breaker open.
+    pub fn record(
+        &self,
+        mark: HealthMark,
+        terms: BreakerTerms,
+        now: Timestamp,
+    ) -> Option<BreakerChange> {
         let mut state = self.lock();
         let probing = std::mem::replace(&mut state.probing, false);
         state.success_rate = state.success_rate.after(mark, now);
@@ -87,8 +101,9 @@ impl Breaker {
             state.open_until = None;
         } else if mark == HealthMark::Fault {
             state.in_a_row = state.in_a_row.saturating_add(1);
-            if probing || state.in_a_row >= self.terms.failures {
-                state.open_until = Some(now.plus(self.terms.open_for));
+            if probing || state.in_a_row >= terms.failures {
+                state.open_until = Some(now.plus(terms.open_for));
+                state.open_for = terms.open_for;
             }
         }
         match (was_open, state.open_until.is_some()) {
@@ -107,14 +122,44 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::outcome::{Approval, Decline, NotSentCause, Reason, UnknownCause};
+    use crate::domain::outcome::{Approval, Decline, NotSentCause, Outcome, Reason, UnknownCause};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_millis(second * 1_000)
     }
 
-    fn opening_after(failures: u32) -> Breaker {
-        Breaker::new(BreakerTerms { failures, open_for: Duration::from_secs(5) }, at(0))
+    /// A breaker with its terms.
+    struct Desk(Breaker, BreakerTerms);
+
+    fn opening_after(failures: u32) -> Desk {
+        Desk(Breaker::new(at(0)), BreakerTerms { failures, open_for: Duration::from_secs(5) })
+    }
+
+    impl Desk {
+        fn record(&self, outcome: &Outcome, now: Timestamp) -> Option<BreakerChange> {
+            self.0.record(HealthMark::of(outcome), self.1, now)
+        }
+    }
+
+    impl std::ops::Deref for Desk {
+        type Target = Breaker;
+
+        fn deref(&self) -> &Breaker {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn other_terms_hold_from_the_next_result_on() {
+        let Desk(breaker, terms) = opening_after(10);
+        let lost = HealthMark::Fault;
+        for _ in 0..3 {
+            breaker.record(lost, terms, at(0));
+        }
+        assert!(!breaker.is_open(at(0)));
+        let stricter = BreakerTerms { failures: 4, open_for: Duration::from_secs(60) };
+        breaker.record(lost, stricter, at(1));
+        assert!(breaker.is_open(at(60)) && !breaker.is_open(at(61)), "what was counted counts");
     }
 
     fn declined(reason: Reason) -> Outcome {

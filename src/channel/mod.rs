@@ -258,6 +258,10 @@ pub trait Channels: Send + Sync {
     /// What was agreed with it at a moment: an order keeps the terms that it was accepted under.
     fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>>;
 
+    /// An attempt that was sent has ended without moving money: what it took of the channel's limit
+    /// for the day is free again. Once for each attempt.
+    fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor);
+
     /// Asks a channel, within its pace and time-outs. Never fails: what goes wrong is an outcome.
     fn call<'a>(
         &'a self,

@@ -1,71 +1,54 @@
 //! The channels of this installation: their files, adapters, transports and limits, by id.
 //!
-//! A reload reads every file anew; with any mistake the running channels stay as they are. What a
-//! channel has learnt about itself (breaker, pace, volume of the day) survives a reload. A request
-//! under way ends on the connection that it began on; an order keeps its terms (see `history`).
+//! A reload reads every file anew; with any mistake the running channels stay as they are. Every
+//! key of a file is in force afterwards, and what a channel has learnt about itself (breaker, requests
+//! in flight, volume of the day) is kept whatever has changed. A request under way ends on the
+//! connection that it began on; an order keeps its terms (see `history`). A channel that runs does
+//! not vanish by a reload: its file may go when it is closed and the process starts anew.
 
-use std::collections::BTreeMap;
+mod read;
+mod runtime;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use crate::channel::breaker::Breaker;
-use crate::channel::connection::{Connection, Spoken, connect};
+use crate::channel::connection::{Connection, Spoken};
 use crate::channel::file::ChannelFile;
 use crate::channel::history::History;
-use crate::channel::pace::{Pace, PaceTerms};
+use crate::channel::pace::Pace;
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::switches::Switches;
 use crate::channel::tcp::{LATE_MAX, LateReply, LinkHouse};
-use crate::channel::watch::certificates::{CertificateTerm, tls_roots};
+use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::watch::changes;
-use crate::channel::watch::objections::ObjectionLog;
 use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
-    WireReply, protocol, tls,
+    WireReply,
 };
-use crate::clock::{Clock, Timekeeper, stopwatch};
-use crate::config::credential::CredentialSource;
+use crate::clock::{Timekeeper, stopwatch};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
+use crate::domain::flow::attempt::Attempt;
 use crate::domain::ids::ChannelId;
+use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
+use crate::domain::route::health::HealthMark;
 use crate::domain::terms::{HouseTerms, Terms};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
+pub use read::check_file;
+use read::read_channel;
+use runtime::Runtime;
+
 /// The most channel files that a folder may have.
 const CHANNELS_MAX: usize = 1_000;
-
-/// What a channel has learnt about itself while the process runs.
-struct Runtime {
-    pace: Pace,
-    pace_terms: PaceTerms,
-    breaker: Breaker,
-    /// Who is not believed, in answers and in notices.
-    answer_objections: ObjectionLog,
-    notice_objections: ObjectionLog,
-    /// The clearing day and what was taken in it, in minor units.
-    day: Mutex<(Option<BusinessDate>, i64)>,
-}
-
-impl Runtime {
-    fn used(&self, today: BusinessDate) -> i64 {
-        let day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        if day.0 == Some(today) { day.1 } else { 0 }
-    }
-
-    fn add(&self, today: BusinessDate, minor: i64) {
-        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        if day.0 != Some(today) {
-            *day = (Some(today), 0);
-        }
-        day.1 = day.1.saturating_add(minor).max(0);
-    }
-}
 
 /// One channel as it was loaded.
 #[derive(Clone)]
@@ -77,6 +60,7 @@ struct Loaded {
     profile: ChannelProfile,
     /// `None` while it is contracted or closed.
     connection: Option<Arc<Connection>>,
+    pace: Arc<Pace>,
     runtime: Arc<Runtime>,
 }
 
@@ -114,6 +98,8 @@ pub struct Registry {
     /// What is loaded will run, and its orders keep its terms.
     keeps_history: bool,
     channels: ArcSwap<Channelset>,
+    /// One change at a time: a switch that is thrown during a reload holds after it.
+    changing: Mutex<()>,
     late: mpsc::Sender<LateReply>,
     late_replies: Mutex<Option<mpsc::Receiver<LateReply>>>,
 }
@@ -172,6 +158,7 @@ impl Registry {
             history,
             keeps_history: true,
             channels: ArcSwap::from_pointee(BTreeMap::new()),
+            changing: Mutex::new(()),
             late,
             late_replies: Mutex::new(Some(late_replies)),
         })
@@ -179,6 +166,7 @@ impl Registry {
 
     /// Reads every file anew, or leaves everything as it is and says every mistake.
     pub fn reload(&self) -> Result<usize, Vec<Mistake>> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.channels.load_full();
         let mistakes = Mistakes::new();
         let mut after = BTreeMap::new();
@@ -198,6 +186,7 @@ impl Registry {
             }
         }
         mistakes.into_result()?;
+        missing(before.keys(), &after, &self.folder, "runs").into_result()?;
         if self.keeps_history {
             self.keep_history(&after)?;
         }
@@ -205,10 +194,7 @@ impl Registry {
         let now = self.clock.now();
         for (id, loaded) in &after {
             changes::standing(id, loaded.profile.enabled, loaded.runtime.breaker.is_open(now));
-        }
-        // A series does not go; what is no longer there gets no orders.
-        for id in before.keys().filter(|id| !after.contains_key(*id)) {
-            changes::standing(id, false, false);
+            loaded.pace.enforce();
         }
         self.channels.store(Arc::new(after));
         Ok(count)
@@ -224,17 +210,36 @@ impl Registry {
         })
     }
 
-    /// The channel files of the folder, by name. An absent folder has none.
+    /// What is wrong where channels that have open orders have no file.
+    pub fn lacking(&self, in_use: &BTreeSet<ChannelId>) -> Result<(), Vec<Mistake>> {
+        missing(in_use.iter(), &self.channels.load(), &self.folder, "has open orders").into_result()
+    }
+
+    /// The channel files of the folder, by name; there is one at least.
     fn files(&self, mistakes: &Mistakes) -> Vec<PathBuf> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let folder = self.folder.display().to_string();
+        let entries = std::fs::read_dir(&self.folder).and_then(Iterator::collect);
+        let entries: Vec<DirEntry> = match entries {
+            Ok(entries) => entries,
+            Err(error) => {
+                let problem = format!("the folder of channel files cannot be read: {error}");
+                let advice = "check channels.folder in the settings, and the folder's rights";
+                mistakes.add(Mistake::new(&folder, 0, "", &problem, advice));
+                return Vec::new();
+            }
+        };
         let is_channel = |path: &PathBuf| {
             path.extension().is_some_and(|ending| ending == "toml") && *path != self.routes_file
         };
-        let paths = entries.flatten().map(|entry| entry.path());
+        let paths = entries.into_iter().map(|entry| entry.path());
         let mut paths: Vec<PathBuf> = paths.filter(is_channel).collect();
         paths.sort();
+        if paths.is_empty() {
+            let problem = "there is no channel file in it, and so nowhere to send a payment";
+            let advice = "put one file for each channel there, or check channels.folder";
+            mistakes.add(Mistake::new(&folder, 0, "", problem, advice));
+        }
         if paths.len() > CHANNELS_MAX {
-            let folder = self.folder.display().to_string();
             let problem = format!("it holds more than {CHANNELS_MAX} channel files");
             mistakes.add(Mistake::new(&folder, 0, "", &problem, "move the closed ones elsewhere"));
             paths.truncate(CHANNELS_MAX);
@@ -270,16 +275,9 @@ impl Registry {
             LinkHouse { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
         let (file, connection) = read_channel(&document, &self.house, base, mistakes, links)?;
         let now = self.clock.now();
-        let runtime = match before {
-            Some(before) if before.runtime.pace_terms == file.pace => Arc::clone(&before.runtime),
-            Some(_) | None => Arc::new(Runtime {
-                pace: Pace::new(file.pace),
-                pace_terms: file.pace,
-                breaker: Breaker::new(file.breaker, now),
-                answer_objections: ObjectionLog::default(),
-                notice_objections: ObjectionLog::default(),
-                day: Mutex::new((None, 0)),
-            }),
+        let (pace, runtime) = match before {
+            Some(before) => (before.pace.under(file.pace), Arc::clone(&before.runtime)),
+            None => (Pace::new(file.pace), Arc::new(Runtime::new(now))),
         };
         let terms = Arc::new(file.terms.clone());
         let profile = file.profile(self.switches.is_on(id));
@@ -289,12 +287,14 @@ impl Registry {
             terms,
             profile,
             connection: connection.map(Arc::new),
+            pace: Arc::new(pace),
             runtime,
         })
     }
 
     /// Switches a channel on or off, durably. `Ok(false)` if there is no such channel.
     pub fn set_enabled(&self, id: &ChannelId, enabled: bool) -> std::io::Result<bool> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let channels = self.channels.load_full();
         let Some(loaded) = channels.get(id) else { return Ok(false) };
         self.switches.set(id, enabled)?;
@@ -307,11 +307,31 @@ impl Registry {
         Ok(true)
     }
 
-    /// Adds what a channel has already taken today, found in the books at the start.
-    pub fn count_volume(&self, id: &ChannelId, date: BusinessDate, minor: i64) {
-        if let Some(loaded) = self.channels.load().get(id) {
-            loaded.runtime.add(date, minor);
+    /// Takes one attempt into account that the books have from before the start: what it says of
+    /// its channel's health, and what it takes of the channel's current clearing day. To be called
+    /// in the order in which they were sent.
+    pub fn recall(&self, attempt: &Attempt, amount: AmountMinor) {
+        let channels = self.channels.load();
+        let Some(loaded) = channels.get(&attempt.channel) else { return };
+        let mark = HealthMark::of_attempt(attempt);
+        loaded.runtime.breaker.record(mark, loaded.file.breaker, attempt.sent_at);
+        let date = loaded.terms.calendar.date_of(attempt.sent_at);
+        if attempt.takes_volume() && date == loaded.terms.calendar.date_of(self.clock.now()) {
+            loaded.runtime.take(date, amount.get(), None);
         }
+    }
+
+    /// The beginning of the earliest clearing day that is under way at a channel with a limit for
+    /// the day; `None` where no channel has one.
+    pub fn limited_since(&self) -> Option<Timestamp> {
+        let now = self.clock.now();
+        let channels = self.channels.load();
+        let limited = channels.values().filter(|loaded| loaded.profile.per_day_minor.is_some());
+        let begun = limited.filter_map(|loaded| {
+            let calendar = &loaded.terms.calendar;
+            calendar.beginning_of(calendar.date_of(now))
+        });
+        begun.min()
     }
 
     /// Runs `with` on the channels as a plan sees them now, sorted by id.
@@ -329,7 +349,7 @@ impl Registry {
         ChannelHealth {
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
-            rate_left: loaded.runtime.pace.has_room(),
+            rate_left: loaded.pace.has_room(),
             used_today_minor: if limited {
                 loaded.runtime.used(loaded.terms.calendar.date_of(now))
             } else {
@@ -367,7 +387,7 @@ impl Registry {
             used_today_minor: loaded.runtime.used(today),
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
-            has_room: loaded.runtime.pace.has_room(),
+            has_room: loaded.pace.has_room(),
         }
     }
 
@@ -454,29 +474,34 @@ impl Registry {
         if order && !loaded.runtime.breaker.lets_through(now) {
             return not_sent(NotSentCause::BreakerOpen);
         }
-        let Some(_turn) = loaded.runtime.pace.turn().await else {
+        let Some(_turn) = loaded.pace.turn().await else {
             return not_sent(NotSentCause::NoRateLeft);
         };
+        // Taken before it is sent, so that no two take the same rest. What comes of it is given
+        // back by whoever learns that no money moved.
+        let (date, minor) = volume(loaded, request);
+        if order && !loaded.runtime.take(date, minor, loaded.profile.per_day_minor) {
+            return not_sent(NotSentCause::DailyLimit);
+        }
+        let understood = self.exchange(loaded, connection, request).await;
+        if order && matches!(understood.outcome, Outcome::NotSent(_)) {
+            loaded.runtime.give_back(date, minor);
+        }
+        understood
+    }
+
+    async fn exchange(
+        &self,
+        loaded: &Loaded,
+        connection: &Connection,
+        request: &ChannelRequest,
+    ) -> Understood {
         match connection.spoken.exchange(request, &self.clock).await {
             Ok(understood) => understood,
             Err(error) => {
                 tracing::error!(channel.name = %loaded.file.id, %error, "nothing was sent");
                 not_sent(NotSentCause::NotEncodable)
             }
-        }
-    }
-
-    /// Counts a charge against the day's limit while it may have moved, or held, money.
-    fn count_charge(&self, loaded: &Loaded, request: &ChannelRequest, outcome: &Outcome) {
-        if !matches!(request, ChannelRequest::Charge { .. }) {
-            return;
-        }
-        match outcome {
-            Outcome::Approved(_) | Outcome::Pending { .. } | Outcome::Unknown(_) => {
-                let date = loaded.terms.calendar.date_of(request.facts().sent_at);
-                loaded.runtime.add(date, request.facts().amount.get());
-            }
-            Outcome::Declined(_) | Outcome::NotSent(_) | Outcome::NotFound { .. } => {}
         }
     }
 }
@@ -494,6 +519,13 @@ impl Channels for Registry {
         self.history.terms_at(channel, at)
     }
 
+    fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {
+        if let Some(loaded) = self.channels.load().get(channel) {
+            let date = loaded.terms.calendar.date_of(sent_at);
+            loaded.runtime.give_back(date, amount.get());
+        }
+    }
+
     fn call<'a>(
         &'a self,
         channel: &'a ChannelId,
@@ -506,13 +538,38 @@ impl Channels for Registry {
             let started = stopwatch();
             let understood = self.ask(&loaded, &request).await;
             warn_of(&loaded, request.name(), &understood);
-            let change = loaded.runtime.breaker.record(&understood.outcome, self.clock.now());
+            let mark = HealthMark::of(&understood.outcome);
+            let now = self.clock.now();
+            let change = loaded.runtime.breaker.record(mark, loaded.file.breaker, now);
             changes::breaker(channel, change, &understood.outcome);
-            self.count_charge(&loaded, &request, &understood.outcome);
             telemetry::count_call(channel, request.name(), &understood.outcome, started.elapsed());
             understood
         })
     }
+}
+
+/// The clearing day that a request belongs to, and its amount in minor units.
+fn volume(loaded: &Loaded, request: &ChannelRequest) -> (BusinessDate, i64) {
+    let facts = request.facts();
+    (loaded.terms.calendar.date_of(facts.sent_at), facts.amount.get())
+}
+
+/// Names each channel that is needed and has no file.
+fn missing<'c>(
+    needed: impl Iterator<Item = &'c ChannelId>,
+    found: &Channelset,
+    folder: &Path,
+    why: &str,
+) -> Mistakes {
+    let mistakes = Mistakes::new();
+    for id in needed.filter(|id| !found.contains_key(*id)) {
+        let file = folder.join(format!("{id}.toml")).display().to_string();
+        let problem = format!("channel `{id}` {why}, and its file is gone");
+        let advice = "put the file back under its name; state = \"draining\" takes no new order, \
+                      and a file may go when the channel is closed and the process starts anew";
+        mistakes.add(Mistake::new(&file, 0, "", &problem, advice));
+    }
+    mistakes
 }
 
 fn not_sent(cause: NotSentCause) -> Understood {
@@ -526,63 +583,5 @@ fn warn_of(loaded: &Loaded, what: &str, understood: &Understood) {
     }
 }
 
-/// Reads the whole of one file: the shared part, then the protocol's section.
-fn read_channel(
-    document: &Document,
-    house: &HouseTerms,
-    base: &Path,
-    mistakes: &Mistakes,
-    links: LinkHouse,
-) -> Option<(ChannelFile, Option<Connection>)> {
-    let before = mistakes.count();
-    let root = document.root(mistakes);
-    let file = ChannelFile::read(&root, links.channel.clone(), house);
-    let source = CredentialSource::new(base);
-    let resolve = |reference: &str| source.resolve(reference);
-    // A channel that is only contracted has no keys yet; its section is checked when it connects.
-    if !file.state.is_connected() {
-        protocol::skip(&root, &file.protocol);
-        root.finish();
-        return (mistakes.count() == before).then_some((file, None));
-    }
-    let built = protocol::read(&root, &file, &resolve);
-    let roots: Result<Vec<String>, String> =
-        file.tls_roots.iter().map(|reference| source.resolve(reference)).collect();
-    let tls_terms = roots.as_ref().map(|pems| tls_roots(pems)).unwrap_or_default();
-    let connection = roots
-        .and_then(|roots| tls::client_config(&roots))
-        .and_then(|tls| built.map(|built| connect(built, &root, &file, tls, links)).transpose())
-        .map(|connection| connection.map(|made| Connection { tls_terms, ..made }));
-    if let Err(problem) = &connection {
-        root.mistake("tls_roots", problem, "give PEM files, as file:path");
-    }
-    root.finish();
-    if mistakes.count() != before {
-        return None;
-    }
-    Some((file, Some(connection.ok()??)))
-}
-
-/// Checks one channel file by itself and reports every mistake. Gives the channel's state and,
-/// where it is connected, the certificates that it will work with.
-pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), Vec<Mistake>> {
-    let name = path.display().to_string();
-    let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let id = ChannelId::parse(stem).map_err(|error| {
-        about(format!("the file's name is not a channel id: {error}"), "rename the file")
-    })?;
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| about(format!("it cannot be read: {error}"), "check the path"))?;
-    let document = Document::parse(&name, &text)?;
-    let mistakes = Mistakes::new();
-    let base = path.parent().unwrap_or(Path::new("."));
-    let links = LinkHouse { channel: id, late: mpsc::channel(1).0, clock: Clock::System.into() };
-    let read = read_channel(&document, &HouseTerms::default(), base, &mistakes, links);
-    mistakes.into_result()?;
-    let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");
-    let terms = |connection: Option<Connection>| {
-        connection.map(|connection| connection.certificates()).unwrap_or_default()
-    };
-    read.map(|(file, connection)| (file.state, terms(connection))).ok_or_else(unbuilt)
-}
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,35 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The channel's own number of the transaction, where it brings one.
+    pub fn reference(&self) -> Option<&str> {
+        match self {
+            Self::Approved(approval) => approval.channel_reference.as_deref(),
+            Self::Declined(_)
+            | Self::Pending { .. }
+            | Self::Unknown(_)
+            | Self::NotSent(_)
+            | Self::NotFound { .. } => None,
+        }
+    }
+
+    /// The same with another text for the channel's number.
+    #[must_use]
+    pub fn with_reference(self, text: String) -> Self {
+        match self {
+            Self::Approved(approval) => {
+                Self::Approved(Approval { channel_reference: Some(text), ..approval })
+            }
+            other @ (Self::Declined(_)
+            | Self::Pending { .. }
+            | Self::Unknown(_)
+            | Self::NotSent(_)
+            | Self::NotFound { .. }) => other,
+        }
+    }
+}
+
 /// What comes with a channel's yes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Approval {
@@ -132,6 +161,8 @@ pub enum NotSentCause {
     BreakerOpen,
     /// The channel's pace left no place within the wait that the order allows.
     NoRateLeft,
+    /// Others have taken what was left of the channel's limit for the day since the plan.
+    DailyLimit,
     /// The channel was switched off, or taken out, between plan and send.
     Disabled,
     /// The request could not be built from the order (a field is missing or does not fit).
@@ -142,7 +173,7 @@ impl NotSentCause {
     /// Whether the same request may leave at another time, with nobody doing anything about it.
     pub const fn is_passing(self) -> bool {
         match self {
-            Self::NoConnection | Self::BreakerOpen | Self::NoRateLeft => true,
+            Self::NoConnection | Self::BreakerOpen | Self::NoRateLeft | Self::DailyLimit => true,
             Self::Disabled | Self::NotEncodable => false,
         }
     }
@@ -152,6 +183,7 @@ impl NotSentCause {
             Self::NoConnection => "no_connection",
             Self::BreakerOpen => "breaker_open",
             Self::NoRateLeft => "no_rate_left",
+            Self::DailyLimit => "daily_limit",
             Self::Disabled => "disabled",
             Self::NotEncodable => "not_encodable",
         }

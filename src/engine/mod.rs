@@ -25,7 +25,7 @@ use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::card::{CardInput, Pan, SealedPan};
 use crate::domain::command::{CardAtHand, Command, Decision, Original, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
-use crate::domain::flow::attempt::{Attempt, Evidence, Source};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{Differs, Order, OrderKind};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
@@ -36,7 +36,7 @@ use crate::telemetry;
 
 use days::Days;
 pub use entries::Worked;
-pub use numbers::OrderNumbers;
+pub use numbers::{OrderNumbers, before_day_of, recent};
 pub use vault::Vault;
 use waiters::Waiters;
 
@@ -349,6 +349,7 @@ impl Engine {
             }
             match self.commit_patiently(std::mem::take(&mut decision.batch)).await {
                 Ok(()) => {
+                    self.give_back(&view.order, &decision.order);
                     self.perform(&decision);
                     return Ok(decision);
                 }
@@ -361,6 +362,20 @@ impl Engine {
             }
         }
         Err(EngineError::Contended)
+    }
+
+    /// Gives back what attempts took of their channels' limits for the day that have now ended
+    /// without moving money. What a channel was never sent has given it back itself.
+    fn give_back(&self, before: &Order, after: &Order) {
+        if before.id != after.id {
+            return;
+        }
+        for (was, is) in before.attempts.iter().zip(&after.attempts) {
+            let unsent = is.state == AttemptState::NotSent && is.ended_by == Some(Source::Reply);
+            if was.takes_volume() && !is.takes_volume() && !unsent {
+                self.channels.give_back(&is.channel, is.sent_at, after.amount);
+            }
+        }
     }
 
     /// The command with what it may need beside its rows, and the terms it is decided under.

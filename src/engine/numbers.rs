@@ -139,6 +139,19 @@ impl OrderNumbers {
     }
 }
 
+/// An id before all that this and other nodes give out from the UTC day of a moment on.
+pub fn before_day_of(moment: Timestamp) -> OrderId {
+    OrderId::compose(yymmdd(utc().date_of(moment)), 0, 0)
+}
+
+/// An id some `count` numbers before `newest`, which has just been given out, and of its day. A
+/// restart leaves the rest of a segment unused, so it goes one segment further.
+pub fn recent(newest: OrderId, count: u32) -> OrderId {
+    let sequence = newest.as_u64() % OrderId::compose(0, 1, 0).as_u64();
+    let back = u64::from(count + SEGMENT).min(sequence);
+    OrderId::from_u64(newest.as_u64() - back)
+}
+
 /// The calendar of order ids.
 const fn utc() -> ClearingCalendar {
     ClearingCalendar { zone: TimeZone::UTC, cut_off: jiff::civil::Time::midnight() }

@@ -23,6 +23,7 @@ use switchyard::config::checked::Settings;
 use switchyard::config::settings;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
+use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{Approval, Outcome, UnknownCause};
 use switchyard::domain::terms::{HouseTerms, Terms};
 use switchyard::domain::time::Timestamp;
@@ -86,6 +87,8 @@ impl Channels for Bank {
     fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>> {
         self.registry.terms_at(channel, at)
     }
+
+    fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
 
     fn call<'a>(
         &'a self,

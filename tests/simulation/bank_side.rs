@@ -8,6 +8,7 @@ use switchyard::clock::Clock;
 use switchyard::domain::flow::attempt::{AttemptState, Operation};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
+use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 use switchyard::domain::terms::Terms;
 use switchyard::domain::time::Timestamp;
@@ -237,6 +238,8 @@ impl Channels for Bank {
     fn terms_at(&self, channel: &ChannelId, _at: Timestamp) -> Option<Arc<Terms>> {
         self.terms(channel)
     }
+
+    fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
 
     fn call<'a>(
         &'a self,

@@ -89,6 +89,8 @@ impl Channels for Bank {
         self.terms(id)
     }
 
+    fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
+
     fn call<'a>(
         &'a self,
         _channel: &'a ChannelId,

@@ -165,6 +165,19 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether it takes a part of its channel's limit for the day: a payment or pre-authorisation
+    /// that has moved or held money, or may have.
+    pub const fn takes_volume(&self) -> bool {
+        let may_have = matches!(
+            self.state,
+            AttemptState::Sending
+                | AttemptState::Pending
+                | AttemptState::Unknown
+                | AttemptState::Approved
+        );
+        self.operation.begins_with_card() && may_have
+    }
+
     /// Moves it to a final state; what was sealed for its sake is wiped (I-11).
     pub(super) fn end(&mut self, state: AttemptState, source: Source, now: Timestamp) {
         assert!(self.state.is_unresolved(), "I-5: a final attempt stays as it is");

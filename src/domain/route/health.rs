@@ -75,6 +75,7 @@ impl HealthMark {
             NotSentCause::NoConnection => Self::Fault,
             NotSentCause::BreakerOpen
             | NotSentCause::NoRateLeft
+            | NotSentCause::DailyLimit
             | NotSentCause::Disabled
             | NotSentCause::NotEncodable => Self::Nothing,
         }
@@ -168,6 +169,7 @@ mod tests {
             (Outcome::NotSent(NotSentCause::NoConnection), HealthMark::Fault),
             (Outcome::NotSent(NotSentCause::NoRateLeft), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::BreakerOpen), HealthMark::Nothing),
+            (Outcome::NotSent(NotSentCause::DailyLimit), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::Disabled), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::NotEncodable), HealthMark::Nothing),
         ];

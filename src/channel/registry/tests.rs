@@ -1,0 +1,342 @@
+//! What a reload changes, what it keeps, and what it refuses.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicI64;
+
+use super::*;
+use crate::clock::Clock;
+
+/// A channel's file as its sections' keys, so that one of them can be changed. The root's section
+/// has no name.
+type Sections = BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>;
+
+const KEYS: [(&str, &str, &str); 17] = [
+    ("", "protocol", "\"http\""),
+    ("", "state", "\"contracted\""),
+    ("abilities", "operations", r#"["payment", "preauth", "inquiry", "reversal"]"#),
+    ("abilities", "currencies", r#"["CNY"]"#),
+    ("limits", "per_order_max_minor", "100000"),
+    ("limits", "per_day_minor", "50000"),
+    ("pace", "in_flight", "2"),
+    ("breaker", "failures", "3"),
+    ("unknown", "inquire", r#"["5s"]"#),
+    ("unknown", "then", "\"operator\""),
+    ("unknown", "reverse", "[\"5s\"]"),
+    ("unknown", "not_found_final_after", "\"10m\""),
+    ("clearing", "time_zone", "\"Asia/Shanghai\""),
+    ("clearing", "cut_off", "\"23:00\""),
+    ("statement", "download_at", "\"10:30\""),
+    ("[fees]", "name", "\"all\""),
+    ("codes", "00", "\"approved\""),
+];
+
+/// Every key that all protocols share, with another value than in `KEYS` or by default.
+const CHANGES: [(&str, &str, &str); 59] = [
+    ("", "protocol", "\"iso8583\""),
+    ("", "name", "\"Another name\""),
+    ("", "state", "\"closed\""),
+    ("", "tls_roots", r#"["file:roots.pem"]"#),
+    ("abilities", "operations", r#"["payment", "preauth", "reversal", "inquiry", "undo"]"#),
+    ("abilities", "reversible", r#"["payment"]"#),
+    ("abilities", "partial_refund", "false"),
+    ("abilities", "follow_up_needs_card", "true"),
+    ("abilities", "card_types", r#"["debit"]"#),
+    ("abilities", "brands", r#"["unionpay"]"#),
+    ("abilities", "currencies", r#"["CNY", "USD"]"#),
+    ("limits", "per_order_min_minor", "5"),
+    ("limits", "per_order_max_minor", "99999"),
+    ("limits", "per_day_minor", "60000"),
+    ("limits", "refund_days", "7"),
+    ("limits", "preauth_days", "8"),
+    ("limits", "hours", r#"["08:00-20:00"]"#),
+    ("pace", "requests_per_second", "7"),
+    ("pace", "burst", "9"),
+    ("pace", "in_flight", "3"),
+    ("pace", "wait_max", "\"1s\""),
+    ("timeouts", "connect", "\"1s\""),
+    ("timeouts", "reply", "\"3s\""),
+    ("timeouts", "idle", "\"4s\""),
+    ("breaker", "failures", "4"),
+    ("breaker", "open_for", "\"9s\""),
+    ("unknown", "inquire", r#"["6s"]"#),
+    ("unknown", "then", "\"inquire_daily\""),
+    ("unknown", "reverse", r#"["6s"]"#),
+    ("unknown", "reverse_until", "\"always\""),
+    ("unknown", "not_found_final_after", "\"20m\""),
+    ("unknown", "keeps_pan", "true"),
+    ("clearing", "time_zone", "\"Asia/Tokyo\""),
+    ("clearing", "cut_off", "\"00:00\""),
+    ("clearing", "close_after", "\"9h\""),
+    ("accounting.accounts", "bank_reserve", "\"reserve of {channel}\""),
+    ("statement", "download_at", "\"11:30\""),
+    ("statement", "retry", r#"["20m"]"#),
+    ("statement", "look_back_days", "4"),
+    ("statement", "timeout", "\"3m\""),
+    ("statement", "layout", "\"generic-csv\""),
+    ("statement", "fee_tolerance_minor", "1"),
+    ("statement", "file", "\"*.csv\""),
+    ("statement", "carry_days", "4"),
+    ("statement", "contradiction", "\"suspend\""),
+    ("statement", "absence_proves_after_days", "2"),
+    ("[fees]", "name", "\"other\""),
+    ("[fees]", "from", "\"2026-01-01\""),
+    ("[fees]", "until", "\"2026-12-31\""),
+    ("[fees]", "card_types", r#"["debit"]"#),
+    ("[fees]", "merchant_categories", r#"["8062"]"#),
+    ("[fees]", "from_minor", "1"),
+    ("[fees]", "to_minor", "1000"),
+    ("[fees]", "rate_ppm", "3500"),
+    ("[fees]", "fixed_minor", "1"),
+    ("[fees]", "minimum_minor", "1"),
+    ("[fees]", "cap_minor", "1000"),
+    ("[fees]", "refund", "\"return\""),
+    ("codes", "51", "\"declined insufficient_funds\""),
+];
+
+/// The house: a folder with one channel, and the clock.
+struct House {
+    folder: PathBuf,
+    registry: Registry,
+}
+
+impl House {
+    fn new(name: &str) -> Self {
+        let name = format!("switchyard-registry-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a scratch folder");
+        write(&folder, &sections());
+        let registry = load(&folder).expect("a channel without mistakes");
+        Self { folder, registry }
+    }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        Arc::clone(self.registry.channels.load().get(&id()).expect("the channel"))
+    }
+
+    /// Reloads with keys changed, which must be taken.
+    fn reload(&self, changes: &[(&'static str, &'static str, &'static str)]) {
+        let mut sections = sections();
+        for (section, key, value) in changes {
+            sections.entry(section).or_default().insert(key, value);
+        }
+        write(&self.folder, &sections);
+        let reloaded = self.registry.reload();
+        assert_eq!(reloaded.map_err(|found| format!("{changes:?}: {found:?}")), Ok(1));
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        let _removed = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn load(folder: &Path) -> Result<Registry, Vec<Mistake>> {
+    let clock = Clock::Manual(Arc::new(AtomicI64::new(at(0).as_millis())));
+    Registry::load(folder, &folder.join("routes.toml"), folder, HouseTerms::default(), clock)
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(1_795_334_400_000 + second * 1_000)
+}
+
+fn id() -> ChannelId {
+    ChannelId::from_stored("bank")
+}
+
+fn sections() -> Sections {
+    let mut sections = Sections::new();
+    for (section, key, value) in KEYS {
+        sections.entry(section).or_default().insert(key, value);
+    }
+    sections
+}
+
+fn write(folder: &Path, sections: &Sections) {
+    let mut text = String::new();
+    for (section, keys) in sections {
+        if !section.is_empty() {
+            text.push_str(&format!("[{section}]\n"));
+        }
+        for (key, value) in keys {
+            text.push_str(&format!("\"{key}\" = {value}\n"));
+        }
+    }
+    std::fs::write(folder.join("bank.toml"), text).expect("a file");
+}
+
+/// Everything that is in force of a channel's file, as text.
+fn in_force(loaded: &Loaded) -> String {
+    let file = &loaded.file;
+    format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        (&file.name, &file.protocol, &file.tls_roots),
+        loaded.profile,
+        loaded.terms,
+        loaded.pace.terms(),
+        file.timeouts,
+        file.breaker,
+        file.abilities,
+        file.limits,
+        file.statement,
+        file.codes,
+        file.state,
+    )
+}
+
+#[test]
+fn every_key_of_a_file_is_in_force_after_a_reload() {
+    let house = House::new("keys");
+    let before = in_force(&house.loaded());
+    for change in CHANGES {
+        house.reload(&[change]);
+        assert_ne!(in_force(&house.loaded()), before, "{change:?} has changed nothing");
+        house.reload(&[]);
+        assert_eq!(in_force(&house.loaded()), before, "{change:?} is not taken back");
+    }
+}
+
+/// The manual's tables of keys that all protocols share, and the table above, name the same.
+#[test]
+fn every_key_of_the_manual_is_reloaded() {
+    let manual = include_str!("../../../docs/CHANNEL-FILE.md");
+    let begins = "## Keys of every protocol";
+    let (_, shared) = manual.split_once(begins).expect("the manual has this part");
+    let shared = shared.split("\n## ").next().unwrap_or_default();
+    let mut section = "";
+    for line in shared.lines() {
+        if let Some(title) = line.strip_prefix("### `[").and_then(|rest| rest.split_once("]`")) {
+            section = title.0;
+        }
+        // What a code may mean, not which codes there are.
+        if section == "codes" {
+            continue;
+        }
+        let Some(cell) = line.strip_prefix("| `").and_then(|rest| rest.split(" |").next()) else {
+            continue;
+        };
+        for key in cell.trim_end_matches('`').split("`, `") {
+            let known = |change: &&(&str, &str, &str)| (change.0, change.1) == (section, key);
+            assert!(CHANGES.iter().any(|change| known(&change)), "[{section}] {key} has no row");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_channel_has_learnt_outlives_every_change() {
+    let house = House::new("learnt");
+    let loaded = house.loaded();
+    let today = loaded.terms.calendar.date_of(at(0));
+    assert!(loaded.runtime.take(today, 40_000, Some(50_000)));
+    for _ in 0..2 {
+        loaded.runtime.breaker.record(HealthMark::Fault, loaded.file.breaker, at(0));
+    }
+    let on_its_way = (loaded.pace.turn().await, loaded.pace.turn().await);
+    assert!(on_its_way.0.is_some() && on_its_way.1.is_some());
+    let rate = loaded.runtime.breaker.success_rate_ppm(at(0));
+    for change in CHANGES {
+        house.reload(&[change]);
+        let status = house.registry.status(&id()).expect("the channel");
+        let expected = if change.1 == "per_day_minor" { 60_000 } else { 50_000 };
+        assert_eq!((status.used_today_minor, status.per_day_minor), (40_000, Some(expected)));
+        assert_eq!(status.success_rate_ppm, rate, "{change:?}");
+        assert_eq!(status.has_room, change.1 == "in_flight", "two are on their way: {change:?}");
+    }
+    // The third fault in a row, whatever the file said of it in between.
+    house.reload(&[("breaker", "open_for", "\"1m\"")]);
+    let now = house.loaded();
+    now.runtime.breaker.record(HealthMark::Fault, now.file.breaker, at(1));
+    assert!(now.runtime.breaker.is_open(at(60)) && !now.runtime.breaker.is_open(at(61)));
+}
+
+#[test]
+fn no_two_take_the_same_rest_of_a_day() {
+    let house = House::new("volume");
+    let runtime = &house.loaded().runtime;
+    let today = house.loaded().terms.calendar.date_of(at(0));
+    let taken = std::thread::scope(|scope| {
+        let hands: Vec<_> =
+            (0..20).map(|_| scope.spawn(|| runtime.take(today, 20_000, Some(50_000)))).collect();
+        hands.into_iter().map(|hand| hand.join().expect("no panic")).filter(|taken| *taken).count()
+    });
+    assert_eq!((taken, runtime.used(today)), (2, 40_000));
+    house.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
+    assert_eq!(runtime.used(today), 20_000);
+    // The day before and the day after are days of their own.
+    house.registry.give_back(&id(), at(-86_400), AmountMinor::new(20_000).expect("an amount"));
+    assert_eq!(runtime.used(today), 20_000);
+    assert!(runtime.take(today.next(), 50_000, Some(50_000)));
+    assert!(runtime.take(today, 50_000, Some(50_000)), "that day is over, and was checked then");
+    assert_eq!((runtime.used(today), runtime.used(today.next())), (0, 50_000));
+}
+
+#[test]
+fn a_start_goes_on_where_the_books_are() {
+    use crate::domain::flow::attempt::{AttemptState, Operation};
+    let house = House::new("recall");
+    let attempt = |state, operation, second| Attempt {
+        number: 1,
+        channel: id(),
+        operation,
+        state,
+        sent_at: at(second),
+        channel_reference: None,
+        code: None,
+        reason: None,
+        unknown_cause: (state == AttemptState::Unknown)
+            .then_some(crate::domain::outcome::UnknownCause::TimedOut),
+        unresolved_at: None,
+        ended_at: None,
+        ended_by: None,
+        sealed_pan: None,
+    };
+    let amount = AmountMinor::new(1_000).expect("an amount");
+    let rows = [
+        (AttemptState::Approved, Operation::Payment, -86_400, 0),
+        (AttemptState::Approved, Operation::Payment, -60, 1_000),
+        (AttemptState::Approved, Operation::Preauth, -50, 2_000),
+        (AttemptState::Declined, Operation::Payment, -40, 2_000),
+        (AttemptState::NotSent, Operation::Payment, -40, 2_000),
+        (AttemptState::Reversed, Operation::Payment, -40, 2_000),
+        (AttemptState::Approved, Operation::Refund, -30, 2_000),
+        (AttemptState::Approved, Operation::Capture, -30, 2_000),
+        (AttemptState::Pending, Operation::Payment, -20, 3_000),
+        (AttemptState::Sending, Operation::Payment, -10, 4_000),
+        (AttemptState::Unknown, Operation::Payment, -5, 5_000),
+    ];
+    for (state, operation, second, used) in rows {
+        house.registry.recall(&attempt(state, operation, second), amount);
+        let status = house.registry.status(&id()).expect("the channel");
+        assert_eq!(status.used_today_minor, used, "{state:?} {operation:?}");
+    }
+    let status = house.registry.status(&id()).expect("the channel");
+    assert!(status.success_rate_ppm < 1_000_000 && !status.breaker_open);
+    for _ in 0..2 {
+        house.registry.recall(&attempt(AttemptState::Unknown, Operation::Payment, -1), amount);
+    }
+    let status = house.registry.status(&id()).expect("the channel");
+    assert!(status.breaker_open, "three faults in a row a second ago");
+    let since = house.registry.limited_since().expect("it has a limit for the day");
+    assert!(since <= at(0) && at(0).since(since) < std::time::Duration::from_secs(25 * 60 * 60));
+}
+
+#[test]
+fn a_channel_does_not_vanish_in_silence() {
+    let house = House::new("vanish");
+    let (file, other) = (house.folder.join("bank.toml"), house.folder.join("bank2.toml"));
+    std::fs::rename(&file, &other).expect("it is there");
+    let refused = house.registry.reload().expect_err("a channel that runs has lost its file");
+    assert!(refused[0].to_string().contains("bank.toml"), "{refused:?}");
+    assert_eq!(house.registry.ids(), [id()], "what ran runs on");
+    std::fs::remove_file(&other).expect("it is there");
+    assert!(house.registry.reload().is_err(), "an empty folder");
+    assert!(load(&house.folder).is_err(), "an empty folder at a start");
+    assert!(load(&house.folder.join("nowhere")).is_err(), "no folder at a start");
+    house.reload(&[]);
+    let lacking = |name: &str| {
+        let in_use = BTreeSet::from([id(), ChannelId::from_stored(name)]);
+        house.registry.lacking(&in_use).map_err(|found| found.len())
+    };
+    assert_eq!((lacking("bank"), lacking("other")), (Ok(()), Err(1)));
+}
