@@ -285,3 +285,8 @@ pub fn gauge_readiness(ready: bool, bin_rows: usize) {
     gauge!("switchyard_ready").set(flag(ready));
     gauge!("switchyard_bin_table_rows").set(number(bin_rows as u64));
 }
+
+/// A connection that had to make room, or found none: `idle_closed` or `refused`.
+pub fn count_connection(result: &'static str) {
+    counter!("switchyard_connections_total", "result" => result).increment(1);
+}

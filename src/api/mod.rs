@@ -21,24 +21,20 @@ pub mod operations;
 mod page;
 pub mod reconciliation;
 pub mod reversals;
+mod server;
 mod stream;
+
+pub use server::serve;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, patch, post};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use crate::backoffice::Backoffice;
 use crate::backoffice::settlement::SettlementDesk;
@@ -54,13 +50,6 @@ use auth::Callers;
 use error::{ApiError, Code};
 use input::BodyLimits;
 use reconciliation::upload::Uploads;
-
-/// The most header lines of a request.
-const HEADERS_MAX: usize = 64;
-/// The most bytes of a request's head that are buffered.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// The pause after a connection could not be accepted, for want of file handles for instance.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the handlers share.
 pub struct ApiState {
@@ -180,76 +169,4 @@ async fn count(matched: MatchedPath, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     telemetry::count_api(matched.as_str(), response.status().as_u16(), started.elapsed());
     response
-}
-
-/// Serves until `shutdown` ends, then lets what is in flight finish within the settings' bound.
-///
-/// Gives the number of connections that were still open when the bound had passed: what they had
-/// begun is found in the store at the next start.
-pub async fn serve(
-    listener: TcpListener,
-    state: Arc<ApiState>,
-    shutdown: impl Future<Output = ()>,
-) -> usize {
-    let service = TowerToHyperService::new(router(Arc::clone(&state)));
-    let places = Arc::new(Semaphore::new(state.settings.server.connections_max));
-    let graceful = GracefulShutdown::new();
-    let http = connection_builder(state.settings.server.request_timeout);
-    let mut shutdown = std::pin::pin!(shutdown);
-    // Ends when the shutdown is asked for.
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let Some((stream, place)) = accepted else { continue };
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended early");
-            }
-            drop(place);
-        });
-    }
-    drop(listener);
-    state.stopping.store(true, Ordering::Relaxed);
-    let stop_within = state.settings.server.stop_within;
-    let _ = tokio::time::timeout(stop_within, graceful.shutdown()).await;
-    state.settings.server.connections_max - places.available_permits()
-}
-
-fn connection_builder(head_timeout: Duration) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_headers(HEADERS_MAX)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(false);
-    builder
-}
-
-/// The next connection, once there is a place for it; others wait in the kernel's queue.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => {
-            // Answers are small and whole; waiting for more to send only delays them.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "a connection ended before it was used");
-                return None;
-            }
-            Some((stream, place))
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            None
-        }
-    }
 }

@@ -54,6 +54,8 @@ pub struct ServerSettings {
     /// Of a statement that is handed in, as it travels: packed, if it is packed.
     pub statement_bytes_max: u64,
     pub connections_max: usize,
+    /// Of one IPv4 address, or one IPv6 network of 64 bits.
+    pub connections_per_address_max: usize,
     pub request_timeout: Duration,
     pub stop_within: Duration,
 }
@@ -228,6 +230,7 @@ fn read_server(root: &Section<'_>) -> ServerSettings {
         body_bytes_max: section.integer("body_bytes_max", 1_024..=64 * 1024 * 1024),
         statement_bytes_max: section.integer("statement_bytes_max", 1_024..=64 * 1024_u64.pow(3)),
         connections_max: section.integer("connections_max", 1..=1_000_000),
+        connections_per_address_max: section.integer("connections_per_address_max", 1..=1_000_000),
         request_timeout: section.duration("request_timeout", times.clone()),
         stop_within: section.duration("stop_within", times),
     };

@@ -164,3 +164,53 @@ async fn what_is_in_flight_at_a_stop_is_answered() {
     assert_eq!(gateway.stopped().await, 0, "no connection is left open");
     assert!(gateway.client.get(format!("{}/healthz", gateway.url)).send().await.is_err());
 }
+
+/// A connection from one of loopback's addresses.
+async fn connected_from(gateway: &Gateway, address: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(format!("{address}:0").parse().expect("an address")).expect("a port");
+    let to = gateway.url.trim_start_matches("http://").parse().expect("an address");
+    socket.connect(to).await.expect("a connection")
+}
+
+/// Asks for the health on a connection that stays open.
+async fn is_answered(stream: &mut TcpStream) -> bool {
+    let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut answer = Vec::new();
+    // Ends with the answer's body, or with the connection.
+    while asked.is_ok() && !answer.ends_with(b"ok\n") {
+        if !matches!(stream.read_buf(&mut answer).await, Ok(1..)) {
+            return false;
+        }
+    }
+    answer.starts_with(b"HTTP/1.1 200")
+}
+
+#[tokio::test]
+async fn idle_connections_of_one_address_keep_nobody_out() {
+    let settings = "[server]\nconnections_max = 6\nconnections_per_address_max = 4\n\
+                    request_timeout = \"60s\"";
+    let gateway = Gateway::start_with(settings).await;
+    let mut hers = Vec::new();
+    for _ in 0..10 {
+        // The head of a request that never ends is idleness too.
+        let mut stream = connected_from(&gateway, "127.0.0.2").await;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nx: ").await.expect("it is taken");
+        hers.push(stream);
+    }
+    // The longest idle ones have made room for the later ones.
+    for stream in hers.iter_mut().take(6) {
+        let ended = stream.read(&mut [0; 16]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
+    let mut his = connected_from(&gateway, "127.0.0.3").await;
+    let mut another = connected_from(&gateway, "127.0.0.4").await;
+    assert!(is_answered(&mut his).await && is_answered(&mut another).await, "they have places");
+    // All are taken now, and a further caller gets the place of the longest idle one.
+    let mut last = connected_from(&gateway, "127.0.0.5").await;
+    assert!(is_answered(&mut last).await);
+    assert!(
+        is_answered(&mut his).await && is_answered(&mut another).await,
+        "they were idle shorter"
+    );
+}
