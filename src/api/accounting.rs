@@ -11,7 +11,7 @@ use crate::api::dto::{AccountingBody, OrderBody, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{Segment, read_json};
 use crate::api::page::{next_of, page};
 use crate::api::{ApiState, to_its_end};
 use crate::domain::batch::{AuditEntry, Batch};
@@ -61,7 +61,7 @@ pub async fn retry(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse_or_empty(&body)?;
-    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let request = to_its_end(async move { make_due(&state, &seat, &id, reason).await }).await?;
     Ok(json(StatusCode::OK, &AccountingBody::from(&request)))
@@ -78,7 +78,7 @@ pub async fn withdraw(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse(&body)?;
-    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = state.reason(&mut fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
     let missing = || ApiError::not_found("there is no such accounting request");

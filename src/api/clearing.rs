@@ -14,7 +14,7 @@ use crate::api::dto::{ClearingBody, CloseBody, TotalsBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{Segment, read_json};
 use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, to_its_end};
 use crate::codec::clearing;
@@ -138,7 +138,7 @@ pub async fn close(
     query.finish()?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse_or_empty(&body)?;
-    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = state.reason(&mut fields)?;
     fields.finish()?;
     state.refuse_when_closed()?;
     let channel = known(&state, &id)?;

@@ -59,6 +59,8 @@ codes! {
     BinTooLong => "bin_too_long", BAD_REQUEST, "A BIN has 6 to 12 digits here";
     InvalidField => "invalid_field", UNPROCESSABLE_ENTITY, "A field's value cannot be used";
     InvalidCardNumber => "invalid_card_number", UNPROCESSABLE_ENTITY, "It is no card number";
+    CardNumberFound => "card_number_found", UNPROCESSABLE_ENTITY,
+        "A field holds a card number that is not its place";
     ExpiredCard => "expired_card", UNPROCESSABLE_ENTITY, "The card has expired";
     InvalidAmount => "invalid_amount", UNPROCESSABLE_ENTITY, "The amount cannot be used";
     UnknownCurrency => "unknown_currency", UNPROCESSABLE_ENTITY, "The currency is not known";

@@ -42,6 +42,8 @@ use crate::channel::registry::Registry;
 use crate::channel::statement::StatementDesk;
 use crate::clock::stopwatch;
 use crate::config::checked::Settings;
+use crate::domain::card::luhn_fits;
+use crate::domain::card::words::{CardEcho, holds_card_number};
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
 use crate::tables::bin::LiveBinTable;
@@ -49,6 +51,8 @@ use crate::telemetry;
 use auth::Callers;
 use error::{ApiError, Code};
 use input::BodyLimits;
+use input::json::Fields;
+use input::order::{self, FieldRules};
 use reconciliation::upload::Uploads;
 
 /// What the handlers share.
@@ -75,6 +79,37 @@ impl ApiState {
     fn body_limits(&self) -> BodyLimits {
         let server = &self.settings.server;
         BodyLimits { bytes_max: server.body_bytes_max, timeout: server.request_timeout }
+    }
+
+    fn field_rules(&self) -> FieldRules<'_> {
+        let settings = &self.settings;
+        FieldRules { plain_http_to: &settings.plain_http_to, luhn_waiver: &settings.luhn_waiver }
+    }
+
+    /// An operator's reason, where one is given.
+    fn reason(&self, fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
+        let reason = order::plain(fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+        self.refuse_card_number("reason", reason.as_deref(), CardEcho::NONE)?;
+        Ok(reason)
+    }
+
+    /// Refuses a text that would come to rest with a card number in clear (I-11): the number of
+    /// `card`, or one that fits its check digit and a row of the BIN table for its length. An order
+    /// number of digits alone is not enough to be one.
+    fn refuse_card_number<'t>(
+        &self,
+        field: &'static str,
+        text: impl Into<Option<&'t str>>,
+        card: CardEcho<'_>,
+    ) -> Result<(), ApiError> {
+        let Some(text) = text.into() else { return Ok(()) };
+        let bins = self.bins.current();
+        let issued = |digits: &[u8]| luhn_fits(digits) && bins.table.lookup(digits).is_some();
+        if card.has_number_in(text) || holds_card_number(text, issued) {
+            let detail = "it holds a card number, and would be kept and shown as it is";
+            return Err(ApiError::of_field(Code::CardNumberFound, field, detail));
+        }
+        Ok(())
     }
 
     /// Refuses orders while stopping, and once the store has failed.

@@ -15,7 +15,7 @@ use crate::api::dto::{OrderBody, ReversalBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{Segment, read_json};
 use crate::api::page::page;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::command::{Command, Decider, Resolution};
@@ -126,7 +126,7 @@ pub async fn retry(
     let id = parse_id(&id)?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse(&body)?;
-    let decider = decider(&seat, &mut fields)?;
+    let decider = decider(&state, &seat, &mut fields)?;
     fields.finish()?;
     operate(state, id, Command::Retry { decider }).await
 }
@@ -152,7 +152,7 @@ pub async fn resolve(
             return Err(fields.invalid("outcome", detail));
         }
     };
-    let decider = decider(&seat, &mut fields)?;
+    let decider = decider(&state, &seat, &mut fields)?;
     fields.finish()?;
     operate(state, id, Command::Resolve { resolution, decider }).await
 }
@@ -166,8 +166,8 @@ async fn operate(
     Ok(json(StatusCode::OK, &OrderBody::from(&order)))
 }
 
-fn decider(seat: &Seat, fields: &mut Fields<'_>) -> Result<Decider, ApiError> {
-    let reason = order::plain(fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+fn decider(state: &ApiState, seat: &Seat, fields: &mut Fields<'_>) -> Result<Decider, ApiError> {
+    let reason = state.reason(fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     Ok(Decider { actor: seat.name().to_string(), reason })
 }

@@ -12,9 +12,10 @@ use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::tcp::{LinkHouse, LinkProtocol, TcpTransport};
 use crate::channel::watch::certificates::CertificateTerm;
-use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
+use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood, voucher};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
+use crate::domain::card::words::mask_values;
 
 /// A channel that can be asked.
 pub struct Connection {
@@ -50,7 +51,10 @@ impl Spoken {
         Ok(match self {
             Self::Http { adapter, transport } => {
                 let reply = transport.send(adapter.encode(request, clock.now())?).await;
-                reply.map_or_else(failed, |reply| adapter.decode(request, &reply, clock.now()))
+                reply.map_or_else(failed, |reply| {
+                    let understood = adapter.decode(request, &reply, clock.now());
+                    voucher::mask_reference(understood, request)
+                })
             }
             Self::Links { adapter, transport } => {
                 // The sign-on of a link may bring the key that the frame is sealed with.
@@ -60,7 +64,12 @@ impl Spoken {
                 let (frame, asked) = adapter.encode_frame(request, clock.now())?;
                 let asked = Arc::new(asked);
                 let reply = transport.send(frame, Arc::clone(&asked)).await;
-                reply.map_or_else(failed, |reply| adapter.decode_frame(&asked, &reply, clock.now()))
+                reply.map_or_else(failed, |reply| {
+                    let understood = adapter.decode_frame(&asked, &reply, clock.now());
+                    // What was asked says nothing of the card, so that its echoes are still there.
+                    let voucher = mask_values(&understood.voucher, request.echo());
+                    voucher::mask_reference(Understood { voucher, ..understood }, request)
+                })
             }
         })
     }

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::domain::card::words::CardEcho;
 use crate::domain::card::{CardInput, Pan};
 use crate::domain::flow::attempt::{Evidence, Operation, Source};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId};
@@ -85,6 +86,16 @@ impl ChannelRequest {
             Self::Charge { facts, .. } | Self::FollowUp { facts, .. } => facts.operation.name(),
             Self::Inquiry { .. } => "inquiry",
             Self::Reversal { .. } => "reversal",
+        }
+    }
+
+    /// What it knows of the card, to be taken out of what comes back.
+    pub fn echo(&self) -> CardEcho<'_> {
+        match self {
+            Self::Charge { card, .. } => CardEcho::of(card),
+            Self::FollowUp { pan, .. } | Self::Inquiry { pan, .. } | Self::Reversal { pan, .. } => {
+                CardEcho::of_number(pan.as_ref())
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! The channels of this installation: their files, adapters, transports and limits, by id.
 //!
 //! A reload reads every file anew; with any mistake the running channels stay as they are. Every
-//! key of a file is in force afterwards, and what a channel has learnt about itself (breaker, requests
-//! in flight, volume of the day) is kept whatever has changed. A request under way ends on the
-//! connection that it began on; an order keeps its terms (see `history`). A channel that runs does
-//! not vanish by a reload: its file may go when it is closed and the process starts anew.
+//! key of a file is in force afterwards, and what a channel has learnt about itself (breaker,
+//! requests in flight, volume of the day) is kept whatever has changed. A request under way ends on
+//! the connection that it began on; an order keeps its terms (see `history`). A channel that runs
+//! does not vanish by a reload: its file may go when it is closed and the process starts anew.
 
 mod read;
 mod runtime;

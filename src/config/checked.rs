@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::config::accounts;
 use crate::config::section::Section;
+use crate::domain::bin::Bin;
 use crate::domain::books::accounting::AccountNames;
+use crate::domain::card::LuhnWaiver;
 use crate::domain::ids::{CallerId, ORDERS_PER_SECOND_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -101,6 +103,7 @@ pub struct Settings {
     pub caller_burst: NonZeroU32,
     pub wait_default: Duration,
     pub wait_max: Duration,
+    pub luhn_waiver: LuhnWaiver,
     pub node: u16,
     /// The most orders that this node takes in a second, over a day.
     pub orders_per_second_max: u32,
@@ -176,6 +179,7 @@ impl Settings {
             caller_burst,
             wait_default,
             wait_max,
+            luhn_waiver: read_luhn_waiver(&root),
             node: number,
             orders_per_second_max,
             store_queue_max,
@@ -206,6 +210,21 @@ impl Settings {
 
 fn positive(section: &Section<'_>, key: &str, max: u32) -> NonZeroU32 {
     NonZeroU32::new(section.integer(key, 1..=max)).unwrap_or(NonZeroU32::MIN)
+}
+
+fn read_luhn_waiver(root: &Section<'_>) -> LuhnWaiver {
+    let section = root.section("cards");
+    let bins = section.texts("luhn_waived_bins").into_iter().filter_map(|text| {
+        let bin = Bin::parse(&text);
+        if let Err(error) = &bin {
+            let advice = "give the leading 2 to 12 digits of the range's card numbers";
+            section.mistake("luhn_waived_bins", &error.to_string(), advice);
+        }
+        bin.ok()
+    });
+    let waiver = LuhnWaiver::of(bins.collect());
+    section.finish();
+    waiver
 }
 
 fn read_server(root: &Section<'_>) -> ServerSettings {

@@ -2,13 +2,16 @@
 //!
 //! Upholds I-11: `Pan`, `Cvv` and `CardInput` have no `Debug` or `Display` that shows a digit
 //! beyond the first six and the last four, and they wipe their memory when dropped.
+//! [`words`] finds card data in what others wrote.
 
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::domain::bin::{BinRow, CardType};
+use crate::domain::bin::{Bin, BinRow, CardType};
+
+pub mod words;
 
 /// The shortest card number that ISO/IEC 7812-1 allows to be routed here, in digits.
 pub const PAN_LENGTH_MIN: usize = 12;
@@ -26,7 +29,7 @@ pub enum PanError {
     Luhn,
 }
 
-/// A card number: 12 to 19 digits whose last one is the Luhn check digit.
+/// A card number: 12 to 19 digits. The last one is the Luhn check digit, but where that is waived.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Pan {
     digits: String,
@@ -35,14 +38,17 @@ pub struct Pan {
 impl Pan {
     /// Checks length, digits and check digit, in that order of precedence: digits, length, Luhn.
     pub fn parse(text: &str) -> Result<Self, PanError> {
+        let pan = Self::of_digits(text)?;
+        if luhn_fits(text.as_bytes()) { Ok(pan) } else { Err(PanError::Luhn) }
+    }
+
+    /// The same without the check digit: for ranges that have none, and for what was checked once.
+    pub fn of_digits(text: &str) -> Result<Self, PanError> {
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(PanError::NotDigits);
         }
         if !(PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&text.len()) {
             return Err(PanError::Length);
-        }
-        if !luhn_fits(text.as_bytes()) {
-            return Err(PanError::Luhn);
         }
         Ok(Self { digits: text.to_owned() })
     }
@@ -61,6 +67,28 @@ impl Pan {
 impl fmt::Debug for Pan {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Pan({})", mask(&self.digits))
+    }
+}
+
+/// The ranges whose issuers do not keep to the Luhn check: none, unless the settings name them.
+#[derive(Debug, Clone, Default)]
+pub struct LuhnWaiver {
+    bins: Vec<Bin>,
+}
+
+impl LuhnWaiver {
+    pub const fn of(bins: Vec<Bin>) -> Self {
+        Self { bins }
+    }
+
+    /// Checks as [`Pan::parse`] does, without the check digit where a range waives it.
+    pub fn parse(&self, text: &str) -> Result<Pan, PanError> {
+        match Pan::parse(text) {
+            Err(PanError::Luhn) if self.bins.iter().any(|bin| text.starts_with(bin.as_str())) => {
+                Pan::of_digits(text)
+            }
+            parsed => parsed,
+        }
     }
 }
 
@@ -282,6 +310,25 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(Pan::parse(text).err(), expected, "{}", mask(text));
         }
+    }
+
+    #[test]
+    fn the_check_digit_is_waived_for_ranges_that_are_named() {
+        let bins = ["621626", "95"].map(|text| Bin::parse(text).expect("a BIN"));
+        let waiver = LuhnWaiver::of(bins.to_vec());
+        let rows = [
+            ("6216261000000000019", None),
+            ("6216261000000000018", None),
+            ("955880000000000001", None),
+            ("6216271000000000019", Some(PanError::Luhn)),
+            ("62162610000000000191", Some(PanError::Length)),
+            ("621626100000000001x", Some(PanError::NotDigits)),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(waiver.parse(text).err(), expected, "{}", mask(text));
+        }
+        let strict = LuhnWaiver::default().parse("6216261000000000019");
+        assert_eq!(strict.err(), Some(PanError::Luhn));
     }
 
     #[test]

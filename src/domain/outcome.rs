@@ -1,5 +1,7 @@
 //! What a channel said of a request, in a closed set that no channel code enters.
 
+use crate::domain::card::words::mask_cards;
+
 /// The end, or not yet, of one request to a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -135,10 +137,9 @@ pub struct Objection(String);
 impl Objection {
     pub const CHARACTERS_MAX: usize = 240;
 
-    /// Cuts what is too long, and makes one line of it.
+    /// Masks what looks like a card number (I-11), cuts what is too long, and makes one line of it.
     pub fn new(words: impl AsRef<str>) -> Self {
-        let plain = |character: char| if character.is_control() { ' ' } else { character };
-        Self(words.as_ref().chars().map(plain).take(Self::CHARACTERS_MAX).collect())
+        Self(mask_cards(words.as_ref()).chars().take(Self::CHARACTERS_MAX).collect())
     }
 
     pub fn as_str(&self) -> &str {

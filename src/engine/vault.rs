@@ -32,7 +32,7 @@ impl Vault {
     /// Opens what was sealed for an order. `None` if the key is gone or the bytes were changed.
     pub fn open(&self, order: OrderId, sealed: &SealedPan) -> Option<Pan> {
         let bytes = self.keys.open(sealed, &order.as_u64().to_be_bytes()).ok()?;
-        Pan::parse(std::str::from_utf8(&bytes).ok()?).ok()
+        Pan::of_digits(std::str::from_utf8(&bytes).ok()?).ok()
     }
 
     /// The digests by which a repeated order is compared (I-9).

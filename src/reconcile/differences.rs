@@ -4,7 +4,7 @@ use std::io;
 
 use crate::codec::layout::{Encoding, Problem, Read};
 use crate::domain::books::reconcile::{Class, Item, Key};
-use crate::domain::card::{luhn_fits, mask};
+use crate::domain::card::words::mask_cards;
 use crate::reconcile::ReconcileError;
 use crate::reconcile::findings::{DIFFERENCE_BYTES, Found, ORDERED};
 use crate::reconcile::join::ALL_PARTITIONS;
@@ -142,28 +142,11 @@ impl Words {
             // It was read before, so the file was changed under us.
             Ok(Read::Passed | Read::Silent(_)) => Ok(None),
             Err(problem) => {
-                let text = hide_cards(&encoding.decode(&self.text));
+                let text = mask_cards(&encoding.decode(&self.text));
                 let text = text.chars().take(BAD_TEXT_LENGTH_MAX).collect();
                 *bad = Some((line, problem, text));
                 Ok(None)
             }
         }
     }
-}
-
-/// Masks every run of digits that could be a card number: 12 to 19 with a fitting last digit.
-fn hide_cards(text: &str) -> String {
-    let is_digit = |c: char| c.is_ascii_digit();
-    let mut safe = String::with_capacity(text.len());
-    let mut rest = text;
-    // Every round takes a run of digits, or of anything else.
-    while !rest.is_empty() {
-        let digits = rest.starts_with(is_digit);
-        let end = rest.find(|c| is_digit(c) != digits).unwrap_or(rest.len());
-        let (run, after) = rest.split_at(end);
-        let is_card = digits && (12..=19).contains(&run.len()) && luhn_fits(run.as_bytes());
-        safe.push_str(&if is_card { mask(run) } else { run.to_owned() });
-        rest = after;
-    }
-    safe
 }

@@ -218,3 +218,49 @@ async fn what_is_no_route_or_method_or_query_is_a_problem_too() {
         assert!(!answer.text.contains(CARD), "I-11: {}", answer.text);
     }
 }
+
+/// A published test card's number with another last digit.
+const WITHOUT_CHECK_DIGIT: &str = "6216261000000000019";
+
+#[tokio::test]
+async fn a_check_digit_is_waived_where_the_settings_say_so() {
+    let body = |order_id: &str| with(payment(order_id), "/card/pan", WITHOUT_CHECK_DIGIT.into());
+    let strict = Gateway::start().await;
+    let refused = strict.pay(&body("A-1")).await;
+    assert_eq!(refused.problem(), (422, "invalid_card_number".to_owned()));
+    assert_eq!(refused.json()["reason"], "luhn");
+    let waiving = Gateway::start_with("[cards]\nluhn_waived_bins = [\"621626\"]").await;
+    let paid = waiving.pay(&body("A-1")).await;
+    assert_eq!(paid.json()["status"], "succeeded", "{}", paid.text);
+    assert_eq!(paid.json()["card"]["masked"], "621626*********0019");
+    assert_eq!(paid.json()["card"]["brands"], json!(["unionpay"]));
+    let other = with(payment("A-2"), "/card/pan", "4111111111111112".into());
+    assert_eq!(waiving.pay(&other).await.problem().0, 422, "another range keeps to it");
+}
+
+#[tokio::test]
+async fn i_11_a_text_that_holds_a_card_number_is_refused_by_its_field() {
+    let gateway = Gateway::start().await;
+    let number = "4111 1111 1111 1111".replace(' ', "");
+    let foreign = with(payment("A-1"), "/card/pan", number.clone().into());
+    for (pointer, value) in [
+        ("/order_id", CARD.to_owned()),
+        ("/merchant_id", format!("m:{CARD}")),
+        ("/description", "6216 2610 0000 0000 018".to_owned()),
+        ("/notify_url", format!("https://core.test/?c={CARD}")),
+    ] {
+        let refused = gateway.pay(&with(payment("A-1"), pointer, value.into())).await;
+        assert_eq!(refused.problem(), (422, "card_number_found".to_owned()), "{pointer}");
+        assert_eq!(refused.json()["field"], pointer[1..]);
+        assert!(!refused.text.contains("0000"), "{}", refused.text);
+    }
+    // A number that the table does not know is one where it is this card's.
+    let refused = gateway.pay(&with(foreign, "/order_id", number.into())).await;
+    assert_eq!(refused.problem(), (422, "card_number_found".to_owned()));
+    // Numbers that are none: a check digit that does not fit, dates with a sequence.
+    for order_id in [WITHOUT_CHECK_DIGIT, "20261120000000000018", "2611200000000018"] {
+        let paid = gateway.pay(&with(payment("A-1"), "/order_id", order_id.into())).await;
+        assert_eq!(paid.status, 200, "{order_id}: {}", paid.text);
+    }
+    assert_eq!(gateway.bank.calls(), 3);
+}

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use switchyard::api::input::order::{read_payment, read_release};
+use switchyard::api::input::order::{FieldRules, read_payment, read_release};
 use switchyard::codec::form::Fields;
 use switchyard::codec::iso8583::frame::{FrameError, Framing, LengthForm};
 use switchyard::codec::iso8583::header::HeaderForm;
@@ -10,6 +10,7 @@ use switchyard::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
 use switchyard::codec::iso8583::{Draft, Format, Message, Shipped, decode, encode};
 use switchyard::codec::xml::{BYTES_MAX, DEPTH_MAX, ELEMENTS_MAX, Element, XmlError, is_name};
 use switchyard::codec::{DecodeError, FieldLimits};
+use switchyard::domain::card::LuhnWaiver;
 use switchyard::domain::flow::order::OrderKind;
 use switchyard::domain::ids::CallerId;
 
@@ -252,7 +253,9 @@ fn equal(left: &Element, right: &Element) -> bool {
 /// A payment's body and a release's.
 pub fn order_json(bytes: &[u8]) {
     let caller = CallerId::parse("core").expect("a caller's id");
-    if let Err(error) = read_payment(bytes, OrderKind::Payment, &caller, &[]) {
+    let luhn_waiver = LuhnWaiver::default();
+    let rules = FieldRules { plain_http_to: &[], luhn_waiver: &luhn_waiver };
+    if let Err(error) = read_payment(bytes, OrderKind::Payment, &caller, rules) {
         quotes_no_card(&error.body());
     }
     if let Err(error) = read_release(bytes) {

@@ -20,7 +20,7 @@ use crate::api::{ApiState, to_its_end};
 use crate::channel::registry::ChannelStatus;
 use crate::domain::batch::AuditEntry;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
-use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use crate::domain::card::{LuhnWaiver, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::route::channel::Strike;
@@ -134,7 +134,7 @@ pub async fn switch(
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse(&body)?;
     let enabled = fields.boolean("enabled")?.ok_or_else(|| fields.missing("enabled"))?;
-    let reason = reason(&mut fields)?;
+    let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let id = known(&state, &id)?;
     let status = to_its_end(async move {
@@ -166,11 +166,6 @@ async fn throw(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), Ap
     if done.map_err(|error| failed(&error))? { Ok(()) } else { Err(unknown_channel()) }
 }
 
-/// An operator's reason, where one may be given.
-fn reason(fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
-    order::plain(fields, "reason", order::REASON_LENGTH_MAX, |_| true)
-}
-
 /// The channel of a path, if it has a file.
 pub fn known(state: &ApiState, id: &str) -> Result<ChannelId, ApiError> {
     let id = ChannelId::parse(id).map_err(|_| unknown_channel())?;
@@ -194,16 +189,16 @@ pub async fn explain(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let question = read_question(&body)?;
+    let question = read_question(&body, &state.settings.luhn_waiver)?;
     let explained = state.intake.explain(&question, explained);
     Ok(json(StatusCode::OK, &explained))
 }
 
-fn read_question(body: &[u8]) -> Result<RouteQuestion, ApiError> {
+fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion, ApiError> {
     let mut fields = Fields::parse(body)?;
     let mut card = fields.object("card", "card.")?;
     let (digits, pan_length) = match card.text("bin")? {
-        None => (order::pan(&mut card)?.expose().to_owned(), None),
+        None => (order::pan(&mut card, luhn_waiver)?.expose().to_owned(), None),
         Some(bin) => (prefix(&card, &bin)?, length(&mut card)?),
     };
     card.finish()?;

@@ -8,7 +8,7 @@ use http::Uri;
 
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
-use crate::domain::card::{CardInput, Cvv, Expiry, Pan, PanError};
+use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError};
 use crate::domain::flow::order::{Order, OrderKind, Settlement};
 use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
@@ -25,12 +25,19 @@ pub const REASON_LENGTH_MAX: usize = 500;
 /// The longest number of an identity document, in characters.
 const ID_NUMBER_LENGTH_MAX: usize = 32;
 
+/// What the settings say of the fields.
+#[derive(Clone, Copy)]
+pub struct FieldRules<'s> {
+    pub plain_http_to: &'s [String],
+    pub luhn_waiver: &'s LuhnWaiver,
+}
+
 /// Reads a payment's body.
 pub fn read_payment(
     body: &[u8],
     kind: OrderKind,
     caller: &CallerId,
-    plain_http_to: &[String],
+    rules: FieldRules<'_>,
 ) -> Result<PaymentOrder, ApiError> {
     let mut fields = Fields::parse(body)?;
     let caller_order_id = order_id(&mut fields)?;
@@ -46,9 +53,9 @@ pub fn read_payment(
         settlement: settlement(&mut fields)?,
         merchant_category: merchant_category(&mut fields)?,
         merchant_fee_minor: merchant_fee(&mut fields, amount)?,
-        card: card(&mut fields)?,
+        card: card_fields(fields.object("card", "card.")?, rules)?,
         description: description(&mut fields)?,
-        notify_url: notify_url(&mut fields, plain_http_to)?,
+        notify_url: notify_url(&mut fields, rules.plain_http_to)?,
     };
     fields.finish()?;
     Ok(order)
@@ -79,7 +86,7 @@ pub fn read_follow_up(
     body: &[u8],
     original: &Order,
     kind: OrderKind,
-    plain_http_to: &[String],
+    rules: FieldRules<'_>,
 ) -> Result<FollowUpFields, ApiError> {
     let mut fields = Fields::parse(body)?;
     let caller_order_id = order_id(&mut fields)?;
@@ -96,9 +103,12 @@ pub fn read_follow_up(
         amount,
         merchant_category,
         merchant_fee_minor,
-        card: fields.optional_object("card", "card.")?.map(card_fields).transpose()?,
+        card: fields
+            .optional_object("card", "card.")?
+            .map(|card| card_fields(card, rules))
+            .transpose()?,
         description: description(&mut fields)?,
-        notify_url: notify_url(&mut fields, plain_http_to)?,
+        notify_url: notify_url(&mut fields, rules.plain_http_to)?,
     };
     fields.finish()?;
     Ok(read)
@@ -179,13 +189,9 @@ fn merchant_fee(fields: &mut Fields<'_>, whole: AmountMinor) -> Result<Option<i6
     }
 }
 
-fn card(fields: &mut Fields<'_>) -> Result<CardInput, ApiError> {
-    card_fields(fields.object("card", "card.")?)
-}
-
-fn card_fields(mut card: Fields<'_>) -> Result<CardInput, ApiError> {
+fn card_fields(mut card: Fields<'_>, rules: FieldRules<'_>) -> Result<CardInput, ApiError> {
     let read = CardInput {
-        pan: pan(&mut card)?,
+        pan: pan(&mut card, rules.luhn_waiver)?,
         expiry: expiry(&mut card)?,
         cvv: card
             .text("cvv")?
@@ -205,9 +211,9 @@ fn card_fields(mut card: Fields<'_>) -> Result<CardInput, ApiError> {
 }
 
 /// A whole card number. The refusal says which check failed, and never the number (I-11).
-pub fn pan(card: &mut Fields<'_>) -> Result<Pan, ApiError> {
+pub fn pan(card: &mut Fields<'_>, luhn_waiver: &LuhnWaiver) -> Result<Pan, ApiError> {
     let text = card.required_text("pan")?;
-    Pan::parse(&text).map_err(|error| {
+    luhn_waiver.parse(&text).map_err(|error| {
         let reason = match error {
             PanError::NotDigits => "digits",
             PanError::Length => "length",

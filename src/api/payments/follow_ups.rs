@@ -11,6 +11,7 @@ use crate::api::input::{Segment, order, read_json};
 use crate::api::payments::wait::{Wait, answer};
 use crate::api::payments::{no_such_order, visible_order};
 use crate::api::{ApiState, to_its_end};
+use crate::domain::card::words::CardEcho;
 use crate::domain::command::Refusal;
 use crate::domain::flow::order::{Claims, Order, OrderKind, OrderStatus};
 use crate::domain::ids::{CallerOrderId, OrderId};
@@ -79,8 +80,12 @@ async fn follow_up(
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let original = visible_order(state, seat, id).await?;
     let kind = kind(original.id);
-    let asked = order::read_follow_up(&body, &original, kind, &state.settings.plain_http_to)?;
+    let asked = order::read_follow_up(&body, &original, kind, state.field_rules())?;
     drop(body);
+    let card = asked.card.as_ref().map_or(CardEcho::NONE, CardEcho::of);
+    state.refuse_card_number("order_id", asked.caller_order_id.as_str(), card)?;
+    state.refuse_card_number("description", asked.description.as_deref(), card)?;
+    state.refuse_card_number("notify_url", asked.notify_url.as_deref(), card)?;
     state.refuse_when_closed()?;
     // The rules tell a payment's path from another kind of order; what is no pre-authorisation does
     // not exist below the path of those.
@@ -115,6 +120,7 @@ pub async fn release(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let (caller_order_id, amount) = order::read_release(&body)?;
+    state.refuse_card_number("order_id", caller_order_id.as_str(), CardEcho::NONE)?;
     state.refuse_when_closed()?;
     let payment = visible_order(&state, &seat, &id).await?;
     let amount = match amount {

@@ -13,7 +13,7 @@ use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{Segment, read_json};
 use crate::api::page::{next_of, page};
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::reconciliation::differences;
@@ -70,7 +70,7 @@ pub async fn run_again(
     query.finish()?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let mut fields = Fields::parse_or_empty(&body)?;
-    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let channel = known(&state, &id)?;
     let batch = to_its_end(async move {

@@ -13,7 +13,7 @@ use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{Segment, read_json};
 use crate::api::page::{next_of, page};
 use crate::api::reconciliation::batches;
 use crate::api::reconciliation::body::{DifferenceBody, listed};
@@ -162,13 +162,13 @@ pub async fn resolve(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let asked = read(&body, seat.name().to_string())?;
+    let asked = read(&state, &body, seat.name().to_string())?;
     let id = parsed(&id)?;
     let balanced = to_its_end(async move { Ok(state.backoffice.balance(id, asked).await?) });
     Ok(json(StatusCode::OK, &DifferenceBody::from(&balanced.await?)))
 }
 
-fn read(body: &[u8], actor: String) -> Result<Balancing, ApiError> {
+fn read(state: &ApiState, body: &[u8], actor: String) -> Result<Balancing, ApiError> {
     let mut fields = Fields::parse(body)?;
     let names = || Remedy::ALL.map(Remedy::name).join(", ");
     let remedy = fields.required_text("remedy")?;
@@ -181,7 +181,7 @@ fn read(body: &[u8], actor: String) -> Result<Balancing, ApiError> {
                 .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
         ),
     };
-    let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
+    let reason = state.reason(&mut fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
     Ok(Balancing { remedy, merchant_id, actor, reason })

@@ -286,6 +286,7 @@ fn a_start_goes_on_where_the_books_are() {
         reason: None,
         unknown_cause: (state == AttemptState::Unknown)
             .then_some(crate::domain::outcome::UnknownCause::TimedOut),
+        objection: None,
         unresolved_at: None,
         ended_at: None,
         ended_by: None,

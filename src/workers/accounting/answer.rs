@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::domain::books::accounting::RequestId;
+use crate::domain::card::words::mask_cards;
 use crate::workers::delivery::{LAST_ERROR_CHARS_MAX, Posted};
 
 #[derive(Deserialize)]
@@ -23,7 +24,7 @@ struct ResultForm {
 impl ResultForm {
     fn posted(&self) -> Posted {
         let detail = self.detail.as_deref().unwrap_or("it gave no reason");
-        let shortened = || detail.chars().take(LAST_ERROR_CHARS_MAX).collect();
+        let shortened = || mask_cards(detail).chars().take(LAST_ERROR_CHARS_MAX).collect();
         match self.status.as_str() {
             "booked" | "already_booked" => Posted::Acknowledged,
             "refused" => Posted::Refused(shortened()),

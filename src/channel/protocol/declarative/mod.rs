@@ -53,7 +53,7 @@ use self::reply::ReplyMap;
 use self::sign::{Outgoing, Signing, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
-use self::words::{Subject, Surroundings, Words, private_texts};
+use self::words::{Subject, Surroundings, Words};
 use crate::channel::statement::StatementSource;
 use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::{
@@ -230,8 +230,12 @@ impl Adapter for Declarative {
     }
 
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, _now: Timestamp) -> Understood {
-        let words = voucher::keep_words(&reply.body, private_texts(request));
-        match self.understand(request, reply) {
+        let understood = self.understand(request, reply);
+        let reference = understood.as_ref().ok().and_then(Outcome::reference);
+        let known = [reference, request.facts().channel_reference.as_deref()];
+        let known: Vec<&str> = known.into_iter().flatten().collect();
+        let words = voucher::keep_words(&reply.body, request.echo(), &known);
+        match understood {
             Ok(outcome) => Understood::new(outcome, words),
             Err(objection) => objection.into_understood(words),
         }

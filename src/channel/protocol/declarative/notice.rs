@@ -15,9 +15,10 @@ use super::reply::{ReplyMap, required};
 use super::sign::Verification;
 use crate::channel::protocol::amount::WrittenAmount;
 use crate::channel::{Notice, NoticeRefusal, Understood, WireNotice, WireReply, voucher};
+use crate::domain::card::words::CardEcho;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
-use crate::domain::outcome::Objection;
+use crate::domain::outcome::{Objection, Outcome};
 
 /// How one kind of notice is told from others and read.
 #[derive(Debug)]
@@ -96,8 +97,11 @@ impl Notices {
             .map(|code| Currency::parse_any(&code))
             .map(|currency| currency.ok_or(unreadable("its currency is unknown here")))
             .transpose()?;
-        let voucher = voucher::keep_words(shown, std::iter::empty());
-        let understood = match kind.map.outcome(content, None) {
+        let outcome = kind.map.outcome(content, None);
+        let reference = outcome.as_ref().ok().and_then(Outcome::reference);
+        let known: Vec<&str> = reference.into_iter().collect();
+        let voucher = voucher::keep_words(shown, CardEcho::NONE, &known);
+        let understood = match outcome {
             Ok(outcome) => Understood::new(outcome, voucher),
             Err(objection) => objection.into_understood(voucher),
         };

@@ -236,15 +236,6 @@ fn number_of(request: &ChannelRequest) -> Option<&str> {
     }
 }
 
-/// What the request knows of the card and its owner that a reply might echo. The CVV is too short
-/// to be told from other digits.
-pub fn private_texts(request: &ChannelRequest) -> impl Iterator<Item = &str> {
-    let card = card_of(request);
-    let of_owner = card.map(|card| [&card.holder, &card.id_number, &card.phone]);
-    let of_owner = of_owner.into_iter().flatten().filter_map(|text| text.as_deref());
-    number_of(request).into_iter().chain(of_owner)
-}
-
 /// The amount in major units, with as many decimals as the currency has.
 fn write_decimal(amount: AmountMinor, currency: Currency) -> String {
     let scale = 10_i64.pow(u32::from(currency.exponent()));

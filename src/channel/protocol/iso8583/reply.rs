@@ -9,6 +9,7 @@ use crate::channel::voucher::keep_words;
 use crate::channel::{Uncertainty, Understood};
 use crate::codec::iso8583::header::Header;
 use crate::codec::iso8583::{Iso8583Error, Message, decode_prefix};
+use crate::domain::card::words::CardEcho;
 use crate::domain::outcome::{Approval, Outcome, UnknownCause};
 
 use super::request::has_mac;
@@ -31,11 +32,11 @@ impl Iso8583 {
         {
             // The centre says that it did not process it, but nothing proves that it says so.
             let code = String::from_utf8_lossy(&header.reject).into_owned();
-            let words = keep_words(format!("bounced: {code}").as_bytes(), std::iter::empty());
+            let words = keep_words(format!("bounced: {code}").as_bytes(), CardEcho::NONE, &[]);
             let objection = words.clone();
             return unknown(UnknownCause::ChannelUnsure, &objection, words);
         }
-        let words = voucher(&message);
+        let words = self.voucher(&message);
         if let Err(problem) = self.prove(&message) {
             return unknown(UnknownCause::BadSignature, &problem, words);
         }
@@ -126,6 +127,20 @@ impl Iso8583 {
         Ok(())
     }
 
+    /// The fields that tell the story. The reference (37) and our own merchant number (42) may have
+    /// the length of a card number, and are none.
+    fn voucher(&self, message: &Message<'_>) -> String {
+        let mut words = format!("{:04}", message.message_type());
+        for field in VOUCHER_FIELDS {
+            if let Some(value) = message.value(field) {
+                words.push_str(&format!(" {field}={}", value.text().trim_end()));
+            }
+        }
+        let reference = message.value(37).map(|value| value.text().trim().to_owned());
+        let known = [self.settings.merchant_id.trim(), reference.as_deref().unwrap_or_default()];
+        keep_words(words.as_bytes(), CardEcho::NONE, &known)
+    }
+
     fn classify(&self, asked: &Asked, message: &Message<'_>) -> Outcome {
         let Some(code) = message.value(39).map(|value| value.text()) else {
             return Outcome::Unknown(UnknownCause::Garbled);
@@ -161,14 +176,4 @@ fn reference(retrieval: Option<String>, authorisation: Option<String>) -> Option
         Some(code) => Some(format!("{retrieval}-{code}")),
         None => Some(retrieval).filter(|reference| !reference.is_empty()),
     }
-}
-
-fn voucher(message: &Message<'_>) -> String {
-    let mut words = format!("{:04}", message.message_type());
-    for field in VOUCHER_FIELDS {
-        if let Some(value) = message.value(field) {
-            words.push_str(&format!(" {field}={}", value.text().trim_end()));
-        }
-    }
-    keep_words(words.as_bytes(), std::iter::empty())
 }

@@ -36,6 +36,7 @@ use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
     WireRequest,
 };
+use crate::domain::card::words::mask_values;
 use crate::domain::time::Timestamp;
 
 use codes::Codes;
@@ -81,7 +82,9 @@ impl Adapter for UnionPayAcp {
     }
 
     fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> Understood {
-        self.understand(request, reply, now)
+        let understood = self.understand(request, reply, now);
+        let voucher = mask_values(&understood.voucher, request.echo());
+        Understood { voucher, ..understood }
     }
 
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {

@@ -10,13 +10,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
 
-use crate::channel::voucher::mask_card_numbers;
 use crate::channel::watch::certificates::{CertificateTerm, CertificateUse};
 use crate::codec::acp;
 use crate::codec::certificate::{Certificate, CertificateError};
 use crate::codec::chain::{ChainError, TrustedAuthorities};
 use crate::codec::form::Fields;
 use crate::codec::sign::{KeyError, RsaVerifier, SignatureError};
+use crate::domain::card::words::mask_cards;
 use crate::domain::time::Timestamp;
 
 /// The signer's certificate, as PEM text inside the message; it is part of what is signed.
@@ -87,7 +87,7 @@ fn describe(certificate: &Certificate) -> String {
     format!(
         "serial number {}, owner {}, valid until {}",
         certificate.serial_decimal(),
-        mask_card_numbers(&name),
+        mask_cards(&name),
         until.civil(&TimeZone::UTC).date()
     )
 }

@@ -1,13 +1,14 @@
 //! The channel's own words as they are kept: the fields of a message with card data taken out.
 //!
 //! Upholds I-11. The fields stand in byte order of their names, which is the order in which they
-//! were signed. Values that hold card data by their name are hidden; in all others a run of digits
-//! that is long enough for a card number is masked, unless a believed message says by its field's
-//! name that it is something else.
+//! were signed. Values that hold card data by their name are hidden; in all others what looks like
+//! a card number is masked, unless a believed message says by its field's name that it is something
+//! else.
 
 use crate::channel::VOUCHER_BYTES_MAX;
 use crate::codec::form::Fields;
 use crate::domain::card::mask;
+use crate::domain::card::words::{is_secret_name, mask_cards};
 
 use super::trust::SIGNER_CERTIFICATE;
 
@@ -45,8 +46,6 @@ const IDENTIFIERS: [&str; 12] = [
     "txnAmt",
     "txnTime",
 ];
-/// The shortest card number, in digits.
-const CARD_DIGITS_MIN: usize = 12;
 const HIDDEN_VALUE: &str = "***";
 
 /// The words of a message. `signer_serial` stands for the signer's certificate and means that the
@@ -73,9 +72,9 @@ fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
         if place > 0 {
             words.push('&');
         }
-        words.push_str(&mask_digits(key));
+        words.push_str(&mask_cards(key));
         words.push('=');
-        if HIDDEN.contains(&key) {
+        if HIDDEN.contains(&key) || is_secret_name(key) {
             words.push_str(HIDDEN_VALUE);
         } else if key == SIGNER_CERTIFICATE {
             words.push_str("serial:");
@@ -86,45 +85,9 @@ fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
         } else if believed && IDENTIFIERS.contains(&key) {
             words.push_str(value);
         } else {
-            words.push_str(&mask_digits(value));
+            words.push_str(&mask_cards(value));
         }
     }
-}
-
-/// Masks every run of twelve digits and more, also one written in groups, and takes out control
-/// characters, so that the words stay on one line.
-fn mask_digits(text: &str) -> String {
-    let characters: Vec<char> = text.chars().collect();
-    let mut safe = String::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(&character) = characters.get(at) {
-        let (end, digits) = digit_run(&characters[at..]);
-        if digits >= CARD_DIGITS_MIN {
-            let run = characters[at..at + end].iter().filter(|c| c.is_numeric());
-            safe.push_str(&mask(&run.collect::<String>()));
-        } else if end > 0 {
-            safe.extend(&characters[at..at + end]);
-        } else {
-            safe.push(if character.is_control() { ' ' } else { character });
-        }
-        at += end.max(1);
-    }
-    safe
-}
-
-/// The length of the run of digits at the start, with single separators between them, and its
-/// digits.
-fn digit_run(text: &[char]) -> (usize, usize) {
-    let (mut end, mut digits) = (0, 0);
-    for (at, character) in text.iter().enumerate() {
-        if character.is_numeric() {
-            digits += 1;
-            end = at + 1;
-        } else if digits == 0 || at > end || !matches!(character, ' ' | '-' | '_') {
-            break;
-        }
-    }
-    (end, digits)
 }
 
 fn cut(mut words: String) -> String {
@@ -159,7 +122,7 @@ mod tests {
         assert_eq!(
             voucher(&message, Some("68759663125")),
             "accNo=621626*********0018&customerInfo=***&orderId=261122001000000000901\
-             &payCardNo=***&reqReserved=card 621626*********0018 said&respMsg=成功[0000000]\
+             &payCardNo=***&reqReserved=card 6216 26** **** ***0 018 said&respMsg=成功[0000000]\
              &signPubKeyCert=serial:68759663125&tokenPayData=***"
         );
         assert_eq!(

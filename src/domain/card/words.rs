@@ -1,0 +1,584 @@
+//! Card data in words that others wrote: found, in whatever spelling, and masked.
+//!
+//! Upholds I-11 for everything that comes to rest and was not written by us: vouchers of every
+//! protocol, lines of statements, names and texts that a refusal repeats. Three ways to see it:
+//!
+//! - **by value**: what this request knew of its card, also where it comes back in groups, escaped
+//!   (JSON, URL, XML), in full-width digits, in base64 or hexadecimal, or in pieces;
+//! - **by name**: the value behind a name of [`SECRET_NAMES`], whoever's card it is;
+//! - **by look**: 12 to 19 digits, in one run or in groups with the same joint, whatever their
+//!   check digit, unless their look or the one who asks says that they are something else.
+//!
+//! What is known to be none, by its look: numbers that begin with zero once their zeros are gone,
+//! moments (`20261120123000`, also with milliseconds or without seconds or century, and
+//! milliseconds of the Unix epoch), dates among groups, decimals of two groups, IPv4 addresses,
+//! and runs of 20 digits and more.
+
+mod looks;
+mod spelling;
+
+use std::ops::Range;
+
+use super::{CardInput, Expiry, PAN_LENGTH_MAX, PAN_LENGTH_MIN, Pan, luhn_fits};
+use looks::{is_date, is_moment};
+use spelling::{Unit, base64_inside, hexadecimal, same, units_of};
+
+/// Leading and trailing digits of a card number that may stay in clear.
+const CLEAR_LEADING: usize = 6;
+const CLEAR_TRAILING: usize = 4;
+/// The most characters between two groups of one number.
+const JOINT_LENGTH_MAX: usize = 3;
+/// A shorter text of a card's owner is not looked for: every second word would hold it.
+const TEXT_LENGTH_MIN: usize = 2;
+/// A shorter text is not looked for in base64 and hexadecimal.
+const ENCODED_LENGTH_MIN: usize = 6;
+/// The shortest piece of a card number that is known as one: its beginning, its end, its middle.
+const PIECE_LENGTHS_MIN: (usize, usize, usize) = (CLEAR_LEADING + 1, CLEAR_TRAILING + 1, 6);
+/// The most characters that are hidden behind a name.
+const NAMED_LENGTH_MAX: usize = 128;
+
+/// Names of values that are never kept: without case, `_` and `-`, and without `card` before them.
+pub const SECRET_NAMES: [&str; 38] = [
+    "cav",
+    "cav2",
+    "csc",
+    "cvc",
+    "cvc2",
+    "cvn",
+    "cvn2",
+    "cvv",
+    "cvv2",
+    "exp",
+    "expdate",
+    "expired",
+    "expiration",
+    "expirationdate",
+    "expire",
+    "expiredate",
+    "expires",
+    "expiry",
+    "expirydate",
+    "expmonth",
+    "expyear",
+    "expirymonth",
+    "expiryyear",
+    "pin",
+    "pinblock",
+    "pindata",
+    "securitycode",
+    "smscode",
+    "track",
+    "track1",
+    "track2",
+    "track2data",
+    "track3",
+    "validdate",
+    "validthru",
+    "validthrough",
+    "安全码",
+    "有效期",
+];
+
+/// What one request knows of its card, to be found in what comes back.
+#[derive(Clone, Copy, Default)]
+pub struct CardEcho<'c> {
+    pan: Option<&'c str>,
+    cvv: Option<&'c str>,
+    expiry: Option<Expiry>,
+    /// Holder, identity number, phone.
+    owner: [Option<&'c str>; 3],
+}
+
+impl<'c> CardEcho<'c> {
+    /// Nothing is known: a notice, a statement.
+    pub const NONE: Self = Self { pan: None, cvv: None, expiry: None, owner: [None; 3] };
+
+    pub fn of(card: &'c CardInput) -> Self {
+        Self {
+            pan: Some(card.pan.expose()),
+            cvv: card.cvv.as_ref().map(|cvv| cvv.expose()),
+            expiry: card.expiry,
+            owner: [card.holder.as_deref(), card.id_number.as_deref(), card.phone.as_deref()],
+        }
+    }
+
+    pub fn of_number(pan: Option<&'c Pan>) -> Self {
+        Self { pan: pan.map(Pan::expose), ..Self::NONE }
+    }
+
+    /// The number alone.
+    #[must_use]
+    pub const fn number(self) -> Self {
+        Self { pan: self.pan, ..Self::NONE }
+    }
+
+    /// Whether the card's number stands in a text, in any spelling that is read here.
+    pub fn has_number_in(&self, text: &str) -> bool {
+        let Some(pan) = self.pan.filter(|_| may_hold_number(text)) else { return false };
+        let mut words = Words::read(text);
+        words.hide_number(pan);
+        words.hidden.contains(&true)
+    }
+}
+
+/// Masks what looks like card data.
+pub fn mask_cards(text: &str) -> String {
+    mask_echo(text, CardEcho::NONE, &[])
+}
+
+/// Masks what looks like card data, and every echo of one card. `known` are numbers that are no
+/// card numbers although they look so: they stay, unless they are the card's.
+///
+/// Control characters become blanks, so that what is kept is one line.
+pub fn mask_echo(text: &str, echo: CardEcho<'_>, known: &[&str]) -> String {
+    let mut words = Words::read(text);
+    words.hide_values(echo);
+    words.hide_named();
+    words.hide_looks(known);
+    words.write()
+}
+
+/// Masks every echo of one card and nothing else: for words that have been looked at already.
+pub fn mask_values(text: &str, echo: CardEcho<'_>) -> String {
+    let mut words = Words::read(text);
+    words.hide_values(echo);
+    words.write()
+}
+
+/// Whether a text holds a number that `is_card` says is one. It is shown every run of 12 to 19
+/// digits and every chain of groups that could be a card number.
+pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
+    if !may_hold_number(text) {
+        return false;
+    }
+    let words = Words::read(text);
+    let runs = words.runs();
+    let digits = |places: &[Range<usize>]| -> Vec<u8> {
+        let characters = places.iter().flat_map(|run| &words.units[run.clone()]);
+        characters.map(|unit| u8::try_from(unit.character).unwrap_or(b'x')).collect()
+    };
+    let alone = runs.iter().any(|run| {
+        (PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&run.len())
+            && is_card(&digits(std::slice::from_ref(run)))
+    });
+    let grouped = |chain: &Range<usize>| {
+        words.windows(&runs, chain).iter().any(|window| is_card(&digits(&runs[window.clone()])))
+    };
+    alone || words.chains(&runs).iter().any(grouped)
+}
+
+/// Whether there are digits enough, however they are written.
+fn may_hold_number(text: &str) -> bool {
+    text.chars().filter(|character| character.is_numeric()).nth(PAN_LENGTH_MIN - 1).is_some()
+}
+
+/// Whether a name is that of a value that is never kept.
+pub fn is_secret_name(name: &str) -> bool {
+    let plain: String = name.chars().filter(|letter| !matches!(letter, '_' | '-')).collect();
+    let plain = plain.to_lowercase();
+    let bare = plain.strip_prefix("card").or(plain.strip_prefix('卡')).unwrap_or(&plain);
+    SECRET_NAMES.contains(&plain.as_str()) || SECRET_NAMES.contains(&bare)
+}
+
+/// A text taken apart, and which of its characters are to be hidden.
+struct Words<'t> {
+    text: &'t str,
+    units: Vec<Unit>,
+    hidden: Vec<bool>,
+}
+
+impl<'t> Words<'t> {
+    fn read(text: &'t str) -> Self {
+        let units = units_of(text);
+        let hidden = vec![false; units.len()];
+        Self { text, units, hidden }
+    }
+
+    /// Everything that this card's owner and issuer know.
+    fn hide_values(&mut self, echo: CardEcho<'_>) {
+        if let Some(pan) = echo.pan {
+            self.hide_number(pan);
+            self.hide_pieces(pan);
+            self.hide_encoded(pan);
+        }
+        for secret in echo.owner.into_iter().flatten() {
+            self.hide_text(secret);
+            self.hide_encoded(secret);
+        }
+        if let Some(cvv) = echo.cvv {
+            self.hide_runs(|run| run == cvv);
+        }
+        if let Some(expiry) = echo.expiry {
+            self.hide_expiry(expiry);
+        }
+    }
+
+    /// Runs of digits that nothing parts.
+    fn runs(&self) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let mut at = 0;
+        while at < self.units.len() {
+            let length = self.units[at..].iter().take_while(|unit| unit.is_digit()).count();
+            if length > 0 {
+                runs.push(at..at + length);
+            }
+            at += length.max(1);
+        }
+        runs
+    }
+
+    fn digits_of(&self, run: &Range<usize>) -> String {
+        self.units[run.clone()].iter().map(|unit| unit.character).collect()
+    }
+
+    /// What joins two runs, if they may be groups of one number.
+    fn joint_between(&self, left: &Range<usize>, right: &Range<usize>) -> Option<Vec<char>> {
+        let between = &self.units[left.end..right.start];
+        if between.len() > JOINT_LENGTH_MAX {
+            return None;
+        }
+        between.iter().map(|unit| unit.joint()).collect()
+    }
+
+    /// The card's number, in one run, inside a longer one, or over any joints.
+    fn hide_number(&mut self, pan: &str) {
+        let pan: Vec<char> = pan.chars().collect();
+        for start in 0..self.units.len() {
+            if self.units[start].character != pan[0] {
+                continue;
+            }
+            if let Some(places) = self.match_at(start, &pan, true) {
+                self.hide_middle(&places);
+            }
+        }
+    }
+
+    /// The places of `secret`'s characters from `start` on; joints may stand between them.
+    fn match_at(&self, start: usize, secret: &[char], joined: bool) -> Option<Vec<usize>> {
+        let mut places = Vec::with_capacity(secret.len());
+        let (mut at, mut skipped) = (start, 0);
+        while places.len() < secret.len() {
+            let unit = self.units.get(at)?;
+            if same(unit.character, secret[places.len()]) {
+                places.push(at);
+                skipped = 0;
+            } else if joined && skipped < JOINT_LENGTH_MAX && unit.joint().is_some() {
+                skipped += 1;
+            } else {
+                return None;
+            }
+            at += 1;
+        }
+        Some(places)
+    }
+
+    /// Hides all but the first six and last four of these digits.
+    fn hide_middle(&mut self, places: &[usize]) {
+        let end = places.len().saturating_sub(CLEAR_TRAILING);
+        for place in places.iter().take(end).skip(CLEAR_LEADING) {
+            self.hidden[*place] = true;
+        }
+    }
+
+    /// A run that is a part of the card's number shows what the whole would show of it.
+    fn hide_pieces(&mut self, pan: &str) {
+        let (leading, trailing, middle) = PIECE_LENGTHS_MIN;
+        for run in self.runs() {
+            if run.len() >= pan.len() || run.len() < trailing {
+                continue;
+            }
+            let piece = self.digits_of(&run);
+            let begins = run.len() >= leading && pan.starts_with(&piece);
+            let ends = pan.ends_with(&piece);
+            let offset = if begins {
+                Some(0)
+            } else if ends {
+                Some(pan.len() - piece.len())
+            } else {
+                pan.find(&piece).filter(|_| run.len() >= middle)
+            };
+            let Some(offset) = offset else { continue };
+            for (place, unit) in run.enumerate() {
+                let digit = offset + place;
+                self.hidden[unit] |= digit >= CLEAR_LEADING && digit + CLEAR_TRAILING < pan.len();
+            }
+        }
+    }
+
+    /// A text of the card's owner, all but its first character. One of digits may be in groups.
+    fn hide_text(&mut self, secret: &str) {
+        let of_digits = secret.chars().filter(char::is_ascii_digit).count() >= ENCODED_LENGTH_MIN;
+        let characters: Vec<char> = secret
+            .chars()
+            .filter(|character| !(of_digits && matches!(character, '+' | '-' | ' ')))
+            .flat_map(char::to_lowercase)
+            .collect();
+        if characters.len() < TEXT_LENGTH_MIN {
+            return;
+        }
+        // A phone number comes back without its country too.
+        let without_country = (secret.starts_with('+') && characters.len() > 11)
+            .then(|| characters[characters.len() - 11..].to_vec());
+        for secret in [Some(characters), without_country].into_iter().flatten() {
+            for start in 0..self.units.len() {
+                if let Some(places) = self.match_at(start, &secret, of_digits)
+                    && self.stands_alone(&places)
+                {
+                    for place in &places[1..] {
+                        self.hidden[*place] = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A name of Latin letters is no part of a longer word: a short one would be in many.
+    fn stands_alone(&self, places: &[usize]) -> bool {
+        let letter =
+            |at: usize| self.units.get(at).is_some_and(|unit| unit.character.is_ascii_alphabetic());
+        let (first, last) = (places[0], places[places.len() - 1]);
+        let goes_on = letter(last) && letter(last + 1);
+        !(goes_on || letter(first) && first > 0 && letter(first - 1))
+    }
+
+    /// A secret in base64 (at any place of a longer text) or in hexadecimal.
+    fn hide_encoded(&mut self, secret: &str) {
+        if secret.len() < ENCODED_LENGTH_MIN {
+            return;
+        }
+        let mut needles = vec![hexadecimal(secret)];
+        needles.extend((0..3).map(|offset| base64_inside(secret, offset)));
+        let lower = self.text.to_ascii_lowercase();
+        for (place, needle) in needles.iter().enumerate() {
+            let (hay, needle) = match place {
+                0 => (lower.as_str(), needle.clone()),
+                _ => (self.text, needle.clone()),
+            };
+            let url_safe = needle.replace('+', "-").replace('/', "_");
+            let forms = [Some(&needle), Some(&url_safe).filter(|safe| **safe != needle)];
+            for form in forms.into_iter().flatten() {
+                for (start, found) in hay.match_indices(form.as_str()) {
+                    let end = start + found.len();
+                    let first = self.units.partition_point(|unit| unit.end <= start);
+                    let last = self.units.partition_point(|unit| unit.start < end);
+                    self.hidden[first..last].fill(true);
+                }
+            }
+        }
+    }
+
+    /// Whole runs of digits, beside which no decimal point stands.
+    fn hide_runs(&mut self, is_secret: impl Fn(&str) -> bool) {
+        for run in self.runs() {
+            let digit = |at: usize| self.units.get(at).is_some_and(|unit| unit.is_digit());
+            let point = |at: usize| self.units.get(at).is_some_and(|unit| unit.character == '.');
+            let decimal = (point(run.end) && digit(run.end + 1))
+                || (run.start >= 2 && point(run.start - 1) && digit(run.start - 2));
+            if !decimal && is_secret(&self.digits_of(&run)) {
+                self.hidden[run].fill(true);
+            }
+        }
+    }
+
+    /// The expiry in the orders and groupings in use, where no third group makes it a date.
+    fn hide_expiry(&mut self, expiry: Expiry) {
+        let month = format!("{:02}", expiry.month);
+        let (year, century) = (format!("{:02}", expiry.year % 100), expiry.year.to_string());
+        let forms = [
+            (year.as_str(), month.as_str()),
+            (&month, &year),
+            (&century, &month),
+            (&month, &century),
+        ];
+        self.hide_runs(|run| {
+            forms
+                .iter()
+                .any(|(first, second)| run.strip_prefix(first).is_some_and(|rest| rest == *second))
+        });
+        let runs = self.runs();
+        for at in 1..runs.len() {
+            let joined = |left: usize, right: usize| {
+                runs.get(right).is_some_and(|run| self.joint_between(&runs[left], run).is_some())
+            };
+            let is_longer = joined(at, at + 1) || at >= 2 && joined(at - 2, at - 1);
+            if is_longer || !joined(at - 1, at) {
+                continue;
+            }
+            let pair = (self.digits_of(&runs[at - 1]), self.digits_of(&runs[at]));
+            if forms.iter().any(|(first, second)| pair.0 == *first && pair.1 == *second) {
+                self.hidden[runs[at - 1].clone()].fill(true);
+                self.hidden[runs[at].clone()].fill(true);
+            }
+        }
+    }
+
+    /// The value behind a name that says that it is never kept.
+    fn hide_named(&mut self) {
+        let letter =
+            |unit: &Unit| unit.character.is_alphanumeric() || matches!(unit.character, '_' | '-');
+        let mut at = 0;
+        while at < self.units.len() {
+            let length = self.units[at..].iter().take_while(|unit| letter(unit)).count();
+            let name = at..at + length;
+            at = name.end.max(at + 1);
+            let closing = name.start > 0 && self.units[name.start - 1].character == '/';
+            if name.is_empty() || closing || !is_secret_name(&self.digits_of(&name)) {
+                continue;
+            }
+            if let Some(value) = self.value_behind(name.end) {
+                self.hidden[value].fill(true);
+            }
+        }
+    }
+
+    /// The value that a name's end is followed by, in JSON, a form or XML.
+    fn value_behind(&self, name_end: usize) -> Option<Range<usize>> {
+        let character = |at: usize| self.units.get(at).map(|unit| unit.character);
+        let quote = |at: usize| matches!(character(at), Some('"' | '\'' | '\\' | ' ' | '\n'));
+        let mut start = name_end;
+        while quote(start) {
+            start += 1;
+        }
+        if !matches!(character(start), Some(':' | '=' | '>')) {
+            return None;
+        }
+        start += 1;
+        while matches!(character(start), Some('\\' | ' ' | '\n')) {
+            start += 1;
+        }
+        let quoted = matches!(character(start), Some('"' | '\''));
+        start += usize::from(quoted);
+        let ends = |unit: &Unit| match unit.character {
+            '"' | '\'' | '\\' | '<' => true,
+            ',' | '&' | '}' | ']' | ';' | '|' | ')' | '{' | '[' => !quoted,
+            blank => !quoted && blank.is_whitespace(),
+        };
+        let rest = &self.units[start.min(self.units.len())..];
+        let length = rest.iter().take(NAMED_LENGTH_MAX).take_while(|unit| !ends(unit)).count();
+        (length > 0).then_some(start..start + length)
+    }
+
+    /// Everything that looks like a card number and is none of `known`.
+    fn hide_looks(&mut self, known: &[&str]) {
+        let mut runs = self.runs();
+        for run in &runs {
+            let digits = self.digits_of(run);
+            let zeros = digits.bytes().take_while(|digit| *digit == b'0').count();
+            let length = run.len() - zeros;
+            let fits = (PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&length);
+            if fits && !is_moment(&digits) && !known.contains(&digits.as_str()) {
+                let places: Vec<usize> = (run.start + zeros..run.end).collect();
+                self.hide_middle(&places);
+            }
+        }
+        // What is masked already, or too long, belongs to no chain.
+        runs.retain(|run| run.len() < PAN_LENGTH_MIN && !self.hidden[run.clone()].contains(&true));
+        for chain in self.chains(&runs) {
+            let windows = self.windows(&runs, &chain);
+            let fitting: Vec<&Range<usize>> = windows
+                .iter()
+                .filter(|window| self.fits_check_digit(&runs[window.start..window.end]))
+                .collect();
+            if chain_length(&runs[chain.clone()]) <= PAN_LENGTH_MAX {
+                self.hide_groups(&runs[chain]);
+            } else if fitting.is_empty() {
+                // It is not known where the number lies in it.
+                self.hide_groups(&runs[chain]);
+            } else {
+                for window in fitting {
+                    self.hide_groups(&runs[window.clone()]);
+                }
+            }
+        }
+    }
+
+    fn hide_groups(&mut self, groups: &[Range<usize>]) {
+        let places: Vec<usize> = groups.iter().cloned().flatten().collect();
+        self.hide_middle(&places);
+    }
+
+    fn fits_check_digit(&self, groups: &[Range<usize>]) -> bool {
+        let digits: String = groups.iter().map(|run| self.digits_of(run)).collect();
+        digits.is_ascii() && luhn_fits(digits.as_bytes())
+    }
+
+    /// Groups of digits that the same joint holds together, twelve digits and more, as places in
+    /// `runs`; without dates before them, and without zeros that no card number begins with.
+    fn chains(&self, runs: &[Range<usize>]) -> Vec<Range<usize>> {
+        let mut chains = Vec::new();
+        let mut first = 0;
+        while first < runs.len() {
+            let mut end = first + 1;
+            let mut joint = None;
+            while end < runs.len() {
+                let Some(between) = self.joint_between(&runs[end - 1], &runs[end]) else { break };
+                if *joint.get_or_insert_with(|| between.clone()) != between {
+                    break;
+                }
+                end += 1;
+            }
+            let is_other = |run: &Range<usize>| {
+                self.units[run.start].character == '0' || is_date(&self.digits_of(run))
+            };
+            let others = runs[first..end].iter().take_while(|run| is_other(run)).count();
+            let chain = first + others..end;
+            let groups = &runs[chain.clone()];
+            let joint = joint.unwrap_or_default();
+            if groups.len() > 1
+                && chain_length(groups) >= PAN_LENGTH_MIN
+                && !is_other_chain(groups, &joint)
+            {
+                chains.push(chain);
+            }
+            // The last group may begin a chain with another joint.
+            first = if end > first + 1 { end - 1 } else { end };
+        }
+        chains
+    }
+
+    /// Parts of a chain that have as many digits as a card number.
+    fn windows(&self, runs: &[Range<usize>], chain: &Range<usize>) -> Vec<Range<usize>> {
+        let mut windows = Vec::new();
+        for first in chain.clone() {
+            for end in first + 2..=chain.end {
+                let length = chain_length(&runs[first..end]);
+                if length > PAN_LENGTH_MAX {
+                    break;
+                }
+                if length >= PAN_LENGTH_MIN {
+                    windows.push(first..end);
+                }
+            }
+        }
+        windows
+    }
+
+    fn write(&self) -> String {
+        let mut out = String::with_capacity(self.text.len());
+        for (unit, hidden) in self.units.iter().zip(&self.hidden) {
+            let source = &self.text[unit.start..unit.end];
+            if *hidden {
+                out.push('*');
+            } else if source.contains(char::is_control) {
+                out.push(' ');
+            } else {
+                out.push_str(source);
+            }
+        }
+        out
+    }
+}
+
+fn chain_length(groups: &[Range<usize>]) -> usize {
+    groups.iter().map(ExactSizeIterator::len).sum()
+}
+
+/// A decimal of two groups, or an IPv4 address.
+fn is_other_chain(groups: &[Range<usize>], joint: &[char]) -> bool {
+    let by_points = joint == ['.'];
+    let short = |group: &Range<usize>| group.len() <= 3;
+    by_points && (groups.len() == 2 || (groups.len() == 4 && groups.iter().all(short)))
+}
+
+#[cfg(test)]
+mod tests;
