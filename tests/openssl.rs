@@ -286,7 +286,7 @@ fn we_judge_openssls_signatures_as_it_does() {
     for signer in ["platform", "platform2"] {
         let mut fields = answer(&sent, "00");
         town.sign(signer, &mut fields);
-        assert_eq!(judge(&fields), Outcome::Pending { code: "00".to_owned() }, "{signer}");
+        assert!(matches!(judge(&fields), Outcome::Pending { .. }), "{signer}");
         let own = format!("{signer}.pem");
         openssl(town.path(), &[&chain[..], &[&own]].concat());
     }

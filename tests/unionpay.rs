@@ -265,7 +265,7 @@ fn assert_true(line: &Line, facts: &AttemptFacts, outcome: &Outcome, seed: u64) 
         matches!(state, Some(EntryState::Approved | EntryState::Undone | EntryState::Working));
     let fits = match outcome {
         // 05 says "ask later" of whatever it is; only 00 says that it was accepted.
-        Outcome::Pending { code } => stands || code == "05",
+        Outcome::Pending { code, .. } => stands || code == "05",
         Outcome::Approved(_) => stands,
         Outcome::Declined(_) | Outcome::NotFound { .. } => !stands,
         Outcome::NotSent(_) => state.is_none(),

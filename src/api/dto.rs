@@ -244,6 +244,9 @@ struct AttemptBody<'order> {
     #[serde(skip_serializing_if = "Option::is_none")]
     objection: Option<&'order str>,
     sent_at: Moment,
+    /// When a verified word first showed that the channel has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -263,6 +266,7 @@ impl<'order> AttemptBody<'order> {
             unknown_cause: attempt.unknown_cause.map(|cause| cause.name()),
             objection: attempt.objection.as_ref().map(Objection::as_str),
             sent_at: Moment(attempt.sent_at),
+            acknowledged_at: attempt.acknowledged_at.map(Moment),
             ended_at: attempt.ended_at.map(Moment),
             ended_by: attempt.ended_by.map(|source| source.name()),
         }
@@ -285,8 +289,16 @@ pub struct ReversalBody<'row> {
     /// How long it has been open, in milliseconds.
     age_ms: u128,
     pending: bool,
+    /// Whether a reversal that has left may still be carried out, or was, without a word.
     reversal_sent: bool,
+    reversals_unanswered: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reversal_left_at: Option<Moment>,
+    /// Until then a success is not believed: the reversal may undo it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reversible_until: Option<Moment>,
     reversal_refused: bool,
+    reversals_exhausted: bool,
     inquiries: u32,
     reversals: u32,
     history: Vec<HistoryBody<'row>>,
@@ -313,8 +325,12 @@ impl<'row> ReversalBody<'row> {
             opened_at: Moment(entry.opened_at),
             age_ms: now.since(entry.opened_at).as_millis(),
             pending: entry.pending,
-            reversal_sent: entry.reversal_sent,
+            reversal_sent: entry.reversals_unanswered > 0,
+            reversals_unanswered: entry.reversals_unanswered,
+            reversal_left_at: entry.reversal_left_at.map(Moment),
+            reversible_until: entry.reversible_until().map(Moment),
             reversal_refused: entry.reversal_refused,
+            reversals_exhausted: entry.reversals_exhausted,
             inquiries: entry.inquiries,
             reversals: entry.reversals,
             history: entry.history.iter().map(line).collect(),

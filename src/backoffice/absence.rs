@@ -8,7 +8,7 @@ use crate::domain::books::reconciliation::{BatchState, Reconciliation};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelOrderNo;
-use crate::domain::outcome::{Decline, Outcome, Reason};
+use crate::domain::outcome::Outcome;
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
 use crate::reconcile::numbers_named;
@@ -50,7 +50,7 @@ impl Backoffice {
         self.keep_named(house, &mut absent).await?;
         let mut ended = 0;
         for (number, (_, last)) in absent {
-            ended += usize::from(self.end_absent(number, last).await?);
+            ended += usize::from(self.end_absent(house, number, last).await?);
         }
         Ok(ended)
     }
@@ -159,22 +159,26 @@ impl Backoffice {
         Ok(())
     }
 
+    /// Whether the absence has ended the attempt: what the channel has acknowledged stays open.
     async fn end_absent(
         &self,
+        house: &House,
         number: ChannelOrderNo,
         last: BusinessDate,
     ) -> Result<bool, BackofficeError> {
-        let decline =
-            Decline { reason: Reason::NeverArrived, code: CODE.to_owned(), elsewhere: false };
         let evidence = Evidence {
             source: Source::Statement,
             attempt: number.attempt,
-            outcome: Outcome::Declined(decline),
+            outcome: Outcome::NotFound { code: CODE.to_owned() },
+            as_of: house.terms.calendar.beginning_of(last.next()),
             objection: None,
             voucher: format!("no statement up to {last} shows it"),
         };
         match self.engine.weigh(number.order, evidence).await {
-            Ok(_) => Ok(true),
+            Ok(order) => {
+                let attempt = order.attempt(number.attempt);
+                Ok(attempt.is_some_and(|attempt| !attempt.state.is_unresolved()))
+            }
             Err(EngineError::Refused(refusal)) => {
                 tracing::warn!(order.id = %number.order, %refusal, "absence could not be weighed");
                 Ok(false)

@@ -105,8 +105,12 @@ impl Backoffice {
                 "lines of a statement name an unknown order and prove nothing; it stays unknown"
             );
         }
-        if let Some(evidence) = evidence(date, number.attempt, lines, proof).filter(|_| tells) {
+        if let Some(told) = evidence(date, number.attempt, lines, proof).filter(|_| tells) {
+            // What the file says is true when its day has ended, whenever it is handed in.
+            let as_of = house.terms.calendar.beginning_of(date.next());
+            let evidence = Evidence { as_of, ..told };
             match self.engine.weigh(order.id, evidence).await {
+                // A success that a reversal may still undo is held.
                 Ok(order) => {
                     let ended = order.attempt(number.attempt);
                     let ended = ended.is_some_and(|attempt| !attempt.state.is_unresolved());
@@ -276,7 +280,14 @@ fn evidence(date: BusinessDate, attempt: u8, lines: &[ToldSide], proof: Proof) -
         format!("line {}: {movement} {} {currency} {status}", line.line, line.written_minor)
     });
     let voucher = format!("statement of {date}, {}", told.collect::<Vec<_>>().join("; "));
-    Some(Evidence { source: Source::Statement, attempt, outcome, objection: None, voucher })
+    Some(Evidence {
+        source: Source::Statement,
+        attempt,
+        outcome,
+        objection: None,
+        as_of: None,
+        voucher,
+    })
 }
 
 /// Our record's side as a difference keeps it.

@@ -64,14 +64,18 @@ impl CodeTable {
         self.verdicts.iter().map(|(code, verdict)| (code.as_str(), *verdict))
     }
 
-    /// The outcome that a code stands for; `approval` is built only for an approved one.
+    /// The outcome that a code stands for; `approval` is built only for an approved one, and for
+    /// one that is being worked on, which may bring its reference already.
     pub fn outcome(&self, code: &str, approval: impl FnOnce() -> Approval) -> Outcome {
         let code_text = || code.chars().take(32).collect::<String>();
         let declined =
             |reason, elsewhere| Outcome::Declined(Decline { reason, code: code_text(), elsewhere });
         match self.verdict(code) {
             Some(Verdict::Approved) => Outcome::Approved(approval()),
-            Some(Verdict::Pending) => Outcome::Pending { code: code_text() },
+            Some(Verdict::Pending) => Outcome::Pending {
+                code: code_text(),
+                channel_reference: approval().channel_reference,
+            },
             Some(Verdict::Unknown) => Outcome::Unknown(UnknownCause::ChannelUnsure),
             Some(Verdict::NotFound) => Outcome::NotFound { code: code_text() },
             Some(Verdict::Declined(reason)) => declined(reason, false),
@@ -93,6 +97,24 @@ mod tests {
         assert_eq!(Verdict::parse("elsewhere insufficient_funds"), Ok(Verdict::Elsewhere(funds)));
         for wrong in ["", "declined", "declined because", "approved now", "failed"] {
             assert!(Verdict::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever its length, and however near it is to one that is listed.
+        #[test]
+        fn i_2_any_unlisted_code_is_unknown(code in "\\PC{0,8}", listed in "[0-9A-Z]{1,4}") {
+            let reason = Reason::InsufficientFunds;
+            let verdicts = [Verdict::Declined(reason), Verdict::Approved, Verdict::NotFound];
+            for verdict in verdicts {
+                let table = CodeTable::new([(listed.clone(), verdict)]);
+                let near = [code.clone(), format!("{listed}{code}"), format!("{code}{listed}")];
+                for other in near.iter().filter(|other| **other != listed) {
+                    let outcome = table.outcome(other, Approval::default);
+                    let unknown = Outcome::Unknown(UnknownCause::UnlistedCode);
+                    proptest::prop_assert_eq!(outcome, unknown, "{}", other);
+                }
+            }
         }
     }
 

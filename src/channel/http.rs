@@ -231,6 +231,20 @@ mod tests {
         }
     }
 
+    /// What a status means is for the adapter to say: the transport passes every one on as it is.
+    #[tokio::test]
+    async fn i_2_every_status_is_passed_on_as_it_came() {
+        let others = [200, 204, 304, 400, 401, 403, 404, 408, 425, 429, 451, 499, 500, 599];
+        for status in others.into_iter().chain(501..=530) {
+            let text = format!("HTTP/1.1 {status} Word\r\nconnection: close\r\n\r\n");
+            let (address, listener) = server(None).await;
+            let served = tokio::spawn(serve_once(listener, Some(text.leak())));
+            let reply = transport(Duration::from_secs(30)).send(post(address)).await;
+            assert_eq!(reply.map(|reply| reply.status), Ok(status));
+            served.await.expect("served once");
+        }
+    }
+
     #[tokio::test]
     async fn a_redirect_is_a_reply_and_a_long_body_is_cut_off() {
         let moved = "HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n";

@@ -152,7 +152,7 @@ impl Understood {
     /// The same as evidence about an attempt.
     pub fn into_evidence(self, source: Source, attempt: u8) -> Evidence {
         let Self { outcome, objection, voucher } = self;
-        Evidence { source, attempt, outcome, objection, voucher }
+        Evidence { source, attempt, outcome, objection, as_of: None, voucher }
     }
 }
 

@@ -35,12 +35,15 @@ impl Claim {
     }
 }
 
-/// Evidence against a final state, kept beside it. Append-only; one for each attempt and claim.
+/// Evidence against a final state, kept beside it. Append-only; one for each attempt and claim, and
+/// of several successes one for each number that the channel gives them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
     pub order: OrderId,
     pub attempt: u8,
     pub claim: Claim,
+    /// Its place among those of its attempt and claim, from 0.
+    pub ordinal: u8,
     pub source: Source,
     pub at: Timestamp,
     pub voucher: String,
@@ -48,6 +51,13 @@ pub struct Contradiction {
     pub channel_reference: Option<String>,
     /// The order that takes the claimed success back.
     pub undo: Option<OrderId>,
+}
+
+impl Contradiction {
+    /// What it is known by: order, attempt, claim, and its place among those.
+    pub const fn place(&self) -> (OrderId, u8, Claim, u8) {
+        (self.order, self.attempt, self.claim, self.ordinal)
+    }
 }
 
 /// A signed notice that the core is owed: where an order's end is told.

@@ -32,6 +32,8 @@ pub enum Alert {
     OperatorNeeded,
     /// A channel knows a number of ours that the books do not have.
     BooksBehind,
+    /// The channel named a clearing date that cannot be meant; our own calendar's is in the books.
+    ClearingDate,
 }
 
 impl Alert {
@@ -42,6 +44,7 @@ impl Alert {
             Self::Contradiction => "contradiction",
             Self::OperatorNeeded => "operator_needed",
             Self::BooksBehind => "books_behind",
+            Self::ClearingDate => "clearing_date",
         }
     }
 }

@@ -10,12 +10,18 @@ pub enum Outcome {
     /// A verified, final no.
     Declined(Decline),
     /// The channel has it and is working on it; the result comes by notice or inquiry.
-    Pending { code: String },
+    Pending {
+        /// The channel's code, as it came.
+        code: String,
+        /// The channel's own number of the transaction, where it gives one this early.
+        channel_reference: Option<String>,
+    },
     /// Anything that is not one of the others. The money may have moved (I-2, I-3).
     Unknown(UnknownCause),
     /// No byte of the request was handed to the socket. Only the transport says so (I-2).
     NotSent(NotSentCause),
-    /// An inquiry or reversal was told that the channel knows no such order.
+    /// An inquiry or reversal was told that the channel knows no such order, or no statement shows
+    /// it.
     NotFound { code: String },
 }
 
@@ -38,11 +44,8 @@ impl Outcome {
     pub fn reference(&self) -> Option<&str> {
         match self {
             Self::Approved(approval) => approval.channel_reference.as_deref(),
-            Self::Declined(_)
-            | Self::Pending { .. }
-            | Self::Unknown(_)
-            | Self::NotSent(_)
-            | Self::NotFound { .. } => None,
+            Self::Pending { channel_reference, .. } => channel_reference.as_deref(),
+            Self::Declined(_) | Self::Unknown(_) | Self::NotSent(_) | Self::NotFound { .. } => None,
         }
     }
 
@@ -53,8 +56,8 @@ impl Outcome {
             Self::Approved(approval) => {
                 Self::Approved(Approval { channel_reference: Some(text), ..approval })
             }
+            Self::Pending { code, .. } => Self::Pending { code, channel_reference: Some(text) },
             other @ (Self::Declined(_)
-            | Self::Pending { .. }
             | Self::Unknown(_)
             | Self::NotSent(_)
             | Self::NotFound { .. }) => other,
@@ -69,7 +72,8 @@ pub struct Approval {
     pub channel_reference: Option<String>,
     /// The channel's code, as it came.
     pub code: String,
-    /// The channel's clearing date as `MMDD`, when it says one; it beats our own calendar.
+    /// The channel's clearing date as `MMDD`, when it says one; it beats our own calendar where it
+    /// is near it.
     pub settle_mmdd: Option<String>,
 }
 

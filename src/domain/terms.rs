@@ -58,7 +58,8 @@ pub struct Terms {
     /// Waits before each reversal; empty if the channel has none.
     pub reverse: Vec<Duration>,
     pub reverse_until: ReverseUntil,
-    /// From when on, counted from sending, "no such order" proves that it never arrived (I-3).
+    /// From when on, counted from sending, "no such order" proves that it never arrived (I-3): for
+    /// so long a request of any kind can be on its way before the channel carries it out.
     pub not_found_final_after: Duration,
     /// The operations that the channel carries out.
     pub operations: Vec<Operation>,
@@ -127,5 +128,11 @@ impl Terms {
     /// Whether "no such order" is believed of what was sent at `sent_at` (I-3).
     pub fn not_found_is_final(&self, sent_at: Timestamp, present: &Present) -> bool {
         self.not_found_final_in(sent_at, present).is_zero()
+    }
+
+    /// How long after it was made durable a reversal that was not answered may be carried out: it
+    /// leaves before its call ends, and then may be on its way for as long as any request.
+    pub fn reversal_ends_after(&self) -> Duration {
+        self.call_ends_after + self.not_found_final_after
     }
 }

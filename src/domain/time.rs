@@ -101,6 +101,11 @@ impl BusinessDate {
         Self(self.0.yesterday().unwrap_or(self.0))
     }
 
+    /// How many days `other` lies ahead; negative where it lies behind.
+    pub fn days_until(self, other: Self) -> i32 {
+        self.0.until(other.0).map_or(i32::MAX, |span| span.get_days())
+    }
+
     /// The date as the number `YYYYMMDD`, which sorts like the date.
     pub fn yyyymmdd(self) -> u32 {
         let date = self.0;

@@ -44,13 +44,15 @@ impl Engine {
 
     async fn inquire(&self, order: Order) -> Result<Option<Order>, EngineError> {
         let Some(attempt) = order.unresolved().cloned() else { return Ok(None) };
+        let asked_at = self.clock().now();
         let request = ChannelRequest::Inquiry {
             facts: facts(&order, attempt.number),
             pan: self.opened_pan(order.id, &attempt),
-            now: self.clock().now(),
+            now: asked_at,
         };
         let understood = self.channels().call(&attempt.channel, request).await;
-        let evidence = understood.into_evidence(Source::Inquiry, attempt.number);
+        let said = understood.into_evidence(Source::Inquiry, attempt.number);
+        let evidence = Evidence { as_of: Some(asked_at), ..said };
         self.weigh(order.id, evidence).await.map(Some)
     }
 
@@ -149,6 +151,7 @@ impl Engine {
             attempt: attempt.number,
             outcome: Outcome::Unknown(UnknownCause::ProcessDied),
             objection: None,
+            as_of: None,
             voucher: String::new(),
         };
         self.weigh(order.id, evidence).await?;

@@ -39,8 +39,8 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// A line of a batch's listing: its place, the class as it was found, the difference as it is now.
 pub type FoundRow = (u32, Class, Difference);
 
-/// What a contradiction is known by.
-pub type ContradictionPlace = (OrderId, u8, Claim);
+/// What a contradiction is known by: order, attempt, claim, and its place among those.
+pub type ContradictionPlace = (OrderId, u8, Claim, u8);
 
 /// How many things wait to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -87,7 +87,7 @@ pub fn reread_row(kind: RowKind, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         }
         RowKind::Contradiction => {
             let claim = record::claim_code(Claim::Success);
-            record::read_contradiction(order, 1, claim, bytes)
+            record::read_contradiction(order, [1, claim, 0], bytes)
                 .map(|row| record::contradiction_bytes(&row))
         }
         RowKind::Audit => record::read_audit(bytes).map(|row| record::audit_bytes(&row)),

@@ -168,6 +168,7 @@ async fn what_succeeds_late_goes_to_the_first_open_day() {
         attempt,
         outcome,
         objection: None,
+        as_of: None,
         voucher: "a line".to_owned(),
     };
     let engine = &gateway.state.engine;

@@ -111,7 +111,7 @@ pub fn approved() -> Outcome {
 }
 
 pub fn pending() -> Outcome {
-    Outcome::Pending { code: "00".to_owned() }
+    Outcome::Pending { code: "00".to_owned(), channel_reference: Some("q1".to_owned()) }
 }
 
 pub fn unknown() -> Outcome {

@@ -80,7 +80,12 @@ pub fn decline(reason: Reason, elsewhere: bool) -> Outcome {
 }
 
 pub fn pending() -> Outcome {
-    Outcome::Pending { code: "05".to_owned() }
+    Outcome::Pending { code: "05".to_owned(), channel_reference: None }
+}
+
+/// What is told where no statement shows it.
+pub fn absent() -> Outcome {
+    Outcome::NotFound { code: "absent".to_owned() }
 }
 
 pub fn unknown() -> Outcome {
@@ -174,7 +179,8 @@ impl Desk {
         let mut rows = Rows::default();
         for name in ["one", "two", "three"] {
             let channel = ChannelId::from_stored(name);
-            rows.believed_after.insert(channel, terms.not_found_final_after);
+            rows.believed_after.insert(channel.clone(), terms.not_found_final_after);
+            rows.reversals_end_after.insert(channel, terms.reversal_ends_after());
         }
         let now = Timestamp::from_millis(START_MS);
         let mut desk = Self {
@@ -252,6 +258,22 @@ impl Desk {
         self.learn_of(self.id, attempt, source, outcome, CardAtHand::No)
     }
 
+    /// Something that is true of another moment than this one.
+    pub fn learn_as_of(&mut self, source: Source, outcome: Outcome, as_of: Timestamp) -> Decision {
+        self.weigh(self.id, self.evidence(source, outcome, Some(as_of)), CardAtHand::No)
+    }
+
+    /// Something of which nobody knows how old it is.
+    pub fn learn_undated(&mut self, source: Source, outcome: Outcome) -> Decision {
+        self.weigh(self.id, self.evidence(source, outcome, None), CardAtHand::No)
+    }
+
+    fn evidence(&self, source: Source, outcome: Outcome, as_of: Option<Timestamp>) -> Evidence {
+        let attempt = self.order().attempts.len() as u8;
+        Evidence { source, attempt, outcome, objection: None, as_of, voucher: "words".to_owned() }
+    }
+
+    /// Inquiries and statements speak of now; nobody knows how old the words of others are.
     pub fn learn_of(
         &mut self,
         id: OrderId,
@@ -282,6 +304,20 @@ impl Desk {
         (outcome, objection): (Outcome, Option<Objection>),
         card: CardAtHand,
     ) -> Decision {
+        let as_of = match source {
+            Source::Inquiry | Source::Statement => Some(self.now),
+            Source::Reply
+            | Source::Reversal
+            | Source::Notice
+            | Source::Operator
+            | Source::Recovery => None,
+        };
+        let voucher = "words".to_owned();
+        self.weigh(id, Evidence { source, attempt, outcome, objection, as_of, voucher }, card)
+    }
+
+    fn weigh(&mut self, id: OrderId, evidence: Evidence, card: CardAtHand) -> Decision {
+        let attempt = evidence.attempt;
         let ended = self.rows.orders[&id]
             .attempt(attempt)
             .is_some_and(|attempt| !attempt.state.is_unresolved());
@@ -289,8 +325,6 @@ impl Desk {
             self.spare += 1;
             OrderId::compose(261_122, 1, self.spare)
         });
-        let evidence =
-            Evidence { source, attempt, outcome, objection, voucher: "words".to_owned() };
         self.run_on(id, Command::Learn { evidence, card, spare_id }).expect("it has this attempt")
     }
 

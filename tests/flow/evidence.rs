@@ -54,7 +54,12 @@ fn expected(
     let after = match outcome {
         Outcome::Approved(_) => Approved,
         Outcome::Declined(_) => Declined,
+        // What the channel has acknowledged cannot have never arrived.
+        Outcome::NotFound { .. } if state == Pending && source != Source::Statement => Unknown,
+        Outcome::NotFound { .. } if state == Pending => state,
         Outcome::NotFound { .. } if final_now && source != Source::Reply => Declined,
+        // That a statement does not show it is no word about it yet.
+        Outcome::NotFound { .. } if source == Source::Statement => state,
         Outcome::NotFound { .. } => Unknown,
         Outcome::NotSent(_) if state == Sending && source == Source::Reply => NotSent,
         Outcome::NotSent(_) => state,

@@ -1,18 +1,24 @@
 //! Every order of up to seven events around one payment (faults F8), on three kinds of channel.
 //!
+//! The channel is played with them: it may carry a reversal out late, as long as that one has not
+//! been answered and is not too old, and from then on no word about the present calls the payment a
+//! success. Words of the past still may.
+//!
 //! States that differ in nothing but counts and times are explored once, which is what makes all
 //! orders affordable: the events that follow can do the same from either. After each event the
 //! auditor looks at the books, and the end must stand on evidence that was really given.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use switchyard::domain::command::{CardAtHand, Command, Refusal, Resolution};
 use switchyard::domain::effect::Effect;
-use switchyard::domain::flow::attempt::{AttemptState, Source};
+use switchyard::domain::flow::attempt::{Attempt, AttemptState, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::{ReverseUntil, Terms};
+use switchyard::domain::time::Timestamp;
 
 use crate::auditor::check_invariants;
 use crate::build::{
@@ -21,6 +27,9 @@ use crate::build::{
 
 /// How many events one order of them has; `SWITCHYARD_FLOW_DEPTH` gives another number.
 const DEPTH: usize = 7;
+/// How long after it left this channel carries a reversal out at the latest: 40 s for its call, and
+/// 600 s on its way.
+const REVERSED_WITHIN: Duration = Duration::from_secs(640);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Word {
@@ -50,6 +59,10 @@ impl Word {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     Learn(Source, Word),
+    /// A statement of an earlier day, which has the payment's line.
+    OldStatement,
+    /// The channel carries out a reversal that it had long had, and tells nobody.
+    LateReversal,
     BeginReversal,
     Reversal(Word),
     Retry,
@@ -76,10 +89,13 @@ fn events() -> Vec<Event> {
         Event::Learn(Source::Recovery, Unknown),
         Event::Learn(Source::Statement, Approved),
         Event::Learn(Source::Statement, Declined),
+        Event::Learn(Source::Statement, NotFound),
+        Event::OldStatement,
+        Event::LateReversal,
     ];
     let replies = [Unknown, Pending, Approved, Declined, Elsewhere, NotSent];
     events.extend(replies.map(|word| Event::Learn(Source::Reply, word)));
-    events.extend([Approved, Declined].map(|word| Event::Learn(Source::Notice, word)));
+    events.extend([Approved, Declined, Pending].map(|word| Event::Learn(Source::Notice, word)));
     let inquiries = [Approved, Declined, NotFound, Pending, Unknown, NotSent];
     events.extend(inquiries.map(|word| Event::Learn(Source::Inquiry, word)));
     let reversals = [Approved, Declined, Unknown, NotSent, NotFound];
@@ -98,6 +114,12 @@ struct Given {
     reversed: Option<u8>,
     /// The attempt whose reversal has left last.
     reversals: Option<u8>,
+    /// Reversals whose call has not ended for us.
+    calls: u8,
+    /// The attempt that the channel has taken back, told or not.
+    taken_back: Option<u8>,
+    /// The attempt that the channel has said it works on, while it was open.
+    acknowledged: Option<u8>,
     replies_to: u8,
     operator: Option<Decided>,
 }
@@ -113,6 +135,8 @@ enum Decided {
 struct Play {
     desk: Desk,
     given: Given,
+    /// When each reversal left that has not been answered with an end of its own.
+    on_its_way: Vec<Timestamp>,
     path: Vec<Event>,
 }
 
@@ -122,13 +146,32 @@ impl Play {
         self.path.push(event);
         match event {
             Event::Learn(source, word) => return self.learn(source, word),
+            Event::OldStatement => {
+                let first = self.desk.order().attempts[0].sent_at;
+                self.given.success = true;
+                self.desk.learn_as_of(Source::Statement, approved(), first);
+            }
+            Event::LateReversal => {
+                if !self.may_be_reversed() {
+                    return false;
+                }
+                // The youngest: those before it can still be refused.
+                self.on_its_way.pop();
+                self.given.taken_back = self.given.reversals;
+            }
             Event::BeginReversal => {
                 let begun = self.desk.run(Command::BeginReversal);
                 let left = |effect: &Effect| matches!(effect, Effect::SendReversal { .. });
                 let sent = begun.as_ref().is_ok_and(|begun| begun.effects.iter().any(left));
                 self.refused(begun.is_ok(), begun.err());
                 if sent {
-                    self.given.reversals = Some(self.desk.attempt().number);
+                    let number = Some(self.desk.attempt().number);
+                    if self.given.reversals != number {
+                        (self.given.calls, self.on_its_way) = (0, Vec::new());
+                    }
+                    self.given.reversals = number;
+                    self.given.calls += 1;
+                    self.on_its_way.push(self.desk.now);
                 }
             }
             Event::Reversal(word) => return self.reversal(word),
@@ -188,6 +231,14 @@ impl Play {
         if number > 1 && word == Word::Elsewhere {
             return false;
         }
+        // What speaks of the present does not call a success what the channel has taken back.
+        let of_now = matches!(source, Source::Inquiry | Source::Statement);
+        if of_now && word == Word::Approved && self.given.taken_back == Some(number) {
+            return false;
+        }
+        if word == Word::Pending && state.is_unresolved() {
+            self.given.acknowledged = Some(number);
+        }
         match word {
             Word::Approved => self.given.success = true,
             Word::Declined | Word::Elsewhere => self.given.failure = true,
@@ -201,6 +252,22 @@ impl Play {
 
     fn reversal(&mut self, word: Word) -> bool {
         let Some(number) = self.given.reversals else { return false };
+        // A call ends once for us; a yes may come again, and late.
+        match word {
+            Word::Approved => self.given.taken_back = Some(number),
+            _ if self.given.calls == 0 => return false,
+            // One that was carried out is not refused.
+            Word::Declined | Word::NotSent | Word::NotFound if self.on_its_way.is_empty() => {
+                return false;
+            }
+            Word::Declined | Word::NotSent | Word::NotFound => {
+                self.given.calls -= 1;
+                self.on_its_way.remove(0);
+            }
+            Word::Elsewhere | Word::Pending | Word::Unknown => {
+                self.given.calls -= 1;
+            }
+        }
         let sent_at = self.desk.order().attempts[usize::from(number) - 1].sent_at;
         let now = sent_at.plus(self.desk.terms.not_found_final_after) <= self.desk.now;
         if word == Word::Approved {
@@ -210,6 +277,12 @@ impl Play {
         let done = self.desk.learn_reversal_of(number, word.outcome());
         self.refused(done.is_ok(), done.err());
         true
+    }
+
+    /// Whether a reversal that left can still be carried out, for all that the channel has said.
+    fn may_be_reversed(&self) -> bool {
+        let last = |left: &Timestamp| left.plus(REVERSED_WITHIN) > self.desk.now;
+        self.on_its_way.iter().any(last)
     }
 
     fn undo(&self) -> Option<switchyard::domain::ids::OrderId> {
@@ -230,8 +303,20 @@ impl Play {
             OrderStatus::Accepted | OrderStatus::Processing | OrderStatus::Unknown => true,
         };
         assert!(holds, "I-3: {:?} on {given:?} after {:?}", order.status, self.path);
+        // What a channel has told is believed only when no reversal can take it back any more.
+        let approved = order.approved();
+        let told = approved.is_some_and(|one| one.ended_by != Some(Source::Operator));
+        let approved = approved.map(|attempt| attempt.number);
+        let of_it = approved.is_some() && given.reversals == approved;
+        let silently =
+            approved.is_some() && given.taken_back == approved && given.reversed.is_none();
+        let safe = !(silently || of_it && self.may_be_reversed());
+        assert!(!told || safe, "I-3: a reversal undoes a success after {:?}", self.path);
+        let ended_as = |one: &Attempt| one.reason == Some(Reason::NeverArrived);
+        let lost = order.attempts.iter().find(|attempt| ended_as(attempt));
+        let disowned = lost.is_some_and(|one| given.acknowledged == Some(one.number));
+        assert!(!disowned, "I-3: acknowledged, and never arrived, after {:?}", self.path);
         // A believed success that the channel has taken back leaves a trace.
-        let approved = order.approved().map(|attempt| attempt.number);
         let taken_back = approved.is_some() && given.reversed == approved;
         let silent = taken_back && self.desk.claims().is_empty();
         assert!(!silent, "I-5: reversed and succeeded after {:?}", self.path);
@@ -244,24 +329,27 @@ impl Play {
 
     /// What later events can depend on, without counts that only grow and moments that only pass.
     fn fingerprint(&self) -> String {
-        let mut text = format!("{:?} ", self.given);
+        let mut text = format!("{:?} {} ", self.given, self.may_be_reversed());
         let terms = &self.desk.terms;
         for order in self.desk.rows.orders.values() {
             text += &format!("{:?} {:?} {:?} ", order.kind, order.status, order.candidates.len());
             for attempt in &order.attempts {
                 let late = terms.not_found_is_final(attempt.sent_at, &self.desk.present());
                 let open = terms.reversal_window_open(attempt.sent_at, &self.desk.present());
-                text += &format!("{:?} {late} {open} ", attempt.state);
+                let acknowledged = attempt.acknowledged_at.is_some();
+                text += &format!("{:?} {late} {open} {acknowledged} ", attempt.state);
             }
             if let Some(entry) = self.desk.rows.entries.get(&order.id) {
                 text += &format!(
-                    "{:?} {} {:?} {} {} {} {} ",
+                    "{:?} {} {:?} {} {} {} {} {} {} ",
                     entry.phase,
                     entry.step.min(4),
                     entry.due_at.is_some(),
                     entry.pending,
-                    entry.reversal_sent,
+                    entry.reversals_unanswered.min(2),
+                    entry.reversible_until().is_some_and(|until| until > self.desk.now),
                     entry.reversal_refused,
+                    entry.reversals_exhausted,
                     entry.reversals.min(2),
                 );
             }
@@ -277,7 +365,8 @@ impl Play {
 fn explore(terms: Terms, least: usize) {
     let events = events();
     let desk = Desk::sending_to(terms, &["one", "two"]);
-    let mut level = vec![Play { desk, given: Given::default(), path: Vec::new() }];
+    let mut level =
+        vec![Play { desk, given: Given::default(), on_its_way: Vec::new(), path: Vec::new() }];
     let mut seen = BTreeSet::new();
     let depth = std::env::var("SWITCHYARD_FLOW_DEPTH").ok();
     let depth = depth.map_or(DEPTH, |text| text.parse().expect("the setting is a number"));

@@ -3,6 +3,7 @@
 #[path = "../support/auditor.rs"]
 mod auditor;
 
+mod belief;
 mod build;
 mod contradictions;
 mod evidence;

@@ -39,6 +39,8 @@ pub struct Record {
     pub refuses: Option<bool>,
     /// The channel has come up with a success after it had said otherwise.
     pub claimed: bool,
+    /// Reversals of it that are long on their way and will be carried out.
+    pub reversals_coming: u8,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -94,6 +96,7 @@ impl State {
             coming: false,
             refuses: None,
             claimed: false,
+            reversals_coming: 0,
         };
         let maybe_sent = |(other, record): (&ChannelOrderNo, &Record)| {
             let resolved = match record.fate {
@@ -203,6 +206,7 @@ impl State {
             attempt: number.attempt,
             outcome,
             objection: None,
+            as_of: None,
             voucher: format!("notice of {number}"),
         };
         self.later(after, Event::Notice { order: number.order, evidence, sure });
@@ -213,7 +217,9 @@ impl State {
         let code = |text: &str| text.to_owned();
         match self.ledger.records.get(&number).map_or(Fate::Absent, |record| record.fate) {
             Fate::Absent => Outcome::NotFound { code: code("34") },
-            Fate::Working => Outcome::Pending { code: code("05") },
+            Fate::Working => {
+                Outcome::Pending { code: code("05"), channel_reference: Some(format!("q{number}")) }
+            }
             Fate::Done | Fate::Undone => approved(number),
             Fate::Declined => declined(Reason::InsufficientFunds, "51"),
             Fate::Elsewhere => Outcome::Declined(Decline {
@@ -222,6 +228,17 @@ impl State {
                 elsewhere: true,
             }),
             Fate::Reversed => declined(Reason::ChannelFailure, "R0"),
+        }
+    }
+
+    /// A reversal that was received in time is carried out at last, and nobody is told.
+    pub fn reverse_late(&mut self, number: ChannelOrderNo) {
+        let record = self.record(number);
+        record.reversals_coming -= 1;
+        let stands = record.fate == Fate::Done && !record.claimed;
+        if stands && record.refuses != Some(true) {
+            record.fate = Fate::Reversed;
+            self.tally.reversed_late += 1;
         }
     }
 
@@ -234,6 +251,11 @@ impl State {
         if !terms.reversal_window_open(record.sent_at, &Present::sure(self.now)) {
             self.tally.reversal_refused += 1;
             return declined(Reason::OutsideWindow, "W0");
+        }
+        // One of it is under way, so this one is refused: which says nothing of the other.
+        if record.reversals_coming > 0 && self.chance(50) {
+            self.tally.refused_beside_another += 1;
+            return declined(Reason::OriginalNotEligible, "E1");
         }
         match record.fate {
             Fate::Absent => self.word(number),

@@ -11,7 +11,7 @@ use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{NotSentCause, Outcome, UnknownCause};
 use switchyard::domain::terms::Terms;
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::time::{Present, Timestamp};
 
 use crate::hostile::Pulse;
 use crate::terms;
@@ -190,7 +190,7 @@ impl Bank {
             let mut state = self.world.state();
             let entry = state.rows.entries.get(&number.order);
             let durable = entry.is_some_and(|entry| {
-                entry.reversal_sent && entry.attempt == number.attempt && entry.reversals > 0
+                entry.reversals_unanswered > 0 && entry.attempt == number.attempt
             });
             let phase = entry.map(|entry| entry.phase);
             // Evidence may have ended it between the commit and this call, nothing else.
@@ -213,9 +213,17 @@ impl Bank {
             Way::LostBefore => Outcome::Unknown(UnknownCause::TimedOut),
             Way::Late => {
                 let mut state = self.world.state();
-                state.tally.late_reversals += 1;
-                let after = state.millis(1_000..50_000);
-                state.later(after, Event::Reverse { number });
+                let terms = terms::terms(channel.as_str());
+                let open = terms.reversal_window_open(facts.sent_at, &Present::sure(state.now));
+                // Received before the cut-off, it may be carried out long after.
+                if open && state.ledger.records.contains_key(&number) {
+                    state.tally.late_reversals += 1;
+                    let longest = terms.not_found_final_after - MARGIN;
+                    let longest = u64::try_from(longest.as_millis()).expect("minutes");
+                    let after = state.millis(1_000..longest);
+                    state.record(number).reversals_coming += 1;
+                    state.later(after, Event::Reverse { number });
+                }
                 Outcome::Unknown(UnknownCause::TimedOut)
             }
             Way::Through => {

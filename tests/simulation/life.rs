@@ -261,10 +261,7 @@ impl Life {
             match event {
                 Event::Arrive { number } => self.world.state().arrive(number, false),
                 Event::Finish { number } => self.world.state().settle(number, false),
-                Event::Reverse { number } => {
-                    let mut state = self.world.state();
-                    state.reverse(number);
-                }
+                Event::Reverse { number } => self.world.state().reverse_late(number),
                 Event::Claim { number } => self.world.state().claim(number),
                 Event::Notice { order, evidence, sure } => self.deliver(id, order, evidence, sure),
             }

@@ -25,7 +25,11 @@ fn now<T>(read: StoreFuture<'_, Result<T, switchyard::store::StoreError>>) -> T 
 fn load(world: &World) -> Rows {
     let store = &world.store;
     let shadow = world.state().rows.clone();
-    let mut rows = Rows { believed_after: shadow.believed_after.clone(), ..Rows::default() };
+    let mut rows = Rows {
+        believed_after: shadow.believed_after.clone(),
+        reversals_end_after: shadow.reversals_end_after.clone(),
+        ..Rows::default()
+    };
     for order in now(store.orders(None, PAGE_MAX)) {
         let id = order.id;
         if let Some(entry) = now(store.reversal(id)) {
@@ -74,7 +78,7 @@ pub fn compare_shadow(world: &World) {
     for rows in [&mut stored, &mut shadow] {
         rows.clearing.values_mut().for_each(|all| all.sort_by_key(|row| row.channel_order_no));
         let claims = rows.contradictions.values_mut();
-        claims.for_each(|all| all.sort_by_key(|row| (row.attempt, row.claim)));
+        claims.for_each(|all| all.sort_by_key(|row| (row.attempt, row.claim, row.ordinal)));
     }
     if stored != shadow {
         state.violate("I-12: the store does not hold what was committed".to_owned());

@@ -9,7 +9,8 @@ use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::flow::attempt::Evidence;
 use switchyard::domain::flow::order::{OrderStatus, Settlement};
-use switchyard::domain::ids::{ChannelOrderNo, OrderId};
+use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
+use switchyard::domain::terms::Terms;
 use switchyard::domain::time::Timestamp;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
@@ -88,6 +89,8 @@ tally!(
     not_found,
     reversal_refused,
     late_reversals,
+    reversed_late,
+    refused_beside_another,
     notices,
     false_claims,
     true_claims,
@@ -143,6 +146,12 @@ pub struct World {
     state: Arc<Mutex<State>>,
 }
 
+/// How long after it left one of a channel's reversals may be carried out.
+fn late(terms: Arc<Terms>) -> (ChannelId, Duration) {
+    let wait = terms.call_ends_after + terms.not_found_final_after;
+    (terms.channel.clone(), wait)
+}
+
 impl World {
     pub fn new(seed: u64) -> Self {
         let rows = Rows {
@@ -150,6 +159,11 @@ impl World {
                 .iter()
                 .map(|name| terms::terms(name))
                 .map(|terms| (terms.channel.clone(), terms.not_found_final_after))
+                .collect(),
+            reversals_end_after: terms::ALL
+                .iter()
+                .map(|name| terms::terms(name))
+                .map(late)
                 .collect(),
             ..Rows::default()
         };

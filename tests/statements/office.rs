@@ -63,7 +63,7 @@ pub fn no() -> Outcome {
 }
 
 pub fn pending() -> Outcome {
-    Outcome::Pending { code: "05".to_owned() }
+    Outcome::Pending { code: "05".to_owned(), channel_reference: None }
 }
 
 pub fn lost() -> Outcome {

@@ -226,9 +226,9 @@ pub async fn contradictions_belong_to_their_order(store: &dyn Store) {
     let all = [(1, 1, success), (1, 1, failure), (1, 2, success), (2, 1, success)];
     assert_eq!(list(None, 9).await, all);
     assert_eq!(list(None, 1).await, all[..1]);
-    assert_eq!(list(Some((id(1), 1, success)), 2).await, all[1..3]);
-    assert_eq!(list(Some((id(1), 2, failure)), 9).await, all[3..]);
-    assert_eq!(list(Some((id(2), 1, success)), 9).await, []);
+    assert_eq!(list(Some((id(1), 1, success, 0)), 2).await, all[1..3]);
+    assert_eq!(list(Some((id(1), 2, failure, 0)), 9).await, all[3..]);
+    assert_eq!(list(Some((id(2), 1, success, 0)), 9).await, []);
 }
 
 pub async fn transactions_are_listed_by_order_and_by_day(store: &dyn Store) {

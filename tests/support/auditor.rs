@@ -34,6 +34,8 @@ pub struct Rows {
     pub closes: BTreeMap<(ChannelId, BusinessDate), DayClose>,
     /// From when on each channel's "no such order" may be believed.
     pub believed_after: BTreeMap<ChannelId, Duration>,
+    /// How long after it left a reversal that nobody answered may be carried out.
+    pub reversals_end_after: BTreeMap<ChannelId, Duration>,
 }
 
 const FINAL: [OrderStatus; 3] =
@@ -60,6 +62,8 @@ impl Rows {
         for order in &batch.orders {
             let old = self.orders.insert(order.id, order.clone());
             found.extend(check_history(old.as_ref(), order));
+            // The entry is still the one that the order was decided on.
+            found.extend(check_success(self, order));
         }
         for change in &batch.entries {
             match change {
@@ -141,6 +145,23 @@ fn check_close(rows: &Rows, close: &DayClose) -> Vec<String> {
     let mut found = Vec::new();
     let same = closed.collect::<BTreeMap<_, _>>() == sums;
     hold!(found, same, "I-7: {} {} is closed with other sums", close.channel, close.date);
+    found
+}
+
+/// I-3: what a channel says is no success while a reversal can still undo it.
+fn check_success(rows: &Rows, order: &Order) -> Vec<String> {
+    let mut found = Vec::new();
+    let approved = order.attempts.iter().find(|a| a.state == AttemptState::Approved);
+    let Some((approved, entry)) = approved.zip(rows.entries.get(&order.id)) else { return found };
+    let (Some(left), Some(ended)) = (entry.reversal_left_at, approved.ended_at) else {
+        return found;
+    };
+    let told = approved.ended_by != Some(Source::Operator);
+    let about = entry.attempt == approved.number && entry.reversals_unanswered > 0;
+    let wait = rows.reversals_end_after.get(&approved.channel).copied().unwrap_or_default();
+    let over = ended >= left.plus(wait);
+    let id = order.id;
+    hold!(found, !(told && about) || over, "I-3: {id} succeeded with a reversal on its way");
     found
 }
 
@@ -231,6 +252,9 @@ fn check_attempts(rows: &Rows, order: &Order) -> Vec<String> {
         if attempt.state == AttemptState::NotSent {
             hold!(found, by == Some(Source::Reply), "I-2: {name} was not sent, says {by:?}");
         }
+        let disowned = attempt.reason == Some(Reason::NeverArrived);
+        let had = attempt.acknowledged_at.is_some();
+        hold!(found, !(disowned && had), "I-3: {name} was acknowledged and never arrived");
         if attempt.reason == Some(Reason::NeverArrived)
             && let Some(wait) = rows.believed_after.get(&attempt.channel)
         {
@@ -321,7 +345,10 @@ fn check_entry(rows: &Rows, order: &Order) -> Vec<String> {
     let sending = attempt.is_some_and(|a| a.state == AttemptState::Sending);
     let forgotten = entry.due_at.is_none() && entry.phase != Phase::Operator && !sending;
     hold!(found, !forgotten, "I-6: entry {id} is never due again");
-    hold!(found, entry.reversals > 0 || !entry.reversal_sent, "I-6: entry {id} miscounts");
+    let counted = entry.reversals_unanswered <= entry.reversals;
+    let dated = entry.reversal_left_at.is_some() == entry.reversal_ends_at.is_some()
+        && (entry.reversal_left_at.is_some() || entry.reversals == 0);
+    hold!(found, counted && dated, "I-6: entry {id} miscounts");
     if let Some(attempt) = attempt {
         let about = (entry.attempt, &entry.channel) == (attempt.number, &attempt.channel);
         hold!(found, about, "I-6: entry {id} is about another attempt");
@@ -392,21 +419,31 @@ fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut owed = 0;
     for row in claims {
-        hold!(found, seen.insert((row.attempt, row.claim)), "I-5: a claim of {id} stands twice");
+        let (claim, reference) = ((row.attempt, row.claim), row.channel_reference.clone());
+        hold!(found, seen.insert((claim, reference)), "I-5: a claim of {id} stands twice");
+        let before: Vec<_> =
+            claims.iter().filter(|one| (one.attempt, one.claim) == claim).collect();
+        let placed = before.iter().filter(|one| one.ordinal < row.ordinal).count();
+        hold!(found, placed == usize::from(row.ordinal), "I-5: claims of {id} are miscounted");
         let attempt = order.attempts.get(usize::from(row.attempt).wrapping_sub(1));
         let state = attempt.map(|attempt| attempt.state);
+        // Of a success, a second one under another of the channel's numbers is a claim too.
+        let again = row.claim == Claim::Success && state == Some(AttemptState::Approved);
+        let ours = attempt.and_then(|attempt| attempt.channel_reference.as_ref());
+        let other = row.channel_reference.as_ref().is_some_and(|theirs| Some(theirs) != ours);
         let against = state.is_some_and(|state| {
-            !OPEN.contains(&state)
-                && (state == AttemptState::Approved) == (row.claim == Claim::Failure)
+            let approved = state == AttemptState::Approved;
+            !OPEN.contains(&state) && (approved == (row.claim == Claim::Failure) || again && other)
         });
         hold!(found, against, "I-5: a claim of {id} contradicts nothing: {state:?}");
+        let moves = row.claim == Claim::Success && row.ordinal == 0 && !again;
         let takes = attempt.is_some_and(|a| {
             let takes = [Operation::Payment, Operation::Preauth, Operation::Capture];
             takes.contains(&a.operation)
         });
-        let wants = row.claim == Claim::Success && takes;
+        let wants = moves && takes;
         let hold = is_about_a_hold(rows, order);
-        if row.claim == Claim::Success && gives_back(order) && !hold {
+        if moves && gives_back(order) && !hold {
             let event = BookingEvent::SuspenseReceivable;
             let kept =
                 rows.accounting.values().filter(|r| r.order() == Some(id) && r.event == event);
@@ -559,7 +596,13 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
                 if of == id
         );
         let against = rows.contradictions.get(&other.id).map_or(&[][..], Vec::as_slice);
-        if follows && against.iter().any(|row| row.claim == Claim::Success) {
+        let ended_otherwise = |number: u8| {
+            let attempt = other.attempts.get(usize::from(number).wrapping_sub(1));
+            attempt.is_some_and(|attempt| attempt.state != AttemptState::Approved)
+        };
+        let success =
+            |row: &Contradiction| row.claim == Claim::Success && ended_otherwise(row.attempt);
+        if follows && against.iter().any(success) {
             claimed += minor;
         }
     }

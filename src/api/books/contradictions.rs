@@ -73,14 +73,15 @@ pub async fn all(
     Ok(page("contradictions", rows.iter().map(ContradictionBody::from), next))
 }
 
-/// Where a page goes on: order, attempt and claim of its last row.
+/// Where a page goes on: order, attempt, claim and place of its last row.
 fn place(row: &Contradiction) -> String {
-    format!("{}-{}-{}", row.order, row.attempt, row.claim.name())
+    format!("{}-{}-{}-{}", row.order, row.attempt, row.claim.name(), row.ordinal)
 }
 
 fn parse_place(text: &str) -> Option<ContradictionPlace> {
     let (order, rest) = text.split_once('-')?;
-    let (attempt, claim) = rest.split_once('-')?;
+    let (attempt, rest) = rest.split_once('-')?;
+    let (claim, ordinal) = rest.split_once('-')?;
     let claim = Claim::ALL.into_iter().find(|one| one.name() == claim)?;
-    Some((OrderId::parse(order)?, attempt.parse().ok()?, claim))
+    Some((OrderId::parse(order)?, attempt.parse().ok()?, claim, ordinal.parse().ok()?))
 }

@@ -282,6 +282,7 @@ fn a_start_goes_on_where_the_books_are() {
         state,
         sent_at: at(second),
         channel_reference: None,
+        acknowledged_at: None,
         code: None,
         reason: None,
         unknown_cause: (state == AttemptState::Unknown)

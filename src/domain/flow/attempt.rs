@@ -148,7 +148,11 @@ pub struct Attempt {
     pub state: AttemptState,
     /// When it became durable, just before it was sent; channels name it by this time too.
     pub sent_at: Timestamp,
+    /// The channel's own number of it, as soon as a verified word has named one.
     pub channel_reference: Option<String>,
+    /// When a verified word first showed that the channel has it: it can never be said to have
+    /// never arrived then, whatever is said later (I-3).
+    pub acknowledged_at: Option<Timestamp>,
     /// The channel's last code, as it came.
     pub code: Option<String>,
     pub reason: Option<Reason>,
@@ -178,6 +182,14 @@ impl Attempt {
         self.operation.begins_with_card() && may_have
     }
 
+    /// Keeps that the channel has it, and the number that it gives it.
+    pub(super) fn acknowledge(&mut self, reference: Option<&String>, now: Timestamp) {
+        self.acknowledged_at = self.acknowledged_at.or(Some(now));
+        if let Some(reference) = reference {
+            self.channel_reference = Some(reference.clone());
+        }
+    }
+
     /// Moves it to a final state; what was sealed for its sake is wiped (I-11).
     pub(super) fn end(&mut self, state: AttemptState, source: Source, now: Timestamp) {
         assert!(self.state.is_unresolved(), "I-5: a final attempt stays as it is");
@@ -198,6 +210,10 @@ pub struct Evidence {
     pub outcome: Outcome,
     /// Why it proves nothing, where somebody can tell.
     pub objection: Option<Objection>,
+    /// The moment whose truth it tells, or an earlier one: when an inquiry was asked, when a
+    /// statement's day ended. `None` where nobody knows how old the words are, as those of a reply
+    /// or a notice, which may have been long on their way.
+    pub as_of: Option<Timestamp>,
     /// The channel's own words, card data masked, at most a few KB; empty where there are none.
     pub voucher: String,
 }

@@ -17,7 +17,8 @@ use crate::domain::terms::ClaimRule;
 
 impl Work<'_> {
     /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
-    /// nothing, changes nothing; so does a claim that is already kept.
+    /// nothing, changes nothing; so does a claim that is already kept. A success is never known by
+    /// a failure, nor by a success under another of the channel's numbers.
     pub(super) fn contradict(
         &mut self,
         attempt: &Attempt,
@@ -25,27 +26,25 @@ impl Work<'_> {
         spare_id: Option<OrderId>,
     ) -> Result<(), Refusal> {
         assert!(!attempt.state.is_unresolved(), "an open attempt learns, it is not contradicted");
-        let claim = match (&evidence.outcome, attempt.state) {
-            (Outcome::Approved(_), AttemptState::Approved) => return Ok(()),
-            (Outcome::Approved(_), _) => Claim::Success,
-            (Outcome::Declined(_), AttemptState::Approved) => Claim::Failure,
-            (Outcome::Declined(_), _) => return Ok(()),
-            (
-                Outcome::Pending { .. }
-                | Outcome::Unknown(_)
-                | Outcome::NotSent(_)
-                | Outcome::NotFound { .. },
-                _,
-            ) => return Ok(()),
-        };
-        let known = |kept: &Contradiction| kept.attempt == attempt.number && kept.claim == claim;
-        if self.view.contradictions.iter().any(known) {
-            return Ok(());
-        }
-        let mut undo = None;
         let mut channel_reference = None;
         if let Outcome::Approved(approval) = &evidence.outcome {
             channel_reference.clone_from(&approval.channel_reference);
+        }
+        let Some(claim) = claim_of(attempt, evidence) else { return Ok(()) };
+        let kept = self.view.contradictions.iter();
+        let kept: Vec<_> =
+            kept.filter(|kept| (kept.attempt, kept.claim) == (attempt.number, claim)).collect();
+        if is_known(&kept, channel_reference.as_ref()) {
+            return Ok(());
+        }
+        let Ok(ordinal) = u8::try_from(kept.len()) else { return Ok(()) };
+        let mut undo = None;
+        // The number has one place in the books: of what the channel claims to have done under it
+        // besides, a person must find out what it was.
+        let has_place = kept.is_empty() && attempt.state != AttemptState::Approved;
+        if let Outcome::Approved(approval) = &evidence.outcome
+            && has_place
+        {
             match attempt.operation {
                 Operation::Payment | Operation::Preauth | Operation::Capture
                     if self.is_suspended(evidence.source) =>
@@ -69,6 +68,7 @@ impl Work<'_> {
             order: self.order.id,
             attempt: attempt.number,
             claim,
+            ordinal,
             source: evidence.source,
             at: self.now,
             voucher: evidence.voucher.clone(),
@@ -210,4 +210,44 @@ impl Work<'_> {
             original.claims.contradicted_minor += self.order.amount.get();
         }
     }
+}
+
+/// What evidence claims against the end of an attempt; nothing where it agrees or proves nothing.
+fn claim_of(attempt: &Attempt, evidence: &Evidence) -> Option<Claim> {
+    let is_approved = attempt.state == AttemptState::Approved;
+    match &evidence.outcome {
+        Outcome::Approved(approval) => {
+            let reference = approval.channel_reference.as_ref();
+            let counts = !is_approved || is_another_success(attempt, reference, evidence.source);
+            counts.then_some(Claim::Success)
+        }
+        Outcome::Declined(_) => is_approved.then_some(Claim::Failure),
+        Outcome::Pending { .. }
+        | Outcome::Unknown(_)
+        | Outcome::NotSent(_)
+        | Outcome::NotFound { .. } => None,
+    }
+}
+
+/// Whether a success is told of an approved attempt under another of the channel's numbers: the
+/// channel may have carried it out twice. A statement's reference may be of another kind than those
+/// of messages, and is compared where statements are.
+fn is_another_success(attempt: &Attempt, reference: Option<&String>, source: Source) -> bool {
+    let differs = match (attempt.channel_reference.as_ref(), reference) {
+        (Some(ours), Some(theirs)) => ours != theirs,
+        (Some(_) | None, None) | (None, Some(_)) => false,
+    };
+    let is_message = match source {
+        Source::Reply | Source::Inquiry | Source::Notice => true,
+        Source::Reversal | Source::Statement | Source::Operator | Source::Recovery => false,
+    };
+    differs && is_message
+}
+
+/// Whether a claim says no more than those that are kept: it names no number, or one that is kept,
+/// or the first where none is.
+fn is_known(kept: &[&Contradiction], reference: Option<&String>) -> bool {
+    let Some(reference) = reference else { return !kept.is_empty() };
+    let mut named = kept.iter().filter_map(|one| one.channel_reference.as_ref()).peekable();
+    if named.peek().is_none() { !kept.is_empty() } else { named.any(|other| other == reference) }
 }

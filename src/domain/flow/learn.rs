@@ -1,18 +1,32 @@
 //! What evidence does to an attempt that is still open.
 
+use std::ops::RangeInclusive;
+
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Movement, Transaction, day_close};
 use crate::domain::command::{CardAtHand, Refusal};
+use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::Work;
-use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source, words};
+use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
-use crate::domain::outcome::{Approval, Decline, Objection, Outcome, Reason, UnknownCause};
+use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
+
+/// How far behind and ahead of an attempt's own clearing date the channel's may lie, in days. It is
+/// the day before where the channel's clock stands on the other side of the cut-off; it is later
+/// where the channel settles on its next working day (China's holidays are nine days at most), or
+/// carries out late. A date written without a year that lies farther off is a mistake: by it money
+/// would be expected in another month.
+const SETTLES_WITHIN_DAYS: RangeInclusive<i32> = -1..=10;
+/// What an entry's history says of a success that is not believed yet.
+const HELD: &str = ", held: a reversal may still undo it";
+/// What an entry's history says of words against the channel's own.
+pub(super) const DISOWNED: &str = ", although the channel has said that it has it";
 
 impl Work<'_> {
     pub(super) fn learn(
@@ -30,11 +44,16 @@ impl Work<'_> {
         if !attempt.state.is_unresolved() {
             return self.contradict(&attempt, evidence, spare_id);
         }
-        self.note(evidence);
+        let held = self.is_held(evidence);
+        let absent = matches!(evidence.outcome, Outcome::NotFound { .. });
+        let disowned = absent && attempt.acknowledged_at.is_some();
+        self.note(evidence, held, disowned);
         match &evidence.outcome {
-            Outcome::Approved(_) if self.held_by_reversal(evidence.source) => Ok(()),
             Outcome::Approved(approval) => {
-                self.approve(number, approval, evidence);
+                match held {
+                    true => self.hold(number, approval, evidence.source),
+                    false => self.approve(number, approval, evidence),
+                }
                 Ok(())
             }
             Outcome::Declined(decline) => self.decline(number, decline, evidence.source, card),
@@ -47,12 +66,15 @@ impl Work<'_> {
             Outcome::NotSent(_) if attempt.state == AttemptState::Sending => Ok(()),
             Outcome::NotFound { code }
                 if evidence.source != Source::Reply
+                    && !disowned
                     && self.terms.not_found_is_final(attempt.sent_at, &self.present) =>
             {
                 let decline =
                     Decline { reason: Reason::NeverArrived, code: code.clone(), elsewhere: false };
                 self.decline(number, &decline, evidence.source, card)
             }
+            // That no statement shows it is no word of the channel's about it.
+            Outcome::NotFound { .. } if evidence.source == Source::Statement => Ok(()),
             Outcome::Pending { .. }
             | Outcome::Unknown(_)
             | Outcome::NotSent(_)
@@ -63,33 +85,51 @@ impl Work<'_> {
         }
     }
 
-    /// A success seen while a reversal is on its way may be undone by it: the reversal's own end
-    /// decides. An operator and a statement speak after the fact, and are believed.
-    fn held_by_reversal(&self, source: Source) -> bool {
-        let Some(entry) = &self.entry else { return false };
-        match source {
-            Source::Reply | Source::Notice => entry.reversal_sent,
-            // Once no more reversals are sent, an inquiry tells what the last one left behind; a
-            // reply or notice may still be older than that.
-            Source::Inquiry => entry.reversal_sent && entry.phase != Phase::Inquiring,
-            Source::Reversal | Source::Statement | Source::Operator | Source::Recovery => false,
+    /// Whether evidence tells of a success that a reversal may still undo. While one that left
+    /// without an answer can be carried out, whoever speaks may speak of the time before; only
+    /// words of a moment after that are proof. An operator has been shown it, and decides.
+    fn is_held(&self, evidence: &Evidence) -> bool {
+        let is_success = matches!(evidence.outcome, Outcome::Approved(_));
+        let Some(entry) = self.entry.as_ref().filter(|_| is_success) else { return false };
+        match evidence.source {
+            Source::Reply
+            | Source::Inquiry
+            | Source::Notice
+            | Source::Statement
+            | Source::Reversal
+            | Source::Recovery => entry.may_undo(evidence.as_of, self.terms, &self.present),
+            Source::Operator => false,
         }
     }
 
-    fn note(&mut self, evidence: &Evidence) {
+    /// Keeps that a success was seen, and has the channel asked again when it can be believed.
+    fn hold(&mut self, number: u8, approval: &Approval, source: Source) {
+        let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        attempt.acknowledge(approval.channel_reference.as_ref(), self.now);
+        let entry = self.entry.as_mut().expect("a reversal has left by its entry");
+        entry.ask_after_reversal(self.terms, source, &self.present);
+    }
+
+    fn note(&mut self, evidence: &Evidence, held: bool, disowned: bool) {
         let Some(entry) = &mut self.entry else { return };
         if evidence.source == Source::Inquiry {
             entry.inquiries += 1;
         }
-        entry.note(self.now, format!("{}: {}", evidence.source.name(), evidence.words()));
+        let remark = match (held, disowned) {
+            (true, _) => HELD,
+            (false, true) => DISOWNED,
+            (false, false) => "",
+        };
+        let said = format!("{}: {}{remark}", evidence.source.name(), evidence.words());
+        entry.note(self.now, said);
     }
 
     /// A direct success, an inquiry's, a notice's: one commit, always the same.
     pub(super) fn approve(&mut self, number: u8, approval: &Approval, evidence: &Evidence) {
         let now = self.now;
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
+        attempt.acknowledge(approval.channel_reference.as_ref(), now);
         attempt.end(AttemptState::Approved, evidence.source, now);
-        attempt.channel_reference.clone_from(&approval.channel_reference);
         attempt.code = Some(approval.code.clone());
         let attempt = attempt.clone();
         let own_date = self.clearing_date(&attempt, approval);
@@ -141,13 +181,19 @@ impl Work<'_> {
         taken_back.unwrap_or_else(|| computed_fee(self.terms, &self.order, date))
     }
 
-    /// The channel's date if it gave one, else its calendar's at the time of sending: the date that
-    /// its fee goes by, even where that day is closed and the record goes to the first open one. A
-    /// clock that is not borne out moves it by one day at most.
-    pub(super) fn clearing_date(&self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
+    /// The channel's date if it gave one that can be meant, else its calendar's at the time of
+    /// sending: the date that its fee goes by, even where that day is closed and the record goes to
+    /// the first open one. A clock that is not borne out
+    /// moves ours by one day at most. A date that cannot be meant is alerted; the voucher keeps it.
+    pub(super) fn clearing_date(&mut self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
         let ours = self.present.business_date(&self.terms.calendar, attempt.sent_at);
-        let theirs = approval.settle_mmdd.as_deref();
-        theirs.and_then(|mmdd| BusinessDate::from_mmdd(mmdd, ours)).unwrap_or(ours)
+        let Some(mmdd) = approval.settle_mmdd.as_deref() else { return ours };
+        let theirs = BusinessDate::from_mmdd(mmdd, ours);
+        let is_meant = |date: &BusinessDate| SETTLES_WITHIN_DAYS.contains(&ours.days_until(*date));
+        theirs.filter(is_meant).unwrap_or_else(|| {
+            self.alert(Alert::ClearingDate);
+            ours
+        })
     }
 
     /// The transaction that an attempt of this order stands for.
@@ -186,7 +232,7 @@ impl Work<'_> {
             now: self.now,
         };
         self.batch.accounting.push(accounting::request(&booking, source));
-        self.effects.push(crate::domain::effect::Effect::Book);
+        self.effects.push(Effect::Book);
     }
 
     pub(super) fn decline(
@@ -247,7 +293,9 @@ impl Work<'_> {
     /// Nothing final was learnt: the attempt is pending or unknown, and its entry goes on.
     fn stay_open(&mut self, number: u8, evidence: &Evidence) {
         let (now, terms) = (self.now, self.terms);
-        let fresh = self.order.attempt(number).is_some_and(|a| a.state == AttemptState::Sending);
+        let before = self.order.attempt(number).expect("the caller looked it up");
+        let fresh = before.state == AttemptState::Sending;
+        let was_pending = before.state == AttemptState::Pending;
         self.mark_open(number, evidence);
         let attempt = self.order.attempt(number).expect("the caller looked it up").clone();
         let mut entry = match self.entry.take() {
@@ -269,11 +317,15 @@ impl Work<'_> {
             }
         };
         entry.pending = attempt.state == AttemptState::Pending;
+        let none_left = entry.reversals_unanswered == 0;
         if fresh && entry.due_at.is_none() {
             entry.exhaust_inquiry(&attempt, terms, &self.present);
         } else if evidence.source == Source::Inquiry && entry.phase == Phase::Inquiring {
-            entry.after_inquiry(&attempt, terms, &self.present);
-        } else if entry.pending && entry.phase == Phase::Reversing && !entry.reversal_sent {
+            match evidence.outcome {
+                Outcome::NotFound { .. } if was_pending => entry.ask_from_start(terms, now),
+                _ => entry.after_inquiry(&attempt, terms, &self.present),
+            }
+        } else if entry.pending && entry.phase == Phase::Reversing && none_left {
             entry.await_pending(terms, now);
         }
         self.entry = Some(entry);
@@ -286,7 +338,8 @@ impl Work<'_> {
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
         let fresh = attempt.state == AttemptState::Sending;
         let (state, cause) = match &evidence.outcome {
-            Outcome::Pending { code } => {
+            Outcome::Pending { code, channel_reference } => {
+                attempt.acknowledge(channel_reference.as_ref(), now);
                 attempt.code = Some(code.clone());
                 (AttemptState::Pending, None)
             }
@@ -315,133 +368,7 @@ impl Work<'_> {
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
         if attempt.unresolved_at.is_none() {
             attempt.unresolved_at = Some(now);
-            self.effects.push(crate::domain::effect::Effect::Announce { order: self.order.id });
-        }
-    }
-
-    /// The reversal leaves only after this commit, so that a crash cannot forget it.
-    pub(super) fn begin_reversal(&mut self) -> Result<(), Refusal> {
-        let attempt = self.order.unresolved().ok_or(Refusal::NothingOpen)?.clone();
-        let (now, terms) = (self.now, self.terms);
-        let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
-        if entry.phase != Phase::Reversing {
-            return Err(Refusal::WrongPhase);
-        }
-        if !terms.reversal_window_open(attempt.sent_at, &self.present) {
-            entry.note(now, "reversal: the window has closed".to_owned());
-            // A reversal that has left without an answer may have done its work before.
-            let sent = entry.reversal_sent;
-            self.refuse_reversal(sent);
-            return Ok(());
-        }
-        entry.reversal_sent = true;
-        entry.reversals += 1;
-        // Repeating with the same reference is harmless, so a crash simply makes it due again.
-        entry.due_at = Some(now.plus(terms.call_ends_after));
-        let (order, attempt) = (self.order.id, attempt.number);
-        self.effects.push(crate::domain::effect::Effect::SendReversal { order, attempt });
-        Ok(())
-    }
-
-    pub(super) fn learn_reversal(
-        &mut self,
-        number: u8,
-        outcome: &Outcome,
-        objection: Option<&Objection>,
-        voucher: &str,
-    ) -> Result<(), Refusal> {
-        let missing = Refusal::NoSuchAttempt { attempt: number };
-        let attempt = self.order.attempt(number).ok_or(missing)?.clone();
-        if !attempt.state.is_unresolved() {
-            return self.reversed_after_end(&attempt, outcome, voucher);
-        }
-        let (now, terms) = (self.now, self.terms);
-        let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
-        // The answer of an earlier try may come when the entry has moved on; a yes is a yes.
-        if entry.phase != Phase::Reversing && !matches!(outcome, Outcome::Approved(_)) {
-            return Err(Refusal::WrongPhase);
-        }
-        // With an objection, the channel's words are nothing to believe.
-        let said = match objection {
-            Some(_) => words(outcome, objection),
-            None => format!("{} {voucher}", outcome.name()).trim_end().to_owned(),
-        };
-        entry.note(now, format!("reversal: {said}"));
-        if objection.is_some() {
-            let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
-            attempt.objection = objection.cloned();
-        }
-        let believed_in = terms.not_found_final_in(attempt.sent_at, &self.present);
-        match outcome {
-            Outcome::Approved(approval) => {
-                let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
-                attempt.end(AttemptState::Reversed, Source::Reversal, now);
-                attempt.code = Some(approval.code.clone());
-                self.finish_order(OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown));
-            }
-            Outcome::NotFound { code } if believed_in.is_zero() => {
-                let code = code.clone();
-                let decline = Decline { reason: Reason::NeverArrived, code, elsewhere: false };
-                let source = Source::Reversal;
-                self.decline(attempt.number, &decline, source, &CardAtHand::No)?;
-            }
-            Outcome::NotFound { .. } => {
-                entry.after_reversal(terms, Some(now.plus(believed_in)), now);
-            }
-            Outcome::Declined(_) => self.refuse_reversal(false),
-            Outcome::NotSent(cause) => {
-                // Nothing has left if no other try did, so no success is held back by it.
-                entry.reversals = entry.reversals.saturating_sub(1);
-                entry.reversal_sent &= entry.reversals > 0;
-                if cause.is_passing() {
-                    entry.store_and_forward(terms, now);
-                } else {
-                    entry.after_reversal(terms, None, now);
-                }
-            }
-            Outcome::Pending { .. } | Outcome::Unknown(_) => {
-                entry.after_reversal(terms, None, now);
-            }
-        }
-        Ok(())
-    }
-
-    /// A reversal's answer about an attempt that other evidence has ended meanwhile: if the attempt
-    /// counts as a success, the channel says that it has taken it back.
-    fn reversed_after_end(
-        &mut self,
-        attempt: &Attempt,
-        outcome: &Outcome,
-        voucher: &str,
-    ) -> Result<(), Refusal> {
-        let Outcome::Approved(approval) = outcome else { return Err(Refusal::NothingOpen) };
-        let decline = Decline {
-            reason: Reason::ReversedAfterUnknown,
-            code: approval.code.clone(),
-            elsewhere: false,
-        };
-        let evidence = Evidence {
-            source: Source::Reversal,
-            attempt: attempt.number,
-            outcome: Outcome::Declined(decline),
-            objection: None,
-            voucher: voucher.to_owned(),
-        };
-        self.contradict(attempt, &evidence, None)
-    }
-
-    /// The channel will not undo it: from here only what it says of the attempt can end it.
-    fn refuse_reversal(&mut self, sent: bool) {
-        let (now, terms) = (self.now, self.terms);
-        let entry = self.entry.as_mut().expect("the caller works an entry");
-        entry.reversal_sent = sent;
-        entry.reversal_refused = true;
-        if terms.inquire.is_empty() {
-            entry.hand_to_operator(now);
-        } else {
-            entry.phase = Phase::Inquiring;
-            entry.step = 0;
-            entry.due_at = Some(now);
+            self.effects.push(Effect::Announce { order: self.order.id });
         }
     }
 }

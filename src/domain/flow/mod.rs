@@ -14,6 +14,7 @@ mod follow_up;
 mod learn;
 mod operator;
 mod release;
+mod reverse;
 mod sweep;
 mod undo;
 
@@ -204,6 +205,7 @@ fn add_attempt(order: &mut Order, channel: ChannelId, operation: Operation, now:
         state: AttemptState::Sending,
         sent_at: now,
         channel_reference: None,
+        acknowledged_at: None,
         code: None,
         reason: None,
         unknown_cause: None,

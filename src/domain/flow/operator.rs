@@ -30,12 +30,15 @@ impl Work<'_> {
         entry.phase = match (open, entry.phase) {
             (false, _) => Phase::UndoOwed,
             (true, Phase::Reversing) => Phase::Reversing,
-            (true, _) if entry.reversal_sent => Phase::Reversing,
+            (true, _) if entry.reversals_unanswered > 0 && !entry.reversal_refused => {
+                Phase::Reversing
+            }
             (true, _) if !terms.inquire.is_empty() => Phase::Inquiring,
             (true, _) if reversible => Phase::Reversing,
             (true, _) => return Err(Refusal::WrongPhase),
         };
         entry.step = 0;
+        entry.reversals_exhausted = false;
         entry.due_at = Some(now);
         entry.note(now, "retried by an operator".to_owned());
         self.audit("reversal.retry", decider);
@@ -79,8 +82,14 @@ impl Work<'_> {
             Resolution::Succeeded => {
                 let approval = Approval { code, ..Approval::default() };
                 let outcome = Outcome::Approved(approval.clone());
-                let evidence =
-                    Evidence { source, attempt: number, outcome, objection: None, voucher };
+                let evidence = Evidence {
+                    source,
+                    attempt: number,
+                    outcome,
+                    objection: None,
+                    as_of: None,
+                    voucher,
+                };
                 self.approve(number, &approval, &evidence);
             }
             Resolution::Failed => {

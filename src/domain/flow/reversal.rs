@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
@@ -77,10 +77,16 @@ pub struct ReversalEntry {
     pub opened_at: Timestamp,
     /// The channel's last word was that it is working on the attempt: it is not reversed then.
     pub pending: bool,
-    /// A reversal has left and its end is not known: a success seen now may be undone by it.
-    pub reversal_sent: bool,
+    /// When a reversal left last. It is kept whatever the phase.
+    pub reversal_left_at: Option<Timestamp>,
+    /// Until when by the clock that one may be carried out ([`Terms::reversal_ends_after`]).
+    pub reversal_ends_at: Option<Timestamp>,
+    /// Reversals that left and whose own end nobody has told: each may still be carried out.
+    pub reversals_unanswered: u32,
     /// The channel refused to reverse for good: only what it says of the attempt can end it.
     pub reversal_refused: bool,
+    /// The reversals' schedule has run out: after one more inquiry a person looks.
+    pub reversals_exhausted: bool,
     pub inquiries: u32,
     pub reversals: u32,
     pub history: Vec<HistoryLine>,
@@ -116,8 +122,11 @@ impl ReversalEntry {
             due_at: None,
             opened_at: now,
             pending: false,
-            reversal_sent: false,
+            reversal_left_at: None,
+            reversal_ends_at: None,
+            reversals_unanswered: 0,
             reversal_refused: false,
+            reversals_exhausted: false,
             inquiries: 0,
             reversals: 0,
             history: Vec::new(),
@@ -131,29 +140,103 @@ impl ReversalEntry {
         self.history.push(HistoryLine { at: now, what });
     }
 
+    /// Until when by the clock a reversal that left without an answer may still be carried out, so
+    /// that a success seen before may be undone by it; `None` where none is on its way. It counts
+    /// from the last one that left: what the channel says of one tells nothing of another.
+    pub fn reversible_until(&self) -> Option<Timestamp> {
+        self.reversal_ends_at.filter(|_| self.reversals_unanswered > 0)
+    }
+
+    /// How long it takes until it is borne out that no reversal can be carried out any more, zero
+    /// where it is; `None` where none is on its way.
+    pub fn reversal_ends_in(&self, terms: &Terms, present: &Present) -> Option<Duration> {
+        let left_at = self.reversal_left_at.filter(|_| self.reversals_unanswered > 0)?;
+        Some(terms.reversal_ends_after().saturating_sub(present.age(left_at)))
+    }
+
+    /// Whether a success that was true as of a moment may be undone by a reversal; of words whose
+    /// age nobody knows it may as long as one has not been answered.
+    pub fn may_undo(&self, as_of: Option<Timestamp>, terms: &Terms, present: &Present) -> bool {
+        let Some(left_at) = self.reversal_left_at.filter(|_| self.reversals_unanswered > 0) else {
+            return false;
+        };
+        let age_then = |as_of| present.age(left_at).saturating_sub(present.now().since(as_of));
+        as_of.is_none_or(|as_of| age_then(as_of) < terms.reversal_ends_after())
+    }
+
+    /// A reversal leaves. Until its answer is kept it counts as one that may be carried out, so
+    /// that a crash cannot forget it.
+    pub fn leave_reversal(&mut self, terms: &Terms, now: Timestamp) {
+        self.reversals += 1;
+        self.reversals_unanswered += 1;
+        self.reversal_left_at = Some(now);
+        self.reversal_ends_at = Some(now.plus(terms.reversal_ends_after()));
+    }
+
+    /// A success was seen that a reversal may undo: the channel is asked again when none can be
+    /// carried out any more, at the latest. While reversals are sent, their own end decides first.
+    pub fn ask_after_reversal(&mut self, terms: &Terms, source: Source, present: &Present) {
+        if terms.inquire.is_empty() {
+            return;
+        }
+        let now = present.now();
+        let last = now.plus(self.reversal_ends_in(terms, present).unwrap_or_default());
+        match self.phase {
+            Phase::Inquiring => {
+                let is_answer = source == Source::Inquiry;
+                let scheduled = if is_answer { self.next_inquiry(terms, now) } else { self.due_at };
+                self.due_at = Some(scheduled.map_or(last, |due| due.min(last)));
+            }
+            Phase::Operator => self.inquire_at(last, terms),
+            Phase::Reversing | Phase::UndoOwed => {}
+        }
+    }
+
+    /// One inquiry at a moment, after which the schedule has run out.
+    fn inquire_at(&mut self, moment: Timestamp, terms: &Terms) {
+        self.phase = Phase::Inquiring;
+        self.step = u16::try_from(terms.inquire.len()).unwrap_or(u16::MAX);
+        self.due_at = Some(moment);
+    }
+
+    /// Goes one step on in the schedule of inquiries.
+    fn next_inquiry(&mut self, terms: &Terms, now: Timestamp) -> Option<Timestamp> {
+        self.step = self.step.saturating_add(1);
+        terms.inquire.get(usize::from(self.step)).map(|wait| now.plus(*wait))
+    }
+
     /// Sets the next inquiry, or what follows when the schedule has run out.
     ///
     /// While the channel says that it works on the attempt, the last wait repeats: it is not
     /// reversed then. "No such order" that is not final yet gets one more inquiry at the moment
-    /// when it is (`I-3`).
+    /// when it is, and so does a success when no reversal can undo it any more (`I-3`).
     pub fn after_inquiry(&mut self, attempt: &Attempt, terms: &Terms, present: &Present) {
         let now = present.now();
         assert_eq!(self.phase, Phase::Inquiring, "only an inquiring entry is inquired of");
-        self.step = self.step.saturating_add(1);
-        if let Some(wait) = terms.inquire.get(usize::from(self.step)) {
-            self.due_at = Some(now.plus(*wait));
+        if let Some(due) = self.next_inquiry(terms, now) {
+            self.due_at = Some(due);
             return;
         }
-        let believed_in = terms.not_found_final_in(attempt.sent_at, present);
+        let never_arrived_in = terms.not_found_final_in(attempt.sent_at, present);
+        let believed_in = [Some(never_arrived_in), self.reversal_ends_in(terms, present)];
+        let next = believed_in.into_iter().flatten().filter(|wait| !wait.is_zero()).min();
         if self.pending
             && let Some(wait) = terms.inquire.last()
         {
             self.due_at = Some(now.plus(*wait));
-        } else if !believed_in.is_zero() {
-            self.due_at = Some(now.plus(believed_in));
+        } else if let Some(wait) = next {
+            self.due_at = Some(now.plus(wait));
         } else {
             self.exhaust_inquiry(attempt, terms, present);
         }
+    }
+
+    /// The channel knows no such order, and has said before that it has it: it is asked again from
+    /// the start of the schedule, whose end then leads to a person.
+    pub fn ask_from_start(&mut self, terms: &Terms, now: Timestamp) {
+        assert_eq!(self.phase, Phase::Inquiring, "only an inquiring entry is inquired of");
+        self.step = 0;
+        self.due_at = terms.inquire.first().map(|wait| now.plus(*wait));
     }
 
     /// What follows when inquiry can do no more.
@@ -163,10 +246,14 @@ impl ReversalEntry {
         let reversible = terms.can_reverse(attempt.operation)
             && !self.pending
             && !self.reversal_refused
+            && !self.reversals_exhausted
             && terms.reversal_window_open(attempt.sent_at, present);
+        // Days do not help where the channel has lost what it said it has.
+        let disowned = attempt.acknowledged_at.is_some() && !self.pending;
+        let asks_daily = !(terms.inquire.is_empty() || self.reversals_exhausted || disowned);
         match terms.then {
             AfterInquiry::Reverse if reversible => self.begin_reversing(terms, now),
-            AfterInquiry::Reverse | AfterInquiry::InquireDaily if !terms.inquire.is_empty() => {
+            AfterInquiry::Reverse | AfterInquiry::InquireDaily if asks_daily => {
                 self.inquire_daily(now);
             }
             AfterInquiry::Reverse | AfterInquiry::InquireDaily | AfterInquiry::Operator => {
@@ -184,7 +271,7 @@ impl ReversalEntry {
 
     /// The channel says that it works on the attempt, and no reversal has left: it is asked again.
     pub fn await_pending(&mut self, terms: &Terms, now: Timestamp) {
-        assert!(self.pending && !self.reversal_sent, "nothing under way is called back");
+        assert!(self.pending && self.reversals_unanswered == 0, "what has left has left");
         self.phase = Phase::Inquiring;
         self.step = 0;
         match terms.inquire.first() {
@@ -198,8 +285,14 @@ impl ReversalEntry {
         self.due_at = Some(now.plus(DAILY));
     }
 
-    /// Sets the next reversal with the same reference, or hands over when the schedule has run out.
-    pub fn after_reversal(&mut self, terms: &Terms, not_before: Option<Timestamp>, now: Timestamp) {
+    /// Sets the next reversal with the same reference, or ends them when the schedule has run out.
+    pub fn after_reversal(
+        &mut self,
+        terms: &Terms,
+        not_before: Option<Timestamp>,
+        present: &Present,
+    ) {
+        let now = present.now();
         assert_eq!(self.phase, Phase::Reversing, "only a reversing entry is reversed");
         self.step = self.step.saturating_add(1);
         let scheduled = terms.reverse.get(usize::from(self.step)).map(|wait| now.plus(*wait));
@@ -207,7 +300,18 @@ impl ReversalEntry {
             (Some(due), Some(bound)) => self.due_at = Some(due.max(bound)),
             (Some(due), None) => self.due_at = Some(due),
             (None, Some(bound)) if now < bound => self.due_at = Some(bound),
-            (None, _) => self.hand_to_operator(now),
+            (None, _) => self.exhaust_reversals(terms, present),
+        }
+    }
+
+    /// No more reversals are sent. What the last ones left behind is asked when none of them can be
+    /// carried out any more; then, or where the channel cannot be asked, a person looks.
+    fn exhaust_reversals(&mut self, terms: &Terms, present: &Present) {
+        self.reversals_exhausted = true;
+        let ends_in = self.reversal_ends_in(terms, present);
+        match ends_in.filter(|_| !terms.inquire.is_empty()) {
+            Some(wait) => self.inquire_at(present.now().plus(wait), terms),
+            None => self.hand_to_operator(present.now()),
         }
     }
 

@@ -155,7 +155,7 @@ mod tests {
         let code = || "00".to_owned();
         let rows = [
             (Outcome::Approved(Approval::default()), HealthMark::Success),
-            (Outcome::Pending { code: code() }, HealthMark::Answered),
+            (Outcome::Pending { code: code(), channel_reference: None }, HealthMark::Answered),
             (Outcome::NotFound { code: code() }, HealthMark::Answered),
             (declined(Reason::InsufficientFunds), HealthMark::Answered),
             (declined(Reason::WrongCredentials), HealthMark::Answered),
@@ -191,6 +191,7 @@ mod tests {
             state,
             sent_at: Timestamp::from_millis(0),
             channel_reference: None,
+            acknowledged_at: None,
             code: None,
             reason,
             unknown_cause,

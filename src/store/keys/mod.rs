@@ -14,10 +14,10 @@
 
 pub(super) mod books;
 
-use crate::domain::batch::Claim;
 use crate::domain::books::accounting::{DeliveryStatus, RequestId};
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::store::ContradictionPlace;
 use crate::store::StoreError;
 use crate::store::record;
 
@@ -123,8 +123,9 @@ pub(super) fn contradiction_prefix(order: OrderId) -> Vec<u8> {
     order_key(CONTRADICTION, order)
 }
 
-pub(super) fn contradiction_key(order: OrderId, attempt: u8, claim: Claim) -> Vec<u8> {
-    Key(contradiction_prefix(order)).number([attempt, record::claim_code(claim)]).0
+pub(super) fn contradiction_key(place: ContradictionPlace) -> Vec<u8> {
+    let (order, attempt, claim, ordinal) = place;
+    Key(contradiction_prefix(order)).number([attempt, record::claim_code(claim), ordinal]).0
 }
 
 pub(super) fn audit_key(place: u64) -> Vec<u8> {

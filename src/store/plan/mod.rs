@@ -108,7 +108,7 @@ impl Plan {
             row: record::notice_bytes(notice),
         }));
         steps.extend(batch.contradictions.iter().map(|kept| Step::New {
-            key: keys::contradiction_key(kept.order, kept.attempt, kept.claim),
+            key: keys::contradiction_key(kept.place()),
             row: record::contradiction_bytes(kept),
         }));
         steps.extend(books::new_rows(batch));

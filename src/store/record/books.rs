@@ -155,7 +155,7 @@ pub(crate) fn claim_code(claim: Claim) -> u8 {
     claim.number()
 }
 
-/// The stored form of a contradiction. Its key is order, attempt and claim.
+/// The stored form of a contradiction. Its key is order, attempt, claim and its place among them.
 pub(crate) fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
     encode(&ContradictionRecord {
         source: contradiction.source.number(),
@@ -168,8 +168,7 @@ pub(crate) fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
 
 pub(crate) fn read_contradiction(
     order: OrderId,
-    attempt: u8,
-    claim: u8,
+    [attempt, claim, ordinal]: [u8; 3],
     bytes: &[u8],
 ) -> Result<Contradiction, StoreError> {
     let fields = CONTRADICTIONS;
@@ -178,6 +177,7 @@ pub(crate) fn read_contradiction(
         order,
         attempt,
         claim: fields.code("claim", claim)?,
+        ordinal,
         source: fields.code("source", record.source)?,
         at: fields.time(record.at)?,
         voucher: record.voucher.to_owned(),

@@ -189,6 +189,7 @@ impl Draw {
             state: self.of(&AttemptState::ALL),
             sent_at: self.time(),
             channel_reference: self.maybe(|draw| draw.text(32)),
+            acknowledged_at: self.maybe(Self::time),
             code: self.maybe(|draw| draw.text(8)),
             reason: self.maybe(|draw| draw.of(Reason::ALL)),
             unknown_cause: self.maybe(|draw| draw.of(&causes)),
@@ -221,8 +222,11 @@ impl Draw {
             due_at: self.maybe(Self::time),
             opened_at: self.time(),
             pending: self.random.bool(),
-            reversal_sent: self.random.bool(),
+            reversal_left_at: self.maybe(Self::time),
+            reversal_ends_at: self.maybe(Self::time),
+            reversals_unanswered: self.random.u32(..),
             reversal_refused: self.random.bool(),
+            reversals_exhausted: self.random.bool(),
             inquiries: self.random.u32(..),
             reversals: self.random.u32(..),
             history: self.several(40, |draw| HistoryLine { at: draw.time(), what: draw.text(40) }),
@@ -336,6 +340,7 @@ impl Draw {
             order: self.id(),
             attempt: self.random.u8(1..=99),
             claim: self.of(&Claim::ALL),
+            ordinal: self.random.u8(..),
             source: self.of(&Source::ALL),
             at: self.time(),
             voucher: self.text(400),
@@ -368,15 +373,16 @@ pub(super) fn date() -> BusinessDate {
     BusinessDate::from_yyyymmdd(20_261_122).expect("a date")
 }
 
-/// An order with every optional field.
-pub(super) fn order() -> Order {
-    let attempt = Attempt {
+/// An attempt with every optional field.
+fn attempt() -> Attempt {
+    Attempt {
         number: 1,
         channel: ChannelId::from_stored("unionpay"),
         operation: Operation::Payment,
         state: AttemptState::Unknown,
         sent_at: moment(1),
         channel_reference: Some("202611220800001".to_owned()),
+        acknowledged_at: Some(moment(1)),
         code: Some("05".to_owned()),
         reason: Some(Reason::DoNotHonour),
         unknown_cause: Some(UnknownCause::BadSignature),
@@ -389,7 +395,12 @@ pub(super) fn order() -> Order {
             nonce: [9; 12],
             bytes: vec![1, 2, 3],
         }),
-    };
+    }
+}
+
+/// An order with every optional field.
+pub(super) fn order() -> Order {
+    let attempt = attempt();
     let row = BinRow {
         bin: Bin::parse("621626").expect("six digits"),
         pan_length: 19,
@@ -465,8 +476,11 @@ pub(super) fn entry() -> ReversalEntry {
         due_at: Some(moment(5)),
         opened_at: moment(0),
         pending: false,
-        reversal_sent: true,
+        reversal_left_at: Some(moment(4)),
+        reversal_ends_at: Some(moment(6)),
+        reversals_unanswered: 1,
         reversal_refused: false,
+        reversals_exhausted: true,
         inquiries: 4,
         reversals: 1,
         history: vec![HistoryLine { at: moment(1), what: "reply: unknown".to_owned() }],
@@ -556,6 +570,7 @@ pub(super) fn contradiction() -> Contradiction {
         order: first_id(),
         attempt: 1,
         claim: Claim::Success,
+        ordinal: 0,
         source: Source::Statement,
         at: moment(11),
         voucher: "line 7".to_owned(),

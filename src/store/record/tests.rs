@@ -74,7 +74,7 @@ proptest! {
         prop_assert_eq!(read.ok(), Some(row));
         let row = draw.contradiction();
         let (bytes, claim) = (contradiction_bytes(&row), claim_code(row.claim));
-        let read = read_contradiction(row.order, row.attempt, claim, &bytes);
+        let read = read_contradiction(row.order, [row.attempt, claim, row.ordinal], &bytes);
         prop_assert_eq!(read.ok(), Some(row));
         let row = draw.audit();
         prop_assert_eq!(read_audit(&audit_bytes(&row)).ok(), Some(row));

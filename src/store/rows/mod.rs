@@ -223,8 +223,7 @@ pub(super) fn contradictions(bytes: &impl SortedBytes, order: OrderId) -> Read<V
     let prefix = keys::contradiction_prefix(order);
     let at = prefix.len();
     page(bytes, keys::bounds(&prefix), PAGE_MAX, |key, row| {
-        let [attempt, claim] = keys::number_at(key, at)?;
-        record::read_contradiction(order, attempt, claim, row).map(Some)
+        record::read_contradiction(order, keys::number_at(key, at)?, row).map(Some)
     })
 }
 
@@ -233,11 +232,10 @@ pub(super) fn all_contradictions(
     after: Option<ContradictionPlace>,
     limit: usize,
 ) -> Read<Vec<Contradiction>> {
-    let last = after.map(|(order, attempt, claim)| keys::contradiction_key(order, attempt, claim));
+    let last = after.map(keys::contradiction_key);
     page(bytes, onward(&[keys::CONTRADICTION], last), limit, |key, row| {
         let order = keys::order_at(key, 1)?;
-        let [attempt, claim] = keys::number_at(key, 9)?;
-        record::read_contradiction(order, attempt, claim, row).map(Some)
+        record::read_contradiction(order, keys::number_at(key, 9)?, row).map(Some)
     })
 }
 

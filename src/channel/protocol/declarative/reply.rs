@@ -19,6 +19,8 @@ use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 const REFERENCE_BYTES_MAX: usize = 128;
 /// What is kept of a code, in characters.
 const CODE_LENGTH_MAX: usize = 32;
+/// Characters of a clearing date that is none are kept at most.
+const SETTLE_DATE_LENGTH_MAX: usize = 10;
 
 /// Whether a path that is not optional must find something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +108,11 @@ impl ReplyMap {
                     self.approved(answer, facts, &code)
                 }
             }
-            verdict @ (Verdict::Pending
-            | Verdict::Unknown
+            Verdict::Pending => {
+                self.compare(answer, facts, Need::IfThere)?;
+                Ok(self.pending(answer, short(&code)))
+            }
+            verdict @ (Verdict::Unknown
             | Verdict::NotFound
             | Verdict::Declined(_)
             | Verdict::Elsewhere(_)) => {
@@ -175,7 +180,7 @@ impl ReplyMap {
             }
             State::Pending => {
                 self.compare(answer, facts, Need::IfThere)?;
-                Ok(Outcome::Pending { code: shown })
+                Ok(self.pending(answer, shown))
             }
             State::Reversed if self.action == Some(Action::Reversal) => {
                 self.approved(answer, facts, &shown)
@@ -226,11 +231,20 @@ impl ReplyMap {
                 self.compare(answer, facts, Need::AsFileSays)?;
                 unapproved(verdict, &result)
             }
-            Verdict::Pending | Verdict::Unknown => {
+            Verdict::Pending => {
                 self.compare(answer, facts, Need::IfThere)?;
-                unapproved(verdict, &result)
+                Ok(self.pending(answer, short(&result)))
             }
+            Verdict::Unknown => Err(UnknownCause::ChannelUnsure.into()),
         }
+    }
+
+    /// The channel has it. Its reference is taken where it is there already: what is wrong about it
+    /// takes nothing from the word.
+    fn pending(&self, answer: &Document, code: String) -> Outcome {
+        let reference = find(answer, self.reference.as_ref(), Need::IfThere).ok().flatten();
+        let channel_reference = reference.and_then(|text| read_reference(&text).ok());
+        Outcome::Pending { code, channel_reference }
     }
 
     /// A yes must name our order and our amount wherever the file says that it does.
@@ -248,7 +262,7 @@ impl ReplyMap {
         Ok(Outcome::Approved(Approval {
             channel_reference: reference.map(|text| read_reference(&text)).transpose()?,
             code: short(code),
-            settle_mmdd: date.map(|text| read_settle_date(&text)).transpose()?,
+            settle_mmdd: date.map(|text| read_settle_date(&text)),
         }))
     }
 
@@ -311,7 +325,6 @@ fn find<'a>(
 fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, Uncertainty> {
     let code = short(code);
     match verdict {
-        Verdict::Pending => Ok(Outcome::Pending { code }),
         Verdict::NotFound => Ok(Outcome::NotFound { code }),
         Verdict::Declined(reason) => {
             Ok(Outcome::Declined(Decline { reason, code, elsewhere: false }))
@@ -319,7 +332,9 @@ fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, Uncertainty> {
         Verdict::Elsewhere(reason) => {
             Ok(Outcome::Declined(Decline { reason, code, elsewhere: true }))
         }
-        Verdict::Approved | Verdict::Unknown => Err(UnknownCause::ChannelUnsure.into()),
+        Verdict::Approved | Verdict::Pending | Verdict::Unknown => {
+            Err(UnknownCause::ChannelUnsure.into())
+        }
     }
 }
 
@@ -332,18 +347,16 @@ fn read_reference(text: &str) -> Result<String, UnknownCause> {
     if fits { Ok(text.to_owned()) } else { Err(UnknownCause::Garbled) }
 }
 
-/// `MMDD` out of `MMDD`, `YYYYMMDD` or `YYYY-MM-DD`.
-fn read_settle_date(text: &str) -> Result<String, UnknownCause> {
+/// `MMDD` out of `MMDD`, `YYYYMMDD` or `YYYY-MM-DD`. What is none of them is passed on as it came:
+/// a yes stays a yes, and the books know to put no such date into themselves.
+fn read_settle_date(text: &str) -> String {
     let digits: String = text.chars().filter(|character| *character != '-').collect();
     let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let mmdd = match digits.len() {
-        4 if is_plain => &digits[..],
-        8 if is_plain => &digits[4..],
-        _ => return Err(UnknownCause::Garbled),
-    };
-    let number = |part: &str| part.parse::<u8>().unwrap_or(0);
-    let is_date = (1..=12).contains(&number(&mmdd[..2])) && (1..=31).contains(&number(&mmdd[2..]));
-    if is_date { Ok(mmdd.to_owned()) } else { Err(UnknownCause::Garbled) }
+    match digits.len() {
+        4 if is_plain => digits,
+        8 if is_plain => digits[4..].to_owned(),
+        _ => text.chars().take(SETTLE_DATE_LENGTH_MAX).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -353,17 +366,18 @@ mod tests {
     #[test]
     fn a_settle_date_is_a_month_and_a_day() {
         let rows = [
-            ("1122", Some("1122")),
-            ("20261122", Some("1122")),
-            ("2026-11-22", Some("1122")),
-            ("1322", None),
-            ("1100", None),
-            ("11-2", None),
-            ("١١٢٢", None),
-            ("+1+1", None),
+            ("1122", "1122"),
+            ("20261122", "1122"),
+            ("2026-11-22", "1122"),
+            // No dates: the books do not take them.
+            ("1322", "1322"),
+            ("11-2", "11-2"),
+            ("١١٢٢", "١١٢٢"),
+            ("+1+1", "+1+1"),
+            ("tomorrow or so", "tomorrow o"),
         ];
         for (text, expected) in rows {
-            assert_eq!(read_settle_date(text).ok().as_deref(), expected, "{text}");
+            assert_eq!(read_settle_date(text), expected, "{text}");
         }
     }
 }

@@ -91,7 +91,7 @@ fn meadow_s_replies_have_points_and_codes_for_the_original() {
         (payment(), "resp_code=51".to_owned(), declined(Reason::InsufficientFunds, "51")),
         (inquiry(), original("00"), approved("00", Some("T1"), None)),
         (inquiry(), original("51"), declined(Reason::InsufficientFunds, "51")),
-        (inquiry(), original("P1"), Outcome::Pending { code: "P1".to_owned() }),
+        (inquiry(), original("P1"), pending("P1", Some("T1"))),
         (inquiry(), original("ZZ"), unknown(UnknownCause::UnlistedCode)),
         (inquiry(), yes.clone(), unknown(UnknownCause::Garbled)),
         (inquiry(), "resp_code=25".to_owned(), Outcome::NotFound { code: "25".to_owned() }),
@@ -206,11 +206,10 @@ fn canyon_s_replies_have_a_state_or_a_code() {
     };
     let refund_asked =
         ChannelRequest::Inquiry { facts: refund().facts().clone(), pan: None, now: now() };
-    let pending = || Outcome::Pending { code: String::new() };
     let no = |code: &str| format!(r#"{{"code":"{code}","message":"no"}}"#);
     let rows = [
         (payment(), 200, told("SUCCESS"), approved("", Some("C1"), None)),
-        (payment(), 200, told("PAYING"), pending()),
+        (payment(), 200, told("PAYING"), pending("", Some("C1"))),
         (payment(), 200, told("PAYERROR"), declined(Reason::ChannelFailure, "")),
         (payment(), 200, told("NEW"), unknown(UnknownCause::UnlistedCode)),
         (payment(), 200, told("SUCCESS").replace("1230", "1"), unknown(UnknownCause::Mismatched)),
@@ -234,7 +233,7 @@ fn canyon_s_replies_have_a_state_or_a_code() {
         (inquiry(), 200, told("REVOKED"), declined(Reason::ReversedAfterUnknown, "")),
         (reversal(), 200, told("REVOKED"), approved("", None, None)),
         (reversal(), 200, told("SUCCESS"), unknown(UnknownCause::ChannelUnsure)),
-        (refund(), 200, refunded("PROCESSING"), pending()),
+        (refund(), 200, refunded("PROCESSING"), pending("", None)),
         (refund_asked.clone(), 200, refunded("SUCCESS"), approved("", None, None)),
         (refund_asked.clone(), 200, refunded("CLOSED"), declined(Reason::ChannelFailure, "")),
         (refund_asked, 200, refunded("ABNORMAL"), unknown(UnknownCause::ChannelUnsure)),
@@ -393,7 +392,7 @@ fn quarry_s_replies_are_read_from_the_signed_element() {
         (payment(), yes.replace("12.30", "12.31"), unknown(UnknownCause::Mismatched)),
         (payment(), format!("{yes}<code>E10051</code>"), unknown(UnknownCause::Garbled)),
         (payment(), code("E10051"), declined(Reason::InsufficientFunds, "E10051")),
-        (payment(), code("P00001"), Outcome::Pending { code: "P00001".to_owned() }),
+        (payment(), code("P00001"), pending("P00001", None)),
         (payment(), code("X"), unknown(UnknownCause::UnlistedCode)),
         (payment(), code("<x/>"), unknown(UnknownCause::Garbled)),
         (inquiry(), asked("000000"), approved("000000", Some("Q1"), None)),

@@ -44,6 +44,26 @@ fn codes_mean_what_the_table_says() {
     }
 }
 
+/// Field 39 has two characters: every pair of them that the table does not list.
+#[test]
+fn i_2_every_unlisted_code_is_unknown() {
+    let letters = || ('0'..='9').chain('A'..='Z').chain('a'..='z');
+    for section in [POSP, CUPS] {
+        let adapter = adapter(section);
+        let mut unlisted = 0;
+        for code in letters().flat_map(|first| letters().map(move |last| format!("{first}{last}")))
+        {
+            if adapter.codes.orders.verdict(&code).is_some() {
+                continue;
+            }
+            unlisted += 1;
+            let found = outcome(&adapter, &sale(1), &code);
+            assert_eq!(found, Outcome::Unknown(UnknownCause::UnlistedCode), "{code}");
+        }
+        assert!(unlisted > 3_000, "the table lists little: {unlisted}");
+    }
+}
+
 #[test]
 fn i_2_what_is_no_proved_answer_about_it_is_unknown() {
     let adapter = adapter(POSP);

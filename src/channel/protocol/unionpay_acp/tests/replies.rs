@@ -4,10 +4,11 @@ use proptest::prelude::*;
 use rcgen::date_time_ymd;
 
 use super::sample::*;
+use crate::channel::codes::CodeTable;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::codes::ReversalReply;
 use crate::channel::protocol::unionpay_acp::trust::TEST_SIGNER;
-use crate::channel::{Adapter, ChannelRequest, Understood, VOUCHER_BYTES_MAX};
+use crate::channel::{Adapter, ChannelRequest, Understood, VOUCHER_BYTES_MAX, WireReply};
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::{
     GOLDEN_MIDDLE, GOLDEN_ROOT, authority_params, end_params, issue, merchant_key,
@@ -29,7 +30,7 @@ fn unknown(cause: UnknownCause) -> Outcome {
 }
 
 fn pending(code: &str) -> Outcome {
-    Outcome::Pending { code: code.to_owned() }
+    Outcome::Pending { code: code.to_owned(), channel_reference: None }
 }
 
 fn declined(reason: Reason, code: &str, elsewhere: bool) -> Outcome {
@@ -55,8 +56,20 @@ fn a_payments_reply_is_accepted_declined_or_unknown() {
         ("", unknown(UnknownCause::Garbled)),
     ];
     for (code, expected) in rows {
-        let found = outcome(&payment(), "01", &[("respCode", code), ("queryId", "1")]);
+        let found = outcome(&payment(), "01", &[("respCode", code)]);
         assert_eq!(found, expected, "{code}");
+    }
+}
+
+/// The number that UnionPay gives what it has taken is kept from its first word on.
+#[test]
+fn a_pending_reply_brings_its_query_id() {
+    for (query_id, kept) in [("442401051450467846498", true), ("4424-0105", false), ("", false)] {
+        let rows = [("respCode", "00"), ("queryId", query_id)];
+        let found = outcome(&payment(), "01", &rows);
+        let channel_reference = kept.then(|| query_id.to_owned());
+        let expected = Outcome::Pending { code: "00".to_owned(), channel_reference };
+        assert_eq!(found, expected, "{query_id}");
     }
 }
 
@@ -376,6 +389,53 @@ fn i_11_a_voucher_keeps_the_words_without_card_data() {
 
 fn every_request() -> [ChannelRequest; 4] {
     [payment(), inquiry(), reversal(), undo()]
+}
+
+#[test]
+fn i_2_every_status_but_200_is_unknown() {
+    let said = [("01", "00"), ("01", "64")];
+    let replies = said.map(|(kind, code)| {
+        let body = signed(answer(kind, &[("respCode", code)])).encode_line();
+        (reply(body), code)
+    });
+    for (good, code) in &replies {
+        let found = adapter().decode(&payment(), good, now()).outcome;
+        assert!(!matches!(found, Outcome::Unknown(_)), "{code} counts under 200: {found:?}");
+        for status in (100..=599).filter(|status| *status != good.status) {
+            let other = WireReply { status, ..good.clone() };
+            for request in every_request() {
+                let found = adapter().decode(&request, &other, now()).outcome;
+                assert_eq!(found, unknown(UnknownCause::HttpStatus), "{status} {code}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever its length: what the manual does not list proves nothing.
+    #[test]
+    fn i_2_an_unlisted_code_is_unknown(code in "[0-9A-Za-z]{1,8}") {
+        let adapter = adapter();
+        let is_listed = |table: &CodeTable| table.verdict(&code).is_some();
+        let codes = &adapter.codes;
+        prop_assume!(!is_listed(codes.reply(Operation::Payment)));
+        prop_assume!(!is_listed(codes.end(Operation::Payment)) && !is_listed(codes.reversal()));
+        prop_assume!(!matches!(&*code, "00" | "34"));
+        let said = [("respCode", &*code)];
+        let ended = [("respCode", "00"), ("origRespCode", &*code)];
+        let asked = [
+            (payment(), "01", said.to_vec()),
+            (inquiry(), "01", said.to_vec()),
+            (inquiry(), "01", ended.to_vec()),
+            (reversal(), "99", said.to_vec()),
+        ];
+        for (request, kind, more) in asked {
+            let body = signed(answer(kind, &more)).encode_line();
+            let found = adapter.decode(&request, &reply(body), now()).outcome;
+            prop_assert!(matches!(found, Outcome::Unknown(_)), "{} {:?}", code, found);
+        }
+    }
 }
 
 proptest! {
