@@ -16,10 +16,11 @@ use serde_json::json;
 
 use crate::cli::output::{Output, UNWRITTEN, note};
 use crate::domain::bin::BinTable;
+use crate::domain::time::Timestamp;
 use crate::tables::bin::{
     Faults, LiveBinTable, Occasion, ReadOptions, ReadTable, RefreshOptions, RefreshRefusal,
     RollbackTarget, SOURCE_BYTES_MAX, TableDiff, TableFormat, TextEncoding, UnreadableTable,
-    fetch_table, is_url, read_table,
+    VersionAction, fetch_table, is_url, read_table,
 };
 
 mod lookup;
@@ -284,10 +285,15 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
         let record = &info.record;
         let mark = if info.live { "*" } else { " " };
         let state = if info.kept { "kept" } else { "gone" };
+        let action = match record.action {
+            VersionAction::Refresh => "refresh",
+            VersionAction::Rollback => "rollback",
+        };
+        let at = Timestamp::from_millis(record.at_ms).rfc3339();
         writeln!(
             output,
-            "{mark} {}\t{:?}\t{}\t{}\t{}\t{} rows\t{state}",
-            record.version, record.action, record.at_ms, record.who, record.source, record.rows
+            "{mark} {}\t{action}\t{at}\t{}\t{}\t{} rows\t{state}",
+            record.version, record.who, record.source, record.rows
         )?;
     }
     Ok(true)

@@ -60,6 +60,10 @@ enum Command {
     Notice(notice::NoticeArgs),
     /// What has succeeded at the channels, with its vouchers
     Transaction(books::transaction::TransactionArgs),
+    /// What accounting is owed
+    Accounting(books::accounting::AccountingArgs),
+    /// What operators did, and why
+    Audit(books::audit::AuditArgs),
     /// What was said against orders that had ended
     Contradiction(books::contradiction::ContradictionArgs),
     /// Export clearing records of the running daemon, close its clearing days, verify closed ones
@@ -92,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Payment(args) => remote::payment::run(args),
         Command::Reversal(args) => remote::reversal::run(args),
         Command::Transaction(args) => books::transaction::run(args),
+        Command::Accounting(args) => books::accounting::run(args),
+        Command::Audit(args) => books::audit::run(args),
         Command::Contradiction(args) => books::contradiction::run(args),
         Command::Notice(args) => notice::run(args),
         Command::Clearing(args) => clearing::run(args),

@@ -11,6 +11,7 @@ use crate::api::channels::{explained, routed};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
+use crate::cli::remote::{DaemonArgs, blocking};
 use crate::clock::Clock;
 use crate::domain::card::mask;
 use crate::domain::flow::order::Settlement;
@@ -60,13 +61,19 @@ struct ExplainArgs {
     /// Four digits (MCC), where fees depend on it
     #[arg(long)]
     merchant_category: Option<String>,
+    /// Ask the running daemon, which also knows how each channel does and what it has taken today
     #[arg(long)]
-    json: bool,
+    daemon: bool,
+    #[command(flatten)]
+    remote: DaemonArgs,
 }
 
 pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let RouteCommand::Explain(args) = &args.command;
     let question = question(args)?;
+    if args.daemon {
+        return ask(args);
+    }
     let settings = args.settings.load().map_err(StartError::Mistakes);
     let loaded = settings.and_then(|settings| {
         let registry = view_channels(&settings, &args.data)?;
@@ -85,10 +92,34 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let occasion = (Entropy::System.draw(), Clock::System.now());
     let rules = &routes.current().rules;
     let explained = explain_route(&question, &registry, &bins, rules, occasion, explained);
-    if args.json {
+    tell(args, &explained)
+}
+
+/// The daemon's own explanation.
+fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let question = json!({
+        "card": { "bin": args.bin, "length": args.length },
+        "operation": args.operation,
+        "amount": args.amount,
+        "currency": args.currency,
+        "settlement": args.settlement,
+        "merchant_id": args.merchant,
+        "merchant_category": args.merchant_category,
+    });
+    let post = reqwest::Method::POST;
+    let asked = args.remote.json(post, "/v1/routes/explain", Some(&question));
+    tell(args, &blocking(asked)?)
+}
+
+/// Prints an explanation; without a channel in the plan the exit code is 1.
+fn tell(args: &ExplainArgs, explained: &Value) -> anyhow::Result<ExitCode> {
+    if args.remote.json {
         say!("{explained}")?;
     } else {
-        print(&explained)?;
+        print(explained)?;
+        if !args.daemon {
+            say!("(how channels do, and what they have taken today, is left out: see --daemon)")?;
+        }
     }
     let routed = explained["channels"].as_array().is_some_and(|kept| !kept.is_empty());
     Ok(if routed { ExitCode::SUCCESS } else { ExitCode::from(1) })

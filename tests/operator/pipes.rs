@@ -1,17 +1,19 @@
 //! Every command ends as it would have ended when nobody reads what it prints any more.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use switchyard::app::App;
 
+use crate::support::Scratch;
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::program;
 use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 29] = [
+const LINES: [&str; 32] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -34,6 +36,9 @@ const LINES: [&str; 29] = [
     "contradiction list",
     "notice list",
     "clock show",
+    "accounting list",
+    "audit list",
+    "route explain --daemon --bin 621626 --amount 12345",
     "clearing export harbour-bank DATE",
     "clearing verify harbour-bank DATE",
     "statement show harbour-bank --date DATE",
@@ -68,6 +73,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     command.args(words).stdin(Stdio::null());
     let asks = ["payment", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
+    let asks = asks.chain(["accounting", "audit"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }
@@ -117,6 +123,31 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
     };
     tokio::task::spawn_blocking(work).await.expect("no panic");
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_outlives_the_reader_of_its_log() {
+    let folder = Scratch::new();
+    std::fs::create_dir(folder.path().join("channels")).expect("a folder");
+    let mut serve = program(folder.path());
+    serve.args(["serve", "--data", "data", "--listen", "127.0.0.1:0"]);
+    let mut child = serve.stdout(Stdio::piped()).stderr(unread()).spawn().expect("it starts");
+    let output = child.stdout.take().expect("it is piped");
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut lines = BufReader::new(output).lines();
+        let listens = lines.any(|line| line.is_ok_and(|line| line.starts_with("listening on")));
+        // What goes wrong at a command is told into the same pipe.
+        std::fs::write(folder.path().join("channels/none.toml"), "protocol").expect("a file");
+        // A reload and a stop are logged, each into the pipe that nobody reads.
+        for signal in ["HUP", "TERM"] {
+            let kill = format!("kill -{signal} {}", child.id());
+            let sent = Command::new("sh").args(["-c", &kill]).status();
+            assert!(sent.is_ok_and(|status| status.success()), "{signal} is sent");
+        }
+        (listens, child.wait().expect("it is our child"))
+    });
+    let (listens, ended) = ended.await.expect("no panic");
+    assert!(listens && ended.code() == Some(0), "{ended:?}");
 }
 
 /// That nothing can be written is not that nobody reads.

@@ -58,6 +58,13 @@ async fn listings_name_what_can_be_shown() {
     assert!(shown.contains("\"voucher\""), "{shown}");
     assert_eq!(ask(&app, folder, &["contradiction", "list"]).await.lines().count(), 1);
 
+    let owed = ask(&app, folder, &["accounting", "list"]).await;
+    assert!(owed.lines().nth(1).is_some_and(|line| line.contains("instant_payment")), "{owed}");
+    assert_eq!(ask(&app, folder, &["audit", "list"]).await.lines().count(), 1, "nothing was done");
+    let words = ["route", "explain", "--daemon", "--bin", "621626", "--amount", "500"];
+    let plan = ask(&app, folder, &words).await;
+    assert!(plan.contains("plan: harbour-bank"), "{plan}");
+
     // By our id, by the caller's own, and by another's name for it.
     for words in [
         &["payment", "show", paid.id(), "--json"][..],

@@ -24,6 +24,7 @@ use crate::api::dto::{OrderBody, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
+use crate::config::checked::Role;
 use crate::domain::card::CardFacts;
 use crate::domain::card::words::CardEcho;
 use crate::domain::flow::order::{Differs, Order, OrderKind};
@@ -211,9 +212,15 @@ pub async fn by_order_id(
     let caller = query.parsed("caller", "the name of a caller", parse)?;
     query.finish()?;
     let id = id.ok_or_else(|| Query::invalid("order_id", "say which order is meant"))?;
+    let is_named = caller.is_some();
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let order = state.engine.store().order_by_caller(caller, id).await?;
-    let order = order.filter(|order| seat.sees(order)).ok_or_else(no_such_order)?;
+    let order = order.filter(|order| seat.sees(order)).ok_or_else(|| {
+        if is_named || !(seat.has(Role::Operator) || seat.has(Role::Auditor)) {
+            return no_such_order();
+        }
+        ApiError::not_found("you have no such order; `caller` names whose order id it is")
+    })?;
     shown(&state, &seat, &order).await
 }
 

@@ -1,6 +1,8 @@
-//! `switchyard transaction`, `contradiction`, `difference`, `settlement`, `report`: the books of
-//! the running daemon, read and put right.
+//! The books of the running daemon, read and put right: `switchyard accounting`, `audit`,
+//! `transaction`, `contradiction`, `difference`, `settlement`, `report`.
 
+pub mod accounting;
+pub mod audit;
 pub mod contradiction;
 pub mod difference;
 pub mod report;

@@ -1,0 +1,77 @@
+//! `switchyard accounting list|show|retry|withdraw`: what accounting is owed.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::{DaemonArgs, blocking, encoded};
+
+#[derive(Debug, Args)]
+pub struct AccountingArgs {
+    #[command(subcommand)]
+    command: AccountingCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountingCommand {
+    /// Accounting requests by id
+    List {
+        /// Only those of this status
+        #[arg(long, value_parser = ["owed", "acknowledged", "parked", "withdrawn"])]
+        status: Option<String>,
+    },
+    /// One request with its entries
+    Show { id: String },
+    /// Make a parked or owed request due now
+    Retry {
+        id: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+    /// Give up a parked request for a refund or void, and the order that waits for it
+    Withdraw {
+        id: String,
+        /// Why; kept in the audit trail
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+const REQUESTS: Listing = Listing {
+    rows: "accounting_requests",
+    heading: &["id", "event", "voucher", "channel", "status", ">tries", "due", "last error"],
+    cells: |row| {
+        ["id", "event", "voucher", "channel", "status", "tries", "due_at", "last_error"]
+            .map(|name| shown(row, name))
+            .into()
+    },
+};
+
+pub fn run(args: &AccountingArgs) -> anyhow::Result<ExitCode> {
+    let daemon = &args.daemon;
+    let ask = |method, path: &str, body: Option<Value>| {
+        daemon.show(&blocking(daemon.json(method, path, body.as_ref()))?)
+    };
+    let path = |id: &str, action: &str| format!("/v1/accounting-requests/{}{action}", encoded(id));
+    match &args.command {
+        AccountingCommand::List { status } => {
+            let filters = [("status", status.as_deref())];
+            blocking(REQUESTS.print(daemon, "/v1/accounting-requests", &filters))?;
+        }
+        AccountingCommand::Show { id } => ask(reqwest::Method::GET, &path(id, ""), None)?,
+        AccountingCommand::Retry { id, reason } => {
+            let reason = Some(json!({ "reason": reason }));
+            ask(reqwest::Method::POST, &path(id, "/retry"), reason)?;
+        }
+        AccountingCommand::Withdraw { id, reason } => {
+            let reason = Some(json!({ "reason": reason }));
+            ask(reqwest::Method::POST, &path(id, "/withdraw"), reason)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,34 @@
+//! `switchyard audit list`: what operators did, and why.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::{DaemonArgs, blocking};
+
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// The whole trail, oldest first
+    List,
+}
+
+const ENTRIES: Listing = Listing {
+    rows: "entries",
+    heading: &["at", "actor", "action", "subject", "reason"],
+    cells: |row| ["at", "actor", "action", "subject", "reason"].map(|one| shown(row, one)).into(),
+};
+
+pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let AuditCommand::List = &args.command;
+    blocking(ENTRIES.print(&args.daemon, "/v1/audit", &[]))?;
+    Ok(ExitCode::SUCCESS)
+}
