@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use switchyard::app::App;
 
+use crate::reading::contracted;
 use crate::support::Scratch;
 use crate::support::core::{Core, Payment};
 use crate::support::daemon::program;
@@ -128,7 +129,7 @@ async fn a_command_whose_reader_has_gone_ends_as_usual() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_outlives_the_reader_of_its_log() {
     let folder = Scratch::new();
-    std::fs::create_dir(folder.path().join("channels")).expect("a folder");
+    contracted(folder.path());
     let mut serve = program(folder.path());
     serve.args(["serve", "--data", "data", "--listen", "127.0.0.1:0"]);
     let mut child = serve.stdout(Stdio::piped()).stderr(unread()).spawn().expect("it starts");

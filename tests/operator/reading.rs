@@ -17,6 +17,13 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(errors))
 }
 
+/// A folder of channels with one that needs no key yet.
+pub fn contracted(folder: &Path) {
+    let text = include_str!("../../channels/harbour-bank.toml");
+    std::fs::create_dir_all(folder.join("channels")).expect("a folder");
+    std::fs::write(folder.join("channels/harbour-bank.toml"), text).expect("a file");
+}
+
 /// Asks a daemon that runs in this process.
 async fn ask(app: &App, folder: &Path, words: &[&str]) -> String {
     let mut command = program(folder);
@@ -102,8 +109,11 @@ fn a_folder_that_is_not_there_is_a_mistake() {
         assert!(text(&refused).contains("channels: channels.folder: there is no such folder"));
     }
     std::fs::create_dir(folder.path().join("channels")).expect("a folder");
+    let empty = run(folder.path(), &["check-config"]);
+    assert!(text(&empty).contains("there is no channel file in it"), "{}", text(&empty));
+    contracted(folder.path());
     let checked = run(folder.path(), &["check-config"]);
-    assert!(text(&checked).contains("no mistakes: 0 channels"), "{}", text(&checked));
+    assert!(text(&checked).contains("no mistakes: 1 channels"), "{}", text(&checked));
 }
 
 #[test]
@@ -122,7 +132,7 @@ fn a_simulator_plays_the_file_or_says_that_it_cannot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_says_what_a_running_daemon_has() {
     let folder = Scratch::new();
-    std::fs::create_dir(folder.path().join("channels")).expect("a folder");
+    contracted(folder.path());
     let serve = ["serve", "--data", "data", "--listen", "127.0.0.1:0"];
     let daemon = Daemon::start(folder.path(), &serve).await;
     let key = daemon.printed.iter().find(|line| line.starts_with("sy_")).expect("a key");
