@@ -75,14 +75,14 @@ impl Backoffice {
         Ok(())
     }
 
-    /// Weighs the lines of one number, netted. `is_named_elsewhere`: a row that cannot be read, or
-    /// is passed over, names it too, so that they are not all that is said of it.
+    /// Weighs the lines of one number, netted. `is_all`: they are all that is said of it. A row
+    /// that cannot be read, or is passed over, may name it too, and so may what was cut off.
     pub(super) async fn weigh(
         &self,
         house: &House,
         date: BusinessDate,
         (number, lines): (ChannelOrderNo, &[ToldSide]),
-        is_named_elsewhere: bool,
+        is_all: bool,
     ) -> Result<Weighed, BackofficeError> {
         let mut weighed = Weighed::default();
         let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
@@ -90,7 +90,7 @@ impl Backoffice {
         let movement = Movement::of(attempt.operation);
         let asked = Asked { movement, amount_minor: order.amount.get(), currency: order.currency };
         let items: Vec<Item> = lines.iter().map(ToldSide::as_written).collect();
-        let proof = if is_named_elsewhere { Proof::Nothing } else { net(&items, &asked) };
+        let proof = if is_all { net(&items, &asked) } else { Proof::Nothing };
         let was_open = attempt.state.is_unresolved();
         let tells = match proof {
             Proof::Succeeded => was_open || attempt.state != AttemptState::Approved,

@@ -241,12 +241,14 @@ impl Working<'_> {
             }
         }
         let report = self.ended(ended).await?;
-        // Only when the file is read to its end all is known that it says of a number.
+        // Only when the file is read to its end all is known that it says of a number; what was cut
+        // off may have said more.
+        let is_whole = report.problems.is_empty();
         let (mut proven, mut more) = (0_u32, Vec::new());
         for (number, lines) in &named {
-            let is_named = report.unread.names(&number.to_string());
+            let is_all = is_whole && !report.unread.names(&number.to_string());
             let about = (*number, lines.as_slice());
-            let weighed = self.office.weigh(self.house, self.date, about, is_named).await?;
+            let weighed = self.office.weigh(self.house, self.date, about, is_all).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
             if more.len() < LOOKED_UP_MAX {

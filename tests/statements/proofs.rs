@@ -158,6 +158,27 @@ async fn a_row_that_says_nothing_keeps_its_number_from_an_end() {
     office.check(20..=20).await;
 }
 
+#[tokio::test]
+async fn a_line_of_a_file_that_was_cut_proves_nothing() {
+    let office = office(&keeping(""));
+    let (twofold, plain) = (unknown(&office, 1_000).await, unknown(&office, 2_000).await);
+    office.at(21, 10);
+    let paid = [office.line(&twofold, 20).await, office.line(&plain, 20).await];
+    let whole = statement(&[failed(&paid[0]), paid[1].clone(), paid[0].clone()]);
+    let text = String::from_utf8(whole.clone()).expect("ASCII");
+    let rows: Vec<&str> = text.split_inclusive('\n').collect();
+    // The success of the first is lost; the total is there, or lost as well.
+    for cut in [[&rows[..3].concat(), rows[4]].concat(), rows[..3].concat()] {
+        let batch = office.hand_in(20, cut.into_bytes()).await.expect("it is kept").batch;
+        assert_eq!(batch.report.proven, 0);
+        assert!(is_open(&office, &twofold).await && is_open(&office, &plain).await);
+        office.check(20..=20).await;
+    }
+    office.hand_in(20, whole).await.expect("it is taken");
+    assert!(is_open(&office, &twofold).await && !is_open(&office, &plain).await);
+    office.check(20..=20).await;
+}
+
 const DAYS: &str = "absence_proves_after_days = 0";
 
 #[tokio::test]
