@@ -245,6 +245,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn i_2_a_failure_after_sending_is_never_an_end() {
+        let unknown = [
+            (TransportFailure::TimedOut, UnknownCause::TimedOut),
+            (TransportFailure::ConnectionLost, UnknownCause::ConnectionLost),
+            (TransportFailure::TooLong, UnknownCause::Garbled),
+        ];
+        for (failure, cause) in unknown {
+            assert_eq!(failure.outcome(), Outcome::Unknown(cause), "{failure}");
+        }
+        let not_sent = TransportFailure::NotSent.outcome();
+        assert_eq!(not_sent, Outcome::NotSent(NotSentCause::NoConnection));
+    }
+
     #[tokio::test]
     async fn a_redirect_is_a_reply_and_a_long_body_is_cut_off() {
         let moved = "HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n";

@@ -60,6 +60,22 @@ fn published_examples_come_out_to_the_fen() {
     }
 }
 
+/// One millionth of a minor unit below the half of it, and the half itself: where the products are
+/// beyond what a floating-point number holds exactly, it takes one for the other.
+#[test]
+fn the_largest_amounts_are_rounded_where_exact_fractions_are() {
+    let rate_ppm = RATE_PPM_WHOLE - 1;
+    let below_half = |thousands: i64| 1_000_000 * (999_999 - thousands) + 500_001;
+    for amount_minor in (0..200).map(below_half) {
+        let parts = i128::from(amount_minor) * i128::from(rate_ppm);
+        assert_eq!(parts % 1_000_000, 499_999, "{amount_minor}");
+        let floor = i64::try_from(parts / 1_000_000).expect("less than the amount");
+        assert_eq!(charged(rule(rate_ppm), amount_minor).minor, floor, "{amount_minor}");
+        let half_minor = amount_minor - 1;
+        assert_eq!(charged(rule(rate_ppm), half_minor).minor, floor, "{half_minor}");
+    }
+}
+
 #[test]
 fn the_first_fitting_rule_decides_and_is_named() {
     let debit = FeeRule {
