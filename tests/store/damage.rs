@@ -231,6 +231,30 @@ async fn i_12_a_folder_that_has_lost_a_file_is_never_an_empty_one() {
     }
 }
 
+/// The process is killed while the first layer of all is on its way into the tree: nothing of it
+/// has reached the tree's own files, and the manifest speaks of it already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i_12_a_first_layer_that_was_cut_off_is_no_damage() {
+    let (folder, image) = (Scratch::new(), Scratch::new());
+    let store = open_settling(&folder, 1);
+    copy_folder(folder.path(), image.path());
+    let manifest = || fs::read(folder.path().join("manifest")).expect("it is never away");
+    let before = manifest();
+    commit(&store, accepted(&order(1))).await;
+    let mut looks = 0;
+    while manifest() == before {
+        looks += 1;
+        assert!(looks < 100_000, "no layer settles");
+        tokio::task::yield_now().await;
+    }
+    for name in ["manifest", "journal-a", "journal-b", "journal-mark"] {
+        fs::copy(folder.path().join(name), image.path().join(name)).expect("a file");
+    }
+    drop(store);
+    let store = open(&image);
+    assert_eq!(read(store.orders(None, PAGE_MAX)).await.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_says_so_until_its_numbers_have_leapt() {
     let (original, copied) = (Scratch::new(), Scratch::new());

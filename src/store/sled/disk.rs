@@ -224,7 +224,7 @@ impl Base {
 
     /// A folder without a manifest is new, or its first start was cut off before anything was
     /// answered: then it holds nothing. Gives the newest generation that may have been used.
-    fn check_new(&self, turns: &Turns) -> Result<u64, StoreError> {
+    fn check_new(&mut self, turns: &Turns) -> Result<u64, StoreError> {
         let rows = self.count()?.rows();
         if rows > 0 || turns.has_rows() {
             let what = format!("the file `manifest` is missing, yet there are {rows} rows");
@@ -295,14 +295,15 @@ impl Base {
     }
 
     /// Marks a new folder with the layout of our keys, and refuses one that is not ours.
-    fn check_layout(&self) -> Result<(), StoreError> {
+    fn check_layout(&mut self) -> Result<(), StoreError> {
         match self.db.get(keys::LAYOUT).map_err(failed("cannot read the layout"))? {
             Some(form) if form.as_ref() == [keys::LAYOUT_FORM] => Ok(()),
             Some(_) => Err(record::damaged("layout", "it is of another version")),
             None if self.db.is_empty() => {
                 let form: &[u8] = &[keys::LAYOUT_FORM];
                 self.db.insert(keys::LAYOUT, form).map_err(failed("cannot write the layout"))?;
-                Ok(())
+                // The manifest that is written next speaks of a tree that has it.
+                self.flush()
             }
             None => Err(record::damaged("layout", "it is missing, yet there are rows")),
         }
