@@ -138,7 +138,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
             match entry.path() {
                 path if path.is_dir() => folders.push(path),
                 path => {
-                    found.push((path.display().to_string(), std::fs::read(path).expect("a file")))
+                    found.push((path.display().to_string(), std::fs::read(path).expect("a file")));
                 }
             }
         }
