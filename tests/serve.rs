@@ -26,9 +26,22 @@ reverse = ["0s", "1s", "2s"]
 not_found_final_after = "1m"
 "#;
 
+/// A folder with nothing but the file of a channel that needs no key yet.
+fn bare_installation() -> Scratch {
+    let folder = Scratch::new();
+    write_contracted_channel(folder.path());
+    folder
+}
+
+fn write_contracted_channel(folder: &std::path::Path) {
+    let text = include_str!("../channels/harbour-bank.toml");
+    std::fs::create_dir_all(folder.join("channels")).expect("a folder");
+    std::fs::write(folder.join("channels/harbour-bank.toml"), text).expect("a file");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_start_makes_a_key_and_no_later_one_does() {
-    let folder = Scratch::new();
+    let folder = bare_installation();
     let mut first = Daemon::start(folder.path(), &BARE).await;
     assert_eq!(first.printed.len(), 3, "{:?}", first.printed);
     assert!(first.printed[0].contains("shown this once"), "{}", first.printed[0]);
@@ -79,7 +92,7 @@ async fn a_stop_lets_what_is_in_flight_have_its_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_has_one_daemon() {
-    let folder = Scratch::new();
+    let folder = bare_installation();
     let first = Daemon::start(folder.path(), &BARE).await;
     let second = run(folder.path(), &BARE);
     assert_eq!(second.status.code(), Some(1));
@@ -102,7 +115,7 @@ fn everything_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_folder_that_lost_a_part_of_itself_is_refused_and_left_alone() {
-    let folder = Scratch::new();
+    let folder = bare_installation();
     let mut first = Daemon::start(folder.path(), &BARE).await;
     first.signal("TERM");
     first.ended().await;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::api::ApiState;
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::time::Timestamp;
 use crate::engine::{EngineError, before_day_of, recent};
 use crate::store::{PAGE_MAX, Store, StoreError};
 
@@ -35,7 +36,8 @@ pub(super) async fn channels_in_use(store: &dyn Store) -> Result<BTreeSet<Channe
 
 /// Tells every channel what its attempts of late say of it. Nobody is served yet.
 pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
-    let mut after = Some(first_of_interest(state).await?);
+    let Some(first) = first_of_interest(state).await? else { return Ok(()) };
+    let mut after = Some(first);
     let mut orders = 0_u64;
     // Bounded by the orders since then: each page goes on after the last id.
     loop {
@@ -53,12 +55,60 @@ pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The id that everything of interest comes after.
-async fn first_of_interest(state: &ApiState) -> Result<OrderId, EngineError> {
-    let newest = state.engine.next_order_id().await?;
+/// The id that everything of interest comes after; `None` where there is no order at all.
+async fn first_of_interest(state: &ApiState) -> Result<Option<OrderId>, StoreError> {
+    let Some(newest) = newest_order(&**state.engine.store()).await? else { return Ok(None) };
     let recent = recent(newest, RECENT_ORDERS);
-    let Some(limited) = state.registry.limited_since() else { return Ok(recent) };
-    let numbered =
-        crate::domain::time::Timestamp::from_millis(limited.as_millis() - NUMBERED_BEFORE_MS);
-    Ok(recent.min(before_day_of(numbered)))
+    let Some(limited) = state.registry.limited_since() else { return Ok(Some(recent)) };
+    let numbered = Timestamp::from_millis(limited.as_millis() - NUMBERED_BEFORE_MS);
+    Ok(Some(recent.min(before_day_of(numbered))))
+}
+
+async fn newest_order(store: &dyn Store) -> Result<Option<OrderId>, StoreError> {
+    let first_behind = async |id: Option<u64>| {
+        let page = store.orders(id.map(OrderId::from_u64), 1).await?;
+        Ok(page.first().map(|order| order.id.as_u64()))
+    };
+    Ok(greatest(first_behind).await?.map(OrderId::from_u64))
+}
+
+/// The greatest of numbers of which it can be asked which one comes first behind another: by
+/// halving what lies behind one, with a question for each bit, and nothing is written.
+async fn greatest(
+    first_behind: impl AsyncFn(Option<u64>) -> Result<Option<u64>, StoreError>,
+) -> Result<Option<u64>, StoreError> {
+    let Some(mut known) = first_behind(None).await? else { return Ok(None) };
+    let mut bound = u64::MAX;
+    // Ends: each round halves what lies between the two, at least.
+    while known < bound {
+        let middle = known + (bound - known) / 2;
+        match first_behind(Some(middle)).await? {
+            Some(found) => known = found,
+            None => bound = middle,
+        }
+    }
+    Ok(Some(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_greatest_number_is_found_with_a_question_for_each_bit() {
+        let asked = std::cell::Cell::new(0);
+        for numbers in
+            [vec![], vec![0], vec![7], vec![1, 2, 2_611_220_000_000_000_017], vec![5, u64::MAX]]
+        {
+            asked.set(0);
+            let first_behind = async |number: Option<u64>| {
+                asked.set(asked.get() + 1);
+                let behind = |other: &&u64| number.is_none_or(|number| **other > number);
+                Ok(numbers.iter().find(behind).copied())
+            };
+            let found = greatest(first_behind).await.expect("it reads");
+            assert_eq!(found, numbers.last().copied());
+            assert!(asked.get() <= 66, "{} questions", asked.get());
+        }
+    }
 }

@@ -144,7 +144,7 @@ pub fn before_day_of(moment: Timestamp) -> OrderId {
     OrderId::compose(yymmdd(utc().date_of(moment)), 0, 0)
 }
 
-/// An id some `count` numbers before `newest`, which has just been given out, and of its day. A
+/// An id some `count` numbers before `newest`, and of its day. A
 /// restart leaves the rest of a segment unused, so it goes one segment further.
 pub fn recent(newest: OrderId, count: u32) -> OrderId {
     let sequence = newest.as_u64() % OrderId::compose(0, 1, 0).as_u64();

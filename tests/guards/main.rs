@@ -266,6 +266,9 @@ async fn a_limit_for_the_day_outlives_reloads_and_restarts_and_holds_at_once() {
     app.stop().await;
     let (app, core) = start().await;
     assert_eq!(used(&core).await, 40_000, "a restart forgets nothing");
+    let channel = core.get(&format!("/v1/channels/{}", MEADOW.id)).await;
+    let rate = channel.body["health"]["success_rate_ppm"].as_u64().expect("a rate");
+    assert!(rate < 1_000_000, "the lost reply counts against it still");
     assert!(is_over_the_limit(&pay(&core, "A-4", 20_001).await));
     town.set_faults(Faults::calm());
     // Twenty at once where two have room.

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 /// has no name.
 type Sections = BTreeMap<&'static str, BTreeMap<&'static str, &'static str>>;
 
-const KEYS: [(&str, &str, &str); 17] = [
+const KEYS: [(&str, &str, &str); 18] = [
     ("", "protocol", "\"http\""),
     ("", "state", "\"contracted\""),
     ("abilities", "operations", r#"["payment", "preauth", "inquiry", "reversal"]"#),
@@ -27,6 +27,7 @@ const KEYS: [(&str, &str, &str); 17] = [
     ("clearing", "time_zone", "\"Asia/Shanghai\""),
     ("clearing", "cut_off", "\"23:00\""),
     ("statement", "download_at", "\"10:30\""),
+    ("statement", "layout", "\"wechat-trade\""),
     ("[fees]", "name", "\"all\""),
     ("codes", "00", "\"approved\""),
 ];
