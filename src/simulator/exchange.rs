@@ -5,6 +5,7 @@
 //! happened and what the caller learns are two things.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -45,6 +46,9 @@ pub(super) async fn exchange<D: Dialect>(
         running.counters.add(Happening::DroppedBefore);
         return Answer::Close;
     }
+    if let Some(after) = plan.reversal_late {
+        return put_off(running, dialect, call, after);
+    }
     if plan.is_delayed() {
         running.counters.add(Happening::Delayed);
     }
@@ -62,6 +66,27 @@ pub(super) async fn exchange<D: Dialect>(
         reply(&running, dialect.as_ref(), &call, &draft, plan).await
     });
     late.await.unwrap_or(Answer::Close)
+}
+
+/// Nobody hears of the reversal; it is carried out late, and no other one of its order until then.
+fn put_off<D: Dialect>(
+    running: &Arc<Running>,
+    dialect: &Arc<D>,
+    call: D::Call,
+    after: Duration,
+) -> Answer {
+    running.counters.add(Happening::ReversalLate);
+    let (_, order_no) = dialect.name(&call);
+    let order_no: Box<str> = order_no.into();
+    running.ledger.put_off(&order_no);
+    let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
+    tokio::spawn(async move {
+        if running.sleep(after).await {
+            running.ledger.end_put_off(&order_no);
+            dialect.carry_out(&running, &call);
+        }
+    });
+    Answer::Close
 }
 
 async fn reply<D: Dialect>(

@@ -36,6 +36,12 @@ pub struct Faults {
     /// How late. A request may be *processed* that late too, so the most must lie below the channel
     /// file's `not_found_final_after`: only then is "no such order" evidence.
     pub delay_for: Between,
+    /// A reversal that nobody hears of: its connection is closed at once, it is carried out late,
+    /// and until then others of the same order are refused.
+    pub reversal_late: u16,
+    /// How late. Like a delay it must lie below what the channel file says that a request can be on
+    /// its way: only then may a success be believed after it.
+    pub reversal_late_for: Between,
     /// How long a lost reply hangs, where it hangs: beyond the caller's time-out.
     pub hang_for: Between,
     /// The notice is never sent. Excludes every other notice fault.
@@ -63,6 +69,8 @@ impl Faults {
             unclear: 0,
             delay: 0,
             delay_for: Between::millis(10, 400),
+            reversal_late: 0,
+            reversal_late_for: Between::millis(300, 1_500),
             hang_for: Between::millis(12_000, 15_000),
             notice_missing: 0,
             notice_repeated: 0,
@@ -84,6 +92,7 @@ impl Faults {
             bad_signature: 50,
             unclear: 50,
             delay: 500,
+            reversal_late: 500,
             notice_missing: 300,
             notice_repeated: 1_000,
             notice_delayed: 1_000,
@@ -104,6 +113,7 @@ impl Faults {
             bad_signature: 300,
             unclear: 400,
             delay: 2_000,
+            reversal_late: 2_500,
             notice_missing: 1_500,
             notice_repeated: 3_000,
             notice_delayed: 3_000,
@@ -132,6 +142,7 @@ impl Faults {
         }
         let others = [
             self.delay,
+            self.reversal_late,
             self.notice_missing,
             self.notice_repeated,
             self.notice_delayed,
@@ -158,9 +169,13 @@ impl Faults {
 
     /// Whether no request can meet a fault, so that nothing needs to be drawn.
     fn spares_requests(&self) -> bool {
-        self.delay == 0 && self.exclusive().iter().all(|parts| *parts == 0)
+        let late = self.delay > 0 || self.reversal_late > 0;
+        !late && self.exclusive().iter().all(|parts| *parts == 0)
     }
 }
+
+/// What the dialects call a reversal.
+const REVERSALS: [&str; 2] = ["reverse", "reversal"];
 
 /// The one thing that goes wrong with a request, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +207,8 @@ pub(super) struct RequestPlan {
     pub fault: RequestFault,
     pub delay_before: Duration,
     pub delay_after: Duration,
+    /// How late a reversal is carried out of which nobody hears.
+    pub reversal_late: Option<Duration>,
     /// A number that chooses among the variants of a fault.
     pub variant: u64,
 }
@@ -201,10 +218,11 @@ impl RequestPlan {
         fault: RequestFault::None,
         delay_before: Duration::ZERO,
         delay_after: Duration::ZERO,
+        reversal_late: None,
         variant: 0,
     };
 
-    fn draw(faults: &Faults, chance: &mut Chance) -> Self {
+    fn draw(faults: &Faults, operation: &str, chance: &mut Chance) -> Self {
         let fault = draw_fault(faults, chance);
         let variant = chance.below(u64::MAX);
         let mut plan = Self { fault, variant, ..Self::PLAIN };
@@ -215,6 +233,10 @@ impl RequestPlan {
             } else {
                 plan.delay_after = delay;
             }
+        }
+        let reverses = REVERSALS.contains(&operation);
+        if reverses && plan.fault == RequestFault::None && chance.hits(faults.reversal_late) {
+            plan.reversal_late = Some(chance.between(faults.reversal_late_for));
         }
         plan
     }
@@ -315,6 +337,8 @@ pub enum Happening {
     BadSignature,
     Unclear,
     Delayed,
+    /// A reversal was carried out late, and nobody heard of it.
+    ReversalLate,
     /// Every post of a notice, retries and copies included.
     NoticePost,
     /// Notices that nobody acknowledged within the tries.
@@ -327,7 +351,7 @@ pub enum Happening {
 }
 
 impl Happening {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Request,
         Self::RequestRefused,
         Self::DroppedBefore,
@@ -340,6 +364,7 @@ impl Happening {
         Self::BadSignature,
         Self::Unclear,
         Self::Delayed,
+        Self::ReversalLate,
         Self::NoticePost,
         Self::NoticeGivenUp,
         Self::NoticeMissing,
@@ -364,6 +389,7 @@ impl Happening {
             Self::BadSignature => "bad_signature",
             Self::Unclear => "unclear",
             Self::Delayed => "delayed",
+            Self::ReversalLate => "reversals_late",
             Self::NoticePost => "notice_posts",
             Self::NoticeGivenUp => "notice_given_up",
             Self::NoticeMissing => "notice_missing",
@@ -416,7 +442,8 @@ impl Repeats {
         let nth = *times;
         *times = times.saturating_add(1);
         drop(shard);
-        RequestPlan::draw(faults, &mut Chance::of(seed, operation, order_no, nth))
+        let mut chance = Chance::of(seed, operation, order_no, nth);
+        RequestPlan::draw(faults, operation, &mut chance)
     }
 }
 

@@ -132,6 +132,16 @@ async fn take(
         running.counters.add(Happening::DroppedBefore);
         return;
     }
+    if let Some(after) = plan.reversal_late {
+        running.counters.add(Happening::ReversalLate);
+        let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
+        tokio::spawn(async move {
+            if running.sleep(after).await {
+                dialect.carry_out(&running, &call);
+            }
+        });
+        return;
+    }
     if !plan.is_delayed() {
         if let Some(answer) = carry_out(running, dialect, &call, plan) {
             let _ = answers.send(answer).await;

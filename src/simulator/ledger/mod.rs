@@ -170,6 +170,8 @@ struct Shard {
     records: HashMap<Box<str>, Record>,
     /// Numbers whose reversal was answered "no such order": a charge that comes later is refused.
     dead: HashSet<Box<str>>,
+    /// Numbers of which reversals were taken that are not carried out yet, and how many.
+    put_off: HashMap<Box<str>, u32>,
 }
 
 /// See the head of this file.
@@ -295,6 +297,22 @@ impl Ledger {
         self.take_back(now, order_no, sent_at, false)
     }
 
+    /// A reversal of this number was taken and will be carried out late: until then others of it
+    /// are refused.
+    pub fn put_off(&self, order_no: &str) {
+        *self.shard(order_no).put_off.entry(order_no.into()).or_insert(0) += 1;
+    }
+
+    /// It is carried out now.
+    pub fn end_put_off(&self, order_no: &str) {
+        let mut shard = self.shard(order_no);
+        let left = shard.put_off.get(order_no).map_or(0, |count| count.saturating_sub(1));
+        match left {
+            0 => shard.put_off.remove(order_no),
+            left => shard.put_off.insert(order_no.into(), left),
+        };
+    }
+
     /// The same for a channel that takes a refund back too.
     pub fn reverse_any(&self, now: Timestamp, order_no: &str) -> Reversed {
         self.take_back(now, order_no, None, true)
@@ -310,6 +328,7 @@ impl Ledger {
         let _one_at_a_time = lock(&self.undoing);
         let mut shard = self.shard(order_no);
         let day = self.calendar.day(now);
+        let is_put_off = shard.put_off.contains_key(order_no);
         let fitting = |record: &&mut Record| sent_at.is_none_or(|text| *record.sent_at == *text);
         let Some(record) = shard.records.get_mut(order_no).filter(fitting) else {
             if !self.late_arrivals && !shard.records.contains_key(order_no) {
@@ -327,7 +346,7 @@ impl Ledger {
         // A refund seldom is reversed, and never what a refund or a capture has built upon.
         let spared = record.facts.kind == EntryKind::Refund && !with_refunds;
         let built_upon = record.facts.used_minor > 0 || spared;
-        if built_upon || record.facts.settle_date != day.settles {
+        if is_put_off || built_upon || record.facts.settle_date != day.settles {
             return Reversed::Refused(record.facts);
         }
         record.facts.state = EntryState::Reversed;

@@ -68,6 +68,27 @@ async fn a_lost_reply_hides_a_charge_that_happened() {
     assert_eq!(simulator.stop().await.count(EntryState::Approved), 30);
 }
 
+/// The caller hears nothing of the first reversal and is refused the second; the first is carried
+/// out all the same.
+#[tokio::test]
+async fn a_late_reversal_is_carried_out_although_a_second_was_refused() {
+    let late = Between::millis(200, 300);
+    let faults = Faults { reversal_late: 10_000, reversal_late_for: late, ..Faults::calm() };
+    let (simulator, merchant) = bank(faults).await;
+    let number = order_no(1);
+    assert_eq!(see(&merchant, &number).await, Seen::Code("0000".to_owned()));
+    let body = HarbourMerchant::order_body(&number);
+    assert!(merchant.send("/v1/charges/reverse", &body).await.is_err(), "nothing is answered");
+    assert_eq!(simulator.count(Happening::ReversalLate), 1);
+    simulator.set_faults(Faults::calm()).expect("possible faults");
+    assert_eq!(merchant.query(&number).await.text("state"), "SUCCESS", "it stands so far");
+    assert_eq!(merchant.reverse(&number).await.text("code"), "2002", "one is under way");
+    while merchant.query(&number).await.text("state") == "SUCCESS" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(simulator.stop().await.count(EntryState::Reversed), 1);
+}
+
 #[tokio::test]
 async fn spoiled_replies_prove_nothing_although_the_charge_happened() {
     let calm = Faults::calm();
