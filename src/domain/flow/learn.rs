@@ -17,12 +17,12 @@ use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
 
-/// How far behind and ahead of an attempt's own clearing date the channel's may lie, in days. It is
-/// the day before where the channel's clock stands on the other side of the cut-off; it is later
-/// where the channel settles on its next working day (China's holidays are nine days at most), or
-/// carries out late. A date written without a year that lies farther off is a mistake: by it money
-/// would be expected in another month.
-const SETTLES_WITHIN_DAYS: RangeInclusive<i32> = -1..=10;
+/// How far before and behind an attempt's own clearing date the channel's may lie, in days. A
+/// channel that settles on working days only takes the one before or behind a holiday, of which
+/// China has nine days in a row at most, and what is carried out late is cleared late. A date
+/// written without a year that lies farther off is a mistake: by it money would be expected in
+/// another month.
+const SETTLES_WITHIN_DAYS: RangeInclusive<i32> = -10..=10;
 /// What an entry's history says of a success that is not believed yet.
 const HELD: &str = ", held: a reversal may still undo it";
 /// What an entry's history says of words against the channel's own.

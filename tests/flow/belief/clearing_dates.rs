@@ -18,12 +18,13 @@ fn cleared_on(mmdd: &str) -> Outcome {
 #[test]
 fn a_clearing_date_far_from_the_attempts_is_not_taken() {
     let rows = [
+        ("1112", "2026-11-12", true),
         ("1121", "2026-11-21", true),
         ("1122", "2026-11-22", true),
         ("1123", "2026-11-23", true),
         ("1202", "2026-12-02", true),
         ("1203", "2026-11-22", false),
-        ("1120", "2026-11-22", false),
+        ("1111", "2026-11-22", false),
         ("0101", "2026-11-22", false),
         ("0601", "2026-11-22", false),
         ("0229", "2026-11-22", false),
