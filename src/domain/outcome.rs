@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_objection_is_one_short_line() {
+    fn an_objection_is_one_short_line() {
         let objection = Objection::new(format!("a\nb{}", "成".repeat(Objection::CHARACTERS_MAX)));
         assert!(objection.as_str().starts_with("a b成"));
         assert_eq!(objection.as_str().chars().count(), Objection::CHARACTERS_MAX);

@@ -83,7 +83,7 @@ fn i_3_pending_repeats_the_last_wait_and_is_never_reversed() {
 /// Why a message proves nothing is told in the entry's history and kept with the attempt, whether
 /// it was the reply, an inquiry's or a reversal's, and also while the channel works on it.
 #[test]
-fn a_objection_is_in_the_history_and_stays_with_the_attempt() {
+fn an_objection_is_in_the_history_and_stays_with_the_attempt() {
     let objection = |words: &str| Some(Objection::new(words));
     let forged = || Outcome::Unknown(UnknownCause::BadSignature);
     let mut desk = Desk::after(terms(), &[]);

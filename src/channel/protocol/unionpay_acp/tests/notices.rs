@@ -121,7 +121,7 @@ fn a_notice_says_whose_certificate_is_not_believed_and_why() {
 }
 
 #[test]
-fn i_11_a_strangers_certificate_brings_no_card_number_into_a_objection() {
+fn i_11_a_strangers_certificate_brings_no_card_number_into_an_objection() {
     let stranger = signer_pem(&end_params(&format!("{TEST_PAN}\n{}", "x".repeat(500))));
     let fields = signed_with(answer("01", &[("respCode", "00")]), &stranger);
     let refusal = adapter().decode_notice(&notice(fields.encode_form()), now());
