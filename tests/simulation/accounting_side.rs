@@ -10,6 +10,9 @@ use switchyard::engine::Engine;
 use crate::life::{decider, note_error};
 use crate::world::World;
 
+/// The longest wait that a failed delivery is put off for.
+pub const WAIT_MAX: Duration = Duration::from_secs(6);
+
 enum Answer {
     Booked,
     Refused,

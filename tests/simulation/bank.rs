@@ -31,6 +31,7 @@ pub struct Record {
     pub operation: Operation,
     pub original: Option<ChannelOrderNo>,
     pub amount_minor: i64,
+    /// When it truly was sent, whatever our clock showed.
     pub sent_at: Timestamp,
     pub fate: Fate,
     /// It is on its way and will arrive.
@@ -91,7 +92,7 @@ impl State {
             operation: facts.operation,
             original: None,
             amount_minor: facts.amount.get(),
-            sent_at: facts.sent_at,
+            sent_at: self.now,
             fate: Fate::Absent,
             coming: false,
             refuses: None,

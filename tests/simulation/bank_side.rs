@@ -18,7 +18,7 @@ use crate::terms;
 use crate::world::{Event, World};
 
 /// How long before a "no such order" is final the last stray request has arrived.
-const MARGIN: Duration = Duration::from_secs(60);
+pub const MARGIN: Duration = Duration::from_secs(60);
 
 pub struct Bank {
     pub world: World,
@@ -141,7 +141,8 @@ impl Bank {
                 let bound = terms::terms(channel.as_str()).not_found_final_after - MARGIN;
                 {
                     let mut state = self.world.state();
-                    let left = bound.saturating_sub(state.now.since(facts.sent_at));
+                    let sent_at = state.record(number).sent_at;
+                    let left = bound.saturating_sub(state.now.since(sent_at));
                     let after = state.millis(1_000..400_000).min(left);
                     state.record(number).coming = true;
                     state.later(after, Event::Arrive { number });
@@ -170,7 +171,9 @@ impl Bank {
         }
         self.pause(5..500).await;
         let mut state = self.world.state();
-        let lag = state.now.since(facts.sent_at) + MARGIN < terms.not_found_final_after;
+        // What has never left cannot come late.
+        let sent_at = state.ledger.records.get(&number).map_or(state.now, |record| record.sent_at);
+        let lag = state.now.since(sent_at) + MARGIN < terms.not_found_final_after;
         let word = state.word(number);
         let outcome = match state.random.u8(0..100) {
             _ if state.calm => word,

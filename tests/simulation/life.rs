@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use switchyard::clock::Clock;
+use switchyard::clock::{Beginning, Clock, Timekeeper};
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
@@ -22,6 +23,7 @@ use switchyard::domain::time::Timestamp;
 use switchyard::engine::day_close::CloseError;
 use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
 use switchyard::entropy::Entropy;
+use switchyard::store::PAGE_MAX;
 use tokio::task::JoinSet;
 
 use crate::accounting_side;
@@ -39,6 +41,28 @@ const CRASHES: u64 = 10;
 /// Virtual time in which a calm world must have settled everything.
 const CALM_FOR: Duration = Duration::from_secs(10 * 24 * 3_600);
 const CALM_ROUNDS: u32 = 4_000;
+/// How far a clock may be off that jumps: seconds, a wait, past midnight and the cut-off, a year.
+/// Half of the jumps set it right again.
+const ERRORS_MS: [i64; 16] = [
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1_000,
+    60_000,
+    240_000,
+    660_000,
+    72_000_000,
+    34_560_000_000,
+    -60_000,
+    -72_000_000,
+    -34_560_000_000,
+];
+/// How often a calm world looks at rows that a clock ahead of its time has dated.
+const AHEAD_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
 
 pub struct Played {
     pub violations: Vec<String>,
@@ -125,6 +149,7 @@ fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
     runtime.block_on(async {
         let started = world.state().now;
         let clock = Clock::runtime(started);
+        let keeper = keeper(world, &clock);
         let pulse = Pulse::default();
         let store = HostileStore { world: world.clone(), pulse: pulse.clone() };
         let bank = Bank { world: world.clone(), pulse: pulse.clone(), clock: clock.clone() };
@@ -134,7 +159,7 @@ fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
             DigestKey::new(&[9; 32]).expect("32 bytes"),
             Entropy::seeded(seed ^ started.as_millis().unsigned_abs()),
         );
-        let engine = Engine::new(Arc::new(store), Arc::new(bank), clock.clone(), vault, 1);
+        let engine = Engine::new(Arc::new(store), Arc::new(bank), keeper, vault, 1);
         let life = Life {
             world: world.clone(),
             engine: Arc::new(engine),
@@ -150,6 +175,21 @@ fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
         world.state().now = clock.now();
         end
     })
+}
+
+/// The clock of a life, wrong as it may be, held against what the last one knew.
+fn keeper(world: &World, truth: &Clock) -> Timekeeper {
+    let mut state = world.state();
+    if state.calm {
+        state.clock_error_ms.store(0, Ordering::SeqCst);
+    }
+    let by_ms = Arc::clone(&state.clock_error_ms);
+    let shown = Clock::Wrong { of: Box::new(truth.clone()), by_ms };
+    let first_order_at = state.rows.orders.values().next().map(|order| order.created_at);
+    let beginning = Beginning { seen: state.last_seen.clone(), first_order_at };
+    let keeper = Timekeeper::start(shown, beginning, 2);
+    state.last_seen = Some(keeper.last_seen());
+    keeper
 }
 
 /// What a task of this life was about.
@@ -214,6 +254,7 @@ impl Life {
             if !calm && now >= self.calm_at {
                 return End::HostilityOver;
             }
+            self.watch_the_clock();
             self.submit(&mut wishes, &mut in_hand);
             self.work_due(&mut in_hand).await;
             self.account_due(&mut in_hand).await;
@@ -222,7 +263,8 @@ impl Life {
             }
             rounds += 1;
             if calm && (rounds > CALM_ROUNDS || now.since(started) > CALM_FOR) {
-                self.world.state().violate("I-3: a calm world does not settle".to_owned());
+                let text = format!("I-3: a calm world does not settle: {}", self.rest());
+                self.world.state().violate(text);
                 return End::Settled;
             }
             if rounds % 8 == 0 {
@@ -233,20 +275,58 @@ impl Life {
         }
     }
 
+    /// The machine's clock jumps now and then; what is borne out is looked at, and kept.
+    fn watch_the_clock(&mut self) {
+        let clock = self.engine.clock();
+        let mut state = self.world.state();
+        if state.mischief(2) {
+            let error_ms = ERRORS_MS[state.random.usize(0..ERRORS_MS.len())];
+            let before_ms = state.clock_error_ms.swap(error_ms, Ordering::SeqCst);
+            state.tally.clock_jumps += u64::from(before_ms != error_ms);
+        }
+        state.tally.clock_doubts += u64::from(clock.look().doubt.is_some());
+        if state.chance(20) {
+            state.last_seen = Some(clock.last_seen());
+        }
+    }
+
+    /// What is left to settle, for whoever reads a violation.
+    fn rest(&self) -> String {
+        let state = self.world.state();
+        let open = state.rows.orders.values().filter(|order| !order.status.is_final());
+        let open: Vec<_> = open.map(|order| (order.id, order.kind, order.status)).collect();
+        let entries = state.rows.entries.values();
+        let entries: Vec<_> = entries.map(|one| (one.order, one.phase, one.due_at)).collect();
+        let owed = |one: &&AccountingRequest| !one.delivery.status.lets_others_pass();
+        let owed = state.rows.accounting.values().filter(owed);
+        let owed: Vec<_> = owed.map(|one| (one.id, one.delivery.status)).collect();
+        let unanswered = state.wishes.iter().filter(|wish| wish.answered.is_none()).count();
+        let (events, clock) = (state.events.len(), self.engine.clock().look());
+        format!(
+            "orders {open:?}, entries {entries:?}, requests {owed:?}, {unanswered} wishes, \
+             {events} events, truth {:?}, {clock:?}",
+            self.clock.now()
+        )
+    }
+
     /// Until something is due, or for a moment while all is hostile.
     fn pause(&self, calm: bool) -> Duration {
         let mut state = self.world.state();
         if !calm || !self.tasks.is_empty() {
             return state.millis(20..2_500);
         }
-        let now = self.clock.now();
-        let event = state.events.keys().next().map(|(at, _)| *at);
+        let (truth, now) = (self.clock.now(), self.engine.clock().now());
+        let event = state.events.keys().next().map(|(at, _)| at.since(truth));
         let entry = state.rows.entries.values().filter_map(|entry| entry.due_at).min();
         let owed = |request: &&AccountingRequest| request.delivery.status == DeliveryStatus::Owed;
         let request = state.rows.accounting.values().filter(owed);
         let request = request.map(|request| request.delivery.due_at).min();
-        let next = [event, entry, request].into_iter().flatten().min();
-        next.map_or(Duration::from_secs(1), |at| at.since(now)) + Duration::from_millis(1)
+        let rows = entry.into_iter().chain(request).map(|at| at.since(now));
+        let pause = event.into_iter().chain(rows).min().unwrap_or(Duration::from_secs(1));
+        // What a clock that was ahead has dated is due before the time it says.
+        let ahead = self.engine.clock().stamped_until().is_some();
+        let most = if ahead { AHEAD_LOOKED_AT_EVERY } else { Duration::MAX };
+        pause.min(most) + Duration::from_millis(1)
     }
 
     /// Lets happen at the channels what is due there, and delivers their notices.
@@ -305,12 +385,14 @@ impl Life {
     async fn work_due(&mut self, in_hand: &mut BTreeSet<Job>) {
         for name in terms::ALL {
             let channel = ChannelId::from_stored(name);
-            let now = self.clock.now();
-            let due = self.engine.store().due_reversals(channel, now, 50).await;
-            let due = due.unwrap_or_else(|error| {
+            let by = self.engine.clock().due(terms::terms(name).longest_wait());
+            let rows = by.rows_read(50, PAGE_MAX);
+            let due = self.engine.store().due_reversals(channel, by.horizon(), rows).await;
+            let mut due = due.unwrap_or_else(|error| {
                 self.world.state().violate(format!("due entries: {error}"));
                 Vec::new()
             });
+            due.retain(|entry| entry.due_at.is_some_and(|due_at| by.is_due(due_at)));
             for entry in due {
                 let job = Job::Entry(entry.order);
                 // Now and then two workers take the same entry, as two nodes may.
@@ -390,12 +472,14 @@ impl Life {
 
     /// What accounting is owed, one request of a chain at a time.
     async fn account_due(&mut self, in_hand: &mut BTreeSet<Job>) {
-        let now = self.clock.now();
-        let due = self.engine.store().due_accounting(now, 100).await;
-        let due = due.unwrap_or_else(|error| {
+        let by = self.engine.clock().due(accounting_side::WAIT_MAX);
+        let rows = by.rows_read(100, PAGE_MAX);
+        let due = self.engine.store().due_accounting(by.horizon(), rows).await;
+        let mut due = due.unwrap_or_else(|error| {
             self.world.state().violate(format!("due requests: {error}"));
             Vec::new()
         });
+        due.retain(|request| by.is_due(request.delivery.due_at));
         for request in due {
             let job = Job::Chain(request.id.chain);
             let again = self.world.state().mischief(5);

@@ -1,22 +1,25 @@
 //! What outlives a crash: the store, the channels' ledgers, what is on its way, and the core.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use switchyard::clock::LastSeen;
 use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
-use switchyard::domain::flow::attempt::Evidence;
+use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
 use switchyard::domain::flow::order::{OrderStatus, Settlement};
-use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
-use switchyard::domain::terms::Terms;
+use switchyard::domain::ids::{ChannelOrderNo, OrderId};
+use switchyard::domain::outcome::Reason;
 use switchyard::domain::time::Timestamp;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 
 use crate::auditor::Rows;
 use crate::bank::Ledger;
+use crate::bank_side::MARGIN;
 use crate::terms;
 
 /// 2026-11-22T14:40:00Z: twenty minutes before the channels' clearing day ends.
@@ -116,13 +119,21 @@ tally!(
     withdrawn,
     red_letters,
     closed_days,
-    late_successes
+    late_successes,
+    clock_jumps,
+    clock_doubts,
+    never_arrived
 );
 
 pub struct State {
     pub random: fastrand::Rng,
     pub calm: bool,
+    /// What time it truly is.
     pub now: Timestamp,
+    /// How much more the machine's clock shows, in milliseconds.
+    pub clock_error_ms: Arc<AtomicI64>,
+    /// The file that a start holds the clock against.
+    pub last_seen: Option<LastSeen>,
     pub ledger: Ledger,
     pub events: BTreeMap<(Timestamp, u64), Event>,
     pub taken: BTreeSet<u64>,
@@ -146,31 +157,16 @@ pub struct World {
     state: Arc<Mutex<State>>,
 }
 
-/// How long after it left one of a channel's reversals may be carried out.
-fn late(terms: Arc<Terms>) -> (ChannelId, Duration) {
-    let wait = terms.call_ends_after + terms.not_found_final_after;
-    (terms.channel.clone(), wait)
-}
-
 impl World {
     pub fn new(seed: u64) -> Self {
-        let rows = Rows {
-            believed_after: terms::ALL
-                .iter()
-                .map(|name| terms::terms(name))
-                .map(|terms| (terms.channel.clone(), terms.not_found_final_after))
-                .collect(),
-            reversals_end_after: terms::ALL
-                .iter()
-                .map(|name| terms::terms(name))
-                .map(late)
-                .collect(),
-            ..Rows::default()
-        };
+        // Stamps of a clock that jumps prove no age: the truth does, in `written`.
+        let rows = Rows::default();
         let state = State {
             random: fastrand::Rng::with_seed(seed),
             calm: false,
             now: Timestamp::from_millis(EPOCH_MS),
+            clock_error_ms: Arc::default(),
+            last_seen: None,
             ledger: Ledger::default(),
             events: BTreeMap::new(),
             taken: BTreeSet::new(),
@@ -203,12 +199,51 @@ impl State {
         self.tally.closed_days += batch.closes.len() as u64;
         self.tally.late_successes +=
             batch.clearing.iter().filter(|row| self.is_late(row)).count() as u64;
+        self.hold_against_the_truth(batch);
         self.history.push(format!("{batch:?}"));
         let found = self.rows.apply(batch);
         if !found.is_empty() {
             self.violations.extend(found);
             self.violations.push(format!("after {batch:#?}"));
         }
+    }
+
+    /// No age is believed and no day is closed before its time, whatever our clock shows.
+    fn hold_against_the_truth(&mut self, batch: &Batch) {
+        let mut early = Vec::new();
+        for order in &batch.orders {
+            let old = self.rows.orders.get(&order.id);
+            for attempt in &order.attempts {
+                let was_open = old.and_then(|old| old.attempt(attempt.number));
+                if !was_open.is_some_and(|old| old.state.is_unresolved()) {
+                    continue;
+                }
+                let number = order.channel_order_no(attempt.number);
+                let record = self.ledger.records.get(&number);
+                // An operator is believed, and answers for it.
+                let told = attempt.ended_by != Some(Source::Operator);
+                let coming = record.is_some_and(|record| record.reversals_coming > 0);
+                if attempt.state == AttemptState::Approved && told && coming {
+                    early.push(format!("I-3: {number} succeeded with a reversal on its way"));
+                }
+                if attempt.reason != Some(Reason::NeverArrived) {
+                    continue;
+                }
+                self.tally.never_arrived += 1;
+                let Some(record) = record else { continue };
+                let bound = terms::terms(record.channel.as_str()).not_found_final_after - MARGIN;
+                if self.now.since(record.sent_at) < bound {
+                    early.push(format!("I-3: `not found` of {number} was believed too early"));
+                }
+            }
+        }
+        for close in &batch.closes {
+            let terms = terms::terms(close.channel.as_str());
+            if close.date >= terms.calendar.date_of(self.now.plus(MARGIN)) {
+                early.push(format!("I-7: {} {} was closed too early", close.channel, close.date));
+            }
+        }
+        self.violations.extend(early);
     }
 
     /// Whether a record is of a day that was closed before it came.

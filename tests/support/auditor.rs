@@ -34,7 +34,8 @@ pub struct Rows {
     pub closes: BTreeMap<(ChannelId, BusinessDate), DayClose>,
     /// From when on each channel's "no such order" may be believed.
     pub believed_after: BTreeMap<ChannelId, Duration>,
-    /// How long after it left a reversal that nobody answered may be carried out.
+    /// How long after it left a reversal that nobody answered may be carried out. A channel that is
+    /// not named here, or above, has a clock whose stamps prove no age.
     pub reversals_end_after: BTreeMap<ChannelId, Duration>,
 }
 
@@ -158,8 +159,8 @@ fn check_success(rows: &Rows, order: &Order) -> Vec<String> {
     };
     let told = approved.ended_by != Some(Source::Operator);
     let about = entry.attempt == approved.number && entry.reversals_unanswered > 0;
-    let wait = rows.reversals_end_after.get(&approved.channel).copied().unwrap_or_default();
-    let over = ended >= left.plus(wait);
+    let Some(wait) = rows.reversals_end_after.get(&approved.channel) else { return found };
+    let over = ended >= left.plus(*wait);
     let id = order.id;
     hold!(found, !(told && about) || over, "I-3: {id} succeeded with a reversal on its way");
     found
