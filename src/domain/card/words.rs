@@ -15,13 +15,19 @@
 //! and runs of 20 digits and more.
 
 mod looks;
+mod names;
 mod spelling;
 
 use std::ops::Range;
 
 use super::{CardInput, Expiry, PAN_LENGTH_MAX, PAN_LENGTH_MIN, Pan, luhn_fits};
 use looks::{is_date, is_moment};
-use spelling::{Unit, base64_inside, hexadecimal, same, units_of};
+use names::{SECRET_NAME_LENGTH_MAX, may_begin_secret_name};
+pub use names::{SECRET_NAMES, is_secret_name};
+use spelling::{
+    Unit, base64_inside, base64_inside_length, find, hexadecimal, is_base64_letter, same,
+    stretches, units_of,
+};
 
 /// Leading and trailing digits of a card number that may stay in clear.
 const CLEAR_LEADING: usize = 6;
@@ -36,48 +42,6 @@ const ENCODED_LENGTH_MIN: usize = 6;
 const PIECE_LENGTHS_MIN: (usize, usize, usize) = (CLEAR_LEADING + 1, CLEAR_TRAILING + 1, 6);
 /// The most characters that are hidden behind a name.
 const NAMED_LENGTH_MAX: usize = 128;
-
-/// Names of values that are never kept: without case, `_` and `-`, and without `card` before them.
-pub const SECRET_NAMES: [&str; 38] = [
-    "cav",
-    "cav2",
-    "csc",
-    "cvc",
-    "cvc2",
-    "cvn",
-    "cvn2",
-    "cvv",
-    "cvv2",
-    "exp",
-    "expdate",
-    "expired",
-    "expiration",
-    "expirationdate",
-    "expire",
-    "expiredate",
-    "expires",
-    "expiry",
-    "expirydate",
-    "expmonth",
-    "expyear",
-    "expirymonth",
-    "expiryyear",
-    "pin",
-    "pinblock",
-    "pindata",
-    "securitycode",
-    "smscode",
-    "track",
-    "track1",
-    "track2",
-    "track2data",
-    "track3",
-    "validdate",
-    "validthru",
-    "validthrough",
-    "安全码",
-    "有效期",
-];
 
 /// What one request knows of its card, to be found in what comes back.
 #[derive(Clone, Copy, Default)]
@@ -152,7 +116,7 @@ pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
         return false;
     }
     let words = Words::read(text);
-    let runs = words.runs();
+    let runs = &words.runs;
     let digits = |places: &[Range<usize>]| -> Vec<u8> {
         let characters = places.iter().flat_map(|run| &words.units[run.clone()]);
         characters.map(|unit| u8::try_from(unit.character).unwrap_or(b'x')).collect()
@@ -162,9 +126,9 @@ pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
             && is_card(&digits(std::slice::from_ref(run)))
     });
     let grouped = |chain: &Range<usize>| {
-        words.windows(&runs, chain).iter().any(|window| is_card(&digits(&runs[window.clone()])))
+        words.windows(runs, chain).iter().any(|window| is_card(&digits(&runs[window.clone()])))
     };
-    alone || words.chains(&runs).iter().any(grouped)
+    alone || words.chains(runs).iter().any(grouped)
 }
 
 /// Whether there are digits enough, however they are written.
@@ -172,18 +136,14 @@ fn may_hold_number(text: &str) -> bool {
     text.chars().filter(|character| character.is_numeric()).nth(PAN_LENGTH_MIN - 1).is_some()
 }
 
-/// Whether a name is that of a value that is never kept.
-pub fn is_secret_name(name: &str) -> bool {
-    let plain: String = name.chars().filter(|letter| !matches!(letter, '_' | '-')).collect();
-    let plain = plain.to_lowercase();
-    let bare = plain.strip_prefix("card").or(plain.strip_prefix('卡')).unwrap_or(&plain);
-    SECRET_NAMES.contains(&plain.as_str()) || SECRET_NAMES.contains(&bare)
-}
-
 /// A text taken apart, and which of its characters are to be hidden.
 struct Words<'t> {
     text: &'t str,
     units: Vec<Unit>,
+    /// Runs of digits that nothing parts.
+    runs: Vec<Range<usize>>,
+    /// What is long enough to be a secret in base64 or hexadecimal, as places in `text`.
+    stretches: Vec<Range<usize>>,
     hidden: Vec<bool>,
 }
 
@@ -191,7 +151,8 @@ impl<'t> Words<'t> {
     fn read(text: &'t str) -> Self {
         let units = units_of(text);
         let hidden = vec![false; units.len()];
-        Self { text, units, hidden }
+        let stretches = stretches(text, base64_inside_length(ENCODED_LENGTH_MIN));
+        Self { text, runs: runs_of(&units), units, stretches, hidden }
     }
 
     /// Everything that this card's owner and issuer know.
@@ -206,28 +167,14 @@ impl<'t> Words<'t> {
             self.hide_encoded(secret);
         }
         if let Some(cvv) = echo.cvv {
-            self.hide_runs(|run| run == cvv);
+            self.hide_runs(&[cvv.len()], |run| run == cvv);
         }
         if let Some(expiry) = echo.expiry {
             self.hide_expiry(expiry);
         }
     }
 
-    /// Runs of digits that nothing parts.
-    fn runs(&self) -> Vec<Range<usize>> {
-        let mut runs = Vec::new();
-        let mut at = 0;
-        while at < self.units.len() {
-            let length = self.units[at..].iter().take_while(|unit| unit.is_digit()).count();
-            if length > 0 {
-                runs.push(at..at + length);
-            }
-            at += length.max(1);
-        }
-        runs
-    }
-
-    fn digits_of(&self, run: &Range<usize>) -> String {
+    fn text_of(&self, run: &Range<usize>) -> String {
         self.units[run.clone()].iter().map(|unit| unit.character).collect()
     }
 
@@ -243,33 +190,50 @@ impl<'t> Words<'t> {
     /// The card's number, in one run, inside a longer one, or over any joints.
     fn hide_number(&mut self, pan: &str) {
         let pan: Vec<char> = pan.chars().collect();
-        for start in 0..self.units.len() {
-            if self.units[start].character != pan[0] {
-                continue;
-            }
-            if let Some(places) = self.match_at(start, &pan, true) {
+        let mut places = Vec::new();
+        for start in self.places_of(pan[0]) {
+            if self.match_at(start, &pan, true, &mut places) {
                 self.hide_middle(&places);
             }
         }
     }
 
-    /// The places of `secret`'s characters from `start` on; joints may stand between them.
-    fn match_at(&self, start: usize, secret: &[char], joined: bool) -> Option<Vec<usize>> {
-        let mut places = Vec::with_capacity(secret.len());
-        let (mut at, mut skipped) = (start, 0);
-        while places.len() < secret.len() {
-            let unit = self.units.get(at)?;
+    /// Where a secret may begin: the one pass over the whole text that each secret costs.
+    fn places_of(&self, first: char) -> Vec<usize> {
+        let (lower, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
+        let plain = first.is_ascii() && first != ' ';
+        let fits = |found: char| {
+            found == lower || found == upper || (!(plain && found.is_ascii()) && same(found, first))
+        };
+        let at = |(at, unit): (usize, &Unit)| fits(unit.character).then_some(at);
+        self.units.iter().enumerate().filter_map(at).collect()
+    }
+
+    /// Whether `secret` stands at `start`; joints may stand between its characters, whose places
+    /// are put into `places`.
+    fn match_at(
+        &self,
+        start: usize,
+        secret: &[char],
+        joined: bool,
+        places: &mut Vec<usize>,
+    ) -> bool {
+        places.clear();
+        let mut skipped = 0;
+        for (at, unit) in self.units.iter().enumerate().skip(start) {
             if same(unit.character, secret[places.len()]) {
                 places.push(at);
                 skipped = 0;
+                if places.len() == secret.len() {
+                    return true;
+                }
             } else if joined && skipped < JOINT_LENGTH_MAX && unit.joint().is_some() {
                 skipped += 1;
             } else {
-                return None;
+                return false;
             }
-            at += 1;
         }
-        Some(places)
+        false
     }
 
     /// Hides all but the first six and last four of these digits.
@@ -283,11 +247,11 @@ impl<'t> Words<'t> {
     /// A run that is a part of the card's number shows what the whole would show of it.
     fn hide_pieces(&mut self, pan: &str) {
         let (leading, trailing, middle) = PIECE_LENGTHS_MIN;
-        for run in self.runs() {
+        for run in self.runs.clone() {
             if run.len() >= pan.len() || run.len() < trailing {
                 continue;
             }
-            let piece = self.digits_of(&run);
+            let piece = self.text_of(&run);
             let begins = run.len() >= leading && pan.starts_with(&piece);
             let ends = pan.ends_with(&piece);
             let offset = if begins {
@@ -319,9 +283,10 @@ impl<'t> Words<'t> {
         // A phone number comes back without its country too.
         let without_country = (secret.starts_with('+') && characters.len() > 11)
             .then(|| characters[characters.len() - 11..].to_vec());
+        let mut places = Vec::new();
         for secret in [Some(characters), without_country].into_iter().flatten() {
-            for start in 0..self.units.len() {
-                if let Some(places) = self.match_at(start, &secret, of_digits)
+            for start in self.places_of(secret[0]) {
+                if self.match_at(start, &secret, of_digits, &mut places)
                     && self.stands_alone(&places)
                 {
                     for place in &places[1..] {
@@ -346,36 +311,40 @@ impl<'t> Words<'t> {
         if secret.len() < ENCODED_LENGTH_MIN {
             return;
         }
-        let mut needles = vec![hexadecimal(secret)];
-        needles.extend((0..3).map(|offset| base64_inside(secret, offset)));
-        let lower = self.text.to_ascii_lowercase();
-        for (place, needle) in needles.iter().enumerate() {
-            let (hay, needle) = match place {
-                0 => (lower.as_str(), needle.clone()),
-                _ => (self.text, needle.clone()),
-            };
-            let url_safe = needle.replace('+', "-").replace('/', "_");
-            let forms = [Some(&needle), Some(&url_safe).filter(|safe| **safe != needle)];
-            for form in forms.into_iter().flatten() {
-                for (start, found) in hay.match_indices(form.as_str()) {
-                    let end = start + found.len();
-                    let first = self.units.partition_point(|unit| unit.end <= start);
-                    let last = self.units.partition_point(|unit| unit.start < end);
-                    self.hidden[first..last].fill(true);
-                }
+        let length_min = base64_inside_length(secret.len());
+        if self.stretches.iter().all(|stretch| stretch.len() < length_min) {
+            return;
+        }
+        let hexadecimal = hexadecimal(secret);
+        let base64: [Vec<u8>; 3] = std::array::from_fn(|offset| base64_inside(secret, offset));
+        for stretch in self.stretches.iter().filter(|stretch| stretch.len() >= length_min) {
+            let bytes = &self.text.as_bytes()[stretch.clone()];
+            let mut found = Vec::new();
+            find(bytes, &hexadecimal, u8::eq_ignore_ascii_case, &mut found);
+            for needle in &base64 {
+                find(bytes, needle, is_base64_letter, &mut found);
+            }
+            for place in found {
+                let (start, end) = (stretch.start + place.start, stretch.start + place.end);
+                let first = self.units.partition_point(|unit| unit.end <= start);
+                let last = self.units.partition_point(|unit| unit.start < end);
+                self.hidden[first..last].fill(true);
             }
         }
     }
 
-    /// Whole runs of digits, beside which no decimal point stands.
-    fn hide_runs(&mut self, is_secret: impl Fn(&str) -> bool) {
-        for run in self.runs() {
+    /// Whole runs of so many digits, beside which no decimal point stands.
+    fn hide_runs(&mut self, lengths: &[usize], is_secret: impl Fn(&str) -> bool) {
+        for run in &self.runs {
+            if !lengths.contains(&run.len()) {
+                continue;
+            }
             let digit = |at: usize| self.units.get(at).is_some_and(|unit| unit.is_digit());
             let point = |at: usize| self.units.get(at).is_some_and(|unit| unit.character == '.');
             let decimal = (point(run.end) && digit(run.end + 1))
                 || (run.start >= 2 && point(run.start - 1) && digit(run.start - 2));
-            if !decimal && is_secret(&self.digits_of(&run)) {
-                self.hidden[run].fill(true);
+            if !decimal && is_secret(&self.text_of(run)) {
+                self.hidden[run.clone()].fill(true);
             }
         }
     }
@@ -390,21 +359,22 @@ impl<'t> Words<'t> {
             (&century, &month),
             (&month, &century),
         ];
-        self.hide_runs(|run| {
+        self.hide_runs(&[4, 6], |run| {
             forms
                 .iter()
                 .any(|(first, second)| run.strip_prefix(first).is_some_and(|rest| rest == *second))
         });
-        let runs = self.runs();
+        let runs = &self.runs;
         for at in 1..runs.len() {
             let joined = |left: usize, right: usize| {
                 runs.get(right).is_some_and(|run| self.joint_between(&runs[left], run).is_some())
             };
             let is_longer = joined(at, at + 1) || at >= 2 && joined(at - 2, at - 1);
-            if is_longer || !joined(at - 1, at) {
+            let short = runs[at - 1].len() <= 4 && runs[at].len() <= 4;
+            if !short || is_longer || !joined(at - 1, at) {
                 continue;
             }
-            let pair = (self.digits_of(&runs[at - 1]), self.digits_of(&runs[at]));
+            let pair = (self.text_of(&runs[at - 1]), self.text_of(&runs[at]));
             if forms.iter().any(|(first, second)| pair.0 == *first && pair.1 == *second) {
                 self.hidden[runs[at - 1].clone()].fill(true);
                 self.hidden[runs[at].clone()].fill(true);
@@ -422,10 +392,14 @@ impl<'t> Words<'t> {
             let name = at..at + length;
             at = name.end.max(at + 1);
             let closing = name.start > 0 && self.units[name.start - 1].character == '/';
-            if name.is_empty() || closing || !is_secret_name(&self.digits_of(&name)) {
+            let may_be = !name.is_empty()
+                && !closing
+                && name.len() <= SECRET_NAME_LENGTH_MAX
+                && may_begin_secret_name(self.units[name.start].character);
+            let Some(value) = may_be.then(|| self.value_behind(name.end)).flatten() else {
                 continue;
-            }
-            if let Some(value) = self.value_behind(name.end) {
+            };
+            if is_secret_name(&self.text_of(&name)) {
                 self.hidden[value].fill(true);
             }
         }
@@ -460,13 +434,15 @@ impl<'t> Words<'t> {
 
     /// Everything that looks like a card number and is none of `known`.
     fn hide_looks(&mut self, known: &[&str]) {
-        let mut runs = self.runs();
+        let mut runs = self.runs.clone();
         for run in &runs {
-            let digits = self.digits_of(run);
-            let zeros = digits.bytes().take_while(|digit| *digit == b'0').count();
-            let length = run.len() - zeros;
-            let fits = (PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&length);
-            if fits && !is_moment(&digits) && !known.contains(&digits.as_str()) {
+            let zero = |unit: &&Unit| unit.character == '0';
+            let zeros = self.units[run.clone()].iter().take_while(zero).count();
+            if !(PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&(run.len() - zeros)) {
+                continue;
+            }
+            let digits = self.text_of(run);
+            if !is_moment(&digits) && !known.contains(&digits.as_str()) {
                 let places: Vec<usize> = (run.start + zeros..run.end).collect();
                 self.hide_middle(&places);
             }
@@ -498,7 +474,7 @@ impl<'t> Words<'t> {
     }
 
     fn fits_check_digit(&self, groups: &[Range<usize>]) -> bool {
-        let digits: String = groups.iter().map(|run| self.digits_of(run)).collect();
+        let digits: String = groups.iter().map(|run| self.text_of(run)).collect();
         digits.is_ascii() && luhn_fits(digits.as_bytes())
     }
 
@@ -517,8 +493,12 @@ impl<'t> Words<'t> {
                 }
                 end += 1;
             }
+            if end == first + 1 {
+                first = end;
+                continue;
+            }
             let is_other = |run: &Range<usize>| {
-                self.units[run.start].character == '0' || is_date(&self.digits_of(run))
+                self.units[run.start].character == '0' || is_date(&self.text_of(run))
             };
             let others = runs[first..end].iter().take_while(|run| is_other(run)).count();
             let chain = first + others..end;
@@ -531,7 +511,7 @@ impl<'t> Words<'t> {
                 chains.push(chain);
             }
             // The last group may begin a chain with another joint.
-            first = if end > first + 1 { end - 1 } else { end };
+            first = end - 1;
         }
         chains
     }
@@ -554,6 +534,9 @@ impl<'t> Words<'t> {
     }
 
     fn write(&self) -> String {
+        if !self.hidden.contains(&true) && !self.text.contains(char::is_control) {
+            return self.text.to_owned();
+        }
         let mut out = String::with_capacity(self.text.len());
         for (unit, hidden) in self.units.iter().zip(&self.hidden) {
             let source = &self.text[unit.start..unit.end];
@@ -567,6 +550,19 @@ impl<'t> Words<'t> {
         }
         out
     }
+}
+
+fn runs_of(units: &[Unit]) -> Vec<Range<usize>> {
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < units.len() {
+        let length = units[at..].iter().take_while(|unit| unit.is_digit()).count();
+        if length > 0 {
+            runs.push(at..at + length);
+        }
+        at += length.max(1);
+    }
+    runs
 }
 
 fn chain_length(groups: &[Range<usize>]) -> usize {

@@ -1,5 +1,7 @@
 //! How a character may be written: escaped, encoded, in another width.
 
+use std::ops::Range;
+
 /// One character as it is meant, and where it is written.
 #[derive(Clone, Copy)]
 pub(super) struct Unit {
@@ -34,6 +36,11 @@ pub(super) fn units_of(text: &str) -> Vec<Unit> {
     let mut units = Vec::with_capacity(text.len());
     let mut start = 0;
     while let Some(first) = text[start..].chars().next() {
+        if first.is_ascii() && !matches!(first, '\\' | '%' | '&') {
+            units.push(Unit { character: first, start, end: start + 1 });
+            start += 1;
+            continue;
+        }
         let (character, length) = match first {
             '\\' => escape(&text[start..]),
             '%' => percent(&text[start..]),
@@ -47,9 +54,11 @@ pub(super) fn units_of(text: &str) -> Vec<Unit> {
     units
 }
 
+#[inline]
 pub(super) fn same(found: char, wanted: char) -> bool {
-    found == wanted
-        || found.to_lowercase().eq(wanted.to_lowercase())
+    found.eq_ignore_ascii_case(&wanted)
+        || (!(found.is_ascii() && wanted.is_ascii())
+            && found.to_lowercase().eq(wanted.to_lowercase()))
         || (wanted == ' ' && (found == '+' || found.is_whitespace()))
 }
 
@@ -128,20 +137,75 @@ fn reference(text: &str) -> Option<(char, usize)> {
     Some((character, end + 1))
 }
 
-pub(super) fn hexadecimal(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+/// The places of a text that could be base64 or hexadecimal of so many letters at least.
+pub(super) fn stretches(text: &str, length_min: usize) -> Vec<Range<usize>> {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    let mut stretches = Vec::new();
+    let mut start = 0;
+    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
+        if !letter(byte) {
+            if at - start >= length_min {
+                stretches.push(start..at);
+            }
+            start = at + 1;
+        }
+    }
+    stretches
+}
+
+/// Adds every place of `needle` in `bytes`, by letters that are the same as `same` says.
+pub(super) fn find(
+    bytes: &[u8],
+    needle: &[u8],
+    same: impl Fn(&u8, &u8) -> bool,
+    found: &mut Vec<Range<usize>>,
+) {
+    let Some(first) = needle.first() else { return };
+    for (at, window) in bytes.windows(needle.len()).enumerate() {
+        if same(&window[0], first)
+            && window.iter().zip(needle).all(|(letter, wanted)| same(letter, wanted))
+        {
+            found.push(at..at + needle.len());
+        }
+    }
+}
+
+/// Whether a letter is the wanted one, in either alphabet of base64 (RFC 4648 §4 and §5).
+pub(super) fn is_base64_letter(letter: &u8, wanted: &u8) -> bool {
+    match letter {
+        b'-' => *wanted == b'+',
+        b'_' => *wanted == b'/',
+        letter => letter == wanted,
+    }
+}
+
+pub(super) fn hexadecimal(text: &str) -> Vec<u8> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS[usize::from(value & 0xf)];
+    text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte)]).collect()
 }
 
 /// The characters of base64 that only this text decides, where it begins at a place of a longer
 /// one that leaves `offset` when divided by three.
-pub(super) fn base64_inside(text: &str, offset: usize) -> String {
+pub(super) fn base64_inside(text: &str, offset: usize) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bits: Vec<bool> = std::iter::repeat_n(0, offset)
-        .chain(text.bytes())
-        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1 == 1))
-        .collect();
-    let first = (offset * 8).div_ceil(6);
-    let sextets = bits.chunks_exact(6).skip(first);
-    let value = |bits: &[bool]| bits.iter().fold(0, |sum, bit| sum * 2 + usize::from(*bit));
-    sextets.map(|bits| char::from(ALPHABET[value(bits)])).collect()
+    let mut letters = Vec::with_capacity((offset + text.len()) * 4 / 3);
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in std::iter::repeat_n(0, offset).chain(text.bytes()) {
+        bits = bits << 8 | u32::from(byte);
+        count += 8;
+        while count >= 6 {
+            count -= 6;
+            letters.push(ALPHABET[(bits >> count & 0x3f) as usize]);
+        }
+        // What is left is fewer than six bits.
+        bits &= 0x3f;
+    }
+    letters.drain(..(offset * 8).div_ceil(6));
+    letters
+}
+
+/// The length of the shortest of them for a text of so many bytes.
+pub(super) const fn base64_inside_length(bytes: usize) -> usize {
+    (bytes * 8 - 6) / 6
 }

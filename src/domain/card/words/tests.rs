@@ -205,6 +205,17 @@ fn spelling() -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn every_secret_name_passes_the_first_look_at_a_word() {
+    for name in SECRET_NAMES {
+        for spelled in [name.to_owned(), format!("card{name}"), format!("卡{name}")] {
+            assert!(spelled.chars().next().is_some_and(may_begin_secret_name), "{spelled}");
+            let longest = spelled.chars().count() * 2;
+            assert!(longest <= SECRET_NAME_LENGTH_MAX, "{spelled}");
+        }
+    }
+}
+
 /// The digits that a reader of a text finds one after another, whatever stands between them.
 fn readable(text: &str) -> String {
     Words::read(text).units.iter().map(|unit| unit.character).filter(char::is_ascii_digit).collect()
