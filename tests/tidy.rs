@@ -5,6 +5,8 @@
 
 #[path = "tidy/manual.rs"]
 mod manual;
+#[path = "tidy/requirements.rs"]
+mod requirements;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -689,7 +691,9 @@ fn documents_name_files_that_exist() {
         for (index, line) in text.lines().enumerate() {
             let quoted = line.split('`').skip(1).step_by(2).chain(links(line));
             for name in quoted.filter(|name| folders.iter().any(|f| name.starts_with(f))) {
-                let name = name.trim_end_matches('/').split('#').next().unwrap_or_default();
+                let name = name.split('#').next().unwrap_or_default();
+                // A test is named behind its file.
+                let name = name.split("::").next().unwrap_or_default().trim_end_matches('/');
                 let is_path = !name.contains(|c: char| "<>*{ …".contains(c));
                 if is_path && !root().join(name).exists() {
                     complaints.push(format!("{path}:{}: {name}", index + 1));
