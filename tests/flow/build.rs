@@ -176,7 +176,8 @@ impl Desk {
     }
 
     pub fn sending_order(terms: Terms, order: Order) -> Self {
-        let mut rows = Rows::default();
+        let claims_stay = terms.statement_claims == ClaimRule::Suspend;
+        let mut rows = Rows { claims_stay, ..Rows::default() };
         for name in ["one", "two", "three"] {
             let channel = ChannelId::from_stored(name);
             rows.believed_after.insert(channel.clone(), terms.not_found_final_after);

@@ -1,5 +1,7 @@
 //! Refunds, voids, pre-authorisations and captures: what they may do, and what each end leaves.
 
+mod orders;
+
 use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, RequestId, Side, VoucherType,
 };

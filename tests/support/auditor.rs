@@ -37,6 +37,8 @@ pub struct Rows {
     /// How long after it left a reversal that nobody answered may be carried out. A channel that is
     /// not named here, or above, has a clock whose stamps prove no age.
     pub reversals_end_after: BTreeMap<ChannelId, Duration>,
+    /// What statements claim against the books stays in suspense, and is not undone.
+    pub claims_stay: bool,
 }
 
 const FINAL: [OrderStatus; 3] =
@@ -442,13 +444,17 @@ fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
             let takes = [Operation::Payment, Operation::Preauth, Operation::Capture];
             takes.contains(&a.operation)
         });
-        let wants = moves && takes;
         let hold = is_about_a_hold(rows, order);
-        if moves && gives_back(order) && !hold {
-            let event = BookingEvent::SuspenseReceivable;
+        let stays = rows.claims_stay && row.source == Source::Statement && !hold;
+        let wants = moves && takes && !stays;
+        if moves && !hold && (gives_back(order) || takes && stays) {
+            let event = match takes {
+                true => BookingEvent::SuspenseOpened,
+                false => BookingEvent::SuspenseReceivable,
+            };
             let kept =
                 rows.accounting.values().filter(|r| r.order() == Some(id) && r.event == event);
-            hold!(found, kept.count() == 1, "I-5: what {id} gave back is in no suspense");
+            hold!(found, kept.count() == 1, "I-5: what is claimed of {id} is in no suspense");
             owed += 1;
         }
         hold!(found, row.undo.is_some() == wants, "I-5: a claim of {id} owes a wrong undo");
