@@ -7,10 +7,12 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::http::StatusCode;
 use support::Scratch;
 use support::core::{Core, Payment};
 use support::installation::{CALLER_KEY, metrics};
-use support::wire::until;
+use support::wire::{listen, until};
 use switchyard::app::App;
 use switchyard::channel::registry::Registry;
 use switchyard::channel::{AttemptFacts, ChannelRequest, Channels};
@@ -349,7 +351,7 @@ impl House {
             r#"protocol = "iso8583"
 state = "live"
 [abilities]
-operations = ["payment", "reversal"]
+operations = ["payment", "refund", "reversal"]
 currencies = ["CNY"]
 [limits]
 per_order_max_minor = 5000000
@@ -383,8 +385,10 @@ merchant_id = "898110148160001"
         let routes = "[[rule]]\nname = \"all\"\nstrategy = \"priority\"\nchannels = [\"links\"]\n";
         std::fs::write(scratch.path().join("routes.toml"), routes).expect("a file");
         let hash = sha256_hex(CALLER_KEY.as_bytes());
+        let books = listen(Router::new().fallback(|| async { StatusCode::CREATED })).await;
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\n[workers]\nlook_every = \"50ms\"\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\n\
+             [accounting]\nurl = \"http://{books}/\"\n[workers]\nlook_every = \"50ms\"\n\
              reversals_in_flight = {reversals_in_flight}\n[[callers]]\nname = \"core\"\n\
              roles = [\"core\", \"operator\"]\nkey_sha256 = \"{hash}\"\n"
         );
@@ -432,6 +436,94 @@ async fn i_3_an_answer_after_the_time_out_ends_the_unknown() {
     house.app.stop().await;
 }
 
+/// The reversal goes unanswered until its call has ended, and no other is due for long: its late
+/// yes alone ends the order, while the book is open or in an operator's hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn i_3_an_answer_to_a_reversal_after_the_time_out_ends_the_order() {
+    for (waits, phase) in [("[\"0s\", \"1h\"]", "reversing"), ("[\"0s\"]", "operator")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound").to_string();
+        let house = House::open(&address, "200ms", waits, "none = true").await;
+        let core = house.core.clone();
+        let paying = tokio::spawn(async move { core.pay(&Payment::instant("back-1", 99)).await });
+        let mut far = FarEnd::accept(&listener).await;
+        far.read(1).await;
+        let (kind, trace, _) = far.read(1).await.remove(0);
+        assert_eq!(kind, 400);
+        let id = paying.await.expect("it ran").id().to_owned();
+        let entry = async || house.core.get(&format!("/v1/reversals/{id}")).await;
+        let given_up = async || {
+            let words = entry().await.body;
+            let ended = words.to_string().contains("reversal: unknown");
+            (ended && words["phase"] == phase).then_some(())
+        };
+        until("the reversal's call has ended", given_up).await;
+        far.approve(kind + 10, &trace).await;
+        let order = house.ended(&id, "reversed").await;
+        let attempt = &order["attempts"][0];
+        let ended = (&attempt["state"], &attempt["ended_by"]);
+        assert_eq!(ended, (&"reversed".into(), &"reversal".into()));
+        assert_eq!(entry().await.status, 404, "I-6");
+        house.app.stop().await;
+    }
+}
+
+/// Refused late, no more reversals are sent, and the late yes to the payment is believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn i_3_a_late_refusal_of_a_reversal_is_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let codes = "none = true\n[iso8583.reversal_codes]\n94 = \"declined original_not_eligible\"";
+    let house = House::open(&address, "200ms", "[\"0s\", \"1h\"]", codes).await;
+    let core = house.core.clone();
+    let paying = tokio::spawn(async move { core.pay(&Payment::instant("kept-1", 99)).await });
+    let mut far = FarEnd::accept(&listener).await;
+    let (paid, number, _) = far.read(1).await.remove(0);
+    let (kind, trace, _) = far.read(1).await.remove(0);
+    let id = paying.await.expect("it ran").id().to_owned();
+    let history = async |words: &str| {
+        let entry = house.core.get(&format!("/v1/reversals/{id}")).await.body;
+        entry.to_string().contains(words).then_some(entry)
+    };
+    until("its call has ended", async || history("reversal: unknown").await).await;
+    // A success that the reversal may still undo is held.
+    far.approve(paid + 10, &number).await;
+    until("it is held", async || history("held: a reversal may still undo it").await).await;
+    far.answer(kind + 10, &trace, "94").await;
+    let entry = until("it is refused", async || history("late reversal: declined").await).await;
+    assert_eq!(entry["phase"], "operator", "{entry}");
+    house.app.stop().await;
+}
+
+/// A refund's answer comes when its call has ended: it ends the refund.
+#[tokio::test(flavor = "multi_thread")]
+async fn i_3_a_late_answer_to_a_refund_ends_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let house = House::open(&address, "2s", "[\"1h\"]", "none = true").await;
+    let core = house.core.clone();
+    let paying = tokio::spawn(async move { core.pay(&Payment::instant("sold-1", 99)).await });
+    let mut far = FarEnd::accept(&listener).await;
+    let (kind, trace, _) = far.read(1).await.remove(0);
+    far.approve(kind + 10, &trace).await;
+    let id = paying.await.expect("it ran").id().to_owned();
+    house.ended(&id, "succeeded").await;
+    let core = house.core.clone();
+    let refunding = tokio::spawn(async move { core.refund(&id, "back-1", 99).await });
+    let (kind, trace, _) = far.read(1).await.remove(0);
+    assert_eq!(kind, 220);
+    let unknown = async || {
+        let entries = house.core.all("/v1/reversals", "reversals").await;
+        (!entries.is_empty()).then_some(())
+    };
+    until("the refund is unknown", unknown).await;
+    far.approve(kind + 10, &trace).await;
+    let refund = refunding.await.expect("it ran");
+    let order = house.ended(refund.id(), "succeeded").await;
+    assert_eq!(order["attempts"][0]["ended_by"], "notice", "{order}");
+    house.app.stop().await;
+}
+
 /// The far end of a link that a test scripts: messages without a MAC.
 struct FarEnd {
     stream: TcpStream,
@@ -469,8 +561,13 @@ impl FarEnd {
 
     /// Says yes, in a message of this type.
     async fn approve(&mut self, kind: u16, trace: &str) {
+        self.answer(kind, trace, "00").await;
+    }
+
+    /// Says what the code says.
+    async fn answer(&mut self, kind: u16, trace: &str, code: &str) {
         let mut draft = Draft::new(kind);
-        draft.put(11, trace.as_bytes()).put(39, b"00").put(41, b"12345678");
+        draft.put(11, trace.as_bytes()).put(39, code.as_bytes()).put(41, b"12345678");
         let mut out = Vec::new();
         let at = self.framing.begin(&mut out);
         out.extend_from_slice(&[0x60, 0, 0, 0, 3, 0x60, 0x22, 0, 0, 0, 0]);

@@ -10,7 +10,7 @@ use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Objection, Outcome};
-use crate::domain::time::BusinessDate;
+use crate::domain::time::{BusinessDate, Timestamp};
 
 /// The rows that a command is decided on, as they were loaded.
 #[derive(Debug, Clone)]
@@ -103,8 +103,15 @@ pub enum Command {
     Learn { evidence: Evidence, card: CardAtHand, spare_id: Option<OrderId> },
     /// The entry's reversal is due: make it durable, then send it.
     BeginReversal,
-    /// The own result of a reversal of this attempt.
-    LearnReversal { attempt: u8, outcome: Outcome, objection: Option<Objection>, voucher: String },
+    /// The own result of a reversal of this attempt. `late`: it came when its call had ended
+    /// without it, and tells of no earlier moment than this one, when it was asked.
+    LearnReversal {
+        attempt: u8,
+        outcome: Outcome,
+        objection: Option<Objection>,
+        voucher: String,
+        late: Option<Timestamp>,
+    },
     /// An owed undo is due: make its attempt durable, then send it.
     BeginUndo,
     /// An operator wants an entry worked again from the start of its schedule.

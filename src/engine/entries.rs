@@ -1,6 +1,6 @@
 //! Works one entry of the temp reversal table: an inquiry, a reversal, or an owed undo.
 
-use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::channel::{AttemptFacts, ChannelRequest, Understood};
 use crate::domain::command::{CardAtHand, Command, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
@@ -8,6 +8,7 @@ use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Outcome, UnknownCause};
+use crate::domain::time::Timestamp;
 use crate::engine::{Engine, EngineError, facts};
 
 /// What one round of work came to.
@@ -76,15 +77,21 @@ impl Engine {
             now: self.clock().now(),
         };
         let understood = self.channels().call(&attempt.channel, request).await;
-        let learnt = self
-            .run(id, None, move |_| Command::LearnReversal {
-                attempt: number,
-                outcome: understood.outcome.clone(),
-                objection: understood.objection.clone(),
-                voucher: understood.voucher.clone(),
-            })
-            .await?;
-        Ok(Some(learnt.order))
+        self.learn_reversal(id, number, understood, None).await.map(Some)
+    }
+
+    /// Takes the answer to a reversal of an attempt. `late`: when it was asked, if its call had
+    /// ended without it.
+    pub async fn learn_reversal(
+        &self,
+        id: OrderId,
+        attempt: u8,
+        understood: Understood,
+        late: Option<Timestamp>,
+    ) -> Result<Order, EngineError> {
+        let Understood { outcome, objection, voucher } = understood;
+        let command = Command::LearnReversal { attempt, outcome, objection, voucher, late };
+        Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
     /// What an order follows up, as its channel knows it; `None` where it follows nothing up.

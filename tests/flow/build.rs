@@ -342,7 +342,7 @@ impl Desk {
     ) -> Result<Decision, Refusal> {
         let attempt = self.order().attempts.len() as u8;
         let voucher = String::new();
-        self.run(Command::LearnReversal { attempt, outcome, objection, voucher })
+        self.run(Command::LearnReversal { attempt, outcome, objection, voucher, late: None })
     }
 
     pub fn learn_reversal_of(
@@ -350,8 +350,18 @@ impl Desk {
         attempt: u8,
         outcome: Outcome,
     ) -> Result<Decision, Refusal> {
+        self.learn_reversal_late(attempt, outcome, None)
+    }
+
+    /// The answer of one whose call had ended without it, if it says when that was asked.
+    pub fn learn_reversal_late(
+        &mut self,
+        attempt: u8,
+        outcome: Outcome,
+        late: Option<Timestamp>,
+    ) -> Result<Decision, Refusal> {
         let voucher = "words".to_owned();
-        self.run(Command::LearnReversal { attempt, outcome, objection: None, voucher })
+        self.run(Command::LearnReversal { attempt, outcome, objection: None, voucher, late })
     }
 
     pub fn resolve(&mut self, resolution: Resolution) -> Result<Decision, Refusal> {

@@ -472,7 +472,13 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
             let outcome = approved();
             desk.run_on(
                 id,
-                Command::LearnReversal { attempt: 1, outcome, objection: None, voucher },
+                Command::LearnReversal {
+                    attempt: 1,
+                    outcome,
+                    objection: None,
+                    voucher,
+                    late: None,
+                },
             )
             .expect("it is open");
             let reversed = (OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown));
@@ -503,6 +509,7 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
             outcome,
             objection: None,
             voucher: String::new(),
+            late: None,
         };
         desk.run_on(id, learnt(unknown())).expect("it is open");
         assert_eq!(refund(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));

@@ -180,11 +180,12 @@ impl Link {
         match self.shared.protocol.sort(&frame) {
             Sorted::Reply(key) => match self.waiting.deliver(&key, frame) {
                 Delivered::InTime => {}
-                Delivered::Late { asked, frame } => {
+                Delivered::Late { asked, age, frame } => {
                     self.count(LinkEvent::LateReply);
-                    let channel = self.shared.house.channel.clone();
-                    let late = LateReply { channel, asked, frame };
-                    if self.shared.house.late.try_send(late).is_err() {
+                    let house = &self.shared.house;
+                    let (channel, asked_at) = (house.channel.clone(), house.clock.now().minus(age));
+                    let late = LateReply { channel, asked, asked_at, frame };
+                    if house.late.try_send(late).is_err() {
                         self.count(LinkEvent::LateReplyDropped);
                     }
                 }

@@ -71,6 +71,9 @@ pub enum AskedKind {
 pub struct LateReply {
     pub channel: ChannelId,
     pub asked: Arc<Asked>,
+    /// When it was asked, or first asked where it was repeated under the same key: the answer may
+    /// be that old.
+    pub asked_at: Timestamp,
     pub frame: Bytes,
 }
 

@@ -239,6 +239,34 @@ async fn a_late_reply_is_handed_on_with_what_was_asked() {
     assert!(late.try_recv().is_err());
 }
 
+/// A repeated reversal has the name of the first. The first answer is taken for the one that
+/// waits; what else comes under the name is late, and may be as old as the first request.
+#[tokio::test]
+async fn each_request_of_one_name_is_owed_an_answer() {
+    let (address, listener) = listener().await;
+    let reply = Duration::from_millis(200);
+    let (transport, mut late) = transport(address, Setting { reply, ..Setting::default() });
+    let first = Clock::System.now();
+    let given_up = send(&transport, 1);
+    let (mut far, _) = listener.accept().await.expect("a link");
+    read_frames(&mut far, 1).await;
+    assert_eq!(given_up.await.expect("it ran").err(), Some(TransportFailure::TimedOut));
+    let again = send(&transport, 1);
+    let second = Clock::System.now();
+    read_frames(&mut far, 1).await;
+    far.write_all(&[framed("a1"), framed("a1"), framed("a1"), framed("r5")].concat())
+        .await
+        .expect("writable");
+    assert!(again.await.expect("it ran").is_ok());
+    let found = late.recv().await.expect("a late reply");
+    assert_eq!((&*found.frame, &found.asked), (b"a1".as_slice(), &asked(1)));
+    assert!(first <= found.asked_at.plus(Duration::from_millis(50)), "{:?}", found.asked_at);
+    assert!(found.asked_at < second, "it may answer the first");
+    // Three answers to two requests: one is nobody's.
+    assert_eq!(read_frames(&mut far, 1).await, ["y5"]);
+    assert!(late.try_recv().is_err());
+}
+
 #[tokio::test]
 async fn a_quiet_line_is_tested_and_a_dead_one_is_left() {
     let (address, listener) = listener().await;

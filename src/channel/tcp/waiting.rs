@@ -55,10 +55,17 @@ impl Turn {
 
 /// One who waits for a reply.
 pub(super) struct Waiting {
-    reply: oneshot::Sender<Result<Bytes, TransportFailure>>,
+    /// `None` when it has its reply, and one of an earlier request is owed.
+    reply: Option<oneshot::Sender<Result<Bytes, TransportFailure>>>,
     /// `None` for what the link itself asks.
     asked: Option<Arc<Asked>>,
     since: Instant,
+    /// Replies that are owed to requests of the same key about the same attempt, given up before
+    /// this one: a repeated reversal has the name of the first, and nothing tells their replies
+    /// apart.
+    given_up: u32,
+    /// Since when the first of these requests waits.
+    first_since: Instant,
 }
 
 impl Waiting {
@@ -66,12 +73,26 @@ impl Waiting {
         reply: oneshot::Sender<Result<Bytes, TransportFailure>>,
         asked: Option<Arc<Asked>>,
     ) -> Self {
-        Self { reply, asked, since: stopwatch() }
+        let since = stopwatch();
+        Self { reply: Some(reply), asked, since, given_up: 0, first_since: since }
     }
 
     pub fn fail(self, failure: TransportFailure) {
         // Nobody listens any more where the caller has given up.
-        let _ = self.reply.send(Err(failure));
+        let _ = self.reply.map(|reply| reply.send(Err(failure)));
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.reply.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    /// Takes the place of one that was given up, and with it the replies that are owed.
+    fn succeed(&mut self, before: &Self) {
+        let attempt = |waiting: &Self| Some(waiting.asked.as_ref()?.facts.channel_order_no);
+        if attempt(self).is_some() && attempt(self) == attempt(before) {
+            self.given_up = before.given_up.saturating_add(1);
+            self.first_since = before.first_since;
+        }
     }
 }
 
@@ -79,8 +100,8 @@ impl Waiting {
 pub(super) enum Delivered {
     /// Its request waited for it.
     InTime,
-    /// Its request has been given up.
-    Late { asked: Arc<Asked>, frame: Bytes },
+    /// Its request has been given up, and was first made so long ago.
+    Late { asked: Arc<Asked>, age: Duration, frame: Bytes },
     /// It answers nothing that is remembered.
     Unmatched,
 }
@@ -107,10 +128,20 @@ impl WaitingList {
     }
 
     pub fn deliver(&self, key: &PairKey, frame: Bytes) -> Delivered {
-        let Some(waiting) = self.lock().remove(key) else { return Delivered::Unmatched };
-        match (waiting.reply.send(Ok(frame)), waiting.asked) {
+        let mut by_key = self.lock();
+        let Some(mut waiting) = by_key.remove(key) else { return Delivered::Unmatched };
+        let (asked, age) = (waiting.asked.clone(), waiting.first_since.elapsed());
+        let sent = match waiting.reply.take() {
+            Some(reply) => reply.send(Ok(frame)),
+            None => Err(Ok(frame)),
+        };
+        if waiting.given_up > 0 {
+            waiting.given_up -= 1;
+            by_key.insert(*key, waiting);
+        }
+        match (sent, asked) {
             (Ok(()), _) => Delivered::InTime,
-            (Err(Ok(frame)), Some(asked)) => Delivered::Late { asked, frame },
+            (Err(Ok(frame)), Some(asked)) => Delivered::Late { asked, age, frame },
             // The link's own line test, for which it is enough that something came.
             (Err(_), _) => Delivered::InTime,
         }
@@ -125,7 +156,7 @@ impl WaitingList {
     /// Forgets those who gave up long ago.
     pub fn tidy(&self) {
         self.lock().retain(|_, waiting| {
-            !(waiting.reply.is_closed() && waiting.since.elapsed() > GIVEN_UP_KEPT)
+            !(waiting.is_given_up() && waiting.since.elapsed() > GIVEN_UP_KEPT)
         });
     }
 }
@@ -139,13 +170,16 @@ pub(super) struct Entering<'l> {
 impl Entering<'_> {
     /// Gives back who has the key of one that still waits, or comes when too many wait: its frame
     /// must not be sent.
-    pub fn enter(&mut self, key: PairKey, waiting: Waiting) -> Result<(), Waiting> {
+    pub fn enter(&mut self, key: PairKey, mut waiting: Waiting) -> Result<(), Waiting> {
         if self.by_key.len() >= self.max.saturating_add(GIVEN_UP_MAX) {
-            self.by_key.retain(|_, waiting| !waiting.reply.is_closed());
+            self.by_key.retain(|_, waiting| !waiting.is_given_up());
         }
-        let is_busy = self.by_key.get(&key).is_some_and(|before| !before.reply.is_closed());
+        let is_busy = self.by_key.get(&key).is_some_and(|before| !before.is_given_up());
         if is_busy || self.by_key.len() >= self.max.saturating_add(GIVEN_UP_MAX) {
             return Err(waiting);
+        }
+        if let Some(before) = self.by_key.get(&key) {
+            waiting.succeed(before);
         }
         self.by_key.insert(key, waiting);
         Ok(())

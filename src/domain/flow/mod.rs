@@ -45,8 +45,8 @@ pub fn decide(
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
-        Command::LearnReversal { attempt, outcome, objection, voucher } => {
-            work.learn_reversal(attempt, &outcome, objection.as_ref(), &voucher)?;
+        Command::LearnReversal { attempt, outcome, objection, voucher, late } => {
+            work.learn_reversal(attempt, &outcome, objection.as_ref(), &voucher, late)?;
         }
         Command::BeginUndo => work.begin_undo()?,
         Command::Retry { decider } => work.retry(decider)?,

@@ -1,5 +1,7 @@
 //! What a reversal's leaving does to an entry, and its answer to the attempt.
 
+use std::time::Duration;
+
 use crate::domain::command::{CardAtHand, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::Work;
@@ -8,6 +10,7 @@ use crate::domain::flow::learn::DISOWNED;
 use crate::domain::flow::order::OrderStatus;
 use crate::domain::flow::reversal::Phase;
 use crate::domain::outcome::{Decline, Objection, Outcome, Reason};
+use crate::domain::time::Timestamp;
 
 impl Work<'_> {
     /// The reversal leaves only after this commit, so that a crash cannot forget it.
@@ -37,6 +40,7 @@ impl Work<'_> {
         outcome: &Outcome,
         objection: Option<&Objection>,
         voucher: &str,
+        late: Option<Timestamp>,
     ) -> Result<(), Refusal> {
         let missing = Refusal::NoSuchAttempt { attempt: number };
         let attempt = self.order.attempt(number).ok_or(missing)?.clone();
@@ -62,7 +66,8 @@ impl Work<'_> {
             Some(_) => words(outcome, objection),
             None => format!("{}{remark} {voucher}", outcome.name()).trim_end().to_owned(),
         };
-        entry.note(now, format!("reversal: {said}"));
+        let when = if late.is_some() { "late reversal" } else { "reversal" };
+        entry.note(now, format!("{when}: {said}"));
         if objection.is_some() {
             let attempt = self.order.attempt_mut(attempt.number).expect("it is the open one");
             attempt.objection = objection.cloned();
@@ -73,17 +78,26 @@ impl Work<'_> {
         if let Outcome::NotSent(_) = outcome {
             entry.reversals = entry.reversals.saturating_sub(1);
         }
-        if moved_on && ends_the_try {
+        // That it never arrived is proved in any phase, by one who was asked late enough.
+        if moved_on && ends_the_try && !(absent && late.is_some()) {
             return Ok(());
         }
-        self.follow_reversal(&attempt, outcome)
+        self.follow_reversal(&attempt, outcome, late)
     }
 
-    /// What the answer of a reversal leads to, while reversals are sent; its yes always.
-    fn follow_reversal(&mut self, attempt: &Attempt, outcome: &Outcome) -> Result<(), Refusal> {
+    /// What the answer of a reversal leads to, while reversals are sent; its yes always. The call
+    /// of a late one has set what comes next.
+    fn follow_reversal(
+        &mut self,
+        attempt: &Attempt,
+        outcome: &Outcome,
+        late: Option<Timestamp>,
+    ) -> Result<(), Refusal> {
         let (now, terms) = (self.now, self.terms);
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
-        let believed_in = terms.not_found_final_in(attempt.sent_at, &self.present);
+        let age = self.present.age(attempt.sent_at);
+        let age = age.saturating_sub(late.map_or(Duration::ZERO, |asked_at| now.since(asked_at)));
+        let believed_in = terms.not_found_final_after.saturating_sub(age);
         let acknowledged = attempt.acknowledged_at.is_some();
         match outcome {
             Outcome::Approved(approval) => {
@@ -99,6 +113,7 @@ impl Work<'_> {
                 let source = Source::Reversal;
                 self.decline(attempt.number, &decline, source, &CardAtHand::No)?;
             }
+            Outcome::NotFound { .. } if late.is_some() => {}
             Outcome::NotFound { .. } => {
                 let not_before = Some(now.plus(believed_in)).filter(|_| !acknowledged);
                 entry.after_reversal(terms, not_before, &self.present);

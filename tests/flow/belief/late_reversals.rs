@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use switchyard::domain::command::{CardAtHand, Command, Refusal};
+use switchyard::domain::command::{CardAtHand, Command, Refusal, Resolution};
 use switchyard::domain::effect::Effect;
-use switchyard::domain::flow::attempt::{Operation, Source};
+use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus};
 use switchyard::domain::flow::reversal::Phase;
+use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
 
 use crate::build::{
@@ -243,6 +244,73 @@ fn the_answer_of_an_earlier_try_counts_whatever_the_phase() {
         desk.learn(Source::Notice, approved());
         assert_eq!(desk.order().status, OrderStatus::Succeeded);
     }
+}
+
+/// The answer to a reversal comes when its call has ended without it: a yes ends the order in any
+/// phase, a refusal is one, and "no such order" is judged as of when it was asked.
+#[test]
+fn i_3_a_late_answer_to_a_reversal_counts_as_of_when_it_was_asked() {
+    let terms = || Terms { inquire: Vec::new(), ..quick() };
+    let unanswered = |wait: Duration| {
+        let mut desk = Desk::after(terms(), &[(Source::Reply, unknown())]);
+        desk.wait(wait);
+        desk.run(Command::BeginReversal).expect("it is due");
+        desk.learn_reversal(unknown()).expect("its call has ended");
+        desk
+    };
+    let late = |desk: &mut Desk, outcome| {
+        let asked_at = desk.entry().reversal_left_at;
+        desk.wait(seconds(3_000));
+        desk.learn_reversal_late(1, outcome, asked_at)
+    };
+    let early = unanswered(seconds(0));
+
+    let mut desk = early.clone();
+    late(&mut desk, approved()).expect("a yes is a yes");
+    assert_eq!(desk.state(), (AttemptState::Reversed, OrderStatus::Reversed));
+    assert_eq!(late_again(&mut desk, approved()), Ok(()), "it agrees with the end");
+    assert!(desk.claims().is_empty());
+    assert_eq!(late_again(&mut desk, declined()), Err(Refusal::NothingOpen));
+
+    let mut desk = early.clone();
+    late(&mut desk, declined()).expect("it is open");
+    assert_eq!((desk.entry().phase, desk.entry().reversals_unanswered), (Phase::Operator, 0));
+    assert!(desk.entry().reversal_refused);
+    desk.learn(Source::Notice, approved());
+    assert_eq!(desk.order().status, OrderStatus::Succeeded, "no reversal may undo it any more");
+
+    // Asked at once: it is no proof that nothing arrived, however late it comes. Its call has set
+    // the next try already.
+    let mut desk = early.clone();
+    let due = desk.entry().due_at;
+    late(&mut desk, not_found()).expect("it is open");
+    assert_eq!((desk.state().0, desk.entry().phase), (AttemptState::Unknown, Phase::Reversing));
+    assert_eq!((desk.entry().due_at, desk.entry().reversals_unanswered), (due, 0));
+    // Asked when no request can be on its way any more, it is; in the operator's hands too.
+    for tries in [1, 4] {
+        let mut desk = unanswered(seconds(600));
+        for _ in 1..tries {
+            desk.wait_until_due();
+            desk.run(Command::BeginReversal).expect("it is due");
+            desk.learn_reversal(unknown()).expect("its call has ended");
+        }
+        let last = if tries == 4 { Phase::Operator } else { Phase::Reversing };
+        assert_eq!(desk.entry().phase, last);
+        late(&mut desk, not_found()).expect("it is open");
+        assert_eq!(desk.state(), (AttemptState::Declined, OrderStatus::Failed));
+        assert_eq!(desk.attempt().reason, Some(Reason::NeverArrived));
+    }
+
+    // The books have ended it as a success: that it was taken back is a claim against them.
+    let mut desk = early;
+    desk.resolve(Resolution::Succeeded).expect("an operator may");
+    assert_eq!(late_again(&mut desk, approved()), Ok(()));
+    assert_eq!((desk.order().status, desk.claims().len()), (OrderStatus::Succeeded, 1));
+}
+
+fn late_again(desk: &mut Desk, outcome: Outcome) -> Result<(), Refusal> {
+    let asked_at = Some(desk.now);
+    desk.learn_reversal_late(1, outcome, asked_at).map(drop)
 }
 
 #[test]
