@@ -75,13 +75,14 @@ impl Backoffice {
         Ok(())
     }
 
-    /// Weighs the lines of one number, netted. `is_all`: they are all that is said of it. A row
-    /// that cannot be read, or is passed over, may name it too, and so may what was cut off.
+    /// Weighs the lines of one number, netted, with those that `others` are of it in the statements
+    /// of other dates. `is_all`: they are all that is said of it. A row that cannot be read, or is
+    /// passed over, may name it too, and so may what was cut off.
     pub(super) async fn weigh(
         &self,
         house: &House,
         date: BusinessDate,
-        (number, lines): (ChannelOrderNo, &[ToldSide]),
+        (number, lines, others): (ChannelOrderNo, &[ToldSide], &[Difference]),
         is_all: bool,
     ) -> Result<Weighed, BackofficeError> {
         let mut weighed = Weighed::default();
@@ -89,7 +90,8 @@ impl Backoffice {
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
         let movement = Movement::of(attempt.operation);
         let asked = Asked { movement, amount_minor: order.amount.get(), currency: order.currency };
-        let items: Vec<Item> = lines.iter().map(ToldSide::as_written).collect();
+        let others = others.iter().filter_map(|row| row.line.as_ref()?.item);
+        let items: Vec<Item> = lines.iter().map(ToldSide::as_written).chain(others).collect();
         let proof = if is_all { net(&items, &asked) } else { Proof::Nothing };
         let was_open = attempt.state.is_unresolved();
         let tells = match proof {

@@ -5,7 +5,9 @@
 //! leaves it abandoned, by itself or by the next one, and nothing that the next one would not find
 //! by its keys.
 
-use std::collections::{HashMap, HashSet};
+mod across;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -70,8 +72,11 @@ pub(super) struct Working<'a> {
     digests: Digests,
     /// Lines whose number another date's statement has matched, and that date.
     elsewhere: HashMap<u32, BusinessDate>,
-    /// Those of them that were written, with the class that their own statement gives them.
-    moved: Vec<(Class, Item)>,
+    /// Lines that cancel those of another date's statement.
+    netted: BTreeSet<u32>,
+    /// Those of both that were written, with the class that their own statement gives them, and
+    /// theirs.
+    moved: Vec<(Class, Class, Item)>,
     found: HashSet<DifferenceId>,
     told: u32,
     unsaid: Vec<Unsaid>,
@@ -132,6 +137,7 @@ impl Backoffice {
             has_file: job.revision.name != NOTHING,
             digests: Digests::default(),
             elsewhere: HashMap::new(),
+            netted: BTreeSet::new(),
             moved: Vec::new(),
             found: HashSet::new(),
             told: 0,
@@ -244,10 +250,13 @@ impl Working<'_> {
         // Only when the file is read to its end all is known that it says of a number; what was cut
         // off may have said more.
         let is_whole = report.problems.is_empty();
+        let numbers = named.keys().copied().collect();
+        let across = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
         let (mut proven, mut more) = (0_u32, Vec::new());
         for (number, lines) in &named {
             let is_all = is_whole && !report.unread.names(&number.to_string());
-            let about = (*number, lines.as_slice());
+            let others = across.get(number).map(Vec::as_slice).unwrap_or_default();
+            let about = (*number, lines.as_slice(), others);
             let weighed = self.office.weigh(self.house, self.date, about, is_all).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
@@ -255,6 +264,7 @@ impl Working<'_> {
                 more.extend(weighed.record);
             }
         }
+        self.net_across(&named, &across).await?;
         // What takes part by its date was written already, or is written the next time.
         let next = days_after(self.date, 1);
         let fresh = proven > 0 || !more.is_empty();
@@ -345,14 +355,14 @@ impl Working<'_> {
                 Some(_) | None => Claimed::Nothing,
             };
             let line = self.digests.line_side(one, self.date);
-            let elsewhere = self.elsewhere_of(one);
-            let class = elsewhere.map_or(one.class, |_| Class::DuplicateElsewhere);
+            let (class, elsewhere) = (self.class_of(one), self.elsewhere_of(one));
             let key = one.key;
             findings.push(Finding { class, key, line, record, claimed, elsewhere });
         }
-        let moved = told.iter().filter(|one| self.elsewhere_of(one).is_some());
-        let moved: Vec<(Class, Item)> =
-            moved.filter_map(|one| Some((one.class, one.line.as_ref()?.item))).collect();
+        let moved = told
+            .iter()
+            .filter_map(|one| Some((one.class, self.class_of(one), one.line.as_ref()?.item)));
+        let moved: Vec<_> = moved.filter(|(own, class, _)| own != class).collect();
         for _ in 0..CONFLICTS_MAX {
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             let mut ids = Vec::with_capacity(findings.len());
@@ -380,6 +390,16 @@ impl Working<'_> {
         self.elsewhere.get(&line.line).copied()
     }
 
+    /// Its class beside what other dates' statements say.
+    fn class_of(&self, one: &Told) -> Class {
+        let cancels = one.line.as_ref().is_some_and(|line| self.netted.contains(&line.line));
+        match (self.elsewhere_of(one), cancels) {
+            (Some(_), _) => Class::DuplicateElsewhere,
+            (None, true) if one.record.is_none() => Class::Netted,
+            (None, _) => one.class,
+        }
+    }
+
     pub(super) async fn commit(&mut self, chunk: Chunk<'_>) -> Result<(), BackofficeError> {
         if chunk.is_empty() {
             self.unsaid.extend(chunk.unsaid);
@@ -402,8 +422,8 @@ impl Working<'_> {
         mut report: Report,
         proven: u32,
     ) -> Result<Reconciliation, BackofficeError> {
-        for (class, item) in &self.moved {
-            report.totals.reclassify(item, *class, Class::DuplicateElsewhere);
+        for (own, class, item) in &self.moved {
+            report.totals.reclassify(item, *own, *class);
         }
         let agreed = report.agreed.to_bytes();
         let store = self.office.store();

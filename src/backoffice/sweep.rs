@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::domain::books::difference::{Difference, DifferenceState};
+use crate::domain::books::reconcile::Class;
 use crate::domain::ids::DifferenceId;
 
 use super::chunk::{Chunk, Unsaid};
@@ -16,14 +17,17 @@ impl Working<'_> {
         found: &HashSet<DifferenceId>,
     ) -> Result<(), BackofficeError> {
         let (store, channel) = (self.office.store().clone(), self.house.channel.clone());
-        let mut after = None;
+        let (mut after, mut gone) = (None, Vec::new());
         // Bounded by the rows of the date: each page goes on after the last.
         loop {
             let page = store.differences_of_lines(channel.clone(), self.date, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.line.as_ref().map(|line| line.digest);
             self.sweep_page(&page, found).await?;
+            let netted = |row: &&Difference| row.class == Class::Netted && !found.contains(&row.id);
+            gone.extend(page.iter().filter(netted).cloned());
         }
+        self.part_across(&gone).await?;
         let mut after = None;
         loop {
             let page =

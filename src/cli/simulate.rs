@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
-use crate::simulator::{Counterpart, Faults, Kept, Simulator, playable};
+use crate::simulator::{Counterpart, Faults, Kept, ReversedLines, Simulator, playable};
 
 /// Where the other side's own keys are kept, below the folder of `--keys`.
 const OTHER_SIDE: &str = "other-side";
@@ -53,6 +53,10 @@ pub struct SimulateArgs {
     /// /statements/<date>/planted lists them
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     differences_percent: u8,
+    /// What a statement lists of a payment that was reversed: its line and one that takes it back,
+    /// or neither; as the real channel does unless given
+    #[arg(long, value_parser = ["both", "neither"])]
+    reversed_lines: Option<String>,
     /// Write here what the channel's file refers to, and a copy of it that leads to this simulator
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -95,6 +99,9 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         .with_declines_percent(args.declines_percent)
         .with_differences_percent(args.differences_percent)
         .with_notices_to(&format!("{}/notices/{}", args.notices, file.id));
+    if let Some(lines) = args.reversed_lines.as_deref().and_then(ReversedLines::parse) {
+        settings = settings.with_reversed_lines(lines);
+    }
     if args.unsigned {
         settings = settings.without_request_signatures();
     }

@@ -79,10 +79,12 @@ fn put_off<D: Dialect>(
     let (_, order_no) = dialect.name(&call);
     let order_no: Box<str> = order_no.into();
     running.ledger.put_off(&order_no);
+    let taken_on = running.ledger.settling(running.now());
     let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
     tokio::spawn(async move {
         if running.sleep(after).await {
             running.ledger.end_put_off(&order_no);
+            running.ledger.reverse_as_of(&order_no, taken_on);
             dialect.carry_out(&running, &call);
         }
     });

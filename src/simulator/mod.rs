@@ -45,7 +45,7 @@ pub use self::settings::{
     Iso8583Settings, Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings,
     UnionPayAcpSettings,
 };
-pub use self::statement::{DifferenceKind, Planted};
+pub use self::statement::{DifferenceKind, Planted, ReversedLines};
 
 use crate::domain::time::BusinessDate;
 

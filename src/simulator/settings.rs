@@ -13,9 +13,11 @@ use crate::domain::time::{ClearingCalendar, Timestamp};
 
 use super::chance::Between;
 use super::dialect::canyon_keys::CanyonKeys;
+use super::dialect::statement::reversed_lines_of;
 use super::faults::Faults;
 use super::keys::SimulatorKeys;
 use super::ledger::unionpay_calendar;
+use super::statement::ReversedLines;
 
 /// Tells the time. Given from outside, so that a test can move it over a cut-off.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -147,6 +149,8 @@ pub struct SimulatorSettings {
     pub undo_declines_percent: u8,
     /// Lines of a statement out of a hundred that differ from the ledger, 0 to 100.
     pub differences_percent: u8,
+    /// What its statements list of what was reversed. UnionPay's have no word for a reversal.
+    pub reversed_lines: ReversedLines,
     /// How long the channel works on an order that it does not decide at once.
     pub working: Between,
     /// Larger charges are declined as over the limit.
@@ -230,6 +234,7 @@ impl SimulatorSettings {
     fn plain(id: &str, dialect: DialectSettings, clock: Clock) -> Self {
         Self {
             id: id.to_owned(),
+            reversed_lines: reversed_lines_of(&dialect),
             dialect,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             faults: Faults::calm(),
@@ -306,6 +311,11 @@ impl SimulatorSettings {
         self
     }
 
+    pub fn with_reversed_lines(mut self, lines: ReversedLines) -> Self {
+        self.reversed_lines = lines;
+        self
+    }
+
     pub fn with_working(mut self, working: Between) -> Self {
         self.working = working;
         self
@@ -349,6 +359,10 @@ impl SimulatorSettings {
             if percent > 100 {
                 return Err(format!("{percent} of a hundred"));
             }
+        }
+        let is_unionpay = matches!(self.dialect, DialectSettings::UnionPayAcp(_));
+        if is_unionpay && self.reversed_lines == ReversedLines::Both {
+            return Err("UnionPay's statements have no line for a reversal".to_owned());
         }
         if self.fee_rate_ppm > 1_000_000 {
             return Err(format!("a fee of {} millionths", self.fee_rate_ppm));

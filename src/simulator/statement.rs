@@ -1,6 +1,9 @@
 //! What a channel's statement of a clearing day says: the ledger's finished work, with differences
 //! where they are asked for.
 //!
+//! What was reversed has two lines that come to nothing, or none: channels differ. The second one
+//! stands in the statement of the day on which it was carried out.
+//!
 //! Knows no format: `dialect::statement` writes it down, and says which differences its lines can
 //! show. Differences are drawn by seed and order number, so
 //! that one seed plants the same ones again, and each is listed: a reconciliation must find exactly
@@ -39,6 +42,32 @@ pub enum DifferenceKind {
     Status,
     /// The line is in another currency.
     Currency,
+    /// The line that takes another one back is left out.
+    ReversalMissing,
+}
+
+/// What a statement has of a success that was reversed under its own number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReversedLines {
+    /// The line of the success, and one that takes it back.
+    Both,
+    Neither,
+}
+
+impl ReversedLines {
+    pub const ALL: [Self; 2] = [Self::Both, Self::Neither];
+
+    /// One word for the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Neither => "neither",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lines| lines.name() == name)
+    }
 }
 
 /// What can be planted into every format's lines.
@@ -81,13 +110,15 @@ pub(super) struct StatementLine {
     pub original: Option<LedgerEntry>,
     /// What it says of itself; false only where that is planted.
     pub succeeded: bool,
+    /// It takes its entry back, under the entry's own numbers.
+    pub takes_back: bool,
 }
 
 impl StatementLine {
     /// Whether the merchant is paid by it, or pays.
     pub fn pays_merchant(&self) -> bool {
         match self.entry.kind {
-            EntryKind::Charge | EntryKind::Capture => true,
+            EntryKind::Charge | EntryKind::Capture => !self.takes_back,
             EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth => false,
         }
     }
@@ -122,15 +153,17 @@ impl Running {
     /// The statement of a date as it stands; `None` if nothing happened in it.
     pub fn statement(&self, date: BusinessDate) -> Option<Statement> {
         let ledger = self.ledger.snapshot(self.now());
+        let reversed = self.settings.reversed_lines;
+        let true_lines = |date| true_lines(&ledger, date, reversed);
         let kinds = columns_of(&self.settings.dialect).kinds();
         let mut statement = Statement { date, lines: Vec::new(), planted: Vec::new() };
         let before = date.civil().yesterday().ok().map(BusinessDate::new);
-        for line in before.map(|date| true_lines(&ledger, date)).unwrap_or_default() {
+        for line in before.map(true_lines).unwrap_or_default() {
             if self.difference(&line, &kinds) == Some(DifferenceKind::ShiftedOut) {
                 statement.plant(line, DifferenceKind::ShiftedIn);
             }
         }
-        for line in true_lines(&ledger, date) {
+        for line in true_lines(date) {
             match self.difference(&line, &kinds) {
                 Some(kind) => statement.plant(line, kind),
                 None => statement.lines.push(line),
@@ -144,7 +177,14 @@ impl Running {
         let parts = u16::from(self.settings.differences_percent) * 100;
         let mut chance = Chance::of(self.settings.seed, "statement", &line.entry.order_no, 0);
         let place = |chance: &mut Chance| chance.below(kinds.len() as u64) as usize;
-        chance.hits(parts).then(|| kinds[place(&mut chance)])
+        match (chance.hits(parts), line.entry.state) {
+            (false, _) => None,
+            // Anything else in one of two lines would be two differences.
+            (true, EntryState::Reversed) => {
+                line.takes_back.then_some(DifferenceKind::ReversalMissing)
+            }
+            (true, _) => Some(kinds[place(&mut chance)]),
+        }
     }
 }
 
@@ -152,7 +192,9 @@ impl Statement {
     fn plant(&mut self, line: StatementLine, kind: DifferenceKind) {
         let mut order_no = line.entry.order_no.clone();
         match kind {
-            DifferenceKind::Missing | DifferenceKind::ShiftedOut => {}
+            DifferenceKind::Missing
+            | DifferenceKind::ShiftedOut
+            | DifferenceKind::ReversalMissing => {}
             DifferenceKind::ShiftedIn => self.lines.push(line),
             DifferenceKind::Foreign => {
                 let mut foreign = line.clone();
@@ -194,24 +236,34 @@ impl Statement {
     }
 }
 
-/// What moved money on a date, in the order of processing. What was reversed has no line, on either
-/// side; what was undone has two.
-fn true_lines(ledger: &LedgerSnapshot, date: BusinessDate) -> Vec<StatementLine> {
+/// What moved money on a date, in the order of processing. What was undone has two lines, under a
+/// number each.
+fn true_lines(
+    ledger: &LedgerSnapshot,
+    date: BusinessDate,
+    reversed: ReversedLines,
+) -> Vec<StatementLine> {
     let date = date.to_string();
-    let stands = |entry: &&LedgerEntry| {
-        matches!(entry.state, EntryState::Approved | EntryState::Undone)
-            && entry.settle_date == date
-    };
     let original = |entry: &LedgerEntry| ledger.get(entry.original.as_deref()?).cloned();
-    let mut lines: Vec<StatementLine> = ledger
-        .entries()
-        .iter()
+    let line = |entry: &LedgerEntry, takes_back| StatementLine {
+        entry: entry.clone(),
+        original: original(entry),
+        succeeded: true,
+        takes_back,
+    };
+    let listed = |entry: &&LedgerEntry| reversed == ReversedLines::Both && entry.took_money();
+    let stands = |entry: &&LedgerEntry| match entry.state {
+        EntryState::Approved | EntryState::Undone => entry.settle_date == date,
+        EntryState::Reversed => entry.settle_date == date && listed(entry),
+        EntryState::Working | EntryState::Declined => false,
+    };
+    let taken_back =
+        |entry: &&LedgerEntry| entry.reversed_on.as_ref() == Some(&date) && listed(entry);
+    let entries = || ledger.entries().iter();
+    let mut lines: Vec<StatementLine> = entries()
         .filter(stands)
-        .map(|entry| StatementLine {
-            entry: entry.clone(),
-            original: original(entry),
-            succeeded: true,
-        })
+        .map(|entry| line(entry, false))
+        .chain(entries().filter(taken_back).map(|entry| line(entry, true)))
         .filter(|line| match line.entry.kind {
             EntryKind::Charge | EntryKind::Capture | EntryKind::Refund => true,
             // An undone authorisation moved nothing, like the authorisation.

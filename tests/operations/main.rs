@@ -4,11 +4,13 @@
 //! adapters. Three parties keep books of their own: we (clearing records), each channel (its
 //! ledger), and an accounting system that also looks, whenever a refund or void is to be booked,
 //! whether the channel has been asked for it too early (I-7). In the end they must agree line by
-//! line, and account by account, on a calm day and on a hostile one.
+//! line, and account by account, on a calm day and on a hostile one; and each channel's statement
+//! of the day must agree with our clearing records.
 
 mod accounting;
 mod agree;
 mod lives;
+mod statements;
 #[path = "../support/mod.rs"]
 mod support;
 mod terminals;
@@ -46,6 +48,8 @@ impl Day {
     async fn end(self) {
         agree::drain(&self.core, &self.town).await;
         agree::compare(&self.core, &self.town).await;
+        self.town.end_day();
+        statements::compare(&self.core, &self.town).await;
         self.app.stop().await;
     }
 }

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use switchyard::clock::Clock;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
 use switchyard::config::raw::Document;
+use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
-    Between, Counterpart, Faults, Happening, Kept, LedgerSnapshot, Simulator,
+    Between, Counterpart, Faults, Happening, Kept, LedgerSnapshot, ReversedLines, Simulator,
 };
 
 use crate::accounting::Accounting;
@@ -18,7 +20,7 @@ use crate::support::installation::CALLER_KEY;
 use crate::support::simulated::{
     BREAKER, QUICK_TIMEOUTS, far_cut_off, with_cut_off, with_line, with_section, without_section,
 };
-use crate::support::wire::Door;
+use crate::support::wire::{Door, http_client};
 use crate::terminals;
 
 /// A channel of the town. A shop of the same name sells over nothing else.
@@ -26,7 +28,7 @@ use crate::terminals;
 pub struct Channel {
     pub id: &'static str,
     /// The shipped file.
-    text: &'static str,
+    pub text: &'static str,
     /// What the channel charges, as its file says for debit cards. The amounts of the tests stay
     /// below the file's caps and above its minimum.
     fee_rate_ppm: u32,
@@ -100,6 +102,8 @@ pub struct Town {
     pub accounting: Arc<Accounting>,
     accounting_url: String,
     pub door: Door,
+    /// How far the channels' clocks are ahead of ours.
+    ahead_ms: Arc<AtomicI64>,
 }
 
 impl Town {
@@ -108,8 +112,10 @@ impl Town {
         let door = Door::open().await;
         std::fs::create_dir_all(scratch.path().join("channels/keys")).expect("a folder");
         let mut simulators = Vec::new();
+        let ahead_ms = Arc::new(AtomicI64::new(0));
         for channel in CHANNELS {
-            simulators.push((channel.id, settle(channel, seed, &scratch, &door).await));
+            let simulator = settle(channel, seed, &ahead_ms, &scratch, &door).await;
+            simulators.push((channel.id, simulator));
         }
         let simulators = Arc::new(simulators);
         let (accounting, accounting_url) =
@@ -123,7 +129,24 @@ impl Town {
         };
         let routes: String = CHANNELS.map(rule).concat();
         std::fs::write(scratch.path().join("routes.toml"), routes).expect("a file");
-        Self { scratch, simulators, accounting, accounting_url, door }
+        Self { scratch, simulators, accounting, accounting_url, door, ahead_ms }
+    }
+
+    /// The channels' day ends, so that they give its statements.
+    pub fn end_day(&self) {
+        self.ahead_ms.store(24 * 3_600_000, Ordering::SeqCst);
+    }
+
+    /// A channel's statement of a date, if it has one.
+    pub async fn statement(&self, channel: &str, date: &str) -> Option<Vec<u8>> {
+        let simulator = self.simulators.iter().find(|(id, _)| *id == channel);
+        let base = simulator.expect("one of ours").1.base_url();
+        let reply = http_client().get(format!("{base}/statements/{date}")).send().await;
+        let reply = reply.expect("a reply");
+        match reply.status().as_u16() {
+            200 => Some(reply.bytes().await.expect("a file").to_vec()),
+            _ => None,
+        }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -169,6 +192,13 @@ key_sha256 = "{hash}"
         self.simulators.iter().map(|(id, simulator)| (*id, ledger(id, simulator))).collect()
     }
 
+    /// A channel's ledger in its own numbers, and what its statements list of what was reversed.
+    pub fn ledger_of(&self, channel: Channel) -> (LedgerSnapshot, ReversedLines) {
+        let simulator = self.simulators.iter().find(|(id, _)| *id == channel.id);
+        let simulator = &simulator.expect("one of ours").1;
+        (simulator.ledger(), simulator.settings().reversed_lines)
+    }
+
     pub fn notices_waiting(&self) -> usize {
         self.simulators.iter().map(|(_, simulator)| simulator.notices_waiting()).sum()
     }
@@ -183,12 +213,21 @@ key_sha256 = "{hash}"
 }
 
 /// Starts the other side of the channel's file, and writes a copy of the file that leads there.
-async fn settle(channel: Channel, seed: u64, scratch: &Scratch, door: &Door) -> Simulator {
+async fn settle(
+    channel: Channel,
+    seed: u64,
+    ahead_ms: &Arc<AtomicI64>,
+    scratch: &Scratch,
+    door: &Door,
+) -> Simulator {
     let text = with_cut_off(channel.text, far_cut_off());
     let document = Document::parse("shipped.toml", &text).expect("TOML");
     let other = Counterpart::read(&document, channel.id, &mut Kept::new());
     let Ok(other) = other else { panic!("{} has no other side", channel.id) };
-    let clock: switchyard::simulator::Clock = Arc::new(|| Clock::System.now());
+    let ahead_ms = Arc::clone(ahead_ms);
+    let clock: switchyard::simulator::Clock = Arc::new(move || {
+        Timestamp::from_millis(Clock::System.now().as_millis() + ahead_ms.load(Ordering::SeqCst))
+    });
     let mut settings = other
         .settings(channel.id, clock)
         .with_seed(seed)

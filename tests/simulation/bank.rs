@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use switchyard::channel::AttemptFacts;
+use switchyard::domain::books::Movement;
+use switchyard::domain::books::reconcile::{Item, Status};
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
+use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use switchyard::domain::time::{Present, Timestamp};
 
@@ -50,25 +53,42 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// What the channels' statements would show: number, and amount as seen from our side.
+    /// What is left of each number's lines: number, and amount as seen from our side.
     pub fn lines(&self) -> BTreeMap<ChannelOrderNo, i64> {
-        let line = |(number, record): (&ChannelOrderNo, &Record)| {
+        let sum = |lines: Vec<Item>| lines.iter().map(|line| line.amount_minor).sum::<i64>();
+        let sums = self.statements().into_iter().map(|(number, lines)| (number, sum(lines)));
+        sums.filter(|(_, minor)| *minor != 0).collect()
+    }
+
+    /// What the channels' statements show under each number. Of a success that was reversed they
+    /// have its line and one that takes it back.
+    pub fn statements(&self) -> BTreeMap<ChannelOrderNo, Vec<Item>> {
+        let lines = |(number, record): (&ChannelOrderNo, &Record)| {
             let of_hold = record.original.is_some_and(|original| {
                 self.records.get(&original).is_some_and(|one| one.operation == Operation::Preauth)
             });
-            let amount = match (record.operation, record.fate) {
-                (Operation::Payment | Operation::Capture, Fate::Done | Fate::Undone) => {
-                    record.amount_minor
+            let line = |movement: Movement| Item {
+                movement,
+                amount_minor: movement.sign() * record.amount_minor,
+                fee_minor: None,
+                currency: Currency::Cny,
+                status: Status::Succeeded,
+                date: None,
+            };
+            let own = line(Movement::of(record.operation));
+            let lines = match (record.operation, record.fate) {
+                (Operation::Payment | Operation::Capture, Fate::Done | Fate::Undone) => vec![own],
+                (Operation::Payment | Operation::Capture, Fate::Reversed) => {
+                    vec![own, line(Movement::Void)]
                 }
                 (Operation::Undo | Operation::Void, Fate::Done) if of_hold => return None,
-                (Operation::Undo | Operation::Void | Operation::Refund, Fate::Done) => {
-                    -record.amount_minor
-                }
+                (Operation::Undo, Fate::Done) => vec![line(Movement::Void)],
+                (Operation::Void | Operation::Refund, Fate::Done) => vec![own],
                 _ => return None,
             };
-            Some((*number, amount))
+            Some((*number, lines))
         };
-        self.records.iter().filter_map(line).collect()
+        self.records.iter().filter_map(lines).collect()
     }
 }
 

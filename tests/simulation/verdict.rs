@@ -8,12 +8,15 @@ use switchyard::codec::sign::sha256;
 use switchyard::domain::books::Movement;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
+use switchyard::domain::books::reconcile::{Asked, Class, Item, Judge, Key, Proof, Tolerance, net};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
+use switchyard::domain::money::Currency;
 use switchyard::store::{PAGE_MAX, Store, StoreFuture};
 
 use crate::auditor::{Rows, check_invariants};
+use crate::bank::Fate;
 use crate::world::{State, World};
 
 /// The memory store is always ready, so nothing has to be waited for.
@@ -96,6 +99,7 @@ pub fn judge(world: &World) {
     check_exports(world, &mut state);
     check_answers(&mut state);
     check_lines(&mut state);
+    check_statements(&mut state);
     check_accounting(&mut state);
     let (mut tally, rows) = (state.tally.clone(), &state.rows);
     for order in rows.orders.values() {
@@ -228,6 +232,38 @@ fn check_lines(state: &mut State) {
             state.violations.push(text);
         }
     }
+}
+
+/// Where the books and the channels agree, their statements leave no difference: what was reversed
+/// has two lines that cancel each other, and prove no success.
+fn check_statements(state: &mut State) {
+    let mut found = Vec::new();
+    let mut verdicts = Vec::new();
+    for (number, lines) in state.ledger.statements() {
+        let records = state.rows.clearing.values().flatten();
+        let records: Vec<_> = records.filter(|record| record.channel_order_no == number).collect();
+        // What is claimed against our books is a difference indeed.
+        if records.iter().any(|record| record.state == ClearingState::Contradicted) {
+            continue;
+        }
+        let ours: Vec<Item> = records.iter().map(|record| Item::of(record)).collect();
+        verdicts.clear();
+        Judge::new(Tolerance::default()).judge(&lines, &ours, Key::OrderNo, &mut verdicts);
+        let settles = |class| matches!(class, Class::Matched | Class::Netted);
+        if !verdicts.iter().all(|verdict| settles(verdict.class)) {
+            found.push(format!("I-10: {number}: {verdicts:?} of {lines:?} and {ours:?}"));
+        }
+        let record = &state.ledger.records[&number];
+        if record.fate == Fate::Reversed {
+            let amount_minor = record.amount_minor;
+            let (movement, currency) = (Movement::of(record.operation), Currency::Cny);
+            let proof = net(&lines, &Asked { movement, amount_minor, currency });
+            if proof != Proof::TakenBack {
+                found.push(format!("I-3: {number}, reversed, proves {proof:?}"));
+            }
+        }
+    }
+    state.violations.extend(found);
 }
 
 fn gives_back(order: &Order, root: OrderId) -> bool {

@@ -228,6 +228,10 @@ impl Office {
         self.clock.store(millis, Ordering::SeqCst);
     }
 
+    pub fn wait_minutes(&self, minutes: i64) {
+        self.clock.fetch_add(minutes * 60_000, Ordering::SeqCst);
+    }
+
     pub fn now(&self) -> Timestamp {
         self.engine.clock().now()
     }

@@ -8,6 +8,8 @@ use proptest::test_runner::{Config, TestRunner};
 use switchyard::backoffice::BackofficeError;
 use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
+use switchyard::domain::books::reconciliation::Reconciliation;
+use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::order::{Order, OrderStatus};
 use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::Reason;
@@ -137,6 +139,135 @@ async fn lines_of_one_number_are_netted_before_they_prove_anything() {
     let batch = office.take(20, &paid[..2]).await;
     assert_eq!(batch.report.proven, 2);
     office.check(20..=20).await;
+}
+
+/// A payment that a person ends as reversed on the morning of the 21st.
+async fn reversed_next_morning(office: &Office) -> (Order, Line) {
+    let order = unknown(office, 10_000).await;
+    let line = office.line(&order, 20).await;
+    office.at(21, 9);
+    let decider = Decider { actor: "ada".to_owned(), reason: "they said so".to_owned() };
+    let resolution = Resolution::Reversed;
+    let ended = office.engine.operate(order.id, Command::Resolve { resolution, decider }).await;
+    assert_eq!(ended.expect("it was open").status, OrderStatus::Reversed);
+    (order, line)
+}
+
+async fn classes(office: &Office, batch: &Reconciliation) -> Vec<(Class, DifferenceState)> {
+    office.found(batch.id).await.iter().map(|(class, row)| (*class, row.state)).collect()
+}
+
+/// The channel has taken the payment back when its day was over: its line stands in one statement,
+/// and what takes it back in the next. Whichever comes first, and however often they are run,
+/// nothing is left between both sides.
+#[tokio::test]
+async fn i_10_a_reversal_in_the_next_statement_takes_its_payment_back() {
+    use Class::{Netted, OnlyTheirs};
+    use DifferenceState::{Carried, Cleared};
+    for payment_first in [true, false] {
+        let office = office(&refusing("carry_days = 2"));
+        let (order, line) = reversed_next_morning(&office).await;
+        let taken_back = Line { date: date(21), ..back(&line) };
+        office.at(22, 10);
+        let (days, last) = match payment_first {
+            true => ([20, 21], 21),
+            false => ([21, 20], 20),
+        };
+        let of = |day: u32| if day == 20 { line.clone() } else { taken_back.clone() };
+        let batch = office.take(days[0], &[of(days[0])]).await;
+        assert_eq!(classes(&office, &batch).await, [(OnlyTheirs, Carried)]);
+        office.check(days[0]..=days[0]).await;
+        let batch = office.take(days[1], &[of(days[1])]).await;
+        assert_eq!(classes(&office, &batch).await, [(Netted, Cleared)]);
+        let (theirs, ours) = batch.report.totals.sides();
+        assert_eq!((theirs, ours), (batch.report.theirs, batch.report.ours), "I-10");
+        for day in [20, 21, last] {
+            office.run(day).await;
+            let states = office.differences(20..=21).await;
+            let states: Vec<_> = states.iter().map(|row| (row.class, row.state)).collect();
+            assert_eq!(states, [(Netted, Cleared); 2], "{day}");
+            office.check(20..=21).await;
+        }
+        assert!(office.requests().await.is_empty(), "nothing was claimed or held");
+        assert_eq!(office.order(order.id).await.status, OrderStatus::Reversed);
+
+        // A revision of the later statement is without it: the payment is a difference again, and
+        // its money is held until somebody has decided.
+        let other = Line { order_no: "X-1".to_owned(), reference: "X-1".to_owned(), ..taken_back };
+        office.take(21, &[Line { status: "failed", ..other }]).await;
+        let open = async |state| {
+            let rows = office.differences(20..=20).await;
+            rows.iter().any(|row| (row.class, row.state) == (OnlyTheirs, state))
+        };
+        assert!(open(Carried).await);
+        office.check(20..=21).await;
+        office.at(26, 10);
+        office.expire().await;
+        assert!(open(DifferenceState::Suspended).await);
+        office.check(20..=21).await;
+    }
+}
+
+/// What was reversed on its own day has no business in that day's statement alone.
+#[tokio::test]
+async fn i_5_a_reversed_payment_without_its_reversal_is_a_difference() {
+    let office = office(&refusing("contradiction = \"suspend\""));
+    let order = unknown(&office, 10_000).await;
+    let line = office.line(&order, 20).await;
+    let decider = Decider { actor: "ada".to_owned(), reason: "they said so".to_owned() };
+    let resolution = Resolution::Reversed;
+    let ended = office.engine.operate(order.id, Command::Resolve { resolution, decider }).await;
+    assert_eq!(ended.expect("it was open").status, OrderStatus::Reversed);
+    office.at(21, 10);
+    let batch = office.take(20, std::slice::from_ref(&line)).await;
+    let found = classes(&office, &batch).await;
+    assert_eq!(found, [(Class::StatusDiffers, DifferenceState::Suspended)]);
+    office.check(20..=20).await;
+    // Both lines: nothing was ever owed.
+    let other = self::office(&refusing(""));
+    let (_, line) = reversed_next_morning(&other).await;
+    other.at(21, 10);
+    let batch = other.take(20, &[line.clone(), back(&line)]).await;
+    let netted = (Class::Netted, DifferenceState::Cleared);
+    assert_eq!(classes(&other, &batch).await, [netted; 2]);
+    assert!(other.requests().await.is_empty());
+}
+
+/// A reversal has left and nobody has answered it: the payment's line alone is not believed, and
+/// with what takes it back in the next statement it has failed.
+#[tokio::test]
+async fn i_3_an_unknown_with_a_reversal_in_the_next_statement_has_not_succeeded() {
+    for payment_first in [true, false] {
+        let office = office(&refusing(""));
+        let order = unknown(&office, 10_000).await;
+        let line = office.line(&order, 20).await;
+        office.at(20, 22);
+        office.wait_minutes(56);
+        // Asked until the schedule has run out, then reversed; all of it in vain.
+        for _ in 0..20 {
+            let entry = office.store.reversal(order.id).await.expect("readable").expect("open");
+            if entry.reversals_unanswered > 0 {
+                break;
+            }
+            office.bank_says(lost());
+            office.engine.work(&entry).await.expect("it works");
+        }
+        let entry = office.store.reversal(order.id).await.expect("readable").expect("open");
+        assert_eq!(entry.reversals_unanswered, 1);
+        office.at(22, 10);
+        let taken_back = Line { date: date(21), ..back(&line) };
+        let rows = [(20, line), (21, taken_back)];
+        let (first, second) = if payment_first { (0, 1) } else { (1, 0) };
+        office.take(rows[first].0, std::slice::from_ref(&rows[first].1)).await;
+        assert!(is_open(&office, &order).await, "a reversal may have undone it");
+        let batch = office.take(rows[second].0, std::slice::from_ref(&rows[second].1)).await;
+        let ended = office.order(order.id).await;
+        assert_eq!((batch.report.proven, ended.status), (1, OrderStatus::Failed));
+        assert_eq!(ended.attempts[0].reason, Some(Reason::ReversedAfterUnknown));
+        let rows = office.differences(20..=21).await;
+        assert!(rows.iter().all(|row| row.class == Class::Netted && !row.state.is_open()));
+        office.check(20..=21).await;
+    }
 }
 
 #[tokio::test]

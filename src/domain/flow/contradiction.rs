@@ -12,7 +12,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, S
 use crate::domain::flow::order::{Claims, OWN_CALLER, Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
-use crate::domain::outcome::{Approval, Outcome};
+use crate::domain::outcome::{Approval, Outcome, Reason};
 use crate::domain::terms::ClaimRule;
 
 impl Work<'_> {
@@ -26,6 +26,9 @@ impl Work<'_> {
         spare_id: Option<OrderId>,
     ) -> Result<(), Refusal> {
         assert!(!attempt.state.is_unresolved(), "an open attempt learns, it is not contradicted");
+        if tells_of_before(attempt, evidence) {
+            return Ok(());
+        }
         let mut channel_reference = None;
         if let Outcome::Approved(approval) = &evidence.outcome {
             channel_reference.clone_from(&approval.channel_reference);
@@ -210,6 +213,15 @@ impl Work<'_> {
             original.claims.contradicted_minor += self.order.amount.get();
         }
     }
+}
+
+/// Whether a statement has the success of what was taken back when its day was over: a later one
+/// will have the rest. Until then it is a difference between the books, and no claim.
+fn tells_of_before(attempt: &Attempt, evidence: &Evidence) -> bool {
+    let is_taken_back = attempt.state == AttemptState::Reversed
+        || attempt.reason == Some(Reason::ReversedAfterUnknown);
+    let is_earlier = evidence.as_of.zip(attempt.ended_at).is_some_and(|(as_of, end)| as_of < end);
+    evidence.source == Source::Statement && is_taken_back && is_earlier
 }
 
 /// What evidence claims against the end of an attempt; nothing where it agrees or proves nothing.

@@ -134,9 +134,11 @@ async fn take(
     }
     if let Some(after) = plan.reversal_late {
         running.counters.add(Happening::ReversalLate);
+        let taken_on = running.ledger.settling(running.now());
         let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
         tokio::spawn(async move {
             if running.sleep(after).await {
+                running.ledger.reverse_as_of(dialect.plan_name(&call).1, taken_on);
                 dialect.carry_out(&running, &call);
             }
         });

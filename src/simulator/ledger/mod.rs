@@ -93,6 +93,8 @@ pub(in crate::simulator) struct Facts {
     pub ready_at: Timestamp,
     pub changed_at: Timestamp,
     pub settle_date: BusinessDate,
+    /// The clearing day on which a success was taken back under its own number.
+    pub reversed_on: Option<BusinessDate>,
     pub fee_minor: i64,
     /// Of a charge or capture what was refunded, of an authorisation what was captured.
     pub used_minor: i64,
@@ -172,6 +174,8 @@ struct Shard {
     dead: HashSet<Box<str>>,
     /// Numbers of which reversals were taken that are not carried out yet, and how many.
     put_off: HashMap<Box<str>, u32>,
+    /// Numbers of which one is carried out now, and the clearing day that it was taken on.
+    taken_on: HashMap<Box<str>, BusinessDate>,
 }
 
 /// See the head of this file.
@@ -313,6 +317,12 @@ impl Ledger {
         };
     }
 
+    /// The next reversal of this number was taken on an earlier clearing day: what that day may
+    /// take back, it takes back today.
+    pub fn reverse_as_of(&self, order_no: &str, taken_on: BusinessDate) {
+        self.shard(order_no).taken_on.insert(order_no.into(), taken_on);
+    }
+
     /// The same for a channel that takes a refund back too.
     pub fn reverse_any(&self, now: Timestamp, order_no: &str) -> Reversed {
         self.take_back(now, order_no, None, true)
@@ -329,6 +339,7 @@ impl Ledger {
         let mut shard = self.shard(order_no);
         let day = self.calendar.day(now);
         let is_put_off = shard.put_off.contains_key(order_no);
+        let taken_on = shard.taken_on.remove(order_no).unwrap_or(day.settles);
         let fitting = |record: &&mut Record| sent_at.is_none_or(|text| *record.sent_at == *text);
         let Some(record) = shard.records.get_mut(order_no).filter(fitting) else {
             if !self.late_arrivals && !shard.records.contains_key(order_no) {
@@ -346,9 +357,11 @@ impl Ledger {
         // A refund seldom is reversed, and never what a refund or a capture has built upon.
         let spared = record.facts.kind == EntryKind::Refund && !with_refunds;
         let built_upon = record.facts.used_minor > 0 || spared;
-        if is_put_off || built_upon || record.facts.settle_date != day.settles {
+        if is_put_off || built_upon || record.facts.settle_date != taken_on {
             return Reversed::Refused(record.facts);
         }
+        let succeeded = record.facts.state == EntryState::Approved;
+        record.facts.reversed_on = succeeded.then_some(day.settles);
         record.facts.state = EntryState::Reversed;
         record.facts.changed_at = now;
         let facts = record.facts;
@@ -422,6 +435,7 @@ impl Ledger {
             ready_at: now.plus(verdict.working),
             changed_at: now,
             settle_date: self.calendar.day(now).settles,
+            reversed_on: None,
             fee_minor: (rated + RATE_WHOLE_PPM / 2) / RATE_WHOLE_PPM,
             used_minor: 0,
             requests: 1,
@@ -488,6 +502,7 @@ fn public_entry(order_no: &str, record: &Record) -> LedgerEntry {
         received_at_ms: facts.received_at.as_millis(),
         changed_at_ms: facts.changed_at.as_millis(),
         settle_date: facts.settle_date.to_string(),
+        reversed_on: facts.reversed_on.map(|date| date.to_string()),
         fee_minor: facts.fee_minor,
         used_minor: facts.used_minor,
         contradicted: facts.contradicted,

@@ -33,6 +33,9 @@ pub struct LedgerEntry {
     pub changed_at_ms: i64,
     /// `YYYY-MM-DD`, by the channel's cut, in Beijing.
     pub settle_date: String,
+    /// The same of the reversal that took a success back; a try that was still worked on never
+    /// became one.
+    pub reversed_on: Option<String>,
     pub fee_minor: i64,
     /// Of a charge or capture what was refunded, of an authorisation what was captured.
     pub used_minor: i64,
@@ -58,6 +61,16 @@ impl LedgerEntry {
             EntryKind::Charge | EntryKind::Capture => true,
             EntryKind::Undo | EntryKind::Refund | EntryKind::Preauth => false,
         }
+    }
+
+    /// Whether it has taken money at some time, although nothing may be left of that now.
+    pub(in crate::simulator) fn took_money(&self) -> bool {
+        let succeeded = match self.state {
+            EntryState::Approved | EntryState::Undone => true,
+            EntryState::Reversed => self.reversed_on.is_some(),
+            EntryState::Working | EntryState::Declined => false,
+        };
+        self.takes() && succeeded
     }
 
     /// Whether the cardholder is charged by this entry and will stay so.
@@ -189,6 +202,7 @@ mod tests {
             received_at_ms: 0,
             changed_at_ms: 0,
             settle_date: "2026-11-22".to_owned(),
+            reversed_on: None,
             fee_minor: 1,
             used_minor: 0,
             contradicted: false,

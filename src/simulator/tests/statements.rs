@@ -16,7 +16,8 @@ use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::HouseTerms;
 use crate::reconcile::{MEMORY_BYTES, Request, Unwatched, reconcile};
 use crate::simulator::keys::tests::shared_keys;
-use crate::simulator::ledger::{Instruction, Verdict};
+use crate::simulator::ledger::{Instruction, Reversed, Verdict};
+use crate::simulator::statement::ReversedLines;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 const LAKESIDE: &str = include_str!("../../../channels/lakeside-acquirer.toml");
@@ -24,6 +25,17 @@ const UNIONPAY: &str = include_str!("../../../channels/unionpay.toml");
 
 /// A shipped file's other side, and the layout that the file has.
 async fn play(id: &str, text: &str, clock: &TestClock, percent: u8) -> (Simulator, Layout) {
+    play_listing(id, text, clock, percent, None).await
+}
+
+/// The same with a choice of what it lists of what was reversed.
+async fn play_listing(
+    id: &str,
+    text: &str,
+    clock: &TestClock,
+    percent: u8,
+    lines: Option<ReversedLines>,
+) -> (Simulator, Layout) {
     let document = Document::parse("shipped.toml", text).expect("TOML");
     let settings = if id == "unionpay" {
         SimulatorSettings::unionpay_acp(id, shared_keys(), clock.clock())
@@ -38,7 +50,8 @@ async fn play(id: &str, text: &str, clock: &TestClock, percent: u8) -> (Simulato
     let file = ChannelFile::read(&root, id, &HouseTerms::default());
     assert_eq!(mistakes.into_result(), Ok(()));
     let layout = file.statement.and_then(|terms| terms.layout).expect("a layout");
-    let settings = settings.with_seed(11).with_differences_percent(percent);
+    let mut settings = settings.with_seed(11).with_differences_percent(percent);
+    settings.reversed_lines = lines.unwrap_or(settings.reversed_lines);
     (Simulator::start(settings).await.expect("a simulator"), layout)
 }
 
@@ -71,7 +84,7 @@ fn work(simulator: &Simulator, day: u32) {
         if has_undo && index % 25 == 4 {
             let _ = ledger.undo(now, asked(500 + index, minor), &number(index), verdict(true), "");
         }
-        if index % 50 == 5 {
+        if index % 20 == 5 {
             ledger.reverse(now, &number(index), None);
         }
         if has_undo && index % 20 == 9 {
@@ -110,7 +123,7 @@ fn record(entry: &LedgerEntry, reference: bool) -> Option<String> {
 fn class(kind: DifferenceKind, is_payment: bool, by_reference: bool) -> &'static str {
     match kind {
         DifferenceKind::Missing | DifferenceKind::ShiftedOut => "only_ours",
-        DifferenceKind::Foreign => "only_theirs",
+        DifferenceKind::Foreign | DifferenceKind::ReversalMissing => "only_theirs",
         DifferenceKind::Repeated if by_reference => "only_theirs",
         DifferenceKind::Repeated => "duplicate_theirs",
         DifferenceKind::Amount if is_payment => "amount_over",
@@ -188,7 +201,14 @@ async fn hold(
     assert!(report.is_counted, "{}", simulator.settings().id);
     std::fs::remove_file(&statement).expect("it was written");
     std::fs::remove_file(&records).expect("it was written");
-    (found, expected(&planted, &ledger, by_reference))
+    let mut expected = expected(&planted, &ledger, by_reference);
+    let halves = planted.iter().filter(|one| one.kind == DifferenceKind::ReversalMissing).count();
+    let reversed = ledger.entries().iter().filter(|one| one.reversed_on == Some(date.to_string()));
+    let pairs = reversed.count() - halves;
+    if simulator.settings().reversed_lines == ReversedLines::Both && pairs > 0 {
+        expected.insert("netted".to_owned(), 2 * pairs);
+    }
+    (found, expected)
 }
 
 /// The classes that what was planted must be found as.
@@ -214,10 +234,10 @@ fn expected(
 async fn i_10_a_reconciliation_of_every_dialect_finds_exactly_what_was_planted() {
     let rows = [
         ("unionpay", UNIONPAY, 6),
-        ("harbour-bank", include_str!("../../../channels/harbour-bank.toml"), 8),
-        ("meadow-bank", include_str!("../../../channels/meadow-bank.toml"), 7),
-        ("canyon-pay", CANYON, 7),
-        ("quarry-bank", include_str!("../../../channels/quarry-bank.toml"), 8),
+        ("harbour-bank", include_str!("../../../channels/harbour-bank.toml"), 9),
+        ("meadow-bank", include_str!("../../../channels/meadow-bank.toml"), 8),
+        ("canyon-pay", CANYON, 8),
+        ("quarry-bank", include_str!("../../../channels/quarry-bank.toml"), 9),
         ("lakeside-acquirer", LAKESIDE, 8),
     ];
     for (id, text, kinds) in rows {
@@ -268,7 +288,68 @@ async fn i_10_without_differences_both_sides_agree() {
         assert_eq!(get("statements/yesterday").await, 400, "{id}");
         let first = BusinessDate::parse("2026-11-22").expect("a date");
         let (found, expected) = hold(&simulator, &layout, first).await;
-        assert_eq!((found, expected), (BTreeMap::new(), BTreeMap::new()), "{id}");
+        assert_eq!(found, expected, "{id}");
+        assert!(found.keys().all(|class| class == "netted"), "{id}: {found:?}");
+        let lists = !matches!(id, "unionpay" | "lakeside-acquirer");
+        assert_eq!(found.contains_key("netted"), lists, "{id}: as its real counterpart does");
+    }
+}
+
+/// Each bank can list what was reversed, or not, and both sides agree: by the channel's own number
+/// too. UnionPay's layout has no word for it.
+#[tokio::test]
+async fn i_10_what_was_reversed_has_two_lines_that_come_to_nothing_or_none() {
+    let first = BusinessDate::parse("2026-11-22").expect("a date");
+    for (id, text) in [
+        ("harbour-bank", include_str!("../../../channels/harbour-bank.toml")),
+        ("meadow-bank", include_str!("../../../channels/meadow-bank.toml")),
+        ("canyon-pay", CANYON),
+        ("quarry-bank", include_str!("../../../channels/quarry-bank.toml")),
+        ("lakeside-acquirer", LAKESIDE),
+    ] {
+        for lines in ReversedLines::ALL {
+            let clock = TestClock::noon();
+            let (simulator, layout) = play_listing(id, text, &clock, 0, Some(lines)).await;
+            work(&simulator, 1);
+            clock.forward(DAY_MS);
+            let (found, expected) = hold(&simulator, &layout, first).await;
+            assert_eq!(found, expected, "{id} {lines:?}");
+            assert_eq!(found.contains_key("netted"), lines == ReversedLines::Both, "{id}");
+        }
+    }
+    let unionpay = SimulatorSettings::unionpay_acp("u", shared_keys(), TestClock::noon().clock());
+    let refused = unionpay.with_reversed_lines(ReversedLines::Both).check();
+    assert!(refused.is_err_and(|problem| problem.contains("no line for a reversal")));
+}
+
+/// Taken before the cut and carried out behind it, a reversal stands in the next day's statement.
+#[tokio::test]
+async fn what_takes_back_after_the_cut_stands_in_the_next_statement() {
+    let first = BusinessDate::parse("2026-11-22").expect("a date");
+    for lines in ReversedLines::ALL {
+        let clock = TestClock::noon();
+        let text = include_str!("../../../channels/harbour-bank.toml");
+        let (simulator, _) = play_listing("harbour-bank", text, &clock, 0, Some(lines)).await;
+        work(&simulator, 1);
+        let ledger = &simulator.running.ledger;
+        let number = order_no(1_000);
+        clock.forward(DAY_MS);
+        let now = simulator.running.now();
+        assert!(matches!(ledger.reverse(now, &number, None), Reversed::Refused(_)), "too late");
+        ledger.reverse_as_of(&number, first);
+        assert!(matches!(ledger.reverse(now, &number, None), Reversed::Done(_)));
+        clock.forward(DAY_MS);
+        let of = |date| -> Vec<bool> {
+            let statement = simulator.running.statement(date);
+            let lines = statement.map(|statement| statement.lines).unwrap_or_default();
+            let own = lines.iter().filter(|line| line.entry.order_no == number);
+            own.map(|line| line.takes_back).collect()
+        };
+        let (paid, back): (&[bool], &[bool]) = match lines {
+            ReversedLines::Both => (&[false], &[true]),
+            ReversedLines::Neither => (&[], &[]),
+        };
+        assert_eq!((of(first), of(first.next())), (paid.to_vec(), back.to_vec()), "{lines:?}");
     }
 }
 

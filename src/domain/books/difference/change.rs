@@ -270,7 +270,7 @@ impl Difference {
     }
 
     /// Its line is found to belong to another row, or is found no more; what is said of its record
-    /// alone follows in the same batch. A row without a record has cleared by it.
+    /// alone follows in the same batch. A row without a record has cleared by it, or had.
     ///
     /// A balanced row keeps its line for good.
     pub fn without_line(&self, batch: BatchId, moment: &Moment<'_>) -> Option<Change> {
@@ -286,7 +286,9 @@ impl Difference {
             return Some(Change { difference: row, accounting: Vec::new() });
         }
         row.due_at = None;
-        row.note(moment.now, "its line has found a record".to_owned());
+        let is_netted = row.class == Class::Netted;
+        let what = if is_netted { "its line is gone" } else { "its line has found a record" };
+        row.note(moment.now, what.to_owned());
         Some(row.settle(self, DifferenceState::Cleared, Vec::new(), &[], moment))
     }
 

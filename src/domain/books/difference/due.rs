@@ -11,6 +11,12 @@ pub fn days_after(date: BusinessDate, days: u16) -> BusinessDate {
     BusinessDate::new(later.unwrap_or(civil::Date::MAX))
 }
 
+/// The date so many days earlier; the first one of the calendar if there is none.
+pub fn days_before(date: BusinessDate, days: u16) -> BusinessDate {
+    let earlier = date.civil().checked_sub(Span::new().days(i64::from(days)));
+    BusinessDate::new(earlier.unwrap_or(civil::Date::MIN))
+}
+
 /// The end of the last clearing day on which a difference of `date` still waits for statements.
 pub fn carried_until(calendar: &ClearingCalendar, date: BusinessDate, days: u16) -> Timestamp {
     let last = days_after(date, days).civil();

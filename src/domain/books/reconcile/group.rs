@@ -94,7 +94,7 @@ impl Judge {
             self.pair_by(lines, records, key, verdicts, |_| (0, 0, 0, 0));
         }
         let paired = verdicts.len() - before;
-        if key == Key::OrderNo && records.is_empty() && self.lines.len() > 1 {
+        if records.is_empty() && self.lines.len() > 1 {
             self.net(lines, verdicts);
         }
         for at in &self.lines {

@@ -8,7 +8,7 @@ pub mod acp;
 mod tables;
 
 use crate::simulator::settings::{BankTongue, DialectSettings};
-use crate::simulator::statement::{Columns, Statement};
+use crate::simulator::statement::{Columns, ReversedLines, Statement};
 
 /// A statement's file.
 pub struct Paper {
@@ -28,6 +28,17 @@ pub const fn columns_of(dialect: &DialectSettings) -> Columns {
         DialectSettings::CanyonPay(_) => (false, true),
     };
     Columns { has_status, has_currency }
+}
+
+/// What a dialect's real counterpart lists of what was reversed. The banks have a word for it:
+/// REVOKED, CANCEL, void. UnionPay's detail has none, and an acquirer clears only what stands.
+pub const fn reversed_lines_of(dialect: &DialectSettings) -> ReversedLines {
+    match dialect {
+        DialectSettings::HarbourBank(_)
+        | DialectSettings::Bank(_)
+        | DialectSettings::CanyonPay(_) => ReversedLines::Both,
+        DialectSettings::UnionPayAcp(_) | DialectSettings::Iso8583(_) => ReversedLines::Neither,
+    }
 }
 
 /// The file of a date.

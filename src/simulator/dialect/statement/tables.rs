@@ -2,7 +2,7 @@
 
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::simulator::dialect::acp_reply::beijing;
-use crate::simulator::ledger::{EntryKind, LedgerEntry};
+use crate::simulator::ledger::EntryKind;
 use crate::simulator::settings::CanyonPaySettings;
 use crate::simulator::statement::{Statement, StatementLine};
 
@@ -26,14 +26,15 @@ fn sum(statement: &Statement, of: impl Fn(&StatementLine) -> i64) -> i64 {
     statement.lines.iter().map(of).sum()
 }
 
-/// The word for what a line is about; the order is that of charge, capture, refund, undo.
-const fn word(entry: &LedgerEntry, words: [&'static str; 4]) -> &'static str {
-    match entry.kind {
-        EntryKind::Charge => words[0],
-        EntryKind::Capture => words[1],
+/// The word for what a line is about; the order is that of charge, capture, refund, undo. What
+/// takes a success back under its own number has the word of an undo.
+const fn word(line: &StatementLine, words: [&'static str; 4]) -> &'static str {
+    match line.entry.kind {
+        EntryKind::Charge if !line.takes_back => words[0],
+        EntryKind::Capture if !line.takes_back => words[1],
         EntryKind::Refund => words[2],
         // A statement has no line about a hold.
-        EntryKind::Undo | EntryKind::Preauth => words[3],
+        EntryKind::Charge | EntryKind::Capture | EntryKind::Undo | EntryKind::Preauth => words[3],
     }
 }
 
@@ -51,7 +52,7 @@ pub fn commas(statement: &Statement) -> Vec<u8> {
             "{},H{:014},{},{},{},{},{},{}\n",
             entry.order_no,
             entry.trace,
-            word(entry, ["payment", "capture", "refund", "void"]),
+            word(line, ["payment", "capture", "refund", "void"]),
             signed(line, entry.amount_minor),
             signed(line, entry.fee_minor),
             entry.currency,
@@ -75,7 +76,7 @@ pub fn bars(statement: &Statement) -> Vec<u8> {
             digits(statement.date),
             entry.order_no,
             entry.trace,
-            word(entry, ["PAY", "CAPTURE", "REFUND", "CANCEL"]),
+            word(line, ["PAY", "CAPTURE", "REFUND", "CANCEL"]),
             yuan(entry.amount_minor),
             yuan(entry.fee_minor),
             if line.succeeded { "00" } else { "01" },
@@ -98,7 +99,7 @@ pub fn fixed(statement: &Statement) -> Vec<u8> {
             digits(statement.date),
             entry.order_no,
             format!("{:012}", entry.trace),
-            word(entry, ["P", "C", "R", "V"]),
+            word(line, ["P", "C", "R", "V"]),
             signed(line, entry.amount_minor),
             signed(line, entry.fee_minor),
             entry.currency,
@@ -125,7 +126,7 @@ pub fn terminals(statement: &Statement) -> Vec<u8> {
         text.push_str(&format!(
             "{},{terminal},{trace},{},{:012}-{:06},{},{},{},{}\n",
             digits(statement.date),
-            word(entry, ["SALE", "CAPTURE", "REFUND", "VOID"]),
+            word(line, ["SALE", "CAPTURE", "REFUND", "VOID"]),
             entry.trace,
             entry.trace % 1_000_000,
             yuan(entry.amount_minor),
@@ -155,7 +156,14 @@ pub fn backticks(statement: &Statement, settings: &CanyonPaySettings) -> Vec<u8>
         let of = line.original.as_ref().filter(|_| !pays).unwrap_or(entry);
         let amount = yuan(entry.amount_minor);
         let (taken, given) = if pays { (amount, none()) } else { (none(), amount) };
-        let own = |text: String| if pays { "0".to_owned() } else { text };
+        let is_refund = !pays && !line.takes_back;
+        let own = |text: String| if is_refund { text } else { "0".to_owned() };
+        let of_refund = |text: &str| if is_refund { text.to_owned() } else { String::new() };
+        let state = match (pays, is_refund) {
+            (true, _) => "SUCCESS",
+            (false, true) => "REFUND",
+            (false, false) => "REVOKED",
+        };
         let values = [
             beijing(Timestamp::from_millis(entry.received_at_ms)).strftime("%F %T").to_string(),
             "wx2421b1c4370ec43b".to_owned(),
@@ -166,7 +174,7 @@ pub fn backticks(statement: &Statement, settings: &CanyonPaySettings) -> Vec<u8>
             of.order_no.clone(),
             String::new(),
             "CARD".to_owned(),
-            if pays { "SUCCESS" } else { "REFUND" }.to_owned(),
+            state.to_owned(),
             "OTHERS".to_owned(),
             entry.currency.to_owned(),
             taken.clone(),
@@ -175,8 +183,8 @@ pub fn backticks(statement: &Statement, settings: &CanyonPaySettings) -> Vec<u8>
             own(entry.order_no.clone()),
             given.clone(),
             none(),
-            if pays { "" } else { "ORIGINAL" }.to_owned(),
-            if pays { "" } else { "SUCCESS" }.to_owned(),
+            of_refund("ORIGINAL"),
+            of_refund("SUCCESS"),
             "茶叶, 两盒".to_owned(),
             String::new(),
             format!("{}000", yuan(signed(line, entry.fee_minor))),

@@ -1,0 +1,200 @@
+//! Lines of one number in the statements of several dates: a payment stands in one, and what takes
+//! it back in another, because the channel carried its reversal out when its day had ended.
+//!
+//! Such lines are netted as those of one statement are, wherever no record of ours has the number.
+//! When one of them is gone from a later revision, the other is only theirs again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::books::difference::{Claimed, Difference, Finding, days_after, days_before};
+use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance};
+use crate::domain::ids::ChannelOrderNo;
+use crate::domain::time::BusinessDate;
+use crate::engine::EngineError;
+
+use super::Working;
+use crate::backoffice::chunk::Chunk;
+use crate::backoffice::evidence::Named;
+use crate::backoffice::{Backoffice, BackofficeError, CONFLICTS_MAX, House, PAGE};
+
+/// What other dates' statements have under some numbers, the earliest date first.
+pub(super) type Elsewhere = BTreeMap<ChannelOrderNo, Vec<Difference>>;
+
+impl Backoffice {
+    /// Lines of the dates near `date` that name one of the numbers and that no record of ours has:
+    /// those that are open, and those that cancel another.
+    pub(super) async fn lines_elsewhere(
+        &self,
+        house: &House,
+        date: BusinessDate,
+        numbers: &BTreeSet<ChannelOrderNo>,
+    ) -> Result<Elsewhere, BackofficeError> {
+        let mut elsewhere = Elsewhere::new();
+        if numbers.is_empty() {
+            return Ok(elsewhere);
+        }
+        let days = house.statement.carry_days.max(1);
+        let before = (1..=days).rev().map(|day| days_before(date, day));
+        for other in before.chain((1..=days).map(|day| days_after(date, day))) {
+            let mut after = None;
+            // Bounded by the differences of the date: each page goes on after the last.
+            loop {
+                let channel = house.channel.clone();
+                let page = self.store().differences_of_lines(channel, other, after, PAGE).await?;
+                let Some(last) = page.last() else { break };
+                after = last.line.as_ref().map(|line| line.digest);
+                for row in page.into_iter().filter(may_cancel) {
+                    let number = number_of(&row).filter(|number| numbers.contains(number));
+                    if let Some(number) = number {
+                        elsewhere.entry(number).or_default().push(row);
+                    }
+                }
+            }
+        }
+        Ok(elsewhere)
+    }
+}
+
+/// Whether it is a line alone that is open, or cancels another one.
+fn may_cancel(row: &Difference) -> bool {
+    let stands = match row.class {
+        Class::OnlyTheirs => row.state.is_open(),
+        Class::Netted => true,
+        _ => false,
+    };
+    stands && row.record.is_none()
+}
+
+fn number_of(row: &Difference) -> Option<ChannelOrderNo> {
+    ChannelOrderNo::parse(&row.line.as_ref()?.order_no)
+}
+
+fn item_of(row: &Difference) -> Option<Item> {
+    row.line.as_ref()?.item
+}
+
+/// A line of this date by its place in the file, or the row of another date's.
+#[derive(Debug, Clone, Copy)]
+enum Place<'row> {
+    Here(u32),
+    There(&'row Difference),
+}
+
+/// What the lines of one number come to: what cancels within a date is that date's own matter.
+#[derive(Debug)]
+struct Split<'row> {
+    across: Vec<Place<'row>>,
+    alone: Vec<Place<'row>>,
+}
+
+type Placed<'row> = (Item, Place<'row>);
+
+impl<'row> Split<'row> {
+    fn of(here: Vec<Placed<'row>>, rows: &'row [Difference]) -> Self {
+        let date = |row: &Difference| row.line.as_ref().map(|line| line.date);
+        let there = |row: &'row Difference| item_of(row).map(|item| (item, Place::There(row)));
+        let dates = rows.chunk_by(|left, right| date(left) == date(right));
+        let dates = dates.map(|rows| rows.iter().filter_map(there).collect());
+        let left = dates.chain([here]).flat_map(|of_date| cancel(of_date).1).collect();
+        let (across, alone) = cancel(left);
+        let places = |all: Vec<Placed<'row>>| all.into_iter().map(|(_, place)| place).collect();
+        Self { across: places(across), alone: places(alone) }
+    }
+}
+
+/// Parts lines that cancel each other from the others.
+fn cancel(lines: Vec<Placed<'_>>) -> (Vec<Placed<'_>>, Vec<Placed<'_>>) {
+    let items: Vec<Item> = lines.iter().map(|(item, _)| *item).collect();
+    let mut verdicts = Vec::new();
+    Judge::new(Tolerance::default()).judge(&items, &[], Key::OrderNo, &mut verdicts);
+    let netted = verdicts.iter().filter(|verdict| verdict.class == Class::Netted);
+    let netted: BTreeSet<u32> = netted.filter_map(|verdict| verdict.line).collect();
+    let (gone, left): (Vec<_>, Vec<_>) = (0..).zip(lines).partition(|(at, _)| netted.contains(at));
+    let lines = |some: Vec<(u32, _)>| some.into_iter().map(|(_, line)| line).collect();
+    (lines(gone), lines(left))
+}
+
+/// Those of them that are another date's, with the class that they have so far.
+fn rows_of<'row>(places: &[Place<'row>], is_netted: bool) -> Vec<&'row Difference> {
+    let row = |place: &Place<'row>| match place {
+        Place::There(row) => Some(*row),
+        Place::Here(_) => None,
+    };
+    let rows = places.iter().filter_map(row);
+    rows.filter(|row| (row.class == Class::Netted) == is_netted).collect()
+}
+
+impl<'a> Working<'a> {
+    /// Nets the lines that only they have with those of other dates. The other dates' rows clear at
+    /// once, these lines when they are written.
+    pub(super) async fn net_across(
+        &mut self,
+        named: &Named,
+        elsewhere: &Elsewhere,
+    ) -> Result<(), BackofficeError> {
+        for (number, rows) in elsewhere {
+            // What our books have of it, one of the lines is about.
+            if self.office.record_of(self.house, self.date, *number).await?.is_some() {
+                continue;
+            }
+            let lines = named.get(number).into_iter().flatten();
+            let here = lines.map(|line| (line.item, Place::Here(line.line))).collect();
+            let split = Split::of(here, rows);
+            self.netted.extend(split.across.iter().filter_map(|place| match place {
+                Place::Here(line) => Some(*line),
+                Place::There(_) => None,
+            }));
+            self.put_across(&rows_of(&split.across, false), Class::Netted).await?;
+        }
+        Ok(())
+    }
+
+    /// Lines of this date are gone that had cancelled lines of other dates: those are only theirs
+    /// again.
+    pub(in crate::backoffice) async fn part_across(
+        &mut self,
+        gone: &[Difference],
+    ) -> Result<(), BackofficeError> {
+        let numbers: BTreeSet<ChannelOrderNo> = gone.iter().filter_map(number_of).collect();
+        let elsewhere = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
+        for (number, rows) in &elsewhere {
+            let alone = rows_of(&Split::of(Vec::new(), rows).alone, true);
+            if alone.is_empty() {
+                continue;
+            }
+            self.put_across(&alone, Class::OnlyTheirs).await?;
+            let mut chunk = self.chunk();
+            for row in gone.iter().filter(|row| number_of(row) == Some(*number)) {
+                let row = chunk.latest(row.clone());
+                chunk.lose_line(&row).await?;
+            }
+            self.commit(chunk).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_across(
+        &mut self,
+        rows: &[&Difference],
+        class: Class,
+    ) -> Result<(), BackofficeError> {
+        for _ in 0..CONFLICTS_MAX {
+            let mut chunk = self.chunk();
+            for row in rows {
+                let (key, line, record) = (Key::OrderNo, row.line.clone(), None);
+                let claimed = Claimed::Nothing;
+                let finding = Finding { class, key, line, record, claimed, elsewhere: None };
+                chunk.take(finding, None).await?;
+            }
+            match self.commit(chunk).await {
+                Err(BackofficeError::Engine(EngineError::Contended)) => {}
+                ended => return ended,
+            }
+        }
+        Err(EngineError::Contended.into())
+    }
+
+    fn chunk(&self) -> Chunk<'a> {
+        Chunk::new(self.office, self.house, self.batch.id, self.date)
+    }
+}
