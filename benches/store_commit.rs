@@ -83,7 +83,7 @@ async fn pay(store: Arc<SledStore>, next: Arc<AtomicU64>, payments: u64) {
 async fn acknowledge(store: &SledStore) -> usize {
     let mut count = 0;
     loop {
-        let due = store.due_accounting(books::moment(LATER_MS), PAGE_MAX).await;
+        let due = store.due_accounting(books::due_by(LATER_MS), PAGE_MAX).await;
         let mut due = due.expect("rows that read back");
         if due.is_empty() {
             return count;

@@ -3,7 +3,6 @@
 //! A [`Clock`] reads; a [`Timekeeper`] holds what it reads against evidence and gives a
 //! [`crate::domain::time::Present`], which is what rules ask.
 
-mod due;
 mod last_seen;
 mod timekeeper;
 
@@ -13,7 +12,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::time::Timestamp;
 
-pub use due::Due;
 pub use last_seen::{Beginning, LastSeen};
 pub use timekeeper::{Confirmation, Doubt, Heard, Standing, Timekeeper, Witness};
 

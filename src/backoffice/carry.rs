@@ -8,7 +8,7 @@ use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, F
 use crate::domain::books::reconcile::{Class, Judge, Key, Status};
 use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
 use crate::domain::terms::Terms;
-use crate::domain::time::Timestamp;
+use crate::domain::time::{Due, Timestamp};
 use crate::engine::EngineError;
 
 use super::chunk::Chunk;
@@ -74,12 +74,12 @@ impl Working<'_> {
 }
 
 impl Backoffice {
-    /// Puts what is due at `now` in suspense, at most `limit` differences; gives their number.
-    pub async fn expire(&self, now: Timestamp, limit: usize) -> Result<usize, BackofficeError> {
-        let due = self.store().due_differences(now, limit).await?;
+    /// Puts what is due in suspense, at most `limit` differences; gives their number.
+    pub async fn expire(&self, due: Due, limit: usize) -> Result<usize, BackofficeError> {
+        let rows = self.store().due_differences(due, limit).await?;
         let mut suspended = 0;
-        for some in due.chunks(SUSPENDED_AT_ONCE) {
-            let ends = join_all(some.iter().map(|row| self.expire_one(row.clone(), now))).await;
+        for some in rows.chunks(SUSPENDED_AT_ONCE) {
+            let ends = join_all(some.iter().map(|row| self.expire_one(row.clone(), due))).await;
             for (row, end) in some.iter().zip(ends) {
                 match end {
                     Ok(()) => suspended += 1,
@@ -94,12 +94,13 @@ impl Backoffice {
         Ok(suspended)
     }
 
-    async fn expire_one(&self, row: Difference, now: Timestamp) -> Result<(), BackofficeError> {
+    async fn expire_one(&self, row: Difference, due: Due) -> Result<(), BackofficeError> {
         let mut row = row;
         for _ in 0..CONFLICTS_MAX {
             let terms = self.terms_of(&row)?;
             let claimed = self.claimed_of(&row).await?;
-            let Some(change) = row.expire(claimed, &moment(&terms, now)) else { return Ok(()) };
+            let moment = moment(&terms, due.now());
+            let Some(change) = row.expire(claimed, due, &moment) else { return Ok(()) };
             match self.write(&row, change, Vec::new()).await {
                 Err(BackofficeError::Engine(EngineError::Contended)) => {
                     row = self.difference(row.id).await?;

@@ -121,6 +121,13 @@ impl History {
         let found = readable().rfind(|version| version.since <= at).or_else(|| readable().next());
         found.and_then(|version| version.terms.clone())
     }
+
+    /// The longest wait of all versions' schedules; zero of a channel without any.
+    pub fn longest_wait(&self, id: &ChannelId) -> Duration {
+        let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
+        let terms = versions.get(id).into_iter().flatten().filter_map(|one| one.terms.as_ref());
+        terms.map(|terms| terms.longest_wait()).max().unwrap_or_default()
+    }
 }
 
 fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -249,6 +256,22 @@ not_found_final_after = "10m"
         }
         let files = fs::read_dir(data.join(FOLDER).join("a")).expect("the folder").count();
         assert_eq!(files, 3, "what did not change is not kept twice");
+        fs::remove_dir_all(data).expect("it can go");
+    }
+
+    #[test]
+    fn the_longest_wait_is_that_of_every_version() {
+        let data = scratch("waits");
+        let history = History::load(&data, &HouseTerms::default()).expect("no history yet");
+        assert_eq!(history.longest_wait(&id()), Duration::ZERO);
+        let longest = |text: &str| terms(text).longest_wait();
+        let (short, long) = (text(3_000), text(3_000).replace("\"10m\"", "\"20d\""));
+        assert!(longest(&long) > longest(&short));
+        for (text, at, wait) in [(&short, 100, &short), (&long, 200, &long), (&short, 300, &long)] {
+            let running = [(&id(), text.as_str(), &terms(text))];
+            history.keep(running.into_iter(), moment(at)).expect("it is kept");
+            assert_eq!(history.longest_wait(&id()), longest(wait), "at {at}");
+        }
         fs::remove_dir_all(data).expect("it can go");
     }
 

@@ -23,6 +23,7 @@ pub mod tls;
 pub mod watch;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -268,6 +269,10 @@ pub trait Channels: Send + Sync {
 
     /// What was agreed with it at a moment: an order keeps the terms that it was accepted under.
     fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>>;
+
+    /// The longest wait that a schedule sets for an entry of the channel, whenever its order was
+    /// accepted.
+    fn longest_wait(&self, channel: &ChannelId) -> Duration;
 
     /// An attempt that was sent has ended without moving money: what it took of the channel's limit
     /// for the day is free again. Once for each attempt.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
@@ -517,6 +518,10 @@ impl Channels for Registry {
 
     fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>> {
         self.history.terms_at(channel, at)
+    }
+
+    fn longest_wait(&self, channel: &ChannelId) -> Duration {
+        self.history.longest_wait(channel)
     }
 
     fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {

@@ -18,8 +18,6 @@ const FILE: &str = "clock.json";
 pub struct LastSeen {
     /// The latest moment that was borne out: the truth was no earlier.
     pub proven_ms: i64,
-    /// The latest moment that the clock has shown: rows may be stamped up to it.
-    pub stamped_until_ms: i64,
     /// By how much the clocks of those are off which an operator has overruled, by host.
     pub overruled_off_by_ms: BTreeMap<String, i64>,
 }

@@ -104,8 +104,6 @@ struct State {
     shown_ahead: AtomicI64,
     /// The steady clock's count at the last jump of what is shown.
     jumped_at: AtomicI64,
-    /// The latest moment ever shown, where the clock has gone back since: milliseconds since 1970.
-    stamped_until: AtomicI64,
     hearing: Mutex<Hearing>,
 }
 
@@ -133,9 +131,8 @@ impl Timekeeper {
             (None, Some(first)) => first.as_millis().min(wall),
             (_, None) => wall,
         };
-        let (stamped_until, overruled_off_by_ms) = beginning
-            .seen
-            .map_or((0, BTreeMap::new()), |seen| (seen.stamped_until_ms, seen.overruled_off_by_ms));
+        let overruled_off_by_ms = beginning.seen.map(|seen| seen.overruled_off_by_ms);
+        let overruled_off_by_ms = overruled_off_by_ms.unwrap_or_default();
         let hearing =
             Hearing { said: BTreeMap::new(), overruled_off_by_ms, doubt: None, looked_at: steady };
         let keeper = Self(Arc::new(State {
@@ -145,7 +142,6 @@ impl Timekeeper {
             bound_ahead: AtomicI64::new(i64::MAX),
             shown_ahead: AtomicI64::new(wall.max(proven) - steady),
             jumped_at: AtomicI64::new(steady),
-            stamped_until: AtomicI64::new(stamped_until),
             hearing: Mutex::new(hearing),
         }));
         keeper.look();
@@ -166,9 +162,6 @@ impl Timekeeper {
         let shown_ahead = shown(wall - steady, proven_ahead);
         let seen = state.shown_ahead.load(Ordering::Acquire);
         if (shown_ahead - seen).abs() > STEP_MAX_MS {
-            if shown_ahead < seen {
-                state.stamped_until.fetch_max(steady + seen, Ordering::AcqRel);
-            }
             // In this order: whoever sees the new offset sees when it began.
             state.jumped_at.store(steady, Ordering::Release);
             state.shown_ahead.store(shown_ahead, Ordering::Release);
@@ -178,12 +171,6 @@ impl Timekeeper {
         let steady_for = Duration::from_millis(u64::try_from(steady_for_ms).unwrap_or(0));
         let moment = |ahead: i64| Timestamp::from_millis(steady.saturating_add(ahead));
         Present::new(moment(shown_ahead), moment(proven_ahead.min(bound_ahead)), steady_for)
-    }
-
-    /// Up to when rows may be stamped and due, where the clock has gone back since it showed that.
-    pub fn stamped_until(&self) -> Option<Timestamp> {
-        let until = self.0.stamped_until.load(Ordering::Acquire);
-        (until > self.now().as_millis() + STEP_MAX_MS).then(|| Timestamp::from_millis(until))
     }
 
     /// From when on something is in force that begins now: while the clock is ahead, no later than
@@ -287,10 +274,8 @@ impl Timekeeper {
     pub fn last_seen(&self) -> LastSeen {
         let present = self.present();
         let hearing = self.hearing();
-        let stamped_until = self.0.stamped_until.load(Ordering::Acquire);
         LastSeen {
             proven_ms: present.proven().as_millis(),
-            stamped_until_ms: stamped_until.max(present.now().as_millis()),
             overruled_off_by_ms: hearing.overruled_off_by_ms.clone(),
         }
     }

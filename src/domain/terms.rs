@@ -101,10 +101,11 @@ impl Terms {
         !undo && !self.reverse.is_empty() && self.reversible.contains(&operation)
     }
 
-    /// The longest wait that its schedules set for an entry.
+    /// The longest wait that any rule sets for an entry: the schedules' own waits, a day, and what
+    /// waits until a request or a reversal cannot be on its way any more.
     pub fn longest_wait(&self) -> Duration {
         let waits = self.inquire.iter().chain(&self.reverse).copied();
-        waits.fold(DAILY.max(self.call_ends_after).max(self.not_found_final_after), Duration::max)
+        waits.fold(DAILY.max(self.reversal_ends_after()), Duration::max)
     }
 
     /// Whether the channel still takes a reversal of what was sent at `sent_at`: until it is borne

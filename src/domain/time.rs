@@ -1,5 +1,6 @@
 //! Moments, business dates and cut-offs as values. Reading the clock is `crate::clock`'s work.
 
+mod due;
 mod present;
 
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+pub use due::Due;
 pub use present::Present;
 
 /// The length of `2026-11-22T08:00:00.000Z`.

@@ -31,7 +31,7 @@ use crate::domain::ids::{
     SettlementId,
 };
 use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, Due};
 
 /// A future that a store returns; boxed, so that the store is chosen at start.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -166,11 +166,11 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>>;
 
-    /// A channel's entries whose time has come, the longest due first.
+    /// A channel's entries that are due, the longest due first; behind them what is dated wrong.
     fn due_reversals(
         &self,
         channel: ChannelId,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>>;
 
@@ -211,10 +211,11 @@ pub trait Store: Send + Sync {
     /// How many accounting requests are owed, and how many are parked.
     fn accounting_backlog(&self) -> StoreFuture<'_, Result<Backlog, StoreError>>;
 
-    /// Owed accounting requests whose time has come, the longest due first.
+    /// Owed accounting requests that are due, the longest due first; behind them what is dated
+    /// wrong.
     fn due_accounting(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>>;
 
@@ -228,10 +229,11 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>>;
 
-    /// Owed notices to the core whose time has come, the longest due first.
+    /// Owed notices to the core that are due, the longest due first; behind them what is dated
+    /// wrong.
     fn due_notices(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>>;
 
@@ -344,10 +346,11 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
 
-    /// Carried differences whose time is over, the longest due first.
+    /// Carried differences whose time is over, the longest due first; behind them what is dated
+    /// wrong.
     fn due_differences(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
 

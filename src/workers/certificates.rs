@@ -33,7 +33,9 @@ impl Told {
         let key = (channel.clone(), term.usage);
         let ended = term.standing(now) == CertificateState::Ended;
         let is_known = self.at.get(&key).is_some_and(|(serial, had_ended, at)| {
-            *serial == term.serial && *had_ended == ended && now.since(*at) < TOLD_AGAIN_AFTER
+            // What was told ahead of us was told by a clock that has been set back since.
+            let is_fresh = *at <= now && now.since(*at) < TOLD_AGAIN_AFTER;
+            *serial == term.serial && *had_ended == ended && is_fresh
         });
         if !is_known {
             self.at.insert(key, (term.serial.clone(), ended, now));
@@ -100,6 +102,7 @@ mod tests {
         assert!(told.is_due(&channel, &term, over), "it has ended since");
         assert!(!told.is_due(&channel, &term, over));
         assert!(told.is_due(&channel, &term, over.plus(day)));
+        assert!(told.is_due(&channel, &term, over), "the clock was set back");
         term.serial = "2".to_owned();
         assert!(told.is_due(&channel, &term, over.plus(day)), "another one");
     }

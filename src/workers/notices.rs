@@ -19,8 +19,8 @@ use crate::config::checked::DeliverySettings;
 use crate::domain::batch::{Batch, CoreNotice};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
+use crate::domain::time::Due;
 use crate::engine::{Engine, EngineError};
-use crate::store::PAGE_MAX;
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
 use crate::workers::{InFlight, Stop, next_round, reap};
@@ -122,11 +122,8 @@ async fn look(
     if working.len() >= most {
         return Ok(());
     }
-    let by = desk.engine.clock().due(desk.work.delivery.longest_wait());
-    let rows = by.rows_read(most * 2, PAGE_MAX);
-    let mut due = desk.engine.store().due_notices(by.horizon(), rows).await?;
-    due.retain(|notice| by.is_due(notice.delivery.due_at));
-    for notice in due {
+    let due = Due::at(desk.engine.clock().now(), desk.work.delivery.longest_wait());
+    for notice in desk.engine.store().due_notices(due, most * 2).await? {
         if working.len() >= most {
             break;
         }

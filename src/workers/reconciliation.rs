@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::backoffice::{Backoffice, BackofficeError, Waiting};
+use crate::domain::books::difference::LONGEST_CARRIED;
 use crate::domain::ids::ChannelId;
+use crate::domain::time::Due;
 use crate::telemetry;
 use crate::workers::{InFlight, PAGE, Stop, reap};
 
@@ -78,8 +80,9 @@ async fn take(backoffice: &Backoffice, waiting: &Waiting) {
 async fn suspend(backoffice: &Backoffice) {
     loop {
         // What moves money because of its age waits until that is borne out.
-        let proven = backoffice.engine().clock().present().proven();
-        match backoffice.expire(proven, PAGE).await {
+        let present = backoffice.engine().clock().present();
+        let due = Due::at(present.now(), LONGEST_CARRIED).by(present.proven());
+        match backoffice.expire(due, PAGE).await {
             Ok(PAGE) => {}
             Ok(_) => return,
             Err(error) => return report("what is due could not be suspended", &error),

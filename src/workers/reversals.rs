@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::domain::flow::reversal::{DAILY, ReversalEntry};
+use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::time::Due;
 use crate::engine::{Engine, EngineError};
-use crate::store::PAGE_MAX;
 use crate::telemetry;
 use crate::workers::{InFlight, PAGE, Stop, next_round, reap};
 
@@ -63,13 +63,10 @@ async fn look(
     if room == 0 {
         return Ok(());
     }
-    let longest = engine.channels().terms(channel).map_or(DAILY, |terms| terms.longest_wait());
-    let by = engine.clock().due(longest);
-    let rows = by.rows_read(PAGE, PAGE_MAX);
+    let due = Due::at(engine.clock().now(), engine.channels().longest_wait(channel));
     // What is being worked may still be due, and what came due first need not be the oldest: a
     // whole page is read, however little room there is.
-    let mut due = engine.store().due_reversals(channel.clone(), by.horizon(), rows).await?;
-    due.retain(|entry| entry.due_at.is_some_and(|due_at| by.is_due(due_at)));
+    let mut due = engine.store().due_reversals(channel.clone(), due, PAGE).await?;
     // A channel that was away meets what waits for it in the order in which it went wrong.
     due.sort_by_key(|entry| (entry.opened_at, entry.order));
     for entry in due {

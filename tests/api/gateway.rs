@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::{Method, StatusCode};
@@ -86,6 +87,10 @@ impl Channels for Bank {
 
     fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>> {
         self.registry.terms_at(channel, at)
+    }
+
+    fn longest_wait(&self, channel: &ChannelId) -> Duration {
+        self.registry.longest_wait(channel)
     }
 
     fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
@@ -320,7 +325,7 @@ impl Gateway {
     }
 
     /// Moves the clock.
-    pub fn later(&self, by: std::time::Duration) {
+    pub fn later(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).expect("a bearable time");
         self.clock.fetch_add(millis, Ordering::SeqCst);
     }

@@ -10,7 +10,7 @@ use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
-use switchyard::domain::time::{BusinessDate, Timestamp};
+use switchyard::domain::time::{BusinessDate, Due};
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, Store, StoreError, StoreFuture};
 use tokio::sync::Semaphore;
@@ -133,10 +133,10 @@ impl Store for SlowStore {
     fn due_reversals(
         &self,
         channel: ChannelId,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.inner.due_reversals(channel, now, limit)
+        self.inner.due_reversals(channel, due, limit)
     }
 
     fn contradictions(
@@ -174,10 +174,10 @@ impl Store for SlowStore {
 
     fn due_accounting(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.inner.due_accounting(now, limit)
+        self.inner.due_accounting(due, limit)
     }
 
     fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
@@ -195,10 +195,10 @@ impl Store for SlowStore {
 
     fn due_notices(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
-        self.inner.due_notices(now, limit)
+        self.inner.due_notices(due, limit)
     }
 
     fn audit(

@@ -321,6 +321,9 @@ impl Play {
         let silent = taken_back && self.desk.claims().is_empty();
         assert!(!silent, "I-5: reversed and succeeded after {:?}", self.path);
         let entry = self.desk.rows.entries.get(&self.desk.id);
+        let due_at = entry.and_then(|entry| entry.due_at);
+        let bound = self.desk.now.plus(self.desk.terms.longest_wait());
+        assert!(due_at.is_none_or(|due_at| due_at <= bound), "it waits too long: {:?}", self.path);
         let reversing = entry.is_some_and(|entry| entry.phase == Phase::Reversing);
         let pending = self.desk.attempt().state == AttemptState::Pending;
         let called = self.path.contains(&Event::Retry) || given.reversals.is_some();

@@ -250,6 +250,10 @@ impl Channels for Bank {
         self.terms(channel)
     }
 
+    fn longest_wait(&self, channel: &ChannelId) -> Duration {
+        terms::terms(channel.as_str()).longest_wait()
+    }
+
     fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
 
     fn call<'a>(

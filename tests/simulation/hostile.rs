@@ -10,7 +10,7 @@ use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
-use switchyard::domain::time::{BusinessDate, Timestamp};
+use switchyard::domain::time::{BusinessDate, Due};
 use switchyard::store::memory::{FailedRows, MemoryStore};
 use switchyard::store::{CommitError, Store, StoreError, StoreFuture};
 use tokio::sync::Notify;
@@ -167,10 +167,10 @@ impl Store for HostileStore {
     fn due_reversals(
         &self,
         channel: ChannelId,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.slowly(self.world.store.due_reversals(channel, now, limit))
+        self.slowly(self.world.store.due_reversals(channel, due, limit))
     }
 
     fn contradictions(
@@ -208,10 +208,10 @@ impl Store for HostileStore {
 
     fn due_accounting(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.slowly(self.world.store.due_accounting(now, limit))
+        self.slowly(self.world.store.due_accounting(due, limit))
     }
 
     fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
@@ -229,10 +229,10 @@ impl Store for HostileStore {
 
     fn due_notices(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
-        self.slowly(self.world.store.due_notices(now, limit))
+        self.slowly(self.world.store.due_notices(due, limit))
     }
 
     fn audit(

@@ -19,11 +19,10 @@ use switchyard::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
 };
 use switchyard::domain::money::{AmountMinor, Currency};
-use switchyard::domain::time::Timestamp;
+use switchyard::domain::time::{Due, Timestamp};
 use switchyard::engine::day_close::CloseError;
 use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
 use switchyard::entropy::Entropy;
-use switchyard::store::PAGE_MAX;
 use tokio::task::JoinSet;
 
 use crate::accounting_side;
@@ -61,8 +60,6 @@ const ERRORS_MS: [i64; 16] = [
     -72_000_000,
     -34_560_000_000,
 ];
-/// How often a calm world looks at rows that a clock ahead of its time has dated.
-const AHEAD_LOOKED_AT_EVERY: Duration = Duration::from_secs(600);
 
 pub struct Played {
     pub violations: Vec<String>,
@@ -317,16 +314,17 @@ impl Life {
         }
         let (truth, now) = (self.clock.now(), self.engine.clock().now());
         let event = state.events.keys().next().map(|(at, _)| at.since(truth));
-        let entry = state.rows.entries.values().filter_map(|entry| entry.due_at).min();
+        let wait = |due: Due, at| if due.is_due(at) { Duration::ZERO } else { at.since(now) };
+        let entries = state.rows.entries.values().filter_map(|entry| {
+            let longest = terms::terms(entry.channel.as_str()).longest_wait();
+            entry.due_at.map(|at| wait(Due::at(now, longest), at))
+        });
         let owed = |request: &&AccountingRequest| request.delivery.status == DeliveryStatus::Owed;
-        let request = state.rows.accounting.values().filter(owed);
-        let request = request.map(|request| request.delivery.due_at).min();
-        let rows = entry.into_iter().chain(request).map(|at| at.since(now));
-        let pause = event.into_iter().chain(rows).min().unwrap_or(Duration::from_secs(1));
-        // What a clock that was ahead has dated is due before the time it says.
-        let ahead = self.engine.clock().stamped_until().is_some();
-        let most = if ahead { AHEAD_LOOKED_AT_EVERY } else { Duration::MAX };
-        pause.min(most) + Duration::from_millis(1)
+        let requests = state.rows.accounting.values().filter(owed);
+        let due = Due::at(now, accounting_side::WAIT_MAX);
+        let requests = requests.map(|request| wait(due, request.delivery.due_at));
+        let pause = event.into_iter().chain(entries).chain(requests).min();
+        pause.unwrap_or(Duration::from_secs(1)) + Duration::from_millis(1)
     }
 
     /// Lets happen at the channels what is due there, and delivers their notices.
@@ -385,14 +383,13 @@ impl Life {
     async fn work_due(&mut self, in_hand: &mut BTreeSet<Job>) {
         for name in terms::ALL {
             let channel = ChannelId::from_stored(name);
-            let by = self.engine.clock().due(terms::terms(name).longest_wait());
-            let rows = by.rows_read(50, PAGE_MAX);
-            let due = self.engine.store().due_reversals(channel, by.horizon(), rows).await;
-            let mut due = due.unwrap_or_else(|error| {
+            let longest = terms::terms(name).longest_wait();
+            let due = Due::at(self.engine.clock().now(), longest);
+            let due = self.engine.store().due_reversals(channel, due, 50).await;
+            let due = due.unwrap_or_else(|error| {
                 self.world.state().violate(format!("due entries: {error}"));
                 Vec::new()
             });
-            due.retain(|entry| entry.due_at.is_some_and(|due_at| by.is_due(due_at)));
             for entry in due {
                 let job = Job::Entry(entry.order);
                 // Now and then two workers take the same entry, as two nodes may.
@@ -472,14 +469,12 @@ impl Life {
 
     /// What accounting is owed, one request of a chain at a time.
     async fn account_due(&mut self, in_hand: &mut BTreeSet<Job>) {
-        let by = self.engine.clock().due(accounting_side::WAIT_MAX);
-        let rows = by.rows_read(100, PAGE_MAX);
-        let due = self.engine.store().due_accounting(by.horizon(), rows).await;
-        let mut due = due.unwrap_or_else(|error| {
+        let due = Due::at(self.engine.clock().now(), accounting_side::WAIT_MAX);
+        let due = self.engine.store().due_accounting(due, 100).await;
+        let due = due.unwrap_or_else(|error| {
             self.world.state().violate(format!("due requests: {error}"));
             Vec::new()
         });
-        due.retain(|request| by.is_due(request.delivery.due_at));
         for request in due {
             let job = Job::Chain(request.id.chain);
             let again = self.world.state().mischief(5);

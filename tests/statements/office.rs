@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use switchyard::backoffice::{
     Backoffice, BackofficeError, Balancing, Content, Imported, Incoming, StatementRules,
@@ -17,7 +18,7 @@ use switchyard::config::layout::SHIPPED;
 use switchyard::config::mistake::Mistakes;
 use switchyard::config::raw::Document;
 use switchyard::domain::books::accounting::{AccountingRequest, BookingEvent, Side};
-use switchyard::domain::books::difference::{Difference, DifferenceState, Remedy};
+use switchyard::domain::books::difference::{Difference, DifferenceState, LONGEST_CARRIED, Remedy};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
@@ -27,7 +28,7 @@ use switchyard::domain::ids::{BatchId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{ClaimRule, Terms};
-use switchyard::domain::time::{BusinessDate, Timestamp};
+use switchyard::domain::time::{BusinessDate, Due, Timestamp};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
@@ -87,6 +88,10 @@ impl Channels for Bank {
 
     fn terms_at(&self, id: &ChannelId, _at: Timestamp) -> Option<Arc<Terms>> {
         self.terms(id)
+    }
+
+    fn longest_wait(&self, _: &ChannelId) -> Duration {
+        self.terms.longest_wait()
     }
 
     fn give_back(&self, _: &ChannelId, _: Timestamp, _: AmountMinor) {}
@@ -374,7 +379,7 @@ impl Office {
 
     /// Suspends what is due now.
     pub async fn expire(&self) -> usize {
-        self.backoffice.expire(self.now(), 500).await.expect("it works")
+        self.backoffice.expire(Due::at(self.now(), LONGEST_CARRIED), 500).await.expect("it works")
     }
 
     /// Debits less credits by account, of everything that accounting was asked to book.

@@ -10,7 +10,7 @@ use crate::rows::{
     changed, day, difference, difference_id, differences, digest, line, neighbour, number, record,
     sequence,
 };
-use crate::support::books::{channel, moment};
+use crate::support::books::{channel, due_by, moment};
 use crate::{commit, read, refuse};
 
 fn names(differences: &[Difference]) -> Vec<u64> {
@@ -123,7 +123,7 @@ pub async fn open_and_due_differences_follow_their_state(store: &dyn Store) {
     let elsewhere = Difference { channel: neighbour(), ..due(5, 150) };
     commit(store, differences(&[never, elsewhere])).await;
     let due_at =
-        async |now_ms, limit| names(&read(store.due_differences(moment(now_ms), limit)).await);
+        async |now_ms, limit| names(&read(store.due_differences(due_by(now_ms), limit)).await);
     let open = async |after: Option<u64>, limit| {
         let page = store.open_differences(channel(), after.map(difference_id), limit);
         names(&read(page).await)
@@ -250,7 +250,7 @@ async fn equals(store: &dyn Store, model: &Model) {
     assert_eq!(open, listed(&|row| row.state.is_open()));
     let mut due = listed(&|row| row.state == DifferenceState::Carried && row.due_at.is_some());
     due.sort_by_key(|row| (row.due_at, row.id));
-    assert_eq!(read(store.due_differences(moment(9), 99)).await, due);
+    assert_eq!(read(store.due_differences(due_by(9), 99)).await, due);
     let mut ours = listed(&|row| row.record.is_some());
     ours.sort_by_key(|row| row.record.as_ref().map(|side| side.channel_order_no));
     assert_eq!(read(store.differences_of_records(channel(), day(22), None, 99)).await, ours);

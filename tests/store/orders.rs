@@ -6,7 +6,7 @@ use switchyard::domain::flow::order::{Claims, Order, OrderKind};
 use switchyard::domain::ids::CallerId;
 use switchyard::store::{CommitError, PAGE_MAX, Store};
 
-use crate::support::books::{self, accepted, channel, date, id, moment, next, order, paid};
+use crate::support::books::{self, accepted, channel, date, due_by, id, next, order, paid};
 use crate::{commit, ids, read, refuse};
 
 pub async fn an_order_is_found_by_both_of_its_ids(store: &dyn Store) {
@@ -187,8 +187,8 @@ pub async fn a_batch_with_one_bad_guard_writes_nothing(store: &dyn Store) {
     assert_eq!(read(store.notice(fresh.id)).await, None);
     assert!(read(store.clearing(channel(), date(), None, 10)).await.is_empty());
     assert!(read(store.accounting_requests(None, None, 10)).await.is_empty());
-    assert!(read(store.due_accounting(moment(9_999), 10)).await.is_empty());
-    assert!(read(store.due_reversals(channel(), moment(9_999), 10)).await.is_empty());
+    assert!(read(store.due_accounting(due_by(9_999), 10)).await.is_empty());
+    assert!(read(store.due_reversals(channel(), due_by(9_999), 10)).await.is_empty());
     assert!(read(store.contradictions(fresh.id)).await.is_empty());
     assert!(read(store.audit(None, 10)).await.is_empty());
     assert_eq!(read(store.order(id(1))).await, Some(order(1)));

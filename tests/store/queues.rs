@@ -1,15 +1,17 @@
 //! What is worked by time or listed: entries, clearing, deliveries, contradictions, audit, leases.
 
+use std::time::Duration;
+
 use switchyard::domain::batch::{Batch, Claim, EntryChange};
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
-use switchyard::domain::time::BusinessDate;
+use switchyard::domain::time::{BusinessDate, Due};
 use switchyard::store::{Backlog, Store};
 
-use crate::support::books::{self, channel, date, id, moment, order};
+use crate::support::books::{self, channel, date, due_by, id, moment, order};
 use crate::{commit, read, refuse};
 
 pub fn put(entry: &ReversalEntry) -> Batch {
@@ -26,7 +28,7 @@ pub async fn entries_are_worked_by_time_and_channel(store: &dyn Store) {
         commit(store, put(&books::entry(&order(sequence), books::CHANNEL, due_ms))).await;
     }
     commit(store, put(&books::entry(&order(6), "unionpay2", Some(0)))).await;
-    let find = |now_ms, limit| store.due_reversals(channel(), moment(now_ms), limit);
+    let find = |now_ms, limit| store.due_reversals(channel(), due_by(now_ms), limit);
     assert!(read(find(99, 10)).await.is_empty());
     assert_eq!(entry_ids(&read(find(100, 10)).await), [2, 5]);
     assert_eq!(entry_ids(&read(find(999, 10)).await), [2, 5, 4, 1]);
@@ -34,7 +36,7 @@ pub async fn entries_are_worked_by_time_and_channel(store: &dyn Store) {
     assert_eq!(entry_ids(&read(store.reversals(None, 10)).await), [1, 2, 3, 4, 5, 6]);
     assert_eq!(entry_ids(&read(store.reversals(Some(id(2)), 2)).await), [3, 4]);
     let other = ChannelId::from_stored("unionpay2");
-    assert_eq!(entry_ids(&read(store.due_reversals(other, moment(999), 9)).await), [6]);
+    assert_eq!(entry_ids(&read(store.due_reversals(other, due_by(999), 9)).await), [6]);
     let mut moved = books::entry(&order(2), books::CHANNEL, Some(250));
     moved.version = 2;
     commit(store, put(&moved)).await;
@@ -43,6 +45,18 @@ pub async fn entries_are_worked_by_time_and_channel(store: &dyn Store) {
     commit(store, put(&handed)).await;
     assert_eq!(entry_ids(&read(find(999, 10)).await), [4, 2, 1]);
     assert_eq!(read(store.reversal(id(2))).await, Some(moved));
+    // What no wait can have set is due, too, behind what has come due.
+    let far = 250 + 60_000 + 100;
+    let waits = [(7, far), (8, far + 1), (9, 365 * 86_400_000)];
+    for (sequence, due_ms) in waits {
+        let entry = books::entry(&order(sequence), books::CHANNEL, Some(due_ms));
+        commit(store, put(&entry)).await;
+    }
+    let by = Due::at(moment(250), Duration::from_millis(100));
+    let find = |limit| store.due_reversals(channel(), by, limit);
+    assert_eq!(entry_ids(&read(find(10)).await), [4, 2, 8, 9]);
+    assert_eq!(entry_ids(&read(find(3)).await), [4, 2, 8]);
+    assert_eq!(entry_ids(&read(find(2)).await), [4, 2]);
 }
 
 pub async fn an_entry_goes_only_at_its_version(store: &dyn Store) {
@@ -60,7 +74,7 @@ pub async fn an_entry_goes_only_at_its_version(store: &dyn Store) {
     commit(store, remove(1)).await;
     refuse(store, remove(1), "it has gone").await;
     assert_eq!(read(store.reversal(id(1))).await, None);
-    assert!(read(store.due_reversals(channel(), moment(9), 9)).await.is_empty());
+    assert!(read(store.due_reversals(channel(), due_by(9), 9)).await.is_empty());
     commit(store, put(&entry)).await;
     assert_eq!(read(store.reversal(id(1))).await, Some(entry));
 }
@@ -117,7 +131,7 @@ pub async fn accounting_requests_are_worked_by_time(store: &dyn Store) {
     let due = |sequence, due_ms| books::request(&order(sequence), due_ms);
     let requests = vec![due(1, 300), due(2, 100), due(3, 200), due(4, 100)];
     commit(store, owe(requests)).await;
-    let find = |now_ms, limit| store.due_accounting(moment(now_ms), limit);
+    let find = |now_ms, limit| store.due_accounting(due_by(now_ms), limit);
     assert!(read(find(99, 10)).await.is_empty());
     assert_eq!(request_ids(&read(find(100, 10)).await), [2, 4]);
     assert_eq!(request_ids(&read(find(999, 3)).await), [2, 4, 3]);
@@ -168,7 +182,7 @@ pub async fn notices_are_worked_by_time(store: &dyn Store) {
         [(1, 300), (2, 100)].map(|(n, due_ms)| books::notice(&order(n), due_ms)).into();
     commit(store, Batch { notices: notices.clone(), ..Batch::default() }).await;
     let due = async |now_ms| {
-        let due = read(store.due_notices(moment(now_ms), 10)).await;
+        let due = read(store.due_notices(due_by(now_ms), 10)).await;
         due.iter().map(|notice| notice.order).collect::<Vec<OrderId>>()
     };
     assert_eq!(due(99).await, []);

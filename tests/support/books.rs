@@ -1,6 +1,7 @@
 //! Rows of the books as the engine would write them, numbered by the test.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchyard::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
 use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
@@ -16,13 +17,18 @@ use switchyard::domain::flow::order::{Claims, Order, OrderKind, OrderStatus, Set
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
-use switchyard::domain::time::{BusinessDate, Timestamp};
+use switchyard::domain::time::{BusinessDate, Due, Timestamp};
 
 pub const CHANNEL: &str = "unionpay";
 
 /// 2026-11-22T08:00:00Z and some milliseconds later.
 pub fn moment(later_ms: i64) -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000 + later_ms)
+}
+
+/// What has come due by then, however far ahead the rest is dated.
+pub fn due_by(later_ms: i64) -> Due {
+    Due::at(moment(later_ms), Duration::MAX)
 }
 
 pub fn date() -> BusinessDate {

@@ -161,10 +161,10 @@ macro_rules! pass_books_on {
 
         fn due_differences(
             &self,
-            now: Timestamp,
+            due: Due,
             limit: usize,
         ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
-            self.$through(self.$inner().due_differences(now, limit))
+            self.$through(self.$inner().due_differences(due, limit))
         }
 
         fn settlement(

@@ -19,6 +19,7 @@ use crate::codec::crypto::digest::Digest;
 use crate::codec::layout::Layout;
 use crate::config::layout;
 use crate::config::section::Section;
+use crate::domain::books::difference::CARRY_DAYS_MAX;
 use crate::domain::books::reconcile::Tolerance;
 use crate::domain::terms::ClaimRule;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
@@ -206,7 +207,7 @@ impl StatementTerms {
                 fee_minor: section.integer_or("fee_tolerance_minor", 0, 0..=1_000_000),
             },
             file: section.optional_text("file"),
-            carry_days: section.integer_or("carry_days", 3, 0..=31),
+            carry_days: section.integer_or("carry_days", 3, 0..=CARRY_DAYS_MAX),
             claims: section.choice_or(
                 "contradiction",
                 ClaimRule::Undo,

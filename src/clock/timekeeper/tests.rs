@@ -27,11 +27,8 @@ impl Scene {
         let wrong_by_ms = Arc::new(wrong_by_ms);
         let of = Box::new(Clock::Manual(Arc::clone(&truth_ms)));
         let clock = Clock::Wrong { of, by_ms: Arc::clone(&wrong_by_ms) };
-        let seen = last_ms.map(|proven_ms| LastSeen {
-            proven_ms,
-            stamped_until_ms: proven_ms,
-            overruled_off_by_ms: BTreeMap::new(),
-        });
+        let seen =
+            last_ms.map(|proven_ms| LastSeen { proven_ms, overruled_off_by_ms: BTreeMap::new() });
         let first_order_at = last_ms.map(|last_ms| moment(last_ms - 30 * DAY_MS));
         let keeper = Timekeeper::start(clock, Beginning { seen, first_order_at }, 2);
         Self { truth_ms, wrong_by_ms, keeper }
@@ -95,8 +92,6 @@ fn a_jump_ahead_bears_nothing_out_and_is_doubted_until_it_is_gone() {
         assert_eq!(age, Duration::from_secs(120), "what was sent is as old as it is");
         scene.jumps_to(0);
         assert_eq!((scene.doubt(), scene.shown_ahead_ms()), (None, 0), "it goes on by itself");
-        let until = scene.keeper.stamped_until().expect("rows lie ahead");
-        assert_eq!(until.as_millis(), scene.truth() + by_ms);
     }
 }
 
@@ -233,8 +228,6 @@ fn an_operator_ends_a_long_standstill_and_a_wrong_belief() {
     let back = Scene::start(0, Some(NOON_MS + YEAR_MS));
     back.keeper.confirm(moment(back.truth()));
     assert_eq!((back.doubt(), back.shown_ahead_ms()), (None, 0));
-    let until = back.keeper.stamped_until().expect("rows lie ahead");
-    assert_eq!(until.as_millis(), NOON_MS + YEAR_MS);
     // One host is enough to say that it is earlier: that passes nothing early.
     let back = Scene::start(0, Some(NOON_MS + YEAR_MS));
     back.says("one", 0);
@@ -242,19 +235,17 @@ fn an_operator_ends_a_long_standstill_and_a_wrong_belief() {
 }
 
 #[test]
-fn the_next_process_knows_what_was_borne_out_and_what_was_stamped() {
+fn the_next_process_knows_what_was_borne_out() {
     let scene = Scene::running();
     scene.jumps_to(YEAR_MS);
     scene.passes(MINUTE_MS);
     let last = scene.keeper.last_seen();
     assert_eq!(last.proven_ms, scene.truth());
-    assert_eq!(last.stamped_until_ms, scene.truth() + YEAR_MS);
     let truth = Arc::new(AtomicI64::new(scene.truth() + 2_000));
     let first_order_at = Some(moment(NOON_MS));
-    let beginning = Beginning { seen: Some(last.clone()), first_order_at };
+    let beginning = Beginning { seen: Some(last), first_order_at };
     let next = Timekeeper::start(Clock::Manual(truth), beginning, 2);
     assert_eq!(next.doubt(), None);
-    assert_eq!(next.stamped_until().map(Timestamp::as_millis), Some(last.stamped_until_ms));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId, SettlementId};
 use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, Due};
 use crate::store::keys::books as keys;
 use crate::store::keys::{bounds, number_at, order_at};
 use crate::store::{FoundRow, PAGE_MAX, record};
 
-use super::{Read, Scan, SortedBytes, onward, page, until};
+use super::{Read, Scan, SortedBytes, due_page, onward, page};
 
 pub(in crate::store) fn closed_through(
     bytes: &impl SortedBytes,
@@ -261,12 +261,10 @@ pub(in crate::store) fn open_differences(
 
 pub(in crate::store) fn due_differences(
     bytes: &impl SortedBytes,
-    now: Timestamp,
+    due: Due,
     limit: usize,
 ) -> Read<Vec<Difference>> {
-    page(bytes, until(&[keys::CARRIED_DUE], now), limit, |index, _| {
-        pointed_difference(bytes, index, 9)
-    })
+    due_page(bytes, &[keys::CARRIED_DUE], due, limit, |index| pointed_difference(bytes, index, 9))
 }
 
 pub(in crate::store) fn settlement(

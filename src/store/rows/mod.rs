@@ -16,7 +16,7 @@ use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, ChannelId, ChannelOrderNo, OrderId};
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, Due, Timestamp};
 use crate::store::keys;
 use crate::store::record;
 use crate::store::{Backlog, ContradictionPlace, PAGE_MAX, StoreError};
@@ -67,12 +67,23 @@ fn onward(prefix: &[u8], last: Option<Vec<u8>>) -> (Vec<u8>, Vec<u8>) {
     (last.map_or(from, keys::after), to)
 }
 
-/// The bounds of what is due at `now`, it included.
-fn until(prefix: &[u8], now: Timestamp) -> (Vec<u8>, Vec<u8>) {
-    let millis = u64::try_from(now.as_millis()).expect("a timestamp lies in 1970 or later");
-    let mut end = prefix.to_vec();
-    end.extend_from_slice(&(millis + 1).to_be_bytes());
-    (prefix.to_vec(), end)
+/// A page of an index by time: what is due, and behind it what is dated too far ahead.
+fn due_page<T>(
+    bytes: &impl SortedBytes,
+    prefix: &[u8],
+    due: Due,
+    limit: usize,
+    mut read: impl FnMut(&[u8]) -> Read<Option<T>>,
+) -> Read<Vec<T>> {
+    let behind = |moment: Timestamp| {
+        let millis = u64::try_from(moment.as_millis()).expect("a timestamp lies in 1970 or later");
+        [prefix, &(millis + 1).to_be_bytes()].concat()
+    };
+    let (begin, end) = keys::bounds(prefix);
+    let mut rows = page(bytes, (begin, behind(due.now())), limit, |index, _| read(index))?;
+    let rest = limit.saturating_sub(rows.len());
+    rows.extend(page(bytes, (behind(due.bound()), end), rest, |index, _| read(index))?);
+    Ok(rows)
 }
 
 /// Looks among the open orders first: an order moves from there to the final ones, never back, so
@@ -207,12 +218,12 @@ fn indexed(bytes: &impl SortedBytes, row_key: &[u8], index: &[u8]) -> Read<Optio
 pub(super) fn due_reversals(
     bytes: &impl SortedBytes,
     channel: &ChannelId,
-    now: Timestamp,
+    due: Due,
     limit: usize,
 ) -> Read<Vec<ReversalEntry>> {
     let prefix = keys::reversal_due_prefix(channel.as_str());
     let identity = prefix.len() + 8;
-    page(bytes, until(&prefix, now), limit, |index, _| {
+    due_page(bytes, &prefix, due, limit, |index| {
         let order = keys::order_at(index, identity)?;
         let row = indexed(bytes, &keys::order_key(keys::REVERSAL, order), index)?;
         row.map(|row| record::read_entry(order, &row)).transpose()
@@ -350,10 +361,10 @@ pub(super) fn accounting_backlog(bytes: &impl SortedBytes) -> Read<Backlog> {
 
 pub(super) fn due_accounting(
     bytes: &impl SortedBytes,
-    now: Timestamp,
+    due: Due,
     limit: usize,
 ) -> Read<Vec<AccountingRequest>> {
-    page(bytes, until(&[keys::ACCOUNTING_DUE], now), limit, |index, _| {
+    due_page(bytes, &[keys::ACCOUNTING_DUE], due, limit, |index| {
         let id = request_at(index, 9)?;
         let row = indexed(bytes, &keys::accounting_key(id), index)?;
         row.map(|row| record::read_accounting(id, &row)).transpose()
@@ -420,10 +431,10 @@ fn owed_notices(
 
 pub(super) fn due_notices(
     bytes: &impl SortedBytes,
-    now: Timestamp,
+    due: Due,
     limit: usize,
 ) -> Read<Vec<CoreNotice>> {
-    page(bytes, until(&[keys::NOTICE_DUE], now), limit, |index, _| {
+    due_page(bytes, &[keys::NOTICE_DUE], due, limit, |index| {
         let order = keys::order_at(index, 9)?;
         let row = indexed(bytes, &keys::order_key(keys::NOTICE, order), index)?;
         row.map(|row| record::read_notice(order, &row)).transpose()

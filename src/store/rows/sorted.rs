@@ -19,7 +19,7 @@ use crate::domain::ids::{
     SettlementId,
 };
 use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, Due};
 use crate::store::{
     Backlog, CommitError, ContradictionPlace, FoundRow, Store, StoreError, StoreFuture,
 };
@@ -149,10 +149,10 @@ impl<S: SortedStore> Store for S {
     fn due_reversals(
         &self,
         channel: ChannelId,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.list(move |rows| super::due_reversals(rows, &channel, now, limit))
+        self.list(move |rows| super::due_reversals(rows, &channel, due, limit))
     }
 
     fn contradictions(
@@ -202,10 +202,10 @@ impl<S: SortedStore> Store for S {
 
     fn due_accounting(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.list(move |rows| super::due_accounting(rows, now, limit))
+        self.list(move |rows| super::due_accounting(rows, due, limit))
     }
 
     fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
@@ -223,10 +223,10 @@ impl<S: SortedStore> Store for S {
 
     fn due_notices(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
-        self.list(move |rows| super::due_notices(rows, now, limit))
+        self.list(move |rows| super::due_notices(rows, due, limit))
     }
 
     fn audit(
@@ -364,10 +364,10 @@ impl<S: SortedStore> Store for S {
 
     fn due_differences(
         &self,
-        now: Timestamp,
+        due: Due,
         limit: usize,
     ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>> {
-        self.list(move |rows| super::books::due_differences(rows, now, limit))
+        self.list(move |rows| super::books::due_differences(rows, due, limit))
     }
 
     fn settlement(

@@ -24,6 +24,7 @@ use crate::config::checked::DeliverySettings;
 use crate::domain::batch::Batch;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::ids::OrderId;
+use crate::domain::time::{Due, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
@@ -34,8 +35,6 @@ pub use voucher::{batch_body, body};
 
 /// Rows read beyond those that are under way and those that can start.
 const SPARE_ROWS: usize = 64;
-/// The most rows that one look goes through to find what may go.
-const LOOK_ROWS_MAX: usize = 16_384;
 /// When a request that waits behind a parked one is looked at again.
 const PARKED_WAIT: Duration = Duration::from_secs(30);
 
@@ -139,18 +138,18 @@ async fn may_go(
 ) -> Result<Vec<AccountingRequest>, EngineError> {
     let now = desk.engine.clock().now();
     let settings = &desk.work.delivery;
-    let by = desk.engine.clock().due(settings.longest_wait().max(PARKED_WAIT));
-    let horizon = desk.outage().horizon(now, settings).max(by.horizon());
+    let due = Due::at(now, settings.longest_wait().max(PARKED_WAIT));
+    let read = due.by(desk.outage().horizon(now, settings));
     let mut limit = chains.len() + room + SPARE_ROWS;
-    // Bounded by `LOOK_ROWS_MAX`: what waits for its own time may stand before what need not.
+    // Bounded by a page: what waits for its own time may stand before what need not.
     loop {
-        let mut rows = desk.engine.store().due_accounting(horizon, limit).await?;
-        let whole = rows.len() < limit || limit >= LOOK_ROWS_MAX;
+        let mut rows = desk.engine.store().due_accounting(read, limit).await?;
+        let whole = rows.len() < limit;
         {
             let outage = desk.outage();
             rows.retain(|request| {
                 let delivery = &request.delivery;
-                by.is_due(delivery.due_at) || outage.lets_go(delivery, now, settings)
+                due.is_due(delivery.due_at) || outage.lets_go(delivery, now, settings)
             });
         }
         if whole || rows.len() >= chains.len() + room {
@@ -307,7 +306,7 @@ async fn turn(desk: &Desk, request: &AccountingRequest) -> Result<Turn, EngineEr
 async fn put_off(
     desk: &Desk,
     mut request: AccountingRequest,
-    due_at: crate::domain::time::Timestamp,
+    due_at: Timestamp,
     why: Option<String>,
 ) {
     request.delivery.due_at = due_at;

@@ -36,8 +36,7 @@ impl Outage {
     /// It answered, be it with a refusal. True where this ends an outage.
     pub(super) fn answered(&mut self, now: Timestamp) -> bool {
         self.failures = 0;
-        // A moment ahead of us was read off a clock that has been set back since.
-        let rested = self.recovered_at.is_none_or(|at| at > now || now.since(at) >= RECOVERY_PAUSE);
+        let rested = self.recovered_by(now).is_none_or(|at| now.since(at) >= RECOVERY_PAUSE);
         let ends = self.is_down && rested;
         if ends {
             self.is_down = false;
@@ -49,7 +48,7 @@ impl Outage {
     /// Up to when owed requests are looked at: beyond now while an outage's backlog is worked off.
     pub(super) fn horizon(&self, now: Timestamp, settings: &DeliverySettings) -> Timestamp {
         let longest = settings.longest_wait();
-        self.recovered_at.map_or(now, |at| now.max(at.plus(longest)))
+        self.recovered_by(now).map_or(now, |at| at.plus(longest))
     }
 
     /// Whether a request may go now: it is due, or its last try was before the outage's end.
@@ -61,7 +60,13 @@ impl Outage {
     ) -> bool {
         let wait = settings.wait(delivery.tries.max(1));
         let tried_before = |at: Timestamp| delivery.due_at <= at.plus(wait);
-        delivery.due_at <= now || self.recovered_at.is_some_and(tried_before)
+        delivery.due_at <= now || self.recovered_by(now).is_some_and(tried_before)
+    }
+
+    /// When the last outage ended. A moment ahead of us was read off a clock that has been set back
+    /// since: what was tried before it is not known by its time any more.
+    fn recovered_by(&self, now: Timestamp) -> Option<Timestamp> {
+        self.recovered_at.filter(|at| *at <= now)
     }
 }
 
@@ -105,6 +110,9 @@ mod tests {
             assert!(!outage.lets_go(&tried(tries, 3_601), at(3_601), &settings), "{tries}");
         }
         assert!(outage.lets_go(&tried(1, 3_601), at(3_602), &settings), "it is due");
+        // The clock is set back to before the end: what fails now was not tried before it.
+        assert_eq!(outage.horizon(at(60), &settings), at(60));
+        assert!(!outage.lets_go(&tried(1, 60), at(60), &settings));
     }
 
     #[test]

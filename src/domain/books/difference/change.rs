@@ -15,7 +15,7 @@ use crate::domain::books::difference::{
 use crate::domain::books::reconcile::{Class, Key, Status};
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, MerchantId, OrderId};
 use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::{BusinessDate, Due, Timestamp};
 
 /// What becomes of the money of a contradicted record, which suspense has had since the claim came
 /// (I-5).
@@ -292,10 +292,10 @@ impl Difference {
         Some(row.settle(self, DifferenceState::Cleared, Vec::new(), &[], moment))
     }
 
-    /// Puts it in suspense if its time is over.
-    pub fn expire(&self, claimed: Claimed, moment: &Moment<'_>) -> Option<Change> {
-        let due = self.due_at.is_some_and(|due_at| due_at <= moment.now);
-        if self.state != DifferenceState::Carried || !due || self.is_exhausted() {
+    /// Puts it in suspense if its time is over, or was read off a wrong clock.
+    pub fn expire(&self, claimed: Claimed, due: Due, moment: &Moment<'_>) -> Option<Change> {
+        let is_due = self.due_at.is_some_and(|due_at| due.is_due(due_at));
+        if self.state != DifferenceState::Carried || !is_due || self.is_exhausted() {
             return None;
         }
         Some(self.suspend(claimed, moment))

@@ -1,9 +1,17 @@
 //! Until when a difference is carried over.
 
+use std::time::Duration;
+
 use jiff::Span;
 use jiff::civil;
 
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
+
+/// The most days that a channel file can have a difference carried for.
+pub const CARRY_DAYS_MAX: u16 = 31;
+/// Longer than any difference is carried: so many days, its own and the one on which its last ends,
+/// of a clearing date that lies ten days ahead at most, and a day for a clock not borne out.
+pub const LONGEST_CARRIED: Duration = Duration::from_secs(45 * 24 * 60 * 60);
 
 /// The date so many days later; the last one of the calendar if there is none.
 pub fn days_after(date: BusinessDate, days: u16) -> BusinessDate {

@@ -12,7 +12,7 @@ use crate::domain::books::Movement;
 use crate::domain::books::accounting::{AccountNames, AccountingRequest, Side};
 use crate::domain::books::reconcile::Status;
 use crate::domain::ids::{MerchantId, OrderId};
-use crate::domain::time::ClearingCalendar;
+use crate::domain::time::{ClearingCalendar, Due};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -22,6 +22,10 @@ fn date(day: u32) -> BusinessDate {
 
 fn at(hours: i64) -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000 + hours * HOUR_MS)
+}
+
+fn due(hours: i64) -> Due {
+    Due::at(at(hours), LONGEST_CARRIED)
 }
 
 fn item(amount_minor: i64, fee_minor: i64) -> Item {
@@ -178,8 +182,15 @@ fn suspense_follows_what_the_statements_say() {
     let ours = item(100, 2);
     let first = of(Class::AmountOver, Some(item(105, 2)), Some(ours));
     let row = opened(&first).difference;
-    assert_eq!(row.expire(Claimed::Nothing, &moment(&names, at(71))), None, "it is not due");
-    let due = row.expire(Claimed::Nothing, &moment(&names, at(72))).expect("it is due");
+    for hours in [71, 72 - 45 * 24] {
+        let change = row.expire(Claimed::Nothing, due(hours), &moment(&names, at(hours)));
+        assert_eq!(change, None, "it is not due");
+    }
+    let back = 72 - 45 * 24 - 1;
+    let wrong = row.expire(Claimed::Nothing, due(back), &moment(&names, at(back)));
+    let wrong = wrong.expect("nothing is carried for so long: a wrong clock has dated it");
+    assert_eq!(wrong.difference.state, DifferenceState::Suspended);
+    let due = row.expire(Claimed::Nothing, due(72), &moment(&names, at(72))).expect("it is due");
     let (receivable, payable) = ("suspense_receivable", "suspense_payable");
     let pending = "channel:pending_clearing";
     assert_eq!(booked(&due.accounting), sums(&[(pending, 5), (payable, -5)]));
@@ -367,7 +378,7 @@ proptest! {
                 Step::Gone if claimed == Claimed::Held => None,
                 Step::Gone => row.gone(BatchId::from_u64(number), "gone", &now),
                 Step::LosesItsLine => row.without_line(BatchId::from_u64(number), &now),
-                Step::Expires => row.expire(claimed, &now),
+                Step::Expires => row.expire(claimed, due(100), &now),
                 Step::Balanced(remedy) => {
                     row.balance(&balancing(remedy), Some(&owner), claimed, &now).ok()
                 }

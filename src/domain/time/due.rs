@@ -1,0 +1,68 @@
+//! Which rows that wait are due.
+
+use std::time::Duration;
+
+use crate::domain::time::Timestamp;
+
+/// A row may be written, with its longest wait, by a moment that comes after that of the look which
+/// finds it, and a clock is set back by seconds often.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// What is due at one look: rows whose time has come, and rows that say a time further ahead than
+/// any wait of theirs. A clock ahead of its time has dated those, and nobody else finds them again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    now: Timestamp,
+    bound: Timestamp,
+}
+
+impl Due {
+    /// `longest`: the longest wait that any rule sets for such rows. What is dated more than a
+    /// minute beyond it is due.
+    pub fn at(now: Timestamp, longest: Duration) -> Self {
+        Self { now, bound: now.plus(longest.saturating_add(SLACK)) }
+    }
+
+    /// The same with what comes due by another moment; never beyond the longest wait.
+    pub fn by(self, moment: Timestamp) -> Self {
+        Self { now: moment.min(self.bound), ..self }
+    }
+
+    /// Up to when, it included, the time of rows has come.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// What is dated later than this was dated wrong.
+    pub const fn bound(&self) -> Timestamp {
+        self.bound
+    }
+
+    /// Whether a row that says this time may go now.
+    pub fn is_due(&self, due_at: Timestamp) -> bool {
+        due_at <= self.now || due_at > self.bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_wait_can_have_set_is_due() {
+        let at = |second: i64| Timestamp::from_millis(1_795_334_400_000 + second * 1_000);
+        let due = Due::at(at(0), Duration::from_secs(600));
+        let year = 365 * 86_400;
+        for (second, is_due) in
+            [(-1, true), (0, true), (1, false), (660, false), (661, true), (year, true)]
+        {
+            assert_eq!(due.is_due(at(second)), is_due, "{second}");
+        }
+        for (moment, now) in [(-5, -5), (60, 60), (year, 660)] {
+            let other = due.by(at(moment));
+            assert_eq!((other.now(), other.bound()), (at(now), due.bound()), "{moment}");
+        }
+        let ever = Due::at(at(0), Duration::MAX);
+        assert!(!ever.is_due(at(year)) && !ever.is_due(Timestamp::from_millis(i64::MAX)));
+    }
+}
