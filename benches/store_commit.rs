@@ -52,7 +52,7 @@ fn measure(folder: &Path, group_max: usize, at_once: u64, payments: u64) {
     let paid = payments as f64 / started.elapsed().as_secs_f64();
     let bytes = folder_bytes(folder) / payments.max(1);
     let started = Instant::now();
-    let count = runtime.block_on(acknowledge(&store));
+    let count = runtime.block_on(acknowledge(&*store));
     let acknowledged = count as f64 / started.elapsed().as_secs_f64();
     drop(runtime);
     drop(store);
@@ -80,7 +80,7 @@ async fn pay(store: Arc<SledStore>, next: Arc<AtomicU64>, payments: u64) {
 }
 
 /// Works off what accounting is owed, page by page, and counts it.
-async fn acknowledge(store: &SledStore) -> usize {
+async fn acknowledge(store: &dyn Store) -> usize {
     let mut count = 0;
     loop {
         let due = store.due_accounting(books::due_by(LATER_MS), PAGE_MAX).await;

@@ -2,39 +2,42 @@
 //!
 //! Upholds I-9 (caller order ids are unique), I-12 (`commit` returns only when the rows would
 //! survive the loss of power), and the guards that [`Batch`] names. A store knows rows, not rules.
+//!
+//! [`Store`] has what differs between stores. Every read is a function of `dyn Store`, written
+//! once, beside its table's keys and stored form (`table/`). Both stores keep sorted bytes; one
+//! that has tables of its own answers a read beside the first answer, in the same file.
 
 pub mod memory;
 pub mod reread;
 pub mod sled;
 
-mod keys;
+mod codes;
+mod form;
+mod key;
 mod plan;
-mod record;
-mod rows;
+mod row;
+mod sorted;
+mod table;
 
 use std::pin::Pin;
 
-use crate::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
-use crate::domain::books::Transaction;
-use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
-use crate::domain::books::clearing::ClearingRecord;
-use crate::domain::books::day_close::DayClose;
+use tokio::sync::oneshot;
+
+use crate::domain::batch::{Batch, Claim};
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::Class;
-use crate::domain::books::reconciliation::Reconciliation;
-use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
-use crate::domain::books::statement::StatementRevision;
-use crate::domain::flow::order::Order;
-use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{
-    BatchId, CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, OrderId,
-    SettlementId,
-};
-use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Due};
+use crate::domain::ids::OrderId;
+
+pub use sorted::{Scan, SortedBytes, Visit};
 
 /// A future that a store returns; boxed, so that the store is chosen at start.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a read gives.
+pub type Reading<'a, T> = StoreFuture<'a, Result<T, StoreError>>;
+
+/// What looks at rows, and keeps to itself what it finds.
+pub type Look<'a> = Box<dyn FnOnce(&dyn SortedBytes) + Send + 'a>;
 
 /// A line of a batch's listing: its place, the class as it was found, the difference as it is now.
 pub type FoundRow = (u32, Class, Difference);
@@ -98,288 +101,12 @@ pub const PAGE_MAX: usize = 1_000;
 
 /// Where the books are kept. Listings are in key order, and go on after the last key of a page.
 /// What is read is durable: no answer rests on a row that a loss of power could take back (I-12).
+///
+/// The reads are functions of `dyn Store`, in `table/`.
 pub trait Store: Send + Sync {
     /// Writes all of the batch durably, or nothing. A future that is dropped after its first poll
     /// may still be carried out.
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>>;
-
-    fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>>;
-
-    fn order_by_caller(
-        &self,
-        caller: CallerId,
-        caller_order_id: CallerOrderId,
-    ) -> StoreFuture<'_, Result<Option<Order>, StoreError>>;
-
-    /// Orders by id.
-    fn orders(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
-
-    /// Orders that are not final, by id: what recovery goes through.
-    fn open_orders(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
-
-    /// Refunds, voids and captures that refer to an order, by id.
-    fn follow_ups(
-        &self,
-        of: OrderId,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>>;
-
-    fn transaction(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>>;
-
-    /// Transactions by order.
-    fn transactions(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>>;
-
-    /// The transactions that a channel clears on a date, by channel order number.
-    fn transactions_of_day(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<ChannelOrderNo>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Transaction>, StoreError>>;
-
-    fn reversal(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Option<ReversalEntry>, StoreError>>;
-
-    /// The temp reversal table, by order id.
-    fn reversals(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>>;
-
-    /// A channel's entries that are due, the longest due first; behind them what is dated wrong.
-    fn due_reversals(
-        &self,
-        channel: ChannelId,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>>;
-
-    fn contradictions(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>>;
-
-    /// Contradictions of all orders, by order, attempt and claim.
-    fn all_contradictions(
-        &self,
-        after: Option<ContradictionPlace>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>>;
-
-    /// A channel's clearing records of one date, by channel order number.
-    fn clearing(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<(OrderId, u8)>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ClearingRecord>, StoreError>>;
-
-    fn accounting_request(
-        &self,
-        id: RequestId,
-    ) -> StoreFuture<'_, Result<Option<AccountingRequest>, StoreError>>;
-
-    /// Accounting requests by id, of one status or of all.
-    fn accounting_requests(
-        &self,
-        status: Option<DeliveryStatus>,
-        after: Option<RequestId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>>;
-
-    /// How many accounting requests are owed, and how many are parked.
-    fn accounting_backlog(&self) -> StoreFuture<'_, Result<Backlog, StoreError>>;
-
-    /// Owed accounting requests that are due, the longest due first; behind them what is dated
-    /// wrong.
-    fn due_accounting(
-        &self,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>>;
-
-    fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>>;
-
-    /// Notices to the core by order, of one status or of all.
-    fn notices(
-        &self,
-        status: Option<DeliveryStatus>,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>>;
-
-    /// Owed notices to the core that are due, the longest due first; behind them what is dated
-    /// wrong.
-    fn due_notices(
-        &self,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>>;
-
-    /// The audit trail, oldest first, from the given place on.
-    fn audit(
-        &self,
-        after: Option<u64>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>>;
-
-    /// The last closed clearing day of a channel: it takes no clearing record of it or before.
-    fn closed_through(
-        &self,
-        channel: ChannelId,
-    ) -> StoreFuture<'_, Result<Option<BusinessDate>, StoreError>>;
-
-    fn day_close(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-    ) -> StoreFuture<'_, Result<Option<DayClose>, StoreError>>;
-
-    /// The statements of a channel and date, by revision.
-    fn statement_revisions(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-    ) -> StoreFuture<'_, Result<Vec<StatementRevision>, StoreError>>;
-
-    fn reconciliation(
-        &self,
-        id: BatchId,
-    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>>;
-
-    /// Reconciliations by id, of a channel and date or of all. A date without a channel is not
-    /// looked at.
-    fn reconciliations(
-        &self,
-        channel: Option<ChannelId>,
-        date: Option<BusinessDate>,
-        after: Option<BatchId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>>;
-
-    fn current_reconciliation(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-    ) -> StoreFuture<'_, Result<Option<Reconciliation>, StoreError>>;
-
-    /// Reconciliations that have begun and not ended, by id.
-    fn running_reconciliations(&self) -> StoreFuture<'_, Result<Vec<Reconciliation>, StoreError>>;
-
-    /// Which lines agreed in a batch, as it was written.
-    fn agreed_lines(&self, id: BatchId) -> StoreFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
-
-    /// What a batch found, by its place in the listing: the class as it was found, and the
-    /// difference as it is now.
-    fn found_differences(
-        &self,
-        batch: BatchId,
-        after: Option<u32>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<FoundRow>, StoreError>>;
-
-    fn difference(
-        &self,
-        id: DifferenceId,
-    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>>;
-
-    /// The difference that has a record of ours.
-    fn difference_of_record(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        number: ChannelOrderNo,
-    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>>;
-
-    /// The difference that has a line of a statement.
-    fn difference_of_line(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        digest: [u8; 16],
-    ) -> StoreFuture<'_, Result<Option<Difference>, StoreError>>;
-
-    /// Differences that have a record of a date, by channel order number.
-    fn differences_of_records(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<ChannelOrderNo>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
-
-    /// Differences that have a line of a date's statement, by digest.
-    fn differences_of_lines(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<[u8; 16]>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
-
-    /// Differences of a channel that are carried or suspended, by id.
-    fn open_differences(
-        &self,
-        channel: ChannelId,
-        after: Option<DifferenceId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
-
-    /// Carried differences whose time is over, the longest due first; behind them what is dated
-    /// wrong.
-    fn due_differences(
-        &self,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Difference>, StoreError>>;
-
-    fn settlement(
-        &self,
-        id: SettlementId,
-    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>>;
-
-    /// A channel's settlements, by id.
-    fn settlements(
-        &self,
-        channel: ChannelId,
-        after: Option<SettlementId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ChannelSettlement>, StoreError>>;
-
-    /// The settlement that has a receipt of the bank's.
-    fn settlement_by_receipt(
-        &self,
-        channel: ChannelId,
-        bank_reference: String,
-    ) -> StoreFuture<'_, Result<Option<ChannelSettlement>, StoreError>>;
-
-    fn settled_date(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        currency: Currency,
-    ) -> StoreFuture<'_, Result<Option<SettledDate>, StoreError>>;
 
     /// Takes the next `count` sequence numbers of a day and node, durably, and returns the first.
     ///
@@ -391,4 +118,37 @@ pub trait Store: Send + Sync {
         node: u16,
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>>;
+
+    /// Shows rows to who reads a row or two by their keys, on the spot. Returns when what was read
+    /// is durable.
+    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()>;
+
+    /// The same for a page, which may take longer.
+    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()>;
+}
+
+impl dyn Store + '_ {
+    /// Reads a row or two by their keys.
+    fn look<'a, T: Send + 'a>(
+        &'a self,
+        read: impl FnOnce(&dyn SortedBytes) -> Result<T, StoreError> + Send + 'a,
+    ) -> Reading<'a, T> {
+        Box::pin(async move {
+            let mut found = None;
+            self.show(Box::new(|rows| found = Some(read(rows)))).await?;
+            found.expect("a store that shows its rows or says why not")
+        })
+    }
+
+    /// Reads a page.
+    fn list<'a, T: Send + 'static>(
+        &'a self,
+        read: impl FnOnce(&dyn SortedBytes) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reading<'a, T> {
+        Box::pin(async move {
+            let (sender, found) = oneshot::channel();
+            self.show_page(Box::new(|rows| drop(sender.send(read(rows))))).await?;
+            found.await.expect("a store that shows its rows or says why not")
+        })
+    }
 }

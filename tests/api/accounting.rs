@@ -17,7 +17,7 @@ use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, RequestId,
 };
-use switchyard::store::{PAGE_MAX, Store};
+use switchyard::store::PAGE_MAX;
 use switchyard::workers::Stop;
 use switchyard::workers::accounting::{AccountingWork, run};
 use tokio::sync::watch;

@@ -14,7 +14,7 @@ use switchyard::domain::flow::attempt::{Evidence, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
-use switchyard::store::{PAGE_MAX, Store};
+use switchyard::store::PAGE_MAX;
 use switchyard::workers::{self, Stop};
 
 use crate::gateway::{Answer, Gateway, approved, members, payment, unknown};

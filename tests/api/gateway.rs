@@ -32,7 +32,7 @@ use switchyard::engine::intake::Intake;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
 use switchyard::store::Store;
-use switchyard::store::memory::MemoryStore;
+use switchyard::store::memory::{Faults, MemoryStore};
 use switchyard::tables::bin::LiveBinTable;
 use switchyard::tables::routes::LiveRoutes;
 use tokio::net::TcpListener;
@@ -155,7 +155,8 @@ impl Answer {
 pub struct Gateway {
     pub url: String,
     pub client: reqwest::Client,
-    pub store: MemoryStore,
+    pub store: Arc<dyn Store>,
+    pub faults: Faults,
     /// The same store as the engine has it.
     pub disk: SlowStore,
     pub bank: Arc<Bank>,
@@ -279,7 +280,21 @@ impl Gateway {
         });
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let (stop, served) = (Some(stop), Some(served));
-        Self { url, client, disk, store, bank, state, clock, commits, stop, served, scratch }
+        let (faults, store) = (store.faults(), Arc::new(store));
+        Self {
+            url,
+            client,
+            disk,
+            store,
+            faults,
+            bank,
+            state,
+            clock,
+            commits,
+            stop,
+            served,
+            scratch,
+        }
     }
 
     /// Asks for the stop; [`Self::stopped`] waits for its end.

@@ -2,7 +2,6 @@
 
 use reqwest::Method;
 use serde_json::json;
-use switchyard::store::Store;
 use switchyard::store::memory::FailedRows;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -104,7 +103,7 @@ async fn each_caller_has_a_rate_of_its_own() {
 #[tokio::test]
 async fn a_full_queue_writes_and_sends_nothing() {
     let gateway = Gateway::start().await;
-    gateway.store.faults().busy(1);
+    gateway.faults.busy(1);
     let refused = gateway.pay(&payment("A-1")).await;
     assert_eq!(refused.problem(), (503, "queue_full".to_owned()));
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -116,10 +115,10 @@ async fn a_full_queue_writes_and_sends_nothing() {
 #[tokio::test]
 async fn i_12_after_a_failed_write_no_orders_are_taken() {
     let gateway = Gateway::start().await;
-    gateway.store.faults().fail_next_commit(FailedRows::Lost);
+    gateway.faults.fail_next_commit(FailedRows::Lost);
     let failed = gateway.pay(&payment("A-1")).await;
     assert_eq!(failed.problem(), (503, "store_failed".to_owned()));
-    gateway.store.faults().restart();
+    gateway.faults.restart();
     let refused = gateway.pay(&payment("A-2")).await;
     assert_eq!(refused.problem(), (503, "store_failed".to_owned()));
     assert!(refused.header("retry-after").is_some());

@@ -4,8 +4,6 @@
 //! happens behind them is waited for by its trace in the store.
 
 mod gateway;
-#[path = "../support/passing.rs"]
-mod passing;
 mod slow_store;
 #[path = "../support/mod.rs"]
 mod support;

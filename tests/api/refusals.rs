@@ -2,7 +2,6 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use switchyard::store::Store;
 
 use crate::gateway::{CARD, Gateway, payment, with};
 

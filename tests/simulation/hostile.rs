@@ -3,20 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use switchyard::domain::batch::{AuditEntry, Batch, Contradiction, CoreNotice};
-use switchyard::domain::books::Transaction;
-use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
-use switchyard::domain::books::clearing::ClearingRecord;
-use switchyard::domain::flow::order::Order;
-use switchyard::domain::flow::reversal::ReversalEntry;
-use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, OrderId};
-use switchyard::domain::time::{BusinessDate, Due};
-use switchyard::store::memory::{FailedRows, MemoryStore};
-use switchyard::store::{CommitError, Store, StoreError, StoreFuture};
+use switchyard::domain::batch::Batch;
+use switchyard::store::memory::FailedRows;
+use switchyard::store::{CommitError, Look, Reading, Store, StoreFuture};
 use tokio::sync::Notify;
 
-use crate::passing::books_types::*;
-use crate::passing::pass_books_on;
 use crate::world::World;
 
 /// One life of the process: from a start to a crash.
@@ -57,11 +48,7 @@ pub struct HostileStore {
 }
 
 impl HostileStore {
-    fn behind(&self) -> &MemoryStore {
-        &self.world.store
-    }
-
-    fn slowly<'a, T: Send + 'a>(&'a self, read: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+    fn slowly<'a>(&'a self, read: Reading<'a, ()>) -> Reading<'a, ()> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             let found = read.await;
@@ -86,8 +73,6 @@ impl HostileStore {
 }
 
 impl Store for HostileStore {
-    pass_books_on!(behind, slowly);
-
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
@@ -105,144 +90,6 @@ impl Store for HostileStore {
         })
     }
 
-    fn order(&self, id: OrderId) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
-        self.slowly(self.world.store.order(id))
-    }
-
-    fn order_by_caller(
-        &self,
-        caller: CallerId,
-        caller_order_id: CallerOrderId,
-    ) -> StoreFuture<'_, Result<Option<Order>, StoreError>> {
-        self.slowly(self.world.store.order_by_caller(caller, caller_order_id))
-    }
-
-    fn orders(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
-        self.slowly(self.world.store.orders(after, limit))
-    }
-
-    fn open_orders(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
-        self.slowly(self.world.store.open_orders(after, limit))
-    }
-
-    fn follow_ups(
-        &self,
-        of: OrderId,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<Order>, StoreError>> {
-        self.slowly(self.world.store.follow_ups(of, after, limit))
-    }
-
-    fn transaction(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Option<Transaction>, StoreError>> {
-        self.slowly(self.world.store.transaction(order))
-    }
-
-    fn reversal(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Option<ReversalEntry>, StoreError>> {
-        self.slowly(self.world.store.reversal(order))
-    }
-
-    fn reversals(
-        &self,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.slowly(self.world.store.reversals(after, limit))
-    }
-
-    fn due_reversals(
-        &self,
-        channel: ChannelId,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ReversalEntry>, StoreError>> {
-        self.slowly(self.world.store.due_reversals(channel, due, limit))
-    }
-
-    fn contradictions(
-        &self,
-        order: OrderId,
-    ) -> StoreFuture<'_, Result<Vec<Contradiction>, StoreError>> {
-        self.slowly(self.world.store.contradictions(order))
-    }
-
-    fn clearing(
-        &self,
-        channel: ChannelId,
-        date: BusinessDate,
-        after: Option<(OrderId, u8)>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<ClearingRecord>, StoreError>> {
-        self.slowly(self.world.store.clearing(channel, date, after, limit))
-    }
-
-    fn accounting_request(
-        &self,
-        id: RequestId,
-    ) -> StoreFuture<'_, Result<Option<AccountingRequest>, StoreError>> {
-        self.slowly(self.world.store.accounting_request(id))
-    }
-
-    fn accounting_requests(
-        &self,
-        status: Option<DeliveryStatus>,
-        after: Option<RequestId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.slowly(self.world.store.accounting_requests(status, after, limit))
-    }
-
-    fn due_accounting(
-        &self,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<AccountingRequest>, StoreError>> {
-        self.slowly(self.world.store.due_accounting(due, limit))
-    }
-
-    fn notice(&self, order: OrderId) -> StoreFuture<'_, Result<Option<CoreNotice>, StoreError>> {
-        self.slowly(self.world.store.notice(order))
-    }
-
-    fn notices(
-        &self,
-        status: Option<DeliveryStatus>,
-        after: Option<OrderId>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
-        self.slowly(self.world.store.notices(status, after, limit))
-    }
-
-    fn due_notices(
-        &self,
-        due: Due,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<CoreNotice>, StoreError>> {
-        self.slowly(self.world.store.due_notices(due, limit))
-    }
-
-    fn audit(
-        &self,
-        after: Option<u64>,
-        limit: usize,
-    ) -> StoreFuture<'_, Result<Vec<(u64, AuditEntry)>, StoreError>> {
-        self.slowly(self.world.store.audit(after, limit))
-    }
-
     fn lease(
         &self,
         yymmdd: u32,
@@ -258,5 +105,13 @@ impl Store for HostileStore {
             }
             ended
         })
+    }
+
+    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+        self.slowly(self.world.store.show(look))
+    }
+
+    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+        self.slowly(self.world.store.show_page(look))
     }
 }

@@ -7,8 +7,6 @@
 
 #[path = "../support/auditor.rs"]
 mod auditor;
-#[path = "../support/passing.rs"]
-mod passing;
 
 mod accounting_side;
 mod bank;

@@ -26,7 +26,7 @@ fn now<T>(read: StoreFuture<'_, Result<T, switchyard::store::StoreError>>) -> T 
 
 /// Every row of the store, as it reads back.
 fn load(world: &World) -> Rows {
-    let store = &world.store;
+    let store: &dyn Store = &world.store;
     let shadow = world.state().rows.clone();
     let mut rows = Rows {
         believed_after: shadow.believed_after.clone(),
@@ -127,7 +127,8 @@ pub fn judge(world: &World) {
 /// What a closed day exports now is what it exported when it was closed.
 fn check_exports(world: &World, state: &mut State) {
     for close in state.rows.closes.values() {
-        let records = world.store.clearing(close.channel.clone(), close.date, None, PAGE_MAX);
+        let store: &dyn Store = &world.store;
+        let records = store.clearing(close.channel.clone(), close.date, None, PAGE_MAX);
         let rows = csv_rows(&now(records)).expect("records are written down");
         let sha256 = sha256(&[csv_heading(), rows].concat());
         if sha256 != close.sha256 {

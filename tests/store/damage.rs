@@ -17,7 +17,7 @@ use switchyard::store::{PAGE_MAX, Store, StoreError};
 use crate::disk::killed;
 use crate::support::books::{accepted, id, order, paid};
 use crate::support::{Scratch, copy_folder};
-use crate::{commit, open, open_settling, read, settings};
+use crate::{commit, of, open, open_settling, read, settings};
 
 const ROUNDS_DEFAULT: u64 = 24;
 const PAGE_BYTES: usize = 4096;
@@ -37,7 +37,7 @@ struct Everything {
     numbers_from: u64,
 }
 
-async fn everything(store: &SledStore) -> Result<Everything, StoreError> {
+async fn everything(store: &dyn Store) -> Result<Everything, StoreError> {
     let mut orders: Vec<Order> = Vec::new();
     loop {
         let page = store.orders(orders.last().map(|order| order.id), PAGE_MAX).await?;
@@ -223,9 +223,13 @@ async fn i_12_a_folder_that_has_lost_a_file_is_never_an_empty_one() {
             }
             // An older mark, or none that reads, takes nothing away.
             if let Ok(store) = SledStore::open(spoilt.path(), &settings()) {
-                let kept = read(store.order(id(1_000_000))).await;
+                let kept = read(of(&store).order(id(1_000_000))).await;
                 assert!(kept.is_some(), "{} emptied: {emptied}", name.display());
-                assert!(read(store.orders(None, PAGE_MAX)).await.len() > 100, "{}", name.display());
+                assert!(
+                    read(of(&store).orders(None, PAGE_MAX)).await.len() > 100,
+                    "{}",
+                    name.display()
+                );
             }
         }
     }
@@ -252,7 +256,7 @@ async fn i_12_a_first_layer_that_was_cut_off_is_no_damage() {
     }
     drop(store);
     let store = open(&image);
-    assert_eq!(read(store.orders(None, PAGE_MAX)).await.len(), 1);
+    assert_eq!(read(of(&store).orders(None, PAGE_MAX)).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

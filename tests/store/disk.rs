@@ -12,7 +12,7 @@ use crate::queues::put;
 use crate::rows::batch_id;
 use crate::support::Scratch;
 use crate::support::books::{self, accepted, id, moment, next, order, paid};
-use crate::{commit, open, read, refuse, settings};
+use crate::{commit, of, open, read, refuse, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_12_what_was_committed_is_there_after_opening_again() {
@@ -26,12 +26,12 @@ async fn i_12_what_was_committed_is_there_after_opening_again() {
     assert_eq!(store.lease(261_122, 1, 100).await.expect("numbers"), 1);
     drop(store);
     let store = open(&scratch);
-    assert_eq!(read(store.orders(None, 100)).await.len(), 50);
-    assert_eq!(read(store.open_orders(None, 100)).await.len(), 49);
-    assert_eq!(read(store.transaction(id(1))).await, Some(books::transaction(&order(1))));
+    assert_eq!(read(of(&store).orders(None, 100)).await.len(), 50);
+    assert_eq!(read(of(&store).open_orders(None, 100)).await.len(), 49);
+    assert_eq!(read(of(&store).transaction(id(1))).await, Some(books::transaction(&order(1))));
     assert_eq!(store.lease(261_122, 1, 1).await.expect("a number"), 101);
     commit(&store, Batch { audit: vec![books::audit("b")], ..Batch::default() }).await;
-    let trail = read(store.audit(None, 10)).await;
+    let trail = read(of(&store).audit(None, 10)).await;
     assert_eq!(trail.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
     refuse(&store, accepted(&order(50)), "an order that exists").await;
 }
@@ -62,10 +62,10 @@ async fn i_12_whoever_reads_a_row_reads_one_that_stays() {
     let mut seen: Vec<Order> = Vec::new();
     while seen.len() < 200 {
         let sequence = u64::try_from(seen.len()).expect("a small number") + 1;
-        match read(store.order(id(sequence))).await {
+        match read(of(&*store).order(id(sequence))).await {
             Some(order) => seen.push(order),
             None => {
-                let page = read(store.orders(None, PAGE_MAX)).await;
+                let page = read(of(&*store).orders(None, PAGE_MAX)).await;
                 assert!(page.len() >= seen.len(), "a row that was read has gone");
             }
         }
@@ -74,7 +74,7 @@ async fn i_12_whoever_reads_a_row_reads_one_that_stays() {
     drop(store);
     let store = open(&scratch);
     for order in seen {
-        let kept = read(store.order(order.id)).await.expect("it was read before");
+        let kept = read(of(&store).order(order.id)).await.expect("it was read before");
         assert!(kept.version >= order.version, "a version that was read has gone");
     }
 }
@@ -126,9 +126,9 @@ async fn survives_a_kill(settle_keys: usize) {
     let answered = killed(&scratch, settle_keys);
     let store = open(&scratch);
     for (sequence, version) in answered {
-        let kept = read(store.order(id(sequence))).await.expect("it was answered");
+        let kept = read(of(&store).order(id(sequence))).await.expect("it was answered");
         assert!(kept.version >= version, "order {sequence} lost version {version}");
-        let booked = read(store.transaction(id(sequence))).await.is_some();
+        let booked = read(of(&store).transaction(id(sequence))).await.is_some();
         assert_eq!(booked, kept.version == 2, "a success is written whole or not at all");
     }
 }
@@ -238,14 +238,14 @@ async fn a_damaged_row_is_an_error_and_the_others_live_on() {
     drop(store);
     journal(&scratch, &order_key(b'o', id(1)), Some(&[99, 1, 2, 3]));
     let store = open(&scratch);
-    let damaged = store.order(id(1)).await;
+    let damaged = of(&store).order(id(1)).await;
     assert!(matches!(damaged, Err(StoreError::Damaged { table: "orders", .. })), "{damaged:?}");
-    let found = store.order_by_caller(books::caller(), books::caller_order_id(1)).await;
+    let found = of(&store).order_by_caller(books::caller(), books::caller_order_id(1)).await;
     assert!(matches!(found, Err(StoreError::Damaged { .. })));
-    assert!(matches!(store.orders(None, 10).await, Err(StoreError::Damaged { .. })));
+    assert!(matches!(of(&store).orders(None, 10).await, Err(StoreError::Damaged { .. })));
     let refused = store.commit(accepted(&next(&order(1)))).await;
     assert!(matches!(refused, Err(CommitError::Failed(StoreError::Damaged { .. }))));
-    assert_eq!(read(store.order(id(2))).await, Some(order(2)));
+    assert_eq!(read(of(&store).order(id(2))).await, Some(order(2)));
     commit(&store, accepted(&next(&order(2)))).await;
 }
 
@@ -273,7 +273,7 @@ async fn a_large_row_comes_back_after_opening_again() {
     let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
     assert!(blobs > 0, "it is too small to lie in a file of its own");
     let store = open(&scratch);
-    assert_eq!(read(store.reversal(id(1))).await, Some(large));
+    assert_eq!(read(of(&store).reversal(id(1))).await, Some(large));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,7 +290,7 @@ async fn agreed_lines_lie_in_no_file_of_their_own() {
     for _ in 0..2 {
         let store = open(&scratch);
         for batch in 1..=4_u8 {
-            let kept = read(store.agreed_lines(batch_id(batch.into()))).await;
+            let kept = read(of(&store).agreed_lines(batch_id(batch.into()))).await;
             assert!(kept == Some(lines(batch)), "batch {batch}");
         }
     }
@@ -309,7 +309,7 @@ async fn a_missing_part_of_agreed_lines_is_damage() {
         drop(store);
         journal(&scratch, &part(missing), None);
         let store = open(&scratch);
-        let kept = store.agreed_lines(batch_id(1)).await;
+        let kept = of(&store).agreed_lines(batch_id(1)).await;
         let damaged = matches!(kept, Err(StoreError::Damaged { table: "agreed_lines", .. }));
         assert!(damaged, "part {missing}");
     }

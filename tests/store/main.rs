@@ -114,6 +114,11 @@ fn settings() -> SledSettings {
     SledSettings { cache_bytes: 16 * 1024 * 1024, ..SledSettings::default() }
 }
 
+/// A store as those have it who do not know which it is.
+fn of(store: &impl Store) -> &dyn Store {
+    store
+}
+
 async fn commit(store: &dyn Store, batch: Batch) {
     store.commit(batch).await.expect("a batch whose guards hold");
 }

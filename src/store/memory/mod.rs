@@ -1,6 +1,6 @@
 //! The store of simulations and tests: deterministic, in memory, with faults on request.
 //!
-//! It upholds the same guards as the others, through the same [`Plan`] and the same stored forms,
+//! It upholds the same guards as the others, through the same plan and the same stored forms,
 //! so that a simulation also passes every row through encoding. It has no threads; its futures are
 //! ready at once, and do their work when they are first polled. It must not know who uses it.
 
@@ -9,11 +9,10 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::batch::Batch;
-use crate::store::keys;
-use crate::store::plan::{Found, Plan, lease_step};
-use crate::store::rows::sorted::SortedStore;
-use crate::store::rows::{Scan, SortedBytes, Visit};
-use crate::store::{CommitError, StoreError, StoreFuture};
+use crate::store::plan::Found;
+use crate::store::sorted::{Scan, SortedBytes, Visit};
+use crate::store::table::lease::{lease_key, lease_step};
+use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture, table};
 
 /// Called with each batch right after it was written.
 pub type CommitObserver = Box<dyn Fn(&Batch) + Send + Sync>;
@@ -84,7 +83,7 @@ impl MemoryStore {
             *audit_next = 1;
         }
         let stored = |key: &[u8]| -> Found { Ok(rows.get(key).cloned()) };
-        let writes = Plan::of(batch).check(audit_next, &stored)?;
+        let writes = table::plan(batch).check(audit_next, &stored)?;
         if fault != Some(FailedRows::Lost) {
             for (key, value) in writes {
                 match value {
@@ -108,7 +107,7 @@ impl MemoryStore {
     fn take_lease(&self, yymmdd: u32, node: u16, count: u32) -> Result<u64, CommitError> {
         let mut state = lock(&self.shared.state);
         let fault = state.admit()?;
-        let key = keys::lease_key(yymmdd, node);
+        let key = lease_key(yymmdd, node);
         let stored = state.rows.get(&key).map(Vec::as_slice);
         let (first, row) = lease_step(stored, count).map_err(CommitError::Failed)?;
         if fault != Some(FailedRows::Lost) {
@@ -200,14 +199,12 @@ impl SortedBytes for Rows {
     }
 }
 
-impl SortedStore for MemoryStore {
-    type Bytes<'a> = Rows;
-
-    fn write_batch(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+impl Store for MemoryStore {
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move { self.write(&batch) })
     }
 
-    fn lease_numbers(
+    fn lease(
         &self,
         yymmdd: u32,
         node: u16,
@@ -216,20 +213,15 @@ impl SortedStore for MemoryStore {
         Box::pin(async move { self.take_lease(yymmdd, node, count) })
     }
 
-    fn look<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
-    {
-        Box::pin(async move { read(&lock(&self.shared.state).rows) })
+    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+        Box::pin(async move {
+            look(&lock(&self.shared.state).rows);
+            Ok(())
+        })
     }
 
-    fn list<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
-    {
-        self.look(read)
+    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+        self.show(look)
     }
 }
 

@@ -24,7 +24,7 @@ fn commit(store: &MemoryStore, subject: &str) -> Result<(), CommitError> {
     store.commit(audited(subject)).now_or_never().expect("ready at once")
 }
 
-fn subjects(store: &MemoryStore) -> Vec<String> {
+fn subjects(store: &dyn Store) -> Vec<String> {
     let trail = store.audit(None, 100).now_or_never().expect("ready at once");
     trail.expect("rows").into_iter().map(|(_, entry)| entry.subject).collect()
 }

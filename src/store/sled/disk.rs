@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::store::StoreError;
-use crate::store::keys;
+use crate::store::form::damaged;
+use crate::store::key::{LAYOUT, LAYOUT_FORM, bounds};
 use crate::store::plan::Writes;
-use crate::store::record;
-use crate::store::rows::{SortedBytes, Visit};
+use crate::store::row::Table;
+use crate::store::sorted::{SortedBytes, Visit};
+use crate::store::table::audit::{Audit, place_of};
 
 use super::SledSettings;
 use super::barrier::{Barrier, Wait};
@@ -286,7 +288,7 @@ impl Base {
             let Some(table) = table.ok().filter(|table| *table < u8::MAX) else {
                 return Ok(sums);
             };
-            let (from, to) = keys::bounds(&[table]);
+            let (from, to) = bounds(&[table]);
             for pair in self.db.range(from..to) {
                 let (key, value) = pair.map_err(failed("cannot read every row"))?;
                 sums.add(&key, &value);
@@ -296,16 +298,16 @@ impl Base {
 
     /// Marks a new folder with the layout of our keys, and refuses one that is not ours.
     fn check_layout(&mut self) -> Result<(), StoreError> {
-        match self.db.get(keys::LAYOUT).map_err(failed("cannot read the layout"))? {
-            Some(form) if form.as_ref() == [keys::LAYOUT_FORM] => Ok(()),
-            Some(_) => Err(record::damaged("layout", "it is of another version")),
+        match self.db.get(LAYOUT).map_err(failed("cannot read the layout"))? {
+            Some(form) if form.as_ref() == [LAYOUT_FORM] => Ok(()),
+            Some(_) => Err(damaged("layout", "it is of another version")),
             None if self.db.is_empty() => {
-                let form: &[u8] = &[keys::LAYOUT_FORM];
-                self.db.insert(keys::LAYOUT, form).map_err(failed("cannot write the layout"))?;
+                let form: &[u8] = &[LAYOUT_FORM];
+                self.db.insert(LAYOUT, form).map_err(failed("cannot write the layout"))?;
                 // The manifest that is written next speaks of a tree that has it.
                 self.flush()
             }
-            None => Err(record::damaged("layout", "it is missing, yet there are rows")),
+            None => Err(damaged("layout", "it is missing, yet there are rows")),
         }
     }
 
@@ -322,10 +324,10 @@ impl Base {
     }
 
     fn audit_next(&self) -> Result<u64, StoreError> {
-        let (from, to) = keys::bounds(&[keys::AUDIT]);
+        let (from, to) = bounds(&[Audit::LETTER]);
         let last = self.db.range(from..to).next_back().transpose();
         match last.map_err(failed("cannot read the audit trail"))? {
-            Some((key, _)) => Ok(u64::from_be_bytes(keys::number_at(&key, 1)?) + 1),
+            Some((key, _)) => Ok(place_of(&key)? + 1),
             None => Ok(1),
         }
     }
@@ -474,7 +476,7 @@ pub(super) struct Reader {
 }
 
 /// One read under way: it remembers what it has touched.
-pub(in crate::store) struct Look<'a> {
+pub(super) struct Look<'a> {
     layers: &'a Layers,
     touched: RefCell<Vec<Vec<u8>>>,
     scanned: Cell<bool>,

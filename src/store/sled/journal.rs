@@ -23,8 +23,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::store::StoreError;
+use crate::store::form::damaged;
 use crate::store::plan::Writes;
-use crate::store::record;
 
 const NAMES: [&str; 2] = ["journal-a", "journal-b"];
 const MARK_NAME: &str = "journal-mark";
@@ -339,7 +339,7 @@ impl<'a> Frame<'a> {
 pub(in crate::store) fn rows_in(bytes: &[u8]) -> Result<usize, StoreError> {
     let found = read(bytes)?;
     if found.is_damaged {
-        return Err(record::damaged("journal", "a group in its middle does not read"));
+        return Err(damaged("journal", "a group in its middle does not read"));
     }
     Ok(found.groups.iter().map(Writes::len).sum())
 }
@@ -384,8 +384,8 @@ fn read(bytes: &[u8]) -> Result<Found, StoreError> {
 fn group(mut body: &[u8]) -> Result<Writes, StoreError> {
     let mut writes = Writes::new();
     while !body.is_empty() {
-        let (key, value) = pair(&mut body)
-            .ok_or_else(|| record::damaged("journal", "a row is longer than its group"))?;
+        let (key, value) =
+            pair(&mut body).ok_or_else(|| damaged("journal", "a row is longer than its group"))?;
         writes.insert(key, value);
     }
     Ok(writes)

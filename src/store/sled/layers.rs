@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::store::StoreError;
 use crate::store::plan::Writes;
-use crate::store::rows::{Scan, Visit};
+use crate::store::sorted::{Scan, Visit};
 
 use super::disk::failed;
 

@@ -40,8 +40,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::batch::Batch;
-use crate::store::rows::sorted::SortedStore;
-use crate::store::{CommitError, StoreError, StoreFuture};
+use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture};
 use barrier::Barrier;
 use disk::{Disk, Reader, Release};
 use writer::{Ask, Writer};
@@ -138,14 +137,12 @@ where
     })
 }
 
-impl SortedStore for SledStore {
-    type Bytes<'a> = disk::Look<'a>;
-
-    fn write_batch(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+impl Store for SledStore {
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move { self.writer.ask(|reply| Ask::commit(&batch, reply)).await })
     }
 
-    fn lease_numbers(
+    fn lease(
         &self,
         yymmdd: u32,
         node: u16,
@@ -155,30 +152,20 @@ impl SortedStore for SledStore {
         Box::pin(async move { self.writer.ask(ask).await })
     }
 
-    /// Reads a row or two by their keys, on the spot: their bytes are in memory as a rule.
-    fn look<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
-    where
-        T: Send + 'static,
-        F: for<'a> FnOnce(&disk::Look<'a>) -> Result<T, StoreError> + Send + 'static,
-    {
+    /// The bytes of a row or two are in memory as a rule.
+    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
         Box::pin(async move {
-            let (found, wait) = self.reader.look(read);
-            self.reader.barrier().wait(wait).await?;
-            found
+            let ((), wait) = self.reader.look(|rows| look(rows));
+            self.reader.barrier().wait(wait).await
         })
     }
 
-    /// Reads a page, on a thread that may block.
-    fn list<T, F>(&self, read: F) -> StoreFuture<'_, Result<T, StoreError>>
-    where
-        T: Send + 'static,
-        F: for<'a> FnOnce(&disk::Look<'a>) -> Result<T, StoreError> + Send + 'static,
-    {
+    /// On a thread that may block.
+    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
         Box::pin(async move {
             let reader = Arc::clone(&self.reader);
-            let (found, wait) = on_a_thread(move || reader.look(read)).await?;
-            self.reader.barrier().wait(wait).await?;
-            found
+            let ((), wait) = on_a_thread(move || reader.look(|rows| look(rows))).await?;
+            self.reader.barrier().wait(wait).await
         })
     }
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::keys;
+use crate::store::key::LAYOUT;
+use crate::store::table::table_name;
 
 /// One table: how many rows, and their sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl Sums {
             .filter(|table| of(self, table) != of(found, table))
             .map(|table| {
                 let (known, found) = (of(self, table).rows, of(found, table).rows);
-                let name = keys::table_name(*table);
+                let name = table_name(*table);
                 if known == found {
                     format!("of {known} {name} some are not as they were written")
                 } else {
@@ -79,7 +80,7 @@ impl Sums {
 
 /// The table that a key belongs to; the layout's own row belongs to none.
 fn table_of(key: &[u8]) -> Option<u8> {
-    key.first().copied().filter(|_| key != keys::LAYOUT)
+    key.first().copied().filter(|_| key != LAYOUT)
 }
 
 /// A row's part of its table's sum. The CRC is mixed, since sums of plain CRCs can cancel out.
@@ -115,7 +116,7 @@ mod tests {
         let mut joined = less;
         joined.join(&sums(&[(b"Ta", b"")]));
         assert_eq!(joined, whole);
-        assert_eq!(sums(&[(keys::LAYOUT, b"1")]), Sums::default());
+        assert_eq!(sums(&[(LAYOUT, b"1")]), Sums::default());
     }
 
     #[test]

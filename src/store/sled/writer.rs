@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::domain::batch::Batch;
-use crate::store::keys;
-use crate::store::plan::{Found, Plan, Writes, lease_step};
-use crate::store::{CommitError, StoreError};
+use crate::store::plan::{Found, Plan, Writes};
+use crate::store::table::lease::{lease_key, lease_step};
+use crate::store::{CommitError, StoreError, table};
 
 use super::SledSettings;
 use super::barrier::Barrier;
@@ -38,7 +38,7 @@ pub(super) enum Ask {
 impl Ask {
     /// Encodes where the commit is asked for, so that the writer need not.
     pub(super) fn commit(batch: &Batch, reply: Reply<()>) -> Self {
-        Self::Commit { plan: Plan::of(batch), reply }
+        Self::Commit { plan: table::plan(batch), reply }
     }
 }
 
@@ -238,7 +238,7 @@ impl<D: Durable> Work<D> {
                 Answer::Commit(answer, reply)
             }
             Ask::Lease { yymmdd, node, count, reply } => {
-                let key = keys::lease_key(yymmdd, node);
+                let key = lease_key(yymmdd, node);
                 let leased = stored(&key).and_then(|given| lease_step(given.as_deref(), count));
                 let answer = leased.map_err(CommitError::Failed).map(|(first, row)| {
                     overlay.insert(key, Some(row));

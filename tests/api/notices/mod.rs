@@ -87,7 +87,7 @@ async fn i_12_a_notice_that_cannot_be_written_is_not_taken() {
     let gateway = Gateway::start().await;
     let number = pending_payment(&gateway).await;
     let lost = switchyard::store::memory::FailedRows::Lost;
-    gateway.store.faults().fail_next_commit(lost);
+    gateway.faults.fail_next_commit(lost);
     let notice = unionpay::notice(&number, SENT_AT, &[]);
     assert_eq!(send(&gateway, "unionpay", notice).await.status, 503);
     let order = gateway.get("operator", "/v1/payments?order_id=A-1&caller=core").await;

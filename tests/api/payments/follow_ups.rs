@@ -8,7 +8,6 @@ use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
-use switchyard::store::Store;
 
 use crate::gateway::{CARD, Gateway, members, payment, unknown, with};
 

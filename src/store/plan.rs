@@ -1,0 +1,187 @@
+//! A batch as guarded writes of bytes, for the stores that keep sorted bytes.
+//!
+//! A plan is made where the commit is asked for, with all that needs no store (encoding), so that a
+//! single writer has only the guards left to check. [`Plan::check`] then says what to write, or why
+//! nothing is written; it upholds the guards that [`Batch`](crate::domain::batch::Batch) names.
+
+use std::collections::BTreeMap;
+
+use super::row::{Entries, Head, identity};
+use super::sorted::Read;
+use super::{CommitError, StoreError};
+
+/// Keys and what they are to hold; `None` removes.
+pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+/// A value as the guards see it.
+pub(super) type Found = Result<Option<Vec<u8>>, StoreError>;
+
+type Checked = Result<(), CommitError>;
+
+/// What guards a stored row: see `Versioned::head`.
+type ReadHead = fn(&[u8], &[u8]) -> Read<Head>;
+
+/// One guarded change.
+enum Step {
+    /// A row that must not exist yet.
+    New { key: Vec<u8>, row: Vec<u8> },
+    /// A row that replaces the one of the version before; version 1 is new. Without a row it goes,
+    /// if it is of the version before.
+    Put { key: Vec<u8>, version: u32, row: Option<Vec<u8>>, head: ReadHead },
+    /// A line of the audit trail, whose key follows from its place.
+    Line { key: fn(u64) -> Vec<u8>, row: Vec<u8> },
+    /// What a table checks and writes in its own way.
+    Own(Box<dyn FnOnce(&mut Check<'_>) -> Checked + Send>),
+}
+
+/// A batch, encoded and ready to be checked.
+pub(super) struct Plan {
+    steps: Vec<Step>,
+}
+
+/// What a plan is checked against, and what it has written so far.
+pub(super) struct Check<'a> {
+    stored: &'a dyn Fn(&[u8]) -> Found,
+    writes: Writes,
+    audit_next: u64,
+    /// The unique index entries that each row is to hold in the end.
+    claims: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+}
+
+impl Plan {
+    pub(super) fn new() -> Self {
+        Self { steps: Vec::with_capacity(8) }
+    }
+
+    pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) {
+        self.steps.push(Step::New { key, row });
+    }
+
+    pub(super) fn put(&mut self, key: Vec<u8>, version: u32, row: Vec<u8>, head: ReadHead) {
+        self.steps.push(Step::Put { key, version, row: Some(row), head });
+    }
+
+    /// Takes a row of this version away.
+    pub(super) fn remove(&mut self, key: Vec<u8>, version: u32, head: ReadHead) {
+        self.steps.push(Step::Put { key, version: version.wrapping_add(1), row: None, head });
+    }
+
+    pub(super) fn append(&mut self, key: fn(u64) -> Vec<u8>, row: Vec<u8>) {
+        self.steps.push(Step::Line { key, row });
+    }
+
+    pub(super) fn own(&mut self, step: impl FnOnce(&mut Check<'_>) -> Checked + Send + 'static) {
+        self.steps.push(Step::Own(Box::new(step)));
+    }
+
+    /// The writes of the plan if every guard holds against `stored` and against the plan's own
+    /// earlier rows. `audit_next` is the next free place of the audit trail, and moves on.
+    pub(super) fn check(
+        self,
+        audit_next: &mut u64,
+        stored: &dyn Fn(&[u8]) -> Found,
+    ) -> Result<Writes, CommitError> {
+        let (writes, claims) = (Writes::new(), BTreeMap::new());
+        let mut check = Check { stored, writes, audit_next: *audit_next, claims };
+        for step in self.steps {
+            match step {
+                Step::New { key, row } => check.insert(key, row)?,
+                Step::Put { key, version, row, head } => check.put(key, version, row, head)?,
+                Step::Line { key, row } => {
+                    check.insert(key(check.audit_next), row)?;
+                    check.audit_next += 1;
+                }
+                Step::Own(step) => step(&mut check)?,
+            }
+        }
+        check.claim()?;
+        *audit_next = check.audit_next;
+        Ok(check.writes)
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, CommitError> {
+        match self.writes.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => (self.stored)(key).map_err(CommitError::Failed),
+        }
+    }
+
+    pub(super) fn write(&mut self, key: Vec<u8>, row: Vec<u8>) {
+        self.writes.insert(key, Some(row));
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+
+    pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) -> Checked {
+        if self.find(&key)?.is_some() {
+            return Err(CommitError::Conflict);
+        }
+        self.write(key, row);
+        Ok(())
+    }
+
+    /// Writes a row, or takes it away, and moves its index entries along. What it gives up of the
+    /// unique ones another row may take, whichever comes first: see [`Self::claim`].
+    fn put(&mut self, key: Vec<u8>, version: u32, row: Option<Vec<u8>>, head: ReadHead) -> Checked {
+        let read = |row: &[u8]| head(&key, row).map_err(CommitError::Failed);
+        let old = self.find(&key)?.map(|row| read(&row)).transpose()?;
+        check_version(old.as_ref().map(|head| head.version), version)?;
+        if old.is_none() && row.is_none() {
+            return Err(CommitError::Conflict);
+        }
+        let old = old.map(|head| head.entries).unwrap_or_default();
+        let new = row.as_deref().map(read).transpose()?;
+        let new = new.map(|head| head.entries).unwrap_or_default();
+        self.reindex(&key, old, new)?;
+        self.writes.insert(key, row);
+        Ok(())
+    }
+
+    fn reindex(&mut self, key: &[u8], old: Entries, new: Entries) -> Checked {
+        for entry in old.unique {
+            // An earlier version in this same batch may never have taken it.
+            if !new.unique.contains(&entry) && self.find(&entry)?.as_deref() == Some(identity(key))
+            {
+                self.remove(entry);
+            }
+        }
+        // The last version of a row that is written twice decides.
+        if !new.unique.is_empty() {
+            self.claims.insert(key.to_vec(), new.unique);
+        } else if !self.claims.is_empty() {
+            self.claims.remove(key);
+        }
+        let gone = old.plain.iter().filter(|entry| !new.plain.contains(entry));
+        self.writes.extend(gone.map(|entry| (entry.clone(), None)));
+        let fresh = new.plain.into_iter().filter(|entry| !old.plain.contains(entry));
+        self.writes.extend(fresh.map(|entry| (entry, Some(Vec::new()))));
+        Ok(())
+    }
+
+    /// Lets every row take the unique entries that it holds in the end.
+    fn claim(&mut self) -> Checked {
+        for (key, unique) in std::mem::take(&mut self.claims) {
+            for entry in unique {
+                match self.find(&entry)? {
+                    Some(holder) if holder != identity(&key) => return Err(CommitError::Conflict),
+                    Some(_) => {}
+                    None => self.write(entry, identity(&key).to_vec()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Version 1 needs that no row is found; version n > 1 needs the one of version n - 1.
+pub(super) fn check_version(stored: Option<u32>, version: u32) -> Checked {
+    let holds = match stored {
+        None => version == 1,
+        Some(stored) => version > 1 && stored == version - 1,
+    };
+    if holds { Ok(()) } else { Err(CommitError::Conflict) }
+}

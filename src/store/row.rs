@@ -1,0 +1,210 @@
+//! What each table says of its rows, and what follows from that for all of them.
+//!
+//! An index entry whose row has moved on in the meantime is passed over: the row is then found
+//! under its next entry.
+
+use std::collections::BTreeSet;
+
+use crate::domain::batch::Batch;
+use crate::domain::time::Due;
+
+use super::form::millis;
+use super::key::bounds;
+use super::plan::Plan;
+use super::sorted::{Read, Rows, Scan, onward, page};
+use super::{PAGE_MAX, StoreError};
+
+/// A kind of row: where it lies, what it is stored as, and what guards it in a commit.
+pub(super) trait Table {
+    type Row;
+
+    /// Who is named when a row does not read back.
+    const NAME: &'static str;
+
+    /// The first bytes of its keys, the rows' own first, each with what lies there: the words of
+    /// the error about books that are not whole.
+    const LETTERS: &'static [(u8, &'static str)];
+
+    const LETTER: u8 = Self::LETTERS[0].0;
+
+    fn key(row: &Self::Row) -> Vec<u8>;
+
+    /// What the key does not say.
+    fn encode(row: &Self::Row) -> Vec<u8>;
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<Self::Row>;
+
+    /// Adds what a batch has for the table, with its guards.
+    fn plan(batch: &Batch, plan: &mut Plan);
+}
+
+/// A table whose rows count their versions, and may have index entries.
+pub(super) trait Versioned: Table {
+    fn version(row: &Self::Row) -> u32;
+
+    /// What guards a stored row, and the entries that follow from it.
+    fn head(key: &[u8], bytes: &[u8]) -> Read<Head>;
+}
+
+/// See [`Versioned::head`].
+#[derive(Debug)]
+pub(super) struct Head {
+    pub version: u32,
+    pub entries: Entries,
+}
+
+/// The index entries that a row has.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// Each ends in the row's identity, which is its key without the letter, and holds nothing.
+    pub plain: Vec<Vec<u8>>,
+    /// Each can be one row's only and holds its identity.
+    pub unique: Vec<Vec<u8>>,
+}
+
+impl Entries {
+    /// Adds an entry that begins so to those of the row with this key.
+    pub(super) fn add(&mut self, mut prefix: Vec<u8>, key: &[u8]) {
+        prefix.extend_from_slice(identity(key));
+        self.plain.push(prefix);
+    }
+
+    fn has(&self, entry: &[u8]) -> bool {
+        self.plain.iter().chain(&self.unique).any(|own| own == entry)
+    }
+}
+
+/// A key without its table's letter.
+pub(super) fn identity(key: &[u8]) -> &[u8] {
+    key.get(1..).unwrap_or_default()
+}
+
+/// Adds rows that must not exist yet.
+pub(super) fn plan_new<T: Table>(rows: &[T::Row], plan: &mut Plan) {
+    for row in rows {
+        plan.insert(T::key(row), T::encode(row));
+    }
+}
+
+/// Adds rows that each are new with version 1 or replace the one of the version before.
+pub(super) fn plan_put<'a, T: Versioned>(
+    rows: impl IntoIterator<Item = &'a T::Row>,
+    plan: &mut Plan,
+) where
+    T::Row: 'a,
+{
+    for row in rows {
+        plan.put(T::key(row), T::version(row), T::encode(row), T::head);
+    }
+}
+
+/// The row with this key.
+pub(super) fn get<T: Table>(rows: Rows<'_>, key: &[u8]) -> Read<Option<T::Row>> {
+    rows.get(key)?.map(|row| T::decode(key, &row)).transpose()
+}
+
+/// A table's rows whose keys begin so, in their order, behind the key `after`.
+pub(super) fn listed<T: Table>(
+    rows: Rows<'_>,
+    prefix: &[u8],
+    after: Option<Vec<u8>>,
+    limit: usize,
+) -> Read<Vec<T::Row>> {
+    page(rows, onward(prefix, after), limit, |key, row| T::decode(key, row).map(Some))
+}
+
+/// The rows that index entries between two bounds point to. In each entry the row's identity
+/// stands at `at`.
+pub(super) fn indexed<T: Versioned>(
+    rows: Rows<'_>,
+    bounds: (Vec<u8>, Vec<u8>),
+    at: usize,
+    limit: usize,
+) -> Read<Vec<T::Row>> {
+    page(rows, bounds, limit, |entry, _| {
+        let key = [&[T::LETTER], entry.get(at..).unwrap_or_default()].concat();
+        let Some(row) = rows.get(&key)? else { return Ok(None) };
+        let is_its_own = T::head(&key, &row)?.entries.has(entry);
+        is_its_own.then(|| T::decode(&key, &row)).transpose()
+    })
+}
+
+/// The rows that an index by time, whose entries begin so, shows as due: those whose time has come,
+/// and behind them those that are dated too far ahead.
+pub(super) fn due_rows<T: Versioned>(
+    rows: Rows<'_>,
+    prefix: &[u8],
+    due: Due,
+    limit: usize,
+) -> Read<Vec<T::Row>> {
+    let behind = |moment| [prefix, &(millis(moment) + 1).to_be_bytes()].concat();
+    let at = prefix.len() + 8;
+    let (begin, end) = bounds(prefix);
+    let mut found = indexed::<T>(rows, (begin, behind(due.now())), at, limit)?;
+    let rest = limit.saturating_sub(found.len());
+    found.extend(indexed::<T>(rows, (behind(due.bound()), end), at, rest)?);
+    Ok(found)
+}
+
+/// The rows behind `after` of an index that has another order than theirs, by key: all of the index
+/// is looked through for the smallest keys. `still` says whether a row belongs to it.
+pub(super) fn smallest<T: Versioned>(
+    rows: Rows<'_>,
+    (from, to): (Vec<u8>, Vec<u8>),
+    at: usize,
+    after: Option<&[u8]>,
+    limit: usize,
+    still: impl Fn(&T::Row) -> bool,
+) -> Read<Vec<T::Row>> {
+    let limit = limit.min(PAGE_MAX);
+    let mut keys = BTreeSet::new();
+    rows.scan(&from, &to, &mut |entry, _| {
+        let key = [&[T::LETTER], entry.get(at..).unwrap_or_default()].concat();
+        if after.is_none_or(|after| key.as_slice() > after) {
+            keys.insert(key);
+            if keys.len() > limit {
+                keys.pop_last();
+            }
+        }
+        Ok(Scan::On)
+    })?;
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        found.extend(get::<T>(rows, &key)?.filter(&still));
+    }
+    Ok(found)
+}
+
+/// How often a unique index entry is looked up, when its row has given it up meanwhile: another
+/// row has it then, or none.
+const LOOKS_MAX: usize = 8;
+
+/// The row that has a unique index entry.
+pub(super) fn holder<T: Versioned>(rows: Rows<'_>, entry: &[u8]) -> Read<Option<T::Row>> {
+    for _ in 0..LOOKS_MAX {
+        let Some(held) = rows.get(entry)? else { return Ok(None) };
+        let key = [&[T::LETTER], held.as_slice()].concat();
+        let Some(row) = rows.get(&key)? else { continue };
+        if T::head(&key, &row)?.entries.has(entry) {
+            return T::decode(&key, &row).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+type Reread = fn(&[u8], &[u8]) -> Result<Vec<u8>, StoreError>;
+
+/// A table without its types, for whoever goes through all of them.
+pub(super) struct AnyTable {
+    pub name: &'static str,
+    pub letters: &'static [(u8, &'static str)],
+    pub plan: fn(&Batch, &mut Plan),
+    pub reread: Reread,
+}
+
+impl AnyTable {
+    pub(super) const fn of<T: Table>() -> Self {
+        let reread = |key: &[u8], bytes: &[u8]| Ok(T::encode(&T::decode(key, bytes)?));
+        Self { name: T::NAME, letters: T::LETTERS, plan: T::plan, reread }
+    }
+}

@@ -1,0 +1,53 @@
+//! Keys and values in key order, and how a listing goes through them.
+
+use super::key::{after, bounds};
+use super::{PAGE_MAX, StoreError};
+
+pub(super) type Read<T> = Result<T, StoreError>;
+
+/// Whether a scan goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    On,
+    Enough,
+}
+
+/// What a scan shows its pairs to.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Scan, StoreError> + 'a;
+
+/// Keys and values in key order, while they are read.
+pub trait SortedBytes {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Shows the pairs of `from` (with it) to `to` (without it) in order, until told that it is
+    /// enough.
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+}
+
+/// What a read is given.
+pub(super) type Rows<'a> = &'a dyn SortedBytes;
+
+/// A page of what lies between `from` and `to`: `read` gives a row, or `None` to pass a pair over.
+pub(super) fn page<T>(
+    rows: Rows<'_>,
+    (from, to): (Vec<u8>, Vec<u8>),
+    limit: usize,
+    mut read: impl FnMut(&[u8], &[u8]) -> Read<Option<T>>,
+) -> Read<Vec<T>> {
+    let limit = limit.min(PAGE_MAX);
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    rows.scan(&from, &to, &mut |key, value| {
+        found.extend(read(key, value)?);
+        Ok(if found.len() < limit { Scan::On } else { Scan::Enough })
+    })?;
+    Ok(found)
+}
+
+/// The bounds of a listing that goes on after `last`.
+pub(super) fn onward(prefix: &[u8], last: Option<Vec<u8>>) -> (Vec<u8>, Vec<u8>) {
+    let (from, to) = bounds(prefix);
+    (last.map_or(from, after), to)
+}

@@ -1,0 +1,249 @@
+//! Accounting requests, by chain and place in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::accounting::{
+    AccountingRequest, Delivery, DeliveryStatus, Entry, RequestId, SourceDocument,
+};
+use crate::domain::ids::{
+    ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
+};
+use crate::domain::time::Due;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, encode, millis, text};
+use crate::store::key::{Key, Parts, bounds};
+use crate::store::plan::Plan;
+use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
+use crate::store::sorted::{Read, Scan};
+use crate::store::{Backlog, Reading, Store, StoreError};
+
+use super::delivery::{Deliveries, DeliveryRecord, head_of, of_status};
+
+const ACCOUNTING: Fields = Fields { table: "accounting_requests" };
+const LETTER: u8 = b'A';
+const DUE: u8 = b'a';
+const PARKED: u8 = b'p';
+
+pub(in crate::store) struct Accounting;
+
+impl Table for Accounting {
+    type Row = AccountingRequest;
+
+    const NAME: &'static str = ACCOUNTING.table;
+    const LETTERS: &'static [(u8, &'static str)] = &[
+        (LETTER, "accounting requests"),
+        (DUE, "entries of accounting requests that are due"),
+        (PARKED, "entries of accounting requests that are parked"),
+    ];
+
+    fn key(request: &AccountingRequest) -> Vec<u8> {
+        key_of(request.id)
+    }
+
+    fn encode(request: &AccountingRequest) -> Vec<u8> {
+        accounting_bytes(request)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<AccountingRequest> {
+        let mut parts = Parts::of(key);
+        let (chain, sequence) = (parts.order()?, parts.number().map(u16::from_be_bytes)?);
+        read_accounting(RequestId { chain, sequence }, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_put::<Self>(&batch.accounting, plan);
+    }
+}
+
+impl Versioned for Accounting {
+    fn version(request: &AccountingRequest) -> u32 {
+        request.delivery.version
+    }
+
+    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+        head_of::<Self>(key, bytes)
+    }
+}
+
+impl Deliveries for Accounting {
+    const DUE: u8 = DUE;
+    const PARKED: u8 = PARKED;
+
+    fn delivery(request: &AccountingRequest) -> &Delivery {
+        &request.delivery
+    }
+}
+
+fn key_of(id: RequestId) -> Vec<u8> {
+    Key::of(LETTER).order(id.chain).number(id.sequence.to_be_bytes()).0
+}
+
+impl dyn Store + '_ {
+    pub fn accounting_request(&self, id: RequestId) -> Reading<'_, Option<AccountingRequest>> {
+        self.look(move |rows| get::<Accounting>(rows, &key_of(id)))
+    }
+
+    /// Accounting requests by id, of one status or of all.
+    pub fn accounting_requests(
+        &self,
+        status: Option<DeliveryStatus>,
+        after: Option<RequestId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<AccountingRequest>> {
+        self.list(move |rows| of_status::<Accounting>(rows, status, after.map(key_of), limit))
+    }
+
+    /// How many accounting requests are owed, and how many are parked. No row is read.
+    pub fn accounting_backlog(&self) -> Reading<'_, Backlog> {
+        self.list(|rows| {
+            let count = |index: u8| {
+                let (mut entries, (from, to)) = (0, bounds(&[index]));
+                rows.scan(&from, &to, &mut |_, _| {
+                    entries += 1;
+                    Ok(Scan::On)
+                })?;
+                Ok(entries)
+            };
+            Ok(Backlog { owed: count(DUE)?, parked: count(PARKED)? })
+        })
+    }
+
+    /// Owed accounting requests that are due, the longest due first; behind them what is dated
+    /// wrong.
+    pub fn due_accounting(&self, due: Due, limit: usize) -> Reading<'_, Vec<AccountingRequest>> {
+        self.list(move |rows| due_rows::<Accounting>(rows, &[DUE], due, limit))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccountingRecord<'a> {
+    #[serde(borrow)]
+    delivery: DeliveryRecord<'a>,
+    event: u8,
+    voucher: u8,
+    channel: &'a str,
+    source: SourceRecord<'a>,
+    currency: u8,
+    entries: Vec<EntryRecord<'a>>,
+    business_date: u32,
+    created_at: u64,
+}
+
+/// `postcard` numbers the variants by their place: new ones are added at the end.
+#[derive(Serialize, Deserialize)]
+enum SourceRecord<'a> {
+    Order {
+        /// `None` where it is the chain's own first order, which the key names.
+        order: Option<u64>,
+        /// Whose attempt it is; `None` where it is the chain's own first order.
+        attempt_order: Option<u64>,
+        attempt: u8,
+        channel_reference: Option<&'a str>,
+        merchant_id: &'a str,
+    },
+    Difference {
+        difference: u64,
+        merchant_id: Option<&'a str>,
+    },
+    Settlement {
+        settlement: u64,
+        bank_reference: &'a str,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntryRecord<'a> {
+    side: u8,
+    account: &'a str,
+    amount_minor: i64,
+}
+
+fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
+    encode(&AccountingRecord {
+        delivery: DeliveryRecord::of(&request.delivery),
+        event: request.event.number(),
+        voucher: request.voucher.number(),
+        channel: request.channel.as_str(),
+        source: source_record(request.id.chain, &request.source),
+        currency: request.currency.number(),
+        entries: request
+            .entries
+            .iter()
+            .map(|entry| EntryRecord {
+                side: entry.side.number(),
+                account: &entry.account,
+                amount_minor: entry.amount_minor,
+            })
+            .collect(),
+        business_date: request.business_date.yyyymmdd(),
+        created_at: millis(request.created_at),
+    })
+}
+
+fn source_record(chain: OrderId, source: &SourceDocument) -> SourceRecord<'_> {
+    let other = |order: OrderId| (order != chain).then(|| order.as_u64());
+    match source {
+        SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
+            SourceRecord::Order {
+                order: other(*order),
+                attempt_order: other(channel_order_no.order),
+                attempt: channel_order_no.attempt,
+                channel_reference: channel_reference.as_deref(),
+                merchant_id: merchant_id.as_str(),
+            }
+        }
+        SourceDocument::Difference { difference, merchant_id } => SourceRecord::Difference {
+            difference: difference.as_u64(),
+            merchant_id: merchant_id.as_ref().map(MerchantId::as_str),
+        },
+        SourceDocument::Settlement { settlement, bank_reference } => {
+            SourceRecord::Settlement { settlement: settlement.as_u64(), bank_reference }
+        }
+    }
+}
+
+fn read_source(chain: OrderId, record: &SourceRecord<'_>) -> SourceDocument {
+    let order_of = |stored: Option<u64>| stored.map_or(chain, OrderId::from_u64);
+    match *record {
+        SourceRecord::Order { order, attempt_order, attempt, channel_reference, merchant_id } => {
+            SourceDocument::Order {
+                order: order_of(order),
+                channel_order_no: ChannelOrderNo { order: order_of(attempt_order), attempt },
+                channel_reference: text(channel_reference),
+                merchant_id: MerchantId::from_stored(merchant_id),
+            }
+        }
+        SourceRecord::Difference { difference, merchant_id } => SourceDocument::Difference {
+            difference: DifferenceId::from_u64(difference),
+            merchant_id: merchant_id.map(MerchantId::from_stored),
+        },
+        SourceRecord::Settlement { settlement, bank_reference } => SourceDocument::Settlement {
+            settlement: SettlementId::from_u64(settlement),
+            bank_reference: bank_reference.to_owned(),
+        },
+    }
+}
+
+fn read_accounting(id: RequestId, bytes: &[u8]) -> Result<AccountingRequest, StoreError> {
+    let record: AccountingRecord<'_> = decode(ACCOUNTING.table, bytes)?;
+    let entry = |stored: &EntryRecord<'_>| {
+        Ok::<_, StoreError>(Entry {
+            side: ACCOUNTING.code("side", stored.side)?,
+            account: stored.account.to_owned(),
+            amount_minor: ACCOUNTING.signed(stored.amount_minor)?,
+        })
+    };
+    Ok(AccountingRequest {
+        id,
+        event: ACCOUNTING.code("event", record.event)?,
+        voucher: ACCOUNTING.code("voucher", record.voucher)?,
+        channel: ChannelId::from_stored(record.channel),
+        source: read_source(id.chain, &record.source),
+        currency: ACCOUNTING.currency(record.currency)?,
+        entries: record.entries.iter().map(entry).collect::<Result<_, _>>()?,
+        business_date: ACCOUNTING.date(record.business_date)?,
+        created_at: ACCOUNTING.time(record.created_at)?,
+        delivery: record.delivery.read(ACCOUNTING)?,
+    })
+}

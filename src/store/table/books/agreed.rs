@@ -1,0 +1,126 @@
+//! The agreed lines of reconciliation batches: bytes that only their reader knows, cut into parts,
+//! by batch and place.
+//!
+//! A million lines make more than a megabyte. The tree writes a page at once, and a page holds up
+//! to seventeen rows or so, hence parts of a size at which a page stays within sled's log.
+
+use crate::domain::batch::Batch;
+use crate::domain::ids::BatchId;
+use crate::store::form::{FORM, damaged};
+use crate::store::key::{Key, Parts, bounds, order_key};
+use crate::store::plan::Plan;
+use crate::store::row::Table;
+use crate::store::sorted::{Read, Scan};
+use crate::store::{Reading, Store, StoreError};
+
+/// Every part but the last has so many bytes; the last one has fewer, and may have none.
+const PART_BYTES: usize = 32 * 1024;
+const TABLE: &str = "agreed_lines";
+/// They stand at the end of all keys, so that no page of the tree that a payment writes has such
+/// large rows beside its own.
+const LETTER: u8 = b'z';
+
+pub(in crate::store) struct AgreedLines;
+
+/// A part of a batch's agreed lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct AgreedPart {
+    pub batch: BatchId,
+    pub part: u32,
+    pub lines: Vec<u8>,
+}
+
+impl Table for AgreedLines {
+    type Row = AgreedPart;
+
+    const NAME: &'static str = TABLE;
+    const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "agreed lines")];
+
+    fn key(row: &AgreedPart) -> Vec<u8> {
+        key_of(row.batch, row.part)
+    }
+
+    fn encode(row: &AgreedPart) -> Vec<u8> {
+        agreed_part(&row.lines)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<AgreedPart> {
+        let mut parts = Parts::of(key);
+        Ok(AgreedPart {
+            batch: BatchId::of(parts.order()?),
+            part: parts.number().map(u32::from_be_bytes)?,
+            lines: read_agreed_part(bytes)?.to_vec(),
+        })
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        for (batch, lines) in &batch.agreed_lines {
+            for (part, lines) in (0..).zip(agreed_parts(lines)) {
+                plan.insert(key_of(*batch, part), agreed_part(lines));
+            }
+        }
+    }
+}
+
+fn key_of(batch: BatchId, part: u32) -> Vec<u8> {
+    Key::of(LETTER).order(batch.chain()).number(part.to_be_bytes()).0
+}
+
+impl dyn Store + '_ {
+    /// Which lines agreed in a batch, as it was written.
+    pub fn agreed_lines(&self, id: BatchId) -> Reading<'_, Option<Vec<u8>>> {
+        self.list(move |rows| {
+            let (from, to) = bounds(&order_key(LETTER, id.chain()));
+            let mut lines = Vec::new();
+            let (mut next, mut is_whole) = (0_u32, false);
+            rows.scan(&from, &to, &mut |key, row| {
+                let part = read_agreed_part(row)?;
+                if key != key_of(id, next) {
+                    return Err(damaged(TABLE, "a part is missing"));
+                }
+                lines.extend_from_slice(part);
+                is_whole = is_last_agreed_part(part);
+                next += 1;
+                Ok(if is_whole { Scan::Enough } else { Scan::On })
+            })?;
+            match (next, is_whole) {
+                (0, _) => Ok(None),
+                (_, true) => Ok(Some(lines)),
+                (_, false) => Err(damaged(TABLE, "its last part is missing")),
+            }
+        })
+    }
+}
+
+/// Cuts agreed lines into parts, in order.
+pub(in crate::store::table) fn agreed_parts(lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let whole = lines.len() / PART_BYTES;
+    (0..=whole).map(move |part| {
+        let from = part * PART_BYTES;
+        &lines[from..lines.len().min(from + PART_BYTES)]
+    })
+}
+
+pub(in crate::store::table) fn agreed_part(part: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(part.len() + 1);
+    bytes.push(FORM);
+    bytes.extend_from_slice(part);
+    bytes
+}
+
+/// Reads a part, without a copy.
+pub(in crate::store::table) fn read_agreed_part(bytes: &[u8]) -> Result<&[u8], StoreError> {
+    match bytes.split_first() {
+        None => Err(damaged(TABLE, "it is empty")),
+        Some((&FORM, part)) if part.len() > PART_BYTES => {
+            Err(damaged(TABLE, "it is longer than a part"))
+        }
+        Some((&FORM, part)) => Ok(part),
+        Some((form, _)) => Err(damaged(TABLE, &format!("it has the unknown form {form}"))),
+    }
+}
+
+/// Whether no part follows.
+pub(in crate::store::table) fn is_last_agreed_part(part: &[u8]) -> bool {
+    part.len() < PART_BYTES
+}

@@ -1,0 +1,157 @@
+//! Closed clearing days, by channel and date, and the last one of each channel. Append-only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::clearing::ClearingTotals;
+use crate::domain::books::day_close::DayClose;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::BusinessDate;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::key::{Key, Parts};
+use crate::store::plan::{Check, Plan};
+use crate::store::row::{Table, get};
+use crate::store::sorted::Read;
+use crate::store::{CommitError, Reading, Store, StoreError};
+
+const CLOSES: Fields = Fields { table: "closes" };
+const LETTER: u8 = b'D';
+/// The last closed date of a channel.
+const CLOSED_THROUGH: u8 = b'd';
+
+pub(in crate::store) struct DayCloses;
+
+impl Table for DayCloses {
+    type Row = DayClose;
+
+    const NAME: &'static str = CLOSES.table;
+    const LETTERS: &'static [(u8, &'static str)] =
+        &[(LETTER, "closed days"), (CLOSED_THROUGH, "last closed days")];
+
+    fn key(close: &DayClose) -> Vec<u8> {
+        key_of(&close.channel, close.date)
+    }
+
+    fn encode(close: &DayClose) -> Vec<u8> {
+        close_bytes(close)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<DayClose> {
+        let mut parts = Parts::of(key);
+        read_close(&parts.channel()?, parts.date()?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        for close in &batch.closes {
+            must_be_open(&close.channel, close.date, plan);
+            let (last, date) = (last_key(&close.channel), close.date.yyyymmdd().to_be_bytes());
+            plan.own(move |check| {
+                check.write(last, date.to_vec());
+                Ok(())
+            });
+            plan.insert(Self::key(close), close_bytes(close));
+        }
+    }
+}
+
+/// Guards that a channel's day, and so all later ones, still take clearing records.
+pub(in crate::store::table) fn must_be_open(
+    channel: &ChannelId,
+    date: BusinessDate,
+    plan: &mut Plan,
+) {
+    let last = last_key(channel);
+    plan.own(move |check: &mut Check<'_>| match check.find(&last)? {
+        Some(held) if date_in(&held).map_err(CommitError::Failed)? >= date => {
+            Err(CommitError::Conflict)
+        }
+        Some(_) | None => Ok(()),
+    });
+}
+
+fn key_of(channel: &ChannelId, date: BusinessDate) -> Vec<u8> {
+    Key::of(LETTER).channel(channel).date(date).0
+}
+
+fn last_key(channel: &ChannelId) -> Vec<u8> {
+    Key::of(CLOSED_THROUGH).channel(channel).0
+}
+
+fn date_in(held: &[u8]) -> Read<BusinessDate> {
+    Parts::from(held, 0).date()
+}
+
+impl dyn Store + '_ {
+    /// The last closed clearing day of a channel: it takes no clearing record of it or before.
+    pub fn closed_through(&self, channel: ChannelId) -> Reading<'_, Option<BusinessDate>> {
+        self.look(move |rows| rows.get(&last_key(&channel))?.map(|held| date_in(&held)).transpose())
+    }
+
+    pub fn day_close(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> Reading<'_, Option<DayClose>> {
+        self.look(move |rows| get::<DayCloses>(rows, &key_of(&channel, date)))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct CloseRecord<'a> {
+    totals: Vec<TotalsRecord>,
+    sha256: [u8; 32],
+    by: &'a str,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TotalsRecord {
+    currency: u8,
+    records: u64,
+    principal_minor: i64,
+    fee_minor: i64,
+    net_minor: i64,
+}
+
+fn close_bytes(close: &DayClose) -> Vec<u8> {
+    let totals = close.totals.iter().map(|(currency, totals)| TotalsRecord {
+        currency: currency.number(),
+        records: totals.records,
+        principal_minor: totals.principal_minor,
+        fee_minor: totals.fee_minor,
+        net_minor: totals.net_minor,
+    });
+    encode(&CloseRecord {
+        totals: totals.collect(),
+        sha256: close.sha256,
+        by: &close.by,
+        at: millis(close.at),
+    })
+}
+
+fn read_close(
+    channel: &ChannelId,
+    date: BusinessDate,
+    bytes: &[u8],
+) -> Result<DayClose, StoreError> {
+    let record: CloseRecord<'_> = decode(CLOSES.table, bytes)?;
+    let totals = record.totals.iter().map(|totals| {
+        let currency = CLOSES.currency(totals.currency)?;
+        let sums = ClearingTotals {
+            records: totals.records,
+            principal_minor: totals.principal_minor,
+            fee_minor: totals.fee_minor,
+            net_minor: totals.net_minor,
+        };
+        Ok((currency, sums))
+    });
+    Ok(DayClose {
+        channel: channel.clone(),
+        date,
+        totals: totals.collect::<Result<_, StoreError>>()?,
+        sha256: record.sha256,
+        by: record.by.to_owned(),
+        at: CLOSES.time(record.at)?,
+    })
+}

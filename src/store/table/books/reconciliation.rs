@@ -1,0 +1,325 @@
+//! Reconciliation batches, by id. One can be the current one of its channel and date.
+//!
+//! Sums are kept for the currencies and classes that occur, in their order. What cannot be a sum of
+//! so many rows is damage, so that adding up what was read never overflows.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::reconcile::{Class, ClassTotals, Sums, Tally, Totals};
+use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
+use crate::domain::ids::{BatchId, ChannelId};
+use crate::domain::money::Currency;
+use crate::domain::time::BusinessDate;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::key::{Key, Parts, bounds, order_key};
+use crate::store::plan::Plan;
+use crate::store::row::{Entries, Head, Table, Versioned, get, holder, indexed, listed, plan_put};
+use crate::store::sorted::{Read, onward};
+use crate::store::{PAGE_MAX, Reading, Store, StoreError};
+
+const TABLE: &str = "reconciliations";
+const FIELDS: Fields = Fields { table: TABLE };
+
+const LETTER: u8 = b'B';
+const OF_CHANNEL: u8 = b'b';
+const OF_DATE: u8 = b'k';
+/// The current one of a channel and date.
+const CURRENT: u8 = b'c';
+const RUNNING: u8 = b'g';
+
+pub(in crate::store) struct Reconciliations;
+
+impl Table for Reconciliations {
+    type Row = Reconciliation;
+
+    const NAME: &'static str = TABLE;
+    const LETTERS: &'static [(u8, &'static str)] = &[
+        (LETTER, "reconciliations"),
+        (OF_CHANNEL, "entries of channels' reconciliations"),
+        (OF_DATE, "entries of dates' reconciliations"),
+        (CURRENT, "entries of current reconciliations"),
+        (RUNNING, "entries of running reconciliations"),
+    ];
+
+    fn key(batch: &Reconciliation) -> Vec<u8> {
+        order_key(LETTER, batch.id.chain())
+    }
+
+    fn encode(batch: &Reconciliation) -> Vec<u8> {
+        reconciliation_bytes(batch)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<Reconciliation> {
+        read_reconciliation(BatchId::of(Parts::of(key).order()?), bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_put::<Self>(&batch.reconciliations, plan);
+    }
+}
+
+impl Versioned for Reconciliations {
+    fn version(batch: &Reconciliation) -> u32 {
+        batch.version
+    }
+
+    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+        let head: HeadRecord<'_> = decode_head(TABLE, bytes)?;
+        let (channel, date) = (head.channel, FIELDS.date(head.date)?);
+        let mut entries = Entries::default();
+        entries.add(Key::of(OF_CHANNEL).text(channel).0, key);
+        entries.add(Key::of(OF_DATE).text(channel).date(date).0, key);
+        match FIELDS.code("state", head.state)? {
+            BatchState::Running => entries.add(vec![RUNNING], key),
+            BatchState::Current => entries.unique.push(current_key(channel, date)),
+            BatchState::Superseded | BatchState::Abandoned => {}
+        }
+        Ok(Head { version: head.version, entries })
+    }
+}
+
+fn current_key(channel: &str, date: BusinessDate) -> Vec<u8> {
+    Key::of(CURRENT).text(channel).date(date).0
+}
+
+impl dyn Store + '_ {
+    pub fn reconciliation(&self, id: BatchId) -> Reading<'_, Option<Reconciliation>> {
+        self.look(move |rows| get::<Reconciliations>(rows, &order_key(LETTER, id.chain())))
+    }
+
+    /// Reconciliations by id, of a channel and date or of all. A date without a channel is not
+    /// looked at.
+    pub fn reconciliations(
+        &self,
+        channel: Option<ChannelId>,
+        date: Option<BusinessDate>,
+        after: Option<BatchId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<Reconciliation>> {
+        self.list(move |rows| {
+            let prefix = match (&channel, date) {
+                (Some(channel), Some(date)) => Key::of(OF_DATE).channel(channel).date(date).0,
+                (Some(channel), None) => Key::of(OF_CHANNEL).channel(channel).0,
+                (None, _) => vec![LETTER],
+            };
+            let at = prefix.len();
+            let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
+            match &channel {
+                Some(_) => indexed::<Reconciliations>(rows, onward(&prefix, last), at, limit),
+                None => listed::<Reconciliations>(rows, &prefix, last, limit),
+            }
+        })
+    }
+
+    pub fn current_reconciliation(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> Reading<'_, Option<Reconciliation>> {
+        let entry = current_key(channel.as_str(), date);
+        self.look(move |rows| holder::<Reconciliations>(rows, &entry))
+    }
+
+    /// Reconciliations that have begun and not ended, by id.
+    pub fn running_reconciliations(&self) -> Reading<'_, Vec<Reconciliation>> {
+        self.list(|rows| indexed::<Reconciliations>(rows, bounds(&[RUNNING]), 1, PAGE_MAX))
+    }
+}
+
+/// More rows than any batch has: sums of so many stay far inside 128 bits.
+const ROWS_MAX: u64 = 1 << 40;
+
+#[derive(Serialize, Deserialize)]
+struct HeadRecord<'a> {
+    version: u32,
+    state: u8,
+    channel: &'a str,
+    date: u32,
+}
+
+/// Begins with the fields of [`HeadRecord`].
+#[derive(Serialize, Deserialize)]
+struct BatchRecord<'a> {
+    #[serde(borrow)]
+    head: HeadRecord<'a>,
+    revision: u16,
+    by: &'a str,
+    started_at: u64,
+    finished_at: Option<u64>,
+    reason: Option<&'a str>,
+    report: ReportRecord<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReportRecord<'a> {
+    rows: Vec<RowRecord>,
+    bad_lines: u64,
+    not_due: TallyRecord,
+    theirs: TallyRecord,
+    ours: TallyRecord,
+    lines: u32,
+    differences: u32,
+    proven: u32,
+    #[serde(borrow)]
+    problems: Vec<ProblemRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowRecord {
+    currency: u8,
+    class: u8,
+    theirs: SumsRecord,
+    ours: SumsRecord,
+}
+
+type TallyRecord = Vec<(u8, SumsRecord)>;
+
+#[derive(Serialize, Deserialize)]
+struct SumsRecord {
+    count: u64,
+    amount_minor: i128,
+    fee_minor: i128,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ProblemRecord<'a> {
+    kind: &'a str,
+    line: u32,
+    detail: &'a str,
+}
+
+impl SumsRecord {
+    fn of(sums: &Sums) -> Self {
+        Self { count: sums.count, amount_minor: sums.amount_minor, fee_minor: sums.fee_minor }
+    }
+
+    fn read(&self) -> Result<Sums, StoreError> {
+        let most = u128::from(self.count) << 63;
+        let of_rows = |minor: i128| minor.unsigned_abs() <= most;
+        if self.count > ROWS_MAX || !of_rows(self.amount_minor) || !of_rows(self.fee_minor) {
+            return Err(wrong(TABLE, "sums"));
+        }
+        let Self { count, amount_minor, fee_minor } = *self;
+        Ok(Sums { count, amount_minor, fee_minor })
+    }
+}
+
+fn tally_record(tally: &Tally) -> TallyRecord {
+    tally.iter().map(|(currency, sums)| (currency.number(), SumsRecord::of(&sums))).collect()
+}
+
+fn read_tally(record: &TallyRecord) -> Result<Tally, StoreError> {
+    let row = |(currency, sums): &(u8, SumsRecord)| {
+        let sums = sums.read()?;
+        if sums.count == 0 {
+            return Err(wrong(TABLE, "sums"));
+        }
+        Ok((FIELDS.currency(*currency)?, sums))
+    };
+    let rows: Vec<(Currency, Sums)> = record.iter().map(row).collect::<Result<_, _>>()?;
+    if !rows.is_sorted_by(|(first, _), (second, _)| first < second) {
+        return Err(wrong(TABLE, "currency"));
+    }
+    Ok(Tally::from_sums(rows))
+}
+
+impl<'a> ReportRecord<'a> {
+    fn of(report: &'a BatchReport) -> Self {
+        let row = |(currency, class, totals): (Currency, Class, ClassTotals)| RowRecord {
+            currency: currency.number(),
+            class: class.number(),
+            theirs: SumsRecord::of(&totals.theirs),
+            ours: SumsRecord::of(&totals.ours),
+        };
+        let problem = |problem: &'a FileProblem| ProblemRecord {
+            kind: &problem.kind,
+            line: problem.line,
+            detail: &problem.detail,
+        };
+        Self {
+            rows: report.totals.iter().map(row).collect(),
+            bad_lines: report.totals.bad_lines,
+            not_due: tally_record(&report.totals.not_due),
+            theirs: tally_record(&report.theirs),
+            ours: tally_record(&report.ours),
+            lines: report.lines,
+            differences: report.differences,
+            proven: report.proven,
+            problems: report.problems.iter().map(problem).collect(),
+        }
+    }
+
+    fn read(&self) -> Result<BatchReport, StoreError> {
+        let problem = |problem: &ProblemRecord<'_>| FileProblem {
+            kind: problem.kind.to_owned(),
+            line: problem.line,
+            detail: problem.detail.to_owned(),
+        };
+        Ok(BatchReport {
+            totals: self.read_totals()?,
+            theirs: read_tally(&self.theirs)?,
+            ours: read_tally(&self.ours)?,
+            lines: self.lines,
+            differences: self.differences,
+            proven: self.proven,
+            problems: self.problems.iter().map(problem).collect(),
+        })
+    }
+
+    fn read_totals(&self) -> Result<Totals, StoreError> {
+        let row = |row: &RowRecord| {
+            let totals = ClassTotals { theirs: row.theirs.read()?, ours: row.ours.read()? };
+            if totals.theirs.count + totals.ours.count == 0 {
+                return Err(wrong(TABLE, "sums"));
+            }
+            Ok((FIELDS.currency(row.currency)?, FIELDS.code("class", row.class)?, totals))
+        };
+        type Row = (Currency, Class, ClassTotals);
+        let rows: Vec<Row> = self.rows.iter().map(row).collect::<Result<_, _>>()?;
+        let place = |row: &Row| (row.0, row.1.index());
+        if !rows.is_sorted_by(|first, second| place(first) < place(second)) {
+            return Err(wrong(TABLE, "class"));
+        }
+        if self.bad_lines > ROWS_MAX {
+            return Err(wrong(TABLE, "bad_lines"));
+        }
+        Ok(Totals::from_rows(rows, self.bad_lines, read_tally(&self.not_due)?))
+    }
+}
+
+fn reconciliation_bytes(batch: &Reconciliation) -> Vec<u8> {
+    encode(&BatchRecord {
+        head: HeadRecord {
+            version: batch.version,
+            state: batch.state.number(),
+            channel: batch.channel.as_str(),
+            date: batch.date.yyyymmdd(),
+        },
+        revision: batch.revision,
+        by: &batch.by,
+        started_at: millis(batch.started_at),
+        finished_at: batch.finished_at.map(millis),
+        reason: batch.reason.as_deref(),
+        report: ReportRecord::of(&batch.report),
+    })
+}
+
+fn read_reconciliation(id: BatchId, bytes: &[u8]) -> Result<Reconciliation, StoreError> {
+    let record: BatchRecord<'_> = decode(TABLE, bytes)?;
+    let head = &record.head;
+    Ok(Reconciliation {
+        id,
+        version: head.version,
+        channel: ChannelId::from_stored(head.channel),
+        date: FIELDS.date(head.date)?,
+        revision: record.revision,
+        state: FIELDS.code("state", head.state)?,
+        by: record.by.to_owned(),
+        started_at: FIELDS.time(record.started_at)?,
+        finished_at: FIELDS.time_option(record.finished_at)?,
+        reason: text(record.reason),
+        report: record.report.read()?,
+    })
+}

@@ -1,0 +1,106 @@
+//! What is settled of dates, by channel, date and currency.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::settlement::SettledDate;
+use crate::domain::ids::{ChannelId, SettlementId};
+use crate::domain::money::Currency;
+use crate::domain::time::BusinessDate;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, decode_head, encode};
+use crate::store::key::{Key, Parts};
+use crate::store::plan::Plan;
+use crate::store::row::{Entries, Head, Table, Versioned, get, plan_put};
+use crate::store::sorted::Read;
+use crate::store::{Reading, Store, StoreError};
+
+use super::settlement::SettledRecord;
+
+const SETTLED: Fields = Fields { table: "settled_dates" };
+const LETTER: u8 = b'Z';
+
+pub(in crate::store) struct SettledDates;
+
+impl Table for SettledDates {
+    type Row = SettledDate;
+
+    const NAME: &'static str = SETTLED.table;
+    const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "settled dates")];
+
+    fn key(date: &SettledDate) -> Vec<u8> {
+        key_of(&date.channel, date.date, date.currency)
+    }
+
+    fn encode(date: &SettledDate) -> Vec<u8> {
+        settled_bytes(date)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<SettledDate> {
+        let mut parts = Parts::of(key);
+        let (channel, date, [currency]) = (parts.channel()?, parts.date()?, parts.number()?);
+        read_settled(channel, date, SETTLED.currency(currency)?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_put::<Self>(&batch.settled, plan);
+    }
+}
+
+impl Versioned for SettledDates {
+    fn version(date: &SettledDate) -> u32 {
+        date.version
+    }
+
+    fn head(_key: &[u8], bytes: &[u8]) -> Read<Head> {
+        let version = decode_head(SETTLED.table, bytes)?;
+        Ok(Head { version, entries: Entries::default() })
+    }
+}
+
+fn key_of(channel: &ChannelId, date: BusinessDate, currency: Currency) -> Vec<u8> {
+    Key::of(LETTER).channel(channel).date(date).number([currency.number()]).0
+}
+
+impl dyn Store + '_ {
+    pub fn settled_date(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+        currency: Currency,
+    ) -> Reading<'_, Option<SettledDate>> {
+        self.look(move |rows| get::<SettledDates>(rows, &key_of(&channel, date, currency)))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct DateRecord {
+    version: u32,
+    settled: SettledRecord,
+    by: u64,
+}
+
+fn settled_bytes(date: &SettledDate) -> Vec<u8> {
+    encode(&DateRecord {
+        version: date.version,
+        settled: SettledRecord::of(&date.settled),
+        by: date.by.as_u64(),
+    })
+}
+
+fn read_settled(
+    channel: ChannelId,
+    date: BusinessDate,
+    currency: Currency,
+    bytes: &[u8],
+) -> Result<SettledDate, StoreError> {
+    let record: DateRecord = decode(SETTLED.table, bytes)?;
+    Ok(SettledDate {
+        version: record.version,
+        channel,
+        date,
+        currency,
+        settled: record.settled.read(),
+        by: SettlementId::from_u64(record.by),
+    })
+}

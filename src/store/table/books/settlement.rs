@@ -1,0 +1,204 @@
+//! Settlements of channels, by id. A receipt of the bank's belongs to one settlement.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
+use crate::domain::ids::{ChannelId, SettlementId};
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, decode_head, encode, millis};
+use crate::store::key::{Key, Parts, order_key};
+use crate::store::plan::Plan;
+use crate::store::row::{Entries, Head, Table, Versioned, get, holder, indexed, plan_put};
+use crate::store::sorted::{Read, onward};
+use crate::store::{Reading, Store, StoreError};
+
+const SETTLEMENTS: Fields = Fields { table: "settlements" };
+const LETTER: u8 = b'M';
+const OF_CHANNEL: u8 = b'm';
+/// By the bank's number of a receipt.
+const RECEIPT: u8 = b'q';
+
+pub(in crate::store) struct Settlements;
+
+impl Table for Settlements {
+    type Row = ChannelSettlement;
+
+    const NAME: &'static str = SETTLEMENTS.table;
+    const LETTERS: &'static [(u8, &'static str)] = &[
+        (LETTER, "settlements"),
+        (OF_CHANNEL, "entries of channels' settlements"),
+        (RECEIPT, "entries of receipts"),
+    ];
+
+    fn key(settlement: &ChannelSettlement) -> Vec<u8> {
+        order_key(LETTER, settlement.id.chain())
+    }
+
+    fn encode(settlement: &ChannelSettlement) -> Vec<u8> {
+        settlement_bytes(settlement)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<ChannelSettlement> {
+        read_settlement(SettlementId::of(Parts::of(key).order()?), bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_put::<Self>(&batch.settlements, plan);
+    }
+}
+
+impl Versioned for Settlements {
+    fn version(settlement: &ChannelSettlement) -> u32 {
+        settlement.version
+    }
+
+    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+        let head: HeadRecord<'_> = decode_head(SETTLEMENTS.table, bytes)?;
+        let mut entries = Entries::default();
+        entries.add(Key::of(OF_CHANNEL).text(head.channel).0, key);
+        let receipts = head.receipts.iter();
+        entries.unique.extend(receipts.map(|one| receipt_key(head.channel, one.bank_reference)));
+        Ok(Head { version: head.version, entries })
+    }
+}
+
+fn receipt_key(channel: &str, bank_reference: &str) -> Vec<u8> {
+    Key::of(RECEIPT).text(channel).text(bank_reference).0
+}
+
+impl dyn Store + '_ {
+    pub fn settlement(&self, id: SettlementId) -> Reading<'_, Option<ChannelSettlement>> {
+        self.look(move |rows| get::<Settlements>(rows, &order_key(LETTER, id.chain())))
+    }
+
+    /// A channel's settlements, by id.
+    pub fn settlements(
+        &self,
+        channel: ChannelId,
+        after: Option<SettlementId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<ChannelSettlement>> {
+        self.list(move |rows| {
+            let prefix = Key::of(OF_CHANNEL).channel(&channel).0;
+            let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
+            indexed::<Settlements>(rows, onward(&prefix, last), prefix.len(), limit)
+        })
+    }
+
+    /// The settlement that has a receipt of the bank's.
+    pub fn settlement_by_receipt(
+        &self,
+        channel: ChannelId,
+        bank_reference: String,
+    ) -> Reading<'_, Option<ChannelSettlement>> {
+        let entry = receipt_key(channel.as_str(), &bank_reference);
+        self.look(move |rows| holder::<Settlements>(rows, &entry))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadRecord<'a> {
+    version: u32,
+    channel: &'a str,
+    receipts: Vec<ReceiptRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReceiptRecord<'a> {
+    bank_reference: &'a str,
+    received_minor: i64,
+    received_on: u32,
+    at: u64,
+    by: &'a str,
+}
+
+/// Begins with the fields of [`HeadRecord`].
+#[derive(Serialize, Deserialize)]
+struct SettlementRecord<'a> {
+    #[serde(borrow)]
+    head: HeadRecord<'a>,
+    from: u32,
+    to: u32,
+    currency: u8,
+    expected: SettledRecord,
+    state: u8,
+    reasons: Vec<&'a str>,
+    opened_at: u64,
+    agreed_at: Option<u64>,
+    accounting_sequence: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SettledRecord {
+    principal_minor: i64,
+    fee_minor: i64,
+    net_minor: i64,
+}
+
+impl SettledRecord {
+    pub(super) const fn of(settled: &Settled) -> Self {
+        let Settled { principal_minor, fee_minor, net_minor } = *settled;
+        Self { principal_minor, fee_minor, net_minor }
+    }
+
+    pub(super) const fn read(&self) -> Settled {
+        let Self { principal_minor, fee_minor, net_minor } = *self;
+        Settled { principal_minor, fee_minor, net_minor }
+    }
+}
+
+fn settlement_bytes(settlement: &ChannelSettlement) -> Vec<u8> {
+    let receipts = settlement.receipts.iter().map(|receipt| ReceiptRecord {
+        bank_reference: &receipt.bank_reference,
+        received_minor: receipt.received_minor,
+        received_on: receipt.received_on.yyyymmdd(),
+        at: millis(receipt.at),
+        by: &receipt.by,
+    });
+    encode(&SettlementRecord {
+        head: HeadRecord {
+            version: settlement.version,
+            channel: settlement.channel.as_str(),
+            receipts: receipts.collect(),
+        },
+        from: settlement.from.yyyymmdd(),
+        to: settlement.to.yyyymmdd(),
+        currency: settlement.currency.number(),
+        expected: SettledRecord::of(&settlement.expected),
+        state: settlement.state.number(),
+        reasons: settlement.reasons.iter().map(String::as_str).collect(),
+        opened_at: millis(settlement.opened_at),
+        agreed_at: settlement.agreed_at.map(millis),
+        accounting_sequence: settlement.accounting_sequence,
+    })
+}
+
+fn read_settlement(id: SettlementId, bytes: &[u8]) -> Result<ChannelSettlement, StoreError> {
+    let fields = SETTLEMENTS;
+    let record: SettlementRecord<'_> = decode(fields.table, bytes)?;
+    let receipt = |receipt: &ReceiptRecord<'_>| {
+        Ok::<_, StoreError>(BankReceipt {
+            bank_reference: receipt.bank_reference.to_owned(),
+            received_minor: receipt.received_minor,
+            received_on: fields.date(receipt.received_on)?,
+            at: fields.time(receipt.at)?,
+            by: receipt.by.to_owned(),
+        })
+    };
+    Ok(ChannelSettlement {
+        id,
+        version: record.head.version,
+        channel: ChannelId::from_stored(record.head.channel),
+        from: fields.date(record.from)?,
+        to: fields.date(record.to)?,
+        currency: fields.currency(record.currency)?,
+        receipts: record.head.receipts.iter().map(receipt).collect::<Result<_, _>>()?,
+        expected: record.expected.read(),
+        state: fields.code("state", record.state)?,
+        reasons: record.reasons.into_iter().map(str::to_owned).collect(),
+        opened_at: fields.time(record.opened_at)?,
+        agreed_at: fields.time_option(record.agreed_at)?,
+        accounting_sequence: record.accounting_sequence,
+    })
+}

@@ -1,0 +1,103 @@
+//! Statements of channels, by channel, date and revision. Append-only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::statement::StatementRevision;
+use crate::domain::ids::ChannelId;
+use crate::domain::time::BusinessDate;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::key::{Key, Parts};
+use crate::store::plan::Plan;
+use crate::store::row::{Table, listed, plan_new};
+use crate::store::sorted::Read;
+use crate::store::{PAGE_MAX, Reading, Store, StoreError};
+
+const STATEMENTS: Fields = Fields { table: "statements" };
+const LETTER: u8 = b'V';
+
+pub(in crate::store) struct Statements;
+
+impl Table for Statements {
+    type Row = StatementRevision;
+
+    const NAME: &'static str = STATEMENTS.table;
+    const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "statements")];
+
+    fn key(statement: &StatementRevision) -> Vec<u8> {
+        let prefix = prefix_of(&statement.channel, statement.date);
+        Key(prefix).number(statement.revision.to_be_bytes()).0
+    }
+
+    fn encode(statement: &StatementRevision) -> Vec<u8> {
+        statement_bytes(statement)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<StatementRevision> {
+        let mut parts = Parts::of(key);
+        let (channel, date) = (parts.channel()?, parts.date()?);
+        read_statement(channel, date, parts.number().map(u16::from_be_bytes)?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_new::<Self>(&batch.statements, plan);
+    }
+}
+
+fn prefix_of(channel: &ChannelId, date: BusinessDate) -> Vec<u8> {
+    Key::of(LETTER).channel(channel).date(date).0
+}
+
+impl dyn Store + '_ {
+    /// The statements of a channel and date, by revision.
+    pub fn statement_revisions(
+        &self,
+        channel: ChannelId,
+        date: BusinessDate,
+    ) -> Reading<'_, Vec<StatementRevision>> {
+        let prefix = prefix_of(&channel, date);
+        self.list(move |rows| listed::<Statements>(rows, &prefix, None, PAGE_MAX))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StatementRecord<'a> {
+    sha256: [u8; 32],
+    name: &'a str,
+    bytes: u64,
+    origin: u8,
+    by: &'a str,
+    at: u64,
+}
+
+fn statement_bytes(statement: &StatementRevision) -> Vec<u8> {
+    encode(&StatementRecord {
+        sha256: statement.sha256,
+        name: &statement.name,
+        bytes: statement.bytes,
+        origin: statement.origin.number(),
+        by: &statement.by,
+        at: millis(statement.at),
+    })
+}
+
+fn read_statement(
+    channel: ChannelId,
+    date: BusinessDate,
+    revision: u16,
+    bytes: &[u8],
+) -> Result<StatementRevision, StoreError> {
+    let record: StatementRecord<'_> = decode(STATEMENTS.table, bytes)?;
+    Ok(StatementRevision {
+        channel,
+        date,
+        revision,
+        sha256: record.sha256,
+        name: record.name.to_owned(),
+        bytes: record.bytes,
+        origin: STATEMENTS.code("origin", record.origin)?,
+        by: record.by.to_owned(),
+        at: STATEMENTS.time(record.at)?,
+    })
+}

@@ -1,0 +1,103 @@
+//! Contradictions, by order, attempt, claim and their place among those. Append-only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::{Batch, Contradiction};
+use crate::domain::ids::OrderId;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::key::{Key, Parts, order_key};
+use crate::store::plan::Plan;
+use crate::store::row::{Table, listed, plan_new};
+use crate::store::sorted::Read;
+use crate::store::{ContradictionPlace, PAGE_MAX, Reading, Store, StoreError};
+
+const CONTRADICTIONS: Fields = Fields { table: "contradictions" };
+const LETTER: u8 = b'X';
+
+pub(in crate::store) struct Contradictions;
+
+impl Table for Contradictions {
+    type Row = Contradiction;
+
+    const NAME: &'static str = CONTRADICTIONS.table;
+    const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "contradictions")];
+
+    fn key(contradiction: &Contradiction) -> Vec<u8> {
+        key_of(contradiction.place())
+    }
+
+    fn encode(contradiction: &Contradiction) -> Vec<u8> {
+        contradiction_bytes(contradiction)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<Contradiction> {
+        let mut parts = Parts::of(key);
+        read_contradiction(parts.order()?, parts.number()?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_new::<Self>(&batch.contradictions, plan);
+    }
+}
+
+fn key_of((order, attempt, claim, ordinal): ContradictionPlace) -> Vec<u8> {
+    Key::of(LETTER).order(order).number([attempt, claim.number(), ordinal]).0
+}
+
+impl dyn Store + '_ {
+    pub fn contradictions(&self, order: OrderId) -> Reading<'_, Vec<Contradiction>> {
+        let prefix = order_key(LETTER, order);
+        self.list(move |rows| listed::<Contradictions>(rows, &prefix, None, PAGE_MAX))
+    }
+
+    /// Contradictions of all orders, by order, attempt and claim.
+    pub fn all_contradictions(
+        &self,
+        after: Option<ContradictionPlace>,
+        limit: usize,
+    ) -> Reading<'_, Vec<Contradiction>> {
+        let after = after.map(key_of);
+        self.list(move |rows| listed::<Contradictions>(rows, &[LETTER], after, limit))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ContradictionRecord<'a> {
+    source: u8,
+    at: u64,
+    voucher: &'a str,
+    #[serde(borrow)]
+    channel_reference: Option<&'a str>,
+    undo: Option<u64>,
+}
+
+fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
+    encode(&ContradictionRecord {
+        source: contradiction.source.number(),
+        at: millis(contradiction.at),
+        voucher: &contradiction.voucher,
+        channel_reference: contradiction.channel_reference.as_deref(),
+        undo: contradiction.undo.map(OrderId::as_u64),
+    })
+}
+
+fn read_contradiction(
+    order: OrderId,
+    [attempt, claim, ordinal]: [u8; 3],
+    bytes: &[u8],
+) -> Result<Contradiction, StoreError> {
+    let fields = CONTRADICTIONS;
+    let record: ContradictionRecord<'_> = decode(fields.table, bytes)?;
+    Ok(Contradiction {
+        order,
+        attempt,
+        claim: fields.code("claim", claim)?,
+        ordinal,
+        source: fields.code("source", record.source)?,
+        at: fields.time(record.at)?,
+        voucher: record.voucher.to_owned(),
+        channel_reference: record.channel_reference.map(str::to_owned),
+        undo: record.undo.map(OrderId::from_u64),
+    })
+}

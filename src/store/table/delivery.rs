@@ -1,0 +1,105 @@
+//! What is delivered until it is acknowledged: accounting requests and notices to the core.
+//!
+//! A delivery has an index entry by time while it is owed, and one by its key while it is parked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::books::accounting::{Delivery, DeliveryStatus};
+use crate::store::StoreError;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode_head, millis, text};
+use crate::store::key::{Key, bounds};
+use crate::store::row::{Entries, Head, Versioned, identity, indexed, smallest};
+use crate::store::sorted::{Read, Rows, onward, page};
+
+/// A table of deliveries.
+pub(super) trait Deliveries: Versioned {
+    const DUE: u8;
+    const PARKED: u8;
+
+    fn delivery(row: &Self::Row) -> &Delivery;
+}
+
+/// See [`Versioned::head`].
+pub(super) fn head_of<T: Deliveries>(key: &[u8], bytes: &[u8]) -> Read<Head> {
+    let fields = Fields { table: T::NAME };
+    let head: HeadRecord = decode_head(T::NAME, bytes)?;
+    let due_at = fields.time(head.due_at)?;
+    let mut entries = Entries::default();
+    match fields.code("status", head.status)? {
+        DeliveryStatus::Owed => entries.add(Key::of(T::DUE).time(due_at).0, key),
+        DeliveryStatus::Parked => entries.add(vec![T::PARKED], key),
+        DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn => {}
+    }
+    Ok(Head { version: head.version, entries })
+}
+
+/// Those of one status or of all, by key, behind the one with the key `after`. The owed ones are
+/// few unless the other side is down.
+pub(super) fn of_status<T: Deliveries>(
+    rows: Rows<'_>,
+    status: Option<DeliveryStatus>,
+    after: Option<Vec<u8>>,
+    limit: usize,
+) -> Read<Vec<T::Row>> {
+    let has = |row: &T::Row| status.is_none_or(|status| T::delivery(row).status == status);
+    match status {
+        Some(DeliveryStatus::Owed) => {
+            smallest::<T>(rows, bounds(&[T::DUE]), 9, after.as_deref(), limit, has)
+        }
+        Some(DeliveryStatus::Parked) => {
+            let last = after.map(|key| [&[T::PARKED], identity(&key)].concat());
+            indexed::<T>(rows, onward(&[T::PARKED], last), 1, limit)
+        }
+        Some(DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn) | None => {
+            page(rows, onward(&[T::LETTER], after), limit, |key, row| {
+                Ok(Some(T::decode(key, row)?).filter(has))
+            })
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadRecord {
+    version: u32,
+    status: u8,
+    due_at: u64,
+}
+
+/// Begins with the fields of [`HeadRecord`].
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeliveryRecord<'a> {
+    head: HeadRecord,
+    tries: u32,
+    acknowledged_at: Option<u64>,
+    last_error: Option<&'a str>,
+    unanswered: bool,
+}
+
+impl<'a> DeliveryRecord<'a> {
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
+        Self {
+            head: HeadRecord {
+                version: delivery.version,
+                status: delivery.status.number(),
+                due_at: millis(delivery.due_at),
+            },
+            tries: delivery.tries,
+            acknowledged_at: delivery.acknowledged_at.map(millis),
+            last_error: delivery.last_error.as_deref(),
+            unanswered: delivery.unanswered,
+        }
+    }
+
+    pub(super) fn read(&self, fields: Fields) -> Result<Delivery, StoreError> {
+        Ok(Delivery {
+            status: fields.code("status", self.head.status)?,
+            tries: self.tries,
+            due_at: fields.time(self.head.due_at)?,
+            acknowledged_at: fields.time_option(self.acknowledged_at)?,
+            last_error: text(self.last_error),
+            unanswered: self.unanswered,
+            version: self.head.version,
+        })
+    }
+}

@@ -1,0 +1,77 @@
+//! The tables: one file has a table's keys, stored form, guards and reads.
+//!
+//! What each says of itself is in [`Table`](super::row::Table); [`TABLES`] has all of them. A read
+//! is a function of `dyn Store` and stands with its table, once for all stores.
+
+mod accounting;
+pub(super) mod audit;
+mod books;
+mod clearing;
+mod contradiction;
+mod delivery;
+pub(super) mod lease;
+mod notice;
+mod order;
+mod reversal;
+mod transaction;
+
+#[cfg(test)]
+mod tests;
+
+use crate::domain::batch::Batch;
+
+use super::plan::Plan;
+use super::row::AnyTable;
+use accounting::Accounting;
+use audit::Audit;
+use books::agreed::AgreedLines;
+use books::day_close::DayCloses;
+use books::difference::Differences;
+use books::found::FoundDifferences;
+use books::reconciliation::Reconciliations;
+use books::settled_date::SettledDates;
+use books::settlement::Settlements;
+use books::statement::Statements;
+use clearing::Clearing;
+use contradiction::Contradictions;
+use notice::Notices;
+use order::Orders;
+use reversal::Reversals;
+use transaction::Transactions;
+
+/// Every table. A batch's rows are checked in this order: closes stand before the clearing records,
+/// which they hold for too.
+pub(super) static TABLES: [AnyTable; 16] = [
+    AnyTable::of::<Orders>(),
+    AnyTable::of::<Reversals>(),
+    AnyTable::of::<Transactions>(),
+    AnyTable::of::<DayCloses>(),
+    AnyTable::of::<Clearing>(),
+    AnyTable::of::<Accounting>(),
+    AnyTable::of::<Notices>(),
+    AnyTable::of::<Contradictions>(),
+    AnyTable::of::<Statements>(),
+    AnyTable::of::<FoundDifferences>(),
+    AnyTable::of::<AgreedLines>(),
+    AnyTable::of::<Reconciliations>(),
+    AnyTable::of::<Differences>(),
+    AnyTable::of::<Settlements>(),
+    AnyTable::of::<SettledDates>(),
+    AnyTable::of::<Audit>(),
+];
+
+/// A batch as guarded writes, encoded.
+pub(super) fn plan(batch: &Batch) -> Plan {
+    let mut plan = Plan::new();
+    for table in &TABLES {
+        (table.plan)(batch, &mut plan);
+    }
+    plan
+}
+
+/// What lies under a letter, for whoever reads of it in an error.
+pub(super) fn table_name(letter: u8) -> &'static str {
+    let letters = TABLES.iter().flat_map(|table| table.letters);
+    let known = letters.chain([&lease::LETTERS]).find(|(known, _)| *known == letter);
+    known.map_or("rows of an unknown table", |(_, name)| name)
+}

@@ -1,0 +1,593 @@
+//! Orders with their attempts.
+//!
+//! An order lies under [`OPEN`] until it is final and under [`FINAL`] from then on, so that no
+//! marker says which orders recovery must look at. It moves once and never back (I-5). The caller's
+//! order id (I-9), and what a refund, void or capture refers to, are written with its first version
+//! only.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::bin::{Bin, BinRow, CardBrands};
+use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::fee::Fee;
+use crate::domain::flow::attempt::Attempt;
+use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind};
+use crate::domain::ids::{
+    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
+};
+use crate::domain::outcome::Objection;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::key::{Key, Parts, order_key};
+use crate::store::plan::{Check, Plan, check_version};
+use crate::store::row::{Table, get, listed};
+use crate::store::sorted::{Read, Rows, onward, page};
+use crate::store::{CommitError, PAGE_MAX, Reading, Store, StoreError};
+
+const TABLE: &str = "orders";
+const FIELDS: Fields = Fields { table: TABLE };
+
+const OPEN: u8 = b'o';
+const FINAL: u8 = b'O';
+const CALLER: u8 = b'C';
+const FOLLOW_UP: u8 = b'f';
+
+pub(in crate::store) struct Orders;
+
+impl Table for Orders {
+    type Row = Order;
+
+    const NAME: &'static str = TABLE;
+    const LETTERS: &'static [(u8, &'static str)] = &[
+        (OPEN, "open orders"),
+        (FINAL, "final orders"),
+        (CALLER, "callers' order ids"),
+        (FOLLOW_UP, "follow-ups"),
+    ];
+
+    fn key(order: &Order) -> Vec<u8> {
+        order_key(if order.status.is_final() { FINAL } else { OPEN }, order.id)
+    }
+
+    fn encode(order: &Order) -> Vec<u8> {
+        order_bytes(order)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<Order> {
+        read_order(Parts::of(key).order()?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        for order in &batch.orders {
+            let step = OrderStep::of(order);
+            plan.own(move |check| step.check(check));
+        }
+    }
+}
+
+/// An order that is to be written.
+struct OrderStep {
+    id: OrderId,
+    version: u32,
+    is_final: bool,
+    /// Given with version 1 only.
+    caller_key: Option<Vec<u8>>,
+    /// The same, where it follows up another order.
+    follow_up_key: Option<Vec<u8>>,
+    row: Vec<u8>,
+}
+
+impl OrderStep {
+    fn of(order: &Order) -> Self {
+        let first = order.version == 1;
+        let original = order.kind.original().filter(|_| first && order.kind.is_follow_up());
+        Self {
+            id: order.id,
+            version: order.version,
+            is_final: order.status.is_final(),
+            caller_key: first.then(|| caller_key(&order.caller, &order.caller_order_id)),
+            follow_up_key: original.map(|of| follow_up_key(of, order.id)),
+            row: order_bytes(order),
+        }
+    }
+
+    fn check(self, check: &mut Check<'_>) -> Result<(), CommitError> {
+        let (open, closed) = (order_key(OPEN, self.id), order_key(FINAL, self.id));
+        if let Some(caller_key) = &self.caller_key
+            && let Some(stored) = check.find(caller_key)?
+        {
+            let existing = Parts::from(&stored, 0).order().map_err(CommitError::Failed)?;
+            // The same order under the same id is a repeated commit, not another order.
+            let same = existing == self.id;
+            let duplicate = CommitError::Duplicate { existing };
+            return Err(if same { CommitError::Conflict } else { duplicate });
+        }
+        let (was_open, found) = match check.find(&open)? {
+            Some(row) => (true, Some(row)),
+            None => (false, check.find(&closed)?),
+        };
+        let stored = found.as_deref().map(read_order_version).transpose();
+        check_version(stored.map_err(CommitError::Failed)?, self.version)?;
+        if found.is_some() && !was_open && !self.is_final {
+            // A final order stays final (I-5): whoever writes it as open has not seen its end.
+            return Err(CommitError::Conflict);
+        }
+        if let Some(caller_key) = self.caller_key {
+            check.write(caller_key, self.id.as_u64().to_be_bytes().to_vec());
+        }
+        if let Some(index) = self.follow_up_key {
+            check.write(index, Vec::new());
+        }
+        if was_open && self.is_final {
+            check.remove(open.clone());
+        }
+        check.write(if self.is_final { closed } else { open }, self.row);
+        Ok(())
+    }
+}
+
+fn caller_key(caller: &CallerId, caller_order_id: &CallerOrderId) -> Vec<u8> {
+    Key::of(CALLER).text(caller.as_str()).text(caller_order_id.as_str()).0
+}
+
+fn follow_up_key(original: OrderId, follow_up: OrderId) -> Vec<u8> {
+    Key::of(FOLLOW_UP).order(original).order(follow_up).0
+}
+
+/// Looks among the open orders first: an order moves from there to the final ones, never back, so
+/// it cannot be missed while it moves.
+pub(super) fn order_of(rows: Rows<'_>, id: OrderId) -> Read<Option<Order>> {
+    match get::<Orders>(rows, &order_key(OPEN, id))? {
+        Some(order) => Ok(Some(order)),
+        None => get::<Orders>(rows, &order_key(FINAL, id)),
+    }
+}
+
+fn orders_in(rows: Rows<'_>, table: u8, after: Option<OrderId>, limit: usize) -> Read<Vec<Order>> {
+    listed::<Orders>(rows, &[table], after.map(|order| order_key(table, order)), limit)
+}
+
+impl dyn Store + '_ {
+    pub fn order(&self, id: OrderId) -> Reading<'_, Option<Order>> {
+        self.look(move |rows| order_of(rows, id))
+    }
+
+    pub fn order_by_caller(
+        &self,
+        caller: CallerId,
+        caller_order_id: CallerOrderId,
+    ) -> Reading<'_, Option<Order>> {
+        self.look(move |rows| match rows.get(&caller_key(&caller, &caller_order_id))? {
+            Some(stored) => order_of(rows, Parts::from(&stored, 0).order()?),
+            None => Ok(None),
+        })
+    }
+
+    /// Orders by id. The open ones are read first, so that an order that becomes final meanwhile is
+    /// seen twice rather than not at all; the later row stands.
+    pub fn orders(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
+        self.list(move |rows| {
+            let open = orders_in(rows, OPEN, after, limit)?;
+            let mut all = orders_in(rows, FINAL, after, limit)?;
+            all.extend(open);
+            // The sort is stable, so of two rows of one order the final one, which came first,
+            // stays.
+            all.sort_by_key(|order| order.id);
+            all.dedup_by_key(|order| order.id);
+            all.truncate(limit.min(PAGE_MAX));
+            Ok(all)
+        })
+    }
+
+    /// Orders that are not final, by id: what recovery goes through.
+    pub fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
+        self.list(move |rows| orders_in(rows, OPEN, after, limit))
+    }
+
+    /// Refunds, voids and captures that refer to an order, by id.
+    pub fn follow_ups(
+        &self,
+        of: OrderId,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<Order>> {
+        self.list(move |rows| {
+            let prefix = order_key(FOLLOW_UP, of);
+            let last = after.map(|last| follow_up_key(of, last));
+            page(rows, onward(&prefix, last), limit, |index, _| {
+                order_of(rows, Parts::from(index, prefix.len()).order()?)
+            })
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct OrderRecord<'a> {
+    version: u32,
+    status: u8,
+    #[serde(borrow)]
+    caller: &'a str,
+    caller_order_id: &'a str,
+    kind: KindRecord,
+    merchant_id: &'a str,
+    amount_minor: i64,
+    currency: u8,
+    settlement: u8,
+    merchant_category: Option<u16>,
+    merchant_fee_minor: Option<i64>,
+    card: Option<CardRecord<'a>>,
+    description: Option<&'a str>,
+    notify_url: Option<&'a str>,
+    reason: Option<u8>,
+    attempts: Vec<AttemptRecord<'a>>,
+    candidates: Vec<CandidateRecord<'a>>,
+    released_minor: i64,
+    /// `None` while nothing has been drawn from it: one byte for six.
+    claims: Option<ClaimsRecord>,
+    sealed_pan: Option<SealedRecord<'a>>,
+    accounting_sequence: u16,
+    clearing_date: Option<u32>,
+    charged: Option<FeeRecord<'a>>,
+    created_at: u64,
+    finished_at: Option<u64>,
+}
+
+/// `postcard` numbers the variants by their place: new ones are added at the end.
+#[derive(Serialize, Deserialize)]
+enum KindRecord {
+    Payment,
+    Undo {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+        attempt: u8,
+    },
+    Release {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+    Preauth,
+    Capture {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+    Refund {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+    Void {
+        #[serde(with = "postcard::fixint::le")]
+        order: u64,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClaimsRecord {
+    refunded_minor: i64,
+    captured_minor: i64,
+    from_escrow_minor: i64,
+    contradicted_minor: i64,
+    given_back_minor: i64,
+    fee_back_minor: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FeeRecord<'a> {
+    minor: i64,
+    rule: &'a str,
+    refund: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CardRecord<'a> {
+    masked: &'a str,
+    pan: [u8; 16],
+    expiry: Option<[u8; 8]>,
+    holder: Option<[u8; 8]>,
+    id_type: Option<[u8; 8]>,
+    id_number: Option<[u8; 8]>,
+    phone: Option<[u8; 8]>,
+    #[serde(borrow)]
+    row: Option<BinRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct BinRecord<'a> {
+    bin: &'a str,
+    pan_length: u8,
+    issuer_code: &'a str,
+    issuer_name: &'a str,
+    card_name: &'a str,
+    card_type: u8,
+    brand: u8,
+    second_brand: Option<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AttemptRecord<'a> {
+    number: u8,
+    channel: &'a str,
+    operation: u8,
+    state: u8,
+    sent_at: u64,
+    channel_reference: Option<&'a str>,
+    acknowledged_at: Option<u64>,
+    code: Option<&'a str>,
+    reason: Option<u8>,
+    unknown_cause: Option<u8>,
+    objection: Option<&'a str>,
+    unresolved_at: Option<u64>,
+    ended_at: Option<u64>,
+    ended_by: Option<u8>,
+    #[serde(borrow)]
+    sealed_pan: Option<SealedRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedRecord<'a> {
+    key_id: &'a str,
+    nonce: [u8; 12],
+    bytes: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct CandidateRecord<'a> {
+    channel: &'a str,
+    keeps_pan: bool,
+}
+
+fn order_bytes(order: &Order) -> Vec<u8> {
+    encode(&OrderRecord {
+        version: order.version,
+        status: order.status.number(),
+        caller: order.caller.as_str(),
+        caller_order_id: order.caller_order_id.as_str(),
+        kind: kind_record(order.kind),
+        merchant_id: order.merchant_id.as_str(),
+        amount_minor: order.amount.get(),
+        currency: order.currency.number(),
+        settlement: order.settlement.number(),
+        merchant_category: order.merchant_category.map(MerchantCategory::number),
+        merchant_fee_minor: order.merchant_fee_minor,
+        card: order.card.as_ref().map(card_record),
+        description: order.description.as_deref(),
+        notify_url: order.notify_url.as_deref(),
+        reason: order.reason.map(Code::number),
+        attempts: order.attempts.iter().map(attempt_record).collect(),
+        candidates: order.candidates.iter().map(candidate_record).collect(),
+        released_minor: order.released_minor,
+        claims: claims_record(order.claims),
+        sealed_pan: order.sealed_pan.as_ref().map(sealed_record),
+        accounting_sequence: order.accounting_sequence,
+        clearing_date: order.clearing_date.map(|date| date.yyyymmdd()),
+        charged: order.charged.as_ref().map(fee_record),
+        created_at: millis(order.created_at),
+        finished_at: order.finished_at.map(millis),
+    })
+}
+
+fn claims_record(claims: Claims) -> Option<ClaimsRecord> {
+    (claims != Claims::default()).then_some(ClaimsRecord {
+        refunded_minor: claims.refunded_minor,
+        captured_minor: claims.captured_minor,
+        from_escrow_minor: claims.from_escrow_minor,
+        contradicted_minor: claims.contradicted_minor,
+        given_back_minor: claims.given_back_minor,
+        fee_back_minor: claims.fee_back_minor,
+    })
+}
+
+fn read_claims(record: ClaimsRecord) -> Claims {
+    Claims {
+        refunded_minor: record.refunded_minor,
+        captured_minor: record.captured_minor,
+        from_escrow_minor: record.from_escrow_minor,
+        contradicted_minor: record.contradicted_minor,
+        given_back_minor: record.given_back_minor,
+        fee_back_minor: record.fee_back_minor,
+    }
+}
+
+fn fee_record(fee: &Fee) -> FeeRecord<'_> {
+    FeeRecord { minor: fee.minor, rule: &fee.rule, refund: fee.refund.number() }
+}
+
+fn read_fee(record: &FeeRecord<'_>) -> Result<Fee, StoreError> {
+    let refund = FIELDS.code("refund", record.refund)?;
+    Ok(Fee { minor: record.minor, rule: record.rule.to_owned(), refund })
+}
+
+fn read_category(number: u16) -> Result<MerchantCategory, StoreError> {
+    MerchantCategory::from_number(number).ok_or_else(|| wrong(TABLE, "merchant_category"))
+}
+
+fn kind_record(kind: OrderKind) -> KindRecord {
+    match kind {
+        OrderKind::Payment => KindRecord::Payment,
+        OrderKind::Undo { of } => {
+            KindRecord::Undo { order: of.order.as_u64(), attempt: of.attempt }
+        }
+        OrderKind::Release { of } => KindRecord::Release { order: of.as_u64() },
+        OrderKind::Preauth => KindRecord::Preauth,
+        OrderKind::Capture { of } => KindRecord::Capture { order: of.as_u64() },
+        OrderKind::Refund { of } => KindRecord::Refund { order: of.as_u64() },
+        OrderKind::Void { of } => KindRecord::Void { order: of.as_u64() },
+    }
+}
+
+fn sealed_record(sealed: &SealedPan) -> SealedRecord<'_> {
+    SealedRecord { key_id: &sealed.key_id, nonce: sealed.nonce, bytes: &sealed.bytes }
+}
+
+fn card_record(card: &CardFacts) -> CardRecord<'_> {
+    let some = |digest: u64| (digest != 0).then(|| digest.to_le_bytes());
+    let digests = &card.digests;
+    CardRecord {
+        masked: card.masked.as_str(),
+        pan: digests.pan.to_le_bytes(),
+        expiry: some(digests.expiry),
+        holder: some(digests.holder),
+        id_type: some(digests.id_type),
+        id_number: some(digests.id_number),
+        phone: some(digests.phone),
+        row: card.row.as_ref().map(|row| BinRecord {
+            bin: row.bin.as_str(),
+            pan_length: row.pan_length,
+            issuer_code: &row.issuer_code,
+            issuer_name: &row.issuer_name,
+            card_name: &row.card_name,
+            card_type: row.card_type.number(),
+            brand: row.brands.first.number(),
+            second_brand: row.brands.second.map(Code::number),
+        }),
+    }
+}
+
+fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
+    AttemptRecord {
+        number: attempt.number,
+        channel: attempt.channel.as_str(),
+        operation: attempt.operation.number(),
+        state: attempt.state.number(),
+        sent_at: millis(attempt.sent_at),
+        channel_reference: attempt.channel_reference.as_deref(),
+        acknowledged_at: attempt.acknowledged_at.map(millis),
+        code: attempt.code.as_deref(),
+        reason: attempt.reason.map(Code::number),
+        unknown_cause: attempt.unknown_cause.map(Code::number),
+        objection: attempt.objection.as_ref().map(Objection::as_str),
+        unresolved_at: attempt.unresolved_at.map(millis),
+        ended_at: attempt.ended_at.map(millis),
+        ended_by: attempt.ended_by.map(Code::number),
+        sealed_pan: attempt.sealed_pan.as_ref().map(sealed_record),
+    }
+}
+
+fn candidate_record(candidate: &Candidate) -> CandidateRecord<'_> {
+    CandidateRecord { channel: candidate.channel.as_str(), keeps_pan: candidate.keeps_pan }
+}
+
+/// The version alone, which guards a commit.
+fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
+    decode_head(TABLE, bytes)
+}
+
+fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
+    let record: OrderRecord<'_> = decode(TABLE, bytes)?;
+    Ok(Order {
+        id,
+        version: record.version,
+        caller: CallerId::from_stored(record.caller),
+        caller_order_id: CallerOrderId::from_stored(record.caller_order_id),
+        kind: read_kind(&record.kind),
+        merchant_id: MerchantId::from_stored(record.merchant_id),
+        amount: FIELDS.amount(record.amount_minor)?,
+        currency: FIELDS.currency(record.currency)?,
+        settlement: FIELDS.code("settlement", record.settlement)?,
+        merchant_category: record.merchant_category.map(read_category).transpose()?,
+        merchant_fee_minor: record.merchant_fee_minor,
+        card: record.card.map(read_card).transpose()?,
+        description: text(record.description),
+        notify_url: text(record.notify_url),
+        status: FIELDS.code("status", record.status)?,
+        reason: FIELDS.code_option("reason", record.reason)?,
+        attempts: read_attempts(&record.attempts)?,
+        candidates: record.candidates.iter().map(read_candidate).collect(),
+        released_minor: record.released_minor,
+        claims: record.claims.map(read_claims).unwrap_or_default(),
+        sealed_pan: record.sealed_pan.as_ref().map(read_sealed),
+        accounting_sequence: record.accounting_sequence,
+        clearing_date: record.clearing_date.map(|date| FIELDS.date(date)).transpose()?,
+        charged: record.charged.as_ref().map(read_fee).transpose()?,
+        created_at: FIELDS.time(record.created_at)?,
+        finished_at: FIELDS.time_option(record.finished_at)?,
+    })
+}
+
+fn read_kind(record: &KindRecord) -> OrderKind {
+    let id = OrderId::from_u64;
+    match *record {
+        KindRecord::Payment => OrderKind::Payment,
+        KindRecord::Undo { order, attempt } => {
+            OrderKind::Undo { of: ChannelOrderNo { order: id(order), attempt } }
+        }
+        KindRecord::Release { order } => OrderKind::Release { of: id(order) },
+        KindRecord::Preauth => OrderKind::Preauth,
+        KindRecord::Capture { order } => OrderKind::Capture { of: id(order) },
+        KindRecord::Refund { order } => OrderKind::Refund { of: id(order) },
+        KindRecord::Void { order } => OrderKind::Void { of: id(order) },
+    }
+}
+
+fn read_sealed(record: &SealedRecord<'_>) -> SealedPan {
+    SealedPan {
+        key_id: record.key_id.to_owned(),
+        nonce: record.nonce,
+        bytes: record.bytes.to_vec(),
+    }
+}
+
+fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
+    let digest = |stored: Option<[u8; 8]>| stored.map_or(0, u64::from_le_bytes);
+    let digests = CardDigests {
+        pan: u128::from_le_bytes(record.pan),
+        expiry: digest(record.expiry),
+        holder: digest(record.holder),
+        id_type: digest(record.id_type),
+        id_number: digest(record.id_number),
+        phone: digest(record.phone),
+    };
+    let row = record.row.map(|row| {
+        Ok::<_, StoreError>(Arc::new(BinRow {
+            bin: Bin::parse(row.bin).map_err(|_| wrong(FIELDS.table, "bin"))?,
+            pan_length: row.pan_length,
+            issuer_code: row.issuer_code.to_owned(),
+            issuer_name: row.issuer_name.to_owned(),
+            card_name: row.card_name.to_owned(),
+            card_type: FIELDS.code("card_type", row.card_type)?,
+            brands: CardBrands {
+                first: FIELDS.code("brand", row.brand)?,
+                second: row.second_brand.map(|brand| FIELDS.code("brand", brand)).transpose()?,
+            },
+        }))
+    });
+    Ok(CardFacts { masked: MaskedPan::from_stored(record.masked), digests, row: row.transpose()? })
+}
+
+/// An attempt is found by its place, so its number must be that place.
+fn read_attempts(records: &[AttemptRecord<'_>]) -> Result<Vec<Attempt>, StoreError> {
+    let mut attempts = Vec::with_capacity(records.len());
+    for (place, record) in records.iter().enumerate() {
+        if usize::from(record.number) != place + 1 {
+            return Err(wrong(TABLE, "attempts"));
+        }
+        attempts.push(read_attempt(record)?);
+    }
+    Ok(attempts)
+}
+
+fn read_attempt(record: &AttemptRecord<'_>) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        number: record.number,
+        channel: ChannelId::from_stored(record.channel),
+        operation: FIELDS.code("operation", record.operation)?,
+        state: FIELDS.code("state", record.state)?,
+        sent_at: FIELDS.time(record.sent_at)?,
+        channel_reference: text(record.channel_reference),
+        acknowledged_at: FIELDS.time_option(record.acknowledged_at)?,
+        code: text(record.code),
+        reason: FIELDS.code_option("reason", record.reason)?,
+        unknown_cause: FIELDS.code_option("unknown_cause", record.unknown_cause)?,
+        objection: record.objection.map(Objection::new),
+        unresolved_at: FIELDS.time_option(record.unresolved_at)?,
+        ended_at: FIELDS.time_option(record.ended_at)?,
+        ended_by: FIELDS.code_option("ended_by", record.ended_by)?,
+        sealed_pan: record.sealed_pan.as_ref().map(read_sealed),
+    })
+}
+
+fn read_candidate(record: &CandidateRecord<'_>) -> Candidate {
+    Candidate { channel: ChannelId::from_stored(record.channel), keeps_pan: record.keeps_pan }
+}

@@ -1,0 +1,180 @@
+//! The temp reversal table. An entry has an index entry while it is due.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::{Batch, EntryChange};
+use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
+use crate::domain::ids::{ChannelId, OrderId};
+use crate::domain::time::Due;
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, decode_head, encode, millis};
+use crate::store::key::{Key, Parts, order_key};
+use crate::store::plan::Plan;
+use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, listed};
+use crate::store::sorted::Read;
+use crate::store::{Reading, Store, StoreError};
+
+const TABLE: &str = "reversals";
+const FIELDS: Fields = Fields { table: TABLE };
+
+const LETTER: u8 = b'R';
+const DUE: u8 = b'r';
+
+pub(in crate::store) struct Reversals;
+
+impl Table for Reversals {
+    type Row = ReversalEntry;
+
+    const NAME: &'static str = TABLE;
+    const LETTERS: &'static [(u8, &'static str)] =
+        &[(LETTER, "reversal entries"), (DUE, "entries of reversals that are due")];
+
+    fn key(entry: &ReversalEntry) -> Vec<u8> {
+        order_key(LETTER, entry.order)
+    }
+
+    fn encode(entry: &ReversalEntry) -> Vec<u8> {
+        entry_bytes(entry)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<ReversalEntry> {
+        read_entry(Parts::of(key).order()?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        for change in &batch.entries {
+            match change {
+                EntryChange::Put(entry) => {
+                    plan.put(Self::key(entry), entry.version, entry_bytes(entry), Self::head);
+                }
+                EntryChange::Remove { order, version } => {
+                    plan.remove(order_key(LETTER, *order), *version, Self::head);
+                }
+            }
+        }
+    }
+}
+
+impl Versioned for Reversals {
+    fn version(entry: &ReversalEntry) -> u32 {
+        entry.version
+    }
+
+    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+        let head: HeadRecord<'_> = decode_head(TABLE, bytes)?;
+        let mut entries = Entries::default();
+        if let Some(due_at) = FIELDS.time_option(head.due_at)? {
+            entries.add(Key::of(DUE).text(head.channel).time(due_at).0, key);
+        }
+        Ok(Head { version: head.version, entries })
+    }
+}
+
+impl dyn Store + '_ {
+    pub fn reversal(&self, order: OrderId) -> Reading<'_, Option<ReversalEntry>> {
+        self.look(move |rows| get::<Reversals>(rows, &order_key(LETTER, order)))
+    }
+
+    /// The temp reversal table, by order id.
+    pub fn reversals(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<ReversalEntry>> {
+        let after = after.map(|order| order_key(LETTER, order));
+        self.list(move |rows| listed::<Reversals>(rows, &[LETTER], after, limit))
+    }
+
+    /// A channel's entries that are due, the longest due first; behind them what is dated wrong.
+    pub fn due_reversals(
+        &self,
+        channel: ChannelId,
+        due: Due,
+        limit: usize,
+    ) -> Reading<'_, Vec<ReversalEntry>> {
+        let prefix = Key::of(DUE).channel(&channel).0;
+        self.list(move |rows| due_rows::<Reversals>(rows, &prefix, due, limit))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadRecord<'a> {
+    version: u32,
+    due_at: Option<u64>,
+    channel: &'a str,
+}
+
+/// Begins with the fields of [`HeadRecord`].
+#[derive(Serialize, Deserialize)]
+struct EntryRecord<'a> {
+    #[serde(borrow)]
+    head: HeadRecord<'a>,
+    attempt: u8,
+    amount_minor: i64,
+    currency: u8,
+    phase: u8,
+    step: u16,
+    opened_at: u64,
+    pending: bool,
+    reversal_left_at: Option<u64>,
+    reversal_ends_at: Option<u64>,
+    reversals_unanswered: u32,
+    reversal_refused: bool,
+    reversals_exhausted: bool,
+    inquiries: u32,
+    reversals: u32,
+    history: Vec<(u64, &'a str)>,
+}
+
+fn entry_bytes(entry: &ReversalEntry) -> Vec<u8> {
+    encode(&EntryRecord {
+        head: HeadRecord {
+            version: entry.version,
+            due_at: entry.due_at.map(millis),
+            channel: entry.channel.as_str(),
+        },
+        attempt: entry.attempt,
+        amount_minor: entry.amount.get(),
+        currency: entry.currency.number(),
+        phase: entry.phase.number(),
+        step: entry.step,
+        opened_at: millis(entry.opened_at),
+        pending: entry.pending,
+        reversal_left_at: entry.reversal_left_at.map(millis),
+        reversal_ends_at: entry.reversal_ends_at.map(millis),
+        reversals_unanswered: entry.reversals_unanswered,
+        reversal_refused: entry.reversal_refused,
+        reversals_exhausted: entry.reversals_exhausted,
+        inquiries: entry.inquiries,
+        reversals: entry.reversals,
+        history: entry.history.iter().map(|line| (millis(line.at), &*line.what)).collect(),
+    })
+}
+
+fn read_entry(order: OrderId, bytes: &[u8]) -> Result<ReversalEntry, StoreError> {
+    let record: EntryRecord<'_> = decode(TABLE, bytes)?;
+    let line = |(at, what): &(u64, &str)| {
+        Ok::<_, StoreError>(HistoryLine { at: FIELDS.time(*at)?, what: (*what).to_owned() })
+    };
+    Ok(ReversalEntry {
+        order,
+        attempt: record.attempt,
+        version: record.head.version,
+        channel: ChannelId::from_stored(record.head.channel),
+        amount: FIELDS.amount(record.amount_minor)?,
+        currency: FIELDS.currency(record.currency)?,
+        phase: FIELDS.code("phase", record.phase)?,
+        step: record.step,
+        due_at: FIELDS.time_option(record.head.due_at)?,
+        opened_at: FIELDS.time(record.opened_at)?,
+        pending: record.pending,
+        reversal_left_at: FIELDS.time_option(record.reversal_left_at)?,
+        reversal_ends_at: FIELDS.time_option(record.reversal_ends_at)?,
+        reversals_unanswered: record.reversals_unanswered,
+        reversal_refused: record.reversal_refused,
+        reversals_exhausted: record.reversals_exhausted,
+        inquiries: record.inquiries,
+        reversals: record.reversals,
+        history: record.history.iter().map(line).collect::<Result<_, _>>()?,
+    })
+}

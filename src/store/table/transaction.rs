@@ -1,0 +1,119 @@
+//! Transactions, by order. Append-only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::Batch;
+use crate::domain::books::Transaction;
+use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::store::codes::Code;
+use crate::store::form::{Fields, decode, encode, millis, text};
+use crate::store::key::{Parts, order_key};
+use crate::store::plan::Plan;
+use crate::store::row::{Table, get, listed, plan_new};
+use crate::store::sorted::{Read, Rows};
+use crate::store::{Reading, Store, StoreError};
+
+const TRANSACTIONS: Fields = Fields { table: "transactions" };
+const LETTER: u8 = b'T';
+
+pub(in crate::store) struct Transactions;
+
+impl Table for Transactions {
+    type Row = Transaction;
+
+    const NAME: &'static str = TRANSACTIONS.table;
+    const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "transactions")];
+
+    fn key(transaction: &Transaction) -> Vec<u8> {
+        order_key(LETTER, transaction.order)
+    }
+
+    fn encode(transaction: &Transaction) -> Vec<u8> {
+        transaction_bytes(transaction)
+    }
+
+    fn decode(key: &[u8], bytes: &[u8]) -> Read<Transaction> {
+        read_transaction(Parts::of(key).order()?, bytes)
+    }
+
+    fn plan(batch: &Batch, plan: &mut Plan) {
+        plan_new::<Self>(&batch.transactions, plan);
+    }
+}
+
+pub(super) fn transaction_of(rows: Rows<'_>, order: OrderId) -> Read<Option<Transaction>> {
+    get::<Transactions>(rows, &order_key(LETTER, order))
+}
+
+impl dyn Store + '_ {
+    pub fn transaction(&self, order: OrderId) -> Reading<'_, Option<Transaction>> {
+        self.look(move |rows| transaction_of(rows, order))
+    }
+
+    /// Transactions by order.
+    pub fn transactions(
+        &self,
+        after: Option<OrderId>,
+        limit: usize,
+    ) -> Reading<'_, Vec<Transaction>> {
+        let after = after.map(|order| order_key(LETTER, order));
+        self.list(move |rows| listed::<Transactions>(rows, &[LETTER], after, limit))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct TransactionRecord<'a> {
+    movement: u8,
+    channel: &'a str,
+    /// `None` where the attempt belongs to the transaction's own order, which the key names.
+    attempt_order: Option<u64>,
+    attempt: u8,
+    channel_reference: Option<&'a str>,
+    merchant_id: &'a str,
+    amount_minor: i64,
+    currency: u8,
+    clearing_date: u32,
+    at: u64,
+    source: u8,
+    voucher: &'a str,
+}
+
+fn transaction_bytes(transaction: &Transaction) -> Vec<u8> {
+    let number = transaction.channel_order_no;
+    encode(&TransactionRecord {
+        movement: transaction.movement.number(),
+        channel: transaction.channel.as_str(),
+        attempt_order: (number.order != transaction.order).then(|| number.order.as_u64()),
+        attempt: number.attempt,
+        channel_reference: transaction.channel_reference.as_deref(),
+        merchant_id: transaction.merchant_id.as_str(),
+        amount_minor: transaction.amount.get(),
+        currency: transaction.currency.number(),
+        clearing_date: transaction.clearing_date.yyyymmdd(),
+        at: millis(transaction.at),
+        source: transaction.source.number(),
+        voucher: &transaction.voucher,
+    })
+}
+
+fn read_transaction(order: OrderId, bytes: &[u8]) -> Result<Transaction, StoreError> {
+    let fields = TRANSACTIONS;
+    let record: TransactionRecord<'_> = decode(fields.table, bytes)?;
+    Ok(Transaction {
+        order,
+        movement: fields.code("movement", record.movement)?,
+        channel: ChannelId::from_stored(record.channel),
+        channel_order_no: ChannelOrderNo {
+            order: record.attempt_order.map_or(order, OrderId::from_u64),
+            attempt: record.attempt,
+        },
+        channel_reference: text(record.channel_reference),
+        merchant_id: MerchantId::from_stored(record.merchant_id),
+        amount: fields.amount(record.amount_minor)?,
+        currency: fields.currency(record.currency)?,
+        clearing_date: fields.date(record.clearing_date)?,
+        at: fields.time(record.at)?,
+        source: fields.code("source", record.source)?,
+        voucher: record.voucher.to_owned(),
+    })
+}
