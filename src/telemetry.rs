@@ -290,3 +290,23 @@ pub fn gauge_readiness(ready: bool, bin_rows: usize) {
 pub fn count_connection(result: &'static str) {
     counter!("switchyard_connections_total", "result" => result).increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alert_has_its_section_in_the_manual_and_no_other() {
+        let manual = include_str!("../docs/OPERATIONS.md");
+        let (_, alerts) = manual.split_once("\n## Alerts\n").expect("its section");
+        let alerts = alerts.split("\n## ").next().expect("never empty");
+        let words = alerts.split_whitespace().collect::<Vec<_>>().join(" ");
+        for alert in Alert::ALL {
+            let head = format!("### `{}` {} *Cause:* ", alert.name(), alert.meaning());
+            assert!(words.contains(&head), "docs/OPERATIONS.md lacks {head}");
+        }
+        for part in ["\n### ", "*Cause:* ", "*What to do:* "] {
+            assert_eq!(alerts.matches(part).count(), Alert::ALL.len(), "{part}");
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! The one error envelope (RFC 9457), its stable codes, and the status of each.
 //!
 //! Upholds I-11: a problem is made of our own sentences and of field names, never of values that a
-//! caller sent. Causes inside us are logged once, here, and not told outside. `docs/API.md` has a
-//! row for every code, and a test holds the two together.
+//! caller sent. Causes inside us are logged once, here, and not told outside. `docs/ERRORS.md` has
+//! a section for every code, which is served under the problem's `type`.
 
 use std::borrow::Cow;
 
@@ -19,6 +19,8 @@ use crate::engine::day_close::CloseError;
 use crate::store::{CommitError, StoreError};
 use crate::telemetry;
 
+/// The page of problems.
+pub const MANUAL: &str = include_str!("../../docs/ERRORS.md");
 /// When a caller may come back after the store's queue was full, in seconds.
 const RETRY_SOON_S: u64 = 1;
 /// When a caller may come back after the store has failed or the process is stopping, in seconds.
@@ -53,59 +55,77 @@ macro_rules! codes {
 
 codes! {
     MalformedJson => "malformed_json", BAD_REQUEST, "The body is not one JSON object";
-    UnknownField => "unknown_field", BAD_REQUEST, "A field is not known here";
+    UnknownField => "unknown_field", BAD_REQUEST, "A field of the body is not known";
     MissingField => "missing_field", BAD_REQUEST, "A required field is missing";
-    InvalidQuery => "invalid_query", BAD_REQUEST, "The query is not as it should be";
+    InvalidQuery => "invalid_query", BAD_REQUEST,
+        "The query has a key or value that cannot be used";
     BinTooLong => "bin_too_long", BAD_REQUEST, "A BIN has 6 to 12 digits here";
     InvalidField => "invalid_field", UNPROCESSABLE_ENTITY, "A field's value cannot be used";
-    InvalidCardNumber => "invalid_card_number", UNPROCESSABLE_ENTITY, "It is no card number";
+    InvalidCardNumber => "invalid_card_number", UNPROCESSABLE_ENTITY,
+        "The card number is not valid";
     CardNumberFound => "card_number_found", UNPROCESSABLE_ENTITY,
-        "A field holds a card number that is not its place";
+        "A field that is kept as it is holds a card number";
     ExpiredCard => "expired_card", UNPROCESSABLE_ENTITY, "The card has expired";
     InvalidAmount => "invalid_amount", UNPROCESSABLE_ENTITY, "The amount cannot be used";
     UnknownCurrency => "unknown_currency", UNPROCESSABLE_ENTITY, "The currency is not known";
     InvalidOrderId => "invalid_order_id", UNPROCESSABLE_ENTITY, "The order id cannot be used";
     NoRoute => "no_route", UNPROCESSABLE_ENTITY, "No channel can take this order";
-    ExceedsLeft => "exceeds_left", UNPROCESSABLE_ENTITY, "It is more than what is left";
+    ExceedsLeft => "exceeds_left", UNPROCESSABLE_ENTITY,
+        "The amount is more than what is left of the original";
     OperationNotSupported => "operation_not_supported", UNPROCESSABLE_ENTITY,
-        "The channel does not do this";
-    CardRequired => "card_required", UNPROCESSABLE_ENTITY, "The card is needed again";
-    CardDiffers => "card_differs", UNPROCESSABLE_ENTITY, "It is another card";
+        "The channel does not support the operation";
+    CardRequired => "card_required", UNPROCESSABLE_ENTITY,
+        "The channel needs the card number again";
+    CardDiffers => "card_differs", UNPROCESSABLE_ENTITY, "The card is not the original's";
     BinTableRefused => "bin_table_refused", UNPROCESSABLE_ENTITY, "The BIN table is refused";
     StatementRefused => "statement_refused", UNPROCESSABLE_ENTITY, "The statement is refused";
-    RemedyRefused => "remedy_refused", UNPROCESSABLE_ENTITY, "It cannot be balanced so";
+    RemedyRefused => "remedy_refused", UNPROCESSABLE_ENTITY,
+        "The remedy does not fit the difference";
     Unauthorized => "unauthorized", UNAUTHORIZED, "A valid key is needed";
     Forbidden => "forbidden", FORBIDDEN, "The key's roles do not allow this";
-    NotFound => "not_found", NOT_FOUND, "There is no such thing";
-    ChannelUnknown => "channel_unknown", NOT_FOUND, "There is no such channel";
-    NoticeRefused => "notice_refused", NOT_FOUND, "This channel's notices are not taken";
+    NotFound => "not_found", NOT_FOUND, "The resource does not exist";
+    ChannelUnknown => "channel_unknown", NOT_FOUND, "No channel has this id";
+    NoticeRefused => "notice_refused", NOT_FOUND, "The channel sends no notices";
     MethodNotAllowed => "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not used here";
-    RequestTimeout => "request_timeout", REQUEST_TIMEOUT, "The request did not come in time";
-    OrderIdConflict => "order_id_conflict", CONFLICT, "The order id is used, with other content";
+    RequestTimeout => "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
+    OrderIdConflict => "order_id_conflict", CONFLICT,
+        "The order id was used before with other content";
     BankReferenceConflict => "bank_reference_conflict", CONFLICT,
-        "The bank reference is used, with other content";
-    WrongPhase => "wrong_phase", CONFLICT, "Its state does not allow this";
-    NothingOpen => "nothing_open", CONFLICT, "Nothing of it is unresolved";
-    ClockDiffers => "clock_differs", CONFLICT, "The clock does not show this";
+        "The bank reference was recorded before with other content";
+    WrongPhase => "wrong_phase", CONFLICT, "The resource's state does not allow the change";
+    NothingOpen => "nothing_open", CONFLICT, "The order has nothing unresolved";
+    ClockDiffers => "clock_differs", CONFLICT, "The machine's clock shows another time";
     DayOpen => "day_open", CONFLICT, "The clearing day has not ended";
-    NotEscrow => "not_escrow", CONFLICT, "It is no escrow payment";
-    NoStatement => "no_statement", CONFLICT, "There is no statement to be had";
+    NotEscrow => "not_escrow", CONFLICT, "The order is not an escrow payment";
+    NoStatement => "no_statement", CONFLICT, "The channel's statement is not available";
     NotSucceeded => "not_succeeded", CONFLICT, "The order has not succeeded";
-    WrongKind => "wrong_kind", CONFLICT, "Orders of this kind do not allow it";
+    WrongKind => "wrong_kind", CONFLICT, "An order of this kind does not allow the operation";
     NotSameDay => "not_same_day", CONFLICT, "The order's clearing day has ended";
-    RefundWindowClosed => "refund_window_closed", CONFLICT, "It is too late for a refund";
-    PreauthExpired => "preauth_expired", CONFLICT, "The pre-authorisation is too old";
+    RefundWindowClosed => "refund_window_closed", CONFLICT,
+        "The channel's time for refunds has passed";
+    PreauthExpired => "preauth_expired", CONFLICT, "The pre-authorisation has expired";
     AccountingNotConfigured => "accounting_not_configured", CONFLICT,
-        "No accounting system is set up";
-    RollbackRefused => "rollback_refused", CONFLICT, "The BIN table cannot go back there";
+        "No accounting system is configured";
+    RollbackRefused => "rollback_refused", CONFLICT,
+        "The BIN table cannot be rolled back to this version";
     BodyTooLarge => "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     UnsupportedMediaType => "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
-        "The body's type is not taken here";
+        "The body's media type is not supported";
     TooManyRequests => "too_many_requests", TOO_MANY_REQUESTS, "The caller's rate is exceeded";
-    QueueFull => "queue_full", SERVICE_UNAVAILABLE, "Too much waits to be written";
+    QueueFull => "queue_full", SERVICE_UNAVAILABLE, "The gateway is too busy to write";
     StoreFailed => "store_failed", SERVICE_UNAVAILABLE, "The store has failed";
     Stopping => "stopping", SERVICE_UNAVAILABLE, "The gateway is stopping";
-    Internal => "internal", INTERNAL_SERVER_ERROR, "Something of ours went wrong";
+    Internal => "internal", INTERNAL_SERVER_ERROR, "The gateway has failed internally";
+}
+
+impl Code {
+    /// Its section of the manual: cause, and what to do.
+    pub fn manual(self) -> &'static str {
+        let heading = format!("## `{}`\n", self.name());
+        let begin = MANUAL.find(&heading).unwrap_or(MANUAL.len());
+        let section = &MANUAL[begin..];
+        section.find("\n\n## ").map_or(section, |end| &section[..=end])
+    }
 }
 
 /// One problem, on its way out.
@@ -319,17 +339,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_row_in_the_manual() {
-        let manual = include_str!("../../docs/API.md");
+    fn every_code_has_its_section_in_the_manual_and_no_other() {
         for code in Code::ALL {
-            let row = format!("| `{}` | {} |", code.name(), code.status().as_u16());
-            assert!(manual.contains(&row), "docs/API.md lacks the row {row}");
+            let (name, status, title) = (code.name(), code.status().as_u16(), code.title());
+            let head = format!("## `{name}`\n\n**{status}** {title}\n\n*Cause:* ");
+            let section = code.manual();
+            assert!(section.starts_with(&head), "docs/ERRORS.md lacks\n{head}\nit has\n{section}");
+            assert_eq!(section.matches("\n\n*What to do:* ").count(), 1, "{section}");
         }
-        let rows = manual.lines().filter(|line| line.starts_with("| `") && line.contains("_"));
-        for row in rows.filter(|row| row.split('|').nth(2).is_some_and(|s| s.trim().len() == 3)) {
-            let name = row.split('`').nth(1).unwrap_or_default();
-            assert!(Code::ALL.iter().any(|code| code.name() == name), "`{name}` is no code");
-        }
+        assert_eq!(MANUAL.matches("\n## ").count(), Code::ALL.len(), "a section is of no code");
     }
 
     #[test]

@@ -181,6 +181,8 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/clock/confirm", post(operations::clock::confirm))
         .route("/v1/audit", get(operations::audit))
         .route("/notices/{channel}", post(notices::take))
+        .route("/errors", get(operations::problems))
+        .route("/errors/{code}", get(operations::problem))
         .route("/healthz", get(operations::health))
         .route("/readyz", get(operations::readiness))
         .route("/metrics", get(operations::metrics))

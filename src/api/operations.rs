@@ -1,4 +1,5 @@
-//! What operations ask: is the process up, does it take orders, its numbers, and who did what.
+//! What operations ask: is the process up, does it take orders, its numbers, what a problem means,
+//! and who did what.
 
 pub mod clock;
 
@@ -14,20 +15,22 @@ use serde::Serialize;
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::dto::{AuditBody, json};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, Code, MANUAL};
+use crate::api::input::Segment;
 use crate::api::input::query::Query;
 use crate::api::page::{next_of, page};
 use crate::clock::Doubt;
 use crate::telemetry;
 
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// `GET /healthz`: the process answers, and nothing is wrong that only a new one can mend. Whether
 /// it should get orders is another question.
 pub async fn health(State(state): State<Arc<ApiState>>) -> Response {
-    let kind = "text/plain; charset=utf-8";
     if state.engine.takes_orders() {
-        return text(kind, "ok\n".to_owned());
+        return text(PLAIN, "ok\n".to_owned());
     }
-    let mut failed = text(kind, "the store has failed; the process ends\n".to_owned());
+    let mut failed = text(PLAIN, "the store has failed; the process ends\n".to_owned());
     *failed.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     failed
 }
@@ -64,6 +67,18 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
     let rows = state.bins.current().table.len();
     telemetry::gauge_readiness(bars(&state).is_empty(), rows);
     text("text/plain; version=0.0.4; charset=utf-8", state.metrics.render())
+}
+
+/// `GET /errors`: what every problem means and what to do.
+pub async fn problems() -> Response {
+    text(PLAIN, MANUAL.to_owned())
+}
+
+/// `GET /errors/{code}`: the same of one problem, whose `type` is this path.
+pub async fn problem(Segment(name): Segment) -> Result<Response, ApiError> {
+    let code = Code::ALL.iter().find(|code| code.name() == name);
+    let code = code.ok_or_else(|| ApiError::not_found("no problem has this code"))?;
+    Ok(text(PLAIN, code.manual().to_owned()))
 }
 
 fn text(kind: &'static str, body: String) -> Response {

@@ -37,7 +37,8 @@ pub enum Alert {
 }
 
 impl Alert {
-    pub const ALL: [Self; 2] = [Self::Contradiction, Self::OperatorNeeded];
+    pub const ALL: [Self; 4] =
+        [Self::Contradiction, Self::OperatorNeeded, Self::BooksBehind, Self::ClearingDate];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,6 +46,27 @@ impl Alert {
             Self::OperatorNeeded => "operator_needed",
             Self::BooksBehind => "books_behind",
             Self::ClearingDate => "clearing_date",
+        }
+    }
+
+    /// What the log says of it. `docs/OPERATIONS.md` has its cause and what to do.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Contradiction => {
+                "evidence contradicts the end of an order; the end stays, and the evidence is kept \
+                 for manual review"
+            }
+            Self::OperatorNeeded => {
+                "an entry of the temp reversal table needs manual review; evidence still ends it"
+            }
+            Self::BooksBehind => {
+                "a channel knows an order of this node that the books do not have: they are older \
+                 than the channel, or another daemon works as this node; its number is passed over"
+            }
+            Self::ClearingDate => {
+                "a channel named a clearing date that is none or lies too far from its attempt; \
+                 our calendar's date is booked"
+            }
         }
     }
 }

@@ -174,11 +174,11 @@ impl Engine {
         if !self.numbers.are_of_this_node(number.order, now) {
             return Ok(());
         }
-        telemetry::count_alert(Alert::BooksBehind);
+        let what = Alert::BooksBehind;
+        telemetry::count_alert(what);
         tracing::error!(
-            channel.name = %channel, channel.order_no = %number, alert = Alert::BooksBehind.name(),
-            "a channel knows an order of this node that the books do not have: they are older than \
-             the channel, or another daemon works as this node"
+            channel.name = %channel, channel.order_no = %number, alert = what.name(),
+            "{}", what.meaning()
         );
         let passed = self.numbers.pass(number.order, now).await;
         passed.map_err(|error| self.commit_error(&error))
@@ -557,5 +557,5 @@ pub(crate) fn facts(order: &Order, number: u8) -> AttemptFacts {
 
 fn alert(order: OrderId, what: Alert) {
     telemetry::count_alert(what);
-    tracing::error!(order.id = %order, alert = what.name(), "an order needs a person's eyes");
+    tracing::error!(order.id = %order, alert = what.name(), "{}", what.meaning());
 }

@@ -218,6 +218,21 @@ async fn what_is_no_route_or_method_or_query_is_a_problem_too() {
     }
 }
 
+#[tokio::test]
+async fn the_type_of_a_problem_leads_to_what_to_do() {
+    let gateway = Gateway::start().await;
+    let refused = gateway.get("operator", "/v1/channels/none").await.json();
+    let path = refused["type"].as_str().expect("a path");
+    let page = gateway.get("", path).await;
+    let title = refused["title"].as_str().expect("a title");
+    let head = format!("## `channel_unknown`\n\n**404** {title}\n");
+    assert!(page.status == 200 && page.text.starts_with(&head), "{}", page.text);
+    assert!(page.text.contains("*What to do:*") && page.text.matches("## ").count() == 1);
+    assert!(gateway.get("", "/errors").await.text.contains(&page.text));
+    let none = gateway.get("", "/errors/none").await;
+    assert_eq!(none.problem(), (404, "not_found".to_owned()));
+}
+
 /// A published test card's number with another last digit.
 const WITHOUT_CHECK_DIGIT: &str = "6216261000000000019";
 
