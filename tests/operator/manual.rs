@@ -29,10 +29,13 @@ fn root() -> &'static Path {
 }
 
 fn manuals() -> Vec<String> {
-    let docs = fs::read_dir(root().join("docs")).expect("the manual's folder");
-    let names = docs.map(|entry| entry.expect("an entry").file_name());
-    let names = names.map(|name| format!("docs/{}", name.to_string_lossy()));
-    let mut manuals: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    let mut manuals = Vec::new();
+    for folder in ["docs", "docs/how-to"] {
+        let docs = fs::read_dir(root().join(folder)).expect("the manual's folder");
+        let names = docs.map(|entry| entry.expect("an entry").file_name());
+        let names = names.map(|name| format!("{folder}/{}", name.to_string_lossy()));
+        manuals.extend(names.filter(|name| name.ends_with(".md")));
+    }
     manuals.sort();
     manuals.insert(0, "README.md".to_owned());
     manuals
