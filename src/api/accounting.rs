@@ -81,7 +81,7 @@ pub async fn withdraw(
     let reason = state.reason(&mut fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
-    let missing = || ApiError::not_found("there is no such accounting request");
+    let missing = || ApiError::not_found("no accounting request has this id");
     let id = RequestId::parse(&id).ok_or_else(missing)?;
     let decider = Decider { actor: seat.name().to_string(), reason };
     let order = to_its_end(async move { Ok(state.engine.withdraw(id, decider).await?) }).await?;
@@ -101,11 +101,11 @@ async fn make_due(
         match request.delivery.status {
             DeliveryStatus::Owed | DeliveryStatus::Parked => {}
             DeliveryStatus::Withdrawn => {
-                let detail = "it was withdrawn with the order that waited for it";
+                let detail = "the request was withdrawn with the order that waited for it";
                 return Err(ApiError::new(Code::WrongPhase, detail));
             }
             DeliveryStatus::Acknowledged => {
-                let detail = "accounting has acknowledged it already";
+                let detail = "accounting has acknowledged the request already";
                 return Err(ApiError::new(Code::WrongPhase, detail));
             }
         }
@@ -134,7 +134,7 @@ async fn make_due(
 }
 
 async fn load(state: &ApiState, id: &str) -> Result<AccountingRequest, ApiError> {
-    let missing = || ApiError::not_found("there is no such accounting request");
+    let missing = || ApiError::not_found("no accounting request has this id");
     let id = RequestId::parse(id).ok_or_else(missing)?;
     state.engine.store().accounting_request(id).await?.ok_or_else(missing)
 }

@@ -88,7 +88,7 @@ impl Callers {
             Ok(()) => Ok(Arc::clone(seat)),
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now());
-                let detail = "nothing was done; slow down";
+                let detail = "the call was not carried out; send fewer";
                 let seconds = wait.as_millis().div_ceil(1_000);
                 let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
                 Err(ApiError::new(Code::TooManyRequests, detail).retry_after(seconds))

@@ -299,8 +299,8 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "work on the BIN table has died");
-        ApiError::new(Code::Internal, "the work has died; the live table stays")
+        tracing::error!(%error, "a call on the BIN table has panicked; the live table stays");
+        ApiError::new(Code::Internal, "the call has panicked; the live table stays")
     })
 }
 

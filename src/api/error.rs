@@ -222,7 +222,7 @@ pub fn shown_name(name: &str) -> String {
 
 impl From<Differs> for ApiError {
     fn from(differs: Differs) -> Self {
-        let detail = "this order id was used before, and this field was another then";
+        let detail = "an order has this id already, with another value of the field";
         Self::of_field(Code::OrderIdConflict, differs.field, detail)
     }
 }
@@ -287,7 +287,7 @@ impl From<EngineError> for ApiError {
         match error {
             EngineError::Refused(refusal) => refusal.into(),
             EngineError::Differs(differs) => differs.into(),
-            EngineError::NoSuchOrder { .. } => Self::not_found("there is no such order"),
+            EngineError::NoSuchOrder { .. } => Self::not_found("no order has this id"),
             EngineError::NoSuchChannel { .. } => {
                 Self::new(Code::ChannelUnknown, "the order's channel has no file any more")
             }
@@ -295,7 +295,7 @@ impl From<EngineError> for ApiError {
                 Self::new(Code::QueueFull, "nothing was written; come back with the same order id")
             }
             EngineError::Damaged => {
-                Self::new(Code::Internal, "a stored row is damaged; an operator must look")
+                Self::new(Code::Internal, "a stored row is damaged; the call was not carried out")
             }
             EngineError::Contended => {
                 Self::new(Code::QueueFull, "the row changes too fast just now; come back soon")
@@ -305,14 +305,20 @@ impl From<EngineError> for ApiError {
             }
             EngineError::Store(error) => error.into(),
             EngineError::Died => {
-                tracing::error!("a call that carried an order out has died");
-                let detail = "the call that carried the order out has died; a repeat with the same \
-                              order id tells what it left";
+                tracing::error!("a call that carried an order out has panicked; recovery ends it");
+                let detail = "the call that carried the order out has panicked; a repeat with the \
+                              same order id tells what it left";
                 Self::new(Code::Internal, detail)
             }
             EngineError::Seal(error) => {
-                tracing::error!(error = %telemetry::chain(&error), "a card number is not sealed");
-                Self::new(Code::Internal, "the order could not be made safe to keep")
+                tracing::error!(
+                    error = %telemetry::chain(&error),
+                    "a card number cannot be sealed; its order is refused"
+                );
+                Self::new(
+                    Code::Internal,
+                    "the card number could not be sealed; the order was not accepted",
+                )
             }
         }
     }
@@ -327,7 +333,10 @@ impl From<CloseError> for ApiError {
             CloseError::Busy | CloseError::NotDrained => Self::new(Code::QueueFull, detail),
             CloseError::Export(_) => {
                 tracing::error!(error = detail, "clearing records cannot be exported");
-                Self::new(Code::Internal, "the records could not be written down")
+                Self::new(
+                    Code::Internal,
+                    "the clearing records could not be exported; the day stays open",
+                )
             }
             CloseError::Engine(error) => error.into(),
         }

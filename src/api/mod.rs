@@ -106,7 +106,7 @@ impl ApiState {
         let bins = self.bins.current();
         let issued = |digits: &[u8]| luhn_fits(digits) && bins.table.lookup(digits).is_some();
         if card.has_number_in(text) || holds_card_number(text, issued) {
-            let detail = "it holds a card number, and would be kept and shown as it is";
+            let detail = "the field holds a card number, and is kept and shown as it is";
             return Err(ApiError::of_field(Code::CardNumberFound, field, detail));
         }
         Ok(())
@@ -131,8 +131,8 @@ async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::spawn(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a call has died");
-        let detail = "the call has died; look at what it left before it is sent again";
+        tracing::error!(%error, "a call has panicked");
+        let detail = "the call has panicked; read the resource before sending it again";
         Err(ApiError::new(Code::Internal, detail))
     })
 }
@@ -193,7 +193,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
 }
 
 async fn no_route() -> ApiError {
-    ApiError::not_found("there is no such path")
+    ApiError::not_found("no route has this path")
 }
 
 async fn wrong_method() -> ApiError {

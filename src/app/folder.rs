@@ -156,10 +156,13 @@ fn close_to_others(folder: &Path) {
     }
     let folder = folder.display();
     if was_open && closed > 0 {
-        tracing::warn!(closed, %folder, "the data folder was open to others; it is its owner's");
+        tracing::warn!(closed, %folder, "the data folder was open to others; it is closed now");
     }
     if left > 0 {
-        tracing::error!(left, %folder, "the data folder is open to others and another's: close it");
+        tracing::error!(
+            left, %folder,
+            "files of the data folder are another user's and open to others; close them"
+        );
     }
 }
 

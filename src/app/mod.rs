@@ -70,7 +70,7 @@ pub enum StartError {
     BinTable(#[source] crate::tables::bin::VersionError),
     #[error("the address {address} cannot be listened on")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("what an earlier process left cannot be gone through")]
+    #[error("the orders that an earlier process left open cannot be read")]
     Recovery(#[from] EngineError),
     #[error("the data folder is a copy, and its order numbers cannot leap")]
     Numbers(#[source] EngineError),
@@ -122,7 +122,7 @@ impl App {
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
         for problem in bins.problems() {
-            tracing::error!(%problem, "a version of the BIN table is damaged");
+            tracing::error!(%problem, "a version of the BIN table is damaged; it is passed over");
         }
         let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
         registry.lacking(&in_use).map_err(StartError::Mistakes)?;
@@ -166,7 +166,7 @@ impl App {
         });
         let recovered = engine.recover(true, PAGE).await?;
         if recovered > 0 {
-            tracing::warn!(orders = recovered, "an earlier process left calls without an end");
+            tracing::warn!(orders = recovered, "attempts of an earlier process are unknown now");
         }
         recall::recall(&state).await?;
         Self::listen(state, data, routes, notice_key, first_key).await
@@ -237,10 +237,12 @@ impl App {
             }
         }
         match self.state.bins.reload_if_newer() {
-            Ok(changed) => tracing::info!(changed, "the BIN table was looked at"),
+            Ok(changed) => {
+                tracing::info!(changed, "a newer version of the BIN table was looked for")
+            }
             Err(problem) => {
                 let error = crate::telemetry::chain(&problem);
-                tracing::error!(error, "the BIN table stays as it was");
+                tracing::error!(error, "the BIN table cannot be reloaded; it stays as it was");
             }
         }
     }

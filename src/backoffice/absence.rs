@@ -180,7 +180,10 @@ impl Backoffice {
                 Ok(attempt.is_some_and(|attempt| !attempt.state.is_unresolved()))
             }
             Err(EngineError::Refused(refusal)) => {
-                tracing::warn!(order.id = %number.order, %refusal, "absence could not be weighed");
+                tracing::warn!(
+                    order.id = %number.order, %refusal,
+                    "absence in statements is refused as evidence; the order stays as it is"
+                );
                 Ok(false)
             }
             Err(error) => Err(error.into()),

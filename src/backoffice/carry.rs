@@ -86,7 +86,10 @@ impl Backoffice {
                     // The next round finds it again; the others need not wait for it.
                     Err(error) => {
                         let (id, error) = (row.id, crate::telemetry::chain(&error));
-                        tracing::error!(difference.id = %id, error, "it could not be suspended");
+                        tracing::error!(
+                            difference.id = %id, error,
+                            "a difference could not be suspended; it is tried again"
+                        );
                     }
                 }
             }

@@ -120,7 +120,10 @@ impl Backoffice {
                 }
                 // Its terms, or what it refers to, are such that nothing can be learnt of it.
                 Err(EngineError::Refused(refusal)) => {
-                    tracing::warn!(order.id = %order.id, %refusal, "a line could not be weighed");
+                    tracing::warn!(
+                        order.id = %order.id, %refusal,
+                        "a statement's line is refused as evidence; the order stays as it is"
+                    );
                     return Ok(weighed);
                 }
                 Err(error) => return Err(error.into()),

@@ -66,7 +66,7 @@ impl StatementRules for Registry {
 /// Why something was not done. What had been there is as it was, unless a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum BackofficeError {
-    #[error("there is no channel `{channel}`")]
+    #[error("no channel has the id `{channel}`")]
     UnknownChannel { channel: ChannelId },
     #[error("the file of channel `{channel}` has no [statement]")]
     NoStatements { channel: ChannelId },
@@ -104,7 +104,7 @@ pub enum BackofficeError {
         #[source]
         source: std::io::Error,
     },
-    #[error("there is no difference {id}")]
+    #[error("no difference has the id {id}")]
     NoSuchDifference { id: DifferenceId },
     #[error(transparent)]
     Balance(#[from] BalanceRefusal),
@@ -112,7 +112,7 @@ pub enum BackofficeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("the work has died; what it left is found by the next run")]
+    #[error("the run has panicked; the next run goes on from its rows")]
     Died,
 }
 

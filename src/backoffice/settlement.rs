@@ -24,9 +24,9 @@ const CONFLICTS_MAX: u32 = 16;
 pub enum SettlementError {
     #[error(transparent)]
     Refused(#[from] SettlementRefusal),
-    #[error("there is no such settlement")]
+    #[error("no settlement has this id")]
     NoSuchSettlement,
-    #[error("there is no such channel")]
+    #[error("no channel has this id")]
     NoSuchChannel,
     #[error(transparent)]
     Engine(#[from] EngineError),

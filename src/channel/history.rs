@@ -151,7 +151,10 @@ fn read_channel(folder: &Path, id: &ChannelId, house: &HouseTerms) -> io::Result
         let terms = read_terms(&path, &text, id, house);
         if terms.is_none() {
             let file = path.display();
-            tracing::warn!(%file, "an old version of a channel file does not read any more");
+            tracing::warn!(
+                %file,
+                "an old version of a channel file cannot be read; it is passed over"
+            );
         }
         versions.push(Version { since: Timestamp::from_millis(millis), text, terms });
     }

@@ -500,7 +500,10 @@ impl Registry {
         match connection.spoken.exchange(request, &self.clock).await {
             Ok(understood) => understood,
             Err(error) => {
-                tracing::error!(channel.name = %loaded.file.id, %error, "nothing was sent");
+                tracing::error!(
+                    channel.name = %loaded.file.id, %error,
+                    "a request cannot be built; it is not sent"
+                );
                 not_sent(NotSentCause::NotEncodable)
             }
         }

@@ -69,7 +69,7 @@ pub struct SimulateArgs {
 }
 
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let faults = Faults::preset(&args.profile).context("there is no such profile")?;
+    let faults = Faults::preset(&args.profile).context("no profile has this name")?;
     let file = match read_file(&args.file) {
         Ok(file) => file,
         Err(mistakes) => {

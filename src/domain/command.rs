@@ -145,7 +145,7 @@ pub enum Refusal {
     NoCandidate,
     #[error("the order has no attempt {attempt}")]
     NoSuchAttempt { attempt: u8 },
-    #[error("nothing about this order is unresolved")]
+    #[error("the order has nothing unresolved")]
     NothingOpen,
     #[error("the entry is in another phase than this needs")]
     WrongPhase,
@@ -157,7 +157,7 @@ pub enum Refusal {
     NotSucceeded,
     #[error("only {left_minor} minor units are left")]
     ExceedsLeft { left_minor: i64 },
-    #[error("an order of this kind does not allow it")]
+    #[error("an order of this kind does not allow the operation")]
     WrongKind,
     #[error("the channel that carried the order out has no {}", operation.name())]
     OperationNotSupported { operation: Operation },
@@ -171,7 +171,7 @@ pub enum Refusal {
     PreauthExpired { days: u32 },
     #[error("the channel needs the card number again")]
     CardRequired,
-    #[error("it is another card than the order's")]
+    #[error("the card is another one than the order's")]
     CardDiffers,
     #[error("money is given back only after it was booked, and no accounting system is set up")]
     AccountingNotConfigured,

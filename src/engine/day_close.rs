@@ -23,7 +23,7 @@ pub enum CloseError {
     Passed { date: BusinessDate },
     #[error("a day of the channel is being closed just now")]
     Busy,
-    #[error("what was decided before the close is not written yet")]
+    #[error("decisions of before the close are not written yet")]
     NotDrained,
     #[error("a clearing record cannot be exported: {0}")]
     Export(String),

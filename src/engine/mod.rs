@@ -55,7 +55,7 @@ pub enum EngineError {
     Refused(#[from] Refusal),
     #[error(transparent)]
     Differs(#[from] Differs),
-    #[error("there is no order {id}")]
+    #[error("no order has the id {id}")]
     NoSuchOrder { id: OrderId },
     #[error("channel `{channel}` has no file any more")]
     NoSuchChannel { channel: ChannelId },
@@ -67,7 +67,7 @@ pub enum EngineError {
     Damaged,
     #[error("the row changed under every try")]
     Contended,
-    #[error("the call that carried this out has died; what it left is in the store")]
+    #[error("the call that carried the command out has panicked; the store has its commits")]
     Died,
     #[error("the card number cannot be sealed")]
     Seal(#[from] SealError),
@@ -476,7 +476,10 @@ impl Engine {
             CommitError::Conflict | CommitError::Duplicate { .. } => EngineError::Contended,
             // One row does not read back: that is the end of this command, not of the store.
             CommitError::Failed(StoreError::Damaged { .. }) => {
-                tracing::error!(error = %telemetry::chain(error), "a commit met a damaged row");
+                tracing::error!(
+                    error = %telemetry::chain(error),
+                    "a stored row is damaged; its command is not carried out"
+                );
                 EngineError::Damaged
             }
             CommitError::Failed(source) => {

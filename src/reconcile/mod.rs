@@ -129,7 +129,7 @@ pub enum ReconcileError {
     Spill { source: io::Error },
     #[error("a difference cannot be written")]
     Write { source: io::Error },
-    #[error("a thread has died")]
+    #[error("a thread has panicked")]
     Died,
 }
 

@@ -33,7 +33,13 @@ pub async fn run(
             Ok(RefreshReport { version, rows, unchanged, .. }) => tracing::info!(
                 source = %public, version, rows, unchanged, "the BIN table was refreshed"
             ),
-            Err(error) => tracing::error!(source = %public, error, "the BIN table stays as it was"),
+            Err(error) => {
+                tracing::error!(
+                    source = %public,
+                    error,
+                    "the BIN table could not be refreshed; it stays as it was"
+                )
+            }
         }
     }
 }
@@ -60,6 +66,6 @@ async fn refresh(
     let refreshed = tokio::task::spawn_blocking(move || {
         table.refresh(&bytes, &source, Occasion { who: WHO, now_ms }, &options)
     });
-    let refreshed = refreshed.await.map_err(|_| "the refresh has died".to_owned())?;
+    let refreshed = refreshed.await.map_err(|_| "the refresh has panicked".to_owned())?;
     refreshed.map_err(|refusal| telemetry::chain(&refusal))
 }

@@ -25,7 +25,10 @@ pub async fn run(engine: Arc<Engine>, look_every: Duration, mut stop: Stop) {
                 }
                 Err(error) => {
                     let error = telemetry::chain(&error);
-                    tracing::error!(channel.name = %channel, error, "a clearing day stays open");
+                    tracing::error!(
+                        channel.name = %channel, error,
+                        "a clearing day could not be closed; it is tried again"
+                    );
                 }
             }
         }

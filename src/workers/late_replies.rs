@@ -56,7 +56,7 @@ async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) {
     match weighed {
         Ok(_) => tracing::info!(
             channel.name = %late.channel, channel.order_no = %number,
-            "a late reply has been weighed"
+            "a late reply is taken as evidence"
         ),
         // The attempt has its end already.
         Err(EngineError::Refused(Refusal::NothingOpen)) => {}

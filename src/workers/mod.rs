@@ -106,7 +106,10 @@ fn reap(tasks: &mut JoinSet<()>, what: &str) {
         if let Err(error) = ended
             && error.is_panic()
         {
-            tracing::error!(worker = what, "a piece of work has died; it is due again later");
+            tracing::error!(
+                worker = what,
+                "a task of a worker has panicked; its row is due again later"
+            );
         }
     }
 }

@@ -96,7 +96,7 @@ pub async fn run(engine: Arc<Engine>, work: NoticeWork, key: HmacKey, mut stop: 
     let client = match delivery::client(work.delivery.timeout) {
         Ok(client) => client,
         Err(problem) => {
-            tracing::error!(problem, "notices cannot be delivered");
+            tracing::error!(problem, "no notice can be delivered until the process starts anew");
             return stop.asked().await;
         }
     };
@@ -105,7 +105,10 @@ pub async fn run(engine: Arc<Engine>, work: NoticeWork, key: HmacKey, mut stop: 
     let mut tasks = JoinSet::new();
     while !stop.is_asked() {
         if let Err(error) = look(&desk, &working, &mut tasks).await {
-            tracing::error!(error = %telemetry::chain(&error), "the notices cannot be read");
+            tracing::error!(
+                error = %telemetry::chain(&error),
+                "the notices cannot be read; they are looked for again"
+            );
         }
         reap(&mut tasks, "notices");
         next_round(&desk.engine.signals().notices, desk.work.look_every, &mut stop).await;
@@ -131,7 +134,10 @@ async fn look(
         let desk = Arc::clone(desk);
         tasks.spawn(async move {
             if let Err(error) = deliver(&desk, notice).await {
-                tracing::error!(error = %telemetry::chain(&error), "a notice was not delivered");
+                tracing::error!(
+                    error = %telemetry::chain(&error),
+                    "a notice could not be delivered; it is posted again"
+                );
             }
             drop(claim);
             desk.engine.signals().notices.notify_one();

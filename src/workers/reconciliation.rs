@@ -70,7 +70,7 @@ async fn take(backoffice: &Backoffice, waiting: &Waiting) {
                 channel.name = %channel,
                 clearing.date = %date,
                 error,
-                "a statement is not reconciled"
+                "a statement could not be reconciled; it is tried again"
             );
         }
     }
@@ -85,7 +85,7 @@ async fn suspend(backoffice: &Backoffice) {
         match backoffice.expire(due, PAGE).await {
             Ok(PAGE) => {}
             Ok(_) => return,
-            Err(error) => return report("what is due could not be suspended", &error),
+            Err(error) => return report("differences that are due could not be suspended", &error),
         }
     }
 }

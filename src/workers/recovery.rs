@@ -21,7 +21,9 @@ pub async fn run(engine: Arc<Engine>, mut stop: Stop) {
         }
         match engine.recover(false, PAGE).await {
             Ok(0) => {}
-            Ok(count) => tracing::error!(orders = count, "calls had died; their ends are unknown"),
+            Ok(count) => {
+                tracing::error!(orders = count, "calls were lost; their attempts are unknown now")
+            }
             Err(error) => tracing::error!(
                 error = %telemetry::chain(&error),
                 "the open orders cannot be looked through"

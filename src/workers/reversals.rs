@@ -41,7 +41,7 @@ pub async fn run(engine: Arc<Engine>, work: ReversalWork, mut stop: Stop) {
                 tracing::error!(
                     channel.name = %channel,
                     error = %telemetry::chain(&error),
-                    "the temp reversal table cannot be read"
+                    "the temp reversal table cannot be read; it is looked through again"
                 );
             }
         }

@@ -133,5 +133,5 @@ fn disk(error: &LandError) -> ApiError {
 }
 
 fn died() -> ApiError {
-    ApiError::new(Code::Internal, "the work has died; ask again")
+    ApiError::new(Code::Internal, "the call has panicked; ask for the statement again")
 }

@@ -124,7 +124,11 @@ impl<'body> Fields<'body> {
     pub fn parse(body: &'body [u8]) -> Result<Self, ApiError> {
         let malformed = |detail: String| ApiError::new(Code::MalformedJson, detail);
         let value: Json<'body> = serde_json::from_slice(body).map_err(|error| {
-            malformed(format!("it breaks off at line {}, column {}", error.line(), error.column()))
+            malformed(format!(
+                "reading stopped at line {}, column {}",
+                error.line(),
+                error.column()
+            ))
         })?;
         match value {
             Json::Object(left) => Ok(Self { prefix: "", left, taken: Vec::new() }),
@@ -134,7 +138,7 @@ impl<'body> Fields<'body> {
             | Json::Fraction
             | Json::Huge
             | Json::Text(_)
-            | Json::List => Err(malformed("it is JSON, but not an object".to_owned())),
+            | Json::List => Err(malformed("the body is JSON, but not an object".to_owned())),
         }
     }
 
@@ -156,7 +160,7 @@ impl<'body> Fields<'body> {
     }
 
     pub fn missing(&self, name: &str) -> ApiError {
-        ApiError::of_field(Code::MissingField, self.path(name), "this field must be given")
+        ApiError::of_field(Code::MissingField, self.path(name), "the field is required")
     }
 
     /// A field's value; `null` is as good as absent.
@@ -208,10 +212,10 @@ impl<'body> Fields<'body> {
         let Some((name, _)) = self.left.first() else { return Ok(()) };
         let path = self.path(&shown_name(name));
         if self.taken.iter().any(|taken| taken == name) {
-            let detail = "this field stands twice, and may mean two things";
+            let detail = "the field stands twice";
             return Err(ApiError::of_field(Code::InvalidField, path, detail));
         }
-        let detail = format!("known are: {}", self.taken.join(", "));
+        let detail = format!("the known fields are: {}", self.taken.join(", "));
         Err(ApiError::of_field(Code::UnknownField, path, detail))
     }
 }

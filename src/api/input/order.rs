@@ -159,7 +159,7 @@ pub fn currency(fields: &mut Fields<'_>) -> Result<Currency, ApiError> {
     };
     Currency::parse(&text).ok_or_else(|| {
         let known: Vec<&str> = Currency::ALL.iter().map(|currency| currency.code()).collect();
-        let detail = format!("known are: {}", known.join(", "));
+        let detail = format!("the known currencies are: {}", known.join(", "));
         ApiError::of_field(Code::UnknownCurrency, "currency", detail)
     })
 }

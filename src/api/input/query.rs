@@ -70,7 +70,7 @@ impl<'uri> Query<'uri> {
         match self.left.first() {
             None => Ok(()),
             Some((name, _)) => {
-                Err(Self::invalid(&shown_name(name), "it is not known here, or stands twice"))
+                Err(Self::invalid(&shown_name(name), "the key is not known here, or stands twice"))
             }
         }
     }

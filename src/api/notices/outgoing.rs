@@ -105,7 +105,7 @@ async fn make_due(
 }
 
 async fn load(state: &ApiState, id: &str) -> Result<CoreNotice, ApiError> {
-    let missing = || ApiError::not_found("there is no notice of such an order");
+    let missing = || ApiError::not_found("no order of this id has a notice");
     let id = OrderId::parse(id).ok_or_else(missing)?;
     state.engine.store().notice(id).await?.ok_or_else(missing)
 }

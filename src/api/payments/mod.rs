@@ -219,7 +219,7 @@ pub async fn by_order_id(
         if is_named || !(seat.has(Role::Operator) || seat.has(Role::Auditor)) {
             return no_such_order();
         }
-        ApiError::not_found("you have no such order; `caller` names whose order id it is")
+        ApiError::not_found("the caller has no order with this id; `caller` names another one")
     })?;
     shown(&state, &seat, &order).await
 }
@@ -243,5 +243,5 @@ async fn visible_order(state: &ApiState, seat: &Seat, id: &str) -> Result<Order,
 }
 
 fn no_such_order() -> ApiError {
-    ApiError::not_found("there is no such order")
+    ApiError::not_found("no order has this id")
 }

@@ -90,7 +90,7 @@ pub async fn run_again(
 
 /// The batch of a path.
 pub async fn load(state: &ApiState, id: &str) -> Result<Reconciliation, ApiError> {
-    let missing = || ApiError::not_found("there is no such batch");
+    let missing = || ApiError::not_found("no batch has this id");
     let id = BatchId::parse(id).ok_or_else(missing)?;
     state.engine.store().reconciliation(id).await?.ok_or_else(missing)
 }
@@ -122,8 +122,11 @@ impl From<BackofficeError> for ApiError {
             | BackofficeError::Land(_)
             | BackofficeError::Io { .. }
             | BackofficeError::Died => {
-                tracing::error!(error = %telemetry::chain(&error), "a statement is not worked");
-                Self::new(Code::Internal, "the statement could not be worked through; try again")
+                tracing::error!(
+                    error = %telemetry::chain(&error),
+                    "a statement could not be reconciled; it can be run again"
+                );
+                Self::new(Code::Internal, "the statement could not be reconciled; run it again")
             }
         }
     }
@@ -141,10 +144,10 @@ fn refused(problem: &ReconcileError) -> ApiError {
         }
         ReconcileError::OtherDay { .. } => refusal("other_day", problem.to_string()),
         ReconcileError::Packed { problem, .. } => {
-            refusal("packed", format!("it cannot be unpacked: {problem}"))
+            refusal("packed", format!("the file cannot be unpacked: {problem}"))
         }
         ReconcileError::TooManyLines { .. } => {
-            refusal("too_many_lines", "it has too many lines".to_owned())
+            refusal("too_many_lines", "the file has too many lines".to_owned())
         }
         ReconcileError::TooManyBadLines { .. } => {
             refusal("too_many_bad_lines", "too many lines of it cannot be read".to_owned())
@@ -158,7 +161,7 @@ fn refused(problem: &ReconcileError) -> ApiError {
         | ReconcileError::Write { .. }
         | ReconcileError::Died => {
             tracing::error!(error = %telemetry::chain(problem), "a statement cannot be read");
-            ApiError::new(Code::Internal, "the statement could not be worked through; try again")
+            ApiError::new(Code::Internal, "the statement could not be reconciled; run it again")
         }
     }
 }

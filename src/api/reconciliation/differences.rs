@@ -192,7 +192,7 @@ fn parsed(id: &str) -> Result<DifferenceId, ApiError> {
 }
 
 pub fn missing() -> ApiError {
-    ApiError::not_found("there is no such difference")
+    ApiError::not_found("no difference has this id")
 }
 
 impl From<BalanceRefusal> for ApiError {

@@ -91,7 +91,7 @@ fn parsed(id: &str) -> Result<SettlementId, ApiError> {
 }
 
 fn missing() -> ApiError {
-    ApiError::not_found("there is no such settlement")
+    ApiError::not_found("no settlement has this id")
 }
 
 fn read(body: &[u8], channel: ChannelId, by: String, at: Timestamp) -> Result<Received, ApiError> {

@@ -59,7 +59,10 @@ impl Spool {
     fn begin(state: &Arc<ApiState>, folder: &Path) -> Result<Self, ApiError> {
         let free = state.uploads.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let place = free.ok_or_else(|| {
-            ApiError::new(Code::QueueFull, "too many statements are being handed in; come back")
+            ApiError::new(
+                Code::QueueFull,
+                "too many statements are being handed in; this one was not taken",
+            )
         })?;
         let path = folder.join(format!("upload-{place}"));
         Ok(Self { state: Arc::clone(state), place, path })
@@ -190,7 +193,7 @@ async fn write_body(
     }
     let failed = |error: std::io::Error| {
         tracing::error!(%error, "a statement that is handed in cannot be written");
-        ApiError::new(Code::Internal, "the file cannot be written")
+        ApiError::new(Code::Internal, "the file cannot be written; nothing of it was kept")
     };
     let mut file = File::create(path).await.map_err(failed)?;
     let mut left = limits.bytes_max;

@@ -27,11 +27,11 @@ pub struct StatementLink {
 /// Why there is no statement. Asking again is always allowed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("there is no such channel, or it is not connected")]
+    #[error("no connected channel has this id")]
     UnknownChannel,
     #[error("the channel's file has no [statement]")]
     NoStatements,
-    #[error("this clearing date is not over yet")]
+    #[error("the clearing date is not over yet")]
     DateOpen,
     #[error("the channel has no statement of this date yet (code {code})")]
     NotYet { code: String },
@@ -43,9 +43,9 @@ pub enum FetchError {
     Encode(#[from] EncodeError),
     #[error("the channel could not be asked")]
     Transport(#[from] TransportFailure),
-    #[error("it could not be kept")]
+    #[error("the statement could not be kept")]
     Land(#[from] LandError),
-    #[error("the work has died")]
+    #[error("the download has panicked")]
     Died,
 }
 

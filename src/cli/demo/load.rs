@@ -190,14 +190,14 @@ pub async fn run(
     for number in 1..=orders {
         if calls.len() >= IN_FLIGHT {
             let done = calls.join_next().await.expect("calls are on their way");
-            answers.push(done.context("a call has died")??);
+            answers.push(done.context("a call has panicked")??);
             sent();
         }
         let payment = draw(seed, number);
         calls.spawn(pay(Arc::clone(api), payment));
     }
     while let Some(done) = calls.join_next().await {
-        answers.push(done.context("a call has died")??);
+        answers.push(done.context("a call has panicked")??);
         sent();
     }
     Ok(answers)

@@ -128,7 +128,7 @@ impl Town {
     /// Starts the channels, each on a port of its own, on a bad day that the seed repeats.
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
         let made = tokio::task::spawn_blocking(SimulatorKeys::generate).await;
-        let keys = Arc::new(made.context("the keys' maker has died")??);
+        let keys = Arc::new(made.context("the making of keys has panicked")??);
         let cut_off = cut_off_far_from(Clock::System.now());
         let mut simulators = Vec::new();
         for (place, id) in CHANNELS.into_iter().enumerate() {

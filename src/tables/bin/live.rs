@@ -391,7 +391,7 @@ impl LiveBinTable {
         let succession = history.succession();
         let needed = &succession[succession.len().saturating_sub(2)..];
         if let Err(error) = self.folder.prune(lock, kept_max, needed) {
-            tracing::warn!(bin.problem = %error, "old versions of the BIN table stay on the disk");
+            tracing::warn!(bin.problem = %error, "old versions of the BIN table cannot be removed");
         }
     }
 }
@@ -420,7 +420,10 @@ fn load_newest(folder: &VersionFolder, history: &History) -> Loaded {
         .expect("a succession begins with the shipped table, which is always good");
     problems.extend(passed_over);
     for problem in &problems {
-        tracing::error!(bin.problem = %problem, bin.version = version, "a BIN table is damaged");
+        tracing::error!(
+            bin.problem = %problem, bin.version = version,
+            "a BIN table is damaged; an older one is used"
+        );
     }
     let record = history.records.iter().rfind(|record| record.version == version);
     let origin = history.origin(version);

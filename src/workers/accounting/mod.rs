@@ -55,7 +55,10 @@ pub async fn run(engine: Arc<Engine>, work: AccountingWork, mut stop: Stop) {
     let client = match delivery::client(work.delivery.timeout) {
         Ok(client) => client,
         Err(problem) => {
-            tracing::error!(problem, "accounting requests cannot be delivered");
+            tracing::error!(
+                problem,
+                "no accounting request can be delivered until the process starts anew"
+            );
             return stop.asked().await;
         }
     };
@@ -69,7 +72,7 @@ pub async fn run(engine: Arc<Engine>, work: AccountingWork, mut stop: Stop) {
         if let Err(error) = look(&desk, &chains, &mut tasks).await {
             tracing::error!(
                 error = %telemetry::chain(&error),
-                "the accounting requests cannot be read"
+                "the accounting requests cannot be read; they are looked for again"
             );
         }
         reap(&mut tasks, "accounting");
@@ -173,7 +176,10 @@ fn start(
         let carried = begun.into_iter().map(async |id| {
             if let Err(error) = desk.engine.carry_out(id).await {
                 let error = telemetry::chain(&error);
-                tracing::error!(order.id = %id, error, "what was booked may not have left");
+                tracing::error!(
+                    order.id = %id, error,
+                    "an order whose request is booked may not have been sent; recovery ends it"
+                );
             }
         });
         join_all(carried).await;
@@ -271,7 +277,10 @@ async fn is_its_turn(desk: &Desk, request: &AccountingRequest) -> bool {
             false
         }
         Err(error) => {
-            tracing::error!(error = %telemetry::chain(&error), "a chain cannot be read");
+            tracing::error!(
+                error = %telemetry::chain(&error),
+                "a chain of accounting requests cannot be read; it waits"
+            );
             false
         }
     }
@@ -339,7 +348,10 @@ async fn write(
         // It is posted again, under the same key, and then acknowledged again.
         Err(error) => {
             let error = telemetry::chain(&error);
-            tracing::warn!(request.id = %id, error, "an acknowledgement was not kept");
+            tracing::warn!(
+                request.id = %id, error,
+                "an acknowledgement could not be kept; its request is posted again"
+            );
             let due_at = now.plus(desk.work.delivery.wait(1));
             let why = "its acknowledgement could not be kept".to_owned();
             put_off(desk, request, due_at, Some(why)).await;
@@ -361,7 +373,10 @@ async fn call_next(desk: &Desk, id: RequestId) {
         }
         Ok(_) => {}
         Err(error) => {
-            tracing::error!(error = %telemetry::chain(&error), "a chain cannot be read");
+            tracing::error!(
+                error = %telemetry::chain(&error),
+                "a chain of accounting requests cannot be read; it waits"
+            );
         }
     }
 }
@@ -372,7 +387,10 @@ async fn commit(desk: &Desk, request: AccountingRequest) -> bool {
     let batch = Batch { accounting: vec![request], ..Batch::default() };
     let written = desk.engine.record(batch).await;
     if let Err(error) = &written {
-        tracing::warn!(error = %telemetry::chain(error), "a delivery was not written down");
+        tracing::warn!(
+            error = %telemetry::chain(error),
+            "the state of a delivery could not be kept; it is posted again"
+        );
     }
     written.is_ok()
 }

@@ -40,7 +40,7 @@ fn count(requests: &[AccountingRequest], posted: Vec<Posted>) -> Vec<Posted> {
             tracing::error!(
                 request.id = %request.id,
                 answer,
-                "accounting refuses a request; it is parked"
+                "accounting refuses a request; it is parked for manual review"
             );
         }
     }

@@ -27,7 +27,10 @@ pub async fn run(engine: Arc<Engine>, every: Duration, mut stop: Stop) {
     while !stop.is_asked() {
         if let Err(error) = count(&engine, &mut told).await {
             let error = telemetry::chain(&error);
-            tracing::error!(error, "what is open cannot be counted; the metrics stay as they were");
+            tracing::error!(
+                error,
+                "open entries and requests cannot be counted; the metrics stay as they were"
+            );
         }
         tokio::select! {
             biased;
