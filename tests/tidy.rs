@@ -689,7 +689,7 @@ fn documents_name_files_that_exist() {
     let mut complaints = Vec::new();
     for (path, text) in documents() {
         for (index, line) in text.lines().enumerate() {
-            let quoted = line.split('`').skip(1).step_by(2).chain(links(line));
+            let quoted = line.split('`').skip(1).step_by(2);
             for name in quoted.filter(|name| folders.iter().any(|f| name.starts_with(f))) {
                 let name = name.split('#').next().unwrap_or_default();
                 // A test is named behind its file.
@@ -697,6 +697,13 @@ fn documents_name_files_that_exist() {
                 let is_path = !name.contains(|c: char| "<>*{ …".contains(c));
                 if is_path && !root().join(name).exists() {
                     complaints.push(format!("{path}:{}: {name}", index + 1));
+                }
+            }
+            for link in links(line).filter(|link| !link.contains("://")) {
+                let target = link.split('#').next().unwrap_or_default();
+                let folder = Path::new(&path).parent().expect("a document lies in a folder");
+                if !target.is_empty() && !root().join(folder).join(target).exists() {
+                    complaints.push(format!("{path}:{}: {link}", index + 1));
                 }
             }
         }
