@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use switchyard::domain::bin::{Brand, CardBrands, CardType};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::Operation;
-use switchyard::domain::flow::order::Settlement;
+use switchyard::domain::flow::order::{Instruction, OrderKind};
 use switchyard::domain::ids::{ChannelId, MerchantId};
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
@@ -33,19 +33,16 @@ fn main() {
     let profiles: Vec<ChannelProfile> = (0..CHANNELS).map(profile).collect();
     let channels: Vec<Channel<'_>> = profiles.iter().enumerate().map(channel).collect();
     let merchant = MerchantId::parse("merchant-1").expect("a merchant id");
+    let amount = AmountMinor::new(123_456).expect("an amount");
+    let instruction = Instruction::unsent(OrderKind::Payment, merchant, amount, Currency::Cny);
     let subject = Subject {
-        operation: Operation::Payment,
+        instruction: &instruction,
         prefix: CardPrefix::leading("6216261000000000018"),
         card: Some(CardTraits {
             issuer_code: "03070010",
             card_type: CardType::Debit,
             brands: CardBrands::one(Brand::UnionPay),
         }),
-        amount: AmountMinor::new(123_456).expect("an amount"),
-        currency: Currency::Cny,
-        settlement: Settlement::Instant,
-        merchant: &merchant,
-        merchant_category: None,
         now: Timestamp::from_millis(1_795_000_000_000),
     };
     for strategy in Strategy::ALL {

@@ -133,7 +133,7 @@ pub fn describe_metrics() {
 
 /// The end of a payment order, if it has just ended.
 pub fn count_end(order: &Order) {
-    if order.status.is_final() && order.kind == OrderKind::Payment {
+    if order.status.is_final() && order.instruction.kind == OrderKind::Payment {
         counter!("switchyard_orders_total", "status" => order.status.name()).increment(1);
     }
 }

@@ -40,7 +40,7 @@ impl Seat {
 
     /// Whether an order is shown to this caller: its own, or any to operators and auditors.
     pub fn sees(&self, order: &Order) -> bool {
-        order.caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
+        order.instruction.caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
     }
 }
 

@@ -122,31 +122,31 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
     fn from(order: &'order Order) -> Self {
         // The attempt that speaks for the order: the one that succeeded, else the last one.
         let speaking = order.approved().or(order.attempts.last());
-        let paid_in = order.kind.is_paid_in();
-        let escrow = paid_in && order.settlement == Settlement::Escrow;
-        let hold = order.kind == OrderKind::Preauth;
+        let paid_in = order.instruction.kind.is_paid_in();
+        let escrow = paid_in && order.instruction.settlement == Settlement::Escrow;
+        let hold = order.instruction.kind == OrderKind::Preauth;
         Self {
             id: Text(order.id),
-            order_id: order.caller_order_id.as_str(),
-            kind: order.kind.name(),
-            of: match order.kind {
+            order_id: order.instruction.caller_order_id.as_str(),
+            kind: order.instruction.kind.name(),
+            of: match order.instruction.kind {
                 OrderKind::Undo { of } => Some(of.to_string()),
                 kind => kind.original().map(|of| of.to_string()),
             },
             status: order.status.name(),
             reason: order.reason.map(|reason| reason.name()),
-            amount: order.amount.get(),
-            currency: order.currency.code(),
-            settlement: order.settlement.name(),
+            amount: order.instruction.amount.get(),
+            currency: order.instruction.currency.code(),
+            settlement: order.instruction.settlement.name(),
             released: escrow.then_some(order.released_minor),
             refunded: paid_in.then_some(order.claims.refunded_minor),
             captured: hold.then_some(order.claims.captured_minor),
             voided: hold.then_some(order.claims.refunded_minor > 0),
             follow_ups: Vec::new(),
-            merchant_id: order.merchant_id.as_str(),
-            merchant_category: order.merchant_category.map(Text),
-            merchant_fee: order.merchant_fee_minor,
-            card: order.card.as_ref().map(CardBody::from),
+            merchant_id: order.instruction.merchant_id.as_str(),
+            merchant_category: order.instruction.merchant_category.map(Text),
+            merchant_fee: order.instruction.merchant_fee_minor,
+            card: order.instruction.card.as_ref().map(CardBody::from),
             channel: speaking.map(|attempt| attempt.channel.as_str()),
             channel_order_no: speaking.map(|one| Text(order.channel_order_no(one.number))),
             channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
@@ -182,9 +182,9 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
     fn from(order: &'order Order) -> Self {
         Self {
             id: Text(order.id),
-            order_id: order.caller_order_id.as_str(),
-            kind: order.kind.name(),
-            amount: order.amount.get(),
+            order_id: order.instruction.caller_order_id.as_str(),
+            kind: order.instruction.kind.name(),
+            amount: order.instruction.amount.get(),
             status: order.status.name(),
             reason: order.reason.map(|reason| reason.name()),
         }

@@ -44,6 +44,7 @@ use crate::clock::stopwatch;
 use crate::config::checked::Settings;
 use crate::domain::card::luhn_fits;
 use crate::domain::card::words::{CardEcho, holds_card_number};
+use crate::domain::flow::order::Instruction;
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
 use crate::tables::bin::LiveBinTable;
@@ -110,6 +111,14 @@ impl ApiState {
             return Err(ApiError::of_field(Code::CardNumberFound, field, detail));
         }
         Ok(())
+    }
+
+    /// The same of every text of an instruction.
+    fn refuse_card_numbers(&self, asked: &Instruction, card: CardEcho<'_>) -> Result<(), ApiError> {
+        self.refuse_card_number("order_id", asked.caller_order_id.as_str(), card)?;
+        self.refuse_card_number("merchant_id", asked.merchant_id.as_str(), card)?;
+        self.refuse_card_number("description", asked.description.as_deref(), card)?;
+        self.refuse_card_number("notify_url", asked.notify_url.as_deref(), card)
     }
 
     /// Refuses orders while stopping, and once the store has failed.

@@ -47,7 +47,7 @@ pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
         orders += page.len() as u64;
         for order in &page {
             for attempt in &order.attempts {
-                state.registry.recall(attempt, order.amount);
+                state.registry.recall(attempt, order.instruction.amount);
             }
         }
     }

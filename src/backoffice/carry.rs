@@ -186,7 +186,7 @@ impl Backoffice {
             let attempt = order.attempt(number.attempt);
             attempt.is_some_and(|attempt| attempt.channel == row.channel)
         });
-        Ok(ours.map(|order| order.merchant_id))
+        Ok(ours.map(|order| order.instruction.merchant_id))
     }
 }
 

@@ -88,8 +88,8 @@ impl Backoffice {
         let mut weighed = Weighed::default();
         let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
-        let movement = Movement::of(attempt.operation);
-        let asked = Asked { movement, amount_minor: order.amount.get(), currency: order.currency };
+        let (movement, of) = (Movement::of(attempt.operation), &order.instruction);
+        let asked = Asked { movement, amount_minor: of.amount.get(), currency: of.currency };
         let others = others.iter().filter_map(|row| row.line.as_ref()?.item);
         let items: Vec<Item> = lines.iter().map(ToldSide::as_written).chain(others).collect();
         let proof = if is_all { net(&items, &asked) } else { Proof::Nothing };
@@ -132,7 +132,7 @@ impl Backoffice {
         let speaks = |line: &&ToldSide| {
             let item = &line.item;
             item.status == Status::Succeeded
-                && item.currency == order.currency
+                && item.currency == of.currency
                 && is_same_operation(item.movement, movement)
         };
         if lines.iter().any(|line| speaks(&line)) && proof != Proof::TakenBack {

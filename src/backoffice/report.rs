@@ -201,5 +201,5 @@ fn window(calendar: &ClearingCalendar, date: BusinessDate) -> Option<(OrderId, O
 
 /// What the core charges its merchant for an order, if it has said so.
 fn merchant_fee(order: &Order) -> Option<i64> {
-    order.merchant_fee_minor
+    order.instruction.merchant_fee_minor
 }

@@ -14,7 +14,7 @@ use crate::cli::output::say;
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::clock::Clock;
 use crate::domain::card::mask;
-use crate::domain::flow::order::Settlement;
+use crate::domain::flow::order::{Instruction, Settlement};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::intake::{RouteQuestion, explain_route};
@@ -134,16 +134,15 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         .merchant_category
         .as_deref()
         .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
-    Ok(RouteQuestion {
-        operation: routed(&args.operation).context("payment or preauth")?,
-        digits: args.bin.clone(),
-        pan_length: args.length,
-        amount: AmountMinor::new(args.amount)?,
-        currency: Currency::parse(&args.currency).context("the currency is not known")?,
-        settlement: Settlement::parse(&args.settlement).context("instant or escrow")?,
-        merchant_id: MerchantId::parse(&args.merchant)?,
-        merchant_category: category.transpose()?,
-    })
+    let kind = routed(&args.operation).context("payment or preauth")?;
+    let amount = AmountMinor::new(args.amount)?;
+    let currency = Currency::parse(&args.currency).context("the currency is not known")?;
+    let settlement = Settlement::parse(&args.settlement).context("instant or escrow")?;
+    let merchant = MerchantId::parse(&args.merchant)?;
+    let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
+    instruction.settlement = settlement;
+    instruction.merchant_category = category.transpose()?;
+    Ok(RouteQuestion { instruction, digits: args.bin.clone(), pan_length: args.length })
 }
 
 fn print(explained: &Value) -> anyhow::Result<()> {

@@ -96,7 +96,9 @@ impl Engine {
 
     /// What an order follows up, as its channel knows it; `None` where it follows nothing up.
     async fn original_facts(&self, order: &Order) -> Result<Option<AttemptFacts>, EngineError> {
-        let Some(of) = order.kind.original().filter(|_| order.kind.is_follow_up()) else {
+        let Some(of) =
+            order.instruction.kind.original().filter(|_| order.instruction.kind.is_follow_up())
+        else {
             return Ok(None);
         };
         let original = self.load_order(of).await?;
@@ -105,7 +107,7 @@ impl Engine {
 
     async fn undo(&self, id: OrderId) -> Result<Option<Order>, EngineError> {
         let begun = self.run(id, None, |_| Command::BeginUndo).await?;
-        let OrderKind::Undo { of } = begun.order.kind else { return Ok(None) };
+        let OrderKind::Undo { of } = begun.order.instruction.kind else { return Ok(None) };
         let Some(attempt) = begun.order.unresolved().cloned() else {
             return Ok(Some(begun.order));
         };

@@ -1,5 +1,5 @@
-//! Takes refunds, voids and captures, and carries them out: at once, or when accounting has booked
-//! them.
+//! Takes refunds, voids, captures and releases, and carries them out: at once, or when accounting
+//! has booked them.
 //!
 //! Upholds I-1 and "booked first": whoever writes accounting's acknowledgement down begins the
 //! order that waited for it in the same commit, so a crash leaves either both or neither. Upholds
@@ -14,28 +14,19 @@ use crate::domain::card::CardInput;
 use crate::domain::command::{CardAgain, CardAtHand, Command, Decider, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
-use crate::domain::flow::order::{Claims, Order, OrderKind, OrderStatus};
-use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, OrderId};
+use crate::domain::flow::order::{Instruction, Order, OrderKind};
+use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
 use crate::engine::{Engine, EngineError, Submitted, facts};
 
-/// A refund, void or capture as the core asked for it, every field checked.
+/// A refund, void, capture or release as the core asked for it, every field checked.
 #[derive(Debug, Clone)]
 pub struct FollowUp {
-    pub caller: CallerId,
-    pub caller_order_id: CallerOrderId,
-    /// One of the kinds that follow up an order, with that order's id.
-    pub kind: OrderKind,
+    /// What the core said, and of the original ([`Instruction::on`]) what it did not say.
+    pub instruction: Instruction,
     /// What is left of the original, if absent; a void is always of the whole.
     pub amount: Option<AmountMinor>,
-    /// A capture's own, where it is not what the pre-authorisation said.
-    pub merchant_category: Option<MerchantCategory>,
-    /// A capture's, in minor units, 0 to its amount.
-    pub merchant_fee_minor: Option<i64>,
     pub card: Option<CardInput>,
-    pub description: Option<String>,
-    /// Where the original told its end, if absent.
-    pub notify_url: Option<String>,
 }
 
 impl Engine {
@@ -50,32 +41,36 @@ impl Engine {
     }
 
     async fn accept_follow_up(&self, asked: FollowUp) -> Result<Submitted, EngineError> {
-        assert!(asked.kind.is_follow_up(), "other kinds come in by other doors");
-        let original_id = asked.kind.original().expect("a follow-up has an original");
+        let FollowUp { mut instruction, amount, card } = asked;
+        let kind = instruction.kind;
+        let original_id = kind.original().expect("a follow-up has an original");
         let original = self.load_order(original_id).await?;
-        let kept = self.kept(&asked).await?;
-        let repeats = kept.as_ref().filter(|kept| kept.kind == asked.kind);
-        let amount = asked.amount.or(repeats.map(|kept| kept.amount));
-        let amount = amount.unwrap_or_else(|| all_that_is_left(asked.kind, &original));
-        let id = match &kept {
-            Some(kept) => kept.id,
-            None => self.next_order_id().await?,
-        };
-        let order = self.follow_up_order(id, &asked, &original, amount);
+        let kept = self.kept(&instruction).await?;
+        let repeats = kept.as_ref().filter(|kept| kept.instruction.kind == kind);
+        let amount = amount.or(repeats.map(|kept| kept.instruction.amount));
+        instruction.amount = amount.unwrap_or_else(|| all_that_is_left(kind, &original));
+        complete_fee(&mut instruction, &original);
         if let Some(kept) = kept {
-            kept.same_content(&order)?;
+            kept.instruction.same_content(&instruction)?;
             return Ok(Submitted { order: kept, repeated: true });
         }
-        let card = match &asked.card {
+        let id = self.next_order_id().await?;
+        let order = Order::accepted(id, instruction.clone(), self.clock().now());
+        let card = match &card {
             Some(card) => Some(CardAgain {
                 pan_digest: self.vault().digests(card).pan,
                 sealed: self.vault().seal(id, &card.pan)?,
             }),
             None => None,
         };
-        let wanted = order.clone();
-        let command =
-            move |_| Command::FollowUp { order: Box::new(wanted.clone()), card: card.clone() };
+        let command = move |_| {
+            let (order, card) = (Box::new(order.clone()), card.clone());
+            if kind.is_follow_up() {
+                Command::FollowUp { order, card }
+            } else {
+                Command::Release { release: order }
+            }
+        };
         match self.run(original_id, None, command).await {
             Ok(accepted) => {
                 // One that waits for accounting may have been begun meanwhile by whoever wrote the
@@ -86,50 +81,17 @@ impl Engine {
             }
             Err(error) => {
                 // The same follow-up may have been taken meanwhile: its repeat is no refusal (I-9).
-                let kept = self.kept(&asked).await?.ok_or(error)?;
-                kept.same_content(&order)?;
+                let kept = self.kept(&instruction).await?.ok_or(error)?;
+                kept.instruction.same_content(&instruction)?;
                 Ok(Submitted { order: kept, repeated: true })
             }
         }
     }
 
-    async fn kept(&self, asked: &FollowUp) -> Result<Option<Order>, EngineError> {
+    /// The order that is kept under an instruction's caller and caller's order id.
+    pub(super) async fn kept(&self, asked: &Instruction) -> Result<Option<Order>, EngineError> {
         let (caller, id) = (asked.caller.clone(), asked.caller_order_id.clone());
         Ok(self.store().order_by_caller(caller, id).await?)
-    }
-
-    fn follow_up_order(
-        &self,
-        id: OrderId,
-        asked: &FollowUp,
-        original: &Order,
-        amount: AmountMinor,
-    ) -> Order {
-        Order {
-            id,
-            version: 0,
-            caller: asked.caller.clone(),
-            caller_order_id: asked.caller_order_id.clone(),
-            kind: asked.kind,
-            amount,
-            merchant_category: asked.merchant_category.or(original.merchant_category),
-            merchant_fee_minor: merchant_fee(asked, original, amount),
-            description: asked.description.clone(),
-            notify_url: asked.notify_url.clone().or_else(|| original.notify_url.clone()),
-            status: OrderStatus::Accepted,
-            reason: None,
-            attempts: Vec::new(),
-            candidates: Vec::new(),
-            released_minor: 0,
-            claims: Claims::default(),
-            sealed_pan: None,
-            accounting_sequence: 0,
-            clearing_date: None,
-            charged: None,
-            created_at: self.clock().now(),
-            finished_at: None,
-            ..original.clone()
-        }
     }
 
     /// Writes an acknowledged request down. If an order waited for it, that is begun in the same
@@ -171,7 +133,7 @@ impl Engine {
         let order = self.load_order(id).await?;
         let sending = |attempt: &&Attempt| attempt.state == AttemptState::Sending;
         let Some(attempt) = order.unresolved().filter(sending).cloned() else { return Ok(order) };
-        let of = order.kind.original().expect("a follow-up has an original");
+        let of = order.instruction.kind.original().expect("a follow-up has an original");
         let original = self.load_order(of).await?;
         let approved = original.approved().expect("I-3: what is followed up has succeeded");
         let request = ChannelRequest::FollowUp {
@@ -187,24 +149,25 @@ impl Engine {
 
 /// What the core charges its merchant for a capture: what it says, or what it said of the hold if
 /// that is charged as a whole. A part of it is not ours to guess.
-fn merchant_fee(asked: &FollowUp, original: &Order, amount: AmountMinor) -> Option<i64> {
-    let captures = matches!(asked.kind, OrderKind::Capture { .. });
-    let of_hold = original.merchant_fee_minor.filter(|_| captures && amount == original.amount);
-    asked.merchant_fee_minor.or(of_hold)
+fn complete_fee(instruction: &mut Instruction, original: &Order) {
+    let captures = matches!(instruction.kind, OrderKind::Capture { .. });
+    if captures && instruction.amount == original.instruction.amount {
+        let of_hold = original.instruction.merchant_fee_minor;
+        instruction.merchant_fee_minor = instruction.merchant_fee_minor.or(of_hold);
+    }
 }
 
 /// The amount of a follow-up that names none. Nothing left is refused by the rules, with the same
 /// words as too much.
 fn all_that_is_left(kind: OrderKind, original: &Order) -> AmountMinor {
+    let whole = original.instruction.amount;
     match kind {
-        OrderKind::Refund { .. } => {
-            AmountMinor::new(original.left_minor()).unwrap_or(original.amount)
-        }
+        OrderKind::Refund { .. } => AmountMinor::new(original.left_minor()).unwrap_or(whole),
+        OrderKind::Release { .. } => AmountMinor::new(original.unreleased_minor()).unwrap_or(whole),
         OrderKind::Payment
         | OrderKind::Preauth
         | OrderKind::Undo { .. }
-        | OrderKind::Release { .. }
         | OrderKind::Capture { .. }
-        | OrderKind::Void { .. } => original.amount,
+        | OrderKind::Void { .. } => whole,
     }
 }

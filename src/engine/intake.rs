@@ -8,12 +8,8 @@ use std::sync::Arc;
 use crate::channel::registry::Registry;
 use crate::domain::bin::BinRow;
 use crate::domain::card::{CardFacts, CardInput};
-use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
-use crate::domain::ids::{
-    CallerId, CallerOrderId, ChannelId, MerchantCategory, MerchantId, OrderId,
-};
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::flow::order::{Candidate, Instruction, Order};
+use crate::domain::ids::ChannelId;
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
 use crate::domain::route::{CardTraits, Plan, Rule, Subject, plan};
@@ -22,25 +18,6 @@ use crate::engine::{Engine, EngineError, Submitted};
 use crate::entropy::Entropy;
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::LiveRoutes;
-
-/// A payment or pre-authorisation as the core asked for it, every field checked.
-#[derive(Debug, Clone)]
-pub struct PaymentOrder {
-    /// A payment or a pre-authorisation: the kinds that begin with a card.
-    pub kind: OrderKind,
-    pub caller: CallerId,
-    pub caller_order_id: CallerOrderId,
-    pub merchant_id: MerchantId,
-    pub amount: AmountMinor,
-    pub currency: Currency,
-    pub settlement: Settlement,
-    pub merchant_category: Option<MerchantCategory>,
-    /// Minor units, 0 to the amount.
-    pub merchant_fee_minor: Option<i64>,
-    pub card: CardInput,
-    pub description: Option<String>,
-    pub notify_url: Option<String>,
-}
 
 /// A channel that cannot take an order, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,17 +45,12 @@ pub enum PayError {
 /// What routing is asked about without a payment.
 #[derive(Debug, Clone)]
 pub struct RouteQuestion {
-    /// One that begins with a card; another one has its original's channel and no route.
-    pub operation: Operation,
+    /// Of a kind that begins with a card; another one has its original's channel and no route.
+    pub instruction: Instruction,
     /// A card number's leading digits, or the whole of it.
     pub digits: String,
     /// The card's length, if `digits` are only its beginning.
     pub pan_length: Option<u8>,
-    pub amount: AmountMinor,
-    pub currency: Currency,
-    pub settlement: Settlement,
-    pub merchant_id: MerchantId,
-    pub merchant_category: Option<MerchantCategory>,
 }
 
 /// Where payments come in.
@@ -105,97 +77,47 @@ impl Intake {
         &self.engine
     }
 
-    /// Accepts a payment and carries it as far as one call can. The same order id with the same
-    /// content gives the same order again (I-9), even where no channel could take it now.
-    pub async fn pay(&self, payment: PaymentOrder) -> Result<Submitted, PayError> {
-        let row = self.bins.lookup(payment.card.pan.expose().as_bytes());
+    /// Accepts a payment or pre-authorisation and carries it as far as one call can. The same order
+    /// id with the same content gives the same order again (I-9), even where no channel could take
+    /// it now.
+    pub async fn pay(
+        &self,
+        mut instruction: Instruction,
+        card: CardInput,
+    ) -> Result<Submitted, PayError> {
         let now = self.engine.clock().now();
-        let planned = self.plan(&payment, row.as_deref(), now);
+        let row = self.bins.lookup(card.pan.expose().as_bytes());
+        let planned = self.plan(&instruction, &card, row.as_deref(), now);
+        let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
+        instruction.card = Some(CardFacts { masked, digests, row });
         let refused = match planned {
             Ok(candidates) => {
                 let id = self.engine.next_order_id().await?;
-                let order = self.order(id, &payment, row, candidates, now);
-                return Ok(self.engine.submit(order, payment.card).await?);
+                let mut order = Order::accepted(id, instruction, now);
+                order.candidates = candidates;
+                return Ok(self.engine.submit(order, card).await?);
             }
             Err(refused) => refused,
         };
-        let known = self
-            .engine
-            .store()
-            .order_by_caller(payment.caller.clone(), payment.caller_order_id.clone())
-            .await
-            .map_err(EngineError::from)?;
-        let Some(known) = known else { return Err(refused) };
-        let asked = self.order(known.id, &payment, row, Vec::new(), now);
-        known.same_content(&asked).map_err(EngineError::from)?;
-        Ok(Submitted { order: known, repeated: true })
+        let Some(kept) = self.engine.kept(&instruction).await? else { return Err(refused) };
+        kept.instruction.same_content(&instruction).map_err(EngineError::from)?;
+        Ok(Submitted { order: kept, repeated: true })
     }
 
     fn plan(
         &self,
-        payment: &PaymentOrder,
+        instruction: &Instruction,
+        card: &CardInput,
         row: Option<&BinRow>,
         now: Timestamp,
     ) -> Result<Vec<Candidate>, PayError> {
         let routes = self.routes.current();
-        let subject = Subject {
-            operation: payment.kind.operation().unwrap_or(Operation::Payment),
-            prefix: CardPrefix::leading(payment.card.pan.expose()),
-            card: row.map(CardTraits::of),
-            amount: payment.amount,
-            currency: payment.currency,
-            settlement: payment.settlement,
-            merchant: &payment.merchant_id,
-            merchant_category: payment.merchant_category,
-            now,
-        };
+        let prefix = CardPrefix::leading(card.pan.expose());
+        let subject = Subject { instruction, prefix, card: row.map(CardTraits::of), now };
         self.registry.with_channels(now, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
             if plan.kept.is_empty() { Err(no_route(&plan)) } else { Ok(plan.candidates()) }
         })
-    }
-
-    fn order(
-        &self,
-        id: OrderId,
-        payment: &PaymentOrder,
-        row: Option<Arc<BinRow>>,
-        candidates: Vec<Candidate>,
-        now: Timestamp,
-    ) -> Order {
-        let card = CardFacts {
-            masked: payment.card.pan.masked(),
-            digests: self.engine.vault().digests(&payment.card),
-            row,
-        };
-        Order {
-            id,
-            version: 0,
-            caller: payment.caller.clone(),
-            caller_order_id: payment.caller_order_id.clone(),
-            kind: payment.kind,
-            merchant_id: payment.merchant_id.clone(),
-            amount: payment.amount,
-            currency: payment.currency,
-            settlement: payment.settlement,
-            merchant_category: payment.merchant_category,
-            merchant_fee_minor: payment.merchant_fee_minor,
-            card: Some(card),
-            description: payment.description.clone(),
-            notify_url: payment.notify_url.clone(),
-            status: OrderStatus::Accepted,
-            reason: None,
-            attempts: Vec::new(),
-            candidates,
-            released_minor: 0,
-            claims: Claims::default(),
-            sealed_pan: None,
-            accounting_sequence: 0,
-            clearing_date: None,
-            charged: None,
-            created_at: now,
-            finished_at: None,
-        }
     }
 
     /// Shows what every rule and channel says of a payment, to `with`. Nothing is sent.
@@ -227,14 +149,9 @@ pub fn explain_route<T>(
         matches.rows().next().map(Arc::as_ref)
     });
     let subject = Subject {
-        operation: question.operation,
+        instruction: &question.instruction,
         prefix: CardPrefix::leading(&question.digits),
         card: row.map(CardTraits::of),
-        amount: question.amount,
-        currency: question.currency,
-        settlement: question.settlement,
-        merchant: &question.merchant_id,
-        merchant_category: question.merchant_category,
         now,
     };
     registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), row))

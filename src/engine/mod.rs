@@ -220,7 +220,7 @@ impl Engine {
             Ok(()) => {}
             Err(CommitError::Duplicate { existing }) => {
                 let kept = self.load_order(existing).await?;
-                kept.same_content(&view.order)?;
+                kept.instruction.same_content(&view.order.instruction)?;
                 return Ok(Submitted { order: kept, repeated: true });
             }
             Err(error) => return Err(self.commit_error(&error)),
@@ -291,31 +291,6 @@ impl Engine {
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
-    /// Releases escrowed money under an order (version 0) of its own. A repeat changes nothing.
-    pub async fn release(
-        &self,
-        payment: OrderId,
-        release: Order,
-    ) -> Result<Submitted, EngineError> {
-        let kept =
-            self.store.order_by_caller(release.caller.clone(), release.caller_order_id.clone());
-        if let Some(kept) = kept.await? {
-            kept.same_content(&release)?;
-            return Ok(Submitted { order: kept, repeated: true });
-        }
-        let asked = release.clone();
-        let command = move |_| Command::Release { release: Box::new(release.clone()) };
-        let Err(error) = self.run(payment, None, command).await else {
-            let order = self.load_order(asked.id).await?;
-            return Ok(Submitted { order, repeated: false });
-        };
-        // The same release may have been carried out meanwhile: its repeat is no refusal (I-9).
-        let kept = self.store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
-        let kept = kept.await?.ok_or(error)?;
-        kept.same_content(&asked)?;
-        Ok(Submitted { order: kept, repeated: true })
-    }
-
     /// Keeps what an operator did outside of the orders.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), EngineError> {
         self.record(Batch { audit: vec![entry], ..Batch::default() }).await
@@ -373,7 +348,7 @@ impl Engine {
         for (was, is) in before.attempts.iter().zip(&after.attempts) {
             let unsent = is.state == AttemptState::NotSent && is.ended_by == Some(Source::Reply);
             if was.takes_volume() && !is.takes_volume() && !unsent {
-                self.channels.give_back(&is.channel, is.sent_at, after.amount);
+                self.channels.give_back(&is.channel, is.sent_at, after.instruction.amount);
             }
         }
     }
@@ -440,8 +415,11 @@ impl Engine {
 
     /// What a follow-up or an undo refers to. Releases are final from their first row on.
     async fn load_original(&self, order: &Order) -> Result<Option<Original>, EngineError> {
-        let refers = order.kind.is_follow_up() || matches!(order.kind, OrderKind::Undo { .. });
-        let Some(id) = order.kind.original().filter(|_| refers) else { return Ok(None) };
+        let refers = order.instruction.kind.is_follow_up()
+            || matches!(order.instruction.kind, OrderKind::Undo { .. });
+        let Some(id) = order.instruction.kind.original().filter(|_| refers) else {
+            return Ok(None);
+        };
         let transaction = self.store.transaction(id).await?;
         Ok(Some(Original { order: self.load_order(id).await?, transaction }))
     }
@@ -550,10 +528,10 @@ pub(crate) fn facts(order: &Order, number: u8) -> AttemptFacts {
         channel_order_no: order.channel_order_no(number),
         sent_at: attempt.sent_at,
         operation: attempt.operation,
-        merchant_id: order.merchant_id.clone(),
-        amount: order.amount,
-        currency: order.currency,
-        description: order.description.clone(),
+        merchant_id: order.instruction.merchant_id.clone(),
+        amount: order.instruction.amount,
+        currency: order.instruction.currency,
+        description: order.instruction.description.clone(),
         channel_reference: attempt.channel_reference.clone(),
     }
 }

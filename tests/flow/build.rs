@@ -14,7 +14,7 @@ use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use switchyard::domain::flow::decide;
 use switchyard::domain::flow::order::{
-    Candidate, Claims, Order, OrderKind, OrderStatus, Settlement,
+    Candidate, Instruction, Order, OrderKind, OrderStatus, Settlement,
 };
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
@@ -108,45 +108,29 @@ pub fn decider() -> Decider {
 pub fn payment(candidates: &[&str]) -> Order {
     let candidate =
         |name: &&str| Candidate { channel: ChannelId::from_stored(name), keeps_pan: true };
-    Order {
-        id: OrderId::compose(261_122, 1, 1),
-        version: 0,
-        caller: CallerId::from_stored("core"),
-        caller_order_id: CallerOrderId::from_stored("c-1"),
-        kind: OrderKind::Payment,
-        merchant_id: MerchantId::from_stored("m-1"),
-        amount: AmountMinor::new(AMOUNT).expect("an amount"),
-        currency: Currency::Cny,
-        settlement: Settlement::Instant,
-        merchant_category: None,
-        merchant_fee_minor: None,
-        card: Some(CardFacts {
-            masked: MaskedPan::from_stored("621626*********0018"),
-            digests: CardDigests {
-                pan: 1,
-                expiry: 2,
-                holder: 3,
-                id_type: 4,
-                id_number: 5,
-                phone: 6,
-            },
-            row: None,
-        }),
+    let (kind, id) = (OrderKind::Payment, CallerOrderId::from_stored("c-1"));
+    let (caller, merchant) = (CallerId::from_stored("core"), MerchantId::from_stored("m-1"));
+    let amount = AmountMinor::new(AMOUNT).expect("an amount");
+    let digests = CardDigests { pan: 1, expiry: 2, holder: 3, id_type: 4, id_number: 5, phone: 6 };
+    let masked = MaskedPan::from_stored("621626*********0018");
+    let instruction = Instruction {
+        card: Some(CardFacts { masked, digests, row: None }),
         description: Some("tea".to_owned()),
         notify_url: Some("https://core.example/notices".to_owned()),
-        status: OrderStatus::Accepted,
-        reason: None,
-        attempts: Vec::new(),
-        candidates: candidates.iter().map(candidate).collect(),
-        released_minor: 0,
-        claims: Claims::default(),
-        sealed_pan: None,
-        accounting_sequence: 0,
-        clearing_date: None,
-        charged: None,
-        created_at: Timestamp::from_millis(START_MS),
-        finished_at: None,
-    }
+        ..Instruction::new(caller, id, kind, merchant, amount, Currency::Cny)
+    };
+    let start = Timestamp::from_millis(START_MS);
+    let mut order = Order::accepted(OrderId::compose(261_122, 1, 1), instruction, start);
+    order.candidates = candidates.iter().map(candidate).collect();
+    order
+}
+
+/// The same of another kind, or settled otherwise.
+pub fn order(kind: OrderKind, settlement: Settlement, candidates: &[&str]) -> Order {
+    let mut order = payment(candidates);
+    order.instruction.kind = kind;
+    order.instruction.settlement = settlement;
+    order
 }
 
 /// The card, while the call that brought it is still running.
@@ -231,7 +215,7 @@ impl Desk {
         let order = self.rows.orders[&id].clone();
         let transaction =
             |id: &OrderId| self.rows.transactions.get(id).and_then(|all| all.first()).cloned();
-        let original = order.kind.original().map(|of| Original {
+        let original = order.instruction.kind.original().map(|of| Original {
             order: self.rows.orders[&of].clone(),
             transaction: transaction(&of),
         });
@@ -406,7 +390,7 @@ impl Desk {
 
     /// The one undo that is owed.
     pub fn undo(&self) -> &Order {
-        let undo = |order: &&Order| matches!(order.kind, OrderKind::Undo { .. });
+        let undo = |order: &&Order| matches!(order.instruction.kind, OrderKind::Undo { .. });
         let mut undos = self.rows.orders.values().filter(undo);
         let first = undos.next().expect("an undo is owed");
         assert!(undos.next().is_none(), "I-5: one undo for one claim");

@@ -41,9 +41,12 @@ fn i_5_a_success_after_any_other_end_owes_one_undo() {
         assert!(decision.effects.contains(&alert));
         let undo = desk.undo().clone();
         let of = ChannelOrderNo { order: desk.id, attempt: 1 };
-        assert_eq!(undo.kind, OrderKind::Undo { of });
-        assert_eq!((undo.status, undo.caller.as_str()), (OrderStatus::Accepted, OWN_CALLER));
-        assert_eq!(undo.caller_order_id.as_str(), format!("undo-{of}"));
+        assert_eq!(undo.instruction.kind, OrderKind::Undo { of });
+        assert_eq!(
+            (undo.status, undo.instruction.caller.as_str()),
+            (OrderStatus::Accepted, OWN_CALLER)
+        );
+        assert_eq!(undo.instruction.caller_order_id.as_str(), format!("undo-{of}"));
         let entry = &desk.rows.entries[&undo.id];
         assert_eq!((entry.phase, entry.due_at), (Phase::UndoOwed, Some(desk.now)));
         let suspense = &desk.rows.accounting[&RequestId { chain: undo.id, sequence: 1 }];
@@ -101,7 +104,10 @@ fn i_5_two_channels_success_keeps_the_second_and_undoes_the_first() {
             assert_eq!(desk.state(), (AttemptState::Approved, OrderStatus::Succeeded));
             assert_eq!(desk.order().approved().map(|attempt| attempt.number), Some(2));
             let undo = desk.undo();
-            assert_eq!(undo.kind, OrderKind::Undo { of: ChannelOrderNo { order: id, attempt: 1 } });
+            assert_eq!(
+                undo.instruction.kind,
+                OrderKind::Undo { of: ChannelOrderNo { order: id, attempt: 1 } }
+            );
             assert_eq!(desk.rows.entries[&undo.id].channel.as_str(), "one");
             let states: Vec<_> =
                 desk.rows.clearing[&id].iter().map(|record| record.state).collect();
@@ -121,7 +127,7 @@ fn i_5_a_claim_about_an_old_attempt_leaves_the_open_one_alone() {
     desk.learn_of(id, 1, Source::Notice, approved(), card());
     assert_eq!(desk.entry(), &entry);
     assert_eq!(desk.state(), (AttemptState::Unknown, OrderStatus::Unknown));
-    assert_eq!(desk.undo().amount.get(), AMOUNT);
+    assert_eq!(desk.undo().instruction.amount.get(), AMOUNT);
 }
 
 /// Regression: the answer was refused because nothing was open any more.

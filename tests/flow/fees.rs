@@ -3,14 +3,14 @@
 use switchyard::domain::command::{CardAtHand, Command};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{OrderKind, OrderStatus, Settlement};
 use switchyard::domain::ids::{MerchantCategory, OrderId};
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::terms::Terms;
 use switchyard::domain::time::BusinessDate;
 
-use crate::build::{AMOUNT, Desk, approved, declined, payment, terms};
+use crate::build::{AMOUNT, Desk, approved, declined, order, terms};
 use crate::follow_ups::{acknowledged, ask, succeeded};
 
 fn rule(rate_ppm: u32) -> FeeRule {
@@ -99,8 +99,8 @@ fn what_is_late_is_cleared_on_the_first_open_day_at_the_rate_of_its_own() {
 fn the_merchants_category_decides_and_follow_ups_have_it() {
     let hospital = MerchantCategory::parse("8062").expect("four digits");
     let exempt = FeeRule { categories: vec![hospital], ..rule(0) };
-    let order = Order { merchant_category: Some(hospital), ..payment(&["one"]) };
-    let order = Order { kind: OrderKind::Preauth, settlement: Settlement::Instant, ..order };
+    let mut order = order(OrderKind::Preauth, Settlement::Instant, &["one"]);
+    order.instruction.merchant_category = Some(hospital);
     let mut desk = Desk::sending_order(charging(vec![exempt, rule(6_000)]), order);
     desk.learn(Source::Reply, approved());
     let of = desk.id;

@@ -10,24 +10,23 @@ use switchyard::domain::command::{CardAgain, CardAtHand, Command, Refusal, Resol
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::Phase;
-use switchyard::domain::ids::{CallerOrderId, OrderId};
+use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor};
 use switchyard::domain::outcome::{Outcome, Reason};
 use switchyard::domain::terms::Terms;
 
 use crate::build::{
-    AMOUNT, Desk, approved, decider, declined, not_found, not_sent, payment, pending, seconds,
-    terms, unknown,
+    AMOUNT, Desk, approved, decider, declined, not_found, not_sent, order, pending, seconds, terms,
+    unknown,
 };
 
 const DAY_S: u64 = 24 * 60 * 60;
 
 /// A desk with an order that has succeeded.
 pub fn succeeded(terms: Terms, kind: OrderKind, settlement: Settlement) -> Desk {
-    let mut desk =
-        Desk::sending_order(terms, Order { kind, settlement, ..payment(&["one", "two"]) });
+    let mut desk = Desk::sending_order(terms, order(kind, settlement, &["one", "two"]));
     desk.learn(Source::Reply, approved());
     desk
 }
@@ -43,27 +42,13 @@ fn held() -> Desk {
 /// The order of a follow-up on `of`, as the engine gives it to `decide`.
 pub fn follow_up(desk: &Desk, place: u64, kind: OrderKind, minor: i64) -> Order {
     let of = kind.original().expect("it follows an order up");
-    let original = desk.rows.orders[&of].clone();
-    Order {
-        id: OrderId::compose(261_122, 1, 100 + place),
-        version: 0,
-        caller_order_id: CallerOrderId::from_stored(&format!("f-{place}")),
-        kind,
-        amount: AmountMinor::new(minor).expect("an amount"),
-        description: None,
-        status: OrderStatus::Accepted,
-        reason: None,
-        attempts: Vec::new(),
-        candidates: Vec::new(),
-        released_minor: 0,
-        claims: Default::default(),
-        accounting_sequence: 0,
-        charged: None,
-        clearing_date: None,
-        created_at: desk.now,
-        finished_at: None,
-        ..original
-    }
+    let (caller, own) =
+        (CallerId::from_stored("core"), CallerOrderId::from_stored(&format!("f-{place}")));
+    let original = &desk.rows.orders[&of];
+    let mut asked = Instruction::on(original, kind, caller, own);
+    asked.notify_url.clone_from(&original.instruction.notify_url);
+    asked.amount = AmountMinor::new(minor).expect("an amount");
+    Order::accepted(OrderId::compose(261_122, 1, 100 + place), asked, desk.now)
 }
 
 fn ask_with(
@@ -575,7 +560,7 @@ fn i_5_a_capture_or_hold_that_succeeds_after_its_end_is_undone() {
     let sum: i64 = [id, undo].iter().map(|id| desk.rows.clearing[id][0].net_minor).sum();
     assert_eq!(sum, 0);
 
-    let hold = Order { kind: OrderKind::Preauth, ..payment(&["one"]) };
+    let hold = order(OrderKind::Preauth, Settlement::Instant, &["one"]);
     let mut desk = Desk::sending_order(terms(), hold);
     desk.learn(Source::Reply, declined());
     desk.learn(Source::Notice, approved());

@@ -287,7 +287,12 @@ impl Play {
 
     fn undo(&self) -> Option<switchyard::domain::ids::OrderId> {
         let undo = |kind| matches!(kind, OrderKind::Undo { .. });
-        self.desk.rows.orders.values().find(|order| undo(order.kind)).map(|order| order.id)
+        self.desk
+            .rows
+            .orders
+            .values()
+            .find(|order| undo(order.instruction.kind))
+            .map(|order| order.id)
     }
 
     /// Money truth: an end stands on evidence of its own kind.
@@ -335,7 +340,12 @@ impl Play {
         let mut text = format!("{:?} {} ", self.given, self.may_be_reversed());
         let terms = &self.desk.terms;
         for order in self.desk.rows.orders.values() {
-            text += &format!("{:?} {:?} {:?} ", order.kind, order.status, order.candidates.len());
+            text += &format!(
+                "{:?} {:?} {:?} ",
+                order.instruction.kind,
+                order.status,
+                order.candidates.len()
+            );
             for attempt in &order.attempts {
                 let late = terms.not_found_is_final(attempt.sent_at, &self.desk.present());
                 let open = terms.reversal_window_open(attempt.sent_at, &self.desk.present());

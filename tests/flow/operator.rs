@@ -3,7 +3,7 @@
 use switchyard::domain::card::CardFacts;
 use switchyard::domain::command::{Command, Refusal, Resolution};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Instruction, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
@@ -117,8 +117,8 @@ fn pending_can_be_resolved_too() {
 
 #[test]
 fn i_9_the_first_field_that_differs_is_named() {
-    type Change = fn(&mut Order);
-    fn facts(order: &mut Order) -> &mut CardFacts {
+    type Change = fn(&mut Instruction);
+    fn facts(order: &mut Instruction) -> &mut CardFacts {
         order.card.as_mut().expect("a payment has a card")
     }
     let rows: [(&str, Change); 14] = [
@@ -140,17 +140,25 @@ fn i_9_the_first_field_that_differs_is_named() {
     let kept = Desk::after(terms(), &[(Source::Reply, approved())]).order().clone();
     let mut repeat = payment(&["three"]);
     repeat.id = OrderId::from_u64(9);
-    assert_eq!(kept.same_content(&repeat), Ok(()), "what became of it is no content");
+    assert_eq!(
+        kept.instruction.same_content(&repeat.instruction),
+        Ok(()),
+        "what became of it is no content"
+    );
     for (field, change) in &rows {
         let mut other = repeat.clone();
-        change(&mut other);
-        assert_eq!(kept.same_content(&other).err().map(|differs| differs.field), Some(*field));
+        change(&mut other.instruction);
+        assert_eq!(
+            kept.instruction.same_content(&other.instruction).err().map(|differs| differs.field),
+            Some(*field)
+        );
     }
     // Of several, the first in the order of the API's documents.
     for first in 0..12 {
         let mut other = repeat.clone();
-        rows[first..13].iter().for_each(|(_, change)| change(&mut other));
-        let found = kept.same_content(&other).err().map(|differs| differs.field);
+        rows[first..13].iter().for_each(|(_, change)| change(&mut other.instruction));
+        let found =
+            kept.instruction.same_content(&other.instruction).err().map(|differs| differs.field);
         assert_eq!(found, Some(rows[first].0));
     }
 }

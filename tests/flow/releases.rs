@@ -3,28 +3,22 @@
 use switchyard::domain::books::accounting::{BookingEvent, RequestId, VoucherType};
 use switchyard::domain::command::{Command, Decision, Refusal};
 use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
-use switchyard::domain::ids::{CallerOrderId, OrderId};
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::AmountMinor;
 
-use crate::build::{AMOUNT, Desk, approved, declined, payment, terms, unknown};
+use crate::build::{AMOUNT, Desk, approved, declined, order, terms, unknown};
 
 fn escrow() -> Desk {
-    let order = Order { settlement: Settlement::Escrow, ..payment(&["one"]) };
-    Desk::sending_order(terms(), order)
+    Desk::sending_order(terms(), order(OrderKind::Payment, Settlement::Escrow, &["one"]))
 }
 
 fn release(desk: &mut Desk, number: u64, minor: i64) -> Result<Decision, Refusal> {
-    let release = Order {
-        id: OrderId::compose(261_122, 1, 100 + number),
-        caller_order_id: CallerOrderId::from_stored(&format!("r-{number}")),
-        kind: OrderKind::Release { of: desk.id },
-        amount: AmountMinor::new(minor).expect("an amount"),
-        settlement: Settlement::Escrow,
-        card: None,
-        notify_url: None,
-        ..payment(&[])
-    };
+    let (kind, own) = (OrderKind::Release { of: desk.id }, format!("r-{number}"));
+    let (caller, own) = (CallerId::from_stored("core"), CallerOrderId::from_stored(&own));
+    let mut asked = Instruction::on(desk.order(), kind, caller, own);
+    asked.amount = AmountMinor::new(minor).expect("an amount");
+    let release = Order::accepted(OrderId::compose(261_122, 1, 100 + number), asked, desk.now);
     desk.run(Command::Release { release: Box::new(release) })
 }
 

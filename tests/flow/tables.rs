@@ -6,14 +6,13 @@ use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::{CardAtHand, Command, Decision, Resolution};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{Order, OrderKind, Settlement};
+use switchyard::domain::flow::order::{OrderKind, Settlement};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::terms::{ClaimRule, Terms};
 
 use crate::build::{
-    AMOUNT, Desk, approved, decider, declined, not_found, not_sent, payment, pending, terms,
-    unknown,
+    AMOUNT, Desk, approved, decider, declined, not_found, not_sent, order, pending, terms, unknown,
 };
 use crate::follow_ups::{acknowledged, booked, follow_up};
 
@@ -83,7 +82,7 @@ impl Scene {
         let place = self.desk.rows.orders.len() as u64;
         let order = Box::new(follow_up(&self.desk, place, kind(of), AMOUNT));
         self.id = order.id;
-        let command = match order.kind {
+        let command = match order.instruction.kind {
             OrderKind::Release { .. } => Command::Release { release: order },
             _ => Command::FollowUp { order, card: None },
         };
@@ -112,7 +111,7 @@ impl Scene {
 }
 
 fn first(kind: OrderKind, settlement: Settlement, terms: Terms) -> Scene {
-    let order = Order { kind, settlement, ..payment(&["one"]) };
+    let order = order(kind, settlement, &["one"]);
     let desk = Desk::sending_order(terms, order);
     Scene { id: desk.id, desk, batch: Batch::default() }
 }

@@ -322,7 +322,7 @@ impl Bank {
         let number = facts.channel_order_no;
         let mut state = self.world.state();
         let orders = &state.rows.orders;
-        let of = orders.get(&number.order).and_then(|order| order.kind.original());
+        let of = orders.get(&number.order).and_then(|order| order.instruction.kind.original());
         let original = of.and_then(|of| orders.get(&of)).and_then(|original| original.approved());
         if original.map(|attempt| attempt.operation) != given {
             state.violate(format!("{number} is reversed as a follow-up of {given:?}"));

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use switchyard::domain::flow::order::{OrderKind, OrderStatus};
+use switchyard::domain::card::CardInput;
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::AmountMinor;
 use switchyard::engine::follow_ups::FollowUp;
@@ -13,16 +14,23 @@ use crate::world::{State, Wish, World};
 
 /// Asks for one follow-up of a payment or hold that has succeeded.
 pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {
-    let drawn = {
+    let (again, drawn) = {
         let mut state = world.state();
         let wish = state.wishes[number].clone();
         let again = wish.last_follow_up.clone().filter(|_| state.chance(15));
-        match again {
-            Some((asked, id)) => Some((asked, Some(id))),
-            None => draw(&mut state, &wish).map(|asked| (asked, None)),
-        }
+        let drawn = if again.is_none() { draw(&mut state, &wish) } else { None };
+        (again, drawn)
     };
-    let Some((asked, known)) = drawn else { return };
+    let (asked, known) = match (again, drawn) {
+        (Some((asked, id)), _) => (asked, Some(id)),
+        (None, Some(drawn)) => {
+            // A store that does not answer has no original to show.
+            let of = drawn.kind.original().expect("it follows an order up");
+            let Ok(Some(original)) = engine.store().order(of).await else { return };
+            (drawn.asked(&original), None)
+        }
+        (None, None) => return,
+    };
     let answer = engine.follow_up(asked.clone()).await;
     let mut state = world.state();
     match answer {
@@ -30,12 +38,15 @@ pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {
             if let Some(known) = known {
                 state.tally.repeated_follow_ups += 1;
                 if order.id != known || !repeated {
-                    state.violate(format!("I-9: {} got another answer", asked.caller_order_id));
+                    state.violate(format!(
+                        "I-9: {} got another answer",
+                        asked.instruction.caller_order_id
+                    ));
                 }
                 return;
             }
             let wish = &mut state.wishes[number];
-            if matches!(asked.kind, OrderKind::Capture { .. })
+            if matches!(asked.instruction.kind, OrderKind::Capture { .. })
                 && order.status == OrderStatus::Succeeded
             {
                 wish.capture = Some(order.id);
@@ -49,7 +60,8 @@ pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {
             let refused = matches!(error, EngineError::Refused(_));
             state.tally.refused_follow_ups += u64::from(refused);
             if refused && known.is_some() {
-                state.violate(format!("I-9: the repeat of {} is refused", asked.caller_order_id));
+                let own = &asked.instruction.caller_order_id;
+                state.violate(format!("I-9: the repeat of {own} is refused"));
             }
             drop(state);
             note_error(world, "a follow-up", &error);
@@ -57,7 +69,23 @@ pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {
     }
 }
 
-fn draw(state: &mut State, wish: &Wish) -> Option<FollowUp> {
+/// A follow-up that was drawn, before its original is known.
+struct Drawn {
+    kind: OrderKind,
+    own: CallerOrderId,
+    amount: Option<AmountMinor>,
+    card: Option<CardInput>,
+}
+
+impl Drawn {
+    fn asked(self, original: &Order) -> FollowUp {
+        let caller = CallerId::from_stored("core");
+        let instruction = Instruction::on(original, self.kind, caller, self.own);
+        FollowUp { instruction, amount: self.amount, card: self.card }
+    }
+}
+
+fn draw(state: &mut State, wish: &Wish) -> Option<Drawn> {
     let (id, status) = wish.answered?;
     // Now and then the core asks without looking.
     if status != OrderStatus::Succeeded && !state.chance(10) {
@@ -66,19 +94,12 @@ fn draw(state: &mut State, wish: &Wish) -> Option<FollowUp> {
     let kind = kind(state, wish, id);
     let part = state.random.i64(1..=wish.amount_minor);
     let whole = state.chance(30) || matches!(kind, OrderKind::Void { .. });
-    Some(FollowUp {
-        merchant_category: None,
-        merchant_fee_minor: None,
-        caller: CallerId::from_stored("core"),
-        caller_order_id: CallerOrderId::from_stored(&format!(
-            "{}-f{}",
-            wish.caller_order_id, wish.follow_ups
-        )),
+    let own = format!("{}-f{}", wish.caller_order_id, wish.follow_ups);
+    Some(Drawn {
         kind,
+        own: CallerOrderId::from_stored(&own),
         amount: (!whole).then(|| AmountMinor::new(part).expect("an amount")),
         card: state.chance(60).then(card),
-        description: None,
-        notify_url: None,
     })
 }
 

@@ -11,9 +11,7 @@ use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
 use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::attempt::{Evidence, Operation};
-use switchyard::domain::flow::order::{
-    Candidate, Claims, Order, OrderKind, OrderStatus, Settlement,
-};
+use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind, Settlement};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
@@ -21,6 +19,7 @@ use switchyard::domain::ids::{
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::time::{Due, Timestamp};
 use switchyard::engine::day_close::CloseError;
+use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
 use switchyard::entropy::Entropy;
 use tokio::task::JoinSet;
@@ -291,7 +290,8 @@ impl Life {
     fn rest(&self) -> String {
         let state = self.world.state();
         let open = state.rows.orders.values().filter(|order| !order.status.is_final());
-        let open: Vec<_> = open.map(|order| (order.id, order.kind, order.status)).collect();
+        let open: Vec<_> =
+            open.map(|order| (order.id, order.instruction.kind, order.status)).collect();
         let entries = state.rows.entries.values();
         let entries: Vec<_> = entries.map(|one| (one.order, one.phase, one.due_at)).collect();
         let owed = |one: &&AccountingRequest| !one.delivery.status.lets_others_pass();
@@ -526,7 +526,7 @@ impl Life {
         let fate = |number: &ChannelOrderNo| {
             state.ledger.records.get(number).map_or(Fate::Absent, |record| record.fate)
         };
-        let resolution = match (order.unresolved(), order.kind) {
+        let resolution = match (order.unresolved(), order.instruction.kind) {
             (Some(attempt), _) => match fate(&order.channel_order_no(attempt.number)) {
                 Fate::Done => Resolution::Succeeded,
                 Fate::Reversed => {
@@ -595,38 +595,20 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
         channel: ChannelId::from_stored(name),
         keeps_pan: terms::terms(name).keeps_pan,
     };
-    Order {
-        id,
-        version: 0,
-        caller: CallerId::from_stored("core"),
-        caller_order_id: CallerOrderId::from_stored(&wish.caller_order_id),
-        kind: if wish.hold { OrderKind::Preauth } else { OrderKind::Payment },
-        merchant_id: MerchantId::from_stored("m-1"),
-        amount: AmountMinor::new(wish.amount_minor).expect("an amount"),
-        currency: Currency::Cny,
+    let kind = if wish.hold { OrderKind::Preauth } else { OrderKind::Payment };
+    let (caller, merchant) = (CallerId::from_stored("core"), MerchantId::from_stored("m-1"));
+    let own = CallerOrderId::from_stored(&wish.caller_order_id);
+    let amount = AmountMinor::new(wish.amount_minor).expect("an amount");
+    let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
+    let instruction = Instruction {
         settlement: wish.settlement,
-        merchant_category: None,
-        merchant_fee_minor: None,
-        card: Some(CardFacts {
-            masked: card.pan.masked(),
-            digests: engine.vault().digests(&card),
-            row: None,
-        }),
-        description: None,
+        card: Some(CardFacts { masked, digests, row: None }),
         notify_url: Some("https://core.example/notices".to_owned()),
-        status: OrderStatus::Accepted,
-        reason: None,
-        attempts: Vec::new(),
-        candidates: wish.channels.iter().map(candidate).collect(),
-        released_minor: 0,
-        claims: Claims::default(),
-        sealed_pan: None,
-        accounting_sequence: 0,
-        clearing_date: None,
-        charged: None,
-        created_at: engine.clock().now(),
-        finished_at: None,
-    }
+        ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
+    };
+    let mut order = Order::accepted(id, instruction, engine.clock().now());
+    order.candidates = wish.channels.iter().map(candidate).collect();
+    order
 }
 
 /// The core asks for a payment, again until it has an answer; at times it asks for another one
@@ -644,7 +626,7 @@ async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
     };
     let mut asked = order(id, &wish, engine);
     if differing {
-        asked.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
+        asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
     }
     let answer = engine.submit(asked, card()).await;
     let mut state = world.state();
@@ -683,15 +665,13 @@ async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
     };
     let (Some((payment, _)), Settlement::Escrow) = (wish.answered, wish.settlement) else { return };
     let payment = wish.capture.unwrap_or(payment);
-    let Ok(id) = engine.next_order_id().await else { return };
-    let mut asked = order(id, &wish, engine);
-    asked.kind = OrderKind::Release { of: payment };
-    asked.caller_order_id =
-        CallerOrderId::from_stored(&format!("{}-r{}", wish.caller_order_id, wish.releases));
-    asked.amount = AmountMinor::new(part).expect("an amount");
-    asked.card = None;
-    asked.candidates.clear();
-    match engine.release(payment, asked).await {
+    let Ok(Some(original)) = engine.store().order(payment).await else { return };
+    let (kind, caller) = (OrderKind::Release { of: payment }, CallerId::from_stored("core"));
+    let own = format!("{}-r{}", wish.caller_order_id, wish.releases);
+    let own = CallerOrderId::from_stored(&own);
+    let instruction = Instruction::on(&original, kind, caller, own);
+    let amount = Some(AmountMinor::new(part).expect("an amount"));
+    match engine.follow_up(FollowUp { instruction, amount, card: None }).await {
         Ok(_) => {
             let mut state = world.state();
             state.tally.released += 1;

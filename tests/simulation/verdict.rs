@@ -103,8 +103,8 @@ pub fn judge(world: &World) {
     check_accounting(&mut state);
     let (mut tally, rows) = (state.tally.clone(), &state.rows);
     for order in rows.orders.values() {
-        let undo = matches!(order.kind, OrderKind::Undo { .. });
-        let counter = match (order.kind, order.status) {
+        let undo = matches!(order.instruction.kind, OrderKind::Undo { .. });
+        let counter = match (order.instruction.kind, order.status) {
             (OrderKind::Release { .. }, _) => continue,
             (_, OrderStatus::Succeeded) if undo => &mut tally.undone,
             (_, _) if undo => &mut tally.undo_failed,
@@ -150,8 +150,8 @@ fn check_answers(state: &mut State) {
         };
         let order = state.rows.orders.get(&id);
         let stands = order.is_some_and(|order| {
-            order.caller_order_id.as_str() == name
-                && order.amount.get() == wish.amount_minor
+            order.instruction.caller_order_id.as_str() == name
+                && order.instruction.amount.get() == wish.amount_minor
                 && (!status.is_final() || order.status == status)
         });
         if !stands {
@@ -216,17 +216,17 @@ fn check_lines(state: &mut State) {
     for (id, net) in standing {
         let order = &state.rows.orders[&id];
         let paid = order.status == OrderStatus::Succeeded;
-        let mut expected = if paid { order.amount.get() } else { 0 };
+        let mut expected = if paid { order.instruction.amount.get() } else { 0 };
         // What was given back, and what the channel gave back although our books had ended it.
         for other in state.rows.orders.values().filter(|other| gives_back(other, id)) {
             let done = other.status == OrderStatus::Succeeded;
             let moved = theirs.contains_key(&other.channel_order_no(1));
-            expected -= if done || moved { other.amount.get() } else { 0 };
+            expected -= if done || moved { other.instruction.amount.get() } else { 0 };
         }
         let given_up: i64 = (1..=order.attempts.len() as u8)
             .map(|attempt| order.channel_order_no(attempt))
             .filter(|number| undo_given_up(state, *number) && theirs.contains_key(number))
-            .map(|_| order.amount.get())
+            .map(|_| order.instruction.amount.get())
             .sum();
         if net != expected + given_up {
             let text = format!("order {id} is {:?}, the channels moved {net}", order.status);
@@ -268,7 +268,8 @@ fn check_statements(state: &mut State) {
 }
 
 fn gives_back(order: &Order, root: OrderId) -> bool {
-    matches!(order.kind, OrderKind::Refund { of } | OrderKind::Void { of } if of == root)
+    let kind = order.instruction.kind;
+    matches!(kind, OrderKind::Refund { of } | OrderKind::Void { of } if of == root)
 }
 
 /// Every request that the books owe has reached accounting, and nothing else has.
@@ -295,6 +296,7 @@ fn check_accounting(state: &mut State) {
 
 fn undo_given_up(state: &State, number: ChannelOrderNo) -> bool {
     state.rows.orders.values().any(|order| {
-        order.kind == OrderKind::Undo { of: number } && order.status == OrderStatus::Failed
+        order.instruction.kind == OrderKind::Undo { of: number }
+            && order.status == OrderStatus::Failed
     })
 }

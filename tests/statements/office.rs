@@ -23,7 +23,7 @@ use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::card::CardInput;
-use switchyard::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus};
+use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use switchyard::domain::ids::{BatchId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
@@ -249,34 +249,24 @@ impl Office {
     pub async fn pay(&self, amount_minor: i64) -> Order {
         let id = self.engine.next_order_id().await.expect("a number");
         let candidate = Candidate { channel: channel(), keeps_pan: false };
-        let order = Order {
-            id,
-            version: 0,
-            caller_order_id: CallerOrderId::from_stored(&format!("A-{id}")),
-            amount: AmountMinor::new(amount_minor).expect("an amount"),
-            status: OrderStatus::Accepted,
-            attempts: Vec::new(),
-            candidates: vec![candidate],
-            created_at: self.now(),
-            notify_url: None,
-            ..books::order(1)
-        };
+        let mut asked = books::order(1).instruction;
+        asked.caller_order_id = CallerOrderId::from_stored(&format!("A-{id}"));
+        asked.amount = AmountMinor::new(amount_minor).expect("an amount");
+        let mut order = Order::accepted(id, asked, self.now());
+        order.candidates = vec![candidate];
         let submitted = self.engine.submit(order, card()).await;
         submitted.expect("the order is taken").order
     }
 
     /// A refund, booked at once and carried out.
     pub async fn refund(&self, of: &Order, amount_minor: i64) -> Order {
+        let caller = of.instruction.caller.clone();
+        let own = format!("{}-r", of.instruction.caller_order_id);
+        let own = CallerOrderId::from_stored(&own);
         let asked = FollowUp {
-            caller: of.caller.clone(),
-            caller_order_id: CallerOrderId::from_stored(&format!("{}-r", of.caller_order_id)),
-            kind: OrderKind::Refund { of: of.id },
+            instruction: Instruction::on(of, OrderKind::Refund { of: of.id }, caller, own),
             amount: Some(AmountMinor::new(amount_minor).expect("an amount")),
             card: None,
-            description: None,
-            notify_url: None,
-            merchant_category: None,
-            merchant_fee_minor: None,
         };
         let order = self.engine.follow_up(asked).await.expect("it is taken").order;
         let owed = self.requests().await.into_iter().find(|request| {
@@ -300,13 +290,16 @@ impl Office {
         let number = order.channel_order_no(1);
         let movement = order.attempts[0].operation;
         let sign = if movement.name() == "refund" { -1 } else { 1 };
-        let fee =
-            if sign > 0 { ((order.amount.get() * 6_000 + 500_000) / 1_000_000).max(1) } else { 0 };
+        let fee = if sign > 0 {
+            ((order.instruction.amount.get() * 6_000 + 500_000) / 1_000_000).max(1)
+        } else {
+            0
+        };
         Line {
             order_no: number.to_string(),
             reference: format!("R{number}"),
             operation: movement.name(),
-            amount: sign * order.amount.get(),
+            amount: sign * order.instruction.amount.get(),
             fee,
             currency: "CNY",
             status: "succeeded",
@@ -449,7 +442,9 @@ impl Office {
             let amount: i64 =
                 request.entries.iter().map(|entry| entry.amount_minor).sum::<i64>() / 2;
             let undo = match request.order() {
-                Some(order) => matches!(self.order(order).await.kind, OrderKind::Undo { .. }),
+                Some(order) => {
+                    matches!(self.order(order).await.instruction.kind, OrderKind::Undo { .. })
+                }
                 None => false,
             };
             match request.event {

@@ -188,8 +188,17 @@ fn check_history(old: Option<&Order>, new: &Order) -> Vec<String> {
         hold!(found, !ended || before == after, "I-5: an ended attempt of {id} was edited");
     }
     hold!(found, new.attempts.len() >= old.attempts.len(), "I-5: an attempt of {id} is gone");
-    let same = (old.amount, &old.caller, &old.caller_order_id, old.kind)
-        == (new.amount, &new.caller, &new.caller_order_id, new.kind);
+    let same = (
+        old.instruction.amount,
+        &old.instruction.caller,
+        &old.instruction.caller_order_id,
+        old.instruction.kind,
+    ) == (
+        new.instruction.amount,
+        &new.instruction.caller,
+        &new.instruction.caller_order_id,
+        new.instruction.kind,
+    );
     hold!(found, same, "I-9: order {id} became another one");
     found
 }
@@ -199,8 +208,9 @@ pub fn check_invariants(rows: &Rows) -> Vec<String> {
     let mut found: Vec<String> = rows.orders.keys().flat_map(|id| check_order(rows, *id)).collect();
     let mut callers = BTreeSet::new();
     for order in rows.orders.values() {
-        let new = callers.insert((order.caller.clone(), order.caller_order_id.clone()));
-        hold!(found, new, "I-9: {} has two orders", order.caller_order_id);
+        let new = callers
+            .insert((order.instruction.caller.clone(), order.instruction.caller_order_id.clone()));
+        hold!(found, new, "I-9: {} has two orders", order.instruction.caller_order_id);
     }
     found.extend(rows.closes.values().flat_map(|close| check_close(rows, close)));
     for id in rows.entries.keys() {
@@ -227,7 +237,7 @@ pub fn check_order(rows: &Rows, id: OrderId) -> Vec<String> {
     found.extend(check_claims(rows, order));
     found.extend(check_claimed(rows, order));
     let ended = FINAL.contains(&order.status);
-    let tells = ended && order.notify_url.is_some() && !is_undo(order);
+    let tells = ended && order.instruction.notify_url.is_some() && !is_undo(order);
     let notices = rows.notices.get(&id).map_or(0, Vec::len);
     hold!(found, notices == usize::from(tells), "I-7: order {id} owes {notices} notices");
     found
@@ -279,30 +289,30 @@ fn check_attempts(rows: &Rows, order: &Order) -> Vec<String> {
 }
 
 fn is_undo(order: &Order) -> bool {
-    matches!(order.kind, OrderKind::Undo { .. })
+    matches!(order.instruction.kind, OrderKind::Undo { .. })
 }
 
 /// Refunds and voids, which are booked before they leave if they give money back.
 fn gives_back(order: &Order) -> bool {
-    matches!(order.kind, OrderKind::Refund { .. } | OrderKind::Void { .. })
+    matches!(order.instruction.kind, OrderKind::Refund { .. } | OrderKind::Void { .. })
 }
 
 /// Whether an order holds an amount on a card, or lets a held one go: no money moves by it.
 fn is_about_a_hold(rows: &Rows, order: &Order) -> bool {
-    let of = match order.kind {
+    let of = match order.instruction.kind {
         OrderKind::Preauth => return true,
         OrderKind::Void { of } => of,
         OrderKind::Undo { of } => of.order,
         _ => return false,
     };
-    rows.orders.get(&of).is_some_and(|original| original.kind == OrderKind::Preauth)
+    rows.orders.get(&of).is_some_and(|original| original.instruction.kind == OrderKind::Preauth)
 }
 
 /// I-3: an end stands on the last attempt's evidence.
 fn check_end(order: &Order) -> Vec<String> {
     let mut found = Vec::new();
     let id = order.id;
-    if let OrderKind::Release { .. } = order.kind {
+    if let OrderKind::Release { .. } = order.instruction.kind {
         let done = order.status == OrderStatus::Succeeded && order.attempts.is_empty();
         hold!(found, done, "I-8: release {id} is not done");
         return found;
@@ -344,7 +354,11 @@ fn check_entry(rows: &Rows, order: &Order) -> Vec<String> {
     let entry = rows.entries.get(&id);
     hold!(found, entry.is_some() == needed, "I-6: entry of {id}: {} wanted", needed);
     let Some(entry) = entry else { return found };
-    hold!(found, entry.amount == order.amount, "I-6: entry {id} is about another amount");
+    hold!(
+        found,
+        entry.amount == order.instruction.amount,
+        "I-6: entry {id} is about another amount"
+    );
     let sending = attempt.is_some_and(|a| a.state == AttemptState::Sending);
     let forgotten = entry.due_at.is_none() && entry.phase != Phase::Operator && !sending;
     hold!(found, !forgotten, "I-6: entry {id} is never due again");
@@ -365,7 +379,7 @@ fn check_entry(rows: &Rows, order: &Order) -> Vec<String> {
 fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
     let mut found = Vec::new();
     let id = order.id;
-    let release = matches!(order.kind, OrderKind::Release { .. });
+    let release = matches!(order.instruction.kind, OrderKind::Release { .. });
     let moved = order.status == OrderStatus::Succeeded && !release;
     let transactions = rows.transactions.get(&id).map_or(&[][..], Vec::as_slice);
     hold!(found, transactions.len() == usize::from(moved), "I-7: transactions of {id}");
@@ -398,7 +412,7 @@ fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
         Movement::Undo | Movement::Refund | Movement::Void => -1,
         _ => 1,
     };
-    let sums = record.principal_minor == sign * order.amount.get()
+    let sums = record.principal_minor == sign * order.instruction.amount.get()
         && record.net_minor == record.principal_minor - record.fee_minor;
     hold!(found, sums, "I-7: the clearing record of {id} does not add up");
     let approved = order.attempts.iter().find(|a| a.state == AttemptState::Approved);
@@ -473,11 +487,16 @@ fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<Stri
     let mut found = Vec::new();
     let id = undo.id;
     let named = (order.id, attempt);
-    let of = matches!(undo.kind, OrderKind::Undo { of } if (of.order, of.attempt) == named);
-    hold!(found, of && undo.amount == order.amount, "I-5: undo {id} undoes something else");
+    let of =
+        matches!(undo.instruction.kind, OrderKind::Undo { of } if (of.order, of.attempt) == named);
+    hold!(
+        found,
+        of && undo.instruction.amount == order.instruction.amount,
+        "I-5: undo {id} undoes something else"
+    );
     let opened = rows.accounting.get(&RequestId { chain: id, sequence: 1 });
     let opened = opened.is_some_and(|request| request.event == BookingEvent::SuspenseOpened);
-    let opened = opened != (order.kind == OrderKind::Preauth);
+    let opened = opened != (order.instruction.kind == OrderKind::Preauth);
     hold!(found, opened, "I-5: undo {id} has no suspense");
     let of_attempt = |row: &&ClearingRecord| {
         row.state == ClearingState::Contradicted && row.channel_order_no.attempt == attempt
@@ -488,7 +507,7 @@ fn check_undo(rows: &Rows, order: &Order, attempt: u8, undo: &Order) -> Vec<Stri
         let zero = claimed.principal_minor + back.principal_minor == 0
             && claimed.net_minor + back.net_minor == 0;
         hold!(found, zero, "I-5: undo {id} does not bring the claim to zero");
-        let same = (&claimed.channel, order.currency) == (&back.channel, back.currency);
+        let same = (&claimed.channel, order.instruction.currency) == (&back.channel, back.currency);
         hold!(found, same, "I-5: undo {id} went to another channel");
     }
     found
@@ -502,7 +521,7 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
         |event| rows.accounting.values().filter(move |r| r.order() == Some(id) && r.event == event);
     let succeeded = usize::from(order.status == OrderStatus::Succeeded);
     let ended = matches!(order.status, OrderStatus::Failed | OrderStatus::Reversed);
-    let once = match (order.kind, order.settlement) {
+    let once = match (order.instruction.kind, order.instruction.settlement) {
         _ if is_about_a_hold(rows, order) => None,
         (OrderKind::Payment | OrderKind::Capture { .. }, Settlement::Instant) => {
             Some(BookingEvent::InstantPayment)
@@ -518,7 +537,7 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
         let booked = of(event).count();
         hold!(found, booked == succeeded, "I-7: {booked} requests of {} for {id}", event.name());
     }
-    let (first, back) = match order.kind {
+    let (first, back) = match order.instruction.kind {
         OrderKind::Void { .. } => (BookingEvent::Void, BookingEvent::VoidTakenBack),
         _ => (BookingEvent::Refund, BookingEvent::RefundTakenBack),
     };
@@ -546,7 +565,7 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
     }
     let credit = |entry: &&Entry| entry.side == Side::Credit;
     let given: i64 = first.entries.iter().filter(credit).map(|entry| entry.amount_minor).sum();
-    hold!(found, given == order.amount.get(), "I-7: {id} books another amount");
+    hold!(found, given == order.instruction.amount.get(), "I-7: {id} books another amount");
     let escrow = |entry: &&Entry| entry.account == "company:transitional";
     let escrow: i64 = first.entries.iter().filter(escrow).map(|entry| entry.amount_minor).sum();
     let agreed = escrow == order.claims.from_escrow_minor;
@@ -558,7 +577,7 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
 /// than it has.
 fn check_claimed(rows: &Rows, order: &Order) -> Vec<String> {
     let mut found = Vec::new();
-    let root = match order.kind {
+    let root = match order.instruction.kind {
         OrderKind::Release { of }
         | OrderKind::Refund { of }
         | OrderKind::Void { of }
@@ -582,14 +601,14 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
     let (mut released, mut refunded, mut captured, mut escrow, mut claimed) = (0, 0, 0, 0, 0);
     let (mut voids, mut captures) = (0, 0);
     for other in rows.orders.values() {
-        let minor = other.amount.get();
+        let minor = other.instruction.amount.get();
         let live = !matches!(other.status, OrderStatus::Failed | OrderStatus::Reversed);
-        match other.kind {
+        match other.instruction.kind {
             OrderKind::Release { of } if of == id => released += minor,
             OrderKind::Refund { of } | OrderKind::Void { of } if of == id && live => {
                 refunded += minor;
                 escrow += other.claims.from_escrow_minor;
-                voids += usize::from(matches!(other.kind, OrderKind::Void { .. }));
+                voids += usize::from(matches!(other.instruction.kind, OrderKind::Void { .. }));
             }
             OrderKind::Capture { of } if of == id && live => {
                 captured += minor;
@@ -598,7 +617,7 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
             _ => {}
         }
         let follows = matches!(
-            other.kind,
+            other.instruction.kind,
             OrderKind::Refund { of } | OrderKind::Void { of } | OrderKind::Capture { of }
                 if of == id
         );
@@ -613,7 +632,7 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
             claimed += minor;
         }
     }
-    let whole = root.amount.get();
+    let whole = root.instruction.amount.get();
     let told = root.claims;
     if !gives_back(root) {
         let same = (refunded, captured, escrow, claimed, released)
@@ -633,7 +652,7 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
     hold!(found, alone, "I-8: {id} is voided and something else");
     let drawn = released + refunded + captured > 0;
     hold!(found, root.status == OrderStatus::Succeeded || !drawn, "I-8: {id} has not succeeded");
-    let escrowed = root.settlement == Settlement::Escrow;
+    let escrowed = root.instruction.settlement == Settlement::Escrow;
     hold!(found, escrowed || released + escrow == 0, "I-8: {id} was never in escrow");
     found
 }

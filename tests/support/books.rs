@@ -13,7 +13,7 @@ use switchyard::domain::books::{Movement, Transaction};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::fee::{FeeSchedule, FeeSubject};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Claims, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
@@ -87,34 +87,16 @@ pub fn order(sequence: u64) -> Order {
         ended_by: None,
         sealed_pan: None,
     };
-    Order {
-        id: id(sequence),
-        version: 1,
-        caller: caller(),
-        caller_order_id: caller_order_id(sequence),
-        kind: OrderKind::Payment,
-        merchant_id: MerchantId::from_stored("merchant-7"),
-        amount: AmountMinor::new(12_345).expect("an amount"),
-        currency: Currency::Cny,
-        settlement: Settlement::Instant,
-        merchant_category: None,
-        merchant_fee_minor: None,
-        card: Some(card()),
-        description: None,
-        notify_url: None,
-        status: OrderStatus::Processing,
-        reason: None,
-        attempts: vec![attempt],
-        candidates: Vec::new(),
-        released_minor: 0,
-        claims: Claims::default(),
-        sealed_pan: None,
-        accounting_sequence: 0,
-        clearing_date: None,
-        charged: None,
-        created_at: moment(0),
-        finished_at: None,
-    }
+    let merchant = MerchantId::from_stored("merchant-7");
+    let amount = AmountMinor::new(12_345).expect("an amount");
+    let (kind, own) = (OrderKind::Payment, caller_order_id(sequence));
+    let asked = Instruction::new(caller(), own, kind, merchant, amount, Currency::Cny);
+    let asked = Instruction { card: Some(card()), ..asked };
+    let mut order = Order::accepted(id(sequence), asked, moment(0));
+    order.version = 1;
+    order.status = OrderStatus::Processing;
+    order.attempts = vec![attempt];
+    order
 }
 
 /// The order's next version.
@@ -144,9 +126,9 @@ pub fn transaction(order: &Order) -> Transaction {
         channel: channel(),
         channel_order_no: order.channel_order_no(1),
         channel_reference: Some("202611220800001234567".to_owned()),
-        merchant_id: order.merchant_id.clone(),
-        amount: order.amount,
-        currency: order.currency,
+        merchant_id: order.instruction.merchant_id.clone(),
+        amount: order.instruction.amount,
+        currency: order.instruction.currency,
         clearing_date: date(),
         at: moment(300),
         source: Source::Reply,
@@ -170,7 +152,7 @@ pub fn request(order: &Order, due_ms: i64) -> AccountingRequest {
         id: RequestId { chain: order.id, sequence: 1 },
         order: order.id,
         event: BookingEvent::InstantPayment,
-        amount: order.amount,
+        amount: order.instruction.amount,
         from_escrow_minor: 0,
         names: &AccountNames::default(),
         now: moment(due_ms),
@@ -194,8 +176,8 @@ pub fn entry(order: &Order, channel: &str, due_ms: Option<i64>) -> ReversalEntry
         attempt: 1,
         version: 1,
         channel: ChannelId::from_stored(channel),
-        amount: order.amount,
-        currency: order.currency,
+        amount: order.instruction.amount,
+        currency: order.instruction.currency,
         phase: Phase::Inquiring,
         step: 0,
         due_at: due_ms.map(moment),

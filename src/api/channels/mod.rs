@@ -21,7 +21,7 @@ use crate::channel::registry::ChannelStatus;
 use crate::domain::batch::AuditEntry;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
 use crate::domain::card::{LuhnWaiver, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
-use crate::domain::flow::attempt::Operation;
+use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
@@ -205,34 +205,27 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
     let amount = order::required_amount(&mut fields)?;
     let currency = order::currency(&mut fields)?;
     let settlement = order::settlement(&mut fields)?;
-    let merchant_id = match fields.text("merchant_id")? {
+    let merchant = match fields.text("merchant_id")? {
         None => MerchantId::from_stored(NO_MERCHANT),
         Some(text) => MerchantId::parse(&text)
             .map_err(|error| fields.invalid("merchant_id", error.to_string()))?,
     };
     let merchant_category = order::merchant_category(&mut fields)?;
-    let operation = match fields.text("operation")?.as_deref() {
-        None => Operation::Payment,
+    let kind = match fields.text("operation")?.as_deref() {
+        None => OrderKind::Payment,
         Some(name) => routed(name)
             .ok_or_else(|| fields.invalid("operation", "payment or preauth is expected"))?,
     };
     fields.finish()?;
-    Ok(RouteQuestion {
-        operation,
-        digits,
-        pan_length,
-        amount,
-        currency,
-        settlement,
-        merchant_id,
-        merchant_category,
-    })
+    let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
+    instruction.settlement = settlement;
+    instruction.merchant_category = merchant_category;
+    Ok(RouteQuestion { instruction, digits, pan_length })
 }
 
-/// The operation of this name, if it is one that is routed.
-pub fn routed(name: &str) -> Option<Operation> {
-    let routed = [Operation::Payment, Operation::Preauth];
-    routed.into_iter().find(|operation| operation.name() == name)
+/// The kind of order of this name, if it is one that is routed.
+pub fn routed(name: &str) -> Option<OrderKind> {
+    [OrderKind::Payment, OrderKind::Preauth].into_iter().find(|kind| kind.name() == name)
 }
 
 fn prefix(card: &Fields<'_>, text: &str) -> Result<String, ApiError> {

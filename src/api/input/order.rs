@@ -9,10 +9,10 @@ use http::Uri;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError};
-use crate::domain::flow::order::{Order, OrderKind, Settlement};
+use crate::domain::flow::order::{Instruction, Order, OrderKind, Settlement};
 use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
-use crate::engine::intake::PaymentOrder;
+use crate::engine::follow_ups::FollowUp;
 
 /// The longest description, in characters.
 const DESCRIPTION_LENGTH_MAX: usize = 256;
@@ -32,33 +32,27 @@ pub struct FieldRules<'s> {
     pub luhn_waiver: &'s LuhnWaiver,
 }
 
-/// Reads a payment's body.
+/// Reads the body of an order that begins with a card.
 pub fn read_payment(
     body: &[u8],
     kind: OrderKind,
     caller: &CallerId,
     rules: FieldRules<'_>,
-) -> Result<PaymentOrder, ApiError> {
+) -> Result<(Instruction, CardInput), ApiError> {
     let mut fields = Fields::parse(body)?;
-    let caller_order_id = order_id(&mut fields)?;
-    let merchant_id = merchant_id(&mut fields)?;
+    let id = order_id(&mut fields)?;
+    let merchant = merchant_id(&mut fields)?;
     let amount = required_amount(&mut fields)?;
-    let order = PaymentOrder {
-        kind,
-        caller: caller.clone(),
-        caller_order_id,
-        merchant_id,
-        amount,
-        currency: currency(&mut fields)?,
-        settlement: settlement(&mut fields)?,
-        merchant_category: merchant_category(&mut fields)?,
-        merchant_fee_minor: merchant_fee(&mut fields, amount)?,
-        card: card_fields(fields.object("card", "card.")?, rules)?,
-        description: description(&mut fields)?,
-        notify_url: notify_url(&mut fields, rules.plain_http_to)?,
-    };
+    let currency = currency(&mut fields)?;
+    let mut asked = Instruction::new(caller.clone(), id, kind, merchant, amount, currency);
+    asked.settlement = settlement(&mut fields)?;
+    asked.merchant_category = merchant_category(&mut fields)?;
+    asked.merchant_fee_minor = merchant_fee(&mut fields, amount)?;
+    let card = card_fields(fields.object("card", "card.")?, rules)?;
+    asked.description = description(&mut fields)?;
+    asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?;
     fields.finish()?;
-    Ok(order)
+    Ok((asked, card))
 }
 
 /// Reads a release's body: its own order id, and how much (everything that is left, if absent).
@@ -69,49 +63,30 @@ pub fn read_release(body: &[u8]) -> Result<(CallerOrderId, Option<AmountMinor>),
     Ok(read)
 }
 
-/// What a refund, void or capture says of itself.
-pub struct FollowUpFields {
-    pub caller_order_id: CallerOrderId,
-    pub amount: Option<AmountMinor>,
-    pub merchant_category: Option<MerchantCategory>,
-    pub merchant_fee_minor: Option<i64>,
-    pub card: Option<CardInput>,
-    pub description: Option<String>,
-    pub notify_url: Option<String>,
-}
-
-/// Reads the body of a follow-up of `original`. A void is of the whole, so it takes no amount; only
-/// a capture is paid in, and says something of its merchant.
+/// Reads the body of a refund, void or capture of `original`. A void is of the whole, so it takes
+/// no amount; only a capture is paid in, and says something of its merchant.
 pub fn read_follow_up(
     body: &[u8],
-    original: &Order,
     kind: OrderKind,
+    original: &Order,
+    caller: &CallerId,
     rules: FieldRules<'_>,
-) -> Result<FollowUpFields, ApiError> {
+) -> Result<FollowUp, ApiError> {
     let mut fields = Fields::parse(body)?;
-    let caller_order_id = order_id(&mut fields)?;
+    let mut asked = Instruction::on(original, kind, caller.clone(), order_id(&mut fields)?);
     let takes_amount = !matches!(kind, OrderKind::Void { .. });
     let amount = if takes_amount { amount(&mut fields)? } else { None };
-    let (merchant_category, merchant_fee_minor) = if kind.is_paid_in() {
-        let whole = amount.unwrap_or(original.amount);
-        (merchant_category(&mut fields)?, merchant_fee(&mut fields, whole)?)
-    } else {
-        (None, None)
-    };
-    let read = FollowUpFields {
-        caller_order_id,
-        amount,
-        merchant_category,
-        merchant_fee_minor,
-        card: fields
-            .optional_object("card", "card.")?
-            .map(|card| card_fields(card, rules))
-            .transpose()?,
-        description: description(&mut fields)?,
-        notify_url: notify_url(&mut fields, rules.plain_http_to)?,
-    };
+    if kind.is_paid_in() {
+        let whole = amount.unwrap_or(asked.amount);
+        asked.merchant_category = merchant_category(&mut fields)?.or(asked.merchant_category);
+        asked.merchant_fee_minor = merchant_fee(&mut fields, whole)?;
+    }
+    let card = fields.optional_object("card", "card.")?;
+    let card = card.map(|card| card_fields(card, rules)).transpose()?;
+    asked.description = description(&mut fields)?;
+    asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?.or(asked.notify_url);
     fields.finish()?;
-    Ok(read)
+    Ok(FollowUp { instruction: asked, amount, card })
 }
 
 fn order_id(fields: &mut Fields<'_>) -> Result<CallerOrderId, ApiError> {

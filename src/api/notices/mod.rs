@@ -125,11 +125,11 @@ fn compare(notice: &Notice, channel: &ChannelId, order: Option<&Order>) -> Resul
     if attempt.channel != *channel {
         return Err(Mismatch::OtherChannel);
     }
-    if notice.currency.is_some_and(|currency| currency != order.currency) {
+    if notice.currency.is_some_and(|currency| currency != order.instruction.currency) {
         return Err(Mismatch::Currency);
     }
-    let amount = notice.amount.as_ref().map(|amount| amount.minor(order.currency));
-    if amount.is_some_and(|minor| minor != Some(order.amount.get())) {
+    let amount = notice.amount.as_ref().map(|amount| amount.minor(order.instruction.currency));
+    if amount.is_some_and(|minor| minor != Some(order.instruction.amount.get())) {
         return Err(Mismatch::Amount);
     }
     if notice.sent_at_text.as_ref().is_some_and(|text| *text != beijing(attempt)) {

@@ -25,12 +25,12 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
 use crate::config::checked::Role;
-use crate::domain::card::CardFacts;
 use crate::domain::card::words::CardEcho;
-use crate::domain::flow::order::{Differs, Order, OrderKind};
+use crate::domain::card::{CardFacts, CardInput, Expiry};
+use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::{CallerOrderId, OrderId};
 use crate::engine::Submitted;
-use crate::engine::intake::{PayError, PaymentOrder, StruckChannel};
+use crate::engine::intake::{PayError, StruckChannel};
 use crate::store::PAGE_MAX;
 use wait::Wait;
 
@@ -67,24 +67,28 @@ async fn charge(
     let (parts, body) = request.into_parts();
     let wait = Wait::of(&parts.headers, state);
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let payment = order::read_payment(&body, kind, seat.name(), state.field_rules())?;
+    let (asked, card) = order::read_payment(&body, kind, seat.name(), state.field_rules())?;
     drop(body);
-    let card = CardEcho::of(&payment.card);
-    state.refuse_card_number("order_id", payment.caller_order_id.as_str(), card)?;
-    state.refuse_card_number("merchant_id", payment.merchant_id.as_str(), card)?;
-    state.refuse_card_number("description", payment.description.as_deref(), card)?;
-    state.refuse_card_number("notify_url", payment.notify_url.as_deref(), card)?;
+    state.refuse_card_numbers(&asked, CardEcho::of(&card))?;
     state.refuse_when_closed()?;
-    refuse_expired(state, &payment).await?;
-    let submitted = pay(state, payment, wait).await?;
+    refuse_expired(state, &asked, card.expiry).await?;
+    let submitted = pay(state, asked, card, wait).await?;
     wait.answer(state, submitted).await
 }
 
 /// Pays, or finds the order in the store when the wait is over before the channel has answered.
-async fn pay(state: &ApiState, payment: PaymentOrder, wait: Wait) -> Result<Submitted, ApiError> {
-    let asked = payment.clone();
+async fn pay(
+    state: &ApiState,
+    instruction: Instruction,
+    card: CardInput,
+    wait: Wait,
+) -> Result<Submitted, ApiError> {
+    let masked = card.pan.masked();
+    let digests = state.engine.vault().digests(&card);
+    let facts = CardFacts { masked, digests, row: None };
+    let asked = Instruction { card: Some(facts), ..instruction.clone() };
     let asked_at = state.engine.clock().now();
-    let mut paying = pin!(state.intake.pay(payment));
+    let mut paying = pin!(state.intake.pay(instruction, card));
     if let Ok(paid) = tokio::time::timeout_at(wait.until, &mut paying).await {
         return paid.map_err(refusal);
     }
@@ -96,7 +100,7 @@ async fn pay(state: &ApiState, payment: PaymentOrder, wait: Wait) -> Result<Subm
         let kept = store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
         if let Some(order) = kept.await? {
             // It may have been there before this call, with other content even (I-9).
-            same_content(state, &order, &asked)?;
+            order.instruction.same_content(&asked)?;
             let repeated = order.created_at < asked_at;
             return Ok(Submitted { order, repeated });
         }
@@ -109,40 +113,21 @@ async fn pay(state: &ApiState, payment: PaymentOrder, wait: Wait) -> Result<Subm
     Err(ApiError::new(Code::QueueFull, detail))
 }
 
-/// Whether a kept order is what this call asks for: the comparison that the engine makes too, but
-/// only after the call's wait.
-fn same_content(state: &ApiState, kept: &Order, asked: &PaymentOrder) -> Result<(), Differs> {
-    let card = CardFacts {
-        masked: asked.card.pan.masked(),
-        digests: state.engine.vault().digests(&asked.card),
-        row: None,
-    };
-    kept.same_content(&Order {
-        kind: asked.kind,
-        merchant_id: asked.merchant_id.clone(),
-        amount: asked.amount,
-        currency: asked.currency,
-        settlement: asked.settlement,
-        merchant_category: asked.merchant_category,
-        merchant_fee_minor: asked.merchant_fee_minor,
-        card: Some(card),
-        description: asked.description.clone(),
-        notify_url: asked.notify_url.clone(),
-        ..kept.clone()
-    })
-}
-
 /// Refuses a card of which it is borne out that its month is over everywhere on earth. A repeat is
 /// let through: what was answered while the card was good is answered again (I-9).
-async fn refuse_expired(state: &ApiState, payment: &PaymentOrder) -> Result<(), ApiError> {
-    let Some(expiry) = payment.card.expiry else { return Ok(()) };
+async fn refuse_expired(
+    state: &ApiState,
+    asked: &Instruction,
+    expiry: Option<Expiry>,
+) -> Result<(), ApiError> {
+    let Some(expiry) = expiry else { return Ok(()) };
     let proven = state.engine.clock().present().proven();
     let latest = proven.civil(&TimeZone::fixed(offset(-12)));
     if !expiry.is_before(latest.year(), latest.month()) {
         return Ok(());
     }
     let store = state.engine.store();
-    let kept = store.order_by_caller(payment.caller.clone(), payment.caller_order_id.clone());
+    let kept = store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
     if kept.await?.is_some() {
         return Ok(());
     }
@@ -193,7 +178,7 @@ pub async fn preauth_by_id(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let order = visible_order(&state, &seat, &id).await?;
-    if order.kind != OrderKind::Preauth {
+    if order.instruction.kind != OrderKind::Preauth {
         return Err(no_such_order());
     }
     shown(&state, &seat, &order).await
@@ -226,11 +211,12 @@ pub async fn by_order_id(
 
 /// An order with what refers to it, the first thousand of it.
 async fn shown(state: &ApiState, seat: &Seat, order: &Order) -> Result<Response, ApiError> {
-    let follow_ups = if order.kind.is_paid_in() || order.kind == OrderKind::Preauth {
-        state.engine.store().follow_ups(order.id, None, PAGE_MAX).await?
-    } else {
-        Vec::new()
-    };
+    let follow_ups =
+        if order.instruction.kind.is_paid_in() || order.instruction.kind == OrderKind::Preauth {
+            state.engine.store().follow_ups(order.id, None, PAGE_MAX).await?
+        } else {
+            Vec::new()
+        };
     let seen = follow_ups.iter().filter(|one| seat.sees(one));
     Ok(json(StatusCode::OK, &OrderBody::from(order).with_follow_ups(seen)))
 }

@@ -56,12 +56,12 @@ impl Books {
 
     /// Payments, without the orders that we owe ourselves and without releases.
     pub fn payments(&self) -> impl Iterator<Item = &Order> {
-        self.orders.values().filter(|order| order.kind == OrderKind::Payment)
+        self.orders.values().filter(|order| order.instruction.kind == OrderKind::Payment)
     }
 
     /// Everything that the core asked for and a channel had to do.
     pub fn asked(&self) -> impl Iterator<Item = &Order> {
-        self.orders.values().filter(|order| match order.kind {
+        self.orders.values().filter(|order| match order.instruction.kind {
             OrderKind::Payment
             | OrderKind::Preauth
             | OrderKind::Capture { .. }
@@ -75,23 +75,27 @@ impl Books {
     /// owes us. Holds, and what lets them go, move nothing.
     pub fn moves_minor(&self, order: &Order) -> i64 {
         let of_a_hold = |of: OrderId| {
-            self.orders.get(&of).is_some_and(|original| original.kind == OrderKind::Preauth)
+            self.orders
+                .get(&of)
+                .is_some_and(|original| original.instruction.kind == OrderKind::Preauth)
         };
-        let sign = match order.kind {
+        let sign = match order.instruction.kind {
             OrderKind::Payment | OrderKind::Capture { .. } => 1,
             OrderKind::Refund { .. } => -1,
             OrderKind::Void { of } => -i64::from(!of_a_hold(of)),
             OrderKind::Undo { of } => -i64::from(!of_a_hold(of.order)),
             OrderKind::Preauth | OrderKind::Release { .. } => 0,
         };
-        sign * order.amount.get()
+        sign * order.instruction.amount.get()
     }
 
     /// The attempt that a number is about in the end: an undo is about what it takes back.
     pub fn root(&self, number: ChannelOrderNo) -> ChannelOrderNo {
         let mut root = number;
         // Each step goes to an older order, so it ends.
-        while let Some(OrderKind::Undo { of }) = self.orders.get(&root.order).map(|one| one.kind) {
+        while let Some(OrderKind::Undo { of }) =
+            self.orders.get(&root.order).map(|one| one.instruction.kind)
+        {
             root = of;
         }
         root

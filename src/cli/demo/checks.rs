@@ -187,7 +187,7 @@ fn check_books(findings: &mut Findings, books: &Books) {
             let what = format!(
                 "{} {}: {transactions} transactions, {cleared} clearing records, {first} bookings, \
                  {red} taken back",
-                order.kind.name(),
+                order.instruction.kind.name(),
                 order.status.name()
             );
             findings.broken("I-7", order.id, what);
@@ -201,11 +201,13 @@ fn booking_of(books: &Books, order: &Order) -> Option<(BookingEvent, Option<Book
     if books.moves_minor(order) == 0 {
         return None;
     }
-    match order.kind {
-        OrderKind::Payment | OrderKind::Capture { .. } => Some(match order.settlement {
-            Settlement::Instant => (BookingEvent::InstantPayment, None),
-            Settlement::Escrow => (BookingEvent::EscrowPayment, None),
-        }),
+    match order.instruction.kind {
+        OrderKind::Payment | OrderKind::Capture { .. } => {
+            Some(match order.instruction.settlement {
+                Settlement::Instant => (BookingEvent::InstantPayment, None),
+                Settlement::Escrow => (BookingEvent::EscrowPayment, None),
+            })
+        }
         OrderKind::Refund { .. } => {
             Some((BookingEvent::Refund, Some(BookingEvent::RefundTakenBack)))
         }
@@ -331,8 +333,8 @@ fn claimed(books: &Books, channel: &str) -> BTreeMap<String, Line> {
         for attempt in order.attempts.iter().filter(|one| one.channel.as_str() == channel) {
             if attempt.state == AttemptState::Approved {
                 let number = order.channel_order_no(attempt.number).to_string();
-                let holds = order.kind == OrderKind::Preauth;
-                let held_minor = if holds { order.amount.get() } else { 0 };
+                let holds = order.instruction.kind == OrderKind::Preauth;
+                let held_minor = if holds { order.instruction.amount.get() } else { 0 };
                 claimed.insert(number, Line { minor: books.moves_minor(order), held_minor });
             }
         }

@@ -123,7 +123,7 @@ async fn operate(app: &App, town: &Town, api: &Api, operator: &mut Operator) -> 
 async fn stands_no_more(app: &App, town: &Town, entry: &ReversalEntry) -> anyhow::Result<bool> {
     let order = app.state().engine.store().order(entry.order).await?;
     let Some(order) = order.filter(|order| order.unresolved().is_none()) else { return Ok(false) };
-    let OrderKind::Undo { of } = order.kind else { return Ok(false) };
+    let OrderKind::Undo { of } = order.instruction.kind else { return Ok(false) };
     let number = of.to_string();
     let ledgers = town.simulators().filter(|(id, _)| *id == entry.channel.as_str());
     let mut states = ledgers.filter_map(|(_, simulator)| {

@@ -39,7 +39,7 @@ impl Report<'_> {
 
     /// Orders of a kind that succeeded.
     fn done(&self, kind: &str) -> usize {
-        let of_kind = self.books.asked().filter(|order| order.kind.name() == kind);
+        let of_kind = self.books.asked().filter(|order| order.instruction.kind.name() == kind);
         of_kind.filter(|order| order.status == OrderStatus::Succeeded).count()
     }
 
@@ -61,10 +61,11 @@ impl Report<'_> {
 
     /// One line for programs.
     pub fn json(&self) -> String {
+        let amounts = self.books.payments().map(|order| order.instruction.amount.get());
         let open = self.books.payments().filter(|order| !order.status.is_final()).count();
         json!({
             "asked": load::count(&self.witnesses.answers),
-            "amount_minor": self.books.payments().map(|order| order.amount.get()).sum::<i64>(),
+            "amount_minor": amounts.sum::<i64>(),
             "orders": self.books.payments().count(),
             "succeeded": self.with_status(OrderStatus::Succeeded),
             "failed": self.with_status(OrderStatus::Failed),
@@ -126,7 +127,7 @@ impl Report<'_> {
         let per_second = self.books.payments().count() as f64 / seconds;
         line(text, &format!("sent in {seconds:.1} s: {per_second:.0} payments a second"));
         let releases = |order: &&crate::domain::flow::order::Order| {
-            matches!(order.kind, OrderKind::Release { .. })
+            matches!(order.instruction.kind, OrderKind::Release { .. })
         };
         let released = self.books.orders.values().filter(releases).count();
         let repeats = self.witnesses.answers.iter().filter(|one| one.repeat.is_some()).count();
@@ -138,10 +139,11 @@ impl Report<'_> {
         let mut table = Table::new(&["", "succeeded", "failed", "reversed", "yuan"]);
         for kind in ["preauth", "capture", "refund", "void"] {
             let orders: Vec<_> =
-                self.books.asked().filter(|order| order.kind.name() == kind).collect();
+                self.books.asked().filter(|order| order.instruction.kind.name() == kind).collect();
             let with = |status| orders.iter().filter(move |order| order.status == status);
             let count = |status| with(status).count().to_string();
-            let sum = with(OrderStatus::Succeeded).map(|order| order.amount.get()).sum();
+            let sum =
+                with(OrderStatus::Succeeded).map(|order| order.instruction.amount.get()).sum();
             let row = [
                 count(OrderStatus::Succeeded),
                 count(OrderStatus::Failed),
@@ -183,7 +185,7 @@ impl Report<'_> {
         );
         let against = self.books.contradictions.values().map(Vec::len).sum::<usize>();
         let is_undo = |order: &&crate::domain::flow::order::Order| {
-            matches!(order.kind, OrderKind::Undo { .. })
+            matches!(order.instruction.kind, OrderKind::Undo { .. })
         };
         let undos = self.books.orders.values().filter(is_undo).count();
         let Operator { retried, resolved } = self.operator;

@@ -187,7 +187,7 @@ impl DailyReport {
 
     /// Adds an order that was accepted on the date, if it went to the channel or waits for it.
     pub fn order(&mut self, order: &Order) {
-        let Some(operation) = order.kind.operation() else { return };
+        let Some(operation) = order.instruction.kind.operation() else { return };
         let here = |channel: &ChannelId| *channel == self.channel;
         let waits = || order.candidates.first().is_some_and(|next| here(&next.channel));
         let went = order.attempts.iter().any(|attempt| here(&attempt.channel));
@@ -197,7 +197,8 @@ impl DailyReport {
         }
         let volume = self.volume.entry(operation).or_default();
         volume.orders += 1;
-        *volume.asked_minor.entry(order.currency).or_default() += i128::from(order.amount.get());
+        *volume.asked_minor.entry(order.instruction.currency).or_default() +=
+            i128::from(order.instruction.amount.get());
         match order.status {
             OrderStatus::Succeeded => volume.succeeded += 1,
             OrderStatus::Failed => volume.failed += 1,

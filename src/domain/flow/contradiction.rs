@@ -9,7 +9,7 @@ use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::Fee;
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
-use crate::domain::flow::order::{Claims, OWN_CALLER, Order, OrderKind, OrderStatus};
+use crate::domain::flow::order::{Instruction, OWN_CALLER, Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome, Reason};
@@ -99,7 +99,7 @@ impl Work<'_> {
             id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
             order: self.order.id,
             event: BookingEvent::SuspenseOpened,
-            amount: self.order.amount,
+            amount: self.order.instruction.amount,
             from_escrow_minor: 0,
             names: &self.terms.accounts,
             now: self.now,
@@ -118,46 +118,31 @@ impl Work<'_> {
         id: OrderId,
     ) {
         let of = self.order.channel_order_no(attempt.number);
-        let mut undo = Order {
-            id,
-            version: 1,
-            caller: CallerId::from_stored(OWN_CALLER),
-            // The caller's order id is unique, so one attempt can never owe two undos.
-            caller_order_id: CallerOrderId::from_stored(&format!("undo-{of}")),
-            kind: OrderKind::Undo { of },
-            status: OrderStatus::Accepted,
-            claims: Claims::default(),
-            sealed_pan: None,
-            attempts: Vec::new(),
-            candidates: Vec::new(),
-            reason: None,
+        let caller = CallerId::from_stored(OWN_CALLER);
+        // The caller's order id is unique, so one attempt can never owe two undos.
+        let caller_order_id = CallerOrderId::from_stored(&format!("undo-{of}"));
+        let kind = OrderKind::Undo { of };
+        let instruction = Instruction {
             notify_url: None,
-            released_minor: 0,
-            accounting_sequence: 1,
-            merchant_fee_minor: None,
-            clearing_date: None,
-            charged: None,
-            created_at: self.now,
-            finished_at: None,
-            ..self.order.clone()
+            ..Instruction::on(&self.order, kind, caller, caller_order_id)
         };
-        undo.description = None;
+        let mut undo = Order::accepted(id, instruction, self.now);
+        undo.version = 1;
+        // A hold that is undone has no place in the books but its transaction.
         if self.moves_money() {
             let (claimed, fee) = self.claimed(attempt, approval, evidence);
             undo.charged = Some(fee);
+            undo.accounting_sequence = 1;
             let booking = Booking {
                 id: RequestId { chain: id, sequence: 1 },
                 order: id,
                 event: BookingEvent::SuspenseOpened,
-                amount: self.order.amount,
+                amount: self.order.instruction.amount,
                 from_escrow_minor: 0,
                 names: &self.terms.accounts,
                 now: self.now,
             };
             self.batch.accounting.push(accounting::request(&booking, &claimed));
-        } else {
-            // A hold that is undone has no place in the books but its transaction.
-            undo.accounting_sequence = 0;
         }
         let mut entry = ReversalEntry::owe_undo(&undo, attempt.channel.clone(), self.now);
         entry.version = 1;
@@ -180,7 +165,7 @@ impl Work<'_> {
             id: RequestId { chain: original.id, sequence: original.accounting_sequence },
             order: self.order.id,
             event: BookingEvent::SuspenseReceivable,
-            amount: self.order.amount,
+            amount: self.order.instruction.amount,
             from_escrow_minor: 0,
             names: &self.terms.accounts,
             now: self.now,
@@ -208,9 +193,9 @@ impl Work<'_> {
 
     /// What a follow-up has done at the channel cannot be done again, whatever our books say of it.
     fn keep_out_of_reach(&mut self) {
-        if self.order.kind.is_follow_up() {
+        if self.order.instruction.kind.is_follow_up() {
             let original = self.original.as_mut().expect("the engine loads a follow-up's original");
-            original.claims.contradicted_minor += self.order.amount.get();
+            original.claims.contradicted_minor += self.order.instruction.amount.get();
         }
     }
 }

@@ -32,11 +32,11 @@ impl Work<'_> {
         card: Option<CardAgain>,
     ) -> Result<(), Refusal> {
         assert_eq!(order.version, 0, "a follow-up is accepted once");
-        assert!(order.kind.is_follow_up(), "no other kind draws on an original");
-        assert_eq!(order.kind.original(), Some(self.order.id), "it names its original");
+        assert!(order.instruction.kind.is_follow_up(), "no other kind draws on an original");
+        assert_eq!(order.instruction.kind.original(), Some(self.order.id), "it names its original");
         let approved = self.allowed(&order)?;
         let sealed = self.number_again(card)?;
-        let operation = order.kind.operation().expect("only a release has none");
+        let operation = order.instruction.kind.operation().expect("only a release has none");
         order.version = 1;
         claim(&mut self.order, &mut order);
         if gives_money_back(&self.order, &order) {
@@ -61,11 +61,11 @@ impl Work<'_> {
     /// Whether the rules let `order` follow the view's order up; gives the attempt it refers to.
     fn allowed(&self, order: &Order) -> Result<Attempt, Refusal> {
         let (original, terms) = (&self.order, self.terms);
-        let hold = original.kind == OrderKind::Preauth;
-        let operation = order.kind.operation().expect("only a release has none");
+        let hold = original.instruction.kind == OrderKind::Preauth;
+        let operation = order.instruction.kind.operation().expect("only a release has none");
         let fits = match operation {
-            Operation::Refund => original.kind.is_paid_in(),
-            Operation::Void => original.kind.is_paid_in() || hold,
+            Operation::Refund => original.instruction.kind.is_paid_in(),
+            Operation::Void => original.instruction.kind.is_paid_in() || hold,
             Operation::Capture => hold,
             Operation::Payment | Operation::Undo | Operation::Preauth => false,
         };
@@ -80,8 +80,8 @@ impl Work<'_> {
         }
         let approved = original.approved().expect("I-3: a success has an approved attempt");
         self.in_time(operation, approved)?;
-        let (wanted_minor, left_minor) = (order.amount.get(), original.left_minor());
-        let whole_minor = original.amount.get();
+        let (wanted_minor, left_minor) = (order.instruction.amount.get(), original.left_minor());
+        let whole_minor = original.instruction.amount.get();
         let exceeds = match operation {
             // A hold is charged once, and what is cancelled is cancelled as a whole.
             Operation::Capture => wanted_minor > left_minor || left_minor < whole_minor,
@@ -107,7 +107,7 @@ impl Work<'_> {
     fn in_time(&self, operation: Operation, approved: &Attempt) -> Result<(), Refusal> {
         let (terms, present) = (self.terms, &self.present);
         let within = |days: u32| present.age(approved.sent_at) <= DAY * days;
-        if self.order.kind == OrderKind::Preauth {
+        if self.order.instruction.kind == OrderKind::Preauth {
             let days = terms.preauth_days;
             return if within(days) { Ok(()) } else { Err(Refusal::PreauthExpired { days }) };
         }
@@ -139,7 +139,7 @@ impl Work<'_> {
         let Some(card) = card else {
             return if needed { Err(Refusal::CardRequired) } else { Ok(None) };
         };
-        let ours = self.order.card.as_ref().map(|facts| facts.digests.pan);
+        let ours = self.order.instruction.card.as_ref().map(|facts| facts.digests.pan);
         if ours != Some(card.pan_digest) {
             return Err(Refusal::CardDiffers);
         }
@@ -155,7 +155,7 @@ impl Work<'_> {
             return Err(Refusal::WrongPhase);
         }
         let channel = self.order.candidates.remove(0).channel;
-        let operation = self.order.kind.operation().expect("only a release has none");
+        let operation = self.order.instruction.kind.operation().expect("only a release has none");
         let sealed = self.order.sealed_pan.take();
         let number = self.push_attempt(channel, operation);
         let attempt = self.order.attempt_mut(number).expect("it was just pushed");
@@ -196,9 +196,9 @@ impl Work<'_> {
     /// what was booked for it.
     pub(super) fn give_back(&mut self) {
         let mut original = self.original.take().expect("the engine loads a follow-up's original");
-        let (order, amount_minor) = (&self.order, self.order.amount.get());
+        let (order, amount_minor) = (&self.order, self.order.instruction.amount.get());
         let claims = &mut original.claims;
-        match order.kind {
+        match order.instruction.kind {
             OrderKind::Capture { .. } => claims.captured_minor -= amount_minor,
             _ => claims.refunded_minor -= amount_minor,
         }
@@ -217,7 +217,7 @@ impl Work<'_> {
     }
 
     fn event_of(&self, order: &Order, taken_back: bool) -> BookingEvent {
-        match (matches!(order.kind, OrderKind::Void { .. }), taken_back) {
+        match (matches!(order.instruction.kind, OrderKind::Void { .. }), taken_back) {
             (false, false) => BookingEvent::Refund,
             (false, true) => BookingEvent::RefundTakenBack,
             (true, false) => BookingEvent::Void,
@@ -228,18 +228,18 @@ impl Work<'_> {
 
 /// Whether the order takes money back from those who were to get it; then it is booked first.
 fn gives_money_back(original: &Order, order: &Order) -> bool {
-    let back = matches!(order.kind, OrderKind::Refund { .. } | OrderKind::Void { .. });
-    back && original.kind.is_paid_in()
+    let back = matches!(order.instruction.kind, OrderKind::Refund { .. } | OrderKind::Void { .. });
+    back && original.instruction.kind.is_paid_in()
 }
 
 /// Draws the order's amount from its original: out of escrow first, then from the merchant.
 fn claim(original: &mut Order, order: &mut Order) {
-    let amount_minor = order.amount.get();
-    if let OrderKind::Capture { .. } = order.kind {
+    let amount_minor = order.instruction.amount.get();
+    if let OrderKind::Capture { .. } = order.instruction.kind {
         original.claims.captured_minor += amount_minor;
         return;
     }
-    if original.settlement == Settlement::Escrow && gives_money_back(original, order) {
+    if original.instruction.settlement == Settlement::Escrow && gives_money_back(original, order) {
         let escrow_minor = amount_minor.min(original.unreleased_minor());
         order.claims.from_escrow_minor = escrow_minor;
         original.claims.from_escrow_minor += escrow_minor;
@@ -262,7 +262,7 @@ fn book(
         id: RequestId { chain: original.id, sequence: original.accounting_sequence },
         order: order.id,
         event,
-        amount: order.amount,
+        amount: order.instruction.amount,
         from_escrow_minor: order.claims.from_escrow_minor,
         names: &terms.accounts,
         now: present.now(),

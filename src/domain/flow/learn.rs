@@ -138,10 +138,12 @@ impl Work<'_> {
         let transaction = self.transaction(&attempt, date, evidence);
         if self.moves_money() {
             let fee = self.fee(own_date);
-            if self.order.kind.is_paid_in() {
+            if self.order.instruction.kind.is_paid_in() {
                 self.order.charged = Some(fee.clone());
             }
-            if let Some(event) = event_of_success(attempt.operation, self.order.settlement) {
+            if let Some(event) =
+                event_of_success(attempt.operation, self.order.instruction.settlement)
+            {
                 self.book(event, &transaction);
             }
             let record = ClearingRecord::of(&transaction, ClearingState::Due, fee);
@@ -155,9 +157,9 @@ impl Work<'_> {
     pub(super) fn moves_money(&self) -> bool {
         let of_hold = || {
             let original = self.original.as_ref().expect("the engine loads what it refers to");
-            original.kind == OrderKind::Preauth
+            original.instruction.kind == OrderKind::Preauth
         };
-        match self.order.kind {
+        match self.order.instruction.kind {
             OrderKind::Payment | OrderKind::Capture { .. } | OrderKind::Refund { .. } => true,
             OrderKind::Preauth | OrderKind::Release { .. } => false,
             OrderKind::Void { .. } | OrderKind::Undo { .. } => !of_hold(),
@@ -168,7 +170,10 @@ impl Work<'_> {
     /// Undo and void give back all of it: they lie in the clearing day of their original, where a
     /// channel charges for neither.
     pub(super) fn fee(&mut self, date: BusinessDate) -> Fee {
-        let back = matches!(self.order.kind, OrderKind::Refund { .. } | OrderKind::Void { .. });
+        let back = matches!(
+            self.order.instruction.kind,
+            OrderKind::Refund { .. } | OrderKind::Void { .. }
+        );
         if back && let Some(original) = &mut self.original {
             let charged = original.charged.clone();
             // What was charged before we kept it is computed as it was then.
@@ -177,7 +182,8 @@ impl Work<'_> {
             return give_fee_back(original, &self.order, charged);
         }
         let kept = self.order.charged.clone();
-        let taken_back = kept.filter(|_| matches!(self.order.kind, OrderKind::Undo { .. }));
+        let taken_back =
+            kept.filter(|_| matches!(self.order.instruction.kind, OrderKind::Undo { .. }));
         taken_back.unwrap_or_else(|| computed_fee(self.terms, &self.order, date))
     }
 
@@ -209,9 +215,9 @@ impl Work<'_> {
             channel: attempt.channel.clone(),
             channel_order_no: self.order.channel_order_no(attempt.number),
             channel_reference: attempt.channel_reference.clone(),
-            merchant_id: self.order.merchant_id.clone(),
-            amount: self.order.amount,
-            currency: self.order.currency,
+            merchant_id: self.order.instruction.merchant_id.clone(),
+            amount: self.order.instruction.amount,
+            currency: self.order.instruction.currency,
             clearing_date,
             at: self.now,
             source: evidence.source,
@@ -226,7 +232,7 @@ impl Work<'_> {
             id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
             order: self.order.id,
             event,
-            amount: self.order.amount,
+            amount: self.order.instruction.amount,
             from_escrow_minor: 0,
             names: &self.terms.accounts,
             now: self.now,
@@ -247,7 +253,7 @@ impl Work<'_> {
         attempt.end(AttemptState::Declined, source, now);
         attempt.code = Some(decline.code.clone());
         attempt.reason = Some(decline.reason);
-        match self.order.kind {
+        match self.order.instruction.kind {
             OrderKind::Undo { .. } => self.undo_declined(decline.reason),
             OrderKind::Payment | OrderKind::Preauth => {
                 let elsewhere = decline.elsewhere && source == Source::Reply;
@@ -272,7 +278,7 @@ impl Work<'_> {
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
         attempt.end(AttemptState::NotSent, source, now);
         attempt.reason = Some(Reason::ChannelUnavailable);
-        match self.order.kind {
+        match self.order.instruction.kind {
             OrderKind::Undo { .. } => self.undo_unsent(),
             OrderKind::Payment | OrderKind::Preauth => {
                 if self.try_next(card).is_err() {
@@ -376,21 +382,22 @@ impl Work<'_> {
 /// What the terms charge for an order of a clearing date.
 fn computed_fee(terms: &Terms, order: &Order, date: BusinessDate) -> Fee {
     terms.fees.fee(&FeeSubject {
-        card_type: order.card.as_ref().and_then(|card| card.card_type()),
-        category: order.merchant_category,
-        amount_minor: order.amount.get(),
+        card_type: order.instruction.card.as_ref().and_then(|card| card.card_type()),
+        category: order.instruction.merchant_category,
+        amount_minor: order.instruction.amount.get(),
         date,
     })
 }
 
 /// The part of what was charged for the original that comes back with a refund or void of it.
 fn give_fee_back(original: &mut Order, order: &Order, charged: Fee) -> Fee {
-    let whole_minor = original.amount.get();
+    let whole_minor = original.instruction.amount.get();
     let claims = &mut original.claims;
     let before_minor = claims.fee_back_minor;
     // A channel may claim more refunds than there is money: what it has charged is the bound.
-    claims.given_back_minor = (claims.given_back_minor + order.amount.get()).min(whole_minor);
-    claims.fee_back_minor = match order.kind {
+    claims.given_back_minor =
+        (claims.given_back_minor + order.instruction.amount.get()).min(whole_minor);
+    claims.fee_back_minor = match order.instruction.kind {
         OrderKind::Void { .. } => charged.minor,
         _ => charged.returned(whole_minor, claims.given_back_minor),
     };

@@ -108,7 +108,7 @@ impl<'a> Work<'a> {
         // The last attempt may have been open for a while before its own reply ended it.
         self.entry = None;
         let candidate = self.order.candidates.remove(0);
-        let operation = self.order.kind.operation().expect("only a release has none");
+        let operation = self.order.instruction.kind.operation().expect("only a release has none");
         assert!(operation.begins_with_card(), "I-4: a follow-up has one channel");
         let number = self.push_attempt(candidate.channel, operation);
         if candidate.keeps_pan {
@@ -130,7 +130,7 @@ impl<'a> Work<'a> {
         self.order.reason = reason;
         self.order.finish(status, self.now);
         self.entry = None;
-        if status != OrderStatus::Succeeded && self.order.kind.is_follow_up() {
+        if status != OrderStatus::Succeeded && self.order.instruction.kind.is_follow_up() {
             self.give_back();
         }
         self.effects.push(Effect::Announce { order: self.order.id });
@@ -140,10 +140,12 @@ impl<'a> Work<'a> {
 
     /// Owes the core the news of an order's end. It never asked for those that we owe ourselves.
     fn owe_notice(&mut self, order: &Order) {
-        if matches!(order.kind, OrderKind::Undo { .. }) {
+        if matches!(order.instruction.kind, OrderKind::Undo { .. }) {
             return;
         }
-        let Some(url) = order.notify_url.clone().or_else(|| self.terms.notice_url.clone()) else {
+        let Some(url) =
+            order.instruction.notify_url.clone().or_else(|| self.terms.notice_url.clone())
+        else {
             return;
         };
         let (order, created_at) = (order.id, self.now);

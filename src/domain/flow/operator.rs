@@ -58,7 +58,7 @@ impl Work<'_> {
         match (self.order.unresolved().map(|attempt| attempt.number), resolution) {
             (Some(number), _) => self.resolve_attempt(number, resolution, voucher)?,
             (None, Resolution::Failed) => {
-                let undo = matches!(self.order.kind, OrderKind::Undo { .. });
+                let undo = matches!(self.order.instruction.kind, OrderKind::Undo { .. });
                 assert!(undo, "I-6: only an undo is owed without an open attempt");
                 self.finish_order(OrderStatus::Failed, Some(Reason::OperatorDecision));
             }

@@ -43,14 +43,9 @@ pub enum OrderKind {
 
 impl OrderKind {
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Undo { .. } => "undo",
-            Self::Release { .. } => "release",
-            Self::Preauth => "preauth",
-            Self::Capture { .. } => "capture",
-            Self::Refund { .. } => "refund",
-            Self::Void { .. } => "void",
+        match self.operation() {
+            Some(operation) => operation.name(),
+            None => "release",
         }
     }
 
@@ -193,12 +188,9 @@ pub struct Candidate {
     pub keeps_pan: bool,
 }
 
-/// One instruction from the core, written the moment it is accepted, whatever becomes of it.
+/// What an order asks for: everything about it that is said once and never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    pub id: OrderId,
-    /// Counts the writes of the row, from 1; a commit that expects another count is refused.
-    pub version: u32,
+pub struct Instruction {
     pub caller: CallerId,
     pub caller_order_id: CallerOrderId,
     pub kind: OrderKind,
@@ -211,10 +203,107 @@ pub struct Order {
     /// What the core charges its merchant for it, in minor units, 0 to the amount: the income that
     /// stands beside the channel's cost. Of what is paid in alone.
     pub merchant_fee_minor: Option<i64>,
-    /// `None` for a release, which touches no card. A follow-up has its original's.
+    /// `None` for a release, which touches no card, and until the BIN table has been asked. A
+    /// follow-up has its original's.
     pub card: Option<CardFacts>,
     pub description: Option<String>,
     pub notify_url: Option<String>,
+}
+
+impl Instruction {
+    /// An instruction with nothing in it that may be left out, settled at once.
+    pub const fn new(
+        caller: CallerId,
+        caller_order_id: CallerOrderId,
+        kind: OrderKind,
+        merchant_id: MerchantId,
+        amount: AmountMinor,
+        currency: Currency,
+    ) -> Self {
+        Self {
+            caller,
+            caller_order_id,
+            kind,
+            merchant_id,
+            amount,
+            currency,
+            settlement: Settlement::Instant,
+            merchant_category: None,
+            merchant_fee_minor: None,
+            card: None,
+            description: None,
+            notify_url: None,
+        }
+    }
+
+    /// One that nobody sends: what routing is asked about.
+    pub fn unsent(
+        kind: OrderKind,
+        merchant_id: MerchantId,
+        amount: AmountMinor,
+        currency: Currency,
+    ) -> Self {
+        let id = CallerOrderId::from_stored("unsent");
+        Self::new(CallerId::from_stored(OWN_CALLER), id, kind, merchant_id, amount, currency)
+    }
+
+    /// What refers to the whole of `original`, and has from it what it does not say itself. A
+    /// release has no card, and tells nobody its end but where the settings say so.
+    pub fn on(
+        original: &Order,
+        kind: OrderKind,
+        caller: CallerId,
+        caller_order_id: CallerOrderId,
+    ) -> Self {
+        let of = &original.instruction;
+        let (merchant_id, amount) = (of.merchant_id.clone(), of.amount);
+        let new = Self::new(caller, caller_order_id, kind, merchant_id, amount, of.currency);
+        let new = Self { settlement: of.settlement, ..new };
+        if matches!(kind, OrderKind::Release { .. }) {
+            return new;
+        }
+        Self {
+            merchant_category: of.merchant_category,
+            card: of.card.clone(),
+            notify_url: of.notify_url.clone(),
+            ..new
+        }
+    }
+
+    /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).
+    ///
+    /// Fields are compared in the order in which the API documents them; the CVV is not kept and so
+    /// not compared.
+    pub fn same_content(&self, repeat: &Self) -> Result<(), Differs> {
+        let same = |field, same: bool| if same { Ok(()) } else { Err(Differs { field }) };
+        same("kind", self.kind == repeat.kind)?;
+        same("merchant_id", self.merchant_id == repeat.merchant_id)?;
+        same("amount", self.amount == repeat.amount)?;
+        same("currency", self.currency == repeat.currency)?;
+        same("settlement", self.settlement == repeat.settlement)?;
+        same("merchant_category", self.merchant_category == repeat.merchant_category)?;
+        same("merchant_fee", self.merchant_fee_minor == repeat.merchant_fee_minor)?;
+        let digests = |card: &Option<CardFacts>| card.as_ref().map(|card| card.digests);
+        let ours = digests(&self.card).unwrap_or_default();
+        let theirs = digests(&repeat.card).unwrap_or_default();
+        same("card.pan", ours.pan == theirs.pan)?;
+        same("card.expiry", ours.expiry == theirs.expiry)?;
+        same("card.holder", ours.holder == theirs.holder)?;
+        same("card.id_type", ours.id_type == theirs.id_type)?;
+        same("card.id_number", ours.id_number == theirs.id_number)?;
+        same("card.phone", ours.phone == theirs.phone)?;
+        same("description", self.description == repeat.description)?;
+        same("notify_url", self.notify_url == repeat.notify_url)
+    }
+}
+
+/// One instruction from the core, written the moment it is accepted, whatever becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub id: OrderId,
+    /// Counts the writes of the row, from 1; a commit that expects another count is refused.
+    pub version: u32,
+    pub instruction: Instruction,
     pub status: OrderStatus,
     pub reason: Option<Reason>,
     pub attempts: Vec<Attempt>,
@@ -244,6 +333,27 @@ pub struct Differs {
 }
 
 impl Order {
+    /// A new order: nothing of it is written or sent yet.
+    pub fn accepted(id: OrderId, instruction: Instruction, now: Timestamp) -> Self {
+        Self {
+            id,
+            version: 0,
+            instruction,
+            status: OrderStatus::Accepted,
+            reason: None,
+            attempts: Vec::new(),
+            candidates: Vec::new(),
+            released_minor: 0,
+            claims: Claims::default(),
+            sealed_pan: None,
+            accounting_sequence: 0,
+            clearing_date: None,
+            charged: None,
+            created_at: now,
+            finished_at: None,
+        }
+    }
+
     /// The attempt whose end is still open. I-4 allows one at most.
     pub fn unresolved(&self) -> Option<&Attempt> {
         let mut open = self.attempts.iter().filter(|attempt| attempt.state.is_unresolved());
@@ -272,13 +382,14 @@ impl Order {
 
     /// Escrowed money that has neither been handed on nor given back.
     pub fn unreleased_minor(&self) -> i64 {
-        self.amount.get() - self.released_minor - self.claims.from_escrow_minor
+        self.instruction.amount.get() - self.released_minor - self.claims.from_escrow_minor
     }
 
     /// What follow-ups can still draw from it.
     pub fn left_minor(&self) -> i64 {
         let Claims { refunded_minor, captured_minor, contradicted_minor, .. } = self.claims;
-        (self.amount.get() - refunded_minor - captured_minor - contradicted_minor).max(0)
+        (self.instruction.amount.get() - refunded_minor - captured_minor - contradicted_minor)
+            .max(0)
     }
 
     /// Moves it to a final status (I-5: once).
@@ -290,31 +401,5 @@ impl Order {
         self.finished_at = Some(now);
         self.candidates.clear();
         self.sealed_pan = None;
-    }
-
-    /// Whether `repeat`, sent under the same caller's order id, asks for the same thing (I-9).
-    ///
-    /// Fields are compared in the order in which the API documents them; the CVV is not kept and so
-    /// not compared.
-    pub fn same_content(&self, repeat: &Self) -> Result<(), Differs> {
-        let same = |field, same: bool| if same { Ok(()) } else { Err(Differs { field }) };
-        same("kind", self.kind == repeat.kind)?;
-        same("merchant_id", self.merchant_id == repeat.merchant_id)?;
-        same("amount", self.amount == repeat.amount)?;
-        same("currency", self.currency == repeat.currency)?;
-        same("settlement", self.settlement == repeat.settlement)?;
-        same("merchant_category", self.merchant_category == repeat.merchant_category)?;
-        same("merchant_fee", self.merchant_fee_minor == repeat.merchant_fee_minor)?;
-        let digests = |order: &Self| order.card.as_ref().map(|card| card.digests);
-        let (ours, theirs) =
-            (digests(self).unwrap_or_default(), digests(repeat).unwrap_or_default());
-        same("card.pan", ours.pan == theirs.pan)?;
-        same("card.expiry", ours.expiry == theirs.expiry)?;
-        same("card.holder", ours.holder == theirs.holder)?;
-        same("card.id_type", ours.id_type == theirs.id_type)?;
-        same("card.id_number", ours.id_number == theirs.id_number)?;
-        same("card.phone", ours.phone == theirs.phone)?;
-        same("description", self.description == repeat.description)?;
-        same("notify_url", self.notify_url == repeat.notify_url)
     }
 }

@@ -13,25 +13,31 @@ impl Work<'_> {
     /// and no clearing record: no money moved at a channel.
     pub(super) fn release(&mut self, mut release: Order) -> Result<(), Refusal> {
         assert_eq!(release.version, 0, "a release is accepted once");
-        assert_eq!(release.kind, OrderKind::Release { of: self.order.id }, "it names its payment");
-        if self.order.settlement != Settlement::Escrow || !self.order.kind.is_paid_in() {
+        assert_eq!(
+            release.instruction.kind,
+            OrderKind::Release { of: self.order.id },
+            "it names its payment"
+        );
+        if self.order.instruction.settlement != Settlement::Escrow
+            || !self.order.instruction.kind.is_paid_in()
+        {
             return Err(Refusal::NotEscrow);
         }
         if self.order.status != OrderStatus::Succeeded {
             return Err(Refusal::NotSucceeded);
         }
         let left_minor = self.order.unreleased_minor();
-        if release.amount.get() > left_minor {
+        if release.instruction.amount.get() > left_minor {
             return Err(Refusal::ExceedsLeft { left_minor });
         }
         let source = self.view.transaction.as_ref().expect("I-7: a success has its transaction");
-        self.order.released_minor += release.amount.get();
+        self.order.released_minor += release.instruction.amount.get();
         self.order.accounting_sequence += 1;
         let booking = Booking {
             id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
             order: release.id,
             event: BookingEvent::EscrowRelease,
-            amount: release.amount,
+            amount: release.instruction.amount,
             from_escrow_minor: 0,
             names: &self.terms.accounts,
             now: self.now,

@@ -11,7 +11,7 @@ impl Work<'_> {
         let order = &self.order;
         let open = order.unresolved();
         assert!(!(order.status.is_final() && open.is_some()), "I-3: an end leaves nothing open");
-        let undo = matches!(order.kind, OrderKind::Undo { .. });
+        let undo = matches!(order.instruction.kind, OrderKind::Undo { .. });
         let owed = undo && !order.status.is_final();
         let needs_entry = owed || open.is_some_and(|attempt| attempt.state.needs_entry());
         assert_eq!(self.entry.is_some(), needs_entry, "I-6: an entry exactly while unresolved");
@@ -40,7 +40,7 @@ impl Work<'_> {
         let batch = &self.batch;
         if succeeds {
             // What is booked first is booked before; what moves no money is not cleared.
-            let (clearing, requests) = match (self.order.kind, self.moves_money()) {
+            let (clearing, requests) = match (self.order.instruction.kind, self.moves_money()) {
                 (_, false) => (0, 0),
                 (OrderKind::Refund { .. } | OrderKind::Void { .. }, true) => (1, 0),
                 (
@@ -75,7 +75,7 @@ fn assert_same_end(old: &Order, new: &Order) {
 
 /// I-8: what others draw from an order is never more than it.
 fn assert_claims(order: &Order) {
-    let (whole, claims) = (order.amount.get(), order.claims);
+    let (whole, claims) = (order.instruction.amount.get(), order.claims);
     let parts = [
         order.released_minor,
         claims.refunded_minor,

@@ -12,7 +12,10 @@ use crate::domain::outcome::Reason;
 impl Work<'_> {
     /// Makes the undo's next attempt durable and owes its sending (I-1).
     pub(super) fn begin_undo(&mut self) -> Result<(), Refusal> {
-        assert!(matches!(self.order.kind, OrderKind::Undo { .. }), "only undo orders are begun");
+        assert!(
+            matches!(self.order.instruction.kind, OrderKind::Undo { .. }),
+            "only undo orders are begun"
+        );
         if self.order.status.is_final() || self.order.unresolved().is_some() {
             return Err(Refusal::WrongPhase);
         }

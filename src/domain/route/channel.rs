@@ -225,7 +225,7 @@ impl Channel<'_> {
 }
 
 fn operation(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
-    (!channel.profile.operations.contains(&subject.operation)).then_some(Strike::Operation)
+    (!subject.is_one_of(&channel.profile.operations)).then_some(Strike::Operation)
 }
 
 fn card_type(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
@@ -242,23 +242,26 @@ fn brand(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
 
 fn currency(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
     let taken = &channel.profile.currencies;
-    (!taken.is_empty() && !taken.contains(&subject.currency)).then_some(Strike::Currency)
+    (!taken.is_empty() && !taken.contains(&subject.instruction.currency))
+        .then_some(Strike::Currency)
 }
 
 fn minimum(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
     let minimum_minor = channel.profile.per_order_min_minor;
-    (subject.amount.get() < minimum_minor).then_some(Strike::BelowMinimum { minimum_minor })
+    (subject.instruction.amount.get() < minimum_minor)
+        .then_some(Strike::BelowMinimum { minimum_minor })
 }
 
 fn maximum(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
     let maximum_minor = channel.profile.per_order_max_minor;
-    (subject.amount.get() > maximum_minor).then_some(Strike::AboveMaximum { maximum_minor })
+    (subject.instruction.amount.get() > maximum_minor)
+        .then_some(Strike::AboveMaximum { maximum_minor })
 }
 
 fn daily_limit(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
     let used_minor = channel.health.used_today_minor.max(0);
     let left_minor = channel.profile.per_day_minor?.saturating_sub(used_minor).max(0);
-    (subject.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
+    (subject.instruction.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
 }
 
 fn hours(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {

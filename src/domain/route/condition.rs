@@ -121,12 +121,12 @@ impl Condition {
     /// Whether it holds. A card without a row of the BIN table fits no issuer, type or brand.
     pub(super) fn holds(&self, subject: &Subject<'_>) -> bool {
         match self {
-            Self::Operations(operations) => operations.contains(&subject.operation),
+            Self::Operations(operations) => subject.is_one_of(operations),
             Self::Amount { from_minor, to_minor } => {
-                (*from_minor..=*to_minor).contains(&subject.amount.get())
+                (*from_minor..=*to_minor).contains(&subject.instruction.amount.get())
             }
-            Self::Currencies(currencies) => currencies.contains(&subject.currency),
-            Self::Settlements(settlements) => settlements.contains(&subject.settlement),
+            Self::Currencies(currencies) => currencies.contains(&subject.instruction.currency),
+            Self::Settlements(settlements) => settlements.contains(&subject.instruction.settlement),
             Self::CardTypes(kinds) => {
                 subject.card.is_some_and(|card| kinds.contains(&card.card_type))
             }
@@ -137,7 +137,7 @@ impl Condition {
             Self::BinPrefixes(prefixes) => {
                 prefixes.iter().any(|prefix| subject.prefix.begins_with(prefix))
             }
-            Self::Merchants(merchants) => merchants.contains(subject.merchant),
+            Self::Merchants(merchants) => merchants.contains(&subject.instruction.merchant_id),
             Self::Hours(hours) => hours.contains(subject.now),
         }
     }
@@ -148,19 +148,19 @@ impl Condition {
         match self {
             Self::Operations(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                format!("the operation is {}, not {wanted}", subject.operation.name())
+                format!("the operation is {}, not {wanted}", subject.instruction.kind.name())
             }
             Self::Amount { from_minor, to_minor } => format!(
                 "the amount is {} minor units, not {from_minor} to {to_minor}",
-                subject.amount
+                subject.instruction.amount
             ),
             Self::Currencies(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.code()));
-                format!("the currency is {}, not {wanted}", subject.currency.code())
+                format!("the currency is {}, not {wanted}", subject.instruction.currency.code())
             }
             Self::Settlements(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                format!("the settlement is {}, not {wanted}", subject.settlement.name())
+                format!("the settlement is {}, not {wanted}", subject.instruction.settlement.name())
             }
             Self::CardTypes(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
@@ -184,7 +184,7 @@ impl Condition {
             }
             Self::Merchants(wanted) => {
                 let wanted = listed(wanted.iter().map(MerchantId::as_str));
-                format!("the merchant is {}, not {wanted}", subject.merchant)
+                format!("the merchant is {}, not {wanted}", subject.instruction.merchant_id)
             }
             Self::Hours(wanted) => format!("the time is outside {wanted}"),
         }

@@ -19,9 +19,8 @@ use std::cmp::Reverse;
 use crate::domain::bin::{BinRow, CardBrands, CardType};
 use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::{Candidate, Settlement};
-use crate::domain::ids::{ChannelId, MerchantCategory, MerchantId};
-use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::flow::order::{Candidate, Instruction};
+use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use channel::{Channel, ChannelProfile, Strike};
 use condition::{CardPrefix, Condition};
@@ -53,16 +52,18 @@ impl<'a> CardTraits<'a> {
 /// An order as routing sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    pub operation: Operation,
+    pub instruction: &'a Instruction,
     pub prefix: CardPrefix,
     /// `None` if no row of the BIN table fits the card.
     pub card: Option<CardTraits<'a>>,
-    pub amount: AmountMinor,
-    pub currency: Currency,
-    pub settlement: Settlement,
-    pub merchant: &'a MerchantId,
-    pub merchant_category: Option<MerchantCategory>,
     pub now: Timestamp,
+}
+
+impl Subject<'_> {
+    /// Whether it asks a channel for one of these operations.
+    fn is_one_of(&self, operations: &[Operation]) -> bool {
+        self.instruction.kind.operation().is_some_and(|asked| operations.contains(&asked))
+    }
 }
 
 /// How a rule ranks its channels. Equals keep the order in which the rule lists them.
@@ -268,8 +269,8 @@ impl Strategy {
                 let profile = channel.profile;
                 let fee = profile.fees.fee(&FeeSubject {
                     card_type: subject.card.map(|card| card.card_type),
-                    category: subject.merchant_category,
-                    amount_minor: subject.amount.get(),
+                    category: subject.instruction.merchant_category,
+                    amount_minor: subject.instruction.amount.get(),
                     date: profile.calendar.date_of(subject.now),
                 });
                 if fee.rule == NO_FEE_RULE { FEE_NOT_KNOWN } else { fee.minor }

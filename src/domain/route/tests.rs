@@ -15,7 +15,9 @@ use super::hours::{DayWindow, Hours};
 use super::*;
 use crate::domain::bin::Brand;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use crate::domain::money::AMOUNT_MINOR_MAX;
+use crate::domain::flow::order::{OrderKind, Settlement};
+use crate::domain::ids::MerchantId;
+use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::time::ClearingCalendar;
 
 const NAMES: [&str; 5] = ["acquirer", "bank", "city-bank", "direct", "unionpay"];
@@ -111,51 +113,52 @@ impl World {
 }
 
 struct Order {
-    subject: Subject<'static>,
+    instruction: Instruction,
+    prefix: CardPrefix,
+    card: Option<CardTraits<'static>>,
+    now: Timestamp,
 }
 
 /// A debit card of a bank in Beijing pays 1,000.00 CNY at ten in the morning.
 fn order() -> Order {
-    static MERCHANT: std::sync::LazyLock<MerchantId> =
-        std::sync::LazyLock::new(|| MerchantId::parse("shop-1").expect("a merchant id"));
+    let merchant = MerchantId::parse("shop-1").expect("a merchant id");
+    let amount = AmountMinor::new(100_000).expect("an amount");
     let card = CardTraits {
         issuer_code: "01021000",
         card_type: CardType::Debit,
         brands: CardBrands::one(Brand::UnionPay),
     };
     Order {
-        subject: Subject {
-            operation: Operation::Payment,
-            prefix: CardPrefix::leading("622848"),
-            card: Some(card),
-            amount: AmountMinor::new(100_000).expect("an amount"),
-            currency: Currency::Cny,
-            settlement: Settlement::Instant,
-            merchant: &MERCHANT,
-            merchant_category: None,
-            now: moment("2026-11-22T02:00:00Z"),
-        },
+        instruction: Instruction::unsent(OrderKind::Payment, merchant, amount, Currency::Cny),
+        prefix: CardPrefix::leading("622848"),
+        card: Some(card),
+        now: moment("2026-11-22T02:00:00Z"),
     }
 }
 
 impl Order {
+    fn subject(&self) -> Subject<'_> {
+        let Self { instruction, prefix, card, now } = self;
+        Subject { instruction, prefix: *prefix, card: *card, now: *now }
+    }
+
     fn amount(mut self, minor: i64) -> Self {
-        self.subject.amount = AmountMinor::new(minor).expect("an amount");
+        self.instruction.amount = AmountMinor::new(minor).expect("an amount");
         self
     }
 
     fn card(mut self, card: Option<CardTraits<'static>>) -> Self {
-        self.subject.card = card;
+        self.card = card;
         self
     }
 
     fn card_type(mut self, card_type: CardType) -> Self {
-        self.subject.card = self.subject.card.map(|card| CardTraits { card_type, ..card });
+        self.card = self.card.map(|card| CardTraits { card_type, ..card });
         self
     }
 
     fn at(mut self, text: &str) -> Self {
-        self.subject.now = moment(text);
+        self.now = moment(text);
         self
     }
 }
@@ -194,7 +197,7 @@ fn s37_the_card_type_decides_between_bank_and_unionpay() {
     ];
     for (order, name, channels) in rows {
         let (rules, given) = (&rules[..], world.channels());
-        let plan = plan(rules, &given, &order.subject, 0);
+        let plan = plan(rules, &given, &order.subject(), 0);
         assert_eq!(plan.rule_name(), name);
         assert_eq!(kept(&plan), channels);
     }
@@ -215,7 +218,7 @@ fn s38_new_orders_go_to_live_channels_and_to_testing_ones_by_name() {
         let world = world(|profile, _| profile.state = state);
         for (rule, expected) in [(&named, by_name), (&every, by_default)] {
             let (rules, given, order) = (std::slice::from_ref(rule), world.channels(), order());
-            let plan = plan(rules, &given, &order.subject, 0);
+            let plan = plan(rules, &given, &order.subject(), 0);
             assert_eq!(!plan.kept.is_empty(), expected, "{} by {}", state.name(), rule.name);
             let all_disabled = plan.struck.iter().all(|s| s.strike == Strike::Disabled(state));
             assert!(all_disabled, "{}", state.name());
@@ -261,9 +264,9 @@ fn each_condition_fits_what_it_names_and_nothing_else() {
     ];
     for (condition, order, expected) in rows {
         let rule = rule("one", vec![condition.clone()], priority(&["bank"]));
-        assert_eq!(rule.fits(&order.subject), expected, "{condition:?}");
+        assert_eq!(rule.fits(&order.subject()), expected, "{condition:?}");
         assert!(!condition.name().is_empty());
-        assert!(condition.sentence(&order.subject).starts_with("the "), "{condition:?}");
+        assert!(condition.sentence(&order.subject()).starts_with("the "), "{condition:?}");
     }
 }
 
@@ -295,7 +298,7 @@ fn each_reason_strikes_and_is_named() {
             }
         });
         let (given, order) = (world.channels(), order());
-        let plan = plan(&rules, &given, &order.subject, 0);
+        let plan = plan(&rules, &given, &order.subject(), 0);
         assert_eq!(kept(&plan), ["unionpay"], "{name}");
         assert_eq!(struck(&plan), [("bank", name), ("nowhere", "unknown_channel")]);
         assert!(plan.struck.iter().all(|struck| struck.strike.to_string().len() > 20));
@@ -315,9 +318,9 @@ fn a_bound_belongs_to_what_it_allows() {
         profile.hours = Some(beijing("10:00-10:01"));
     });
     let (rules, given, fits) = ([Rule::default_rule()], world.channels(), order());
-    assert_eq!(plan(&rules, &given, &fits.subject, 0).kept.len(), NAMES.len());
+    assert_eq!(plan(&rules, &given, &fits.subject(), 0).kept.len(), NAMES.len());
     for beyond in [order().amount(100_001), order().amount(99_999), order().card(None)] {
-        assert!(plan(&rules, &given, &beyond.subject, 0).kept.is_empty());
+        assert!(plan(&rules, &given, &beyond.subject(), 0).kept.is_empty());
     }
 }
 
@@ -344,7 +347,7 @@ fn a_rule_without_a_channel_decides_unless_it_may_fall_through() {
     ];
     for (rules, name, channels, struck_count) in rows {
         let (given, order) = (world.channels(), order());
-        let plan = plan(&rules, &given, &order.subject, 0);
+        let plan = plan(&rules, &given, &order.subject(), 0);
         assert_eq!(plan.rule_name(), name, "{rules:?}");
         assert_eq!(kept(&plan), channels);
         assert_eq!(plan.struck.len(), struck_count);
@@ -380,7 +383,7 @@ fn the_smallest_fee_comes_first_and_equals_keep_their_order() {
     ];
     for (minor, channels, costs) in rows {
         let order = order().amount(minor);
-        let plan = plan(&rules, &given, &order.subject, 0);
+        let plan = plan(&rules, &given, &order.subject(), 0);
         assert_eq!(kept(&plan), channels, "{minor}");
         assert_eq!(plan.kept.iter().map(|kept| kept.standing).collect::<Vec<_>>(), costs);
     }
@@ -396,7 +399,7 @@ fn a_gap_in_a_fee_schedule_is_not_a_cheap_channel() {
     let target = Target::named(Strategy::LowestCost, ids(&["acquirer", "bank"])).expect("channels");
     let (rules, given) = ([rule("cheap", Vec::new(), target)], world.channels());
     let order = order();
-    let said = explain(&rules, &given, &order.subject, 0);
+    let said = explain(&rules, &given, &order.subject(), 0);
     assert_eq!(kept(&said.plan), ["bank", "acquirer"]);
     let verdict =
         |place, standing: &str| CandidateVerdict::Kept { place, standing: standing.into() };
@@ -417,10 +420,10 @@ fn the_highest_success_rate_comes_first_and_equals_keep_their_order() {
     let names = ["unionpay", "city-bank", "bank", "acquirer", "direct"];
     let target = Target::named(Strategy::SuccessRate, ids(&names)).expect("channels");
     let (rules, given, order) = ([rule("best", Vec::new(), target)], world.channels(), order());
-    let named = plan(&rules, &given, &order.subject, 0);
+    let named = plan(&rules, &given, &order.subject(), 0);
     assert_eq!(kept(&named), ["direct", "unionpay", "bank", "city-bank", "acquirer"]);
     let default = [Rule::default_rule()];
-    let every = plan(&default, &given, &order.subject, 0);
+    let every = plan(&default, &given, &order.subject(), 0);
     assert_eq!(kept(&every), ["direct", "bank", "unionpay", "acquirer", "city-bank"]);
 }
 
@@ -431,7 +434,7 @@ fn orders_drawn(weights: &[(&str, u32)], world: &World, draws: u64) -> BTreeMap<
     let (rules, given, order) = ([rule("shares", Vec::new(), target)], world.channels(), order());
     let mut counts = BTreeMap::new();
     for draw in 0..draws {
-        let plan = plan(&rules, &given, &order.subject, draw);
+        let plan = plan(&rules, &given, &order.subject(), draw);
         let names = kept(&plan).into_iter().map(str::to_owned).collect();
         *counts.entry(names).or_default() += 1;
     }
@@ -472,7 +475,7 @@ fn a_draw_that_is_used_up_leaves_the_rest_in_their_order() {
     let target = Target::named(Strategy::Weighted, ids(&NAMES)).expect("channels, each once");
     let (rules, world, order) = ([rule("even", Vec::new(), target)], world(|_, _| {}), order());
     let given = world.channels();
-    let third = plan(&rules, &given, &order.subject, 3);
+    let third = plan(&rules, &given, &order.subject(), 3);
     assert_eq!(kept(&third), ["direct", "acquirer", "bank", "city-bank", "unionpay"]);
 }
 
@@ -493,7 +496,7 @@ fn weights_and_draws_at_their_limits_still_give_every_channel() {
     let world = world(|_, _| {});
     let (given, order) = (world.channels(), order());
     for draw in [0, 1, u64::MAX / 2, u64::MAX - 1, u64::MAX] {
-        let plan = plan(&rules, &given, &order.subject, draw);
+        let plan = plan(&rules, &given, &order.subject(), draw);
         assert_eq!(kept(&plan).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(NAMES));
     }
 }
@@ -534,7 +537,7 @@ fn an_explanation_says_why_of_every_rule_and_channel() {
         Rule::default_rule(),
     ];
     let (given, order) = (world.channels(), order());
-    let said = explain(&rules, &given, &order.subject, 7);
+    let said = explain(&rules, &given, &order.subject(), 7);
     let verdicts: Vec<_> = said.rules.iter().map(|rule| rule.verdict.name()).collect();
     assert_eq!(verdicts, ["does_not_fit", "falls_through", "decides", "not_reached"]);
     let mismatches: Vec<_> =
@@ -563,7 +566,7 @@ fn the_order_keeps_its_candidates_best_first() {
     let world = world(|profile, _| profile.keeps_pan = profile.id.as_str() == "bank");
     let rules = [rule("both", Vec::new(), priority(&["unionpay", "bank"]))];
     let (given, order) = (world.channels(), order());
-    let candidates = plan(&rules, &given, &order.subject, 0).candidates();
+    let candidates = plan(&rules, &given, &order.subject(), 0).candidates();
     let expected = [("unionpay", false), ("bank", true)]
         .map(|(name, keeps_pan)| Candidate { channel: id(name), keeps_pan });
     assert_eq!(candidates, expected);
@@ -571,7 +574,7 @@ fn the_order_keeps_its_candidates_best_first() {
 
 #[test]
 fn what_the_bin_table_says_is_what_rules_ask() {
-    let facts = order().subject.card.expect("a card");
+    let facts = order().card.expect("a card");
     assert_eq!(
         (facts.card_type, facts.brands),
         (CardType::Debit, CardBrands::one(Brand::UnionPay))
@@ -649,14 +652,14 @@ proptest! {
     ) {
         let order = order().amount(minor);
         let given = world.channels();
-        let plan = plan(&rules, &given, &order.subject, draw);
+        let plan = plan(&rules, &given, &order.subject(), draw);
         let kept_ids: BTreeSet<&ChannelId> = plan.kept.iter().map(|k| &k.channel.id).collect();
         let struck_ids: BTreeSet<&ChannelId> = plan.struck.iter().map(|s| s.channel).collect();
         prop_assert_eq!(kept_ids.len(), plan.kept.len(), "no channel twice");
         prop_assert_eq!(struck_ids.len(), plan.struck.len(), "one verdict each");
         prop_assert!(kept_ids.is_disjoint(&struck_ids), "a plan holds no struck channel");
         let Some(rule) = plan.rule else {
-            prop_assert!(rules.iter().all(|rule| !rule.fits(&order.subject)));
+            prop_assert!(rules.iter().all(|rule| !rule.fits(&order.subject())));
             return Ok(());
         };
         let listed: Vec<&ChannelId> = match rule.target.named_channels() {
@@ -687,8 +690,8 @@ proptest! {
     ) {
         let order = order().amount(minor);
         let given = world.channels();
-        let plan = plan(&rules, &given, &order.subject, draw);
-        let said = explain(&rules, &given, &order.subject, draw);
+        let plan = plan(&rules, &given, &order.subject(), draw);
+        let said = explain(&rules, &given, &order.subject(), draw);
         prop_assert_eq!(&said.plan, &plan);
         prop_assert_eq!(said.rules.len(), rules.len());
         let decisive = said.rules.iter().rfind(|rule| {
@@ -712,7 +715,7 @@ proptest! {
 fn a_card_of_two_brands_is_taken_by_channels_of_either() {
     let brands = CardBrands { first: Brand::Visa, second: Some(Brand::UnionPay) };
     let mut both = order();
-    both.subject.card = both.subject.card.map(|card| CardTraits { brands, ..card });
+    both.card = both.card.map(|card| CardTraits { brands, ..card });
     let rows = [
         (vec![], true),
         (vec![Brand::UnionPay], true),
@@ -723,11 +726,11 @@ fn a_card_of_two_brands_is_taken_by_channels_of_either() {
     for (taken, fits) in rows {
         let world = world(|profile, _| profile.brands.clone_from(&taken));
         let (rules, given) = ([Rule::default_rule()], world.channels());
-        assert_eq!(!plan(&rules, &given, &both.subject, 0).kept.is_empty(), fits, "{taken:?}");
+        assert_eq!(!plan(&rules, &given, &both.subject(), 0).kept.is_empty(), fits, "{taken:?}");
         if !taken.is_empty() {
-            assert_eq!(Condition::Brands(taken).holds(&both.subject), fits);
+            assert_eq!(Condition::Brands(taken).holds(&both.subject()), fits);
         }
     }
-    let told = Condition::Brands(vec![Brand::Jcb]).sentence(&both.subject);
+    let told = Condition::Brands(vec![Brand::Jcb]).sentence(&both.subject());
     assert_eq!(told, "the brand is visa+unionpay, not jcb");
 }

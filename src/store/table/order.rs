@@ -14,7 +14,7 @@ use crate::domain::bin::{Bin, BinRow, CardBrands};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind};
+use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
@@ -83,12 +83,13 @@ struct OrderStep {
 impl OrderStep {
     fn of(order: &Order) -> Self {
         let first = order.version == 1;
-        let original = order.kind.original().filter(|_| first && order.kind.is_follow_up());
+        let asked = &order.instruction;
+        let original = asked.kind.original().filter(|_| first && asked.kind.is_follow_up());
         Self {
             id: order.id,
             version: order.version,
             is_final: order.status.is_final(),
-            caller_key: first.then(|| caller_key(&order.caller, &order.caller_order_id)),
+            caller_key: first.then(|| caller_key(&asked.caller, &asked.caller_order_id)),
             follow_up_key: original.map(|of| follow_up_key(of, order.id)),
             row: order_bytes(order),
         }
@@ -342,18 +343,18 @@ fn order_bytes(order: &Order) -> Vec<u8> {
     encode(&OrderRecord {
         version: order.version,
         status: order.status.number(),
-        caller: order.caller.as_str(),
-        caller_order_id: order.caller_order_id.as_str(),
-        kind: kind_record(order.kind),
-        merchant_id: order.merchant_id.as_str(),
-        amount_minor: order.amount.get(),
-        currency: order.currency.number(),
-        settlement: order.settlement.number(),
-        merchant_category: order.merchant_category.map(MerchantCategory::number),
-        merchant_fee_minor: order.merchant_fee_minor,
-        card: order.card.as_ref().map(card_record),
-        description: order.description.as_deref(),
-        notify_url: order.notify_url.as_deref(),
+        caller: order.instruction.caller.as_str(),
+        caller_order_id: order.instruction.caller_order_id.as_str(),
+        kind: kind_record(order.instruction.kind),
+        merchant_id: order.instruction.merchant_id.as_str(),
+        amount_minor: order.instruction.amount.get(),
+        currency: order.instruction.currency.number(),
+        settlement: order.instruction.settlement.number(),
+        merchant_category: order.instruction.merchant_category.map(MerchantCategory::number),
+        merchant_fee_minor: order.instruction.merchant_fee_minor,
+        card: order.instruction.card.as_ref().map(card_record),
+        description: order.instruction.description.as_deref(),
+        notify_url: order.instruction.notify_url.as_deref(),
         reason: order.reason.map(Code::number),
         attempts: order.attempts.iter().map(attempt_record).collect(),
         candidates: order.candidates.iter().map(candidate_record).collect(),
@@ -479,18 +480,20 @@ fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
     Ok(Order {
         id,
         version: record.version,
-        caller: CallerId::from_stored(record.caller),
-        caller_order_id: CallerOrderId::from_stored(record.caller_order_id),
-        kind: read_kind(&record.kind),
-        merchant_id: MerchantId::from_stored(record.merchant_id),
-        amount: FIELDS.amount(record.amount_minor)?,
-        currency: FIELDS.currency(record.currency)?,
-        settlement: FIELDS.code("settlement", record.settlement)?,
-        merchant_category: record.merchant_category.map(read_category).transpose()?,
-        merchant_fee_minor: record.merchant_fee_minor,
-        card: record.card.map(read_card).transpose()?,
-        description: text(record.description),
-        notify_url: text(record.notify_url),
+        instruction: Instruction {
+            caller: CallerId::from_stored(record.caller),
+            caller_order_id: CallerOrderId::from_stored(record.caller_order_id),
+            kind: read_kind(&record.kind),
+            merchant_id: MerchantId::from_stored(record.merchant_id),
+            amount: FIELDS.amount(record.amount_minor)?,
+            currency: FIELDS.currency(record.currency)?,
+            settlement: FIELDS.code("settlement", record.settlement)?,
+            merchant_category: record.merchant_category.map(read_category).transpose()?,
+            merchant_fee_minor: record.merchant_fee_minor,
+            card: record.card.map(read_card).transpose()?,
+            description: text(record.description),
+            notify_url: text(record.notify_url),
+        },
         status: FIELDS.code("status", record.status)?,
         reason: FIELDS.code_option("reason", record.reason)?,
         attempts: read_attempts(&record.attempts)?,

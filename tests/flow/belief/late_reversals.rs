@@ -343,7 +343,7 @@ fn i_3_a_reply_and_a_reversal_race() {
 #[test]
 fn i_3_a_hold_waits_as_a_payment_does() {
     let mut order = payment(&["one"]);
-    order.kind = OrderKind::Preauth;
+    order.instruction.kind = OrderKind::Preauth;
     let all = Terms { reversible: Operation::ALL.to_vec(), inquire: Vec::new(), ..quick() };
     let mut desk = Desk::sending_order(all, order);
     desk.learn(Source::Reply, unknown());

@@ -172,7 +172,14 @@ fn key(desk: &Desk) -> String {
         .values()
         .map(|order| {
             let attempt = order.attempts.last().map(|attempt| attempt.state);
-            (order.kind, order.status, attempt, order.amount, order.claims, order.released_minor)
+            (
+                order.instruction.kind,
+                order.status,
+                attempt,
+                order.instruction.amount,
+                order.claims,
+                order.released_minor,
+            )
         })
         .collect();
     let requests: Vec<_> =

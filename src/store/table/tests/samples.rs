@@ -13,7 +13,9 @@ use crate::domain::books::{Movement, Transaction};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::{Fee, RefundFee};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use crate::domain::flow::order::{Candidate, Claims, Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{
+    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, Settlement,
+};
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, DifferenceId, MerchantCategory, MerchantId,
@@ -108,20 +110,22 @@ impl Draw {
         Order {
             id: self.id(),
             version: self.random.u32(..),
-            caller: CallerId::from_stored(&self.word()),
-            caller_order_id: CallerOrderId::from_stored(&self.word()),
-            kind: self.of(&kinds),
-            merchant_id: MerchantId::from_stored(&self.word()),
-            amount: self.amount(),
-            currency: self.of(&Currency::ALL),
-            settlement: self.of(&Settlement::ALL),
-            merchant_category: self.maybe(|draw| {
-                MerchantCategory::from_number(draw.random.u16(0..=9_999)).expect("four digits")
-            }),
-            merchant_fee_minor: self.maybe(|draw| draw.random.i64(0..=AMOUNT_MINOR_MAX)),
-            card: self.maybe(Self::card),
-            description: self.maybe(|draw| draw.text(60)),
-            notify_url: self.maybe(|draw| draw.text(90)),
+            instruction: Instruction {
+                caller: CallerId::from_stored(&self.word()),
+                caller_order_id: CallerOrderId::from_stored(&self.word()),
+                kind: self.of(&kinds),
+                merchant_id: MerchantId::from_stored(&self.word()),
+                amount: self.amount(),
+                currency: self.of(&Currency::ALL),
+                settlement: self.of(&Settlement::ALL),
+                merchant_category: self.maybe(|draw| {
+                    MerchantCategory::from_number(draw.random.u16(0..=9_999)).expect("four digits")
+                }),
+                merchant_fee_minor: self.maybe(|draw| draw.random.i64(0..=AMOUNT_MINOR_MAX)),
+                card: self.maybe(Self::card),
+                description: self.maybe(|draw| draw.text(60)),
+                notify_url: self.maybe(|draw| draw.text(90)),
+            },
             status: self.of(&OrderStatus::ALL),
             reason: self.maybe(|draw| draw.of(Reason::ALL)),
             attempts,
@@ -414,22 +418,24 @@ pub(super) fn order() -> Order {
     Order {
         id: first_id(),
         version: 2,
-        caller: CallerId::from_stored("core"),
-        caller_order_id: CallerOrderId::from_stored("A-1"),
-        kind: OrderKind::Undo { of: ChannelOrderNo { order: first_id(), attempt: 3 } },
-        merchant_id: MerchantId::from_stored("m-1"),
-        amount: AmountMinor::new(12_345).expect("an amount"),
-        currency: Currency::Cny,
-        settlement: Settlement::Escrow,
-        merchant_category: None,
-        merchant_fee_minor: None,
-        card: Some(CardFacts {
-            masked: MaskedPan::from_stored("621626*********0018"),
-            digests,
-            row: Some(Arc::new(row)),
-        }),
-        description: Some("tea".to_owned()),
-        notify_url: Some("https://core.example/n".to_owned()),
+        instruction: Instruction {
+            caller: CallerId::from_stored("core"),
+            caller_order_id: CallerOrderId::from_stored("A-1"),
+            kind: OrderKind::Undo { of: ChannelOrderNo { order: first_id(), attempt: 3 } },
+            merchant_id: MerchantId::from_stored("m-1"),
+            amount: AmountMinor::new(12_345).expect("an amount"),
+            currency: Currency::Cny,
+            settlement: Settlement::Escrow,
+            merchant_category: None,
+            merchant_fee_minor: None,
+            card: Some(CardFacts {
+                masked: MaskedPan::from_stored("621626*********0018"),
+                digests,
+                row: Some(Arc::new(row)),
+            }),
+            description: Some("tea".to_owned()),
+            notify_url: Some("https://core.example/n".to_owned()),
+        },
         status: OrderStatus::Unknown,
         reason: Some(Reason::NeverArrived),
         attempts: vec![attempt],
@@ -454,8 +460,8 @@ pub(super) fn order() -> Order {
 /// The same with what its longest form adds.
 pub(super) fn charged_order() -> Order {
     let mut order = order();
-    order.merchant_category = MerchantCategory::from_number(5_411);
-    order.merchant_fee_minor = Some(300);
+    order.instruction.merchant_category = MerchantCategory::from_number(5_411);
+    order.instruction.merchant_fee_minor = Some(300);
     order.charged =
         Some(Fee { minor: 74, rule: "debit".to_owned(), refund: RefundFee::ReturnWhenWhole });
     order.claims.given_back_minor = 11;
