@@ -18,10 +18,9 @@ mod terms;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use day::{DAY, Row, fill, planted, write_statement};
 use office::{Office, channel, date, refusing};
@@ -54,37 +53,12 @@ async fn found(office: &Office, batch: BatchId) -> Found {
     }
 }
 
-/// Where a run's time went, in seconds, as the file of our side shows it: it comes, grows, and goes
-/// when both sides are held together. With tens of thousands of differences it comes twice, and
-/// matching has storing in it.
-#[derive(Default)]
-struct Phases {
-    landing: f64,
-    ours: f64,
-    matching: f64,
-    whole: f64,
-}
-
-/// Looks at the file each millisecond until the run is over.
-fn watch(path: &Path, is_over: &AtomicBool) -> Phases {
-    let (mut phases, started) = (Phases::default(), Instant::now());
-    let (mut length, mut last) = (None, 0.0);
-    while !is_over.load(Ordering::Relaxed) {
-        let (now, at) = (fs::metadata(path).map(|file| file.len()).ok(), phases.whole);
-        match (length, now) {
-            (None, Some(_)) if phases.landing == 0.0 => (phases.landing, last) = (at, at),
-            (None, Some(_)) => last = at,
-            (Some(before), Some(now)) if now > before => {
-                (phases.ours, last) = (phases.ours + at - last, at);
-            }
-            (Some(_), None) => phases.matching += at - last,
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-        length = now;
-        std::thread::sleep(Duration::from_millis(1));
-        phases.whole = started.elapsed().as_secs_f64();
-    }
-    phases
+/// Processor time that this process has had, in seconds: a hundred ticks are one.
+fn processor_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: f64 = fields.skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    ticks / 100.0
 }
 
 /// A figure of this process in MiB; `VmHWM` is the most memory that it had since it was last reset.
@@ -94,30 +68,24 @@ fn memory_mib(name: &str) -> u64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0) / 1_024
 }
 
-/// Carries a run out beside its watch, and says what it took and what it found.
+/// Carries a run out, and says what it took and what it found.
 async fn measure(office: &Office, name: &str, changed: Option<(u64, Option<u64>)>) -> Found {
     let folder = office.backoffice.work_folder().expect("a folder").to_owned();
     let file = folder.join("handed-in.csv");
     if let Some((rows, changed)) = changed {
         write_statement(&file, rows, changed).expect("a statement");
     }
-    let path = folder.join(format!("{}-{}.csv", channel(), date(DAY)));
     // Where it may not be reset the figure has the filling of the store in it.
     let _reset = fs::write("/proc/self/clear_refs", "5");
-    let (before, is_over) = (memory_mib("VmRSS"), Arc::new(AtomicBool::new(false)));
-    let over = Arc::clone(&is_over);
-    let watching = std::thread::spawn(move || watch(&path, &over));
+    let (before, busy, started) = (memory_mib("VmRSS"), processor_seconds(), Instant::now());
     let batch = match changed {
         None => office.run(DAY).await,
         Some(_) => import(office, file).await,
     };
-    is_over.store(true, Ordering::Relaxed);
-    let Phases { landing, ours, matching, whole } = watching.join().expect("it only looks");
-    let storing = whole - landing - ours - matching;
+    let (whole, busy) = (started.elapsed().as_secs_f64(), processor_seconds() - busy);
     let (rows, found) = (f64::from(batch.report.lines), found(office, batch.id).await);
     println!(
-        "{name:8} {whole:7.2} {landing:7.2} {ours:7.2} {matching:8.2} {storing:7.2} {:7.0} {:11} \
-         {before:10} {:8}",
+        "{name:8} {whole:7.2} {busy:9.2} {:7.0} {:11} {before:10} {:8}",
         rows / whole,
         found.len(),
         memory_mib("VmHWM")
@@ -163,9 +131,7 @@ async fn live(rows: u64) {
     println!("{rows} rows; our side was filled in {:.1} s", started.elapsed().as_secs_f64());
     let office = Office::new(Arc::new(store), &refusing("carry_days = 0"));
     office.at(i64::from(DAY) + 1, 10);
-    println!(
-        "               s landing    ours matching storing  rows/s differences before_MiB peak_MiB"
-    );
+    println!("               s processor  rows/s differences before_MiB peak_MiB");
     let mut wanted = planted(rows);
     let classes = |found: &Found| -> BTreeMap<String, Class> {
         found.iter().map(|(number, (class, _))| (number.clone(), *class)).collect()

@@ -7,15 +7,18 @@ use crate::domain::batch::Claim;
 use crate::domain::books::Movement;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
-use crate::domain::books::reconcile::{Asked, Class, Item, Proof, Status, is_same_operation, net};
+use crate::domain::books::reconcile::{
+    Asked, Item, Proof, Side, Status, Verdict, is_same_operation, net,
+};
+use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
 use crate::domain::flow::order::OrderStatus;
-use crate::domain::ids::{ChannelOrderNo, OrderId};
+use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::engine::EngineError;
 
-use super::lines::{Told, ToldSide};
+use super::records::before;
 use super::{Backoffice, BackofficeError, House};
 
 /// The code that an attempt ends with where a statement ended it.
@@ -36,8 +39,9 @@ pub struct Weighed {
     pub elsewhere: Vec<(u32, BusinessDate)>,
 }
 
-/// Lines that only they have, by the number of ours that they name.
-pub type Named = BTreeMap<ChannelOrderNo, Vec<ToldSide>>;
+/// The verdicts on lines that only they have, by the number of ours that they name. Amounts are as
+/// they are written.
+pub type Named = BTreeMap<ChannelOrderNo, Vec<Verdict<Side>>>;
 
 /// Where our record of a number is.
 enum Standing {
@@ -54,13 +58,11 @@ impl Backoffice {
     pub(super) async fn gather(
         &self,
         house: &House,
-        told: &Told,
+        verdict: Verdict<Side>,
         named: &mut Named,
     ) -> Result<(), BackofficeError> {
-        let only_theirs =
-            matches!(told.class, Class::OnlyTheirs | Class::DuplicateTheirs | Class::Netted);
-        let Some(line) = told.line.as_ref().filter(|_| only_theirs) else { return Ok(()) };
-        let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(()) };
+        let number = verdict.line.as_ref().and_then(|line| ChannelOrderNo::parse(&line.order_no));
+        let Some(number) = number else { return Ok(()) };
         if !named.contains_key(&number) {
             let Some(order) = self.store().order(number.order).await? else {
                 self.engine.number_from_outside(number, &house.channel).await?;
@@ -71,7 +73,7 @@ impl Backoffice {
                 return Ok(());
             }
         }
-        named.entry(number).or_default().push(line.clone());
+        named.entry(number).or_default().push(verdict);
         Ok(())
     }
 
@@ -82,7 +84,7 @@ impl Backoffice {
         &self,
         house: &House,
         date: BusinessDate,
-        (number, lines, others): (ChannelOrderNo, &[ToldSide], &[Difference]),
+        (number, lines, others): (ChannelOrderNo, &[Verdict<Side>], &[Difference]),
         is_all: bool,
     ) -> Result<Weighed, BackofficeError> {
         let mut weighed = Weighed::default();
@@ -90,8 +92,9 @@ impl Backoffice {
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
         let (movement, of) = (Movement::of(attempt.operation), &order.instruction);
         let asked = Asked { movement, amount_minor: of.amount.get(), currency: of.currency };
+        let lines: Vec<(&Side, Item)> = lines.iter().filter_map(line_of).collect();
         let others = others.iter().filter_map(|row| row.line.as_ref()?.item);
-        let items: Vec<Item> = lines.iter().map(ToldSide::as_written).chain(others).collect();
+        let items: Vec<Item> = lines.iter().map(|(_, item)| *item).chain(others).collect();
         let proof = if is_all { net(&items, &asked) } else { Proof::Nothing };
         let was_open = attempt.state.is_unresolved();
         let tells = match proof {
@@ -107,7 +110,7 @@ impl Backoffice {
                 "lines of a statement name an unknown order and prove nothing; it stays unknown"
             );
         }
-        if let Some(told) = evidence(date, number.attempt, lines, proof).filter(|_| tells) {
+        if let Some(told) = evidence(date, number.attempt, &lines, proof).filter(|_| tells) {
             // What the file says is true when its day has ended, whenever it is handed in.
             let as_of = house.terms.calendar.beginning_of(date.next());
             let evidence = Evidence { as_of, ..told };
@@ -129,20 +132,19 @@ impl Backoffice {
                 Err(error) => return Err(error.into()),
             }
         }
-        let speaks = |line: &&ToldSide| {
-            let item = &line.item;
+        let mut speaking = lines;
+        speaking.retain(|(_, item)| {
             item.status == Status::Succeeded
                 && item.currency == of.currency
                 && is_same_operation(item.movement, movement)
-        };
-        if lines.iter().any(|line| speaks(&line)) && proof != Proof::TakenBack {
+        });
+        if !speaking.is_empty() && proof != Proof::TakenBack {
             match self.standing(house, date, number).await? {
                 Standing::None => {}
                 Standing::Free(record) => weighed.record = Some(*record),
                 Standing::Taken(record, other) => {
-                    let same = |line: &&ToldSide| line.item.amount_minor == record.principal_minor;
-                    let again = lines.iter().filter(speaks).filter(same);
-                    weighed.elsewhere.extend(again.map(|line| (line.line, other)));
+                    speaking.retain(|(_, item)| item.amount_minor == record.principal_minor);
+                    weighed.elsewhere.extend(speaking.iter().map(|(line, _)| (line.line, other)));
                 }
             }
         }
@@ -186,7 +188,7 @@ impl Backoffice {
     }
 
     /// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is
-    /// its difference: one without had matched in its own date's run, if it was there by then.
+    /// its difference.
     pub(super) async fn is_unmatched(
         &self,
         house: &House,
@@ -194,13 +196,8 @@ impl Backoffice {
         at: Timestamp,
         row: Option<&Difference>,
     ) -> Result<bool, BackofficeError> {
-        match row {
-            Some(row) if row.line.is_some() || row.is_balanced() => return Ok(false),
-            Some(row) if row.state.is_open() => return Ok(true),
-            Some(_) | None => {}
-        }
         let own = self.store().current_reconciliation(house.channel.clone(), date).await?;
-        Ok(own.is_none_or(|batch| batch.finished_at.is_none_or(|finished| at > finished)))
+        Ok(is_unmatched(row, at, own.as_ref()))
     }
 
     /// Our clearing record of an attempt. `near` is where a claim's record is looked for.
@@ -235,12 +232,8 @@ impl Backoffice {
         date: BusinessDate,
         number: ChannelOrderNo,
     ) -> Result<Option<ClearingRecord>, BackofficeError> {
-        // The page begins behind the number before it.
-        let after = match number.attempt {
-            0 => (OrderId::from_u64(number.order.as_u64().saturating_sub(1)), u8::MAX),
-            attempt => (number.order, attempt - 1),
-        };
-        let page = self.store().clearing(house.channel.clone(), date, Some(after), 1).await?;
+        let after = Some(before(number));
+        let page = self.store().clearing(house.channel.clone(), date, after, 1).await?;
         Ok(page.into_iter().find(|record| record.channel_order_no == number))
     }
 
@@ -260,8 +253,18 @@ impl Backoffice {
     }
 }
 
+/// The line that a verdict is about, with what it says.
+pub(super) fn line_of(verdict: &Verdict<Side>) -> Option<(&Side, Item)> {
+    verdict.line.as_ref().and_then(|line| Some((line, line.item?)))
+}
+
 /// What the lines of a number prove of its attempt, with what they say as the voucher.
-fn evidence(date: BusinessDate, attempt: u8, lines: &[ToldSide], proof: Proof) -> Option<Evidence> {
+fn evidence(
+    date: BusinessDate,
+    attempt: u8,
+    lines: &[(&Side, Item)],
+    proof: Proof,
+) -> Option<Evidence> {
     let declined = |reason: Reason| {
         Outcome::Declined(Decline { reason, code: CODE.to_owned(), elsewhere: false })
     };
@@ -270,7 +273,7 @@ fn evidence(date: BusinessDate, attempt: u8, lines: &[ToldSide], proof: Proof) -
         Proof::Failed => declined(Reason::ChannelFailure),
         Proof::TakenBack => declined(Reason::ReversedAfterUnknown),
         Proof::Succeeded => {
-            let reference = lines.first().map(|line| line.reference.clone());
+            let reference = lines.first().map(|(line, _)| line.reference.clone());
             Outcome::Approved(Approval {
                 channel_reference: reference.filter(|text| !text.is_empty()),
                 code: CODE.to_owned(),
@@ -278,11 +281,10 @@ fn evidence(date: BusinessDate, attempt: u8, lines: &[ToldSide], proof: Proof) -
             })
         }
     };
-    let told = lines.iter().take(LINES_TOLD_MAX).map(|line| {
-        let item = &line.item;
+    let told = lines.iter().take(LINES_TOLD_MAX).map(|(line, item)| {
         let (movement, status, currency) =
             (item.movement.name(), item.status.name(), item.currency.code());
-        format!("line {}: {movement} {} {currency} {status}", line.line, line.written_minor)
+        format!("line {}: {movement} {} {currency} {status}", line.line, item.amount_minor)
     });
     let voucher = format!("statement of {date}, {}", told.collect::<Vec<_>>().join("; "));
     Some(Evidence {
@@ -293,6 +295,22 @@ fn evidence(date: BusinessDate, attempt: u8, lines: &[ToldSide], proof: Proof) -
         as_of: None,
         voucher,
     })
+}
+
+/// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is its
+/// difference: one without had matched in `own`, the run of its own date, if it was there by then.
+pub(super) fn is_unmatched(
+    row: Option<&Difference>,
+    at: Timestamp,
+    own: Option<&Reconciliation>,
+) -> bool {
+    match row {
+        Some(row) if row.line.is_some() || row.is_balanced() => false,
+        Some(row) if row.state.is_open() => true,
+        Some(_) | None => {
+            own.is_none_or(|batch| batch.finished_at.is_none_or(|finished| at > finished))
+        }
+    }
 }
 
 /// Our record's side as a difference keeps it.

@@ -39,7 +39,7 @@ use crate::store::{Store, StoreError};
 
 pub use crate::domain::books::difference::Balancing;
 
-/// Where our side of a run and temporary files lie, below the data folder.
+/// Where temporary files lie, below the data folder.
 const WORK: &str = "work";
 /// How often a chunk is decided again because its rows had changed meanwhile.
 const CONFLICTS_MAX: u32 = 16;

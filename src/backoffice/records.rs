@@ -1,252 +1,305 @@
-//! Our side of a run, written as the clearing export is, in bounded memory.
+//! Our side of a run: rows of the store, page by page, in bounded memory.
 //!
 //! What takes part: records of the date and of the next one, those of earlier dates that are
 //! carried over, and those of any date that this date's statement had satisfied before. A record
 //! that another date's statement has satisfied does not: one of ours satisfies one line.
 
-use std::fs::File;
-use std::io::{self, BufWriter};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
 
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::difference::{Difference, RecordSide, days_after};
-use crate::domain::books::reconcile::Status;
-use crate::domain::ids::ChannelOrderNo;
+use crate::domain::books::reconcile::{Item, Side};
+use crate::domain::books::reconciliation::Reconciliation;
+use crate::domain::ids::{ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::BusinessDate;
+use crate::reconcile::{Place, ReconcileError, Row, Rows, SideEnd, key_of_number};
+use crate::store::{Store, StoreError};
 
-use super::evidence::side_of;
-use super::{Backoffice, BackofficeError, House, PAGE};
+use super::PAGE;
+use super::evidence::is_unmatched;
 
-const COLUMNS: [&str; 8] = [
-    "channel_order_no",
-    "channel_reference",
-    "movement",
-    "principal",
-    "fee",
-    "currency",
-    "state",
-    "date",
-];
+/// Bits of a place's tag that hold the attempt; the date is above them.
+const ATTEMPT_BITS: u32 = 7;
 
-/// Our side as a file, which goes with the value.
+/// Our side as the matcher reads it, from a thread that may block: a walk over the records that
+/// take part.
 pub struct Records {
-    path: PathBuf,
+    store: Arc<dyn Store>,
+    channel: ChannelId,
+    /// The statement's date.
+    date: BusinessDate,
+    handle: Handle,
+    stage: Stage,
+    /// The differences of the day's records, beside the walk over these.
+    beside: Beside,
+    /// The current batch of the next date.
+    next_batch: Option<Reconciliation>,
+    page: std::vec::IntoIter<Row>,
+    /// Rows that were made.
+    count: u32,
+    window: Window,
+}
+
+/// How far the walk is: what its next page lies behind.
+#[derive(Clone, Copy)]
+enum Stage {
+    Day(BusinessDate, Option<ChannelOrderNo>),
+    Carried(Option<DifferenceId>),
+    Satisfied(Option<[u8; 16]>),
+    Over,
+}
+
+impl Iterator for Records {
+    type Item = Result<Row, ReconcileError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // Bounded by what takes part: each page goes on after the last.
+        loop {
+            if let Some(row) = self.page.next() {
+                return Some(Ok(row));
+            }
+            if let Stage::Over = self.stage {
+                return None;
+            }
+            match self.handle.clone().block_on(self.next_page()) {
+                Ok(page) => self.page = page.into_iter(),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Rows for Records {
+    fn end(&mut self) -> Result<SideEnd, ReconcileError> {
+        Ok(SideEnd { lines: self.count, ..SideEnd::default() })
+    }
+
+    fn words(&mut self, place: Place) -> Result<Side, ReconcileError> {
+        let gone = || failed(io::Error::other("a record that was read is gone"));
+        let key = key_at(place).ok_or_else(gone)?;
+        let found = self.window.find(&*self.store, &self.channel, key);
+        let found = self.handle.block_on(found).map_err(failed)?;
+        found.map(words_of).ok_or_else(gone)
+    }
+}
+
+/// A record in its words.
+pub fn words_of(record: &ClearingRecord) -> Side {
+    Side {
+        line: 0,
+        order_no: record.channel_order_no.to_string(),
+        reference: reference_of(record).to_owned(),
+        item: Some(Item::of(record)),
+        unreadable: None,
+    }
+}
+
+/// The channel's own number, without what a file's column would lose.
+fn reference_of(record: &ClearingRecord) -> &str {
+    record.channel_reference.as_deref().unwrap_or_default().trim_matches([' ', '\t'])
+}
+
+/// Whose row it is.
+type RecordKey = (BusinessDate, ChannelOrderNo);
+
+/// The row of a record, which its place leads back to.
+fn row_of(
+    (date, number): RecordKey,
+    item: &Item,
+    has_reference: bool,
+    line: u32,
+) -> Result<Row, ReconcileError> {
+    let tag = date.yyyymmdd() << ATTEMPT_BITS | u32::from(number.attempt);
+    let place = Place { line, at: number.order.as_u64(), tag };
+    let row = Row::new(key_of_number(number), item, has_reference, place);
+    row.ok_or_else(|| failed(io::Error::other(format!("{number} has more than twelve digits"))))
+}
+
+/// The record at a place.
+fn key_at(place: Place) -> Option<RecordKey> {
+    let attempt = u8::try_from(place.tag & ((1 << ATTEMPT_BITS) - 1)).ok()?;
+    let number = ChannelOrderNo { order: OrderId::from_u64(place.at), attempt };
+    Some((BusinessDate::from_yyyymmdd(place.tag >> ATTEMPT_BITS)?, number))
+}
+
+fn failed(source: impl std::error::Error + Send + Sync + 'static) -> ReconcileError {
+    ReconcileError::Records { source: Box::new(source) }
 }
 
 impl Records {
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Records {
-    fn drop(&mut self) {
-        // One that stays is overwritten by the next run of its name, or cleared at the next start.
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-struct Sheet {
-    writer: csv::Writer<BufWriter<File>>,
-}
-
-impl Sheet {
-    fn new(path: &Path) -> io::Result<Self> {
-        let file = BufWriter::with_capacity(1 << 18, File::create(path)?);
-        let mut writer = csv::Writer::from_writer(file);
-        writer.write_record(COLUMNS)?;
-        Ok(Self { writer })
-    }
-
-    fn put(&mut self, record: &RecordSide) -> io::Result<()> {
-        let item = &record.item;
-        let reference = record.reference.as_deref().unwrap_or_default();
-        // A line is a record: nothing in it may break it.
-        let reference: String =
-            reference.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let state = match item.status {
-            Status::Succeeded => "due",
-            Status::Failed => "contradicted",
-        };
-        let row = [
-            record.channel_order_no.to_string(),
-            reference,
-            item.movement.name().to_owned(),
-            item.amount_minor.to_string(),
-            item.fee_minor.unwrap_or(0).to_string(),
-            item.currency.code().to_owned(),
-            state.to_owned(),
-            record.date.to_string(),
-        ];
-        Ok(self.writer.write_record(&row)?)
-    }
-
-    fn finish(self) -> io::Result<()> {
-        self.writer.into_inner().map_err(csv::IntoInnerError::into_error)?.into_inner()?;
-        Ok(())
-    }
-}
-
-impl Backoffice {
-    /// Writes our side of a run. `more`: records that were found by what the statement says.
-    pub(super) async fn write_records(
-        &self,
-        house: &House,
-        date: BusinessDate,
-        more: &[ClearingRecord],
-    ) -> Result<Records, BackofficeError> {
-        let path = self.work_folder()?.join(format!("{}-{date}.csv", house.channel));
-        let records = Records { path };
-        let failed = |source| BackofficeError::Io {
-            context: format!("{} cannot be written", records.path.display()),
-            source,
-        };
-        let mut sheet = Sheet::new(&records.path).map_err(failed)?;
-        let next = days_after(date, 1);
-        for day in [date, next] {
-            self.put_day(house, (date, day), &mut sheet, &failed).await?;
+    /// Must be called within a runtime.
+    pub fn new(store: Arc<dyn Store>, channel: ChannelId, date: BusinessDate) -> Self {
+        Self {
+            store,
+            channel,
+            date,
+            handle: Handle::current(),
+            stage: Stage::Day(date, None),
+            beside: Beside::default(),
+            next_batch: None,
+            page: Vec::new().into_iter(),
+            count: 0,
+            window: Window::default(),
         }
-        self.put_carried(house, date, &mut sheet, &failed).await?;
-        self.put_satisfied(house, (date, next), &mut sheet, &failed).await?;
-        for record in more {
-            sheet.put(&side_of(record)).map_err(failed)?;
-        }
-        sheet.finish().map_err(failed)?;
-        Ok(records)
     }
 
-    /// The records of a day, beside the rows that some of them have: both in the same order.
-    async fn put_day(
-        &self,
-        house: &House,
-        (statement, day): (BusinessDate, BusinessDate),
-        sheet: &mut Sheet,
-        failed: &impl Fn(io::Error) -> BackofficeError,
-    ) -> Result<(), BackofficeError> {
-        let mut rows = Rows::new(self, house, day);
-        let mut after = None;
-        // Bounded by the records of the day: each page goes on after the last.
-        loop {
-            let channel = house.channel.clone();
-            let page = self.store().clearing(channel, day, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some((last.order, last.channel_order_no.attempt));
-            for record in &page {
-                let row = rows.of(record.channel_order_no).await?;
-                if self.takes_part(house, (statement, day), record, row).await? {
-                    sheet.put(&side_of(record)).map_err(failed)?;
-                }
+    /// The rows of the next page, which may be none.
+    async fn next_page(&mut self) -> Result<Vec<Row>, ReconcileError> {
+        match self.stage {
+            Stage::Day(day, after) => self.of_day(day, after).await,
+            Stage::Carried(after) => self.carried(after).await,
+            Stage::Satisfied(after) => self.satisfied(after).await,
+            Stage::Over => Ok(Vec::new()),
+        }
+    }
+
+    /// Records of the date or of the next one that no other statement has satisfied.
+    async fn of_day(
+        &mut self,
+        day: BusinessDate,
+        after: Option<ChannelOrderNo>,
+    ) -> Result<Vec<Row>, ReconcileError> {
+        let (store, channel) = (Arc::clone(&self.store), self.channel.clone());
+        let after = after.map(|last| (last.order, last.attempt));
+        let page = store.clearing(channel.clone(), day, after, PAGE).await.map_err(failed)?;
+        let next = days_after(self.date, 1);
+        match page.last() {
+            Some(last) => self.stage = Stage::Day(day, Some(last.channel_order_no)),
+            None if day == next => self.stage = Stage::Carried(None),
+            None => {
+                let batch = store.current_reconciliation(channel.clone(), next).await;
+                self.next_batch = batch.map_err(failed)?;
+                (self.beside, self.stage) = (Beside::default(), Stage::Day(next, None));
             }
         }
-    }
-
-    /// Whether a record of the date, or of the next one, is held against the date's statement.
-    async fn takes_part(
-        &self,
-        house: &House,
-        (statement, day): (BusinessDate, BusinessDate),
-        record: &ClearingRecord,
-        row: Option<&Difference>,
-    ) -> Result<bool, BackofficeError> {
-        match row.and_then(|row| row.line.as_ref()) {
-            Some(line) => Ok(line.date == statement),
-            None if day == statement => Ok(true),
-            None => self.is_unmatched(house, day, record.at, row).await,
+        let mut rows = Vec::with_capacity(page.len());
+        for record in &page {
+            let number = record.channel_order_no;
+            let row = self.beside.of(&*store, (&channel, day), number).await.map_err(failed)?;
+            let takes_part = match row.and_then(|row| row.line.as_ref()) {
+                Some(line) => line.date == self.date,
+                None if day == self.date => true,
+                None => is_unmatched(row, record.at, self.next_batch.as_ref()),
+            };
+            if takes_part {
+                let has_reference = !reference_of(record).is_empty();
+                self.count += 1;
+                rows.push(row_of((day, number), &Item::of(record), has_reference, self.count)?);
+            }
         }
+        Ok(rows)
     }
 
     /// Records of earlier dates that no statement has satisfied yet.
-    async fn put_carried(
-        &self,
-        house: &House,
-        date: BusinessDate,
-        sheet: &mut Sheet,
-        failed: &impl Fn(io::Error) -> BackofficeError,
-    ) -> Result<(), BackofficeError> {
-        let mut after = None;
-        // Bounded by what is open: each page goes on after the last.
-        loop {
-            let page = self.store().open_differences(house.channel.clone(), after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.id);
-            let alone = page.iter().filter(|row| row.line.is_none());
-            for record in alone.filter_map(|row| row.record.as_ref()) {
-                if record.date < date {
-                    sheet.put(record).map_err(failed)?;
-                }
-            }
-        }
+    async fn carried(&mut self, after: Option<DifferenceId>) -> Result<Vec<Row>, ReconcileError> {
+        let page = self.store.open_differences(self.channel.clone(), after, PAGE).await;
+        let page = page.map_err(failed)?;
+        let last = page.last().map(|row| row.id);
+        self.stage = last.map_or(Stage::Satisfied(None), |last| Stage::Carried(Some(last)));
+        let date = self.date;
+        let alone = page.iter().filter(|row| row.line.is_none());
+        self.rows_of(alone.filter_map(|row| row.record.as_ref()).filter(|side| side.date < date))
     }
 
-    /// Records of other dates that this date's statement had satisfied.
-    async fn put_satisfied(
-        &self,
-        house: &House,
-        (date, next): (BusinessDate, BusinessDate),
-        sheet: &mut Sheet,
-        failed: &impl Fn(io::Error) -> BackofficeError,
-    ) -> Result<(), BackofficeError> {
-        let mut after = None;
-        // Bounded by the statement's differences: each page goes on after the last.
-        loop {
-            let channel = house.channel.clone();
-            let page = self.store().differences_of_lines(channel, date, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.line.as_ref().map(|line| line.digest);
-            for record in page.iter().filter_map(|row| row.record.as_ref()) {
-                if record.date != date && record.date != next {
-                    sheet.put(record).map_err(failed)?;
-                }
-            }
-        }
+    /// Records of dates that take no part by themselves, which this date's statement had satisfied
+    /// before.
+    async fn satisfied(&mut self, after: Option<[u8; 16]>) -> Result<Vec<Row>, ReconcileError> {
+        let (channel, date) = (self.channel.clone(), self.date);
+        let page = self.store.differences_of_lines(channel, date, after, PAGE).await;
+        let page = page.map_err(failed)?;
+        let last = page.last().and_then(|row| row.line.as_ref()).map(|line| line.digest);
+        self.stage = last.map_or(Stage::Over, |last| Stage::Satisfied(Some(last)));
+        let is_other = |side: &&RecordSide| side.date != date && side.date != days_after(date, 1);
+        self.rows_of(page.iter().filter_map(|row| row.record.as_ref()).filter(is_other))
+    }
+
+    fn rows_of<'a>(
+        &mut self,
+        sides: impl Iterator<Item = &'a RecordSide>,
+    ) -> Result<Vec<Row>, ReconcileError> {
+        let row = |side: &RecordSide| {
+            self.count += 1;
+            let key = (side.date, side.channel_order_no);
+            row_of(key, &side.item, side.reference.is_some(), self.count)
+        };
+        sides.map(row).collect()
     }
 }
 
-/// The rows of a day's records: a walk beside the walk over the records.
-struct Rows<'a> {
-    office: &'a Backoffice,
-    house: &'a House,
-    day: BusinessDate,
+/// The differences of a day's records, as a walk in the order of these.
+#[derive(Default)]
+struct Beside {
     page: std::vec::IntoIter<Difference>,
     ahead: Option<Difference>,
     after: Option<ChannelOrderNo>,
     is_over: bool,
 }
 
-impl<'a> Rows<'a> {
-    fn new(office: &'a Backoffice, house: &'a House, day: BusinessDate) -> Self {
-        let page = Vec::new().into_iter();
-        Self { office, house, day, page, ahead: None, after: None, is_over: false }
-    }
-
-    /// The row of a record; numbers are asked for in their order.
-    async fn of(&mut self, number: ChannelOrderNo) -> Result<Option<&Difference>, BackofficeError> {
+impl Beside {
+    /// The difference of a record; numbers are asked for in their order.
+    async fn of(
+        &mut self,
+        store: &dyn Store,
+        (channel, day): (&ChannelId, BusinessDate),
+        number: ChannelOrderNo,
+    ) -> Result<Option<&Difference>, StoreError> {
+        let of = |row: &Difference| row.record.as_ref().map(|record| record.channel_order_no);
         // Ends with the rows, or with the first that does not lie behind.
-        while !self.is_over {
-            let of = |row: &Difference| row.record.as_ref().map(|record| record.channel_order_no);
-            if self.ahead.as_ref().is_some_and(|row| of(row) >= Some(number)) {
-                break;
+        while !self.is_over && self.ahead.as_ref().is_none_or(|row| of(row) < Some(number)) {
+            self.ahead = self.page.next();
+            if self.ahead.is_none() {
+                let page = store.differences_of_records(channel.clone(), day, self.after, PAGE);
+                let page = page.await?;
+                self.after = page.last().and_then(of);
+                self.is_over = page.is_empty();
+                self.page = page.into_iter();
             }
-            self.ahead = match self.page.next() {
-                Some(row) => Some(row),
-                None => self.next_page().await?,
-            };
         }
-        let own = |row: &&Difference| {
-            row.record.as_ref().is_some_and(|record| record.channel_order_no == number)
-        };
-        Ok(self.ahead.as_ref().filter(own))
+        Ok(self.ahead.as_ref().filter(|row| of(row) == Some(number)))
     }
+}
 
-    async fn next_page(&mut self) -> Result<Option<Difference>, BackofficeError> {
-        let (store, channel) = (self.office.store(), self.house.channel.clone());
-        let page = store.differences_of_records(channel, self.day, self.after, PAGE).await?;
-        let last = page.last().and_then(|row| row.record.as_ref());
-        match last {
-            Some(record) => self.after = Some(record.channel_order_no),
-            None => self.is_over = true,
-        }
-        self.page = page.into_iter();
-        Ok(self.page.next())
+/// Records that were read again, some ahead: more of them where their neighbours are asked for too.
+#[derive(Default)]
+struct Window {
+    records: Vec<ClearingRecord>,
+    hits: usize,
+}
+
+impl Window {
+    async fn find(
+        &mut self,
+        store: &dyn Store,
+        channel: &ChannelId,
+        (date, number): RecordKey,
+    ) -> Result<Option<&ClearingRecord>, StoreError> {
+        let key = |record: &ClearingRecord| (record.date, record.channel_order_no);
+        let place = self.records.binary_search_by_key(&(date, number), key);
+        let place = match place {
+            Ok(place) => Ok(place),
+            Err(_) => {
+                let limit = match self.hits * 4 >= self.records.len() {
+                    true => (self.records.len() * 4).clamp(1, PAGE),
+                    false => 1,
+                };
+                let behind = Some(before(number));
+                self.records = store.clearing(channel.clone(), date, behind, limit).await?;
+                self.hits = 0;
+                self.records.binary_search_by_key(&(date, number), key)
+            }
+        };
+        self.hits += 1;
+        Ok(place.ok().map(|place| &self.records[place]))
+    }
+}
+
+/// The key behind which a page begins with the record of a number.
+pub fn before(number: ChannelOrderNo) -> (OrderId, u8) {
+    match number.attempt {
+        0 => (OrderId::from_u64(number.order.as_u64().saturating_sub(1)), u8::MAX),
+        attempt => (number.order, attempt - 1),
     }
 }

@@ -15,11 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::channel::statement::LandError;
 use crate::codec::layout::{Column, Header, Layout, Problem};
-use crate::config::layout;
 use crate::domain::batch::Batch;
-use crate::domain::books::clearing::ClearingRecord;
-use crate::domain::books::difference::{Claimed, Finding, days_after};
-use crate::domain::books::reconcile::{Class, Item, Status};
+use crate::domain::books::difference::{Claimed, Finding};
+use crate::domain::books::reconcile::{Class, Item, Side, Status, Verdict};
 use crate::domain::books::reconciliation::{
     BatchReport, BatchState, FileProblem, REVISION, Reconciliation, UNCOUNTED,
 };
@@ -28,24 +26,21 @@ use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
 use crate::reconcile::{
-    MEMORY_BYTES, ReconcileError, Report, Request, Unwatched, is_of, reconcile,
+    Budget, Comparison, FileRows, Late, MEMORY_BYTES, ReconcileError, Report, StatementFile,
+    Unread, Unwatched, is_of, reconcile,
 };
+use crate::store::StoreError;
 use crate::telemetry;
 
 use super::chunk::{Chunk, Unsaid};
 use super::evidence::Named;
-use super::lines::{Digests, Told};
-use super::records::Records;
+use super::lines::{Digests, record_side, shortened};
+use super::records::{Records, words_of};
 use super::{Backoffice, BackofficeError, CONFLICTS_MAX, House, NOTHING, PAGE};
 
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
 const DIFFERENCES_MAX: u64 = 1_000_000;
-/// Verdicts that are kept in memory between looking and writing; with more, both files are read a
-/// second time.
-const KEPT_MAX: usize = 20_000;
-/// Records that are looked up by what lines say.
-const LOOKED_UP_MAX: usize = 10_000;
 /// Problems that a report lists.
 const PROBLEMS_MAX: usize = 100;
 
@@ -80,16 +75,6 @@ pub(super) struct Working<'a> {
     found: HashSet<DifferenceId>,
     told: u32,
     unsaid: Vec<Unsaid>,
-}
-
-/// What looking has brought.
-struct Looked {
-    report: Report,
-    /// All verdicts, if they are few.
-    kept: Option<Vec<Told>>,
-    proven: u32,
-    /// Records that the statement names and that took no part.
-    more: Vec<ClearingRecord>,
 }
 
 impl Backoffice {
@@ -219,123 +204,117 @@ impl Backoffice {
 impl Working<'_> {
     async fn work(&mut self, job: &Job) -> Result<Reconciliation, BackofficeError> {
         self.retry_lines().await?;
-        let looked = self.look().await?;
-        let is_settled = looked.proven == 0 && looked.more.is_empty();
-        let report = match looked.kept {
-            Some(kept) if is_settled => {
-                self.write_all(kept).await?;
-                looked.report
-            }
-            Some(_) | None => self.write_through(&looked.more).await?,
-        };
-        let found = std::mem::take(&mut self.found);
-        self.sweep(&found).await?;
-        self.finish(job, report, looked.proven).await
-    }
-
-    /// Holds both sides together once, and weighs what only they have.
-    async fn look(&mut self) -> Result<Looked, BackofficeError> {
-        let records = self.office.write_records(self.house, self.date, &[]).await?;
-        let (mut told, ended) = self.start(records);
-        let (mut kept, mut named) = (Some(Vec::new()), Named::new());
-        // Ends with the engine, which closes the channel.
-        while let Some(one) = told.recv().await {
-            self.office.gather(self.house, &one, &mut named).await?;
-            match &mut kept {
-                Some(some) if some.len() < KEPT_MAX => some.push(one),
-                some => *some = None,
+        let (mut news, matcher) = self.start()?;
+        let (mut named, mut chunk) = (Named::new(), Vec::with_capacity(PAGE));
+        let mut proven = 0;
+        // Ends with the matcher, which closes the channel.
+        while let Some(one) = news.recv().await {
+            match one {
+                News::Stranger(verdict) => {
+                    self.office.gather(self.house, verdict, &mut named).await?;
+                }
+                News::Whole { unread, is_whole, late } => {
+                    let named = std::mem::take(&mut named);
+                    proven = self.weigh(named, (&unread, is_whole), &late).await?;
+                }
+                News::Verdict(verdict) => {
+                    chunk.push(verdict);
+                    if chunk.len() == PAGE {
+                        self.write_chunk(std::mem::take(&mut chunk)).await?;
+                    }
+                }
             }
         }
-        let report = self.ended(ended).await?;
-        // Only when the file is read to its end all is known that it says of a number; what was cut
-        // off may have said more.
-        let is_whole = report.problems.is_empty();
+        let report = self.ended(matcher).await?;
+        self.write_chunk(chunk).await?;
+        let found = std::mem::take(&mut self.found);
+        self.sweep(&found).await?;
+        self.finish(job, report, proven).await
+    }
+
+    /// Weighs the lines that only they have, and gives the records that they lead to to the
+    /// matcher; says how many orders have ended by them.
+    async fn weigh(
+        &mut self,
+        named: Named,
+        (unread, is_whole): (&Unread, bool),
+        late: &mpsc::Sender<Late>,
+    ) -> Result<u32, BackofficeError> {
         let numbers = named.keys().copied().collect();
         let across = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
-        let (mut proven, mut more) = (0_u32, Vec::new());
-        for (number, lines) in &named {
-            let is_all = is_whole && !report.unread.names(&number.to_string());
-            let others = across.get(number).map(Vec::as_slice).unwrap_or_default();
-            let about = (*number, lines.as_slice(), others);
+        let (mut proven, mut alone) = (0, Named::new());
+        for (number, lines) in named {
+            let is_all = is_whole && !unread.names(&number.to_string());
+            let others = across.get(&number).map(Vec::as_slice).unwrap_or_default();
+            let about = (number, lines.as_slice(), others);
             let weighed = self.office.weigh(self.house, self.date, about, is_all).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
-            if more.len() < LOOKED_UP_MAX {
-                more.extend(weighed.record);
+            match weighed.record {
+                Some(record) => {
+                    let late = late.send(Late { lines, record: words_of(&record) }).await;
+                    late.map_err(|_| BackofficeError::Died)?;
+                }
+                None if others.is_empty() => {}
+                None => {
+                    alone.insert(number, lines);
+                }
             }
         }
-        self.net_across(&named, &across).await?;
-        // What takes part by its date was written already, or is written the next time.
-        let next = days_after(self.date, 1);
-        let fresh = proven > 0 || !more.is_empty();
-        more.retain(|record| record.date != self.date && record.date != next);
-        let kept = kept.filter(|_| !fresh);
-        Ok(Looked { report, kept, proven, more })
+        self.net_across(&alone, &across).await?;
+        Ok(proven)
     }
 
-    /// Holds both sides together again and writes what is told as it comes.
-    async fn write_through(&mut self, more: &[ClearingRecord]) -> Result<Report, BackofficeError> {
-        let records = self.office.write_records(self.house, self.date, more).await?;
-        let (mut told, ended) = self.start(records);
-        let mut chunk = Vec::with_capacity(PAGE);
-        while let Some(one) = told.recv().await {
-            chunk.push(one);
-            if chunk.len() == PAGE {
-                self.write_chunk(std::mem::take(&mut chunk)).await?;
-            }
-        }
-        let report = self.ended(ended).await?;
-        self.write_chunk(chunk).await?;
-        Ok(report)
-    }
-
-    async fn write_all(&mut self, kept: Vec<Told>) -> Result<(), BackofficeError> {
-        let mut kept = kept.into_iter();
-        // Ends with the verdicts: every round takes some.
-        loop {
-            let chunk: Vec<Told> = kept.by_ref().take(PAGE).collect();
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            self.write_chunk(chunk).await?;
-        }
-    }
-
-    /// Starts the engine in a thread of its own. It waits for whoever takes what it tells.
-    fn start(&self, records: Records) -> (mpsc::Receiver<Told>, Engine) {
+    /// Starts the matcher in a thread of its own. It waits for whoever takes what it tells.
+    fn start(&self) -> Result<(mpsc::Receiver<News>, Matcher), BackofficeError> {
         let (sender, receiver) = mpsc::channel(PAGE);
-        let (layout, file, date) = (self.layout.clone(), self.file.clone(), self.date);
-        let (tolerance, summary) = (self.house.statement.tolerance, self.summary.clone());
-        let folder = self.office.folder.clone();
-        let seed = self.office.entropy.draw();
+        let (layout, path, date) = (self.layout.clone(), self.file.clone(), self.date);
+        let (summary, folder) = (self.summary.clone(), self.office.work_folder()?.to_owned());
+        let store = Arc::clone(self.office.store());
+        let mut ours = Records::new(store, self.house.channel.clone(), date);
+        let comparison = Comparison {
+            date: Some(date),
+            tolerance: self.house.statement.tolerance,
+            carried: true,
+            differences_max: DIFFERENCES_MAX,
+            seed: self.office.entropy.draw(),
+        };
         let ended = tokio::task::spawn_blocking(move || {
-            let records_layout = layout::records();
-            let request = Request {
-                statement: &file,
-                layout: &layout,
-                summary: summary.as_deref(),
-                records: records.path(),
-                records_layout: &records_layout,
-                date: Some(date),
-                tolerance,
-                carried: true,
-                differences_max: DIFFERENCES_MAX,
-                memory_bytes: MEMORY_BYTES / 2,
-                folder: &folder,
-                seed,
+            let tell = |news| {
+                let gone = |_| std::io::Error::other("nobody takes what is found");
+                let told = sender.blocking_send(news).map_err(gone);
+                told.map_err(|source| ReconcileError::Write { source })
             };
-            reconcile(&request, &Unwatched, &mut |difference| {
-                let gone = || std::io::Error::other("nobody takes what is found");
-                sender.blocking_send(Told::of(difference)).map_err(|_| gone())
-            })
+            let budget = Budget::new(MEMORY_BYTES / 2, &folder);
+            let summary = summary.as_deref();
+            let file = StatementFile { path: &path, layout: &layout, summary, date: Some(date) };
+            let mut theirs = FileRows::statement(file, &budget, &Unwatched)?;
+            let sides = (&mut theirs, &mut ours);
+            let mut matched = reconcile(sides, &comparison, &budget, &Unwatched)?;
+            matched.each_stranger(|verdict| tell(News::Stranger(verdict.map(shortened))))?;
+            // Only when the file is read to its end all is known that it says of a number; what was
+            // cut off may have said more.
+            let end = matched.statement_end();
+            let (unread, is_whole) = (end.unread.clone(), end.problems.is_empty());
+            let (late, mut found) = mpsc::channel(PAGE);
+            tell(News::Whole { unread, is_whole, late })?;
+            // Ends with the lines that are weighed.
+            while let Some(late) = found.blocking_recv() {
+                matched.add(late);
+            }
+            matched.tell(|verdict| tell(News::Verdict(verdict.map(shortened))))
         });
-        (receiver, ended)
+        Ok((receiver, ended))
     }
 
-    async fn ended(&self, engine: Engine) -> Result<Report, BackofficeError> {
-        match engine.await {
+    async fn ended(&self, matcher: Matcher) -> Result<Report, BackofficeError> {
+        match matcher.await {
             Err(_) => Err(BackofficeError::Died),
             Ok(Ok(report)) => Ok(report),
+            Ok(Err(ReconcileError::Records { source })) if source.is::<StoreError>() => {
+                let source = source.downcast::<StoreError>().map(|error| (*error).into());
+                Err(source.unwrap_or(BackofficeError::Died))
+            }
             Ok(Err(problem)) if is_of_file(&problem) => {
                 Err(BackofficeError::Refused { batch: self.batch.id, problem: Box::new(problem) })
             }
@@ -344,25 +323,26 @@ impl Working<'_> {
     }
 
     /// Writes some verdicts in one commit, again while their rows change under it.
-    async fn write_chunk(&mut self, told: Vec<Told>) -> Result<(), BackofficeError> {
-        let mut findings = Vec::with_capacity(told.len());
-        for one in &told {
-            let record = one.record_side(self.date);
+    async fn write_chunk(&mut self, verdicts: Vec<Verdict<Side>>) -> Result<(), BackofficeError> {
+        let mut findings = Vec::with_capacity(verdicts.len());
+        let mut moved = Vec::new();
+        for verdict in verdicts {
+            let elsewhere = self.elsewhere_of(&verdict);
+            let Verdict { class, key, line, record } = verdict;
+            let record = record.and_then(|record| record_side(record, self.date));
             let claimed = match &record {
                 Some(record) if record.item.status == Status::Failed => {
                     self.office.claimed(record).await?
                 }
                 Some(_) | None => Claimed::Nothing,
             };
-            let line = self.digests.line_side(one, self.date);
-            let (class, elsewhere) = (self.class_of(one), self.elsewhere_of(one));
-            let key = one.key;
+            let own = class;
+            let class = self.class_of(own, elsewhere, line.as_ref().filter(|_| record.is_none()));
+            let item = line.as_ref().and_then(|line| line.item).filter(|_| class != own);
+            moved.extend(item.map(|item| (own, class, item)));
+            let line = line.map(|line| self.digests.line_side(line, self.date));
             findings.push(Finding { class, key, line, record, claimed, elsewhere });
         }
-        let moved = told
-            .iter()
-            .filter_map(|one| Some((one.class, self.class_of(one), one.line.as_ref()?.item)));
-        let moved: Vec<_> = moved.filter(|(own, class, _)| own != class).collect();
         for _ in 0..CONFLICTS_MAX {
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             let mut ids = Vec::with_capacity(findings.len());
@@ -384,19 +364,19 @@ impl Working<'_> {
     }
 
     /// The date whose statement has matched the number of a line that only they have.
-    fn elsewhere_of(&self, one: &Told) -> Option<BusinessDate> {
-        let alone = matches!(one.class, Class::OnlyTheirs | Class::DuplicateTheirs);
-        let line = one.line.as_ref().filter(|_| alone && one.record.is_none())?;
+    fn elsewhere_of(&self, verdict: &Verdict<Side>) -> Option<BusinessDate> {
+        let alone = matches!(verdict.class, Class::OnlyTheirs | Class::DuplicateTheirs);
+        let line = verdict.line.as_ref().filter(|_| alone && verdict.record.is_none())?;
         self.elsewhere.get(&line.line).copied()
     }
 
-    /// Its class beside what other dates' statements say.
-    fn class_of(&self, one: &Told) -> Class {
-        let cancels = one.line.as_ref().is_some_and(|line| self.netted.contains(&line.line));
-        match (self.elsewhere_of(one), cancels) {
+    /// The class of a verdict, beside what other dates' statements say of a line that it is about
+    /// alone.
+    fn class_of(&self, own: Class, elsewhere: Option<BusinessDate>, alone: Option<&Side>) -> Class {
+        match (elsewhere, alone) {
             (Some(_), _) => Class::DuplicateElsewhere,
-            (None, true) if one.record.is_none() => Class::Netted,
-            (None, _) => one.class,
+            (None, Some(line)) if self.netted.contains(&line.line) => Class::Netted,
+            (None, _) => own,
         }
     }
 
@@ -423,7 +403,7 @@ impl Working<'_> {
         proven: u32,
     ) -> Result<Reconciliation, BackofficeError> {
         for (own, class, item) in &self.moved {
-            report.totals.reclassify(item, *own, *class);
+            report.totals.reclassify(item, *own, *class, None);
         }
         let agreed = report.agreed.to_bytes();
         let store = self.office.store();
@@ -488,7 +468,20 @@ impl Working<'_> {
     }
 }
 
-type Engine = tokio::task::JoinHandle<Result<Report, ReconcileError>>;
+type Matcher = tokio::task::JoinHandle<Result<Report, ReconcileError>>;
+
+/// What the matcher tells.
+enum News {
+    /// A line whose number none of our records has.
+    Stranger(Verdict<Side>),
+    /// All of these were told. What they lead to is waited for, until the sender is gone.
+    Whole {
+        unread: Unread,
+        is_whole: bool,
+        late: mpsc::Sender<Late>,
+    },
+    Verdict(Verdict<Side>),
+}
 
 /// Whether a file of this content would always be refused.
 fn is_of_file(problem: &ReconcileError) -> bool {
@@ -501,6 +494,7 @@ fn is_of_file(problem: &ReconcileError) -> bool {
         | ReconcileError::TooManyDifferences { .. }
         | ReconcileError::Skewed => true,
         ReconcileError::Read { .. }
+        | ReconcileError::Records { .. }
         | ReconcileError::Spill { .. }
         | ReconcileError::Write { .. }
         | ReconcileError::Died => false,

@@ -3,11 +3,9 @@
 //! One form for the command that works on files and for the daemon's API, so that whoever reads one
 //! reads the other.
 
-use std::borrow::Cow;
-
 use serde::{Serialize, Serializer};
 
-use crate::domain::books::reconcile::{Class, ClassTotals, Item, Key, Sums, Tally, Totals};
+use crate::domain::books::reconcile::{Class, ClassTotals, Side, Sums, Tally, Totals, Verdict};
 use crate::domain::money::Currency;
 
 /// A sum as JSON has it; one that does not fit in 64 bits is a text, never rounded.
@@ -116,59 +114,29 @@ pub const COLUMNS: [&str; 22] = [
 /// Columns of one side.
 const SIDE_COLUMNS: usize = 9;
 
-/// One side of a listed verdict.
-pub struct ListedSide<'a> {
-    /// Its line in its file, from 1; `None` where it comes from no file.
-    pub line: Option<u32>,
-    pub order_no: Cow<'a, str>,
-    pub reference: &'a str,
-    pub item: &'a Item,
+/// Adds the fields of a verdict to a row of CSV, one for each of [`COLUMNS`].
+pub fn list(verdict: &Verdict<Side>, row: &mut csv::ByteRecord, numbers: &mut itoa::Buffer) {
+    let is_pair = verdict.line.is_some() && verdict.record.is_some();
+    row.push_field(verdict.class.name().as_bytes());
+    row.push_field(if is_pair { verdict.key.name().as_bytes() } else { b"" });
+    list_side(verdict.line.as_ref(), row, numbers);
+    list_side(verdict.record.as_ref(), row, numbers);
+    let unreadable = verdict.line.as_ref().and_then(|line| line.unreadable.as_ref());
+    let (problem, text) = unreadable.map_or(("", ""), |(problem, text)| (problem, text));
+    row.push_field(problem.as_bytes());
+    row.push_field(text.as_bytes());
 }
 
-/// A verdict that is more than a plain match.
-pub struct Listed<'a> {
-    pub class: Class,
-    pub key: Key,
-    pub theirs: Option<ListedSide<'a>>,
-    pub ours: Option<ListedSide<'a>>,
-    /// A line that cannot be read: its number, why, and its text with card numbers masked (I-11).
-    pub bad: Option<(u32, &'a str, &'a str)>,
-}
-
-impl Listed<'_> {
-    /// By what both sides were brought together; nothing where there is one alone.
-    pub fn matched_by(&self) -> Option<&'static str> {
-        (self.theirs.is_some() && self.ours.is_some()).then(|| self.key.name())
-    }
-
-    /// Adds its fields to a row of CSV, one for each of [`COLUMNS`].
-    pub fn fill(&self, row: &mut csv::ByteRecord, numbers: &mut itoa::Buffer) {
-        row.push_field(self.class.name().as_bytes());
-        row.push_field(self.matched_by().unwrap_or_default().as_bytes());
-        match (&self.theirs, self.bad) {
-            (None, Some((line, _, _))) => {
-                row.push_field(numbers.format(line).as_bytes());
-                (1..SIDE_COLUMNS).for_each(|_| row.push_field(b""));
-            }
-            (side, _) => fill_side(row, side.as_ref(), numbers),
-        }
-        fill_side(row, self.ours.as_ref(), numbers);
-        let (problem, text) = self.bad.map_or(("", ""), |(_, problem, text)| (problem, text));
-        row.push_field(problem.as_bytes());
-        row.push_field(text.as_bytes());
-    }
-}
-
-fn fill_side(row: &mut csv::ByteRecord, side: Option<&ListedSide<'_>>, numbers: &mut itoa::Buffer) {
-    let Some(side) = side else {
-        (0..SIDE_COLUMNS).for_each(|_| row.push_field(b""));
-        return;
-    };
-    let item = side.item;
+fn list_side(side: Option<&Side>, row: &mut csv::ByteRecord, numbers: &mut itoa::Buffer) {
+    let line = side.map(|side| i64::from(side.line)).filter(|line| *line > 0);
     let mut number = |row: &mut csv::ByteRecord, number: Option<i64>| {
         row.push_field(number.map_or("", |number| numbers.format(number)).as_bytes());
     };
-    number(row, side.line.map(i64::from));
+    number(row, line);
+    let Some((side, item)) = side.and_then(|side| Some((side, side.item?))) else {
+        (1..SIDE_COLUMNS).for_each(|_| row.push_field(b""));
+        return;
+    };
     row.push_field(side.order_no.as_bytes());
     row.push_field(side.reference.as_bytes());
     row.push_field(item.movement.name().as_bytes());

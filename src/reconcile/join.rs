@@ -3,12 +3,27 @@
 //! A partition fits in the cache, so the table of its keys does too: that is what makes the join
 //! fast. Nearly all keys have one row on each side; only the others are gathered into groups.
 
-use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance};
+use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance, Verdict};
 use crate::reconcile::ReconcileError;
-use crate::reconcile::findings::Findings;
-use crate::reconcile::load::{KEYLESS, PARTITIONS};
 use crate::reconcile::partitions::Sealed;
-use crate::reconcile::row::{Packed, ROW_BYTES, Row, is_same, key_at, spread};
+use crate::reconcile::row::{ROW_BYTES, Row, is_same, key_at, line_at, spread};
+use crate::reconcile::verdicts::Findings;
+
+/// Partitions of rows by their key, and of those that have none.
+const PARTITIONS: usize = 1_024;
+const KEYLESS: usize = 64;
+/// Partitions of a side.
+pub const ALL_PARTITIONS: usize = PARTITIONS + KEYLESS;
+
+type Packed = [u8; ROW_BYTES];
+
+/// The partition of a row, whoever draws the seed.
+pub fn partition_of(row: &Row, seed: u64) -> usize {
+    match row.key() {
+        0 => PARTITIONS + line_at(row.bytes()) as usize % KEYLESS,
+        key => (spread(key, seed) >> 54) as usize,
+    }
+}
 
 /// Joins partitions; keeps its buffers between them.
 pub struct Join {
@@ -133,35 +148,26 @@ impl Join {
             match *partner {
                 // A further record of a key, or the first one of a group: judged above.
                 JUDGED => {}
-                0 => findings.record(Class::OnlyOurs, self.key, &Row::unpack(record))?,
+                0 => findings.record(Class::OnlyOurs, self.key, &Row::of_bytes(record))?,
                 line => {
                     let line = &lines[line as usize - 1];
                     if self.key == Key::OrderNo && is_same(line, record) {
-                        findings.same(line);
+                        findings.same(&Row::of_bytes(line));
                         continue;
                     }
-                    let (line, record) = (Row::unpack(line), Row::unpack(record));
+                    let (line, record) = (Row::of_bytes(line), Row::of_bytes(record));
                     if self.key == Key::Reference {
-                        self.weak(&line, &record, findings)?;
+                        // By the second key, what moves money another way is no pair.
+                        judge_group(&mut self.judge, self.key, &[line], &[record], findings)?;
                         continue;
                     }
-                    let class = self.judge.pair(&line.item, &record.item, self.key);
+                    let class = self.judge.pair(&line.item(), &record.item(), self.key);
                     findings.pair(class, self.key, &line, &record)?;
                 }
             }
         }
         self.partner = partners;
         self.judge_strangers(lines, findings)
-    }
-
-    /// By the second key, what moves money another way is no pair.
-    fn weak(
-        &mut self,
-        line: &Row,
-        record: &Row,
-        findings: &mut Findings<'_>,
-    ) -> std::io::Result<()> {
-        judge_group(&mut self.judge, self.key, &[*line], &[*record], findings)
     }
 
     /// The keys that several rows of one side have.
@@ -183,20 +189,20 @@ impl Join {
             let Some(first) = line.into_iter().chain(record).min() else { return Ok(()) };
             group_lines.clear();
             group_records.clear();
-            group_records.push(Row::unpack(&records[first as usize]));
+            group_records.push(Row::of_bytes(&records[first as usize]));
             let partner = std::mem::replace(&mut self.partner[first as usize], JUDGED);
             if partner > 0 {
-                group_lines.push(Row::unpack(&lines[partner as usize - 1]));
+                group_lines.push(Row::of_bytes(&lines[partner as usize - 1]));
             }
             while of(&self.more_theirs, next_line) == Some(first) {
                 let at = self.more_theirs[next_line].1;
-                group_lines.push(Row::unpack(&lines[at as usize]));
+                group_lines.push(Row::of_bytes(&lines[at as usize]));
                 next_line += 1;
             }
             while of(&self.more_ours, next_record) == Some(first) {
                 let at = self.more_ours[next_record].1 as usize;
                 self.partner[at] = JUDGED;
-                group_records.push(Row::unpack(&records[at]));
+                group_records.push(Row::of_bytes(&records[at]));
                 next_record += 1;
             }
             judge_group(&mut self.judge, self.key, &group_lines, &group_records, findings)?;
@@ -211,7 +217,8 @@ impl Join {
         let key = |at: &u32| key_at(&lines[*at as usize]);
         self.strangers.sort_unstable_by_key(|at| (key(at), *at));
         for group in self.strangers.chunk_by(|left, right| key(left) == key(right)) {
-            let rows: Vec<Row> = group.iter().map(|at| Row::unpack(&lines[*at as usize])).collect();
+            let rows: Vec<Row> =
+                group.iter().map(|at| Row::of_bytes(&lines[*at as usize])).collect();
             judge_group(&mut self.judge, self.key, &rows, &[], findings)?;
         }
         Ok(())
@@ -228,16 +235,19 @@ fn judge_group(
     records: &[Row],
     findings: &mut Findings<'_>,
 ) -> std::io::Result<()> {
-    let items = |rows: &[Row]| -> Vec<Item> { rows.iter().map(|row| row.item).collect() };
+    let items = |rows: &[Row]| -> Vec<Item> { rows.iter().map(Row::item).collect() };
     let mut verdicts = Vec::with_capacity(lines.len() + records.len());
     judge.judge(&items(lines), &items(records), key, &mut verdicts);
-    for verdict in verdicts {
-        let line = verdict.line.map(|at| &lines[at as usize]);
-        let record = verdict.record.map(|at| &records[at as usize]);
+    for Verdict { class, line, record, .. } in verdicts {
+        let line = line.map(|at| lines[at as usize]);
+        let record = record.map(|at| &records[at as usize]);
         match (line, record) {
-            (Some(line), Some(record)) => findings.pair(verdict.class, key, line, record)?,
-            (Some(line), None) => findings.line(verdict.class, key, line)?,
-            (None, Some(record)) => findings.record(verdict.class, key, record)?,
+            (Some(line), Some(record)) => findings.pair(class, key, &line, record)?,
+            (Some(line), None) if key == Key::OrderNo && records.is_empty() => {
+                findings.line(class, key, &line.as_stranger())?;
+            }
+            (Some(line), None) => findings.line(class, key, &line)?,
+            (None, Some(record)) => findings.record(class, key, record)?,
             (None, None) => unreachable!("a verdict is about something"),
         }
     }
@@ -245,20 +255,17 @@ fn judge_group(
 }
 
 /// Rows without the key: nothing can be found by it.
-pub fn alone(
+fn alone(
     lines: &[Packed],
     records: &[Packed],
     key: Key,
     findings: &mut Findings<'_>,
 ) -> std::io::Result<()> {
     for line in lines {
-        findings.line(Class::OnlyTheirs, key, &Row::unpack(line))?;
+        findings.line(Class::OnlyTheirs, key, &Row::of_bytes(line))?;
     }
     for record in records {
-        findings.record(Class::OnlyOurs, key, &Row::unpack(record))?;
+        findings.record(Class::OnlyOurs, key, &Row::of_bytes(record))?;
     }
     Ok(())
 }
-
-/// Partitions of a side, those of rows without a key included.
-pub const ALL_PARTITIONS: usize = PARTITIONS + KEYLESS;

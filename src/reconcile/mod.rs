@@ -1,42 +1,45 @@
 //! Holds a channel's statement against our clearing records, however large both are.
 //!
-//! Both files are read once, each by a thread of its own, into small rows that are spread over
-//! partitions by their key; partitions are joined one by one, in a table that fits in the cache.
-//! What our channel order number leaves over is joined again by the channel's own number. Memory is
-//! bounded: rows past the budget go to temporary files. Agreement becomes sums and a set of lines;
-//! only the rest becomes rows, in the order of the statement. The rules are `domain`'s; the layouts
-//! are `codec`'s. Upholds I-10: it ends with the sums of all classes held against what was read.
-//! Must not know channels, stores, or what is done about a difference.
+//! A side is an iterator of small rows: a file, or whatever else can give them. Both sides are
+//! read once, each by a thread of its own, and spread over partitions by their key; partitions are
+//! joined one by one, in a table that fits in the cache. What our channel order number leaves over
+//! is joined again by the channel's own number. Memory is bounded: rows past the budget go to
+//! temporary files. Agreement becomes sums and a set of lines; only the rest becomes verdicts, in
+//! the order of the statement. The rules are `domain`'s; the layouts are `codec`'s. Upholds I-10:
+//! it ends with the sums of all classes held against what was read. Must not know channels, stores,
+//! or what is done about a difference.
 
-mod differences;
-mod findings;
 pub mod form;
 mod join;
-mod load;
+mod matched;
 mod partitions;
 mod row;
 mod search;
+mod side;
 mod source;
+mod verdicts;
 
+use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::codec::layout::{Layout, Problem};
+use crate::codec::layout::Problem;
 use crate::domain::books::reconcile::{Key, Tally, Tolerance, Totals};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::findings::{Dates, Findings, Order};
-use crate::reconcile::join::{ALL_PARTITIONS, Join};
-use crate::reconcile::load::{Loaded, Side, Spread, load};
-use crate::reconcile::partitions::{Budget, Sealed};
-use crate::reconcile::row::ROW_BYTES;
-use crate::reconcile::source::Named;
+use crate::reconcile::join::{ALL_PARTITIONS, Join, partition_of};
+use crate::reconcile::matched::by_reference;
+use crate::reconcile::partitions::{Partitions, Sealed};
+use crate::reconcile::row::{ROW_BYTES, unpack_date};
+use crate::reconcile::verdicts::{Dates, Findings, Order};
 
-pub use self::differences::{Difference, Text};
-pub use self::findings::LineSet;
-pub use self::load::Unread;
+pub use self::matched::{Late, Matched};
+pub use self::partitions::Budget;
+pub use self::row::{Place, Row, key_of_number};
 pub use self::search::{has_rows, numbers_named};
+pub use self::side::{FileRows, Rows, SideEnd, StatementFile, Unread};
 pub use self::source::{is_like, is_of};
+pub use self::verdicts::LineSet;
 
 /// Bytes of memory that rows take before they go to temporary files.
 pub const MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
@@ -49,16 +52,11 @@ pub const BAD_LINES_MAX: usize = 1_000_000;
 /// One for each side; joining shares them.
 const THREADS: usize = 2;
 
-/// What is held against what.
-pub struct Request<'a> {
-    pub statement: &'a Path,
-    pub layout: &'a Layout,
-    /// The layout's summary, where it lies beside a statement that is no archive.
-    pub summary: Option<&'a Path>,
-    pub records: &'a Path,
-    pub records_layout: &'a Layout,
-    /// The statement's date. Where it is given, a line of another date is bad; where it is not, it
-    /// is the latest that a line has. Records of later dates may match and need not.
+/// How both sides are held against each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison {
+    /// The statement's date. Where it is not given it is the latest that a line has. Records of
+    /// later dates may match and need not.
     pub date: Option<BusinessDate>,
     pub tolerance: Tolerance,
     /// Whether records of earlier dates are carried over: they may match and need not, since their
@@ -66,9 +64,6 @@ pub struct Request<'a> {
     pub carried: bool,
     /// The most differences that are told; where there are more, none is.
     pub differences_max: u64,
-    pub memory_bytes: u64,
-    /// Where temporary files go.
-    pub folder: &'a Path,
     /// Spreads the keys; the outcome does not depend on it.
     pub seed: u64,
 }
@@ -89,9 +84,7 @@ pub struct Report {
     /// Whether a total of the channel's counts the lines, and has their number. Without it a file
     /// that was cut off at a line's end looks like a short day.
     pub is_counted: bool,
-    /// The numbers in rows that say nothing that is compared.
-    pub unread: Unread,
-    /// Verdicts that were given as rows.
+    /// Verdicts that were told.
     pub differences: u64,
     /// Bytes that went to temporary files.
     pub spilled_bytes: u64,
@@ -123,6 +116,12 @@ pub enum ReconcileError {
         "there are {found} differences, more than {max}: it is another day's or channel's file"
     )]
     TooManyDifferences { found: u64, max: u64 },
+    /// A side that is no file.
+    #[error("our records cannot be read")]
+    Records {
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("too many rows have one key for the memory that was given")]
     Skewed,
     #[error("a temporary file cannot be written or read")]
@@ -150,123 +149,128 @@ impl Watch for Unwatched {
     fn joined(&self, _parts: u64) {}
 }
 
-/// Reads both files, joins them, and calls `take` with every difference in order: by the
-/// statement's line, then, for what only we have, by our row.
-pub fn reconcile(
-    request: &Request<'_>,
+/// Reads both sides once and joins them.
+pub fn reconcile<'a, T: Rows + Send, O: Rows>(
+    (theirs, ours): (&'a mut T, &'a mut O),
+    comparison: &Comparison,
+    budget: &'a Budget,
     watch: &dyn Watch,
-    take: &mut dyn FnMut(&Difference<'_>) -> io::Result<()>,
-) -> Result<Report, ReconcileError> {
-    let budget = Budget::new(request.memory_bytes, request.folder);
-    let (mut theirs, mut ours) = load_both(request, &budget, watch)?;
-    let is_counted = check_summary(request, &mut theirs)?;
-    let order = Order { theirs: theirs.lines, ours: ours.lines };
-    let date = request.date.or(theirs.last_date);
-    let dates = Dates { statement: date, carried: request.carried };
-    let new = || Findings::new(order, dates, &budget);
-    let first = Joining { request, key: Key::OrderNo, budget: &budget };
-    let mut found = first.run(&theirs.rows, &ours.rows, &new, watch)?;
-    let mut totals = Totals::default();
-    let mut agreed = LineSet::of(theirs.lines);
-    let mut rows = Vec::new();
-    let (mut left_theirs, mut left_ours) = (Vec::new(), Vec::new());
+) -> Result<Matched<'a, T, O>, ReconcileError> {
+    let spread = Spread { seed: comparison.seed, budget };
+    let (mut read, records) = both(|| load(theirs, spread), || load(ours, spread))?;
+    let order = Order { theirs: read.end.lines, ours: records.end.lines };
+    let date = comparison.date.or(read.last_date);
+    let dates = Dates { statement: date, carried: comparison.carried };
+    let new = || Findings::new(order, dates, budget);
+    let first = Joining { comparison, key: Key::OrderNo, budget };
+    let mut found = first.run(&read.rows, &records.rows, &new, watch)?;
     if let Some(first) = found.first_mut() {
-        for bad in theirs.bad.drain(..) {
+        for bad in read.end.bad.drain(..) {
             first.bad_line(bad).map_err(|source| ReconcileError::Spill { source })?;
         }
     }
-    let mut finish = |mut findings: Findings<'_>| {
-        findings.finish();
-        totals.merge(&findings.totals);
-        agreed.merge(&findings.agreed);
-        findings.count
+    let mut matched = Matched {
+        theirs,
+        ours,
+        their_end: read.end,
+        their_tally: read.tally,
+        our_tally: records.tally,
+        verdicts: Vec::new(),
+        totals: Totals::default(),
+        agreed: LineSet::of(order.theirs),
+        differences: 0,
+        tolerance: comparison.tolerance,
+        late: HashMap::new(),
+        budget,
     };
-    let mut differences = 0;
+    let (mut left_theirs, mut left_ours) = (Vec::new(), Vec::new());
     for findings in found {
-        let mut findings = findings;
-        let empty = new();
-        left_theirs.push(std::mem::replace(&mut findings.left_theirs, empty.left_theirs).seal());
-        left_ours.push(std::mem::replace(&mut findings.left_ours, empty.left_ours).seal());
-        rows.push(std::mem::replace(&mut findings.rows, empty.rows).seal());
-        differences += finish(findings);
+        let (theirs, ours) = matched.gather(findings);
+        left_theirs.push(theirs);
+        left_ours.push(ours);
     }
-    let second = Joining { request, key: Key::Reference, budget: &budget };
-    for findings in second.left_over((&mut theirs, &left_theirs), (&mut ours, &left_ours), &new)? {
-        let mut findings = findings;
-        rows.push(std::mem::replace(&mut findings.rows, new().rows).seal());
-        differences += finish(findings);
+    let rows = |left: &[Sealed<'_, ROW_BYTES>]| left.iter().map(Sealed::rows).sum::<u64>();
+    let (their_rows, our_rows) = (rows(&left_theirs), rows(&left_ours));
+    if their_rows > 0 || our_rows > 0 {
+        // Where one side has none there is nothing to find, and no words need be read.
+        let wanted = their_rows > 0 && our_rows > 0;
+        let (left_theirs, left_ours) = both(
+            || by_reference(matched.theirs, &left_theirs, wanted, spread),
+            || by_reference(matched.ours, &left_ours, wanted, spread),
+        )?;
+        let second = Joining { key: Key::Reference, ..first };
+        for findings in second.run(&left_theirs, &left_ours, &new, &Unwatched)? {
+            matched.gather(findings);
+        }
     }
-    let report = Report {
-        totals,
-        theirs: theirs.tally,
-        ours: ours.tally,
-        agreed,
-        lines: theirs.lines,
-        problems: std::mem::take(&mut theirs.problems),
-        is_counted,
-        unread: std::mem::take(&mut theirs.unread),
-        differences,
-        spilled_bytes: 0,
-    };
-    assert_eq!(
-        report.totals.sides(),
-        (report.theirs, report.ours),
-        "I-10: the classes sum to what was read of both sides"
-    );
-    if differences > request.differences_max {
-        let max = request.differences_max;
-        return Err(ReconcileError::TooManyDifferences { found: differences, max });
+    let (found, max) = (matched.differences, comparison.differences_max);
+    if found > max {
+        return Err(ReconcileError::TooManyDifferences { found, max });
     }
-    let told = differences::tell(&rows, (&mut theirs, request.layout.encoding), &mut ours, take)?;
-    assert_eq!(told, differences, "I-10: every verdict that is no match is told");
-    Ok(Report { spilled_bytes: budget.spilled(), ..report })
+    Ok(matched)
 }
 
-/// Holds the statement against the summary that comes beside it. Says whether it is counted, there
-/// or in its own footer.
-fn check_summary(
-    request: &Request<'_>,
-    theirs: &mut Loaded<'_, '_>,
-) -> Result<bool, ReconcileError> {
-    let is_counted = theirs.decoder.is_counted();
-    let Some(summary) = &request.layout.summary else { return Ok(is_counted) };
-    let named = Named { pattern: Some(&summary.member), date: request.date };
-    let text = source::summary(request.statement, request.summary, named)?;
-    let Some(text) = text else { return Ok(is_counted) };
-    let (problems, counts) = summary.check(&text, theirs.decoder.said(), request.layout.currency);
-    // The summary is another file: what it says otherwise is told, and refuses nothing.
-    theirs.problems.extend(problems.into_iter().map(|problem| (theirs.lines, problem)));
-    Ok(is_counted || counts)
-}
-
-/// One thread for each side.
-fn load_both<'a, 'budget>(
-    request: &Request<'a>,
-    budget: &'budget Budget,
-    watch: &dyn Watch,
-) -> Result<(Loaded<'a, 'budget>, Loaded<'a, 'budget>), ReconcileError> {
-    let spread = Spread { seed: request.seed };
-    let read = |bytes: u64| watch.read(bytes);
+/// One thread for each side; what theirs says is told first.
+fn both<A: Send, B>(
+    theirs: impl FnOnce() -> Result<A, ReconcileError> + Send,
+    ours: impl FnOnce() -> Result<B, ReconcileError>,
+) -> Result<(A, B), ReconcileError> {
     std::thread::scope(|scope| {
-        let theirs = scope.spawn(|| {
-            let named = Named { pattern: request.layout.member.as_deref(), date: request.date };
-            let file = source::open(request.statement, named, budget)?;
-            let from = (file, request.statement, Side::Theirs);
-            load(from, request.layout, request.date, spread, budget, &read)
-        });
-        let unnamed = Named { pattern: None, date: None };
-        let ours = source::open(request.records, unnamed, budget).and_then(|file| {
-            let layout = request.records_layout;
-            load((file, request.records, Side::Ours), layout, None, spread, budget, &read)
-        });
-        let theirs = theirs.join().unwrap_or(Err(ReconcileError::Died))?;
-        Ok((theirs, ours?))
+        let theirs = scope.spawn(theirs);
+        let ours = ours();
+        Ok((theirs.join().unwrap_or(Err(ReconcileError::Died))?, ours?))
     })
 }
 
+/// What every row of a run is spread by, and where it lies then.
+#[derive(Clone, Copy)]
+struct Spread<'budget> {
+    seed: u64,
+    budget: &'budget Budget,
+}
+
+impl<'budget> Spread<'budget> {
+    fn partitions(self) -> Partitions<'budget, ROW_BYTES> {
+        Partitions::new(self.budget, ALL_PARTITIONS)
+    }
+
+    fn push(
+        self,
+        row: &Row,
+        partitions: &mut Partitions<'budget, ROW_BYTES>,
+    ) -> Result<(), ReconcileError> {
+        let pushed = partitions.push(partition_of(row, self.seed), row.bytes());
+        pushed.map_err(|source| ReconcileError::Spill { source })
+    }
+}
+
+/// One side, read.
+struct Loaded<'budget> {
+    rows: Sealed<'budget, ROW_BYTES>,
+    tally: Tally,
+    last_date: Option<BusinessDate>,
+    end: SideEnd,
+}
+
+fn load<'budget>(
+    side: &mut impl Rows,
+    spread: Spread<'budget>,
+) -> Result<Loaded<'budget>, ReconcileError> {
+    let (mut rows, mut tally, mut last_date) = (spread.partitions(), Tally::default(), 0);
+    for row in side.by_ref() {
+        let row = row?;
+        tally.add_plain(row.currency_index(), row.amount_minor(), row.fee_minor());
+        last_date = last_date.max(row.packed_date());
+        spread.push(&row, &mut rows)?;
+    }
+    let last_date = unpack_date(last_date);
+    Ok(Loaded { rows: rows.seal(), tally, last_date, end: side.end()? })
+}
+
 /// Joins by one key.
+#[derive(Clone, Copy)]
 struct Joining<'a, 'budget> {
-    request: &'a Request<'a>,
+    comparison: &'a Comparison,
     key: Key,
     budget: &'budget Budget,
 }
@@ -282,7 +286,7 @@ impl<'budget> Joining<'_, 'budget> {
     ) -> Result<Vec<Findings<'budget>>, ReconcileError> {
         let next = AtomicUsize::new(0);
         let work = || {
-            let mut join = Join::new(self.key, self.request.seed, self.request.tolerance);
+            let mut join = Join::new(self.key, self.comparison.seed, self.comparison.tolerance);
             let mut findings = new();
             // Ends with the partitions: every round takes one.
             loop {
@@ -300,31 +304,6 @@ impl<'budget> Joining<'_, 'budget> {
             let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
             ends.into_iter().map(|end| end.unwrap_or(Err(ReconcileError::Died))).collect()
         })
-    }
-
-    /// What the first key left over of both sides, by the second one.
-    fn left_over(
-        &self,
-        theirs: (&mut Loaded<'_, 'budget>, &[Sealed<'_, ROW_BYTES>]),
-        ours: (&mut Loaded<'_, 'budget>, &[Sealed<'_, ROW_BYTES>]),
-        new: &(dyn Fn() -> Findings<'budget> + Sync),
-    ) -> Result<Vec<Findings<'budget>>, ReconcileError> {
-        let rows = |left: &[Sealed<'_, ROW_BYTES>]| left.iter().map(Sealed::rows).sum::<u64>();
-        if rows(theirs.1) == 0 && rows(ours.1) == 0 {
-            return Ok(Vec::new());
-        }
-        // Where one side has none, there is nothing to find: the rows' texts need not be read.
-        let wanted = rows(theirs.1) > 0 && rows(ours.1) > 0;
-        let spread = Spread { seed: self.request.seed };
-        let budget = self.budget;
-        let (theirs, ours) = std::thread::scope(|scope| {
-            let theirs = scope.spawn(move || {
-                differences::by_reference(theirs.0, theirs.1, wanted, spread, budget)
-            });
-            let ours = differences::by_reference(ours.0, ours.1, wanted, spread, budget);
-            (theirs.join().unwrap_or(Err(ReconcileError::Died)), ours)
-        });
-        self.run(&theirs?, &ours?, new, &Unwatched)
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const BLOCK_BYTES_MAX: usize = 16 * 1024;
 
@@ -158,20 +158,24 @@ impl<const N: usize> Sealed<'_, N> {
 
     /// Moves the rows of a partition to the end of `rows`.
     pub fn take(&self, partition: usize, rows: &mut Vec<u8>) -> io::Result<()> {
-        let blocks = {
-            let mut blocks = self.blocks[partition].lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *blocks)
-        };
-        for block in blocks {
+        self.read(partition, rows)?;
+        for block in self.blocks(partition).drain(..) {
+            if let Block::Memory(bytes) = block {
+                self.budget.give_back(bytes.len());
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies the rows of a partition that was not taken yet to the end of `rows`.
+    pub fn read(&self, partition: usize, rows: &mut Vec<u8>) -> io::Result<()> {
+        for block in self.blocks(partition).iter() {
             match (block, &self.file) {
-                (Block::Memory(bytes), _) => {
-                    rows.extend_from_slice(&bytes);
-                    self.budget.give_back(bytes.len());
-                }
+                (Block::Memory(bytes), _) => rows.extend_from_slice(bytes),
                 (Block::Disk { offset, length }, Some(file)) => {
                     let start = rows.len();
                     rows.resize(start + length, 0);
-                    file.read_exact_at(&mut rows[start..], offset)?;
+                    file.read_exact_at(&mut rows[start..], *offset)?;
                 }
                 (Block::Disk { .. }, None) => unreachable!("what is on disk is in the file"),
             }
@@ -179,9 +183,13 @@ impl<const N: usize> Sealed<'_, N> {
         Ok(())
     }
 
+    fn blocks(&self, partition: usize) -> MutexGuard<'_, Vec<Block>> {
+        self.blocks[partition].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The bytes of a partition that was not taken yet.
     pub fn bytes(&self, partition: usize) -> u64 {
-        let blocks = self.blocks[partition].lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = self.blocks(partition);
         let length = |block: &Block| match block {
             Block::Memory(bytes) => bytes.len() as u64,
             Block::Disk { length, .. } => *length as u64,
@@ -210,7 +218,10 @@ mod tests {
                 let mut rows = Vec::new();
                 let place = usize::try_from(partition).expect("small");
                 assert_eq!(sealed.bytes(place) % 8, 0);
+                sealed.read(place, &mut rows).expect("read");
+                rows.clear();
                 sealed.take(place, &mut rows).expect("read");
+                assert_eq!(sealed.bytes(place), 0);
                 let numbers = rows.as_chunks::<8>().0.iter().map(|row| u64::from_le_bytes(*row));
                 let wanted = (0..40_000).filter(|number| number % 3 == partition);
                 assert!(numbers.eq(wanted), "partition {partition} with {bytes} bytes");

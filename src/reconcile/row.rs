@@ -1,4 +1,4 @@
-//! A line or record as 44 bytes: what is compared, and where its text stands.
+//! A line or record as 48 bytes: what is compared, and where its words stand.
 //!
 //! The key is exact where it is short: up to 36 digits, or 15 bytes of anything. A longer one is
 //! 126 bits of its SHA-256: that two of ten million such keys collide has a chance of one in 10^24.
@@ -6,37 +6,56 @@
 use crate::codec::crypto::digest::Digest;
 use crate::domain::books::Movement;
 use crate::domain::books::reconcile::{Item, Status};
+use crate::domain::ids::{ChannelOrderNo, ORDER_ID_DIGITS};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
-/// Bytes of a packed row.
-pub const ROW_BYTES: usize = 44;
-/// A packed row.
-pub type Packed = [u8; ROW_BYTES];
+/// Bytes of a row.
+pub const ROW_BYTES: usize = 48;
+/// Digits of our channel order numbers.
+pub const NUMBER_DIGITS: usize = ORDER_ID_DIGITS + 2;
 
 const COMPARED: std::ops::Range<usize> = 16..32;
 const HAS_FEE: u16 = 1 << 4;
 const HAS_REFERENCE: u16 = 1 << 9;
-/// Bytes 16 to 32 without the mark that says nothing about the item.
-const COMPARED_MASK: u128 = !((HAS_REFERENCE as u128) << 112);
+const IS_STRANGER: u16 = 1 << 10;
+/// Bytes 16 to 32 without the marks that say nothing about the item.
+const COMPARED_MASK: u128 = !(((HAS_REFERENCE | IS_STRANGER) as u128) << 112);
 const YEAR_BASE: u32 = 2_000;
+const TAG: u32 = 126;
+const LENGTH: u32 = 120;
+
+/// Where a row stands on its side. Whoever gave the row finds its words by it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// From 1, in the order of the side: a line of a file, or a record's ordinal.
+    pub line: u32,
+    /// Where its text begins in the file, or the number of the record's order.
+    pub at: u64,
+    /// The rest of what finds it, where `at` is not enough.
+    pub tag: u32,
+}
+
+impl Place {
+    pub const BYTES: usize = 16;
+
+    pub fn pack(self) -> [u8; Self::BYTES] {
+        let bits = u128::from(self.line) | u128::from(self.at) << 32 | u128::from(self.tag) << 96;
+        bits.to_le_bytes()
+    }
+
+    pub fn unpack(bytes: [u8; Self::BYTES]) -> Self {
+        let bits = u128::from_le_bytes(bytes);
+        Self { line: bits as u32, at: (bits >> 32) as u64, tag: (bits >> 96) as u32 }
+    }
+}
 
 /// A row of either side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Row {
-    pub key: u128,
-    pub item: Item,
-    pub has_reference: bool,
-    /// From 1.
-    pub line: u32,
-    /// Where its text begins in the file.
-    pub offset: u64,
-}
+pub struct Row([u8; ROW_BYTES]);
 
 /// The bits that stand for a key; 0 for none.
 pub fn key_of(text: &[u8]) -> u128 {
-    const TAG: u32 = 126;
-    const LENGTH: u32 = 120;
     if text.is_empty() {
         return 0;
     }
@@ -52,6 +71,12 @@ pub fn key_of(text: &[u8]) -> u128 {
     let digest = Digest::Sha256.of(&[text]);
     let bytes = digest.first_chunk().expect("SHA-256 has 32 bytes");
     3 << TAG | u128::from_le_bytes(*bytes) >> 2
+}
+
+/// The key of a channel order number, which is that of its digits.
+pub fn key_of_number(number: ChannelOrderNo) -> u128 {
+    let digits = u128::from(number.order.as_u64()) * 100 + u128::from(number.attempt);
+    1 << TAG | (NUMBER_DIGITS as u128) << LENGTH | digits
 }
 
 /// The number that at most 36 digits write.
@@ -77,70 +102,120 @@ pub fn spread(key: u128, seed: u64) -> u64 {
 }
 
 impl Row {
-    pub fn pack(&self) -> Packed {
-        let item = &self.item;
+    /// `None` if an amount or a fee has more than twelve digits.
+    pub fn new(key: u128, item: &Item, has_reference: bool, place: Place) -> Option<Self> {
         let flags = item.movement as u16
             | (item.status as u16) << 3
             | (u16::from(item.fee_minor.is_some()) * HAS_FEE)
             | (item.currency as u16) << 5
-            | (u16::from(self.has_reference) * HAS_REFERENCE);
+            | (u16::from(has_reference) * HAS_REFERENCE);
+        let (amount, fee) = (item.amount_minor, item.fee_minor.unwrap_or(0));
         let mut bytes = [0; ROW_BYTES];
-        bytes[..16].copy_from_slice(&self.key.to_le_bytes());
+        bytes[..16].copy_from_slice(&key.to_le_bytes());
         // Twelve digits and a sign fit in six bytes.
-        bytes[16..22].copy_from_slice(&item.amount_minor.to_le_bytes()[..6]);
-        bytes[22..28].copy_from_slice(&item.fee_minor.unwrap_or(0).to_le_bytes()[..6]);
+        bytes[16..22].copy_from_slice(&amount.to_le_bytes()[..6]);
+        bytes[22..28].copy_from_slice(&fee.to_le_bytes()[..6]);
         bytes[28..30].copy_from_slice(&pack_date(item.date).to_le_bytes());
         bytes[30..32].copy_from_slice(&flags.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.line.to_le_bytes());
-        bytes[36..].copy_from_slice(&self.offset.to_le_bytes());
-        bytes
+        bytes[32..].copy_from_slice(&place.pack());
+        let row = Self(bytes);
+        (row.amount_minor() == amount && row.fee_minor() == fee).then_some(row)
     }
 
-    pub fn unpack(bytes: &Packed) -> Self {
-        let flags = u16::from_le_bytes([bytes[30], bytes[31]]);
-        let fee = amount_at(bytes, 22);
+    pub const fn of_bytes(bytes: &[u8; ROW_BYTES]) -> Self {
+        Self(*bytes)
+    }
+
+    pub const fn bytes(&self) -> &[u8; ROW_BYTES] {
+        &self.0
+    }
+
+    pub fn key(&self) -> u128 {
+        key_at(&self.0)
+    }
+
+    pub fn with_key(mut self, key: u128) -> Self {
+        self.0[..16].copy_from_slice(&key.to_le_bytes());
+        self
+    }
+
+    pub fn item(&self) -> Item {
+        let flags = self.flags();
         let place = |shift: u16, mask: u16| usize::from(flags >> shift & mask);
-        let item = Item {
+        Item {
             movement: Movement::ALL[place(0, 7)],
-            amount_minor: amount_at(bytes, 16),
-            fee_minor: (flags & HAS_FEE != 0).then_some(fee),
+            amount_minor: self.amount_minor(),
+            fee_minor: (flags & HAS_FEE != 0).then_some(self.fee_minor()),
             currency: Currency::ALL[place(5, 15)],
             status: if place(3, 1) == 0 { Status::Succeeded } else { Status::Failed },
-            date: unpack_date(u16::from_le_bytes([bytes[28], bytes[29]])),
-        };
-        Self {
-            key: key_at(bytes),
-            item,
-            has_reference: flags & HAS_REFERENCE != 0,
-            line: line_at(bytes),
-            offset: u64::from_le_bytes(*bytes.last_chunk().expect("a row has 44 bytes")),
+            date: unpack_date(self.packed_date()),
         }
+    }
+
+    pub fn amount_minor(&self) -> i64 {
+        amount_at(&self.0, 16)
+    }
+
+    /// 0 if none is said.
+    pub fn fee_minor(&self) -> i64 {
+        amount_at(&self.0, 22)
+    }
+
+    /// The place of the currency in [`Currency::ALL`].
+    pub fn currency_index(&self) -> usize {
+        usize::from(self.flags() >> 5 & 15)
+    }
+
+    /// Its date, packed: a later one is a larger number.
+    pub fn packed_date(&self) -> u16 {
+        u16::from_le_bytes([self.0[28], self.0[29]])
+    }
+
+    pub fn place(&self) -> Place {
+        Place::unpack(*self.0.last_chunk().expect("a row has 48 bytes"))
+    }
+
+    pub fn has_reference(&self) -> bool {
+        self.flags() & HAS_REFERENCE != 0
+    }
+
+    /// Whether no record has the order number of this line.
+    pub fn is_stranger(&self) -> bool {
+        self.flags() & IS_STRANGER != 0
+    }
+
+    /// The row as a line whose order number no record has.
+    pub fn as_stranger(mut self) -> Self {
+        let flags = self.flags() | IS_STRANGER;
+        self.0[30..32].copy_from_slice(&flags.to_le_bytes());
+        self
+    }
+
+    fn flags(&self) -> u16 {
+        u16::from_le_bytes([self.0[30], self.0[31]])
     }
 }
 
-pub fn key_at(bytes: &Packed) -> u128 {
-    u128::from_le_bytes(*bytes.first_chunk().expect("a row has 44 bytes"))
+/// The key of a packed row.
+pub fn key_at(bytes: &[u8; ROW_BYTES]) -> u128 {
+    u128::from_le_bytes(*bytes.first_chunk().expect("a row has 48 bytes"))
 }
 
-pub fn line_at(bytes: &Packed) -> u32 {
+/// The line of a packed row.
+pub fn line_at(bytes: &[u8; ROW_BYTES]) -> u32 {
     u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]])
 }
 
 /// The amount at 16, or the fee at 22.
-pub fn amount_at(bytes: &Packed, at: usize) -> i64 {
+fn amount_at(bytes: &[u8; ROW_BYTES], at: usize) -> i64 {
     let high = if bytes[at + 5] & 0x80 == 0 { 0 } else { 0xFF };
     let low = &bytes[at..at + 6];
     i64::from_le_bytes([low[0], low[1], low[2], low[3], low[4], low[5], high, high])
 }
 
-/// The place of the currency in [`Currency::ALL`].
-pub fn currency_at(bytes: &Packed) -> usize {
-    usize::from(u16::from_le_bytes([bytes[30], bytes[31]]) >> 5 & 15)
-}
-
-/// Whether two rows say the same of everything that is compared.
-pub fn is_same(left: &Packed, right: &Packed) -> bool {
-    let compared = |bytes: &Packed| {
+/// Whether two packed rows say the same of everything that is compared.
+pub fn is_same(left: &[u8; ROW_BYTES], right: &[u8; ROW_BYTES]) -> bool {
+    let compared = |bytes: &[u8; ROW_BYTES]| {
         let bytes = bytes[COMPARED].first_chunk().expect("sixteen bytes");
         u128::from_le_bytes(*bytes) & COMPARED_MASK
     };
@@ -155,7 +230,8 @@ fn pack_date(date: Option<BusinessDate>) -> u16 {
     u16::try_from(year << 9 | month << 5 | day).expect("seven, four and five bits")
 }
 
-fn unpack_date(bits: u16) -> Option<BusinessDate> {
+/// The date of [`Row::packed_date`].
+pub fn unpack_date(bits: u16) -> Option<BusinessDate> {
     let bits = u32::from(bits);
     let (year, month, day) = (bits >> 9, bits >> 5 & 15, bits & 31);
     BusinessDate::from_yyyymmdd((year + YEAR_BASE) * 10_000 + month * 100 + day)
@@ -179,6 +255,10 @@ mod tests {
         assert_eq!(key_of(&[b'9'; 36]) >> 126, 1);
         assert_eq!(key_of(&[b'9'; 37]) >> 126, 3);
         assert_eq!(key_of(b"0123456789abcde") >> 126, 2);
+        for text in ["261122001000000000901", "000000000000000000199"] {
+            let number = ChannelOrderNo::parse(text).expect("a number");
+            assert_eq!(key_of_number(number), key_of(text.as_bytes()), "{text}");
+        }
     }
 
     proptest! {
@@ -193,19 +273,28 @@ mod tests {
             dated in any::<bool>(),
             has_reference in any::<bool>(),
             line in any::<u32>(),
-            offset in any::<u64>(),
+            at in any::<u64>(),
+            tag in any::<u32>(),
         ) {
             let status = if failed { Status::Failed } else { Status::Succeeded };
             let date = BusinessDate::from_yyyymmdd(20_261_231).filter(|_| dated);
             let item = Item { movement, amount_minor, fee_minor, currency, status, date };
-            let row = Row { key, item, has_reference, line, offset };
-            let packed = row.pack();
-            prop_assert_eq!(Row::unpack(&packed), row);
-            prop_assert_eq!(Currency::ALL[currency_at(&packed)], currency);
-            let other = Row { has_reference: !has_reference, line: 1, key: 2, ..row };
-            prop_assert!(is_same(&packed, &other.pack()));
-            let other = Row { item: Item { amount_minor: amount_minor ^ 1, ..item }, ..row };
-            prop_assert!(!is_same(&packed, &other.pack()));
+            let place = Place { line, at, tag };
+            let row = Row::new(key, &item, has_reference, place).expect("twelve digits");
+            prop_assert_eq!((row.key(), row.item(), row.place()), (key, item, place));
+            prop_assert_eq!((row.has_reference(), row.is_stranger()), (has_reference, false));
+            prop_assert_eq!(Currency::ALL[row.currency_index()], currency);
+            prop_assert_eq!((key_at(row.bytes()), line_at(row.bytes())), (key, line));
+            let elsewhere = Place { line: 1, ..place };
+            let other = Row::new(2, &item, !has_reference, elsewhere).expect("twelve digits");
+            prop_assert!(is_same(row.bytes(), other.as_stranger().bytes()));
+            prop_assert!(other.as_stranger().is_stranger());
+            prop_assert_eq!(other.with_key(key).key(), key);
+            let changed = Item { amount_minor: amount_minor ^ 1, ..item };
+            let other = Row::new(key, &changed, has_reference, place).expect("twelve digits");
+            prop_assert!(!is_same(row.bytes(), other.bytes()));
+            let large = Item { amount_minor: amount_minor + (1 << 60), ..item };
+            prop_assert_eq!(Row::new(key, &large, has_reference, place), None);
         }
     }
 }

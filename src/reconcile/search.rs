@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::codec::layout::{Decoder, Layout, Read};
 use crate::domain::ids::ChannelOrderNo;
 use crate::reconcile::ReconcileError;
-use crate::reconcile::load::numbers_in;
 use crate::reconcile::partitions::Budget;
-use crate::reconcile::source::{self, Named, Stop};
+use crate::reconcile::side::numbers_in;
+use crate::reconcile::source::{self, Lines, Named, Stop};
 
 /// Those of `wanted` that the statement names anywhere: in a line that was read, that was passed
 /// over or that could not be read, in a column of the layout or in another. Temporary files go to
@@ -22,20 +22,22 @@ pub fn numbers_named(
     let budget = Budget::new(0, folder);
     let named = Named { pattern: layout.member.as_deref(), date: None };
     let file = source::open(statement, named, &budget)?;
-    let mut found = BTreeSet::new();
-    let read = source::each_line(&file, &|_| {}, |line| {
+    let (mut lines, mut found) = (Lines::new(file), BTreeSet::new());
+    // Ends with the file: every round takes a line.
+    loop {
+        let line = match lines.next_line(|_| {}) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(found),
+            // A line that is too long to be read may name any of them.
+            Err(Stop::TooLong) => return Ok(wanted.clone()),
+            Err(Stop::Read(source)) => {
+                return Err(ReconcileError::Read { path: statement.to_owned(), source });
+            }
+        };
         for number in numbers_in(line.text) {
             let number = std::str::from_utf8(number).ok().and_then(ChannelOrderNo::parse);
             found.extend(number.filter(|number| wanted.contains(number)));
         }
-        Ok::<(), std::convert::Infallible>(())
-    });
-    match read {
-        Ok(()) => Ok(found),
-        Err(Stop::Read(source)) => Err(ReconcileError::Read { path: statement.to_owned(), source }),
-        // A line that is too long to be read may name any of them.
-        Err(Stop::TooLong) => Ok(wanted.clone()),
-        Err(Stop::Told(never)) => match never {},
     }
 }
 
@@ -44,14 +46,15 @@ pub fn has_rows(statement: &Path, layout: &Layout, folder: &Path) -> bool {
     let budget = Budget::new(0, folder);
     let named = Named { pattern: layout.member.as_deref(), date: None };
     let Ok(file) = source::open(statement, named, &budget) else { return true };
-    let (mut decoder, mut number) = (Decoder::new(layout, None), 0_u32);
-    let read = source::each_line(&file, &|_| {}, |line| {
+    let (mut lines, mut decoder) = (Lines::new(file), Decoder::new(layout, None));
+    let mut number = 0_u32;
+    // Ends with the first row, which is enough, or with the file.
+    loop {
         number = number.saturating_add(1);
-        match decoder.read(line.text, number) {
-            Ok(Read::Passed) => Ok(()),
-            // The first one is enough.
-            Ok(Read::Silent(_) | Read::Line(_)) | Err(_) => Err(()),
+        match lines.next_line(|_| {}) {
+            Ok(Some(line)) if decoder.read(line.text, number) == Ok(Read::Passed) => {}
+            Ok(Some(_)) | Err(_) => return true,
+            Ok(None) => return false,
         }
-    });
-    read.is_err()
+    }
 }

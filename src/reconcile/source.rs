@@ -228,51 +228,75 @@ pub struct Line<'text> {
 }
 
 /// Why reading stopped.
-pub enum Stop<E> {
+pub enum Stop {
     Read(io::Error),
     TooLong,
-    Told(E),
 }
 
-/// Calls `take` with every line, and `watch` with the bytes of every piece.
-pub fn each_line<E>(
-    file: &File,
-    watch: &dyn Fn(u64),
-    mut take: impl FnMut(Line<'_>) -> Result<(), E>,
-) -> Result<(), Stop<E>> {
-    let mut piece = vec![0; PIECE_BYTES];
-    let (mut filled, mut position) = (0, 0_u64);
-    // Ends with the file: every round reads on, or finds that nothing is left.
-    loop {
-        if filled == piece.len() {
+/// The lines of a file, read in large pieces.
+pub struct Lines {
+    file: File,
+    piece: Vec<u8>,
+    /// Where the next line begins in the piece, how far no line end is, and the end of what was
+    /// read.
+    start: usize,
+    searched: usize,
+    filled: usize,
+    /// Where the piece begins in the file.
+    position: u64,
+    is_over: bool,
+}
+
+impl Lines {
+    pub fn new(file: File) -> Self {
+        let piece = vec![0; PIECE_BYTES];
+        Self { file, piece, start: 0, searched: 0, filled: 0, position: 0, is_over: false }
+    }
+
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The next line, if there is one; calls `watch` with the bytes of every piece.
+    pub fn next_line(&mut self, watch: impl Fn(u64)) -> Result<Option<Line<'_>>, Stop> {
+        // Ends with a line end, or with the file: every round reads on.
+        let (end, is_cut) = loop {
+            let end = memchr::memchr(b'\n', &self.piece[self.searched..self.filled]);
+            if let Some(end) = end {
+                break (self.searched + end, false);
+            }
+            self.searched = self.filled;
+            if self.is_over {
+                break (self.filled, true);
+            }
+            self.read_on(&watch)?;
+        };
+        let start = self.start;
+        if is_cut && start == end {
+            return Ok(None);
+        }
+        self.start = if is_cut { end } else { end + 1 };
+        self.searched = self.start;
+        let text = without_return(&self.piece[start..end]);
+        Ok(Some(Line { text, offset: self.position + start as u64, is_cut }))
+    }
+
+    /// Moves what is left of the piece to its beginning, and fills the rest.
+    fn read_on(&mut self, watch: impl Fn(u64)) -> Result<(), Stop> {
+        self.piece.copy_within(self.start..self.filled, 0);
+        self.position += self.start as u64;
+        self.filled -= self.start;
+        (self.start, self.searched) = (0, self.filled);
+        if self.filled == self.piece.len() {
             return Err(Stop::TooLong);
         }
-        let read = read_at(file, &mut piece[filled..], position + filled as u64);
-        let read = read.map_err(Stop::Read)?;
+        let at = self.position + self.filled as u64;
+        let read = read_at(&self.file, &mut self.piece[self.filled..], at).map_err(Stop::Read)?;
         watch(read as u64);
-        if read == 0 {
-            break;
-        }
-        // What was carried over holds no line end.
-        let fresh = filled;
-        filled += read;
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &piece[fresh..filled]) {
-            let end = fresh + end;
-            let text = without_return(&piece[start..end]);
-            let line = Line { text, offset: position + start as u64, is_cut: false };
-            take(line).map_err(Stop::Told)?;
-            start = end + 1;
-        }
-        piece.copy_within(start..filled, 0);
-        filled -= start;
-        position += start as u64;
+        self.filled += read;
+        self.is_over = read == 0;
+        Ok(())
     }
-    if filled > 0 {
-        let text = without_return(&piece[..filled]);
-        take(Line { text, offset: position, is_cut: true }).map_err(Stop::Told)?;
-    }
-    Ok(())
 }
 
 /// The line that begins at `offset`, in `text`, without its line end.
@@ -362,13 +386,11 @@ mod tests {
             std::fs::write(&path, bytes).expect("written");
             let named = Named { pattern: member, date: BusinessDate::from_yyyymmdd(20_261_120) };
             let file = open(&path, named, &budget).map_err(|error| error.to_string())?;
-            let mut lines = Vec::new();
-            let each = each_line(&file, &|_| {}, |line| {
-                lines.push((String::from_utf8_lossy(line.text).into_owned(), line.offset));
-                Ok::<(), ()>(())
-            });
-            assert!(each.is_ok());
-            Ok::<_, String>(lines)
+            let (mut lines, mut found) = (Lines::new(file), Vec::new());
+            while let Some(line) = lines.next_line(|_| {}).map_err(|_| "it stops".to_owned())? {
+                found.push((String::from_utf8_lossy(line.text).into_owned(), line.offset));
+            }
+            Ok::<_, String>(found)
         };
         let wanted = Ok(vec![("one".to_owned(), 0), ("two".to_owned(), 5)]);
         assert_eq!(read(b"one\r\ntwo", None), wanted);

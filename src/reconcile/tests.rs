@@ -1,15 +1,18 @@
 //! The engine on files: differences planted at random, with and without spilling.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use super::row::{key_of, spread};
 use super::*;
+use crate::codec::layout::Layout;
 use crate::config::layout::{parse, records, shipped};
 use crate::domain::books::reconcile::planted::{Planted, Row, planted, statement_date};
-use crate::domain::books::reconcile::{Class, Status};
+use crate::domain::books::reconcile::{Class, Side, Status, Verdict};
 
 /// A folder of its own, gone with it.
 struct Folder(PathBuf);
@@ -85,6 +88,7 @@ struct Ended {
     report: Report,
     told: Vec<Told>,
     texts: Vec<String>,
+    unread: Unread,
 }
 
 fn run(
@@ -95,32 +99,57 @@ fn run(
     date: Option<BusinessDate>,
     memory_bytes: u64,
 ) -> Result<Ended, ReconcileError> {
+    run_with(folder, layout, (theirs, ours), date, memory_bytes, &[])
+}
+
+/// The same; each of `late` is brought to the lines of its number, which no record of ours has.
+fn run_with(
+    folder: &Folder,
+    layout: &Layout,
+    (theirs, ours): (&[u8], &str),
+    date: Option<BusinessDate>,
+    memory_bytes: u64,
+    late: &[Row],
+) -> Result<Ended, ReconcileError> {
     let (mut told, mut texts) = (Vec::new(), Vec::new());
     let records_layout = records();
-    let request = Request {
-        statement: &folder.write("theirs", theirs),
-        layout,
-        summary: None,
-        records: &folder.write("ours.csv", ours.as_bytes()),
-        records_layout: &records_layout,
+    let path = &folder.write("theirs", theirs);
+    let file = StatementFile { path, layout, summary: None, date };
+    let comparison = Comparison {
         date,
         tolerance: Tolerance::default(),
         carried: false,
         differences_max: u64::MAX,
-        memory_bytes,
-        folder: &folder.0,
         seed: 7,
     };
-    let report = reconcile(&request, &Unwatched, &mut |difference| {
-        let bad = difference.bad.as_ref().map(|bad| bad.0);
-        let line = difference.line.map(|side| side.line).or(bad);
-        told.push((difference.class, line, difference.record.map(|side| side.line)));
-        let numbers = [difference.line, difference.record].into_iter().flatten();
-        texts.extend(numbers.map(|side| format!("{} {}", side.order_no, side.reference)));
-        texts.extend(difference.bad.as_ref().map(|bad| format!("{} {}", bad.1, bad.2)));
+    let budget = Budget::new(memory_bytes, &folder.0);
+    let records = folder.write("ours.csv", ours.as_bytes());
+    let mut theirs = FileRows::statement(file, &budget, &Unwatched)?;
+    let mut ours = FileRows::records(&records, &records_layout, &budget, &Unwatched)?;
+    let mut matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &Unwatched)?;
+    let mut strangers: BTreeMap<String, Vec<Verdict<Side>>> = BTreeMap::new();
+    matched.each_stranger(|verdict| {
+        let number = verdict.line.as_ref().map(|line| line.order_no.clone());
+        strangers.entry(number.expect("it is about a line")).or_default().push(verdict);
         Ok(())
     })?;
-    Ok(Ended { report, told, texts })
+    for Row { order_no, reference, item } in late.iter().cloned() {
+        let lines = strangers.remove(&order_no).expect("no record has the number");
+        let item = Some(item);
+        let record = Side { line: 0, order_no, reference, item, unreadable: None };
+        matched.add(Late { lines, record });
+    }
+    let unread = matched.statement_end().unread.clone();
+    let report = matched.tell(|verdict| {
+        let line = |side: &Option<Side>| side.as_ref().map(|side| side.line);
+        told.push((verdict.class, line(&verdict.line), line(&verdict.record)));
+        for side in [verdict.line, verdict.record].into_iter().flatten() {
+            texts.push(format!("{} {}", side.order_no, side.reference));
+            texts.extend(side.unreadable.map(|(problem, text)| format!("{problem} {text}")));
+        }
+        Ok(())
+    })?;
+    Ok(Ended { report, told, texts, unread })
 }
 
 /// What must be told: all but plain matches, with the lines that the rows have in their files.
@@ -152,6 +181,46 @@ fn i_10_the_engine_finds_what_was_planted_within_any_budget() {
         Ok(())
     });
     // A failure says which rows it needs, and their seed.
+    done.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn i_10_a_late_record_counts_as_if_it_had_been_among_ours() {
+    let folder = Folder::new("late");
+    let layout = shipped("generic-csv").expect("shipped");
+    let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
+    let done = runner.run(&(planted(400), any::<u64>()), |(planted, seed)| {
+        let count =
+            |rows: &[Row], number: &str| rows.iter().filter(|row| row.order_no == number).count();
+        let is_late = |row: &Row| {
+            let number = row.order_no.as_str();
+            let is_drawn = spread(key_of(number.as_bytes()), seed) & 1 == 1;
+            is_drawn && count(&planted.records, number) == 1 && count(&planted.lines, number) > 0
+        };
+        let (late, early): (Vec<Row>, Vec<Row>) =
+            planted.records.iter().cloned().partition(is_late);
+        let theirs = statement(&planted.lines);
+        let run = |ours: &[Row], late: &[Row]| {
+            let (ours, date) = (export(ours), Some(statement_date()));
+            let sides = (theirs.as_bytes(), ours.as_str());
+            let ended = run_with(&folder, &layout, sides, date, 1 << 20, late);
+            ended.map_err(|error| TestCaseError::fail(error.to_string()))
+        };
+        let (all, later) = (run(&planted.records, &[])?, run(&early, &late)?);
+        let lines = |ended: &Ended| -> Vec<(Class, Option<u32>, bool)> {
+            let rows = ended.told.iter();
+            rows.map(|(class, line, record)| (*class, *line, record.is_some())).collect()
+        };
+        // What only we have has another place among fewer records.
+        prop_assert_eq!(lines(&later), lines(&all));
+        prop_assert_eq!(later.report.totals, all.report.totals);
+        prop_assert_eq!(later.report.agreed, all.report.agreed);
+        prop_assert_eq!(
+            (later.report.theirs, later.report.ours, later.report.differences),
+            (all.report.theirs, all.report.ours, all.report.differences)
+        );
+        Ok(())
+    });
     done.unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -287,8 +356,8 @@ fn one_line_that_cannot_be_read_is_one_bad_line() {
         assert!(said.contains(problem), "{problem}: {said}");
         assert!(!said.contains("4111111111111111"), "I-11: {said}");
         // Its number is known all the same, so that no other line of it is all that is said.
-        assert!(ended.report.unread.names("261120001000000000101"));
-        assert!(!ended.report.unread.names("261120001000000000102"));
+        assert!(ended.unread.names("261120001000000000101"));
+        assert!(!ended.unread.names("261120001000000000102"));
         let error = run(&folder, &refuses, theirs.as_bytes(), &export(&[]), date, 1 << 20);
         let error = error.err().unwrap_or_else(|| panic!("{problem} was taken")).to_string();
         assert!(error.contains(problem) && error.contains("line 3"), "{error}");

@@ -13,7 +13,9 @@ use switchyard::domain::books::reconcile::{Class, Tolerance};
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::terms::HouseTerms;
 use switchyard::domain::time::BusinessDate;
-use switchyard::reconcile::{MEMORY_BYTES, Request, Unwatched, reconcile};
+use switchyard::reconcile::{
+    Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
+};
 use switchyard::simulator::{EntryKind, EntryState, LedgerSnapshot, ReversedLines};
 
 use crate::support::Scratch;
@@ -91,30 +93,28 @@ fn hold(
     date: BusinessDate,
     folder: &Path,
 ) -> usize {
-    let request = Request {
-        statement,
-        layout,
-        summary: None,
-        records,
-        records_layout: &layout::records(),
+    let comparison = Comparison {
         date: Some(date),
         tolerance: Tolerance::default(),
         carried: false,
         differences_max: u64::MAX,
-        memory_bytes: MEMORY_BYTES,
-        folder,
         seed: 1,
     };
+    let (records_layout, budget) = (layout::records(), Budget::new(MEMORY_BYTES, folder));
+    let file = StatementFile { path: statement, layout, summary: None, date: Some(date) };
+    let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
+    let ours = FileRows::records(records, &records_layout, &budget, &Unwatched);
+    let ours = &mut ours.expect("a file");
+    let matched = reconcile((theirs, ours), &comparison, &budget, &Unwatched).expect("read");
     let mut netted = 0;
-    let mut take = |difference: &switchyard::reconcile::Difference<'_>| {
-        match difference.class {
+    let told = matched.tell(|verdict| {
+        match verdict.class {
             Class::MatchedWeak => {}
             Class::Netted => netted += 1,
-            other => panic!("{other:?}: {:?} {:?}", difference.line, difference.record),
+            other => panic!("{other:?}: {:?} {:?}", verdict.line, verdict.record),
         }
         Ok(())
-    };
-    let report = reconcile(&request, &Unwatched, &mut take).expect("a report");
-    assert_eq!(report.problems, []);
+    });
+    assert_eq!(told.expect("a report").problems, []);
     netted
 }

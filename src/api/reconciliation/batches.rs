@@ -156,6 +156,7 @@ fn refused(problem: &ReconcileError) -> ApiError {
             refusal("too_many_differences", problem.to_string())
         }
         ReconcileError::Read { .. }
+        | ReconcileError::Records { .. }
         | ReconcileError::Skewed
         | ReconcileError::Spill { .. }
         | ReconcileError::Write { .. }

@@ -1,17 +1,15 @@
 //! The JSON forms of batches, differences and settlements. They borrow from the rows.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 
 use crate::api::dto::{Moment, Text};
 use crate::domain::books::difference::{Difference, DifferenceEvent, Gap, LineSide, RecordSide};
-use crate::domain::books::reconcile::{Class, Item};
+use crate::domain::books::reconcile::{Class, Item, Side, Verdict};
 use crate::domain::books::reconciliation::{BatchState, FileProblem, Reconciliation};
 use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
 use crate::domain::ids::{BatchId, DifferenceId, SettlementId};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::form::{Listed, ListedSide, SummaryForm};
+use crate::reconcile::form::SummaryForm;
 
 /// One batch.
 #[derive(Serialize)]
@@ -222,7 +220,7 @@ impl<'row> From<&'row Difference> for DifferenceBody<'row> {
             id: Text(row.id),
             channel: row.channel.as_str(),
             class: row.class.name(),
-            matched_by: listed(row, row.class).matched_by(),
+            matched_by: (row.line.is_some() && row.record.is_some()).then(|| row.key.name()),
             state: row.state.name(),
             line: row.line.as_ref().map(LineBody::from),
             record: row.record.as_ref().map(RecordBody::from),
@@ -240,24 +238,22 @@ impl<'row> From<&'row Difference> for DifferenceBody<'row> {
 }
 
 /// A difference as the list of a batch has it, with the class that it had there.
-pub fn listed(row: &Difference, class: Class) -> Listed<'_> {
-    let line = row.line.as_ref();
-    let theirs = line.and_then(|line| {
-        let item = line.item.as_ref()?;
-        let order_no = Cow::Borrowed(line.order_no.as_str());
-        Some(ListedSide { line: Some(line.line), order_no, reference: &line.reference, item })
+pub fn listed(row: &Difference, class: Class) -> Verdict<Side> {
+    let line = row.line.as_ref().map(|line| Side {
+        line: line.line,
+        order_no: line.order_no.clone(),
+        reference: line.reference.clone(),
+        item: line.item,
+        unreadable: line.unreadable.clone(),
     });
-    let ours = row.record.as_ref().map(|record| ListedSide {
-        line: None,
-        order_no: Cow::Owned(record.channel_order_no.to_string()),
-        reference: record.reference.as_deref().unwrap_or_default(),
-        item: &record.item,
+    let record = row.record.as_ref().map(|record| Side {
+        line: 0,
+        order_no: record.channel_order_no.to_string(),
+        reference: record.reference.clone().unwrap_or_default(),
+        item: Some(record.item),
+        unreadable: None,
     });
-    let bad = line.and_then(|line| {
-        let (problem, text) = line.unreadable.as_ref()?;
-        Some((line.line, problem.as_str(), text.as_str()))
-    });
-    Listed { class, key: row.key, theirs, ours, bad }
+    Verdict { class, key: row.key, line, record }
 }
 
 #[derive(Serialize)]

@@ -23,7 +23,7 @@ use crate::domain::books::difference::{
     BalanceRefusal, Balancing, Difference, DifferenceState, Remedy,
 };
 use crate::domain::ids::{BatchId, DifferenceId, MerchantId};
-use crate::reconcile::form::COLUMNS;
+use crate::reconcile::form::{COLUMNS, list};
 use crate::store::{FoundRow, PAGE_MAX, Store, StoreError};
 
 /// A verdict of a batch, with its difference as it is now.
@@ -107,7 +107,7 @@ impl Pages for Found {
         let (mut record, mut numbers) = (csv::ByteRecord::new(), itoa::Buffer::new());
         for (_, class, difference) in rows {
             record.clear();
-            listed(difference, *class).fill(&mut record, &mut numbers);
+            list(&listed(difference, *class), &mut record, &mut numbers);
             record.push_field(difference.id.to_string().as_bytes());
             record.push_field(difference.state.name().as_bytes());
             writer.write_byte_record(&record)?;

@@ -14,7 +14,7 @@ use crate::engine::EngineError;
 
 use super::Working;
 use crate::backoffice::chunk::Chunk;
-use crate::backoffice::evidence::Named;
+use crate::backoffice::evidence::{Named, line_of};
 use crate::backoffice::{Backoffice, BackofficeError, CONFLICTS_MAX, House, PAGE};
 
 /// What other dates' statements have under some numbers, the earliest date first.
@@ -138,7 +138,8 @@ impl<'a> Working<'a> {
                 continue;
             }
             let lines = named.get(number).into_iter().flatten();
-            let here = lines.map(|line| (line.item, Place::Here(line.line))).collect();
+            let lines = lines.filter_map(line_of);
+            let here = lines.map(|(line, item)| (item, Place::Here(line.line))).collect();
             let split = Split::of(here, rows);
             self.netted.extend(split.across.iter().filter_map(|place| match place {
                 Place::Here(line) => Some(*line),

@@ -1,6 +1,5 @@
 //! The form without a daemon: a statement file against exported clearing records.
 
-use std::borrow::Cow;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
@@ -17,9 +16,10 @@ use crate::config::layout;
 use crate::domain::books::reconcile::Tolerance;
 use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
-use crate::reconcile::form::{COLUMNS, Listed, ListedSide, SummaryForm};
+use crate::reconcile::form::{COLUMNS, SummaryForm, list};
 use crate::reconcile::{
-    Difference, JOINED, MEMORY_BYTES, ReconcileError, Report, Request, Text, Watch, reconcile,
+    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, Matched, ReconcileError, Report,
+    StatementFile, Watch, reconcile,
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -92,25 +92,28 @@ pub fn reconcile_files(
         Some(_) => bail!("--date is no date YYYY-MM-DD"),
     };
     let (records_layout, temporary) = (layout::records(), std::env::temp_dir());
-    let request = Request {
-        statement,
-        layout: &layout,
-        summary: args.summary.as_deref(),
-        records,
-        records_layout: &records_layout,
+    let summary = args.summary.as_deref();
+    let file = StatementFile { path: statement, layout: &layout, summary, date };
+    let comparison = Comparison {
         date,
         tolerance: Tolerance { fee_minor: args.fee_tolerance },
         carried: false,
         differences_max: u64::MAX,
-        memory_bytes: args.memory * MEBIBYTE,
-        folder: args.temporary.as_deref().unwrap_or(&temporary),
         seed: Entropy::System.draw(),
     };
-    let bar = Bar::new(&request, quiet);
-    let report = match differences {
-        None => reconcile(&request, &bar, &mut |_| Ok(())),
-        Some(path) => list_differences(&request, &bar, path),
+    let temporary = args.temporary.as_deref().unwrap_or(&temporary);
+    let budget = Budget::new(args.memory * MEBIBYTE, temporary);
+    let bar = Bar::new([statement, records], quiet);
+    let report = || {
+        let mut theirs = FileRows::statement(file, &budget, &bar)?;
+        let mut ours = FileRows::records(records, &records_layout, &budget, &bar)?;
+        let matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &bar)?;
+        match differences {
+            None => matched.tell(|_| Ok(())),
+            Some(path) => list_differences(matched, path),
+        }
     };
+    let report = report();
     bar.bar.finish_and_clear();
     Ok(as_json(&report?))
 }
@@ -137,9 +140,9 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(request: &Request<'_>, quiet: bool) -> Self {
+    fn new(files: [&Path; 2], quiet: bool) -> Self {
         let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-        let bytes = length(request.statement) + length(request.records);
+        let bytes: u64 = files.into_iter().map(length).sum();
         let shown = !quiet && io::stderr().is_terminal();
         let target =
             if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -165,41 +168,24 @@ impl Watch for Bar {
 }
 
 fn list_differences(
-    request: &Request<'_>,
-    watch: &dyn Watch,
+    matched: Matched<'_, FileRows<'_>, FileRows<'_>>,
     path: &Path,
 ) -> Result<Report, ReconcileError> {
     let failed = |source| ReconcileError::Write { source };
-    let mut list = List::begin(path).map_err(failed)?;
-    let mut writer = csv::Writer::from_writer(&mut list);
+    let mut file = List::begin(path).map_err(failed)?;
+    let mut writer = csv::Writer::from_writer(&mut file);
     let mut numbers = itoa::Buffer::new();
     let mut row = csv::ByteRecord::new();
     writer.write_record(COLUMNS).map_err(|error| failed(error.into()))?;
-    let report = reconcile(request, watch, &mut |difference| {
-        let problem = difference.bad.as_ref().map(|(_, problem, _)| problem.to_string());
+    let report = matched.tell(|verdict| {
         row.clear();
-        listed(difference, problem.as_deref().unwrap_or_default()).fill(&mut row, &mut numbers);
-        Ok(writer.write_byte_record(&row)?)
+        list(&verdict, &mut row, &mut numbers);
+        writer.write_byte_record(&row).map_err(|error| failed(error.into()))
     })?;
     writer.flush().map_err(failed)?;
     drop(writer);
-    list.finish().map_err(failed)?;
+    file.finish().map_err(failed)?;
     Ok(report)
-}
-
-fn listed<'a>(difference: &'a Difference<'_>, problem: &'a str) -> Listed<'a> {
-    fn side<'a>(text: &'a Text<'_>) -> ListedSide<'a> {
-        let Text { line, order_no, reference, item, written_minor: _ } = text;
-        ListedSide { line: Some(*line), order_no: Cow::Borrowed(order_no), reference, item }
-    }
-    let bad = difference.bad.as_ref();
-    Listed {
-        class: difference.class,
-        key: difference.key,
-        theirs: difference.line.as_ref().map(side),
-        ours: difference.record.as_ref().map(side),
-        bad: bad.map(|(line, _, text)| (*line, problem, text.as_str())),
-    }
 }
 
 fn as_json(report: &Report) -> Value {

@@ -14,7 +14,9 @@ use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::HouseTerms;
-use crate::reconcile::{MEMORY_BYTES, Request, Unwatched, reconcile};
+use crate::reconcile::{
+    Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
+};
 use crate::simulator::keys::tests::shared_keys;
 use crate::simulator::ledger::{Instruction, Reversed, Verdict};
 use crate::simulator::statement::ReversedLines;
@@ -173,30 +175,30 @@ async fn hold(
     let (statement, records) = (place("statement"), place("records"));
     std::fs::write(&statement, &bytes).expect("written");
     std::fs::write(&records, ours).expect("written");
-    let request = Request {
-        statement: &statement,
-        layout,
-        summary: None,
-        records: &records,
-        records_layout: &layout::records(),
+    let comparison = Comparison {
         date: Some(date),
         tolerance: Default::default(),
         carried: false,
         differences_max: u64::MAX,
-        memory_bytes: MEMORY_BYTES,
-        folder: &folder,
         seed: 1,
     };
+    let (path, records_layout) = (statement.as_path(), layout::records());
+    let file = StatementFile { path, layout, summary: None, date: Some(date) };
+    let budget = Budget::new(MEMORY_BYTES, &folder);
+    let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
+    let ours = FileRows::records(&records, &records_layout, &budget, &Unwatched);
+    let ours = &mut ours.expect("a file");
+    let matched = reconcile((theirs, ours), &comparison, &budget, &Unwatched).expect("read");
     let mut found = BTreeMap::new();
-    let mut take = |difference: &crate::reconcile::Difference<'_>| {
-        let name = difference.class.name();
+    let told = matched.tell(|verdict| {
+        let name = verdict.class.name();
         // By the channel's own number, agreement has a class of its own.
         if name != "matched_weak" {
             *found.entry(name.to_owned()).or_insert(0) += 1;
         }
         Ok(())
-    };
-    let report = reconcile(&request, &Unwatched, &mut take).expect("a report");
+    });
+    let report = told.expect("a report");
     assert_eq!(report.problems, [], "{}", simulator.settings().id);
     assert!(report.is_counted, "{}", simulator.settings().id);
     std::fs::remove_file(&statement).expect("it was written");

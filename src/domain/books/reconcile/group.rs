@@ -7,15 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::domain::books::reconcile::{Class, Item, Key, Status, Tolerance, compare};
-
-/// One verdict: places in the lines and records that were given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
-    pub class: Class,
-    pub line: Option<u32>,
-    pub record: Option<u32>,
-}
+use crate::domain::books::reconcile::{Class, Item, Key, Status, Tolerance, Verdict, compare};
 
 /// Judges groups; keeps its buffers between them.
 #[derive(Debug, Default)]
@@ -64,7 +56,8 @@ impl Judge {
         }
     }
 
-    /// Adds one verdict for each line and each record, or one for both of a pair.
+    /// Adds one verdict for each line and each record, or one for both of a pair, by their places
+    /// among those that are given.
     ///
     /// `lines` and `records` are in the order of their files, so the first of several keeps its
     /// place and the later ones are the duplicates. The channel's own number may stand on several
@@ -75,7 +68,7 @@ impl Judge {
         lines: &[Item],
         records: &[Item],
         key: Key,
-        verdicts: &mut Vec<Verdict>,
+        verdicts: &mut Vec<Verdict<u32>>,
     ) {
         let before = verdicts.len();
         (self.line_ways, self.record_ways) = (Ways::default(), Ways::default());
@@ -95,7 +88,7 @@ impl Judge {
         }
         let paired = verdicts.len() - before;
         if records.is_empty() && self.lines.len() > 1 {
-            self.net(lines, verdicts);
+            self.net(lines, key, verdicts);
         }
         for at in &self.lines {
             let class = match self.line_ways.is_first(&lines[*at as usize]) || key == Key::Reference
@@ -103,7 +96,7 @@ impl Judge {
                 true => Class::OnlyTheirs,
                 false => Class::DuplicateTheirs,
             };
-            verdicts.push(Verdict { class, line: Some(*at), record: None });
+            verdicts.push(Verdict { class, key, line: Some(*at), record: None });
         }
         for at in &self.records {
             let item = &records[*at as usize];
@@ -111,7 +104,7 @@ impl Judge {
                 true => Class::OnlyOurs,
                 false => Class::DuplicateOurs,
             };
-            verdicts.push(Verdict { class, line: None, record: Some(*at) });
+            verdicts.push(Verdict { class, key, line: None, record: Some(*at) });
         }
         assert_eq!(
             verdicts.len() - before + paired,
@@ -122,7 +115,7 @@ impl Judge {
 
     /// Takes out the lines that cancel each other: what moves money one way beside what moves the
     /// same money back, fee included.
-    fn net(&mut self, lines: &[Item], verdicts: &mut Vec<Verdict>) {
+    fn net(&mut self, lines: &[Item], key: Key, verdicts: &mut Vec<Verdict<u32>>) {
         let size = |item: &Item| {
             let way = item.amount_minor.signum();
             (item.currency as i64, way * item.amount_minor, way * item.fee_minor.unwrap_or(0))
@@ -157,6 +150,7 @@ impl Judge {
         let gone = self.kept_lines.drain(..);
         verdicts.extend(gone.map(|at| Verdict {
             class: Class::Netted,
+            key,
             line: Some(at),
             record: None,
         }));
@@ -168,7 +162,7 @@ impl Judge {
         lines: &[Item],
         records: &[Item],
         key: Key,
-        verdicts: &mut Vec<Verdict>,
+        verdicts: &mut Vec<Verdict<u32>>,
         measure: impl Fn(&Item) -> (i8, i64, i64, i64),
     ) {
         if self.lines.is_empty() || self.records.is_empty() {
@@ -198,7 +192,7 @@ impl Judge {
                     let class = self.pair(theirs, ours, key);
                     self.line_ways.is_first(theirs);
                     self.record_ways.is_first(ours);
-                    verdicts.push(Verdict { class, line: Some(line), record: Some(record) });
+                    verdicts.push(Verdict { class, key, line: Some(line), record: Some(record) });
                     next_line += 1;
                     next_record += 1;
                 }

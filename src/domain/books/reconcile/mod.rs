@@ -15,7 +15,7 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
-pub use self::group::{Judge, Verdict};
+pub use self::group::Judge;
 pub use self::net::{Asked, Proof, net};
 pub use self::totals::{ClassTotals, Sums, Tally, Totals};
 
@@ -87,6 +87,40 @@ pub struct StatementLine<'text> {
     /// The channel's own number. Empty: it has none.
     pub reference: &'text [u8],
     pub item: Item,
+}
+
+/// One side of a verdict in its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// Its line in its file, from 1; 0 where it comes from none.
+    pub line: u32,
+    /// Our channel order number, as the side writes it. Empty: it has none.
+    pub order_no: String,
+    /// The channel's own number. Empty: it has none.
+    pub reference: String,
+    /// `None` for a line that cannot be read.
+    pub item: Option<Item>,
+    /// Why it cannot be read, and its text, card numbers masked (I-11).
+    pub unreadable: Option<(String, String)>,
+}
+
+/// How a line, a record, or a pair of them ends. Each is given by its place among those that were
+/// judged, by its place on its side, or in its words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict<T> {
+    pub class: Class,
+    /// By what both were brought together, where there are both.
+    pub key: Key,
+    pub line: Option<T>,
+    pub record: Option<T>,
+}
+
+impl<T> Verdict<T> {
+    /// The same verdict with its sides given otherwise.
+    pub fn map<U>(self, mut side: impl FnMut(T) -> U) -> Verdict<U> {
+        let Self { class, key, line, record } = self;
+        Verdict { class, key, line: line.map(&mut side), record: record.map(side) }
+    }
 }
 
 /// By what a line and a record were brought together.

@@ -135,12 +135,11 @@ impl Totals {
         }
     }
 
-    /// Moves a line without a record from one class to another: more was learnt of it than its own
-    /// statement says.
-    pub fn reclassify(&mut self, line: &Item, from: Class, to: Class) {
-        let row = &mut self.rows[line.currency as usize];
-        row[from.index()].theirs.take(line);
-        row[to.index()].theirs.add(line);
+    /// Moves a line without a record from one class to another, with the record that was found for
+    /// it: more was learnt of it than its own statement says.
+    pub fn reclassify(&mut self, line: &Item, from: Class, to: Class, record: Option<&Item>) {
+        self.rows[line.currency as usize][from.index()].theirs.take(line);
+        self.add(to, Some(line), record);
     }
 
     /// Adds pairs that agree, whose sums are the same on both sides.

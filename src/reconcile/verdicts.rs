@@ -2,14 +2,12 @@
 
 use std::io;
 
-use crate::domain::books::reconcile::{Class, Key, Tally, Totals};
+use crate::domain::books::reconcile::{Class, Key, Tally, Totals, Verdict};
 use crate::domain::time::BusinessDate;
 use crate::reconcile::partitions::{Budget, Partitions};
-use crate::reconcile::row::{Packed, ROW_BYTES, Row, amount_at, currency_at, line_at};
+use crate::reconcile::row::{Place, ROW_BYTES, Row};
 
-/// Bytes of a packed difference.
-pub const DIFFERENCE_BYTES: usize = 26;
-/// Partitions that keep an order: of differences, and of what one key left over.
+/// Partitions that keep an order: of verdicts, and of what one key left over.
 pub const ORDERED: usize = 64;
 
 /// One bit for each line of a file.
@@ -63,43 +61,39 @@ impl LineSet {
     }
 }
 
-/// A verdict that is kept as a row: where both texts stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found {
-    pub class: Class,
-    pub key: Key,
-    /// The statement's line and its place in the file.
-    pub line: Option<(u32, u64)>,
-    /// The same of our record.
-    pub record: Option<(u32, u64)>,
+/// Bytes of a packed verdict.
+pub const VERDICT_BYTES: usize = 1 + 2 * Place::BYTES;
+/// A verdict as it is kept: its sides by their places.
+pub type Packed = [u8; VERDICT_BYTES];
+
+const BY_REFERENCE: u8 = 1 << 5;
+const IS_STRANGER: u8 = 1 << 6;
+
+fn pack(verdict: &Verdict<Place>, is_stranger: bool) -> Packed {
+    let mut bytes = [0; VERDICT_BYTES];
+    bytes[0] = verdict.class as u8
+        | (u8::from(verdict.key == Key::Reference) * BY_REFERENCE)
+        | (u8::from(is_stranger) * IS_STRANGER);
+    let (line, record) = (verdict.line.unwrap_or_default(), verdict.record.unwrap_or_default());
+    bytes[1..1 + Place::BYTES].copy_from_slice(&line.pack());
+    bytes[1 + Place::BYTES..].copy_from_slice(&record.pack());
+    bytes
 }
 
-impl Found {
-    fn pack(&self) -> [u8; DIFFERENCE_BYTES] {
-        let mut bytes = [0; DIFFERENCE_BYTES];
-        bytes[0] = self.class as u8;
-        bytes[1] = self.key as u8;
-        let (line, record) = (self.line.unwrap_or_default(), self.record.unwrap_or_default());
-        bytes[2..6].copy_from_slice(&line.0.to_le_bytes());
-        bytes[6..10].copy_from_slice(&record.0.to_le_bytes());
-        bytes[10..18].copy_from_slice(&line.1.to_le_bytes());
-        bytes[18..].copy_from_slice(&record.1.to_le_bytes());
-        bytes
-    }
-
-    pub fn unpack(bytes: &[u8; DIFFERENCE_BYTES]) -> Self {
-        let short = |at: usize| {
-            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        let long = |at: usize| u64::from(short(at)) | u64::from(short(at + 4)) << 32;
-        let side = |line: u32, offset: u64| (line > 0).then_some((line, offset));
-        Self {
-            class: Class::ALL[usize::from(bytes[0])],
-            key: if bytes[1] == Key::OrderNo as u8 { Key::OrderNo } else { Key::Reference },
-            line: side(short(2), long(10)),
-            record: side(short(6), long(18)),
-        }
-    }
+/// The verdict, and whether it is about a line whose order number no record has.
+pub fn unpack(bytes: &Packed) -> (Verdict<Place>, bool) {
+    let side = |at: usize| {
+        let place = Place::unpack(*bytes[at..].first_chunk().expect("two places"));
+        (place.line > 0).then_some(place)
+    };
+    let is = |mark: u8| bytes[0] & mark != 0;
+    let verdict = Verdict {
+        class: Class::ALL[usize::from(bytes[0] & (BY_REFERENCE - 1))],
+        key: if is(BY_REFERENCE) { Key::Reference } else { Key::OrderNo },
+        line: side(1),
+        record: side(1 + Place::BYTES),
+    };
+    (verdict, is(IS_STRANGER))
 }
 
 /// The order of what is found: by the statement's line, then what only we have, by our row.
@@ -116,10 +110,10 @@ impl Order {
         usize::try_from(place).expect("a partition's number")
     }
 
-    fn of_found(self, found: &Found) -> usize {
+    fn of_verdict(self, verdict: &Verdict<Place>) -> usize {
         let theirs = u64::from(self.theirs);
-        let record = found.record.map_or(0, |(record, _)| u64::from(record));
-        let at = found.line.map_or(theirs + record, |(line, _)| u64::from(line));
+        let record = verdict.record.map_or(0, |record| u64::from(record.line));
+        let at = verdict.line.map_or(theirs + record, |line| u64::from(line.line));
         Self::partition(theirs + u64::from(self.ours), at)
     }
 }
@@ -145,9 +139,10 @@ pub struct Findings<'budget> {
     order: Order,
     dates: Dates,
     pub totals: Totals,
-    matched: Tally,
+    /// Plain matches, which are not in the totals yet.
+    pub matched: Tally,
     pub agreed: LineSet,
-    pub rows: Partitions<'budget, DIFFERENCE_BYTES>,
+    pub rows: Partitions<'budget, VERDICT_BYTES>,
     pub count: u64,
     /// What the first key left over and the second one may find, in the order of its file.
     pub left_theirs: Partitions<'budget, ROW_BYTES>,
@@ -170,67 +165,58 @@ impl<'budget> Findings<'budget> {
     }
 
     /// Two rows that are the same in all that is compared.
-    pub fn same(&mut self, line: &Packed) {
-        self.matched.add_plain(currency_at(line), amount_at(line, 16), amount_at(line, 22));
-        self.agreed.add(line_at(line));
+    pub fn same(&mut self, line: &Row) {
+        self.matched.add_plain(line.currency_index(), line.amount_minor(), line.fee_minor());
+        self.agreed.add(line.place().line);
     }
 
     pub fn pair(&mut self, class: Class, key: Key, line: &Row, record: &Row) -> io::Result<()> {
-        self.totals.add(class, Some(&line.item), Some(&record.item));
+        self.totals.add(class, Some(&line.item()), Some(&record.item()));
         if class.is_agreement() {
-            self.agreed.add(line.line);
+            self.agreed.add(line.place().line);
         }
         if class == Class::Matched {
             return Ok(());
         }
-        let (line, record) = (Some((line.line, line.offset)), Some((record.line, record.offset)));
-        self.keep(Found { class, key, line, record })
+        let (line, record) = (Some(line.place()), Some(record.place()));
+        self.keep(&Verdict { class, key, line, record }, false)
     }
 
     /// A line without a record. What only they have by the first key may be found by the second.
     pub fn line(&mut self, class: Class, key: Key, line: &Row) -> io::Result<()> {
-        if key == Key::OrderNo && class == Class::OnlyTheirs && line.has_reference {
-            let rows = u64::from(self.order.theirs);
-            let partition = Order::partition(rows, u64::from(line.line));
-            return self.left_theirs.push(partition, &line.pack());
+        let place = line.place();
+        if key == Key::OrderNo && class == Class::OnlyTheirs && line.has_reference() {
+            let partition = Order::partition(u64::from(self.order.theirs), u64::from(place.line));
+            return self.left_theirs.push(partition, line.bytes());
         }
-        self.totals.add(class, Some(&line.item), None);
-        self.keep(Found { class, key, line: Some((line.line, line.offset)), record: None })
+        self.totals.add(class, Some(&line.item()), None);
+        let verdict = Verdict { class, key, line: Some(place), record: None };
+        self.keep(&verdict, line.is_stranger())
     }
 
     /// A record without a line.
     pub fn record(&mut self, class: Class, key: Key, record: &Row) -> io::Result<()> {
-        if key == Key::OrderNo && class == Class::OnlyOurs && record.has_reference {
-            let rows = u64::from(self.order.ours);
-            let partition = Order::partition(rows, u64::from(record.line));
-            return self.left_ours.push(partition, &record.pack());
+        let (place, item) = (record.place(), record.item());
+        if key == Key::OrderNo && class == Class::OnlyOurs && record.has_reference() {
+            let partition = Order::partition(u64::from(self.order.ours), u64::from(place.line));
+            return self.left_ours.push(partition, record.bytes());
         }
-        if class == Class::OnlyOurs && !self.dates.is_due(record.item.date) {
-            self.totals.not_due.add(&record.item);
+        if class == Class::OnlyOurs && !self.dates.is_due(item.date) {
+            self.totals.not_due.add(&item);
             return Ok(());
         }
-        self.totals.add(class, None, Some(&record.item));
-        self.keep(Found { class, key, line: None, record: Some((record.line, record.offset)) })
+        self.totals.add(class, None, Some(&item));
+        self.keep(&Verdict { class, key, line: None, record: Some(place) }, false)
     }
 
-    pub fn bad_line(&mut self, line: (u32, u64)) -> io::Result<()> {
+    pub fn bad_line(&mut self, line: Place) -> io::Result<()> {
         self.totals.bad_lines += 1;
-        self.keep(Found {
-            class: Class::BadLine,
-            key: Key::OrderNo,
-            line: Some(line),
-            record: None,
-        })
+        let (class, key) = (Class::BadLine, Key::OrderNo);
+        self.keep(&Verdict { class, key, line: Some(line), record: None }, false)
     }
 
-    fn keep(&mut self, found: Found) -> io::Result<()> {
+    fn keep(&mut self, verdict: &Verdict<Place>, is_stranger: bool) -> io::Result<()> {
         self.count += 1;
-        self.rows.push(self.order.of_found(&found), &found.pack())
-    }
-
-    /// Brings the sums of plain matches to the others.
-    pub fn finish(&mut self) {
-        let matched = std::mem::take(&mut self.matched);
-        self.totals.add_matched(&matched);
+        self.rows.push(self.order.of_verdict(verdict), &pack(verdict, is_stranger))
     }
 }
