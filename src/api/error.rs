@@ -114,6 +114,7 @@ codes! {
     TooManyRequests => "too_many_requests", TOO_MANY_REQUESTS, "The caller's rate is exceeded";
     QueueFull => "queue_full", SERVICE_UNAVAILABLE, "The gateway is too busy to write";
     StoreFailed => "store_failed", SERVICE_UNAVAILABLE, "The store has failed";
+    StoreUnavailable => "store_unavailable", SERVICE_UNAVAILABLE, "The store cannot be reached";
     Stopping => "stopping", SERVICE_UNAVAILABLE, "The gateway is stopping";
     Internal => "internal", INTERNAL_SERVER_ERROR, "The gateway has failed internally";
 }
@@ -143,7 +144,7 @@ impl ApiError {
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = match code {
             Code::QueueFull => Some(RETRY_SOON_S),
-            Code::StoreFailed | Code::Stopping => Some(RETRY_LATER_S),
+            Code::StoreFailed | Code::StoreUnavailable | Code::Stopping => Some(RETRY_LATER_S),
             _ => None,
         };
         Self { code, detail: detail.into(), field: None, retry_after_s, extras: Vec::new() }
@@ -275,7 +276,10 @@ impl From<CommitError> for ApiError {
             CommitError::Busy | CommitError::Conflict => {
                 Self::new(Code::QueueFull, "nothing was written; come back soon")
             }
-            CommitError::Duplicate { .. } | CommitError::Failed(_) => {
+            CommitError::Unavailable(_) => {
+                Self::new(Code::StoreUnavailable, "nothing was written; come back soon")
+            }
+            CommitError::Duplicate { .. } | CommitError::Fenced | CommitError::Failed(_) => {
                 Self::new(Code::StoreFailed, "nothing is written until the process starts anew")
             }
         }
@@ -294,6 +298,10 @@ impl From<EngineError> for ApiError {
             EngineError::Busy => {
                 Self::new(Code::QueueFull, "nothing was written; come back with the same order id")
             }
+            EngineError::Unavailable => Self::new(
+                Code::StoreUnavailable,
+                "nothing was written; come back with the same order id",
+            ),
             EngineError::Damaged => {
                 Self::new(Code::Internal, "a stored row is damaged; the call was not carried out")
             }
@@ -330,7 +338,6 @@ impl From<CloseError> for ApiError {
         match error {
             CloseError::NotEnded { .. } => Self::new(Code::DayOpen, detail),
             CloseError::Passed { .. } => Self::new(Code::WrongPhase, detail),
-            CloseError::Busy | CloseError::NotDrained => Self::new(Code::QueueFull, detail),
             CloseError::Export(_) => {
                 tracing::error!(error = detail, "clearing records cannot be exported");
                 Self::new(

@@ -164,7 +164,7 @@ impl App {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
-        let recovered = engine.recover(true, PAGE).await?;
+        let recovered = engine.recover_orphans(PAGE).await?;
         if recovered > 0 {
             tracing::warn!(orders = recovered, "attempts of an earlier process are unknown now");
         }
@@ -238,7 +238,7 @@ impl App {
         }
         match self.state.bins.reload_if_newer() {
             Ok(changed) => {
-                tracing::info!(changed, "a newer version of the BIN table was looked for")
+                tracing::info!(changed, "a newer version of the BIN table was looked for");
             }
             Err(problem) => {
                 let error = crate::telemetry::chain(&problem);

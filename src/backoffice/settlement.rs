@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::batch::{AuditEntry, Batch};
+use crate::domain::batch::{AuditEntry, Batch, Unchanged};
 use crate::domain::books::settlement::{
     BankReceipt, ChannelSettlement, Checked, DateFacts, Received, Settled, SettlementRefusal,
     SettlementState, check, open, receive, same_content,
@@ -133,7 +133,7 @@ impl SettlementDesk {
         let terms = self.engine.channels().terms(&settlement.channel);
         let terms = terms.ok_or(SettlementError::NoSuchChannel)?;
         let (currency, dates) = (settlement.currency, settlement.dates());
-        let facts = self.facts(&settlement.channel, currency, &dates).await?;
+        let (facts, read) = self.facts(&settlement.channel, currency, &dates).await?;
         let now = self.engine.clock().now();
         let Checked { settlement, settled, accounting } =
             check(settlement, &facts, open_ones, &terms.accounts, now);
@@ -152,7 +152,14 @@ impl SettlementDesk {
             reason: deed.reason,
         };
         let books = accounting.is_some();
+        // What it writes is guarded by its version.
+        let is_written = |row: &Unchanged| match row {
+            Unchanged::SettledDate { date, .. } => settled.iter().any(|own| own.date == *date),
+            Unchanged::Reconciliation { .. } => false,
+        };
+        let unchanged = read.into_iter().filter(|row| !is_written(row)).collect();
         let batch = Batch {
+            unchanged,
             settlements: vec![settlement.clone()],
             settled,
             accounting: accounting.into_iter().collect(),
@@ -171,18 +178,22 @@ impl SettlementDesk {
         }
     }
 
-    /// What is known of the dates in a currency.
+    /// What is known of the dates in a currency, and the rows that say so.
     async fn facts(
         &self,
         channel: &ChannelId,
         currency: Currency,
         dates: &[BusinessDate],
-    ) -> Result<Vec<DateFacts>, SettlementError> {
+    ) -> Result<(Vec<DateFacts>, Vec<Unchanged>), SettlementError> {
         let store = self.engine.store();
-        let mut facts = Vec::with_capacity(dates.len());
+        let (mut facts, mut read) = (Vec::with_capacity(dates.len()), Vec::new());
         for &date in dates {
             let batch = store.current_reconciliation(channel.clone(), date).await?;
             let settled = store.settled_date(channel.clone(), date, currency).await?;
+            let (channel, was) = (channel.clone(), batch.as_ref().map(|row| (row.id, row.version)));
+            read.push(Unchanged::Reconciliation { channel: channel.clone(), date, was });
+            let version = settled.as_ref().map_or(0, |row| row.version);
+            read.push(Unchanged::SettledDate { channel, date, currency, version });
             let mut problems: Vec<String> = batch
                 .iter()
                 .flat_map(|batch| {
@@ -201,7 +212,7 @@ impl SettlementDesk {
             }
             facts.push(DateFacts { date, stated, settled, problems });
         }
-        Ok(facts)
+        Ok((facts, read))
     }
 
     /// The channel's settlements that are not agreed.

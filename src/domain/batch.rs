@@ -12,8 +12,9 @@ use crate::domain::books::statement::StatementRevision;
 use crate::domain::flow::attempt::Source;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
-use crate::domain::ids::{BatchId, DifferenceId, OrderId};
-use crate::domain::time::Timestamp;
+use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId};
+use crate::domain::money::Currency;
+use crate::domain::time::{BusinessDate, Timestamp};
 
 /// What a contradiction claims against our books (I-5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,15 +103,25 @@ pub struct FoundDifference {
     pub difference: DifferenceId,
 }
 
+/// A row that was read and not written, as it was: what was decided rests on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unchanged {
+    /// The current reconciliation of a channel's date, with its version; `None` if there was none.
+    Reconciliation { channel: ChannelId, date: BusinessDate, was: Option<(BatchId, u32)> },
+    /// What is settled of a channel's date; version 0 if nothing was.
+    SettledDate { channel: ChannelId, date: BusinessDate, currency: Currency, version: u32 },
+}
+
 /// Everything that one decision writes. A store writes all of it or nothing, and only if
+/// - each row that is said to be unchanged is as it was;
 /// - each row that counts its versions (order, entry, delivery, reconciliation, difference,
 ///   settlement, settled date) is new with version 1, and with version n > 1 replaces the stored
 ///   row of version n - 1;
 /// - no other order has the same caller and caller's order id;
 /// - each other row is new: transactions, clearing records, contradictions, closes, statement
 ///   revisions, agreed lines and found differences;
-/// - each close is later than the channel's last one, and each clearing record later than all
-///   closes of its channel, those of this batch included;
+/// - each close, and each day that is shut, is later than the channel's last close, and each
+///   clearing record later than all days of its channel that are shut, those of this batch too;
 /// - no two reconciliations are current for one channel and date, no two differences have one
 ///   record or one line, and no two settlements of a channel one receipt. Only what stands after
 ///   the whole batch counts: what one row gives up, another may take in any order.
@@ -124,7 +135,9 @@ pub struct Batch {
     pub notices: Vec<CoreNotice>,
     pub contradictions: Vec<Contradiction>,
     pub audit: Vec<AuditEntry>,
-    /// From each one on, its channel takes no clearing record of its date or an earlier one.
+    /// From each one on, the channel takes no clearing record of the date or an earlier one.
+    pub shut: Vec<(ChannelId, BusinessDate)>,
+    /// Each shuts its day too.
     pub closes: Vec<DayClose>,
     pub statements: Vec<StatementRevision>,
     pub reconciliations: Vec<Reconciliation>,
@@ -134,6 +147,7 @@ pub struct Batch {
     pub differences: Vec<Difference>,
     pub settlements: Vec<ChannelSettlement>,
     pub settled: Vec<SettledDate>,
+    pub unchanged: Vec<Unchanged>,
 }
 
 impl Batch {

@@ -23,8 +23,8 @@ pub struct View {
     pub transaction: Option<Transaction>,
     /// The order that an undo, refund, void or capture refers to.
     pub original: Option<Original>,
-    /// The last clearing date of the channel that is closed, if one is.
-    pub closed_through: Option<BusinessDate>,
+    /// The last clearing date of the channel that takes no records any more, if there is one.
+    pub shut_through: Option<BusinessDate>,
 }
 
 /// The order that the view's order refers to. It is guarded by its version like the view's own.
@@ -43,7 +43,7 @@ impl View {
             contradictions: Vec::new(),
             transaction: None,
             original: None,
-            closed_through: None,
+            shut_through: None,
         }
     }
 }

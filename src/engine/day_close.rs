@@ -12,7 +12,7 @@ use crate::domain::money::Currency;
 use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
 use crate::engine::{Engine, EngineError};
-use crate::store::{CommitError, PAGE_MAX, StoreError};
+use crate::store::{PAGE_MAX, StoreError};
 
 /// Why a day was not closed. Those before it may have been.
 #[derive(Debug, thiserror::Error)]
@@ -21,10 +21,6 @@ pub enum CloseError {
     NotEnded { date: BusinessDate },
     #[error("later days are closed, and {date} was never one of them: the books began after it")]
     Passed { date: BusinessDate },
-    #[error("a day of the channel is being closed just now")]
-    Busy,
-    #[error("decisions of before the close are not written yet")]
-    NotDrained,
     #[error("a clearing record cannot be exported: {0}")]
     Export(String),
     #[error(transparent)]
@@ -154,7 +150,7 @@ impl Engine {
         terms: &Terms,
         last: BusinessDate,
     ) -> Result<Option<BusinessDate>, CloseError> {
-        if let Some(closed) = self.store().closed_through(channel.clone()).await? {
+        if let Some(closed) = self.store().clearing_days(channel.clone()).await?.closed_through {
             return Ok(Some(closed.next()));
         }
         let Some(order) = self.store().orders(None, 1).await?.into_iter().next() else {
@@ -180,10 +176,12 @@ impl Engine {
         date: BusinessDate,
         decider: Option<&Decider>,
     ) -> Result<DayClose, CloseError> {
-        let closing = self.days.close(channel, date).ok_or(CloseError::Busy)?;
-        if !closing.drained().await {
-            return Err(CloseError::NotDrained);
-        }
+        // From here on nobody writes a record of the day any more, and its sums stand. A close that
+        // is cut off behind this is made by the next round.
+        let shut = vec![(channel.clone(), date)];
+        let shut = self.commit_patiently(Batch { shut, ..Batch::default() }).await;
+        self.days.forget(channel);
+        shut.map_err(|error| self.commit_error(&error))?;
         // Before the first close a late record may have come for a day that had none.
         let first = self.first_open_day(channel, terms, date).await?;
         if first.is_some_and(|first| first != date) {
@@ -204,16 +202,10 @@ impl Engine {
         let batch = Batch { closes, audit: audit.into_iter().collect(), ..Batch::default() };
         match self.commit_patiently(batch).await {
             Ok(()) => {
-                closing.closed(date);
                 tracing::info!(channel.name = %channel, %date, "a clearing day is closed");
                 Ok(close)
             }
-            Err(error) => {
-                if matches!(error, CommitError::Conflict) {
-                    self.days.forget(channel);
-                }
-                Err(self.commit_error(&error).into())
-            }
+            Err(error) => Err(self.commit_error(&error).into()),
         }
     }
 }

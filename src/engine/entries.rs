@@ -127,24 +127,35 @@ impl Engine {
         Ok(Some(learnt.order))
     }
 
-    /// What is left of a call that died with its process, or lost its way: we do not know.
-    ///
-    /// `everything` is for the start, when no call of this process can be under way.
-    pub async fn recover(&self, everything: bool, limit: usize) -> Result<usize, EngineError> {
-        let mut after = None;
-        let mut recovered = 0;
+    /// Calls that died with the process that made them: we do not know what became of them.
+    pub async fn recover_orphans(&self, limit: usize) -> Result<usize, EngineError> {
+        let (mut after, mut recovered) = (None, 0);
+        // Bounded by what was in flight: each page goes on after the last id.
+        loop {
+            let page = self.store().orphans(after, limit).await?;
+            let Some(last) = page.last() else { return Ok(recovered) };
+            after = Some(last.id);
+            for order in &page {
+                recovered += usize::from(self.recover_order(order, true).await?);
+            }
+        }
+    }
+
+    /// Calls of this process that have lost their way, which takes longer than any call does.
+    pub async fn recover_lost(&self, limit: usize) -> Result<usize, EngineError> {
+        let (mut after, mut recovered) = (None, 0);
         // Bounded by the number of open orders: each page goes on after the last id.
         loop {
             let page = self.store().open_orders(after, limit).await?;
             let Some(last) = page.last() else { return Ok(recovered) };
             after = Some(last.id);
             for order in &page {
-                recovered += usize::from(self.recover_order(order, everything).await?);
+                recovered += usize::from(self.recover_order(order, false).await?);
             }
         }
     }
 
-    async fn recover_order(&self, order: &Order, everything: bool) -> Result<bool, EngineError> {
+    async fn recover_order(&self, order: &Order, orphaned: bool) -> Result<bool, EngineError> {
         let Some(attempt) = order.unresolved() else { return Ok(false) };
         if attempt.state != AttemptState::Sending {
             return Ok(false);
@@ -152,7 +163,7 @@ impl Engine {
         let terms = self.channels().terms_at(&attempt.channel, order.created_at);
         let Some(terms) = terms else { return Ok(false) };
         let lost = self.clock().present().age(attempt.sent_at) >= terms.call_ends_after;
-        if !(everything || lost) {
+        if !(orphaned || lost) {
             return Ok(false);
         }
         let evidence = Evidence {

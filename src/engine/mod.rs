@@ -23,11 +23,11 @@ use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
 use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::card::{CardInput, Pan, SealedPan};
-use crate::domain::command::{CardAtHand, Command, Decision, Original, Refusal, View};
+use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
-use crate::domain::flow::order::{Differs, Order, OrderKind};
+use crate::domain::flow::order::{Differs, Order};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -61,6 +61,8 @@ pub enum EngineError {
     NoSuchChannel { channel: ChannelId },
     #[error("the store's queue is full")]
     Busy,
+    #[error("the store cannot be reached; nothing was written")]
+    Unavailable,
     #[error("the store has failed: no orders are taken until it is opened again")]
     StoreFailed,
     #[error("a stored row is damaged: an operator must look")]
@@ -315,9 +317,7 @@ impl Engine {
                 None => self.load(id).await?,
             };
             let (command, terms) = self.prepare(&view, &command).await?;
-            // Held until the commit has ended, so that no day is closed between the two.
-            let day = self.days.decide(&terms.channel, &*self.store).await?;
-            view.closed_through = day.closed_through;
+            view.shut_through = self.days.shut_through(&terms.channel, &*self.store).await?;
             let mut decision = decide(&view, &terms, self.clock.present(), command)?;
             if decision.batch.is_empty() {
                 return Ok(decision);
@@ -330,7 +330,7 @@ impl Engine {
                 }
                 // The caller's id of an undo is unique too: someone else has just owed it.
                 Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
-                    // It may have been a day that another process has closed.
+                    // It may have been a day that was shut meanwhile.
                     self.days.forget(&terms.channel);
                 }
                 Err(error) => return Err(self.commit_error(&error)),
@@ -394,34 +394,7 @@ impl Engine {
     }
 
     async fn load(&self, id: OrderId) -> Result<View, EngineError> {
-        // Rows are read one by one, and a commit may come between: only what was read while the
-        // order's version stood still belongs together.
-        for _ in 0..CONFLICTS_MAX {
-            let order = self.load_order(id).await?;
-            let view = View {
-                entry: self.store.reversal(id).await?,
-                contradictions: self.store.contradictions(id).await?,
-                transaction: self.store.transaction(id).await?,
-                original: self.load_original(&order).await?,
-                closed_through: None,
-                order,
-            };
-            if self.load_order(id).await?.version == view.order.version {
-                return Ok(view);
-            }
-        }
-        Err(EngineError::Contended)
-    }
-
-    /// What a follow-up or an undo refers to. Releases are final from their first row on.
-    async fn load_original(&self, order: &Order) -> Result<Option<Original>, EngineError> {
-        let refers = order.instruction.kind.is_follow_up()
-            || matches!(order.instruction.kind, OrderKind::Undo { .. });
-        let Some(id) = order.instruction.kind.original().filter(|_| refers) else {
-            return Ok(None);
-        };
-        let transaction = self.store.transaction(id).await?;
-        Ok(Some(Original { order: self.load_order(id).await?, transaction }))
+        self.store.view(id).await?.ok_or(EngineError::NoSuchOrder { id })
     }
 
     async fn load_order(&self, id: OrderId) -> Result<Order, EngineError> {
@@ -434,12 +407,15 @@ impl Engine {
         self.channels.terms_at(channel, began).ok_or_else(missing)
     }
 
-    /// Waits for a place in a full queue: what a channel said must not be dropped for lack of one.
+    /// Waits for a place in a full queue, or for a store that cannot be reached: what a channel
+    /// said must not be dropped for lack of one.
     async fn commit_patiently(&self, batch: Batch) -> Result<(), CommitError> {
         let deadline = tokio::time::Instant::now() + COMMIT_PATIENCE;
         loop {
             match self.store.commit(batch.clone()).await {
-                Err(CommitError::Busy) if tokio::time::Instant::now() < deadline => {
+                Err(CommitError::Busy | CommitError::Unavailable(_))
+                    if tokio::time::Instant::now() < deadline =>
+                {
                     tokio::time::sleep(BUSY_WAIT).await;
                 }
                 ended => return ended,
@@ -451,6 +427,10 @@ impl Engine {
     pub(crate) fn commit_error(&self, error: &CommitError) -> EngineError {
         match error {
             CommitError::Busy => EngineError::Busy,
+            CommitError::Unavailable(source) => {
+                tracing::warn!(error = %telemetry::chain(source), "the store cannot be reached");
+                EngineError::Unavailable
+            }
             CommitError::Conflict | CommitError::Duplicate { .. } => EngineError::Contended,
             // One row does not read back: that is the end of this command, not of the store.
             CommitError::Failed(StoreError::Damaged { .. }) => {
@@ -460,10 +440,10 @@ impl Engine {
                 );
                 EngineError::Damaged
             }
-            CommitError::Failed(source) => {
+            CommitError::Fenced | CommitError::Failed(_) => {
                 if !self.failed.swap(true, Ordering::Relaxed) {
                     tracing::error!(
-                        error = %telemetry::chain(source),
+                        error = %telemetry::chain(error),
                         "the store has failed; no orders are taken until the process starts anew"
                     );
                     self.failure.notify_one();

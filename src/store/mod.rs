@@ -20,6 +20,7 @@ mod sorted;
 mod table;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -66,6 +67,13 @@ pub enum CommitError {
     /// Too many commits wait: answer 503 and let the caller come back.
     #[error("the store's queue is full")]
     Busy,
+    /// The store cannot be reached just now, and nothing was written: as [`Self::Busy`].
+    #[error("the store cannot be reached; nothing was written")]
+    Unavailable(#[source] StoreError),
+    /// This process has lost its lease of the books: another one may go on with its work. Nothing
+    /// was written, and nothing of this process ever will be: it must end.
+    #[error("this process has lost its lease of the books")]
+    Fenced,
     /// A write or fsync failed. It is never tried again; the process must stop taking orders.
     /// Whether the batch will be found after a restart is not known. With [`StoreError::Damaged`]
     /// inside, the store goes on: only the row that the batch was to replace does not read.
@@ -118,6 +126,10 @@ pub trait Store: Send + Sync {
         node: u16,
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>>;
+
+    /// The attempts, by order and number, that were in flight when this process opened the store:
+    /// whoever carried them out is gone. Orders come in their order.
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
     /// Shows rows to who reads a row or two by their keys, on the spot. Returns when what was read
     /// is durable.

@@ -66,6 +66,16 @@ impl Plan {
         self.steps.push(Step::Put { key, version: version.wrapping_add(1), row: None, head });
     }
 
+    /// Guards a row that is not written: it is there with this version, or is not, for version 0.
+    pub(super) fn unchanged(&mut self, key: Vec<u8>, version: u32, head: ReadHead) {
+        self.own(move |check| {
+            let stored = check.find(&key)?.map(|row| head(&key, &row));
+            let stored = stored.transpose().map_err(CommitError::Failed)?;
+            let as_it_was = stored.map_or(0, |head| head.version) == version;
+            if as_it_was { Ok(()) } else { Err(CommitError::Conflict) }
+        });
+    }
+
     pub(super) fn append(&mut self, key: fn(u64) -> Vec<u8>, row: Vec<u8>) {
         self.steps.push(Step::Line { key, row });
     }

@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 use crate::domain::batch::Batch;
 use crate::domain::time::Due;
 
+use super::PAGE_MAX;
 use super::form::millis;
 use super::key::bounds;
 use super::plan::Plan;
 use super::sorted::{Read, Rows, Scan, onward, page};
-use super::{PAGE_MAX, StoreError};
 
 /// A kind of row: where it lies, what it is stored as, and what guards it in a commit.
 pub(super) trait Table {
@@ -33,6 +33,11 @@ pub(super) trait Table {
     fn encode(row: &Self::Row) -> Vec<u8>;
 
     fn decode(key: &[u8], bytes: &[u8]) -> Read<Self::Row>;
+
+    /// Reads what a store sees of a row without reading the whole of it.
+    fn reads_head(_key: &[u8], _bytes: &[u8]) -> Read<()> {
+        Ok(())
+    }
 
     /// Adds what a batch has for the table, with its guards.
     fn plan(batch: &Batch, plan: &mut Plan);
@@ -192,7 +197,7 @@ pub(super) fn holder<T: Versioned>(rows: Rows<'_>, entry: &[u8]) -> Read<Option<
     Ok(None)
 }
 
-type Reread = fn(&[u8], &[u8]) -> Result<Vec<u8>, StoreError>;
+type Reread = fn(&[u8], &[u8]) -> Read<Vec<u8>>;
 
 /// A table without its types, for whoever goes through all of them.
 pub(super) struct AnyTable {
@@ -200,11 +205,25 @@ pub(super) struct AnyTable {
     pub letters: &'static [(u8, &'static str)],
     pub plan: fn(&Batch, &mut Plan),
     pub reread: Reread,
+    #[cfg(test)]
+    pub samples: super::table::tests::Samples,
 }
 
 impl AnyTable {
+    #[cfg(not(test))]
     pub(super) const fn of<T: Table>() -> Self {
-        let reread = |key: &[u8], bytes: &[u8]| Ok(T::encode(&T::decode(key, bytes)?));
-        Self { name: T::NAME, letters: T::LETTERS, plan: T::plan, reread }
+        Self { name: T::NAME, letters: T::LETTERS, plan: T::plan, reread: reread::<T> }
     }
+
+    /// In tests every table has samples.
+    #[cfg(test)]
+    pub(super) const fn of<T: super::table::tests::Sampled>() -> Self {
+        let samples = super::table::tests::Samples::of::<T>();
+        Self { name: T::NAME, letters: T::LETTERS, plan: T::plan, reread: reread::<T>, samples }
+    }
+}
+
+fn reread<T: Table>(key: &[u8], bytes: &[u8]) -> Read<Vec<u8>> {
+    T::reads_head(key, bytes)?;
+    Ok(T::encode(&T::decode(key, bytes)?))
 }

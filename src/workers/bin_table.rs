@@ -38,7 +38,7 @@ pub async fn run(
                     source = %public,
                     error,
                     "the BIN table could not be refreshed; it stays as it was"
-                )
+                );
             }
         }
     }

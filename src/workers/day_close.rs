@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::engine::Engine;
 use crate::engine::day_close::CloseError;
+use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::{Stop, next_round};
 
@@ -20,8 +20,8 @@ pub async fn run(engine: Arc<Engine>, look_every: Duration, mut stop: Stop) {
             }
             match engine.close_due_days(&channel).await {
                 Ok(_) => {}
-                Err(CloseError::Busy | CloseError::NotDrained) => {
-                    tracing::debug!(channel.name = %channel, "a clearing day is closed later");
+                Err(CloseError::Engine(EngineError::Contended)) => {
+                    tracing::debug!(channel.name = %channel, "a clearing day is closed by another");
                 }
                 Err(error) => {
                     let error = telemetry::chain(&error);

@@ -19,10 +19,10 @@ pub async fn run(engine: Arc<Engine>, mut stop: Stop) {
             () = stop.asked() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
-        match engine.recover(false, PAGE).await {
+        match engine.recover_lost(PAGE).await {
             Ok(0) => {}
             Ok(count) => {
-                tracing::error!(orders = count, "calls were lost; their attempts are unknown now")
+                tracing::error!(orders = count, "calls were lost; their attempts are unknown now");
             }
             Err(error) => tracing::error!(
                 error = %telemetry::chain(&error),

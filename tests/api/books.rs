@@ -267,8 +267,8 @@ async fn the_worker_closes_days_in_order_when_their_time_has_come() {
     let look_every = Duration::from_millis(5);
     let worker = tokio::spawn(workers::day_close::run(Arc::clone(engine), look_every, stopped));
     let closed = async || {
-        let closed = gateway.store.closed_through(channel.clone()).await.expect("a read");
-        closed.filter(|date| date.yyyymmdd() == 20_261_124)
+        let days = gateway.store.clearing_days(channel.clone()).await.expect("a read");
+        days.closed_through.filter(|date| date.yyyymmdd() == 20_261_124)
     };
     until("three days are closed", closed).await;
     stop.send(true).expect("it runs");

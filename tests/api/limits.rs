@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use switchyard::store::memory::FailedRows;
+use switchyard::store::memory::{FailedRows, Faults};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -113,9 +113,30 @@ async fn a_full_queue_writes_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn i_12_after_a_failed_write_no_orders_are_taken() {
+async fn a_store_out_of_reach_is_come_back_to() {
     let gateway = Gateway::start().await;
-    gateway.faults.fail_next_commit(FailedRows::Lost);
+    gateway.faults.unavailable(1);
+    let refused = gateway.pay(&payment("A-1")).await;
+    assert_eq!(refused.problem(), (503, "store_unavailable".to_owned()));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!((gateway.commits(), gateway.bank.calls()), (0, 0));
+    assert_eq!(gateway.get("", "/readyz").await.status, 200, "it goes on by itself");
+    assert_eq!(gateway.pay(&payment("A-1")).await.status, 200, "the same id may come again");
+}
+
+#[tokio::test]
+async fn i_12_after_a_failed_write_no_orders_are_taken() {
+    ends(|faults| faults.fail_next_commit(FailedRows::Lost)).await;
+}
+
+#[tokio::test]
+async fn a_process_that_has_lost_its_lease_takes_no_orders() {
+    ends(Faults::fence).await;
+}
+
+async fn ends(fault: impl Fn(&Faults)) {
+    let gateway = Gateway::start().await;
+    fault(&gateway.faults);
     let failed = gateway.pay(&payment("A-1")).await;
     assert_eq!(failed.problem(), (503, "store_failed".to_owned()));
     gateway.faults.restart();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use switchyard::domain::batch::Batch;
+use switchyard::domain::ids::OrderId;
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, Look, Reading, Store, StoreFuture};
 use tokio::sync::Semaphore;
@@ -56,6 +57,10 @@ impl Store for SlowStore {
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>> {
         self.inner.lease(yymmdd, node, count)
+    }
+
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
+        self.inner.left_in_flight()
     }
 
     fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {

@@ -147,7 +147,7 @@ pub struct Desk {
     pub now: Timestamp,
     pub id: OrderId,
     /// The last clearing date that is closed.
-    pub closed_through: Option<BusinessDate>,
+    pub shut_through: Option<BusinessDate>,
     spare: u64,
     /// How much the desk's clock is ahead.
     pub ahead: Duration,
@@ -173,7 +173,7 @@ impl Desk {
             terms,
             now,
             id: order.id,
-            closed_through: None,
+            shut_through: None,
             spare: 1_000,
             ahead: Duration::ZERO,
         };
@@ -225,7 +225,7 @@ impl Desk {
             contradictions: self.rows.contradictions.get(&id).cloned().unwrap_or_default(),
             transaction: transaction(&id),
             original,
-            closed_through: self.closed_through,
+            shut_through: self.shut_through,
         }
     }
 

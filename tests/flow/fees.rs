@@ -83,7 +83,7 @@ fn what_is_late_is_cleared_on_the_first_open_day_at_the_rate_of_its_own() {
     // A success, and one that is claimed against a decline.
     for learnt in [vec![approved()], vec![declined(), approved()]] {
         let mut desk = Desk::sending_to(terms.clone(), &["one"]);
-        desk.closed_through = date(20_261_125);
+        desk.shut_through = date(20_261_125);
         for outcome in learnt {
             desk.learn(Source::Notice, outcome);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use switchyard::domain::batch::Batch;
+use switchyard::domain::ids::OrderId;
 use switchyard::store::memory::FailedRows;
 use switchyard::store::{CommitError, Look, Reading, Store, StoreFuture};
 use tokio::sync::Notify;
@@ -57,11 +58,19 @@ impl HostileStore {
         })
     }
 
-    /// Before a write: now and then the queue is full, or the disk is about to fail.
+    /// Before a write: now and then the queue is full, the store is out of reach, the process has
+    /// lost its lease, or the disk is about to fail.
     fn plan_write(&self) -> Result<(), CommitError> {
         let mut state = self.world.state();
         if state.mischief(2) {
-            return Err(CommitError::Busy);
+            if state.random.bool() {
+                self.world.store.faults().unavailable(1);
+            } else {
+                self.world.store.faults().busy(1);
+            }
+        }
+        if state.failing.is_none() && !state.calm && state.random.u16(0..4_000) == 0 {
+            self.world.store.faults().fence();
         }
         if state.failing.is_none() && !state.calm && state.random.u16(0..2_000) == 0 {
             let rows = if state.random.bool() { FailedRows::Lost } else { FailedRows::Written };
@@ -105,6 +114,10 @@ impl Store for HostileStore {
             }
             ended
         })
+    }
+
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
+        self.world.store.left_in_flight()
     }
 
     fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {

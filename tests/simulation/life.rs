@@ -208,7 +208,7 @@ struct Life {
 impl Life {
     async fn run(mut self) -> End {
         self.pump();
-        if let Err(error) = self.engine.recover(true, 7).await {
+        if let Err(error) = self.engine.recover_orphans(7).await {
             note_error(&self.world, "recovery", &error);
         }
         let (calm, orders) = {
@@ -407,7 +407,7 @@ impl Life {
 
     /// Recovery of lost calls, an operator's retry, a release.
     async fn housekeeping(&mut self) {
-        match self.engine.recover(false, 7).await {
+        match self.engine.recover_lost(7).await {
             Ok(count) => self.world.state().tally.recovered += count as u64,
             Err(error) => note_error(&self.world, "recovery", &error),
         }
@@ -457,7 +457,7 @@ impl Life {
                 let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
                 self.tasks.spawn(async move {
                     match engine.close_due_days(&ChannelId::from_stored(name)).await {
-                        Ok(_) | Err(CloseError::Busy | CloseError::NotDrained) => {}
+                        Ok(_) => {}
                         Err(CloseError::Engine(error)) => note_error(&world, "a close", &error),
                         Err(error) => world.state().violate(format!("a close: {error}")),
                     }
@@ -558,6 +558,7 @@ pub fn note_error(world: &World, what: &str, error: &EngineError) {
     let explained = matches!(
         error,
         EngineError::Busy
+            | EngineError::Unavailable
             | EngineError::StoreFailed
             | EngineError::Contended
             | EngineError::Refused(_)

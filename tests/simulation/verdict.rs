@@ -65,6 +65,10 @@ fn load(world: &World) -> Rows {
             rows.clearing.entry(record.order).or_default().push(record);
         }
     }
+    for channel in shadow.shut.keys().cloned() {
+        let days = now(store.clearing_days(channel.clone()));
+        rows.shut.extend(days.shut_through.map(|date| (channel, date)));
+    }
     for (channel, date) in shadow.closes.keys().cloned() {
         if let Some(close) = now(store.day_close(channel.clone(), date)) {
             rows.closes.insert((channel, date), close);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use switchyard::domain::batch::Batch;
+use switchyard::domain::flow::attempt::{Attempt, AttemptState};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::OrderId;
 use switchyard::store::sled::{SledSettings, SledStore};
@@ -12,7 +13,7 @@ use crate::queues::put;
 use crate::rows::batch_id;
 use crate::support::Scratch;
 use crate::support::books::{self, accepted, id, moment, next, order, paid};
-use crate::{commit, of, open, read, refuse, settings};
+use crate::{commit, ids, of, open, read, refuse, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_12_what_was_committed_is_there_after_opening_again() {
@@ -34,6 +35,34 @@ async fn i_12_what_was_committed_is_there_after_opening_again() {
     let trail = read(of(&store).audit(None, 10)).await;
     assert_eq!(trail.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
     refuse(&store, accepted(&order(50)), "an order that exists").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orphans_are_what_an_earlier_opening_left_in_flight() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    for sequence in 1..=5 {
+        commit(&store, accepted(&order(sequence))).await;
+    }
+    commit(&store, paid(&order(2))).await;
+    let mut unknown = next(&order(3));
+    unknown.attempts[0].state = AttemptState::Unknown;
+    commit(&store, accepted(&unknown)).await;
+    assert!(read(of(&store).orphans(None, 10)).await.is_empty(), "they are its own");
+    drop(store);
+    let store = open(&scratch);
+    commit(&store, accepted(&order(6))).await;
+    let orphans = async |after, limit| ids(&read(of(&store).orphans(after, limit)).await);
+    assert_eq!(orphans(None, 10).await, [1, 4, 5]);
+    assert_eq!(orphans(None, 2).await, [1, 4]);
+    assert_eq!(orphans(Some(id(4)), 2).await, [5]);
+    // One ends; of another a second attempt is in flight, which is this opening's own.
+    commit(&store, paid(&order(1))).await;
+    let mut again = next(&order(4));
+    again.attempts[0].state = AttemptState::NotSent;
+    again.attempts.push(Attempt { number: 2, ..order(4).attempts[0].clone() });
+    commit(&store, accepted(&again)).await;
+    assert_eq!(orphans(None, 10).await, [5]);
 }
 
 #[tokio::test]
@@ -243,6 +272,7 @@ async fn a_damaged_row_is_an_error_and_the_others_live_on() {
     let found = of(&store).order_by_caller(books::caller(), books::caller_order_id(1)).await;
     assert!(matches!(found, Err(StoreError::Damaged { .. })));
     assert!(matches!(of(&store).orders(None, 10).await, Err(StoreError::Damaged { .. })));
+    assert!(matches!(of(&store).orphans(None, 10).await, Err(StoreError::Damaged { .. })));
     let refused = store.commit(accepted(&next(&order(1)))).await;
     assert!(matches!(refused, Err(CommitError::Failed(StoreError::Damaged { .. }))));
     assert_eq!(read(of(&store).order(id(2))).await, Some(order(2)));

@@ -3,7 +3,9 @@
 use switchyard::domain::batch::{Batch, Claim, EntryChange};
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::flow::order::{Claims, Instruction, Order, OrderKind};
+use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::CallerId;
+use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, PAGE_MAX, Store};
 
 use crate::support::books::{self, accepted, channel, date, due_by, id, next, order, paid};
@@ -85,6 +87,75 @@ pub async fn follow_ups_are_listed_by_what_they_refer_to(store: &dyn Store) {
     assert!(listed(3, None, 9).await.is_empty());
     let first = read(store.follow_ups(id(1), None, 1)).await;
     assert_eq!(Some(first[0].clone()), read(store.order(id(300))).await, "as it is now");
+}
+
+pub async fn a_view_has_all_of_an_order(store: &dyn Store) {
+    assert!(read(store.view(id(1))).await.is_none());
+    let payment = order(1);
+    commit(store, accepted(&payment)).await;
+    let view = read(store.view(id(1))).await.expect("it is there");
+    assert_eq!((view.order, view.entry, view.transaction), (payment.clone(), None, None));
+    assert!(view.contradictions.is_empty() && view.original.is_none());
+    let claim = books::contradiction(&payment, 1, Claim::Failure);
+    let batch = Batch { contradictions: vec![claim.clone()], ..paid(&payment) };
+    commit(store, batch.clone()).await;
+    let entry = books::entry(&order(2), books::CHANNEL, Some(0));
+    let refund = with(order(2), |asked| asked.kind = OrderKind::Refund { of: id(1) });
+    let entries = vec![EntryChange::Put(entry.clone())];
+    commit(store, Batch { entries, ..accepted(&refund) }).await;
+    let view = read(store.view(id(1))).await.expect("it is there");
+    assert_eq!(view.order, batch.orders[0]);
+    assert_eq!(view.transaction.as_ref(), batch.transactions.first());
+    assert_eq!(view.contradictions, [claim]);
+    let view = read(store.view(id(2))).await.expect("it is there");
+    assert_eq!((view.order, view.entry), (refund, Some(entry)));
+    let original = view.original.expect("a refund has one");
+    assert_eq!(original.order, batch.orders[0]);
+    assert_eq!(original.transaction.as_ref(), batch.transactions.first());
+}
+
+/// Each commit writes the order and its entry with one version: they are never seen apart.
+pub async fn a_view_is_of_one_moment(store: &dyn Store) {
+    const VERSIONS: u32 = 200;
+    let version = |version| {
+        let entry = ReversalEntry { version, ..books::entry(&order(1), books::CHANNEL, None) };
+        Batch {
+            orders: vec![Order { version, ..order(1) }],
+            entries: vec![EntryChange::Put(entry)],
+            ..Batch::default()
+        }
+    };
+    commit(store, version(1)).await;
+    let write = async {
+        for number in 2..=VERSIONS {
+            commit(store, version(number)).await;
+        }
+    };
+    let look = async {
+        loop {
+            let view = read(store.view(id(1))).await.expect("it is there");
+            let entry = view.entry.expect("it has one");
+            assert_eq!(view.order.version, entry.version);
+            if entry.version == VERSIONS {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(write, look);
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_orphaned_when_a_memory_store_is_opened_again() {
+    let memory = MemoryStore::new();
+    let store: &dyn Store = &memory;
+    commit(store, accepted(&order(1))).await;
+    commit(store, accepted(&order(2))).await;
+    assert!(read(store.orphans(None, 9)).await.is_empty(), "they are its own");
+    memory.faults().restart();
+    commit(store, accepted(&order(3))).await;
+    commit(store, paid(&order(1))).await;
+    assert_eq!(ids(&read(store.orphans(None, 9)).await), [2]);
 }
 
 pub async fn a_success_is_read_back_whole(store: &dyn Store) {

@@ -1,6 +1,6 @@
 //! Closes, statements, reconciliation batches with their listings, and settlements.
 
-use switchyard::domain::batch::Batch;
+use switchyard::domain::batch::{Batch, Unchanged};
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::difference::DifferenceState;
@@ -24,22 +24,51 @@ fn closing(closes: Vec<DayClose>) -> Batch {
 }
 
 pub async fn a_close_is_read_back_and_later_ones_follow(store: &dyn Store) {
-    assert_eq!(read(store.closed_through(channel())).await, None);
+    assert_eq!(read(store.clearing_days(channel())).await.closed_through, None);
     let first = close(channel(), day(22));
     commit(store, closing(vec![first.clone()])).await;
     assert_eq!(read(store.day_close(channel(), day(22))).await, Some(first.clone()));
     assert_eq!(read(store.day_close(channel(), day(21))).await, None);
-    assert_eq!(read(store.closed_through(channel())).await, Some(day(22)));
-    assert_eq!(read(store.closed_through(neighbour())).await, None);
+    assert_eq!(read(store.clearing_days(channel())).await.closed_through, Some(day(22)));
+    assert_eq!(read(store.clearing_days(neighbour())).await.closed_through, None);
     refuse(store, closing(vec![first]), "a closed day closed again").await;
     refuse(store, closing(vec![close(channel(), day(21))]), "a day before the last").await;
     let two = vec![close(channel(), day(23)), close(channel(), day(24))];
     commit(store, closing(two)).await;
-    assert_eq!(read(store.closed_through(channel())).await, Some(day(24)));
+    assert_eq!(read(store.clearing_days(channel())).await.closed_through, Some(day(24)));
     let turned = vec![close(channel(), day(26)), close(channel(), day(25))];
     refuse(store, closing(turned), "two closes out of order").await;
     assert_eq!(read(store.day_close(channel(), day(26))).await, None);
     commit(store, closing(vec![close(neighbour(), day(20))])).await;
+}
+
+pub async fn a_shut_day_takes_no_records_and_can_be_closed(store: &dyn Store) {
+    let shut = |date| Batch { shut: vec![(channel(), date)], ..Batch::default() };
+    let cleared = |sequence, date| {
+        let line = books::clearing(&books::transaction(&order(sequence)));
+        let clearing = vec![ClearingRecord { date, ..line }];
+        Batch { clearing, ..accepted(&order(sequence)) }
+    };
+    let days = async || {
+        let days = read(store.clearing_days(channel())).await;
+        (days.closed_through, days.shut_through)
+    };
+    commit(store, cleared(1, day(22))).await;
+    commit(store, shut(day(22))).await;
+    assert_eq!(days().await, (None, Some(day(22))));
+    refuse(store, cleared(2, day(22)), "the day is shut").await;
+    refuse(store, cleared(2, day(21)), "an earlier day is shut too").await;
+    commit(store, cleared(2, day(23))).await;
+    commit(store, shut(day(22))).await;
+    commit(store, closing(vec![close(channel(), day(22))])).await;
+    assert_eq!(days().await, (Some(day(22)), Some(day(22))));
+    refuse(store, shut(day(22)), "it is closed").await;
+    commit(store, shut(day(24))).await;
+    refuse(store, Batch { shut: vec![(channel(), day(30))], ..cleared(3, day(25)) }, "its own")
+        .await;
+    commit(store, closing(vec![close(channel(), day(23))])).await;
+    assert_eq!(days().await, (Some(day(23)), Some(day(24))), "it stays shut");
+    refuse(store, cleared(3, day(24)), "the later day is shut still").await;
 }
 
 pub async fn a_closed_day_takes_no_more_clearing_records(store: &dyn Store) {
@@ -253,6 +282,53 @@ pub async fn settled_dates_count_their_versions(store: &dyn Store) {
     assert_eq!(row, Some(settled(day(22), Currency::Cny, 2)));
 }
 
+pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
+    let with = |unchanged| Batch { unchanged: vec![unchanged], ..Batch::default() };
+    let settled_at = |version| Unchanged::SettledDate {
+        channel: channel(),
+        date: day(22),
+        currency: Currency::Cny,
+        version,
+    };
+    commit(store, with(settled_at(0))).await;
+    refuse(store, with(settled_at(1)), "nothing is settled").await;
+    let write = |version| {
+        let settled = vec![settled(day(22), Currency::Cny, version)];
+        Batch { settled, ..Batch::default() }
+    };
+    commit(store, write(1)).await;
+    commit(store, write(2)).await;
+    commit(store, with(settled_at(2))).await;
+    refuse(store, with(settled_at(1)), "it has changed").await;
+    refuse(store, with(settled_at(0)), "something is settled").await;
+    let current = |was: Option<(u64, u32)>| Unchanged::Reconciliation {
+        channel: channel(),
+        date: day(22),
+        was: was.map(|(sequence, version)| (batch_id(sequence), version)),
+    };
+    let put =
+        |rows: &[Reconciliation]| Batch { reconciliations: rows.to_vec(), ..Batch::default() };
+    let running = reconciliation(1, channel(), day(22));
+    commit(store, put(std::slice::from_ref(&running))).await;
+    commit(store, with(current(None))).await;
+    let first = ended(&running, BatchState::Current);
+    commit(store, put(std::slice::from_ref(&first))).await;
+    commit(store, with(current(Some((1, 2))))).await;
+    refuse(store, with(current(Some((1, 1)))), "it has another version").await;
+    refuse(store, with(current(None)), "there is one").await;
+    let next = reconciliation(2, channel(), day(22));
+    commit(store, put(std::slice::from_ref(&next))).await;
+    let superseded = Reconciliation { version: 3, state: BatchState::Superseded, ..first };
+    commit(store, put(&[superseded, ended(&next, BatchState::Current)])).await;
+    refuse(store, with(current(Some((1, 3)))), "another one is current").await;
+    commit(store, with(current(Some((2, 2))))).await;
+    let mut bad = write(3);
+    bad.unchanged.push(current(None));
+    refuse(store, bad, "what it read has changed").await;
+    let kept = read(store.settled_date(channel(), day(22), Currency::Cny)).await;
+    assert_eq!(kept.map(|row| row.version), Some(2));
+}
+
 pub async fn a_batch_of_the_books_with_one_bad_guard_writes_nothing(store: &dyn Store) {
     let whole = Batch {
         closes: vec![close(channel(), day(22))],
@@ -268,7 +344,7 @@ pub async fn a_batch_of_the_books_with_one_bad_guard_writes_nothing(store: &dyn 
     let mut bad = whole.clone();
     bad.settled.push(settled(day(23), Currency::Cny, 2));
     refuse(store, bad, "the last of its guards does not hold").await;
-    assert_eq!(read(store.closed_through(channel())).await, None);
+    assert_eq!(read(store.clearing_days(channel())).await.closed_through, None);
     assert!(read(store.statement_revisions(channel(), day(22))).await.is_empty());
     assert!(read(store.running_reconciliations()).await.is_empty());
     assert!(read(store.reconciliations(None, None, None, 9)).await.is_empty());

@@ -32,6 +32,8 @@ pub struct Rows {
     pub contradictions: BTreeMap<OrderId, Vec<Contradiction>>,
     pub notices: BTreeMap<OrderId, Vec<CoreNotice>>,
     pub closes: BTreeMap<(ChannelId, BusinessDate), DayClose>,
+    /// The last day of each channel that takes no records any more.
+    pub shut: BTreeMap<ChannelId, BusinessDate>,
     /// From when on each channel's "no such order" may be believed.
     pub believed_after: BTreeMap<ChannelId, Duration>,
     /// How long after it left a reversal that nobody answered may be carried out. A channel that is
@@ -90,6 +92,10 @@ impl Rows {
         for row in &batch.transactions {
             self.transactions.entry(row.order).or_default().push(row.clone());
         }
+        for (id, day) in &batch.shut {
+            let through = self.shut.entry(id.clone()).or_insert(*day);
+            *through = (*through).max(*day);
+        }
         for close in &batch.closes {
             let (id, day) = (&close.channel, close.date);
             let last = self.closed_through(id);
@@ -98,12 +104,14 @@ impl Rows {
                 last.is_none_or(|last| last < day),
                 "I-7: {id} closes {day} after {last:?}"
             );
+            let shut = self.shut.get(id).is_some_and(|shut| *shut >= day);
+            hold!(found, shut, "I-7: {id} closes {day}, which still takes records");
             self.closes.insert((id.clone(), day), close.clone());
             found.extend(check_close(self, close));
         }
         for row in &batch.clearing {
-            let open = self.closed_through(&row.channel).is_none_or(|last| last < row.date);
-            hold!(found, open, "I-7: {} is written into a closed day", row.channel_order_no);
+            let open = self.shut.get(&row.channel).is_none_or(|last| *last < row.date);
+            hold!(found, open, "I-7: {} is written into a shut day", row.channel_order_no);
             self.clearing.entry(row.order).or_default().push(row.clone());
         }
         for row in &batch.contradictions {

@@ -23,10 +23,19 @@ pub struct DayClose {
     pub at: Timestamp,
 }
 
+/// How far a channel's clearing days are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ClearingDays {
+    /// The last closed one.
+    pub closed_through: Option<BusinessDate>,
+    /// The last one that takes no records any more: it is closed, or is about to be summed up.
+    pub shut_through: Option<BusinessDate>,
+}
+
 /// The date under which a record is written that belongs to `date`: a late one goes to the first
-/// day that is still open.
-pub fn open_date(date: BusinessDate, closed_through: Option<BusinessDate>) -> BusinessDate {
-    closed_through.map_or(date, |closed| date.max(closed.next()))
+/// day that still takes records.
+pub fn open_date(date: BusinessDate, shut_through: Option<BusinessDate>) -> BusinessDate {
+    shut_through.map_or(date, |shut| date.max(shut.next()))
 }
 
 /// The last date that may be closed at `now`, so long after its cut-off. With no time after it, the

@@ -182,7 +182,7 @@ impl Work<'_> {
         evidence: &Evidence,
     ) -> (Transaction, Fee) {
         let own_date = self.clearing_date(attempt, approval);
-        let date = day_close::open_date(own_date, self.view.closed_through);
+        let date = day_close::open_date(own_date, self.view.shut_through);
         let mut claimed = self.transaction(attempt, date, evidence);
         claimed.channel_reference.clone_from(&approval.channel_reference);
         let state = ClearingState::Contradicted;

@@ -133,7 +133,7 @@ impl Work<'_> {
         attempt.code = Some(approval.code.clone());
         let attempt = attempt.clone();
         let own_date = self.clearing_date(&attempt, approval);
-        let date = day_close::open_date(own_date, self.view.closed_through);
+        let date = day_close::open_date(own_date, self.view.shut_through);
         self.order.clearing_date = Some(date);
         let transaction = self.transaction(&attempt, date, evidence);
         if self.moves_money() {

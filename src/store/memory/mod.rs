@@ -9,8 +9,10 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::batch::Batch;
+use crate::domain::ids::OrderId;
 use crate::store::plan::Found;
 use crate::store::sorted::{Scan, SortedBytes, Visit};
+use crate::store::table::in_flight;
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture, table};
 
@@ -34,8 +36,11 @@ struct Shared {
 #[derive(Default)]
 struct State {
     rows: Rows,
+    /// The attempts that were in flight when the store was opened last.
+    left: Arc<[(OrderId, u8)]>,
     audit_next: u64,
     failed: bool,
+    fenced: bool,
     faults: FaultPlan,
 }
 
@@ -44,6 +49,7 @@ struct FaultPlan {
     /// Commits that still succeed before one fails, and whether that one's rows are found later.
     fail_after: Option<(u64, FailedRows)>,
     busy: u64,
+    unavailable: u64,
 }
 
 /// What became of the rows of a commit that failed. Both happen to a real disk: whoever was told
@@ -124,8 +130,17 @@ impl MemoryStore {
 impl State {
     /// Counts a commit against the faults in force; tells whether it is the one that fails.
     fn admit(&mut self) -> Result<Option<FailedRows>, CommitError> {
+        if self.fenced {
+            return Err(CommitError::Fenced);
+        }
         if self.failed {
             return Err(failed());
+        }
+        if self.faults.unavailable > 0 {
+            self.faults.unavailable -= 1;
+            let detail = "a fault was asked for".to_owned();
+            let context = "the memory store is out of reach";
+            return Err(CommitError::Unavailable(StoreError::Backend { context, detail }));
         }
         if self.faults.busy > 0 {
             self.faults.busy -= 1;
@@ -163,10 +178,22 @@ impl Faults {
         lock(&self.shared.state).faults.busy = commits;
     }
 
-    /// Opens the store again after a failure, with the rows that it has.
+    /// The next `commits` commits do not reach the store.
+    pub fn unavailable(&self, commits: u64) {
+        lock(&self.shared.state).faults.unavailable = commits;
+    }
+
+    /// Whoever uses the store has lost its lease, until [`Self::restart`].
+    pub fn fence(&self) {
+        lock(&self.shared.state).fenced = true;
+    }
+
+    /// Opens the store again, with the rows that it has: what was in flight is left behind.
     pub fn restart(&self) {
         let mut state = lock(&self.shared.state);
+        state.left = in_flight(&state.rows).expect("keys of ours").into();
         state.failed = false;
+        state.fenced = false;
         state.faults = FaultPlan::default();
     }
 }
@@ -211,6 +238,10 @@ impl Store for MemoryStore {
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>> {
         Box::pin(async move { self.take_lease(yymmdd, node, count) })
+    }
+
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
+        Arc::clone(&lock(&self.shared.state).left)
     }
 
     fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {

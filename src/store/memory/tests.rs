@@ -56,6 +56,23 @@ fn a_busy_store_writes_nothing_and_recovers() {
 }
 
 #[test]
+fn a_store_out_of_reach_writes_nothing_and_a_lost_lease_ends_it() {
+    let store = MemoryStore::new();
+    store.faults().unavailable(1);
+    assert!(matches!(commit(&store, "a"), Err(CommitError::Unavailable(_))));
+    assert!(commit(&store, "b").is_ok());
+    store.faults().fence();
+    for _ in 0..2 {
+        assert!(matches!(commit(&store, "c"), Err(CommitError::Fenced)));
+    }
+    let lease = store.lease(261_122, 1, 1).now_or_never().expect("ready at once");
+    assert!(matches!(lease, Err(CommitError::Fenced)));
+    assert_eq!(subjects(&store), ["b"]);
+    store.faults().restart();
+    assert!(commit(&store, "d").is_ok());
+}
+
+#[test]
 fn observers_see_what_was_written_and_may_read() {
     let store = MemoryStore::new();
     let count = Arc::new(AtomicUsize::new(0));

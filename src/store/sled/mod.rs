@@ -40,6 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::batch::Batch;
+use crate::domain::ids::OrderId;
+use crate::store::table::in_flight;
 use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture};
 use barrier::Barrier;
 use disk::{Disk, Reader, Release};
@@ -85,6 +87,7 @@ pub enum Held {
 pub struct SledStore {
     // Dropped in this order: reads end, the writer writes what waits, the folder is let go.
     reader: Arc<Reader>,
+    left: Arc<[(OrderId, u8)]>,
     writer: Writer,
     is_copy: Arc<AtomicBool>,
     _release: Release,
@@ -101,8 +104,9 @@ impl SledStore {
         let is_copy = disk.is_copy();
         let barrier = Arc::new(Barrier::new());
         let reader = Arc::new(Reader::new(disk.layers(), Arc::clone(&barrier)));
+        let left = reader.look(|rows| in_flight(rows)).0?.into();
         let writer = Writer::start(disk, barrier, settings)?;
-        Ok(Self { reader, writer, is_copy, _release: release })
+        Ok(Self { reader, left, writer, is_copy, _release: release })
     }
 
     /// What the store in `folder` has, without opening it.
@@ -150,6 +154,10 @@ impl Store for SledStore {
     ) -> StoreFuture<'_, Result<u64, CommitError>> {
         let ask = move |reply| Ask::Lease { yymmdd, node, count, reply };
         Box::pin(async move { self.writer.ask(ask).await })
+    }
+
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
+        Arc::clone(&self.left)
     }
 
     /// The bytes of a row or two are in memory as a rule.

@@ -51,6 +51,10 @@ impl Table for Accounting {
         read_accounting(RequestId { chain, sequence }, bytes)
     }
 
+    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+        Self::head(key, bytes).map(drop)
+    }
+
     fn plan(batch: &Batch, plan: &mut Plan) {
         plan_put::<Self>(&batch.accounting, plan);
     }

@@ -16,7 +16,7 @@ use crate::store::row::{Table, plan_new};
 use crate::store::sorted::{Read, onward, page};
 use crate::store::{Reading, Store, StoreError};
 
-use super::books::day_close::must_be_open;
+use super::books::clearing_days::plan_open;
 use super::transaction::transaction_of;
 
 const CLEARING: Fields = Fields { table: "clearing" };
@@ -55,7 +55,7 @@ impl Table for Clearing {
             }
         }
         for (channel, date) in first {
-            must_be_open(channel, date, plan);
+            plan_open(channel, date, plan);
         }
         plan_new::<Self>(&batch.clearing, plan);
     }

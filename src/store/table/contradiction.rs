@@ -9,7 +9,7 @@ use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::Plan;
 use crate::store::row::{Table, listed, plan_new};
-use crate::store::sorted::Read;
+use crate::store::sorted::{Read, Rows};
 use crate::store::{ContradictionPlace, PAGE_MAX, Reading, Store, StoreError};
 
 const CONTRADICTIONS: Fields = Fields { table: "contradictions" };
@@ -45,10 +45,13 @@ fn key_of((order, attempt, claim, ordinal): ContradictionPlace) -> Vec<u8> {
     Key::of(LETTER).order(order).number([attempt, claim.number(), ordinal]).0
 }
 
+pub(super) fn contradictions_of(rows: Rows<'_>, order: OrderId) -> Read<Vec<Contradiction>> {
+    listed::<Contradictions>(rows, &order_key(LETTER, order), None, PAGE_MAX)
+}
+
 impl dyn Store + '_ {
     pub fn contradictions(&self, order: OrderId) -> Reading<'_, Vec<Contradiction>> {
-        let prefix = order_key(LETTER, order);
-        self.list(move |rows| listed::<Contradictions>(rows, &prefix, None, PAGE_MAX))
+        self.list(move |rows| contradictions_of(rows, order))
     }
 
     /// Contradictions of all orders, by order, attempt and claim.

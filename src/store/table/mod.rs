@@ -5,7 +5,18 @@
 
 mod accounting;
 pub(super) mod audit;
-mod books;
+/// What the books keep beside orders.
+mod books {
+    pub(super) mod agreed;
+    pub(super) mod clearing_days;
+    pub(super) mod day_close;
+    pub(super) mod difference;
+    pub(super) mod found;
+    pub(super) mod reconciliation;
+    pub(super) mod settled_date;
+    pub(super) mod settlement;
+    pub(super) mod statement;
+}
 mod clearing;
 mod contradiction;
 mod delivery;
@@ -14,9 +25,10 @@ mod notice;
 mod order;
 mod reversal;
 mod transaction;
+mod view;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use crate::domain::batch::Batch;
 
@@ -25,6 +37,7 @@ use super::row::AnyTable;
 use accounting::Accounting;
 use audit::Audit;
 use books::agreed::AgreedLines;
+use books::clearing_days::Days;
 use books::day_close::DayCloses;
 use books::difference::Differences;
 use books::found::FoundDifferences;
@@ -39,12 +52,15 @@ use order::Orders;
 use reversal::Reversals;
 use transaction::Transactions;
 
-/// Every table. A batch's rows are checked in this order: closes stand before the clearing records,
-/// which they hold for too.
-pub(super) static TABLES: [AnyTable; 16] = [
+pub(super) use view::in_flight;
+
+/// Every table. A batch's rows are checked in this order: days are shut before the clearing
+/// records, which that holds for too.
+pub(super) static TABLES: [AnyTable; 17] = [
     AnyTable::of::<Orders>(),
     AnyTable::of::<Reversals>(),
     AnyTable::of::<Transactions>(),
+    AnyTable::of::<Days>(),
     AnyTable::of::<DayCloses>(),
     AnyTable::of::<Clearing>(),
     AnyTable::of::<Accounting>(),

@@ -44,6 +44,10 @@ impl Table for Notices {
         read_notice(Parts::of(key).order()?, bytes)
     }
 
+    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+        Self::head(key, bytes).map(drop)
+    }
+
     fn plan(batch: &Batch, plan: &mut Plan) {
         plan_put::<Self>(&batch.notices, plan);
     }

@@ -30,7 +30,7 @@ use crate::store::{CommitError, PAGE_MAX, Reading, Store, StoreError};
 const TABLE: &str = "orders";
 const FIELDS: Fields = Fields { table: TABLE };
 
-const OPEN: u8 = b'o';
+pub(super) const OPEN: u8 = b'o';
 const FINAL: u8 = b'O';
 const CALLER: u8 = b'C';
 const FOLLOW_UP: u8 = b'f';
@@ -58,6 +58,10 @@ impl Table for Orders {
 
     fn decode(key: &[u8], bytes: &[u8]) -> Read<Order> {
         read_order(Parts::of(key).order()?, bytes)
+    }
+
+    fn reads_head(_key: &[u8], bytes: &[u8]) -> Read<()> {
+        read_order_version(bytes).map(drop)
     }
 
     fn plan(batch: &Batch, plan: &mut Plan) {
@@ -183,7 +187,7 @@ impl dyn Store + '_ {
         })
     }
 
-    /// Orders that are not final, by id: what recovery goes through.
+    /// Orders that are not final, by id.
     pub fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
         self.list(move |rows| orders_in(rows, OPEN, after, limit))
     }

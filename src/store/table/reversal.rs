@@ -11,7 +11,7 @@ use crate::store::form::{Fields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::Plan;
 use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, listed};
-use crate::store::sorted::Read;
+use crate::store::sorted::{Read, Rows};
 use crate::store::{Reading, Store, StoreError};
 
 const TABLE: &str = "reversals";
@@ -39,6 +39,10 @@ impl Table for Reversals {
 
     fn decode(key: &[u8], bytes: &[u8]) -> Read<ReversalEntry> {
         read_entry(Parts::of(key).order()?, bytes)
+    }
+
+    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+        Self::head(key, bytes).map(drop)
     }
 
     fn plan(batch: &Batch, plan: &mut Plan) {
@@ -70,9 +74,13 @@ impl Versioned for Reversals {
     }
 }
 
+pub(super) fn reversal_of(rows: Rows<'_>, order: OrderId) -> Read<Option<ReversalEntry>> {
+    get::<Reversals>(rows, &order_key(LETTER, order))
+}
+
 impl dyn Store + '_ {
     pub fn reversal(&self, order: OrderId) -> Reading<'_, Option<ReversalEntry>> {
-        self.look(move |rows| get::<Reversals>(rows, &order_key(LETTER, order)))
+        self.look(move |rows| reversal_of(rows, order))
     }
 
     /// The temp reversal table, by order id.

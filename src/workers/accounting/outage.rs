@@ -48,7 +48,7 @@ impl Outage {
     /// Up to when owed requests are looked at: beyond now while an outage's backlog is worked off.
     pub(super) fn horizon(&self, now: Timestamp, settings: &DeliverySettings) -> Timestamp {
         let longest = settings.longest_wait();
-        self.recovered_by(now).map_or(now, |at| at.plus(longest))
+        self.recovered_by(now).map_or(now, |at| now.max(at.plus(longest)))
     }
 
     /// Whether a request may go now: it is due, or its last try was before the outage's end.
@@ -104,6 +104,7 @@ mod tests {
         assert!(!outage.lets_go(&waiting, at(3_600), &settings));
         assert!(outage.answered(at(3_600)));
         assert_eq!(outage.horizon(at(3_600), &settings), at(5_400));
+        assert_eq!(outage.horizon(at(9_000), &settings), at(9_000), "it never falls behind");
         assert!(outage.lets_go(&waiting, at(3_600), &settings));
         // What fails from now on waits for its time, however short or long.
         for tries in 1..=6 {

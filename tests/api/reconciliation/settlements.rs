@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use switchyard::domain::batch::Batch;
+use switchyard::domain::books::reconciliation::BatchState;
 
 use super::{DATE, STATEMENTS, agreeing, hand_in, paid, text};
 use crate::gateway::{Gateway, members, with};
+use crate::support::books;
 
 const SETTLEMENTS: &str = "/v1/channels/unionpay/settlements";
 
@@ -21,6 +24,31 @@ async fn net(gateway: &Gateway) -> (i64, i64, i64) {
     let principal: i64 = lines.iter().map(|line| line.amount).sum();
     let fee: i64 = lines.iter().map(|line| line.fee).sum();
     (principal, fee, principal - fee)
+}
+
+#[tokio::test]
+async fn a_settlement_rests_on_the_statement_as_it_is_when_it_is_written() {
+    let gateway = paid().await;
+    let (_, _, net) = net(&gateway).await;
+    assert_eq!(hand_in(&gateway, STATEMENTS, text(&agreeing(&gateway).await)).await.status, 201);
+    gateway.disk.hold();
+    let takes_it_back = async {
+        while gateway.disk.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // It is decided, and waits for the disk.
+        let batch = gateway.store.current_reconciliation(books::channel(), books::date()).await;
+        let mut batch = batch.expect("a read").expect("it was run");
+        batch.version += 1;
+        batch.state = BatchState::Superseded;
+        let batch = Batch { reconciliations: vec![batch], ..Batch::default() };
+        gateway.store.commit(batch).await.expect("it is written");
+        gateway.disk.let_go();
+    };
+    let receipt = receipt("B-1", net);
+    let (settled, ()) =
+        tokio::join!(gateway.post("operator", SETTLEMENTS, &receipt), takes_it_back);
+    assert_eq!((settled.status.as_u16(), &settled.json()["state"]), (201, &json!("differs")));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Closed clearing days, by channel and date, and the last one of each channel. Append-only.
+//! Closed clearing days, by channel and date. Append-only.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,15 @@ use crate::domain::time::BusinessDate;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::{Check, Plan};
+use crate::store::plan::Plan;
 use crate::store::row::{Table, get};
 use crate::store::sorted::Read;
-use crate::store::{CommitError, Reading, Store, StoreError};
+use crate::store::{Reading, Store, StoreError};
+
+use super::clearing_days::plan_close;
 
 const CLOSES: Fields = Fields { table: "closes" };
 const LETTER: u8 = b'D';
-/// The last closed date of a channel.
-const CLOSED_THROUGH: u8 = b'd';
 
 pub(in crate::store) struct DayCloses;
 
@@ -26,8 +26,7 @@ impl Table for DayCloses {
     type Row = DayClose;
 
     const NAME: &'static str = CLOSES.table;
-    const LETTERS: &'static [(u8, &'static str)] =
-        &[(LETTER, "closed days"), (CLOSED_THROUGH, "last closed days")];
+    const LETTERS: &'static [(u8, &'static str)] = &[(LETTER, "closed days")];
 
     fn key(close: &DayClose) -> Vec<u8> {
         key_of(&close.channel, close.date)
@@ -44,50 +43,17 @@ impl Table for DayCloses {
 
     fn plan(batch: &Batch, plan: &mut Plan) {
         for close in &batch.closes {
-            must_be_open(&close.channel, close.date, plan);
-            let (last, date) = (last_key(&close.channel), close.date.yyyymmdd().to_be_bytes());
-            plan.own(move |check| {
-                check.write(last, date.to_vec());
-                Ok(())
-            });
+            plan_close(&close.channel, close.date, plan);
             plan.insert(Self::key(close), close_bytes(close));
         }
     }
-}
-
-/// Guards that a channel's day, and so all later ones, still take clearing records.
-pub(in crate::store::table) fn must_be_open(
-    channel: &ChannelId,
-    date: BusinessDate,
-    plan: &mut Plan,
-) {
-    let last = last_key(channel);
-    plan.own(move |check: &mut Check<'_>| match check.find(&last)? {
-        Some(held) if date_in(&held).map_err(CommitError::Failed)? >= date => {
-            Err(CommitError::Conflict)
-        }
-        Some(_) | None => Ok(()),
-    });
 }
 
 fn key_of(channel: &ChannelId, date: BusinessDate) -> Vec<u8> {
     Key::of(LETTER).channel(channel).date(date).0
 }
 
-fn last_key(channel: &ChannelId) -> Vec<u8> {
-    Key::of(CLOSED_THROUGH).channel(channel).0
-}
-
-fn date_in(held: &[u8]) -> Read<BusinessDate> {
-    Parts::from(held, 0).date()
-}
-
 impl dyn Store + '_ {
-    /// The last closed clearing day of a channel: it takes no clearing record of it or before.
-    pub fn closed_through(&self, channel: ChannelId) -> Reading<'_, Option<BusinessDate>> {
-        self.look(move |rows| rows.get(&last_key(&channel))?.map(|held| date_in(&held)).transpose())
-    }
-
     pub fn day_close(
         &self,
         channel: ChannelId,

@@ -56,6 +56,10 @@ impl Table for Differences {
         read_difference(DifferenceId::of(Parts::of(key).order()?), bytes)
     }
 
+    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+        Self::head(key, bytes).map(drop)
+    }
+
     fn plan(batch: &Batch, plan: &mut Plan) {
         plan_put::<Self>(&batch.differences, plan);
     }

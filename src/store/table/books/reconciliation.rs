@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
+use crate::domain::batch::{Batch, Unchanged};
 use crate::domain::books::reconcile::{Class, ClassTotals, Sums, Tally, Totals};
 use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
 use crate::domain::ids::{BatchId, ChannelId};
@@ -15,9 +15,11 @@ use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::Plan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, holder, indexed, listed, plan_put};
+use crate::store::row::{
+    Entries, Head, Table, Versioned, get, holder, identity, indexed, listed, plan_put,
+};
 use crate::store::sorted::{Read, onward};
-use crate::store::{PAGE_MAX, Reading, Store, StoreError};
+use crate::store::{CommitError, PAGE_MAX, Reading, Store, StoreError};
 
 const TABLE: &str = "reconciliations";
 const FIELDS: Fields = Fields { table: TABLE };
@@ -55,7 +57,16 @@ impl Table for Reconciliations {
         read_reconciliation(BatchId::of(Parts::of(key).order()?), bytes)
     }
 
+    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+        Self::head(key, bytes).map(drop)
+    }
+
     fn plan(batch: &Batch, plan: &mut Plan) {
+        for unchanged in &batch.unchanged {
+            if let Unchanged::Reconciliation { channel, date, was } = unchanged {
+                plan_unchanged(current_key(channel.as_str(), *date), *was, plan);
+            }
+        }
         plan_put::<Self>(&batch.reconciliations, plan);
     }
 }
@@ -77,6 +88,19 @@ impl Versioned for Reconciliations {
             BatchState::Superseded | BatchState::Abandoned => {}
         }
         Ok(Head { version: head.version, entries })
+    }
+}
+
+/// Guards which reconciliation is current, and its version.
+fn plan_unchanged(entry: Vec<u8>, was: Option<(BatchId, u32)>, plan: &mut Plan) {
+    let key = was.map(|(id, _)| order_key(LETTER, id.chain()));
+    let holder = key.as_deref().map(|key| identity(key).to_vec());
+    plan.own(move |check| {
+        let as_it_was = check.find(&entry)? == holder;
+        if as_it_was { Ok(()) } else { Err(CommitError::Conflict) }
+    });
+    if let (Some(key), Some((_, version))) = (key, was) {
+        plan.unchanged(key, version, Reconciliations::head);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
+use crate::domain::batch::{Batch, Unchanged};
 use crate::domain::books::settlement::SettledDate;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
@@ -42,7 +42,16 @@ impl Table for SettledDates {
         read_settled(channel, date, SETTLED.currency(currency)?, bytes)
     }
 
+    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+        Self::head(key, bytes).map(drop)
+    }
+
     fn plan(batch: &Batch, plan: &mut Plan) {
+        for unchanged in &batch.unchanged {
+            if let Unchanged::SettledDate { channel, date, currency, version } = unchanged {
+                plan.unchanged(key_of(channel, *date, *currency), *version, Self::head);
+            }
+        }
         plan_put::<Self>(&batch.settled, plan);
     }
 }

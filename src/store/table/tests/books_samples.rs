@@ -1,11 +1,22 @@
 //! Rows for the tests of these stored forms: one fixed row of each kind, and rows drawn from a
 //! seed.
 
+use crate::store::table::books::agreed::{AgreedLines, AgreedPart};
+use crate::store::table::books::clearing_days::Days;
+use crate::store::table::books::day_close::DayCloses;
+use crate::store::table::books::difference::Differences;
+use crate::store::table::books::found::FoundDifferences;
+use crate::store::table::books::reconciliation::Reconciliations;
+use crate::store::table::books::settled_date::SettledDates;
+use crate::store::table::books::settlement::Settlements;
+use crate::store::table::books::statement::Statements;
+
 use super::samples::{Draw, date, first_id, moment};
+use super::{Sampled, head_fits};
 use crate::domain::batch::FoundDifference;
 use crate::domain::books::Movement;
 use crate::domain::books::clearing::ClearingTotals;
-use crate::domain::books::day_close::DayClose;
+use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, Gap, LineSide, RecordSide, Remedy,
 };
@@ -62,6 +73,11 @@ impl Draw {
             by: self.text(20),
             at: self.time(),
         }
+    }
+
+    pub(super) fn days(&mut self) -> (ChannelId, ClearingDays) {
+        let (closed_through, shut_through) = (self.maybe(Self::date), self.maybe(Self::date));
+        (self.channel(), ClearingDays { closed_through, shut_through })
     }
 
     pub(super) fn statement(&mut self) -> StatementRevision {
@@ -246,6 +262,11 @@ pub(super) fn close() -> DayClose {
     }
 }
 
+pub(super) fn days() -> (ChannelId, ClearingDays) {
+    let (closed_through, shut_through) = (Some(date()), Some(date().next()));
+    (channel(), ClearingDays { closed_through, shut_through })
+}
+
 pub(super) fn statement() -> StatementRevision {
     StatementRevision {
         channel: channel(),
@@ -380,5 +401,112 @@ pub(super) fn settled_date() -> SettledDate {
         currency: Currency::Cny,
         settled: settled(),
         by: SettlementId::of(first_id()),
+    }
+}
+
+impl Sampled for Days {
+    fn fixed() -> Vec<(ChannelId, ClearingDays)> {
+        vec![days()]
+    }
+
+    fn draw(draw: &mut Draw) -> (ChannelId, ClearingDays) {
+        draw.days()
+    }
+}
+
+impl Sampled for DayCloses {
+    fn fixed() -> Vec<DayClose> {
+        vec![close()]
+    }
+
+    fn draw(draw: &mut Draw) -> DayClose {
+        draw.close()
+    }
+}
+
+impl Sampled for Statements {
+    fn fixed() -> Vec<StatementRevision> {
+        vec![statement()]
+    }
+
+    fn draw(draw: &mut Draw) -> StatementRevision {
+        draw.statement()
+    }
+}
+
+impl Sampled for Reconciliations {
+    fn fixed() -> Vec<Reconciliation> {
+        vec![reconciliation()]
+    }
+
+    fn draw(draw: &mut Draw) -> Reconciliation {
+        draw.reconciliation()
+    }
+
+    fn hold(row: &Reconciliation) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Sampled for FoundDifferences {
+    fn fixed() -> Vec<FoundDifference> {
+        vec![found()]
+    }
+
+    fn draw(draw: &mut Draw) -> FoundDifference {
+        draw.found()
+    }
+}
+
+impl Sampled for AgreedLines {
+    fn fixed() -> Vec<AgreedPart> {
+        vec![AgreedPart { batch: batch(), part: 0, lines: vec![1, 2, 255] }]
+    }
+
+    fn draw(draw: &mut Draw) -> AgreedPart {
+        let lines = draw.several(90, |draw| draw.random.u8(..));
+        AgreedPart { batch: BatchId::of(draw.id()), part: draw.random.u32(..), lines }
+    }
+}
+
+impl Sampled for Differences {
+    fn fixed() -> Vec<Difference> {
+        vec![difference()]
+    }
+
+    fn draw(draw: &mut Draw) -> Difference {
+        draw.difference()
+    }
+
+    fn hold(row: &Difference) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Sampled for Settlements {
+    fn fixed() -> Vec<ChannelSettlement> {
+        vec![settlement()]
+    }
+
+    fn draw(draw: &mut Draw) -> ChannelSettlement {
+        draw.settlement()
+    }
+
+    fn hold(row: &ChannelSettlement) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Sampled for SettledDates {
+    fn fixed() -> Vec<SettledDate> {
+        vec![settled_date()]
+    }
+
+    fn draw(draw: &mut Draw) -> SettledDate {
+        draw.settled_date()
+    }
+
+    fn hold(row: &SettledDate) {
+        head_fits::<Self>(row);
     }
 }

@@ -24,26 +24,36 @@ use crate::domain::ids::{
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::store::table::accounting::Accounting;
+use crate::store::table::audit::Audit;
+use crate::store::table::clearing::Clearing;
+use crate::store::table::contradiction::Contradictions;
+use crate::store::table::notice::Notices;
+use crate::store::table::order::Orders;
+use crate::store::table::reversal::Reversals;
+use crate::store::table::transaction::Transactions;
+
+use super::{Sampled, head_fits};
 
 /// Draws rows; the same seed draws the same rows.
-pub(super) struct Draw {
-    pub(super) random: fastrand::Rng,
+pub(in crate::store) struct Draw {
+    pub(in crate::store) random: fastrand::Rng,
 }
 
 impl Draw {
-    pub(super) fn from(seed: u64) -> Self {
+    pub(in crate::store) fn from(seed: u64) -> Self {
         Self { random: fastrand::Rng::with_seed(seed) }
     }
 
-    pub(super) fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(in crate::store) fn of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.random.usize(..all.len())]
     }
 
-    pub(super) fn maybe<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
+    pub(in crate::store) fn maybe<T>(&mut self, draw: impl FnOnce(&mut Self) -> T) -> Option<T> {
         self.random.bool().then(|| draw(self))
     }
 
-    pub(super) fn several<T>(
+    pub(in crate::store) fn several<T>(
         &mut self,
         most: usize,
         mut draw: impl FnMut(&mut Self) -> T,
@@ -51,7 +61,7 @@ impl Draw {
         (0..self.random.usize(..=most)).map(|_| draw(self)).collect()
     }
 
-    pub(super) fn text(&mut self, most: usize) -> String {
+    pub(in crate::store) fn text(&mut self, most: usize) -> String {
         let letters = ['a', 'Z', '0', '-', '"', '\\', '\0', '付', '√', '\n'];
         (0..self.random.usize(..=most)).map(|_| self.of(&letters)).collect()
     }
@@ -62,34 +72,34 @@ impl Draw {
         Bin::parse(&digits).expect("2 to 12 digits")
     }
 
-    pub(super) fn word(&mut self) -> String {
+    pub(in crate::store) fn word(&mut self) -> String {
         let letters = ['a', 'q', 'Z', '0', '9', '-', '_', '.', ':'];
         (0..self.random.usize(1..=32)).map(|_| self.of(&letters)).collect()
     }
 
-    pub(super) fn id(&mut self) -> OrderId {
+    pub(in crate::store) fn id(&mut self) -> OrderId {
         OrderId::from_u64(self.random.u64(..))
     }
 
-    pub(super) fn time(&mut self) -> Timestamp {
+    pub(in crate::store) fn time(&mut self) -> Timestamp {
         Timestamp::from_millis(self.random.i64(0..=253_370_764_800_000))
     }
 
-    pub(super) fn date(&mut self) -> BusinessDate {
+    pub(in crate::store) fn date(&mut self) -> BusinessDate {
         let (year, month) = (self.random.u32(1970..=9999), self.random.u32(1..=12));
         let number = year * 10_000 + month * 100 + self.random.u32(1..=28);
         BusinessDate::from_yyyymmdd(number).expect("every month has 28 days")
     }
 
-    pub(super) fn amount(&mut self) -> AmountMinor {
+    pub(in crate::store) fn amount(&mut self) -> AmountMinor {
         AmountMinor::new(self.random.i64(1..=AMOUNT_MINOR_MAX)).expect("in its range")
     }
 
-    pub(super) fn channel(&mut self) -> ChannelId {
+    pub(in crate::store) fn channel(&mut self) -> ChannelId {
         ChannelId::from_stored(&self.word())
     }
 
-    pub(super) fn number(&mut self) -> ChannelOrderNo {
+    pub(in crate::store) fn number(&mut self) -> ChannelOrderNo {
         ChannelOrderNo { order: self.id(), attempt: self.random.u8(1..=99) }
     }
 
@@ -592,5 +602,97 @@ pub(super) fn audit() -> AuditEntry {
         action: "reversal.resolve".to_owned(),
         subject: first_id().to_string(),
         reason: "the bank said so".to_owned(),
+    }
+}
+
+impl Sampled for Orders {
+    fn fixed() -> Vec<Order> {
+        vec![order(), charged_order()]
+    }
+
+    fn draw(draw: &mut Draw) -> Order {
+        draw.order()
+    }
+}
+
+impl Sampled for Reversals {
+    fn fixed() -> Vec<ReversalEntry> {
+        vec![entry()]
+    }
+
+    fn draw(draw: &mut Draw) -> ReversalEntry {
+        draw.entry()
+    }
+
+    fn hold(row: &ReversalEntry) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Sampled for Transactions {
+    fn fixed() -> Vec<Transaction> {
+        vec![transaction()]
+    }
+
+    fn draw(draw: &mut Draw) -> Transaction {
+        draw.transaction()
+    }
+}
+
+impl Sampled for Clearing {
+    fn fixed() -> Vec<ClearingRecord> {
+        vec![clearing()]
+    }
+
+    fn draw(draw: &mut Draw) -> ClearingRecord {
+        draw.clearing()
+    }
+}
+
+impl Sampled for Accounting {
+    fn fixed() -> Vec<AccountingRequest> {
+        vec![accounting()]
+    }
+
+    fn draw(draw: &mut Draw) -> AccountingRequest {
+        draw.accounting()
+    }
+
+    fn hold(row: &AccountingRequest) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Sampled for Notices {
+    fn fixed() -> Vec<CoreNotice> {
+        vec![notice()]
+    }
+
+    fn draw(draw: &mut Draw) -> CoreNotice {
+        draw.notice()
+    }
+
+    fn hold(row: &CoreNotice) {
+        head_fits::<Self>(row);
+    }
+}
+
+impl Sampled for Contradictions {
+    fn fixed() -> Vec<Contradiction> {
+        vec![contradiction()]
+    }
+
+    fn draw(draw: &mut Draw) -> Contradiction {
+        draw.contradiction()
+    }
+}
+
+impl Sampled for Audit {
+    fn fixed() -> Vec<(u64, AuditEntry)> {
+        vec![(7, audit())]
+    }
+
+    fn draw(draw: &mut Draw) -> (u64, AuditEntry) {
+        (draw.random.u64(..), draw.audit())
     }
 }

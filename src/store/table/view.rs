@@ -1,0 +1,96 @@
+//! What decisions and recovery read: an order with everything of it, in one read, and orders that
+//! were left behind.
+
+use crate::domain::command::{Original, View};
+use crate::domain::flow::attempt::AttemptState;
+use crate::domain::flow::order::{Order, OrderKind};
+use crate::domain::ids::OrderId;
+use crate::store::form::damaged;
+use crate::store::key::{Parts, bounds};
+use crate::store::row::Table;
+use crate::store::sorted::{Read, Rows, Scan};
+use crate::store::{PAGE_MAX, Reading, Store, StoreError};
+
+use super::contradiction::contradictions_of;
+use super::order::{OPEN, Orders, order_of};
+use super::reversal::reversal_of;
+use super::transaction::transaction_of;
+
+/// How often an order is looked at that changes under every look.
+const LOOKS_MAX: usize = 16;
+
+/// The attempts that are in flight, by order. A row that does not read is counted as one, so that
+/// whoever looks for the attempt meets the damage.
+pub(in crate::store) fn in_flight(rows: Rows<'_>) -> Read<Vec<(OrderId, u8)>> {
+    let (mut found, (from, to)) = (Vec::new(), bounds(&[OPEN]));
+    rows.scan(&from, &to, &mut |key, row| {
+        let id = Parts::of(key).order()?;
+        let sending = Orders::decode(key, row).map_or(Some(0), |order| sending(&order));
+        found.extend(sending.map(|number| (id, number)));
+        Ok(Scan::On)
+    })?;
+    Ok(found)
+}
+
+/// The attempt of an order that is in flight.
+fn sending(order: &Order) -> Option<u8> {
+    let open = order.unresolved().filter(|attempt| attempt.state == AttemptState::Sending);
+    open.map(|attempt| attempt.number)
+}
+
+impl dyn Store + '_ {
+    /// An order with its entry, its contradictions, its transaction and what it refers to, as they
+    /// were at one moment. What is shut is not looked at.
+    pub fn view(&self, id: OrderId) -> Reading<'_, Option<View>> {
+        self.look(move |rows| {
+            // A commit may come between two rows: only what was read while the order's version
+            // stood still belongs together.
+            for _ in 0..LOOKS_MAX {
+                let Some(order) = order_of(rows, id)? else { return Ok(None) };
+                let view = View {
+                    entry: reversal_of(rows, id)?,
+                    contradictions: contradictions_of(rows, id)?,
+                    transaction: transaction_of(rows, id)?,
+                    original: original_of(rows, &order)?,
+                    shut_through: None,
+                    order,
+                };
+                if order_of(rows, id)?.is_some_and(|now| now.version == view.order.version) {
+                    return Ok(Some(view));
+                }
+            }
+            Err(StoreError::Backend {
+                context: "an order cannot be read",
+                detail: format!("{id} changes under every look"),
+            })
+        })
+    }
+
+    /// Orders whose attempt in flight was left behind by a process that is gone, by id.
+    pub fn orphans(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
+        let left = self.left_in_flight();
+        self.list(move |rows| {
+            let mut found = Vec::new();
+            let behind = left.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+            for (id, number) in behind {
+                let order = order_of(rows, *id)?;
+                found.extend(order.filter(|order| sending(order) == Some(*number)));
+                if found.len() >= limit.min(PAGE_MAX) {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+    }
+}
+
+/// What a follow-up or an undo refers to. Releases are final from their first row on.
+fn original_of(rows: Rows<'_>, order: &Order) -> Read<Option<Original>> {
+    let kind = order.instruction.kind;
+    let refers = kind.is_follow_up() || matches!(kind, OrderKind::Undo { .. });
+    let Some(id) = kind.original().filter(|_| refers) else { return Ok(None) };
+    let transaction = transaction_of(rows, id)?;
+    let order = order_of(rows, id)?;
+    let order = order.ok_or_else(|| damaged("orders", "what an order refers to is missing"))?;
+    Ok(Some(Original { order, transaction }))
+}
