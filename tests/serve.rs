@@ -59,6 +59,16 @@ async fn the_first_start_makes_a_key_and_no_later_one_does() {
     assert!(!second.log().contains(&key), "the key is shown, not logged");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_right_behind_the_address_is_clean() {
+    let folder = bare_installation();
+    for name in ["TERM", "INT"] {
+        let mut daemon = Daemon::start(folder.path(), &BARE).await;
+        daemon.signal(name);
+        assert_eq!(daemon.ended().await.code(), Some(0), "{name}");
+    }
+}
+
 async fn assert_ready(daemon: &Daemon, key: &str) {
     let core = Core::new(daemon.address, key);
     let ready = core.get("/readyz").await;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::{App, StartError, install_metrics};
 use crate::cli::load::{SettingsArgs, print_mistakes};
@@ -55,8 +55,10 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         if let Some(key) = app.first_key() {
             say!("The first API key, shown this once (roles: core, operator):\n{key}")?;
         }
+        // Whoever reads the address may send a signal at once.
+        let signals = Signals::watch()?;
         say!("listening on http://{}", app.address())?;
-        let why = wait_for_stop(&app).await?;
+        let why = wait_for_stop(&app, signals).await;
         app.stop().await;
         Ok(match why {
             WhyStop::Asked => ExitCode::SUCCESS,
@@ -84,18 +86,32 @@ enum WhyStop {
     StoreFailed,
 }
 
+/// What the process is told from outside, from here on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn watch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Returns at SIGTERM or SIGINT, or when the store has failed; SIGHUP reloads channels, routes and
 /// BIN table.
-async fn wait_for_stop(app: &App) -> anyhow::Result<WhyStop> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn wait_for_stop(app: &App, mut signals: Signals) -> WhyStop {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(WhyStop::Asked),
-            _ = interrupt.recv() => return Ok(WhyStop::Asked),
-            () = app.state().engine.store_failure() => return Ok(WhyStop::StoreFailed),
-            _ = hangup.recv() => app.reload(),
+            _ = signals.terminate.recv() => return WhyStop::Asked,
+            _ = signals.interrupt.recv() => return WhyStop::Asked,
+            () = app.state().engine.store_failure() => return WhyStop::StoreFailed,
+            _ = signals.hangup.recv() => app.reload(),
         }
     }
 }
