@@ -367,8 +367,14 @@ fn house_terms(settings: &Settings) -> HouseTerms {
     }
 }
 
-/// The routes of the settings' file, or the default rule.
+/// The routes of the settings' file, or the default rule where they name none and there is none.
 pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoutes, StartError> {
+    if settings.routes_is_named && !settings.routes_file.exists() {
+        let (name, problem) = (settings.routes_file.display().to_string(), "there is no such file");
+        let advice = "make it, or leave channels.routes out";
+        let mistake = Mistake::new(&name, 0, "channels.routes", problem, advice);
+        return Err(StartError::Mistakes(vec![mistake]));
+    }
     LiveRoutes::load(&settings.routes_file, &registry.ids()).map_err(|refusal| match refusal {
         RoutesRefusal::Mistaken { mistakes } => StartError::Mistakes(mistakes),
         other => {

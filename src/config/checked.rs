@@ -14,6 +14,8 @@ use crate::domain::card::LuhnWaiver;
 use crate::domain::ids::{CallerId, ORDERS_PER_SECOND_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// The routes file where the settings name none.
+const ROUTES_FILE: &str = "routes.toml";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most requests that `accounting.batch_max` allows: a body of about 300 KB.
 const ACCOUNTING_BATCH_MAX: usize = 500;
@@ -112,6 +114,8 @@ pub struct Settings {
     pub store_cache_bytes: u64,
     pub channels_folder: PathBuf,
     pub routes_file: PathBuf,
+    /// The settings name it, so it must be there at a start.
+    pub routes_is_named: bool,
     pub bin_table: BinTableSettings,
     pub accounting: DeliverySettings,
     /// The most accounting requests of one post, from 1.
@@ -160,8 +164,7 @@ impl Settings {
         let store_cache_bytes = store.integer("cache_bytes", 1_048_576..=1 << 40);
         store.finish();
         let channels = root.section("channels");
-        let channels_folder = base.join(channels.text("folder"));
-        let routes_file = base.join(channels.text("routes"));
+        let (channels_folder, routes) = (channels.text("folder"), channels.optional_text("routes"));
         channels.finish();
         let clock = root.section("clock");
         let clock_witnesses = positive(&clock, "witnesses", 100);
@@ -185,8 +188,9 @@ impl Settings {
             store_queue_max,
             store_group_max,
             store_cache_bytes,
-            channels_folder,
-            routes_file,
+            channels_folder: base.join(channels_folder),
+            routes_file: base.join(routes.as_deref().unwrap_or(ROUTES_FILE)),
+            routes_is_named: routes.is_some(),
             bin_table: read_bin_table(&root),
             accounting,
             accounting_batch_max,
