@@ -1,4 +1,7 @@
 //! A channel's statement from its own books to our inbox, and a developer's two commands.
+//!
+//! Random histories print their seed when something does not hold, and `SWITCHYARD_STATEMENTS_SEED`
+//! takes it.
 
 mod office;
 mod proofs;
@@ -21,6 +24,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 use support::Scratch;
 use support::core::{Core, Payment};
 use support::daemon::{Daemon, run};
@@ -434,4 +438,13 @@ fn the_shipped_files_are_checked_and_listed_without_any_credential() {
         assert!(out.lines().any(|line| line.starts_with(&format!("{id} "))), "{out}");
     }
     assert!(!folder.path().join("data").exists(), "a look keeps no terms for orders");
+}
+
+/// Runs so many random cases, of a seed of the environment or of any.
+fn runner(cases: u32) -> TestRunner {
+    let taken = std::env::var("SWITCHYARD_STATEMENTS_SEED").ok();
+    let seed = taken.map(|text| text.parse().expect("a number"));
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..1 << 32));
+    println!("SWITCHYARD_STATEMENTS_SEED={seed}");
+    TestRunner::new(Config { cases, rng_seed: RngSeed::Fixed(seed), ..Config::default() })
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use switchyard::backoffice::BackofficeError;
 use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
@@ -16,6 +15,7 @@ use switchyard::domain::outcome::Reason;
 use switchyard::store::memory::MemoryStore;
 
 use crate::office::{Line, Office, channel, date, keeping, lost, pending, refusing, statement};
+use crate::runner;
 
 fn office(rules: &str) -> Office {
     Office::new(Arc::new(MemoryStore::new()), rules)
@@ -600,13 +600,13 @@ fn i_3_no_statement_ends_an_order_otherwise_than_it_did() {
     ];
     let day = (prop::collection::vec((2_000_i64..100_000, truth, told), 0..5), issue);
     let strategy = (prop::collection::vec(day, 1..4), 0_u32..2);
-    let mut runner = TestRunner::new(Config { cases: 60, ..Config::default() });
+    let mut runner = runner(60);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let done = runner.run(&strategy, |(days, absence)| {
         runtime.block_on(live(&days, absence));
         Ok(())
     });
-    // A failure says which history it needs, and its seed.
+    // A failure says which history it needs.
     done.unwrap_or_else(|error| panic!("{error}"));
 }

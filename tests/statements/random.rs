@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::store::memory::MemoryStore;
 
 use crate::office::{Line, Office, refusing, statement};
+use crate::runner;
 
 /// What is done to a line.
 const MUTATIONS: [Class; 8] = [
@@ -124,14 +124,14 @@ fn i_10_any_history_of_statements_leaves_books_that_balance() {
     let remedies = prop::collection::vec(prop::sample::select(&Remedy::ALL[..]), 1..8);
     let strategy =
         (prop::collection::vec(day(), 1..4), prop::collection::vec(again, 0..5), remedies);
-    let mut runner = TestRunner::new(Config { cases: 40, ..Config::default() });
+    let mut runner = runner(40);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let done = runner.run(&strategy, |(days, again, remedies)| {
         runtime.block_on(live(&days, &again, &remedies));
         Ok(())
     });
-    // A failure says which history it needs, and its seed.
+    // A failure says which history it needs.
     done.unwrap_or_else(|error| panic!("{error}"));
 }
 
@@ -220,7 +220,7 @@ fn i_7_whatever_orders_and_statements_claim_the_sums_hold() {
         prop::collection::vec(day(), 1..4),
         prop::collection::vec(issue, 1..6),
     );
-    let mut runner = TestRunner::new(Config { cases: 40, ..Config::default() });
+    let mut runner = runner(40);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let done = runner.run(&strategy, |(rules, days, issues)| {
