@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::api::ApiState;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::Timestamp;
-use crate::engine::{EngineError, before_day_of, recent};
+use crate::engine::{EngineError, before_day_of, days_before, recent};
 use crate::store::{PAGE_MAX, Store, StoreError};
 
 /// How many of the newest order numbers are gone through for the channels' health, beside the
@@ -15,6 +15,9 @@ use crate::store::{PAGE_MAX, Store, StoreError};
 const RECENT_ORDERS: u32 = 10_000;
 /// An order is sent this long after it got its number at most: it may be of the UTC day before.
 const NUMBERED_BEFORE_MS: i64 = 60 * 60 * 1_000;
+/// How many days of numbers behind the newest order's day may have orders of a clearing day that is
+/// under way.
+const DAYS_READ_MAX: u32 = 2;
 
 /// The channels that have orders without an end.
 pub(super) async fn channels_in_use(store: &dyn Store) -> Result<BTreeSet<ChannelId>, StoreError> {
@@ -61,7 +64,8 @@ async fn first_of_interest(state: &ApiState) -> Result<Option<OrderId>, StoreErr
     let recent = recent(newest, RECENT_ORDERS);
     let Some(limited) = state.registry.limited_since() else { return Ok(Some(recent)) };
     let numbered = Timestamp::from_millis(limited.as_millis() - NUMBERED_BEFORE_MS);
-    Ok(Some(recent.min(before_day_of(numbered))))
+    // Little may be borne out; but the newest order's number is a day ahead of its time at most.
+    Ok(Some(recent.min(before_day_of(numbered).max(days_before(newest, DAYS_READ_MAX)))))
 }
 
 async fn newest_order(store: &dyn Store) -> Result<Option<OrderId>, StoreError> {

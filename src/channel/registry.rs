@@ -41,7 +41,7 @@ use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use crate::domain::route::health::HealthMark;
 use crate::domain::terms::{HouseTerms, Terms};
-use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::time::Timestamp;
 use crate::telemetry;
 
 pub use read::check_file;
@@ -316,16 +316,19 @@ impl Registry {
         let Some(loaded) = channels.get(&attempt.channel) else { return };
         let mark = HealthMark::of_attempt(attempt);
         loaded.runtime.breaker.record(mark, loaded.file.breaker, attempt.sent_at);
-        let date = loaded.terms.calendar.date_of(attempt.sent_at);
-        if attempt.takes_volume() && date == loaded.terms.calendar.date_of(self.clock.now()) {
-            loaded.runtime.take(date, amount.get(), None);
+        let (present, calendar) = (self.clock.present(), &loaded.terms.calendar);
+        let today = present.dates(calendar, present.now());
+        let dates = present.dates(calendar, attempt.sent_at);
+        if attempt.takes_volume() && today.iter().any(|date| dates.contains(date)) {
+            loaded.runtime.take(dates, amount.get(), None);
         }
     }
 
-    /// The beginning of the earliest clearing day that is under way at a channel with a limit for
-    /// the day; `None` where no channel has one.
+    /// The beginning of the earliest clearing day that may be under way at a channel with a limit
+    /// for the day, by the clock or by what is borne out; `None` where no channel has one.
     pub fn limited_since(&self) -> Option<Timestamp> {
-        let now = self.clock.now();
+        let present = self.clock.present();
+        let now = present.now().min(present.proven());
         let channels = self.channels.load();
         let limited = channels.values().filter(|loaded| loaded.profile.per_day_minor.is_some());
         let begun = limited.filter_map(|loaded| {
@@ -480,13 +483,16 @@ impl Registry {
         };
         // Taken before it is sent, so that no two take the same rest. What comes of it is given
         // back by whoever learns that no money moved.
-        let (date, minor) = volume(loaded, request);
-        if order && !loaded.runtime.take(date, minor, loaded.profile.per_day_minor) {
+        let (facts, calendar) = (request.facts(), &loaded.terms.calendar);
+        let (present, minor) = (self.clock.present(), facts.amount.get());
+        let dates = present.dates(calendar, facts.sent_at);
+        loaded.runtime.keep_days(present.dates(calendar, present.now()));
+        if order && !loaded.runtime.take(dates, minor, loaded.profile.per_day_minor) {
             return not_sent(NotSentCause::DailyLimit);
         }
         let understood = self.exchange(loaded, connection, request).await;
         if order && matches!(understood.outcome, Outcome::NotSent(_)) {
-            loaded.runtime.give_back(date, minor);
+            loaded.runtime.give_back(dates, minor);
         }
         understood
     }
@@ -529,8 +535,8 @@ impl Channels for Registry {
 
     fn give_back(&self, channel: &ChannelId, sent_at: Timestamp, amount: AmountMinor) {
         if let Some(loaded) = self.channels.load().get(channel) {
-            let date = loaded.terms.calendar.date_of(sent_at);
-            loaded.runtime.give_back(date, amount.get());
+            let dates = self.clock.present().dates(&loaded.terms.calendar, sent_at);
+            loaded.runtime.give_back(dates, amount.get());
         }
     }
 
@@ -554,12 +560,6 @@ impl Channels for Registry {
             understood
         })
     }
-}
-
-/// The clearing day that a request belongs to, and its amount in minor units.
-fn volume(loaded: &Loaded, request: &ChannelRequest) -> (BusinessDate, i64) {
-    let facts = request.facts();
-    (loaded.terms.calendar.date_of(facts.sent_at), facts.amount.get())
 }
 
 /// Names each channel that is needed and has no file.

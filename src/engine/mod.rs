@@ -36,7 +36,7 @@ use crate::telemetry;
 
 use days::Days;
 pub use entries::Worked;
-pub use numbers::{OrderNumbers, before_day_of, recent};
+pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
 pub use vault::Vault;
 use waiters::Waiters;
 

@@ -144,6 +144,13 @@ pub fn before_day_of(moment: Timestamp) -> OrderId {
     OrderId::compose(yymmdd(utc().date_of(moment)), 0, 0)
 }
 
+/// The id that comes before all ids of the day so many days before `newest`'s.
+pub fn days_before(newest: OrderId, days: u32) -> OrderId {
+    let day = BusinessDate::from_yyyymmdd(20_000_000 + newest.yymmdd());
+    let first = (0..days).fold(day, |day, _| day.map(BusinessDate::previous));
+    first.map_or(newest, |day| OrderId::compose(yymmdd(day), 0, 0))
+}
+
 /// An id some `count` numbers before `newest`, and of its day. A
 /// restart leaves the rest of a segment unused, so it goes one segment further.
 pub fn recent(newest: OrderId, count: u32) -> OrderId {

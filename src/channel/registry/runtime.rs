@@ -1,6 +1,7 @@
 //! What a channel has learnt about itself while the process runs.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::channel::breaker::Breaker;
 use crate::channel::watch::objections::ObjectionLog;
@@ -12,8 +13,8 @@ pub(super) struct Runtime {
     /// Who is not believed, in answers and in notices.
     pub(super) answer_objections: ObjectionLog,
     pub(super) notice_objections: ObjectionLog,
-    /// The clearing day and what was taken in it, in minor units.
-    day: Mutex<(Option<BusinessDate>, i64)>,
+    /// What was taken of the clearing days that may be today, in minor units.
+    days: Mutex<BTreeMap<BusinessDate, i64>>,
 }
 
 impl Runtime {
@@ -22,38 +23,49 @@ impl Runtime {
             breaker: Breaker::new(now),
             answer_objections: ObjectionLog::default(),
             notice_objections: ObjectionLog::default(),
-            day: Mutex::new((None, 0)),
+            days: Mutex::default(),
         }
     }
 
     pub(super) fn used(&self, today: BusinessDate) -> i64 {
-        let day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        if day.0 == Some(today) { day.1 } else { 0 }
+        self.days().get(&today).copied().unwrap_or(0)
     }
 
     /// Takes a part of a day's volume, before anything is sent. False, and nothing is taken, where
     /// more than `limit` would be.
-    pub(super) fn take(&self, date: BusinessDate, minor: i64, limit: Option<i64>) -> bool {
-        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was named before the cut-off and is sent behind it belongs to the day that is over.
-        if day.0.is_some_and(|known| known > date) {
-            return true;
-        }
-        if day.0 != Some(date) {
-            *day = (Some(date), 0);
-        }
-        let taken = day.1.saturating_add(minor);
+    ///
+    /// `dates` are what it may be of, by the clock and by what is borne out. The first one's limit
+    /// holds; it counts in both, so that the volume of a day is whole when a clock that ran ahead
+    /// is set right.
+    pub(super) fn take(&self, dates: [BusinessDate; 2], minor: i64, limit: Option<i64>) -> bool {
+        let mut days = self.days();
+        let taken = days.get(&dates[0]).map_or(minor, |known| known.saturating_add(minor));
         if limit.is_some_and(|limit| taken > limit) {
             return false;
         }
-        day.1 = taken;
+        for date in BTreeSet::from(dates) {
+            let taken = days.entry(date).or_default();
+            *taken = taken.saturating_add(minor);
+        }
         true
     }
 
-    pub(super) fn give_back(&self, date: BusinessDate, minor: i64) {
-        let mut day = self.day.lock().unwrap_or_else(PoisonError::into_inner);
-        if day.0 == Some(date) {
-            day.1 = day.1.saturating_sub(minor).max(0);
+    pub(super) fn give_back(&self, dates: [BusinessDate; 2], minor: i64) {
+        let mut days = self.days();
+        for date in BTreeSet::from(dates) {
+            if let Some(taken) = days.get_mut(&date) {
+                *taken = taken.saturating_sub(minor).max(0);
+            }
         }
+    }
+
+    /// Forgets all days but those from the one before what is borne out up to the clock's: days
+    /// that are over, and days to come, of which only a clock ahead of its time has taken a part.
+    pub(super) fn keep_days(&self, [shown, proven]: [BusinessDate; 2]) {
+        self.days().retain(|date, _| (proven.previous()..=shown.max(proven)).contains(date));
+    }
+
+    fn days(&self) -> MutexGuard<'_, BTreeMap<BusinessDate, i64>> {
+        self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

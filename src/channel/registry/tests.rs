@@ -229,7 +229,7 @@ async fn what_a_channel_has_learnt_outlives_every_change() {
     let house = House::new("learnt");
     let loaded = house.loaded();
     let today = loaded.terms.calendar.date_of(at(0));
-    assert!(loaded.runtime.take(today, 40_000, Some(50_000)));
+    assert!(loaded.runtime.take([today; 2], 40_000, Some(50_000)));
     for _ in 0..2 {
         loaded.runtime.breaker.record(HealthMark::Fault, loaded.file.breaker, at(0));
     }
@@ -257,8 +257,9 @@ fn no_two_take_the_same_rest_of_a_day() {
     let runtime = &house.loaded().runtime;
     let today = house.loaded().terms.calendar.date_of(at(0));
     let taken = std::thread::scope(|scope| {
-        let hands: Vec<_> =
-            (0..20).map(|_| scope.spawn(|| runtime.take(today, 20_000, Some(50_000)))).collect();
+        let hands: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| runtime.take([today; 2], 20_000, Some(50_000))))
+            .collect();
         hands.into_iter().map(|hand| hand.join().expect("no panic")).filter(|taken| *taken).count()
     });
     assert_eq!((taken, runtime.used(today)), (2, 40_000));
@@ -267,9 +268,37 @@ fn no_two_take_the_same_rest_of_a_day() {
     // The day before and the day after are days of their own.
     house.registry.give_back(&id(), at(-86_400), AmountMinor::new(20_000).expect("an amount"));
     assert_eq!(runtime.used(today), 20_000);
-    assert!(runtime.take(today.next(), 50_000, Some(50_000)));
-    assert!(runtime.take(today, 50_000, Some(50_000)), "that day is over, and was checked then");
-    assert_eq!((runtime.used(today), runtime.used(today.next())), (0, 50_000));
+    assert!(runtime.take([today.next(); 2], 50_000, Some(50_000)));
+    assert!(!runtime.take([today; 2], 30_001, Some(50_000)));
+    assert!(runtime.take([today; 2], 30_000, Some(50_000)), "it was named before the cut-off");
+    assert_eq!((runtime.used(today), runtime.used(today.next())), (50_000, 50_000));
+}
+
+#[test]
+fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
+    let house = House::new("wrong-day");
+    let runtime = &house.loaded().runtime;
+    let today = house.loaded().terms.calendar.date_of(at(0));
+    let (tomorrow, limit) = (today.next(), Some(50_000));
+    let year = house.loaded().terms.calendar.date_of(at(400 * 86_400));
+    assert!(runtime.take([today; 2], 20_000, limit));
+    // The clock runs ahead, and nothing bears it out: the day goes on behind it.
+    for ahead in [tomorrow, year] {
+        runtime.keep_days([ahead, today]);
+        assert!(runtime.take([ahead, today], 10_000, limit));
+        assert!(!runtime.take([ahead, today], 40_001, limit));
+        assert_eq!((runtime.used(ahead), runtime.used(year.next())), (10_000, 0));
+    }
+    // It is set right: all of today is there, and nothing of what is to come.
+    runtime.keep_days([today; 2]);
+    assert_eq!([today, tomorrow, year].map(|day| runtime.used(day)), [40_000, 0, 0]);
+    assert!(!runtime.take([today; 2], 10_001, limit));
+    assert!(runtime.take([today; 2], 10_000, limit));
+    runtime.give_back([today; 2], 10_000);
+    runtime.keep_days([tomorrow; 2]);
+    assert_eq!((runtime.used(today), runtime.used(tomorrow)), (40_000, 0));
+    runtime.keep_days([tomorrow.next(); 2]);
+    assert_eq!(runtime.used(today), 0, "it is over");
 }
 
 #[test]

@@ -69,6 +69,12 @@ impl Present {
         calendar.date_of(self.latest(of)).min(bound)
     }
 
+    /// The business dates that something stamped `of` may be of: by the clock, and by what is borne
+    /// out. They differ where the clock is doubted, and for a moment at a day's end.
+    pub fn dates(&self, calendar: &ClearingCalendar, of: Timestamp) -> [BusinessDate; 2] {
+        [self.latest(of), of.min(self.proven)].map(|moment| calendar.date_of(moment))
+    }
+
     /// The business date of what happens now, bounded in the same way.
     pub fn today(&self, calendar: &ClearingCalendar) -> BusinessDate {
         self.business_date(calendar, self.now)
@@ -167,8 +173,13 @@ mod tests {
             assert!(!now.is_over(&calendar, today), "{ahead} s ahead");
             assert!(now.is_over(&calendar, today.previous()));
         }
+        // What is stamped a year ahead may be of then, and of today.
+        let stamp = at(400 * 86_400);
+        let doubted = present(400 * 86_400, 0, 60);
+        assert_eq!(doubted.dates(&calendar, stamp), [calendar.date_of(stamp), today]);
         // Set right again: what was stamped a year ahead happened today at the latest.
         let right = present(60, 60, 30);
-        assert_eq!(right.business_date(&calendar, at(400 * 86_400)), today);
+        assert_eq!(right.business_date(&calendar, stamp), today);
+        assert_eq!(right.dates(&calendar, stamp), [today; 2]);
     }
 }
