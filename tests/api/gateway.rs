@@ -50,7 +50,7 @@ pub const CARD: &str = "6216261000000000018";
 /// The channel's side: it gives the answers that the test has prepared, and counts.
 pub struct Bank {
     registry: Arc<Registry>,
-    answers: Mutex<VecDeque<Outcome>>,
+    answers: Mutex<VecDeque<Understood>>,
     calls: AtomicU64,
     /// A place for each call that may be answered; without any, calls wait.
     gate: Semaphore,
@@ -59,7 +59,12 @@ pub struct Bank {
 impl Bank {
     /// The next call gets this answer; without one it is approved.
     pub fn will_answer(&self, outcome: Outcome) {
-        self.answers.lock().expect("no panic under the lock").push_back(outcome);
+        self.will_be_understood(Understood::new(outcome, String::new()));
+    }
+
+    /// The same, with what is kept beside the outcome.
+    pub fn will_be_understood(&self, understood: Understood) {
+        self.answers.lock().expect("no panic under the lock").push_back(understood);
     }
 
     pub fn calls(&self) -> u64 {
@@ -104,7 +109,7 @@ impl Channels for Bank {
             self.calls.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.expect("the gate is never closed").forget();
             let next = self.answers.lock().expect("no panic under the lock").pop_front();
-            Understood::new(next.unwrap_or_else(approved), String::new())
+            next.unwrap_or_else(|| Understood::new(approved(), String::new()))
         })
     }
 }

@@ -5,6 +5,9 @@ mod outgoing;
 use reqwest::Method;
 use serde_json::json;
 
+use switchyard::channel::Uncertainty;
+use switchyard::domain::outcome::UnknownCause;
+
 use crate::gateway::{Answer, Gateway, payment, pending};
 use crate::unionpay;
 
@@ -68,6 +71,42 @@ async fn what_is_not_proved_or_does_not_fit_changes_nothing() {
         assert_eq!(answer.status, expected, "row {place}: {}", answer.text);
         assert_eq!((status(&gateway).await.as_str(), gateway.commits()), ("processing", commits));
     }
+}
+
+#[tokio::test]
+async fn i_9_a_number_that_a_notice_knows_and_the_books_do_not_is_given_to_no_order() {
+    let gateway = Gateway::start().await;
+    let pay = async |order_id: &str| -> u64 {
+        let paid = gateway.pay(&payment(order_id)).await;
+        assert_eq!(paid.status, 200, "{}", paid.text);
+        let id = paid.json()["id"].as_str().unwrap_or_default().to_owned();
+        id.parse().expect("an order id is a number")
+    };
+    let first = pay("A-1").await;
+    // As if this folder were an older copy of one that had given the next numbers out.
+    let unheard_of = first + 40;
+    let notice = unionpay::notice(&format!("{unheard_of}01"), SENT_AT, &[]);
+    let answer = send(&gateway, "unionpay", notice).await;
+    assert_eq!(answer.status, 404, "{}", answer.text);
+    assert!(pay("A-2").await > unheard_of, "the channel knows that number by another payment");
+    // A number of another node's says nothing about these books.
+    let elsewhere = first + 10_u64.pow(10) + 1_000_000;
+    let notice = unionpay::notice(&format!("{elsewhere}01"), SENT_AT, &[]);
+    assert_eq!(send(&gateway, "unionpay", notice).await.status, 404);
+    assert!(pay("A-3").await < first + 1_000_000);
+}
+
+#[tokio::test]
+async fn what_was_wrong_with_a_reply_is_told_with_the_attempt() {
+    let gateway = Gateway::start().await;
+    let doubt = Uncertainty::new(UnknownCause::BadSignature, "the certificate has expired");
+    gateway.bank.will_be_understood(doubt.into_understood(String::new()));
+    let unknown = gateway.pay(&payment("A-1")).await;
+    assert_eq!(unknown.status, 202, "{}", unknown.text);
+    let order = gateway.get("core", "/v1/payments?order_id=A-1").await.json();
+    let attempt = &order["attempts"][0];
+    assert_eq!(attempt["unknown_cause"], "bad_signature", "{order}");
+    assert_eq!(attempt["objection"], "the certificate has expired", "{order}");
 }
 
 #[tokio::test]
