@@ -23,9 +23,9 @@ impl Due {
         Self { now, bound: now.plus(longest.saturating_add(SLACK)) }
     }
 
-    /// The same with what comes due by another moment; never beyond the longest wait.
+    /// The same with what comes due by a later moment; never less, never beyond the longest wait.
     pub fn by(self, moment: Timestamp) -> Self {
-        Self { now: moment.min(self.bound), ..self }
+        Self { now: moment.clamp(self.now, self.bound), ..self }
     }
 
     /// Up to when, it included, the time of rows has come.
@@ -58,7 +58,7 @@ mod tests {
         {
             assert_eq!(due.is_due(at(second)), is_due, "{second}");
         }
-        for (moment, now) in [(-5, -5), (60, 60), (year, 660)] {
+        for (moment, now) in [(-5, 0), (0, 0), (60, 60), (year, 660)] {
             let other = due.by(at(moment));
             assert_eq!((other.now(), other.bound()), (at(now), due.bound()), "{moment}");
         }
