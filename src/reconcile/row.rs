@@ -21,6 +21,7 @@ const HAS_REFERENCE: u16 = 1 << 9;
 const IS_STRANGER: u16 = 1 << 10;
 /// Bytes 16 to 32 without the marks that say nothing about the item.
 const COMPARED_MASK: u128 = !(((HAS_REFERENCE | IS_STRANGER) as u128) << 112);
+const AMOUNT_MASK: u64 = (1 << 48) - 1;
 const YEAR_BASE: u32 = 2_000;
 const TAG: u32 = 126;
 const LENGTH: u32 = 120;
@@ -103,6 +104,7 @@ pub fn spread(key: u128, seed: u64) -> u64 {
 
 impl Row {
     /// `None` if an amount or a fee has more than twelve digits.
+    #[inline]
     pub fn new(key: u128, item: &Item, has_reference: bool, place: Place) -> Option<Self> {
         let flags = item.movement as u16
             | (item.status as u16) << 3
@@ -110,16 +112,18 @@ impl Row {
             | (item.currency as u16) << 5
             | (u16::from(has_reference) * HAS_REFERENCE);
         let (amount, fee) = (item.amount_minor, item.fee_minor.unwrap_or(0));
+        // Twelve digits and a sign fit in six bytes.
+        let short = |minor: i64| u128::from(minor as u64 & AMOUNT_MASK);
+        let compared = short(amount)
+            | short(fee) << 48
+            | u128::from(pack_date(item.date)) << 96
+            | u128::from(flags) << 112;
         let mut bytes = [0; ROW_BYTES];
         bytes[..16].copy_from_slice(&key.to_le_bytes());
-        // Twelve digits and a sign fit in six bytes.
-        bytes[16..22].copy_from_slice(&amount.to_le_bytes()[..6]);
-        bytes[22..28].copy_from_slice(&fee.to_le_bytes()[..6]);
-        bytes[28..30].copy_from_slice(&pack_date(item.date).to_le_bytes());
-        bytes[30..32].copy_from_slice(&flags.to_le_bytes());
+        bytes[COMPARED].copy_from_slice(&compared.to_le_bytes());
         bytes[32..].copy_from_slice(&place.pack());
-        let row = Self(bytes);
-        (row.amount_minor() == amount && row.fee_minor() == fee).then_some(row)
+        let fits = |minor: i64| minor << 16 >> 16 == minor;
+        (fits(amount) && fits(fee)).then_some(Self(bytes))
     }
 
     pub const fn of_bytes(bytes: &[u8; ROW_BYTES]) -> Self {
@@ -153,12 +157,12 @@ impl Row {
     }
 
     pub fn amount_minor(&self) -> i64 {
-        amount_at(&self.0, 16)
+        self.word_at(16) << 16 >> 16
     }
 
     /// 0 if none is said.
     pub fn fee_minor(&self) -> i64 {
-        amount_at(&self.0, 22)
+        self.word_at(20) >> 16
     }
 
     /// The place of the currency in [`Currency::ALL`].
@@ -191,6 +195,10 @@ impl Row {
         self
     }
 
+    fn word_at(&self, at: usize) -> i64 {
+        i64::from_le_bytes(*self.0[at..].first_chunk().expect("a row has 48 bytes"))
+    }
+
     fn flags(&self) -> u16 {
         u16::from_le_bytes([self.0[30], self.0[31]])
     }
@@ -204,13 +212,6 @@ pub fn key_at(bytes: &[u8; ROW_BYTES]) -> u128 {
 /// The line of a packed row.
 pub fn line_at(bytes: &[u8; ROW_BYTES]) -> u32 {
     u32::from_le_bytes([bytes[32], bytes[33], bytes[34], bytes[35]])
-}
-
-/// The amount at 16, or the fee at 22.
-fn amount_at(bytes: &[u8; ROW_BYTES], at: usize) -> i64 {
-    let high = if bytes[at + 5] & 0x80 == 0 { 0 } else { 0xFF };
-    let low = &bytes[at..at + 6];
-    i64::from_le_bytes([low[0], low[1], low[2], low[3], low[4], low[5], high, high])
 }
 
 /// Whether two packed rows say the same of everything that is compared.

@@ -155,6 +155,7 @@ impl<'a> FileRows<'a> {
 impl Iterator for FileRows<'_> {
     type Item = Result<Row, ReconcileError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         // Ends with a row, with what refuses the file, or with its end.
         loop {
@@ -231,6 +232,7 @@ impl<'a> Reading<'a> {
         ReconcileError::Line { path: self.path.clone(), line, problem }
     }
 
+    #[cold]
     fn stopped(&self, stop: Stop) -> ReconcileError {
         match stop {
             Stop::Read(source) => ReconcileError::Read { path: self.path.clone(), source },
@@ -241,6 +243,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The row of a line, if it has one.
+    #[inline]
     fn take(&mut self, line: Line<'_>) -> Result<Option<Row>, ReconcileError> {
         if self.line == LINES_MAX {
             return Err(ReconcileError::TooManyLines { path: self.path.clone() });
@@ -270,6 +273,7 @@ impl<'a> Reading<'a> {
         Row::new(key_of(found.order_no), &item, !found.reference.is_empty(), place)
     }
 
+    #[cold]
     fn keep(&mut self, problem: Problem, line: Line<'_>) -> Result<Option<Row>, ReconcileError> {
         let is_of_line = problem.is_of_line();
         let on_bad = if is_of_line { self.layout.on_bad_line } else { self.layout.on_bad_file };

@@ -258,6 +258,7 @@ impl Lines {
     }
 
     /// The next line, if there is one; calls `watch` with the bytes of every piece.
+    #[inline]
     pub fn next_line(&mut self, watch: impl Fn(u64)) -> Result<Option<Line<'_>>, Stop> {
         // Ends with a line end, or with the file: every round reads on.
         let (end, is_cut) = loop {
@@ -282,6 +283,7 @@ impl Lines {
     }
 
     /// Moves what is left of the piece to its beginning, and fills the rest.
+    #[cold]
     fn read_on(&mut self, watch: impl Fn(u64)) -> Result<(), Stop> {
         self.piece.copy_within(self.start..self.filled, 0);
         self.position += self.start as u64;
