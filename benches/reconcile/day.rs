@@ -8,9 +8,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use switchyard::domain::batch::Batch;
-use switchyard::domain::books::Movement;
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::reconcile::Class;
+use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::money::Currency;
 use switchyard::store::Store;
@@ -42,7 +42,7 @@ const CLASSES: [Class; 9] = [
 pub struct Row {
     pub number: ChannelOrderNo,
     pub class: Class,
-    movement: Movement,
+    movement: Operation,
     amount: i64,
     fee: i64,
 }
@@ -51,7 +51,7 @@ impl Row {
     pub fn of(place: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(SEED.wrapping_add(place));
         let class = CLASSES.get(random.usize(..PLANTED_EVERY)).copied();
-        let movement = if random.u8(..37) == 0 { Movement::Refund } else { Movement::Payment };
+        let movement = if random.u8(..37) == 0 { Operation::Refund } else { Operation::Payment };
         let amount = random.i64(2_000..5_000_000);
         let order = OrderId::compose(261_120, 1, place + 1);
         let sign = movement.sign();

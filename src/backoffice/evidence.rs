@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use crate::domain::batch::Claim;
-use crate::domain::books::Movement;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
 use crate::domain::books::reconcile::{
@@ -90,7 +89,7 @@ impl Backoffice {
         let mut weighed = Weighed::default();
         let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
-        let (movement, of) = (Movement::of(attempt.operation), &order.instruction);
+        let (movement, of) = (attempt.operation, &order.instruction);
         let asked = Asked { movement, amount_minor: of.amount.get(), currency: of.currency };
         let lines: Vec<(&Side, Item)> = lines.iter().filter_map(line_of).collect();
         let others = others.iter().filter_map(|row| row.line.as_ref()?.item);

@@ -87,13 +87,13 @@ fn digest(words: &[&[u8]], number: u32) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::books::Movement;
     use crate::domain::books::reconcile::{Item, Status};
+    use crate::domain::flow::attempt::Operation;
     use crate::domain::money::Currency;
 
     fn side(order_no: &str, line: u32, amount_minor: i64) -> Side {
         let item = Item {
-            movement: Movement::Payment,
+            movement: Operation::Payment,
             amount_minor,
             fee_minor: None,
             currency: Currency::Cny,

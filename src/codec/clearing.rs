@@ -98,8 +98,8 @@ pub fn csv_rows(records: &[ClearingRecord]) -> Result<Vec<u8>, csv::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::books::Movement;
     use crate::domain::books::clearing::ClearingState;
+    use crate::domain::flow::attempt::Operation;
     use crate::domain::ids::ChannelId;
     use crate::domain::money::Currency;
 
@@ -112,7 +112,7 @@ mod tests {
             order,
             channel_order_no: ChannelOrderNo { order, attempt: 2 },
             channel_reference: Some("a,\"b\"".to_owned()),
-            movement: Movement::Refund,
+            movement: Operation::Refund,
             currency: Currency::Cny,
             principal_minor: -100,
             fee_minor: -1,

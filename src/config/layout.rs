@@ -11,8 +11,8 @@ use crate::codec::layout::{
     COLUMNS_MAX, Code, Column, DateForm, Encoding, Footer, Header, Layout, MoneyForm, OnBad, Sign,
     Spoken, SpokenSum, Summary, SummarySum, Times, Unit, Words,
 };
-use crate::domain::books::Movement;
 use crate::domain::books::reconcile::Status;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
 /// The layouts that come with the program: name and TOML text, as a channel's file would hold it.
@@ -126,7 +126,7 @@ pub fn read(section: &Section<'_>) -> Layout {
         variants,
         empty: read_columns(section, "must_be_empty", named),
         operations: codes(section, "operations", encoding, |word| {
-            Movement::ALL.into_iter().find(|movement| movement.name() == word)
+            Operation::ALL.into_iter().find(|movement| movement.name() == word)
         }),
         statuses: codes(section, "statuses", encoding, |word| {
             [Status::Succeeded, Status::Failed].into_iter().find(|status| status.name() == word)
@@ -221,9 +221,9 @@ fn read_shape(section: &Section<'_>, encoding: Encoding) -> Shape {
     })
 }
 
-fn read_variants(section: Section<'_>, named: bool) -> Vec<(Movement, Words)> {
+fn read_variants(section: Section<'_>, named: bool) -> Vec<(Operation, Words)> {
     let mut variants = Vec::new();
-    for movement in Movement::ALL {
+    for movement in Operation::ALL {
         if let Some(inner) = section.optional_section(movement.name()) {
             variants.push((movement, own_words(&inner, named)));
             inner.finish();
@@ -357,7 +357,7 @@ fn read_spoken(section: &Section<'_>, encoding: Encoding) -> Spoken {
     let spoken = Spoken {
         begins: encoding.encode(&section.text_such_as("begins", "#")),
         operation: section.optional_parsed("operation", "payment", |word| {
-            let found = Movement::ALL.into_iter().find(|movement| movement.name() == word);
+            let found = Operation::ALL.into_iter().find(|movement| movement.name() == word);
             found.ok_or("it is no operation that we know")
         }),
         count: section.optional_text("count_behind").map(|mark| encoding.encode(&mark)),
@@ -408,7 +408,7 @@ fn read_times(section: &Section<'_>, named: bool) -> Option<Times> {
         inner.mistake("column", "is missing", "say which column holds the time");
     }
     let words = inner.optional_texts("operations").unwrap_or_default();
-    let known = |word: &String| Movement::ALL.into_iter().find(|one| one.name() == word);
+    let known = |word: &String| Operation::ALL.into_iter().find(|one| one.name() == word);
     if words.iter().any(|word| known(word).is_none()) {
         inner.mistake("operations", "names none that we know", "name operations");
     }

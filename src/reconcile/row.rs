@@ -4,8 +4,8 @@
 //! 126 bits of its SHA-256: that two of ten million such keys collide has a chance of one in 10^24.
 
 use crate::codec::crypto::digest::Digest;
-use crate::domain::books::Movement;
 use crate::domain::books::reconcile::{Item, Status};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelOrderNo, ORDER_ID_DIGITS};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
@@ -147,7 +147,7 @@ impl Row {
         let flags = self.flags();
         let place = |shift: u16, mask: u16| usize::from(flags >> shift & mask);
         Item {
-            movement: Movement::ALL[place(0, 7)],
+            movement: Operation::ALL[place(0, 7)],
             amount_minor: self.amount_minor(),
             fee_minor: (flags & HAS_FEE != 0).then_some(self.fee_minor()),
             currency: Currency::ALL[place(5, 15)],
@@ -266,7 +266,7 @@ mod tests {
         #[test]
         fn a_row_comes_back_as_it_was(
             key in any::<u128>(),
-            movement in prop::sample::select(&Movement::ALL[..]),
+            movement in prop::sample::select(&Operation::ALL[..]),
             amount_minor in -999_999_999_999_i64..=999_999_999_999,
             fee_minor in prop::option::of(-999_999_999_999_i64..=999_999_999_999),
             currency in prop::sample::select(&Currency::ALL[..]),

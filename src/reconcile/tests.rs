@@ -46,7 +46,7 @@ fn statement(rows: &[Row]) -> String {
     for row in rows {
         let item = &row.item;
         let movement = match item.movement {
-            crate::domain::books::Movement::Undo => "void",
+            crate::domain::flow::attempt::Operation::Undo => "void",
             other => other.name(),
         };
         let date = item.date.expect("planted with a date");
@@ -236,7 +236,7 @@ fn what_spills_comes_back() {
             order_no: format!("26112000{number:011}01"),
             reference: format!("R{number}"),
             item: crate::domain::books::reconcile::Item {
-                movement: crate::domain::books::Movement::Payment,
+                movement: crate::domain::flow::attempt::Operation::Payment,
                 amount_minor: number,
                 fee_minor: Some(0),
                 currency: crate::domain::money::Currency::Cny,

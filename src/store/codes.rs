@@ -5,7 +5,6 @@
 
 use crate::domain::batch::Claim;
 use crate::domain::bin::{Brand, CardType};
-use crate::domain::books::Movement;
 use crate::domain::books::accounting::{BookingEvent, DeliveryStatus, Side, VoucherType};
 use crate::domain::books::clearing::ClearingState;
 use crate::domain::books::difference::{DifferenceState, Remedy};
@@ -79,7 +78,6 @@ codes! {
         Recovery = 7,
     }
     Phase { Inquiring = 1, Reversing = 2, UndoOwed = 3, Operator = 4, }
-    Movement { Payment = 1, Undo = 2, Refund = 3, Void = 4, Preauth = 5, Capture = 6, }
     ClearingState { Due = 1, Contradicted = 2, }
     BookingEvent {
         InstantPayment = 1, EscrowPayment = 2, EscrowRelease = 3, SuspenseOpened = 4,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use switchyard::channel::AttemptFacts;
-use switchyard::domain::books::Movement;
 use switchyard::domain::books::reconcile::{Item, Status};
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Operation, Source};
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
@@ -67,7 +66,7 @@ impl Ledger {
             let of_hold = record.original.is_some_and(|original| {
                 self.records.get(&original).is_some_and(|one| one.operation == Operation::Preauth)
             });
-            let line = |movement: Movement| Item {
+            let line = |movement: Operation| Item {
                 movement,
                 amount_minor: movement.sign() * record.amount_minor,
                 fee_minor: None,
@@ -75,14 +74,14 @@ impl Ledger {
                 status: Status::Succeeded,
                 date: None,
             };
-            let own = line(Movement::of(record.operation));
+            let own = line(record.operation);
             let lines = match (record.operation, record.fate) {
                 (Operation::Payment | Operation::Capture, Fate::Done | Fate::Undone) => vec![own],
                 (Operation::Payment | Operation::Capture, Fate::Reversed) => {
-                    vec![own, line(Movement::Void)]
+                    vec![own, line(Operation::Void)]
                 }
                 (Operation::Undo | Operation::Void, Fate::Done) if of_hold => return None,
-                (Operation::Undo, Fate::Done) => vec![line(Movement::Void)],
+                (Operation::Undo, Fate::Done) => vec![line(Operation::Void)],
                 (Operation::Void | Operation::Refund, Fate::Done) => vec![own],
                 _ => return None,
             };

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use switchyard::codec::clearing::{csv_heading, csv_rows};
 use switchyard::codec::sign::sha256;
-use switchyard::domain::books::Movement;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::books::reconcile::{Asked, Class, Item, Judge, Key, Proof, Tolerance, net};
@@ -179,7 +178,7 @@ fn check_lines(state: &mut State) {
         // A false claim was kept out of suspense by an operator who gave its undo up.
         let claimed = record.state == ClearingState::Contradicted;
         let false_claim = claimed && !theirs.contains_key(&record.channel_order_no);
-        let gives_back = matches!(record.movement, Movement::Refund | Movement::Void);
+        let gives_back = matches!(record.movement, Operation::Refund | Operation::Void);
         if false_claim && (gives_back || undo_given_up(state, record.channel_order_no)) {
             continue;
         }
@@ -261,7 +260,7 @@ fn check_statements(state: &mut State) {
         let record = &state.ledger.records[&number];
         if record.fate == Fate::Reversed {
             let amount_minor = record.amount_minor;
-            let (movement, currency) = (Movement::of(record.operation), Currency::Cny);
+            let (movement, currency) = (record.operation, Currency::Cny);
             let proof = net(&lines, &Asked { movement, amount_minor, currency });
             if proof != Proof::TakenBack {
                 found.push(format!("I-3: {number}, reversed, proves {proof:?}"));

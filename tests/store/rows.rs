@@ -1,7 +1,6 @@
 //! Rows that the books keep beside orders, numbered by the test.
 
 use switchyard::domain::batch::{Batch, FoundDifference};
-use switchyard::domain::books::Movement;
 use switchyard::domain::books::clearing::ClearingTotals;
 use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::difference::{
@@ -13,6 +12,7 @@ use switchyard::domain::books::settlement::{
     BankReceipt, ChannelSettlement, Settled, SettledDate, SettlementState,
 };
 use switchyard::domain::books::statement::{StatementOrigin, StatementRevision};
+use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{
     BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId, SettlementId,
 };
@@ -98,7 +98,7 @@ pub fn ended(batch: &Reconciliation, state: BatchState) -> Reconciliation {
 
 pub fn item() -> Item {
     Item {
-        movement: Movement::Payment,
+        movement: Operation::Payment,
         amount_minor: 12_345,
         fee_minor: None,
         currency: Currency::Cny,

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use switchyard::domain::batch::{Batch, Claim, Contradiction, CoreNotice, EntryChange};
+use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, Entry, RequestId, Side,
 };
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::day_close::DayClose;
-use switchyard::domain::books::{Movement, Transaction};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
@@ -417,7 +417,7 @@ fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
         return found;
     };
     let sign = match transaction.movement {
-        Movement::Undo | Movement::Refund | Movement::Void => -1,
+        Operation::Undo | Operation::Refund | Operation::Void => -1,
         _ => 1,
     };
     let sums = record.principal_minor == sign * order.instruction.amount.get()

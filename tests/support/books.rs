@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use switchyard::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
 use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
+use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
     self, AccountNames, AccountingRequest, Booking, BookingEvent, Delivery, RequestId,
 };
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
-use switchyard::domain::books::{Movement, Transaction};
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan};
 use switchyard::domain::fee::{FeeSchedule, FeeSubject};
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
@@ -122,7 +122,7 @@ pub fn succeeded(order: &Order) -> Order {
 pub fn transaction(order: &Order) -> Transaction {
     Transaction {
         order: order.id,
-        movement: Movement::Payment,
+        movement: Operation::Payment,
         channel: channel(),
         channel_order_no: order.channel_order_no(1),
         channel_reference: Some("202611220800001234567".to_owned()),

@@ -6,8 +6,8 @@ use crate::codec::layout::{
     COLUMNS_MAX, Code, Column, Footer, Header, Layout, MoneyForm, Problem, Said, Sign, Times,
     number,
 };
-use crate::domain::books::Movement;
 use crate::domain::books::reconcile::{Item, StatementLine, Status};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
@@ -261,8 +261,8 @@ impl<'layout> Decoder<'layout> {
             },
             None => None,
         };
-        let places = |movement: Option<Movement>| {
-            &plan.slots[movement.map_or(Movement::Payment as usize, |one| one as usize)]
+        let places = |movement: Option<Operation>| {
+            &plan.slots[movement.map_or(Operation::Payment as usize, |one| one as usize)]
         };
         let slots = places(movement);
         let Some(status) = status_of(layout, value(slots.status))? else {
@@ -303,7 +303,7 @@ impl<'layout> Decoder<'layout> {
     }
 
     /// Keeps how a line's time lies to the statement's date. One that cannot be read says nothing.
-    fn look_at(&mut self, times: &Times, time: &[u8], (line, movement): (u32, Movement)) {
+    fn look_at(&mut self, times: &Times, time: &[u8], (line, movement): (u32, Operation)) {
         let Some(date) = self.date else { return };
         if !times.operations.is_empty() && !times.operations.contains(&movement) {
             return;
@@ -433,10 +433,10 @@ const fn sign_of(mark: Option<u8>) -> Result<i64, Problem> {
 fn amount_of(
     form: MoneyForm,
     text: Option<&[u8]>,
-    movement: Option<Movement>,
+    movement: Option<Operation>,
     sign: Option<&[u8]>,
     currency: Currency,
-) -> Result<(i64, Movement), Problem> {
+) -> Result<(i64, Operation), Problem> {
     let written = text.and_then(|text| number::amount(text, form.unit, currency.exponent(), false));
     let written = written.ok_or(Problem::Amount)?;
     let minor = match form.sign {
@@ -453,7 +453,7 @@ fn amount_of(
             way * written.minor.abs()
         }
     };
-    let by_sign = if minor < 0 { Movement::Refund } else { Movement::Payment };
+    let by_sign = if minor < 0 { Operation::Refund } else { Operation::Payment };
     Ok((minor, movement.unwrap_or(by_sign)))
 }
 
@@ -469,7 +469,7 @@ struct Charge<'text> {
 fn charge_of(
     layout: &Layout,
     written: Charge<'_>,
-    (amount_minor, movement): (i64, Movement),
+    (amount_minor, movement): (i64, Operation),
     currency: Currency,
 ) -> Result<Option<i64>, Problem> {
     let Charge { fee, settled, sign } = written;
@@ -493,7 +493,7 @@ fn charge_of(
 fn fee_of(
     form: MoneyForm,
     text: &[u8],
-    movement: Movement,
+    movement: Operation,
     sign: Option<&[u8]>,
     currency: Currency,
 ) -> Result<i64, Problem> {

@@ -12,8 +12,8 @@ mod plan;
 mod totals;
 
 use crate::codec::fixed::{CutError, Shape};
-use crate::domain::books::Movement;
 use crate::domain::books::reconcile::Status;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
@@ -117,7 +117,7 @@ pub struct Times {
     pub days_before: u8,
     pub days_behind: u8,
     /// The operations whose time is their own; all of them where none is named.
-    pub operations: Vec<Movement>,
+    pub operations: Vec<Operation>,
 }
 
 /// What a code in a column means; `None` passes the line over.
@@ -169,9 +169,9 @@ pub struct Layout {
     pub must_end: bool,
     pub words: Words,
     /// Words that stand elsewhere on lines of an operation.
-    pub variants: Vec<(Movement, Words)>,
+    pub variants: Vec<(Operation, Words)>,
     /// Without an operation column, what is paid to us is a payment and the rest refunds.
-    pub operations: Vec<Code<Movement>>,
+    pub operations: Vec<Code<Operation>>,
     pub statuses: Vec<Code<Status>>,
     /// Of lines without a currency column.
     pub currency: Currency,

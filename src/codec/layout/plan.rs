@@ -1,7 +1,7 @@
 //! A layout bound to one file: every word's column as a place among the few that are cut out.
 
 use crate::codec::layout::{COLUMNS_MAX, Column, Layout, Problem, Words};
-use crate::domain::books::Movement;
+use crate::domain::flow::attempt::Operation;
 
 /// A place among the columns that are cut out of each line.
 pub type Slot = Option<u8>;
@@ -25,7 +25,7 @@ pub struct Plan {
     /// How many columns a line has, where the header says it.
     pub columns: Option<usize>,
     /// By movement.
-    pub slots: [Slots; Movement::ALL.len()],
+    pub slots: [Slots; Operation::ALL.len()],
     pub operation: Slot,
     pub currency: Slot,
     pub date: Slot,
@@ -71,7 +71,7 @@ impl Plan {
             status: slot(&words.status)?,
             settlement: slot(&words.settlement)?,
         };
-        let mut slots = [base; Movement::ALL.len()];
+        let mut slots = [base; Operation::ALL.len()];
         for (movement, words) in &layout.variants {
             let own = &mut slots[*movement as usize];
             // A number of their own takes the place of both: the other one is the original's.

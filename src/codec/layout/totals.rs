@@ -6,8 +6,8 @@
 
 use crate::codec::fixed::trim;
 use crate::codec::layout::{Encoding, Problem, number};
-use crate::domain::books::Movement;
 use crate::domain::books::reconcile::Item;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
 /// Which of our words a total is the sum of.
@@ -35,7 +35,7 @@ pub struct Spoken {
     /// How the line begins, in the file's bytes.
     pub begins: Vec<u8>,
     /// The operation whose lines it counts; `None`: all.
-    pub operation: Option<Movement>,
+    pub operation: Option<Operation>,
     /// The mark before the number of lines.
     pub count: Option<Vec<u8>>,
     /// Marks before sums, which stand with or without a sign.
@@ -71,9 +71,9 @@ pub struct Summary {
 pub struct Said {
     /// Rows of the file, those that cannot be read and those that are passed over included.
     pub rows: u64,
-    lines: [u64; Movement::ALL.len()],
-    amounts_minor: [i128; Movement::ALL.len()],
-    fees_minor: [i128; Movement::ALL.len()],
+    lines: [u64; Operation::ALL.len()],
+    amounts_minor: [i128; Operation::ALL.len()],
+    fees_minor: [i128; Operation::ALL.len()],
 }
 
 impl Said {
@@ -89,8 +89,8 @@ impl Said {
         self.lines.iter().sum::<u64>() == self.rows
     }
 
-    fn of(&self, operation: Option<Movement>, sum: SpokenSum) -> i128 {
-        let total = |sums: &[i128; Movement::ALL.len()]| match operation {
+    fn of(&self, operation: Option<Operation>, sum: SpokenSum) -> i128 {
+        let total = |sums: &[i128; Operation::ALL.len()]| match operation {
             Some(movement) => sums[movement as usize],
             None => sums.iter().sum(),
         };
@@ -101,7 +101,7 @@ impl Said {
         }
     }
 
-    fn count(&self, operation: Option<Movement>) -> u64 {
+    fn count(&self, operation: Option<Operation>) -> u64 {
         match operation {
             Some(movement) => self.lines[movement as usize],
             None => self.rows,
@@ -211,7 +211,7 @@ mod tests {
     use super::*;
     use crate::domain::books::reconcile::Status;
 
-    fn said(rows: &[(Movement, i64, i64)]) -> Said {
+    fn said(rows: &[(Operation, i64, i64)]) -> Said {
         let mut said = Said { rows: rows.len() as u64, ..Said::default() };
         for (movement, amount_minor, fee) in rows {
             said.add(&Item {
@@ -236,7 +236,7 @@ mod tests {
             count: Some(1),
             sums: vec![sum(3, 2, SpokenSum::Amount), sum(4, 5, SpokenSum::Fee)],
         };
-        let lines = said(&[(Movement::Payment, 1_000_000, 60), (Movement::Refund, -250, -2)]);
+        let lines = said(&[(Operation::Payment, 1_000_000, 60), (Operation::Refund, -250, -2)]);
         let check = |text: &str| summary.check(text.as_bytes(), &lines, Currency::Cny);
         let sound = "head\r\nsum 1 0 0 0 0\r\n  sum   2  2.50 10,000.00 0.60 0.02\r\nend\r\n";
         assert_eq!(check(sound), (Vec::new(), true));
@@ -261,11 +261,11 @@ mod tests {
     fn totals_within_a_text_are_held_against_the_lines() {
         let spoken = Spoken {
             begins: b"#paid".to_vec(),
-            operation: Some(Movement::Refund),
+            operation: Some(Operation::Refund),
             count: Some(b"times ".to_vec()),
             sums: vec![(b"sum ".to_vec(), SpokenSum::Amount)],
         };
-        let lines = said(&[(Movement::Payment, 7, 0), (Movement::Refund, -250, 0)]);
+        let lines = said(&[(Operation::Payment, 7, 0), (Operation::Refund, -250, 0)]);
         let check = |text: &str| spoken.check(text.as_bytes(), &lines, Currency::Cny);
         assert_eq!(check("#paid times 1, sum -2.50x"), Ok(true));
         assert_eq!(check("#paid times 1, sum 2.50"), Ok(true));

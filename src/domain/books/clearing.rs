@@ -1,7 +1,8 @@
 //! Clearing records: what a channel owes us for one transaction on one clearing date.
 
-use crate::domain::books::{Movement, Transaction};
+use crate::domain::books::Transaction;
 use crate::domain::fee::Fee;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -34,7 +35,7 @@ pub struct ClearingRecord {
     pub order: OrderId,
     pub channel_order_no: ChannelOrderNo,
     pub channel_reference: Option<String>,
-    pub movement: Movement,
+    pub movement: Operation,
     pub currency: Currency,
     pub principal_minor: i64,
     /// What the channel keeps; negative where it gives a fee back.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::books::Movement;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Difference, DifferenceState, Gap};
 use crate::domain::books::reconcile::Class;
@@ -159,7 +158,7 @@ pub struct DailyReport {
     pub date: BusinessDate,
     pub volume: BTreeMap<Operation, Volume>,
     /// Due clearing records by movement.
-    pub cleared: BTreeMap<(Movement, Currency), Cleared>,
+    pub cleared: BTreeMap<(Operation, Currency), Cleared>,
     /// Records of successes that our orders do not have (I-5).
     pub contradicted: BTreeMap<Currency, Cleared>,
     /// All records by the fee rule that they name.

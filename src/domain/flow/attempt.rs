@@ -5,7 +5,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{Objection, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
-/// What an attempt asks a channel to do.
+/// What an attempt asks a channel to do, and what moves money there where it succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Charge the card.
@@ -34,6 +34,15 @@ impl Operation {
             Self::Void => "void",
             Self::Preauth => "preauth",
             Self::Capture => "capture",
+        }
+    }
+
+    /// +1 where the channel owes us more by its success, -1 where less, 0 where no money moves.
+    pub const fn sign(self) -> i64 {
+        match self {
+            Self::Payment | Self::Capture => 1,
+            Self::Undo | Self::Refund | Self::Void => -1,
+            Self::Preauth => 0,
         }
     }
 

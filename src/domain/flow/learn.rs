@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::books::{Movement, Transaction, day_close};
+use crate::domain::books::{Transaction, day_close};
 use crate::domain::command::{CardAtHand, Refusal};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::{Fee, FeeSubject};
@@ -211,7 +211,7 @@ impl Work<'_> {
     ) -> Transaction {
         Transaction {
             order: self.order.id,
-            movement: Movement::of(attempt.operation),
+            movement: attempt.operation,
             channel: attempt.channel.clone(),
             channel_order_no: self.order.channel_order_no(attempt.number),
             channel_reference: attempt.channel_reference.clone(),

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::change::Balancing;
 use super::*;
-use crate::domain::books::Movement;
 use crate::domain::books::accounting::{AccountNames, AccountingRequest, Side};
 use crate::domain::books::reconcile::Status;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{MerchantId, OrderId};
 use crate::domain::time::{ClearingCalendar, Due};
 
@@ -30,7 +30,7 @@ fn due(hours: i64) -> Due {
 
 fn item(amount_minor: i64, fee_minor: i64) -> Item {
     Item {
-        movement: if amount_minor < 0 { Movement::Refund } else { Movement::Payment },
+        movement: if amount_minor < 0 { Operation::Refund } else { Operation::Payment },
         amount_minor,
         fee_minor: Some(fee_minor),
         currency: Currency::Cny,

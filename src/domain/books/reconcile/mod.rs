@@ -10,8 +10,8 @@ mod group;
 mod net;
 mod totals;
 
-use crate::domain::books::Movement;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
@@ -39,7 +39,7 @@ impl Status {
 /// What is compared of a statement line or of a clearing record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
-    pub movement: Movement,
+    pub movement: Operation,
     /// Signed from our side, in minor units: what we receive is positive.
     pub amount_minor: i64,
     /// What the channel keeps, negative where it gives a fee back. `None`: not said, not compared.
@@ -279,9 +279,9 @@ pub fn compare(line: &Item, record: &Item, tolerance: Tolerance) -> Class {
 }
 
 /// An undo is our word: a channel carries it out, and lists it, as a void or as a refund.
-pub fn is_same_operation(theirs: Movement, ours: Movement) -> bool {
+pub fn is_same_operation(theirs: Operation, ours: Operation) -> bool {
     theirs == ours
-        || (ours == Movement::Undo && matches!(theirs, Movement::Void | Movement::Refund))
+        || (ours == Operation::Undo && matches!(theirs, Operation::Void | Operation::Refund))
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! What the lines of one number say together. None of them proves anything by itself: the same
 //! statement may have the payment and its reversal, or a failed try and the one that succeeded.
 
-use crate::domain::books::Movement;
 use crate::domain::books::reconcile::{Item, Status, is_same_operation};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
 /// What was asked for under the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Asked {
-    pub movement: Movement,
+    pub movement: Operation,
     /// Positive, in minor units.
     pub amount_minor: i64,
     pub currency: Currency,
@@ -63,14 +63,14 @@ pub fn net(lines: &[Item], asked: &Asked) -> Proof {
 mod tests {
     use super::*;
 
-    fn item(movement: Movement, amount_minor: i64, status: Status) -> Item {
+    fn item(movement: Operation, amount_minor: i64, status: Status) -> Item {
         let (fee_minor, currency) = (None, Currency::Cny);
         Item { movement, amount_minor, fee_minor, currency, status, date: None }
     }
 
     #[test]
     fn lines_of_one_number_prove_what_they_come_to() {
-        use Movement::{Capture, Payment, Refund, Void};
+        use Operation::{Capture, Payment, Refund, Void};
         use Status::{Failed, Succeeded};
         let (paid, failed) = (item(Payment, 500, Succeeded), item(Payment, 500, Failed));
         let (nothing, less) = (item(Payment, 0, Failed), item(Payment, 5, Succeeded));
@@ -104,9 +104,9 @@ mod tests {
         assert_eq!(net(&[item(Refund, -500, Succeeded), back], &asked), Proof::Nothing);
         assert_eq!(net(&[paid], &asked), Proof::Nothing);
         // A hold is listed with its amount, or with none.
-        let asked = Asked { movement: Movement::Preauth, ..asked };
+        let asked = Asked { movement: Operation::Preauth, ..asked };
         for amount in [0, 500] {
-            let hold = item(Movement::Preauth, amount, Succeeded);
+            let hold = item(Operation::Preauth, amount, Succeeded);
             assert_eq!(net(&[hold], &asked), Proof::Succeeded);
         }
     }

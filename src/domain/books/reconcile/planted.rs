@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::{Class, Item, Status};
-use crate::domain::books::Movement;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
@@ -67,7 +67,7 @@ impl Planted {
     }
 
     /// Adds what makes `class` appear, from one honest record. `by` is 1 or more.
-    fn plant(&mut self, class: Class, number: u64, movement: Movement, amount: i64, by: i64) {
+    fn plant(&mut self, class: Class, number: u64, movement: Operation, amount: i64, by: i64) {
         let item = Item {
             movement,
             amount_minor: movement.sign() * amount,
@@ -105,11 +105,11 @@ impl Planted {
                 return self.push(class, None, Some(record));
             }
             Class::Netted => {
-                line.item.movement = Movement::Payment;
+                line.item.movement = Operation::Payment;
                 line.item.amount_minor = amount;
                 line.item.fee_minor = Some(by);
                 let back = Item {
-                    movement: Movement::Void,
+                    movement: Operation::Void,
                     amount_minor: -amount,
                     fee_minor: Some(-by),
                     ..line.item
@@ -154,7 +154,7 @@ impl Planted {
 pub fn planted(rows_max: usize) -> impl Strategy<Value = Planted> {
     let row = (
         prop::sample::select(&PLANTED[..]),
-        prop::sample::select(&Movement::ALL[..]),
+        prop::sample::select(&Operation::ALL[..]),
         1_i64..1_000_000_000,
         1_i64..1_000,
     );

@@ -9,7 +9,7 @@ use super::*;
 
 fn item(amount_minor: i64) -> Item {
     Item {
-        movement: if amount_minor < 0 { Movement::Refund } else { Movement::Payment },
+        movement: if amount_minor < 0 { Operation::Refund } else { Operation::Payment },
         amount_minor,
         fee_minor: Some(amount_minor / 100),
         currency: Currency::Cny,
@@ -32,14 +32,14 @@ fn a_pair_is_named_by_its_gravest_difference() {
         (Item { amount_minor: 10_001, fee_minor: Some(9), ..ours }, Class::AmountOver),
         (Item { amount_minor: 9_999, date: Some(date(19)), ..ours }, Class::AmountShort),
         (Item { amount_minor: 1, status: Status::Failed, ..ours }, Class::StatusDiffers),
-        (Item { movement: Movement::Capture, ..ours }, Class::StatusDiffers),
+        (Item { movement: Operation::Capture, ..ours }, Class::StatusDiffers),
         (Item { currency: Currency::Usd, amount_minor: 1, ..ours }, Class::CurrencyDiffers),
     ];
     for (line, class) in rows {
         assert_eq!(compare(&line, &ours, Tolerance { fee_minor: 1 }), class, "{line:?}");
     }
-    let undo = Item { movement: Movement::Undo, ..item(-500) };
-    for movement in [Movement::Void, Movement::Refund, Movement::Undo] {
+    let undo = Item { movement: Operation::Undo, ..item(-500) };
+    for movement in [Operation::Void, Operation::Refund, Operation::Undo] {
         let line = Item { movement, ..undo };
         assert_eq!(compare(&line, &undo, Tolerance::default()), Class::Matched);
     }

@@ -14,7 +14,6 @@ use crate::store::table::books::statement::Statements;
 use super::samples::{Draw, date, first_id, moment};
 use super::{Sampled, head_fits};
 use crate::domain::batch::FoundDifference;
-use crate::domain::books::Movement;
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::{
@@ -26,6 +25,7 @@ use crate::domain::books::settlement::{
     BankReceipt, ChannelSettlement, Settled, SettledDate, SettlementState,
 };
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
+use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, SettlementId};
 use crate::domain::money::Currency;
 
@@ -47,7 +47,7 @@ impl Draw {
 
     fn item(&mut self) -> Item {
         Item {
-            movement: self.of(&Movement::ALL),
+            movement: self.of(&Operation::ALL),
             amount_minor: self.any(),
             fee_minor: self.maybe(Self::any),
             currency: self.currency(),
@@ -240,7 +240,7 @@ fn batch() -> BatchId {
 
 fn item() -> Item {
     Item {
-        movement: Movement::Payment,
+        movement: Operation::Payment,
         amount_minor: 12_345,
         fee_minor: Some(74),
         currency: Currency::Cny,

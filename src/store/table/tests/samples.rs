@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use crate::domain::batch::{AuditEntry, Claim, Contradiction, CoreNotice};
 use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
+use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
     AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side,
     SourceDocument, VoucherType,
 };
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::books::{Movement, Transaction};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::{Fee, RefundFee};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
@@ -316,7 +316,7 @@ impl Draw {
         let attempted = self.maybe(Self::id).unwrap_or(order);
         Transaction {
             order,
-            movement: self.of(&Movement::ALL),
+            movement: self.of(&Operation::ALL),
             channel: self.channel(),
             channel_order_no: ChannelOrderNo { order: attempted, attempt: self.random.u8(1..=99) },
             channel_reference: self.maybe(|draw| draw.text(32)),
@@ -338,7 +338,7 @@ impl Draw {
             order: self.maybe(Self::id).unwrap_or(channel_order_no.order),
             channel_order_no,
             channel_reference: self.maybe(|draw| draw.text(32)),
-            movement: self.of(&Movement::ALL),
+            movement: self.of(&Operation::ALL),
             currency: self.of(&Currency::ALL),
             principal_minor: self.random.i64(..),
             fee_minor: self.random.i64(..),
@@ -506,7 +506,7 @@ pub(super) fn entry() -> ReversalEntry {
 pub(super) fn transaction() -> Transaction {
     Transaction {
         order: first_id(),
-        movement: Movement::Payment,
+        movement: Operation::Payment,
         channel: ChannelId::from_stored("unionpay"),
         channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
         channel_reference: Some("202611220800001".to_owned()),
@@ -527,7 +527,7 @@ pub(super) fn clearing() -> ClearingRecord {
         order: first_id(),
         channel_order_no: ChannelOrderNo { order: first_id(), attempt: 1 },
         channel_reference: None,
-        movement: Movement::Undo,
+        movement: Operation::Undo,
         currency: Currency::Cny,
         principal_minor: -12_345,
         fee_minor: -74,
