@@ -16,7 +16,7 @@ use crate::domain::command::Refusal;
 use crate::domain::flow::order::Differs;
 use crate::engine::EngineError;
 use crate::engine::day_close::CloseError;
-use crate::store::{CommitError, StoreError};
+use crate::store::StoreError;
 use crate::telemetry;
 
 /// The page of problems.
@@ -235,7 +235,10 @@ impl From<Refusal> for ApiError {
             Refusal::NoCandidate => Self::new(Code::NoRoute, detail),
             Refusal::NoSuchAttempt { .. } => Self::new(Code::NotFound, detail),
             Refusal::NothingOpen => Self::new(Code::NothingOpen, detail),
-            Refusal::WrongPhase | Refusal::NothingToResolve => Self::new(Code::WrongPhase, detail),
+            Refusal::WrongPhase
+            | Refusal::NothingToResolve
+            | Refusal::Acknowledged
+            | Refusal::Withdrawn => Self::new(Code::WrongPhase, detail),
             Refusal::NotEscrow => Self::new(Code::NotEscrow, detail),
             Refusal::NotSucceeded => Self::new(Code::NotSucceeded, detail),
             Refusal::ExceedsLeft { left_minor } => {
@@ -266,23 +269,6 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %telemetry::chain(&error), "rows could not be read");
         Self::new(Code::StoreFailed, "the store cannot be read")
-    }
-}
-
-impl From<CommitError> for ApiError {
-    /// For the few rows that the API writes itself. A failed store is logged by the engine.
-    fn from(error: CommitError) -> Self {
-        match error {
-            CommitError::Busy | CommitError::Conflict => {
-                Self::new(Code::QueueFull, "nothing was written; come back soon")
-            }
-            CommitError::Unavailable(_) => {
-                Self::new(Code::StoreUnavailable, "nothing was written; come back soon")
-            }
-            CommitError::Duplicate { .. } | CommitError::Fenced | CommitError::Failed(_) => {
-                Self::new(Code::StoreFailed, "nothing is written until the process starts anew")
-            }
-        }
     }
 }
 

@@ -9,12 +9,12 @@ use crate::domain::books::reconcile::{Class, Judge, Key, Status};
 use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
 use crate::domain::terms::Terms;
 use crate::domain::time::{Due, Timestamp};
-use crate::engine::EngineError;
+use crate::engine::Tries;
 
 use super::chunk::Chunk;
 use super::evidence::side_of;
 use super::run::Working;
-use super::{Backoffice, BackofficeError, CONFLICTS_MAX, PAGE};
+use super::{Backoffice, BackofficeError, PAGE};
 
 /// Differences that are suspended at once: the store writes together what waits.
 const SUSPENDED_AT_ONCE: usize = 64;
@@ -40,7 +40,8 @@ impl Working<'_> {
     }
 
     async fn retry_line(&mut self, id: DifferenceId) -> Result<(), BackofficeError> {
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let row = self.office.difference(id).await?;
             let Some((line, item)) = row.line.as_ref().and_then(|line| Some((line, line.item?)))
             else {
@@ -64,12 +65,10 @@ impl Working<'_> {
             let finding = Finding { class, key, line, record, claimed, elsewhere: None };
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             chunk.take(finding, None).await?;
-            match self.commit(chunk).await {
-                Err(BackofficeError::Engine(EngineError::Contended)) => {}
-                ended => return ended,
+            if self.written(&mut tries, chunk).await? {
+                return Ok(());
             }
         }
-        Err(EngineError::Contended.into())
     }
 }
 
@@ -98,20 +97,17 @@ impl Backoffice {
     }
 
     async fn expire_one(&self, row: Difference, due: Due) -> Result<(), BackofficeError> {
-        let mut row = row;
-        for _ in 0..CONFLICTS_MAX {
+        let (mut row, mut tries) = (row, Tries::default());
+        loop {
             let terms = self.terms_of(&row)?;
             let claimed = self.claimed_of(&row).await?;
             let moment = moment(&terms, due.now());
             let Some(change) = row.expire(claimed, due, &moment) else { return Ok(()) };
-            match self.write(&row, change, Vec::new()).await {
-                Err(BackofficeError::Engine(EngineError::Contended)) => {
-                    row = self.difference(row.id).await?;
-                }
-                ended => return ended,
+            if self.engine.written(&mut tries, rows_of(&row, change)).await? {
+                return Ok(());
             }
+            row = self.difference(row.id).await?;
         }
-        Err(EngineError::Contended.into())
     }
 
     /// A person decides where the money of a difference belongs. It is kept in the audit trail.
@@ -120,7 +116,8 @@ impl Backoffice {
         id: DifferenceId,
         asked: Balancing,
     ) -> Result<Difference, BackofficeError> {
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let row = self.difference(id).await?;
             let terms = self.terms_of(&row)?;
             let claimed = self.claimed_of(&row).await?;
@@ -137,27 +134,11 @@ impl Backoffice {
                 subject: id.to_string(),
                 reason: format!("{}: {}", asked.remedy.name(), asked.reason),
             };
-            match self.write(&row, change, vec![audit]).await {
-                Err(BackofficeError::Engine(EngineError::Contended)) => {}
-                Err(error) => return Err(error),
-                Ok(()) => return self.difference(id).await,
+            let batch = Batch { audit: vec![audit], ..rows_of(&row, change) };
+            if self.engine.written(&mut tries, batch).await? {
+                return self.difference(id).await;
             }
         }
-        Err(EngineError::Contended.into())
-    }
-
-    async fn write(
-        &self,
-        before: &Difference,
-        change: Change,
-        audit: Vec<AuditEntry>,
-    ) -> Result<(), BackofficeError> {
-        let row = Difference { version: before.version + 1, ..change.difference };
-        let accounting = change.accounting;
-        let batch = Batch { differences: vec![row], accounting, audit, ..Batch::default() };
-        self.engine.record(batch).await?;
-        self.engine.signals().accounting.notify_one();
-        Ok(())
     }
 
     fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, BackofficeError> {
@@ -188,6 +169,12 @@ impl Backoffice {
         });
         Ok(ours.map(|order| order.instruction.merchant_id))
     }
+}
+
+/// A changed difference, and what is booked for it.
+fn rows_of(before: &Difference, change: Change) -> Batch {
+    let row = Difference { version: before.version + 1, ..change.difference };
+    Batch { differences: vec![row], accounting: change.accounting, ..Batch::default() }
 }
 
 fn moment(terms: &Terms, now: Timestamp) -> Moment<'_> {

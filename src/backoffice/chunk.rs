@@ -301,12 +301,6 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// Whether nothing would be written.
-    pub fn is_empty(&self) -> bool {
-        self.found.is_empty()
-            && self.rows.values().all(|slot| slot.before.as_ref() == Some(&slot.now))
-    }
-
     /// The rows to write: each changed one counts one version.
     pub fn into_batch(self) -> (Batch, Vec<Unsaid>) {
         let changed = self.rows.into_values().filter_map(|slot| {

@@ -41,8 +41,6 @@ pub use crate::domain::books::difference::Balancing;
 
 /// Where temporary files lie, below the data folder.
 const WORK: &str = "work";
-/// How often a chunk is decided again because its rows had changed meanwhile.
-const CONFLICTS_MAX: u32 = 16;
 /// Rows that one look into the store brings.
 const PAGE: usize = 500;
 /// The name of a revision that has no file: the channel says that nothing happened on its date. No

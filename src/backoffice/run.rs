@@ -24,7 +24,7 @@ use crate::domain::books::reconciliation::{
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
-use crate::engine::EngineError;
+use crate::engine::Tries;
 use crate::reconcile::{
     Budget, Comparison, FileRows, Late, MEMORY_BYTES, ReconcileError, Report, StatementFile,
     Unread, Unwatched, is_of, reconcile,
@@ -36,7 +36,7 @@ use super::chunk::{Chunk, Unsaid};
 use super::evidence::Named;
 use super::lines::{Digests, record_side, shortened};
 use super::records::{Records, words_of};
-use super::{Backoffice, BackofficeError, CONFLICTS_MAX, House, NOTHING, PAGE};
+use super::{Backoffice, BackofficeError, House, NOTHING, PAGE};
 
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
@@ -343,24 +343,20 @@ impl Working<'_> {
             let line = line.map(|line| self.digests.line_side(line, self.date));
             findings.push(Finding { class, key, line, record, claimed, elsewhere });
         }
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             let mut ids = Vec::with_capacity(findings.len());
             for (ordinal, finding) in (self.told + 1..).zip(&findings) {
                 ids.push(chunk.take(finding.clone(), Some(ordinal)).await?);
             }
-            match self.commit(chunk).await {
-                Err(BackofficeError::Engine(EngineError::Contended)) => {}
-                Err(error) => return Err(error),
-                Ok(()) => {
-                    self.told += u32::try_from(findings.len()).expect("a chunk is small");
-                    self.found.extend(ids);
-                    self.moved.extend(moved);
-                    return Ok(());
-                }
+            if self.written(&mut tries, chunk).await? {
+                self.told += u32::try_from(findings.len()).expect("a chunk is small");
+                self.found.extend(ids);
+                self.moved.extend(moved);
+                return Ok(());
             }
         }
-        Err(EngineError::Contended.into())
     }
 
     /// The date whose statement has matched the number of a line that only they have.
@@ -380,19 +376,18 @@ impl Working<'_> {
         }
     }
 
-    pub(super) async fn commit(&mut self, chunk: Chunk<'_>) -> Result<(), BackofficeError> {
-        if chunk.is_empty() {
-            self.unsaid.extend(chunk.unsaid);
-            return Ok(());
-        }
+    /// Whether the chunk is written; it is built anew if its rows had changed under it.
+    pub(super) async fn written(
+        &mut self,
+        tries: &mut Tries,
+        chunk: Chunk<'_>,
+    ) -> Result<bool, BackofficeError> {
         let (batch, unsaid) = chunk.into_batch();
-        let books = !batch.accounting.is_empty();
-        self.office.engine.record(batch).await?;
-        self.unsaid.extend(unsaid);
-        if books {
-            self.office.engine.signals().accounting.notify_one();
+        let is_written = self.office.engine.written(tries, batch).await?;
+        if is_written {
+            self.unsaid.extend(unsaid);
         }
-        Ok(())
+        Ok(is_written)
     }
 
     /// The last commit: from now on this batch is the current one of its date.

@@ -13,11 +13,8 @@ use crate::domain::books::settlement::{
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
-use crate::engine::{Engine, EngineError};
-use crate::store::{CommitError, PAGE_MAX, StoreError};
-
-/// How often a change is decided again because a row had changed meanwhile.
-const CONFLICTS_MAX: u32 = 16;
+use crate::engine::{Engine, EngineError, Tries};
+use crate::store::{PAGE_MAX, StoreError};
 
 /// Why nothing was recorded or checked.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +73,8 @@ impl SettlementDesk {
     pub async fn record(&self, received: Received) -> Result<Recorded, SettlementError> {
         received.dates()?;
         let _turn = self.turn.lock().await;
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let reference = received.receipt.bank_reference.clone();
             let kept =
                 self.engine.store().settlement_by_receipt(received.channel.clone(), reference);
@@ -93,11 +91,11 @@ impl SettlementDesk {
                 }
             };
             let audit = recorded(&received);
-            if let Some(settlement) = self.settle(None, settlement, &open_ones, audit).await? {
+            let (batch, settlement) = self.settle(None, settlement, &open_ones, audit).await?;
+            if self.engine.written(&mut tries, batch).await? {
                 return Ok(Recorded { settlement, repeated: false });
             }
         }
-        Err(EngineError::Contended.into())
     }
 
     /// Checks a settlement against what the statements of its dates say now.
@@ -107,29 +105,30 @@ impl SettlementDesk {
         actor: &str,
     ) -> Result<ChannelSettlement, SettlementError> {
         let _turn = self.turn.lock().await;
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let kept = self.engine.store().settlement(id).await?;
             let kept = kept.ok_or(SettlementError::NoSuchSettlement)?;
             let open_ones = self.open(&kept.channel).await?;
             let audit =
                 Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
             let before = Some(kept.clone());
-            if let Some(settlement) = self.settle(before, kept, &open_ones, audit).await? {
+            let (batch, settlement) = self.settle(before, kept, &open_ones, audit).await?;
+            if self.engine.written(&mut tries, batch).await? {
                 return Ok(settlement);
             }
         }
-        Err(EngineError::Contended.into())
     }
 
-    /// Checks and commits; `None` if a row has changed meanwhile. A check that changes nothing
-    /// `before` it is not written.
+    /// Checks; gives the rows to write, and the settlement as it then is. A check that changes
+    /// nothing `before` it has none.
     async fn settle(
         &self,
         before: Option<ChannelSettlement>,
         settlement: ChannelSettlement,
         open_ones: &[ChannelSettlement],
         deed: Deed,
-    ) -> Result<Option<ChannelSettlement>, SettlementError> {
+    ) -> Result<(Batch, ChannelSettlement), SettlementError> {
         let terms = self.engine.channels().terms(&settlement.channel);
         let terms = terms.ok_or(SettlementError::NoSuchChannel)?;
         let (currency, dates) = (settlement.currency, settlement.dates());
@@ -142,7 +141,7 @@ impl SettlementDesk {
             && settled.is_empty()
             && before == (ChannelSettlement { version: before.version, ..settlement.clone() })
         {
-            return Ok(Some(before));
+            return Ok((Batch::default(), before));
         }
         let entry = AuditEntry {
             at: now,
@@ -151,7 +150,6 @@ impl SettlementDesk {
             subject: format!("{} {}", settlement.channel, settlement.id),
             reason: deed.reason,
         };
-        let books = accounting.is_some();
         // What it writes is guarded by its version.
         let is_written = |row: &Unchanged| match row {
             Unchanged::SettledDate { date, .. } => settled.iter().any(|own| own.date == *date),
@@ -166,16 +164,7 @@ impl SettlementDesk {
             audit: vec![entry],
             ..Batch::default()
         };
-        match self.engine.store().commit(batch).await {
-            Ok(()) => {
-                if books {
-                    self.engine.signals().accounting.notify_one();
-                }
-                Ok(Some(settlement))
-            }
-            Err(CommitError::Conflict) => Ok(None),
-            Err(error) => Err(self.engine.commit_error(&error).into()),
-        }
+        Ok((batch, settlement))
     }
 
     /// What is known of the dates in a currency, and the rows that say so.

@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use crate::domain::books::difference::{Difference, DifferenceState};
 use crate::domain::books::reconcile::Class;
 use crate::domain::ids::DifferenceId;
+use crate::engine::Tries;
 
 use super::chunk::{Chunk, Unsaid};
 use super::run::Working;
-use super::{BackofficeError, CONFLICTS_MAX, EngineError, PAGE};
+use super::{BackofficeError, PAGE};
 
 impl Working<'_> {
     /// Goes through all rows that have a line or a record of the date.
@@ -43,19 +44,18 @@ impl Working<'_> {
         page: &[Difference],
         found: &HashSet<DifferenceId>,
     ) -> Result<(), BackofficeError> {
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             for row in page.iter().filter(|row| !found.contains(&row.id)) {
                 // A person may have balanced it since the page was read.
                 let Some(row) = self.office.store().difference(row.id).await? else { continue };
                 self.sweep_row(&mut chunk, row).await?;
             }
-            match self.commit(chunk).await {
-                Err(BackofficeError::Engine(EngineError::Contended)) => {}
-                ended => return ended,
+            if self.written(&mut tries, chunk).await? {
+                return Ok(());
             }
         }
-        Err(EngineError::Contended.into())
     }
 
     async fn sweep_row(

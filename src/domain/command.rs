@@ -173,6 +173,10 @@ pub enum Refusal {
     CardRequired,
     #[error("the card is another one than the order's")]
     CardDiffers,
+    #[error("accounting has acknowledged the request already")]
+    Acknowledged,
+    #[error("the request was withdrawn with the order that waited for it")]
+    Withdrawn,
     #[error("money is given back only after it was booked, and no accounting system is set up")]
     AccountingNotConfigured,
 }

@@ -5,6 +5,7 @@
 
 pub mod day_close;
 mod days;
+mod deliveries;
 mod entries;
 pub mod follow_ups;
 pub mod intake;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::channel::{AttemptFacts, ChannelRequest, Channels, Understood};
 use crate::clock::Timekeeper;
@@ -77,6 +79,14 @@ pub enum EngineError {
     Store(#[from] StoreError),
 }
 
+/// Wakes the workers when something is owed.
+#[derive(Debug, Default)]
+pub struct Signals {
+    pub accounting: Notify,
+    pub notices: Notify,
+    pub reversals: Notify,
+}
+
 /// What became of a submitted order, as far as one call could see.
 #[derive(Debug, Clone)]
 pub struct Submitted {
@@ -85,13 +95,10 @@ pub struct Submitted {
     pub repeated: bool,
 }
 
-/// Wakes the workers when something is owed.
+/// How often one change was decided again because its rows had changed meanwhile. Whoever changes
+/// rows goes round: load, decide, [`Engine::written`].
 #[derive(Debug, Default)]
-pub struct Signals {
-    pub accounting: Notify,
-    pub notices: Notify,
-    pub reversals: Notify,
-}
+pub struct Tries(u32);
 
 /// The one who runs commands.
 pub struct Engine {
@@ -303,15 +310,15 @@ impl Engine {
         self.commit_patiently(batch).await.map_err(|error| self.commit_error(&error))
     }
 
-    /// Load ▸ decide ▸ commit ▸ perform, again while the rows change under it.
+    /// The four beats of a command on an order, ending with what needs no channel.
     async fn run(
         &self,
         id: OrderId,
         first: Option<View>,
         command: impl Fn(Option<OrderId>) -> Command,
     ) -> Result<Decision, EngineError> {
-        let mut known = first;
-        for _ in 0..CONFLICTS_MAX {
+        let (mut known, mut tries) = (first, Tries::default());
+        loop {
             let mut view = match known.take() {
                 Some(view) => view,
                 None => self.load(id).await?,
@@ -322,21 +329,44 @@ impl Engine {
             if decision.batch.is_empty() {
                 return Ok(decision);
             }
-            match self.commit_patiently(std::mem::take(&mut decision.batch)).await {
-                Ok(()) => {
-                    self.give_back(&view.order, &decision.order);
-                    self.perform(&decision);
-                    return Ok(decision);
-                }
-                // The caller's id of an undo is unique too: someone else has just owed it.
-                Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
-                    // It may have been a day that was shut meanwhile.
-                    self.days.forget(&terms.channel);
-                }
-                Err(error) => return Err(self.commit_error(&error)),
+            let batch = std::mem::take(&mut decision.batch);
+            if self.committed(&mut tries, batch).await? {
+                self.give_back(&view.order, &decision.order);
+                self.perform(&decision);
+                return Ok(decision);
             }
+            // It may have been a day that was shut meanwhile.
+            self.days.forget(&terms.channel);
         }
-        Err(EngineError::Contended)
+    }
+
+    /// Writes the rows that a change has decided on, if there are any, and wakes those who deliver
+    /// them. False if what was loaded had changed meanwhile: it is loaded and decided anew.
+    pub async fn written(&self, tries: &mut Tries, batch: Batch) -> Result<bool, EngineError> {
+        if batch.is_empty() {
+            return Ok(true);
+        }
+        let (books, notices) = (!batch.accounting.is_empty(), !batch.notices.is_empty());
+        let is_written = self.committed(tries, batch).await?;
+        if is_written && books {
+            self.signals.accounting.notify_one();
+        }
+        if is_written && notices {
+            self.signals.notices.notify_one();
+        }
+        Ok(is_written)
+    }
+
+    async fn committed(&self, tries: &mut Tries, batch: Batch) -> Result<bool, EngineError> {
+        match self.commit_patiently(batch).await {
+            Ok(()) => Ok(true),
+            // The caller's id of an undo is unique too: someone else has just owed it.
+            Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
+                tries.0 += 1;
+                if tries.0 < CONFLICTS_MAX { Ok(false) } else { Err(EngineError::Contended) }
+            }
+            Err(error) => Err(self.commit_error(&error)),
+        }
     }
 
     /// Gives back what attempts took of their channels' limits for the day that have now ended
@@ -410,11 +440,11 @@ impl Engine {
     /// Waits for a place in a full queue, or for a store that cannot be reached: what a channel
     /// said must not be dropped for lack of one.
     async fn commit_patiently(&self, batch: Batch) -> Result<(), CommitError> {
-        let deadline = tokio::time::Instant::now() + COMMIT_PATIENCE;
+        let deadline = Instant::now() + COMMIT_PATIENCE;
         loop {
             match self.store.commit(batch.clone()).await {
                 Err(CommitError::Busy | CommitError::Unavailable(_))
-                    if tokio::time::Instant::now() < deadline =>
+                    if Instant::now() < deadline =>
                 {
                     tokio::time::sleep(BUSY_WAIT).await;
                 }
@@ -424,7 +454,7 @@ impl Engine {
     }
 
     /// Remembers a failed store: its writes are never tried again in this process (I-12).
-    pub(crate) fn commit_error(&self, error: &CommitError) -> EngineError {
+    fn commit_error(&self, error: &CommitError) -> EngineError {
         match error {
             CommitError::Busy => EngineError::Busy,
             CommitError::Unavailable(source) => {

@@ -10,12 +10,12 @@ use crate::domain::books::difference::{Claimed, Difference, Finding, days_after,
 use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance};
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::time::BusinessDate;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Tries};
 
 use super::Working;
 use crate::backoffice::chunk::Chunk;
 use crate::backoffice::evidence::{Named, line_of};
-use crate::backoffice::{Backoffice, BackofficeError, CONFLICTS_MAX, House, PAGE};
+use crate::backoffice::{Backoffice, BackofficeError, House, PAGE};
 
 /// What other dates' statements have under some numbers, the earliest date first.
 pub(super) type Elsewhere = BTreeMap<ChannelOrderNo, Vec<Difference>>;
@@ -169,7 +169,10 @@ impl<'a> Working<'a> {
                 let row = chunk.latest(row.clone());
                 chunk.lose_line(&row).await?;
             }
-            self.commit(chunk).await?;
+            // The rows are as they were read: what has changed since, the next run finds.
+            if !self.written(&mut Tries::default(), chunk).await? {
+                return Err(EngineError::Contended.into());
+            }
         }
         Ok(())
     }
@@ -179,7 +182,8 @@ impl<'a> Working<'a> {
         rows: &[&Difference],
         class: Class,
     ) -> Result<(), BackofficeError> {
-        for _ in 0..CONFLICTS_MAX {
+        let mut tries = Tries::default();
+        loop {
             let mut chunk = self.chunk();
             for row in rows {
                 let (key, line, record) = (Key::OrderNo, row.line.clone(), None);
@@ -187,12 +191,10 @@ impl<'a> Working<'a> {
                 let finding = Finding { class, key, line, record, claimed, elsewhere: None };
                 chunk.take(finding, None).await?;
             }
-            match self.commit(chunk).await {
-                Err(BackofficeError::Engine(EngineError::Contended)) => {}
-                ended => return ended,
+            if self.written(&mut tries, chunk).await? {
+                return Ok(());
             }
         }
-        Err(EngineError::Contended.into())
     }
 
     fn chunk(&self) -> Chunk<'a> {

@@ -238,6 +238,14 @@ impl Delivery {
             version: 1,
         }
     }
+
+    /// It is owed again, and due now, whatever became of it before.
+    pub fn retry(&mut self, now: Timestamp) {
+        self.status = DeliveryStatus::Owed;
+        self.acknowledged_at = None;
+        self.due_at = now;
+        self.version += 1;
+    }
 }
 
 /// Names an accounting request: the document at the root of its chain (a payment, a difference, a
