@@ -5,6 +5,8 @@
 
 #[path = "tidy/manual.rs"]
 mod manual;
+#[path = "tidy/names.rs"]
+mod names;
 #[path = "tidy/requirements.rs"]
 mod requirements;
 
