@@ -25,11 +25,11 @@ use std::time::Instant;
 use day::{DAY, Row, fill, planted, write_statement};
 use office::{Office, channel, date, refusing};
 use support::Scratch;
-use switchyard::backoffice::{Content, Incoming};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::ids::{BatchId, DifferenceId};
+use switchyard::reconciliation::{Content, Incoming};
 use switchyard::store::PAGE_MAX;
 use switchyard::store::sled::{SledSettings, SledStore};
 

@@ -1,10 +1,10 @@
 //! Switchyard: a channel gateway between a payment core and card channels.
 //!
 //! Read from the bottom up: `domain` decides and knows nothing of the world; `codec` turns values
-//! into bytes; `channel`, `store` and `tables` touch the world behind traits; `reconcile` holds a
-//! channel's statement against our records; `engine` runs
-//! load ▸ decide ▸ commit ▸ perform; `backoffice` brings statements into the books; `api` and
-//! `workers` give both their work; `app` builds it all.
+//! into bytes; `channel`, `store` and `tables` touch the world behind traits; `engine` runs
+//! load ▸ decide ▸ commit ▸ perform; `reconciliation` holds a channel's statement against our
+//! records and brings it into the books; `api` and `workers` give both their work; `app` builds it
+//! all.
 //! Imports point down this list only, and a test reads them.
 
 pub mod domain;
@@ -19,11 +19,10 @@ pub mod channel;
 pub mod config;
 pub mod store;
 pub mod tables;
-pub mod reconcile;
 
 pub mod engine;
 
-pub mod backoffice;
+pub mod reconciliation;
 
 pub mod api;
 pub mod simulator;

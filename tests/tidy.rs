@@ -15,7 +15,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Who imports whom: a module, what its shipped code names, and what its tests name besides. Rows
-/// name rows above them only. Each arrow is used; a new one is a change of the architecture.
+/// name rows above them only. A room of a module can have a row of its own, above or below the
+/// module's. Each arrow is used; a new one is a change of the architecture.
 const ARROWS: [(&str, &str, &str); 17] = [
     ("domain", "", ""),
     ("codec", "domain", ""),
@@ -24,29 +25,39 @@ const ARROWS: [(&str, &str, &str); 17] = [
     ("telemetry", "domain", ""),
     ("config", "domain codec telemetry", ""),
     ("tables", "domain config", ""),
-    ("reconcile", "domain codec", "config"),
     ("store", "domain clock", ""),
     ("channel", "domain codec clock entropy telemetry config", ""),
     ("engine", "domain codec clock entropy telemetry tables store channel", ""),
-    ("backoffice", "domain codec entropy telemetry reconcile store channel engine", ""),
+    // The command that compares two files needs no store.
+    ("reconciliation::matching", "domain codec", "config"),
     (
-        "api",
-        "domain codec clock telemetry config tables reconcile store channel engine backoffice",
+        "reconciliation",
+        "domain codec clock entropy telemetry store channel engine reconciliation::matching",
         "",
     ),
-    ("workers", "domain codec clock telemetry config tables store channel engine backoffice", ""),
+    (
+        "api",
+        "domain codec clock telemetry config tables store channel engine reconciliation::matching \
+         reconciliation",
+        "",
+    ),
+    (
+        "workers",
+        "domain codec clock telemetry config tables store channel engine reconciliation",
+        "",
+    ),
     // An error of ours must not be repeated on the channels' side.
-    ("simulator", "domain codec config", "reconcile channel"),
+    ("simulator", "domain codec config", "channel reconciliation::matching"),
     (
         "app",
-        "domain codec clock entropy telemetry config tables store channel engine backoffice api \
-         workers",
+        "domain codec clock entropy telemetry config tables store channel engine reconciliation \
+         api workers",
         "",
     ),
     (
         "cli",
-        "domain codec clock entropy telemetry config tables reconcile store channel engine api \
-         workers simulator app",
+        "domain codec clock entropy telemetry config tables store channel engine \
+         reconciliation::matching api workers simulator app",
         "",
     ),
 ];
@@ -383,42 +394,64 @@ fn item_end(code: &str) -> usize {
     code.len()
 }
 
-/// The top module that a file belongs to: `src/api/mod.rs` and `src/api.rs` are both `api`.
-fn module_of(path: &str) -> Option<&str> {
-    let inner = path.strip_prefix("src/")?;
-    Some(inner.split('/').next().unwrap_or(inner).trim_end_matches(".rs"))
+/// The module that a file is: `src/api/mod.rs` and `src/api.rs` are both `api`.
+fn module_of(path: &str) -> Option<String> {
+    let inner = path.strip_prefix("src/")?.trim_end_matches(".rs");
+    Some(inner.trim_end_matches("/mod").replace('/', "::"))
 }
 
-/// The top modules that code names by `crate::`, with their lines.
+/// What code names by `crate::`, as whole paths with their lines.
 fn imports(code: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
         let line = code[..at].lines().count().max(1);
-        let after = &code[at + "crate::".len()..];
-        let names: Vec<String> = match after.strip_prefix('{') {
-            Some(group) => names_of_group(group),
-            None => vec![leading_name(after).to_owned()],
-        };
-        found.extend(names.into_iter().map(|name| (line, name)));
+        let paths = paths(&code[at + "crate::".len()..]);
+        found.extend(paths.into_iter().map(|path| (line, path)));
     }
     found
 }
 
-/// The first names inside `{a::b, c::{d, e}}`, behind its opening brace.
-fn names_of_group(group: &str) -> Vec<String> {
-    let mut depth = 0_usize;
-    let mut names = vec![String::new()];
-    for c in group.chars() {
+/// The paths that stand at the start: one, or all of `a::{b, c::d}`.
+fn paths(text: &str) -> Vec<String> {
+    if let Some(group) = text.strip_prefix('{') {
+        return parts_of_group(group).into_iter().flat_map(|part| paths(part.trim())).collect();
+    }
+    let name = leading_name(text);
+    match text[name.len()..].strip_prefix("::") {
+        Some(inner) => paths(inner).iter().map(|path| format!("{name}::{path}")).collect(),
+        None => vec![name.to_owned()],
+    }
+}
+
+/// What the commas of `{a, b::{c, d}}` part, behind its opening brace.
+fn parts_of_group(group: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut parts) = (0_usize, 0, Vec::new());
+    for (at, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => names.push(String::new()),
-            _ if depth == 0 => names.last_mut().expect("never empty").push(c),
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                parts.push(&group[from..at]);
+                from = at + 1;
+            }
             _ => {}
         }
+        if c == '}' && from == at + 1 {
+            break;
+        }
     }
-    names.iter().map(|name| leading_name(name.trim()).to_owned()).collect()
+    parts
+}
+
+/// The lines in which a module's code goes by `super` beyond the room that has a row.
+fn ways_out(code: &str, module: &str, room: &str) -> Vec<usize> {
+    let depth = |path: &str| path.split("::").count();
+    let begins = code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("super::"));
+    let leaves = begins.filter(|(at, _)| {
+        let ups = code[*at..].split("super::").take_while(|part| part.is_empty()).count();
+        depth(module) < depth(room) + ups
+    });
+    leaves.map(|(at, _)| line_at(code, at)).collect()
 }
 
 fn leading_name(text: &str) -> &str {
@@ -455,21 +488,34 @@ fn imports_are_those_of_the_architecture() {
             }
         }
     }
-    let is_module = |name: &String| rows.iter().any(|(module, _)| module == name);
+    // The innermost room that has a row.
+    let row_of = |path: &str| {
+        let is_in = |room: &str| {
+            path.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        rows.iter().filter(|(room, _)| is_in(room)).max_by_key(|(room, _)| room.len())
+    };
     for source in sources() {
-        let Some(module) = module_of(&source.path) else { continue };
-        if ["lib", "main"].contains(&module) {
+        let Some(path) = module_of(&source.path) else { continue };
+        if ["lib", "main"].contains(&&*path) {
             continue;
         }
-        let row = rows.iter().find(|row| row.0 == module);
-        let (module, [shipped, tests]) = row.unwrap_or_else(|| panic!("{module} has no row"));
-        let of_shipped = imports(&source.shipped);
-        for (line, name) in imports(&source.code) {
-            if !is_module(&name) || name == *module {
+        let row = row_of(&path).unwrap_or_else(|| panic!("{path} has no row"));
+        let (module, [shipped, tests]) = row;
+        for line in ways_out(&source.shipped, &path, module) {
+            complaints.push(format!("{}:{line}: `super` leaves {module}", source.path));
+        }
+        let rooms = |code: &str| -> Vec<(usize, &str)> {
+            let room = |(line, path): &(usize, String)| Some((*line, row_of(path)?.0));
+            imports(code).iter().filter_map(room).collect()
+        };
+        let of_shipped = rooms(&source.shipped);
+        for (line, name) in rooms(&source.code) {
+            if name == *module {
                 continue;
             }
             let is_shipped = of_shipped.iter().any(|(_, other)| *other == name);
-            let allowed = shipped.get(&*name).or(tests.get(&*name).filter(|_| !is_shipped));
+            let allowed = shipped.get(name).or(tests.get(name).filter(|_| !is_shipped));
             let Some(name) = allowed else {
                 complaints.push(format!("{}:{line}: {module} imports {name}", source.path));
                 continue;
@@ -825,7 +871,10 @@ fn the_reader_of_sources_reads_rust() {
         .into_iter()
         .map(|(_, name)| name)
         .collect();
-    assert_eq!(found, ["api", "store", "clock"]);
+    assert_eq!(found, ["api::auth", "store::a", "store::b", "clock::now"]);
+    let ways = "super::a();\nsuper::super::b();";
+    assert_eq!(ways_out(ways, "a::b::c", "a::b"), [2]);
+    assert_eq!(ways_out(ways, "a::b", "a::b"), [1, 2]);
     assert!(passes_luhn("4111111111111111") && !passes_luhn("4111111111111112"));
     assert_eq!(long_numbers("a 1_795_334_400_000 b6216261000000000018"), ["6216261000000000018"]);
     assert_eq!(function_lines(&["fn a(", ") {", "}", "x"]), 3);

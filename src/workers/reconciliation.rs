@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::backoffice::{Backoffice, BackofficeError, Waiting};
 use crate::domain::books::difference::LONGEST_CARRIED;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Due;
+use crate::reconciliation::{Backoffice, BackofficeError, Waiting};
 use crate::telemetry;
 use crate::workers::{InFlight, PAGE, Stop, reap};
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::channel::statement::{FetchError, StatementDesk};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
+use crate::reconciliation::incoming::{FetchError, StatementDesk};
 use crate::telemetry;
 use crate::workers::{InFlight, Stop, reap};
 

@@ -13,7 +13,7 @@ use switchyard::domain::books::reconcile::{Class, Tolerance};
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::terms::HouseTerms;
 use switchyard::domain::time::BusinessDate;
-use switchyard::reconcile::{
+use switchyard::reconciliation::matching::{
     Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
 };
 use switchyard::simulator::{EntryKind, EntryState, LedgerSnapshot, ReversedLines};

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use switchyard::backoffice::{
-    Backoffice, BackofficeError, Balancing, Content, Imported, Incoming, StatementRules,
-};
-use switchyard::channel::statement::{Inbox, StatementTerms};
+use switchyard::channel::statement::StatementTerms;
 use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
@@ -32,6 +29,10 @@ use switchyard::domain::time::{BusinessDate, Due, Timestamp};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
+use switchyard::reconciliation::incoming::Inbox;
+use switchyard::reconciliation::{
+    Backoffice, BackofficeError, Balancing, Content, Imported, Incoming, StatementRules,
+};
 use switchyard::store::Store;
 
 use crate::support::{Scratch, books};

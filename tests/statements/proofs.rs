@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use switchyard::backoffice::BackofficeError;
 use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
@@ -12,6 +11,7 @@ use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::order::{Order, OrderStatus};
 use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::Reason;
+use switchyard::reconciliation::BackofficeError;
 use switchyard::store::memory::MemoryStore;
 
 use crate::office::{Line, Office, channel, date, keeping, lost, pending, refusing, statement};

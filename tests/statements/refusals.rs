@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use switchyard::backoffice::BackofficeError;
 use switchyard::domain::books::reconciliation::BatchState;
 use switchyard::domain::books::statement::StatementOrigin;
+use switchyard::reconciliation::BackofficeError;
 use switchyard::store::memory::MemoryStore;
 
 use crate::office::{Line, Office, channel, date, keeping, refusing, statement};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchyard::channel::statement::Inbox;
 use switchyard::domain::books::accounting::BookingEvent;
 use switchyard::domain::books::difference::{DifferenceState, Remedy};
 use switchyard::domain::books::reconcile::Class;
@@ -12,7 +11,8 @@ use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::BatchId;
 use switchyard::domain::terms::ClaimRule;
-use switchyard::reconcile::LineSet;
+use switchyard::reconciliation::incoming::Inbox;
+use switchyard::reconciliation::matching::LineSet;
 use switchyard::store::Store;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 use switchyard::store::sled::{SledSettings, SledStore};

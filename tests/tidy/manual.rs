@@ -8,9 +8,9 @@ use super::{files, read};
 const FORMS: [&str; 7] = [
     "src/api",
     "src/codec/clearing.rs",
-    "src/reconcile/form.rs",
+    "src/reconciliation/matching/form.rs",
     "src/tables/bin",
-    "src/channel/statement/inbox.rs",
+    "src/reconciliation/incoming/inbox.rs",
     "src/workers/accounting/voucher.rs",
     "src/workers/notices.rs",
 ];

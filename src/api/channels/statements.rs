@@ -14,9 +14,9 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::Segment;
 use crate::api::input::query::Query;
 use crate::api::{ApiState, to_its_end};
-use crate::channel::statement::{FetchError, LandError, Landed};
 use crate::domain::batch::AuditEntry;
 use crate::domain::time::BusinessDate;
+use crate::reconciliation::incoming::{FetchError, LandError, Landed};
 use crate::telemetry;
 
 #[derive(Serialize)]

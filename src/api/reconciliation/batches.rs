@@ -18,11 +18,11 @@ use crate::api::page::{next_of, page};
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::reconciliation::differences;
 use crate::api::{ApiState, to_its_end};
-use crate::backoffice::BackofficeError;
 use crate::domain::batch::AuditEntry;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::ids::BatchId;
-use crate::reconcile::ReconcileError;
+use crate::reconciliation::BackofficeError;
+use crate::reconciliation::matching::ReconcileError;
 use crate::telemetry;
 
 /// `GET /v1/reconciliations?channel=&date=&after=&limit=`

@@ -9,7 +9,7 @@ use crate::domain::books::reconciliation::{BatchState, FileProblem, Reconciliati
 use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
 use crate::domain::ids::{BatchId, DifferenceId, SettlementId};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::form::SummaryForm;
+use crate::reconciliation::matching::form::SummaryForm;
 
 /// One batch.
 #[derive(Serialize)]

@@ -23,7 +23,7 @@ use crate::domain::books::difference::{
     BalanceRefusal, Balancing, Difference, DifferenceState, Remedy,
 };
 use crate::domain::ids::{BatchId, DifferenceId, MerchantId};
-use crate::reconcile::form::{COLUMNS, list};
+use crate::reconciliation::matching::form::{COLUMNS, list};
 use crate::store::{FoundRow, PAGE_MAX, Store, StoreError};
 
 /// A verdict of a batch, with its difference as it is now.

@@ -15,14 +15,14 @@ use crate::api::error::ApiError;
 use crate::api::input::Segment;
 use crate::api::input::query::Query;
 use crate::api::reconciliation::body::SettledBody;
-use crate::backoffice::report::{CurrencyStanding, Report, report};
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::report::{Cleared, Volume};
 use crate::domain::ids::BatchId;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
-use crate::reconcile::form::Whole;
+use crate::reconciliation::matching::form::Whole;
+use crate::reconciliation::report::{CurrencyStanding, Report, report};
 
 /// `GET /v1/channels/{id}/report?date=`
 pub async fn of_date(

@@ -16,10 +16,10 @@ use crate::api::input::{Segment, order, read_json};
 use crate::api::page::{next_of, page};
 use crate::api::reconciliation::body::SettlementBody;
 use crate::api::{ApiState, to_its_end};
-use crate::backoffice::settlement::SettlementError;
 use crate::domain::books::settlement::{BankReceipt, Received, SettlementRefusal};
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::reconciliation::suspense::SettlementError;
 
 /// The longest reference of a bank's, in characters.
 const REFERENCE_LENGTH_MAX: usize = 64;

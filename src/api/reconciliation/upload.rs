@@ -25,11 +25,11 @@ use crate::api::input::query::Query;
 use crate::api::input::{Segment, media_type, unsupported};
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::{ApiState, to_its_end};
-use crate::backoffice::{BackofficeError, Content, Imported, Incoming};
 use crate::codec::sign::hex_lower;
 use crate::domain::batch::AuditEntry;
 use crate::domain::books::statement::StatementOrigin;
 use crate::domain::time::BusinessDate;
+use crate::reconciliation::{BackofficeError, Content, Imported, Incoming};
 
 /// Files that are handed in at once; each takes as much of the disk as the limit allows.
 const PLACES: usize = 4;

@@ -1,20 +1,20 @@
-//! A channel's statement (对账单): how it is asked for, and where it lands.
+//! A channel's statement (对账单): how a protocol asks for it, and what the channel's file says of
+//! it.
 //!
 //! The seam for protocols is [`StatementSource`]: bytes out, bytes in, verified and unpacked; like
 //! an adapter it does no I/O. A reply may point to where the file lies: then there is a second
-//! request, and never a third. The [`desk`](StatementDesk) asks over the channel's own transport
-//! and lays what comes into the [`inbox`](Inbox), from which the books take it. Nothing here reads
-//! what a statement says.
+//! request, and never a third. `reconciliation` asks, and takes what comes. Nothing here reads what
+//! a statement says.
 
 mod archive;
-mod desk;
-mod inbox;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil;
 
-use crate::channel::{EncodeError, WireReply, WireRequest};
+use crate::channel::http::HttpTransport;
+use crate::channel::{Adapter, EncodeError, WireReply, WireRequest};
 use crate::codec::crypto::digest::Digest;
 use crate::codec::layout::Layout;
 use crate::config::layout;
@@ -25,8 +25,6 @@ use crate::domain::terms::ClaimRule;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 pub use self::archive::{UnpackError, check_zip, gunzip, inflate, unzip};
-pub use self::desk::{FetchError, Fetched, StatementDesk, StatementLink, StatementStanding};
-pub use self::inbox::{Inbox, LandError, Landed, digest_of};
 
 /// Bytes of one reply that carries a statement, as it travels.
 pub const REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -134,6 +132,13 @@ pub trait StatementSource: Send + Sync {
         reply: &WireReply,
         now: Timestamp,
     ) -> StatementReply;
+}
+
+/// What is needed to ask one channel for its statements.
+pub struct StatementLink {
+    pub adapter: Arc<dyn Adapter>,
+    pub transport: HttpTransport,
+    pub terms: StatementTerms,
 }
 
 /// When a channel is asked for its statements, and how they are read: section `[statement]` of its

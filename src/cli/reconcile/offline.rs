@@ -16,8 +16,8 @@ use crate::config::layout;
 use crate::domain::books::reconcile::Tolerance;
 use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
-use crate::reconcile::form::{COLUMNS, SummaryForm, list};
-use crate::reconcile::{
+use crate::reconciliation::matching::form::{COLUMNS, SummaryForm, list};
+use crate::reconciliation::matching::{
     Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, Matched, ReconcileError, Report,
     StatementFile, Watch, reconcile,
 };

@@ -14,7 +14,7 @@ use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::HouseTerms;
-use crate::reconcile::{
+use crate::reconciliation::matching::{
     Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
 };
 use crate::simulator::keys::tests::shared_keys;

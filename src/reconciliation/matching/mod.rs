@@ -27,11 +27,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::codec::layout::Problem;
 use crate::domain::books::reconcile::{Key, Tally, Tolerance, Totals};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::join::{ALL_PARTITIONS, Join, partition_of};
-use crate::reconcile::matched::by_reference;
-use crate::reconcile::partitions::{Partitions, Sealed};
-use crate::reconcile::row::{ROW_BYTES, unpack_date};
-use crate::reconcile::verdicts::{Dates, Findings, Order};
+use crate::reconciliation::matching::join::{ALL_PARTITIONS, Join, partition_of};
+use crate::reconciliation::matching::matched::by_reference;
+use crate::reconciliation::matching::partitions::{Partitions, Sealed};
+use crate::reconciliation::matching::row::{ROW_BYTES, unpack_date};
+use crate::reconciliation::matching::verdicts::{Dates, Findings, Order};
 
 pub use self::matched::{Late, Matched};
 pub use self::partitions::Budget;

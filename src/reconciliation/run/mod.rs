@@ -6,6 +6,12 @@
 //! by its keys.
 
 mod across;
+mod carried;
+mod chunk;
+mod evidence;
+mod lines;
+mod records;
+mod sweep;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
@@ -13,7 +19,6 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::channel::statement::LandError;
 use crate::codec::layout::{Column, Header, Layout, Problem};
 use crate::domain::batch::Batch;
 use crate::domain::books::difference::{Claimed, Finding};
@@ -25,18 +30,19 @@ use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::engine::Tries;
-use crate::reconcile::{
+use crate::reconciliation::incoming::LandError;
+use crate::reconciliation::matching::{
     Budget, Comparison, FileRows, Late, MEMORY_BYTES, ReconcileError, Report, StatementFile,
     Unread, Unwatched, is_of, reconcile,
 };
 use crate::store::StoreError;
 use crate::telemetry;
 
-use super::chunk::{Chunk, Unsaid};
-use super::evidence::Named;
-use super::lines::{Digests, record_side, shortened};
-use super::records::{Records, words_of};
-use super::{Backoffice, BackofficeError, House, NOTHING, PAGE};
+use self::chunk::{Chunk, Unsaid};
+use self::evidence::Named;
+use self::lines::{Digests, record_side, shortened};
+use self::records::{Records, words_of};
+use crate::reconciliation::{Backoffice, BackofficeError, House, NOTHING, PAGE};
 
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
@@ -45,7 +51,7 @@ const DIFFERENCES_MAX: u64 = 1_000_000;
 const PROBLEMS_MAX: usize = 100;
 
 /// What is run.
-pub(super) struct Job {
+pub(in crate::reconciliation) struct Job {
     pub revision: StatementRevision,
     /// Whether the revision is not in the books yet.
     pub is_new: bool,
@@ -53,7 +59,7 @@ pub(super) struct Job {
 }
 
 /// A run under way.
-pub(super) struct Working<'a> {
+pub(in crate::reconciliation) struct Working<'a> {
     pub office: &'a Backoffice,
     pub house: &'a House,
     pub date: BusinessDate,
@@ -79,7 +85,7 @@ pub(super) struct Working<'a> {
 
 impl Backoffice {
     /// Runs a job; the caller holds the channel's turn.
-    pub(super) async fn carry_out(
+    pub(in crate::reconciliation) async fn carry_out(
         &self,
         house: &House,
         job: &Job,
@@ -187,7 +193,10 @@ impl Backoffice {
 
     /// Ends the batches of a channel that their process, or their caller, has left running. The
     /// caller holds the channel's turn.
-    pub(super) async fn abandon(&self, channel: &ChannelId) -> Result<(), BackofficeError> {
+    pub(in crate::reconciliation) async fn abandon(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<(), BackofficeError> {
         let running = self.store().running_reconciliations().await?;
         for batch in running.into_iter().filter(|row| row.channel == *channel) {
             tracing::warn!(
@@ -377,7 +386,7 @@ impl Working<'_> {
     }
 
     /// Whether the chunk is written; it is built anew if its rows had changed under it.
-    pub(super) async fn written(
+    pub(in crate::reconciliation) async fn written(
         &mut self,
         tries: &mut Tries,
         chunk: Chunk<'_>,

@@ -7,9 +7,9 @@ use crate::domain::books::reconcile::Class;
 use crate::domain::ids::DifferenceId;
 use crate::engine::Tries;
 
+use super::Working;
 use super::chunk::{Chunk, Unsaid};
-use super::run::Working;
-use super::{BackofficeError, PAGE};
+use crate::reconciliation::{BackofficeError, PAGE};
 
 impl Working<'_> {
     /// Goes through all rows that have a line or a record of the date.

@@ -1,76 +1,19 @@
-//! What waits: lines of earlier dates are tried again, what is due is suspended, and what a person
-//! decides is balanced.
+//! What was carried too long is suspended, and what a person decides is balanced.
 
 use futures_util::future::join_all;
 
 use crate::domain::batch::{AuditEntry, Batch};
-use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, Finding, Moment};
-use crate::domain::books::reconcile::{Class, Judge, Key, Status};
+use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, Moment};
+use crate::domain::books::reconcile::Status;
 use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
 use crate::domain::terms::Terms;
 use crate::domain::time::{Due, Timestamp};
 use crate::engine::Tries;
 
-use super::chunk::Chunk;
-use super::evidence::side_of;
-use super::run::Working;
-use super::{Backoffice, BackofficeError, PAGE};
+use crate::reconciliation::{Backoffice, BackofficeError};
 
 /// Differences that are suspended at once: the store writes together what waits.
 const SUSPENDED_AT_ONCE: usize = 64;
-
-impl Working<'_> {
-    /// Tries the open lines of earlier dates against records that have appeared since.
-    pub(super) async fn retry_lines(&mut self) -> Result<(), BackofficeError> {
-        let (store, channel) = (self.office.store().clone(), self.house.channel.clone());
-        let mut after = None;
-        // Bounded by what is open: each page goes on after the last.
-        loop {
-            let page = store.open_differences(channel.clone(), after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.id);
-            for row in &page {
-                let alone = row.class == Class::OnlyTheirs && row.record.is_none();
-                let earlier = row.line.as_ref().is_some_and(|line| line.date < self.date);
-                if alone && earlier {
-                    self.retry_line(row.id).await?;
-                }
-            }
-        }
-    }
-
-    async fn retry_line(&mut self, id: DifferenceId) -> Result<(), BackofficeError> {
-        let mut tries = Tries::default();
-        loop {
-            let row = self.office.difference(id).await?;
-            let Some((line, item)) = row.line.as_ref().and_then(|line| Some((line, line.item?)))
-            else {
-                return Ok(());
-            };
-            let Some(number) = ChannelOrderNo::parse(&line.order_no) else { return Ok(()) };
-            let record = self.office.record_of(self.house, line.date, number).await?;
-            let Some(record) = record else { return Ok(()) };
-            let (channel, store) = (self.house.channel.clone(), self.office.store());
-            let own = store.difference_of_record(channel, record.date, number).await?;
-            let (day, at) = (record.date, record.at);
-            let free = self.office.is_unmatched(self.house, day, at, own.as_ref()).await?;
-            if !row.state.is_open() || !free {
-                return Ok(());
-            }
-            let record = side_of(&record);
-            let judge = Judge::new(self.house.statement.tolerance);
-            let class = judge.pair(&item, &record.item, Key::OrderNo);
-            let claimed = self.office.claimed(&record).await?;
-            let (key, line, record) = (Key::OrderNo, Some(line.clone()), Some(record));
-            let finding = Finding { class, key, line, record, claimed, elsewhere: None };
-            let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
-            chunk.take(finding, None).await?;
-            if self.written(&mut tries, chunk).await? {
-                return Ok(());
-            }
-        }
-    }
-}
 
 impl Backoffice {
     /// Puts what is due in suspense, at most `limit` differences; gives their number.
@@ -155,10 +98,7 @@ impl Backoffice {
 
     /// The merchant of the order that the difference is about: the record's, or the one that the
     /// line names.
-    pub(super) async fn owner_of(
-        &self,
-        row: &Difference,
-    ) -> Result<Option<MerchantId>, BackofficeError> {
+    async fn owner_of(&self, row: &Difference) -> Result<Option<MerchantId>, BackofficeError> {
         let of_record = row.record.as_ref().map(|record| record.channel_order_no);
         let named = || ChannelOrderNo::parse(&row.line.as_ref()?.order_no);
         let Some(number) = of_record.or_else(named) else { return Ok(None) };

@@ -15,12 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::channel::statement::StatementFile;
 use crate::codec::crypto::digest::RunningSha256;
 use crate::codec::sign::{hex_lower, sha256_hex};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
-
-use super::StatementFile;
 
 const FOLDER: &str = "inbox";
 /// The list of what has landed.

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::domain::books::reconcile::{Class, Key, Tally, Totals, Verdict};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::partitions::{Budget, Partitions};
-use crate::reconcile::row::{Place, ROW_BYTES, Row};
+use crate::reconciliation::matching::partitions::{Budget, Partitions};
+use crate::reconciliation::matching::row::{Place, ROW_BYTES, Row};
 
 /// Partitions that keep an order: of verdicts, and of what one key left over.
 pub const ORDERED: usize = 64;

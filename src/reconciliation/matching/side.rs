@@ -8,10 +8,12 @@ use crate::codec::layout::{Decoder, Layout, OnBad, Problem, Read};
 use crate::domain::books::reconcile::{Side, StatementLine};
 use crate::domain::card::words::mask_cards;
 use crate::domain::time::BusinessDate;
-use crate::reconcile::partitions::Budget;
-use crate::reconcile::row::{NUMBER_DIGITS, Place, Row, key_of};
-use crate::reconcile::source::{self, Line, Lines, Named, Stop};
-use crate::reconcile::{BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, ReconcileError, Watch};
+use crate::reconciliation::matching::partitions::Budget;
+use crate::reconciliation::matching::row::{NUMBER_DIGITS, Place, Row, key_of};
+use crate::reconciliation::matching::source::{self, Line, Lines, Named, Stop};
+use crate::reconciliation::matching::{
+    BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, ReconcileError, Watch,
+};
 
 /// Numbers of unread rows that are kept.
 const UNREAD_MAX: usize = 1 << 22;

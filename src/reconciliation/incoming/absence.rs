@@ -11,9 +11,8 @@ use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
-use crate::reconcile::numbers_named;
-
-use super::{Backoffice, BackofficeError, House, NOTHING, PAGE};
+use crate::reconciliation::matching::numbers_named;
+use crate::reconciliation::{Backoffice, BackofficeError, House, NOTHING, PAGE};
 
 const CODE: &str = "absent";
 /// Attempts that may be absent: the date on which each was sent, and the last that it waits for.
@@ -24,7 +23,7 @@ const ATTEMPTS_MAX: usize = 10_000;
 impl Backoffice {
     /// Ends the attempts that none of the statements of their day and the days behind it shows.
     /// Does nothing unless the channel's file has `absence_proves_after_days`.
-    pub(super) async fn weigh_absence(
+    pub(in crate::reconciliation) async fn weigh_absence(
         &self,
         house: &House,
         date: BusinessDate,

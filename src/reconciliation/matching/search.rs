@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::codec::layout::{Decoder, Layout, Read};
 use crate::domain::ids::ChannelOrderNo;
-use crate::reconcile::ReconcileError;
-use crate::reconcile::partitions::Budget;
-use crate::reconcile::side::numbers_in;
-use crate::reconcile::source::{self, Lines, Named, Stop};
+use crate::reconciliation::matching::ReconcileError;
+use crate::reconciliation::matching::partitions::Budget;
+use crate::reconciliation::matching::side::numbers_in;
+use crate::reconciliation::matching::source::{self, Lines, Named, Stop};
 
 /// Those of `wanted` that the statement names anywhere: in a line that was read, that was passed
 /// over or that could not be read, in a column of the layout or in another. Temporary files go to

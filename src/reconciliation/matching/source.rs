@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::codec::layout::Encoding;
 use crate::domain::time::BusinessDate;
-use crate::reconcile::ReconcileError;
-use crate::reconcile::partitions::Budget;
+use crate::reconciliation::matching::ReconcileError;
+use crate::reconciliation::matching::partitions::Budget;
 
 /// Bytes that are read at once; the longest line that can be read.
 const PIECE_BYTES: usize = 1024 * 1024;

@@ -1,31 +1,25 @@
-//! The back office: statements come into the books, what they say beside our records is carried,
-//! suspended and balanced, what the bank has received settles them, and a day is reported.
+//! Statements come into the books, what they say beside our records is carried, suspended and
+//! balanced, what the bank has received settles them, and a day is reported.
 //!
 //! Stands between the engine and those who give it work. What to make of a difference is
-//! `domain`'s; how both sides are held together is `reconcile`'s; here rows are read, written in
-//! bounded chunks, and put right again after a crash: every chunk is known by its rows' keys, so a
-//! run that died is run again and books nothing twice (I-7, I-10). Must not know requests of the
-//! API, nor how a file is fetched.
+//! `domain`'s; `matching` holds both sides together; `incoming` takes statements in, `run` writes
+//! what is found in bounded chunks, and `suspense` has what waits for money or a person. After a
+//! crash every chunk is known by its rows' keys, so that a run that died is run again and books
+//! nothing twice (I-7, I-10). Must not know requests of the API.
 
+pub mod incoming;
+pub mod matching;
 pub mod report;
-pub mod settlement;
+pub mod suspense;
 
-mod absence;
-mod carry;
-mod chunk;
-mod evidence;
-mod import;
-mod lines;
-mod records;
 mod run;
-mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::channel::registry::Registry;
-use crate::channel::statement::{Inbox, LandError, StatementTerms};
+use crate::channel::statement::StatementTerms;
 use crate::domain::books::difference::{BalanceRefusal, Difference, Moment};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
@@ -34,7 +28,8 @@ use crate::domain::terms::Terms;
 use crate::domain::time::{BusinessDate, Present, Timestamp};
 use crate::engine::{Engine, EngineError};
 use crate::entropy::Entropy;
-use crate::reconcile::ReconcileError;
+use crate::reconciliation::incoming::{Inbox, LandError};
+use crate::reconciliation::matching::ReconcileError;
 use crate::store::{Store, StoreError};
 
 pub use crate::domain::books::difference::Balancing;

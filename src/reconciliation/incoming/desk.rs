@@ -7,22 +7,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::channel::http::{HttpTransport, TransportFailure};
+use crate::channel::http::TransportFailure;
 use crate::channel::registry::Registry;
-use crate::channel::{Adapter, Channels, EncodeError, WireReply};
+use crate::channel::statement::{FilePointer, StatementFile, StatementLink, StatementReply};
+use crate::channel::{Channels, EncodeError, WireReply};
 use crate::clock::Timekeeper;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
-use super::{FilePointer, Inbox, LandError, Landed, StatementFile, StatementReply, StatementTerms};
-
-/// What is needed to ask one channel for its statements.
-pub struct StatementLink {
-    pub adapter: Arc<dyn Adapter>,
-    pub transport: HttpTransport,
-    pub terms: StatementTerms,
-}
+use super::inbox::{Inbox, LandError, Landed};
 
 /// Why there is no statement. Asking again is always allowed.
 #[derive(Debug, thiserror::Error)]

@@ -18,7 +18,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 use crate::engine::EngineError;
 
 use super::records::before;
-use super::{Backoffice, BackofficeError, House};
+use crate::reconciliation::{Backoffice, BackofficeError, House};
 
 /// The code that an attempt ends with where a statement ended it.
 const CODE: &str = "statement";
@@ -54,7 +54,7 @@ enum Standing {
 
 impl Backoffice {
     /// Keeps a line that only they have, if it names an attempt of ours at this channel.
-    pub(super) async fn gather(
+    pub(in crate::reconciliation) async fn gather(
         &self,
         house: &House,
         verdict: Verdict<Side>,
@@ -79,7 +79,7 @@ impl Backoffice {
     /// Weighs the lines of one number, netted, with those that `others` are of it in the statements
     /// of other dates. `is_all`: they are all that is said of it. A row that cannot be read, or is
     /// passed over, may name it too, and so may what was cut off.
-    pub(super) async fn weigh(
+    pub(in crate::reconciliation) async fn weigh(
         &self,
         house: &House,
         date: BusinessDate,
@@ -188,7 +188,7 @@ impl Backoffice {
 
     /// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is
     /// its difference.
-    pub(super) async fn is_unmatched(
+    pub(in crate::reconciliation) async fn is_unmatched(
         &self,
         house: &House,
         date: BusinessDate,
@@ -200,7 +200,7 @@ impl Backoffice {
     }
 
     /// Our clearing record of an attempt. `near` is where a claim's record is looked for.
-    pub(super) async fn record_of(
+    pub(in crate::reconciliation) async fn record_of(
         &self,
         house: &House,
         near: BusinessDate,
@@ -237,7 +237,10 @@ impl Backoffice {
     }
 
     /// What becomes of the money of a record, if our order had ended otherwise.
-    pub(super) async fn claimed(&self, record: &RecordSide) -> Result<Claimed, BackofficeError> {
+    pub(in crate::reconciliation) async fn claimed(
+        &self,
+        record: &RecordSide,
+    ) -> Result<Claimed, BackofficeError> {
         if record.item.status == Status::Succeeded {
             return Ok(Claimed::Nothing);
         }
@@ -253,7 +256,7 @@ impl Backoffice {
 }
 
 /// The line that a verdict is about, with what it says.
-pub(super) fn line_of(verdict: &Verdict<Side>) -> Option<(&Side, Item)> {
+pub(in crate::reconciliation) fn line_of(verdict: &Verdict<Side>) -> Option<(&Side, Item)> {
     verdict.line.as_ref().and_then(|line| Some((line, line.item?)))
 }
 
@@ -298,7 +301,7 @@ fn evidence(
 
 /// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is its
 /// difference: one without had matched in `own`, the run of its own date, if it was there by then.
-pub(super) fn is_unmatched(
+pub(in crate::reconciliation) fn is_unmatched(
     row: Option<&Difference>,
     at: Timestamp,
     own: Option<&Reconciliation>,
@@ -313,7 +316,7 @@ pub(super) fn is_unmatched(
 }
 
 /// Our record's side as a difference keeps it.
-pub(super) fn side_of(record: &ClearingRecord) -> RecordSide {
+pub(in crate::reconciliation) fn side_of(record: &ClearingRecord) -> RecordSide {
     let contradicted = record.state == ClearingState::Contradicted;
     let item = Item::of(record);
     assert_eq!(item.status == Status::Failed, contradicted, "a claim is no success of ours");

@@ -14,8 +14,7 @@ use crate::domain::books::difference::{
 use crate::domain::books::reconcile::{Class, Key};
 use crate::domain::ids::{BatchId, ChannelOrderNo, DifferenceId};
 use crate::domain::time::BusinessDate;
-
-use super::{Backoffice, BackofficeError, House};
+use crate::reconciliation::{Backoffice, BackofficeError, House};
 
 type RecordKey = (BusinessDate, ChannelOrderNo);
 type LineKey = (BusinessDate, [u8; 16]);

@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use crate::domain::books::reconcile::{
     Class, Item, Judge, Key, Side, Tally, Tolerance, Totals, Verdict,
 };
-use crate::reconcile::partitions::{Budget, Sealed};
-use crate::reconcile::row::{Place, ROW_BYTES, Row, key_of, line_at};
-use crate::reconcile::side::{Rows, SideEnd};
-use crate::reconcile::verdicts::{Findings, LineSet, ORDERED, Packed, VERDICT_BYTES, unpack};
-use crate::reconcile::{ReconcileError, Report};
+use crate::reconciliation::matching::partitions::{Budget, Sealed};
+use crate::reconciliation::matching::row::{Place, ROW_BYTES, Row, key_of, line_at};
+use crate::reconciliation::matching::side::{Rows, SideEnd};
+use crate::reconciliation::matching::verdicts::{
+    Findings, LineSet, ORDERED, Packed, VERDICT_BYTES, unpack,
+};
+use crate::reconciliation::matching::{ReconcileError, Report};
 
 /// A record of ours that was found, or came to be, by what lines say whose number no record had.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use crate::domain::time::BusinessDate;
 use crate::engine::{EngineError, Tries};
 
 use super::Working;
-use crate::backoffice::chunk::Chunk;
-use crate::backoffice::evidence::{Named, line_of};
-use crate::backoffice::{Backoffice, BackofficeError, House, PAGE};
+use super::chunk::Chunk;
+use super::evidence::{Named, line_of};
+use crate::reconciliation::{Backoffice, BackofficeError, House, PAGE};
 
 /// What other dates' statements have under some numbers, the earliest date first.
 pub(super) type Elsewhere = BTreeMap<ChannelOrderNo, Vec<Difference>>;
@@ -152,10 +152,7 @@ impl<'a> Working<'a> {
 
     /// Lines of this date are gone that had cancelled lines of other dates: those are only theirs
     /// again.
-    pub(in crate::backoffice) async fn part_across(
-        &mut self,
-        gone: &[Difference],
-    ) -> Result<(), BackofficeError> {
+    pub(super) async fn part_across(&mut self, gone: &[Difference]) -> Result<(), BackofficeError> {
         let numbers: BTreeSet<ChannelOrderNo> = gone.iter().filter_map(number_of).collect();
         let elsewhere = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
         for (number, rows) in &elsewhere {

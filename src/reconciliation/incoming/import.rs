@@ -3,17 +3,18 @@
 
 use std::sync::{Arc, PoisonError};
 
-use crate::channel::statement::{FILES_BYTES_MAX, LandError, Landed, StatementFile, digest_of};
+use crate::channel::statement::{FILES_BYTES_MAX, StatementFile};
 use crate::codec::crypto::digest::RunningSha256;
 use crate::codec::sign::{hex_lower, read_hex};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
-use crate::reconcile::{has_rows, is_like};
+use crate::reconciliation::matching::{has_rows, is_like};
 
-use super::run::Job;
-use super::{
+use super::inbox::{LandError, Landed, digest_of};
+use crate::reconciliation::run::Job;
+use crate::reconciliation::{
     Backoffice, BackofficeError, Content, House, Imported, Incoming, NOTHING, OWN_NAME, Waiting,
 };
 

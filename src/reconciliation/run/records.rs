@@ -15,11 +15,11 @@ use crate::domain::books::reconcile::{Item, Side};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::BusinessDate;
-use crate::reconcile::{Place, ReconcileError, Row, Rows, SideEnd, key_of_number};
+use crate::reconciliation::matching::{Place, ReconcileError, Row, Rows, SideEnd, key_of_number};
 use crate::store::{Store, StoreError};
 
-use super::PAGE;
 use super::evidence::is_unmatched;
+use crate::reconciliation::PAGE;
 
 /// Bits of a place's tag that hold the attempt; the date is above them.
 const ATTEMPT_BITS: u32 = 7;

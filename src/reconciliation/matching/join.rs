@@ -4,10 +4,10 @@
 //! fast. Nearly all keys have one row on each side; only the others are gathered into groups.
 
 use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance, Verdict};
-use crate::reconcile::ReconcileError;
-use crate::reconcile::partitions::Sealed;
-use crate::reconcile::row::{ROW_BYTES, Row, is_same, key_at, line_at, spread};
-use crate::reconcile::verdicts::Findings;
+use crate::reconciliation::matching::ReconcileError;
+use crate::reconciliation::matching::partitions::Sealed;
+use crate::reconciliation::matching::row::{ROW_BYTES, Row, is_same, key_at, line_at, spread};
+use crate::reconciliation::matching::verdicts::Findings;
 
 /// Partitions of rows by their key, and of those that have none.
 const PARTITIONS: usize = 1_024;

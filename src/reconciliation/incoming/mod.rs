@@ -1,0 +1,10 @@
+//! What comes in: channels are asked for their statements, files land in the inbox, and each
+//! content becomes a revision of its channel and date.
+
+mod absence;
+mod desk;
+mod import;
+mod inbox;
+
+pub use self::desk::{FetchError, Fetched, StatementDesk, StatementStanding};
+pub use self::inbox::{Inbox, LandError, Landed};

@@ -1,0 +1,7 @@
+//! What suspense holds: differences that were carried too long and are balanced, and the bank's
+//! money that settles what the statements say.
+
+mod difference;
+mod settlement;
+
+pub use self::settlement::{Recorded, SettlementDesk, SettlementError};
