@@ -8,18 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
 
-use super::dialect::{Dialect, Dress, Received, Reply};
+use super::dialect::{Dialect, Dress};
 use super::faults::{Happening, Loss, RequestFault, RequestPlan};
+use super::message::{HttpReply, HttpRequest};
 use super::running::Running;
 
 /// What goes back on the connection.
 pub(super) enum Answer {
-    Whole(Reply),
+    Whole(HttpReply),
     /// Announced whole, then cut off after half.
-    Cut(Reply),
+    Cut(HttpReply),
     Close,
     Reset,
 }
@@ -28,7 +27,7 @@ pub(super) enum Answer {
 pub(super) async fn exchange<D: Dialect>(
     running: &Arc<Running>,
     dialect: &Arc<D>,
-    received: Received,
+    received: HttpRequest,
 ) -> Answer {
     let call = match dialect.read(running, &received) {
         Ok(call) => call,
@@ -148,7 +147,7 @@ async fn lose(running: &Running, loss: Loss) -> Answer {
 }
 
 /// Bodies that are no message: nothing, a proxy's page, binary, the wrong format, an endless nest.
-fn garbage(variant: u64) -> Reply {
+fn garbage(variant: u64) -> HttpReply {
     let bodies: [&'static [u8]; 6] = [
         b"",
         b"<html><body><h1>Service</h1></body></html>",
@@ -162,7 +161,7 @@ fn garbage(variant: u64) -> Reply {
 }
 
 /// Half of the reply: announced whole and cut off, or announced as if half were all.
-fn truncate(mut reply: Reply, variant: u64) -> Answer {
+fn truncate(mut reply: HttpReply, variant: u64) -> Answer {
     if variant.is_multiple_of(2) {
         return Answer::Cut(reply);
     }
@@ -171,14 +170,13 @@ fn truncate(mut reply: Reply, variant: u64) -> Answer {
 }
 
 /// What gateways in front of a channel answer although the channel did its work.
-fn http_error(variant: u64) -> Reply {
+fn http_error(variant: u64) -> HttpReply {
     let statuses = [500, 502, 503, 504, 520, 408, 429];
     let status = statuses[(variant % statuses.len() as u64) as usize];
     let status = StatusCode::from_u16(status).expect("every one of them is a status");
     page(status, b"<html><body>upstream error</body></html>")
 }
 
-fn page(status: StatusCode, body: &'static [u8]) -> Reply {
-    let headers = vec![(CONTENT_TYPE, HeaderValue::from_static("text/html"))];
-    Reply { status, headers, body: Bytes::from_static(body) }
+fn page(status: StatusCode, body: &'static [u8]) -> HttpReply {
+    HttpReply::new(status, "text/html", body)
 }

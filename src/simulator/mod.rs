@@ -8,8 +8,8 @@
 //! masked on arrival (I-11).
 //!
 //! Reading order: `ledger` (the truth), `faults` (the plan), `exchange` (truth and plan meet),
-//! `dialect` with the protocols, `notices`, `server`, `counterpart` (whom a channel file means),
-//! `playable` (whether that is one of ours).
+//! `dialect` with the protocols and the banks, `notices`, `server` and `links`, `counterpart` (whom
+//! a channel file means, and whether that is one of ours).
 
 mod chance;
 mod counterpart;
@@ -18,8 +18,9 @@ mod exchange;
 mod faults;
 mod keys;
 mod ledger;
+mod links;
+mod message;
 mod notices;
-mod playable;
 mod running;
 mod server;
 mod settings;
@@ -35,72 +36,25 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use self::chance::{Between, PARTS_WHOLE};
-pub use self::counterpart::{Counterpart, Kept, TestCredential};
+pub use self::counterpart::{Counterpart, Kept, TestCredential, playable};
 pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot, cut_off_far_from};
-pub use self::playable::playable;
 pub use self::settings::{
-    BankSettings, BankTongue, CanyonPaySettings, Clock, DialectSettings, HarbourBankSettings,
-    Iso8583Settings, Iso8583Style, MERCHANT_ID, NoticeRetries, SimulatorSettings,
+    BankSettings, BankStyle, Clock, DialectSettings, HarbourSettings, Iso8583Settings,
+    Iso8583Style, MERCHANT_ID, NoticeRetries, ReversedLines, SimulatorSettings,
     UnionPayAcpSettings,
 };
-pub use self::statement::{DifferenceKind, Planted, ReversedLines};
+pub use self::statement::{DifferenceKind, Planted};
 
 use crate::domain::time::BusinessDate;
 
 use self::dialect::bank::Bank;
-use self::dialect::canyon_pay::CanyonPay;
-use self::dialect::harbour_bank::HarbourBank;
+use self::dialect::banks::api_of;
 use self::dialect::iso8583::Iso8583;
 use self::dialect::unionpay_acp::UnionPayAcp;
 use self::running::Running;
-
-/// The dialect that a simulator speaks, ready for use.
-#[derive(Clone)]
-enum Spoken {
-    UnionPayAcp(Arc<UnionPayAcp>),
-    HarbourBank(Arc<HarbourBank>),
-    Bank(Arc<Bank>),
-    CanyonPay(Arc<CanyonPay>),
-    Iso8583(Arc<Iso8583>),
-}
-
-impl Spoken {
-    fn of(settings: &DialectSettings) -> Self {
-        match settings {
-            DialectSettings::UnionPayAcp(acp) => Self::UnionPayAcp(Arc::new(UnionPayAcp::new(acp))),
-            DialectSettings::HarbourBank(bank) => {
-                Self::HarbourBank(Arc::new(HarbourBank::new(bank)))
-            }
-            DialectSettings::Bank(bank) => Self::Bank(Arc::new(Bank::new(bank))),
-            DialectSettings::CanyonPay(pay) => Self::CanyonPay(Arc::new(CanyonPay::new(pay))),
-            DialectSettings::Iso8583(links) => Self::Iso8583(Arc::new(Iso8583::new(links))),
-        }
-    }
-
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::UnionPayAcp(_) => "unionpay-acp",
-            Self::HarbourBank(_) => "harbour-bank",
-            Self::Bank(_) => "bank",
-            Self::CanyonPay(_) => "canyon-pay",
-            Self::Iso8583(_) => "iso8583",
-        }
-    }
-
-    /// Serves callers until the simulator stops, over the transport that the dialect is spoken on.
-    async fn serve(self, listener: TcpListener, running: Arc<Running>) {
-        match self {
-            Self::UnionPayAcp(_) | Self::HarbourBank(_) | Self::Bank(_) | Self::CanyonPay(_) => {
-                server::serve(listener, running, self).await;
-            }
-            Self::Iso8583(dialect) => {
-                dialect::iso8583_links::serve(listener, running, dialect).await;
-            }
-        }
-    }
-}
+use self::server::HttpDialect;
 
 /// A simulated channel that is running. Dropping it stops it without waiting.
 pub struct Simulator {
@@ -121,9 +75,21 @@ impl Simulator {
         let listener = TcpListener::bind(settings.address).await?;
         let address = listener.local_addr()?;
         let (stop, stopping) = watch::channel(false);
-        let spoken = Spoken::of(&settings.dialect);
         let running = Arc::new(Running::new(settings, client, stopping));
-        let server = tokio::spawn(spoken.serve(listener, Arc::clone(&running)));
+        let shared = Arc::clone(&running);
+        let http = |listener, dialect| tokio::spawn(server::serve(listener, shared, dialect));
+        let server = match &running.settings.dialect {
+            DialectSettings::UnionPayAcp(acp) => {
+                http(listener, HttpDialect::UnionPayAcp(Arc::new(UnionPayAcp::new(acp))))
+            }
+            DialectSettings::Bank(bank) => {
+                http(listener, HttpDialect::Bank(Arc::new(Bank::new(api_of(bank)))))
+            }
+            DialectSettings::Iso8583(far_end) => {
+                let far_end = Arc::new(Iso8583::new(far_end));
+                tokio::spawn(links::serve(listener, Arc::clone(&running), far_end))
+            }
+        };
         Ok(Self { address, running, stop, server })
     }
 
@@ -144,22 +110,13 @@ impl Simulator {
     pub fn unionpay_keys(&self) -> Option<&Arc<SimulatorKeys>> {
         match &self.running.settings.dialect {
             DialectSettings::UnionPayAcp(acp) => Some(&acp.keys),
-            DialectSettings::HarbourBank(_)
-            | DialectSettings::Bank(_)
-            | DialectSettings::CanyonPay(_)
-            | DialectSettings::Iso8583(_) => None,
+            DialectSettings::Bank(_) | DialectSettings::Iso8583(_) => None,
         }
     }
 
     /// The key text of harbour bank's HMAC.
     pub fn harbour_key(&self) -> Option<&str> {
-        match &self.running.settings.dialect {
-            DialectSettings::UnionPayAcp(_)
-            | DialectSettings::Bank(_)
-            | DialectSettings::CanyonPay(_)
-            | DialectSettings::Iso8583(_) => None,
-            DialectSettings::HarbourBank(bank) => Some(&bank.key),
-        }
+        self.running.settings.dialect.harbour().map(|bank| bank.key.as_str())
     }
 
     /// What the channel believes now.

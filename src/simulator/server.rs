@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
-use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_DISPOSITION, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -20,10 +20,11 @@ use tokio::task::JoinSet;
 
 use crate::domain::time::BusinessDate;
 
-use super::Spoken;
+use super::dialect::bank::Bank;
 use super::dialect::statement::{Paper, write};
-use super::dialect::{Received, Reply};
+use super::dialect::unionpay_acp::UnionPayAcp;
 use super::exchange::{Answer, exchange};
+use super::message::{HttpReply, HttpRequest};
 use super::running::Running;
 use super::statement::NoStatement;
 
@@ -32,8 +33,17 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// What is served over HTTP besides the reports.
+#[derive(Clone)]
+pub(super) enum HttpDialect {
+    UnionPayAcp(Arc<UnionPayAcp>),
+    Bank(Arc<Bank>),
+    /// The dialect is spoken elsewhere, on links.
+    None,
+}
+
 /// Accepts connections until the simulator stops, then ends them.
-pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: Spoken) {
+pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, dialect: HttpDialect) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -41,7 +51,7 @@ pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: 
                 // A failed accept concerns one caller that is gone, or a lack of files that ends
                 // when others are closed; the listener stays and does not spin meanwhile.
                 if let Ok((stream, _)) = accepted {
-                    connections.spawn(keep(stream, Arc::clone(&running), spoken.clone()));
+                    connections.spawn(keep(stream, Arc::clone(&running), dialect.clone()));
                 } else {
                     running.sleep(ACCEPT_PAUSE).await;
                 }
@@ -55,14 +65,14 @@ pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, spoken: 
 }
 
 /// Serves one connection to its end.
-pub(super) async fn keep(stream: TcpStream, running: Arc<Running>, spoken: Spoken) {
+pub(super) async fn keep(stream: TcpStream, running: Arc<Running>, dialect: HttpDialect) {
     // Without it a reply may wait for an acknowledgement; if it cannot be set, it does wait.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let service = {
         let (running, reset) = (Arc::clone(&running), Arc::clone(&reset));
         service_fn(move |request| {
-            Box::pin(respond(Arc::clone(&running), spoken.clone(), Arc::clone(&reset), request))
+            Box::pin(respond(Arc::clone(&running), dialect.clone(), Arc::clone(&reset), request))
         })
     };
     let mut connection = http1::Builder::new()
@@ -83,12 +93,12 @@ pub(super) async fn keep(stream: TcpStream, running: Arc<Running>, spoken: Spoke
 /// The answer to one request, or an error that makes hyper drop the connection.
 async fn respond(
     running: Arc<Running>,
-    spoken: Spoken,
+    dialect: HttpDialect,
     reset: Arc<AtomicBool>,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Dropped> {
     if request.method() == Method::GET
-        && let Some(report) = report(&running, &spoken, request.uri().path())
+        && let Some(report) = report(&running, request.uri().path())
     {
         return Ok(report);
     }
@@ -96,20 +106,17 @@ async fn respond(
     let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
         return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", Bytes::new()));
     };
-    let received = Received {
+    let received = HttpRequest {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers,
         body: body.to_bytes(),
     };
-    let answer = match &spoken {
-        Spoken::UnionPayAcp(dialect) => exchange(&running, dialect, received).await,
-        Spoken::HarbourBank(dialect) => exchange(&running, dialect, received).await,
-        Spoken::Bank(dialect) => exchange(&running, dialect, received).await,
-        Spoken::CanyonPay(dialect) => exchange(&running, dialect, received).await,
-        // What is spoken on links is served elsewhere; only reports are asked for here.
-        Spoken::Iso8583(_) => Answer::Close,
+    let answer = match &dialect {
+        HttpDialect::UnionPayAcp(acp) => exchange(&running, acp, received).await,
+        HttpDialect::Bank(bank) => exchange(&running, bank, received).await,
+        HttpDialect::None => Answer::Close,
     };
     match answer {
         Answer::Whole(reply) => Ok(dated(&running, respond_with(reply, false))),
@@ -135,7 +142,7 @@ fn dated(running: &Running, mut response: Response<ReplyBody>) -> Response<Reply
 /// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`,
 /// `GET /statements/<date>` for the statement's file, and `GET /statements/<date>/planted` for what
 /// a reconciliation must find. What is not below these paths is the channel's own.
-fn report(running: &Running, spoken: &Spoken, path: &str) -> Option<Response<ReplyBody>> {
+fn report(running: &Running, path: &str) -> Option<Response<ReplyBody>> {
     let snapshot = || running.ledger.snapshot(running.now());
     let shown = match path {
         "/ledger" => {
@@ -151,7 +158,7 @@ fn report(running: &Running, spoken: &Spoken, path: &str) -> Option<Response<Rep
                 .map(|(happening, times)| (happening.name().to_owned(), times.into()))
                 .collect();
             summary["id"] = running.settings.id.as_str().into();
-            summary["dialect"] = spoken.name().into();
+            summary["dialect"] = running.settings.dialect.name().into();
             summary["notices_waiting"] = running.notices_waiting().into();
             summary["happened"] = counters.into();
             plain(StatusCode::OK, "application/json", Bytes::from(summary.to_string()))
@@ -179,9 +186,9 @@ fn paper(running: &Running, date: &str) -> Response<ReplyBody> {
             let Paper { name, bytes } = write(&running.settings.dialect, &statement);
             let shown = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
                 .unwrap_or(HeaderValue::from_static("attachment"));
-            let kind = HeaderValue::from_static("application/octet-stream");
-            let headers = vec![(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, shown)];
-            respond_with(Reply { status: StatusCode::OK, headers, body: Bytes::from(bytes) }, false)
+            let mut reply = HttpReply::new(StatusCode::OK, "application/octet-stream", bytes);
+            reply.headers.push((CONTENT_DISPOSITION, shown));
+            respond_with(reply, false)
         }
         Err(NoStatement::NotYet) => no(StatusCode::NOT_FOUND, "this date is not over yet\n"),
         Err(NoStatement::Nothing) => no(StatusCode::NOT_FOUND, "nothing happened on this date\n"),
@@ -198,11 +205,10 @@ fn planted(running: &Running, date: &str) -> Response<ReplyBody> {
 }
 
 fn plain(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<ReplyBody> {
-    let headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
-    respond_with(Reply { status, headers, body }, false)
+    respond_with(HttpReply::new(status, content_type, body), false)
 }
 
-fn respond_with(reply: Reply, cut: bool) -> Response<ReplyBody> {
+fn respond_with(reply: HttpReply, cut: bool) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::new(reply.body, cut));
     *response.status_mut() = reply.status;
     for (name, value) in reply.headers {

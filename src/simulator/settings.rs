@@ -12,12 +12,11 @@ use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::{ClearingCalendar, Timestamp};
 
 use super::chance::Between;
-use super::dialect::canyon_keys::CanyonKeys;
-use super::dialect::statement::reversed_lines_of;
 use super::faults::Faults;
 use super::keys::SimulatorKeys;
+use super::keys::canyon::CanyonKeys;
+use super::keys::quarry::QuarryKeys;
 use super::ledger::unionpay_calendar;
-use super::statement::ReversedLines;
 
 /// Tells the time. Given from outside, so that a test can move it over a cut-off.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -32,10 +31,73 @@ const NOTICE_TRIES_MAX: usize = 5;
 #[derive(Debug, Clone)]
 pub enum DialectSettings {
     UnionPayAcp(UnionPayAcpSettings),
-    HarbourBank(HarbourBankSettings),
     Bank(BankSettings),
-    CanyonPay(CanyonPaySettings),
     Iso8583(Iso8583Settings),
+}
+
+impl DialectSettings {
+    /// The name that reports carry.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::UnionPayAcp(_) => "unionpay-acp",
+            Self::Bank(bank) => match bank.style {
+                BankStyle::Harbour(_) => "harbour-bank",
+                BankStyle::Meadow { .. } => "meadow-bank",
+                BankStyle::Quarry { .. } => "quarry-bank",
+                BankStyle::Canyon { .. } => "canyon-pay",
+            },
+            Self::Iso8583(_) => "iso8583",
+        }
+    }
+
+    /// What its real counterpart lists of what was reversed. The banks have a word for it: REVOKED,
+    /// CANCEL, void. UnionPay's detail has none, and an acquirer clears only what stands.
+    const fn reversed_lines(&self) -> ReversedLines {
+        match self {
+            Self::Bank(_) => ReversedLines::Both,
+            Self::UnionPayAcp(_) | Self::Iso8583(_) => ReversedLines::Neither,
+        }
+    }
+
+    /// Harbour Bank's settings, if it is that bank.
+    pub fn harbour(&self) -> Option<&HarbourSettings> {
+        match self {
+            Self::Bank(BankSettings { style: BankStyle::Harbour(bank), .. }) => Some(bank),
+            Self::UnionPayAcp(_) | Self::Bank(_) | Self::Iso8583(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn harbour_mut(&mut self) -> Option<&mut HarbourSettings> {
+        match self {
+            Self::Bank(BankSettings { style: BankStyle::Harbour(bank), .. }) => Some(bank),
+            Self::UnionPayAcp(_) | Self::Bank(_) | Self::Iso8583(_) => None,
+        }
+    }
+}
+
+/// What a statement has of a success that was reversed under its own number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReversedLines {
+    /// The line of the success, and one that takes it back.
+    Both,
+    Neither,
+}
+
+impl ReversedLines {
+    pub const ALL: [Self; 2] = [Self::Both, Self::Neither];
+
+    /// One word for the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Neither => "neither",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|lines| lines.name() == name)
+    }
 }
 
 /// The far end of ISO 8583 links.
@@ -68,39 +130,11 @@ pub struct UnionPayAcpSettings {
     pub merchant_id: String,
 }
 
-/// The bank with the JSON interface that `channels/` shows as the example of the `http` protocol.
-#[derive(Clone)]
-pub struct HarbourBankSettings {
-    pub merchant_id: String,
-    /// The key of HMAC-SHA256, as text.
-    pub key: Zeroizing<String>,
-    /// Off: a request needs no signature. Replies are signed all the same.
-    pub verify_signatures: bool,
-    /// Charges out of a hundred that are answered "processing" and decided later.
-    pub pending_percent: u8,
-}
-
-/// One of the other example banks.
+/// One of the banks that `channels/` shows as examples of the `http` protocol.
 #[derive(Clone)]
 pub struct BankSettings {
     pub merchant_id: String,
-    pub tongue: BankTongue,
-}
-
-/// How such a bank writes and signs.
-#[derive(Clone)]
-pub enum BankTongue {
-    /// Forms, MD5 with a shared key.
-    Meadow { key: Zeroizing<String> },
-    /// XML, SM2 and SM4; all keys are made from this text.
-    Quarry { secret: Zeroizing<String> },
-}
-
-/// The platform with the REST interface and the encrypted notices.
-#[derive(Debug, Clone)]
-pub struct CanyonPaySettings {
-    pub merchant_id: String,
-    pub keys: Arc<CanyonKeys>,
+    pub style: BankStyle,
 }
 
 impl fmt::Debug for BankSettings {
@@ -109,10 +143,28 @@ impl fmt::Debug for BankSettings {
     }
 }
 
-impl fmt::Debug for HarbourBankSettings {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "HarbourBankSettings(merchant {})", self.merchant_id)
-    }
+/// Which bank, with its keys.
+#[derive(Clone)]
+pub enum BankStyle {
+    /// JSON, signed by HMAC-SHA256.
+    Harbour(HarbourSettings),
+    /// Forms, MD5 with a shared key.
+    Meadow { key: Zeroizing<String> },
+    /// XML, SM2 and SM4.
+    Quarry { keys: Arc<QuarryKeys> },
+    /// The platform with the REST interface and the encrypted notices.
+    Canyon { keys: Arc<CanyonKeys> },
+}
+
+/// Harbour Bank.
+#[derive(Clone)]
+pub struct HarbourSettings {
+    /// The key of HMAC-SHA256, as text.
+    pub key: Zeroizing<String>,
+    /// Off: a request needs no signature. Replies are signed all the same.
+    pub verify_signatures: bool,
+    /// Charges out of a hundred that are answered "processing" and decided later.
+    pub pending_percent: u8,
 }
 
 /// How hard the channel tries to deliver a notice.
@@ -188,13 +240,13 @@ impl SimulatorSettings {
 
     /// Harbour bank, signatures verified, a key made from its name: it protects nothing real.
     pub fn harbour_bank(id: &str, clock: Clock) -> Self {
-        let dialect = HarbourBankSettings {
-            merchant_id: MERCHANT_ID.to_owned(),
+        let style = BankStyle::Harbour(HarbourSettings {
             key: Zeroizing::new(sha256_hex(format!("simulated bank {id}").as_bytes())),
             verify_signatures: true,
             pending_percent: 0,
-        };
-        Self::plain(id, DialectSettings::HarbourBank(dialect), clock)
+        });
+        let merchant_id = MERCHANT_ID.to_owned();
+        Self::plain(id, DialectSettings::Bank(BankSettings { merchant_id, style }), clock)
     }
 
     /// The far end of ISO 8583 links, with a MAC key made from its name: it protects nothing real.
@@ -221,12 +273,8 @@ impl SimulatorSettings {
 
     /// Requests need no signature, where the dialect can do without: for throughput tests.
     pub fn without_request_signatures(mut self) -> Self {
-        match &mut self.dialect {
-            DialectSettings::UnionPayAcp(_)
-            | DialectSettings::Bank(_)
-            | DialectSettings::CanyonPay(_)
-            | DialectSettings::Iso8583(_) => {}
-            DialectSettings::HarbourBank(bank) => bank.verify_signatures = false,
+        if let Some(bank) = self.dialect.harbour_mut() {
+            bank.verify_signatures = false;
         }
         self
     }
@@ -234,7 +282,7 @@ impl SimulatorSettings {
     fn plain(id: &str, dialect: DialectSettings, clock: Clock) -> Self {
         Self {
             id: id.to_owned(),
-            reversed_lines: reversed_lines_of(&dialect),
+            reversed_lines: dialect.reversed_lines(),
             dialect,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             faults: Faults::calm(),
@@ -265,9 +313,7 @@ impl SimulatorSettings {
     pub fn with_merchant_id(mut self, merchant_id: &str) -> Self {
         match &mut self.dialect {
             DialectSettings::UnionPayAcp(acp) => acp.merchant_id = merchant_id.to_owned(),
-            DialectSettings::HarbourBank(bank) => bank.merchant_id = merchant_id.to_owned(),
             DialectSettings::Bank(bank) => bank.merchant_id = merchant_id.to_owned(),
-            DialectSettings::CanyonPay(pay) => pay.merchant_id = merchant_id.to_owned(),
             // Links are agreed with one institution: whoever has the key is known.
             DialectSettings::Iso8583(_) => {}
         }
@@ -276,12 +322,8 @@ impl SimulatorSettings {
 
     /// The key text of harbour bank's HMAC; UnionPay has none.
     pub fn with_harbour_key(mut self, key: &str) -> Self {
-        match &mut self.dialect {
-            DialectSettings::UnionPayAcp(_)
-            | DialectSettings::Bank(_)
-            | DialectSettings::CanyonPay(_)
-            | DialectSettings::Iso8583(_) => {}
-            DialectSettings::HarbourBank(bank) => bank.key = Zeroizing::new(key.to_owned()),
+        if let Some(bank) = self.dialect.harbour_mut() {
+            bank.key = Zeroizing::new(key.to_owned());
         }
         self
     }
@@ -346,13 +388,7 @@ impl SimulatorSettings {
     /// Whether every number lies in its range; says which does not.
     pub fn check(&self) -> Result<(), String> {
         self.faults.check()?;
-        let pending = match &self.dialect {
-            DialectSettings::UnionPayAcp(_)
-            | DialectSettings::Bank(_)
-            | DialectSettings::CanyonPay(_)
-            | DialectSettings::Iso8583(_) => 0,
-            DialectSettings::HarbourBank(bank) => bank.pending_percent,
-        };
+        let pending = self.dialect.harbour().map_or(0, |bank| bank.pending_percent);
         let percents =
             [self.declines_percent, self.undo_declines_percent, self.differences_percent, pending];
         for percent in percents {

@@ -4,18 +4,17 @@
 //! What was reversed has two lines that come to nothing, or none: channels differ. The second one
 //! stands in the statement of the day on which it was carried out.
 //!
-//! Knows no format: `dialect::statement` writes it down, and says which differences its lines can
-//! show. Differences are drawn by seed and order number, so
-//! that one seed plants the same ones again, and each is listed: a reconciliation must find exactly
-//! these.
+//! Knows of a format only which differences its lines can show: `dialect::statement` writes it.
+//! Differences are drawn by seed and order number, so that one seed plants the same ones again, and
+//! each is listed: a reconciliation must find exactly these.
 
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
 use super::chance::Chance;
-use super::dialect::statement::columns_of;
 use super::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 use super::running::Running;
+use super::settings::{BankSettings, BankStyle, DialectSettings, ReversedLines};
 
 /// Added to the running number of a line that nobody has.
 const FOREIGN_TRACES: u64 = 900_000_000_000;
@@ -46,30 +45,6 @@ pub enum DifferenceKind {
     ReversalMissing,
 }
 
-/// What a statement has of a success that was reversed under its own number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReversedLines {
-    /// The line of the success, and one that takes it back.
-    Both,
-    Neither,
-}
-
-impl ReversedLines {
-    pub const ALL: [Self; 2] = [Self::Both, Self::Neither];
-
-    /// One word for the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Both => "both",
-            Self::Neither => "neither",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|lines| lines.name() == name)
-    }
-}
-
 /// What can be planted into every format's lines.
 pub(super) const EVERYWHERE: [DifferenceKind; 6] = [
     DifferenceKind::Missing,
@@ -80,19 +55,20 @@ pub(super) const EVERYWHERE: [DifferenceKind; 6] = [
     DifferenceKind::ShiftedOut,
 ];
 
-/// Further columns that a format's lines have, in which a difference can be planted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Columns {
-    pub has_status: bool,
-    pub has_currency: bool,
-}
-
-impl Columns {
-    fn kinds(self) -> Vec<DifferenceKind> {
-        let status = self.has_status.then_some(DifferenceKind::Status);
-        let currency = self.has_currency.then_some(DifferenceKind::Currency);
-        EVERYWHERE.into_iter().chain(status).chain(currency).collect()
-    }
+/// The differences that the lines of a dialect's format can show.
+fn kinds_of(dialect: &DialectSettings) -> Vec<DifferenceKind> {
+    let (has_status, has_currency) = match dialect {
+        DialectSettings::UnionPayAcp(_) => (false, false),
+        DialectSettings::Bank(BankSettings { style, .. }) => match style {
+            BankStyle::Harbour(_) | BankStyle::Quarry { .. } => (true, true),
+            BankStyle::Meadow { .. } => (true, false),
+            BankStyle::Canyon { .. } => (false, true),
+        },
+        DialectSettings::Iso8583(_) => (true, true),
+    };
+    let status = has_status.then_some(DifferenceKind::Status);
+    let currency = has_currency.then_some(DifferenceKind::Currency);
+    EVERYWHERE.into_iter().chain(status).chain(currency).collect()
 }
 
 /// One planted difference.
@@ -155,7 +131,7 @@ impl Running {
         let ledger = self.ledger.snapshot(self.now());
         let reversed = self.settings.reversed_lines;
         let true_lines = |date| true_lines(&ledger, date, reversed);
-        let kinds = columns_of(&self.settings.dialect).kinds();
+        let kinds = kinds_of(&self.settings.dialect);
         let mut statement = Statement { date, lines: Vec::new(), planted: Vec::new() };
         let before = date.civil().yesterday().ok().map(BusinessDate::new);
         for line in before.map(true_lines).unwrap_or_default() {

@@ -10,8 +10,9 @@ use crate::domain::time::Timestamp;
 
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{EntryState, Facts, Found};
+use super::super::message::HttpReply;
 use super::super::notices::Claim;
-use super::{Dress, Reply};
+use super::Dress;
 
 pub const SUCCESS: &str = "00";
 /// What a lie says of an order that was approved: the issuer declined it.
@@ -83,10 +84,10 @@ pub fn set_response(fields: &mut Fields, code: &str) {
 }
 
 /// Signs the fields and makes them a synchronous reply.
-pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: Dress) -> Reply {
+pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: Dress) -> HttpReply {
     sign(keys, &mut fields, dress);
     let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
-    Reply {
+    HttpReply {
         status: StatusCode::OK,
         headers: vec![(CONTENT_TYPE, content_type)],
         body: Bytes::from(fields.encode_line()),

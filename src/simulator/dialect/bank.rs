@@ -1,315 +1,422 @@
-//! The banks of the examples that are neither Harbour Bank nor UnionPay: one ledger's answers, told
-//! in the tongue of Meadow Bank (forms, MD5) or Quarry Bank (XML, SM2).
+//! What every simulated bank of the protocol `http` does, whatever its words: it charges a number
+//! once, takes back what stands, and never lets refunds and captures exceed their original.
 //!
-//! What a bank does is the same in every tongue: it charges a number once, takes back what stands,
-//! and never lets refunds and captures exceed their original. A tongue reads and proves a request
-//! and writes a signed reply; both are written by hand from the banks' own point of view and share
-//! no table with the adapter.
+//! A bank is its [`BankApi`]: codes, words and keys. Each is written by hand from the bank's own
+//! point of view and shares no table with the adapter.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-
-use crate::domain::card::{Expiry, MaskedPan, Pan};
+use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 
-use super::super::ledger::{Entered, EntryState, Facts, Instruction, Reversed, Undone, Verdict};
+use super::super::chance::Chance;
+use super::super::ledger::{
+    Entered, EntryKind, EntryState, Facts, Instruction, Ledger, Reversed, Undone, Verdict,
+};
+use super::super::message::{HttpReply, HttpRequest};
+use super::super::notices::{Notice, NoticeWriter, schedule};
 use super::super::running::Running;
-use super::super::settings::BankSettings;
 use super::super::statement::NoStatement;
-use super::bank_tongue::Tongue;
-use super::{AnswerCodes, Dialect, Dress, Received, Reply, decide, statement};
+use super::{AnswerCodes, Dialect, Dress, decide, statement};
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) enum What {
+pub(in crate::simulator) enum BankOperation {
     Payment,
     Preauth,
     Capture,
-    /// A void or an undo: takes the whole original back.
-    Cancel,
+    Void,
+    /// A void to which "taken back already" is no refusal.
+    Undo,
     Refund,
     Inquiry,
     Reversal,
     Statement,
+    /// The file that the reply about a statement has named.
+    File,
 }
 
-impl What {
+impl BankOperation {
+    /// The name by which its faults are drawn.
     const fn name(self) -> &'static str {
         match self {
             Self::Payment => "charge",
             Self::Preauth => "preauth",
             Self::Capture => "capture",
-            Self::Cancel => "undo",
+            Self::Void => "void",
+            Self::Undo => "undo",
             Self::Refund => "refund",
             Self::Inquiry => "query",
             Self::Reversal => "reverse",
             Self::Statement => "statement",
+            Self::File => "file",
         }
     }
 }
 
 /// One proven request.
-pub(in crate::simulator) struct Ask {
-    pub what: What,
+pub(in crate::simulator) struct BankRequest {
+    pub operation: BankOperation,
     /// For a statement, its date, `YYYY-MM-DD`.
     pub order_no: String,
     pub original_no: String,
+    /// The bank's own number of the original, where the request must name it.
+    pub original_trace: Option<u64>,
+    /// What an inquiry is about, where each kind has an inquiry of its own.
+    pub original_kind: Option<EntryKind>,
     pub sent_at: String,
     pub amount: Option<AmountMinor>,
-    pub card: Option<AskedCard>,
+    pub currency: Currency,
+    pub card: Option<RequestCard>,
+    /// What the merchant calls the bank, where a reply names an address.
+    pub host: String,
+}
+
+impl BankRequest {
+    /// A request that says no more than its order number.
+    pub const fn new(operation: BankOperation, order_no: String) -> Self {
+        Self {
+            operation,
+            order_no,
+            original_no: String::new(),
+            original_trace: None,
+            original_kind: None,
+            sent_at: String::new(),
+            amount: None,
+            currency: Currency::Cny,
+            card: None,
+            host: String::new(),
+        }
+    }
+
+    fn instruction(
+        &self,
+        amount: AmountMinor,
+        currency: Currency,
+        card: Option<MaskedPan>,
+    ) -> Instruction<'_> {
+        let (order_no, sent_at) = (self.order_no.as_str(), self.sent_at.as_str());
+        Instruction { order_no, sent_at, amount, currency, card }
+    }
 }
 
 /// The card as it was sent; only its mask is kept.
-pub(in crate::simulator) struct AskedCard {
+pub(in crate::simulator) struct RequestCard {
     mask: MaskedPan,
-    is_valid: bool,
+    number_fits: bool,
     /// `YYMM`.
     expiry: Option<String>,
+    cvv_fits: bool,
 }
 
-impl AskedCard {
-    pub fn new(number: &str, expiry: Option<String>) -> Self {
-        let is_valid = Pan::parse(number).is_ok();
-        Self { mask: MaskedPan::from_stored(number), is_valid, expiry }
+impl RequestCard {
+    pub fn new(number: &str, expiry: Option<String>, cvv: Option<&str>) -> Self {
+        Self {
+            mask: MaskedPan::from_stored(number),
+            number_fits: Pan::parse(number).is_ok(),
+            expiry,
+            cvv_fits: cvv.is_none_or(|text| Cvv::parse(text).is_some()),
+        }
     }
 }
 
 /// A bank's codes.
-pub(in crate::simulator) struct Codes {
-    pub approved: &'static str,
+pub(in crate::simulator) struct BankCodes {
+    pub answers: AnswerCodes,
     pub pending: &'static str,
     pub busy: &'static str,
+    /// What a charge may be answered besides, where nothing is clear.
+    pub unclear_charge: Option<&'static str>,
     pub not_found: &'static str,
+    /// The original of a follow-up is not there.
+    pub no_original: &'static str,
     pub refused: &'static str,
+    /// An undo of what is taken back already.
+    pub undone_before: &'static str,
+    /// A void or an undo of another amount than the original's.
+    pub other_amount: &'static str,
+    /// What the repeated request of a reversed order is answered.
+    pub is_reversed: &'static str,
+    /// A repeated reversal. `None`: it succeeds again.
+    pub reversed_before: Option<&'static str>,
+    /// A reversal of what an undo has taken back. `None`: it succeeds.
+    pub reverses_undone: Option<&'static str>,
     pub format: &'static str,
     pub bad_signature: &'static str,
     pub invalid_card: &'static str,
     pub expired: &'static str,
+    pub wrong_cvv: &'static str,
     pub limit: &'static str,
+    /// A charge that comes after its reversal found nothing.
     pub dead: &'static str,
     /// Nothing happened on the date of a statement.
     pub empty: &'static str,
     /// The date of a statement is not over.
     pub later: &'static str,
-    pub answers: AnswerCodes,
 }
 
 /// The request's own code, and the entry that the reply tells of.
-pub(in crate::simulator) struct Draft {
+pub(in crate::simulator) struct BankResult {
     pub code: &'static str,
     pub facts: Option<Facts>,
     /// The original's code, in the reply to an inquiry.
-    pub result: Option<&'static str>,
+    pub original_code: Option<&'static str>,
     /// A statement.
     pub file: Option<Vec<u8>>,
 }
 
-impl Draft {
+impl BankResult {
     const fn code(code: &'static str) -> Self {
-        Self { code, facts: None, result: None, file: None }
+        Self { code, facts: None, original_code: None, file: None }
     }
 
-    const fn of(code: &'static str, facts: Facts) -> Self {
-        Self { code, facts: Some(facts), result: None, file: None }
+    fn of(code: &'static str, facts: Facts) -> Self {
+        Self { facts: Some(facts), ..Self::code(code) }
     }
+}
+
+/// How one bank reads, writes, signs and encrypts.
+pub(in crate::simulator) trait BankApi: Send + Sync {
+    fn codes(&self) -> &'static BankCodes;
+
+    /// How many requests out of ten thousand are answered "pending" and decided later.
+    fn pending_parts(&self, operation: BankOperation) -> u16;
+
+    /// Proves and understands a request, or says the code of its refusal.
+    fn read(&self, running: &Running, received: &HttpRequest) -> Result<BankRequest, &'static str>;
+
+    /// Writes and signs the reply; without a request, to one that was refused.
+    fn write(
+        &self,
+        running: &Running,
+        request: Option<&BankRequest>,
+        result: &BankResult,
+        dress: Dress,
+    ) -> HttpReply;
+
+    /// Writes the notices of an order's end, where the bank posts any.
+    fn notice(&self, order_no: &str) -> Option<NoticeWriter>;
 }
 
 /// See the head of this file.
 pub(in crate::simulator) struct Bank {
-    tongue: Tongue,
+    api: Box<dyn BankApi>,
 }
 
 impl Bank {
-    pub fn new(settings: &BankSettings) -> Self {
-        Self { tongue: Tongue::new(settings) }
+    pub fn new(api: Box<dyn BankApi>) -> Self {
+        Self { api }
     }
 
-    const fn codes(&self) -> &'static Codes {
-        self.tongue.codes()
-    }
-
-    fn begin(&self, running: &Running, ask: &Ask) -> Draft {
-        let codes = self.codes();
-        let (Some(amount), Some(card)) = (ask.amount, &ask.card) else {
-            return Draft::code(codes.format);
+    fn begin(&self, running: &Arc<Running>, request: &BankRequest) -> BankResult {
+        let codes = self.api.codes();
+        let (Some(amount), Some(card)) = (request.amount, &request.card) else {
+            return BankResult::code(codes.format);
         };
         let verdict = match self.card_problem(running, card, amount) {
             Some(code) => Verdict { approves: false, code, working: Duration::ZERO },
             None => {
-                let verdict = decide(running, &ask.order_no, &codes.answers);
-                Verdict { working: Duration::ZERO, ..verdict }
+                self.timed(running, request, decide(running, &request.order_no, &codes.answers))
             }
         };
-        let instruction = instruction(ask, amount, Some(card.mask.clone()));
+        let instruction = request.instruction(amount, request.currency, Some(card.mask.clone()));
         let (ledger, now) = (&running.ledger, running.now());
-        let entered = match ask.what {
-            What::Preauth => ledger.preauthorise(now, instruction, verdict, codes.dead),
-            What::Payment
-            | What::Capture
-            | What::Cancel
-            | What::Refund
-            | What::Inquiry
-            | What::Reversal
-            | What::Statement => ledger.charge(now, instruction, verdict, codes.dead),
+        let entered = if request.operation == BankOperation::Preauth {
+            ledger.preauthorise(now, instruction, verdict, codes.dead)
+        } else {
+            ledger.charge(now, instruction, verdict, codes.dead)
         };
-        self.told(entered)
+        self.end_of(running, request, entered)
+    }
+
+    /// The verdict as it stands at once, unless the bank takes its time over such a request.
+    fn timed(&self, running: &Running, request: &BankRequest, verdict: Verdict) -> Verdict {
+        let mut chance = Chance::of(running.settings.seed, "pending", &request.order_no, 0);
+        let pends = chance.hits(self.api.pending_parts(request.operation));
+        if pends { verdict } else { Verdict { working: Duration::ZERO, ..verdict } }
     }
 
     /// Why the card data alone decline a charge, whatever the issuer would say.
     fn card_problem(
         &self,
         running: &Running,
-        card: &AskedCard,
+        card: &RequestCard,
         amount: AmountMinor,
     ) -> Option<&'static str> {
+        let codes = self.api.codes();
         let today = running.ledger.today(running.now());
         let lives = |text: &str| {
             Expiry::parse_yymm(text).is_some_and(|one| !one.is_before(today.year(), today.month()))
         };
-        if !card.is_valid {
-            return Some(self.codes().invalid_card);
+        if !card.number_fits {
+            return Some(codes.invalid_card);
         }
         if card.expiry.as_deref().is_some_and(|text| !lives(text)) {
-            return Some(self.codes().expired);
+            return Some(codes.expired);
         }
-        let too_large = amount.get() > running.settings.per_order_max_minor;
-        too_large.then_some(self.codes().limit)
+        if !card.cvv_fits {
+            return Some(codes.wrong_cvv);
+        }
+        (amount.get() > running.settings.per_order_max_minor).then_some(codes.limit)
     }
 
-    fn follow(&self, running: &Running, ask: &Ask) -> Draft {
-        let codes = self.codes();
-        let Some(amount) = ask.amount else { return Draft::code(codes.format) };
-        let (ledger, now) = (&running.ledger, running.now());
-        let Some(original) = ledger.look(now, &ask.original_no) else {
-            return Draft::code(codes.refused);
+    fn follow_up(&self, running: &Arc<Running>, request: &BankRequest) -> BankResult {
+        let codes = self.api.codes();
+        let Some(amount) = request.amount else { return BankResult::code(codes.format) };
+        let (ledger, now, original_no) = (&running.ledger, running.now(), &request.original_no);
+        let fits = |facts: &Facts| request.original_trace.is_none_or(|trace| trace == facts.trace);
+        let Some(original) = ledger.look(now, original_no).filter(|found| fits(&found.facts))
+        else {
+            return BankResult::code(codes.no_original);
         };
-        let verdict = Verdict { approves: true, code: codes.approved, working: Duration::ZERO };
-        let asked = instruction(ask, amount, original.card);
-        let undone = match ask.what {
-            What::Refund => ledger.refund(now, asked, &ask.original_no, verdict, codes.dead),
-            What::Capture => ledger.capture(now, asked, &ask.original_no, verdict, codes.dead),
-            What::Payment
-            | What::Preauth
-            | What::Cancel
-            | What::Inquiry
-            | What::Reversal
-            | What::Statement => ledger.undo(now, asked, &ask.original_no, verdict, codes.dead),
-        };
-        match undone {
-            Undone::Entered(entered) => self.told(entered),
-            Undone::Already | Undone::Refused | Undone::NotFound | Undone::Differs => {
-                Draft::code(codes.refused)
+        let mut chance = Chance::of(running.settings.seed, "undo", &request.order_no, 0);
+        let approves = !chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
+        let code = if approves { codes.answers.approved } else { codes.refused };
+        let Verdict { working, .. } = decide(running, &request.order_no, &codes.answers);
+        let verdict = self.timed(running, request, Verdict { approves, code, working });
+        let instruction = request.instruction(amount, original.facts.currency, original.card);
+        let (is_undo, enter): (_, fn(&Ledger, _, Instruction<'_>, &str, _, _) -> Undone) =
+            match request.operation {
+                BankOperation::Refund => (false, Ledger::refund),
+                BankOperation::Capture => (false, Ledger::capture),
+                _ => (true, Ledger::undo),
+            };
+        match enter(ledger, now, instruction, original_no, verdict, codes.refused) {
+            Undone::Entered(entered) => self.end_of(running, request, entered),
+            Undone::Already if request.operation == BankOperation::Undo => {
+                BankResult::code(codes.undone_before)
             }
+            Undone::Differs if is_undo => BankResult::code(codes.other_amount),
+            // More than what is left is not a mistake of form.
+            Undone::Already | Undone::Differs | Undone::Refused => BankResult::code(codes.refused),
+            Undone::NotFound => BankResult::code(codes.no_original),
         }
     }
 
-    /// The code of an entry's standing: what its request is answered, and answered again.
-    fn told(&self, entered: Entered) -> Draft {
-        let codes = self.codes();
+    /// What the request of an order is answered, and answered again. A new one has a notice.
+    fn end_of(
+        &self,
+        running: &Arc<Running>,
+        request: &BankRequest,
+        entered: Entered,
+    ) -> BankResult {
         let facts = match entered {
-            Entered::New(facts) | Entered::Known { facts, same: true } => facts,
-            Entered::Known { facts: _, same: false } => return Draft::code(codes.format),
-        };
-        Draft::of(self.standing(&facts), facts)
-    }
-
-    const fn standing(&self, facts: &Facts) -> &'static str {
-        match facts.state {
-            EntryState::Working => self.codes().pending,
-            EntryState::Approved | EntryState::Undone => self.codes().approved,
-            EntryState::Declined => facts.code,
-            EntryState::Reversed => self.codes().refused,
-        }
-    }
-
-    fn inquire(&self, running: &Running, order_no: &str) -> Draft {
-        let Some(found) = running.ledger.look(running.now(), order_no) else {
-            return Draft::code(self.codes().not_found);
-        };
-        let result = Some(self.standing(&found.facts));
-        Draft { result, ..Draft::of(self.codes().approved, found.facts) }
-    }
-
-    fn reverse(&self, running: &Running, order_no: &str) -> Draft {
-        let codes = self.codes();
-        match running.ledger.reverse(running.now(), order_no, None) {
-            Reversed::Done(facts) | Reversed::Already(facts) | Reversed::Undone(facts) => {
-                Draft::of(codes.approved, facts)
+            Entered::New(facts) => {
+                self.notify(running, &request.order_no, &facts);
+                facts
             }
-            Reversed::Refused(_) => Draft::code(codes.refused),
-            Reversed::NotFound => Draft::code(codes.not_found),
+            Entered::Known { facts, same: true } => facts,
+            Entered::Known { facts: _, same: false } => {
+                return BankResult::code(self.api.codes().format);
+            }
+        };
+        BankResult::of(self.code_of(&facts), facts)
+    }
+
+    fn notify(&self, running: &Arc<Running>, order_no: &str, facts: &Facts) {
+        let url = running.settings.notices_to.clone();
+        let Some((url, write)) = url.zip(self.api.notice(order_no)) else { return };
+        let working = facts.ready_at.since(facts.received_at);
+        schedule(running, Notice { order_no: order_no.to_owned(), url, working, write });
+    }
+
+    fn code_of(&self, facts: &Facts) -> &'static str {
+        let codes = self.api.codes();
+        match facts.state {
+            EntryState::Working => codes.pending,
+            EntryState::Approved | EntryState::Undone => codes.answers.approved,
+            EntryState::Declined => facts.code,
+            // "Approved" would be a lie by now.
+            EntryState::Reversed => codes.is_reversed,
         }
     }
 
-    fn statement(&self, running: &Running, date: &str) -> Draft {
+    fn inquire(&self, running: &Running, request: &BankRequest) -> BankResult {
+        let codes = self.api.codes();
+        let found = running.ledger.look(running.now(), &request.order_no).map(|found| found.facts);
+        let fits = |facts: &Facts| request.original_kind.is_none_or(|kind| kind == facts.kind);
+        let Some(facts) = found.filter(fits) else { return BankResult::code(codes.not_found) };
+        let original_code = Some(self.code_of(&facts));
+        BankResult { original_code, ..BankResult::of(codes.answers.approved, facts) }
+    }
+
+    fn reverse(&self, running: &Running, order_no: &str) -> BankResult {
+        let codes = self.api.codes();
+        let (facts, refusal) = match running.ledger.reverse(running.now(), order_no, None) {
+            Reversed::Done(facts) => (facts, None),
+            Reversed::Already(facts) => (facts, codes.reversed_before),
+            Reversed::Undone(facts) => (facts, codes.reverses_undone),
+            Reversed::Refused(facts) => (facts, Some(codes.refused)),
+            Reversed::NotFound => return BankResult::code(codes.not_found),
+        };
+        refusal.map_or_else(|| BankResult::of(codes.answers.approved, facts), BankResult::code)
+    }
+
+    fn statement(&self, running: &Running, date: &str) -> BankResult {
+        let codes = self.api.codes();
         let date = BusinessDate::parse(date).ok_or(NoStatement::Nothing);
         match date.and_then(|date| running.closed_statement(date)) {
             Ok(found) => {
-                let paper = statement::write(&running.settings.dialect, &found);
-                Draft { file: Some(paper.bytes), ..Draft::code(self.codes().approved) }
+                let file = Some(statement::write(&running.settings.dialect, &found).bytes);
+                BankResult { file, ..BankResult::code(codes.answers.approved) }
             }
-            Err(NoStatement::NotYet) => Draft::code(self.codes().later),
-            Err(NoStatement::Nothing) => Draft::code(self.codes().empty),
+            Err(NoStatement::NotYet) => BankResult::code(codes.later),
+            Err(NoStatement::Nothing) => BankResult::code(codes.empty),
         }
-    }
-
-    fn reply(&self, ask: Option<&Ask>, draft: &Draft, dress: Dress) -> Reply {
-        let body = self.tongue.write(ask, draft, dress);
-        let kind = HeaderValue::from_static(self.tongue.content_type());
-        Reply {
-            status: StatusCode::OK,
-            headers: vec![(CONTENT_TYPE, kind)],
-            body: Bytes::from(body),
-        }
-    }
-}
-
-fn instruction(ask: &Ask, amount: AmountMinor, card: Option<MaskedPan>) -> Instruction<'_> {
-    Instruction {
-        order_no: &ask.order_no,
-        sent_at: &ask.sent_at,
-        amount,
-        currency: Currency::Cny,
-        card,
     }
 }
 
 impl Dialect for Bank {
-    type Call = Ask;
-    type Draft = Draft;
+    type Call = BankRequest;
+    type Draft = BankResult;
 
-    fn read(&self, _running: &Running, received: &Received) -> Result<Ask, Reply> {
-        let refuse = |code| self.reply(None, &Draft::code(code), Dress::Honest);
-        let proven = self.tongue.prove(received).ok_or(());
-        let proven = proven.map_err(|()| refuse(self.codes().bad_signature))?;
-        self.tongue.read(&proven).ok_or_else(|| refuse(self.codes().format))
+    fn read(&self, running: &Running, received: &HttpRequest) -> Result<BankRequest, HttpReply> {
+        self.api
+            .read(running, received)
+            .map_err(|code| self.api.write(running, None, &BankResult::code(code), Dress::Honest))
     }
 
-    fn name<'call>(&self, call: &'call Ask) -> (&'static str, &'call str) {
-        (call.what.name(), &call.order_no)
+    fn name<'call>(&self, call: &'call BankRequest) -> (&'static str, &'call str) {
+        (call.operation.name(), &call.order_no)
     }
 
-    fn carry_out(&self, running: &Arc<Running>, call: &Ask) -> Draft {
-        match call.what {
-            What::Payment | What::Preauth => self.begin(running, call),
-            What::Capture | What::Cancel | What::Refund => self.follow(running, call),
-            What::Inquiry => self.inquire(running, &call.order_no),
-            What::Reversal => self.reverse(running, &call.order_no),
-            What::Statement => self.statement(running, &call.order_no),
-        }
-    }
-
-    fn write(&self, _running: &Running, call: &Ask, draft: &Draft, dress: Dress) -> Reply {
-        match dress {
-            Dress::Unclear(_) => {
-                self.reply(Some(call), &Draft::code(self.codes().busy), Dress::Honest)
+    fn carry_out(&self, running: &Arc<Running>, call: &BankRequest) -> BankResult {
+        match call.operation {
+            BankOperation::Payment | BankOperation::Preauth => self.begin(running, call),
+            BankOperation::Capture
+            | BankOperation::Void
+            | BankOperation::Undo
+            | BankOperation::Refund => self.follow_up(running, call),
+            BankOperation::Inquiry => self.inquire(running, call),
+            BankOperation::Reversal => self.reverse(running, &call.order_no),
+            BankOperation::Statement | BankOperation::File => {
+                self.statement(running, &call.order_no)
             }
-            Dress::Honest | Dress::BadSignature(_) => self.reply(Some(call), draft, dress),
         }
+    }
+
+    fn write(
+        &self,
+        running: &Running,
+        call: &BankRequest,
+        draft: &BankResult,
+        dress: Dress,
+    ) -> HttpReply {
+        let codes = self.api.codes();
+        let Dress::Unclear(variant) = dress else {
+            return self.api.write(running, Some(call), draft, dress);
+        };
+        // Only a charge can also be "pending".
+        let code = match (codes.unclear_charge, call.operation) {
+            (Some(code), BankOperation::Payment | BankOperation::Preauth)
+                if variant.is_multiple_of(2) =>
+            {
+                code
+            }
+            _ => codes.busy,
+        };
+        self.api.write(running, Some(call), &BankResult::code(code), Dress::Honest)
     }
 }

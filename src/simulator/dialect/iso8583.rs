@@ -7,24 +7,18 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{Header, HeaderForm};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
 use crate::codec::iso8583::{Draft, Format, Message, Shipped, decode, encode, keys};
-use crate::codec::sign::sha256_hex;
-use crate::config::section::Section;
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
-use crate::simulator::counterpart::{Counterpart, Kept, TestCredential};
 use crate::simulator::ledger::{
     Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
-    unionpay_calendar,
 };
 use crate::simulator::running::Running;
-use crate::simulator::settings::{DialectSettings, Iso8583Settings, Iso8583Style};
+use crate::simulator::settings::{Iso8583Settings, Iso8583Style};
 
 use super::{AnswerCodes, Decline, Dress, decide};
 
@@ -140,35 +134,6 @@ impl Said {
     fn of(code: &'static str, facts: &Facts) -> Self {
         Self { code, trace: facts.trace, settles: Some(facts.settle_date) }
     }
-}
-
-/// The other side of a channel file's section, with keys made from the channel's name.
-pub fn counterpart(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
-    let styles = [("posp", Iso8583Style::Posp), ("cups", Iso8583Style::Cups)];
-    let style = section.choice("style", &styles);
-    let mut made = |name: &str, digits: usize| {
-        let text = || sha256_hex(format!("simulated {name} {id}").as_bytes())[..digits].to_owned();
-        kept.entry(format!("iso8583.{name}")).or_insert_with(|| Zeroizing::new(text())).clone()
-    };
-    let mac = section.section("mac");
-    let (mac_key, master_key) = (made("mac", 16), made("master", 32));
-    let mut credentials = Vec::new();
-    let mut give = |key: &str, text: &Zeroizing<String>| {
-        let reference = mac.optional_text(key);
-        credentials.extend(reference.iter().map(|one| TestCredential::new(one, text)));
-        reference.is_some()
-    };
-    give("key", &mac_key);
-    let signs_in = give("master_key", &master_key);
-    let master_key = signs_in.then_some(master_key);
-    Some(Counterpart {
-        credentials,
-        dialect: DialectSettings::Iso8583(Iso8583Settings { style, mac_key, master_key }),
-        addresses: section.texts("addresses"),
-        notice_address: None,
-        calendar: unionpay_calendar(),
-        fee: None,
-    })
 }
 
 fn bytes_of(hex: &str) -> Vec<u8> {

@@ -2,48 +2,22 @@
 //! it out, write the reply. Nothing here sends or delays anything.
 
 pub mod bank;
-pub mod bank_tongue;
-pub mod canyon_keys;
-pub mod canyon_pay;
-pub mod harbour_bank;
+pub mod banks;
 pub mod iso8583;
-pub mod iso8583_links;
 pub mod unionpay_acp;
 
 pub mod statement;
 
 mod acp_card;
 mod acp_reply;
-mod harbour_words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{HeaderMap, Method, StatusCode};
-
 use super::chance::Chance;
 use super::ledger::Verdict;
+use super::message::{HttpReply, HttpRequest};
 use super::running::Running;
-
-/// One request as it came.
-pub(in crate::simulator) struct Received {
-    pub method: Method,
-    pub path: String,
-    /// Without its question mark; empty where there is none.
-    pub query: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-/// One reply before the network has its way with it.
-#[derive(Debug)]
-pub(in crate::simulator) struct Reply {
-    pub status: StatusCode,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    pub body: Bytes,
-}
 
 /// In which dress the reply is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +37,7 @@ pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
     type Draft: Send + Sync + 'static;
 
     /// Understands and proves a request, or answers it at once.
-    fn read(&self, running: &Running, received: &Received) -> Result<Self::Call, Reply>;
+    fn read(&self, running: &Running, received: &HttpRequest) -> Result<Self::Call, HttpReply>;
 
     /// The operation and the order number, by which faults are drawn.
     fn name<'call>(&self, call: &'call Self::Call) -> (&'static str, &'call str);
@@ -78,7 +52,7 @@ pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
         call: &Self::Call,
         draft: &Self::Draft,
         dress: Dress,
-    ) -> Reply;
+    ) -> HttpReply;
 }
 
 /// A dialect's codes for what its cards answer.

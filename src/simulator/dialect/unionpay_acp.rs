@@ -17,26 +17,24 @@ use hyper::body::Bytes;
 use crate::codec::FieldLimits;
 use crate::codec::acp;
 use crate::codec::form::Fields;
-use crate::config::section::Section;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 
 use super::super::chance::Chance;
-use super::super::counterpart::{Counterpart, Kept, TestCredential};
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
     Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
-    unionpay_calendar,
 };
+use super::super::message::{HttpReply, HttpRequest};
 use super::super::notices::{Letter, Notice, schedule};
 use super::super::running::Running;
-use super::super::settings::{DialectSettings, UnionPayAcpSettings};
+use super::super::settings::UnionPayAcpSettings;
 use super::acp_card::{FORMAT, JudgedCard, judge};
 use super::acp_reply::{
     SUCCESS, WORKING, describe, echo, notice, query_id, reply, result_code, set_response,
 };
 use super::statement::acp::pack;
-use super::{AnswerCodes, Decline, Dialect, Dress, Received, Reply, decide};
+use super::{AnswerCodes, Decline, Dialect, Dress, decide};
 
 const BACK_PATH: &str = "/gateway/api/backTransReq.do";
 const QUERY_PATH: &str = "/gateway/api/queryTrans.do";
@@ -366,11 +364,11 @@ impl Dialect for UnionPayAcp {
     type Call = Call;
     type Draft = Draft;
 
-    fn read(&self, running: &Running, received: &Received) -> Result<Call, Reply> {
+    fn read(&self, running: &Running, received: &HttpRequest) -> Result<Call, HttpReply> {
         let path = received.path.as_str();
         if ![BACK_PATH, QUERY_PATH, FILE_PATH].contains(&path) {
             let (status, body) = (StatusCode::NOT_FOUND, Bytes::new());
-            return Err(Reply { status, headers: Vec::new(), body });
+            return Err(HttpReply { status, headers: Vec::new(), body });
         }
         let refuse = |code, mut fields: Fields| {
             set_response(&mut fields, code);
@@ -397,7 +395,7 @@ impl Dialect for UnionPayAcp {
         }
     }
 
-    fn write(&self, _running: &Running, call: &Call, draft: &Draft, dress: Dress) -> Reply {
+    fn write(&self, _running: &Running, call: &Call, draft: &Draft, dress: Dress) -> HttpReply {
         let mut fields = call.echoed.clone();
         let queries = call.operation == Operation::Query;
         if let Dress::Unclear(variant) = dress {
@@ -429,57 +427,6 @@ impl Dialect for UnionPayAcp {
         }
         reply(&self.keys, fields, dress)
     }
-}
-
-/// The other side of a channel file's section: its merchant, and a key for each of its references.
-/// A set that was kept is used again.
-pub fn counterpart(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart> {
-    let keys = match SimulatorKeys::from_texts(|name| kept.get(name).map(|text| text.to_string())) {
-        Some(keys) => keys,
-        None => SimulatorKeys::generate(),
-    };
-    let keys = match keys {
-        Ok(keys) => keys,
-        Err(error) => {
-            let advice = "remove the kept keys; new ones are made then";
-            section.mistake("signing", &error.to_string(), advice);
-            return None;
-        }
-    };
-    kept.extend(keys.texts().map(|(name, text)| (name.to_owned(), text.to_owned().into())));
-    let text = |key| section.optional_text(key);
-    let mut credentials = Vec::new();
-    let mut add = |reference: &str, text: &str| {
-        credentials.push(TestCredential::new(reference, text));
-    };
-    for signing in section.sections("signing") {
-        add(&signing.text("certificate"), &keys.merchant_certificate_pem);
-        add(&signing.text("key"), &keys.merchant_key_pem);
-    }
-    for reference in section.optional_texts("encryption_certificates").unwrap_or_default() {
-        add(&reference, &keys.encryption_certificate_pem);
-    }
-    let root = section.text("root_certificates");
-    match text("intermediate_certificates") {
-        Some(reference) => {
-            add(&root, &keys.root_pem);
-            add(&reference, &keys.intermediate_pem);
-        }
-        None => add(&root, &format!("{}{}", keys.root_pem, keys.intermediate_pem)),
-    }
-    let merchant_id = section.text("merchant_id");
-    let addresses = ["transaction_url", "query_url", "reversal_url", "statement_url"];
-    Some(Counterpart {
-        dialect: DialectSettings::UnionPayAcp(UnionPayAcpSettings {
-            keys: Arc::new(keys),
-            merchant_id,
-        }),
-        credentials,
-        addresses: addresses.into_iter().filter_map(text).collect(),
-        notice_address: text("notice_url"),
-        calendar: unionpay_calendar(),
-        fee: None,
-    })
 }
 
 /// What a call is known by: its order, or the date of a file.

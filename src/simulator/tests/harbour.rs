@@ -134,7 +134,7 @@ async fn declines_come_as_often_as_asked_with_a_spread_of_reasons() {
 #[tokio::test]
 async fn pending_charges_are_decided_later() {
     let (simulator, clock) = bank(|mut plain| {
-        if let DialectSettings::HarbourBank(bank) = &mut plain.dialect {
+        if let Some(bank) = plain.dialect.harbour_mut() {
             bank.pending_percent = 100;
         }
         plain.with_working(Between::millis(50, 50))

@@ -19,7 +19,7 @@ use crate::reconciliation::matching::{
 };
 use crate::simulator::keys::tests::shared_keys;
 use crate::simulator::ledger::{Instruction, Reversed, Verdict};
-use crate::simulator::statement::ReversedLines;
+use crate::simulator::settings::ReversedLines;
 
 const DAY_MS: i64 = 24 * 3_600_000;
 const LAKESIDE: &str = include_str!("../../../channels/lakeside-acquirer.toml");
@@ -66,7 +66,7 @@ fn work(simulator: &Simulator, day: u32) {
         true => format!("1234567{day}-{index:06}"),
         false => order_no(day * 1_000 + index),
     };
-    let has_undo = !matches!(simulator.settings().dialect, DialectSettings::CanyonPay(_));
+    let has_undo = simulator.settings().dialect.name() != "canyon-pay";
     let verdict = |approves| Verdict { approves, code: "00", working: Duration::ZERO };
     let asked = |order_no: &'static str, minor| Instruction {
         order_no,

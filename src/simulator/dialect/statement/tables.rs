@@ -3,7 +3,6 @@
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::simulator::dialect::acp_reply::beijing;
 use crate::simulator::ledger::EntryKind;
-use crate::simulator::settings::CanyonPaySettings;
 use crate::simulator::statement::{Statement, StatementLine};
 
 const SHOP: &str = "模拟商户";
@@ -142,7 +141,7 @@ pub fn terminals(statement: &Statement) -> Vec<u8> {
 
 /// Canyon Pay: every value behind a backtick, a refund's own numbers in columns of their own, fees
 /// with five decimals, the totals in a second table.
-pub fn backticks(statement: &Statement, settings: &CanyonPaySettings) -> Vec<u8> {
+pub fn backticks(statement: &Statement, merchant_id: &str) -> Vec<u8> {
     const HEAD: &str = "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,\
         交易类型,交易状态,付款银行,货币种类,应结订单金额,代金券金额,微信退款单号,商户退款单号,\
         退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,订单金额,\
@@ -167,7 +166,7 @@ pub fn backticks(statement: &Statement, settings: &CanyonPaySettings) -> Vec<u8>
         let values = [
             beijing(Timestamp::from_millis(entry.received_at_ms)).strftime("%F %T").to_string(),
             "wx2421b1c4370ec43b".to_owned(),
-            settings.merchant_id.clone(),
+            merchant_id.to_owned(),
             "0".to_owned(),
             String::new(),
             format!("C{:014}", of.trace),

@@ -5,22 +5,21 @@
 //! not misread too. It writes nothing and opens no file. Keys are made up and belong to nobody
 //! (I-11).
 //!
-//! A further protocol joins in four places: a variant of [`DialectSettings`] with its settings, one
-//! of `Spoken` (its dialect, and how it is served), a module in `dialect`, and its line in
-//! [`Counterpart::read`].
+//! A further protocol joins in four places: a variant of [`DialectSettings`] with its settings, a
+//! module in `dialect`, how it is served in `Simulator::start`, and its line in
+//! [`Counterpart::read`]. A further bank is a [`BankStyle`](super::BankStyle) and a module in
+//! `dialect/banks`.
+
+mod playable;
+mod read;
 
 use std::collections::BTreeMap;
 
-use jiff::civil;
-use jiff::tz::TimeZone;
 use zeroize::Zeroizing;
 
-use crate::config::mistake::{Mistake, Mistakes};
-use crate::config::raw::Document;
-use crate::config::section::Section;
 use crate::domain::time::ClearingCalendar;
 
-use super::dialect::{bank_tongue, canyon_keys, harbour_bank, iso8583, unionpay_acp};
+pub use self::playable::playable;
 use super::settings::{Clock, DialectSettings, SimulatorSettings};
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
@@ -35,7 +34,7 @@ pub struct TestCredential {
 }
 
 impl TestCredential {
-    pub(super) fn new(reference: &str, text: &str) -> Self {
+    fn new(reference: &str, text: &str) -> Self {
         Self { reference: reference.to_owned(), text: Zeroizing::new(text.to_owned()) }
     }
 }
@@ -57,50 +56,6 @@ pub struct Counterpart {
 }
 
 impl Counterpart {
-    /// Reads the file of the channel `id`. `kept` holds what an earlier start kept, and afterwards
-    /// what is to be kept.
-    pub fn read(document: &Document, id: &str, kept: &mut Kept) -> Result<Self, Vec<Mistake>> {
-        let mistakes = Mistakes::new();
-        let root = document.root(&mistakes);
-        let found = match root.text_such_as("protocol", "unionpay-acp").as_str() {
-            "unionpay-acp" => unionpay_acp::counterpart(&root.section("unionpay_acp"), kept),
-            "http" => of_bank(&root.section("http"), id, kept),
-            "iso8583" => iso8583::counterpart(&root.section("iso8583"), id, kept),
-            "" => None,
-            _ => {
-                let advice = "choose unionpay-acp, iso8583 or http";
-                root.mistake("protocol", "there is no simulator for it", advice);
-                None
-            }
-        };
-        let nothing = |root: &Section<'_>| {
-            root.mistake("protocol", "its other side cannot be played", "check its section");
-        };
-        if found.is_none() && mistakes.is_empty() {
-            nothing(&root);
-        }
-        let clearing = root.section("clearing");
-        let cut_off = clearing.optional_parsed("cut_off", "23:00", |text| {
-            text.parse::<civil::Time>().map_err(|_| "it is not a time of day like 23:00")
-        });
-        let zone = clearing.optional_parsed("time_zone", "Asia/Shanghai", |name| {
-            TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
-        });
-        drop(clearing);
-        let fee = root.sections("fees").first().map(|fee| {
-            let kept = fee.choice_or("refund", true, &[("keep", true), ("return", false)]);
-            (fee.integer_or("rate_ppm", 0, 0..=1_000_000), kept)
-        });
-        drop(root);
-        mistakes.into_result()?;
-        let found = found.expect("without a mistake there is one");
-        let calendar = ClearingCalendar {
-            zone: zone.unwrap_or(found.calendar.zone),
-            cut_off: cut_off.unwrap_or(found.calendar.cut_off),
-        };
-        Ok(Self { calendar, fee, ..found })
-    }
-
     /// The settings of a simulator that plays this side: no faults, one order in ten declined.
     pub fn settings(&self, id: &str, clock: Clock) -> SimulatorSettings {
         let mut settings = SimulatorSettings::of(id, self.dialect.clone(), clock);
@@ -145,16 +100,6 @@ impl Counterpart {
     }
 }
 
-/// Which of the simulated banks a file describes is told by how it signs.
-fn of_bank(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
-    let algorithm = section.optional_section("sign").map(|sign| sign.text("algorithm"));
-    match algorithm.as_deref() {
-        Some(one @ ("md5" | "sm2-sm3")) => Some(bank_tongue::counterpart(section, one, id)),
-        Some("rsa-sha256") => canyon_keys::counterpart(section, id, kept),
-        Some(_) | None => harbour_bank::counterpart(section, id, kept),
-    }
-}
-
 /// `scheme://host:port` of a web address; anything else whole.
 fn origin(address: &str) -> &str {
     let Some(start) = address.find("://").map(|at| at + 3) else { return address };
@@ -165,10 +110,12 @@ fn origin(address: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::mistake::Mistake;
+    use crate::config::raw::Document;
     use crate::simulator::keys::tests::shared_keys;
 
-    const UNIONPAY: &str = include_str!("../../channels/unionpay.toml");
-    const HARBOUR: &str = include_str!("../../channels/harbour-bank.toml");
+    const UNIONPAY: &str = include_str!("../../../channels/unionpay.toml");
+    const HARBOUR: &str = include_str!("../../../channels/harbour-bank.toml");
 
     fn read(text: &str, kept: &mut Kept) -> Result<Counterpart, Vec<String>> {
         let document = Document::parse("a.toml", text).expect("TOML");
@@ -234,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_shipped_acquirer_s_file_is_led_to_plain_links() {
-        let text = include_str!("../../channels/lakeside-acquirer.toml");
+        let text = include_str!("../../../channels/lakeside-acquirer.toml");
         let other = read(text, &mut Kept::new()).expect("an other side");
         let copy = other.leading_here(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
         assert!(copy.contains("\naddresses = [\"127.0.0.1:9\"]\n"), "{copy}");

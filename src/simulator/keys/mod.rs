@@ -5,6 +5,9 @@
 //! all simulators of a process, and whoever starts a simulator may keep its texts for the next
 //! start. `Debug` shows no key (I-11).
 
+pub mod canyon;
+pub mod quarry;
+
 use std::fmt;
 
 use rcgen::{

@@ -10,10 +10,10 @@ use crate::config::section::Section;
 
 /// The files whose other side is played, with how each signs.
 const BANKS: [(&str, &str, &str); 4] = [
-    ("harbour-bank", "hmac-sha256", include_str!("../../channels/harbour-bank.toml")),
-    ("meadow-bank", "md5", include_str!("../../channels/meadow-bank.toml")),
-    ("quarry-bank", "sm2-sm3", include_str!("../../channels/quarry-bank.toml")),
-    ("canyon-pay", "rsa-sha256", include_str!("../../channels/canyon-pay.toml")),
+    ("harbour-bank", "hmac-sha256", include_str!("../../../channels/harbour-bank.toml")),
+    ("meadow-bank", "md5", include_str!("../../../channels/meadow-bank.toml")),
+    ("quarry-bank", "sm2-sm3", include_str!("../../../channels/quarry-bank.toml")),
+    ("canyon-pay", "rsa-sha256", include_str!("../../../channels/canyon-pay.toml")),
 ];
 
 /// What is the merchant's own, or what we make of the bank's words: it changes none of them.
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_file_that_signs_nothing_is_played_where_it_has_the_first_banks_words() {
-        let unsigned = include_str!("../../benches/gateway/channel.toml");
+        let unsigned = include_str!("../../../benches/gateway/channel.toml");
         assert_eq!(refused(unsigned), []);
         let other = unsigned.replace("/v1/charges/query", "/v1/query");
         assert_eq!(refused(&other).len(), 1);

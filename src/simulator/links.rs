@@ -14,12 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::simulator::faults::{Happening, Loss, RequestFault, RequestPlan};
-use crate::simulator::running::Running;
-use crate::simulator::{Spoken, server};
-
-use super::Dress;
-use super::iso8583::{Call, Iso8583};
+use super::dialect::Dress;
+use super::dialect::iso8583::{Call, Iso8583};
+use super::faults::{Happening, Loss, RequestFault, RequestPlan};
+use super::running::Running;
+use super::server::{self, HttpDialect};
 
 /// The first byte of a GET: no frame is so long that its length begins so.
 const HTTP_BEGINS: u8 = b'G';
@@ -61,7 +60,7 @@ async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Arc<Iso8583>) {
         () = running.stopped() => return,
     };
     if matches!(peeked, Ok(1)) && first[0] == HTTP_BEGINS {
-        return server::keep(stream, running, Spoken::Iso8583(dialect)).await;
+        return server::keep(stream, running, HttpDialect::None).await;
     }
     // Without it an answer may wait for an acknowledgement; if it cannot be set, it does wait.
     let _ = stream.set_nodelay(true);

@@ -1,0 +1,366 @@
+//! Harbour Bank: a bank with a JSON interface, the worked example of the `http` protocol.
+//!
+//! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
+//! `/v1/voids`, `/v1/refunds`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over
+//! time-stamp, line feed and body in both directions; amounts in fen. The query's own code and the
+//! original's state are two things.
+
+use std::borrow::Cow;
+use std::io::Write as _;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use crate::codec::sign::{HmacKey, hex_lower};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::BusinessDate;
+use crate::simulator::dialect::bank::{
+    BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
+};
+use crate::simulator::dialect::{AnswerCodes, Decline, Dress};
+use crate::simulator::ledger::{EntryState, Facts};
+use crate::simulator::message::{HttpReply, HttpRequest};
+use crate::simulator::notices::NoticeWriter;
+use crate::simulator::running::Running;
+use crate::simulator::settings::HarbourSettings;
+
+const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
+/// Characters of an order number.
+const ORDER_NO_LENGTH_MAX: usize = 40;
+
+const CODES: BankCodes = BankCodes {
+    pending: "1099",
+    unclear_charge: Some("1099"),
+    busy: "1091",
+    not_found: "1404",
+    no_original: "1404",
+    refused: "2002",
+    undone_before: "2001",
+    other_amount: "1400",
+    is_reversed: "2001",
+    reversed_before: Some("2001"),
+    reverses_undone: Some("2001"),
+    format: "1400",
+    bad_signature: "1900",
+    invalid_card: "1014",
+    expired: "1054",
+    wrong_cvv: "1082",
+    limit: "1061",
+    dead: "1005",
+    empty: "1404",
+    later: "1099",
+    answers: AnswerCodes {
+        approved: "0000",
+        declines: &[
+            (Decline::later("1051"), 45),
+            (Decline::later("1005"), 20),
+            (Decline::later("1054"), 8),
+            (Decline::later("1061"), 8),
+            (Decline::later("1082"), 8),
+            (Decline::later("1059"), 5),
+            (Decline::at_once("1503"), 6),
+        ],
+    },
+};
+
+/// See the head of this file.
+pub(super) struct Harbour {
+    merchant_id: String,
+    key: HmacKey,
+    verify_signatures: bool,
+    pending_percent: u8,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChargeBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    sent_at: Cow<'a, str>,
+    amount: i64,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+    #[serde(borrow)]
+    card: CardBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct CardBody<'a> {
+    #[serde(borrow)]
+    number: Cow<'a, str>,
+    #[serde(borrow)]
+    expiry: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    cvv: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OrderBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StatementBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    date: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FollowBody<'a> {
+    #[serde(borrow)]
+    merchant_id: Cow<'a, str>,
+    #[serde(borrow)]
+    order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    original_order_no: Cow<'a, str>,
+    #[serde(borrow)]
+    original_trade_no: Cow<'a, str>,
+    amount: i64,
+}
+
+impl Harbour {
+    pub fn new(merchant_id: String, settings: &HarbourSettings) -> Self {
+        Self {
+            merchant_id,
+            key: HmacKey::new(settings.key.as_bytes()),
+            verify_signatures: settings.verify_signatures,
+            pending_percent: settings.pending_percent,
+        }
+    }
+
+    fn signature_fits(&self, received: &HttpRequest) -> bool {
+        let header = |name: &HeaderName| received.headers.get(name).map(HeaderValue::as_bytes);
+        let (Some(timestamp), Some(signature)) = (header(&TIMESTAMP), header(&SIGNATURE)) else {
+            return false;
+        };
+        let Ok(text) = std::str::from_utf8(timestamp) else { return false };
+        let tag = hex_lower(&self.key.tag(&[text.as_bytes(), b"\n", &received.body]));
+        tag.as_bytes() == signature
+    }
+
+    fn parse(&self, received: &HttpRequest) -> Option<BankRequest> {
+        let body = &received.body[..];
+        let operation = match received.path.as_str() {
+            "/v1/charges" => BankOperation::Payment,
+            "/v1/preauths" => BankOperation::Preauth,
+            "/v1/charges/query" => BankOperation::Inquiry,
+            "/v1/charges/reverse" => BankOperation::Reversal,
+            "/v1/charges/undo" => BankOperation::Undo,
+            "/v1/voids" => BankOperation::Void,
+            "/v1/refunds" => BankOperation::Refund,
+            "/v1/preauths/capture" => BankOperation::Capture,
+            "/v1/statements" => BankOperation::Statement,
+            _ => return None,
+        };
+        match operation {
+            BankOperation::Payment | BankOperation::Preauth => self.charge(operation, body),
+            BankOperation::Inquiry | BankOperation::Reversal => {
+                let order: OrderBody<'_> = serde_json::from_slice(body).ok()?;
+                let order_no = self.order_no(&order.merchant_id, &order.order_no)?;
+                Some(BankRequest::new(operation, order_no))
+            }
+            BankOperation::Statement | BankOperation::File => {
+                let asked: StatementBody<'_> = serde_json::from_slice(body).ok()?;
+                let date = BusinessDate::parse(&asked.date)?.to_string();
+                let is_ours = asked.merchant_id == self.merchant_id;
+                is_ours.then_some(BankRequest::new(operation, date))
+            }
+            BankOperation::Capture
+            | BankOperation::Void
+            | BankOperation::Undo
+            | BankOperation::Refund => self.follow_up(operation, body),
+        }
+    }
+
+    fn charge(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
+        let charge: ChargeBody<'_> = serde_json::from_slice(body).ok()?;
+        let in_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if charge.sent_at.len() != 14 || !in_digits(&charge.sent_at) {
+            return None;
+        }
+        let CardBody { number, expiry, cvv } = charge.card;
+        let order_no = self.order_no(&charge.merchant_id, &charge.order_no)?;
+        Some(BankRequest {
+            sent_at: charge.sent_at.into_owned(),
+            amount: Some(AmountMinor::new(charge.amount).ok()?),
+            currency: Currency::parse(&charge.currency)?,
+            card: Some(RequestCard::new(&number, expiry.map(Cow::into_owned), cvv.as_deref())),
+            ..BankRequest::new(operation, order_no)
+        })
+    }
+
+    fn follow_up(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
+        let follow_up: FollowBody<'_> = serde_json::from_slice(body).ok()?;
+        let order_no = self.order_no(&follow_up.merchant_id, &follow_up.order_no)?;
+        Some(BankRequest {
+            original_no: follow_up.original_order_no.into_owned(),
+            // A number that the bank never gave out is nobody's.
+            original_trace: Some(trace_of(&follow_up.original_trade_no).unwrap_or_default()),
+            amount: Some(AmountMinor::new(follow_up.amount).ok()?),
+            ..BankRequest::new(operation, order_no)
+        })
+    }
+
+    /// The order number, if it is one and the merchant is ours.
+    fn order_no(&self, merchant_id: &str, order_no: &str) -> Option<String> {
+        let plain = order_no.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let fits = plain && (1..=ORDER_NO_LENGTH_MAX).contains(&order_no.len());
+        (fits && merchant_id == self.merchant_id).then(|| order_no.to_owned())
+    }
+}
+
+impl BankApi for Harbour {
+    fn codes(&self) -> &'static BankCodes {
+        &CODES
+    }
+
+    fn pending_parts(&self, operation: BankOperation) -> u16 {
+        let is_charge = matches!(operation, BankOperation::Payment | BankOperation::Preauth);
+        if is_charge { u16::from(self.pending_percent) * 100 } else { 0 }
+    }
+
+    fn read(
+        &self,
+        _running: &Running,
+        received: &HttpRequest,
+    ) -> Result<BankRequest, &'static str> {
+        if self.verify_signatures && !self.signature_fits(received) {
+            return Err(CODES.bad_signature);
+        }
+        self.parse(received).ok_or(CODES.format)
+    }
+
+    fn write(
+        &self,
+        running: &Running,
+        request: Option<&BankRequest>,
+        result: &BankResult,
+        dress: Dress,
+    ) -> HttpReply {
+        let mut body = match (request, &result.facts, &result.file) {
+            (_, None, Some(file)) => file.clone(),
+            (Some(request), Some(facts), _) if request.operation == BankOperation::Inquiry => {
+                query_body(&request.order_no, facts)
+            }
+            (Some(request), Some(facts), _) => order_body(result.code, &request.order_no, facts),
+            (_, _, _) => code_body(result.code),
+        };
+        let timestamp = itoa::Buffer::new().format(running.now().as_millis() / 1_000).to_owned();
+        let mut tag = self.key.tag(&[timestamp.as_bytes(), b"\n", &body]);
+        let mut signed = true;
+        if let Dress::BadSignature(variant) = dress {
+            match variant % 3 {
+                0 => tag[0] ^= 1,
+                1 => signed = false,
+                _ => forge(&mut body),
+            }
+        }
+        let digits = |text: String| {
+            HeaderValue::try_from(text).expect("digits and letters make a header value")
+        };
+        let mut reply = HttpReply::new(StatusCode::OK, "application/json", body);
+        reply.headers.push((TIMESTAMP, digits(timestamp)));
+        if signed {
+            reply.headers.push((SIGNATURE, digits(hex_lower(&tag))));
+        }
+        reply
+    }
+
+    fn notice(&self, _order_no: &str) -> Option<NoticeWriter> {
+        None
+    }
+}
+
+/// The running number in the bank's own number of a transaction, `H` and 14 digits.
+fn trace_of(trade_no: &str) -> Option<u64> {
+    let digits = trade_no.strip_prefix('H').filter(|digits| digits.len() == 14)?;
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+}
+
+/// The state of a charge that an undo took back stays a success: the undo is an order itself.
+const fn state_name(state: EntryState) -> &'static str {
+    match state {
+        EntryState::Working => "PROCESSING",
+        EntryState::Approved | EntryState::Undone => "SUCCESS",
+        EntryState::Declined => "FAILED",
+        EntryState::Reversed => "REVERSED",
+    }
+}
+
+fn message(code: &str) -> &'static str {
+    match code {
+        "0000" => "ok",
+        "1005" => "do not honour",
+        "1014" => "invalid card",
+        "1051" => "insufficient funds",
+        "1054" => "expired card",
+        "1059" => "suspected fraud",
+        "1061" => "limit exceeded",
+        "1082" => "wrong CVV",
+        "1091" => "system busy, result unclear",
+        "1099" => "processing",
+        "1400" => "format",
+        "1404" => "not found",
+        "1503" => "closed for maintenance",
+        "1900" => "bad signature",
+        "2001" => "already done",
+        "2002" => "cannot be done",
+        _ => "other",
+    }
+}
+
+fn code_body(code: &str) -> Vec<u8> {
+    format!(r#"{{"code":"{code}","message":"{}"}}"#, message(code)).into_bytes()
+}
+
+fn order_body(code: &str, order_no: &str, facts: &Facts) -> Vec<u8> {
+    let mut body = Vec::with_capacity(160);
+    let date = facts.settle_date.civil();
+    write!(
+        body,
+        concat!(
+            r#"{{"code":"{}","message":"{}","orderNo":"{}","tradeNo":"H{:014}","#,
+            r#""amount":{},"settleDate":"{:02}{:02}"}}"#
+        ),
+        code,
+        message(code),
+        order_no,
+        facts.trace,
+        facts.amount,
+        date.month(),
+        date.day(),
+    )
+    .expect("memory takes what is written to it");
+    body
+}
+
+fn query_body(order_no: &str, facts: &Facts) -> Vec<u8> {
+    let result = if facts.state == EntryState::Working { CODES.pending } else { facts.code };
+    let mut body = order_body(CODES.answers.approved, order_no, facts);
+    body.pop();
+    write!(body, r#","state":"{}","resultCode":"{result}"}}"#, state_name(facts.state))
+        .expect("memory takes what is written to it");
+    body
+}
+
+/// Turns the first code of a signed body into its opposite, so that its signature lies.
+fn forge(body: &mut [u8]) {
+    const PLACE: std::ops::Range<usize> = 9..13;
+    let Some(code) = body.get_mut(PLACE) else { return };
+    let opposite =
+        if code == CODES.answers.approved.as_bytes() { "1051" } else { CODES.answers.approved };
+    code.copy_from_slice(opposite.as_bytes());
+}
