@@ -131,8 +131,7 @@ pub trait Store: Send + Sync {
     /// whoever carried them out is gone. Orders come in their order.
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
-    /// Shows rows to who reads a row or two by their keys, on the spot. Returns when what was read
-    /// is durable.
+    /// Shows rows to who reads a row or two by their keys, on the spot.
     fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()>;
 
     /// The same for a page, which may take longer.

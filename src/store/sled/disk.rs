@@ -4,7 +4,6 @@
 //! by sled while it opens), `blobs/` (values too large for the log). Beside them lie the journal's
 //! and the manifest, which says what must be there.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -22,11 +21,10 @@ use crate::store::form::damaged;
 use crate::store::key::{LAYOUT, LAYOUT_FORM, bounds};
 use crate::store::plan::Writes;
 use crate::store::row::Table;
-use crate::store::sorted::{SortedBytes, Visit};
+use crate::store::sorted::SortedBytes;
 use crate::store::table::audit::{Audit, place_of};
 
 use super::SledSettings;
-use super::barrier::{Barrier, Wait};
 use super::journal::{Journal, Turns};
 use super::layers::Layers;
 use super::manifest::{Manifest, ManifestFile};
@@ -138,24 +136,18 @@ impl Disk {
         self.layers.get(key)
     }
 
-    /// Writes a group, all of it or nothing. It is not durable yet.
-    pub(super) fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
-        let appended = self.journal.append(writes);
-        self.failed |= appended.is_err();
-        appended?;
-        self.recent_keys = self.layers.add(writes);
-        Ok(())
+    /// Makes a group durable, all of it or nothing, and only then lets it be read. After a failure
+    /// nothing more may be promised.
+    pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
+        let written = self.try_write(writes);
+        self.failed |= written.is_err();
+        written
     }
 
-    /// Makes what was written durable. After a failure nothing more may be promised.
-    pub(super) fn make_durable(&mut self) -> Result<(), StoreError> {
-        let durable = self.sync();
-        self.failed |= durable.is_err();
-        durable
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
+    fn try_write(&mut self, writes: Writes) -> Result<(), StoreError> {
+        self.journal.append(&writes)?;
         self.journal.sync()?;
+        self.recent_keys = self.layers.add(writes);
         let busy = self.settler.is_busy()?;
         if self.recent_keys < self.settle_keys {
             return Ok(());
@@ -467,55 +459,4 @@ fn open_error(folder: &Path, error: ::sled::Error) -> StoreError {
         };
     }
     failed("cannot open the store")(error)
-}
-
-/// Reads of the rows, behind the barrier.
-pub(super) struct Reader {
-    layers: Arc<Layers>,
-    barrier: Arc<Barrier>,
-}
-
-/// One read under way: it remembers what it has touched.
-pub(super) struct Look<'a> {
-    layers: &'a Layers,
-    touched: RefCell<Vec<Vec<u8>>>,
-    scanned: Cell<bool>,
-}
-
-impl Reader {
-    pub(super) fn new(layers: Arc<Layers>, barrier: Arc<Barrier>) -> Self {
-        Self { layers, barrier }
-    }
-
-    pub(super) fn barrier(&self) -> &Barrier {
-        &self.barrier
-    }
-
-    /// Reads, and says what must be waited for before the result may be used.
-    pub(super) fn look<T>(&self, read: impl FnOnce(&Look<'_>) -> T) -> (T, Wait) {
-        let touched = RefCell::new(Vec::new());
-        let look = Look { layers: &self.layers, touched, scanned: Cell::new(false) };
-        let found = read(&look);
-        let wait = if look.scanned.get() {
-            self.barrier.after_range()
-        } else {
-            self.barrier.after_keys(&look.touched.borrow())
-        };
-        (found, wait)
-    }
-}
-
-impl SortedBytes for Look<'_> {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let value = self.layers.get(key)?;
-        if !self.scanned.get() {
-            self.touched.borrow_mut().push(key.to_vec());
-        }
-        Ok(value)
-    }
-
-    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.scanned.set(true);
-        self.layers.scan(from, to, visit)
-    }
 }

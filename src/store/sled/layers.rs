@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::store::StoreError;
 use crate::store::plan::Writes;
-use crate::store::sorted::{Scan, Visit};
+use crate::store::sorted::{Scan, SortedBytes, Visit};
 
 use super::disk::failed;
 
@@ -41,10 +41,11 @@ impl Layers {
         Self { tree, layered: RwLock::default() }
     }
 
-    /// Adds a group to the recent rows, and says how many keys they have now.
-    pub(super) fn add(&self, writes: &Writes) -> usize {
+    /// Adds a group to the recent rows, and says how many keys they have now. From here on it is
+    /// read, so it must be durable (I-12).
+    pub(super) fn add(&self, writes: Writes) -> usize {
         let mut layered = self.write();
-        layered.recent.extend(writes.iter().map(|(key, value)| (key.clone(), value.clone())));
+        layered.recent.extend(writes);
         layered.recent.len()
     }
 
@@ -60,41 +61,6 @@ impl Layers {
     /// What was handed over is in the tree, and durable there.
     pub(super) fn settled(&self) {
         self.write().settling = None;
-    }
-
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let layered = self.read();
-        let settling = layered.settling.as_ref();
-        let above = layered.recent.get(key).or_else(|| settling.and_then(|layer| layer.get(key)));
-        if let Some(value) = above {
-            return Ok(value.clone());
-        }
-        // A key leaves the layers only when it is in the tree.
-        drop(layered);
-        let value = self.tree.get(key).map_err(failed("cannot read"))?;
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    /// Shows the pairs of `from` (with it) to `to` (without it) in order.
-    pub(super) fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut Visit<'_>,
-    ) -> Result<(), StoreError> {
-        let mut from = Bound::Included(from.to_vec());
-        loop {
-            let chunk = self.chunk(&from, to)?;
-            for (key, value) in &chunk.pairs {
-                if visit(key, value)? == Scan::Enough {
-                    return Ok(());
-                }
-            }
-            match chunk.last {
-                Some(last) => from = Bound::Excluded(last),
-                None => return Ok(()),
-            }
-        }
     }
 
     fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<Chunk, StoreError> {
@@ -129,6 +95,38 @@ impl Layers {
 
     fn write(&self) -> RwLockWriteGuard<'_, Layered> {
         self.layered.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SortedBytes for Layers {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let layered = self.read();
+        let settling = layered.settling.as_ref();
+        let above = layered.recent.get(key).or_else(|| settling.and_then(|layer| layer.get(key)));
+        if let Some(value) = above {
+            return Ok(value.clone());
+        }
+        // A key leaves the layers only when it is in the tree.
+        drop(layered);
+        let value = self.tree.get(key).map_err(failed("cannot read"))?;
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    /// Shows the pairs of `from` (with it) to `to` (without it) in order.
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut from = Bound::Included(from.to_vec());
+        loop {
+            let chunk = self.chunk(&from, to)?;
+            for (key, value) in &chunk.pairs {
+                if visit(key, value)? == Scan::Enough {
+                    return Ok(());
+                }
+            }
+            match chunk.last {
+                Some(last) => from = Bound::Excluded(last),
+                None => return Ok(()),
+            }
+        }
     }
 }
 
@@ -221,7 +219,7 @@ mod tests {
                     Event::Add(pairs) => {
                         let writes: Writes =
                             pairs.into_iter().map(|(key, value)| bytes(key, value)).collect();
-                        layers.add(&writes);
+                        layers.add(writes.clone());
                         for (key, value) in writes {
                             match value {
                                 Some(value) => drop(model.insert(key, value)),

@@ -14,19 +14,17 @@
 //!   own handle. Values that make a page larger than a quarter of a segment would go to files of
 //!   their own (`blobs/`); the segment is chosen so that this needs a megabyte, and such a file is
 //!   synced too.
-//! - **No read sees what is not durable.** Between write and sync a row can be found. A
-//!   read of a key that the group under way writes, and every listing, waits for the group's end
-//!   (see `barrier`); other reads wait for nothing.
+//! - **No read sees what is not durable.** A group is laid over the tree after its sync, and before
+//!   anyone is answered: reads wait for nothing, and whoever was answered finds what was written.
 //! - **A failed write or sync is the end.** It is never tried again and never answered with
 //!   success: after it the kernel may have dropped the pages and call the next sync a success.
-//!   Every later commit is refused, and so is every read that could rest on the failed group.
+//!   Every later commit is refused; reads show the rows as they were before the failed group.
 //! - **Nothing less than there was.** sled recovers what it can from a damaged file and is silent
 //!   about the rest. A manifest beside the tree says how many rows each table has and their sum
 //!   (see `manifest`, `sums`), and a mark says how far the journal goes. Opening reads every row
 //!   once and is refused where anything is missing, older than it was, or changed.
 //! - **One process.** sled locks its file; a second opener is told so.
 
-mod barrier;
 mod disk;
 mod journal;
 mod layers;
@@ -43,8 +41,8 @@ use crate::domain::batch::Batch;
 use crate::domain::ids::OrderId;
 use crate::store::table::in_flight;
 use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture};
-use barrier::Barrier;
-use disk::{Disk, Reader, Release};
+use disk::{Disk, Release};
+use layers::Layers;
 use writer::{Ask, Writer};
 
 pub(super) use journal::rows_in as journal_rows;
@@ -86,7 +84,7 @@ pub enum Held {
 /// The embedded store. Dropping it ends the writer after what waits has been written.
 pub struct SledStore {
     // Dropped in this order: reads end, the writer writes what waits, the folder is let go.
-    reader: Arc<Reader>,
+    rows: Arc<Layers>,
     left: Arc<[(OrderId, u8)]>,
     writer: Writer,
     is_copy: Arc<AtomicBool>,
@@ -102,11 +100,10 @@ impl SledStore {
         let disk = Disk::open(folder, settings)?;
         let release = disk.release()?;
         let is_copy = disk.is_copy();
-        let barrier = Arc::new(Barrier::new());
-        let reader = Arc::new(Reader::new(disk.layers(), Arc::clone(&barrier)));
-        let left = reader.look(|rows| in_flight(rows)).0?.into();
-        let writer = Writer::start(disk, barrier, settings)?;
-        Ok(Self { reader, left, writer, is_copy, _release: release })
+        let rows = disk.layers();
+        let left = in_flight(&*rows)?.into();
+        let writer = Writer::start(disk, settings)?;
+        Ok(Self { rows, left, writer, is_copy, _release: release })
     }
 
     /// What the store in `folder` has, without opening it.
@@ -163,17 +160,16 @@ impl Store for SledStore {
     /// The bytes of a row or two are in memory as a rule.
     fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
         Box::pin(async move {
-            let ((), wait) = self.reader.look(|rows| look(rows));
-            self.reader.barrier().wait(wait).await
+            look(&*self.rows);
+            Ok(())
         })
     }
 
     /// On a thread that may block.
     fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
         Box::pin(async move {
-            let reader = Arc::clone(&self.reader);
-            let ((), wait) = on_a_thread(move || reader.look(|rows| look(rows))).await?;
-            self.reader.barrier().wait(wait).await
+            let rows = Arc::clone(&self.rows);
+            on_a_thread(move || look(&*rows)).await
         })
     }
 }

@@ -17,7 +17,6 @@ use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, StoreError, table};
 
 use super::SledSettings;
-use super::barrier::Barrier;
 use super::disk::Disk;
 
 /// A group of so many commits or more says that others are coming.
@@ -80,25 +79,20 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(
-        disk: Disk,
-        barrier: Arc<Barrier>,
-        settings: &SledSettings,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn start(disk: Disk, settings: &SledSettings) -> Result<Self, StoreError> {
         let audit_next = disk.audit_next();
-        Self::start_on(disk, audit_next, barrier, settings)
+        Self::start_on(disk, audit_next, settings)
     }
 
     fn start_on<D: Durable + Send + 'static>(
         disk: D,
         audit_next: u64,
-        barrier: Arc<Barrier>,
         settings: &SledSettings,
     ) -> Result<Self, StoreError> {
         let (queue, asks) = sync_channel(settings.queue_max.max(1));
         let failure = Arc::new(OnceLock::new());
         let group_max = settings.group_max.max(1);
-        let work = Work { disk, barrier, audit_next, group_max, failure: Arc::clone(&failure) };
+        let work = Work { disk, audit_next, group_max, failure: Arc::clone(&failure) };
         let thread = Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work.run(&asks))
@@ -144,8 +138,8 @@ impl Drop for Writer {
 /// What the writer needs of a disk.
 trait Durable {
     fn stored(&self, key: &[u8]) -> Found;
-    fn write(&mut self, writes: &Writes) -> Result<(), StoreError>;
-    fn make_durable(&mut self) -> Result<(), StoreError>;
+    /// Makes a group durable, then lets it be read.
+    fn write(&mut self, writes: Writes) -> Result<(), StoreError>;
 }
 
 impl Durable for Disk {
@@ -153,29 +147,23 @@ impl Durable for Disk {
         Self::stored(self, key)
     }
 
-    fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
+    fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
         Self::write(self, writes)
-    }
-
-    fn make_durable(&mut self) -> Result<(), StoreError> {
-        Self::make_durable(self)
     }
 }
 
 struct Work<D> {
     disk: D,
-    barrier: Arc<Barrier>,
     audit_next: u64,
     group_max: usize,
     failure: Arc<OnceLock<String>>,
 }
 
-/// Tells those who read and those who ask, should the writer panic.
+/// Tells those who ask, should the writer panic.
 impl<D> Drop for Work<D> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.failure.get_or_init(|| "its writer has panicked".to_owned());
-            self.barrier.fail();
         }
     }
 }
@@ -214,11 +202,12 @@ impl<D: Durable> Work<D> {
             answers.push(self.decide(ask, &mut overlay));
         }
         let writes: Writes = overlay.into_iter().collect();
-        match self.settle(writes) {
+        // Refusals alone write nothing.
+        let written = if writes.is_empty() { Ok(()) } else { self.disk.write(writes) };
+        match written {
             Ok(()) => answers.into_iter().for_each(Answer::give),
             Err(error) => {
                 let failure = self.failure.get_or_init(|| chain(&error));
-                self.barrier.fail();
                 answers.into_iter().for_each(|answer| answer.give_failure(failure));
             }
         }
@@ -247,18 +236,6 @@ impl<D: Durable> Work<D> {
                 Answer::Lease(answer, reply)
             }
         }
-    }
-
-    fn settle(&mut self, writes: Writes) -> Result<(), StoreError> {
-        if writes.is_empty() {
-            return Ok(());
-        }
-        let writes = Arc::new(writes);
-        self.barrier.begin(Arc::clone(&writes));
-        self.disk.write(&writes)?;
-        self.disk.make_durable()?;
-        self.barrier.end();
-        Ok(())
     }
 }
 
@@ -297,12 +274,8 @@ mod tests {
             Ok(None)
         }
 
-        fn write(&mut self, writes: &Writes) -> Result<(), StoreError> {
+        fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
             self.groups.lock().expect("no panic").push(writes.len());
-            Ok(())
-        }
-
-        fn make_durable(&mut self) -> Result<(), StoreError> {
             let verdict = self.verdicts.recv().expect("the test gives a verdict for each group");
             let context = "cannot sync".to_owned();
             verdict.map_err(|source| StoreError::Io { context, source })
@@ -313,17 +286,15 @@ mod tests {
         writer: Writer,
         verdicts: Sender<io::Result<()>>,
         groups: Arc<Mutex<Vec<usize>>>,
-        barrier: Arc<Barrier>,
     }
 
     fn bench(queue_max: usize, group_max: usize) -> Bench {
         let (verdicts, receiver) = channel();
         let groups = Arc::new(Mutex::new(Vec::new()));
         let disk = GatedDisk { groups: Arc::clone(&groups), verdicts: receiver };
-        let barrier = Arc::new(Barrier::new());
         let settings = SledSettings { queue_max, group_max, ..SledSettings::default() };
-        let writer = Writer::start_on(disk, 1, Arc::clone(&barrier), &settings);
-        Bench { writer: writer.expect("a thread"), verdicts, groups, barrier }
+        let writer = Writer::start_on(disk, 1, &settings);
+        Bench { writer: writer.expect("a thread"), verdicts, groups }
     }
 
     impl Bench {
@@ -381,7 +352,6 @@ mod tests {
         let Err(CommitError::Failed(cause)) = bench.commit().await else { panic!("it was taken") };
         assert!(cause.to_string().contains("cannot sync"), "{cause}");
         assert_eq!(bench.groups.lock().expect("no panic").len(), 1, "nothing was written after");
-        assert!(bench.barrier.wait(bench.barrier.after_range()).await.is_err());
     }
 
     #[tokio::test]
@@ -391,14 +361,13 @@ mod tests {
         assert!(first.as_mut().now_or_never().is_none());
         bench.wait_for_group(1);
         // Without a sender the gated disk panics in its sync.
-        let Bench { writer, verdicts, barrier, .. } = {
+        let Bench { writer, verdicts, .. } = {
             drop(first);
             bench
         };
         drop(verdicts);
         let reply = writer.ask(|reply| Ask::Lease { yymmdd: 1, node: 1, count: 1, reply }).await;
         assert!(matches!(reply, Err(CommitError::Failed(_))), "{reply:?}");
-        assert!(barrier.wait(barrier.after_range()).await.is_err());
     }
 
     #[tokio::test]
