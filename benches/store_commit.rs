@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use support::{Scratch, books};
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::DeliveryStatus;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::sled::{SledSettings, SledStore};
 use switchyard::store::{PAGE_MAX, Store};
 
@@ -94,8 +94,8 @@ async fn acknowledge(store: &dyn Store) -> usize {
             request.delivery.status = DeliveryStatus::Acknowledged;
         }
         for accounting in due.chunks(ACKNOWLEDGED_AT_ONCE) {
-            let batch = Batch { accounting: accounting.to_vec(), ..Batch::default() };
-            store.commit(batch).await.expect("a commit of acknowledgements");
+            let writes = WriteSet { accounting: accounting.to_vec(), ..WriteSet::default() };
+            store.commit(writes).await.expect("a commit of acknowledgements");
         }
     }
 }

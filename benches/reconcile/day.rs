@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::money::Currency;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::Store;
 use switchyard::store::sled::SledStore;
 
@@ -115,7 +115,10 @@ pub async fn fill(store: &SledStore, rows: u64) {
         let end = rows.min(place + COMMITTED_AT_ONCE);
         let ours = (place..end).map(Row::of).filter(|row| row.class != Class::OnlyTheirs);
         let clearing = ours.map(|row| row.record()).collect();
-        store.commit(Batch { clearing, ..Batch::default() }).await.expect("a commit of records");
+        store
+            .commit(WriteSet { clearing, ..WriteSet::default() })
+            .await
+            .expect("a commit of records");
         place = end;
     }
 }

@@ -20,10 +20,10 @@ use crate::api::input::json::{Fields, Json};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, Segment, media_type, read_body, read_json, unsupported};
 use crate::api::{ApiState, to_its_end};
-use crate::domain::batch::AuditEntry;
 use crate::domain::bin::BIN_LENGTH_MAX;
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::time::Timestamp;
+use crate::domain::write_set::AuditEntry;
 use crate::tables::bin::{
     LiveBinTable, Occasion, RefreshOptions, RefreshRefusal, RefreshReport, RollbackRefusal,
     RollbackReport, RollbackTarget, RowView, SOURCE_BYTES_MAX, VersionError, VersionInfo,

@@ -12,7 +12,6 @@ use serde::{Serialize, Serializer};
 
 use crate::api::error::{ApiError, Code};
 use crate::codec::sign::hex_lower;
-use crate::domain::batch::{AuditEntry, CoreNotice};
 use crate::domain::bin::Brand;
 use crate::domain::books::accounting::{AccountingRequest, Entry, SourceDocument};
 use crate::domain::books::clearing::ClearingTotals;
@@ -25,6 +24,7 @@ use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::Currency;
 use crate::domain::outcome::Objection;
 use crate::domain::time::Timestamp;
+use crate::domain::write_set::{AuditEntry, CoreNotice};
 
 pub use crate::codec::clearing::ClearingRow as ClearingBody;
 

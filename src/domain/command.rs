@@ -1,6 +1,5 @@
 //! Everything that can happen to an order, as one closed set.
 
-use crate::domain::batch::{Batch, Contradiction};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::card::SealedPan;
@@ -11,6 +10,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Objection, Outcome};
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::write_set::{Contradiction, WriteSet};
 
 /// The rows that a command is decided on, as they were loaded.
 #[derive(Debug, Clone)]
@@ -132,7 +132,7 @@ pub enum Command {
 /// What a command comes to: rows to commit, then effects to perform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    pub batch: Batch,
+    pub writes: WriteSet,
     pub effects: Vec<Effect>,
     /// The order that was asked about, as it is after the commit.
     pub order: Order,

@@ -15,7 +15,7 @@ pub mod route;
 pub mod terms;
 pub mod time;
 
-pub mod batch;
+pub mod write_set;
 pub mod command;
 pub mod effect;
 

@@ -2,7 +2,6 @@
 
 use crate::codec::clearing;
 use crate::codec::sign::Sha256;
-use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
 use crate::domain::books::day_close::{DayClose, DayTotals, closable_through};
 use crate::domain::command::Decider;
@@ -11,6 +10,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
 use crate::domain::terms::Terms;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::store::{PAGE_MAX, StoreError};
 
@@ -179,7 +179,7 @@ impl Engine {
         // From here on nobody writes a record of the day any more, and its sums stand. A close that
         // is cut off behind this is made by the next round.
         let shut = vec![(channel.clone(), date)];
-        let shut = self.commit_patiently(Batch { shut, ..Batch::default() }).await;
+        let shut = self.commit_patiently(WriteSet { shut, ..WriteSet::default() }).await;
         self.days.forget(channel);
         shut.map_err(|error| self.commit_error(&error))?;
         // Before the first close a late record may have come for a day that had none.
@@ -199,8 +199,8 @@ impl Engine {
             reason: decider.reason.clone(),
         });
         let closes = vec![close.clone()];
-        let batch = Batch { closes, audit: audit.into_iter().collect(), ..Batch::default() };
-        match self.commit_patiently(batch).await {
+        let writes = WriteSet { closes, audit: audit.into_iter().collect(), ..WriteSet::default() };
+        match self.commit_patiently(writes).await {
             Ok(()) => {
                 tracing::info!(channel.name = %channel, %date, "a clearing day is closed");
                 Ok(close)

@@ -3,11 +3,11 @@
 //! Upholds I-7: a retry changes when a delivery is tried, never what is delivered, and is kept in
 //! the audit trail with who wanted it and why.
 
-use crate::domain::batch::{AuditEntry, Batch, CoreNotice};
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::command::{Decider, Refusal};
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
+use crate::domain::write_set::{AuditEntry, CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError, Tries};
 
 impl Engine {
@@ -31,8 +31,8 @@ impl Engine {
             }
             let audit = audit("accounting.retry", id.to_string(), decider, now);
             let accounting = vec![request.clone()];
-            let batch = Batch { accounting, audit: vec![audit], ..Batch::default() };
-            if self.written(&mut tries, batch).await? {
+            let writes = WriteSet { accounting, audit: vec![audit], ..WriteSet::default() };
+            if self.written(&mut tries, writes).await? {
                 return Ok(Some(request));
             }
         }
@@ -52,8 +52,8 @@ impl Engine {
             notice.delivery.retry(now);
             let audit = audit("notice.retry", order.to_string(), decider, now);
             let notices = vec![notice.clone()];
-            let batch = Batch { notices, audit: vec![audit], ..Batch::default() };
-            if self.written(&mut tries, batch).await? {
+            let writes = WriteSet { notices, audit: vec![audit], ..WriteSet::default() };
+            if self.written(&mut tries, writes).await? {
                 return Ok(Some(notice));
             }
         }

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use crate::channel::ChannelRequest;
-use crate::domain::batch::Batch;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
 use crate::domain::command::{CardAgain, CardAtHand, Command, Decider, Refusal};
@@ -17,6 +16,7 @@ use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
+use crate::domain::write_set::WriteSet;
 use crate::engine::{Engine, EngineError, Submitted, facts};
 
 /// A refund, void, capture or release as the core asked for it, every field checked.
@@ -111,7 +111,7 @@ impl Engine {
                 Err(error) => return Err(error),
             }
         }
-        self.record(Batch { accounting: vec![request], ..Batch::default() }).await?;
+        self.record(WriteSet { accounting: vec![request], ..WriteSet::default() }).await?;
         Ok(None)
     }
 

@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use crate::channel::{AttemptFacts, ChannelRequest, Channels, Understood};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
-use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::card::{CardInput, Pan, SealedPan};
 use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
@@ -33,6 +32,7 @@ use crate::domain::flow::order::{Differs, Order};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
+use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::{CommitError, Store, StoreError};
 use crate::telemetry;
 
@@ -225,7 +225,7 @@ impl Engine {
         let view = View::of(order);
         let command = Command::Accept { card: at_hand.clone() };
         let decision = decide(&view, &terms, self.clock.present(), command)?;
-        match self.store.commit(decision.batch).await {
+        match self.store.commit(decision.writes).await {
             Ok(()) => {}
             Err(CommitError::Duplicate { existing }) => {
                 let kept = self.load_order(existing).await?;
@@ -302,12 +302,12 @@ impl Engine {
 
     /// Keeps what an operator did outside of the orders.
     pub async fn audit(&self, entry: AuditEntry) -> Result<(), EngineError> {
-        self.record(Batch { audit: vec![entry], ..Batch::default() }).await
+        self.record(WriteSet { audit: vec![entry], ..WriteSet::default() }).await
     }
 
     /// Writes rows that need no decision: deliveries and the audit trail.
-    pub async fn record(&self, batch: Batch) -> Result<(), EngineError> {
-        self.commit_patiently(batch).await.map_err(|error| self.commit_error(&error))
+    pub async fn record(&self, writes: WriteSet) -> Result<(), EngineError> {
+        self.commit_patiently(writes).await.map_err(|error| self.commit_error(&error))
     }
 
     /// The four beats of a command on an order, ending with what needs no channel.
@@ -326,11 +326,11 @@ impl Engine {
             let (command, terms) = self.prepare(&view, &command).await?;
             view.shut_through = self.days.shut_through(&terms.channel, &*self.store).await?;
             let mut decision = decide(&view, &terms, self.clock.present(), command)?;
-            if decision.batch.is_empty() {
+            if decision.writes.is_empty() {
                 return Ok(decision);
             }
-            let batch = std::mem::take(&mut decision.batch);
-            if self.committed(&mut tries, batch).await? {
+            let writes = std::mem::take(&mut decision.writes);
+            if self.committed(&mut tries, writes).await? {
                 self.give_back(&view.order, &decision.order);
                 self.perform(&decision);
                 return Ok(decision);
@@ -342,12 +342,12 @@ impl Engine {
 
     /// Writes the rows that a change has decided on, if there are any, and wakes those who deliver
     /// them. False if what was loaded had changed meanwhile: it is loaded and decided anew.
-    pub async fn written(&self, tries: &mut Tries, batch: Batch) -> Result<bool, EngineError> {
-        if batch.is_empty() {
+    pub async fn written(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
+        if writes.is_empty() {
             return Ok(true);
         }
-        let (books, notices) = (!batch.accounting.is_empty(), !batch.notices.is_empty());
-        let is_written = self.committed(tries, batch).await?;
+        let (books, notices) = (!writes.accounting.is_empty(), !writes.notices.is_empty());
+        let is_written = self.committed(tries, writes).await?;
         if is_written && books {
             self.signals.accounting.notify_one();
         }
@@ -357,8 +357,8 @@ impl Engine {
         Ok(is_written)
     }
 
-    async fn committed(&self, tries: &mut Tries, batch: Batch) -> Result<bool, EngineError> {
-        match self.commit_patiently(batch).await {
+    async fn committed(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
+        match self.commit_patiently(writes).await {
             Ok(()) => Ok(true),
             // The caller's id of an undo is unique too: someone else has just owed it.
             Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
@@ -439,10 +439,10 @@ impl Engine {
 
     /// Waits for a place in a full queue, or for a store that cannot be reached: what a channel
     /// said must not be dropped for lack of one.
-    async fn commit_patiently(&self, batch: Batch) -> Result<(), CommitError> {
+    async fn commit_patiently(&self, writes: WriteSet) -> Result<(), CommitError> {
         let deadline = Instant::now() + COMMIT_PATIENCE;
         loop {
-            match self.store.commit(batch.clone()).await {
+            match self.store.commit(writes.clone()).await {
                 Err(CommitError::Busy | CommitError::Unavailable(_))
                     if Instant::now() < deadline =>
                 {

@@ -3,7 +3,6 @@
 //! A number is never given to another meaning, and one that is no longer written still reads back.
 //! Zero is left free, so that a blank byte is damage and not a value.
 
-use crate::domain::batch::Claim;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::books::accounting::{BookingEvent, DeliveryStatus, Side, VoucherType};
 use crate::domain::books::clearing::ClearingState;
@@ -18,6 +17,7 @@ use crate::domain::flow::order::{OrderStatus, Settlement};
 use crate::domain::flow::reversal::Phase;
 use crate::domain::money::Currency;
 use crate::domain::outcome::{Reason, UnknownCause};
+use crate::domain::write_set::Claim;
 
 /// An enum whose values have stable numbers.
 pub(super) trait Code: Sized + Copy {

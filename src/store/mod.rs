@@ -1,7 +1,8 @@
 //! What the books are kept in: one trait, which every store upholds in the same way.
 //!
 //! Upholds I-9 (caller order ids are unique), I-12 (`commit` returns only when the rows would
-//! survive the loss of power), and the guards that [`Batch`] names. A store knows rows, not rules.
+//! survive the loss of power), and the guards that [`WriteSet`] names. A store knows rows, and no
+//! rules.
 //!
 //! [`Store`] has what differs between stores. Every read is a function of `dyn Store`, written
 //! once, beside its table's keys and stored form (`table/`). Both stores keep sorted bytes; one
@@ -24,10 +25,10 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::domain::batch::{Batch, Claim};
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::Class;
 use crate::domain::ids::OrderId;
+use crate::domain::write_set::{Claim, WriteSet};
 
 pub use sorted::{Scan, SortedBytes, Visit};
 
@@ -55,7 +56,7 @@ pub struct Backlog {
     pub parked: u64,
 }
 
-/// Why a batch was not written. Nothing of it is then.
+/// Why a write set was not written. Nothing of it is then.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// A row has changed since it was loaded: load again and decide again.
@@ -75,8 +76,9 @@ pub enum CommitError {
     #[error("this process has lost its lease of the books")]
     Fenced,
     /// A write or fsync failed. It is never tried again; the process must stop taking orders.
-    /// Whether the batch will be found after a restart is not known. With [`StoreError::Damaged`]
-    /// inside, the store goes on: only the row that the batch was to replace does not read.
+    /// Whether the write set will be found after a restart is not known. With
+    /// [`StoreError::Damaged`] inside, the store goes on: only the row that the write set was to
+    /// replace does not read.
     #[error("the store has failed and takes no more writes")]
     Failed(#[source] StoreError),
 }
@@ -112,9 +114,9 @@ pub const PAGE_MAX: usize = 1_000;
 ///
 /// The reads are functions of `dyn Store`, in `table/`.
 pub trait Store: Send + Sync {
-    /// Writes all of the batch durably, or nothing. A future that is dropped after its first poll
-    /// may still be carried out.
-    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>>;
+    /// Writes all of the write set durably, or nothing. A future that is dropped after its first
+    /// poll may still be carried out.
+    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>>;
 
     /// Takes the next `count` sequence numbers of a day and node, durably, and returns the first.
     ///

@@ -1,8 +1,9 @@
-//! A batch as guarded writes of bytes, for the stores that keep sorted bytes.
+//! A write set as guarded writes of bytes, for the stores that keep sorted bytes.
 //!
 //! A plan is made where the commit is asked for, with all that needs no store (encoding), so that a
 //! single writer has only the guards left to check. [`Plan::check`] then says what to write, or why
-//! nothing is written; it upholds the guards that [`Batch`](crate::domain::batch::Batch) names.
+//! nothing is written; it upholds the guards that
+//! [`WriteSet`](crate::domain::write_set::WriteSet) names.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +35,7 @@ enum Step {
     Own(Box<dyn FnOnce(&mut Check<'_>) -> Checked + Send>),
 }
 
-/// A batch, encoded and ready to be checked.
+/// A write set, encoded and ready to be checked.
 pub(super) struct Plan {
     steps: Vec<Step>,
 }
@@ -153,7 +154,7 @@ impl Check<'_> {
 
     fn reindex(&mut self, key: &[u8], old: Entries, new: Entries) -> Checked {
         for entry in old.unique {
-            // An earlier version in this same batch may never have taken it.
+            // An earlier version in this same write set may never have taken it.
             if !new.unique.contains(&entry) && self.find(&entry)?.as_deref() == Some(identity(key))
             {
                 self.remove(entry);

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::batch::Batch;
 use crate::domain::time::Due;
+use crate::domain::write_set::WriteSet;
 
 use super::PAGE_MAX;
 use super::form::millis;
@@ -39,8 +39,8 @@ pub(super) trait Table {
         Ok(())
     }
 
-    /// Adds what a batch has for the table, with its guards.
-    fn plan(batch: &Batch, plan: &mut Plan);
+    /// Adds what a write set has for the table, with its guards.
+    fn plan(writes: &WriteSet, plan: &mut Plan);
 }
 
 /// A table whose rows count their versions, and may have index entries.
@@ -203,7 +203,7 @@ type Reread = fn(&[u8], &[u8]) -> Read<Vec<u8>>;
 pub(super) struct AnyTable {
     pub name: &'static str,
     pub letters: &'static [(u8, &'static str)],
-    pub plan: fn(&Batch, &mut Plan),
+    pub plan: fn(&WriteSet, &mut Plan),
     pub reread: Reread,
     #[cfg(test)]
     pub samples: super::table::tests::Samples,

@@ -16,10 +16,10 @@ use tokio::task::JoinSet;
 
 use crate::codec::sign::{HmacKey, hex_lower};
 use crate::config::checked::DeliverySettings;
-use crate::domain::batch::{Batch, CoreNotice};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
 use crate::domain::time::Due;
+use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
@@ -174,7 +174,7 @@ async fn deliver(desk: &Desk, mut notice: CoreNotice) -> Result<(), EngineError>
         );
     }
     notice.delivery = delivery::after(&notice.delivery, &posted, &desk.work.delivery, now);
-    desk.engine.record(Batch { notices: vec![notice], ..Batch::default() }).await
+    desk.engine.record(WriteSet { notices: vec![notice], ..WriteSet::default() }).await
 }
 
 /// Whatever is no acknowledgement is tried again, until it is late; then it is given up.

@@ -13,10 +13,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use serde_json::{Value, json};
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, RequestId,
 };
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::PAGE_MAX;
 use switchyard::workers::Stop;
 use switchyard::workers::accounting::{AccountingWork, run};
@@ -196,8 +196,8 @@ impl Desk {
             };
             // Later ones are due first as often as not.
             let accounting = (1..=requests).rev().map(request).collect();
-            let batch = Batch { accounting, ..Batch::default() };
-            self.gateway.store.commit(batch).await.expect("it is written");
+            let writes = WriteSet { accounting, ..WriteSet::default() };
+            self.gateway.store.commit(writes).await.expect("it is written");
         }
     }
 
@@ -307,8 +307,8 @@ async fn i_7_a_try_without_an_answer_is_kept_in_mind() {
             desk.accounting.is(if is_down_first { Mood::Down } else { refuses });
             let refund =
                 AccountingRequest { event: BookingEvent::Refund, ..books::request(&order, 0) };
-            let batch = Batch { accounting: vec![refund], ..Batch::default() };
-            desk.gateway.store.commit(batch).await.expect("it is written");
+            let writes = WriteSet { accounting: vec![refund], ..WriteSet::default() };
+            desk.gateway.store.commit(writes).await.expect("it is written");
             if is_down_first {
                 let tried = async || {
                     let owed = desk.rows(Some(DeliveryStatus::Owed)).await;

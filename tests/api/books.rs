@@ -7,13 +7,13 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use switchyard::codec::sign::sha256_hex;
-use switchyard::domain::batch::{Batch, Claim};
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::command::Decider;
 use switchyard::domain::flow::attempt::{Evidence, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
+use switchyard::domain::write_set::{Claim, WriteSet};
 use switchyard::store::PAGE_MAX;
 use switchyard::workers::{self, Stop};
 
@@ -42,8 +42,8 @@ async fn write_records(gateway: &Gateway, count: u64) {
     for sequence in 1..=count {
         let order = books::succeeded(&books::order(sequence));
         let clearing = vec![books::clearing(&books::transaction(&order))];
-        let batch = Batch { clearing, ..Batch::default() };
-        gateway.store.commit(batch).await.expect("it is written");
+        let writes = WriteSet { clearing, ..WriteSet::default() };
+        gateway.store.commit(writes).await.expect("it is written");
     }
 }
 
@@ -325,8 +325,8 @@ async fn set_status(gateway: &Gateway, status: DeliveryStatus) -> u32 {
     request.delivery.status = status;
     request.delivery.version += 1;
     let version = request.delivery.version;
-    let batch = Batch { accounting: vec![request], ..Batch::default() };
-    gateway.store.commit(batch).await.expect("it is written");
+    let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
+    gateway.store.commit(writes).await.expect("it is written");
     version
 }
 
@@ -388,8 +388,8 @@ async fn contradictions_are_read_all_and_of_one_order() {
         books::contradiction(&orders[0], 1, Claim::Failure),
         books::contradiction(&orders[1], 2, Claim::Success),
     ];
-    let batch = Batch { contradictions, ..Batch::default() };
-    gateway.store.commit(batch).await.expect("it is written");
+    let writes = WriteSet { contradictions, ..WriteSet::default() };
+    gateway.store.commit(writes).await.expect("it is written");
     let list = async |query: &str| {
         let answer = gateway.get("auditor", &format!("/v1/contradictions{query}")).await;
         assert_eq!(answer.status, 200, "{}", answer.text);

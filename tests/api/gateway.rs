@@ -350,7 +350,7 @@ impl Gateway {
         self.clock.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// How many batches were written.
+    /// How many write sets were written.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::SeqCst)
     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use switchyard::domain::batch::Batch;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, Look, Reading, Store, StoreFuture};
 use tokio::sync::Semaphore;
@@ -40,13 +40,13 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
             self.waiting.fetch_add(1, Ordering::SeqCst);
             let place = self.gate.acquire().await;
             self.waiting.fetch_sub(1, Ordering::SeqCst);
             place.expect("the gate is never closed").forget();
-            self.inner.commit(batch).await
+            self.inner.commit(writes).await
         })
     }
 

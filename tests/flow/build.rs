@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::civil;
 use jiff::tz::TimeZone;
-use switchyard::domain::batch::Contradiction;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use switchyard::domain::command::{
@@ -24,6 +23,7 @@ use switchyard::domain::outcome::{
 };
 use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
+use switchyard::domain::write_set::Contradiction;
 
 use crate::auditor::Rows;
 
@@ -201,8 +201,8 @@ impl Desk {
 
     fn decide(&mut self, view: View, command: Command) -> Result<Decision, Refusal> {
         let decision = decide(&view, &self.terms, self.present(), command)?;
-        let found = self.rows.apply(&decision.batch);
-        assert!(found.is_empty(), "{found:#?}\nafter {:#?}", decision.batch);
+        let found = self.rows.apply(&decision.writes);
+        assert!(found.is_empty(), "{found:#?}\nafter {:#?}", decision.writes);
         Ok(decision)
     }
 

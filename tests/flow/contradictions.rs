@@ -1,6 +1,5 @@
 //! I-5: final is final; what speaks against it is kept, alerts, and is taken back.
 
-use switchyard::domain::batch::Claim;
 use switchyard::domain::books::accounting::{BookingEvent, RequestId};
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::{Command, Resolution};
@@ -11,6 +10,7 @@ use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::ChannelOrderNo;
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::terms::Terms;
+use switchyard::domain::write_set::Claim;
 
 use crate::build::{
     AMOUNT, Desk, approved, card, decline, declined, not_sent, pending, seconds, terms, unknown,
@@ -57,7 +57,7 @@ fn i_5_a_success_after_any_other_end_owes_one_undo() {
         assert_eq!(desk.claims()[0].undo, Some(undo.id));
         // The same claim again, from wherever, changes nothing.
         for source in [Source::Reply, Source::Inquiry, Source::Notice, Source::Statement] {
-            assert!(desk.learn(source, approved()).batch.is_empty(), "{source:?}");
+            assert!(desk.learn(source, approved()).writes.is_empty(), "{source:?}");
         }
         assert_eq!(desk.claims().len(), 1);
     }
@@ -70,8 +70,8 @@ fn i_5_a_failure_after_success_is_kept_and_alerts() {
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
     assert_eq!(decision.effects, [Effect::Alert { order: desk.id, what: Alert::Contradiction }]);
     assert_eq!(desk.claims()[0].claim, Claim::Failure);
-    assert!(decision.batch.orders.is_empty(), "nothing is owed");
-    assert!(desk.learn(Source::Inquiry, declined()).batch.is_empty());
+    assert!(decision.writes.orders.is_empty(), "nothing is owed");
+    assert!(desk.learn(Source::Inquiry, declined()).writes.is_empty());
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn i_5_what_proves_nothing_changes_nothing() {
         for word in [pending(), unknown(), not_sent(), crate::build::not_found()] {
             let mut desk = Desk::after(terms(), &[(Source::Reply, end.clone())]);
             desk.wait(seconds(1_000));
-            assert!(desk.learn(Source::Inquiry, word).batch.is_empty());
+            assert!(desk.learn(Source::Inquiry, word).writes.is_empty());
         }
     }
 }
@@ -152,9 +152,9 @@ fn i_5_a_claim_about_an_undo_owes_nothing() {
     desk.run_on(undo, Command::BeginUndo).expect("it is owed");
     desk.learn_of(undo, 1, Source::Reply, declined(), card());
     let decision = desk.learn_of(undo, 1, Source::Notice, approved(), card());
-    assert_eq!(decision.batch.contradictions.len(), 1);
-    assert_eq!(decision.batch.contradictions[0].undo, None);
-    assert!(decision.batch.orders.is_empty() && decision.batch.accounting.is_empty());
+    assert_eq!(decision.writes.contradictions.len(), 1);
+    assert_eq!(decision.writes.contradictions[0].undo, None);
+    assert!(decision.writes.orders.is_empty() && decision.writes.accounting.is_empty());
     assert_eq!(desk.undo().id, undo);
 }
 

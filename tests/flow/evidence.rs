@@ -1,12 +1,12 @@
 //! Every state of an attempt, every outcome, every source.
 
-use switchyard::domain::batch::Claim;
 use switchyard::domain::command::{CardAtHand, Resolution};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{Outcome, Reason};
+use switchyard::domain::write_set::Claim;
 
 use crate::build::{
     Desk, approved, card, decline, declined, not_found, not_sent, pending, seconds, terms, unknown,
@@ -205,7 +205,7 @@ fn i_6_an_entry_never_changes_without_its_order() {
     for outcome in [unknown(), pending(), not_found(), unknown()] {
         let before = (desk.order().version, desk.entry().version);
         let decision = desk.learn(Source::Inquiry, outcome);
-        assert_eq!(decision.batch.orders.len(), 1, "the order's version guards both");
+        assert_eq!(decision.writes.orders.len(), 1, "the order's version guards both");
         assert_eq!((desk.order().version, desk.entry().version), (before.0 + 1, before.1 + 1));
     }
 }
@@ -222,8 +222,8 @@ fn i_11_the_sealed_number_lives_as_long_as_the_attempt() {
 fn an_end_is_told_once() {
     let mut desk = Desk::sending();
     let decision = desk.learn(Source::Reply, approved());
-    assert_eq!(decision.batch.notices.len(), 1);
+    assert_eq!(decision.writes.notices.len(), 1);
     assert!(decision.effects.contains(&Effect::Announce { order: desk.id }));
     let again = desk.learn(Source::Notice, approved());
-    assert!(again.batch.is_empty() && again.effects.is_empty(), "{again:?}");
+    assert!(again.writes.is_empty() && again.effects.is_empty(), "{again:?}");
 }

@@ -62,7 +62,7 @@ fn an_operator_may_end_an_unknown_in_every_phase() {
             let decision = desk.resolve(resolution).expect("it is unknown");
             assert_eq!(desk.state(), (state, status), "{phase:?} {sent}");
             assert_eq!(desk.attempt().ended_by, Some(Source::Operator));
-            let audit = &decision.batch.audit[0];
+            let audit = &decision.writes.audit[0];
             assert_eq!((audit.actor.as_str(), audit.action.as_str()), ("ann", "reversal.resolve"));
             assert_eq!(audit.reason, "the bank said so");
             assert_eq!(desk.resolve(resolution).err(), Some(Refusal::NothingOpen), "once");
@@ -80,7 +80,7 @@ fn a_retry_starts_the_schedule_again() {
         let expected = if sent || silent { Phase::Reversing } else { Phase::Inquiring };
         assert_eq!(desk.entry().phase, expected, "{phase:?} {sent}");
         assert_eq!((desk.entry().step, desk.entry().due_at), (0, Some(desk.now)));
-        assert_eq!(decision.batch.audit[0].action, "reversal.retry");
+        assert_eq!(decision.writes.audit[0].action, "reversal.retry");
     }
 }
 

@@ -49,9 +49,9 @@ fn i_8_the_whole_is_released_at_once() {
     let mut desk = escrow();
     desk.learn(Source::Reply, approved());
     let decision = release(&mut desk, 1, AMOUNT).expect("all of it");
-    let done = decision.batch.orders.iter().find(|order| order.id != desk.id);
+    let done = decision.writes.orders.iter().find(|order| order.id != desk.id);
     assert_eq!(done.map(|order| order.status), Some(OrderStatus::Succeeded));
-    assert!(decision.batch.transactions.is_empty() && decision.batch.clearing.is_empty());
+    assert!(decision.writes.transactions.is_empty() && decision.writes.clearing.is_empty());
 }
 
 #[test]

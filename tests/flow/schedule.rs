@@ -336,7 +336,7 @@ fn a_reversals_yes_counts_in_every_phase() {
     assert_eq!(desk.learn_reversal(unknown()).err(), Some(Refusal::WrongPhase));
     desk.learn_reversal(approved()).expect("a yes is a yes");
     assert_eq!(desk.order().status, OrderStatus::Reversed);
-    assert_eq!(desk.learn_reversal(approved()).expect("it agrees").batch, Default::default());
+    assert_eq!(desk.learn_reversal(approved()).expect("it agrees").writes, Default::default());
 }
 
 #[test]

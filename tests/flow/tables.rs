@@ -1,6 +1,5 @@
 //! The tables of I-5 and I-7 in the manual: each row is played, and must say what was written.
 
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::{CardAtHand, Command, Decision, Resolution};
@@ -10,6 +9,7 @@ use switchyard::domain::flow::order::{OrderKind, Settlement};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::terms::{ClaimRule, Terms};
+use switchyard::domain::write_set::WriteSet;
 
 use crate::build::{
     AMOUNT, Desk, approved, decider, declined, not_found, not_sent, order, pending, terms, unknown,
@@ -44,7 +44,7 @@ enum Kind {
 struct Scene {
     desk: Desk,
     id: OrderId,
-    batch: Batch,
+    writes: WriteSet,
 }
 
 impl Scene {
@@ -55,9 +55,9 @@ impl Scene {
 
     fn keep(&mut self, decision: Decision) {
         let alert = Effect::Alert { order: self.id, what: Alert::Contradiction };
-        let kept = !decision.batch.contradictions.is_empty();
+        let kept = !decision.writes.contradictions.is_empty();
         assert_eq!(decision.effects.contains(&alert), kept, "what is kept alerts");
-        self.batch = decision.batch;
+        self.writes = decision.writes;
     }
 
     fn learn(mut self, source: Source, outcome: Outcome) -> Self {
@@ -105,7 +105,7 @@ impl Scene {
         self.desk.rows.accounting.insert(parked.id, parked);
         let booked = Box::new(booked(&self.desk, self.id));
         self.run(self.id, Command::Withdraw { booked, decider: decider() });
-        self.batch.accounting.retain(|request| request.delivery.status == DeliveryStatus::Owed);
+        self.writes.accounting.retain(|request| request.delivery.status == DeliveryStatus::Owed);
         self
     }
 }
@@ -113,7 +113,7 @@ impl Scene {
 fn first(kind: OrderKind, settlement: Settlement, terms: Terms) -> Scene {
     let order = order(kind, settlement, &["one"]);
     let desk = Desk::sending_order(terms, order);
-    Scene { id: desk.id, desk, batch: Batch::default() }
+    Scene { id: desk.id, desk, writes: WriteSet::default() }
 }
 
 /// An order that was accepted, or an undo that is owed.
@@ -170,8 +170,8 @@ fn count(number: usize) -> String {
     ["–", "one"][number].to_owned()
 }
 
-fn clearing(batch: &Batch) -> String {
-    let [record] = &batch.clearing[..] else { return count(batch.clearing.len()) };
+fn clearing(writes: &WriteSet) -> String {
+    let [record] = &writes.clearing[..] else { return count(writes.clearing.len()) };
     assert_eq!(record.net_minor, record.principal_minor - record.fee_minor);
     let sign = if record.principal_minor < 0 { ", negative" } else { "" };
     let state = match record.state {
@@ -181,27 +181,27 @@ fn clearing(batch: &Batch) -> String {
     format!("one{sign}{state}")
 }
 
-fn requests(batch: &Batch) -> String {
+fn requests(writes: &WriteSet) -> String {
     let names: Vec<String> =
-        batch.accounting.iter().map(|row| format!("`{}`", row.event.name())).collect();
+        writes.accounting.iter().map(|row| format!("`{}`", row.event.name())).collect();
     if names.is_empty() { count(0) } else { names.join(", ") }
 }
 
-/// The cells of the last written batch that I-7 tells of.
+/// The cells of the last written write set that I-7 tells of.
 fn left(scene: &Scene) -> String {
-    let batch = &scene.batch;
-    let (transactions, notices) = (count(batch.transactions.len()), count(batch.notices.len()));
-    format!("{transactions} | {} | {} | {notices}", clearing(batch), requests(batch))
+    let writes = &scene.writes;
+    let (transactions, notices) = (count(writes.transactions.len()), count(writes.notices.len()));
+    format!("{transactions} | {} | {} | {notices}", clearing(writes), requests(writes))
 }
 
 /// The cells that I-5 tells of.
 fn contradicted(scene: &Scene) -> String {
-    let batch = &scene.batch;
-    let claim = batch.contradictions.first().map(|row| format!("`{}`", row.claim.name()));
-    let undone = count(batch.contradictions.iter().filter_map(|row| row.undo).count());
-    let reached = batch.orders.iter().filter(|order| order.claims.contradicted_minor > 0).count();
+    let writes = &scene.writes;
+    let claim = writes.contradictions.first().map(|row| format!("`{}`", row.claim.name()));
+    let undone = count(writes.contradictions.iter().filter_map(|row| row.undo).count());
+    let reached = writes.orders.iter().filter(|order| order.claims.contradicted_minor > 0).count();
     let claim = claim.unwrap_or(count(0));
-    format!("{claim} | {} | {} | {undone} | {}", clearing(batch), requests(batch), count(reached))
+    format!("{claim} | {} | {} | {undone} | {}", clearing(writes), requests(writes), count(reached))
 }
 
 /// The rows of the table in an invariant's section, in the manual.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use switchyard::domain::write_set::WriteSet;
 use switchyard::engine::Engine;
 
 use crate::life::{decider, note_error};
@@ -103,8 +103,8 @@ async fn postpone(engine: &Arc<Engine>, world: &World, mut request: AccountingRe
 
 /// Whether it was written.
 async fn record(engine: &Arc<Engine>, world: &World, request: AccountingRequest) -> bool {
-    let batch = Batch { accounting: vec![request], ..Batch::default() };
-    let written = engine.record(batch).await;
+    let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
+    let written = engine.record(writes).await;
     if let Err(error) = &written {
         note_error(world, "a delivery", error);
     }

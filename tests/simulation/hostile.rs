@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use switchyard::domain::batch::Batch;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::FailedRows;
 use switchyard::store::{CommitError, Look, Reading, Store, StoreFuture};
 use tokio::sync::Notify;
@@ -82,16 +82,16 @@ impl HostileStore {
 }
 
 impl Store for HostileStore {
-    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
+    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             self.plan_write()?;
-            let ended = self.world.store.commit(batch.clone()).await;
+            let ended = self.world.store.commit(writes.clone()).await;
             if let Err(CommitError::Failed(_)) = &ended {
                 let mut state = self.world.state();
                 // The first to fail is the one whose rows may be found again.
                 if state.failing.take() == Some(FailedRows::Written) {
-                    state.written(&batch);
+                    state.written(&writes);
                 }
             }
             self.pulse.step(&self.world).await;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use switchyard::clock::LastSeen;
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
@@ -14,6 +13,7 @@ use switchyard::domain::flow::order::{OrderStatus, Settlement};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::time::Timestamp;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::store::memory::{FailedRows, MemoryStore};
 
@@ -182,7 +182,7 @@ impl World {
         };
         let world = Self { store: MemoryStore::new(), state: Arc::new(Mutex::new(state)) };
         let seen = world.clone();
-        world.store.on_commit(Box::new(move |batch| seen.state().written(batch)));
+        world.store.on_commit(Box::new(move |writes| seen.state().written(writes)));
         world
     }
 
@@ -192,26 +192,26 @@ impl World {
 }
 
 impl State {
-    /// Takes a written batch into the shadow books, and audits what it touched.
-    pub fn written(&mut self, batch: &Batch) {
+    /// Takes a written write set into the shadow books, and audits what it touched.
+    pub fn written(&mut self, writes: &WriteSet) {
         self.tally.commits += 1;
-        self.tally.contradictions += batch.contradictions.len() as u64;
-        self.tally.closed_days += batch.closes.len() as u64;
+        self.tally.contradictions += writes.contradictions.len() as u64;
+        self.tally.closed_days += writes.closes.len() as u64;
         self.tally.late_successes +=
-            batch.clearing.iter().filter(|row| self.is_late(row)).count() as u64;
-        self.hold_against_the_truth(batch);
-        self.history.push(format!("{batch:?}"));
-        let found = self.rows.apply(batch);
+            writes.clearing.iter().filter(|row| self.is_late(row)).count() as u64;
+        self.hold_against_the_truth(writes);
+        self.history.push(format!("{writes:?}"));
+        let found = self.rows.apply(writes);
         if !found.is_empty() {
             self.violations.extend(found);
-            self.violations.push(format!("after {batch:#?}"));
+            self.violations.push(format!("after {writes:#?}"));
         }
     }
 
     /// No age is believed and no day is closed before its time, whatever our clock shows.
-    fn hold_against_the_truth(&mut self, batch: &Batch) {
+    fn hold_against_the_truth(&mut self, writes: &WriteSet) {
         let mut early = Vec::new();
-        for order in &batch.orders {
+        for order in &writes.orders {
             let old = self.rows.orders.get(&order.id);
             for attempt in &order.attempts {
                 let was_open = old.and_then(|old| old.attempt(attempt.number));
@@ -237,7 +237,7 @@ impl State {
                 }
             }
         }
-        for close in &batch.closes {
+        for close in &writes.closes {
             let terms = terms::terms(close.channel.as_str());
             if close.date >= terms.calendar.date_of(self.now.plus(MARGIN)) {
                 early.push(format!("I-7: {} {} was closed too early", close.channel, close.date));

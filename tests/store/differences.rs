@@ -67,7 +67,7 @@ pub async fn two_differences_never_have_one_record_or_line(store: &dyn Store) {
     refuse(store, differences(&[sided(2, Some(7), None)]), "the record is taken").await;
     refuse(store, differences(&[sided(2, None, Some(9))]), "the line is taken").await;
     let twins = [sided(3, Some(8), None), sided(4, Some(8), None)];
-    refuse(store, differences(&twins), "one record twice in a batch").await;
+    refuse(store, differences(&twins), "one record twice in a write set").await;
     assert_eq!(of_record(store, 22, 8).await, None);
     // Whatever the state, the row keeps its sides.
     let cleared = changed(&sided(1, Some(7), Some(9)));

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use switchyard::domain::batch::Batch;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::OrderId;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::sled::{SledSettings, SledStore};
 use switchyard::store::{CommitError, PAGE_MAX, Store, StoreError};
 
@@ -23,7 +23,7 @@ async fn i_12_what_was_committed_is_there_after_opening_again() {
         commit(&store, accepted(&order(sequence))).await;
     }
     commit(&store, paid(&order(1))).await;
-    commit(&store, Batch { audit: vec![books::audit("a")], ..Batch::default() }).await;
+    commit(&store, WriteSet { audit: vec![books::audit("a")], ..WriteSet::default() }).await;
     assert_eq!(store.lease(261_122, 1, 100).await.expect("numbers"), 1);
     drop(store);
     let store = open(&scratch);
@@ -31,7 +31,7 @@ async fn i_12_what_was_committed_is_there_after_opening_again() {
     assert_eq!(read(of(&store).open_orders(None, 100)).await.len(), 49);
     assert_eq!(read(of(&store).transaction(id(1))).await, Some(books::transaction(&order(1))));
     assert_eq!(store.lease(261_122, 1, 1).await.expect("a number"), 101);
-    commit(&store, Batch { audit: vec![books::audit("b")], ..Batch::default() }).await;
+    commit(&store, WriteSet { audit: vec![books::audit("b")], ..WriteSet::default() }).await;
     let trail = read(of(&store).audit(None, 10)).await;
     assert_eq!(trail.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1, 2]);
     refuse(&store, accepted(&order(50)), "an order that exists").await;
@@ -313,7 +313,7 @@ async fn agreed_lines_lie_in_no_file_of_their_own() {
     let lines = |batch: u8| vec![batch; 1_250_000];
     for batch in 1..=4_u8 {
         let row = (batch_id(batch.into()), lines(batch));
-        commit(&store, Batch { agreed_lines: vec![row], ..Batch::default() }).await;
+        commit(&store, WriteSet { agreed_lines: vec![row], ..WriteSet::default() }).await;
     }
     drop(store);
     // From the journal's copy and from the tree's.
@@ -335,7 +335,7 @@ async fn a_missing_part_of_agreed_lines_is_damage() {
         let scratch = Scratch::new();
         let store = open(&scratch);
         let row = (batch_id(1), vec![7; 70_000]);
-        commit(&store, Batch { agreed_lines: vec![row], ..Batch::default() }).await;
+        commit(&store, WriteSet { agreed_lines: vec![row], ..WriteSet::default() }).await;
         drop(store);
         journal(&scratch, &part(missing), None);
         let store = open(&scratch);

@@ -18,8 +18,8 @@ use queues::*;
 use reconciliations::*;
 use support::Scratch;
 use support::books::id;
-use switchyard::domain::batch::Batch;
 use switchyard::domain::flow::order::Order;
+use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::sled::{SledSettings, SledStore};
 use switchyard::store::{CommitError, Store, StoreError};
@@ -123,16 +123,16 @@ fn of(store: &impl Store) -> &dyn Store {
     store
 }
 
-async fn commit(store: &dyn Store, batch: Batch) {
-    store.commit(batch).await.expect("a batch whose guards hold");
+async fn commit(store: &dyn Store, writes: WriteSet) {
+    store.commit(writes).await.expect("a write set whose guards hold");
 }
 
 async fn read<T>(reading: impl Future<Output = Result<T, StoreError>>) -> T {
     reading.await.expect("rows that read back")
 }
 
-async fn refuse(store: &dyn Store, batch: Batch, why: &str) {
-    match store.commit(batch).await {
+async fn refuse(store: &dyn Store, writes: WriteSet, why: &str) {
+    match store.commit(writes).await {
         Err(CommitError::Conflict) => {}
         other => panic!("{why}: {other:?}"),
     }

@@ -1,10 +1,10 @@
 //! Orders, and what is committed with them.
 
-use switchyard::domain::batch::{Batch, Claim, EntryChange};
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::flow::order::{Claims, Instruction, Order, OrderKind};
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::CallerId;
+use switchyard::domain::write_set::{Claim, EntryChange, WriteSet};
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, PAGE_MAX, Store};
 
@@ -97,21 +97,21 @@ pub async fn a_view_has_all_of_an_order(store: &dyn Store) {
     assert_eq!((view.order, view.entry, view.transaction), (payment.clone(), None, None));
     assert!(view.contradictions.is_empty() && view.original.is_none());
     let claim = books::contradiction(&payment, 1, Claim::Failure);
-    let batch = Batch { contradictions: vec![claim.clone()], ..paid(&payment) };
-    commit(store, batch.clone()).await;
+    let writes = WriteSet { contradictions: vec![claim.clone()], ..paid(&payment) };
+    commit(store, writes.clone()).await;
     let entry = books::entry(&order(2), books::CHANNEL, Some(0));
     let refund = with(order(2), |asked| asked.kind = OrderKind::Refund { of: id(1) });
     let entries = vec![EntryChange::Put(entry.clone())];
-    commit(store, Batch { entries, ..accepted(&refund) }).await;
+    commit(store, WriteSet { entries, ..accepted(&refund) }).await;
     let view = read(store.view(id(1))).await.expect("it is there");
-    assert_eq!(view.order, batch.orders[0]);
-    assert_eq!(view.transaction.as_ref(), batch.transactions.first());
+    assert_eq!(view.order, writes.orders[0]);
+    assert_eq!(view.transaction.as_ref(), writes.transactions.first());
     assert_eq!(view.contradictions, [claim]);
     let view = read(store.view(id(2))).await.expect("it is there");
     assert_eq!((view.order, view.entry), (refund, Some(entry)));
     let original = view.original.expect("a refund has one");
-    assert_eq!(original.order, batch.orders[0]);
-    assert_eq!(original.transaction.as_ref(), batch.transactions.first());
+    assert_eq!(original.order, writes.orders[0]);
+    assert_eq!(original.transaction.as_ref(), writes.transactions.first());
 }
 
 /// Each commit writes the order and its entry with one version: they are never seen apart.
@@ -119,10 +119,10 @@ pub async fn a_view_is_of_one_moment(store: &dyn Store) {
     const VERSIONS: u32 = 200;
     let version = |version| {
         let entry = ReversalEntry { version, ..books::entry(&order(1), books::CHANNEL, None) };
-        Batch {
+        WriteSet {
             orders: vec![Order { version, ..order(1) }],
             entries: vec![EntryChange::Put(entry)],
-            ..Batch::default()
+            ..WriteSet::default()
         }
     };
     commit(store, version(1)).await;
@@ -162,11 +162,11 @@ pub async fn a_success_is_read_back_whole(store: &dyn Store) {
     let order = order(1);
     commit(store, accepted(&order)).await;
     assert_eq!(read(store.transaction(order.id)).await, None);
-    let batch = paid(&order);
-    commit(store, batch.clone()).await;
-    assert_eq!(read(store.transaction(order.id)).await.as_ref(), batch.transactions.first());
-    assert_eq!(read(store.clearing(channel(), date(), None, 10)).await, batch.clearing);
-    let request = &batch.accounting[0];
+    let writes = paid(&order);
+    commit(store, writes.clone()).await;
+    assert_eq!(read(store.transaction(order.id)).await.as_ref(), writes.transactions.first());
+    assert_eq!(read(store.clearing(channel(), date(), None, 10)).await, writes.clearing);
+    let request = &writes.accounting[0];
     assert_eq!(read(store.accounting_request(request.id)).await.as_ref(), Some(request));
     let absent = RequestId { chain: order.id, sequence: 2 };
     assert_eq!(read(store.accounting_request(absent)).await, None);
@@ -184,7 +184,7 @@ pub async fn i_9_a_caller_uses_an_order_id_once(store: &dyn Store) {
     commit(store, accepted(&elsewhere)).await;
     refuse(store, accepted(&order(1)), "the same order a second time").await;
     let both =
-        Batch { orders: vec![order(7), Order { id: id(8), ..order(7) }], ..Batch::default() };
+        WriteSet { orders: vec![order(7), Order { id: id(8), ..order(7) }], ..WriteSet::default() };
     let both = store.commit(both).await;
     assert!(matches!(both, Err(CommitError::Duplicate { existing }) if existing == id(7)));
     assert_eq!(read(store.order(id(7))).await, None);
@@ -226,15 +226,15 @@ pub async fn what_is_new_must_not_exist(store: &dyn Store) {
     commit(store, accepted(&first)).await;
     commit(store, full.clone()).await;
     let kept = books::contradiction(&first, 1, Claim::Failure);
-    commit(store, Batch { contradictions: vec![kept.clone()], ..Batch::default() }).await;
+    commit(store, WriteSet { contradictions: vec![kept.clone()], ..WriteSet::default() }).await;
     let again = [
-        Batch { transactions: full.transactions.clone(), ..Batch::default() },
-        Batch { clearing: full.clearing.clone(), ..Batch::default() },
-        Batch { accounting: full.accounting.clone(), ..Batch::default() },
-        Batch { contradictions: vec![kept], ..Batch::default() },
+        WriteSet { transactions: full.transactions.clone(), ..WriteSet::default() },
+        WriteSet { clearing: full.clearing.clone(), ..WriteSet::default() },
+        WriteSet { accounting: full.accounting.clone(), ..WriteSet::default() },
+        WriteSet { contradictions: vec![kept], ..WriteSet::default() },
     ];
-    for batch in again {
-        refuse(store, batch, "a row that exists").await;
+    for writes in again {
+        refuse(store, writes, "a row that exists").await;
     }
 }
 
@@ -242,7 +242,7 @@ pub async fn a_batch_with_one_bad_guard_writes_nothing(store: &dyn Store) {
     commit(store, accepted(&order(1))).await;
     let stale = Order { version: 7, ..order(1) };
     let fresh = order(2);
-    let batch = Batch {
+    let writes = WriteSet {
         orders: vec![fresh.clone(), stale],
         entries: vec![EntryChange::Put(books::entry(&fresh, books::CHANNEL, Some(0)))],
         notices: vec![books::notice(&fresh, 0)],
@@ -250,11 +250,11 @@ pub async fn a_batch_with_one_bad_guard_writes_nothing(store: &dyn Store) {
         audit: vec![books::audit("x")],
         ..paid(&fresh)
     };
-    refuse(store, batch.clone(), "one of its guards does not hold").await;
+    refuse(store, writes.clone(), "one of its guards does not hold").await;
     // The bad guard last: everything else was checked and found good before it.
-    let late = Batch { orders: vec![fresh.clone()], ..batch };
+    let late = WriteSet { orders: vec![fresh.clone()], ..writes };
     let stale_entry = EntryChange::Remove { order: id(1), version: 1 };
-    let late = Batch { entries: [late.entries.clone(), vec![stale_entry]].concat(), ..late };
+    let late = WriteSet { entries: [late.entries.clone(), vec![stale_entry]].concat(), ..late };
     refuse(store, late, "the entry that goes does not exist").await;
     assert_eq!(read(store.order(fresh.id)).await, None);
     let found = store.order_by_caller(books::caller(), books::caller_order_id(2));
@@ -275,12 +275,12 @@ pub async fn a_batch_sees_its_own_rows(store: &dyn Store) {
     let first = order(1);
     let second = next(&first);
     let orders = vec![first.clone(), second.clone()];
-    commit(store, Batch { orders, ..Batch::default() }).await;
+    commit(store, WriteSet { orders, ..WriteSet::default() }).await;
     assert_eq!(read(store.order(first.id)).await, Some(second.clone()));
     let orders = vec![next(&second), next(&second)];
-    refuse(store, Batch { orders, ..Batch::default() }, "the same version twice").await;
+    refuse(store, WriteSet { orders, ..WriteSet::default() }, "the same version twice").await;
     let orders = vec![order(2), books::succeeded(&order(2))];
-    commit(store, Batch { orders, ..Batch::default() }).await;
+    commit(store, WriteSet { orders, ..WriteSet::default() }).await;
     assert_eq!(ids(&read(store.open_orders(None, 10)).await), [1]);
     assert_eq!(ids(&read(store.orders(None, 10)).await), [1, 2]);
 }
@@ -294,7 +294,8 @@ pub async fn racing_commits_of_one_version_have_one_winner(store: &dyn Store) {
         let race = (0..RACERS).map(|racer| {
             let sequence = 100 + round * RACERS + racer;
             let orders = vec![next_version.clone(), order(sequence)];
-            async move { (sequence, store.commit(Batch { orders, ..Batch::default() }).await) }
+            let writes = WriteSet { orders, ..WriteSet::default() };
+            async move { (sequence, store.commit(writes).await) }
         });
         let ends = futures_util::future::join_all(race).await;
         let mut winners = 0;
@@ -313,6 +314,6 @@ pub async fn racing_commits_of_one_version_have_one_winner(store: &dyn Store) {
 }
 
 pub async fn an_empty_batch_is_written(store: &dyn Store) {
-    commit(store, Batch::default()).await;
+    commit(store, WriteSet::default()).await;
     assert!(read(store.orders(None, 1)).await.is_empty());
 }

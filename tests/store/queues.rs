@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use switchyard::domain::batch::{Batch, Claim, EntryChange};
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::time::{BusinessDate, Due};
+use switchyard::domain::write_set::{Claim, EntryChange, WriteSet};
 use switchyard::store::{Backlog, Store};
 
 use crate::support::books::{self, channel, date, due_by, id, moment, order};
 use crate::{commit, read, refuse};
 
-pub fn put(entry: &ReversalEntry) -> Batch {
-    Batch { entries: vec![EntryChange::Put(entry.clone())], ..Batch::default() }
+pub fn put(entry: &ReversalEntry) -> WriteSet {
+    WriteSet { entries: vec![EntryChange::Put(entry.clone())], ..WriteSet::default() }
 }
 
 fn entry_ids(entries: &[ReversalEntry]) -> Vec<u64> {
@@ -61,9 +61,9 @@ pub async fn entries_are_worked_by_time_and_channel(store: &dyn Store) {
 
 pub async fn an_entry_goes_only_at_its_version(store: &dyn Store) {
     let entry = books::entry(&order(1), books::CHANNEL, Some(0));
-    let remove = |version| Batch {
+    let remove = |version| WriteSet {
         entries: vec![EntryChange::Remove { order: id(1), version }],
-        ..Batch::default()
+        ..WriteSet::default()
     };
     refuse(store, remove(1), "an entry that does not exist").await;
     commit(store, put(&entry)).await;
@@ -94,7 +94,7 @@ pub async fn clearing_is_listed_by_channel_and_date(store: &dyn Store) {
         line.channel_order_no = ChannelOrderNo { order: line.order, attempt: 2 };
         lines.push(line);
     }
-    commit(store, Batch { clearing: lines, ..Batch::default() }).await;
+    commit(store, WriteSet { clearing: lines, ..WriteSet::default() }).await;
     let list = async |after, limit| -> Vec<(u64, u8)> {
         let page = read(store.clearing(channel(), date(), after, limit)).await;
         let name =
@@ -110,8 +110,8 @@ pub async fn clearing_is_listed_by_channel_and_date(store: &dyn Store) {
     assert!(read(store.clearing(short, date(), None, 10)).await.is_empty());
 }
 
-fn owe(requests: Vec<AccountingRequest>) -> Batch {
-    Batch { accounting: requests, ..Batch::default() }
+fn owe(requests: Vec<AccountingRequest>) -> WriteSet {
+    WriteSet { accounting: requests, ..WriteSet::default() }
 }
 
 fn moved(request: &AccountingRequest, status: DeliveryStatus, due_ms: i64) -> AccountingRequest {
@@ -180,7 +180,7 @@ pub async fn accounting_requests_are_listed_by_status(store: &dyn Store) {
 pub async fn notices_are_worked_by_time(store: &dyn Store) {
     let notices: Vec<_> =
         [(1, 300), (2, 100)].map(|(n, due_ms)| books::notice(&order(n), due_ms)).into();
-    commit(store, Batch { notices: notices.clone(), ..Batch::default() }).await;
+    commit(store, WriteSet { notices: notices.clone(), ..WriteSet::default() }).await;
     let due = async |now_ms| {
         let due = read(store.due_notices(due_by(now_ms), 10)).await;
         due.iter().map(|notice| notice.order).collect::<Vec<OrderId>>()
@@ -190,14 +190,14 @@ pub async fn notices_are_worked_by_time(store: &dyn Store) {
     let mut told = notices[1].clone();
     told.delivery.version = 2;
     told.delivery.status = DeliveryStatus::Acknowledged;
-    let batch = Batch { notices: vec![told.clone()], ..Batch::default() };
-    commit(store, batch.clone()).await;
-    refuse(store, batch, "version 2 over 2").await;
+    let writes = WriteSet { notices: vec![told.clone()], ..WriteSet::default() };
+    commit(store, writes.clone()).await;
+    refuse(store, writes, "version 2 over 2").await;
     assert_eq!(due(999).await, [id(1)]);
     assert_eq!(read(store.notice(id(2))).await, Some(told));
     let mut parked = books::notice(&order(3), 100);
     parked.delivery.status = DeliveryStatus::Parked;
-    commit(store, Batch { notices: vec![parked.clone()], ..Batch::default() }).await;
+    commit(store, WriteSet { notices: vec![parked.clone()], ..WriteSet::default() }).await;
     let listed = async |status, after: Option<u64>, limit| {
         let page = read(store.notices(status, after.map(id), limit)).await;
         page.iter().map(|notice| notice.order).collect::<Vec<OrderId>>()
@@ -212,7 +212,7 @@ pub async fn notices_are_worked_by_time(store: &dyn Store) {
     // An operator has it sent again.
     parked.delivery.version = 2;
     parked.delivery.status = DeliveryStatus::Owed;
-    commit(store, Batch { notices: vec![parked], ..Batch::default() }).await;
+    commit(store, WriteSet { notices: vec![parked], ..WriteSet::default() }).await;
     assert_eq!(listed(Some(DeliveryStatus::Parked), None, 9).await, []);
     assert_eq!(listed(Some(DeliveryStatus::Owed), None, 9).await, [id(1), id(3)]);
     assert_eq!(read(store.notice(id(4))).await, None);
@@ -225,7 +225,7 @@ pub async fn contradictions_belong_to_their_order(store: &dyn Store) {
         books::contradiction(&order(1), 1, Claim::Success),
         books::contradiction(&order(2), 1, Claim::Success),
     ];
-    commit(store, Batch { contradictions, ..Batch::default() }).await;
+    commit(store, WriteSet { contradictions, ..WriteSet::default() }).await;
     let kept = read(store.contradictions(id(1))).await;
     let names: Vec<_> = kept.iter().map(|kept| (kept.attempt, kept.claim)).collect();
     assert_eq!(names, [(1, Claim::Success), (1, Claim::Failure), (2, Claim::Success)]);
@@ -254,7 +254,8 @@ pub async fn transactions_are_listed_by_order_and_by_day(store: &dyn Store) {
     let mut claimed = clearing[0].clone();
     claimed.channel_order_no.attempt = 7;
     clearing.push(claimed);
-    commit(store, Batch { transactions: transactions.clone(), clearing, ..Batch::default() }).await;
+    commit(store, WriteSet { transactions: transactions.clone(), clearing, ..WriteSet::default() })
+        .await;
     assert_eq!(read(store.transactions(None, 9)).await, transactions);
     assert_eq!(read(store.transactions(None, 2)).await, transactions[..2]);
     assert_eq!(read(store.transactions(Some(id(2)), 9)).await, transactions[2..]);
@@ -268,8 +269,8 @@ pub async fn transactions_are_listed_by_order_and_by_day(store: &dyn Store) {
 
 pub async fn the_audit_trail_keeps_its_order(store: &dyn Store) {
     let audit = vec![books::audit("a"), books::audit("b")];
-    commit(store, Batch { audit, ..Batch::default() }).await;
-    commit(store, Batch { audit: vec![books::audit("c")], ..Batch::default() }).await;
+    commit(store, WriteSet { audit, ..WriteSet::default() }).await;
+    commit(store, WriteSet { audit: vec![books::audit("c")], ..WriteSet::default() }).await;
     let trail = read(store.audit(None, 10)).await;
     let subjects: Vec<_> = trail.iter().map(|(_, entry)| entry.subject.as_str()).collect();
     assert_eq!(subjects, ["a", "b", "c"]);

@@ -1,6 +1,5 @@
 //! Closes, statements, reconciliation batches with their listings, and settlements.
 
-use switchyard::domain::batch::{Batch, Unchanged};
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::difference::DifferenceState;
@@ -10,6 +9,7 @@ use switchyard::domain::books::settlement::ChannelSettlement;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::money::Currency;
 use switchyard::domain::time::BusinessDate;
+use switchyard::domain::write_set::{Unchanged, WriteSet};
 use switchyard::store::Store;
 
 use crate::rows::{
@@ -19,8 +19,8 @@ use crate::rows::{
 use crate::support::books::{self, accepted, channel, id, order};
 use crate::{commit, read, refuse};
 
-fn closing(closes: Vec<DayClose>) -> Batch {
-    Batch { closes, ..Batch::default() }
+fn closing(closes: Vec<DayClose>) -> WriteSet {
+    WriteSet { closes, ..WriteSet::default() }
 }
 
 pub async fn a_close_is_read_back_and_later_ones_follow(store: &dyn Store) {
@@ -43,11 +43,11 @@ pub async fn a_close_is_read_back_and_later_ones_follow(store: &dyn Store) {
 }
 
 pub async fn a_shut_day_takes_no_records_and_can_be_closed(store: &dyn Store) {
-    let shut = |date| Batch { shut: vec![(channel(), date)], ..Batch::default() };
+    let shut = |date| WriteSet { shut: vec![(channel(), date)], ..WriteSet::default() };
     let cleared = |sequence, date| {
         let line = books::clearing(&books::transaction(&order(sequence)));
         let clearing = vec![ClearingRecord { date, ..line }];
-        Batch { clearing, ..accepted(&order(sequence)) }
+        WriteSet { clearing, ..accepted(&order(sequence)) }
     };
     let days = async || {
         let days = read(store.clearing_days(channel())).await;
@@ -64,7 +64,7 @@ pub async fn a_shut_day_takes_no_records_and_can_be_closed(store: &dyn Store) {
     assert_eq!(days().await, (Some(day(22)), Some(day(22))));
     refuse(store, shut(day(22)), "it is closed").await;
     commit(store, shut(day(24))).await;
-    refuse(store, Batch { shut: vec![(channel(), day(30))], ..cleared(3, day(25)) }, "its own")
+    refuse(store, WriteSet { shut: vec![(channel(), day(30))], ..cleared(3, day(25)) }, "its own")
         .await;
     commit(store, closing(vec![close(channel(), day(23))])).await;
     assert_eq!(days().await, (Some(day(23)), Some(day(24))), "it stays shut");
@@ -74,7 +74,7 @@ pub async fn a_shut_day_takes_no_records_and_can_be_closed(store: &dyn Store) {
 pub async fn a_closed_day_takes_no_more_clearing_records(store: &dyn Store) {
     let cleared = |sequence, channel: ChannelId, date: BusinessDate| {
         let line = books::clearing(&books::transaction(&order(sequence)));
-        Batch {
+        WriteSet {
             clearing: vec![ClearingRecord { channel, date, ..line }],
             ..accepted(&order(sequence))
         }
@@ -87,8 +87,8 @@ pub async fn a_closed_day_takes_no_more_clearing_records(store: &dyn Store) {
     commit(store, cleared(2, channel(), day(23))).await;
     commit(store, cleared(3, neighbour(), day(22))).await;
     let own = close(channel(), day(24));
-    let with_its_close = Batch { closes: vec![own], ..cleared(4, channel(), day(24)) };
-    refuse(store, with_its_close, "the batch's own close").await;
+    let with_its_close = WriteSet { closes: vec![own], ..cleared(4, channel(), day(24)) };
+    refuse(store, with_its_close, "the write set's own close").await;
     let mut mixed = cleared(5, neighbour(), day(22));
     mixed.clearing.extend(cleared(6, channel(), day(30)).clearing);
     mixed.clearing.extend(cleared(7, channel(), day(22)).clearing);
@@ -99,18 +99,18 @@ pub async fn a_closed_day_takes_no_more_clearing_records(store: &dyn Store) {
 
 pub async fn statements_are_listed_by_revision(store: &dyn Store) {
     let revisions = [1, 300, 2].map(|revision| statement(day(22), revision));
-    commit(store, Batch { statements: revisions.to_vec(), ..Batch::default() }).await;
+    commit(store, WriteSet { statements: revisions.to_vec(), ..WriteSet::default() }).await;
     let other = vec![statement(day(23), 1)];
-    commit(store, Batch { statements: other.clone(), ..Batch::default() }).await;
+    commit(store, WriteSet { statements: other.clone(), ..WriteSet::default() }).await;
     let listed = read(store.statement_revisions(channel(), day(22))).await;
     assert_eq!(listed, [1, 2, 300].map(|revision| statement(day(22), revision)));
     assert_eq!(read(store.statement_revisions(channel(), day(23))).await, other);
     assert!(read(store.statement_revisions(neighbour(), day(22))).await.is_empty());
-    refuse(store, Batch { statements: other, ..Batch::default() }, "a revision twice").await;
+    refuse(store, WriteSet { statements: other, ..WriteSet::default() }, "a revision twice").await;
 }
 
-fn batches(reconciliations: &[Reconciliation]) -> Batch {
-    Batch { reconciliations: reconciliations.to_vec(), ..Batch::default() }
+fn batches(reconciliations: &[Reconciliation]) -> WriteSet {
+    WriteSet { reconciliations: reconciliations.to_vec(), ..WriteSet::default() }
 }
 
 fn batch_names(batches: &[Reconciliation]) -> Vec<u64> {
@@ -163,7 +163,7 @@ pub async fn one_reconciliation_is_current(store: &dyn Store) {
     let second = ended(&second, BatchState::Current);
     refuse(store, batches(std::slice::from_ref(&second)), "the first is current").await;
     assert_eq!(current(22).await, Some(first.id));
-    // The new one first: what is given up counts wherever it stands in the batch.
+    // The new one first: what is given up counts wherever it stands in the write set.
     let superseded = ended(&first, BatchState::Superseded);
     commit(store, batches(&[second.clone(), superseded.clone()])).await;
     assert_eq!(current(22).await, Some(second.id));
@@ -189,25 +189,27 @@ pub async fn agreed_lines_come_back_as_they_were_written(store: &dyn Store) {
     // The length of a part, and of ten million lines with a bit each.
     for (sequence, length) in [(1, 0), (2, 1), (3, 32_768), (4, 32_767), (5, 1_250_000)] {
         let lines: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
-        let batch =
-            Batch { agreed_lines: vec![(batch_id(sequence), lines.clone())], ..Batch::default() };
-        commit(store, batch.clone()).await;
+        let writes = WriteSet {
+            agreed_lines: vec![(batch_id(sequence), lines.clone())],
+            ..WriteSet::default()
+        };
+        commit(store, writes.clone()).await;
         let kept = read(store.agreed_lines(batch_id(sequence))).await;
         assert!(kept == Some(lines), "{length} bytes");
-        refuse(store, batch, "agreed lines are written once").await;
+        refuse(store, writes, "agreed lines are written once").await;
     }
     assert_eq!(read(store.agreed_lines(batch_id(6))).await, None);
 }
 
 pub async fn a_batch_lists_what_it_found(store: &dyn Store) {
-    // A batch writes so many at once.
+    // A write set holds so many at once.
     let rows: Vec<_> = (0..500_u32)
         .map(|ordinal| found(1, ordinal, Class::OnlyTheirs, u64::from(ordinal % 7)))
         .collect();
     let differences: Vec<_> = (0..7).map(difference).collect();
-    commit(store, Batch { found: rows.clone(), differences, ..Batch::default() }).await;
+    commit(store, WriteSet { found: rows.clone(), differences, ..WriteSet::default() }).await;
     let later = vec![found(2, 0, Class::Matched, 3), found(1, 500, Class::BadLine, 3)];
-    commit(store, Batch { found: later, ..Batch::default() }).await;
+    commit(store, WriteSet { found: later, ..WriteSet::default() }).await;
     let list = async |batch, after, limit| {
         let page = read(store.found_differences(batch_id(batch), after, limit)).await;
         let name = |row: &switchyard::store::FoundRow| (row.0, row.1, sequence(row.2.id.chain()));
@@ -223,14 +225,15 @@ pub async fn a_batch_lists_what_it_found(store: &dyn Store) {
     let mut moved = changed(&difference(3));
     moved.state = DifferenceState::Cleared;
     moved.class = Class::MatchedLate;
-    commit(store, Batch { differences: vec![moved.clone()], ..Batch::default() }).await;
+    commit(store, WriteSet { differences: vec![moved.clone()], ..WriteSet::default() }).await;
     let page = read(store.found_differences(batch_id(1), Some(499), 1)).await;
     assert_eq!(page, [(500, Class::BadLine, moved)]);
-    refuse(store, Batch { found: rows[3..4].to_vec(), ..Batch::default() }, "a place twice").await;
+    refuse(store, WriteSet { found: rows[3..4].to_vec(), ..WriteSet::default() }, "a place twice")
+        .await;
 }
 
-fn settlements(settlements: &[ChannelSettlement]) -> Batch {
-    Batch { settlements: settlements.to_vec(), ..Batch::default() }
+fn settlements(settlements: &[ChannelSettlement]) -> WriteSet {
+    WriteSet { settlements: settlements.to_vec(), ..WriteSet::default() }
 }
 
 pub async fn a_bank_receipt_belongs_to_one_settlement(store: &dyn Store) {
@@ -248,7 +251,7 @@ pub async fn a_bank_receipt_belongs_to_one_settlement(store: &dyn Store) {
     assert_eq!(of(channel(), "B3").await, None);
     commit(store, settlements(&[settlement(2, neighbour(), &["B2"])])).await;
     let both = [settlement(3, channel(), &["B4"]), settlement(4, channel(), &["B4"])];
-    refuse(store, settlements(&both), "one receipt in two settlements of a batch").await;
+    refuse(store, settlements(&both), "one receipt in two settlements of a write set").await;
     let second = ChannelSettlement { version: 2, ..settlement(1, channel(), &["B1", "B2", "B3"]) };
     commit(store, settlements(std::slice::from_ref(&second))).await;
     refuse(store, settlements(std::slice::from_ref(&second)), "version 2 over 2").await;
@@ -266,7 +269,7 @@ pub async fn a_bank_receipt_belongs_to_one_settlement(store: &dyn Store) {
 }
 
 pub async fn settled_dates_count_their_versions(store: &dyn Store) {
-    let write = |row| Batch { settled: vec![row], ..Batch::default() };
+    let write = |row| WriteSet { settled: vec![row], ..WriteSet::default() };
     refuse(store, write(settled(day(22), Currency::Cny, 2)), "version 2 of nothing").await;
     commit(store, write(settled(day(22), Currency::Cny, 1))).await;
     commit(store, write(settled(day(22), Currency::Usd, 1))).await;
@@ -283,7 +286,7 @@ pub async fn settled_dates_count_their_versions(store: &dyn Store) {
 }
 
 pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
-    let with = |unchanged| Batch { unchanged: vec![unchanged], ..Batch::default() };
+    let with = |unchanged| WriteSet { unchanged: vec![unchanged], ..WriteSet::default() };
     let settled_at = |version| Unchanged::SettledDate {
         channel: channel(),
         date: day(22),
@@ -294,7 +297,7 @@ pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
     refuse(store, with(settled_at(1)), "nothing is settled").await;
     let write = |version| {
         let settled = vec![settled(day(22), Currency::Cny, version)];
-        Batch { settled, ..Batch::default() }
+        WriteSet { settled, ..WriteSet::default() }
     };
     commit(store, write(1)).await;
     commit(store, write(2)).await;
@@ -306,8 +309,10 @@ pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
         date: day(22),
         was: was.map(|(sequence, version)| (batch_id(sequence), version)),
     };
-    let put =
-        |rows: &[Reconciliation]| Batch { reconciliations: rows.to_vec(), ..Batch::default() };
+    let put = |rows: &[Reconciliation]| WriteSet {
+        reconciliations: rows.to_vec(),
+        ..WriteSet::default()
+    };
     let running = reconciliation(1, channel(), day(22));
     commit(store, put(std::slice::from_ref(&running))).await;
     commit(store, with(current(None))).await;
@@ -330,7 +335,7 @@ pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
 }
 
 pub async fn a_batch_of_the_books_with_one_bad_guard_writes_nothing(store: &dyn Store) {
-    let whole = Batch {
+    let whole = WriteSet {
         closes: vec![close(channel(), day(22))],
         statements: vec![statement(day(22), 1)],
         reconciliations: vec![reconciliation(1, channel(), day(22))],
@@ -339,7 +344,7 @@ pub async fn a_batch_of_the_books_with_one_bad_guard_writes_nothing(store: &dyn 
         differences: vec![difference(1)],
         settlements: vec![settlement(1, channel(), &["B1"])],
         settled: vec![settled(day(22), Currency::Cny, 1)],
-        ..Batch::default()
+        ..WriteSet::default()
     };
     let mut bad = whole.clone();
     bad.settled.push(settled(day(23), Currency::Cny, 2));

@@ -1,6 +1,5 @@
 //! Rows that the books keep beside orders, numbered by the test.
 
-use switchyard::domain::batch::{Batch, FoundDifference};
 use switchyard::domain::books::clearing::ClearingTotals;
 use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::difference::{
@@ -18,6 +17,7 @@ use switchyard::domain::ids::{
 };
 use switchyard::domain::money::Currency;
 use switchyard::domain::time::BusinessDate;
+use switchyard::domain::write_set::{FoundDifference, WriteSet};
 
 use crate::support::books::{channel, id, moment};
 
@@ -158,8 +158,8 @@ pub fn changed(difference: &Difference) -> Difference {
     Difference { version: difference.version + 1, ..difference.clone() }
 }
 
-pub fn differences(differences: &[Difference]) -> Batch {
-    Batch { differences: differences.to_vec(), ..Batch::default() }
+pub fn differences(differences: &[Difference]) -> WriteSet {
+    WriteSet { differences: differences.to_vec(), ..WriteSet::default() }
 }
 
 pub fn found(batch: u64, ordinal: u32, class: Class, difference: u64) -> FoundDifference {

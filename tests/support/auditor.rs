@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use switchyard::domain::batch::{Batch, Claim, Contradiction, CoreNotice, EntryChange};
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, Entry, RequestId, Side,
@@ -20,6 +19,7 @@ use switchyard::domain::ids::{ChannelId, OrderId};
 use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::time::BusinessDate;
+use switchyard::domain::write_set::{Claim, Contradiction, CoreNotice, EntryChange, WriteSet};
 
 /// Every row of a store, as an auditor keeps them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,16 +61,16 @@ macro_rules! hold {
 }
 
 impl Rows {
-    /// Applies a batch that a store has written, and tells what no store may have written.
-    pub fn apply(&mut self, batch: &Batch) -> Vec<String> {
+    /// Applies a write set that a store has written, and tells what no store may have written.
+    pub fn apply(&mut self, writes: &WriteSet) -> Vec<String> {
         let mut found = Vec::new();
-        for order in &batch.orders {
+        for order in &writes.orders {
             let old = self.orders.insert(order.id, order.clone());
             found.extend(check_history(old.as_ref(), order));
             // The entry is still the one that the order was decided on.
             found.extend(check_success(self, order));
         }
-        for change in &batch.entries {
+        for change in &writes.entries {
             match change {
                 EntryChange::Put(entry) => {
                     let old = self.entries.insert(entry.order, entry.clone());
@@ -83,20 +83,20 @@ impl Rows {
                 }
             }
         }
-        for request in &batch.accounting {
+        for request in &writes.accounting {
             let old = self.accounting.insert(request.id, request.clone());
             let before = old.map_or(0, |old| old.delivery.version);
             let next = request.delivery.version == before + 1;
             hold!(found, next, "I-7: request {} is written twice", request.id);
         }
-        for row in &batch.transactions {
+        for row in &writes.transactions {
             self.transactions.entry(row.order).or_default().push(row.clone());
         }
-        for (id, day) in &batch.shut {
+        for (id, day) in &writes.shut {
             let through = self.shut.entry(id.clone()).or_insert(*day);
             *through = (*through).max(*day);
         }
-        for close in &batch.closes {
+        for close in &writes.closes {
             let (id, day) = (&close.channel, close.date);
             let last = self.closed_through(id);
             hold!(
@@ -109,21 +109,21 @@ impl Rows {
             self.closes.insert((id.clone(), day), close.clone());
             found.extend(check_close(self, close));
         }
-        for row in &batch.clearing {
+        for row in &writes.clearing {
             let open = self.shut.get(&row.channel).is_none_or(|last| *last < row.date);
             hold!(found, open, "I-7: {} is written into a shut day", row.channel_order_no);
             self.clearing.entry(row.order).or_default().push(row.clone());
         }
-        for row in &batch.contradictions {
+        for row in &writes.contradictions {
             self.contradictions.entry(row.order).or_default().push(row.clone());
         }
-        for row in &batch.notices {
+        for row in &writes.notices {
             let kept = self.notices.entry(row.order).or_default();
             kept.retain(|old| old.delivery.version + 1 != row.delivery.version);
             kept.push(row.clone());
         }
-        let touched = batch.orders.iter().map(|order| order.id);
-        let touched = touched.chain(batch.contradictions.iter().map(|row| row.order));
+        let touched = writes.orders.iter().map(|order| order.id);
+        let touched = touched.chain(writes.contradictions.iter().map(|row| row.order));
         for id in touched.collect::<BTreeSet<_>>() {
             found.extend(check_order(self, id));
         }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchyard::domain::batch::{AuditEntry, Batch, Claim, Contradiction, CoreNotice};
 use switchyard::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
@@ -18,6 +17,7 @@ use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::time::{BusinessDate, Due, Timestamp};
+use switchyard::domain::write_set::{AuditEntry, Claim, Contradiction, CoreNotice, WriteSet};
 
 pub const CHANNEL: &str = "unionpay";
 
@@ -219,19 +219,19 @@ pub fn audit(subject: &str) -> AuditEntry {
 }
 
 /// The first commit of a payment.
-pub fn accepted(order: &Order) -> Batch {
-    Batch { orders: vec![order.clone()], ..Batch::default() }
+pub fn accepted(order: &Order) -> WriteSet {
+    WriteSet { orders: vec![order.clone()], ..WriteSet::default() }
 }
 
 /// The second commit of a payment: everything that a success writes.
-pub fn paid(order: &Order) -> Batch {
+pub fn paid(order: &Order) -> WriteSet {
     let order = succeeded(order);
     let transaction = transaction(&order);
-    Batch {
+    WriteSet {
         clearing: vec![clearing(&transaction)],
         accounting: vec![request(&order, 300)],
         transactions: vec![transaction],
         orders: vec![order],
-        ..Batch::default()
+        ..WriteSet::default()
     }
 }

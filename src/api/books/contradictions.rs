@@ -13,8 +13,8 @@ use crate::api::dto::{Moment, Text};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::{next_of, page};
-use crate::domain::batch::{Claim, Contradiction};
 use crate::domain::ids::OrderId;
+use crate::domain::write_set::{Claim, Contradiction};
 use crate::store::ContradictionPlace;
 
 #[derive(Serialize)]

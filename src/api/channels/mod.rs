@@ -18,13 +18,13 @@ use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
 use crate::api::{ApiState, to_its_end};
 use crate::channel::registry::ChannelStatus;
-use crate::domain::batch::AuditEntry;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
 use crate::domain::card::{LuhnWaiver, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::flow::order::{Instruction, OrderKind};
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::route::channel::Strike;
 use crate::domain::route::explain::{CandidateVerdict, ExplainedCandidate, Explanation};
+use crate::domain::write_set::AuditEntry;
 use crate::engine::intake::RouteQuestion;
 use crate::tables::bin::RowView;
 

@@ -14,8 +14,8 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::Segment;
 use crate::api::input::query::Query;
 use crate::api::{ApiState, to_its_end};
-use crate::domain::batch::AuditEntry;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::AuditEntry;
 use crate::reconciliation::incoming::{FetchError, LandError, Landed};
 use crate::telemetry;
 

@@ -15,8 +15,8 @@ use crate::api::input::query::Query;
 use crate::api::input::{order, read_json};
 use crate::api::{ApiState, to_its_end};
 use crate::clock::{Confirmation, Doubt, Heard, Standing};
-use crate::domain::batch::AuditEntry;
 use crate::domain::time::Timestamp;
+use crate::domain::write_set::AuditEntry;
 
 #[derive(Serialize)]
 struct HeardBody<'row> {

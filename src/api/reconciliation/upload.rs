@@ -26,9 +26,9 @@ use crate::api::input::{Segment, media_type, unsupported};
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::{ApiState, to_its_end};
 use crate::codec::sign::hex_lower;
-use crate::domain::batch::AuditEntry;
 use crate::domain::books::statement::StatementOrigin;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::AuditEntry;
 use crate::reconciliation::{BackofficeError, Content, Imported, Incoming};
 
 /// Files that are handed in at once; each takes as much of the disk as the limit allows.

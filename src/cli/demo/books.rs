@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::ApiState;
 use crate::channel::Channels as _;
-use crate::domain::batch::{Contradiction, CoreNotice};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::clearing::ClearingRecord;
@@ -12,6 +11,7 @@ use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::{Contradiction, CoreNotice};
 use crate::store::{PAGE_MAX, Store, StoreError};
 
 /// The books, whole: the demo is small enough for that.

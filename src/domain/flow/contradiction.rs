@@ -1,6 +1,5 @@
 //! Evidence against a final state: it is kept, alerts, and owes an undo; the end stays (I-5).
 
-use crate::domain::batch::{Claim, Contradiction, EntryChange};
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Transaction, day_close};
@@ -14,6 +13,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome, Reason};
 use crate::domain::terms::ClaimRule;
+use crate::domain::write_set::{Claim, Contradiction, EntryChange};
 
 impl Work<'_> {
     /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
@@ -67,7 +67,7 @@ impl Work<'_> {
             }
             self.keep_out_of_reach();
         }
-        self.batch.contradictions.push(Contradiction {
+        self.writes.contradictions.push(Contradiction {
             order: self.order.id,
             attempt: attempt.number,
             claim,
@@ -104,7 +104,7 @@ impl Work<'_> {
             names: &self.terms.accounts,
             now: self.now,
         };
-        self.batch.accounting.push(accounting::request(&booking, &claimed));
+        self.writes.accounting.push(accounting::request(&booking, &claimed));
         self.effects.push(Effect::Book);
     }
 
@@ -142,12 +142,12 @@ impl Work<'_> {
                 names: &self.terms.accounts,
                 now: self.now,
             };
-            self.batch.accounting.push(accounting::request(&booking, &claimed));
+            self.writes.accounting.push(accounting::request(&booking, &claimed));
         }
         let mut entry = ReversalEntry::owe_undo(&undo, attempt.channel.clone(), self.now);
         entry.version = 1;
-        self.batch.entries.push(EntryChange::Put(entry));
-        self.batch.orders.push(undo);
+        self.writes.entries.push(EntryChange::Put(entry));
+        self.writes.orders.push(undo);
         self.effects.extend([Effect::Book, Effect::WorkReversals]);
     }
 
@@ -170,7 +170,7 @@ impl Work<'_> {
             names: &self.terms.accounts,
             now: self.now,
         };
-        self.batch.accounting.push(accounting::request(&booking, &claimed));
+        self.writes.accounting.push(accounting::request(&booking, &claimed));
         self.effects.push(Effect::Book);
     }
 
@@ -187,7 +187,7 @@ impl Work<'_> {
         claimed.channel_reference.clone_from(&approval.channel_reference);
         let state = ClearingState::Contradicted;
         let fee = self.fee(own_date);
-        self.batch.clearing.push(ClearingRecord::of(&claimed, state, fee.clone()));
+        self.writes.clearing.push(ClearingRecord::of(&claimed, state, fee.clone()));
         (claimed, fee)
     }
 

@@ -43,7 +43,7 @@ impl Work<'_> {
             let event = self.event_of(&order, false);
             let source = self.view.transaction.as_ref().expect("I-7: a success has one");
             let request = book(event, &mut self.order, &order, source, self.terms, &self.present);
-            self.batch.accounting.push(request);
+            self.writes.accounting.push(request);
             self.effects.push(Effect::Book);
             let keeps_pan = self.terms.keeps_pan;
             order.candidates = vec![Candidate { channel: approved.channel, keeps_pan }];
@@ -54,7 +54,7 @@ impl Work<'_> {
             attempt.sealed_pan = sealed;
             self.effects.push(Effect::Send { order: order.id, attempt: number });
         }
-        self.batch.orders.push(order);
+        self.writes.orders.push(order);
         Ok(())
     }
 
@@ -160,7 +160,7 @@ impl Work<'_> {
         let number = self.push_attempt(channel, operation);
         let attempt = self.order.attempt_mut(number).expect("it was just pushed");
         attempt.sealed_pan = sealed;
-        self.batch.accounting.push(booked);
+        self.writes.accounting.push(booked);
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Work<'_> {
         self.booked_perhaps = booked.delivery.unanswered;
         booked.delivery.status = DeliveryStatus::Withdrawn;
         booked.delivery.version += 1;
-        self.batch.accounting.push(booked);
+        self.writes.accounting.push(booked);
         self.finish_order(OrderStatus::Failed, Some(Reason::OperatorDecision));
         self.audit("accounting.withdraw", decider);
         // What waited behind it in the chain may go.
@@ -210,7 +210,7 @@ impl Work<'_> {
             let view = self.view.original.as_ref().and_then(|kept| kept.transaction.as_ref());
             let source = view.expect("I-7: a success has its transaction");
             let request = book(event, &mut original, order, source, self.terms, &self.present);
-            self.batch.accounting.push(request);
+            self.writes.accounting.push(request);
             self.effects.push(Effect::Book);
         }
         self.original = Some(original);

@@ -147,9 +147,9 @@ impl Work<'_> {
                 self.book(event, &transaction);
             }
             let record = ClearingRecord::of(&transaction, ClearingState::Due, fee);
-            self.batch.clearing.push(record);
+            self.writes.clearing.push(record);
         }
-        self.batch.transactions.push(transaction);
+        self.writes.transactions.push(transaction);
         self.finish_order(OrderStatus::Succeeded, None);
     }
 
@@ -237,7 +237,7 @@ impl Work<'_> {
             names: &self.terms.accounts,
             now: self.now,
         };
-        self.batch.accounting.push(accounting::request(&booking, source));
+        self.writes.accounting.push(accounting::request(&booking, source));
         self.effects.push(Effect::Book);
     }
 

@@ -1,9 +1,9 @@
 //! `decide`: a command and the loaded rows in; rows to write and effects owed out.
 //!
-//! This is where the promise lives. It upholds I-1 (an attempt's row is in the batch whose commit
-//! precedes its `Send`), I-3, I-4, I-5, I-6, I-7 and I-8, and sweeps them over every decision
-//! before it leaves. A failed assertion ends one command before its commit, which leaves nothing
-//! half-written.
+//! This is where the promise lives. It upholds I-1 (an attempt's row is in the write set whose
+//! commit precedes its `Send`), I-3, I-4, I-5, I-6, I-7 and I-8, and sweeps them over every
+//! decision before it leaves. A failed assertion ends one command before its commit, which leaves
+//! nothing half-written.
 
 pub mod attempt;
 pub mod order;
@@ -18,7 +18,6 @@ mod reverse;
 mod sweep;
 mod undo;
 
-use crate::domain::batch::{Batch, CoreNotice, EntryChange};
 use crate::domain::books::accounting::Delivery;
 use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
@@ -26,6 +25,7 @@ use crate::domain::ids::{ATTEMPTS_MAX, ChannelId};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
 use crate::domain::time::{Present, Timestamp};
+use crate::domain::write_set::{CoreNotice, EntryChange, WriteSet};
 use attempt::{Attempt, AttemptState, Operation};
 use order::{Order, OrderKind, OrderStatus};
 use reversal::{Phase, ReversalEntry};
@@ -72,7 +72,7 @@ struct Work<'a> {
     entry: Option<ReversalEntry>,
     /// What was to be booked first may be in accounting's books, although it never acknowledged it.
     booked_perhaps: bool,
-    batch: Batch,
+    writes: WriteSet,
     effects: Vec<Effect>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Work<'a> {
             original: view.original.as_ref().map(|original| original.order.clone()),
             entry: view.entry.clone(),
             booked_perhaps: false,
-            batch: Batch::default(),
+            writes: WriteSet::default(),
             effects: Vec::new(),
         }
     }
@@ -150,7 +150,7 @@ impl<'a> Work<'a> {
         };
         let (order, created_at) = (order.id, self.now);
         let delivery = Delivery::owed(self.now);
-        self.batch.notices.push(CoreNotice { order, url, created_at, delivery });
+        self.writes.notices.push(CoreNotice { order, url, created_at, delivery });
         self.effects.push(Effect::Notify);
     }
 
@@ -164,19 +164,19 @@ impl<'a> Work<'a> {
         // never both be written, even where one of them would touch the entry alone.
         if self.order != self.view.order || self.entry != self.view.entry {
             self.order.version += 1;
-            self.batch.orders.insert(0, self.order.clone());
+            self.writes.orders.insert(0, self.order.clone());
         }
         let before = self.view.original.as_ref().map(|original| &original.order);
         if self.original.as_ref() != before
             && let Some(original) = &mut self.original
         {
             original.version += 1;
-            self.batch.orders.push(original.clone());
+            self.writes.orders.push(original.clone());
         }
         match (&self.view.entry, self.entry.take()) {
             (Some(old), None) => {
                 let gone = EntryChange::Remove { order: old.order, version: old.version };
-                self.batch.entries.push(gone);
+                self.writes.entries.push(gone);
             }
             (old, Some(mut entry)) if old.as_ref() != Some(&entry) => {
                 let handed = entry.phase == Phase::Operator
@@ -187,13 +187,13 @@ impl<'a> Work<'a> {
                 }
                 entry.version += 1;
                 self.entry = Some(entry.clone());
-                self.batch.entries.push(EntryChange::Put(entry));
+                self.writes.entries.push(EntryChange::Put(entry));
                 self.effects.push(Effect::WorkReversals);
             }
             (_, unchanged) => self.entry = unchanged,
         }
         self.sweep();
-        Decision { batch: self.batch, effects: self.effects, order: self.order }
+        Decision { writes: self.writes, effects: self.effects, order: self.order }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What an operator may do about an unknown: have it worked again, or end it with a reason.
 
-use crate::domain::batch::AuditEntry;
 use crate::domain::command::{CardAtHand, Decider, Refusal, Resolution};
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
+use crate::domain::write_set::AuditEntry;
 
 /// The code that an operator's decision leaves in the place of a channel's.
 const OPERATOR_CODE: &str = "operator";
@@ -113,7 +113,7 @@ impl Work<'_> {
     }
 
     pub(super) fn audit(&mut self, action: &str, decider: Decider) {
-        self.batch.audit.push(AuditEntry {
+        self.writes.audit.push(AuditEntry {
             at: self.now,
             actor: decider.actor,
             action: action.to_owned(),

@@ -42,12 +42,12 @@ impl Work<'_> {
             names: &self.terms.accounts,
             now: self.now,
         };
-        self.batch.accounting.push(accounting::request(&booking, source));
+        self.writes.accounting.push(accounting::request(&booking, source));
         release.version = 1;
         release.status = OrderStatus::Succeeded;
         release.finished_at = Some(self.now);
         self.owe_notice(&release);
-        self.batch.orders.push(release);
+        self.writes.orders.push(release);
         self.effects.push(Effect::Book);
         Ok(())
     }

@@ -21,14 +21,14 @@ impl Work<'_> {
         }
         for effect in &self.effects {
             if let Effect::Send { order, attempt } = effect {
-                let written = self.batch.orders.iter().find(|row| row.id == *order);
+                let written = self.writes.orders.iter().find(|row| row.id == *order);
                 let sending = written.and_then(|row| row.attempt(*attempt));
                 let durable = sending.is_some_and(|one| one.state == AttemptState::Sending);
                 assert!(durable, "I-1: durable before it is sent");
             }
         }
         self.sweep_books();
-        for row in self.batch.orders.iter().chain([order]) {
+        for row in self.writes.orders.iter().chain([order]) {
             assert_claims(row);
         }
     }
@@ -37,7 +37,7 @@ impl Work<'_> {
     fn sweep_books(&self) {
         let succeeds = self.order.status == OrderStatus::Succeeded
             && self.view.order.status != OrderStatus::Succeeded;
-        let batch = &self.batch;
+        let writes = &self.writes;
         if succeeds {
             // What is booked first is booked before; what moves no money is not cleared.
             let (clearing, requests) = match (self.order.instruction.kind, self.moves_money()) {
@@ -52,13 +52,13 @@ impl Work<'_> {
                     true,
                 ) => (1, 1),
             };
-            assert_eq!(batch.transactions.len(), 1, "I-7: one transaction for a success");
-            assert_eq!(batch.clearing.len(), clearing, "I-7: clearing records of a success");
-            assert_eq!(batch.accounting.len(), requests, "I-7: requests of a success");
+            assert_eq!(writes.transactions.len(), 1, "I-7: one transaction for a success");
+            assert_eq!(writes.clearing.len(), clearing, "I-7: clearing records of a success");
+            assert_eq!(writes.accounting.len(), requests, "I-7: requests of a success");
         } else {
-            assert!(batch.transactions.is_empty(), "I-7: no transaction without success");
+            assert!(writes.transactions.is_empty(), "I-7: no transaction without success");
         }
-        for request in &batch.accounting {
+        for request in &writes.accounting {
             assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
             let owed = request.delivery.status == DeliveryStatus::Owed;
             assert_eq!(owed, request.delivery.version == 1, "I-7: nobody booked a new one yet");

@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::domain::batch::{Batch, FoundDifference};
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::difference::{
     Change, Claimed, Difference, DifferenceState, Finding, LineSide, RecordSide, Run, carried_until,
@@ -14,6 +13,7 @@ use crate::domain::books::difference::{
 use crate::domain::books::reconcile::{Class, Key};
 use crate::domain::ids::{BatchId, ChannelOrderNo, DifferenceId};
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::{FoundDifference, WriteSet};
 use crate::reconciliation::{Backoffice, BackofficeError, House};
 
 type RecordKey = (BusinessDate, ChannelOrderNo);
@@ -301,18 +301,18 @@ impl<'a> Chunk<'a> {
     }
 
     /// The rows to write: each changed one counts one version.
-    pub fn into_batch(self) -> (Batch, Vec<Unsaid>) {
+    pub fn into_writes(self) -> (WriteSet, Vec<Unsaid>) {
         let changed = self.rows.into_values().filter_map(|slot| {
             let before = slot.before.as_ref().map_or(0, |row| row.version);
             let is_same = slot.before.as_ref() == Some(&slot.now);
             (!is_same).then_some(Difference { version: before + 1, ..slot.now })
         });
-        let batch = Batch {
+        let writes = WriteSet {
             differences: changed.collect(),
             accounting: self.accounting,
             found: self.found,
-            ..Batch::default()
+            ..WriteSet::default()
         };
-        (batch, self.unsaid)
+        (writes, self.unsaid)
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::batch::Claim;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
 use crate::domain::books::reconcile::{
@@ -15,6 +14,7 @@ use crate::domain::flow::order::OrderStatus;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::write_set::Claim;
 use crate::engine::EngineError;
 
 use super::records::before;

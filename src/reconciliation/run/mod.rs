@@ -20,7 +20,6 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::codec::layout::{Column, Header, Layout, Problem};
-use crate::domain::batch::Batch;
 use crate::domain::books::difference::{Claimed, Finding};
 use crate::domain::books::reconcile::{Class, Item, Side, Status, Verdict};
 use crate::domain::books::reconciliation::{
@@ -29,6 +28,7 @@ use crate::domain::books::reconciliation::{
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::WriteSet;
 use crate::engine::Tries;
 use crate::reconciliation::incoming::LandError;
 use crate::reconciliation::matching::{
@@ -172,8 +172,8 @@ impl Backoffice {
     }
 
     async fn put_batch(&self, row: Reconciliation) -> Result<(), BackofficeError> {
-        let batch = Batch { reconciliations: vec![row], ..Batch::default() };
-        Ok(self.engine.record(batch).await?)
+        let writes = WriteSet { reconciliations: vec![row], ..WriteSet::default() };
+        Ok(self.engine.record(writes).await?)
     }
 
     async fn end_abandoned(
@@ -391,8 +391,8 @@ impl Working<'_> {
         tries: &mut Tries,
         chunk: Chunk<'_>,
     ) -> Result<bool, BackofficeError> {
-        let (batch, unsaid) = chunk.into_batch();
-        let is_written = self.office.engine.written(tries, batch).await?;
+        let (writes, unsaid) = chunk.into_writes();
+        let is_written = self.office.engine.written(tries, writes).await?;
         if is_written {
             self.unsaid.extend(unsaid);
         }
@@ -434,13 +434,13 @@ impl Working<'_> {
             state: BatchState::Superseded,
             ..row
         });
-        let batch = Batch {
+        let writes = WriteSet {
             statements: if job.is_new { vec![job.revision.clone()] } else { Vec::new() },
             reconciliations: superseded.into_iter().chain([done.clone()]).collect(),
             agreed_lines: vec![(done.id, agreed)],
-            ..Batch::default()
+            ..WriteSet::default()
         };
-        self.office.engine.record(batch).await?;
+        self.office.engine.record(writes).await?;
         Ok(done)
     }
 

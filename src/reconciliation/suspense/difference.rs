@@ -2,12 +2,12 @@
 
 use futures_util::future::join_all;
 
-use crate::domain::batch::{AuditEntry, Batch};
 use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, Moment};
 use crate::domain::books::reconcile::Status;
 use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
 use crate::domain::terms::Terms;
 use crate::domain::time::{Due, Timestamp};
+use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::Tries;
 
 use crate::reconciliation::{Backoffice, BackofficeError};
@@ -77,8 +77,8 @@ impl Backoffice {
                 subject: id.to_string(),
                 reason: format!("{}: {}", asked.remedy.name(), asked.reason),
             };
-            let batch = Batch { audit: vec![audit], ..rows_of(&row, change) };
-            if self.engine.written(&mut tries, batch).await? {
+            let writes = WriteSet { audit: vec![audit], ..rows_of(&row, change) };
+            if self.engine.written(&mut tries, writes).await? {
                 return self.difference(id).await;
             }
         }
@@ -112,9 +112,9 @@ impl Backoffice {
 }
 
 /// A changed difference, and what is booked for it.
-fn rows_of(before: &Difference, change: Change) -> Batch {
+fn rows_of(before: &Difference, change: Change) -> WriteSet {
     let row = Difference { version: before.version + 1, ..change.difference };
-    Batch { differences: vec![row], accounting: change.accounting, ..Batch::default() }
+    WriteSet { differences: vec![row], accounting: change.accounting, ..WriteSet::default() }
 }
 
 fn moment(terms: &Terms, now: Timestamp) -> Moment<'_> {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crate::domain::batch::{AuditEntry, Batch, Unchanged};
 use crate::domain::books::settlement::{
     BankReceipt, ChannelSettlement, Checked, DateFacts, Received, Settled, SettlementRefusal,
     SettlementState, check, open, receive, same_content,
@@ -13,6 +12,7 @@ use crate::domain::books::settlement::{
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::{AuditEntry, Unchanged, WriteSet};
 use crate::engine::{Engine, EngineError, Tries};
 use crate::store::{PAGE_MAX, StoreError};
 
@@ -91,8 +91,8 @@ impl SettlementDesk {
                 }
             };
             let audit = recorded(&received);
-            let (batch, settlement) = self.settle(None, settlement, &open_ones, audit).await?;
-            if self.engine.written(&mut tries, batch).await? {
+            let (writes, settlement) = self.settle(None, settlement, &open_ones, audit).await?;
+            if self.engine.written(&mut tries, writes).await? {
                 return Ok(Recorded { settlement, repeated: false });
             }
         }
@@ -113,8 +113,8 @@ impl SettlementDesk {
             let audit =
                 Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
             let before = Some(kept.clone());
-            let (batch, settlement) = self.settle(before, kept, &open_ones, audit).await?;
-            if self.engine.written(&mut tries, batch).await? {
+            let (writes, settlement) = self.settle(before, kept, &open_ones, audit).await?;
+            if self.engine.written(&mut tries, writes).await? {
                 return Ok(settlement);
             }
         }
@@ -128,7 +128,7 @@ impl SettlementDesk {
         settlement: ChannelSettlement,
         open_ones: &[ChannelSettlement],
         deed: Deed,
-    ) -> Result<(Batch, ChannelSettlement), SettlementError> {
+    ) -> Result<(WriteSet, ChannelSettlement), SettlementError> {
         let terms = self.engine.channels().terms(&settlement.channel);
         let terms = terms.ok_or(SettlementError::NoSuchChannel)?;
         let (currency, dates) = (settlement.currency, settlement.dates());
@@ -141,7 +141,7 @@ impl SettlementDesk {
             && settled.is_empty()
             && before == (ChannelSettlement { version: before.version, ..settlement.clone() })
         {
-            return Ok((Batch::default(), before));
+            return Ok((WriteSet::default(), before));
         }
         let entry = AuditEntry {
             at: now,
@@ -156,15 +156,15 @@ impl SettlementDesk {
             Unchanged::Reconciliation { .. } => false,
         };
         let unchanged = read.into_iter().filter(|row| !is_written(row)).collect();
-        let batch = Batch {
+        let writes = WriteSet {
             unchanged,
             settlements: vec![settlement.clone()],
             settled,
             accounting: accounting.into_iter().collect(),
             audit: vec![entry],
-            ..Batch::default()
+            ..WriteSet::default()
         };
-        Ok((batch, settlement))
+        Ok((writes, settlement))
     }
 
     /// What is known of the dates in a currency, and the rows that say so.

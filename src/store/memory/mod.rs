@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::domain::batch::Batch;
 use crate::domain::ids::OrderId;
+use crate::domain::write_set::WriteSet;
 use crate::store::plan::Found;
 use crate::store::sorted::{Scan, SortedBytes, Visit};
 use crate::store::table::in_flight;
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture, table};
 
-/// Called with each batch right after it was written.
-pub type CommitObserver = Box<dyn Fn(&Batch) + Send + Sync>;
+/// Called with each write set right after it was written.
+pub type CommitObserver = Box<dyn Fn(&WriteSet) + Send + Sync>;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -75,12 +75,12 @@ impl MemoryStore {
         Faults { shared: Arc::clone(&self.shared) }
     }
 
-    /// Shows every batch to `observer` after it was written. The observer may read the store.
+    /// Shows every write set to `observer` after it was written. The observer may read the store.
     pub fn on_commit(&self, observer: CommitObserver) {
         lock(&self.shared.observers).push(Arc::new(observer));
     }
 
-    fn write(&self, batch: &Batch) -> Result<(), CommitError> {
+    fn write(&self, writes: &WriteSet) -> Result<(), CommitError> {
         let mut state = lock(&self.shared.state);
         let fault = state.admit()?;
         let State { rows, audit_next, .. } = &mut *state;
@@ -89,9 +89,9 @@ impl MemoryStore {
             *audit_next = 1;
         }
         let stored = |key: &[u8]| -> Found { Ok(rows.get(key).cloned()) };
-        let writes = table::plan(batch).check(audit_next, &stored)?;
+        let changes = table::plan(writes).check(audit_next, &stored)?;
         if fault != Some(FailedRows::Lost) {
-            for (key, value) in writes {
+            for (key, value) in changes {
                 match value {
                     Some(value) => rows.insert(key, value),
                     None => rows.remove(&key),
@@ -105,7 +105,7 @@ impl MemoryStore {
         drop(state);
         let observers = lock(&self.shared.observers).clone();
         for observer in observers {
-            observer(batch);
+            observer(writes);
         }
         Ok(())
     }
@@ -227,8 +227,8 @@ impl SortedBytes for Rows {
 }
 
 impl Store for MemoryStore {
-    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
-        Box::pin(async move { self.write(&batch) })
+    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move { self.write(&writes) })
     }
 
     fn lease(

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt;
 
 use super::*;
-use crate::domain::batch::AuditEntry;
 use crate::domain::time::Timestamp;
+use crate::domain::write_set::AuditEntry;
 use crate::store::Store;
 
-fn audited(subject: &str) -> Batch {
+fn audited(subject: &str) -> WriteSet {
     let audit = AuditEntry {
         at: Timestamp::from_millis(0),
         actor: "ann".to_owned(),
@@ -17,7 +17,7 @@ fn audited(subject: &str) -> Batch {
         subject: subject.to_owned(),
         reason: "why".to_owned(),
     };
-    Batch { audit: vec![audit], ..Batch::default() }
+    WriteSet { audit: vec![audit], ..WriteSet::default() }
 }
 
 fn commit(store: &MemoryStore, subject: &str) -> Result<(), CommitError> {
@@ -77,8 +77,8 @@ fn observers_see_what_was_written_and_may_read() {
     let store = MemoryStore::new();
     let count = Arc::new(AtomicUsize::new(0));
     let (seen, inner) = (Arc::clone(&count), store.clone());
-    store.on_commit(Box::new(move |batch| {
-        assert_eq!(subjects(&inner).last(), batch.audit.last().map(|entry| &entry.subject));
+    store.on_commit(Box::new(move |writes| {
+        assert_eq!(subjects(&inner).last(), writes.audit.last().map(|entry| &entry.subject));
         seen.fetch_add(1, Ordering::Relaxed);
     }));
     assert!(commit(&store, "a").is_ok());

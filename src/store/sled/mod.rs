@@ -37,8 +37,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::domain::batch::Batch;
 use crate::domain::ids::OrderId;
+use crate::domain::write_set::WriteSet;
 use crate::store::table::in_flight;
 use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture};
 use disk::{Disk, Release};
@@ -139,8 +139,8 @@ where
 }
 
 impl Store for SledStore {
-    fn commit(&self, batch: Batch) -> StoreFuture<'_, Result<(), CommitError>> {
-        Box::pin(async move { self.writer.ask(|reply| Ask::commit(&batch, reply)).await })
+    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move { self.writer.ask(|reply| Ask::commit(&writes, reply)).await })
     }
 
     fn lease(

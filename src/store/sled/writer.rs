@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::domain::batch::Batch;
+use crate::domain::write_set::WriteSet;
 use crate::store::plan::{Found, Plan, Writes};
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, StoreError, table};
@@ -36,8 +36,8 @@ pub(super) enum Ask {
 
 impl Ask {
     /// Encodes where the commit is asked for, so that the writer need not.
-    pub(super) fn commit(batch: &Batch, reply: Reply<()>) -> Self {
-        Self::Commit { plan: table::plan(batch), reply }
+    pub(super) fn commit(writes: &WriteSet, reply: Reply<()>) -> Self {
+        Self::Commit { plan: table::plan(writes), reply }
     }
 }
 
@@ -260,8 +260,8 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::domain::batch::AuditEntry;
     use crate::domain::time::Timestamp;
+    use crate::domain::write_set::AuditEntry;
 
     /// A disk whose syncs wait for a verdict each, and which counts them.
     struct GatedDisk {
@@ -306,8 +306,8 @@ mod tests {
                 subject: String::new(),
                 reason: String::new(),
             };
-            let batch = Batch { audit: vec![audit], ..Batch::default() };
-            self.writer.ask(|reply| Ask::commit(&batch, reply)).await
+            let writes = WriteSet { audit: vec![audit], ..WriteSet::default() };
+            self.writer.ask(|reply| Ask::commit(&writes, reply)).await
         }
 
         /// Waits until the writer is in its n-th sync.

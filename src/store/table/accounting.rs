@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::accounting::{
     AccountingRequest, Delivery, DeliveryStatus, Entry, RequestId, SourceDocument,
 };
@@ -10,6 +9,7 @@ use crate::domain::ids::{
     ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
 };
 use crate::domain::time::Due;
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
@@ -55,8 +55,8 @@ impl Table for Accounting {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_put::<Self>(&batch.accounting, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_put::<Self>(&writes.accounting, plan);
     }
 }
 

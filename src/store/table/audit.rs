@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{AuditEntry, Batch};
+use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::Plan;
@@ -33,8 +33,8 @@ impl Table for Audit {
         Ok((place_of(key)?, read_audit(bytes)?))
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for entry in &batch.audit {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for entry in &writes.audit {
             plan.append(key_of, audit_bytes(entry));
         }
     }

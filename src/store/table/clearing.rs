@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::Transaction;
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts};
@@ -45,10 +45,10 @@ impl Table for Clearing {
     }
 
     /// One guard for each channel: that the earliest of its records' dates is open.
-    fn plan(batch: &Batch, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
         // Mostly one record, so no map.
         let mut first: Vec<(&ChannelId, BusinessDate)> = Vec::new();
-        for record in &batch.clearing {
+        for record in &writes.clearing {
             match first.iter_mut().find(|(channel, _)| *channel == &record.channel) {
                 Some((_, date)) => *date = record.date.min(*date),
                 None => first.push((&record.channel, record.date)),
@@ -57,7 +57,7 @@ impl Table for Clearing {
         for (channel, date) in first {
             plan_open(channel, date, plan);
         }
-        plan_new::<Self>(&batch.clearing, plan);
+        plan_new::<Self>(&writes.clearing, plan);
     }
 }
 

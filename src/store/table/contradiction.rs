@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, Contradiction};
 use crate::domain::ids::OrderId;
+use crate::domain::write_set::{Contradiction, WriteSet};
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
@@ -36,8 +36,8 @@ impl Table for Contradictions {
         read_contradiction(parts.order()?, parts.number()?, bytes)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_new::<Self>(&batch.contradictions, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_new::<Self>(&writes.contradictions, plan);
     }
 }
 

@@ -30,7 +30,7 @@ mod view;
 #[cfg(test)]
 pub(super) mod tests;
 
-use crate::domain::batch::Batch;
+use crate::domain::write_set::WriteSet;
 
 use super::plan::Plan;
 use super::row::AnyTable;
@@ -54,7 +54,7 @@ use transaction::Transactions;
 
 pub(super) use view::in_flight;
 
-/// Every table. A batch's rows are checked in this order: days are shut before the clearing
+/// Every table. A write set's rows are checked in this order: days are shut before the clearing
 /// records, which that holds for too.
 pub(super) static TABLES: [AnyTable; 17] = [
     AnyTable::of::<Orders>(),
@@ -76,11 +76,11 @@ pub(super) static TABLES: [AnyTable; 17] = [
     AnyTable::of::<Audit>(),
 ];
 
-/// A batch as guarded writes, encoded.
-pub(super) fn plan(batch: &Batch) -> Plan {
+/// A write set as guarded writes of bytes, encoded.
+pub(super) fn plan(writes: &WriteSet) -> Plan {
     let mut plan = Plan::new();
     for table in &TABLES {
-        (table.plan)(batch, &mut plan);
+        (table.plan)(writes, &mut plan);
     }
     plan
 }

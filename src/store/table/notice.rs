@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, CoreNotice};
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::ids::OrderId;
 use crate::domain::time::Due;
+use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Parts, order_key};
 use crate::store::plan::Plan;
@@ -48,8 +48,8 @@ impl Table for Notices {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_put::<Self>(&batch.notices, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_put::<Self>(&writes.notices, plan);
     }
 }
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::bin::{Bin, BinRow, CardBrands};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::Fee;
@@ -19,6 +18,7 @@ use crate::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
 };
 use crate::domain::outcome::Objection;
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
@@ -64,8 +64,8 @@ impl Table for Orders {
         read_order_version(bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for order in &batch.orders {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for order in &writes.orders {
             let step = OrderStep::of(order);
             plan.own(move |check| step.check(check));
         }

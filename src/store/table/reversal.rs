@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, EntryChange};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::Due;
+use crate::domain::write_set::{EntryChange, WriteSet};
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
@@ -45,8 +45,8 @@ impl Table for Reversals {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for change in &batch.entries {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for change in &writes.entries {
             match change {
                 EntryChange::Put(entry) => {
                     plan.put(Self::key(entry), entry.version, entry_bytes(entry), Self::head);

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::Transaction;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis, text};
 use crate::store::key::{Parts, order_key};
@@ -36,8 +36,8 @@ impl Table for Transactions {
         read_transaction(Parts::of(key).order()?, bytes)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_new::<Self>(&batch.transactions, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_new::<Self>(&writes.transactions, plan);
     }
 }
 

@@ -21,10 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::config::checked::DeliverySettings;
-use crate::domain::batch::Batch;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::ids::OrderId;
 use crate::domain::time::{Due, Timestamp};
+use crate::domain::write_set::WriteSet;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
@@ -384,8 +384,8 @@ async fn call_next(desk: &Desk, id: RequestId) {
 /// Whether it was written. A lost write only means that the request is sent once more, under the
 /// same key.
 async fn commit(desk: &Desk, request: AccountingRequest) -> bool {
-    let batch = Batch { accounting: vec![request], ..Batch::default() };
-    let written = desk.engine.record(batch).await;
+    let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
+    let written = desk.engine.record(writes).await;
     if let Err(error) = &written {
         tracing::warn!(
             error = %telemetry::chain(error),

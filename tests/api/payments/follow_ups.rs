@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
+use switchyard::domain::write_set::WriteSet;
 
 use crate::gateway::{CARD, Gateway, members, payment, unknown, with};
 
@@ -348,8 +348,8 @@ async fn an_operator_withdraws_what_accounting_refuses() {
     assert_eq!(early.problem(), (409, "wrong_phase".to_owned()));
     request.delivery.status = DeliveryStatus::Parked;
     request.delivery.version += 1;
-    let batch = Batch { accounting: vec![request], ..Batch::default() };
-    gateway.store.commit(batch).await.expect("it is written");
+    let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
+    gateway.store.commit(writes).await.expect("it is written");
     let core = gateway.post("core", &path, &why).await;
     assert_eq!(core.problem(), (403, "forbidden".to_owned()));
     let no_reason = gateway.post("operator", &path, &json!({})).await;

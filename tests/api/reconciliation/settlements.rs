@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use switchyard::domain::batch::Batch;
 use switchyard::domain::books::reconciliation::BatchState;
+use switchyard::domain::write_set::WriteSet;
 
 use super::{DATE, STATEMENTS, agreeing, hand_in, paid, text};
 use crate::gateway::{Gateway, members, with};
@@ -41,8 +41,8 @@ async fn a_settlement_rests_on_the_statement_as_it_is_when_it_is_written() {
         let mut batch = batch.expect("a read").expect("it was run");
         batch.version += 1;
         batch.state = BatchState::Superseded;
-        let batch = Batch { reconciliations: vec![batch], ..Batch::default() };
-        gateway.store.commit(batch).await.expect("it is written");
+        let writes = WriteSet { reconciliations: vec![batch], ..WriteSet::default() };
+        gateway.store.commit(writes).await.expect("it is written");
         gateway.disk.let_go();
     };
     let receipt = receipt("B-1", net);

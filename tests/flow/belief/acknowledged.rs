@@ -1,12 +1,12 @@
 //! What a channel has said that it has cannot have never arrived (I-3).
 
-use switchyard::domain::batch::Claim;
 use switchyard::domain::command::Command;
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{Approval, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, Terms};
+use switchyard::domain::write_set::Claim;
 
 use crate::build::{Desk, absent, approved, declined, not_found, pending, seconds, terms, unknown};
 
@@ -129,7 +129,11 @@ fn i_5_a_success_is_never_known_by_a_failure() {
         [(named(None), true), (named(None), false), (named(Some("a")), false), (declined(), false)];
     let mut desk = Desk::after(terms(), &[(Source::Statement, declined())]);
     for (word, kept) in rows {
-        assert_eq!(!desk.learn(Source::Statement, word.clone()).batch.is_empty(), kept, "{word:?}");
+        assert_eq!(
+            !desk.learn(Source::Statement, word.clone()).writes.is_empty(),
+            kept,
+            "{word:?}"
+        );
     }
     // Of several successes each has its own number: one place in the books, and each kept.
     let mut desk = Desk::after(terms(), &[(Source::Reply, declined())]);
@@ -142,8 +146,8 @@ fn i_5_a_success_is_never_known_by_a_failure() {
         (None, false),
     ] {
         let decision = desk.learn(Source::Notice, named(reference));
-        assert_eq!(!decision.batch.is_empty(), kept, "{reference:?}");
-        undos += decision.batch.contradictions.iter().filter(|one| one.undo.is_some()).count();
+        assert_eq!(!decision.writes.is_empty(), kept, "{reference:?}");
+        undos += decision.writes.contradictions.iter().filter(|one| one.undo.is_some()).count();
     }
     assert_eq!((undos, desk.claims().len(), desk.rows.clearing[&desk.id].len()), (1, 2, 1));
     // A success of ours, told again under another number, may be a second one.
@@ -156,7 +160,7 @@ fn i_5_a_success_is_never_known_by_a_failure() {
         (Source::Inquiry, Some("b"), false),
     ] {
         let decision = desk.learn(source, named(reference));
-        assert_eq!(!decision.batch.is_empty(), kept, "{source:?} {reference:?}");
+        assert_eq!(!decision.writes.is_empty(), kept, "{source:?} {reference:?}");
     }
     let claim = &desk.claims()[0];
     assert_eq!((claim.claim, claim.undo), (Claim::Success, None), "a person must look");

@@ -4,8 +4,8 @@
 //! A million lines make more than a megabyte. The tree writes a page at once, and a page holds up
 //! to seventeen rows or so, hence parts of a size at which a page stays within sled's log.
 
-use crate::domain::batch::Batch;
 use crate::domain::ids::BatchId;
+use crate::domain::write_set::WriteSet;
 use crate::store::form::{FORM, damaged};
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::Plan;
@@ -53,8 +53,8 @@ impl Table for AgreedLines {
         })
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for (batch, lines) in &batch.agreed_lines {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for (batch, lines) in &writes.agreed_lines {
             for (part, lines) in (0..).zip(agreed_parts(lines)) {
                 plan.insert(key_of(*batch, part), agreed_part(lines));
             }

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::day_close::ClearingDays;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::WriteSet;
 use crate::store::form::{Fields, decode, encode};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::{Check, Plan};
@@ -36,8 +36,8 @@ impl Table for Days {
         Ok((Parts::of(key).channel()?, read_days(bytes)?))
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for (channel, date) in &batch.shut {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for (channel, date) in &writes.shut {
             move_on(channel, *date, plan, |days, date| ClearingDays {
                 shut_through: days.shut_through.max(Some(date)),
                 ..days

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
@@ -41,8 +41,8 @@ impl Table for DayCloses {
         read_close(&parts.channel()?, parts.date()?, bytes)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for close in &batch.closes {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for close in &writes.closes {
             plan_close(&close.channel, close.date, plan);
             plan.insert(Self::key(close), close_bytes(close));
         }

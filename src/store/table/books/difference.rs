@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, Gap, LineSide, RecordSide,
 };
 use crate::domain::books::reconcile::Item;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::{BusinessDate, Due, Timestamp};
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
@@ -60,8 +60,8 @@ impl Table for Differences {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_put::<Self>(&batch.differences, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_put::<Self>(&writes.differences, plan);
     }
 }
 

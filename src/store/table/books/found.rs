@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, FoundDifference};
 use crate::domain::ids::{BatchId, DifferenceId};
+use crate::domain::write_set::{FoundDifference, WriteSet};
 use crate::store::codes::Code;
 use crate::store::form::{Fields, damaged, decode, encode};
 use crate::store::key::{Key, Parts, order_key};
@@ -44,8 +44,8 @@ impl Table for FoundDifferences {
         })
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_new::<Self>(&batch.found, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_new::<Self>(&writes.found, plan);
     }
 }
 

@@ -5,12 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, Unchanged};
 use crate::domain::books::reconcile::{Class, ClassTotals, Sums, Tally, Totals};
 use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
 use crate::domain::ids::{BatchId, ChannelId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::{Unchanged, WriteSet};
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, bounds, order_key};
@@ -61,13 +61,13 @@ impl Table for Reconciliations {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for unchanged in &batch.unchanged {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for unchanged in &writes.unchanged {
             if let Unchanged::Reconciliation { channel, date, was } = unchanged {
                 plan_unchanged(current_key(channel.as_str(), *date), *was, plan);
             }
         }
-        plan_put::<Self>(&batch.reconciliations, plan);
+        plan_put::<Self>(&writes.reconciliations, plan);
     }
 }
 

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::{Batch, Unchanged};
 use crate::domain::books::settlement::SettledDate;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::{Unchanged, WriteSet};
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode};
 use crate::store::key::{Key, Parts};
@@ -46,13 +46,13 @@ impl Table for SettledDates {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        for unchanged in &batch.unchanged {
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        for unchanged in &writes.unchanged {
             if let Unchanged::SettledDate { channel, date, currency, version } = unchanged {
                 plan.unchanged(key_of(channel, *date, *currency), *version, Self::head);
             }
         }
-        plan_put::<Self>(&batch.settled, plan);
+        plan_put::<Self>(&writes.settled, plan);
     }
 }
 

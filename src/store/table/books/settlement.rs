@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
 use crate::domain::ids::{ChannelId, SettlementId};
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
@@ -47,8 +47,8 @@ impl Table for Settlements {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_put::<Self>(&batch.settlements, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_put::<Self>(&writes.settlements, plan);
     }
 }
 

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::batch::Batch;
 use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
+use crate::domain::write_set::WriteSet;
 use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
@@ -40,8 +40,8 @@ impl Table for Statements {
         read_statement(channel, date, parts.number().map(u16::from_be_bytes)?, bytes)
     }
 
-    fn plan(batch: &Batch, plan: &mut Plan) {
-        plan_new::<Self>(&batch.statements, plan);
+    fn plan(writes: &WriteSet, plan: &mut Plan) {
+        plan_new::<Self>(&writes.statements, plan);
     }
 }
 

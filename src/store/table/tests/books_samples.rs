@@ -13,7 +13,6 @@ use crate::store::table::books::statement::Statements;
 
 use super::samples::{Draw, date, first_id, moment};
 use super::{Sampled, head_fits};
-use crate::domain::batch::FoundDifference;
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::{
@@ -28,6 +27,7 @@ use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, SettlementId};
 use crate::domain::money::Currency;
+use crate::domain::write_set::FoundDifference;
 
 const KEYS: [Key; 2] = [Key::OrderNo, Key::Reference];
 const STATUSES: [Status; 2] = [Status::Succeeded, Status::Failed];

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::domain::batch::{AuditEntry, Claim, Contradiction, CoreNotice};
 use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
@@ -24,6 +23,7 @@ use crate::domain::ids::{
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::domain::write_set::{AuditEntry, Claim, Contradiction, CoreNotice};
 use crate::store::table::accounting::Accounting;
 use crate::store::table::audit::Audit;
 use crate::store::table::clearing::Clearing;

@@ -121,12 +121,12 @@ pub enum Unchanged {
 /// - each other row is new: transactions, clearing records, contradictions, closes, statement
 ///   revisions, agreed lines and found differences;
 /// - each close, and each day that is shut, is later than the channel's last close, and each
-///   clearing record later than all days of its channel that are shut, those of this batch too;
+///   clearing record later than all days of its channel that are shut, those of this write set too;
 /// - no two reconciliations are current for one channel and date, no two differences have one
 ///   record or one line, and no two settlements of a channel one receipt. Only what stands after
-///   the whole batch counts: what one row gives up, another may take in any order.
+///   the whole write set counts: what one row gives up, another may take in any order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
+pub struct WriteSet {
     pub orders: Vec<Order>,
     pub entries: Vec<EntryChange>,
     pub transactions: Vec<Transaction>,
@@ -150,7 +150,7 @@ pub struct Batch {
     pub unchanged: Vec<Unchanged>,
 }
 
-impl Batch {
+impl WriteSet {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
