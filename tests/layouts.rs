@@ -43,7 +43,7 @@ fn read(layout: &Layout, bytes: &[u8]) -> Result<Vec<String>, (u32, Problem)> {
                 key(read.reference),
                 item.movement.name(),
                 item.amount_minor,
-                item.currency.code(),
+                item.currency.name(),
                 item.status.name(),
             ));
         }

@@ -166,7 +166,6 @@ const LINE_COLUMNS_MAX: usize = 100;
 const FILE_LINES_MAX: usize = 600;
 const TEST_FILE_LINES_MAX: usize = 1_000;
 const FUNCTION_LINES_MAX: usize = 70;
-const FOLDER_FILES_MAX: usize = 12;
 
 /// Functions that may be longer.
 const LONG_FUNCTIONS: [(&str, &str, &str); 2] = [
@@ -644,9 +643,8 @@ fn banned_words_are_absent() {
 }
 
 #[test]
-fn lines_files_and_folders_keep_their_size() {
+fn lines_and_files_keep_their_size() {
     let mut complaints = Vec::new();
-    let mut folders: BTreeMap<String, usize> = BTreeMap::new();
     for source in sources() {
         let path = &source.path;
         for (index, line) in source.text.lines().enumerate() {
@@ -660,11 +658,6 @@ fn lines_files_and_folders_keep_their_size() {
         if lines > max {
             complaints.push(format!("{path}: {lines} lines, {max} are enough"));
         }
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        *folders.entry(folder.to_owned()).or_default() += 1;
-    }
-    for (folder, count) in folders.iter().filter(|(_, count)| **count > FOLDER_FILES_MAX) {
-        complaints.push(format!("{folder}/: {count} files, {FOLDER_FILES_MAX} are enough"));
     }
     report("too large", &complaints);
 }

@@ -136,7 +136,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             status: order.status.name(),
             reason: order.reason.map(|reason| reason.name()),
             amount: order.instruction.amount.get(),
-            currency: order.instruction.currency.code(),
+            currency: order.instruction.currency.name(),
             settlement: order.instruction.settlement.name(),
             released: escrow.then_some(order.released_minor),
             refunded: paid_in.then_some(order.claims.refunded_minor),
@@ -318,7 +318,7 @@ impl<'row> ReversalBody<'row> {
             attempt: entry.attempt,
             channel: entry.channel.as_str(),
             amount: entry.amount.get(),
-            currency: entry.currency.code(),
+            currency: entry.currency.name(),
             phase: entry.phase.name(),
             step: entry.step,
             due_at: entry.due_at.map(Moment),
@@ -351,7 +351,7 @@ pub struct TotalsBody {
 impl From<(&Currency, &ClearingTotals)> for TotalsBody {
     fn from((currency, totals): (&Currency, &ClearingTotals)) -> Self {
         Self {
-            currency: currency.code(),
+            currency: currency.name(),
             records: totals.records,
             principal: totals.principal_minor,
             fee: totals.fee_minor,
@@ -498,7 +498,7 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
             voucher: request.voucher.name(),
             channel: request.channel.as_str(),
             source: SourceBody::from(&request.source),
-            currency: request.currency.code(),
+            currency: request.currency.name(),
             entries: request.entries.iter().map(entry).collect(),
             business_date: Text(request.business_date),
             created_at: Moment(request.created_at),

@@ -213,7 +213,7 @@ fn read_abilities(root: &Section<'_>) -> Abilities {
     let operations = Ability::ALL.map(|ability| (ability.name(), ability));
     let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
     let brands = Brand::ALL.map(|brand| (brand.name(), brand));
-    let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
+    let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
     // An undo is never reversed: it is owed until it is done.
     let of_orders: Vec<(&str, Operation)> = Operation::ALL
         .into_iter()

@@ -384,7 +384,7 @@ impl Registry {
             enabled: self.switches.is_on(&file.id),
             operations: file.abilities.operations.iter().map(|one| one.name()).collect(),
             card_types: types.map(|kind| kind.name()).collect(),
-            currencies: file.abilities.currencies.iter().map(|one| one.code()).collect(),
+            currencies: file.abilities.currencies.iter().map(|one| one.name()).collect(),
             per_order_min_minor: file.limits.per_order_min_minor,
             per_order_max_minor: file.limits.per_order_max_minor,
             per_day_minor: file.limits.per_day_minor,

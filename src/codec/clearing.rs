@@ -68,7 +68,7 @@ impl<'row> From<&'row ClearingRecord> for ClearingRow<'row> {
             channel_order_no: record.channel_order_no,
             channel_reference: record.channel_reference.as_deref().unwrap_or_default(),
             movement: record.movement.name(),
-            currency: record.currency.code(),
+            currency: record.currency.name(),
             principal: record.principal_minor,
             fee: record.fee_minor,
             net: record.net_minor,

@@ -9,7 +9,7 @@ use crate::domain::books::accounting::{Account, AccountNames, unknown_word};
 /// Reads a section of account names; what is not said stays as `given`. The caller finishes it.
 pub fn read(section: &Section<'_>, given: &AccountNames) -> AccountNames {
     let name = |account: Account| {
-        let Some(template) = section.optional_text(account.key()) else {
+        let Some(template) = section.optional_text(account.name()) else {
             return given.template(account).to_owned();
         };
         check(section, account, &template);
@@ -28,7 +28,7 @@ pub fn read(section: &Section<'_>, given: &AccountNames) -> AccountNames {
 }
 
 fn check(section: &Section<'_>, account: Account, template: &str) {
-    let key = account.key();
+    let key = account.name();
     if template.trim().is_empty() {
         section.mistake(key, "an account has a name", "write it, or leave the key out");
     }

@@ -11,6 +11,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::domain::closed_set;
+
 use super::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 
 mod index;
@@ -90,76 +92,35 @@ impl fmt::Display for Bin {
     }
 }
 
-/// What kind of account stands behind a card. Fees and routes depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum CardType {
-    /// 借记卡
-    Debit,
-    /// 贷记卡
-    Credit,
-    /// 准贷记卡: a deposit account with a small overdraft, a kind of its own in China.
-    QuasiCredit,
-    /// 预付费卡
-    Prepaid,
-}
-
-impl CardType {
-    pub const ALL: [Self; 4] = [Self::Debit, Self::Credit, Self::QuasiCredit, Self::Prepaid];
-
-    /// The stable name, as the API and the configuration write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Debit => "debit",
-            Self::Credit => "credit",
-            Self::QuasiCredit => "quasi_credit",
-            Self::Prepaid => "prepaid",
-        }
-    }
-
-    /// The type with this stable name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|card_type| card_type.name() == name)
+closed_set! {
+    /// What kind of account stands behind a card. Fees and routes depend on it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum CardType {
+        /// 借记卡
+        Debit = 1 => "debit",
+        /// 贷记卡
+        Credit = 2 => "credit",
+        /// 准贷记卡: a deposit account with a small overdraft, a kind of its own in China.
+        QuasiCredit = 3 => "quasi_credit",
+        /// 预付费卡
+        Prepaid = 4 => "prepaid",
     }
 }
 
-impl fmt::Display for CardType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+closed_set! {
+    /// The scheme whose number range a card lies in.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Brand {
+        UnionPay = 1 => "unionpay",
+        Visa = 2 => "visa",
+        Mastercard = 3 => "mastercard",
+        Amex = 4 => "amex",
+        Jcb = 5 => "jcb",
+        Diners = 6 => "diners",
     }
-}
-
-/// The scheme whose number range a card lies in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Brand {
-    UnionPay,
-    Visa,
-    Mastercard,
-    Amex,
-    Jcb,
-    Diners,
 }
 
 impl Brand {
-    pub const ALL: [Self; 6] =
-        [Self::UnionPay, Self::Visa, Self::Mastercard, Self::Amex, Self::Jcb, Self::Diners];
-
-    /// The stable name, as the API and the configuration write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::UnionPay => "unionpay",
-            Self::Visa => "visa",
-            Self::Mastercard => "mastercard",
-            Self::Amex => "amex",
-            Self::Jcb => "jcb",
-            Self::Diners => "diners",
-        }
-    }
-
-    /// The brand with this stable name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|brand| brand.name() == name)
-    }
-
     /// The brand whose ISO/IEC 7812 range holds the whole BIN, UnionPay where none does. A BIN too
     /// short to lie in one range is UnionPay's.
     pub fn of_range(bin: &Bin) -> Self {
@@ -179,12 +140,6 @@ impl Brand {
         }
         let within = RANGES.iter().find(|(first, last, _)| *first <= low && high <= *last);
         within.map_or(Self::UnionPay, |(_, _, brand)| *brand)
-    }
-}
-
-impl fmt::Display for Brand {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
     }
 }
 
@@ -214,10 +169,10 @@ impl CardBrands {
     /// range. `None` for anything else, and for one brand twice.
     pub fn parse(text: &str) -> Option<Self> {
         let (first, second) = match text.split_once('+') {
-            Some((first, second)) => (first, Some(Brand::from_name(second)?)),
+            Some((first, second)) => (first, Some(Brand::parse(second)?)),
             None => (text, None),
         };
-        let first = Brand::from_name(first)?;
+        let first = Brand::parse(first)?;
         (second != Some(first)).then_some(Self { first, second })
     }
 

@@ -3,6 +3,7 @@
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::card::SealedPan;
+use crate::domain::closed_set;
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Evidence, Operation};
 use crate::domain::flow::order::Order;
@@ -68,21 +69,13 @@ pub struct CardAgain {
     pub sealed: SealedPan,
 }
 
-/// What an operator decided about an unknown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resolution {
-    Succeeded,
-    Failed,
-    Reversed,
-}
-
-impl Resolution {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Reversed => "reversed",
-        }
+closed_set! {
+    /// What an operator decided about an unknown.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Resolution {
+        Succeeded => "succeeded",
+        Failed => "failed",
+        Reversed => "reversed",
     }
 }
 

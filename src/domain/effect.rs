@@ -2,6 +2,7 @@
 //!
 //! Nothing is lost with an effect: a crash leaves the rows, and workers find in them what is owed.
 
+use crate::domain::closed_set;
 use crate::domain::ids::OrderId;
 
 /// One thing to do after the commit.
@@ -23,32 +24,23 @@ pub enum Effect {
     Alert { order: OrderId, what: Alert },
 }
 
-/// What a person should look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Alert {
-    /// Evidence speaks against a final state.
-    Contradiction,
-    /// An unknown has run out of schedule.
-    OperatorNeeded,
-    /// A channel knows a number of ours that the books do not have.
-    BooksBehind,
-    /// The channel named a clearing date that cannot be meant; our own calendar's is in the books.
-    ClearingDate,
+closed_set! {
+    /// What a person should look at.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Alert {
+        /// Evidence speaks against a final state.
+        Contradiction => "contradiction",
+        /// An unknown has run out of schedule.
+        OperatorNeeded => "operator_needed",
+        /// A channel knows a number of ours that the books do not have.
+        BooksBehind => "books_behind",
+        /// The channel named a clearing date that cannot be meant; our own calendar's is in the
+        /// books.
+        ClearingDate => "clearing_date",
+    }
 }
 
 impl Alert {
-    pub const ALL: [Self; 4] =
-        [Self::Contradiction, Self::OperatorNeeded, Self::BooksBehind, Self::ClearingDate];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Contradiction => "contradiction",
-            Self::OperatorNeeded => "operator_needed",
-            Self::BooksBehind => "books_behind",
-            Self::ClearingDate => "clearing_date",
-        }
-    }
-
     /// What the log says of it. `docs/OPERATIONS.md` has its cause and what to do.
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 //! was charged, never of one that is computed anew.
 
 use crate::domain::bin::CardType;
+use crate::domain::closed_set;
 use crate::domain::ids::MerchantCategory;
 use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::BusinessDate;
@@ -14,28 +15,17 @@ pub const RATE_PPM_WHOLE: u32 = 1_000_000;
 /// What stands in a rule's place where no rule fits.
 pub const NO_FEE_RULE: &str = "none";
 
-/// What becomes of the fee when money is refunded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum RefundFee {
-    /// The channel keeps it.
-    #[default]
-    Keep,
-    /// The channel gives it back in proportion to the amount.
-    Return,
-    /// The channel gives it back, as a whole, with the refund that completes the amount.
-    ReturnWhenWhole,
-}
-
-impl RefundFee {
-    pub const ALL: [Self; 3] = [Self::Keep, Self::Return, Self::ReturnWhenWhole];
-
-    /// The word of channel files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Return => "return",
-            Self::ReturnWhenWhole => "return_when_whole",
-        }
+closed_set! {
+    /// What becomes of the fee when money is refunded.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum RefundFee {
+        /// The channel keeps it.
+        #[default]
+        Keep = 1 => "keep",
+        /// The channel gives it back in proportion to the amount.
+        Return = 2 => "return",
+        /// The channel gives it back, as a whole, with the refund that completes the amount.
+        ReturnWhenWhole = 3 => "return_when_whole",
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod bin;
 pub mod card;
+pub mod closed_set;
 pub mod fee;
 pub mod ids;
 pub mod money;
@@ -21,3 +22,5 @@ pub mod effect;
 
 pub mod books;
 pub mod flow;
+
+pub(crate) use self::closed_set::closed_set;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::domain::closed_set;
+
 /// The largest amount: twelve digits, the width of ISO 8583 field 4 and of UnionPay's `txnAmt`.
 pub const AMOUNT_MINOR_MAX: i64 = 999_999_999_999;
 
@@ -40,66 +42,30 @@ impl fmt::Display for AmountMinor {
     }
 }
 
-/// A currency of ISO 4217 that we can route. A closed list: an unlisted one has no known exponent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Currency {
-    Cny,
-    Hkd,
-    Mop,
-    Twd,
-    Usd,
-    Eur,
-    Gbp,
-    Jpy,
-    Krw,
-    Sgd,
-    Thb,
-    Aud,
-    Kwd,
+closed_set! {
+    /// A currency of ISO 4217 that we can route: its name is its alphabetic code. An unlisted one
+    /// has no known exponent. Behind each the numeric code, and the digits of the minor unit.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Currency: (&'static str, u8) {
+        Cny = 1 => "CNY" ("156", 2),
+        Hkd = 2 => "HKD" ("344", 2),
+        Mop = 3 => "MOP" ("446", 2),
+        Twd = 4 => "TWD" ("901", 2),
+        Usd = 5 => "USD" ("840", 2),
+        Eur = 6 => "EUR" ("978", 2),
+        Gbp = 7 => "GBP" ("826", 2),
+        Jpy = 8 => "JPY" ("392", 0),
+        Krw = 9 => "KRW" ("410", 0),
+        Sgd = 10 => "SGD" ("702", 2),
+        Thb = 11 => "THB" ("764", 2),
+        Aud = 12 => "AUD" ("036", 2),
+        Kwd = 13 => "KWD" ("414", 3),
+    }
 }
 
 impl Currency {
-    pub const ALL: [Self; 13] = [
-        Self::Cny,
-        Self::Hkd,
-        Self::Mop,
-        Self::Twd,
-        Self::Usd,
-        Self::Eur,
-        Self::Gbp,
-        Self::Jpy,
-        Self::Krw,
-        Self::Sgd,
-        Self::Thb,
-        Self::Aud,
-        Self::Kwd,
-    ];
-
     /// The most decimal digits that a minor unit of any currency stands for.
     pub const EXPONENT_MAX: u8 = 3;
-
-    /// The alphabetic code, the numeric code, and the number of decimal digits (ISO 4217).
-    const fn facts(self) -> (&'static str, &'static str, u8) {
-        match self {
-            Self::Cny => ("CNY", "156", 2),
-            Self::Hkd => ("HKD", "344", 2),
-            Self::Mop => ("MOP", "446", 2),
-            Self::Twd => ("TWD", "901", 2),
-            Self::Usd => ("USD", "840", 2),
-            Self::Eur => ("EUR", "978", 2),
-            Self::Gbp => ("GBP", "826", 2),
-            Self::Jpy => ("JPY", "392", 0),
-            Self::Krw => ("KRW", "410", 0),
-            Self::Sgd => ("SGD", "702", 2),
-            Self::Thb => ("THB", "764", 2),
-            Self::Aud => ("AUD", "036", 2),
-            Self::Kwd => ("KWD", "414", 3),
-        }
-    }
-
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|currency| currency.code() == code)
-    }
 
     /// As a channel writes it: three letters or three digits.
     pub fn parse_any(code: &str) -> Option<Self> {
@@ -107,19 +73,14 @@ impl Currency {
             .or_else(|| Self::ALL.into_iter().find(|currency| currency.numeric() == code))
     }
 
-    /// Three letters, for instance `CNY`.
-    pub const fn code(self) -> &'static str {
-        self.facts().0
-    }
-
     /// Three digits, for instance `156`.
     pub const fn numeric(self) -> &'static str {
-        self.facts().1
+        self.facts().0
     }
 
     /// How many decimal digits the minor unit stands for, 0 to [`Self::EXPONENT_MAX`].
     pub const fn exponent(self) -> u8 {
-        self.facts().2
+        self.facts().1
     }
 }
 
@@ -139,7 +100,7 @@ mod tests {
     #[test]
     fn currency_codes_are_distinct_and_read_back() {
         for currency in Currency::ALL {
-            assert_eq!(Currency::parse(currency.code()), Some(currency));
+            assert_eq!(Currency::parse(currency.name()), Some(currency));
             let same = |other: &Currency| other.numeric() == currency.numeric();
             assert_eq!(Currency::ALL.iter().filter(|other| same(other)).count(), 1);
         }

@@ -1,6 +1,7 @@
 //! What a channel said of a request, in a closed set that no channel code enters.
 
 use crate::domain::card::words::mask_cards;
+use crate::domain::closed_set;
 
 /// The end, or not yet, of one request to a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,46 +88,31 @@ pub struct Decline {
     pub elsewhere: bool,
 }
 
-/// Why a result is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum UnknownCause {
-    /// No reply within the channel's time-out.
-    TimedOut,
-    /// The connection ended after bytes had been handed to it.
-    ConnectionLost,
-    /// An HTTP status other than 200: 408, 429 and 5xx may all follow after processing.
-    HttpStatus,
-    /// The reply could not be read.
-    Garbled,
-    /// The reply's signature, certificate or MAC did not verify.
-    BadSignature,
-    /// The reply speaks of another order or amount.
-    Mismatched,
-    /// The channel said that it does not know yet.
-    ChannelUnsure,
-    /// The code is not in the channel's code table.
-    UnlistedCode,
-    /// The process ended while the request was on its way.
-    ProcessDied,
-    /// The inquiry itself failed (asked too often, not understood): the channel said nothing of
-    /// what it was asked about.
-    InquiryFailed,
-}
-
-impl UnknownCause {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TimedOut => "timed_out",
-            Self::ConnectionLost => "connection_lost",
-            Self::HttpStatus => "http_status",
-            Self::Garbled => "garbled",
-            Self::BadSignature => "bad_signature",
-            Self::Mismatched => "mismatched",
-            Self::ChannelUnsure => "channel_unsure",
-            Self::UnlistedCode => "unlisted_code",
-            Self::ProcessDied => "process_died",
-            Self::InquiryFailed => "inquiry_failed",
-        }
+closed_set! {
+    /// Why a result is not known.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum UnknownCause {
+        /// No reply within the channel's time-out.
+        TimedOut = 1 => "timed_out",
+        /// The connection ended after bytes had been handed to it.
+        ConnectionLost = 2 => "connection_lost",
+        /// An HTTP status other than 200: 408, 429 and 5xx may all follow after processing.
+        HttpStatus = 3 => "http_status",
+        /// The reply could not be read.
+        Garbled = 4 => "garbled",
+        /// The reply's signature, certificate or MAC did not verify.
+        BadSignature = 5 => "bad_signature",
+        /// The reply speaks of another order or amount.
+        Mismatched = 6 => "mismatched",
+        /// The channel said that it does not know yet.
+        ChannelUnsure = 7 => "channel_unsure",
+        /// The code is not in the channel's code table.
+        UnlistedCode = 8 => "unlisted_code",
+        /// The process ended while the request was on its way.
+        ProcessDied = 9 => "process_died",
+        /// The inquiry itself failed (asked too often, not understood): the channel said nothing of
+        /// what it was asked about.
+        InquiryFailed = 10 => "inquiry_failed",
     }
 }
 
@@ -157,21 +143,23 @@ impl std::fmt::Display for Objection {
     }
 }
 
-/// Why no byte of a request left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NotSentCause {
-    /// No connection could be made: refused, unreachable, name not found, TLS handshake failed.
-    NoConnection,
-    /// The breaker is open.
-    BreakerOpen,
-    /// The channel's pace left no place within the wait that the order allows.
-    NoRateLeft,
-    /// Others have taken what was left of the channel's limit for the day since the plan.
-    DailyLimit,
-    /// The channel was switched off, or taken out, between plan and send.
-    Disabled,
-    /// The request could not be built from the order (a field is missing or does not fit).
-    NotEncodable,
+closed_set! {
+    /// Why no byte of a request left.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum NotSentCause {
+        /// No connection could be made: refused, unreachable, name not found, TLS handshake failed.
+        NoConnection => "no_connection",
+        /// The breaker is open.
+        BreakerOpen => "breaker_open",
+        /// The channel's pace left no place within the wait that the order allows.
+        NoRateLeft => "no_rate_left",
+        /// Others have taken what was left of the channel's limit for the day since the plan.
+        DailyLimit => "daily_limit",
+        /// The channel was switched off, or taken out, between plan and send.
+        Disabled => "disabled",
+        /// The request could not be built from the order (a field is missing or does not fit).
+        NotEncodable => "not_encodable",
+    }
 }
 
 impl NotSentCause {
@@ -182,87 +170,61 @@ impl NotSentCause {
             Self::Disabled | Self::NotEncodable => false,
         }
     }
+}
 
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoConnection => "no_connection",
-            Self::BreakerOpen => "breaker_open",
-            Self::NoRateLeft => "no_rate_left",
-            Self::DailyLimit => "daily_limit",
-            Self::Disabled => "disabled",
-            Self::NotEncodable => "not_encodable",
-        }
+closed_set! {
+    /// Why an order did not succeed: our stable words, whatever the channel's codes are.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Reason: (bool) {
+        /// The balance is too low.
+        InsufficientFunds = 1 => "insufficient_funds" (false),
+        ExpiredCard = 2 => "expired_card" (false),
+        InvalidCard = 3 => "invalid_card" (false),
+        /// Lost, stolen, frozen or otherwise not usable.
+        CardRestricted = 4 => "card_restricted" (false),
+        /// PIN, expiry date or CVV wrong.
+        WrongCredentials = 5 => "wrong_credentials" (false),
+        /// Name, identity number or phone do not belong to the card.
+        IdentityMismatch = 6 => "identity_mismatch" (false),
+        PinTriesExceeded = 7 => "pin_tries_exceeded" (false),
+        /// The card must first be opened for this kind of payment.
+        NotEnrolled = 8 => "not_enrolled" (false),
+        /// The issuer refuses without saying why.
+        DoNotHonour = 9 => "do_not_honour" (false),
+        LimitExceeded = 10 => "limit_exceeded" (false),
+        SuspectedFraud = 11 => "suspected_fraud" (false),
+        /// The issuer or the channel does not serve this card, merchant or business.
+        NotSupported = 12 => "not_supported" (false),
+        /// Our merchant is not allowed to do this there.
+        MerchantNotPermitted = 13 => "merchant_not_permitted" (true),
+        /// The channel refuses the form of our request: ours or its configuration is wrong.
+        InvalidRequest = 14 => "invalid_request" (true),
+        /// The channel refuses our signature or key.
+        AuthenticationFailed = 15 => "authentication_failed" (true),
+        DuplicateOrder = 16 => "duplicate_order" (true),
+        /// The original does not exist, or is not in a state that allows this.
+        OriginalNotEligible = 17 => "original_not_eligible" (false),
+        /// The same day's window for undoing has closed.
+        OutsideWindow = 18 => "outside_window" (false),
+        /// The channel is closed, or could not be reached.
+        ChannelUnavailable = 19 => "channel_unavailable" (true),
+        /// The channel says that it failed, and no more.
+        ChannelFailure = 20 => "channel_failure" (true),
+        /// The channel proved that the request never arrived.
+        NeverArrived = 21 => "never_arrived" (true),
+        /// An operator decided, with a reason of their own kept in the audit trail.
+        OperatorDecision = 22 => "operator_decision" (false),
+        /// Undone by a reversal after its result had been unknown.
+        ReversedAfterUnknown = 23 => "reversed_after_unknown" (true),
     }
 }
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident => $text:literal, $blames_channel:literal;)*) => {
-        /// Why an order did not succeed: our stable words, whatever the channel's codes are.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason { $($(#[$doc])* $name,)* }
-
-        impl Reason {
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The stable word of the API and of channel files.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            /// Whether the channel, not the cardholder or the order, is at fault: only these lower
-            /// a channel's health.
-            pub const fn blames_channel(self) -> bool {
-                match self { $(Self::$name => $blames_channel,)* }
-            }
-
-            pub fn parse(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|reason| reason.name() == name)
-            }
-        }
-    };
-}
-
-reasons! {
-    /// The balance is too low.
-    InsufficientFunds => "insufficient_funds", false;
-    ExpiredCard => "expired_card", false;
-    InvalidCard => "invalid_card", false;
-    /// Lost, stolen, frozen or otherwise not usable.
-    CardRestricted => "card_restricted", false;
-    /// PIN, expiry date or CVV wrong.
-    WrongCredentials => "wrong_credentials", false;
-    /// Name, identity number or phone do not belong to the card.
-    IdentityMismatch => "identity_mismatch", false;
-    PinTriesExceeded => "pin_tries_exceeded", false;
-    /// The card must first be opened for this kind of payment.
-    NotEnrolled => "not_enrolled", false;
-    /// The issuer refuses without saying why.
-    DoNotHonour => "do_not_honour", false;
-    LimitExceeded => "limit_exceeded", false;
-    SuspectedFraud => "suspected_fraud", false;
-    /// The issuer or the channel does not serve this card, merchant or business.
-    NotSupported => "not_supported", false;
-    /// Our merchant is not allowed to do this there.
-    MerchantNotPermitted => "merchant_not_permitted", true;
-    /// The channel refuses the form of our request: ours or its configuration is wrong.
-    InvalidRequest => "invalid_request", true;
-    /// The channel refuses our signature or key.
-    AuthenticationFailed => "authentication_failed", true;
-    DuplicateOrder => "duplicate_order", true;
-    /// The original does not exist, or is not in a state that allows this.
-    OriginalNotEligible => "original_not_eligible", false;
-    /// The same day's window for undoing has closed.
-    OutsideWindow => "outside_window", false;
-    /// The channel is closed, or could not be reached.
-    ChannelUnavailable => "channel_unavailable", true;
-    /// The channel says that it failed, and no more.
-    ChannelFailure => "channel_failure", true;
-    /// The channel proved that the request never arrived.
-    NeverArrived => "never_arrived", true;
-    /// An operator decided, with a reason of their own kept in the audit trail.
-    OperatorDecision => "operator_decision", false;
-    /// Undone by a reversal after its result had been unknown.
-    ReversedAfterUnknown => "reversed_after_unknown", true;
+impl Reason {
+    /// Whether the channel, not the cardholder or the order, is at fault: only these lower a
+    /// channel's health.
+    pub const fn blames_channel(self) -> bool {
+        self.facts().0
+    }
 }
 
 #[cfg(test)]
@@ -279,7 +241,7 @@ mod tests {
     #[test]
     fn reason_names_read_back() {
         for reason in Reason::ALL {
-            assert_eq!(Reason::parse(reason.name()), Some(*reason));
+            assert_eq!(Reason::parse(reason.name()), Some(reason));
         }
         assert_eq!(Reason::parse("because"), None);
     }

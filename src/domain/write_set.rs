@@ -9,6 +9,7 @@ use crate::domain::books::reconcile::Class;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::settlement::{ChannelSettlement, SettledDate};
 use crate::domain::books::statement::StatementRevision;
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::Source;
 use crate::domain::flow::order::Order;
 use crate::domain::flow::reversal::ReversalEntry;
@@ -16,23 +17,14 @@ use crate::domain::ids::{BatchId, ChannelId, DifferenceId, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
-/// What a contradiction claims against our books (I-5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Claim {
-    /// The channel says success; our attempt had ended otherwise.
-    Success,
-    /// The channel says failure; our attempt had succeeded.
-    Failure,
-}
-
-impl Claim {
-    pub const ALL: [Self; 2] = [Self::Success, Self::Failure];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failure => "failure",
-        }
+closed_set! {
+    /// What a contradiction claims against our books (I-5).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Claim {
+        /// The channel says success; our attempt had ended otherwise.
+        Success = 1 => "success",
+        /// The channel says failure; our attempt had succeeded.
+        Failure = 2 => "failure",
     }
 }
 

@@ -194,9 +194,9 @@ impl Statement {
             DifferenceKind::Status => self.lines.push(StatementLine { succeeded: false, ..line }),
             DifferenceKind::Currency => {
                 let mut other = line;
-                let is_cny = other.entry.currency == Currency::Cny.code();
+                let is_cny = other.entry.currency == Currency::Cny.name();
                 other.entry.currency =
-                    if is_cny { Currency::Hkd.code() } else { Currency::Cny.code() };
+                    if is_cny { Currency::Hkd.name() } else { Currency::Cny.name() };
                 self.lines.push(other);
             }
         }

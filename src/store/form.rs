@@ -14,7 +14,7 @@ use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 
 use super::StoreError;
-use super::codes::Code;
+use crate::domain::closed_set::StoredNumber;
 
 /// The form of every row. A table whose form changes gets a second struct, a number of its own and
 /// a conversion.
@@ -74,11 +74,11 @@ pub(super) struct Fields {
 }
 
 impl Fields {
-    pub(super) fn code<T: Code>(self, field: &str, code: u8) -> Result<T, StoreError> {
+    pub(super) fn code<T: StoredNumber>(self, field: &str, code: u8) -> Result<T, StoreError> {
         T::from_number(code).ok_or_else(|| wrong(self.table, field))
     }
 
-    pub(super) fn code_option<T: Code>(
+    pub(super) fn code_option<T: StoredNumber>(
         self,
         field: &str,
         code: Option<u8>,

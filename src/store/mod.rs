@@ -12,7 +12,6 @@ pub mod memory;
 pub mod reread;
 pub mod sled;
 
-mod codes;
 mod form;
 mod key;
 mod plan;

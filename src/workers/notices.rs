@@ -58,7 +58,7 @@ pub fn body(order: &Order) -> Vec<u8> {
         status: order.status.name(),
         reason: order.reason.map(crate::domain::outcome::Reason::name),
         amount: order.instruction.amount.get(),
-        currency: order.instruction.currency.code(),
+        currency: order.instruction.currency.name(),
         merchant_id: order.instruction.merchant_id.as_str(),
         channel: approved.map(|attempt| attempt.channel.as_str()),
         channel_reference: approved.and_then(|attempt| attempt.channel_reference.as_deref()),

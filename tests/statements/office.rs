@@ -383,7 +383,7 @@ impl Office {
             assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
             for entry in &request.entries {
                 let sign = if entry.side == Side::Debit { 1 } else { -1 };
-                let name = format!("{} {}", entry.account, request.currency.code());
+                let name = format!("{} {}", entry.account, request.currency.name());
                 *sums.entry(name).or_default() += sign * entry.amount_minor;
             }
         }
@@ -401,7 +401,7 @@ impl Office {
         };
         let rows = self.differences(days.clone()).await;
         let gaps = |row: &Difference| -> i64 {
-            let own = row.gaps().into_iter().filter(|gap| gap.currency.code() == "CNY");
+            let own = row.gaps().into_iter().filter(|gap| gap.currency.name() == "CNY");
             own.map(|gap| gap.principal_minor).sum()
         };
         let (mut carried, mut held) = (0, 0);
@@ -409,7 +409,7 @@ impl Office {
             match row.state {
                 DifferenceState::Carried => carried += gaps(row),
                 DifferenceState::Suspended => {
-                    let own = row.held.iter().filter(|held| held.currency.code() == "CNY");
+                    let own = row.held.iter().filter(|held| held.currency.name() == "CNY");
                     held += own.map(|held| held.fee_minor - held.principal_minor).sum::<i64>();
                 }
                 DifferenceState::Balanced => {

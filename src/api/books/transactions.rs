@@ -49,7 +49,7 @@ impl<'row> From<&'row Transaction> for TransactionBody<'row> {
             channel_reference: row.channel_reference.as_deref(),
             merchant_id: row.merchant_id.as_str(),
             amount: row.amount.get(),
-            currency: row.currency.code(),
+            currency: row.currency.name(),
             clearing_date: Text(row.clearing_date),
             at: Moment(row.at),
             source: row.source.name(),

@@ -133,7 +133,7 @@ pub fn currency(fields: &mut Fields<'_>) -> Result<Currency, ApiError> {
         Some(_) => Cow::Borrowed(""),
     };
     Currency::parse(&text).ok_or_else(|| {
-        let known: Vec<&str> = Currency::ALL.iter().map(|currency| currency.code()).collect();
+        let known: Vec<&str> = Currency::ALL.iter().map(|currency| currency.name()).collect();
         let detail = format!("the known currencies are: {}", known.join(", "));
         ApiError::of_field(Code::UnknownCurrency, "currency", detail)
     })

@@ -104,7 +104,7 @@ impl From<&Item> for ItemBody {
             operation: item.movement.name(),
             amount: item.amount_minor,
             fee: item.fee_minor,
-            currency: item.currency.code(),
+            currency: item.currency.name(),
             status: item.status.name(),
             settle_date: item.date.map(Text),
         }
@@ -171,7 +171,7 @@ struct GapBody {
 
 impl From<&Gap> for GapBody {
     fn from(gap: &Gap) -> Self {
-        let currency = gap.currency.code();
+        let currency = gap.currency.name();
         Self { currency, principal: gap.principal_minor, fee: gap.fee_minor }
     }
 }
@@ -318,7 +318,7 @@ impl<'row> From<&'row ChannelSettlement> for SettlementBody<'row> {
             channel: row.channel.as_str(),
             from: Text(row.from),
             to: Text(row.to),
-            currency: row.currency.code(),
+            currency: row.currency.name(),
             state: row.state.name(),
             received: row.received_minor(),
             expected: SettledBody::from(&row.expected),

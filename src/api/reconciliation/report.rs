@@ -99,7 +99,7 @@ impl VolumeBody {
     fn of(operation: &'static str, volume: &Volume) -> Self {
         let asked = volume.asked_minor.iter();
         let amount = |(currency, minor): (&Currency, &i128)| AmountBody {
-            currency: currency.code(),
+            currency: currency.name(),
             amount: Whole(*minor),
         };
         Self {
@@ -142,7 +142,7 @@ impl<'row> ClearedBody<'row> {
         Self {
             movement,
             rule,
-            currency: currency.code(),
+            currency: currency.name(),
             records: sums.records,
             principal: Whole(sums.principal_minor),
             fee: Whole(sums.fee_minor),
@@ -211,7 +211,7 @@ struct StandingBody {
 impl From<&CurrencyStanding> for StandingBody {
     fn from(row: &CurrencyStanding) -> Self {
         Self {
-            currency: row.currency.code(),
+            currency: row.currency.name(),
             state: row.standing.name(),
             stated: row.stated.as_ref().map(SettledBody::from),
             settled: row.settled.as_ref().map(SettledBody::from),
@@ -232,7 +232,7 @@ impl<'row> From<&'row Report> for ReportBody<'row> {
             .iter()
             .map(|((rule, currency), row)| ClearedBody::of(None, Some(rule), *currency, row));
         let profit = sums.profit.iter().map(|(currency, row)| ProfitBody {
-            currency: currency.code(),
+            currency: currency.name(),
             orders: row.orders,
             merchant_fee: Whole(row.merchant_fee_minor),
             channel_fee: Whole(row.channel_fee_minor),
@@ -246,7 +246,7 @@ impl<'row> From<&'row Report> for ReportBody<'row> {
         });
         let suspense = sums.suspense.iter().map(|((age, currency), row)| SuspenseBody {
             age: age.name(),
-            currency: currency.code(),
+            currency: currency.name(),
             differences: row.differences,
             receivable: Whole(row.receivable_minor),
             payable: Whole(row.payable_minor),

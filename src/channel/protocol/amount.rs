@@ -97,7 +97,7 @@ mod tests {
         let decimal = read("1230", AmountForm::Decimal);
         let rows = [(Currency::Cny, 123_000), (Currency::Jpy, 1_230), (Currency::Kwd, 1_230_000)];
         for (currency, minor) in rows {
-            assert_eq!(decimal.minor(currency), Some(minor), "{}", currency.code());
+            assert_eq!(decimal.minor(currency), Some(minor), "{}", currency.name());
             assert_eq!(read("1230", AmountForm::Minor).minor(currency), Some(1_230));
         }
         let thousandths = read("1.230", AmountForm::Decimal);

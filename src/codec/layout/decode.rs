@@ -418,7 +418,7 @@ fn status_of(layout: &Layout, code: Option<&[u8]>) -> Result<Option<Status>, Pro
 /// By its letters or its digits.
 fn currency_of(code: &[u8]) -> Option<Currency> {
     let code = std::str::from_utf8(code).ok()?;
-    Currency::ALL.into_iter().find(|known| known.code() == code || known.numeric() == code)
+    Currency::parse_any(code)
 }
 
 /// +1 for what is paid to us, -1 for what is taken from us.

@@ -3,6 +3,7 @@
 mod names;
 
 use crate::domain::books::Transaction;
+use crate::domain::closed_set;
 use crate::domain::ids::{
     ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
 };
@@ -11,72 +12,42 @@ use crate::domain::time::{BusinessDate, Timestamp};
 
 pub use names::{Account, AccountNames, unknown_word};
 
-/// What happened, as accounting must know it. The finer code under the coarse voucher type (S10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BookingEvent {
-    InstantPayment,
-    EscrowPayment,
-    EscrowRelease,
-    /// A channel claims a success that our order does not have; the money waits in suspense.
-    SuspenseOpened,
-    /// The claimed success was undone; the suspense is balanced.
-    SuspenseBalanced,
-    /// Money goes back to the card. Booked before the channel is asked.
-    Refund,
-    /// The refund did not come about: red letter (红字), the same entries with negative amounts.
-    RefundTakenBack,
-    /// A payment or capture is cancelled on its clearing day. Booked before the channel is asked.
-    Void,
-    /// The void did not come about: red letter.
-    VoidTakenBack,
-    /// A channel claims to have given money back by a refund or void that our books had ended; the
-    /// money is in suspense, as a receivable, until a person knows more.
-    SuspenseReceivable,
-    /// What a statement says beside our records is put in suspense (挂账), or what is held there for
-    /// it changes because a later statement says something else.
-    DifferenceSuspended,
-    /// A person has decided where the money of a difference belongs (平账).
-    DifferenceBalanced,
-    /// The bank has received what the channel's statement says: pending clearing becomes reserve
-    /// and fee cost.
-    ChannelSettles,
+closed_set! {
+    /// What happened, as accounting must know it. The finer code under the coarse voucher type
+    /// (S10).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum BookingEvent {
+        InstantPayment = 1 => "instant_payment",
+        EscrowPayment = 2 => "escrow_payment",
+        EscrowRelease = 3 => "escrow_release",
+        /// A channel claims a success that our order does not have; the money waits in suspense.
+        SuspenseOpened = 4 => "suspense_opened",
+        /// The claimed success was undone; the suspense is balanced.
+        SuspenseBalanced = 5 => "suspense_balanced",
+        /// Money goes back to the card. Booked before the channel is asked.
+        Refund = 6 => "refund",
+        /// The refund did not come about: red letter (红字), the same entries with negative amounts.
+        RefundTakenBack = 7 => "refund_taken_back",
+        /// A payment or capture is cancelled on its clearing day. Booked before the channel is
+        /// asked.
+        Void = 8 => "void",
+        /// The void did not come about: red letter.
+        VoidTakenBack = 9 => "void_taken_back",
+        /// A channel claims to have given money back by a refund or void that our books had ended;
+        /// the money is in suspense, as a receivable, until a person knows more.
+        SuspenseReceivable = 10 => "suspense_receivable",
+        /// What a statement says beside our records is put in suspense (挂账), or what is held there
+        /// for it changes because a later statement says something else.
+        DifferenceSuspended = 11 => "difference_suspended",
+        /// A person has decided where the money of a difference belongs (平账).
+        DifferenceBalanced = 12 => "difference_balanced",
+        /// The bank has received what the channel's statement says: pending clearing becomes
+        /// reserve and fee cost.
+        ChannelSettles = 13 => "channel_settles",
+    }
 }
 
 impl BookingEvent {
-    pub const ALL: [Self; 13] = [
-        Self::InstantPayment,
-        Self::EscrowPayment,
-        Self::EscrowRelease,
-        Self::SuspenseOpened,
-        Self::SuspenseBalanced,
-        Self::Refund,
-        Self::RefundTakenBack,
-        Self::Void,
-        Self::VoidTakenBack,
-        Self::SuspenseReceivable,
-        Self::DifferenceSuspended,
-        Self::DifferenceBalanced,
-        Self::ChannelSettles,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InstantPayment => "instant_payment",
-            Self::EscrowPayment => "escrow_payment",
-            Self::EscrowRelease => "escrow_release",
-            Self::SuspenseOpened => "suspense_opened",
-            Self::SuspenseBalanced => "suspense_balanced",
-            Self::Refund => "refund",
-            Self::RefundTakenBack => "refund_taken_back",
-            Self::Void => "void",
-            Self::VoidTakenBack => "void_taken_back",
-            Self::SuspenseReceivable => "suspense_receivable",
-            Self::DifferenceSuspended => "difference_suspended",
-            Self::DifferenceBalanced => "difference_balanced",
-            Self::ChannelSettles => "channel_settles",
-        }
-    }
-
     /// Whether an order waits for this request to be acknowledged before it leaves.
     pub const fn is_booked_first(self) -> bool {
         matches!(self, Self::Refund | Self::Void)
@@ -127,37 +98,22 @@ impl BookingEvent {
     }
 }
 
-/// 收, 付, 转: receipt, payment, transfer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum VoucherType {
-    Receipt,
-    Payment,
-    Transfer,
-}
-
-impl VoucherType {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Receipt => "receipt",
-            Self::Payment => "payment",
-            Self::Transfer => "transfer",
-        }
+closed_set! {
+    /// 收, 付, 转: receipt, payment, transfer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum VoucherType {
+        Receipt = 1 => "receipt",
+        Payment = 2 => "payment",
+        Transfer = 3 => "transfer",
     }
 }
 
-/// Debit or credit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    Debit,
-    Credit,
-}
-
-impl Side {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Debit => "debit",
-            Self::Credit => "credit",
-        }
+closed_set! {
+    /// Debit or credit.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Side {
+        Debit = 1 => "debit",
+        Credit = 2 => "credit",
     }
 }
 
@@ -170,41 +126,28 @@ pub struct Entry {
     pub amount_minor: i64,
 }
 
-/// Where an accounting request stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeliveryStatus {
-    /// Not acknowledged yet; a worker sends it when it is due.
-    Owed,
-    Acknowledged,
-    /// Refused by the receiver; an operator must look.
-    Parked,
-    /// Refused by the receiver, and given up by an operator with the order that waited for it. If a
-    /// try of it is unanswered, its red letter is owed.
-    Withdrawn,
+closed_set! {
+    /// Where an accounting request stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum DeliveryStatus {
+        /// Not acknowledged yet; a worker sends it when it is due.
+        Owed = 1 => "owed",
+        Acknowledged = 2 => "acknowledged",
+        /// Refused by the receiver; an operator must look.
+        Parked = 3 => "parked",
+        /// Refused by the receiver, and given up by an operator with the order that waited for it.
+        /// If a try of it is unanswered, its red letter is owed.
+        Withdrawn = 4 => "withdrawn",
+    }
 }
 
 impl DeliveryStatus {
-    pub const ALL: [Self; 4] = [Self::Owed, Self::Acknowledged, Self::Parked, Self::Withdrawn];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Owed => "owed",
-            Self::Acknowledged => "acknowledged",
-            Self::Parked => "parked",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-
     /// Whether later requests of the chain may go.
     pub const fn lets_others_pass(self) -> bool {
         match self {
             Self::Acknowledged | Self::Withdrawn => true,
             Self::Owed | Self::Parked => false,
         }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.name() == name)
     }
 }
 

@@ -1,29 +1,21 @@
 //! Clearing records: what a channel owes us for one transaction on one clearing date.
 
 use crate::domain::books::Transaction;
+use crate::domain::closed_set;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
-/// Where a clearing record stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ClearingState {
-    /// The channel owes it; its statement has not been matched yet.
-    Due,
-    /// The channel claims a success that our order does not have (I-5); its undo is owed.
-    Contradicted,
-}
-
-impl ClearingState {
-    pub const ALL: [Self; 2] = [Self::Due, Self::Contradicted];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Due => "due",
-            Self::Contradicted => "contradicted",
-        }
+closed_set! {
+    /// Where a clearing record stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum ClearingState {
+        /// The channel owes it; its statement has not been matched yet.
+        Due = 1 => "due",
+        /// The channel claims a success that our order does not have (I-5); its undo is owed.
+        Contradicted = 2 => "contradicted",
     }
 }
 

@@ -12,6 +12,7 @@ mod gap;
 mod tests;
 
 use crate::domain::books::reconcile::{Class, Item, Key};
+use crate::domain::closed_set;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -20,35 +21,22 @@ pub use self::change::{BalanceRefusal, Balancing, Change, Claimed, Finding, Mome
 pub use self::due::{CARRY_DAYS_MAX, LONGEST_CARRIED, carried_until, days_after, days_before};
 pub use self::gap::{gaps, settles};
 
-/// Where a difference stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DifferenceState {
-    /// It waits for later statements, records or revisions until its time is over.
-    Carried,
-    /// Its money is held in suspense, as receivable or payable, until a person decides.
-    Suspended,
-    /// A person has decided; nothing is held any more.
-    Balanced,
-    /// It is gone without a person: matched later, or a later batch no longer finds it.
-    Cleared,
+closed_set! {
+    /// Where a difference stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum DifferenceState {
+        /// It waits for later statements, records or revisions until its time is over.
+        Carried = 1 => "carried",
+        /// Its money is held in suspense, as receivable or payable, until a person decides.
+        Suspended = 2 => "suspended",
+        /// A person has decided; nothing is held any more.
+        Balanced = 3 => "balanced",
+        /// It is gone without a person: matched later, or a later batch no longer finds it.
+        Cleared = 4 => "cleared",
+    }
 }
 
 impl DifferenceState {
-    pub const ALL: [Self; 4] = [Self::Carried, Self::Suspended, Self::Balanced, Self::Cleared];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Carried => "carried",
-            Self::Suspended => "suspended",
-            Self::Balanced => "balanced",
-            Self::Cleared => "cleared",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-
     /// Whether something is still to be done about it.
     pub const fn is_open(self) -> bool {
         match self {
@@ -58,37 +46,20 @@ impl DifferenceState {
     }
 }
 
-/// Where the money of a difference goes when a person balances it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Remedy {
-    /// The channel puts it right in a later settlement: back to its pending clearing.
-    Channel,
-    /// The merchant gets it, or bears it.
-    Merchant,
-    /// It is the channel's fee after all.
-    FeeCost,
-    /// We keep it, or bear it.
-    ProfitOrLoss,
-    /// No money hangs on it.
-    Acknowledge,
-}
-
-impl Remedy {
-    pub const ALL: [Self; 5] =
-        [Self::Channel, Self::Merchant, Self::FeeCost, Self::ProfitOrLoss, Self::Acknowledge];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Channel => "channel",
-            Self::Merchant => "merchant",
-            Self::FeeCost => "fee_cost",
-            Self::ProfitOrLoss => "profit_or_loss",
-            Self::Acknowledge => "acknowledge",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|remedy| remedy.name() == name)
+closed_set! {
+    /// Where the money of a difference goes when a person balances it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Remedy {
+        /// The channel puts it right in a later settlement: back to its pending clearing.
+        Channel = 1 => "channel",
+        /// The merchant gets it, or bears it.
+        Merchant = 2 => "merchant",
+        /// It is the channel's fee after all.
+        FeeCost = 3 => "fee_cost",
+        /// We keep it, or bear it.
+        ProfitOrLoss = 4 => "profit_or_loss",
+        /// No money hangs on it.
+        Acknowledge = 5 => "acknowledge",
     }
 }
 

@@ -1,37 +1,23 @@
 //! Reconciliation batches (对账批次): one run of a statement against our records (S28).
 
 use crate::domain::books::reconcile::{Class, Sums, Tally, Totals};
+use crate::domain::closed_set;
 use crate::domain::ids::{BatchId, ChannelId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
-/// Where a batch stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum BatchState {
-    /// Begun. One that the process left so by ending is [`Self::Abandoned`] at the next start.
-    Running,
-    /// The newest of its channel and date: it says what is true.
-    Current,
-    /// A later run of the same date has taken its place; what it found is kept.
-    Superseded,
-    /// It ended without a report: the file was refused, or the process died under it.
-    Abandoned,
-}
-
-impl BatchState {
-    pub const ALL: [Self; 4] = [Self::Running, Self::Current, Self::Superseded, Self::Abandoned];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Current => "current",
-            Self::Superseded => "superseded",
-            Self::Abandoned => "abandoned",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+closed_set! {
+    /// Where a batch stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum BatchState {
+        /// Begun. One that the process left so by ending is [`Self::Abandoned`] at the next start.
+        Running = 1 => "running",
+        /// The newest of its channel and date: it says what is true.
+        Current = 2 => "current",
+        /// A later run of the same date has taken its place; what it found is kept.
+        Superseded = 3 => "superseded",
+        /// It ended without a report: the file was refused, or the process died under it.
+        Abandoned = 4 => "abandoned",
     }
 }
 

@@ -10,6 +10,7 @@ use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Difference, DifferenceState, Gap};
 use crate::domain::books::reconcile::Class;
 use crate::domain::books::settlement::Settled;
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::{AttemptState, Operation};
 use crate::domain::flow::order::{Order, OrderStatus};
 use crate::domain::ids::ChannelId;
@@ -60,27 +61,18 @@ pub struct Profit {
     pub without: u64,
 }
 
-/// How long something has been in suspense, in whole days since it was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Age {
-    ToThree,
-    ToSeven,
-    ToThirty,
-    Older,
+closed_set! {
+    /// How long something has been in suspense, in whole days since it was found.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Age {
+        ToThree => "0-3",
+        ToSeven => "4-7",
+        ToThirty => "8-30",
+        Older => ">30",
+    }
 }
 
 impl Age {
-    pub const ALL: [Self; 4] = [Self::ToThree, Self::ToSeven, Self::ToThirty, Self::Older];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ToThree => "0-3",
-            Self::ToSeven => "4-7",
-            Self::ToThirty => "8-30",
-            Self::Older => ">30",
-        }
-    }
-
     /// The age at `now` of what was found at `opened_at`.
     pub fn of(opened_at: Timestamp, now: Timestamp) -> Self {
         match now.since(opened_at).as_millis() / DAY_MS {
@@ -118,28 +110,21 @@ impl Suspense {
     }
 }
 
-/// Whether a date's money has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Standing {
-    /// No statement of the date has been reconciled.
-    NoStatement,
-    /// The bank has not received what the statement says, or nobody has said so.
-    Open,
-    /// A part was settled; a revision of the statement has changed the rest.
-    Partly,
-    Settled,
+closed_set! {
+    /// Whether a date's money has come.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Standing {
+        /// No statement of the date has been reconciled.
+        NoStatement => "no_statement",
+        /// The bank has not received what the statement says, or nobody has said so.
+        Open => "open",
+        /// A part was settled; a revision of the statement has changed the rest.
+        Partly => "partly",
+        Settled => "settled",
+    }
 }
 
 impl Standing {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoStatement => "no_statement",
-            Self::Open => "open",
-            Self::Partly => "partly",
-            Self::Settled => "settled",
-        }
-    }
-
     /// What the statement says beside what settlements have settled.
     pub fn of(stated: Option<Settled>, settled: Option<Settled>) -> Self {
         match (stated, settled) {

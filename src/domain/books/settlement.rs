@@ -10,6 +10,7 @@ mod check;
 mod tests;
 
 use crate::domain::books::reconcile::Sums;
+use crate::domain::closed_set;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -25,27 +26,14 @@ pub const RECEIPTS_MAX: usize = 100;
 /// The largest receipt, in minor units: a thousand of the largest orders, and safe in every JSON.
 pub const RECEIVED_MINOR_MAX: i64 = 999_999_999_999_999;
 
-/// Where a settlement stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SettlementState {
-    /// The bank's receipts equal the statement's net: it is booked.
-    Agreed,
-    /// They do not; nothing is booked until they do.
-    Differs,
-}
-
-impl SettlementState {
-    pub const ALL: [Self; 2] = [Self::Agreed, Self::Differs];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Agreed => "agreed",
-            Self::Differs => "differs",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
+closed_set! {
+    /// Where a settlement stands.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum SettlementState {
+        /// The bank's receipts equal the statement's net: it is booked.
+        Agreed = 1 => "agreed",
+        /// They do not; nothing is booked until they do.
+        Differs = 2 => "differs",
     }
 }
 

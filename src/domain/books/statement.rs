@@ -1,28 +1,19 @@
 //! Statement files that were taken into the books, by channel, date and revision (S27).
 
+use crate::domain::closed_set;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 
-/// How a statement's file came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StatementOrigin {
-    /// Handed in at the API or by the command line.
-    Upload,
-    /// Asked for with the channel's own protocol.
-    Download,
-    /// Laid into the inbox folder by hand or by another program.
-    Inbox,
-}
-
-impl StatementOrigin {
-    pub const ALL: [Self; 3] = [Self::Upload, Self::Download, Self::Inbox];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Upload => "upload",
-            Self::Download => "download",
-            Self::Inbox => "inbox",
-        }
+closed_set! {
+    /// How a statement's file came.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum StatementOrigin {
+        /// Handed in at the API or by the command line.
+        Upload = 1 => "upload",
+        /// Asked for with the channel's own protocol.
+        Download = 2 => "download",
+        /// Laid into the inbox folder by hand or by another program.
+        Inbox = 3 => "inbox",
     }
 }
 

@@ -1,42 +1,31 @@
 //! One try of an order on one channel, and the evidence that ends it.
 
 use crate::domain::card::SealedPan;
+use crate::domain::closed_set;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{Objection, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
-/// What an attempt asks a channel to do, and what moves money there where it succeeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Operation {
-    /// Charge the card.
-    Payment,
-    /// Take back a proven success that our books do not have.
-    Undo,
-    /// Give back part or all of a payment or capture.
-    Refund,
-    /// Cancel a payment, a pre-authorisation or a capture as a whole, on its clearing day.
-    Void,
-    /// Hold an amount on the card (预授权).
-    Preauth,
-    /// Charge a held amount, or less (预授权完成).
-    Capture,
+closed_set! {
+    /// What an attempt asks a channel to do, and what moves money there where it succeeds.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Operation {
+        /// Charge the card.
+        Payment = 1 => "payment",
+        /// Take back a proven success that our books do not have.
+        Undo = 2 => "undo",
+        /// Give back part or all of a payment or capture.
+        Refund = 3 => "refund",
+        /// Cancel a payment, a pre-authorisation or a capture as a whole, on its clearing day.
+        Void = 4 => "void",
+        /// Hold an amount on the card (预授权).
+        Preauth = 5 => "preauth",
+        /// Charge a held amount, or less (预授权完成).
+        Capture = 6 => "capture",
+    }
 }
 
 impl Operation {
-    pub const ALL: [Self; 6] =
-        [Self::Payment, Self::Undo, Self::Refund, Self::Void, Self::Preauth, Self::Capture];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Undo => "undo",
-            Self::Refund => "refund",
-            Self::Void => "void",
-            Self::Preauth => "preauth",
-            Self::Capture => "capture",
-        }
-    }
-
     /// +1 where the channel owes us more by its success, -1 where less, 0 where no money moves.
     pub const fn sign(self) -> i64 {
         match self {
@@ -55,44 +44,24 @@ impl Operation {
     }
 }
 
-/// `sending → approved | declined | not_sent | pending | unknown`, `pending ↔ unknown`, both
-/// `→ approved | declined | reversed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AttemptState {
-    /// Durable, and perhaps on its way; held by the call that sends it.
-    Sending,
-    /// The channel accepted it and works on it.
-    Pending,
-    Unknown,
-    Approved,
-    Declined,
-    NotSent,
-    Reversed,
+closed_set! {
+    /// `sending → approved | declined | not_sent | pending | unknown`, `pending ↔ unknown`, both
+    /// `→ approved | declined | reversed`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum AttemptState {
+        /// Durable, and perhaps on its way; held by the call that sends it.
+        Sending = 1 => "sending",
+        /// The channel accepted it and works on it.
+        Pending = 2 => "pending",
+        Unknown = 3 => "unknown",
+        Approved = 4 => "approved",
+        Declined = 5 => "declined",
+        NotSent = 6 => "not_sent",
+        Reversed = 7 => "reversed",
+    }
 }
 
 impl AttemptState {
-    pub const ALL: [Self; 7] = [
-        Self::Sending,
-        Self::Pending,
-        Self::Unknown,
-        Self::Approved,
-        Self::Declined,
-        Self::NotSent,
-        Self::Reversed,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sending => "sending",
-            Self::Pending => "pending",
-            Self::Unknown => "unknown",
-            Self::Approved => "approved",
-            Self::Declined => "declined",
-            Self::NotSent => "not_sent",
-            Self::Reversed => "reversed",
-        }
-    }
-
     /// Whether money may still move, or have moved, by it.
     pub const fn is_unresolved(self) -> bool {
         match self {
@@ -107,43 +76,21 @@ impl AttemptState {
     }
 }
 
-/// Where evidence came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Source {
-    /// The channel's reply to the request itself.
-    Reply,
-    Inquiry,
-    Reversal,
-    /// The channel's asynchronous notice, verified.
-    Notice,
-    Statement,
-    /// An operator's decision, with a reason in the audit trail.
-    Operator,
-    /// Our own recovery after a restart or a lost call: proves nothing but that we do not know.
-    Recovery,
-}
-
-impl Source {
-    pub const ALL: [Self; 7] = [
-        Self::Reply,
-        Self::Inquiry,
-        Self::Reversal,
-        Self::Notice,
-        Self::Statement,
-        Self::Operator,
-        Self::Recovery,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reply => "reply",
-            Self::Inquiry => "inquiry",
-            Self::Reversal => "reversal",
-            Self::Notice => "notice",
-            Self::Statement => "statement",
-            Self::Operator => "operator",
-            Self::Recovery => "recovery",
-        }
+closed_set! {
+    /// Where evidence came from.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Source {
+        /// The channel's reply to the request itself.
+        Reply = 1 => "reply",
+        Inquiry = 2 => "inquiry",
+        Reversal = 3 => "reversal",
+        /// The channel's asynchronous notice, verified.
+        Notice = 4 => "notice",
+        Statement = 5 => "statement",
+        /// An operator's decision, with a reason in the audit trail.
+        Operator = 6 => "operator",
+        /// Our own recovery after a restart or a lost call: proves nothing but that we do not know.
+        Recovery = 7 => "recovery",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Orders: their states, and what makes a repeated order the same order (I-9).
 
 use crate::domain::card::{CardFacts, SealedPan};
+use crate::domain::closed_set;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation};
 use crate::domain::ids::{
@@ -116,62 +117,31 @@ pub struct Claims {
     pub fee_back_minor: i64,
 }
 
-/// When the merchant gets the money: at once, or when the goods have arrived (担保).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Settlement {
-    Instant,
-    Escrow,
-}
-
-impl Settlement {
-    pub const ALL: [Self; 2] = [Self::Instant, Self::Escrow];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Instant => "instant",
-            Self::Escrow => "escrow",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|settlement| settlement.name() == name)
+closed_set! {
+    /// When the merchant gets the money: at once, or when the goods have arrived (担保).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Settlement {
+        Instant = 1 => "instant",
+        Escrow = 2 => "escrow",
     }
 }
 
-/// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded |
-/// failed | reversed`. An undo that waits to be sent, and a refund or void that waits for
-/// accounting, are `accepted`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum OrderStatus {
-    Accepted,
-    Processing,
-    Unknown,
-    Succeeded,
-    Failed,
-    Reversed,
+closed_set! {
+    /// `accepted → processing → succeeded | failed | unknown`; `processing, unknown → succeeded |
+    /// failed | reversed`. An undo that waits to be sent, and a refund or void that waits for
+    /// accounting, are `accepted`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum OrderStatus {
+        Accepted = 1 => "accepted",
+        Processing = 2 => "processing",
+        Unknown = 3 => "unknown",
+        Succeeded = 4 => "succeeded",
+        Failed = 5 => "failed",
+        Reversed = 6 => "reversed",
+    }
 }
 
 impl OrderStatus {
-    pub const ALL: [Self; 6] = [
-        Self::Accepted,
-        Self::Processing,
-        Self::Unknown,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Reversed,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Processing => "processing",
-            Self::Unknown => "unknown",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Reversed => "reversed",
-        }
-    }
-
     pub const fn is_final(self) -> bool {
         match self {
             Self::Succeeded | Self::Failed | Self::Reversed => true,

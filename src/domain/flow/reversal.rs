@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
@@ -23,30 +24,19 @@ const UNDO_WAITS: [Duration; 4] = [
     Duration::from_secs(600),
 ];
 
-/// What is being done about an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    /// The channel is asked what became of the attempt.
-    Inquiring,
-    /// The channel is asked to undo the attempt.
-    Reversing,
-    /// An undo order waits to be sent.
-    UndoOwed,
-    /// The schedule is exhausted, or the channel refused: an operator must look. Evidence still
-    /// ends it at any time.
-    Operator,
-}
-
-impl Phase {
-    pub const ALL: [Self; 4] = [Self::Inquiring, Self::Reversing, Self::UndoOwed, Self::Operator];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Inquiring => "inquiring",
-            Self::Reversing => "reversing",
-            Self::UndoOwed => "undo_owed",
-            Self::Operator => "operator",
-        }
+closed_set! {
+    /// What is being done about an entry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Phase {
+        /// The channel is asked what became of the attempt.
+        Inquiring = 1 => "inquiring",
+        /// The channel is asked to undo the attempt.
+        Reversing = 2 => "reversing",
+        /// An undo order waits to be sent.
+        UndoOwed = 3 => "undo_owed",
+        /// The schedule is exhausted, or the channel refused: an operator must look. Evidence still
+        /// ends it at any time.
+        Operator = 4 => "operator",
     }
 }
 

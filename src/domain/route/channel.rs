@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::bin::{Brand, CardType};
+use crate::domain::closed_set;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
@@ -12,39 +13,23 @@ use crate::domain::route::Subject;
 use crate::domain::route::hours::Hours;
 use crate::domain::time::ClearingCalendar;
 
-/// How far the business with a channel has come (requirement S38).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ChannelState {
-    /// Signed, not yet connected.
-    Contracted,
-    /// Connected; takes only what a rule sends to it by name.
-    Testing,
-    Live,
-    /// Takes no new order; what it has is still inquired, reversed, undone and reconciled.
-    Draining,
-    /// Takes no new order and has no open one.
-    Closed,
+closed_set! {
+    /// How far the business with a channel has come (requirement S38).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum ChannelState {
+        /// Signed, not yet connected.
+        Contracted => "contracted",
+        /// Connected; takes only what a rule sends to it by name.
+        Testing => "testing",
+        Live => "live",
+        /// Takes no new order; what it has is still inquired, reversed, undone and reconciled.
+        Draining => "draining",
+        /// Takes no new order and has no open one.
+        Closed => "closed",
+    }
 }
 
 impl ChannelState {
-    pub const ALL: [Self; 5] =
-        [Self::Contracted, Self::Testing, Self::Live, Self::Draining, Self::Closed];
-
-    /// The stable word of channel files and of the API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Contracted => "contracted",
-            Self::Testing => "testing",
-            Self::Live => "live",
-            Self::Draining => "draining",
-            Self::Closed => "closed",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.name() == name)
-    }
-
     /// Whether it is asked anything at all, so that its credentials must be there.
     pub const fn is_connected(self) -> bool {
         match self {

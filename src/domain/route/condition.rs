@@ -155,8 +155,8 @@ impl Condition {
                 subject.instruction.amount
             ),
             Self::Currencies(wanted) => {
-                let wanted = listed(wanted.iter().map(|wanted| wanted.code()));
-                format!("the currency is {}, not {wanted}", subject.instruction.currency.code())
+                let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
+                format!("the currency is {}, not {wanted}", subject.instruction.currency.name())
             }
             Self::Settlements(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));

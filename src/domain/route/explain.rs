@@ -3,31 +3,23 @@
 //! For people and for tests of routes; it sends nothing and may allocate freely. It examines by the
 //! same checks as `plan`, so the two cannot disagree.
 
+use crate::domain::closed_set;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::{Channel, Strike};
 use crate::domain::route::{FEE_NOT_KNOWN, Plan, Rule, Strategy, Subject, assert_by_id, plan};
 
-/// What became of a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RuleVerdict {
-    /// Some of its conditions do not hold.
-    DoesNotFit,
-    /// It fits, has no channel left, and hands on to the next.
-    FallsThrough,
-    /// It decides, even where it has no channel left.
-    Decides,
-    /// It fits, but an earlier rule has decided.
-    NotReached,
-}
-
-impl RuleVerdict {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DoesNotFit => "does_not_fit",
-            Self::FallsThrough => "falls_through",
-            Self::Decides => "decides",
-            Self::NotReached => "not_reached",
-        }
+closed_set! {
+    /// What became of a rule.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RuleVerdict {
+        /// Some of its conditions do not hold.
+        DoesNotFit => "does_not_fit",
+        /// It fits, has no channel left, and hands on to the next.
+        FallsThrough => "falls_through",
+        /// It decides, even where it has no channel left.
+        Decides => "decides",
+        /// It fits, but an earlier rule has decided.
+        NotReached => "not_reached",
     }
 }
 

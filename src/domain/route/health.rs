@@ -177,7 +177,7 @@ mod tests {
             assert_eq!(HealthMark::of(&outcome), expected, "{outcome:?}");
         }
         for reason in Reason::ALL {
-            let is_fault = HealthMark::of(&declined(*reason)) == HealthMark::Fault;
+            let is_fault = HealthMark::of(&declined(reason)) == HealthMark::Fault;
             assert_eq!(is_fault, reason.blames_channel(), "{}", reason.name());
         }
     }

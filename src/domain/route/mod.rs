@@ -17,6 +17,7 @@ pub mod hours;
 use std::cmp::Reverse;
 
 use crate::domain::bin::{BinRow, CardBrands, CardType};
+use crate::domain::closed_set;
 use crate::domain::fee::{FeeSubject, NO_FEE_RULE};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::{Candidate, Instruction};
@@ -66,32 +67,19 @@ impl Subject<'_> {
     }
 }
 
-/// How a rule ranks its channels. Equals keep the order in which the rule lists them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Strategy {
-    /// As listed.
-    Priority,
-    /// By a draw: each channel comes first as often as its weight says.
-    Weighted,
-    /// The smallest fee for this order first, by the channels' own schedules; last those whose
-    /// schedule has no rule for it.
-    LowestCost,
-    /// The highest recent success rate first.
-    SuccessRate,
-}
-
-impl Strategy {
-    pub const ALL: [Self; 4] =
-        [Self::Priority, Self::Weighted, Self::LowestCost, Self::SuccessRate];
-
-    /// The stable word of the routes file and of explanations.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Priority => "priority",
-            Self::Weighted => "weighted",
-            Self::LowestCost => "lowest_cost",
-            Self::SuccessRate => "success_rate",
-        }
+closed_set! {
+    /// How a rule ranks its channels. Equals keep the order in which the rule lists them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Strategy {
+        /// As listed.
+        Priority => "priority",
+        /// By a draw: each channel comes first as often as its weight says.
+        Weighted => "weighted",
+        /// The smallest fee for this order first, by the channels' own schedules; last those whose
+        /// schedule has no rule for it.
+        LowestCost => "lowest_cost",
+        /// The highest recent success rate first.
+        SuccessRate => "success_rate",
     }
 }
 

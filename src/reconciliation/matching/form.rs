@@ -52,7 +52,7 @@ struct SideForm {
 
 fn sides(tally: &Tally) -> Vec<SideForm> {
     let row = |(currency, sums): (Currency, Sums)| SideForm {
-        currency: currency.code(),
+        currency: currency.name(),
         sums: SumsForm::from(&sums),
     };
     tally.iter().map(row).collect()
@@ -72,7 +72,7 @@ impl SummaryForm {
     pub fn of(totals: &Totals, theirs: &Tally, ours: &Tally) -> Self {
         let class = |(currency, class, totals): (Currency, Class, ClassTotals)| ClassForm {
             class: class.name(),
-            currency: currency.code(),
+            currency: currency.name(),
             theirs: SumsForm::from(&totals.theirs),
             ours: SumsForm::from(&totals.ours),
         };
@@ -142,7 +142,7 @@ fn list_side(side: Option<&Side>, row: &mut csv::ByteRecord, numbers: &mut itoa:
     row.push_field(item.movement.name().as_bytes());
     number(row, Some(item.amount_minor));
     number(row, item.fee_minor);
-    row.push_field(item.currency.code().as_bytes());
+    row.push_field(item.currency.name().as_bytes());
     row.push_field(item.status.name().as_bytes());
     let date = item.date.map(|date| date.to_string()).unwrap_or_default();
     row.push_field(date.as_bytes());

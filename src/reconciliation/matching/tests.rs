@@ -53,7 +53,7 @@ fn statement(rows: &[Row]) -> String {
         let kept = item.fee_minor.expect("planted with a fee");
         (amount, fee) = (amount + item.amount_minor, fee + kept);
         let (order, reference, minor) = (&row.order_no, &row.reference, item.amount_minor);
-        let (currency, status) = (item.currency.code(), item.status.name());
+        let (currency, status) = (item.currency.name(), item.status.name());
         writeln!(text, "{order},{reference},{movement},{minor},{kept},{currency},{status},{date}")
             .expect("memory");
     }
@@ -71,7 +71,7 @@ fn export(rows: &[Row]) -> String {
         let state = if item.status == Status::Succeeded { "due" } else { "contradicted" };
         let (order, reference, movement) = (&row.order_no, &row.reference, item.movement.name());
         let (currency, minor, net) =
-            (item.currency.code(), item.amount_minor, item.amount_minor - fee);
+            (item.currency.name(), item.amount_minor, item.amount_minor - fee);
         writeln!(
             text,
             "a,{date},1,{order},{reference},{movement},{currency},{minor},{fee},{net},\

@@ -285,7 +285,7 @@ fn evidence(
     };
     let told = lines.iter().take(LINES_TOLD_MAX).map(|(line, item)| {
         let (movement, status, currency) =
-            (item.movement.name(), item.status.name(), item.currency.code());
+            (item.movement.name(), item.status.name(), item.currency.name());
         format!("line {}: {movement} {} {currency} {status}", line.line, item.amount_minor)
     });
     let voucher = format!("statement of {date}, {}", told.collect::<Vec<_>>().join("; "));

@@ -50,7 +50,7 @@ impl Digests {
                     reference.as_bytes(),
                     item.movement.name().as_bytes(),
                     item.status.name().as_bytes(),
-                    item.currency.code().as_bytes(),
+                    item.currency.name().as_bytes(),
                     item.amount_minor.to_string().as_bytes(),
                     fee.as_bytes(),
                 ])

@@ -52,7 +52,7 @@ struct Deed {
 
 fn recorded(received: &Received) -> Deed {
     let BankReceipt { bank_reference, received_minor, received_on, by, .. } = &received.receipt;
-    let currency = received.currency.code();
+    let currency = received.currency.name();
     let reason = format!("{received_minor} {currency} on {received_on}, {bank_reference}");
     Deed { actor: by.clone(), action: "settlement.record", reason }
 }

@@ -492,7 +492,7 @@ fn public_entry(order_no: &str, record: &Record) -> LedgerEntry {
         kind: facts.kind,
         state: facts.state,
         amount_minor: facts.amount.get(),
-        currency: facts.currency.code(),
+        currency: facts.currency.name(),
         code: facts.code,
         card: record.card.as_ref().map(|card| card.as_str().to_owned()),
         original: record.original.as_deref().map(str::to_owned),

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::domain::books::accounting::{
     AccountingRequest, Delivery, DeliveryStatus, Entry, RequestId, SourceDocument,
 };
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{
     ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
 };
 use crate::domain::time::Due;
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
 use crate::store::plan::Plan;

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::books::Transaction;
 use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::Plan;

@@ -5,8 +5,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
+use crate::domain::closed_set::StoredNumber;
 use crate::store::StoreError;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode_head, millis, text};
 use crate::store::key::{Key, bounds};
 use crate::store::row::{Entries, Head, Versioned, identity, indexed, smallest};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::bin::{Bin, BinRow, CardBrands};
 use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::fee::Fee;
 use crate::domain::flow::attempt::Attempt;
 use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
@@ -19,7 +20,6 @@ use crate::domain::ids::{
 };
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::{Check, Plan, check_version};
@@ -359,7 +359,7 @@ fn order_bytes(order: &Order) -> Vec<u8> {
         card: order.instruction.card.as_ref().map(card_record),
         description: order.instruction.description.as_deref(),
         notify_url: order.instruction.notify_url.as_deref(),
-        reason: order.reason.map(Code::number),
+        reason: order.reason.map(StoredNumber::number),
         attempts: order.attempts.iter().map(attempt_record).collect(),
         candidates: order.candidates.iter().map(candidate_record).collect(),
         released_minor: order.released_minor,
@@ -445,7 +445,7 @@ fn card_record(card: &CardFacts) -> CardRecord<'_> {
             card_name: &row.card_name,
             card_type: row.card_type.number(),
             brand: row.brands.first.number(),
-            second_brand: row.brands.second.map(Code::number),
+            second_brand: row.brands.second.map(StoredNumber::number),
         }),
     }
 }
@@ -460,12 +460,12 @@ fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
         channel_reference: attempt.channel_reference.as_deref(),
         acknowledged_at: attempt.acknowledged_at.map(millis),
         code: attempt.code.as_deref(),
-        reason: attempt.reason.map(Code::number),
-        unknown_cause: attempt.unknown_cause.map(Code::number),
+        reason: attempt.reason.map(StoredNumber::number),
+        unknown_cause: attempt.unknown_cause.map(StoredNumber::number),
         objection: attempt.objection.as_ref().map(Objection::as_str),
         unresolved_at: attempt.unresolved_at.map(millis),
         ended_at: attempt.ended_at.map(millis),
-        ended_by: attempt.ended_by.map(Code::number),
+        ended_by: attempt.ended_by.map(StoredNumber::number),
         sealed_pan: attempt.sealed_pan.as_ref().map(sealed_record),
     }
 }

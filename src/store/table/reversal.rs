@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::Due;
 use crate::domain::write_set::{EntryChange, WriteSet};
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::Plan;

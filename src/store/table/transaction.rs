@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::Transaction;
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis, text};
 use crate::store::key::{Parts, order_key};
 use crate::store::plan::Plan;

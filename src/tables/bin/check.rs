@@ -264,7 +264,7 @@ fn card_type_of(text: &str) -> Option<CardType> {
         "2" | "C" | "贷记卡" => Some(CardType::Credit),
         "3" | "Z" | "准贷记卡" | "quasi-credit" => Some(CardType::QuasiCredit),
         "4" | "Y" | "预付费卡" => Some(CardType::Prepaid),
-        name => CardType::from_name(name),
+        name => CardType::parse(name),
     }
 }
 

@@ -275,7 +275,7 @@ impl Reader<'_> {
     /// The conditions of a rule, cheap ones first.
     fn conditions(&self, file_zone: &TimeZone) -> Vec<Condition> {
         let operations = Operation::ALL.map(|operation| (operation.name(), operation));
-        let currencies = Currency::ALL.map(|currency| (currency.code(), currency));
+        let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
         let settlements = Settlement::ALL.map(|settlement| (settlement.name(), settlement));
         let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
         let brands = Brand::ALL.map(|brand| (brand.name(), brand));

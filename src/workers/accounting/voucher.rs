@@ -98,7 +98,7 @@ impl<'a> From<&'a AccountingRequest> for Voucher<'a> {
             },
             order_id: request.order().map(|order| order.to_string()),
             merchant_id: request.merchant_id().map(MerchantId::as_str),
-            currency: request.currency.code(),
+            currency: request.currency.name(),
             business_date: request.business_date.to_string(),
             entries: entries.collect(),
             created_at: request.created_at.rfc3339(),

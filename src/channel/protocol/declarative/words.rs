@@ -185,7 +185,7 @@ impl Word {
             Self::Operation => Some(facts.operation.name().into()),
             Self::Amount => Some(facts.amount.get().into()),
             Self::AmountDecimal => Some(write_decimal(facts.amount, facts.currency).into()),
-            Self::Currency => Some(facts.currency.code().into()),
+            Self::Currency => Some(facts.currency.name().into()),
             Self::CurrencyNumeric => Some(facts.currency.numeric().into()),
             Self::CoreMerchantId => Some(facts.merchant_id.as_str().into()),
             Self::Description => facts.description.as_deref().map(Value::from),

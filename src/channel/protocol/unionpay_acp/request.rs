@@ -304,7 +304,7 @@ impl UnionPayAcp {
 
     fn add_money(&self, fields: &mut Fields, facts: &AttemptFacts) -> Result<(), String> {
         if facts.currency != Currency::Cny {
-            return Err(format!("{} is not CNY, the only currency here", facts.currency.code()));
+            return Err(format!("{} is not CNY, the only currency here", facts.currency.name()));
         }
         fields.set("channelType", &self.settings.channel_type);
         fields.set("currencyCode", facts.currency.numeric());

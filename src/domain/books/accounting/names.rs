@@ -1,52 +1,30 @@
 //! The accounts that vouchers speak of, and their names in the accounting system.
 
+use crate::domain::closed_set;
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::money::Currency;
 
-/// The accounts that requests speak of; the settings give their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Account {
-    ChannelPendingClearing,
-    MerchantPendingClearing,
-    CompanyTransitional,
-    /// What we gave or were told of and a channel has not paid: someone owes it to us.
-    SuspenseReceivable,
-    /// What a channel has paid and nobody has a claim to yet.
-    SuspensePayable,
-    /// 备付金: what the bank has really received (S19).
-    BankReserve,
-    /// What channels keep for their work.
-    ChannelFeeCost,
-    /// What a difference costs or leaves us for good.
-    DifferenceProfitOrLoss,
+closed_set! {
+    /// The accounts that requests speak of; the settings give their names.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Account {
+        ChannelPendingClearing => "channel_pending_clearing",
+        MerchantPendingClearing => "merchant_pending_clearing",
+        CompanyTransitional => "company_transitional",
+        /// What we gave or were told of and a channel has not paid: someone owes it to us.
+        SuspenseReceivable => "suspense_receivable",
+        /// What a channel has paid and nobody has a claim to yet.
+        SuspensePayable => "suspense_payable",
+        /// 备付金: what the bank has really received (S19).
+        BankReserve => "bank_reserve",
+        /// What channels keep for their work.
+        ChannelFeeCost => "channel_fee_cost",
+        /// What a difference costs or leaves us for good.
+        DifferenceProfitOrLoss => "difference_profit_or_loss",
+    }
 }
 
 impl Account {
-    pub const ALL: [Self; 8] = [
-        Self::ChannelPendingClearing,
-        Self::MerchantPendingClearing,
-        Self::CompanyTransitional,
-        Self::SuspenseReceivable,
-        Self::SuspensePayable,
-        Self::BankReserve,
-        Self::ChannelFeeCost,
-        Self::DifferenceProfitOrLoss,
-    ];
-
-    /// The key under which settings name it.
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::ChannelPendingClearing => "channel_pending_clearing",
-            Self::MerchantPendingClearing => "merchant_pending_clearing",
-            Self::CompanyTransitional => "company_transitional",
-            Self::SuspenseReceivable => "suspense_receivable",
-            Self::SuspensePayable => "suspense_payable",
-            Self::BankReserve => "bank_reserve",
-            Self::ChannelFeeCost => "channel_fee_cost",
-            Self::DifferenceProfitOrLoss => "difference_profit_or_loss",
-        }
-    }
-
     /// Whether every voucher that touches it is about a merchant, so that its name may say whose.
     pub const fn has_merchant(self) -> bool {
         match self {
@@ -135,7 +113,7 @@ impl AccountNames {
             let words = [
                 (CHANNEL_WORD, channel.as_str()),
                 (MERCHANT_WORD, merchant),
-                (CURRENCY_WORD, currency.code()),
+                (CURRENCY_WORD, currency.name()),
             ];
             let word = words.into_iter().find(|(word, _)| rest.starts_with(word));
             let (word, value) = word.unwrap_or(("{", "{"));

@@ -91,7 +91,7 @@ fn booked(requests: &[AccountingRequest]) -> BTreeMap<String, i64> {
         for entry in &request.entries {
             let sign = if entry.side == Side::Debit { 1 } else { -1 };
             let name = entry.account.replace(":one", "").replace("company:", "");
-            let currency = request.currency.code();
+            let currency = request.currency.name();
             *sums.entry(format!("{name} {currency}")).or_default() += sign * entry.amount_minor;
         }
     }

@@ -11,6 +11,7 @@ mod net;
 mod totals;
 
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
@@ -19,20 +20,13 @@ pub use self::group::Judge;
 pub use self::net::{Asked, Proof, net};
 pub use self::totals::{ClassTotals, Sums, Tally, Totals};
 
-/// What became of it, in the words of the side that says so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Status {
-    Succeeded,
-    /// No money moved: the channel lists a failure, or our order did not end as a success.
-    Failed,
-}
-
-impl Status {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
+closed_set! {
+    /// What became of it, in the words of the side that says so.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Status {
+        Succeeded = 1 => "succeeded",
+        /// No money moved: the channel lists a failure, or our order did not end as a success.
+        Failed = 2 => "failed",
     }
 }
 
@@ -123,98 +117,53 @@ impl<T> Verdict<T> {
     }
 }
 
-/// By what a line and a record were brought together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// Our channel order number.
-    OrderNo,
-    /// The channel's own number, for what the first key left over.
-    Reference,
-}
-
-impl Key {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OrderNo => "order_no",
-            Self::Reference => "reference",
-        }
+closed_set! {
+    /// By what a line and a record were brought together.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Key {
+        /// Our channel order number.
+        OrderNo = 1 => "order_no",
+        /// The channel's own number, for what the first key left over.
+        Reference = 2 => "reference",
     }
 }
 
-/// How a line, a record, or a pair of them ends (I-10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Class {
-    Matched,
-    /// It agrees with a record of an earlier date, which was carried over.
-    MatchedLate,
-    /// It agrees by the channel's own number only.
-    MatchedWeak,
-    /// The line gives us more than our record, or takes less.
-    AmountOver,
-    /// The line gives us less than our record, or takes more.
-    AmountShort,
-    FeeDiffers,
-    /// One says success and the other does not, or they name different operations.
-    StatusDiffers,
-    CurrencyDiffers,
-    OnlyTheirs,
-    OnlyOurs,
-    /// A further line with the number of an earlier one.
-    DuplicateTheirs,
-    /// A further record with the number of an earlier one.
-    DuplicateOurs,
-    /// It agrees with a record of a later date: the channel's day ended after ours.
-    Shifted,
-    /// A line that cannot be read, kept as it stands.
-    BadLine,
-    /// Lines of one number that cancel each other, where we have no record of it.
-    Netted,
-    /// A line whose number another date's statement has matched: the same money, told again.
-    DuplicateElsewhere,
+closed_set! {
+    /// How a line, a record, or a pair of them ends (I-10).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Class {
+        Matched = 1 => "matched",
+        /// It agrees with a record of an earlier date, which was carried over.
+        MatchedLate = 2 => "matched_late",
+        /// It agrees by the channel's own number only.
+        MatchedWeak = 3 => "matched_weak",
+        /// The line gives us more than our record, or takes less.
+        AmountOver = 4 => "amount_over",
+        /// The line gives us less than our record, or takes more.
+        AmountShort = 5 => "amount_short",
+        FeeDiffers = 6 => "fee_differs",
+        /// One says success and the other does not, or they name different operations.
+        StatusDiffers = 7 => "status_differs",
+        CurrencyDiffers = 8 => "currency_differs",
+        OnlyTheirs = 9 => "only_theirs",
+        OnlyOurs = 10 => "only_ours",
+        /// A further line with the number of an earlier one.
+        DuplicateTheirs = 11 => "duplicate_theirs",
+        /// A further record with the number of an earlier one.
+        DuplicateOurs = 12 => "duplicate_ours",
+        /// It agrees with a record of a later date: the channel's day ended after ours.
+        Shifted = 13 => "shifted",
+        /// A line that cannot be read, kept as it stands.
+        BadLine = 14 => "bad_line",
+        /// Lines of one number that cancel each other, where we have no record of it.
+        Netted = 15 => "netted",
+        /// A line whose number another date's statement has matched: the same money, told again.
+        DuplicateElsewhere = 16 => "duplicate_elsewhere",
+    }
 }
 
 impl Class {
     pub const COUNT: usize = 16;
-
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Matched,
-        Self::MatchedLate,
-        Self::MatchedWeak,
-        Self::AmountOver,
-        Self::AmountShort,
-        Self::FeeDiffers,
-        Self::StatusDiffers,
-        Self::CurrencyDiffers,
-        Self::OnlyTheirs,
-        Self::OnlyOurs,
-        Self::DuplicateTheirs,
-        Self::DuplicateOurs,
-        Self::Shifted,
-        Self::BadLine,
-        Self::Netted,
-        Self::DuplicateElsewhere,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Matched => "matched",
-            Self::MatchedLate => "matched_late",
-            Self::MatchedWeak => "matched_weak",
-            Self::AmountOver => "amount_over",
-            Self::AmountShort => "amount_short",
-            Self::FeeDiffers => "fee_differs",
-            Self::StatusDiffers => "status_differs",
-            Self::CurrencyDiffers => "currency_differs",
-            Self::OnlyTheirs => "only_theirs",
-            Self::OnlyOurs => "only_ours",
-            Self::DuplicateTheirs => "duplicate_theirs",
-            Self::DuplicateOurs => "duplicate_ours",
-            Self::Shifted => "shifted",
-            Self::BadLine => "bad_line",
-            Self::Netted => "netted",
-            Self::DuplicateElsewhere => "duplicate_elsewhere",
-        }
-    }
 
     /// Whether both sides say the same and nothing is left to do.
     pub const fn is_agreement(self) -> bool {

@@ -141,7 +141,7 @@ impl Canyon {
         if let Some(cvv) = card["cvv"].as_str() {
             self.keys.open(cvv).filter(|text| text.len() == 3)?;
         }
-        if body["amount"]["currency"].as_str()? != Currency::Cny.code() {
+        if body["amount"]["currency"].as_str()? != Currency::Cny.name() {
             return None;
         }
         let expiry = card["expiry"].as_str().map(str::to_owned);

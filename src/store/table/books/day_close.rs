@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::Plan;

@@ -6,10 +6,10 @@ use crate::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, Gap, LineSide, RecordSide,
 };
 use crate::domain::books::reconcile::Item;
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::{BusinessDate, Due, Timestamp};
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::Plan;

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, DifferenceId};
 use crate::domain::write_set::{FoundDifference, WriteSet};
-use crate::store::codes::Code;
 use crate::store::form::{Fields, damaged, decode, encode};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::Plan;

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::books::reconcile::{Class, ClassTotals, Sums, Tally, Totals};
 use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, ChannelId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Unchanged, WriteSet};
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::Plan;

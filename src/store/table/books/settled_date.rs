@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::settlement::SettledDate;
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Unchanged, WriteSet};
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::Plan;

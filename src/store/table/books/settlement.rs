@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
+use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::write_set::WriteSet;
-use crate::store::codes::Code;
 use crate::store::form::{Fields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::Plan;

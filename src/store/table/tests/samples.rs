@@ -137,7 +137,7 @@ impl Draw {
                 notify_url: self.maybe(|draw| draw.text(90)),
             },
             status: self.of(&OrderStatus::ALL),
-            reason: self.maybe(|draw| draw.of(Reason::ALL)),
+            reason: self.maybe(|draw| draw.of(&Reason::ALL)),
             attempts,
             candidates: self.several(3, |draw| Candidate {
                 channel: draw.channel(),
@@ -205,7 +205,7 @@ impl Draw {
             channel_reference: self.maybe(|draw| draw.text(32)),
             acknowledged_at: self.maybe(Self::time),
             code: self.maybe(|draw| draw.text(8)),
-            reason: self.maybe(|draw| draw.of(Reason::ALL)),
+            reason: self.maybe(|draw| draw.of(&Reason::ALL)),
             unknown_cause: self.maybe(|draw| draw.of(&causes)),
             objection: self.maybe(|draw| Objection::new(draw.text(32))),
             unresolved_at: self.maybe(Self::time),
