@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
+use crate::domain::closed_set;
 use crate::domain::effect::Alert;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
@@ -163,36 +164,23 @@ pub fn count_statement(channel: &ChannelId, result: &'static str) {
     counter!("switchyard_statements_total", "channel" => channel, "result" => result).increment(1);
 }
 
-/// What happened on a TCP link of a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LinkEvent {
-    Connected,
-    /// Signed on: requests may go.
-    Up,
-    Down,
-    /// A reply came after its request had been given up.
-    LateReply,
-    /// Too many late replies waited to be weighed.
-    LateReplyDropped,
-    /// A reply that answers nothing we remember.
-    UnmatchedReply,
-    /// The other side asked something, for instance whether the line is alive.
-    Request,
-    Unreadable,
-}
-
-impl LinkEvent {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Up => "up",
-            Self::Down => "down",
-            Self::LateReply => "late_reply",
-            Self::LateReplyDropped => "late_reply_dropped",
-            Self::UnmatchedReply => "unmatched_reply",
-            Self::Request => "request",
-            Self::Unreadable => "unreadable",
-        }
+closed_set! {
+    /// What happened on a TCP link of a channel.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LinkEvent {
+        Connected => "connected",
+        /// Signed on: requests may go.
+        Up => "up",
+        Down => "down",
+        /// A reply came after its request had been given up.
+        LateReply => "late_reply",
+        /// Too many late replies waited to be weighed.
+        LateReplyDropped => "late_reply_dropped",
+        /// A reply that answers nothing we remember.
+        UnmatchedReply => "unmatched_reply",
+        /// The other side asked something, for instance whether the line is alive.
+        Request => "request",
+        Unreadable => "unreadable",
     }
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value};
 
 use crate::domain::card::mask;
+use crate::domain::closed_set;
 use crate::domain::command::Refusal;
 use crate::domain::flow::order::Differs;
 use crate::engine::EngineError;
@@ -28,95 +29,106 @@ const RETRY_LATER_S: u64 = 10;
 /// The longest name of a caller's own making that a problem repeats, in characters.
 const SHOWN_NAME_MAX: usize = 64;
 
-macro_rules! codes {
-    ($($name:ident => $text:literal, $status:ident, $title:literal;)*) => {
-        /// The stable code of a problem.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Code { $($name,)* }
-
-        impl Code {
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            pub const fn status(self) -> StatusCode {
-                match self { $(Self::$name => StatusCode::$status,)* }
-            }
-
-            /// What it is, in words that are the same for every occurrence.
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$name => $title,)* }
-            }
-        }
-    };
+closed_set! {
+    /// The stable code of a problem. Behind it its status and its title.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Code: (StatusCode, &'static str) {
+        MalformedJson => "malformed_json"
+            (StatusCode::BAD_REQUEST, "The body is not one JSON object"),
+        UnknownField => "unknown_field"
+            (StatusCode::BAD_REQUEST, "A field of the body is not known"),
+        MissingField => "missing_field" (StatusCode::BAD_REQUEST, "A required field is missing"),
+        InvalidQuery => "invalid_query"
+            (StatusCode::BAD_REQUEST, "The query has a key or value that cannot be used"),
+        BinTooLong => "bin_too_long" (StatusCode::BAD_REQUEST, "A BIN has 6 to 12 digits here"),
+        InvalidField => "invalid_field"
+            (StatusCode::UNPROCESSABLE_ENTITY, "A field's value cannot be used"),
+        InvalidCardNumber => "invalid_card_number"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The card number is not valid"),
+        CardNumberFound => "card_number_found"
+            (StatusCode::UNPROCESSABLE_ENTITY, "A field that is kept as it is holds a card number"),
+        ExpiredCard => "expired_card" (StatusCode::UNPROCESSABLE_ENTITY, "The card has expired"),
+        InvalidAmount => "invalid_amount"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The amount cannot be used"),
+        UnknownCurrency => "unknown_currency"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The currency is not known"),
+        InvalidOrderId => "invalid_order_id"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The order id cannot be used"),
+        NoRoute => "no_route" (StatusCode::UNPROCESSABLE_ENTITY, "No channel can take this order"),
+        ExceedsLeft => "exceeds_left"
+            (StatusCode::UNPROCESSABLE_ENTITY,
+                "The amount is more than what is left of the original"),
+        OperationNotSupported => "operation_not_supported"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The channel does not support the operation"),
+        CardRequired => "card_required"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The channel needs the card number again"),
+        CardDiffers => "card_differs"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The card is not the original's"),
+        BinTableRefused => "bin_table_refused"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The BIN table is refused"),
+        StatementRefused => "statement_refused"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The statement is refused"),
+        RemedyRefused => "remedy_refused"
+            (StatusCode::UNPROCESSABLE_ENTITY, "The remedy does not fit the difference"),
+        Unauthorized => "unauthorized" (StatusCode::UNAUTHORIZED, "A valid key is needed"),
+        Forbidden => "forbidden" (StatusCode::FORBIDDEN, "The key's roles do not allow this"),
+        NotFound => "not_found" (StatusCode::NOT_FOUND, "The resource does not exist"),
+        ChannelUnknown => "channel_unknown" (StatusCode::NOT_FOUND, "No channel has this id"),
+        NoticeRefused => "notice_refused" (StatusCode::NOT_FOUND, "The channel sends no notices"),
+        MethodNotAllowed => "method_not_allowed"
+            (StatusCode::METHOD_NOT_ALLOWED, "The method is not used here"),
+        RequestTimeout => "request_timeout"
+            (StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time"),
+        OrderIdConflict => "order_id_conflict"
+            (StatusCode::CONFLICT, "The order id was used before with other content"),
+        BankReferenceConflict => "bank_reference_conflict"
+            (StatusCode::CONFLICT, "The bank reference was recorded before with other content"),
+        WrongPhase => "wrong_phase"
+            (StatusCode::CONFLICT, "The resource's state does not allow the change"),
+        NothingOpen => "nothing_open" (StatusCode::CONFLICT, "The order has nothing unresolved"),
+        ClockDiffers => "clock_differs"
+            (StatusCode::CONFLICT, "The machine's clock shows another time"),
+        DayOpen => "day_open" (StatusCode::CONFLICT, "The clearing day has not ended"),
+        NotEscrow => "not_escrow" (StatusCode::CONFLICT, "The order is not an escrow payment"),
+        NoStatement => "no_statement"
+            (StatusCode::CONFLICT, "The channel's statement is not available"),
+        NotSucceeded => "not_succeeded" (StatusCode::CONFLICT, "The order has not succeeded"),
+        WrongKind => "wrong_kind"
+            (StatusCode::CONFLICT, "An order of this kind does not allow the operation"),
+        NotSameDay => "not_same_day" (StatusCode::CONFLICT, "The order's clearing day has ended"),
+        RefundWindowClosed => "refund_window_closed"
+            (StatusCode::CONFLICT, "The channel's time for refunds has passed"),
+        PreauthExpired => "preauth_expired"
+            (StatusCode::CONFLICT, "The pre-authorisation has expired"),
+        AccountingNotConfigured => "accounting_not_configured"
+            (StatusCode::CONFLICT, "No accounting system is configured"),
+        RollbackRefused => "rollback_refused"
+            (StatusCode::CONFLICT, "The BIN table cannot be rolled back to this version"),
+        BodyTooLarge => "body_too_large" (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+        UnsupportedMediaType => "unsupported_media_type"
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body's media type is not supported"),
+        TooManyRequests => "too_many_requests"
+            (StatusCode::TOO_MANY_REQUESTS, "The caller's rate is exceeded"),
+        QueueFull => "queue_full"
+            (StatusCode::SERVICE_UNAVAILABLE, "The gateway is too busy to write"),
+        StoreFailed => "store_failed" (StatusCode::SERVICE_UNAVAILABLE, "The store has failed"),
+        StoreUnavailable => "store_unavailable"
+            (StatusCode::SERVICE_UNAVAILABLE, "The store cannot be reached"),
+        Stopping => "stopping" (StatusCode::SERVICE_UNAVAILABLE, "The gateway is stopping"),
+        Internal => "internal"
+            (StatusCode::INTERNAL_SERVER_ERROR, "The gateway has failed internally"),
+    }
 }
 
-codes! {
-    MalformedJson => "malformed_json", BAD_REQUEST, "The body is not one JSON object";
-    UnknownField => "unknown_field", BAD_REQUEST, "A field of the body is not known";
-    MissingField => "missing_field", BAD_REQUEST, "A required field is missing";
-    InvalidQuery => "invalid_query", BAD_REQUEST,
-        "The query has a key or value that cannot be used";
-    BinTooLong => "bin_too_long", BAD_REQUEST, "A BIN has 6 to 12 digits here";
-    InvalidField => "invalid_field", UNPROCESSABLE_ENTITY, "A field's value cannot be used";
-    InvalidCardNumber => "invalid_card_number", UNPROCESSABLE_ENTITY,
-        "The card number is not valid";
-    CardNumberFound => "card_number_found", UNPROCESSABLE_ENTITY,
-        "A field that is kept as it is holds a card number";
-    ExpiredCard => "expired_card", UNPROCESSABLE_ENTITY, "The card has expired";
-    InvalidAmount => "invalid_amount", UNPROCESSABLE_ENTITY, "The amount cannot be used";
-    UnknownCurrency => "unknown_currency", UNPROCESSABLE_ENTITY, "The currency is not known";
-    InvalidOrderId => "invalid_order_id", UNPROCESSABLE_ENTITY, "The order id cannot be used";
-    NoRoute => "no_route", UNPROCESSABLE_ENTITY, "No channel can take this order";
-    ExceedsLeft => "exceeds_left", UNPROCESSABLE_ENTITY,
-        "The amount is more than what is left of the original";
-    OperationNotSupported => "operation_not_supported", UNPROCESSABLE_ENTITY,
-        "The channel does not support the operation";
-    CardRequired => "card_required", UNPROCESSABLE_ENTITY,
-        "The channel needs the card number again";
-    CardDiffers => "card_differs", UNPROCESSABLE_ENTITY, "The card is not the original's";
-    BinTableRefused => "bin_table_refused", UNPROCESSABLE_ENTITY, "The BIN table is refused";
-    StatementRefused => "statement_refused", UNPROCESSABLE_ENTITY, "The statement is refused";
-    RemedyRefused => "remedy_refused", UNPROCESSABLE_ENTITY,
-        "The remedy does not fit the difference";
-    Unauthorized => "unauthorized", UNAUTHORIZED, "A valid key is needed";
-    Forbidden => "forbidden", FORBIDDEN, "The key's roles do not allow this";
-    NotFound => "not_found", NOT_FOUND, "The resource does not exist";
-    ChannelUnknown => "channel_unknown", NOT_FOUND, "No channel has this id";
-    NoticeRefused => "notice_refused", NOT_FOUND, "The channel sends no notices";
-    MethodNotAllowed => "method_not_allowed", METHOD_NOT_ALLOWED, "The method is not used here";
-    RequestTimeout => "request_timeout", REQUEST_TIMEOUT, "The body did not arrive in time";
-    OrderIdConflict => "order_id_conflict", CONFLICT,
-        "The order id was used before with other content";
-    BankReferenceConflict => "bank_reference_conflict", CONFLICT,
-        "The bank reference was recorded before with other content";
-    WrongPhase => "wrong_phase", CONFLICT, "The resource's state does not allow the change";
-    NothingOpen => "nothing_open", CONFLICT, "The order has nothing unresolved";
-    ClockDiffers => "clock_differs", CONFLICT, "The machine's clock shows another time";
-    DayOpen => "day_open", CONFLICT, "The clearing day has not ended";
-    NotEscrow => "not_escrow", CONFLICT, "The order is not an escrow payment";
-    NoStatement => "no_statement", CONFLICT, "The channel's statement is not available";
-    NotSucceeded => "not_succeeded", CONFLICT, "The order has not succeeded";
-    WrongKind => "wrong_kind", CONFLICT, "An order of this kind does not allow the operation";
-    NotSameDay => "not_same_day", CONFLICT, "The order's clearing day has ended";
-    RefundWindowClosed => "refund_window_closed", CONFLICT,
-        "The channel's time for refunds has passed";
-    PreauthExpired => "preauth_expired", CONFLICT, "The pre-authorisation has expired";
-    AccountingNotConfigured => "accounting_not_configured", CONFLICT,
-        "No accounting system is configured";
-    RollbackRefused => "rollback_refused", CONFLICT,
-        "The BIN table cannot be rolled back to this version";
-    BodyTooLarge => "body_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
-    UnsupportedMediaType => "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
-        "The body's media type is not supported";
-    TooManyRequests => "too_many_requests", TOO_MANY_REQUESTS, "The caller's rate is exceeded";
-    QueueFull => "queue_full", SERVICE_UNAVAILABLE, "The gateway is too busy to write";
-    StoreFailed => "store_failed", SERVICE_UNAVAILABLE, "The store has failed";
-    StoreUnavailable => "store_unavailable", SERVICE_UNAVAILABLE, "The store cannot be reached";
-    Stopping => "stopping", SERVICE_UNAVAILABLE, "The gateway is stopping";
-    Internal => "internal", INTERNAL_SERVER_ERROR, "The gateway has failed internally";
+impl Code {
+    pub const fn status(self) -> StatusCode {
+        self.facts().0
+    }
+
+    /// What it is, in words that are the same for every occurrence.
+    pub const fn title(self) -> &'static str {
+        self.facts().1
+    }
 }
 
 impl Code {

@@ -76,7 +76,7 @@ pub async fn problems() -> Response {
 
 /// `GET /errors/{code}`: the same of one problem, whose `type` is this path.
 pub async fn problem(Segment(name): Segment) -> Result<Response, ApiError> {
-    let code = Code::ALL.iter().find(|code| code.name() == name);
+    let code = Code::parse(&name);
     let code = code.ok_or_else(|| ApiError::not_found("no problem has this code"))?;
     Ok(text(PLAIN, code.manual().to_owned()))
 }

@@ -20,6 +20,7 @@ use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::books::accounting::AccountNames;
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
@@ -42,31 +43,22 @@ const CLOSE_AFTER: Duration = Duration::from_secs(8 * 60 * 60);
 /// Waits and windows of a channel's unknown schedule.
 const WAITS: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 
-/// A request that a channel may be able to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ability {
-    Payment,
-    Inquiry,
-    Reversal,
-    Undo,
-    Refund,
-    Void,
-    Preauth,
-    Capture,
+closed_set! {
+    /// A request that a channel may be able to answer.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Ability {
+        Payment => "payment",
+        Inquiry => "inquiry",
+        Reversal => "reversal",
+        Undo => "undo",
+        Refund => "refund",
+        Void => "void",
+        Preauth => "preauth",
+        Capture => "capture",
+    }
 }
 
 impl Ability {
-    pub const ALL: [Self; 8] = [
-        Self::Payment,
-        Self::Inquiry,
-        Self::Reversal,
-        Self::Undo,
-        Self::Refund,
-        Self::Void,
-        Self::Preauth,
-        Self::Capture,
-    ];
-
     /// The ability to carry out an operation.
     pub const fn of(operation: Operation) -> Self {
         match operation {
@@ -76,20 +68,6 @@ impl Ability {
             Operation::Void => Self::Void,
             Operation::Preauth => Self::Preauth,
             Operation::Capture => Self::Capture,
-        }
-    }
-
-    /// The word of channel files, which is also the request's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Inquiry => "inquiry",
-            Self::Reversal => "reversal",
-            Self::Undo => "undo",
-            Self::Refund => "refund",
-            Self::Void => "void",
-            Self::Preauth => "preauth",
-            Self::Capture => "capture",
         }
     }
 }

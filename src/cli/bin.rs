@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::output::{Output, UNWRITTEN, note};
+use crate::cli::word_of;
 use crate::domain::bin::BinTable;
 use crate::domain::time::Timestamp;
 use crate::tables::bin::{
@@ -109,11 +110,11 @@ pub enum BinCommand {
 /// How to read a source whose content does not tell it.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReadArgs {
-    /// csv, xls, delimited or fixed; found by content if absent
-    #[arg(long)]
+    /// The layout; found by content if absent
+    #[arg(long, value_parser = word_of(TableFormat::ALL, TableFormat::name))]
     pub format: Option<TableFormat>,
-    /// utf8 or gbk; found by content if absent
-    #[arg(long)]
+    /// How characters are written; found by content if absent
+    #[arg(long, value_parser = word_of(TextEncoding::ALL, TextEncoding::name))]
     pub encoding: Option<TextEncoding>,
 }
 

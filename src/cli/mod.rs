@@ -22,11 +22,21 @@ pub mod statement;
 
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::cli::output::note;
 use crate::clock::Clock;
 use crate::telemetry;
+
+/// Reads an argument that is the name of one value of a closed set.
+fn word_of<T: Copy + Send + Sync + 'static, const COUNT: usize>(
+    all: [T; COUNT],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.map(name))
+        .try_map(move |word| all.into_iter().find(|value| name(*value) == word).ok_or("no value"))
+}
 
 /// A channel gateway for card payments.
 #[derive(Debug, Parser)]

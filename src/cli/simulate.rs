@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::cli::load::print_mistakes;
 use crate::cli::output::{note, say};
+use crate::cli::word_of;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
@@ -55,8 +56,8 @@ pub struct SimulateArgs {
     differences_percent: u8,
     /// What a statement lists of a payment that was reversed: its line and one that takes it back,
     /// or neither; as the real channel does unless given
-    #[arg(long, value_parser = ["both", "neither"])]
-    reversed_lines: Option<String>,
+    #[arg(long, value_parser = word_of(ReversedLines::ALL, ReversedLines::name))]
+    reversed_lines: Option<ReversedLines>,
     /// Write here what the channel's file refers to, and a copy of it that leads to this simulator
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
@@ -99,7 +100,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         .with_declines_percent(args.declines_percent)
         .with_differences_percent(args.differences_percent)
         .with_notices_to(&format!("{}/notices/{}", args.notices, file.id));
-    if let Some(lines) = args.reversed_lines.as_deref().and_then(ReversedLines::parse) {
+    if let Some(lines) = args.reversed_lines {
         settings = settings.with_reversed_lines(lines);
     }
     if args.unsigned {

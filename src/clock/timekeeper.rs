@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Beginning, Clock, LastSeen};
+use crate::domain::closed_set;
 use crate::domain::time::{Present, Timestamp};
 
 /// A step of the clock against the steady clock that is a jump; less is drift. Milliseconds.
@@ -35,24 +36,16 @@ const HOSTS_MAX: usize = 1_000;
 /// How far what an operator reads off a clock may be from ours when the word reaches us.
 const CONFIRMED_WITHIN_MS: i64 = 60_000;
 
-/// Why the clock is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Doubt {
-    /// It is ahead of what is borne out: it jumped, or the daemon has stood still for long.
-    Ahead,
-    /// It is behind a moment that was borne out before.
-    Behind,
-    /// More channels say that it is earlier than agree with the clock.
-    Contradicted,
-}
-
-impl Doubt {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ahead => "clock_ahead",
-            Self::Behind => "clock_behind",
-            Self::Contradicted => "clock_contradicted",
-        }
+closed_set! {
+    /// Why the clock is not believed.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Doubt {
+        /// It is ahead of what is borne out: it jumped, or the daemon has stood still for long.
+        Ahead => "clock_ahead",
+        /// It is behind a moment that was borne out before.
+        Behind => "clock_behind",
+        /// More channels say that it is earlier than agree with the clock.
+        Contradicted => "clock_contradicted",
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::section::Section;
 use crate::domain::bin::Bin;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::card::LuhnWaiver;
+use crate::domain::closed_set;
 use crate::domain::ids::{CallerId, ORDERS_PER_SECOND_MAX};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,26 +21,16 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most requests that `accounting.batch_max` allows: a body of about 300 KB.
 const ACCOUNTING_BATCH_MAX: usize = 500;
 
-/// What a caller may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Sends orders and reads its own.
-    Core,
-    /// Works unknowns, switches channels, refreshes the BIN table; reads everything.
-    Operator,
-    /// Reads everything.
-    Auditor,
-}
-
-impl Role {
-    pub const ALL: [Self; 3] = [Self::Core, Self::Operator, Self::Auditor];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Core => "core",
-            Self::Operator => "operator",
-            Self::Auditor => "auditor",
-        }
+closed_set! {
+    /// What a caller may do.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Role {
+        /// Sends orders and reads its own.
+        Core => "core",
+        /// Works unknowns, switches channels, refreshes the BIN table; reads everything.
+        Operator => "operator",
+        /// Reads everything.
+        Auditor => "auditor",
     }
 }
 

@@ -350,7 +350,7 @@ fn read_columns(section: &Section<'_>, key: &str, named: bool) -> Vec<Column> {
 fn read_spoken(section: &Section<'_>, encoding: Encoding) -> Spoken {
     let mut sums = Vec::new();
     for sum in section.sections("sums") {
-        let of = sum.choice("of", &SPOKEN_SUMS);
+        let of = sum.choice("of", &SpokenSum::ALL.map(|of| (of.name(), of)));
         sums.push((encoding.encode(&sum.text_such_as("behind", "共")), of));
         sum.finish();
     }
@@ -370,10 +370,6 @@ fn read_spoken(section: &Section<'_>, encoding: Encoding) -> Spoken {
     spoken
 }
 
-/// What a total that is not a column's can be the sum of.
-const SPOKEN_SUMS: [(&str, SpokenSum); 3] =
-    [("amount", SpokenSum::Amount), ("fee", SpokenSum::Fee), ("settlement", SpokenSum::Settlement)];
-
 fn read_summary(section: &Section<'_>) -> Option<Summary> {
     let inner = section.optional_section("summary")?;
     let place = |section: &Section<'_>, key: &str| {
@@ -383,7 +379,7 @@ fn read_summary(section: &Section<'_>) -> Option<Summary> {
     let mut sums = Vec::new();
     for sum in inner.sections("sums") {
         let less = place(&sum, "less");
-        let of = sum.choice("of", &SPOKEN_SUMS);
+        let of = sum.choice("of", &SpokenSum::ALL.map(|of| (of.name(), of)));
         match place(&sum, "total") {
             Some(total) => sums.push(SummarySum { total, less, of }),
             None => sum.mistake("total", "is missing", "say which word of the line it is"),

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::domain::closed_set;
+
 use super::chance::{Between, Chance, PARTS_WHOLE, hash};
 
 /// How often each fault happens, in parts of ten thousand, and how long delays are.
@@ -320,84 +322,35 @@ impl NoticePlan {
     }
 }
 
-/// What happened, by kind: faults done to the caller, and the few other things worth a count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Happening {
-    /// Every request that could be read and was ours to answer.
-    Request,
-    /// A request that was refused as malformed, badly signed or not for this merchant.
-    RequestRefused,
-    DroppedBefore,
-    ReplyLostByClose,
-    ReplyLostByReset,
-    ReplyLostByHang,
-    Garbage,
-    Truncated,
-    HttpError,
-    BadSignature,
-    Unclear,
-    Delayed,
-    /// A reversal was carried out late, and nobody heard of it.
-    ReversalLate,
-    /// Every post of a notice, retries and copies included.
-    NoticePost,
-    /// Notices that nobody acknowledged within the tries.
-    NoticeGivenUp,
-    NoticeMissing,
-    NoticeDelayed,
-    NoticeRepeated,
-    NoticeContradicting,
-    NoticeForged,
-}
-
-impl Happening {
-    pub const ALL: [Self; 20] = [
-        Self::Request,
-        Self::RequestRefused,
-        Self::DroppedBefore,
-        Self::ReplyLostByClose,
-        Self::ReplyLostByReset,
-        Self::ReplyLostByHang,
-        Self::Garbage,
-        Self::Truncated,
-        Self::HttpError,
-        Self::BadSignature,
-        Self::Unclear,
-        Self::Delayed,
-        Self::ReversalLate,
-        Self::NoticePost,
-        Self::NoticeGivenUp,
-        Self::NoticeMissing,
-        Self::NoticeDelayed,
-        Self::NoticeRepeated,
-        Self::NoticeContradicting,
-        Self::NoticeForged,
-    ];
-
-    /// Its name in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Request => "requests",
-            Self::RequestRefused => "requests_refused",
-            Self::DroppedBefore => "dropped_before",
-            Self::ReplyLostByClose => "reply_lost_by_close",
-            Self::ReplyLostByReset => "reply_lost_by_reset",
-            Self::ReplyLostByHang => "reply_lost_by_hang",
-            Self::Garbage => "garbage",
-            Self::Truncated => "truncated",
-            Self::HttpError => "http_error",
-            Self::BadSignature => "bad_signature",
-            Self::Unclear => "unclear",
-            Self::Delayed => "delayed",
-            Self::ReversalLate => "reversals_late",
-            Self::NoticePost => "notice_posts",
-            Self::NoticeGivenUp => "notice_given_up",
-            Self::NoticeMissing => "notice_missing",
-            Self::NoticeDelayed => "notice_delayed",
-            Self::NoticeRepeated => "notice_repeated",
-            Self::NoticeContradicting => "notice_contradicting",
-            Self::NoticeForged => "notice_forged",
-        }
+closed_set! {
+    /// What happened, by kind: faults done to the caller, and the few other things worth a count.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Happening {
+        /// Every request that could be read and was ours to answer.
+        Request => "requests",
+        /// A request that was refused as malformed, badly signed or not for this merchant.
+        RequestRefused => "requests_refused",
+        DroppedBefore => "dropped_before",
+        ReplyLostByClose => "reply_lost_by_close",
+        ReplyLostByReset => "reply_lost_by_reset",
+        ReplyLostByHang => "reply_lost_by_hang",
+        Garbage => "garbage",
+        Truncated => "truncated",
+        HttpError => "http_error",
+        BadSignature => "bad_signature",
+        Unclear => "unclear",
+        Delayed => "delayed",
+        /// A reversal was carried out late, and nobody heard of it.
+        ReversalLate => "reversals_late",
+        /// Every post of a notice, retries and copies included.
+        NoticePost => "notice_posts",
+        /// Notices that nobody acknowledged within the tries.
+        NoticeGivenUp => "notice_given_up",
+        NoticeMissing => "notice_missing",
+        NoticeDelayed => "notice_delayed",
+        NoticeRepeated => "notice_repeated",
+        NoticeContradicting => "notice_contradicting",
+        NoticeForged => "notice_forged",
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::codec::sign::sha256_hex;
+use crate::domain::closed_set;
 use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::{ClearingCalendar, Timestamp};
 
@@ -76,27 +77,13 @@ impl DialectSettings {
     }
 }
 
-/// What a statement has of a success that was reversed under its own number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReversedLines {
-    /// The line of the success, and one that takes it back.
-    Both,
-    Neither,
-}
-
-impl ReversedLines {
-    pub const ALL: [Self; 2] = [Self::Both, Self::Neither];
-
-    /// One word for the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Both => "both",
-            Self::Neither => "neither",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|lines| lines.name() == name)
+closed_set! {
+    /// What a statement has of a success that was reversed under its own number.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum ReversedLines {
+        /// The line of the success, and one that takes it back.
+        Both => "both",
+        Neither => "neither",
     }
 }
 

@@ -19,6 +19,7 @@ use crate::api::channels::{known, unknown_channel};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::{BodyLimits, Segment, read_body};
 use crate::channel::{Notice, NoticeRefusal, WireNotice};
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::{Attempt, Evidence, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::ChannelId;
@@ -30,27 +31,19 @@ const NOTICE_BYTES_MAX: usize = 64 * 1024;
 /// UnionPay writes its times as Beijing's, which has no summer time.
 const BEIJING_HOURS: i8 = 8;
 
-/// Why a verified notice is still no evidence for our books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mismatch {
-    NoSuchAttempt,
-    OtherChannel,
-    Amount,
-    Currency,
-    SentAt,
+closed_set! {
+    /// Why a verified notice is still no evidence for our books.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Mismatch {
+        NoSuchAttempt => "unknown_order",
+        OtherChannel => "other_channel",
+        Amount => "amount_differs",
+        Currency => "currency_differs",
+        SentAt => "time_differs",
+    }
 }
 
 impl Mismatch {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::NoSuchAttempt => "unknown_order",
-            Self::OtherChannel => "other_channel",
-            Self::Amount => "amount_differs",
-            Self::Currency => "currency_differs",
-            Self::SentAt => "time_differs",
-        }
-    }
-
     const fn status(self) -> StatusCode {
         match self {
             Self::NoSuchAttempt | Self::OtherChannel => StatusCode::NOT_FOUND,

@@ -2,42 +2,29 @@
 //! finds out.
 
 use crate::codec::certificate::Certificate;
+use crate::domain::closed_set;
 use crate::domain::time::Timestamp;
 
 /// From so many days before its end on, a certificate is warned of.
 pub const WARNED_OF_DAYS: i64 = 30;
 const DAY_S: i64 = 24 * 60 * 60;
 
-/// What a certificate is for. A closed set: it is a label of the metric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum CertificateUse {
-    /// Ours, with which requests are signed.
-    Signing,
-    /// Theirs, for which card data is encrypted.
-    Encryption,
-    /// The top of the chain under which they sign.
-    Root,
-    /// Between the root and the signer.
-    Intermediate,
-    /// A signer of theirs that was believed; it holds as long as the whole chain above it does.
-    Signer,
-    /// What their TLS certificate must chain to (`tls_roots`).
-    Tls,
-}
-
-impl CertificateUse {
-    pub const ALL: [Self; 6] =
-        [Self::Signing, Self::Encryption, Self::Root, Self::Intermediate, Self::Signer, Self::Tls];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Signing => "signing",
-            Self::Encryption => "encryption",
-            Self::Root => "root",
-            Self::Intermediate => "intermediate",
-            Self::Signer => "signer",
-            Self::Tls => "tls",
-        }
+closed_set! {
+    /// What a certificate is for. A closed set: it is a label of the metric.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum CertificateUse {
+        /// Ours, with which requests are signed.
+        Signing => "signing",
+        /// Theirs, for which card data is encrypted.
+        Encryption => "encryption",
+        /// The top of the chain under which they sign.
+        Root => "root",
+        /// Between the root and the signer.
+        Intermediate => "intermediate",
+        /// A signer of theirs that was believed; it holds as long as the whole chain above it does.
+        Signer => "signer",
+        /// What their TLS certificate must chain to (`tls_roots`).
+        Tls => "tls",
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::remote::listing::{Listing, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::domain::books::accounting::DeliveryStatus;
 
 #[derive(Debug, Args)]
 pub struct AccountingArgs {
@@ -21,7 +22,7 @@ enum AccountingCommand {
     /// Accounting requests by id
     List {
         /// Only those of this status
-        #[arg(long, value_parser = ["owed", "acknowledged", "parked", "withdrawn"])]
+        #[arg(long, value_parser = DeliveryStatus::ALL.map(DeliveryStatus::name))]
         status: Option<String>,
     },
     /// One request with its entries

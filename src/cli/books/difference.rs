@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::remote::listing::{Listing, list, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::domain::books::difference::Remedy;
 
 #[derive(Debug, Args)]
 pub struct DifferenceArgs {
@@ -29,9 +30,7 @@ enum DifferenceCommand {
     /// Say where its money belongs
     Resolve {
         id: String,
-        #[arg(long, value_parser = [
-            "channel", "merchant", "fee_cost", "profit_or_loss", "acknowledge"
-        ])]
+        #[arg(long, value_parser = Remedy::ALL.map(Remedy::name))]
         remedy: String,
         /// Whose money it is, where our record does not say it
         #[arg(long, value_name = "ID")]

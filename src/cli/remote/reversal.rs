@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::cli::remote::listing::{Listing, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::domain::command::Resolution;
+use crate::domain::flow::reversal::Phase;
 
 #[derive(Debug, Args)]
 pub struct ReversalArgs {
@@ -24,7 +26,7 @@ enum ReversalCommand {
         #[arg(long)]
         channel: Option<String>,
         /// Only entries of this phase
-        #[arg(long, value_parser = ["inquiring", "reversing", "undo_owed", "operator"])]
+        #[arg(long, value_parser = Phase::ALL.map(Phase::name))]
         phase: Option<String>,
     },
     /// One entry with its history and its order
@@ -39,7 +41,7 @@ enum ReversalCommand {
     /// End an unknown by decision
     Resolve {
         id: String,
-        #[arg(long, value_parser = ["succeeded", "failed", "reversed"])]
+        #[arg(long, value_parser = Resolution::ALL.map(Resolution::name))]
         outcome: String,
         /// Why; kept in the audit trail
         #[arg(long)]

@@ -7,25 +7,18 @@
 use crate::codec::fixed::trim;
 use crate::codec::layout::{Encoding, Problem, number};
 use crate::domain::books::reconcile::Item;
+use crate::domain::closed_set;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
-/// Which of our words a total is the sum of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpokenSum {
-    Amount,
-    Fee,
-    /// Amount less fee.
-    Settlement,
-}
-
-impl SpokenSum {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Amount => "amount",
-            Self::Fee => "fee",
-            Self::Settlement => "settlement",
-        }
+closed_set! {
+    /// Which of our words a total is the sum of.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum SpokenSum {
+        Amount => "amount",
+        Fee => "fee",
+        /// Amount less fee.
+        Settlement => "settlement",
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::card::{Cvv, Expiry, MaskedPan, Pan};
+use crate::domain::closed_set;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::BusinessDate;
 
@@ -21,38 +22,22 @@ use super::super::running::Running;
 use super::super::statement::NoStatement;
 use super::{AnswerCodes, Dialect, Dress, decide, statement};
 
-/// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) enum BankOperation {
-    Payment,
-    Preauth,
-    Capture,
-    Void,
-    /// A void to which "taken back already" is no refusal.
-    Undo,
-    Refund,
-    Inquiry,
-    Reversal,
-    Statement,
-    /// The file that the reply about a statement has named.
-    File,
-}
-
-impl BankOperation {
-    /// The name by which its faults are drawn.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Payment => "charge",
-            Self::Preauth => "preauth",
-            Self::Capture => "capture",
-            Self::Void => "void",
-            Self::Undo => "undo",
-            Self::Refund => "refund",
-            Self::Inquiry => "query",
-            Self::Reversal => "reverse",
-            Self::Statement => "statement",
-            Self::File => "file",
-        }
+closed_set! {
+    /// What a request is for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(in crate::simulator) enum BankOperation {
+        Payment => "charge",
+        Preauth => "preauth",
+        Capture => "capture",
+        Void => "void",
+        /// A void to which "taken back already" is no refusal.
+        Undo => "undo",
+        Refund => "refund",
+        Inquiry => "query",
+        Reversal => "reverse",
+        Statement => "statement",
+        /// The file that the reply about a statement has named.
+        File => "file",
     }
 }
 

@@ -5,13 +5,13 @@
 //! or refused with the lines that are wrong.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use encoding_rs::GBK;
 
 use super::check::{Checker, Faults, Problem, RawRow};
 use super::{sheet, text};
 use crate::domain::bin::{BinTable, BinTableError};
+use crate::domain::closed_set;
 
 /// The largest source that is read: some seventy times UnionPay's table as CSV.
 pub const SOURCE_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -22,65 +22,36 @@ const COMPOUND_DOCUMENT: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE
 const ZIP_ARCHIVE: &[u8] = b"PK\x03\x04";
 const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
 
-/// The layouts a table comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TableFormat {
-    /// Our own: a heading and comma-separated columns.
-    Csv,
-    /// The scheme's monthly spreadsheet (`.xls`).
-    Xls,
-    /// Comma-separated text with padded fields, as the scheme sends to acquirers.
-    Delimited,
-    /// Fixed-width text without track data.
-    Fixed,
-}
-
-/// How the bytes of a text stand for characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TextEncoding {
-    Utf8,
-    Gbk,
-}
-
-/// A format or encoding that we do not know by this name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("one of {0} is expected")]
-pub struct UnknownName(&'static str);
-
-impl FromStr for TableFormat {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        match name {
-            "csv" => Ok(Self::Csv),
-            "xls" => Ok(Self::Xls),
-            "delimited" => Ok(Self::Delimited),
-            "fixed" => Ok(Self::Fixed),
-            _ => Err(UnknownName("csv, xls, delimited, fixed")),
-        }
+closed_set! {
+    /// The layouts a table comes in.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TableFormat {
+        /// Our own: a heading and comma-separated columns.
+        Csv => "csv",
+        /// The scheme's monthly spreadsheet (`.xls`).
+        Xls => "xls",
+        /// Comma-separated text with padded fields, as the scheme sends to acquirers.
+        Delimited => "delimited",
+        /// Fixed-width text without track data.
+        Fixed => "fixed",
     }
 }
 
-impl FromStr for TextEncoding {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        match name {
-            "utf8" => Ok(Self::Utf8),
-            "gbk" => Ok(Self::Gbk),
-            _ => Err(UnknownName("utf8, gbk")),
-        }
+closed_set! {
+    /// How the bytes of a text stand for characters.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TextEncoding: (&'static str) {
+        Utf8 => "utf8" ("UTF-8"),
+        Gbk => "gbk" ("GBK"),
     }
 }
 
 impl TextEncoding {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Utf8 => "UTF-8",
-            Self::Gbk => "GBK",
-        }
+    /// As its makers write it.
+    pub(super) const fn title(self) -> &'static str {
+        self.facts().0
     }
 }
 
@@ -340,7 +311,7 @@ fn decode_lines(
                 clean.push('\n');
                 numbers.push(number);
             }
-            None => checker.fault(number, Problem::Encoding(encoding.name())),
+            None => checker.fault(number, Problem::Encoding(encoding.title())),
         }
     }
     (clean, numbers)

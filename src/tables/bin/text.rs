@@ -35,7 +35,7 @@ const FIXED_BLANKS: [usize; 5] = [11, 42, 45, 58, 60];
 pub(super) fn read_delimited(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
     for (number, line) in lines_of(text) {
         let Some(line) = gbk_bytes(line, encoding) else {
-            checker.fault(number, Problem::Encoding(encoding.name()));
+            checker.fault(number, Problem::Encoding(encoding.title()));
             continue;
         };
         let Some(fields) = delimited_fields(&line) else {
@@ -68,7 +68,7 @@ pub(super) fn read_fixed(text: &[u8], encoding: TextEncoding, checker: &mut Chec
             return;
         }
         let Some(line) = gbk_bytes(line, encoding) else {
-            checker.fault(number, Problem::Encoding(encoding.name()));
+            checker.fault(number, Problem::Encoding(encoding.title()));
             continue;
         };
         let blank = |place: &usize| line.get(*place) == Some(&b' ');
@@ -145,7 +145,7 @@ fn take(checker: &mut Checker, number: usize, row: TextRow<'_>) {
     }
     let (Some(issuer_name), Some(card_name)) = (name_of(row.issuer_name), name_of(row.card_name))
     else {
-        checker.fault(number, Problem::Encoding(TextEncoding::Gbk.name()));
+        checker.fault(number, Problem::Encoding(TextEncoding::Gbk.title()));
         return;
     };
     let bin_length = row.bin_length.map(ascii);

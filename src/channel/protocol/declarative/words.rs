@@ -16,72 +16,58 @@ use super::kind::{Action, Kind};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
+use crate::domain::closed_set;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident => $text:literal;)*) => {
-        /// A fact of the request that a template may name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Word { $($(#[$doc])* $name,)* }
-
-        impl Word {
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// As a template writes it.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-
-            pub fn parse(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$name),)* _ => None }
-            }
-        }
-    };
-}
-
-words! {
-    /// Our number of the attempt at this channel.
-    OrderNo => "order_no";
-    /// When the attempt became durable, in milliseconds since 1970; written by the filter `time`.
-    SentAt => "sent_at";
-    /// The moment of sending, in the same form.
-    Now => "now";
-    /// 32 hexadecimal digits that are new in each request.
-    Nonce => "nonce";
-    /// The operation that the attempt is for: `payment`, `refund` and so on.
-    Operation => "operation";
-    /// Integer, in minor units.
-    Amount => "amount";
-    /// Text in major units with the currency's decimals: `12.30`.
-    AmountDecimal => "amount_decimal";
-    /// Three letters.
-    Currency => "currency";
-    /// Three digits.
-    CurrencyNumeric => "currency_numeric";
-    /// The merchant in the core's words; the channel's own name for us is a constant of the file.
-    CoreMerchantId => "core_merchant_id";
-    Description => "description";
-    /// The channel's own number of the attempt, if it has given one.
-    Reference => "reference";
-    CardNumber => "card.number";
-    /// `YYMM`.
-    CardExpiry => "card.expiry";
-    CardCvv => "card.cvv";
-    CardHolder => "card.holder";
-    CardIdType => "card.id_type";
-    CardIdNumber => "card.id_number";
-    CardPhone => "card.phone";
-    OriginalOperation => "original.operation";
-    OriginalOrderNo => "original.order_no";
-    OriginalSentAt => "original.sent_at";
-    OriginalReference => "original.reference";
-    OriginalAmount => "original.amount";
-    OriginalAmountDecimal => "original.amount_decimal";
-    /// `YYYY-MM-DD`: the clearing date whose statement is asked for.
-    Date => "date";
-    /// The same as `YYYYMMDD`.
-    DateDigits => "date_digits";
+closed_set! {
+    /// A fact of the request that a template may name.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Word {
+        /// Our number of the attempt at this channel.
+        OrderNo => "order_no",
+        /// When the attempt became durable, in milliseconds since 1970; written by the filter
+        /// `time`.
+        SentAt => "sent_at",
+        /// The moment of sending, in the same form.
+        Now => "now",
+        /// 32 hexadecimal digits that are new in each request.
+        Nonce => "nonce",
+        /// The operation that the attempt is for: `payment`, `refund` and so on.
+        Operation => "operation",
+        /// Integer, in minor units.
+        Amount => "amount",
+        /// Text in major units with the currency's decimals: `12.30`.
+        AmountDecimal => "amount_decimal",
+        /// Three letters.
+        Currency => "currency",
+        /// Three digits.
+        CurrencyNumeric => "currency_numeric",
+        /// The merchant in the core's words; the channel's own name for us is a constant of the
+        /// file.
+        CoreMerchantId => "core_merchant_id",
+        Description => "description",
+        /// The channel's own number of the attempt, if it has given one.
+        Reference => "reference",
+        CardNumber => "card.number",
+        /// `YYMM`.
+        CardExpiry => "card.expiry",
+        CardCvv => "card.cvv",
+        CardHolder => "card.holder",
+        CardIdType => "card.id_type",
+        CardIdNumber => "card.id_number",
+        CardPhone => "card.phone",
+        OriginalOperation => "original.operation",
+        OriginalOrderNo => "original.order_no",
+        OriginalSentAt => "original.sent_at",
+        OriginalReference => "original.reference",
+        OriginalAmount => "original.amount",
+        OriginalAmountDecimal => "original.amount_decimal",
+        /// `YYYY-MM-DD`: the clearing date whose statement is asked for.
+        Date => "date",
+        /// The same as `YYYYMMDD`.
+        DateDigits => "date_digits",
+    }
 }
 
 /// What a request is about.
@@ -405,7 +391,7 @@ mod tests {
     #[test]
     fn word_names_read_back_and_are_distinct() {
         for word in Word::ALL {
-            assert_eq!(Word::parse(word.name()), Some(*word));
+            assert_eq!(Word::parse(word.name()), Some(word));
             let mut kinds = Kind::ALL.into_iter().chain([Kind::STATEMENT]);
             assert!(kinds.any(|kind| word.is_known_to(kind)), "{}", word.name());
         }
