@@ -154,5 +154,5 @@ fn payment(sequence: u64) -> ChannelRequest {
         id_number: None,
         phone: None,
     };
-    ChannelRequest::Charge { facts, card }
+    ChannelRequest::Charge { facts, card: card.into() }
 }

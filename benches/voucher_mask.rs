@@ -25,8 +25,8 @@ fn main() {
     let measured = std::env::args().any(|argument| argument == "--bench");
     let rounds = if measured { 400 } else { 1 };
     let pan = Pan::parse("6216261000000000018").expect("a published test number");
-    let number = CardInput::of_number(pan);
-    let mut whole = number.clone();
+    let number = CardInput::of_number(pan.clone());
+    let mut whole = CardInput::of_number(pan);
     whole.holder = Some("ZHANG SAN".to_owned());
     whole.phone = Some("+8613800138000".to_owned());
     whole.id_number = Some("11010119900307001X".to_owned());

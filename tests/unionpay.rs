@@ -115,7 +115,7 @@ impl Line {
             id_number: None,
             phone: None,
         };
-        self.ask(&ChannelRequest::Charge { facts: facts.clone(), card }).await
+        self.ask(&ChannelRequest::Charge { facts: facts.clone(), card: card.into() }).await
     }
 
     async fn follow(&self, facts: &AttemptFacts, original: &AttemptFacts) -> Outcome {

@@ -296,6 +296,10 @@ impl From<EngineError> for ApiError {
             EngineError::Busy => {
                 Self::new(Code::QueueFull, "nothing was written; come back with the same order id")
             }
+            EngineError::NotDurable => Self::new(
+                Code::QueueFull,
+                "the order was not yet durable; repeat it with the same order id",
+            ),
             EngineError::Unavailable => Self::new(
                 Code::StoreUnavailable,
                 "nothing was written; come back with the same order id",

@@ -61,7 +61,7 @@ pub struct AttemptFacts {
 pub enum ChannelRequest {
     /// An operation that begins with a card: `facts` says whether a payment or a
     /// pre-authorisation.
-    Charge { facts: AttemptFacts, card: CardInput },
+    Charge { facts: AttemptFacts, card: Arc<CardInput> },
     /// What became of `facts`? Asked by our channel order number. `pan` where the terms keep it.
     Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
     /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is what

@@ -7,9 +7,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::tz::{TimeZone, offset};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::domain::bin::{Bin, BinRow, CardType};
+use crate::domain::time::Timestamp;
 
 pub mod words;
 
@@ -163,6 +165,12 @@ impl Expiry {
         format!("{:02}{:02}", self.year % 100, self.month)
     }
 
+    /// Whether the card's last good month is over everywhere on earth.
+    pub fn has_passed(self, moment: Timestamp) -> bool {
+        let latest = moment.civil(&TimeZone::fixed(offset(-12)));
+        self.is_before(latest.year(), latest.month())
+    }
+
     /// Whether the card's last good month lies before the given civil year and month.
     pub fn is_before(self, year: i16, month: i8) -> bool {
         (self.year, self.month) < (year, month)
@@ -170,7 +178,7 @@ impl Expiry {
 }
 
 /// What the core sends about the card. All but the masked number leaves memory with the call.
-#[derive(Clone)]
+/// There is one of it, which is shared and wiped at its end.
 pub struct CardInput {
     pub pan: Pan,
     pub expiry: Option<Expiry>,

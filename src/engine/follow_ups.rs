@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::channel::ChannelRequest;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
@@ -17,7 +19,8 @@ use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
 use crate::domain::write_set::WriteSet;
-use crate::engine::{Engine, EngineError, Submitted, facts};
+use crate::engine::acceptance::{Acceptance, AcceptanceSender, accepted};
+use crate::engine::{Engine, EngineError, facts};
 
 /// A refund, void, capture or release as the core asked for it, every field checked.
 #[derive(Debug, Clone)]
@@ -26,21 +29,27 @@ pub struct FollowUp {
     pub instruction: Instruction,
     /// What is left of the original, if absent; a void is always of the whole.
     pub amount: Option<AmountMinor>,
-    pub card: Option<CardInput>,
+    pub card: Option<Arc<CardInput>>,
 }
 
 impl Engine {
-    /// Accepts a follow-up, and carries it as far as one call can: one that must be booked first is
-    /// only accepted, and begun when accounting has acknowledged it.
-    ///
-    /// The work runs in a task of its own: whoever waits for it may go away without stopping it.
-    pub async fn follow_up(self: &Arc<Self>, asked: FollowUp) -> Result<Submitted, EngineError> {
+    /// Makes a follow-up durable, and begins to carry it as far as one call can: one that must be
+    /// booked first is begun when accounting has acknowledged it. Returns as [`Self::accept`] does.
+    pub async fn follow_up(
+        self: &Arc<Self>,
+        asked: FollowUp,
+        until: Instant,
+    ) -> Result<Acceptance, EngineError> {
         let engine = Arc::clone(self);
-        let task = tokio::spawn(async move { engine.accept_follow_up(asked).await });
-        task.await.unwrap_or(Err(EngineError::Died))
+        accepted(until, move |durable| async move { engine.accept_follow_up(asked, durable).await })
+            .await
     }
 
-    async fn accept_follow_up(&self, asked: FollowUp) -> Result<Submitted, EngineError> {
+    async fn accept_follow_up(
+        &self,
+        asked: FollowUp,
+        durable: AcceptanceSender,
+    ) -> Result<Order, EngineError> {
         let FollowUp { mut instruction, amount, card } = asked;
         let kind = instruction.kind;
         let original_id = kind.original().expect("a follow-up has an original");
@@ -52,7 +61,9 @@ impl Engine {
         complete_fee(&mut instruction, &original);
         if let Some(kept) = kept {
             kept.instruction.same_content(&instruction)?;
-            return Ok(Submitted { order: kept, repeated: true });
+            // A call that has gone away needs no answer.
+            let _ = durable.send((kept.id, true));
+            return Ok(kept);
         }
         let id = self.next_order_id().await?;
         let order = Order::accepted(id, instruction.clone(), self.clock().now());
@@ -73,17 +84,18 @@ impl Engine {
         };
         match self.run(original_id, None, command).await {
             Ok(accepted) => {
+                let _ = durable.send((id, false));
                 // One that waits for accounting may have been begun meanwhile by whoever wrote the
                 // acknowledgement down, and is theirs to send.
                 let ours = accepted.effects.iter().any(|one| matches!(one, Effect::Send { .. }));
-                let order = if ours { self.carry_out(id).await } else { self.load_order(id).await };
-                Ok(Submitted { order: order?, repeated: false })
+                if ours { self.carry_out(id).await } else { self.load_order(id).await }
             }
             Err(error) => {
                 // The same follow-up may have been taken meanwhile: its repeat is no refusal (I-9).
                 let kept = self.kept(&instruction).await?.ok_or(error)?;
                 kept.instruction.same_content(&instruction)?;
-                Ok(Submitted { order: kept, repeated: true })
+                let _ = durable.send((kept.id, true));
+                Ok(kept)
             }
         }
     }

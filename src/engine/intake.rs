@@ -1,9 +1,11 @@
-//! Turns a checked payment into an order: card facts, plan, number; then submits it.
+//! Turns a checked payment into an order (card facts, plan, number) and has it accepted.
 //!
 //! This is where the BIN table, the routes and the channels' health meet. Nothing is written and
 //! nothing is sent for a payment that no channel can take.
 
 use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::channel::registry::Registry;
 use crate::domain::bin::BinRow;
@@ -14,7 +16,7 @@ use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
 use crate::domain::route::{CardTraits, Plan, Rule, Subject, plan};
 use crate::domain::time::Timestamp;
-use crate::engine::{Engine, EngineError, Submitted};
+use crate::engine::{Acceptance, Engine, EngineError};
 use crate::entropy::Entropy;
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::LiveRoutes;
@@ -38,6 +40,9 @@ pub enum PayError {
         rule: Option<String>,
         candidates: Vec<StruckChannel>,
     },
+    /// It is borne out that the card's last good month is over everywhere on earth.
+    #[error("the last month in which the card is good has passed")]
+    ExpiredCard,
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
@@ -77,14 +82,14 @@ impl Intake {
         &self.engine
     }
 
-    /// Accepts a payment or pre-authorisation and carries it as far as one call can. The same order
-    /// id with the same content gives the same order again (I-9), even where no channel could take
-    /// it now.
-    pub async fn pay(
+    /// Accepts a payment or pre-authorisation, as [`Engine::accept`] does. The same order id with
+    /// the same content gives the same order again (I-9), even where nothing could take it now.
+    pub async fn accept(
         &self,
         mut instruction: Instruction,
         card: CardInput,
-    ) -> Result<Submitted, PayError> {
+        until: Instant,
+    ) -> Result<Acceptance, PayError> {
         let now = self.engine.clock().now();
         let row = self.bins.lookup(card.pan.expose().as_bytes());
         let planned = self.plan(&instruction, &card, row.as_deref(), now);
@@ -95,13 +100,13 @@ impl Intake {
                 let id = self.engine.next_order_id().await?;
                 let mut order = Order::accepted(id, instruction, now);
                 order.candidates = candidates;
-                return Ok(self.engine.submit(order, card).await?);
+                return Ok(self.engine.accept(order, Arc::new(card), until).await?);
             }
             Err(refused) => refused,
         };
         let Some(kept) = self.engine.kept(&instruction).await? else { return Err(refused) };
         kept.instruction.same_content(&instruction).map_err(EngineError::from)?;
-        Ok(Submitted { order: kept, repeated: true })
+        Ok(Acceptance::repeat(kept))
     }
 
     fn plan(
@@ -111,6 +116,10 @@ impl Intake {
         row: Option<&BinRow>,
         now: Timestamp,
     ) -> Result<Vec<Candidate>, PayError> {
+        let proven = self.engine.clock().present().proven();
+        if card.expiry.is_some_and(|expiry| expiry.has_passed(proven)) {
+            return Err(PayError::ExpiredCard);
+        }
         let routes = self.routes.current();
         let prefix = CardPrefix::leading(card.pan.expose());
         let subject = Subject { instruction, prefix, card: row.map(CardTraits::of), now };

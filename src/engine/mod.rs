@@ -1,8 +1,8 @@
 //! Runs load ▸ decide ▸ commit ▸ perform for every command.
 //!
-//! Upholds I-1 (a channel is asked only after the commit), I-9 (a repeated order id sends nothing)
-//! and I-12 (callers get only what is durable). Knows the traits of store and channels alone.
+//! Upholds I-12 (callers get only what is durable). Knows the traits of store and channels alone.
 
+mod acceptance;
 pub mod day_close;
 mod days;
 mod deliveries;
@@ -20,10 +20,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::channel::{AttemptFacts, ChannelRequest, Channels, Understood};
+use crate::channel::{AttemptFacts, Channels, Understood};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
-use crate::domain::card::{CardInput, Pan, SealedPan};
+use crate::domain::card::{Pan, SealedPan};
 use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
@@ -36,6 +36,7 @@ use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::{CommitError, Store, StoreError};
 use crate::telemetry;
 
+pub use acceptance::{Acceptance, Patience};
 use days::Days;
 pub use entries::Worked;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
@@ -63,6 +64,8 @@ pub enum EngineError {
     NoSuchChannel { channel: ChannelId },
     #[error("the store's queue is full")]
     Busy,
+    #[error("the order is not durable yet; its work goes on")]
+    NotDurable,
     #[error("the store cannot be reached; nothing was written")]
     Unavailable,
     #[error("the store has failed: no orders are taken until it is opened again")]
@@ -85,14 +88,6 @@ pub struct Signals {
     pub accounting: Notify,
     pub notices: Notify,
     pub reversals: Notify,
-}
-
-/// What became of a submitted order, as far as one call could see.
-#[derive(Debug, Clone)]
-pub struct Submitted {
-    pub order: Order,
-    /// The order id was used before, with the same content (I-9).
-    pub repeated: bool,
 }
 
 /// How often one change was decided again because its rows had changed meanwhile. Whoever changes
@@ -196,73 +191,6 @@ impl Engine {
     /// An order id never given out before.
     pub async fn next_order_id(&self) -> Result<OrderId, EngineError> {
         self.numbers.next(&self.clock.present()).await.map_err(|error| self.commit_error(&error))
-    }
-
-    /// Accepts an order (version 0, with its candidates) and carries it as far as one call can:
-    /// to an end, or to pending or unknown.
-    ///
-    /// The work runs in a task of its own: whoever waits for it may go away without stopping it.
-    pub async fn submit(
-        self: &Arc<Self>,
-        order: Order,
-        card: CardInput,
-    ) -> Result<Submitted, EngineError> {
-        let engine = Arc::clone(self);
-        // The future is large, and a spawned one is moved several times: it moves as a pointer.
-        let work = Box::pin(async move { engine.accept_and_drive(order, card).await });
-        let task = tokio::spawn(work);
-        task.await.unwrap_or(Err(EngineError::Died))
-    }
-
-    async fn accept_and_drive(
-        &self,
-        order: Order,
-        card: CardInput,
-    ) -> Result<Submitted, EngineError> {
-        let at_hand = CardAtHand::Yes { sealed: self.sealed(&order, &card.pan)? };
-        let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
-        let terms = self.terms(&first.channel, order.created_at)?;
-        let view = View::of(order);
-        let command = Command::Accept { card: at_hand.clone() };
-        let decision = decide(&view, &terms, self.clock.present(), command)?;
-        match self.store.commit(decision.writes).await {
-            Ok(()) => {}
-            Err(CommitError::Duplicate { existing }) => {
-                let kept = self.load_order(existing).await?;
-                kept.instruction.same_content(&view.order.instruction)?;
-                return Ok(Submitted { order: kept, repeated: true });
-            }
-            Err(error) => return Err(self.commit_error(&error)),
-        }
-        let order = self.drive(decision.order, &card, &at_hand).await?;
-        Ok(Submitted { order, repeated: false })
-    }
-
-    /// Asks channel after channel while the card is at hand and each says that nothing was sent, or
-    /// that it must be tried elsewhere.
-    async fn drive(
-        &self,
-        mut order: Order,
-        card: &CardInput,
-        at_hand: &CardAtHand,
-    ) -> Result<Order, EngineError> {
-        // Bounded: every round ends an attempt, and an order has at most `ATTEMPTS_MAX` of them.
-        loop {
-            let Some(attempt) = order.unresolved() else { return Ok(order) };
-            let (number, channel) = (attempt.number, attempt.channel.clone());
-            let facts = facts(&order, number);
-            let request = ChannelRequest::Charge { facts, card: card.clone() };
-            let understood = self.channels.call(&channel, request).await;
-            let id = order.id;
-            // A payment that has just been sent has no entry: its view is its order.
-            let view = Some(View::of(order));
-            let decision = self.learn(id, view, number, understood, at_hand.clone()).await?;
-            let again = decision.effects.iter().any(|effect| matches!(effect, Effect::Send { .. }));
-            order = decision.order;
-            if !again {
-                return Ok(order);
-            }
-        }
     }
 
     /// Applies a channel's reply to an attempt, on the rows as last seen if they are given.
@@ -511,23 +439,6 @@ impl Engine {
 
     pub fn vault(&self) -> &Vault {
         &self.vault
-    }
-
-    /// Waits until the order is final, or `patience` is over; gives it as it then is.
-    pub async fn wait_for_end(
-        &self,
-        id: OrderId,
-        patience: Duration,
-    ) -> Result<Order, EngineError> {
-        let waiting = self.waiters.wait(id);
-        let order = self.load_order(id).await?;
-        if order.status.is_final() {
-            return Ok(order);
-        }
-        match tokio::time::timeout(patience, waiting.ended()).await {
-            Ok(Some(order)) => Ok(order),
-            Ok(None) | Err(_) => self.load_order(id).await,
-        }
     }
 }
 

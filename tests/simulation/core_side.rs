@@ -1,13 +1,15 @@
 //! What the core asks for after a payment: refunds, voids and captures, and the same ones again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchyard::domain::card::CardInput;
 use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::AmountMinor;
 use switchyard::engine::follow_ups::FollowUp;
-use switchyard::engine::{Engine, EngineError, Submitted};
+use switchyard::engine::{Acceptance, Engine, EngineError};
+use tokio::time::Instant;
 
 use crate::life::{card, note_error};
 use crate::world::{State, Wish, World};
@@ -31,10 +33,10 @@ pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {
         }
         (None, None) => return,
     };
-    let answer = engine.follow_up(asked.clone()).await;
+    let answer = outcome(engine.follow_up(asked.clone(), patient()).await).await;
     let mut state = world.state();
     match answer {
-        Ok(Submitted { order, repeated }) => {
+        Ok((order, repeated)) => {
             if let Some(known) = known {
                 state.tally.repeated_follow_ups += 1;
                 if order.id != known || !repeated {
@@ -69,12 +71,26 @@ pub async fn follow_up(engine: &Arc<Engine>, world: &World, number: usize) {
     }
 }
 
+/// Longer than any disk of the simulation takes.
+pub fn patient() -> Instant {
+    Instant::now() + Duration::from_secs(3_600)
+}
+
+/// The order as its own work leaves it, and whether it had been taken before.
+pub async fn outcome(
+    accepted: Result<Acceptance, EngineError>,
+) -> Result<(Order, bool), EngineError> {
+    let acceptance = accepted?;
+    let is_repeat = acceptance.is_repeat;
+    Ok((acceptance.outcome().await?, is_repeat))
+}
+
 /// A follow-up that was drawn, before its original is known.
 struct Drawn {
     kind: OrderKind,
     own: CallerOrderId,
     amount: Option<AmountMinor>,
-    card: Option<CardInput>,
+    card: Option<Arc<CardInput>>,
 }
 
 impl Drawn {

@@ -20,14 +20,15 @@ use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::time::{Due, Timestamp};
 use switchyard::engine::day_close::CloseError;
 use switchyard::engine::follow_ups::FollowUp;
-use switchyard::engine::{Engine, EngineError, Submitted, Vault, Worked};
+use switchyard::engine::{Engine, EngineError, Vault, Worked};
 use switchyard::entropy::Entropy;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::accounting_side;
 use crate::bank::Fate;
 use crate::bank_side::Bank;
-use crate::core_side;
+use crate::core_side::{self, outcome, patient};
 use crate::hostile::{HostileStore, Pulse};
 use crate::terms;
 use crate::verdict;
@@ -559,6 +560,7 @@ pub fn note_error(world: &World, what: &str, error: &EngineError) {
         error,
         EngineError::Busy
             | EngineError::Unavailable
+            | EngineError::NotDurable
             | EngineError::StoreFailed
             | EngineError::Contended
             | EngineError::Refused(_)
@@ -578,8 +580,8 @@ async fn work(engine: &Arc<Engine>, world: &World, entry: &ReversalEntry) {
     }
 }
 
-pub fn card() -> CardInput {
-    CardInput {
+pub fn card() -> Arc<CardInput> {
+    Arc::new(CardInput {
         pan: Pan::parse("6216261000000000018").expect("a published test number"),
         expiry: None,
         cvv: None,
@@ -587,7 +589,7 @@ pub fn card() -> CardInput {
         id_type: None,
         id_number: None,
         phone: None,
-    }
+    })
 }
 
 fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
@@ -615,11 +617,13 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
 /// The core asks for a payment, again until it has an answer; at times it asks for another one
 /// under the same number.
 async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
-    let (wish, differing) = {
+    let (wish, differing, until) = {
         let mut state = world.state();
         let wish = state.wishes[number].clone();
         let differing = wish.answered.is_some() && state.chance(30);
-        (wish, differing)
+        // A call whose wait is over must still be compared and answered (I-9).
+        let until = if number.is_multiple_of(3) { Instant::now() } else { patient() };
+        (wish, differing, until)
     };
     let id = match engine.next_order_id().await {
         Ok(id) => id,
@@ -629,7 +633,7 @@ async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
     if differing {
         asked.instruction.amount = AmountMinor::new(wish.amount_minor + 1).expect("an amount");
     }
-    let answer = engine.submit(asked, card()).await;
+    let answer = outcome(engine.accept(asked, card(), until).await).await;
     let mut state = world.state();
     match answer {
         Err(EngineError::Differs(differs)) if differing && differs.field == "amount" => {
@@ -638,7 +642,7 @@ async fn ask(engine: &Arc<Engine>, world: &World, number: usize) {
         _ if differing && answer.is_ok() => {
             state.violate(format!("I-9: {} was taken with another amount", wish.caller_order_id));
         }
-        Ok(Submitted { order, repeated }) => {
+        Ok((order, repeated)) => {
             state.tally.repeated += u64::from(repeated);
             if let Some((known, status)) = wish.answered {
                 let same = known == order.id && repeated;
@@ -672,7 +676,8 @@ async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
     let own = CallerOrderId::from_stored(&own);
     let instruction = Instruction::on(&original, kind, caller, own);
     let amount = Some(AmountMinor::new(part).expect("an amount"));
-    match engine.follow_up(FollowUp { instruction, amount, card: None }).await {
+    let asked = FollowUp { instruction, amount, card: None };
+    match outcome(engine.follow_up(asked, patient()).await).await {
         Ok(_) => {
             let mut state = world.state();
             state.tally.released += 1;

@@ -34,6 +34,7 @@ use switchyard::reconciliation::{
     Backoffice, BackofficeError, Balancing, Content, Imported, Incoming, StatementRules,
 };
 use switchyard::store::Store;
+use tokio::time::Instant;
 
 use crate::support::{Scratch, books};
 use crate::terms;
@@ -255,8 +256,8 @@ impl Office {
         asked.amount = AmountMinor::new(amount_minor).expect("an amount");
         let mut order = Order::accepted(id, asked, self.now());
         order.candidates = vec![candidate];
-        let submitted = self.engine.submit(order, card()).await;
-        submitted.expect("the order is taken").order
+        let acceptance = self.engine.accept(order, Arc::new(card()), patient()).await;
+        acceptance.expect("the order is taken").outcome().await.expect("it is carried out")
     }
 
     /// A refund, booked at once and carried out.
@@ -269,7 +270,8 @@ impl Office {
             amount: Some(AmountMinor::new(amount_minor).expect("an amount")),
             card: None,
         };
-        let order = self.engine.follow_up(asked).await.expect("it is taken").order;
+        let acceptance = self.engine.follow_up(asked, patient()).await.expect("it is taken");
+        let order = acceptance.outcome().await.expect("it is carried out");
         let owed = self.requests().await.into_iter().find(|request| {
             request.event == BookingEvent::Refund && request.order() == Some(order.id)
         });
@@ -456,6 +458,11 @@ impl Office {
         }
         sum
     }
+}
+
+/// Longer than any commit takes.
+fn patient() -> Instant {
+    Instant::now() + Duration::from_secs(60)
 }
 
 pub fn card() -> CardInput {

@@ -3,6 +3,7 @@
 //! Upholds I-11: no refusal repeats a value of the card, nor of anything else.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::Uri;
 
@@ -82,7 +83,7 @@ pub fn read_follow_up(
         asked.merchant_fee_minor = merchant_fee(&mut fields, whole)?;
     }
     let card = fields.optional_object("card", "card.")?;
-    let card = card.map(|card| card_fields(card, rules)).transpose()?;
+    let card = card.map(|card| card_fields(card, rules).map(Arc::new)).transpose()?;
     asked.description = description(&mut fields)?;
     asked.notify_url = notify_url(&mut fields, rules.plain_http_to)?.or(asked.notify_url);
     fields.finish()?;

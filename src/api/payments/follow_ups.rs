@@ -9,7 +9,7 @@ use crate::api::ApiState;
 use crate::api::auth::{MaySend, Seat};
 use crate::api::error::ApiError;
 use crate::api::input::{Segment, order, read_json};
-use crate::api::payments::wait::{Wait, answer};
+use crate::api::payments::wait::Wait;
 use crate::api::payments::{no_such_order, visible_order};
 use crate::domain::card::words::CardEcho;
 use crate::domain::command::Refusal;
@@ -81,7 +81,7 @@ async fn follow_up(
     let rules = state.field_rules();
     let asked = order::read_follow_up(&body, kind, &original, seat.name(), rules)?;
     drop(body);
-    let card = asked.card.as_ref().map_or(CardEcho::NONE, CardEcho::of);
+    let card = asked.card.as_deref().map_or(CardEcho::NONE, CardEcho::of);
     state.refuse_card_numbers(&asked.instruction, card)?;
     state.refuse_when_closed()?;
     // The rules tell a payment's path from another kind of order; what is no pre-authorisation does
@@ -92,8 +92,8 @@ async fn follow_up(
     if door == Door::Payments && original.instruction.kind == OrderKind::Preauth {
         return Err(Refusal::WrongKind.into());
     }
-    let submitted = state.engine.follow_up(asked).await?;
-    wait.answer(state, submitted).await
+    let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;
+    wait.answer(state, acceptance).await
 }
 
 /// `POST /v1/payments/{id}/release`
@@ -111,6 +111,7 @@ pub async fn release(
     let payment = visible_order(&state, &seat, &id).await?;
     let kind = OrderKind::Release { of: payment.id };
     let instruction = Instruction::on(&payment, kind, seat.name().clone(), caller_order_id);
-    let released = state.engine.follow_up(FollowUp { instruction, amount, card: None }).await?;
-    Ok(answer(&released.order, released.repeated, None))
+    let (asked, wait) = (FollowUp { instruction, amount, card: None }, Wait::none());
+    let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;
+    wait.answer(&state, acceptance).await
 }

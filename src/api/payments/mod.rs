@@ -8,15 +8,11 @@
 pub mod follow_ups;
 mod wait;
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{StatusCode, Uri};
-use jiff::tz::{TimeZone, offset};
-use tokio::time::Instant;
 
 use crate::api::ApiState;
 use crate::api::auth::{MayAsk, MaySend, Seat};
@@ -26,18 +22,11 @@ use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
 use crate::config::checked::Role;
 use crate::domain::card::words::CardEcho;
-use crate::domain::card::{CardFacts, CardInput, Expiry};
-use crate::domain::flow::order::{Instruction, Order, OrderKind};
+use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::{CallerOrderId, OrderId};
-use crate::engine::Submitted;
 use crate::engine::intake::{PayError, StruckChannel};
 use crate::store::PAGE_MAX;
 use wait::Wait;
-
-/// How long a call whose wait is over still waits for its order to become durable.
-const DURABLE_WITHIN: Duration = Duration::from_secs(10);
-/// The first and the longest pause between two looks for it.
-const LOOK_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(64));
 
 /// `POST /v1/payments`
 pub async fn create(
@@ -71,73 +60,17 @@ async fn charge(
     drop(body);
     state.refuse_card_numbers(&asked, CardEcho::of(&card))?;
     state.refuse_when_closed()?;
-    refuse_expired(state, &asked, card.expiry).await?;
-    let submitted = pay(state, asked, card, wait).await?;
-    wait.answer(state, submitted).await
-}
-
-/// Pays, or finds the order in the store when the wait is over before the channel has answered.
-async fn pay(
-    state: &ApiState,
-    instruction: Instruction,
-    card: CardInput,
-    wait: Wait,
-) -> Result<Submitted, ApiError> {
-    let masked = card.pan.masked();
-    let digests = state.engine.vault().digests(&card);
-    let facts = CardFacts { masked, digests, row: None };
-    let asked = Instruction { card: Some(facts), ..instruction.clone() };
-    let asked_at = state.engine.clock().now();
-    let mut paying = pin!(state.intake.pay(instruction, card));
-    if let Ok(paid) = tokio::time::timeout_at(wait.until, &mut paying).await {
-        return paid.map_err(refusal);
-    }
-    let give_up = Instant::now() + DURABLE_WITHIN;
-    let mut pause = LOOK_PAUSES.0;
-    // Bounded by `give_up`. Until the order is durable there is nothing true to answer.
-    while Instant::now() < give_up {
-        let store = state.engine.store();
-        let kept = store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
-        if let Some(order) = kept.await? {
-            // It may have been there before this call, with other content even (I-9).
-            order.instruction.same_content(&asked)?;
-            let repeated = order.created_at < asked_at;
-            return Ok(Submitted { order, repeated });
-        }
-        if let Ok(paid) = tokio::time::timeout(pause, &mut paying).await {
-            return paid.map_err(refusal);
-        }
-        pause = (pause * 2).min(LOOK_PAUSES.1);
-    }
-    let detail = "the order was not yet durable; repeat it with the same order id";
-    Err(ApiError::new(Code::QueueFull, detail))
-}
-
-/// Refuses a card of which it is borne out that its month is over everywhere on earth. A repeat is
-/// let through: what was answered while the card was good is answered again (I-9).
-async fn refuse_expired(
-    state: &ApiState,
-    asked: &Instruction,
-    expiry: Option<Expiry>,
-) -> Result<(), ApiError> {
-    let Some(expiry) = expiry else { return Ok(()) };
-    let proven = state.engine.clock().present().proven();
-    let latest = proven.civil(&TimeZone::fixed(offset(-12)));
-    if !expiry.is_before(latest.year(), latest.month()) {
-        return Ok(());
-    }
-    let store = state.engine.store();
-    let kept = store.order_by_caller(asked.caller.clone(), asked.caller_order_id.clone());
-    if kept.await?.is_some() {
-        return Ok(());
-    }
-    let detail = "the last month in which the card is good has passed";
-    Err(ApiError::of_field(Code::ExpiredCard, "card.expiry", detail))
+    let acceptance =
+        state.intake.accept(asked, card, wait.patience.until).await.map_err(refusal)?;
+    wait.answer(state, acceptance).await
 }
 
 fn refusal(error: PayError) -> ApiError {
     match error {
         PayError::Engine(error) => error.into(),
+        PayError::ExpiredCard => {
+            ApiError::of_field(Code::ExpiredCard, "card.expiry", error.to_string())
+        }
         PayError::NoRoute { rule, candidates } => {
             let candidate = |struck: StruckChannel| {
                 serde_json::json!({

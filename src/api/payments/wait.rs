@@ -9,8 +9,7 @@ use tokio::time::Instant;
 use crate::api::ApiState;
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::ApiError;
-use crate::domain::flow::order::{Order, OrderStatus};
-use crate::engine::Submitted;
+use crate::engine::{Acceptance, Patience};
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -19,44 +18,48 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// How long a call may take to its answer.
 #[derive(Clone, Copy)]
 pub(super) struct Wait {
-    pub(super) until: Instant,
+    pub(super) patience: Patience,
     /// The seconds that were asked for and granted, if any were.
-    pub(super) preferred_s: Option<u64>,
+    preferred_s: Option<u64>,
 }
 
 impl Wait {
     /// `Prefer: wait=N` (RFC 7240), never above the settings' bound; else the settings' default.
+    /// Without a wish of the caller's own an unknown order is not waited for.
     pub(super) fn of(headers: &HeaderMap, state: &ApiState) -> Self {
         let preferred = preferred_wait_s(headers).map(Duration::from_secs);
         let granted = preferred.map(|wait| wait.min(state.settings.wait_max));
         let wait = granted.unwrap_or(state.settings.wait_default);
-        Self { until: Instant::now() + wait, preferred_s: granted.map(|wait| wait.as_secs()) }
+        let until = Instant::now() + wait;
+        let patience = Patience { until, with_unknown: granted.is_some() };
+        Self { patience, preferred_s: granted.map(|wait| wait.as_secs()) }
     }
 
-    /// Whether waiting can still change the answer. Without a wish of the caller's own, only an
-    /// order that its channel works on is waited for; an unknown one may take hours.
-    fn is_worth_it(&self, order: &Order) -> bool {
-        let open = match order.status {
-            OrderStatus::Accepted | OrderStatus::Processing => true,
-            OrderStatus::Unknown => self.preferred_s.is_some(),
-            OrderStatus::Succeeded | OrderStatus::Failed | OrderStatus::Reversed => false,
-        };
-        open && Instant::now() < self.until
+    /// What answers once it is in the books.
+    pub(super) fn none() -> Self {
+        let patience = Patience { until: Instant::now(), with_unknown: false };
+        Self { patience, preferred_s: None }
     }
 
-    /// Waits for an end while that is worth it, then answers with the order as it then is.
+    /// Waits for the order's end: 200 with what is final, 202 with what is not.
     pub(super) async fn answer(
         self,
         state: &ApiState,
-        submitted: Submitted,
+        acceptance: Acceptance,
     ) -> Result<Response, ApiError> {
-        let order = if self.is_worth_it(&submitted.order) {
-            let patience = self.until.saturating_duration_since(Instant::now());
-            state.engine.wait_for_end(submitted.order.id, patience).await?
-        } else {
-            submitted.order
-        };
-        Ok(answer(&order, submitted.repeated, self.preferred_s))
+        let is_repeat = acceptance.is_repeat;
+        let order = state.engine.end_of(acceptance, self.patience).await?;
+        let status = if order.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let mut response = json(status, &OrderBody::from(&order));
+        let headers = response.headers_mut();
+        if is_repeat {
+            headers.insert(REPLAYED, HeaderValue::from_static("true"));
+        }
+        let applied = self.preferred_s.and_then(|seconds| format!("wait={seconds}").parse().ok());
+        if let Some(applied) = applied {
+            headers.insert(PREFERENCE_APPLIED, applied);
+        }
+        Ok(response)
     }
 }
 
@@ -69,21 +72,6 @@ fn preferred_wait_s(headers: &HeaderMap) -> Option<u64> {
         let value = value.trim().trim_matches('"');
         name.trim().eq_ignore_ascii_case("wait").then(|| value.parse().ok()).flatten()
     })
-}
-
-/// 200 with what is final, 202 with what is not.
-pub(super) fn answer(order: &Order, repeated: bool, preferred_s: Option<u64>) -> Response {
-    let status = if order.status.is_final() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let mut response = json(status, &OrderBody::from(order));
-    let headers = response.headers_mut();
-    if repeated {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    let applied = preferred_s.and_then(|seconds| format!("wait={seconds}").parse().ok());
-    if let Some(applied) = applied {
-        headers.insert(PREFERENCE_APPLIED, applied);
-    }
-    response
 }
 
 #[cfg(test)]

@@ -193,7 +193,7 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
         (
             Ask::Operation | Ask::Notice | Ask::Statement | Ask::SignOn | Ask::LineTest,
             Operation::Payment | Operation::Preauth,
-        ) => ChannelRequest::Charge { facts, card },
+        ) => ChannelRequest::Charge { facts, card: card.into() },
         (
             Ask::Operation | Ask::Notice | Ask::Statement | Ask::SignOn | Ask::LineTest,
             Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture,

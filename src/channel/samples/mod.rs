@@ -83,7 +83,7 @@ pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
             pan: Some(sample_card().pan.clone()),
         };
         requests.extend(originals_of(operation).map(|original| match original {
-            None => ChannelRequest::Charge { facts: facts(), card: sample_card() },
+            None => ChannelRequest::Charge { facts: facts(), card: sample_card().into() },
             Some(original) => follow_up(original),
         }));
         let pan = || Some(sample_card().pan.clone());

@@ -91,7 +91,7 @@ impl Met {
 }
 
 pub fn charge(operation: Operation, sequence: u64) -> ChannelRequest {
-    ChannelRequest::Charge { facts: sample_facts(operation, sequence), card: sample_card() }
+    ChannelRequest::Charge { facts: sample_facts(operation, sequence), card: sample_card().into() }
 }
 
 pub fn follow(

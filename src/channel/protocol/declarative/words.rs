@@ -195,7 +195,7 @@ impl Word {
     }
 }
 
-const fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
+fn card_of(request: &ChannelRequest) -> Option<&CardInput> {
     match request {
         ChannelRequest::Charge { card, .. } => Some(card),
         ChannelRequest::FollowUp { .. }

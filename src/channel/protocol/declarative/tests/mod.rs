@@ -110,12 +110,12 @@ pub fn card() -> CardInput {
 pub fn bare_payment() -> ChannelRequest {
     let mut card = card();
     (card.expiry, card.cvv, card.holder) = (None, None, None);
-    ChannelRequest::Charge { facts: facts(7), card }
+    ChannelRequest::Charge { facts: facts(7), card: card.into() }
 }
 
 pub fn payment() -> ChannelRequest {
     let facts = AttemptFacts { description: Some("订单 \"7\"".to_owned()), ..facts(7) };
-    ChannelRequest::Charge { facts, card: card() }
+    ChannelRequest::Charge { facts, card: card().into() }
 }
 
 pub fn inquiry() -> ChannelRequest {
@@ -463,7 +463,7 @@ fn i_11_a_voucher_shows_no_card_number_and_no_owner() {
     let reply = harbour_reply(r#"{"code":"1051","card":"4111111111111111","who":"ZHANG SAN"}"#);
     let mut named = card();
     named.holder = Some("ZHANG SAN".to_owned());
-    let request = ChannelRequest::Charge { facts: facts(7), card: named };
+    let request = ChannelRequest::Charge { facts: facts(7), card: named.into() };
     let voucher = harbour().decode(&request, &reply, now()).voucher;
     assert_eq!(voucher, r#"{"code":"1051","card":"411111******1111","who":"Z********"}"#);
 }

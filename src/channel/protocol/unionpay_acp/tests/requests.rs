@@ -16,6 +16,7 @@ use crate::codec::certificate::Certificate;
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::{authority_params, end_params, issue, merchant_key, other_key};
 use crate::codec::sign::RsaDecryptor;
+use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::Timestamp;
 
@@ -125,11 +126,12 @@ fn i_11_card_data_is_encrypted_where_a_certificate_is_given() {
 
 #[test]
 fn a_bare_card_needs_no_customer_info() {
-    let ChannelRequest::Charge { facts, mut card } = payment() else { unreachable!() };
+    let mut card = card();
     (card.expiry, card.cvv) = (None, None);
     (card.holder, card.id_number) = (Some(" ".to_owned()), None);
     card.phone = None;
-    let (_, fields) = sent(adapter(), &ChannelRequest::Charge { facts, card });
+    let request = ChannelRequest::Charge { facts: facts(Operation::Payment), card: card.into() };
+    let (_, fields) = sent(adapter(), &request);
     assert_eq!(fields.get("customerInfo"), None);
     assert_eq!(fields.get("accNo"), Some(TEST_PAN));
 }
@@ -137,8 +139,9 @@ fn a_bare_card_needs_no_customer_info() {
 #[test]
 fn a_name_cannot_bring_a_field_along() {
     for holder in ["张三&cvn2=999", "a=b", "{x", "y]", "line\nbreak"] {
-        let ChannelRequest::Charge { facts, mut card } = payment() else { unreachable!() };
+        let mut card = card();
         card.holder = Some(holder.to_owned());
+        let (facts, card) = (facts(Operation::Payment), card.into());
         let request = ChannelRequest::Charge { facts, card };
         let error = adapter().encode(&request, now()).err().expect("it is refused");
         assert_eq!(

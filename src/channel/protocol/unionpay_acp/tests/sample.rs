@@ -127,7 +127,7 @@ pub fn card() -> CardInput {
 }
 
 pub fn payment() -> ChannelRequest {
-    ChannelRequest::Charge { facts: facts(Operation::Payment), card: card() }
+    ChannelRequest::Charge { facts: facts(Operation::Payment), card: card().into() }
 }
 
 pub fn inquiry() -> ChannelRequest {
