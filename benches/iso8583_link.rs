@@ -52,17 +52,17 @@ fn main() {
 }
 
 async fn run(rounds: u64, payments: u64) {
-    let folder = std::env::temp_dir().join(format!("switchyard-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path();
     let clock = || Arc::new(|| Clock::System.now());
     let links = |id, style| SimulatorSettings::iso8583(id, style, clock()).with_declines_percent(0);
     let posp = Simulator::start(links("posp", Iso8583Style::Posp)).await.expect("a port");
     let cups = Simulator::start(links("cups", Iso8583Style::Cups)).await.expect("a port");
     let bank = SimulatorSettings::benchmark("bank", clock());
     let bank = Simulator::start(bank).await.expect("a port");
-    write_links(&folder, &posp, "style = \"posp\"");
+    write_links(folder, &posp, "style = \"posp\"");
     write_links(
-        &folder,
+        folder,
         &cups,
         "style = \"cups\"\nproduction = false\nacquirer = \"48021000\"\n\
          forwarder = \"48021000\"",
@@ -70,7 +70,7 @@ async fn run(rounds: u64, payments: u64) {
     let http = include_str!("gateway/channel.toml").replace("http://SIMULATOR", &bank.base_url());
     std::fs::write(folder.join("bank.toml"), http).expect("writable");
     let routes = folder.join("routes.toml");
-    let registry = Registry::load(&folder, &routes, &folder, HouseTerms::default(), Clock::System);
+    let registry = Registry::load(folder, &routes, folder, HouseTerms::default(), Clock::System);
     let registry = Arc::new(registry.unwrap_or_else(|mistakes| panic!("{mistakes:#?}")));
     let sequence = Arc::new(AtomicU64::new(1));
     for name in ["bank", "posp", "cups"] {
@@ -80,7 +80,6 @@ async fn run(rounds: u64, payments: u64) {
         }
         println!("{name}: {best:.0} payments/s, {IN_FLIGHT} on their way (best of {rounds})");
     }
-    std::fs::remove_dir_all(&folder).expect("it was ours");
 }
 
 fn write_links(folder: &Path, simulator: &Simulator, style: &str) {

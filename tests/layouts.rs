@@ -349,24 +349,21 @@ fn generic_fixed() {
 
 /// The command on files, in a folder of its own.
 struct Desk {
-    folder: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 impl Desk {
-    fn new(name: &str) -> Self {
-        let name = format!("switchyard-layouts-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a folder");
-        Self { folder }
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
     }
 
     /// What it says of a statement beside no records: the exit code and its words.
     fn run(&self, layout: &str, file: &str, bytes: &[u8]) -> (Option<i32>, String) {
-        let records = self.folder.join("records.csv");
+        let records = self.folder.path().join("records.csv");
         fs::write(&records, RECORDS.lines().next().expect("a heading")).expect("written");
         fs::write(&records, format!("{}\n", RECORDS.lines().next().expect("a heading")))
             .expect("written");
-        let statement = self.folder.join(file);
+        let statement = self.folder.path().join(file);
         fs::write(&statement, bytes).expect("written");
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
         command.args(["reconcile", "--layout", layout, "--date", "2026-11-20", "--json"]);
@@ -374,12 +371,6 @@ impl Desk {
         let output = command.output().expect("the program runs");
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -403,7 +394,7 @@ fn unionpay_summary(total: &str) -> Vec<u8> {
 
 #[test]
 fn an_archive_is_held_against_the_summary_in_it() {
-    let desk = Desk::new("summary");
+    let desk = Desk::new();
     let zm = golden("INN26112088ZM_777290058110097");
     let first = zm.split_inclusive(|byte| *byte == b'\n').next().expect("a line");
     // 4,768.00 and 100.00 paid, 25.00 taken; fees 28.61, 0.60 and 0.15 back.
@@ -451,7 +442,7 @@ fn an_archive_is_held_against_the_summary_in_it() {
 
 #[test]
 fn a_file_that_is_another_day_s_by_its_name_is_refused() {
-    let desk = Desk::new("name");
+    let desk = Desk::new();
     let zm = golden("INN26112088ZM_777290058110097");
     let archive = zipped(&[("INN26112188ZM_777290058110097", &zm)]);
     for (file, bytes) in [("a.zip", &archive), ("INN26112188ZM_777290058110097", &zm)] {
@@ -464,7 +455,7 @@ fn a_file_that_is_another_day_s_by_its_name_is_refused() {
 
 #[test]
 fn one_line_of_a_foreign_kind_refuses_no_day() {
-    let desk = Desk::new("kind");
+    let desk = Desk::new();
     let gbk = |text: &str| encoding_rs::GBK.encode(text).0.into_owned();
     for (layout, file, from, to) in [
         ("unionpay-zm", "INN26112088ZM_777290058110097", gbk(" 04 00 "), gbk(" 77 00 ")),
@@ -494,8 +485,8 @@ const RECORDS: &str = "channel,date,id,channel_order_no,channel_reference,moveme
 
 #[test]
 fn the_command_says_by_its_exit_code_whether_both_sides_agree() {
-    let folder = std::env::temp_dir().join(format!("switchyard-command-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("a folder");
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path();
     let (statement, records) = (folder.join("statement.csv"), folder.join("records.csv"));
     let differences = folder.join("differences.csv");
     let run = |theirs: &[u8], ours: &str| {
@@ -522,5 +513,4 @@ fn the_command_says_by_its_exit_code_whether_both_sides_agree() {
     assert_eq!((code, said.contains("cut off")), (Some(1), true), "{said}");
     let kept = fs::read_to_string(&differences).expect("the former one stays");
     assert_eq!(kept, rows);
-    fs::remove_dir_all(&folder).expect("it was made");
 }

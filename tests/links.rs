@@ -178,11 +178,10 @@ async fn both_sides_agree(style: Iso8583Style, seed: u64) {
         .with_faults(Faults::hostile())
         .with_seed(seed);
     let simulator = Simulator::start(settings).await.expect("a port");
-    let name = format!("switchyard-links-{style:?}-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    write_channel(&folder, &simulator);
-    let registry = registry(&folder);
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path();
+    write_channel(folder, &simulator);
+    let registry = registry(folder);
     let channel = ChannelId::parse("links").expect("an id");
     let mut calls = tokio::task::JoinSet::new();
     for sequence in 1..=PAYMENTS {
@@ -200,7 +199,6 @@ async fn both_sides_agree(style: Iso8583Style, seed: u64) {
         let stands = theirs.get(&amount) == Some(&EntryState::Approved);
         assert_eq!(stands, paid, "{amount}: {:?}", theirs.get(&amount));
     }
-    std::fs::remove_dir_all(&folder).expect("it was ours");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,11 +217,10 @@ async fn what_follows_an_original_finds_it() {
         let settings = SimulatorSettings::iso8583("follow", style, Arc::new(noon));
         let settings = settings.with_declines_percent(0);
         let simulator = Simulator::start(settings).await.expect("a port");
-        let name = format!("switchyard-follow-{style:?}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        write_channel(&folder, &simulator);
-        let registry = registry(&folder);
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folder = scratch.path();
+        write_channel(folder, &simulator);
+        let registry = registry(folder);
         let channel = ChannelId::parse("links").expect("an id");
         let mut hold = facts(Operation::Preauth, 1);
         let request = ChannelRequest::Charge { facts: hold.clone(), card: card().into() };
@@ -269,7 +266,6 @@ async fn what_follows_an_original_finds_it() {
         let ledger = simulator.stop().await;
         let states = ledger.entries().iter().filter(|one| one.state == EntryState::Undone);
         assert_eq!(states.count(), 1, "{style:?}");
-        std::fs::remove_dir_all(&folder).expect("it was ours");
     }
 }
 
@@ -280,11 +276,10 @@ async fn a_void_or_refund_is_taken_back_like_a_payment() {
     for style in [Iso8583Style::Posp, Iso8583Style::Cups] {
         let settings = SimulatorSettings::iso8583("undone", style, Arc::new(noon));
         let simulator = Simulator::start(settings.with_declines_percent(0)).await.expect("a port");
-        let name = format!("switchyard-undone-{style:?}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a folder");
-        write_channel(&folder, &simulator);
-        let registry = registry(&folder);
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folder = scratch.path();
+        write_channel(folder, &simulator);
+        let registry = registry(folder);
         let channel = ChannelId::parse("links").expect("an id");
         let mut sale = facts(Operation::Payment, 1);
         let request = ChannelRequest::Charge { facts: sale.clone(), card: card().into() };
@@ -318,7 +313,6 @@ async fn a_void_or_refund_is_taken_back_like_a_payment() {
         assert!(expected.iter().all(|one| states.contains(one)), "{style:?}: {states:?}");
         let sold = ledger.entries().iter().find(|one| one.kind == EntryKind::Charge);
         assert_eq!(sold.expect("it was sold").used_minor, sale.amount.get(), "refunded once");
-        std::fs::remove_dir_all(&folder).expect("it was ours");
     }
 }
 

@@ -177,9 +177,7 @@ fn main() -> io::Result<()> {
     {
         return write(rows, &PathBuf::from(folder));
     }
-    let folder = std::env::temp_dir().join(format!("switchyard-rows-{}", std::process::id()));
-    let done = write(10_000, &folder);
-    fs::remove_dir_all(&folder)?;
+    write(10_000, tempfile::tempdir()?.path())?;
     println!("both sides of 10000 rows can be written; see benches/reconcile/run");
-    done
+    Ok(())
 }

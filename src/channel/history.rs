@@ -213,13 +213,6 @@ not_found_final_after = "10m"
 [codes]
 "#;
 
-    fn scratch(name: &str) -> PathBuf {
-        let name = format!("switchyard-history-{}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a scratch folder");
-        folder
-    }
-
     fn text(rate_ppm: u32) -> String {
         format!("{TERMS}[[fees]]\nname = \"all\"\nrate_ppm = {rate_ppm}\n")
     }
@@ -239,16 +232,17 @@ not_found_final_after = "10m"
 
     #[test]
     fn an_order_keeps_the_terms_of_its_moment_across_restarts() {
-        let data = scratch("moments");
+        let scratch = tempfile::tempdir().expect("a folder");
+        let data = scratch.path();
         let house = HouseTerms::default();
-        let history = History::load(&data, &house).expect("no history yet");
+        let history = History::load(data, &house).expect("no history yet");
         assert!(history.terms_at(&id(), moment(50)).is_none());
         let (old, new) = (text(3_000), text(5_000));
         for (text, at) in [(&old, 100), (&old, 150), (&new, 200), (&old, 300)] {
             let running = [(&id(), text.as_str(), &terms(text))];
             history.keep(running.into_iter(), moment(at)).expect("it is kept");
         }
-        let reopened = History::load(&data, &house).expect("a history");
+        let reopened = History::load(data, &house).expect("a history");
         for history in [history, reopened] {
             for (at, expected) in
                 [(50, &old), (100, &old), (199, &old), (200, &new), (299, &new), (300, &old)]
@@ -259,13 +253,13 @@ not_found_final_after = "10m"
         }
         let files = fs::read_dir(data.join(FOLDER).join("a")).expect("the folder").count();
         assert_eq!(files, 3, "what did not change is not kept twice");
-        fs::remove_dir_all(data).expect("it can go");
     }
 
     #[test]
     fn the_longest_wait_is_that_of_every_version() {
-        let data = scratch("waits");
-        let history = History::load(&data, &HouseTerms::default()).expect("no history yet");
+        let scratch = tempfile::tempdir().expect("a folder");
+        let data = scratch.path();
+        let history = History::load(data, &HouseTerms::default()).expect("no history yet");
         assert_eq!(history.longest_wait(&id()), Duration::ZERO);
         let longest = |text: &str| terms(text).longest_wait();
         let (short, long) = (text(3_000), text(3_000).replace("\"10m\"", "\"20d\""));
@@ -275,14 +269,14 @@ not_found_final_after = "10m"
             history.keep(running.into_iter(), moment(at)).expect("it is kept");
             assert_eq!(history.longest_wait(&id()), longest(wait), "at {at}");
         }
-        fs::remove_dir_all(data).expect("it can go");
     }
 
     #[test]
     fn a_clock_that_was_ahead_freezes_no_terms() {
-        let data = scratch("ahead");
+        let scratch = tempfile::tempdir().expect("a folder");
+        let data = scratch.path();
         let house = HouseTerms::default();
-        let history = History::load(&data, &house).expect("no history yet");
+        let history = History::load(data, &house).expect("no history yet");
         let year = 400 * 86_400_000;
         let versions = [text(3_000), text(5_000), text(6_000), text(9_000)];
         let keep = |history: &History, version: &str, at: i64| {
@@ -293,10 +287,10 @@ not_found_final_after = "10m"
         keep(&history, &versions[1], 2_000 + year);
         keep(&history, &versions[2], 3_000 + year);
         // The clock is right again; another start, with the file as it was and then a new one.
-        let history = History::load(&data, &house).expect("a history");
+        let history = History::load(data, &house).expect("a history");
         keep(&history, &versions[2], 5_000);
         keep(&history, &versions[3], 9_000);
-        let reopened = History::load(&data, &house).expect("a history");
+        let reopened = History::load(data, &house).expect("a history");
         for history in [history, reopened] {
             for (at, version) in [
                 (1_000, 0),
@@ -311,26 +305,26 @@ not_found_final_after = "10m"
                 assert_eq!(found, terms(&versions[version]), "at {at}");
             }
         }
-        fs::remove_dir_all(data).expect("it can go");
     }
 
     #[test]
     fn a_version_that_does_not_read_any_more_is_passed_over() {
-        let data = scratch("unreadable");
+        let scratch = tempfile::tempdir().expect("a folder");
+        let data = scratch.path();
         let folder = data.join(FOLDER).join("a");
         write(&folder.join("100.toml"), "what = \"this?\"").expect("it is written");
         write(&folder.join("200.toml"), &text(3_000)).expect("it is written");
-        let history = History::load(&data, &HouseTerms::default()).expect("a history");
+        let history = History::load(data, &HouseTerms::default()).expect("a history");
         let found = history.terms_at(&id(), moment(150)).expect("the next readable one");
         assert_eq!(found, terms(&text(3_000)));
-        fs::remove_dir_all(data).expect("it can go");
     }
 
     #[test]
     fn what_cannot_be_kept_for_one_channel_is_in_force_for_none() {
-        let data = scratch("none");
+        let scratch = tempfile::tempdir().expect("a folder");
+        let data = scratch.path();
         let house = HouseTerms::default();
-        let history = History::load(&data, &house).expect("no history yet");
+        let history = History::load(data, &house).expect("no history yet");
         let (text, other) = (text(3_000), ChannelId::from_stored("b"));
         // A file where the second channel's folder would be.
         fs::create_dir_all(data.join(FOLDER)).expect("a folder");
@@ -341,8 +335,7 @@ not_found_final_after = "10m"
         assert_eq!(refused, Err(other));
         assert!(history.terms_at(&id(), moment(200)).is_none());
         fs::remove_file(data.join(FOLDER).join("b")).expect("it can go");
-        let reopened = History::load(&data, &house).expect("a history");
+        let reopened = History::load(data, &house).expect("a history");
         assert!(reopened.terms_at(&id(), moment(200)).is_none(), "nothing was left behind");
-        fs::remove_dir_all(data).expect("it can go");
     }
 }

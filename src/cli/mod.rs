@@ -19,6 +19,7 @@ pub mod route;
 pub mod serve;
 pub mod simulate;
 pub mod statement;
+mod table;
 
 use std::process::ExitCode;
 

@@ -9,26 +9,20 @@ pub mod installation;
 pub mod simulated;
 pub mod wire;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
 
 /// A new empty folder that goes with the value.
 pub struct Scratch {
-    folder: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 impl Scratch {
     pub fn new() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("switchyard-test-{}-{count}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a scratch folder");
-        Self { folder }
+        Self { folder: tempfile::tempdir().expect("a scratch folder") }
     }
 
     pub fn path(&self) -> &Path {
-        &self.folder
+        self.folder.path()
     }
 }
 
@@ -42,12 +36,5 @@ pub fn copy_folder(from: &Path, to: &Path) {
         } else {
             std::fs::copy(from, to).expect("a copy");
         }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system's own cleaning.
-        let _removed = std::fs::remove_dir_all(&self.folder);
     }
 }

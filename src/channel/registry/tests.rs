@@ -1,7 +1,6 @@
 //! What a reload changes, what it keeps, and what it refuses.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::AtomicI64;
 
 use super::*;
@@ -97,17 +96,15 @@ const CHANGES: [(&str, &str, &str); 59] = [
 
 /// The house: a folder with one channel, and the clock.
 struct House {
-    folder: PathBuf,
+    folder: tempfile::TempDir,
     registry: Registry,
 }
 
 impl House {
-    fn new(name: &str) -> Self {
-        let name = format!("switchyard-registry-{}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).expect("a scratch folder");
-        write(&folder, &sections());
-        let registry = load(&folder).expect("a channel without mistakes");
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        write(folder.path(), &sections());
+        let registry = load(folder.path()).expect("a channel without mistakes");
         Self { folder, registry }
     }
 
@@ -121,15 +118,9 @@ impl House {
         for (section, key, value) in changes {
             sections.entry(section).or_default().insert(key, value);
         }
-        write(&self.folder, &sections);
+        write(self.folder.path(), &sections);
         let reloaded = self.registry.reload();
         assert_eq!(reloaded.map_err(|found| format!("{changes:?}: {found:?}")), Ok(1));
-    }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        let _removed = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -188,7 +179,7 @@ fn in_force(loaded: &Loaded) -> String {
 
 #[test]
 fn every_key_of_a_file_is_in_force_after_a_reload() {
-    let house = House::new("keys");
+    let house = House::new();
     let before = in_force(&house.loaded());
     for change in CHANGES {
         house.reload(&[change]);
@@ -226,7 +217,7 @@ fn every_key_of_the_manual_is_reloaded() {
 
 #[tokio::test]
 async fn what_a_channel_has_learnt_outlives_every_change() {
-    let house = House::new("learnt");
+    let house = House::new();
     let loaded = house.loaded();
     let today = loaded.terms.calendar.date_of(at(0));
     assert!(loaded.runtime.take([today; 2], 40_000, Some(50_000)));
@@ -253,7 +244,7 @@ async fn what_a_channel_has_learnt_outlives_every_change() {
 
 #[test]
 fn no_two_take_the_same_rest_of_a_day() {
-    let house = House::new("volume");
+    let house = House::new();
     let runtime = &house.loaded().runtime;
     let today = house.loaded().terms.calendar.date_of(at(0));
     let taken = std::thread::scope(|scope| {
@@ -276,7 +267,7 @@ fn no_two_take_the_same_rest_of_a_day() {
 
 #[test]
 fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
-    let house = House::new("wrong-day");
+    let house = House::new();
     let runtime = &house.loaded().runtime;
     let today = house.loaded().terms.calendar.date_of(at(0));
     let (tomorrow, limit) = (today.next(), Some(50_000));
@@ -304,7 +295,7 @@ fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
 #[test]
 fn a_start_goes_on_where_the_books_are() {
     use crate::domain::flow::attempt::{AttemptState, Operation};
-    let house = House::new("recall");
+    let house = House::new();
     let attempt = |state, operation, second| Attempt {
         number: 1,
         channel: id(),
@@ -355,16 +346,17 @@ fn a_start_goes_on_where_the_books_are() {
 
 #[test]
 fn a_channel_does_not_vanish_in_silence() {
-    let house = House::new("vanish");
-    let (file, other) = (house.folder.join("bank.toml"), house.folder.join("bank2.toml"));
+    let house = House::new();
+    let (file, other) =
+        (house.folder.path().join("bank.toml"), house.folder.path().join("bank2.toml"));
     std::fs::rename(&file, &other).expect("it is there");
     let refused = house.registry.reload().expect_err("a channel that runs has lost its file");
     assert!(refused[0].to_string().contains("bank.toml"), "{refused:?}");
     assert_eq!(house.registry.ids(), [id()], "what ran runs on");
     std::fs::remove_file(&other).expect("it is there");
     assert!(house.registry.reload().is_err(), "an empty folder");
-    assert!(load(&house.folder).is_err(), "an empty folder at a start");
-    assert!(load(&house.folder.join("nowhere")).is_err(), "no folder at a start");
+    assert!(load(house.folder.path()).is_err(), "an empty folder at a start");
+    assert!(load(&house.folder.path().join("nowhere")).is_err(), "no folder at a start");
     house.reload(&[]);
     let lacking = |name: &str| {
         let in_use = BTreeSet::from([id(), ChannelId::from_stored(name)]);

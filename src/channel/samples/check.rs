@@ -352,11 +352,8 @@ mod tests {
 
     /// The samples of links, changed: what is said of them.
     fn failures(from: &str, to: &str) -> Vec<String> {
-        let folder = std::env::temp_dir().join(format!(
-            "switchyard-samples-{}-{}",
-            std::process::id(),
-            from.len()
-        ));
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folder = scratch.path();
         std::fs::create_dir_all(folder.join("samples")).expect("a folder");
         let file = folder.join("lakeside-acquirer.toml");
         std::fs::copy(shipped("lakeside-acquirer"), &file).expect("a copy");
@@ -367,7 +364,6 @@ mod tests {
             Ok(report) => report.failed,
             Err(mistakes) => mistakes,
         };
-        std::fs::remove_dir_all(&folder).expect("it was ours");
         found.iter().map(ToString::to_string).collect()
     }
 
@@ -393,17 +389,15 @@ mod tests {
     }
 
     /// A shipped file and its samples, these changed: what the check makes of them.
-    fn report_of(id: &str, name: &str, change: impl Fn(String) -> String) -> Report {
-        let folder =
-            std::env::temp_dir().join(format!("switchyard-{name}-{}-{id}", std::process::id()));
+    fn report_of(id: &str, change: impl Fn(String) -> String) -> Report {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folder = scratch.path();
         std::fs::create_dir_all(folder.join("samples")).expect("a folder");
         let file = folder.join(format!("{id}.toml"));
         std::fs::copy(shipped(id), &file).expect("a copy");
         let samples = std::fs::read_to_string(samples_of(&shipped(id))).expect("samples");
         std::fs::write(samples_of(&file), change(samples)).expect("a copy");
-        let report = check_with(&file, &none, &made).expect("a right file");
-        std::fs::remove_dir_all(&folder).expect("it was ours");
-        report
+        check_with(&file, &none, &made).expect("a right file")
     }
 
     #[test]
@@ -414,7 +408,7 @@ mod tests {
                 let at = at.or(text.find("\n[[sample]]\nname = \"the address of a day's"));
                 text[..at.expect("the samples of statements are the last")].to_owned()
             };
-            let report = report_of(id, "unasked", without);
+            let report = report_of(id, without);
             let lines: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
             let wanted = "statement: no sample asks for one";
             assert!(lines.iter().any(|line| line.contains(wanted)), "{id}: {lines:?}");
@@ -430,7 +424,7 @@ mod tests {
             ("canyon-pay", "\"elsewhere\"", "\"files\"", "the reply is `elsewhere`"),
             ("quarry-bank", "<date>2026-11-21</date></body>", "</body>", "lacks contains[0]"),
         ] {
-            let report = report_of(id, "changed", |text| {
+            let report = report_of(id, |text| {
                 assert!(text.contains(from), "{from}");
                 text.replacen(from, to, 1)
             });
@@ -445,9 +439,8 @@ mod tests {
             ("unionpay", "unionpay_acp.undo_codes"),
             ("lakeside-acquirer", "iso8583.reversal_codes"),
         ] {
-            let folder =
-                std::env::temp_dir().join(format!("switchyard-tables-{}-{id}", std::process::id()));
-            std::fs::create_dir_all(&folder).expect("a folder");
+            let scratch = tempfile::tempdir().expect("a folder");
+            let folder = scratch.path();
             let file = folder.join(format!("{id}.toml"));
             let text = std::fs::read_to_string(shipped(id)).expect("a file");
             let own = format!("[{table}]");
@@ -455,7 +448,6 @@ mod tests {
                 text.replace(&format!("{own}\n"), "") + &format!("\n{own}\n\"9Z\" = \"unknown\"\n");
             std::fs::write(&file, text).expect("a copy");
             let report = check_with(&file, &none, &none).expect("a right file");
-            std::fs::remove_dir_all(&folder).expect("it was ours");
             let lines: Vec<String> = report.missing.iter().map(ToString::to_string).collect();
             let wanted = format!("{table}.9Z: no sample's reply brings this code");
             assert!(lines.iter().any(|line| line.contains(&wanted)), "{lines:?}");

@@ -11,22 +11,11 @@ fn card(bin: &str, pan_length: usize) -> String {
     format!("{payload}{digit}")
 }
 
-/// A folder of its own for each test, removed with it.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn named(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("switchyard-cli-bin-{}-{name}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+    fn named() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
     }
 }
 
@@ -39,7 +28,7 @@ struct Line {
 /// Runs a line as the shell would, with JSON, and gives whether it was done and its objects.
 fn run_line(folder: &Folder, line: &[&str], input: &str) -> (bool, Vec<Value>) {
     use clap::Parser;
-    let data = folder.0.to_str().expect("a path in UTF-8");
+    let data = folder.0.path().to_str().expect("a path in UTF-8");
     let words = [&["bin"], line, &["--json", "--data", data]].concat();
     let line = Line::try_parse_from(words).expect("a good line");
     let mut output = Vec::new();
@@ -55,7 +44,7 @@ fn fixture(name: &str) -> String {
 
 #[test]
 fn a_lookup_answers_each_line_with_a_masked_number() {
-    let folder = Folder::named("lookup");
+    let folder = Folder::named();
     let (icbc, rural) = (card("622302", 18), card("622302", 16));
     let wrong = format!("{}{}", &icbc[..17], if icbc.ends_with('1') { '2' } else { '1' });
     let input = format!("{icbc}\n\n{}\r\n{wrong}\n000000000000000\n", &rural);
@@ -77,7 +66,7 @@ fn a_lookup_answers_each_line_with_a_masked_number() {
 
 #[test]
 fn a_prefix_is_shown_and_answers_for_each_card_length() {
-    let folder = Folder::named("prefix");
+    let folder = Folder::named();
     let (done, answers) = run_line(&folder, &["lookup", "622302"], "");
     assert!(done);
     let lengths: Vec<_> = answers.iter().map(|answer| answer["pan_length"].clone()).collect();
@@ -91,7 +80,7 @@ fn a_prefix_is_shown_and_answers_for_each_card_length() {
 
 #[test]
 fn i_11_no_input_comes_out_whole() {
-    let folder = Folder::named("masked");
+    let folder = Folder::named();
     let number = card("621626", 19);
     let spaced = format!("{} {}", &number[..6], &number[6..]);
     let long = format!("{number}{number}");
@@ -110,11 +99,11 @@ fn i_11_no_input_comes_out_whole() {
 
 #[test]
 fn a_check_tells_the_bad_lines() {
-    let folder = Folder::named("check");
+    let folder = Folder::named();
     let good = fixture("unionpay-2018-06.csv");
     let (done, told) = run_line(&folder, &["check", &good], "");
     assert!(done && told[0]["ok"] == true && told[0]["rows"] == 4_849);
-    let bad = folder.0.join("bad.csv");
+    let bad = folder.0.path().join("bad.csv");
     let text = "bin,pan_length,issuer_code,issuer_name,card_type\nx,19,01020000,a,debit\n";
     std::fs::write(&bad, text).expect("a file");
     let (done, told) = run_line(&folder, &["check", bad.to_str().expect("a path")], "");
@@ -128,7 +117,7 @@ fn a_check_tells_the_bad_lines() {
 
 #[test]
 fn a_difference_is_counted_and_listed_on_demand() {
-    let folder = Folder::named("diff");
+    let folder = Folder::named();
     let (old, new) = (fixture("unionpay-2014-10.csv"), fixture("unionpay-2018-06.csv"));
     let (done, told) = run_line(&folder, &["diff", &old, &new], "");
     assert!(done);
@@ -144,7 +133,7 @@ fn a_difference_is_counted_and_listed_on_demand() {
 
 #[test]
 fn a_refresh_is_refused_forced_and_rolled_back() {
-    let folder = Folder::named("refresh");
+    let folder = Folder::named();
     let source = fixture("unionpay-2018-06.csv");
     let (done, told) = run_line(&folder, &["refresh", &source], "");
     assert!(!done && told[0]["refused"] == "too_many_removed");

@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{aligned, list, shown};
+use crate::cli::remote::listing::{list, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::table::aligned;
 
 #[derive(Debug, Args)]
 pub struct ReportArgs {

@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{Listing, aligned, list, shown};
+use crate::cli::remote::listing::{Listing, list, shown};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
+use crate::cli::table::aligned;
 
 /// Receipts and statements differ.
 const DIFFERENT: u8 = 2;

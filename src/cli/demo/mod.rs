@@ -40,7 +40,7 @@ use checks::Witnesses;
 use load::Api;
 use report::Report;
 use sinks::{Accounting, Core};
-use town::{Folder, Town};
+use town::Town;
 
 /// More would take the machine's memory for the checks.
 const ORDERS_MAX: i64 = 1_000_000;
@@ -87,7 +87,7 @@ struct Stage {
     accounting: Arc<Accounting>,
     core: Arc<Core>,
     metrics: PrometheusHandle,
-    folder: Folder,
+    folder: tempfile::TempDir,
 }
 
 async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
@@ -148,7 +148,8 @@ async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 /// Starts everybody. The channels must know where to post notices and the daemon where the channels
 /// are, so the daemon first starts with an address that is then replaced, as by an operator.
 async fn set(seed: u64) -> anyhow::Result<Stage> {
-    let folder = Folder::make()?;
+    let folder = tempfile::Builder::new().prefix("switchyard-demo-").tempdir();
+    let folder = folder.context("no temporary folder can be made for the demo")?;
     let town = Town::start(seed).await?;
     let (accounting, accounting_url) = Accounting::start(seed).await?;
     let (core, core_url) = Core::start(seed).await?;

@@ -10,6 +10,7 @@ use super::checks::{Findings, Witnesses};
 use super::drain::Operator;
 use super::load;
 use super::town::CHANNELS;
+use crate::cli::table::aligned;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
@@ -100,7 +101,8 @@ impl Report<'_> {
 
     fn write_orders(&self, text: &mut String) {
         let statuses = [OrderStatus::Succeeded, OrderStatus::Failed, OrderStatus::Reversed];
-        let mut table = Table::new(&["channel", "succeeded", "failed", "reversed", "open", "all"]);
+        let columns = ["channel", ">succeeded", ">failed", ">reversed", ">open", ">all"];
+        let mut rows = Vec::new();
         let mut sums = [0; 5];
         let last = |order: &crate::domain::flow::order::Order| {
             order.approved().or(order.attempts.last()).map(|attempt| attempt.channel.clone())
@@ -118,11 +120,11 @@ impl Report<'_> {
             for (sum, number) in sums.iter_mut().zip(row) {
                 *sum += number;
             }
-            table.row(channel, &row.map(|number| number.to_string()));
+            rows.push(row_of(channel, &row.map(|number| number.to_string())));
         }
-        table.row("all", &sums.map(|number| number.to_string()));
+        rows.push(row_of("all", &sums.map(|number| number.to_string())));
         heading(text, "Orders by the channel that had the last word");
-        table.write(text);
+        text.push_str(&aligned(&columns, &rows));
         let seconds = self.load.as_secs_f64().max(0.001);
         let per_second = self.books.payments().count() as f64 / seconds;
         line(text, &format!("sent in {seconds:.1} s: {per_second:.0} payments a second"));
@@ -136,7 +138,8 @@ impl Report<'_> {
 
     fn write_follow_ups(&self, text: &mut String) {
         heading(text, "Holds, and what followed payments");
-        let mut table = Table::new(&["", "succeeded", "failed", "reversed", "yuan"]);
+        let columns = ["", ">succeeded", ">failed", ">reversed", ">yuan"];
+        let mut rows = Vec::new();
         for kind in ["preauth", "capture", "refund", "void"] {
             let orders: Vec<_> =
                 self.books.asked().filter(|order| order.instruction.kind.name() == kind).collect();
@@ -150,34 +153,36 @@ impl Report<'_> {
                 count(OrderStatus::Reversed),
                 yuan(sum),
             ];
-            table.row(kind, &row);
+            rows.push(row_of(kind, &row));
         }
-        table.write(text);
+        text.push_str(&aligned(&columns, &rows));
     }
 
     fn write_faults(&self, text: &mut String) {
         heading(text, "What the channels did to us");
-        let mut table = Table::new(&["", "times"]);
+        let columns = ["", ">times"];
+        let mut rows = Vec::new();
         for (happening, times) in self.happenings.iter().filter(|(_, times)| *times > 0) {
-            table.row(&happening.name().replace('_', " "), &[times.to_string()]);
+            rows.push(row_of(&happening.name().replace('_', " "), &[times.to_string()]));
         }
-        table.write(text);
+        text.push_str(&aligned(&columns, &rows));
     }
 
     fn write_unknowns(&self, text: &mut String) {
         heading(text, "How each unknown ended");
         let unknown = self.ever_unknown();
-        let mut table = Table::new(&["evidence", "attempts", "median", "longest"]);
+        let columns = ["evidence", ">attempts", ">median", ">longest"];
+        let mut rows = Vec::new();
         for source in Source::ALL {
             let ended = unknown.iter().filter(|attempt| attempt.ended_by == Some(source));
             let mut took: Vec<Duration> = ended.filter_map(|attempt| lasted(attempt)).collect();
             took.sort_unstable();
             if let (Some(median), Some(longest)) = (took.get(took.len() / 2), took.last()) {
                 let row = [took.len().to_string(), seconds(*median), seconds(*longest)];
-                table.row(source.name(), &row);
+                rows.push(row_of(source.name(), &row));
             }
         }
-        table.write(text);
+        text.push_str(&aligned(&columns, &rows));
         let reversed = self.with_status(OrderStatus::Reversed);
         line(
             text,
@@ -201,10 +206,11 @@ impl Report<'_> {
 
     fn write_deliveries(&self, text: &mut String) {
         heading(text, "What was owed to others");
-        let mut table = Table::new(&["to", "owed", "acknowledged", "told again", "it failed"]);
+        let columns = ["to", ">owed", ">acknowledged", ">told again", ">it failed"];
+        let mut rows = Vec::new();
         let booked = &self.witnesses.booked;
         let again: u32 = booked.requests.values().map(|times| times - 1).sum();
-        table.row(
+        rows.push(row_of(
             "accounting",
             &[
                 self.books.accounting.len().to_string(),
@@ -212,10 +218,10 @@ impl Report<'_> {
                 again.to_string(),
                 booked.failures.to_string(),
             ],
-        );
+        ));
         let told = &self.witnesses.told;
         let again: usize = told.orders.values().map(|statuses| statuses.len() - 1).sum();
-        table.row(
+        rows.push(row_of(
             "payment core",
             &[
                 self.books.notices.len().to_string(),
@@ -223,15 +229,16 @@ impl Report<'_> {
                 again.to_string(),
                 told.failures.to_string(),
             ],
-        );
-        table.write(text);
+        ));
+        text.push_str(&aligned(&columns, &rows));
         let (debits, credits) = (yuan(booked.debits_minor), yuan(booked.credits_minor));
         line(text, &format!("trial balance: debits {debits}, credits {credits}"));
     }
 
     fn write_clearing(&self, text: &mut String) {
         heading(text, "Clearing totals, in yuan");
-        let mut table = Table::new(&["channel", "records", "principal", "fees", "net"]);
+        let columns = ["channel", ">records", ">principal", ">fees", ">net"];
+        let mut rows = Vec::new();
         for channel in &self.findings.channels {
             let row = [
                 channel.records.to_string(),
@@ -239,15 +246,16 @@ impl Report<'_> {
                 yuan(channel.fee_minor),
                 yuan(channel.net_minor),
             ];
-            table.row(channel.channel, &row);
+            rows.push(row_of(channel.channel, &row));
         }
-        table.write(text);
+        text.push_str(&aligned(&columns, &rows));
     }
 
     fn write_agreement(&self, text: &mut String) {
         heading(text, "The channels' ledgers and ours, line by line");
-        let mut table =
-            Table::new(&["channel", "lines", "agree", "disputed", "differ", "its ledger", "ours"]);
+        let columns =
+            ["channel", ">lines", ">agree", ">disputed", ">differ", ">its ledger", ">ours"];
+        let mut rows = Vec::new();
         for channel in &self.findings.channels {
             let row = [
                 channel.lines.to_string(),
@@ -257,9 +265,9 @@ impl Report<'_> {
                 yuan(channel.ledger_minor),
                 yuan(channel.principal_minor),
             ];
-            table.row(channel.channel, &row);
+            rows.push(row_of(channel.channel, &row));
         }
-        table.write(text);
+        text.push_str(&aligned(&columns, &rows));
         let disputed: usize = self.findings.channels.iter().map(|one| one.disputed).sum();
         if disputed > 0 {
             let what = "the channel signed two answers that exclude each other";
@@ -315,42 +323,8 @@ fn line(text: &mut String, what: &str) {
     writeln!(text, "{what}").expect("a string takes all");
 }
 
-/// Rows of texts: the first column to the left, numbers to the right.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(columns: &[&str]) -> Self {
-        Self { rows: vec![columns.iter().map(ToString::to_string).collect()] }
-    }
-
-    fn row(&mut self, name: &str, cells: &[String]) {
-        let mut row = vec![name.to_owned()];
-        row.extend_from_slice(cells);
-        self.rows.push(row);
-    }
-
-    fn write(&self, text: &mut String) {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &self.rows {
-            let mut written = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let cell = if column == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("  {cell:>width$}")
-                };
-                written.push_str(&cell);
-            }
-            line(text, written.trim_end());
-        }
-    }
+fn row_of(name: &str, cells: &[String]) -> Vec<String> {
+    std::iter::once(name.to_owned()).chain(cells.iter().cloned()).collect()
 }
 
 #[cfg(test)]
@@ -363,14 +337,5 @@ mod tests {
         for (minor, expected) in rows {
             assert_eq!(yuan(minor), expected);
         }
-    }
-
-    #[test]
-    fn a_table_lines_up() {
-        let mut table = Table::new(&["a", "count"]);
-        table.row("long name", &["7".to_owned()]);
-        let mut text = String::new();
-        table.write(&mut text);
-        assert_eq!(text, "a          count\nlong name      7\n");
     }
 }

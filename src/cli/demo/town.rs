@@ -4,9 +4,8 @@
 //! schedule short enough to watch. They lie, with freshly made keys, in a folder that goes with the
 //! demo; it is its owner's alone. Upholds I-11: nothing in it belongs to anybody real.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,6 @@ use anyhow::{Context as _, bail};
 use jiff::civil;
 
 use crate::clock::Clock;
-use crate::codec::sign::hex_lower;
-use crate::entropy::Entropy;
 use crate::simulator::{
     Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings, cut_off_far_from,
 };
@@ -89,32 +86,6 @@ const HARBOUR_EDITS: [(&str, &str); 7] = [
     ("not_found_final_after = \"10m\"", "not_found_final_after = \"4s\""),
     ("env:HARBOUR_BANK_KEY", "file:keys/harbour-bank.key"),
 ];
-
-/// A folder that goes when this goes.
-pub struct Folder(PathBuf);
-
-impl Folder {
-    /// A new one that only its owner may read, in the system's place for such.
-    pub fn make() -> anyhow::Result<Self> {
-        let mut name = [0; 8];
-        Entropy::System.fill(&mut name);
-        let path = std::env::temp_dir().join(format!("switchyard-demo-{}", hex_lower(&name)));
-        let made = DirBuilder::new().mode(0o700).create(&path);
-        made.with_context(|| format!("the folder {} cannot be made", path.display()))?;
-        Ok(Self(path))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system, which empties its place for such.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The simulated channels, in the order of [`CHANNELS`].
 pub struct Town {

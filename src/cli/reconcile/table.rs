@@ -2,16 +2,15 @@
 
 use serde_json::Value;
 
-const COLUMNS: usize = 8;
-type Cells = [String; COLUMNS];
+use crate::cli::table::aligned;
+
+const HEADING: [&str; 8] =
+    ["class", "currency", ">lines", ">amount", ">fee", ">records", ">amount", ">fee"];
 
 /// A row for each class of each currency, what was read, what is wrong with the file as a whole,
 /// and the end of it in words.
 pub fn table(report: &Value) -> String {
-    let mut rows: Vec<Cells> = vec![
-        ["class", "currency", "lines", "amount", "fee", "records", "amount", "fee"]
-            .map(str::to_owned),
-    ];
+    let mut rows = Vec::new();
     for class in list(report, "classes") {
         rows.push(row(&text(class, "class"), class, class.get("theirs"), class.get("ours")));
     }
@@ -35,7 +34,7 @@ pub fn table(report: &Value) -> String {
         cells[1] = currency;
         rows.push(cells);
     }
-    let mut lines = aligned(&rows);
+    let mut lines = aligned(&HEADING, &rows);
     for problem in list(report, "problems") {
         // What is about the file as a whole stands in no line.
         let place = match text(problem, "line").as_str() {
@@ -48,31 +47,12 @@ pub fn table(report: &Value) -> String {
     lines + if agreed { "both sides agree\n" } else { "there are differences\n" }
 }
 
-/// Columns under each other: names to the left, numbers to the right.
-fn aligned(rows: &[Cells]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            match column {
-                0 => text.push_str(&format!("{cell:<width$}")),
-                1 => text.push_str(&format!("  {cell:<width$}")),
-                _ => text.push_str(&format!("  {cell:>width$}")),
-            }
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    text
-}
-
-fn row(name: &str, of: &Value, theirs: Option<&Value>, ours: Option<&Value>) -> Cells {
+fn row(name: &str, of: &Value, theirs: Option<&Value>, ours: Option<&Value>) -> Vec<String> {
     let number = |sums: Option<&Value>, member: &str| match sums.map(|sums| text(sums, member)) {
         None => "0".to_owned(),
         Some(text) => text,
     };
-    [
+    vec![
         name.to_owned(),
         text(of, "currency"),
         number(theirs, "count"),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::output::{is_closed, say, write};
 use crate::cli::remote::{DaemonArgs, encoded};
+use crate::cli::table::Table;
 
 /// Rows that are asked for at once.
 const PAGE_ROWS: u32 = 500;
@@ -12,7 +13,7 @@ const PAGE_ROWS: u32 = 500;
 pub struct Listing {
     /// The member of the answer that holds the rows.
     pub rows: &'static str,
-    /// A column is numbers, to the right, where its heading begins with `>`.
+    /// As a [`Table`] has it.
     pub heading: &'static [&'static str],
     /// A row's cells, as many as there are headings.
     pub cells: fn(&Value) -> Vec<String>,
@@ -79,73 +80,4 @@ pub fn shown(value: &Value, name: &str) -> String {
 
 pub fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
-}
-
-/// Rows under each other, with their heading.
-pub fn aligned(heading: &[&str], rows: &[Vec<String>]) -> String {
-    Table::new(heading).text(rows)
-}
-
-/// A table that comes in parts. A column gets wider where a later part needs it.
-struct Table<'a> {
-    heading: &'a [&'a str],
-    widths: Vec<usize>,
-    begun: bool,
-}
-
-impl<'a> Table<'a> {
-    fn new(heading: &'a [&'a str]) -> Self {
-        let width = |title: &&str| title.trim_start_matches('>').len();
-        Self { heading, widths: heading.iter().map(width).collect(), begun: false }
-    }
-
-    fn text(&mut self, rows: &[Vec<String>]) -> String {
-        for row in rows {
-            for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let first: Vec<String> =
-            self.heading.iter().map(|title| title.trim_start_matches('>').to_owned()).collect();
-        let first = (!std::mem::replace(&mut self.begun, true)).then_some(&first);
-        let mut text = String::new();
-        for row in first.into_iter().chain(rows) {
-            for (column, (cell, width)) in row.iter().zip(&self.widths).enumerate() {
-                if column > 0 {
-                    text.push_str("  ");
-                }
-                if self.heading[column].starts_with('>') {
-                    text.push_str(&format!("{cell:>width$}"));
-                } else {
-                    text.push_str(&format!("{cell:<width$}"));
-                }
-            }
-            text.truncate(text.trim_end().len());
-            text.push('\n');
-        }
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn row(id: &str, amount: &str) -> Vec<String> {
-        vec![id.to_owned(), amount.to_owned()]
-    }
-
-    #[test]
-    fn columns_stand_under_each_other() {
-        let rows = [row("a", "12"), row("bcd", "3")];
-        assert_eq!(aligned(&["id", ">amount"], &rows), "id   amount\na        12\nbcd       3\n");
-    }
-
-    #[test]
-    fn a_later_page_has_no_second_heading_and_keeps_its_columns() {
-        let mut table = Table::new(&["id", ">amount"]);
-        assert_eq!(table.text(&[row("abc", "1")]), "id   amount\nabc       1\n");
-        assert_eq!(table.text(&[row("d", "2")]), "d         2\n");
-        assert_eq!(table.text(&[row("longer", "3")]), "longer       3\n");
-    }
 }

@@ -250,19 +250,18 @@ fn the_next_process_knows_what_was_borne_out() {
 
 #[test]
 fn it_is_kept_in_a_file_that_a_start_reads() {
-    let data = std::env::temp_dir().join(format!("switchyard-clock-{}", std::process::id()));
-    std::fs::create_dir_all(&data).expect("a scratch folder");
-    assert_eq!(LastSeen::read(&data).expect("no file yet"), None);
+    let scratch = tempfile::tempdir().expect("a folder");
+    let data = scratch.path();
+    assert_eq!(LastSeen::read(data).expect("no file yet"), None);
     let scene = Scene::running();
     scene.says("one", -HOUR_MS);
     scene.keeper.confirm(moment(scene.truth()));
     let last = scene.keeper.last_seen();
-    last.write(&data).expect("it is written");
-    assert_eq!(LastSeen::read(&data).expect("it reads"), Some(last));
+    last.write(data).expect("it is written");
+    assert_eq!(LastSeen::read(data).expect("it reads"), Some(last));
     std::fs::write(data.join("clock.json"), "{\"proven_ms\":1").expect("it is cut");
-    let damaged = LastSeen::read(&data).map_err(|error| error.kind());
+    let damaged = LastSeen::read(data).map_err(|error| error.kind());
     assert_eq!(damaged, Err(std::io::ErrorKind::InvalidData));
-    std::fs::remove_dir_all(data).expect("it can go");
 }
 
 #[test]

@@ -13,30 +13,20 @@ use crate::codec::sign::{RsaScheme, RsaSigner, RsaVerifier, hex_lower};
 
 const TEXT: &[u8] = "订单 261122001000000000701 & more".as_bytes();
 
-/// A folder for one test's keys, gone when it is dropped.
-struct Folder(std::path::PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("switchyard-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder for temporary files");
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> String {
-        std::fs::write(self.0.join(name), bytes).expect("written");
+        std::fs::write(self.0.path().join(name), bytes).expect("written");
         self.path(name)
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Only a temporary folder is left over if it cannot be removed.
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path().join(name).display().to_string()
     }
 }
 
@@ -100,7 +90,7 @@ fn openssl_and_we_verify_each_other_s_sm2_signatures() {
     if is_left_out() {
         return;
     }
-    let folder = Folder::new("sm2-witness");
+    let folder = Folder::new();
     let (key, public) = (folder.path("key.pem"), folder.path("public.pem"));
     openssl(&["genpkey", "-algorithm", "SM2", "-out", &key], b"");
     openssl(&["pkey", "-in", &key, "-pubout", "-out", &public], b"");
@@ -169,7 +159,7 @@ fn openssl_and_we_agree_on_rsa() {
     if is_left_out() {
         return;
     }
-    let folder = Folder::new("rsa-witness");
+    let folder = Folder::new();
     let pem = merchant_key().serialize_pem();
     let key = folder.put("key.pem", pem.as_bytes());
     let public = folder.put("public.pem", merchant_key().public_key_pem().as_bytes());

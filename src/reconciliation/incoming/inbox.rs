@@ -354,21 +354,11 @@ fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), LandError>
 mod tests {
     use super::*;
 
-    /// A folder that goes with the value.
-    struct Scratch(PathBuf);
+    struct Scratch(tempfile::TempDir);
 
     impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir()
-                .join(format!("switchyard-inbox-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).expect("a folder");
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _removed = fs::remove_dir_all(&self.0);
+        fn new() -> Self {
+            Self(tempfile::tempdir().expect("a folder"))
         }
     }
 
@@ -387,8 +377,8 @@ mod tests {
 
     #[test]
     fn a_content_lands_once_and_a_reissue_beside_it() {
-        let scratch = Scratch::new("once");
-        let inbox = Inbox::new(&scratch.0);
+        let scratch = Scratch::new();
+        let inbox = Inbox::new(scratch.0.path());
         let (channel, date) = place();
         let first = inbox.land(&channel, date, &[file("zm", b"1"), file("zme", b"2")]);
         assert_eq!(names(&first.expect("landed")), [("zm", true), ("zme", true)]);
@@ -406,8 +396,8 @@ mod tests {
 
     #[test]
     fn a_date_on_which_nothing_happened_is_answered_and_can_be_corrected() {
-        let scratch = Scratch::new("nothing");
-        let inbox = Inbox::new(&scratch.0);
+        let scratch = Scratch::new();
+        let inbox = Inbox::new(scratch.0.path());
         let (channel, date) = place();
         assert!(!inbox.is_answered(&channel, date).expect("readable"));
         for _ in 0..2 {
@@ -423,8 +413,8 @@ mod tests {
 
     #[test]
     fn the_list_is_what_sha256sum_reads() {
-        let scratch = Scratch::new("sums");
-        let inbox = Inbox::new(&scratch.0);
+        let scratch = Scratch::new();
+        let inbox = Inbox::new(scratch.0.path());
         let (channel, date) = place();
         inbox.land(&channel, date, &[file("zm", b"1"), file("rd", b"")]).expect("landed");
         let checked = std::process::Command::new("sha256sum")
@@ -437,8 +427,8 @@ mod tests {
 
     #[test]
     fn a_landing_that_was_cut_off_is_finished_by_the_next() {
-        let scratch = Scratch::new("cut");
-        let inbox = Inbox::new(&scratch.0);
+        let scratch = Scratch::new();
+        let inbox = Inbox::new(scratch.0.path());
         let (channel, date) = place();
         let folder = inbox.folder(&channel, date);
         fs::create_dir_all(&folder).expect("a folder");
@@ -454,8 +444,8 @@ mod tests {
 
     #[test]
     fn a_damaged_list_is_not_written_over() {
-        let scratch = Scratch::new("damaged");
-        let inbox = Inbox::new(&scratch.0);
+        let scratch = Scratch::new();
+        let inbox = Inbox::new(scratch.0.path());
         let (channel, date) = place();
         fs::create_dir_all(inbox.folder(&channel, date)).expect("a folder");
         let sums = inbox.folder(&channel, date).join(SUMS);
@@ -467,8 +457,8 @@ mod tests {
 
     #[test]
     fn a_copy_that_kept_an_old_time_leads_once_it_is_taken() {
-        let scratch = Scratch::new("copy");
-        let (inbox, (channel, date)) = (Inbox::new(&scratch.0), place());
+        let scratch = Scratch::new();
+        let (inbox, (channel, date)) = (Inbox::new(scratch.0.path()), place());
         inbox.land(&channel, date, &[file("first", b"one")]).expect("it lands");
         let path = inbox.folder(&channel, date).join("corrected");
         fs::write(&path, b"two").expect("a file");
@@ -485,11 +475,11 @@ mod tests {
 
     #[test]
     fn a_file_is_moved_in_and_dates_are_listed() {
-        let scratch = Scratch::new("moved");
-        let inbox = Inbox::new(&scratch.0);
+        let scratch = Scratch::new();
+        let inbox = Inbox::new(scratch.0.path());
         let (channel, date) = place();
         assert_eq!(inbox.dates(&channel).expect("none"), []);
-        let given = scratch.0.join("upload");
+        let given = scratch.0.path().join("upload");
         for (bytes, wanted) in [(&b"1"[..], "zm"), (b"2", "zm.2"), (b"1", "zm")] {
             fs::write(&given, bytes).expect("a file");
             let landed = inbox.land_file(&channel, date, "zm", &given).expect("landed");

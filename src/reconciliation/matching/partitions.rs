@@ -3,7 +3,7 @@
 //! Each partition fills a block of its own, so that writing touches few cache lines; full blocks
 //! stay in memory while the budget lasts. Rows of one partition keep their order.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,6 @@ pub struct Budget {
     left: AtomicI64,
     whole: u64,
     folder: PathBuf,
-    files: AtomicU64,
     spilled: AtomicU64,
 }
 
@@ -27,7 +26,6 @@ impl Budget {
             left: AtomicI64::new(i64::try_from(bytes).unwrap_or(i64::MAX)),
             whole: bytes,
             folder: folder.to_owned(),
-            files: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
         }
     }
@@ -57,13 +55,7 @@ impl Budget {
 
     /// A file that is gone when it is closed, whatever ends the process.
     pub fn temporary_file(&self) -> io::Result<File> {
-        let number = self.files.fetch_add(1, Ordering::Relaxed);
-        let own = std::ptr::from_ref(self) as usize;
-        let name = format!(".switchyard-{}-{own:x}-{number}.tmp", std::process::id());
-        let path = self.folder.join(name);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        std::fs::remove_file(&path)?;
-        Ok(file)
+        tempfile::tempfile_in(&self.folder)
     }
 }
 

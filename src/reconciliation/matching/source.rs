@@ -381,9 +381,9 @@ mod tests {
 
     #[test]
     fn a_packed_file_is_read_like_a_plain_one() {
-        let folder = std::env::temp_dir();
-        let path = folder.join(format!("switchyard-packed-{}", std::process::id()));
-        let budget = Budget::new(0, &folder);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("packed");
+        let budget = Budget::new(0, folder.path());
         let read = |bytes: &[u8], member| {
             std::fs::write(&path, bytes).expect("written");
             let named = Named { pattern: member, date: BusinessDate::from_yyyymmdd(20_261_120) };

@@ -14,27 +14,17 @@ use crate::config::layout::{parse, records, shipped};
 use crate::domain::books::reconcile::planted::{Planted, Row, planted, statement_date};
 use crate::domain::books::reconcile::{Class, Side, Status, Verdict};
 
-/// A folder of its own, gone with it.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("switchyard-reconcile-{name}-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a folder");
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     fn write(&self, name: &str, text: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         fs::write(&path, text).expect("written");
         path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -122,7 +112,7 @@ fn run_with(
         differences_max: u64::MAX,
         seed: 7,
     };
-    let budget = Budget::new(memory_bytes, &folder.0);
+    let budget = Budget::new(memory_bytes, folder.0.path());
     let records = folder.write("ours.csv", ours.as_bytes());
     let mut theirs = FileRows::statement(file, &budget, &Unwatched)?;
     let mut ours = FileRows::records(&records, &records_layout, &budget, &Unwatched)?;
@@ -161,7 +151,7 @@ fn wanted(planted: &Planted) -> Vec<Told> {
 
 #[test]
 fn i_10_the_engine_finds_what_was_planted_within_any_budget() {
-    let folder = Folder::new("planted");
+    let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
     let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
     let done = runner.run(&planted(3_000), |planted| {
@@ -186,7 +176,7 @@ fn i_10_the_engine_finds_what_was_planted_within_any_budget() {
 
 #[test]
 fn i_10_a_late_record_counts_as_if_it_had_been_among_ours() {
-    let folder = Folder::new("late");
+    let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
     let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
     let done = runner.run(&(planted(400), any::<u64>()), |(planted, seed)| {
@@ -228,7 +218,7 @@ const ONE: &str = "261120001000000000101,R1,payment,100,1,CNY,succeeded,2026-11-
 
 #[test]
 fn what_spills_comes_back() {
-    let folder = Folder::new("spill");
+    let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
     let mut planted = Planted::default();
     for number in 0..60_000 {
@@ -252,13 +242,13 @@ fn what_spills_comes_back() {
     assert!(ended.report.spilled_bytes > 1 << 20, "{}", ended.report.spilled_bytes);
     assert!(ended.report.is_agreed() && ended.told.is_empty());
     assert_eq!(ended.report.agreed.count(), 60_000);
-    let left = fs::read_dir(&folder.0).expect("the folder").count();
+    let left = fs::read_dir(folder.0.path()).expect("the folder").count();
     assert_eq!(left, 2, "temporary files are gone");
 }
 
 #[test]
 fn a_key_that_all_rows_have_is_refused_rather_than_held() {
-    let folder = Folder::new("skew");
+    let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
     let rows = 2_000;
     let theirs = format!("{HEADER}{}TOTAL,{rows},{},{rows}\n", ONE.repeat(rows), rows * 100);
@@ -272,7 +262,7 @@ fn a_key_that_all_rows_have_is_refused_rather_than_held() {
 
 #[test]
 fn records_of_a_later_date_are_not_due() {
-    let folder = Folder::new("due");
+    let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
     let theirs = format!("{HEADER}{ONE}TOTAL,1,100,1\n");
     let later = |number: u32, date: &str| {
@@ -291,7 +281,7 @@ fn layout_with(keys: &str) -> Layout {
 
 #[test]
 fn a_file_that_is_not_whole_is_refused_or_kept_as_the_layout_says() {
-    let folder = Folder::new("bad");
+    let folder = Folder::new();
     let keeps = layout_with("on_bad_file = \"keep\"\n");
     let refuses = shipped("generic-csv").expect("shipped");
     let date = BusinessDate::parse("2026-11-20");
@@ -333,7 +323,7 @@ fn a_file_that_is_not_whole_is_refused_or_kept_as_the_layout_says() {
 
 #[test]
 fn one_line_that_cannot_be_read_is_one_bad_line() {
-    let folder = Folder::new("line");
+    let folder = Folder::new();
     let (keeps, refuses) =
         (shipped("generic-csv").expect("shipped"), layout_with("on_bad_line = \"refuse\"\n"));
     let date = BusinessDate::parse("2026-11-20");
@@ -366,7 +356,7 @@ fn one_line_that_cannot_be_read_is_one_bad_line() {
 
 #[test]
 fn a_number_is_found_in_whatever_line_names_it() {
-    let folder = Folder::new("named");
+    let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
     let number = |text: &str| crate::domain::ids::ChannelOrderNo::parse(text).expect("a number");
     let [one, two, three, four] =
@@ -376,6 +366,6 @@ fn a_number_is_found_in_whatever_line_names_it() {
     );
     let path = folder.write("named.csv", text.as_bytes());
     let wanted = [one, two, three, four].into();
-    let found = numbers_named(&path, &layout, &folder.0, &wanted).expect("readable");
+    let found = numbers_named(&path, &layout, folder.0.path(), &wanted).expect("readable");
     assert_eq!(found, [one, two, three].into());
 }

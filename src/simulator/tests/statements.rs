@@ -2,7 +2,6 @@
 //! simulator's own ledger: what is found is exactly what was planted.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::canyon::CANYON;
 use super::*;
@@ -166,13 +165,9 @@ async fn hold(
         !(one.kind == EntryKind::Undo && original.is_some_and(|o| o.kind == EntryKind::Preauth))
     };
     ours.extend(today.filter(moved).chain(late).filter_map(|one| record(one, by_reference)));
-    let folder = std::env::temp_dir();
-    // Tests run side by side, each with simulators of its own.
-    let port = simulator.address().port();
-    let place = |what: &str| -> PathBuf {
-        folder.join(format!("switchyard-{what}-{}-{port}-{date}", std::process::id()))
-    };
-    let (statement, records) = (place("statement"), place("records"));
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path();
+    let (statement, records) = (folder.join("statement"), folder.join("records"));
     std::fs::write(&statement, &bytes).expect("written");
     std::fs::write(&records, ours).expect("written");
     let comparison = Comparison {
@@ -184,7 +179,7 @@ async fn hold(
     };
     let (path, records_layout) = (statement.as_path(), layout::records());
     let file = StatementFile { path, layout, summary: None, date: Some(date) };
-    let budget = Budget::new(MEMORY_BYTES, &folder);
+    let budget = Budget::new(MEMORY_BYTES, folder);
     let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
     let ours = FileRows::records(&records, &records_layout, &budget, &Unwatched);
     let ours = &mut ours.expect("a file");

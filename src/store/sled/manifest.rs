@@ -215,15 +215,14 @@ mod tests {
 
     #[test]
     fn one_copy_that_reads_is_enough_and_none_is_a_refusal() {
-        let name = format!("switchyard-manifest-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a scratch folder");
-        assert!(ManifestFile::read(&folder).expect("an empty folder").is_none());
+        let scratch = tempfile::tempdir().expect("a folder");
+        let folder = scratch.path();
+        assert!(ManifestFile::read(folder).expect("an empty folder").is_none());
         let mut sums = Sums::default();
         sums.add(b"Oa", b"1");
-        let mut file = ManifestFile::new(&folder);
+        let mut file = ManifestFile::new(folder);
         file.write(3, 5, sums).expect("it is written");
-        let read = || ManifestFile::read(&folder).map(|read| read.expect("a manifest").manifest);
+        let read = || ManifestFile::read(folder).map(|read| read.expect("a manifest").manifest);
         assert_eq!(read().expect("it reads"), file.manifest);
         let path = folder.join(NAME);
         let whole = fs::read(&path).expect("the file");
@@ -237,39 +236,31 @@ mod tests {
             fs::write(&path, &whole[..length]).expect("the file");
             assert!(matches!(read(), Err(StoreError::NotWhole { .. })), "cut at {length}");
         }
-        fs::remove_dir_all(&folder).expect("the scratch folder");
     }
 
     #[test]
     fn a_copy_knows_that_it_is_one() {
-        let name = format!("switchyard-manifest-copy-{}", std::process::id());
-        let (folder, other) =
-            (std::env::temp_dir().join(&name), std::env::temp_dir().join(name + "-2"));
-        for folder in [&folder, &other] {
-            fs::create_dir_all(folder).expect("a scratch folder");
-        }
-        ManifestFile::new(&folder).write(1, 1, Sums::default()).expect("it is written");
+        let scratch = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let (folder, other) = (scratch[0].path(), scratch[1].path());
+        ManifestFile::new(folder).write(1, 1, Sums::default()).expect("it is written");
         let is_copy = |folder: &Path| {
             ManifestFile::read(folder).expect("it reads").expect("a manifest").manifest.is_copy
         };
-        assert!(!is_copy(&folder));
+        assert!(!is_copy(folder));
         fs::copy(folder.join(NAME), other.join(NAME)).expect("a copy");
-        assert!(is_copy(&other));
+        assert!(is_copy(other));
         // Written anew in its own place it is still a copy, until someone has dealt with it.
-        let mut file = ManifestFile::read(&other).expect("it reads").expect("a manifest");
+        let mut file = ManifestFile::read(other).expect("it reads").expect("a manifest");
         file.write(2, 2, Sums::default()).expect("it is written");
-        assert!(is_copy(&other));
+        assert!(is_copy(other));
         file.manifest.is_copy = false;
         file.write(2, 2, Sums::default()).expect("it is written");
-        assert!(!is_copy(&other));
+        assert!(!is_copy(other));
         // An older manifest, laid over a newer one in place.
         let older = fs::read(folder.join(NAME)).expect("the file");
-        let mut file = ManifestFile::read(&folder).expect("it reads").expect("a manifest");
+        let mut file = ManifestFile::read(folder).expect("it reads").expect("a manifest");
         file.write(3, 3, Sums::default()).expect("it is written");
         fs::write(folder.join(NAME), older).expect("the file");
-        assert!(is_copy(&folder));
-        for folder in [folder, other] {
-            fs::remove_dir_all(folder).expect("the scratch folder");
-        }
+        assert!(is_copy(folder));
     }
 }

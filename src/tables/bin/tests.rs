@@ -22,25 +22,14 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).expect("a fixture")
 }
 
-/// A folder of its own for each test, removed with it.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn named(name: &str) -> Self {
-        let unique = format!("switchyard-bin-{}-{name}", std::process::id());
-        let path = std::env::temp_dir().join(unique);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
+    fn named() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join("bin-table").join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path().join("bin-table").join(name)
     }
 }

@@ -243,18 +243,15 @@ fn i_11_a_card_number_in_the_file_is_not_repeated() {
     }
 }
 
-/// A folder that is removed with its test.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("routes-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a folder for the test");
-        Self(path)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("routes.toml")
+        self.0.path().join("routes.toml")
     }
 
     fn write(&self, bytes: impl AsRef<[u8]>) {
@@ -262,16 +259,9 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left behind in the temporary folder hurts nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn without_a_file_every_live_channel_is_tried_by_success_rate() {
-    let folder = Folder::new("none");
+    let folder = Folder::new();
     let live = LiveRoutes::load(&folder.file(), &known()).expect("the default rule");
     assert_eq!(*live.current(), Routes::default_routes());
     assert_eq!(live.current().rules[0].target, Target::every_live(Strategy::SuccessRate));
@@ -284,7 +274,7 @@ fn without_a_file_every_live_channel_is_tried_by_success_rate() {
 
 #[test]
 fn a_refused_reload_leaves_the_running_routes() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new();
     folder.write(GOOD);
     let live = LiveRoutes::load(&folder.file(), &known()).expect("a good file");
     let running = live.current();
@@ -311,7 +301,7 @@ fn a_refused_reload_leaves_the_running_routes() {
 
 #[test]
 fn a_reload_swaps_the_routes_whole_and_leaves_plans_under_way_alone() {
-    let folder = Folder::new("swap");
+    let folder = Folder::new();
     folder.write(GOOD);
     let live = LiveRoutes::load(&folder.file(), &known()).expect("a good file");
     let held = live.current();

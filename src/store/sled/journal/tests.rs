@@ -1,29 +1,23 @@
 //! Turns, torn groups, lost ends and what the mark knows of them.
 
-use std::path::PathBuf;
-
 use super::*;
 
-/// A folder that goes with the value.
-struct Folder(PathBuf);
+struct Folder(tempfile::TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("switchyard-journal-{}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).expect("a scratch folder");
-        Self(folder)
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
     }
 
     /// A journal that goes on behind what the files hold, as if that had settled.
     fn journal(&self) -> Journal {
-        let (mut journal, turns) = Journal::open(&self.0).expect("a journal that reads");
+        let (mut journal, turns) = Journal::open(self.0.path()).expect("a journal that reads");
         journal.begin(turns.newest() + 2);
         journal
     }
 
     fn turns(&self) -> Turns {
-        Journal::open(&self.0).expect("a journal that reads").1
+        Journal::open(self.0.path()).expect("a journal that reads").1
     }
 
     /// What is owed after a settled generation; nothing of it is missing.
@@ -40,16 +34,10 @@ impl Folder {
 
     /// Changes a file's bytes.
     fn spoil(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         let mut bytes = fs::read(&path).expect("the file");
         change(&mut bytes);
         fs::write(&path, bytes).expect("the file");
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _removed = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -68,7 +56,7 @@ const FRAME: usize = HEADER_BYTES + 8 + 2;
 
 #[test]
 fn what_was_written_is_found_with_the_last_value_of_each_key() {
-    let folder = Folder::new("found");
+    let folder = Folder::new();
     let mut journal = folder.journal();
     assert!(!folder.turns().has_rows());
     let first = journal.generation();
@@ -86,7 +74,7 @@ fn what_was_written_is_found_with_the_last_value_of_each_key() {
 
 #[test]
 fn a_file_written_over_gives_its_new_turn_only() {
-    let folder = Folder::new("over");
+    let folder = Folder::new();
     let mut journal = folder.journal();
     let first = journal.generation();
     // Frames of equal length, so that an old one begins right where a new one ends.
@@ -106,7 +94,7 @@ fn a_file_written_over_gives_its_new_turn_only() {
 fn i_12_a_torn_last_group_was_never_answered() {
     let first = [("a", Some("1"))];
     for cut in 0..FRAME {
-        let folder = Folder::new(&format!("torn-{cut}"));
+        let folder = Folder::new();
         let mut journal = folder.journal();
         append(&mut journal, &first);
         // It was written, and the power went before it was synced.
@@ -120,7 +108,7 @@ fn i_12_a_torn_last_group_was_never_answered() {
 fn i_12_a_first_group_torn_over_a_settled_turn_is_no_damage() {
     // However its blocks came to lie on the disk, the turn below it had settled.
     for from in 0..3 * FRAME {
-        let folder = Folder::new(&format!("over-{from}"));
+        let folder = Folder::new();
         let mut journal = folder.journal();
         let settled = journal.generation() + 1;
         for value in ["1", "2", "3", "4"] {
@@ -138,13 +126,13 @@ fn i_12_a_first_group_torn_over_a_settled_turn_is_no_damage() {
 
 #[test]
 fn i_12_a_lost_end_is_known_by_the_mark() {
-    let folder = Folder::new("end");
+    let folder = Folder::new();
     let mut journal = folder.journal();
     let first = journal.generation();
     for value in ["1", "2", "3"] {
         append(&mut journal, &[("a", Some(value))]);
     }
-    let whole = fs::read(folder.0.join(NAMES[0])).expect("the file");
+    let whole = fs::read(folder.0.path().join(NAMES[0])).expect("the file");
     for kept in 0..3 {
         folder.spoil(NAMES[0], |bytes| bytes[kept * FRAME..].fill(0));
         let told = folder.missing_after(first - 1);
@@ -167,7 +155,7 @@ fn i_12_a_lost_end_is_known_by_the_mark() {
 #[test]
 fn i_12_a_flipped_bit_before_the_last_group_is_damage_even_without_a_mark() {
     for (at, words) in [(FRAME, "in the middle"), (0, "the first group")] {
-        let folder = Folder::new(&format!("flipped-{at}"));
+        let folder = Folder::new();
         let mut journal = folder.journal();
         for value in ["1", "2", "3"] {
             append(&mut journal, &[("a", Some(value))]);
@@ -181,7 +169,7 @@ fn i_12_a_flipped_bit_before_the_last_group_is_damage_even_without_a_mark() {
 
 #[test]
 fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
-    let folder = Folder::new("lent");
+    let folder = Folder::new();
     let mut journal = folder.journal();
     append(&mut journal, &[("a", Some("1"))]);
     journal.turn();
@@ -199,7 +187,7 @@ fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
 
 #[test]
 fn a_large_group_grows_the_file() {
-    let folder = Folder::new("large");
+    let folder = Folder::new();
     let mut journal = folder.journal();
     let large = Writes::from([(b"k".to_vec(), Some(vec![7; 3 * 1024 * 1024]))]);
     journal.append(&large).expect("it is written");

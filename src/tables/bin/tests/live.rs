@@ -24,25 +24,25 @@ fn live_code(live: &LiveBinTable) -> Option<String> {
 }
 
 fn restarted_code(folder: &Folder) -> Option<String> {
-    live_code(&LiveBinTable::load(&folder.0).expect("a table"))
+    live_code(&LiveBinTable::load(folder.0.path()).expect("a table"))
 }
 
 #[test]
 fn a_fresh_folder_has_the_shipped_table_and_stays_empty() {
-    let folder = Folder::named("fresh");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     let current = live.current();
     assert_eq!((current.version, current.table.len()), (SHIPPED_VERSION, 5_576));
     assert_eq!(current.source, SHIPPED_SOURCE);
     assert!(!live.reload_if_newer().expect("nothing to reload"));
     assert!(live.versions().expect("no history").is_empty());
-    assert_eq!(std::fs::read_dir(&folder.0).expect("the folder").count(), 0);
+    assert_eq!(std::fs::read_dir(folder.0.path()).expect("the folder").count(), 0);
 }
 
 #[test]
 fn the_snapshots_refresh_as_their_source_says_and_survive_a_restart() {
-    let folder = Folder::named("snapshots");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     let force = RefreshOptions { force: true, ..RefreshOptions::default() };
     let old = fixture("unionpay-2014-10.csv");
     let first = live.refresh(&old, "old.csv", NOON, &force).expect("forced");
@@ -55,7 +55,7 @@ fn the_snapshots_refresh_as_their_source_says_and_survive_a_restart() {
     assert_eq!((counts.changed, counts.renamed), (118, 424));
     assert_eq!((report.version, report.previous_version, report.forced), (2, 1, false));
 
-    let again = LiveBinTable::load(&folder.0).expect("a table").current();
+    let again = LiveBinTable::load(folder.0.path()).expect("a table").current();
     assert_eq!((again.version, again.table.len()), (2, 4_849));
     assert_eq!(again.sha256, report.sha256);
     assert_eq!(again.source, "https://example.com/new.csv");
@@ -66,8 +66,8 @@ fn the_snapshots_refresh_as_their_source_says_and_survive_a_restart() {
 
 #[test]
 fn a_suspicious_table_is_refused_unless_forced() {
-    let folder = Folder::named("suspicious");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     let options = RefreshOptions::default();
     let snapshot = fixture("unionpay-2018-06.csv");
     let refused = live.refresh(&snapshot, "s", NOON, &options).expect_err("727 rows are gone");
@@ -83,8 +83,8 @@ fn a_suspicious_table_is_refused_unless_forced() {
 
 #[test]
 fn a_bad_table_is_refused_with_its_lines_even_by_force() {
-    let folder = Folder::named("bad");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     take(&live, "01020000");
     let bad = table_named("0103").replace("debit", "none");
     let force = RefreshOptions { force: true, ..small() };
@@ -98,8 +98,8 @@ fn a_bad_table_is_refused_with_its_lines_even_by_force() {
 
 #[test]
 fn the_same_table_again_writes_nothing() {
-    let folder = Folder::named("same");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     take(&live, "01020000");
     let report = take(&live, "01020000");
     assert!(report.unchanged);
@@ -108,8 +108,8 @@ fn the_same_table_again_writes_nothing() {
 
 #[test]
 fn a_rollback_goes_back_step_by_step_and_can_be_undone() {
-    let folder = Folder::named("rollback");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     for code in ["01020001", "01020002", "01020003"] {
         take(&live, code);
     }
@@ -135,8 +135,8 @@ fn a_rollback_goes_back_step_by_step_and_can_be_undone() {
 
 #[test]
 fn a_corrupt_version_is_told_and_the_one_before_is_used() {
-    let folder = Folder::named("corrupt");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     for code in ["01020001", "01020002", "01020003"] {
         take(&live, code);
     }
@@ -146,7 +146,7 @@ fn a_corrupt_version_is_told_and_the_one_before_is_used() {
     std::fs::write(&path, bytes).expect("a damaged file");
     std::fs::remove_file(folder.file("000002.csv")).expect("version 2");
 
-    let again = LiveBinTable::load(&folder.0).expect("a table");
+    let again = LiveBinTable::load(folder.0.path()).expect("a table");
     assert_eq!(live_code(&again).as_deref(), Some("01020001"));
     let expected = [VersionProblem::Digest { version: 3 }, VersionProblem::Missing { version: 2 }];
     assert_eq!(again.problems(), expected);
@@ -161,8 +161,8 @@ fn a_corrupt_version_is_told_and_the_one_before_is_used() {
 
 #[test]
 fn a_version_that_was_rolled_back_from_never_returns_by_itself() {
-    let folder = Folder::named("rejected");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     for code in ["01020001", "01020002", "01020003"] {
         take(&live, code);
     }
@@ -173,15 +173,15 @@ fn a_version_that_was_rolled_back_from_never_returns_by_itself() {
 
 #[test]
 fn a_history_cut_at_any_byte_gives_a_state_that_was() {
-    let folder = Folder::named("torn");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     take(&live, "01020001");
     let before = std::fs::read(folder.file("history")).expect("a history").len();
     take(&live, "01020002");
     let whole = std::fs::read(folder.file("history")).expect("a history");
     for end in before..whole.len() {
         std::fs::write(folder.file("history"), &whole[..end]).expect("a cut history");
-        let again = LiveBinTable::load(&folder.0).expect("a table");
+        let again = LiveBinTable::load(folder.0.path()).expect("a table");
         let complete = end == whole.len() - 1;
         let expected = if complete { "01020002" } else { "01020001" };
         assert_eq!(live_code(&again).as_deref(), Some(expected), "cut at {end}");
@@ -189,16 +189,16 @@ fn a_history_cut_at_any_byte_gives_a_state_that_was() {
     }
     // The next change stands on a line of its own, behind the torn one.
     std::fs::write(folder.file("history"), &whole[..whole.len() - 9]).expect("a cut history");
-    let again = LiveBinTable::load(&folder.0).expect("a table");
+    let again = LiveBinTable::load(folder.0.path()).expect("a table");
     assert_eq!(take(&again, "01020003").version, 3);
     assert_eq!(restarted_code(&folder).as_deref(), Some("01020003"));
 }
 
 #[test]
 fn another_process_change_is_seen_and_compared_with() {
-    let folder = Folder::named("two");
-    let daemon = LiveBinTable::load(&folder.0).expect("a table");
-    let command = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let daemon = LiveBinTable::load(folder.0.path()).expect("a table");
+    let command = LiveBinTable::load(folder.0.path()).expect("a table");
     take(&command, "01020001");
     assert!(daemon.reload_if_newer().expect("a change"));
     assert_eq!(live_code(&daemon).as_deref(), Some("01020001"));
@@ -214,8 +214,8 @@ fn another_process_change_is_seen_and_compared_with() {
 
 #[test]
 fn a_disk_that_takes_no_version_leaves_the_live_table() {
-    let folder = Folder::named("unwritable");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     take(&live, "01020001");
     let refused = |live: &LiveBinTable| {
         let text = table_named("01020002");
@@ -242,8 +242,8 @@ fn a_disk_that_takes_no_version_leaves_the_live_table() {
 
 #[test]
 fn old_versions_go_and_those_needed_stay() {
-    let folder = Folder::named("prune");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     let options = RefreshOptions { versions_kept: 3, ..small() };
     for code in 1..=6 {
         let text = table_named(&format!("0102000{code}"));
@@ -260,8 +260,8 @@ fn old_versions_go_and_those_needed_stay() {
 
 #[test]
 fn lookups_see_one_whole_table_while_others_are_swapped_in() {
-    let folder = Folder::named("swap");
-    let live = LiveBinTable::load(&folder.0).expect("a table");
+    let folder = Folder::named();
+    let live = LiveBinTable::load(folder.0.path()).expect("a table");
     // In each table both rows have one code, so two codes in one table are a torn swap.
     let table = |code: &str| csv_of(&[("621626", 19, code), ("621627", 19, code)]);
     let refresh = |code: &str| {
