@@ -3,6 +3,8 @@
 //! Upholds I-11: nothing that can hold a card number is ever a field of a log or a label. Labels
 //! come from closed sets (channel ids, our own words), so that the number of series stays bounded.
 
+pub mod workers;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -85,7 +87,7 @@ const fn takes(name: &'static str, meaning: &'static str) -> Metric {
 }
 
 /// Every metric that there is.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 25] = [
     counts("switchyard_orders_total", "payment orders that have ended"),
     counts("switchyard_alerts_total", "things that a person should look at"),
     counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
@@ -107,6 +109,13 @@ pub const METRICS: [Metric; 21] = [
     is_at("switchyard_accounting_up", "0 while accounting does not answer"),
     is_at("switchyard_accounting_requests", "accounting requests that wait for delivery"),
     is_at("switchyard_bin_table_rows", "rows of the BIN table in force"),
+    is_at(
+        "switchyard_worker_last_success_seconds",
+        "when the worker's last round without a failure ended, in seconds since 1970",
+    ),
+    takes("switchyard_worker_round_seconds", "how long a round of the worker took"),
+    counts("switchyard_worker_rows_total", "rows that the worker has worked or begun to work"),
+    counts("switchyard_worker_failures_total", "what failed in the worker's rounds"),
 ];
 
 /// Tells whoever collects what the metrics mean, and begins those whose labels are known: a counter

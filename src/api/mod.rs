@@ -49,6 +49,7 @@ use crate::reconciliation::incoming::StatementDesk;
 use crate::reconciliation::suspense::SettlementDesk;
 use crate::tables::bin::LiveBinTable;
 use crate::telemetry;
+use crate::telemetry::workers::WorkerReports;
 use auth::Callers;
 use error::{ApiError, Code};
 use input::BodyLimits;
@@ -70,6 +71,7 @@ pub struct ApiState {
     pub callers: Callers,
     pub settings: Arc<Settings>,
     pub metrics: PrometheusHandle,
+    pub workers: WorkerReports,
     /// Set by whoever starts the process, when recovery has gone through what was left open.
     pub ready: AtomicBool,
     /// Set when the server stops: orders are refused from then on.
@@ -188,6 +190,7 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/notices/{id}/retry", post(notices::outgoing::retry))
         .route("/v1/clock", get(operations::clock::show))
         .route("/v1/clock/confirm", post(operations::clock::confirm))
+        .route("/v1/workers", get(operations::workers::all))
         .route("/v1/audit", get(operations::audit))
         .route("/notices/{channel}", post(notices::take))
         .route("/errors", get(operations::problems))

@@ -2,6 +2,7 @@
 //! and who did what.
 
 pub mod clock;
+pub mod workers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -38,7 +38,21 @@ use crate::store::sled::{SledSettings, SledStore};
 use crate::store::{Store, StoreError};
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
-use crate::workers::{self, PAGE, Stop};
+use crate::telemetry::workers::{WorkerReport, WorkerReports};
+use crate::workers::accounting::{AccountingWork, AccountingWorker};
+use crate::workers::backlog::BacklogWorker;
+use crate::workers::bin_table::BinTableWorker;
+use crate::workers::certificates::{self, CertificateWorker};
+use crate::workers::clock::{self, ClockWorker};
+use crate::workers::day_close::DayCloseWorker;
+use crate::workers::driver::{Tasks, Worker, drive};
+use crate::workers::late_replies::LateReplyWorker;
+use crate::workers::notices::{NoticeWork, NoticeWorker};
+use crate::workers::reconciliation::ReconciliationWorker;
+use crate::workers::recovery::{self, RecoveryWorker};
+use crate::workers::reversals::ReversalWorker;
+use crate::workers::statements::StatementWorker;
+use crate::workers::{PAGE, Stop};
 use folder::{BOOKS, DataFolder, FolderError};
 use keys::{Keys, KeysError};
 
@@ -161,6 +175,7 @@ impl App {
             callers: Callers::new(&callers, rate.0, rate.1),
             settings: Arc::new(settings),
             metrics,
+            workers: WorkerReports::default(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
@@ -386,14 +401,32 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
 }
 
 /// Histograms keep what was recorded until someone reads it; nobody may be reading.
-async fn tidy_metrics(metrics: PrometheusHandle, mut stop: Stop) {
-    while !stop.is_asked() {
-        metrics.run_upkeep();
-        tokio::select! {
-            biased;
-            () = stop.asked() => {}
-            () = tokio::time::sleep(METRICS_TIDIED_EVERY) => {}
-        }
+struct MetricsWorker(PrometheusHandle);
+
+impl Worker for MetricsWorker {
+    const NAME: &'static str = "metrics";
+
+    async fn round(&mut self, _: &mut Tasks) -> usize {
+        self.0.run_upkeep();
+        0
+    }
+}
+
+/// Starts workers, whose reports the API shows.
+struct Workers<'a> {
+    reports: &'a WorkerReports,
+    clock: &'a Timekeeper,
+    stop: &'a Stop,
+    running: Vec<JoinHandle<()>>,
+}
+
+impl Workers<'_> {
+    /// `every`: the longest pause between two rounds; without one a signal alone brings them.
+    fn start<W: Worker>(&mut self, every: impl Into<Option<Duration>>, worker: W) {
+        let report = WorkerReport::new(W::NAME);
+        self.reports.add(Arc::clone(&report));
+        let (clock, stop) = (self.clock.clone(), self.stop.clone());
+        self.running.push(tokio::spawn(drive(worker, every.into(), report, clock, stop)));
     }
 }
 
@@ -405,62 +438,49 @@ fn start_workers(
 ) -> Vec<JoinHandle<()>> {
     let engine = || Arc::clone(&state.engine);
     let settings = &state.settings;
-    let look_every = settings.look_every;
-    let reversals =
-        workers::reversals::ReversalWork { look_every, in_flight: settings.reversals_in_flight };
-    let accounting = workers::accounting::AccountingWork {
+    let (look_every, clock) = (settings.look_every, state.engine.clock());
+    let statements_every = look_every.max(STATEMENTS_LOOKED_FOR_EVERY);
+    let accounting = AccountingWork {
         delivery: settings.accounting.clone(),
         batch_max: settings.accounting_batch_max,
-        look_every,
     };
-    let notices = workers::notices::NoticeWork {
-        delivery: settings.notices.clone(),
-        retry_for: settings.notices_retry_for,
-        look_every,
-    };
+    let notices =
+        NoticeWork { delivery: settings.notices.clone(), retry_for: settings.notices_retry_for };
+    let reports = &state.workers;
+    let mut workers = Workers { reports, clock, stop, running: Vec::new() };
+    workers.start(look_every * BACKLOG_LOOKS, BacklogWorker::new(engine()));
+    let in_flight = settings.reversals_in_flight.get() as usize;
+    workers.start(look_every, ReversalWorker::new(engine(), in_flight));
+    workers.start(recovery::EVERY, RecoveryWorker::new(engine()));
+    match AccountingWorker::new(engine(), accounting) {
+        Ok(Some(worker)) => workers.start(look_every, worker),
+        Ok(None) => {}
+        Err(problem) => tracing::error!(
+            problem,
+            "no accounting request can be delivered until the process starts anew"
+        ),
+    }
+    match NoticeWorker::new(engine(), notices, notice_key) {
+        Ok(worker) => workers.start(look_every, worker),
+        Err(problem) => {
+            tracing::error!(problem, "no notice can be delivered until the process starts anew");
+        }
+    }
+    workers.start(statements_every, StatementWorker::new(Arc::clone(&state.statements)));
+    workers.start(statements_every, ReconciliationWorker::new(Arc::clone(&state.backoffice)));
+    workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
+    workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
+    workers.start(METRICS_TIDIED_EVERY, MetricsWorker(state.metrics.clone()));
+    let certificates = CertificateWorker::new(Arc::clone(&state.registry), clock.clone());
+    workers.start(certificates::LOOKED_FOR_EVERY, certificates);
+    let bins = (Arc::clone(&state.bins), settings.bin_table.clone());
+    if let Some(worker) = BinTableWorker::new(bins.0, bins.1, clock.clone()) {
+        workers.start(settings.bin_table.refresh_every, worker);
+    }
     // Taken once: this is the only place that starts workers.
-    let late_replies = state.registry.take_late_replies().map(|replies| {
+    if let Some(replies) = state.registry.take_late_replies() {
         let registry = Arc::clone(&state.registry);
-        tokio::spawn(workers::late_replies::run(engine(), registry, replies, stop.clone()))
-    });
-    let others = vec![
-        tokio::spawn(workers::backlog::run(engine(), look_every * BACKLOG_LOOKS, stop.clone())),
-        tokio::spawn(workers::reversals::run(engine(), reversals, stop.clone())),
-        tokio::spawn(workers::recovery::run(engine(), stop.clone())),
-        tokio::spawn(workers::accounting::run(engine(), accounting, stop.clone())),
-        tokio::spawn(workers::notices::run(engine(), notices, notice_key, stop.clone())),
-        tokio::spawn(workers::statements::run(
-            Arc::clone(&state.statements),
-            look_every.max(STATEMENTS_LOOKED_FOR_EVERY),
-            stop.clone(),
-        )),
-        tokio::spawn(workers::reconciliation::run(
-            Arc::clone(&state.backoffice),
-            look_every.max(STATEMENTS_LOOKED_FOR_EVERY),
-            stop.clone(),
-        )),
-        tokio::spawn(workers::day_close::run(
-            engine(),
-            look_every.max(DAYS_LOOKED_FOR_EVERY),
-            stop.clone(),
-        )),
-        tokio::spawn(workers::clock::run(
-            state.engine.clock().clone(),
-            data.to_owned(),
-            stop.clone(),
-        )),
-        tokio::spawn(tidy_metrics(state.metrics.clone(), stop.clone())),
-        tokio::spawn(workers::certificates::run(
-            Arc::clone(&state.registry),
-            state.engine.clock().clone(),
-            stop.clone(),
-        )),
-        tokio::spawn(workers::bin_table::run(
-            Arc::clone(&state.bins),
-            settings.bin_table.clone(),
-            state.engine.clock().clone(),
-            stop.clone(),
-        )),
-    ];
-    others.into_iter().chain(late_replies).collect()
+        workers.start(None, LateReplyWorker::new(engine(), registry, replies));
+    }
+    workers.running
 }

@@ -81,6 +81,8 @@ enum Command {
     Clearing(clearing::ClearingArgs),
     /// See how the running daemon's clock stands, or say that it is right
     Clock(remote::clock::ClockArgs),
+    /// See how the running daemon's workers stand
+    Worker(remote::worker::WorkerArgs),
     /// Have a channel's statement downloaded by the running daemon, or see what has landed
     Statement(statement::StatementArgs),
     /// Reconcile a statement file, in the running daemon's books or against exported records
@@ -113,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Notice(args) => notice::run(args),
         Command::Clearing(args) => clearing::run(args),
         Command::Clock(args) => remote::clock::run(args),
+        Command::Worker(args) => remote::worker::run(args),
         Command::Statement(args) => statement::run(args),
         Command::Reconcile(args) => reconcile::run(args),
         Command::Difference(args) => books::difference::run(args),

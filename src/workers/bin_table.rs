@@ -9,36 +9,52 @@ use crate::tables::bin::{
     LiveBinTable, Occasion, RefreshOptions, RefreshReport, fetch_table, is_url, public_source,
 };
 use crate::telemetry;
-use crate::workers::Stop;
+use crate::workers::driver::{Tasks, Worker};
 
 /// Who the history names for a refresh by the timer.
 const WHO: &str = "timer";
 
-/// Runs until asked to stop. Without a source there is nothing to do.
-pub async fn run(
+/// Refreshes the table from its source.
+pub struct BinTableWorker {
     table: Arc<LiveBinTable>,
     settings: BinTableSettings,
+    source: String,
     clock: Timekeeper,
-    mut stop: Stop,
-) {
-    let Some(source) = settings.source.clone() else { return stop.asked().await };
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.asked() => return,
-            () = tokio::time::sleep(settings.refresh_every) => {}
-        }
-        let public = public_source(&source);
-        match refresh(&table, &settings, &source, &clock).await {
-            Ok(RefreshReport { version, rows, unchanged, .. }) => tracing::info!(
-                source = %public, version, rows, unchanged, "the BIN table was refreshed"
-            ),
+}
+
+impl BinTableWorker {
+    /// `None` without a source: there is nothing to do.
+    pub fn new(
+        table: Arc<LiveBinTable>,
+        settings: BinTableSettings,
+        clock: Timekeeper,
+    ) -> Option<Self> {
+        let source = settings.source.clone()?;
+        Some(Self { table, settings, source, clock })
+    }
+}
+
+impl Worker for BinTableWorker {
+    const NAME: &'static str = "bin_table";
+    const AT_START: bool = false;
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        let public = public_source(&self.source);
+        match refresh(&self.table, &self.settings, &self.source, &self.clock).await {
+            Ok(RefreshReport { version, rows, unchanged, .. }) => {
+                tracing::info!(
+                    source = %public, version, rows, unchanged, "the BIN table was refreshed"
+                );
+                rows
+            }
             Err(error) => {
                 tracing::error!(
                     source = %public,
                     error,
                     "the BIN table could not be refreshed; it stays as it was"
                 );
+                tasks.report(error);
+                0
             }
         }
     }

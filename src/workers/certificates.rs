@@ -13,21 +13,21 @@ use crate::clock::Timekeeper;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::telemetry;
-use crate::workers::Stop;
+use crate::workers::driver::{Tasks, Worker};
 
 /// A reload or a new signer of theirs is seen after so long.
-const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
+pub const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
 /// The same certificate is told again after so long.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What was told of which certificate, and when. Forgotten with the process: the next start tells
 /// everything again.
 #[derive(Debug, Default)]
-struct Told {
+struct Complaints {
     at: BTreeMap<(ChannelId, CertificateUse), (String, bool, Timestamp)>,
 }
 
-impl Told {
+impl Complaints {
     /// Whether a complaint is new: another certificate, one that has ended since, or told long ago.
     fn is_due(&mut self, channel: &ChannelId, term: &CertificateTerm, now: Timestamp) -> bool {
         let key = (channel.clone(), term.usage);
@@ -44,26 +44,36 @@ impl Told {
     }
 }
 
-/// Runs until asked to stop.
-pub async fn run(registry: Arc<Registry>, clock: Timekeeper, mut stop: Stop) {
-    let mut told = Told::default();
-    while !stop.is_asked() {
-        look(&registry, &mut told, clock.now());
-        tokio::select! {
-            biased;
-            () = stop.asked() => {}
-            () = tokio::time::sleep(LOOKED_FOR_EVERY) => {}
-        }
+/// Looks at the terms of the channels' certificates.
+pub struct CertificateWorker {
+    registry: Arc<Registry>,
+    clock: Timekeeper,
+    complaints: Complaints,
+}
+
+impl CertificateWorker {
+    pub fn new(registry: Arc<Registry>, clock: Timekeeper) -> Self {
+        Self { registry, clock, complaints: Complaints::default() }
+    }
+}
+
+impl Worker for CertificateWorker {
+    const NAME: &'static str = "certificates";
+
+    async fn round(&mut self, _: &mut Tasks) -> usize {
+        look(&self.registry, &mut self.complaints, self.clock.now())
     }
 }
 
 /// Of each use, the certificate that holds longest counts: others may end, being replaced.
-fn look(registry: &Registry, told: &mut Told, now: Timestamp) {
+fn look(registry: &Registry, complaints: &mut Complaints, now: Timestamp) -> usize {
+    let mut looked_at = 0;
     for (channel, terms) in registry.certificates() {
         for term in longest(&terms) {
+            looked_at += 1;
             telemetry::gauge_certificate(&channel, term.usage.name(), term.days_left(now));
             let Some(complaint) = term.complaint(now) else { continue };
-            if !told.is_due(&channel, term, now) {
+            if !complaints.is_due(&channel, term, now) {
                 continue;
             }
             if matches!(term.standing(now), CertificateState::EndsSoon { .. }) {
@@ -79,6 +89,7 @@ fn look(registry: &Registry, told: &mut Told, now: Timestamp) {
             }
         }
     }
+    looked_at
 }
 
 #[cfg(test)]
@@ -87,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_certificate_is_told_once_a_day_and_when_it_ends() {
-        let (mut told, day) = (Told::default(), TOLD_AGAIN_AFTER);
+        let (mut complaints, day) = (Complaints::default(), TOLD_AGAIN_AFTER);
         let channel = ChannelId::parse("a").expect("an id");
         let mut term = CertificateTerm {
             usage: CertificateUse::Signing,
@@ -96,14 +107,14 @@ mod tests {
             valid_until_s: 1_000_000,
         };
         let start = Timestamp::from_millis(1_000_000_000 - 1_000);
-        assert!(told.is_due(&channel, &term, start));
-        assert!(!told.is_due(&channel, &term, start));
+        assert!(complaints.is_due(&channel, &term, start));
+        assert!(!complaints.is_due(&channel, &term, start));
         let over = start.plus(Duration::from_secs(2));
-        assert!(told.is_due(&channel, &term, over), "it has ended since");
-        assert!(!told.is_due(&channel, &term, over));
-        assert!(told.is_due(&channel, &term, over.plus(day)));
-        assert!(told.is_due(&channel, &term, over), "the clock was set back");
+        assert!(complaints.is_due(&channel, &term, over), "it has ended since");
+        assert!(!complaints.is_due(&channel, &term, over));
+        assert!(complaints.is_due(&channel, &term, over.plus(day)));
+        assert!(complaints.is_due(&channel, &term, over), "the clock was set back");
         term.serial = "2".to_owned();
-        assert!(told.is_due(&channel, &term, over.plus(day)), "another one");
+        assert!(complaints.is_due(&channel, &term, over.plus(day)), "another one");
     }
 }

@@ -7,46 +7,56 @@ use std::time::{Duration, Instant};
 use crate::clock::{Doubt, Standing, Timekeeper, stopwatch};
 use crate::domain::time::Timestamp;
 use crate::telemetry;
-use crate::workers::Stop;
+use crate::workers::driver::{Tasks, Worker};
 
-const EVERY: Duration = Duration::from_secs(1);
+pub const EVERY: Duration = Duration::from_secs(1);
 /// How old the kept moment may become: a start after a crash lags behind by as much.
 const KEPT_EVERY: Duration = Duration::from_secs(10);
 /// A step of the clock that is worth a line in the log, in milliseconds.
 const STEP_MS: i64 = 2_000;
 
-/// What was seen at the last look.
-struct Seen {
+/// What a look at the clock has shown.
+struct Sighting {
     doubt: Option<Doubt>,
     clock: Timestamp,
     at: Instant,
 }
 
-/// Runs until asked to stop; the moment of the stop is kept.
-pub async fn run(clock: Timekeeper, data: PathBuf, mut stop: Stop) {
-    let mut kept_at: Option<Instant> = None;
-    let mut before: Option<Seen> = None;
-    loop {
-        let seen = look(&clock, before.as_ref());
-        let changed = before.as_ref().is_none_or(|old| old.doubt != seen.doubt);
-        let stopping = stop.is_asked();
-        before = Some(seen);
-        if changed || stopping || kept_at.is_none_or(|at| at.elapsed() >= KEPT_EVERY) {
-            keep(&clock, &data).await;
-            kept_at = Some(stopwatch());
-        }
-        if stopping {
-            return;
-        }
-        tokio::select! {
-            biased;
-            () = stop.asked() => {}
-            () = tokio::time::sleep(EVERY) => {}
-        }
+/// Looks at the clock; the moment of the stop is kept.
+pub struct ClockWorker {
+    clock: Timekeeper,
+    data: PathBuf,
+    kept_at: Option<Instant>,
+    before: Option<Sighting>,
+}
+
+impl ClockWorker {
+    pub const fn new(clock: Timekeeper, data: PathBuf) -> Self {
+        Self { clock, data, kept_at: None, before: None }
     }
 }
 
-fn look(clock: &Timekeeper, before: Option<&Seen>) -> Seen {
+impl Worker for ClockWorker {
+    const NAME: &'static str = "clock";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        let sighting = look(&self.clock, self.before.as_ref());
+        let changed = self.before.as_ref().is_none_or(|old| old.doubt != sighting.doubt);
+        self.before = Some(sighting);
+        if !changed && self.kept_at.is_some_and(|at| at.elapsed() < KEPT_EVERY) {
+            return 0;
+        }
+        keep(&self.clock, &self.data, tasks).await;
+        self.kept_at = Some(stopwatch());
+        1
+    }
+
+    async fn end(&mut self, mut tasks: Tasks) {
+        keep(&self.clock, &self.data, &mut tasks).await;
+    }
+}
+
+fn look(clock: &Timekeeper, before: Option<&Sighting>) -> Sighting {
     let standing = clock.look();
     let lead_ms = standing.clock.as_millis() - standing.present.proven().as_millis();
     telemetry::gauge_clock(lead_ms, standing.doubt.is_some());
@@ -61,7 +71,7 @@ fn look(clock: &Timekeeper, before: Option<&Seen>) -> Seen {
     if before.map(|before| before.doubt) != Some(standing.doubt) {
         tell(&standing, before.is_none());
     }
-    Seen { doubt: standing.doubt, clock: standing.clock, at }
+    Sighting { doubt: standing.doubt, clock: standing.clock, at }
 }
 
 fn tell(standing: &Standing, is_first: bool) {
@@ -91,11 +101,10 @@ fn tell(standing: &Standing, is_first: bool) {
     }
 }
 
-async fn keep(clock: &Timekeeper, data: &Path) {
+async fn keep(clock: &Timekeeper, data: &Path, tasks: &mut Tasks) {
     let (last, data) = (clock.last_seen(), data.to_owned());
     let written = tokio::task::spawn_blocking(move || last.write(&data)).await;
     if let Ok(Err(error)) = written {
-        let error = telemetry::chain(&error);
-        tracing::error!(error, "the last moment of the books is not kept; a start will lag");
+        tasks.fail("the last moment of the books is not kept; a start will lag", &error);
     }
 }

@@ -1,25 +1,34 @@
 //! Closes clearing days when their time has come.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::Notify;
 
 use crate::engine::day_close::CloseError;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
-use crate::workers::{Stop, next_round};
+use crate::workers::driver::{Tasks, Worker};
 
-/// Runs until asked to stop. What could not be closed is tried again in the next round.
-pub async fn run(engine: Arc<Engine>, look_every: Duration, mut stop: Stop) {
-    let never = Notify::new();
-    while !stop.is_asked() {
-        for channel in engine.channels().ids() {
-            if stop.is_asked() || !engine.takes_orders() {
+/// Closes the days that are due. What could not be closed is tried again in the next round.
+pub struct DayCloseWorker {
+    engine: Arc<Engine>,
+}
+
+impl DayCloseWorker {
+    pub const fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+}
+
+impl Worker for DayCloseWorker {
+    const NAME: &'static str = "day_close";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        let mut closed = 0;
+        for channel in self.engine.channels().ids() {
+            if tasks.is_stop_asked() || !self.engine.takes_orders() {
                 break;
             }
-            match engine.close_due_days(&channel).await {
-                Ok(_) => {}
+            match self.engine.close_due_days(&channel).await {
+                Ok(days) => closed += days,
                 Err(CloseError::Engine(EngineError::Contended)) => {
                     tracing::debug!(channel.name = %channel, "a clearing day is closed by another");
                 }
@@ -29,9 +38,10 @@ pub async fn run(engine: Arc<Engine>, look_every: Duration, mut stop: Stop) {
                         channel.name = %channel, error,
                         "a clearing day could not be closed; it is tried again"
                     );
+                    tasks.report(error);
                 }
             }
         }
-        next_round(&never, look_every, &mut stop).await;
+        closed
     }
 }

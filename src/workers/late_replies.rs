@@ -16,31 +16,52 @@ use crate::domain::flow::attempt::Source;
 use crate::domain::outcome::Outcome;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
-use crate::workers::Stop;
+use crate::workers::driver::{Tasks, Worker};
 
-/// Runs until asked to stop.
-pub async fn run(
+/// Weighs late replies, one a round, as they come.
+pub struct LateReplyWorker {
     engine: Arc<Engine>,
     registry: Arc<Registry>,
-    mut replies: mpsc::Receiver<LateReply>,
-    mut stop: Stop,
-) {
-    loop {
-        let late = tokio::select! {
-            biased;
-            () = stop.asked() => return,
-            late = replies.recv() => late,
-        };
-        let Some(late) = late else { return };
-        weigh(&engine, &registry, &late).await;
+    replies: mpsc::Receiver<LateReply>,
+    next: Option<LateReply>,
+}
+
+impl LateReplyWorker {
+    pub const fn new(
+        engine: Arc<Engine>,
+        registry: Arc<Registry>,
+        replies: mpsc::Receiver<LateReply>,
+    ) -> Self {
+        Self { engine, registry, replies, next: None }
     }
 }
 
-async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) {
-    let Some(understood) = registry.decode_late_reply(late) else { return };
+impl Worker for LateReplyWorker {
+    const NAME: &'static str = "late_replies";
+    const AT_START: bool = false;
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        let Some(late) = self.next.take() else { return 0 };
+        if let Err(error) = weigh(&self.engine, &self.registry, &late).await {
+            tasks.report(error);
+        }
+        1
+    }
+
+    async fn signal(&mut self) {
+        self.next = self.replies.recv().await;
+        if self.next.is_none() {
+            // The links are gone, and nothing comes any more.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) -> Result<(), String> {
+    let Some(understood) = registry.decode_late_reply(late) else { return Ok(()) };
     // What says nothing for certain is what we knew already.
     if matches!(understood.outcome, Outcome::Unknown(_)) {
-        return;
+        return Ok(());
     }
     let number = late.asked.facts.channel_order_no;
     let weighed = match late.asked.kind {
@@ -61,9 +82,14 @@ async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) {
         // The attempt has its end already.
         Err(EngineError::Refused(Refusal::NothingOpen)) => {}
         // The books cannot be written: the entry stays due.
-        Err(error) => tracing::warn!(
-            channel.name = %late.channel, channel.order_no = %number,
-            error = %telemetry::chain(&error), "a late reply could not be written"
-        ),
+        Err(error) => {
+            let error = telemetry::chain(&error);
+            tracing::warn!(
+                channel.name = %late.channel, channel.order_no = %number, error,
+                "a late reply could not be written"
+            );
+            return Err(error);
+        }
     }
+    Ok(())
 }

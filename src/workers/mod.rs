@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod clock;
 pub mod day_close;
 mod delivery;
+pub mod driver;
 pub mod late_replies;
 pub mod notices;
 pub mod reconciliation;
@@ -20,10 +21,8 @@ pub mod statements;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 pub use delivery::client;
 
@@ -52,16 +51,6 @@ impl Stop {
     }
 }
 
-/// Waits for the next round: a signal, the timer, or a stop. Signals that came meanwhile count.
-async fn next_round(signal: &Notify, every: Duration, stop: &mut Stop) {
-    tokio::select! {
-        biased;
-        () = stop.asked() => {}
-        () = signal.notified() => {}
-        () = tokio::time::sleep(every) => {}
-    }
-}
-
 /// What is being worked at the moment, so that two rounds do not work the same thing at once.
 #[derive(Debug)]
 struct InFlight<K: Ord + Clone> {
@@ -75,11 +64,11 @@ impl<K: Ord + Clone> Default for InFlight<K> {
 }
 
 impl<K: Ord + Clone> InFlight<K> {
-    /// `None` if it is being worked already; else hold the claim for as long as the work takes.
-    fn claim(&self, key: &K) -> Option<Claim<K>> {
+    /// `None` if it is being worked already; else keep the hold for as long as the work takes.
+    fn hold(&self, key: &K) -> Option<Hold<K>> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let claim = || Claim { key: key.clone(), keys: Arc::clone(&self.keys) };
-        keys.insert(key.clone()).then(claim)
+        let hold = || Hold { key: key.clone(), keys: Arc::clone(&self.keys) };
+        keys.insert(key.clone()).then(hold)
     }
 
     fn len(&self) -> usize {
@@ -87,29 +76,15 @@ impl<K: Ord + Clone> InFlight<K> {
     }
 }
 
-/// A claim on one key; dropped with the work, however that ends.
+/// A hold on one key; dropped with the work, however that ends.
 #[derive(Debug)]
-struct Claim<K: Ord + Clone> {
+struct Hold<K: Ord + Clone> {
     key: K,
     keys: Arc<Mutex<BTreeSet<K>>>,
 }
 
-impl<K: Ord + Clone> Drop for Claim<K> {
+impl<K: Ord + Clone> Drop for Hold<K> {
     fn drop(&mut self) {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-    }
-}
-
-/// Takes the results of tasks that have ended; a panic in one ends that one alone.
-fn reap(tasks: &mut JoinSet<()>, what: &str) {
-    while let Some(ended) = tasks.try_join_next() {
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            tracing::error!(
-                worker = what,
-                "a task of a worker has panicked; its row is due again later"
-            );
-        }
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::header::HeaderName;
 use serde::Serialize;
-use tokio::task::JoinSet;
 
 use crate::codec::sign::{HmacKey, hex_lower};
 use crate::config::checked::DeliverySettings;
@@ -22,8 +21,9 @@ use crate::domain::time::Due;
 use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
+use crate::workers::InFlight;
 use crate::workers::delivery::{self, Posted};
-use crate::workers::{InFlight, Stop, next_round, reap};
+use crate::workers::driver::{Tasks, Worker};
 
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "switchyard-signature";
@@ -81,72 +81,73 @@ pub struct NoticeWork {
     pub delivery: DeliverySettings,
     /// How long after an order's end its notice is tried; then it is parked.
     pub retry_for: Duration,
-    pub look_every: Duration,
 }
 
-struct Desk {
+struct NoticeDesk {
     engine: Arc<Engine>,
     work: NoticeWork,
     key: HmacKey,
     client: Client,
 }
 
-/// Runs until asked to stop.
-pub async fn run(engine: Arc<Engine>, work: NoticeWork, key: HmacKey, mut stop: Stop) {
-    let client = match delivery::client(work.delivery.timeout) {
-        Ok(client) => client,
-        Err(problem) => {
-            tracing::error!(problem, "no notice can be delivered until the process starts anew");
-            return stop.asked().await;
-        }
-    };
-    let desk = Arc::new(Desk { engine, work, key, client });
-    let working = InFlight::default();
-    let mut tasks = JoinSet::new();
-    while !stop.is_asked() {
-        if let Err(error) = look(&desk, &working, &mut tasks).await {
-            tracing::error!(
-                error = %telemetry::chain(&error),
-                "the notices cannot be read; they are looked for again"
-            );
-        }
-        reap(&mut tasks, "notices");
-        next_round(&desk.engine.signals().notices, desk.work.look_every, &mut stop).await;
-    }
-    while tasks.join_next().await.is_some() {}
+/// Delivers the notices that are due.
+pub struct NoticeWorker {
+    desk: Arc<NoticeDesk>,
+    in_flight: InFlight<OrderId>,
 }
 
-async fn look(
-    desk: &Arc<Desk>,
-    working: &InFlight<OrderId>,
-    tasks: &mut JoinSet<()>,
-) -> Result<(), EngineError> {
-    let most = desk.work.delivery.in_flight.get() as usize;
-    if working.len() >= most {
-        return Ok(());
+impl NoticeWorker {
+    pub fn new(engine: Arc<Engine>, work: NoticeWork, key: HmacKey) -> Result<Self, String> {
+        let client = delivery::client(work.delivery.timeout)?;
+        let desk = Arc::new(NoticeDesk { engine, work, key, client });
+        Ok(Self { desk, in_flight: InFlight::default() })
     }
-    let due = Due::at(desk.engine.clock().now(), desk.work.delivery.longest_wait());
-    for notice in desk.engine.store().due_notices(due, most * 2).await? {
-        if working.len() >= most {
-            break;
+
+    async fn look(&self, tasks: &mut Tasks) -> Result<usize, EngineError> {
+        let (desk, mut begun) = (&self.desk, 0);
+        let most = desk.work.delivery.in_flight.get() as usize;
+        if self.in_flight.len() >= most {
+            return Ok(0);
         }
-        let Some(claim) = working.claim(&notice.order) else { continue };
-        let desk = Arc::clone(desk);
-        tasks.spawn(async move {
-            if let Err(error) = deliver(&desk, notice).await {
-                tracing::error!(
-                    error = %telemetry::chain(&error),
-                    "a notice could not be delivered; it is posted again"
-                );
+        let due = Due::at(desk.engine.clock().now(), desk.work.delivery.longest_wait());
+        for notice in desk.engine.store().due_notices(due, most * 2).await? {
+            if self.in_flight.len() >= most {
+                break;
             }
-            drop(claim);
-            desk.engine.signals().notices.notify_one();
-        });
+            let Some(hold) = self.in_flight.hold(&notice.order) else { continue };
+            let desk = Arc::clone(desk);
+            begun += 1;
+            tasks.spawn(async move {
+                let delivered = deliver(&desk, notice).await.map_err(|error| {
+                    let error = telemetry::chain(&error);
+                    tracing::error!(error, "a notice could not be delivered; it is posted again");
+                    error
+                });
+                drop(hold);
+                desk.engine.signals().notices.notify_one();
+                delivered
+            });
+        }
+        Ok(begun)
     }
-    Ok(())
 }
 
-async fn deliver(desk: &Desk, mut notice: CoreNotice) -> Result<(), EngineError> {
+impl Worker for NoticeWorker {
+    const NAME: &'static str = "notices";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        self.look(tasks).await.unwrap_or_else(|error| {
+            tasks.fail("the notices cannot be read; they are looked for again", &error);
+            0
+        })
+    }
+
+    fn signal(&mut self) -> impl Future<Output = ()> + Send {
+        self.desk.engine.signals().notices.notified()
+    }
+}
+
+async fn deliver(desk: &NoticeDesk, mut notice: CoreNotice) -> Result<(), EngineError> {
     let store = desk.engine.store();
     let current = store.notice(notice.order).await?;
     // The row that a page showed may be old by now; its successor is looked at anew.

@@ -4,56 +4,69 @@
 //! is found again here.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::task::JoinSet;
 
 use crate::domain::books::difference::LONGEST_CARRIED;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Due;
-use crate::reconciliation::{Backoffice, BackofficeError, Waiting};
+use crate::reconciliation::{Backoffice, Waiting};
 use crate::telemetry;
-use crate::workers::{InFlight, PAGE, Stop, reap};
+use crate::workers::driver::{Tasks, Worker};
+use crate::workers::{InFlight, PAGE};
 
 /// Channels whose statements are run at once: each takes two threads and much memory.
 const IN_FLIGHT_MAX: usize = 1;
 
-/// Runs until asked to stop.
-pub async fn run(backoffice: Arc<Backoffice>, look_every: Duration, mut stop: Stop) {
-    let working: InFlight<ChannelId> = InFlight::default();
-    let mut tasks = JoinSet::new();
-    if let Err(error) = backoffice.recover().await {
-        report("reconciliations that were cut off could not be ended", &error);
-    }
-    while !stop.is_asked() {
-        reap(&mut tasks, "reconciliation");
-        let waiting = backoffice.waiting().await.unwrap_or_else(|error| {
-            report("the inbox could not be looked through", &error);
-            Vec::new()
-        });
-        for one in waiting {
-            if working.len() >= IN_FLIGHT_MAX {
-                break;
-            }
-            let Some(claim) = working.claim(&one.channel) else { continue };
-            let backoffice = Arc::clone(&backoffice);
-            tasks.spawn(async move {
-                take(&backoffice, &one).await;
-                drop(claim);
-            });
-        }
-        suspend(&backoffice).await;
-        tokio::select! {
-            biased;
-            () = stop.asked() => {}
-            () = tokio::time::sleep(look_every) => {}
-        }
-    }
-    // A run that is cut off here is found, and run again, at the next start.
-    tasks.shutdown().await;
+/// Runs statements, and suspends what is due.
+pub struct ReconciliationWorker {
+    backoffice: Arc<Backoffice>,
+    in_flight: InFlight<ChannelId>,
+    has_recovered: bool,
 }
 
-async fn take(backoffice: &Backoffice, waiting: &Waiting) {
+impl ReconciliationWorker {
+    pub fn new(backoffice: Arc<Backoffice>) -> Self {
+        Self { backoffice, in_flight: InFlight::default(), has_recovered: false }
+    }
+}
+
+impl Worker for ReconciliationWorker {
+    const NAME: &'static str = "reconciliation";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        if !self.has_recovered {
+            self.has_recovered = true;
+            if let Err(error) = self.backoffice.recover().await {
+                tasks.fail("reconciliations that were cut off could not be ended", &error);
+            }
+        }
+        let waiting = self.backoffice.waiting().await.unwrap_or_else(|error| {
+            tasks.fail("the inbox could not be looked through", &error);
+            Vec::new()
+        });
+        let mut begun = 0;
+        for one in waiting {
+            if self.in_flight.len() >= IN_FLIGHT_MAX {
+                break;
+            }
+            let Some(hold) = self.in_flight.hold(&one.channel) else { continue };
+            let backoffice = Arc::clone(&self.backoffice);
+            begun += 1;
+            tasks.spawn(async move {
+                let taken = take(&backoffice, &one).await;
+                drop(hold);
+                taken
+            });
+        }
+        begun + suspend(&self.backoffice, tasks).await
+    }
+
+    /// A run that is cut off is found, and run again, at the next start.
+    fn end(&mut self, tasks: Tasks) -> impl Future<Output = ()> + Send {
+        tasks.cut_off()
+    }
+}
+
+async fn take(backoffice: &Backoffice, waiting: &Waiting) -> Result<(), String> {
     let (channel, date) = (&waiting.channel, waiting.date);
     match backoffice.take_landed(waiting).await {
         Ok(None) => {}
@@ -72,25 +85,30 @@ async fn take(backoffice: &Backoffice, waiting: &Waiting) {
                 error,
                 "a statement could not be reconciled; it is tried again"
             );
+            return Err(error);
         }
     }
+    Ok(())
 }
 
-/// Until nothing is due: a page that is not full was the last one.
-async fn suspend(backoffice: &Backoffice) {
+/// Until nothing is due: a page that is not full was the last one. Gives how many were suspended.
+async fn suspend(backoffice: &Backoffice, tasks: &mut Tasks) -> usize {
+    let mut suspended = 0;
     loop {
         // What moves money because of its age waits until that is borne out.
         let present = backoffice.engine().clock().present();
         let due = Due::at(present.now(), LONGEST_CARRIED).by(present.proven());
         match backoffice.expire(due, PAGE).await {
-            Ok(PAGE) => {}
-            Ok(_) => return,
-            Err(error) => return report("differences that are due could not be suspended", &error),
+            Ok(rows) => {
+                suspended += rows;
+                if rows < PAGE {
+                    return suspended;
+                }
+            }
+            Err(error) => {
+                tasks.fail("differences that are due could not be suspended", &error);
+                return suspended;
+            }
         }
     }
-}
-
-fn report(what: &str, error: &BackofficeError) {
-    let error = telemetry::chain(error);
-    tracing::error!(error, "{what}");
 }

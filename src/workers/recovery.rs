@@ -4,30 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Engine;
-use crate::telemetry;
-use crate::workers::{PAGE, Stop};
+use crate::workers::PAGE;
+use crate::workers::driver::{Tasks, Worker};
 
 /// How often the open orders are looked through while the process runs. A call that dies without
 /// its process is a defect of ours, so this is a safety net and need not be quick.
-const EVERY: Duration = Duration::from_secs(30);
+pub const EVERY: Duration = Duration::from_secs(30);
 
-/// Looks through the open orders at intervals until asked to stop.
-pub async fn run(engine: Arc<Engine>, mut stop: Stop) {
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.asked() => return,
-            () = tokio::time::sleep(EVERY) => {}
-        }
-        match engine.recover_lost(PAGE).await {
-            Ok(0) => {}
-            Ok(count) => {
-                tracing::error!(orders = count, "calls were lost; their attempts are unknown now");
+/// Looks through the open orders.
+pub struct RecoveryWorker {
+    engine: Arc<Engine>,
+}
+
+impl RecoveryWorker {
+    pub const fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+}
+
+impl Worker for RecoveryWorker {
+    const NAME: &'static str = "recovery";
+    const AT_START: bool = false;
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        match self.engine.recover_lost(PAGE).await {
+            Ok(orders) => {
+                if orders > 0 {
+                    tracing::error!(orders, "calls were lost; their attempts are unknown now");
+                }
+                orders
             }
-            Err(error) => tracing::error!(
-                error = %telemetry::chain(&error),
-                "the open orders cannot be looked through"
-            ),
+            Err(error) => {
+                tasks.fail("the open orders cannot be looked through", &error);
+                0
+            }
         }
     }
 }

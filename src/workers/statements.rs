@@ -4,50 +4,64 @@
 //! the waits of the channel's file, and no longer than it looks back.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::task::JoinSet;
 
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::incoming::{FetchError, StatementDesk};
 use crate::telemetry;
-use crate::workers::{InFlight, Stop, reap};
+use crate::workers::InFlight;
+use crate::workers::driver::{Tasks, Worker};
 
 /// Downloads that run at once: each may hold a whole day in memory.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// Runs until asked to stop.
-pub async fn run(desk: Arc<StatementDesk>, look_every: Duration, mut stop: Stop) {
-    let working: InFlight<(ChannelId, BusinessDate)> = InFlight::default();
-    let mut tasks = JoinSet::new();
-    while !stop.is_asked() {
-        reap(&mut tasks, "statements");
-        let looked = Arc::clone(&desk);
-        // The inbox is on the disk.
-        let due = tokio::task::spawn_blocking(move || looked.due()).await.unwrap_or_default();
-        for (channel, date) in due {
-            if working.len() >= IN_FLIGHT_MAX {
-                break;
-            }
-            let Some(claim) = working.claim(&(channel.clone(), date)) else { continue };
-            let desk = Arc::clone(&desk);
-            tasks.spawn(async move {
-                fetch(&desk, &channel, date).await;
-                drop(claim);
-            });
-        }
-        tokio::select! {
-            biased;
-            () = stop.asked() => {}
-            () = tokio::time::sleep(look_every) => {}
-        }
-    }
-    // What was being downloaded is asked for again at the next start.
-    tasks.shutdown().await;
+/// Asks for the statements that are due.
+pub struct StatementWorker {
+    desk: Arc<StatementDesk>,
+    in_flight: InFlight<(ChannelId, BusinessDate)>,
 }
 
-async fn fetch(desk: &StatementDesk, channel: &ChannelId, date: BusinessDate) {
+impl StatementWorker {
+    pub fn new(desk: Arc<StatementDesk>) -> Self {
+        Self { desk, in_flight: InFlight::default() }
+    }
+}
+
+impl Worker for StatementWorker {
+    const NAME: &'static str = "statements";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        let looked = Arc::clone(&self.desk);
+        // The inbox is on the disk.
+        let due = tokio::task::spawn_blocking(move || looked.due()).await.unwrap_or_default();
+        let mut begun = 0;
+        for (channel, date) in due {
+            if self.in_flight.len() >= IN_FLIGHT_MAX {
+                break;
+            }
+            let Some(hold) = self.in_flight.hold(&(channel.clone(), date)) else { continue };
+            let desk = Arc::clone(&self.desk);
+            begun += 1;
+            tasks.spawn(async move {
+                let fetched = fetch(&desk, &channel, date).await;
+                drop(hold);
+                fetched
+            });
+        }
+        begun
+    }
+
+    /// What is being downloaded is asked for again at the next start.
+    fn end(&mut self, tasks: Tasks) -> impl Future<Output = ()> + Send {
+        tasks.cut_off()
+    }
+}
+
+async fn fetch(
+    desk: &StatementDesk,
+    channel: &ChannelId,
+    date: BusinessDate,
+) -> Result<(), String> {
     match desk.fetch(channel, date).await {
         Ok(fetched) => tracing::info!(
             channel.name = %channel,
@@ -68,6 +82,8 @@ async fn fetch(desk: &StatementDesk, channel: &ChannelId, date: BusinessDate) {
                 error,
                 "a statement could not be downloaded; it is asked for again"
             );
+            return Err(error);
         }
     }
+    Ok(())
 }

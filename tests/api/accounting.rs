@@ -19,7 +19,7 @@ use switchyard::domain::books::accounting::{
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::PAGE_MAX;
 use switchyard::workers::Stop;
-use switchyard::workers::accounting::{AccountingWork, run};
+use switchyard::workers::accounting::{AccountingWork, AccountingWorker};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -179,10 +179,11 @@ impl Desk {
         let work = AccountingWork {
             delivery: settings.accounting.clone(),
             batch_max: settings.accounting_batch_max,
-            look_every: Duration::from_millis(5),
         };
         let (stop, stopped) = Stop::new();
-        let worker = tokio::spawn(run(Arc::clone(&gateway.state.engine), work, stopped));
+        let worker = AccountingWorker::new(Arc::clone(&gateway.state.engine), work);
+        let worker = worker.expect("a client").expect("accounting has a URL");
+        let worker = gateway.work(worker, Some(Duration::from_millis(5)), stopped);
         Self { gateway, accounting, stop, worker }
     }
 

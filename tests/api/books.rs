@@ -15,7 +15,8 @@ use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::write_set::{Claim, WriteSet};
 use switchyard::store::PAGE_MAX;
-use switchyard::workers::{self, Stop};
+use switchyard::workers::Stop;
+use switchyard::workers::day_close::DayCloseWorker;
 
 use crate::gateway::{Answer, Gateway, approved, members, payment, unknown};
 use crate::support::books;
@@ -264,8 +265,11 @@ async fn the_worker_closes_days_in_order_when_their_time_has_come() {
     assert_eq!(engine.close_due_days(&channel).await.expect("it is looked at"), 0);
     gateway.later(Duration::from_secs(2 * 24 * 3_600 + 3_600));
     let (stop, stopped) = Stop::new();
-    let look_every = Duration::from_millis(5);
-    let worker = tokio::spawn(workers::day_close::run(Arc::clone(engine), look_every, stopped));
+    let worker = gateway.work(
+        DayCloseWorker::new(Arc::clone(engine)),
+        Some(Duration::from_millis(5)),
+        stopped,
+    );
     let closed = async || {
         let days = gateway.store.clearing_days(channel.clone()).await.expect("a read");
         days.closed_through.filter(|date| date.yyyymmdd() == 20_261_124)

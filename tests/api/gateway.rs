@@ -35,6 +35,9 @@ use switchyard::store::Store;
 use switchyard::store::memory::{Faults, MemoryStore};
 use switchyard::tables::bin::LiveBinTable;
 use switchyard::tables::routes::LiveRoutes;
+use switchyard::telemetry::workers::{WorkerReport, WorkerReports};
+use switchyard::workers::Stop;
+use switchyard::workers::driver::{Worker, drive};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -260,6 +263,7 @@ impl Gateway {
             settings,
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             ready: AtomicBool::new(true),
+            workers: WorkerReports::default(),
             stopping: AtomicBool::new(false),
         });
         Self::listen(scratch, (store, disk), bank, state, (millis, commits)).await
@@ -348,6 +352,19 @@ impl Gateway {
     pub fn later(&self, by: Duration) {
         let millis = i64::try_from(by.as_millis()).expect("a bearable time");
         self.clock.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Drives a worker, whose rounds `GET /v1/workers` shows.
+    pub fn work<W: Worker>(
+        &self,
+        worker: W,
+        every: Option<Duration>,
+        stop: Stop,
+    ) -> JoinHandle<()> {
+        let report = WorkerReport::new(W::NAME);
+        self.state.workers.add(Arc::clone(&report));
+        let clock = self.state.engine.clock().clone();
+        tokio::spawn(drive(worker, every, report, clock, stop))
     }
 
     /// How many write sets were written.

@@ -19,3 +19,4 @@ mod payments;
 mod reconciliation;
 mod refusals;
 mod reversals;
+mod workers;

@@ -173,6 +173,7 @@ async fn nobody_calls_without_a_key_or_beyond_its_roles() {
         ("core", Method::POST, resolve, 403),
         ("core", Method::POST, retry, 403),
         ("core", Method::GET, "/v1/audit", 403),
+        ("core", Method::GET, "/v1/workers", 403),
         ("core", Method::GET, "/v1/reversals", 403),
         ("core", Method::GET, "/v1/accounting-requests", 403),
         ("core", Method::GET, "/v1/channels/unionpay/clearing?date=2026-11-22", 403),

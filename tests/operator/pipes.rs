@@ -14,7 +14,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 32] = [
+const LINES: [&str; 33] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -37,6 +37,7 @@ const LINES: [&str; 32] = [
     "contradiction list",
     "notice list",
     "clock show",
+    "worker list",
     "accounting list",
     "audit list",
     "route explain --daemon --bin 621626 --amount 12345",
@@ -74,7 +75,7 @@ fn command(folder: &Path, line: &str, url: &str, date: &str) -> Command {
     command.args(words).stdin(Stdio::null());
     let asks = ["payment", "reversal", "transaction", "contradiction", "clearing", "statement"];
     let asks = asks.into_iter().chain(["difference", "settlement", "report", "notice", "clock"]);
-    let asks = asks.chain(["accounting", "audit"]);
+    let asks = asks.chain(["accounting", "audit", "worker"]);
     if line.contains("--daemon") || asks.into_iter().any(|name| line.starts_with(name)) {
         command.args(["--url", url, "--key", CALLER_KEY]);
     }

@@ -56,6 +56,13 @@ async fn listings_name_what_can_be_shown() {
     let none = ask(&app, folder, &["reversal", "list", "--phase", "undo_owed"]).await;
     assert_eq!(none.lines().count(), 1, "a heading: {none}");
 
+    let workers = ask(&app, folder, &["worker", "list"]).await;
+    for name in ["accounting", "day_close", "reversals", "bin_table"] {
+        let started = town.settings().bin_table.source.is_some() || name != "bin_table";
+        let named = workers.lines().any(|line| line.starts_with(name));
+        assert_eq!(named, started, "{name}: {workers}");
+    }
+
     let date = paid.text("clearing_date").to_owned();
     for words in [&["transaction", "list"][..], &["transaction", "list", "harbour-bank", &date]] {
         let listed = ask(&app, folder, words).await;

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod listing;
 pub mod payment;
 pub mod reversal;
+pub mod worker;
 
 use anyhow::Context as _;
 use clap::Args;

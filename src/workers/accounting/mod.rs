@@ -18,7 +18,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use reqwest::Client;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 
 use crate::config::checked::DeliverySettings;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
@@ -28,7 +27,8 @@ use crate::domain::write_set::WriteSet;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::delivery::{self, Posted};
-use crate::workers::{Claim, InFlight, Stop, next_round, reap};
+use crate::workers::driver::{Tasks, Worker};
+use crate::workers::{Hold, InFlight};
 use outage::Outage;
 
 pub use voucher::{batch_body, body};
@@ -45,43 +45,43 @@ pub struct AccountingWork {
     pub delivery: DeliverySettings,
     /// The most requests of one post, from 1; 1 is one voucher in each body.
     pub batch_max: usize,
-    pub look_every: Duration,
 }
 
-/// Runs until asked to stop. Without a URL nothing is sent: the requests stay, and the API shows
-/// them.
-pub async fn run(engine: Arc<Engine>, work: AccountingWork, mut stop: Stop) {
-    let Some(url) = work.delivery.url.clone() else { return stop.asked().await };
-    let client = match delivery::client(work.delivery.timeout) {
-        Ok(client) => client,
-        Err(problem) => {
-            tracing::error!(
-                problem,
-                "no accounting request can be delivered until the process starts anew"
-            );
-            return stop.asked().await;
-        }
-    };
-    telemetry::gauge_accounting(true);
-    let posts = Arc::new(Semaphore::new(work.delivery.in_flight.get() as usize));
-    let outage = Mutex::default();
-    let desk = Arc::new(Desk { engine, work, url, client, posts, outage });
-    let chains = InFlight::default();
-    let mut tasks = JoinSet::new();
-    while !stop.is_asked() {
-        if let Err(error) = look(&desk, &chains, &mut tasks).await {
-            tracing::error!(
-                error = %telemetry::chain(&error),
-                "the accounting requests cannot be read; they are looked for again"
-            );
-        }
-        reap(&mut tasks, "accounting");
-        next_round(&desk.engine.signals().accounting, desk.work.look_every, &mut stop).await;
+/// Delivers accounting requests.
+pub struct AccountingWorker {
+    desk: Arc<AccountingDesk>,
+    chains: InFlight<OrderId>,
+}
+
+impl AccountingWorker {
+    /// `None` without a URL: nothing is sent, the requests stay, and the API shows them.
+    pub fn new(engine: Arc<Engine>, work: AccountingWork) -> Result<Option<Self>, String> {
+        let Some(url) = work.delivery.url.clone() else { return Ok(None) };
+        let client = delivery::client(work.delivery.timeout)?;
+        telemetry::gauge_accounting(true);
+        let posts = Arc::new(Semaphore::new(work.delivery.in_flight.get() as usize));
+        let outage = Mutex::default();
+        let desk = Arc::new(AccountingDesk { engine, work, url, client, posts, outage });
+        Ok(Some(Self { desk, chains: InFlight::default() }))
     }
-    while tasks.join_next().await.is_some() {}
 }
 
-struct Desk {
+impl Worker for AccountingWorker {
+    const NAME: &'static str = "accounting";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        look(&self.desk, &self.chains, tasks).await.unwrap_or_else(|error| {
+            tasks.fail("the accounting requests cannot be read; they are looked for again", &error);
+            0
+        })
+    }
+
+    fn signal(&mut self) -> impl Future<Output = ()> + Send {
+        self.desk.engine.signals().accounting.notified()
+    }
+}
+
+struct AccountingDesk {
     engine: Arc<Engine>,
     work: AccountingWork,
     url: String,
@@ -91,37 +91,38 @@ struct Desk {
     outage: Mutex<Outage>,
 }
 
-impl Desk {
+impl AccountingDesk {
     fn outage(&self) -> std::sync::MutexGuard<'_, Outage> {
         self.outage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A request whose chain nobody else works on.
-struct Held {
-    claim: Claim<OrderId>,
+/// The request of a chain that nobody else works on.
+struct ChainHead {
+    hold: Hold<OrderId>,
     request: AccountingRequest,
 }
 
 /// Starts the delivery of what may go, one request of a chain at a time.
 async fn look(
-    desk: &Arc<Desk>,
+    desk: &Arc<AccountingDesk>,
     chains: &InFlight<OrderId>,
-    tasks: &mut JoinSet<()>,
-) -> Result<(), EngineError> {
+    tasks: &mut Tasks,
+) -> Result<usize, EngineError> {
     let room = desk.posts.available_permits() * desk.work.batch_max;
     if room == 0 {
-        return Ok(());
+        return Ok(0);
     }
-    let mut group = Vec::new();
+    let (mut group, mut begun) = (Vec::new(), 0);
     let mut permit = None;
     for request in may_go(desk, chains, room).await? {
-        let Some(claim) = chains.claim(&request.id.chain) else { continue };
+        let Some(hold) = chains.hold(&request.id.chain) else { continue };
         if permit.is_none() {
             let Ok(free) = Arc::clone(&desk.posts).try_acquire_owned() else { break };
             permit = Some(free);
         }
-        group.push(Held { claim, request });
+        group.push(ChainHead { hold, request });
+        begun += 1;
         if group.len() == desk.work.batch_max {
             start(desk, tasks, std::mem::take(&mut group), permit.take());
         }
@@ -129,13 +130,13 @@ async fn look(
     if !group.is_empty() {
         start(desk, tasks, group, permit);
     }
-    Ok(())
+    Ok(begun)
 }
 
 /// Owed requests that are due, or need not wait since an outage is over; the longest due first.
 /// There may be more of them than room.
 async fn may_go(
-    desk: &Desk,
+    desk: &AccountingDesk,
     chains: &InFlight<OrderId>,
     room: usize,
 ) -> Result<Vec<AccountingRequest>, EngineError> {
@@ -163,9 +164,9 @@ async fn may_go(
 }
 
 fn start(
-    desk: &Arc<Desk>,
-    tasks: &mut JoinSet<()>,
-    group: Vec<Held>,
+    desk: &Arc<AccountingDesk>,
+    tasks: &mut Tasks,
+    group: Vec<ChainHead>,
     permit: Option<OwnedSemaphorePermit>,
 ) {
     let desk = Arc::clone(desk);
@@ -174,32 +175,33 @@ fn start(
         drop(permit);
         desk.engine.signals().accounting.notify_one();
         let carried = begun.into_iter().map(async |id| {
-            if let Err(error) = desk.engine.carry_out(id).await {
+            desk.engine.carry_out(id).await.map(drop).map_err(|error| {
                 let error = telemetry::chain(&error);
                 tracing::error!(
                     order.id = %id, error,
                     "an order whose request is booked may not have been sent; recovery ends it"
                 );
-            }
+                error
+            })
         });
-        join_all(carried).await;
+        join_all(carried).await.into_iter().collect()
     });
 }
 
 /// Gives the orders that acknowledgements have begun. The chains are free when it returns.
-async fn deliver(desk: &Desk, group: Vec<Held>) -> Vec<OrderId> {
+async fn deliver(desk: &AccountingDesk, group: Vec<ChainHead>) -> Vec<OrderId> {
     let mut ours = Vec::with_capacity(group.len());
-    let mut claims = Vec::with_capacity(group.len());
-    for Held { claim, request } in group {
+    let mut holds = Vec::with_capacity(group.len());
+    for ChainHead { hold, request } in group {
         if is_its_turn(desk, &request).await {
             ours.push(request);
-            claims.push(claim);
+            holds.push(hold);
         }
     }
     if ours.is_empty() {
         return Vec::new();
     }
-    let (ours, claims, was_unanswered) = mark(desk, ours, claims).await;
+    let (ours, holds, was_unanswered) = mark(desk, ours, holds).await;
     if ours.is_empty() {
         return Vec::new();
     }
@@ -208,7 +210,7 @@ async fn deliver(desk: &Desk, group: Vec<Held>) -> Vec<OrderId> {
     let ends = ours.into_iter().zip(&posted).zip(was_unanswered);
     let written = ends.map(|((request, one), was)| write(desk, request, one, was));
     let begun = join_all(written).await.into_iter().flatten().collect();
-    drop(claims);
+    drop(holds);
     begun
 }
 
@@ -216,10 +218,10 @@ async fn deliver(desk: &Desk, group: Vec<Held>) -> Vec<OrderId> {
 /// then know whether it may have been booked. Gives what may leave, and which were marked before.
 /// What could not be marked stays, and is due again.
 async fn mark(
-    desk: &Desk,
+    desk: &AccountingDesk,
     ours: Vec<AccountingRequest>,
-    claims: Vec<Claim<OrderId>>,
-) -> (Vec<AccountingRequest>, Vec<Claim<OrderId>>, Vec<bool>) {
+    holds: Vec<Hold<OrderId>>,
+) -> (Vec<AccountingRequest>, Vec<Hold<OrderId>>, Vec<bool>) {
     let marked = ours.into_iter().map(async |mut request: AccountingRequest| {
         let was_unanswered = request.delivery.unanswered;
         if was_unanswered || !request.event.is_booked_first() {
@@ -229,18 +231,18 @@ async fn mark(
         request.delivery.version += 1;
         commit(desk, request.clone()).await.then_some((request, was_unanswered))
     });
-    let (mut leave, mut hold, mut were) = (Vec::new(), Vec::new(), Vec::new());
-    for (marked, claim) in join_all(marked).await.into_iter().zip(claims) {
+    let (mut leave, mut kept, mut were) = (Vec::new(), Vec::new(), Vec::new());
+    for (marked, hold) in join_all(marked).await.into_iter().zip(holds) {
         let Some((request, was_unanswered)) = marked else { continue };
         leave.push(request);
-        hold.push(claim);
+        kept.push(hold);
         were.push(was_unanswered);
     }
-    (leave, hold, were)
+    (leave, kept, were)
 }
 
 /// What a post says of accounting as a whole.
-fn weigh(desk: &Desk, posted: &[Posted]) {
+fn weigh(desk: &AccountingDesk, posted: &[Posted]) {
     let answers = |one: &Posted| matches!(one, Posted::Acknowledged | Posted::Refused(_));
     let mut outage = desk.outage();
     if !posted.iter().any(answers) {
@@ -258,7 +260,7 @@ fn weigh(desk: &Desk, posted: &[Posted]) {
 
 /// Whether every earlier request of the chain is acknowledged, so that this one may go. If not, it
 /// is put off.
-async fn is_its_turn(desk: &Desk, request: &AccountingRequest) -> bool {
+async fn is_its_turn(desk: &AccountingDesk, request: &AccountingRequest) -> bool {
     match turn(desk, request).await {
         Ok(Turn::Ours) => true,
         // The row that a page showed may be old by now; its successor is looked at anew.
@@ -294,7 +296,7 @@ enum Turn {
     After(Box<AccountingRequest>),
 }
 
-async fn turn(desk: &Desk, request: &AccountingRequest) -> Result<Turn, EngineError> {
+async fn turn(desk: &AccountingDesk, request: &AccountingRequest) -> Result<Turn, EngineError> {
     let store = desk.engine.store();
     let current = store.accounting_request(request.id).await?;
     if current.is_none_or(|now| now.delivery != request.delivery) {
@@ -313,7 +315,7 @@ async fn turn(desk: &Desk, request: &AccountingRequest) -> Result<Turn, EngineEr
 
 /// Moves the time of an owed request; nothing is counted as a try.
 async fn put_off(
-    desk: &Desk,
+    desk: &AccountingDesk,
     mut request: AccountingRequest,
     due_at: Timestamp,
     why: Option<String>,
@@ -326,7 +328,7 @@ async fn put_off(
 
 /// Writes down what became of a try. `was_unanswered` says how the request stood before it left.
 async fn write(
-    desk: &Desk,
+    desk: &AccountingDesk,
     request: AccountingRequest,
     posted: &Posted,
     was_unanswered: bool,
@@ -361,7 +363,7 @@ async fn write(
 }
 
 /// The next request of the chain was put off while it had to wait: now it is due.
-async fn call_next(desk: &Desk, id: RequestId) {
+async fn call_next(desk: &AccountingDesk, id: RequestId) {
     let Some(sequence) = id.sequence.checked_add(1) else { return };
     let next = RequestId { chain: id.chain, sequence };
     let now = desk.engine.clock().now();
@@ -383,7 +385,7 @@ async fn call_next(desk: &Desk, id: RequestId) {
 
 /// Whether it was written. A lost write only means that the request is sent once more, under the
 /// same key.
-async fn commit(desk: &Desk, request: AccountingRequest) -> bool {
+async fn commit(desk: &AccountingDesk, request: AccountingRequest) -> bool {
     let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
     let written = desk.engine.record(writes).await;
     if let Err(error) = &written {

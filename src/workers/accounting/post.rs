@@ -2,14 +2,14 @@
 
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::telemetry;
-use crate::workers::accounting::{Desk, answer, voucher};
+use crate::workers::accounting::{AccountingDesk, answer, voucher};
 use crate::workers::delivery::{self, Posted};
 
 /// Posts them, and says what became of each, in their order.
 ///
 /// A batch that is refused as a whole is posted again one by one, so that one bad request does not
 /// park the others.
-pub(super) async fn post(desk: &Desk, requests: &[AccountingRequest]) -> Vec<Posted> {
+pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) -> Vec<Posted> {
     if desk.work.batch_max <= 1 {
         let mut posted = Vec::with_capacity(requests.len());
         for request in requests {
@@ -63,7 +63,7 @@ impl Exchanged {
     }
 }
 
-async fn exchange(desk: &Desk, requests: &[AccountingRequest]) -> Exchanged {
+async fn exchange(desk: &AccountingDesk, requests: &[AccountingRequest]) -> Exchanged {
     let body = voucher::batch_body(requests);
     let (status, bytes) = match delivery::exchange(&desk.client, &desk.url, body).await {
         Ok(answered) => answered,

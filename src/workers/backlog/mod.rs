@@ -11,7 +11,8 @@ use crate::domain::time::Timestamp;
 use crate::engine::Engine;
 use crate::store::StoreError;
 use crate::telemetry;
-use crate::workers::{PAGE, Stop};
+use crate::workers::PAGE;
+use crate::workers::driver::{Tasks, Worker};
 
 /// What the table has of one channel.
 #[derive(Default)]
@@ -20,34 +21,41 @@ struct Open {
     oldest: Option<Timestamp>,
 }
 
-/// Runs until asked to stop.
-pub async fn run(engine: Arc<Engine>, every: Duration, mut stop: Stop) {
-    // A series does not go: a channel that had entries once is told of for as long as we run.
-    let mut told = BTreeSet::new();
-    while !stop.is_asked() {
-        if let Err(error) = count(&engine, &mut told).await {
-            let error = telemetry::chain(&error);
-            tracing::error!(
-                error,
-                "open entries and requests cannot be counted; the metrics stay as they were"
-            );
-        }
-        tokio::select! {
-            biased;
-            () = stop.asked() => {}
-            () = tokio::time::sleep(every) => {}
-        }
+/// Counts what is open and owed, and tells the metrics.
+pub struct BacklogWorker {
+    engine: Arc<Engine>,
+    /// A series does not go: a channel that had entries once is counted for as long as we run.
+    channels: BTreeSet<ChannelId>,
+}
+
+impl BacklogWorker {
+    pub const fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, channels: BTreeSet::new() }
     }
 }
 
-async fn count(engine: &Engine, told: &mut BTreeSet<ChannelId>) -> Result<(), StoreError> {
+impl Worker for BacklogWorker {
+    const NAME: &'static str = "backlog";
+
+    async fn round(&mut self, tasks: &mut Tasks) -> usize {
+        count(&self.engine, &mut self.channels).await.unwrap_or_else(|error| {
+            let what = "open entries and requests cannot be counted; the metrics stay as they were";
+            tasks.fail(what, &error);
+            0
+        })
+    }
+}
+
+/// Gives how many rows were counted.
+async fn count(engine: &Engine, channels: &mut BTreeSet<ChannelId>) -> Result<usize, StoreError> {
     let mut open: BTreeMap<ChannelId, Open> = BTreeMap::new();
-    let mut after = None;
+    let (mut after, mut rows) = (None, 0);
     // Bounded by the table; each page goes on after the last.
     loop {
         let page = engine.store().reversals(after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.order);
+        rows += page.len();
         for entry in page {
             let of_channel = open.entry(entry.channel).or_default();
             *of_channel.phases.entry(entry.phase).or_default() += 1;
@@ -55,10 +63,10 @@ async fn count(engine: &Engine, told: &mut BTreeSet<ChannelId>) -> Result<(), St
             *oldest = (*oldest).min(entry.opened_at);
         }
     }
-    told.extend(engine.channels().ids());
-    told.extend(open.keys().cloned());
+    channels.extend(engine.channels().ids());
+    channels.extend(open.keys().cloned());
     let now = engine.clock().now();
-    for channel in told.iter() {
+    for channel in channels.iter() {
         let of_channel = open.remove(channel).unwrap_or_default();
         for phase in Phase::ALL {
             let entries = of_channel.phases.get(&phase).copied().unwrap_or(0);
@@ -70,5 +78,5 @@ async fn count(engine: &Engine, told: &mut BTreeSet<ChannelId>) -> Result<(), St
     let backlog = engine.store().accounting_backlog().await?;
     telemetry::gauge_accounting_requests("owed", backlog.owed);
     telemetry::gauge_accounting_requests("parked", backlog.parked);
-    Ok(())
+    Ok(rows)
 }

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use switchyard::codec::sign::HmacKey;
 use switchyard::workers::Stop;
-use switchyard::workers::notices::{NoticeWork, run};
+use switchyard::workers::notices::{NoticeWork, NoticeWorker};
 use tokio::sync::watch;
 
 use crate::gateway::{Gateway, payment, pending};
@@ -51,11 +51,11 @@ impl Desk {
         let work = NoticeWork {
             delivery: settings.notices.clone(),
             retry_for: settings.notices_retry_for,
-            look_every: Duration::from_millis(5),
         };
         let (stop, asked) = Stop::new();
         let key = HmacKey::new(b"test-only-notice-key-0123456789abcdef");
-        tokio::spawn(run(Arc::clone(&gateway.state.engine), work, key, asked));
+        let worker = NoticeWorker::new(Arc::clone(&gateway.state.engine), work, key);
+        gateway.work(worker.expect("a client"), Some(Duration::from_millis(5)), asked);
         Self { gateway, core, _stop: stop }
     }
 

@@ -1,0 +1,43 @@
+//! `switchyard worker list`: how a daemon's workers stand.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::{DaemonArgs, blocking};
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    #[command(subcommand)]
+    command: WorkerCommand,
+    #[command(flatten)]
+    daemon: DaemonArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum WorkerCommand {
+    /// Each worker's last round, when the next is due, and what failed last
+    List,
+}
+
+const WORKERS: Listing = Listing {
+    rows: "workers",
+    heading: &["worker", "began", "ended", ">rows", "next", ">failures", "last failure"],
+    cells: |row| {
+        let failure = row.get("last_failure").filter(|failure| !failure.is_null());
+        let failure = failure.map(|one| format!("{} {}", shown(one, "at"), shown(one, "error")));
+        let mut cells: Vec<String> =
+            ["name", "began_at", "ended_at", "rows", "next_at", "failures"]
+                .map(|one| shown(row, one))
+                .into();
+        cells.push(failure.unwrap_or_default());
+        cells
+    },
+};
+
+pub fn run(args: &WorkerArgs) -> anyhow::Result<ExitCode> {
+    let WorkerCommand::List = &args.command;
+    blocking(WORKERS.print_whole(&args.daemon, "/v1/workers"))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,144 @@
+//! Drives a worker: rounds by timer and by signal, until a stop is asked for.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{JoinError, JoinSet};
+
+use crate::clock::{Timekeeper, stopwatch};
+use crate::telemetry;
+use crate::telemetry::workers::WorkerReport;
+use crate::workers::Stop;
+
+/// What is worked off in rounds.
+pub trait Worker: Send + 'static {
+    /// One word for logs, metrics and the API.
+    const NAME: &'static str;
+    /// Whether the first round is at the start; else the timer begins it.
+    const AT_START: bool = true;
+
+    /// Looks once for what is due, in bounded pages, and works it, or starts tasks that do. Gives
+    /// how many rows that were. A round never stops at one failure: that row is due again later.
+    fn round(&mut self, tasks: &mut Tasks) -> impl Future<Output = usize> + Send;
+
+    /// Returns when the next round is due before its time. Dropped and called again at will.
+    fn signal(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// What is left to do when a stop is asked for: what is in flight finishes.
+    fn end(&mut self, tasks: Tasks) -> impl Future<Output = ()> + Send {
+        tasks.finish()
+    }
+}
+
+/// What a worker's rounds have in flight, and where its failures are reported.
+pub struct Tasks {
+    running: JoinSet<Result<(), String>>,
+    report: Arc<WorkerReport>,
+    clock: Timekeeper,
+    stop: Stop,
+    /// Whether something has failed since the round began.
+    has_failed: bool,
+}
+
+impl Tasks {
+    /// Works a row in a task of its own. What it gives as an error it has logged itself.
+    pub fn spawn(&mut self, work: impl Future<Output = Result<(), String>> + Send + 'static) {
+        self.running.spawn(work);
+    }
+
+    /// Whether the round should end early.
+    pub fn is_stop_asked(&self) -> bool {
+        self.stop.is_asked()
+    }
+
+    /// Logs a failure, and reports it.
+    pub fn fail(&mut self, what: &'static str, error: &dyn Error) {
+        let error = telemetry::chain(error);
+        tracing::error!(worker = self.report.name, error, "{what}");
+        self.report(error);
+    }
+
+    /// Reports a failure that is in the log.
+    pub fn report(&mut self, error: String) {
+        self.has_failed = true;
+        self.report.failed(self.clock.now(), error);
+    }
+
+    /// Takes the results of tasks that have ended; a panic in one ends that one alone.
+    fn take_ended(&mut self, ended: Result<Result<(), String>, JoinError>) {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.report(error),
+            Err(error) if error.is_panic() => {
+                tracing::error!(
+                    worker = self.report.name,
+                    "a task of a worker has panicked; its row is due again later"
+                );
+                self.report("a task has panicked".to_owned());
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Waits for what is in flight.
+    pub async fn finish(mut self) {
+        while let Some(ended) = self.running.join_next().await {
+            self.take_ended(ended);
+        }
+    }
+
+    /// Ends what is in flight where it is: the next start finds it.
+    pub async fn cut_off(mut self) {
+        self.running.shutdown().await;
+    }
+}
+
+/// Runs a worker until a stop is asked for. `every`: the longest pause between two rounds; without
+/// one its signal alone brings them.
+pub async fn drive<W: Worker>(
+    mut worker: W,
+    every: Option<Duration>,
+    report: Arc<WorkerReport>,
+    clock: Timekeeper,
+    stop: Stop,
+) {
+    let mut stopped = stop.clone();
+    let running = JoinSet::new();
+    let mut tasks = Tasks { running, report, clock, stop, has_failed: false };
+    let mut is_due = W::AT_START;
+    while !tasks.is_stop_asked() {
+        if is_due {
+            one_round(&mut worker, &mut tasks).await;
+        }
+        is_due = true;
+        tasks.report.waits_until(every.map(|every| tasks.clock.now().plus(every)));
+        let timer = async {
+            match every {
+                Some(every) => tokio::time::sleep(every).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Signals that came during the round count.
+        tokio::select! {
+            biased;
+            () = stopped.asked() => {}
+            () = worker.signal() => {}
+            () = timer => {}
+        }
+    }
+    worker.end(tasks).await;
+}
+
+async fn one_round(worker: &mut impl Worker, tasks: &mut Tasks) {
+    let began = stopwatch();
+    tasks.report.begins(tasks.clock.now());
+    tasks.has_failed = false;
+    while let Some(ended) = tasks.running.try_join_next() {
+        tasks.take_ended(ended);
+    }
+    let rows = worker.round(tasks).await;
+    tasks.report.ends(tasks.clock.now(), rows, began.elapsed(), !tasks.has_failed);
+}
