@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, read_json};
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::books::accounting::{DeliveryStatus, RequestId};
 use crate::domain::command::Decider;
@@ -26,12 +26,9 @@ pub async fn all(
     let mut query = Query::of(&uri);
     let status =
         query.parsed("status", "owed, acknowledged, parked or withdrawn", DeliveryStatus::parse)?;
-    let after = query.parsed("after", "an id: 19 digits, -, a number", RequestId::parse)?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = query.page("an id: 19 digits, -, a number", RequestId::parse)?;
     let rows = state.engine.store().accounting_requests(status, after, limit).await?;
-    let next = next_of(&rows, limit, |row| row.id.to_string());
-    Ok(page("accounting_requests", rows.iter().map(AccountingBody::from), next))
+    Ok(listing("accounting_requests", &rows, limit, |row| row.id.to_string(), AccountingBody::from))
 }
 
 /// `GET /v1/accounting-requests/{id}`

@@ -19,7 +19,7 @@ use crate::api::dto::{AuditBody, json};
 use crate::api::error::{ApiError, Code, MANUAL};
 use crate::api::input::Segment;
 use crate::api::input::query::Query;
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::clock::Doubt;
 use crate::telemetry;
 
@@ -94,11 +94,7 @@ pub async fn audit(
     MayInspect(_): MayInspect,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let after = query.parsed("after", "the place of an entry", |text| text.parse().ok())?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = Query::of(&uri).page("the place of an entry", |text| text.parse().ok())?;
     let rows = state.engine.store().audit(after, limit).await?;
-    let next = next_of(&rows, limit, |row| row.0);
-    Ok(page("entries", rows.iter().map(AuditBody::from), next))
+    Ok(listing("entries", &rows, limit, |row| row.0, AuditBody::from))
 }

@@ -36,6 +36,18 @@ pub fn page<B: Serialize, N: Serialize>(
     json(StatusCode::OK, &Page { name, rows: &rows, next })
 }
 
+/// A page of stored rows, of which at most `limit` were asked for; a row's place is what `after`
+/// must be for the rows behind it.
+pub fn listing<'row, R, B: Serialize, N: Serialize>(
+    name: &'static str,
+    rows: &'row [R],
+    limit: usize,
+    place: impl Fn(&R) -> N,
+    body: impl Fn(&'row R) -> B,
+) -> Response {
+    page(name, rows.iter().map(body), next_of(rows, limit, place))
+}
+
 /// The place of the last row of a full page: there may be more behind it.
 pub fn next_of<R, N>(rows: &[R], limit: usize, place: impl Fn(&R) -> N) -> Option<N> {
     rows.last().filter(|_| rows.len() == limit).map(place)

@@ -50,13 +50,11 @@ pub async fn all(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
-    let after = query.parsed("after", "an id, 19 digits", OrderId::parse)?;
-    let limit = query.limit()?;
     let channel = query.parsed("channel", "a channel's id", |text| ChannelId::parse(text).ok())?;
     let phase = query.parsed("phase", "inquiring, reversing, undo_owed or operator", |text| {
         Phase::ALL.into_iter().find(|phase| phase.name() == text)
     })?;
-    query.finish()?;
+    let (after, limit) = query.page("an id, 19 digits", OrderId::parse)?;
     let (rows, next) = filtered(&state, after, limit, &Filter { channel, phase }).await?;
     let now = state.engine.clock().now();
     let reversals = rows.iter().map(|entry| ReversalBody::of(entry, now));

@@ -12,7 +12,7 @@ use crate::api::auth::MayInspect;
 use crate::api::dto::{Moment, Text};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::{Claim, Contradiction};
 use crate::store::ContradictionPlace;
@@ -57,20 +57,15 @@ pub async fn all(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let order = query.parsed("order", "an id, 19 digits", OrderId::parse)?;
-    let after = query.parsed("after", "the `next` of a page", parse_place)?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = query.page("the `next` of a page", parse_place)?;
     let store = state.engine.store();
-    let (rows, next) = match (order, after) {
-        (None, after) => {
-            let rows = store.all_contradictions(after, limit).await?;
-            let next = next_of(&rows, limit, place);
-            (rows, next)
-        }
-        (Some(order), None) => (store.contradictions(order).await?, None),
+    let (rows, limit) = match (order, after) {
+        (None, after) => (store.all_contradictions(after, limit).await?, limit),
+        // One order's come whole.
+        (Some(order), None) => (store.contradictions(order).await?, usize::MAX),
         (Some(_), Some(_)) => return Err(Query::invalid("after", "one order's come whole")),
     };
-    Ok(page("contradictions", rows.iter().map(ContradictionBody::from), next))
+    Ok(listing("contradictions", &rows, limit, place, ContradictionBody::from))
 }
 
 /// Where a page goes on: order, attempt, claim and place of its last row.

@@ -14,7 +14,7 @@ use crate::api::dto::{Moment, Text, json};
 use crate::api::error::ApiError;
 use crate::api::input::Segment;
 use crate::api::input::query::Query;
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::domain::books::Transaction;
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
@@ -67,30 +67,25 @@ pub async fn all(
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
     let (channel, date) = (query.text("channel"), query.optional_date()?);
-    let store = state.engine.store();
-    let (rows, next) = match (channel, date) {
+    let (name, store) = ("transactions", state.engine.store());
+    match (channel, date) {
         (None, None) => {
-            let after = query.parsed("after", "an id, 19 digits", OrderId::parse)?;
-            let limit = query.limit()?;
-            query.finish()?;
+            let (after, limit) = query.page("an id, 19 digits", OrderId::parse)?;
             let rows = store.transactions(after, limit).await?;
-            let next = next_of(&rows, limit, |row| row.order.to_string());
-            (rows, next)
+            let place = |row: &Transaction| row.order.to_string();
+            Ok(listing(name, &rows, limit, place, TransactionBody::from))
         }
         (Some(channel), Some(date)) => {
             let number = "a channel order number, 21 digits";
-            let after = query.parsed("after", number, ChannelOrderNo::parse)?;
-            let limit = query.limit()?;
-            query.finish()?;
+            let (after, limit) = query.page(number, ChannelOrderNo::parse)?;
             let channel = known(&state, &channel)?;
             let rows = store.transactions_of_day(channel, date, after, limit).await?;
-            let next = next_of(&rows, limit, |row| row.channel_order_no.to_string());
-            (rows, next)
+            let place = |row: &Transaction| row.channel_order_no.to_string();
+            Ok(listing(name, &rows, limit, place, TransactionBody::from))
         }
-        (Some(_), None) => return Err(Query::invalid("date", "it goes with `channel`")),
-        (None, Some(_)) => return Err(Query::invalid("channel", "it goes with `date`")),
-    };
-    Ok(page("transactions", rows.iter().map(TransactionBody::from), next))
+        (Some(_), None) => Err(Query::invalid("date", "it goes with `channel`")),
+        (None, Some(_)) => Err(Query::invalid("channel", "it goes with `date`")),
+    }
 }
 
 /// `GET /v1/transactions/{id}`: the transaction of an order, with its voucher.

@@ -65,6 +65,17 @@ impl<'uri> Query<'uri> {
         Ok(self.parsed("limit", "a number of 1 to 1000", read)?.unwrap_or(PAGE_DEFAULT))
     }
 
+    /// The last two keys of a listing: `after`, behind which the page begins, and `limit`.
+    pub fn page<T>(
+        mut self,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<(Option<T>, usize), ApiError> {
+        let page = (self.parsed("after", expected, parse)?, self.limit()?);
+        self.finish()?;
+        Ok(page)
+    }
+
     /// Refuses what nobody has asked for, and what stands twice.
     pub fn finish(self) -> Result<(), ApiError> {
         match self.left.first() {

@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::command::Decider;
@@ -28,12 +28,9 @@ pub async fn all(
     let status = query.parsed("status", "owed, acknowledged or parked", |text| {
         DeliveryStatus::parse(text).filter(|status| *status != DeliveryStatus::Withdrawn)
     })?;
-    let after = query.parsed("after", "an id, 19 digits", OrderId::parse)?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = query.page("an id, 19 digits", OrderId::parse)?;
     let rows = state.engine.store().notices(status, after, limit).await?;
-    let next = next_of(&rows, limit, |row| row.order.to_string());
-    Ok(page("notices", rows.iter().map(NoticeBody::from), next))
+    Ok(listing("notices", &rows, limit, |row| row.order.to_string(), NoticeBody::from))
 }
 
 /// `GET /v1/notices/{id}`, by the order's id.

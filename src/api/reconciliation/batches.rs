@@ -14,7 +14,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::json::Fields;
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, read_json};
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::reconciliation::differences;
 use crate::api::{ApiState, to_its_end};
@@ -34,16 +34,13 @@ pub async fn all(
     let mut query = Query::of(&uri);
     let channel = query.text("channel");
     let date = query.optional_date()?;
-    let after = query.parsed("after", "an id of 19 digits", BatchId::parse)?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = query.page("an id of 19 digits", BatchId::parse)?;
     if date.is_some() && channel.is_none() {
         return Err(Query::invalid("channel", "a date is one of a channel"));
     }
     let channel = channel.map(|id| known(&state, &id)).transpose()?;
     let rows = state.engine.store().reconciliations(channel, date, after, limit).await?;
-    let next = next_of(&rows, limit, |row| row.id.to_string());
-    Ok(page("reconciliations", rows.iter().map(BatchBody::from), next))
+    Ok(listing("reconciliations", &rows, limit, |row| row.id.to_string(), BatchBody::from))
 }
 
 /// `GET /v1/reconciliations/{batch}`

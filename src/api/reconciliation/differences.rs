@@ -57,10 +57,7 @@ pub async fn of_batch(
         #[serde(skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     }
-    let mut query = Query::of(&uri);
-    let after = query.parsed("after", "an ordinal", |text| text.parse().ok())?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = Query::of(&uri).page("an ordinal", |text| text.parse().ok())?;
     let batch = batches::load(&state, &id).await?.id;
     if let Some(form) = streamed_form(&headers) {
         let store = Arc::clone(state.engine.store());
@@ -131,9 +128,7 @@ pub async fn open(
     let channel = channel.ok_or_else(|| Query::invalid("channel", "a channel is needed"))?;
     let wanted = |text: &str| DifferenceState::parse(text).filter(|state| state.is_open());
     let wanted = query.parsed("state", "carried or suspended", wanted)?;
-    let after = query.parsed("after", "an id of 19 digits", DifferenceId::parse)?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = query.page("an id of 19 digits", DifferenceId::parse)?;
     let channel = known(&state, &channel)?;
     let rows = state.engine.store().open_differences(channel, after, limit).await?;
     let next = next_of(&rows, limit, |row| row.id.to_string());

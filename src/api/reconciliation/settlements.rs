@@ -13,7 +13,7 @@ use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::api::input::query::Query;
 use crate::api::input::{Segment, order, read_json};
-use crate::api::page::{next_of, page};
+use crate::api::page::listing;
 use crate::api::reconciliation::body::SettlementBody;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::books::settlement::{BankReceipt, Received, SettlementRefusal};
@@ -47,14 +47,10 @@ pub async fn of_channel(
     Segment(id): Segment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut query = Query::of(&uri);
-    let after = query.parsed("after", "an id of 19 digits", SettlementId::parse)?;
-    let limit = query.limit()?;
-    query.finish()?;
+    let (after, limit) = Query::of(&uri).page("an id of 19 digits", SettlementId::parse)?;
     let channel = known(&state, &id)?;
     let rows = state.engine.store().settlements(channel, after, limit).await?;
-    let next = next_of(&rows, limit, |row| row.id.to_string());
-    Ok(page("settlements", rows.iter().map(SettlementBody::from), next))
+    Ok(listing("settlements", &rows, limit, |row| row.id.to_string(), SettlementBody::from))
 }
 
 /// `GET /v1/settlements/{id}`
