@@ -65,7 +65,7 @@ struct Line {
 
 impl Line {
     async fn open(seed: u64) -> Self {
-        let clock: switchyard::simulator::Clock = Arc::new(|| Clock::System.now());
+        let clock: switchyard::simulator::ChannelClock = Arc::new(|| Clock::System.now());
         let settings = SimulatorSettings::unionpay_acp("unionpay", keys(), clock)
             .with_declines_percent(0)
             .with_seed(seed)

@@ -19,8 +19,8 @@ use crate::cli::word_of;
 use crate::domain::bin::BinTable;
 use crate::domain::time::Timestamp;
 use crate::tables::bin::{
-    Faults, LiveBinTable, Occasion, ReadOptions, ReadTable, RefreshOptions, RefreshRefusal,
-    RollbackTarget, SOURCE_BYTES_MAX, TableDiff, TableFormat, TextEncoding, UnreadableTable,
+    LiveBinTable, Occasion, ReadOptions, ReadTable, RefreshOptions, RefreshRefusal, RollbackTarget,
+    SOURCE_BYTES_MAX, TableDiff, TableFaults, TableFormat, TextEncoding, UnreadableTable,
     VersionAction, fetch_table, is_url, read_table,
 };
 
@@ -366,13 +366,13 @@ struct RefusalView<'refusal> {
     refused: &'static str,
     problem: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    faults: Option<&'refusal Faults>,
+    faults: Option<&'refusal TableFaults>,
 }
 
 fn print_refusal(
     code: &'static str,
     refusal: &dyn std::error::Error,
-    faults: Option<&Faults>,
+    faults: Option<&TableFaults>,
     as_json: bool,
     output: &mut impl Write,
 ) -> anyhow::Result<()> {

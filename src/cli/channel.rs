@@ -19,7 +19,7 @@ use crate::cli::table::aligned;
 use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
-use crate::simulator::{Counterpart, Kept, TestCredential};
+use crate::simulator::{Counterpart, KeyTexts, TestCredential};
 
 #[derive(Debug, Args)]
 pub struct ChannelArgs {
@@ -130,7 +130,7 @@ fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
     let text = std::fs::read_to_string(file).ok()?;
     let document = Document::parse(&file.display().to_string(), &text).ok()?;
     let id = file.file_stem()?.to_str()?;
-    Counterpart::read(&document, id, &mut Kept::new()).ok().map(|other| other.credentials)
+    Counterpart::read(&document, id, &mut KeyTexts::new()).ok().map(|other| other.credentials)
 }
 
 /// What is missing leaves the file valid; a sample that fails does not.

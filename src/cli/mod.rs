@@ -44,11 +44,11 @@ fn word_of<T: Copy + Send + Sync + 'static, const COUNT: usize>(
 #[command(name = "switchyard", version, about, propagate_version = true)]
 struct Arguments {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the daemon
     Serve(serve::ServeArgs),
     /// Show it all at work in one process, with simulated channels, and check the books
@@ -99,28 +99,28 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.command {
-        Command::Serve(args) => serve::run(args),
-        Command::Demo(args) => demo::run(args),
-        Command::Simulate(args) => simulate::run(args),
-        Command::CheckConfig(args) => check_config::run(args),
-        Command::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
-        Command::Route(args) => route::run(args),
-        Command::Channel(args) => channel::run(args),
-        Command::Payment(args) => remote::payment::run(args),
-        Command::Reversal(args) => remote::reversal::run(args),
-        Command::Transaction(args) => books::transaction::run(args),
-        Command::Accounting(args) => books::accounting::run(args),
-        Command::Audit(args) => books::audit::run(args),
-        Command::Contradiction(args) => books::contradiction::run(args),
-        Command::Notice(args) => notice::run(args),
-        Command::Clearing(args) => clearing::run(args),
-        Command::Clock(args) => remote::clock::run(args),
-        Command::Worker(args) => remote::worker::run(args),
-        Command::Statement(args) => statement::run(args),
-        Command::Reconcile(args) => reconcile::run(args),
-        Command::Difference(args) => books::difference::run(args),
-        Command::Settlement(args) => books::settlement::run(args),
-        Command::Report(args) => books::report::run(args),
+        CliCommand::Serve(args) => serve::run(args),
+        CliCommand::Demo(args) => demo::run(args),
+        CliCommand::Simulate(args) => simulate::run(args),
+        CliCommand::CheckConfig(args) => check_config::run(args),
+        CliCommand::Bin(args) => bin::run(args, Clock::System.now().as_millis()),
+        CliCommand::Route(args) => route::run(args),
+        CliCommand::Channel(args) => channel::run(args),
+        CliCommand::Payment(args) => remote::payment::run(args),
+        CliCommand::Reversal(args) => remote::reversal::run(args),
+        CliCommand::Transaction(args) => books::transaction::run(args),
+        CliCommand::Accounting(args) => books::accounting::run(args),
+        CliCommand::Audit(args) => books::audit::run(args),
+        CliCommand::Contradiction(args) => books::contradiction::run(args),
+        CliCommand::Notice(args) => notice::run(args),
+        CliCommand::Clearing(args) => clearing::run(args),
+        CliCommand::Clock(args) => remote::clock::run(args),
+        CliCommand::Worker(args) => remote::worker::run(args),
+        CliCommand::Statement(args) => statement::run(args),
+        CliCommand::Reconcile(args) => reconcile::run(args),
+        CliCommand::Difference(args) => books::difference::run(args),
+        CliCommand::Settlement(args) => books::settlement::run(args),
+        CliCommand::Report(args) => books::report::run(args),
     };
     done.unwrap_or_else(|error| {
         let error: &(dyn std::error::Error + 'static) = error.as_ref();

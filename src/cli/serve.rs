@@ -56,13 +56,13 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             say!("The first API key, shown this once (roles: core, operator):\n{key}")?;
         }
         // Whoever reads the address may send a signal at once.
-        let signals = Signals::watch()?;
+        let signals = DaemonSignals::watch()?;
         say!("listening on http://{}", app.address())?;
         let why = wait_for_stop(&app, signals).await;
         app.stop().await;
         Ok(match why {
-            WhyStop::Asked => ExitCode::SUCCESS,
-            WhyStop::StoreFailed => {
+            StopCause::Asked => ExitCode::SUCCESS,
+            StopCause::StoreFailed => {
                 note!("switchyard: the store has failed: see the log, then start it anew");
                 ExitCode::from(STORE_FAILED)
             }
@@ -80,20 +80,20 @@ fn worker_threads() -> usize {
 const STORE_FAILED: u8 = 4;
 
 /// What ends the daemon.
-enum WhyStop {
+enum StopCause {
     Asked,
     /// Only a new process can write again.
     StoreFailed,
 }
 
 /// What the process is told from outside, from here on.
-struct Signals {
+struct DaemonSignals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
 }
 
-impl Signals {
+impl DaemonSignals {
     fn watch() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -105,12 +105,12 @@ impl Signals {
 
 /// Returns at SIGTERM or SIGINT, or when the store has failed; SIGHUP reloads channels, routes and
 /// BIN table.
-async fn wait_for_stop(app: &App, mut signals: Signals) -> WhyStop {
+async fn wait_for_stop(app: &App, mut signals: DaemonSignals) -> StopCause {
     loop {
         tokio::select! {
-            _ = signals.terminate.recv() => return WhyStop::Asked,
-            _ = signals.interrupt.recv() => return WhyStop::Asked,
-            () = app.state().engine.store_failure() => return WhyStop::StoreFailed,
+            _ = signals.terminate.recv() => return StopCause::Asked,
+            _ = signals.interrupt.recv() => return StopCause::Asked,
+            () = app.state().engine.store_failure() => return StopCause::StoreFailed,
             _ = signals.hangup.recv() => app.reload(),
         }
     }

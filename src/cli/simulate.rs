@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
-use crate::simulator::{Counterpart, Faults, Kept, ReversedLines, Simulator, playable};
+use crate::simulator::{Counterpart, Faults, KeyTexts, ReversedLines, Simulator, playable};
 
 /// Where the other side's own keys are kept, below the folder of `--keys`.
 const OTHER_SIDE: &str = "other-side";
@@ -82,7 +82,8 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         print_mistakes(&mistakes);
         return Ok(ExitCode::from(1));
     }
-    let mut kept = args.keys.as_deref().map_or(Ok(Kept::new()), |to| read_kept(to, &file.id))?;
+    let mut kept =
+        args.keys.as_deref().map_or(Ok(KeyTexts::new()), |to| read_kept(to, &file.id))?;
     let began_empty = kept.is_empty();
     let other = match Counterpart::read(&file.document, file.id.as_str(), &mut kept) {
         Ok(other) => other,
@@ -91,7 +92,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(1));
         }
     };
-    let clock: crate::simulator::Clock = Arc::new(|| Clock::System.now());
+    let clock: crate::simulator::ChannelClock = Arc::new(|| Clock::System.now());
     let mut settings = other
         .settings(file.id.as_str(), clock)
         .with_address(args.listen)
@@ -125,14 +126,14 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// A channel's file as it was given.
-struct GivenFile {
+struct ChannelFileText {
     id: ChannelId,
     path: PathBuf,
     text: String,
     document: Document,
 }
 
-fn read_file(path: &Path) -> Result<GivenFile, Vec<Mistake>> {
+fn read_file(path: &Path) -> Result<ChannelFileText, Vec<Mistake>> {
     let name = path.display().to_string();
     let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
@@ -142,7 +143,7 @@ fn read_file(path: &Path) -> Result<GivenFile, Vec<Mistake>> {
     let text = fs::read_to_string(path)
         .map_err(|error| about(format!("it cannot be read: {error}"), "check the path"))?;
     let document = Document::parse(&name, &text)?;
-    Ok(GivenFile { id, path: path.to_owned(), text, document })
+    Ok(ChannelFileText { id, path: path.to_owned(), text, document })
 }
 
 fn kept_folder(to: &Path, id: &ChannelId) -> PathBuf {
@@ -150,8 +151,8 @@ fn kept_folder(to: &Path, id: &ChannelId) -> PathBuf {
 }
 
 /// What an earlier start kept; nothing if there was none.
-fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<Kept> {
-    let mut kept = Kept::new();
+fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<KeyTexts> {
+    let mut kept = KeyTexts::new();
     let folder = kept_folder(to, id);
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(kept) };
     for entry in entries {
@@ -167,7 +168,7 @@ fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<Kept> {
 
 /// The folder in which a daemon meets the simulator.
 struct Sandbox<'a> {
-    file: &'a GivenFile,
+    file: &'a ChannelFileText,
     other: &'a Counterpart,
     to: &'a Path,
     /// Nothing in it can be ours yet.
@@ -175,7 +176,7 @@ struct Sandbox<'a> {
 }
 
 impl Sandbox<'_> {
-    fn write(&self, kept: &Kept, base: &str, notices: &str) -> anyhow::Result<()> {
+    fn write(&self, kept: &KeyTexts, base: &str, notices: &str) -> anyhow::Result<()> {
         make_folder(self.to)?;
         let mut variables = Vec::new();
         let mut files = Vec::new();

@@ -7,12 +7,12 @@ use comfy_table::{CellAlignment, ColumnConstraint, Width};
 const GAP: u16 = 2;
 
 /// A table that comes in parts. A column gets wider where a later part needs it.
-pub struct Table<'a> {
+pub struct TextTable<'a> {
     heading: &'a [&'a str],
     widths: Vec<u16>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> TextTable<'a> {
     /// A column is numbers, to the right, where its heading begins with `>`.
     pub const fn new(heading: &'a [&'a str]) -> Self {
         Self { heading, widths: Vec::new() }
@@ -47,7 +47,7 @@ impl<'a> Table<'a> {
 
 /// A table that comes whole.
 pub fn aligned(heading: &[&str], rows: &[Vec<String>]) -> String {
-    Table::new(heading).text(rows)
+    TextTable::new(heading).text(rows)
 }
 
 #[cfg(test)]
@@ -69,11 +69,11 @@ mod tests {
 
     #[test]
     fn a_later_page_has_no_second_heading_and_keeps_its_columns() {
-        let mut table = Table::new(&["id", ">amount"]);
+        let mut table = TextTable::new(&["id", ">amount"]);
         assert_eq!(table.text(&[row("abc", "1")]), "id   amount\nabc       1\n");
         assert_eq!(table.text(&[row("d", "2")]), "d         2\n");
         assert_eq!(table.text(&[row("longer", "3")]), "longer       3\n");
         assert_eq!(table.text(&[]), "");
-        assert_eq!(Table::new(&["id"]).text(&[]), "id\n");
+        assert_eq!(TextTable::new(&["id"]).text(&[]), "id\n");
     }
 }

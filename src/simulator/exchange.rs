@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::dialect::{Dialect, Dress};
+use super::dialect::{Dialect, ReplyForm};
 use super::faults::{Happening, Loss, RequestFault, RequestPlan};
 use super::message::{HttpReply, HttpRequest};
-use super::running::Running;
+use super::state::SimulatorState;
 
 /// What goes back on the connection.
-pub(super) enum Answer {
+pub(super) enum HttpAnswer {
     Whole(HttpReply),
     /// Announced whole, then cut off after half.
     Cut(HttpReply),
@@ -25,15 +25,15 @@ pub(super) enum Answer {
 
 /// Takes one request through its dialect and its faults.
 pub(super) async fn exchange<D: Dialect>(
-    running: &Arc<Running>,
+    running: &Arc<SimulatorState>,
     dialect: &Arc<D>,
     received: HttpRequest,
-) -> Answer {
+) -> HttpAnswer {
     let call = match dialect.read(running, &received) {
         Ok(call) => call,
         Err(refusal) => {
             running.counters.add(Happening::RequestRefused);
-            return Answer::Whole(refusal);
+            return HttpAnswer::Whole(refusal);
         }
     };
     let plan = {
@@ -43,7 +43,7 @@ pub(super) async fn exchange<D: Dialect>(
     running.counters.add(Happening::Request);
     if plan.fault == RequestFault::DropBefore {
         running.counters.add(Happening::DroppedBefore);
-        return Answer::Close;
+        return HttpAnswer::Close;
     }
     if let Some(after) = plan.reversal_late {
         return put_off(running, dialect, call, after);
@@ -59,21 +59,21 @@ pub(super) async fn exchange<D: Dialect>(
     let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
     let late = tokio::spawn(async move {
         if !running.sleep(plan.delay_before).await {
-            return Answer::Close;
+            return HttpAnswer::Close;
         }
         let draft = dialect.carry_out(&running, &call);
         reply(&running, dialect.as_ref(), &call, &draft, plan).await
     });
-    late.await.unwrap_or(Answer::Close)
+    late.await.unwrap_or(HttpAnswer::Close)
 }
 
 /// Nobody hears of the reversal; it is carried out late, and no other one of its order until then.
 fn put_off<D: Dialect>(
-    running: &Arc<Running>,
+    running: &Arc<SimulatorState>,
     dialect: &Arc<D>,
     call: D::Call,
     after: Duration,
-) -> Answer {
+) -> HttpAnswer {
     running.counters.add(Happening::ReversalLate);
     let (_, order_no) = dialect.name(&call);
     let order_no: Box<str> = order_no.into();
@@ -87,61 +87,63 @@ fn put_off<D: Dialect>(
             dialect.carry_out(&running, &call);
         }
     });
-    Answer::Close
+    HttpAnswer::Close
 }
 
 async fn reply<D: Dialect>(
-    running: &Running,
+    running: &SimulatorState,
     dialect: &D,
     call: &D::Call,
     draft: &D::Draft,
     plan: RequestPlan,
-) -> Answer {
+) -> HttpAnswer {
     if !running.sleep(plan.delay_after).await {
-        return Answer::Close;
+        return HttpAnswer::Close;
     }
     let write = |dress| dialect.write(running, call, draft, dress);
     let count = |happening| running.counters.add(happening);
     match plan.fault {
-        RequestFault::None | RequestFault::DropBefore => Answer::Whole(write(Dress::Honest)),
+        RequestFault::None | RequestFault::DropBefore => {
+            HttpAnswer::Whole(write(ReplyForm::Honest))
+        }
         RequestFault::LoseReply(loss) => lose(running, loss).await,
         RequestFault::Garbage => {
             count(Happening::Garbage);
-            Answer::Whole(garbage(plan.variant))
+            HttpAnswer::Whole(garbage(plan.variant))
         }
         RequestFault::Truncated => {
             count(Happening::Truncated);
-            truncate(write(Dress::Honest), plan.variant)
+            truncate(write(ReplyForm::Honest), plan.variant)
         }
         RequestFault::HttpError => {
             count(Happening::HttpError);
-            Answer::Whole(http_error(plan.variant))
+            HttpAnswer::Whole(http_error(plan.variant))
         }
         RequestFault::BadSignature => {
             count(Happening::BadSignature);
-            Answer::Whole(write(Dress::BadSignature(plan.variant)))
+            HttpAnswer::Whole(write(ReplyForm::BadSignature(plan.variant)))
         }
         RequestFault::Unclear => {
             count(Happening::Unclear);
-            Answer::Whole(write(Dress::Unclear(plan.variant)))
+            HttpAnswer::Whole(write(ReplyForm::Unclear(plan.variant)))
         }
     }
 }
 
-async fn lose(running: &Running, loss: Loss) -> Answer {
+async fn lose(running: &SimulatorState, loss: Loss) -> HttpAnswer {
     match loss {
         Loss::Close => {
             running.counters.add(Happening::ReplyLostByClose);
-            Answer::Close
+            HttpAnswer::Close
         }
         Loss::Reset => {
             running.counters.add(Happening::ReplyLostByReset);
-            Answer::Reset
+            HttpAnswer::Reset
         }
         Loss::Hang(duration) => {
             running.counters.add(Happening::ReplyLostByHang);
             running.sleep(duration).await;
-            Answer::Close
+            HttpAnswer::Close
         }
     }
 }
@@ -161,12 +163,12 @@ fn garbage(variant: u64) -> HttpReply {
 }
 
 /// Half of the reply: announced whole and cut off, or announced as if half were all.
-fn truncate(mut reply: HttpReply, variant: u64) -> Answer {
+fn truncate(mut reply: HttpReply, variant: u64) -> HttpAnswer {
     if variant.is_multiple_of(2) {
-        return Answer::Cut(reply);
+        return HttpAnswer::Cut(reply);
     }
     reply.body = reply.body.slice(..reply.body.len() / 2);
-    Answer::Whole(reply)
+    HttpAnswer::Whole(reply)
 }
 
 /// What gateways in front of a channel answer although the channel did its work.

@@ -14,11 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::dialect::Dress;
-use super::dialect::iso8583::{Call, Iso8583};
+use super::dialect::ReplyForm;
+use super::dialect::iso8583::{Iso8583FarEnd, LinkRequest};
 use super::faults::{Happening, Loss, RequestFault, RequestPlan};
-use super::running::Running;
 use super::server::{self, HttpDialect};
+use super::state::SimulatorState;
 
 /// The first byte of a GET: no frame is so long that its length begins so.
 const HTTP_BEGINS: u8 = b'G';
@@ -29,14 +29,18 @@ const BATCH_MAX: usize = 256;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// What goes back on a link.
-enum Answer {
+enum LinkAnswer {
     Frame(Vec<u8>),
     /// The link ends here.
     Break,
 }
 
 /// Serves until the simulator stops.
-pub async fn serve(listener: TcpListener, running: Arc<Running>, dialect: Arc<Iso8583>) {
+pub async fn serve(
+    listener: TcpListener,
+    running: Arc<SimulatorState>,
+    dialect: Arc<Iso8583FarEnd>,
+) {
     let mut links = JoinSet::new();
     loop {
         tokio::select! {
@@ -53,7 +57,7 @@ pub async fn serve(listener: TcpListener, running: Arc<Running>, dialect: Arc<Is
     links.shutdown().await;
 }
 
-async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Arc<Iso8583>) {
+async fn keep(stream: TcpStream, running: Arc<SimulatorState>, dialect: Arc<Iso8583FarEnd>) {
     let mut first = [0];
     let peeked = tokio::select! {
         peeked = stream.peek(&mut first) => peeked,
@@ -88,8 +92,8 @@ async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Arc<Iso8583>) {
             let mut breaks = false;
             for answer in batch.drain(..) {
                 match answer {
-                    Answer::Frame(frame) => out.extend_from_slice(&frame),
-                    Answer::Break => {
+                    LinkAnswer::Frame(frame) => out.extend_from_slice(&frame),
+                    LinkAnswer::Break => {
                         breaks = true;
                         break;
                     }
@@ -108,9 +112,9 @@ async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Arc<Iso8583>) {
 }
 
 async fn take(
-    running: &Arc<Running>,
-    dialect: &Arc<Iso8583>,
-    answers: &mpsc::Sender<Answer>,
+    running: &Arc<SimulatorState>,
+    dialect: &Arc<Iso8583FarEnd>,
+    answers: &mpsc::Sender<LinkAnswer>,
     frame: &[u8],
 ) {
     let Some(call) = dialect.read(frame) else {
@@ -123,8 +127,8 @@ async fn take(
     running.counters.add(Happening::Request);
     let Some(plan) = plan else {
         let said = dialect.carry_out(running, &call);
-        let answer = dialect.write(running, &call, &said, Dress::Honest);
-        let _ = answers.send(Answer::Frame(answer)).await;
+        let answer = dialect.write(running, &call, &said, ReplyForm::Honest);
+        let _ = answers.send(LinkAnswer::Frame(answer)).await;
         return;
     };
     if plan.fault == RequestFault::DropBefore {
@@ -168,23 +172,25 @@ async fn take(
 
 /// Carries a request out, and gives the answer that the network lets through.
 fn carry_out(
-    running: &Arc<Running>,
-    dialect: &Iso8583,
-    call: &Call,
+    running: &Arc<SimulatorState>,
+    dialect: &Iso8583FarEnd,
+    call: &LinkRequest,
     plan: RequestPlan,
-) -> Option<Answer> {
+) -> Option<LinkAnswer> {
     let said = dialect.carry_out(running, call);
     let write = |dress| dialect.write(running, call, &said, dress);
     let count = |happening| running.counters.add(happening);
     match plan.fault {
-        RequestFault::None | RequestFault::DropBefore => Some(Answer::Frame(write(Dress::Honest))),
+        RequestFault::None | RequestFault::DropBefore => {
+            Some(LinkAnswer::Frame(write(ReplyForm::Honest)))
+        }
         RequestFault::LoseReply(Loss::Close) => {
             count(Happening::ReplyLostByClose);
-            Some(Answer::Break)
+            Some(LinkAnswer::Break)
         }
         RequestFault::LoseReply(Loss::Reset) => {
             count(Happening::ReplyLostByReset);
-            Some(Answer::Break)
+            Some(LinkAnswer::Break)
         }
         RequestFault::LoseReply(Loss::Hang(_)) | RequestFault::HttpError => {
             count(Happening::ReplyLostByHang);
@@ -192,28 +198,28 @@ fn carry_out(
         }
         RequestFault::Garbage => {
             count(Happening::Garbage);
-            Some(Answer::Frame(spoil(dialect, b"no message at all".to_vec())))
+            Some(LinkAnswer::Frame(spoil(dialect, b"no message at all".to_vec())))
         }
         RequestFault::Truncated => {
             count(Happening::Truncated);
-            let whole = write(Dress::Honest);
+            let whole = write(ReplyForm::Honest);
             let own = dialect.framing().length_bytes();
             let half = own + (whole.len() - own) / 2;
-            Some(Answer::Frame(spoil(dialect, whole[own..half].to_vec())))
+            Some(LinkAnswer::Frame(spoil(dialect, whole[own..half].to_vec())))
         }
         RequestFault::BadSignature => {
             count(Happening::BadSignature);
-            Some(Answer::Frame(write(Dress::BadSignature(plan.variant))))
+            Some(LinkAnswer::Frame(write(ReplyForm::BadSignature(plan.variant))))
         }
         RequestFault::Unclear => {
             count(Happening::Unclear);
-            Some(Answer::Frame(write(Dress::Unclear(plan.variant))))
+            Some(LinkAnswer::Frame(write(ReplyForm::Unclear(plan.variant))))
         }
     }
 }
 
 /// A frame around bytes that are no message.
-fn spoil(dialect: &Iso8583, body: Vec<u8>) -> Vec<u8> {
+fn spoil(dialect: &Iso8583FarEnd, body: Vec<u8>) -> Vec<u8> {
     let mut out = Vec::new();
     let at = dialect.framing().begin(&mut out);
     out.extend_from_slice(&body);

@@ -21,7 +21,7 @@ mod ledger;
 mod links;
 mod message;
 mod notices;
-mod running;
+mod state;
 mod server;
 mod settings;
 mod statement;
@@ -36,30 +36,30 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use self::chance::{Between, PARTS_WHOLE};
-pub use self::counterpart::{Counterpart, Kept, TestCredential, playable};
+pub use self::counterpart::{Counterpart, KeyTexts, TestCredential, playable};
 pub use self::faults::{Faults, Happening};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot, cut_off_far_from};
 pub use self::settings::{
-    BankSettings, BankStyle, Clock, DialectSettings, HarbourSettings, Iso8583Settings,
+    BankSettings, BankStyle, ChannelClock, DialectSettings, HarbourSettings, Iso8583Settings,
     Iso8583Style, MERCHANT_ID, NoticeRetries, ReversedLines, SimulatorSettings,
     UnionPayAcpSettings,
 };
-pub use self::statement::{DifferenceKind, Planted};
+pub use self::statement::{DifferenceKind, PlantedDifference};
 
 use crate::domain::time::BusinessDate;
 
 use self::dialect::bank::Bank;
 use self::dialect::banks::api_of;
-use self::dialect::iso8583::Iso8583;
-use self::dialect::unionpay_acp::UnionPayAcp;
-use self::running::Running;
+use self::dialect::iso8583::Iso8583FarEnd;
+use self::dialect::unionpay_acp::UnionPayPlatform;
 use self::server::HttpDialect;
+use self::state::SimulatorState;
 
 /// A simulated channel that is running. Dropping it stops it without waiting.
 pub struct Simulator {
     address: SocketAddr,
-    running: Arc<Running>,
+    running: Arc<SimulatorState>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
 }
@@ -75,18 +75,18 @@ impl Simulator {
         let listener = TcpListener::bind(settings.address).await?;
         let address = listener.local_addr()?;
         let (stop, stopping) = watch::channel(false);
-        let running = Arc::new(Running::new(settings, client, stopping));
+        let running = Arc::new(SimulatorState::new(settings, client, stopping));
         let shared = Arc::clone(&running);
         let http = |listener, dialect| tokio::spawn(server::serve(listener, shared, dialect));
         let server = match &running.settings.dialect {
             DialectSettings::UnionPayAcp(acp) => {
-                http(listener, HttpDialect::UnionPayAcp(Arc::new(UnionPayAcp::new(acp))))
+                http(listener, HttpDialect::UnionPayAcp(Arc::new(UnionPayPlatform::new(acp))))
             }
             DialectSettings::Bank(bank) => {
                 http(listener, HttpDialect::Bank(Arc::new(Bank::new(api_of(bank)))))
             }
             DialectSettings::Iso8583(far_end) => {
-                let far_end = Arc::new(Iso8583::new(far_end));
+                let far_end = Arc::new(Iso8583FarEnd::new(far_end));
                 tokio::spawn(links::serve(listener, Arc::clone(&running), far_end))
             }
         };
@@ -140,7 +140,7 @@ impl Simulator {
     }
 
     /// The differences planted in the statement of a date.
-    pub fn planted(&self, date: BusinessDate) -> Vec<Planted> {
+    pub fn planted(&self, date: BusinessDate) -> Vec<PlantedDifference> {
         self.running.statement(date).map(|statement| statement.planted).unwrap_or_default()
     }
 

@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
 use super::faults::{Happening, NoticePlan};
-use super::ledger::{EntryState, Found};
-use super::running::Running;
+use super::ledger::{EntryState, EntryView};
+use super::state::SimulatorState;
 
 /// One notice as it is posted.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Letter {
 
 /// What a notice claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Claim {
+pub(super) enum NoticeClaim {
     Truth,
     /// The opposite of the ledger, well signed.
     Opposite,
@@ -44,10 +44,11 @@ pub(super) enum Claim {
 }
 
 /// Writes a notice.
-pub(super) type NoticeWriter = Box<dyn Fn(&Running, &Found, Claim) -> Letter + Send + Sync>;
+pub(super) type NoticeWriter =
+    Box<dyn Fn(&SimulatorState, &EntryView, NoticeClaim) -> Letter + Send + Sync>;
 
 /// What is to be told about one order.
-pub(super) struct Notice {
+pub(super) struct BankNotice {
     pub order_no: String,
     /// Where to, as the merchant gave it.
     pub url: String,
@@ -73,10 +74,10 @@ pub(super) fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
 }
 
 /// Sends the notice in the background. The plan is drawn now, so later faults do not change it.
-pub(super) fn schedule(running: &Arc<Running>, notice: Notice) {
+pub(super) fn schedule(running: &Arc<SimulatorState>, notice: BankNotice) {
     let faults = running.faults();
     let plan = NoticePlan::draw(&faults, running.settings.seed, &notice.order_no);
-    let waiting = Waiting::begin(Arc::clone(running));
+    let waiting = WaitingNotice::begin(Arc::clone(running));
     tokio::spawn(async move {
         let running = &waiting.0;
         tokio::select! {
@@ -87,22 +88,22 @@ pub(super) fn schedule(running: &Arc<Running>, notice: Notice) {
 }
 
 /// Counts a notice as waiting for as long as it lives.
-struct Waiting(Arc<Running>);
+struct WaitingNotice(Arc<SimulatorState>);
 
-impl Waiting {
-    fn begin(running: Arc<Running>) -> Self {
+impl WaitingNotice {
+    fn begin(running: Arc<SimulatorState>) -> Self {
         running.begin_notice();
         Self(running)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingNotice {
     fn drop(&mut self) {
         self.0.end_notice();
     }
 }
 
-async fn tell(running: &Running, notice: &Notice, plan: &NoticePlan) {
+async fn tell(running: &SimulatorState, notice: &BankNotice, plan: &NoticePlan) {
     tokio::time::sleep(notice.working).await;
     running.ledger.finish(running.now(), &notice.order_no);
     if plan.missing {
@@ -114,29 +115,29 @@ async fn tell(running: &Running, notice: &Notice, plan: &NoticePlan) {
     }
     running.counters.add_many(Happening::NoticeRepeated, plan.copies.len() as u64);
     let mut posts: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
-    posts.push(Box::pin(post(running, notice, plan.delay, Claim::Truth)));
+    posts.push(Box::pin(post(running, notice, plan.delay, NoticeClaim::Truth)));
     for after in &plan.copies {
-        posts.push(Box::pin(post(running, notice, *after, Claim::Truth)));
+        posts.push(Box::pin(post(running, notice, *after, NoticeClaim::Truth)));
     }
     if let Some(after) = plan.contradiction {
-        posts.push(Box::pin(post(running, notice, after, Claim::Opposite)));
+        posts.push(Box::pin(post(running, notice, after, NoticeClaim::Opposite)));
     }
     if let Some(after) = plan.forgery {
-        posts.push(Box::pin(post(running, notice, after, Claim::Forgery)));
+        posts.push(Box::pin(post(running, notice, after, NoticeClaim::Forgery)));
     }
     join_all(posts).await;
 }
 
 /// Waits, then posts until the answer is 200 or the tries are used up.
-async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim) {
+async fn post(running: &SimulatorState, notice: &BankNotice, after: Duration, claim: NoticeClaim) {
     tokio::time::sleep(after).await;
     match claim {
-        Claim::Truth => {}
-        Claim::Opposite => {
+        NoticeClaim::Truth => {}
+        NoticeClaim::Opposite => {
             running.ledger.mark_contradicted(&notice.order_no);
             running.counters.add(Happening::NoticeContradicting);
         }
-        Claim::Forgery => running.counters.add(Happening::NoticeForged),
+        NoticeClaim::Forgery => running.counters.add(Happening::NoticeForged),
     }
     let waits = running.settings.notice_retries.waits.iter().map(Some).chain([None]);
     for wait in waits {
@@ -153,14 +154,14 @@ async fn post(running: &Running, notice: &Notice, after: Duration, claim: Claim)
 }
 
 /// The notice as of now. What was reversed has no true notice: the reversal's reply told it.
-fn write(running: &Running, notice: &Notice, claim: Claim) -> Option<Letter> {
+fn write(running: &SimulatorState, notice: &BankNotice, claim: NoticeClaim) -> Option<Letter> {
     let found = running.ledger.look(running.now(), &notice.order_no)?;
-    let withheld = claim == Claim::Truth && found.facts.state == EntryState::Reversed;
+    let withheld = claim == NoticeClaim::Truth && found.facts.state == EntryState::Reversed;
     (!withheld).then(|| (notice.write)(running, &found, claim))
 }
 
 /// One post; answers whether the merchant acknowledged it.
-async fn deliver(running: &Running, url: &str, letter: Letter) -> bool {
+async fn deliver(running: &SimulatorState, url: &str, letter: Letter) -> bool {
     let Ok(_permit) = running.posts.acquire().await else { return false };
     running.counters.add(Happening::NoticePost);
     let request = running.client.post(url).headers(letter.headers.into_iter().collect());
@@ -176,20 +177,20 @@ mod tests {
     use crate::domain::money::{AmountMinor, Currency};
     use crate::domain::time::Timestamp;
     use crate::simulator::SimulatorSettings;
-    use crate::simulator::ledger::{Instruction, Verdict};
+    use crate::simulator::ledger::{BankOrder, IssuerDecision};
 
     /// A channel with one approved order "a", and a notice about it that tells its state.
-    fn approved() -> (Running, Notice) {
+    fn approved() -> (SimulatorState, BankNotice) {
         let clock = Arc::new(|| Timestamp::from_millis(1_795_000_000_000));
         let settings = SimulatorSettings::harbour_bank("x", clock);
         let client = client(Duration::from_secs(1)).expect("a client");
-        let running = Running::new(settings, client, watch::channel(false).1);
+        let running = SimulatorState::new(settings, client, watch::channel(false).1);
         let amount = AmountMinor::new(5).expect("an amount");
         let currency = Currency::Cny;
-        let order = Instruction { order_no: "a", sent_at: "", amount, currency, card: None };
-        let verdict = Verdict { approves: true, code: "00", working: Duration::ZERO };
+        let order = BankOrder { order_no: "a", sent_at: "", amount, currency, card: None };
+        let verdict = IssuerDecision { approves: true, code: "00", working: Duration::ZERO };
         running.ledger.charge(running.now(), order, verdict, "30");
-        let notice = Notice {
+        let notice = BankNotice {
             order_no: "a".to_owned(),
             url: String::new(),
             working: Duration::ZERO,
@@ -204,11 +205,11 @@ mod tests {
     fn a_true_notice_is_withheld_once_its_order_is_reversed_and_a_lie_is_not() {
         let (running, notice) = approved();
         let written = |claim| write(&running, &notice, claim).map(|letter| letter.body);
-        assert_eq!(written(Claim::Truth).as_deref(), Some("Truth of Approved"));
+        assert_eq!(written(NoticeClaim::Truth).as_deref(), Some("Truth of Approved"));
         running.ledger.reverse(running.now(), "a", None);
-        assert_eq!(written(Claim::Truth), None);
-        assert_eq!(written(Claim::Opposite).as_deref(), Some("Opposite of Reversed"));
-        let unknown = Notice { order_no: "b".to_owned(), ..notice };
-        assert_eq!(write(&running, &unknown, Claim::Opposite), None);
+        assert_eq!(written(NoticeClaim::Truth), None);
+        assert_eq!(written(NoticeClaim::Opposite).as_deref(), Some("Opposite of Reversed"));
+        let unknown = BankNotice { order_no: "b".to_owned(), ..notice };
+        assert_eq!(write(&running, &unknown, NoticeClaim::Opposite), None);
     }
 }

@@ -22,10 +22,10 @@ use crate::domain::time::BusinessDate;
 
 use super::dialect::bank::Bank;
 use super::dialect::statement::{Paper, write};
-use super::dialect::unionpay_acp::UnionPayAcp;
-use super::exchange::{Answer, exchange};
+use super::dialect::unionpay_acp::UnionPayPlatform;
+use super::exchange::{HttpAnswer, exchange};
 use super::message::{HttpReply, HttpRequest};
-use super::running::Running;
+use super::state::SimulatorState;
 use super::statement::NoStatement;
 
 /// Bytes of a request's body; a longer one is answered 413.
@@ -36,14 +36,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// What is served over HTTP besides the reports.
 #[derive(Clone)]
 pub(super) enum HttpDialect {
-    UnionPayAcp(Arc<UnionPayAcp>),
+    UnionPayAcp(Arc<UnionPayPlatform>),
     Bank(Arc<Bank>),
     /// The dialect is spoken elsewhere, on links.
     None,
 }
 
 /// Accepts connections until the simulator stops, then ends them.
-pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, dialect: HttpDialect) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    running: Arc<SimulatorState>,
+    dialect: HttpDialect,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -65,7 +69,7 @@ pub(super) async fn serve(listener: TcpListener, running: Arc<Running>, dialect:
 }
 
 /// Serves one connection to its end.
-pub(super) async fn keep(stream: TcpStream, running: Arc<Running>, dialect: HttpDialect) {
+pub(super) async fn keep(stream: TcpStream, running: Arc<SimulatorState>, dialect: HttpDialect) {
     // Without it a reply may wait for an acknowledgement; if it cannot be set, it does wait.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
@@ -92,11 +96,11 @@ pub(super) async fn keep(stream: TcpStream, running: Arc<Running>, dialect: Http
 
 /// The answer to one request, or an error that makes hyper drop the connection.
 async fn respond(
-    running: Arc<Running>,
+    running: Arc<SimulatorState>,
     dialect: HttpDialect,
     reset: Arc<AtomicBool>,
     request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Dropped> {
+) -> Result<Response<ReplyBody>, DroppedConnection> {
     if request.method() == Method::GET
         && let Some(report) = report(&running, request.uri().path())
     {
@@ -116,21 +120,21 @@ async fn respond(
     let answer = match &dialect {
         HttpDialect::UnionPayAcp(acp) => exchange(&running, acp, received).await,
         HttpDialect::Bank(bank) => exchange(&running, bank, received).await,
-        HttpDialect::None => Answer::Close,
+        HttpDialect::None => HttpAnswer::Close,
     };
     match answer {
-        Answer::Whole(reply) => Ok(dated(&running, respond_with(reply, false))),
-        Answer::Cut(reply) => Ok(dated(&running, respond_with(reply, true))),
-        Answer::Close => Err(Dropped),
-        Answer::Reset => {
+        HttpAnswer::Whole(reply) => Ok(dated(&running, respond_with(reply, false))),
+        HttpAnswer::Cut(reply) => Ok(dated(&running, respond_with(reply, true))),
+        HttpAnswer::Close => Err(DroppedConnection),
+        HttpAnswer::Reset => {
             reset.store(true, Ordering::Release);
-            Err(Dropped)
+            Err(DroppedConnection)
         }
     }
 }
 
 /// With a Date header, where the settings have a clock for it.
-fn dated(running: &Running, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+fn dated(running: &SimulatorState, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
     let Some(clock) = &running.settings.dates else { return response };
     let utc = clock().civil(&jiff::tz::TimeZone::UTC);
     let date = utc.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -142,7 +146,7 @@ fn dated(running: &Running, mut response: Response<ReplyBody>) -> Response<Reply
 /// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`,
 /// `GET /statements/<date>` for the statement's file, and `GET /statements/<date>/planted` for what
 /// a reconciliation must find. What is not below these paths is the channel's own.
-fn report(running: &Running, path: &str) -> Option<Response<ReplyBody>> {
+fn report(running: &SimulatorState, path: &str) -> Option<Response<ReplyBody>> {
     let snapshot = || running.ledger.snapshot(running.now());
     let shown = match path {
         "/ledger" => {
@@ -175,7 +179,7 @@ fn report(running: &Running, path: &str) -> Option<Response<ReplyBody>> {
 }
 
 /// A date's statement as the channel writes it, for an operator who uploads it.
-fn paper(running: &Running, date: &str) -> Response<ReplyBody> {
+fn paper(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
     let no =
         |status, why: &'static str| plain(status, "text/plain", Bytes::from_static(why.as_bytes()));
     let Some(date) = BusinessDate::parse(date) else {
@@ -196,7 +200,7 @@ fn paper(running: &Running, date: &str) -> Response<ReplyBody> {
 }
 
 /// The differences planted in a date's statement, in JSON lines.
-fn planted(running: &Running, date: &str) -> Response<ReplyBody> {
+fn planted(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
     let Some(date) = BusinessDate::parse(date) else {
         return plain(StatusCode::BAD_REQUEST, "text/plain", Bytes::new());
     };
@@ -220,7 +224,7 @@ fn respond_with(reply: HttpReply, cut: bool) -> Response<ReplyBody> {
 /// Why there is no response: the plan says that the connection ends here.
 #[derive(Debug, thiserror::Error)]
 #[error("the simulated network dropped the connection")]
-struct Dropped;
+struct DroppedConnection;
 
 /// A body that is sent whole, or announced whole and broken off after its first half.
 struct ReplyBody {
@@ -248,12 +252,12 @@ impl ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Dropped;
+    type Error = DroppedConnection;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Dropped>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, DroppedConnection>>> {
         if let Some(data) = self.left.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
@@ -264,7 +268,7 @@ impl Body for ReplyBody {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Break::Now => Poll::Ready(Some(Err(Dropped))),
+            Break::Now => Poll::Ready(Some(Err(DroppedConnection))),
         }
     }
 

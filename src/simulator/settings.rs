@@ -20,7 +20,7 @@ use super::keys::quarry::QuarryKeys;
 use super::ledger::unionpay_calendar;
 
 /// Tells the time. Given from outside, so that a test can move it over a cut-off.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type ChannelClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The merchant that both dialects know unless told otherwise: UnionPay's published test merchant.
 pub const MERCHANT_ID: &str = "777290058110097";
@@ -209,14 +209,14 @@ pub struct SimulatorSettings {
     /// Where a channel posts its notices whose requests do not say it: the merchant has configured
     /// it there. `None` posts none.
     pub notices_to: Option<String>,
-    pub clock: Clock,
+    pub clock: ChannelClock,
     /// What the Date headers of its replies say, right or wrong; `None` sends none.
-    pub dates: Option<Clock>,
+    pub dates: Option<ChannelClock>,
 }
 
 impl SimulatorSettings {
     /// UnionPay's platform with the published test merchant, no faults, one order in ten declined.
-    pub fn unionpay_acp(id: &str, keys: Arc<SimulatorKeys>, clock: Clock) -> Self {
+    pub fn unionpay_acp(id: &str, keys: Arc<SimulatorKeys>, clock: ChannelClock) -> Self {
         let merchant_id = MERCHANT_ID.to_owned();
         Self::plain(
             id,
@@ -226,7 +226,7 @@ impl SimulatorSettings {
     }
 
     /// Harbour bank, signatures verified, a key made from its name: it protects nothing real.
-    pub fn harbour_bank(id: &str, clock: Clock) -> Self {
+    pub fn harbour_bank(id: &str, clock: ChannelClock) -> Self {
         let style = BankStyle::Harbour(HarbourSettings {
             key: Zeroizing::new(sha256_hex(format!("simulated bank {id}").as_bytes())),
             verify_signatures: true,
@@ -237,7 +237,7 @@ impl SimulatorSettings {
     }
 
     /// The far end of ISO 8583 links, with a MAC key made from its name: it protects nothing real.
-    pub fn iso8583(id: &str, style: Iso8583Style, clock: Clock) -> Self {
+    pub fn iso8583(id: &str, style: Iso8583Style, clock: ChannelClock) -> Self {
         let key = sha256_hex(format!("simulated links {id}").as_bytes());
         let dialect = Iso8583Settings {
             style,
@@ -248,13 +248,13 @@ impl SimulatorSettings {
     }
 
     /// Harbour bank as the far end of a throughput test: unsigned requests, no declines.
-    pub fn benchmark(id: &str, clock: Clock) -> Self {
+    pub fn benchmark(id: &str, clock: ChannelClock) -> Self {
         Self::harbour_bank(id, clock).with_declines_percent(0).without_request_signatures()
     }
 
     /// A channel that speaks `dialect`, for instance what a channel's file says of its other side.
     /// No faults, one order in ten declined.
-    pub fn of(id: &str, dialect: DialectSettings, clock: Clock) -> Self {
+    pub fn of(id: &str, dialect: DialectSettings, clock: ChannelClock) -> Self {
         Self::plain(id, dialect, clock)
     }
 
@@ -266,7 +266,7 @@ impl SimulatorSettings {
         self
     }
 
-    fn plain(id: &str, dialect: DialectSettings, clock: Clock) -> Self {
+    fn plain(id: &str, dialect: DialectSettings, clock: ChannelClock) -> Self {
         Self {
             id: id.to_owned(),
             reversed_lines: dialect.reversed_lines(),
@@ -291,7 +291,7 @@ impl SimulatorSettings {
     }
 
     /// Its replies say what time it is, by this clock.
-    pub fn with_dates(mut self, clock: Clock) -> Self {
+    pub fn with_dates(mut self, clock: ChannelClock) -> Self {
         self.dates = Some(clock);
         self
     }

@@ -13,8 +13,8 @@ use crate::domain::time::BusinessDate;
 
 use super::chance::Chance;
 use super::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
-use super::running::Running;
 use super::settings::{BankSettings, BankStyle, DialectSettings, ReversedLines};
+use super::state::SimulatorState;
 
 /// Added to the running number of a line that nobody has.
 const FOREIGN_TRACES: u64 = 900_000_000_000;
@@ -73,14 +73,14 @@ fn kinds_of(dialect: &DialectSettings) -> Vec<DifferenceKind> {
 
 /// One planted difference.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Planted {
+pub struct PlantedDifference {
     pub order_no: String,
     pub kind: DifferenceKind,
 }
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StatementLine {
+pub(super) struct ChannelStatementLine {
     pub entry: LedgerEntry,
     /// What it refers to, where it refers to something.
     pub original: Option<LedgerEntry>,
@@ -90,7 +90,7 @@ pub(super) struct StatementLine {
     pub takes_back: bool,
 }
 
-impl StatementLine {
+impl ChannelStatementLine {
     /// Whether the merchant is paid by it, or pays.
     pub fn pays_merchant(&self) -> bool {
         match self.entry.kind {
@@ -111,15 +111,15 @@ pub(super) enum NoStatement {
 
 /// One clearing day.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Statement {
+pub(super) struct ChannelStatement {
     pub date: BusinessDate,
-    pub lines: Vec<StatementLine>,
-    pub planted: Vec<Planted>,
+    pub lines: Vec<ChannelStatementLine>,
+    pub planted: Vec<PlantedDifference>,
 }
 
-impl Running {
+impl SimulatorState {
     /// The statement of a date whose day is over.
-    pub fn closed_statement(&self, date: BusinessDate) -> Result<Statement, NoStatement> {
+    pub fn closed_statement(&self, date: BusinessDate) -> Result<ChannelStatement, NoStatement> {
         if date >= self.ledger.settling(self.now()) {
             return Err(NoStatement::NotYet);
         }
@@ -127,12 +127,12 @@ impl Running {
     }
 
     /// The statement of a date as it stands; `None` if nothing happened in it.
-    pub fn statement(&self, date: BusinessDate) -> Option<Statement> {
+    pub fn statement(&self, date: BusinessDate) -> Option<ChannelStatement> {
         let ledger = self.ledger.snapshot(self.now());
         let reversed = self.settings.reversed_lines;
         let true_lines = |date| true_lines(&ledger, date, reversed);
         let kinds = kinds_of(&self.settings.dialect);
-        let mut statement = Statement { date, lines: Vec::new(), planted: Vec::new() };
+        let mut statement = ChannelStatement { date, lines: Vec::new(), planted: Vec::new() };
         let before = date.civil().yesterday().ok().map(BusinessDate::new);
         for line in before.map(true_lines).unwrap_or_default() {
             if self.difference(&line, &kinds) == Some(DifferenceKind::ShiftedOut) {
@@ -149,7 +149,11 @@ impl Running {
     }
 
     /// What is wrong with a line: a matter of the seed and the order number alone.
-    fn difference(&self, line: &StatementLine, kinds: &[DifferenceKind]) -> Option<DifferenceKind> {
+    fn difference(
+        &self,
+        line: &ChannelStatementLine,
+        kinds: &[DifferenceKind],
+    ) -> Option<DifferenceKind> {
         let parts = u16::from(self.settings.differences_percent) * 100;
         let mut chance = Chance::of(self.settings.seed, "statement", &line.entry.order_no, 0);
         let place = |chance: &mut Chance| chance.below(kinds.len() as u64) as usize;
@@ -164,8 +168,8 @@ impl Running {
     }
 }
 
-impl Statement {
-    fn plant(&mut self, line: StatementLine, kind: DifferenceKind) {
+impl ChannelStatement {
+    fn plant(&mut self, line: ChannelStatementLine, kind: DifferenceKind) {
         let mut order_no = line.entry.order_no.clone();
         match kind {
             DifferenceKind::Missing
@@ -191,7 +195,9 @@ impl Statement {
                 self.lines.push(other);
             }
             DifferenceKind::Repeated => self.lines.extend([line.clone(), line]),
-            DifferenceKind::Status => self.lines.push(StatementLine { succeeded: false, ..line }),
+            DifferenceKind::Status => {
+                self.lines.push(ChannelStatementLine { succeeded: false, ..line });
+            }
             DifferenceKind::Currency => {
                 let mut other = line;
                 let is_cny = other.entry.currency == Currency::Cny.name();
@@ -200,12 +206,12 @@ impl Statement {
                 self.lines.push(other);
             }
         }
-        self.planted.push(Planted { order_no, kind });
+        self.planted.push(PlantedDifference { order_no, kind });
     }
 
     /// The planted differences as JSON, one a line.
     pub fn planted_lines(&self) -> String {
-        let line = |planted: &Planted| {
+        let line = |planted: &PlantedDifference| {
             serde_json::to_string(planted).expect("plain fields always encode") + "\n"
         };
         self.planted.iter().map(line).collect()
@@ -218,10 +224,10 @@ fn true_lines(
     ledger: &LedgerSnapshot,
     date: BusinessDate,
     reversed: ReversedLines,
-) -> Vec<StatementLine> {
+) -> Vec<ChannelStatementLine> {
     let date = date.to_string();
     let original = |entry: &LedgerEntry| ledger.get(entry.original.as_deref()?).cloned();
-    let line = |entry: &LedgerEntry, takes_back| StatementLine {
+    let line = |entry: &LedgerEntry, takes_back| ChannelStatementLine {
         entry: entry.clone(),
         original: original(entry),
         succeeded: true,
@@ -236,7 +242,7 @@ fn true_lines(
     let taken_back =
         |entry: &&LedgerEntry| entry.reversed_on.as_ref() == Some(&date) && listed(entry);
     let entries = || ledger.entries().iter();
-    let mut lines: Vec<StatementLine> = entries()
+    let mut lines: Vec<ChannelStatementLine> = entries()
         .filter(stands)
         .map(|entry| line(entry, false))
         .chain(entries().filter(taken_back).map(|entry| line(entry, true)))

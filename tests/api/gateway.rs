@@ -32,7 +32,7 @@ use switchyard::reconciliation::incoming::{Inbox, StatementDesk};
 use switchyard::reconciliation::suspense::SettlementDesk;
 use switchyard::reconciliation::{Backoffice, StatementRules};
 use switchyard::store::Store;
-use switchyard::store::memory::{Faults, MemoryStore};
+use switchyard::store::memory::{MemoryFaults, MemoryStore};
 use switchyard::tables::bin::LiveBinTable;
 use switchyard::tables::routes::LiveRoutes;
 use switchyard::telemetry::workers::{WorkerReport, WorkerReports};
@@ -164,7 +164,7 @@ pub struct Gateway {
     pub url: String,
     pub client: reqwest::Client,
     pub store: Arc<dyn Store>,
-    pub faults: Faults,
+    pub faults: MemoryFaults,
     /// The same store as the engine has it.
     pub disk: SlowStore,
     pub bank: Arc<Bank>,

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use switchyard::store::memory::{FailedRows, Faults};
+use switchyard::store::memory::{FailedRows, MemoryFaults};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -131,10 +131,10 @@ async fn i_12_after_a_failed_write_no_orders_are_taken() {
 
 #[tokio::test]
 async fn a_process_that_has_lost_its_lease_takes_no_orders() {
-    ends(Faults::fence).await;
+    ends(MemoryFaults::fence).await;
 }
 
-async fn ends(fault: impl Fn(&Faults)) {
+async fn ends(fault: impl Fn(&MemoryFaults)) {
     let gateway = Gateway::start().await;
     fault(&gateway.faults);
     let failed = gateway.pay(&payment("A-1")).await;

@@ -10,7 +10,7 @@ use switchyard::config::checked::Settings;
 use switchyard::config::raw::Document;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
-    Between, Counterpart, Faults, Happening, Kept, LedgerSnapshot, ReversedLines, Simulator,
+    Between, Counterpart, Faults, Happening, KeyTexts, LedgerSnapshot, ReversedLines, Simulator,
 };
 
 use crate::accounting::Accounting;
@@ -222,10 +222,10 @@ async fn settle(
 ) -> Simulator {
     let text = with_cut_off(channel.text, far_cut_off());
     let document = Document::parse("shipped.toml", &text).expect("TOML");
-    let other = Counterpart::read(&document, channel.id, &mut Kept::new());
+    let other = Counterpart::read(&document, channel.id, &mut KeyTexts::new());
     let Ok(other) = other else { panic!("{} has no other side", channel.id) };
     let ahead_ms = Arc::clone(ahead_ms);
-    let clock: switchyard::simulator::Clock = Arc::new(move || {
+    let clock: switchyard::simulator::ChannelClock = Arc::new(move || {
         Timestamp::from_millis(Clock::System.now().as_millis() + ahead_ms.load(Ordering::SeqCst))
     });
     let mut settings = other

@@ -37,7 +37,7 @@ use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
 use switchyard::config::raw::Document;
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
-use switchyard::simulator::{Counterpart, Kept, Simulator};
+use switchyard::simulator::{Counterpart, KeyTexts, Simulator};
 use tokio::net::TcpListener;
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -152,11 +152,11 @@ async fn settle(id: &str, late: &Arc<AtomicI64>, folder: &Path) -> Simulator {
 async fn play(
     id: &str,
     text: &str,
-    clock: switchyard::simulator::Clock,
+    clock: switchyard::simulator::ChannelClock,
     folder: &Path,
 ) -> Simulator {
     let document = Document::parse("shipped.toml", text).expect("TOML");
-    let other = Counterpart::read(&document, id, &mut Kept::new());
+    let other = Counterpart::read(&document, id, &mut KeyTexts::new());
     let Ok(other) = other else { panic!("{id} has no other side") };
     let settings = other.settings(id, clock).with_declines_percent(0);
     let simulator = Simulator::start(settings).await.expect("a simulator");

@@ -51,7 +51,7 @@ pub struct SimulatedChannels {
 impl SimulatedChannels {
     /// Starts both with the settings as `change` leaves them: at first calm, approving every card.
     pub async fn start(change: impl Fn(SimulatorSettings) -> SimulatorSettings) -> Self {
-        let clock = || -> switchyard::simulator::Clock { Arc::new(|| Clock::System.now()) };
+        let clock = || -> switchyard::simulator::ChannelClock { Arc::new(|| Clock::System.now()) };
         let cut_off = far_cut_off();
         let plain = |settings: SimulatorSettings| {
             let mut settings = settings.with_declines_percent(0).with_cut_off(cut_off);

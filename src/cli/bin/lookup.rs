@@ -17,7 +17,7 @@ const LINE_BYTES_MAX: usize = 256;
 
 /// One answer. `found` and the row's fields, or why there is none.
 #[derive(Serialize)]
-struct Answer<'row> {
+struct LookupAnswer<'row> {
     input: &'row str,
     found: bool,
     #[serde(flatten)]
@@ -102,7 +102,7 @@ impl<'run, W: Write> Lookup<'run, W> {
         let text = std::str::from_utf8(digits).expect("only ASCII digits were copied");
         let row = self.table.lookup(digits);
         if length > BIN_LENGTH_MAX || row.is_some() {
-            return self.write(&Answer {
+            return self.write(&LookupAnswer {
                 input: &mask(text),
                 found: row.is_some(),
                 row: row.map(|row| RowView::from(row.as_ref())),
@@ -112,7 +112,7 @@ impl<'run, W: Write> Lookup<'run, W> {
             });
         }
         let matches = self.table.lookup_prefix(digits, self.pan_length);
-        let mut answer = Answer {
+        let mut answer = LookupAnswer {
             input: text,
             found: !matches.is_empty(),
             row: None,
@@ -133,7 +133,7 @@ impl<'run, W: Write> Lookup<'run, W> {
     fn refuse(&mut self, input: &[u8], problem: &'static str) -> io::Result<()> {
         self.invalid_inputs += 1;
         let shown = mask(&String::from_utf8_lossy(input));
-        self.write(&Answer {
+        self.write(&LookupAnswer {
             input: &shown,
             found: false,
             row: None,
@@ -143,7 +143,7 @@ impl<'run, W: Write> Lookup<'run, W> {
         })
     }
 
-    fn write(&mut self, answer: &Answer<'_>) -> io::Result<()> {
+    fn write(&mut self, answer: &LookupAnswer<'_>) -> io::Result<()> {
         if self.as_json {
             serde_json::to_writer(&mut *self.output, answer).map_err(io::Error::from)?;
             return self.output.write_all(b"\n");

@@ -32,15 +32,15 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// One part of the page: its title, the list in the report, and the members that are its columns.
-struct Part {
+struct ReportPart {
     title: &'static str,
     rows: &'static str,
     /// A number's begins with `>`.
     columns: &'static [&'static str],
 }
 
-const PARTS: [Part; 7] = [
-    Part {
+const PARTS: [ReportPart; 7] = [
+    ReportPart {
         title: "orders",
         rows: "volume",
         columns: &[
@@ -56,32 +56,32 @@ const PARTS: [Part; 7] = [
             ">not_sent",
         ],
     },
-    Part {
+    ReportPart {
         title: "clearing",
         rows: "clearing",
         columns: &["movement", "currency", ">records", ">principal", ">fee", ">net"],
     },
-    Part {
+    ReportPart {
         title: "contradicted",
         rows: "contradicted",
         columns: &["currency", ">records", ">principal", ">fee", ">net"],
     },
-    Part {
+    ReportPart {
         title: "fees by rule",
         rows: "fees",
         columns: &["rule", "currency", ">records", ">principal", ">fee"],
     },
-    Part {
+    ReportPart {
         title: "cost against income",
         rows: "profit",
         columns: &["currency", ">orders", ">merchant_fee", ">channel_fee", ">margin", ">without"],
     },
-    Part {
+    ReportPart {
         title: "open differences",
         rows: "differences",
         columns: &["class", ">carried", ">suspended"],
     },
-    Part {
+    ReportPart {
         title: "suspense by age in days",
         rows: "suspense",
         columns: &["age", "currency", ">differences", ">receivable", ">payable"],

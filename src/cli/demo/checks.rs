@@ -8,9 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::books::Books;
-use super::drain::Owed;
-use super::load::{Answered, FollowUpOutcome};
-use super::sinks::{Booked, Told};
+use super::drain::OpenWork;
+use super::load::{FollowUpOutcome, PaymentAnswer};
+use super::sinks::{BookingLog, NoticeLog};
 use super::town::CHANNELS;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
@@ -49,21 +49,21 @@ pub struct Agreement {
 
 /// What everybody else has.
 pub struct Witnesses {
-    pub answers: Vec<Answered>,
+    pub answers: Vec<PaymentAnswer>,
     pub ledgers: Vec<(&'static str, LedgerSnapshot)>,
-    pub booked: Booked,
-    pub told: Told,
-    pub owed: Owed,
+    pub booked: BookingLog,
+    pub told: NoticeLog,
+    pub owed: OpenWork,
 }
 
 /// What the checks came to.
 #[derive(Debug, Clone, Default)]
-pub struct Findings {
+pub struct DemoFindings {
     pub violations: Vec<Violation>,
     pub channels: Vec<Agreement>,
 }
 
-impl Findings {
+impl DemoFindings {
     fn broken(&mut self, invariant: &'static str, about: impl ToString, what: impl ToString) {
         let (about, what) = (about.to_string(), what.to_string());
         self.violations.push(Violation { invariant, about, what });
@@ -76,8 +76,8 @@ impl Findings {
 }
 
 /// Checks everything.
-pub fn check(books: &Books, witnesses: &Witnesses, orders: u32) -> Findings {
-    let mut findings = Findings::default();
+pub fn check(books: &Books, witnesses: &Witnesses, orders: u32) -> DemoFindings {
+    let mut findings = DemoFindings::default();
     check_drained(&mut findings, books, witnesses.owed);
     check_answers(&mut findings, books, &witnesses.answers, orders);
     check_books(&mut findings, books);
@@ -93,7 +93,7 @@ pub fn check(books: &Books, witnesses: &Witnesses, orders: u32) -> Findings {
     findings
 }
 
-fn check_drained(findings: &mut Findings, books: &Books, owed: Owed) {
+fn check_drained(findings: &mut DemoFindings, books: &Books, owed: OpenWork) {
     if !owed.is_nothing() {
         findings.broken("I-6", "all", owed.sentence());
     }
@@ -106,7 +106,12 @@ fn check_drained(findings: &mut Findings, books: &Books, owed: Owed) {
 }
 
 /// What the core was answered holds (I-5, I-9, I-12).
-fn check_answers(findings: &mut Findings, books: &Books, answers: &[Answered], orders: u32) {
+fn check_answers(
+    findings: &mut DemoFindings,
+    books: &Books,
+    answers: &[PaymentAnswer],
+    orders: u32,
+) {
     let distinct: BTreeSet<&str> = answers.iter().map(|one| one.id.as_str()).collect();
     let payments = books.payments().count();
     if distinct.len() != orders as usize || payments != orders as usize {
@@ -154,7 +159,7 @@ fn check_answers(findings: &mut Findings, books: &Books, answers: &[Answered], o
 }
 
 /// One transaction, one clearing record and one booking for each success, none for the rest (I-7).
-fn check_books(findings: &mut Findings, books: &Books) {
+fn check_books(findings: &mut DemoFindings, books: &Books) {
     let mut records: BTreeMap<OrderId, Vec<&ClearingRecord>> = BTreeMap::new();
     for record in books.clearing.iter().filter(|one| one.state == ClearingState::Due) {
         records.entry(record.order).or_default().push(record);
@@ -217,7 +222,7 @@ fn booking_of(books: &Books, order: &Order) -> Option<(BookingEvent, Option<Book
 }
 
 /// The order's status and its attempts say the same (I-4, I-5).
-fn check_attempts(findings: &mut Findings, order: &Order) {
+fn check_attempts(findings: &mut DemoFindings, order: &Order) {
     let in_state = |state| order.attempts.iter().filter(|one| one.state == state).count();
     let approved = in_state(AttemptState::Approved);
     let open = order.attempts.iter().filter(|one| one.state.is_unresolved()).count();
@@ -228,7 +233,7 @@ fn check_attempts(findings: &mut Findings, order: &Order) {
 }
 
 /// The accounting system has booked what we owed it, each once, and it balances (I-7).
-fn check_accounting(findings: &mut Findings, books: &Books, booked: &Booked) {
+fn check_accounting(findings: &mut DemoFindings, books: &Books, booked: &BookingLog) {
     for request in &books.accounting {
         if request.delivery.status != DeliveryStatus::Acknowledged {
             let what = format!("its booking is {}", request.delivery.status.name());
@@ -251,7 +256,7 @@ fn check_accounting(findings: &mut Findings, books: &Books, booked: &Booked) {
 }
 
 /// The core was told of every end, and never of another one (I-5).
-fn check_notices(findings: &mut Findings, books: &Books, told: &Told) {
+fn check_notices(findings: &mut DemoFindings, books: &Books, told: &NoticeLog) {
     if told.forged > 0 {
         let what = format!("{} notices were not signed as agreed", told.forged);
         findings.broken("I-12", "all", what);
@@ -272,7 +277,7 @@ fn check_notices(findings: &mut Findings, books: &Books, told: &Told) {
 /// Line by line: every entry of the ledger, every attempt in our books. An undo of our own belongs
 /// to the line of what it takes back.
 fn compare(
-    findings: &mut Findings,
+    findings: &mut DemoFindings,
     books: &Books,
     channel: &'static str,
     ledger: &LedgerSnapshot,
@@ -318,7 +323,7 @@ fn compare(
 
 /// One line, as one side has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Line {
+struct LedgerLine {
     /// What moved, signed as it touches what the channel owes us.
     minor: i64,
     /// Amounts that were held.
@@ -327,7 +332,7 @@ struct Line {
 
 /// What our orders say that each attempt at a channel has moved or held, by channel order number.
 /// Attempts of which nothing reached the channel are left out unless they claim something.
-fn claimed(books: &Books, channel: &str) -> BTreeMap<String, Line> {
+fn claimed(books: &Books, channel: &str) -> BTreeMap<String, LedgerLine> {
     let mut claimed = BTreeMap::new();
     for order in books.asked() {
         for attempt in order.attempts.iter().filter(|one| one.channel.as_str() == channel) {
@@ -335,7 +340,7 @@ fn claimed(books: &Books, channel: &str) -> BTreeMap<String, Line> {
                 let number = order.channel_order_no(attempt.number).to_string();
                 let holds = order.instruction.kind == OrderKind::Preauth;
                 let held_minor = if holds { order.instruction.amount.get() } else { 0 };
-                claimed.insert(number, Line { minor: books.moves_minor(order), held_minor });
+                claimed.insert(number, LedgerLine { minor: books.moves_minor(order), held_minor });
             }
         }
     }
@@ -343,8 +348,8 @@ fn claimed(books: &Books, channel: &str) -> BTreeMap<String, Line> {
 }
 
 /// What the channel's entries have moved or held, by the number that they are about.
-fn ledger_lines(books: &Books, ledger: &LedgerSnapshot) -> BTreeMap<String, Line> {
-    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+fn ledger_lines(books: &Books, ledger: &LedgerSnapshot) -> BTreeMap<String, LedgerLine> {
+    let mut lines: BTreeMap<String, LedgerLine> = BTreeMap::new();
     for entry in ledger.entries() {
         let number = ChannelOrderNo::parse(&entry.order_no);
         let about = number.map_or_else(|| entry.order_no.clone(), |no| books.root(no).to_string());
@@ -392,7 +397,7 @@ fn is_disputed(books: &Books, number: &str, line: Option<&LedgerEntry>) -> bool 
 }
 
 /// No order stands charged twice, at one channel or at several (I-4).
-fn check_charged_once(findings: &mut Findings, ledgers: &[(&'static str, LedgerSnapshot)]) {
+fn check_charged_once(findings: &mut DemoFindings, ledgers: &[(&'static str, LedgerSnapshot)]) {
     let mut standing: BTreeMap<String, u32> = BTreeMap::new();
     for (_, ledger) in ledgers {
         let charges = ledger.entries().iter().filter(|entry| entry.kind == EntryKind::Charge);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::books;
-use super::load::Api;
+use super::load::ApiClient;
 use super::town::Town;
 use crate::app::App;
 use crate::clock::stopwatch;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is still owed, for the progress line. Counts stop at a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Owed {
+pub struct OpenWork {
     pub orders: usize,
     pub entries: usize,
     pub accounting: usize,
@@ -35,7 +35,7 @@ pub struct Owed {
     pub channel_notices: usize,
 }
 
-impl Owed {
+impl OpenWork {
     pub fn is_nothing(self) -> bool {
         self == Self::default()
     }
@@ -60,9 +60,9 @@ pub struct Operator {
 pub async fn run(
     app: &App,
     town: &Town,
-    api: &Api,
-    mut look_on: impl FnMut(&Owed),
-) -> anyhow::Result<(Operator, Owed)> {
+    api: &ApiClient,
+    mut look_on: impl FnMut(&OpenWork),
+) -> anyhow::Result<(Operator, OpenWork)> {
     let mut operator = Operator::default();
     let started = stopwatch();
     loop {
@@ -78,12 +78,12 @@ pub async fn run(
     }
 }
 
-async fn count(app: &App, town: &Town) -> anyhow::Result<Owed> {
+async fn count(app: &App, town: &Town) -> anyhow::Result<OpenWork> {
     let store = app.state().engine.store();
     // Owed notices are listed by when they are due.
     let ever = Due::at(Timestamp::from_millis(i64::MAX), Duration::MAX);
     let owed = Some(DeliveryStatus::Owed);
-    Ok(Owed {
+    Ok(OpenWork {
         // Channels' notices first: one that comes after this look may open what follows.
         channel_notices: town.notices_waiting(),
         orders: store.open_orders(None, PAGE_MAX).await?.len(),
@@ -94,7 +94,12 @@ async fn count(app: &App, town: &Town) -> anyhow::Result<Owed> {
 }
 
 /// Sees to the entries that will not end by themselves.
-async fn operate(app: &App, town: &Town, api: &Api, operator: &mut Operator) -> anyhow::Result<()> {
+async fn operate(
+    app: &App,
+    town: &Town,
+    api: &ApiClient,
+    operator: &mut Operator,
+) -> anyhow::Result<()> {
     let engine = &app.state().engine;
     let now = engine.clock().now();
     for entry in books::entries(engine.store().as_ref()).await? {

@@ -30,7 +30,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The daemon's API as its callers reach it.
-pub struct Api {
+pub struct ApiClient {
     client: reqwest::Client,
     base: String,
     key: String,
@@ -38,19 +38,19 @@ pub struct Api {
 
 /// An answer: its status code, and its body if it is JSON.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiAnswer {
     pub status: u16,
     pub replayed: bool,
     pub body: Value,
 }
 
-impl Answer {
+impl ApiAnswer {
     pub fn text(&self, key: &str) -> &str {
         self.body[key].as_str().unwrap_or_default()
     }
 }
 
-impl Api {
+impl ApiClient {
     pub fn new(base: String, key: String) -> anyhow::Result<Self> {
         let client = workers::client(CALL_TIMEOUT).map_err(|problem| anyhow!(problem))?;
         Ok(Self { client, base, key })
@@ -62,7 +62,7 @@ impl Api {
         path: &str,
         body: &Value,
         wait_s: Option<u32>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ApiAnswer> {
         for _ in 0..TRIES_MAX {
             let mut request = self
                 .client
@@ -80,7 +80,7 @@ impl Api {
             let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
             let not_now = matches!(status, 408 | 429 | 503) || body["code"] == "no_route";
             if !not_now {
-                return Ok(Answer { status, replayed, body });
+                return Ok(ApiAnswer { status, replayed, body });
             }
             tokio::time::sleep(TRY_AGAIN_AFTER).await;
         }
@@ -90,7 +90,7 @@ impl Api {
 
 /// What the core was answered about one payment, and what it asked about it after that.
 #[derive(Debug, Clone, Default)]
-pub struct Answered {
+pub struct PaymentAnswer {
     /// Our order id.
     pub id: String,
     pub status: String,
@@ -98,14 +98,14 @@ pub struct Answered {
     /// answer said that it was a repeat.
     pub repeat: Option<(String, String, bool)>,
     /// What was answered to an escrow release, if one was asked for.
-    pub release: Option<FollowUp>,
+    pub release: Option<FollowUpCall>,
     /// What it asked for besides: holds, captures, refunds and voids.
-    pub others: Vec<FollowUp>,
+    pub others: Vec<FollowUpCall>,
 }
 
 /// One further thing that was asked for.
 #[derive(Debug, Clone)]
-pub struct FollowUp {
+pub struct FollowUpCall {
     /// What the report counts it as.
     pub what: &'static str,
     pub outcome: FollowUpOutcome,
@@ -119,7 +119,7 @@ pub enum FollowUpOutcome {
     Refused { code: String },
 }
 
-impl FollowUp {
+impl FollowUpCall {
     /// Our order id, if it is there and has succeeded.
     fn succeeded(&self) -> Option<&str> {
         match &self.outcome {
@@ -130,7 +130,7 @@ impl FollowUp {
 }
 
 /// How often each thing was asked for, which the seed and the number of payments fix.
-pub fn count(answers: &[Answered]) -> BTreeMap<&'static str, usize> {
+pub fn count(answers: &[PaymentAnswer]) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::from([("payments", answers.len())]);
     let mut add = |what| *counts.entry(what).or_insert(0) += 1;
     for answer in answers {
@@ -144,17 +144,17 @@ pub fn count(answers: &[Answered]) -> BTreeMap<&'static str, usize> {
 
 /// One payment and all that is asked for after it, as they are drawn beforehand.
 #[derive(PartialEq)]
-struct Drawn {
+struct PlannedPayment {
     body: Value,
     wait_s: Option<u32>,
     repeats: bool,
     releases: bool,
-    then: Then,
+    then: PlannedFollowUp,
 }
 
 /// What is asked for after a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
+enum PlannedFollowUp {
     Nothing,
     RefundPart,
     /// Both parts are asked for at the same time.
@@ -165,7 +165,7 @@ enum Then {
     HoldVoid,
 }
 
-impl Then {
+impl PlannedFollowUp {
     fn draw(entropy: &Entropy) -> Self {
         match below(entropy, 100) {
             0..4 => Self::RefundPart,
@@ -180,13 +180,13 @@ impl Then {
 
 /// Sends the `orders` payments of a seed and calls `sent` after each.
 pub async fn run(
-    api: &Arc<Api>,
+    api: &Arc<ApiClient>,
     orders: u32,
     seed: u64,
     mut sent: impl FnMut(),
-) -> anyhow::Result<Vec<Answered>> {
+) -> anyhow::Result<Vec<PaymentAnswer>> {
     let mut answers = Vec::new();
-    let mut calls: JoinSet<anyhow::Result<Answered>> = JoinSet::new();
+    let mut calls: JoinSet<anyhow::Result<PaymentAnswer>> = JoinSet::new();
     for number in 1..=orders {
         if calls.len() >= IN_FLIGHT {
             let done = calls.join_next().await.expect("calls are on their way");
@@ -208,7 +208,7 @@ fn below(entropy: &Entropy, end: u64) -> u64 {
     entropy.draw() % end
 }
 
-fn draw(seed: u64, number: u32) -> Drawn {
+fn draw(seed: u64, number: u32) -> PlannedPayment {
     let entropy = &Entropy::seeded_part(seed, u64::from(number));
     let table = shipped_table();
     let rows = table.rows();
@@ -227,12 +227,12 @@ fn draw(seed: u64, number: u32) -> Drawn {
         "card": { "pan": card_number(row, entropy), "expiry": "3412" },
         "description": format!("demo order {number}"),
     });
-    Drawn {
+    PlannedPayment {
         body,
         wait_s: (below(entropy, 20) == 0).then_some(1),
         repeats: below(entropy, 100) < 4,
         releases: escrow && below(entropy, 2) == 0,
-        then: Then::draw(entropy),
+        then: PlannedFollowUp::draw(entropy),
     }
 }
 
@@ -248,17 +248,17 @@ fn card_number(row: &BinRow, entropy: &Entropy) -> String {
     fitting.next().expect("one of ten check digits fits")
 }
 
-async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
-    let Drawn { body, wait_s, repeats, releases, then } = payment;
+async fn pay(api: Arc<ApiClient>, payment: PlannedPayment) -> anyhow::Result<PaymentAnswer> {
+    let PlannedPayment { body, wait_s, repeats, releases, then } = payment;
     let first = api.post("/v1/payments", &body, wait_s).await?;
     if !matches!(first.status, 200 | 202) {
         let (order_id, detail) = (&body["order_id"], first.text("detail"));
         bail!("{order_id} was refused with {}: {detail}", first.status);
     }
-    let mut answered = Answered {
+    let mut answered = PaymentAnswer {
         id: first.text("id").to_owned(),
         status: first.text("status").to_owned(),
-        ..Answered::default()
+        ..PaymentAnswer::default()
     };
     if repeats {
         let again = api.post("/v1/payments", &body, None).await?;
@@ -267,7 +267,7 @@ async fn pay(api: Arc<Api>, payment: Drawn) -> anyhow::Result<Answered> {
     }
     // The bank neither gives back nor holds.
     let gives_back = first.text("channel").starts_with("unionpay");
-    let caller = Caller { api: &api, payment: &body };
+    let caller = PaymentCaller { api: &api, payment: &body };
     if releases {
         let path = format!("/v1/payments/{}/release", answered.id);
         answered.release = Some(caller.ask(&path, ("releases", "release"), None).await?);
@@ -284,44 +284,48 @@ const REFUSALS: [&str; 3] = ["not_succeeded", "operation_not_supported", "wrong_
 const FOLLOW_UP_WAIT_S: u32 = 2;
 
 /// The core, while it follows one payment up.
-struct Caller<'run> {
-    api: &'run Api,
+struct PaymentCaller<'run> {
+    api: &'run ApiClient,
     /// What it sent to pay.
     payment: &'run Value,
 }
 
-impl Caller<'_> {
+impl PaymentCaller<'_> {
     /// Asks for what was drawn. Where `may_be_taken`, the payment has succeeded over a channel that
     /// can do it, so that a refusal is an error.
     async fn follow(
         &self,
         id: &str,
         may_be_taken: bool,
-        then: Then,
-    ) -> anyhow::Result<Vec<FollowUp>> {
+        then: PlannedFollowUp,
+    ) -> anyhow::Result<Vec<FollowUpCall>> {
         let amount = self.payment["amount"].as_i64().unwrap_or_default();
         let (refunds, void) =
             (format!("/v1/payments/{id}/refunds"), format!("/v1/payments/{id}/void"));
         let part = amount / 3;
         let asked = match then {
-            Then::RefundPart if part > 0 => {
+            PlannedFollowUp::RefundPart if part > 0 => {
                 vec![self.ask(&refunds, ("refunds", "refund"), Some(part)).await?]
             }
-            Then::RefundTwice if part > 0 => {
+            PlannedFollowUp::RefundTwice if part > 0 => {
                 let first = self.ask(&refunds, ("refunds", "refund-1"), Some(part));
                 let rest = self.ask(&refunds, ("refunds", "refund-2"), Some(amount - part));
                 let (first, rest) = tokio::try_join!(first, rest)?;
                 vec![first, rest]
             }
-            Then::Void => vec![self.ask(&void, ("voids", "void"), None).await?],
-            Then::HoldCaptureRefund | Then::HoldVoid => return self.hold(then, part).await,
-            Then::Nothing | Then::RefundPart | Then::RefundTwice => Vec::new(),
+            PlannedFollowUp::Void => vec![self.ask(&void, ("voids", "void"), None).await?],
+            PlannedFollowUp::HoldCaptureRefund | PlannedFollowUp::HoldVoid => {
+                return self.hold(then, part).await;
+            }
+            PlannedFollowUp::Nothing
+            | PlannedFollowUp::RefundPart
+            | PlannedFollowUp::RefundTwice => Vec::new(),
         };
         asked.into_iter().map(|one| expect(one, may_be_taken)).collect()
     }
 
     /// Holds the payment's amount on its card once more, and uses it or lets it go.
-    async fn hold(&self, then: Then, part: i64) -> anyhow::Result<Vec<FollowUp>> {
+    async fn hold(&self, then: PlannedFollowUp, part: i64) -> anyhow::Result<Vec<FollowUpCall>> {
         let mut body = self.payment.clone();
         body["order_id"] = self.order_id("hold").into();
         let held = expect(self.send("/v1/preauths", "holds", &body).await?, true)?;
@@ -329,7 +333,7 @@ impl Caller<'_> {
             bail!("a hold that was not refused has an id");
         };
         let (id, stands) = (id.clone(), held.succeeded().is_some());
-        if then == Then::HoldVoid || part == 0 {
+        if then == PlannedFollowUp::HoldVoid || part == 0 {
             let path = format!("/v1/preauths/{id}/void");
             let void = self.ask(&path, ("hold_voids", "hold-void"), None).await?;
             return Ok(vec![held, expect(void, stands)?]);
@@ -357,7 +361,7 @@ impl Caller<'_> {
         path: &str,
         what: (&'static str, &str),
         amount: Option<i64>,
-    ) -> anyhow::Result<FollowUp> {
+    ) -> anyhow::Result<FollowUpCall> {
         let mut body = json!({ "order_id": self.order_id(what.1) });
         if let Some(amount) = amount {
             body["amount"] = amount.into();
@@ -365,7 +369,12 @@ impl Caller<'_> {
         self.send(path, what.0, &body).await
     }
 
-    async fn send(&self, path: &str, what: &'static str, body: &Value) -> anyhow::Result<FollowUp> {
+    async fn send(
+        &self,
+        path: &str,
+        what: &'static str,
+        body: &Value,
+    ) -> anyhow::Result<FollowUpCall> {
         let answer = self.api.post(path, body, Some(FOLLOW_UP_WAIT_S)).await?;
         let text = |key: &str| answer.text(key).to_owned();
         let outcome = match answer.status {
@@ -377,12 +386,12 @@ impl Caller<'_> {
                 bail!("{} was refused with {status}: {}", body["order_id"], answer.text("detail"))
             }
         };
-        Ok(FollowUp { what, outcome })
+        Ok(FollowUpCall { what, outcome })
     }
 }
 
 /// An error where something was refused that must be taken.
-fn expect(asked: FollowUp, must_be_taken: bool) -> anyhow::Result<FollowUp> {
+fn expect(asked: FollowUpCall, must_be_taken: bool) -> anyhow::Result<FollowUpCall> {
     match &asked.outcome {
         FollowUpOutcome::Refused { code } if must_be_taken => {
             bail!("one of the {} was refused with {code}", asked.what)

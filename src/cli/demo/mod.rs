@@ -37,9 +37,9 @@ use crate::config::checked::Settings;
 use crate::telemetry::{self, LogForm};
 use books::Books;
 use checks::Witnesses;
-use load::Api;
-use report::Report;
-use sinks::{Accounting, Core};
+use load::ApiClient;
+use report::DemoReport;
+use sinks::{AccountingSink, CoreSink};
 use town::Town;
 
 /// More would take the machine's memory for the checks.
@@ -78,14 +78,14 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Everybody who takes part.
-struct Stage {
+struct DemoStage {
     // The order of the fields is the order in which they go: the folder last.
     app: App,
-    api: Arc<Api>,
+    api: Arc<ApiClient>,
     key: String,
     town: Town,
-    accounting: Arc<Accounting>,
-    core: Arc<Core>,
+    accounting: Arc<AccountingSink>,
+    core: Arc<CoreSink>,
     metrics: PrometheusHandle,
     folder: tempfile::TempDir,
 }
@@ -93,7 +93,7 @@ struct Stage {
 async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let started = stopwatch();
     let stage = set(args.seed).await?;
-    let progress = Progress::new(args);
+    let progress = DemoProgress::new(args);
     let bar = progress.bar(args.orders);
     let answers = load::run(&stage.api, args.orders, args.seed, || bar.inc(1)).await?;
     let load = started.elapsed();
@@ -116,7 +116,7 @@ async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         owed,
     };
     let findings = checks::check(&books, &witnesses, args.orders);
-    let report = Report {
+    let report = DemoReport {
         books: &books,
         witnesses: &witnesses,
         findings: &findings,
@@ -139,7 +139,7 @@ async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         say!("{}", report.json())?;
     }
-    let Stage { app, folder, .. } = stage;
+    let DemoStage { app, folder, .. } = stage;
     app.stop().await;
     drop(folder);
     Ok(if findings.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(3) })
@@ -147,12 +147,12 @@ async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 /// Starts everybody. The channels must know where to post notices and the daemon where the channels
 /// are, so the daemon first starts with an address that is then replaced, as by an operator.
-async fn set(seed: u64) -> anyhow::Result<Stage> {
+async fn set(seed: u64) -> anyhow::Result<DemoStage> {
     let folder = tempfile::Builder::new().prefix("switchyard-demo-").tempdir();
     let folder = folder.context("no temporary folder can be made for the demo")?;
     let town = Town::start(seed).await?;
-    let (accounting, accounting_url) = Accounting::start(seed).await?;
-    let (core, core_url) = Core::start(seed).await?;
+    let (accounting, accounting_url) = AccountingSink::start(seed).await?;
+    let (core, core_url) = CoreSink::start(seed).await?;
     town.write_files(folder.path(), "http://127.0.0.1:1")?;
     let settings = settings(folder.path(), &accounting_url, &core_url)?;
     let metrics = install_metrics()?;
@@ -174,8 +174,8 @@ async fn set(seed: u64) -> anyhow::Result<Stage> {
     let text = std::fs::read_to_string(data.join("keys/notice")).context("the notice key")?;
     core.believe(HmacKey::new(text.trim().as_bytes()));
     let key = app.first_key().ok_or_else(|| anyhow!("the first start makes a key"))?.to_owned();
-    let api = Arc::new(Api::new(base, key.clone())?);
-    Ok(Stage { app, api, key, town, accounting, core, metrics, folder })
+    let api = Arc::new(ApiClient::new(base, key.clone())?);
+    Ok(DemoStage { app, api, key, town, accounting, core, metrics, folder })
 }
 
 fn settings(base: &Path, accounting_url: &str, core_url: &str) -> anyhow::Result<Settings> {
@@ -229,7 +229,7 @@ fn alerts(metrics: &str) -> Vec<(String, u64)> {
 }
 
 /// Says how to call the daemon, then waits for Ctrl-C.
-async fn keep(stage: &Stage, quiet: bool) -> anyhow::Result<()> {
+async fn keep(stage: &DemoStage, quiet: bool) -> anyhow::Result<()> {
     let base = format!("http://{}", stage.app.address());
     let text = format!(
         r#"
@@ -262,7 +262,7 @@ channel owes today, and a card's issuer:
     tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")
 }
 
-fn clearing_date(stage: &Stage) -> anyhow::Result<String> {
+fn clearing_date(stage: &DemoStage) -> anyhow::Result<String> {
     let state = stage.app.state();
     let id = crate::domain::ids::ChannelId::parse(town::CHANNELS[0])?;
     let terms = state.registry.terms(&id).ok_or_else(|| anyhow!("the channel is there"))?;
@@ -270,11 +270,11 @@ fn clearing_date(stage: &Stage) -> anyhow::Result<String> {
 }
 
 /// Bars on standard error, where somebody can see them.
-struct Progress {
+struct DemoProgress {
     is_shown: bool,
 }
 
-impl Progress {
+impl DemoProgress {
     fn new(args: &DemoArgs) -> Self {
         Self { is_shown: !args.json && !args.verbose && std::io::stderr().is_terminal() }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::books::Books;
-use super::checks::{Findings, Witnesses};
+use super::checks::{DemoFindings, Witnesses};
 use super::drain::Operator;
 use super::load;
 use super::town::CHANNELS;
@@ -20,10 +20,10 @@ use crate::simulator::Happening;
 const VIOLATIONS_SHOWN_MAX: usize = 20;
 
 /// Everything that is reported.
-pub struct Report<'run> {
+pub struct DemoReport<'run> {
     pub books: &'run Books,
     pub witnesses: &'run Witnesses,
-    pub findings: &'run Findings,
+    pub findings: &'run DemoFindings,
     pub operator: Operator,
     /// What went wrong at the channels, over all of them.
     pub happenings: Vec<(Happening, u64)>,
@@ -33,7 +33,7 @@ pub struct Report<'run> {
     pub elapsed: Duration,
 }
 
-impl Report<'_> {
+impl DemoReport<'_> {
     fn with_status(&self, status: OrderStatus) -> usize {
         self.books.payments().filter(|order| order.status == status).count()
     }

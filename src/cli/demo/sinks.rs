@@ -26,7 +26,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// What the accounting system has in its books.
 #[derive(Debug, Clone, Default)]
-pub struct Booked {
+pub struct BookingLog {
     /// Each request that was booked, and how often it came in all.
     pub requests: BTreeMap<String, u32>,
     /// Debits less credits of each account, in minor units.
@@ -41,12 +41,12 @@ pub struct Booked {
 }
 
 /// The accounting system.
-pub struct Accounting {
-    booked: Mutex<Booked>,
+pub struct AccountingSink {
+    booked: Mutex<BookingLog>,
     entropy: Entropy,
 }
 
-impl Accounting {
+impl AccountingSink {
     /// Starts it and answers where to post.
     pub async fn start(seed: u64) -> anyhow::Result<(Arc<Self>, String)> {
         let sink = Arc::new(Self { booked: Mutex::default(), entropy: Entropy::seeded(seed) });
@@ -55,13 +55,13 @@ impl Accounting {
         Ok((sink, format!("http://{address}/vouchers")))
     }
 
-    pub fn booked(&self) -> Booked {
+    pub fn booked(&self) -> BookingLog {
         lock(&self.booked).clone()
     }
 }
 
 /// Books a voucher once. Three times of a hundred it cannot now; once it books and then fails.
-async fn book(State(sink): State<Arc<Accounting>>, body: Bytes) -> StatusCode {
+async fn book(State(sink): State<Arc<AccountingSink>>, body: Bytes) -> StatusCode {
     let fate = sink.entropy.draw() % 100;
     let mut booked = lock(&sink.booked);
     if fate < 3 {
@@ -100,7 +100,7 @@ async fn book(State(sink): State<Arc<Accounting>>, body: Bytes) -> StatusCode {
 
 /// What the payment core has been told.
 #[derive(Debug, Clone, Default)]
-pub struct Told {
+pub struct NoticeLog {
     /// By our order id: the statuses in the order in which they came.
     pub orders: BTreeMap<String, Vec<String>>,
     pub forged: u32,
@@ -108,14 +108,14 @@ pub struct Told {
 }
 
 /// The payment core.
-pub struct Core {
-    told: Mutex<Told>,
+pub struct CoreSink {
+    told: Mutex<NoticeLog>,
     entropy: Entropy,
     /// Known only once the daemon has made it.
     key: OnceLock<HmacKey>,
 }
 
-impl Core {
+impl CoreSink {
     /// Starts it and answers where to post.
     pub async fn start(seed: u64) -> anyhow::Result<(Arc<Self>, String)> {
         let entropy = Entropy::seeded(seed);
@@ -131,13 +131,13 @@ impl Core {
         let _ = self.key.set(key);
     }
 
-    pub fn told(&self) -> Told {
+    pub fn told(&self) -> NoticeLog {
         lock(&self.told).clone()
     }
 }
 
 /// Believes a notice only under the right signature. Twice of a hundred it cannot listen.
-async fn hear(State(core): State<Arc<Core>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn hear(State(core): State<Arc<CoreSink>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let proved = core.key.get().is_some_and(|key| is_signed(key, &headers, &body));
     let mut told = lock(&core.told);
     if !proved {

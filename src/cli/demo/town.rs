@@ -103,7 +103,7 @@ impl Town {
         let cut_off = cut_off_far_from(Clock::System.now());
         let mut simulators = Vec::new();
         for (place, id) in CHANNELS.into_iter().enumerate() {
-            let clock: crate::simulator::Clock = Arc::new(|| Clock::System.now());
+            let clock: crate::simulator::ChannelClock = Arc::new(|| Clock::System.now());
             let settings = match id {
                 "harbour-bank" => SimulatorSettings::harbour_bank(id, clock)
                     .with_merchant_id(HARBOUR_MERCHANT)

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cli::output::{is_closed, say, write};
 use crate::cli::remote::{DaemonArgs, encoded};
-use crate::cli::table::Table;
+use crate::cli::table::TextTable;
 
 /// Rows that are asked for at once.
 const PAGE_ROWS: u32 = 500;
@@ -13,7 +13,7 @@ const PAGE_ROWS: u32 = 500;
 pub struct Listing {
     /// The member of the answer that holds the rows.
     pub rows: &'static str,
-    /// As a [`Table`] has it.
+    /// As a [`TextTable`] has it.
     pub heading: &'static [&'static str],
     /// A row's cells, as many as there are headings.
     pub cells: fn(&Value) -> Vec<String>,
@@ -27,7 +27,7 @@ impl Listing {
         path: &str,
         filters: &[(&str, Option<&str>)],
     ) -> anyhow::Result<()> {
-        let mut table = Table::new(self.heading);
+        let mut table = TextTable::new(self.heading);
         let mut after: Option<String> = None;
         // Ends with the listing: each page goes on after the last row of the one before.
         loop {
@@ -52,13 +52,13 @@ impl Listing {
     /// The same of a listing that is answered whole.
     pub async fn print_whole(&self, daemon: &DaemonArgs, path: &str) -> anyhow::Result<()> {
         let page = daemon.json(reqwest::Method::GET, path, None).await?;
-        self.print_page(daemon, &mut Table::new(self.heading), &page)
+        self.print_page(daemon, &mut TextTable::new(self.heading), &page)
     }
 
     fn print_page(
         &self,
         daemon: &DaemonArgs,
-        table: &mut Table<'_>,
+        table: &mut TextTable<'_>,
         page: &Value,
     ) -> anyhow::Result<()> {
         if daemon.json {

@@ -20,11 +20,11 @@ use zeroize::Zeroizing;
 use crate::domain::time::ClearingCalendar;
 
 pub use self::playable::playable;
-use super::settings::{Clock, DialectSettings, SimulatorSettings};
+use super::settings::{ChannelClock, DialectSettings, SimulatorSettings};
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
 /// is not there yet is made, and put in.
-pub type Kept = BTreeMap<String, Zeroizing<String>>;
+pub type KeyTexts = BTreeMap<String, Zeroizing<String>>;
 
 /// What one of the file's credential references stands for here.
 pub struct TestCredential {
@@ -57,7 +57,7 @@ pub struct Counterpart {
 
 impl Counterpart {
     /// The settings of a simulator that plays this side: no faults, one order in ten declined.
-    pub fn settings(&self, id: &str, clock: Clock) -> SimulatorSettings {
+    pub fn settings(&self, id: &str, clock: ChannelClock) -> SimulatorSettings {
         let mut settings = SimulatorSettings::of(id, self.dialect.clone(), clock);
         settings.calendar = self.calendar.clone();
         if let Some((rate_ppm, kept)) = self.fee {
@@ -117,13 +117,13 @@ mod tests {
     const UNIONPAY: &str = include_str!("../../../channels/unionpay.toml");
     const HARBOUR: &str = include_str!("../../../channels/harbour-bank.toml");
 
-    fn read(text: &str, kept: &mut Kept) -> Result<Counterpart, Vec<String>> {
+    fn read(text: &str, kept: &mut KeyTexts) -> Result<Counterpart, Vec<String>> {
         let document = Document::parse("a.toml", text).expect("TOML");
         let words = |found: Vec<Mistake>| found.iter().map(ToString::to_string).collect();
         Counterpart::read(&document, "a", kept).map_err(words)
     }
 
-    fn kept_keys() -> Kept {
+    fn kept_keys() -> KeyTexts {
         shared_keys()
             .texts()
             .map(|(name, text)| (name.to_owned(), text.to_owned().into()))
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_shipped_bank_file_has_another_side_with_its_shared_key() {
-        let mut kept = Kept::new();
+        let mut kept = KeyTexts::new();
         let other = read(HARBOUR, &mut kept).expect("an other side");
         assert_eq!(other.credentials.len(), 1);
         assert_eq!(other.credentials[0].reference, "env:HARBOUR_BANK_KEY");
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn the_shipped_acquirer_s_file_is_led_to_plain_links() {
         let text = include_str!("../../../channels/lakeside-acquirer.toml");
-        let other = read(text, &mut Kept::new()).expect("an other side");
+        let other = read(text, &mut KeyTexts::new()).expect("an other side");
         let copy = other.leading_here(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
         assert!(copy.contains("\naddresses = [\"127.0.0.1:9\"]\n"), "{copy}");
         assert!(copy.contains("\ntls = false\n"));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_file_without_another_side_says_why() {
-        let found = read("protocol = \"pigeon\"\n", &mut Kept::new()).err().expect("a mistake");
+        let found = read("protocol = \"pigeon\"\n", &mut KeyTexts::new()).err().expect("a mistake");
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("a.toml:1: protocol: there is no simulator"), "{found:?}");
     }

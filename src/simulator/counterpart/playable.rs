@@ -60,7 +60,7 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
             let known = Document::parse(name, text).expect("a shipped file reads");
             let known = known.root(&unread).section("http");
             let serials = [serial(&http), serial(&known)];
-            compare(&Pair { name, serials }, &http, &known);
+            compare(&FilePair { name, serials }, &http, &known);
         }
     }
     drop((http, root));
@@ -70,7 +70,7 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
 /// What can be done with a file that no simulator plays.
 const OTHERWISE: &str = "test another with its golden samples (`switchyard channel check`)";
 
-struct Pair<'a> {
+struct FilePair<'a> {
     /// The shipped file's.
     name: &'a str,
     /// What each file calls the bank's key: a name of its own.
@@ -83,7 +83,7 @@ fn serial(http: &Section<'_>) -> Option<String> {
 
 /// Everything that the file says must be said by the shipped one too. It may say less: what it
 /// never asks needs no answer.
-fn compare(pair: &Pair<'_>, ours: &Section<'_>, known: &Section<'_>) {
+fn compare(pair: &FilePair<'_>, ours: &Section<'_>, known: &Section<'_>) {
     for (key, _) in ours.keys() {
         if OWN.contains(&key) {
             continue;
@@ -125,7 +125,7 @@ fn words(value: Option<Tree>, serial: Option<&str>) -> Option<Tree> {
     })
 }
 
-fn differs(pair: &Pair<'_>, section: &Section<'_>, key: &str) {
+fn differs(pair: &FilePair<'_>, section: &Section<'_>, key: &str) {
     let name = pair.name;
     let problem = format!("the simulated bank that signs so speaks as {name}.toml, and not so");
     let advice = format!("say here what {name}.toml says; {OTHERWISE}");

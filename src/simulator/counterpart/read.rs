@@ -21,12 +21,12 @@ use crate::simulator::settings::{
     UnionPayAcpSettings,
 };
 
-use super::{Counterpart, Kept, TestCredential};
+use super::{Counterpart, KeyTexts, TestCredential};
 
 impl Counterpart {
     /// Reads the file of the channel `id`. `kept` holds what an earlier start kept, and afterwards
     /// what is to be kept.
-    pub fn read(document: &Document, id: &str, kept: &mut Kept) -> Result<Self, Vec<Mistake>> {
+    pub fn read(document: &Document, id: &str, kept: &mut KeyTexts) -> Result<Self, Vec<Mistake>> {
         let mistakes = Mistakes::new();
         let root = document.root(&mistakes);
         let found = match root.text_such_as("protocol", "unionpay-acp").as_str() {
@@ -76,7 +76,7 @@ impl Counterpart {
 }
 
 /// A set of keys that was kept is used again.
-fn unionpay(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart> {
+fn unionpay(section: &Section<'_>, kept: &mut KeyTexts) -> Option<Counterpart> {
     let keys = match SimulatorKeys::from_texts(|name| kept.get(name).map(|text| text.to_string())) {
         Some(keys) => keys,
         None => SimulatorKeys::generate(),
@@ -122,7 +122,7 @@ fn unionpay(section: &Section<'_>, kept: &mut Kept) -> Option<Counterpart> {
 }
 
 /// The keys of links are made from the channel's name.
-fn links(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
+fn links(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counterpart> {
     let styles = [("posp", Iso8583Style::Posp), ("cups", Iso8583Style::Cups)];
     let style = section.choice("style", &styles);
     let mut made = |name: &str, digits: usize| {
@@ -146,7 +146,7 @@ fn links(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart
 
 /// Which of the simulated banks a file describes is told by how it signs. A file that signs nothing
 /// is asked for no signatures.
-fn bank(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart> {
+fn bank(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counterpart> {
     let sign = section.optional_section("sign");
     let mut credentials = Vec::new();
     let mut add = |reference: &str, text: &str| {
@@ -196,7 +196,7 @@ fn bank(section: &Section<'_>, id: &str, kept: &mut Kept) -> Option<Counterpart>
 fn canyon_keys(
     section: &Section<'_>,
     id: &str,
-    kept: &mut Kept,
+    kept: &mut KeyTexts,
     add: &mut impl FnMut(&str, &str),
 ) -> Option<CanyonKeys> {
     for whose in ["merchant", "platform"] {

@@ -22,18 +22,14 @@ const WRONG_PERSON: &str = "66";
 const EXPIRED: &str = "73";
 
 /// What is left of the card data.
-pub struct JudgedCard {
+pub struct AcpCard {
     pub masked: MaskedPan,
     /// The code that the card data alone are declined with.
     pub problem: Option<&'static str>,
 }
 
 /// Opens and judges the card data of a charge; the error is the code of a malformed request.
-pub fn judge(
-    keys: &SimulatorKeys,
-    fields: &Fields,
-    today: Date,
-) -> Result<JudgedCard, &'static str> {
+pub fn judge(keys: &SimulatorKeys, fields: &Fields, today: Date) -> Result<AcpCard, &'static str> {
     let encrypts = match fields.get("encryptCertId") {
         None => false,
         Some(serial) if serial == keys.encryption_serial => true,
@@ -43,13 +39,13 @@ pub fn judge(
     let number = if encrypts { open(keys, number)? } else { Zeroizing::new(number.to_owned()) };
     let masked = MaskedPan::from_stored(&number);
     if Pan::parse(&number).is_err() {
-        return Ok(JudgedCard { masked, problem: Some(WRONG_NUMBER) });
+        return Ok(AcpCard { masked, problem: Some(WRONG_NUMBER) });
     }
     let problem = match fields.get("customerInfo") {
         None => None,
         Some(text) => customer_problem(keys, text, encrypts, today)?,
     };
-    Ok(JudgedCard { masked, problem })
+    Ok(AcpCard { masked, problem })
 }
 
 /// Base64, RSA, UTF-8.

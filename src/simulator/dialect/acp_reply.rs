@@ -9,10 +9,10 @@ use crate::codec::form::Fields;
 use crate::domain::time::Timestamp;
 
 use super::super::keys::SimulatorKeys;
-use super::super::ledger::{EntryState, Facts, Found};
+use super::super::ledger::{EntryFacts, EntryState, EntryView};
 use super::super::message::HttpReply;
-use super::super::notices::Claim;
-use super::Dress;
+use super::super::notices::NoticeClaim;
+use super::ReplyForm;
 
 pub const SUCCESS: &str = "00";
 /// What a lie says of an order that was approved: the issuer declined it.
@@ -35,7 +35,7 @@ pub fn echo(request: &Fields) -> Fields {
 }
 
 /// The result of an order as the channel tells it to inquiries and in notices.
-pub fn result_code(facts: &Facts) -> &'static str {
+pub fn result_code(facts: &EntryFacts) -> &'static str {
     match facts.state {
         EntryState::Working => WORKING,
         // An undo is a transaction of its own, so the charge that it took back stays a success.
@@ -51,17 +51,17 @@ pub fn beijing(moment: Timestamp) -> jiff::civil::DateTime {
 }
 
 /// The platform's own number of an order: 14 digits of time, 6 of the trace, and an 8.
-pub fn query_id(facts: &Facts) -> String {
+pub fn query_id(facts: &EntryFacts) -> String {
     let time = beijing(facts.received_at);
     format!("{}{}8", time.strftime("%Y%m%d%H%M%S"), trace_no(facts))
 }
 
-fn trace_no(facts: &Facts) -> String {
+fn trace_no(facts: &EntryFacts) -> String {
     format!("{:06}", facts.trace % 1_000_000)
 }
 
 /// What the platform adds to an answer about an order.
-pub fn describe(fields: &mut Fields, found: &Found) {
+pub fn describe(fields: &mut Fields, found: &EntryView) {
     let facts = &found.facts;
     let time = beijing(facts.received_at);
     let amount = facts.amount.to_string();
@@ -84,7 +84,7 @@ pub fn set_response(fields: &mut Fields, code: &str) {
 }
 
 /// Signs the fields and makes them a synchronous reply.
-pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: Dress) -> HttpReply {
+pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: ReplyForm) -> HttpReply {
     sign(keys, &mut fields, dress);
     let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
     HttpReply {
@@ -95,7 +95,12 @@ pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: Dress) -> HttpRepl
 }
 
 /// Writes the notice about an order as a signed, percent-encoded form.
-pub fn notice(keys: &SimulatorKeys, echoed: &Fields, found: &Found, claim: Claim) -> String {
+pub fn notice(
+    keys: &SimulatorKeys,
+    echoed: &Fields,
+    found: &EntryView,
+    claim: NoticeClaim,
+) -> String {
     let mut fields = echoed.clone();
     for key in NOT_NOTICED {
         fields.remove(key);
@@ -104,9 +109,9 @@ pub fn notice(keys: &SimulatorKeys, echoed: &Fields, found: &Found, claim: Claim
     let truth = result_code(&found.facts);
     let opposite = if truth == SUCCESS { OPPOSITE } else { SUCCESS };
     let (code, dress) = match claim {
-        Claim::Truth => (truth, Dress::Honest),
-        Claim::Opposite => (opposite, Dress::Honest),
-        Claim::Forgery => (opposite, Dress::BadSignature(found.facts.trace % 2)),
+        NoticeClaim::Truth => (truth, ReplyForm::Honest),
+        NoticeClaim::Opposite => (opposite, ReplyForm::Honest),
+        NoticeClaim::Forgery => (opposite, ReplyForm::BadSignature(found.facts.trace % 2)),
     };
     set_response(&mut fields, code);
     sign(keys, &mut fields, dress);
@@ -115,10 +120,10 @@ pub fn notice(keys: &SimulatorKeys, echoed: &Fields, found: &Found, claim: Claim
 
 /// Signs, or spoils the signature in one of three ways: another signature, none, or a result that
 /// was turned into its opposite after signing.
-fn sign(keys: &SimulatorKeys, fields: &mut Fields, dress: Dress) {
+fn sign(keys: &SimulatorKeys, fields: &mut Fields, dress: ReplyForm) {
     fields.set("signPubKeyCert", &keys.platform_certificate_pem);
     acp::sign_rsa(fields, &keys.platform_serial, &keys.platform);
-    let Dress::BadSignature(variant) = dress else { return };
+    let ReplyForm::BadSignature(variant) = dress else { return };
     match variant % 3 {
         0 => {
             let signature = fields.get(acp::SIGNATURE).unwrap_or_default();

@@ -14,13 +14,14 @@ use crate::domain::time::BusinessDate;
 
 use super::super::chance::Chance;
 use super::super::ledger::{
-    Entered, EntryKind, EntryState, Facts, Instruction, Ledger, Reversed, Undone, Verdict,
+    BankOrder, EntryFacts, EntryKind, EntryState, FollowUpResult, IssuerDecision, Ledger,
+    OrderResult, ReversalResult,
 };
 use super::super::message::{HttpReply, HttpRequest};
-use super::super::notices::{Notice, NoticeWriter, schedule};
-use super::super::running::Running;
+use super::super::notices::{BankNotice, NoticeWriter, schedule};
+use super::super::state::SimulatorState;
 use super::super::statement::NoStatement;
-use super::{AnswerCodes, Dialect, Dress, decide, statement};
+use super::{AnswerCodes, Dialect, ReplyForm, decide, statement};
 
 closed_set! {
     /// What a request is for.
@@ -81,9 +82,9 @@ impl BankRequest {
         amount: AmountMinor,
         currency: Currency,
         card: Option<MaskedPan>,
-    ) -> Instruction<'_> {
+    ) -> BankOrder<'_> {
         let (order_no, sent_at) = (self.order_no.as_str(), self.sent_at.as_str());
-        Instruction { order_no, sent_at, amount, currency, card }
+        BankOrder { order_no, sent_at, amount, currency, card }
     }
 }
 
@@ -145,7 +146,7 @@ pub(in crate::simulator) struct BankCodes {
 /// The request's own code, and the entry that the reply tells of.
 pub(in crate::simulator) struct BankResult {
     pub code: &'static str,
-    pub facts: Option<Facts>,
+    pub facts: Option<EntryFacts>,
     /// The original's code, in the reply to an inquiry.
     pub original_code: Option<&'static str>,
     /// A statement.
@@ -157,7 +158,7 @@ impl BankResult {
         Self { code, facts: None, original_code: None, file: None }
     }
 
-    fn of(code: &'static str, facts: Facts) -> Self {
+    fn of(code: &'static str, facts: EntryFacts) -> Self {
         Self { facts: Some(facts), ..Self::code(code) }
     }
 }
@@ -170,15 +171,19 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
     fn pending_parts(&self, operation: BankOperation) -> u16;
 
     /// Proves and understands a request, or says the code of its refusal.
-    fn read(&self, running: &Running, received: &HttpRequest) -> Result<BankRequest, &'static str>;
+    fn read(
+        &self,
+        running: &SimulatorState,
+        received: &HttpRequest,
+    ) -> Result<BankRequest, &'static str>;
 
     /// Writes and signs the reply; without a request, to one that was refused.
     fn write(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply;
 
     /// Writes the notices of an order's end, where the bank posts any.
@@ -195,13 +200,13 @@ impl Bank {
         Self { api }
     }
 
-    fn begin(&self, running: &Arc<Running>, request: &BankRequest) -> BankResult {
+    fn begin(&self, running: &Arc<SimulatorState>, request: &BankRequest) -> BankResult {
         let codes = self.api.codes();
         let (Some(amount), Some(card)) = (request.amount, &request.card) else {
             return BankResult::code(codes.format);
         };
         let verdict = match self.card_problem(running, card, amount) {
-            Some(code) => Verdict { approves: false, code, working: Duration::ZERO },
+            Some(code) => IssuerDecision { approves: false, code, working: Duration::ZERO },
             None => {
                 self.timed(running, request, decide(running, &request.order_no, &codes.answers))
             }
@@ -217,16 +222,21 @@ impl Bank {
     }
 
     /// The verdict as it stands at once, unless the bank takes its time over such a request.
-    fn timed(&self, running: &Running, request: &BankRequest, verdict: Verdict) -> Verdict {
+    fn timed(
+        &self,
+        running: &SimulatorState,
+        request: &BankRequest,
+        verdict: IssuerDecision,
+    ) -> IssuerDecision {
         let mut chance = Chance::of(running.settings.seed, "pending", &request.order_no, 0);
         let pends = chance.hits(self.api.pending_parts(request.operation));
-        if pends { verdict } else { Verdict { working: Duration::ZERO, ..verdict } }
+        if pends { verdict } else { IssuerDecision { working: Duration::ZERO, ..verdict } }
     }
 
     /// Why the card data alone decline a charge, whatever the issuer would say.
     fn card_problem(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         card: &RequestCard,
         amount: AmountMinor,
     ) -> Option<&'static str> {
@@ -247,11 +257,12 @@ impl Bank {
         (amount.get() > running.settings.per_order_max_minor).then_some(codes.limit)
     }
 
-    fn follow_up(&self, running: &Arc<Running>, request: &BankRequest) -> BankResult {
+    fn follow_up(&self, running: &Arc<SimulatorState>, request: &BankRequest) -> BankResult {
         let codes = self.api.codes();
         let Some(amount) = request.amount else { return BankResult::code(codes.format) };
         let (ledger, now, original_no) = (&running.ledger, running.now(), &request.original_no);
-        let fits = |facts: &Facts| request.original_trace.is_none_or(|trace| trace == facts.trace);
+        let fits =
+            |facts: &EntryFacts| request.original_trace.is_none_or(|trace| trace == facts.trace);
         let Some(original) = ledger.look(now, original_no).filter(|found| fits(&found.facts))
         else {
             return BankResult::code(codes.no_original);
@@ -259,55 +270,57 @@ impl Bank {
         let mut chance = Chance::of(running.settings.seed, "undo", &request.order_no, 0);
         let approves = !chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
         let code = if approves { codes.answers.approved } else { codes.refused };
-        let Verdict { working, .. } = decide(running, &request.order_no, &codes.answers);
-        let verdict = self.timed(running, request, Verdict { approves, code, working });
+        let IssuerDecision { working, .. } = decide(running, &request.order_no, &codes.answers);
+        let verdict = self.timed(running, request, IssuerDecision { approves, code, working });
         let instruction = request.instruction(amount, original.facts.currency, original.card);
-        let (is_undo, enter): (_, fn(&Ledger, _, Instruction<'_>, &str, _, _) -> Undone) =
+        let (is_undo, enter): (_, fn(&Ledger, _, BankOrder<'_>, &str, _, _) -> FollowUpResult) =
             match request.operation {
                 BankOperation::Refund => (false, Ledger::refund),
                 BankOperation::Capture => (false, Ledger::capture),
                 _ => (true, Ledger::undo),
             };
         match enter(ledger, now, instruction, original_no, verdict, codes.refused) {
-            Undone::Entered(entered) => self.end_of(running, request, entered),
-            Undone::Already if request.operation == BankOperation::Undo => {
+            FollowUpResult::Entered(entered) => self.end_of(running, request, entered),
+            FollowUpResult::Already if request.operation == BankOperation::Undo => {
                 BankResult::code(codes.undone_before)
             }
-            Undone::Differs if is_undo => BankResult::code(codes.other_amount),
+            FollowUpResult::Differs if is_undo => BankResult::code(codes.other_amount),
             // More than what is left is not a mistake of form.
-            Undone::Already | Undone::Differs | Undone::Refused => BankResult::code(codes.refused),
-            Undone::NotFound => BankResult::code(codes.no_original),
+            FollowUpResult::Already | FollowUpResult::Differs | FollowUpResult::Refused => {
+                BankResult::code(codes.refused)
+            }
+            FollowUpResult::NotFound => BankResult::code(codes.no_original),
         }
     }
 
     /// What the request of an order is answered, and answered again. A new one has a notice.
     fn end_of(
         &self,
-        running: &Arc<Running>,
+        running: &Arc<SimulatorState>,
         request: &BankRequest,
-        entered: Entered,
+        entered: OrderResult,
     ) -> BankResult {
         let facts = match entered {
-            Entered::New(facts) => {
+            OrderResult::New(facts) => {
                 self.notify(running, &request.order_no, &facts);
                 facts
             }
-            Entered::Known { facts, same: true } => facts,
-            Entered::Known { facts: _, same: false } => {
+            OrderResult::Known { facts, same: true } => facts,
+            OrderResult::Known { facts: _, same: false } => {
                 return BankResult::code(self.api.codes().format);
             }
         };
         BankResult::of(self.code_of(&facts), facts)
     }
 
-    fn notify(&self, running: &Arc<Running>, order_no: &str, facts: &Facts) {
+    fn notify(&self, running: &Arc<SimulatorState>, order_no: &str, facts: &EntryFacts) {
         let url = running.settings.notices_to.clone();
         let Some((url, write)) = url.zip(self.api.notice(order_no)) else { return };
         let working = facts.ready_at.since(facts.received_at);
-        schedule(running, Notice { order_no: order_no.to_owned(), url, working, write });
+        schedule(running, BankNotice { order_no: order_no.to_owned(), url, working, write });
     }
 
-    fn code_of(&self, facts: &Facts) -> &'static str {
+    fn code_of(&self, facts: &EntryFacts) -> &'static str {
         let codes = self.api.codes();
         match facts.state {
             EntryState::Working => codes.pending,
@@ -318,28 +331,28 @@ impl Bank {
         }
     }
 
-    fn inquire(&self, running: &Running, request: &BankRequest) -> BankResult {
+    fn inquire(&self, running: &SimulatorState, request: &BankRequest) -> BankResult {
         let codes = self.api.codes();
         let found = running.ledger.look(running.now(), &request.order_no).map(|found| found.facts);
-        let fits = |facts: &Facts| request.original_kind.is_none_or(|kind| kind == facts.kind);
+        let fits = |facts: &EntryFacts| request.original_kind.is_none_or(|kind| kind == facts.kind);
         let Some(facts) = found.filter(fits) else { return BankResult::code(codes.not_found) };
         let original_code = Some(self.code_of(&facts));
         BankResult { original_code, ..BankResult::of(codes.answers.approved, facts) }
     }
 
-    fn reverse(&self, running: &Running, order_no: &str) -> BankResult {
+    fn reverse(&self, running: &SimulatorState, order_no: &str) -> BankResult {
         let codes = self.api.codes();
         let (facts, refusal) = match running.ledger.reverse(running.now(), order_no, None) {
-            Reversed::Done(facts) => (facts, None),
-            Reversed::Already(facts) => (facts, codes.reversed_before),
-            Reversed::Undone(facts) => (facts, codes.reverses_undone),
-            Reversed::Refused(facts) => (facts, Some(codes.refused)),
-            Reversed::NotFound => return BankResult::code(codes.not_found),
+            ReversalResult::Done(facts) => (facts, None),
+            ReversalResult::Already(facts) => (facts, codes.reversed_before),
+            ReversalResult::Undone(facts) => (facts, codes.reverses_undone),
+            ReversalResult::Refused(facts) => (facts, Some(codes.refused)),
+            ReversalResult::NotFound => return BankResult::code(codes.not_found),
         };
         refusal.map_or_else(|| BankResult::of(codes.answers.approved, facts), BankResult::code)
     }
 
-    fn statement(&self, running: &Running, date: &str) -> BankResult {
+    fn statement(&self, running: &SimulatorState, date: &str) -> BankResult {
         let codes = self.api.codes();
         let date = BusinessDate::parse(date).ok_or(NoStatement::Nothing);
         match date.and_then(|date| running.closed_statement(date)) {
@@ -357,17 +370,21 @@ impl Dialect for Bank {
     type Call = BankRequest;
     type Draft = BankResult;
 
-    fn read(&self, running: &Running, received: &HttpRequest) -> Result<BankRequest, HttpReply> {
-        self.api
-            .read(running, received)
-            .map_err(|code| self.api.write(running, None, &BankResult::code(code), Dress::Honest))
+    fn read(
+        &self,
+        running: &SimulatorState,
+        received: &HttpRequest,
+    ) -> Result<BankRequest, HttpReply> {
+        self.api.read(running, received).map_err(|code| {
+            self.api.write(running, None, &BankResult::code(code), ReplyForm::Honest)
+        })
     }
 
     fn name<'call>(&self, call: &'call BankRequest) -> (&'static str, &'call str) {
         (call.operation.name(), &call.order_no)
     }
 
-    fn carry_out(&self, running: &Arc<Running>, call: &BankRequest) -> BankResult {
+    fn carry_out(&self, running: &Arc<SimulatorState>, call: &BankRequest) -> BankResult {
         match call.operation {
             BankOperation::Payment | BankOperation::Preauth => self.begin(running, call),
             BankOperation::Capture
@@ -384,13 +401,13 @@ impl Dialect for Bank {
 
     fn write(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         call: &BankRequest,
         draft: &BankResult,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply {
         let codes = self.api.codes();
-        let Dress::Unclear(variant) = dress else {
+        let ReplyForm::Unclear(variant) = dress else {
             return self.api.write(running, Some(call), draft, dress);
         };
         // Only a charge can also be "pending".
@@ -402,6 +419,6 @@ impl Dialect for Bank {
             }
             _ => codes.busy,
         };
-        self.api.write(running, Some(call), &BankResult::code(code), Dress::Honest)
+        self.api.write(running, Some(call), &BankResult::code(code), ReplyForm::Honest)
     }
 }

@@ -15,20 +15,21 @@ use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::simulator::ledger::{
-    Entered, EntryKind, EntryState, Facts, Instruction, Reversed, Undone, Verdict,
+    BankOrder, EntryFacts, EntryKind, EntryState, FollowUpResult, IssuerDecision, OrderResult,
+    ReversalResult,
 };
-use crate::simulator::running::Running;
 use crate::simulator::settings::{Iso8583Settings, Iso8583Style};
+use crate::simulator::state::SimulatorState;
 
-use super::{AnswerCodes, Decline, Dress, decide};
+use super::{AnswerCodes, DeclineCode, ReplyForm, decide};
 
 const CODES: AnswerCodes = AnswerCodes {
     approved: "00",
     declines: &[
-        (Decline::later("51"), 6),
-        (Decline::later("61"), 2),
-        (Decline::at_once("40"), 1),
-        (Decline::later("59"), 1),
+        (DeclineCode::later("51"), 6),
+        (DeclineCode::later("61"), 2),
+        (DeclineCode::at_once("40"), 1),
+        (DeclineCode::later("59"), 1),
     ],
 };
 /// What the channel says of a charge whose reversal came first.
@@ -46,7 +47,7 @@ const REPEATED: [u8; 16] = [2, 3, 4, 7, 11, 12, 13, 25, 32, 33, 41, 42, 49, 60, 
 const PIN_KEY: [u8; 16] = [0x11; 16];
 
 /// A far end.
-pub struct Iso8583 {
+pub struct Iso8583FarEnd {
     style: Iso8583Style,
     format: Format,
     framing: Framing,
@@ -58,7 +59,7 @@ pub struct Iso8583 {
 
 /// What a request about money asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Deed {
+enum LinkOperation {
     Sale,
     Preauth,
     Capture,
@@ -66,7 +67,7 @@ enum Deed {
     Refund,
 }
 
-impl Deed {
+impl LinkOperation {
     fn of(kind: u16, processing: Option<&str>, condition: Option<&str>) -> Self {
         match (kind, processing, condition) {
             (220, ..) => Self::Refund,
@@ -79,13 +80,13 @@ impl Deed {
 }
 
 /// A request that was understood.
-pub struct Call {
+pub struct LinkRequest {
     header: Header,
     kind: u16,
     /// Its number in the ledger.
     name: String,
     original: Option<String>,
-    deed: Deed,
+    deed: LinkOperation,
     amount: Option<AmountMinor>,
     currency: Option<Currency>,
     card: Option<Pan>,
@@ -93,45 +94,45 @@ pub struct Call {
     proved: bool,
 }
 
-impl Call {
+impl LinkRequest {
     /// Whether a reversal calls its original what that was, and has its amount.
-    fn fits(&self, original: &Facts) -> bool {
+    fn fits(&self, original: &EntryFacts) -> bool {
         let deed = match (original.kind, self.deed) {
-            (EntryKind::Charge, deed) => deed == Deed::Sale,
-            (EntryKind::Preauth, deed) => deed == Deed::Preauth,
-            (EntryKind::Capture, deed) => deed == Deed::Capture,
+            (EntryKind::Charge, deed) => deed == LinkOperation::Sale,
+            (EntryKind::Preauth, deed) => deed == LinkOperation::Preauth,
+            (EntryKind::Capture, deed) => deed == LinkOperation::Capture,
             // The reversal has a message type of its own, so a refund's looks like a void's.
-            (EntryKind::Undo | EntryKind::Refund, deed) => deed == Deed::Void,
+            (EntryKind::Undo | EntryKind::Refund, deed) => deed == LinkOperation::Void,
         };
         deed && self.amount.is_none_or(|amount| amount == original.amount)
     }
 }
 
 /// The code that a reversal is answered with.
-fn reverse(running: &Running, call: &Call, now: Timestamp) -> &'static str {
+fn reverse(running: &SimulatorState, call: &LinkRequest, now: Timestamp) -> &'static str {
     // It must say of itself what it takes back: another transaction's is refused.
     if running.ledger.look(now, &call.name).is_some_and(|kept| !call.fits(&kept.facts)) {
         return "30";
     }
     match running.ledger.reverse_any(now, &call.name) {
         // What was declined has moved nothing: that is as good as taken back.
-        Reversed::Done(_) | Reversed::Already(_) | Reversed::Undone(_) => "00",
-        Reversed::Refused(facts) if facts.state == EntryState::Declined => "00",
-        Reversed::Refused(_) => "30",
-        Reversed::NotFound => NO_ORIGINAL,
+        ReversalResult::Done(_) | ReversalResult::Already(_) | ReversalResult::Undone(_) => "00",
+        ReversalResult::Refused(facts) if facts.state == EntryState::Declined => "00",
+        ReversalResult::Refused(_) => "30",
+        ReversalResult::NotFound => NO_ORIGINAL,
     }
 }
 
 /// What there is to say about it.
-pub struct Said {
+pub struct LinkResult {
     code: &'static str,
     trace: u64,
     /// The clearing day that the ledger has it in, where it has entered something.
     settles: Option<BusinessDate>,
 }
 
-impl Said {
-    fn of(code: &'static str, facts: &Facts) -> Self {
+impl LinkResult {
+    fn of(code: &'static str, facts: &EntryFacts) -> Self {
         Self { code, trace: facts.trace, settles: Some(facts.settle_date) }
     }
 }
@@ -141,7 +142,7 @@ fn bytes_of(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|pair| digit(pair * 2).unwrap_or(0)).collect()
 }
 
-impl Iso8583 {
+impl Iso8583FarEnd {
     pub fn new(settings: &Iso8583Settings) -> Self {
         let (shipped, form, method, field) = match settings.style {
             Iso8583Style::Posp => (Shipped::Posp, LengthForm::Binary2, MacMethod::UnionPayEcb, 64),
@@ -167,7 +168,7 @@ impl Iso8583 {
     }
 
     /// `None` for what is no message.
-    pub fn read(&self, frame: &[u8]) -> Option<Call> {
+    pub fn read(&self, frame: &[u8]) -> Option<LinkRequest> {
         let form = match self.style {
             Iso8583Style::Posp => HeaderForm::Posp,
             Iso8583Style::Cups => HeaderForm::Cups,
@@ -185,10 +186,10 @@ impl Iso8583 {
             .into_iter()
             .filter_map(|field| Some((field, message.value(field)?.plain().collect())))
             .collect();
-        Some(Call {
+        Some(LinkRequest {
             name: self.name_of(&message)?,
             original: self.original_of(&message),
-            deed: Deed::of(kind, text(3).as_deref(), text(25).as_deref()),
+            deed: LinkOperation::of(kind, text(3).as_deref(), text(25).as_deref()),
             amount: amount.and_then(|minor| AmountMinor::new(minor).ok()),
             currency,
             card: text(2).and_then(|digits| Pan::parse(&digits).ok()),
@@ -223,24 +224,24 @@ impl Iso8583 {
     }
 
     /// The operation and the transaction's name, by which faults are drawn.
-    pub fn plan_name<'call>(&self, call: &'call Call) -> (&'static str, &'call str) {
+    pub fn plan_name<'call>(&self, call: &'call LinkRequest) -> (&'static str, &'call str) {
         let operation = match call.kind {
             400 | 420 => "reversal",
             800.. => "network",
             _ => match call.deed {
-                Deed::Sale => "charge",
-                Deed::Preauth => "preauth",
-                Deed::Capture => "capture",
-                Deed::Void => "void",
-                Deed::Refund => "refund",
+                LinkOperation::Sale => "charge",
+                LinkOperation::Preauth => "preauth",
+                LinkOperation::Capture => "capture",
+                LinkOperation::Void => "void",
+                LinkOperation::Refund => "refund",
             },
         };
         (operation, &call.name)
     }
 
     /// Changes the ledger.
-    pub fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Said {
-        let plain = |code| Said { code, trace: 0, settles: None };
+    pub fn carry_out(&self, running: &Arc<SimulatorState>, call: &LinkRequest) -> LinkResult {
+        let plain = |code| LinkResult { code, trace: 0, settles: None };
         if call.kind >= 800 {
             return plain("00");
         }
@@ -254,7 +255,7 @@ impl Iso8583 {
         let (Some(amount), Some(currency)) = (call.amount, call.currency) else {
             return plain(BAD_AMOUNT);
         };
-        let instruction = Instruction {
+        let instruction = BankOrder {
             order_no: &call.name,
             sent_at: "",
             amount,
@@ -262,55 +263,63 @@ impl Iso8583 {
             card: call.card.as_ref().map(Pan::masked),
         };
         // The answer is final, so the work is done when it is written.
-        let mut verdict =
-            Verdict { working: std::time::Duration::ZERO, ..decide(running, &call.name, &CODES) };
+        let mut verdict = IssuerDecision {
+            working: std::time::Duration::ZERO,
+            ..decide(running, &call.name, &CODES)
+        };
         if amount.get() > running.settings.per_order_max_minor {
-            verdict = Verdict { approves: false, code: "61", ..verdict };
+            verdict = IssuerDecision { approves: false, code: "61", ..verdict };
         }
-        let followed = match (call.deed, &call.original) {
-            (Deed::Sale, _) => {
-                Undone::Entered(running.ledger.charge(now, instruction, verdict, DEAD))
+        let ledger = &running.ledger;
+        // Only a card declines.
+        let approved = IssuerDecision { approves: true, code: CODES.approved, ..verdict };
+        let followed = match (call.deed, call.original.as_deref()) {
+            (LinkOperation::Sale, _) => {
+                FollowUpResult::Entered(ledger.charge(now, instruction, verdict, DEAD))
             }
-            (Deed::Preauth, _) => {
-                Undone::Entered(running.ledger.preauthorise(now, instruction, verdict, DEAD))
+            (LinkOperation::Preauth, _) => {
+                FollowUpResult::Entered(ledger.preauthorise(now, instruction, verdict, DEAD))
             }
-            (Deed::Capture | Deed::Void | Deed::Refund, None) => Undone::NotFound,
-            (deed, Some(original)) => {
-                // Only a card declines.
-                let verdict = Verdict { approves: true, code: CODES.approved, ..verdict };
-                let ledger = &running.ledger;
-                match deed {
-                    Deed::Capture => ledger.capture(now, instruction, original, verdict, DEAD),
-                    Deed::Refund => ledger.refund(now, instruction, original, verdict, DEAD),
-                    Deed::Sale | Deed::Preauth | Deed::Void => {
-                        ledger.undo(now, instruction, original, verdict, DEAD)
-                    }
-                }
+            (_, None) => FollowUpResult::NotFound,
+            (LinkOperation::Capture, Some(original)) => {
+                ledger.capture(now, instruction, original, approved, DEAD)
+            }
+            (LinkOperation::Refund, Some(original)) => {
+                ledger.refund(now, instruction, original, approved, DEAD)
+            }
+            (LinkOperation::Void, Some(original)) => {
+                ledger.undo(now, instruction, original, approved, DEAD)
             }
         };
         let entered = match followed {
-            Undone::Entered(entered) => entered,
-            Undone::Already | Undone::Refused => return plain(DEAD),
-            Undone::Differs => return plain(OTHER_AMOUNT),
-            Undone::NotFound => return plain(NO_ORIGINAL),
+            FollowUpResult::Entered(entered) => entered,
+            FollowUpResult::Already | FollowUpResult::Refused => return plain(DEAD),
+            FollowUpResult::Differs => return plain(OTHER_AMOUNT),
+            FollowUpResult::NotFound => return plain(NO_ORIGINAL),
         };
         match entered {
-            Entered::New(facts) => Said::of(facts.code, &facts),
+            OrderResult::New(facts) => LinkResult::of(facts.code, &facts),
             // The same message once more: the first one arrived.
-            Entered::Known { facts, .. } => Said::of(DUPLICATE, &facts),
+            OrderResult::Known { facts, .. } => LinkResult::of(DUPLICATE, &facts),
         }
     }
 
     /// Writes the answer with its length.
-    pub fn write(&self, running: &Running, call: &Call, said: &Said, dress: Dress) -> Vec<u8> {
+    pub fn write(
+        &self,
+        running: &SimulatorState,
+        call: &LinkRequest,
+        said: &LinkResult,
+        dress: ReplyForm,
+    ) -> Vec<u8> {
         let mut draft = Draft::new(call.kind + 10);
         for (field, plain) in &call.repeated {
             draft.put(*field, plain);
         }
         let at = running.ledger.civil(running.now());
         let code = match dress {
-            Dress::Unclear(choice) => UNCLEAR[(choice % UNCLEAR.len() as u64) as usize],
-            Dress::Honest | Dress::BadSignature(_) => said.code,
+            ReplyForm::Unclear(choice) => UNCLEAR[(choice % UNCLEAR.len() as u64) as usize],
+            ReplyForm::Honest | ReplyForm::BadSignature(_) => said.code,
         };
         draft.put(39, code.as_bytes());
         match self.style {
@@ -343,7 +352,7 @@ impl Iso8583 {
         }
         let packed = encode(&self.format, &draft, &mut out).expect("what came in goes out again");
         header.finish(&mut out, header_at, true);
-        if has_mac && !matches!(dress, Dress::BadSignature(_)) {
+        if has_mac && !matches!(dress, ReplyForm::BadSignature(_)) {
             self.rule.seal(&self.key, &self.format, &packed, &mut out);
         }
         self.framing.end(&mut out, begun).expect("an answer is shorter than a request may be");

@@ -15,13 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::chance::Chance;
-use super::ledger::Verdict;
+use super::ledger::IssuerDecision;
 use super::message::{HttpReply, HttpRequest};
-use super::running::Running;
+use super::state::SimulatorState;
 
 /// In which dress the reply is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) enum Dress {
+pub(in crate::simulator) enum ReplyForm {
     Honest,
     /// The number chooses among the ways to spoil a signature.
     BadSignature(u64),
@@ -37,21 +37,25 @@ pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
     type Draft: Send + Sync + 'static;
 
     /// Understands and proves a request, or answers it at once.
-    fn read(&self, running: &Running, received: &HttpRequest) -> Result<Self::Call, HttpReply>;
+    fn read(
+        &self,
+        running: &SimulatorState,
+        received: &HttpRequest,
+    ) -> Result<Self::Call, HttpReply>;
 
     /// The operation and the order number, by which faults are drawn.
     fn name<'call>(&self, call: &'call Self::Call) -> (&'static str, &'call str);
 
     /// Changes the ledger and schedules what follows.
-    fn carry_out(&self, running: &Arc<Running>, call: &Self::Call) -> Self::Draft;
+    fn carry_out(&self, running: &Arc<SimulatorState>, call: &Self::Call) -> Self::Draft;
 
     /// Writes the signed reply.
     fn write(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         call: &Self::Call,
         draft: &Self::Draft,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply;
 }
 
@@ -59,18 +63,18 @@ pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
 pub(in crate::simulator) struct AnswerCodes {
     pub approved: &'static str,
     /// Declines with their weights, and whether the channel knows at once.
-    pub declines: &'static [(Decline, u32)],
+    pub declines: &'static [(DeclineCode, u32)],
 }
 
 /// One way to decline a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) struct Decline {
+pub(in crate::simulator) struct DeclineCode {
     pub code: &'static str,
     /// Known when the request comes in: the channel is closed or does not serve this card.
     pub at_once: bool,
 }
 
-impl Decline {
+impl DeclineCode {
     pub const fn at_once(code: &'static str) -> Self {
         Self { code, at_once: true }
     }
@@ -82,18 +86,18 @@ impl Decline {
 
 /// What this order's card answers: a matter of the seed and the order number alone.
 pub(in crate::simulator) fn decide(
-    running: &Running,
+    running: &SimulatorState,
     order_no: &str,
     codes: &AnswerCodes,
-) -> Verdict {
+) -> IssuerDecision {
     let settings = &running.settings;
     let mut chance = Chance::of(settings.seed, "card", order_no, 0);
     let declines = chance.hits(u16::from(settings.declines_percent) * 100);
     let decline = chance.weighted(codes.declines);
     let working = chance.between(settings.working);
     if !declines {
-        return Verdict { approves: true, code: codes.approved, working };
+        return IssuerDecision { approves: true, code: codes.approved, working };
     }
     let working = if decline.at_once { Duration::ZERO } else { working };
-    Verdict { approves: false, code: decline.code, working }
+    IssuerDecision { approves: false, code: decline.code, working }
 }

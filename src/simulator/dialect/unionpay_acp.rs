@@ -23,18 +23,19 @@ use crate::domain::time::BusinessDate;
 use super::super::chance::Chance;
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{
-    Entered, EntryKind, EntryState, Facts, Found, Instruction, Reversed, Undone, Verdict,
+    BankOrder, EntryFacts, EntryKind, EntryState, EntryView, FollowUpResult, IssuerDecision,
+    OrderResult, ReversalResult,
 };
 use super::super::message::{HttpReply, HttpRequest};
-use super::super::notices::{Letter, Notice, schedule};
-use super::super::running::Running;
+use super::super::notices::{BankNotice, Letter, schedule};
 use super::super::settings::UnionPayAcpSettings;
-use super::acp_card::{FORMAT, JudgedCard, judge};
+use super::super::state::SimulatorState;
+use super::acp_card::{AcpCard, FORMAT, judge};
 use super::acp_reply::{
     SUCCESS, WORKING, describe, echo, notice, query_id, reply, result_code, set_response,
 };
 use super::statement::acp::pack;
-use super::{AnswerCodes, Decline, Dialect, Dress, decide};
+use super::{AnswerCodes, DeclineCode, Dialect, ReplyForm, decide};
 
 const BACK_PATH: &str = "/gateway/api/backTransReq.do";
 const QUERY_PATH: &str = "/gateway/api/queryTrans.do";
@@ -58,16 +59,16 @@ const DEAD: &str = "30";
 const CODES: AnswerCodes = AnswerCodes {
     approved: SUCCESS,
     declines: &[
-        (Decline::later("64"), 40),
-        (Decline::later("60"), 18),
-        (Decline::later("65"), 8),
-        (Decline::later("66"), 8),
-        (Decline::later("73"), 6),
-        (Decline::later("61"), 5),
-        (Decline::at_once("33"), 5),
-        (Decline::at_once("38"), 4),
-        (Decline::at_once("68"), 3),
-        (Decline::at_once("02"), 3),
+        (DeclineCode::later("64"), 40),
+        (DeclineCode::later("60"), 18),
+        (DeclineCode::later("65"), 8),
+        (DeclineCode::later("66"), 8),
+        (DeclineCode::later("73"), 6),
+        (DeclineCode::later("61"), 5),
+        (DeclineCode::at_once("33"), 5),
+        (DeclineCode::at_once("38"), 4),
+        (DeclineCode::at_once("68"), 3),
+        (DeclineCode::at_once("02"), 3),
     ],
 };
 
@@ -85,13 +86,13 @@ const MANDATORY: [&str; 9] = [
 ];
 
 /// See the head of this file.
-pub(in crate::simulator) struct UnionPayAcp {
+pub(in crate::simulator) struct UnionPayPlatform {
     keys: Arc<SimulatorKeys>,
     merchant_id: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operation {
+enum AcpOperation {
     Consume,
     Preauth,
     Capture,
@@ -104,7 +105,7 @@ enum Operation {
     File,
 }
 
-impl Operation {
+impl AcpOperation {
     /// By type and sub-type; the path must be one that takes it. Which path a reversal goes to
     /// differs between sources, so both do.
     fn of(fields: &Fields, path: &str) -> Option<Self> {
@@ -160,42 +161,47 @@ impl Operation {
 }
 
 /// One proved request. Its card data are gone but for the masked number.
-pub(in crate::simulator) struct Call {
-    operation: Operation,
+pub(in crate::simulator) struct AcpRequest {
+    operation: AcpOperation,
     order_no: String,
     sent_at: String,
     /// The request's fields as answers repeat them.
     echoed: Fields,
     money: Option<(AmountMinor, Currency)>,
-    card: Option<JudgedCard>,
+    card: Option<AcpCard>,
 }
 
 /// What there is to answer: a code, and for a query the order.
-pub(in crate::simulator) struct Draft {
+pub(in crate::simulator) struct AcpResult {
     code: &'static str,
-    found: Option<Found>,
+    found: Option<EntryView>,
     /// The name of a ZIP file and the bytes that travel for it.
     file: Option<(String, Vec<u8>)>,
 }
 
-impl Draft {
+impl AcpResult {
     const fn bare(code: &'static str) -> Self {
         Self { code, found: None, file: None }
     }
 
-    const fn of(code: &'static str, found: Option<Found>) -> Self {
+    const fn of(code: &'static str, found: Option<EntryView>) -> Self {
         Self { code, found, file: None }
     }
 }
 
-impl UnionPayAcp {
+impl UnionPayPlatform {
     pub fn new(settings: &UnionPayAcpSettings) -> Self {
         let UnionPayAcpSettings { keys, merchant_id } = settings.clone();
         Self { keys, merchant_id }
     }
 
     /// The refusal's code, for a request whose fields could be read.
-    fn parse(&self, running: &Running, fields: &Fields, path: &str) -> Result<Call, &'static str> {
+    fn parse(
+        &self,
+        running: &SimulatorState,
+        fields: &Fields,
+        path: &str,
+    ) -> Result<AcpRequest, &'static str> {
         let ours = fields.get(acp::CERT_ID) == Some(&self.keys.merchant_serial)
             && fields.get(acp::SIGN_METHOD) == Some(acp::METHOD_RSA);
         if !ours || acp::verify_rsa(fields, &self.keys.merchant).is_err() {
@@ -208,7 +214,7 @@ impl UnionPayAcp {
         if fields.get("merId") != Some(&self.merchant_id) {
             return Err(NO_PERMISSION);
         }
-        let operation = Operation::of(fields, path).ok_or(NO_PERMISSION)?;
+        let operation = AcpOperation::of(fields, path).ok_or(NO_PERMISSION)?;
         check_own(operation, fields)?;
         let card = if operation.takes_card() {
             let today = running.ledger.today(running.now());
@@ -216,7 +222,7 @@ impl UnionPayAcp {
         } else {
             None
         };
-        Ok(Call {
+        Ok(AcpRequest {
             operation,
             order_no: order_no(operation, fields).to_owned(),
             sent_at: fields.get("txnTime").unwrap_or_default().to_owned(),
@@ -226,16 +232,16 @@ impl UnionPayAcp {
         })
     }
 
-    fn consume(&self, running: &Arc<Running>, call: &Call) -> Draft {
+    fn consume(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
         let (Some((amount, currency)), Some(card)) = (call.money, &call.card) else {
-            return Draft::bare(FORMAT);
+            return AcpResult::bare(FORMAT);
         };
         let too_large = amount.get() > running.settings.per_order_max_minor;
         let verdict = match card.problem.or(too_large.then_some(LIMIT)) {
-            Some(code) => Verdict { approves: false, code, working: Duration::ZERO },
+            Some(code) => IssuerDecision { approves: false, code, working: Duration::ZERO },
             None => decide(running, &call.order_no, &CODES),
         };
-        let instruction = Instruction {
+        let instruction = BankOrder {
             order_no: &call.order_no,
             sent_at: &call.sent_at,
             amount,
@@ -243,7 +249,7 @@ impl UnionPayAcp {
             card: Some(card.masked.clone()),
         };
         let (ledger, now) = (&running.ledger, running.now());
-        let entered = if call.operation == Operation::Preauth {
+        let entered = if call.operation == AcpOperation::Preauth {
             ledger.preauthorise(now, instruction, verdict, DEAD)
         } else {
             ledger.charge(now, instruction, verdict, DEAD)
@@ -252,65 +258,70 @@ impl UnionPayAcp {
     }
 
     /// An undo, a refund or a capture of an earlier order.
-    fn follow_up(&self, running: &Arc<Running>, call: &Call) -> Draft {
-        let Some((amount, currency)) = call.money else { return Draft::bare(FORMAT) };
+    fn follow_up(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
+        let Some((amount, currency)) = call.money else { return AcpResult::bare(FORMAT) };
         let Some(original_no) = original_no(running, &call.echoed) else {
-            return Draft::bare(WRONG_STATE);
+            return AcpResult::bare(WRONG_STATE);
         };
         let (now, name) = (running.now(), call.operation.name());
         let mut chance = Chance::of(running.settings.seed, name, &call.order_no, 0);
         let declines = chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
         let working = chance.between(running.settings.working);
         let code = if declines { "60" } else { SUCCESS };
-        let verdict = Verdict { approves: !declines, code, working };
+        let verdict = IssuerDecision { approves: !declines, code, working };
         let (order_no, sent_at) = (&call.order_no, &call.sent_at);
-        let instruction = Instruction { order_no, sent_at, amount, currency, card: None };
+        let instruction = BankOrder { order_no, sent_at, amount, currency, card: None };
         let ledger = &running.ledger;
         let entered = match call.operation {
-            Operation::Refund => ledger.refund(now, instruction, &original_no, verdict, DEAD),
-            Operation::Capture => ledger.capture(now, instruction, &original_no, verdict, DEAD),
-            Operation::Undo(kind) => {
+            AcpOperation::Refund => ledger.refund(now, instruction, &original_no, verdict, DEAD),
+            AcpOperation::Capture => ledger.capture(now, instruction, &original_no, verdict, DEAD),
+            AcpOperation::Undo(kind) => {
                 // The type says what is undone, and must say it of the right kind of order.
                 let original = ledger.look(now, &original_no);
                 if original.is_none_or(|found| found.facts.kind != kind) {
-                    return Draft::bare(DIFFERS);
+                    return AcpResult::bare(DIFFERS);
                 }
                 ledger.undo(now, instruction, &original_no, verdict, DEAD)
             }
-            Operation::Consume
-            | Operation::Preauth
-            | Operation::Reverse
-            | Operation::Query
-            | Operation::File => return Draft::bare(NO_PERMISSION),
+            AcpOperation::Consume
+            | AcpOperation::Preauth
+            | AcpOperation::Reverse
+            | AcpOperation::Query
+            | AcpOperation::File => return AcpResult::bare(NO_PERMISSION),
         };
         match entered {
-            Undone::Entered(entered) => self.accept(running, call, entered),
-            Undone::Already => Draft::bare(ALREADY_UNDONE),
-            Undone::Refused | Undone::NotFound => Draft::bare(WRONG_STATE),
-            Undone::Differs => Draft::bare(DIFFERS),
+            FollowUpResult::Entered(entered) => self.accept(running, call, entered),
+            FollowUpResult::Already => AcpResult::bare(ALREADY_UNDONE),
+            FollowUpResult::Refused | FollowUpResult::NotFound => AcpResult::bare(WRONG_STATE),
+            FollowUpResult::Differs => AcpResult::bare(DIFFERS),
         }
     }
 
     /// Answers what moves or holds money, and sees to its notice if it is new and being worked on.
-    fn accept(&self, running: &Arc<Running>, call: &Call, entered: Entered) -> Draft {
+    fn accept(
+        &self,
+        running: &Arc<SimulatorState>,
+        call: &AcpRequest,
+        entered: OrderResult,
+    ) -> AcpResult {
         let facts = match entered {
-            Entered::New(facts) => facts,
-            Entered::Known { .. } => return Draft::bare(DUPLICATE),
+            OrderResult::New(facts) => facts,
+            OrderResult::Known { .. } => return AcpResult::bare(DUPLICATE),
         };
         running.ledger.remember(query_id(&facts), &call.order_no);
         let found = running.ledger.look(running.now(), &call.order_no);
         if facts.state == EntryState::Declined {
-            return Draft::of(facts.code, found);
+            return AcpResult::of(facts.code, found);
         }
         self.notify(running, call, &facts);
-        Draft::of(SUCCESS, found)
+        AcpResult::of(SUCCESS, found)
     }
 
-    fn notify(&self, running: &Arc<Running>, call: &Call, facts: &Facts) {
+    fn notify(&self, running: &Arc<SimulatorState>, call: &AcpRequest, facts: &EntryFacts) {
         let (keys, echoed) = (Arc::clone(&self.keys), call.echoed.clone());
         schedule(
             running,
-            Notice {
+            BankNotice {
                 order_no: call.order_no.clone(),
                 url: call.echoed.get("backUrl").unwrap_or_default().to_owned(),
                 working: facts.ready_at.since(facts.received_at),
@@ -321,50 +332,54 @@ impl UnionPayAcp {
         );
     }
 
-    fn query(running: &Running, call: &Call) -> Draft {
+    fn query(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
         let found = running.ledger.look(running.now(), &call.order_no);
         match found.filter(|found| *found.sent_at == *call.sent_at) {
-            Some(found) => Draft::of(SUCCESS, Some(found)),
-            None => Draft::bare(NOT_FOUND),
+            Some(found) => AcpResult::of(SUCCESS, Some(found)),
+            None => AcpResult::bare(NOT_FOUND),
         }
     }
 
     /// The statement of the date that `settleDate` means, once its clearing day is over and if
     /// anything happened in it.
-    fn file(&self, running: &Running, call: &Call) -> Draft {
+    fn file(&self, running: &SimulatorState, call: &AcpRequest) -> AcpResult {
         let settling = running.ledger.settling(running.now());
         let mmdd = call.echoed.get("settleDate").unwrap_or_default();
         let Some(date) = BusinessDate::from_mmdd(mmdd, settling) else {
-            return Draft::bare(FORMAT);
+            return AcpResult::bare(FORMAT);
         };
         match running.closed_statement(date) {
             Ok(statement) => {
                 let file = pack(&statement, &self.merchant_id);
-                Draft { code: SUCCESS, found: None, file: Some(file) }
+                AcpResult { code: SUCCESS, found: None, file: Some(file) }
             }
-            Err(_) => Draft::bare(NO_FILE),
+            Err(_) => AcpResult::bare(NO_FILE),
         }
     }
 
-    fn reverse(running: &Running, call: &Call) -> Draft {
+    fn reverse(running: &SimulatorState, call: &AcpRequest) -> AcpResult {
         match running.ledger.reverse(running.now(), &call.order_no, Some(&call.sent_at)) {
-            Reversed::Done(_) => {
+            ReversalResult::Done(_) => {
                 let found = running.ledger.look(running.now(), &call.order_no);
-                Draft::of(SUCCESS, found)
+                AcpResult::of(SUCCESS, found)
             }
-            Reversed::Already(_) => Draft::bare(ALREADY_REVERSED),
-            Reversed::Undone(_) => Draft::bare(ALREADY_UNDONE),
-            Reversed::Refused(_) => Draft::bare(WRONG_STATE),
-            Reversed::NotFound => Draft::bare(NOT_FOUND),
+            ReversalResult::Already(_) => AcpResult::bare(ALREADY_REVERSED),
+            ReversalResult::Undone(_) => AcpResult::bare(ALREADY_UNDONE),
+            ReversalResult::Refused(_) => AcpResult::bare(WRONG_STATE),
+            ReversalResult::NotFound => AcpResult::bare(NOT_FOUND),
         }
     }
 }
 
-impl Dialect for UnionPayAcp {
-    type Call = Call;
-    type Draft = Draft;
+impl Dialect for UnionPayPlatform {
+    type Call = AcpRequest;
+    type Draft = AcpResult;
 
-    fn read(&self, running: &Running, received: &HttpRequest) -> Result<Call, HttpReply> {
+    fn read(
+        &self,
+        running: &SimulatorState,
+        received: &HttpRequest,
+    ) -> Result<AcpRequest, HttpReply> {
         let path = received.path.as_str();
         if ![BACK_PATH, QUERY_PATH, FILE_PATH].contains(&path) {
             let (status, body) = (StatusCode::NOT_FOUND, Bytes::new());
@@ -372,33 +387,39 @@ impl Dialect for UnionPayAcp {
         }
         let refuse = |code, mut fields: Fields| {
             set_response(&mut fields, code);
-            reply(&self.keys, fields, Dress::Honest)
+            reply(&self.keys, fields, ReplyForm::Honest)
         };
         let fields = Fields::decode_form(&received.body, FieldLimits::MESSAGE)
             .map_err(|_| refuse(FORMAT, Fields::new()))?;
         self.parse(running, &fields, path).map_err(|code| refuse(code, echo(&fields)))
     }
 
-    fn name<'call>(&self, call: &'call Call) -> (&'static str, &'call str) {
+    fn name<'call>(&self, call: &'call AcpRequest) -> (&'static str, &'call str) {
         (call.operation.name(), &call.order_no)
     }
 
-    fn carry_out(&self, running: &Arc<Running>, call: &Call) -> Draft {
+    fn carry_out(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
         match call.operation {
-            Operation::Consume | Operation::Preauth => self.consume(running, call),
-            Operation::Capture | Operation::Undo(_) | Operation::Refund => {
+            AcpOperation::Consume | AcpOperation::Preauth => self.consume(running, call),
+            AcpOperation::Capture | AcpOperation::Undo(_) | AcpOperation::Refund => {
                 self.follow_up(running, call)
             }
-            Operation::Reverse => Self::reverse(running, call),
-            Operation::Query => Self::query(running, call),
-            Operation::File => self.file(running, call),
+            AcpOperation::Reverse => Self::reverse(running, call),
+            AcpOperation::Query => Self::query(running, call),
+            AcpOperation::File => self.file(running, call),
         }
     }
 
-    fn write(&self, _running: &Running, call: &Call, draft: &Draft, dress: Dress) -> HttpReply {
+    fn write(
+        &self,
+        _running: &SimulatorState,
+        call: &AcpRequest,
+        draft: &AcpResult,
+        dress: ReplyForm,
+    ) -> HttpReply {
         let mut fields = call.echoed.clone();
-        let queries = call.operation == Operation::Query;
-        if let Dress::Unclear(variant) = dress {
+        let queries = call.operation == AcpOperation::Query;
+        if let ReplyForm::Unclear(variant) = dress {
             let codes: &[&str] =
                 if queries { &["37", "06", "03"] } else { &["03", "04", WORKING, "06", "99"] };
             let place = (variant % codes.len() as u64) as usize;
@@ -430,13 +451,13 @@ impl Dialect for UnionPayAcp {
 }
 
 /// What a call is known by: its order, or the date of a file.
-fn order_no(operation: Operation, fields: &Fields) -> &str {
-    let key = if operation == Operation::File { "settleDate" } else { "orderId" };
+fn order_no(operation: AcpOperation, fields: &Fields) -> &str {
+    let key = if operation == AcpOperation::File { "settleDate" } else { "orderId" };
     fields.get(key).unwrap_or_default()
 }
 
 /// The order that a follow-up names, by the platform's number or by the merchant's with its time.
-fn original_no(running: &Running, fields: &Fields) -> Option<Box<str>> {
+fn original_no(running: &SimulatorState, fields: &Fields) -> Option<Box<str>> {
     if let Some(reference) = fields.get("origQryId") {
         return running.ledger.order_no_of(reference);
     }
@@ -469,17 +490,17 @@ fn check_common(fields: &Fields) -> Result<(), &'static str> {
 }
 
 /// The fields that an operation needs beyond the common ones.
-fn check_own(operation: Operation, fields: &Fields) -> Result<(), &'static str> {
+fn check_own(operation: AcpOperation, fields: &Fields) -> Result<(), &'static str> {
     let needed: &[&str] = match operation {
-        Operation::Consume | Operation::Preauth => {
+        AcpOperation::Consume | AcpOperation::Preauth => {
             &["channelType", "currencyCode", "txnAmt", "accType", "backUrl"]
         }
-        Operation::Capture | Operation::Undo(_) | Operation::Refund => {
+        AcpOperation::Capture | AcpOperation::Undo(_) | AcpOperation::Refund => {
             &["channelType", "currencyCode", "txnAmt", "backUrl"]
         }
-        Operation::Reverse => &["channelType"],
-        Operation::Query => &[],
-        Operation::File => &["fileType", "settleDate"],
+        AcpOperation::Reverse => &["channelType"],
+        AcpOperation::Query => &[],
+        AcpOperation::File => &["fileType", "settleDate"],
     };
     let missing = |key: &&str| fields.get(key).is_none_or(str::is_empty);
     if needed.iter().any(missing) { Err(MISSING) } else { Ok(()) }

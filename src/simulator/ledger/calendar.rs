@@ -16,7 +16,7 @@ const DATE_BITS: u32 = 27;
 
 /// A moment's place in the channel's calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Day {
+pub(super) struct ChannelDay {
     /// The civil date in the channel's time zone.
     pub today: BusinessDate,
     /// The day on which the channel settles what it does now.
@@ -35,7 +35,7 @@ impl Calendar {
         Self { clearing, last: AtomicU64::new(0) }
     }
 
-    pub fn day(&self, now: Timestamp) -> Day {
+    pub fn day(&self, now: Timestamp) -> ChannelDay {
         let minute = u64::try_from(now.as_millis() / MINUTE_MS).unwrap_or(0);
         let last = self.last.load(Ordering::Relaxed);
         if last >> (DATE_BITS + 1) == minute
@@ -48,7 +48,7 @@ impl Calendar {
         let after_cut = u64::from(settles != today);
         let packed = (minute << 1 | after_cut) << DATE_BITS | u64::from(today.yyyymmdd());
         self.last.store(packed, Ordering::Relaxed);
-        Day { today, settles }
+        ChannelDay { today, settles }
     }
 
     /// The wall clock in the channel's time zone.
@@ -73,12 +73,12 @@ pub fn cut_off_far_from(now: Timestamp) -> civil::Time {
     civil::time((hour + 12) % 24, 0, 0, 0)
 }
 
-fn unpack(packed: u64) -> Option<Day> {
+fn unpack(packed: u64) -> Option<ChannelDay> {
     let number = u32::try_from(packed & ((1 << DATE_BITS) - 1)).ok()?;
     let today = BusinessDate::from_yyyymmdd(number)?;
     let after_cut = packed >> DATE_BITS & 1 == 1;
     let settles = if after_cut { today.civil().tomorrow().ok()? } else { today.civil() };
-    Some(Day { today, settles: BusinessDate::new(settles) })
+    Some(ChannelDay { today, settles: BusinessDate::new(settles) })
 }
 
 #[cfg(test)]

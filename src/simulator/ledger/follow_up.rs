@@ -9,8 +9,8 @@ use crate::domain::money::AmountMinor;
 use crate::domain::time::Timestamp;
 
 use super::{
-    Entered, EntryKind, EntryState, Facts, Instruction, Ledger, Undone, Verdict, enter, known,
-    lock, spare_dead,
+    BankOrder, EntryFacts, EntryKind, EntryState, FollowUpResult, IssuerDecision, Ledger,
+    OrderResult, enter, known, lock, spare_dead,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,11 +27,11 @@ impl Ledger {
     pub fn undo(
         &self,
         now: Timestamp,
-        instruction: Instruction<'_>,
+        instruction: BankOrder<'_>,
         original_no: &str,
-        verdict: Verdict,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Undone {
+    ) -> FollowUpResult {
         self.follow(now, EntryKind::Undo, instruction, original_no, verdict, dead_code)
     }
 
@@ -39,11 +39,11 @@ impl Ledger {
     pub fn refund(
         &self,
         now: Timestamp,
-        instruction: Instruction<'_>,
+        instruction: BankOrder<'_>,
         original_no: &str,
-        verdict: Verdict,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Undone {
+    ) -> FollowUpResult {
         self.follow(now, EntryKind::Refund, instruction, original_no, verdict, dead_code)
     }
 
@@ -51,11 +51,11 @@ impl Ledger {
     pub fn capture(
         &self,
         now: Timestamp,
-        instruction: Instruction<'_>,
+        instruction: BankOrder<'_>,
         original_no: &str,
-        verdict: Verdict,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Undone {
+    ) -> FollowUpResult {
         self.follow(now, EntryKind::Capture, instruction, original_no, verdict, dead_code)
     }
 
@@ -63,15 +63,15 @@ impl Ledger {
         &self,
         now: Timestamp,
         kind: EntryKind,
-        instruction: Instruction<'_>,
+        instruction: BankOrder<'_>,
         original_no: &str,
-        verdict: Verdict,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Undone {
+    ) -> FollowUpResult {
         let _one_at_a_time = lock(&self.undoing);
         let mut shard = self.shard(instruction.order_no);
         if let Some(known) = known(&mut shard, now, kind, &instruction) {
-            return Undone::Entered(known);
+            return FollowUpResult::Entered(known);
         }
         let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
         drop(shard);
@@ -85,11 +85,11 @@ impl Ledger {
             if verdict.approves {
                 self.give_back(now, kind, instruction.amount, original_no);
             }
-            return Undone::Entered(known);
+            return FollowUpResult::Entered(known);
         }
         let facts = self.facts(now, kind, &instruction, verdict);
         enter(&mut shard, instruction, facts, Some(original_no.into()));
-        Undone::Entered(Entered::New(facts))
+        FollowUpResult::Entered(OrderResult::New(facts))
     }
 
     /// Checks the follow-up against its original, and does its work there if it is approved.
@@ -97,16 +97,16 @@ impl Ledger {
         &self,
         now: Timestamp,
         kind: EntryKind,
-        asked: &Instruction<'_>,
+        asked: &BankOrder<'_>,
         original_no: &str,
         approves: bool,
-    ) -> Result<(), Undone> {
+    ) -> Result<(), FollowUpResult> {
         let mut shard = self.shard(original_no);
-        let original = shard.records.get_mut(original_no).ok_or(Undone::NotFound)?;
+        let original = shard.records.get_mut(original_no).ok_or(FollowUpResult::NotFound)?;
         original.facts.settle(now, false);
         match original.facts.state {
-            EntryState::Reversed | EntryState::Undone => return Err(Undone::Already),
-            EntryState::Working | EntryState::Declined => return Err(Undone::Refused),
+            EntryState::Reversed | EntryState::Undone => return Err(FollowUpResult::Already),
+            EntryState::Working | EntryState::Declined => return Err(FollowUpResult::Refused),
             EntryState::Approved => {}
         }
         let same_day = original.facts.settle_date == self.calendar.day(now).settles;
@@ -180,11 +180,11 @@ impl Ledger {
 /// Whether this kind of follow-up may be made of an approved original now.
 fn may_follow(
     kind: EntryKind,
-    original: &Facts,
-    asked: &Instruction<'_>,
+    original: &EntryFacts,
+    asked: &BankOrder<'_>,
     now: Timestamp,
     same_day: bool,
-) -> Result<(), Undone> {
+) -> Result<(), FollowUpResult> {
     let (whole, amount) = (original.amount.get(), asked.amount.get());
     let age = now.since(original.received_at);
     let moves_money = matches!(original.kind, EntryKind::Charge | EntryKind::Capture);
@@ -205,10 +205,10 @@ fn may_follow(
         EntryKind::Charge | EntryKind::Preauth => (false, false, false),
     };
     if !allowed {
-        return Err(Undone::Refused);
+        return Err(FollowUpResult::Refused);
     }
     if over {
-        return Err(Undone::Already);
+        return Err(FollowUpResult::Already);
     }
-    if fits && original.currency == asked.currency { Ok(()) } else { Err(Undone::Differs) }
+    if fits && original.currency == asked.currency { Ok(()) } else { Err(FollowUpResult::Differs) }
 }

@@ -58,7 +58,7 @@ pub enum EntryState {
 
 /// What is decided about an order before it is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) struct Verdict {
+pub(in crate::simulator) struct IssuerDecision {
     pub approves: bool,
     /// The dialect's code of the result.
     pub code: &'static str,
@@ -67,7 +67,7 @@ pub(in crate::simulator) struct Verdict {
 }
 
 /// What a caller asks to be entered.
-pub(in crate::simulator) struct Instruction<'a> {
+pub(in crate::simulator) struct BankOrder<'a> {
     pub order_no: &'a str,
     /// The caller's time of sending: with the number it names the order where a dialect says so.
     pub sent_at: &'a str,
@@ -78,7 +78,7 @@ pub(in crate::simulator) struct Instruction<'a> {
 
 /// The part of an entry that replies are made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) struct Facts {
+pub(in crate::simulator) struct EntryFacts {
     pub kind: EntryKind,
     pub amount: AmountMinor,
     pub currency: Currency,
@@ -103,7 +103,7 @@ pub(in crate::simulator) struct Facts {
     pub contradicted: bool,
 }
 
-impl Facts {
+impl EntryFacts {
     /// Ends the work when its time has come, or at once where `forced`.
     fn settle(&mut self, now: Timestamp, forced: bool) {
         if self.state == EntryState::Working && (forced || now >= self.ready_at) {
@@ -114,7 +114,7 @@ impl Facts {
 }
 
 struct Record {
-    facts: Facts,
+    facts: EntryFacts,
     sent_at: Box<str>,
     card: Option<MaskedPan>,
     /// The number of the charge that an undo takes back.
@@ -125,39 +125,39 @@ struct Record {
 
 /// An entry as an inquiry sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::simulator) struct Found {
-    pub facts: Facts,
+pub(in crate::simulator) struct EntryView {
+    pub facts: EntryFacts,
     pub sent_at: Box<str>,
     pub card: Option<MaskedPan>,
 }
 
 /// What became of an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) enum Entered {
-    New(Facts),
+pub(in crate::simulator) enum OrderResult {
+    New(EntryFacts),
     /// The number was there; `same` if with the same kind, amount and currency.
     Known {
-        facts: Facts,
+        facts: EntryFacts,
         same: bool,
     },
 }
 
 /// What became of a reversal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) enum Reversed {
-    Done(Facts),
-    Already(Facts),
+pub(in crate::simulator) enum ReversalResult {
+    Done(EntryFacts),
+    Already(EntryFacts),
     /// It was taken back by an undo before.
-    Undone(Facts),
+    Undone(EntryFacts),
     /// The original failed, or its clearing day is over.
-    Refused(Facts),
+    Refused(EntryFacts),
     NotFound,
 }
 
 /// What became of an undo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::simulator) enum Undone {
-    Entered(Entered),
+pub(in crate::simulator) enum FollowUpResult {
+    Entered(OrderResult),
     /// The original was reversed or undone before.
     Already,
     /// The original failed or its clearing day is over.
@@ -239,10 +239,10 @@ impl Ledger {
     pub fn charge(
         &self,
         now: Timestamp,
-        instruction: Instruction<'_>,
-        verdict: Verdict,
+        instruction: BankOrder<'_>,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Entered {
+    ) -> OrderResult {
         self.begin(now, EntryKind::Charge, instruction, verdict, dead_code)
     }
 
@@ -250,10 +250,10 @@ impl Ledger {
     pub fn preauthorise(
         &self,
         now: Timestamp,
-        instruction: Instruction<'_>,
-        verdict: Verdict,
+        instruction: BankOrder<'_>,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Entered {
+    ) -> OrderResult {
         self.begin(now, EntryKind::Preauth, instruction, verdict, dead_code)
     }
 
@@ -261,10 +261,10 @@ impl Ledger {
         &self,
         now: Timestamp,
         kind: EntryKind,
-        instruction: Instruction<'_>,
-        verdict: Verdict,
+        instruction: BankOrder<'_>,
+        verdict: IssuerDecision,
         dead_code: &'static str,
-    ) -> Entered {
+    ) -> OrderResult {
         let mut shard = self.shard(instruction.order_no);
         if let Some(known) = known(&mut shard, now, kind, &instruction) {
             return known;
@@ -272,20 +272,20 @@ impl Ledger {
         let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
         let facts = self.facts(now, kind, &instruction, verdict);
         enter(&mut shard, instruction, facts, None);
-        Entered::New(facts)
+        OrderResult::New(facts)
     }
 
     /// Looks an order up by its number.
-    pub fn look(&self, now: Timestamp, order_no: &str) -> Option<Found> {
+    pub fn look(&self, now: Timestamp, order_no: &str) -> Option<EntryView> {
         let mut shard = self.shard(order_no);
         let record = shard.records.get_mut(order_no)?;
         record.facts.settle(now, false);
         let Record { facts, sent_at, card, .. } = record;
-        Some(Found { facts: *facts, sent_at: sent_at.clone(), card: card.clone() })
+        Some(EntryView { facts: *facts, sent_at: sent_at.clone(), card: card.clone() })
     }
 
     /// Ends the work on an order now, because its notice is about to say so.
-    pub fn finish(&self, now: Timestamp, order_no: &str) -> Option<Facts> {
+    pub fn finish(&self, now: Timestamp, order_no: &str) -> Option<EntryFacts> {
         self.change(order_no, |facts| facts.settle(now, true))
     }
 
@@ -297,7 +297,7 @@ impl Ledger {
     /// Takes back, under its own number, what stands or is still being worked on, within its
     /// clearing day. With `sent_at` both must fit. A number that is not there becomes dead, unless
     /// late arrivals are on.
-    pub fn reverse(&self, now: Timestamp, order_no: &str, sent_at: Option<&str>) -> Reversed {
+    pub fn reverse(&self, now: Timestamp, order_no: &str, sent_at: Option<&str>) -> ReversalResult {
         self.take_back(now, order_no, sent_at, false)
     }
 
@@ -324,7 +324,7 @@ impl Ledger {
     }
 
     /// The same for a channel that takes a refund back too.
-    pub fn reverse_any(&self, now: Timestamp, order_no: &str) -> Reversed {
+    pub fn reverse_any(&self, now: Timestamp, order_no: &str) -> ReversalResult {
         self.take_back(now, order_no, None, true)
     }
 
@@ -334,7 +334,7 @@ impl Ledger {
         order_no: &str,
         sent_at: Option<&str>,
         with_refunds: bool,
-    ) -> Reversed {
+    ) -> ReversalResult {
         let _one_at_a_time = lock(&self.undoing);
         let mut shard = self.shard(order_no);
         let day = self.calendar.day(now);
@@ -345,20 +345,20 @@ impl Ledger {
             if !self.late_arrivals && !shard.records.contains_key(order_no) {
                 shard.dead.insert(order_no.into());
             }
-            return Reversed::NotFound;
+            return ReversalResult::NotFound;
         };
         record.facts.settle(now, false);
         match record.facts.state {
-            EntryState::Reversed => return Reversed::Already(record.facts),
-            EntryState::Undone => return Reversed::Undone(record.facts),
-            EntryState::Declined => return Reversed::Refused(record.facts),
+            EntryState::Reversed => return ReversalResult::Already(record.facts),
+            EntryState::Undone => return ReversalResult::Undone(record.facts),
+            EntryState::Declined => return ReversalResult::Refused(record.facts),
             EntryState::Working | EntryState::Approved => {}
         }
         // A refund seldom is reversed, and never what a refund or a capture has built upon.
         let spared = record.facts.kind == EntryKind::Refund && !with_refunds;
         let built_upon = record.facts.used_minor > 0 || spared;
         if is_put_off || built_upon || record.facts.settle_date != taken_on {
-            return Reversed::Refused(record.facts);
+            return ReversalResult::Refused(record.facts);
         }
         let succeeded = record.facts.state == EntryState::Approved;
         record.facts.reversed_on = succeeded.then_some(day.settles);
@@ -372,7 +372,7 @@ impl Ledger {
         {
             self.give_back(now, facts.kind, facts.amount, &original);
         }
-        Reversed::Done(facts)
+        ReversalResult::Done(facts)
     }
 
     /// Remembers the channel's own reference of an order.
@@ -401,7 +401,7 @@ impl Ledger {
         lock(&self.shards[(hash(0, "", order_no) % SHARDS as u64) as usize])
     }
 
-    fn change(&self, order_no: &str, change: impl FnOnce(&mut Facts)) -> Option<Facts> {
+    fn change(&self, order_no: &str, change: impl FnOnce(&mut EntryFacts)) -> Option<EntryFacts> {
         let mut shard = self.shard(order_no);
         let record = shard.records.get_mut(order_no)?;
         change(&mut record.facts);
@@ -412,9 +412,9 @@ impl Ledger {
         &self,
         now: Timestamp,
         kind: EntryKind,
-        instruction: &Instruction<'_>,
-        verdict: Verdict,
-    ) -> Facts {
+        instruction: &BankOrder<'_>,
+        verdict: IssuerDecision,
+    ) -> EntryFacts {
         // At most 10^12 times 10^6, which 63 bits hold; rounded half up. Holding costs nothing.
         let free = match kind {
             EntryKind::Preauth => true,
@@ -423,7 +423,7 @@ impl Ledger {
         };
         let rated =
             if free { 0 } else { 1 } * instruction.amount.get() * i64::from(self.fee_rate_ppm);
-        let mut facts = Facts {
+        let mut facts = EntryFacts {
             kind,
             amount: instruction.amount,
             currency: instruction.currency,
@@ -451,24 +451,24 @@ fn known(
     shard: &mut Shard,
     now: Timestamp,
     kind: EntryKind,
-    asked: &Instruction<'_>,
-) -> Option<Entered> {
+    asked: &BankOrder<'_>,
+) -> Option<OrderResult> {
     let record = shard.records.get_mut(asked.order_no)?;
     record.facts.settle(now, false);
     record.facts.requests = record.facts.requests.saturating_add(1);
     let facts = record.facts;
     let same = (facts.kind, facts.amount, facts.currency) == (kind, asked.amount, asked.currency);
-    Some(Entered::Known { facts, same })
+    Some(OrderResult::Known { facts, same })
 }
 
 fn spare_dead(
     shard: &Shard,
-    instruction: &Instruction<'_>,
-    verdict: Verdict,
+    instruction: &BankOrder<'_>,
+    verdict: IssuerDecision,
     dead_code: &'static str,
-) -> Verdict {
+) -> IssuerDecision {
     if shard.dead.contains(instruction.order_no) {
-        Verdict { approves: false, code: dead_code, working: Duration::ZERO }
+        IssuerDecision { approves: false, code: dead_code, working: Duration::ZERO }
     } else {
         verdict
     }
@@ -476,11 +476,11 @@ fn spare_dead(
 
 fn enter(
     shard: &mut Shard,
-    instruction: Instruction<'_>,
-    facts: Facts,
+    instruction: BankOrder<'_>,
+    facts: EntryFacts,
     original: Option<Box<str>>,
 ) {
-    let Instruction { order_no, sent_at, card, .. } = instruction;
+    let BankOrder { order_no, sent_at, card, .. } = instruction;
     let record = Record { facts, sent_at: sent_at.into(), card, original, undone_by: None };
     shard.records.insert(order_no.into(), record);
 }

@@ -10,20 +10,20 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(NOON + millis)
 }
 
-fn ask(order_no: &str, minor: i64) -> Instruction<'_> {
+fn ask(order_no: &str, minor: i64) -> BankOrder<'_> {
     let amount = AmountMinor::new(minor).expect("an amount");
-    Instruction { order_no, sent_at: "t", amount, currency: Currency::Cny, card: None }
+    BankOrder { order_no, sent_at: "t", amount, currency: Currency::Cny, card: None }
 }
 
-fn verdict(approves: bool, working_ms: u64) -> Verdict {
+fn verdict(approves: bool, working_ms: u64) -> IssuerDecision {
     let code = if approves { "00" } else { "64" };
-    Verdict { approves, code, working: Duration::from_millis(working_ms) }
+    IssuerDecision { approves, code, working: Duration::from_millis(working_ms) }
 }
 
-fn ledger_with(order_no: &str, verdict: Verdict) -> Ledger {
+fn ledger_with(order_no: &str, verdict: IssuerDecision) -> Ledger {
     let ledger = Ledger::new(3_500, false);
     let entered = ledger.charge(at(0), ask(order_no, 1_000), verdict, "30");
-    assert!(matches!(entered, Entered::New(_)));
+    assert!(matches!(entered, OrderResult::New(_)));
     ledger
 }
 
@@ -35,9 +35,9 @@ fn state(ledger: &Ledger, millis: i64, order_no: &str) -> EntryState {
 fn a_number_is_charged_once_and_counts_how_often_it_was_asked() {
     let ledger = ledger_with("a", verdict(true, 0));
     let again = ledger.charge(at(1), ask("a", 1_000), verdict(false, 0), "30");
-    assert!(matches!(again, Entered::Known { same: true, facts } if facts.approves));
+    assert!(matches!(again, OrderResult::Known { same: true, facts } if facts.approves));
     let other = ledger.charge(at(1), ask("a", 999), verdict(true, 0), "30");
-    assert!(matches!(other, Entered::Known { same: false, .. }));
+    assert!(matches!(other, OrderResult::Known { same: false, .. }));
     let snapshot = ledger.snapshot(at(1));
     let entry = snapshot.get("a").expect("an entry");
     assert_eq!((entry.requests, entry.amount_minor, entry.fee_minor), (3, 1_000, 4));
@@ -58,35 +58,35 @@ fn work_ends_with_its_time_or_when_told() {
 fn a_reversal_takes_back_what_stands_or_works_and_nothing_else() {
     for working_ms in [0, 50] {
         let ledger = ledger_with("a", verdict(true, working_ms));
-        assert!(matches!(ledger.reverse(at(1), "a", Some("t")), Reversed::Done(_)));
-        assert!(matches!(ledger.reverse(at(2), "a", Some("t")), Reversed::Already(_)));
+        assert!(matches!(ledger.reverse(at(1), "a", Some("t")), ReversalResult::Done(_)));
+        assert!(matches!(ledger.reverse(at(2), "a", Some("t")), ReversalResult::Already(_)));
         assert_eq!(state(&ledger, 99, "a"), EntryState::Reversed);
         assert_eq!(ledger.snapshot(at(99)).net_minor()["a"], 0);
     }
     let declined = ledger_with("a", verdict(false, 0));
-    assert!(matches!(declined.reverse(at(1), "a", None), Reversed::Refused(_)));
+    assert!(matches!(declined.reverse(at(1), "a", None), ReversalResult::Refused(_)));
     let other_time = ledger_with("a", verdict(true, 0));
-    assert_eq!(other_time.reverse(at(1), "a", Some("u")), Reversed::NotFound);
-    assert!(matches!(other_time.reverse(at(1), "a", Some("t")), Reversed::Done(_)));
+    assert_eq!(other_time.reverse(at(1), "a", Some("u")), ReversalResult::NotFound);
+    assert!(matches!(other_time.reverse(at(1), "a", Some("t")), ReversalResult::Done(_)));
 }
 
 #[test]
 fn after_the_cut_nothing_is_taken_back() {
     let ledger = ledger_with("a", verdict(true, 0));
     let late = 11 * HOUR_MS;
-    assert!(matches!(ledger.reverse(at(late), "a", None), Reversed::Refused(_)));
+    assert!(matches!(ledger.reverse(at(late), "a", None), ReversalResult::Refused(_)));
     let undone = ledger.undo(at(late), ask("u", 1_000), "a", verdict(true, 0), "30");
-    assert_eq!(undone, Undone::Refused);
-    assert!(matches!(ledger.reverse(at(late - 1), "a", None), Reversed::Done(_)));
+    assert_eq!(undone, FollowUpResult::Refused);
+    assert!(matches!(ledger.reverse(at(late - 1), "a", None), ReversalResult::Done(_)));
 }
 
 #[test]
 fn a_charge_after_its_reversal_found_nothing_is_refused_unless_late_arrivals_are_on() {
     for late_arrivals in [false, true] {
         let ledger = Ledger::new(0, late_arrivals);
-        assert_eq!(ledger.reverse(at(0), "a", Some("t")), Reversed::NotFound);
+        assert_eq!(ledger.reverse(at(0), "a", Some("t")), ReversalResult::NotFound);
         let entered = ledger.charge(at(1), ask("a", 5), verdict(true, 40), "30");
-        let Entered::New(facts) = entered else { panic!("{entered:?}") };
+        let OrderResult::New(facts) = entered else { panic!("{entered:?}") };
         let expected = if late_arrivals { EntryState::Working } else { EntryState::Declined };
         assert_eq!(facts.state, expected);
         assert_eq!(facts.code == "30", !late_arrivals);
@@ -99,20 +99,29 @@ fn an_undo_takes_the_whole_charge_back_once() {
     let undo = |order_no: &'static str, minor, approves| {
         ledger.undo(at(1), ask(order_no, minor), "a", verdict(approves, 0), "30")
     };
-    assert_eq!(undo("u1", 999, true), Undone::Differs);
-    assert!(matches!(undo("u2", 1_000, false), Undone::Entered(Entered::New(_))));
+    assert_eq!(undo("u1", 999, true), FollowUpResult::Differs);
+    assert!(matches!(undo("u2", 1_000, false), FollowUpResult::Entered(OrderResult::New(_))));
     assert_eq!(state(&ledger, 1, "a"), EntryState::Approved);
-    assert!(matches!(undo("u3", 1_000, true), Undone::Entered(Entered::New(_))));
-    assert!(matches!(undo("u3", 1_000, true), Undone::Entered(Entered::Known { same: true, .. })));
-    assert_eq!(undo("u4", 1_000, true), Undone::Already);
-    assert!(matches!(ledger.reverse(at(2), "a", None), Reversed::Undone(_)));
+    assert!(matches!(undo("u3", 1_000, true), FollowUpResult::Entered(OrderResult::New(_))));
+    assert!(matches!(
+        undo("u3", 1_000, true),
+        FollowUpResult::Entered(OrderResult::Known { same: true, .. })
+    ));
+    assert_eq!(undo("u4", 1_000, true), FollowUpResult::Already);
+    assert!(matches!(ledger.reverse(at(2), "a", None), ReversalResult::Undone(_)));
     let snapshot = ledger.snapshot(at(2));
     assert_eq!(snapshot.get("a").and_then(|entry| entry.undone_by.as_deref()), Some("u3"));
     assert_eq!(snapshot.net_minor()["a"], 0);
-    assert_eq!(ledger.undo(at(3), ask("u5", 5), "none", verdict(true, 0), "30"), Undone::NotFound);
+    assert_eq!(
+        ledger.undo(at(3), ask("u5", 5), "none", verdict(true, 0), "30"),
+        FollowUpResult::NotFound
+    );
     // An undo of an undo is no undo; a reversed undo lets its charge stand again.
-    assert_eq!(ledger.undo(at(3), ask("u6", 1_000), "u3", verdict(true, 0), "30"), Undone::Refused);
-    assert!(matches!(ledger.reverse(at(4), "u3", None), Reversed::Done(_)));
+    assert_eq!(
+        ledger.undo(at(3), ask("u6", 1_000), "u3", verdict(true, 0), "30"),
+        FollowUpResult::Refused
+    );
+    assert!(matches!(ledger.reverse(at(4), "u3", None), ReversalResult::Done(_)));
     assert_eq!(ledger.snapshot(at(5)).net_minor()["a"], 1_000);
 }
 
@@ -122,23 +131,32 @@ fn refunds_never_exceed_their_charge_and_close_it_to_undos() {
     let refund = |order_no: &'static str, minor, approves| {
         ledger.refund(at(1), ask(order_no, minor), "a", verdict(approves, 0), "30")
     };
-    assert!(matches!(refund("r1", 400, true), Undone::Entered(Entered::New(_))));
-    assert!(matches!(refund("r2", 600, false), Undone::Entered(Entered::New(_))));
-    assert_eq!(refund("r3", 601, true), Undone::Differs);
-    assert_eq!(ledger.undo(at(1), ask("u1", 1_000), "a", verdict(true, 0), "30"), Undone::Already);
-    assert!(matches!(ledger.reverse(at(1), "a", None), Reversed::Refused(_)));
-    assert!(matches!(refund("r4", 600, true), Undone::Entered(Entered::New(_))));
-    assert_eq!(refund("r5", 1, true), Undone::Already);
-    assert!(matches!(ledger.reverse(at(1), "r4", None), Reversed::Refused(_)));
+    assert!(matches!(refund("r1", 400, true), FollowUpResult::Entered(OrderResult::New(_))));
+    assert!(matches!(refund("r2", 600, false), FollowUpResult::Entered(OrderResult::New(_))));
+    assert_eq!(refund("r3", 601, true), FollowUpResult::Differs);
+    assert_eq!(
+        ledger.undo(at(1), ask("u1", 1_000), "a", verdict(true, 0), "30"),
+        FollowUpResult::Already
+    );
+    assert!(matches!(ledger.reverse(at(1), "a", None), ReversalResult::Refused(_)));
+    assert!(matches!(refund("r4", 600, true), FollowUpResult::Entered(OrderResult::New(_))));
+    assert_eq!(refund("r5", 1, true), FollowUpResult::Already);
+    assert!(matches!(ledger.reverse(at(1), "r4", None), ReversalResult::Refused(_)));
     let snapshot = ledger.snapshot(at(2));
     let charge = snapshot.get("a").expect("an entry");
     assert_eq!((charge.used_minor, charge.state), (1_000, EntryState::Approved));
     assert_eq!(snapshot.net_minor()["a"], 0);
     // A refund of a refund is none, and 331 days are too late.
-    assert_eq!(ledger.refund(at(2), ask("r6", 1), "r1", verdict(true, 0), "30"), Undone::Refused);
+    assert_eq!(
+        ledger.refund(at(2), ask("r6", 1), "r1", verdict(true, 0), "30"),
+        FollowUpResult::Refused
+    );
     let old = ledger_with("b", verdict(true, 0));
     let late = at(331 * 24 * HOUR_MS);
-    assert_eq!(old.refund(late, ask("r7", 1), "b", verdict(true, 0), "30"), Undone::Refused);
+    assert_eq!(
+        old.refund(late, ask("r7", 1), "b", verdict(true, 0), "30"),
+        FollowUpResult::Refused
+    );
 }
 
 #[test]
@@ -149,19 +167,19 @@ fn an_authorisation_is_captured_once_up_to_115_percent_or_undone() {
     let capture = |order_no: &'static str, minor| {
         ledger.capture(at(1), ask(order_no, minor), "p", verdict(true, 0), "30")
     };
-    assert_eq!(capture("c1", 1_151), Undone::Differs);
-    assert!(matches!(capture("c2", 1_150), Undone::Entered(Entered::New(_))));
-    assert_eq!(capture("c3", 1), Undone::Already);
+    assert_eq!(capture("c1", 1_151), FollowUpResult::Differs);
+    assert!(matches!(capture("c2", 1_150), FollowUpResult::Entered(OrderResult::New(_))));
+    assert_eq!(capture("c3", 1), FollowUpResult::Already);
     let undo = |order_no: &'static str, minor, of: &str| {
         ledger.undo(at(2), ask(order_no, minor), of, verdict(true, 0), "30")
     };
-    assert_eq!(undo("u1", 1_000, "p"), Undone::Already);
+    assert_eq!(undo("u1", 1_000, "p"), FollowUpResult::Already);
     assert_eq!(ledger.snapshot(at(2)).net_minor()["c2"], 1_150);
     // The capture undone, the authorisation stands whole again, and may be undone itself.
-    assert!(matches!(undo("u2", 1_150, "c2"), Undone::Entered(Entered::New(_))));
+    assert!(matches!(undo("u2", 1_150, "c2"), FollowUpResult::Entered(OrderResult::New(_))));
     assert_eq!(ledger.snapshot(at(2)).net_minor()["c2"], 0);
-    assert!(matches!(undo("u3", 1_000, "p"), Undone::Entered(Entered::New(_))));
-    assert_eq!(capture("c4", 1), Undone::Already);
+    assert!(matches!(undo("u3", 1_000, "p"), FollowUpResult::Entered(OrderResult::New(_))));
+    assert_eq!(capture("c4", 1), FollowUpResult::Already);
     let summary = ledger.snapshot(at(2)).summary();
     assert_eq!((&summary["charged_minor"], &summary["undone"]), (&0.into(), &2.into()));
 }
@@ -171,10 +189,10 @@ fn a_reversed_capture_leaves_its_authorisation_to_be_captured_again() {
     let ledger = Ledger::new(0, false);
     ledger.preauthorise(at(0), ask("p", 1_000), verdict(true, 0), "30");
     ledger.capture(at(1), ask("c1", 900), "p", verdict(true, 0), "30");
-    assert!(matches!(ledger.reverse(at(2), "p", None), Reversed::Refused(_)));
-    assert!(matches!(ledger.reverse(at(2), "c1", None), Reversed::Done(_)));
+    assert!(matches!(ledger.reverse(at(2), "p", None), ReversalResult::Refused(_)));
+    assert!(matches!(ledger.reverse(at(2), "c1", None), ReversalResult::Done(_)));
     let again = ledger.capture(at(3), ask("c2", 800), "p", verdict(true, 0), "30");
-    assert!(matches!(again, Undone::Entered(Entered::New(_))));
+    assert!(matches!(again, FollowUpResult::Entered(OrderResult::New(_))));
 }
 
 #[test]

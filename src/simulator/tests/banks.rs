@@ -38,7 +38,7 @@ pub async fn meet_at(
     notices_to: Option<&str>,
 ) -> Met {
     let document = Document::parse("bank.toml", text).expect("TOML");
-    let other = Counterpart::read(&document, id, &mut Kept::new()).expect("an other side");
+    let other = Counterpart::read(&document, id, &mut KeyTexts::new()).expect("an other side");
     let mut settings =
         other.settings(id, clock.clock()).with_declines_percent(0).with_faults(faults);
     settings.notices_to = notices_to.map(str::to_owned);

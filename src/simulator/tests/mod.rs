@@ -45,7 +45,7 @@ impl TestClock {
         Self(Arc::new(AtomicI64::new(NOON)))
     }
 
-    fn clock(&self) -> Clock {
+    fn clock(&self) -> ChannelClock {
         let millis = Arc::clone(&self.0);
         Arc::new(move || Timestamp::from_millis(millis.load(Ordering::SeqCst)))
     }

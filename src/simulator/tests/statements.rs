@@ -17,7 +17,7 @@ use crate::reconciliation::matching::{
     Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
 };
 use crate::simulator::keys::tests::shared_keys;
-use crate::simulator::ledger::{Instruction, Reversed, Verdict};
+use crate::simulator::ledger::{BankOrder, IssuerDecision, ReversalResult};
 use crate::simulator::settings::ReversedLines;
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -41,7 +41,7 @@ async fn play_listing(
     let settings = if id == "unionpay" {
         SimulatorSettings::unionpay_acp(id, shared_keys(), clock.clock())
     } else {
-        let other = Counterpart::read(&document, id, &mut Kept::new());
+        let other = Counterpart::read(&document, id, &mut KeyTexts::new());
         let Ok(other) = other else { panic!("{id} has no other side") };
         other.settings(id, clock.clock())
     };
@@ -66,8 +66,8 @@ fn work(simulator: &Simulator, day: u32) {
         false => order_no(day * 1_000 + index),
     };
     let has_undo = simulator.settings().dialect.name() != "canyon-pay";
-    let verdict = |approves| Verdict { approves, code: "00", working: Duration::ZERO };
-    let asked = |order_no: &'static str, minor| Instruction {
+    let verdict = |approves| IssuerDecision { approves, code: "00", working: Duration::ZERO };
+    let asked = |order_no: &'static str, minor| BankOrder {
         order_no,
         sent_at: "",
         amount: AmountMinor::new(minor).expect("an amount"),
@@ -210,7 +210,7 @@ async fn hold(
 
 /// The classes that what was planted must be found as.
 fn expected(
-    planted: &[Planted],
+    planted: &[PlantedDifference],
     ledger: &LedgerSnapshot,
     by_reference: bool,
 ) -> BTreeMap<String, usize> {
@@ -332,9 +332,12 @@ async fn what_takes_back_after_the_cut_stands_in_the_next_statement() {
         let number = order_no(1_000);
         clock.forward(DAY_MS);
         let now = simulator.running.now();
-        assert!(matches!(ledger.reverse(now, &number, None), Reversed::Refused(_)), "too late");
+        assert!(
+            matches!(ledger.reverse(now, &number, None), ReversalResult::Refused(_)),
+            "too late"
+        );
         ledger.reverse_as_of(&number, first);
-        assert!(matches!(ledger.reverse(now, &number, None), Reversed::Done(_)));
+        assert!(matches!(ledger.reverse(now, &number, None), ReversalResult::Done(_)));
         clock.forward(DAY_MS);
         let of = |date| -> Vec<bool> {
             let statement = simulator.running.statement(date);

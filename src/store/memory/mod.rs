@@ -62,7 +62,7 @@ pub enum FailedRows {
 
 /// A handle that makes a [`MemoryStore`] misbehave.
 #[derive(Clone)]
-pub struct Faults {
+pub struct MemoryFaults {
     shared: Arc<Shared>,
 }
 
@@ -71,8 +71,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    pub fn faults(&self) -> Faults {
-        Faults { shared: Arc::clone(&self.shared) }
+    pub fn faults(&self) -> MemoryFaults {
+        MemoryFaults { shared: Arc::clone(&self.shared) }
     }
 
     /// Shows every write set to `observer` after it was written. The observer may read the store.
@@ -161,7 +161,7 @@ impl State {
     }
 }
 
-impl Faults {
+impl MemoryFaults {
     /// After `commits` further commits, one fails, and the store takes none from then on until
     /// [`Self::restart`].
     pub fn fail_after(&self, commits: u64, rows: FailedRows) {

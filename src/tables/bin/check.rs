@@ -107,13 +107,13 @@ impl Serialize for Fault {
 
 /// All faults of a table: the first hundred with their lines, and how many there are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Faults {
+pub struct TableFaults {
     /// By the order in which they were found, which is that of the lines.
     pub first: Vec<Fault>,
     pub count: usize,
 }
 
-impl Faults {
+impl TableFaults {
     fn add(&mut self, line: usize, problem: Problem) {
         self.count += 1;
         if self.first.len() < FAULTS_KEPT_MAX {
@@ -144,7 +144,7 @@ pub(super) struct Checker {
     rows: Vec<BinRow>,
     /// For each key its first line and its place among the rows.
     seen: BTreeMap<(Bin, u8), (usize, usize)>,
-    faults: Faults,
+    faults: TableFaults,
     /// Whether the format repeats a row for each track of a card, so that equal rows are no fault.
     pub merges_equal_rows: bool,
     pub merged: usize,
@@ -204,7 +204,7 @@ impl Checker {
     }
 
     /// The rows in the order of their lines, or all faults.
-    pub(super) fn finish(self) -> Result<Vec<BinRow>, Faults> {
+    pub(super) fn finish(self) -> Result<Vec<BinRow>, TableFaults> {
         if self.faults.count > 0 { Err(self.faults) } else { Ok(self.rows) }
     }
 

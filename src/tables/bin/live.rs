@@ -12,7 +12,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::check::Faults;
+use super::check::TableFaults;
 use super::diff::{DiffCounts, TableDiff};
 use super::fetch::public_source;
 use super::read::{ReadOptions, TableFormat, UnreadableTable, read_table, write_csv};
@@ -130,7 +130,7 @@ impl RefreshRefusal {
     }
 
     /// The bad lines, where they are the reason.
-    pub fn faults(&self) -> Option<&Faults> {
+    pub fn faults(&self) -> Option<&TableFaults> {
         match self {
             Self::Unreadable(UnreadableTable::Invalid(faults)) => Some(faults),
             Self::Unreadable(_)

@@ -22,7 +22,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::domain::bin::BinTable;
 
-pub use check::{FAULTS_KEPT_MAX, Fault, Faults, Problem};
+pub use check::{FAULTS_KEPT_MAX, Fault, Problem, TableFaults};
 pub use diff::{DiffCounts, RowKey, TableDiff};
 pub use fetch::{FETCH_TIMEOUT_S, FetchError, fetch_table, is_url, public_source};
 pub use live::{

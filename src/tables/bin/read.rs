@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use encoding_rs::GBK;
 
-use super::check::{Checker, Faults, Problem, RawRow};
+use super::check::{Checker, Problem, RawRow, TableFaults};
 use super::{sheet, text};
 use crate::domain::bin::{BinTable, BinTableError};
 use crate::domain::closed_set;
@@ -87,7 +87,7 @@ pub enum UnreadableTable {
     #[error("the spreadsheet cannot be read: {0}")]
     Spreadsheet(String),
     #[error("{} bad lines", .0.count)]
-    Invalid(Faults),
+    Invalid(TableFaults),
     #[error("the source has no rows")]
     NoRows,
     #[error(transparent)]

@@ -24,12 +24,12 @@ use crate::simulator::chance::PARTS_WHOLE;
 use crate::simulator::dialect::bank::{
     BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
 };
-use crate::simulator::dialect::{AnswerCodes, Decline, Dress};
+use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::keys::canyon::CanyonKeys;
-use crate::simulator::ledger::{EntryKind, EntryState, Facts, Found};
+use crate::simulator::ledger::{EntryFacts, EntryKind, EntryState, EntryView};
 use crate::simulator::message::{HttpReply, HttpRequest};
-use crate::simulator::notices::{Claim, Letter, NoticeWriter};
-use crate::simulator::running::Running;
+use crate::simulator::notices::{Letter, NoticeClaim, NoticeWriter};
+use crate::simulator::state::SimulatorState;
 
 const DO_NOT_HONOUR: &str = "ACCOUNT_ERROR";
 const INVALID_CARD: &str = "INVALID_CARD";
@@ -62,9 +62,9 @@ const CODES: BankCodes = BankCodes {
     answers: AnswerCodes {
         approved: NO_CODE,
         declines: &[
-            (Decline::later(LACKS), 60),
-            (Decline::later(DO_NOT_HONOUR), 30),
-            (Decline::at_once("CLOSED"), 10),
+            (DeclineCode::later(LACKS), 60),
+            (DeclineCode::later(DO_NOT_HONOUR), 30),
+            (DeclineCode::at_once("CLOSED"), 10),
         ],
     },
 };
@@ -80,7 +80,7 @@ impl Canyon {
         Self { merchant_id, keys: Arc::clone(keys) }
     }
 
-    fn parse(&self, running: &Running, received: &HttpRequest) -> Option<BankRequest> {
+    fn parse(&self, running: &SimulatorState, received: &HttpRequest) -> Option<BankRequest> {
         let path = received.path.strip_prefix("/v3/")?;
         let parts: Vec<&str> = path.split('/').collect();
         if received.method == hyper::Method::GET {
@@ -104,7 +104,7 @@ impl Canyon {
 
     fn parse_get(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         received: &HttpRequest,
         parts: &[&str],
     ) -> Option<BankRequest> {
@@ -154,9 +154,15 @@ impl Canyon {
         })
     }
 
-    fn reply(&self, running: &Running, status: StatusCode, body: &Json, dress: Dress) -> HttpReply {
+    fn reply(
+        &self,
+        running: &SimulatorState,
+        status: StatusCode,
+        body: &Json,
+        dress: ReplyForm,
+    ) -> HttpReply {
         let body = body.to_string();
-        let spoils = matches!(dress, Dress::BadSignature(_));
+        let spoils = matches!(dress, ReplyForm::BadSignature(_));
         let mut headers = self.keys.sign(running.now(), body.as_bytes(), spoils);
         headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
         HttpReply { status, headers, body: body.into() }
@@ -165,10 +171,10 @@ impl Canyon {
     /// Where the bill lies and what it digests to, or the bill itself, which nobody signs.
     fn bill(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         request: &BankRequest,
         bytes: &[u8],
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply {
         let BankRequest { host, order_no: date, .. } = request;
         if request.operation == BankOperation::Statement {
@@ -181,7 +187,7 @@ impl Canyon {
             return self.reply(running, StatusCode::OK, &body, dress);
         }
         let mut bytes = bytes.to_vec();
-        if matches!(dress, Dress::BadSignature(_)) {
+        if matches!(dress, ReplyForm::BadSignature(_)) {
             bytes.push(b'\n');
         }
         HttpReply::new(StatusCode::OK, "application/gzip", gzip(&bytes))
@@ -201,7 +207,11 @@ impl BankApi for Canyon {
         }
     }
 
-    fn read(&self, running: &Running, received: &HttpRequest) -> Result<BankRequest, &'static str> {
+    fn read(
+        &self,
+        running: &SimulatorState,
+        received: &HttpRequest,
+    ) -> Result<BankRequest, &'static str> {
         if !self.keys.proves(&self.merchant_id, received) {
             return Err(CODES.bad_signature);
         }
@@ -210,10 +220,10 @@ impl BankApi for Canyon {
 
     fn write(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply {
         if let (Some(request), Some(facts)) = (request, &result.facts) {
             let body = order_body(&request.order_no, facts);
@@ -238,9 +248,9 @@ impl BankApi for Canyon {
     /// To the address that is configured at the platform.
     fn notice(&self, order_no: &str) -> Option<NoticeWriter> {
         let (keys, number) = (Arc::clone(&self.keys), order_no.to_owned());
-        let write = move |running: &Running, found: &Found, claim: Claim| {
+        let write = move |running: &SimulatorState, found: &EntryView, claim: NoticeClaim| {
             let mut facts = found.facts;
-            if claim != Claim::Truth {
+            if claim != NoticeClaim::Truth {
                 facts.approves = facts.state == EntryState::Declined;
                 facts.state =
                     if facts.approves { EntryState::Approved } else { EntryState::Declined };
@@ -271,7 +281,7 @@ impl BankApi for Canyon {
                 },
             })
             .to_string();
-            let spoils = claim == Claim::Forgery;
+            let spoils = claim == NoticeClaim::Forgery;
             let headers = keys.sign(running.now(), body.as_bytes(), spoils);
             Letter { content_type: "application/json", headers, body }
         };
@@ -280,7 +290,7 @@ impl BankApi for Canyon {
 }
 
 /// Without it nobody gets a bill, signed or not.
-fn token_of(running: &Running, date: &str) -> String {
+fn token_of(running: &SimulatorState, date: &str) -> String {
     sha256_hex(format!("bill {} {date}", running.settings.seed).as_bytes())[..32].to_owned()
 }
 
@@ -297,7 +307,7 @@ fn plain(text: &str) -> Option<String> {
 }
 
 /// What is told of an order: in replies and in notices.
-fn order_body(order_no: &str, facts: &Facts) -> Json {
+fn order_body(order_no: &str, facts: &EntryFacts) -> Json {
     let amount = facts.amount.get();
     if facts.kind == EntryKind::Refund {
         let status = match facts.state {

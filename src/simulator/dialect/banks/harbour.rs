@@ -18,12 +18,12 @@ use crate::domain::time::BusinessDate;
 use crate::simulator::dialect::bank::{
     BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
 };
-use crate::simulator::dialect::{AnswerCodes, Decline, Dress};
-use crate::simulator::ledger::{EntryState, Facts};
+use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
+use crate::simulator::ledger::{EntryFacts, EntryState};
 use crate::simulator::message::{HttpReply, HttpRequest};
 use crate::simulator::notices::NoticeWriter;
-use crate::simulator::running::Running;
 use crate::simulator::settings::HarbourSettings;
+use crate::simulator::state::SimulatorState;
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
@@ -54,13 +54,13 @@ const CODES: BankCodes = BankCodes {
     answers: AnswerCodes {
         approved: "0000",
         declines: &[
-            (Decline::later("1051"), 45),
-            (Decline::later("1005"), 20),
-            (Decline::later("1054"), 8),
-            (Decline::later("1061"), 8),
-            (Decline::later("1082"), 8),
-            (Decline::later("1059"), 5),
-            (Decline::at_once("1503"), 6),
+            (DeclineCode::later("1051"), 45),
+            (DeclineCode::later("1005"), 20),
+            (DeclineCode::later("1054"), 8),
+            (DeclineCode::later("1061"), 8),
+            (DeclineCode::later("1082"), 8),
+            (DeclineCode::later("1059"), 5),
+            (DeclineCode::at_once("1503"), 6),
         ],
     },
 };
@@ -75,7 +75,7 @@ pub(super) struct Harbour {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ChargeBody<'a> {
+struct HarbourCharge<'a> {
     #[serde(borrow)]
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -86,11 +86,11 @@ struct ChargeBody<'a> {
     #[serde(borrow)]
     currency: Cow<'a, str>,
     #[serde(borrow)]
-    card: CardBody<'a>,
+    card: HarbourCard<'a>,
 }
 
 #[derive(Deserialize)]
-struct CardBody<'a> {
+struct HarbourCard<'a> {
     #[serde(borrow)]
     number: Cow<'a, str>,
     #[serde(borrow)]
@@ -101,7 +101,7 @@ struct CardBody<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OrderBody<'a> {
+struct HarbourOrder<'a> {
     #[serde(borrow)]
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -110,7 +110,7 @@ struct OrderBody<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct StatementBody<'a> {
+struct HarbourStatement<'a> {
     #[serde(borrow)]
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -119,7 +119,7 @@ struct StatementBody<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FollowBody<'a> {
+struct HarbourFollowUp<'a> {
     #[serde(borrow)]
     merchant_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -168,12 +168,12 @@ impl Harbour {
         match operation {
             BankOperation::Payment | BankOperation::Preauth => self.charge(operation, body),
             BankOperation::Inquiry | BankOperation::Reversal => {
-                let order: OrderBody<'_> = serde_json::from_slice(body).ok()?;
+                let order: HarbourOrder<'_> = serde_json::from_slice(body).ok()?;
                 let order_no = self.order_no(&order.merchant_id, &order.order_no)?;
                 Some(BankRequest::new(operation, order_no))
             }
             BankOperation::Statement | BankOperation::File => {
-                let asked: StatementBody<'_> = serde_json::from_slice(body).ok()?;
+                let asked: HarbourStatement<'_> = serde_json::from_slice(body).ok()?;
                 let date = BusinessDate::parse(&asked.date)?.to_string();
                 let is_ours = asked.merchant_id == self.merchant_id;
                 is_ours.then_some(BankRequest::new(operation, date))
@@ -186,12 +186,12 @@ impl Harbour {
     }
 
     fn charge(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
-        let charge: ChargeBody<'_> = serde_json::from_slice(body).ok()?;
+        let charge: HarbourCharge<'_> = serde_json::from_slice(body).ok()?;
         let in_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
         if charge.sent_at.len() != 14 || !in_digits(&charge.sent_at) {
             return None;
         }
-        let CardBody { number, expiry, cvv } = charge.card;
+        let HarbourCard { number, expiry, cvv } = charge.card;
         let order_no = self.order_no(&charge.merchant_id, &charge.order_no)?;
         Some(BankRequest {
             sent_at: charge.sent_at.into_owned(),
@@ -203,7 +203,7 @@ impl Harbour {
     }
 
     fn follow_up(&self, operation: BankOperation, body: &[u8]) -> Option<BankRequest> {
-        let follow_up: FollowBody<'_> = serde_json::from_slice(body).ok()?;
+        let follow_up: HarbourFollowUp<'_> = serde_json::from_slice(body).ok()?;
         let order_no = self.order_no(&follow_up.merchant_id, &follow_up.order_no)?;
         Some(BankRequest {
             original_no: follow_up.original_order_no.into_owned(),
@@ -234,7 +234,7 @@ impl BankApi for Harbour {
 
     fn read(
         &self,
-        _running: &Running,
+        _running: &SimulatorState,
         received: &HttpRequest,
     ) -> Result<BankRequest, &'static str> {
         if self.verify_signatures && !self.signature_fits(received) {
@@ -245,10 +245,10 @@ impl BankApi for Harbour {
 
     fn write(
         &self,
-        running: &Running,
+        running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply {
         let mut body = match (request, &result.facts, &result.file) {
             (_, None, Some(file)) => file.clone(),
@@ -261,7 +261,7 @@ impl BankApi for Harbour {
         let timestamp = itoa::Buffer::new().format(running.now().as_millis() / 1_000).to_owned();
         let mut tag = self.key.tag(&[timestamp.as_bytes(), b"\n", &body]);
         let mut signed = true;
-        if let Dress::BadSignature(variant) = dress {
+        if let ReplyForm::BadSignature(variant) = dress {
             match variant % 3 {
                 0 => tag[0] ^= 1,
                 1 => signed = false,
@@ -326,7 +326,7 @@ fn code_body(code: &str) -> Vec<u8> {
     format!(r#"{{"code":"{code}","message":"{}"}}"#, message(code)).into_bytes()
 }
 
-fn order_body(code: &str, order_no: &str, facts: &Facts) -> Vec<u8> {
+fn order_body(code: &str, order_no: &str, facts: &EntryFacts) -> Vec<u8> {
     let mut body = Vec::with_capacity(160);
     let date = facts.settle_date.civil();
     write!(
@@ -347,7 +347,7 @@ fn order_body(code: &str, order_no: &str, facts: &Facts) -> Vec<u8> {
     body
 }
 
-fn query_body(order_no: &str, facts: &Facts) -> Vec<u8> {
+fn query_body(order_no: &str, facts: &EntryFacts) -> Vec<u8> {
     let result = if facts.state == EntryState::Working { CODES.pending } else { facts.code };
     let mut body = order_body(CODES.answers.approved, order_no, facts);
     body.pop();

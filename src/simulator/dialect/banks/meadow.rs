@@ -17,10 +17,10 @@ use crate::domain::time::BusinessDate;
 use crate::simulator::dialect::bank::{
     BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
 };
-use crate::simulator::dialect::{AnswerCodes, Decline, Dress};
+use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::message::{HttpReply, HttpRequest};
 use crate::simulator::notices::NoticeWriter;
-use crate::simulator::running::Running;
+use crate::simulator::state::SimulatorState;
 
 use super::yuan::{decimal, read_decimal};
 
@@ -49,9 +49,9 @@ const CODES: BankCodes = BankCodes {
     answers: AnswerCodes {
         approved: "00",
         declines: &[
-            (Decline::later("51"), 60),
-            (Decline::later("05"), 30),
-            (Decline::at_once("96"), 10),
+            (DeclineCode::later("51"), 60),
+            (DeclineCode::later("05"), 30),
+            (DeclineCode::at_once("96"), 10),
         ],
     },
 };
@@ -79,7 +79,7 @@ impl BankApi for Meadow {
 
     fn read(
         &self,
-        _running: &Running,
+        _running: &SimulatorState,
         received: &HttpRequest,
     ) -> Result<BankRequest, &'static str> {
         let fields = Fields::decode_form(&received.body, FieldLimits::MESSAGE).ok();
@@ -91,10 +91,10 @@ impl BankApi for Meadow {
 
     fn write(
         &self,
-        _running: &Running,
+        _running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply {
         let mut fields = Fields::new();
         fields.set("resp_code", result.code);
@@ -114,7 +114,7 @@ impl BankApi for Meadow {
             fields.set("orig_resp_code", code);
         }
         let signature = signature(&fields, &self.key);
-        let spoils = matches!(dress, Dress::BadSignature(_));
+        let spoils = matches!(dress, ReplyForm::BadSignature(_));
         fields.set("sign", if spoils { "00" } else { &signature });
         HttpReply::new(StatusCode::OK, "application/x-www-form-urlencoded", fields.encode_form())
     }

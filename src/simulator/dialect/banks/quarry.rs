@@ -13,11 +13,11 @@ use crate::domain::time::BusinessDate;
 use crate::simulator::dialect::bank::{
     BankApi, BankCodes, BankOperation, BankRequest, BankResult, RequestCard,
 };
-use crate::simulator::dialect::{AnswerCodes, Decline, Dress};
+use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::keys::quarry::QuarryKeys;
 use crate::simulator::message::{HttpReply, HttpRequest};
 use crate::simulator::notices::NoticeWriter;
-use crate::simulator::running::Running;
+use crate::simulator::state::SimulatorState;
 
 use super::yuan::{decimal, read_decimal};
 
@@ -46,9 +46,9 @@ const CODES: BankCodes = BankCodes {
     answers: AnswerCodes {
         approved: "000000",
         declines: &[
-            (Decline::later("E10051"), 60),
-            (Decline::later("E10001"), 30),
-            (Decline::at_once("E90096"), 10),
+            (DeclineCode::later("E10051"), 60),
+            (DeclineCode::later("E10001"), 30),
+            (DeclineCode::at_once("E90096"), 10),
         ],
     },
 };
@@ -85,7 +85,7 @@ impl BankApi for Quarry {
 
     fn read(
         &self,
-        _running: &Running,
+        _running: &SimulatorState,
         received: &HttpRequest,
     ) -> Result<BankRequest, &'static str> {
         let root = self.prove(received).ok_or(CODES.bad_signature)?;
@@ -94,13 +94,13 @@ impl BankApi for Quarry {
 
     fn write(
         &self,
-        _running: &Running,
+        _running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: Dress,
+        dress: ReplyForm,
     ) -> HttpReply {
         let body = body_of(request, result);
-        let spoils = matches!(dress, Dress::BadSignature(_));
+        let spoils = matches!(dress, ReplyForm::BadSignature(_));
         let signed: &[u8] = if spoils { b"another" } else { body.as_bytes() };
         let sign = BASE64.encode(self.keys.bank.sign(signed, Sm2Form::Der));
         let text = format!("<?xml version=\"1.0\"?><trade>{body}<sign>{sign}</sign></trade>");

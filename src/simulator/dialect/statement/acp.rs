@@ -14,7 +14,7 @@ use crate::domain::time::Timestamp;
 
 use crate::simulator::dialect::acp_reply::beijing;
 use crate::simulator::ledger::{EntryKind, LedgerEntry};
-use crate::simulator::statement::{Statement, StatementLine};
+use crate::simulator::statement::{ChannelStatement, ChannelStatementLine};
 
 use super::Paper;
 
@@ -26,7 +26,7 @@ pub const ZM_WIDTHS: [usize; 42] = [
 const NOTHING: &str = "C000000000000";
 
 /// The ZIP file of a date by its name, and the bytes that travel for it: its zlib stream.
-pub fn pack(statement: &Statement, merchant_id: &str) -> (String, Vec<u8>) {
+pub fn pack(statement: &ChannelStatement, merchant_id: &str) -> (String, Vec<u8>) {
     let archive = zip(statement, merchant_id);
     let mut stream = ZlibEncoder::new(Vec::new(), Compression::default());
     stream.write_all(&archive.bytes).expect("memory takes all");
@@ -34,7 +34,7 @@ pub fn pack(statement: &Statement, merchant_id: &str) -> (String, Vec<u8>) {
 }
 
 /// The ZIP file of a date.
-pub fn zip(statement: &Statement, merchant_id: &str) -> Paper {
+pub fn zip(statement: &ChannelStatement, merchant_id: &str) -> Paper {
     let date = statement.date.yyyymmdd();
     let short = date % 1_000_000;
     let files = [
@@ -52,7 +52,7 @@ pub fn zip(statement: &Statement, merchant_id: &str) -> Paper {
     Paper { name: format!("{merchant_id}_{date:08}.zip"), bytes }
 }
 
-fn detail(statement: &Statement, merchant_id: &str) -> Vec<u8> {
+fn detail(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for line in &statement.lines {
         let columns = columns(line, merchant_id);
@@ -75,7 +75,7 @@ fn push_column(bytes: &mut Vec<u8>, text: &str, width: usize) {
     bytes.resize(bytes.len() + width - taken, b' ');
 }
 
-fn columns(line: &StatementLine, merchant_id: &str) -> [String; 42] {
+fn columns(line: &ChannelStatementLine, merchant_id: &str) -> [String; 42] {
     let entry = &line.entry;
     let (kind, sub) = kinds(line);
     let code = if kind == "01" { "S56".to_owned() } else { format!("S{kind}") };
@@ -133,7 +133,7 @@ fn columns(line: &StatementLine, merchant_id: &str) -> [String; 42] {
 }
 
 /// `txnType` and `txnSubType`.
-fn kinds(line: &StatementLine) -> (&'static str, &'static str) {
+fn kinds(line: &ChannelStatementLine) -> (&'static str, &'static str) {
     let undone = line.original.as_ref().map(|one| one.kind);
     match line.entry.kind {
         EntryKind::Charge => ("01", "01"),
@@ -164,7 +164,7 @@ fn received(entry: &LedgerEntry) -> jiff::civil::DateTime {
 
 /// A page for people, with the totals of the detail file: 借 is taken from the merchant, 贷 is paid
 /// to it.
-fn summary(statement: &Statement, merchant_id: &str) -> Vec<u8> {
+fn summary(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
     let sum = |pays: bool, of: fn(&LedgerEntry) -> i64| -> i64 {
         let lines = statement.lines.iter().filter(|line| line.pays_merchant() == pays);
         lines.map(|line| of(&line.entry)).sum()

@@ -8,7 +8,7 @@ pub mod acp;
 mod tables;
 
 use crate::simulator::settings::{BankStyle, DialectSettings};
-use crate::simulator::statement::Statement;
+use crate::simulator::statement::ChannelStatement;
 
 /// A statement's file.
 pub struct Paper {
@@ -17,7 +17,7 @@ pub struct Paper {
 }
 
 /// The file of a date.
-pub fn write(dialect: &DialectSettings, statement: &Statement) -> Paper {
+pub fn write(dialect: &DialectSettings, statement: &ChannelStatement) -> Paper {
     let date = statement.date;
     let (name, bytes) = match dialect {
         DialectSettings::UnionPayAcp(acp) => return acp::zip(statement, &acp.merchant_id),

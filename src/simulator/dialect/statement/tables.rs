@@ -3,7 +3,7 @@
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::simulator::dialect::acp_reply::beijing;
 use crate::simulator::ledger::EntryKind;
-use crate::simulator::statement::{Statement, StatementLine};
+use crate::simulator::statement::{ChannelStatement, ChannelStatementLine};
 
 const SHOP: &str = "模拟商户";
 
@@ -12,7 +12,7 @@ fn gbk(text: &str) -> Vec<u8> {
 }
 
 /// Signed as the merchant sees it: what he is paid is positive.
-fn signed(line: &StatementLine, minor: i64) -> i64 {
+fn signed(line: &ChannelStatementLine, minor: i64) -> i64 {
     if line.pays_merchant() { minor } else { -minor }
 }
 
@@ -21,13 +21,13 @@ fn yuan(minor: i64) -> String {
     format!("{sign}{}.{:02}", minor.unsigned_abs() / 100, minor.unsigned_abs() % 100)
 }
 
-fn sum(statement: &Statement, of: impl Fn(&StatementLine) -> i64) -> i64 {
+fn sum(statement: &ChannelStatement, of: impl Fn(&ChannelStatementLine) -> i64) -> i64 {
     statement.lines.iter().map(of).sum()
 }
 
 /// The word for what a line is about; the order is that of charge, capture, refund, undo. What
 /// takes a success back under its own number has the word of an undo.
-const fn word(line: &StatementLine, words: [&'static str; 4]) -> &'static str {
+const fn word(line: &ChannelStatementLine, words: [&'static str; 4]) -> &'static str {
     match line.entry.kind {
         EntryKind::Charge if !line.takes_back => words[0],
         EntryKind::Capture if !line.takes_back => words[1],
@@ -42,7 +42,7 @@ fn digits(date: BusinessDate) -> String {
 }
 
 /// Harbour Bank: named columns, fen, signed.
-pub fn commas(statement: &Statement) -> Vec<u8> {
+pub fn commas(statement: &ChannelStatement) -> Vec<u8> {
     let head = "order_no,reference,operation,amount,fee,currency,status,settle_date";
     let mut text = format!("{head}\n");
     for line in &statement.lines {
@@ -66,7 +66,7 @@ pub fn commas(statement: &Statement) -> Vec<u8> {
 }
 
 /// Meadow Bank: bars, GBK, yuan without a sign.
-pub fn bars(statement: &Statement) -> Vec<u8> {
+pub fn bars(statement: &ChannelStatement) -> Vec<u8> {
     let mut text = String::new();
     for line in &statement.lines {
         let entry = &line.entry;
@@ -88,7 +88,7 @@ pub fn bars(statement: &Statement) -> Vec<u8> {
 }
 
 /// Quarry Bank: columns of fixed width in GBK bytes, a heading and a line of totals, CRLF.
-pub fn fixed(statement: &Statement) -> Vec<u8> {
+pub fn fixed(statement: &ChannelStatement) -> Vec<u8> {
     let mut bytes = gbk(&format!("H{} {SHOP}\r\n", digits(statement.date)));
     for line in &statement.lines {
         let entry = &line.entry;
@@ -116,7 +116,7 @@ pub fn fixed(statement: &Statement) -> Vec<u8> {
 
 /// An acquirer's file about terminals: their numbers, not ours. The reference is the retrieval
 /// number with the authorisation code behind it.
-pub fn terminals(statement: &Statement) -> Vec<u8> {
+pub fn terminals(statement: &ChannelStatement) -> Vec<u8> {
     let mut text = "date,terminal,trace,kind,reference,amount,fee,currency,status\n".to_owned();
     for line in &statement.lines {
         let entry = &line.entry;
@@ -141,7 +141,7 @@ pub fn terminals(statement: &Statement) -> Vec<u8> {
 
 /// Canyon Pay: every value behind a backtick, a refund's own numbers in columns of their own, fees
 /// with five decimals, the totals in a second table.
-pub fn backticks(statement: &Statement, merchant_id: &str) -> Vec<u8> {
+pub fn backticks(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
     const HEAD: &str = "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,\
         交易类型,交易状态,付款银行,货币种类,应结订单金额,代金券金额,微信退款单号,商户退款单号,\
         退款金额,充值券退款金额,退款类型,退款状态,商品名称,商户数据包,手续费,费率,订单金额,\
@@ -194,8 +194,9 @@ pub fn backticks(statement: &Statement, merchant_id: &str) -> Vec<u8> {
         ];
         text.push_str(&format!("`{}\r\n", values.join(",`")));
     }
-    let taken =
-        |line: &StatementLine| if line.pays_merchant() { line.entry.amount_minor } else { 0 };
+    let taken = |line: &ChannelStatementLine| {
+        if line.pays_merchant() { line.entry.amount_minor } else { 0 }
+    };
     let taken_sum = yuan(sum(statement, taken));
     let given_sum = yuan(sum(statement, |line| line.entry.amount_minor - taken(line)));
     let fees = yuan(sum(statement, |line| signed(line, line.entry.fee_minor)));

@@ -15,7 +15,7 @@ use super::settings::SimulatorSettings;
 /// Posts of notices on their way at one time.
 const POSTS_MAX: usize = 64;
 
-pub(super) struct Running {
+pub(super) struct SimulatorState {
     pub settings: SimulatorSettings,
     pub ledger: Ledger,
     pub counters: Counters,
@@ -27,7 +27,7 @@ pub(super) struct Running {
     notices_waiting: AtomicUsize,
 }
 
-impl Running {
+impl SimulatorState {
     pub fn new(
         settings: SimulatorSettings,
         client: reqwest::Client,
