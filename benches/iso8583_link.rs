@@ -18,7 +18,7 @@ use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Outcome;
-use switchyard::domain::terms::HouseTerms;
+use switchyard::domain::terms::CommonTerms;
 use switchyard::simulator::{DialectSettings, Iso8583Style, Simulator, SimulatorSettings};
 
 const IN_FLIGHT: u64 = 256;
@@ -70,7 +70,7 @@ async fn run(rounds: u64, payments: u64) {
     let http = include_str!("gateway/channel.toml").replace("http://SIMULATOR", &bank.base_url());
     std::fs::write(folder.join("bank.toml"), http).expect("writable");
     let routes = folder.join("routes.toml");
-    let registry = Registry::load(folder, &routes, folder, HouseTerms::default(), Clock::System);
+    let registry = Registry::load(folder, &routes, folder, CommonTerms::default(), Clock::System);
     let registry = Arc::new(registry.unwrap_or_else(|mistakes| panic!("{mistakes:#?}")));
     let sequence = Arc::new(AtomicU64::new(1));
     for name in ["bank", "posp", "cups"] {

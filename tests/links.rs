@@ -25,7 +25,7 @@ use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Outcome;
-use switchyard::domain::terms::HouseTerms;
+use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
     DialectSettings, EntryKind, EntryState, Faults, Happening, Iso8583Style, Simulator,
@@ -96,7 +96,7 @@ key = "file:mac.hex"
 
 fn registry(folder: &Path) -> Arc<Registry> {
     let routes = folder.join("routes.toml");
-    let loaded = Registry::load(folder, &routes, folder, HouseTerms::default(), Clock::System);
+    let loaded = Registry::load(folder, &routes, folder, CommonTerms::default(), Clock::System);
     Arc::new(loaded.unwrap_or_else(|mistakes| panic!("{mistakes:#?}")))
 }
 

@@ -13,12 +13,12 @@ use serde::{Serialize, Serializer};
 use crate::api::error::{ApiError, Code};
 use crate::codec::sign::hex_lower;
 use crate::domain::bin::Brand;
-use crate::domain::books::accounting::{AccountingRequest, Entry, SourceDocument};
+use crate::domain::books::accounting::{AccountingRequest, Posting, SourceDocument};
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::card::CardFacts;
 use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::order::{Order, OrderKind, Settlement};
+use crate::domain::flow::order::{Order, OrderKind, SettlementMode};
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::Currency;
@@ -123,7 +123,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
         // The attempt that speaks for the order: the one that succeeded, else the last one.
         let speaking = order.approved().or(order.attempts.last());
         let paid_in = order.instruction.kind.is_paid_in();
-        let escrow = paid_in && order.instruction.settlement == Settlement::Escrow;
+        let escrow = paid_in && order.instruction.settlement_mode == SettlementMode::Escrow;
         let hold = order.instruction.kind == OrderKind::Preauth;
         Self {
             id: Text(order.id),
@@ -137,7 +137,7 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             reason: order.reason.map(|reason| reason.name()),
             amount: order.instruction.amount.get(),
             currency: order.instruction.currency.name(),
-            settlement: order.instruction.settlement.name(),
+            settlement: order.instruction.settlement_mode.name(),
             released: escrow.then_some(order.released_minor),
             refunded: paid_in.then_some(order.claims.refunded_minor),
             captured: hold.then_some(order.claims.captured_minor),
@@ -390,7 +390,7 @@ pub struct AccountingBody<'row> {
     #[serde(flatten)]
     source: SourceBody<'row>,
     currency: &'static str,
-    entries: Vec<EntryBody<'row>>,
+    entries: Vec<PostingBody<'row>>,
     business_date: Text<crate::domain::time::BusinessDate>,
     created_at: Moment,
     status: &'static str,
@@ -479,7 +479,7 @@ impl<'row> From<&'row SourceDocument> for SourceBody<'row> {
 }
 
 #[derive(Serialize)]
-struct EntryBody<'row> {
+struct PostingBody<'row> {
     side: &'static str,
     account: &'row str,
     amount: i64,
@@ -487,7 +487,7 @@ struct EntryBody<'row> {
 
 impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
     fn from(request: &'row AccountingRequest) -> Self {
-        let entry = |entry: &'row Entry| EntryBody {
+        let entry = |entry: &'row Posting| PostingBody {
             side: entry.side.name(),
             account: &entry.account,
             amount: entry.amount_minor,
@@ -499,7 +499,7 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
             channel: request.channel.as_str(),
             source: SourceBody::from(&request.source),
             currency: request.currency.name(),
-            entries: request.entries.iter().map(entry).collect(),
+            entries: request.postings.iter().map(entry).collect(),
             business_date: Text(request.business_date),
             created_at: Moment(request.created_at),
             status: request.delivery.status.name(),

@@ -26,7 +26,7 @@ use crate::channel::registry::Registry;
 use crate::clock::{Beginning, Clock, LastSeen, Timekeeper};
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::intake::Intake;
 use crate::engine::{Engine, EngineError};
@@ -374,8 +374,8 @@ pub fn view_channels(settings: &Settings, data: &Path) -> Result<Registry, Start
         .map_err(StartError::Mistakes)
 }
 
-fn house_terms(settings: &Settings) -> HouseTerms {
-    HouseTerms {
+fn house_terms(settings: &Settings) -> CommonTerms {
+    CommonTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),

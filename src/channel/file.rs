@@ -26,7 +26,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::channel::{ChannelProfile, ChannelState};
 use crate::domain::route::hours::{DayWindow, Hours};
-use crate::domain::terms::{AfterInquiry, ClaimRule, HouseTerms, ReverseUntil, Terms};
+use crate::domain::terms::{AfterInquiry, ClaimRule, CommonTerms, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -158,7 +158,7 @@ impl ChannelFile {
 
     /// Reads the shared part. Mistakes go to the section's collector; with any, the value is not to
     /// be used. The caller reads the protocol's section and then calls `finish`.
-    pub fn read(root: &Section<'_>, id: ChannelId, house: &HouseTerms) -> Self {
+    pub fn read(root: &Section<'_>, id: ChannelId, house: &CommonTerms) -> Self {
         let abilities = read_abilities(root);
         let limits = read_limits(root);
         let pace = read_pace(root);
@@ -318,7 +318,7 @@ fn read_terms(
     channel: ChannelId,
     abilities: &Abilities,
     (limits, calls_wait): (&Limits, Duration),
-    house: &HouseTerms,
+    house: &CommonTerms,
 ) -> Terms {
     let section = root.section("unknown");
     let then = [
@@ -380,7 +380,7 @@ fn check_schedule(section: &Section<'_>, terms: &Terms, abilities: &Abilities) {
 }
 
 /// The channel's own names of accounts, where it has some.
-fn read_accounts(root: &Section<'_>, house: &HouseTerms) -> AccountNames {
+fn read_accounts(root: &Section<'_>, house: &CommonTerms) -> AccountNames {
     let Some(section) = root.optional_section("accounting") else { return house.accounts.clone() };
     let accounts = section.section("accounts");
     let names = accounts::read(&accounts, &house.accounts);
@@ -444,7 +444,7 @@ rate_ppm = 6000
         let mistakes = Mistakes::new();
         let root = document.root(&mistakes);
         let id = ChannelId::parse("a").expect("an id");
-        let file = ChannelFile::read(&root, id, &HouseTerms::default());
+        let file = ChannelFile::read(&root, id, &CommonTerms::default());
         root.finish();
         let found = mistakes.into_result().err().unwrap_or_default();
         (file, found.iter().map(ToString::to_string).collect())
@@ -496,7 +496,7 @@ rate_ppm = 6000
         let own = "[accounting.accounts]\nbank_reserve = \"nostro:{channel}:{currency}\"\n";
         let (file, mistakes) = read(&format!("{WHOLE}{own}"));
         assert_eq!(mistakes, Vec::<String>::new());
-        let house = HouseTerms::default().accounts;
+        let house = CommonTerms::default().accounts;
         assert_eq!(file.terms.accounts.bank_reserve, "nostro:{channel}:{currency}");
         assert_eq!(file.terms.accounts.channel_fee_cost, house.channel_fee_cost);
         for wrong in [

@@ -18,7 +18,7 @@ use crate::channel::file::ChannelFile;
 use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
-use crate::domain::terms::{HouseTerms, Terms};
+use crate::domain::terms::{CommonTerms, Terms};
 use crate::domain::time::Timestamp;
 
 const FOLDER: &str = "channel-history";
@@ -40,7 +40,7 @@ pub struct History {
 
 impl History {
     /// Reads what is kept below the data folder; an absent folder has no history.
-    pub fn load(data: &Path, house: &HouseTerms) -> io::Result<Self> {
+    pub fn load(data: &Path, house: &CommonTerms) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         let mut versions = BTreeMap::new();
         for path in paths(&folder)? {
@@ -139,7 +139,7 @@ fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
     entries.map(|entry| entry.map(|entry| entry.path())).collect()
 }
 
-fn read_channel(folder: &Path, id: &ChannelId, house: &HouseTerms) -> io::Result<Vec<Version>> {
+fn read_channel(folder: &Path, id: &ChannelId, house: &CommonTerms) -> io::Result<Vec<Version>> {
     let mut versions = Vec::new();
     for path in paths(folder)? {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -162,7 +162,7 @@ fn read_channel(folder: &Path, id: &ChannelId, house: &HouseTerms) -> io::Result
     Ok(versions)
 }
 
-fn read_terms(path: &Path, text: &str, id: &ChannelId, house: &HouseTerms) -> Option<Arc<Terms>> {
+fn read_terms(path: &Path, text: &str, id: &ChannelId, house: &CommonTerms) -> Option<Arc<Terms>> {
     let document = Document::parse(&path.display().to_string(), text).ok()?;
     let mistakes = Mistakes::new();
     let file = ChannelFile::read(&document.root(&mistakes), id.clone(), house);
@@ -218,7 +218,7 @@ not_found_final_after = "10m"
     }
 
     fn terms(text: &str) -> Arc<Terms> {
-        let read = read_terms(Path::new("a.toml"), text, &id(), &HouseTerms::default());
+        let read = read_terms(Path::new("a.toml"), text, &id(), &CommonTerms::default());
         read.expect("a file without mistakes")
     }
 
@@ -234,7 +234,7 @@ not_found_final_after = "10m"
     fn an_order_keeps_the_terms_of_its_moment_across_restarts() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let house = HouseTerms::default();
+        let house = CommonTerms::default();
         let history = History::load(data, &house).expect("no history yet");
         assert!(history.terms_at(&id(), moment(50)).is_none());
         let (old, new) = (text(3_000), text(5_000));
@@ -259,7 +259,7 @@ not_found_final_after = "10m"
     fn the_longest_wait_is_that_of_every_version() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let history = History::load(data, &HouseTerms::default()).expect("no history yet");
+        let history = History::load(data, &CommonTerms::default()).expect("no history yet");
         assert_eq!(history.longest_wait(&id()), Duration::ZERO);
         let longest = |text: &str| terms(text).longest_wait();
         let (short, long) = (text(3_000), text(3_000).replace("\"10m\"", "\"20d\""));
@@ -275,7 +275,7 @@ not_found_final_after = "10m"
     fn a_clock_that_was_ahead_freezes_no_terms() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let house = HouseTerms::default();
+        let house = CommonTerms::default();
         let history = History::load(data, &house).expect("no history yet");
         let year = 400 * 86_400_000;
         let versions = [text(3_000), text(5_000), text(6_000), text(9_000)];
@@ -314,7 +314,7 @@ not_found_final_after = "10m"
         let folder = data.join(FOLDER).join("a");
         write(&folder.join("100.toml"), "what = \"this?\"").expect("it is written");
         write(&folder.join("200.toml"), &text(3_000)).expect("it is written");
-        let history = History::load(data, &HouseTerms::default()).expect("a history");
+        let history = History::load(data, &CommonTerms::default()).expect("a history");
         let found = history.terms_at(&id(), moment(150)).expect("the next readable one");
         assert_eq!(found, terms(&text(3_000)));
     }
@@ -323,7 +323,7 @@ not_found_final_after = "10m"
     fn what_cannot_be_kept_for_one_channel_is_in_force_for_none() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let house = HouseTerms::default();
+        let house = CommonTerms::default();
         let history = History::load(data, &house).expect("no history yet");
         let (text, other) = (text(3_000), ChannelId::from_stored("b"));
         // A file where the second channel's folder would be.

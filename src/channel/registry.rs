@@ -40,7 +40,7 @@ use crate::domain::money::AmountMinor;
 use crate::domain::outcome::{NotSentCause, Outcome};
 use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use crate::domain::route::health::HealthMark;
-use crate::domain::terms::{HouseTerms, Terms};
+use crate::domain::terms::{CommonTerms, Terms};
 use crate::domain::time::Timestamp;
 use crate::telemetry;
 
@@ -92,7 +92,7 @@ pub struct ChannelStatus {
 pub struct Registry {
     folder: PathBuf,
     routes_file: PathBuf,
-    house: HouseTerms,
+    house: CommonTerms,
     clock: Timekeeper,
     switches: Switches,
     history: History,
@@ -112,7 +112,7 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        house: HouseTerms,
+        house: CommonTerms,
         clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let registry = Self::unread(folder, routes_file, data, house, clock)?;
@@ -125,7 +125,7 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        house: HouseTerms,
+        house: CommonTerms,
         clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let unread = Self::unread(folder, routes_file, data, house, clock)?;
@@ -138,7 +138,7 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        house: HouseTerms,
+        house: CommonTerms,
         clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let switches = Switches::load(data).map_err(|problem| {

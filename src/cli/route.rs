@@ -14,7 +14,7 @@ use crate::cli::output::say;
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::clock::Clock;
 use crate::domain::card::mask;
-use crate::domain::flow::order::{Instruction, Settlement};
+use crate::domain::flow::order::{Instruction, SettlementMode};
 use crate::domain::ids::{MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::intake::{RouteQuestion, explain_route};
@@ -137,10 +137,10 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
     let kind = routed(&args.operation).context("payment or preauth")?;
     let amount = AmountMinor::new(args.amount)?;
     let currency = Currency::parse(&args.currency).context("the currency is not known")?;
-    let settlement = Settlement::parse(&args.settlement).context("instant or escrow")?;
+    let settlement = SettlementMode::parse(&args.settlement).context("instant or escrow")?;
     let merchant = MerchantId::parse(&args.merchant)?;
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
-    instruction.settlement = settlement;
+    instruction.settlement_mode = settlement;
     instruction.merchant_category = category.transpose()?;
     Ok(RouteQuestion { instruction, digits: args.bin.clone(), pan_length: args.length })
 }

@@ -41,7 +41,7 @@ pub enum ClaimRule {
 
 /// What holds for every channel of this installation; the settings give it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HouseTerms {
+pub struct CommonTerms {
     pub accounts: AccountNames,
     /// Whether an accounting system is set up; without one, money is not given back.
     pub has_accounting: bool,
@@ -83,7 +83,7 @@ pub struct Terms {
     pub close_after: Duration,
     pub fees: FeeSchedule,
     pub accounts: AccountNames,
-    /// See [`HouseTerms::has_accounting`].
+    /// See [`CommonTerms::has_accounting`].
     pub has_accounting: bool,
     /// Where the core hears of an end when the order itself names no place.
     pub notice_url: Option<String>,

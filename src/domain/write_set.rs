@@ -20,7 +20,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 closed_set! {
     /// What a contradiction claims against our books (I-5).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Claim {
+    pub enum ReportedEnd {
         /// The channel says success; our attempt had ended otherwise.
         Success = 1 => "success",
         /// The channel says failure; our attempt had succeeded.
@@ -34,7 +34,7 @@ closed_set! {
 pub struct Contradiction {
     pub order: OrderId,
     pub attempt: u8,
-    pub claim: Claim,
+    pub reported: ReportedEnd,
     /// Its place among those of its attempt and claim, from 0.
     pub ordinal: u8,
     pub source: Source,
@@ -48,8 +48,8 @@ pub struct Contradiction {
 
 impl Contradiction {
     /// What it is known by: order, attempt, claim, and its place among those.
-    pub const fn place(&self) -> (OrderId, u8, Claim, u8) {
-        (self.order, self.attempt, self.claim, self.ordinal)
+    pub const fn place(&self) -> (OrderId, u8, ReportedEnd, u8) {
+        (self.order, self.attempt, self.reported, self.ordinal)
     }
 }
 

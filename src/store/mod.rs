@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::Class;
 use crate::domain::ids::OrderId;
-use crate::domain::write_set::{Claim, WriteSet};
+use crate::domain::write_set::{ReportedEnd, WriteSet};
 
 pub use sorted::{Scan, SortedBytes, Visit};
 
@@ -44,7 +44,7 @@ pub type Look<'a> = Box<dyn FnOnce(&dyn SortedBytes) + Send + 'a>;
 pub type FoundRow = (u32, Class, Difference);
 
 /// What a contradiction is known by: order, attempt, claim, and its place among those.
-pub type ContradictionPlace = (OrderId, u8, Claim, u8);
+pub type ContradictionPlace = (OrderId, u8, ReportedEnd, u8);
 
 /// How many things wait to be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,7 +13,7 @@ use switchyard::domain::flow::attempt::{Evidence, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
-use switchyard::domain::write_set::{Claim, WriteSet};
+use switchyard::domain::write_set::{ReportedEnd, WriteSet};
 use switchyard::store::PAGE_MAX;
 use switchyard::workers::Stop;
 use switchyard::workers::day_close::DayCloseWorker;
@@ -388,9 +388,9 @@ async fn contradictions_are_read_all_and_of_one_order() {
     let gateway = Gateway::start().await;
     let orders: Vec<_> = (1..=2).map(books::order).collect();
     let contradictions = vec![
-        books::contradiction(&orders[0], 1, Claim::Success),
-        books::contradiction(&orders[0], 1, Claim::Failure),
-        books::contradiction(&orders[1], 2, Claim::Success),
+        books::contradiction(&orders[0], 1, ReportedEnd::Success),
+        books::contradiction(&orders[0], 1, ReportedEnd::Failure),
+        books::contradiction(&orders[1], 2, ReportedEnd::Success),
     ];
     let writes = WriteSet { contradictions, ..WriteSet::default() };
     gateway.store.commit(writes).await.expect("it is written");

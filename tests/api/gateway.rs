@@ -23,7 +23,7 @@ use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{Approval, Outcome, UnknownCause};
-use switchyard::domain::terms::{HouseTerms, Terms};
+use switchyard::domain::terms::{CommonTerms, Terms};
 use switchyard::domain::time::Timestamp;
 use switchyard::engine::intake::Intake;
 use switchyard::engine::{Engine, Vault};
@@ -387,7 +387,7 @@ impl Gateway {
 }
 
 fn registry(settings: &Settings, folder: &Path, clock: Clock) -> Registry {
-    let house = HouseTerms {
+    let house = CommonTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),

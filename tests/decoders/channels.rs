@@ -27,7 +27,7 @@ use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Outcome;
-use switchyard::domain::terms::HouseTerms;
+use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::{BusinessDate, Timestamp};
 
 use super::{choose, quotes_no_card, tamper, unionpay};
@@ -106,7 +106,7 @@ fn build(text: &str) -> Result<Built, Vec<String>> {
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let id = ChannelId::parse("channel").expect("an id");
-    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let file = ChannelFile::read(&root, id, &CommonTerms::default());
     let built = protocol::read(&root, &file, &resolve);
     root.finish();
     mistakes.into_result().map_err(shown)?;

@@ -13,7 +13,7 @@ use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use switchyard::domain::flow::decide;
 use switchyard::domain::flow::order::{
-    Candidate, Instruction, Order, OrderKind, OrderStatus, Settlement,
+    Candidate, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
 };
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
@@ -126,10 +126,10 @@ pub fn payment(candidates: &[&str]) -> Order {
 }
 
 /// The same of another kind, or settled otherwise.
-pub fn order(kind: OrderKind, settlement: Settlement, candidates: &[&str]) -> Order {
+pub fn order(kind: OrderKind, settlement: SettlementMode, candidates: &[&str]) -> Order {
     let mut order = payment(candidates);
     order.instruction.kind = kind;
-    order.instruction.settlement = settlement;
+    order.instruction.settlement_mode = settlement;
     order
 }
 

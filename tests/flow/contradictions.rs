@@ -10,7 +10,7 @@ use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::ChannelOrderNo;
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::terms::Terms;
-use switchyard::domain::write_set::Claim;
+use switchyard::domain::write_set::ReportedEnd;
 
 use crate::build::{
     AMOUNT, Desk, approved, card, decline, declined, not_sent, pending, seconds, terms, unknown,
@@ -69,7 +69,7 @@ fn i_5_a_failure_after_success_is_kept_and_alerts() {
     let decision = desk.learn(Source::Notice, declined());
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
     assert_eq!(decision.effects, [Effect::Alert { order: desk.id, what: Alert::Contradiction }]);
-    assert_eq!(desk.claims()[0].claim, Claim::Failure);
+    assert_eq!(desk.claims()[0].reported, ReportedEnd::Failure);
     assert!(decision.writes.orders.is_empty(), "nothing is owed");
     assert!(desk.learn(Source::Inquiry, declined()).writes.is_empty());
 }
@@ -139,7 +139,7 @@ fn i_5_a_reversal_after_an_operators_success_is_a_contradiction() {
     desk.resolve(Resolution::Succeeded).expect("the operator may");
     desk.learn_reversal(approved()).expect("it is kept");
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
-    assert_eq!(desk.claims()[0].claim, Claim::Failure);
+    assert_eq!(desk.claims()[0].reported, ReportedEnd::Failure);
     assert_eq!(desk.claims()[0].source, Source::Reversal);
 }
 

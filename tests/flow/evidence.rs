@@ -6,7 +6,7 @@ use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{Outcome, Reason};
-use switchyard::domain::write_set::Claim;
+use switchyard::domain::write_set::ReportedEnd;
 
 use crate::build::{
     Desk, approved, card, decline, declined, not_found, not_sent, pending, seconds, terms, unknown,
@@ -39,14 +39,14 @@ fn expected(
     outcome: &Outcome,
     source: Source,
     final_now: bool,
-) -> (AttemptState, Option<Claim>) {
+) -> (AttemptState, Option<ReportedEnd>) {
     use AttemptState::{Approved, Declined, NotSent, Pending, Sending, Unknown};
     let open = matches!(state, Sending | Pending | Unknown);
     if !open {
         let claim = match (outcome, state) {
             (Outcome::Approved(_), Approved) => None,
-            (Outcome::Approved(_), _) => Some(Claim::Success),
-            (Outcome::Declined(_), Approved) => Some(Claim::Failure),
+            (Outcome::Approved(_), _) => Some(ReportedEnd::Success),
+            (Outcome::Declined(_), Approved) => Some(ReportedEnd::Failure),
             _ => None,
         };
         return (state, claim);
@@ -89,7 +89,8 @@ fn i_3_i_5_every_state_outcome_and_source() {
                     desk.learn(source, outcome.clone());
                     let (after, claim) = expected(state, &outcome, source, final_now);
                     assert_eq!(desk.attempt().state, after, "{name}");
-                    let claims: Vec<Claim> = desk.claims().iter().map(|row| row.claim).collect();
+                    let claims: Vec<ReportedEnd> =
+                        desk.claims().iter().map(|row| row.reported).collect();
                     assert_eq!(claims, Vec::from_iter(claim), "{name}");
                     let status = match after {
                         _ if !state.is_unresolved() => before,

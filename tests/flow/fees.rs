@@ -3,7 +3,7 @@
 use switchyard::domain::command::{CardAtHand, Command};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::ids::{MerchantCategory, OrderId};
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
 use switchyard::domain::outcome::{Approval, Outcome};
@@ -99,7 +99,7 @@ fn what_is_late_is_cleared_on_the_first_open_day_at_the_rate_of_its_own() {
 fn the_merchants_category_decides_and_follow_ups_have_it() {
     let hospital = MerchantCategory::parse("8062").expect("four digits");
     let exempt = FeeRule { categories: vec![hospital], ..rule(0) };
-    let mut order = order(OrderKind::Preauth, Settlement::Instant, &["one"]);
+    let mut order = order(OrderKind::Preauth, SettlementMode::Instant, &["one"]);
     order.instruction.merchant_category = Some(hospital);
     let mut desk = Desk::sending_order(charging(vec![exempt, rule(6_000)]), order);
     desk.learn(Source::Reply, approved());
@@ -114,7 +114,7 @@ fn the_merchants_category_decides_and_follow_ups_have_it() {
 fn what_comes_back_is_what_was_charged_whatever_the_terms_say_now() {
     for (is_void, parts) in [(true, vec![AMOUNT]), (false, vec![1, AMOUNT / 2, AMOUNT / 2])] {
         let terms = charging(vec![rule(6_000)]);
-        let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+        let mut desk = succeeded(terms, OrderKind::Payment, SettlementMode::Instant);
         assert_eq!(fee(&desk, desk.id), (74, "at 6000"));
         // From tomorrow's file on, or today's: another rate, and nothing comes back.
         desk.terms = charging(vec![FeeRule { refund: RefundFee::Keep, ..rule(9_000) }]);
@@ -135,7 +135,7 @@ fn what_comes_back_is_what_was_charged_whatever_the_terms_say_now() {
 #[test]
 fn a_refund_that_fails_takes_no_part_of_the_fee_along() {
     let terms = charging(vec![rule(6_000)]);
-    let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+    let mut desk = succeeded(terms, OrderKind::Payment, SettlementMode::Instant);
     let of = desk.id;
     let id = ask(&mut desk, 1, OrderKind::Refund { of }, AMOUNT).expect("it is allowed");
     let booked = Box::new(acknowledged(&desk, id));

@@ -10,7 +10,7 @@ use switchyard::domain::command::{CardAgain, CardAtHand, Command, Refusal, Resol
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor};
@@ -25,18 +25,18 @@ use crate::build::{
 const DAY_S: u64 = 24 * 60 * 60;
 
 /// A desk with an order that has succeeded.
-pub fn succeeded(terms: Terms, kind: OrderKind, settlement: Settlement) -> Desk {
+pub fn succeeded(terms: Terms, kind: OrderKind, settlement: SettlementMode) -> Desk {
     let mut desk = Desk::sending_order(terms, order(kind, settlement, &["one", "two"]));
     desk.learn(Source::Reply, approved());
     desk
 }
 
 fn paid() -> Desk {
-    succeeded(terms(), OrderKind::Payment, Settlement::Instant)
+    succeeded(terms(), OrderKind::Payment, SettlementMode::Instant)
 }
 
 fn held() -> Desk {
-    succeeded(terms(), OrderKind::Preauth, Settlement::Instant)
+    succeeded(terms(), OrderKind::Preauth, SettlementMode::Instant)
 }
 
 /// The order of a follow-up on `of`, as the engine gives it to `decide`.
@@ -136,7 +136,7 @@ fn i_7_a_refund_is_booked_first_and_leaves_when_that_is_acknowledged() {
     assert_eq!(request.id, RequestId { chain: desk.id, sequence: 2 });
     assert_eq!((request.event, request.voucher), (BookingEvent::Refund, VoucherType::Payment));
     let lines: Vec<_> =
-        request.entries.iter().map(|e| (e.side, e.account.as_str(), e.amount_minor)).collect();
+        request.postings.iter().map(|e| (e.side, e.account.as_str(), e.amount_minor)).collect();
     let expected = [
         (Side::Debit, "merchant:m-1:pending_clearing", 345),
         (Side::Credit, "channel:one:pending_clearing", 345),
@@ -213,7 +213,7 @@ fn ends() -> [End; 9] {
 fn i_8_a_claim_is_kept_by_success_and_given_back_by_every_other_end() {
     for (place, (end, expected, reason)) in ends().into_iter().enumerate() {
         for is_void in [false, true] {
-            for settlement in Settlement::ALL {
+            for settlement in SettlementMode::ALL {
                 let mut desk = succeeded(terms(), OrderKind::Payment, settlement);
                 let id = if is_void { void(&mut desk, 1) } else { refund(&mut desk, 1, AMOUNT) };
                 let id = id.expect("it is the same day");
@@ -267,12 +267,12 @@ fn i_8_refunds_under_way_count_and_one_that_fails_makes_room() {
     let red = &desk.rows.accounting.values().find(|request| request.event.is_red_letter());
     let red = red.expect("the first was taken back");
     assert_eq!(red.voucher, VoucherType::Payment);
-    assert!(red.entries.iter().all(|entry| entry.amount_minor == 100 - AMOUNT), "{red:?}");
+    assert!(red.postings.iter().all(|entry| entry.amount_minor == 100 - AMOUNT), "{red:?}");
 }
 
 #[test]
 fn i_8_a_refund_takes_what_is_still_in_escrow_first() {
-    let mut desk = succeeded(terms(), OrderKind::Payment, Settlement::Escrow);
+    let mut desk = succeeded(terms(), OrderKind::Payment, SettlementMode::Escrow);
     let release = |desk: &mut Desk, place, minor| {
         let of = desk.id;
         let release = Box::new(follow_up(desk, place, OrderKind::Release { of }, minor));
@@ -281,7 +281,7 @@ fn i_8_a_refund_takes_what_is_still_in_escrow_first() {
     release(&mut desk, 1, 345).expect("it is in escrow");
     let id = begun_refund(&mut desk, 2, AMOUNT - 100);
     let lines: Vec<_> = booked(&desk, id)
-        .entries
+        .postings
         .into_iter()
         .map(|entry| (entry.side, entry.account, entry.amount_minor))
         .collect();
@@ -328,7 +328,7 @@ fn refusals_say_what_stands_in_the_way() {
         (terms(), preauth, void, whole, 31, Refusal::PreauthExpired { days: 30 }),
     ];
     for (place, (terms, first, kind, minor, days, expected)) in rows.into_iter().enumerate() {
-        let mut desk = succeeded(terms, first, Settlement::Instant);
+        let mut desk = succeeded(terms, first, SettlementMode::Instant);
         desk.wait(seconds(days * DAY_S));
         let before = desk.rows.clone();
         assert_eq!(ask(&mut desk, 1, kind, minor), Err(expected), "row {place}");
@@ -384,7 +384,7 @@ fn a_hold_is_let_go_without_a_booking_even_after_its_day() {
     let mut desk = succeeded(
         Terms { has_accounting: false, ..terms() },
         OrderKind::Preauth,
-        Settlement::Escrow,
+        SettlementMode::Escrow,
     );
     desk.wait(seconds(20 * DAY_S));
     let id = void(&mut desk, 1).expect("it was not captured");
@@ -422,7 +422,7 @@ fn a_void_gives_the_fee_back_and_a_refund_as_agreed() {
     ] {
         let fees = FeeSchedule { rules: vec![rule(policy)] };
         let terms = Terms { fees, ..terms() };
-        let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+        let mut desk = succeeded(terms, OrderKind::Payment, SettlementMode::Instant);
         let id = if is_void { void(&mut desk, 1) } else { refund(&mut desk, 1, minor) };
         let id = id.expect("it is the same day");
         begin(&mut desk, id);
@@ -440,7 +440,7 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
         let mut operations = vec![Operation::Payment];
         operations.extend(reversible.then_some(Operation::Refund));
         let terms = Terms { reversible: operations, ..terms() };
-        let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+        let mut desk = succeeded(terms, OrderKind::Payment, SettlementMode::Instant);
         let id = begun_refund(&mut desk, 1, 7);
         reply(&mut desk, id, unknown());
         for _ in 0..3 {
@@ -480,7 +480,7 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
     for is_void in [false, true] {
         let reversible = vec![Operation::Payment, Operation::Refund, Operation::Void];
         let terms = Terms { inquire: Vec::new(), reversible, ..terms() };
-        let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+        let mut desk = succeeded(terms, OrderKind::Payment, SettlementMode::Instant);
         let id = if is_void { void(&mut desk, 1) } else { refund(&mut desk, 1, AMOUNT) };
         let id = id.expect("it is the same day");
         begin(&mut desk, id);
@@ -560,7 +560,7 @@ fn i_5_a_capture_or_hold_that_succeeds_after_its_end_is_undone() {
     let sum: i64 = [id, undo].iter().map(|id| desk.rows.clearing[id][0].net_minor).sum();
     assert_eq!(sum, 0);
 
-    let hold = order(OrderKind::Preauth, Settlement::Instant, &["one"]);
+    let hold = order(OrderKind::Preauth, SettlementMode::Instant, &["one"]);
     let mut desk = Desk::sending_order(terms(), hold);
     desk.learn(Source::Reply, declined());
     desk.learn(Source::Notice, approved());
@@ -580,7 +580,7 @@ fn card_again(pan_digest: u128) -> Option<CardAgain> {
 fn i_11_a_card_given_again_is_the_originals_and_is_kept_only_while_needed() {
     let needy = || Terms { follow_up_needs_card: true, keeps_pan: false, ..terms() };
     let kind = |desk: &Desk| OrderKind::Refund { of: desk.id };
-    let mut desk = succeeded(needy(), OrderKind::Payment, Settlement::Instant);
+    let mut desk = succeeded(needy(), OrderKind::Payment, SettlementMode::Instant);
     let kind = kind(&desk);
     assert_eq!(ask(&mut desk, 1, kind, 5), Err(Refusal::CardRequired));
     assert_eq!(ask_with(&mut desk, 1, kind, 5, card_again(9)), Err(Refusal::CardDiffers));
@@ -595,7 +595,7 @@ fn i_11_a_card_given_again_is_the_originals_and_is_kept_only_while_needed() {
     assert!(desk.rows.orders[&id].attempts[0].sealed_pan.is_none());
     // Where no channel wants it, it is compared and forgotten.
     let terms = Terms { keeps_pan: false, ..terms() };
-    let mut desk = succeeded(terms, OrderKind::Payment, Settlement::Instant);
+    let mut desk = succeeded(terms, OrderKind::Payment, SettlementMode::Instant);
     assert_eq!(ask_with(&mut desk, 1, kind, 5, card_again(9)), Err(Refusal::CardDiffers));
     let id = ask_with(&mut desk, 1, kind, 5, card_again(1)).expect("it is the card");
     assert!(desk.rows.orders[&id].sealed_pan.is_none());

@@ -368,7 +368,7 @@ impl Play {
             }
             let claims = self.desk.rows.contradictions.get(&order.id);
             for claim in claims.into_iter().flatten() {
-                text += &format!("{} {:?} ", claim.attempt, claim.claim);
+                text += &format!("{} {:?} ", claim.attempt, claim.reported);
             }
         }
         text

@@ -3,7 +3,7 @@
 use switchyard::domain::card::CardFacts;
 use switchyard::domain::command::{Command, Refusal, Resolution};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
-use switchyard::domain::flow::order::{Instruction, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Instruction, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
@@ -126,7 +126,7 @@ fn i_9_the_first_field_that_differs_is_named() {
         ("merchant_id", |order| order.merchant_id = MerchantId::from_stored("m-2")),
         ("amount", |order| order.amount = AmountMinor::new(1).expect("an amount")),
         ("currency", |order| order.currency = Currency::Usd),
-        ("settlement", |order| order.settlement = Settlement::Escrow),
+        ("settlement", |order| order.settlement_mode = SettlementMode::Escrow),
         ("card.pan", |order| facts(order).digests.pan += 1),
         ("card.expiry", |order| facts(order).digests.expiry = 0),
         ("card.holder", |order| facts(order).digests.holder += 1),

@@ -3,14 +3,14 @@
 use switchyard::domain::books::accounting::{BookingEvent, RequestId, VoucherType};
 use switchyard::domain::command::{Command, Decision, Refusal};
 use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::ids::{CallerId, CallerOrderId, OrderId};
 use switchyard::domain::money::AmountMinor;
 
 use crate::build::{AMOUNT, Desk, approved, declined, order, terms, unknown};
 
 fn escrow() -> Desk {
-    Desk::sending_order(terms(), order(OrderKind::Payment, Settlement::Escrow, &["one"]))
+    Desk::sending_order(terms(), order(OrderKind::Payment, SettlementMode::Escrow, &["one"]))
 }
 
 fn release(desk: &mut Desk, number: u64, minor: i64) -> Result<Decision, Refusal> {

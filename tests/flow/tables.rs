@@ -5,7 +5,7 @@ use switchyard::domain::books::clearing::ClearingState;
 use switchyard::domain::command::{CardAtHand, Command, Decision, Resolution};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{OrderKind, Settlement};
+use switchyard::domain::flow::order::{OrderKind, SettlementMode};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Approval, Outcome};
 use switchyard::domain::terms::{ClaimRule, Terms};
@@ -20,7 +20,7 @@ use Kind::{
     Capture, CaptureUndo, CaptureVoid, Escrow, EscrowCapture, Hold, HoldUndo, HoldVoid, Payment,
     PaymentUndo, PaymentVoid, Refund, Release,
 };
-use Settlement::Instant;
+use SettlementMode::Instant;
 
 /// An order, by what it refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Scene {
     }
 }
 
-fn first(kind: OrderKind, settlement: Settlement, terms: Terms) -> Scene {
+fn first(kind: OrderKind, settlement: SettlementMode, terms: Terms) -> Scene {
     let order = order(kind, settlement, &["one"]);
     let desk = Desk::sending_order(terms, order);
     Scene { id: desk.id, desk, writes: WriteSet::default() }
@@ -123,10 +123,10 @@ fn accepted(kind: Kind, terms: Terms) -> Scene {
     let done = |kind| sent(kind, terms.clone()).reply(approved());
     match kind {
         Payment => first(OrderKind::Payment, Instant, terms),
-        Escrow => first(OrderKind::Payment, Settlement::Escrow, terms),
+        Escrow => first(OrderKind::Payment, SettlementMode::Escrow, terms),
         Hold => first(OrderKind::Preauth, Instant, terms),
         EscrowCapture => {
-            first(OrderKind::Preauth, Settlement::Escrow, terms).reply(approved()).ask(capture)
+            first(OrderKind::Preauth, SettlementMode::Escrow, terms).reply(approved()).ask(capture)
         }
         Capture => done(Hold).ask(capture),
         Refund => done(Payment).ask(|of| OrderKind::Refund { of }),
@@ -197,7 +197,7 @@ fn left(scene: &Scene) -> String {
 /// The cells that I-5 tells of.
 fn contradicted(scene: &Scene) -> String {
     let writes = &scene.writes;
-    let claim = writes.contradictions.first().map(|row| format!("`{}`", row.claim.name()));
+    let claim = writes.contradictions.first().map(|row| format!("`{}`", row.reported.name()));
     let undone = count(writes.contradictions.iter().filter_map(|row| row.undo).count());
     let reached = writes.orders.iter().filter(|order| order.claims.contradicted_minor > 0).count();
     let claim = claim.unwrap_or(count(0));

@@ -61,8 +61,8 @@ fn i_5_claim_and_undo_come_to_zero() {
     let balanced = &desk.rows.accounting[&RequestId { chain: id, sequence: 2 }];
     assert_eq!(balanced.event, BookingEvent::SuspenseBalanced);
     let opened = &desk.rows.accounting[&RequestId { chain: id, sequence: 1 }];
-    let turned = |entry: usize| &opened.entries[1 - entry];
-    for (place, entry) in balanced.entries.iter().enumerate() {
+    let turned = |entry: usize| &opened.postings[1 - entry];
+    for (place, entry) in balanced.postings.iter().enumerate() {
         assert_eq!(entry.account, turned(place).account, "the two requests cancel out");
     }
 }

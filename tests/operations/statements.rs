@@ -11,7 +11,7 @@ use switchyard::config::mistake::Mistakes;
 use switchyard::config::raw::Document;
 use switchyard::domain::books::reconcile::{Class, Tolerance};
 use switchyard::domain::ids::ChannelId;
-use switchyard::domain::terms::HouseTerms;
+use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::BusinessDate;
 use switchyard::reconciliation::matching::{
     Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
@@ -38,7 +38,7 @@ fn layout_of(channel: Channel) -> Layout {
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let id = ChannelId::parse(channel.id).expect("an id");
-    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let file = ChannelFile::read(&root, id, &CommonTerms::default());
     file.statement.and_then(|terms| terms.layout).expect("a layout")
 }
 

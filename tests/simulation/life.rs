@@ -11,7 +11,7 @@ use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
 use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::attempt::{Evidence, Operation};
-use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind, Settlement};
+use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind, SettlementMode};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
@@ -126,7 +126,7 @@ fn wish(world: &World, number: u64) -> Wish {
     Wish {
         caller_order_id: format!("core-{number}"),
         amount_minor: state.random.i64(1..1_000_000),
-        settlement: if escrow { Settlement::Escrow } else { Settlement::Instant },
+        settlement_mode: if escrow { SettlementMode::Escrow } else { SettlementMode::Instant },
         channels,
         answered: None,
         releases: 0,
@@ -604,7 +604,7 @@ fn order(id: OrderId, wish: &Wish, engine: &Engine) -> Order {
     let amount = AmountMinor::new(wish.amount_minor).expect("an amount");
     let (masked, digests) = (card.pan.masked(), engine.vault().digests(&card));
     let instruction = Instruction {
-        settlement: wish.settlement,
+        settlement_mode: wish.settlement_mode,
         card: Some(CardFacts { masked, digests, row: None }),
         notify_url: Some("https://core.example/notices".to_owned()),
         ..Instruction::new(caller, own, kind, merchant, amount, Currency::Cny)
@@ -668,7 +668,9 @@ async fn release(engine: &Arc<Engine>, world: &World, number: usize) {
         let part = state.random.i64(1..=wish.amount_minor);
         (wish, part)
     };
-    let (Some((payment, _)), Settlement::Escrow) = (wish.answered, wish.settlement) else { return };
+    let (Some((payment, _)), SettlementMode::Escrow) = (wish.answered, wish.settlement_mode) else {
+        return;
+    };
     let payment = wish.capture.unwrap_or(payment);
     let Ok(Some(original)) = engine.store().order(payment).await else { return };
     let (kind, caller) = (OrderKind::Release { of: payment }, CallerId::from_stored("core"));

@@ -84,7 +84,7 @@ pub fn compare_shadow(world: &World) {
     for rows in [&mut stored, &mut shadow] {
         rows.clearing.values_mut().for_each(|all| all.sort_by_key(|row| row.channel_order_no));
         let claims = rows.contradictions.values_mut();
-        claims.for_each(|all| all.sort_by_key(|row| (row.attempt, row.claim, row.ordinal)));
+        claims.for_each(|all| all.sort_by_key(|row| (row.attempt, row.reported, row.ordinal)));
     }
     if stored != shadow {
         state.violate("I-12: the store does not hold what was committed".to_owned());

@@ -9,7 +9,7 @@ use switchyard::clock::LastSeen;
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
-use switchyard::domain::flow::order::{OrderStatus, Settlement};
+use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::time::Timestamp;
@@ -45,7 +45,7 @@ pub enum Event {
 pub struct Wish {
     pub caller_order_id: String,
     pub amount_minor: i64,
-    pub settlement: Settlement,
+    pub settlement_mode: SettlementMode,
     pub channels: Vec<&'static str>,
     pub answered: Option<(OrderId, OrderStatus)>,
     pub releases: u8,

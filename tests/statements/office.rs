@@ -383,7 +383,7 @@ impl Office {
         let mut sums = BTreeMap::new();
         for request in self.requests().await {
             assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
-            for entry in &request.entries {
+            for entry in &request.postings {
                 let sign = if entry.side == Side::Debit { 1 } else { -1 };
                 let name = format!("{} {}", entry.account, request.currency.name());
                 *sums.entry(name).or_default() += sign * entry.amount_minor;
@@ -443,7 +443,7 @@ impl Office {
         let mut sum = 0;
         for request in self.requests().await {
             let amount: i64 =
-                request.entries.iter().map(|entry| entry.amount_minor).sum::<i64>() / 2;
+                request.postings.iter().map(|entry| entry.amount_minor).sum::<i64>() / 2;
             let undo = match request.order() {
                 Some(order) => {
                     matches!(self.order(order).await.instruction.kind, OrderKind::Undo { .. })

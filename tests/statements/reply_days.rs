@@ -14,7 +14,7 @@ use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{Approval, Outcome};
-use switchyard::domain::terms::HouseTerms;
+use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::{BusinessDate, Timestamp};
 use switchyard::simulator::Simulator;
 
@@ -84,7 +84,7 @@ impl Line {
         let theirs = Clock::Manual(Arc::clone(&now));
         let simulator = play(id, text, Arc::new(move || theirs.now()), scratch.path()).await;
         let (folder, routes) = (scratch.path().join("channels"), scratch.path().join("routes"));
-        let (house, ours) = (HouseTerms::default(), Clock::Manual(Arc::clone(&now)));
+        let (house, ours) = (CommonTerms::default(), Clock::Manual(Arc::clone(&now)));
         let registry = Registry::load(&folder, &routes, scratch.path(), house, ours);
         let registry = registry.unwrap_or_else(|mistakes| panic!("{id}: {mistakes:#?}"));
         let channel = ChannelId::parse(id).expect("an id");

@@ -4,7 +4,7 @@ use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::flow::order::{Claims, Instruction, Order, OrderKind};
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::CallerId;
-use switchyard::domain::write_set::{Claim, EntryChange, WriteSet};
+use switchyard::domain::write_set::{EntryChange, ReportedEnd, WriteSet};
 use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, PAGE_MAX, Store};
 
@@ -96,7 +96,7 @@ pub async fn a_view_has_all_of_an_order(store: &dyn Store) {
     let view = read(store.view(id(1))).await.expect("it is there");
     assert_eq!((view.order, view.entry, view.transaction), (payment.clone(), None, None));
     assert!(view.contradictions.is_empty() && view.original.is_none());
-    let claim = books::contradiction(&payment, 1, Claim::Failure);
+    let claim = books::contradiction(&payment, 1, ReportedEnd::Failure);
     let writes = WriteSet { contradictions: vec![claim.clone()], ..paid(&payment) };
     commit(store, writes.clone()).await;
     let entry = books::entry(&order(2), books::CHANNEL, Some(0));
@@ -225,7 +225,7 @@ pub async fn what_is_new_must_not_exist(store: &dyn Store) {
     let full = paid(&first);
     commit(store, accepted(&first)).await;
     commit(store, full.clone()).await;
-    let kept = books::contradiction(&first, 1, Claim::Failure);
+    let kept = books::contradiction(&first, 1, ReportedEnd::Failure);
     commit(store, WriteSet { contradictions: vec![kept.clone()], ..WriteSet::default() }).await;
     let again = [
         WriteSet { transactions: full.transactions.clone(), ..WriteSet::default() },
@@ -246,7 +246,7 @@ pub async fn a_batch_with_one_bad_guard_writes_nothing(store: &dyn Store) {
         orders: vec![fresh.clone(), stale],
         entries: vec![EntryChange::Put(books::entry(&fresh, books::CHANNEL, Some(0)))],
         notices: vec![books::notice(&fresh, 0)],
-        contradictions: vec![books::contradiction(&fresh, 1, Claim::Success)],
+        contradictions: vec![books::contradiction(&fresh, 1, ReportedEnd::Success)],
         audit: vec![books::audit("x")],
         ..paid(&fresh)
     };

@@ -8,7 +8,7 @@ use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use switchyard::domain::time::{BusinessDate, Due};
-use switchyard::domain::write_set::{Claim, EntryChange, WriteSet};
+use switchyard::domain::write_set::{EntryChange, ReportedEnd, WriteSet};
 use switchyard::store::{Backlog, Store};
 
 use crate::support::books::{self, channel, date, due_by, id, moment, order};
@@ -220,23 +220,26 @@ pub async fn notices_are_worked_by_time(store: &dyn Store) {
 
 pub async fn contradictions_belong_to_their_order(store: &dyn Store) {
     let contradictions = vec![
-        books::contradiction(&order(1), 2, Claim::Success),
-        books::contradiction(&order(1), 1, Claim::Failure),
-        books::contradiction(&order(1), 1, Claim::Success),
-        books::contradiction(&order(2), 1, Claim::Success),
+        books::contradiction(&order(1), 2, ReportedEnd::Success),
+        books::contradiction(&order(1), 1, ReportedEnd::Failure),
+        books::contradiction(&order(1), 1, ReportedEnd::Success),
+        books::contradiction(&order(2), 1, ReportedEnd::Success),
     ];
     commit(store, WriteSet { contradictions, ..WriteSet::default() }).await;
     let kept = read(store.contradictions(id(1))).await;
-    let names: Vec<_> = kept.iter().map(|kept| (kept.attempt, kept.claim)).collect();
-    assert_eq!(names, [(1, Claim::Success), (1, Claim::Failure), (2, Claim::Success)]);
+    let names: Vec<_> = kept.iter().map(|kept| (kept.attempt, kept.reported)).collect();
+    assert_eq!(
+        names,
+        [(1, ReportedEnd::Success), (1, ReportedEnd::Failure), (2, ReportedEnd::Success)]
+    );
     assert!(read(store.contradictions(id(3))).await.is_empty());
     // The listing of all of them goes on behind any place, also inside of an order.
-    let list = async |after, limit| -> Vec<(u64, u8, Claim)> {
+    let list = async |after, limit| -> Vec<(u64, u8, ReportedEnd)> {
         let page = read(store.all_contradictions(after, limit)).await;
         let order = |order: OrderId| order.as_u64() - id(0).as_u64();
-        page.iter().map(|one| (order(one.order), one.attempt, one.claim)).collect()
+        page.iter().map(|one| (order(one.order), one.attempt, one.reported)).collect()
     };
-    let (success, failure) = (Claim::Success, Claim::Failure);
+    let (success, failure) = (ReportedEnd::Success, ReportedEnd::Failure);
     let all = [(1, 1, success), (1, 1, failure), (1, 2, success), (2, 1, success)];
     assert_eq!(list(None, 9).await, all);
     assert_eq!(list(None, 1).await, all[..1]);

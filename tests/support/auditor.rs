@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
-    AccountingRequest, BookingEvent, DeliveryStatus, Entry, RequestId, Side,
+    AccountingRequest, BookingEvent, DeliveryStatus, Posting, RequestId, Side,
 };
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
-use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{ChannelId, OrderId};
 use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::Reason;
 use switchyard::domain::time::BusinessDate;
-use switchyard::domain::write_set::{Claim, Contradiction, CoreNotice, EntryChange, WriteSet};
+use switchyard::domain::write_set::{
+    Contradiction, CoreNotice, EntryChange, ReportedEnd, WriteSet,
+};
 
 /// Every row of a store, as an auditor keeps them.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -400,12 +402,12 @@ fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
     let counted = usize::from(order.accounting_sequence) == chain.len();
     hold!(found, whole && counted, "I-7: the chain of {id} has a gap");
     for request in &chain {
-        let side = |side| request.entries.iter().filter(move |entry| entry.side == side);
+        let side = |side| request.postings.iter().filter(move |entry| entry.side == side);
         let sum = |s| side(s).map(|entry| entry.amount_minor).sum::<i64>();
         let red =
             matches!(request.event, BookingEvent::RefundTakenBack | BookingEvent::VoidTakenBack);
         let sign = if red { -1 } else { 1 };
-        let signed = request.entries.iter().all(|entry| entry.amount_minor * sign > 0);
+        let signed = request.postings.iter().all(|entry| entry.amount_minor * sign > 0);
         let balanced = sum(Side::Debit) == sum(Side::Credit) && signed;
         hold!(found, balanced, "I-7: request {} does not balance", request.id);
         let first = matches!(request.event, BookingEvent::Refund | BookingEvent::Void);
@@ -444,24 +446,25 @@ fn check_claims(rows: &Rows, order: &Order) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut owed = 0;
     for row in claims {
-        let (claim, reference) = ((row.attempt, row.claim), row.channel_reference.clone());
+        let (claim, reference) = ((row.attempt, row.reported), row.channel_reference.clone());
         hold!(found, seen.insert((claim, reference)), "I-5: a claim of {id} stands twice");
         let before: Vec<_> =
-            claims.iter().filter(|one| (one.attempt, one.claim) == claim).collect();
+            claims.iter().filter(|one| (one.attempt, one.reported) == claim).collect();
         let placed = before.iter().filter(|one| one.ordinal < row.ordinal).count();
         hold!(found, placed == usize::from(row.ordinal), "I-5: claims of {id} are miscounted");
         let attempt = order.attempts.get(usize::from(row.attempt).wrapping_sub(1));
         let state = attempt.map(|attempt| attempt.state);
         // Of a success, a second one under another of the channel's numbers is a claim too.
-        let again = row.claim == Claim::Success && state == Some(AttemptState::Approved);
+        let again = row.reported == ReportedEnd::Success && state == Some(AttemptState::Approved);
         let ours = attempt.and_then(|attempt| attempt.channel_reference.as_ref());
         let other = row.channel_reference.as_ref().is_some_and(|theirs| Some(theirs) != ours);
         let against = state.is_some_and(|state| {
             let approved = state == AttemptState::Approved;
-            !OPEN.contains(&state) && (approved == (row.claim == Claim::Failure) || again && other)
+            !OPEN.contains(&state)
+                && (approved == (row.reported == ReportedEnd::Failure) || again && other)
         });
         hold!(found, against, "I-5: a claim of {id} contradicts nothing: {state:?}");
-        let moves = row.claim == Claim::Success && row.ordinal == 0 && !again;
+        let moves = row.reported == ReportedEnd::Success && row.ordinal == 0 && !again;
         let takes = attempt.is_some_and(|a| {
             let takes = [Operation::Payment, Operation::Preauth, Operation::Capture];
             takes.contains(&a.operation)
@@ -529,12 +532,12 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
         |event| rows.accounting.values().filter(move |r| r.order() == Some(id) && r.event == event);
     let succeeded = usize::from(order.status == OrderStatus::Succeeded);
     let ended = matches!(order.status, OrderStatus::Failed | OrderStatus::Reversed);
-    let once = match (order.instruction.kind, order.instruction.settlement) {
+    let once = match (order.instruction.kind, order.instruction.settlement_mode) {
         _ if is_about_a_hold(rows, order) => None,
-        (OrderKind::Payment | OrderKind::Capture { .. }, Settlement::Instant) => {
+        (OrderKind::Payment | OrderKind::Capture { .. }, SettlementMode::Instant) => {
             Some(BookingEvent::InstantPayment)
         }
-        (OrderKind::Payment | OrderKind::Capture { .. }, Settlement::Escrow) => {
+        (OrderKind::Payment | OrderKind::Capture { .. }, SettlementMode::Escrow) => {
             Some(BookingEvent::EscrowPayment)
         }
         (OrderKind::Undo { .. }, _) => Some(BookingEvent::SuspenseBalanced),
@@ -564,18 +567,18 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
     let withdrawn = ended && !sent;
     hold!(found, (status == DeliveryStatus::Withdrawn) == withdrawn, "I-7: {id} is {status:?}");
     for request in back {
-        let mirrored = first.entries.iter().zip(&request.entries).all(|(one, other)| {
+        let mirrored = first.postings.iter().zip(&request.postings).all(|(one, other)| {
             (one.side, &one.account, -one.amount_minor)
                 == (other.side, &other.account, other.amount_minor)
         });
-        let whole = first.entries.len() == request.entries.len();
+        let whole = first.postings.len() == request.postings.len();
         hold!(found, mirrored && whole, "I-7: {} takes something else back", request.id);
     }
-    let credit = |entry: &&Entry| entry.side == Side::Credit;
-    let given: i64 = first.entries.iter().filter(credit).map(|entry| entry.amount_minor).sum();
+    let credit = |entry: &&Posting| entry.side == Side::Credit;
+    let given: i64 = first.postings.iter().filter(credit).map(|entry| entry.amount_minor).sum();
     hold!(found, given == order.instruction.amount.get(), "I-7: {id} books another amount");
-    let escrow = |entry: &&Entry| entry.account == "company:transitional";
-    let escrow: i64 = first.entries.iter().filter(escrow).map(|entry| entry.amount_minor).sum();
+    let escrow = |entry: &&Posting| entry.account == "company:transitional";
+    let escrow: i64 = first.postings.iter().filter(escrow).map(|entry| entry.amount_minor).sum();
     let agreed = escrow == order.claims.from_escrow_minor;
     hold!(found, agreed, "I-8: {id} takes {escrow} out of escrow");
     found
@@ -634,8 +637,9 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
             let attempt = other.attempts.get(usize::from(number).wrapping_sub(1));
             attempt.is_some_and(|attempt| attempt.state != AttemptState::Approved)
         };
-        let success =
-            |row: &Contradiction| row.claim == Claim::Success && ended_otherwise(row.attempt);
+        let success = |row: &Contradiction| {
+            row.reported == ReportedEnd::Success && ended_otherwise(row.attempt)
+        };
         if follows && against.iter().any(success) {
             claimed += minor;
         }
@@ -660,7 +664,7 @@ fn check_root(rows: &Rows, root: &Order) -> Vec<String> {
     hold!(found, alone, "I-8: {id} is voided and something else");
     let drawn = released + refunded + captured > 0;
     hold!(found, root.status == OrderStatus::Succeeded || !drawn, "I-8: {id} has not succeeded");
-    let escrowed = root.instruction.settlement == Settlement::Escrow;
+    let escrowed = root.instruction.settlement_mode == SettlementMode::Escrow;
     hold!(found, escrowed || released + escrow == 0, "I-8: {id} was never in escrow");
     found
 }

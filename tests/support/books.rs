@@ -17,7 +17,7 @@ use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::time::{BusinessDate, Due, Timestamp};
-use switchyard::domain::write_set::{AuditEntry, Claim, Contradiction, CoreNotice, WriteSet};
+use switchyard::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd, WriteSet};
 
 pub const CHANNEL: &str = "unionpay";
 
@@ -194,11 +194,11 @@ pub fn entry(order: &Order, channel: &str, due_ms: Option<i64>) -> ReversalEntry
     }
 }
 
-pub fn contradiction(order: &Order, attempt: u8, claim: Claim) -> Contradiction {
+pub fn contradiction(order: &Order, attempt: u8, reported: ReportedEnd) -> Contradiction {
     Contradiction {
         order: order.id,
         attempt,
-        claim,
+        reported,
         ordinal: 0,
         source: Source::Notice,
         at: moment(500),

@@ -14,7 +14,7 @@ use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
 use crate::domain::ids::OrderId;
-use crate::domain::write_set::{Claim, Contradiction};
+use crate::domain::write_set::{Contradiction, ReportedEnd};
 use crate::store::ContradictionPlace;
 
 #[derive(Serialize)]
@@ -39,7 +39,7 @@ impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
         Self {
             id: Text(row.order),
             attempt: row.attempt,
-            claim: row.claim.name(),
+            claim: row.reported.name(),
             source: row.source.name(),
             at: Moment(row.at),
             channel_reference: row.channel_reference.as_deref(),
@@ -68,15 +68,15 @@ pub async fn all(
     Ok(listing("contradictions", &rows, limit, place, ContradictionBody::from))
 }
 
-/// Where a page goes on: order, attempt, claim and place of its last row.
+/// Where a page goes on: order, attempt, reported end and place of its last row.
 fn place(row: &Contradiction) -> String {
-    format!("{}-{}-{}-{}", row.order, row.attempt, row.claim.name(), row.ordinal)
+    format!("{}-{}-{}-{}", row.order, row.attempt, row.reported.name(), row.ordinal)
 }
 
 fn parse_place(text: &str) -> Option<ContradictionPlace> {
     let (order, rest) = text.split_once('-')?;
     let (attempt, rest) = rest.split_once('-')?;
     let (claim, ordinal) = rest.split_once('-')?;
-    let claim = Claim::ALL.into_iter().find(|one| one.name() == claim)?;
-    Some((OrderId::parse(order)?, attempt.parse().ok()?, claim, ordinal.parse().ok()?))
+    let reported = ReportedEnd::ALL.into_iter().find(|one| one.name() == claim)?;
+    Some((OrderId::parse(order)?, attempt.parse().ok()?, reported, ordinal.parse().ok()?))
 }

@@ -218,7 +218,7 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
     };
     fields.finish()?;
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
-    instruction.settlement = settlement;
+    instruction.settlement_mode = settlement;
     instruction.merchant_category = merchant_category;
     Ok(RouteQuestion { instruction, digits, pan_length })
 }

@@ -10,7 +10,7 @@ use http::Uri;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Fields, Json};
 use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError};
-use crate::domain::flow::order::{Instruction, Order, OrderKind, Settlement};
+use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
 use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, MerchantId};
 use crate::domain::money::{AmountMinor, Currency};
 use crate::engine::follow_ups::FollowUp;
@@ -46,7 +46,7 @@ pub fn read_payment(
     let amount = required_amount(&mut fields)?;
     let currency = currency(&mut fields)?;
     let mut asked = Instruction::new(caller.clone(), id, kind, merchant, amount, currency);
-    asked.settlement = settlement(&mut fields)?;
+    asked.settlement_mode = settlement(&mut fields)?;
     asked.merchant_category = merchant_category(&mut fields)?;
     asked.merchant_fee_minor = merchant_fee(&mut fields, amount)?;
     let card = card_fields(fields.object("card", "card.")?, rules)?;
@@ -140,10 +140,10 @@ pub fn currency(fields: &mut Fields<'_>) -> Result<Currency, ApiError> {
     })
 }
 
-pub fn settlement(fields: &mut Fields<'_>) -> Result<Settlement, ApiError> {
+pub fn settlement(fields: &mut Fields<'_>) -> Result<SettlementMode, ApiError> {
     match fields.text("settlement")? {
-        None => Ok(Settlement::Instant),
-        Some(text) => Settlement::parse(&text)
+        None => Ok(SettlementMode::Instant),
+        Some(text) => SettlementMode::parse(&text)
             .ok_or_else(|| fields.invalid("settlement", "it is \"instant\" or \"escrow\"")),
     }
 }

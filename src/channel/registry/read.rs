@@ -15,12 +15,12 @@ use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::ChannelState;
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 
 /// Reads the whole of one file: the shared part, then the protocol's section.
 pub(super) fn read_channel(
     document: &Document,
-    house: &HouseTerms,
+    house: &CommonTerms,
     base: &Path,
     mistakes: &Mistakes,
     links: LinkHouse,
@@ -69,7 +69,7 @@ pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), V
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));
     let links = LinkHouse { channel: id, late: mpsc::channel(1).0, clock: Clock::System.into() };
-    let read = read_channel(&document, &HouseTerms::default(), base, &mistakes, links);
+    let read = read_channel(&document, &CommonTerms::default(), base, &mistakes, links);
     mistakes.into_result()?;
     let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");
     let terms = |connection: Option<Connection>| {

@@ -126,7 +126,7 @@ impl House {
 
 fn load(folder: &Path) -> Result<Registry, Vec<Mistake>> {
     let clock = Clock::Manual(Arc::new(AtomicI64::new(at(0).as_millis())));
-    Registry::load(folder, &folder.join("routes.toml"), folder, HouseTerms::default(), clock)
+    Registry::load(folder, &folder.join("routes.toml"), folder, CommonTerms::default(), clock)
 }
 
 fn at(second: i64) -> Timestamp {

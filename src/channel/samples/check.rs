@@ -16,7 +16,7 @@ use crate::config::raw::Document;
 use crate::config::section::Entry;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::ChannelState;
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 use crate::domain::time::Timestamp;
 
 /// What a check found, beside the mistakes that make a file useless.
@@ -174,7 +174,7 @@ fn read_adapter(
     };
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
-    let file = ChannelFile::read(&root, id.clone(), &HouseTerms::default());
+    let file = ChannelFile::read(&root, id.clone(), &CommonTerms::default());
     let adapter = if unverified {
         protocol::read_unverified(&root, &file, &recording)
     } else {

@@ -15,7 +15,7 @@ use super::town::CHANNELS;
 use crate::domain::books::accounting::{AccountingRequest, BookingEvent, DeliveryStatus};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::flow::attempt::AttemptState;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::ids::{ChannelOrderNo, OrderId};
 use crate::simulator::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 
@@ -169,7 +169,7 @@ fn check_books(findings: &mut DemoFindings, books: &Books) {
         if let Some(order) = request.order() {
             requests.entry(order).or_default().push(request);
         }
-        if request.imbalance_minor() != 0 || request.entries.is_empty() {
+        if request.imbalance_minor() != 0 || request.postings.is_empty() {
             findings.broken("I-7", request.id, "its entries do not balance");
         }
     }
@@ -208,9 +208,9 @@ fn booking_of(books: &Books, order: &Order) -> Option<(BookingEvent, Option<Book
     }
     match order.instruction.kind {
         OrderKind::Payment | OrderKind::Capture { .. } => {
-            Some(match order.instruction.settlement {
-                Settlement::Instant => (BookingEvent::InstantPayment, None),
-                Settlement::Escrow => (BookingEvent::EscrowPayment, None),
+            Some(match order.instruction.settlement_mode {
+                SettlementMode::Instant => (BookingEvent::InstantPayment, None),
+                SettlementMode::Escrow => (BookingEvent::EscrowPayment, None),
             })
         }
         OrderKind::Refund { .. } => {

@@ -26,7 +26,7 @@ closed_set! {
         SuspenseBalanced = 5 => "suspense_balanced",
         /// Money goes back to the card. Booked before the channel is asked.
         Refund = 6 => "refund",
-        /// The refund did not come about: red letter (红字), the same entries with negative amounts.
+        /// The refund did not come about: red letter (红字), the same postings with negative amounts.
         RefundTakenBack = 7 => "refund_taken_back",
         /// A payment or capture is cancelled on its clearing day. Booked before the channel is
         /// asked.
@@ -77,7 +77,7 @@ impl BookingEvent {
     }
 
     /// The posting rule of what an order's success books: account to debit, account to credit (S11,
-    /// S16). `None` where the entries depend on more than an amount: see [`voucher_of`].
+    /// S16). `None` where the postings depend on more than an amount: see [`voucher_of`].
     pub const fn rule(self) -> Option<(Account, Account)> {
         use Account::{
             ChannelPendingClearing, CompanyTransitional, MerchantPendingClearing, SuspensePayable,
@@ -117,9 +117,9 @@ closed_set! {
     }
 }
 
-/// One entry of a voucher.
+/// One posting of a voucher: a debit or a credit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct Posting {
     pub side: Side,
     pub account: String,
     /// Never zero; negative in a red-letter voucher, which takes an earlier one back.
@@ -239,7 +239,7 @@ pub enum SourceDocument {
     Settlement { settlement: SettlementId, bank_reference: String },
 }
 
-/// What accounting must book: a voucher with its source document and its entries.
+/// What accounting must book: a voucher with its source document and its postings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountingRequest {
     pub id: RequestId,
@@ -248,7 +248,7 @@ pub struct AccountingRequest {
     pub channel: ChannelId,
     pub source: SourceDocument,
     pub currency: Currency,
-    pub entries: Vec<Entry>,
+    pub postings: Vec<Posting>,
     pub business_date: BusinessDate,
     pub created_at: Timestamp,
     pub delivery: Delivery,
@@ -274,7 +274,7 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     assert!(debit != credit, "I-7: a voucher moves something between two accounts");
     let sign = if booking.event.is_red_letter() { -1 } else { 1 };
     let merchant = Some(&source.merchant_id);
-    let entry = |side, account, minor: i64| Entry {
+    let posting = |side, account, minor: i64| Posting {
         side,
         account: booking.names.name(account, &source.channel, merchant, source.currency),
         amount_minor: sign * minor,
@@ -282,9 +282,9 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     let (whole, escrow) = (booking.amount.get(), booking.from_escrow_minor);
     assert!((0..=whole).contains(&escrow), "I-8: a part comes out of escrow");
     let lines = [
-        entry(Side::Debit, debit, whole - escrow),
-        entry(Side::Debit, Account::CompanyTransitional, escrow),
-        entry(Side::Credit, credit, whole),
+        posting(Side::Debit, debit, whole - escrow),
+        posting(Side::Debit, Account::CompanyTransitional, escrow),
+        posting(Side::Credit, credit, whole),
     ];
     AccountingRequest {
         id: booking.id,
@@ -298,17 +298,17 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
             merchant_id: source.merchant_id.clone(),
         },
         currency: source.currency,
-        entries: lines.into_iter().filter(|line| line.amount_minor != 0).collect(),
+        postings: lines.into_iter().filter(|line| line.amount_minor != 0).collect(),
         business_date: source.clearing_date,
         created_at: booking.now,
         delivery: Delivery::owed(booking.now),
     }
 }
 
-/// A posting of a voucher that no order's rule gives: positive minor units are a debit, negative
-/// ones a credit.
+/// What a voucher that no order's rule gives does to an account: positive minor units are a debit,
+/// negative ones a credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Posting {
+pub struct AccountChange {
     pub account: Account,
     pub minor: i64,
 }
@@ -325,31 +325,31 @@ pub struct VoucherHead<'a> {
     pub now: Timestamp,
 }
 
-/// The request that books the postings, which must balance (I-7); empty ones are left out. `None`
-/// if nothing is left to book.
-pub fn voucher_of(head: VoucherHead<'_>, postings: &[Posting]) -> Option<AccountingRequest> {
-    let sum: i64 = postings.iter().map(|posting| posting.minor).sum();
+/// The request that books changes of accounts, which must balance (I-7); empty changes are left
+/// out. `None` if nothing is left to book.
+pub fn voucher_of(head: VoucherHead<'_>, changes: &[AccountChange]) -> Option<AccountingRequest> {
+    let sum: i64 = changes.iter().map(|change| change.minor).sum();
     assert_eq!(sum, 0, "I-7: a voucher balances");
     let merchant = match &head.source {
         SourceDocument::Order { merchant_id, .. } => Some(merchant_id),
         SourceDocument::Difference { merchant_id, .. } => merchant_id.as_ref(),
         SourceDocument::Settlement { .. } => None,
     };
-    let entry = |posting: &Posting| Entry {
-        side: if posting.minor > 0 { Side::Debit } else { Side::Credit },
-        account: head.names.name(posting.account, head.channel, merchant, head.currency),
-        amount_minor: posting.minor.abs(),
+    let posting = |change: &AccountChange| Posting {
+        side: if change.minor > 0 { Side::Debit } else { Side::Credit },
+        account: head.names.name(change.account, head.channel, merchant, head.currency),
+        amount_minor: change.minor.abs(),
     };
-    let entries: Vec<Entry> =
-        postings.iter().filter(|posting| posting.minor != 0).map(entry).collect();
-    (!entries.is_empty()).then(|| AccountingRequest {
+    let postings: Vec<Posting> =
+        changes.iter().filter(|change| change.minor != 0).map(posting).collect();
+    (!postings.is_empty()).then(|| AccountingRequest {
         id: head.id,
         event: head.event,
         voucher: head.event.voucher(),
         channel: head.channel.clone(),
         source: head.source,
         currency: head.currency,
-        entries,
+        postings,
         business_date: head.business_date,
         created_at: head.now,
         delivery: Delivery::owed(head.now),
@@ -376,10 +376,10 @@ impl AccountingRequest {
 
     /// Debits less credits, which a request in the books has at zero (I-7).
     pub fn imbalance_minor(&self) -> i64 {
-        let signed = |entry: &Entry| match entry.side {
-            Side::Debit => entry.amount_minor,
-            Side::Credit => -entry.amount_minor,
+        let signed = |posting: &Posting| match posting.side {
+            Side::Debit => posting.amount_minor,
+            Side::Credit => -posting.amount_minor,
         };
-        self.entries.iter().map(signed).sum()
+        self.postings.iter().map(signed).sum()
     }
 }

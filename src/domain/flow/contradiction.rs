@@ -13,7 +13,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome, Reason};
 use crate::domain::terms::ClaimRule;
-use crate::domain::write_set::{Claim, Contradiction, EntryChange};
+use crate::domain::write_set::{Contradiction, EntryChange, ReportedEnd};
 
 impl Work<'_> {
     /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
@@ -33,10 +33,11 @@ impl Work<'_> {
         if let Outcome::Approved(approval) = &evidence.outcome {
             channel_reference.clone_from(&approval.channel_reference);
         }
-        let Some(claim) = claim_of(attempt, evidence) else { return Ok(()) };
+        let Some(reported) = reported_end(attempt, evidence) else { return Ok(()) };
         let kept = self.view.contradictions.iter();
-        let kept: Vec<_> =
-            kept.filter(|kept| (kept.attempt, kept.claim) == (attempt.number, claim)).collect();
+        let kept: Vec<_> = kept
+            .filter(|kept| (kept.attempt, kept.reported) == (attempt.number, reported))
+            .collect();
         if is_known(&kept, channel_reference.as_ref()) {
             return Ok(());
         }
@@ -70,7 +71,7 @@ impl Work<'_> {
         self.writes.contradictions.push(Contradiction {
             order: self.order.id,
             attempt: attempt.number,
-            claim,
+            reported,
             ordinal,
             source: evidence.source,
             at: self.now,
@@ -210,15 +211,15 @@ fn tells_of_before(attempt: &Attempt, evidence: &Evidence) -> bool {
 }
 
 /// What evidence claims against the end of an attempt; nothing where it agrees or proves nothing.
-fn claim_of(attempt: &Attempt, evidence: &Evidence) -> Option<Claim> {
+fn reported_end(attempt: &Attempt, evidence: &Evidence) -> Option<ReportedEnd> {
     let is_approved = attempt.state == AttemptState::Approved;
     match &evidence.outcome {
         Outcome::Approved(approval) => {
             let reference = approval.channel_reference.as_ref();
             let counts = !is_approved || is_another_success(attempt, reference, evidence.source);
-            counts.then_some(Claim::Success)
+            counts.then_some(ReportedEnd::Success)
         }
-        Outcome::Declined(_) => is_approved.then_some(Claim::Failure),
+        Outcome::Declined(_) => is_approved.then_some(ReportedEnd::Failure),
         Outcome::Pending { .. }
         | Outcome::Unknown(_)
         | Outcome::NotSent(_)

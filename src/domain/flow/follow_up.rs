@@ -16,7 +16,7 @@ use crate::domain::card::SealedPan;
 use crate::domain::command::{CardAgain, Decider, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, Operation};
-use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::flow::{Work, add_attempt};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
@@ -239,7 +239,9 @@ fn claim(original: &mut Order, order: &mut Order) {
         original.claims.captured_minor += amount_minor;
         return;
     }
-    if original.instruction.settlement == Settlement::Escrow && gives_money_back(original, order) {
+    if original.instruction.settlement_mode == SettlementMode::Escrow
+        && gives_money_back(original, order)
+    {
         let escrow_minor = amount_minor.min(original.unreleased_minor());
         order.claims.from_escrow_minor = escrow_minor;
         original.claims.from_escrow_minor += escrow_minor;

@@ -10,7 +10,7 @@ use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::Work;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::OrderId;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
@@ -142,7 +142,7 @@ impl Work<'_> {
                 self.order.charged = Some(fee.clone());
             }
             if let Some(event) =
-                event_of_success(attempt.operation, self.order.instruction.settlement)
+                event_of_success(attempt.operation, self.order.instruction.settlement_mode)
             {
                 self.book(event, &transaction);
             }
@@ -408,15 +408,18 @@ fn give_fee_back(original: &mut Order, order: &Order, charged: Fee) -> Fee {
 
 /// What accounting books when an operation succeeds. What gives money back was booked before it was
 /// carried out; what holds money moves none.
-const fn event_of_success(operation: Operation, settlement: Settlement) -> Option<BookingEvent> {
+const fn event_of_success(
+    operation: Operation,
+    settlement: SettlementMode,
+) -> Option<BookingEvent> {
     match (operation, settlement) {
-        (Operation::Payment | Operation::Capture, Settlement::Instant) => {
+        (Operation::Payment | Operation::Capture, SettlementMode::Instant) => {
             Some(BookingEvent::InstantPayment)
         }
-        (Operation::Payment | Operation::Capture, Settlement::Escrow) => {
+        (Operation::Payment | Operation::Capture, SettlementMode::Escrow) => {
             Some(BookingEvent::EscrowPayment)
         }
-        (Operation::Undo, Settlement::Instant | Settlement::Escrow) => {
+        (Operation::Undo, SettlementMode::Instant | SettlementMode::Escrow) => {
             Some(BookingEvent::SuspenseBalanced)
         }
         (Operation::Refund | Operation::Void | Operation::Preauth, _) => None,

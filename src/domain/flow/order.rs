@@ -120,7 +120,7 @@ pub struct Claims {
 closed_set! {
     /// When the merchant gets the money: at once, or when the goods have arrived (担保).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Settlement {
+    pub enum SettlementMode {
         Instant = 1 => "instant",
         Escrow = 2 => "escrow",
     }
@@ -167,7 +167,7 @@ pub struct Instruction {
     pub merchant_id: MerchantId,
     pub amount: AmountMinor,
     pub currency: Currency,
-    pub settlement: Settlement,
+    pub settlement_mode: SettlementMode,
     /// What the merchant deals in, if the core said it. A follow-up has its original's.
     pub merchant_category: Option<MerchantCategory>,
     /// What the core charges its merchant for it, in minor units, 0 to the amount: the income that
@@ -197,7 +197,7 @@ impl Instruction {
             merchant_id,
             amount,
             currency,
-            settlement: Settlement::Instant,
+            settlement_mode: SettlementMode::Instant,
             merchant_category: None,
             merchant_fee_minor: None,
             card: None,
@@ -228,7 +228,7 @@ impl Instruction {
         let of = &original.instruction;
         let (merchant_id, amount) = (of.merchant_id.clone(), of.amount);
         let new = Self::new(caller, caller_order_id, kind, merchant_id, amount, of.currency);
-        let new = Self { settlement: of.settlement, ..new };
+        let new = Self { settlement_mode: of.settlement_mode, ..new };
         if matches!(kind, OrderKind::Release { .. }) {
             return new;
         }
@@ -250,7 +250,7 @@ impl Instruction {
         same("merchant_id", self.merchant_id == repeat.merchant_id)?;
         same("amount", self.amount == repeat.amount)?;
         same("currency", self.currency == repeat.currency)?;
-        same("settlement", self.settlement == repeat.settlement)?;
+        same("settlement", self.settlement_mode == repeat.settlement_mode)?;
         same("merchant_category", self.merchant_category == repeat.merchant_category)?;
         same("merchant_fee", self.merchant_fee_minor == repeat.merchant_fee_minor)?;
         let digests = |card: &Option<CardFacts>| card.as_ref().map(|card| card.digests);

@@ -4,7 +4,7 @@ use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::command::Refusal;
 use crate::domain::effect::Effect;
 use crate::domain::flow::Work;
-use crate::domain::flow::order::{Order, OrderKind, OrderStatus, Settlement};
+use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 
 impl Work<'_> {
     /// Books a part, or all that is left, of the view's payment under the release's own order id.
@@ -18,7 +18,7 @@ impl Work<'_> {
             OrderKind::Release { of: self.order.id },
             "it names its payment"
         );
-        if self.order.instruction.settlement != Settlement::Escrow
+        if self.order.instruction.settlement_mode != SettlementMode::Escrow
             || !self.order.instruction.kind.is_paid_in()
         {
             return Err(Refusal::NotEscrow);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::Settlement;
+use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::MerchantId;
 use crate::domain::money::Currency;
 use crate::domain::route::Subject;
@@ -91,7 +91,7 @@ pub enum Condition {
         to_minor: i64,
     },
     Currencies(Vec<Currency>),
-    Settlements(Vec<Settlement>),
+    Settlements(Vec<SettlementMode>),
     CardTypes(Vec<CardType>),
     Brands(Vec<Brand>),
     /// Whole issuer codes, or their first four digits for all regions of an institution.
@@ -126,7 +126,9 @@ impl Condition {
                 (*from_minor..=*to_minor).contains(&subject.instruction.amount.get())
             }
             Self::Currencies(currencies) => currencies.contains(&subject.instruction.currency),
-            Self::Settlements(settlements) => settlements.contains(&subject.instruction.settlement),
+            Self::Settlements(settlements) => {
+                settlements.contains(&subject.instruction.settlement_mode)
+            }
             Self::CardTypes(kinds) => {
                 subject.card.is_some_and(|card| kinds.contains(&card.card_type))
             }
@@ -160,7 +162,10 @@ impl Condition {
             }
             Self::Settlements(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));
-                format!("the settlement is {}, not {wanted}", subject.instruction.settlement.name())
+                format!(
+                    "the settlement is {}, not {wanted}",
+                    subject.instruction.settlement_mode.name()
+                )
             }
             Self::CardTypes(wanted) => {
                 let wanted = listed(wanted.iter().map(|wanted| wanted.name()));

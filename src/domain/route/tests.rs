@@ -15,7 +15,7 @@ use super::hours::{DayWindow, Hours};
 use super::*;
 use crate::domain::bin::Brand;
 use crate::domain::fee::{FeeRule, FeeSchedule, RefundFee};
-use crate::domain::flow::order::{OrderKind, Settlement};
+use crate::domain::flow::order::{OrderKind, SettlementMode};
 use crate::domain::ids::MerchantId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::time::ClearingCalendar;
@@ -243,8 +243,8 @@ fn each_condition_fits_what_it_names_and_nothing_else() {
         (amount(1, 99_999), order(), false),
         (Condition::Currencies(vec![Currency::Usd, Currency::Cny]), order(), true),
         (Condition::Currencies(vec![Currency::Usd]), order(), false),
-        (Condition::Settlements(vec![Settlement::Instant]), order(), true),
-        (Condition::Settlements(vec![Settlement::Escrow]), order(), false),
+        (Condition::Settlements(vec![SettlementMode::Instant]), order(), true),
+        (Condition::Settlements(vec![SettlementMode::Escrow]), order(), false),
         (Condition::CardTypes(vec![CardType::Debit]), order(), true),
         (Condition::CardTypes(vec![CardType::Debit]), order().card(None), false),
         (Condition::Brands(vec![Brand::Visa, Brand::UnionPay]), order(), true),
@@ -528,7 +528,7 @@ fn an_explanation_says_why_of_every_rule_and_channel() {
     let conditions = vec![
         Condition::Amount { from_minor: 1, to_minor: 5 },
         Condition::CardTypes(vec![CardType::Credit, CardType::Prepaid]),
-        Condition::Settlements(vec![Settlement::Instant]),
+        Condition::Settlements(vec![SettlementMode::Instant]),
     ];
     let rules = [
         rule("small credit", conditions, priority(&["acquirer"])),

@@ -14,7 +14,7 @@ use crate::domain::flow::order::OrderStatus;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
 use crate::domain::time::{BusinessDate, Timestamp};
-use crate::domain::write_set::Claim;
+use crate::domain::write_set::ReportedEnd;
 use crate::engine::EngineError;
 
 use super::records::before;
@@ -212,8 +212,8 @@ impl Backoffice {
             return self.record_at(house, transaction.clearing_date, number).await;
         }
         let claims = self.store().contradictions(number.order).await?;
-        let claimed = |claim: Claim| claim == Claim::Success;
-        if !claims.iter().any(|kept| kept.attempt == number.attempt && claimed(kept.claim)) {
+        let claimed = |end: ReportedEnd| end == ReportedEnd::Success;
+        if !claims.iter().any(|kept| kept.attempt == number.attempt && claimed(kept.reported)) {
             return Ok(None);
         }
         for days in 0..=CLAIM_DAYS {
@@ -247,7 +247,8 @@ impl Backoffice {
         let number = record.channel_order_no;
         let claims = self.store().contradictions(number.order).await?;
         let mut claims = claims.into_iter().filter(|kept| kept.attempt == number.attempt);
-        let undo = claims.find(|kept| kept.claim == Claim::Success).and_then(|kept| kept.undo);
+        let undo =
+            claims.find(|kept| kept.reported == ReportedEnd::Success).and_then(|kept| kept.undo);
         let Some(by) = undo else { return Ok(Claimed::Held) };
         let undo = self.store().order(by).await?;
         let given_up = undo.is_some_and(|undo| undo.status == OrderStatus::Failed);

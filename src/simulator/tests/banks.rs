@@ -15,7 +15,7 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::AmountMinor;
 use crate::domain::outcome::Outcome;
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 
 pub struct Met {
     pub simulator: Simulator,
@@ -48,7 +48,7 @@ pub async fn meet_at(
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let id = ChannelId::parse(id).expect("an id");
-    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let file = ChannelFile::read(&root, id, &CommonTerms::default());
     let resolve = |reference: &str| {
         // The copy finds in files what the file has of the environment.
         let known = |one: &str| one.replace("env:", "file:env/") == reference;

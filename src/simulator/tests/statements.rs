@@ -12,7 +12,7 @@ use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 use crate::reconciliation::matching::{
     Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
 };
@@ -48,7 +48,7 @@ async fn play_listing(
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let id = ChannelId::parse(id).expect("an id");
-    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let file = ChannelFile::read(&root, id, &CommonTerms::default());
     assert_eq!(mistakes.into_result(), Ok(()));
     let layout = file.statement.and_then(|terms| terms.layout).expect("a layout");
     let mut settings = settings.with_seed(11).with_differences_percent(percent);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::accounting::{
-    AccountingRequest, Delivery, DeliveryStatus, Entry, RequestId, SourceDocument,
+    AccountingRequest, Delivery, DeliveryStatus, Posting, RequestId, SourceDocument,
 };
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{
@@ -129,7 +129,7 @@ struct AccountingRecord<'a> {
     channel: &'a str,
     source: SourceRecord<'a>,
     currency: u8,
-    entries: Vec<EntryRecord<'a>>,
+    entries: Vec<PostingRecord<'a>>,
     business_date: u32,
     created_at: u64,
 }
@@ -157,7 +157,7 @@ enum SourceRecord<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct EntryRecord<'a> {
+struct PostingRecord<'a> {
     side: u8,
     account: &'a str,
     amount_minor: i64,
@@ -172,9 +172,9 @@ fn accounting_bytes(request: &AccountingRequest) -> Vec<u8> {
         source: source_record(request.id.chain, &request.source),
         currency: request.currency.number(),
         entries: request
-            .entries
+            .postings
             .iter()
-            .map(|entry| EntryRecord {
+            .map(|entry| PostingRecord {
                 side: entry.side.number(),
                 account: &entry.account,
                 amount_minor: entry.amount_minor,
@@ -231,8 +231,8 @@ fn read_source(chain: OrderId, record: &SourceRecord<'_>) -> SourceDocument {
 
 fn read_accounting(id: RequestId, bytes: &[u8]) -> Result<AccountingRequest, StoreError> {
     let record: AccountingRecord<'_> = decode(ACCOUNTING.table, bytes)?;
-    let entry = |stored: &EntryRecord<'_>| {
-        Ok::<_, StoreError>(Entry {
+    let entry = |stored: &PostingRecord<'_>| {
+        Ok::<_, StoreError>(Posting {
             side: ACCOUNTING.code("side", stored.side)?,
             account: stored.account.to_owned(),
             amount_minor: ACCOUNTING.signed(stored.amount_minor)?,
@@ -245,7 +245,7 @@ fn read_accounting(id: RequestId, bytes: &[u8]) -> Result<AccountingRequest, Sto
         channel: ChannelId::from_stored(record.channel),
         source: read_source(id.chain, &record.source),
         currency: ACCOUNTING.currency(record.currency)?,
-        entries: record.entries.iter().map(entry).collect::<Result<_, _>>()?,
+        postings: record.entries.iter().map(entry).collect::<Result<_, _>>()?,
         business_date: ACCOUNTING.date(record.business_date)?,
         created_at: ACCOUNTING.time(record.created_at)?,
         delivery: record.delivery.read(ACCOUNTING)?,

@@ -41,8 +41,8 @@ impl Table for Contradictions {
     }
 }
 
-fn key_of((order, attempt, claim, ordinal): ContradictionPlace) -> Vec<u8> {
-    Key::of(LETTER).order(order).number([attempt, claim.number(), ordinal]).0
+fn key_of((order, attempt, reported, ordinal): ContradictionPlace) -> Vec<u8> {
+    Key::of(LETTER).order(order).number([attempt, reported.number(), ordinal]).0
 }
 
 pub(super) fn contradictions_of(rows: Rows<'_>, order: OrderId) -> Read<Vec<Contradiction>> {
@@ -87,7 +87,7 @@ fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
 
 fn read_contradiction(
     order: OrderId,
-    [attempt, claim, ordinal]: [u8; 3],
+    [attempt, reported, ordinal]: [u8; 3],
     bytes: &[u8],
 ) -> Result<Contradiction, StoreError> {
     let fields = CONTRADICTIONS;
@@ -95,7 +95,7 @@ fn read_contradiction(
     Ok(Contradiction {
         order,
         attempt,
-        claim: fields.code("claim", claim)?,
+        reported: fields.code("reported", reported)?,
         ordinal,
         source: fields.code("source", record.source)?,
         at: fields.time(record.at)?,

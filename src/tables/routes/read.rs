@@ -13,7 +13,7 @@ use crate::config::raw::{Document, Tree};
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};
 use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::order::Settlement;
+use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::condition::{CardPrefix, Condition, INSTITUTION_DIGITS};
@@ -276,7 +276,7 @@ impl Reader<'_> {
     fn conditions(&self, file_zone: &TimeZone) -> Vec<Condition> {
         let operations = Operation::ALL.map(|operation| (operation.name(), operation));
         let currencies = Currency::ALL.map(|currency| (currency.name(), currency));
-        let settlements = Settlement::ALL.map(|settlement| (settlement.name(), settlement));
+        let settlements = SettlementMode::ALL.map(|settlement| (settlement.name(), settlement));
         let card_types = CardType::ALL.map(|kind| (kind.name(), kind));
         let brands = Brand::ALL.map(|brand| (brand.name(), brand));
         let issuer_form = "\"0102\" for all regions of a bank, or all 8 digits";

@@ -18,7 +18,7 @@ struct Voucher<'a> {
     merchant_id: Option<&'a str>,
     currency: &'static str,
     business_date: String,
-    entries: Vec<EntryForm<'a>>,
+    entries: Vec<PostingForm<'a>>,
     created_at: String,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Document<'a> {
 }
 
 #[derive(Serialize)]
-struct EntryForm<'a> {
+struct PostingForm<'a> {
     side: &'static str,
     account: &'a str,
     amount: i64,
@@ -83,7 +83,7 @@ fn write(form: &impl Serialize) -> Vec<u8> {
 
 impl<'a> From<&'a AccountingRequest> for Voucher<'a> {
     fn from(request: &'a AccountingRequest) -> Self {
-        let entries = request.entries.iter().map(|entry| EntryForm {
+        let entries = request.postings.iter().map(|entry| PostingForm {
             side: entry.side.name(),
             account: &entry.account,
             amount: entry.amount_minor,

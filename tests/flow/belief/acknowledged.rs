@@ -6,7 +6,7 @@ use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{Approval, Outcome, Reason, UnknownCause};
 use switchyard::domain::terms::{AfterInquiry, Terms};
-use switchyard::domain::write_set::Claim;
+use switchyard::domain::write_set::ReportedEnd;
 
 use crate::build::{Desk, absent, approved, declined, not_found, pending, seconds, terms, unknown};
 
@@ -163,6 +163,6 @@ fn i_5_a_success_is_never_known_by_a_failure() {
         assert_eq!(!decision.writes.is_empty(), kept, "{source:?} {reference:?}");
     }
     let claim = &desk.claims()[0];
-    assert_eq!((claim.claim, claim.undo), (Claim::Success, None), "a person must look");
+    assert_eq!((claim.reported, claim.undo), (ReportedEnd::Success, None), "a person must look");
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use switchyard::domain::books::accounting::{BookingEvent, DeliveryStatus};
 use switchyard::domain::command::{CardAtHand, Command, Resolution};
 use switchyard::domain::flow::attempt::Source;
-use switchyard::domain::flow::order::{OrderKind, OrderStatus, Settlement};
+use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::Outcome;
 
@@ -223,7 +223,7 @@ fn explore(desk: Desk, kinds: &[Kind]) -> (usize, BTreeSet<&'static str>) {
 
 #[test]
 fn i_8_every_order_of_events_around_two_refunds_keeps_the_books() {
-    for settlement in Settlement::ALL {
+    for settlement in SettlementMode::ALL {
         let desk = succeeded(terms(), OrderKind::Payment, settlement);
         let (states, booked) = explore(desk, &[Kind::Part, Kind::Whole, Kind::Void]);
         assert!(states > 300, "{states} states are too few to mean anything");
@@ -240,7 +240,7 @@ fn i_8_every_order_of_events_around_two_refunds_keeps_the_books() {
 
 #[test]
 fn i_8_every_order_of_events_around_a_hold_keeps_the_books() {
-    let desk = succeeded(terms(), OrderKind::Preauth, Settlement::Escrow);
+    let desk = succeeded(terms(), OrderKind::Preauth, SettlementMode::Escrow);
     assert_eq!(desk.order().status, OrderStatus::Succeeded);
     let (states, booked) = explore(desk, &[Kind::Capture, Kind::Void]);
     assert!(states > 100, "{states} states are too few to mean anything");

@@ -5,8 +5,8 @@
 //! a row may be changed several times before it is written once.
 
 use crate::domain::books::accounting::{
-    AccountNames, AccountingRequest, BookingEvent, Posting, RequestId, SourceDocument, VoucherHead,
-    voucher_of,
+    AccountChange, AccountNames, AccountingRequest, BookingEvent, RequestId, SourceDocument,
+    VoucherHead, voucher_of,
 };
 use crate::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, Gap, HISTORY_MAX, LineSide, RecordSide, Remedy,
@@ -402,7 +402,7 @@ impl Difference {
         &mut self,
         event: BookingEvent,
         currency: Currency,
-        postings: &[Posting],
+        postings: &[AccountChange],
         merchant_id: Option<&MerchantId>,
         moment: &Moment<'_>,
     ) -> Option<AccountingRequest> {

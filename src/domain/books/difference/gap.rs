@@ -1,6 +1,6 @@
 //! What a difference is about in money, and how suspense holds it.
 
-use crate::domain::books::accounting::{Account, Posting};
+use crate::domain::books::accounting::{Account, AccountChange};
 use crate::domain::books::difference::{Gap, Remedy};
 use crate::domain::books::reconcile::{Class, Item};
 use crate::domain::money::Currency;
@@ -73,11 +73,11 @@ const fn in_suspense(gap: &Gap) -> (i64, i64) {
 }
 
 /// The postings that move what is held from one gap to another; empty accounts are left out later.
-pub fn change(from: &Gap, to: &Gap) -> [Posting; 4] {
+pub fn change(from: &Gap, to: &Gap) -> [AccountChange; 4] {
     assert_eq!(from.currency, to.currency, "I-7: a voucher has one currency");
     let (old_receivable, old_payable) = in_suspense(from);
     let (receivable, payable) = in_suspense(to);
-    let posting = |account, minor| Posting { account, minor };
+    let posting = |account, minor| AccountChange { account, minor };
     [
         posting(Account::ChannelPendingClearing, to.principal_minor - from.principal_minor),
         posting(Account::SuspenseReceivable, receivable - old_receivable),
@@ -87,7 +87,7 @@ pub fn change(from: &Gap, to: &Gap) -> [Posting; 4] {
 }
 
 /// The postings that empty what is held into where a person says that it belongs.
-pub fn release(held: &Gap, remedy: Remedy) -> Vec<Posting> {
+pub fn release(held: &Gap, remedy: Remedy) -> Vec<AccountChange> {
     let even = Gap { currency: held.currency, principal_minor: 0, fee_minor: 0 };
     let back = change(held, &even);
     let account = match remedy {
@@ -97,7 +97,7 @@ pub fn release(held: &Gap, remedy: Remedy) -> Vec<Posting> {
         Remedy::ProfitOrLoss => Account::DifferenceProfitOrLoss,
         Remedy::Acknowledge => unreachable!("I-7: nothing is held where there is no money"),
     };
-    let suspense = |posting: &&Posting| match posting.account {
+    let suspense = |posting: &&AccountChange| match posting.account {
         Account::SuspenseReceivable | Account::SuspensePayable => true,
         Account::ChannelPendingClearing
         | Account::MerchantPendingClearing
@@ -106,8 +106,8 @@ pub fn release(held: &Gap, remedy: Remedy) -> Vec<Posting> {
         | Account::ChannelFeeCost
         | Account::DifferenceProfitOrLoss => false,
     };
-    let mut postings: Vec<Posting> = back.iter().filter(suspense).copied().collect();
+    let mut postings: Vec<AccountChange> = back.iter().filter(suspense).copied().collect();
     let emptied: i64 = postings.iter().map(|posting| posting.minor).sum();
-    postings.push(Posting { account, minor: -emptied });
+    postings.push(AccountChange { account, minor: -emptied });
     postings
 }

@@ -88,7 +88,7 @@ fn booked(requests: &[AccountingRequest]) -> BTreeMap<String, i64> {
     let mut sums: BTreeMap<String, i64> = BTreeMap::new();
     for request in requests {
         assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
-        for entry in &request.entries {
+        for entry in &request.postings {
             let sign = if entry.side == Side::Debit { 1 } else { -1 };
             let name = entry.account.replace(":one", "").replace("company:", "");
             let currency = request.currency.name();

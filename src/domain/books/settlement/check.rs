@@ -1,8 +1,8 @@
 //! The rules: what is expected, whether the receipts equal it, why not, and what is then booked.
 
 use crate::domain::books::accounting::{
-    Account, AccountNames, AccountingRequest, BookingEvent, Posting, RequestId, SourceDocument,
-    VoucherHead, voucher_of,
+    Account, AccountChange, AccountNames, AccountingRequest, BookingEvent, RequestId,
+    SourceDocument, VoucherHead, voucher_of,
 };
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
@@ -251,9 +251,9 @@ fn book(
 ) -> Option<AccountingRequest> {
     assert_eq!(left.net_minor, left.principal_minor - left.fee_minor, "I-7: a voucher balances");
     let postings = [
-        Posting { account: Account::BankReserve, minor: left.net_minor },
-        Posting { account: Account::ChannelFeeCost, minor: left.fee_minor },
-        Posting { account: Account::ChannelPendingClearing, minor: -left.principal_minor },
+        AccountChange { account: Account::BankReserve, minor: left.net_minor },
+        AccountChange { account: Account::ChannelFeeCost, minor: left.fee_minor },
+        AccountChange { account: Account::ChannelPendingClearing, minor: -left.principal_minor },
     ];
     let last = settlement.receipts.last().expect("a settlement has a receipt");
     let received_on = settlement.receipts.iter().map(|receipt| receipt.received_on).max();

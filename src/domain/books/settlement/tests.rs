@@ -43,8 +43,8 @@ fn checked(settlement: ChannelSettlement, dates: &[DateFacts]) -> Checked {
 }
 
 fn entries(request: &AccountingRequest) -> Vec<(Side, &str, i64)> {
-    let entry = |entry: &crate::domain::books::accounting::Entry| entry.amount_minor;
-    request.entries.iter().map(|one| (one.side, one.account.as_str(), entry(one))).collect()
+    let amount = |posting: &crate::domain::books::accounting::Posting| posting.amount_minor;
+    request.postings.iter().map(|one| (one.side, one.account.as_str(), amount(one))).collect()
 }
 
 #[test]
@@ -297,7 +297,7 @@ impl World {
         if let Some(request) = &checked.accounting {
             assert_eq!(request.imbalance_minor(), 0, "I-7");
             assert_eq!(request.id.sequence, checked.settlement.accounting_sequence);
-            for entry in &request.entries {
+            for entry in &request.postings {
                 let sign = if entry.side == Side::Debit { 1 } else { -1 };
                 self.post(&entry.account, sign * entry.amount_minor);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
-    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Entry, RequestId, Side,
+    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Posting, RequestId, Side,
     SourceDocument, VoucherType,
 };
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
@@ -13,7 +13,7 @@ use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use crate::domain::fee::{Fee, RefundFee};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Operation, Source};
 use crate::domain::flow::order::{
-    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, Settlement,
+    Candidate, Claims, Instruction, Order, OrderKind, OrderStatus, SettlementMode,
 };
 use crate::domain::flow::reversal::{HistoryLine, Phase, ReversalEntry};
 use crate::domain::ids::{
@@ -23,7 +23,7 @@ use crate::domain::ids::{
 use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
-use crate::domain::write_set::{AuditEntry, Claim, Contradiction, CoreNotice};
+use crate::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd};
 use crate::store::table::accounting::Accounting;
 use crate::store::table::audit::Audit;
 use crate::store::table::clearing::Clearing;
@@ -127,7 +127,7 @@ impl Draw {
                 merchant_id: MerchantId::from_stored(&self.word()),
                 amount: self.amount(),
                 currency: self.of(&Currency::ALL),
-                settlement: self.of(&Settlement::ALL),
+                settlement_mode: self.of(&SettlementMode::ALL),
                 merchant_category: self.maybe(|draw| {
                     MerchantCategory::from_number(draw.random.u16(0..=9_999)).expect("four digits")
                 }),
@@ -291,7 +291,7 @@ impl Draw {
             channel: self.channel(),
             source,
             currency: self.of(&Currency::ALL),
-            entries: self.several(4, |draw| Entry {
+            postings: self.several(4, |draw| Posting {
                 side: draw.of(&[Side::Debit, Side::Credit]),
                 account: draw.text(40),
                 amount_minor: if draw.random.bool() { 1 } else { -1 } * draw.amount().get(),
@@ -353,7 +353,7 @@ impl Draw {
         Contradiction {
             order: self.id(),
             attempt: self.random.u8(1..=99),
-            claim: self.of(&Claim::ALL),
+            reported: self.of(&ReportedEnd::ALL),
             ordinal: self.random.u8(..),
             source: self.of(&Source::ALL),
             at: self.time(),
@@ -435,7 +435,7 @@ pub(super) fn order() -> Order {
             merchant_id: MerchantId::from_stored("m-1"),
             amount: AmountMinor::new(12_345).expect("an amount"),
             currency: Currency::Cny,
-            settlement: Settlement::Escrow,
+            settlement_mode: SettlementMode::Escrow,
             merchant_category: None,
             merchant_fee_minor: None,
             card: Some(CardFacts {
@@ -552,7 +552,7 @@ fn delivery() -> Delivery {
 
 pub(super) fn accounting() -> AccountingRequest {
     let entry =
-        |side, account: &str| Entry { side, account: account.to_owned(), amount_minor: 100 };
+        |side, account: &str| Posting { side, account: account.to_owned(), amount_minor: 100 };
     AccountingRequest {
         id: RequestId { chain: first_id(), sequence: 2 },
         event: BookingEvent::EscrowRelease,
@@ -565,7 +565,7 @@ pub(super) fn accounting() -> AccountingRequest {
             merchant_id: MerchantId::from_stored("m-1"),
         },
         currency: Currency::Cny,
-        entries: vec![entry(Side::Debit, "a"), entry(Side::Credit, "b")],
+        postings: vec![entry(Side::Debit, "a"), entry(Side::Credit, "b")],
         business_date: date(),
         created_at: moment(10),
         delivery: delivery(),
@@ -585,7 +585,7 @@ pub(super) fn contradiction() -> Contradiction {
     Contradiction {
         order: first_id(),
         attempt: 1,
-        claim: Claim::Success,
+        reported: ReportedEnd::Success,
         ordinal: 0,
         source: Source::Statement,
         at: moment(11),

@@ -14,7 +14,7 @@ use crate::domain::card::{CardInput, Expiry, Pan};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 
 /// A card number that UnionPay publishes for tests.
 const TEST_PAN: &str = "6216261000000000018";
@@ -82,7 +82,7 @@ fn read(text: &str) -> Result<Iso8583, Vec<String>> {
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let id = ChannelId::parse("a").expect("an id");
-    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let file = ChannelFile::read(&root, id, &CommonTerms::default());
     let resolve = |reference: &str| match reference {
         "env:mac" => Ok("A1B2C3D4E5F60718".to_owned()),
         "env:cups" => Ok("0123456789ABCDEF".to_owned()),

@@ -13,7 +13,7 @@ use crate::config::raw::Document;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::{Decline, Outcome, Reason};
-use crate::domain::terms::HouseTerms;
+use crate::domain::terms::CommonTerms;
 
 fn resolve(reference: &str) -> Result<String, String> {
     match reference {
@@ -53,7 +53,7 @@ fn the_shipped_channel_file_has_unionpays_terms() {
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
     let id = ChannelId::parse("unionpay").expect("an id");
-    let file = ChannelFile::read(&root, id, &HouseTerms::default());
+    let file = ChannelFile::read(&root, id, &CommonTerms::default());
     let seconds: Vec<u64> = file.terms.inquire.iter().map(|wait| wait.as_secs()).collect();
     assert_eq!(seconds, [1, 2, 4, 8, 16, 32], "as UnionPay advises");
     assert_eq!(file.abilities.order_operations(), Operation::ALL);
