@@ -28,7 +28,7 @@ mod lookup;
 
 use lookup::Lookup;
 
-/// What a change of the folder means to a daemon, which has its table in memory.
+/// How a daemon, which has its table in memory, learns of a change of the folder.
 const TAKEN_LATER: &str = "a daemon that runs on this folder takes it when it is reloaded \
                            (kill -HUP) or started; POST /v1/bin-table/refresh and /rollback \
                            change it at once";
@@ -38,7 +38,7 @@ const TAKEN_LATER: &str = "a daemon that runs on this folder takes it when it is
 pub struct BinArgs {
     #[command(subcommand)]
     pub command: BinCommand,
-    /// Print JSON: one object for `lookup`'s every answer, one in all for the others
+    /// Print JSON: one object for each answer of `lookup`, one object for other commands
     #[arg(long, global = true)]
     pub json: bool,
     /// The data folder
@@ -52,15 +52,15 @@ pub struct BinArgs {
 /// What to do with the table.
 #[derive(Debug, Subcommand)]
 pub enum BinCommand {
-    /// Tell issuer, product, type and brand of card numbers or prefixes
+    /// Show issuer, product, type and brand of card numbers or prefixes
     Lookup {
-        /// Card numbers, or prefixes of 2 to 12 digits; none: one a line on standard input
+        /// Card numbers, or prefixes of 2 to 12 digits; without any, one a line on standard input
         numbers: Vec<String>,
         /// For prefixes: only cards of this many digits
         #[arg(long, value_name = "DIGITS")]
         length: Option<u8>,
     },
-    /// Read a table and tell every bad line; without FILE the data folder's
+    /// Read a table and report every bad line; without FILE, the data folder's table
     Check {
         file: Option<PathBuf>,
         #[command(flatten)]
@@ -69,7 +69,7 @@ pub enum BinCommand {
     /// Compare two tables
     Diff {
         old: PathBuf,
-        /// The live table if absent
+        /// The live table unless given
         new: Option<PathBuf>,
         /// List the rows, not only their numbers
         #[arg(long)]
@@ -79,7 +79,7 @@ pub enum BinCommand {
     Refresh {
         /// A file or an https URL
         source: String,
-        /// Take a suspicious table all the same; bad lines are refused even so
+        /// Accept a suspicious table; bad lines are refused even so
         #[arg(long)]
         force: bool,
         /// Fewer rows than this are suspicious
@@ -97,23 +97,23 @@ pub enum BinCommand {
     },
     /// Return to an earlier version; a running daemon takes it when reloaded
     Rollback {
-        /// The version; 0 is the shipped table; the one before the live one if absent
+        /// The version, 0 for the shipped table; unless given, the one before the live one
         version: Option<u32>,
         /// Your name, for the history
         #[arg(long, default_value = "command line")]
         who: String,
     },
-    /// List who made which version the folder's, when, and from where
+    /// List the folder's versions: who installed each, when, and from where
     Versions,
 }
 
 /// How to read a source whose content does not tell it.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReadArgs {
-    /// The layout; found by content if absent
+    /// The layout; recognised by content unless given
     #[arg(long, value_parser = word_of(TableFormat::ALL, TableFormat::name))]
     pub format: Option<TableFormat>,
-    /// How characters are written; found by content if absent
+    /// The character encoding; recognised by content unless given
     #[arg(long, value_parser = word_of(TextEncoding::ALL, TextEncoding::name))]
     pub encoding: Option<TextEncoding>,
 }

@@ -27,7 +27,7 @@ pub struct ChannelArgs {
     command: ChannelCommand,
     #[command(flatten)]
     settings: SettingsArgs,
-    /// The data folder, where switched-off channels are kept
+    /// The data folder, which records the channels that are switched off
     #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
     #[command(flatten)]
@@ -36,13 +36,13 @@ pub struct ChannelArgs {
 
 #[derive(Debug, Subcommand)]
 enum ChannelCommand {
-    /// Every channel with its abilities and limits, as the files say
+    /// List every channel with its abilities and limits, as the files say
     List {
-        /// Ask the running daemon, which also knows how each does and what it has taken today
+        /// Ask the running daemon, which also knows each channel's health and today's volume
         #[arg(long)]
         daemon: bool,
     },
-    /// Check channel files, play their golden samples, and say what is missing
+    /// Check channel files, play their golden samples, and report what is missing
     Check {
         /// The files, for instance channels/bank.toml
         #[arg(required = true, value_name = "FILE")]
@@ -67,7 +67,7 @@ pub fn run(args: &ChannelArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What the daemon says of its channels.
+/// The daemon's channels.
 const CHANNELS: Listing = Listing {
     rows: "channels",
     heading: &[
@@ -133,7 +133,7 @@ fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
     Counterpart::read(&document, id, &mut KeyTexts::new()).ok().map(|other| other.credentials)
 }
 
-/// What is missing leaves the file valid; a sample that fails does not.
+/// A file stays valid where something is missing, but not where a sample fails.
 fn show(file: &Path, report: &Report, as_json: bool) -> anyhow::Result<bool> {
     let valid = report.failed.is_empty() && report.ended.is_empty();
     let file = file.display().to_string();
@@ -214,7 +214,7 @@ fn row(status: &ChannelStatus) -> Vec<String> {
     ]
 }
 
-/// What the file says, and the switch. How the channel does is known to a daemon alone.
+/// The file's terms and the switch. Only a daemon knows the channel's health.
 fn form(status: &ChannelStatus) -> serde_json::Value {
     json!({
         "id": status.id.as_str(),

@@ -15,7 +15,7 @@ use crate::config::mistake::Mistake;
 pub struct CheckConfigArgs {
     #[command(flatten)]
     settings: SettingsArgs,
-    /// The data folder, where switched-off channels are kept
+    /// The data folder, which records the channels that are switched off
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
     /// Print one JSON object

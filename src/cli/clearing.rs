@@ -32,11 +32,11 @@ enum ClearingCommand {
         channel: String,
         /// The clearing date, YYYY-MM-DD
         date: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },
-    /// Hold a closed day against its records: exit code 1 if they differ, or it is open
+    /// Check a closed day against its records; exit code 1 if they differ or the day is open
     Verify {
         channel: String,
         /// The clearing date, YYYY-MM-DD

@@ -11,7 +11,7 @@ use crate::config::mistake::Mistake;
 /// Where the settings come from.
 #[derive(Debug, Clone, Args)]
 pub struct SettingsArgs {
-    /// A settings file; without it the defaults hold
+    /// The settings file; the defaults apply without one
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -51,13 +51,13 @@ struct Arguments {
 enum CliCommand {
     /// Run the daemon
     Serve(serve::ServeArgs),
-    /// Show it all at work in one process, with simulated channels, and check the books
+    /// Run the daemon against simulated channels in one process, and check the books
     Demo(demo::DemoArgs),
-    /// Play a channel's side of its protocol, with faults and a ledger
+    /// Simulate a channel: its side of the protocol, with faults and a ledger
     Simulate(simulate::SimulateArgs),
     /// Report every mistake in the settings, the channel files and the routes
     CheckConfig(check_config::CheckConfigArgs),
-    /// Look up cards in the BIN table, and keep the table
+    /// Look up cards in the BIN table, and maintain the table
     Bin(bin::BinArgs),
     /// Explain where a payment would go
     Route(route::RouteArgs),
@@ -67,31 +67,31 @@ enum CliCommand {
     Payment(remote::payment::PaymentArgs),
     /// List and resolve unknowns of the running daemon
     Reversal(remote::reversal::ReversalArgs),
-    /// List the notices to the core of the running daemon, and send them again
+    /// List the running daemon's notices to the core, and send one again
     Notice(notice::NoticeArgs),
-    /// What has succeeded at the channels, with its vouchers
+    /// List the transactions, and show one with its channel's transcript
     Transaction(books::transaction::TransactionArgs),
-    /// What accounting is owed
+    /// List the accounting requests, and retry or withdraw one
     Accounting(books::accounting::AccountingArgs),
-    /// What operators did, and why
+    /// List what operators did, and why
     Audit(books::audit::AuditArgs),
-    /// What was said against orders that had ended
+    /// List the evidence that contradicts orders that had ended
     Contradiction(books::contradiction::ContradictionArgs),
-    /// Export clearing records of the running daemon, close its clearing days, verify closed ones
+    /// Export clearing records, close clearing days, and verify closed ones
     Clearing(clearing::ClearingArgs),
-    /// See how the running daemon's clock stands, or say that it is right
+    /// Show the running daemon's clock, or confirm it
     Clock(remote::clock::ClockArgs),
-    /// See how the running daemon's workers stand
+    /// Show the running daemon's workers
     Worker(remote::worker::WorkerArgs),
-    /// Have a channel's statement downloaded by the running daemon, or see what has landed
+    /// Have the running daemon download a channel's statement, or list the files of a date
     Statement(statement::StatementArgs),
     /// Reconcile a statement file, in the running daemon's books or against exported records
     Reconcile(reconcile::ReconcileArgs),
-    /// List and resolve what statements say beside our records
+    /// List and resolve differences between statements and our records
     Difference(books::difference::DifferenceArgs),
-    /// Record what the bank has received of a channel, and hold it against the statements
+    /// Record what the bank received from a channel, and check it against the statements
     Settlement(books::settlement::SettlementArgs),
-    /// A channel's day on one page
+    /// Print a channel's day on one page
     Report(books::report::ReportArgs),
 }
 

@@ -18,9 +18,9 @@ pub struct NoticeArgs {
 
 #[derive(Debug, Subcommand)]
 enum NoticeCommand {
-    /// Where deliveries to the core stand
+    /// List the notices to the core
     List {
-        /// Only these
+        /// Only notices of this status
         #[arg(long, value_parser = ["owed", "acknowledged", "parked"])]
         status: Option<String>,
     },
@@ -28,7 +28,7 @@ enum NoticeCommand {
     Retry {
         /// Our id of the order (19 digits)
         id: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },

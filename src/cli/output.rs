@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-/// What a command says when it cannot print.
+/// The error of a command that cannot print.
 pub const UNWRITTEN: &str = "standard output cannot be written";
 
 /// The reader of standard output has gone.
@@ -38,7 +38,7 @@ impl Write for Output {
     }
 }
 
-/// What was done; `None` where the reader has gone, which `closed` then remembers.
+/// The result; `None` where the reader has gone, which `closed` then remembers.
 fn unless_closed<T>(done: io::Result<T>, closed: &AtomicBool) -> io::Result<Option<T>> {
     match done {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {

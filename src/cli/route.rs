@@ -29,7 +29,7 @@ pub struct RouteArgs {
 
 #[derive(Debug, Subcommand)]
 enum RouteCommand {
-    /// Show where a payment would go and why
+    /// Show where a payment would go, and why
     Explain(ExplainArgs),
 }
 
@@ -43,13 +43,13 @@ struct ExplainArgs {
     /// The card's leading digits, 6 to 12 of them
     #[arg(long)]
     bin: String,
-    /// The card's length in digits, where the BIN alone leaves it open
+    /// The card's length in digits, where the BIN has several
     #[arg(long)]
     length: Option<u8>,
     /// payment or preauth
     #[arg(long, default_value = "payment")]
     operation: String,
-    /// Minor units
+    /// The amount, in minor units
     #[arg(long)]
     amount: i64,
     #[arg(long, default_value = "CNY")]
@@ -58,10 +58,10 @@ struct ExplainArgs {
     settlement: String,
     #[arg(long, default_value = "any")]
     merchant: String,
-    /// Four digits (MCC), where fees depend on it
+    /// The merchant category, four digits, where fees depend on it
     #[arg(long)]
     merchant_category: Option<String>,
-    /// Ask the running daemon, which also knows how each channel does and what it has taken today
+    /// Ask the running daemon, which also knows each channel's health and today's volume
     #[arg(long)]
     daemon: bool,
     #[command(flatten)]
@@ -118,7 +118,7 @@ fn tell(args: &ExplainArgs, explained: &Value) -> anyhow::Result<ExitCode> {
     } else {
         print(explained)?;
         if !args.daemon {
-            say!("(how channels do, and what they have taken today, is left out: see --daemon)")?;
+            say!("(without the channels' health and today's volumes; --daemon includes them)")?;
         }
     }
     let routed = explained["channels"].as_array().is_some_and(|kept| !kept.is_empty());

@@ -20,7 +20,7 @@ pub struct ServeArgs {
     /// The data folder: the books, BIN table versions and keys
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
-    /// Listen here instead of where the settings say
+    /// The address to listen on, in place of the settings'
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 }
@@ -55,7 +55,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         if let Some(key) = app.first_key() {
             say!("The first API key, shown this once (roles: core, operator):\n{key}")?;
         }
-        // Whoever reads the address may send a signal at once.
+        // A caller that reads the address may send a signal at once.
         let signals = DaemonSignals::watch()?;
         say!("listening on http://{}", app.address())?;
         let why = wait_for_stop(&app, signals).await;
@@ -63,7 +63,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         Ok(match why {
             StopCause::Asked => ExitCode::SUCCESS,
             StopCause::StoreFailed => {
-                note!("switchyard: the store has failed: see the log, then start it anew");
+                note!("switchyard: the store has failed; read the log, then restart the daemon");
                 ExitCode::from(STORE_FAILED)
             }
         })
@@ -79,14 +79,14 @@ fn worker_threads() -> usize {
 /// The exit code after a failed store: whoever supervises the process starts it anew.
 const STORE_FAILED: u8 = 4;
 
-/// What ends the daemon.
+/// The cause of the daemon's end.
 enum StopCause {
     Asked,
     /// Only a new process can write again.
     StoreFailed,
 }
 
-/// What the process is told from outside, from here on.
+/// The process's signals, from here on.
 struct DaemonSignals {
     terminate: Signal,
     interrupt: Signal,

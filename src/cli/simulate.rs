@@ -36,12 +36,12 @@ const KEPT_BYTES_MAX: u64 = 64 * 1024;
 
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
-    /// The channel's file, whose other side is played
+    /// The file of the channel that is simulated
     file: PathBuf,
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// How badly it behaves
+    /// How often faults occur
     #[arg(long, default_value = "calm", value_parser = ["calm", "lossy", "hostile"])]
     profile: String,
     /// One seed gives one history of answers and faults
@@ -54,23 +54,23 @@ pub struct SimulateArgs {
     /// /statements/<date>/planted lists them
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     differences_percent: u8,
-    /// What a statement lists of a payment that was reversed: its line and one that takes it back,
-    /// or neither; as the real channel does unless given
+    /// The lines of a reversed payment in a statement: the payment and its reversal, or neither;
+    /// unless given, as the real channel writes them
     #[arg(long, value_parser = word_of(ReversedLines::ALL, ReversedLines::name))]
     reversed_lines: Option<ReversedLines>,
-    /// Write here what the channel's file refers to, and a copy of it that leads to this simulator
+    /// The folder to write the credentials into, and a copy of the channel's file that leads here
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
-    /// The daemon's address, to which the copy has notices sent
+    /// The daemon's address, where the copy has notices sent
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:7070")]
     notices: String,
-    /// Take requests without a signature where the protocol can do without, to measure throughput
+    /// Accept unsigned requests where the protocol allows it, to measure throughput
     #[arg(long)]
     unsigned: bool,
 }
 
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let faults = Faults::preset(&args.profile).context("no profile has this name")?;
+    let faults = Faults::preset(&args.profile).context("there is no profile of this name")?;
     let file = match read_file(&args.file) {
         Ok(file) => file,
         Err(mistakes) => {
@@ -115,7 +115,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
                 let sandbox = Sandbox { file: &file, other: &other, to, new: began_empty };
                 sandbox.write(&kept, &simulator.base_url(), &args.notices)?;
             }
-            None => note!("with --keys FOLDER it writes the keys that fit this start"),
+            None => note!("--keys FOLDER writes the keys of this run"),
         }
         say!("listening on {}", simulator.base_url())?;
         tokio::signal::ctrl_c().await?;
@@ -150,7 +150,7 @@ fn kept_folder(to: &Path, id: &ChannelId) -> PathBuf {
     to.join(OTHER_SIDE).join(id.as_str())
 }
 
-/// What an earlier start kept; nothing if there was none.
+/// The texts that an earlier run wrote; none on the first run.
 fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<KeyTexts> {
     let mut kept = KeyTexts::new();
     let folder = kept_folder(to, id);
@@ -159,7 +159,7 @@ fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<KeyTexts> {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         if entry.metadata()?.len() > KEPT_BYTES_MAX {
-            bail!("{} is no key of ours", entry.path().display());
+            bail!("{} is not a key that this command wrote", entry.path().display());
         }
         kept.insert(name, Zeroizing::new(fs::read_to_string(entry.path())?));
     }
@@ -188,7 +188,7 @@ impl Sandbox<'_> {
                     variables.push(format!("export {name}=\"$(cat {})\"", path.display()));
                     path
                 }
-                Some(_) | None => bail!("`{}` is no reference", credential.reference),
+                Some(_) | None => bail!("`{}` is not a credential reference", credential.reference),
             };
             files.push((path, credential.text.as_str()));
         }
@@ -223,7 +223,7 @@ impl Sandbox<'_> {
             return Ok(false);
         }
         if fs::read_to_string(&copy).is_ok_and(|there| !there.starts_with(MADE_HERE)) {
-            bail!("{} is not of our making, and is left alone", copy.display());
+            bail!("{} was not written by this command and is left unchanged", copy.display());
         }
         let text = self.other.leading_here(&self.file.text, base, notices);
         fs::write(&copy, format!("{MADE_HERE}{text}"))
@@ -249,7 +249,7 @@ fn refuse_foreign(path: &Path, text: &str) -> anyhow::Result<()> {
         Ok(there) if there == text => Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Ok(_) | Err(_) => bail!(
-            "{} is there and not of our making: it could be a real key; choose another folder",
+            "{} was not written by this command and could be a real key: choose another folder",
             path.display()
         ),
     }

@@ -25,7 +25,7 @@ enum StatementCommand {
         #[arg(long)]
         date: String,
     },
-    /// What has landed of a date, or why nothing has
+    /// List the files of a date, or the reason why there are none
     Show {
         channel: String,
         /// The clearing date, YYYY-MM-DD
@@ -53,7 +53,7 @@ pub fn run(args: &StatementArgs) -> anyhow::Result<ExitCode> {
     };
     let files = found.get("files").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if files.is_empty() {
-        say!("no file of that date has landed")?;
+        say!("there is no file of that date")?;
     }
     for file in files {
         let known = file.get("is_new") == Some(&Value::Bool(false));

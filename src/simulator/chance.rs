@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// What [`Chance::hits`] counts in: one whole is ten thousand parts.
+/// The unit of [`Chance::hits`]: one whole is ten thousand parts.
 pub const PARTS_WHOLE: u16 = 10_000;
 
 /// A span of time to draw from, both ends included.

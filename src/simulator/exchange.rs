@@ -14,7 +14,7 @@ use super::faults::{Happening, Loss, RequestFault, RequestPlan};
 use super::message::{HttpReply, HttpRequest};
 use super::state::SimulatorState;
 
-/// What goes back on the connection.
+/// The answer on the connection.
 pub(super) enum HttpAnswer {
     Whole(HttpReply),
     /// Announced whole, then cut off after half.
@@ -67,7 +67,7 @@ pub(super) async fn exchange<D: Dialect>(
     late.await.unwrap_or(HttpAnswer::Close)
 }
 
-/// Nobody hears of the reversal; it is carried out late, and no other one of its order until then.
+/// The reversal gets no answer; it is carried out late, and no other one of its order until then.
 fn put_off<D: Dialect>(
     running: &Arc<SimulatorState>,
     dialect: &Arc<D>,
@@ -100,7 +100,7 @@ async fn reply<D: Dialect>(
     if !running.sleep(plan.delay_after).await {
         return HttpAnswer::Close;
     }
-    let write = |dress| dialect.write(running, call, draft, dress);
+    let write = |form| dialect.write(running, call, draft, form);
     let count = |happening| running.counters.add(happening);
     match plan.fault {
         RequestFault::None | RequestFault::DropBefore => {
@@ -171,7 +171,7 @@ fn truncate(mut reply: HttpReply, variant: u64) -> HttpAnswer {
     HttpAnswer::Whole(reply)
 }
 
-/// What gateways in front of a channel answer although the channel did its work.
+/// The answers of gateways in front of a channel, which did its work all the same.
 fn http_error(variant: u64) -> HttpReply {
     let statuses = [500, 502, 503, 504, 520, 408, 429];
     let status = statuses[(variant % statuses.len() as u64) as usize];

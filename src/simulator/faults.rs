@@ -1,5 +1,5 @@
-//! What goes wrong on the way, and how often: the faults, the plan drawn for each request and each
-//! notice, and the count of what was really done.
+//! Faults on the way and how often they occur: their settings, the plan drawn for each request and
+//! each notice, and the count of what was really done.
 //!
 //! Plans are drawn by hash of (seed, operation, order number, how many times it was asked), so a
 //! run can be repeated and a retry is a new draw. Knows nothing of HTTP or of a dialect.
@@ -176,7 +176,7 @@ impl Faults {
     }
 }
 
-/// What the dialects call a reversal.
+/// The dialects' names of a reversal.
 const REVERSALS: [&str; 2] = ["reverse", "reversal"];
 
 /// The one thing that goes wrong with a request, if any.
@@ -203,7 +203,7 @@ pub(super) enum Loss {
     Hang(Duration),
 }
 
-/// What is to be done with one request.
+/// The plan for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RequestPlan {
     pub fault: RequestFault,
@@ -273,7 +273,7 @@ fn draw_fault(faults: &Faults, chance: &mut Chance) -> RequestFault {
     RequestFault::None
 }
 
-/// What is to be done about the notice of one order.
+/// The plan for the notice of one order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct NoticePlan {
     pub missing: bool,
@@ -323,7 +323,7 @@ impl NoticePlan {
 }
 
 closed_set! {
-    /// What happened, by kind: faults done to the caller, and the few other things worth a count.
+    /// An event that is counted: a fault done to the caller, or one of a few others.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum Happening {
         /// Every request that could be read and was ours to answer.

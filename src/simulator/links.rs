@@ -1,6 +1,6 @@
 //! Serves ISO 8583 links: many requests at once on each, with what the network does to them.
 //!
-//! Whoever speaks HTTP instead asks for the ledger or a statement, and gets it.
+//! A caller that speaks HTTP gets the ledger or a statement.
 //!
 //! As in `exchange`: a request that is dropped before is never carried out; every other one is
 //! carried out first and loses, spoils or delays its answer after. On a link a lost answer is
@@ -25,10 +25,10 @@ const HTTP_BEGINS: u8 = b'G';
 const READ_BYTES: usize = 64 * 1024;
 /// Answers that wait for one link's writer, and answers that one write carries.
 const ANSWERS_MAX: usize = 8_192;
-const BATCH_MAX: usize = 256;
+const ANSWERS_WRITTEN_MAX: usize = 256;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// What goes back on a link.
+/// The answer on a link.
 enum LinkAnswer {
     Frame(Vec<u8>),
     /// The link ends here.
@@ -85,12 +85,12 @@ async fn keep(stream: TcpStream, running: Arc<SimulatorState>, dialect: Arc<Iso8
         }
     };
     let writing = async {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
+        let mut answered = Vec::with_capacity(ANSWERS_WRITTEN_MAX);
         let mut out = Vec::with_capacity(READ_BYTES);
-        while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        while queue.recv_many(&mut answered, ANSWERS_WRITTEN_MAX).await > 0 {
             out.clear();
             let mut breaks = false;
-            for answer in batch.drain(..) {
+            for answer in answered.drain(..) {
                 match answer {
                     LinkAnswer::Frame(frame) => out.extend_from_slice(&frame),
                     LinkAnswer::Break => {
@@ -178,7 +178,7 @@ fn carry_out(
     plan: RequestPlan,
 ) -> Option<LinkAnswer> {
     let said = dialect.carry_out(running, call);
-    let write = |dress| dialect.write(running, call, &said, dress);
+    let write = |form| dialect.write(running, call, &said, form);
     let count = |happening| running.counters.add(happening);
     match plan.fault {
         RequestFault::None | RequestFault::DropBefore => {

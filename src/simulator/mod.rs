@@ -106,7 +106,7 @@ impl Simulator {
         &self.running.settings
     }
 
-    /// What the merchant needs to speak UnionPay's dialect with this simulator.
+    /// The merchant's keys for UnionPay's dialect.
     pub fn unionpay_keys(&self) -> Option<&Arc<SimulatorKeys>> {
         match &self.running.settings.dialect {
             DialectSettings::UnionPayAcp(acp) => Some(&acp.keys),
@@ -119,12 +119,12 @@ impl Simulator {
         self.running.settings.dialect.harbour().map(|bank| bank.key.as_str())
     }
 
-    /// What the channel believes now.
+    /// The channel's books now.
     pub fn ledger(&self) -> LedgerSnapshot {
         self.running.ledger.snapshot(self.running.now())
     }
 
-    /// What happened so far, faults by kind.
+    /// The counts of events so far, faults by kind.
     pub fn counters(&self) -> BTreeMap<Happening, u64> {
         self.running.counters.snapshot()
     }

@@ -33,9 +33,9 @@ impl Letter {
     }
 }
 
-/// What a notice claims.
+/// The statement of a notice about its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoticeClaim {
+pub(super) enum NoticeContent {
     Truth,
     /// The opposite of the ledger, well signed.
     Opposite,
@@ -45,9 +45,9 @@ pub(super) enum NoticeClaim {
 
 /// Writes a notice.
 pub(super) type NoticeWriter =
-    Box<dyn Fn(&SimulatorState, &EntryView, NoticeClaim) -> Letter + Send + Sync>;
+    Box<dyn Fn(&SimulatorState, &EntryView, NoticeContent) -> Letter + Send + Sync>;
 
-/// What is to be told about one order.
+/// A notice to come about one order.
 pub(super) struct BankNotice {
     pub order_no: String,
     /// Where to, as the merchant gave it.
@@ -115,34 +115,39 @@ async fn tell(running: &SimulatorState, notice: &BankNotice, plan: &NoticePlan) 
     }
     running.counters.add_many(Happening::NoticeRepeated, plan.copies.len() as u64);
     let mut posts: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
-    posts.push(Box::pin(post(running, notice, plan.delay, NoticeClaim::Truth)));
+    posts.push(Box::pin(post(running, notice, plan.delay, NoticeContent::Truth)));
     for after in &plan.copies {
-        posts.push(Box::pin(post(running, notice, *after, NoticeClaim::Truth)));
+        posts.push(Box::pin(post(running, notice, *after, NoticeContent::Truth)));
     }
     if let Some(after) = plan.contradiction {
-        posts.push(Box::pin(post(running, notice, after, NoticeClaim::Opposite)));
+        posts.push(Box::pin(post(running, notice, after, NoticeContent::Opposite)));
     }
     if let Some(after) = plan.forgery {
-        posts.push(Box::pin(post(running, notice, after, NoticeClaim::Forgery)));
+        posts.push(Box::pin(post(running, notice, after, NoticeContent::Forgery)));
     }
     join_all(posts).await;
 }
 
 /// Waits, then posts until the answer is 200 or the tries are used up.
-async fn post(running: &SimulatorState, notice: &BankNotice, after: Duration, claim: NoticeClaim) {
+async fn post(
+    running: &SimulatorState,
+    notice: &BankNotice,
+    after: Duration,
+    content: NoticeContent,
+) {
     tokio::time::sleep(after).await;
-    match claim {
-        NoticeClaim::Truth => {}
-        NoticeClaim::Opposite => {
+    match content {
+        NoticeContent::Truth => {}
+        NoticeContent::Opposite => {
             running.ledger.mark_contradicted(&notice.order_no);
             running.counters.add(Happening::NoticeContradicting);
         }
-        NoticeClaim::Forgery => running.counters.add(Happening::NoticeForged),
+        NoticeContent::Forgery => running.counters.add(Happening::NoticeForged),
     }
     let waits = running.settings.notice_retries.waits.iter().map(Some).chain([None]);
     for wait in waits {
         // Written anew for each post: a retry may leave after a reversal, and must not lie by age.
-        let Some(letter) = write(running, notice, claim) else { return };
+        let Some(letter) = write(running, notice, content) else { return };
         if deliver(running, &notice.url, letter).await {
             return;
         }
@@ -154,10 +159,10 @@ async fn post(running: &SimulatorState, notice: &BankNotice, after: Duration, cl
 }
 
 /// The notice as of now. What was reversed has no true notice: the reversal's reply told it.
-fn write(running: &SimulatorState, notice: &BankNotice, claim: NoticeClaim) -> Option<Letter> {
+fn write(running: &SimulatorState, notice: &BankNotice, content: NoticeContent) -> Option<Letter> {
     let found = running.ledger.look(running.now(), &notice.order_no)?;
-    let withheld = claim == NoticeClaim::Truth && found.facts.state == EntryState::Reversed;
-    (!withheld).then(|| (notice.write)(running, &found, claim))
+    let withheld = content == NoticeContent::Truth && found.facts.state == EntryState::Reversed;
+    (!withheld).then(|| (notice.write)(running, &found, content))
 }
 
 /// One post; answers whether the merchant acknowledged it.
@@ -194,8 +199,8 @@ mod tests {
             order_no: "a".to_owned(),
             url: String::new(),
             working: Duration::ZERO,
-            write: Box::new(|_, found, claim| {
-                Letter::form(format!("{claim:?} of {:?}", found.facts.state))
+            write: Box::new(|_, found, content| {
+                Letter::form(format!("{content:?} of {:?}", found.facts.state))
             }),
         };
         (running, notice)
@@ -204,12 +209,12 @@ mod tests {
     #[test]
     fn a_true_notice_is_withheld_once_its_order_is_reversed_and_a_lie_is_not() {
         let (running, notice) = approved();
-        let written = |claim| write(&running, &notice, claim).map(|letter| letter.body);
-        assert_eq!(written(NoticeClaim::Truth).as_deref(), Some("Truth of Approved"));
+        let written = |content| write(&running, &notice, content).map(|letter| letter.body);
+        assert_eq!(written(NoticeContent::Truth).as_deref(), Some("Truth of Approved"));
         running.ledger.reverse(running.now(), "a", None);
-        assert_eq!(written(NoticeClaim::Truth), None);
-        assert_eq!(written(NoticeClaim::Opposite).as_deref(), Some("Opposite of Reversed"));
+        assert_eq!(written(NoticeContent::Truth), None);
+        assert_eq!(written(NoticeContent::Opposite).as_deref(), Some("Opposite of Reversed"));
         let unknown = BankNotice { order_no: "b".to_owned(), ..notice };
-        assert_eq!(write(&running, &unknown, NoticeClaim::Opposite), None);
+        assert_eq!(write(&running, &unknown, NoticeContent::Opposite), None);
     }
 }

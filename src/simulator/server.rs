@@ -33,7 +33,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// What is served over HTTP besides the reports.
+/// The dialect that is served over HTTP besides the reports.
 #[derive(Clone)]
 pub(super) enum HttpDialect {
     UnionPayAcp(Arc<UnionPayPlatform>),

@@ -51,8 +51,9 @@ impl DialectSettings {
         }
     }
 
-    /// What its real counterpart lists of what was reversed. The banks have a word for it: REVOKED,
-    /// CANCEL, void. UnionPay's detail has none, and an acquirer clears only what stands.
+    /// The lines of a reversed success in the real channel's statements. The banks have a word for
+    /// it: REVOKED, CANCEL, void. UnionPay's detail has none, and an acquirer clears only what
+    /// stands.
     const fn reversed_lines(&self) -> ReversedLines {
         match self {
             Self::Bank(_) => ReversedLines::Both,
@@ -78,7 +79,7 @@ impl DialectSettings {
 }
 
 closed_set! {
-    /// What a statement has of a success that was reversed under its own number.
+    /// The lines in a statement of a success that was reversed under its own number.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum ReversedLines {
         /// The line of the success, and one that takes it back.
@@ -188,7 +189,7 @@ pub struct SimulatorSettings {
     pub undo_declines_percent: u8,
     /// Lines of a statement out of a hundred that differ from the ledger, 0 to 100.
     pub differences_percent: u8,
-    /// What its statements list of what was reversed. UnionPay's have no word for a reversal.
+    /// The lines of a reversed success in its statements. UnionPay's have no word for a reversal.
     pub reversed_lines: ReversedLines,
     /// How long the channel works on an order that it does not decide at once.
     pub working: Between,
@@ -210,7 +211,7 @@ pub struct SimulatorSettings {
     /// it there. `None` posts none.
     pub notices_to: Option<String>,
     pub clock: ChannelClock,
-    /// What the Date headers of its replies say, right or wrong; `None` sends none.
+    /// The time in the Date headers of its replies, right or wrong; `None` sends none.
     pub dates: Option<ChannelClock>,
 }
 

@@ -1,4 +1,4 @@
-//! What a running simulator's connections, delayed work and notices share.
+//! The state that a running simulator's connections, delayed work and notices share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

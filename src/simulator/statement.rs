@@ -1,7 +1,7 @@
-//! What a channel's statement of a clearing day says: the ledger's finished work, with differences
+//! A channel's statement of a clearing day: the ledger's finished work, with differences
 //! where they are asked for.
 //!
-//! What was reversed has two lines that come to nothing, or none: channels differ. The second one
+//! A reversed success has two lines with the sum zero, or none: channels differ. The second one
 //! stands in the statement of the day on which it was carried out.
 //!
 //! Knows of a format only which differences its lines can show: `dialect::statement` writes it.
@@ -45,7 +45,7 @@ pub enum DifferenceKind {
     ReversalMissing,
 }
 
-/// What can be planted into every format's lines.
+/// The differences that every format's lines can show.
 pub(super) const EVERYWHERE: [DifferenceKind; 6] = [
     DifferenceKind::Missing,
     DifferenceKind::Foreign,
@@ -82,11 +82,11 @@ pub struct PlantedDifference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ChannelStatementLine {
     pub entry: LedgerEntry,
-    /// What it refers to, where it refers to something.
+    /// The entry that it refers to, if any.
     pub original: Option<LedgerEntry>,
-    /// What it says of itself; false only where that is planted.
+    /// Its own status; false only where that is planted.
     pub succeeded: bool,
-    /// It takes its entry back, under the entry's own numbers.
+    /// The line takes its entry back, under the entry's own numbers.
     pub takes_back: bool,
 }
 
@@ -148,7 +148,7 @@ impl SimulatorState {
         (!statement.lines.is_empty() || !statement.planted.is_empty()).then_some(statement)
     }
 
-    /// What is wrong with a line: a matter of the seed and the order number alone.
+    /// The difference of a line: it depends on the seed and the order number alone.
     fn difference(
         &self,
         line: &ChannelStatementLine,
@@ -218,8 +218,8 @@ impl ChannelStatement {
     }
 }
 
-/// What moved money on a date, in the order of processing. What was undone has two lines, under a
-/// number each.
+/// The movements of money on a date, in the order of processing. An undone charge has two lines,
+/// under a number each.
 fn true_lines(
     ledger: &LedgerSnapshot,
     date: BusinessDate,

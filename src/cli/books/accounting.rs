@@ -19,25 +19,25 @@ pub struct AccountingArgs {
 
 #[derive(Debug, Subcommand)]
 enum AccountingCommand {
-    /// Accounting requests by id
+    /// List the accounting requests by id
     List {
         /// Only those of this status
         #[arg(long, value_parser = DeliveryStatus::ALL.map(DeliveryStatus::name))]
         status: Option<String>,
     },
-    /// One request with its entries
+    /// Show one request with its postings
     Show { id: String },
     /// Make a parked or owed request due now
     Retry {
         id: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },
-    /// Give up a parked request for a refund or void, and the order that waits for it
+    /// Withdraw a parked request for a refund or void, and the order that waits for it
     Withdraw {
         id: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },

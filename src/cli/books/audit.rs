@@ -17,7 +17,7 @@ pub struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
-    /// The whole trail, oldest first
+    /// List the whole trail, oldest first
     List,
 }
 

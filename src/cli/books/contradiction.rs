@@ -17,9 +17,9 @@ pub struct ContradictionArgs {
 
 #[derive(Debug, Subcommand)]
 enum ContradictionCommand {
-    /// All by order, or those of one order
+    /// List all by order, or those of one order
     List {
-        /// Only this order's (our id, 19 digits)
+        /// Only those of this order (our id, 19 digits)
         #[arg(long, value_name = "ID")]
         order: Option<String>,
     },

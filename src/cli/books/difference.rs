@@ -19,23 +19,23 @@ pub struct DifferenceArgs {
 
 #[derive(Debug, Subcommand)]
 enum DifferenceCommand {
-    /// What is open of a channel: carried over, or in suspense
+    /// List a channel's open differences: carried over, or in suspense
     List {
         channel: String,
         #[arg(long, value_parser = ["carried", "suspended"])]
         state: Option<String>,
     },
-    /// One difference with its history
+    /// Show one difference with its history
     Show { id: String },
-    /// Say where its money belongs
+    /// Balance a difference: decide where its money belongs
     Resolve {
         id: String,
         #[arg(long, value_parser = Remedy::ALL.map(Remedy::name))]
         remedy: String,
-        /// Whose money it is, where our record does not say it
+        /// The merchant that the money belongs to, where our record names none
         #[arg(long, value_name = "ID")]
         merchant: Option<String>,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },

@@ -25,11 +25,11 @@ pub struct SettlementArgs {
 
 #[derive(Debug, Subcommand)]
 enum SettlementCommand {
-    /// Record a receipt of the bank's; the same one again changes nothing
+    /// Record a bank receipt; a repeat changes nothing
     Record(Receipt),
-    /// Hold a settlement against what the statements say now
+    /// Check a settlement against the present statements
     Check { id: String },
-    /// A channel's settlements
+    /// List a channel's settlements
     List { channel: String },
 }
 
@@ -38,7 +38,7 @@ struct Receipt {
     channel: String,
     /// The clearing date that it settles, or the first of several, YYYY-MM-DD
     from: String,
-    /// What was received, in minor units; negative where the bank paid the channel
+    /// The amount received, in minor units; negative where the bank paid the channel
     #[arg(allow_hyphen_values = true)]
     amount: i64,
     /// The last clearing date
@@ -46,7 +46,7 @@ struct Receipt {
     to: Option<String>,
     #[arg(long, default_value = "CNY")]
     currency: String,
-    /// The bank's own number of the receipt
+    /// The bank's number of the receipt
     #[arg(long, value_name = "NUMBER")]
     bank_reference: String,
     /// The day on which the bank received it, YYYY-MM-DD

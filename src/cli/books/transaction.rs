@@ -17,14 +17,14 @@ pub struct TransactionArgs {
 
 #[derive(Debug, Subcommand)]
 enum TransactionCommand {
-    /// All by order, or those that a channel clears on a date
+    /// List all by order, or those that a channel clears on a date
     List {
         #[arg(requires = "date")]
         channel: Option<String>,
         /// The clearing date, YYYY-MM-DD
         date: Option<String>,
     },
-    /// The transaction of an order, with the channel's own words (its voucher)
+    /// Show an order's transaction with the channel's transcript
     Show {
         /// Our order id (19 digits)
         id: String,

@@ -71,8 +71,8 @@ impl Books {
         })
     }
 
-    /// What an order moves when it succeeds, in minor units, signed as it touches what the channel
-    /// owes us. Holds, and what lets them go, move nothing.
+    /// The amount that an order moves when it succeeds, in minor units, signed as it touches what
+    /// the channel owes us. Holds, and what lets them go, move nothing.
     pub fn moves_minor(&self, order: &Order) -> i64 {
         let of_a_hold = |of: OrderId| {
             self.orders

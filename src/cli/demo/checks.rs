@@ -37,7 +37,7 @@ pub struct Agreement {
     pub agreeing: usize,
     pub disputed: usize,
     pub differing: usize,
-    /// What the channel believes to have charged and not given back.
+    /// The sum that the channel believes it charged and did not give back.
     pub ledger_minor: i64,
     pub records: usize,
     pub principal_minor: i64,
@@ -47,7 +47,7 @@ pub struct Agreement {
     pub disputed_minor: i64,
 }
 
-/// What everybody else has.
+/// The records of the other parties.
 pub struct Witnesses {
     pub answers: Vec<PaymentAnswer>,
     pub ledgers: Vec<(&'static str, LedgerSnapshot)>,
@@ -56,7 +56,7 @@ pub struct Witnesses {
     pub owed: OpenWork,
 }
 
-/// What the checks came to.
+/// The results of the checks.
 #[derive(Debug, Clone, Default)]
 pub struct DemoFindings {
     pub violations: Vec<Violation>,
@@ -105,7 +105,7 @@ fn check_drained(findings: &mut DemoFindings, books: &Books, owed: OpenWork) {
     }
 }
 
-/// What the core was answered holds (I-5, I-9, I-12).
+/// The answers to the core hold (I-5, I-9, I-12).
 fn check_answers(
     findings: &mut DemoFindings,
     books: &Books,
@@ -201,7 +201,7 @@ fn check_books(findings: &mut DemoFindings, books: &Books) {
     }
 }
 
-/// What is booked for an order, and what takes that back where it is booked before it is sent.
+/// The booking of an order, and the red letter of one that is booked before it is sent.
 fn booking_of(books: &Books, order: &Order) -> Option<(BookingEvent, Option<BookingEvent>)> {
     if books.moves_minor(order) == 0 {
         return None;
@@ -324,13 +324,13 @@ fn compare(
 /// One line, as one side has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct LedgerLine {
-    /// What moved, signed as it touches what the channel owes us.
+    /// The amount that moved, signed by its effect on the channel's debt to us.
     minor: i64,
     /// Amounts that were held.
     held_minor: i64,
 }
 
-/// What our orders say that each attempt at a channel has moved or held, by channel order number.
+/// The amount that each attempt at a channel moved or held by our orders, by channel order number.
 /// Attempts of which nothing reached the channel are left out unless they claim something.
 fn claimed(books: &Books, channel: &str) -> BTreeMap<String, LedgerLine> {
     let mut claimed = BTreeMap::new();
@@ -347,7 +347,7 @@ fn claimed(books: &Books, channel: &str) -> BTreeMap<String, LedgerLine> {
     claimed
 }
 
-/// What the channel's entries have moved or held, by the number that they are about.
+/// The amount that the channel's entries moved or held, by order number.
 fn ledger_lines(books: &Books, ledger: &LedgerSnapshot) -> BTreeMap<String, LedgerLine> {
     let mut lines: BTreeMap<String, LedgerLine> = BTreeMap::new();
     for entry in ledger.entries() {
@@ -356,7 +356,7 @@ fn ledger_lines(books: &Books, ledger: &LedgerSnapshot) -> BTreeMap<String, Ledg
         let is_own_undo = about != entry.order_no;
         let line = lines.entry(about).or_default();
         let stands = match entry.state {
-            // What was taken back by an undo or void has moved; that moves it back.
+            // An amount that an undo or void took back has moved; the undo moves it back.
             EntryState::Approved | EntryState::Undone => entry.amount_minor,
             EntryState::Working | EntryState::Declined | EntryState::Reversed => 0,
         };

@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An entry that is not due for longer than this is one for the operator.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is still owed, for the progress line. Counts stop at a page.
+/// Open work, for the progress line. Counts stop at a page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OpenWork {
     pub orders: usize,
@@ -49,7 +49,7 @@ impl OpenWork {
     }
 }
 
-/// What the operator had to do.
+/// The operator's work.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Operator {
     pub retried: u32,
@@ -136,7 +136,7 @@ async fn stands_no_more(app: &App, town: &Town, entry: &ReversalEntry) -> anyhow
     });
     Ok(match states.next() {
         None => true,
-        // What was done to take a charge back is not itself taken back.
+        // An undo is not taken back itself.
         Some((EntryKind::Undo | EntryKind::Refund, _)) => true,
         Some((EntryKind::Charge | EntryKind::Preauth | EntryKind::Capture, state)) => {
             !matches!(state, EntryState::Approved | EntryState::Working)

@@ -88,7 +88,7 @@ impl ApiClient {
     }
 }
 
-/// What the core was answered about one payment, and what it asked about it after that.
+/// The answers to one payment and to its later calls.
 #[derive(Debug, Clone, Default)]
 pub struct PaymentAnswer {
     /// Our order id.
@@ -97,23 +97,23 @@ pub struct PaymentAnswer {
     /// What a repeat was answered, if there was one: our order id, its status, and whether the
     /// answer said that it was a repeat.
     pub repeat: Option<(String, String, bool)>,
-    /// What was answered to an escrow release, if one was asked for.
+    /// The answer to an escrow release, if there was one.
     pub release: Option<FollowUpCall>,
-    /// What it asked for besides: holds, captures, refunds and voids.
+    /// Its other calls: holds, captures, refunds and voids.
     pub others: Vec<FollowUpCall>,
 }
 
 /// One further thing that was asked for.
 #[derive(Debug, Clone)]
 pub struct FollowUpCall {
-    /// What the report counts it as.
+    /// Its name in the report.
     pub what: &'static str,
     pub outcome: FollowUpOutcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FollowUpOutcome {
-    /// It became an order, or changed one: our order id, and the status that was answered.
+    /// It made or changed an order: our order id, and the status of the answer.
     Taken { id: String, status: String },
     /// The error code. Nothing was written.
     Refused { code: String },
@@ -152,7 +152,7 @@ struct PlannedPayment {
     then: PlannedFollowUp,
 }
 
-/// What is asked for after a payment.
+/// The call that follows a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PlannedFollowUp {
     Nothing,
@@ -286,7 +286,7 @@ const FOLLOW_UP_WAIT_S: u32 = 2;
 /// The core, while it follows one payment up.
 struct PaymentCaller<'run> {
     api: &'run ApiClient,
-    /// What it sent to pay.
+    /// The body of its payment.
     payment: &'run Value,
 }
 

@@ -47,21 +47,21 @@ const ORDERS_MAX: i64 = 1_000_000;
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// How many payments are sent
+    /// The number of payments
     #[arg(long, value_name = "N", default_value_t = 2_000,
           value_parser = clap::value_parser!(u32).range(1..=ORDERS_MAX))]
     orders: u32,
-    /// One seed asks for the same payments, cards, amounts, repeats and follow-ups; how they end
-    /// still varies: faults fall by channel and number, which are given out in order of arrival
+    /// One seed gives the same payments, cards, amounts, repeats and follow-ups; their ends still
+    /// vary, since faults go by channel and number, and numbers by the order of arrival
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// Leave everything running until Ctrl-C, and say how to call it
+    /// Keep everything running until Ctrl-C, and print how to call it
     #[arg(long)]
     keep: bool,
     /// Print one line of JSON at the end instead of the report
     #[arg(long)]
     json: bool,
-    /// Show the daemon's log on standard error
+    /// Write the daemon's log to standard error
     #[arg(long)]
     verbose: bool,
 }

@@ -25,7 +25,7 @@ pub struct DemoReport<'run> {
     pub witnesses: &'run Witnesses,
     pub findings: &'run DemoFindings,
     pub operator: Operator,
-    /// What went wrong at the channels, over all of them.
+    /// The faults of all channels.
     pub happenings: Vec<(Happening, u64)>,
     /// Alerts that would have called somebody, by kind.
     pub alerts: Vec<(String, u64)>,
@@ -123,7 +123,7 @@ impl DemoReport<'_> {
             rows.push(row_of(channel, &row.map(|number| number.to_string())));
         }
         rows.push(row_of("all", &sums.map(|number| number.to_string())));
-        heading(text, "Orders by the channel that had the last word");
+        heading(text, "Orders by the channel of their last attempt");
         text.push_str(&aligned(&columns, &rows));
         let seconds = self.load.as_secs_f64().max(0.001);
         let per_second = self.books.payments().count() as f64 / seconds;
@@ -159,7 +159,7 @@ impl DemoReport<'_> {
     }
 
     fn write_faults(&self, text: &mut String) {
-        heading(text, "What the channels did to us");
+        heading(text, "Faults of the channels");
         let columns = ["", ">times"];
         let mut rows = Vec::new();
         for (happening, times) in self.happenings.iter().filter(|(_, times)| *times > 0) {
@@ -205,7 +205,7 @@ impl DemoReport<'_> {
     }
 
     fn write_deliveries(&self, text: &mut String) {
-        heading(text, "What was owed to others");
+        heading(text, "Deliveries to the other systems");
         let columns = ["to", ">owed", ">acknowledged", ">told again", ">it failed"];
         let mut rows = Vec::new();
         let booked = &self.witnesses.booked;

@@ -24,7 +24,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the accounting system has in its books.
+/// The accounting system's books.
 #[derive(Debug, Clone, Default)]
 pub struct BookingLog {
     /// Each request that was booked, and how often it came in all.
@@ -98,7 +98,7 @@ async fn book(State(sink): State<Arc<AccountingSink>>, body: Bytes) -> StatusCod
     StatusCode::CREATED
 }
 
-/// What the payment core has been told.
+/// The notices that the payment core received.
 #[derive(Debug, Clone, Default)]
 pub struct NoticeLog {
     /// By our order id: the statuses in the order in which they came.

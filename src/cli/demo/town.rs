@@ -62,7 +62,7 @@ const UNIONPAY_EDITS: [(&str, &str); 7] = [
     ("notice_url = \"https://pay.example.com/notices/unionpay\"", "notice_url = \"{notices}\""),
 ];
 
-/// What makes the second UnionPay channel another one: its name, fees, limits and card types.
+/// The second UnionPay channel's own name, fees, limits and card types.
 const CREDIT_EDITS: [(&str, &str); 4] = [
     ("name = \"UnionPay online, test system\"", "name = \"UnionPay online, credit acquirer\""),
     (
@@ -99,7 +99,7 @@ impl Town {
     /// Starts the channels, each on a port of its own, on a bad day that the seed repeats.
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
         let made = tokio::task::spawn_blocking(SimulatorKeys::generate).await;
-        let keys = Arc::new(made.context("the making of keys has panicked")??);
+        let keys = Arc::new(made.context("making the keys has panicked")??);
         let cut_off = cut_off_far_from(Clock::System.now());
         let mut simulators = Vec::new();
         for (place, id) in CHANNELS.into_iter().enumerate() {

@@ -17,14 +17,14 @@ pub struct ClockArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClockCommand {
-    /// What the clock shows, what is borne out of it, and what channels say
+    /// Show the clock, the time that is proven, and the channels' Date headers
     Show,
-    /// Say that the clock is right
+    /// Confirm that the clock is right
     Confirm {
-        /// The time, read off another clock, as 2026-11-22T08:00:00Z
+        /// The time that another clock shows, as 2026-11-22T08:00:00Z
         #[arg(long)]
         time: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },

@@ -21,10 +21,10 @@ pub struct DaemonArgs {
     /// The daemon's address
     #[arg(long, global = true, default_value = "http://127.0.0.1:7070")]
     pub url: String,
-    /// The API key; better given as the environment variable SWITCHYARD_KEY
+    /// The API key; prefer the environment variable SWITCHYARD_KEY
     #[arg(long, global = true, value_name = "KEY")]
     pub key: Option<String>,
-    /// Print the daemon's JSON as it is
+    /// Print the daemon's JSON unchanged
     #[arg(long, global = true)]
     pub json: bool,
 }

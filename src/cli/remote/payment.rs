@@ -16,11 +16,11 @@ pub struct PaymentArgs {
 
 #[derive(Debug, Subcommand)]
 enum PaymentCommand {
-    /// Show one order: a payment, or what followed it
+    /// Show one order: a payment or a follow-up
     Show {
-        /// Our id (19 digits), or the caller's order id
+        /// Our order id (19 digits), or the caller's
         id: String,
-        /// Whose order id it is, where the key is not that caller's own
+        /// The caller of the order id, where the key is another caller's
         #[arg(long, value_name = "NAME")]
         caller: Option<String>,
     },

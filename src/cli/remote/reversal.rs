@@ -20,30 +20,30 @@ pub struct ReversalArgs {
 
 #[derive(Debug, Subcommand)]
 enum ReversalCommand {
-    /// The temp reversal table
+    /// List the temp reversal table
     List {
-        /// Only this channel's
+        /// Only entries of this channel
         #[arg(long)]
         channel: Option<String>,
         /// Only entries of this phase
         #[arg(long, value_parser = Phase::ALL.map(Phase::name))]
         phase: Option<String>,
     },
-    /// One entry with its history and its order
+    /// Show one entry with its history and its order
     Show { id: String },
-    /// Work an entry again from the start of its schedule
+    /// Restart an entry's schedule
     Retry {
         id: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },
-    /// End an unknown by decision
+    /// End an unknown by an operator's decision
     Resolve {
         id: String,
         #[arg(long, value_parser = Resolution::ALL.map(Resolution::name))]
         outcome: String,
-        /// Why; kept in the audit trail
+        /// The reason, for the audit trail
         #[arg(long)]
         reason: String,
     },

@@ -17,7 +17,7 @@ pub struct WorkerArgs {
 
 #[derive(Debug, Subcommand)]
 enum WorkerCommand {
-    /// Each worker's last round, when the next is due, and what failed last
+    /// List each worker's last round, its last failure, and when the next round is due
     List,
 }
 

@@ -26,7 +26,7 @@ use super::settings::{ChannelClock, DialectSettings, SimulatorSettings};
 /// is not there yet is made, and put in.
 pub type KeyTexts = BTreeMap<String, Zeroizing<String>>;
 
-/// What one of the file's credential references stands for here.
+/// The text behind one of the file's credential references.
 pub struct TestCredential {
     /// As the file has it: `file:path` or `env:NAME`.
     pub reference: String,
@@ -79,7 +79,7 @@ impl Counterpart {
             let origin = origin(address);
             text = text.replace(&format!("\"{origin}"), &format!("\"{to}"));
         }
-        // What an environment would have to be given lies in a file beside the others.
+        // An environment variable's text lies in a file beside the others.
         for credential in &self.credentials {
             if let Some(name) = credential.reference.strip_prefix("env:") {
                 text = text.replace(&format!("\"env:{name}\""), &format!("\"file:env/{name}\""));

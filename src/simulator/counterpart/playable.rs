@@ -16,7 +16,7 @@ const BANKS: [(&str, &str, &str); 4] = [
     ("canyon-pay", "rsa-sha256", include_str!("../../../channels/canyon-pay.toml")),
 ];
 
-/// What is the merchant's own, or what we make of the bank's words: it changes none of them.
+/// Keys that are the merchant's own, or our reading of the bank's words: they change none of them.
 const OWN: [&str; 10] = [
     "base_url",
     "values",
@@ -67,13 +67,13 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
     mistakes.into_result()
 }
 
-/// What can be done with a file that no simulator plays.
+/// Advice for a file that no simulator plays.
 const OTHERWISE: &str = "test another with its golden samples (`switchyard channel check`)";
 
 struct FilePair<'a> {
     /// The shipped file's.
     name: &'a str,
-    /// What each file calls the bank's key: a name of its own.
+    /// Each file's own name of the bank's key.
     serials: [Option<String>; 2],
 }
 

@@ -21,7 +21,7 @@ const WRONG_SECRET: &str = "65";
 const WRONG_PERSON: &str = "66";
 const EXPIRED: &str = "73";
 
-/// What is left of the card data.
+/// The card data after the check: masked.
 pub struct AcpCard {
     pub masked: MaskedPan,
     /// The code that the card data alone are declined with.

@@ -11,11 +11,11 @@ use crate::domain::time::Timestamp;
 use super::super::keys::SimulatorKeys;
 use super::super::ledger::{EntryFacts, EntryState, EntryView};
 use super::super::message::HttpReply;
-use super::super::notices::NoticeClaim;
+use super::super::notices::NoticeContent;
 use super::ReplyForm;
 
 pub const SUCCESS: &str = "00";
-/// What a lie says of an order that was approved: the issuer declined it.
+/// The code of a lie about an approved order: the issuer declined it.
 const OPPOSITE: &str = "60";
 pub const WORKING: &str = "05";
 const REVERSED: &str = "46";
@@ -60,7 +60,7 @@ fn trace_no(facts: &EntryFacts) -> String {
     format!("{:06}", facts.trace % 1_000_000)
 }
 
-/// What the platform adds to an answer about an order.
+/// The fields that the platform adds to an answer about an order.
 pub fn describe(fields: &mut Fields, found: &EntryView) {
     let facts = &found.facts;
     let time = beijing(facts.received_at);
@@ -84,8 +84,8 @@ pub fn set_response(fields: &mut Fields, code: &str) {
 }
 
 /// Signs the fields and makes them a synchronous reply.
-pub fn reply(keys: &SimulatorKeys, mut fields: Fields, dress: ReplyForm) -> HttpReply {
-    sign(keys, &mut fields, dress);
+pub fn reply(keys: &SimulatorKeys, mut fields: Fields, form: ReplyForm) -> HttpReply {
+    sign(keys, &mut fields, form);
     let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
     HttpReply {
         status: StatusCode::OK,
@@ -99,7 +99,7 @@ pub fn notice(
     keys: &SimulatorKeys,
     echoed: &Fields,
     found: &EntryView,
-    claim: NoticeClaim,
+    content: NoticeContent,
 ) -> String {
     let mut fields = echoed.clone();
     for key in NOT_NOTICED {
@@ -108,22 +108,22 @@ pub fn notice(
     describe(&mut fields, found);
     let truth = result_code(&found.facts);
     let opposite = if truth == SUCCESS { OPPOSITE } else { SUCCESS };
-    let (code, dress) = match claim {
-        NoticeClaim::Truth => (truth, ReplyForm::Honest),
-        NoticeClaim::Opposite => (opposite, ReplyForm::Honest),
-        NoticeClaim::Forgery => (opposite, ReplyForm::BadSignature(found.facts.trace % 2)),
+    let (code, form) = match content {
+        NoticeContent::Truth => (truth, ReplyForm::Honest),
+        NoticeContent::Opposite => (opposite, ReplyForm::Honest),
+        NoticeContent::Forgery => (opposite, ReplyForm::BadSignature(found.facts.trace % 2)),
     };
     set_response(&mut fields, code);
-    sign(keys, &mut fields, dress);
+    sign(keys, &mut fields, form);
     fields.encode_form()
 }
 
 /// Signs, or spoils the signature in one of three ways: another signature, none, or a result that
 /// was turned into its opposite after signing.
-fn sign(keys: &SimulatorKeys, fields: &mut Fields, dress: ReplyForm) {
+fn sign(keys: &SimulatorKeys, fields: &mut Fields, form: ReplyForm) {
     fields.set("signPubKeyCert", &keys.platform_certificate_pem);
     acp::sign_rsa(fields, &keys.platform_serial, &keys.platform);
-    let ReplyForm::BadSignature(variant) = dress else { return };
+    let ReplyForm::BadSignature(variant) = form else { return };
     match variant % 3 {
         0 => {
             let signature = fields.get(acp::SIGNATURE).unwrap_or_default();

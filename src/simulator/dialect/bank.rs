@@ -1,5 +1,5 @@
-//! What every simulated bank of the protocol `http` does, whatever its words: it charges a number
-//! once, takes back what stands, and never lets refunds and captures exceed their original.
+//! The work of every simulated bank of the protocol `http`, whatever its words: it charges a number
+//! once, takes back approved orders, and never lets refunds and captures exceed their original.
 //!
 //! A bank is its [`BankApi`]: codes, words and keys. Each is written by hand from the bank's own
 //! point of view and shares no table with the adapter.
@@ -24,7 +24,7 @@ use super::super::statement::NoStatement;
 use super::{AnswerCodes, Dialect, ReplyForm, decide, statement};
 
 closed_set! {
-    /// What a request is for.
+    /// The operation of a request.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub(in crate::simulator) enum BankOperation {
         Payment => "charge",
@@ -50,13 +50,13 @@ pub(in crate::simulator) struct BankRequest {
     pub original_no: String,
     /// The bank's own number of the original, where the request must name it.
     pub original_trace: Option<u64>,
-    /// What an inquiry is about, where each kind has an inquiry of its own.
+    /// The kind of order that an inquiry is about, where each kind has an inquiry of its own.
     pub original_kind: Option<EntryKind>,
     pub sent_at: String,
     pub amount: Option<AmountMinor>,
     pub currency: Currency,
     pub card: Option<RequestCard>,
-    /// What the merchant calls the bank, where a reply names an address.
+    /// The bank's host as the merchant wrote it, where a reply names an address.
     pub host: String,
 }
 
@@ -113,7 +113,7 @@ pub(in crate::simulator) struct BankCodes {
     pub answers: AnswerCodes,
     pub pending: &'static str,
     pub busy: &'static str,
-    /// What a charge may be answered besides, where nothing is clear.
+    /// The other code of an unclear answer to a charge.
     pub unclear_charge: Option<&'static str>,
     pub not_found: &'static str,
     /// The original of a follow-up is not there.
@@ -123,7 +123,7 @@ pub(in crate::simulator) struct BankCodes {
     pub undone_before: &'static str,
     /// A void or an undo of another amount than the original's.
     pub other_amount: &'static str,
-    /// What the repeated request of a reversed order is answered.
+    /// The repeated request of a reversed order.
     pub is_reversed: &'static str,
     /// A repeated reversal. `None`: it succeeds again.
     pub reversed_before: Option<&'static str>,
@@ -183,7 +183,7 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
         running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply;
 
     /// Writes the notices of an order's end, where the bank posts any.
@@ -293,7 +293,7 @@ impl Bank {
         }
     }
 
-    /// What the request of an order is answered, and answered again. A new one has a notice.
+    /// The answer to the request of an order, first or repeated. A new order has a notice.
     fn end_of(
         &self,
         running: &Arc<SimulatorState>,
@@ -404,11 +404,11 @@ impl Dialect for Bank {
         running: &SimulatorState,
         call: &BankRequest,
         draft: &BankResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let codes = self.api.codes();
-        let ReplyForm::Unclear(variant) = dress else {
-            return self.api.write(running, Some(call), draft, dress);
+        let ReplyForm::Unclear(variant) = form else {
+            return self.api.write(running, Some(call), draft, form);
         };
         // Only a charge can also be "pending".
         let code = match (codes.unclear_charge, call.operation) {

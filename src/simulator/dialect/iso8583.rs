@@ -32,7 +32,7 @@ const CODES: AnswerCodes = AnswerCodes {
         (DeclineCode::later("59"), 1),
     ],
 };
-/// What the channel says of a charge whose reversal came first.
+/// The code of a charge whose reversal came first.
 const DEAD: &str = "12";
 const NO_ORIGINAL: &str = "25";
 const BAD_AMOUNT: &str = "13";
@@ -53,11 +53,11 @@ pub struct Iso8583FarEnd {
     framing: Framing,
     rule: MacRule,
     key: DesKey,
-    /// What a sign-in's answer carries in field 62.
+    /// Field 62 of a sign-in's answer.
     working_keys: Option<Vec<u8>>,
 }
 
-/// What a request about money asks for.
+/// The operation of a request about money.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LinkOperation {
     Sale,
@@ -110,12 +110,12 @@ impl LinkRequest {
 
 /// The code that a reversal is answered with.
 fn reverse(running: &SimulatorState, call: &LinkRequest, now: Timestamp) -> &'static str {
-    // It must say of itself what it takes back: another transaction's is refused.
+    // The reversal must describe its original: one of another transaction is refused.
     if running.ledger.look(now, &call.name).is_some_and(|kept| !call.fits(&kept.facts)) {
         return "30";
     }
     match running.ledger.reverse_any(now, &call.name) {
-        // What was declined has moved nothing: that is as good as taken back.
+        // A declined transaction moved nothing: that is as good as taken back.
         ReversalResult::Done(_) | ReversalResult::Already(_) | ReversalResult::Undone(_) => "00",
         ReversalResult::Refused(facts) if facts.state == EntryState::Declined => "00",
         ReversalResult::Refused(_) => "30",
@@ -123,7 +123,7 @@ fn reverse(running: &SimulatorState, call: &LinkRequest, now: Timestamp) -> &'st
     }
 }
 
-/// What there is to say about it.
+/// The content of an answer.
 pub struct LinkResult {
     code: &'static str,
     trace: u64,
@@ -310,14 +310,14 @@ impl Iso8583FarEnd {
         running: &SimulatorState,
         call: &LinkRequest,
         said: &LinkResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> Vec<u8> {
         let mut draft = Draft::new(call.kind + 10);
         for (field, plain) in &call.repeated {
             draft.put(*field, plain);
         }
         let at = running.ledger.civil(running.now());
-        let code = match dress {
+        let code = match form {
             ReplyForm::Unclear(choice) => UNCLEAR[(choice % UNCLEAR.len() as u64) as usize],
             ReplyForm::Honest | ReplyForm::BadSignature(_) => said.code,
         };
@@ -352,7 +352,7 @@ impl Iso8583FarEnd {
         }
         let packed = encode(&self.format, &draft, &mut out).expect("what came in goes out again");
         header.finish(&mut out, header_at, true);
-        if has_mac && !matches!(dress, ReplyForm::BadSignature(_)) {
+        if has_mac && !matches!(form, ReplyForm::BadSignature(_)) {
             self.rule.seal(&self.key, &self.format, &packed, &mut out);
         }
         self.framing.end(&mut out, begun).expect("an answer is shorter than a request may be");

@@ -1,4 +1,4 @@
-//! What a protocol has to do so that the shared exchange can add the faults: read a request, carry
+//! The part of a protocol that the shared exchange needs, to add the faults: read a request, carry
 //! it out, write the reply. Nothing here sends or delays anything.
 
 pub mod bank;
@@ -19,7 +19,7 @@ use super::ledger::IssuerDecision;
 use super::message::{HttpReply, HttpRequest};
 use super::state::SimulatorState;
 
-/// In which dress the reply is written.
+/// How a reply is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum ReplyForm {
     Honest,
@@ -33,7 +33,7 @@ pub(in crate::simulator) enum ReplyForm {
 pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
     /// A request that was understood and proved.
     type Call: Send + Sync + 'static;
-    /// What there is to say about it.
+    /// The content of its answer.
     type Draft: Send + Sync + 'static;
 
     /// Understands and proves a request, or answers it at once.
@@ -55,7 +55,7 @@ pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
         running: &SimulatorState,
         call: &Self::Call,
         draft: &Self::Draft,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply;
 }
 
@@ -84,7 +84,7 @@ impl DeclineCode {
     }
 }
 
-/// What this order's card answers: a matter of the seed and the order number alone.
+/// The issuer's decision about an order: it depends on the seed and the order number alone.
 pub(in crate::simulator) fn decide(
     running: &SimulatorState,
     order_no: &str,

@@ -53,7 +53,7 @@ const WRONG_STATE: &str = "35";
 const DIFFERS: &str = "36";
 const ALREADY_UNDONE: &str = "45";
 const ALREADY_REVERSED: &str = "46";
-/// What a consume gets that comes after its reversal found nothing: not allowed.
+/// The code of a consume that comes after its reversal found nothing: not allowed.
 const DEAD: &str = "30";
 
 const CODES: AnswerCodes = AnswerCodes {
@@ -171,7 +171,7 @@ pub(in crate::simulator) struct AcpRequest {
     card: Option<AcpCard>,
 }
 
-/// What there is to answer: a code, and for a query the order.
+/// The content of an answer: a code, and for a query the order.
 pub(in crate::simulator) struct AcpResult {
     code: &'static str,
     found: Option<EntryView>,
@@ -325,8 +325,8 @@ impl UnionPayPlatform {
                 order_no: call.order_no.clone(),
                 url: call.echoed.get("backUrl").unwrap_or_default().to_owned(),
                 working: facts.ready_at.since(facts.received_at),
-                write: Box::new(move |_running, found, claim| {
-                    Letter::form(notice(&keys, &echoed, found, claim))
+                write: Box::new(move |_running, found, content| {
+                    Letter::form(notice(&keys, &echoed, found, content))
                 }),
             },
         );
@@ -415,16 +415,16 @@ impl Dialect for UnionPayPlatform {
         _running: &SimulatorState,
         call: &AcpRequest,
         draft: &AcpResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let mut fields = call.echoed.clone();
         let queries = call.operation == AcpOperation::Query;
-        if let ReplyForm::Unclear(variant) = dress {
+        if let ReplyForm::Unclear(variant) = form {
             let codes: &[&str] =
                 if queries { &["37", "06", "03"] } else { &["03", "04", WORKING, "06", "99"] };
             let place = (variant % codes.len() as u64) as usize;
             set_response(&mut fields, codes[place]);
-            return reply(&self.keys, fields, dress);
+            return reply(&self.keys, fields, form);
         }
         set_response(&mut fields, draft.code);
         if let Some((name, content)) = &draft.file {
@@ -446,11 +446,11 @@ impl Dialect for UnionPayPlatform {
             }
             None => {}
         }
-        reply(&self.keys, fields, dress)
+        reply(&self.keys, fields, form)
     }
 }
 
-/// What a call is known by: its order, or the date of a file.
+/// The name of a call: its order number, or the date of a file.
 fn order_no(operation: AcpOperation, fields: &Fields) -> &str {
     let key = if operation == AcpOperation::File { "settleDate" } else { "orderId" };
     fields.get(key).unwrap_or_default()

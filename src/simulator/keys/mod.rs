@@ -33,7 +33,7 @@ pub enum SimulatorKeysError {
     Certificate { whose: &'static str, source: CertificateError },
 }
 
-/// What the simulator and its merchant need of each other.
+/// The keys and certificates of the simulator and its merchant.
 pub struct SimulatorKeys {
     /// The merchant's private key, PKCS#8 PEM.
     pub merchant_key_pem: String,

@@ -4,7 +4,7 @@ use crate::codec::crypto::cipher::{Block, BlockKey, Mode};
 use crate::codec::crypto::sm2::{Sm2Signer, Sm2Verifier, USUAL_USER_ID};
 use crate::codec::sign::{hex_lower, read_hex, sha256_hex};
 
-/// What the bank proves, signs and opens with, and the texts that its merchant needs.
+/// The bank's keys, and the texts of its merchant's.
 pub struct QuarryKeys {
     pub(in crate::simulator) merchant: Sm2Verifier,
     pub(in crate::simulator) bank: Sm2Signer,

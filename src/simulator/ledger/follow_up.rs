@@ -1,4 +1,4 @@
-//! What refers to an earlier entry: undos, refunds and captures, and what each may do to it.
+//! Entries that refer to an earlier one: undos, refunds and captures, and their rules.
 //!
 //! An approved follow-up takes effect on its original when it is entered, whatever time the channel
 //! works on it: nothing else can take the same money meanwhile.
@@ -103,7 +103,7 @@ impl Ledger {
     ) -> Result<(), FollowUpResult> {
         let mut shard = self.shard(original_no);
         let original = shard.records.get_mut(original_no).ok_or(FollowUpResult::NotFound)?;
-        original.facts.settle(now, false);
+        original.facts.end_work(now, false);
         match original.facts.state {
             EntryState::Reversed | EntryState::Undone => return Err(FollowUpResult::Already),
             EntryState::Working | EntryState::Declined => return Err(FollowUpResult::Refused),

@@ -1,4 +1,4 @@
-//! What this channel believes: every charge and undo by channel order number, as its own truth.
+//! The channel's own books: every charge and undo by channel order number.
 //!
 //! Knows nothing of HTTP, dialects or faults: a request that gets here is processed, whatever
 //! becomes of its reply. One order number is charged at most once. Card numbers are masked before
@@ -28,7 +28,7 @@ pub use self::snapshot::{LedgerEntry, LedgerSnapshot};
 const SHARDS: usize = 64;
 const RATE_WHOLE_PPM: i64 = 1_000_000;
 
-/// What an entry is about.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
@@ -52,11 +52,11 @@ pub enum EntryState {
     Declined,
     /// Taken back under its own number.
     Reversed,
-    /// It was approved and then taken back by an undo with its own number.
+    /// Approved, and then taken back by an undo with its own number.
     Undone,
 }
 
-/// What is decided about an order before it is entered.
+/// The issuer's decision about an order, before it is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) struct IssuerDecision {
     pub approves: bool,
@@ -66,7 +66,7 @@ pub(in crate::simulator) struct IssuerDecision {
     pub working: Duration,
 }
 
-/// What a caller asks to be entered.
+/// An order that a caller has entered.
 pub(in crate::simulator) struct BankOrder<'a> {
     pub order_no: &'a str,
     /// The caller's time of sending: with the number it names the order where a dialect says so.
@@ -83,7 +83,7 @@ pub(in crate::simulator) struct EntryFacts {
     pub amount: AmountMinor,
     pub currency: Currency,
     pub state: EntryState,
-    /// What `Working` turns into.
+    /// Whether `Working` ends as `Approved`.
     pub approves: bool,
     pub code: &'static str,
     /// The channel's own running number, from 1.
@@ -105,7 +105,7 @@ pub(in crate::simulator) struct EntryFacts {
 
 impl EntryFacts {
     /// Ends the work when its time has come, or at once where `forced`.
-    fn settle(&mut self, now: Timestamp, forced: bool) {
+    fn end_work(&mut self, now: Timestamp, forced: bool) {
         if self.state == EntryState::Working && (forced || now >= self.ready_at) {
             self.state = if self.approves { EntryState::Approved } else { EntryState::Declined };
             self.changed_at = now.min(self.ready_at).max(self.received_at);
@@ -131,7 +131,7 @@ pub(in crate::simulator) struct EntryView {
     pub card: Option<MaskedPan>,
 }
 
-/// What became of an instruction.
+/// The result of entering an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum OrderResult {
     New(EntryFacts),
@@ -142,19 +142,19 @@ pub(in crate::simulator) enum OrderResult {
     },
 }
 
-/// What became of a reversal.
+/// The result of a reversal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum ReversalResult {
     Done(EntryFacts),
     Already(EntryFacts),
-    /// It was taken back by an undo before.
+    /// An undo took it back before.
     Undone(EntryFacts),
     /// The original failed, or its clearing day is over.
     Refused(EntryFacts),
     NotFound,
 }
 
-/// What became of an undo.
+/// The result of a follow-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum FollowUpResult {
     Entered(OrderResult),
@@ -279,14 +279,14 @@ impl Ledger {
     pub fn look(&self, now: Timestamp, order_no: &str) -> Option<EntryView> {
         let mut shard = self.shard(order_no);
         let record = shard.records.get_mut(order_no)?;
-        record.facts.settle(now, false);
+        record.facts.end_work(now, false);
         let Record { facts, sent_at, card, .. } = record;
         Some(EntryView { facts: *facts, sent_at: sent_at.clone(), card: card.clone() })
     }
 
     /// Ends the work on an order now, because its notice is about to say so.
     pub fn finish(&self, now: Timestamp, order_no: &str) -> Option<EntryFacts> {
-        self.change(order_no, |facts| facts.settle(now, true))
+        self.change(order_no, |facts| facts.end_work(now, true))
     }
 
     /// Marks an order about which a well-signed notice lied.
@@ -307,7 +307,7 @@ impl Ledger {
         *self.shard(order_no).put_off.entry(order_no.into()).or_insert(0) += 1;
     }
 
-    /// It is carried out now.
+    /// The reversal is carried out now.
     pub fn end_put_off(&self, order_no: &str) {
         let mut shard = self.shard(order_no);
         let left = shard.put_off.get(order_no).map_or(0, |count| count.saturating_sub(1));
@@ -347,7 +347,7 @@ impl Ledger {
             }
             return ReversalResult::NotFound;
         };
-        record.facts.settle(now, false);
+        record.facts.end_work(now, false);
         match record.facts.state {
             EntryState::Reversed => return ReversalResult::Already(record.facts),
             EntryState::Undone => return ReversalResult::Undone(record.facts),
@@ -390,7 +390,7 @@ impl Ledger {
         let mut entries = Vec::new();
         for shard in &self.shards {
             for (order_no, record) in &mut lock(shard).records {
-                record.facts.settle(now, false);
+                record.facts.end_work(now, false);
                 entries.push(public_entry(order_no, record));
             }
         }
@@ -441,7 +441,7 @@ impl Ledger {
             requests: 1,
             contradicted: false,
         };
-        facts.settle(now, false);
+        facts.end_work(now, false);
         facts
     }
 }
@@ -454,7 +454,7 @@ fn known(
     asked: &BankOrder<'_>,
 ) -> Option<OrderResult> {
     let record = shard.records.get_mut(asked.order_no)?;
-    record.facts.settle(now, false);
+    record.facts.end_work(now, false);
     record.facts.requests = record.facts.requests.saturating_add(1);
     let facts = record.facts;
     let same = (facts.kind, facts.amount, facts.currency) == (kind, asked.amount, asked.currency);

@@ -44,7 +44,7 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// What ties attempts of one order together: the first 19 digits of a number that has 21 of
+    /// The key of all attempts of one order: the first 19 digits of a number that has 21 of
     /// them, else the whole number.
     pub fn order_prefix(&self) -> &str {
         let digits_only = self.order_no.bytes().all(|byte| byte.is_ascii_digit());
@@ -112,8 +112,8 @@ impl LedgerSnapshot {
         place.ok().map(|place| &self.entries[place])
     }
 
-    /// What each order has taken from its cardholder in the end, by order prefix: the approved
-    /// charges and captures that were neither reversed nor undone, less their refunds. An
+    /// The amount that each order took from its cardholder in the end, by order prefix: the
+    /// approved charges and captures that were neither reversed nor undone, less their refunds. An
     /// order that took nothing has 0; work that is not finished counts nothing.
     pub fn net_minor(&self) -> BTreeMap<&str, i64> {
         let mut net = BTreeMap::new();

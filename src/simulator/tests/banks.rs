@@ -20,7 +20,7 @@ use crate::domain::terms::CommonTerms;
 pub struct Met {
     pub simulator: Simulator,
     pub adapter: Arc<dyn Adapter>,
-    /// What the bank called each approved attempt, for what follows it up.
+    /// The bank's number of each approved attempt, for its follow-ups.
     references: Mutex<BTreeMap<String, String>>,
 }
 
@@ -63,7 +63,7 @@ pub async fn meet_at(
 }
 
 impl Met {
-    /// What the adapter makes of the bank's answer, in the words of code tables.
+    /// The adapter's reading of the bank's answer, in the words of code tables.
     pub async fn ask(&self, request: &ChannelRequest) -> String {
         let mut request = request.clone();
         if let ChannelRequest::FollowUp { original, .. } = &mut request {

@@ -14,7 +14,7 @@ async fn bank(faults: Faults) -> (Simulator, HarbourMerchant) {
     (simulator, merchant)
 }
 
-/// What the merchant can tell of one charge.
+/// The merchant's view of one charge.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     NoReply,

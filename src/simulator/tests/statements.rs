@@ -96,7 +96,7 @@ fn work(simulator: &Simulator, day: u32) {
     }
 }
 
-/// What our books would say of an entry: a line of the clearing export.
+/// An entry as our books would have it: a line of the clearing export.
 fn record(entry: &LedgerEntry, reference: bool) -> Option<String> {
     let movement = match entry.kind {
         EntryKind::Charge => "payment",
@@ -219,7 +219,7 @@ fn expected(
         let entry = ledger.get(one.order_no.trim_end_matches('F')).expect("an entry");
         let is_payment = matches!(entry.kind, EntryKind::Charge | EntryKind::Capture);
         let class = class(one.kind, is_payment, by_reference);
-        // What is found by the channel's own number only is weak, late or not.
+        // A match by the channel's own number only is weak, late or not.
         if !(by_reference && class == "matched_late") {
             *expected.entry(class.to_owned()).or_insert(0) += 1;
         }

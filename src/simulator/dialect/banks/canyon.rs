@@ -28,7 +28,7 @@ use crate::simulator::dialect::{AnswerCodes, DeclineCode, ReplyForm};
 use crate::simulator::keys::canyon::CanyonKeys;
 use crate::simulator::ledger::{EntryFacts, EntryKind, EntryState, EntryView};
 use crate::simulator::message::{HttpReply, HttpRequest};
-use crate::simulator::notices::{Letter, NoticeClaim, NoticeWriter};
+use crate::simulator::notices::{Letter, NoticeContent, NoticeWriter};
 use crate::simulator::state::SimulatorState;
 
 const DO_NOT_HONOUR: &str = "ACCOUNT_ERROR";
@@ -159,10 +159,10 @@ impl Canyon {
         running: &SimulatorState,
         status: StatusCode,
         body: &Json,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let body = body.to_string();
-        let spoils = matches!(dress, ReplyForm::BadSignature(_));
+        let spoils = matches!(form, ReplyForm::BadSignature(_));
         let mut headers = self.keys.sign(running.now(), body.as_bytes(), spoils);
         headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
         HttpReply { status, headers, body: body.into() }
@@ -174,7 +174,7 @@ impl Canyon {
         running: &SimulatorState,
         request: &BankRequest,
         bytes: &[u8],
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let BankRequest { host, order_no: date, .. } = request;
         if request.operation == BankOperation::Statement {
@@ -184,10 +184,10 @@ impl Canyon {
                 "hash_type": "SHA1",
                 "hash_value": hex_lower(&Digest::Sha1.of(&[bytes])),
             });
-            return self.reply(running, StatusCode::OK, &body, dress);
+            return self.reply(running, StatusCode::OK, &body, form);
         }
         let mut bytes = bytes.to_vec();
-        if matches!(dress, ReplyForm::BadSignature(_)) {
+        if matches!(form, ReplyForm::BadSignature(_)) {
             bytes.push(b'\n');
         }
         HttpReply::new(StatusCode::OK, "application/gzip", gzip(&bytes))
@@ -223,14 +223,14 @@ impl BankApi for Canyon {
         running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         if let (Some(request), Some(facts)) = (request, &result.facts) {
             let body = order_body(&request.order_no, facts);
-            return self.reply(running, StatusCode::OK, &body, dress);
+            return self.reply(running, StatusCode::OK, &body, form);
         }
         if let (Some(request), Some(bytes)) = (request, &result.file) {
-            return self.bill(running, request, bytes, dress);
+            return self.bill(running, request, bytes, form);
         }
         let code = result.code;
         let status = match code {
@@ -242,15 +242,15 @@ impl BankApi for Canyon {
             _ if code == CODES.busy => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::FORBIDDEN,
         };
-        self.reply(running, status, &json!({ "code": code, "message": "refused" }), dress)
+        self.reply(running, status, &json!({ "code": code, "message": "refused" }), form)
     }
 
     /// To the address that is configured at the platform.
     fn notice(&self, order_no: &str) -> Option<NoticeWriter> {
         let (keys, number) = (Arc::clone(&self.keys), order_no.to_owned());
-        let write = move |running: &SimulatorState, found: &EntryView, claim: NoticeClaim| {
+        let write = move |running: &SimulatorState, found: &EntryView, content: NoticeContent| {
             let mut facts = found.facts;
-            if claim != NoticeClaim::Truth {
+            if content != NoticeContent::Truth {
                 facts.approves = facts.state == EntryState::Declined;
                 facts.state =
                     if facts.approves { EntryState::Approved } else { EntryState::Declined };
@@ -270,18 +270,18 @@ impl BankApi for Canyon {
                 (_, false) => "PAY.FAIL",
             };
             let nonce = format!("{:012}", facts.trace);
-            let content = order_body(&number, &facts).to_string();
+            let order = order_body(&number, &facts).to_string();
             let body = json!({
                 "id": format!("N{:012}", facts.trace),
                 "event_type": event,
                 "resource": {
-                    "ciphertext": keys.seal_notice(&nonce, "order", &content),
+                    "ciphertext": keys.seal_notice(&nonce, "order", &order),
                     "nonce": nonce,
                     "associated_data": "order",
                 },
             })
             .to_string();
-            let spoils = claim == NoticeClaim::Forgery;
+            let spoils = content == NoticeContent::Forgery;
             let headers = keys.sign(running.now(), body.as_bytes(), spoils);
             Letter { content_type: "application/json", headers, body }
         };
@@ -306,7 +306,7 @@ fn plain(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// What is told of an order: in replies and in notices.
+/// An order as replies and notices describe it.
 fn order_body(order_no: &str, facts: &EntryFacts) -> Json {
     let amount = facts.amount.get();
     if facts.kind == EntryKind::Refund {

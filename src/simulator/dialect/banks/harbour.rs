@@ -248,7 +248,7 @@ impl BankApi for Harbour {
         running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let mut body = match (request, &result.facts, &result.file) {
             (_, None, Some(file)) => file.clone(),
@@ -261,7 +261,7 @@ impl BankApi for Harbour {
         let timestamp = itoa::Buffer::new().format(running.now().as_millis() / 1_000).to_owned();
         let mut tag = self.key.tag(&[timestamp.as_bytes(), b"\n", &body]);
         let mut signed = true;
-        if let ReplyForm::BadSignature(variant) = dress {
+        if let ReplyForm::BadSignature(variant) = form {
             match variant % 3 {
                 0 => tag[0] ^= 1,
                 1 => signed = false,

@@ -94,7 +94,7 @@ impl BankApi for Meadow {
         _running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let mut fields = Fields::new();
         fields.set("resp_code", result.code);
@@ -114,7 +114,7 @@ impl BankApi for Meadow {
             fields.set("orig_resp_code", code);
         }
         let signature = signature(&fields, &self.key);
-        let spoils = matches!(dress, ReplyForm::BadSignature(_));
+        let spoils = matches!(form, ReplyForm::BadSignature(_));
         fields.set("sign", if spoils { "00" } else { &signature });
         HttpReply::new(StatusCode::OK, "application/x-www-form-urlencoded", fields.encode_form())
     }

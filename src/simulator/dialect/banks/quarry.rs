@@ -97,10 +97,10 @@ impl BankApi for Quarry {
         _running: &SimulatorState,
         request: Option<&BankRequest>,
         result: &BankResult,
-        dress: ReplyForm,
+        form: ReplyForm,
     ) -> HttpReply {
         let body = body_of(request, result);
-        let spoils = matches!(dress, ReplyForm::BadSignature(_));
+        let spoils = matches!(form, ReplyForm::BadSignature(_));
         let signed: &[u8] = if spoils { b"another" } else { body.as_bytes() };
         let sign = BASE64.encode(self.keys.bank.sign(signed, Sm2Form::Der));
         let text = format!("<?xml version=\"1.0\"?><trade>{body}<sign>{sign}</sign></trade>");
