@@ -19,7 +19,7 @@ use switchyard::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use switchyard::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, ChannelState};
 use switchyard::domain::route::condition::{CardPrefix, Condition};
 use switchyard::domain::route::hours::{DayWindow, Hours};
-use switchyard::domain::route::{CardTraits, Rule, Strategy, Subject, Target, plan};
+use switchyard::domain::route::{CardTraits, RouteSubject, RouteTarget, Rule, Strategy, plan};
 use switchyard::domain::time::{ClearingCalendar, Timestamp};
 
 const CHANNELS: usize = 10;
@@ -35,7 +35,7 @@ fn main() {
     let merchant = MerchantId::parse("merchant-1").expect("a merchant id");
     let amount = AmountMinor::new(123_456).expect("an amount");
     let instruction = Instruction::unsent(OrderKind::Payment, merchant, amount, Currency::Cny);
-    let subject = Subject {
+    let subject = RouteSubject {
         instruction: &instruction,
         prefix: CardPrefix::leading("6216261000000000018"),
         card: Some(CardTraits {
@@ -55,7 +55,7 @@ fn main() {
     println!("best of {rounds} rounds; {RULES} rules, {CHANNELS} channels");
 }
 
-fn nanoseconds_of_one(rules: &[Rule], channels: &[Channel<'_>], subject: &Subject<'_>) -> f64 {
+fn nanoseconds_of_one(rules: &[Rule], channels: &[Channel<'_>], subject: &RouteSubject<'_>) -> f64 {
     let start = Instant::now();
     for draw in 0..PLANS {
         let draw = draw.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -68,11 +68,11 @@ fn nanoseconds_of_one(rules: &[Rule], channels: &[Channel<'_>], subject: &Subjec
 fn rules(strategy: Strategy) -> Vec<Rule> {
     let channels: Vec<ChannelId> = (0..CHANNELS).map(channel_id).collect();
     let target = match strategy {
-        Strategy::Weighted => Target::weighted(
+        Strategy::Weighted => RouteTarget::weighted(
             channels.into_iter().zip([5, 10, 15, 20].into_iter().cycle()).collect(),
         ),
         Strategy::Priority | Strategy::LowestCost | Strategy::SuccessRate => {
-            Target::named(strategy, channels)
+            RouteTarget::named(strategy, channels)
         }
     };
     let target = target.expect("the channels are named once");

@@ -9,9 +9,9 @@ use http::{StatusCode, Uri};
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::dto::{AccountingBody, OrderBody, json};
 use crate::api::error::ApiError;
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, read_json};
+use crate::api::input::{PathSegment, read_json};
 use crate::api::page::listing;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::books::accounting::{DeliveryStatus, RequestId};
@@ -35,7 +35,7 @@ pub async fn all(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -48,12 +48,12 @@ pub async fn one(
 pub async fn retry(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse_or_empty(&body)?;
+    let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let id = RequestId::parse(&id).ok_or_else(missing)?;
@@ -68,12 +68,12 @@ pub async fn retry(
 pub async fn withdraw(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = JsonFields::parse(&body)?;
     let reason = state.reason(&mut fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;

@@ -14,11 +14,11 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate, Seat};
-use crate::api::dto::{Moment, json};
+use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::{Fields, Json};
+use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
-use crate::api::input::{BodyLimits, Segment, media_type, read_body, read_json, unsupported};
+use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
 use crate::api::{ApiState, to_its_end};
 use crate::domain::bin::BIN_LENGTH_MAX;
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
@@ -53,7 +53,7 @@ struct LookupBody<'row> {
 pub async fn lookup(
     State(state): State<Arc<ApiState>>,
     MayAsk(_): MayAsk,
-    Segment(prefix): Segment,
+    PathSegment(prefix): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     if prefix.len() > BIN_LENGTH_MAX {
@@ -92,7 +92,7 @@ struct TableBody<'table> {
     sha256: &'table str,
     /// Absent for the shipped table of a fresh installation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<Moment>,
+    since: Option<MomentText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     who: Option<&'table str>,
     problems: Vec<String>,
@@ -114,7 +114,7 @@ pub async fn table(
         rows: active.table.len(),
         source: &active.source,
         sha256: &active.sha256,
-        since: active.since_ms.map(|millis| Moment(Timestamp::from_millis(millis))),
+        since: active.since_ms.map(|millis| MomentText(Timestamp::from_millis(millis))),
         who: active.who.as_deref(),
         problems: state.bins.problems().iter().map(ToString::to_string).collect(),
         versions,
@@ -123,7 +123,7 @@ pub async fn table(
 }
 
 /// A table on its way in.
-struct Incoming {
+struct TableUpload {
     bytes: Vec<u8>,
     source: String,
     force: bool,
@@ -156,7 +156,7 @@ async fn uploaded(
     uri: &Uri,
     headers: &HeaderMap,
     body: axum::body::Body,
-) -> Result<Incoming, ApiError> {
+) -> Result<TableUpload, ApiError> {
     let mut query = Query::of(uri);
     let force = query.parsed("force", "true or false", |text| text.parse().ok())?;
     query.finish()?;
@@ -166,11 +166,11 @@ async fn uploaded(
         return Err(unsupported("the body is empty; send a table, or JSON that names a source"));
     }
     let force = force.unwrap_or(false);
-    Ok(Incoming { bytes: bytes.into(), source: UPLOADED.to_owned(), force })
+    Ok(TableUpload { bytes: bytes.into(), source: UPLOADED.to_owned(), force })
 }
 
-async fn named(state: &ApiState, body: &[u8]) -> Result<Incoming, ApiError> {
-    let mut fields = Fields::parse_or_empty(body)?;
+async fn named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiError> {
+    let mut fields = JsonFields::parse_or_empty(body)?;
     let source = fields.text("source")?.map(std::borrow::Cow::into_owned);
     let force = fields.boolean("force")?.unwrap_or(false);
     let missing = fields.missing("source");
@@ -186,7 +186,7 @@ async fn named(state: &ApiState, body: &[u8]) -> Result<Incoming, ApiError> {
         let read = blocking(move || read_file(path)).await?;
         read.map_err(|error| refuse(format!("the file cannot be read: {}", error.kind())))?
     };
-    Ok(Incoming { bytes, source, force })
+    Ok(TableUpload { bytes, source, force })
 }
 
 /// Reads one byte more than is taken, so that a larger file is seen to be larger.
@@ -201,7 +201,7 @@ fn read_file(path: PathBuf) -> std::io::Result<Vec<u8>> {
 async fn take(
     state: &Arc<ApiState>,
     seat: &Seat,
-    incoming: Incoming,
+    incoming: TableUpload,
 ) -> Result<RefreshReport, ApiError> {
     let settings = &state.settings.bin_table;
     let options = RefreshOptions {
@@ -253,7 +253,7 @@ async fn go_back(
 }
 
 fn rollback_target(body: &[u8]) -> Result<RollbackTarget, ApiError> {
-    let mut fields = Fields::parse_or_empty(body)?;
+    let mut fields = JsonFields::parse_or_empty(body)?;
     let target = match fields.value("version") {
         None => RollbackTarget::Previous,
         Some(Json::Integer(version)) => match u32::try_from(version) {

@@ -12,9 +12,9 @@ use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::known;
 use crate::api::dto::{ClearingBody, CloseBody, TotalsBody, json};
 use crate::api::error::ApiError;
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, read_json};
+use crate::api::input::{PathSegment, read_json};
 use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, to_its_end};
 use crate::codec::clearing;
@@ -26,9 +26,9 @@ use crate::domain::time::BusinessDate;
 use crate::engine::day_close::DaySums;
 use crate::store::{PAGE_MAX, Store, StoreError};
 
-type Totals = BTreeMap<Currency, ClearingTotals>;
+type CurrencyTotals = BTreeMap<Currency, ClearingTotals>;
 /// A record's place in its channel and date.
-type Place = (OrderId, u8);
+type RecordPlace = (OrderId, u8);
 
 #[derive(Serialize)]
 struct PageBody<'row> {
@@ -46,7 +46,7 @@ struct PageBody<'row> {
 pub async fn records(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -59,7 +59,10 @@ pub async fn records(
     let channel = known(&state, &id)?;
     if let Some(form) = streamed_form(&headers) {
         let store = Arc::clone(state.engine.store());
-        return Ok(stream::answer(Day { store, channel, date, after: None, ended: false }, form));
+        return Ok(stream::answer(
+            ClearingDayPages { store, channel, date, after: None, ended: false },
+            form,
+        ));
     }
     let start = after.map(|number| (number.order, number.attempt));
     let rows = state.engine.store().clearing(channel.clone(), date, start, limit).await?;
@@ -69,7 +72,7 @@ pub async fn records(
         channel: channel.as_str(),
         date: date.to_string(),
         records: rows.iter().map(ClearingBody::from).collect(),
-        totals: whole.then(|| totals_body(&sum(Totals::new(), &rows))),
+        totals: whole.then(|| totals_body(&sum(CurrencyTotals::new(), &rows))),
         next: next.map(|record| record.channel_order_no.to_string()),
     };
     Ok(json(StatusCode::OK, &body))
@@ -81,7 +84,7 @@ pub async fn records(
 pub async fn summary(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
@@ -123,7 +126,7 @@ pub async fn summary(
 pub async fn close(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
@@ -137,7 +140,7 @@ pub async fn close(
     let date = query.date()?;
     query.finish()?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse_or_empty(&body)?;
+    let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     state.refuse_when_closed()?;
@@ -152,31 +155,31 @@ pub async fn close(
     Ok(json(StatusCode::OK, &body))
 }
 
-fn place(record: &ClearingRecord) -> Place {
+fn place(record: &ClearingRecord) -> RecordPlace {
     (record.channel_order_no.order, record.channel_order_no.attempt)
 }
 
-fn sum(mut totals: Totals, rows: &[ClearingRecord]) -> Totals {
+fn sum(mut totals: CurrencyTotals, rows: &[ClearingRecord]) -> CurrencyTotals {
     for record in rows {
         totals.entry(record.currency).or_default().add(record);
     }
     totals
 }
 
-fn totals_body(totals: &Totals) -> Vec<TotalsBody> {
+fn totals_body(totals: &CurrencyTotals) -> Vec<TotalsBody> {
     totals.iter().map(TotalsBody::from).collect()
 }
 
 /// A day's records, page by page.
-struct Day {
+struct ClearingDayPages {
     store: Arc<dyn Store>,
     channel: ChannelId,
     date: BusinessDate,
-    after: Option<Place>,
+    after: Option<RecordPlace>,
     ended: bool,
 }
 
-impl Pages for Day {
+impl Pages for ClearingDayPages {
     type Row = ClearingRecord;
 
     const TABLE: &'static str = "clearing";

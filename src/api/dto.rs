@@ -41,9 +41,9 @@ impl<T: Display> Serialize for Text<T> {
 }
 
 /// A moment, as RFC 3339 in UTC.
-pub struct Moment(pub Timestamp);
+pub struct MomentText(pub Timestamp);
 
-impl Serialize for Moment {
+impl Serialize for MomentText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0.rfc3339())
     }
@@ -113,9 +113,9 @@ pub struct OrderBody<'order> {
     attempts: Vec<AttemptBody<'order>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clearing_date: Option<Text<crate::domain::time::BusinessDate>>,
-    created_at: Moment,
+    created_at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
-    finished_at: Option<Moment>,
+    finished_at: Option<MomentText>,
 }
 
 impl<'order> From<&'order Order> for OrderBody<'order> {
@@ -152,8 +152,8 @@ impl<'order> From<&'order Order> for OrderBody<'order> {
             channel_reference: speaking.and_then(|one| one.channel_reference.as_deref()),
             attempts: order.attempts.iter().map(|one| AttemptBody::of(order, one)).collect(),
             clearing_date: order.clearing_date.map(Text),
-            created_at: Moment(order.created_at),
-            finished_at: order.finished_at.map(Moment),
+            created_at: MomentText(order.created_at),
+            finished_at: order.finished_at.map(MomentText),
         }
     }
 }
@@ -243,12 +243,12 @@ struct AttemptBody<'order> {
     /// What was wrong with the last message about it that was not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     objection: Option<&'order str>,
-    sent_at: Moment,
+    sent_at: MomentText,
     /// When a verified word first showed that the channel has it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged_at: Option<Moment>,
+    acknowledged_at: Option<MomentText>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at: Option<Moment>,
+    ended_at: Option<MomentText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_by: Option<&'static str>,
 }
@@ -265,9 +265,9 @@ impl<'order> AttemptBody<'order> {
             reason: attempt.reason.map(|reason| reason.name()),
             unknown_cause: attempt.unknown_cause.map(|cause| cause.name()),
             objection: attempt.objection.as_ref().map(Objection::as_str),
-            sent_at: Moment(attempt.sent_at),
-            acknowledged_at: attempt.acknowledged_at.map(Moment),
-            ended_at: attempt.ended_at.map(Moment),
+            sent_at: MomentText(attempt.sent_at),
+            acknowledged_at: attempt.acknowledged_at.map(MomentText),
+            ended_at: attempt.ended_at.map(MomentText),
             ended_by: attempt.ended_by.map(|source| source.name()),
         }
     }
@@ -284,8 +284,8 @@ pub struct ReversalBody<'row> {
     phase: &'static str,
     step: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
-    due_at: Option<Moment>,
-    opened_at: Moment,
+    due_at: Option<MomentText>,
+    opened_at: MomentText,
     /// How long it has been open, in milliseconds.
     age_ms: u128,
     pending: bool,
@@ -293,10 +293,10 @@ pub struct ReversalBody<'row> {
     reversal_sent: bool,
     reversals_unanswered: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reversal_left_at: Option<Moment>,
+    reversal_left_at: Option<MomentText>,
     /// Until then a success is not believed: the reversal may undo it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reversible_until: Option<Moment>,
+    reversible_until: Option<MomentText>,
     reversal_refused: bool,
     reversals_exhausted: bool,
     inquiries: u32,
@@ -306,13 +306,14 @@ pub struct ReversalBody<'row> {
 
 #[derive(Serialize)]
 struct HistoryBody<'row> {
-    at: Moment,
+    at: MomentText,
     what: &'row str,
 }
 
 impl<'row> ReversalBody<'row> {
     pub fn of(entry: &'row ReversalEntry, now: Timestamp) -> Self {
-        let line = |line: &'row HistoryLine| HistoryBody { at: Moment(line.at), what: &line.what };
+        let line =
+            |line: &'row HistoryLine| HistoryBody { at: MomentText(line.at), what: &line.what };
         Self {
             id: Text(entry.order),
             attempt: entry.attempt,
@@ -321,14 +322,14 @@ impl<'row> ReversalBody<'row> {
             currency: entry.currency.name(),
             phase: entry.phase.name(),
             step: entry.step,
-            due_at: entry.due_at.map(Moment),
-            opened_at: Moment(entry.opened_at),
+            due_at: entry.due_at.map(MomentText),
+            opened_at: MomentText(entry.opened_at),
             age_ms: now.since(entry.opened_at).as_millis(),
             pending: entry.pending,
             reversal_sent: entry.reversals_unanswered > 0,
             reversals_unanswered: entry.reversals_unanswered,
-            reversal_left_at: entry.reversal_left_at.map(Moment),
-            reversible_until: entry.reversible_until().map(Moment),
+            reversal_left_at: entry.reversal_left_at.map(MomentText),
+            reversible_until: entry.reversible_until().map(MomentText),
             reversal_refused: entry.reversal_refused,
             reversals_exhausted: entry.reversals_exhausted,
             inquiries: entry.inquiries,
@@ -363,7 +364,7 @@ impl From<(&Currency, &ClearingTotals)> for TotalsBody {
 /// The close of a clearing day.
 #[derive(Serialize)]
 pub struct CloseBody<'row> {
-    at: Moment,
+    at: MomentText,
     by: &'row str,
     sha256: String,
     totals: Vec<TotalsBody>,
@@ -372,7 +373,7 @@ pub struct CloseBody<'row> {
 impl<'row> From<&'row DayClose> for CloseBody<'row> {
     fn from(close: &'row DayClose) -> Self {
         Self {
-            at: Moment(close.at),
+            at: MomentText(close.at),
             by: &close.by,
             sha256: hex_lower(&close.sha256),
             totals: close.totals.iter().map(|(a, b)| TotalsBody::from((a, b))).collect(),
@@ -392,12 +393,12 @@ pub struct AccountingBody<'row> {
     currency: &'static str,
     entries: Vec<PostingBody<'row>>,
     business_date: Text<crate::domain::time::BusinessDate>,
-    created_at: Moment,
+    created_at: MomentText,
     status: &'static str,
     tries: u32,
-    due_at: Moment,
+    due_at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged_at: Option<Moment>,
+    acknowledged_at: Option<MomentText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'row str>,
     unanswered: bool,
@@ -409,12 +410,12 @@ pub struct NoticeBody<'row> {
     /// The order that it tells of.
     id: Text<crate::domain::ids::OrderId>,
     url: &'row str,
-    created_at: Moment,
+    created_at: MomentText,
     status: &'static str,
     tries: u32,
-    due_at: Moment,
+    due_at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged_at: Option<Moment>,
+    acknowledged_at: Option<MomentText>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<&'row str>,
 }
@@ -424,11 +425,11 @@ impl<'row> From<&'row CoreNotice> for NoticeBody<'row> {
         Self {
             id: Text(notice.order),
             url: &notice.url,
-            created_at: Moment(notice.created_at),
+            created_at: MomentText(notice.created_at),
             status: notice.delivery.status.name(),
             tries: notice.delivery.tries,
-            due_at: Moment(notice.delivery.due_at),
-            acknowledged_at: notice.delivery.acknowledged_at.map(Moment),
+            due_at: MomentText(notice.delivery.due_at),
+            acknowledged_at: notice.delivery.acknowledged_at.map(MomentText),
             last_error: notice.delivery.last_error.as_deref(),
         }
     }
@@ -501,11 +502,11 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
             currency: request.currency.name(),
             entries: request.postings.iter().map(entry).collect(),
             business_date: Text(request.business_date),
-            created_at: Moment(request.created_at),
+            created_at: MomentText(request.created_at),
             status: request.delivery.status.name(),
             tries: request.delivery.tries,
-            due_at: Moment(request.delivery.due_at),
-            acknowledged_at: request.delivery.acknowledged_at.map(Moment),
+            due_at: MomentText(request.delivery.due_at),
+            acknowledged_at: request.delivery.acknowledged_at.map(MomentText),
             last_error: request.delivery.last_error.as_deref(),
             unanswered: request.delivery.unanswered,
         }
@@ -516,7 +517,7 @@ impl<'row> From<&'row AccountingRequest> for AccountingBody<'row> {
 #[derive(Serialize)]
 pub struct AuditBody<'row> {
     place: u64,
-    at: Moment,
+    at: MomentText,
     actor: &'row str,
     action: &'row str,
     subject: &'row str,
@@ -527,7 +528,7 @@ impl<'row> From<&'row (u64, AuditEntry)> for AuditBody<'row> {
     fn from((place, entry): &'row (u64, AuditEntry)) -> Self {
         Self {
             place: *place,
-            at: Moment(entry.at),
+            at: MomentText(entry.at),
             actor: &entry.actor,
             action: &entry.action,
             subject: &entry.subject,

@@ -53,7 +53,7 @@ use crate::telemetry::workers::WorkerReports;
 use auth::Callers;
 use error::{ApiError, Code};
 use input::BodyLimits;
-use input::json::Fields;
+use input::json::JsonFields;
 use input::order::{self, FieldRules};
 use reconciliation::upload::Uploads;
 
@@ -90,7 +90,7 @@ impl ApiState {
     }
 
     /// An operator's reason, where one is given.
-    fn reason(&self, fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
+    fn reason(&self, fields: &mut JsonFields<'_>) -> Result<Option<String>, ApiError> {
         let reason = order::plain(fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
         self.refuse_card_number("reason", reason.as_deref(), CardEcho::NONE)?;
         Ok(reason)

@@ -17,7 +17,7 @@ use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::dto::{AuditBody, json};
 use crate::api::error::{ApiError, Code, MANUAL};
-use crate::api::input::Segment;
+use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
 use crate::clock::Doubt;
@@ -76,7 +76,7 @@ pub async fn problems() -> Response {
 }
 
 /// `GET /errors/{code}`: the same of one problem, whose `type` is this path.
-pub async fn problem(Segment(name): Segment) -> Result<Response, ApiError> {
+pub async fn problem(PathSegment(name): PathSegment) -> Result<Response, ApiError> {
     let code = Code::parse(&name);
     let code = code.ok_or_else(|| ApiError::not_found("no problem has this code"))?;
     Ok(text(PLAIN, code.manual().to_owned()))

@@ -13,9 +13,9 @@ use serde::Serialize;
 use crate::api::auth::{MayInspect, MayOperate, Seat};
 use crate::api::dto::{OrderBody, ReversalBody, json};
 use crate::api::error::ApiError;
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, read_json};
+use crate::api::input::{PathSegment, read_json};
 use crate::api::page::page;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::command::{Command, Decider, Resolution};
@@ -96,7 +96,7 @@ async fn filtered(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     #[derive(Serialize)]
@@ -117,13 +117,13 @@ pub async fn one(
 pub async fn retry(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let id = parse_id(&id)?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = JsonFields::parse(&body)?;
     let decider = decider(&state, &seat, &mut fields)?;
     fields.finish()?;
     operate(state, id, Command::Retry { decider }).await
@@ -133,13 +133,13 @@ pub async fn retry(
 pub async fn resolve(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let id = parse_id(&id)?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = JsonFields::parse(&body)?;
     let outcome = fields.required_text("outcome")?;
     let resolution = match outcome.as_ref() {
         "succeeded" => Resolution::Succeeded,
@@ -164,7 +164,11 @@ async fn operate(
     Ok(json(StatusCode::OK, &OrderBody::from(&order)))
 }
 
-fn decider(state: &ApiState, seat: &Seat, fields: &mut Fields<'_>) -> Result<Decider, ApiError> {
+fn decider(
+    state: &ApiState,
+    seat: &Seat,
+    fields: &mut JsonFields<'_>,
+) -> Result<Decider, ApiError> {
     let reason = state.reason(fields)?;
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     Ok(Decider { actor: seat.name().to_string(), reason })

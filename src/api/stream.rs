@@ -13,17 +13,17 @@ use crate::telemetry;
 
 /// The forms that a whole listing can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum StreamForm {
     Csv,
     Lines,
 }
 
 /// The form that the caller accepts before JSON, if it names one.
-pub fn streamed_form(headers: &HeaderMap) -> Option<Form> {
+pub fn streamed_form(headers: &HeaderMap) -> Option<StreamForm> {
     let accept = headers.get(header::ACCEPT)?.to_str().ok()?.to_ascii_lowercase();
     accept.split(',').find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
-        "text/csv" => Some(Some(Form::Csv)),
-        "application/x-ndjson" => Some(Some(Form::Lines)),
+        "text/csv" => Some(Some(StreamForm::Csv)),
+        "application/x-ndjson" => Some(Some(StreamForm::Lines)),
         "application/json" | "*/*" => Some(None),
         _ => None,
     })?
@@ -51,13 +51,13 @@ pub trait Pages: Send + 'static {
 
 struct Under<P> {
     pages: P,
-    form: Form,
+    form: StreamForm,
     begun: bool,
     ended: bool,
 }
 
 /// The whole listing as one answer.
-pub fn answer<P: Pages>(pages: P, form: Form) -> Response {
+pub fn answer<P: Pages>(pages: P, form: StreamForm) -> Response {
     let under = Under { pages, form, begun: false, ended: false };
     let chunks = stream::unfold(under, |mut under| async {
         let chunk = under.next().await?;
@@ -65,8 +65,8 @@ pub fn answer<P: Pages>(pages: P, form: Form) -> Response {
     });
     let mut response = Response::new(Body::from_stream(chunks));
     let kind = match form {
-        Form::Csv => "text/csv; charset=utf-8",
-        Form::Lines => "application/x-ndjson",
+        StreamForm::Csv => "text/csv; charset=utf-8",
+        StreamForm::Lines => "application/x-ndjson",
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
@@ -97,16 +97,20 @@ impl<P: Pages> Under<P> {
     }
 }
 
-fn write<P: Pages>(rows: &[P::Row], form: Form, with_heading: bool) -> Result<Bytes, StoreError> {
+fn write<P: Pages>(
+    rows: &[P::Row],
+    form: StreamForm,
+    with_heading: bool,
+) -> Result<Bytes, StoreError> {
     let damaged = |detail: String| StoreError::Damaged { table: P::TABLE, detail };
     match form {
-        Form::Csv => {
+        StreamForm::Csv => {
             // An empty listing has a heading too.
             let mut bytes = if with_heading { P::heading() } else { Vec::new() };
             bytes.extend(P::csv(rows).map_err(|error| damaged(error.to_string()))?);
             Ok(bytes.into())
         }
-        Form::Lines => {
+        StreamForm::Lines => {
             let mut lines = Vec::new();
             for row in rows {
                 P::write_line(row, &mut lines).map_err(|error| damaged(error.to_string()))?;

@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
-use crate::store::sled::{Held, SledStore};
+use crate::store::sled::{BooksContent, SledStore};
 
 /// Where the books lie, below the data folder.
 pub const BOOKS: &str = "books";
@@ -71,10 +71,12 @@ impl DataFolder {
         };
         match held {
             // The first start was cut off before anything was answered.
-            Held::Nothing | Held::NoRows if keys.is_empty() => {}
-            Held::Rows if keys.is_empty() => return Err(FolderError::Form { path: marker }),
-            Held::Nothing => return Err(FolderError::Missing { path: books }),
-            Held::NoRows | Held::Rows => {}
+            BooksContent::Nothing | BooksContent::NoRows if keys.is_empty() => {}
+            BooksContent::Rows if keys.is_empty() => {
+                return Err(FolderError::Form { path: marker });
+            }
+            BooksContent::Nothing => return Err(FolderError::Missing { path: books }),
+            BooksContent::NoRows | BooksContent::Rows => {}
         }
         Ok(Self { path: path.to_owned(), keys })
     }

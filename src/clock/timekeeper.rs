@@ -62,7 +62,7 @@ pub struct Heard {
 
 /// How the clock stands, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct ClockStanding {
     /// What the machine's clock shows.
     pub clock: Timestamp,
     pub present: Present,
@@ -76,16 +76,16 @@ pub struct Standing {
 /// What became of an operator's word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Confirmation {
-    Taken(Standing),
+    Taken(ClockStanding),
     /// The clock does not show what the operator has read off another one.
     Differs,
 }
 
 /// The clock of the house. Copies are one clock.
 #[derive(Clone)]
-pub struct Timekeeper(Arc<State>);
+pub struct Timekeeper(Arc<KeeperState>);
 
-struct State {
+struct KeeperState {
     clock: Clock,
     witnesses_min: usize,
     // All of these are milliseconds on top of the steady clock's count.
@@ -128,7 +128,7 @@ impl Timekeeper {
         let overruled_off_by_ms = overruled_off_by_ms.unwrap_or_default();
         let hearing =
             Hearing { said: BTreeMap::new(), overruled_off_by_ms, doubt: None, looked_at: steady };
-        let keeper = Self(Arc::new(State {
+        let keeper = Self(Arc::new(KeeperState {
             clock,
             witnesses_min: witnesses_min.max(1),
             proven_ahead: AtomicI64::new(proven - steady),
@@ -221,7 +221,7 @@ impl Timekeeper {
 
     /// Looks at all evidence. Called at intervals: what is borne out follows the clock a little
     /// with each call, by the time that has passed since the last.
-    pub fn look(&self) -> Standing {
+    pub fn look(&self) -> ClockStanding {
         // Whoever looks sees a jump first.
         let _present = self.present();
         let state = &*self.0;
@@ -311,8 +311,8 @@ impl Timekeeper {
         hearing.said.iter().map(one).collect()
     }
 
-    fn standing(&self, wall: i64, doubt: Option<Doubt>, heard: Vec<Heard>) -> Standing {
-        Standing {
+    fn standing(&self, wall: i64, doubt: Option<Doubt>, heard: Vec<Heard>) -> ClockStanding {
+        ClockStanding {
             clock: Timestamp::from_millis(wall),
             present: self.present(),
             doubt,

@@ -23,14 +23,14 @@ pub struct View {
     /// Needed for a release, and for a follow-up on it.
     pub transaction: Option<Transaction>,
     /// The order that an undo, refund, void or capture refers to.
-    pub original: Option<Original>,
+    pub original: Option<OriginalView>,
     /// The last clearing date of the channel that takes no records any more, if there is one.
     pub shut_through: Option<BusinessDate>,
 }
 
 /// The order that the view's order refers to. It is guarded by its version like the view's own.
 #[derive(Debug, Clone)]
-pub struct Original {
+pub struct OriginalView {
     pub order: Order,
     pub transaction: Option<Transaction>,
 }

@@ -31,11 +31,11 @@ pub struct Acceptance {
     pub id: OrderId,
     /// The order id was used before, with the same content (I-9).
     pub is_repeat: bool,
-    work: Work,
+    work: AcceptedWork,
 }
 
 #[derive(Debug)]
-enum Work {
+enum AcceptedWork {
     /// Nothing is left to do for the call that repeats it.
     Done(Box<Order>),
     Running(JoinHandle<Result<Order, EngineError>>),
@@ -44,14 +44,14 @@ enum Work {
 impl Acceptance {
     /// A repeat of an order that was kept.
     pub(super) fn repeat(kept: Order) -> Self {
-        Self { id: kept.id, is_repeat: true, work: Work::Done(Box::new(kept)) }
+        Self { id: kept.id, is_repeat: true, work: AcceptedWork::Done(Box::new(kept)) }
     }
 
     /// The order as its own work leaves it: at its end, or pending, or unknown.
     pub async fn outcome(self) -> Result<Order, EngineError> {
         match self.work {
-            Work::Done(order) => Ok(*order),
-            Work::Running(task) => task.await.unwrap_or(Err(EngineError::Died)),
+            AcceptedWork::Done(order) => Ok(*order),
+            AcceptedWork::Running(task) => task.await.unwrap_or(Err(EngineError::Died)),
         }
     }
 }
@@ -197,7 +197,9 @@ where
     // The future is large, and a spawned one is moved several times: it moves as a pointer.
     let task = tokio::spawn(Box::pin(work(durable)));
     match timeout_at(until + DURABLE_WITHIN, word).await {
-        Ok(Ok((id, is_repeat))) => Ok(Acceptance { id, is_repeat, work: Work::Running(task) }),
+        Ok(Ok((id, is_repeat))) => {
+            Ok(Acceptance { id, is_repeat, work: AcceptedWork::Running(task) })
+        }
         // The work has ended before the order was in the books.
         Ok(Err(_)) => Err(task.await.ok().and_then(Result::err).unwrap_or(EngineError::Died)),
         Err(_) => Err(EngineError::NotDurable),

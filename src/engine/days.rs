@@ -12,11 +12,11 @@ use crate::store::{Store, StoreError};
 
 /// The last day of each channel that takes no records any more.
 #[derive(Debug, Default)]
-pub(super) struct Days {
+pub(super) struct ShutDayCache {
     shut_through: Mutex<BTreeMap<ChannelId, Option<BusinessDate>>>,
 }
 
-impl Days {
+impl ShutDayCache {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ChannelId, Option<BusinessDate>>> {
         self.shut_through.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,7 +48,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_shut_is_read_once_until_it_is_forgotten() {
-        let (days, store) = (Days::default(), MemoryStore::new());
+        let (days, store) = (ShutDayCache::default(), MemoryStore::new());
         let channel = ChannelId::from_stored("bank");
         let date = BusinessDate::from_yyyymmdd(20_261_122).expect("a date");
         let known = async || days.shut_through(&channel, &store).await.expect("a read");

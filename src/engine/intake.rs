@@ -14,7 +14,7 @@ use crate::domain::flow::order::{Candidate, Instruction, Order};
 use crate::domain::ids::ChannelId;
 use crate::domain::route::condition::CardPrefix;
 use crate::domain::route::explain::{Explanation, explain};
-use crate::domain::route::{CardTraits, Plan, Rule, Subject, plan};
+use crate::domain::route::{CardTraits, RoutePlan, RouteSubject, Rule, plan};
 use crate::domain::time::Timestamp;
 use crate::engine::{Acceptance, Engine, EngineError};
 use crate::entropy::Entropy;
@@ -122,7 +122,7 @@ impl Intake {
         }
         let routes = self.routes.current();
         let prefix = CardPrefix::leading(card.pan.expose());
-        let subject = Subject { instruction, prefix, card: row.map(CardTraits::of), now };
+        let subject = RouteSubject { instruction, prefix, card: row.map(CardTraits::of), now };
         self.registry.with_channels(now, |channels| {
             let plan = plan(&routes.rules, channels, &subject, self.entropy.draw());
             if plan.kept.is_empty() { Err(no_route(&plan)) } else { Ok(plan.candidates()) }
@@ -157,7 +157,7 @@ pub fn explain_route<T>(
         let matches = active.table.lookup_prefix(digits, question.pan_length);
         matches.rows().next().map(Arc::as_ref)
     });
-    let subject = Subject {
+    let subject = RouteSubject {
         instruction: &question.instruction,
         prefix: CardPrefix::leading(&question.digits),
         card: row.map(CardTraits::of),
@@ -166,7 +166,7 @@ pub fn explain_route<T>(
     registry.with_channels(now, |channels| with(&explain(rules, channels, &subject, draw), row))
 }
 
-fn no_route(plan: &Plan<'_>) -> PayError {
+fn no_route(plan: &RoutePlan<'_>) -> PayError {
     let candidates = plan.struck.iter().map(|struck| StruckChannel {
         channel: struck.channel.clone(),
         reason: struck.strike.name(),

@@ -37,7 +37,7 @@ use crate::store::{CommitError, Store, StoreError};
 use crate::telemetry;
 
 pub use acceptance::{Acceptance, Patience};
-use days::Days;
+use days::ShutDayCache;
 pub use entries::Worked;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
 pub use vault::Vault;
@@ -84,7 +84,7 @@ pub enum EngineError {
 
 /// Wakes the workers when something is owed.
 #[derive(Debug, Default)]
-pub struct Signals {
+pub struct WorkerSignals {
     pub accounting: Notify,
     pub notices: Notify,
     pub reversals: Notify,
@@ -103,8 +103,8 @@ pub struct Engine {
     numbers: OrderNumbers,
     vault: Vault,
     waiters: Waiters,
-    signals: Signals,
-    days: Days,
+    signals: WorkerSignals,
+    days: ShutDayCache,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
     failure: Notify,
@@ -125,8 +125,8 @@ impl Engine {
             clock: clock.into(),
             vault,
             waiters: Waiters::default(),
-            signals: Signals::default(),
-            days: Days::default(),
+            signals: WorkerSignals::default(),
+            days: ShutDayCache::default(),
             failed: AtomicBool::new(false),
             failure: Notify::new(),
         }
@@ -144,7 +144,7 @@ impl Engine {
         &self.clock
     }
 
-    pub fn signals(&self) -> &Signals {
+    pub fn signals(&self) -> &WorkerSignals {
         &self.signals
     }
 

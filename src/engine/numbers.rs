@@ -21,7 +21,7 @@ const DAY_S: u64 = 86_400;
 const LEAP_DAYS_MAX: u32 = 1_000;
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Segment {
+struct NumberSegment {
     yymmdd: u32,
     next: u64,
     end: u64,
@@ -32,7 +32,7 @@ struct Segment {
 pub struct OrderNumbers {
     store: Arc<dyn Store>,
     node: u16,
-    current: Mutex<Segment>,
+    current: Mutex<NumberSegment>,
     /// One lease at a time: those who wait take from what it brings.
     leasing: tokio::sync::Mutex<()>,
 }
@@ -41,7 +41,7 @@ impl OrderNumbers {
     /// `node` 0 to 999, another one for each process that shares a store.
     pub fn new(store: Arc<dyn Store>, node: u16) -> Self {
         assert!(node <= 999, "the settings allow nodes 0 to 999");
-        let current = Mutex::new(Segment::default());
+        let current = Mutex::new(NumberSegment::default());
         Self { store, node, current, leasing: tokio::sync::Mutex::new(()) }
     }
 
@@ -59,7 +59,8 @@ impl OrderNumbers {
             }
             let day = self.lock().yymmdd.max(today);
             let first = self.store.lease(day, self.node, SEGMENT).await?;
-            *self.lock() = Segment { yymmdd: day, next: first, end: first + u64::from(SEGMENT) };
+            *self.lock() =
+                NumberSegment { yymmdd: day, next: first, end: first + u64::from(SEGMENT) };
         }
     }
 
@@ -134,7 +135,7 @@ impl OrderNumbers {
         Some(OrderId::compose(segment.yymmdd, self.node, sequence))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Segment> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, NumberSegment> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

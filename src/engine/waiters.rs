@@ -8,27 +8,27 @@ use tokio::sync::oneshot;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
 
-type Waiting = BTreeMap<OrderId, Vec<(u64, oneshot::Sender<Order>)>>;
+type OpenWaits = BTreeMap<OrderId, Vec<(u64, oneshot::Sender<Order>)>>;
 
 /// The open waits of this process.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    open: Arc<Mutex<(u64, Waiting)>>,
+    open: Arc<Mutex<(u64, OpenWaits)>>,
 }
 
-fn lock(open: &Mutex<(u64, Waiting)>) -> MutexGuard<'_, (u64, Waiting)> {
+fn lock(open: &Mutex<(u64, OpenWaits)>) -> MutexGuard<'_, (u64, OpenWaits)> {
     open.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Waiters {
     /// Begins to wait. Look at the store after this, not before, so that no end is missed.
-    pub fn wait(&self, id: OrderId) -> Wait {
+    pub fn wait(&self, id: OrderId) -> EndWait {
         let (sender, ended) = oneshot::channel();
         let mut open = lock(&self.open);
         open.0 += 1;
         let ticket = open.0;
         open.1.entry(id).or_default().push((ticket, sender));
-        Wait { id, ticket, ended, open: Arc::clone(&self.open) }
+        EndWait { id, ticket, ended, open: Arc::clone(&self.open) }
     }
 
     /// Tells those who wait for the order, if it has ended.
@@ -46,21 +46,21 @@ impl Waiters {
 
 /// One open wait; dropping it ends it.
 #[derive(Debug)]
-pub struct Wait {
+pub struct EndWait {
     id: OrderId,
     ticket: u64,
     ended: oneshot::Receiver<Order>,
-    open: Arc<Mutex<(u64, Waiting)>>,
+    open: Arc<Mutex<(u64, OpenWaits)>>,
 }
 
-impl Wait {
+impl EndWait {
     /// The order when it has ended.
     pub async fn ended(mut self) -> Option<Order> {
         (&mut self.ended).await.ok()
     }
 }
 
-impl Drop for Wait {
+impl Drop for EndWait {
     fn drop(&mut self) {
         let mut open = lock(&self.open);
         if let Some(waiting) = open.1.get_mut(&self.id) {

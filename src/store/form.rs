@@ -69,11 +69,11 @@ pub(super) fn wrong(table: &'static str, field: &str) -> StoreError {
 
 /// Reads values back from their stored form, naming the field that does not read.
 #[derive(Clone, Copy)]
-pub(super) struct Fields {
+pub(super) struct StoredFields {
     pub table: &'static str,
 }
 
-impl Fields {
+impl StoredFields {
     pub(super) fn code<T: StoredNumber>(self, field: &str, code: u8) -> Result<T, StoreError> {
         T::from_number(code).ok_or_else(|| wrong(self.table, field))
     }

@@ -35,7 +35,7 @@ pub use sorted::{Scan, SortedBytes, Visit};
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a read gives.
-pub type Reading<'a, T> = StoreFuture<'a, Result<T, StoreError>>;
+pub type StoreRead<'a, T> = StoreFuture<'a, Result<T, StoreError>>;
 
 /// What looks at rows, and keeps to itself what it finds.
 pub type Look<'a> = Box<dyn FnOnce(&dyn SortedBytes) + Send + 'a>;
@@ -133,10 +133,10 @@ pub trait Store: Send + Sync {
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
     /// Shows rows to who reads a row or two by their keys, on the spot.
-    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()>;
+    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()>;
 
     /// The same for a page, which may take longer.
-    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()>;
+    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()>;
 }
 
 impl dyn Store + '_ {
@@ -144,7 +144,7 @@ impl dyn Store + '_ {
     fn look<'a, T: Send + 'a>(
         &'a self,
         read: impl FnOnce(&dyn SortedBytes) -> Result<T, StoreError> + Send + 'a,
-    ) -> Reading<'a, T> {
+    ) -> StoreRead<'a, T> {
         Box::pin(async move {
             let mut found = None;
             self.show(Box::new(|rows| found = Some(read(rows)))).await?;
@@ -156,7 +156,7 @@ impl dyn Store + '_ {
     fn list<'a, T: Send + 'static>(
         &'a self,
         read: impl FnOnce(&dyn SortedBytes) -> Result<T, StoreError> + Send + 'static,
-    ) -> Reading<'a, T> {
+    ) -> StoreRead<'a, T> {
         Box::pin(async move {
             let (sender, found) = oneshot::channel();
             self.show_page(Box::new(|rows| drop(sender.send(read(rows))))).await?;

@@ -1,29 +1,29 @@
 //! A write set as guarded writes of bytes, for the stores that keep sorted bytes.
 //!
 //! A plan is made where the commit is asked for, with all that needs no store (encoding), so that a
-//! single writer has only the guards left to check. [`Plan::check`] then says what to write, or why
-//! nothing is written; it upholds the guards that
+//! single writer has only the guards left to check. [`CommitPlan::check`] then says what to write,
+//! or why nothing is written; it upholds the guards that
 //! [`WriteSet`](crate::domain::write_set::WriteSet) names.
 
 use std::collections::BTreeMap;
 
 use super::row::{Entries, Head, identity};
-use super::sorted::Read;
+use super::sorted::StoreResult;
 use super::{CommitError, StoreError};
 
 /// Keys and what they are to hold; `None` removes.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// A value as the guards see it.
-pub(super) type Found = Result<Option<Vec<u8>>, StoreError>;
+pub(super) type StoredValue = Result<Option<Vec<u8>>, StoreError>;
 
-type Checked = Result<(), CommitError>;
+type GuardResult = Result<(), CommitError>;
 
 /// What guards a stored row: see `Versioned::head`.
-type ReadHead = fn(&[u8], &[u8]) -> Read<Head>;
+type ReadHead = fn(&[u8], &[u8]) -> StoreResult<Head>;
 
 /// One guarded change.
-enum Step {
+enum PlannedWrite {
     /// A row that must not exist yet.
     New { key: Vec<u8>, row: Vec<u8> },
     /// A row that replaces the one of the version before; version 1 is new. Without a row it goes,
@@ -32,39 +32,44 @@ enum Step {
     /// A line of the audit trail, whose key follows from its place.
     Line { key: fn(u64) -> Vec<u8>, row: Vec<u8> },
     /// What a table checks and writes in its own way.
-    Own(Box<dyn FnOnce(&mut Check<'_>) -> Checked + Send>),
+    Own(Box<dyn FnOnce(&mut PlanCheck<'_>) -> GuardResult + Send>),
 }
 
 /// A write set, encoded and ready to be checked.
-pub(super) struct Plan {
-    steps: Vec<Step>,
+pub(super) struct CommitPlan {
+    steps: Vec<PlannedWrite>,
 }
 
 /// What a plan is checked against, and what it has written so far.
-pub(super) struct Check<'a> {
-    stored: &'a dyn Fn(&[u8]) -> Found,
+pub(super) struct PlanCheck<'a> {
+    stored: &'a dyn Fn(&[u8]) -> StoredValue,
     writes: Writes,
     audit_next: u64,
     /// The unique index entries that each row is to hold in the end.
     claims: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
 }
 
-impl Plan {
+impl CommitPlan {
     pub(super) fn new() -> Self {
         Self { steps: Vec::with_capacity(8) }
     }
 
     pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) {
-        self.steps.push(Step::New { key, row });
+        self.steps.push(PlannedWrite::New { key, row });
     }
 
     pub(super) fn put(&mut self, key: Vec<u8>, version: u32, row: Vec<u8>, head: ReadHead) {
-        self.steps.push(Step::Put { key, version, row: Some(row), head });
+        self.steps.push(PlannedWrite::Put { key, version, row: Some(row), head });
     }
 
     /// Takes a row of this version away.
     pub(super) fn remove(&mut self, key: Vec<u8>, version: u32, head: ReadHead) {
-        self.steps.push(Step::Put { key, version: version.wrapping_add(1), row: None, head });
+        self.steps.push(PlannedWrite::Put {
+            key,
+            version: version.wrapping_add(1),
+            row: None,
+            head,
+        });
     }
 
     /// Guards a row that is not written: it is there with this version, or is not, for version 0.
@@ -78,11 +83,14 @@ impl Plan {
     }
 
     pub(super) fn append(&mut self, key: fn(u64) -> Vec<u8>, row: Vec<u8>) {
-        self.steps.push(Step::Line { key, row });
+        self.steps.push(PlannedWrite::Line { key, row });
     }
 
-    pub(super) fn own(&mut self, step: impl FnOnce(&mut Check<'_>) -> Checked + Send + 'static) {
-        self.steps.push(Step::Own(Box::new(step)));
+    pub(super) fn own(
+        &mut self,
+        step: impl FnOnce(&mut PlanCheck<'_>) -> GuardResult + Send + 'static,
+    ) {
+        self.steps.push(PlannedWrite::Own(Box::new(step)));
     }
 
     /// The writes of the plan if every guard holds against `stored` and against the plan's own
@@ -90,19 +98,21 @@ impl Plan {
     pub(super) fn check(
         self,
         audit_next: &mut u64,
-        stored: &dyn Fn(&[u8]) -> Found,
+        stored: &dyn Fn(&[u8]) -> StoredValue,
     ) -> Result<Writes, CommitError> {
         let (writes, claims) = (Writes::new(), BTreeMap::new());
-        let mut check = Check { stored, writes, audit_next: *audit_next, claims };
+        let mut check = PlanCheck { stored, writes, audit_next: *audit_next, claims };
         for step in self.steps {
             match step {
-                Step::New { key, row } => check.insert(key, row)?,
-                Step::Put { key, version, row, head } => check.put(key, version, row, head)?,
-                Step::Line { key, row } => {
+                PlannedWrite::New { key, row } => check.insert(key, row)?,
+                PlannedWrite::Put { key, version, row, head } => {
+                    check.put(key, version, row, head)?;
+                }
+                PlannedWrite::Line { key, row } => {
                     check.insert(key(check.audit_next), row)?;
                     check.audit_next += 1;
                 }
-                Step::Own(step) => step(&mut check)?,
+                PlannedWrite::Own(step) => step(&mut check)?,
             }
         }
         check.claim()?;
@@ -111,7 +121,7 @@ impl Plan {
     }
 }
 
-impl Check<'_> {
+impl PlanCheck<'_> {
     pub(super) fn find(&self, key: &[u8]) -> Result<Option<Vec<u8>>, CommitError> {
         match self.writes.get(key) {
             Some(written) => Ok(written.clone()),
@@ -127,7 +137,7 @@ impl Check<'_> {
         self.writes.insert(key, None);
     }
 
-    pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) -> Checked {
+    pub(super) fn insert(&mut self, key: Vec<u8>, row: Vec<u8>) -> GuardResult {
         if self.find(&key)?.is_some() {
             return Err(CommitError::Conflict);
         }
@@ -137,7 +147,13 @@ impl Check<'_> {
 
     /// Writes a row, or takes it away, and moves its index entries along. What it gives up of the
     /// unique ones another row may take, whichever comes first: see [`Self::claim`].
-    fn put(&mut self, key: Vec<u8>, version: u32, row: Option<Vec<u8>>, head: ReadHead) -> Checked {
+    fn put(
+        &mut self,
+        key: Vec<u8>,
+        version: u32,
+        row: Option<Vec<u8>>,
+        head: ReadHead,
+    ) -> GuardResult {
         let read = |row: &[u8]| head(&key, row).map_err(CommitError::Failed);
         let old = self.find(&key)?.map(|row| read(&row)).transpose()?;
         check_version(old.as_ref().map(|head| head.version), version)?;
@@ -152,7 +168,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn reindex(&mut self, key: &[u8], old: Entries, new: Entries) -> Checked {
+    fn reindex(&mut self, key: &[u8], old: Entries, new: Entries) -> GuardResult {
         for entry in old.unique {
             // An earlier version in this same write set may never have taken it.
             if !new.unique.contains(&entry) && self.find(&entry)?.as_deref() == Some(identity(key))
@@ -174,7 +190,7 @@ impl Check<'_> {
     }
 
     /// Lets every row take the unique entries that it holds in the end.
-    fn claim(&mut self) -> Checked {
+    fn claim(&mut self) -> GuardResult {
         for (key, unique) in std::mem::take(&mut self.claims) {
             for entry in unique {
                 match self.find(&entry)? {
@@ -189,7 +205,7 @@ impl Check<'_> {
 }
 
 /// Version 1 needs that no row is found; version n > 1 needs the one of version n - 1.
-pub(super) fn check_version(stored: Option<u32>, version: u32) -> Checked {
+pub(super) fn check_version(stored: Option<u32>, version: u32) -> GuardResult {
     let holds = match stored {
         None => version == 1,
         Some(stored) => version > 1 && stored == version - 1,

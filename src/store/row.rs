@@ -11,8 +11,8 @@ use crate::domain::write_set::WriteSet;
 use super::PAGE_MAX;
 use super::form::millis;
 use super::key::bounds;
-use super::plan::Plan;
-use super::sorted::{Read, Rows, Scan, onward, page};
+use super::plan::CommitPlan;
+use super::sorted::{Scan, SortedRows, StoreResult, onward, page};
 
 /// A kind of row: where it lies, what it is stored as, and what guards it in a commit.
 pub(super) trait Table {
@@ -32,15 +32,15 @@ pub(super) trait Table {
     /// What the key does not say.
     fn encode(row: &Self::Row) -> Vec<u8>;
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<Self::Row>;
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Self::Row>;
 
     /// Reads what a store sees of a row without reading the whole of it.
-    fn reads_head(_key: &[u8], _bytes: &[u8]) -> Read<()> {
+    fn reads_head(_key: &[u8], _bytes: &[u8]) -> StoreResult<()> {
         Ok(())
     }
 
     /// Adds what a write set has for the table, with its guards.
-    fn plan(writes: &WriteSet, plan: &mut Plan);
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan);
 }
 
 /// A table whose rows count their versions, and may have index entries.
@@ -48,7 +48,7 @@ pub(super) trait Versioned: Table {
     fn version(row: &Self::Row) -> u32;
 
     /// What guards a stored row, and the entries that follow from it.
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head>;
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head>;
 }
 
 /// See [`Versioned::head`].
@@ -85,7 +85,7 @@ pub(super) fn identity(key: &[u8]) -> &[u8] {
 }
 
 /// Adds rows that must not exist yet.
-pub(super) fn plan_new<T: Table>(rows: &[T::Row], plan: &mut Plan) {
+pub(super) fn plan_new<T: Table>(rows: &[T::Row], plan: &mut CommitPlan) {
     for row in rows {
         plan.insert(T::key(row), T::encode(row));
     }
@@ -94,7 +94,7 @@ pub(super) fn plan_new<T: Table>(rows: &[T::Row], plan: &mut Plan) {
 /// Adds rows that each are new with version 1 or replace the one of the version before.
 pub(super) fn plan_put<'a, T: Versioned>(
     rows: impl IntoIterator<Item = &'a T::Row>,
-    plan: &mut Plan,
+    plan: &mut CommitPlan,
 ) where
     T::Row: 'a,
 {
@@ -104,28 +104,28 @@ pub(super) fn plan_put<'a, T: Versioned>(
 }
 
 /// The row with this key.
-pub(super) fn get<T: Table>(rows: Rows<'_>, key: &[u8]) -> Read<Option<T::Row>> {
+pub(super) fn get<T: Table>(rows: SortedRows<'_>, key: &[u8]) -> StoreResult<Option<T::Row>> {
     rows.get(key)?.map(|row| T::decode(key, &row)).transpose()
 }
 
 /// A table's rows whose keys begin so, in their order, behind the key `after`.
 pub(super) fn listed<T: Table>(
-    rows: Rows<'_>,
+    rows: SortedRows<'_>,
     prefix: &[u8],
     after: Option<Vec<u8>>,
     limit: usize,
-) -> Read<Vec<T::Row>> {
+) -> StoreResult<Vec<T::Row>> {
     page(rows, onward(prefix, after), limit, |key, row| T::decode(key, row).map(Some))
 }
 
 /// The rows that index entries between two bounds point to. In each entry the row's identity
 /// stands at `at`.
 pub(super) fn indexed<T: Versioned>(
-    rows: Rows<'_>,
+    rows: SortedRows<'_>,
     bounds: (Vec<u8>, Vec<u8>),
     at: usize,
     limit: usize,
-) -> Read<Vec<T::Row>> {
+) -> StoreResult<Vec<T::Row>> {
     page(rows, bounds, limit, |entry, _| {
         let key = [&[T::LETTER], entry.get(at..).unwrap_or_default()].concat();
         let Some(row) = rows.get(&key)? else { return Ok(None) };
@@ -137,11 +137,11 @@ pub(super) fn indexed<T: Versioned>(
 /// The rows that an index by time, whose entries begin so, shows as due: those whose time has come,
 /// and behind them those that are dated too far ahead.
 pub(super) fn due_rows<T: Versioned>(
-    rows: Rows<'_>,
+    rows: SortedRows<'_>,
     prefix: &[u8],
     due: Due,
     limit: usize,
-) -> Read<Vec<T::Row>> {
+) -> StoreResult<Vec<T::Row>> {
     let behind = |moment| [prefix, &(millis(moment) + 1).to_be_bytes()].concat();
     let at = prefix.len() + 8;
     let (begin, end) = bounds(prefix);
@@ -154,13 +154,13 @@ pub(super) fn due_rows<T: Versioned>(
 /// The rows behind `after` of an index that has another order than theirs, by key: all of the index
 /// is looked through for the smallest keys. `still` says whether a row belongs to it.
 pub(super) fn smallest<T: Versioned>(
-    rows: Rows<'_>,
+    rows: SortedRows<'_>,
     (from, to): (Vec<u8>, Vec<u8>),
     at: usize,
     after: Option<&[u8]>,
     limit: usize,
     still: impl Fn(&T::Row) -> bool,
-) -> Read<Vec<T::Row>> {
+) -> StoreResult<Vec<T::Row>> {
     let limit = limit.min(PAGE_MAX);
     let mut keys = BTreeSet::new();
     rows.scan(&from, &to, &mut |entry, _| {
@@ -185,7 +185,10 @@ pub(super) fn smallest<T: Versioned>(
 const LOOKS_MAX: usize = 8;
 
 /// The row that has a unique index entry.
-pub(super) fn holder<T: Versioned>(rows: Rows<'_>, entry: &[u8]) -> Read<Option<T::Row>> {
+pub(super) fn holder<T: Versioned>(
+    rows: SortedRows<'_>,
+    entry: &[u8],
+) -> StoreResult<Option<T::Row>> {
     for _ in 0..LOOKS_MAX {
         let Some(held) = rows.get(entry)? else { return Ok(None) };
         let key = [&[T::LETTER], held.as_slice()].concat();
@@ -197,13 +200,13 @@ pub(super) fn holder<T: Versioned>(rows: Rows<'_>, entry: &[u8]) -> Read<Option<
     Ok(None)
 }
 
-type Reread = fn(&[u8], &[u8]) -> Read<Vec<u8>>;
+type Reread = fn(&[u8], &[u8]) -> StoreResult<Vec<u8>>;
 
 /// A table without its types, for whoever goes through all of them.
 pub(super) struct AnyTable {
     pub name: &'static str,
     pub letters: &'static [(u8, &'static str)],
-    pub plan: fn(&WriteSet, &mut Plan),
+    pub plan: fn(&WriteSet, &mut CommitPlan),
     pub reread: Reread,
     #[cfg(test)]
     pub samples: super::table::tests::Samples,
@@ -223,7 +226,7 @@ impl AnyTable {
     }
 }
 
-fn reread<T: Table>(key: &[u8], bytes: &[u8]) -> Read<Vec<u8>> {
+fn reread<T: Table>(key: &[u8], bytes: &[u8]) -> StoreResult<Vec<u8>> {
     T::reads_head(key, bytes)?;
     Ok(T::encode(&T::decode(key, bytes)?))
 }

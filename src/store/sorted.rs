@@ -3,7 +3,7 @@
 use super::key::{after, bounds};
 use super::{PAGE_MAX, StoreError};
 
-pub(super) type Read<T> = Result<T, StoreError>;
+pub(super) type StoreResult<T> = Result<T, StoreError>;
 
 /// Whether a scan goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +25,15 @@ pub trait SortedBytes {
 }
 
 /// What a read is given.
-pub(super) type Rows<'a> = &'a dyn SortedBytes;
+pub(super) type SortedRows<'a> = &'a dyn SortedBytes;
 
 /// A page of what lies between `from` and `to`: `read` gives a row, or `None` to pass a pair over.
 pub(super) fn page<T>(
-    rows: Rows<'_>,
+    rows: SortedRows<'_>,
     (from, to): (Vec<u8>, Vec<u8>),
     limit: usize,
-    mut read: impl FnMut(&[u8], &[u8]) -> Read<Option<T>>,
-) -> Read<Vec<T>> {
+    mut read: impl FnMut(&[u8], &[u8]) -> StoreResult<Option<T>>,
+) -> StoreResult<Vec<T>> {
     let limit = limit.min(PAGE_MAX);
     let mut found = Vec::new();
     if limit == 0 {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::clock::{Doubt, Standing, Timekeeper, stopwatch};
+use crate::clock::{ClockStanding, Doubt, Timekeeper, stopwatch};
 use crate::domain::time::Timestamp;
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
@@ -74,7 +74,7 @@ fn look(clock: &Timekeeper, before: Option<&Sighting>) -> Sighting {
     Sighting { doubt: standing.doubt, clock: standing.clock, at }
 }
 
-fn tell(standing: &Standing, is_first: bool) {
+fn tell(standing: &ClockStanding, is_first: bool) {
     let clock = standing.clock.rfc3339();
     let borne_out = standing.present.proven().rfc3339();
     match standing.doubt {

@@ -31,7 +31,7 @@ pub const SIGNATURE_HEADER: &str = "switchyard-signature";
 /// What the core is told: enough to end its own order; the rest it can ask for. What there is
 /// nothing to say of is `null`.
 #[derive(Serialize)]
-struct NoticeBody<'order> {
+struct NoticeMessage<'order> {
     id: String,
     order_id: &'order str,
     kind: &'static str,
@@ -50,7 +50,7 @@ struct NoticeBody<'order> {
 /// The bytes that are posted, and signed.
 pub fn body(order: &Order) -> Vec<u8> {
     let approved = order.approved().or(order.attempts.last());
-    let told = NoticeBody {
+    let told = NoticeMessage {
         id: order.id.to_string(),
         order_id: order.instruction.caller_order_id.as_str(),
         kind: order.instruction.kind.name(),

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use switchyard::domain::command::{
-    CardAtHand, Command, Decider, Decision, Original, Refusal, Resolution, View,
+    CardAtHand, Command, Decider, Decision, OriginalView, Refusal, Resolution, View,
 };
 use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
@@ -215,7 +215,7 @@ impl Desk {
         let order = self.rows.orders[&id].clone();
         let transaction =
             |id: &OrderId| self.rows.transactions.get(id).and_then(|all| all.first()).cloned();
-        let original = order.instruction.kind.original().map(|of| Original {
+        let original = order.instruction.kind.original().map(|of| OriginalView {
             order: self.rows.orders[&of].clone(),
             transaction: transaction(&of),
         });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::FailedRows;
-use switchyard::store::{CommitError, Look, Reading, Store, StoreFuture};
+use switchyard::store::{CommitError, Look, Store, StoreFuture, StoreRead};
 use tokio::sync::Notify;
 
 use crate::world::World;
@@ -49,7 +49,7 @@ pub struct HostileStore {
 }
 
 impl HostileStore {
-    fn slowly<'a>(&'a self, read: Reading<'a, ()>) -> Reading<'a, ()> {
+    fn slowly<'a>(&'a self, read: StoreRead<'a, ()>) -> StoreRead<'a, ()> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             let found = read.await;
@@ -120,11 +120,11 @@ impl Store for HostileStore {
         self.world.store.left_in_flight()
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
         self.slowly(self.world.store.show(look))
     }
 
-    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
         self.slowly(self.world.store.show_page(look))
     }
 }

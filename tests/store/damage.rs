@@ -17,11 +17,11 @@ use switchyard::store::{PAGE_MAX, Store, StoreError};
 use crate::disk::killed;
 use crate::support::books::{accepted, id, order, paid};
 use crate::support::{Scratch, copy_folder};
-use crate::{commit, of, open, open_settling, read, settings};
+use crate::{commit, of, open, open_merging, read, settings};
 
 const ROUNDS_DEFAULT: u64 = 24;
 const PAGE_BYTES: usize = 4096;
-/// How many keys wait in the journal where layers are to settle all the time.
+/// How many keys wait in the journal where layers are to be merged all the time.
 const FEW_KEYS: usize = 64;
 
 fn number(name: &str) -> Option<u64> {
@@ -71,16 +71,16 @@ struct Image {
 }
 
 /// Two lives that ended well. Between them its older state was copied.
-async fn closed(settle_keys: usize) -> Image {
+async fn closed(merge_keys: usize) -> Image {
     let (folder, older) = (Scratch::new(), Scratch::new());
-    let store = open_settling(&folder, settle_keys);
+    let store = open_merging(&folder, merge_keys);
     for sequence in 1..=60 {
         commit(&store, accepted(&order(sequence))).await;
     }
     store.lease(261_122, 7, 100).await.expect("numbers");
     drop(store);
     copy_folder(folder.path(), older.path());
-    let store = open_settling(&folder, settle_keys);
+    let store = open_merging(&folder, merge_keys);
     for sequence in 61..=120 {
         commit(&store, accepted(&order(sequence))).await;
         commit(&store, paid(&order(sequence - 60))).await;
@@ -91,13 +91,13 @@ async fn closed(settle_keys: usize) -> Image {
 }
 
 /// A life that was killed. Its older state is that of the same folder, opened and closed before.
-async fn died(name: &'static str, settle_keys: usize) -> Image {
+async fn died(name: &'static str, merge_keys: usize) -> Image {
     let (folder, older) = (Scratch::new(), Scratch::new());
     let store = open(&folder);
     commit(&store, accepted(&order(1_000_000))).await;
     drop(store);
     copy_folder(folder.path(), older.path());
-    killed(&folder, settle_keys);
+    killed(&folder, merge_keys);
     Image { name, folder, older }
 }
 
@@ -171,12 +171,12 @@ async fn i_12_a_damaged_folder_opens_with_everything_or_not_at_all() {
     let rounds = number("SWITCHYARD_DAMAGE_ROUNDS").unwrap_or(ROUNDS_DEFAULT);
     println!("SWITCHYARD_DAMAGE_SEED={seed} SWITCHYARD_DAMAGE_ROUNDS={rounds}");
     let mut random = Rng::with_seed(seed);
-    let many = SledSettings::default().settle_keys;
+    let many = SledSettings::default().merge_keys;
     let images = [
         closed(FEW_KEYS).await,
         closed(many).await,
         died("killed, with all of it in the journal", many).await,
-        died("killed while layers settle", FEW_KEYS).await,
+        died("killed while layers are merged", FEW_KEYS).await,
     ];
     for image in images {
         let whole = Scratch::new();
@@ -209,7 +209,7 @@ async fn i_12_a_damaged_folder_opens_with_everything_or_not_at_all() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_12_a_folder_that_has_lost_a_file_is_never_an_empty_one() {
-    let image = died("killed", SledSettings::default().settle_keys).await;
+    let image = died("killed", SledSettings::default().merge_keys).await;
     for file in files(image.folder.path()) {
         for emptied in [false, true] {
             let spoilt = Scratch::new();
@@ -240,7 +240,7 @@ async fn i_12_a_folder_that_has_lost_a_file_is_never_an_empty_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_12_a_first_layer_that_was_cut_off_is_no_damage() {
     let (folder, image) = (Scratch::new(), Scratch::new());
-    let store = open_settling(&folder, 1);
+    let store = open_merging(&folder, 1);
     copy_folder(folder.path(), image.path());
     let manifest = || fs::read(folder.path().join("manifest")).expect("it is never away");
     let before = manifest();
@@ -248,7 +248,7 @@ async fn i_12_a_first_layer_that_was_cut_off_is_no_damage() {
     let mut looks = 0;
     while manifest() == before {
         looks += 1;
-        assert!(looks < 100_000, "no layer settles");
+        assert!(looks < 100_000, "no layer is merged");
         tokio::task::yield_now().await;
     }
     for name in ["manifest", "journal-a", "journal-b", "journal-mark"] {

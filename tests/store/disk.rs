@@ -111,7 +111,7 @@ async fn i_12_whoever_reads_a_row_reads_one_that_stays() {
 /// Names the folder for the process that is killed; unset in every other run.
 const VICTIM_FOLDER: &str = "SWITCHYARD_TEST_VICTIM_FOLDER";
 /// How many keys the victim lets wait in its journal.
-const VICTIM_SETTLE_KEYS: &str = "SWITCHYARD_TEST_VICTIM_SETTLE_KEYS";
+const VICTIM_MERGE_KEYS: &str = "SWITCHYARD_TEST_VICTIM_MERGE_KEYS";
 /// How many answers the victim gives before it is killed.
 const ANSWERS_BEFORE_KILL: usize = 300;
 
@@ -119,9 +119,9 @@ const ANSWERS_BEFORE_KILL: usize = 300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_victim_commits_until_it_is_killed() {
     let Some(folder) = std::env::var_os(VICTIM_FOLDER) else { return };
-    let settle_keys = std::env::var(VICTIM_SETTLE_KEYS).expect("it is set with the folder");
-    let settle_keys = settle_keys.parse().expect("a number of keys");
-    let settings = SledSettings { settle_keys, ..settings() };
+    let merge_keys = std::env::var(VICTIM_MERGE_KEYS).expect("it is set with the folder");
+    let merge_keys = merge_keys.parse().expect("a number of keys");
+    let settings = SledSettings { merge_keys, ..settings() };
     let store = Arc::new(SledStore::open(folder.as_ref(), &settings).expect("a new store"));
     let payers = (0..8_u64).map(|payer| {
         let store = Arc::clone(&store);
@@ -144,15 +144,15 @@ async fn i_12_what_was_answered_survives_a_kill() {
     survives_a_kill(1_000_000).await;
 }
 
-/// The journal's files change places many times, and the kill comes while a layer settles.
+/// The journal's files change places many times, and the kill comes while a layer is merged.
 #[tokio::test]
-async fn i_12_what_was_answered_survives_a_kill_while_it_settles() {
+async fn i_12_what_was_answered_survives_a_kill_while_it_is_merged() {
     survives_a_kill(64).await;
 }
 
-async fn survives_a_kill(settle_keys: usize) {
+async fn survives_a_kill(merge_keys: usize) {
     let scratch = Scratch::new();
-    let answered = killed(&scratch, settle_keys);
+    let answered = killed(&scratch, merge_keys);
     let store = open(&scratch);
     for (sequence, version) in answered {
         let kept = read(of(&store).order(id(sequence))).await.expect("it was answered");
@@ -164,12 +164,12 @@ async fn survives_a_kill(settle_keys: usize) {
 
 /// Leaves the folder of a process that was killed while it wrote, and gives what that process had
 /// answered: the sequence of an order, and its version.
-pub fn killed(scratch: &Scratch, settle_keys: usize) -> Vec<(u64, u32)> {
+pub fn killed(scratch: &Scratch, merge_keys: usize) -> Vec<(u64, u32)> {
     use std::io::{BufRead, BufReader};
     let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "disk::a_victim_commits_until_it_is_killed", "--nocapture"])
         .env(VICTIM_FOLDER, scratch.path())
-        .env(VICTIM_SETTLE_KEYS, settle_keys.to_string())
+        .env(VICTIM_MERGE_KEYS, merge_keys.to_string())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("a process of this test");
@@ -231,7 +231,7 @@ fn journal(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
     let mut body = [key_length.to_be_bytes(), length.to_be_bytes()].concat();
     body.extend_from_slice(key);
     body.extend_from_slice(value.unwrap_or_default());
-    // Its last turn, and the empty one after it, have settled.
+    // Its last turn, and the empty one after it, have been merged.
     let mut frame = (newest + 2).to_be_bytes().to_vec();
     frame.extend_from_slice(&0_u32.to_be_bytes());
     frame.extend_from_slice(&u32::try_from(body.len()).expect("it is short").to_be_bytes());
@@ -254,7 +254,7 @@ async fn a_row_that_was_written_or_removed_past_the_store_is_a_refusal() {
         let refused = SledStore::open(scratch.path(), &settings()).err();
         let Some(StoreError::NotWhole { what, known }) = refused else { panic!("{refused:?}") };
         assert!(what.contains(words), "{what}");
-        assert!(known.contains("rows were settled at"), "{known}");
+        assert!(known.contains("rows were merged at"), "{known}");
     }
 }
 

@@ -46,12 +46,12 @@ macro_rules! suite {
         }
 
         /// Every commit is copied into the tree at once, and the next ones wait for it.
-        mod settling {
+        mod merging {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     let scratch = super::Scratch::new();
-                    super::$test(&super::open_settling(&scratch, 1)).await;
+                    super::$test(&super::open_merging(&scratch, 1)).await;
                 }
             )*
         }
@@ -109,8 +109,8 @@ fn open(scratch: &Scratch) -> SledStore {
     SledStore::open(scratch.path(), &settings()).expect("a store in a scratch folder")
 }
 
-fn open_settling(scratch: &Scratch, settle_keys: usize) -> SledStore {
-    let settings = SledSettings { settle_keys, ..settings() };
+fn open_merging(scratch: &Scratch, merge_keys: usize) -> SledStore {
+    let settings = SledSettings { merge_keys, ..settings() };
     SledStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
-use crate::api::dto::{Moment, Text};
+use crate::api::dto::{MomentText, Text};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
@@ -24,7 +24,7 @@ struct ContradictionBody<'row> {
     attempt: u8,
     claim: &'static str,
     source: &'static str,
-    at: Moment,
+    at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_reference: Option<&'row str>,
     /// The order that takes the claimed success back.
@@ -41,7 +41,7 @@ impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
             attempt: row.attempt,
             claim: row.reported.name(),
             source: row.source.name(),
-            at: Moment(row.at),
+            at: MomentText(row.at),
             channel_reference: row.channel_reference.as_deref(),
             undo: row.undo.map(Text),
             voucher: &row.voucher,

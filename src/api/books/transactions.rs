@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::channels::known;
-use crate::api::dto::{Moment, Text, json};
+use crate::api::dto::{MomentText, Text, json};
 use crate::api::error::ApiError;
-use crate::api::input::Segment;
+use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
 use crate::domain::books::Transaction;
@@ -31,7 +31,7 @@ struct TransactionBody<'row> {
     amount: i64,
     currency: &'static str,
     clearing_date: Text<BusinessDate>,
-    at: Moment,
+    at: MomentText,
     /// How the success became known.
     source: &'static str,
     /// The channel's own words, card data masked; only where one is asked for.
@@ -51,7 +51,7 @@ impl<'row> From<&'row Transaction> for TransactionBody<'row> {
             amount: row.amount.get(),
             currency: row.currency.name(),
             clearing_date: Text(row.clearing_date),
-            at: Moment(row.at),
+            at: MomentText(row.at),
             source: row.source.name(),
             voucher: None,
         }
@@ -92,7 +92,7 @@ pub async fn all(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;

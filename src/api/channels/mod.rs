@@ -13,9 +13,9 @@ use serde_json::Value;
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{PathSegment, order, read_json};
 use crate::api::{ApiState, to_its_end};
 use crate::channel::registry::ChannelStatus;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
@@ -115,7 +115,7 @@ pub async fn all(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -127,12 +127,12 @@ pub async fn one(
 pub async fn switch(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = JsonFields::parse(&body)?;
     let enabled = fields.boolean("enabled")?.ok_or_else(|| fields.missing("enabled"))?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
@@ -195,7 +195,7 @@ pub async fn explain(
 }
 
 fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion, ApiError> {
-    let mut fields = Fields::parse(body)?;
+    let mut fields = JsonFields::parse(body)?;
     let mut card = fields.object("card", "card.")?;
     let (digits, pan_length) = match card.text("bin")? {
         None => (order::pan(&mut card, luhn_waiver)?.expose().to_owned(), None),
@@ -228,7 +228,7 @@ pub fn routed(name: &str) -> Option<OrderKind> {
     [OrderKind::Payment, OrderKind::Preauth].into_iter().find(|kind| kind.name() == name)
 }
 
-fn prefix(card: &Fields<'_>, text: &str) -> Result<String, ApiError> {
+fn prefix(card: &JsonFields<'_>, text: &str) -> Result<String, ApiError> {
     let fits = (6..=BIN_LENGTH_MAX).contains(&text.len());
     if fits && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(text.to_owned());
@@ -236,7 +236,7 @@ fn prefix(card: &Fields<'_>, text: &str) -> Result<String, ApiError> {
     Err(card.invalid("bin", "6 to 12 digits are expected"))
 }
 
-fn length(card: &mut Fields<'_>) -> Result<Option<u8>, ApiError> {
+fn length(card: &mut JsonFields<'_>) -> Result<Option<u8>, ApiError> {
     use crate::api::input::json::Json;
     let detail = "a card length of 12 to 19 is expected";
     match card.value("length") {

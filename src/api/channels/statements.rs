@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::known;
 use crate::api::auth::{MayInspect, MayOperate};
-use crate::api::dto::{Moment, json};
+use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, Code};
-use crate::api::input::Segment;
+use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::time::BusinessDate;
@@ -20,7 +20,7 @@ use crate::reconciliation::incoming::{FetchError, LandError, Landed};
 use crate::telemetry;
 
 #[derive(Serialize)]
-struct StatementBody<'row> {
+struct LandedBody<'row> {
     channel: &'row str,
     date: String,
     files: Vec<FileBody<'row>>,
@@ -38,7 +38,7 @@ struct FileBody<'row> {
 #[derive(Serialize)]
 struct MissingBody {
     failures: usize,
-    last_at: Moment,
+    last_at: MomentText,
     problem: String,
 }
 
@@ -53,7 +53,7 @@ struct FetchedBody<'row> {
 pub async fn of_date(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (channel, date) = (known(&state, &id)?, date(&uri)?);
@@ -62,13 +62,13 @@ pub async fn of_date(
     let landed = tokio::task::spawn_blocking(move || desk.landed(&looked, date)).await;
     let landed = landed.map_err(|_| died())?.map_err(|error| disk(&error))?;
     let standing = state.statements.standing(&channel, date);
-    let body = StatementBody {
+    let body = LandedBody {
         channel: channel.as_str(),
         date: date.to_string(),
         files: landed.iter().map(|(name, sha256)| FileBody { name, sha256 }).collect(),
         missing: standing.map(|standing| MissingBody {
             failures: standing.failures,
-            last_at: Moment(standing.last_at),
+            last_at: MomentText(standing.last_at),
             problem: standing.problem,
         }),
     };
@@ -79,7 +79,7 @@ pub async fn of_date(
 pub async fn fetch(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (channel, date) = (known(&state, &id)?, date(&uri)?);

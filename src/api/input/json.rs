@@ -112,14 +112,14 @@ impl<'de> Deserialize<'de> for Name<'de> {
 }
 
 /// The fields of one object, taken out one by one; what is left at the end is a mistake.
-pub struct Fields<'body> {
+pub struct JsonFields<'body> {
     /// What stands before a field's name in its path: empty, or for instance `card.`.
     prefix: &'static str,
     left: Vec<(Cow<'body, str>, Json<'body>)>,
     taken: Vec<&'static str>,
 }
 
-impl<'body> Fields<'body> {
+impl<'body> JsonFields<'body> {
     /// Reads a body that is one object.
     pub fn parse(body: &'body [u8]) -> Result<Self, ApiError> {
         let malformed = |detail: String| ApiError::new(Code::MalformedJson, detail);
@@ -226,7 +226,7 @@ mod tests {
 
     fn refusal(body: &str) -> (Code, String) {
         let read = |body| {
-            let mut fields = Fields::parse(body)?;
+            let mut fields = JsonFields::parse(body)?;
             fields.required_text("a")?;
             let mut inner = fields.object("b", "b.")?;
             inner.boolean("c")?;

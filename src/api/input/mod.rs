@@ -86,9 +86,9 @@ pub fn unsupported(advice: &'static str) -> ApiError {
 }
 
 /// The one variable part of a path, decoded.
-pub struct Segment(pub String);
+pub struct PathSegment(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Segment {
+impl<S: Send + Sync> FromRequestParts<S> for PathSegment {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {

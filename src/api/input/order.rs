@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::Uri;
 
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::{Fields, Json};
+use crate::api::input::json::{Json, JsonFields};
 use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError};
 use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
 use crate::domain::ids::{CallerId, CallerOrderId, MerchantCategory, MerchantId};
@@ -40,7 +40,7 @@ pub fn read_payment(
     caller: &CallerId,
     rules: FieldRules<'_>,
 ) -> Result<(Instruction, CardInput), ApiError> {
-    let mut fields = Fields::parse(body)?;
+    let mut fields = JsonFields::parse(body)?;
     let id = order_id(&mut fields)?;
     let merchant = merchant_id(&mut fields)?;
     let amount = required_amount(&mut fields)?;
@@ -58,7 +58,7 @@ pub fn read_payment(
 
 /// Reads a release's body: its own order id, and how much (everything that is left, if absent).
 pub fn read_release(body: &[u8]) -> Result<(CallerOrderId, Option<AmountMinor>), ApiError> {
-    let mut fields = Fields::parse(body)?;
+    let mut fields = JsonFields::parse(body)?;
     let read = (order_id(&mut fields)?, amount(&mut fields)?);
     fields.finish()?;
     Ok(read)
@@ -73,7 +73,7 @@ pub fn read_follow_up(
     caller: &CallerId,
     rules: FieldRules<'_>,
 ) -> Result<FollowUp, ApiError> {
-    let mut fields = Fields::parse(body)?;
+    let mut fields = JsonFields::parse(body)?;
     let mut asked = Instruction::on(original, kind, caller.clone(), order_id(&mut fields)?);
     let takes_amount = !matches!(kind, OrderKind::Void { .. });
     let amount = if takes_amount { amount(&mut fields)? } else { None };
@@ -90,7 +90,7 @@ pub fn read_follow_up(
     Ok(FollowUp { instruction: asked, amount, card })
 }
 
-fn order_id(fields: &mut Fields<'_>) -> Result<CallerOrderId, ApiError> {
+fn order_id(fields: &mut JsonFields<'_>) -> Result<CallerOrderId, ApiError> {
     let text = match fields.value("order_id") {
         None => return Err(fields.missing("order_id")),
         Some(Json::Text(text)) => text,
@@ -103,13 +103,13 @@ fn order_id(fields: &mut Fields<'_>) -> Result<CallerOrderId, ApiError> {
         .map_err(|error| ApiError::of_field(Code::InvalidOrderId, "order_id", error.to_string()))
 }
 
-pub fn merchant_id(fields: &mut Fields<'_>) -> Result<MerchantId, ApiError> {
+pub fn merchant_id(fields: &mut JsonFields<'_>) -> Result<MerchantId, ApiError> {
     let text = fields.required_text("merchant_id")?;
     MerchantId::parse(&text).map_err(|error| fields.invalid("merchant_id", error.to_string()))
 }
 
 /// An amount that may be absent.
-pub fn amount(fields: &mut Fields<'_>) -> Result<Option<AmountMinor>, ApiError> {
+pub fn amount(fields: &mut JsonFields<'_>) -> Result<Option<AmountMinor>, ApiError> {
     let refuse =
         |detail: Cow<'static, str>| Err(ApiError::of_field(Code::InvalidAmount, "amount", detail));
     match fields.value("amount") {
@@ -123,11 +123,11 @@ pub fn amount(fields: &mut Fields<'_>) -> Result<Option<AmountMinor>, ApiError> 
     }
 }
 
-pub fn required_amount(fields: &mut Fields<'_>) -> Result<AmountMinor, ApiError> {
+pub fn required_amount(fields: &mut JsonFields<'_>) -> Result<AmountMinor, ApiError> {
     amount(fields)?.ok_or_else(|| fields.missing("amount"))
 }
 
-pub fn currency(fields: &mut Fields<'_>) -> Result<Currency, ApiError> {
+pub fn currency(fields: &mut JsonFields<'_>) -> Result<Currency, ApiError> {
     let text = match fields.value("currency") {
         None => return Err(fields.missing("currency")),
         Some(Json::Text(text)) => text,
@@ -140,7 +140,7 @@ pub fn currency(fields: &mut Fields<'_>) -> Result<Currency, ApiError> {
     })
 }
 
-pub fn settlement(fields: &mut Fields<'_>) -> Result<SettlementMode, ApiError> {
+pub fn settlement(fields: &mut JsonFields<'_>) -> Result<SettlementMode, ApiError> {
     match fields.text("settlement")? {
         None => Ok(SettlementMode::Instant),
         Some(text) => SettlementMode::parse(&text)
@@ -149,14 +149,16 @@ pub fn settlement(fields: &mut Fields<'_>) -> Result<SettlementMode, ApiError> {
 }
 
 /// What the merchant deals in, if it is said.
-pub fn merchant_category(fields: &mut Fields<'_>) -> Result<Option<MerchantCategory>, ApiError> {
+pub fn merchant_category(
+    fields: &mut JsonFields<'_>,
+) -> Result<Option<MerchantCategory>, ApiError> {
     let Some(text) = fields.text("merchant_category")? else { return Ok(None) };
     let read = MerchantCategory::parse(&text);
     read.map(Some).ok_or_else(|| fields.invalid("merchant_category", "four digits are expected"))
 }
 
 /// What the core charges its merchant, if it says so: no more than the whole.
-fn merchant_fee(fields: &mut Fields<'_>, whole: AmountMinor) -> Result<Option<i64>, ApiError> {
+fn merchant_fee(fields: &mut JsonFields<'_>, whole: AmountMinor) -> Result<Option<i64>, ApiError> {
     let expected = "an integer of minor units is expected, from 0 to the amount";
     match fields.value("merchant_fee") {
         None => Ok(None),
@@ -165,7 +167,7 @@ fn merchant_fee(fields: &mut Fields<'_>, whole: AmountMinor) -> Result<Option<i6
     }
 }
 
-fn card_fields(mut card: Fields<'_>, rules: FieldRules<'_>) -> Result<CardInput, ApiError> {
+fn card_fields(mut card: JsonFields<'_>, rules: FieldRules<'_>) -> Result<CardInput, ApiError> {
     let read = CardInput {
         pan: pan(&mut card, rules.luhn_waiver)?,
         expiry: expiry(&mut card)?,
@@ -187,7 +189,7 @@ fn card_fields(mut card: Fields<'_>, rules: FieldRules<'_>) -> Result<CardInput,
 }
 
 /// A whole card number. The refusal says which check failed, and never the number (I-11).
-pub fn pan(card: &mut Fields<'_>, luhn_waiver: &LuhnWaiver) -> Result<Pan, ApiError> {
+pub fn pan(card: &mut JsonFields<'_>, luhn_waiver: &LuhnWaiver) -> Result<Pan, ApiError> {
     let text = card.required_text("pan")?;
     luhn_waiver.parse(&text).map_err(|error| {
         let reason = match error {
@@ -200,7 +202,7 @@ pub fn pan(card: &mut Fields<'_>, luhn_waiver: &LuhnWaiver) -> Result<Pan, ApiEr
     })
 }
 
-fn expiry(card: &mut Fields<'_>) -> Result<Option<Expiry>, ApiError> {
+fn expiry(card: &mut JsonFields<'_>) -> Result<Option<Expiry>, ApiError> {
     let Some(text) = card.text("expiry")? else { return Ok(None) };
     let read = Expiry::parse_yymm(&text);
     read.map(Some).ok_or_else(|| card.invalid("expiry", "four digits YYMM are expected"))
@@ -208,7 +210,7 @@ fn expiry(card: &mut Fields<'_>) -> Result<Option<Expiry>, ApiError> {
 
 /// A short text of allowed characters; never empty, never with control characters.
 pub fn plain(
-    fields: &mut Fields<'_>,
+    fields: &mut JsonFields<'_>,
     name: &'static str,
     length_max: usize,
     allowed: impl Fn(char) -> bool,
@@ -224,12 +226,12 @@ pub fn plain(
     Ok(Some(text.into_owned()))
 }
 
-fn description(fields: &mut Fields<'_>) -> Result<Option<String>, ApiError> {
+fn description(fields: &mut JsonFields<'_>) -> Result<Option<String>, ApiError> {
     plain(fields, "description", DESCRIPTION_LENGTH_MAX, |_| true)
 }
 
 fn notify_url(
-    fields: &mut Fields<'_>,
+    fields: &mut JsonFields<'_>,
     plain_http_to: &[String],
 ) -> Result<Option<String>, ApiError> {
     let Some(url) = fields.text("notify_url")? else { return Ok(None) };
@@ -279,7 +281,7 @@ mod tests {
         ];
         for (url, taken) in rows {
             let body = serde_json::json!({ "notify_url": url }).to_string();
-            let mut fields = Fields::parse(body.as_bytes()).expect("an object");
+            let mut fields = JsonFields::parse(body.as_bytes()).expect("an object");
             assert_eq!(notify_url(&mut fields, &plain).is_ok(), taken, "{url}");
         }
     }

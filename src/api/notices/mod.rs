@@ -17,7 +17,7 @@ use jiff::tz::{TimeZone, offset};
 use crate::api::ApiState;
 use crate::api::channels::{known, unknown_channel};
 use crate::api::error::{ApiError, Code};
-use crate::api::input::{BodyLimits, Segment, read_body};
+use crate::api::input::{BodyLimits, PathSegment, read_body};
 use crate::channel::{Notice, NoticeRefusal, WireNotice};
 use crate::domain::closed_set;
 use crate::domain::flow::attempt::{Attempt, Evidence, Source};
@@ -55,7 +55,7 @@ impl Mismatch {
 /// `POST /notices/{channel}`
 pub async fn take(
     State(state): State<Arc<ApiState>>,
-    Segment(channel): Segment,
+    PathSegment(channel): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let channel = known(&state, &channel)?;

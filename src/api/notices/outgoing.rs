@@ -9,9 +9,9 @@ use http::{StatusCode, Uri};
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::dto::{NoticeBody, json};
 use crate::api::error::ApiError;
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{PathSegment, order, read_json};
 use crate::api::page::listing;
 use crate::api::{ApiState, to_its_end};
 use crate::domain::books::accounting::DeliveryStatus;
@@ -37,7 +37,7 @@ pub async fn all(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -50,12 +50,12 @@ pub async fn one(
 pub async fn retry(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse_or_empty(&body)?;
+    let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = order::plain(&mut fields, "reason", order::REASON_LENGTH_MAX, |_| true)?;
     fields.finish()?;
     let id = OrderId::parse(&id).ok_or_else(missing)?;

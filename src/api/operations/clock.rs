@@ -8,13 +8,13 @@ use http::{StatusCode, Uri};
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
-use crate::api::dto::{Moment, json};
+use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{order, read_json};
 use crate::api::{ApiState, to_its_end};
-use crate::clock::{Confirmation, Doubt, Heard, Standing};
+use crate::clock::{ClockStanding, Confirmation, Doubt, Heard};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 
@@ -40,22 +40,22 @@ impl<'row> From<&'row Heard> for HeardBody<'row> {
 #[derive(Serialize)]
 struct ClockBody<'row> {
     /// What the machine's clock shows.
-    clock: Moment,
+    clock: MomentText,
     /// What stamps and waits go by.
-    now: Moment,
+    now: MomentText,
     /// What rules of age and of days go by.
-    borne_out: Moment,
+    borne_out: MomentText,
     doubt: Option<&'static str>,
     witnesses: usize,
     heard: Vec<HeardBody<'row>>,
 }
 
-impl<'row> From<&'row Standing> for ClockBody<'row> {
-    fn from(standing: &'row Standing) -> Self {
+impl<'row> From<&'row ClockStanding> for ClockBody<'row> {
+    fn from(standing: &'row ClockStanding) -> Self {
         Self {
-            clock: Moment(standing.clock),
-            now: Moment(standing.present.now()),
-            borne_out: Moment(standing.present.proven()),
+            clock: MomentText(standing.clock),
+            now: MomentText(standing.present.now()),
+            borne_out: MomentText(standing.present.proven()),
             doubt: standing.doubt.map(Doubt::name),
             witnesses: standing.witnesses_min,
             heard: standing.heard.iter().map(HeardBody::from).collect(),
@@ -82,7 +82,7 @@ pub async fn confirm(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse(&body)?;
+    let mut fields = JsonFields::parse(&body)?;
     let text = fields.required_text("time")?;
     let time: Result<jiff::Timestamp, _> = text.parse();
     let time = time.map_err(|_| fields.invalid("time", "RFC 3339, as 2026-11-22T08:00:00Z"))?;

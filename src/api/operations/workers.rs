@@ -9,24 +9,24 @@ use serde::Serialize;
 
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
-use crate::api::dto::{Moment, json};
+use crate::api::dto::{MomentText, json};
 use crate::api::error::ApiError;
 use crate::api::input::query::Query;
 use crate::telemetry::workers::{WorkerFailure, WorkerReport};
 
 #[derive(Serialize)]
 struct FailureBody {
-    at: Moment,
+    at: MomentText,
     error: String,
 }
 
 #[derive(Serialize)]
 struct WorkerBody {
     name: &'static str,
-    began_at: Option<Moment>,
-    ended_at: Option<Moment>,
+    began_at: Option<MomentText>,
+    ended_at: Option<MomentText>,
     rows: usize,
-    next_at: Option<Moment>,
+    next_at: Option<MomentText>,
     failures: u64,
     last_failure: Option<FailureBody>,
 }
@@ -34,13 +34,13 @@ struct WorkerBody {
 impl From<&WorkerReport> for WorkerBody {
     fn from(report: &WorkerReport) -> Self {
         let round = report.round();
-        let failure = |WorkerFailure { at, error }| FailureBody { at: Moment(at), error };
+        let failure = |WorkerFailure { at, error }| FailureBody { at: MomentText(at), error };
         Self {
             name: report.name,
-            began_at: round.began_at.map(Moment),
-            ended_at: round.ended_at.map(Moment),
+            began_at: round.began_at.map(MomentText),
+            ended_at: round.ended_at.map(MomentText),
             rows: round.rows,
-            next_at: round.next_at.map(Moment),
+            next_at: round.next_at.map(MomentText),
             failures: round.failures,
             last_failure: round.last_failure.map(failure),
         }

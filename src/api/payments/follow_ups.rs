@@ -8,7 +8,7 @@ use axum::response::Response;
 use crate::api::ApiState;
 use crate::api::auth::{MaySend, Seat};
 use crate::api::error::ApiError;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{PathSegment, order, read_json};
 use crate::api::payments::wait::Wait;
 use crate::api::payments::{no_such_order, visible_order};
 use crate::domain::card::words::CardEcho;
@@ -28,7 +28,7 @@ enum Door {
 pub async fn refund(
     State(state): State<Arc<ApiState>>,
     MaySend(seat): MaySend,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     follow_up(&state, &seat, (Door::Payments, &id), request, |of| OrderKind::Refund { of }).await
@@ -38,7 +38,7 @@ pub async fn refund(
 pub async fn void(
     State(state): State<Arc<ApiState>>,
     MaySend(seat): MaySend,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     follow_up(&state, &seat, (Door::Payments, &id), request, |of| OrderKind::Void { of }).await
@@ -48,7 +48,7 @@ pub async fn void(
 pub async fn capture(
     State(state): State<Arc<ApiState>>,
     MaySend(seat): MaySend,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     follow_up(&state, &seat, (Door::Preauths, &id), request, |of| OrderKind::Capture { of }).await
@@ -58,7 +58,7 @@ pub async fn capture(
 pub async fn preauth_void(
     State(state): State<Arc<ApiState>>,
     MaySend(seat): MaySend,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     follow_up(&state, &seat, (Door::Preauths, &id), request, |of| OrderKind::Void { of }).await
@@ -100,7 +100,7 @@ async fn follow_up(
 pub async fn release(
     State(state): State<Arc<ApiState>>,
     MaySend(seat): MaySend,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();

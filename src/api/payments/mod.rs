@@ -19,7 +19,7 @@ use crate::api::auth::{MayAsk, MaySend, Seat};
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{PathSegment, order, read_json};
 use crate::config::checked::Role;
 use crate::domain::card::words::CardEcho;
 use crate::domain::flow::order::{Order, OrderKind};
@@ -94,7 +94,7 @@ fn refusal(error: PayError) -> ApiError {
 pub async fn by_id(
     State(state): State<Arc<ApiState>>,
     MayAsk(seat): MayAsk,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -106,7 +106,7 @@ pub async fn by_id(
 pub async fn preauth_by_id(
     State(state): State<Arc<ApiState>>,
     MayAsk(seat): MayAsk,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;

@@ -11,9 +11,9 @@ use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::{known, unknown_channel};
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, read_json};
+use crate::api::input::{PathSegment, read_json};
 use crate::api::page::listing;
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::reconciliation::differences;
@@ -47,7 +47,7 @@ pub async fn all(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -58,7 +58,7 @@ pub async fn one(
 pub async fn run_again(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -66,7 +66,7 @@ pub async fn run_again(
     let date = query.date()?;
     query.finish()?;
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let mut fields = Fields::parse_or_empty(&body)?;
+    let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let channel = known(&state, &id)?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::api::dto::{Moment, Text};
+use crate::api::dto::{MomentText, Text};
 use crate::domain::books::difference::{Difference, DifferenceEvent, Gap, LineSide, RecordSide};
 use crate::domain::books::reconcile::{Class, Item, Side, Verdict};
 use crate::domain::books::reconciliation::{BatchState, FileProblem, Reconciliation};
@@ -20,9 +20,9 @@ pub struct BatchBody<'row> {
     revision: u16,
     state: &'static str,
     by: &'row str,
-    started_at: Moment,
+    started_at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
-    finished_at: Option<Moment>,
+    finished_at: Option<MomentText>,
     /// Why it was abandoned.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'row str>,
@@ -78,8 +78,8 @@ impl<'row> From<&'row Reconciliation> for BatchBody<'row> {
             revision: batch.revision,
             state: batch.state.name(),
             by: &batch.by,
-            started_at: Moment(batch.started_at),
-            finished_at: batch.finished_at.map(Moment),
+            started_at: MomentText(batch.started_at),
+            finished_at: batch.finished_at.map(MomentText),
             reason: batch.reason.as_deref(),
             report: finished.then(report),
         }
@@ -178,7 +178,7 @@ impl From<&Gap> for GapBody {
 
 #[derive(Serialize)]
 struct EventBody<'row> {
-    at: Moment,
+    at: MomentText,
     what: &'row str,
 }
 
@@ -197,10 +197,10 @@ pub struct DifferenceBody<'row> {
     record: Option<RecordBody<'row>>,
     found_by: Text<BatchId>,
     changed_by: Text<BatchId>,
-    opened_at: Moment,
+    opened_at: MomentText,
     /// When it is put in suspense, while it is carried.
     #[serde(skip_serializing_if = "Option::is_none")]
-    due_at: Option<Moment>,
+    due_at: Option<MomentText>,
     /// What suspense holds for it: theirs less ours.
     held: Vec<GapBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,8 +214,10 @@ pub struct DifferenceBody<'row> {
 
 impl<'row> From<&'row Difference> for DifferenceBody<'row> {
     fn from(row: &'row Difference) -> Self {
-        let event =
-            |event: &'row DifferenceEvent| EventBody { at: Moment(event.at), what: &event.what };
+        let event = |event: &'row DifferenceEvent| EventBody {
+            at: MomentText(event.at),
+            what: &event.what,
+        };
         Self {
             id: Text(row.id),
             channel: row.channel.as_str(),
@@ -226,8 +228,8 @@ impl<'row> From<&'row Difference> for DifferenceBody<'row> {
             record: row.record.as_ref().map(RecordBody::from),
             found_by: Text(row.found_by),
             changed_by: Text(row.changed_by),
-            opened_at: Moment(row.opened_at),
-            due_at: row.due_at.map(Moment),
+            opened_at: MomentText(row.opened_at),
+            due_at: row.due_at.map(MomentText),
             held: row.held.iter().map(GapBody::from).collect(),
             remedy: row.remedy.as_ref().map(|(remedy, _)| remedy.name()),
             resolution: row.remedy.as_ref().map(|(_, why)| why.as_str()),
@@ -275,7 +277,7 @@ struct ReceiptBody<'row> {
     bank_reference: &'row str,
     amount: i64,
     received_on: Text<BusinessDate>,
-    recorded_at: Moment,
+    recorded_at: MomentText,
     by: &'row str,
 }
 
@@ -285,7 +287,7 @@ impl<'row> From<&'row BankReceipt> for ReceiptBody<'row> {
             bank_reference: &receipt.bank_reference,
             amount: receipt.received_minor,
             received_on: Text(receipt.received_on),
-            recorded_at: Moment(receipt.at),
+            recorded_at: MomentText(receipt.at),
             by: &receipt.by,
         }
     }
@@ -305,9 +307,9 @@ pub struct SettlementBody<'row> {
     /// Why it differs, or what has changed since it was booked; for people.
     reasons: &'row [String],
     receipts: Vec<ReceiptBody<'row>>,
-    opened_at: Moment,
+    opened_at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agreed_at: Option<Moment>,
+    agreed_at: Option<MomentText>,
     accounting_requests: u16,
 }
 
@@ -324,8 +326,8 @@ impl<'row> From<&'row ChannelSettlement> for SettlementBody<'row> {
             expected: SettledBody::from(&row.expected),
             reasons: &row.reasons,
             receipts: row.receipts.iter().map(ReceiptBody::from).collect(),
-            opened_at: Moment(row.opened_at),
-            agreed_at: row.agreed_at.map(Moment),
+            opened_at: MomentText(row.opened_at),
+            agreed_at: row.agreed_at.map(MomentText),
             accounting_requests: row.accounting_sequence,
         }
     }

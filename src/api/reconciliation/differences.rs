@@ -11,9 +11,9 @@ use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::known;
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::Fields;
+use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, read_json};
+use crate::api::input::{PathSegment, read_json};
 use crate::api::page::{next_of, page};
 use crate::api::reconciliation::batches;
 use crate::api::reconciliation::body::{DifferenceBody, listed};
@@ -46,7 +46,7 @@ impl<'row> From<&'row FoundRow> for FoundBody<'row> {
 pub async fn of_batch(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, ApiError> {
@@ -140,7 +140,7 @@ pub async fn open(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -152,7 +152,7 @@ pub async fn one(
 pub async fn resolve(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -164,7 +164,7 @@ pub async fn resolve(
 }
 
 fn read(state: &ApiState, body: &[u8], actor: String) -> Result<Balancing, ApiError> {
-    let mut fields = Fields::parse(body)?;
+    let mut fields = JsonFields::parse(body)?;
     let names = || Remedy::ALL.map(Remedy::name).join(", ");
     let remedy = fields.required_text("remedy")?;
     let remedy = Remedy::parse(&remedy)

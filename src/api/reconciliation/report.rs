@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::channels::{known, unknown_channel};
-use crate::api::dto::{Moment, Text, json};
+use crate::api::dto::{MomentText, Text, json};
 use crate::api::error::ApiError;
-use crate::api::input::Segment;
+use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::reconciliation::body::SettledBody;
 use crate::domain::books::day_close::DayClose;
@@ -28,7 +28,7 @@ use crate::reconciliation::report::{CurrencyStanding, Report, report};
 pub async fn of_date(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let mut query = Query::of(&uri);
@@ -44,7 +44,7 @@ pub async fn of_date(
 struct ReportBody<'row> {
     channel: &'row str,
     date: Text<BusinessDate>,
-    made_at: Moment,
+    made_at: MomentText,
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<ClosedBody<'row>>,
     volume: Vec<VolumeBody>,
@@ -64,13 +64,13 @@ struct ReportBody<'row> {
 
 #[derive(Serialize)]
 struct ClosedBody<'row> {
-    at: Moment,
+    at: MomentText,
     by: &'row str,
 }
 
 impl<'row> From<&'row DayClose> for ClosedBody<'row> {
     fn from(close: &'row DayClose) -> Self {
-        Self { at: Moment(close.at), by: &close.by }
+        Self { at: MomentText(close.at), by: &close.by }
     }
 }
 
@@ -254,7 +254,7 @@ impl<'row> From<&'row Report> for ReportBody<'row> {
         Self {
             channel: sums.channel.as_str(),
             date: Text(sums.date),
-            made_at: Moment(report.at),
+            made_at: MomentText(report.at),
             closed: report.closed.as_ref().map(ClosedBody::from),
             volume: volume.map(|(one, row)| VolumeBody::of(one.name(), row)).collect(),
             success_rate_ppm: sums.success_rate_ppm(),

@@ -10,9 +10,9 @@ use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::known;
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
-use crate::api::input::json::{Fields, Json};
+use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, order, read_json};
+use crate::api::input::{PathSegment, order, read_json};
 use crate::api::page::listing;
 use crate::api::reconciliation::body::SettlementBody;
 use crate::api::{ApiState, to_its_end};
@@ -28,7 +28,7 @@ const REFERENCE_LENGTH_MAX: usize = 64;
 pub async fn record(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
@@ -44,7 +44,7 @@ pub async fn record(
 pub async fn of_channel(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (after, limit) = Query::of(&uri).page("an id of 19 digits", SettlementId::parse)?;
@@ -57,7 +57,7 @@ pub async fn of_channel(
 pub async fn one(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
@@ -70,12 +70,12 @@ pub async fn one(
 pub async fn check(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    Fields::parse_or_empty(&body)?.finish()?;
+    JsonFields::parse_or_empty(&body)?.finish()?;
     let id = parsed(&id)?;
     let checked =
         to_its_end(async move { Ok(state.settlements.check(id, seat.name().as_str()).await?) });
@@ -91,7 +91,7 @@ fn missing() -> ApiError {
 }
 
 fn read(body: &[u8], channel: ChannelId, by: String, at: Timestamp) -> Result<Received, ApiError> {
-    let mut fields = Fields::parse(body)?;
+    let mut fields = JsonFields::parse(body)?;
     let from = date(&mut fields, "from")?.ok_or_else(|| fields.missing("from"))?;
     let to = date(&mut fields, "to")?.unwrap_or(from);
     let currency = order::currency(&mut fields)?;
@@ -106,14 +106,14 @@ fn read(body: &[u8], channel: ChannelId, by: String, at: Timestamp) -> Result<Re
     Ok(Received { channel, from, to, currency, receipt })
 }
 
-fn date(fields: &mut Fields<'_>, name: &'static str) -> Result<Option<BusinessDate>, ApiError> {
+fn date(fields: &mut JsonFields<'_>, name: &'static str) -> Result<Option<BusinessDate>, ApiError> {
     let Some(text) = fields.text(name)? else { return Ok(None) };
     let date = text.is_ascii().then(|| BusinessDate::parse(&text)).flatten();
     date.map(Some).ok_or_else(|| fields.invalid(name, "a date YYYY-MM-DD is expected"))
 }
 
 /// Signed: negative where the bank paid the channel.
-fn amount(fields: &mut Fields<'_>) -> Result<i64, ApiError> {
+fn amount(fields: &mut JsonFields<'_>) -> Result<i64, ApiError> {
     match fields.value("amount") {
         None => Err(fields.missing("amount")),
         Some(Json::Integer(minor)) => Ok(minor),

@@ -22,7 +22,7 @@ use crate::api::channels::known;
 use crate::api::dto::{Text, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
-use crate::api::input::{Segment, media_type, unsupported};
+use crate::api::input::{PathSegment, media_type, unsupported};
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::{ApiState, to_its_end};
 use crate::codec::sign::hex_lower;
@@ -112,7 +112,7 @@ impl<'row> From<&'row Imported> for ImportedBody<'row> {
 pub async fn hand_in(
     State(state): State<Arc<ApiState>>,
     MayOperate(seat): MayOperate,
-    Segment(id): Segment,
+    PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();

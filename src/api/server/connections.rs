@@ -30,20 +30,20 @@ pub(super) struct Connections {
     places: Arc<Semaphore>,
     places_max: usize,
     of_one_address_max: usize,
-    open: Mutex<Open>,
+    open: Mutex<OpenConnections>,
     /// Counts the times that a connection became idle: an order of them, without a clock.
     ticks: AtomicU64,
 }
 
 #[derive(Default)]
-struct Open {
+struct OpenConnections {
     next: u64,
-    all: BTreeMap<u64, Arc<State>>,
+    all: BTreeMap<u64, Arc<ConnectionState>>,
     of_address: BTreeMap<IpAddr, usize>,
 }
 
 /// What is known of one connection.
-struct State {
+struct ConnectionState {
     address: IpAddr,
     /// A tick of the server's, or [`BUSY`], or [`CLOSING`].
     idle_since: AtomicU64,
@@ -51,17 +51,17 @@ struct State {
 }
 
 /// A connection's place, held while it is open.
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     connections: Arc<Connections>,
     number: u64,
-    state: Arc<State>,
+    state: Arc<ConnectionState>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Held while a request of a connection is under way, and its answer is being written.
 pub(super) struct Busy {
     connections: Arc<Connections>,
-    state: Arc<State>,
+    state: Arc<ConnectionState>,
 }
 
 /// An answer's body that keeps its connection busy until it is written.
@@ -88,7 +88,7 @@ impl Connections {
 
     /// A place for a connection from an address, once there is one. `None` where its address has
     /// all that it may have, and none of them is idle.
-    pub(super) async fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(super) async fn admit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPlace> {
         let address = of_one_house(address);
         let of_address = self.lock().of_address.get(&address).copied().unwrap_or_default();
         if of_address >= self.of_one_address_max && !self.close_longest_idle(Some(address)) {
@@ -106,7 +106,7 @@ impl Connections {
                 break permit.ok()?;
             }
         };
-        let state = Arc::new(State {
+        let state = Arc::new(ConnectionState {
             address,
             idle_since: AtomicU64::new(self.tick()),
             close: Notify::new(),
@@ -117,7 +117,7 @@ impl Connections {
         open.all.insert(number, Arc::clone(&state));
         *open.of_address.entry(address).or_default() += 1;
         drop(open);
-        Some(Place { connections: Arc::clone(self), number, state, _permit: permit })
+        Some(ConnectionPlace { connections: Arc::clone(self), number, state, _permit: permit })
     }
 
     /// Asks the connection that has been idle longest to close. It is looked for among all, which
@@ -148,12 +148,12 @@ impl Connections {
         self.ticks.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Open> {
+    fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Marks a request of it as under way.
     pub(super) fn busy(&self) -> Busy {
         self.state.idle_since.store(BUSY, Ordering::Release);
@@ -172,7 +172,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.all.remove(&self.number);

@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::api::{ApiState, router};
-use connections::{Connections, Place};
+use connections::{ConnectionPlace, Connections};
 
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 64;
@@ -87,7 +87,7 @@ fn connection_builder(head_timeout: Duration) -> http1::Builder {
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Connections>,
-) -> Option<(TcpStream, Place)> {
+) -> Option<(TcpStream, ConnectionPlace)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             let place = connections.admit(peer.ip()).await?;

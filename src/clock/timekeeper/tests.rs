@@ -209,7 +209,7 @@ fn a_word_of_an_operator_is_taken_and_kept() {
     assert_eq!(wrong, Confirmation::Differs);
     assert_eq!(scene.doubt(), Some(Doubt::Contradicted), "it was not our clock");
     let taken = scene.keeper.confirm(moment(scene.truth() + 30_000));
-    assert!(matches!(taken, Confirmation::Taken(Standing { doubt: None, .. })), "{taken:?}");
+    assert!(matches!(taken, Confirmation::Taken(ClockStanding { doubt: None, .. })), "{taken:?}");
     scene.passes(HOUR_MS);
     scene.says("one", -HOUR_MS);
     assert_eq!(scene.doubt(), None, "its clock is off by as much as before");

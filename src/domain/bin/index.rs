@@ -35,7 +35,7 @@ struct Bound {
 
 /// The part of a group's keys that one row covers, before nesting is resolved.
 #[derive(Clone, Copy)]
-struct Span {
+struct KeySpan {
     low: u32,
     /// One past the last key.
     high: u32,
@@ -104,7 +104,7 @@ impl Index {
         // A span that holds another one comes first, so it lies deeper on the stack.
         spans.sort_unstable_by_key(|span| (span.low, span.bin_length));
         let group_start = self.bounds.len();
-        let mut open: Vec<Span> = Vec::new();
+        let mut open: Vec<KeySpan> = Vec::new();
         for span in spans {
             self.close_spans(&mut open, span.low, group_start);
             assert!(open.last().is_none_or(|outer| span.high <= outer.high), "prefixes nest");
@@ -119,7 +119,7 @@ impl Index {
     }
 
     /// Ends the open spans that end at or before `key`: the one below holds again from there.
-    fn close_spans(&mut self, open: &mut Vec<Span>, key: u32, group_start: usize) {
+    fn close_spans(&mut self, open: &mut Vec<KeySpan>, key: u32, group_start: usize) {
         while let Some(inner) = open.pop_if(|span| span.high <= key) {
             let row = open.last().map_or(NO_ROW, |outer| outer.row);
             self.add_bound(Bound { key: inner.high, row }, group_start);
@@ -142,7 +142,7 @@ fn heads_of(row: &BinRow) -> [u32; 2] {
 }
 
 /// The spans of all rows that cover this head.
-fn spans_of(rows: &[Arc<BinRow>], head: u32) -> Vec<Span> {
+fn spans_of(rows: &[Arc<BinRow>], head: u32) -> Vec<KeySpan> {
     let text = format!("{head:06}");
     let mut spans = Vec::new();
     for length in super::BIN_LENGTH_MIN..=HEAD_DIGITS {
@@ -156,7 +156,7 @@ fn spans_of(rows: &[Arc<BinRow>], head: u32) -> Vec<Span> {
             let tail = row.bin.digits().get(HEAD_DIGITS..).unwrap_or_default();
             let (low, width) = number_range(tail);
             let base = u32::from(row.pan_length) << TAIL_BITS;
-            spans.push(Span {
+            spans.push(KeySpan {
                 low: base + low,
                 high: base + low + width,
                 bin_length: row.bin.length() as u8,

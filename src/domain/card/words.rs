@@ -25,8 +25,8 @@ use looks::{is_date, is_moment};
 use names::{SECRET_NAME_LENGTH_MAX, may_begin_secret_name};
 pub use names::{SECRET_NAMES, is_secret_name};
 use spelling::{
-    Unit, base64_inside, base64_inside_length, find, hexadecimal, is_base64_letter, same,
-    stretches, units_of,
+    SpelledCharacter, base64_inside, base64_inside_length, find, hexadecimal, is_base64_letter,
+    same, stretches, units_of,
 };
 
 /// Leading and trailing digits of a card number that may stay in clear.
@@ -79,7 +79,7 @@ impl<'c> CardEcho<'c> {
     /// Whether the card's number stands in a text, in any spelling that is read here.
     pub fn has_number_in(&self, text: &str) -> bool {
         let Some(pan) = self.pan.filter(|_| may_hold_number(text)) else { return false };
-        let mut words = Words::read(text);
+        let mut words = CardWords::read(text);
         words.hide_number(pan);
         words.hidden.contains(&true)
     }
@@ -95,7 +95,7 @@ pub fn mask_cards(text: &str) -> String {
 ///
 /// Control characters become blanks, so that what is kept is one line.
 pub fn mask_echo(text: &str, echo: CardEcho<'_>, known: &[&str]) -> String {
-    let mut words = Words::read(text);
+    let mut words = CardWords::read(text);
     words.hide_values(echo);
     words.hide_named();
     words.hide_looks(known);
@@ -104,7 +104,7 @@ pub fn mask_echo(text: &str, echo: CardEcho<'_>, known: &[&str]) -> String {
 
 /// Masks every echo of one card and nothing else: for words that have been looked at already.
 pub fn mask_values(text: &str, echo: CardEcho<'_>) -> String {
-    let mut words = Words::read(text);
+    let mut words = CardWords::read(text);
     words.hide_values(echo);
     words.write()
 }
@@ -115,7 +115,7 @@ pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
     if !may_hold_number(text) {
         return false;
     }
-    let words = Words::read(text);
+    let words = CardWords::read(text);
     let runs = &words.runs;
     let digits = |places: &[Range<usize>]| -> Vec<u8> {
         let characters = places.iter().flat_map(|run| &words.units[run.clone()]);
@@ -137,9 +137,9 @@ fn may_hold_number(text: &str) -> bool {
 }
 
 /// A text taken apart, and which of its characters are to be hidden.
-struct Words<'t> {
+struct CardWords<'t> {
     text: &'t str,
-    units: Vec<Unit>,
+    units: Vec<SpelledCharacter>,
     /// Runs of digits that nothing parts.
     runs: Vec<Range<usize>>,
     /// What is long enough to be a secret in base64 or hexadecimal, as places in `text`.
@@ -147,7 +147,7 @@ struct Words<'t> {
     hidden: Vec<bool>,
 }
 
-impl<'t> Words<'t> {
+impl<'t> CardWords<'t> {
     fn read(text: &'t str) -> Self {
         let units = units_of(text);
         let hidden = vec![false; units.len()];
@@ -205,7 +205,7 @@ impl<'t> Words<'t> {
         let fits = |found: char| {
             found == lower || found == upper || (!(plain && found.is_ascii()) && same(found, first))
         };
-        let at = |(at, unit): (usize, &Unit)| fits(unit.character).then_some(at);
+        let at = |(at, unit): (usize, &SpelledCharacter)| fits(unit.character).then_some(at);
         self.units.iter().enumerate().filter_map(at).collect()
     }
 
@@ -384,8 +384,9 @@ impl<'t> Words<'t> {
 
     /// The value behind a name that says that it is never kept.
     fn hide_named(&mut self) {
-        let letter =
-            |unit: &Unit| unit.character.is_alphanumeric() || matches!(unit.character, '_' | '-');
+        let letter = |unit: &SpelledCharacter| {
+            unit.character.is_alphanumeric() || matches!(unit.character, '_' | '-')
+        };
         let mut at = 0;
         while at < self.units.len() {
             let length = self.units[at..].iter().take_while(|unit| letter(unit)).count();
@@ -422,7 +423,7 @@ impl<'t> Words<'t> {
         }
         let quoted = matches!(character(start), Some('"' | '\''));
         start += usize::from(quoted);
-        let ends = |unit: &Unit| match unit.character {
+        let ends = |unit: &SpelledCharacter| match unit.character {
             '"' | '\'' | '\\' | '<' => true,
             ',' | '&' | '}' | ']' | ';' | '|' | ')' | '{' | '[' => !quoted,
             blank => !quoted && blank.is_whitespace(),
@@ -436,7 +437,7 @@ impl<'t> Words<'t> {
     fn hide_looks(&mut self, known: &[&str]) {
         let mut runs = self.runs.clone();
         for run in &runs {
-            let zero = |unit: &&Unit| unit.character == '0';
+            let zero = |unit: &&SpelledCharacter| unit.character == '0';
             let zeros = self.units[run.clone()].iter().take_while(zero).count();
             if !(PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&(run.len() - zeros)) {
                 continue;
@@ -552,7 +553,7 @@ impl<'t> Words<'t> {
     }
 }
 
-fn runs_of(units: &[Unit]) -> Vec<Range<usize>> {
+fn runs_of(units: &[SpelledCharacter]) -> Vec<Range<usize>> {
     let mut runs = Vec::new();
     let mut at = 0;
     while at < units.len() {

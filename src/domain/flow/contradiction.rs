@@ -6,7 +6,7 @@ use crate::domain::books::{Transaction, day_close};
 use crate::domain::command::Refusal;
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::Fee;
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::flow::order::{Instruction, OWN_CALLER, Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
@@ -15,7 +15,7 @@ use crate::domain::outcome::{Approval, Outcome, Reason};
 use crate::domain::terms::ClaimRule;
 use crate::domain::write_set::{Contradiction, EntryChange, ReportedEnd};
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
     /// nothing, changes nothing; so does a claim that is already kept. A success is never known by
     /// a failure, nor by a success under another of the channel's numbers.

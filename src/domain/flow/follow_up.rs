@@ -17,14 +17,14 @@ use crate::domain::command::{CardAgain, Decider, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, Operation};
 use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
-use crate::domain::flow::{Work, add_attempt};
+use crate::domain::flow::{DecisionDraft, add_attempt};
 use crate::domain::outcome::Reason;
 use crate::domain::terms::Terms;
 use crate::domain::time::Present;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     /// Accepts a refund, void or capture of the view's order.
     pub(super) fn follow_up(
         &mut self,

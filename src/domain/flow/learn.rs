@@ -8,7 +8,7 @@ use crate::domain::books::{Transaction, day_close};
 use crate::domain::command::{CardAtHand, Refusal};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::{Fee, FeeSubject};
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
@@ -28,7 +28,7 @@ const HELD: &str = ", held: a reversal may still undo it";
 /// What an entry's history says of words against the channel's own.
 pub(super) const DISOWNED: &str = ", although the channel has said that it has it";
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     pub(super) fn learn(
         &mut self,
         evidence: &Evidence,

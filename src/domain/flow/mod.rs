@@ -40,7 +40,7 @@ pub fn decide(
     present: Present,
     command: Command,
 ) -> Result<Decision, Refusal> {
-    let mut work = Work::on(view, terms, present);
+    let mut work = DecisionDraft::on(view, terms, present);
     match command {
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
@@ -60,7 +60,7 @@ pub fn decide(
 }
 
 /// A decision in the making.
-struct Work<'a> {
+struct DecisionDraft<'a> {
     view: &'a View,
     terms: &'a Terms,
     /// What rules of age and of days ask; `now` is for stamps and waits.
@@ -76,7 +76,7 @@ struct Work<'a> {
     effects: Vec<Effect>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> DecisionDraft<'a> {
     fn on(view: &'a View, terms: &'a Terms, present: Present) -> Self {
         Self {
             view,

@@ -1,7 +1,7 @@
 //! What an operator may do about an unknown: have it worked again, or end it with a reason.
 
 use crate::domain::command::{CardAtHand, Decider, Refusal, Resolution};
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
 use crate::domain::flow::reversal::Phase;
@@ -11,7 +11,7 @@ use crate::domain::write_set::AuditEntry;
 /// The code that an operator's decision leaves in the place of a channel's.
 const OPERATOR_CODE: &str = "operator";
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     /// While a call is under way its own end decides; if it is lost, recovery says so in time.
     fn nothing_under_way(&self) -> Result<(), Refusal> {
         let sending = |attempt: &Attempt| attempt.state == AttemptState::Sending;

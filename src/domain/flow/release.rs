@@ -3,10 +3,10 @@
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::command::Refusal;
 use crate::domain::effect::Effect;
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus, SettlementMode};
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     /// Books a part, or all that is left, of the view's payment under the release's own order id.
     ///
     /// No channel takes part, so it succeeds in the commit that accepts it. It has no transaction

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::command::{CardAtHand, Refusal};
 use crate::domain::effect::Effect;
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source, words};
 use crate::domain::flow::learn::DISOWNED;
 use crate::domain::flow::order::OrderStatus;
@@ -12,7 +12,7 @@ use crate::domain::flow::reversal::Phase;
 use crate::domain::outcome::{Decline, Objection, Outcome, Reason};
 use crate::domain::time::Timestamp;
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     /// The reversal leaves only after this commit, so that a crash cannot forget it.
     pub(super) fn begin_reversal(&mut self) -> Result<(), Refusal> {
         let attempt = self.order.unresolved().ok_or(Refusal::NothingOpen)?.clone();

@@ -2,11 +2,11 @@
 
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::effect::Effect;
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::AttemptState;
 use crate::domain::flow::order::{Order, OrderKind, OrderStatus};
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     pub(super) fn sweep(&self) {
         let order = &self.order;
         let open = order.unresolved();

@@ -2,14 +2,14 @@
 
 use crate::domain::command::Refusal;
 use crate::domain::effect::Alert;
-use crate::domain::flow::Work;
+use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::OrderKind;
 use crate::domain::flow::reversal::Phase;
 use crate::domain::ids::ATTEMPTS_MAX;
 use crate::domain::outcome::Reason;
 
-impl Work<'_> {
+impl DecisionDraft<'_> {
     /// Makes the undo's next attempt durable and owes its sending (I-1).
     pub(super) fn begin_undo(&mut self) -> Result<(), Refusal> {
         assert!(

@@ -9,7 +9,7 @@ use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::ChannelId;
 use crate::domain::money::Currency;
-use crate::domain::route::Subject;
+use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
 use crate::domain::time::ClearingCalendar;
 
@@ -181,21 +181,21 @@ impl fmt::Display for Strike {
     }
 }
 
-type Check = fn(&Channel<'_>, &Subject<'_>) -> Option<Strike>;
+type StrikeCheck = fn(&Channel<'_>, &RouteSubject<'_>) -> Option<Strike>;
 
 /// Every reason but the state, in the order in which the first one found is reported: what never
 /// changes first, what changes by the second last.
-const CHECKS: [Check; 10] =
+const CHECKS: [StrikeCheck; 10] =
     [operation, card_type, brand, currency, minimum, maximum, daily_limit, hours, breaker, rate];
 
 impl Channel<'_> {
     /// The first reason to strike it, or `None` if it can take the order.
-    pub(super) fn first_strike(&self, subject: &Subject<'_>, by_name: bool) -> Option<Strike> {
+    pub(super) fn first_strike(&self, subject: &RouteSubject<'_>, by_name: bool) -> Option<Strike> {
         self.state_strike(by_name).or_else(|| CHECKS.iter().find_map(|check| check(self, subject)))
     }
 
     /// Every reason to strike it.
-    pub(super) fn strikes(&self, subject: &Subject<'_>, by_name: bool) -> Vec<Strike> {
+    pub(super) fn strikes(&self, subject: &RouteSubject<'_>, by_name: bool) -> Vec<Strike> {
         let others = CHECKS.iter().filter_map(|check| check(self, subject));
         self.state_strike(by_name).into_iter().chain(others).collect()
     }
@@ -209,55 +209,55 @@ impl Channel<'_> {
     }
 }
 
-fn operation(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn operation(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     (!subject.is_one_of(&channel.profile.operations)).then_some(Strike::Operation)
 }
 
-fn card_type(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn card_type(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.card_types;
     let fits = taken.is_empty() || subject.card.is_some_and(|card| taken.contains(&card.card_type));
     (!fits).then_some(Strike::CardType)
 }
 
-fn brand(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn brand(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.brands;
     let fits = taken.is_empty() || subject.card.is_some_and(|card| card.brands.meets(taken));
     (!fits).then_some(Strike::Brand)
 }
 
-fn currency(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn currency(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let taken = &channel.profile.currencies;
     (!taken.is_empty() && !taken.contains(&subject.instruction.currency))
         .then_some(Strike::Currency)
 }
 
-fn minimum(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn minimum(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let minimum_minor = channel.profile.per_order_min_minor;
     (subject.instruction.amount.get() < minimum_minor)
         .then_some(Strike::BelowMinimum { minimum_minor })
 }
 
-fn maximum(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn maximum(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let maximum_minor = channel.profile.per_order_max_minor;
     (subject.instruction.amount.get() > maximum_minor)
         .then_some(Strike::AboveMaximum { maximum_minor })
 }
 
-fn daily_limit(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn daily_limit(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let used_minor = channel.health.used_today_minor.max(0);
     let left_minor = channel.profile.per_day_minor?.saturating_sub(used_minor).max(0);
     (subject.instruction.amount.get() > left_minor).then_some(Strike::DailyLimit { left_minor })
 }
 
-fn hours(channel: &Channel<'_>, subject: &Subject<'_>) -> Option<Strike> {
+fn hours(channel: &Channel<'_>, subject: &RouteSubject<'_>) -> Option<Strike> {
     let hours = channel.profile.hours.as_ref()?;
     (!hours.contains(subject.now)).then_some(Strike::OutsideHours)
 }
 
-fn breaker(channel: &Channel<'_>, _: &Subject<'_>) -> Option<Strike> {
+fn breaker(channel: &Channel<'_>, _: &RouteSubject<'_>) -> Option<Strike> {
     channel.health.breaker_open.then_some(Strike::BreakerOpen)
 }
 
-fn rate(channel: &Channel<'_>, _: &Subject<'_>) -> Option<Strike> {
+fn rate(channel: &Channel<'_>, _: &RouteSubject<'_>) -> Option<Strike> {
     (!channel.health.rate_left).then_some(Strike::NoRateLeft)
 }

@@ -8,7 +8,7 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::flow::order::SettlementMode;
 use crate::domain::ids::MerchantId;
 use crate::domain::money::Currency;
-use crate::domain::route::Subject;
+use crate::domain::route::RouteSubject;
 use crate::domain::route::hours::Hours;
 
 /// The most leading digits that a rule can ask for: the longest BIN.
@@ -119,7 +119,7 @@ impl Condition {
     }
 
     /// Whether it holds. A card without a row of the BIN table fits no issuer, type or brand.
-    pub(super) fn holds(&self, subject: &Subject<'_>) -> bool {
+    pub(super) fn holds(&self, subject: &RouteSubject<'_>) -> bool {
         match self {
             Self::Operations(operations) => subject.is_one_of(operations),
             Self::Amount { from_minor, to_minor } => {
@@ -145,7 +145,7 @@ impl Condition {
     }
 
     /// Why it does not hold, as a sentence for people.
-    pub(super) fn sentence(&self, subject: &Subject<'_>) -> String {
+    pub(super) fn sentence(&self, subject: &RouteSubject<'_>) -> String {
         let card = subject.card;
         match self {
             Self::Operations(wanted) => {

@@ -6,7 +6,9 @@
 use crate::domain::closed_set;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::{Channel, Strike};
-use crate::domain::route::{FEE_NOT_KNOWN, Plan, Rule, Strategy, Subject, assert_by_id, plan};
+use crate::domain::route::{
+    FEE_NOT_KNOWN, RoutePlan, RouteSubject, Rule, Strategy, assert_by_id, plan,
+};
 
 closed_set! {
     /// What became of a rule.
@@ -63,14 +65,14 @@ pub struct ExplainedRule<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation<'a> {
     pub rules: Vec<ExplainedRule<'a>>,
-    pub plan: Plan<'a>,
+    pub plan: RoutePlan<'a>,
 }
 
 /// Explains what [`plan`] gives for the same arguments.
 pub fn explain<'a>(
     rules: &'a [Rule],
     channels: &[Channel<'a>],
-    subject: &Subject<'_>,
+    subject: &RouteSubject<'_>,
     draw: u64,
 ) -> Explanation<'a> {
     assert_by_id(channels);
@@ -95,7 +97,7 @@ pub fn explain<'a>(
     Explanation { rules: explained, plan: plan(rules, channels, subject, draw) }
 }
 
-fn mismatches(rule: &Rule, subject: &Subject<'_>) -> Vec<Mismatch> {
+fn mismatches(rule: &Rule, subject: &RouteSubject<'_>) -> Vec<Mismatch> {
     let failing = rule.conditions.iter().filter(|condition| !condition.holds(subject));
     failing
         .map(|condition| Mismatch {
@@ -107,12 +109,12 @@ fn mismatches(rule: &Rule, subject: &Subject<'_>) -> Vec<Mismatch> {
 
 fn candidates<'a>(
     rule: &'a Rule,
-    chosen: &Plan<'a>,
+    chosen: &RoutePlan<'a>,
     channels: &[Channel<'a>],
-    subject: &Subject<'_>,
+    subject: &RouteSubject<'_>,
 ) -> Vec<ExplainedCandidate<'a>> {
     let by_name = rule.target.by_name();
-    let verdict = |entry: super::Entry<'a, '_>| {
+    let verdict = |entry: super::ListedChannel<'a, '_>| {
         let place = chosen.kept.iter().position(|kept| kept.channel.id == *entry.id);
         let verdict = match (place, entry.found) {
             (Some(place), _) => CandidateVerdict::Kept {

@@ -52,7 +52,7 @@ impl<'a> CardTraits<'a> {
 
 /// An order as routing sees it.
 #[derive(Debug, Clone, Copy)]
-pub struct Subject<'a> {
+pub struct RouteSubject<'a> {
     pub instruction: &'a Instruction,
     pub prefix: CardPrefix,
     /// `None` if no row of the BIN table fits the card.
@@ -60,7 +60,7 @@ pub struct Subject<'a> {
     pub now: Timestamp,
 }
 
-impl Subject<'_> {
+impl RouteSubject<'_> {
     /// Whether it asks a channel for one of these operations.
     fn is_one_of(&self, operations: &[Operation]) -> bool {
         self.instruction.kind.operation().is_some_and(|asked| operations.contains(&asked))
@@ -96,13 +96,13 @@ pub enum TargetError {
 
 /// The channels of a rule and how they are ranked: never empty, none twice, every weight above 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub struct RouteTarget {
     strategy: Strategy,
-    channels: Listed,
+    channels: ChannelList,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Listed {
+enum ChannelList {
     /// All channels, by id, as long as they are live.
     EveryLive,
     Named(Vec<Share>),
@@ -114,10 +114,10 @@ struct Share {
     weight: u32,
 }
 
-impl Target {
+impl RouteTarget {
     /// Every live channel, by id; where the strategy is weighted, all weigh the same.
     pub const fn every_live(strategy: Strategy) -> Self {
-        Self { strategy, channels: Listed::EveryLive }
+        Self { strategy, channels: ChannelList::EveryLive }
     }
 
     /// The named channels; where the strategy is weighted, all weigh the same.
@@ -144,7 +144,7 @@ impl Target {
                 return Err(TargetError::Weight { place });
             }
         }
-        Ok(Self { strategy, channels: Listed::Named(shares) })
+        Ok(Self { strategy, channels: ChannelList::Named(shares) })
     }
 
     pub const fn strategy(&self) -> Strategy {
@@ -154,14 +154,14 @@ impl Target {
     /// The channels that it names, as listed; `None` if it takes every live one.
     pub fn named_channels(&self) -> Option<impl Iterator<Item = &ChannelId>> {
         match &self.channels {
-            Listed::EveryLive => None,
-            Listed::Named(shares) => Some(shares.iter().map(|share| &share.channel)),
+            ChannelList::EveryLive => None,
+            ChannelList::Named(shares) => Some(shares.iter().map(|share| &share.channel)),
         }
     }
 
     /// What it lists, in its order: the id, the channel if there is one, and the weight.
-    fn listed<'a, 'c>(&'a self, channels: &'c [Channel<'a>]) -> Vec<Entry<'a, 'c>> {
-        let of_live = |channel: &'c Channel<'a>| Entry {
+    fn listed<'a, 'c>(&'a self, channels: &'c [Channel<'a>]) -> Vec<ListedChannel<'a, 'c>> {
+        let of_live = |channel: &'c Channel<'a>| ListedChannel {
             id: &channel.profile.id,
             found: Some(channel),
             weight: 1,
@@ -169,22 +169,22 @@ impl Target {
         let of_share = |share: &'a Share| {
             let found = channels.binary_search_by(|channel| channel.profile.id.cmp(&share.channel));
             let found = found.ok().and_then(|place| channels.get(place));
-            Entry { id: &share.channel, found, weight: share.weight }
+            ListedChannel { id: &share.channel, found, weight: share.weight }
         };
         match &self.channels {
-            Listed::EveryLive => channels.iter().map(of_live).collect(),
-            Listed::Named(shares) => shares.iter().map(of_share).collect(),
+            ChannelList::EveryLive => channels.iter().map(of_live).collect(),
+            ChannelList::Named(shares) => shares.iter().map(of_share).collect(),
         }
     }
 
     const fn by_name(&self) -> bool {
-        matches!(self.channels, Listed::Named(_))
+        matches!(self.channels, ChannelList::Named(_))
     }
 }
 
 /// One channel that a target lists.
 #[derive(Clone, Copy)]
-struct Entry<'a, 'c> {
+struct ListedChannel<'a, 'c> {
     id: &'a ChannelId,
     found: Option<&'c Channel<'a>>,
     weight: u32,
@@ -197,7 +197,7 @@ pub struct Rule {
     pub name: String,
     /// All must hold; without one the rule fits every order. Cheap ones first.
     pub conditions: Vec<Condition>,
-    pub target: Target,
+    pub target: RouteTarget,
     /// Whether the next fitting rule decides where no channel of this one is left.
     pub fall_through: bool,
 }
@@ -208,12 +208,12 @@ impl Rule {
         Self {
             name: DEFAULT_RULE_NAME.to_owned(),
             conditions: Vec::new(),
-            target: Target::every_live(Strategy::SuccessRate),
+            target: RouteTarget::every_live(Strategy::SuccessRate),
             fall_through: false,
         }
     }
 
-    fn fits(&self, subject: &Subject<'_>) -> bool {
+    fn fits(&self, subject: &RouteSubject<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(subject))
     }
 
@@ -221,35 +221,35 @@ impl Rule {
     fn choose<'a>(
         &'a self,
         channels: &[Channel<'a>],
-        subject: &Subject<'_>,
+        subject: &RouteSubject<'_>,
         draw: u64,
-    ) -> Plan<'a> {
+    ) -> RoutePlan<'a> {
         let listed = self.target.listed(channels);
         let by_name = self.target.by_name();
         let mut kept = Vec::with_capacity(listed.len());
         let mut struck = Vec::new();
         for entry in &listed {
             let Some(channel) = entry.found else {
-                struck.push(Struck { channel: entry.id, strike: Strike::UnknownChannel });
+                struck.push(StrickenChannel { channel: entry.id, strike: Strike::UnknownChannel });
                 continue;
             };
             match channel.first_strike(subject, by_name) {
-                Some(strike) => struck.push(Struck { channel: entry.id, strike }),
+                Some(strike) => struck.push(StrickenChannel { channel: entry.id, strike }),
                 None => {
                     let standing = self.target.strategy.standing(channel, entry.weight, subject);
-                    kept.push(Kept { channel: channel.profile, standing });
+                    kept.push(KeptChannel { channel: channel.profile, standing });
                 }
             }
         }
         self.target.strategy.rank(&mut kept, draw);
         assert_eq!(kept.len() + struck.len(), listed.len(), "each listed channel has one verdict");
-        Plan { rule: Some(self), kept, struck }
+        RoutePlan { rule: Some(self), kept, struck }
     }
 }
 
 impl Strategy {
     /// What it compares channels by.
-    fn standing(self, channel: &Channel<'_>, weight: u32, subject: &Subject<'_>) -> i64 {
+    fn standing(self, channel: &Channel<'_>, weight: u32, subject: &RouteSubject<'_>) -> i64 {
         match self {
             Self::Priority => 0,
             Self::Weighted => i64::from(weight),
@@ -267,7 +267,7 @@ impl Strategy {
         }
     }
 
-    fn rank(self, kept: &mut [Kept<'_>], draw: u64) {
+    fn rank(self, kept: &mut [KeptChannel<'_>], draw: u64) {
         match self {
             Self::Priority => {}
             Self::Weighted => rank_by_draw(kept, draw),
@@ -282,8 +282,8 @@ impl Strategy {
 /// One number serves all draws: it is read as digits of a mixed radix, whose bases are the totals
 /// of the weights left. Where they use its 64 bits up, the channels left keep their order. A
 /// struck channel's share falls to the others in proportion.
-fn rank_by_draw(kept: &mut [Kept<'_>], mut draw: u64) {
-    let weight = |candidate: &Kept<'_>| {
+fn rank_by_draw(kept: &mut [KeptChannel<'_>], mut draw: u64) {
+    let weight = |candidate: &KeptChannel<'_>| {
         u64::try_from(candidate.standing).expect("a weight is from 1 to 1,000,000")
     };
     let mut total: u64 = kept.iter().map(weight).sum();
@@ -292,7 +292,7 @@ fn rank_by_draw(kept: &mut [Kept<'_>], mut draw: u64) {
         let mut at = draw % total;
         draw /= total;
         let left = &mut kept[place..];
-        let is_drawn = |candidate: &Kept<'_>| match at.checked_sub(weight(candidate)) {
+        let is_drawn = |candidate: &KeptChannel<'_>| match at.checked_sub(weight(candidate)) {
             Some(rest) => {
                 at = rest;
                 false
@@ -307,7 +307,7 @@ fn rank_by_draw(kept: &mut [Kept<'_>], mut draw: u64) {
 
 /// A channel that can take the order.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Kept<'a> {
+pub struct KeptChannel<'a> {
     pub channel: &'a ChannelProfile,
     /// What the strategy compared: the fee in minor units (the largest number if no fee rule of
     /// the channel fits), the success rate in millionths, the weight; 0 for a priority.
@@ -316,7 +316,7 @@ pub struct Kept<'a> {
 
 /// A channel that the deciding rule lists and that cannot take the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Struck<'a> {
+pub struct StrickenChannel<'a> {
     pub channel: &'a ChannelId,
     /// The first reason found; an explanation gives them all.
     pub strike: Strike,
@@ -324,23 +324,23 @@ pub struct Struck<'a> {
 
 /// Where an order goes.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Plan<'a> {
+pub struct RoutePlan<'a> {
     /// The rule that decided: the first that fitted, or the last one that was fallen through to.
     /// `None` if no rule fitted.
     pub rule: Option<&'a Rule>,
     /// Best first.
-    pub kept: Vec<Kept<'a>>,
-    pub struck: Vec<Struck<'a>>,
+    pub kept: Vec<KeptChannel<'a>>,
+    pub struck: Vec<StrickenChannel<'a>>,
 }
 
-impl Plan<'_> {
+impl RoutePlan<'_> {
     pub fn rule_name(&self) -> Option<&str> {
         self.rule.map(|rule| rule.name.as_str())
     }
 
     /// What the order keeps of the plan, so that later changes of the rules do not touch it.
     pub fn candidates(&self) -> Vec<Candidate> {
-        let candidate = |kept: &Kept<'_>| Candidate {
+        let candidate = |kept: &KeptChannel<'_>| Candidate {
             channel: kept.channel.id.clone(),
             keeps_pan: kept.channel.keeps_pan,
         };
@@ -355,11 +355,11 @@ impl Plan<'_> {
 pub fn plan<'a>(
     rules: &'a [Rule],
     channels: &[Channel<'a>],
-    subject: &Subject<'_>,
+    subject: &RouteSubject<'_>,
     draw: u64,
-) -> Plan<'a> {
+) -> RoutePlan<'a> {
     assert_by_id(channels);
-    let mut plan = Plan::default();
+    let mut plan = RoutePlan::default();
     for rule in rules.iter().filter(|rule| rule.fits(subject)) {
         plan = rule.choose(channels, subject, draw);
         if !(plan.kept.is_empty() && rule.fall_through) {

@@ -137,9 +137,9 @@ fn order() -> Order {
 }
 
 impl Order {
-    fn subject(&self) -> Subject<'_> {
+    fn subject(&self) -> RouteSubject<'_> {
         let Self { instruction, prefix, card, now } = self;
-        Subject { instruction, prefix: *prefix, card: *card, now: *now }
+        RouteSubject { instruction, prefix: *prefix, card: *card, now: *now }
     }
 
     fn amount(mut self, minor: i64) -> Self {
@@ -163,19 +163,19 @@ impl Order {
     }
 }
 
-fn rule(name: &str, conditions: Vec<Condition>, target: Target) -> Rule {
+fn rule(name: &str, conditions: Vec<Condition>, target: RouteTarget) -> Rule {
     Rule { name: name.to_owned(), conditions, target, fall_through: false }
 }
 
-fn priority(names: &[&str]) -> Target {
-    Target::named(Strategy::Priority, ids(names)).expect("channels, each once")
+fn priority(names: &[&str]) -> RouteTarget {
+    RouteTarget::named(Strategy::Priority, ids(names)).expect("channels, each once")
 }
 
-fn kept<'p>(plan: &'p Plan<'_>) -> Vec<&'p str> {
+fn kept<'p>(plan: &'p RoutePlan<'_>) -> Vec<&'p str> {
     plan.kept.iter().map(|kept| kept.channel.id.as_str()).collect()
 }
 
-fn struck<'p>(plan: &'p Plan<'_>) -> Vec<(&'p str, &'static str)> {
+fn struck<'p>(plan: &'p RoutePlan<'_>) -> Vec<(&'p str, &'static str)> {
     plan.struck.iter().map(|struck| (struck.channel.as_str(), struck.strike.name())).collect()
 }
 
@@ -370,7 +370,7 @@ fn the_smallest_fee_comes_first_and_equals_keep_their_order() {
         };
     });
     let names = ["bank", "city-bank", "acquirer", "direct", "unionpay"];
-    let target = Target::named(Strategy::LowestCost, ids(&names)).expect("channels");
+    let target = RouteTarget::named(Strategy::LowestCost, ids(&names)).expect("channels");
     let (rules, given) = ([rule("cheap", Vec::new(), target)], world.channels());
     let rows = [
         (
@@ -396,7 +396,8 @@ fn a_gap_in_a_fee_schedule_is_not_a_cheap_channel() {
             profile.fees = Arc::new(FeeSchedule::default());
         }
     });
-    let target = Target::named(Strategy::LowestCost, ids(&["acquirer", "bank"])).expect("channels");
+    let target =
+        RouteTarget::named(Strategy::LowestCost, ids(&["acquirer", "bank"])).expect("channels");
     let (rules, given) = ([rule("cheap", Vec::new(), target)], world.channels());
     let order = order();
     let said = explain(&rules, &given, &order.subject(), 0);
@@ -418,7 +419,7 @@ fn the_highest_success_rate_comes_first_and_equals_keep_their_order() {
         };
     });
     let names = ["unionpay", "city-bank", "bank", "acquirer", "direct"];
-    let target = Target::named(Strategy::SuccessRate, ids(&names)).expect("channels");
+    let target = RouteTarget::named(Strategy::SuccessRate, ids(&names)).expect("channels");
     let (rules, given, order) = ([rule("best", Vec::new(), target)], world.channels(), order());
     let named = plan(&rules, &given, &order.subject(), 0);
     assert_eq!(kept(&named), ["direct", "unionpay", "bank", "city-bank", "acquirer"]);
@@ -430,7 +431,7 @@ fn the_highest_success_rate_comes_first_and_equals_keep_their_order() {
 /// How often each order of channels comes out, over every draw from 0 to one below `draws`.
 fn orders_drawn(weights: &[(&str, u32)], world: &World, draws: u64) -> BTreeMap<Vec<String>, u64> {
     let weights = weights.iter().map(|(name, weight)| (id(name), *weight)).collect();
-    let target = Target::weighted(weights).expect("weights above 0");
+    let target = RouteTarget::weighted(weights).expect("weights above 0");
     let (rules, given, order) = ([rule("shares", Vec::new(), target)], world.channels(), order());
     let mut counts = BTreeMap::new();
     for draw in 0..draws {
@@ -472,7 +473,7 @@ fn later_draws_do_not_depend_on_earlier_ones() {
 
 #[test]
 fn a_draw_that_is_used_up_leaves_the_rest_in_their_order() {
-    let target = Target::named(Strategy::Weighted, ids(&NAMES)).expect("channels, each once");
+    let target = RouteTarget::named(Strategy::Weighted, ids(&NAMES)).expect("channels, each once");
     let (rules, world, order) = ([rule("even", Vec::new(), target)], world(|_, _| {}), order());
     let given = world.channels();
     let third = plan(&rules, &given, &order.subject(), 3);
@@ -491,7 +492,7 @@ fn a_struck_channels_share_falls_to_the_others_in_proportion() {
 
 #[test]
 fn weights_and_draws_at_their_limits_still_give_every_channel() {
-    let target = Target::weighted(NAMES.map(|name| (id(name), WEIGHT_MAX)).to_vec());
+    let target = RouteTarget::weighted(NAMES.map(|name| (id(name), WEIGHT_MAX)).to_vec());
     let rules = [rule("heavy", Vec::new(), target.expect("weights in their range"))];
     let world = world(|_, _| {});
     let (given, order) = (world.channels(), order());
@@ -504,14 +505,14 @@ fn weights_and_draws_at_their_limits_still_give_every_channel() {
 #[test]
 fn a_target_names_each_channel_once_with_a_weight() {
     let weights = |rows: &[(&str, u32)]| {
-        Target::weighted(rows.iter().map(|(name, weight)| (id(name), *weight)).collect()).err()
+        RouteTarget::weighted(rows.iter().map(|(name, weight)| (id(name), *weight)).collect()).err()
     };
     assert_eq!(weights(&[("bank", 1), ("direct", WEIGHT_MAX)]), None);
     assert_eq!(weights(&[]), Some(TargetError::Empty));
     assert_eq!(weights(&[("bank", 1), ("direct", 0)]), Some(TargetError::Weight { place: 1 }));
     let heavy = WEIGHT_MAX + 1;
     assert_eq!(weights(&[("bank", heavy)]), Some(TargetError::Weight { place: 0 }));
-    let twice = Target::named(Strategy::Priority, ids(&["bank", "direct", "bank"]));
+    let twice = RouteTarget::named(Strategy::Priority, ids(&["bank", "direct", "bank"]));
     assert_eq!(twice, Err(TargetError::Repeated { place: 2 }));
 }
 
@@ -627,11 +628,11 @@ fn any_rule() -> impl Generate<Value = Rule> {
     let parts = (condition, names, strategy, any::<bool>(), prop::collection::vec(1..9_u32, 6));
     parts.prop_map(|(condition, names, strategy, fall_through, weights)| {
         let target = match (names.is_empty(), strategy) {
-            (true, strategy) => Ok(Target::every_live(strategy)),
+            (true, strategy) => Ok(RouteTarget::every_live(strategy)),
             (false, Strategy::Weighted) => {
-                Target::weighted(ids(&names).into_iter().zip(weights).collect())
+                RouteTarget::weighted(ids(&names).into_iter().zip(weights).collect())
             }
-            (false, strategy) => Target::named(strategy, ids(&names)),
+            (false, strategy) => RouteTarget::named(strategy, ids(&names)),
         };
         Rule {
             name: names.join(" "),

@@ -10,32 +10,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
-use crate::store::plan::Found;
+use crate::store::plan::StoredValue;
 use crate::store::sorted::{Scan, SortedBytes, Visit};
 use crate::store::table::in_flight;
 use crate::store::table::lease::{lease_key, lease_step};
-use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture, table};
+use crate::store::{CommitError, Look, Store, StoreError, StoreFuture, StoreRead, table};
 
 /// Called with each write set right after it was written.
 pub type CommitObserver = Box<dyn Fn(&WriteSet) + Send + Sync>;
 
-type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
+type MemoryRows = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// The store in memory. Clones share their rows.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    shared: Arc<Shared>,
+    shared: Arc<MemoryShared>,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct MemoryShared {
+    state: Mutex<MemoryState>,
     observers: Mutex<Vec<Arc<CommitObserver>>>,
 }
 
 #[derive(Default)]
-struct State {
-    rows: Rows,
+struct MemoryState {
+    rows: MemoryRows,
     /// The attempts that were in flight when the store was opened last.
     left: Arc<[(OrderId, u8)]>,
     audit_next: u64,
@@ -63,7 +63,7 @@ pub enum FailedRows {
 /// A handle that makes a [`MemoryStore`] misbehave.
 #[derive(Clone)]
 pub struct MemoryFaults {
-    shared: Arc<Shared>,
+    shared: Arc<MemoryShared>,
 }
 
 impl MemoryStore {
@@ -83,12 +83,12 @@ impl MemoryStore {
     fn write(&self, writes: &WriteSet) -> Result<(), CommitError> {
         let mut state = lock(&self.shared.state);
         let fault = state.admit()?;
-        let State { rows, audit_next, .. } = &mut *state;
+        let MemoryState { rows, audit_next, .. } = &mut *state;
         if *audit_next == 0 {
             // Places are counted from 1 in every store.
             *audit_next = 1;
         }
-        let stored = |key: &[u8]| -> Found { Ok(rows.get(key).cloned()) };
+        let stored = |key: &[u8]| -> StoredValue { Ok(rows.get(key).cloned()) };
         let changes = table::plan(writes).check(audit_next, &stored)?;
         if fault != Some(FailedRows::Lost) {
             for (key, value) in changes {
@@ -127,7 +127,7 @@ impl MemoryStore {
     }
 }
 
-impl State {
+impl MemoryState {
     /// Counts a commit against the faults in force; tells whether it is the one that fails.
     fn admit(&mut self) -> Result<Option<FailedRows>, CommitError> {
         if self.fenced {
@@ -208,7 +208,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl SortedBytes for Rows {
+impl SortedBytes for MemoryRows {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(BTreeMap::get(self, key).cloned())
     }
@@ -244,14 +244,14 @@ impl Store for MemoryStore {
         Arc::clone(&lock(&self.shared.state).left)
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
         Box::pin(async move {
             look(&lock(&self.shared.state).rows);
             Ok(())
         })
     }
 
-    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
         self.show(look)
     }
 }

@@ -25,19 +25,19 @@ use crate::store::sorted::SortedBytes;
 use crate::store::table::audit::{Audit, place_of};
 
 use super::SledSettings;
-use super::journal::{Journal, Turns};
+use super::journal::{Journal, JournalContent};
 use super::layers::Layers;
 use super::manifest::{Manifest, ManifestFile};
-use super::settler::Settler;
-use super::sums::Sums;
+use super::merger::Merger;
+use super::sums::TableSums;
 
 /// The size of sled's log segments, in bytes; a folder keeps the one it was made with. sled moves a
 /// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so:
 /// with 4 MiB the rows of a page may have 60 KB each, far more than ours as a rule.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
-/// The recent rows may grow to so many times the size at which they are to settle, while the last
-/// ones still do. Then commits wait for the settler.
+/// The recent rows may grow to so many times the size at which they are to be merged, while the
+/// last ones still are. Then commits wait for the merger.
 const RECENT_LAYERS_MAX: usize = 8;
 
 /// What the writer writes to: the journal, and the layers over the tree.
@@ -46,8 +46,8 @@ pub(super) struct Disk {
     layers: Arc<Layers>,
     /// The keys of the recent layer.
     recent_keys: usize,
-    settle_keys: usize,
-    settler: Settler,
+    merge_keys: usize,
+    merger: Merger,
     /// A write or sync has failed. What lies in the layers may never have become durable.
     failed: bool,
     /// The next free place of the audit trail, as it was when the folder was opened.
@@ -93,17 +93,17 @@ impl Disk {
         })?;
         // A turn whose first frame was torn by a loss of power is not seen, so one is passed over.
         journal.begin(last + 2);
-        base.settle(&Writes::new(), last + 1..=last + 1)?;
+        base.merge(&Writes::new(), last + 1..=last + 1)?;
         let audit_next = base.audit_next()?;
         let layers = Arc::new(Layers::over((*base.db).clone()));
         let is_copy = base.is_copy();
-        let settler = Settler::start(base, Arc::clone(&layers))?;
+        let merger = Merger::start(base, Arc::clone(&layers))?;
         Ok(Self {
             journal,
             layers,
             recent_keys: 0,
-            settle_keys: settings.settle_keys.max(1),
-            settler,
+            merge_keys: settings.merge_keys.max(1),
+            merger,
             failed: false,
             audit_next,
             is_copy,
@@ -148,46 +148,46 @@ impl Disk {
         self.journal.append(&writes)?;
         self.journal.sync()?;
         self.recent_keys = self.layers.add(writes);
-        let busy = self.settler.is_busy()?;
-        if self.recent_keys < self.settle_keys {
+        let busy = self.merger.is_busy()?;
+        if self.recent_keys < self.merge_keys {
             return Ok(());
         }
         if busy {
-            if self.recent_keys / RECENT_LAYERS_MAX < self.settle_keys {
+            if self.recent_keys / RECENT_LAYERS_MAX < self.merge_keys {
                 return Ok(());
             }
-            self.settler.wait()?;
+            self.merger.wait()?;
         }
         self.hand_over()
     }
 
-    /// Lets the recent rows settle, and takes the other journal. Nothing may be settling.
+    /// Lets the recent rows be merged, and takes the other journal. Nothing may be merging.
     fn hand_over(&mut self) -> Result<(), StoreError> {
-        self.settler.begin(self.layers.hand_over(), self.journal.generation())?;
+        self.merger.begin(self.layers.hand_over(), self.journal.generation())?;
         self.recent_keys = 0;
         self.journal.turn();
         Ok(())
     }
 
-    /// Settles everything, so that the next start need not. The empty layer after the last one lets
+    /// Merges everything, so that the next start need not. The empty layer after the last one lets
     /// the manifest say that nothing is to be replayed.
-    fn settle_all(&mut self) -> Result<(), StoreError> {
+    fn merge_all(&mut self) -> Result<(), StoreError> {
         for _ in 0..2 {
-            self.settler.wait()?;
+            self.merger.wait()?;
             self.hand_over()?;
         }
-        self.settler.wait()
+        self.merger.wait()
     }
 }
 
 impl Drop for Disk {
-    /// What cannot be settled now is settled from the journal when the folder is opened again.
+    /// What cannot be merged now is merged from the journal when the folder is opened again.
     fn drop(&mut self) {
         if self.failed || std::thread::panicking() {
             return;
         }
-        if let Err(error) = self.settle_all() {
-            tracing::warn!(%error, "the store is closed with its journal unsettled");
+        if let Err(error) = self.merge_all() {
+            tracing::warn!(%error, "the store is closed with its journal not merged");
         }
     }
 }
@@ -218,7 +218,7 @@ impl Base {
 
     /// A folder without a manifest is new, or its first start was cut off before anything was
     /// answered: then it holds nothing. Gives the newest generation that may have been used.
-    fn check_new(&mut self, turns: &Turns) -> Result<u64, StoreError> {
+    fn check_new(&mut self, turns: &JournalContent) -> Result<u64, StoreError> {
         let rows = self.count()?.rows();
         if rows > 0 || turns.has_rows() {
             let what = format!("the file `manifest` is missing, yet there are {rows} rows");
@@ -230,7 +230,7 @@ impl Base {
 
     /// Brings what the journal has into the tree, and holds the tree against the manifest. Gives
     /// the newest generation that may have been used.
-    fn replay(&mut self, turns: &Turns) -> Result<u64, StoreError> {
+    fn replay(&mut self, turns: &JournalContent) -> Result<u64, StoreError> {
         let Manifest { from, to, .. } = self.manifest.manifest;
         if let Some(what) = turns.missing_after(to) {
             return Err(self.manifest.not_whole(what));
@@ -246,21 +246,21 @@ impl Base {
         let newest = turns.newest_after(to);
         let owed = turns.rows(to + 1..=newest);
         if !owed.is_empty() {
-            self.settle(&owed, to + 1..=newest)?;
-            tracing::info!(keys = owed.len(), "the journal of the last run has been settled");
+            self.merge(&owed, to + 1..=newest)?;
+            tracing::info!(keys = owed.len(), "the journal of the last run has been merged");
         }
         Ok(turns.newest().max(to))
     }
 
     /// The sums of every row: tables are counted side by side, on two threads or more.
-    fn count(&self) -> Result<Sums, StoreError> {
+    fn count(&self) -> Result<TableSums, StoreError> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
         let next = AtomicUsize::new(0);
         guarded(&self.manifest, || {
             std::thread::scope(|scope| {
                 let shares: Vec<_> =
                     (0..threads).map(|_| scope.spawn(|| self.count_tables(&next))).collect();
-                let mut sums = Sums::default();
+                let mut sums = TableSums::default();
                 for share in shares {
                     // A panic in sled goes on to whoever asked.
                     let counted = share.join().unwrap_or_else(|panic| resume_unwind(panic));
@@ -272,8 +272,8 @@ impl Base {
     }
 
     /// The sums of the tables that nobody else has taken; a table is the first byte of its keys.
-    fn count_tables(&self, next: &AtomicUsize) -> Result<Sums, StoreError> {
-        let mut sums = Sums::default();
+    fn count_tables(&self, next: &AtomicUsize) -> Result<TableSums, StoreError> {
+        let mut sums = TableSums::default();
         loop {
             // No table has the last byte.
             let table = u8::try_from(next.fetch_add(1, Ordering::Relaxed));
@@ -326,7 +326,7 @@ impl Base {
 
     /// Copies a layer into the tree and makes it durable there. `turns` are the generations of the
     /// journal that hold it. What the tree will have then is written down first.
-    pub(super) fn settle(
+    pub(super) fn merge(
         &mut self,
         layer: &Writes,
         turns: RangeInclusive<u64>,

@@ -1,14 +1,14 @@
 //! The journal: where a group of writes becomes durable, in one write and one `fdatasync`.
 //!
-//! Two files take turns. One is written while the layer that the other one covers settles into the
-//! tree; then they change places, and the older is written over from its start. Blocks that were
-//! written before need no metadata when they are synced again, which halves the time of a sync, so
-//! a file grows by a megabyte of zeros at a time and never shrinks.
+//! Two files take turns. One is written while the layer that the other one covers is merged into
+//! the tree; then they change places, and the older is written over from its start. Blocks that
+//! were written before need no metadata when they are synced again, which halves the time of a
+//! sync, so a file grows by a megabyte of zeros at a time and never shrinks.
 //!
 //! A file is a run of frames: generation `u64`, sequence `u32`, length of the body `u32`, CRC-32 of
 //! these and the body `u32`, all big-endian, then the body. A generation is one turn of one file
 //! and never comes again, so that what an earlier turn left behind is told apart. Which generations
-//! have settled the manifest says; the later ones are replayed in their order.
+//! have been merged the manifest says; the later ones are replayed in their order.
 //!
 //! A frame that does not read ends its file: it was never synced, so never answered (I-12). If a
 //! frame of the same turn reads after it, it was synced, and the file is damaged. That the *last*
@@ -37,7 +37,7 @@ const REMOVED: u32 = u32::MAX;
 
 /// The two files, one of them being written.
 pub(super) struct Journal {
-    files: [Turn; 2],
+    files: [JournalFile; 2],
     mark: File,
     current: usize,
     generation: u64,
@@ -48,7 +48,7 @@ pub(super) struct Journal {
     frame: Vec<u8>,
 }
 
-struct Turn {
+struct JournalFile {
     file: File,
     /// Where the next frame goes.
     end: u64,
@@ -57,7 +57,7 @@ struct Turn {
 }
 
 /// A file's frames, as they were found.
-struct Found {
+struct FileFrames {
     generation: u64,
     groups: Vec<Writes>,
     /// A group before the last one does not read.
@@ -75,8 +75,8 @@ struct Mark {
 }
 
 /// What the files hold when the folder is opened.
-pub(super) struct Turns {
-    found: Vec<Found>,
+pub(super) struct JournalContent {
+    found: Vec<FileFrames>,
     /// The newest generation of any frame, wherever it stands.
     left: u64,
     mark: Mark,
@@ -84,15 +84,15 @@ pub(super) struct Turns {
 
 impl Journal {
     /// Opens or makes the files, and gives what they hold.
-    pub(super) fn open(folder: &Path) -> Result<(Self, Turns), StoreError> {
+    pub(super) fn open(folder: &Path) -> Result<(Self, JournalContent), StoreError> {
         let mut files = Vec::with_capacity(NAMES.len());
-        let mut turns = Turns { found: Vec::new(), left: 0, mark: Mark::default() };
+        let mut turns = JournalContent { found: Vec::new(), left: 0, mark: Mark::default() };
         for name in NAMES {
             let (file, bytes) = open(&folder.join(name))?;
             let found = read(&bytes)?;
             turns.left = turns.left.max(newest_frame(&bytes));
             turns.found.extend((found.generation > 0).then_some(found));
-            files.push(Turn { file, end: 0, written: bytes.len() as u64 });
+            files.push(JournalFile { file, end: 0, written: bytes.len() as u64 });
         }
         turns.found.sort_by_key(|file| file.generation);
         let (mark, bytes) = open(&folder.join(MARK_NAME))?;
@@ -115,7 +115,7 @@ impl Journal {
         Ok((journal, turns))
     }
 
-    /// Begins a generation that no file has a frame of. What they hold must have settled.
+    /// Begins a generation that no file has a frame of. What they hold must have been merged.
     pub(super) fn begin(&mut self, generation: u64) {
         self.generation = generation;
     }
@@ -142,7 +142,7 @@ impl Journal {
         marked.map_err(|source| failed("cannot mark the journal's end", source))
     }
 
-    /// The other file's turn. What it held must have settled.
+    /// The other file's turn. What it held must have been merged.
     pub(super) fn turn(&mut self) {
         self.current = 1 - self.current;
         self.files[self.current].end = 0;
@@ -151,8 +151,8 @@ impl Journal {
     }
 }
 
-/// Whether the journal in a folder has groups of a generation after a settled one.
-pub(super) fn is_written(folder: &Path, settled: u64) -> Result<bool, StoreError> {
+/// Whether the journal in a folder has groups of a generation after a merged one.
+pub(super) fn is_written(folder: &Path, merged: u64) -> Result<bool, StoreError> {
     let path = folder.join(MARK_NAME);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -163,7 +163,7 @@ pub(super) fn is_written(folder: &Path, settled: u64) -> Result<bool, StoreError
         }
     };
     let mark = Mark::read(&bytes);
-    Ok(mark.is_none_or(|mark| mark.generation > settled && mark.frames > 0))
+    Ok(mark.is_none_or(|mark| mark.generation > merged && mark.frames > 0))
 }
 
 /// Opens a file or makes it, readable by its owner alone, and gives what it holds.
@@ -180,7 +180,7 @@ fn open(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
     Ok((file, bytes))
 }
 
-impl Turns {
+impl JournalContent {
     /// The newest generation that anything speaks of.
     pub(super) fn newest(&self) -> u64 {
         self.left.max(self.mark.generation)
@@ -198,14 +198,14 @@ impl Turns {
         of.flat_map(|file| &file.groups).flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// The newest generation of which there are frames after a settled one, or that one.
-    pub(super) fn newest_after(&self, settled: u64) -> u64 {
-        self.found.last().map_or(settled, |file| file.generation.max(settled))
+    /// The newest generation of which there are frames after a merged one, or that one.
+    pub(super) fn newest_after(&self, merged: u64) -> u64 {
+        self.found.last().map_or(merged, |file| file.generation.max(merged))
     }
 
-    /// Says what is missing of the generations after a settled one.
-    pub(super) fn missing_after(&self, settled: u64) -> Option<String> {
-        let newest = self.newest_after(settled);
+    /// Says what is missing of the generations after a merged one.
+    pub(super) fn missing_after(&self, merged: u64) -> Option<String> {
+        let newest = self.newest_after(merged);
         if self.left > newest {
             return Some("the first group of a journal does not read".to_owned());
         }
@@ -213,16 +213,15 @@ impl Turns {
             let file = self.found.iter().find(|file| file.generation == generation);
             file.map(|file| file.groups.len())
         };
-        if self.found.iter().any(|file| file.generation > settled && file.is_damaged) {
+        if self.found.iter().any(|file| file.generation > merged && file.is_damaged) {
             return Some("a group in the middle of a journal does not read".to_owned());
         }
-        if let Some(gone) = (settled + 1..=newest).find(|generation| frames(*generation).is_none())
-        {
+        if let Some(gone) = (merged + 1..=newest).find(|generation| frames(*generation).is_none()) {
             return Some(format!("turn {gone} of the journal is missing"));
         }
         let Mark { generation, frames: of_it, before } = self.mark;
         let marked = [(generation.saturating_sub(1), before), (generation, of_it)];
-        marked.into_iter().filter(|(generation, _)| *generation > settled).find_map(
+        marked.into_iter().filter(|(generation, _)| *generation > merged).find_map(
             |(generation, known)| {
                 let found = frames(generation).unwrap_or(0);
                 (found < known as usize).then(|| {
@@ -258,7 +257,7 @@ impl Mark {
     }
 }
 
-impl Turn {
+impl JournalFile {
     fn write(&mut self, frame: &[u8]) -> io::Result<()> {
         let end = self.end + frame.len() as u64;
         if end > self.written {
@@ -354,8 +353,8 @@ fn newest_frame(bytes: &[u8]) -> u64 {
 }
 
 /// Reads the frames of a file's last turn.
-fn read(bytes: &[u8]) -> Result<Found, StoreError> {
-    let mut found = Found { generation: 0, groups: Vec::new(), is_damaged: false };
+fn read(bytes: &[u8]) -> Result<FileFrames, StoreError> {
+    let mut found = FileFrames { generation: 0, groups: Vec::new(), is_damaged: false };
     let mut rest = bytes;
     let mut next = 0;
     while let Some(frame) = Frame::at(rest) {
@@ -375,7 +374,7 @@ fn read(bytes: &[u8]) -> Result<Found, StoreError> {
         frame.is_some_and(|frame| frame.generation == found.generation && frame.sequence > next)
     };
     let tagged = rest.windows(tag.len()).enumerate().filter(|(_, bytes)| *bytes == tag);
-    // A turn that has settled may be damaged: the first group of the next one was torn over it.
+    // A turn that has been merged may be damaged: the first group of the next one was torn over it.
     found.is_damaged = next > 0 && tagged.map(|(from, _)| from).any(|from| later(&from));
     Ok(found)
 }

@@ -1,7 +1,7 @@
 //! What is durable in the journal but not in the tree yet, laid over the tree.
 //!
-//! New rows go into the `recent` layer. When it is full it becomes the `settling` one, which the
-//! settler copies into the tree; it covers the tree until all of it is there, so that a reader
+//! New rows go into the `recent` layer. When it is full it becomes the `merging` one, which the
+//! merger copies into the tree; it covers the tree until all of it is there, so that a reader
 //! never sees the copying. A row is read from the uppermost layer that knows its key.
 
 use std::collections::btree_map;
@@ -22,7 +22,7 @@ const CHUNK_KEYS: usize = 128;
 #[derive(Default)]
 struct Layered {
     recent: Writes,
-    settling: Option<Arc<Writes>>,
+    merging: Option<Arc<Writes>>,
 }
 
 pub(super) struct Layers {
@@ -31,7 +31,7 @@ pub(super) struct Layers {
 }
 
 /// A part of a scan: its pairs, and the key to go on after, if there may be more.
-struct Chunk {
+struct ScanPart {
     pairs: Vec<(Vec<u8>, Vec<u8>)>,
     last: Option<Vec<u8>>,
 }
@@ -49,23 +49,23 @@ impl Layers {
         layered.recent.len()
     }
 
-    /// Lets the recent rows settle. The last ones must have.
+    /// Lets the recent rows be merged. The last ones must have.
     pub(super) fn hand_over(&self) -> Arc<Writes> {
         let mut layered = self.write();
-        assert!(layered.settling.is_none(), "one layer settles at a time");
-        let settling = Arc::new(std::mem::take(&mut layered.recent));
-        layered.settling = Some(Arc::clone(&settling));
-        settling
+        assert!(layered.merging.is_none(), "one layer is merged at a time");
+        let merging = Arc::new(std::mem::take(&mut layered.recent));
+        layered.merging = Some(Arc::clone(&merging));
+        merging
     }
 
     /// What was handed over is in the tree, and durable there.
-    pub(super) fn settled(&self) {
-        self.write().settling = None;
+    pub(super) fn merged(&self) {
+        self.write().merging = None;
     }
 
-    fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<Chunk, StoreError> {
+    fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<ScanPart, StoreError> {
         let from = from.as_ref().map(Vec::as_slice);
-        let mut chunk = Chunk { pairs: Vec::new(), last: None };
+        let mut chunk = ScanPart { pairs: Vec::new(), last: None };
         let (Bound::Included(first) | Bound::Excluded(first)) = from else { return Ok(chunk) };
         if first >= to {
             return Ok(chunk);
@@ -73,12 +73,12 @@ impl Layers {
         let range = (from, Bound::Excluded(to));
         let none = Writes::new();
         let layered = self.read();
-        let settling = layered.settling.as_deref().unwrap_or(&none);
+        let merging = layered.merging.as_deref().unwrap_or(&none);
         let mut recent = layered.recent.range::<[u8], _>(range).peekable();
-        let mut settling = settling.range::<[u8], _>(range).peekable();
+        let mut merging = merging.range::<[u8], _>(range).peekable();
         let mut tree = self.tree.range::<&[u8], _>(range).peekable();
         for _ in 0..CHUNK_KEYS {
-            let Some((key, value)) = step(&mut recent, &mut settling, &mut tree)? else {
+            let Some((key, value)) = step(&mut recent, &mut merging, &mut tree)? else {
                 chunk.last = None;
                 return Ok(chunk);
             };
@@ -101,8 +101,8 @@ impl Layers {
 impl SortedBytes for Layers {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let layered = self.read();
-        let settling = layered.settling.as_ref();
-        let above = layered.recent.get(key).or_else(|| settling.and_then(|layer| layer.get(key)));
+        let merging = layered.merging.as_ref();
+        let above = layered.recent.get(key).or_else(|| merging.and_then(|layer| layer.get(key)));
         if let Some(value) = above {
             return Ok(value.clone());
         }
@@ -131,29 +131,29 @@ impl SortedBytes for Layers {
 }
 
 /// A key with its value, or with `None` where a layer removes it.
-type Step = (Vec<u8>, Option<Vec<u8>>);
+type LayerPair = (Vec<u8>, Option<Vec<u8>>);
 
 type Layer<'a> = Peekable<btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>>;
 
 /// The next key of all three, with the value of the uppermost that has it.
 fn step(
     recent: &mut Layer<'_>,
-    settling: &mut Layer<'_>,
+    merging: &mut Layer<'_>,
     tree: &mut Peekable<::sled::Iter>,
-) -> Result<Option<Step>, StoreError> {
+) -> Result<Option<LayerPair>, StoreError> {
     // An error is taken out where it stands first, so that it is not passed over.
     if let Some(Err(error)) = tree.next_if(Result::is_err) {
         return Err(failed("cannot list")(error));
     }
     let below = tree.peek().and_then(|pair| pair.as_ref().ok()).map(|(key, _)| key.as_ref());
-    let above = [recent.peek(), settling.peek()].map(|pair| pair.map(|(key, _)| key.as_slice()));
+    let above = [recent.peek(), merging.peek()].map(|pair| pair.map(|(key, _)| key.as_slice()));
     let Some(key) = above.into_iter().chain([below]).flatten().min().map(<[u8]>::to_vec) else {
         return Ok(None);
     };
     let in_tree = tree.next_if(|pair| pair.as_ref().is_ok_and(|(found, _)| *found == key));
-    let in_settling = settling.next_if(|(found, _)| **found == key);
+    let in_merging = merging.next_if(|(found, _)| **found == key);
     let in_recent = recent.next_if(|(found, _)| **found == key);
-    let value = match (in_recent.or(in_settling), in_tree) {
+    let value = match (in_recent.or(in_merging), in_tree) {
         (Some((_, value)), _) => value.clone(),
         (None, Some(Ok((_, value)))) => Some(value.to_vec()),
         (None, Some(Err(_)) | None) => None,
@@ -174,7 +174,7 @@ mod tests {
     enum Event {
         Add(BTreeMap<u16, Option<u8>>),
         HandOver,
-        Settle,
+        Merge,
     }
 
     fn event() -> impl Strategy<Value = Event> {
@@ -182,7 +182,7 @@ mod tests {
         prop_oneof![
             4 => proptest::collection::btree_map(0..600_u16, value, 1..200).prop_map(Event::Add),
             1 => Just(Event::HandOver),
-            1 => Just(Event::Settle),
+            1 => Just(Event::Merge),
         ]
     }
 
@@ -213,7 +213,7 @@ mod tests {
             let db = ::sled::Config::new().temporary(true).open().expect("a tree");
             let layers = Layers::over((*db).clone());
             let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
-            let mut settling = None;
+            let mut merging = None;
             for event in events {
                 match event {
                     Event::Add(pairs) => {
@@ -227,17 +227,17 @@ mod tests {
                             }
                         }
                     }
-                    Event::HandOver if settling.is_none() => settling = Some(layers.hand_over()),
+                    Event::HandOver if merging.is_none() => merging = Some(layers.hand_over()),
                     Event::HandOver => {}
-                    Event::Settle => {
-                        for (key, value) in settling.take().iter().flat_map(|layer| layer.iter()) {
+                    Event::Merge => {
+                        for (key, value) in merging.take().iter().flat_map(|layer| layer.iter()) {
                             match value {
                                 Some(value) => db.insert(key, value.as_slice()),
                                 None => db.remove(key),
                             }
                             .expect("it is written");
                         }
-                        layers.settled();
+                        layers.merged();
                     }
                 }
                 let (from, to) = (from.to_be_bytes(), to.to_be_bytes());

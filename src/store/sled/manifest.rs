@@ -24,7 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 use super::disk::failed_io;
-use super::sums::Sums;
+use super::sums::TableSums;
 
 const NAME: &str = "manifest";
 /// Where the next one is written before it takes the name.
@@ -41,7 +41,7 @@ pub(super) struct Manifest {
     pub(super) from: u64,
     /// The last of them. The sums are those of the tree with all of it.
     pub(super) to: u64,
-    pub(super) sums: Sums,
+    pub(super) sums: TableSums,
     written_at_ms: i64,
     /// sled's snapshot and the length of its log, when this was written.
     snapshot: u64,
@@ -127,12 +127,12 @@ impl ManifestFile {
     pub(super) fn not_whole(&self, what: String) -> StoreError {
         let Manifest { sums, written_at_ms, .. } = &self.manifest;
         let at = Timestamp::from_millis(*written_at_ms).rfc3339();
-        let known = format!("{} rows were settled at {at}", sums.rows());
+        let known = format!("{} rows were merged at {at}", sums.rows());
         StoreError::NotWhole { what: format!("{what} (in `{}`)", self.folder.display()), known }
     }
 
     /// Writes down, durably, what the tree has once all of `from` to `to` is in it.
-    pub(super) fn write(&mut self, from: u64, to: u64, sums: Sums) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, from: u64, to: u64, sums: TableSums) -> Result<(), StoreError> {
         let context = || format!("cannot write the manifest in `{}`", self.folder.display());
         let io = |source| failed_io(context(), source);
         let next = self.folder.join(NEXT);
@@ -218,7 +218,7 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a folder");
         let folder = scratch.path();
         assert!(ManifestFile::read(folder).expect("an empty folder").is_none());
-        let mut sums = Sums::default();
+        let mut sums = TableSums::default();
         sums.add(b"Oa", b"1");
         let mut file = ManifestFile::new(folder);
         file.write(3, 5, sums).expect("it is written");
@@ -242,7 +242,7 @@ mod tests {
     fn a_copy_knows_that_it_is_one() {
         let scratch = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
         let (folder, other) = (scratch[0].path(), scratch[1].path());
-        ManifestFile::new(folder).write(1, 1, Sums::default()).expect("it is written");
+        ManifestFile::new(folder).write(1, 1, TableSums::default()).expect("it is written");
         let is_copy = |folder: &Path| {
             ManifestFile::read(folder).expect("it reads").expect("a manifest").manifest.is_copy
         };
@@ -251,15 +251,15 @@ mod tests {
         assert!(is_copy(other));
         // Written anew in its own place it is still a copy, until someone has dealt with it.
         let mut file = ManifestFile::read(other).expect("it reads").expect("a manifest");
-        file.write(2, 2, Sums::default()).expect("it is written");
+        file.write(2, 2, TableSums::default()).expect("it is written");
         assert!(is_copy(other));
         file.manifest.is_copy = false;
-        file.write(2, 2, Sums::default()).expect("it is written");
+        file.write(2, 2, TableSums::default()).expect("it is written");
         assert!(!is_copy(other));
         // An older manifest, laid over a newer one in place.
         let older = fs::read(folder.join(NAME)).expect("the file");
         let mut file = ManifestFile::read(folder).expect("it reads").expect("a manifest");
-        file.write(3, 3, Sums::default()).expect("it is written");
+        file.write(3, 3, TableSums::default()).expect("it is written");
         fs::write(folder.join(NAME), older).expect("the file");
         assert!(is_copy(folder));
     }

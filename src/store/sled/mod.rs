@@ -8,9 +8,9 @@
 //!   Journalled rows lie in memory over the tree, and a second thread copies them into it later,
 //!   many groups at once, in key order: an order that is accepted and paid meanwhile is written
 //!   there once. When a layer is in the tree its journal is written over; after a crash the journal
-//!   is replayed before the store opens (see `journal`, `layers`, `settler`).
+//!   is replayed before the store opens (see `journal`, `layers`, `merger`).
 //! - **Durable means `fdatasync`.** On Linux sled's `flush` only calls `sync_file_range`, which
-//!   promises nothing after a loss of power; so the settler then syncs the file `db` through its
+//!   promises nothing after a loss of power; so the merger then syncs the file `db` through its
 //!   own handle. Values that make a page larger than a quarter of a segment would go to files of
 //!   their own (`blobs/`); the segment is chosen so that this needs a megabyte, and such a file is
 //!   synced too.
@@ -29,7 +29,7 @@ mod disk;
 mod journal;
 mod layers;
 mod manifest;
-mod settler;
+mod merger;
 mod sums;
 mod writer;
 
@@ -40,10 +40,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::table::in_flight;
-use crate::store::{CommitError, Look, Reading, Store, StoreError, StoreFuture};
+use crate::store::{CommitError, Look, Store, StoreError, StoreFuture, StoreRead};
 use disk::{Disk, Release};
 use layers::Layers;
-use writer::{Ask, Writer};
+use writer::{Writer, WriterRequest};
 
 pub(super) use journal::rows_in as journal_rows;
 
@@ -57,7 +57,7 @@ pub struct SledSettings {
     /// How much of the books sled keeps in memory, in bytes.
     pub cache_bytes: u64,
     /// How many keys wait in the journal until they are copied into the tree.
-    pub settle_keys: usize,
+    pub merge_keys: usize,
 }
 
 impl Default for SledSettings {
@@ -66,14 +66,14 @@ impl Default for SledSettings {
             queue_max: 4_096,
             group_max: 256,
             cache_bytes: 256 * 1024 * 1024,
-            settle_keys: 16_384,
+            merge_keys: 16_384,
         }
     }
 }
 
 /// What a folder has, as far as it can be told without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum BooksContent {
     /// No store was made in it, or its making was cut off.
     Nothing,
     /// A store in which nothing was ever written.
@@ -107,11 +107,13 @@ impl SledStore {
     }
 
     /// What the store in `folder` has, without opening it.
-    pub fn held(folder: &Path) -> Result<Held, StoreError> {
-        let Some(file) = manifest::ManifestFile::read(folder)? else { return Ok(Held::Nothing) };
+    pub fn held(folder: &Path) -> Result<BooksContent, StoreError> {
+        let Some(file) = manifest::ManifestFile::read(folder)? else {
+            return Ok(BooksContent::Nothing);
+        };
         let manifest = &file.manifest;
         let has_rows = manifest.sums.rows() > 0 || journal::is_written(folder, manifest.to)?;
-        Ok(if has_rows { Held::Rows } else { Held::NoRows })
+        Ok(if has_rows { BooksContent::Rows } else { BooksContent::NoRows })
     }
 
     /// Whether the folder is a copy or was restored: its original may have given out numbers that
@@ -121,7 +123,7 @@ impl SledStore {
     }
 
     /// The numbers that the original may have given out are passed over, durably. The folder keeps
-    /// that in mind from the next time on that rows settle.
+    /// that in mind from the next time on that rows are merged.
     pub fn numbers_have_leapt(&self) {
         self.is_copy.store(false, Ordering::Relaxed);
     }
@@ -140,7 +142,9 @@ where
 
 impl Store for SledStore {
     fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
-        Box::pin(async move { self.writer.ask(|reply| Ask::commit(&writes, reply)).await })
+        Box::pin(
+            async move { self.writer.ask(|reply| WriterRequest::commit(&writes, reply)).await },
+        )
     }
 
     fn lease(
@@ -149,7 +153,7 @@ impl Store for SledStore {
         node: u16,
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>> {
-        let ask = move |reply| Ask::Lease { yymmdd, node, count, reply };
+        let ask = move |reply| WriterRequest::Lease { yymmdd, node, count, reply };
         Box::pin(async move { self.writer.ask(ask).await })
     }
 
@@ -158,7 +162,7 @@ impl Store for SledStore {
     }
 
     /// The bytes of a row or two are in memory as a rule.
-    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
         Box::pin(async move {
             look(&*self.rows);
             Ok(())
@@ -166,7 +170,7 @@ impl Store for SledStore {
     }
 
     /// On a thread that may block.
-    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
         Box::pin(async move {
             let rows = Arc::clone(&self.rows);
             on_a_thread(move || look(&*rows)).await

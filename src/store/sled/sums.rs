@@ -21,9 +21,9 @@ struct TableSum {
 
 /// The sums of all tables that have rows, by the letter of the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Sums(BTreeMap<u8, TableSum>);
+pub(super) struct TableSums(BTreeMap<u8, TableSum>);
 
-impl Sums {
+impl TableSums {
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         let Some(table) = table_of(key) else { return };
         let of = self.0.entry(table).or_default();
@@ -99,8 +99,8 @@ fn part(key: &[u8], value: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    fn sums(rows: &[(&[u8], &[u8])]) -> Sums {
-        let mut sums = Sums::default();
+    fn sums(rows: &[(&[u8], &[u8])]) -> TableSums {
+        let mut sums = TableSums::default();
         rows.iter().for_each(|(key, value)| sums.add(key, value));
         sums
     }
@@ -116,14 +116,14 @@ mod tests {
         let mut joined = less;
         joined.join(&sums(&[(b"Ta", b"")]));
         assert_eq!(joined, whole);
-        assert_eq!(sums(&[(LAYOUT, b"1")]), Sums::default());
+        assert_eq!(sums(&[(LAYOUT, b"1")]), TableSums::default());
     }
 
     #[test]
     fn a_lost_an_older_and_a_moved_value_are_told_apart() {
         let whole = sums(&[(b"Oa", b"1"), (b"Ob", b"2")]);
         assert_eq!(whole.difference(&whole), None);
-        let told = |found: Sums| whole.difference(&found).expect("something else");
+        let told = |found: TableSums| whole.difference(&found).expect("something else");
         assert_eq!(told(sums(&[(b"Oa", b"1")])), "1 of 2 final orders");
         for other in [
             sums(&[(b"Oa", b"1"), (b"Ob", b"1")]),

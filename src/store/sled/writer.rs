@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::domain::write_set::WriteSet;
-use crate::store::plan::{Found, Plan, Writes};
+use crate::store::plan::{CommitPlan, StoredValue, Writes};
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, StoreError, table};
 
@@ -29,12 +29,12 @@ const GATHER: Duration = Duration::from_micros(500);
 pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
 
 /// Something that the writer is asked for.
-pub(super) enum Ask {
-    Commit { plan: Plan, reply: Reply<()> },
+pub(super) enum WriterRequest {
+    Commit { plan: CommitPlan, reply: Reply<()> },
     Lease { yymmdd: u32, node: u16, count: u32, reply: Reply<u64> },
 }
 
-impl Ask {
+impl WriterRequest {
     /// Encodes where the commit is asked for, so that the writer need not.
     pub(super) fn commit(writes: &WriteSet, reply: Reply<()>) -> Self {
         Self::Commit { plan: table::plan(writes), reply }
@@ -42,12 +42,12 @@ impl Ask {
 }
 
 /// An answer that waits for its group to be durable.
-enum Answer {
+enum GroupAnswer {
     Commit(Result<(), CommitError>, Reply<()>),
     Lease(Result<u64, CommitError>, Reply<u64>),
 }
 
-impl Answer {
+impl GroupAnswer {
     /// The asker may have gone away; then nobody waits for the answer.
     fn give(self) {
         match self {
@@ -73,7 +73,7 @@ fn refusal(failure: &str) -> CommitError {
 /// The handle on the writer thread.
 pub(super) struct Writer {
     /// `None` only while it is dropped.
-    queue: Option<SyncSender<Ask>>,
+    queue: Option<SyncSender<WriterRequest>>,
     thread: Option<JoinHandle<()>>,
     failure: Arc<OnceLock<String>>,
 }
@@ -92,7 +92,7 @@ impl Writer {
         let (queue, asks) = sync_channel(settings.queue_max.max(1));
         let failure = Arc::new(OnceLock::new());
         let group_max = settings.group_max.max(1);
-        let work = Work { disk, audit_next, group_max, failure: Arc::clone(&failure) };
+        let work = GroupWriter { disk, audit_next, group_max, failure: Arc::clone(&failure) };
         let thread = Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || work.run(&asks))
@@ -104,7 +104,10 @@ impl Writer {
     }
 
     /// Hands something to the writer and waits for its answer. A full queue refuses at once.
-    pub(super) async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, CommitError> {
+    pub(super) async fn ask<T>(
+        &self,
+        ask: impl FnOnce(Reply<T>) -> WriterRequest,
+    ) -> Result<T, CommitError> {
         if let Some(failure) = self.failure.get() {
             return Err(refusal(failure));
         }
@@ -137,13 +140,13 @@ impl Drop for Writer {
 
 /// What the writer needs of a disk.
 trait Durable {
-    fn stored(&self, key: &[u8]) -> Found;
+    fn stored(&self, key: &[u8]) -> StoredValue;
     /// Makes a group durable, then lets it be read.
     fn write(&mut self, writes: Writes) -> Result<(), StoreError>;
 }
 
 impl Durable for Disk {
-    fn stored(&self, key: &[u8]) -> Found {
+    fn stored(&self, key: &[u8]) -> StoredValue {
         Self::stored(self, key)
     }
 
@@ -152,7 +155,7 @@ impl Durable for Disk {
     }
 }
 
-struct Work<D> {
+struct GroupWriter<D> {
     disk: D,
     audit_next: u64,
     group_max: usize,
@@ -160,7 +163,7 @@ struct Work<D> {
 }
 
 /// Tells those who ask, should the writer panic.
-impl<D> Drop for Work<D> {
+impl<D> Drop for GroupWriter<D> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.failure.get_or_init(|| "its writer has panicked".to_owned());
@@ -168,9 +171,9 @@ impl<D> Drop for Work<D> {
     }
 }
 
-impl<D: Durable> Work<D> {
+impl<D: Durable> GroupWriter<D> {
     /// Ends when the last handle has gone, and what it had asked for is answered.
-    fn run(mut self, asks: &Receiver<Ask>) {
+    fn run(mut self, asks: &Receiver<WriterRequest>) {
         let mut last = 0;
         while let Ok(first) = asks.recv() {
             let mut group = Vec::with_capacity(self.group_max);
@@ -186,12 +189,12 @@ impl<D: Durable> Work<D> {
         }
     }
 
-    fn serve(&mut self, group: Vec<Ask>) {
+    fn serve(&mut self, group: Vec<WriterRequest>) {
         if let Some(failure) = self.failure.get() {
             for ask in group {
                 match ask {
-                    Ask::Commit { reply, .. } => drop(reply.send(Err(refusal(failure)))),
-                    Ask::Lease { reply, .. } => drop(reply.send(Err(refusal(failure)))),
+                    WriterRequest::Commit { reply, .. } => drop(reply.send(Err(refusal(failure)))),
+                    WriterRequest::Lease { reply, .. } => drop(reply.send(Err(refusal(failure)))),
                 }
             }
             return;
@@ -205,7 +208,7 @@ impl<D: Durable> Work<D> {
         // Refusals alone write nothing.
         let written = if writes.is_empty() { Ok(()) } else { self.disk.write(writes) };
         match written {
-            Ok(()) => answers.into_iter().for_each(Answer::give),
+            Ok(()) => answers.into_iter().for_each(GroupAnswer::give),
             Err(error) => {
                 let failure = self.failure.get_or_init(|| chain(&error));
                 answers.into_iter().for_each(|answer| answer.give_failure(failure));
@@ -214,26 +217,30 @@ impl<D: Durable> Work<D> {
     }
 
     /// Checks one ask against the tree and the group's earlier rows, and adds what it writes.
-    fn decide(&mut self, ask: Ask, overlay: &mut HashMap<Vec<u8>, Option<Vec<u8>>>) -> Answer {
+    fn decide(
+        &mut self,
+        ask: WriterRequest,
+        overlay: &mut HashMap<Vec<u8>, Option<Vec<u8>>>,
+    ) -> GroupAnswer {
         let disk = &self.disk;
         let stored = |key: &[u8]| match overlay.get(key) {
             Some(written) => Ok(written.clone()),
             None => disk.stored(key),
         };
         match ask {
-            Ask::Commit { plan, reply } => {
+            WriterRequest::Commit { plan, reply } => {
                 let checked = plan.check(&mut self.audit_next, &stored);
                 let answer = checked.map(|writes| overlay.extend(writes));
-                Answer::Commit(answer, reply)
+                GroupAnswer::Commit(answer, reply)
             }
-            Ask::Lease { yymmdd, node, count, reply } => {
+            WriterRequest::Lease { yymmdd, node, count, reply } => {
                 let key = lease_key(yymmdd, node);
                 let leased = stored(&key).and_then(|given| lease_step(given.as_deref(), count));
                 let answer = leased.map_err(CommitError::Failed).map(|(first, row)| {
                     overlay.insert(key, Some(row));
                     first
                 });
-                Answer::Lease(answer, reply)
+                GroupAnswer::Lease(answer, reply)
             }
         }
     }
@@ -270,7 +277,7 @@ mod tests {
     }
 
     impl Durable for GatedDisk {
-        fn stored(&self, _: &[u8]) -> Found {
+        fn stored(&self, _: &[u8]) -> StoredValue {
             Ok(None)
         }
 
@@ -307,7 +314,7 @@ mod tests {
                 reason: String::new(),
             };
             let writes = WriteSet { audit: vec![audit], ..WriteSet::default() };
-            self.writer.ask(|reply| Ask::commit(&writes, reply)).await
+            self.writer.ask(|reply| WriterRequest::commit(&writes, reply)).await
         }
 
         /// Waits until the writer is in its n-th sync.
@@ -366,7 +373,8 @@ mod tests {
             bench
         };
         drop(verdicts);
-        let reply = writer.ask(|reply| Ask::Lease { yymmdd: 1, node: 1, count: 1, reply }).await;
+        let reply =
+            writer.ask(|reply| WriterRequest::Lease { yymmdd: 1, node: 1, count: 1, reply }).await;
         assert!(matches!(reply, Err(CommitError::Failed(_))), "{reply:?}");
     }
 

@@ -11,23 +11,23 @@ use crate::domain::ids::{
 };
 use crate::domain::time::Due;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, encode, millis, text};
+use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
-use crate::store::sorted::{Read, Scan};
-use crate::store::{Backlog, Reading, Store, StoreError};
+use crate::store::sorted::{Scan, StoreResult};
+use crate::store::{Backlog, Store, StoreError, StoreRead};
 
 use super::delivery::{Deliveries, DeliveryRecord, head_of, of_status};
 
-const ACCOUNTING: Fields = Fields { table: "accounting_requests" };
+const ACCOUNTING: StoredFields = StoredFields { table: "accounting_requests" };
 const LETTER: u8 = b'A';
 const DUE: u8 = b'a';
 const PARKED: u8 = b'p';
 
-pub(in crate::store) struct Accounting;
+pub(in crate::store) struct AccountingRequests;
 
-impl Table for Accounting {
+impl Table for AccountingRequests {
     type Row = AccountingRequest;
 
     const NAME: &'static str = ACCOUNTING.table;
@@ -45,32 +45,32 @@ impl Table for Accounting {
         accounting_bytes(request)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<AccountingRequest> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<AccountingRequest> {
         let mut parts = Parts::of(key);
         let (chain, sequence) = (parts.order()?, parts.number().map(u16::from_be_bytes)?);
         read_accounting(RequestId { chain, sequence }, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.accounting, plan);
     }
 }
 
-impl Versioned for Accounting {
+impl Versioned for AccountingRequests {
     fn version(request: &AccountingRequest) -> u32 {
         request.delivery.version
     }
 
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
         head_of::<Self>(key, bytes)
     }
 }
 
-impl Deliveries for Accounting {
+impl Deliveries for AccountingRequests {
     const DUE: u8 = DUE;
     const PARKED: u8 = PARKED;
 
@@ -84,8 +84,8 @@ fn key_of(id: RequestId) -> Vec<u8> {
 }
 
 impl dyn Store + '_ {
-    pub fn accounting_request(&self, id: RequestId) -> Reading<'_, Option<AccountingRequest>> {
-        self.look(move |rows| get::<Accounting>(rows, &key_of(id)))
+    pub fn accounting_request(&self, id: RequestId) -> StoreRead<'_, Option<AccountingRequest>> {
+        self.look(move |rows| get::<AccountingRequests>(rows, &key_of(id)))
     }
 
     /// Accounting requests by id, of one status or of all.
@@ -94,12 +94,14 @@ impl dyn Store + '_ {
         status: Option<DeliveryStatus>,
         after: Option<RequestId>,
         limit: usize,
-    ) -> Reading<'_, Vec<AccountingRequest>> {
-        self.list(move |rows| of_status::<Accounting>(rows, status, after.map(key_of), limit))
+    ) -> StoreRead<'_, Vec<AccountingRequest>> {
+        self.list(move |rows| {
+            of_status::<AccountingRequests>(rows, status, after.map(key_of), limit)
+        })
     }
 
     /// How many accounting requests are owed, and how many are parked. No row is read.
-    pub fn accounting_backlog(&self) -> Reading<'_, Backlog> {
+    pub fn accounting_backlog(&self) -> StoreRead<'_, Backlog> {
         self.list(|rows| {
             let count = |index: u8| {
                 let (mut entries, (from, to)) = (0, bounds(&[index]));
@@ -115,8 +117,8 @@ impl dyn Store + '_ {
 
     /// Owed accounting requests that are due, the longest due first; behind them what is dated
     /// wrong.
-    pub fn due_accounting(&self, due: Due, limit: usize) -> Reading<'_, Vec<AccountingRequest>> {
-        self.list(move |rows| due_rows::<Accounting>(rows, &[DUE], due, limit))
+    pub fn due_accounting(&self, due: Due, limit: usize) -> StoreRead<'_, Vec<AccountingRequest>> {
+        self.list(move |rows| due_rows::<AccountingRequests>(rows, &[DUE], due, limit))
     }
 }
 

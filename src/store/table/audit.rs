@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::write_set::{AuditEntry, WriteSet};
-use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, listed};
-use crate::store::sorted::Read;
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::StoreResult;
+use crate::store::{Store, StoreError, StoreRead};
 
-const AUDIT: Fields = Fields { table: "audit" };
+const AUDIT: StoredFields = StoredFields { table: "audit" };
 const LETTER: u8 = b'U';
 
 pub(in crate::store) struct Audit;
@@ -29,11 +29,11 @@ impl Table for Audit {
         audit_bytes(entry)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<(u64, AuditEntry)> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<(u64, AuditEntry)> {
         Ok((place_of(key)?, read_audit(bytes)?))
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for entry in &writes.audit {
             plan.append(key_of, audit_bytes(entry));
         }
@@ -45,13 +45,13 @@ fn key_of(place: u64) -> Vec<u8> {
 }
 
 /// The place that a key of the trail says.
-pub(in crate::store) fn place_of(key: &[u8]) -> Read<u64> {
+pub(in crate::store) fn place_of(key: &[u8]) -> StoreResult<u64> {
     Parts::of(key).number().map(u64::from_be_bytes)
 }
 
 impl dyn Store + '_ {
     /// The audit trail, oldest first, from the given place on.
-    pub fn audit(&self, after: Option<u64>, limit: usize) -> Reading<'_, Vec<(u64, AuditEntry)>> {
+    pub fn audit(&self, after: Option<u64>, limit: usize) -> StoreRead<'_, Vec<(u64, AuditEntry)>> {
         let after = after.map(key_of);
         self.list(move |rows| listed::<Audit>(rows, &[LETTER], after, limit))
     }

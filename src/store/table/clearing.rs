@@ -9,17 +9,17 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, encode, millis, text};
+use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, plan_new};
-use crate::store::sorted::{Read, onward, page};
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::{StoreResult, onward, page};
+use crate::store::{Store, StoreError, StoreRead};
 
 use super::books::clearing_days::plan_open;
 use super::transaction::transaction_of;
 
-const CLEARING: Fields = Fields { table: "clearing" };
+const CLEARING: StoredFields = StoredFields { table: "clearing" };
 const LETTER: u8 = b'L';
 
 pub(in crate::store) struct Clearing;
@@ -38,14 +38,14 @@ impl Table for Clearing {
         clearing_bytes(record)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<ClearingRecord> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<ClearingRecord> {
         let mut parts = Parts::of(key);
         let (channel, date) = (parts.channel()?, parts.date()?);
         read_clearing(&channel, date, parts.channel_order_no()?, bytes)
     }
 
     /// One guard for each channel: that the earliest of its records' dates is open.
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         // Mostly one record, so no map.
         let mut first: Vec<(&ChannelId, BusinessDate)> = Vec::new();
         for record in &writes.clearing {
@@ -78,7 +78,7 @@ impl dyn Store + '_ {
         date: BusinessDate,
         after: Option<(OrderId, u8)>,
         limit: usize,
-    ) -> Reading<'_, Vec<ClearingRecord>> {
+    ) -> StoreRead<'_, Vec<ClearingRecord>> {
         self.list(move |rows| {
             let prefix = prefix_of(&channel, date);
             let number = |(order, attempt)| ChannelOrderNo { order, attempt };
@@ -98,7 +98,7 @@ impl dyn Store + '_ {
         date: BusinessDate,
         after: Option<ChannelOrderNo>,
         limit: usize,
-    ) -> Reading<'_, Vec<Transaction>> {
+    ) -> StoreRead<'_, Vec<Transaction>> {
         self.list(move |rows| {
             let prefix = prefix_of(&channel, date);
             let last = after.map(|number| key_of(&channel, date, number));

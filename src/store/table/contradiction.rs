@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::{Contradiction, WriteSet};
-use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, listed, plan_new};
-use crate::store::sorted::{Read, Rows};
-use crate::store::{ContradictionPlace, PAGE_MAX, Reading, Store, StoreError};
+use crate::store::sorted::{SortedRows, StoreResult};
+use crate::store::{ContradictionPlace, PAGE_MAX, Store, StoreError, StoreRead};
 
-const CONTRADICTIONS: Fields = Fields { table: "contradictions" };
+const CONTRADICTIONS: StoredFields = StoredFields { table: "contradictions" };
 const LETTER: u8 = b'X';
 
 pub(in crate::store) struct Contradictions;
@@ -31,12 +31,12 @@ impl Table for Contradictions {
         contradiction_bytes(contradiction)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<Contradiction> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Contradiction> {
         let mut parts = Parts::of(key);
         read_contradiction(parts.order()?, parts.number()?, bytes)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_new::<Self>(&writes.contradictions, plan);
     }
 }
@@ -45,12 +45,15 @@ fn key_of((order, attempt, reported, ordinal): ContradictionPlace) -> Vec<u8> {
     Key::of(LETTER).order(order).number([attempt, reported.number(), ordinal]).0
 }
 
-pub(super) fn contradictions_of(rows: Rows<'_>, order: OrderId) -> Read<Vec<Contradiction>> {
+pub(super) fn contradictions_of(
+    rows: SortedRows<'_>,
+    order: OrderId,
+) -> StoreResult<Vec<Contradiction>> {
     listed::<Contradictions>(rows, &order_key(LETTER, order), None, PAGE_MAX)
 }
 
 impl dyn Store + '_ {
-    pub fn contradictions(&self, order: OrderId) -> Reading<'_, Vec<Contradiction>> {
+    pub fn contradictions(&self, order: OrderId) -> StoreRead<'_, Vec<Contradiction>> {
         self.list(move |rows| contradictions_of(rows, order))
     }
 
@@ -59,7 +62,7 @@ impl dyn Store + '_ {
         &self,
         after: Option<ContradictionPlace>,
         limit: usize,
-    ) -> Reading<'_, Vec<Contradiction>> {
+    ) -> StoreRead<'_, Vec<Contradiction>> {
         let after = after.map(key_of);
         self.list(move |rows| listed::<Contradictions>(rows, &[LETTER], after, limit))
     }

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::closed_set::StoredNumber;
 use crate::store::StoreError;
-use crate::store::form::{Fields, decode_head, millis, text};
+use crate::store::form::{StoredFields, decode_head, millis, text};
 use crate::store::key::{Key, bounds};
 use crate::store::row::{Entries, Head, Versioned, identity, indexed, smallest};
-use crate::store::sorted::{Read, Rows, onward, page};
+use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 
 /// A table of deliveries.
 pub(super) trait Deliveries: Versioned {
@@ -21,9 +21,9 @@ pub(super) trait Deliveries: Versioned {
 }
 
 /// See [`Versioned::head`].
-pub(super) fn head_of<T: Deliveries>(key: &[u8], bytes: &[u8]) -> Read<Head> {
-    let fields = Fields { table: T::NAME };
-    let head: HeadRecord = decode_head(T::NAME, bytes)?;
+pub(super) fn head_of<T: Deliveries>(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
+    let fields = StoredFields { table: T::NAME };
+    let head: DeliveryHeadRecord = decode_head(T::NAME, bytes)?;
     let due_at = fields.time(head.due_at)?;
     let mut entries = Entries::default();
     match fields.code("status", head.status)? {
@@ -37,11 +37,11 @@ pub(super) fn head_of<T: Deliveries>(key: &[u8], bytes: &[u8]) -> Read<Head> {
 /// Those of one status or of all, by key, behind the one with the key `after`. The owed ones are
 /// few unless the other side is down.
 pub(super) fn of_status<T: Deliveries>(
-    rows: Rows<'_>,
+    rows: SortedRows<'_>,
     status: Option<DeliveryStatus>,
     after: Option<Vec<u8>>,
     limit: usize,
-) -> Read<Vec<T::Row>> {
+) -> StoreResult<Vec<T::Row>> {
     let has = |row: &T::Row| status.is_none_or(|status| T::delivery(row).status == status);
     match status {
         Some(DeliveryStatus::Owed) => {
@@ -60,16 +60,16 @@ pub(super) fn of_status<T: Deliveries>(
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeadRecord {
+struct DeliveryHeadRecord {
     version: u32,
     status: u8,
     due_at: u64,
 }
 
-/// Begins with the fields of [`HeadRecord`].
+/// Begins with the fields of [`DeliveryHeadRecord`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct DeliveryRecord<'a> {
-    head: HeadRecord,
+    head: DeliveryHeadRecord,
     tries: u32,
     acknowledged_at: Option<u64>,
     last_error: Option<&'a str>,
@@ -79,7 +79,7 @@ pub(super) struct DeliveryRecord<'a> {
 impl<'a> DeliveryRecord<'a> {
     pub(super) fn of(delivery: &'a Delivery) -> Self {
         Self {
-            head: HeadRecord {
+            head: DeliveryHeadRecord {
                 version: delivery.version,
                 status: delivery.status.number(),
                 due_at: millis(delivery.due_at),
@@ -91,7 +91,7 @@ impl<'a> DeliveryRecord<'a> {
         }
     }
 
-    pub(super) fn read(&self, fields: Fields) -> Result<Delivery, StoreError> {
+    pub(super) fn read(&self, fields: StoredFields) -> Result<Delivery, StoreError> {
         Ok(Delivery {
             status: fields.code("status", self.head.status)?,
             tries: self.tries,

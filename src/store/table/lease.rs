@@ -1,7 +1,7 @@
 //! How many order numbers of a day and node were given out.
 
 use crate::store::key::{Key, Parts};
-use crate::store::sorted::Read;
+use crate::store::sorted::StoreResult;
 
 pub(in crate::store) const LETTERS: (u8, &str) = (b'S', "leases of numbers");
 
@@ -10,7 +10,10 @@ pub(in crate::store) fn lease_key(yymmdd: u32, node: u16) -> Vec<u8> {
 }
 
 /// The next numbers of a lease: what was given out so far, and what to write for `count` more.
-pub(in crate::store) fn lease_step(stored: Option<&[u8]>, count: u32) -> Read<(u64, Vec<u8>)> {
+pub(in crate::store) fn lease_step(
+    stored: Option<&[u8]>,
+    count: u32,
+) -> StoreResult<(u64, Vec<u8>)> {
     let given = match stored {
         None => 0,
         Some(bytes) => u64::from_be_bytes(Parts::from(bytes, 0).number()?),

@@ -32,12 +32,12 @@ pub(super) mod tests;
 
 use crate::domain::write_set::WriteSet;
 
-use super::plan::Plan;
+use super::plan::CommitPlan;
 use super::row::AnyTable;
-use accounting::Accounting;
+use accounting::AccountingRequests;
 use audit::Audit;
 use books::agreed::AgreedLines;
-use books::clearing_days::Days;
+use books::clearing_days::ShutDays;
 use books::day_close::DayCloses;
 use books::difference::Differences;
 use books::found::FoundDifferences;
@@ -47,7 +47,7 @@ use books::settlement::Settlements;
 use books::statement::Statements;
 use clearing::Clearing;
 use contradiction::Contradictions;
-use notice::Notices;
+use notice::CoreNotices;
 use order::Orders;
 use reversal::Reversals;
 use transaction::Transactions;
@@ -60,11 +60,11 @@ pub(super) static TABLES: [AnyTable; 17] = [
     AnyTable::of::<Orders>(),
     AnyTable::of::<Reversals>(),
     AnyTable::of::<Transactions>(),
-    AnyTable::of::<Days>(),
+    AnyTable::of::<ShutDays>(),
     AnyTable::of::<DayCloses>(),
     AnyTable::of::<Clearing>(),
-    AnyTable::of::<Accounting>(),
-    AnyTable::of::<Notices>(),
+    AnyTable::of::<AccountingRequests>(),
+    AnyTable::of::<CoreNotices>(),
     AnyTable::of::<Contradictions>(),
     AnyTable::of::<Statements>(),
     AnyTable::of::<FoundDifferences>(),
@@ -77,8 +77,8 @@ pub(super) static TABLES: [AnyTable; 17] = [
 ];
 
 /// A write set as guarded writes of bytes, encoded.
-pub(super) fn plan(writes: &WriteSet) -> Plan {
-    let mut plan = Plan::new();
+pub(super) fn plan(writes: &WriteSet) -> CommitPlan {
+    let mut plan = CommitPlan::new();
     for table in &TABLES {
         (table.plan)(writes, &mut plan);
     }

@@ -6,23 +6,23 @@ use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::ids::OrderId;
 use crate::domain::time::Due;
 use crate::domain::write_set::{CoreNotice, WriteSet};
-use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
-use crate::store::sorted::Read;
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::StoreResult;
+use crate::store::{Store, StoreError, StoreRead};
 
 use super::delivery::{Deliveries, DeliveryRecord, head_of, of_status};
 
-const NOTICES: Fields = Fields { table: "notices" };
+const NOTICES: StoredFields = StoredFields { table: "notices" };
 const LETTER: u8 = b'N';
 const DUE: u8 = b'n';
 const PARKED: u8 = b'u';
 
-pub(in crate::store) struct Notices;
+pub(in crate::store) struct CoreNotices;
 
-impl Table for Notices {
+impl Table for CoreNotices {
     type Row = CoreNotice;
 
     const NAME: &'static str = NOTICES.table;
@@ -40,30 +40,30 @@ impl Table for Notices {
         notice_bytes(notice)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<CoreNotice> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<CoreNotice> {
         read_notice(Parts::of(key).order()?, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.notices, plan);
     }
 }
 
-impl Versioned for Notices {
+impl Versioned for CoreNotices {
     fn version(notice: &CoreNotice) -> u32 {
         notice.delivery.version
     }
 
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
         head_of::<Self>(key, bytes)
     }
 }
 
-impl Deliveries for Notices {
+impl Deliveries for CoreNotices {
     const DUE: u8 = DUE;
     const PARKED: u8 = PARKED;
 
@@ -73,8 +73,8 @@ impl Deliveries for Notices {
 }
 
 impl dyn Store + '_ {
-    pub fn notice(&self, order: OrderId) -> Reading<'_, Option<CoreNotice>> {
-        self.look(move |rows| get::<Notices>(rows, &order_key(LETTER, order)))
+    pub fn notice(&self, order: OrderId) -> StoreRead<'_, Option<CoreNotice>> {
+        self.look(move |rows| get::<CoreNotices>(rows, &order_key(LETTER, order)))
     }
 
     /// Notices to the core by order, of one status or of all.
@@ -83,15 +83,15 @@ impl dyn Store + '_ {
         status: Option<DeliveryStatus>,
         after: Option<OrderId>,
         limit: usize,
-    ) -> Reading<'_, Vec<CoreNotice>> {
+    ) -> StoreRead<'_, Vec<CoreNotice>> {
         let after = after.map(|order| order_key(LETTER, order));
-        self.list(move |rows| of_status::<Notices>(rows, status, after, limit))
+        self.list(move |rows| of_status::<CoreNotices>(rows, status, after, limit))
     }
 
     /// Owed notices to the core that are due, the longest due first; behind them what is dated
     /// wrong.
-    pub fn due_notices(&self, due: Due, limit: usize) -> Reading<'_, Vec<CoreNotice>> {
-        self.list(move |rows| due_rows::<Notices>(rows, &[DUE], due, limit))
+    pub fn due_notices(&self, due: Due, limit: usize) -> StoreRead<'_, Vec<CoreNotice>> {
+        self.list(move |rows| due_rows::<CoreNotices>(rows, &[DUE], due, limit))
     }
 }
 

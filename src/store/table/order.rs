@@ -20,15 +20,15 @@ use crate::domain::ids::{
 };
 use crate::domain::outcome::Objection;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
-use crate::store::plan::{Check, Plan, check_version};
+use crate::store::plan::{CommitPlan, PlanCheck, check_version};
 use crate::store::row::{Table, get, listed};
-use crate::store::sorted::{Read, Rows, onward, page};
-use crate::store::{CommitError, PAGE_MAX, Reading, Store, StoreError};
+use crate::store::sorted::{SortedRows, StoreResult, onward, page};
+use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
 
 const TABLE: &str = "orders";
-const FIELDS: Fields = Fields { table: TABLE };
+const FIELDS: StoredFields = StoredFields { table: TABLE };
 
 pub(super) const OPEN: u8 = b'o';
 const FINAL: u8 = b'O';
@@ -56,15 +56,15 @@ impl Table for Orders {
         order_bytes(order)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<Order> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Order> {
         read_order(Parts::of(key).order()?, bytes)
     }
 
-    fn reads_head(_key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(_key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         read_order_version(bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for order in &writes.orders {
             let step = OrderStep::of(order);
             plan.own(move |check| step.check(check));
@@ -99,7 +99,7 @@ impl OrderStep {
         }
     }
 
-    fn check(self, check: &mut Check<'_>) -> Result<(), CommitError> {
+    fn check(self, check: &mut PlanCheck<'_>) -> Result<(), CommitError> {
         let (open, closed) = (order_key(OPEN, self.id), order_key(FINAL, self.id));
         if let Some(caller_key) = &self.caller_key
             && let Some(stored) = check.find(caller_key)?
@@ -144,19 +144,15 @@ fn follow_up_key(original: OrderId, follow_up: OrderId) -> Vec<u8> {
 
 /// Looks among the open orders first: an order moves from there to the final ones, never back, so
 /// it cannot be missed while it moves.
-pub(super) fn order_of(rows: Rows<'_>, id: OrderId) -> Read<Option<Order>> {
+pub(super) fn order_of(rows: SortedRows<'_>, id: OrderId) -> StoreResult<Option<Order>> {
     match get::<Orders>(rows, &order_key(OPEN, id))? {
         Some(order) => Ok(Some(order)),
         None => get::<Orders>(rows, &order_key(FINAL, id)),
     }
 }
 
-fn orders_in(rows: Rows<'_>, table: u8, after: Option<OrderId>, limit: usize) -> Read<Vec<Order>> {
-    listed::<Orders>(rows, &[table], after.map(|order| order_key(table, order)), limit)
-}
-
 impl dyn Store + '_ {
-    pub fn order(&self, id: OrderId) -> Reading<'_, Option<Order>> {
+    pub fn order(&self, id: OrderId) -> StoreRead<'_, Option<Order>> {
         self.look(move |rows| order_of(rows, id))
     }
 
@@ -164,7 +160,7 @@ impl dyn Store + '_ {
         &self,
         caller: CallerId,
         caller_order_id: CallerOrderId,
-    ) -> Reading<'_, Option<Order>> {
+    ) -> StoreRead<'_, Option<Order>> {
         self.look(move |rows| match rows.get(&caller_key(&caller, &caller_order_id))? {
             Some(stored) => order_of(rows, Parts::from(&stored, 0).order()?),
             None => Ok(None),
@@ -173,10 +169,11 @@ impl dyn Store + '_ {
 
     /// Orders by id. The open ones are read first, so that an order that becomes final meanwhile is
     /// seen twice rather than not at all; the later row stands.
-    pub fn orders(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
+    pub fn orders(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
         self.list(move |rows| {
-            let open = orders_in(rows, OPEN, after, limit)?;
-            let mut all = orders_in(rows, FINAL, after, limit)?;
+            let key = |table| after.map(|order| order_key(table, order));
+            let open = listed::<Orders>(rows, &[OPEN], key(OPEN), limit)?;
+            let mut all = listed::<Orders>(rows, &[FINAL], key(FINAL), limit)?;
             all.extend(open);
             // The sort is stable, so of two rows of one order the final one, which came first,
             // stays.
@@ -188,8 +185,9 @@ impl dyn Store + '_ {
     }
 
     /// Orders that are not final, by id.
-    pub fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
-        self.list(move |rows| orders_in(rows, OPEN, after, limit))
+    pub fn open_orders(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
+        let after = after.map(|order| order_key(OPEN, order));
+        self.list(move |rows| listed::<Orders>(rows, &[OPEN], after, limit))
     }
 
     /// Refunds, voids and captures that refer to an order, by id.
@@ -198,7 +196,7 @@ impl dyn Store + '_ {
         of: OrderId,
         after: Option<OrderId>,
         limit: usize,
-    ) -> Reading<'_, Vec<Order>> {
+    ) -> StoreRead<'_, Vec<Order>> {
         self.list(move |rows| {
             let prefix = order_key(FOLLOW_UP, of);
             let last = after.map(|last| follow_up_key(of, last));

@@ -7,15 +7,15 @@ use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::Due;
 use crate::domain::write_set::{EntryChange, WriteSet};
-use crate::store::form::{Fields, decode, decode_head, encode, millis};
+use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, listed};
-use crate::store::sorted::{Read, Rows};
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::{SortedRows, StoreResult};
+use crate::store::{Store, StoreError, StoreRead};
 
 const TABLE: &str = "reversals";
-const FIELDS: Fields = Fields { table: TABLE };
+const FIELDS: StoredFields = StoredFields { table: TABLE };
 
 const LETTER: u8 = b'R';
 const DUE: u8 = b'r';
@@ -37,15 +37,15 @@ impl Table for Reversals {
         entry_bytes(entry)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<ReversalEntry> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<ReversalEntry> {
         read_entry(Parts::of(key).order()?, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for change in &writes.entries {
             match change {
                 EntryChange::Put(entry) => {
@@ -64,8 +64,8 @@ impl Versioned for Reversals {
         entry.version
     }
 
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
-        let head: HeadRecord<'_> = decode_head(TABLE, bytes)?;
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
+        let head: ReversalHeadRecord<'_> = decode_head(TABLE, bytes)?;
         let mut entries = Entries::default();
         if let Some(due_at) = FIELDS.time_option(head.due_at)? {
             entries.add(Key::of(DUE).text(head.channel).time(due_at).0, key);
@@ -74,12 +74,15 @@ impl Versioned for Reversals {
     }
 }
 
-pub(super) fn reversal_of(rows: Rows<'_>, order: OrderId) -> Read<Option<ReversalEntry>> {
+pub(super) fn reversal_of(
+    rows: SortedRows<'_>,
+    order: OrderId,
+) -> StoreResult<Option<ReversalEntry>> {
     get::<Reversals>(rows, &order_key(LETTER, order))
 }
 
 impl dyn Store + '_ {
-    pub fn reversal(&self, order: OrderId) -> Reading<'_, Option<ReversalEntry>> {
+    pub fn reversal(&self, order: OrderId) -> StoreRead<'_, Option<ReversalEntry>> {
         self.look(move |rows| reversal_of(rows, order))
     }
 
@@ -88,7 +91,7 @@ impl dyn Store + '_ {
         &self,
         after: Option<OrderId>,
         limit: usize,
-    ) -> Reading<'_, Vec<ReversalEntry>> {
+    ) -> StoreRead<'_, Vec<ReversalEntry>> {
         let after = after.map(|order| order_key(LETTER, order));
         self.list(move |rows| listed::<Reversals>(rows, &[LETTER], after, limit))
     }
@@ -99,24 +102,24 @@ impl dyn Store + '_ {
         channel: ChannelId,
         due: Due,
         limit: usize,
-    ) -> Reading<'_, Vec<ReversalEntry>> {
+    ) -> StoreRead<'_, Vec<ReversalEntry>> {
         let prefix = Key::of(DUE).channel(&channel).0;
         self.list(move |rows| due_rows::<Reversals>(rows, &prefix, due, limit))
     }
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeadRecord<'a> {
+struct ReversalHeadRecord<'a> {
     version: u32,
     due_at: Option<u64>,
     channel: &'a str,
 }
 
-/// Begins with the fields of [`HeadRecord`].
+/// Begins with the fields of [`ReversalHeadRecord`].
 #[derive(Serialize, Deserialize)]
-struct EntryRecord<'a> {
+struct ReversalRecord<'a> {
     #[serde(borrow)]
-    head: HeadRecord<'a>,
+    head: ReversalHeadRecord<'a>,
     attempt: u8,
     amount_minor: i64,
     currency: u8,
@@ -135,8 +138,8 @@ struct EntryRecord<'a> {
 }
 
 fn entry_bytes(entry: &ReversalEntry) -> Vec<u8> {
-    encode(&EntryRecord {
-        head: HeadRecord {
+    encode(&ReversalRecord {
+        head: ReversalHeadRecord {
             version: entry.version,
             due_at: entry.due_at.map(millis),
             channel: entry.channel.as_str(),
@@ -160,7 +163,7 @@ fn entry_bytes(entry: &ReversalEntry) -> Vec<u8> {
 }
 
 fn read_entry(order: OrderId, bytes: &[u8]) -> Result<ReversalEntry, StoreError> {
-    let record: EntryRecord<'_> = decode(TABLE, bytes)?;
+    let record: ReversalRecord<'_> = decode(TABLE, bytes)?;
     let line = |(at, what): &(u64, &str)| {
         Ok::<_, StoreError>(HistoryLine { at: FIELDS.time(*at)?, what: (*what).to_owned() })
     };

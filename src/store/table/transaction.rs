@@ -6,14 +6,14 @@ use crate::domain::books::Transaction;
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, MerchantId, OrderId};
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, encode, millis, text};
+use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, get, listed, plan_new};
-use crate::store::sorted::{Read, Rows};
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::{SortedRows, StoreResult};
+use crate::store::{Store, StoreError, StoreRead};
 
-const TRANSACTIONS: Fields = Fields { table: "transactions" };
+const TRANSACTIONS: StoredFields = StoredFields { table: "transactions" };
 const LETTER: u8 = b'T';
 
 pub(in crate::store) struct Transactions;
@@ -32,21 +32,24 @@ impl Table for Transactions {
         transaction_bytes(transaction)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<Transaction> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Transaction> {
         read_transaction(Parts::of(key).order()?, bytes)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_new::<Self>(&writes.transactions, plan);
     }
 }
 
-pub(super) fn transaction_of(rows: Rows<'_>, order: OrderId) -> Read<Option<Transaction>> {
+pub(super) fn transaction_of(
+    rows: SortedRows<'_>,
+    order: OrderId,
+) -> StoreResult<Option<Transaction>> {
     get::<Transactions>(rows, &order_key(LETTER, order))
 }
 
 impl dyn Store + '_ {
-    pub fn transaction(&self, order: OrderId) -> Reading<'_, Option<Transaction>> {
+    pub fn transaction(&self, order: OrderId) -> StoreRead<'_, Option<Transaction>> {
         self.look(move |rows| transaction_of(rows, order))
     }
 
@@ -55,7 +58,7 @@ impl dyn Store + '_ {
         &self,
         after: Option<OrderId>,
         limit: usize,
-    ) -> Reading<'_, Vec<Transaction>> {
+    ) -> StoreRead<'_, Vec<Transaction>> {
         let after = after.map(|order| order_key(LETTER, order));
         self.list(move |rows| listed::<Transactions>(rows, &[LETTER], after, limit))
     }

@@ -1,15 +1,15 @@
 //! What decisions and recovery read: an order with everything of it, in one read, and orders that
 //! were left behind.
 
-use crate::domain::command::{Original, View};
+use crate::domain::command::{OriginalView, View};
 use crate::domain::flow::attempt::AttemptState;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::store::form::damaged;
 use crate::store::key::{Parts, bounds};
 use crate::store::row::Table;
-use crate::store::sorted::{Read, Rows, Scan};
-use crate::store::{PAGE_MAX, Reading, Store, StoreError};
+use crate::store::sorted::{Scan, SortedRows, StoreResult};
+use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
 
 use super::contradiction::contradictions_of;
 use super::order::{OPEN, Orders, order_of};
@@ -21,7 +21,7 @@ const LOOKS_MAX: usize = 16;
 
 /// The attempts that are in flight, by order. A row that does not read is counted as one, so that
 /// whoever looks for the attempt meets the damage.
-pub(in crate::store) fn in_flight(rows: Rows<'_>) -> Read<Vec<(OrderId, u8)>> {
+pub(in crate::store) fn in_flight(rows: SortedRows<'_>) -> StoreResult<Vec<(OrderId, u8)>> {
     let (mut found, (from, to)) = (Vec::new(), bounds(&[OPEN]));
     rows.scan(&from, &to, &mut |key, row| {
         let id = Parts::of(key).order()?;
@@ -41,7 +41,7 @@ fn sending(order: &Order) -> Option<u8> {
 impl dyn Store + '_ {
     /// An order with its entry, its contradictions, its transaction and what it refers to, as they
     /// were at one moment. What is shut is not looked at.
-    pub fn view(&self, id: OrderId) -> Reading<'_, Option<View>> {
+    pub fn view(&self, id: OrderId) -> StoreRead<'_, Option<View>> {
         self.look(move |rows| {
             // A commit may come between two rows: only what was read while the order's version
             // stood still belongs together.
@@ -67,7 +67,7 @@ impl dyn Store + '_ {
     }
 
     /// Orders whose attempt in flight was left behind by a process that is gone, by id.
-    pub fn orphans(&self, after: Option<OrderId>, limit: usize) -> Reading<'_, Vec<Order>> {
+    pub fn orphans(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
         let left = self.left_in_flight();
         self.list(move |rows| {
             let mut found = Vec::new();
@@ -85,12 +85,12 @@ impl dyn Store + '_ {
 }
 
 /// What a follow-up or an undo refers to. Releases are final from their first row on.
-fn original_of(rows: Rows<'_>, order: &Order) -> Read<Option<Original>> {
+fn original_of(rows: SortedRows<'_>, order: &Order) -> StoreResult<Option<OriginalView>> {
     let kind = order.instruction.kind;
     let refers = kind.is_follow_up() || matches!(kind, OrderKind::Undo { .. });
     let Some(id) = kind.original().filter(|_| refers) else { return Ok(None) };
     let transaction = transaction_of(rows, id)?;
     let order = order_of(rows, id)?;
     let order = order.ok_or_else(|| damaged("orders", "what an order refers to is missing"))?;
-    Ok(Some(Original { order, transaction }))
+    Ok(Some(OriginalView { order, transaction }))
 }

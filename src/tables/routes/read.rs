@@ -18,7 +18,7 @@ use crate::domain::ids::{ChannelId, MerchantId};
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::condition::{CardPrefix, Condition, INSTITUTION_DIGITS};
 use crate::domain::route::hours::{DayWindow, Hours};
-use crate::domain::route::{Rule, Strategy, Target, TargetError, WEIGHT_MAX};
+use crate::domain::route::{RouteTarget, Rule, Strategy, TargetError, WEIGHT_MAX};
 
 /// The most rules of a file: each order may have to look at all of them.
 pub const RULES_MAX: usize = 1_000;
@@ -148,7 +148,7 @@ impl Reader<'_> {
         name
     }
 
-    fn target(&self) -> Option<Target> {
+    fn target(&self) -> Option<RouteTarget> {
         let strategy = self.strategy();
         let ranked_by_list = match strategy {
             Some(Strategy::Priority | Strategy::Weighted) => true,
@@ -159,16 +159,16 @@ impl Reader<'_> {
         let strategy = strategy?;
         let Some(names) = names else {
             let every_live = !self.section.has("channels") && !ranked_by_list;
-            return every_live.then(|| Target::every_live(strategy));
+            return every_live.then(|| RouteTarget::every_live(strategy));
         };
         let (places, channels) = self.known_channels(&names.values);
         let target = match weights {
             Some(weights) => {
                 let weight = |place: &usize| weights.get(*place).copied().unwrap_or(1);
                 let weights: Vec<u32> = places.iter().map(weight).collect();
-                Target::weighted(channels.into_iter().zip(weights).collect())
+                RouteTarget::weighted(channels.into_iter().zip(weights).collect())
             }
-            None => Target::named(strategy, channels),
+            None => RouteTarget::named(strategy, channels),
         };
         target.map_err(|error| self.report_target(error, &places)).ok()
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::bin::CardType;
 use crate::domain::route::condition::Condition;
-use crate::domain::route::{Strategy, Target};
+use crate::domain::route::{RouteTarget, Strategy};
 
 const GOOD: &str = r#"
 time_zone = "Asia/Shanghai"
@@ -68,10 +68,10 @@ fn a_routes_file_becomes_rules() {
     assert_eq!(own.conditions.len(), 8);
     let Some(Condition::Hours(hours)) = own.conditions.last() else { panic!("hours come last") };
     assert_eq!(hours.to_string(), "00:00-01:00, 22:00-24:00 (UTC)");
-    let expected = Target::weighted(known().into_iter().zip([80, 20]).collect());
+    let expected = RouteTarget::weighted(known().into_iter().zip([80, 20]).collect());
     assert_eq!(Ok(&own.target), expected.as_ref());
 
-    assert_eq!(rest.target, Target::every_live(Strategy::LowestCost));
+    assert_eq!(rest.target, RouteTarget::every_live(Strategy::LowestCost));
     assert_eq!(rest.conditions, []);
 }
 
@@ -264,7 +264,7 @@ fn without_a_file_every_live_channel_is_tried_by_success_rate() {
     let folder = Folder::new();
     let live = LiveRoutes::load(&folder.file(), &known()).expect("the default rule");
     assert_eq!(*live.current(), Routes::default_routes());
-    assert_eq!(live.current().rules[0].target, Target::every_live(Strategy::SuccessRate));
+    assert_eq!(live.current().rules[0].target, RouteTarget::every_live(Strategy::SuccessRate));
     assert_eq!(live.reload(&known()).expect("still none"), Reloaded { rules: 1, changed: false });
     folder.write(GOOD);
     assert_eq!(live.reload(&known()).expect("a file"), Reloaded { rules: 3, changed: true });

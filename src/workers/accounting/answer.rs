@@ -9,7 +9,7 @@ use crate::domain::card::words::mask_cards;
 use crate::workers::delivery::{LAST_ERROR_CHARS_MAX, Posted};
 
 #[derive(Deserialize)]
-struct Answer {
+struct PostAnswer {
     results: Vec<ResultForm>,
 }
 
@@ -37,7 +37,7 @@ impl ResultForm {
 ///
 /// What is not in the answer stays owed, and so does what has two answers that differ.
 pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<Posted>> {
-    let answer: Answer = serde_json::from_slice(bytes).ok()?;
+    let answer: PostAnswer = serde_json::from_slice(bytes).ok()?;
     let mut found: BTreeMap<RequestId, Posted> = BTreeMap::new();
     for result in &answer.results {
         let Some(id) = RequestId::parse(&result.request_id) else { continue };

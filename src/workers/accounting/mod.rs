@@ -262,10 +262,10 @@ fn weigh(desk: &AccountingDesk, posted: &[Posted]) {
 /// is put off.
 async fn is_its_turn(desk: &AccountingDesk, request: &AccountingRequest) -> bool {
     match turn(desk, request).await {
-        Ok(Turn::Ours) => true,
+        Ok(ChainTurn::Ours) => true,
         // The row that a page showed may be old by now; its successor is looked at anew.
-        Ok(Turn::Gone) => false,
-        Ok(Turn::After(earlier)) => {
+        Ok(ChainTurn::Gone) => false,
+        Ok(ChainTurn::After(earlier)) => {
             let now = desk.engine.clock().now();
             // Its turn comes with the other's acknowledgement, whatever time stands here.
             let due_at = match earlier.delivery.status {
@@ -288,7 +288,7 @@ async fn is_its_turn(desk: &AccountingDesk, request: &AccountingRequest) -> bool
     }
 }
 
-enum Turn {
+enum ChainTurn {
     Ours,
     /// Someone has written it meanwhile.
     Gone,
@@ -296,21 +296,24 @@ enum Turn {
     After(Box<AccountingRequest>),
 }
 
-async fn turn(desk: &AccountingDesk, request: &AccountingRequest) -> Result<Turn, EngineError> {
+async fn turn(
+    desk: &AccountingDesk,
+    request: &AccountingRequest,
+) -> Result<ChainTurn, EngineError> {
     let store = desk.engine.store();
     let current = store.accounting_request(request.id).await?;
     if current.is_none_or(|now| now.delivery != request.delivery) {
-        return Ok(Turn::Gone);
+        return Ok(ChainTurn::Gone);
     }
     if request.id.sequence > 1 {
         let id = RequestId { chain: request.id.chain, sequence: request.id.sequence - 1 };
         let earlier = store.accounting_request(id).await?;
         let open = |one: &AccountingRequest| !one.delivery.status.lets_others_pass();
         if let Some(earlier) = earlier.filter(open) {
-            return Ok(Turn::After(Box::new(earlier)));
+            return Ok(ChainTurn::After(Box::new(earlier)));
         }
     }
-    Ok(Turn::Ours)
+    Ok(ChainTurn::Ours)
 }
 
 /// Moves the time of an owed request; nothing is counted as a try.

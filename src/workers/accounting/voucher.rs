@@ -26,18 +26,18 @@ struct Voucher<'a> {
 struct DocumentForm<'a> {
     channel: &'a str,
     #[serde(flatten)]
-    document: Document<'a>,
+    document: DocumentBody<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Document<'a> {
+enum DocumentBody<'a> {
     Order { channel_order_no: String, channel_reference: Option<&'a str> },
     Difference { difference: String },
     Settlement { settlement: String, bank_reference: &'a str },
 }
 
-impl<'a> Document<'a> {
+impl<'a> DocumentBody<'a> {
     fn of(source: &'a SourceDocument) -> Self {
         match source {
             SourceDocument::Order { channel_order_no, channel_reference, .. } => Self::Order {
@@ -94,7 +94,7 @@ impl<'a> From<&'a AccountingRequest> for Voucher<'a> {
             voucher_type: request.voucher.name(),
             source_document: DocumentForm {
                 channel: request.channel.as_str(),
-                document: Document::of(&request.source),
+                document: DocumentBody::of(&request.source),
             },
             order_id: request.order().map(|order| order.to_string()),
             merchant_id: request.merchant_id().map(MerchantId::as_str),

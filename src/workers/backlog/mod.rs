@@ -16,7 +16,7 @@ use crate::workers::driver::{Tasks, Worker};
 
 /// What the table has of one channel.
 #[derive(Default)]
-struct Open {
+struct OpenEntries {
     phases: BTreeMap<Phase, u64>,
     oldest: Option<Timestamp>,
 }
@@ -48,7 +48,7 @@ impl Worker for BacklogWorker {
 
 /// Gives how many rows were counted.
 async fn count(engine: &Engine, channels: &mut BTreeSet<ChannelId>) -> Result<usize, StoreError> {
-    let mut open: BTreeMap<ChannelId, Open> = BTreeMap::new();
+    let mut open: BTreeMap<ChannelId, OpenEntries> = BTreeMap::new();
     let (mut after, mut rows) = (None, 0);
     // Bounded by the table; each page goes on after the last.
     loop {

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 /// One character as it is meant, and where it is written.
 #[derive(Clone, Copy)]
-pub(super) struct Unit {
+pub(super) struct SpelledCharacter {
     /// Full-width forms are folded.
     pub(super) character: char,
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
-impl Unit {
+impl SpelledCharacter {
     pub(super) fn is_digit(self) -> bool {
         self.character.is_ascii_digit()
             || (!self.character.is_ascii() && self.character.is_numeric())
@@ -32,12 +32,12 @@ impl Unit {
 }
 
 /// The characters that a text means, one after another.
-pub(super) fn units_of(text: &str) -> Vec<Unit> {
+pub(super) fn units_of(text: &str) -> Vec<SpelledCharacter> {
     let mut units = Vec::with_capacity(text.len());
     let mut start = 0;
     while let Some(first) = text[start..].chars().next() {
         if first.is_ascii() && !matches!(first, '\\' | '%' | '&') {
-            units.push(Unit { character: first, start, end: start + 1 });
+            units.push(SpelledCharacter { character: first, start, end: start + 1 });
             start += 1;
             continue;
         }
@@ -48,7 +48,7 @@ pub(super) fn units_of(text: &str) -> Vec<Unit> {
             _ => None,
         }
         .unwrap_or((first, first.len_utf8()));
-        units.push(Unit { character: fold(character), start, end: start + length });
+        units.push(SpelledCharacter { character: fold(character), start, end: start + length });
         start += length;
     }
     units

@@ -218,7 +218,12 @@ fn every_secret_name_passes_the_first_look_at_a_word() {
 
 /// The digits that a reader of a text finds one after another, whatever stands between them.
 fn readable(text: &str) -> String {
-    Words::read(text).units.iter().map(|unit| unit.character).filter(char::is_ascii_digit).collect()
+    CardWords::read(text)
+        .units
+        .iter()
+        .map(|unit| unit.character)
+        .filter(char::is_ascii_digit)
+        .collect()
 }
 
 proptest! {

@@ -8,10 +8,10 @@ use crate::domain::ids::BatchId;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{FORM, damaged};
 use crate::store::key::{Key, Parts, bounds, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::Table;
-use crate::store::sorted::{Read, Scan};
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::{Scan, StoreResult};
+use crate::store::{Store, StoreError, StoreRead};
 
 /// Every part but the last has so many bytes; the last one has fewer, and may have none.
 const PART_BYTES: usize = 32 * 1024;
@@ -44,7 +44,7 @@ impl Table for AgreedLines {
         agreed_part(&row.lines)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<AgreedPart> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<AgreedPart> {
         let mut parts = Parts::of(key);
         Ok(AgreedPart {
             batch: BatchId::of(parts.order()?),
@@ -53,7 +53,7 @@ impl Table for AgreedLines {
         })
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for (batch, lines) in &writes.agreed_lines {
             for (part, lines) in (0..).zip(agreed_parts(lines)) {
                 plan.insert(key_of(*batch, part), agreed_part(lines));
@@ -68,7 +68,7 @@ fn key_of(batch: BatchId, part: u32) -> Vec<u8> {
 
 impl dyn Store + '_ {
     /// Which lines agreed in a batch, as it was written.
-    pub fn agreed_lines(&self, id: BatchId) -> Reading<'_, Option<Vec<u8>>> {
+    pub fn agreed_lines(&self, id: BatchId) -> StoreRead<'_, Option<Vec<u8>>> {
         self.list(move |rows| {
             let (from, to) = bounds(&order_key(LETTER, id.chain()));
             let mut lines = Vec::new();

@@ -6,19 +6,19 @@ use crate::domain::books::day_close::ClearingDays;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, encode};
+use crate::store::form::{StoredFields, decode, encode};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::{Check, Plan};
+use crate::store::plan::{CommitPlan, PlanCheck};
 use crate::store::row::{Table, get};
-use crate::store::sorted::Read;
-use crate::store::{CommitError, Reading, Store};
+use crate::store::sorted::StoreResult;
+use crate::store::{CommitError, Store, StoreRead};
 
-const DAYS: Fields = Fields { table: "clearing_days" };
+const DAYS: StoredFields = StoredFields { table: "clearing_days" };
 const LETTER: u8 = b'd';
 
-pub(in crate::store) struct Days;
+pub(in crate::store) struct ShutDays;
 
-impl Table for Days {
+impl Table for ShutDays {
     type Row = (ChannelId, ClearingDays);
 
     const NAME: &'static str = DAYS.table;
@@ -32,11 +32,11 @@ impl Table for Days {
         days_bytes(*days)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<(ChannelId, ClearingDays)> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<(ChannelId, ClearingDays)> {
         Ok((Parts::of(key).channel()?, read_days(bytes)?))
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for (channel, date) in &writes.shut {
             move_on(channel, *date, plan, |days, date| ClearingDays {
                 shut_through: days.shut_through.max(Some(date)),
@@ -47,7 +47,7 @@ impl Table for Days {
 }
 
 /// Closes a day, which must be behind the last closed one.
-pub(super) fn plan_close(channel: &ChannelId, date: BusinessDate, plan: &mut Plan) {
+pub(super) fn plan_close(channel: &ChannelId, date: BusinessDate, plan: &mut CommitPlan) {
     move_on(channel, date, plan, |days, date| ClearingDays {
         closed_through: Some(date),
         shut_through: days.shut_through.max(Some(date)),
@@ -57,7 +57,7 @@ pub(super) fn plan_close(channel: &ChannelId, date: BusinessDate, plan: &mut Pla
 fn move_on(
     channel: &ChannelId,
     date: BusinessDate,
-    plan: &mut Plan,
+    plan: &mut CommitPlan,
     on: fn(ClearingDays, BusinessDate) -> ClearingDays,
 ) {
     let key = key_of(channel);
@@ -72,7 +72,11 @@ fn move_on(
 }
 
 /// Guards that a channel's day, and so all later ones, still take clearing records.
-pub(in crate::store::table) fn plan_open(channel: &ChannelId, date: BusinessDate, plan: &mut Plan) {
+pub(in crate::store::table) fn plan_open(
+    channel: &ChannelId,
+    date: BusinessDate,
+    plan: &mut CommitPlan,
+) {
     let key = key_of(channel);
     plan.own(move |check| {
         let is_shut = find(check, &key)?.shut_through >= Some(date);
@@ -80,7 +84,7 @@ pub(in crate::store::table) fn plan_open(channel: &ChannelId, date: BusinessDate
     });
 }
 
-fn find(check: &Check<'_>, key: &[u8]) -> Result<ClearingDays, CommitError> {
+fn find(check: &PlanCheck<'_>, key: &[u8]) -> Result<ClearingDays, CommitError> {
     let days = check.find(key)?.map(|row| read_days(&row)).transpose();
     days.map(Option::unwrap_or_default).map_err(CommitError::Failed)
 }
@@ -91,9 +95,9 @@ fn key_of(channel: &ChannelId) -> Vec<u8> {
 
 impl dyn Store + '_ {
     /// How far a channel's clearing days are shut, and closed.
-    pub fn clearing_days(&self, channel: ChannelId) -> Reading<'_, ClearingDays> {
+    pub fn clearing_days(&self, channel: ChannelId) -> StoreRead<'_, ClearingDays> {
         self.look(move |rows| {
-            let days = get::<Days>(rows, &key_of(&channel))?;
+            let days = get::<ShutDays>(rows, &key_of(&channel))?;
             Ok(days.map(|(_, days)| days).unwrap_or_default())
         })
     }
@@ -112,7 +116,7 @@ fn days_bytes(days: ClearingDays) -> Vec<u8> {
     })
 }
 
-fn read_days(bytes: &[u8]) -> Read<ClearingDays> {
+fn read_days(bytes: &[u8]) -> StoreResult<ClearingDays> {
     let record: DaysRecord = decode(DAYS.table, bytes)?;
     let date = |stored: Option<u32>| stored.map(|date| DAYS.date(date)).transpose();
     Ok(ClearingDays {

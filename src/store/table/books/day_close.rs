@@ -8,16 +8,16 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, get};
-use crate::store::sorted::Read;
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::StoreResult;
+use crate::store::{Store, StoreError, StoreRead};
 
 use super::clearing_days::plan_close;
 
-const CLOSES: Fields = Fields { table: "closes" };
+const CLOSES: StoredFields = StoredFields { table: "closes" };
 const LETTER: u8 = b'D';
 
 pub(in crate::store) struct DayCloses;
@@ -36,12 +36,12 @@ impl Table for DayCloses {
         close_bytes(close)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<DayClose> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<DayClose> {
         let mut parts = Parts::of(key);
         read_close(&parts.channel()?, parts.date()?, bytes)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for close in &writes.closes {
             plan_close(&close.channel, close.date, plan);
             plan.insert(Self::key(close), close_bytes(close));
@@ -58,7 +58,7 @@ impl dyn Store + '_ {
         &self,
         channel: ChannelId,
         date: BusinessDate,
-    ) -> Reading<'_, Option<DayClose>> {
+    ) -> StoreRead<'_, Option<DayClose>> {
         self.look(move |rows| get::<DayCloses>(rows, &key_of(&channel, date)))
     }
 }

@@ -10,17 +10,17 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::{BusinessDate, Due, Timestamp};
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{
     Entries, Head, Table, Versioned, due_rows, get, holder, indexed, plan_put,
 };
-use crate::store::sorted::{Read, Rows, onward, page};
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::{SortedRows, StoreResult, onward, page};
+use crate::store::{Store, StoreError, StoreRead};
 
 const TABLE: &str = "differences";
-const FIELDS: Fields = Fields { table: TABLE };
+const FIELDS: StoredFields = StoredFields { table: TABLE };
 
 const LETTER: u8 = b'E';
 const BY_RECORD: u8 = b'e';
@@ -52,15 +52,15 @@ impl Table for Differences {
         difference_bytes(difference)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<Difference> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Difference> {
         read_difference(DifferenceId::of(Parts::of(key).order()?), bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.differences, plan);
     }
 }
@@ -70,7 +70,7 @@ impl Versioned for Differences {
         difference.version
     }
 
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
         let head = read_head(&decode_head(TABLE, bytes)?)?;
         let channel = &head.channel;
         let mut entries = Entries::default();
@@ -100,12 +100,15 @@ fn line_key(channel: &ChannelId, date: BusinessDate, digest: [u8; 16]) -> Vec<u8
     Key(date_prefix(BY_LINE, channel, date)).number(digest).0
 }
 
-pub(super) fn difference_of(rows: Rows<'_>, id: DifferenceId) -> Read<Option<Difference>> {
+pub(super) fn difference_of(
+    rows: SortedRows<'_>,
+    id: DifferenceId,
+) -> StoreResult<Option<Difference>> {
     get::<Differences>(rows, &order_key(LETTER, id.chain()))
 }
 
 impl dyn Store + '_ {
-    pub fn difference(&self, id: DifferenceId) -> Reading<'_, Option<Difference>> {
+    pub fn difference(&self, id: DifferenceId) -> StoreRead<'_, Option<Difference>> {
         self.look(move |rows| difference_of(rows, id))
     }
 
@@ -115,7 +118,7 @@ impl dyn Store + '_ {
         channel: ChannelId,
         date: BusinessDate,
         number: ChannelOrderNo,
-    ) -> Reading<'_, Option<Difference>> {
+    ) -> StoreRead<'_, Option<Difference>> {
         self.look(move |rows| holder::<Differences>(rows, &record_key(&channel, date, number)))
     }
 
@@ -125,7 +128,7 @@ impl dyn Store + '_ {
         channel: ChannelId,
         date: BusinessDate,
         digest: [u8; 16],
-    ) -> Reading<'_, Option<Difference>> {
+    ) -> StoreRead<'_, Option<Difference>> {
         self.look(move |rows| holder::<Differences>(rows, &line_key(&channel, date, digest)))
     }
 
@@ -136,7 +139,7 @@ impl dyn Store + '_ {
         date: BusinessDate,
         after: Option<ChannelOrderNo>,
         limit: usize,
-    ) -> Reading<'_, Vec<Difference>> {
+    ) -> StoreRead<'_, Vec<Difference>> {
         let last = after.map(|number| record_key(&channel, date, number));
         self.holders(onward(&date_prefix(BY_RECORD, &channel, date), last), limit)
     }
@@ -148,12 +151,12 @@ impl dyn Store + '_ {
         date: BusinessDate,
         after: Option<[u8; 16]>,
         limit: usize,
-    ) -> Reading<'_, Vec<Difference>> {
+    ) -> StoreRead<'_, Vec<Difference>> {
         let last = after.map(|digest| line_key(&channel, date, digest));
         self.holders(onward(&date_prefix(BY_LINE, &channel, date), last), limit)
     }
 
-    fn holders(&self, bounds: (Vec<u8>, Vec<u8>), limit: usize) -> Reading<'_, Vec<Difference>> {
+    fn holders(&self, bounds: (Vec<u8>, Vec<u8>), limit: usize) -> StoreRead<'_, Vec<Difference>> {
         self.list(move |rows| {
             page(rows, bounds, limit, |entry, _| holder::<Differences>(rows, entry))
         })
@@ -165,7 +168,7 @@ impl dyn Store + '_ {
         channel: ChannelId,
         after: Option<DifferenceId>,
         limit: usize,
-    ) -> Reading<'_, Vec<Difference>> {
+    ) -> StoreRead<'_, Vec<Difference>> {
         self.list(move |rows| {
             let prefix = Key::of(OPEN).channel(&channel).0;
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
@@ -175,7 +178,7 @@ impl dyn Store + '_ {
 
     /// Carried differences whose time is over, the longest due first; behind them what is dated
     /// wrong.
-    pub fn due_differences(&self, due: Due, limit: usize) -> Reading<'_, Vec<Difference>> {
+    pub fn due_differences(&self, due: Due, limit: usize) -> StoreRead<'_, Vec<Difference>> {
         self.list(move |rows| due_rows::<Differences>(rows, &[DUE], due, limit))
     }
 }
@@ -191,7 +194,7 @@ struct DifferenceHead {
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeadRecord<'a> {
+struct DifferenceHeadRecord<'a> {
     version: u32,
     state: u8,
     channel: &'a str,
@@ -213,11 +216,11 @@ struct RecordKeyRecord {
     attempt: u8,
 }
 
-/// Begins with the fields of [`HeadRecord`].
+/// Begins with the fields of [`DifferenceHeadRecord`].
 #[derive(Serialize, Deserialize)]
 struct DifferenceRecord<'a> {
     #[serde(borrow)]
-    head: HeadRecord<'a>,
+    head: DifferenceHeadRecord<'a>,
     class: u8,
     key: u8,
     /// What the head does not say of the line; there exactly if the head has one.
@@ -279,7 +282,7 @@ impl ItemRecord {
         }
     }
 
-    fn read(&self, fields: Fields) -> Result<Item, StoreError> {
+    fn read(&self, fields: StoredFields) -> Result<Item, StoreError> {
         Ok(Item {
             movement: fields.code("movement", self.movement)?,
             amount_minor: self.amount_minor,
@@ -291,8 +294,8 @@ impl ItemRecord {
     }
 }
 
-fn head_record(difference: &Difference) -> HeadRecord<'_> {
-    HeadRecord {
+fn head_record(difference: &Difference) -> DifferenceHeadRecord<'_> {
+    DifferenceHeadRecord {
         version: difference.version,
         state: difference.state.number(),
         channel: difference.channel.as_str(),
@@ -343,7 +346,7 @@ fn difference_bytes(difference: &Difference) -> Vec<u8> {
     })
 }
 
-fn read_head(head: &HeadRecord<'_>) -> Result<DifferenceHead, StoreError> {
+fn read_head(head: &DifferenceHeadRecord<'_>) -> Result<DifferenceHead, StoreError> {
     let line = |line: &LineKeyRecord| Ok::<_, StoreError>((FIELDS.date(line.date)?, line.digest));
     let record = |record: &RecordKeyRecord| {
         let order = OrderId::from_u64(record.order);

@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, DifferenceId};
 use crate::domain::write_set::{FoundDifference, WriteSet};
-use crate::store::form::{Fields, damaged, decode, encode};
+use crate::store::form::{StoredFields, damaged, decode, encode};
 use crate::store::key::{Key, Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, plan_new};
-use crate::store::sorted::{Read, onward, page};
-use crate::store::{FoundRow, Reading, Store};
+use crate::store::sorted::{StoreResult, onward, page};
+use crate::store::{FoundRow, Store, StoreRead};
 
 use super::difference::difference_of;
 
-const FOUND: Fields = Fields { table: "found_differences" };
+const FOUND: StoredFields = StoredFields { table: "found_differences" };
 const LETTER: u8 = b'F';
 
 pub(in crate::store) struct FoundDifferences;
@@ -33,7 +33,7 @@ impl Table for FoundDifferences {
         encode(&FoundRecord { class: found.class.number(), difference: found.difference.as_u64() })
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<FoundDifference> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<FoundDifference> {
         let mut parts = Parts::of(key);
         let record: FoundRecord = decode(FOUND.table, bytes)?;
         Ok(FoundDifference {
@@ -44,7 +44,7 @@ impl Table for FoundDifferences {
         })
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_new::<Self>(&writes.found, plan);
     }
 }
@@ -61,7 +61,7 @@ impl dyn Store + '_ {
         batch: BatchId,
         after: Option<u32>,
         limit: usize,
-    ) -> Reading<'_, Vec<FoundRow>> {
+    ) -> StoreRead<'_, Vec<FoundRow>> {
         self.list(move |rows| {
             let prefix = order_key(LETTER, batch.chain());
             let last = after.map(|ordinal| key_of(batch, ordinal));

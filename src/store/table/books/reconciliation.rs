@@ -12,17 +12,17 @@ use crate::domain::ids::{BatchId, ChannelId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Unchanged, WriteSet};
-use crate::store::form::{Fields, decode, decode_head, encode, millis, text, wrong};
+use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, bounds, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{
     Entries, Head, Table, Versioned, get, holder, identity, indexed, listed, plan_put,
 };
-use crate::store::sorted::{Read, onward};
-use crate::store::{CommitError, PAGE_MAX, Reading, Store, StoreError};
+use crate::store::sorted::{StoreResult, onward};
+use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
 
 const TABLE: &str = "reconciliations";
-const FIELDS: Fields = Fields { table: TABLE };
+const FIELDS: StoredFields = StoredFields { table: TABLE };
 
 const LETTER: u8 = b'B';
 const OF_CHANNEL: u8 = b'b';
@@ -53,15 +53,15 @@ impl Table for Reconciliations {
         reconciliation_bytes(batch)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<Reconciliation> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Reconciliation> {
         read_reconciliation(BatchId::of(Parts::of(key).order()?), bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for unchanged in &writes.unchanged {
             if let Unchanged::Reconciliation { channel, date, was } = unchanged {
                 plan_unchanged(current_key(channel.as_str(), *date), *was, plan);
@@ -76,8 +76,8 @@ impl Versioned for Reconciliations {
         batch.version
     }
 
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
-        let head: HeadRecord<'_> = decode_head(TABLE, bytes)?;
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
+        let head: ReconciliationHeadRecord<'_> = decode_head(TABLE, bytes)?;
         let (channel, date) = (head.channel, FIELDS.date(head.date)?);
         let mut entries = Entries::default();
         entries.add(Key::of(OF_CHANNEL).text(channel).0, key);
@@ -92,7 +92,7 @@ impl Versioned for Reconciliations {
 }
 
 /// Guards which reconciliation is current, and its version.
-fn plan_unchanged(entry: Vec<u8>, was: Option<(BatchId, u32)>, plan: &mut Plan) {
+fn plan_unchanged(entry: Vec<u8>, was: Option<(BatchId, u32)>, plan: &mut CommitPlan) {
     let key = was.map(|(id, _)| order_key(LETTER, id.chain()));
     let holder = key.as_deref().map(|key| identity(key).to_vec());
     plan.own(move |check| {
@@ -109,7 +109,7 @@ fn current_key(channel: &str, date: BusinessDate) -> Vec<u8> {
 }
 
 impl dyn Store + '_ {
-    pub fn reconciliation(&self, id: BatchId) -> Reading<'_, Option<Reconciliation>> {
+    pub fn reconciliation(&self, id: BatchId) -> StoreRead<'_, Option<Reconciliation>> {
         self.look(move |rows| get::<Reconciliations>(rows, &order_key(LETTER, id.chain())))
     }
 
@@ -121,7 +121,7 @@ impl dyn Store + '_ {
         date: Option<BusinessDate>,
         after: Option<BatchId>,
         limit: usize,
-    ) -> Reading<'_, Vec<Reconciliation>> {
+    ) -> StoreRead<'_, Vec<Reconciliation>> {
         self.list(move |rows| {
             let prefix = match (&channel, date) {
                 (Some(channel), Some(date)) => Key::of(OF_DATE).channel(channel).date(date).0,
@@ -141,13 +141,13 @@ impl dyn Store + '_ {
         &self,
         channel: ChannelId,
         date: BusinessDate,
-    ) -> Reading<'_, Option<Reconciliation>> {
+    ) -> StoreRead<'_, Option<Reconciliation>> {
         let entry = current_key(channel.as_str(), date);
         self.look(move |rows| holder::<Reconciliations>(rows, &entry))
     }
 
     /// Reconciliations that have begun and not ended, by id.
-    pub fn running_reconciliations(&self) -> Reading<'_, Vec<Reconciliation>> {
+    pub fn running_reconciliations(&self) -> StoreRead<'_, Vec<Reconciliation>> {
         self.list(|rows| indexed::<Reconciliations>(rows, bounds(&[RUNNING]), 1, PAGE_MAX))
     }
 }
@@ -156,18 +156,18 @@ impl dyn Store + '_ {
 const ROWS_MAX: u64 = 1 << 40;
 
 #[derive(Serialize, Deserialize)]
-struct HeadRecord<'a> {
+struct ReconciliationHeadRecord<'a> {
     version: u32,
     state: u8,
     channel: &'a str,
     date: u32,
 }
 
-/// Begins with the fields of [`HeadRecord`].
+/// Begins with the fields of [`ReconciliationHeadRecord`].
 #[derive(Serialize, Deserialize)]
 struct BatchRecord<'a> {
     #[serde(borrow)]
-    head: HeadRecord<'a>,
+    head: ReconciliationHeadRecord<'a>,
     revision: u16,
     by: &'a str,
     started_at: u64,
@@ -315,7 +315,7 @@ impl<'a> ReportRecord<'a> {
 
 fn reconciliation_bytes(batch: &Reconciliation) -> Vec<u8> {
     encode(&BatchRecord {
-        head: HeadRecord {
+        head: ReconciliationHeadRecord {
             version: batch.version,
             state: batch.state.number(),
             channel: batch.channel.as_str(),

@@ -8,16 +8,16 @@ use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{Unchanged, WriteSet};
-use crate::store::form::{Fields, decode, decode_head, encode};
+use crate::store::form::{StoredFields, decode, decode_head, encode};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Entries, Head, Table, Versioned, get, plan_put};
-use crate::store::sorted::Read;
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::StoreResult;
+use crate::store::{Store, StoreError, StoreRead};
 
 use super::settlement::SettledRecord;
 
-const SETTLED: Fields = Fields { table: "settled_dates" };
+const SETTLED: StoredFields = StoredFields { table: "settled_dates" };
 const LETTER: u8 = b'Z';
 
 pub(in crate::store) struct SettledDates;
@@ -36,17 +36,17 @@ impl Table for SettledDates {
         settled_bytes(date)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<SettledDate> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<SettledDate> {
         let mut parts = Parts::of(key);
         let (channel, date, [currency]) = (parts.channel()?, parts.date()?, parts.number()?);
         read_settled(channel, date, SETTLED.currency(currency)?, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for unchanged in &writes.unchanged {
             if let Unchanged::SettledDate { channel, date, currency, version } = unchanged {
                 plan.unchanged(key_of(channel, *date, *currency), *version, Self::head);
@@ -61,7 +61,7 @@ impl Versioned for SettledDates {
         date.version
     }
 
-    fn head(_key: &[u8], bytes: &[u8]) -> Read<Head> {
+    fn head(_key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
         let version = decode_head(SETTLED.table, bytes)?;
         Ok(Head { version, entries: Entries::default() })
     }
@@ -77,7 +77,7 @@ impl dyn Store + '_ {
         channel: ChannelId,
         date: BusinessDate,
         currency: Currency,
-    ) -> Reading<'_, Option<SettledDate>> {
+    ) -> StoreRead<'_, Option<SettledDate>> {
         self.look(move |rows| get::<SettledDates>(rows, &key_of(&channel, date, currency)))
     }
 }

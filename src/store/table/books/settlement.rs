@@ -6,14 +6,14 @@ use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, decode_head, encode, millis};
+use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Entries, Head, Table, Versioned, get, holder, indexed, plan_put};
-use crate::store::sorted::{Read, onward};
-use crate::store::{Reading, Store, StoreError};
+use crate::store::sorted::{StoreResult, onward};
+use crate::store::{Store, StoreError, StoreRead};
 
-const SETTLEMENTS: Fields = Fields { table: "settlements" };
+const SETTLEMENTS: StoredFields = StoredFields { table: "settlements" };
 const LETTER: u8 = b'M';
 const OF_CHANNEL: u8 = b'm';
 /// By the bank's number of a receipt.
@@ -39,15 +39,15 @@ impl Table for Settlements {
         settlement_bytes(settlement)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<ChannelSettlement> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<ChannelSettlement> {
         read_settlement(SettlementId::of(Parts::of(key).order()?), bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> Read<()> {
+    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
         Self::head(key, bytes).map(drop)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.settlements, plan);
     }
 }
@@ -57,8 +57,8 @@ impl Versioned for Settlements {
         settlement.version
     }
 
-    fn head(key: &[u8], bytes: &[u8]) -> Read<Head> {
-        let head: HeadRecord<'_> = decode_head(SETTLEMENTS.table, bytes)?;
+    fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head> {
+        let head: SettlementHeadRecord<'_> = decode_head(SETTLEMENTS.table, bytes)?;
         let mut entries = Entries::default();
         entries.add(Key::of(OF_CHANNEL).text(head.channel).0, key);
         let receipts = head.receipts.iter();
@@ -72,7 +72,7 @@ fn receipt_key(channel: &str, bank_reference: &str) -> Vec<u8> {
 }
 
 impl dyn Store + '_ {
-    pub fn settlement(&self, id: SettlementId) -> Reading<'_, Option<ChannelSettlement>> {
+    pub fn settlement(&self, id: SettlementId) -> StoreRead<'_, Option<ChannelSettlement>> {
         self.look(move |rows| get::<Settlements>(rows, &order_key(LETTER, id.chain())))
     }
 
@@ -82,7 +82,7 @@ impl dyn Store + '_ {
         channel: ChannelId,
         after: Option<SettlementId>,
         limit: usize,
-    ) -> Reading<'_, Vec<ChannelSettlement>> {
+    ) -> StoreRead<'_, Vec<ChannelSettlement>> {
         self.list(move |rows| {
             let prefix = Key::of(OF_CHANNEL).channel(&channel).0;
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
@@ -95,14 +95,14 @@ impl dyn Store + '_ {
         &self,
         channel: ChannelId,
         bank_reference: String,
-    ) -> Reading<'_, Option<ChannelSettlement>> {
+    ) -> StoreRead<'_, Option<ChannelSettlement>> {
         let entry = receipt_key(channel.as_str(), &bank_reference);
         self.look(move |rows| holder::<Settlements>(rows, &entry))
     }
 }
 
 #[derive(Serialize, Deserialize)]
-struct HeadRecord<'a> {
+struct SettlementHeadRecord<'a> {
     version: u32,
     channel: &'a str,
     receipts: Vec<ReceiptRecord<'a>>,
@@ -117,11 +117,11 @@ struct ReceiptRecord<'a> {
     by: &'a str,
 }
 
-/// Begins with the fields of [`HeadRecord`].
+/// Begins with the fields of [`SettlementHeadRecord`].
 #[derive(Serialize, Deserialize)]
 struct SettlementRecord<'a> {
     #[serde(borrow)]
-    head: HeadRecord<'a>,
+    head: SettlementHeadRecord<'a>,
     from: u32,
     to: u32,
     currency: u8,
@@ -161,7 +161,7 @@ fn settlement_bytes(settlement: &ChannelSettlement) -> Vec<u8> {
         by: &receipt.by,
     });
     encode(&SettlementRecord {
-        head: HeadRecord {
+        head: SettlementHeadRecord {
             version: settlement.version,
             channel: settlement.channel.as_str(),
             receipts: receipts.collect(),

@@ -7,14 +7,14 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{Fields, decode, encode, millis};
+use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
-use crate::store::plan::Plan;
+use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, listed, plan_new};
-use crate::store::sorted::Read;
-use crate::store::{PAGE_MAX, Reading, Store, StoreError};
+use crate::store::sorted::StoreResult;
+use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
 
-const STATEMENTS: Fields = Fields { table: "statements" };
+const STATEMENTS: StoredFields = StoredFields { table: "statements" };
 const LETTER: u8 = b'V';
 
 pub(in crate::store) struct Statements;
@@ -34,13 +34,13 @@ impl Table for Statements {
         statement_bytes(statement)
     }
 
-    fn decode(key: &[u8], bytes: &[u8]) -> Read<StatementRevision> {
+    fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<StatementRevision> {
         let mut parts = Parts::of(key);
         let (channel, date) = (parts.channel()?, parts.date()?);
         read_statement(channel, date, parts.number().map(u16::from_be_bytes)?, bytes)
     }
 
-    fn plan(writes: &WriteSet, plan: &mut Plan) {
+    fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_new::<Self>(&writes.statements, plan);
     }
 }
@@ -55,7 +55,7 @@ impl dyn Store + '_ {
         &self,
         channel: ChannelId,
         date: BusinessDate,
-    ) -> Reading<'_, Vec<StatementRevision>> {
+    ) -> StoreRead<'_, Vec<StatementRevision>> {
         let prefix = prefix_of(&channel, date);
         self.list(move |rows| listed::<Statements>(rows, &prefix, None, PAGE_MAX))
     }

@@ -2,7 +2,7 @@
 //! seed.
 
 use crate::store::table::books::agreed::{AgreedLines, AgreedPart};
-use crate::store::table::books::clearing_days::Days;
+use crate::store::table::books::clearing_days::ShutDays;
 use crate::store::table::books::day_close::DayCloses;
 use crate::store::table::books::difference::Differences;
 use crate::store::table::books::found::FoundDifferences;
@@ -404,7 +404,7 @@ pub(super) fn settled_date() -> SettledDate {
     }
 }
 
-impl Sampled for Days {
+impl Sampled for ShutDays {
     fn fixed() -> Vec<(ChannelId, ClearingDays)> {
         vec![days()]
     }

@@ -24,11 +24,11 @@ use crate::domain::money::{AMOUNT_MINOR_MAX, AmountMinor, Currency};
 use crate::domain::outcome::{Objection, Reason, UnknownCause};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd};
-use crate::store::table::accounting::Accounting;
+use crate::store::table::accounting::AccountingRequests;
 use crate::store::table::audit::Audit;
 use crate::store::table::clearing::Clearing;
 use crate::store::table::contradiction::Contradictions;
-use crate::store::table::notice::Notices;
+use crate::store::table::notice::CoreNotices;
 use crate::store::table::order::Orders;
 use crate::store::table::reversal::Reversals;
 use crate::store::table::transaction::Transactions;
@@ -649,7 +649,7 @@ impl Sampled for Clearing {
     }
 }
 
-impl Sampled for Accounting {
+impl Sampled for AccountingRequests {
     fn fixed() -> Vec<AccountingRequest> {
         vec![accounting()]
     }
@@ -663,7 +663,7 @@ impl Sampled for Accounting {
     }
 }
 
-impl Sampled for Notices {
+impl Sampled for CoreNotices {
     fn fixed() -> Vec<CoreNotice> {
         vec![notice()]
     }

@@ -1,7 +1,7 @@
 //! The thread that copies journalled rows into the tree, so that commits need not wait for it.
 //!
-//! A layer has settled when all of it is in the tree and durable there. Only then is it taken away
-//! from above the tree, and only then may its journal be written over.
+//! A layer has been merged when all of it is in the tree and durable there. Only then is it taken
+//! away from above the tree, and only then may its journal be written over.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -13,49 +13,49 @@ use crate::store::plan::Writes;
 use super::disk::Base;
 use super::layers::Layers;
 
-type Ended = Result<(), StoreError>;
+type MergeResult = Result<(), StoreError>;
 
-/// The writer's handle on the settler.
-pub(super) struct Settler {
+/// The writer's handle on the merger.
+pub(super) struct Merger {
     /// `None` only while it is dropped.
     layers: Option<SyncSender<(Arc<Writes>, u64)>>,
-    ends: Receiver<Ended>,
+    ends: Receiver<MergeResult>,
     busy: bool,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Settler {
+impl Merger {
     pub(super) fn start(mut base: Base, layers: Arc<Layers>) -> Result<Self, StoreError> {
         let (sender, receiver) = sync_channel::<(Arc<Writes>, u64)>(1);
         let (end, ends) = sync_channel(1);
         let work = move || {
             while let Ok((layer, turn)) = receiver.recv() {
-                let settled = base.settle(&layer, turn..=turn);
-                if settled.is_ok() {
-                    layers.settled();
+                let merged = base.merge(&layer, turn..=turn);
+                if merged.is_ok() {
+                    layers.merged();
                 }
                 // After a failure nothing more is handed over; the handle may be gone already.
-                drop(end.send(settled));
+                drop(end.send(merged));
             }
         };
-        let thread = Builder::new().name("store-settler".to_owned()).spawn(work);
+        let thread = Builder::new().name("store-merger".to_owned()).spawn(work);
         let thread = thread.map_err(|source| StoreError::Io {
-            context: "cannot start the store's settler".to_owned(),
+            context: "cannot start the store's merger".to_owned(),
             source,
         })?;
         Ok(Self { layers: Some(sender), ends, busy: false, thread: Some(thread) })
     }
 
     /// Hands over a layer and the generation of the journal that has it. The one before must have
-    /// settled.
+    /// merged.
     pub(super) fn begin(&mut self, layer: Arc<Writes>, turn: u64) -> Result<(), StoreError> {
-        assert!(!self.busy, "one layer settles at a time");
+        assert!(!self.busy, "one layer is merged at a time");
         self.busy = true;
         let layers = self.layers.as_ref().expect("it lives as long as the handle");
         layers.send((layer, turn)).map_err(|_| gone())
     }
 
-    /// Whether a layer is still settling; an error if it could not be settled.
+    /// Whether a layer is still merging; an error if it could not be merged.
     pub(super) fn is_busy(&mut self) -> Result<bool, StoreError> {
         if self.busy {
             match self.ends.try_recv() {
@@ -67,7 +67,7 @@ impl Settler {
         Ok(self.busy)
     }
 
-    /// Waits until nothing is settling.
+    /// Waits until nothing is merging.
     pub(super) fn wait(&mut self) -> Result<(), StoreError> {
         if self.busy {
             let ended = self.ends.recv().map_err(|_| gone())?;
@@ -76,8 +76,8 @@ impl Settler {
         Ok(())
     }
 
-    /// A layer that failed to settle leaves the settler busy for good.
-    fn ended(&mut self, ended: Ended) -> Result<(), StoreError> {
+    /// A layer that could not be merged leaves the merger busy for good.
+    fn ended(&mut self, ended: MergeResult) -> Result<(), StoreError> {
         ended?;
         self.busy = false;
         Ok(())
@@ -86,12 +86,12 @@ impl Settler {
 
 fn gone() -> StoreError {
     StoreError::Backend {
-        context: "the store's settler has ended",
-        detail: "what is journalled is settled when the store is opened again".to_owned(),
+        context: "the store's merger has ended",
+        detail: "what is journalled is merged when the store is opened again".to_owned(),
     }
 }
 
-impl Drop for Settler {
+impl Drop for Merger {
     /// Waits for the thread, which holds the tree, to end.
     fn drop(&mut self) {
         self.layers = None;
