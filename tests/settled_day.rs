@@ -86,7 +86,7 @@ async fn i_10_a_day_is_reconciled_resolved_and_settled() {
     // The channel's day ends, and its statement comes.
     days.set(3);
     let batch = reconciled(&core, date).await;
-    let planted = town.channels.unionpay.planted(date);
+    let planted = town.channels.unionpay.planted_differences(date);
     assert!(!planted.is_empty(), "differences were planted");
     let kind_of: BTreeMap<&str, DifferenceKind> =
         planted.iter().map(|one| (one.order_no.as_str(), one.kind)).collect();

@@ -13,7 +13,7 @@ use crate::channel::registry::ChannelStatus;
 use crate::channel::samples::check::{Report, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
@@ -82,15 +82,15 @@ const CHANNELS: Listing = Listing {
     ],
     cells: |channel| {
         let part = |name: &str, member: &str| {
-            channel.get(name).map_or_else(|| "-".to_owned(), |part| shown(part, member))
+            channel.get(name).map_or_else(|| "-".to_owned(), |part| cell(part, member))
         };
         let is = |value: &str| value == "true";
         let ppm: Option<u64> = part("health", "success_rate_ppm").parse().ok();
         vec![
-            shown(channel, "id"),
-            shown(channel, "protocol"),
-            shown(channel, "state"),
-            if is(&shown(channel, "enabled")) { "on" } else { "off" }.to_owned(),
+            cell(channel, "id"),
+            cell(channel, "protocol"),
+            cell(channel, "state"),
+            if is(&cell(channel, "enabled")) { "on" } else { "off" }.to_owned(),
             if is(&part("health", "breaker_open")) { "open" } else { "closed" }.to_owned(),
             ppm.map_or_else(|| "-".to_owned(), |ppm| format!("{}%", ppm / 10_000)),
             part("limits", "used_today"),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ const NOTICES: Listing = Listing {
     rows: "notices",
     heading: &["id", "status", ">tries", "due", "url", "last error"],
     cells: |row| {
-        ["id", "status", "tries", "due_at", "url", "last_error"].map(|name| shown(row, name)).into()
+        ["id", "status", "tries", "due_at", "url", "last_error"].map(|name| cell(row, name)).into()
     },
 };
 

@@ -140,7 +140,7 @@ impl Simulator {
     }
 
     /// The differences planted in the statement of a date.
-    pub fn planted(&self, date: BusinessDate) -> Vec<PlantedDifference> {
+    pub fn planted_differences(&self, date: BusinessDate) -> Vec<PlantedDifference> {
         self.running.statement(date).map(|statement| statement.planted).unwrap_or_default()
     }
 

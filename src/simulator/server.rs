@@ -123,8 +123,8 @@ async fn respond(
         HttpDialect::None => HttpAnswer::Close,
     };
     match answer {
-        HttpAnswer::Whole(reply) => Ok(dated(&running, respond_with(reply, false))),
-        HttpAnswer::Cut(reply) => Ok(dated(&running, respond_with(reply, true))),
+        HttpAnswer::Whole(reply) => Ok(with_date(&running, respond_with(reply, false))),
+        HttpAnswer::Cut(reply) => Ok(with_date(&running, respond_with(reply, true))),
         HttpAnswer::Close => Err(DroppedConnection),
         HttpAnswer::Reset => {
             reset.store(true, Ordering::Release);
@@ -134,7 +134,7 @@ async fn respond(
 }
 
 /// With a Date header, where the settings have a clock for it.
-fn dated(running: &SimulatorState, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+fn with_date(running: &SimulatorState, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
     let Some(clock) = &running.settings.dates else { return response };
     let utc = clock().civil(&jiff::tz::TimeZone::UTC);
     let date = utc.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
@@ -170,7 +170,7 @@ fn report(running: &SimulatorState, path: &str) -> Option<Response<ReplyBody>> {
         _ => {
             let rest = path.strip_prefix("/statements/")?;
             match rest.strip_suffix("/planted") {
-                Some(date) => planted(running, date),
+                Some(date) => planted_differences(running, date),
                 None => paper(running, rest),
             }
         }
@@ -200,7 +200,7 @@ fn paper(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
 }
 
 /// The differences planted in a date's statement, in JSON lines.
-fn planted(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
+fn planted_differences(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
     let Some(date) = BusinessDate::parse(date) else {
         return plain(StatusCode::BAD_REQUEST, "text/plain", Bytes::new());
     };

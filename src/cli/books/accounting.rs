@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::domain::books::accounting::DeliveryStatus;
 
@@ -48,7 +48,7 @@ const REQUESTS: Listing = Listing {
     heading: &["id", "event", "voucher", "channel", "status", ">tries", "due", "last error"],
     cells: |row| {
         ["id", "event", "voucher", "channel", "status", "tries", "due_at", "last_error"]
-            .map(|name| shown(row, name))
+            .map(|name| cell(row, name))
             .into()
     },
 };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking};
 
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ enum AuditCommand {
 const ENTRIES: Listing = Listing {
     rows: "entries",
     heading: &["at", "actor", "action", "subject", "reason"],
-    cells: |row| ["at", "actor", "action", "subject", "reason"].map(|one| shown(row, one)).into(),
+    cells: |row| ["at", "actor", "action", "subject", "reason"].map(|one| cell(row, one)).into(),
 };
 
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking};
 
 #[derive(Debug, Args)]
@@ -30,7 +30,7 @@ const CONTRADICTIONS: Listing = Listing {
     heading: &["id", ">attempt", "claim", "source", "at", "undo", "channel's reference"],
     cells: |row| {
         ["id", "attempt", "claim", "source", "at", "undo", "channel_reference"]
-            .map(|name| shown(row, name))
+            .map(|name| cell(row, name))
             .into()
     },
 };

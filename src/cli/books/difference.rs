@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::remote::listing::{Listing, list, shown};
+use crate::cli::remote::listing::{Listing, cell, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::domain::books::difference::Remedy;
 
@@ -71,26 +71,26 @@ pub fn run(args: &DifferenceArgs) -> anyhow::Result<ExitCode> {
 
 fn row(difference: &Value) -> Vec<String> {
     let side = |name: &str, member: &str| {
-        difference.get(name).map_or_else(|| "-".to_owned(), |side| shown(side, member))
+        difference.get(name).map_or_else(|| "-".to_owned(), |side| cell(side, member))
     };
     let number = match side("record", "channel_order_no") {
         none if none == "-" => side("line", "order_no"),
         number => number,
     };
     let held = list(difference, "held").map(|gap| {
-        let (currency, principal) = (shown(gap, "currency"), shown(gap, "principal"));
-        format!("{currency} {principal} fee {}", shown(gap, "fee"))
+        let (currency, principal) = (cell(gap, "currency"), cell(gap, "principal"));
+        format!("{currency} {principal} fee {}", cell(gap, "fee"))
     });
     let held: Vec<String> = held.collect();
     vec![
-        shown(difference, "id"),
-        shown(difference, "class"),
-        shown(difference, "state"),
+        cell(difference, "id"),
+        cell(difference, "class"),
+        cell(difference, "state"),
         number,
         side("line", "amount"),
         side("record", "amount"),
         if held.is_empty() { "-".to_owned() } else { held.join(", ") },
-        shown(difference, "opened_at"),
-        shown(difference, "due_at"),
+        cell(difference, "opened_at"),
+        cell(difference, "due_at"),
     ]
 }

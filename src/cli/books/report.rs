@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{list, shown};
+use crate::cli::remote::listing::{cell, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::cli::table::aligned;
 
@@ -91,15 +91,15 @@ const PARTS: [ReportPart; 7] = [
 fn page(report: &Value) -> String {
     let closed = report.get("closed").map_or_else(
         || "open".to_owned(),
-        |close| format!("closed {} by {}", shown(close, "at"), shown(close, "by")),
+        |close| format!("closed {} by {}", cell(close, "at"), cell(close, "by")),
     );
-    let mut text = format!("{} {}, {closed}\n", shown(report, "channel"), shown(report, "date"));
+    let mut text = format!("{} {}, {closed}\n", cell(report, "channel"), cell(report, "date"));
     if let Some(ppm) = report.get("success_rate_ppm").and_then(Value::as_u64) {
         text += &format!("success rate {}.{:04} %\n", ppm / 10_000, ppm % 10_000);
     }
     for part in &PARTS {
         let cells = |row: &Value| {
-            part.columns.iter().map(|name| shown(row, name.trim_start_matches('>'))).collect()
+            part.columns.iter().map(|name| cell(row, name.trim_start_matches('>'))).collect()
         };
         let rows: Vec<Vec<String>> = list(report, part.rows).map(cells).collect();
         if !rows.is_empty() {
@@ -111,9 +111,9 @@ fn page(report: &Value) -> String {
         None => "no statement is reconciled\n".to_owned(),
         Some(statement) => format!(
             "batch {}, revision {}, {} differences, {}\n",
-            shown(statement, "batch"),
-            shown(statement, "revision"),
-            shown(statement, "differences"),
+            cell(statement, "batch"),
+            cell(statement, "revision"),
+            cell(statement, "differences"),
             if statement.get("agreed") == Some(&Value::Bool(true)) {
                 "agreed"
             } else {
@@ -122,9 +122,8 @@ fn page(report: &Value) -> String {
         ),
     };
     let rows = list(report, "settlement").map(|row| {
-        let net =
-            |name: &str| row.get(name).map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
-        vec![shown(row, "currency"), shown(row, "state"), net("stated"), net("settled")]
+        let net = |name: &str| row.get(name).map_or_else(|| "-".to_owned(), |one| cell(one, "net"));
+        vec![cell(row, "currency"), cell(row, "state"), net("stated"), net("settled")]
     });
     let rows: Vec<Vec<String>> = rows.collect();
     if !rows.is_empty() {

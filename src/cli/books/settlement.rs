@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::cli::output::{say, write};
-use crate::cli::remote::listing::{Listing, list, shown};
+use crate::cli::remote::listing::{Listing, cell, list};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::cli::table::aligned;
 
@@ -82,9 +82,9 @@ pub fn run(args: &SettlementArgs) -> anyhow::Result<ExitCode> {
     if daemon.json {
         say!("{settlement}")?;
     } else {
-        write(format_args!("{}", told(&settlement)))?;
+        write(format_args!("{}", summary(&settlement)))?;
     }
-    let agreed = shown(&settlement, "state") == "agreed";
+    let agreed = cell(&settlement, "state") == "agreed";
     Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
@@ -94,16 +94,16 @@ const HEADING: [&str; 8] =
 
 fn row(settlement: &Value) -> Vec<String> {
     let expected =
-        settlement.get("expected").map_or_else(|| "-".to_owned(), |one| shown(one, "net"));
+        settlement.get("expected").map_or_else(|| "-".to_owned(), |one| cell(one, "net"));
     let mut cells: Vec<String> = ["id", "from", "to", "currency", "state", "received"]
-        .map(|one| shown(settlement, one))
+        .map(|one| cell(settlement, one))
         .into();
     cells.extend([expected, list(settlement, "receipts").count().to_string()]);
     cells
 }
 
 /// One settlement, with why it differs.
-fn told(settlement: &Value) -> String {
+fn summary(settlement: &Value) -> String {
     let mut text = aligned(&HEADING, &[row(settlement)]);
     for reason in list(settlement, "reasons").filter_map(Value::as_str) {
         text += &format!("{reason}\n");

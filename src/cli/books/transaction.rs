@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ const TRANSACTIONS: Listing = Listing {
             "source",
             "at",
         ]
-        .map(|name| shown(row, name))
+        .map(|name| cell(row, name))
         .into()
     },
 };

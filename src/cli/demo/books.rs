@@ -60,7 +60,7 @@ impl Books {
     }
 
     /// Everything that the core asked for and a channel had to do.
-    pub fn asked(&self) -> impl Iterator<Item = &Order> {
+    pub fn core_orders(&self) -> impl Iterator<Item = &Order> {
         self.orders.values().filter(|order| match order.instruction.kind {
             OrderKind::Payment
             | OrderKind::Preauth

@@ -173,7 +173,7 @@ fn check_books(findings: &mut DemoFindings, books: &Books) {
             findings.broken("I-7", request.id, "its entries do not balance");
         }
     }
-    for order in books.asked() {
+    for order in books.core_orders() {
         let succeeded = order.status == OrderStatus::Succeeded;
         let expected = usize::from(succeeded);
         let moved = usize::from(succeeded && books.moves_minor(order) != 0);
@@ -261,7 +261,7 @@ fn check_notices(findings: &mut DemoFindings, books: &Books, told: &NoticeLog) {
         let what = format!("{} notices were not signed as agreed", told.forged);
         findings.broken("I-12", "all", what);
     }
-    for order in books.asked() {
+    for order in books.core_orders() {
         let acknowledged = books.notices.get(&order.id).map(|notice| notice.delivery.status);
         let statuses = told.orders.get(&order.id.to_string());
         let is_right = statuses.is_some_and(|statuses| {
@@ -293,7 +293,7 @@ fn compare(
         agreement.net_minor += record.net_minor;
     }
     let theirs = ledger_lines(books, ledger);
-    let ours = claimed(books, channel);
+    let ours = our_lines(books, channel);
     let numbers: BTreeSet<&str> =
         theirs.keys().map(String::as_str).chain(ours.keys().map(String::as_str)).collect();
     for number in numbers {
@@ -332,9 +332,9 @@ struct LedgerLine {
 
 /// The amount that each attempt at a channel moved or held by our orders, by channel order number.
 /// Attempts of which nothing reached the channel are left out unless they claim something.
-fn claimed(books: &Books, channel: &str) -> BTreeMap<String, LedgerLine> {
+fn our_lines(books: &Books, channel: &str) -> BTreeMap<String, LedgerLine> {
     let mut claimed = BTreeMap::new();
-    for order in books.asked() {
+    for order in books.core_orders() {
         for attempt in order.attempts.iter().filter(|one| one.channel.as_str() == channel) {
             if attempt.state == AttemptState::Approved {
                 let number = order.channel_order_no(attempt.number).to_string();

@@ -111,8 +111,8 @@ async fn play(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let witnesses = Witnesses {
         answers,
         ledgers: ledgers.collect(),
-        booked: stage.accounting.booked(),
-        told: stage.core.told(),
+        booked: stage.accounting.log(),
+        told: stage.core.log(),
         owed,
     };
     let findings = checks::check(&books, &witnesses, args.orders);

@@ -40,7 +40,8 @@ impl DemoReport<'_> {
 
     /// Orders of a kind that succeeded.
     fn done(&self, kind: &str) -> usize {
-        let of_kind = self.books.asked().filter(|order| order.instruction.kind.name() == kind);
+        let of_kind =
+            self.books.core_orders().filter(|order| order.instruction.kind.name() == kind);
         of_kind.filter(|order| order.status == OrderStatus::Succeeded).count()
     }
 
@@ -141,8 +142,11 @@ impl DemoReport<'_> {
         let columns = ["", ">succeeded", ">failed", ">reversed", ">yuan"];
         let mut rows = Vec::new();
         for kind in ["preauth", "capture", "refund", "void"] {
-            let orders: Vec<_> =
-                self.books.asked().filter(|order| order.instruction.kind.name() == kind).collect();
+            let orders: Vec<_> = self
+                .books
+                .core_orders()
+                .filter(|order| order.instruction.kind.name() == kind)
+                .collect();
             let with = |status| orders.iter().filter(move |order| order.status == status);
             let count = |status| with(status).count().to_string();
             let sum =
@@ -175,7 +179,8 @@ impl DemoReport<'_> {
         let mut rows = Vec::new();
         for source in Source::ALL {
             let ended = unknown.iter().filter(|attempt| attempt.ended_by == Some(source));
-            let mut took: Vec<Duration> = ended.filter_map(|attempt| lasted(attempt)).collect();
+            let mut took: Vec<Duration> =
+                ended.filter_map(|attempt| unknown_for(attempt)).collect();
             took.sort_unstable();
             if let (Some(median), Some(longest)) = (took.get(took.len() / 2), took.last()) {
                 let row = [took.len().to_string(), seconds(*median), seconds(*longest)];
@@ -292,7 +297,7 @@ impl DemoReport<'_> {
 }
 
 /// From when its result was open to its end.
-fn lasted(attempt: &Attempt) -> Option<Duration> {
+fn unknown_for(attempt: &Attempt) -> Option<Duration> {
     let since = attempt.unresolved_at.unwrap_or(attempt.sent_at);
     Some(attempt.ended_at?.since(since))
 }

@@ -55,7 +55,7 @@ impl AccountingSink {
         Ok((sink, format!("http://{address}/vouchers")))
     }
 
-    pub fn booked(&self) -> BookingLog {
+    pub fn log(&self) -> BookingLog {
         lock(&self.booked).clone()
     }
 }
@@ -131,7 +131,7 @@ impl CoreSink {
         let _ = self.key.set(key);
     }
 
-    pub fn told(&self) -> NoticeLog {
+    pub fn log(&self) -> NoticeLog {
         lock(&self.told).clone()
     }
 }

@@ -70,7 +70,7 @@ impl Listing {
 }
 
 /// A member as people read it; `-` where there is none.
-pub fn shown(value: &Value, name: &str) -> String {
+pub fn cell(value: &Value, name: &str) -> String {
     match value.get(name) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking, encoded};
 use crate::domain::command::Resolution;
 use crate::domain::flow::reversal::Phase;
@@ -54,7 +54,7 @@ const ENTRIES: Listing = Listing {
     heading: &["id", "channel", "phase", ">amount", "currency", "opened", "due"],
     cells: |entry| {
         ["id", "channel", "phase", "amount", "currency", "opened_at", "due_at"]
-            .map(|name| shown(entry, name))
+            .map(|name| cell(entry, name))
             .into()
     },
 };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::remote::listing::{Listing, shown};
+use crate::cli::remote::listing::{Listing, cell};
 use crate::cli::remote::{DaemonArgs, blocking};
 
 #[derive(Debug, Args)]
@@ -26,10 +26,10 @@ const WORKERS: Listing = Listing {
     heading: &["worker", "began", "ended", ">rows", "next", ">failures", "last failure"],
     cells: |row| {
         let failure = row.get("last_failure").filter(|failure| !failure.is_null());
-        let failure = failure.map(|one| format!("{} {}", shown(one, "at"), shown(one, "error")));
+        let failure = failure.map(|one| format!("{} {}", cell(one, "at"), cell(one, "error")));
         let mut cells: Vec<String> =
             ["name", "began_at", "ended_at", "rows", "next_at", "failures"]
-                .map(|one| shown(row, one))
+                .map(|one| cell(row, one))
                 .into();
         cells.push(failure.unwrap_or_default());
         cells

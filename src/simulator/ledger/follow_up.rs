@@ -10,7 +10,7 @@ use crate::domain::time::Timestamp;
 
 use super::{
     BankOrder, EntryFacts, EntryKind, EntryState, FollowUpResult, IssuerDecision, Ledger,
-    OrderResult, enter, known, lock, spare_dead,
+    OrderResult, enter, existing_entry, lock, spare_dead,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -70,7 +70,7 @@ impl Ledger {
     ) -> FollowUpResult {
         let _one_at_a_time = lock(&self.undoing);
         let mut shard = self.shard(instruction.order_no);
-        if let Some(known) = known(&mut shard, now, kind, &instruction) {
+        if let Some(known) = existing_entry(&mut shard, now, kind, &instruction) {
             return FollowUpResult::Entered(known);
         }
         let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
@@ -80,7 +80,7 @@ impl Ledger {
         }
         let mut shard = self.shard(instruction.order_no);
         // A charge may have taken the number while the original was looked at.
-        if let Some(known) = known(&mut shard, now, kind, &instruction) {
+        if let Some(known) = existing_entry(&mut shard, now, kind, &instruction) {
             drop(shard);
             if verdict.approves {
                 self.give_back(now, kind, instruction.amount, original_no);

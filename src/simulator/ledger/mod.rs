@@ -23,38 +23,10 @@ use super::chance::hash;
 
 pub use self::calendar::cut_off_far_from;
 pub(super) use self::calendar::unionpay_calendar;
-pub use self::snapshot::{LedgerEntry, LedgerSnapshot};
+pub use self::snapshot::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 
 const SHARDS: usize = 64;
 const RATE_WHOLE_PPM: i64 = 1_000_000;
-
-/// The kind of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EntryKind {
-    Charge,
-    /// Takes a whole charge or capture of the same clearing day back, or an authorisation.
-    Undo,
-    /// Gives a part or the rest of a charge or capture back.
-    Refund,
-    /// Holds an amount, and moves nothing.
-    Preauth,
-    /// Takes what an authorisation holds.
-    Capture,
-}
-
-/// Where an entry stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EntryState {
-    Working,
-    Approved,
-    Declined,
-    /// Taken back under its own number.
-    Reversed,
-    /// Approved, and then taken back by an undo with its own number.
-    Undone,
-}
 
 /// The issuer's decision about an order, before it is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,7 +238,7 @@ impl Ledger {
         dead_code: &'static str,
     ) -> OrderResult {
         let mut shard = self.shard(instruction.order_no);
-        if let Some(known) = known(&mut shard, now, kind, &instruction) {
+        if let Some(known) = existing_entry(&mut shard, now, kind, &instruction) {
             return known;
         }
         let verdict = spare_dead(&shard, &instruction, verdict, dead_code);
@@ -447,7 +419,7 @@ impl Ledger {
 }
 
 /// The entry that already has this number, counted as asked for once more.
-fn known(
+fn existing_entry(
     shard: &mut Shard,
     now: Timestamp,
     kind: EntryKind,

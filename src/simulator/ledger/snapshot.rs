@@ -6,7 +6,33 @@ use std::collections::BTreeMap;
 
 use crate::domain::ids::ORDER_ID_DIGITS;
 
-use super::{EntryKind, EntryState};
+/// The kind of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    Charge,
+    /// Takes a whole charge or capture of the same clearing day back, or an authorisation.
+    Undo,
+    /// Gives a part or the rest of a charge or capture back.
+    Refund,
+    /// Holds an amount, and moves nothing.
+    Preauth,
+    /// Takes what an authorisation holds.
+    Capture,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    Working,
+    Approved,
+    Declined,
+    /// Taken back under its own number.
+    Reversed,
+    /// Approved, and then taken back by an undo with its own number.
+    Undone,
+}
 
 /// One operation, as the channel believes it to be.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]

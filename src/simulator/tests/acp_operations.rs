@@ -196,7 +196,11 @@ async fn the_statement_of_a_day_has_its_finished_work_and_adds_up() {
     let total = report.lines().find(|line| line.starts_with("总计")).expect("a total");
     let words: Vec<&str> = total.split_whitespace().collect();
     assert_eq!(words, ["总计", "5", "14.00", "29.00", "0.11", "0.05", "13.95", "28.89"]);
-    assert!(simulator.planted(BusinessDate::parse("2026-11-22").expect("a date")).is_empty());
+    assert!(
+        simulator
+            .planted_differences(BusinessDate::parse("2026-11-22").expect("a date"))
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -208,8 +212,8 @@ async fn planted_differences_are_listed_and_the_same_for_one_seed() {
     clock.forward(DAY_MS);
     let lines = detail(&members(&merchant.file("1122").await)[0].1);
     let date = BusinessDate::parse("2026-11-22").expect("a date");
-    let planted = simulator.planted(date);
-    assert_eq!(planted, simulator.planted(date));
+    let planted = simulator.planted_differences(date);
+    assert_eq!(planted, simulator.planted_differences(date));
     let count = |kind| planted.iter().filter(|one| one.kind == kind).count();
     let more = count(DifferenceKind::Foreign) + count(DifferenceKind::Repeated);
     let fewer = count(DifferenceKind::Missing) + count(DifferenceKind::ShiftedOut);

@@ -154,7 +154,7 @@ async fn hold(
     let by_reference = layout.words.order_no.is_none();
     let ledger = simulator.ledger();
     let mut ours = RECORDS_HEADING.to_owned();
-    let planted = simulator.planted(date);
+    let planted = simulator.planted_differences(date);
     let of = |number: &str| ledger.get(number);
     let late = planted.iter().filter(|one| one.kind == DifferenceKind::ShiftedIn);
     let late: Vec<_> = late.filter_map(|one| of(&one.order_no)).collect();
@@ -249,12 +249,15 @@ async fn i_10_a_reconciliation_of_every_dialect_finds_exactly_what_was_planted()
         let (found, expected) = hold(&simulator, &layout, first).await;
         assert_eq!(found, expected, "{id}");
         let seen: std::collections::BTreeSet<_> =
-            simulator.planted(first).iter().map(|one| one.kind).collect();
+            simulator.planted_differences(first).iter().map(|one| one.kind).collect();
         assert_eq!(seen.len(), kinds, "{id}: seed 11 plants every kind that fits: {seen:?}");
         let (found, expected) = hold(&simulator, &layout, second).await;
         assert_eq!(found, expected, "{id}");
         assert!(
-            simulator.planted(second).iter().any(|one| one.kind == DifferenceKind::ShiftedIn),
+            simulator
+                .planted_differences(second)
+                .iter()
+                .any(|one| one.kind == DifferenceKind::ShiftedIn),
             "{id}"
         );
     }

@@ -150,15 +150,15 @@ fn trace(entry: &LedgerEntry) -> String {
 }
 
 fn time(entry: &LedgerEntry) -> String {
-    received(entry).strftime("%m%d%H%M%S").to_string()
+    received_at(entry).strftime("%m%d%H%M%S").to_string()
 }
 
 /// The platform's own number, as its replies have it.
 fn reference(entry: &LedgerEntry) -> String {
-    format!("{}{}8", received(entry).strftime("%Y%m%d%H%M%S"), trace(entry))
+    format!("{}{}8", received_at(entry).strftime("%Y%m%d%H%M%S"), trace(entry))
 }
 
-fn received(entry: &LedgerEntry) -> jiff::civil::DateTime {
+fn received_at(entry: &LedgerEntry) -> jiff::civil::DateTime {
     beijing(Timestamp::from_millis(entry.received_at_ms))
 }
 
