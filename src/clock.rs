@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::domain::time::Timestamp;
 
 pub use last_seen::{Beginning, LastSeen};
-pub use timekeeper::{ClockStanding, Confirmation, Doubt, Heard, Timekeeper, Witness};
+pub use timekeeper::{ClockStanding, Confirmation, Doubt, HostClock, Timekeeper, Witness};
 
 /// Where readings come from.
 #[derive(Debug, Clone)]

@@ -139,19 +139,19 @@ pub async fn refresh(
     let kind = media_type(&parts.headers);
     let incoming = match kind.as_deref() {
         Some(kind) if TABLE_TYPES.contains(&kind) => {
-            uploaded(&state, &parts.uri, &parts.headers, body).await?
+            read_upload(&state, &parts.uri, &parts.headers, body).await?
         }
         _ => {
             Query::of(&parts.uri).finish()?;
             let body = read_json(&parts.headers, body, state.body_limits()).await?;
-            named(&state, &body).await?
+            fetch_named(&state, &body).await?
         }
     };
     let report = to_its_end(async move { take(&state, &seat, incoming).await });
     Ok(json(StatusCode::OK, &report.await?))
 }
 
-async fn uploaded(
+async fn read_upload(
     state: &ApiState,
     uri: &Uri,
     headers: &HeaderMap,
@@ -169,7 +169,7 @@ async fn uploaded(
     Ok(TableUpload { bytes: bytes.into(), source: UPLOADED.to_owned(), force })
 }
 
-async fn named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiError> {
+async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiError> {
     let mut fields = JsonFields::parse_or_empty(body)?;
     let source = fields.text("source")?.map(std::borrow::Cow::into_owned);
     let force = fields.boolean("force")?.unwrap_or(false);
@@ -216,7 +216,8 @@ async fn take(
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| {
         bins.refresh(&incoming.bytes, &incoming.source, occasion, &options)
     };
-    let report = changed(state, seat, change).await?.map_err(|refusal| refused(&refusal))?;
+    let report =
+        change_table(state, seat, change).await?.map_err(|refusal| refusal_error(&refusal))?;
     let reason = format!(
         "version {} from {subject}; forced: {}; unchanged: {}",
         report.version, report.forced, report.unchanged
@@ -246,7 +247,7 @@ async fn go_back(
 ) -> Result<RollbackReport, ApiError> {
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| bins.rollback(target, occasion);
     let report: RollbackReport =
-        changed(state, seat, change).await?.map_err(|refusal| not_rolled_back(&refusal))?;
+        change_table(state, seat, change).await?.map_err(|refusal| not_rolled_back(&refusal))?;
     let reason = format!("from version {}", report.previous_version);
     keep_in_audit(state, seat, "bin_table.rollback", report.version, reason).await?;
     Ok(report)
@@ -267,7 +268,7 @@ fn rollback_target(body: &[u8]) -> Result<RollbackTarget, ApiError> {
 }
 
 /// Runs a change of the table where it may block, in the name of the caller.
-async fn changed<T: Send + 'static>(
+async fn change_table<T: Send + 'static>(
     state: &Arc<ApiState>,
     seat: &Seat,
     change: impl FnOnce(&LiveBinTable, Occasion<'_>) -> T + Send + 'static,
@@ -310,7 +311,7 @@ fn disk(error: &VersionError) -> ApiError {
 }
 
 /// The faults come with their lines, the first hundred of them.
-fn refused(refusal: &RefreshRefusal) -> ApiError {
+fn refusal_error(refusal: &RefreshRefusal) -> ApiError {
     if let RefreshRefusal::Versions(error) = refusal {
         return disk(error);
     }

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
-use crate::api::channels::known;
+use crate::api::channels::channel_id;
 use crate::api::dto::{ClearingBody, CloseBody, TotalsBody, json};
 use crate::api::error::ApiError;
 use crate::api::input::json::JsonFields;
@@ -56,7 +56,7 @@ pub async fn records(
         query.parsed("after", "a channel order number, 21 digits", ChannelOrderNo::parse)?;
     let limit = query.limit()?;
     query.finish()?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     if let Some(form) = streamed_form(&headers) {
         let store = Arc::clone(state.engine.store());
         return Ok(stream::answer(
@@ -101,7 +101,7 @@ pub async fn summary(
     let date = query.date()?;
     let verify = query.parsed("verify", "true or false", |text| text.parse::<bool>().ok())?;
     query.finish()?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let close = state.engine.store().day_close(channel.clone(), date).await?;
     let (totals, verified) = match close.as_ref().filter(|_| verify == Some(true)) {
         Some(close) => {
@@ -144,7 +144,7 @@ pub async fn close(
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     state.refuse_when_closed()?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let actor = seat.name().to_string();
     let decider = Decider { actor, reason: reason.unwrap_or_default() };
     let asked = channel.clone();

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::domain::card::mask;
 use crate::domain::closed_set;
 use crate::domain::command::Refusal;
-use crate::domain::flow::order::Differs;
+use crate::domain::flow::order::ContentMismatch;
 use crate::engine::EngineError;
 use crate::engine::day_close::CloseError;
 use crate::store::StoreError;
@@ -233,8 +233,8 @@ pub fn shown_name(name: &str) -> String {
     if digits > 10 { mask(&short) } else { short }
 }
 
-impl From<Differs> for ApiError {
-    fn from(differs: Differs) -> Self {
+impl From<ContentMismatch> for ApiError {
+    fn from(differs: ContentMismatch) -> Self {
         let detail = "an order has this id already, with another value of the field";
         Self::of_field(Code::OrderIdConflict, differs.field, detail)
     }

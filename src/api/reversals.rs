@@ -55,14 +55,14 @@ pub async fn all(
         Phase::ALL.into_iter().find(|phase| phase.name() == text)
     })?;
     let (after, limit) = query.page("an id, 19 digits", OrderId::parse)?;
-    let (rows, next) = filtered(&state, after, limit, &Filter { channel, phase }).await?;
+    let (rows, next) = filter_entries(&state, after, limit, &Filter { channel, phase }).await?;
     let now = state.engine.clock().now();
     let reversals = rows.iter().map(|entry| ReversalBody::of(entry, now));
     Ok(page("reversals", reversals, next.map(|id| id.to_string())))
 }
 
 /// Rows that the filter takes, and where the next page begins.
-async fn filtered(
+async fn filter_entries(
     state: &ApiState,
     mut after: Option<OrderId>,
     limit: usize,

@@ -49,7 +49,7 @@ pub trait Pages: Send + 'static {
     fn write_line(row: &Self::Row, line: &mut Vec<u8>) -> serde_json::Result<()>;
 }
 
-struct Under<P> {
+struct PageStream<P> {
     pages: P,
     form: StreamForm,
     begun: bool,
@@ -58,7 +58,7 @@ struct Under<P> {
 
 /// The whole listing as one answer.
 pub fn answer<P: Pages>(pages: P, form: StreamForm) -> Response {
-    let under = Under { pages, form, begun: false, ended: false };
+    let under = PageStream { pages, form, begun: false, ended: false };
     let chunks = stream::unfold(under, |mut under| async {
         let chunk = under.next().await?;
         Some((chunk, under))
@@ -72,7 +72,7 @@ pub fn answer<P: Pages>(pages: P, form: StreamForm) -> Response {
     response
 }
 
-impl<P: Pages> Under<P> {
+impl<P: Pages> PageStream<P> {
     /// The next page in its form; `None` after the last.
     async fn next(&mut self) -> Option<Result<Bytes, StoreError>> {
         if self.ended {

@@ -60,7 +60,7 @@ impl DataFolder {
             Err(source) => return Err(FolderError::Io { path: marker, source }),
         };
         let books = path.join(BOOKS);
-        let held = SledStore::held(&books)?;
+        let held = SledStore::content(&books)?;
         let Some(keys) = keys else {
             if path.join(KEYS).exists() || books.exists() {
                 return Err(FolderError::Missing { path: marker });

@@ -354,8 +354,8 @@ pub fn load_channels(
     data: &Path,
     clock: impl Into<Timekeeper>,
 ) -> Result<Registry, StartError> {
-    let house = house_terms(settings);
-    Registry::load(&settings.channels_folder, &settings.routes_file, data, house, clock)
+    let common = common_terms(settings);
+    Registry::load(&settings.channels_folder, &settings.routes_file, data, common, clock)
         .map_err(StartError::Mistakes)
 }
 
@@ -369,12 +369,12 @@ pub fn view_channels(settings: &Settings, data: &Path) -> Result<Registry, Start
         let mistake = Mistake::new(&name, 0, "channels.folder", problem, advice);
         return Err(StartError::Mistakes(vec![mistake]));
     }
-    let (house, clock) = (house_terms(settings), Clock::System);
-    Registry::view(&settings.channels_folder, &settings.routes_file, data, house, clock)
+    let (common, clock) = (common_terms(settings), Clock::System);
+    Registry::view(&settings.channels_folder, &settings.routes_file, data, common, clock)
         .map_err(StartError::Mistakes)
 }
 
-fn house_terms(settings: &Settings) -> CommonTerms {
+fn common_terms(settings: &Settings) -> CommonTerms {
     CommonTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),

@@ -92,7 +92,7 @@ pub struct ChannelStatus {
 pub struct Registry {
     folder: PathBuf,
     routes_file: PathBuf,
-    house: CommonTerms,
+    common: CommonTerms,
     clock: Timekeeper,
     switches: Switches,
     history: History,
@@ -112,10 +112,10 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        house: CommonTerms,
+        common: CommonTerms,
         clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
-        let registry = Self::unread(folder, routes_file, data, house, clock)?;
+        let registry = Self::unread(folder, routes_file, data, common, clock)?;
         registry.reload()?;
         Ok(registry)
     }
@@ -125,10 +125,10 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        house: CommonTerms,
+        common: CommonTerms,
         clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
-        let unread = Self::unread(folder, routes_file, data, house, clock)?;
+        let unread = Self::unread(folder, routes_file, data, common, clock)?;
         let registry = Self { keeps_history: false, ..unread };
         registry.reload()?;
         Ok(registry)
@@ -138,14 +138,14 @@ impl Registry {
         folder: &Path,
         routes_file: &Path,
         data: &Path,
-        house: CommonTerms,
+        common: CommonTerms,
         clock: impl Into<Timekeeper>,
     ) -> Result<Self, Vec<Mistake>> {
         let switches = Switches::load(data).map_err(|problem| {
             let advice = "mend or remove the file; removing it switches every channel on";
             vec![Mistake::new(&problem.file, problem.line, "", &problem.text, advice)]
         })?;
-        let history = History::load(data, &house).map_err(|error| {
+        let history = History::load(data, &common).map_err(|error| {
             let problem = format!("what was agreed earlier cannot be read: {error}");
             vec![Mistake::new(&data.display().to_string(), 0, "", &problem, "check its rights")]
         })?;
@@ -153,7 +153,7 @@ impl Registry {
         Ok(Self {
             folder: folder.to_owned(),
             routes_file: routes_file.to_owned(),
-            house,
+            common,
             clock: clock.into(),
             switches,
             history,
@@ -274,7 +274,7 @@ impl Registry {
         let base = path.parent().unwrap_or(Path::new("."));
         let links =
             LinkHouse { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
-        let (file, connection) = read_channel(&document, &self.house, base, mistakes, links)?;
+        let (file, connection) = read_channel(&document, &self.common, base, mistakes, links)?;
         let now = self.clock.now();
         let (pace, runtime) = match before {
             Some(before) => (before.pace.under(file.pace), Arc::clone(&before.runtime)),

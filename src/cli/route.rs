@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::api::channels::{explained, routed};
+use crate::api::channels::{explanation_body, route_kind};
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
@@ -91,7 +91,7 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let bins = LiveBinTable::load(&args.data).context("the BIN table cannot be loaded")?;
     let occasion = (Entropy::System.draw(), Clock::System.now());
     let rules = &routes.current().rules;
-    let explained = explain_route(&question, &registry, &bins, rules, occasion, explained);
+    let explained = explain_route(&question, &registry, &bins, rules, occasion, explanation_body);
     tell(args, &explained)
 }
 
@@ -134,7 +134,7 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         .merchant_category
         .as_deref()
         .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
-    let kind = routed(&args.operation).context("payment or preauth")?;
+    let kind = route_kind(&args.operation).context("payment or preauth")?;
     let amount = AmountMinor::new(args.amount)?;
     let currency = Currency::parse(&args.currency).context("the currency is not known")?;
     let settlement = SettlementMode::parse(&args.settlement).context("instant or escrow")?;

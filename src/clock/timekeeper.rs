@@ -51,7 +51,7 @@ closed_set! {
 
 /// What a host's Date says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Heard {
+pub struct HostClock {
     pub host: String,
     /// How much more than our clock it says now; negative if less. Milliseconds.
     pub off_by_ms: i64,
@@ -68,7 +68,7 @@ pub struct ClockStanding {
     pub present: Present,
     pub doubt: Option<Doubt>,
     /// What hosts have said since the clock's last jump.
-    pub heard: Vec<Heard>,
+    pub heard: Vec<HostClock>,
     /// How many hosts must bear out a clock that is ahead.
     pub witnesses_min: usize,
 }
@@ -294,14 +294,14 @@ impl Timekeeper {
 
     /// What was said since the clock's last jump: the steady clock stands still while the machine
     /// sleeps, so what was said before says nothing of a jump.
-    fn heard(&self, hearing: &mut Hearing, wall: i64, steady: i64) -> Vec<Heard> {
+    fn heard(&self, hearing: &mut Hearing, wall: i64, steady: i64) -> Vec<HostClock> {
         let since = self.0.jumped_at.load(Ordering::Acquire);
         hearing.said.retain(|_, (_, at)| *at >= since);
         let overruled = &hearing.overruled_off_by_ms;
         let one = |(host, (ahead, _)): (&String, &(i64, i64))| {
             let off_by_ms = steady + ahead - wall;
             let as_overruled = |by: &i64| (off_by_ms - by).abs() <= DATE_TOLERANCE_MS;
-            Heard {
+            HostClock {
                 host: host.clone(),
                 off_by_ms,
                 agrees: off_by_ms.abs() <= DATE_TOLERANCE_MS,
@@ -311,7 +311,7 @@ impl Timekeeper {
         hearing.said.iter().map(one).collect()
     }
 
-    fn standing(&self, wall: i64, doubt: Option<Doubt>, heard: Vec<Heard>) -> ClockStanding {
+    fn standing(&self, wall: i64, doubt: Option<Doubt>, heard: Vec<HostClock>) -> ClockStanding {
         ClockStanding {
             clock: Timestamp::from_millis(wall),
             present: self.present(),

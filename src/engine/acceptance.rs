@@ -79,7 +79,7 @@ impl Engine {
         until: Instant,
     ) -> Result<Acceptance, EngineError> {
         let engine = Arc::clone(self);
-        accepted(until, move |durable| async move {
+        until_accepted(until, move |durable| async move {
             engine.accept_and_drive(order, &card, until, durable).await
         })
         .await
@@ -92,7 +92,7 @@ impl Engine {
         until: Instant,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
-        let at_hand = CardAtHand::Yes { sealed: self.sealed(&order, &card.pan)? };
+        let at_hand = CardAtHand::Yes { sealed: self.seal_pan(&order, &card.pan)? };
         let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
         let terms = self.terms(&first.channel, order.created_at)?;
         let view = View::of(order);
@@ -103,7 +103,7 @@ impl Engine {
         let written = match timeout_at(until, &mut commit).await {
             Ok(written) => written,
             // A repeat is answered without the disk. Its commit would end as a duplicate.
-            Err(_) => match self.kept(asked).await {
+            Err(_) => match self.kept_order(asked).await {
                 Ok(Some(kept)) if kept.id != id => {
                     Err(CommitError::Duplicate { existing: kept.id })
                 }
@@ -177,7 +177,7 @@ impl Engine {
         if order.status.is_final() {
             return Ok(order);
         }
-        match timeout_at(patience.until, waiting.ended()).await {
+        match timeout_at(patience.until, waiting.end()).await {
             Ok(Some(order)) => Ok(order),
             Ok(None) | Err(_) => self.load_order(id).await,
         }
@@ -186,7 +186,7 @@ impl Engine {
 
 /// Runs work on an order in a task of its own, so that a call that goes away stops nothing, and
 /// returns when the order is in the books.
-pub(super) async fn accepted<W>(
+pub(super) async fn until_accepted<W>(
     until: Instant,
     work: impl FnOnce(AcceptanceSender) -> W,
 ) -> Result<Acceptance, EngineError>

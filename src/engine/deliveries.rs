@@ -32,7 +32,7 @@ impl Engine {
             let audit = audit("accounting.retry", id.to_string(), decider, now);
             let accounting = vec![request.clone()];
             let writes = WriteSet { accounting, audit: vec![audit], ..WriteSet::default() };
-            if self.written(&mut tries, writes).await? {
+            if self.write(&mut tries, writes).await? {
                 return Ok(Some(request));
             }
         }
@@ -53,7 +53,7 @@ impl Engine {
             let audit = audit("notice.retry", order.to_string(), decider, now);
             let notices = vec![notice.clone()];
             let writes = WriteSet { notices, audit: vec![audit], ..WriteSet::default() };
-            if self.written(&mut tries, writes).await? {
+            if self.write(&mut tries, writes).await? {
                 return Ok(Some(notice));
             }
         }

@@ -13,7 +13,7 @@ use crate::engine::{Engine, EngineError, facts};
 
 /// What one round of work came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worked {
+pub enum WorkResult {
     /// The order has ended.
     Ended,
     /// It is still open, and due again later or in an operator's hands.
@@ -24,7 +24,7 @@ pub enum Worked {
 
 impl Engine {
     /// Works an entry once, as its phase says.
-    pub async fn work(&self, entry: &ReversalEntry) -> Result<Worked, EngineError> {
+    pub async fn work(&self, entry: &ReversalEntry) -> Result<WorkResult, EngineError> {
         let order = self.load_order(entry.order).await?;
         let after = match entry.phase {
             Phase::Inquiring => self.inquire(order).await,
@@ -33,11 +33,11 @@ impl Engine {
             Phase::Operator => Ok(None),
         };
         match after {
-            Ok(Some(order)) if order.status.is_final() => Ok(Worked::Ended),
-            Ok(Some(_)) => Ok(Worked::Open),
+            Ok(Some(order)) if order.status.is_final() => Ok(WorkResult::Ended),
+            Ok(Some(_)) => Ok(WorkResult::Open),
             // Evidence or another worker was there first.
             Ok(None) | Err(EngineError::Refused(Refusal::NothingOpen | Refusal::WrongPhase)) => {
-                Ok(Worked::Nothing)
+                Ok(WorkResult::Nothing)
             }
             Err(error) => Err(error),
         }

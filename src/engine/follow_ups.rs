@@ -19,7 +19,7 @@ use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
 use crate::domain::write_set::WriteSet;
-use crate::engine::acceptance::{Acceptance, AcceptanceSender, accepted};
+use crate::engine::acceptance::{Acceptance, AcceptanceSender, until_accepted};
 use crate::engine::{Engine, EngineError, facts};
 
 /// A refund, void, capture or release as the core asked for it, every field checked.
@@ -41,8 +41,10 @@ impl Engine {
         until: Instant,
     ) -> Result<Acceptance, EngineError> {
         let engine = Arc::clone(self);
-        accepted(until, move |durable| async move { engine.accept_follow_up(asked, durable).await })
-            .await
+        until_accepted(until, move |durable| async move {
+            engine.accept_follow_up(asked, durable).await
+        })
+        .await
     }
 
     async fn accept_follow_up(
@@ -54,7 +56,7 @@ impl Engine {
         let kind = instruction.kind;
         let original_id = kind.original().expect("a follow-up has an original");
         let original = self.load_order(original_id).await?;
-        let kept = self.kept(&instruction).await?;
+        let kept = self.kept_order(&instruction).await?;
         let repeats = kept.as_ref().filter(|kept| kept.instruction.kind == kind);
         let amount = amount.or(repeats.map(|kept| kept.instruction.amount));
         instruction.amount = amount.unwrap_or_else(|| all_that_is_left(kind, &original));
@@ -92,7 +94,7 @@ impl Engine {
             }
             Err(error) => {
                 // The same follow-up may have been taken meanwhile: its repeat is no refusal (I-9).
-                let kept = self.kept(&instruction).await?.ok_or(error)?;
+                let kept = self.kept_order(&instruction).await?.ok_or(error)?;
                 kept.instruction.same_content(&instruction)?;
                 let _ = durable.send((kept.id, true));
                 Ok(kept)
@@ -101,7 +103,10 @@ impl Engine {
     }
 
     /// The order that is kept under an instruction's caller and caller's order id.
-    pub(super) async fn kept(&self, asked: &Instruction) -> Result<Option<Order>, EngineError> {
+    pub(super) async fn kept_order(
+        &self,
+        asked: &Instruction,
+    ) -> Result<Option<Order>, EngineError> {
         let (caller, id) = (asked.caller.clone(), asked.caller_order_id.clone());
         Ok(self.store().order_by_caller(caller, id).await?)
     }

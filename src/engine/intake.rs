@@ -104,7 +104,7 @@ impl Intake {
             }
             Err(refused) => refused,
         };
-        let Some(kept) = self.engine.kept(&instruction).await? else { return Err(refused) };
+        let Some(kept) = self.engine.kept_order(&instruction).await? else { return Err(refused) };
         kept.instruction.same_content(&instruction).map_err(EngineError::from)?;
         Ok(Acceptance::repeat(kept))
     }

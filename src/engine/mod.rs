@@ -28,7 +28,7 @@ use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
-use crate::domain::flow::order::{Differs, Order};
+use crate::domain::flow::order::{ContentMismatch, Order};
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
@@ -38,7 +38,7 @@ use crate::telemetry;
 
 pub use acceptance::{Acceptance, Patience};
 use days::ShutDayCache;
-pub use entries::Worked;
+pub use entries::WorkResult;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
 pub use vault::Vault;
 use waiters::Waiters;
@@ -57,7 +57,7 @@ pub enum EngineError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error(transparent)]
-    Differs(#[from] Differs),
+    Differs(#[from] ContentMismatch),
     #[error("no order has the id {id}")]
     NoSuchOrder { id: OrderId },
     #[error("channel `{channel}` has no file any more")]
@@ -91,7 +91,7 @@ pub struct WorkerSignals {
 }
 
 /// How often one change was decided again because its rows had changed meanwhile. Whoever changes
-/// rows goes round: load, decide, [`Engine::written`].
+/// rows goes round: load, decide, [`Engine::write`].
 #[derive(Debug, Default)]
 pub struct Tries(u32);
 
@@ -258,7 +258,7 @@ impl Engine {
                 return Ok(decision);
             }
             let writes = std::mem::take(&mut decision.writes);
-            if self.committed(&mut tries, writes).await? {
+            if self.try_commit(&mut tries, writes).await? {
                 self.give_back(&view.order, &decision.order);
                 self.perform(&decision);
                 return Ok(decision);
@@ -270,12 +270,12 @@ impl Engine {
 
     /// Writes the rows that a change has decided on, if there are any, and wakes those who deliver
     /// them. False if what was loaded had changed meanwhile: it is loaded and decided anew.
-    pub async fn written(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
+    pub async fn write(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
         if writes.is_empty() {
             return Ok(true);
         }
         let (books, notices) = (!writes.accounting.is_empty(), !writes.notices.is_empty());
-        let is_written = self.committed(tries, writes).await?;
+        let is_written = self.try_commit(tries, writes).await?;
         if is_written && books {
             self.signals.accounting.notify_one();
         }
@@ -285,7 +285,7 @@ impl Engine {
         Ok(is_written)
     }
 
-    async fn committed(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
+    async fn try_commit(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
         match self.commit_patiently(writes).await {
             Ok(()) => Ok(true),
             // The caller's id of an undo is unique too: someone else has just owed it.
@@ -427,7 +427,7 @@ impl Engine {
     }
 
     /// The card number sealed for this order, if a planned channel will need it again.
-    fn sealed(&self, order: &Order, pan: &Pan) -> Result<Option<SealedPan>, EngineError> {
+    fn seal_pan(&self, order: &Order, pan: &Pan) -> Result<Option<SealedPan>, EngineError> {
         let wanted = order.candidates.iter().any(|candidate| candidate.keeps_pan);
         Ok(wanted.then(|| self.vault.seal(order.id, pan)).transpose()?)
     }

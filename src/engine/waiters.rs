@@ -55,7 +55,7 @@ pub struct EndWait {
 
 impl EndWait {
     /// The order when it has ended.
-    pub async fn ended(mut self) -> Option<Order> {
+    pub async fn end(mut self) -> Option<Order> {
         (&mut self.ended).await.ok()
     }
 }

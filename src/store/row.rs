@@ -109,7 +109,7 @@ pub(super) fn get<T: Table>(rows: SortedRows<'_>, key: &[u8]) -> StoreResult<Opt
 }
 
 /// A table's rows whose keys begin so, in their order, behind the key `after`.
-pub(super) fn listed<T: Table>(
+pub(super) fn list_rows<T: Table>(
     rows: SortedRows<'_>,
     prefix: &[u8],
     after: Option<Vec<u8>>,
@@ -120,7 +120,7 @@ pub(super) fn listed<T: Table>(
 
 /// The rows that index entries between two bounds point to. In each entry the row's identity
 /// stands at `at`.
-pub(super) fn indexed<T: Versioned>(
+pub(super) fn list_indexed<T: Versioned>(
     rows: SortedRows<'_>,
     bounds: (Vec<u8>, Vec<u8>),
     at: usize,
@@ -145,9 +145,9 @@ pub(super) fn due_rows<T: Versioned>(
     let behind = |moment| [prefix, &(millis(moment) + 1).to_be_bytes()].concat();
     let at = prefix.len() + 8;
     let (begin, end) = bounds(prefix);
-    let mut found = indexed::<T>(rows, (begin, behind(due.now())), at, limit)?;
+    let mut found = list_indexed::<T>(rows, (begin, behind(due.now())), at, limit)?;
     let rest = limit.saturating_sub(found.len());
-    found.extend(indexed::<T>(rows, (behind(due.bound()), end), at, rest)?);
+    found.extend(list_indexed::<T>(rows, (behind(due.bound()), end), at, rest)?);
     Ok(found)
 }
 
@@ -200,14 +200,14 @@ pub(super) fn holder<T: Versioned>(
     Ok(None)
 }
 
-type Reread = fn(&[u8], &[u8]) -> StoreResult<Vec<u8>>;
+type RowReader = fn(&[u8], &[u8]) -> StoreResult<Vec<u8>>;
 
 /// A table without its types, for whoever goes through all of them.
 pub(super) struct AnyTable {
     pub name: &'static str,
     pub letters: &'static [(u8, &'static str)],
     pub plan: fn(&WriteSet, &mut CommitPlan),
-    pub reread: Reread,
+    pub reread: RowReader,
     #[cfg(test)]
     pub samples: super::table::tests::Samples,
 }

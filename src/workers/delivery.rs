@@ -16,7 +16,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What the receiver made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Posted {
+pub enum PostResult {
     Acknowledged,
     /// It refuses this, and would again: an operator must look.
     Refused(String),
@@ -48,7 +48,7 @@ pub async fn post(
     key: &str,
     body: Vec<u8>,
     headers: Vec<(HeaderName, String)>,
-) -> Posted {
+) -> PostResult {
     let mut request = client
         .post(url)
         .header(CONTENT_TYPE, "application/json")
@@ -61,13 +61,13 @@ pub async fn post(
         Ok(response) => {
             let status = response.status();
             match status.as_u16() {
-                200..=299 => Posted::Acknowledged,
+                200..=299 => PostResult::Acknowledged,
                 // "Already there" is what a repeated request hopes to hear.
-                409 => Posted::Acknowledged,
-                425 | 429 => Posted::Later(format!("it answered {status}")),
-                408 => Posted::Unanswered(format!("it answered {status}")),
-                400..=499 => Posted::Refused(format!("it answered {status}")),
-                _ => Posted::Unanswered(format!("it answered {status}")),
+                409 => PostResult::Acknowledged,
+                425 | 429 => PostResult::Later(format!("it answered {status}")),
+                408 => PostResult::Unanswered(format!("it answered {status}")),
+                400..=499 => PostResult::Refused(format!("it answered {status}")),
+                _ => PostResult::Unanswered(format!("it answered {status}")),
             }
         }
         Err(error) => silence(error),
@@ -75,11 +75,11 @@ pub async fn post(
 }
 
 /// What a call without an answer proves: nothing left where no connection was made.
-fn silence(error: reqwest::Error) -> Posted {
+fn silence(error: reqwest::Error) -> PostResult {
     let was_reached = !error.is_connect();
     let text = crate::telemetry::chain(&error.without_url());
     let text = text.chars().take(LAST_ERROR_CHARS_MAX).collect();
-    if was_reached { Posted::Unanswered(text) } else { Posted::Later(text) }
+    if was_reached { PostResult::Unanswered(text) } else { PostResult::Later(text) }
 }
 
 /// Posts JSON once, and gives status and body of the answer; else what its absence proves.
@@ -87,7 +87,7 @@ pub async fn exchange(
     client: &Client,
     url: &str,
     body: Vec<u8>,
-) -> Result<(StatusCode, Vec<u8>), Posted> {
+) -> Result<(StatusCode, Vec<u8>), PostResult> {
     let request = client.post(url).header(CONTENT_TYPE, "application/json").body(body);
     let mut response = request.send().await.map_err(silence)?;
     let status = response.status();
@@ -95,7 +95,7 @@ pub async fn exchange(
     // Bounded by `ANSWER_BYTES_MAX`.
     while let Some(piece) = response.chunk().await.map_err(silence)? {
         if answer.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(Posted::Unanswered("its answer has no end".to_owned()));
+            return Err(PostResult::Unanswered("its answer has no end".to_owned()));
         }
         answer.extend_from_slice(&piece);
     }
@@ -105,38 +105,38 @@ pub async fn exchange(
 /// The delivery after one try.
 pub fn after(
     delivery: &Delivery,
-    posted: &Posted,
+    posted: &PostResult,
     settings: &DeliverySettings,
     now: Timestamp,
 ) -> Delivery {
     let tries = delivery.tries.saturating_add(1);
     let mut next = Delivery { tries, version: delivery.version + 1, ..delivery.clone() };
     match posted {
-        Posted::Acknowledged => {
+        PostResult::Acknowledged => {
             next.status = DeliveryStatus::Acknowledged;
             next.acknowledged_at = Some(now);
             next.last_error = None;
             next.unanswered = false;
         }
-        Posted::Refused(text) => {
+        PostResult::Refused(text) => {
             next.status = DeliveryStatus::Parked;
             next.last_error = Some(text.clone());
         }
-        Posted::Later(text) | Posted::Unanswered(text) => {
+        PostResult::Later(text) | PostResult::Unanswered(text) => {
             next.due_at = now.plus(settings.wait(tries));
             next.last_error = Some(text.clone());
-            next.unanswered |= matches!(posted, Posted::Unanswered(_));
+            next.unanswered |= matches!(posted, PostResult::Unanswered(_));
         }
     }
     next
 }
 
 /// The word that metrics count a try under.
-pub const fn result(posted: &Posted) -> &'static str {
+pub const fn result(posted: &PostResult) -> &'static str {
     match posted {
-        Posted::Acknowledged => "acknowledged",
-        Posted::Refused(_) => "parked",
-        Posted::Later(_) | Posted::Unanswered(_) => "deferred",
+        PostResult::Acknowledged => "acknowledged",
+        PostResult::Refused(_) => "parked",
+        PostResult::Later(_) | PostResult::Unanswered(_) => "deferred",
     }
 }
 
@@ -155,17 +155,17 @@ mod tests {
         };
         let mut delivery = Delivery::owed(now);
         for (tries, wait_ms) in [(1, 1_000), (2, 5_000), (3, 5_000)] {
-            delivery = after(&delivery, &Posted::Later("no".into()), &settings, now);
+            delivery = after(&delivery, &PostResult::Later("no".into()), &settings, now);
             assert_eq!((delivery.tries, delivery.version), (tries, tries + 1));
             assert_eq!(delivery.due_at.as_millis(), 1_000 + wait_ms);
             assert_eq!((delivery.status, delivery.unanswered), (DeliveryStatus::Owed, false));
         }
-        delivery = after(&delivery, &Posted::Unanswered("502".into()), &settings, now);
-        delivery = after(&delivery, &Posted::Later("no".into()), &settings, now);
+        delivery = after(&delivery, &PostResult::Unanswered("502".into()), &settings, now);
+        delivery = after(&delivery, &PostResult::Later("no".into()), &settings, now);
         assert!(delivery.unanswered, "what was sent once may have been taken for good");
-        let parked = after(&delivery, &Posted::Refused("400".into()), &settings, now);
+        let parked = after(&delivery, &PostResult::Refused("400".into()), &settings, now);
         assert_eq!((parked.status, parked.unanswered), (DeliveryStatus::Parked, true));
-        let done = after(&parked, &Posted::Acknowledged, &settings, now);
+        let done = after(&parked, &PostResult::Acknowledged, &settings, now);
         assert_eq!((done.status, done.last_error), (DeliveryStatus::Acknowledged, None));
         assert!(!done.unanswered);
     }

@@ -22,7 +22,7 @@ use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::InFlight;
-use crate::workers::delivery::{self, Posted};
+use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
 
 /// The header that carries the signature.
@@ -167,7 +167,7 @@ async fn deliver(desk: &NoticeDesk, mut notice: CoreNotice) -> Result<(), Engine
     let is_late = present.age(notice.created_at) >= desk.work.retry_for;
     let posted = with_patience(posted, is_late);
     telemetry::count_delivery("core", delivery::result(&posted));
-    if let Posted::Refused(answer) = &posted {
+    if let PostResult::Refused(answer) = &posted {
         tracing::error!(
             order.id = key,
             answer,
@@ -179,14 +179,14 @@ async fn deliver(desk: &NoticeDesk, mut notice: CoreNotice) -> Result<(), Engine
 }
 
 /// Whatever is no acknowledgement is tried again, until it is late; then it is given up.
-fn with_patience(posted: Posted, is_late: bool) -> Posted {
+fn with_patience(posted: PostResult, is_late: bool) -> PostResult {
     match posted {
-        Posted::Acknowledged => Posted::Acknowledged,
-        Posted::Refused(why) | Posted::Later(why) | Posted::Unanswered(why) => {
+        PostResult::Acknowledged => PostResult::Acknowledged,
+        PostResult::Refused(why) | PostResult::Later(why) | PostResult::Unanswered(why) => {
             if is_late {
-                Posted::Refused(why)
+                PostResult::Refused(why)
             } else {
-                Posted::Later(why)
+                PostResult::Later(why)
             }
         }
     }
@@ -199,11 +199,13 @@ mod tests {
     #[test]
     fn only_time_parks_a_notice() {
         let why = || "it answered 404".to_owned();
-        for posted in [Posted::Refused(why()), Posted::Later(why()), Posted::Unanswered(why())] {
-            assert_eq!(with_patience(posted.clone(), false), Posted::Later(why()));
-            assert_eq!(with_patience(posted, true), Posted::Refused(why()));
+        for posted in
+            [PostResult::Refused(why()), PostResult::Later(why()), PostResult::Unanswered(why())]
+        {
+            assert_eq!(with_patience(posted.clone(), false), PostResult::Later(why()));
+            assert_eq!(with_patience(posted, true), PostResult::Refused(why()));
         }
-        assert_eq!(with_patience(Posted::Acknowledged, true), Posted::Acknowledged);
+        assert_eq!(with_patience(PostResult::Acknowledged, true), PostResult::Acknowledged);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Accounting requests on their way: in the order of their chains, in batches, through an outage.
+//! Accounting requests on their way: in the order of their chains, several in one post, through an
+//! outage.
 //!
 //! The accounting system is played by the test. It keeps what it has booked and what it has
 //! acknowledged, and complains when a request comes before its turn.

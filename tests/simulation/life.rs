@@ -20,7 +20,7 @@ use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::time::{Due, Timestamp};
 use switchyard::engine::day_close::CloseError;
 use switchyard::engine::follow_ups::FollowUp;
-use switchyard::engine::{Engine, EngineError, Vault, Worked};
+use switchyard::engine::{Engine, EngineError, Vault, WorkResult};
 use switchyard::entropy::Entropy;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -572,7 +572,7 @@ pub fn note_error(world: &World, what: &str, error: &EngineError) {
 
 async fn work(engine: &Arc<Engine>, world: &World, entry: &ReversalEntry) {
     match engine.work(entry).await {
-        Ok(Worked::Ended | Worked::Open | Worked::Nothing) => {}
+        Ok(WorkResult::Ended | WorkResult::Open | WorkResult::Nothing) => {}
         Err(EngineError::Refused(refusal)) => {
             world.state().violate(format!("working {}: {refusal}", entry.order));
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
-use crate::api::channels::known;
+use crate::api::channels::channel_id;
 use crate::api::dto::{MomentText, Text, json};
 use crate::api::error::ApiError;
 use crate::api::input::PathSegment;
@@ -78,7 +78,7 @@ pub async fn all(
         (Some(channel), Some(date)) => {
             let number = "a channel order number, 21 digits";
             let (after, limit) = query.page(number, ChannelOrderNo::parse)?;
-            let channel = known(&state, &channel)?;
+            let channel = channel_id(&state, &channel)?;
             let rows = store.transactions_of_day(channel, date, after, limit).await?;
             let place = |row: &Transaction| row.channel_order_no.to_string();
             Ok(listing(name, &rows, limit, place, TransactionBody::from))

@@ -119,7 +119,7 @@ pub async fn one(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
-    let status = status(&state, &known(&state, &id)?)?;
+    let status = status(&state, &channel_id(&state, &id)?)?;
     Ok(json(StatusCode::OK, &ChannelBody::from(&status)))
 }
 
@@ -136,7 +136,7 @@ pub async fn switch(
     let enabled = fields.boolean("enabled")?.ok_or_else(|| fields.missing("enabled"))?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
-    let id = known(&state, &id)?;
+    let id = channel_id(&state, &id)?;
     let status = to_its_end(async move {
         throw(&state, &id, enabled).await?;
         let action = if enabled { "channel.enable" } else { "channel.disable" };
@@ -167,7 +167,7 @@ async fn throw(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), Ap
 }
 
 /// The channel of a path, if it has a file.
-pub fn known(state: &ApiState, id: &str) -> Result<ChannelId, ApiError> {
+pub fn channel_id(state: &ApiState, id: &str) -> Result<ChannelId, ApiError> {
     let id = ChannelId::parse(id).map_err(|_| unknown_channel())?;
     let terms = state.engine.channels().terms(&id);
     terms.map(|_| id).ok_or_else(unknown_channel)
@@ -190,7 +190,7 @@ pub async fn explain(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let question = read_question(&body, &state.settings.luhn_waiver)?;
-    let explained = state.intake.explain(&question, explained);
+    let explained = state.intake.explain(&question, explanation_body);
     Ok(json(StatusCode::OK, &explained))
 }
 
@@ -213,7 +213,7 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
     let merchant_category = order::merchant_category(&mut fields)?;
     let kind = match fields.text("operation")?.as_deref() {
         None => OrderKind::Payment,
-        Some(name) => routed(name)
+        Some(name) => route_kind(name)
             .ok_or_else(|| fields.invalid("operation", "payment or preauth is expected"))?,
     };
     fields.finish()?;
@@ -224,7 +224,7 @@ fn read_question(body: &[u8], luhn_waiver: &LuhnWaiver) -> Result<RouteQuestion,
 }
 
 /// The kind of order of this name, if it is one that is routed.
-pub fn routed(name: &str) -> Option<OrderKind> {
+pub fn route_kind(name: &str) -> Option<OrderKind> {
     [OrderKind::Payment, OrderKind::Preauth].into_iter().find(|kind| kind.name() == name)
 }
 
@@ -294,7 +294,7 @@ struct StrikeBody {
 }
 
 /// The JSON form of an explanation.
-pub fn explained(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
+pub fn explanation_body(explanation: &Explanation<'_>, row: Option<&BinRow>) -> Value {
     let rules = explanation.rules.iter().map(|explained| RuleBody {
         name: &explained.rule.name,
         verdict: explained.verdict.name(),

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
-use super::known;
+use super::channel_id;
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, Code};
@@ -56,7 +56,7 @@ pub async fn of_date(
     PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (channel, date) = (known(&state, &id)?, date(&uri)?);
+    let (channel, date) = (channel_id(&state, &id)?, date(&uri)?);
     let desk = Arc::clone(&state.statements);
     let looked = channel.clone();
     let landed = tokio::task::spawn_blocking(move || desk.landed(&looked, date)).await;
@@ -82,7 +82,7 @@ pub async fn fetch(
     PathSegment(id): PathSegment,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let (channel, date) = (known(&state, &id)?, date(&uri)?);
+    let (channel, date) = (channel_id(&state, &id)?, date(&uri)?);
     let asked = channel.clone();
     let fetched = to_its_end(async move {
         let fetched = state.statements.fetch(&asked, date).await;

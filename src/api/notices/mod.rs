@@ -15,7 +15,7 @@ use http::StatusCode;
 use jiff::tz::{TimeZone, offset};
 
 use crate::api::ApiState;
-use crate::api::channels::{known, unknown_channel};
+use crate::api::channels::{channel_id, unknown_channel};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::{BodyLimits, PathSegment, read_body};
 use crate::channel::{Notice, NoticeRefusal, WireNotice};
@@ -58,7 +58,7 @@ pub async fn take(
     PathSegment(channel): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let channel = known(&state, &channel)?;
+    let channel = channel_id(&state, &channel)?;
     let (parts, body) = request.into_parts();
     let limits = BodyLimits { bytes_max: NOTICE_BYTES_MAX, ..state.body_limits() };
     let body = read_body(&parts.headers, body, limits).await?;

@@ -14,20 +14,20 @@ use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{order, read_json};
 use crate::api::{ApiState, to_its_end};
-use crate::clock::{ClockStanding, Confirmation, Doubt, Heard};
+use crate::clock::{ClockStanding, Confirmation, Doubt, HostClock};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 
 #[derive(Serialize)]
-struct HeardBody<'row> {
+struct HostClockBody<'row> {
     host: &'row str,
     off_by_ms: i64,
     agrees: bool,
     overruled: bool,
 }
 
-impl<'row> From<&'row Heard> for HeardBody<'row> {
-    fn from(heard: &'row Heard) -> Self {
+impl<'row> From<&'row HostClock> for HostClockBody<'row> {
+    fn from(heard: &'row HostClock) -> Self {
         Self {
             host: &heard.host,
             off_by_ms: heard.off_by_ms,
@@ -47,7 +47,7 @@ struct ClockBody<'row> {
     borne_out: MomentText,
     doubt: Option<&'static str>,
     witnesses: usize,
-    heard: Vec<HeardBody<'row>>,
+    heard: Vec<HostClockBody<'row>>,
 }
 
 impl<'row> From<&'row ClockStanding> for ClockBody<'row> {
@@ -58,7 +58,7 @@ impl<'row> From<&'row ClockStanding> for ClockBody<'row> {
             borne_out: MomentText(standing.present.proven()),
             doubt: standing.doubt.map(Doubt::name),
             witnesses: standing.witnesses_min,
-            heard: standing.heard.iter().map(HeardBody::from).collect(),
+            heard: standing.heard.iter().map(HostClockBody::from).collect(),
         }
     }
 }

@@ -99,7 +99,7 @@ pub async fn by_id(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let order = visible_order(&state, &seat, &id).await?;
-    shown(&state, &seat, &order).await
+    order_answer(&state, &seat, &order).await
 }
 
 /// `GET /v1/preauths/{id}`: the same, of pre-authorisations alone.
@@ -114,7 +114,7 @@ pub async fn preauth_by_id(
     if order.instruction.kind != OrderKind::Preauth {
         return Err(no_such_order());
     }
-    shown(&state, &seat, &order).await
+    order_answer(&state, &seat, &order).await
 }
 
 /// `GET /v1/payments?order_id=`: the caller's own order of this id.
@@ -139,11 +139,11 @@ pub async fn by_order_id(
         }
         ApiError::not_found("the caller has no order with this id; `caller` names another one")
     })?;
-    shown(&state, &seat, &order).await
+    order_answer(&state, &seat, &order).await
 }
 
 /// An order with what refers to it, the first thousand of it.
-async fn shown(state: &ApiState, seat: &Seat, order: &Order) -> Result<Response, ApiError> {
+async fn order_answer(state: &ApiState, seat: &Seat, order: &Order) -> Result<Response, ApiError> {
     let follow_ups =
         if order.instruction.kind.is_paid_in() || order.instruction.kind == OrderKind::Preauth {
             state.engine.store().follow_ups(order.id, None, PAGE_MAX).await?

@@ -8,7 +8,7 @@ use http::{StatusCode, Uri};
 use serde_json::json as value;
 
 use crate::api::auth::{MayInspect, MayOperate};
-use crate::api::channels::{known, unknown_channel};
+use crate::api::channels::{channel_id, unknown_channel};
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::JsonFields;
@@ -38,7 +38,7 @@ pub async fn all(
     if date.is_some() && channel.is_none() {
         return Err(Query::invalid("channel", "a date is one of a channel"));
     }
-    let channel = channel.map(|id| known(&state, &id)).transpose()?;
+    let channel = channel.map(|id| channel_id(&state, &id)).transpose()?;
     let rows = state.engine.store().reconciliations(channel, date, after, limit).await?;
     Ok(listing("reconciliations", &rows, limit, |row| row.id.to_string(), BatchBody::from))
 }
@@ -69,7 +69,7 @@ pub async fn run_again(
     let mut fields = JsonFields::parse_or_empty(&body)?;
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let batch = to_its_end(async move {
         let actor = seat.name().to_string();
         let entry = AuditEntry {

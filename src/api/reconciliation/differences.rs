@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
-use crate::api::channels::known;
+use crate::api::channels::channel_id;
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::JsonFields;
@@ -129,7 +129,7 @@ pub async fn open(
     let wanted = |text: &str| DifferenceState::parse(text).filter(|state| state.is_open());
     let wanted = query.parsed("state", "carried or suspended", wanted)?;
     let (after, limit) = query.page("an id of 19 digits", DifferenceId::parse)?;
-    let channel = known(&state, &channel)?;
+    let channel = channel_id(&state, &channel)?;
     let rows = state.engine.store().open_differences(channel, after, limit).await?;
     let next = next_of(&rows, limit, |row| row.id.to_string());
     let fits = |row: &&Difference| wanted.is_none_or(|state| row.state == state);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
-use crate::api::channels::{known, unknown_channel};
+use crate::api::channels::{channel_id, unknown_channel};
 use crate::api::dto::{MomentText, Text, json};
 use crate::api::error::ApiError;
 use crate::api::input::PathSegment;
@@ -34,7 +34,7 @@ pub async fn of_date(
     let mut query = Query::of(&uri);
     let date = query.date()?;
     query.finish()?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let terms = state.engine.channels().terms(&channel).ok_or_else(unknown_channel)?;
     let made = report(&state.engine, channel, date, &terms.calendar).await?;
     Ok(json(StatusCode::OK, &ReportBody::from(&made)))

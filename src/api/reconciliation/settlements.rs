@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{StatusCode, Uri};
 
 use crate::api::auth::{MayInspect, MayOperate};
-use crate::api::channels::known;
+use crate::api::channels::channel_id;
 use crate::api::dto::json;
 use crate::api::error::{ApiError, Code};
 use crate::api::input::json::{Json, JsonFields};
@@ -33,7 +33,7 @@ pub async fn record(
 ) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let received = read(&body, channel, seat.name().to_string(), state.engine.clock().now())?;
     let recorded = to_its_end(async move { Ok(state.settlements.record(received).await?) }).await?;
     let status = if recorded.repeated { StatusCode::OK } else { StatusCode::CREATED };
@@ -48,7 +48,7 @@ pub async fn of_channel(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let (after, limit) = Query::of(&uri).page("an id of 19 digits", SettlementId::parse)?;
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let rows = state.engine.store().settlements(channel, after, limit).await?;
     Ok(listing("settlements", &rows, limit, |row| row.id.to_string(), SettlementBody::from))
 }

@@ -18,7 +18,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::api::auth::{MayOperate, Seat};
-use crate::api::channels::known;
+use crate::api::channels::channel_id;
 use crate::api::dto::{Text, json};
 use crate::api::error::{ApiError, Code};
 use crate::api::input::query::Query;
@@ -123,7 +123,7 @@ pub async fn hand_in(
     if media_type(&parts.headers).is_some_and(|kind| kind.starts_with("multipart/")) {
         return Err(unsupported("send the file itself as the body, not a form with it"));
     }
-    let channel = known(&state, &id)?;
+    let channel = channel_id(&state, &id)?;
     let shared = Arc::clone(&state);
     let folder =
         tokio::task::spawn_blocking(move || shared.backoffice.work_folder().map(Path::to_owned));

@@ -244,8 +244,8 @@ impl Instruction {
     ///
     /// Fields are compared in the order in which the API documents them; the CVV is not kept and so
     /// not compared.
-    pub fn same_content(&self, repeat: &Self) -> Result<(), Differs> {
-        let same = |field, same: bool| if same { Ok(()) } else { Err(Differs { field }) };
+    pub fn same_content(&self, repeat: &Self) -> Result<(), ContentMismatch> {
+        let same = |field, same: bool| if same { Ok(()) } else { Err(ContentMismatch { field }) };
         same("kind", self.kind == repeat.kind)?;
         same("merchant_id", self.merchant_id == repeat.merchant_id)?;
         same("amount", self.amount == repeat.amount)?;
@@ -298,7 +298,7 @@ pub struct Order {
 /// A field that differs between a repeated order and the one that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this order id was used before with another `{field}`")]
-pub struct Differs {
+pub struct ContentMismatch {
     pub field: &'static str,
 }
 

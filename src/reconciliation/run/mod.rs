@@ -392,7 +392,7 @@ impl Working<'_> {
         chunk: Chunk<'_>,
     ) -> Result<bool, BackofficeError> {
         let (writes, unsaid) = chunk.into_writes();
-        let is_written = self.office.engine.written(tries, writes).await?;
+        let is_written = self.office.engine.write(tries, writes).await?;
         if is_written {
             self.unsaid.extend(unsaid);
         }

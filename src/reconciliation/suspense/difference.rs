@@ -46,7 +46,7 @@ impl Backoffice {
             let claimed = self.claimed_of(&row).await?;
             let moment = moment(&terms, due.now());
             let Some(change) = row.expire(claimed, due, &moment) else { return Ok(()) };
-            if self.engine.written(&mut tries, rows_of(&row, change)).await? {
+            if self.engine.write(&mut tries, rows_of(&row, change)).await? {
                 return Ok(());
             }
             row = self.difference(row.id).await?;
@@ -78,7 +78,7 @@ impl Backoffice {
                 reason: format!("{}: {}", asked.remedy.name(), asked.reason),
             };
             let writes = WriteSet { audit: vec![audit], ..rows_of(&row, change) };
-            if self.engine.written(&mut tries, writes).await? {
+            if self.engine.write(&mut tries, writes).await? {
                 return self.difference(id).await;
             }
         }

@@ -92,7 +92,7 @@ impl SettlementDesk {
             };
             let audit = recorded(&received);
             let (writes, settlement) = self.settle(None, settlement, &open_ones, audit).await?;
-            if self.engine.written(&mut tries, writes).await? {
+            if self.engine.write(&mut tries, writes).await? {
                 return Ok(Recorded { settlement, repeated: false });
             }
         }
@@ -114,7 +114,7 @@ impl SettlementDesk {
                 Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
             let before = Some(kept.clone());
             let (writes, settlement) = self.settle(before, kept, &open_ones, audit).await?;
-            if self.engine.written(&mut tries, writes).await? {
+            if self.engine.write(&mut tries, writes).await? {
                 return Ok(settlement);
             }
         }

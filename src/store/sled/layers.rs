@@ -20,14 +20,14 @@ use super::disk::failed;
 const CHUNK_KEYS: usize = 128;
 
 #[derive(Default)]
-struct Layered {
+struct LayerStack {
     recent: Writes,
     merging: Option<Arc<Writes>>,
 }
 
 pub(super) struct Layers {
     tree: ::sled::Tree,
-    layered: RwLock<Layered>,
+    layered: RwLock<LayerStack>,
 }
 
 /// A part of a scan: its pairs, and the key to go on after, if there may be more.
@@ -59,7 +59,7 @@ impl Layers {
     }
 
     /// What was handed over is in the tree, and durable there.
-    pub(super) fn merged(&self) {
+    pub(super) fn drop_merged(&self) {
         self.write().merging = None;
     }
 
@@ -89,11 +89,11 @@ impl Layers {
     }
 
     /// Every holder leaves the layers whole, so a panic elsewhere does not matter here.
-    fn read(&self) -> RwLockReadGuard<'_, Layered> {
+    fn read(&self) -> RwLockReadGuard<'_, LayerStack> {
         self.layered.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Layered> {
+    fn write(&self) -> RwLockWriteGuard<'_, LayerStack> {
         self.layered.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -192,13 +192,13 @@ mod tests {
 
     fn all(layers: &Layers, from: &[u8], to: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut pairs = Vec::new();
-        let listed = layers.scan(from, to, &mut |key, value| {
+        let scanned = layers.scan(from, to, &mut |key, value| {
             // A visitor may read too.
             assert_eq!(layers.get(key)?.as_deref(), Some(value));
             pairs.push((key.to_vec(), value.to_vec()));
             Ok(Scan::On)
         });
-        listed.expect("a tree that reads");
+        scanned.expect("a tree that reads");
         pairs
     }
 
@@ -237,7 +237,7 @@ mod tests {
                             }
                             .expect("it is written");
                         }
-                        layers.merged();
+                        layers.drop_merged();
                     }
                 }
                 let (from, to) = (from.to_be_bytes(), to.to_be_bytes());

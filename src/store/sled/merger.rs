@@ -32,7 +32,7 @@ impl Merger {
             while let Ok((layer, turn)) = receiver.recv() {
                 let merged = base.merge(&layer, turn..=turn);
                 if merged.is_ok() {
-                    layers.merged();
+                    layers.drop_merged();
                 }
                 // After a failure nothing more is handed over; the handle may be gone already.
                 drop(end.send(merged));

@@ -107,7 +107,7 @@ impl SledStore {
     }
 
     /// What the store in `folder` has, without opening it.
-    pub fn held(folder: &Path) -> Result<BooksContent, StoreError> {
+    pub fn content(folder: &Path) -> Result<BooksContent, StoreError> {
         let Some(file) = manifest::ManifestFile::read(folder)? else {
             return Ok(BooksContent::Nothing);
         };

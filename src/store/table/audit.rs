@@ -6,7 +6,7 @@ use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Table, listed};
+use crate::store::row::{Table, list_rows};
 use crate::store::sorted::StoreResult;
 use crate::store::{Store, StoreError, StoreRead};
 
@@ -53,7 +53,7 @@ impl dyn Store + '_ {
     /// The audit trail, oldest first, from the given place on.
     pub fn audit(&self, after: Option<u64>, limit: usize) -> StoreRead<'_, Vec<(u64, AuditEntry)>> {
         let after = after.map(key_of);
-        self.list(move |rows| listed::<Audit>(rows, &[LETTER], after, limit))
+        self.list(move |rows| list_rows::<Audit>(rows, &[LETTER], after, limit))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::write_set::{Contradiction, WriteSet};
 use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Table, listed, plan_new};
+use crate::store::row::{Table, list_rows, plan_new};
 use crate::store::sorted::{SortedRows, StoreResult};
 use crate::store::{ContradictionPlace, PAGE_MAX, Store, StoreError, StoreRead};
 
@@ -49,7 +49,7 @@ pub(super) fn contradictions_of(
     rows: SortedRows<'_>,
     order: OrderId,
 ) -> StoreResult<Vec<Contradiction>> {
-    listed::<Contradictions>(rows, &order_key(LETTER, order), None, PAGE_MAX)
+    list_rows::<Contradictions>(rows, &order_key(LETTER, order), None, PAGE_MAX)
 }
 
 impl dyn Store + '_ {
@@ -64,7 +64,7 @@ impl dyn Store + '_ {
         limit: usize,
     ) -> StoreRead<'_, Vec<Contradiction>> {
         let after = after.map(key_of);
-        self.list(move |rows| listed::<Contradictions>(rows, &[LETTER], after, limit))
+        self.list(move |rows| list_rows::<Contradictions>(rows, &[LETTER], after, limit))
     }
 }
 

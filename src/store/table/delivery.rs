@@ -9,7 +9,7 @@ use crate::domain::closed_set::StoredNumber;
 use crate::store::StoreError;
 use crate::store::form::{StoredFields, decode_head, millis, text};
 use crate::store::key::{Key, bounds};
-use crate::store::row::{Entries, Head, Versioned, identity, indexed, smallest};
+use crate::store::row::{Entries, Head, Versioned, identity, list_indexed, smallest};
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 
 /// A table of deliveries.
@@ -49,7 +49,7 @@ pub(super) fn of_status<T: Deliveries>(
         }
         Some(DeliveryStatus::Parked) => {
             let last = after.map(|key| [&[T::PARKED], identity(&key)].concat());
-            indexed::<T>(rows, onward(&[T::PARKED], last), 1, limit)
+            list_indexed::<T>(rows, onward(&[T::PARKED], last), 1, limit)
         }
         Some(DeliveryStatus::Acknowledged | DeliveryStatus::Withdrawn) | None => {
             page(rows, onward(&[T::LETTER], after), limit, |key, row| {

@@ -23,7 +23,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::{CommitPlan, PlanCheck, check_version};
-use crate::store::row::{Table, get, listed};
+use crate::store::row::{Table, get, list_rows};
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
 
@@ -172,8 +172,8 @@ impl dyn Store + '_ {
     pub fn orders(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
         self.list(move |rows| {
             let key = |table| after.map(|order| order_key(table, order));
-            let open = listed::<Orders>(rows, &[OPEN], key(OPEN), limit)?;
-            let mut all = listed::<Orders>(rows, &[FINAL], key(FINAL), limit)?;
+            let open = list_rows::<Orders>(rows, &[OPEN], key(OPEN), limit)?;
+            let mut all = list_rows::<Orders>(rows, &[FINAL], key(FINAL), limit)?;
             all.extend(open);
             // The sort is stable, so of two rows of one order the final one, which came first,
             // stays.
@@ -187,7 +187,7 @@ impl dyn Store + '_ {
     /// Orders that are not final, by id.
     pub fn open_orders(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
         let after = after.map(|order| order_key(OPEN, order));
-        self.list(move |rows| listed::<Orders>(rows, &[OPEN], after, limit))
+        self.list(move |rows| list_rows::<Orders>(rows, &[OPEN], after, limit))
     }
 
     /// Refunds, voids and captures that refer to an order, by id.

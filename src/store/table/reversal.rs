@@ -10,7 +10,7 @@ use crate::domain::write_set::{EntryChange, WriteSet};
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, listed};
+use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, list_rows};
 use crate::store::sorted::{SortedRows, StoreResult};
 use crate::store::{Store, StoreError, StoreRead};
 
@@ -93,7 +93,7 @@ impl dyn Store + '_ {
         limit: usize,
     ) -> StoreRead<'_, Vec<ReversalEntry>> {
         let after = after.map(|order| order_key(LETTER, order));
-        self.list(move |rows| listed::<Reversals>(rows, &[LETTER], after, limit))
+        self.list(move |rows| list_rows::<Reversals>(rows, &[LETTER], after, limit))
     }
 
     /// A channel's entries that are due, the longest due first; behind them what is dated wrong.

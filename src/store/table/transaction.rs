@@ -9,7 +9,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Table, get, listed, plan_new};
+use crate::store::row::{Table, get, list_rows, plan_new};
 use crate::store::sorted::{SortedRows, StoreResult};
 use crate::store::{Store, StoreError, StoreRead};
 
@@ -60,7 +60,7 @@ impl dyn Store + '_ {
         limit: usize,
     ) -> StoreRead<'_, Vec<Transaction>> {
         let after = after.map(|order| order_key(LETTER, order));
-        self.list(move |rows| listed::<Transactions>(rows, &[LETTER], after, limit))
+        self.list(move |rows| list_rows::<Transactions>(rows, &[LETTER], after, limit))
     }
 }
 

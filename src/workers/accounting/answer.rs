@@ -1,4 +1,4 @@
-//! Reads what accounting answers to a batch.
+//! Reads what accounting answers to a post.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::domain::books::accounting::RequestId;
 use crate::domain::card::words::mask_cards;
-use crate::workers::delivery::{LAST_ERROR_CHARS_MAX, Posted};
+use crate::workers::delivery::{LAST_ERROR_CHARS_MAX, PostResult};
 
 #[derive(Deserialize)]
 struct PostAnswer {
@@ -22,13 +22,13 @@ struct ResultForm {
 }
 
 impl ResultForm {
-    fn posted(&self) -> Posted {
+    fn posted(&self) -> PostResult {
         let detail = self.detail.as_deref().unwrap_or("it gave no reason");
         let shortened = || mask_cards(detail).chars().take(LAST_ERROR_CHARS_MAX).collect();
         match self.status.as_str() {
-            "booked" | "already_booked" => Posted::Acknowledged,
-            "refused" => Posted::Refused(shortened()),
-            _ => Posted::Unanswered("its answer has a status that is not known".to_owned()),
+            "booked" | "already_booked" => PostResult::Acknowledged,
+            "refused" => PostResult::Refused(shortened()),
+            _ => PostResult::Unanswered("its answer has a status that is not known".to_owned()),
         }
     }
 }
@@ -36,18 +36,18 @@ impl ResultForm {
 /// What became of each request, in their order. `None` if the whole does not read.
 ///
 /// What is not in the answer stays owed, and so does what has two answers that differ.
-pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<Posted>> {
+pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<PostResult>> {
     let answer: PostAnswer = serde_json::from_slice(bytes).ok()?;
-    let mut found: BTreeMap<RequestId, Posted> = BTreeMap::new();
+    let mut found: BTreeMap<RequestId, PostResult> = BTreeMap::new();
     for result in &answer.results {
         let Some(id) = RequestId::parse(&result.request_id) else { continue };
         let posted = result.posted();
         let differs = found.get(&id).is_some_and(|other| *other != posted);
         let posted =
-            if differs { Posted::Unanswered("it answered twice".to_owned()) } else { posted };
+            if differs { PostResult::Unanswered("it answered twice".to_owned()) } else { posted };
         found.insert(id, posted);
     }
-    let missing = || Posted::Unanswered("it is not in the answer".to_owned());
+    let missing = || PostResult::Unanswered("it is not in the answer".to_owned());
     Some(asked.iter().map(|id| found.remove(id).unwrap_or_else(missing)).collect())
 }
 
@@ -73,10 +73,10 @@ mod tests {
             { "request_id": "of another world", "status": "booked" }, result(id(9), "booked"),
         ]});
         let read = read(answer.to_string().as_bytes(), &asked).expect("it reads");
-        assert_eq!(read[..2], [Posted::Acknowledged, Posted::Acknowledged]);
-        assert_eq!(read[2], Posted::Refused("why".to_owned()));
+        assert_eq!(read[..2], [PostResult::Acknowledged, PostResult::Acknowledged]);
+        assert_eq!(read[2], PostResult::Refused("why".to_owned()));
         for posted in &read[3..] {
-            assert!(matches!(posted, Posted::Unanswered(_)), "{posted:?}");
+            assert!(matches!(posted, PostResult::Unanswered(_)), "{posted:?}");
         }
     }
 

@@ -26,12 +26,12 @@ use crate::domain::time::{Due, Timestamp};
 use crate::domain::write_set::WriteSet;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
-use crate::workers::delivery::{self, Posted};
+use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
 use crate::workers::{Hold, InFlight};
 use outage::Outage;
 
-pub use voucher::{batch_body, body};
+pub use voucher::{body, post_body};
 
 /// Rows read beyond those that are under way and those that can start.
 const SPARE_ROWS: usize = 64;
@@ -242,8 +242,9 @@ async fn mark(
 }
 
 /// What a post says of accounting as a whole.
-fn weigh(desk: &AccountingDesk, posted: &[Posted]) {
-    let answers = |one: &Posted| matches!(one, Posted::Acknowledged | Posted::Refused(_));
+fn weigh(desk: &AccountingDesk, posted: &[PostResult]) {
+    let answers =
+        |one: &PostResult| matches!(one, PostResult::Acknowledged | PostResult::Refused(_));
     let mut outage = desk.outage();
     if !posted.iter().any(answers) {
         if outage.failed() {
@@ -333,14 +334,14 @@ async fn put_off(
 async fn write(
     desk: &AccountingDesk,
     request: AccountingRequest,
-    posted: &Posted,
+    posted: &PostResult,
     was_unanswered: bool,
 ) -> Option<OrderId> {
     let now = desk.engine.clock().now();
     let mut after = request.clone();
     after.delivery.unanswered = was_unanswered;
     after.delivery = delivery::after(&after.delivery, posted, &desk.work.delivery, now);
-    if *posted != Posted::Acknowledged {
+    if *posted != PostResult::Acknowledged {
         commit(desk, after).await;
         return None;
     }

@@ -3,13 +3,13 @@
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::telemetry;
 use crate::workers::accounting::{AccountingDesk, answer, voucher};
-use crate::workers::delivery::{self, Posted};
+use crate::workers::delivery::{self, PostResult};
 
 /// Posts them, and says what became of each, in their order.
 ///
-/// A batch that is refused as a whole is posted again one by one, so that one bad request does not
+/// A post that is refused as a whole is made again one by one, so that one bad request does not
 /// park the others.
-pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) -> Vec<Posted> {
+pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) -> Vec<PostResult> {
     if desk.work.batch_max <= 1 {
         let mut posted = Vec::with_capacity(requests.len());
         for request in requests {
@@ -20,23 +20,23 @@ pub(super) async fn post(desk: &AccountingDesk, requests: &[AccountingRequest]) 
         return count(requests, posted);
     }
     match exchange(desk, requests).await {
-        Exchanged::Results(posted) => count(requests, posted),
-        Exchanged::All(Posted::Refused(_)) if requests.len() > 1 => {
+        PostAnswers::Results(posted) => count(requests, posted),
+        PostAnswers::All(PostResult::Refused(_)) if requests.len() > 1 => {
             let mut posted = Vec::with_capacity(requests.len());
             for request in requests {
                 posted.extend(exchange(desk, std::slice::from_ref(request)).await.of_all(1));
             }
             count(requests, posted)
         }
-        Exchanged::All(posted) => count(requests, vec![posted; requests.len()]),
+        PostAnswers::All(posted) => count(requests, vec![posted; requests.len()]),
     }
 }
 
-fn count(requests: &[AccountingRequest], posted: Vec<Posted>) -> Vec<Posted> {
+fn count(requests: &[AccountingRequest], posted: Vec<PostResult>) -> Vec<PostResult> {
     assert_eq!(requests.len(), posted.len(), "each request has its fate");
     for (request, posted) in requests.iter().zip(&posted) {
         telemetry::count_delivery("accounting", delivery::result(posted));
-        if let Posted::Refused(answer) = posted {
+        if let PostResult::Refused(answer) = posted {
             tracing::error!(
                 request.id = %request.id,
                 answer,
@@ -47,15 +47,15 @@ fn count(requests: &[AccountingRequest], posted: Vec<Posted>) -> Vec<Posted> {
     posted
 }
 
-/// What became of one batch.
-enum Exchanged {
-    Results(Vec<Posted>),
+/// What became of one post.
+enum PostAnswers {
+    Results(Vec<PostResult>),
     /// The same for each of it.
-    All(Posted),
+    All(PostResult),
 }
 
-impl Exchanged {
-    fn of_all(self, count: usize) -> Vec<Posted> {
+impl PostAnswers {
+    fn of_all(self, count: usize) -> Vec<PostResult> {
         match self {
             Self::Results(posted) => posted,
             Self::All(posted) => vec![posted; count],
@@ -63,22 +63,22 @@ impl Exchanged {
     }
 }
 
-async fn exchange(desk: &AccountingDesk, requests: &[AccountingRequest]) -> Exchanged {
-    let body = voucher::batch_body(requests);
+async fn exchange(desk: &AccountingDesk, requests: &[AccountingRequest]) -> PostAnswers {
+    let body = voucher::post_body(requests);
     let (status, bytes) = match delivery::exchange(&desk.client, &desk.url, body).await {
         Ok(answered) => answered,
-        Err(silence) => return Exchanged::All(silence),
+        Err(silence) => return PostAnswers::All(silence),
     };
     let asked: Vec<RequestId> = requests.iter().map(|request| request.id).collect();
-    Exchanged::All(match status.as_u16() {
+    PostAnswers::All(match status.as_u16() {
         // An answer that does not read proves nothing: the same keys make a repeat harmless.
         200..=299 | 409 => match answer::read(&bytes, &asked) {
-            Some(posted) => return Exchanged::Results(posted),
-            None => Posted::Unanswered(format!("its answer under {status} does not read")),
+            Some(posted) => return PostAnswers::Results(posted),
+            None => PostResult::Unanswered(format!("its answer under {status} does not read")),
         },
-        425 | 429 => Posted::Later(format!("it answered {status}")),
-        408 => Posted::Unanswered(format!("it answered {status}")),
-        400..=499 => Posted::Refused(format!("it answered {status}")),
-        _ => Posted::Unanswered(format!("it answered {status}")),
+        425 | 429 => PostResult::Later(format!("it answered {status}")),
+        408 => PostResult::Unanswered(format!("it answered {status}")),
+        400..=499 => PostResult::Refused(format!("it answered {status}")),
+        _ => PostResult::Unanswered(format!("it answered {status}")),
     })
 }

@@ -73,7 +73,7 @@ pub fn body(request: &AccountingRequest) -> Vec<u8> {
 }
 
 /// The JSON body of several requests.
-pub fn batch_body(requests: &[AccountingRequest]) -> Vec<u8> {
+pub fn post_body(requests: &[AccountingRequest]) -> Vec<u8> {
     write(&Vouchers { requests: requests.iter().map(Voucher::from).collect() })
 }
 

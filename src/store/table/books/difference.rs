@@ -14,7 +14,7 @@ use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{
-    Entries, Head, Table, Versioned, due_rows, get, holder, indexed, plan_put,
+    Entries, Head, Table, Versioned, due_rows, get, holder, list_indexed, plan_put,
 };
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 use crate::store::{Store, StoreError, StoreRead};
@@ -172,7 +172,7 @@ impl dyn Store + '_ {
         self.list(move |rows| {
             let prefix = Key::of(OPEN).channel(&channel).0;
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
-            indexed::<Differences>(rows, onward(&prefix, last), prefix.len(), limit)
+            list_indexed::<Differences>(rows, onward(&prefix, last), prefix.len(), limit)
         })
     }
 

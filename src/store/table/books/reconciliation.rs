@@ -16,7 +16,7 @@ use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{
-    Entries, Head, Table, Versioned, get, holder, identity, indexed, listed, plan_put,
+    Entries, Head, Table, Versioned, get, holder, identity, list_indexed, list_rows, plan_put,
 };
 use crate::store::sorted::{StoreResult, onward};
 use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
@@ -131,8 +131,8 @@ impl dyn Store + '_ {
             let at = prefix.len();
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
             match &channel {
-                Some(_) => indexed::<Reconciliations>(rows, onward(&prefix, last), at, limit),
-                None => listed::<Reconciliations>(rows, &prefix, last, limit),
+                Some(_) => list_indexed::<Reconciliations>(rows, onward(&prefix, last), at, limit),
+                None => list_rows::<Reconciliations>(rows, &prefix, last, limit),
             }
         })
     }
@@ -148,7 +148,7 @@ impl dyn Store + '_ {
 
     /// Reconciliations that have begun and not ended, by id.
     pub fn running_reconciliations(&self) -> StoreRead<'_, Vec<Reconciliation>> {
-        self.list(|rows| indexed::<Reconciliations>(rows, bounds(&[RUNNING]), 1, PAGE_MAX))
+        self.list(|rows| list_indexed::<Reconciliations>(rows, bounds(&[RUNNING]), 1, PAGE_MAX))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, holder, indexed, plan_put};
+use crate::store::row::{Entries, Head, Table, Versioned, get, holder, list_indexed, plan_put};
 use crate::store::sorted::{StoreResult, onward};
 use crate::store::{Store, StoreError, StoreRead};
 
@@ -86,7 +86,7 @@ impl dyn Store + '_ {
         self.list(move |rows| {
             let prefix = Key::of(OF_CHANNEL).channel(&channel).0;
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
-            indexed::<Settlements>(rows, onward(&prefix, last), prefix.len(), limit)
+            list_indexed::<Settlements>(rows, onward(&prefix, last), prefix.len(), limit)
         })
     }
 

@@ -10,7 +10,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Table, listed, plan_new};
+use crate::store::row::{Table, list_rows, plan_new};
 use crate::store::sorted::StoreResult;
 use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
 
@@ -57,7 +57,7 @@ impl dyn Store + '_ {
         date: BusinessDate,
     ) -> StoreRead<'_, Vec<StatementRevision>> {
         let prefix = prefix_of(&channel, date);
-        self.list(move |rows| listed::<Statements>(rows, &prefix, None, PAGE_MAX))
+        self.list(move |rows| list_rows::<Statements>(rows, &prefix, None, PAGE_MAX))
     }
 }
 
