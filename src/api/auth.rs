@@ -22,7 +22,7 @@ use crate::config::checked::{Caller, Role};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::CallerId;
 
-/// One who may call, with the rest of its rate.
+/// A caller, with the rest of its rate.
 pub struct Seat {
     name: CallerId,
     roles: Vec<Role>,

@@ -360,7 +360,7 @@ pub fn load_channels(
 }
 
 /// The same for a command that only looks at them, beside a daemon that runs or will run. A folder
-/// that is not there is a mistake: whoever asks about its channels means another one.
+/// that is not there is a mistake: the command means another one.
 pub fn view_channels(settings: &Settings, data: &Path) -> Result<Registry, StartError> {
     let folder = &settings.channels_folder;
     if !folder.is_dir() {
@@ -400,7 +400,7 @@ pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoute
     })
 }
 
-/// Histograms keep what was recorded until someone reads it; nobody may be reading.
+/// Tidies histograms, which keep every sample until the metrics are read.
 struct MetricsWorker(PrometheusHandle);
 
 impl Worker for MetricsWorker {

@@ -37,7 +37,7 @@ pub(super) async fn channels_in_use(store: &dyn Store) -> Result<BTreeSet<Channe
     }
 }
 
-/// Tells every channel what its attempts of late say of it. Nobody is served yet.
+/// Gives every channel's health the results of its last attempts. No call is served yet.
 pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
     let Some(first) = first_of_interest(state).await? else { return Ok(()) };
     let mut after = Some(first);

@@ -25,7 +25,7 @@ use crate::store::CommitError;
 /// is nothing true to answer.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
 
-/// An order that is in the books, and the work on it, which goes on whoever waits for it.
+/// An order that is in the books, and the work on it, which goes on if no call waits for it.
 #[derive(Debug)]
 pub struct Acceptance {
     pub id: OrderId,

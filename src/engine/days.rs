@@ -34,7 +34,7 @@ impl ShutDayCache {
         Ok(read)
     }
 
-    /// What is known of a channel is read anew: a day was shut.
+    /// Drops a channel's day, which is then read anew: a day was shut.
     pub(super) fn forget(&self, channel: &ChannelId) {
         self.lock().remove(channel);
     }

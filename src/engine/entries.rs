@@ -18,7 +18,7 @@ pub enum WorkResult {
     Ended,
     /// It is still open, and due again later or in an operator's hands.
     Open,
-    /// Someone else had moved it meanwhile.
+    /// Evidence, an operator or another round had moved it meanwhile.
     Nothing,
 }
 

@@ -87,8 +87,8 @@ impl Engine {
         match self.run(original_id, None, command).await {
             Ok(accepted) => {
                 let _ = durable.send((id, false));
-                // One that waits for accounting may have been begun meanwhile by whoever wrote the
-                // acknowledgement down, and is theirs to send.
+                // A follow-up that waits for accounting may have been begun meanwhile by the worker
+                // that wrote the acknowledgement, which then sends it.
                 let ours = accepted.effects.iter().any(|one| matches!(one, Effect::Send { .. }));
                 if ours { self.carry_out(id).await } else { self.load_order(id).await }
             }

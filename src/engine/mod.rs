@@ -95,7 +95,7 @@ pub struct WorkerSignals {
 #[derive(Debug, Default)]
 pub struct Tries(u32);
 
-/// The one who runs commands.
+/// Runs commands on orders.
 pub struct Engine {
     store: Arc<dyn Store>,
     channels: Arc<dyn Channels>,
@@ -166,9 +166,8 @@ impl Engine {
         leapt.map_err(|error| self.commit_error(&error))
     }
 
-    /// Someone outside who is believed names a number that is not in the books. If it is of this
-    /// node's making, the books are older than the world: an operator is told, and the number is
-    /// not given out again.
+    /// A trusted message names a number that is not in the books. If this node made the number, the
+    /// books are older than the world: an alert is raised, and the number is not given out again.
     pub async fn number_from_outside(
         &self,
         number: ChannelOrderNo,
@@ -288,7 +287,7 @@ impl Engine {
     async fn try_commit(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
         match self.commit_patiently(writes).await {
             Ok(()) => Ok(true),
-            // The caller's id of an undo is unique too: someone else has just owed it.
+            // The caller's id of an undo is unique too: another decision has just owed it.
             Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
                 tries.0 += 1;
                 if tries.0 < CONFLICTS_MAX { Ok(false) } else { Err(EngineError::Contended) }
@@ -411,7 +410,7 @@ impl Engine {
         }
     }
 
-    /// Performs what needs no channel. Sends are the caller's, who has the request at hand.
+    /// Performs the effects that need no channel. The calling function sends: it has the request.
     fn perform(&self, decision: &Decision) {
         for effect in &decision.effects {
             match effect {

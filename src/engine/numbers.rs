@@ -33,7 +33,7 @@ pub struct OrderNumbers {
     store: Arc<dyn Store>,
     node: u16,
     current: Mutex<NumberSegment>,
-    /// One lease at a time: those who wait take from what it brings.
+    /// One lease at a time: the calls that wait take from what it brings.
     leasing: tokio::sync::Mutex<()>,
 }
 

@@ -1,4 +1,4 @@
-//! Who waits for which order's end, so that a notice can answer a call that is still open.
+//! The calls that wait for an order's end, so that a notice can answer a call that is still open.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,14 +31,14 @@ impl Waiters {
         EndWait { id, ticket, ended, open: Arc::clone(&self.open) }
     }
 
-    /// Tells those who wait for the order, if it has ended.
+    /// Gives the order to the calls that wait for it, if it has ended.
     pub fn announce(&self, order: &Order) {
         if !order.status.is_final() {
             return;
         }
         let waiting = lock(&self.open).1.remove(&order.id);
         for (_, sender) in waiting.unwrap_or_default() {
-            // One who has gone away needs no answer.
+            // A call that has gone away needs no answer.
             let _ = sender.send(order.clone());
         }
     }

@@ -11,7 +11,7 @@ use crate::tables::bin::{
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
 
-/// Who the history names for a refresh by the timer.
+/// The actor of a refresh by the timer, in the table's history.
 const WHO: &str = "timer";
 
 /// Refreshes the table from its source.

@@ -17,23 +17,23 @@ use crate::workers::driver::{Tasks, Worker};
 
 /// A reload or a new signer of theirs is seen after so long.
 pub const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
-/// The same certificate is told again after so long.
+/// The same complaint is logged again after so long.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What was told of which certificate, and when. Forgotten with the process: the next start tells
-/// everything again.
+/// The complaints that were logged, and when. They are forgotten with the process: the next start
+/// logs every complaint again.
 #[derive(Debug, Default)]
 struct Complaints {
     at: BTreeMap<(ChannelId, CertificateUse), (String, bool, Timestamp)>,
 }
 
 impl Complaints {
-    /// Whether a complaint is new: another certificate, one that has ended since, or told long ago.
+    /// Whether a complaint is due: it is new, its certificate has ended since, or it is a day old.
     fn is_due(&mut self, channel: &ChannelId, term: &CertificateTerm, now: Timestamp) -> bool {
         let key = (channel.clone(), term.usage);
         let ended = term.standing(now) == CertificateState::Ended;
         let is_known = self.at.get(&key).is_some_and(|(serial, had_ended, at)| {
-            // What was told ahead of us was told by a clock that has been set back since.
+            // A complaint of a later time was logged by a clock that has been set back since.
             let is_fresh = *at <= now && now.since(*at) < TOLD_AGAIN_AFTER;
             *serial == term.serial && *had_ended == ended && is_fresh
         });

@@ -11,7 +11,7 @@ use crate::telemetry;
 use crate::telemetry::workers::WorkerReport;
 use crate::workers::Stop;
 
-/// What is worked off in rounds.
+/// Work that is done in rounds.
 pub trait Worker: Send + 'static {
     /// One word for logs, metrics and the API.
     const NAME: &'static str;
@@ -27,7 +27,7 @@ pub trait Worker: Send + 'static {
         std::future::pending()
     }
 
-    /// What is left to do when a stop is asked for: what is in flight finishes.
+    /// Ends the worker after its last round: the tasks in flight finish.
     fn end(&mut self, tasks: Tasks) -> impl Future<Output = ()> + Send {
         tasks.finish()
     }
@@ -83,14 +83,14 @@ impl Tasks {
         }
     }
 
-    /// Waits for what is in flight.
+    /// Waits for the tasks in flight.
     pub async fn finish(mut self) {
         while let Some(ended) = self.running.join_next().await {
             self.take_ended(ended);
         }
     }
 
-    /// Ends what is in flight where it is: the next start finds it.
+    /// Cuts the tasks in flight off: the next start finds their rows.
     pub async fn cut_off(mut self) {
         self.running.shutdown().await;
     }

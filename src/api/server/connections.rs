@@ -42,7 +42,7 @@ struct OpenConnections {
     of_address: BTreeMap<IpAddr, usize>,
 }
 
-/// What is known of one connection.
+/// One connection that is open.
 struct ConnectionState {
     address: IpAddr,
     /// A tick of the server's, or [`BUSY`], or [`CLOSING`].

@@ -97,7 +97,7 @@ impl AccountingDesk {
     }
 }
 
-/// The request of a chain that nobody else works on.
+/// The request that is next in its chain, and our hold on the chain.
 struct ChainHead {
     hold: Hold<OrderId>,
     request: AccountingRequest,
@@ -291,7 +291,7 @@ async fn is_its_turn(desk: &AccountingDesk, request: &AccountingRequest) -> bool
 
 enum ChainTurn {
     Ours,
-    /// Someone has written it meanwhile.
+    /// An operator or another round has written it meanwhile.
     Gone,
     /// An earlier request of its chain has not been acknowledged.
     After(Box<AccountingRequest>),

@@ -21,7 +21,7 @@ struct OpenEntries {
     oldest: Option<Timestamp>,
 }
 
-/// Counts what is open and owed, and tells the metrics.
+/// Counts open entries and owed requests, and sets the metrics.
 pub struct BacklogWorker {
     engine: Arc<Engine>,
     /// A series does not go: a channel that had entries once is counted for as long as we run.
