@@ -139,6 +139,37 @@ pub trait Store: Send + Sync {
     fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()>;
 }
 
+/// A store as a thread reads it that may block: pages are read on that thread, too. Handing each one
+/// over costs more than its rows.
+pub struct BlockingReads(pub Arc<dyn Store>);
+
+impl Store for BlockingReads {
+    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
+        self.0.commit(writes)
+    }
+
+    fn lease(
+        &self,
+        yymmdd: u32,
+        node: u16,
+        count: u32,
+    ) -> StoreFuture<'_, Result<u64, CommitError>> {
+        self.0.lease(yymmdd, node, count)
+    }
+
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
+        self.0.left_in_flight()
+    }
+
+    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+        self.0.show(look)
+    }
+
+    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+        self.0.show(look)
+    }
+}
+
 impl dyn Store + '_ {
     /// Reads a row or two by their keys.
     fn look<'a, T: Send + 'a>(

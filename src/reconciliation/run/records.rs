@@ -16,7 +16,7 @@ use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::{Place, ReconcileError, Row, Rows, SideEnd, key_of_number};
-use crate::store::{Store, StoreError};
+use crate::store::{BlockingReads, Store, StoreError};
 
 use super::evidence::is_unmatched;
 use crate::reconciliation::PAGE;
@@ -133,7 +133,7 @@ impl Records {
     /// Must be called within a runtime.
     pub fn new(store: Arc<dyn Store>, channel: ChannelId, date: BusinessDate) -> Self {
         Self {
-            store,
+            store: Arc::new(BlockingReads(store)),
             channel,
             date,
             handle: Handle::current(),

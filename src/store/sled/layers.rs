@@ -30,12 +30,6 @@ pub(super) struct Layers {
     layered: RwLock<LayerStack>,
 }
 
-/// A part of a scan: its pairs, and the key to go on after, if there may be more.
-struct ScanPart {
-    pairs: Vec<(Vec<u8>, Vec<u8>)>,
-    last: Option<Vec<u8>>,
-}
-
 impl Layers {
     pub(super) fn over(tree: ::sled::Tree) -> Self {
         Self { tree, layered: RwLock::default() }
@@ -63,9 +57,10 @@ impl Layers {
         self.write().merging = None;
     }
 
-    fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<ScanPart, StoreError> {
+    /// The next keys; fewer than [`CHUNK_KEYS`] are the last ones.
+    fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<Vec<Step>, StoreError> {
         let from = from.as_ref().map(Vec::as_slice);
-        let mut chunk = ScanPart { pairs: Vec::new(), last: None };
+        let mut chunk = Vec::new();
         let (Bound::Included(first) | Bound::Excluded(first)) = from else { return Ok(chunk) };
         if first >= to {
             return Ok(chunk);
@@ -77,13 +72,9 @@ impl Layers {
         let mut recent = layered.recent.range::<[u8], _>(range).peekable();
         let mut merging = merging.range::<[u8], _>(range).peekable();
         let mut tree = self.tree.range::<&[u8], _>(range).peekable();
-        for _ in 0..CHUNK_KEYS {
-            let Some((key, value)) = step(&mut recent, &mut merging, &mut tree)? else {
-                chunk.last = None;
-                return Ok(chunk);
-            };
-            chunk.last = Some(key.clone());
-            chunk.pairs.extend(value.map(|value| (key, value)));
+        while chunk.len() < CHUNK_KEYS {
+            let Some(next) = step(&mut recent, &mut merging, &mut tree)? else { break };
+            chunk.push(next);
         }
         Ok(chunk)
     }
@@ -116,15 +107,17 @@ impl SortedBytes for Layers {
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let mut from = Bound::Included(from.to_vec());
         loop {
-            let chunk = self.chunk(&from, to)?;
-            for (key, value) in &chunk.pairs {
-                if visit(key, value)? == Scan::Enough {
+            let mut chunk = self.chunk(&from, to)?;
+            for (key, value) in &chunk {
+                if let Some(value) = value
+                    && visit(key, value)? == Scan::Enough
+                {
                     return Ok(());
                 }
             }
-            match chunk.last {
-                Some(last) => from = Bound::Excluded(last),
-                None => return Ok(()),
+            match chunk.pop() {
+                Some((last, _)) if chunk.len() + 1 == CHUNK_KEYS => from = Bound::Excluded(last),
+                Some(_) | None => return Ok(()),
             }
         }
     }
