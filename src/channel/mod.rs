@@ -4,23 +4,13 @@
 //! never say *not sent*: only a transport may (I-2). The trait has no default bodies, so a protocol
 //! that lacks something says so in words.
 
-pub mod codes;
-pub mod protocol;
-pub mod voucher;
-
-pub mod breaker;
-pub mod connection;
+pub mod certificates;
 pub mod file;
-pub mod history;
-pub mod http;
-pub mod pace;
+pub mod protocol;
 pub mod registry;
 pub mod samples;
 pub mod statement;
-pub mod switches;
-pub mod tcp;
-pub mod tls;
-pub mod watch;
+pub mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,9 +26,10 @@ use crate::domain::outcome::{Objection, Outcome, UnknownCause};
 use crate::domain::terms::Terms;
 use crate::domain::time::Timestamp;
 
+use self::certificates::CertificateTerm;
 use self::protocol::amount::WrittenAmount;
 use self::statement::StatementSource;
-use self::watch::certificates::CertificateTerm;
+use self::transport::tcp;
 
 /// What every request to a channel says about the attempt that it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::channel::certificates::{CertificateState, CertificateTerm, CertificateUse, longest};
 use crate::channel::registry::Registry;
-use crate::channel::watch::certificates::{
-    CertificateState, CertificateTerm, CertificateUse, longest,
-};
 use crate::clock::Timekeeper;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;

@@ -28,7 +28,7 @@ pub enum PostResult {
 
 /// A client that follows no redirect and uses no proxy of the environment.
 pub fn client(timeout: Duration) -> Result<Client, String> {
-    let tls = crate::channel::tls::client_config(&[])?;
+    let tls = crate::channel::transport::tls::client_config(&[])?;
     Client::builder()
         .tls_backend_preconfigured(tls)
         .timeout(timeout)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::channel::registry::Registry;
-use crate::channel::tcp::{AskedKind, LateReply};
+use crate::channel::transport::tcp::{AskedKind, LateReply};
 use crate::domain::command::Refusal;
 use crate::domain::flow::attempt::Source;
 use crate::domain::outcome::Outcome;

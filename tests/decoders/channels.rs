@@ -10,7 +10,7 @@ use switchyard::channel::file::ChannelFile;
 use switchyard::channel::protocol::Built;
 use switchyard::channel::protocol::iso8583::section::Read;
 use switchyard::channel::statement::StatementReply;
-use switchyard::channel::tcp::{Asked, AskedKind, LinkProtocol};
+use switchyard::channel::transport::tcp::{Asked, AskedKind, LinkProtocol};
 use switchyard::channel::{
     Adapter, AttemptFacts, ChannelRequest, LinkAdapter, Understood, VOUCHER_BYTES_MAX, WireNotice,
     WireReply, protocol,

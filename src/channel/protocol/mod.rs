@@ -2,6 +2,7 @@
 //! and its lines here.
 
 pub mod amount;
+pub mod transcript;
 pub mod declarative;
 pub mod iso8583;
 pub mod unionpay_acp;
@@ -9,8 +10,8 @@ pub mod unionpay_acp;
 use std::sync::Arc;
 
 use crate::channel::Adapter;
-use crate::channel::codes::CodeTable;
 use crate::channel::file::ChannelFile;
+use crate::channel::file::codes::CodeTable;
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
 

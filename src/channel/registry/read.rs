@@ -4,11 +4,12 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use crate::channel::connection::{Connection, connect};
+use crate::channel::certificates::{CertificateTerm, tls_roots};
 use crate::channel::file::ChannelFile;
-use crate::channel::tcp::LinkHouse;
-use crate::channel::watch::certificates::{CertificateTerm, tls_roots};
-use crate::channel::{protocol, tls};
+use crate::channel::protocol;
+use crate::channel::registry::connection::{Connection, connect};
+use crate::channel::transport::tcp::LinkHouse;
+use crate::channel::transport::tls;
 use crate::clock::Clock;
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};

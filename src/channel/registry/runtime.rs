@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::channel::breaker::Breaker;
-use crate::channel::watch::objections::ObjectionLog;
+use crate::channel::transport::breaker::Breaker;
+use crate::channel::transport::objections::ObjectionLog;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 /// What a channel has learnt about itself while the process runs, whatever its file says.

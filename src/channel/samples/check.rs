@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::golden::{Golden, Medium, Players, STATEMENT};
+use crate::channel::certificates::{CertificateState, CertificateTerm, longest};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol::Built;
-use crate::channel::watch::certificates::{CertificateState, CertificateTerm, longest};
 use crate::channel::{protocol, registry};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::{Mistake, Mistakes};
@@ -318,7 +318,7 @@ mod tests {
             valid_from_s: 0,
             valid_until_s: 1_800_000_000 + days * DAY_S,
         };
-        use crate::channel::watch::certificates::CertificateUse::{Encryption, Root, Signing, Tls};
+        use crate::channel::certificates::CertificateUse::{Encryption, Root, Signing, Tls};
         let terms = [
             term(Signing, -9),
             term(Signing, 900),

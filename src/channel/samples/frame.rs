@@ -4,7 +4,7 @@
 use super::golden::{Ask, describe};
 use super::{SAMPLE_DATE, sample_now};
 use crate::channel::protocol::iso8583::{Iso8583, WrittenMessage};
-use crate::channel::tcp::{Asked, LinkFrame, LinkProtocol, Sorted};
+use crate::channel::transport::tcp::{Asked, LinkFrame, LinkProtocol, Sorted};
 use crate::channel::{AttemptFacts, ChannelRequest, LinkAdapter};
 use crate::codec::sign::read_hex;
 use crate::config::section::Section;

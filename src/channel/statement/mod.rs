@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use jiff::civil;
 
-use crate::channel::http::HttpTransport;
+use crate::channel::transport::http::HttpTransport;
 use crate::channel::{Adapter, EncodeError, WireReply, WireRequest};
 use crate::codec::crypto::digest::Digest;
 use crate::codec::layout::Layout;

@@ -7,9 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::channel::http::TransportFailure;
 use crate::channel::registry::Registry;
 use crate::channel::statement::{FilePointer, StatementFile, StatementLink, StatementReply};
+use crate::channel::transport::http::TransportFailure;
 use crate::channel::{Channels, EncodeError, WireReply};
 use crate::clock::Timekeeper;
 use crate::domain::ids::ChannelId;

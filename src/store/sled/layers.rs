@@ -58,7 +58,7 @@ impl Layers {
     }
 
     /// The next keys; fewer than [`CHUNK_KEYS`] are the last ones.
-    fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<Vec<Step>, StoreError> {
+    fn chunk(&self, from: &Bound<Vec<u8>>, to: &[u8]) -> Result<Vec<LayerPair>, StoreError> {
         let from = from.as_ref().map(Vec::as_slice);
         let mut chunk = Vec::new();
         let (Bound::Included(first) | Bound::Excluded(first)) = from else { return Ok(chunk) };

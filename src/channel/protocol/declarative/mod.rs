@@ -54,11 +54,12 @@ use self::sign::{Outgoing, Signing, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
 use self::words::{Subject, Surroundings, Words};
+use crate::channel::certificates::CertificateTerm;
+use crate::channel::protocol::transcript::keep_words;
 use crate::channel::statement::StatementSource;
-use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Uncertainty, Understood,
-    WireNotice, WireReply, WireRequest, voucher,
+    WireNotice, WireReply, WireRequest,
 };
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Outcome, UnknownCause};
@@ -234,7 +235,7 @@ impl Adapter for Declarative {
         let reference = understood.as_ref().ok().and_then(Outcome::reference);
         let known = [reference, request.facts().channel_reference.as_deref()];
         let known: Vec<&str> = known.into_iter().flatten().collect();
-        let words = voucher::keep_words(&reply.body, request.echo(), &known);
+        let words = keep_words(&reply.body, request.echo(), &known);
         match understood {
             Ok(outcome) => Understood::new(outcome, words),
             Err(objection) => objection.into_understood(words),

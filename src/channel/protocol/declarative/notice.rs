@@ -14,7 +14,8 @@ use super::encrypt::Decryption;
 use super::reply::{ReplyMap, required};
 use super::sign::Verification;
 use crate::channel::protocol::amount::WrittenAmount;
-use crate::channel::{Notice, NoticeRefusal, Understood, WireNotice, WireReply, voucher};
+use crate::channel::protocol::transcript::keep_words;
+use crate::channel::{Notice, NoticeRefusal, Understood, WireNotice, WireReply};
 use crate::domain::card::words::CardEcho;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
@@ -100,7 +101,7 @@ impl Notices {
         let outcome = kind.map.outcome(content, None);
         let reference = outcome.as_ref().ok().and_then(Outcome::reference);
         let known: Vec<&str> = reference.into_iter().collect();
-        let voucher = voucher::keep_words(shown, CardEcho::NONE, &known);
+        let voucher = keep_words(shown, CardEcho::NONE, &known);
         let understood = match outcome {
             Ok(outcome) => Understood::new(outcome, voucher),
             Err(objection) => objection.into_understood(voucher),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::document::{Document, Path};
 use super::kind::Action;
-use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeTable, Verdict};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::{AttemptFacts, Uncertainty};
 use crate::domain::money::Currency;

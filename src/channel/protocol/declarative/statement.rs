@@ -16,7 +16,7 @@ use super::sign::Outgoing;
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
 use super::{Declarative, Sending};
-use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeTable, Verdict};
 use crate::channel::statement::{
     FILES_BYTES_MAX, FilePointer, StatementFile, StatementReply, StatementSource, check_zip,
     gunzip, inflate,

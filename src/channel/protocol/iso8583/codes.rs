@@ -4,7 +4,7 @@
 //! acquirer reads otherwise. A code that is not listed is unknown. Codes by which a switch says
 //! that it lost sight of the transaction (22, 68, 96, 98) are unknown too, and so reversed.
 
-use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeTable, Verdict};
 use crate::domain::outcome::Reason;
 
 /// Built in, before the channel's own.

@@ -1,7 +1,7 @@
 //! ISO 8583 over TCP, in the two dialects of Chinese card links: POS-P (a terminal to its acquirer)
 //! and CUPS (an institution to UnionPay's centre).
 //!
-//! Encodes, decodes and classifies on bytes; the links are `channel/tcp`'s. Every number that names
+//! Encodes, decodes and classifies on bytes; `transport/tcp` has the links. Every number that names
 //! a transaction at the channel (trace number, terminal, times) is a function of the attempt's own
 //! number and time, which are durable before anything leaves (I-1): a reversal after a crash names
 //! the same transaction. What is not a verified answer about what was asked is unknown (I-2).
@@ -20,7 +20,7 @@ mod request;
 mod settings;
 mod written;
 
-use crate::channel::tcp::{Asked, LinkFrame};
+use crate::channel::transport::tcp::{Asked, LinkFrame};
 use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, Understood};
 use crate::domain::time::Timestamp;
 

@@ -1,6 +1,6 @@
 //! What links need of the protocol: pairing, sign-on, line tests, and the centre's own requests.
 
-use crate::channel::tcp::{LinkFrame, LinkProtocol, PairKey, SignOnRefused, Sorted};
+use crate::channel::transport::tcp::{LinkFrame, LinkProtocol, PairKey, SignOnRefused, Sorted};
 use crate::codec::iso8583::frame::Framing;
 use crate::codec::iso8583::header::Header;
 use crate::codec::iso8583::{Draft, Message, encode};

@@ -4,8 +4,8 @@
 //! that comes in makes it panic. Upholds I-11: a voucher has the fields that tell the story, and
 //! the card number masked.
 
-use crate::channel::tcp::{Asked, AskedKind};
-use crate::channel::voucher::keep_words;
+use crate::channel::protocol::transcript::keep_words;
+use crate::channel::transport::tcp::{Asked, AskedKind};
 use crate::channel::{Uncertainty, Understood};
 use crate::codec::iso8583::header::Header;
 use crate::codec::iso8583::{Iso8583Error, Message, decode_prefix};

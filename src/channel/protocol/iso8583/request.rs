@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::channel::tcp::{Asked, AskedKind, LinkFrame, PairKey};
+use crate::channel::transport::tcp::{Asked, AskedKind, LinkFrame, PairKey};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
 use crate::domain::card::{Expiry, Pan};

@@ -9,9 +9,9 @@ use jiff::tz::TimeZone;
 use rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
-use crate::channel::codes::Verdict;
+use crate::channel::file::codes::Verdict;
 use crate::channel::file::{Ability, ChannelFile};
-use crate::channel::tcp::LinkTerms;
+use crate::channel::transport::tcp::LinkTerms;
 use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{CupsHeader, Header, PospHeader};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};

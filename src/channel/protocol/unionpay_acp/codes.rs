@@ -7,7 +7,7 @@
 //! Upholds I-2 and I-3: what is not listed, and what a careful reader would confirm first, is
 //! unknown, never a failure.
 
-use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeTable, Verdict};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::Reason;
 

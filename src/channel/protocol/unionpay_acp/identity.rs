@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::channel::watch::certificates::{CertificateTerm, CertificateUse};
+use crate::channel::certificates::{CertificateTerm, CertificateUse};
 use crate::codec::certificate::{Certificate, CertificateError};
 use crate::codec::sign::{CipherError, KeyError, RsaEncryptor, RsaSigner};
 

@@ -19,7 +19,7 @@ mod reply;
 mod request;
 mod statement;
 mod trust;
-mod voucher;
+mod transcript;
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +30,8 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
+use crate::channel::certificates::CertificateTerm;
 use crate::channel::statement::StatementSource;
-use crate::channel::watch::certificates::CertificateTerm;
 use crate::channel::{
     Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
     WireRequest,

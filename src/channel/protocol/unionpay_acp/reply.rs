@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::channel::codes::CodeTable;
+use crate::channel::file::codes::CodeTable;
 use crate::channel::protocol::amount::{AmountForm, WrittenAmount};
 use crate::channel::{
     ChannelRequest, Notice, NoticeRefusal, Uncertainty, Understood, WireNotice, WireReply,
@@ -21,8 +21,8 @@ use crate::domain::time::Timestamp;
 use super::UnionPayAcp;
 use super::codes::{Codes, InquiryAnswer};
 use super::request::{TransactionType, txn_time};
+use super::transcript::{unbelieved_voucher, voucher};
 use super::trust::{Disbelief, Signer};
-use super::voucher::{unbelieved_voucher, voucher};
 
 /// The bizType that stands for no product in particular: answers to inquiries come with it.
 const ANY_PRODUCT: &str = "000000";

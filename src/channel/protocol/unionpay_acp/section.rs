@@ -9,7 +9,7 @@ use std::convert::Infallible;
 
 use zeroize::Zeroizing;
 
-use crate::channel::codes::Verdict;
+use crate::channel::file::codes::Verdict;
 use crate::config::section::Section;
 
 use super::UnionPayAcp;

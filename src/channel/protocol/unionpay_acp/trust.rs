@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
 
-use crate::channel::watch::certificates::{CertificateTerm, CertificateUse};
+use crate::channel::certificates::{CertificateTerm, CertificateUse};
 use crate::codec::acp;
 use crate::codec::certificate::{Certificate, CertificateError};
 use crate::codec::chain::{ChainError, TrustedAuthorities};

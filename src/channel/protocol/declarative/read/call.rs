@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::sign::parse_header_name;
 use super::{read_codes, unless_wrong};
-use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeTable, Verdict};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::declarative::body::Body;
 use crate::channel::protocol::declarative::document::{Format, Path};

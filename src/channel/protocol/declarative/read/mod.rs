@@ -26,7 +26,7 @@ use super::kind::Kind;
 use super::statement::StatementCall;
 use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
 use super::{Call, Declarative};
-use crate::channel::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeTable, Verdict};
 use crate::channel::samples::{sample_now, sample_requests};
 use crate::channel::statement::{StatementFile, StatementSource};
 use crate::channel::{Adapter, EncodeError};

@@ -1,7 +1,7 @@
 //! What is made of answers, and of what links bring beside them.
 
 use super::*;
-use crate::channel::tcp::{LinkProtocol, Sorted};
+use crate::channel::transport::tcp::{LinkProtocol, Sorted};
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
 
 fn outcome(adapter: &Iso8583, request: &ChannelRequest, code: &str) -> Outcome {

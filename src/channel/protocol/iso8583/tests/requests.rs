@@ -1,7 +1,7 @@
 //! What is written for each operation, in both dialects.
 
 use super::*;
-use crate::channel::tcp::LinkProtocol;
+use crate::channel::transport::tcp::LinkProtocol;
 
 #[test]
 fn a_terminals_messages_have_the_fields_of_the_verified_ones() {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rcgen::date_time_ymd;
 
 use super::sample::*;
-use crate::channel::codes::CodeTable;
+use crate::channel::file::codes::CodeTable;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::codes::ReversalReply;
 use crate::channel::protocol::unionpay_acp::trust::TEST_SIGNER;

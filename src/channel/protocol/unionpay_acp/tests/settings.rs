@@ -1,8 +1,8 @@
 //! Settings: every mistake is reported at once, with its line, and credentials are never quoted.
 
 use super::sample::*;
-use crate::channel::codes::Verdict;
 use crate::channel::file::ChannelFile;
+use crate::channel::file::codes::Verdict;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::section::read;
 use crate::channel::protocol::unionpay_acp::settings::{AccessType, SettingProblem};

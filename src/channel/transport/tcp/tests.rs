@@ -331,7 +331,8 @@ fn authority() -> (String, TlsAcceptor) {
 }
 
 fn trusting(root_pem: &str, name: &'static str) -> Option<LinkTls> {
-    let config = crate::channel::tls::client_config(&[root_pem.to_owned()]).expect("a root");
+    let config =
+        crate::channel::transport::tls::client_config(&[root_pem.to_owned()]).expect("a root");
     Some((Arc::new(config), name.try_into().expect("a name")))
 }
 

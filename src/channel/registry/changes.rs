@@ -1,6 +1,6 @@
 //! Says it once when a channel's breaker or switch changes, in the log and in the metrics.
 
-use crate::channel::breaker::BreakerChange;
+use crate::channel::transport::breaker::BreakerChange;
 use crate::domain::ids::ChannelId;
 use crate::domain::outcome::Outcome;
 use crate::telemetry;

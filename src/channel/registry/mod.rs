@@ -6,8 +6,12 @@
 //! the connection that it began on; an order keeps its terms (see `history`). A channel that runs
 //! does not vanish by a reload: its file may go when it is closed and the process starts anew.
 
+mod changes;
+mod connection;
+mod history;
 mod read;
 mod runtime;
+mod switches;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::DirEntry;
@@ -18,15 +22,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
-use crate::channel::connection::{Connection, Spoken};
+use crate::channel::certificates::CertificateTerm;
 use crate::channel::file::ChannelFile;
-use crate::channel::history::History;
-use crate::channel::pace::Pace;
+use crate::channel::registry::connection::{Connection, Spoken};
+use crate::channel::registry::history::History;
+use crate::channel::registry::switches::Switches;
 use crate::channel::statement::{StatementLink, StatementTerms};
-use crate::channel::switches::Switches;
-use crate::channel::tcp::{LATE_MAX, LateReply, LinkHouse};
-use crate::channel::watch::certificates::CertificateTerm;
-use crate::channel::watch::changes;
+use crate::channel::transport::pace::Pace;
+use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkHouse};
 use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
     WireReply,

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
+use crate::channel::certificates::CertificateTerm;
 use crate::channel::file::ChannelFile;
-use crate::channel::http::{HttpTransport, Timeouts, TransportFailure};
 use crate::channel::protocol::Built;
 use crate::channel::protocol::iso8583::Iso8583;
+use crate::channel::protocol::transcript::mask_reference;
 use crate::channel::statement::{self, StatementLink};
-use crate::channel::tcp::{LinkHouse, LinkProtocol, TcpTransport};
-use crate::channel::watch::certificates::CertificateTerm;
-use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood, voucher};
+use crate::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
+use crate::channel::transport::tcp::{LinkHouse, LinkProtocol, TcpTransport};
+use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
 use crate::domain::card::words::mask_values;
@@ -53,7 +54,7 @@ impl Spoken {
                 let reply = transport.send(adapter.encode(request, clock.now())?).await;
                 reply.map_or_else(failed, |reply| {
                     let understood = adapter.decode(request, &reply, clock.now());
-                    voucher::mask_reference(understood, request)
+                    mask_reference(understood, request)
                 })
             }
             Self::Links { adapter, transport } => {
@@ -68,7 +69,7 @@ impl Spoken {
                     let understood = adapter.decode_frame(&asked, &reply, clock.now());
                     // What was asked says nothing of the card, so that its echoes are still there.
                     let voucher = mask_values(&understood.voucher, request.echo());
-                    voucher::mask_reference(Understood { voucher, ..understood }, request)
+                    mask_reference(Understood { voucher, ..understood }, request)
                 })
             }
         })

@@ -18,15 +18,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::channel::http::{Timeouts, TransportFailure};
-use crate::channel::watch::objections::ObjectionLog;
+use crate::channel::AttemptFacts;
+use crate::channel::transport::http::{Timeouts, TransportFailure};
+use crate::channel::transport::objections::ObjectionLog;
 use crate::codec::iso8583::frame::Framing;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
 
 use self::waiting::{Turn, Waiting};
-use super::AttemptFacts;
 
 /// Frames that wait for one link's writer; past it a request is not sent.
 const QUEUE_MAX: usize = 4_096;

@@ -167,8 +167,11 @@ mod tests {
     fn transport(reply: Duration) -> HttpTransport {
         let idle = Duration::from_secs(5);
         let timeouts = Timeouts { connect: Duration::from_secs(2), reply, idle };
-        HttpTransport::new(timeouts, crate::channel::tls::client_config(&[]).expect("no roots"))
-            .expect("a client")
+        HttpTransport::new(
+            timeouts,
+            crate::channel::transport::tls::client_config(&[]).expect("no roots"),
+        )
+        .expect("a client")
     }
 
     fn post(address: std::net::SocketAddr) -> WireRequest {

@@ -1,6 +1,7 @@
 //! Reads the part of a channel's file that every protocol shares. The protocol's own section is
 //! read by the protocol's module.
 
+pub mod codes;
 mod fees;
 
 use std::num::NonZeroU32;
@@ -11,11 +12,11 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use crate::channel::breaker::BreakerTerms;
-use crate::channel::codes::Verdict;
-use crate::channel::http::Timeouts;
-use crate::channel::pace::PaceTerms;
+use crate::channel::file::codes::Verdict;
 use crate::channel::statement::StatementTerms;
+use crate::channel::transport::breaker::BreakerTerms;
+use crate::channel::transport::http::Timeouts;
+use crate::channel::transport::pace::PaceTerms;
 use crate::config::accounts;
 use crate::config::section::Section;
 use crate::domain::bin::{Brand, CardType};

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::channel::http::TransportFailure;
+use crate::channel::transport::http::TransportFailure;
 use crate::telemetry::{LinkEvent, count_link};
 
 use super::connect::{ReadHalf, WriteHalf, backoff, connect};

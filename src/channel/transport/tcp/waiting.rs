@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::channel::http::TransportFailure;
+use crate::channel::transport::http::TransportFailure;
 use crate::clock::stopwatch;
 
 use super::{Asked, PairKey};
