@@ -159,14 +159,14 @@ impl ChannelFile {
 
     /// Reads the shared part. Mistakes go to the section's collector; with any, the value is not to
     /// be used. The caller reads the protocol's section and then calls `finish`.
-    pub fn read(root: &Section<'_>, id: ChannelId, house: &CommonTerms) -> Self {
+    pub fn read(root: &Section<'_>, id: ChannelId, common: &CommonTerms) -> Self {
         let abilities = read_abilities(root);
         let limits = read_limits(root);
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
         let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let mut terms = read_terms(root, id.clone(), &abilities, (&limits, calls_wait), house);
+        let mut terms = read_terms(root, id.clone(), &abilities, (&limits, calls_wait), common);
         let statement = StatementTerms::read(root);
         terms.statement_claims = statement.as_ref().map(|one| one.claims).unwrap_or_default();
         Self {
@@ -319,7 +319,7 @@ fn read_terms(
     channel: ChannelId,
     abilities: &Abilities,
     (limits, calls_wait): (&Limits, Duration),
-    house: &CommonTerms,
+    common: &CommonTerms,
 ) -> Terms {
     let section = root.section("unknown");
     let then = [
@@ -349,9 +349,9 @@ fn read_terms(
         calendar,
         close_after,
         fees: fees::read(root),
-        accounts: read_accounts(root, house),
-        has_accounting: house.has_accounting,
-        notice_url: house.notice_url.clone(),
+        accounts: read_accounts(root, common),
+        has_accounting: common.has_accounting,
+        notice_url: common.notice_url.clone(),
     };
     check_schedule(&section, &terms, abilities);
     section.finish();
@@ -381,10 +381,10 @@ fn check_schedule(section: &Section<'_>, terms: &Terms, abilities: &Abilities) {
 }
 
 /// The channel's own names of accounts, where it has some.
-fn read_accounts(root: &Section<'_>, house: &CommonTerms) -> AccountNames {
-    let Some(section) = root.optional_section("accounting") else { return house.accounts.clone() };
+fn read_accounts(root: &Section<'_>, common: &CommonTerms) -> AccountNames {
+    let Some(section) = root.optional_section("accounting") else { return common.accounts.clone() };
     let accounts = section.section("accounts");
-    let names = accounts::read(&accounts, &house.accounts);
+    let names = accounts::read(&accounts, &common.accounts);
     accounts.finish();
     section.finish();
     names
@@ -497,9 +497,9 @@ rate_ppm = 6000
         let own = "[accounting.accounts]\nbank_reserve = \"nostro:{channel}:{currency}\"\n";
         let (file, mistakes) = read(&format!("{WHOLE}{own}"));
         assert_eq!(mistakes, Vec::<String>::new());
-        let house = CommonTerms::default().accounts;
+        let common = CommonTerms::default().accounts;
         assert_eq!(file.terms.accounts.bank_reserve, "nostro:{channel}:{currency}");
-        assert_eq!(file.terms.accounts.channel_fee_cost, house.channel_fee_cost);
+        assert_eq!(file.terms.accounts.channel_fee_cost, common.channel_fee_cost);
         for wrong in [
             "reserve = \"x\"",
             "bank_reserve = \"{bank}\"",

@@ -12,7 +12,7 @@ use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::protocol::transcript::mask_reference;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
-use crate::channel::transport::tcp::{LinkHouse, LinkProtocol, TcpTransport};
+use crate::channel::transport::tcp::{LinkContext, LinkProtocol, TcpTransport};
 use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
@@ -90,11 +90,11 @@ pub fn connect(
     root: &Section<'_>,
     file: &ChannelFile,
     tls: rustls::ClientConfig,
-    house: LinkHouse,
+    common: LinkContext,
 ) -> Result<Connection, String> {
     match built {
         Built::Http(adapter) => {
-            let clock = &house.clock;
+            let clock = &common.clock;
             let statements = statement_link(root, file, &adapter, tls.clone(), clock);
             let statements = statements.map(Arc::new);
             let transport = HttpTransport::new(file.timeouts, tls)?.heard_by(clock.clone());
@@ -109,7 +109,7 @@ pub fn connect(
             let adapter = Arc::new(read.adapter);
             let tls = read.tls_name.map(|name| (Arc::new(tls), name));
             let protocol: Arc<dyn LinkProtocol> = Arc::<Iso8583>::clone(&adapter);
-            let transport = TcpTransport::new(protocol, read.links, file.timeouts, tls, house);
+            let transport = TcpTransport::new(protocol, read.links, file.timeouts, tls, common);
             let spoken = Spoken::Links { adapter, transport };
             Ok(Connection { spoken, statements: None, tls_terms: Vec::new() })
         }

@@ -40,13 +40,13 @@ pub struct History {
 
 impl History {
     /// Reads what is kept below the data folder; an absent folder has no history.
-    pub fn load(data: &Path, house: &CommonTerms) -> io::Result<Self> {
+    pub fn load(data: &Path, common: &CommonTerms) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         let mut versions = BTreeMap::new();
         for path in paths(&folder)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Ok(id) = ChannelId::parse(name) {
-                let kept = read_channel(&path, &id, house)?;
+                let kept = read_channel(&path, &id, common)?;
                 versions.insert(id, kept);
             }
         }
@@ -139,7 +139,7 @@ fn paths(folder: &Path) -> io::Result<Vec<PathBuf>> {
     entries.map(|entry| entry.map(|entry| entry.path())).collect()
 }
 
-fn read_channel(folder: &Path, id: &ChannelId, house: &CommonTerms) -> io::Result<Vec<Version>> {
+fn read_channel(folder: &Path, id: &ChannelId, common: &CommonTerms) -> io::Result<Vec<Version>> {
     let mut versions = Vec::new();
     for path in paths(folder)? {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
@@ -148,7 +148,7 @@ fn read_channel(folder: &Path, id: &ChannelId, house: &CommonTerms) -> io::Resul
             continue;
         };
         let text = fs::read_to_string(&path)?;
-        let terms = read_terms(&path, &text, id, house);
+        let terms = read_terms(&path, &text, id, common);
         if terms.is_none() {
             let file = path.display();
             tracing::warn!(
@@ -162,10 +162,10 @@ fn read_channel(folder: &Path, id: &ChannelId, house: &CommonTerms) -> io::Resul
     Ok(versions)
 }
 
-fn read_terms(path: &Path, text: &str, id: &ChannelId, house: &CommonTerms) -> Option<Arc<Terms>> {
+fn read_terms(path: &Path, text: &str, id: &ChannelId, common: &CommonTerms) -> Option<Arc<Terms>> {
     let document = Document::parse(&path.display().to_string(), text).ok()?;
     let mistakes = Mistakes::new();
-    let file = ChannelFile::read(&document.root(&mistakes), id.clone(), house);
+    let file = ChannelFile::read(&document.root(&mistakes), id.clone(), common);
     mistakes.is_empty().then(|| Arc::new(file.terms))
 }
 
@@ -234,15 +234,15 @@ not_found_final_after = "10m"
     fn an_order_keeps_the_terms_of_its_moment_across_restarts() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let house = CommonTerms::default();
-        let history = History::load(data, &house).expect("no history yet");
+        let common = CommonTerms::default();
+        let history = History::load(data, &common).expect("no history yet");
         assert!(history.terms_at(&id(), moment(50)).is_none());
         let (old, new) = (text(3_000), text(5_000));
         for (text, at) in [(&old, 100), (&old, 150), (&new, 200), (&old, 300)] {
             let running = [(&id(), text.as_str(), &terms(text))];
             history.keep(running.into_iter(), moment(at)).expect("it is kept");
         }
-        let reopened = History::load(data, &house).expect("a history");
+        let reopened = History::load(data, &common).expect("a history");
         for history in [history, reopened] {
             for (at, expected) in
                 [(50, &old), (100, &old), (199, &old), (200, &new), (299, &new), (300, &old)]
@@ -275,8 +275,8 @@ not_found_final_after = "10m"
     fn a_clock_that_was_ahead_freezes_no_terms() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let house = CommonTerms::default();
-        let history = History::load(data, &house).expect("no history yet");
+        let common = CommonTerms::default();
+        let history = History::load(data, &common).expect("no history yet");
         let year = 400 * 86_400_000;
         let versions = [text(3_000), text(5_000), text(6_000), text(9_000)];
         let keep = |history: &History, version: &str, at: i64| {
@@ -287,10 +287,10 @@ not_found_final_after = "10m"
         keep(&history, &versions[1], 2_000 + year);
         keep(&history, &versions[2], 3_000 + year);
         // The clock is right again; another start, with the file as it was and then a new one.
-        let history = History::load(data, &house).expect("a history");
+        let history = History::load(data, &common).expect("a history");
         keep(&history, &versions[2], 5_000);
         keep(&history, &versions[3], 9_000);
-        let reopened = History::load(data, &house).expect("a history");
+        let reopened = History::load(data, &common).expect("a history");
         for history in [history, reopened] {
             for (at, version) in [
                 (1_000, 0),
@@ -323,8 +323,8 @@ not_found_final_after = "10m"
     fn what_cannot_be_kept_for_one_channel_is_in_force_for_none() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let house = CommonTerms::default();
-        let history = History::load(data, &house).expect("no history yet");
+        let common = CommonTerms::default();
+        let history = History::load(data, &common).expect("no history yet");
         let (text, other) = (text(3_000), ChannelId::from_stored("b"));
         // A file where the second channel's folder would be.
         fs::create_dir_all(data.join(FOLDER)).expect("a folder");
@@ -335,7 +335,7 @@ not_found_final_after = "10m"
         assert_eq!(refused, Err(other));
         assert!(history.terms_at(&id(), moment(200)).is_none());
         fs::remove_file(data.join(FOLDER).join("b")).expect("it can go");
-        let reopened = History::load(data, &house).expect("a history");
+        let reopened = History::load(data, &common).expect("a history");
         assert!(reopened.terms_at(&id(), moment(200)).is_none(), "nothing was left behind");
     }
 }

@@ -29,7 +29,7 @@ use crate::channel::registry::history::History;
 use crate::channel::registry::switches::Switches;
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::transport::pace::Pace;
-use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkHouse};
+use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkContext};
 use crate::channel::{
     ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
     WireReply,
@@ -276,7 +276,7 @@ impl Registry {
         };
         let base = path.parent().unwrap_or(Path::new("."));
         let links =
-            LinkHouse { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
+            LinkContext { channel: id.clone(), late: self.late.clone(), clock: self.clock.clone() };
         let (file, connection) = read_channel(&document, &self.common, base, mistakes, links)?;
         let now = self.clock.now();
         let (pace, runtime) = match before {

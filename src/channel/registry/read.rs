@@ -8,7 +8,7 @@ use crate::channel::certificates::{CertificateTerm, tls_roots};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol;
 use crate::channel::registry::connection::{Connection, connect};
-use crate::channel::transport::tcp::LinkHouse;
+use crate::channel::transport::tcp::LinkContext;
 use crate::channel::transport::tls;
 use crate::clock::Clock;
 use crate::config::credential::CredentialSource;
@@ -21,14 +21,14 @@ use crate::domain::terms::CommonTerms;
 /// Reads the whole of one file: the shared part, then the protocol's section.
 pub(super) fn read_channel(
     document: &Document,
-    house: &CommonTerms,
+    common: &CommonTerms,
     base: &Path,
     mistakes: &Mistakes,
-    links: LinkHouse,
+    links: LinkContext,
 ) -> Option<(ChannelFile, Option<Connection>)> {
     let before = mistakes.count();
     let root = document.root(mistakes);
-    let file = ChannelFile::read(&root, links.channel.clone(), house);
+    let file = ChannelFile::read(&root, links.channel.clone(), common);
     let source = CredentialSource::new(base);
     let resolve = |reference: &str| source.resolve(reference);
     // A channel that is only contracted has no keys yet; its section is checked when it connects.
@@ -69,7 +69,7 @@ pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), V
     let document = Document::parse(&name, &text)?;
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));
-    let links = LinkHouse { channel: id, late: mpsc::channel(1).0, clock: Clock::System.into() };
+    let links = LinkContext { channel: id, late: mpsc::channel(1).0, clock: Clock::System.into() };
     let read = read_channel(&document, &CommonTerms::default(), base, &mistakes, links);
     mistakes.into_result()?;
     let unbuilt = || about("its adapter cannot be built".to_owned(), "check its own section");

@@ -94,13 +94,13 @@ const CHANGES: [(&str, &str, &str); 59] = [
     ("codes", "51", "\"declined insufficient_funds\""),
 ];
 
-/// The house: a folder with one channel, and the clock.
-struct House {
+/// The installation: a folder with one channel, and the clock.
+struct Installation {
     folder: tempfile::TempDir,
     registry: Registry,
 }
 
-impl House {
+impl Installation {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         write(folder.path(), &sections());
@@ -179,13 +179,13 @@ fn in_force(loaded: &Loaded) -> String {
 
 #[test]
 fn every_key_of_a_file_is_in_force_after_a_reload() {
-    let house = House::new();
-    let before = in_force(&house.loaded());
+    let installation = Installation::new();
+    let before = in_force(&installation.loaded());
     for change in CHANGES {
-        house.reload(&[change]);
-        assert_ne!(in_force(&house.loaded()), before, "{change:?} has changed nothing");
-        house.reload(&[]);
-        assert_eq!(in_force(&house.loaded()), before, "{change:?} is not taken back");
+        installation.reload(&[change]);
+        assert_ne!(in_force(&installation.loaded()), before, "{change:?} has changed nothing");
+        installation.reload(&[]);
+        assert_eq!(in_force(&installation.loaded()), before, "{change:?} is not taken back");
     }
 }
 
@@ -217,8 +217,8 @@ fn every_key_of_the_manual_is_reloaded() {
 
 #[tokio::test]
 async fn what_a_channel_has_learnt_outlives_every_change() {
-    let house = House::new();
-    let loaded = house.loaded();
+    let installation = Installation::new();
+    let loaded = installation.loaded();
     let today = loaded.terms.calendar.date_of(at(0));
     assert!(loaded.runtime.take([today; 2], 40_000, Some(50_000)));
     for _ in 0..2 {
@@ -228,25 +228,25 @@ async fn what_a_channel_has_learnt_outlives_every_change() {
     assert!(on_its_way.0.is_some() && on_its_way.1.is_some());
     let rate = loaded.runtime.breaker.success_rate_ppm(at(0));
     for change in CHANGES {
-        house.reload(&[change]);
-        let status = house.registry.status(&id()).expect("the channel");
+        installation.reload(&[change]);
+        let status = installation.registry.status(&id()).expect("the channel");
         let expected = if change.1 == "per_day_minor" { 60_000 } else { 50_000 };
         assert_eq!((status.used_today_minor, status.per_day_minor), (40_000, Some(expected)));
         assert_eq!(status.success_rate_ppm, rate, "{change:?}");
         assert_eq!(status.has_room, change.1 == "in_flight", "two are on their way: {change:?}");
     }
     // The third fault in a row, whatever the file said of it in between.
-    house.reload(&[("breaker", "open_for", "\"1m\"")]);
-    let now = house.loaded();
+    installation.reload(&[("breaker", "open_for", "\"1m\"")]);
+    let now = installation.loaded();
     now.runtime.breaker.record(HealthMark::Fault, now.file.breaker, at(1));
     assert!(now.runtime.breaker.is_open(at(60)) && !now.runtime.breaker.is_open(at(61)));
 }
 
 #[test]
 fn no_two_take_the_same_rest_of_a_day() {
-    let house = House::new();
-    let runtime = &house.loaded().runtime;
-    let today = house.loaded().terms.calendar.date_of(at(0));
+    let installation = Installation::new();
+    let runtime = &installation.loaded().runtime;
+    let today = installation.loaded().terms.calendar.date_of(at(0));
     let taken = std::thread::scope(|scope| {
         let hands: Vec<_> = (0..20)
             .map(|_| scope.spawn(|| runtime.take([today; 2], 20_000, Some(50_000))))
@@ -254,10 +254,10 @@ fn no_two_take_the_same_rest_of_a_day() {
         hands.into_iter().map(|hand| hand.join().expect("no panic")).filter(|taken| *taken).count()
     });
     assert_eq!((taken, runtime.used(today)), (2, 40_000));
-    house.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
+    installation.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
     assert_eq!(runtime.used(today), 20_000);
     // The day before and the day after are days of their own.
-    house.registry.give_back(&id(), at(-86_400), AmountMinor::new(20_000).expect("an amount"));
+    installation.registry.give_back(&id(), at(-86_400), AmountMinor::new(20_000).expect("an amount"));
     assert_eq!(runtime.used(today), 20_000);
     assert!(runtime.take([today.next(); 2], 50_000, Some(50_000)));
     assert!(!runtime.take([today; 2], 30_001, Some(50_000)));
@@ -267,11 +267,11 @@ fn no_two_take_the_same_rest_of_a_day() {
 
 #[test]
 fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
-    let house = House::new();
-    let runtime = &house.loaded().runtime;
-    let today = house.loaded().terms.calendar.date_of(at(0));
+    let installation = Installation::new();
+    let runtime = &installation.loaded().runtime;
+    let today = installation.loaded().terms.calendar.date_of(at(0));
     let (tomorrow, limit) = (today.next(), Some(50_000));
-    let year = house.loaded().terms.calendar.date_of(at(400 * 86_400));
+    let year = installation.loaded().terms.calendar.date_of(at(400 * 86_400));
     assert!(runtime.take([today; 2], 20_000, limit));
     // The clock runs ahead, and nothing bears it out: the day goes on behind it.
     for ahead in [tomorrow, year] {
@@ -295,7 +295,7 @@ fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
 #[test]
 fn a_start_goes_on_where_the_books_are() {
     use crate::domain::flow::attempt::{AttemptState, Operation};
-    let house = House::new();
+    let installation = Installation::new();
     let attempt = |state, operation, second| Attempt {
         number: 1,
         channel: id(),
@@ -329,38 +329,38 @@ fn a_start_goes_on_where_the_books_are() {
         (AttemptState::Unknown, Operation::Payment, -5, 5_000),
     ];
     for (state, operation, second, used) in rows {
-        house.registry.recall(&attempt(state, operation, second), amount);
-        let status = house.registry.status(&id()).expect("the channel");
+        installation.registry.recall(&attempt(state, operation, second), amount);
+        let status = installation.registry.status(&id()).expect("the channel");
         assert_eq!(status.used_today_minor, used, "{state:?} {operation:?}");
     }
-    let status = house.registry.status(&id()).expect("the channel");
+    let status = installation.registry.status(&id()).expect("the channel");
     assert!(status.success_rate_ppm < 1_000_000 && !status.breaker_open);
     for _ in 0..2 {
-        house.registry.recall(&attempt(AttemptState::Unknown, Operation::Payment, -1), amount);
+        installation.registry.recall(&attempt(AttemptState::Unknown, Operation::Payment, -1), amount);
     }
-    let status = house.registry.status(&id()).expect("the channel");
+    let status = installation.registry.status(&id()).expect("the channel");
     assert!(status.breaker_open, "three faults in a row a second ago");
-    let since = house.registry.limited_since().expect("it has a limit for the day");
+    let since = installation.registry.limited_since().expect("it has a limit for the day");
     assert!(since <= at(0) && at(0).since(since) < std::time::Duration::from_secs(25 * 60 * 60));
 }
 
 #[test]
 fn a_channel_does_not_vanish_in_silence() {
-    let house = House::new();
+    let installation = Installation::new();
     let (file, other) =
-        (house.folder.path().join("bank.toml"), house.folder.path().join("bank2.toml"));
+        (installation.folder.path().join("bank.toml"), installation.folder.path().join("bank2.toml"));
     std::fs::rename(&file, &other).expect("it is there");
-    let refused = house.registry.reload().expect_err("a channel that runs has lost its file");
+    let refused = installation.registry.reload().expect_err("a channel that runs has lost its file");
     assert!(refused[0].to_string().contains("bank.toml"), "{refused:?}");
-    assert_eq!(house.registry.ids(), [id()], "what ran runs on");
+    assert_eq!(installation.registry.ids(), [id()], "what ran runs on");
     std::fs::remove_file(&other).expect("it is there");
-    assert!(house.registry.reload().is_err(), "an empty folder");
-    assert!(load(house.folder.path()).is_err(), "an empty folder at a start");
-    assert!(load(&house.folder.path().join("nowhere")).is_err(), "no folder at a start");
-    house.reload(&[]);
+    assert!(installation.registry.reload().is_err(), "an empty folder");
+    assert!(load(installation.folder.path()).is_err(), "an empty folder at a start");
+    assert!(load(&installation.folder.path().join("nowhere")).is_err(), "no folder at a start");
+    installation.reload(&[]);
     let lacking = |name: &str| {
         let in_use = BTreeSet::from([id(), ChannelId::from_stored(name)]);
-        house.registry.lacking(&in_use).map_err(|found| found.len())
+        installation.registry.lacking(&in_use).map_err(|found| found.len())
     };
     assert_eq!((lacking("bank"), lacking("other")), (Ok(()), Err(1)));
 }

@@ -80,7 +80,7 @@ impl Link {
                 break;
             }
             self.count(LinkEvent::Down);
-            let channel = &self.shared.house.channel;
+            let channel = &self.shared.context.channel;
             tracing::warn!(
                 channel.name = %channel, link = self.index, reason = ended, "a link is down"
             );
@@ -94,7 +94,7 @@ impl Link {
     }
 
     fn count(&self, event: LinkEvent) {
-        count_link(&self.shared.house.channel, event);
+        count_link(&self.shared.context.channel, event);
     }
 
     async fn serve(
@@ -128,8 +128,8 @@ impl Link {
         write: &mut WriteHalf,
         buffer: &mut BytesMut,
     ) -> Result<(), Ended> {
-        let Shared { protocol, house, entropy, .. } = &*self.shared;
-        for LinkFrame { bytes, key } in protocol.sign_on(house.clock.now(), entropy.draw()) {
+        let Shared { protocol, context, entropy, .. } = &*self.shared;
+        for LinkFrame { bytes, key } in protocol.sign_on(context.clock.now(), entropy.draw()) {
             write.write_all(&bytes).await?;
             write.flush().await?;
             // Bounded by the caller's time; what is no answer to this is passed over.
@@ -182,10 +182,10 @@ impl Link {
                 Delivered::InTime => {}
                 Delivered::Late { asked, age, frame } => {
                     self.count(LinkEvent::LateReply);
-                    let house = &self.shared.house;
-                    let (channel, asked_at) = (house.channel.clone(), house.clock.now().minus(age));
+                    let context = &self.shared.context;
+                    let (channel, asked_at) = (context.channel.clone(), context.clock.now().minus(age));
                     let late = LateReply { channel, asked, asked_at, frame };
-                    if house.late.try_send(late).is_err() {
+                    if context.late.try_send(late).is_err() {
                         self.count(LinkEvent::LateReplyDropped);
                     }
                 }
@@ -201,8 +201,8 @@ impl Link {
             Sorted::Nothing => {}
             Sorted::Unreadable(problem) => {
                 self.count(LinkEvent::Unreadable);
-                let Shared { house, objections, .. } = &*self.shared;
-                objections.warn(&house.channel, "a message on a link", &problem);
+                let Shared { context, objections, .. } = &*self.shared;
+                objections.warn(&context.channel, "a message on a link", &problem);
             }
         }
     }
@@ -238,8 +238,8 @@ impl Link {
     }
 
     fn echo(&self) -> Option<Outbound> {
-        let Shared { protocol, house, entropy, .. } = &*self.shared;
-        let LinkFrame { bytes, key } = protocol.echo(house.clock.now(), entropy.draw())?;
+        let Shared { protocol, context, entropy, .. } = &*self.shared;
+        let LinkFrame { bytes, key } = protocol.echo(context.clock.now(), entropy.draw())?;
         let (reply, _) = oneshot::channel();
         let waits = Some((key, Waiting::new(reply, None)));
         Some(Outbound { bytes, turn: Arc::new(Turn::default()), waits })

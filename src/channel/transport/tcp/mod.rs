@@ -131,7 +131,7 @@ pub struct LinkTerms {
 
 /// Where late replies go, and what the links are called in counts.
 #[derive(Clone)]
-pub struct LinkHouse {
+pub struct LinkContext {
     pub channel: ChannelId,
     pub late: mpsc::Sender<LateReply>,
     pub clock: crate::clock::Timekeeper,
@@ -146,7 +146,7 @@ struct Shared {
     terms: LinkTerms,
     timeouts: Timeouts,
     tls: Option<LinkTls>,
-    house: LinkHouse,
+    context: LinkContext,
     entropy: Entropy,
     /// What came in and could not be read, on all links of the channel.
     objections: ObjectionLog,
@@ -179,13 +179,13 @@ impl TcpTransport {
         terms: LinkTerms,
         timeouts: Timeouts,
         tls: Option<LinkTls>,
-        house: LinkHouse,
+        context: LinkContext,
     ) -> Self {
         assert!(terms.links > 0 && !terms.addresses.is_empty(), "the file's reader checks both");
         let entropy = Entropy::System;
         let objections = ObjectionLog::default();
         let shared =
-            Arc::new(Shared { protocol, terms, timeouts, tls, house, entropy, objections });
+            Arc::new(Shared { protocol, terms, timeouts, tls, context, entropy, objections });
         Self { shared, ports: OnceLock::new(), next: AtomicUsize::new(0) }
     }
 

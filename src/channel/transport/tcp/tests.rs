@@ -109,9 +109,9 @@ fn transport_over(
         idle: Duration::from_secs(5),
     };
     let channel = ChannelId::parse("links").expect("an id");
-    let house = LinkHouse { channel, late, clock: Clock::System.into() };
+    let context = LinkContext { channel, late, clock: Clock::System.into() };
     let protocol = Arc::new(Letters { signs_on: setting.signs_on });
-    (Arc::new(TcpTransport::new(protocol, terms, timeouts, tls, house)), late_replies)
+    (Arc::new(TcpTransport::new(protocol, terms, timeouts, tls, context)), late_replies)
 }
 
 fn asked(number: u64) -> Arc<Asked> {
