@@ -139,8 +139,8 @@ pub trait Store: Send + Sync {
     fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()>;
 }
 
-/// A store as a thread reads it that may block: pages are read on that thread, too. Handing each one
-/// over costs more than its rows.
+/// A store as a thread reads it that may block: pages are read on that thread, too. Handing each
+/// one over costs more than its rows.
 pub struct BlockingReads(pub Arc<dyn Store>);
 
 impl Store for BlockingReads {
@@ -161,11 +161,11 @@ impl Store for BlockingReads {
         self.0.left_in_flight()
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> Reading<'a, ()> {
+    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
         self.0.show(look)
     }
 
-    fn show_page(&self, look: Look<'static>) -> Reading<'_, ()> {
+    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
         self.0.show(look)
     }
 }

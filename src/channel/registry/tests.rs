@@ -257,7 +257,11 @@ fn no_two_take_the_same_rest_of_a_day() {
     installation.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
     assert_eq!(runtime.used(today), 20_000);
     // The day before and the day after are days of their own.
-    installation.registry.give_back(&id(), at(-86_400), AmountMinor::new(20_000).expect("an amount"));
+    installation.registry.give_back(
+        &id(),
+        at(-86_400),
+        AmountMinor::new(20_000).expect("an amount"),
+    );
     assert_eq!(runtime.used(today), 20_000);
     assert!(runtime.take([today.next(); 2], 50_000, Some(50_000)));
     assert!(!runtime.take([today; 2], 30_001, Some(50_000)));
@@ -336,7 +340,9 @@ fn a_start_goes_on_where_the_books_are() {
     let status = installation.registry.status(&id()).expect("the channel");
     assert!(status.success_rate_ppm < 1_000_000 && !status.breaker_open);
     for _ in 0..2 {
-        installation.registry.recall(&attempt(AttemptState::Unknown, Operation::Payment, -1), amount);
+        installation
+            .registry
+            .recall(&attempt(AttemptState::Unknown, Operation::Payment, -1), amount);
     }
     let status = installation.registry.status(&id()).expect("the channel");
     assert!(status.breaker_open, "three faults in a row a second ago");
@@ -347,10 +353,13 @@ fn a_start_goes_on_where_the_books_are() {
 #[test]
 fn a_channel_does_not_vanish_in_silence() {
     let installation = Installation::new();
-    let (file, other) =
-        (installation.folder.path().join("bank.toml"), installation.folder.path().join("bank2.toml"));
+    let (file, other) = (
+        installation.folder.path().join("bank.toml"),
+        installation.folder.path().join("bank2.toml"),
+    );
     std::fs::rename(&file, &other).expect("it is there");
-    let refused = installation.registry.reload().expect_err("a channel that runs has lost its file");
+    let refused =
+        installation.registry.reload().expect_err("a channel that runs has lost its file");
     assert!(refused[0].to_string().contains("bank.toml"), "{refused:?}");
     assert_eq!(installation.registry.ids(), [id()], "what ran runs on");
     std::fs::remove_file(&other).expect("it is there");

@@ -5,7 +5,6 @@
 //! and the manifest, which says what must be there.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::ops::RangeInclusive;
@@ -25,6 +24,7 @@ use crate::store::sorted::SortedBytes;
 use crate::store::table::audit::{Audit, place_of};
 
 use super::SledSettings;
+use super::files::{Files, StoreFile};
 use super::journal::{Journal, JournalContent};
 use super::layers::Layers;
 use super::manifest::{Manifest, ManifestFile};
@@ -35,6 +35,9 @@ use super::sums::TableSums;
 /// page larger than a quarter of it to a file of its own, and a page holds up to 17 rows or so:
 /// with 4 MiB the rows of a page may have 60 KB each, far more than ours as a rule.
 const SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Where sled keeps values that are too large for its log.
+const BLOBS: &str = "blobs";
 
 /// The recent rows may grow to so many times the size at which they are to be merged, while the
 /// last ones still are. Then commits wait for the merger.
@@ -61,9 +64,9 @@ pub(super) struct Disk {
 pub(super) struct Base {
     db: ::sled::Db,
     /// Our own handle on sled's log, for `fdatasync`.
-    log: File,
-    blobs: PathBuf,
-    blobs_synced: BTreeSet<OsString>,
+    log: StoreFile,
+    files: Files,
+    blobs_synced: BTreeSet<String>,
     manifest: ManifestFile,
     is_copy: Arc<AtomicBool>,
 }
@@ -71,9 +74,10 @@ pub(super) struct Base {
 impl Disk {
     /// Opens a folder, or makes a new one. What the manifest knows and the folder does not have is
     /// a refusal: the files that are there first, then the journal, then every row of the tree.
-    pub(super) fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
+    pub(super) fn open(files: &Files, settings: &SledSettings) -> Result<Self, StoreError> {
+        let folder = files.folder();
         make_folder(folder)?;
-        let known = ManifestFile::read(folder)?;
+        let known = ManifestFile::read(files)?;
         if let Some(known) = &known {
             known.check_files()?;
             if let Some(original) = known.original_in_use() {
@@ -84,11 +88,11 @@ impl Disk {
             }
         }
         let is_new = known.is_none();
-        let manifest = known.unwrap_or_else(|| ManifestFile::new(folder));
-        let mut base = Base::open(folder, settings, manifest)?;
-        let (mut journal, turns) = Journal::open(folder)?;
+        let manifest = known.unwrap_or_else(|| ManifestFile::new(files));
+        let mut base = Base::open(files, settings, manifest)?;
+        let (mut journal, turns) = Journal::open(files)?;
         let last = if is_new { base.check_new(&turns)? } else { base.replay(&turns)? };
-        base.sync_folder(folder).map_err(|source| {
+        base.sync_folders().map_err(|source| {
             failed_io(format!("cannot open the store in `{}`", folder.display()), source)
         })?;
         // A turn whose first frame was torn by a loss of power is not seen, so one is passed over.
@@ -194,10 +198,11 @@ impl Drop for Disk {
 
 impl Base {
     fn open(
-        folder: &Path,
+        files: &Files,
         settings: &SledSettings,
         manifest: ManifestFile,
     ) -> Result<Self, StoreError> {
+        let folder = files.folder();
         let config = ::sled::Config::new()
             .path(folder)
             .cache_capacity(settings.cache_bytes)
@@ -206,10 +211,9 @@ impl Base {
         let db = guarded(&manifest, || config.open().map_err(|error| open_error(folder, error)))?;
         let io =
             |source| failed_io(format!("cannot open the store in `{}`", folder.display()), source);
-        let log = File::options().read(true).write(true).open(folder.join("db")).map_err(io)?;
-        let blobs = folder.join("blobs");
+        let log = files.open("db").map_err(io)?;
         let is_copy = Arc::new(AtomicBool::new(manifest.manifest.is_copy));
-        Ok(Self { db, log, blobs, blobs_synced: BTreeSet::new(), manifest, is_copy })
+        Ok(Self { db, log, files: files.clone(), blobs_synced: BTreeSet::new(), manifest, is_copy })
     }
 
     pub(super) fn is_copy(&self) -> Arc<AtomicBool> {
@@ -304,15 +308,13 @@ impl Base {
     }
 
     /// New files and their folders, once: sled does not sync them itself.
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        self.log.sync_all()?;
-        for name in ["conf", "blobs", "."] {
-            File::open(folder.join(name))?.sync_all()?;
+    fn sync_folders(&self) -> io::Result<()> {
+        self.log.sync()?;
+        self.files.open("conf")?.sync()?;
+        for folder in [BLOBS, ".", ".."] {
+            self.files.sync_folder(folder)?;
         }
-        match fs::canonicalize(folder)?.parent() {
-            Some(parent) => File::open(parent)?.sync_all(),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn audit_next(&self) -> Result<u64, StoreError> {
@@ -364,28 +366,28 @@ impl Base {
     fn flush(&mut self) -> Result<(), StoreError> {
         self.db.flush().map_err(failed("cannot flush"))?;
         self.sync_blobs().map_err(|e| failed_io("cannot sync a large row".to_owned(), e))?;
-        self.log.sync_data().map_err(|e| failed_io("cannot sync the log".to_owned(), e))
+        self.log.sync().map_err(|e| failed_io("cannot sync the log".to_owned(), e))
     }
 
     /// Syncs files of large rows that have appeared. There are none as a rule, and looking costs a
     /// few microseconds.
     fn sync_blobs(&mut self) -> io::Result<()> {
         let mut present = BTreeSet::new();
-        for file in fs::read_dir(&self.blobs)? {
-            present.insert(file?.file_name());
+        for file in fs::read_dir(self.files.path(BLOBS))? {
+            present.insert(file?.file_name().to_string_lossy().into_owned());
         }
         if present == self.blobs_synced {
             return Ok(());
         }
         for name in present.difference(&self.blobs_synced) {
-            match File::open(self.blobs.join(name)) {
-                Ok(file) => file.sync_all()?,
+            match self.files.open(&format!("{BLOBS}/{name}")) {
+                Ok(file) => file.sync()?,
                 // sled has replaced the page meanwhile, by one that is in the log or listed here.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        File::open(&self.blobs)?.sync_all()?;
+        self.files.sync_folder(BLOBS)?;
         self.blobs_synced = present;
         Ok(())
     }

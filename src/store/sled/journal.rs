@@ -16,15 +16,16 @@
 //! how many frames there are. It is not synced, so after a loss of power it may know of fewer than
 //! there are, and never of more.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::{FileExt, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::store::StoreError;
 use crate::store::form::damaged;
 use crate::store::plan::Writes;
+
+use super::files::{Files, StoreFile};
 
 const NAMES: [&str; 2] = ["journal-a", "journal-b"];
 const MARK_NAME: &str = "journal-mark";
@@ -38,7 +39,7 @@ const REMOVED: u32 = u32::MAX;
 /// The two files, one of them being written.
 pub(super) struct Journal {
     files: [JournalFile; 2],
-    mark: File,
+    mark: StoreFile,
     current: usize,
     generation: u64,
     sequence: u32,
@@ -49,7 +50,7 @@ pub(super) struct Journal {
 }
 
 struct JournalFile {
-    file: File,
+    file: StoreFile,
     /// Where the next frame goes.
     end: u64,
     /// How far the file has been written, in this turn or before.
@@ -84,18 +85,18 @@ pub(super) struct JournalContent {
 
 impl Journal {
     /// Opens or makes the files, and gives what they hold.
-    pub(super) fn open(folder: &Path) -> Result<(Self, JournalContent), StoreError> {
+    pub(super) fn open(disk: &Files) -> Result<(Self, JournalContent), StoreError> {
         let mut files = Vec::with_capacity(NAMES.len());
         let mut turns = JournalContent { found: Vec::new(), left: 0, mark: Mark::default() };
         for name in NAMES {
-            let (file, bytes) = open(&folder.join(name))?;
+            let (file, bytes) = open(disk, name)?;
             let found = read(&bytes)?;
             turns.left = turns.left.max(newest_frame(&bytes));
             turns.found.extend((found.generation > 0).then_some(found));
             files.push(JournalFile { file, end: 0, written: bytes.len() as u64 });
         }
         turns.found.sort_by_key(|file| file.generation);
-        let (mark, bytes) = open(&folder.join(MARK_NAME))?;
+        let (mark, bytes) = open(disk, MARK_NAME)?;
         match Mark::read(&bytes) {
             Some(found) => turns.mark = found,
             None => tracing::warn!(
@@ -134,11 +135,11 @@ impl Journal {
     }
 
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let synced = self.files[self.current].file.sync_data();
+        let synced = self.files[self.current].file.sync();
         synced.map_err(|source| failed("cannot sync the journal", source))?;
         let Self { generation, sequence, before, .. } = *self;
         let mark = Mark { generation, frames: sequence, before };
-        let marked = self.mark.write_all_at(&mark.bytes(), 0);
+        let marked = self.mark.write_at(&mark.bytes(), 0);
         marked.map_err(|source| failed("cannot mark the journal's end", source))
     }
 
@@ -166,17 +167,20 @@ pub(super) fn is_written(folder: &Path, merged: u64) -> Result<bool, StoreError>
     Ok(mark.is_none_or(|mark| mark.generation > merged && mark.frames > 0))
 }
 
-/// Opens a file or makes it, readable by its owner alone, and gives what it holds.
-fn open(path: &Path) -> Result<(File, Vec<u8>), StoreError> {
+/// Opens a file or makes it, and gives what it holds.
+fn open(files: &Files, name: &str) -> Result<(StoreFile, Vec<u8>), StoreError> {
+    let path = files.path(name);
     let io = |source| StoreError::Io {
         context: format!("cannot open the journal `{}`", path.display()),
         source,
     };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path).map_err(io)?;
-    let bytes = fs::read(path).map_err(io)?;
-    file.sync_all().map_err(io)?;
+    let file = match files.open(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => files.make(name),
+        opened => opened,
+    }
+    .map_err(io)?;
+    let bytes = fs::read(&path).map_err(io)?;
+    file.sync().map_err(io)?;
     Ok((file, bytes))
 }
 
@@ -263,11 +267,11 @@ impl JournalFile {
         if end > self.written {
             let zeros = vec![0; usize::try_from(GROWTH_BYTES).expect("a megabyte fits")];
             while end > self.written {
-                self.file.write_all_at(&zeros, self.written)?;
+                self.file.write_at(&zeros, self.written)?;
                 self.written += GROWTH_BYTES;
             }
         }
-        self.file.write_all_at(frame, self.end)?;
+        self.file.write_at(frame, self.end)?;
         self.end = end;
         Ok(())
     }

@@ -11,10 +11,10 @@
 //! folder, and every older manifest laid over a newer one, has others. Two copies of the content
 //! lie in the file, each with its checksum; one that reads is enough.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,7 @@ use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 
 use super::disk::failed_io;
+use super::files::Files;
 use super::sums::TableSums;
 
 const NAME: &str = "manifest";
@@ -55,14 +56,14 @@ pub(super) struct Manifest {
 
 /// The manifest with the folder that it lies in.
 pub(super) struct ManifestFile {
-    folder: PathBuf,
+    files: Files,
     pub(super) manifest: Manifest,
 }
 
 impl ManifestFile {
     /// Reads the folder's manifest; `None` if it has none.
-    pub(super) fn read(folder: &Path) -> Result<Option<Self>, StoreError> {
-        let path = folder.join(NAME);
+    pub(super) fn read(files: &Files) -> Result<Option<Self>, StoreError> {
+        let path = files.path(NAME);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -82,19 +83,19 @@ impl ManifestFile {
                 .map_err(|e| failed_io(format!("cannot read `{}`", path.display()), e))?,
         );
         manifest.is_copy |= place != (manifest.inode, manifest.born_ns);
-        Ok(Some(Self { folder: folder.to_owned(), manifest }))
+        Ok(Some(Self { files: files.clone(), manifest }))
     }
 
     /// The manifest of a new folder. Nothing is written yet.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), manifest: Manifest::default() }
+    pub(super) fn new(files: &Files) -> Self {
+        Self { files: files.clone(), manifest: Manifest::default() }
     }
 
     /// Whether another process works in the folder that this one was copied from. Only a folder on
     /// this machine can be looked at.
     pub(super) fn original_in_use(&self) -> Option<PathBuf> {
         let original = PathBuf::from(&self.manifest.path);
-        let here = fs::canonicalize(&self.folder).ok();
+        let here = fs::canonicalize(self.files.folder()).ok();
         if !self.manifest.is_copy || here.as_deref() == Some(&original) {
             return None;
         }
@@ -107,7 +108,7 @@ impl ManifestFile {
     /// sled would write into what it finds.
     pub(super) fn check_files(&self) -> Result<(), StoreError> {
         for name in ["db", "conf", "journal-a", "journal-b", "journal-mark"] {
-            if !self.folder.join(name).is_file() {
+            if !self.files.path(name).is_file() {
                 return Err(self.not_whole(format!("the file `{name}` is missing")));
             }
         }
@@ -128,19 +129,21 @@ impl ManifestFile {
         let Manifest { sums, written_at_ms, .. } = &self.manifest;
         let at = Timestamp::from_millis(*written_at_ms).rfc3339();
         let known = format!("{} rows were merged at {at}", sums.rows());
-        StoreError::NotWhole { what: format!("{what} (in `{}`)", self.folder.display()), known }
+        StoreError::NotWhole {
+            what: format!("{what} (in `{}`)", self.files.folder().display()),
+            known,
+        }
     }
 
     /// Writes down, durably, what the tree has once all of `from` to `to` is in it.
     pub(super) fn write(&mut self, from: u64, to: u64, sums: TableSums) -> Result<(), StoreError> {
-        let context = || format!("cannot write the manifest in `{}`", self.folder.display());
+        let folder = self.files.folder();
+        let context = || format!("cannot write the manifest in `{}`", folder.display());
         let io = |source| failed_io(context(), source);
-        let next = self.folder.join(NEXT);
-        let _left_behind = fs::remove_file(&next);
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(&next).map_err(io)?;
+        let _left_behind = fs::remove_file(self.files.path(NEXT));
+        let file = self.files.make(NEXT).map_err(io)?;
         let (inode, born_ns) = place(&file.metadata().map_err(io)?);
-        let path = fs::canonicalize(&self.folder).map_err(io)?;
+        let path = fs::canonicalize(folder).map_err(io)?;
         let manifest = Manifest {
             from,
             to,
@@ -154,21 +157,22 @@ impl ManifestFile {
             is_copy: self.manifest.is_copy,
         };
         let copy = copy_bytes(&manifest)?;
-        file.write_all(&copy).and_then(|()| file.write_all(&copy)).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        fs::rename(&next, self.folder.join(NAME)).map_err(io)?;
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io)?;
+        file.write_at(&copy, 0).map_err(io)?;
+        file.write_at(&copy, COPY_BYTES as u64).map_err(io)?;
+        file.sync().map_err(io)?;
+        self.files.rename(NEXT, NAME).map_err(io)?;
+        self.files.sync_folder(".").map_err(io)?;
         self.manifest = manifest;
         Ok(())
     }
 
     fn log_bytes(&self) -> u64 {
-        fs::metadata(self.folder.join("db")).map_or(0, |log| log.len())
+        fs::metadata(self.files.path("db")).map_or(0, |log| log.len())
     }
 
     /// The newest of sled's snapshots, by the number in its name; 0 if there is none.
     fn snapshot(&self) -> u64 {
-        let names = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = fs::read_dir(self.files.folder()).into_iter().flatten().flatten();
         let number = |name: &str| u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok();
         names.filter_map(|file| number(file.file_name().to_str()?)).max().unwrap_or(0)
     }
@@ -211,18 +215,22 @@ fn copy(bytes: &[u8]) -> Option<Manifest> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn one_copy_that_reads_is_enough_and_none_is_a_refusal() {
         let scratch = tempfile::tempdir().expect("a folder");
         let folder = scratch.path();
-        assert!(ManifestFile::read(folder).expect("an empty folder").is_none());
+        assert!(ManifestFile::read(&Files::of(folder)).expect("an empty folder").is_none());
         let mut sums = TableSums::default();
         sums.add(b"Oa", b"1");
-        let mut file = ManifestFile::new(folder);
+        let mut file = ManifestFile::new(&Files::of(folder));
         file.write(3, 5, sums).expect("it is written");
-        let read = || ManifestFile::read(folder).map(|read| read.expect("a manifest").manifest);
+        let read = || {
+            ManifestFile::read(&Files::of(folder)).map(|read| read.expect("a manifest").manifest)
+        };
         assert_eq!(read().expect("it reads"), file.manifest);
         let path = folder.join(NAME);
         let whole = fs::read(&path).expect("the file");
@@ -242,15 +250,22 @@ mod tests {
     fn a_copy_knows_that_it_is_one() {
         let scratch = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
         let (folder, other) = (scratch[0].path(), scratch[1].path());
-        ManifestFile::new(folder).write(1, 1, TableSums::default()).expect("it is written");
+        ManifestFile::new(&Files::of(folder))
+            .write(1, 1, TableSums::default())
+            .expect("it is written");
         let is_copy = |folder: &Path| {
-            ManifestFile::read(folder).expect("it reads").expect("a manifest").manifest.is_copy
+            ManifestFile::read(&Files::of(folder))
+                .expect("it reads")
+                .expect("a manifest")
+                .manifest
+                .is_copy
         };
         assert!(!is_copy(folder));
         fs::copy(folder.join(NAME), other.join(NAME)).expect("a copy");
         assert!(is_copy(other));
         // Written anew in its own place it is still a copy, until someone has dealt with it.
-        let mut file = ManifestFile::read(other).expect("it reads").expect("a manifest");
+        let mut file =
+            ManifestFile::read(&Files::of(other)).expect("it reads").expect("a manifest");
         file.write(2, 2, TableSums::default()).expect("it is written");
         assert!(is_copy(other));
         file.manifest.is_copy = false;
@@ -258,7 +273,8 @@ mod tests {
         assert!(!is_copy(other));
         // An older manifest, laid over a newer one in place.
         let older = fs::read(folder.join(NAME)).expect("the file");
-        let mut file = ManifestFile::read(folder).expect("it reads").expect("a manifest");
+        let mut file =
+            ManifestFile::read(&Files::of(folder)).expect("it reads").expect("a manifest");
         file.write(3, 3, TableSums::default()).expect("it is written");
         fs::write(folder.join(NAME), older).expect("the file");
         assert!(is_copy(folder));

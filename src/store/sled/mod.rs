@@ -26,12 +26,16 @@
 //! - **One process.** sled locks its file; a second opener is told so.
 
 mod disk;
+mod files;
 mod journal;
 mod layers;
 mod manifest;
 mod merger;
 mod sums;
 mod writer;
+
+#[cfg(test)]
+mod power_cuts;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +46,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::table::in_flight;
 use crate::store::{CommitError, Look, Store, StoreError, StoreFuture, StoreRead};
 use disk::{Disk, Release};
+use files::Files;
 use layers::Layers;
 use writer::{Writer, WriterRequest};
 
@@ -97,7 +102,7 @@ impl SledStore {
     /// Refused if another process has the folder open, if a newer version has written it, or if
     /// anything that was durable is missing in it ([`StoreError::NotWhole`]).
     pub fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
-        let disk = Disk::open(folder, settings)?;
+        let disk = Disk::open(&Files::of(folder), settings)?;
         let release = disk.release()?;
         let is_copy = disk.is_copy();
         let rows = disk.layers();
@@ -108,7 +113,7 @@ impl SledStore {
 
     /// What the store in `folder` has, without opening it.
     pub fn content(folder: &Path) -> Result<BooksContent, StoreError> {
-        let Some(file) = manifest::ManifestFile::read(folder)? else {
+        let Some(file) = manifest::ManifestFile::read(&Files::of(folder))? else {
             return Ok(BooksContent::Nothing);
         };
         let manifest = &file.manifest;

@@ -183,7 +183,8 @@ impl Link {
                 Delivered::Late { asked, age, frame } => {
                     self.count(LinkEvent::LateReply);
                     let context = &self.shared.context;
-                    let (channel, asked_at) = (context.channel.clone(), context.clock.now().minus(age));
+                    let (channel, asked_at) =
+                        (context.channel.clone(), context.clock.now().minus(age));
                     let late = LateReply { channel, asked, asked_at, frame };
                     if context.late.try_send(late).is_err() {
                         self.count(LinkEvent::LateReplyDropped);

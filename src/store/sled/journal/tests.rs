@@ -11,13 +11,14 @@ impl Folder {
 
     /// A journal that goes on behind what the files hold, as if that had been merged.
     fn journal(&self) -> Journal {
-        let (mut journal, turns) = Journal::open(self.0.path()).expect("a journal that reads");
+        let (mut journal, turns) =
+            Journal::open(&Files::of(self.0.path())).expect("a journal that reads");
         journal.begin(turns.newest() + 2);
         journal
     }
 
     fn turns(&self) -> JournalContent {
-        Journal::open(self.0.path()).expect("a journal that reads").1
+        Journal::open(&Files::of(self.0.path())).expect("a journal that reads").1
     }
 
     /// What is owed after a merged generation; nothing of it is missing.

@@ -1,0 +1,121 @@
+//! The store's way to its files: what must survive the loss of power is written, named and synced
+//! here and nowhere else, so that a test can watch each step and cut the power before it.
+//!
+//! sled writes its own files by itself. What must be synced of them is synced here as well.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A step that changes what a loss of power leaves. Names are relative to the store's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileStep<'a> {
+    /// A file is made, empty.
+    Make {
+        name: &'a str,
+    },
+    Write {
+        name: &'a str,
+        at: u64,
+        bytes: &'a [u8],
+    },
+    /// What was written of a file is to be durable. Its name is so only when its folder is.
+    Sync {
+        name: &'a str,
+    },
+    Rename {
+        from: &'a str,
+        to: &'a str,
+    },
+    /// The names of a folder are to be durable; `.` is the store's own, `..` the one around it.
+    SyncFolder {
+        name: &'a str,
+    },
+}
+
+/// Learns of every step before it is taken, and may refuse it: then it is not taken.
+pub(super) trait FileWatch: Send + Sync {
+    fn before(&self, step: &FileStep<'_>) -> io::Result<()>;
+}
+
+/// The files of one folder.
+#[derive(Clone)]
+pub(super) struct Files {
+    folder: Arc<Path>,
+    watch: Option<Arc<dyn FileWatch>>,
+}
+
+/// A file that is open for writing.
+pub(super) struct StoreFile {
+    file: File,
+    name: String,
+    watch: Option<Arc<dyn FileWatch>>,
+}
+
+impl Files {
+    pub(super) fn of(folder: &Path) -> Self {
+        Self { folder: folder.into(), watch: None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn watched(folder: &Path, watch: Arc<dyn FileWatch>) -> Self {
+        Self { folder: folder.into(), watch: Some(watch) }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Opens a file that is there.
+    pub(super) fn open(&self, name: &str) -> io::Result<StoreFile> {
+        let file = File::options().read(true).write(true).open(self.path(name))?;
+        Ok(StoreFile { file, name: name.to_owned(), watch: self.watch.clone() })
+    }
+
+    /// Makes a file that is not there, readable by its owner alone.
+    pub(super) fn make(&self, name: &str) -> io::Result<StoreFile> {
+        before(self.watch.as_ref(), &FileStep::Make { name })?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(self.path(name))?;
+        Ok(StoreFile { file, name: name.to_owned(), watch: self.watch.clone() })
+    }
+
+    /// Gives a file another name, in the place of what has it.
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        before(self.watch.as_ref(), &FileStep::Rename { from, to })?;
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    pub(super) fn sync_folder(&self, name: &str) -> io::Result<()> {
+        before(self.watch.as_ref(), &FileStep::SyncFolder { name })?;
+        File::open(self.path(name))?.sync_all()
+    }
+}
+
+impl StoreFile {
+    pub(super) fn write_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        before(self.watch.as_ref(), &FileStep::Write { name: &self.name, at, bytes })?;
+        self.file.write_all_at(bytes, at)
+    }
+
+    /// Makes the file's content durable, and its length: `fdatasync`.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        before(self.watch.as_ref(), &FileStep::Sync { name: &self.name })?;
+        self.file.sync_data()
+    }
+
+    pub(super) fn metadata(&self) -> io::Result<fs::Metadata> {
+        self.file.metadata()
+    }
+}
+
+fn before(watch: Option<&Arc<dyn FileWatch>>, step: &FileStep<'_>) -> io::Result<()> {
+    watch.map_or(Ok(()), |watch| watch.before(step))
+}
