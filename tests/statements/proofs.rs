@@ -576,6 +576,14 @@ async fn live(days: &[(Vec<Planned>, Issue)], absence: u32) {
     }
 }
 
+#[tokio::test]
+async fn i_3_a_file_whose_lines_are_all_passed_over_proves_no_absence() {
+    // The first day's file lost its line; whole, it is handed in for the second day.
+    let held = vec![(2_000, Truth::Succeeded, Told::PassedOver)];
+    let paid = vec![(2_000, Truth::Succeeded, Told::Rightly)];
+    live(&[(held, Issue::Cut), (paid, Issue::OtherDay)], 0).await;
+}
+
 #[test]
 fn i_3_no_statement_ends_an_order_otherwise_than_it_did() {
     let truths =

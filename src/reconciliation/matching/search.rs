@@ -11,8 +11,8 @@ use crate::reconciliation::matching::side::numbers_in;
 use crate::reconciliation::matching::source::{self, Lines, Named, Stop};
 
 /// Those of `wanted` that the statement names anywhere: in a line that was read, that was passed
-/// over or that could not be read, in a column of the layout or in another. Temporary files go to
-/// `folder`.
+/// over or that could not be read, in a column of the layout or in another. All of them, if each of
+/// its rows is passed over: nothing says then that it is the day's. Temporary files go to `folder`.
 pub fn numbers_named(
     statement: &Path,
     layout: &Layout,
@@ -27,6 +27,7 @@ pub fn numbers_named(
     loop {
         let line = match lines.next_line(|_| {}) {
             Ok(Some(line)) => line,
+            Ok(None) if is_silent(statement, layout, folder) => return Ok(wanted.clone()),
             Ok(None) => return Ok(found),
             // A line that is too long to be read may name any of them.
             Err(Stop::TooLong) => return Ok(wanted.clone()),
@@ -37,6 +38,29 @@ pub fn numbers_named(
         for number in numbers_in(line.text) {
             let number = std::str::from_utf8(number).ok().and_then(ChannelOrderNo::parse);
             found.extend(number.filter(|number| wanted.contains(number)));
+        }
+    }
+}
+
+/// Whether a statement has rows, and all of them are passed over: they say no date, so that it may
+/// be another day's file.
+fn is_silent(statement: &Path, layout: &Layout, folder: &Path) -> bool {
+    let budget = Budget::new(0, folder);
+    let named = Named { pattern: layout.member.as_deref(), date: None };
+    let Ok(file) = source::open(statement, named, &budget) else { return true };
+    let (mut lines, mut decoder) = (Lines::new(file), Decoder::new(layout, None));
+    let (mut number, mut has_silent) = (0_u32, false);
+    // Ends with the first row that is read, or with the file.
+    loop {
+        number = number.saturating_add(1);
+        match lines.next_line(|_| {}) {
+            Ok(Some(line)) => match decoder.read(line.text, number) {
+                Ok(Read::Passed) => {}
+                Ok(Read::Silent(_)) => has_silent = true,
+                Ok(Read::Line(_)) | Err(_) => return false,
+            },
+            Ok(None) => return has_silent,
+            Err(_) => return true,
         }
     }
 }
