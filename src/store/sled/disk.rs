@@ -343,6 +343,8 @@ impl Base {
             }
         }
         self.manifest.manifest.is_copy = self.is_copy.load(Ordering::Relaxed);
+        // The manifest says how long the log is: it must not say more than is durable of it.
+        self.log.sync().map_err(|e| failed_io("cannot sync the log".to_owned(), e))?;
         self.manifest.write(*turns.start(), *turns.end(), sums)?;
         self.put(layer)
     }
