@@ -16,7 +16,7 @@ use crate::domain::card::CardInput;
 use crate::domain::command::{CardAtHand, Command, Refusal, View};
 use crate::domain::effect::Effect;
 use crate::domain::flow::decide;
-use crate::domain::flow::order::{Order, OrderStatus};
+use crate::domain::flow::order::{Instruction, Order, OrderStatus};
 use crate::domain::ids::OrderId;
 use crate::engine::{Engine, EngineError, facts};
 use crate::store::CommitError;
@@ -68,6 +68,24 @@ pub struct Patience {
 pub(super) type AcceptanceSender = oneshot::Sender<(OrderId, bool)>;
 
 impl Engine {
+    /// Draws the id of a new order. `None` if that has to wait for the disk, the call's wait is
+    /// over, and the order id that the caller gave stands in the books: then it may be a repeat.
+    pub(super) async fn draw_order_id(
+        &self,
+        asked: &Instruction,
+        until: Instant,
+    ) -> Result<Option<OrderId>, EngineError> {
+        let mut drawing = pin!(self.next_order_id());
+        if let Ok(drawn) = timeout_at(until, &mut drawing).await {
+            return drawn.map(Some);
+        }
+        if let Ok(Some(_)) = self.kept_order(asked).await {
+            return Ok(None);
+        }
+        let drawn = timeout_at(until + DURABLE_WITHIN, drawing).await;
+        drawn.unwrap_or(Err(EngineError::NotDurable)).map(Some)
+    }
+
     /// Makes an order (version 0, with its candidates) durable, and begins to carry it as far as
     /// one call can. Returns when it is in the books, or when its order id is found there with the
     /// same content; if neither is known soon after `until`, the work goes on and the call is to be

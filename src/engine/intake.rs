@@ -96,12 +96,14 @@ impl Intake {
         let (masked, digests) = (card.pan.masked(), self.engine.vault().digests(&card));
         instruction.card = Some(CardFacts { masked, digests, row });
         let refused = match planned {
-            Ok(candidates) => {
-                let id = self.engine.next_order_id().await?;
-                let mut order = Order::accepted(id, instruction, now);
-                order.candidates = candidates;
-                return Ok(self.engine.accept(order, Arc::new(card), until).await?);
-            }
+            Ok(candidates) => match self.engine.draw_order_id(&instruction, until).await? {
+                Some(id) => {
+                    let mut order = Order::accepted(id, instruction, now);
+                    order.candidates = candidates;
+                    return Ok(self.engine.accept(order, Arc::new(card), until).await?);
+                }
+                None => EngineError::NotDurable.into(),
+            },
             Err(refused) => refused,
         };
         let Some(kept) = self.engine.kept_order(&instruction).await? else { return Err(refused) };

@@ -1,4 +1,4 @@
-//! The store in memory, with commits that the test can hold back: a slow disk.
+//! The store in memory, with writes that the test can hold back: a slow disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use switchyard::store::memory::MemoryStore;
 use switchyard::store::{CommitError, Look, Store, StoreFuture, StoreRead};
 use tokio::sync::Semaphore;
 
-/// Reads pass at once; each commit needs a place.
+/// Reads pass at once; each commit and each lease needs a place.
 #[derive(Clone)]
 pub struct SlowStore {
     inner: MemoryStore,
@@ -24,12 +24,19 @@ impl SlowStore {
         Self { inner, gate, waiting: Arc::default() }
     }
 
-    /// From now on commits wait until they are let go.
+    /// From now on commits and leases wait until they are let go.
     pub fn hold(&self) {
         self.gate.forget_permits(1_000_000);
     }
 
-    /// How many commits wait.
+    async fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let place = self.gate.acquire().await;
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        place.expect("the gate is never closed").forget();
+    }
+
+    /// How many commits and leases wait.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -42,10 +49,7 @@ impl SlowStore {
 impl Store for SlowStore {
     fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
-            self.waiting.fetch_add(1, Ordering::SeqCst);
-            let place = self.gate.acquire().await;
-            self.waiting.fetch_sub(1, Ordering::SeqCst);
-            place.expect("the gate is never closed").forget();
+            self.pass().await;
             self.inner.commit(writes).await
         })
     }
@@ -56,7 +60,10 @@ impl Store for SlowStore {
         node: u16,
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>> {
-        self.inner.lease(yymmdd, node, count)
+        Box::pin(async move {
+            self.pass().await;
+            self.inner.lease(yymmdd, node, count).await
+        })
     }
 
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {

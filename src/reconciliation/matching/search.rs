@@ -27,7 +27,9 @@ pub fn numbers_named(
     loop {
         let line = match lines.next_line(|_| {}) {
             Ok(Some(line)) => line,
-            Ok(None) if is_silent(statement, layout, folder) => return Ok(wanted.clone()),
+            Ok(None) if row_kinds(statement, layout, folder) == RowKinds::Silent => {
+                return Ok(wanted.clone());
+            }
             Ok(None) => return Ok(found),
             // A line that is too long to be read may name any of them.
             Err(Stop::TooLong) => return Ok(wanted.clone()),
@@ -42,43 +44,38 @@ pub fn numbers_named(
     }
 }
 
-/// Whether a statement has rows, and all of them are passed over: they say no date, so that it may
-/// be another day's file.
-fn is_silent(statement: &Path, layout: &Layout, folder: &Path) -> bool {
+/// What rows a statement has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowKinds {
+    None,
+    /// All of them are passed over: they say no date, so that it may be another day's file.
+    Silent,
+    /// At least one is more than that, or cannot be read and may be anything.
+    Telling,
+}
+
+fn row_kinds(statement: &Path, layout: &Layout, folder: &Path) -> RowKinds {
     let budget = Budget::new(0, folder);
     let named = Named { pattern: layout.member.as_deref(), date: None };
-    let Ok(file) = source::open(statement, named, &budget) else { return true };
+    let Ok(file) = source::open(statement, named, &budget) else { return RowKinds::Telling };
     let (mut lines, mut decoder) = (Lines::new(file), Decoder::new(layout, None));
-    let (mut number, mut has_silent) = (0_u32, false);
-    // Ends with the first row that is read, or with the file.
+    let (mut number, mut kinds) = (0_u32, RowKinds::None);
+    // Ends with the first row that tells something, which is enough, or with the file.
     loop {
         number = number.saturating_add(1);
         match lines.next_line(|_| {}) {
             Ok(Some(line)) => match decoder.read(line.text, number) {
                 Ok(Read::Passed) => {}
-                Ok(Read::Silent(_)) => has_silent = true,
-                Ok(Read::Line(_)) | Err(_) => return false,
+                Ok(Read::Silent(_)) => kinds = RowKinds::Silent,
+                Ok(Read::Line(_)) | Err(_) => return RowKinds::Telling,
             },
-            Ok(None) => return has_silent,
-            Err(_) => return true,
+            Ok(None) => return kinds,
+            Err(_) => return RowKinds::Telling,
         }
     }
 }
 
 /// Whether a statement has a row, whatever the row is. One that cannot be read may have some.
 pub fn has_rows(statement: &Path, layout: &Layout, folder: &Path) -> bool {
-    let budget = Budget::new(0, folder);
-    let named = Named { pattern: layout.member.as_deref(), date: None };
-    let Ok(file) = source::open(statement, named, &budget) else { return true };
-    let (mut lines, mut decoder) = (Lines::new(file), Decoder::new(layout, None));
-    let mut number = 0_u32;
-    // Ends with the first row, which is enough, or with the file.
-    loop {
-        number = number.saturating_add(1);
-        match lines.next_line(|_| {}) {
-            Ok(Some(line)) if decoder.read(line.text, number) == Ok(Read::Passed) => {}
-            Ok(Some(_)) | Err(_) => return true,
-            Ok(None) => return false,
-        }
-    }
+    row_kinds(statement, layout, folder) != RowKinds::None
 }

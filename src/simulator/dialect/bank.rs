@@ -168,7 +168,9 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
     fn codes(&self) -> &'static BankCodes;
 
     /// How many requests out of ten thousand are answered "pending" and decided later.
-    fn pending_parts(&self, operation: BankOperation) -> u16;
+    fn pending_parts(&self, _operation: BankOperation) -> u16 {
+        0
+    }
 
     /// Proves and understands a request, or says the code of its refusal.
     fn read(

@@ -151,14 +151,44 @@ async fn i_9_a_repeat_that_does_not_wait_is_compared_all_the_same() {
     };
     // The engine compares at its commit, which does not come within the wait.
     gateway.disk.hold();
-    let again = impatient(payment("A-1")).await;
-    assert_eq!((again.status, &again.text), (first.status, &first.text));
-    assert_eq!(again.header("idempotent-replayed"), Some("true"));
-    for (pointer, value) in [("/amount", json!(1)), ("/card/holder", json!("李四"))] {
-        let other = impatient(with(payment("A-1"), pointer, value)).await;
-        assert_eq!(other.problem(), (409, "order_id_conflict".to_owned()), "{pointer}");
+    for next_day in [false, true] {
+        if next_day {
+            // Its first number is leased, which does not come either.
+            gateway.later(std::time::Duration::from_secs(86_400));
+        }
+        let again = impatient(payment("A-1")).await;
+        assert_eq!((again.status, &again.text), (first.status, &first.text));
+        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        for (pointer, value) in [("/amount", json!(1)), ("/card/holder", json!("李四"))] {
+            let other = impatient(with(payment("A-1"), pointer, value)).await;
+            assert_eq!(other.problem(), (409, "order_id_conflict".to_owned()), "{pointer}");
+        }
     }
     assert_eq!(gateway.bank.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_new_order_on_a_disk_that_hangs_is_not_answered_as_if_it_were_kept() {
+    let gateway = Gateway::start().await;
+    gateway.pay(&payment("A-1")).await;
+    gateway.disk.hold();
+    let impatient = |id: &str| {
+        let request = gateway.posting("core", "/v1/payments", &payment(id));
+        gateway.send(request.header("prefer", "wait=0"))
+    };
+    // One hangs in its commit, the other one in the lease of its number.
+    let in_commit = impatient("A-2");
+    let in_lease = async {
+        gateway.later(std::time::Duration::from_secs(86_400));
+        impatient("A-3").await
+    };
+    let (in_commit, in_lease) = tokio::join!(in_commit, in_lease);
+    for answer in [in_commit, in_lease] {
+        assert_eq!(answer.problem(), (503, "queue_full".to_owned()));
+    }
+    gateway.disk.let_go();
+    let again = gateway.pay(&payment("A-2")).await;
+    assert_eq!(again.status, 200);
 }
 
 #[tokio::test]

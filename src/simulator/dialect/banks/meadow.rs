@@ -73,10 +73,6 @@ impl BankApi for Meadow {
         &CODES
     }
 
-    fn pending_parts(&self, _operation: BankOperation) -> u16 {
-        0
-    }
-
     fn read(
         &self,
         _running: &SimulatorState,

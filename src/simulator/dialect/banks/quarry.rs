@@ -79,10 +79,6 @@ impl BankApi for Quarry {
         &CODES
     }
 
-    fn pending_parts(&self, _operation: BankOperation) -> u16 {
-        0
-    }
-
     fn read(
         &self,
         _running: &SimulatorState,
