@@ -132,7 +132,7 @@ pub struct Understood {
     pub outcome: Outcome,
     /// Why the message proves nothing, where it was one that is not believed or not understood.
     pub objection: Option<Objection>,
-    /// The channel's own words with card data masked, at most [`VOUCHER_BYTES_MAX`].
+    /// The channel's own words with card data masked, at most [`TRANSCRIPT_BYTES_MAX`].
     pub voucher: String,
 }
 
@@ -172,7 +172,7 @@ impl From<UnknownCause> for Uncertainty {
 }
 
 /// The most that is kept of a channel's words.
-pub const VOUCHER_BYTES_MAX: usize = 4_096;
+pub const TRANSCRIPT_BYTES_MAX: usize = 4_096;
 
 /// A verified notice: which attempt it speaks of, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use switchyard::channel::protocol::iso8583::section::Read;
 use switchyard::channel::statement::StatementReply;
 use switchyard::channel::transport::tcp::{Asked, AskedKind, LinkProtocol};
 use switchyard::channel::{
-    Adapter, AttemptFacts, ChannelRequest, LinkAdapter, Understood, VOUCHER_BYTES_MAX, WireNotice,
-    WireReply, protocol,
+    Adapter, AttemptFacts, ChannelRequest, LinkAdapter, TRANSCRIPT_BYTES_MAX, Understood,
+    WireNotice, WireReply, protocol,
 };
 use switchyard::codec::FieldLimits;
 use switchyard::codec::crypto::cipher::{Block, BlockKey, Mode};
@@ -92,7 +92,7 @@ pub fn check_understood(understood: &Understood) {
     let sent = !matches!(understood.outcome, Outcome::NotSent(_));
     assert!(sent, "an adapter says that nothing was sent");
     let voucher = &understood.voucher;
-    assert!(voucher.len() <= VOUCHER_BYTES_MAX, "a voucher of {} bytes", voucher.len());
+    assert!(voucher.len() <= TRANSCRIPT_BYTES_MAX, "a voucher of {} bytes", voucher.len());
     let mut runs = voucher.split(|c: char| !c.is_ascii_digit());
     assert!(!runs.any(|run| run == PAN), "a voucher has the card number");
 }

@@ -3,21 +3,21 @@
 //! For protocols whose replies have no field list of their own. It upholds I-11; what card data is
 //! and how it is found stands in [`crate::domain::card::words`].
 
-use crate::channel::{ChannelRequest, Understood, VOUCHER_BYTES_MAX};
+use crate::channel::{ChannelRequest, TRANSCRIPT_BYTES_MAX, Understood};
 use crate::domain::card::words::{CardEcho, mask_echo, mask_values};
 
 /// What is looked at beyond the limit, so that no number is cut before it is recognised: the
 /// longest card number with every digit and joint escaped.
 const MARGIN_BYTES: usize = 256;
 
-/// The body of a reply as a voucher: without the card's number, CVV, expiry and owner in any
+/// The body of a reply as a transcript: without the card's number, CVV, expiry and owner in any
 /// spelling, and without whatever else looks like a card number and is none of `known`.
 ///
 /// Control characters become blanks, bytes that are no UTF-8 become U+FFFD.
 pub fn keep_words(body: &[u8], echo: CardEcho<'_>, known: &[&str]) -> String {
-    let seen = &body[..body.len().min(VOUCHER_BYTES_MAX + MARGIN_BYTES)];
+    let seen = &body[..body.len().min(TRANSCRIPT_BYTES_MAX + MARGIN_BYTES)];
     let mut text = mask_echo(&String::from_utf8_lossy(seen), echo, known);
-    let mut end = text.len().min(VOUCHER_BYTES_MAX);
+    let mut end = text.len().min(TRANSCRIPT_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -58,9 +58,9 @@ mod tests {
 
     #[test]
     fn a_voucher_is_short_plain_text() {
-        let body = format!("{}4111111111111111", "é".repeat(VOUCHER_BYTES_MAX / 2 - 4));
+        let body = format!("{}4111111111111111", "é".repeat(TRANSCRIPT_BYTES_MAX / 2 - 4));
         let words = keep_words(body.as_bytes(), CardEcho::NONE, &[]);
-        assert!(words.len() <= VOUCHER_BYTES_MAX);
+        assert!(words.len() <= TRANSCRIPT_BYTES_MAX);
         assert!(words.ends_with("411111**"), "a number that is cut was recognised first");
         assert_eq!(keep_words(b"a\0b\xff", CardEcho::NONE, &[]), "a b\u{fffd}");
     }
@@ -68,7 +68,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_breaks_it(body in proptest::collection::vec(any::<u8>(), 0..6_000)) {
-            prop_assert!(keep_words(&body, CardEcho::of(&card()), &[]).len() <= VOUCHER_BYTES_MAX);
+            let words = keep_words(&body, CardEcho::of(&card()), &[]);
+            prop_assert!(words.len() <= TRANSCRIPT_BYTES_MAX);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! a card number is masked, unless a believed message says by its field's name that it is something
 //! else.
 
-use crate::channel::VOUCHER_BYTES_MAX;
+use crate::channel::TRANSCRIPT_BYTES_MAX;
 use crate::codec::form::Fields;
 use crate::domain::card::mask;
 use crate::domain::card::words::{is_secret_name, mask_cards};
@@ -66,7 +66,7 @@ pub(super) fn unbelieved_voucher(reason: &str, fields: &Fields) -> String {
 fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
     let believed = signer_serial.is_some();
     for (place, (key, value)) in fields.iter().enumerate() {
-        if words.len() > VOUCHER_BYTES_MAX {
+        if words.len() > TRANSCRIPT_BYTES_MAX {
             return;
         }
         if place > 0 {
@@ -91,7 +91,7 @@ fn append(words: &mut String, fields: &Fields, signer_serial: Option<&str>) {
 }
 
 fn cut(mut words: String) -> String {
-    let mut end = words.len().min(VOUCHER_BYTES_MAX);
+    let mut end = words.len().min(TRANSCRIPT_BYTES_MAX);
     while !words.is_char_boundary(end) {
         end -= 1;
     }
@@ -150,8 +150,8 @@ mod tests {
 
     #[test]
     fn a_voucher_is_short_and_on_one_line() {
-        let message = fields(&[("a", &"成".repeat(VOUCHER_BYTES_MAX)), ("b", "x\ny")]);
-        assert!(voucher(&message, Some("1")).len() <= VOUCHER_BYTES_MAX);
+        let message = fields(&[("a", &"成".repeat(TRANSCRIPT_BYTES_MAX)), ("b", "x\ny")]);
+        assert!(voucher(&message, Some("1")).len() <= TRANSCRIPT_BYTES_MAX);
         assert_eq!(voucher(&fields(&[("b", "x\ny")]), Some("1")), "b=x y");
         assert_eq!(voucher(&fields(&[]), None), "");
     }

@@ -8,7 +8,7 @@ use crate::channel::file::codes::CodeTable;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::codes::ReversalReply;
 use crate::channel::protocol::unionpay_acp::trust::TEST_SIGNER;
-use crate::channel::{Adapter, ChannelRequest, Understood, VOUCHER_BYTES_MAX, WireReply};
+use crate::channel::{Adapter, ChannelRequest, TRANSCRIPT_BYTES_MAX, Understood, WireReply};
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::{
     GOLDEN_MIDDLE, GOLDEN_ROOT, authority_params, end_params, issue, merchant_key,
@@ -382,9 +382,9 @@ fn i_11_a_voucher_keeps_the_words_without_card_data() {
         assert!(found.voucher.contains(kept), "{kept} in {}", found.voucher);
     }
     assert!(!found.voucher.contains(TEST_PAN));
-    assert!(found.voucher.len() <= VOUCHER_BYTES_MAX);
+    assert!(found.voucher.len() <= TRANSCRIPT_BYTES_MAX);
     let long = understood(&inquiry(), answer("01", &[("reserved", &"好".repeat(9_000))]));
-    assert!(long.voucher.len() <= VOUCHER_BYTES_MAX);
+    assert!(long.voucher.len() <= TRANSCRIPT_BYTES_MAX);
 }
 
 fn every_request() -> [ChannelRequest; 4] {
@@ -444,7 +444,7 @@ proptest! {
         for request in every_request() {
             let found = adapter().decode(&request, &reply(body.clone()), now());
             prop_assert_eq!(found.outcome.name(), "unknown");
-            prop_assert!(found.voucher.len() <= VOUCHER_BYTES_MAX);
+            prop_assert!(found.voucher.len() <= TRANSCRIPT_BYTES_MAX);
         }
     }
 
