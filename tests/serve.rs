@@ -293,13 +293,12 @@ async fn a_reload_takes_sound_files_and_leaves_what_runs_otherwise() {
     assert_eq!(channel_of("A-1").await, BANK);
 
     // A mistake in one channel file: every channel stays as it was.
-    let sound = std::fs::read_to_string(town.channel_file(BANK)).expect("the file");
-    let bad = sound.replace("\n[unknown]\n", "\n[unknown]\ninqire = []\n");
-    std::fs::write(town.channel_file(BANK), bad).expect("a file");
+    let sound = town.change_channel(BANK, "unknown.inqire = []");
     daemon.signal("HUP");
     daemon.logged("the channels stay as they were", 1).await;
     daemon.logged("the routes are reloaded", 1).await;
-    let line = 1 + sound.lines().position(|line| line == "[unknown]").expect("the section") + 1;
+    let bad = std::fs::read_to_string(town.channel_file(BANK)).expect("the file");
+    let line = 1 + bad.lines().position(|line| line.starts_with("inqire")).expect("the mistake");
     let place = format!("harbour-bank.toml:{line}: unknown.inqire");
     assert!(daemon.log().contains(&place), "{place}: {}", daemon.log());
     assert_eq!(channel_of("A-2").await, BANK);
@@ -383,11 +382,15 @@ async fn pay_unknown(town: &Installation, core: &Core, order_id: &str) -> String
     unknown.id().to_owned()
 }
 
+/// The bank's only fee.
+fn fees(rate_ppm: &str) -> String {
+    format!("[[fees]]\nname = \"all cards\"\nrate_ppm = {rate_ppm}\ncap_minor = 2000\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_file_changes_under_load_and_orders_keep_what_they_were_accepted_under() {
     let town = Installation::new(|channel| channel).await;
     town.write_channel(BANK, ASK_IN_TEN_MINUTES, QUICK_TIMEOUTS);
-    let old = std::fs::read_to_string(town.channel_file(BANK)).expect("the file");
     let daemon = Daemon::start(town.folder(), &INSTALLED).await;
     let core = Core::new(daemon.address, CALLER_KEY);
     let early = pay_unknown(&town, &core, "early").await;
@@ -403,10 +406,7 @@ async fn a_channel_file_changes_under_load_and_orders_keep_what_they_were_accept
 
     // Another fee and another schedule.
     town.write_channel(BANK, QUICK_UNKNOWNS, QUICK_TIMEOUTS);
-    let new = std::fs::read_to_string(town.channel_file(BANK)).expect("the file");
-    let new = new.replace("rate_ppm = 3500", "rate_ppm = 5000");
-    assert_ne!(new, old);
-    std::fs::write(town.channel_file(BANK), &new).expect("a file");
+    town.change_channel(BANK, &fees(&NEW_RATE_PPM.to_string()));
     shops.rate_ppm.store(EITHER, Ordering::SeqCst);
     daemon.signal("HUP");
     daemon.logged("the channels are reloaded", 1).await;
@@ -414,8 +414,7 @@ async fn a_channel_file_changes_under_load_and_orders_keep_what_they_were_accept
     shops.paid_more(40).await;
 
     // A broken file: all goes on as it was.
-    let broken = new.replace("rate_ppm = 5000", "rate_ppm = \"a lot\"");
-    std::fs::write(town.channel_file(BANK), broken).expect("a file");
+    town.change_channel(BANK, &fees("\"a lot\""));
     daemon.signal("HUP");
     daemon.logged("the channels stay as they were", 1).await;
     shops.paid_more(40).await;

@@ -118,12 +118,7 @@ async fn i_10_a_day_is_reconciled_resolved_and_settled() {
 /// that are put in suspense at once.
 fn write_channel(town: &Installation) {
     town.write_channel(UNIONPAY, PATIENT_UNKNOWNS, PATIENT_TIMEOUTS);
-    let path = town.channel_file(UNIONPAY);
-    let text = std::fs::read_to_string(&path).expect("the file");
-    let text = text
-        .replace("[clearing]\n", "[clearing]\nclose_after = \"30d\"\n")
-        .replace("[statement]\n", "[statement]\ncarry_days = 1\n");
-    std::fs::write(path, text).expect("the file");
+    town.change_channel(UNIONPAY, "clearing.close_after = \"30d\"\nstatement.carry_days = 1");
 }
 
 /// Payments, refunds, and payments that the channel carries out without anybody hearing of it.

@@ -225,7 +225,7 @@ impl Sandbox<'_> {
         if fs::read_to_string(&copy).is_ok_and(|there| !there.starts_with(MADE_HERE)) {
             bail!("{} was not written by this command and is left unchanged", copy.display());
         }
-        let text = self.other.leading_here(&self.file.text, base, notices);
+        let text = self.other.leading_here(&self.file.text, base, notices)?;
         fs::write(&copy, format!("{MADE_HERE}{text}"))
             .with_context(|| copy.display().to_string())?;
         say!("channel file {}", copy.display())?;

@@ -3,10 +3,12 @@
 //! `raw` turns texts and environment variables into one tree in which each value knows where it
 //! was written; `section` reads that tree key by key, `value` reads each value, and `mistake` is
 //! what they say about it. Reading goes on after a mistake, so that one run reports every mistake.
+//! `editor` changes a file's text.
 
 pub mod accounts;
 pub mod checked;
 pub mod credential;
+pub mod editor;
 pub mod layout;
 pub mod mistake;
 pub mod raw;

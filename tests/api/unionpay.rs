@@ -10,6 +10,7 @@ use rcgen::{
 use switchyard::codec::acp::sign_rsa;
 use switchyard::codec::form::Fields;
 use switchyard::codec::sign::RsaSigner;
+use switchyard::config::editor::Editor;
 
 /// The common name of UnionPay's own signer.
 const SIGNER_NAME: &str = "041@Z12@中国银联股份有限公司@00010000:SIGN@1";
@@ -50,23 +51,28 @@ fn issue(params: &CertificateParams, subject: &KeyPair) -> String {
     params.signed_by(subject, &issuer).expect("a certificate").pem()
 }
 
-/// Every operation, for the line `operations` of the channel's file.
+/// Every operation, for the section `[abilities]` of the channel's file.
 pub const ALL_OPERATIONS: &str = "operations = [\"payment\", \"refund\", \"void\", \"preauth\", \
                                   \"capture\", \"undo\", \"inquiry\", \"reversal\"]";
+
+const OWN: &str = r#"
+state = "live"
+statement.layout = "generic-csv"
+[unionpay_acp]
+encryption_certificates = []
+intermediate_certificates = "file:keys/root.pem"
+"#;
 
 /// Writes the shipped example channel, live, with keys of this run and these abilities in the place
 /// of its operations. Its statements are read as generic CSV, which a test can write by hand.
 pub fn write_channel(folder: &Path, abilities: &str) {
     let text = include_str!("../../channels/unionpay.toml");
+    let mut editor = Editor::new(text).expect("TOML");
     // `reversible` goes with the operations: what a test leaves out cannot be reversed either.
-    let from = text.find("operations = [").expect("abilities");
-    let to = text.find("card_types = ").expect("the next ability");
-    let text = text
-        .replace(&text[from..to], &format!("{abilities}\n"))
-        .replace("state = \"contracted\"", "state = \"live\"")
-        .replace("layout = \"unionpay-zm\"", "layout = \"generic-csv\"")
-        .replace("[\"file:keys/encrypt.pem\"]", "[]")
-        .replace("file:keys/middle.pem", "file:keys/root.pem");
+    editor.remove(&["abilities"], "reversible");
+    editor.lay(OWN).expect("TOML");
+    editor.lay(&format!("[abilities]\n{abilities}")).expect("TOML");
+    let text = editor.to_string();
     let keys_folder = folder.join("channels/keys");
     std::fs::create_dir_all(&keys_folder).expect("a folder");
     let write = |path: &str, text: &str| {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use switchyard::clock::Clock;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
+use switchyard::config::editor::{Editor, laid_over};
 use switchyard::config::raw::Document;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
@@ -17,9 +18,7 @@ use crate::accounting::Accounting;
 use crate::lives::Life;
 use crate::support::Scratch;
 use crate::support::installation::CALLER_KEY;
-use crate::support::simulated::{
-    BREAKER, QUICK_TIMEOUTS, far_cut_off, with_cut_off, with_line, with_section, without_section,
-};
+use crate::support::simulated::{LIVE, QUICK_TIMEOUTS, cut_off_at, far_cut_off};
 use crate::support::wire::{Door, http_client};
 use crate::terminals;
 
@@ -33,8 +32,8 @@ pub struct Channel {
     /// below the file's caps and above its minimum.
     fee_rate_ppm: u32,
     holds: bool,
-    /// The section `[unknown]`.
-    unknowns: &'static str,
+    /// Laid over the file.
+    waits: &'static str,
 }
 
 pub const UNIONPAY: Channel = Channel {
@@ -42,28 +41,28 @@ pub const UNIONPAY: Channel = Channel {
     text: include_str!("../../channels/unionpay.toml"),
     fee_rate_ppm: 3_500,
     holds: true,
-    unknowns: UNKNOWNS,
+    waits: UNTIL_ANSWERED,
 };
 pub const MEADOW: Channel = Channel {
     id: "meadow-bank",
     text: include_str!("../../channels/meadow-bank.toml"),
     fee_rate_ppm: 3_800,
     holds: false,
-    unknowns: UNKNOWNS,
+    waits: UNTIL_ANSWERED,
 };
 pub const QUARRY: Channel = Channel {
     id: "quarry-bank",
     text: include_str!("../../channels/quarry-bank.toml"),
     fee_rate_ppm: 4_200,
     holds: true,
-    unknowns: UNKNOWNS,
+    waits: UNTIL_ANSWERED,
 };
 pub const LAKESIDE: Channel = Channel {
     id: "lakeside-acquirer",
     text: include_str!("../../channels/lakeside-acquirer.toml"),
     fee_rate_ppm: 3_500,
     holds: true,
-    unknowns: REVERSED_AT_ONCE,
+    waits: REVERSED_AT_ONCE,
 };
 pub const CHANNELS: [Channel; 4] = [UNIONPAY, MEADOW, QUARRY, LAKESIDE];
 
@@ -76,7 +75,8 @@ impl Channel {
 
 /// Inquiries go on so long that a hostile channel answers one of them. They wait beyond the longest
 /// time that a simulator may sit on a request before they believe that there is no such order.
-const UNKNOWNS: &str = r#"
+const UNTIL_ANSWERED: &str = r#"
+[unknown]
 inquire = [
     "200ms", "300ms", "500ms", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s",
 ]
@@ -86,8 +86,10 @@ reverse_until = "clearing_day"
 not_found_final_after = "4s"
 "#;
 
-/// There is nothing to inquire with: the reversal is repeated until it is answered.
+/// There is nothing to inquire with: the reversal is repeated until it is answered, a refund's too.
 const REVERSED_AT_ONCE: &str = r#"
+abilities.reversible = ["payment", "preauth", "capture", "void", "refund"]
+[unknown]
 inquire = []
 then = "reverse"
 reverse = ["0s", "300ms", "1s", "1s", "1s", "1s", "1s", "2s", "2s", "2s"]
@@ -220,7 +222,7 @@ async fn settle(
     scratch: &Scratch,
     door: &Door,
 ) -> Simulator {
-    let text = with_cut_off(channel.text, far_cut_off());
+    let text = laid_over(channel.text, &cut_off_at(far_cut_off())).expect("TOML");
     let document = Document::parse("shipped.toml", &text).expect("TOML");
     let other = Counterpart::read(&document, channel.id, &mut KeyTexts::new());
     let Ok(other) = other else { panic!("{} has no other side", channel.id) };
@@ -236,31 +238,19 @@ async fn settle(
     settings.fee_rate_ppm = channel.fee_rate_ppm;
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let notices = format!("http://{}", door.address);
-    let mut text = other.leading_here(&text, &simulator.base_url(), &notices);
+    let copy = other.leading_here(&text, &simulator.base_url(), &notices).expect("TOML");
+    let mut copy = Editor::new(&copy).expect("TOML");
     for (place, credential) in other.credentials.iter().enumerate() {
         let name = format!("keys/{}-{place}", channel.id);
         let path = scratch.path().join("channels").join(&name);
         std::fs::write(path, credential.text.as_bytes()).expect("a file");
         // The copy keeps in files what the shipped file expects in the environment.
         let reference = credential.reference.replace("env:", "file:env/");
-        let (from, to) = (format!("\"{reference}\""), format!("\"file:{name}\""));
-        text = text.replace(&from, &to);
+        copy.change_texts(|text| (text == reference).then(|| format!("file:{name}")));
     }
-    for section in ["timeouts", "breaker"] {
-        if text.contains(&format!("\n[{section}]\n")) {
-            text = without_section(&text, section);
-        }
-    }
-    if text.contains("\ntimeouts = ") {
-        text = with_line(&text, "timeouts = ", "");
-    }
-    let shared = format!("timeouts = {QUICK_TIMEOUTS}\n{BREAKER}\nstate = \"live\"");
-    let text = with_line(&text, "state = ", &shared);
-    let some = "reversible = [\"payment\", \"preauth\", \"capture\", \"void\"]";
-    let all = "reversible = [\"payment\", \"preauth\", \"capture\", \"void\", \"refund\"]";
-    let text = text.replace(some, all);
-    let text = with_section(&text, "unknown", channel.unknowns);
+    let waits = channel.waits;
+    copy.lay(&format!("timeouts = {QUICK_TIMEOUTS}\n{LIVE}\n{waits}")).expect("TOML");
     let file = scratch.path().join(format!("channels/{}.toml", channel.id));
-    std::fs::write(file, text).expect("a file");
+    std::fs::write(file, copy.to_string()).expect("a file");
     simulator
 }

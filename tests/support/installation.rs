@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
+use switchyard::config::editor::laid_over;
 use switchyard::simulator::SimulatorSettings;
 
 use super::Scratch;
@@ -83,6 +84,14 @@ impl Installation {
         let notice_url = self.door.notice_url(channel);
         let text = self.channels.file(channel, &notice_url, unknown, timeouts);
         std::fs::write(self.channel_file(channel), text).expect("a file");
+    }
+
+    /// Lays settings over a channel's file as it stands, and gives its text as it was.
+    pub fn change_channel(&self, channel: &str, over: &str) -> String {
+        let path = self.channel_file(channel);
+        let text = std::fs::read_to_string(&path).expect("the file");
+        std::fs::write(path, laid_over(&text, over).expect("TOML")).expect("a file");
+        text
     }
 
     pub fn write_routes(&self, text: &str) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::civil;
 use switchyard::clock::Clock;
+use switchyard::config::editor::laid_over;
 use switchyard::simulator::{
     Between, Faults, LedgerEntry, MERCHANT_ID, Simulator, SimulatorKeys, SimulatorSettings,
     cut_off_far_from,
@@ -103,82 +104,56 @@ impl SimulatedChannels {
 
     /// The file of a channel, with this section `[unknown]` and these time-outs.
     pub fn file(&self, channel: &str, notice_url: &str, unknown: &str, timeouts: &str) -> String {
-        let text = match channel {
-            BANK => self.bank_file(unknown, timeouts),
-            UNIONPAY => self.unionpay_file(notice_url, unknown, timeouts),
+        let (shipped, own) = match channel {
+            BANK => (include_str!("../../channels/harbour-bank.toml"), self.bank_file()),
+            UNIONPAY => {
+                (include_str!("../../channels/unionpay.toml"), self.unionpay_file(notice_url))
+            }
             other => panic!("no channel is called {other}"),
         };
-        with_cut_off(&text, self.cut_off)
+        let cut_off = cut_off_at(self.cut_off);
+        let common = format!("timeouts = {timeouts}\n{LIVE}\n{cut_off}\n[unknown]\n{unknown}");
+        laid_over(&laid_over(shipped, &common).expect("TOML"), &own).expect("TOML")
     }
 
-    fn bank_file(&self, unknown: &str, timeouts: &str) -> String {
-        let text = include_str!("../../channels/harbour-bank.toml");
-        let text = with_line(text, "state = ", "state = \"live\"");
-        let text = with_line(&text, "timeouts = ", &format!("timeouts = {timeouts}"));
-        let text = with_line(&text, "breaker = ", BREAKER);
-        let text = with_line(&text, "base_url = ", &setting("base_url", &self.bank.base_url()));
-        let merchant = format!("values = {{ merchant_id = \"{MERCHANT_ID}\" }}");
-        let text = with_line(&text, "values = ", &merchant);
-        let text = with_line(&text, "key = ", "key = \"file:keys/harbour\"");
-        with_section(&text, "unknown", unknown)
+    fn bank_file(&self) -> String {
+        let base = self.bank.base_url();
+        format!(
+            r#"
+[http]
+base_url = "{base}"
+values = {{ merchant_id = "{MERCHANT_ID}" }}
+sign.key = "file:keys/harbour"
+"#
+        )
     }
 
-    fn unionpay_file(&self, notice_url: &str, unknown: &str, timeouts: &str) -> String {
-        let text = include_str!("../../channels/unionpay.toml");
+    fn unionpay_file(&self, notice_url: &str) -> String {
         let base = self.unionpay.base_url();
-        let back = format!("{base}/gateway/api/backTransReq.do");
-        let query = format!("{base}/gateway/api/queryTrans.do");
-        let text = with_line(text, "state = ", "state = \"live\"");
-        let text = with_line(&text, "merchant_id = ", &setting("merchant_id", MERCHANT_ID));
-        let text = with_line(&text, "transaction_url = ", &setting("transaction_url", &back));
-        let text = with_line(&text, "query_url = ", &setting("query_url", &query));
-        let text = with_line(&text, "reversal_url = ", &setting("reversal_url", &back));
-        let text =
-            with_line(&text, "statement_url = ", &setting("statement_url", &format!("{base}/")));
-        let text = with_line(&text, "notice_url = ", &setting("notice_url", notice_url));
-        let text = without_section(&text, "timeouts");
-        let text = without_section(&text, "breaker");
-        let shared = format!("timeouts = {timeouts}\n{BREAKER}\nstate = \"live\"");
-        let text = with_line(&text, "state = ", &shared);
-        with_section(&text, "unknown", unknown)
+        format!(
+            r#"
+[unionpay_acp]
+merchant_id = "{MERCHANT_ID}"
+transaction_url = "{base}/gateway/api/backTransReq.do"
+query_url = "{base}/gateway/api/queryTrans.do"
+reversal_url = "{base}/gateway/api/backTransReq.do"
+statement_url = "{base}/"
+notice_url = "{notice_url}"
+"#
+        )
     }
 }
 
-/// A channel that fails on purpose must not be left out for long.
-pub const BREAKER: &str = "breaker = { failures = 10, open_for = \"100ms\" }";
+/// Keys at the top of a channel's file: a channel that fails on purpose must not be left out for
+/// long.
+pub const LIVE: &str = "state = \"live\"\nbreaker = { failures = 10, open_for = \"100ms\" }";
 
 /// A cut-off that no test is long enough to reach: tests run on the machine's clock.
 pub fn far_cut_off() -> civil::Time {
     cut_off_far_from(Clock::System.now())
 }
 
-/// A shipped channel file whose clearing day ends then.
-pub fn with_cut_off(text: &str, cut_off: civil::Time) -> String {
-    let key = "cut_off = \"";
-    let start = text.find(key).expect("the file has a clearing calendar") + key.len();
-    let end = start + text[start..].find('"').expect("the text has an end");
-    format!("{}{}{}", &text[..start], cut_off.strftime("%H:%M"), &text[end..])
-}
-
-fn setting(key: &str, text: &str) -> String {
-    format!("{key} = \"{text}\"")
-}
-
-/// The text with the first line that begins so replaced.
-pub fn with_line(text: &str, begins: &str, line: &str) -> String {
-    let is_it = |old: &&str| old.starts_with(begins);
-    let old = text.lines().find(is_it).unwrap_or_else(|| panic!("no line begins with {begins}"));
-    text.replacen(&format!("\n{old}\n"), &format!("\n{line}\n"), 1)
-}
-
-/// The text with the lines of a section replaced.
-pub fn with_section(text: &str, name: &str, lines: &str) -> String {
-    let heading = format!("\n[{name}]\n");
-    let (before, after) = text.split_once(&heading).expect("the section");
-    let end = after.find("\n[").expect("another section follows");
-    format!("{before}{heading}{lines}{}", &after[end..])
-}
-
-pub fn without_section(text: &str, name: &str) -> String {
-    with_section(text, name, "").replacen(&format!("\n[{name}]\n"), "\n", 1)
+/// The key that ends a channel's clearing day then.
+pub fn cut_off_at(cut_off: civil::Time) -> String {
+    cut_off.strftime("clearing.cut_off = \"%H:%M\"").to_string()
 }

@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jiff::civil;
 
 use crate::clock::Clock;
+use crate::config::editor::{EditError, Editor, laid_over};
 use crate::simulator::{
     Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings, cut_off_far_from,
 };
@@ -42,50 +43,39 @@ channels = ["unionpay", "harbour-bank"]
 weights = [3, 2]
 "#;
 
-/// When the clearing day ends in all shipped files that the demo uses.
-const CUT_OFF: &str = "cut_off = \"23:00\"";
-
-/// Lines of the shipped UnionPay file, and what stands there in the demo. Each must be there once.
-const UNIONPAY_EDITS: [(&str, &str); 7] = [
-    ("requests_per_second = 200\nburst = 50", "requests_per_second = 1000\nburst = 200"),
-    ("connect = \"2s\"\nreply = \"10s\"", "connect = \"300ms\"\nreply = \"700ms\""),
-    ("open_for = \"5s\"", "open_for = \"500ms\""),
-    (
-        "inquire = [\"1s\", \"2s\", \"4s\", \"8s\", \"16s\", \"32s\"]",
-        "inquire = [\"300ms\", \"600ms\", \"1s\", \"1s\", \"2s\"]",
-    ),
-    (
-        "reverse = [\"0s\", \"30s\", \"2m\", \"10m\"]",
-        "reverse = [\"0s\", \"300ms\", \"1s\", \"2s\", \"2s\"]",
-    ),
-    ("not_found_final_after = \"10m\"", "not_found_final_after = \"4s\""),
-    ("notice_url = \"https://pay.example.com/notices/unionpay\"", "notice_url = \"{notices}\""),
-];
+/// What the demo lays over every file: the keys are there, waits are short, and the pace is quick.
+const EVERY_FILE: &str = r#"
+state = "live"
+[pace]
+requests_per_second = 1000
+burst = 200
+[timeouts]
+connect = "300ms"
+reply = "700ms"
+[breaker]
+open_for = "500ms"
+[unknown]
+inquire = ["300ms", "600ms", "1s", "1s", "2s"]
+reverse = ["0s", "300ms", "1s", "2s", "2s"]
+not_found_final_after = "4s"
+"#;
 
 /// The second UnionPay channel's own name, fees, limits and card types.
-const CREDIT_EDITS: [(&str, &str); 4] = [
-    ("name = \"UnionPay online, test system\"", "name = \"UnionPay online, credit acquirer\""),
-    (
-        "card_types = [\"debit\", \"credit\", \"quasi_credit\", \"prepaid\"]",
-        "card_types = [\"credit\", \"quasi_credit\"]",
-    ),
-    ("per_order_max_minor = 5000000", "per_order_max_minor = 1000000"),
-    ("rate_ppm = 4500", "rate_ppm = 4200"),
-];
+const CREDIT_FILE: &str = r#"
+name = "UnionPay online, credit acquirer"
+abilities.card_types = ["credit", "quasi_credit"]
+limits.per_order_max_minor = 1000000
+[[fees]]
+name = "credit"
+card_types = ["credit", "quasi_credit"]
+rate_ppm = 4200
+"#;
 
-/// The same for the bank. One inquiry, then it is asked to reverse.
-const HARBOUR_EDITS: [(&str, &str); 7] = [
-    ("requests_per_second = 200, burst = 50", "requests_per_second = 1000, burst = 200"),
-    ("connect = \"2s\", reply = \"10s\"", "connect = \"300ms\", reply = \"700ms\""),
-    ("open_for = \"5s\"", "open_for = \"500ms\""),
-    ("inquire = [\"2s\", \"5s\", \"10s\", \"30s\", \"1m\", \"5m\"]", "inquire = [\"150ms\"]"),
-    (
-        "reverse = [\"0s\", \"30s\", \"2m\", \"10m\"]",
-        "reverse = [\"0s\", \"300ms\", \"1s\", \"2s\", \"2s\"]",
-    ),
-    ("not_found_final_after = \"10m\"", "not_found_final_after = \"4s\""),
-    ("env:HARBOUR_BANK_KEY", "file:keys/harbour-bank.key"),
-];
+/// One inquiry, then the bank is asked to reverse.
+const BANK_FILE: &str = r#"
+unknown.inquire = ["150ms"]
+http.sign.key = "file:keys/harbour-bank.key"
+"#;
 
 /// The simulated channels, in the order of [`CHANNELS`].
 pub struct Town {
@@ -156,53 +146,44 @@ impl Town {
             fs::write(folder.join("keys").join(name), text)?;
         }
         for (id, simulator) in &self.simulators {
+            let base = simulator.base_url();
             let text = match simulator.harbour_key() {
                 Some(key) => {
                     fs::write(folder.join("keys/harbour-bank.key"), key)?;
-                    let text = edit(&go_live(HARBOUR_FILE), &HARBOUR_EDITS)?;
-                    text.replace("https://api.harbour-bank.example", &simulator.base_url())
+                    bank_file(&base)?
                 }
-                None => unionpay_file(id, simulator, api)?,
+                None => unionpay_file(id, &base, api)?,
             };
-            let cut_off = self.cut_off.strftime("cut_off = \"%H:%M\"").to_string();
-            let text = edit(&text, &[(CUT_OFF, &cut_off)])?;
-            fs::write(folder.join(format!("{id}.toml")), text)?;
+            let cut_off = self.cut_off.strftime("clearing.cut_off = \"%H:%M\"").to_string();
+            fs::write(folder.join(format!("{id}.toml")), laid_over(&text, &cut_off)?)?;
         }
         Ok(())
     }
 }
 
-fn unionpay_file(id: &str, simulator: &Simulator, api: &str) -> anyhow::Result<String> {
-    let mut text = edit(&go_live(UNIONPAY_FILE), &UNIONPAY_EDITS)?;
+fn bank_file(base: &str) -> Result<String, EditError> {
+    let mut editor = Editor::new(HARBOUR_FILE)?;
+    editor.lay(EVERY_FILE)?;
+    editor.lay(BANK_FILE)?;
+    editor.lay(&format!("http.base_url = \"{base}\""))?;
+    Ok(editor.to_string())
+}
+
+fn unionpay_file(id: &str, base: &str, api: &str) -> Result<String, EditError> {
+    let mut editor = Editor::new(UNIONPAY_FILE)?;
+    editor.lay(EVERY_FILE)?;
     if id == "unionpay-credit" {
-        text = edit(&text, &CREDIT_EDITS)?;
+        editor.lay(CREDIT_FILE)?;
     }
-    let hosts = ["https://gateway.test.95516.com", "https://filedownload.test.95516.com"];
-    let base = simulator.base_url();
-    let text = hosts.iter().fold(text, |text, host| text.replace(host, &base));
-    Ok(text.replace("{notices}", &format!("{api}/notices/{id}")))
-}
-
-/// The shipped files wait for their owner's keys; in the demo the keys are there. The channel's own
-/// state is the first that a file speaks of.
-fn go_live(text: &str) -> String {
-    let mut lines: Vec<&str> = text.lines().collect();
-    if let Some(line) = lines.iter_mut().find(|line| line.starts_with("state = ")) {
-        *line = "state = \"live\"";
-    }
-    lines.join("\n") + "\n"
-}
-
-/// Makes each edit where it belongs, once.
-fn edit(text: &str, edits: &[(&str, &str)]) -> anyhow::Result<String> {
-    let mut text = text.to_owned();
-    for (from, to) in edits {
-        if text.matches(from).count() != 1 {
-            bail!("the shipped channel file has not exactly one `{from}`");
-        }
-        text = text.replacen(from, to, 1);
-    }
-    Ok(text)
+    editor.lay(&format!(
+        "[unionpay_acp]\n\
+         transaction_url = \"{base}/gateway/api/backTransReq.do\"\n\
+         reversal_url = \"{base}/gateway/api/backTransReq.do\"\n\
+         query_url = \"{base}/gateway/api/queryTrans.do\"\n\
+         statement_url = \"{base}/\"\n\
+         notice_url = \"{api}/notices/{id}\"\n"
+    ))?;
+    Ok(editor.to_string())
 }
 
 /// 5 % of replies lost after processing, 2 % dropped before, and some of all else. What is late is
@@ -214,24 +195,4 @@ fn bad_day() -> Faults {
 fn notice_retries() -> NoticeRetries {
     let waits = [100, 300, 600, 1_000].map(Duration::from_millis).to_vec();
     NoticeRetries { waits, timeout: Duration::from_secs(3) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_edit_finds_its_place_in_the_shipped_files() {
-        let unionpay = edit(UNIONPAY_FILE, &UNIONPAY_EDITS).expect("UnionPay");
-        assert!(edit(&unionpay, &CREDIT_EDITS).is_ok());
-        assert!(edit(HARBOUR_FILE, &HARBOUR_EDITS).is_ok());
-        for file in [UNIONPAY_FILE, HARBOUR_FILE] {
-            assert!(edit(file, &[(CUT_OFF, "")]).is_ok());
-        }
-        for file in [UNIONPAY_FILE, HARBOUR_FILE] {
-            assert_eq!(go_live(file).matches("\nstate = \"live\"\n").count(), 1);
-        }
-        assert!(edit("a a", &[("a", "b")]).is_err(), "twice is not once");
-        assert!(edit("a", &[("c", "b")]).is_err());
-    }
 }

@@ -17,10 +17,11 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use crate::config::editor::{EditError, Editor};
 use crate::domain::time::ClearingCalendar;
 
 pub use self::playable::playable;
-use super::settings::{ChannelClock, DialectSettings, SimulatorSettings};
+use super::settings::{ChannelClock, DialectSettings, Iso8583Style, SimulatorSettings};
 
 /// Texts that the other side keeps from one start to the next, by name: its own private keys. What
 /// is not there yet is made, and put in.
@@ -68,35 +69,42 @@ impl Counterpart {
 
     /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`
     /// (`http://host:port`) and hears of notices at `notices` (`http://host:port`), and finds every
-    /// credential in a file. Its state becomes live, and its links plain.
-    pub fn leading_here(&self, text: &str, base: &str, notices: &str) -> String {
-        let mut text = text.to_owned();
+    /// credential in a file. Its state becomes live, and its connections plain.
+    pub fn leading_here(&self, text: &str, base: &str, notices: &str) -> Result<String, EditError> {
+        let mut editor = Editor::new(text)?;
+        editor.change_texts(|text| self.moved(text, base, notices));
+        editor.lay("state = \"live\"")?;
+        editor.remove(&[], "tls_roots");
+        match &self.dialect {
+            DialectSettings::UnionPayAcp(_) => editor.lay("unionpay_acp.production = false")?,
+            DialectSettings::Iso8583(links) => {
+                editor.lay("iso8583.tls = false")?;
+                editor.remove(&["iso8583"], "tls_name");
+                if links.style == Iso8583Style::Cups {
+                    editor.lay("iso8583.production = false")?;
+                }
+            }
+            DialectSettings::Bank(_) => {}
+        }
+        Ok(editor.to_string())
+    }
+
+    /// What stands in the place of an address of the channel's, of the notices' address or of a
+    /// credential of the environment, whose text lies in a file beside the others.
+    fn moved(&self, text: &str, base: &str, notices: &str) -> Option<String> {
         // A link's address is `host:port` and has no scheme.
         let host = base.split_once("://").map_or(base, |(_, host)| host);
         let here = |address: &str| if address.contains("://") { base } else { host };
         let moves = self.addresses.iter().map(|address| (address, here(address)));
         for (address, to) in moves.chain(self.notice_address.iter().map(|from| (from, notices))) {
-            let origin = origin(address);
-            text = text.replace(&format!("\"{origin}"), &format!("\"{to}"));
-        }
-        // An environment variable's text lies in a file beside the others.
-        for credential in &self.credentials {
-            if let Some(name) = credential.reference.strip_prefix("env:") {
-                text = text.replace(&format!("\"env:{name}\""), &format!("\"file:env/{name}\""));
+            let path = text.strip_prefix(origin(address));
+            if let Some(path) = path.filter(|path| path.is_empty() || path.starts_with('/')) {
+                return Some(format!("{to}{path}"));
             }
         }
-        let mut lines: Vec<&str> = text.lines().collect();
-        for (begin, line) in [
-            ("state = ", "state = \"live\""),
-            ("production = ", "production = false"),
-            // Links here are plain.
-            ("tls = ", "tls = false"),
-        ] {
-            if let Some(found) = lines.iter_mut().find(|found| found.starts_with(begin)) {
-                *found = line;
-            }
-        }
-        lines.join("\n") + "\n"
+        let is_known = self.credentials.iter().any(|credential| credential.reference == text);
+        let variable = text.strip_prefix("env:").filter(|_| is_known)?;
+        Some(format!("file:env/{variable}"))
     }
 }
 
@@ -121,6 +129,11 @@ mod tests {
         let document = Document::parse("a.toml", text).expect("TOML");
         let words = |found: Vec<Mistake>| found.iter().map(ToString::to_string).collect();
         Counterpart::read(&document, "a", kept).map_err(words)
+    }
+
+    fn led_here(other: &Counterpart, text: &str) -> String {
+        let copy = other.leading_here(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        copy.expect("it was read as TOML")
     }
 
     fn kept_keys() -> KeyTexts {
@@ -149,11 +162,11 @@ mod tests {
                 "file:keys/sign.pem",
             ]
         );
-        let copy = other.leading_here(UNIONPAY, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        let copy = led_here(&other, UNIONPAY);
         assert!(!copy.contains("gateway.test.95516.com"));
         assert!(copy.contains("\nquery_url = \"http://127.0.0.1:9/gateway/api/queryTrans.do\"\n"));
         assert!(copy.contains("\nnotice_url = \"http://127.0.0.1:7070/notices/unionpay\"\n"));
-        assert!(copy.contains("\nstate = \"live\"\n"));
+        assert!(copy.contains("\nstate = \"live\" "));
         let again = read(&copy, &mut kept).expect("the copy has the same other side");
         assert_eq!(again.credentials.len(), other.credentials.len());
     }
@@ -174,7 +187,7 @@ mod tests {
         let other = read(HARBOUR, &mut kept).expect("an other side");
         assert_eq!(other.credentials.len(), 1);
         assert_eq!(other.credentials[0].reference, "env:HARBOUR_BANK_KEY");
-        let copy = other.leading_here(HARBOUR, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        let copy = led_here(&other, HARBOUR);
         assert!(copy.contains("\nbase_url = \"http://127.0.0.1:9\"\n"));
         assert!(copy.contains("\nkey = \"file:env/HARBOUR_BANK_KEY\"\n"));
     }
@@ -183,10 +196,29 @@ mod tests {
     fn the_shipped_acquirer_s_file_is_led_to_plain_links() {
         let text = include_str!("../../../channels/lakeside-acquirer.toml");
         let other = read(text, &mut KeyTexts::new()).expect("an other side");
-        let copy = other.leading_here(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        let copy = led_here(&other, text);
         assert!(copy.contains("\naddresses = [\"127.0.0.1:9\"]\n"), "{copy}");
         assert!(copy.contains("\ntls = false\n"));
         assert!(copy.contains("\nmaster_key = \"file:env/LAKESIDE_MASTER_KEY\"\n"));
+        let named = text.replace("tls = true", "tls = true\ntls_name = \"a.example\"");
+        assert_eq!(led_here(&other, &named), copy, "plain links have no certificate");
+    }
+
+    #[test]
+    fn only_what_leads_to_the_channel_is_changed_however_it_is_written() {
+        let other = read(HARBOUR, &mut KeyTexts::new()).expect("an other side");
+        let text = HARBOUR.replace("state = \"contracted\" #", "state=\"contracted\" #").replace(
+            "values = {",
+            "values = { a = 'https://api.harbour-bank.example.org', tls = \"no\",",
+        );
+        assert!(text.contains("\nstate=\"contracted\" #") && text.contains("example.org"));
+        let expected = text
+            .replace("state=\"contracted\" #", "state=\"live\" #")
+            .replace("\"https://api.harbour-bank.example\"", "\"http://127.0.0.1:9\"")
+            .replace("env:HARBOUR_BANK_KEY", "file:env/HARBOUR_BANK_KEY");
+        assert_eq!(led_here(&other, &text), expected);
+        let rooted = format!("tls_roots = [\"file:roots.pem\"]\n{text}");
+        assert_eq!(led_here(&other, &rooted).matches("tls_roots").count(), 0);
     }
 
     #[test]

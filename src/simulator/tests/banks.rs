@@ -43,7 +43,7 @@ pub async fn meet_at(
         other.settings(id, clock.clock()).with_declines_percent(0).with_faults(faults);
     settings.notices_to = notices_to.map(str::to_owned);
     let simulator = Simulator::start(settings).await.expect("a simulator");
-    let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:1");
+    let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:1").expect("TOML");
     let document = Document::parse("copy.toml", &copy).expect("TOML");
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
