@@ -29,7 +29,7 @@ use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::ids::{BatchId, DifferenceId};
-use switchyard::reconciliation::{Content, Incoming};
+use switchyard::reconciliation::{Incoming, StatementContent};
 use switchyard::store::PAGE_MAX;
 use switchyard::store::sled::{SledSettings, SledStore};
 
@@ -98,7 +98,7 @@ async fn import(office: &Office, file: PathBuf) -> Reconciliation {
         channel: channel(),
         date: date(DAY),
         name: "bill.csv".to_owned(),
-        content: Content::File(file),
+        content: StatementContent::File(file),
         origin: StatementOrigin::Upload,
         by: "ada".to_owned(),
     };

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use switchyard::codec::layout::{Decoder, Layout, Problem, Read};
+use switchyard::codec::layout::{DecodedLine, Decoder, Layout, StatementProblem};
 use switchyard::config::layout::shipped;
 use switchyard::domain::time::BusinessDate;
 
@@ -21,7 +21,7 @@ fn layout(name: &str) -> Layout {
 }
 
 /// Every line in our words, or the first problem with its line.
-fn read(layout: &Layout, bytes: &[u8]) -> Result<Vec<String>, (u32, Problem)> {
+fn read(layout: &Layout, bytes: &[u8]) -> Result<Vec<String>, (u32, StatementProblem)> {
     let mut decoder = Decoder::new(layout, BusinessDate::parse("2026-11-20"));
     let whole = bytes.ends_with(b"\n") || bytes.is_empty();
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
@@ -31,7 +31,9 @@ fn read(layout: &Layout, bytes: &[u8]) -> Result<Vec<String>, (u32, Problem)> {
     let mut found = Vec::new();
     for (line, text) in (1..).zip(&lines) {
         let text = text.strip_suffix(b"\r").unwrap_or(text);
-        if let Read::Line(read) = decoder.read(text, line).map_err(|problem| (line, problem))? {
+        if let DecodedLine::Line(read) =
+            decoder.read(text, line).map_err(|problem| (line, problem))?
+        {
             let item = read.item;
             let key = |bytes| String::from_utf8_lossy(bytes).into_owned();
             let fee = item.fee_minor.map_or("-".to_owned(), |fee| fee.to_string());
@@ -67,8 +69,11 @@ fn unionpay_zm() {
     assert_eq!(read(&zm, &bytes), Ok(wanted.to_vec()));
     // Cut off in the last line, and behind it.
     let cut = read(&zm, &bytes[..bytes.len() - 200]);
-    assert!(matches!(cut, Err((3, Problem::Cut(_) | Problem::CutOff))), "{cut:?}");
-    assert_eq!(read(&zm, &bytes[..bytes.len() - 2]), Err((3, Problem::CutOff)));
+    assert!(
+        matches!(cut, Err((3, StatementProblem::Cut(_) | StatementProblem::CutOff))),
+        "{cut:?}"
+    );
+    assert_eq!(read(&zm, &bytes[..bytes.len() - 2]), Err((3, StatementProblem::CutOff)));
     // An older file joins the last two columns, and may cut off what is blank.
     let text: Vec<u8> = bytes.split_inclusive(|byte| *byte == b'\n').flat_map(older).collect();
     assert_eq!(read(&zm, &text), Ok(wanted.to_vec()));
@@ -103,16 +108,22 @@ fn wechat_trade() {
         assert!(text.contains(from));
         read(&trade, text.replacen(from, to, 1).as_bytes())
     };
-    assert_eq!(spoiled("`8.38,`0.00,`0,", "`8.39,`0.00,`0,"), Err((6, Problem::Sum { place: 1 })));
-    assert_eq!(spoiled("`3,`108", "`4,`108"), Err((6, Problem::Count { said: 4, found: 3 })));
-    assert_eq!(spoiled("`0.50028,", "`0.51000,"), Err((6, Problem::Sum { place: 3 })));
-    assert_eq!(spoiled("`REFUND", "`OTHER"), Err((4, Problem::Operation)));
-    let missing = Problem::NoColumn { name: "手续费".to_owned() };
+    assert_eq!(
+        spoiled("`8.38,`0.00,`0,", "`8.39,`0.00,`0,"),
+        Err((6, StatementProblem::Sum { place: 1 }))
+    );
+    assert_eq!(
+        spoiled("`3,`108", "`4,`108"),
+        Err((6, StatementProblem::Count { said: 4, found: 3 }))
+    );
+    assert_eq!(spoiled("`0.50028,", "`0.51000,"), Err((6, StatementProblem::Sum { place: 3 })));
+    assert_eq!(spoiled("`REFUND", "`OTHER"), Err((4, StatementProblem::Operation)));
+    let missing = StatementProblem::NoColumn { name: "手续费".to_owned() };
     assert_eq!(spoiled("手续费,", "费用,"), Err((1, missing)));
-    let wanted = Problem::Columns { found: 28, wanted: 27 };
+    let wanted = StatementProblem::Columns { found: 28, wanted: 27 };
     assert_eq!(spoiled("`茶杯,", "`茶杯,`,"), Err((3, wanted)));
     let end = text.find("总交易单数").expect("the footer");
-    assert_eq!(read(&trade, &text.as_bytes()[..end]), Err((4, Problem::NoFooter)));
+    assert_eq!(read(&trade, &text.as_bytes()[..end]), Err((4, StatementProblem::NoFooter)));
 }
 
 #[test]
@@ -129,9 +140,9 @@ fn alipay_trade() {
     let settled = b",100.00,0.00";
     let at = bytes.windows(settled.len()).position(|some| some == settled).expect("an amount");
     let spoiled = [&bytes[..=at], b"-", &bytes[at + 1..]].concat();
-    assert_eq!(read(&trade, &spoiled), Err((6, Problem::Sign)));
+    assert_eq!(read(&trade, &spoiled), Err((6, StatementProblem::Sign)));
     let half = bytes.split_inclusive(|byte| *byte == b'\n').take(8).flatten().copied();
-    assert_eq!(read(&trade, &half.collect::<Vec<u8>>()), Err((8, Problem::NoFooter)));
+    assert_eq!(read(&trade, &half.collect::<Vec<u8>>()), Err((8, StatementProblem::NoFooter)));
 }
 
 /// The golden bill with its refund in this state.
@@ -153,8 +164,8 @@ fn a_refund_of_wechat_is_what_its_state_says() {
     for undecided in ["PROCESSING", "CHANGE"] {
         assert_eq!(line(undecided), Ok(None), "{undecided} says nothing");
     }
-    assert_eq!(line("NEW"), Err((4, Problem::Status)));
-    assert_eq!(line(""), Err((4, Problem::Status)), "a refund has a state");
+    assert_eq!(line("NEW"), Err((4, StatementProblem::Status)));
+    assert_eq!(line(""), Err((4, StatementProblem::Status)), "a refund has a state");
     // What was revoked is given back under the payment's own numbers.
     let revoked = wechat_refund("SUCCESS").replace("`REFUND", "`REVOKED");
     let lines = read(&trade, revoked.as_bytes()).expect("it is read");
@@ -184,12 +195,15 @@ fn a_line_of_unionpay_adds_up_or_is_bad() {
         ("D000000002861", "D000000002860"),
         ("000000476800", "000000476801"),
     ] {
-        assert_eq!(spoiled(from, to), Err((1, Problem::Settlement)), "{from} {to}");
+        assert_eq!(spoiled(from, to), Err((1, StatementProblem::Settlement)), "{from} {to}");
     }
     // So does an error's line.
     let zme = golden("INN26112088ZME_777290058110097");
     let zme = String::from_utf8(zme).expect("ASCII").replacen("D000000009940", "D000000009941", 1);
-    assert_eq!(read(&layout("unionpay-zme"), zme.as_bytes()), Err((1, Problem::Settlement)));
+    assert_eq!(
+        read(&layout("unionpay-zme"), zme.as_bytes()),
+        Err((1, StatementProblem::Settlement))
+    );
 }
 
 /// The golden bill of Alipay, one of its texts changed.
@@ -204,18 +218,21 @@ fn alipay_settles_what_the_merchant_receives() {
     let trade = layout("alipay-trade");
     // The merchant's own discount: the order has 100.00, 80.00 are settled.
     let discount = alipay("100.00,100.00,0.00,0.00,0.00,0.00", "100.00,80.00,0.00,0.00,0.00,20.00");
-    assert_eq!(read(&trade, &discount), Err((10, Problem::Sum { place: 1 })));
+    assert_eq!(read(&trade, &discount), Err((10, StatementProblem::Sum { place: 1 })));
     let text = encoding_rs::GBK.decode(&discount).0.replace("共100.50元", "共80.50元");
     let lines = read(&trade, &encoding_rs::GBK.encode(&text).0).expect("it adds up");
     assert!(lines[0].contains(" payment 8000 60 "), "{lines:?}");
     // What the texts below the table count is held against it, in the words that are known.
-    let count = |said, found| Err((10, Problem::Count { said, found }));
+    let count = |said, found| Err((10, StatementProblem::Count { said, found }));
     assert_eq!(read(&trade, &alipay("交易合计：2笔", "交易合计：3笔")), count(3, 2));
     let refunds = read(&trade, &alipay("退款共-25.00元", "退款共-25.01元"));
-    assert_eq!(refunds, Err((11, Problem::Sum { place: 1 })));
+    assert_eq!(refunds, Err((11, StatementProblem::Sum { place: 1 })));
     assert!(read(&trade, &alipay("#交易合计", "#合计交易")).is_ok());
     // Profit sharing takes money that no column of ours has.
-    assert_eq!(read(&trade, &alipay("-0.60,0.00,", "-0.60,-1.00,")), Err((6, Problem::Unknown)));
+    assert_eq!(
+        read(&trade, &alipay("-0.60,0.00,", "-0.60,-1.00,")),
+        Err((6, StatementProblem::Unknown))
+    );
 }
 
 /// Whether a total counts the lines of a file, and has their number.
@@ -260,7 +277,7 @@ fn a_file_of_another_day_is_known_by_its_lines() {
         (decoder.finish(false).err(), decoder.doubt())
     };
     let other = BusinessDate::parse("2026-11-20").expect("a date");
-    let other_day = Some(Problem::OtherDay { date: other });
+    let other_day = Some(StatementProblem::OtherDay { date: other });
     for (name, file, dates) in [
         ("wechat-trade", "wechat-trade.csv", ["2026-11-19", "2026-11-21"]),
         ("alipay-trade", "20881020001_20261120_detail.csv", ["2026-11-19", "2026-11-21"]),
@@ -275,7 +292,7 @@ fn a_file_of_another_day_is_known_by_its_lines() {
         for date in dates {
             let (problem, doubt) = days(name, &bytes, date);
             assert_eq!(problem, other_day, "{name} for {date}");
-            assert!(doubt.is_none_or(|doubt| matches!(doubt, Problem::OtherDays { .. })));
+            assert!(doubt.is_none_or(|doubt| matches!(doubt, StatementProblem::OtherDays { .. })));
         }
     }
     // One line of the day before is the edge of the day; most of them are a doubt.
@@ -285,7 +302,7 @@ fn a_file_of_another_day_is_known_by_its_lines() {
     let row = text.lines().nth(1).expect("a row").replace("2026-11-20", "2026-11-19");
     let most = edge.replacen("\n`2026-11-20 10:17", &format!("\n{row}\n`2026-11-20 10:17"), 1);
     let doubt = days("wechat-trade", most.as_bytes(), "2026-11-20").1;
-    assert_eq!(doubt, Some(Problem::OtherDays { lines: 2, first: 2 }));
+    assert_eq!(doubt, Some(StatementProblem::OtherDays { lines: 2, first: 2 }));
 }
 
 #[test]
@@ -300,11 +317,11 @@ fn generic_csv() {
     assert_eq!(read(&csv, &bytes), Ok(wanted.to_vec()));
     let text = String::from_utf8(bytes).expect("UTF-8");
     let more = format!("{text}261120001000000000401,,payment,1,0,CNY,succeeded,2026-11-20\n");
-    assert_eq!(read(&csv, more.as_bytes()), Err((6, Problem::Behind)));
+    assert_eq!(read(&csv, more.as_bytes()), Err((6, StatementProblem::Behind)));
     let other = text.replacen("2026-11-20", "2026-11-19", 1);
-    assert_eq!(read(&csv, other.as_bytes()), Err((2, Problem::WrongDate)));
+    assert_eq!(read(&csv, other.as_bytes()), Err((2, StatementProblem::WrongDate)));
     let other = text.replacen("HKD", "XXX", 1);
-    assert_eq!(read(&csv, other.as_bytes()), Err((4, Problem::Currency)));
+    assert_eq!(read(&csv, other.as_bytes()), Err((4, StatementProblem::Currency)));
     // Columns may stand in any order.
     let columns = |line: &str| line.split(',').rev().collect::<Vec<_>>().join(",");
     let lines = text.lines().filter(|line| !line.contains('"') && !line.starts_with("TOTAL"));
@@ -327,8 +344,8 @@ fn generic_pipe() {
     let at = bytes.windows(5).position(|five| five == b"TOTAL").expect("the footer");
     let mut spoiled = bytes.clone();
     spoiled[at + 6] = b'4';
-    assert_eq!(read(&pipe, &spoiled), Err((4, Problem::Count { said: 4, found: 3 })));
-    assert_eq!(read(&pipe, &bytes[..at]), Err((3, Problem::NoFooter)));
+    assert_eq!(read(&pipe, &spoiled), Err((4, StatementProblem::Count { said: 4, found: 3 })));
+    assert_eq!(read(&pipe, &bytes[..at]), Err((3, StatementProblem::NoFooter)));
 }
 
 #[test]
@@ -343,8 +360,8 @@ fn generic_fixed() {
     let mut spoiled = bytes.clone();
     let at = bytes.windows(3).position(|three| three == b"T00").expect("the footer");
     spoiled[at + 10] = b'3';
-    assert_eq!(read(&fixed, &spoiled), Err((4, Problem::Count { said: 3, found: 2 })));
-    assert_eq!(read(&fixed, b""), Err((0, Problem::NoHeader)));
+    assert_eq!(read(&fixed, &spoiled), Err((4, StatementProblem::Count { said: 3, found: 2 })));
+    assert_eq!(read(&fixed, b""), Err((0, StatementProblem::NoHeader)));
 }
 
 /// The command on files, in a folder of its own.

@@ -20,7 +20,9 @@ use http::HeaderMap;
 use support::Scratch;
 use switchyard::channel::protocol::unionpay_acp::UnionPayAcp;
 use switchyard::channel::protocol::unionpay_acp::codes::{CodeOverrides, ReversalReply};
-use switchyard::channel::protocol::unionpay_acp::settings::{AccessType, Settings, SigningPem};
+use switchyard::channel::protocol::unionpay_acp::settings::{
+    AccessType, MerchantSettings, SigningPem,
+};
 use switchyard::channel::{Adapter, AttemptFacts, ChannelRequest, WireNotice, WireReply};
 use switchyard::clock::Clock;
 use switchyard::domain::card::{CardInput, Cvv, Expiry, Pan};
@@ -125,7 +127,7 @@ impl Town {
     fn adapter(&self) -> UnionPayAcp {
         let text = |name: &str| read(self.path(), name);
         let host = "https://acp.example.com/gateway/api";
-        let settings = Settings {
+        let settings = MerchantSettings {
             merchant_id: MERCHANT_ID.to_owned(),
             access_type: AccessType::Direct,
             biz_type: "000301".to_owned(),

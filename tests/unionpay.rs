@@ -17,7 +17,9 @@ use support::simulated::far_cut_off;
 use support::wire::until;
 use switchyard::channel::protocol::unionpay_acp::UnionPayAcp;
 use switchyard::channel::protocol::unionpay_acp::codes::{CodeOverrides, ReversalReply};
-use switchyard::channel::protocol::unionpay_acp::settings::{AccessType, Settings, SigningPem};
+use switchyard::channel::protocol::unionpay_acp::settings::{
+    AccessType, MerchantSettings, SigningPem,
+};
 use switchyard::channel::transport::http::{HttpTransport, Timeouts};
 use switchyard::channel::transport::tls;
 use switchyard::channel::{Adapter, AttemptFacts, ChannelRequest, WireNotice};
@@ -154,7 +156,7 @@ impl Line {
 
 fn adapter(base: &str, notice_url: &str) -> UnionPayAcp {
     let keys = keys();
-    let settings = Settings {
+    let settings = MerchantSettings {
         merchant_id: MERCHANT_ID.to_owned(),
         access_type: AccessType::Direct,
         biz_type: "000301".to_owned(),

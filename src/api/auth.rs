@@ -17,7 +17,7 @@ use http::header;
 use http::request::Parts;
 
 use crate::api::ApiState;
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::config::checked::{Caller, Role};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::CallerId;
@@ -79,7 +79,7 @@ impl Callers {
 
     /// The caller of a request: its key known, its rate not exceeded.
     fn admit(&self, parts: &Parts) -> Result<Arc<Seat>, ApiError> {
-        let unauthorized = |detail| ApiError::new(Code::Unauthorized, detail);
+        let unauthorized = |detail| ApiError::new(ProblemCode::Unauthorized, detail);
         let key = bearer(parts).ok_or_else(|| unauthorized("no bearer key was given"))?;
         let found = digest::digest(&digest::SHA256, key.as_bytes());
         let seats = self.seats.load();
@@ -91,7 +91,7 @@ impl Callers {
                 let detail = "the call was not carried out; send fewer";
                 let seconds = wait.as_millis().div_ceil(1_000);
                 let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-                Err(ApiError::new(Code::TooManyRequests, detail).retry_after(seconds))
+                Err(ApiError::new(ProblemCode::TooManyRequests, detail).retry_after(seconds))
             }
         }
     }
@@ -122,7 +122,8 @@ macro_rules! permissions {
                     return Ok(Self(seat));
                 }
                 let needed = [$(Role::$role.name()),+].join(", ");
-                Err(ApiError::new(Code::Forbidden, format!("this needs a role of: {needed}")))
+                let detail = format!("this needs a role of: {needed}");
+                Err(ApiError::new(ProblemCode::Forbidden, detail))
             }
         }
     )*};
@@ -158,7 +159,7 @@ mod tests {
         Caller { name, roles: vec![Role::Core], key_sha256 }
     }
 
-    fn code(callers: &Callers, authorization: Option<&str>) -> Option<Code> {
+    fn code(callers: &Callers, authorization: Option<&str>) -> Option<ProblemCode> {
         callers.admit(&parts(authorization)).err().map(|error| error.code())
     }
 
@@ -170,10 +171,10 @@ mod tests {
         assert_eq!(code(&callers, Some("bearer  sesame ")), None);
         for wrong in [None, Some("Bearer"), Some("Bearer "), Some("Basic sesame"), Some("Bearer x")]
         {
-            assert_eq!(code(&callers, wrong), Some(Code::Unauthorized), "{wrong:?}");
+            assert_eq!(code(&callers, wrong), Some(ProblemCode::Unauthorized), "{wrong:?}");
         }
         callers.replace(&[caller("core", "new")]);
-        assert_eq!(code(&callers, Some("Bearer sesame")), Some(Code::Unauthorized));
+        assert_eq!(code(&callers, Some("Bearer sesame")), Some(ProblemCode::Unauthorized));
         assert_eq!(code(&callers, Some("Bearer new")), None);
     }
 
@@ -183,7 +184,7 @@ mod tests {
         let callers = Callers::new(&[caller("core", "old")], one, one);
         assert_eq!(code(&callers, Some("Bearer old")), None);
         callers.replace(&[caller("core", "new"), caller("other", "else")]);
-        assert_eq!(code(&callers, Some("Bearer new")), Some(Code::TooManyRequests));
+        assert_eq!(code(&callers, Some("Bearer new")), Some(ProblemCode::TooManyRequests));
         assert_eq!(code(&callers, Some("Bearer else")), None);
     }
 }

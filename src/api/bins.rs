@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate, Seat};
 use crate::api::dto::{MomentText, json};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
@@ -58,7 +58,7 @@ pub async fn lookup(
 ) -> Result<Response, ApiError> {
     if prefix.len() > BIN_LENGTH_MAX {
         let detail = "send 6 to 12 digits; a card number must never stand in a URL";
-        return Err(ApiError::new(Code::BinTooLong, detail));
+        return Err(ApiError::new(ProblemCode::BinTooLong, detail));
     }
     let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
     if !digits || prefix.len() < PREFIX_LENGTH_MIN {
@@ -177,7 +177,7 @@ async fn fetch_named(state: &ApiState, body: &[u8]) -> Result<TableUpload, ApiEr
     fields.finish()?;
     let source = source.or_else(|| state.settings.bin_table.source.clone()).ok_or(missing)?;
     let refuse = |detail: String| {
-        ApiError::new(Code::BinTableRefused, detail).with("reason", "not_fetched".into())
+        ApiError::new(ProblemCode::BinTableRefused, detail).with("reason", "not_fetched".into())
     };
     let bytes = if is_url(&source) {
         fetch_table(&source).await.map_err(|error| refuse(telemetry::chain(&error)))?
@@ -301,13 +301,13 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         tracing::error!(%error, "a call on the BIN table has panicked; the live table stays");
-        ApiError::new(Code::Internal, "the call has panicked; the live table stays")
+        ApiError::new(ProblemCode::Internal, "the call has panicked; the live table stays")
     })
 }
 
 fn disk(error: &VersionError) -> ApiError {
     tracing::error!(error = %telemetry::chain(error), "the BIN table's folder cannot be used");
-    ApiError::new(Code::Internal, "the folder of the BIN table's versions cannot be used")
+    ApiError::new(ProblemCode::Internal, "the folder of the BIN table's versions cannot be used")
 }
 
 /// The faults come with their lines, the first hundred of them.
@@ -315,7 +315,7 @@ fn refusal_error(refusal: &RefreshRefusal) -> ApiError {
     if let RefreshRefusal::Versions(error) = refusal {
         return disk(error);
     }
-    let error = ApiError::new(Code::BinTableRefused, refusal.to_string());
+    let error = ApiError::new(ProblemCode::BinTableRefused, refusal.to_string());
     let error = error.with("reason", refusal.code().into());
     match refusal.faults().map(serde_json::to_value) {
         Some(Ok(faults)) => error.with("faults", faults),
@@ -327,6 +327,6 @@ fn not_rolled_back(refusal: &RollbackRefusal) -> ApiError {
     if let RollbackRefusal::Versions(error) = refusal {
         return disk(error);
     }
-    let error = ApiError::new(Code::RollbackRefused, refusal.to_string());
+    let error = ApiError::new(ProblemCode::RollbackRefused, refusal.to_string());
     error.with("reason", refusal.code().into())
 }

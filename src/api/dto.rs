@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Serialize, Serializer};
 
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::codec::sign::hex_lower;
 use crate::domain::bin::Brand;
 use crate::domain::books::accounting::{AccountingRequest, Posting, SourceDocument};
@@ -55,7 +55,10 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     if let Err(error) = serde_json::to_writer(&mut bytes, body) {
         tracing::error!(%error, "an answer could not be written as JSON");
         let detail = "the answer could not be written";
-        return axum::response::IntoResponse::into_response(ApiError::new(Code::Internal, detail));
+        return axum::response::IntoResponse::into_response(ApiError::new(
+            ProblemCode::Internal,
+            detail,
+        ));
     }
     let mut response = Response::new(Body::from(bytes));
     *response.status_mut() = status;

@@ -32,7 +32,7 @@ const SHOWN_NAME_MAX: usize = 64;
 closed_set! {
     /// The stable code of a problem. Behind it its status and its title.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Code: (StatusCode, &'static str) {
+    pub enum ProblemCode: (StatusCode, &'static str) {
         MalformedJson => "malformed_json"
             (StatusCode::BAD_REQUEST, "The body is not one JSON object"),
         UnknownField => "unknown_field"
@@ -120,7 +120,7 @@ closed_set! {
     }
 }
 
-impl Code {
+impl ProblemCode {
     pub const fn status(self) -> StatusCode {
         self.facts().0
     }
@@ -131,7 +131,7 @@ impl Code {
     }
 }
 
-impl Code {
+impl ProblemCode {
     /// Its section of the manual: cause, and what to do.
     pub fn manual(self) -> &'static str {
         let heading = format!("## `{}`\n", self.name());
@@ -144,7 +144,7 @@ impl Code {
 /// One problem, on its way out.
 #[derive(Debug)]
 pub struct ApiError {
-    code: Code,
+    code: ProblemCode,
     detail: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
     retry_after_s: Option<u64>,
@@ -153,10 +153,12 @@ pub struct ApiError {
 
 impl ApiError {
     /// `detail` says what was wrong this time; it must hold nothing secret.
-    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = match code {
-            Code::QueueFull => Some(RETRY_SOON_S),
-            Code::StoreFailed | Code::StoreUnavailable | Code::Stopping => Some(RETRY_LATER_S),
+            ProblemCode::QueueFull => Some(RETRY_SOON_S),
+            ProblemCode::StoreFailed | ProblemCode::StoreUnavailable | ProblemCode::Stopping => {
+                Some(RETRY_LATER_S)
+            }
             _ => None,
         };
         Self { code, detail: detail.into(), field: None, retry_after_s, extras: Vec::new() }
@@ -164,7 +166,7 @@ impl ApiError {
 
     /// A problem of one field, named by its path (`card.pan`).
     pub fn of_field(
-        code: Code,
+        code: ProblemCode,
         field: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
@@ -172,7 +174,7 @@ impl ApiError {
     }
 
     pub fn not_found(what: &'static str) -> Self {
-        Self::new(Code::NotFound, what)
+        Self::new(ProblemCode::NotFound, what)
     }
 
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -186,7 +188,7 @@ impl ApiError {
         self
     }
 
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> ProblemCode {
         self.code
     }
 
@@ -215,7 +217,7 @@ impl IntoResponse for ApiError {
         let headers = response.headers_mut();
         let problem = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem);
-        if self.code == Code::Unauthorized {
+        if self.code == ProblemCode::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if let Some(seconds) = self.retry_after_s {
@@ -236,7 +238,7 @@ pub fn shown_name(name: &str) -> String {
 impl From<ContentMismatch> for ApiError {
     fn from(differs: ContentMismatch) -> Self {
         let detail = "an order has this id already, with another value of the field";
-        Self::of_field(Code::OrderIdConflict, differs.field, detail)
+        Self::of_field(ProblemCode::OrderIdConflict, differs.field, detail)
     }
 }
 
@@ -244,35 +246,40 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let detail = refusal.to_string();
         match refusal {
-            Refusal::NoCandidate => Self::new(Code::NoRoute, detail),
-            Refusal::NoSuchAttempt { .. } => Self::new(Code::NotFound, detail),
-            Refusal::NothingOpen => Self::new(Code::NothingOpen, detail),
+            Refusal::NoCandidate => Self::new(ProblemCode::NoRoute, detail),
+            Refusal::NoSuchAttempt { .. } => Self::new(ProblemCode::NotFound, detail),
+            Refusal::NothingOpen => Self::new(ProblemCode::NothingOpen, detail),
             Refusal::WrongPhase
             | Refusal::NothingToResolve
             | Refusal::Acknowledged
-            | Refusal::Withdrawn => Self::new(Code::WrongPhase, detail),
-            Refusal::NotEscrow => Self::new(Code::NotEscrow, detail),
-            Refusal::NotSucceeded => Self::new(Code::NotSucceeded, detail),
+            | Refusal::Withdrawn => Self::new(ProblemCode::WrongPhase, detail),
+            Refusal::NotEscrow => Self::new(ProblemCode::NotEscrow, detail),
+            Refusal::NotSucceeded => Self::new(ProblemCode::NotSucceeded, detail),
             Refusal::ExceedsLeft { left_minor } => {
-                Self::of_field(Code::ExceedsLeft, "amount", detail).with("left", left_minor.into())
+                Self::of_field(ProblemCode::ExceedsLeft, "amount", detail)
+                    .with("left", left_minor.into())
             }
-            Refusal::WrongKind => Self::new(Code::WrongKind, detail),
-            Refusal::OperationNotSupported { .. } => Self::new(Code::OperationNotSupported, detail),
+            Refusal::WrongKind => Self::new(ProblemCode::WrongKind, detail),
+            Refusal::OperationNotSupported { .. } => {
+                Self::new(ProblemCode::OperationNotSupported, detail)
+            }
             Refusal::PartNotSupported => {
-                Self::of_field(Code::OperationNotSupported, "amount", detail)
+                Self::of_field(ProblemCode::OperationNotSupported, "amount", detail)
             }
             Refusal::NotSameDay => {
-                Self::new(Code::NotSameDay, detail).with("instead", "refund".into())
+                Self::new(ProblemCode::NotSameDay, detail).with("instead", "refund".into())
             }
             Refusal::RefundWindowClosed { days } => {
-                Self::new(Code::RefundWindowClosed, detail).with("days", days.into())
+                Self::new(ProblemCode::RefundWindowClosed, detail).with("days", days.into())
             }
             Refusal::PreauthExpired { days } => {
-                Self::new(Code::PreauthExpired, detail).with("days", days.into())
+                Self::new(ProblemCode::PreauthExpired, detail).with("days", days.into())
             }
-            Refusal::CardRequired => Self::of_field(Code::CardRequired, "card", detail),
-            Refusal::CardDiffers => Self::of_field(Code::CardDiffers, "card.pan", detail),
-            Refusal::AccountingNotConfigured => Self::new(Code::AccountingNotConfigured, detail),
+            Refusal::CardRequired => Self::of_field(ProblemCode::CardRequired, "card", detail),
+            Refusal::CardDiffers => Self::of_field(ProblemCode::CardDiffers, "card.pan", detail),
+            Refusal::AccountingNotConfigured => {
+                Self::new(ProblemCode::AccountingNotConfigured, detail)
+            }
         }
     }
 }
@@ -280,7 +287,7 @@ impl From<Refusal> for ApiError {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = %telemetry::chain(&error), "rows could not be read");
-        Self::new(Code::StoreFailed, "the store cannot be read")
+        Self::new(ProblemCode::StoreFailed, "the store cannot be read")
     }
 }
 
@@ -291,34 +298,38 @@ impl From<EngineError> for ApiError {
             EngineError::Differs(differs) => differs.into(),
             EngineError::NoSuchOrder { .. } => Self::not_found("no order has this id"),
             EngineError::NoSuchChannel { .. } => {
-                Self::new(Code::ChannelUnknown, "the order's channel has no file any more")
+                Self::new(ProblemCode::ChannelUnknown, "the order's channel has no file any more")
             }
-            EngineError::Busy => {
-                Self::new(Code::QueueFull, "nothing was written; come back with the same order id")
-            }
+            EngineError::Busy => Self::new(
+                ProblemCode::QueueFull,
+                "nothing was written; come back with the same order id",
+            ),
             EngineError::NotDurable => Self::new(
-                Code::QueueFull,
+                ProblemCode::QueueFull,
                 "the order was not yet durable; repeat it with the same order id",
             ),
             EngineError::Unavailable => Self::new(
-                Code::StoreUnavailable,
+                ProblemCode::StoreUnavailable,
                 "nothing was written; come back with the same order id",
             ),
-            EngineError::Damaged => {
-                Self::new(Code::Internal, "a stored row is damaged; the call was not carried out")
-            }
-            EngineError::Contended => {
-                Self::new(Code::QueueFull, "the row changes too fast just now; come back soon")
-            }
-            EngineError::StoreFailed => {
-                Self::new(Code::StoreFailed, "no orders are taken until the process starts anew")
-            }
+            EngineError::Damaged => Self::new(
+                ProblemCode::Internal,
+                "a stored row is damaged; the call was not carried out",
+            ),
+            EngineError::Contended => Self::new(
+                ProblemCode::QueueFull,
+                "the row changes too fast just now; come back soon",
+            ),
+            EngineError::StoreFailed => Self::new(
+                ProblemCode::StoreFailed,
+                "no orders are taken until the process starts anew",
+            ),
             EngineError::Store(error) => error.into(),
             EngineError::Died => {
                 tracing::error!("a call that carried an order out has panicked; recovery ends it");
                 let detail = "the call that carried the order out has panicked; a repeat with the \
                               same order id tells what it left";
-                Self::new(Code::Internal, detail)
+                Self::new(ProblemCode::Internal, detail)
             }
             EngineError::Seal(error) => {
                 tracing::error!(
@@ -326,7 +337,7 @@ impl From<EngineError> for ApiError {
                     "a card number cannot be sealed; its order is refused"
                 );
                 Self::new(
-                    Code::Internal,
+                    ProblemCode::Internal,
                     "the card number could not be sealed; the order was not accepted",
                 )
             }
@@ -338,12 +349,12 @@ impl From<CloseError> for ApiError {
     fn from(error: CloseError) -> Self {
         let detail = error.to_string();
         match error {
-            CloseError::NotEnded { .. } => Self::new(Code::DayOpen, detail),
-            CloseError::Passed { .. } => Self::new(Code::WrongPhase, detail),
+            CloseError::NotEnded { .. } => Self::new(ProblemCode::DayOpen, detail),
+            CloseError::Passed { .. } => Self::new(ProblemCode::WrongPhase, detail),
             CloseError::Export(_) => {
                 tracing::error!(error = detail, "clearing records cannot be exported");
                 Self::new(
-                    Code::Internal,
+                    ProblemCode::Internal,
                     "the clearing records could not be exported; the day stays open",
                 )
             }
@@ -358,21 +369,25 @@ mod tests {
 
     #[test]
     fn every_code_has_its_section_in_the_manual_and_no_other() {
-        for code in Code::ALL {
+        for code in ProblemCode::ALL {
             let (name, status, title) = (code.name(), code.status().as_u16(), code.title());
             let head = format!("## `{name}`\n\n**{status}** {title}\n\n*Cause:* ");
             let section = code.manual();
             assert!(section.starts_with(&head), "docs/ERRORS.md lacks\n{head}\nit has\n{section}");
             assert_eq!(section.matches("\n\n*What to do:* ").count(), 1, "{section}");
         }
-        assert_eq!(MANUAL.matches("\n## ").count(), Code::ALL.len(), "a section is of no code");
+        assert_eq!(
+            MANUAL.matches("\n## ").count(),
+            ProblemCode::ALL.len(),
+            "a section is of no code"
+        );
     }
 
     #[test]
     fn codes_are_distinct_and_errors() {
-        for (place, code) in Code::ALL.iter().enumerate() {
+        for (place, code) in ProblemCode::ALL.iter().enumerate() {
             assert!(code.status().is_client_error() || code.status().is_server_error());
-            assert!(Code::ALL[place + 1..].iter().all(|other| other.name() != code.name()));
+            assert!(ProblemCode::ALL[place + 1..].iter().all(|other| other.name() != code.name()));
         }
     }
 

@@ -51,7 +51,7 @@ use crate::tables::bin::LiveBinTable;
 use crate::telemetry;
 use crate::telemetry::workers::WorkerReports;
 use auth::Callers;
-use error::{ApiError, Code};
+use error::{ApiError, ProblemCode};
 use input::BodyLimits;
 use input::json::JsonFields;
 use input::order::{self, FieldRules};
@@ -110,7 +110,7 @@ impl ApiState {
         let issued = |digits: &[u8]| luhn_fits(digits) && bins.table.lookup(digits).is_some();
         if card.has_number_in(text) || holds_card_number(text, issued) {
             let detail = "the field holds a card number, and is kept and shown as it is";
-            return Err(ApiError::of_field(Code::CardNumberFound, field, detail));
+            return Err(ApiError::of_field(ProblemCode::CardNumberFound, field, detail));
         }
         Ok(())
     }
@@ -126,11 +126,11 @@ impl ApiState {
     /// Refuses orders while stopping, and once the store has failed.
     fn refuse_when_closed(&self) -> Result<(), ApiError> {
         if self.stopping.load(Ordering::Relaxed) {
-            return Err(ApiError::new(Code::Stopping, "nothing was done; come back soon"));
+            return Err(ApiError::new(ProblemCode::Stopping, "nothing was done; come back soon"));
         }
         if !self.engine.takes_orders() {
             let detail = "no orders are taken until the process starts anew";
-            return Err(ApiError::new(Code::StoreFailed, detail));
+            return Err(ApiError::new(ProblemCode::StoreFailed, detail));
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ async fn to_its_end<T: Send + 'static>(
     tokio::spawn(work).await.unwrap_or_else(|error| {
         tracing::error!(%error, "a call has panicked");
         let detail = "the call has panicked; read the resource before sending it again";
-        Err(ApiError::new(Code::Internal, detail))
+        Err(ApiError::new(ProblemCode::Internal, detail))
     })
 }
 
@@ -209,7 +209,10 @@ async fn no_route() -> ApiError {
 }
 
 async fn wrong_method() -> ApiError {
-    ApiError::new(Code::MethodNotAllowed, "the header Allow says which methods are used here")
+    ApiError::new(
+        ProblemCode::MethodNotAllowed,
+        "the header Allow says which methods are used here",
+    )
 }
 
 /// Counts an answered call by its route's template: paths hold ids, and would have no bound.

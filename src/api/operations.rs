@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::api::ApiState;
 use crate::api::auth::MayInspect;
 use crate::api::dto::{AuditBody, json};
-use crate::api::error::{ApiError, Code, MANUAL};
+use crate::api::error::{ApiError, MANUAL, ProblemCode};
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::page::listing;
@@ -77,7 +77,7 @@ pub async fn problems() -> Response {
 
 /// `GET /errors/{code}`: the same of one problem, whose `type` is this path.
 pub async fn problem(PathSegment(name): PathSegment) -> Result<Response, ApiError> {
-    let code = Code::parse(&name);
+    let code = ProblemCode::parse(&name);
     let code = code.ok_or_else(|| ApiError::not_found("no problem has this code"))?;
     Ok(text(PLAIN, code.manual().to_owned()))
 }

@@ -52,7 +52,7 @@ use crate::workers::reconciliation::ReconciliationWorker;
 use crate::workers::recovery::{self, RecoveryWorker};
 use crate::workers::reversals::ReversalWorker;
 use crate::workers::statements::StatementWorker;
-use crate::workers::{PAGE, Stop};
+use crate::workers::{PAGE, StopSignal};
 use folder::{BOOKS, DataFolder, FolderError};
 use keys::{Keys, KeysError};
 
@@ -198,8 +198,8 @@ impl App {
         let failed = |source| StartError::Listen { address: wanted, source };
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let (ask_server, mut server_stop) = Stop::new();
-        let (ask_workers, worker_stop) = Stop::new();
+        let (ask_server, mut server_stop) = StopSignal::new();
+        let (ask_workers, worker_stop) = StopSignal::new();
         let workers = start_workers(&state, data, notice_key, &worker_stop);
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
@@ -416,7 +416,7 @@ impl Worker for MetricsWorker {
 struct Workers<'a> {
     reports: &'a WorkerReports,
     clock: &'a Timekeeper,
-    stop: &'a Stop,
+    stop: &'a StopSignal,
     running: Vec<JoinHandle<()>>,
 }
 
@@ -434,7 +434,7 @@ fn start_workers(
     state: &ApiState,
     data: &Path,
     notice_key: crate::codec::sign::HmacKey,
-    stop: &Stop,
+    stop: &StopSignal,
 ) -> Vec<JoinHandle<()>> {
     let engine = || Arc::clone(&state.engine);
     let settings = &state.settings;

@@ -241,10 +241,10 @@ pub trait LinkAdapter: tcp::LinkProtocol {
         &self,
         request: &ChannelRequest,
         now: Timestamp,
-    ) -> Result<(tcp::LinkFrame, tcp::Asked), EncodeError>;
+    ) -> Result<(tcp::LinkFrame, tcp::RequestTrace), EncodeError>;
 
     /// Verifies and classifies the answer, as [`Adapter::decode`] does.
-    fn decode_frame(&self, asked: &tcp::Asked, frame: &[u8], now: Timestamp) -> Understood;
+    fn decode_frame(&self, asked: &tcp::RequestTrace, frame: &[u8], now: Timestamp) -> Understood;
 }
 
 /// A future that a set of channels returns.

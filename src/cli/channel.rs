@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::app::{StartError, view_channels};
 use crate::channel::registry::ChannelStatus;
-use crate::channel::samples::check::{Report, check};
+use crate::channel::samples::check::{SampleReport, check};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{say, write};
 use crate::cli::remote::listing::{Listing, cell};
@@ -134,7 +134,7 @@ fn make_stand_ins(file: &Path) -> Option<Vec<TestCredential>> {
 }
 
 /// A file stays valid where something is missing, but not where a sample fails.
-fn show(file: &Path, report: &Report, as_json: bool) -> anyhow::Result<bool> {
+fn show(file: &Path, report: &SampleReport, as_json: bool) -> anyhow::Result<bool> {
     let valid = report.failed.is_empty() && report.ended.is_empty();
     let file = file.display().to_string();
     if as_json {

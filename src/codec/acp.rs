@@ -72,11 +72,11 @@ pub fn owner_is_accepted(common_name: &str, also_accepted: &[String]) -> bool {
 
 /// The shared key of method 11, kept as the hash that is signed with: the key itself is forgotten.
 #[derive(Clone)]
-pub struct SharedKey {
+pub struct AcpSharedKey {
     hash_hex: Zeroizing<String>,
 }
 
-impl SharedKey {
+impl AcpSharedKey {
     pub fn new(secret: &[u8]) -> Self {
         Self { hash_hex: Zeroizing::new(sha256_hex(secret)) }
     }
@@ -89,7 +89,7 @@ impl SharedKey {
     }
 }
 
-impl fmt::Debug for SharedKey {
+impl fmt::Debug for AcpSharedKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("SharedKey(***)")
     }
@@ -97,7 +97,7 @@ impl fmt::Debug for SharedKey {
 
 /// Signs `fields` with a shared key: cuts blanks, drops empty fields and `certId` (this method has
 /// none), then sets `signMethod` and `signature`.
-pub fn sign_shared(fields: &mut Fields, key: &SharedKey) {
+pub fn sign_shared(fields: &mut Fields, key: &AcpSharedKey) {
     fields.remove(CERT_ID);
     fields.set(SIGN_METHOD, METHOD_SHARED_KEY);
     fields.trim_and_drop_empty();
@@ -106,7 +106,7 @@ pub fn sign_shared(fields: &mut Fields, key: &SharedKey) {
 }
 
 /// Proves fields that came in, whose `signMethod` is 11.
-pub fn verify_shared(fields: &Fields, key: &SharedKey) -> Result<(), SignatureError> {
+pub fn verify_shared(fields: &Fields, key: &AcpSharedKey) -> Result<(), SignatureError> {
     let given = fields.get(SIGNATURE).filter(|text| !text.is_empty());
     let given = given.ok_or(SignatureError::Missing)?.as_bytes();
     let fits = |empty| equal_in_constant_time(key.signature(fields, empty).as_bytes(), given);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_shared_key_gives_the_published_vector() {
-        let key = SharedKey::new(b"testsecurekey");
+        let key = AcpSharedKey::new(b"testsecurekey");
         let mut fields: Fields = [
             ("encoding", "UTF-8"),
             ("merId", "777290058110097"),
@@ -315,7 +315,7 @@ mod tests {
             Some("a016f385067b6cc6302a454b8e0c6a34429a6d0b9b471e008d4293047e1dcc16")
         );
         assert_eq!(verify_shared(&fields, &key), Ok(()));
-        let other = SharedKey::new(b"another key");
+        let other = AcpSharedKey::new(b"another key");
         assert_eq!(verify_shared(&fields, &other), Err(SignatureError::Mismatch));
         fields.set("txnType", "01");
         assert_eq!(verify_shared(&fields, &key), Err(SignatureError::Mismatch));

@@ -23,14 +23,14 @@ const SIGNATURE_CHECKS_MAX: u32 = 32;
 
 /// Whose certificate in a chain an error is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
+pub enum ChainLink {
     /// The one that came in the message.
     Signer,
     /// One of the configured authorities above it.
     Authority,
 }
 
-impl std::fmt::Display for Link {
+impl std::fmt::Display for ChainLink {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::Signer => "signer's",
@@ -43,22 +43,22 @@ impl std::fmt::Display for Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     #[error("the {link} certificate is not valid yet")]
-    NotYetValid { link: Link },
+    NotYetValid { link: ChainLink },
     #[error("the {link} certificate has expired")]
-    Expired { link: Link },
+    Expired { link: ChainLink },
     #[error("the {link} certificate has a critical extension that is not understood")]
-    UnknownCritical { link: Link },
+    UnknownCritical { link: ChainLink },
     #[error("the signer's certificate is not for signing (key usage)")]
     NotForSigning,
     #[error("no configured authority has the name of the {link} certificate's issuer")]
-    NoIssuer { link: Link },
+    NoIssuer { link: ChainLink },
     #[error("an authority's certificate may not issue certificates (CA flag or key usage)")]
     NotAuthority,
     #[error(
         "the {link} certificate was not signed by the authority it names, or not with a method \
          that is accepted"
     )]
-    BadSignature { link: Link },
+    BadSignature { link: ChainLink },
     #[error("the chain of authorities is longer than allowed")]
     TooLong,
 }
@@ -95,7 +95,7 @@ impl TrustedAuthorities {
     /// Answers until when this holds: the earliest end of validity in the chain, so that a caller
     /// may remember the answer.
     pub fn verify(&self, end: &Certificate, at_s: i64) -> Result<i64, ChainError> {
-        check_itself(end, Link::Signer, at_s)?;
+        check_itself(end, ChainLink::Signer, at_s)?;
         if !end.grants().sign {
             return Err(ChainError::NotForSigning);
         }
@@ -115,7 +115,7 @@ impl TrustedAuthorities {
         at_s: i64,
         checks_left: &mut u32,
     ) -> Result<i64, ChainError> {
-        let link = if below == 0 { Link::Signer } else { Link::Authority };
+        let link = if below == 0 { ChainLink::Signer } else { ChainLink::Authority };
         let mut failure = ChainError::NoIssuer { link };
         let roots = self.roots.iter().map(|authority| (authority, true));
         let others = self.intermediates.iter().map(|authority| (authority, false));
@@ -147,7 +147,7 @@ impl TrustedAuthorities {
 }
 
 /// What must hold for every certificate of a chain, whatever its place.
-fn check_itself(certificate: &Certificate, link: Link, at_s: i64) -> Result<(), ChainError> {
+fn check_itself(certificate: &Certificate, link: ChainLink, at_s: i64) -> Result<(), ChainError> {
     if at_s < certificate.valid_from_s() {
         return Err(ChainError::NotYetValid { link });
     }
@@ -161,7 +161,7 @@ fn check_itself(certificate: &Certificate, link: Link, at_s: i64) -> Result<(), 
 }
 
 fn check_authority(authority: &Certificate, below: u32, at_s: i64) -> Result<(), ChainError> {
-    check_itself(authority, Link::Authority, at_s)?;
+    check_itself(authority, ChainLink::Authority, at_s)?;
     if !authority.grants().issue {
         return Err(ChainError::NotAuthority);
     }
@@ -245,10 +245,10 @@ mod tests {
         let (from_s, until_s) = (end.valid_from_s(), end.valid_until_s());
         assert_eq!(authorities.verify(&end, from_s), Ok(until_s));
         assert_eq!(authorities.verify(&end, until_s), Ok(until_s));
-        let link = Link::Signer;
+        let link = ChainLink::Signer;
         assert_eq!(authorities.verify(&end, from_s - 1), Err(ChainError::NotYetValid { link }));
         assert_eq!(authorities.verify(&end, until_s + 1), Err(ChainError::Expired { link }));
-        let link = Link::Authority;
+        let link = ChainLink::Authority;
         let mut old_root = Chain::good();
         old_root.root.not_after = date_time_ymd(2024, 1, 1);
         assert_eq!(old_root.verify(), Err(ChainError::Expired { link }));
@@ -286,7 +286,7 @@ mod tests {
         assert!(unknown.verify().is_ok());
         extension.set_criticality(true);
         unknown.end.custom_extensions = vec![extension];
-        let link = Link::Signer;
+        let link = ChainLink::Signer;
         assert_eq!(unknown.verify(), Err(ChainError::UnknownCritical { link }));
     }
 
@@ -312,7 +312,7 @@ mod tests {
     fn i_2_sha_1_opens_no_door_to_a_forger() {
         // A middle of the same name, and a signer of the right name under it, both his.
         let forged = Certificate::from_pem(GOLDEN_SIGNER_FORGED).expect("a certificate");
-        let link = Link::Signer;
+        let link = ChainLink::Signer;
         let verdict = golden_authorities().verify(&forged, NOW_S);
         assert_eq!(verdict, Err(ChainError::BadSignature { link }));
         // Every byte of the right one matters to its signature, or it is no certificate any more.
@@ -332,7 +332,7 @@ mod tests {
         let chain = Chain::good();
         let end = chain.end_certificate();
         let no_middle = TrustedAuthorities::from_pem(&chain.root_pem(), None).expect("a root");
-        let link = Link::Signer;
+        let link = ChainLink::Signer;
         assert_eq!(no_middle.verify(&end, NOW_S), Err(ChainError::NoIssuer { link }));
         // The same names, other keys: what a forger who knows the names can make.
         let forged = issue(&chain.end, merchant_key(), &chain.middle, merchant_key());
@@ -346,7 +346,7 @@ mod tests {
         // A middle that some other root issued.
         let foreign = issue(&chain.middle, middle_key(), &chain.root, merchant_key());
         let foreign = TrustedAuthorities::from_pem(&chain.root_pem(), Some(&foreign));
-        let link = Link::Authority;
+        let link = ChainLink::Authority;
         let verdict = foreign.expect("authorities").verify(&end, NOW_S);
         assert_eq!(verdict, Err(ChainError::BadSignature { link }));
     }

@@ -23,12 +23,12 @@ const FIELDS_TYPICAL: usize = 32;
 #[derive(Clone)]
 pub struct Fields {
     text: Zeroizing<String>,
-    entries: Vec<Entry>,
+    entries: Vec<PairSpan>,
 }
 
 /// One field as offsets into the text: key and value are half-open ranges on character borders.
 #[derive(Clone, Copy)]
-struct Entry {
+struct PairSpan {
     key_start: usize,
     key_end: usize,
     value_start: usize,
@@ -147,7 +147,7 @@ impl Fields {
                 let key_end = fields.text.len();
                 fields.append_decoded(&piece[value_at..], start + value_at, &mut scratch)?;
                 let value_end = fields.text.len();
-                let entry = Entry { key_start, key_end, value_start: key_end, value_end };
+                let entry = PairSpan { key_start, key_end, value_start: key_end, value_end };
                 fields.admit(entry, place, limits)?;
             }
             start += piece.len() + 1;
@@ -196,22 +196,22 @@ impl Fields {
         self.entries.binary_search_by(|entry| self.key(entry).as_bytes().cmp(key.as_bytes()))
     }
 
-    fn key(&self, entry: &Entry) -> &str {
+    fn key(&self, entry: &PairSpan) -> &str {
         &self.text[entry.key_start..entry.key_end]
     }
 
-    fn value(&self, entry: &Entry) -> &str {
+    fn value(&self, entry: &PairSpan) -> &str {
         &self.text[entry.value_start..entry.value_end]
     }
 
     /// Puts key and value at the end of the text, without entering the field.
-    fn append(&mut self, key: &str, value: &str) -> Entry {
+    fn append(&mut self, key: &str, value: &str) -> PairSpan {
         self.reserve(key.len() + value.len());
         let key_start = self.text.len();
         self.text.push_str(key);
         let key_end = self.text.len();
         self.text.push_str(value);
-        Entry { key_start, key_end, value_start: key_end, value_end: self.text.len() }
+        PairSpan { key_start, key_end, value_start: key_end, value_end: self.text.len() }
     }
 
     /// Makes room by copying to a larger buffer, and wipes the old one, which `String` would not.
@@ -249,7 +249,7 @@ impl Fields {
     /// Enters an appended field unless its name is empty or taken, or there are too many.
     fn admit(
         &mut self,
-        entry: Entry,
+        entry: PairSpan,
         place: usize,
         limits: FieldLimits,
     ) -> Result<(), DecodeError> {

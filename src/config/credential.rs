@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 /// A credential is a key or certificate chain: more bytes are a mistake.
 const CREDENTIAL_BYTES_MAX: u64 = 1024 * 1024;
 
+/// Gives the text behind a credential's reference. The error says why it cannot be read, and quotes
+/// nothing of it.
+pub type CredentialResolver<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
+
 /// Where references are resolved from.
 #[derive(Debug, Clone)]
 pub struct CredentialSource {

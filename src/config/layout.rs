@@ -8,8 +8,8 @@ use super::raw::{Document, Tree};
 use super::section::Section;
 use crate::codec::fixed::{Delimited, Shape};
 use crate::codec::layout::{
-    COLUMNS_MAX, Code, Column, DateForm, Encoding, Footer, Header, Layout, MoneyForm, OnBad, Sign,
-    Spoken, SpokenSum, Summary, SummarySum, Times, Unit, Words,
+    COLUMNS_MAX, Charset, Column, ColumnCode, DateForm, Footer, Header, Layout, LayoutColumns,
+    MoneyForm, OnBad, Sign, Summary, SummarySum, TextTotals, Times, TotalSum, Unit,
 };
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
@@ -82,7 +82,7 @@ pub fn named_or_written(section: &Section<'_>, key: &str) -> Option<Layout> {
 
 /// Reads a layout from its section. What it gives is whole only if no mistake was found.
 pub fn read(section: &Section<'_>) -> Layout {
-    let encoding = section.choice("encoding", &[("utf-8", Encoding::Utf8), ("gbk", Encoding::Gbk)]);
+    let encoding = section.choice("encoding", &[("utf-8", Charset::Utf8), ("gbk", Charset::Gbk)]);
     let shape = read_shape(section, encoding);
     let header = match section.choice_or("header", 0, &[("none", 0), ("names", 1), ("skip", 2)]) {
         1 => Header::Names,
@@ -94,7 +94,7 @@ pub fn read(section: &Section<'_>) -> Layout {
         section.mistake("header", "names no columns of fixed width", "number them");
     }
     let columns = section.section("columns");
-    let words = Words {
+    let words = LayoutColumns {
         operation: column(&columns, "operation", named),
         currency: column(&columns, "currency", named),
         date: column(&columns, "date", named),
@@ -199,7 +199,7 @@ fn check(section: &Section<'_>, layout: &Layout) {
     }
 }
 
-fn read_shape(section: &Section<'_>, encoding: Encoding) -> Shape {
+fn read_shape(section: &Section<'_>, encoding: Charset) -> Shape {
     if section.choice("form", &[("delimited", false), ("fixed", true)]) {
         return Shape::Fixed {
             widths: section.integers("widths", 1..=WIDTH_MAX),
@@ -217,11 +217,11 @@ fn read_shape(section: &Section<'_>, encoding: Encoding) -> Shape {
         delimiter: one("delimiter", ",").unwrap_or(b','),
         quoted: section.boolean_or("quotes", false),
         prefix: one("value_prefix", "`"),
-        double_byte: encoding == Encoding::Gbk,
+        double_byte: encoding == Charset::Gbk,
     })
 }
 
-fn read_variants(section: Section<'_>, named: bool) -> Vec<(Operation, Words)> {
+fn read_variants(section: Section<'_>, named: bool) -> Vec<(Operation, LayoutColumns)> {
     let mut variants = Vec::new();
     for movement in Operation::ALL {
         if let Some(inner) = section.optional_section(movement.name()) {
@@ -234,15 +234,15 @@ fn read_variants(section: Section<'_>, named: bool) -> Vec<(Operation, Words)> {
 }
 
 /// The words that may stand elsewhere for each operation.
-fn own_words(section: &Section<'_>, named: bool) -> Words {
-    Words {
+fn own_words(section: &Section<'_>, named: bool) -> LayoutColumns {
+    LayoutColumns {
         order_no: column(section, "order_no", named),
         reference: column(section, "reference", named),
         amount: column(section, "amount", named),
         fee: column(section, "fee", named),
         status: column(section, "status", named),
         settlement: column(section, "settlement", named),
-        ..Words::default()
+        ..LayoutColumns::default()
     }
 }
 
@@ -276,9 +276,9 @@ fn money(section: &Section<'_>, key: &str) -> MoneyForm {
 fn codes<T>(
     section: &Section<'_>,
     key: &str,
-    encoding: Encoding,
+    encoding: Charset,
     meaning: impl Fn(&str) -> Option<T>,
-) -> Vec<Code<T>> {
+) -> Vec<ColumnCode<T>> {
     let mut codes = Vec::new();
     let Some(inner) = section.optional_section(key) else { return codes };
     for (code, _) in inner.keys() {
@@ -295,7 +295,7 @@ fn codes<T>(
     codes
 }
 
-fn read_footer(section: &Section<'_>, encoding: Encoding, named: bool) -> Option<Footer> {
+fn read_footer(section: &Section<'_>, encoding: Charset, named: bool) -> Option<Footer> {
     let footer = section.optional_section("footer")?;
     let has_names = footer.boolean_or("names", false);
     let widths = footer.optional_integers("widths", 1..=WIDTH_MAX);
@@ -347,14 +347,14 @@ fn read_columns(section: &Section<'_>, key: &str, named: bool) -> Vec<Column> {
 }
 
 /// Totals within a text of the footer.
-fn read_spoken(section: &Section<'_>, encoding: Encoding) -> Spoken {
+fn read_spoken(section: &Section<'_>, encoding: Charset) -> TextTotals {
     let mut sums = Vec::new();
     for sum in section.sections("sums") {
-        let of = sum.choice("of", &SpokenSum::ALL.map(|of| (of.name(), of)));
+        let of = sum.choice("of", &TotalSum::ALL.map(|of| (of.name(), of)));
         sums.push((encoding.encode(&sum.text_such_as("behind", "共")), of));
         sum.finish();
     }
-    let spoken = Spoken {
+    let spoken = TextTotals {
         begins: encoding.encode(&section.text_such_as("begins", "#")),
         operation: section.optional_parsed("operation", "payment", |word| {
             let found = Operation::ALL.into_iter().find(|movement| movement.name() == word);
@@ -375,11 +375,11 @@ fn read_summary(section: &Section<'_>) -> Option<Summary> {
     let place = |section: &Section<'_>, key: &str| {
         section.optional_integer(key, 1..=COLUMN_NUMBER_MAX).map(|number| number - 1)
     };
-    let encoding = inner.choice("encoding", &[("utf-8", Encoding::Utf8), ("gbk", Encoding::Gbk)]);
+    let encoding = inner.choice("encoding", &[("utf-8", Charset::Utf8), ("gbk", Charset::Gbk)]);
     let mut sums = Vec::new();
     for sum in inner.sections("sums") {
         let less = place(&sum, "less");
-        let of = sum.choice("of", &SpokenSum::ALL.map(|of| (of.name(), of)));
+        let of = sum.choice("of", &TotalSum::ALL.map(|of| (of.name(), of)));
         match place(&sum, "total") {
             Some(total) => sums.push(SummarySum { total, less, of }),
             None => sum.mistake("total", "is missing", "say which word of the line it is"),

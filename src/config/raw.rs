@@ -35,12 +35,12 @@ const DEPTH_MAX: usize = 64;
 
 /// Where a value was written. The line is 1-based; 0 stands for the whole file or a variable.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct SourceLine {
     pub(super) file: Arc<str>,
     pub(super) line: usize,
 }
 
-impl Place {
+impl SourceLine {
     pub(super) fn mistake(&self, key: &str, problem: &str, advice: &str) -> Mistake {
         Mistake::new(&self.file, self.line, key, problem, advice)
     }
@@ -48,12 +48,12 @@ impl Place {
 
 #[derive(Clone)]
 pub(super) struct Node {
-    pub(super) place: Place,
-    pub(super) content: Content,
+    pub(super) place: SourceLine,
+    pub(super) content: NodeContent,
 }
 
 #[derive(Clone)]
-pub(super) enum Content {
+pub(super) enum NodeContent {
     Text(String),
     /// A variable's value: it has no type of its own, the reader who asks for it gives it one.
     Untyped(String),
@@ -64,10 +64,10 @@ pub(super) enum Content {
     /// A TOML date or time: written as text in our files, because TOML has no durations.
     Moment,
     List(Vec<Node>),
-    Table(Table),
+    Table(SettingsTable),
 }
 
-impl Content {
+impl NodeContent {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Text(_) | Self::Untyped(_) => "a text",
@@ -83,12 +83,12 @@ impl Content {
 
 /// Entries in the order they were written, found by name without walking through them.
 #[derive(Clone, Default)]
-pub(super) struct Table {
+pub(super) struct SettingsTable {
     entries: Vec<(String, Node)>,
     positions: BTreeMap<String, usize>,
 }
 
-impl Table {
+impl SettingsTable {
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.positions.get(key).and_then(|at| self.entries.get(*at)).map(|(_, node)| node)
     }
@@ -113,12 +113,12 @@ impl Table {
     }
 
     /// Lays `over` on this table: tables are merged key by key, anything else is replaced.
-    fn lay(&mut self, over: Table) {
+    fn lay(&mut self, over: SettingsTable) {
         for (key, node) in over.entries {
             match (self.get_mut(&key), node) {
                 (
-                    Some(Node { place, content: Content::Table(old) }),
-                    Node { place: new_place, content: Content::Table(new) },
+                    Some(Node { place, content: NodeContent::Table(old) }),
+                    Node { place: new_place, content: NodeContent::Table(new) },
                 ) => {
                     *place = new_place;
                     old.lay(new);
@@ -141,8 +141,8 @@ pub enum Tree {
 
 /// One or more layers of settings, ready to be read from its root section.
 pub struct Document {
-    place: Place,
-    table: Table,
+    place: SourceLine,
+    table: SettingsTable,
 }
 
 /// Shows where the settings came from but none of them: some are secrets (I-11).
@@ -160,7 +160,7 @@ impl Document {
             let advice = format!("keep the file below {TEXT_BYTES_MAX} bytes");
             return Err(vec![Mistake::new(file, 0, "", &problem, &advice)]);
         }
-        let place = Place { file: Arc::from(file), line: 0 };
+        let place = SourceLine { file: Arc::from(file), line: 0 };
         let table = parse_table(&place.file, text)?;
         Ok(Self { place, table })
     }
@@ -178,8 +178,8 @@ impl Document {
         let mut document = Self::parse(DEFAULT_FILE, default_text).unwrap_or_else(|found| {
             mistakes.extend(found);
             Self {
-                place: Place { file: Arc::from(DEFAULT_FILE), line: 0 },
-                table: Table::default(),
+                place: SourceLine { file: Arc::from(DEFAULT_FILE), line: 0 },
+                table: SettingsTable::default(),
             }
         });
         if let Some((name, text)) = file {
@@ -227,7 +227,7 @@ impl Document {
 
     fn set(&mut self, variable: &str, path: &str, value: String) -> Result<(), Mistake> {
         let name = super::mistake::hide_long_digits(variable);
-        let place = Place { file: Arc::from(name), line: 0 };
+        let place = SourceLine { file: Arc::from(name), line: 0 };
         let mut parts: Vec<&str> = path.split("__").collect();
         if parts.len() > ENVIRONMENT_DEPTH_MAX || parts.iter().any(|part| part.is_empty()) {
             let advice = format!("write {ENVIRONMENT_PREFIX}<SECTION>__<KEY>");
@@ -239,11 +239,11 @@ impl Document {
         for part in parts {
             walked = join_path(&walked, part);
             if table.get(part).is_none() {
-                let empty = Content::Table(Table::default());
+                let empty = NodeContent::Table(SettingsTable::default());
                 table.insert(part, Node { place: place.clone(), content: empty });
             }
             match table.get_mut(part).map(|node| &mut node.content) {
-                Some(Content::Table(inner)) => table = inner,
+                Some(NodeContent::Table(inner)) => table = inner,
                 other => {
                     let kind = other.map_or("missing", |content| content.kind());
                     let problem = format!("is {kind}, so a variable cannot set a key in it");
@@ -251,7 +251,7 @@ impl Document {
                 }
             }
         }
-        table.insert(key, Node { place, content: Content::Untyped(value) });
+        table.insert(key, Node { place, content: NodeContent::Untyped(value) });
         Ok(())
     }
 }
@@ -270,39 +270,39 @@ pub(super) fn show_key(key: &str) -> String {
 }
 
 /// The elements of a list given in a variable: a TOML list, or texts between commas.
-pub(super) fn split_untyped(text: &str, place: &Place) -> Option<Vec<Node>> {
+pub(super) fn split_untyped(text: &str, place: &SourceLine) -> Option<Vec<Node>> {
     let text = text.trim();
     if text.is_empty() {
         return Some(Vec::new());
     }
     if text.starts_with('[') {
         let value = text.parse::<toml_edit::Value>().ok()?;
-        let lines = Lines::new(place.file.clone(), "");
+        let lines = LineIndex::new(place.file.clone(), "");
         let read = lines.value(&value, 0, 0);
         if lines.too_deep.get().is_some() {
             return None;
         }
         return match read.content {
-            Content::List(nodes) => Some(nodes),
-            Content::Text(_)
-            | Content::Untyped(_)
-            | Content::Integer(_)
-            | Content::Boolean(_)
-            | Content::Fraction
-            | Content::Moment
-            | Content::Table(_) => None,
+            NodeContent::List(nodes) => Some(nodes),
+            NodeContent::Text(_)
+            | NodeContent::Untyped(_)
+            | NodeContent::Integer(_)
+            | NodeContent::Boolean(_)
+            | NodeContent::Fraction
+            | NodeContent::Moment
+            | NodeContent::Table(_) => None,
         };
     }
     let node = |part: &str| Node {
         place: place.clone(),
-        content: Content::Untyped(part.trim().to_owned()),
+        content: NodeContent::Untyped(part.trim().to_owned()),
     };
     Some(text.split(',').map(node).collect())
 }
 
 /// Parses the text, or finds as many of its syntax errors as can be told apart.
-fn parse_table(file: &Arc<str>, text: &str) -> Result<Table, Vec<Mistake>> {
-    let lines = Lines::new(file.clone(), text);
+fn parse_table(file: &Arc<str>, text: &str) -> Result<SettingsTable, Vec<Mistake>> {
+    let lines = LineIndex::new(file.clone(), text);
     let mut rest = text.to_owned();
     let mut mistakes = Vec::new();
     for _ in 0..SYNTAX_MISTAKES_MAX {
@@ -327,7 +327,7 @@ fn parse_table(file: &Arc<str>, text: &str) -> Result<Table, Vec<Mistake>> {
     Err(mistakes)
 }
 
-fn syntax_mistake(lines: &Lines, text: &str, error: &toml_edit::TomlError) -> Mistake {
+fn syntax_mistake(lines: &LineIndex, text: &str, error: &toml_edit::TomlError) -> Mistake {
     let line = lines.line_of(error.span(), 0);
     let message = error.message();
     let duplicate = message.contains("duplicate key");
@@ -368,7 +368,7 @@ fn hide_faulty_line(text: &str, span: &Range<usize>, message: &str) -> Option<St
 }
 
 /// Turns parsed items into nodes, and byte offsets into lines.
-struct Lines {
+struct LineIndex {
     file: Arc<str>,
     /// The offset at which each line starts.
     starts: Vec<usize>,
@@ -376,7 +376,7 @@ struct Lines {
     too_deep: Cell<Option<usize>>,
 }
 
-impl Lines {
+impl LineIndex {
     fn new(file: Arc<str>, text: &str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
@@ -390,12 +390,12 @@ impl Lines {
         }
     }
 
-    fn node(&self, line: usize, content: Content) -> Node {
-        Node { place: Place { file: self.file.clone(), line }, content }
+    fn node(&self, line: usize, content: NodeContent) -> Node {
+        Node { place: SourceLine { file: self.file.clone(), line }, content }
     }
 
-    fn table(&self, table: &toml_edit::Table, line: usize, depth: usize) -> Table {
-        let mut read = Table::default();
+    fn table(&self, table: &toml_edit::Table, line: usize, depth: usize) -> SettingsTable {
+        let mut read = SettingsTable::default();
         if self.is_too_deep(depth, line) {
             return read;
         }
@@ -413,7 +413,7 @@ impl Lines {
                 toml_edit::Item::ArrayOfTables(tables) => {
                     let section = |inner| self.section(inner, line, depth + 1);
                     let nodes = tables.iter().map(section).collect();
-                    read.insert(key, self.node(line, Content::List(nodes)));
+                    read.insert(key, self.node(line, NodeContent::List(nodes)));
                 }
             }
         }
@@ -424,33 +424,38 @@ impl Lines {
     fn section(&self, table: &toml_edit::Table, key_line: usize, depth: usize) -> Node {
         let has_head = !table.is_implicit() && !table.is_dotted();
         let line = self.line_of(table.span().filter(|_| has_head), key_line);
-        self.node(line, Content::Table(self.table(table, line, depth)))
+        self.node(line, NodeContent::Table(self.table(table, line, depth)))
     }
 
     fn value(&self, value: &toml_edit::Value, otherwise: usize, depth: usize) -> Node {
         let line = self.line_of(value.span(), otherwise);
         let content = match value {
-            toml_edit::Value::String(text) => Content::Text(text.value().clone()),
-            toml_edit::Value::Integer(integer) => Content::Integer(*integer.value()),
-            toml_edit::Value::Float(_) => Content::Fraction,
-            toml_edit::Value::Boolean(boolean) => Content::Boolean(*boolean.value()),
-            toml_edit::Value::Datetime(_) => Content::Moment,
+            toml_edit::Value::String(text) => NodeContent::Text(text.value().clone()),
+            toml_edit::Value::Integer(integer) => NodeContent::Integer(*integer.value()),
+            toml_edit::Value::Float(_) => NodeContent::Fraction,
+            toml_edit::Value::Boolean(boolean) => NodeContent::Boolean(*boolean.value()),
+            toml_edit::Value::Datetime(_) => NodeContent::Moment,
             toml_edit::Value::Array(_) if self.is_too_deep(depth, line) => {
-                Content::List(Vec::new())
+                NodeContent::List(Vec::new())
             }
             toml_edit::Value::Array(array) => {
                 let element = |element| self.value(element, line, depth + 1);
-                Content::List(array.iter().map(element).collect())
+                NodeContent::List(array.iter().map(element).collect())
             }
             toml_edit::Value::InlineTable(table) => {
-                Content::Table(self.inline_table(table, line, depth))
+                NodeContent::Table(self.inline_table(table, line, depth))
             }
         };
         self.node(line, content)
     }
 
-    fn inline_table(&self, table: &toml_edit::InlineTable, line: usize, depth: usize) -> Table {
-        let mut read = Table::default();
+    fn inline_table(
+        &self,
+        table: &toml_edit::InlineTable,
+        line: usize,
+        depth: usize,
+    ) -> SettingsTable {
+        let mut read = SettingsTable::default();
         if self.is_too_deep(depth, line) {
             return read;
         }

@@ -12,15 +12,15 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::mistake::{Mistakes, is_secret, nearest};
-use super::raw::{Content, Node, Place, Table, Tree, join_path, show_key};
+use super::raw::{Node, NodeContent, SettingsTable, SourceLine, Tree, join_path, show_key};
 use super::value::{
-    Complaint, Reading, Whole, duration_example, elements, hide_secret, listed, read_boolean,
+    Complaint, Integer, ValueResult, duration_example, elements, hide_secret, listed, read_boolean,
     read_choice, read_duration, read_integer, read_parsed, read_text, wrong_kind,
 };
 
 /// One key of a table with arbitrary keys.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct KeyValue {
     pub key: String,
     pub text: String,
     /// 1-based line of the key; 0 when it came from a variable.
@@ -31,10 +31,10 @@ pub struct Entry {
 #[must_use = "call `finish` so that unknown keys are reported"]
 pub struct Section<'a> {
     /// `None` when the section is absent.
-    table: Option<&'a Table>,
+    table: Option<&'a SettingsTable>,
     /// The section's own kind was a mistake: nothing more is said about what it should hold.
     quiet: bool,
-    place: &'a Place,
+    place: &'a SourceLine,
     path: String,
     /// The path as the section's own head writes it: without the positions in lists.
     head: String,
@@ -45,7 +45,11 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn root(place: &'a Place, table: &'a Table, mistakes: &'a Mistakes) -> Self {
+    pub(super) fn root(
+        place: &'a SourceLine,
+        table: &'a SettingsTable,
+        mistakes: &'a Mistakes,
+    ) -> Self {
         Self {
             table: Some(table),
             quiet: false,
@@ -100,17 +104,17 @@ impl<'a> Section<'a> {
     }
 
     /// A required integer within `range`; the range's start after a mistake.
-    pub fn integer<T: Whole>(&self, key: &str, range: RangeInclusive<T>) -> T {
+    pub fn integer<T: Integer>(&self, key: &str, range: RangeInclusive<T>) -> T {
         let example = range.start().to_string();
         let read = |node: &Node, secret| read_integer(node, &range, secret);
         self.required(key, &example, read).unwrap_or(*range.start())
     }
 
-    pub fn integer_or<T: Whole>(&self, key: &str, default: T, range: RangeInclusive<T>) -> T {
+    pub fn integer_or<T: Integer>(&self, key: &str, default: T, range: RangeInclusive<T>) -> T {
         self.optional_integer(key, range).unwrap_or(default)
     }
 
-    pub fn optional_integer<T: Whole>(&self, key: &str, range: RangeInclusive<T>) -> Option<T> {
+    pub fn optional_integer<T: Integer>(&self, key: &str, range: RangeInclusive<T>) -> Option<T> {
         self.optional(key, |node, secret| read_integer(node, &range, secret))
     }
 
@@ -173,13 +177,13 @@ impl<'a> Section<'a> {
     }
 
     /// A required list of integers, each within `range`.
-    pub fn integers<T: Whole>(&self, key: &str, range: RangeInclusive<T>) -> Vec<T> {
+    pub fn integers<T: Integer>(&self, key: &str, range: RangeInclusive<T>) -> Vec<T> {
         let example = range.start().to_string();
         let read = |node: &Node, secret| read_integer(node, &range, secret);
         self.list(key, true, &example, read).unwrap_or_default()
     }
 
-    pub fn optional_integers<T: Whole>(
+    pub fn optional_integers<T: Integer>(
         &self,
         key: &str,
         range: RangeInclusive<T>,
@@ -224,7 +228,7 @@ impl<'a> Section<'a> {
     /// The section `key`, or `None` when it is absent.
     pub fn optional_section(&self, key: &str) -> Option<Section<'a>> {
         let node = self.find(key)?;
-        if let Content::Table(table) = &node.content {
+        if let NodeContent::Table(table) = &node.content {
             return Some(self.inner(key, &node.place, Some(table)));
         }
         let advice = format!("write [{}]", join_path(&self.head, key));
@@ -237,7 +241,7 @@ impl<'a> Section<'a> {
     pub fn sections(&self, key: &str) -> Vec<Section<'a>> {
         let Some(node) = self.find(key) else { return Vec::new() };
         let advice = format!("write [[{}]] above each", join_path(&self.head, key));
-        let Content::List(nodes) = &node.content else {
+        let NodeContent::List(nodes) = &node.content else {
             let complaint = wrong_kind(&node.content, "a list of sections");
             self.report(node, &self.path_of(key), Complaint { advice, ..complaint });
             return Vec::new();
@@ -245,7 +249,7 @@ impl<'a> Section<'a> {
         let mut sections = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
             let path = format!("{}[{index}]", self.path_of(key));
-            if let Content::Table(table) = &node.content {
+            if let NodeContent::Table(table) = &node.content {
                 let inner = self.inner(key, &node.place, Some(table));
                 sections.push(Self { path, is_element: true, ..inner });
             } else {
@@ -259,18 +263,18 @@ impl<'a> Section<'a> {
     /// A table of texts with arbitrary keys, in its order; empty when the key is absent.
     ///
     /// A table whose values are not texts is read with [`Section::section`] and [`Section::keys`].
-    pub fn map(&self, key: &str) -> Vec<Entry> {
+    pub fn map(&self, key: &str) -> Vec<KeyValue> {
         let section = self.section(key);
         let read = |(key, line): (&'a str, usize)| {
             let text = section.optional_text(key)?;
-            Some(Entry { key: key.to_owned(), text, line })
+            Some(KeyValue { key: key.to_owned(), text, line })
         };
         section.keys().into_iter().filter_map(read).collect()
     }
 
     /// Every key that is given here, in its order, with its line.
     pub fn keys(&self) -> Vec<(&'a str, usize)> {
-        let entries = self.table.into_iter().flat_map(Table::iter);
+        let entries = self.table.into_iter().flat_map(SettingsTable::iter);
         entries.map(|(key, node)| (key, node.place.line)).collect()
     }
 
@@ -304,14 +308,14 @@ impl<'a> Section<'a> {
     pub fn mistake_in(&self, key: &str, index: usize, problem: &str, advice: &str) {
         let list = self.get(key);
         let element = list.and_then(|node| match &node.content {
-            Content::List(nodes) => nodes.get(index),
-            Content::Text(_)
-            | Content::Untyped(_)
-            | Content::Integer(_)
-            | Content::Boolean(_)
-            | Content::Fraction
-            | Content::Moment
-            | Content::Table(_) => None,
+            NodeContent::List(nodes) => nodes.get(index),
+            NodeContent::Text(_)
+            | NodeContent::Untyped(_)
+            | NodeContent::Integer(_)
+            | NodeContent::Boolean(_)
+            | NodeContent::Fraction
+            | NodeContent::Moment
+            | NodeContent::Table(_) => None,
         });
         let path = format!("{}[{index}]", self.path_of(key));
         let place = element.map_or(self.place_of(key), |node| &node.place);
@@ -321,7 +325,7 @@ impl<'a> Section<'a> {
     /// Reports every key that is given but was never asked for.
     pub fn finish(self) {
         let asked = self.asked.borrow();
-        let entries = self.table.into_iter().flat_map(Table::iter);
+        let entries = self.table.into_iter().flat_map(SettingsTable::iter);
         for (key, node) in entries.filter(|(key, _)| !asked.contains(*key)) {
             let known = asked.iter().map(String::as_str);
             let advice = match nearest(key, known.clone()) {
@@ -334,7 +338,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn inner(&self, key: &str, place: &'a Place, table: Option<&'a Table>) -> Section<'a> {
+    fn inner(
+        &self,
+        key: &str,
+        place: &'a SourceLine,
+        table: Option<&'a SettingsTable>,
+    ) -> Section<'a> {
         Self {
             table,
             quiet: false,
@@ -363,7 +372,7 @@ impl<'a> Section<'a> {
         join_path(&self.path, key)
     }
 
-    fn place_of(&self, key: &str) -> &'a Place {
+    fn place_of(&self, key: &str) -> &'a SourceLine {
         self.get(key).map_or(self.place, |node| &node.place)
     }
 
@@ -380,7 +389,7 @@ impl<'a> Section<'a> {
         &self,
         key: &str,
         example: &str,
-        read: impl FnOnce(&Node, bool) -> Reading<T>,
+        read: impl FnOnce(&Node, bool) -> ValueResult<T>,
     ) -> Option<T> {
         if self.find(key).is_none() {
             self.report_missing(key, example);
@@ -389,7 +398,11 @@ impl<'a> Section<'a> {
         self.optional(key, read)
     }
 
-    fn optional<T>(&self, key: &str, read: impl FnOnce(&Node, bool) -> Reading<T>) -> Option<T> {
+    fn optional<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Node, bool) -> ValueResult<T>,
+    ) -> Option<T> {
         let node = self.find(key)?;
         let path = self.path_of(key);
         let read = read(node, is_secret(&path));
@@ -401,7 +414,7 @@ impl<'a> Section<'a> {
         key: &str,
         is_required: bool,
         example: &str,
-        read: impl Fn(&Node, bool) -> Reading<T>,
+        read: impl Fn(&Node, bool) -> ValueResult<T>,
     ) -> Option<Vec<T>> {
         let Some(node) = self.find(key) else {
             if is_required {
@@ -429,20 +442,20 @@ impl<'a> Section<'a> {
 
     fn tree(&self, node: &Node, path: &str) -> Option<Tree> {
         match &node.content {
-            Content::Text(text) | Content::Untyped(text) => Some(Tree::Text(text.clone())),
-            Content::Integer(integer) => Some(Tree::Integer(*integer)),
-            Content::Boolean(boolean) => Some(Tree::Boolean(*boolean)),
-            Content::Fraction | Content::Moment => {
+            NodeContent::Text(text) | NodeContent::Untyped(text) => Some(Tree::Text(text.clone())),
+            NodeContent::Integer(integer) => Some(Tree::Integer(*integer)),
+            NodeContent::Boolean(boolean) => Some(Tree::Boolean(*boolean)),
+            NodeContent::Fraction | NodeContent::Moment => {
                 let complaint = wrong_kind(&node.content, "a text or an integer");
                 let advice = "write it in quotes".to_owned();
                 self.report(node, path, Complaint { advice, ..complaint });
                 None
             }
-            Content::List(nodes) => {
+            NodeContent::List(nodes) => {
                 let element = |(index, node)| self.tree(node, &format!("{path}[{index}]"));
                 Some(Tree::List(nodes.iter().enumerate().filter_map(element).collect()))
             }
-            Content::Table(table) => {
+            NodeContent::Table(table) => {
                 let entry = |(key, node): (&str, &Node)| {
                     Some((key.to_owned(), self.tree(node, &join_path(path, key))?))
                 };
@@ -469,7 +482,7 @@ impl<'a> Section<'a> {
         &self,
         path: &str,
         node: Option<&Node>,
-        place: &Place,
+        place: &SourceLine,
         problem: &str,
         advice: &str,
     ) {

@@ -9,14 +9,14 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::mistake::{nearest, quote};
-use super::raw::{Content, Node, show_key, split_untyped};
+use super::raw::{Node, NodeContent, show_key, split_untyped};
 
 /// How many known keys or choices an advice lists.
 const LISTED_MAX: usize = 20;
 
 /// An integer type that settings can be read into.
-pub trait Whole: Copy + PartialOrd + Display + TryFrom<i64> {}
-impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Whole for T {}
+pub trait Integer: Copy + PartialOrd + Display + TryFrom<i64> {}
+impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Integer for T {}
 
 /// What is wrong with a value, before it is known where the value stands.
 pub(super) struct Complaint {
@@ -24,17 +24,17 @@ pub(super) struct Complaint {
     pub(super) advice: String,
 }
 
-pub(super) type Reading<T> = Result<T, Complaint>;
+pub(super) type ValueResult<T> = Result<T, Complaint>;
 
 fn text_of(node: &Node) -> Option<&str> {
     match &node.content {
-        Content::Text(text) | Content::Untyped(text) => Some(text),
-        Content::Integer(_)
-        | Content::Boolean(_)
-        | Content::Fraction
-        | Content::Moment
-        | Content::List(_)
-        | Content::Table(_) => None,
+        NodeContent::Text(text) | NodeContent::Untyped(text) => Some(text),
+        NodeContent::Integer(_)
+        | NodeContent::Boolean(_)
+        | NodeContent::Fraction
+        | NodeContent::Moment
+        | NodeContent::List(_)
+        | NodeContent::Table(_) => None,
     }
 }
 
@@ -55,10 +55,13 @@ pub(super) fn hide_secret(node: &Node, complaint: Complaint) -> Complaint {
 /// Every text that a message about a secret must not contain.
 fn texts_of(node: &Node) -> Vec<String> {
     let whole = match &node.content {
-        Content::Text(text) | Content::Untyped(text) => vec![text.clone()],
-        Content::Integer(integer) => vec![integer.to_string()],
-        Content::List(nodes) => nodes.iter().flat_map(texts_of).collect(),
-        Content::Boolean(_) | Content::Fraction | Content::Moment | Content::Table(_) => Vec::new(),
+        NodeContent::Text(text) | NodeContent::Untyped(text) => vec![text.clone()],
+        NodeContent::Integer(integer) => vec![integer.to_string()],
+        NodeContent::List(nodes) => nodes.iter().flat_map(texts_of).collect(),
+        NodeContent::Boolean(_)
+        | NodeContent::Fraction
+        | NodeContent::Moment
+        | NodeContent::Table(_) => Vec::new(),
     };
     let parts = whole.iter().flat_map(|text| text.split(',')).map(str::trim).map(str::to_owned);
     let parts: Vec<String> = parts.collect();
@@ -67,27 +70,27 @@ fn texts_of(node: &Node) -> Vec<String> {
 
 pub(super) fn elements(node: &Node) -> Option<Cow<'_, [Node]>> {
     match &node.content {
-        Content::List(nodes) => Some(Cow::Borrowed(nodes)),
-        Content::Untyped(text) => split_untyped(text, &node.place).map(Cow::Owned),
-        Content::Text(_)
-        | Content::Integer(_)
-        | Content::Boolean(_)
-        | Content::Fraction
-        | Content::Moment
-        | Content::Table(_) => None,
+        NodeContent::List(nodes) => Some(Cow::Borrowed(nodes)),
+        NodeContent::Untyped(text) => split_untyped(text, &node.place).map(Cow::Owned),
+        NodeContent::Text(_)
+        | NodeContent::Integer(_)
+        | NodeContent::Boolean(_)
+        | NodeContent::Fraction
+        | NodeContent::Moment
+        | NodeContent::Table(_) => None,
     }
 }
 
 /// The kind that stands there and the kind that should; the advice is the caller's to give.
-pub(super) fn wrong_kind(content: &Content, wanted: &str) -> Complaint {
+pub(super) fn wrong_kind(content: &NodeContent, wanted: &str) -> Complaint {
     Complaint { problem: format!("is {}, not {wanted}", content.kind()), advice: String::new() }
 }
 
-fn wrong_kind_such_as(content: &Content, wanted: &str, example: &str) -> Complaint {
+fn wrong_kind_such_as(content: &NodeContent, wanted: &str, example: &str) -> Complaint {
     Complaint { advice: format!("write for example {example}"), ..wrong_kind(content, wanted) }
 }
 
-pub(super) fn read_text(node: &Node, example: &str) -> Reading<String> {
+pub(super) fn read_text(node: &Node, example: &str) -> ValueResult<String> {
     text_of(node)
         .map(str::to_owned)
         .ok_or_else(|| wrong_kind_such_as(&node.content, "a text", example))
@@ -98,7 +101,7 @@ pub(super) fn read_parsed<T, E: Display>(
     example: &str,
     secret: bool,
     parse: impl FnOnce(&str) -> Result<T, E>,
-) -> Reading<T> {
+) -> ValueResult<T> {
     let text = read_text(node, example)?;
     parse(&text).map_err(|error| {
         let advice = format!("write for example {example}");
@@ -107,11 +110,11 @@ pub(super) fn read_parsed<T, E: Display>(
     })
 }
 
-pub(super) fn read_boolean(node: &Node) -> Reading<bool> {
+pub(super) fn read_boolean(node: &Node) -> ValueResult<bool> {
     match &node.content {
-        Content::Boolean(boolean) => Ok(*boolean),
-        Content::Untyped(text) if text.trim() == "true" => Ok(true),
-        Content::Untyped(text) if text.trim() == "false" => Ok(false),
+        NodeContent::Boolean(boolean) => Ok(*boolean),
+        NodeContent::Untyped(text) if text.trim() == "true" => Ok(true),
+        NodeContent::Untyped(text) if text.trim() == "false" => Ok(false),
         other => Err(Complaint {
             advice: "write true or false".to_owned(),
             ..wrong_kind(other, "a boolean")
@@ -119,20 +122,20 @@ pub(super) fn read_boolean(node: &Node) -> Reading<bool> {
     }
 }
 
-pub(super) fn read_integer<T: Whole>(
+pub(super) fn read_integer<T: Integer>(
     node: &Node,
     range: &RangeInclusive<T>,
     secret: bool,
-) -> Reading<T> {
+) -> ValueResult<T> {
     let given = match &node.content {
-        Content::Integer(integer) => Some(*integer),
-        Content::Untyped(text) => text.trim().parse().ok(),
-        Content::Text(_)
-        | Content::Boolean(_)
-        | Content::Fraction
-        | Content::Moment
-        | Content::List(_)
-        | Content::Table(_) => None,
+        NodeContent::Integer(integer) => Some(*integer),
+        NodeContent::Untyped(text) => text.trim().parse().ok(),
+        NodeContent::Text(_)
+        | NodeContent::Boolean(_)
+        | NodeContent::Fraction
+        | NodeContent::Moment
+        | NodeContent::List(_)
+        | NodeContent::Table(_) => None,
     };
     let advice = format!("write a whole number {}", within(range));
     let Some(given) = given else {
@@ -145,7 +148,7 @@ pub(super) fn read_integer<T: Whole>(
 }
 
 /// A bound of twelve digits or more is left out: it is no bound anyone meets, and is not shown.
-fn within<T: Whole>(range: &RangeInclusive<T>) -> String {
+fn within<T: Integer>(range: &RangeInclusive<T>) -> String {
     let (start, end) = (range.start().to_string(), range.end().to_string());
     if end.len() < 12 { format!("from {start} to {end}") } else { format!("of at least {start}") }
 }
@@ -154,7 +157,7 @@ pub(super) fn read_duration(
     node: &Node,
     range: &RangeInclusive<Duration>,
     secret: bool,
-) -> Reading<Duration> {
+) -> ValueResult<Duration> {
     let (start, end) = (show_duration(*range.start()), show_duration(*range.end()));
     let advice = format!("write a duration from \"{start}\" to \"{end}\"");
     let Some(text) = text_of(node) else {
@@ -214,7 +217,7 @@ pub(super) fn read_choice<T: Clone>(
     node: &Node,
     allowed: &[(&str, T)],
     secret: bool,
-) -> Reading<T> {
+) -> ValueResult<T> {
     let names = allowed.iter().map(|(name, _)| *name);
     let one_of = format!("allowed: {}", listed(names.clone()));
     let Some(text) = text_of(node) else {

@@ -150,7 +150,7 @@ impl BackofficeError {
 
 /// What a statement's file holds, as it is handed in.
 #[derive(Debug)]
-pub enum Content {
+pub enum StatementContent {
     Bytes(Vec<u8>),
     /// A file below the data folder, which is moved into the inbox.
     File(PathBuf),
@@ -162,7 +162,7 @@ pub struct Incoming {
     pub channel: ChannelId,
     pub date: BusinessDate,
     pub name: String,
-    pub content: Content,
+    pub content: StatementContent,
     pub origin: StatementOrigin,
     /// The name of the API key's owner.
     pub by: String,
@@ -179,7 +179,7 @@ pub struct Imported {
 
 /// A statement that has landed and is not in the books yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct LandedStatement {
     pub channel: ChannelId,
     pub date: BusinessDate,
     pub origin: StatementOrigin,
@@ -244,8 +244,8 @@ impl Backoffice {
         &self.engine
     }
 
-    /// Where a file that is handed in may be written before [`Content::File`] gives it over. Made
-    /// if it is not there.
+    /// Where an upload may be written before [`StatementContent::File`] gives it over. It is made
+    /// if it is absent.
     pub fn work_folder(&self) -> Result<&Path, BackofficeError> {
         let failed = |source| BackofficeError::Io {
             context: format!("the folder {} cannot be made", self.folder.display()),

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
-use crate::domain::books::report::{DailyReport, Standing};
+use crate::domain::books::report::{DailyReport, SettlementStanding};
 use crate::domain::books::settlement::Settled;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
@@ -22,7 +22,7 @@ use crate::store::{PAGE_MAX, Store, StoreError};
 
 /// A channel's day, summed up.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub struct DayReport {
     pub sums: DailyReport,
     /// When it was made.
     pub at: Timestamp,
@@ -38,7 +38,7 @@ pub struct CurrencyStanding {
     pub currency: Currency,
     pub stated: Option<Settled>,
     pub settled: Option<Settled>,
-    pub standing: Standing,
+    pub standing: SettlementStanding,
 }
 
 /// Sums up a channel's clearing date as the books have it now.
@@ -47,13 +47,13 @@ pub async fn report(
     channel: ChannelId,
     date: BusinessDate,
     calendar: &ClearingCalendar,
-) -> Result<Report, StoreError> {
+) -> Result<DayReport, StoreError> {
     let store = engine.store().as_ref();
     let at = engine.clock().now();
     let mut day = Day {
         store,
         date,
-        records: Records::new(channel.clone(), date),
+        records: DayRecords::new(channel.clone(), date),
         sums: DailyReport::new(channel.clone(), date),
     };
     day.go_through(calendar).await?;
@@ -77,19 +77,19 @@ pub async fn report(
         let settled = settled.map(|row| row.settled);
         let moved = stated.is_some_and(|stated| !stated.is_nothing());
         if moved || settled.is_some() || sums.currencies().contains(&currency) {
-            let standing = Standing::of(stated, settled);
+            let standing = SettlementStanding::of(stated, settled);
             settlement.push(CurrencyStanding { currency, stated, settled, standing });
         }
     }
     let closed = store.day_close(channel, date).await?;
-    Ok(Report { sums, at, closed, batch, settlement })
+    Ok(DayReport { sums, at, closed, batch, settlement })
 }
 
 /// The going through a day.
 struct Day<'store> {
     store: &'store dyn Store,
     date: BusinessDate,
-    records: Records,
+    records: DayRecords,
     sums: DailyReport,
 }
 
@@ -144,7 +144,7 @@ impl Day<'_> {
 }
 
 /// A day's clearing records, one by one, read a page at a time.
-struct Records {
+struct DayRecords {
     channel: ChannelId,
     date: BusinessDate,
     page: VecDeque<ClearingRecord>,
@@ -152,7 +152,7 @@ struct Records {
     ended: bool,
 }
 
-impl Records {
+impl DayRecords {
     fn new(channel: ChannelId, date: BusinessDate) -> Self {
         Self { channel, date, page: VecDeque::new(), after: None, ended: false }
     }

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::clock::{Timekeeper, stopwatch};
 use crate::telemetry;
 use crate::telemetry::workers::WorkerReport;
-use crate::workers::Stop;
+use crate::workers::StopSignal;
 
 /// Work that is done in rounds.
 pub trait Worker: Send + 'static {
@@ -38,7 +38,7 @@ pub struct Tasks {
     running: JoinSet<Result<(), String>>,
     report: Arc<WorkerReport>,
     clock: Timekeeper,
-    stop: Stop,
+    stop: StopSignal,
     /// Whether something has failed since the round began.
     has_failed: bool,
 }
@@ -103,7 +103,7 @@ pub async fn drive<W: Worker>(
     every: Option<Duration>,
     report: Arc<WorkerReport>,
     clock: Timekeeper,
-    stop: Stop,
+    stop: StopSignal,
 ) {
     let mut stopped = stop.clone();
     let running = JoinSet::new();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::channel::registry::Registry;
-use crate::channel::transport::tcp::{AskedKind, LateReply};
+use crate::channel::transport::tcp::{LateReply, TracedRequest};
 use crate::domain::command::Refusal;
 use crate::domain::flow::attempt::Source;
 use crate::domain::outcome::Outcome;
@@ -65,11 +65,11 @@ async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) -> Result
     }
     let number = late.asked.facts.channel_order_no;
     let weighed = match late.asked.kind {
-        AskedKind::Order { .. } => {
+        TracedRequest::Order { .. } => {
             let evidence = understood.into_evidence(Source::Notice, number.attempt);
             engine.weigh(number.order, evidence).await
         }
-        AskedKind::Reversal => {
+        TracedRequest::Reversal => {
             let asked_at = Some(late.asked_at);
             engine.learn_reversal(number.order, number.attempt, understood, asked_at).await
         }

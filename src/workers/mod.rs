@@ -31,9 +31,9 @@ pub const PAGE: usize = 256;
 
 /// Tells workers to stop, and lets them say that they have.
 #[derive(Debug, Clone)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct StopSignal(watch::Receiver<bool>);
 
-impl Stop {
+impl StopSignal {
     /// A stop that has not been asked for yet, and the sender that asks.
     pub fn new() -> (watch::Sender<bool>, Self) {
         let (sender, receiver) = watch::channel(false);

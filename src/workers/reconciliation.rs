@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::domain::books::difference::LONGEST_CARRIED;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::Due;
-use crate::reconciliation::{Backoffice, Waiting};
+use crate::reconciliation::{Backoffice, LandedStatement};
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
 use crate::workers::{InFlight, PAGE};
@@ -66,7 +66,7 @@ impl Worker for ReconciliationWorker {
     }
 }
 
-async fn take(backoffice: &Backoffice, waiting: &Waiting) -> Result<(), String> {
+async fn take(backoffice: &Backoffice, waiting: &LandedStatement) -> Result<(), String> {
     let (channel, date) = (&waiting.channel, waiting.date);
     match backoffice.take_landed(waiting).await {
         Ok(None) => {}

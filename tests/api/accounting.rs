@@ -19,7 +19,7 @@ use switchyard::domain::books::accounting::{
 };
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::PAGE_MAX;
-use switchyard::workers::Stop;
+use switchyard::workers::StopSignal;
 use switchyard::workers::accounting::{AccountingWork, AccountingWorker};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -181,7 +181,7 @@ impl Desk {
             delivery: settings.accounting.clone(),
             batch_max: settings.accounting_batch_max,
         };
-        let (stop, stopped) = Stop::new();
+        let (stop, stopped) = StopSignal::new();
         let worker = AccountingWorker::new(Arc::clone(&gateway.state.engine), work);
         let worker = worker.expect("a client").expect("accounting has a URL");
         let worker = gateway.work(worker, Some(Duration::from_millis(5)), stopped);

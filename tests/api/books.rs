@@ -15,7 +15,7 @@ use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Decline, Outcome, Reason};
 use switchyard::domain::write_set::{ReportedEnd, WriteSet};
 use switchyard::store::PAGE_MAX;
-use switchyard::workers::Stop;
+use switchyard::workers::StopSignal;
 use switchyard::workers::day_close::DayCloseWorker;
 
 use crate::gateway::{Answer, Gateway, approved, members, payment, unknown};
@@ -264,7 +264,7 @@ async fn the_worker_closes_days_in_order_when_their_time_has_come() {
     gateway.later(PAST_THE_CUT_OFF + Duration::from_secs(6 * 3_600));
     assert_eq!(engine.close_due_days(&channel).await.expect("it is looked at"), 0);
     gateway.later(Duration::from_secs(2 * 24 * 3_600 + 3_600));
-    let (stop, stopped) = Stop::new();
+    let (stop, stopped) = StopSignal::new();
     let worker = gateway.work(
         DayCloseWorker::new(Arc::clone(engine)),
         Some(Duration::from_millis(5)),

@@ -36,7 +36,7 @@ use switchyard::store::memory::{MemoryFaults, MemoryStore};
 use switchyard::tables::bin::LiveBinTable;
 use switchyard::tables::routes::LiveRoutes;
 use switchyard::telemetry::workers::{WorkerReport, WorkerReports};
-use switchyard::workers::Stop;
+use switchyard::workers::StopSignal;
 use switchyard::workers::driver::{Worker, drive};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
@@ -359,7 +359,7 @@ impl Gateway {
         &self,
         worker: W,
         every: Option<Duration>,
-        stop: Stop,
+        stop: StopSignal,
     ) -> JoinHandle<()> {
         let report = WorkerReport::new(W::NAME);
         self.state.workers.add(Arc::clone(&report));

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchyard::workers::Stop;
+use switchyard::workers::StopSignal;
 use switchyard::workers::driver::{Tasks, Worker};
 use tokio::sync::Notify;
 
@@ -49,7 +49,7 @@ async fn a_worker_reports_its_last_round_and_what_failed() {
     let gateway = Gateway::start().await;
     let none = gateway.get("operator", "/v1/workers").await.json();
     assert_eq!(none, json!({ "workers": [] }));
-    let (stop, asked) = Stop::new();
+    let (stop, asked) = StopSignal::new();
     let next = Arc::new(Notify::new());
     let worker = Clumsy { rounds: 0, next: Arc::clone(&next) };
     let running = gateway.work(worker, None, asked);

@@ -8,15 +8,15 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use switchyard::channel::file::ChannelFile;
 use switchyard::channel::protocol::Built;
-use switchyard::channel::protocol::iso8583::section::Read;
+use switchyard::channel::protocol::iso8583::section::Iso8583Channel;
 use switchyard::channel::statement::StatementReply;
-use switchyard::channel::transport::tcp::{Asked, AskedKind, LinkProtocol};
+use switchyard::channel::transport::tcp::{LinkProtocol, RequestTrace, TracedRequest};
 use switchyard::channel::{
     Adapter, AttemptFacts, ChannelRequest, LinkAdapter, TRANSCRIPT_BYTES_MAX, Understood,
     WireNotice, WireReply, protocol,
 };
 use switchyard::codec::FieldLimits;
-use switchyard::codec::crypto::cipher::{Block, BlockKey, Mode};
+use switchyard::codec::crypto::cipher::{BlockCipher, BlockKey, Mode};
 use switchyard::codec::crypto::digest::Digest;
 use switchyard::codec::form::Fields;
 use switchyard::codec::sign::{HmacKey, hex_lower};
@@ -283,7 +283,7 @@ fn sign_form(body: &[u8]) -> Option<(HeaderMap, Vec<u8>)> {
 
 /// A notice whose content, these bytes, is encrypted.
 fn sealed_notice(content: &[u8]) -> Vec<u8> {
-    let key = BlockKey::new(Block::Aes, Mode::Gcm, SECRET.as_bytes()).expect("32 bytes");
+    let key = BlockKey::new(BlockCipher::Aes, Mode::Gcm, SECRET.as_bytes()).expect("32 bytes");
     let cipher = key.encrypt(b"twelve bytes", b"notice", content).expect("any text");
     let cipher = STANDARD.encode(cipher);
     let resource =
@@ -293,7 +293,7 @@ fn sealed_notice(content: &[u8]) -> Vec<u8> {
 
 /// Frames of a link that has not signed on: nobody has its key, so that nothing is proved.
 pub fn links(bytes: &[u8]) {
-    static LINKS: OnceLock<Box<Read>> = OnceLock::new();
+    static LINKS: OnceLock<Box<Iso8583Channel>> = OnceLock::new();
     let Some((choice, frame)) = choose(bytes) else { return };
     let links = LINKS.get_or_init(|| {
         let file = include_str!("../../channels/lakeside-acquirer.toml");
@@ -308,8 +308,12 @@ pub fn links(bytes: &[u8]) {
     if let Err(refusal) = adapter.take_sign_on(frame) {
         quotes_no_card(&refusal);
     }
-    let kind = if choice & 1 == 0 { AskedKind::Order { answer: 210 } } else { AskedKind::Reversal };
-    let asked = Asked { kind, facts: facts(Operation::Payment), echoed: Vec::new() };
+    let kind = if choice & 1 == 0 {
+        TracedRequest::Order { answer: 210 }
+    } else {
+        TracedRequest::Reversal
+    };
+    let asked = RequestTrace { kind, facts: facts(Operation::Payment), echoed: Vec::new() };
     let understood = adapter.decode_frame(&asked, frame, now());
     check_understood(&understood);
     let believed = matches!(understood.outcome, Outcome::Approved(_));

@@ -4,7 +4,7 @@ mod orders;
 mod unknown;
 
 use switchyard::domain::books::accounting::{
-    AccountingRequest, BookingEvent, DeliveryStatus, RequestId, Side, VoucherType,
+    AccountingRequest, BookingEvent, DeliveryStatus, PostingSide, RequestId, VoucherType,
 };
 use switchyard::domain::card::SealedPan;
 use switchyard::domain::command::{CardAgain, CardAtHand, Command, Refusal, Resolution};
@@ -139,8 +139,8 @@ fn i_7_a_refund_is_booked_first_and_leaves_when_that_is_acknowledged() {
     let lines: Vec<_> =
         request.postings.iter().map(|e| (e.side, e.account.as_str(), e.amount_minor)).collect();
     let expected = [
-        (Side::Debit, "merchant:m-1:pending_clearing", 345),
-        (Side::Credit, "channel:one:pending_clearing", 345),
+        (PostingSide::Debit, "merchant:m-1:pending_clearing", 345),
+        (PostingSide::Credit, "channel:one:pending_clearing", 345),
     ];
     assert_eq!(lines, expected);
     begin(&mut desk, id);
@@ -287,9 +287,9 @@ fn i_8_a_refund_takes_what_is_still_in_escrow_first() {
         .map(|entry| (entry.side, entry.account, entry.amount_minor))
         .collect();
     let expected = [
-        (Side::Debit, "merchant:m-1:pending_clearing".to_owned(), 245),
-        (Side::Debit, "company:transitional".to_owned(), AMOUNT - 345),
-        (Side::Credit, "channel:one:pending_clearing".to_owned(), AMOUNT - 100),
+        (PostingSide::Debit, "merchant:m-1:pending_clearing".to_owned(), 245),
+        (PostingSide::Debit, "company:transitional".to_owned(), AMOUNT - 345),
+        (PostingSide::Credit, "channel:one:pending_clearing".to_owned(), AMOUNT - 100),
     ];
     assert_eq!(lines, expected);
     assert_eq!(release(&mut desk, 3, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));

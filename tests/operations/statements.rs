@@ -14,7 +14,7 @@ use switchyard::domain::ids::ChannelId;
 use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::BusinessDate;
 use switchyard::reconciliation::matching::{
-    Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
+    Budget, Comparison, FileRows, MEMORY_BYTES, StatementInput, Unwatched, reconcile,
 };
 use switchyard::simulator::{EntryKind, EntryState, LedgerSnapshot, ReversedLines};
 
@@ -101,7 +101,7 @@ fn hold(
         seed: 1,
     };
     let (records_layout, budget) = (layout::records(), Budget::new(MEMORY_BYTES, folder));
-    let file = StatementFile { path: statement, layout, summary: None, date: Some(date) };
+    let file = StatementInput { path: statement, layout, summary: None, date: Some(date) };
     let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
     let ours = FileRows::records(records, &records_layout, &budget, &Unwatched);
     let ours = &mut ours.expect("a file");

@@ -7,7 +7,9 @@ use switchyard::codec::clearing::{csv_heading, csv_rows};
 use switchyard::codec::sign::sha256;
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::books::reconcile::{Asked, Class, Item, Judge, Key, Proof, Tolerance, net};
+use switchyard::domain::books::reconcile::{
+    Class, Item, Judge, MatchKey, OrderedAmount, Proof, Tolerance, net,
+};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::flow::order::{Order, OrderKind, OrderStatus};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
@@ -252,7 +254,7 @@ fn check_statements(state: &mut State) {
         }
         let ours: Vec<Item> = records.iter().map(|record| Item::of(record)).collect();
         verdicts.clear();
-        Judge::new(Tolerance::default()).judge(&lines, &ours, Key::OrderNo, &mut verdicts);
+        Judge::new(Tolerance::default()).judge(&lines, &ours, MatchKey::OrderNo, &mut verdicts);
         let settles = |class| matches!(class, Class::Matched | Class::Netted);
         if !verdicts.iter().all(|verdict| settles(verdict.class)) {
             found.push(format!("I-10: {number}: {verdicts:?} of {lines:?} and {ours:?}"));
@@ -261,7 +263,7 @@ fn check_statements(state: &mut State) {
         if record.fate == Fate::Reversed {
             let amount_minor = record.amount_minor;
             let (movement, currency) = (record.operation, Currency::Cny);
-            let proof = net(&lines, &Asked { movement, amount_minor, currency });
+            let proof = net(&lines, &OrderedAmount { movement, amount_minor, currency });
             if proof != Proof::TakenBack {
                 found.push(format!("I-3: {number}, reversed, proves {proof:?}"));
             }

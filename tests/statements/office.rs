@@ -14,7 +14,7 @@ use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::config::layout::SHIPPED;
 use switchyard::config::mistake::Mistakes;
 use switchyard::config::raw::Document;
-use switchyard::domain::books::accounting::{AccountingRequest, BookingEvent, Side};
+use switchyard::domain::books::accounting::{AccountingRequest, BookingEvent, PostingSide};
 use switchyard::domain::books::difference::{Difference, DifferenceState, LONGEST_CARRIED, Remedy};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
@@ -31,7 +31,7 @@ use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
 use switchyard::reconciliation::incoming::Inbox;
 use switchyard::reconciliation::{
-    Backoffice, BackofficeError, Balancing, Content, Imported, Incoming, StatementRules,
+    Backoffice, BackofficeError, Balancing, Imported, Incoming, StatementContent, StatementRules,
 };
 use switchyard::store::Store;
 use tokio::time::Instant;
@@ -315,7 +315,7 @@ impl Office {
             channel: channel(),
             date: date(day),
             name: "bill.csv".to_owned(),
-            content: Content::Bytes(bytes),
+            content: StatementContent::Bytes(bytes),
             origin: StatementOrigin::Upload,
             by: "ada".to_owned(),
         };
@@ -384,7 +384,7 @@ impl Office {
         for request in self.requests().await {
             assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
             for entry in &request.postings {
-                let sign = if entry.side == Side::Debit { 1 } else { -1 };
+                let sign = if entry.side == PostingSide::Debit { 1 } else { -1 };
                 let name = format!("{} {}", entry.account, request.currency.name());
                 *sums.entry(name).or_default() += sign * entry.amount_minor;
             }

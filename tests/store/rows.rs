@@ -5,7 +5,7 @@ use switchyard::domain::books::day_close::DayClose;
 use switchyard::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, LineSide, RecordSide,
 };
-use switchyard::domain::books::reconcile::{Class, Item, Key, Status};
+use switchyard::domain::books::reconcile::{Class, Item, MatchKey, Status};
 use switchyard::domain::books::reconciliation::{BatchReport, BatchState, Reconciliation};
 use switchyard::domain::books::settlement::{
     BankReceipt, ChannelSettlement, Settled, SettledDate, SettlementState,
@@ -138,7 +138,7 @@ pub fn difference(sequence: u64) -> Difference {
         version: 1,
         channel: channel(),
         class: Class::OnlyTheirs,
-        key: Key::OrderNo,
+        key: MatchKey::OrderNo,
         line: None,
         record: None,
         state: DifferenceState::Carried,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use switchyard::domain::books::Transaction;
 use switchyard::domain::books::accounting::{
-    AccountingRequest, BookingEvent, DeliveryStatus, Posting, RequestId, Side,
+    AccountingRequest, BookingEvent, DeliveryStatus, Posting, PostingSide, RequestId,
 };
 use switchyard::domain::books::clearing::{ClearingRecord, ClearingState};
 use switchyard::domain::books::day_close::DayClose;
@@ -408,7 +408,7 @@ fn check_books(rows: &Rows, order: &Order) -> Vec<String> {
             matches!(request.event, BookingEvent::RefundTakenBack | BookingEvent::VoidTakenBack);
         let sign = if red { -1 } else { 1 };
         let signed = request.postings.iter().all(|entry| entry.amount_minor * sign > 0);
-        let balanced = sum(Side::Debit) == sum(Side::Credit) && signed;
+        let balanced = sum(PostingSide::Debit) == sum(PostingSide::Credit) && signed;
         hold!(found, balanced, "I-7: request {} does not balance", request.id);
         let first = matches!(request.event, BookingEvent::Refund | BookingEvent::Void);
         let parked = !first && request.delivery.status == DeliveryStatus::Parked;
@@ -574,7 +574,7 @@ fn check_requests(rows: &Rows, order: &Order) -> Vec<String> {
         let whole = first.postings.len() == request.postings.len();
         hold!(found, mirrored && whole, "I-7: {} takes something else back", request.id);
     }
-    let credit = |entry: &&Posting| entry.side == Side::Credit;
+    let credit = |entry: &&Posting| entry.side == PostingSide::Credit;
     let given: i64 = first.postings.iter().filter(credit).map(|entry| entry.amount_minor).sum();
     hold!(found, given == order.instruction.amount.get(), "I-7: {id} books another amount");
     let escrow = |entry: &&Posting| entry.account == "company:transitional";

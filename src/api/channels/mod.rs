@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::api::auth::{MayAsk, MayInspect, MayOperate};
 use crate::api::dto::json;
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
@@ -160,7 +160,7 @@ async fn throw(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), Ap
     let work = move || registry.set_enabled(&switched, enabled);
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(channel.name = %id, %error, "a channel could not be switched");
-        ApiError::new(Code::Internal, "the switch could not be kept, and was not thrown")
+        ApiError::new(ProblemCode::Internal, "the switch could not be kept, and was not thrown")
     };
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
     if done.map_err(|error| failed(&error))? { Ok(()) } else { Err(unknown_channel()) }
@@ -178,7 +178,7 @@ fn status(state: &ApiState, id: &ChannelId) -> Result<ChannelStatus, ApiError> {
 }
 
 pub fn unknown_channel() -> ApiError {
-    ApiError::new(Code::ChannelUnknown, "no channel file has this name")
+    ApiError::new(ProblemCode::ChannelUnknown, "no channel file has this name")
 }
 
 /// `POST /v1/routes/explain`: every rule and channel with its verdict. Nothing is sent or written.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::channel_id;
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::dto::{MomentText, json};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
 use crate::api::{ApiState, to_its_end};
@@ -122,16 +122,16 @@ fn refused(error: &FetchError) -> ApiError {
         | FetchError::Encode(_)
         | FetchError::Transport(_) => {
             let detail = telemetry::chain(error);
-            ApiError::new(Code::NoStatement, detail).with("reason", error.name().into())
+            ApiError::new(ProblemCode::NoStatement, detail).with("reason", error.name().into())
         }
     }
 }
 
 fn disk(error: &LandError) -> ApiError {
     tracing::error!(error = %telemetry::chain(error), "the inbox cannot be used");
-    ApiError::new(Code::Internal, "the inbox of statements cannot be used")
+    ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be used")
 }
 
 fn died() -> ApiError {
-    ApiError::new(Code::Internal, "the call has panicked; ask for the statement again")
+    ApiError::new(ProblemCode::Internal, "the call has panicked; ask for the statement again")
 }

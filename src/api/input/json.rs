@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::api::error::{ApiError, Code, shown_name};
+use crate::api::error::{ApiError, ProblemCode, shown_name};
 
 /// One value.
 pub enum Json<'body> {
@@ -122,7 +122,7 @@ pub struct JsonFields<'body> {
 impl<'body> JsonFields<'body> {
     /// Reads a body that is one object.
     pub fn parse(body: &'body [u8]) -> Result<Self, ApiError> {
-        let malformed = |detail: String| ApiError::new(Code::MalformedJson, detail);
+        let malformed = |detail: String| ApiError::new(ProblemCode::MalformedJson, detail);
         let value: Json<'body> = serde_json::from_slice(body).map_err(|error| {
             malformed(format!(
                 "reading stopped at line {}, column {}",
@@ -156,11 +156,11 @@ impl<'body> JsonFields<'body> {
     }
 
     pub fn invalid(&self, name: &str, detail: impl Into<Cow<'static, str>>) -> ApiError {
-        ApiError::of_field(Code::InvalidField, self.path(name), detail)
+        ApiError::of_field(ProblemCode::InvalidField, self.path(name), detail)
     }
 
     pub fn missing(&self, name: &str) -> ApiError {
-        ApiError::of_field(Code::MissingField, self.path(name), "the field is required")
+        ApiError::of_field(ProblemCode::MissingField, self.path(name), "the field is required")
     }
 
     /// A field's value; `null` is as good as absent.
@@ -213,10 +213,10 @@ impl<'body> JsonFields<'body> {
         let path = self.path(&shown_name(name));
         if self.taken.iter().any(|taken| taken == name) {
             let detail = "the field stands twice";
-            return Err(ApiError::of_field(Code::InvalidField, path, detail));
+            return Err(ApiError::of_field(ProblemCode::InvalidField, path, detail));
         }
         let detail = format!("the known fields are: {}", self.taken.join(", "));
-        Err(ApiError::of_field(Code::UnknownField, path, detail))
+        Err(ApiError::of_field(ProblemCode::UnknownField, path, detail))
     }
 }
 
@@ -224,7 +224,7 @@ impl<'body> JsonFields<'body> {
 mod tests {
     use super::*;
 
-    fn refusal(body: &str) -> (Code, String) {
+    fn refusal(body: &str) -> (ProblemCode, String) {
         let read = |body| {
             let mut fields = JsonFields::parse(body)?;
             fields.required_text("a")?;
@@ -240,20 +240,20 @@ mod tests {
     #[test]
     fn every_refusal_names_its_field() {
         let rows = [
-            ("", Code::MalformedJson, ""),
-            ("{", Code::MalformedJson, ""),
-            ("[]", Code::MalformedJson, ""),
-            ("{} {}", Code::MalformedJson, ""),
-            ("{\"a\":\"\\ud800\"}", Code::MalformedJson, ""),
-            ("{}", Code::MissingField, "a"),
-            ("{\"a\":null}", Code::MissingField, "a"),
-            ("{\"a\":1}", Code::InvalidField, "a"),
-            ("{\"a\":\"\"}", Code::MissingField, "b"),
-            ("{\"a\":\"\",\"b\":[]}", Code::InvalidField, "b"),
-            ("{\"a\":\"\",\"b\":{\"c\":\"true\"}}", Code::InvalidField, "b.c"),
-            ("{\"a\":\"\",\"b\":{\"d\":1}}", Code::UnknownField, "b.d"),
-            ("{\"a\":\"\",\"a\":\"\",\"b\":{}}", Code::InvalidField, "a"),
-            ("{\"a\":\"\",\"b\":{},\"4111111111111111\":1}", Code::UnknownField, {
+            ("", ProblemCode::MalformedJson, ""),
+            ("{", ProblemCode::MalformedJson, ""),
+            ("[]", ProblemCode::MalformedJson, ""),
+            ("{} {}", ProblemCode::MalformedJson, ""),
+            ("{\"a\":\"\\ud800\"}", ProblemCode::MalformedJson, ""),
+            ("{}", ProblemCode::MissingField, "a"),
+            ("{\"a\":null}", ProblemCode::MissingField, "a"),
+            ("{\"a\":1}", ProblemCode::InvalidField, "a"),
+            ("{\"a\":\"\"}", ProblemCode::MissingField, "b"),
+            ("{\"a\":\"\",\"b\":[]}", ProblemCode::InvalidField, "b"),
+            ("{\"a\":\"\",\"b\":{\"c\":\"true\"}}", ProblemCode::InvalidField, "b.c"),
+            ("{\"a\":\"\",\"b\":{\"d\":1}}", ProblemCode::UnknownField, "b.d"),
+            ("{\"a\":\"\",\"a\":\"\",\"b\":{}}", ProblemCode::InvalidField, "a"),
+            ("{\"a\":\"\",\"b\":{},\"4111111111111111\":1}", ProblemCode::UnknownField, {
                 "411111******1111"
             }),
         ];

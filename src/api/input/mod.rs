@@ -15,7 +15,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 
 /// How much of a body is read, and for how long.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub async fn read_body(
 ) -> Result<Bytes, ApiError> {
     let too_large = || {
         let detail = format!("at most {} bytes are taken", limits.bytes_max);
-        ApiError::new(Code::BodyTooLarge, detail)
+        ApiError::new(ProblemCode::BodyTooLarge, detail)
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     let announced = announced.and_then(|length| length.parse::<u64>().ok());
@@ -46,10 +46,12 @@ pub async fn read_body(
     match tokio::time::timeout(limits.timeout, collecting).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(ApiError::new(Code::MalformedJson, "the body broke off before its end")),
+        Ok(Err(_)) => {
+            Err(ApiError::new(ProblemCode::MalformedJson, "the body broke off before its end"))
+        }
         Err(_) => {
             let detail = "the body did not come whole in time; nothing was done";
-            Err(ApiError::new(Code::RequestTimeout, detail))
+            Err(ApiError::new(ProblemCode::RequestTimeout, detail))
         }
     }
 }
@@ -82,7 +84,7 @@ pub async fn read_json(
 
 /// The refusal of a body of another type.
 pub fn unsupported(advice: &'static str) -> ApiError {
-    ApiError::new(Code::UnsupportedMediaType, advice)
+    ApiError::new(ProblemCode::UnsupportedMediaType, advice)
 }
 
 /// The one variable part of a path, decoded.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::Uri;
 
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
 use crate::domain::card::{CardInput, Cvv, Expiry, LuhnWaiver, Pan, PanError};
 use crate::domain::flow::order::{Instruction, Order, OrderKind, SettlementMode};
@@ -96,11 +96,12 @@ fn order_id(fields: &mut JsonFields<'_>) -> Result<CallerOrderId, ApiError> {
         Some(Json::Text(text)) => text,
         Some(_) => {
             let detail = "an order id is a string";
-            return Err(ApiError::of_field(Code::InvalidOrderId, "order_id", detail));
+            return Err(ApiError::of_field(ProblemCode::InvalidOrderId, "order_id", detail));
         }
     };
-    CallerOrderId::parse(&text)
-        .map_err(|error| ApiError::of_field(Code::InvalidOrderId, "order_id", error.to_string()))
+    CallerOrderId::parse(&text).map_err(|error| {
+        ApiError::of_field(ProblemCode::InvalidOrderId, "order_id", error.to_string())
+    })
 }
 
 pub fn merchant_id(fields: &mut JsonFields<'_>) -> Result<MerchantId, ApiError> {
@@ -110,8 +111,9 @@ pub fn merchant_id(fields: &mut JsonFields<'_>) -> Result<MerchantId, ApiError> 
 
 /// An amount that may be absent.
 pub fn amount(fields: &mut JsonFields<'_>) -> Result<Option<AmountMinor>, ApiError> {
-    let refuse =
-        |detail: Cow<'static, str>| Err(ApiError::of_field(Code::InvalidAmount, "amount", detail));
+    let refuse = |detail: Cow<'static, str>| {
+        Err(ApiError::of_field(ProblemCode::InvalidAmount, "amount", detail))
+    };
     match fields.value("amount") {
         None => Ok(None),
         Some(Json::Integer(minor)) => match AmountMinor::new(minor) {
@@ -136,7 +138,7 @@ pub fn currency(fields: &mut JsonFields<'_>) -> Result<Currency, ApiError> {
     Currency::parse(&text).ok_or_else(|| {
         let known: Vec<&str> = Currency::ALL.iter().map(|currency| currency.name()).collect();
         let detail = format!("the known currencies are: {}", known.join(", "));
-        ApiError::of_field(Code::UnknownCurrency, "currency", detail)
+        ApiError::of_field(ProblemCode::UnknownCurrency, "currency", detail)
     })
 }
 
@@ -197,7 +199,7 @@ pub fn pan(card: &mut JsonFields<'_>, luhn_waiver: &LuhnWaiver) -> Result<Pan, A
             PanError::Length => "length",
             PanError::Luhn => "luhn",
         };
-        ApiError::of_field(Code::InvalidCardNumber, card.path("pan"), error.to_string())
+        ApiError::of_field(ProblemCode::InvalidCardNumber, card.path("pan"), error.to_string())
             .with("reason", reason.into())
     })
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Uri;
 
-use crate::api::error::{ApiError, Code, shown_name};
+use crate::api::error::{ApiError, ProblemCode, shown_name};
 use crate::domain::time::BusinessDate;
 use crate::store::PAGE_MAX;
 
@@ -27,7 +27,7 @@ impl<'uri> Query<'uri> {
     }
 
     pub fn invalid(name: &str, detail: impl Into<Cow<'static, str>>) -> ApiError {
-        ApiError::of_field(Code::InvalidQuery, name.to_owned(), detail)
+        ApiError::of_field(ProblemCode::InvalidQuery, name.to_owned(), detail)
     }
 
     /// The value of a key, as it stands.
@@ -91,7 +91,7 @@ impl<'uri> Query<'uri> {
 mod tests {
     use super::*;
 
-    fn limit(query: &'static str) -> Result<usize, Code> {
+    fn limit(query: &'static str) -> Result<usize, ProblemCode> {
         let uri = Uri::from_static(query);
         let mut query = Query::of(&uri);
         let limit = query.limit().map_err(|error| error.code())?;
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(limit("/x?limit=7"), Ok(7));
         for query in ["/x?limit=0", "/x?limit=1001", "/x?limit=-1", "/x?limit=7&limit=8", "/x?l=1"]
         {
-            assert_eq!(limit(query), Err(Code::InvalidQuery), "{query}");
+            assert_eq!(limit(query), Err(ProblemCode::InvalidQuery), "{query}");
         }
     }
 }

@@ -16,7 +16,7 @@ use jiff::tz::{TimeZone, offset};
 
 use crate::api::ApiState;
 use crate::api::channels::{channel_id, unknown_channel};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::{BodyLimits, PathSegment, read_body};
 use crate::channel::{Notice, NoticeRefusal, WireNotice};
 use crate::domain::closed_set;
@@ -34,7 +34,7 @@ const BEIJING_HOURS: i8 = 8;
 closed_set! {
     /// Why a verified notice is still no evidence for our books.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    enum Mismatch {
+    enum NoticeMismatch {
         NoSuchAttempt => "unknown_order",
         OtherChannel => "other_channel",
         Amount => "amount_differs",
@@ -43,7 +43,7 @@ closed_set! {
     }
 }
 
-impl Mismatch {
+impl NoticeMismatch {
     const fn status(self) -> StatusCode {
         match self {
             Self::NoSuchAttempt | Self::OtherChannel => StatusCode::NOT_FOUND,
@@ -111,22 +111,26 @@ async fn weigh(
 }
 
 /// Whether the notice speaks of an attempt of ours as the books have it.
-fn compare(notice: &Notice, channel: &ChannelId, order: Option<&Order>) -> Result<(), Mismatch> {
-    let order = order.ok_or(Mismatch::NoSuchAttempt)?;
+fn compare(
+    notice: &Notice,
+    channel: &ChannelId,
+    order: Option<&Order>,
+) -> Result<(), NoticeMismatch> {
+    let order = order.ok_or(NoticeMismatch::NoSuchAttempt)?;
     let attempt = order.attempt(notice.channel_order_no.attempt);
-    let attempt = attempt.ok_or(Mismatch::NoSuchAttempt)?;
+    let attempt = attempt.ok_or(NoticeMismatch::NoSuchAttempt)?;
     if attempt.channel != *channel {
-        return Err(Mismatch::OtherChannel);
+        return Err(NoticeMismatch::OtherChannel);
     }
     if notice.currency.is_some_and(|currency| currency != order.instruction.currency) {
-        return Err(Mismatch::Currency);
+        return Err(NoticeMismatch::Currency);
     }
     let amount = notice.amount.as_ref().map(|amount| amount.minor(order.instruction.currency));
     if amount.is_some_and(|minor| minor != Some(order.instruction.amount.get())) {
-        return Err(Mismatch::Amount);
+        return Err(NoticeMismatch::Amount);
     }
     if notice.sent_at_text.as_ref().is_some_and(|text| *text != beijing(attempt)) {
-        return Err(Mismatch::SentAt);
+        return Err(NoticeMismatch::SentAt);
     }
     Ok(())
 }
@@ -152,7 +156,7 @@ fn refuse(
     telemetry::count_notice(channel, result);
     // Why it is not believed, the registry has said: rarely enough for whoever sends garbage.
     if *refusal == NoticeRefusal::Unsupported {
-        return Err(ApiError::new(Code::NoticeRefused, "this channel sends no notices"));
+        return Err(ApiError::new(ProblemCode::NoticeRefused, "this channel sends no notices"));
     }
     answer(state, channel, false, Some(status))
 }

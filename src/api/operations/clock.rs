@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::dto::{MomentText, json};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{order, read_json};
@@ -110,5 +110,5 @@ pub async fn confirm(
 
 fn differs() -> ApiError {
     let detail = "the machine's clock does not show this time within a minute: set it right first";
-    ApiError::of_field(Code::ClockDiffers, "time", detail)
+    ApiError::of_field(ProblemCode::ClockDiffers, "time", detail)
 }

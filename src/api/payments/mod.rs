@@ -17,7 +17,7 @@ use http::{StatusCode, Uri};
 use crate::api::ApiState;
 use crate::api::auth::{MayAsk, MaySend, Seat};
 use crate::api::dto::{OrderBody, json};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::config::checked::Role;
@@ -69,7 +69,7 @@ fn refusal(error: PayError) -> ApiError {
     match error {
         PayError::Engine(error) => error.into(),
         PayError::ExpiredCard => {
-            ApiError::of_field(Code::ExpiredCard, "card.expiry", error.to_string())
+            ApiError::of_field(ProblemCode::ExpiredCard, "card.expiry", error.to_string())
         }
         PayError::NoRoute { rule, candidates } => {
             let candidate = |struck: StruckChannel| {
@@ -84,7 +84,7 @@ fn refusal(error: PayError) -> ApiError {
                 Some(rule) => format!("the rule `{rule}` decides, and leaves no channel"),
                 None => "no rule fits this order".to_owned(),
             };
-            let error = ApiError::new(Code::NoRoute, detail);
+            let error = ApiError::new(ProblemCode::NoRoute, detail);
             error.with("rule", rule.into()).with("candidates", candidates.into())
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json as value;
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::{channel_id, unknown_channel};
 use crate::api::dto::json;
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
@@ -101,13 +101,15 @@ impl From<BackofficeError> for ApiError {
             | BackofficeError::NoLayout { .. }
             | BackofficeError::DateOpen { .. }
             | BackofficeError::NoFile { .. } => {
-                Self::new(Code::NoStatement, detail).with("reason", name.into())
+                Self::new(ProblemCode::NoStatement, detail).with("reason", name.into())
             }
-            BackofficeError::StandsElsewhere { date } => Self::new(Code::StatementRefused, detail)
-                .with("reason", name.into())
-                .with("stands_under", date.to_string().into()),
+            BackofficeError::StandsElsewhere { date } => {
+                Self::new(ProblemCode::StatementRefused, detail)
+                    .with("reason", name.into())
+                    .with("stands_under", date.to_string().into())
+            }
             BackofficeError::Name => Query::invalid("name", detail),
-            BackofficeError::TooManyRevisions => Self::new(Code::WrongPhase, detail),
+            BackofficeError::TooManyRevisions => Self::new(ProblemCode::WrongPhase, detail),
             BackofficeError::Refused { batch, problem } => {
                 refused(&problem).with("batch", batch.to_string().into())
             }
@@ -123,7 +125,10 @@ impl From<BackofficeError> for ApiError {
                     error = %telemetry::chain(&error),
                     "a statement could not be reconciled; it can be run again"
                 );
-                Self::new(Code::Internal, "the statement could not be reconciled; run it again")
+                Self::new(
+                    ProblemCode::Internal,
+                    "the statement could not be reconciled; run it again",
+                )
             }
         }
     }
@@ -132,7 +137,7 @@ impl From<BackofficeError> for ApiError {
 /// Why the file is refused, by its line where there is one; never with the place that it lies in.
 fn refused(problem: &ReconcileError) -> ApiError {
     let refusal = |reason: &'static str, detail: String| {
-        ApiError::new(Code::StatementRefused, detail).with("reason", reason.into())
+        ApiError::new(ProblemCode::StatementRefused, detail).with("reason", reason.into())
     };
     match problem {
         ReconcileError::Line { line, problem, .. } => {
@@ -159,7 +164,10 @@ fn refused(problem: &ReconcileError) -> ApiError {
         | ReconcileError::Write { .. }
         | ReconcileError::Died => {
             tracing::error!(error = %telemetry::chain(problem), "a statement cannot be read");
-            ApiError::new(Code::Internal, "the statement could not be reconciled; run it again")
+            ApiError::new(
+                ProblemCode::Internal,
+                "the statement could not be reconciled; run it again",
+            )
         }
     }
 }

@@ -28,11 +28,11 @@ pub struct BatchBody<'row> {
     reason: Option<&'row str>,
     /// Only of a batch that has finished.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    report: Option<ReportBody<'row>>,
+    report: Option<BatchReportBody<'row>>,
 }
 
 #[derive(Serialize)]
-struct ReportBody<'row> {
+struct BatchReportBody<'row> {
     agreed: bool,
     #[serde(flatten)]
     summary: SummaryForm,
@@ -63,7 +63,7 @@ impl<'row> From<&'row Reconciliation> for BatchBody<'row> {
             BatchState::Running | BatchState::Abandoned => false,
         };
         let found = &batch.report;
-        let report = || ReportBody {
+        let report = || BatchReportBody {
             agreed: found.is_agreed(),
             summary: SummaryForm::of(&found.totals, &found.theirs, &found.ours),
             lines: found.lines,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::channel_id;
 use crate::api::dto::json;
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
@@ -195,14 +195,14 @@ impl From<BalanceRefusal> for ApiError {
         let (name, detail) = (refusal.name(), refusal.to_string());
         let error = match refusal {
             BalanceRefusal::Balanced | BalanceRefusal::Cleared | BalanceRefusal::Exhausted => {
-                Self::new(Code::WrongPhase, detail)
+                Self::new(ProblemCode::WrongPhase, detail)
             }
-            BalanceRefusal::NoReason => Self::of_field(Code::MissingField, "reason", detail),
+            BalanceRefusal::NoReason => Self::of_field(ProblemCode::MissingField, "reason", detail),
             BalanceRefusal::NoMoney | BalanceRefusal::Money => {
-                Self::of_field(Code::RemedyRefused, "remedy", detail)
+                Self::of_field(ProblemCode::RemedyRefused, "remedy", detail)
             }
             BalanceRefusal::NoMerchant | BalanceRefusal::OtherMerchant { .. } => {
-                Self::of_field(Code::RemedyRefused, "merchant_id", detail)
+                Self::of_field(ProblemCode::RemedyRefused, "merchant_id", detail)
             }
         };
         error.with("reason", name.into())

@@ -21,8 +21,8 @@ use crate::domain::books::report::{Cleared, Volume};
 use crate::domain::ids::BatchId;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
-use crate::reconciliation::matching::form::Whole;
-use crate::reconciliation::report::{CurrencyStanding, Report, report};
+use crate::reconciliation::matching::form::WideInteger;
+use crate::reconciliation::report::{CurrencyStanding, DayReport, report};
 
 /// `GET /v1/channels/{id}/report?date=`
 pub async fn of_date(
@@ -37,11 +37,11 @@ pub async fn of_date(
     let channel = channel_id(&state, &id)?;
     let terms = state.engine.channels().terms(&channel).ok_or_else(unknown_channel)?;
     let made = report(&state.engine, channel, date, &terms.calendar).await?;
-    Ok(json(StatusCode::OK, &ReportBody::from(&made)))
+    Ok(json(StatusCode::OK, &DayReportBody::from(&made)))
 }
 
 #[derive(Serialize)]
-struct ReportBody<'row> {
+struct DayReportBody<'row> {
     channel: &'row str,
     date: Text<BusinessDate>,
     made_at: MomentText,
@@ -77,7 +77,7 @@ impl<'row> From<&'row DayClose> for ClosedBody<'row> {
 #[derive(Serialize)]
 struct AmountBody {
     currency: &'static str,
-    amount: Whole,
+    amount: WideInteger,
 }
 
 #[derive(Serialize)]
@@ -100,7 +100,7 @@ impl VolumeBody {
         let asked = volume.asked_minor.iter();
         let amount = |(currency, minor): (&Currency, &i128)| AmountBody {
             currency: currency.name(),
-            amount: Whole(*minor),
+            amount: WideInteger(*minor),
         };
         Self {
             operation,
@@ -127,9 +127,9 @@ struct ClearedBody<'row> {
     rule: Option<&'row str>,
     currency: &'static str,
     records: u64,
-    principal: Whole,
-    fee: Whole,
-    net: Whole,
+    principal: WideInteger,
+    fee: WideInteger,
+    net: WideInteger,
 }
 
 impl<'row> ClearedBody<'row> {
@@ -144,9 +144,9 @@ impl<'row> ClearedBody<'row> {
             rule,
             currency: currency.name(),
             records: sums.records,
-            principal: Whole(sums.principal_minor),
-            fee: Whole(sums.fee_minor),
-            net: Whole(sums.principal_minor - sums.fee_minor),
+            principal: WideInteger(sums.principal_minor),
+            fee: WideInteger(sums.fee_minor),
+            net: WideInteger(sums.principal_minor - sums.fee_minor),
         }
     }
 }
@@ -155,9 +155,9 @@ impl<'row> ClearedBody<'row> {
 struct ProfitBody {
     currency: &'static str,
     orders: u64,
-    merchant_fee: Whole,
-    channel_fee: Whole,
-    margin: Whole,
+    merchant_fee: WideInteger,
+    channel_fee: WideInteger,
+    margin: WideInteger,
     /// Orders of which the core gave no fee: they are in none of the sums.
     without: u64,
 }
@@ -194,8 +194,8 @@ struct SuspenseBody {
     age: &'static str,
     currency: &'static str,
     differences: u64,
-    receivable: Whole,
-    payable: Whole,
+    receivable: WideInteger,
+    payable: WideInteger,
 }
 
 #[derive(Serialize)]
@@ -219,8 +219,8 @@ impl From<&CurrencyStanding> for StandingBody {
     }
 }
 
-impl<'row> From<&'row Report> for ReportBody<'row> {
-    fn from(report: &'row Report) -> Self {
+impl<'row> From<&'row DayReport> for DayReportBody<'row> {
+    fn from(report: &'row DayReport) -> Self {
         let sums = &report.sums;
         let volume = sums.volume.iter();
         let cleared = sums.cleared.iter().map(|((movement, currency), row)| {
@@ -234,9 +234,9 @@ impl<'row> From<&'row Report> for ReportBody<'row> {
         let profit = sums.profit.iter().map(|(currency, row)| ProfitBody {
             currency: currency.name(),
             orders: row.orders,
-            merchant_fee: Whole(row.merchant_fee_minor),
-            channel_fee: Whole(row.channel_fee_minor),
-            margin: Whole(row.merchant_fee_minor - row.channel_fee_minor),
+            merchant_fee: WideInteger(row.merchant_fee_minor),
+            channel_fee: WideInteger(row.channel_fee_minor),
+            margin: WideInteger(row.merchant_fee_minor - row.channel_fee_minor),
             without: row.without,
         });
         let differences = sums.differences.iter().map(|(class, row)| DifferencesBody {
@@ -248,8 +248,8 @@ impl<'row> From<&'row Report> for ReportBody<'row> {
             age: age.name(),
             currency: currency.name(),
             differences: row.differences,
-            receivable: Whole(row.receivable_minor),
-            payable: Whole(row.payable_minor),
+            receivable: WideInteger(row.receivable_minor),
+            payable: WideInteger(row.payable_minor),
         });
         Self {
             channel: sums.channel.as_str(),

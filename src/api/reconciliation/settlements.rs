@@ -9,7 +9,7 @@ use http::{StatusCode, Uri};
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::channel_id;
 use crate::api::dto::json;
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
@@ -120,7 +120,7 @@ fn amount(fields: &mut JsonFields<'_>) -> Result<i64, ApiError> {
         Some(Json::Huge) => Err(SettlementError::from(SettlementRefusal::TooLarge).into()),
         Some(_) => {
             let detail = "an integer of minor units is expected, without fraction";
-            Err(ApiError::of_field(Code::InvalidAmount, "amount", detail))
+            Err(ApiError::of_field(ProblemCode::InvalidAmount, "amount", detail))
         }
     }
 }
@@ -131,15 +131,15 @@ impl From<SettlementError> for ApiError {
         match error {
             SettlementError::Refused(refusal) => match refusal {
                 SettlementRefusal::Differs { field } => {
-                    Self::of_field(Code::BankReferenceConflict, field, detail)
+                    Self::of_field(ProblemCode::BankReferenceConflict, field, detail)
                 }
                 SettlementRefusal::EndsBeforeItBegins | SettlementRefusal::TooManyDates => {
-                    Self::of_field(Code::InvalidField, "to", detail)
+                    Self::of_field(ProblemCode::InvalidField, "to", detail)
                 }
                 SettlementRefusal::TooLarge => {
-                    Self::of_field(Code::InvalidAmount, "amount", detail)
+                    Self::of_field(ProblemCode::InvalidAmount, "amount", detail)
                 }
-                SettlementRefusal::TooManyReceipts => Self::new(Code::WrongPhase, detail),
+                SettlementRefusal::TooManyReceipts => Self::new(ProblemCode::WrongPhase, detail),
             },
             SettlementError::NoSuchSettlement => missing(),
             SettlementError::NoSuchChannel => crate::api::channels::unknown_channel(),

@@ -20,7 +20,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::api::auth::{MayOperate, Seat};
 use crate::api::channels::channel_id;
 use crate::api::dto::{Text, json};
-use crate::api::error::{ApiError, Code};
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, media_type, unsupported};
 use crate::api::reconciliation::body::BatchBody;
@@ -29,7 +29,7 @@ use crate::codec::sign::hex_lower;
 use crate::domain::books::statement::StatementOrigin;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::AuditEntry;
-use crate::reconciliation::{BackofficeError, Content, Imported, Incoming};
+use crate::reconciliation::{BackofficeError, Imported, Incoming, StatementContent};
 
 /// Files that are handed in at once; each takes as much of the disk as the limit allows.
 const PLACES: usize = 4;
@@ -60,7 +60,7 @@ impl Spool {
         let free = state.uploads.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let place = free.ok_or_else(|| {
             ApiError::new(
-                Code::QueueFull,
+                ProblemCode::QueueFull,
                 "too many statements are being handed in; this one was not taken",
             )
         })?;
@@ -129,12 +129,12 @@ pub async fn hand_in(
         tokio::task::spawn_blocking(move || shared.backoffice.work_folder().map(Path::to_owned));
     let folder = folder.await.map_err(|_| BackofficeError::Died)??;
     let spool = Spool::begin(&state, &folder)?;
-    let limits = Limits {
+    let limits = UploadLimits {
         bytes_max: state.settings.server.statement_bytes_max,
         pause_max: state.settings.server.request_timeout,
     };
     write_body(&parts.headers, body, &spool.path, limits).await?;
-    let content = Content::File(spool.path.clone());
+    let content = StatementContent::File(spool.path.clone());
     let (origin, by) = (StatementOrigin::Upload, seat.name().to_string());
     let incoming = Incoming { channel, date, name, content, origin, by };
     let imported = to_its_end(async move {
@@ -168,7 +168,7 @@ async fn import(state: &ApiState, seat: &Seat, incoming: Incoming) -> Result<Imp
 }
 
 #[derive(Clone, Copy)]
-struct Limits {
+struct UploadLimits {
     bytes_max: u64,
     /// Between two pieces of the body: a large one may take its time, as long as it comes.
     pause_max: Duration,
@@ -178,11 +178,11 @@ async fn write_body(
     headers: &HeaderMap,
     mut body: Body,
     path: &Path,
-    limits: Limits,
+    limits: UploadLimits,
 ) -> Result<(), ApiError> {
     let too_large = || {
         let detail = format!("at most {} bytes are taken", limits.bytes_max);
-        ApiError::new(Code::BodyTooLarge, detail)
+        ApiError::new(ProblemCode::BodyTooLarge, detail)
     };
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if announced
@@ -193,7 +193,7 @@ async fn write_body(
     }
     let failed = |error: std::io::Error| {
         tracing::error!(%error, "a statement that is handed in cannot be written");
-        ApiError::new(Code::Internal, "the file cannot be written; nothing of it was kept")
+        ApiError::new(ProblemCode::Internal, "the file cannot be written; nothing of it was kept")
     };
     let mut file = File::create(path).await.map_err(failed)?;
     let mut left = limits.bytes_max;
@@ -204,11 +204,11 @@ async fn write_body(
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) => {
                 let detail = "the body broke off before its end; nothing was done";
-                return Err(ApiError::new(Code::RequestTimeout, detail));
+                return Err(ApiError::new(ProblemCode::RequestTimeout, detail));
             }
             Err(_) => {
                 let detail = "the body did not go on in time; nothing was done";
-                return Err(ApiError::new(Code::RequestTimeout, detail));
+                return Err(ApiError::new(ProblemCode::RequestTimeout, detail));
             }
         };
         // What is no data is a trailer, which says nothing here.
@@ -218,7 +218,7 @@ async fn write_body(
         file.write_all(&data).await.map_err(failed)?;
     }
     if left == limits.bytes_max {
-        return Err(ApiError::new(Code::StatementRefused, "the file is empty")
+        return Err(ApiError::new(ProblemCode::StatementRefused, "the file is empty")
             .with("reason", "empty".into()));
     }
     file.flush().await.map_err(failed)

@@ -7,7 +7,7 @@ use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 /// What a code means. Written in channel files as `approved`, `pending`, `unknown`, `not_found`,
 /// `declined <reason>` or `elsewhere <reason>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CodeMeaning {
     Approved,
     Pending,
     /// The channel does not know yet, or the code does not prove that no money moved.
@@ -18,7 +18,7 @@ pub enum Verdict {
     Elsewhere(Reason),
 }
 
-impl Verdict {
+impl CodeMeaning {
     /// The error says what is allowed in its place.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (word, reason) = text.split_once(' ').map_or((text, None), |(w, r)| (w, Some(r)));
@@ -42,25 +42,25 @@ impl Verdict {
 /// A channel's codes. What is not listed is unknown, never a failure (I-2).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodeTable {
-    verdicts: BTreeMap<String, Verdict>,
+    verdicts: BTreeMap<String, CodeMeaning>,
 }
 
 impl CodeTable {
-    pub fn new(verdicts: impl IntoIterator<Item = (String, Verdict)>) -> Self {
+    pub fn new(verdicts: impl IntoIterator<Item = (String, CodeMeaning)>) -> Self {
         Self { verdicts: verdicts.into_iter().collect() }
     }
 
     /// This table with some codes meaning something else, as a channel's file says.
-    pub fn overridden(mut self, verdicts: impl IntoIterator<Item = (String, Verdict)>) -> Self {
+    pub fn overridden(mut self, verdicts: impl IntoIterator<Item = (String, CodeMeaning)>) -> Self {
         self.verdicts.extend(verdicts);
         self
     }
 
-    pub fn verdict(&self, code: &str) -> Option<Verdict> {
+    pub fn verdict(&self, code: &str) -> Option<CodeMeaning> {
         self.verdicts.get(code).copied()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Verdict)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, CodeMeaning)> {
         self.verdicts.iter().map(|(code, verdict)| (code.as_str(), *verdict))
     }
 
@@ -71,15 +71,15 @@ impl CodeTable {
         let declined =
             |reason, elsewhere| Outcome::Declined(Decline { reason, code: code_text(), elsewhere });
         match self.verdict(code) {
-            Some(Verdict::Approved) => Outcome::Approved(approval()),
-            Some(Verdict::Pending) => Outcome::Pending {
+            Some(CodeMeaning::Approved) => Outcome::Approved(approval()),
+            Some(CodeMeaning::Pending) => Outcome::Pending {
                 code: code_text(),
                 channel_reference: approval().channel_reference,
             },
-            Some(Verdict::Unknown) => Outcome::Unknown(UnknownCause::ChannelUnsure),
-            Some(Verdict::NotFound) => Outcome::NotFound { code: code_text() },
-            Some(Verdict::Declined(reason)) => declined(reason, false),
-            Some(Verdict::Elsewhere(reason)) => declined(reason, true),
+            Some(CodeMeaning::Unknown) => Outcome::Unknown(UnknownCause::ChannelUnsure),
+            Some(CodeMeaning::NotFound) => Outcome::NotFound { code: code_text() },
+            Some(CodeMeaning::Declined(reason)) => declined(reason, false),
+            Some(CodeMeaning::Elsewhere(reason)) => declined(reason, true),
             None => Outcome::Unknown(UnknownCause::UnlistedCode),
         }
     }
@@ -92,11 +92,17 @@ mod tests {
     #[test]
     fn verdicts_are_written_in_words() {
         let funds = Reason::InsufficientFunds;
-        assert_eq!(Verdict::parse("approved"), Ok(Verdict::Approved));
-        assert_eq!(Verdict::parse("declined insufficient_funds"), Ok(Verdict::Declined(funds)));
-        assert_eq!(Verdict::parse("elsewhere insufficient_funds"), Ok(Verdict::Elsewhere(funds)));
+        assert_eq!(CodeMeaning::parse("approved"), Ok(CodeMeaning::Approved));
+        assert_eq!(
+            CodeMeaning::parse("declined insufficient_funds"),
+            Ok(CodeMeaning::Declined(funds))
+        );
+        assert_eq!(
+            CodeMeaning::parse("elsewhere insufficient_funds"),
+            Ok(CodeMeaning::Elsewhere(funds))
+        );
         for wrong in ["", "declined", "declined because", "approved now", "failed"] {
-            assert!(Verdict::parse(wrong).is_err(), "{wrong}");
+            assert!(CodeMeaning::parse(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -105,8 +111,8 @@ mod tests {
         #[test]
         fn i_2_any_unlisted_code_is_unknown(code in "\\PC{0,8}", listed in "[0-9A-Z]{1,4}") {
             let reason = Reason::InsufficientFunds;
-            let verdicts = [Verdict::Declined(reason), Verdict::Approved, Verdict::NotFound];
-            for verdict in verdicts {
+            use CodeMeaning::{Approved, Declined, NotFound};
+            for verdict in [Declined(reason), Approved, NotFound] {
                 let table = CodeTable::new([(listed.clone(), verdict)]);
                 let near = [code.clone(), format!("{listed}{code}"), format!("{code}{listed}")];
                 for other in near.iter().filter(|other| **other != listed) {
@@ -120,7 +126,7 @@ mod tests {
 
     #[test]
     fn i_2_an_unlisted_code_is_unknown() {
-        let table = CodeTable::new([("00".to_owned(), Verdict::Approved)]);
+        let table = CodeTable::new([("00".to_owned(), CodeMeaning::Approved)]);
         let outcome = table.outcome("99", Approval::default);
         assert_eq!(outcome, Outcome::Unknown(UnknownCause::UnlistedCode));
         assert_eq!(table.outcome("00", Approval::default), Outcome::Approved(Approval::default()));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use crate::channel::file::codes::Verdict;
+use crate::channel::file::codes::CodeMeaning;
 use crate::channel::statement::StatementTerms;
 use crate::channel::transport::breaker::BreakerTerms;
 use crate::channel::transport::http::Timeouts;
@@ -129,7 +129,7 @@ pub struct ChannelFile {
     pub tls_roots: Vec<String>,
     pub breaker: BreakerTerms,
     pub terms: Terms,
-    pub codes: Vec<(String, Verdict)>,
+    pub codes: Vec<(String, CodeMeaning)>,
     /// `None`: the channel's statements are not downloaded.
     pub statement: Option<StatementTerms>,
 }
@@ -302,11 +302,11 @@ fn read_breaker(root: &Section<'_>) -> BreakerTerms {
     breaker
 }
 
-fn read_codes(root: &Section<'_>) -> Vec<(String, Verdict)> {
+fn read_codes(root: &Section<'_>) -> Vec<(String, CodeMeaning)> {
     let mut codes = Vec::new();
     let Some(section) = root.optional_section("codes") else { return codes };
     for (code, _) in section.keys() {
-        if let Some(verdict) = section.parsed(code, "approved", Verdict::parse) {
+        if let Some(verdict) = section.parsed(code, "approved", CodeMeaning::parse) {
             codes.push((code.to_owned(), verdict));
         }
     }
@@ -457,7 +457,7 @@ rate_ppm = 6000
         assert_eq!(mistakes, Vec::<String>::new());
         assert_eq!(file.limits.hours.len(), 1);
         assert_eq!(file.terms.inquire.len(), 2);
-        assert_eq!(file.codes, [("00".to_owned(), Verdict::Approved)]);
+        assert_eq!(file.codes, [("00".to_owned(), CodeMeaning::Approved)]);
         assert!(!file.terms.can(Operation::Undo));
         assert_eq!(file.terms.reversible, [Operation::Payment]);
         assert!(file.terms.partial_refund && !file.terms.follow_up_needs_card);

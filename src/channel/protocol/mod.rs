@@ -12,11 +12,9 @@ use std::sync::Arc;
 use crate::channel::Adapter;
 use crate::channel::file::ChannelFile;
 use crate::channel::file::codes::CodeTable;
+use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
-
-/// Resolves a credential's reference; see [`crate::config::credential`].
-pub type Resolve<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 
 /// The protocols' names in channel files, and the sections they read.
 const PROTOCOLS: [(&str, &str); 3] =
@@ -25,7 +23,7 @@ const PROTOCOLS: [(&str, &str); 3] =
 /// What a channel's file builds: an adapter, and what its transport must know.
 pub enum Built {
     Http(Arc<dyn Adapter>),
-    Links(Box<iso8583::section::Read>),
+    Links(Box<iso8583::section::Iso8583Channel>),
 }
 
 impl Built {
@@ -39,7 +37,11 @@ impl Built {
 }
 
 /// Builds the adapter that a channel's file asks for, or reports why not.
-pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Option<Built> {
+pub fn read(
+    root: &Section<'_>,
+    file: &ChannelFile,
+    resolve: &CredentialResolver<'_>,
+) -> Option<Built> {
     let codes = file.codes.clone();
     check_reversible(root, file);
     match file.protocol.as_str() {
@@ -78,7 +80,7 @@ fn check_reversible(root: &Section<'_>, file: &ChannelFile) {
 pub fn read_unverified(
     root: &Section<'_>,
     file: &ChannelFile,
-    resolve: &Resolve<'_>,
+    resolve: &CredentialResolver<'_>,
 ) -> Option<Built> {
     let codes = file.codes.clone();
     match file.protocol.as_str() {
@@ -94,7 +96,7 @@ pub fn read_unverified(
         "iso8583" => {
             let read = iso8583::section::read(root, file, resolve)?;
             let adapter = read.adapter.without_verification();
-            Some(Built::Links(Box::new(iso8583::section::Read { adapter, ..read })))
+            Some(Built::Links(Box::new(iso8583::section::Iso8583Channel { adapter, ..read })))
         }
         unknown => {
             report_unknown(root, unknown);

@@ -20,7 +20,7 @@ use crate::domain::card::words::mask_values;
 
 /// A channel that can be asked.
 pub struct Connection {
-    pub spoken: Spoken,
+    pub spoken: AdapterLine,
     pub statements: Option<Arc<StatementLink>>,
     /// The configured roots that its TLS certificate must chain to.
     pub tls_terms: Vec<CertificateTerm>,
@@ -36,12 +36,12 @@ impl Connection {
 }
 
 /// An adapter with the transport that carries what it writes.
-pub enum Spoken {
+pub enum AdapterLine {
     Http { adapter: Arc<dyn Adapter>, transport: HttpTransport },
     Links { adapter: Arc<dyn LinkAdapter>, transport: TcpTransport },
 }
 
-impl Spoken {
+impl AdapterLine {
     /// What went wrong before anything could leave is an [`EncodeError`]; the rest is an outcome.
     pub async fn exchange(
         &self,
@@ -98,7 +98,7 @@ pub fn connect(
             let statements = statement_link(root, file, &adapter, tls.clone(), clock);
             let statements = statements.map(Arc::new);
             let transport = HttpTransport::new(file.timeouts, tls)?.heard_by(clock.clone());
-            let (spoken, tls_terms) = (Spoken::Http { adapter, transport }, Vec::new());
+            let (spoken, tls_terms) = (AdapterLine::Http { adapter, transport }, Vec::new());
             Ok(Connection { spoken, statements, tls_terms })
         }
         Built::Links(read) => {
@@ -110,7 +110,7 @@ pub fn connect(
             let tls = read.tls_name.map(|name| (Arc::new(tls), name));
             let protocol: Arc<dyn LinkProtocol> = Arc::<Iso8583>::clone(&adapter);
             let transport = TcpTransport::new(protocol, read.links, file.timeouts, tls, common);
-            let spoken = Spoken::Links { adapter, transport };
+            let spoken = AdapterLine::Links { adapter, transport };
             Ok(Connection { spoken, statements: None, tls_terms: Vec::new() })
         }
     }

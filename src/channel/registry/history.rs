@@ -33,12 +33,12 @@ struct Version {
 }
 
 /// The versions of every channel's terms, oldest first.
-pub struct History {
+pub struct TermsHistory {
     folder: PathBuf,
     versions: RwLock<BTreeMap<ChannelId, Vec<Version>>>,
 }
 
-impl History {
+impl TermsHistory {
     /// Reads what is kept below the data folder; an absent folder has no history.
     pub fn load(data: &Path, common: &CommonTerms) -> io::Result<Self> {
         let folder = data.join(FOLDER);
@@ -235,14 +235,14 @@ not_found_final_after = "10m"
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
         let common = CommonTerms::default();
-        let history = History::load(data, &common).expect("no history yet");
+        let history = TermsHistory::load(data, &common).expect("no history yet");
         assert!(history.terms_at(&id(), moment(50)).is_none());
         let (old, new) = (text(3_000), text(5_000));
         for (text, at) in [(&old, 100), (&old, 150), (&new, 200), (&old, 300)] {
             let running = [(&id(), text.as_str(), &terms(text))];
             history.keep(running.into_iter(), moment(at)).expect("it is kept");
         }
-        let reopened = History::load(data, &common).expect("a history");
+        let reopened = TermsHistory::load(data, &common).expect("a history");
         for history in [history, reopened] {
             for (at, expected) in
                 [(50, &old), (100, &old), (199, &old), (200, &new), (299, &new), (300, &old)]
@@ -259,7 +259,7 @@ not_found_final_after = "10m"
     fn the_longest_wait_is_that_of_every_version() {
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
-        let history = History::load(data, &CommonTerms::default()).expect("no history yet");
+        let history = TermsHistory::load(data, &CommonTerms::default()).expect("no history yet");
         assert_eq!(history.longest_wait(&id()), Duration::ZERO);
         let longest = |text: &str| terms(text).longest_wait();
         let (short, long) = (text(3_000), text(3_000).replace("\"10m\"", "\"20d\""));
@@ -276,10 +276,10 @@ not_found_final_after = "10m"
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
         let common = CommonTerms::default();
-        let history = History::load(data, &common).expect("no history yet");
+        let history = TermsHistory::load(data, &common).expect("no history yet");
         let year = 400 * 86_400_000;
         let versions = [text(3_000), text(5_000), text(6_000), text(9_000)];
-        let keep = |history: &History, version: &str, at: i64| {
+        let keep = |history: &TermsHistory, version: &str, at: i64| {
             let running = [(&id(), version, &terms(version))];
             history.keep(running.into_iter(), moment(at)).expect("it is kept");
         };
@@ -287,10 +287,10 @@ not_found_final_after = "10m"
         keep(&history, &versions[1], 2_000 + year);
         keep(&history, &versions[2], 3_000 + year);
         // The clock is right again; another start, with the file as it was and then a new one.
-        let history = History::load(data, &common).expect("a history");
+        let history = TermsHistory::load(data, &common).expect("a history");
         keep(&history, &versions[2], 5_000);
         keep(&history, &versions[3], 9_000);
-        let reopened = History::load(data, &common).expect("a history");
+        let reopened = TermsHistory::load(data, &common).expect("a history");
         for history in [history, reopened] {
             for (at, version) in [
                 (1_000, 0),
@@ -314,7 +314,7 @@ not_found_final_after = "10m"
         let folder = data.join(FOLDER).join("a");
         write(&folder.join("100.toml"), "what = \"this?\"").expect("it is written");
         write(&folder.join("200.toml"), &text(3_000)).expect("it is written");
-        let history = History::load(data, &CommonTerms::default()).expect("a history");
+        let history = TermsHistory::load(data, &CommonTerms::default()).expect("a history");
         let found = history.terms_at(&id(), moment(150)).expect("the next readable one");
         assert_eq!(found, terms(&text(3_000)));
     }
@@ -324,7 +324,7 @@ not_found_final_after = "10m"
         let scratch = tempfile::tempdir().expect("a folder");
         let data = scratch.path();
         let common = CommonTerms::default();
-        let history = History::load(data, &common).expect("no history yet");
+        let history = TermsHistory::load(data, &common).expect("no history yet");
         let (text, other) = (text(3_000), ChannelId::from_stored("b"));
         // A file where the second channel's folder would be.
         fs::create_dir_all(data.join(FOLDER)).expect("a folder");
@@ -335,7 +335,7 @@ not_found_final_after = "10m"
         assert_eq!(refused, Err(other));
         assert!(history.terms_at(&id(), moment(200)).is_none());
         fs::remove_file(data.join(FOLDER).join("b")).expect("it can go");
-        let reopened = History::load(data, &common).expect("a history");
+        let reopened = TermsHistory::load(data, &common).expect("a history");
         assert!(reopened.terms_at(&id(), moment(200)).is_none(), "nothing was left behind");
     }
 }

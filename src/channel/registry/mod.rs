@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::file::ChannelFile;
-use crate::channel::registry::connection::{Connection, Spoken};
-use crate::channel::registry::history::History;
+use crate::channel::registry::connection::{AdapterLine, Connection};
+use crate::channel::registry::history::TermsHistory;
 use crate::channel::registry::switches::Switches;
 use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::transport::pace::Pace;
@@ -56,7 +56,7 @@ const CHANNELS_MAX: usize = 1_000;
 
 /// One channel as it was loaded.
 #[derive(Clone)]
-struct Loaded {
+struct LoadedChannel {
     file: Arc<ChannelFile>,
     /// The file as it was read.
     text: Arc<str>,
@@ -68,7 +68,7 @@ struct Loaded {
     runtime: Arc<Runtime>,
 }
 
-type Channelset = BTreeMap<ChannelId, Arc<Loaded>>;
+type Channelset = BTreeMap<ChannelId, Arc<LoadedChannel>>;
 
 /// What the API and the command line show of a channel.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ pub struct Registry {
     common: CommonTerms,
     clock: Timekeeper,
     switches: Switches,
-    history: History,
+    history: TermsHistory,
     /// What is loaded will run, and its orders keep its terms.
     keeps_history: bool,
     channels: ArcSwap<Channelset>,
@@ -148,7 +148,7 @@ impl Registry {
             let advice = "mend or remove the file; removing it switches every channel on";
             vec![Mistake::new(&problem.file, problem.line, "", &problem.text, advice)]
         })?;
-        let history = History::load(data, &common).map_err(|error| {
+        let history = TermsHistory::load(data, &common).map_err(|error| {
             let problem = format!("what was agreed earlier cannot be read: {error}");
             vec![Mistake::new(&data.display().to_string(), 0, "", &problem, "check its rights")]
         })?;
@@ -255,9 +255,9 @@ impl Registry {
         &self,
         path: &Path,
         id: &ChannelId,
-        before: Option<&Arc<Loaded>>,
+        before: Option<&Arc<LoadedChannel>>,
         mistakes: &Mistakes,
-    ) -> Option<Loaded> {
+    ) -> Option<LoadedChannel> {
         let name = path.display().to_string();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
@@ -285,7 +285,7 @@ impl Registry {
         };
         let terms = Arc::new(file.terms.clone());
         let profile = file.profile(self.switches.is_on(id));
-        Some(Loaded {
+        Some(LoadedChannel {
             file: Arc::new(file),
             text: text.into(),
             terms,
@@ -303,7 +303,7 @@ impl Registry {
         let Some(loaded) = channels.get(id) else { return Ok(false) };
         self.switches.set(id, enabled)?;
         let mut after = (*channels).clone();
-        let mut switched = Loaded::clone(loaded);
+        let mut switched = LoadedChannel::clone(loaded);
         let was_on = std::mem::replace(&mut switched.profile.enabled, enabled);
         after.insert(id.clone(), Arc::new(switched));
         self.channels.store(Arc::new(after));
@@ -351,7 +351,7 @@ impl Registry {
         with(&seen)
     }
 
-    fn health(&self, loaded: &Loaded, now: Timestamp) -> ChannelHealth {
+    fn health(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelHealth {
         let limited = loaded.profile.per_day_minor.is_some();
         ChannelHealth {
             breaker_open: loaded.runtime.breaker.is_open(now),
@@ -375,7 +375,7 @@ impl Registry {
         self.channels.load().get(id).map(|loaded| self.describe(loaded, now))
     }
 
-    fn describe(&self, loaded: &Loaded, now: Timestamp) -> ChannelStatus {
+    fn describe(&self, loaded: &LoadedChannel, now: Timestamp) -> ChannelStatus {
         let file = &loaded.file;
         let today = loaded.terms.calendar.date_of(now);
         let types = file.abilities.card_types.iter().flatten();
@@ -441,8 +441,8 @@ impl Registry {
     pub fn decode_late_reply(&self, late: &LateReply) -> Option<Understood> {
         let loaded = self.channels.load().get(&late.channel).cloned()?;
         match &loaded.connection.as_ref()?.spoken {
-            Spoken::Http { .. } => None,
-            Spoken::Links { adapter, .. } => {
+            AdapterLine::Http { .. } => None,
+            AdapterLine::Links { adapter, .. } => {
                 let understood = adapter.decode_frame(&late.asked, &late.frame, self.clock.now());
                 warn_of(&loaded, "a late reply", &understood);
                 Some(understood)
@@ -468,7 +468,7 @@ impl Registry {
         self.channels.load().get(id)?.file.statement.clone()
     }
 
-    async fn ask(&self, loaded: &Loaded, request: &ChannelRequest) -> Understood {
+    async fn ask(&self, loaded: &LoadedChannel, request: &ChannelRequest) -> Understood {
         let now = self.clock.now();
         let Some(connection) = &loaded.connection else {
             return not_sent(NotSentCause::Disabled);
@@ -502,7 +502,7 @@ impl Registry {
 
     async fn exchange(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedChannel,
         connection: &Connection,
         request: &ChannelRequest,
     ) -> Understood {
@@ -588,7 +588,7 @@ fn not_sent(cause: NotSentCause) -> Understood {
 }
 
 /// Says in the log why an answer proves nothing. `what` is the request's word.
-fn warn_of(loaded: &Loaded, what: &str, understood: &Understood) {
+fn warn_of(loaded: &LoadedChannel, what: &str, understood: &Understood) {
     if let Some(objection) = &understood.objection {
         loaded.runtime.answer_objections.warn(&loaded.file.id, what, objection.as_str());
     }

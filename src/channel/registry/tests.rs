@@ -108,7 +108,7 @@ impl Installation {
         Self { folder, registry }
     }
 
-    fn loaded(&self) -> Arc<Loaded> {
+    fn loaded(&self) -> Arc<LoadedChannel> {
         Arc::clone(self.registry.channels.load().get(&id()).expect("the channel"))
     }
 
@@ -159,7 +159,7 @@ fn write(folder: &Path, sections: &Sections) {
 }
 
 /// Everything that is in force of a channel's file, as text.
-fn in_force(loaded: &Loaded) -> String {
+fn in_force(loaded: &LoadedChannel) -> String {
     let file = &loaded.file;
     format!(
         "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",

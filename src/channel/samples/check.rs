@@ -10,17 +10,17 @@ use crate::channel::certificates::{CertificateState, CertificateTerm, longest};
 use crate::channel::file::ChannelFile;
 use crate::channel::protocol::Built;
 use crate::channel::{protocol, registry};
-use crate::config::credential::CredentialSource;
+use crate::config::credential::{CredentialResolver, CredentialSource};
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::Document;
-use crate::config::section::Entry;
+use crate::config::section::KeyValue;
 use crate::domain::ids::ChannelId;
 use crate::domain::route::channel::ChannelState;
 use crate::domain::terms::CommonTerms;
 use crate::domain::time::Timestamp;
 
 /// What a check found, beside the mistakes that make a file useless.
-pub struct Report {
+pub struct SampleReport {
     pub state: ChannelState,
     /// Samples that were played.
     pub played: usize,
@@ -37,9 +37,6 @@ pub struct Report {
 /// How the reader of settings ends what it says of a hidden value.
 const NOT_SHOWN: &str = "(the value is not shown)";
 
-/// Gives a credential's text, or says why there is none.
-pub type Resolve<'r> = &'r dyn Fn(&str) -> Result<String, String>;
-
 /// The samples of a channel's file: `samples/<id>.toml` beside it.
 pub fn samples_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default();
@@ -49,7 +46,11 @@ pub fn samples_of(path: &Path) -> PathBuf {
 /// Checks the file with the credentials that its references lead to, and plays its samples.
 /// `stand_in` gives made-up credentials, with which samples are played where the real ones are
 /// absent; nothing else ever sees them.
-pub fn check(path: &Path, stand_in: Resolve<'_>, now: Timestamp) -> Result<Report, Vec<Mistake>> {
+pub fn check(
+    path: &Path,
+    stand_in: &CredentialResolver<'_>,
+    now: Timestamp,
+) -> Result<SampleReport, Vec<Mistake>> {
     // What connecting needs beside the adapter, for instance roots of TLS.
     let (_, terms) = registry::check_file(path)?;
     let source = CredentialSource::new(path.parent().unwrap_or(Path::new(".")));
@@ -58,7 +59,7 @@ pub fn check(path: &Path, stand_in: Resolve<'_>, now: Timestamp) -> Result<Repor
     Ok(report)
 }
 
-impl Report {
+impl SampleReport {
     /// What the certificates of a connected channel are like: where none of a use holds any more,
     /// the channel cannot work.
     fn judge(&mut self, name: &str, terms: &[CertificateTerm], now: Timestamp) {
@@ -80,9 +81,9 @@ impl Report {
 /// The same with credentials from elsewhere.
 pub fn check_with(
     path: &Path,
-    resolve: Resolve<'_>,
-    stand_in: Resolve<'_>,
-) -> Result<Report, Vec<Mistake>> {
+    resolve: &CredentialResolver<'_>,
+    stand_in: &CredentialResolver<'_>,
+) -> Result<SampleReport, Vec<Mistake>> {
     let name = path.display().to_string();
     let about = |problem: String, advice: &str| vec![Mistake::new(&name, 0, "", &problem, advice)];
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
@@ -117,7 +118,7 @@ pub fn check_with(
         | (Some(Built::Links(_)), Some(Built::Http(_)) | None)
         | (None, _) => None,
     };
-    let mut report = Report {
+    let mut report = SampleReport {
         state: file.state,
         played: 0,
         failed: Vec::new(),
@@ -163,7 +164,7 @@ fn read_adapter(
     (name, text): (&str, &str),
     document: &Document,
     id: &ChannelId,
-    resolve: Resolve<'_>,
+    resolve: &CredentialResolver<'_>,
     unverified: bool,
 ) -> Result<ReadAdapter, Vec<Mistake>> {
     let absent = RefCell::new(Vec::new());
@@ -215,7 +216,7 @@ fn line_of(text: &str, reference: &str) -> usize {
 }
 
 /// The credentials that samples are played with, and the samples with their file's name.
-type ReadSamples = (Vec<Entry>, Vec<(String, Golden)>);
+type ReadSamples = (Vec<KeyValue>, Vec<(String, Golden)>);
 
 /// Nothing where there is no file.
 fn read_samples(path: &Path, medium: Medium) -> Result<ReadSamples, Vec<Mistake>> {
@@ -389,7 +390,7 @@ mod tests {
     }
 
     /// A shipped file and its samples, these changed: what the check makes of them.
-    fn report_of(id: &str, change: impl Fn(String) -> String) -> Report {
+    fn report_of(id: &str, change: impl Fn(String) -> String) -> SampleReport {
         let scratch = tempfile::tempdir().expect("a folder");
         let folder = scratch.path();
         std::fs::create_dir_all(folder.join("samples")).expect("a folder");

@@ -4,7 +4,7 @@
 use super::golden::{Ask, describe};
 use super::{SAMPLE_DATE, sample_now};
 use crate::channel::protocol::iso8583::{Iso8583, WrittenMessage};
-use crate::channel::transport::tcp::{Asked, LinkFrame, LinkProtocol, Sorted};
+use crate::channel::transport::tcp::{LinkFrame, LinkProtocol, RequestTrace, Sorted};
 use crate::channel::{AttemptFacts, ChannelRequest, LinkAdapter};
 use crate::codec::sign::read_hex;
 use crate::config::section::Section;
@@ -20,15 +20,15 @@ const SEQUENCES: u64 = 10_000_000_000;
 const CODE: u8 = 39;
 
 /// A message as a sample has it: one of the two ways or both.
-struct Written {
+struct FrameSample {
     fields: Option<WrittenMessage>,
     /// A frame with the length before it.
     bytes: Option<Vec<u8>>,
 }
 
 /// What comes back, and what it must mean.
-struct Told {
-    written: Written,
+struct FrameAnswer {
+    written: FrameSample,
     /// Its MAC is left out, so it is played on an adapter that does not look at it.
     is_unsigned: bool,
     outcome: String,
@@ -36,29 +36,29 @@ struct Told {
 
 /// One exchange as a sample writes it down.
 pub(super) struct FrameScript {
-    sent: Option<Written>,
-    told: Option<Told>,
+    sent: Option<FrameSample>,
+    told: Option<FrameAnswer>,
 }
 
 /// What was asked, by which the answer is understood.
 enum Question {
-    Order(Asked),
+    Order(RequestTrace),
     SignOn,
     LineTest,
 }
 
-type Sent = (LinkFrame, Question);
+type SentFrame = (LinkFrame, Question);
 
 impl FrameScript {
     pub fn read(section: &Section<'_>) -> Self {
         let sent = section.optional_section("sent").map(|inner| {
-            let written = Written::read(&inner);
+            let written = FrameSample::read(&inner);
             inner.finish();
             written
         });
         let told = section.optional_section("reply").map(|inner| {
-            let told = Told {
-                written: Written::read(&inner),
+            let told = FrameAnswer {
+                written: FrameSample::read(&inner),
                 is_unsigned: inner.boolean_or("unsigned", false),
                 outcome: inner.text_such_as("outcome", "declined insufficient_funds"),
             };
@@ -109,7 +109,7 @@ impl FrameScript {
     }
 }
 
-fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<Sent, String> {
+fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<SentFrame, String> {
     match ask {
         Ask::Operation | Ask::Reversal | Ask::Inquiry | Ask::Notice | Ask::Statement => adapter
             .encode_frame(&of_node(request, adapter.first_node()), sample_now())
@@ -152,7 +152,7 @@ fn of_node(request: &ChannelRequest, node: u16) -> ChannelRequest {
     request
 }
 
-impl Told {
+impl FrameAnswer {
     /// The reply without its length.
     fn frame(&self, adapter: &Iso8583) -> Result<Vec<u8>, String> {
         match (&self.written.bytes, &self.written.fields) {
@@ -168,7 +168,7 @@ impl Told {
 
     fn outcome_on(
         &self,
-        (sent, question): &Sent,
+        (sent, question): &SentFrame,
         frame: &[u8],
         adapter: &Iso8583,
         unverified: &Iso8583,
@@ -194,7 +194,7 @@ impl Told {
     }
 }
 
-impl Written {
+impl FrameSample {
     fn read(section: &Section<'_>) -> Self {
         let bytes = section.optional_parsed("frame", "0012…", |text| {
             let digits: String = text.split_ascii_whitespace().collect();

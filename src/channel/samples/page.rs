@@ -9,7 +9,7 @@ use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest
 use crate::config::section::Section;
 
 /// What must be sent.
-struct Sent {
+struct ExpectedRequest {
     method: Option<String>,
     url: Option<String>,
     headers: Vec<(String, String)>,
@@ -18,7 +18,7 @@ struct Sent {
 }
 
 /// What comes back, and what it must mean.
-struct Told {
+struct PageAnswer {
     reply: WireReply,
     /// Its signature is left out, so it is played on an adapter that does not look at it.
     is_unsigned: bool,
@@ -27,8 +27,8 @@ struct Told {
 
 /// One exchange as a sample writes it down.
 pub(super) struct PageScript {
-    sent: Option<Sent>,
-    told: Option<Told>,
+    sent: Option<ExpectedRequest>,
+    told: Option<PageAnswer>,
 }
 
 impl PageScript {
@@ -111,7 +111,7 @@ fn sent_by(
     encoded.map_err(|error| error.to_string())
 }
 
-impl Told {
+impl PageAnswer {
     fn outcome_on(&self, ask: Ask, request: &ChannelRequest, adapter: &dyn Adapter) -> String {
         if ask == Ask::Notice {
             let WireReply { headers, body, .. } = self.reply.clone();
@@ -131,7 +131,7 @@ impl Told {
     }
 }
 
-impl Sent {
+impl ExpectedRequest {
     fn compare(
         &self,
         method: &str,
@@ -162,9 +162,9 @@ impl Sent {
     }
 }
 
-fn read_sent(section: Section<'_>) -> Sent {
+fn read_sent(section: Section<'_>) -> ExpectedRequest {
     let headers = section.map("headers").into_iter().map(|entry| (entry.key, entry.text));
-    let sent = Sent {
+    let sent = ExpectedRequest {
         headers: headers.collect(),
         method: section.optional_text("method"),
         url: section.optional_text("url"),
@@ -175,7 +175,7 @@ fn read_sent(section: Section<'_>) -> Sent {
     sent
 }
 
-fn read_told(section: Section<'_>) -> Told {
+fn read_told(section: Section<'_>) -> PageAnswer {
     let mut headers = HeaderMap::new();
     for entry in section.map("headers") {
         let name = HeaderName::from_bytes(entry.key.as_bytes());
@@ -191,7 +191,7 @@ fn read_told(section: Section<'_>) -> Told {
         headers,
         body: Bytes::from(section.text("body")),
     };
-    let told = Told {
+    let told = PageAnswer {
         reply,
         is_unsigned: section.boolean_or("unsigned", false),
         outcome: section.text_such_as("outcome", "declined insufficient_funds"),

@@ -24,7 +24,7 @@ pub enum BreakerChange {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct BreakerState {
     in_a_row: u32,
     open_until: Option<Timestamp>,
     /// For how long it was opened, by the terms of then.
@@ -34,7 +34,7 @@ struct State {
     success_rate: SuccessRate,
 }
 
-impl State {
+impl BreakerState {
     /// Whether an open breaker keeps orders away still. None is open for longer than was agreed: a
     /// later moment was read off a clock that has been set back since.
     fn holds(&self, until: Timestamp, now: Timestamp) -> bool {
@@ -45,13 +45,13 @@ impl State {
 /// The breaker of one channel. Its terms are the channel file's at each call; what it has seen
 /// outlasts them.
 pub struct Breaker {
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
 }
 
 impl Breaker {
     pub fn new(now: Timestamp) -> Self {
         let success_rate = SuccessRate::untried(now);
-        let state = State {
+        let state = BreakerState {
             in_a_row: 0,
             open_until: None,
             open_for: Duration::ZERO,
@@ -61,7 +61,7 @@ impl Breaker {
         Self { state: Mutex::new(state) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BreakerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

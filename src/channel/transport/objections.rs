@@ -15,7 +15,7 @@ const LINES_MAX: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
-struct Told {
+struct LogWindow {
     since: Option<Instant>,
     lines: u32,
     left_out: u64,
@@ -24,7 +24,7 @@ struct Told {
 /// One watch over one kind of messages of one channel.
 #[derive(Debug, Default)]
 pub struct ObjectionLog {
-    told: Mutex<Told>,
+    told: Mutex<LogWindow>,
 }
 
 impl ObjectionLog {

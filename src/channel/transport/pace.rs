@@ -38,12 +38,12 @@ struct Places {
 }
 
 /// A request's place. It is given back when dropped.
-pub struct Turn<'p> {
+pub struct PacePermit<'p> {
     permit: Option<SemaphorePermit<'p>>,
     places: &'p Places,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for PacePermit<'_> {
     fn drop(&mut self) {
         let one_less = |surplus: usize| surplus.checked_sub(1);
         let goes = self.places.surplus.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
@@ -105,7 +105,7 @@ impl Pace {
     }
 
     /// Waits for a turn, at most `wait_max`; `None` if none came. Hold the turn while in flight.
-    pub async fn turn(&self) -> Option<Turn<'_>> {
+    pub async fn turn(&self) -> Option<PacePermit<'_>> {
         // The common case takes no timer: there is a place, and the rate allows it.
         if let Ok(permit) = self.places.free.try_acquire() {
             let turn = self.held(permit);
@@ -121,8 +121,8 @@ impl Pace {
         tokio::time::timeout(self.terms.wait_max, waiting).await.ok().flatten()
     }
 
-    fn held<'p>(&'p self, permit: SemaphorePermit<'p>) -> Turn<'p> {
-        Turn { permit: Some(permit), places: &self.places }
+    fn held<'p>(&'p self, permit: SemaphorePermit<'p>) -> PacePermit<'p> {
+        PacePermit { permit: Some(permit), places: &self.places }
     }
 
     /// Whether a request would find a place at once.

@@ -18,8 +18,8 @@ use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
 use crate::reconciliation::matching::form::{COLUMNS, SummaryForm, list};
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, Matched, ReconcileError, Report,
-    StatementFile, Watch, reconcile,
+    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, MatchReport, Matched, ReconcileError,
+    StatementInput, Watch, reconcile,
 };
 
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -93,7 +93,7 @@ pub fn reconcile_files(
     };
     let (records_layout, temporary) = (layout::records(), std::env::temp_dir());
     let summary = args.summary.as_deref();
-    let file = StatementFile { path: statement, layout: &layout, summary, date };
+    let file = StatementInput { path: statement, layout: &layout, summary, date };
     let comparison = Comparison {
         date,
         tolerance: Tolerance { fee_minor: args.fee_tolerance },
@@ -170,7 +170,7 @@ impl Watch for Bar {
 fn list_differences(
     matched: Matched<'_, FileRows<'_>, FileRows<'_>>,
     path: &Path,
-) -> Result<Report, ReconcileError> {
+) -> Result<MatchReport, ReconcileError> {
     let failed = |source| ReconcileError::Write { source };
     let mut file = List::begin(path).map_err(failed)?;
     let mut writer = csv::Writer::from_writer(&mut file);
@@ -188,7 +188,7 @@ fn list_differences(
     Ok(report)
 }
 
-fn as_json(report: &Report) -> Value {
+fn as_json(report: &MatchReport) -> Value {
     let form = SummaryForm::of(&report.totals, &report.theirs, &report.ours);
     let mut told = json!({ "agreed": report.is_agreed() });
     let problems = report.problems.iter();

@@ -37,7 +37,7 @@ type Sm4Gcm = AesGcm<Sm4, U12>;
 
 /// A block cipher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Block {
+pub enum BlockCipher {
     /// AES with a key of 16 or 32 bytes.
     Aes,
     /// SM4 with a key of 16 bytes.
@@ -67,17 +67,17 @@ impl Mode {
 
 /// A shared key of a block cipher in one mode.
 pub struct BlockKey {
-    block: Block,
+    block: BlockCipher,
     mode: Mode,
     key: Zeroizing<Vec<u8>>,
 }
 
 impl BlockKey {
     /// The error is the wrong length.
-    pub fn new(block: Block, mode: Mode, key: &[u8]) -> Result<Self, CipherError> {
+    pub fn new(block: BlockCipher, mode: Mode, key: &[u8]) -> Result<Self, CipherError> {
         let fits = match block {
-            Block::Aes => matches!(key.len(), 16 | 32),
-            Block::Sm4 => key.len() == 16,
+            BlockCipher::Aes => matches!(key.len(), 16 | 32),
+            BlockCipher::Sm4 => key.len() == 16,
         };
         if fits {
             Ok(Self { block, mode, key: Zeroizing::new(key.to_vec()) })
@@ -103,8 +103,8 @@ impl BlockKey {
             return Err(CipherError::Refused);
         }
         match self.block {
-            Block::Aes => self.encrypt_aes(vector, context, plain),
-            Block::Sm4 => self.encrypt_sm4(vector, context, plain),
+            BlockCipher::Aes => self.encrypt_aes(vector, context, plain),
+            BlockCipher::Sm4 => self.encrypt_sm4(vector, context, plain),
         }
         .ok_or(CipherError::Refused)
     }
@@ -120,8 +120,8 @@ impl BlockKey {
             return Err(CipherError::NotForThisKey);
         }
         match self.block {
-            Block::Aes => self.decrypt_aes(vector, context, cipher),
-            Block::Sm4 => self.decrypt_sm4(vector, context, cipher),
+            BlockCipher::Aes => self.decrypt_aes(vector, context, cipher),
+            BlockCipher::Sm4 => self.decrypt_sm4(vector, context, cipher),
         }
         .map(Zeroizing::new)
         .ok_or(CipherError::NotForThisKey)
@@ -339,20 +339,20 @@ mod tests {
         read_hex(text).expect("hexadecimal")
     }
 
-    fn key(block: Block, mode: Mode, text: &str) -> BlockKey {
+    fn key(block: BlockCipher, mode: Mode, text: &str) -> BlockKey {
         BlockKey::new(block, mode, &hex(text)).expect("a key")
     }
 
     #[test]
     fn sm4_matches_its_standard() {
         // GB/T 32907-2016 A.1: one block under itself. Padding adds a second block.
-        let once = key(Block::Sm4, Mode::Ecb, SM4_KEY);
+        let once = key(BlockCipher::Sm4, Mode::Ecb, SM4_KEY);
         let cipher = once.encrypt(&[], &[], &hex(SM4_KEY)).expect("encrypted");
         assert_eq!(hex_lower(&cipher[..16]), "681edf34d206965e86b3e94f536e4246");
         // RFC 8998 A.1.
         let plain = "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd\
                      eeeeeeeeeeeeeeeeffffffffffffffffeeeeeeeeeeeeeeeeaaaaaaaaaaaaaaaa";
-        let sealed = key(Block::Sm4, Mode::Gcm, SM4_KEY)
+        let sealed = key(BlockCipher::Sm4, Mode::Gcm, SM4_KEY)
             .encrypt(
                 &hex("00001234567800000000abcd"),
                 &hex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
@@ -394,11 +394,11 @@ mod tests {
             (Mode::Cbc, long, &vector, "f58c4c04d6e5f1ba779eabfb5f7bfbd6"),
         ];
         for (mode, text, vector, expected) in rows {
-            let cipher = key(Block::Aes, mode, text).encrypt(vector, &[], &plain);
+            let cipher = key(BlockCipher::Aes, mode, text).encrypt(vector, &[], &plain);
             assert_eq!(hex_lower(&cipher.expect("encrypted")[..16]), expected, "{mode:?}");
         }
         // The GCM specification's test case 4 (McGrew and Viega).
-        let sealed = key(Block::Aes, Mode::Gcm, "feffe9928665731c6d6a8f9467308308")
+        let sealed = key(BlockCipher::Aes, Mode::Gcm, "feffe9928665731c6d6a8f9467308308")
             .encrypt(
                 &hex("cafebabefacedbaddecaf888"),
                 &hex("feedfacedeadbeeffeedfacedeadbeefabaddad2"),
@@ -411,7 +411,7 @@ mod tests {
 
     #[test]
     fn every_mode_is_undone_by_its_own_key_vector_and_context_only() {
-        for block in [Block::Aes, Block::Sm4] {
+        for block in [BlockCipher::Aes, BlockCipher::Sm4] {
             for mode in [Mode::Ecb, Mode::Cbc, Mode::Gcm] {
                 let ours = key(block, mode, SM4_KEY);
                 let vector = vec![7; mode.vector_bytes()];
@@ -432,8 +432,8 @@ mod tests {
                 assert_eq!(fits, mode != Mode::Gcm, "{block:?} {mode:?}");
             }
         }
-        assert!(BlockKey::new(Block::Sm4, Mode::Ecb, &[0; 32]).is_err());
-        assert!(BlockKey::new(Block::Aes, Mode::Ecb, &[0; 24]).is_err());
+        assert!(BlockKey::new(BlockCipher::Sm4, Mode::Ecb, &[0; 32]).is_err());
+        assert!(BlockKey::new(BlockCipher::Aes, Mode::Ecb, &[0; 24]).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::cipher::{Block, BlockKey, Mode, OaepDecryptor, OaepDigest, OaepEncryptor};
+use super::cipher::{BlockCipher, BlockKey, Mode, OaepDecryptor, OaepDigest, OaepEncryptor};
 use super::digest::Digest;
 use super::sm2::{Sm2Form, Sm2Signer, Sm2Verifier, USUAL_USER_ID};
 use crate::codec::sample_keys::merchant_key;
@@ -134,10 +134,10 @@ fn openssl_and_we_read_each_other_s_fields() {
         return;
     }
     let rows = [
-        (Block::Sm4, Mode::Ecb, "-sm4-ecb", 16),
-        (Block::Sm4, Mode::Cbc, "-sm4-cbc", 16),
-        (Block::Aes, Mode::Ecb, "-aes-128-ecb", 16),
-        (Block::Aes, Mode::Cbc, "-aes-256-cbc", 32),
+        (BlockCipher::Sm4, Mode::Ecb, "-sm4-ecb", 16),
+        (BlockCipher::Sm4, Mode::Cbc, "-sm4-cbc", 16),
+        (BlockCipher::Aes, Mode::Ecb, "-aes-128-ecb", 16),
+        (BlockCipher::Aes, Mode::Cbc, "-aes-256-cbc", 32),
     ];
     for (block, mode, name, length) in rows {
         let secret: Vec<u8> = (1..=length).collect();

@@ -3,8 +3,8 @@
 use zeroize::Zeroize;
 
 use super::format::{BitmapForm, Format};
-use super::message::{Message, Span, Spans, bit, set_fields};
-use super::notation::{FieldSpec, Kind, Packing, Pad, Size};
+use super::message::{FieldSpan, Message, Spans, bit, set_fields};
+use super::notation::{FieldKind, FieldSpec, Packing, Pad, Size};
 use super::{FIELD_MAX, Flaw, Iso8583Error, MESSAGE_BYTES_MAX};
 
 /// The values of one message, in any order. Reused for the next one; what it held is wiped (I-11).
@@ -75,11 +75,11 @@ impl Drop for Draft {
 
 /// Where a message that was just written lies in its buffer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
+pub struct PackedMessage {
     spans: Spans,
 }
 
-impl Packed {
+impl PackedMessage {
     /// The message over the buffer that it was written into.
     pub fn message<'f>(&self, format: &'f Format, buffer: &'f [u8]) -> Message<'f> {
         Message::over(format, buffer, self.spans.clone())
@@ -96,7 +96,11 @@ impl Packed {
 /// Packs a message behind what the buffer holds already. After an error the buffer's end is of no
 /// use. Short values are filled: digits with zeros before them, texts of fixed length with blanks
 /// behind.
-pub fn encode(format: &Format, draft: &Draft, out: &mut Vec<u8>) -> Result<Packed, Iso8583Error> {
+pub fn encode(
+    format: &Format,
+    draft: &Draft,
+    out: &mut Vec<u8>,
+) -> Result<PackedMessage, Iso8583Error> {
     let start = out.len();
     let error = |field, offset, flaw| Iso8583Error { field, offset, flaw };
     if draft.message_type > 9_999 {
@@ -123,10 +127,10 @@ pub fn encode(format: &Format, draft: &Draft, out: &mut Vec<u8>) -> Result<Packe
         }
         let bytes = spec.bytes_of(count);
         spans.fields[usize::from(field)] =
-            Span { at: (end - bytes) as u16, bytes: bytes as u16, count: count as u16 };
+            FieldSpan { at: (end - bytes) as u16, bytes: bytes as u16, count: count as u16 };
     }
     spans.end = out.len();
-    Ok(Packed { spans })
+    Ok(PackedMessage { spans })
 }
 
 fn write_number(out: &mut Vec<u8>, number: u16, digits: u8, packing: Packing) {
@@ -176,17 +180,24 @@ fn write_value(
         }
     };
     match (spec.kind, spec.packing) {
-        (Kind::Binary | Kind::Track | Kind::Signed, _) if missing > 0 => {
+        (FieldKind::Binary | FieldKind::Track | FieldKind::Signed, _) if missing > 0 => {
             return Err(Flaw::FixedLength);
         }
-        (Kind::Numeric | Kind::Track, Packing::Bcd) => {
+        (FieldKind::Numeric | FieldKind::Track, Packing::Bcd) => {
             write_bcd(out, plain, missing, spec.pad, filler);
         }
-        (Kind::Numeric, _) => {
+        (FieldKind::Numeric, _) => {
             out.resize(out.len() + missing, b'0');
             out.extend_from_slice(plain);
         }
-        (Kind::Binary | Kind::Track | Kind::Signed | Kind::Alphanumeric | Kind::Text, _) => {
+        (
+            FieldKind::Binary
+            | FieldKind::Track
+            | FieldKind::Signed
+            | FieldKind::Alphanumeric
+            | FieldKind::Text,
+            _,
+        ) => {
             out.extend_from_slice(plain);
             out.resize(out.len() + missing, b' ');
         }
@@ -194,12 +205,14 @@ fn write_value(
     Ok(count)
 }
 
-fn plain_fits(kind: Kind, plain: &[u8]) -> bool {
+fn plain_fits(kind: FieldKind, plain: &[u8]) -> bool {
     match kind {
-        Kind::Text | Kind::Binary => true,
-        Kind::Numeric => plain.iter().all(u8::is_ascii_digit),
-        Kind::Track | Kind::Alphanumeric => plain.iter().all(|b| (b' '..=b'~').contains(b)),
-        Kind::Signed => match plain.split_first() {
+        FieldKind::Text | FieldKind::Binary => true,
+        FieldKind::Numeric => plain.iter().all(u8::is_ascii_digit),
+        FieldKind::Track | FieldKind::Alphanumeric => {
+            plain.iter().all(|b| (b' '..=b'~').contains(b))
+        }
+        FieldKind::Signed => match plain.split_first() {
             Some((sign, digits)) => {
                 matches!(sign, b'C' | b'D') && digits.iter().all(u8::is_ascii_digit)
             }

@@ -2,7 +2,7 @@
 
 /// What links put before a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Header {
+pub enum FrameHeader {
     /// Nothing.
     None,
     /// POS-P: five bytes of TPDU (`60`, destination, source) and six of header, both BCD.
@@ -136,17 +136,21 @@ impl PospHeader {
 
 impl HeaderForm {
     /// Reads the header at a frame's start; the message begins behind it.
-    pub fn read(self, frame: &[u8]) -> Result<(Header, usize), HeaderError> {
+    pub fn read(self, frame: &[u8]) -> Result<(FrameHeader, usize), HeaderError> {
         let read = match self {
-            Self::None => Some((Header::None, 0)),
-            Self::Posp => PospHeader::read(frame).map(|header| (Header::Posp(header), POSP_BYTES)),
-            Self::Cups => CupsHeader::read(frame).map(|header| (Header::Cups(header), CUPS_BYTES)),
+            Self::None => Some((FrameHeader::None, 0)),
+            Self::Posp => {
+                PospHeader::read(frame).map(|header| (FrameHeader::Posp(header), POSP_BYTES))
+            }
+            Self::Cups => {
+                CupsHeader::read(frame).map(|header| (FrameHeader::Cups(header), CUPS_BYTES))
+            }
         };
         read.ok_or(HeaderError)
     }
 }
 
-impl Header {
+impl FrameHeader {
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::None => {}

@@ -10,7 +10,7 @@ use super::mac::{DesKey, DesKeyError};
 
 /// Why field 62 holds no working keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
+pub enum WorkingKeyError {
     #[error("the keys come in 24, 40 or 60 bytes, and these are others")]
     Length,
     #[error("a key's check value does not fit: another master key, or a damaged message")]
@@ -27,11 +27,11 @@ pub struct WorkingKeys {
 }
 
 /// Opens the keys of a sign-in's answer and proves each by its check value.
-pub fn open(master: &DesKey, field: &[u8]) -> Result<WorkingKeys, KeyError> {
+pub fn open(master: &DesKey, field: &[u8]) -> Result<WorkingKeys, WorkingKeyError> {
     let (pin_bytes, mac_bytes) = match field.len() {
         24 => (8, 8),
         40 | 60 => (16, 16),
-        _ => return Err(KeyError::Length),
+        _ => return Err(WorkingKeyError::Length),
     };
     let (pin, rest) = field.split_at(pin_bytes + 4);
     let pin = open_one(master, pin, pin_bytes)?;
@@ -42,7 +42,7 @@ pub fn open(master: &DesKey, field: &[u8]) -> Result<WorkingKeys, KeyError> {
     Ok(WorkingKeys { pin, mac })
 }
 
-fn open_one(master: &DesKey, piece: &[u8], key_bytes: usize) -> Result<DesKey, KeyError> {
+fn open_one(master: &DesKey, piece: &[u8], key_bytes: usize) -> Result<DesKey, WorkingKeyError> {
     let (sealed, check) = piece.split_at(key_bytes);
     let mut clear = Zeroizing::new(Vec::with_capacity(key_bytes));
     for block in sealed.chunks_exact(8) {
@@ -50,7 +50,7 @@ fn open_one(master: &DesKey, piece: &[u8], key_bytes: usize) -> Result<DesKey, K
         clear.extend_from_slice(&master.decrypt(block));
     }
     let key = DesKey::new(&clear)?;
-    if key.check_value() == check { Ok(key) } else { Err(KeyError::CheckValue) }
+    if key.check_value() == check { Ok(key) } else { Err(WorkingKeyError::CheckValue) }
 }
 
 /// The other side of [`open`], in the form of 40 bytes: for the channel that a simulator plays.
@@ -96,7 +96,7 @@ mod tests {
         let mac = bytes("5BB5C72CD00B7338").try_into().expect("8 bytes");
         assert_eq!(close(&master, &pin, &mac), Ok(field.clone()));
         field[20] ^= 1;
-        assert_eq!(open(&master, &field).err(), Some(KeyError::CheckValue));
-        assert_eq!(open(&master, &field[1..]).err(), Some(KeyError::Length));
+        assert_eq!(open(&master, &field).err(), Some(WorkingKeyError::CheckValue));
+        assert_eq!(open(&master, &field[1..]).err(), Some(WorkingKeyError::Length));
     }
 }

@@ -12,7 +12,7 @@ use des::{Des, TdesEde2, TdesEde3};
 use zeroize::Zeroizing;
 
 use super::message::Message;
-use super::{Format, Packed};
+use super::{Format, PackedMessage};
 use crate::codec::sign::equal_in_constant_time;
 
 /// How a MAC is computed.
@@ -247,7 +247,13 @@ impl MacRule {
     }
 
     /// Writes the MAC into a message that was just packed with eight bytes in its place.
-    pub fn seal(&self, key: &DesKey, format: &Format, packed: &Packed, out: &mut [u8]) -> bool {
+    pub fn seal(
+        &self,
+        key: &DesKey,
+        format: &Format,
+        packed: &PackedMessage,
+        out: &mut [u8],
+    ) -> bool {
         let Some(value) = self.value(key, &packed.message(format, out)) else { return false };
         let range = packed.range(self.field).filter(|range| range.len() == value.len());
         let Some(range) = range else { return false };

@@ -1,12 +1,12 @@
 //! A message as it lies in a frame: which fields there are, and where. Reads, and copies nothing.
 
 use super::format::{BitmapForm, Format};
-use super::notation::{FieldSpec, Kind, Packing, Pad, Size};
+use super::notation::{FieldKind, FieldSpec, Packing, Pad, Size};
 use super::{FIELD_MAX, Flaw, Iso8583Error, MESSAGE_BYTES_MAX};
 
 /// Where one field's value lies. All zero where the field is absent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Span {
+pub(super) struct FieldSpan {
     /// The value's first byte, behind its length.
     pub at: u16,
     pub bytes: u16,
@@ -24,12 +24,12 @@ pub(super) struct Spans {
     pub end: usize,
     /// Field 1 is the highest bit. Bit 1 itself is left out: it is packing, not content.
     pub present: u128,
-    pub fields: [Span; FIELD_MAX as usize + 1],
+    pub fields: [FieldSpan; FIELD_MAX as usize + 1],
 }
 
 impl Spans {
     pub const fn new(message_type: u16, start: usize, present: u128) -> Self {
-        let fields = [Span { at: 0, bytes: 0, count: 0 }; FIELD_MAX as usize + 1];
+        let fields = [FieldSpan { at: 0, bytes: 0, count: 0 }; FIELD_MAX as usize + 1];
         Self { message_type, start, end: start, present, fields }
     }
 }
@@ -85,7 +85,7 @@ pub fn decode_prefix<'f>(
     if frame.len() > MESSAGE_BYTES_MAX {
         return Err(Iso8583Error { field: 0, offset: MESSAGE_BYTES_MAX, flaw: Flaw::TooLong });
     }
-    let mut reader = Reader { frame, at: start, field: 0 };
+    let mut reader = FieldReader { frame, at: start, field: 0 };
     let message_type = reader.message_type(format.message_type)?;
     let present = reader.bitmaps(format.bitmap)?;
     let mut spans = Spans::new(message_type, start, present);
@@ -113,13 +113,13 @@ pub fn decode_prefix<'f>(
     Ok((Message { format, frame, spans }, fault))
 }
 
-struct Reader<'f> {
+struct FieldReader<'f> {
     frame: &'f [u8],
     at: usize,
     field: u8,
 }
 
-impl<'f> Reader<'f> {
+impl<'f> FieldReader<'f> {
     const fn error(&self, flaw: Flaw) -> Iso8583Error {
         Iso8583Error { field: self.field, offset: self.at, flaw }
     }
@@ -171,7 +171,7 @@ impl<'f> Reader<'f> {
         }
     }
 
-    fn span(&mut self, spec: &FieldSpec) -> Result<Span, Iso8583Error> {
+    fn span(&mut self, spec: &FieldSpec) -> Result<FieldSpan, Iso8583Error> {
         let count = match spec.size {
             Size::Fixed(count) => usize::from(count),
             Size::Variable { max, .. } => self.length(spec, max)?,
@@ -186,7 +186,7 @@ impl<'f> Reader<'f> {
             });
         }
         // A frame has at most 65,535 bytes, so every number fits.
-        Ok(Span { at: at as u16, bytes: value.len() as u16, count: count as u16 })
+        Ok(FieldSpan { at: at as u16, bytes: value.len() as u16, count: count as u16 })
     }
 
     fn length(&mut self, spec: &FieldSpec, max: u16) -> Result<usize, Iso8583Error> {
@@ -224,19 +224,19 @@ fn bcd_number(bytes: &[u8]) -> Option<u16> {
 /// The first byte that does not belong to the field's kind. Spare nibbles are not looked at.
 fn wrong_byte(spec: &FieldSpec, value: &[u8], count: usize) -> Option<usize> {
     match (spec.kind, spec.packing) {
-        (Kind::Text | Kind::Binary, _) => None,
-        (Kind::Numeric | Kind::Track, Packing::Bcd) => {
-            let is_track = spec.kind == Kind::Track;
+        (FieldKind::Text | FieldKind::Binary, _) => None,
+        (FieldKind::Numeric | FieldKind::Track, Packing::Bcd) => {
+            let is_track = spec.kind == FieldKind::Track;
             let fits = |nibble: u8| nibble <= 9 || (is_track && nibble == 13);
             let whole = value.iter().position(|byte| !(fits(byte >> 4) && fits(byte & 15)))?;
             // Only then it matters whether the wrong nibble is the spare one.
             let wrong = (0..count).find(|place| !fits(nibble(value, count, spec.pad, *place)));
             wrong.map(|_| whole)
         }
-        (Kind::Numeric, Packing::Ascii | Packing::Binary) => {
+        (FieldKind::Numeric, Packing::Ascii | Packing::Binary) => {
             value.iter().position(|byte| !byte.is_ascii_digit())
         }
-        (Kind::Signed, _) => {
+        (FieldKind::Signed, _) => {
             let sign = value.first().is_none_or(|byte| matches!(byte, b'C' | b'D'));
             if sign {
                 value.iter().skip(1).position(|byte| !byte.is_ascii_digit()).map(|at| at + 1)
@@ -244,7 +244,7 @@ fn wrong_byte(spec: &FieldSpec, value: &[u8], count: usize) -> Option<usize> {
                 Some(0)
             }
         }
-        (Kind::Alphanumeric, _) | (Kind::Track, Packing::Ascii | Packing::Binary) => {
+        (FieldKind::Alphanumeric, _) | (FieldKind::Track, Packing::Ascii | Packing::Binary) => {
             value.iter().position(|byte| !(b' '..=b'~').contains(byte))
         }
     }
@@ -337,7 +337,7 @@ impl<'f> Value<'f> {
 
     fn at(&self, place: usize) -> u8 {
         match (self.spec.packing, self.spec.kind) {
-            (Packing::Bcd, Kind::Numeric | Kind::Track) => {
+            (Packing::Bcd, FieldKind::Numeric | FieldKind::Track) => {
                 match nibble(self.bytes, self.count, self.spec.pad, place) {
                     13 => b'=',
                     digit => b'0' + digit,

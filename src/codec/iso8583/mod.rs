@@ -22,7 +22,7 @@ pub mod message;
 #[cfg(test)]
 mod tests;
 
-pub use self::draft::{Draft, Packed, encode};
+pub use self::draft::{Draft, PackedMessage, encode};
 pub use self::format::{BitmapForm, Format, Shipped};
 pub use self::message::{Message, Value, decode, decode_prefix};
 

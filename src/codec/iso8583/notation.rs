@@ -2,7 +2,7 @@
 
 /// What a field's value is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FieldKind {
     /// `n`: digits.
     Numeric,
     /// `x+n`: a sign, C or D, and digits. Always in ASCII.
@@ -60,7 +60,7 @@ pub enum Pad {
 /// How one field is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldSpec {
-    pub kind: Kind,
+    pub kind: FieldKind,
     pub size: Size,
     pub packing: Packing,
     pub length_packing: Packing,
@@ -79,8 +79,10 @@ impl FieldSpec {
         let (kind, size) = read_kind(head)?;
         let size = read_size(size)?;
         let packing = match kind {
-            Kind::Numeric | Kind::Track => numbers,
-            Kind::Signed | Kind::Alphanumeric | Kind::Text | Kind::Binary => Packing::Ascii,
+            FieldKind::Numeric | FieldKind::Track => numbers,
+            FieldKind::Signed | FieldKind::Alphanumeric | FieldKind::Text | FieldKind::Binary => {
+                Packing::Ascii
+            }
         };
         let pad = match size {
             Size::Fixed(_) => Pad::Left,
@@ -94,7 +96,7 @@ impl FieldSpec {
     }
 
     fn apply(&mut self, word: &str) -> Result<(), &'static str> {
-        let digits = matches!(self.kind, Kind::Numeric | Kind::Track);
+        let digits = matches!(self.kind, FieldKind::Numeric | FieldKind::Track);
         match word {
             "ascii" if digits => self.packing = Packing::Ascii,
             "bcd" if digits => self.packing = Packing::Bcd,
@@ -137,14 +139,14 @@ impl FieldSpec {
     }
 }
 
-fn read_kind(head: &str) -> Result<(Kind, &str), &'static str> {
-    const KINDS: [(&str, Kind); 6] = [
-        ("ans", Kind::Text),
-        ("an", Kind::Alphanumeric),
-        ("x+n", Kind::Signed),
-        ("n", Kind::Numeric),
-        ("z", Kind::Track),
-        ("b", Kind::Binary),
+fn read_kind(head: &str) -> Result<(FieldKind, &str), &'static str> {
+    const KINDS: [(&str, FieldKind); 6] = [
+        ("ans", FieldKind::Text),
+        ("an", FieldKind::Alphanumeric),
+        ("x+n", FieldKind::Signed),
+        ("n", FieldKind::Numeric),
+        ("z", FieldKind::Track),
+        ("b", FieldKind::Binary),
     ];
     KINDS
         .iter()
@@ -179,14 +181,17 @@ mod tests {
     #[test]
     fn the_notation_is_isos_own() {
         let pan = read("n..19").expect("a field");
-        assert_eq!((pan.kind, pan.size), (Kind::Numeric, Size::Variable { digits: 2, max: 19 }));
+        assert_eq!(
+            (pan.kind, pan.size),
+            (FieldKind::Numeric, Size::Variable { digits: 2, max: 19 })
+        );
         assert_eq!((pan.packing, pan.pad, pan.prefix_bytes()), (Packing::Bcd, Pad::Right, 1));
         assert_eq!((pan.bytes_of(19), pan.count_max()), (10, 19));
         let long = read("ans...999 length-ascii").expect("a field");
         assert_eq!((long.prefix_bytes(), long.packing), (3, Packing::Ascii));
         assert_eq!(read("n3").map(|spec| spec.pad), Ok(Pad::Left));
         assert_eq!(read("n3 pad-right").map(|spec| spec.pad), Ok(Pad::Right));
-        assert_eq!(read("x+n9").map(|spec| spec.kind), Ok(Kind::Signed));
+        assert_eq!(read("x+n9").map(|spec| spec.kind), Ok(FieldKind::Signed));
         assert_eq!(read("b...255 length-binary").map(|spec| spec.prefix_bytes()), Ok(2));
     }
 

@@ -3,8 +3,8 @@
 use crate::codec::fixed::{Shape, Span, trim};
 use crate::codec::layout::plan::{Plan, Slot, resolve};
 use crate::codec::layout::{
-    COLUMNS_MAX, Code, Column, Footer, Header, Layout, MoneyForm, Problem, Said, Sign, Times,
-    number,
+    COLUMNS_MAX, Column, ColumnCode, Footer, Header, Layout, LineTotals, MoneyForm, Sign,
+    StatementProblem, Times, number,
 };
 use crate::domain::books::reconcile::{Item, StatementLine, Status};
 use crate::domain::flow::attempt::Operation;
@@ -13,7 +13,7 @@ use crate::domain::time::BusinessDate;
 
 /// What a line turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read<'text> {
+pub enum DecodedLine<'text> {
     /// A heading, a comment, a total, or a blank line.
     Passed,
     /// A row that the layout passes over, by the order number that it has: it says nothing, and
@@ -24,7 +24,7 @@ pub enum Read<'text> {
 
 /// Where in the file a decoder is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum FilePart {
     /// So many lines of the header are left.
     Header(u32),
     Names,
@@ -36,7 +36,7 @@ enum Part {
 
 /// How the times of the lines lie to the statement's date.
 #[derive(Debug, Clone, Copy, Default)]
-struct Seen {
+struct DateFit {
     inside: u64,
     outside: u64,
     first_outside: Option<(u32, BusinessDate)>,
@@ -47,10 +47,10 @@ struct Seen {
 pub struct Decoder<'layout> {
     layout: &'layout Layout,
     plan: Option<Plan>,
-    part: Part,
+    part: FilePart,
     /// The statement's date, where it is known beforehand: a line of another one is wrong.
     date: Option<BusinessDate>,
-    said: Said,
+    said: LineTotals,
     /// Whether what is read is added up by operation, for totals that stand apart.
     adds_up: bool,
     /// Lines that were read.
@@ -64,7 +64,7 @@ pub struct Decoder<'layout> {
     heard: Vec<usize>,
     /// The first date of a line that is not the statement's.
     other_date: Option<BusinessDate>,
-    seen: Seen,
+    seen: DateFit,
     last_time: (Vec<u8>, Option<BusinessDate>),
     footer_names: Option<Vec<String>>,
     last_date: (Vec<u8>, Option<BusinessDate>),
@@ -74,9 +74,9 @@ pub struct Decoder<'layout> {
 impl<'layout> Decoder<'layout> {
     pub fn new(layout: &'layout Layout, date: Option<BusinessDate>) -> Self {
         let part = match layout.header {
-            Header::Skipped(0) => Part::Rows,
-            Header::Skipped(lines) => Part::Header(lines),
-            Header::Names => Part::Names,
+            Header::Skipped(0) => FilePart::Rows,
+            Header::Skipped(lines) => FilePart::Header(lines),
+            Header::Names => FilePart::Names,
         };
         let named = layout.header == Header::Names;
         let sums = layout.footer.as_ref().map_or(0, |footer| footer.sums.len());
@@ -85,7 +85,7 @@ impl<'layout> Decoder<'layout> {
             plan: (!named).then(|| Plan::of(layout, None).ok()).flatten(),
             part,
             date,
-            said: Said::default(),
+            said: LineTotals::default(),
             adds_up: layout.summary.is_some()
                 || layout.footer.as_ref().is_some_and(|footer| !footer.spoken.is_empty()),
             lines: 0,
@@ -94,7 +94,7 @@ impl<'layout> Decoder<'layout> {
             is_counted: false,
             heard: Vec::new(),
             other_date: None,
-            seen: Seen::default(),
+            seen: DateFit::default(),
             last_time: (Vec::new(), None),
             footer_names: None,
             last_date: (Vec::new(), None),
@@ -103,23 +103,27 @@ impl<'layout> Decoder<'layout> {
     }
 
     /// Takes the next line, without its line end. `line` counts from 1.
-    pub fn read<'text>(&mut self, text: &'text [u8], line: u32) -> Result<Read<'text>, Problem> {
+    pub fn read<'text>(
+        &mut self,
+        text: &'text [u8],
+        line: u32,
+    ) -> Result<DecodedLine<'text>, StatementProblem> {
         let begins = |mark: &Option<Vec<u8>>| mark.as_ref().is_some_and(|m| text.starts_with(m));
         match self.part {
-            Part::Rows => {
+            FilePart::Rows => {
                 let footer = self.layout.footer.as_ref();
                 if let Some(footer) = footer.filter(|footer| text.starts_with(&footer.begins)) {
                     // Lines such as comments may look like the end and stand above all rows.
                     self.begin_footer(footer, text)?;
-                    return Ok(Read::Passed);
+                    return Ok(DecodedLine::Passed);
                 }
                 if text.is_empty() || begins(&self.layout.comment) {
-                    return Ok(Read::Passed);
+                    return Ok(DecodedLine::Passed);
                 }
                 // A row that cannot be read is a row too: a footer counts it.
                 self.said.rows += 1;
                 let read = self.row(text, line)?;
-                if let Read::Line(found) = &read {
+                if let DecodedLine::Line(found) = &read {
                     self.lines += 1;
                     if self.adds_up {
                         self.said.add(&found.item);
@@ -127,61 +131,65 @@ impl<'layout> Decoder<'layout> {
                 }
                 Ok(read)
             }
-            Part::Header(lines) => {
-                self.part = if lines > 1 { Part::Header(lines - 1) } else { Part::Rows };
-                Ok(Read::Passed)
+            FilePart::Header(lines) => {
+                self.part = if lines > 1 { FilePart::Header(lines - 1) } else { FilePart::Rows };
+                Ok(DecodedLine::Passed)
             }
-            Part::Names if text.is_empty() || begins(&self.layout.comment) => Ok(Read::Passed),
-            Part::Names => {
+            FilePart::Names if text.is_empty() || begins(&self.layout.comment) => {
+                Ok(DecodedLine::Passed)
+            }
+            FilePart::Names => {
                 let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
                 let names = self.names(text)?;
                 self.plan = Some(Plan::of(self.layout, Some(&names))?);
-                self.part = Part::Rows;
-                Ok(Read::Passed)
+                self.part = FilePart::Rows;
+                Ok(DecodedLine::Passed)
             }
-            Part::Totals => {
-                self.part = Part::End;
+            FilePart::Totals => {
+                self.part = FilePart::End;
                 if let Some(footer) = &self.layout.footer {
                     self.check_totals(footer, text)?;
                 }
-                Ok(Read::Passed)
+                Ok(DecodedLine::Passed)
             }
-            Part::End => {
+            FilePart::End => {
                 let passed = text.is_empty()
                     || begins(&self.layout.comment)
                     || self.layout.footer.as_ref().is_some_and(|f| text.starts_with(&f.begins));
                 if !passed {
-                    return Err(Problem::Behind);
+                    return Err(StatementProblem::Behind);
                 }
                 self.check_spoken(text)?;
-                Ok(Read::Passed)
+                Ok(DecodedLine::Passed)
             }
         }
     }
 
     /// Says whether the file is whole. `cut` if its last line had no line end.
-    pub fn finish(&self, cut: bool) -> Result<(), Problem> {
+    pub fn finish(&self, cut: bool) -> Result<(), StatementProblem> {
         let outside = self.seen.first_outside.filter(|_| self.seen.inside == 0);
         let other = self.other_date.filter(|_| self.lines == 0).or(outside.map(|first| first.1));
         if let Some(date) = other {
-            return Err(Problem::OtherDay { date });
+            return Err(StatementProblem::OtherDay { date });
         }
         match self.part {
-            Part::Names | Part::Header(_) => Err(Problem::NoHeader),
-            Part::Rows | Part::Totals if self.layout.footer.is_some() => Err(Problem::NoFooter),
-            Part::Rows | Part::Totals | Part::End if cut && self.layout.must_end => {
-                Err(Problem::CutOff)
+            FilePart::Names | FilePart::Header(_) => Err(StatementProblem::NoHeader),
+            FilePart::Rows | FilePart::Totals if self.layout.footer.is_some() => {
+                Err(StatementProblem::NoFooter)
             }
-            Part::Rows | Part::Totals | Part::End => Ok(()),
+            FilePart::Rows | FilePart::Totals | FilePart::End if cut && self.layout.must_end => {
+                Err(StatementProblem::CutOff)
+            }
+            FilePart::Rows | FilePart::Totals | FilePart::End => Ok(()),
         }
     }
 
     /// What makes one doubt the file and refuses nothing: most of its lines are of other days. Some
     /// always are, where a channel cuts its day elsewhere.
-    pub fn doubt(&self) -> Option<Problem> {
-        let Seen { inside, outside, first_outside } = self.seen;
+    pub fn doubt(&self) -> Option<StatementProblem> {
+        let DateFit { inside, outside, first_outside } = self.seen;
         let (first, _) = first_outside.filter(|_| outside > inside)?;
-        Some(Problem::OtherDays { lines: outside, first })
+        Some(StatementProblem::OtherDays { lines: outside, first })
     }
 
     /// Whether a total that counts the lines was found in the file, and has their number.
@@ -190,7 +198,7 @@ impl<'layout> Decoder<'layout> {
     }
 
     /// What was read, for a summary beside the file.
-    pub const fn said(&self) -> &Said {
+    pub const fn said(&self) -> &LineTotals {
         &self.said
     }
 
@@ -204,14 +212,14 @@ impl<'layout> Decoder<'layout> {
         &mut self,
         text: &'text [u8],
         line: u32,
-    ) -> Result<Read<'text>, Problem> {
+    ) -> Result<DecodedLine<'text>, StatementProblem> {
         let (sums, seen) = (self.sums.clone(), self.seen);
         let read = self.row(text, line);
         (self.sums, self.seen) = (sums, seen);
         read
     }
 
-    fn names(&self, text: &[u8]) -> Result<Vec<String>, Problem> {
+    fn names(&self, text: &[u8]) -> Result<Vec<String>, StatementProblem> {
         let wanted: Vec<u16> = (0..256).collect();
         let mut spans = vec![Span::default(); wanted.len()];
         // Names stand without the mark that values begin with.
@@ -229,36 +237,48 @@ impl<'layout> Decoder<'layout> {
     }
 
     /// Cuts a row into the columns that are wanted, and adds up those that the footer sums.
-    fn cut(&mut self, text: &[u8]) -> Result<[Span; COLUMNS_MAX], Problem> {
-        let plan = self.plan.as_ref().ok_or(Problem::NoHeader)?;
+    fn cut(&mut self, text: &[u8]) -> Result<[Span; COLUMNS_MAX], StatementProblem> {
+        let plan = self.plan.as_ref().ok_or(StatementProblem::NoHeader)?;
         let mut spans = [Span::default(); COLUMNS_MAX];
         let found = self.layout.shape.cut(text, &plan.wanted, &mut spans)?;
         let enough = plan.wanted.last().is_none_or(|last| found > usize::from(*last));
         match plan.columns {
-            Some(wanted) if found != wanted => return Err(Problem::Columns { found, wanted }),
+            Some(wanted) if found != wanted => {
+                return Err(StatementProblem::Columns { found, wanted });
+            }
             None if !enough => return Err(CutShort.into()),
             Some(_) | None => {}
         }
         for (sum, slot) in self.sums.iter_mut().zip(&plan.sums) {
             let value = slot.map(|slot| trim(spans[usize::from(slot)].of(text)));
-            *sum += value.and_then(number::scaled).ok_or(Problem::Summand)?.0;
+            *sum += value.and_then(number::scaled).ok_or(StatementProblem::Summand)?.0;
         }
         Ok(spans)
     }
 
-    fn row<'text>(&mut self, text: &'text [u8], line: u32) -> Result<Read<'text>, Problem> {
+    fn row<'text>(
+        &mut self,
+        text: &'text [u8],
+        line: u32,
+    ) -> Result<DecodedLine<'text>, StatementProblem> {
         // A row that ends here is in no sum.
         let spans = self.cut(text).inspect_err(|_| self.is_unsummed = true)?;
         let layout = self.layout;
-        let plan = self.plan.as_ref().ok_or(Problem::NoHeader)?;
+        let plan = self.plan.as_ref().ok_or(StatementProblem::NoHeader)?;
         let value = |slot: Slot| -> Option<&'text [u8]> {
             slot.map(|slot| trim(spans[usize::from(slot)].of(text)))
         };
         let movement = match value(plan.operation) {
-            Some(code) => match find(&layout.operations, code).ok_or(Problem::Operation)? {
-                Some(movement) => Some(movement),
-                None => return Ok(Read::Silent(value(plan.slots[0].order_no).unwrap_or_default())),
-            },
+            Some(code) => {
+                match find(&layout.operations, code).ok_or(StatementProblem::Operation)? {
+                    Some(movement) => Some(movement),
+                    None => {
+                        return Ok(DecodedLine::Silent(
+                            value(plan.slots[0].order_no).unwrap_or_default(),
+                        ));
+                    }
+                }
+            }
             None => None,
         };
         let places = |movement: Option<Operation>| {
@@ -266,18 +286,18 @@ impl<'layout> Decoder<'layout> {
         };
         let slots = places(movement);
         let Some(status) = status_of(layout, value(slots.status))? else {
-            return Ok(Read::Silent(value(slots.order_no).unwrap_or_default()));
+            return Ok(DecodedLine::Silent(value(slots.order_no).unwrap_or_default()));
         };
         let is_nothing = |text: &[u8]| {
             text.is_empty() || number::scaled(text).is_some_and(|(number, _)| number == 0)
         };
         if plan.empty.iter().any(|slot| value(*slot).is_some_and(|text| !is_nothing(text))) {
-            return Err(Problem::Unknown);
+            return Err(StatementProblem::Unknown);
         }
         let currency = match value(plan.currency) {
             Some(code) if code == self.last_currency.0 => self.last_currency.1,
             Some(code) => {
-                let currency = currency_of(code).ok_or(Problem::Currency)?;
+                let currency = currency_of(code).ok_or(StatementProblem::Currency)?;
                 self.last_currency = (code.to_vec(), currency);
                 currency
             }
@@ -299,7 +319,7 @@ impl<'layout> Decoder<'layout> {
             self.look_at(times, time, (line, movement));
         }
         let item = Item { movement, amount_minor, fee_minor, currency, status, date };
-        Ok(Read::Line(StatementLine { line, order_no, reference, item }))
+        Ok(DecodedLine::Line(StatementLine { line, order_no, reference, item }))
     }
 
     /// Keeps how a line's time lies to the statement's date. One that cannot be read says nothing.
@@ -324,34 +344,37 @@ impl<'layout> Decoder<'layout> {
     }
 
     /// The line's date, or the statement's where lines have none.
-    fn date_of(&mut self, written: Option<&[u8]>) -> Result<Option<BusinessDate>, Problem> {
+    fn date_of(
+        &mut self,
+        written: Option<&[u8]>,
+    ) -> Result<Option<BusinessDate>, StatementProblem> {
         let Some(written) = written else { return Ok(self.date) };
         // Nearly every line has the date of the line before it.
         if self.last_date.1.is_none() || written != self.last_date.0 {
             let date = number::date(written, self.layout.date_form, self.date);
-            let date = date.ok_or(Problem::Date)?;
+            let date = date.ok_or(StatementProblem::Date)?;
             self.last_date = (written.to_vec(), Some(date));
         }
         if self.date.is_some() && self.last_date.1 != self.date {
             self.other_date = self.other_date.or(self.last_date.1);
-            return Err(Problem::WrongDate);
+            return Err(StatementProblem::WrongDate);
         }
         Ok(self.last_date.1)
     }
 
-    fn begin_footer(&mut self, footer: &Footer, text: &[u8]) -> Result<(), Problem> {
+    fn begin_footer(&mut self, footer: &Footer, text: &[u8]) -> Result<(), StatementProblem> {
         if footer.has_names {
-            self.part = Part::Totals;
+            self.part = FilePart::Totals;
             self.footer_names = Some(self.names(text)?);
             return Ok(());
         }
-        self.part = Part::End;
+        self.part = FilePart::End;
         self.check_spoken(text)?;
         self.check_totals(footer, text)
     }
 
     /// Holds a line of the footer against what was read, if it is one with totals in its text.
-    fn check_spoken(&mut self, text: &[u8]) -> Result<(), Problem> {
+    fn check_spoken(&mut self, text: &[u8]) -> Result<(), StatementProblem> {
         let layout = self.layout;
         let spoken = || layout.footer.iter().flat_map(|footer| &footer.spoken);
         for (place, one) in spoken().enumerate().filter(|(_, one)| text.starts_with(&one.begins)) {
@@ -365,28 +388,29 @@ impl<'layout> Decoder<'layout> {
         Ok(())
     }
 
-    fn check_totals(&mut self, footer: &Footer, text: &[u8]) -> Result<(), Problem> {
+    fn check_totals(&mut self, footer: &Footer, text: &[u8]) -> Result<(), StatementProblem> {
         let shape = footer.shape.as_ref().unwrap_or(&self.layout.shape);
-        let total = |column: &Column| -> Result<(i128, u32), Problem> {
+        let total = |column: &Column| -> Result<(i128, u32), StatementProblem> {
             let names = self.footer_names.as_deref();
-            let column = resolve(column, names).map_err(|_| Problem::Footer)?;
+            let column = resolve(column, names).map_err(|_| StatementProblem::Footer)?;
             let mut span = [Span::default()];
-            let found = shape.cut(text, &[column], &mut span).map_err(|_| Problem::Footer)?;
+            let found =
+                shape.cut(text, &[column], &mut span).map_err(|_| StatementProblem::Footer)?;
             let value = (found > usize::from(column)).then(|| trim(span[0].of(text)));
-            value.and_then(number::scaled).ok_or(Problem::Footer)
+            value.and_then(number::scaled).ok_or(StatementProblem::Footer)
         };
         if let Some(column) = &footer.count {
             let said = total(column)?.0 / 10_i128.pow(number::SUM_DIGITS);
-            let said = u64::try_from(said).map_err(|_| Problem::Footer)?;
+            let said = u64::try_from(said).map_err(|_| StatementProblem::Footer)?;
             if said != self.said.rows {
-                return Err(Problem::Count { said, found: self.said.rows });
+                return Err(StatementProblem::Count { said, found: self.said.rows });
             }
         }
         // A row that is in no sum is told as such; no total can have it.
         for (place, (column, _)) in (1..).zip(&footer.sums).filter(|_| !self.is_unsummed) {
             let (said, digits) = total(column)?;
             if !number::is_sum(self.sums[place - 1], said, digits) {
-                return Err(Problem::Sum { place });
+                return Err(StatementProblem::Sum { place });
             }
         }
         self.is_counted |= footer.count.is_some();
@@ -397,20 +421,20 @@ impl<'layout> Decoder<'layout> {
 /// A line that has fewer columns than the layout names.
 struct CutShort;
 
-impl From<CutShort> for Problem {
+impl From<CutShort> for StatementProblem {
     fn from(_: CutShort) -> Self {
         Self::Cut(crate::codec::fixed::CutError::Short)
     }
 }
 
-fn find<T: Copy>(codes: &[Code<T>], code: &[u8]) -> Option<Option<T>> {
+fn find<T: Copy>(codes: &[ColumnCode<T>], code: &[u8]) -> Option<Option<T>> {
     codes.iter().find(|(known, _)| known == code).map(|(_, meaning)| *meaning)
 }
 
 /// `None` where the layout passes the line over.
-fn status_of(layout: &Layout, code: Option<&[u8]>) -> Result<Option<Status>, Problem> {
+fn status_of(layout: &Layout, code: Option<&[u8]>) -> Result<Option<Status>, StatementProblem> {
     match code {
-        Some(code) => find(&layout.statuses, code).ok_or(Problem::Status),
+        Some(code) => find(&layout.statuses, code).ok_or(StatementProblem::Status),
         None => Ok(Some(Status::Succeeded)),
     }
 }
@@ -422,11 +446,11 @@ fn currency_of(code: &[u8]) -> Option<Currency> {
 }
 
 /// +1 for what is paid to us, -1 for what is taken from us.
-const fn sign_of(mark: Option<u8>) -> Result<i64, Problem> {
+const fn sign_of(mark: Option<u8>) -> Result<i64, StatementProblem> {
     match mark {
         Some(b'C' | b'+') => Ok(1),
         Some(b'D' | b'-') => Ok(-1),
-        Some(_) | None => Err(Problem::Sign),
+        Some(_) | None => Err(StatementProblem::Sign),
     }
 }
 
@@ -436,19 +460,19 @@ fn amount_of(
     movement: Option<Operation>,
     sign: Option<&[u8]>,
     currency: Currency,
-) -> Result<(i64, Operation), Problem> {
+) -> Result<(i64, Operation), StatementProblem> {
     let written = text.and_then(|text| number::amount(text, form.unit, currency.exponent(), false));
-    let written = written.ok_or(Problem::Amount)?;
+    let written = written.ok_or(StatementProblem::Amount)?;
     let minor = match form.sign {
         Sign::Written => written.minor,
         Sign::Negated => -written.minor,
         Sign::Letter => sign_of(written.letter)? * written.minor,
         Sign::Column => sign_of(sign.and_then(|text| text.first().copied()))? * written.minor,
-        Sign::Settlement => return Err(Problem::Sign),
+        Sign::Settlement => return Err(StatementProblem::Sign),
         Sign::Operation => {
-            let way = movement.ok_or(Problem::Sign)?.sign();
+            let way = movement.ok_or(StatementProblem::Sign)?.sign();
             if written.minor < 0 && way > 0 {
-                return Err(Problem::Sign);
+                return Err(StatementProblem::Sign);
             }
             way * written.minor.abs()
         }
@@ -471,7 +495,7 @@ fn charge_of(
     written: Charge<'_>,
     (amount_minor, movement): (i64, Operation),
     currency: Currency,
-) -> Result<Option<i64>, Problem> {
+) -> Result<Option<i64>, StatementProblem> {
     let Charge { fee, settled, sign } = written;
     let fee = match fee.filter(|text| !text.is_empty()) {
         Some(text) => Some(fee_of(layout.fee, text, movement, sign, currency)?),
@@ -479,13 +503,13 @@ fn charge_of(
     };
     let Some(settled) = settled else { return Ok(fee) };
     let settled = amount_of(layout.settlement, Some(settled), Some(movement), sign, currency);
-    let (settled, _) = settled.map_err(|_| Problem::Settlement)?;
+    let (settled, _) = settled.map_err(|_| StatementProblem::Settlement)?;
     let fee = match (layout.fee.sign, fee) {
         (Sign::Settlement, Some(fee)) if amount_minor + fee == settled => Some(-fee),
         (_, fee) => fee,
     };
     let adds_up = amount_minor - fee.unwrap_or(0) == settled;
-    if adds_up { Ok(fee) } else { Err(Problem::Settlement) }
+    if adds_up { Ok(fee) } else { Err(StatementProblem::Settlement) }
 }
 
 /// Digits beyond the minor unit are rounded half away from zero: some channels write a fee as they
@@ -496,9 +520,9 @@ fn fee_of(
     movement: Operation,
     sign: Option<&[u8]>,
     currency: Currency,
-) -> Result<i64, Problem> {
+) -> Result<i64, StatementProblem> {
     let written = number::amount(text, form.unit, currency.exponent(), true);
-    let written = written.ok_or(Problem::Fee)?;
+    let written = written.ok_or(StatementProblem::Fee)?;
     Ok(match form.sign {
         Sign::Written => written.minor,
         Sign::Negated => -written.minor,

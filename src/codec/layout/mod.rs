@@ -17,21 +17,21 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
-pub use self::decode::{Decoder, Read};
+pub use self::decode::{DecodedLine, Decoder};
 pub use self::number::{DateForm, Unit};
-pub use self::totals::{Said, Spoken, SpokenSum, Summary, SummarySum};
+pub use self::totals::{LineTotals, Summary, SummarySum, TextTotals, TotalSum};
 
 /// Different columns that one layout may name.
 pub const COLUMNS_MAX: usize = 16;
 
 /// A file's character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
+pub enum Charset {
     Utf8,
     Gbk,
 }
 
-impl Encoding {
+impl Charset {
     /// A text of the layout as bytes of the file.
     pub fn encode(self, text: &str) -> Vec<u8> {
         match self {
@@ -91,7 +91,7 @@ pub struct MoneyForm {
 
 /// The column of each of our words. What is absent is not compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Words {
+pub struct LayoutColumns {
     pub order_no: Option<Column>,
     pub reference: Option<Column>,
     pub operation: Option<Column>,
@@ -121,7 +121,7 @@ pub struct Times {
 }
 
 /// What a code in a column means; `None` passes the line over.
-pub type Code<T> = (Vec<u8>, Option<T>);
+pub type ColumnCode<T> = (Vec<u8>, Option<T>);
 
 /// What stands below the lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ pub struct Footer {
     /// Totals, each with the column that it is the sum of, as that is written.
     pub sums: Vec<(Column, Column)>,
     /// Totals within a text, in lines of the footer.
-    pub spoken: Vec<Spoken>,
+    pub spoken: Vec<TextTotals>,
 }
 
 /// What becomes of a line that cannot be read, or of a file whose totals or end are wrong.
@@ -156,7 +156,7 @@ pub struct Layout {
     /// Which file of a ZIP it is: a name with `*` for anything, `<YYMMDD>` or `<YYYYMMDD>` for the
     /// statement's date. `None`: the only one.
     pub member: Option<String>,
-    pub encoding: Encoding,
+    pub encoding: Charset,
     pub shape: Shape,
     pub header: Header,
     /// Lines above the rows that begin with this are passed over.
@@ -167,12 +167,12 @@ pub struct Layout {
     pub times: Option<Times>,
     /// A file whose last line has no line end was cut off.
     pub must_end: bool,
-    pub words: Words,
+    pub words: LayoutColumns,
     /// Words that stand elsewhere on lines of an operation.
-    pub variants: Vec<(Operation, Words)>,
+    pub variants: Vec<(Operation, LayoutColumns)>,
     /// Without an operation column, what is paid to us is a payment and the rest refunds.
-    pub operations: Vec<Code<Operation>>,
-    pub statuses: Vec<Code<Status>>,
+    pub operations: Vec<ColumnCode<Operation>>,
+    pub statuses: Vec<ColumnCode<Status>>,
     /// Of lines without a currency column.
     pub currency: Currency,
     pub amount: MoneyForm,
@@ -199,7 +199,7 @@ impl Layout {
 
 /// What is wrong with a line or a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum StatementProblem {
     #[error("the line cannot be cut into columns: {0}")]
     Cut(#[from] CutError),
     #[error("the line has {found} columns, not the {wanted} of the header")]
@@ -256,7 +256,7 @@ pub enum Problem {
     CutOff,
 }
 
-impl Problem {
+impl StatementProblem {
     /// Whether one line is what is wrong, which can be kept as a bad line.
     pub const fn is_of_line(&self) -> bool {
         match self {

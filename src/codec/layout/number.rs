@@ -69,14 +69,14 @@ fn decimal(text: &[u8]) -> Option<Decimal> {
 
 /// A signed amount in minor units with the letter that stood before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
+pub struct LetteredAmount {
     pub minor: i64,
     pub letter: Option<u8>,
 }
 
 /// Reads an amount. Digits beyond the minor unit must be zeros, unless `rounds`: then half is
 /// rounded away from zero. `None` if it is no number, or larger than an amount can be.
-pub fn amount(text: &[u8], unit: Unit, exponent: u8, rounds: bool) -> Option<Written> {
+pub fn amount(text: &[u8], unit: Unit, exponent: u8, rounds: bool) -> Option<LetteredAmount> {
     let number = decimal(text)?;
     let places = match unit {
         Unit::Minor => 0,
@@ -95,7 +95,10 @@ pub fn amount(text: &[u8], unit: Unit, exponent: u8, rounds: bool) -> Option<Wri
     let scaled = number.whole.checked_mul(10_u64.pow(places))?;
     let minor = i64::try_from(scaled.checked_add(kept + u64::from(up))?).ok()?;
     let minor = (minor <= AMOUNT_MINOR_MAX).then_some(minor)?;
-    Some(Written { minor: if number.negative { -minor } else { minor }, letter: number.letter })
+    Some(LetteredAmount {
+        minor: if number.negative { -minor } else { minor },
+        letter: number.letter,
+    })
 }
 
 /// A column's value for a sum of it: scaled by ten to the [`SUM_DIGITS`]. A letter D is a minus.

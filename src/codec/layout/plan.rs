@@ -1,6 +1,6 @@
 //! A layout bound to one file: every word's column as a place among the few that are cut out.
 
-use crate::codec::layout::{COLUMNS_MAX, Column, Layout, Problem, Words};
+use crate::codec::layout::{COLUMNS_MAX, Column, Layout, LayoutColumns, StatementProblem};
 use crate::domain::flow::attempt::Operation;
 
 /// A place among the columns that are cut out of each line.
@@ -39,7 +39,7 @@ pub struct Plan {
 
 impl Plan {
     /// `names` are the header's, in their order.
-    pub fn of(layout: &Layout, names: Option<&[String]>) -> Result<Self, Problem> {
+    pub fn of(layout: &Layout, names: Option<&[String]>) -> Result<Self, StatementProblem> {
         let number = |column: &Column| resolve(column, names);
         let sums = layout.footer.iter().flat_map(|footer| &footer.sums);
         let sums: Vec<u16> = sums.map(|(_, row)| number(row)).collect::<Result<_, _>>()?;
@@ -100,19 +100,19 @@ impl Plan {
 }
 
 /// A column's number by its place or its name.
-pub fn resolve(column: &Column, names: Option<&[String]>) -> Result<u16, Problem> {
+pub fn resolve(column: &Column, names: Option<&[String]>) -> Result<u16, StatementProblem> {
     match column {
         Column::At(number) => Ok(*number),
         Column::Named(name) => {
             let place = names.into_iter().flatten().position(|known| known == name);
             let place = place.and_then(|place| u16::try_from(place).ok());
-            place.ok_or_else(|| Problem::NoColumn { name: name.clone() })
+            place.ok_or_else(|| StatementProblem::NoColumn { name: name.clone() })
         }
     }
 }
 
 /// Every column that a set of words names.
-pub fn columns(words: &Words) -> [Option<&Column>; 10] {
+pub fn columns(words: &LayoutColumns) -> [Option<&Column>; 10] {
     [
         &words.order_no,
         &words.reference,

@@ -111,7 +111,7 @@ closed_set! {
 closed_set! {
     /// Debit or credit.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Side {
+    pub enum PostingSide {
         Debit = 1 => "debit",
         Credit = 2 => "credit",
     }
@@ -120,7 +120,7 @@ closed_set! {
 /// One posting of a voucher: a debit or a credit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posting {
-    pub side: Side,
+    pub side: PostingSide,
     pub account: String,
     /// Never zero; negative in a red-letter voucher, which takes an earlier one back.
     pub amount_minor: i64,
@@ -282,9 +282,9 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     let (whole, escrow) = (booking.amount.get(), booking.from_escrow_minor);
     assert!((0..=whole).contains(&escrow), "I-8: a part comes out of escrow");
     let lines = [
-        posting(Side::Debit, debit, whole - escrow),
-        posting(Side::Debit, Account::CompanyTransitional, escrow),
-        posting(Side::Credit, credit, whole),
+        posting(PostingSide::Debit, debit, whole - escrow),
+        posting(PostingSide::Debit, Account::CompanyTransitional, escrow),
+        posting(PostingSide::Credit, credit, whole),
     ];
     AccountingRequest {
         id: booking.id,
@@ -336,7 +336,7 @@ pub fn voucher_of(head: VoucherHead<'_>, changes: &[AccountChange]) -> Option<Ac
         SourceDocument::Settlement { .. } => None,
     };
     let posting = |change: &AccountChange| Posting {
-        side: if change.minor > 0 { Side::Debit } else { Side::Credit },
+        side: if change.minor > 0 { PostingSide::Debit } else { PostingSide::Credit },
         account: head.names.name(change.account, head.channel, merchant, head.currency),
         amount_minor: change.minor.abs(),
     };
@@ -377,8 +377,8 @@ impl AccountingRequest {
     /// Debits less credits, which a request in the books has at zero (I-7).
     pub fn imbalance_minor(&self) -> i64 {
         let signed = |posting: &Posting| match posting.side {
-            Side::Debit => posting.amount_minor,
-            Side::Credit => -posting.amount_minor,
+            PostingSide::Debit => posting.amount_minor,
+            PostingSide::Credit => -posting.amount_minor,
         };
         self.postings.iter().map(signed).sum()
     }

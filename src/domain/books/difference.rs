@@ -11,7 +11,7 @@ mod gap;
 #[cfg(test)]
 mod tests;
 
-use crate::domain::books::reconcile::{Class, Item, Key};
+use crate::domain::books::reconcile::{Class, Item, MatchKey};
 use crate::domain::closed_set;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId};
 use crate::domain::money::Currency;
@@ -118,7 +118,7 @@ pub struct Difference {
     pub channel: ChannelId,
     pub class: Class,
     /// By what both sides were brought together, where there are both.
-    pub key: Key,
+    pub key: MatchKey,
     pub line: Option<LineSide>,
     pub record: Option<RecordSide>,
     pub state: DifferenceState,

@@ -113,7 +113,7 @@ impl Suspense {
 closed_set! {
     /// Whether a date's money has come.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Standing {
+    pub enum SettlementStanding {
         /// No statement of the date has been reconciled.
         NoStatement => "no_statement",
         /// The bank has not received what the statement says, or nobody has said so.
@@ -124,7 +124,7 @@ closed_set! {
     }
 }
 
-impl Standing {
+impl SettlementStanding {
     /// What the statement says beside what settlements have settled.
     pub fn of(stated: Option<Settled>, settled: Option<Settled>) -> Self {
         match (stated, settled) {
@@ -315,7 +315,7 @@ mod tests {
             (some(6), some(5), "partly"),
         ];
         for (stated, settled, name) in rows {
-            assert_eq!(Standing::of(stated, settled).name(), name);
+            assert_eq!(SettlementStanding::of(stated, settled).name(), name);
         }
     }
 }

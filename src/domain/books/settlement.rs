@@ -16,7 +16,8 @@ use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 pub use self::check::{
-    Checked, DateFacts, Received, SettlementRefusal, check, expected, open, receive, same_content,
+    DateFacts, Received, SettlementChange, SettlementRefusal, check, expected, open, receive,
+    same_content,
 };
 
 /// Clearing dates that one settlement may span: a quarter.

@@ -15,7 +15,8 @@ use crate::reconciliation::matching::{has_rows, is_like};
 use super::inbox::{LandError, Landed, digest_of};
 use crate::reconciliation::run::Job;
 use crate::reconciliation::{
-    Backoffice, BackofficeError, Content, House, Imported, Incoming, NOTHING, OWN_NAME, Waiting,
+    Backoffice, BackofficeError, House, Imported, Incoming, LandedStatement, NOTHING, OWN_NAME,
+    StatementContent,
 };
 
 /// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
@@ -82,9 +83,9 @@ impl Backoffice {
     /// Takes what has landed of a date into the books; `None` if it is there already.
     pub async fn take_landed(
         &self,
-        waiting: &Waiting,
+        waiting: &LandedStatement,
     ) -> Result<Option<Reconciliation>, BackofficeError> {
-        let Waiting { channel, date, origin } = waiting;
+        let LandedStatement { channel, date, origin } = waiting;
         let house = self.ready(channel, *date)?;
         let _turn = self.turn(channel).await;
         let bringer = Bringer { origin: *origin, by: OWN_NAME.to_owned() };
@@ -96,7 +97,7 @@ impl Backoffice {
     }
 
     /// What has landed and is not in the books. Lands what was laid into the inbox by hand.
-    pub async fn waiting(&self) -> Result<Vec<Waiting>, BackofficeError> {
+    pub async fn waiting(&self) -> Result<Vec<LandedStatement>, BackofficeError> {
         let mut waiting = Vec::new();
         for channel in self.engine.channels().ids() {
             let Ok(house) = self.house(&channel) else { continue };
@@ -121,7 +122,7 @@ impl Backoffice {
                     false => StatementOrigin::Inbox,
                 };
                 if self.waits(&house, date).await? {
-                    waiting.push(Waiting { channel: channel.clone(), date, origin });
+                    waiting.push(LandedStatement { channel: channel.clone(), date, origin });
                 }
             }
         }
@@ -259,20 +260,20 @@ impl Backoffice {
         channel: &ChannelId,
         date: BusinessDate,
         name: String,
-        content: Content,
+        content: StatementContent,
     ) -> Result<Landed, BackofficeError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
         let landed = tokio::task::spawn_blocking(move || match content {
-            Content::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
+            StatementContent::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
                 let file = StatementFile::new(&name, bytes).ok_or(BackofficeError::Name)?;
                 let landed = inbox.land(&channel, date, &[file])?;
                 Ok(landed.into_iter().next().expect("one file lands as one"))
             }
-            Content::Bytes(_) => Err(BackofficeError::Io {
+            StatementContent::Bytes(_) => Err(BackofficeError::Io {
                 context: "more was handed in than is held in memory".to_owned(),
                 source: std::io::ErrorKind::FileTooLarge.into(),
             }),
-            Content::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
+            StatementContent::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
         });
         landed.await.map_err(|_| BackofficeError::Died)?
     }
@@ -337,19 +338,21 @@ impl Backoffice {
 }
 
 /// What is handed in, with its SHA-256.
-async fn digested(content: Content) -> Result<(Content, [u8; 32]), BackofficeError> {
+async fn digested(
+    content: StatementContent,
+) -> Result<(StatementContent, [u8; 32]), BackofficeError> {
     let digested = tokio::task::spawn_blocking(move || match content {
-        Content::Bytes(bytes) => {
+        StatementContent::Bytes(bytes) => {
             let mut sha256 = RunningSha256::default();
             sha256.update(&bytes);
-            Ok((Content::Bytes(bytes), sha256.finish()))
+            Ok((StatementContent::Bytes(bytes), sha256.finish()))
         }
-        Content::File(path) => {
+        StatementContent::File(path) => {
             let sha256 = digest_of(&path).map_err(|source| BackofficeError::Io {
                 context: format!("{} cannot be read", path.display()),
                 source,
             })?;
-            Ok((Content::File(path), bytes_of(&sha256)))
+            Ok((StatementContent::File(path), bytes_of(&sha256)))
         }
     });
     digested.await.map_err(|_| BackofficeError::Died)?

@@ -55,7 +55,7 @@ pub struct Landed {
 
 /// A file as it was when it was last looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct FileState {
     bytes: u64,
     modified: Option<SystemTime>,
     /// Since when it has been like this, by the clock of whoever looks.
@@ -70,7 +70,7 @@ pub struct Inbox {
     /// Landings change a list, so only one is done at a time.
     landing: Mutex<()>,
     /// Files that were laid in by hand and have not landed.
-    seen: Mutex<BTreeMap<PathBuf, Seen>>,
+    seen: Mutex<BTreeMap<PathBuf, FileState>>,
 }
 
 impl Inbox {
@@ -214,7 +214,7 @@ impl Inbox {
             return Ok(false);
         }
         let (bytes, modified) = (metadata.len(), metadata.modified().ok());
-        let fresh = Seen { bytes, modified, since: now, is_known: false };
+        let fresh = FileState { bytes, modified, since: now, is_known: false };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let known = seen.get(path).copied();
         let same = known.filter(|known| (known.bytes, known.modified) == (bytes, modified));

@@ -9,9 +9,9 @@ use crate::domain::books::reconcile::{Class, ClassTotals, Side, Sums, Tally, Tot
 use crate::domain::money::Currency;
 
 /// A sum as JSON has it; one that does not fit in 64 bits is a text, never rounded.
-pub struct Whole(pub i128);
+pub struct WideInteger(pub i128);
 
-impl Serialize for Whole {
+impl Serialize for WideInteger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match i64::try_from(self.0) {
             Ok(sum) => serializer.serialize_i64(sum),
@@ -24,13 +24,13 @@ impl Serialize for Whole {
 #[derive(Serialize)]
 pub struct SumsForm {
     count: u64,
-    amount: Whole,
-    fee: Whole,
+    amount: WideInteger,
+    fee: WideInteger,
 }
 
 impl From<&Sums> for SumsForm {
     fn from(sums: &Sums) -> Self {
-        let (amount, fee) = (Whole(sums.amount_minor), Whole(sums.fee_minor));
+        let (amount, fee) = (WideInteger(sums.amount_minor), WideInteger(sums.fee_minor));
         Self { count: sums.count, amount, fee }
     }
 }

@@ -3,7 +3,7 @@
 //! A partition fits in the cache, so the table of its keys does too: that is what makes the join
 //! fast. Nearly all keys have one row on each side; only the others are gathered into groups.
 
-use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance, Verdict};
+use crate::domain::books::reconcile::{Class, Item, Judge, MatchKey, Tolerance, Verdict};
 use crate::reconciliation::matching::ReconcileError;
 use crate::reconciliation::matching::partitions::Sealed;
 use crate::reconciliation::matching::row::{ROW_BYTES, Row, is_same, key_at, line_at, spread};
@@ -15,7 +15,7 @@ const KEYLESS: usize = 64;
 /// Partitions of a side.
 pub const ALL_PARTITIONS: usize = PARTITIONS + KEYLESS;
 
-type Packed = [u8; ROW_BYTES];
+type RowBytes = [u8; ROW_BYTES];
 
 /// The partition of a row, whoever draws the seed.
 pub fn partition_of(row: &Row, seed: u64) -> usize {
@@ -27,7 +27,7 @@ pub fn partition_of(row: &Row, seed: u64) -> usize {
 
 /// Joins partitions; keeps its buffers between them.
 pub struct Join {
-    key: Key,
+    key: MatchKey,
     seed: u64,
     judge: Judge,
     theirs: Vec<u8>,
@@ -44,7 +44,7 @@ pub struct Join {
 }
 
 impl Join {
-    pub fn new(key: Key, seed: u64, tolerance: Tolerance) -> Self {
+    pub fn new(key: MatchKey, seed: u64, tolerance: Tolerance) -> Self {
         Self {
             key,
             seed,
@@ -92,7 +92,7 @@ impl Join {
         done.map_err(spill)
     }
 
-    fn build(&mut self, records: &[Packed]) {
+    fn build(&mut self, records: &[RowBytes]) {
         let slots = (records.len() * 2).next_power_of_two().max(16);
         self.table.clear();
         self.table.resize(slots, 0);
@@ -107,7 +107,7 @@ impl Join {
     }
 
     /// The slot of a key, and the first record that has it.
-    fn find(&self, key: u128, records: &[Packed]) -> (usize, Option<u32>) {
+    fn find(&self, key: u128, records: &[RowBytes]) -> (usize, Option<u32>) {
         let mask = self.table.len() - 1;
         let mut slot = spread(key, self.seed) as usize & mask;
         // Half of the slots are free, so one is met.
@@ -120,7 +120,7 @@ impl Join {
         }
     }
 
-    fn probe(&mut self, lines: &[Packed], records: &[Packed]) {
+    fn probe(&mut self, lines: &[RowBytes], records: &[RowBytes]) {
         self.partner.clear();
         self.partner.resize(records.len(), 0);
         self.more_theirs.clear();
@@ -138,8 +138,8 @@ impl Join {
 
     fn judge_all(
         &mut self,
-        lines: &[Packed],
-        records: &[Packed],
+        lines: &[RowBytes],
+        records: &[RowBytes],
         findings: &mut Findings<'_>,
     ) -> std::io::Result<()> {
         self.judge_groups(lines, records, findings)?;
@@ -151,12 +151,12 @@ impl Join {
                 0 => findings.record(Class::OnlyOurs, self.key, &Row::of_bytes(record))?,
                 line => {
                     let line = &lines[line as usize - 1];
-                    if self.key == Key::OrderNo && is_same(line, record) {
+                    if self.key == MatchKey::OrderNo && is_same(line, record) {
                         findings.same(&Row::of_bytes(line));
                         continue;
                     }
                     let (line, record) = (Row::of_bytes(line), Row::of_bytes(record));
-                    if self.key == Key::Reference {
+                    if self.key == MatchKey::Reference {
                         // By the second key, what moves money another way is no pair.
                         judge_group(&mut self.judge, self.key, &[line], &[record], findings)?;
                         continue;
@@ -173,8 +173,8 @@ impl Join {
     /// The keys that several rows of one side have.
     fn judge_groups(
         &mut self,
-        lines: &[Packed],
-        records: &[Packed],
+        lines: &[RowBytes],
+        records: &[RowBytes],
         findings: &mut Findings<'_>,
     ) -> std::io::Result<()> {
         self.more_theirs.sort_unstable();
@@ -211,7 +211,7 @@ impl Join {
 
     fn judge_strangers(
         &mut self,
-        lines: &[Packed],
+        lines: &[RowBytes],
         findings: &mut Findings<'_>,
     ) -> std::io::Result<()> {
         let key = |at: &u32| key_at(&lines[*at as usize]);
@@ -230,7 +230,7 @@ const JUDGED: u32 = u32::MAX;
 
 fn judge_group(
     judge: &mut Judge,
-    key: Key,
+    key: MatchKey,
     lines: &[Row],
     records: &[Row],
     findings: &mut Findings<'_>,
@@ -243,7 +243,7 @@ fn judge_group(
         let record = record.map(|at| &records[at as usize]);
         match (line, record) {
             (Some(line), Some(record)) => findings.pair(class, key, &line, record)?,
-            (Some(line), None) if key == Key::OrderNo && records.is_empty() => {
+            (Some(line), None) if key == MatchKey::OrderNo && records.is_empty() => {
                 findings.line(class, key, &line.as_stranger())?;
             }
             (Some(line), None) => findings.line(class, key, &line)?,
@@ -256,9 +256,9 @@ fn judge_group(
 
 /// Rows without the key: nothing can be found by it.
 fn alone(
-    lines: &[Packed],
-    records: &[Packed],
-    key: Key,
+    lines: &[RowBytes],
+    records: &[RowBytes],
+    key: MatchKey,
     findings: &mut Findings<'_>,
 ) -> std::io::Result<()> {
     for line in lines {

@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 
 use crate::domain::books::reconcile::{
-    Class, Item, Judge, Key, Side, Tally, Tolerance, Totals, Verdict,
+    Class, Item, Judge, MatchKey, Side, Tally, Tolerance, Totals, Verdict,
 };
 use crate::reconciliation::matching::partitions::{Budget, Sealed};
 use crate::reconciliation::matching::row::{Place, ROW_BYTES, Row, key_of, line_at};
 use crate::reconciliation::matching::side::{Rows, SideEnd};
 use crate::reconciliation::matching::verdicts::{
-    Findings, LineSet, ORDERED, Packed, VERDICT_BYTES, unpack,
+    Findings, LineSet, ORDERED, VERDICT_BYTES, VerdictBytes, unpack,
 };
-use crate::reconciliation::matching::{ReconcileError, Report};
+use crate::reconciliation::matching::{MatchReport, ReconcileError};
 
 /// A record of ours that was found, or came to be, by what lines say whose number no record had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
         let items: Vec<Item> = lines.iter().filter_map(item_of).collect();
         assert_eq!(items.len(), lines.len(), "a line that cannot be read is no stranger");
         let mut verdicts = Vec::new();
-        Judge::new(self.tolerance).judge(&items, &[own], Key::OrderNo, &mut verdicts);
+        Judge::new(self.tolerance).judge(&items, &[own], MatchKey::OrderNo, &mut verdicts);
         self.our_tally.add(&own);
         let mut record = Some(record);
         for Verdict { class, key, line, record: pair } in verdicts {
@@ -106,7 +106,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
     pub fn tell(
         mut self,
         mut take: impl FnMut(Verdict<Side>) -> Result<(), ReconcileError>,
-    ) -> Result<Report, ReconcileError> {
+    ) -> Result<MatchReport, ReconcileError> {
         let sides = self.totals.sides();
         let read = (self.their_tally, self.our_tally);
         assert_eq!(sides, read, "I-10: the classes sum to what was read of both sides");
@@ -122,7 +122,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
         }
         assert_eq!(told, self.differences, "I-10: every verdict that is no match is told");
         let SideEnd { lines, problems, is_counted, .. } = self.their_end;
-        Ok(Report {
+        Ok(MatchReport {
             totals: self.totals,
             theirs: self.their_tally,
             ours: self.our_tally,
@@ -156,7 +156,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
             let read = part.read(number, &mut bytes);
             read.map_err(|source| ReconcileError::Spill { source })?;
         }
-        let packed: &[Packed] = bytes.as_chunks().0;
+        let packed: &[VerdictBytes] = bytes.as_chunks().0;
         let mut rows: Vec<(Verdict<Place>, bool)> = packed.iter().map(unpack).collect();
         let line = |place: Option<Place>| place.map_or(0, |place| place.line);
         rows.sort_unstable_by_key(|(row, _)| {

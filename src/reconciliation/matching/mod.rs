@@ -24,20 +24,20 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::codec::layout::Problem;
-use crate::domain::books::reconcile::{Key, Tally, Tolerance, Totals};
+use crate::codec::layout::StatementProblem;
+use crate::domain::books::reconcile::{MatchKey, Tally, Tolerance, Totals};
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::join::{ALL_PARTITIONS, Join, partition_of};
 use crate::reconciliation::matching::matched::by_reference;
 use crate::reconciliation::matching::partitions::{Partitions, Sealed};
 use crate::reconciliation::matching::row::{ROW_BYTES, unpack_date};
-use crate::reconciliation::matching::verdicts::{Dates, Findings, Order};
+use crate::reconciliation::matching::verdicts::{Dates, Findings, ListingOrder};
 
 pub use self::matched::{Late, Matched};
 pub use self::partitions::Budget;
 pub use self::row::{Place, Row, key_of_number};
 pub use self::search::{has_rows, numbers_named};
-pub use self::side::{FileRows, Rows, SideEnd, StatementFile, Unread};
+pub use self::side::{FileRows, Rows, SideEnd, StatementInput, Unread};
 pub use self::source::{is_like, is_of};
 pub use self::verdicts::LineSet;
 
@@ -70,7 +70,7 @@ pub struct Comparison {
 
 /// What was found, beside the differences.
 #[derive(Debug)]
-pub struct Report {
+pub struct MatchReport {
     pub totals: Totals,
     /// What was read of each side; equals the sums of all classes (I-10).
     pub theirs: Tally,
@@ -80,7 +80,7 @@ pub struct Report {
     /// Lines of the statement's file, headings included.
     pub lines: u32,
     /// What is wrong with the file as a whole and was kept: a wrong total, a cut-off end.
-    pub problems: Vec<(u32, Problem)>,
+    pub problems: Vec<(u32, StatementProblem)>,
     /// Whether a total of the channel's counts the lines, and has their number. Without it a file
     /// that was cut off at a line's end looks like a short day.
     pub is_counted: bool,
@@ -90,7 +90,7 @@ pub struct Report {
     pub spilled_bytes: u64,
 }
 
-impl Report {
+impl MatchReport {
     /// Whether nothing is left to do.
     pub fn is_agreed(&self) -> bool {
         self.totals.is_agreed() && self.problems.is_empty()
@@ -105,7 +105,7 @@ pub enum ReconcileError {
     #[error("{} cannot be unpacked: {problem}", path.display())]
     Packed { path: PathBuf, problem: String },
     #[error("{}, line {line}: {problem}", path.display())]
-    Line { path: PathBuf, line: u32, problem: Problem },
+    Line { path: PathBuf, line: u32, problem: StatementProblem },
     #[error("{name} is the file of {date} by its name, so it is another day's")]
     OtherDay { name: String, date: BusinessDate },
     #[error("{} has more than {LINES_MAX} lines", path.display())]
@@ -158,11 +158,11 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
 ) -> Result<Matched<'a, T, O>, ReconcileError> {
     let spread = Spread { seed: comparison.seed, budget };
     let (mut read, records) = both(|| load(theirs, spread), || load(ours, spread))?;
-    let order = Order { theirs: read.end.lines, ours: records.end.lines };
+    let order = ListingOrder { theirs: read.end.lines, ours: records.end.lines };
     let date = comparison.date.or(read.last_date);
     let dates = Dates { statement: date, carried: comparison.carried };
     let new = || Findings::new(order, dates, budget);
-    let first = Joining { comparison, key: Key::OrderNo, budget };
+    let first = Joining { comparison, key: MatchKey::OrderNo, budget };
     let mut found = first.run(&read.rows, &records.rows, &new, watch)?;
     if let Some(first) = found.first_mut() {
         for bad in read.end.bad.drain(..) {
@@ -198,7 +198,7 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
             || by_reference(matched.theirs, &left_theirs, wanted, spread),
             || by_reference(matched.ours, &left_ours, wanted, spread),
         )?;
-        let second = Joining { key: Key::Reference, ..first };
+        let second = Joining { key: MatchKey::Reference, ..first };
         for findings in second.run(&left_theirs, &left_ours, &new, &Unwatched)? {
             matched.gather(findings);
         }
@@ -245,7 +245,7 @@ impl<'budget> Spread<'budget> {
 }
 
 /// One side, read.
-struct Loaded<'budget> {
+struct LoadedSide<'budget> {
     rows: Sealed<'budget, ROW_BYTES>,
     tally: Tally,
     last_date: Option<BusinessDate>,
@@ -255,7 +255,7 @@ struct Loaded<'budget> {
 fn load<'budget>(
     side: &mut impl Rows,
     spread: Spread<'budget>,
-) -> Result<Loaded<'budget>, ReconcileError> {
+) -> Result<LoadedSide<'budget>, ReconcileError> {
     let (mut rows, mut tally, mut last_date) = (spread.partitions(), Tally::default(), 0);
     for row in side.by_ref() {
         let row = row?;
@@ -264,14 +264,14 @@ fn load<'budget>(
         spread.push(&row, &mut rows)?;
     }
     let last_date = unpack_date(last_date);
-    Ok(Loaded { rows: rows.seal(), tally, last_date, end: side.end()? })
+    Ok(LoadedSide { rows: rows.seal(), tally, last_date, end: side.end()? })
 }
 
 /// Joins by one key.
 #[derive(Clone, Copy)]
 struct Joining<'a, 'budget> {
     comparison: &'a Comparison,
-    key: Key,
+    key: MatchKey,
     budget: &'budget Budget,
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::codec::layout::{Decoder, Layout, Read};
+use crate::codec::layout::{DecodedLine, Decoder, Layout};
 use crate::domain::ids::ChannelOrderNo;
 use crate::reconciliation::matching::ReconcileError;
 use crate::reconciliation::matching::partitions::Budget;
 use crate::reconciliation::matching::side::numbers_in;
-use crate::reconciliation::matching::source::{self, Lines, Named, Stop};
+use crate::reconciliation::matching::source::{self, FilePattern, LineError, Lines};
 
 /// Those of `wanted` that the statement names anywhere: in a line that was read, that was passed
 /// over or that could not be read, in a column of the layout or in another. All of them, if each of
@@ -20,7 +20,7 @@ pub fn numbers_named(
     wanted: &BTreeSet<ChannelOrderNo>,
 ) -> Result<BTreeSet<ChannelOrderNo>, ReconcileError> {
     let budget = Budget::new(0, folder);
-    let named = Named { pattern: layout.member.as_deref(), date: None };
+    let named = FilePattern { pattern: layout.member.as_deref(), date: None };
     let file = source::open(statement, named, &budget)?;
     let (mut lines, mut found) = (Lines::new(file), BTreeSet::new());
     // Ends with the file: every round takes a line.
@@ -32,8 +32,8 @@ pub fn numbers_named(
             }
             Ok(None) => return Ok(found),
             // A line that is too long to be read may name any of them.
-            Err(Stop::TooLong) => return Ok(wanted.clone()),
-            Err(Stop::Read(source)) => {
+            Err(LineError::TooLong) => return Ok(wanted.clone()),
+            Err(LineError::Read(source)) => {
                 return Err(ReconcileError::Read { path: statement.to_owned(), source });
             }
         };
@@ -56,7 +56,7 @@ enum RowKinds {
 
 fn row_kinds(statement: &Path, layout: &Layout, folder: &Path) -> RowKinds {
     let budget = Budget::new(0, folder);
-    let named = Named { pattern: layout.member.as_deref(), date: None };
+    let named = FilePattern { pattern: layout.member.as_deref(), date: None };
     let Ok(file) = source::open(statement, named, &budget) else { return RowKinds::Telling };
     let (mut lines, mut decoder) = (Lines::new(file), Decoder::new(layout, None));
     let (mut number, mut kinds) = (0_u32, RowKinds::None);
@@ -65,9 +65,9 @@ fn row_kinds(statement: &Path, layout: &Layout, folder: &Path) -> RowKinds {
         number = number.saturating_add(1);
         match lines.next_line(|_| {}) {
             Ok(Some(line)) => match decoder.read(line.text, number) {
-                Ok(Read::Passed) => {}
-                Ok(Read::Silent(_)) => kinds = RowKinds::Silent,
-                Ok(Read::Line(_)) | Err(_) => return RowKinds::Telling,
+                Ok(DecodedLine::Passed) => {}
+                Ok(DecodedLine::Silent(_)) => kinds = RowKinds::Silent,
+                Ok(DecodedLine::Line(_)) | Err(_) => return RowKinds::Telling,
             },
             Ok(None) => return kinds,
             Err(_) => return RowKinds::Telling,

@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::codec::layout::{Decoder, Layout, OnBad, Problem, Read};
+use crate::codec::layout::{DecodedLine, Decoder, Layout, OnBad, StatementProblem};
 use crate::domain::books::reconcile::{Side, StatementLine};
 use crate::domain::card::words::mask_cards;
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::partitions::Budget;
 use crate::reconciliation::matching::row::{NUMBER_DIGITS, Place, Row, key_of};
-use crate::reconciliation::matching::source::{self, Line, Lines, Named, Stop};
+use crate::reconciliation::matching::source::{self, FilePattern, Line, LineError, Lines};
 use crate::reconciliation::matching::{
     BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, ReconcileError, Watch,
 };
@@ -38,7 +38,7 @@ pub struct SideEnd {
     /// Lines that cannot be read and were kept.
     pub bad: Vec<Place>,
     /// What is wrong with the side as a whole and was kept, with the line that says so.
-    pub problems: Vec<(u32, Problem)>,
+    pub problems: Vec<(u32, StatementProblem)>,
     /// Whether a total of the channel's counts the lines, and has their number.
     pub is_counted: bool,
     pub unread: Unread,
@@ -78,7 +78,7 @@ pub fn numbers_in(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// A channel's statement as it lies on the disk.
 #[derive(Debug, Clone, Copy)]
-pub struct StatementFile<'a> {
+pub struct StatementInput<'a> {
     pub path: &'a Path,
     pub layout: &'a Layout,
     /// The layout's summary, where it lies beside a statement that is no archive.
@@ -90,14 +90,14 @@ pub struct StatementFile<'a> {
 /// A file as a side.
 pub struct FileRows<'a> {
     lines: Lines,
-    reading: Reading<'a>,
+    reading: FileDecoder<'a>,
     /// What the end of a statement is held against.
-    statement: Option<StatementFile<'a>>,
+    statement: Option<StatementInput<'a>>,
     watch: &'a dyn Watch,
     text: Vec<u8>,
 }
 
-struct Reading<'a> {
+struct FileDecoder<'a> {
     path: PathBuf,
     layout: &'a Layout,
     decoder: Decoder<'a>,
@@ -106,20 +106,20 @@ struct Reading<'a> {
     is_statement: bool,
     line: u32,
     is_cut: bool,
-    first_bad: Option<(u32, Problem)>,
+    first_bad: Option<(u32, StatementProblem)>,
     end: SideEnd,
 }
 
 impl<'a> FileRows<'a> {
     /// Opens a statement.
     pub fn statement(
-        file: StatementFile<'a>,
+        file: StatementInput<'a>,
         budget: &Budget,
         watch: &'a dyn Watch,
     ) -> Result<Self, ReconcileError> {
-        let named = Named { pattern: file.layout.member.as_deref(), date: file.date };
+        let named = FilePattern { pattern: file.layout.member.as_deref(), date: file.date };
         let lines = Lines::new(source::open(file.path, named, budget)?);
-        let reading = Reading::new(file.path, file.layout, file.date, true);
+        let reading = FileDecoder::new(file.path, file.layout, file.date, true);
         Ok(Self { lines, reading, statement: Some(file), watch, text: Vec::new() })
     }
 
@@ -130,9 +130,9 @@ impl<'a> FileRows<'a> {
         budget: &Budget,
         watch: &'a dyn Watch,
     ) -> Result<Self, ReconcileError> {
-        let unnamed = Named { pattern: None, date: None };
+        let unnamed = FilePattern { pattern: None, date: None };
         let lines = Lines::new(source::open(path, unnamed, budget)?);
-        let reading = Reading::new(path, layout, None, false);
+        let reading = FileDecoder::new(path, layout, None, false);
         Ok(Self { lines, reading, statement: None, watch, text: Vec::new() })
     }
 
@@ -142,7 +142,7 @@ impl<'a> FileRows<'a> {
         let is_counted = self.reading.decoder.is_counted();
         let Some(file) = self.statement else { return Ok(is_counted) };
         let Some(summary) = &file.layout.summary else { return Ok(is_counted) };
-        let named = Named { pattern: Some(&summary.member), date: file.date };
+        let named = FilePattern { pattern: Some(&summary.member), date: file.date };
         let text = source::summary(file.path, file.summary, named)?;
         let Some(text) = text else { return Ok(is_counted) };
         let said = self.reading.decoder.said();
@@ -192,13 +192,13 @@ impl Rows for FileRows<'_> {
             unreadable: None,
         };
         match self.reading.decoder.read_again(&self.text, place.line) {
-            Ok(Read::Line(found)) => Ok(Side {
+            Ok(DecodedLine::Line(found)) => Ok(Side {
                 order_no: encoding.decode(found.order_no),
                 reference: encoding.decode(found.reference),
                 item: Some(found.item),
                 ..side
             }),
-            Ok(Read::Passed | Read::Silent(_)) => {
+            Ok(DecodedLine::Passed | DecodedLine::Silent(_)) => {
                 let source = std::io::Error::other("it was changed while it was read");
                 Err(ReconcileError::Read { path: self.reading.path.clone(), source })
             }
@@ -211,7 +211,7 @@ impl Rows for FileRows<'_> {
     }
 }
 
-impl<'a> Reading<'a> {
+impl<'a> FileDecoder<'a> {
     fn new(
         path: &Path,
         layout: &'a Layout,
@@ -230,16 +230,16 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn refused(&self, line: u32, problem: Problem) -> ReconcileError {
+    fn refused(&self, line: u32, problem: StatementProblem) -> ReconcileError {
         ReconcileError::Line { path: self.path.clone(), line, problem }
     }
 
     #[cold]
-    fn stopped(&self, stop: Stop) -> ReconcileError {
+    fn stopped(&self, stop: LineError) -> ReconcileError {
         match stop {
-            Stop::Read(source) => ReconcileError::Read { path: self.path.clone(), source },
-            Stop::TooLong => {
-                self.refused(self.line + 1, Problem::TooLong { limit: LINE_BYTES_MAX })
+            LineError::Read(source) => ReconcileError::Read { path: self.path.clone(), source },
+            LineError::TooLong => {
+                self.refused(self.line + 1, StatementProblem::TooLong { limit: LINE_BYTES_MAX })
             }
         }
     }
@@ -253,17 +253,17 @@ impl<'a> Reading<'a> {
         self.line += 1;
         self.is_cut = line.is_cut;
         if line.text.len() > LINE_BYTES_MAX {
-            return self.keep(Problem::TooLong { limit: LINE_BYTES_MAX }, line);
+            return self.keep(StatementProblem::TooLong { limit: LINE_BYTES_MAX }, line);
         }
         match self.decoder.read(line.text, self.line) {
-            Ok(Read::Passed) => Ok(None),
-            Ok(Read::Silent(number)) => {
+            Ok(DecodedLine::Passed) => Ok(None),
+            Ok(DecodedLine::Silent(number)) => {
                 self.end.unread.add(number);
                 Ok(None)
             }
-            Ok(Read::Line(found)) => match self.row(&found, line.offset) {
+            Ok(DecodedLine::Line(found)) => match self.row(&found, line.offset) {
                 Some(row) => Ok(Some(row)),
-                None => self.keep(Problem::Amount, line),
+                None => self.keep(StatementProblem::Amount, line),
             },
             Err(problem) => self.keep(problem, line),
         }
@@ -276,7 +276,11 @@ impl<'a> Reading<'a> {
     }
 
     #[cold]
-    fn keep(&mut self, problem: Problem, line: Line<'_>) -> Result<Option<Row>, ReconcileError> {
+    fn keep(
+        &mut self,
+        problem: StatementProblem,
+        line: Line<'_>,
+    ) -> Result<Option<Row>, ReconcileError> {
         let is_of_line = problem.is_of_line();
         let on_bad = if is_of_line { self.layout.on_bad_line } else { self.layout.on_bad_file };
         if on_bad == OnBad::Refuse || !problem.can_be_kept() {

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::codec::layout::Encoding;
+use crate::codec::layout::Charset;
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::ReconcileError;
 use crate::reconciliation::matching::partitions::Budget;
@@ -21,7 +21,7 @@ const LINE_PIECE_BYTES: usize = 1024;
 
 /// What names a statement's file, and its date where that is known beforehand.
 #[derive(Debug, Clone, Copy)]
-pub struct Named<'a> {
+pub struct FilePattern<'a> {
     /// With `*`, `<YYMMDD>` and `<YYYYMMDD>`.
     pub pattern: Option<&'a str>,
     pub date: Option<BusinessDate>,
@@ -31,18 +31,18 @@ pub struct Named<'a> {
 ///
 /// Of a ZIP file the one whose name is like the pattern is taken, or the only one. A name that has
 /// another date than the one that was asked for is another day's.
-pub fn open(path: &Path, named: Named<'_>, budget: &Budget) -> Result<File, ReconcileError> {
+pub fn open(path: &Path, named: FilePattern<'_>, budget: &Budget) -> Result<File, ReconcileError> {
     let context = |source| ReconcileError::Read { path: path.to_owned(), source };
     let own_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     named.check(own_name)?;
     let mut file = File::open(path).map_err(context)?;
     match packing(&mut file).map_err(context)? {
-        Packing::Zip => unzip(file, path, named, budget),
-        Packing::Gzip => {
+        Compression::Zip => unzip(file, path, named, budget),
+        Compression::Gzip => {
             let mut unpacked = flate2::read::GzDecoder::new(file);
             keep(&mut unpacked, path, budget)
         }
-        Packing::None => Ok(file),
+        Compression::None => Ok(file),
     }
 }
 
@@ -51,12 +51,12 @@ pub fn open(path: &Path, named: Named<'_>, budget: &Budget) -> Result<File, Reco
 pub fn summary(
     statement: &Path,
     beside: Option<&Path>,
-    named: Named<'_>,
+    named: FilePattern<'_>,
 ) -> Result<Option<Vec<u8>>, ReconcileError> {
     let context = |path: &Path, source| ReconcileError::Read { path: path.to_owned(), source };
     let mut file = File::open(statement).map_err(|source| context(statement, source))?;
     let packing = packing(&mut file).map_err(|source| context(statement, source))?;
-    if let Packing::Zip = packing {
+    if let Compression::Zip = packing {
         let (mut archive, names) = members(file, statement)?;
         let fits = |name: &str| named.fits(name);
         let Some(index) = names.iter().position(|name| name.as_deref().is_some_and(fits)) else {
@@ -81,20 +81,20 @@ fn read_short(file: impl Read) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-enum Packing {
+enum Compression {
     None,
     Zip,
     Gzip,
 }
 
-fn packing(file: &mut File) -> io::Result<Packing> {
+fn packing(file: &mut File) -> io::Result<Compression> {
     let mut magic = [0; 4];
     let length = file.read(&mut magic)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(match &magic[..length] {
-        [b'P', b'K', 3, 4] => Packing::Zip,
-        [0x1F, 0x8B, ..] => Packing::Gzip,
-        _ => Packing::None,
+        [b'P', b'K', 3, 4] => Compression::Zip,
+        [0x1F, 0x8B, ..] => Compression::Gzip,
+        _ => Compression::None,
     })
 }
 
@@ -112,7 +112,7 @@ fn members(file: File, path: &Path) -> Result<(Archive, Vec<Option<String>>), Re
         let raw = entry.name_raw();
         let name = match std::str::from_utf8(raw) {
             Ok(name) => name.to_owned(),
-            Err(_) => Encoding::Gbk.decode(raw),
+            Err(_) => Charset::Gbk.decode(raw),
         };
         let name = name.rsplit('/').next().unwrap_or_default().to_owned();
         names.push((!entry.is_dir()).then_some(name));
@@ -123,7 +123,7 @@ fn members(file: File, path: &Path) -> Result<(Archive, Vec<Option<String>>), Re
 fn unzip(
     file: File,
     path: &Path,
-    named: Named<'_>,
+    named: FilePattern<'_>,
     budget: &Budget,
 ) -> Result<File, ReconcileError> {
     let packed = |problem: String| ReconcileError::Packed { path: path.to_owned(), problem };
@@ -147,7 +147,7 @@ fn unzip(
 /// How a pattern writes a date: the mark, its digits, and what is added to their number.
 const DATE_MARKS: [(&str, usize, u32); 2] = [("<YYMMDD>", 6, 20_000_000), ("<YYYYMMDD>", 8, 0)];
 
-impl Named<'_> {
+impl FilePattern<'_> {
     /// Refuses a name that is like the pattern and has another date.
     fn check(self, name: &str) -> Result<(), ReconcileError> {
         let found = self.pattern.and_then(|pattern| date_in(name, pattern));
@@ -173,7 +173,7 @@ pub fn is_like(name: &str, pattern: &str) -> bool {
 
 /// Whether a name is like a pattern, and of the date where it has one.
 pub fn is_of(name: &str, pattern: &str, date: BusinessDate) -> bool {
-    Named { pattern: Some(pattern), date: Some(date) }.fits(name)
+    FilePattern { pattern: Some(pattern), date: Some(date) }.fits(name)
 }
 
 /// The date that a name has where its pattern says so.
@@ -228,7 +228,7 @@ pub struct Line<'text> {
 }
 
 /// Why reading stopped.
-pub enum Stop {
+pub enum LineError {
     Read(io::Error),
     TooLong,
 }
@@ -259,7 +259,7 @@ impl Lines {
 
     /// The next line, if there is one; calls `watch` with the bytes of every piece.
     #[inline]
-    pub fn next_line(&mut self, watch: impl Fn(u64)) -> Result<Option<Line<'_>>, Stop> {
+    pub fn next_line(&mut self, watch: impl Fn(u64)) -> Result<Option<Line<'_>>, LineError> {
         // Ends with a line end, or with the file: every round reads on.
         let (end, is_cut) = loop {
             let end = memchr::memchr(b'\n', &self.piece[self.searched..self.filled]);
@@ -284,16 +284,17 @@ impl Lines {
 
     /// Moves what is left of the piece to its beginning, and fills the rest.
     #[cold]
-    fn read_on(&mut self, watch: impl Fn(u64)) -> Result<(), Stop> {
+    fn read_on(&mut self, watch: impl Fn(u64)) -> Result<(), LineError> {
         self.piece.copy_within(self.start..self.filled, 0);
         self.position += self.start as u64;
         self.filled -= self.start;
         (self.start, self.searched) = (0, self.filled);
         if self.filled == self.piece.len() {
-            return Err(Stop::TooLong);
+            return Err(LineError::TooLong);
         }
         let at = self.position + self.filled as u64;
-        let read = read_at(&self.file, &mut self.piece[self.filled..], at).map_err(Stop::Read)?;
+        let read =
+            read_at(&self.file, &mut self.piece[self.filled..], at).map_err(LineError::Read)?;
         watch(read as u64);
         self.filled += read;
         self.is_over = read == 0;
@@ -386,7 +387,8 @@ mod tests {
         let budget = Budget::new(0, folder.path());
         let read = |bytes: &[u8], member| {
             std::fs::write(&path, bytes).expect("written");
-            let named = Named { pattern: member, date: BusinessDate::from_yyyymmdd(20_261_120) };
+            let named =
+                FilePattern { pattern: member, date: BusinessDate::from_yyyymmdd(20_261_120) };
             let file = open(&path, named, &budget).map_err(|error| error.to_string())?;
             let (mut lines, mut found) = (Lines::new(file), Vec::new());
             while let Some(line) = lines.next_line(|_| {}).map_err(|_| "it stops".to_owned())? {

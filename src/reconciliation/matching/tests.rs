@@ -11,7 +11,7 @@ use super::row::{key_of, spread};
 use super::*;
 use crate::codec::layout::Layout;
 use crate::config::layout::{parse, records, shipped};
-use crate::domain::books::reconcile::planted::{Planted, Row, planted, statement_date};
+use crate::domain::books::reconcile::planted::{Planted, PlantedRow, planted, statement_date};
 use crate::domain::books::reconcile::{Class, Side, Status, Verdict};
 
 struct Folder(tempfile::TempDir);
@@ -30,7 +30,7 @@ impl Folder {
 
 const HEADER: &str = "order_no,reference,operation,amount,fee,currency,status,settle_date\n";
 
-fn statement(rows: &[Row]) -> String {
+fn statement(rows: &[PlantedRow]) -> String {
     let mut text = HEADER.to_owned();
     let (mut amount, mut fee) = (0, 0);
     for row in rows {
@@ -50,7 +50,7 @@ fn statement(rows: &[Row]) -> String {
     text + &format!("TOTAL,{},{amount},{fee}\n", rows.len())
 }
 
-fn export(rows: &[Row]) -> String {
+fn export(rows: &[PlantedRow]) -> String {
     let mut text = "channel,date,id,channel_order_no,channel_reference,movement,currency,\
         principal,fee,net,fee_rule,state,at\n"
         .to_owned();
@@ -75,7 +75,7 @@ fn export(rows: &[Row]) -> String {
 type Told = (Class, Option<u32>, Option<u32>);
 
 struct Ended {
-    report: Report,
+    report: MatchReport,
     told: Vec<Told>,
     texts: Vec<String>,
     unread: Unread,
@@ -99,12 +99,12 @@ fn run_with(
     (theirs, ours): (&[u8], &str),
     date: Option<BusinessDate>,
     memory_bytes: u64,
-    late: &[Row],
+    late: &[PlantedRow],
 ) -> Result<Ended, ReconcileError> {
     let (mut told, mut texts) = (Vec::new(), Vec::new());
     let records_layout = records();
     let path = &folder.write("theirs", theirs);
-    let file = StatementFile { path, layout, summary: None, date };
+    let file = StatementInput { path, layout, summary: None, date };
     let comparison = Comparison {
         date,
         tolerance: Tolerance::default(),
@@ -123,7 +123,7 @@ fn run_with(
         strangers.entry(number.expect("it is about a line")).or_default().push(verdict);
         Ok(())
     })?;
-    for Row { order_no, reference, item } in late.iter().cloned() {
+    for PlantedRow { order_no, reference, item } in late.iter().cloned() {
         let lines = strangers.remove(&order_no).expect("no record has the number");
         let item = Some(item);
         let record = Side { line: 0, order_no, reference, item, unreadable: None };
@@ -180,17 +180,18 @@ fn i_10_a_late_record_counts_as_if_it_had_been_among_ours() {
     let layout = shipped("generic-csv").expect("shipped");
     let mut runner = TestRunner::new(Config { cases: 48, ..Config::default() });
     let done = runner.run(&(planted(400), any::<u64>()), |(planted, seed)| {
-        let count =
-            |rows: &[Row], number: &str| rows.iter().filter(|row| row.order_no == number).count();
-        let is_late = |row: &Row| {
+        let count = |rows: &[PlantedRow], number: &str| {
+            rows.iter().filter(|row| row.order_no == number).count()
+        };
+        let is_late = |row: &PlantedRow| {
             let number = row.order_no.as_str();
             let is_drawn = spread(key_of(number.as_bytes()), seed) & 1 == 1;
             is_drawn && count(&planted.records, number) == 1 && count(&planted.lines, number) > 0
         };
-        let (late, early): (Vec<Row>, Vec<Row>) =
+        let (late, early): (Vec<PlantedRow>, Vec<PlantedRow>) =
             planted.records.iter().cloned().partition(is_late);
         let theirs = statement(&planted.lines);
-        let run = |ours: &[Row], late: &[Row]| {
+        let run = |ours: &[PlantedRow], late: &[PlantedRow]| {
             let (ours, date) = (export(ours), Some(statement_date()));
             let sides = (theirs.as_bytes(), ours.as_str());
             let ended = run_with(&folder, &layout, sides, date, 1 << 20, late);
@@ -222,7 +223,7 @@ fn what_spills_comes_back() {
     let layout = shipped("generic-csv").expect("shipped");
     let mut planted = Planted::default();
     for number in 0..60_000 {
-        let row = Row {
+        let row = PlantedRow {
             order_no: format!("26112000{number:011}01"),
             reference: format!("R{number}"),
             item: crate::domain::books::reconcile::Item {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::domain::books::reconcile::{Class, Key, Tally, Totals, Verdict};
+use crate::domain::books::reconcile::{Class, MatchKey, Tally, Totals, Verdict};
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::partitions::{Budget, Partitions};
 use crate::reconciliation::matching::row::{Place, ROW_BYTES, Row};
@@ -64,15 +64,15 @@ impl LineSet {
 /// Bytes of a packed verdict.
 pub const VERDICT_BYTES: usize = 1 + 2 * Place::BYTES;
 /// A verdict as it is kept: its sides by their places.
-pub type Packed = [u8; VERDICT_BYTES];
+pub type VerdictBytes = [u8; VERDICT_BYTES];
 
 const BY_REFERENCE: u8 = 1 << 5;
 const IS_STRANGER: u8 = 1 << 6;
 
-fn pack(verdict: &Verdict<Place>, is_stranger: bool) -> Packed {
+fn pack(verdict: &Verdict<Place>, is_stranger: bool) -> VerdictBytes {
     let mut bytes = [0; VERDICT_BYTES];
     bytes[0] = verdict.class as u8
-        | (u8::from(verdict.key == Key::Reference) * BY_REFERENCE)
+        | (u8::from(verdict.key == MatchKey::Reference) * BY_REFERENCE)
         | (u8::from(is_stranger) * IS_STRANGER);
     let (line, record) = (verdict.line.unwrap_or_default(), verdict.record.unwrap_or_default());
     bytes[1..1 + Place::BYTES].copy_from_slice(&line.pack());
@@ -81,7 +81,7 @@ fn pack(verdict: &Verdict<Place>, is_stranger: bool) -> Packed {
 }
 
 /// The verdict, and whether it is about a line whose order number no record has.
-pub fn unpack(bytes: &Packed) -> (Verdict<Place>, bool) {
+pub fn unpack(bytes: &VerdictBytes) -> (Verdict<Place>, bool) {
     let side = |at: usize| {
         let place = Place::unpack(*bytes[at..].first_chunk().expect("two places"));
         (place.line > 0).then_some(place)
@@ -89,7 +89,7 @@ pub fn unpack(bytes: &Packed) -> (Verdict<Place>, bool) {
     let is = |mark: u8| bytes[0] & mark != 0;
     let verdict = Verdict {
         class: Class::ALL[usize::from(bytes[0] & (BY_REFERENCE - 1))],
-        key: if is(BY_REFERENCE) { Key::Reference } else { Key::OrderNo },
+        key: if is(BY_REFERENCE) { MatchKey::Reference } else { MatchKey::OrderNo },
         line: side(1),
         record: side(1 + Place::BYTES),
     };
@@ -98,12 +98,12 @@ pub fn unpack(bytes: &Packed) -> (Verdict<Place>, bool) {
 
 /// The order of what is found: by the statement's line, then what only we have, by our row.
 #[derive(Debug, Clone, Copy)]
-pub struct Order {
+pub struct ListingOrder {
     pub theirs: u32,
     pub ours: u32,
 }
 
-impl Order {
+impl ListingOrder {
     /// The place of a row among those of its side, spread over [`ORDERED`] partitions.
     fn partition(rows: u64, at: u64) -> usize {
         let place = u128::from(at) * ORDERED as u128 / (u128::from(rows) + 1);
@@ -136,7 +136,7 @@ impl Dates {
 
 /// What one thread finds.
 pub struct Findings<'budget> {
-    order: Order,
+    order: ListingOrder,
     dates: Dates,
     pub totals: Totals,
     /// Plain matches, which are not in the totals yet.
@@ -150,7 +150,7 @@ pub struct Findings<'budget> {
 }
 
 impl<'budget> Findings<'budget> {
-    pub fn new(order: Order, dates: Dates, budget: &'budget Budget) -> Self {
+    pub fn new(order: ListingOrder, dates: Dates, budget: &'budget Budget) -> Self {
         Self {
             order,
             dates,
@@ -170,7 +170,13 @@ impl<'budget> Findings<'budget> {
         self.agreed.add(line.place().line);
     }
 
-    pub fn pair(&mut self, class: Class, key: Key, line: &Row, record: &Row) -> io::Result<()> {
+    pub fn pair(
+        &mut self,
+        class: Class,
+        key: MatchKey,
+        line: &Row,
+        record: &Row,
+    ) -> io::Result<()> {
         self.totals.add(class, Some(&line.item()), Some(&record.item()));
         if class.is_agreement() {
             self.agreed.add(line.place().line);
@@ -183,10 +189,11 @@ impl<'budget> Findings<'budget> {
     }
 
     /// A line without a record. What only they have by the first key may be found by the second.
-    pub fn line(&mut self, class: Class, key: Key, line: &Row) -> io::Result<()> {
+    pub fn line(&mut self, class: Class, key: MatchKey, line: &Row) -> io::Result<()> {
         let place = line.place();
-        if key == Key::OrderNo && class == Class::OnlyTheirs && line.has_reference() {
-            let partition = Order::partition(u64::from(self.order.theirs), u64::from(place.line));
+        if key == MatchKey::OrderNo && class == Class::OnlyTheirs && line.has_reference() {
+            let partition =
+                ListingOrder::partition(u64::from(self.order.theirs), u64::from(place.line));
             return self.left_theirs.push(partition, line.bytes());
         }
         self.totals.add(class, Some(&line.item()), None);
@@ -195,10 +202,11 @@ impl<'budget> Findings<'budget> {
     }
 
     /// A record without a line.
-    pub fn record(&mut self, class: Class, key: Key, record: &Row) -> io::Result<()> {
+    pub fn record(&mut self, class: Class, key: MatchKey, record: &Row) -> io::Result<()> {
         let (place, item) = (record.place(), record.item());
-        if key == Key::OrderNo && class == Class::OnlyOurs && record.has_reference() {
-            let partition = Order::partition(u64::from(self.order.ours), u64::from(place.line));
+        if key == MatchKey::OrderNo && class == Class::OnlyOurs && record.has_reference() {
+            let partition =
+                ListingOrder::partition(u64::from(self.order.ours), u64::from(place.line));
             return self.left_ours.push(partition, record.bytes());
         }
         if class == Class::OnlyOurs && !self.dates.is_due(item.date) {
@@ -211,7 +219,7 @@ impl<'budget> Findings<'budget> {
 
     pub fn bad_line(&mut self, line: Place) -> io::Result<()> {
         self.totals.bad_lines += 1;
-        let (class, key) = (Class::BadLine, Key::OrderNo);
+        let (class, key) = (Class::BadLine, MatchKey::OrderNo);
         self.keep(&Verdict { class, key, line: Some(line), record: None }, false)
     }
 

@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::books::difference::{Claimed, Difference, Finding, days_after, days_before};
-use crate::domain::books::reconcile::{Class, Item, Judge, Key, Tolerance};
+use crate::domain::books::reconcile::{Class, Item, Judge, MatchKey, Tolerance};
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::time::BusinessDate;
 use crate::engine::{EngineError, Tries};
 
 use super::Working;
 use super::chunk::Chunk;
-use super::evidence::{Named, line_of};
+use super::evidence::{VerdictsByNumber, line_of};
 use crate::reconciliation::{Backoffice, BackofficeError, House, PAGE};
 
 /// What other dates' statements have under some numbers, the earliest date first.
@@ -75,7 +75,7 @@ fn item_of(row: &Difference) -> Option<Item> {
 
 /// A line of this date by its place in the file, or the row of another date's.
 #[derive(Debug, Clone, Copy)]
-enum Place<'row> {
+enum LinePlace<'row> {
     Here(u32),
     There(&'row Difference),
 }
@@ -83,16 +83,16 @@ enum Place<'row> {
 /// What the lines of one number come to: what cancels within a date is that date's own matter.
 #[derive(Debug)]
 struct Split<'row> {
-    across: Vec<Place<'row>>,
-    alone: Vec<Place<'row>>,
+    across: Vec<LinePlace<'row>>,
+    alone: Vec<LinePlace<'row>>,
 }
 
-type Placed<'row> = (Item, Place<'row>);
+type Placed<'row> = (Item, LinePlace<'row>);
 
 impl<'row> Split<'row> {
     fn of(here: Vec<Placed<'row>>, rows: &'row [Difference]) -> Self {
         let date = |row: &Difference| row.line.as_ref().map(|line| line.date);
-        let there = |row: &'row Difference| item_of(row).map(|item| (item, Place::There(row)));
+        let there = |row: &'row Difference| item_of(row).map(|item| (item, LinePlace::There(row)));
         let dates = rows.chunk_by(|left, right| date(left) == date(right));
         let dates = dates.map(|rows| rows.iter().filter_map(there).collect());
         let left = dates.chain([here]).flat_map(|of_date| cancel(of_date).1).collect();
@@ -106,7 +106,7 @@ impl<'row> Split<'row> {
 fn cancel(lines: Vec<Placed<'_>>) -> (Vec<Placed<'_>>, Vec<Placed<'_>>) {
     let items: Vec<Item> = lines.iter().map(|(item, _)| *item).collect();
     let mut verdicts = Vec::new();
-    Judge::new(Tolerance::default()).judge(&items, &[], Key::OrderNo, &mut verdicts);
+    Judge::new(Tolerance::default()).judge(&items, &[], MatchKey::OrderNo, &mut verdicts);
     let netted = verdicts.iter().filter(|verdict| verdict.class == Class::Netted);
     let netted: BTreeSet<u32> = netted.filter_map(|verdict| verdict.line).collect();
     let (gone, left): (Vec<_>, Vec<_>) = (0..).zip(lines).partition(|(at, _)| netted.contains(at));
@@ -115,10 +115,10 @@ fn cancel(lines: Vec<Placed<'_>>) -> (Vec<Placed<'_>>, Vec<Placed<'_>>) {
 }
 
 /// Those of them that are another date's, with the class that they have so far.
-fn rows_of<'row>(places: &[Place<'row>], is_netted: bool) -> Vec<&'row Difference> {
-    let row = |place: &Place<'row>| match place {
-        Place::There(row) => Some(*row),
-        Place::Here(_) => None,
+fn rows_of<'row>(places: &[LinePlace<'row>], is_netted: bool) -> Vec<&'row Difference> {
+    let row = |place: &LinePlace<'row>| match place {
+        LinePlace::There(row) => Some(*row),
+        LinePlace::Here(_) => None,
     };
     let rows = places.iter().filter_map(row);
     rows.filter(|row| (row.class == Class::Netted) == is_netted).collect()
@@ -129,7 +129,7 @@ impl<'a> Working<'a> {
     /// once, these lines when they are written.
     pub(super) async fn net_across(
         &mut self,
-        named: &Named,
+        named: &VerdictsByNumber,
         elsewhere: &Elsewhere,
     ) -> Result<(), BackofficeError> {
         for (number, rows) in elsewhere {
@@ -139,11 +139,11 @@ impl<'a> Working<'a> {
             }
             let lines = named.get(number).into_iter().flatten();
             let lines = lines.filter_map(line_of);
-            let here = lines.map(|(line, item)| (item, Place::Here(line.line))).collect();
+            let here = lines.map(|(line, item)| (item, LinePlace::Here(line.line))).collect();
             let split = Split::of(here, rows);
             self.netted.extend(split.across.iter().filter_map(|place| match place {
-                Place::Here(line) => Some(*line),
-                Place::There(_) => None,
+                LinePlace::Here(line) => Some(*line),
+                LinePlace::There(_) => None,
             }));
             self.put_across(&rows_of(&split.across, false), Class::Netted).await?;
         }
@@ -183,7 +183,7 @@ impl<'a> Working<'a> {
         loop {
             let mut chunk = self.chunk();
             for row in rows {
-                let (key, line, record) = (Key::OrderNo, row.line.clone(), None);
+                let (key, line, record) = (MatchKey::OrderNo, row.line.clone(), None);
                 let claimed = Claimed::Nothing;
                 let finding = Finding { class, key, line, record, claimed, elsewhere: None };
                 chunk.take(finding, None).await?;

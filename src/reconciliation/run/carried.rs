@@ -1,7 +1,7 @@
 //! Before the findings: lines of earlier dates are tried again.
 
 use crate::domain::books::difference::Finding;
-use crate::domain::books::reconcile::{Class, Judge, Key};
+use crate::domain::books::reconcile::{Class, Judge, MatchKey};
 use crate::domain::ids::{ChannelOrderNo, DifferenceId};
 use crate::engine::Tries;
 use crate::reconciliation::{BackofficeError, PAGE};
@@ -50,9 +50,9 @@ impl Working<'_> {
             }
             let record = side_of(&record);
             let judge = Judge::new(self.house.statement.tolerance);
-            let class = judge.pair(&item, &record.item, Key::OrderNo);
+            let class = judge.pair(&item, &record.item, MatchKey::OrderNo);
             let claimed = self.office.claimed(&record).await?;
-            let (key, line, record) = (Key::OrderNo, Some(line.clone()), Some(record));
+            let (key, line, record) = (MatchKey::OrderNo, Some(line.clone()), Some(record));
             let finding = Finding { class, key, line, record, claimed, elsewhere: None };
             let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
             chunk.take(finding, None).await?;

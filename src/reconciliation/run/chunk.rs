@@ -6,17 +6,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::records::RecordKey;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::difference::{
     Change, Claimed, Difference, DifferenceState, Finding, LineSide, RecordSide, Run, carried_until,
 };
-use crate::domain::books::reconcile::{Class, Key};
-use crate::domain::ids::{BatchId, ChannelOrderNo, DifferenceId};
+use crate::domain::books::reconcile::{Class, MatchKey};
+use crate::domain::ids::{BatchId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{FoundDifference, WriteSet};
 use crate::reconciliation::{Backoffice, BackofficeError, House};
 
-type RecordKey = (BusinessDate, ChannelOrderNo);
 type LineKey = (BusinessDate, [u8; 16]);
 
 fn record_key(record: &RecordSide) -> RecordKey {
@@ -27,7 +27,7 @@ fn line_key(line: &LineSide) -> LineKey {
     (line.date, line.digest)
 }
 
-struct Slot {
+struct RowChange {
     before: Option<Difference>,
     now: Difference,
 }
@@ -45,7 +45,7 @@ pub struct Chunk<'a> {
     batch: BatchId,
     /// The statement's date.
     date: BusinessDate,
-    rows: BTreeMap<DifferenceId, Slot>,
+    rows: BTreeMap<DifferenceId, RowChange>,
     records: HashMap<RecordKey, Option<DifferenceId>>,
     lines: HashMap<LineKey, Option<DifferenceId>>,
     accounting: Vec<AccountingRequest>,
@@ -109,7 +109,7 @@ impl<'a> Chunk<'a> {
             if own.line.is_none()
                 && let Some(line) = finding.line
             {
-                let (class, key) = (Class::OnlyTheirs, Key::OrderNo);
+                let (class, key) = (Class::OnlyTheirs, MatchKey::OrderNo);
                 let alone = Finding {
                     class,
                     key,
@@ -244,7 +244,7 @@ impl<'a> Chunk<'a> {
         if let Some(line) = &row.line {
             self.lines.entry(line_key(line)).or_insert(Some(row.id));
         }
-        self.rows.insert(row.id, Slot { before: Some(row.clone()), now: row });
+        self.rows.insert(row.id, RowChange { before: Some(row.clone()), now: row });
     }
 
     async fn row_of_record(
@@ -295,7 +295,7 @@ impl<'a> Chunk<'a> {
         match self.rows.get_mut(&row.id) {
             Some(slot) => slot.now = row,
             None => {
-                self.rows.insert(row.id, Slot { before: None, now: row });
+                self.rows.insert(row.id, RowChange { before: None, now: row });
             }
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
 use crate::domain::books::reconcile::{
-    Asked, Item, Proof, Side, Status, Verdict, is_same_operation, net,
+    Item, OrderedAmount, Proof, Side, Status, Verdict, is_same_operation, net,
 };
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
@@ -40,10 +40,10 @@ pub struct Weighed {
 
 /// The verdicts on lines that only they have, by the number of ours that they name. Amounts are as
 /// they are written.
-pub type Named = BTreeMap<ChannelOrderNo, Vec<Verdict<Side>>>;
+pub type VerdictsByNumber = BTreeMap<ChannelOrderNo, Vec<Verdict<Side>>>;
 
 /// Where our record of a number is.
-enum Standing {
+enum RecordStanding {
     /// It is not there, or takes part already.
     None,
     /// No line has it, and nobody has decided on it.
@@ -58,7 +58,7 @@ impl Backoffice {
         &self,
         house: &House,
         verdict: Verdict<Side>,
-        named: &mut Named,
+        named: &mut VerdictsByNumber,
     ) -> Result<(), BackofficeError> {
         let number = verdict.line.as_ref().and_then(|line| ChannelOrderNo::parse(&line.order_no));
         let Some(number) = number else { return Ok(()) };
@@ -90,7 +90,8 @@ impl Backoffice {
         let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
         let (movement, of) = (attempt.operation, &order.instruction);
-        let asked = Asked { movement, amount_minor: of.amount.get(), currency: of.currency };
+        let (amount_minor, currency) = (of.amount.get(), of.currency);
+        let asked = OrderedAmount { movement, amount_minor, currency };
         let lines: Vec<(&Side, Item)> = lines.iter().filter_map(line_of).collect();
         let others = others.iter().filter_map(|row| row.line.as_ref()?.item);
         let items: Vec<Item> = lines.iter().map(|(_, item)| *item).chain(others).collect();
@@ -109,11 +110,10 @@ impl Backoffice {
                 "lines of a statement name an unknown order and prove nothing; it stays unknown"
             );
         }
-        if let Some(told) = evidence(date, number.attempt, &lines, proof).filter(|_| tells) {
+        if let Some(said) = evidence(date, number.attempt, &lines, proof).filter(|_| tells) {
             // What the file says is true when its day has ended, whenever it is handed in.
             let as_of = house.terms.calendar.beginning_of(date.next());
-            let evidence = Evidence { as_of, ..told };
-            match self.engine.weigh(order.id, evidence).await {
+            match self.engine.weigh(order.id, Evidence { as_of, ..said }).await {
                 // A success that a reversal may still undo is held.
                 Ok(order) => {
                     let ended = order.attempt(number.attempt);
@@ -134,14 +134,14 @@ impl Backoffice {
         let mut speaking = lines;
         speaking.retain(|(_, item)| {
             item.status == Status::Succeeded
-                && item.currency == of.currency
+                && item.currency == currency
                 && is_same_operation(item.movement, movement)
         });
         if !speaking.is_empty() && proof != Proof::TakenBack {
             match self.standing(house, date, number).await? {
-                Standing::None => {}
-                Standing::Free(record) => weighed.record = Some(*record),
-                Standing::Taken(record, other) => {
+                RecordStanding::None => {}
+                RecordStanding::Free(record) => weighed.record = Some(*record),
+                RecordStanding::Taken(record, other) => {
                     speaking.retain(|(_, item)| item.amount_minor == record.principal_minor);
                     weighed.elsewhere.extend(speaking.iter().map(|(line, _)| (line.line, other)));
                 }
@@ -156,32 +156,36 @@ impl Backoffice {
         house: &House,
         date: BusinessDate,
         number: ChannelOrderNo,
-    ) -> Result<Standing, BackofficeError> {
+    ) -> Result<RecordStanding, BackofficeError> {
         let Some(record) = self.record_of(house, date, number).await? else {
-            return Ok(Standing::None);
+            return Ok(RecordStanding::None);
         };
         let store = self.store();
         let row = store.difference_of_record(house.channel.clone(), record.date, number).await?;
         let row = row.as_ref();
         let other = row.and_then(|row| row.line.as_ref()).map(|line| line.date);
         if let Some(other) = other.filter(|other| *other != date) {
-            return Ok(Standing::Taken(Box::new(record), other));
+            return Ok(RecordStanding::Taken(Box::new(record), other));
         }
         if record.date == date {
             let is_free = row.is_none_or(|row| row.line.is_none() && !row.is_balanced());
-            return Ok(if is_free { Standing::Free(Box::new(record)) } else { Standing::None });
+            return Ok(if is_free {
+                RecordStanding::Free(Box::new(record))
+            } else {
+                RecordStanding::None
+            });
         }
         // One that is carried took part already; what a person has decided stays so.
         let is_decided =
             row.is_some_and(|row| row.is_balanced() || (row.state.is_open() && record.date < date));
         if is_decided || other.is_some() {
-            return Ok(Standing::None);
+            return Ok(RecordStanding::None);
         }
         Ok(match self.is_unmatched(house, record.date, record.at, row).await? {
-            true => Standing::Free(Box::new(record)),
+            true => RecordStanding::Free(Box::new(record)),
             false => {
                 let other = record.date;
-                Standing::Taken(Box::new(record), other)
+                RecordStanding::Taken(Box::new(record), other)
             }
         })
     }

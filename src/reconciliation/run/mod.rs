@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::codec::layout::{Column, Header, Layout, Problem};
+use crate::codec::layout::{Column, Header, Layout, StatementProblem};
 use crate::domain::books::difference::{Claimed, Finding};
 use crate::domain::books::reconcile::{Class, Item, Side, Status, Verdict};
 use crate::domain::books::reconciliation::{
@@ -32,14 +32,14 @@ use crate::domain::write_set::WriteSet;
 use crate::engine::Tries;
 use crate::reconciliation::incoming::LandError;
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, Late, MEMORY_BYTES, ReconcileError, Report, StatementFile,
+    Budget, Comparison, FileRows, Late, MEMORY_BYTES, MatchReport, ReconcileError, StatementInput,
     Unread, Unwatched, is_of, reconcile,
 };
 use crate::store::StoreError;
 use crate::telemetry;
 
 use self::chunk::{Chunk, Unsaid};
-use self::evidence::Named;
+use self::evidence::VerdictsByNumber;
 use self::lines::{Digests, record_side, shortened};
 use self::records::{Records, words_of};
 use crate::reconciliation::{Backoffice, BackofficeError, House, NOTHING, PAGE};
@@ -214,7 +214,7 @@ impl Working<'_> {
     async fn work(&mut self, job: &Job) -> Result<Reconciliation, BackofficeError> {
         self.retry_lines().await?;
         let (mut news, matcher) = self.start()?;
-        let (mut named, mut chunk) = (Named::new(), Vec::with_capacity(PAGE));
+        let (mut named, mut chunk) = (VerdictsByNumber::new(), Vec::with_capacity(PAGE));
         let mut proven = 0;
         // Ends with the matcher, which closes the channel.
         while let Some(one) = news.recv().await {
@@ -245,13 +245,13 @@ impl Working<'_> {
     /// matcher; says how many orders have ended by them.
     async fn weigh(
         &mut self,
-        named: Named,
+        named: VerdictsByNumber,
         (unread, is_whole): (&Unread, bool),
         late: &mpsc::Sender<Late>,
     ) -> Result<u32, BackofficeError> {
         let numbers = named.keys().copied().collect();
         let across = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
-        let (mut proven, mut alone) = (0, Named::new());
+        let (mut proven, mut alone) = (0, VerdictsByNumber::new());
         for (number, lines) in named {
             let is_all = is_whole && !unread.names(&number.to_string());
             let others = across.get(&number).map(Vec::as_slice).unwrap_or_default();
@@ -296,7 +296,7 @@ impl Working<'_> {
             };
             let budget = Budget::new(MEMORY_BYTES / 2, &folder);
             let summary = summary.as_deref();
-            let file = StatementFile { path: &path, layout: &layout, summary, date: Some(date) };
+            let file = StatementInput { path: &path, layout: &layout, summary, date: Some(date) };
             let mut theirs = FileRows::statement(file, &budget, &Unwatched)?;
             let sides = (&mut theirs, &mut ours);
             let mut matched = reconcile(sides, &comparison, &budget, &Unwatched)?;
@@ -316,7 +316,7 @@ impl Working<'_> {
         Ok((receiver, ended))
     }
 
-    async fn ended(&self, matcher: Matcher) -> Result<Report, BackofficeError> {
+    async fn ended(&self, matcher: Matcher) -> Result<MatchReport, BackofficeError> {
         match matcher.await {
             Err(_) => Err(BackofficeError::Died),
             Ok(Ok(report)) => Ok(report),
@@ -403,7 +403,7 @@ impl Working<'_> {
     async fn finish(
         &mut self,
         job: &Job,
-        mut report: Report,
+        mut report: MatchReport,
         proven: u32,
     ) -> Result<Reconciliation, BackofficeError> {
         for (own, class, item) in &self.moved {
@@ -444,7 +444,11 @@ impl Working<'_> {
         Ok(done)
     }
 
-    fn problems(&mut self, report: &Report, before: Option<&Reconciliation>) -> Vec<FileProblem> {
+    fn problems(
+        &mut self,
+        report: &MatchReport,
+        before: Option<&Reconciliation>,
+    ) -> Vec<FileProblem> {
         let mut problems: Vec<FileProblem> = Vec::new();
         let problem = |kind: &str, line: u32, detail: String| {
             let kind = kind.to_owned();
@@ -472,7 +476,7 @@ impl Working<'_> {
     }
 }
 
-type Matcher = tokio::task::JoinHandle<Result<Report, ReconcileError>>;
+type Matcher = tokio::task::JoinHandle<Result<MatchReport, ReconcileError>>;
 
 /// What the matcher tells.
 enum News {
@@ -506,7 +510,7 @@ fn is_of_file(problem: &ReconcileError) -> bool {
 }
 
 /// The word for what is wrong with a file as a whole.
-fn kind_of(problem: &Problem, layout: &Layout) -> &'static str {
+fn kind_of(problem: &StatementProblem, layout: &Layout) -> &'static str {
     let total = |place: usize| {
         let sums = layout.footer.as_ref().map(|footer| &footer.sums);
         let of = sums.and_then(|sums| sums.get(place - 1)).map(|(_, of)| of);
@@ -518,16 +522,16 @@ fn kind_of(problem: &Problem, layout: &Layout) -> &'static str {
         }
     };
     match problem {
-        Problem::Count { .. } | Problem::SummaryCount { .. } => "count_differs",
-        Problem::SummarySum { of: "amount", .. } => "amount_total_differs",
-        Problem::SummarySum { of: "fee", .. } => "fee_total_differs",
-        Problem::SummarySum { .. } => "settlement_total_differs",
-        Problem::Summary => "summary",
-        Problem::OtherDays { .. } => "other_days",
-        Problem::Sum { place } => total(*place),
-        Problem::NoFooter | Problem::CutOff => "cut_off",
-        Problem::Behind => "behind_the_end",
-        Problem::Footer => "footer",
+        StatementProblem::Count { .. } | StatementProblem::SummaryCount { .. } => "count_differs",
+        StatementProblem::SummarySum { of: "amount", .. } => "amount_total_differs",
+        StatementProblem::SummarySum { of: "fee", .. } => "fee_total_differs",
+        StatementProblem::SummarySum { .. } => "settlement_total_differs",
+        StatementProblem::Summary => "summary",
+        StatementProblem::OtherDays { .. } => "other_days",
+        StatementProblem::Sum { place } => total(*place),
+        StatementProblem::NoFooter | StatementProblem::CutOff => "cut_off",
+        StatementProblem::Behind => "behind_the_end",
+        StatementProblem::Footer => "footer",
         _ => "unreadable",
     }
 }

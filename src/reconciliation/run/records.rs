@@ -102,8 +102,8 @@ fn reference_of(record: &ClearingRecord) -> &str {
     record.channel_reference.as_deref().unwrap_or_default().trim_matches([' ', '\t'])
 }
 
-/// Whose row it is.
-type RecordKey = (BusinessDate, ChannelOrderNo);
+/// A record's clearing date and number.
+pub(super) type RecordKey = (BusinessDate, ChannelOrderNo);
 
 /// The row of a record, which its place leads back to.
 fn row_of(

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::domain::books::settlement::{
-    BankReceipt, ChannelSettlement, Checked, DateFacts, Received, Settled, SettlementRefusal,
-    SettlementState, check, open, receive, same_content,
+    BankReceipt, ChannelSettlement, DateFacts, Received, Settled, SettlementChange,
+    SettlementRefusal, SettlementState, check, open, receive, same_content,
 };
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
@@ -44,17 +44,17 @@ pub struct Recorded {
 }
 
 /// What a person did, for the audit trail.
-struct Deed {
+struct AuditAction {
     actor: String,
     action: &'static str,
     reason: String,
 }
 
-fn recorded(received: &Received) -> Deed {
+fn recorded(received: &Received) -> AuditAction {
     let BankReceipt { bank_reference, received_minor, received_on, by, .. } = &received.receipt;
     let currency = received.currency.name();
     let reason = format!("{received_minor} {currency} on {received_on}, {bank_reference}");
-    Deed { actor: by.clone(), action: "settlement.record", reason }
+    AuditAction { actor: by.clone(), action: "settlement.record", reason }
 }
 
 /// The one who settles.
@@ -110,8 +110,11 @@ impl SettlementDesk {
             let kept = self.engine.store().settlement(id).await?;
             let kept = kept.ok_or(SettlementError::NoSuchSettlement)?;
             let open_ones = self.open(&kept.channel).await?;
-            let audit =
-                Deed { actor: actor.to_owned(), action: "settlement.check", reason: String::new() };
+            let audit = AuditAction {
+                actor: actor.to_owned(),
+                action: "settlement.check",
+                reason: String::new(),
+            };
             let before = Some(kept.clone());
             let (writes, settlement) = self.settle(before, kept, &open_ones, audit).await?;
             if self.engine.write(&mut tries, writes).await? {
@@ -127,14 +130,14 @@ impl SettlementDesk {
         before: Option<ChannelSettlement>,
         settlement: ChannelSettlement,
         open_ones: &[ChannelSettlement],
-        deed: Deed,
+        deed: AuditAction,
     ) -> Result<(WriteSet, ChannelSettlement), SettlementError> {
         let terms = self.engine.channels().terms(&settlement.channel);
         let terms = terms.ok_or(SettlementError::NoSuchChannel)?;
         let (currency, dates) = (settlement.currency, settlement.dates());
         let (facts, read) = self.facts(&settlement.channel, currency, &dates).await?;
         let now = self.engine.clock().now();
-        let Checked { settlement, settled, accounting } =
+        let SettlementChange { settlement, settled, accounting } =
             check(settlement, &facts, open_ones, &terms.accounts, now);
         if let Some(before) = before
             && accounting.is_none()

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::codec::iso8583::frame::{Framing, LengthForm};
-use crate::codec::iso8583::header::{Header, HeaderForm};
+use crate::codec::iso8583::header::{FrameHeader, HeaderForm};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
 use crate::codec::iso8583::{Draft, Format, Message, Shipped, decode, encode, keys};
 use crate::domain::card::Pan;
@@ -81,7 +81,7 @@ impl LinkOperation {
 
 /// A request that was understood.
 pub struct LinkRequest {
-    header: Header,
+    header: FrameHeader,
     kind: u16,
     /// Its number in the ledger.
     name: String,

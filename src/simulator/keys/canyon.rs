@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::codec::crypto::cipher::{Block, BlockKey, Mode, OaepDecryptor, OaepDigest};
+use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDecryptor, OaepDigest};
 use crate::codec::sign::{RsaSigner, RsaVerifier, sha256_hex};
 use crate::domain::time::Timestamp;
 use crate::simulator::message::HttpRequest;
@@ -43,7 +43,7 @@ impl CanyonKeys {
             merchant: RsaVerifier::from_der(&merchant.public_key_der()).ok()?,
             platform: RsaSigner::from_pem(platform).ok()?,
             opener: OaepDecryptor::from_pem(platform, OaepDigest::Sha1).ok()?,
-            notices: BlockKey::new(Block::Aes, Mode::Gcm, notices.as_bytes()).ok()?,
+            notices: BlockKey::new(BlockCipher::Aes, Mode::Gcm, notices.as_bytes()).ok()?,
             serial: HeaderValue::try_from(serial).ok()?,
         })
     }

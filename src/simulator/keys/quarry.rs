@@ -1,6 +1,6 @@
 //! The keys of the simulated Quarry Bank, all made from one secret. They protect nothing (I-11).
 
-use crate::codec::crypto::cipher::{Block, BlockKey, Mode};
+use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode};
 use crate::codec::crypto::sm2::{Sm2Signer, Sm2Verifier, USUAL_USER_ID};
 use crate::codec::sign::{hex_lower, read_hex, sha256_hex};
 
@@ -32,7 +32,7 @@ impl QuarryKeys {
                 .expect("it was just made"),
             bank_public: hex_lower(&bank.public_key()),
             bank,
-            cards: BlockKey::new(Block::Sm4, Mode::Cbc, &cards).expect("16 bytes"),
+            cards: BlockKey::new(BlockCipher::Sm4, Mode::Cbc, &cards).expect("16 bytes"),
             merchant_private,
             cards_shared,
         }

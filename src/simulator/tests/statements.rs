@@ -14,7 +14,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::CommonTerms;
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, MEMORY_BYTES, StatementFile, Unwatched, reconcile,
+    Budget, Comparison, FileRows, MEMORY_BYTES, StatementInput, Unwatched, reconcile,
 };
 use crate::simulator::keys::tests::shared_keys;
 use crate::simulator::ledger::{BankOrder, IssuerDecision, ReversalResult};
@@ -178,7 +178,7 @@ async fn hold(
         seed: 1,
     };
     let (path, records_layout) = (statement.as_path(), layout::records());
-    let file = StatementFile { path, layout, summary: None, date: Some(date) };
+    let file = StatementInput { path, layout, summary: None, date: Some(date) };
     let budget = Budget::new(MEMORY_BYTES, folder);
     let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
     let ours = FileRows::records(&records, &records_layout, &budget, &Unwatched);

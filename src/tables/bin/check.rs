@@ -21,7 +21,7 @@ const SHOWN_LENGTH_MAX: usize = 12;
 
 /// What is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum BinLineProblem {
     #[error("the heading lacks the column `{0}`")]
     MissingColumn(&'static str),
     #[error("the heading names the column `{0}` twice")]
@@ -60,7 +60,7 @@ pub enum Problem {
     Conflict { first_line: usize },
 }
 
-impl Problem {
+impl BinLineProblem {
     /// The stable code of the problem.
     pub fn code(&self) -> &'static str {
         match self {
@@ -92,7 +92,7 @@ impl Problem {
 pub struct Fault {
     /// Counted from 1; a spreadsheet's row.
     pub line: usize,
-    pub problem: Problem,
+    pub problem: BinLineProblem,
 }
 
 impl Serialize for Fault {
@@ -114,7 +114,7 @@ pub struct TableFaults {
 }
 
 impl TableFaults {
-    fn add(&mut self, line: usize, problem: Problem) {
+    fn add(&mut self, line: usize, problem: BinLineProblem) {
         self.count += 1;
         if self.first.len() < FAULTS_KEPT_MAX {
             self.first.push(Fault { line, problem });
@@ -153,7 +153,7 @@ pub(super) struct Checker {
 }
 
 impl Checker {
-    pub(super) fn fault(&mut self, line: usize, problem: Problem) {
+    pub(super) fn fault(&mut self, line: usize, problem: BinLineProblem) {
         self.faults.add(line, problem);
     }
 
@@ -165,26 +165,26 @@ impl Checker {
         if let (Some(bin), Some(pan_length)) = (bin, pan_length)
             && usize::from(pan_length) <= bin.length()
         {
-            self.fault(line, Problem::PanLengthNotAbove);
+            self.fault(line, BinLineProblem::PanLengthNotAbove);
         }
         let code_fits = (8..=11).contains(&raw.issuer_code.len());
         if !code_fits || !is_digits(raw.issuer_code) {
-            self.fault(line, Problem::IssuerCode);
+            self.fault(line, BinLineProblem::IssuerCode);
         }
         if raw.issuer_name.is_empty() {
-            self.fault(line, Problem::IssuerNameMissing);
+            self.fault(line, BinLineProblem::IssuerNameMissing);
         }
         if [raw.issuer_name, raw.card_name].iter().any(|name| !is_name(name)) {
-            self.fault(line, Problem::Name);
+            self.fault(line, BinLineProblem::Name);
         }
         let card_type = card_type_of(raw.card_type);
         if card_type.is_none() {
-            self.fault(line, Problem::CardType(shown(raw.card_type)));
+            self.fault(line, BinLineProblem::CardType(shown(raw.card_type)));
         }
         let brand_text = raw.brand.filter(|text| !text.is_empty());
         let brand = brand_text.map(CardBrands::parse);
         if let (Some(None), Some(text)) = (brand, brand_text) {
-            self.fault(line, Problem::Brand(shown(text)));
+            self.fault(line, BinLineProblem::Brand(shown(text)));
         }
         if self.faults.count > faults_before {
             return;
@@ -213,8 +213,8 @@ impl Checker {
             let equal = self.rows[place] == row;
             match (equal, self.merges_equal_rows) {
                 (true, true) => self.merged += 1,
-                (true, false) => self.fault(line, Problem::Duplicate { first_line }),
-                (false, _) => self.fault(line, Problem::Conflict { first_line }),
+                (true, false) => self.fault(line, BinLineProblem::Duplicate { first_line }),
+                (false, _) => self.fault(line, BinLineProblem::Conflict { first_line }),
             }
             return;
         }
@@ -227,17 +227,17 @@ impl Checker {
         let bin = match Bin::parse(raw.bin) {
             Ok(bin) => bin,
             Err(BinError::Length) if found > 0 => {
-                self.fault(line, Problem::BinLength(found));
+                self.fault(line, BinLineProblem::BinLength(found));
                 return None;
             }
             Err(BinError::Length | BinError::NotDigits) => {
-                self.fault(line, Problem::BinDigits);
+                self.fault(line, BinLineProblem::BinDigits);
                 return None;
             }
         };
         let stated = raw.bin_length.filter(|text| !text.is_empty());
         if stated.is_some_and(|text| text.parse() != Ok(found)) {
-            self.fault(line, Problem::BinLengthDiffers { found });
+            self.fault(line, BinLineProblem::BinLengthDiffers { found });
         }
         Some(bin)
     }
@@ -248,7 +248,7 @@ impl Checker {
         let fitting =
             length.filter(|n| (PAN_LENGTH_MIN..=PAN_LENGTH_MAX).contains(&usize::from(*n)));
         if fitting.is_none() {
-            self.fault(line, Problem::PanLength);
+            self.fault(line, BinLineProblem::PanLength);
         }
         fitting
     }

@@ -14,7 +14,7 @@ pub const FETCH_TIMEOUT_S: u64 = 30;
 
 /// Why a table could not be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub enum TableFetchError {
     #[error("a table is fetched over https only")]
     NotHttps,
     #[error("the source could not be fetched")]
@@ -45,9 +45,9 @@ pub fn public_source(source: &str) -> String {
 }
 
 /// Fetches the whole source, 32 MB at most, within thirty seconds.
-pub async fn fetch_table(url: &str) -> Result<Vec<u8>, FetchError> {
+pub async fn fetch_table(url: &str) -> Result<Vec<u8>, TableFetchError> {
     if !url.get(..8).is_some_and(|head| head.eq_ignore_ascii_case("https://")) {
-        return Err(FetchError::NotHttps);
+        return Err(TableFetchError::NotHttps);
     }
     // The program installs this provider when it starts; a test or a tool may not have. Losing the
     // race against another thread that installs the same one is no failure.
@@ -61,25 +61,28 @@ pub async fn fetch_table(url: &str) -> Result<Vec<u8>, FetchError> {
         .map_err(hide_url)?;
     let response = client.get(url).send().await.map_err(hide_url)?;
     if !response.status().is_success() {
-        return Err(FetchError::Status(response.status().as_u16()));
+        return Err(TableFetchError::Status(response.status().as_u16()));
     }
     collect(response, SOURCE_BYTES_MAX).await
 }
 
 /// Gathers the body and stops at the first byte too many, whatever length was announced.
-async fn collect(mut response: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, FetchError> {
+async fn collect(
+    mut response: reqwest::Response,
+    bytes_max: usize,
+) -> Result<Vec<u8>, TableFetchError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(hide_url)? {
         if body.len() + chunk.len() > bytes_max {
-            return Err(FetchError::TooLarge(bytes_max));
+            return Err(TableFetchError::TooLarge(bytes_max));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-fn hide_url(error: reqwest::Error) -> FetchError {
-    FetchError::Http(error.without_url())
+fn hide_url(error: reqwest::Error) -> TableFetchError {
+    TableFetchError::Http(error.without_url())
 }
 
 #[cfg(test)]
@@ -95,13 +98,13 @@ mod tests {
     fn a_body_is_taken_up_to_its_bound_and_not_beyond() {
         let answer = || reqwest::Response::from(http::Response::new("12345678"));
         assert_eq!(run(collect(answer(), 8)).expect("eight bytes"), b"12345678");
-        assert!(matches!(run(collect(answer(), 7)), Err(FetchError::TooLarge(7))));
+        assert!(matches!(run(collect(answer(), 7)), Err(TableFetchError::TooLarge(7))));
     }
 
     #[test]
     fn nothing_is_fetched_in_clear() {
         let refused = run(fetch_table("http://example.com/table.csv"));
-        assert!(matches!(refused, Err(FetchError::NotHttps)));
+        assert!(matches!(refused, Err(TableFetchError::NotHttps)));
     }
 
     #[test]
@@ -111,7 +114,7 @@ mod tests {
         drop(listener);
         let url = format!("https://127.0.0.1:{port}/table.csv?token=secret");
         let failed = run(fetch_table(&url)).expect_err("nobody listens");
-        assert!(matches!(failed, FetchError::Http(_)));
+        assert!(matches!(failed, TableFetchError::Http(_)));
         assert!(!format!("{failed:?} {failed}").contains("secret"));
     }
 

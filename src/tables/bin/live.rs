@@ -190,7 +190,7 @@ pub struct VersionInfo {
 }
 
 /// A table with what its folder said when it was loaded.
-struct Loaded {
+struct LoadedTable {
     active: Arc<ActiveTable>,
     problems: Vec<VersionProblem>,
     history_bytes: u64,
@@ -199,7 +199,7 @@ struct Loaded {
 /// The live table, shared by all who look up.
 pub struct LiveBinTable {
     folder: VersionFolder,
-    loaded: ArcSwap<Loaded>,
+    loaded: ArcSwap<LoadedTable>,
 }
 
 impl LiveBinTable {
@@ -382,7 +382,7 @@ impl LiveBinTable {
         let record = history.records.last().expect("the caller has just added a record");
         let history_bytes = self.folder.record(lock, record)?;
         let active = Arc::new(activate(record.version, table, Some(record), record.sha256.clone()));
-        self.loaded.store(Arc::new(Loaded { active, problems, history_bytes }));
+        self.loaded.store(Arc::new(LoadedTable { active, problems, history_bytes }));
         Ok(())
     }
 
@@ -413,7 +413,7 @@ fn judge(
     suspicious.then_some(RefreshRefusal::TooManyRemoved { removed, live, max_removed_percent })
 }
 
-fn load_newest(folder: &VersionFolder, history: &History) -> Loaded {
+fn load_newest(folder: &VersionFolder, history: &History) -> LoadedTable {
     let mut problems = history.problems.clone();
     let succession = history.succession();
     let (version, table, passed_over) = newest_good(folder, history, &succession)
@@ -429,7 +429,7 @@ fn load_newest(folder: &VersionFolder, history: &History) -> Loaded {
     let origin = history.origin(version);
     let sha256 = origin.map_or_else(|| digest_of(&table), |record| record.sha256.clone());
     let active = Arc::new(activate(version, table, record, sha256));
-    Loaded { active, problems, history_bytes: history.bytes }
+    LoadedTable { active, problems, history_bytes: history.bytes }
 }
 
 /// The last version of a succession that can be read, and what was passed over on the way to it.

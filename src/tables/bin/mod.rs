@@ -22,9 +22,9 @@ use std::sync::{Arc, LazyLock};
 
 use crate::domain::bin::BinTable;
 
-pub use check::{FAULTS_KEPT_MAX, Fault, Problem, TableFaults};
+pub use check::{BinLineProblem, FAULTS_KEPT_MAX, Fault, TableFaults};
 pub use diff::{DiffCounts, RowKey, TableDiff};
-pub use fetch::{FETCH_TIMEOUT_S, FetchError, fetch_table, is_url, public_source};
+pub use fetch::{FETCH_TIMEOUT_S, TableFetchError, fetch_table, is_url, public_source};
 pub use live::{
     ActiveTable, LiveBinTable, Occasion, RefreshOptions, RefreshRefusal, RefreshReport,
     RollbackRefusal, RollbackReport, RollbackTarget, VersionInfo,

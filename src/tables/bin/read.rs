@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use encoding_rs::GBK;
 
-use super::check::{Checker, Problem, RawRow, TableFaults};
+use super::check::{BinLineProblem, Checker, RawRow, TableFaults};
 use super::{sheet, text};
 use crate::domain::bin::{BinTable, BinTableError};
 use crate::domain::closed_set;
@@ -232,7 +232,7 @@ fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
         let place = record.position().map_or(0, |position| position.line() as usize);
         let line = numbers.get(place.wrapping_sub(1)).copied().unwrap_or(place);
         if record.iter().any(|field| field.contains('\n')) {
-            checker.fault(line, Problem::OpenQuote);
+            checker.fault(line, BinLineProblem::OpenQuote);
             continue;
         }
         let Some((places, expected)) = &heading else {
@@ -242,7 +242,7 @@ fn read_csv(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
         };
         if record.len() != *expected {
             let found = record.len();
-            checker.fault(line, Problem::ColumnCount { found, expected: *expected });
+            checker.fault(line, BinLineProblem::ColumnCount { found, expected: *expected });
             continue;
         }
         let optional = |name| places.get(name).and_then(|place| record.get(*place)).map(str::trim);
@@ -278,11 +278,11 @@ fn read_heading(
                 places.insert(name, place);
             }
             (Some(_), Some(_)) => {
-                checker.fault(line, Problem::RepeatedColumn(name));
+                checker.fault(line, BinLineProblem::RepeatedColumn(name));
                 usable = false;
             }
             (None, _) if required => {
-                checker.fault(line, Problem::MissingColumn(name));
+                checker.fault(line, BinLineProblem::MissingColumn(name));
                 usable = false;
             }
             (None, _) => {}
@@ -311,7 +311,7 @@ fn decode_lines(
                 clean.push('\n');
                 numbers.push(number);
             }
-            None => checker.fault(number, Problem::Encoding(encoding.title())),
+            None => checker.fault(number, BinLineProblem::Encoding(encoding.title())),
         }
     }
     (clean, numbers)

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use calamine::{Data, Range, Reader, Xls};
 
-use super::check::{Checker, Problem, RawRow};
+use super::check::{BinLineProblem, Checker, RawRow};
 use super::read::UnreadableTable;
 use super::sheet_bounds;
 
@@ -66,12 +66,13 @@ fn read_row(range: &Range<Data>, row: u32, checker: &mut Checker) {
         return;
     }
     let Some((issuer_name, issuer_code)) = split_issuer(&issuer) else {
-        checker.fault(line, Problem::Layout("name(code) in the first column"));
+        checker.fault(line, BinLineProblem::Layout("name(code) in the first column"));
         return;
     };
     let single = [bins, cell(BIN_LENGTH), cell(PAN_LENGTH), cell(CARD_TYPE)].map(single_value);
     let [Some(bin), Some(bin_length), Some(pan_length), Some(card_type)] = single else {
-        checker.fault(line, Problem::Layout("one value in each cell, or the same one twice"));
+        checker
+            .fault(line, BinLineProblem::Layout("one value in each cell, or the same one twice"));
         return;
     };
     let is_number = matches!(range.get_value((row, BIN)), Some(Data::Float(_) | Data::Int(_)));

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use encoding_rs::GBK;
 
-use super::check::{Checker, Problem, RawRow};
+use super::check::{BinLineProblem, Checker, RawRow};
 use super::read::{TextEncoding, lines_of};
 
 /// The mark of a row that was deleted in the period of the file.
@@ -35,11 +35,11 @@ const FIXED_BLANKS: [usize; 5] = [11, 42, 45, 58, 60];
 pub(super) fn read_delimited(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
     for (number, line) in lines_of(text) {
         let Some(line) = gbk_bytes(line, encoding) else {
-            checker.fault(number, Problem::Encoding(encoding.title()));
+            checker.fault(number, BinLineProblem::Encoding(encoding.title()));
             continue;
         };
         let Some(fields) = delimited_fields(&line) else {
-            checker.fault(number, Problem::Layout("16 fields between commas"));
+            checker.fault(number, BinLineProblem::Layout("16 fields between commas"));
             continue;
         };
         let field = |place: usize| fields.get(place).copied().unwrap_or_default();
@@ -68,12 +68,15 @@ pub(super) fn read_fixed(text: &[u8], encoding: TextEncoding, checker: &mut Chec
             return;
         }
         let Some(line) = gbk_bytes(line, encoding) else {
-            checker.fault(number, Problem::Encoding(encoding.title()));
+            checker.fault(number, BinLineProblem::Encoding(encoding.title()));
             continue;
         };
         let blank = |place: &usize| line.get(*place) == Some(&b' ');
         if !FIXED_BLANKS.iter().all(blank) || line.len() <= FIXED_CARD_TYPE.0 {
-            checker.fault(number, Problem::Layout("fields at fixed bytes with a blank between"));
+            checker.fault(
+                number,
+                BinLineProblem::Layout("fields at fixed bytes with a blank between"),
+            );
             continue;
         }
         let field = |(offset, width): (usize, usize)| {
@@ -145,7 +148,7 @@ fn take(checker: &mut Checker, number: usize, row: TextRow<'_>) {
     }
     let (Some(issuer_name), Some(card_name)) = (name_of(row.issuer_name), name_of(row.card_name))
     else {
-        checker.fault(number, Problem::Encoding(TextEncoding::Gbk.title()));
+        checker.fault(number, BinLineProblem::Encoding(TextEncoding::Gbk.title()));
         return;
     };
     let bin_length = row.bin_length.map(ascii);

@@ -56,7 +56,7 @@ pub fn read(file: &str, text: &str, known: &[ChannelId]) -> Result<Routes, Vec<M
     let mut rules = Vec::new();
     let mut earlier = Earlier::default();
     for section in sections.into_iter().take(RULES_MAX) {
-        let reader = Reader { section: &section, mistakes: &mistakes, known };
+        let reader = RuleReader { section: &section, mistakes: &mistakes, known };
         let rule = reader.rule(&zone, &mut earlier);
         section.finish();
         rules.extend(rule);
@@ -93,7 +93,7 @@ impl Earlier {
 }
 
 /// Reads one section: a `[[rule]]`, or the `when` of one.
-struct Reader<'a> {
+struct RuleReader<'a> {
     section: &'a Section<'a>,
     mistakes: &'a Mistakes,
     known: &'a [ChannelId],
@@ -106,7 +106,7 @@ struct Given<T> {
     has_gaps: bool,
 }
 
-impl Reader<'_> {
+impl RuleReader<'_> {
     /// `None` if a mistake was reported that leaves no rule.
     fn rule(&self, file_zone: &TimeZone, earlier: &mut Earlier) -> Option<Rule> {
         earlier.check_reached(self.section);
@@ -114,7 +114,8 @@ impl Reader<'_> {
         let before = self.mistakes.count();
         let conditions = match self.section.optional_section("when") {
             Some(when) => {
-                let reader = Reader { section: &when, mistakes: self.mistakes, known: self.known };
+                let reader =
+                    RuleReader { section: &when, mistakes: self.mistakes, known: self.known };
                 let conditions = reader.conditions(file_zone);
                 when.finish();
                 conditions

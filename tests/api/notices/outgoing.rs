@@ -11,7 +11,7 @@ use axum::routing::post;
 use reqwest::Method;
 use serde_json::{Value, json};
 use switchyard::codec::sign::HmacKey;
-use switchyard::workers::Stop;
+use switchyard::workers::StopSignal;
 use switchyard::workers::notices::{NoticeWork, NoticeWorker};
 use tokio::sync::watch;
 
@@ -52,7 +52,7 @@ impl Desk {
             delivery: settings.notices.clone(),
             retry_for: settings.notices_retry_for,
         };
-        let (stop, asked) = Stop::new();
+        let (stop, asked) = StopSignal::new();
         let key = HmacKey::new(b"test-only-notice-key-0123456789abcdef");
         let worker = NoticeWorker::new(Arc::clone(&gateway.state.engine), work, key);
         gateway.work(worker.expect("a client"), Some(Duration::from_millis(5)), asked);

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::document::{Document, Format, element_of};
+use super::document::{BodyFormat, MessageBody, element_of};
 use super::template::{RenderError, Template};
 use super::words::Words;
 use crate::codec::form::Fields;
@@ -38,18 +38,18 @@ impl BodyError {
 
 impl Body {
     /// The body of one request.
-    pub fn build(&self, words: &Words<'_>, format: Format) -> Result<Document, BodyError> {
+    pub fn build(&self, words: &Words<'_>, format: BodyFormat) -> Result<MessageBody, BodyError> {
         match format {
-            Format::Json => self.to_json(words).map(Document::Json),
-            Format::Form => self.to_fields(words).map(Document::Form),
+            BodyFormat::Json => self.to_json(words).map(MessageBody::Json),
+            BodyFormat::Form => self.to_fields(words).map(MessageBody::Form),
             // The reader has made sure that the tree is one table inside another.
-            Format::Xml => {
+            BodyFormat::Xml => {
                 let Json::Object(members) = self.to_json(words)? else {
                     return Err(not_plain());
                 };
                 let root = members.iter().next();
                 let root = root.and_then(|(name, value)| element_of(name, value));
-                root.map(Document::Xml).ok_or_else(not_plain)
+                root.map(MessageBody::Xml).ok_or_else(not_plain)
             }
         }
     }

@@ -15,13 +15,13 @@ use crate::domain::outcome::UnknownCause;
 
 /// How a body is written, in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum BodyFormat {
     Json,
     Form,
     Xml,
 }
 
-impl Format {
+impl BodyFormat {
     /// The media type that is sent unless the file says another one.
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -43,23 +43,23 @@ pub struct Path {
 
 impl Path {
     /// The error says what is wrong with the text.
-    pub fn parse(text: &str, format: Format) -> Result<Self, String> {
+    pub fn parse(text: &str, format: BodyFormat) -> Result<Self, String> {
         let (name, is_optional) = match text.strip_suffix('?') {
             Some(name) => (name, true),
             None => (text, false),
         };
         match format {
-            Format::Json if !name.starts_with('/') => {
+            BodyFormat::Json if !name.starts_with('/') => {
                 Err("is not a JSON pointer, which begins with a slash".to_owned())
             }
-            Format::Json if has_bad_escape(name) => {
+            BodyFormat::Json if has_bad_escape(name) => {
                 Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
             }
-            Format::Xml if !name.starts_with('/') || name.len() == 1 => {
+            BodyFormat::Xml if !name.starts_with('/') || name.len() == 1 => {
                 Err("is not a path of elements, which begins with a slash".to_owned())
             }
-            Format::Form if name.is_empty() => Err("names no field".to_owned()),
-            Format::Json | Format::Form | Format::Xml => {
+            BodyFormat::Form if name.is_empty() => Err("names no field".to_owned()),
+            BodyFormat::Json | BodyFormat::Form | BodyFormat::Xml => {
                 Ok(Self { name: name.to_owned(), is_optional })
             }
         }
@@ -71,30 +71,30 @@ fn has_bad_escape(pointer: &str) -> bool {
 }
 
 /// The body of a request or a reply, decoded.
-pub enum Document {
+pub enum MessageBody {
     Json(Json),
     Form(Fields),
     Xml(Element),
 }
 
-impl Document {
-    pub fn parse(body: &[u8], format: Format) -> Result<Self, UnknownCause> {
+impl MessageBody {
+    pub fn parse(body: &[u8], format: BodyFormat) -> Result<Self, UnknownCause> {
         Self::parse_within(body, format, FieldLimits::MESSAGE)
     }
 
     /// The same for replies of another size.
     pub fn parse_within(
         body: &[u8],
-        format: Format,
+        format: BodyFormat,
         limits: FieldLimits,
     ) -> Result<Self, UnknownCause> {
         if body.len() > limits.bytes_max {
             return Err(UnknownCause::Garbled);
         }
         match format {
-            Format::Json => serde_json::from_slice(body).map(Self::Json).ok(),
-            Format::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
-            Format::Xml => Element::parse_within(body, limits.bytes_max).map(Self::Xml).ok(),
+            BodyFormat::Json => serde_json::from_slice(body).map(Self::Json).ok(),
+            BodyFormat::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
+            BodyFormat::Xml => Element::parse_within(body, limits.bytes_max).map(Self::Xml).ok(),
         }
         .ok_or(UnknownCause::Garbled)
     }
@@ -234,33 +234,38 @@ mod tests {
 
     #[test]
     fn a_path_is_a_pointer_a_field_or_elements() {
-        assert!(Path::parse("/a/0/b?", Format::Json).is_ok_and(|path| path.is_optional));
+        assert!(Path::parse("/a/0/b?", BodyFormat::Json).is_ok_and(|path| path.is_optional));
         for wrong in ["code", "", "?", "/a~2", "/a~"] {
-            assert!(Path::parse(wrong, Format::Json).is_err(), "{wrong}");
+            assert!(Path::parse(wrong, BodyFormat::Json).is_err(), "{wrong}");
         }
-        assert!(Path::parse("code", Format::Form).is_ok_and(|path| !path.is_optional));
-        assert!(Path::parse("?", Format::Form).is_err());
-        assert!(Path::parse("/a/@b?", Format::Xml).is_ok());
-        assert!(Path::parse("/", Format::Xml).is_err() && Path::parse("a", Format::Xml).is_err());
+        assert!(Path::parse("code", BodyFormat::Form).is_ok_and(|path| !path.is_optional));
+        assert!(Path::parse("?", BodyFormat::Form).is_err());
+        assert!(Path::parse("/a/@b?", BodyFormat::Xml).is_ok());
+        assert!(
+            Path::parse("/", BodyFormat::Xml).is_err()
+                && Path::parse("a", BodyFormat::Xml).is_err()
+        );
     }
 
     #[test]
     fn what_stands_at_the_top_is_the_same_in_every_format() {
-        let bodies: [(&[u8], Format); 3] = [
-            (br#"{"b":"2","a":1,"n":null,"o":{"x":[1]}}"#, Format::Json),
-            (b"b=2&a=1&o=%7B%22x%22%3A%5B1%5D%7D", Format::Form),
-            (b"<r><b>2</b><a>1</a><o>{\"x\":[1]}</o></r>", Format::Xml),
+        let bodies: [(&[u8], BodyFormat); 3] = [
+            (br#"{"b":"2","a":1,"n":null,"o":{"x":[1]}}"#, BodyFormat::Json),
+            (b"b=2&a=1&o=%7B%22x%22%3A%5B1%5D%7D", BodyFormat::Form),
+            (b"<r><b>2</b><a>1</a><o>{\"x\":[1]}</o></r>", BodyFormat::Xml),
         ];
         for (body, format) in bodies {
-            let mut document = Document::parse(body, format).expect("a body");
+            let mut document = MessageBody::parse(body, format).expect("a body");
             let line = document.top_fields().expect("plain").encode_line();
             assert_eq!(line, r#"a=1&b=2&o={"x":[1]}"#);
             document.set_top("sign", "S");
-            let again = Document::parse(&document.encode().expect("bytes"), format);
+            let again = MessageBody::parse(&document.encode().expect("bytes"), format);
             assert_eq!(again.expect("a body").top("sign").as_deref(), Some("S"));
         }
-        for (body, format) in [(&b"[1]"[..], Format::Json), (b"<r><a/><a/></r>", Format::Xml)] {
-            assert!(Document::parse(body, format).expect("a body").top_fields().is_none());
+        for (body, format) in
+            [(&b"[1]"[..], BodyFormat::Json), (b"<r><a/><a/></r>", BodyFormat::Xml)]
+        {
+            assert!(MessageBody::parse(body, format).expect("a body").top_fields().is_none());
         }
     }
 

@@ -105,12 +105,12 @@ impl Decryption {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::crypto::cipher::Block;
+    use crate::codec::crypto::cipher::BlockCipher;
 
     #[test]
     fn a_vector_is_made_of_the_request_and_the_text_and_sent_along() {
         let secret = [7; 16];
-        for (block, mode) in [(Block::Sm4, Mode::Cbc), (Block::Aes, Mode::Gcm)] {
+        for (block, mode) in [(BlockCipher::Sm4, Mode::Cbc), (BlockCipher::Aes, Mode::Gcm)] {
             let key = || BlockKey::new(block, mode, &secret).expect("a key");
             let made = Encryption { key: FieldKey::block(key(), &secret, None), is_hex: false };
             let first = made.apply("1", "4111111111111111").expect("encrypted");
@@ -125,14 +125,14 @@ mod tests {
             assert_eq!(opening.open(&first, "", "").as_deref(), Some(&b"4111111111111111"[..]));
             assert_eq!(opening.open("AAAA", "", ""), None);
         }
-        let key = BlockKey::new(Block::Sm4, Mode::Cbc, &secret).expect("a key");
+        let key = BlockKey::new(BlockCipher::Sm4, Mode::Cbc, &secret).expect("a key");
         let fixed = FieldKey::block(key, &secret, Some(vec![0; 16]));
         let text = Encryption { key: fixed, is_hex: true }.apply("1", "x").expect("encrypted");
         assert_eq!(text.len(), 32);
     }
 
     fn path() -> super::super::document::Path {
-        super::super::document::Path::parse("/c", super::super::document::Format::Json)
+        super::super::document::Path::parse("/c", super::super::document::BodyFormat::Json)
             .expect("a path")
     }
 }

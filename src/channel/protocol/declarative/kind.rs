@@ -23,7 +23,7 @@ pub enum Action {
 
 /// A section of `[http]` that describes one kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
+pub struct RequestKind {
     /// The section's name.
     pub name: &'static str,
     pub action: Action,
@@ -31,15 +31,15 @@ pub struct Kind {
     pub is_shared: bool,
 }
 
-const fn own(name: &'static str, action: Action) -> Kind {
-    Kind { name, action, is_shared: false }
+const fn own(name: &'static str, action: Action) -> RequestKind {
+    RequestKind { name, action, is_shared: false }
 }
 
-const fn shared(name: &'static str, action: Action) -> Kind {
-    Kind { name, action, is_shared: true }
+const fn shared(name: &'static str, action: Action) -> RequestKind {
+    RequestKind { name, action, is_shared: true }
 }
 
-impl Kind {
+impl RequestKind {
     /// Asks for the statement of a clearing date; it is described apart from the others.
     pub const STATEMENT: Self = own("statement", Action::Statement);
 
@@ -113,12 +113,16 @@ mod tests {
     fn every_name_that_a_request_looks_for_is_a_section() {
         for operation in Operation::ALL {
             for name in [own_inquiry(operation), own_reversal(operation), operation.name()] {
-                let known = Kind::ALL.iter().any(|kind| kind.name == name);
+                let known = RequestKind::ALL.iter().any(|kind| kind.name == name);
                 assert!(known || name.is_empty(), "{name}");
             }
         }
-        for (index, kind) in Kind::ALL.iter().enumerate() {
-            assert!(Kind::ALL[..index].iter().all(|one| one.name != kind.name), "{}", kind.name);
+        for (index, kind) in RequestKind::ALL.iter().enumerate() {
+            assert!(
+                RequestKind::ALL[..index].iter().all(|one| one.name != kind.name),
+                "{}",
+                kind.name
+            );
         }
     }
 }

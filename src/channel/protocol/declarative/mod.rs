@@ -37,7 +37,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use kind::Kind;
+pub use kind::RequestKind;
 pub use read::{read, read_codes};
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::body::Body;
-use self::document::{Document, Format};
+use self::document::{BodyFormat, MessageBody};
 use self::notice::Notices;
 use self::reply::ReplyMap;
 use self::sign::{Outgoing, Signing, Verification};
@@ -71,7 +71,7 @@ pub struct Declarative {
     origin: String,
     /// The path in front of every call's own path; empty or `/…` without a slash at the end.
     base_path: String,
-    format: Format,
+    format: BodyFormat,
     /// Statuses whose body is an ordinary reply.
     accepted_statuses: Vec<u16>,
     surroundings: Arc<Surroundings>,
@@ -84,7 +84,7 @@ pub struct Declarative {
 
 /// How one kind of request is made, and its reply read.
 struct Call {
-    kind: Kind,
+    kind: RequestKind,
     /// Whom a shared section serves; every operation where it is empty.
     of: Vec<Operation>,
     sending: Sending,
@@ -119,7 +119,7 @@ impl Declarative {
     }
 
     fn call(&self, request: &ChannelRequest) -> Option<&Call> {
-        let (closest, wider) = Kind::names_for(request);
+        let (closest, wider) = RequestKind::names_for(request);
         let named = |name: &str| self.calls.iter().find(|call| call.kind.name == name);
         let serves =
             |call: &&Call| !call.kind.is_shared || call.of.contains(&request.facts().operation);
@@ -160,7 +160,7 @@ impl Declarative {
     fn sign(
         &self,
         outgoing: &Outgoing<'_>,
-        document: Option<Document>,
+        document: Option<MessageBody>,
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Bytes, String> {
         let Some(signing) = &self.signing else {
@@ -184,7 +184,7 @@ impl Declarative {
             let words = format!("HTTP status {}", reply.status);
             return Err(Uncertainty::new(UnknownCause::HttpStatus, words));
         }
-        let answer = Document::parse(&reply.body, self.format)
+        let answer = MessageBody::parse(&reply.body, self.format)
             .map_err(|cause| Uncertainty::new(cause, "it is not of the channel's format"))?;
         if let Some(verification) = &self.verification {
             verification

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
-use super::document::{Document, Format, Path};
+use super::document::{BodyFormat, MessageBody, Path};
 use super::encrypt::Decryption;
 use super::reply::{ReplyMap, required};
 use super::sign::Verification;
@@ -50,7 +50,7 @@ impl NoticeAnswer {
 /// Everything about a channel's notices.
 #[derive(Debug)]
 pub struct Notices {
-    pub format: Format,
+    pub format: BodyFormat,
     pub kinds: Vec<NoticeMap>,
     /// Where the notices' content is encrypted; paths of a kind's `map` are the content's then.
     pub decryption: Option<Decryption>,
@@ -61,7 +61,7 @@ pub struct Notices {
 impl Notices {
     pub fn read(&self, notice: &WireNotice) -> Result<Notice, NoticeRefusal> {
         let unreadable = NoticeRefusal::Unreadable;
-        let outer = Document::parse(&notice.body, self.format)
+        let outer = MessageBody::parse(&notice.body, self.format)
             .map_err(|_| unreadable("the body is not of the channel's format"))?;
         self.verification
             .prove(&notice.headers, &notice.body, Some(&outer))
@@ -74,7 +74,7 @@ impl Notices {
             Some(decryption) => {
                 text = open(decryption, &outer)
                     .ok_or(unreadable("what is encrypted in it cannot be opened"))?;
-                inner = Document::parse(&text, self.format)
+                inner = MessageBody::parse(&text, self.format)
                     .map_err(|_| unreadable("what was encrypted is not of the format"))?;
                 (&inner, &text[..])
             }
@@ -111,7 +111,7 @@ impl Notices {
 }
 
 impl NoticeMap {
-    fn fits(&self, document: &Document) -> bool {
+    fn fits(&self, document: &MessageBody) -> bool {
         self.when.iter().all(|(path, texts)| {
             let found = document.text(path).ok().flatten();
             found.is_some_and(|found| texts.iter().any(|text| *text == *found))
@@ -119,7 +119,7 @@ impl NoticeMap {
     }
 }
 
-fn open(decryption: &Decryption, outer: &Document) -> Option<Vec<u8>> {
+fn open(decryption: &Decryption, outer: &MessageBody) -> Option<Vec<u8>> {
     let text = |path: Option<&Path>| match path {
         Some(path) => outer.text(path).ok().map(|found| found.unwrap_or_default().into_owned()),
         None => Some(String::new()),

@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::document::{Document, Path};
+use super::document::{MessageBody, Path};
 use super::kind::Action;
-use crate::channel::file::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::{AttemptFacts, Uncertainty};
 use crate::domain::money::Currency;
@@ -33,7 +33,7 @@ enum Need {
 
 /// What a state of the original means. Written in channel files under `states`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum StateMeaning {
     Approved,
     /// A final no; its reason is read from `result_code`.
     Declined,
@@ -45,7 +45,7 @@ pub enum State {
     Unknown,
 }
 
-impl State {
+impl StateMeaning {
     pub const WORDS: [(&'static str, Self); 6] = [
         ("approved", Self::Approved),
         ("declined", Self::Declined),
@@ -66,7 +66,7 @@ pub struct ReplyMap {
     pub code: Option<Path>,
     /// The original's state, where a reply has one beside the code.
     pub state: Option<Path>,
-    pub states: BTreeMap<String, State>,
+    pub states: BTreeMap<String, StateMeaning>,
     /// The original's own code: the reason of a declined state, or all there is instead of one.
     pub result_code: Option<Path>,
     pub order_no: Option<Path>,
@@ -87,17 +87,18 @@ impl ReplyMap {
     /// whoever knows the attempt compares then.
     pub fn outcome(
         &self,
-        answer: &Document,
+        answer: &MessageBody,
         facts: Option<&AttemptFacts>,
     ) -> Result<Outcome, Uncertainty> {
         let code = match &self.code {
             Some(path) => find(answer, Some(path), Need::AsFileSays)?,
             None => None,
         };
-        let verdict = code.as_deref().map_or(Ok(Verdict::Approved), |code| self.verdict(code))?;
+        let verdict =
+            code.as_deref().map_or(Ok(CodeMeaning::Approved), |code| self.verdict(code))?;
         let code = code.unwrap_or_default();
         match verdict {
-            Verdict::Approved => {
+            CodeMeaning::Approved => {
                 if let Some(path) = &self.state {
                     let state = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
                     let state = self.states.get(&*state).ok_or(UnknownCause::UnlistedCode)?;
@@ -108,14 +109,14 @@ impl ReplyMap {
                     self.approved(answer, facts, &code)
                 }
             }
-            Verdict::Pending => {
+            CodeMeaning::Pending => {
                 self.compare(answer, facts, Need::IfThere)?;
                 Ok(self.pending(answer, short(&code)))
             }
-            verdict @ (Verdict::Unknown
-            | Verdict::NotFound
-            | Verdict::Declined(_)
-            | Verdict::Elsewhere(_)) => {
+            verdict @ (CodeMeaning::Unknown
+            | CodeMeaning::NotFound
+            | CodeMeaning::Declined(_)
+            | CodeMeaning::Elsewhere(_)) => {
                 self.compare(answer, facts, Need::IfThere)?;
                 unapproved(verdict, &code)
             }
@@ -131,7 +132,7 @@ impl ReplyMap {
     /// is unsure of the payment: by it alone, what is being worked on is not to be reversed. And
     /// there is no *elsewhere* for what follows up an attempt: a channel that is closed is asked
     /// again later.
-    fn verdict(&self, code: &str) -> Result<Verdict, UnknownCause> {
+    fn verdict(&self, code: &str) -> Result<CodeMeaning, UnknownCause> {
         if let Some(verdict) = self.own_codes.verdict(code) {
             return Ok(verdict);
         }
@@ -141,29 +142,32 @@ impl ReplyMap {
             self.action == Some(Action::Charge),
         );
         match self.shared_codes.verdict(code) {
-            None | Some(Verdict::Declined(_) | Verdict::Elsewhere(_) | Verdict::Unknown)
+            None
+            | Some(CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_) | CodeMeaning::Unknown)
                 if inquires =>
             {
                 Err(UnknownCause::InquiryFailed)
             }
             None => Err(UnknownCause::UnlistedCode),
-            Some(Verdict::Declined(_)) if reverses => Ok(Verdict::Unknown),
-            Some(Verdict::Elsewhere(_)) if !begins && self.action.is_some() => Ok(Verdict::Unknown),
+            Some(CodeMeaning::Declined(_)) if reverses => Ok(CodeMeaning::Unknown),
+            Some(CodeMeaning::Elsewhere(_)) if !begins && self.action.is_some() => {
+                Ok(CodeMeaning::Unknown)
+            }
             Some(
-                verdict @ (Verdict::Declined(_)
-                | Verdict::Elsewhere(_)
-                | Verdict::Approved
-                | Verdict::Pending
-                | Verdict::Unknown
-                | Verdict::NotFound),
+                verdict @ (CodeMeaning::Declined(_)
+                | CodeMeaning::Elsewhere(_)
+                | CodeMeaning::Approved
+                | CodeMeaning::Pending
+                | CodeMeaning::Unknown
+                | CodeMeaning::NotFound),
             ) => Ok(verdict),
         }
     }
 
     fn state_outcome(
         &self,
-        state: State,
-        answer: &Document,
+        state: StateMeaning,
+        answer: &MessageBody,
         facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
@@ -173,31 +177,31 @@ impl ReplyMap {
         };
         let shown = short(result.as_deref().unwrap_or(code));
         match state {
-            State::Approved => self.approved(answer, facts, &shown),
-            State::Declined => {
+            StateMeaning::Approved => self.approved(answer, facts, &shown),
+            StateMeaning::Declined => {
                 self.compare(answer, facts, Need::AsFileSays)?;
                 self.declined(result.as_deref(), shown)
             }
-            State::Pending => {
+            StateMeaning::Pending => {
                 self.compare(answer, facts, Need::IfThere)?;
                 Ok(self.pending(answer, shown))
             }
-            State::Reversed if self.action == Some(Action::Reversal) => {
+            StateMeaning::Reversed if self.action == Some(Action::Reversal) => {
                 self.approved(answer, facts, &shown)
             }
             // Whoever inquires does so because the result was unknown. The channel says that it was
             // undone since, by a reversal of ours whose answer was lost or by its own: no money
             // moved in the end, so it is a final no, and this is its one true reason.
-            State::Reversed => {
+            StateMeaning::Reversed => {
                 self.compare(answer, facts, Need::AsFileSays)?;
                 let reason = Reason::ReversedAfterUnknown;
                 Ok(Outcome::Declined(Decline { reason, code: shown, elsewhere: false }))
             }
-            State::NotFound => {
+            StateMeaning::NotFound => {
                 self.compare(answer, facts, Need::IfThere)?;
                 Ok(Outcome::NotFound { code: shown })
             }
-            State::Unknown => Err(UnknownCause::ChannelUnsure.into()),
+            StateMeaning::Unknown => Err(UnknownCause::ChannelUnsure.into()),
         }
     }
 
@@ -207,9 +211,14 @@ impl ReplyMap {
         let verdict = result.and_then(|result| self.shared_codes.verdict(result));
         let (reason, elsewhere) = match verdict {
             None => (Reason::ChannelFailure, false),
-            Some(Verdict::Declined(reason)) => (reason, false),
-            Some(Verdict::Elsewhere(reason)) => (reason, true),
-            Some(Verdict::Approved | Verdict::Pending | Verdict::Unknown | Verdict::NotFound) => {
+            Some(CodeMeaning::Declined(reason)) => (reason, false),
+            Some(CodeMeaning::Elsewhere(reason)) => (reason, true),
+            Some(
+                CodeMeaning::Approved
+                | CodeMeaning::Pending
+                | CodeMeaning::Unknown
+                | CodeMeaning::NotFound,
+            ) => {
                 return Err(UnknownCause::ChannelUnsure.into());
             }
         };
@@ -219,29 +228,29 @@ impl ReplyMap {
     /// A reply without a state: the original's code, read as its first reply would have been.
     fn result_outcome(
         &self,
-        answer: &Document,
+        answer: &MessageBody,
         facts: Option<&AttemptFacts>,
     ) -> Result<Outcome, Uncertainty> {
         let path = self.result_code.as_ref().ok_or(UnknownCause::Garbled)?;
         let result = answer.text(path)?.ok_or(UnknownCause::Garbled)?;
         let verdict = self.shared_codes.verdict(&result).ok_or(UnknownCause::UnlistedCode)?;
         match verdict {
-            Verdict::Approved => self.approved(answer, facts, &result),
-            Verdict::Declined(_) | Verdict::Elsewhere(_) | Verdict::NotFound => {
+            CodeMeaning::Approved => self.approved(answer, facts, &result),
+            CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_) | CodeMeaning::NotFound => {
                 self.compare(answer, facts, Need::AsFileSays)?;
                 unapproved(verdict, &result)
             }
-            Verdict::Pending => {
+            CodeMeaning::Pending => {
                 self.compare(answer, facts, Need::IfThere)?;
                 Ok(self.pending(answer, short(&result)))
             }
-            Verdict::Unknown => Err(UnknownCause::ChannelUnsure.into()),
+            CodeMeaning::Unknown => Err(UnknownCause::ChannelUnsure.into()),
         }
     }
 
     /// The channel has it. Its reference is taken where it is there already: what is wrong about it
     /// takes nothing from the word.
-    fn pending(&self, answer: &Document, code: String) -> Outcome {
+    fn pending(&self, answer: &MessageBody, code: String) -> Outcome {
         let reference = find(answer, self.reference.as_ref(), Need::IfThere).ok().flatten();
         let channel_reference = reference.and_then(|text| read_reference(&text).ok());
         Outcome::Pending { code, channel_reference }
@@ -250,7 +259,7 @@ impl ReplyMap {
     /// A yes must name our order and our amount wherever the file says that it does.
     fn approved(
         &self,
-        answer: &Document,
+        answer: &MessageBody,
         facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
@@ -269,7 +278,7 @@ impl ReplyMap {
     /// The order number as `need` says; the amount only if it is there, for a no may leave it out.
     fn compare(
         &self,
-        answer: &Document,
+        answer: &MessageBody,
         facts: Option<&AttemptFacts>,
         need: Need,
     ) -> Result<(), Uncertainty> {
@@ -303,14 +312,14 @@ impl ReplyMap {
 
 /// The text at a path that a notice must have.
 pub fn required<'a>(
-    answer: &'a Document,
+    answer: &'a MessageBody,
     path: Option<&Path>,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {
     find(answer, path, Need::AsFileSays)
 }
 
 fn find<'a>(
-    answer: &'a Document,
+    answer: &'a MessageBody,
     path: Option<&Path>,
     need: Need,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {
@@ -322,17 +331,17 @@ fn find<'a>(
     Ok(found)
 }
 
-fn unapproved(verdict: Verdict, code: &str) -> Result<Outcome, Uncertainty> {
+fn unapproved(verdict: CodeMeaning, code: &str) -> Result<Outcome, Uncertainty> {
     let code = short(code);
     match verdict {
-        Verdict::NotFound => Ok(Outcome::NotFound { code }),
-        Verdict::Declined(reason) => {
+        CodeMeaning::NotFound => Ok(Outcome::NotFound { code }),
+        CodeMeaning::Declined(reason) => {
             Ok(Outcome::Declined(Decline { reason, code, elsewhere: false }))
         }
-        Verdict::Elsewhere(reason) => {
+        CodeMeaning::Elsewhere(reason) => {
             Ok(Outcome::Declined(Decline { reason, code, elsewhere: true }))
         }
-        Verdict::Approved | Verdict::Pending | Verdict::Unknown => {
+        CodeMeaning::Approved | CodeMeaning::Pending | CodeMeaning::Unknown => {
             Err(UnknownCause::ChannelUnsure.into())
         }
     }

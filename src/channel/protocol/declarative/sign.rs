@@ -9,9 +9,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, HeaderName};
 use zeroize::Zeroizing;
 
-use super::document::Document;
+use super::document::MessageBody;
 use super::encrypt::public_key_der;
-use super::template::{Part as TemplatePart, split};
+use super::template::{TemplatePart, split};
 use crate::codec::crypto::digest::Digest;
 use crate::codec::crypto::sm2::{Sm2Form, Sm2Signer, Sm2Verifier};
 use crate::codec::form::Fields;
@@ -86,7 +86,7 @@ impl TimestampUnit {
 
 /// A part of what is signed, or of a header that goes with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub enum SignedPart {
     Literal(String),
     /// The body's bytes, as they travel.
     Body,
@@ -113,7 +113,7 @@ pub enum Part {
     Signature,
 }
 
-impl Part {
+impl SignedPart {
     const WORDS: [(&'static str, Self); 14] = [
         ("body", Self::Body),
         ("body_md5", Self::BodyDigest(Digest::Md5, Encoding::Hex)),
@@ -141,15 +141,15 @@ impl Part {
 pub fn parse_parts(
     text: &str,
     value: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Part>, String> {
+) -> Result<Vec<SignedPart>, String> {
     let parts = split(text).map_err(|mistake| mistake.problem)?;
     let read = |part| match part {
-        TemplatePart::Literal(text) => Ok(Part::Literal(text.to_owned())),
+        TemplatePart::Literal(text) => Ok(SignedPart::Literal(text.to_owned())),
         TemplatePart::Expression(word) => {
-            let known = Part::WORDS.into_iter().find(|(name, _)| *name == word);
+            let known = SignedPart::WORDS.into_iter().find(|(name, _)| *name == word);
             let known = known.map(|(_, part)| part);
-            known.or_else(|| value(word).map(Part::Literal)).ok_or_else(|| {
-                let known: Vec<&str> = Part::WORDS.iter().map(|(name, _)| *name).collect();
+            known.or_else(|| value(word).map(SignedPart::Literal)).ok_or_else(|| {
+                let known: Vec<&str> = SignedPart::WORDS.iter().map(|(name, _)| *name).collect();
                 format!("`{word}` is not a word of signatures ({})", known.join(", "))
             })
         }
@@ -306,9 +306,9 @@ impl VerifyingKey {
 #[derive(Debug)]
 pub struct Seal {
     /// What is signed.
-    pub over: Vec<Part>,
+    pub over: Vec<SignedPart>,
     /// Headers of the request, or those in which a reply brings its signature.
-    pub headers: Vec<(HeaderName, Vec<Part>)>,
+    pub headers: Vec<(HeaderName, Vec<SignedPart>)>,
     /// The value at the body's top that is the signature, if it is no header.
     pub field: Option<String>,
     /// Further values that are not signed.
@@ -323,43 +323,44 @@ pub struct Seal {
 impl Seal {
     /// Whether what is signed, or the signature itself, stands inside a message that is a document.
     pub fn needs_document(&self) -> bool {
-        let inside = |part: &Part| matches!(part, Part::SortedFields | Part::Element);
+        let inside =
+            |part: &SignedPart| matches!(part, SignedPart::SortedFields | SignedPart::Element);
         self.field.is_some() || self.over.iter().any(inside)
     }
 
     fn needs_bytes(&self) -> bool {
         let parts = self.over.iter().chain(self.headers.iter().flat_map(|(_, parts)| parts));
         let mut parts = parts.filter(|part| part.is_content());
-        parts.any(|part| *part != Part::SortedFields)
+        parts.any(|part| *part != SignedPart::SortedFields)
     }
 
     /// The bytes that are signed, wiped when dropped: a body may hold card data.
     fn message(
         &self,
         facts: &Facts<'_>,
-        document: Option<&Document>,
+        document: Option<&MessageBody>,
     ) -> Option<Zeroizing<Vec<u8>>> {
         let mut out = Zeroizing::new(Vec::with_capacity(facts.body.len() + 256));
         for part in &self.over {
             match part {
-                Part::SortedFields => {
+                SignedPart::SortedFields => {
                     let fields = document?.top_fields()?;
                     self.push_sorted(&fields, &mut out);
                 }
-                Part::Element => {
+                SignedPart::Element => {
                     let span = document?.element(self.element.as_deref()?)?;
                     out.extend_from_slice(facts.body.get(span)?);
                 }
-                Part::Body => out.extend_from_slice(facts.body),
-                Part::Literal(_)
-                | Part::BodyDigest(..)
-                | Part::Timestamp
-                | Part::Nonce
-                | Part::Method
-                | Part::Path
-                | Part::Key
-                | Part::KeyId
-                | Part::Signature => out.extend_from_slice(facts.text(part).as_bytes()),
+                SignedPart::Body => out.extend_from_slice(facts.body),
+                SignedPart::Literal(_)
+                | SignedPart::BodyDigest(..)
+                | SignedPart::Timestamp
+                | SignedPart::Nonce
+                | SignedPart::Method
+                | SignedPart::Path
+                | SignedPart::Key
+                | SignedPart::KeyId
+                | SignedPart::Signature => out.extend_from_slice(facts.text(part).as_bytes()),
             }
         }
         Some(out)
@@ -399,18 +400,18 @@ struct Facts<'m> {
 
 impl Facts<'_> {
     /// A part that is a short text; content is nothing here.
-    fn text(&self, part: &Part) -> String {
+    fn text(&self, part: &SignedPart) -> String {
         match part {
-            Part::Literal(text) => text.clone(),
-            Part::BodyDigest(digest, encoding) => encoding.write(&digest.of(&[self.body])),
-            Part::Timestamp => self.timestamp.to_owned(),
-            Part::Nonce => self.nonce.to_owned(),
-            Part::Method => self.method.to_owned(),
-            Part::Path => self.path.to_owned(),
-            Part::Key => self.key.to_owned(),
-            Part::KeyId => self.key_id.to_owned(),
-            Part::Signature => self.signature.to_owned(),
-            Part::Body | Part::SortedFields | Part::Element => String::new(),
+            SignedPart::Literal(text) => text.clone(),
+            SignedPart::BodyDigest(digest, encoding) => encoding.write(&digest.of(&[self.body])),
+            SignedPart::Timestamp => self.timestamp.to_owned(),
+            SignedPart::Nonce => self.nonce.to_owned(),
+            SignedPart::Method => self.method.to_owned(),
+            SignedPart::Path => self.path.to_owned(),
+            SignedPart::Key => self.key.to_owned(),
+            SignedPart::KeyId => self.key_id.to_owned(),
+            SignedPart::Signature => self.signature.to_owned(),
+            SignedPart::Body | SignedPart::SortedFields | SignedPart::Element => String::new(),
         }
     }
 }
@@ -443,7 +444,7 @@ impl Signing {
     /// Writes and signs a body. The error never quotes a value.
     pub fn apply(
         &self,
-        document: Option<Document>,
+        document: Option<MessageBody>,
         outgoing: &Outgoing<'_>,
     ) -> Result<Signed, String> {
         let seal = &self.seal;
@@ -454,9 +455,9 @@ impl Signing {
         };
         if seal.element.is_some() {
             // The places of elements are those of the bytes that were just written.
-            let format = super::document::Format::Xml;
+            let format = super::document::BodyFormat::Xml;
             document = document
-                .map(|_| Document::parse(&body, format))
+                .map(|_| MessageBody::parse(&body, format))
                 .transpose()
                 .map_err(|_| "the written body cannot be read back".to_owned())?;
         }
@@ -475,7 +476,7 @@ impl Signing {
         let message = message.ok_or("the body has not what is signed")?;
         let signature = seal.encoding.write(&self.key.sign(&message));
         facts.signature = &signature;
-        let write = |parts: &Vec<Part>| parts.iter().map(|part| facts.text(part)).collect();
+        let write = |parts: &Vec<SignedPart>| parts.iter().map(|part| facts.text(part)).collect();
         let headers =
             seal.headers.iter().map(|(name, parts)| (name.clone(), write(parts))).collect();
         if let Some(field) = &seal.field {
@@ -513,7 +514,7 @@ impl Verification {
         &self,
         headers: &HeaderMap,
         body: &[u8],
-        document: Option<&Document>,
+        document: Option<&MessageBody>,
     ) -> Result<(), &'static str> {
         let mut captured = Captured::default();
         for (name, parts) in &self.seal.headers {
@@ -553,34 +554,34 @@ impl Verification {
 }
 
 /// Reads a header's value by its parts: literal texts must stand there, words are what is between.
-fn capture<'h>(parts: &[Part], value: &'h str, captured: &mut Captured<'h>) -> bool {
+fn capture<'h>(parts: &[SignedPart], value: &'h str, captured: &mut Captured<'h>) -> bool {
     let mut rest = value;
     for (index, part) in parts.iter().enumerate() {
-        if let Part::Literal(text) = part {
+        if let SignedPart::Literal(text) = part {
             let Some(after) = rest.strip_prefix(text.as_str()) else { return false };
             rest = after;
             continue;
         }
         let end = match parts.get(index + 1) {
-            Some(Part::Literal(text)) => rest.find(text.as_str()),
+            Some(SignedPart::Literal(text)) => rest.find(text.as_str()),
             Some(_) | None => Some(rest.len()),
         };
         let Some(end) = end else { return false };
         let (word, after) = rest.split_at(end);
         rest = after;
         match part {
-            Part::Signature => captured.signature = Some(word),
-            Part::Timestamp => captured.timestamp = Some(word),
-            Part::Nonce => captured.nonce = Some(word),
-            Part::KeyId => captured.key_id = Some(word),
-            Part::Literal(_)
-            | Part::Body
-            | Part::BodyDigest(..)
-            | Part::Method
-            | Part::Path
-            | Part::SortedFields
-            | Part::Element
-            | Part::Key => {}
+            SignedPart::Signature => captured.signature = Some(word),
+            SignedPart::Timestamp => captured.timestamp = Some(word),
+            SignedPart::Nonce => captured.nonce = Some(word),
+            SignedPart::KeyId => captured.key_id = Some(word),
+            SignedPart::Literal(_)
+            | SignedPart::Body
+            | SignedPart::BodyDigest(..)
+            | SignedPart::Method
+            | SignedPart::Path
+            | SignedPart::SortedFields
+            | SignedPart::Element
+            | SignedPart::Key => {}
         }
     }
     rest.is_empty()

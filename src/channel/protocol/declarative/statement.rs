@@ -11,12 +11,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{Method, Uri};
 
-use super::document::{Document, Path};
+use super::document::{MessageBody, Path};
 use super::sign::Outgoing;
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
 use super::{Declarative, Sending};
-use crate::channel::file::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::statement::{
     FILES_BYTES_MAX, FilePointer, StatementFile, StatementReply, StatementSource, check_zip,
     gunzip, inflate,
@@ -79,7 +79,7 @@ pub struct FileProof {
 }
 
 impl FileProof {
-    fn read(&self, answer: &Document) -> Result<(Digest, Vec<u8>), String> {
+    fn read(&self, answer: &MessageBody) -> Result<(Digest, Vec<u8>), String> {
         let algorithm = match &self.hash_type {
             Some(path) => {
                 let name = required(answer, path, "hash type")?;
@@ -105,28 +105,24 @@ pub fn digest_named(name: &str) -> Option<Digest> {
     }
 }
 
-/// What the reply's own code says.
-enum Said {
-    WentWell,
-    No(StatementReply),
-}
-
 impl StatementCall {
-    fn said(&self, code: &str) -> Said {
+    /// The end of a call whose reply has a code that is no approval.
+    fn refusal(&self, code: &str) -> Option<StatementReply> {
         let shown = || code.chars().take(CODE_LENGTH_MAX).collect::<String>();
         match self.own_codes.verdict(code) {
-            Some(Verdict::Approved) => Said::WentWell,
-            Some(Verdict::Pending) => Said::No(StatementReply::NotYet { code: shown() }),
-            Some(Verdict::NotFound) => Said::No(StatementReply::Empty { code: shown() }),
-            None if self.shared_codes.verdict(code) == Some(Verdict::Approved) => Said::WentWell,
-            None | Some(Verdict::Declined(_) | Verdict::Elsewhere(_) | Verdict::Unknown) => {
-                Said::No(StatementReply::Refused { code: shown() })
+            Some(CodeMeaning::Approved) => None,
+            Some(CodeMeaning::Pending) => Some(StatementReply::NotYet { code: shown() }),
+            Some(CodeMeaning::NotFound) => Some(StatementReply::Empty { code: shown() }),
+            None if self.shared_codes.verdict(code) == Some(CodeMeaning::Approved) => None,
+            None
+            | Some(CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_) | CodeMeaning::Unknown) => {
+                Some(StatementReply::Refused { code: shown() })
             }
         }
     }
 
     /// The code of a reply; `None` where the file does not say that it has one, or it has none.
-    fn code_of(&self, answer: &Document) -> Result<Option<String>, String> {
+    fn code_of(&self, answer: &MessageBody) -> Result<Option<String>, String> {
         let Some(path) = &self.code else { return Ok(None) };
         let found = answer.text(path).map_err(|_| "its code is no text")?;
         match found {
@@ -145,7 +141,7 @@ impl StatementCall {
         }
     }
 
-    fn check_date(&self, answer: &Document, date: BusinessDate) -> Result<(), String> {
+    fn check_date(&self, answer: &MessageBody, date: BusinessDate) -> Result<(), String> {
         let Some(path) = &self.date else { return Ok(()) };
         let found = answer.text(path).map_err(|_| "its date is no text")?;
         let Some(found) = found else {
@@ -169,7 +165,7 @@ impl Declarative {
         if !self.accepted_statuses.contains(&reply.status) {
             return Err(format!("HTTP status {}", reply.status));
         }
-        let answer = Document::parse_within(&reply.body, self.format, call.limits()).ok();
+        let answer = MessageBody::parse_within(&reply.body, self.format, call.limits()).ok();
         if let Some(verification) = self.verification.as_ref().filter(|_| !call.is_unsigned)
             && let Err(problem) = verification.prove(&reply.headers, &reply.body, answer.as_ref())
         {
@@ -177,9 +173,9 @@ impl Declarative {
         }
         let code = answer.as_ref().map_or(Ok(None), |answer| call.code_of(answer))?;
         if let Some(code) = &code
-            && let Said::No(no) = call.said(code)
+            && let Some(refusal) = call.refusal(code)
         {
-            return Ok(no);
+            return Ok(refusal);
         }
         if reply.status != STATUS_OK {
             return Err(format!("HTTP status {}", reply.status));
@@ -292,7 +288,7 @@ fn is_page(bytes: &[u8]) -> bool {
     begins(b"<!doctype html") || begins(b"<html")
 }
 
-fn required(answer: &Document, path: &Path, what: &str) -> Result<String, String> {
+fn required(answer: &MessageBody, path: &Path, what: &str) -> Result<String, String> {
     let found = answer.text(path).map_err(|_| format!("its {what} is no text"))?;
     found.map(|text| text.into_owned()).ok_or_else(|| format!("it brings no {what}"))
 }

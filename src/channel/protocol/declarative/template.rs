@@ -10,7 +10,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Expression, State, Value};
 use serde_json::Value as Json;
 
-use super::kind::Kind;
+use super::kind::RequestKind;
 use super::words::{Constants, ENCRYPTER, Encrypter, Word, Words};
 use crate::domain::time::Timestamp;
 
@@ -63,7 +63,7 @@ pub enum Target {
 /// What a template may name, for one place in the file.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
-    pub kind: Kind,
+    pub kind: RequestKind,
     /// `[http.values]` and `[http.secrets]`.
     pub constants: &'a Constants,
     pub target: Target,
@@ -121,8 +121,8 @@ impl Template {
         let mut pieces = Vec::new();
         for part in split(text)? {
             pieces.push(match part {
-                Part::Literal(text) => Piece::Literal(text.to_owned()),
-                Part::Expression(source) => compile_expression(source, scope)?,
+                TemplatePart::Literal(text) => Piece::Literal(text.to_owned()),
+                TemplatePart::Expression(source) => compile_expression(source, scope)?,
             });
         }
         let form = match pieces.pop() {
@@ -226,14 +226,14 @@ fn plain_text(value: Json) -> Result<String, RenderError> {
 
 /// One stretch of a template's text.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Part<'t> {
+pub enum TemplatePart<'t> {
     Literal(&'t str),
     /// What stands between `{{` and `}}`, without the blanks around it.
     Expression(&'t str),
 }
 
 /// Tells literal text from expressions.
-pub fn split(text: &str) -> Result<Vec<Part<'_>>, TemplateMistake> {
+pub fn split(text: &str) -> Result<Vec<TemplatePart<'_>>, TemplateMistake> {
     if text.contains("{%") || text.contains("{#") {
         return Err(TemplateMistake {
             problem: "has a statement".to_owned(),
@@ -244,18 +244,18 @@ pub fn split(text: &str) -> Result<Vec<Part<'_>>, TemplateMistake> {
     let mut rest = text;
     while let Some(start) = rest.find("{{") {
         if start > 0 {
-            parts.push(Part::Literal(&rest[..start]));
+            parts.push(TemplatePart::Literal(&rest[..start]));
         }
         let inner = &rest[start + 2..];
         let end = expression_length(inner).ok_or_else(|| TemplateMistake {
             problem: "has an expression that is not closed".to_owned(),
             advice: "close it with }}".to_owned(),
         })?;
-        parts.push(Part::Expression(inner[..end].trim()));
+        parts.push(TemplatePart::Expression(inner[..end].trim()));
         rest = &inner[end + 2..];
     }
     if !rest.is_empty() {
-        parts.push(Part::Literal(rest));
+        parts.push(TemplatePart::Literal(rest));
     }
     Ok(parts)
 }
@@ -336,13 +336,20 @@ mod tests {
 
     #[test]
     fn text_is_told_from_expressions() {
-        let rows: [(&str, &[Part<'_>]); 6] = [
+        let rows: [(&str, &[TemplatePart<'_>]); 6] = [
             ("", &[]),
-            ("plain } text", &[Part::Literal("plain } text")]),
-            ("{{ a }}", &[Part::Expression("a")]),
-            ("x{{a}}y", &[Part::Literal("x"), Part::Expression("a"), Part::Literal("y")]),
-            ("{{ '}}' }}", &[Part::Expression("'}}'")]),
-            (r#"{{ "\"}}" }}"#, &[Part::Expression(r#""\"}}""#)]),
+            ("plain } text", &[TemplatePart::Literal("plain } text")]),
+            ("{{ a }}", &[TemplatePart::Expression("a")]),
+            (
+                "x{{a}}y",
+                &[
+                    TemplatePart::Literal("x"),
+                    TemplatePart::Expression("a"),
+                    TemplatePart::Literal("y"),
+                ],
+            ),
+            ("{{ '}}' }}", &[TemplatePart::Expression("'}}'")]),
+            (r#"{{ "\"}}" }}"#, &[TemplatePart::Expression(r#""\"}}""#)]),
         ];
         for (text, expected) in rows {
             assert_eq!(split(text).expect("a template"), expected, "{text}");

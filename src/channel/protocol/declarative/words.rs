@@ -12,7 +12,7 @@ use minijinja::Value;
 use minijinja::value::Object;
 
 use super::encrypt::Encryption;
-use super::kind::{Action, Kind};
+use super::kind::{Action, RequestKind};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::sign::sha256_hex;
 use crate::domain::card::CardInput;
@@ -111,7 +111,7 @@ impl Word {
     }
 
     /// Whether a request of this kind can ever have it.
-    pub fn is_known_to(self, kind: Kind) -> bool {
+    pub fn is_known_to(self, kind: RequestKind) -> bool {
         if kind.action == Action::Statement {
             return matches!(self, Self::Date | Self::DateDigits | Self::Now | Self::Nonce);
         }
@@ -392,7 +392,7 @@ mod tests {
     fn word_names_read_back_and_are_distinct() {
         for word in Word::ALL {
             assert_eq!(Word::parse(word.name()), Some(word));
-            let mut kinds = Kind::ALL.into_iter().chain([Kind::STATEMENT]);
+            let mut kinds = RequestKind::ALL.into_iter().chain([RequestKind::STATEMENT]);
             assert!(kinds.any(|kind| word.is_known_to(kind)), "{}", word.name());
         }
         assert_eq!(Word::parse("card"), None);

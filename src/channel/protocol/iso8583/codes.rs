@@ -4,13 +4,13 @@
 //! acquirer reads otherwise. A code that is not listed is unknown. Codes by which a switch says
 //! that it lost sight of the transaction (22, 68, 96, 98) are unknown too, and so reversed.
 
-use crate::channel::file::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::domain::outcome::Reason;
 
 /// Built in, before the channel's own.
-const CODES: [(&str, Verdict); 70] = {
+const CODES: [(&str, CodeMeaning); 70] = {
+    use CodeMeaning::{Approved, Declined, Elsewhere, Unknown};
     use Reason as R;
-    use Verdict::{Approved, Declined, Elsewhere, Unknown};
     [
         ("00", Approved),
         ("01", Declined(R::DoNotHonour)),
@@ -89,22 +89,22 @@ const CODES: [(&str, Verdict); 70] = {
 
 /// What the answer to a reversal means. All that is not listed leaves the reversal open: it is
 /// repeated. 25 and 12: the original never arrived, or there is none to undo.
-const REVERSAL_CODES: [(&str, Verdict); 3] =
-    [("00", Verdict::Approved), ("25", Verdict::NotFound), ("12", Verdict::NotFound)];
+const REVERSAL_CODES: [(&str, CodeMeaning); 3] =
+    [("00", CodeMeaning::Approved), ("25", CodeMeaning::NotFound), ("12", CodeMeaning::NotFound)];
 
 /// A channel's codes, for orders and for reversals.
-pub struct Codes {
+pub struct ResponseCodes {
     pub(super) orders: CodeTable,
     pub(super) reversals: CodeTable,
 }
 
-impl Codes {
+impl ResponseCodes {
     /// The built-in tables with what the file says otherwise.
     pub fn new(
-        orders: impl IntoIterator<Item = (String, Verdict)>,
-        reversals: impl IntoIterator<Item = (String, Verdict)>,
+        orders: impl IntoIterator<Item = (String, CodeMeaning)>,
+        reversals: impl IntoIterator<Item = (String, CodeMeaning)>,
     ) -> Self {
-        let table = |rows: &[(&str, Verdict)]| {
+        let table = |rows: &[(&str, CodeMeaning)]| {
             CodeTable::new(rows.iter().map(|(code, verdict)| ((*code).to_owned(), *verdict)))
         };
         Self {

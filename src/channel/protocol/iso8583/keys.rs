@@ -56,7 +56,7 @@ impl KeyRing {
     }
 
     /// Takes the keys of a sign-in's answer.
-    pub fn take(&self, terminal: &str, field: &[u8]) -> Result<(), keys::KeyError> {
+    pub fn take(&self, terminal: &str, field: &[u8]) -> Result<(), keys::WorkingKeyError> {
         let Some(master) = &self.master else { return Ok(()) };
         let opened = keys::open(master, field)?;
         self.by_terminal.rcu(|before| {

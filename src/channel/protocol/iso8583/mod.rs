@@ -20,28 +20,28 @@ mod request;
 mod settings;
 mod written;
 
-use crate::channel::transport::tcp::{Asked, LinkFrame};
+use crate::channel::transport::tcp::{LinkFrame, RequestTrace};
 use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, Understood};
 use crate::domain::time::Timestamp;
 
 pub use self::numbering::Numbering;
-pub use self::settings::{Mac, Settings, Style, Wire};
+pub use self::settings::{Iso8583Terms, Mac, Style, Wire};
 pub use self::written::WrittenMessage;
 
-use self::codes::Codes;
+use self::codes::ResponseCodes;
 use self::keys::KeyRing;
 
 /// The adapter of one channel.
 pub struct Iso8583 {
-    settings: Settings,
-    codes: Codes,
+    settings: Iso8583Terms,
+    codes: ResponseCodes,
     keys: KeyRing,
     /// For samples only: see [`Self::without_verification`].
     believes_unproved: bool,
 }
 
 impl Iso8583 {
-    pub fn new(settings: Settings, codes: Codes) -> Self {
+    pub fn new(settings: Iso8583Terms, codes: ResponseCodes) -> Self {
         let keys = KeyRing::new(settings.mac.as_ref());
         Self { settings, codes, keys, believes_unproved: false }
     }
@@ -52,12 +52,12 @@ impl LinkAdapter for Iso8583 {
         &self,
         request: &ChannelRequest,
         now: Timestamp,
-    ) -> Result<(LinkFrame, Asked), EncodeError> {
+    ) -> Result<(LinkFrame, RequestTrace), EncodeError> {
         self.write_request(request, now)
             .map_err(|problem| EncodeError { request: request.name(), problem })
     }
 
-    fn decode_frame(&self, asked: &Asked, frame: &[u8], _: Timestamp) -> Understood {
+    fn decode_frame(&self, asked: &RequestTrace, frame: &[u8], _: Timestamp) -> Understood {
         self.understand(asked, frame)
     }
 }

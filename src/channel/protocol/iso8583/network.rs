@@ -2,7 +2,7 @@
 
 use crate::channel::transport::tcp::{LinkFrame, LinkProtocol, PairKey, SignOnRefused, Sorted};
 use crate::codec::iso8583::frame::Framing;
-use crate::codec::iso8583::header::Header;
+use crate::codec::iso8583::header::FrameHeader;
 use crate::codec::iso8583::{Draft, Message, encode};
 use crate::domain::time::Timestamp;
 
@@ -32,7 +32,7 @@ impl LinkProtocol for Iso8583 {
             Ok(read) => read,
             Err(problem) => return Sorted::Unreadable(problem),
         };
-        let bounced = matches!(&header, Header::Cups(header) if header.is_reject());
+        let bounced = matches!(&header, FrameHeader::Cups(header) if header.is_reject());
         let kind = message.message_type();
         // The third digit is even in requests and odd in answers (0200 and 0210).
         let is_request = kind / 10 % 2 == 0;
@@ -152,7 +152,7 @@ impl Iso8583 {
 
     /// Answers what the other side asks of us: a line test, a sign-on, the day's cut. Anything
     /// about money is nothing that a gateway is asked.
-    fn answer(&self, header: &Header, message: &Message<'_>) -> Sorted {
+    fn answer(&self, header: &FrameHeader, message: &Message<'_>) -> Sorted {
         let kind = message.message_type();
         if !matches!(kind, 800 | 820) {
             return Sorted::Unreadable(format!(

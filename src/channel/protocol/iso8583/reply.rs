@@ -5,9 +5,9 @@
 //! the card number masked.
 
 use crate::channel::protocol::transcript::keep_words;
-use crate::channel::transport::tcp::{Asked, AskedKind};
+use crate::channel::transport::tcp::{RequestTrace, TracedRequest};
 use crate::channel::{Uncertainty, Understood};
-use crate::codec::iso8583::header::Header;
+use crate::codec::iso8583::header::FrameHeader;
 use crate::codec::iso8583::{Iso8583Error, Message, decode_prefix};
 use crate::domain::card::words::CardEcho;
 use crate::domain::outcome::{Approval, Outcome, UnknownCause};
@@ -19,7 +19,7 @@ use super::{Iso8583, Style};
 const VOUCHER_FIELDS: [u8; 13] = [3, 4, 7, 11, 12, 13, 15, 37, 38, 39, 41, 42, 44];
 
 impl Iso8583 {
-    pub(super) fn understand(&self, asked: &Asked, frame: &[u8]) -> Understood {
+    pub(super) fn understand(&self, asked: &RequestTrace, frame: &[u8]) -> Understood {
         let unknown = |cause, objection: &str, words| {
             Uncertainty::new(cause, objection).into_understood(words)
         };
@@ -27,7 +27,7 @@ impl Iso8583 {
             Ok(read) => read,
             Err(problem) => return unknown(UnknownCause::Garbled, &problem.clone(), problem),
         };
-        if let Header::Cups(header) = &header
+        if let FrameHeader::Cups(header) = &header
             && header.is_reject()
         {
             // The centre says that it did not process it, but nothing proves that it says so.
@@ -50,7 +50,7 @@ impl Iso8583 {
     pub(super) fn read_frame<'f>(
         &'f self,
         frame: &'f [u8],
-    ) -> Result<(Header, Message<'f>), String> {
+    ) -> Result<(FrameHeader, Message<'f>), String> {
         match self.read_prefix(frame)? {
             (header, message, None) => Ok((header, message)),
             (_, _, Some(fault)) => Err(fault.to_string()),
@@ -62,11 +62,11 @@ impl Iso8583 {
     pub(super) fn read_prefix<'f>(
         &'f self,
         frame: &'f [u8],
-    ) -> Result<(Header, Message<'f>, Option<Iso8583Error>), String> {
+    ) -> Result<(FrameHeader, Message<'f>, Option<Iso8583Error>), String> {
         let wire = &self.settings.wire;
         let (header, mut start) =
             wire.header_form().read(frame).map_err(|error| error.to_string())?;
-        if let Header::Cups(outer) = &header
+        if let FrameHeader::Cups(outer) = &header
             && outer.is_reject()
             && let Ok((_, inner)) = wire.header_form().read(&frame[start..])
         {
@@ -99,16 +99,16 @@ impl Iso8583 {
     /// first field that says otherwise. Trace number, terminal or time were what paired them. Every
     /// further field that the answers of this message set repeat, and that is there, must be what
     /// was sent: an answer in another currency is no answer.
-    fn speaks_of(&self, asked: &Asked, message: &Message<'_>) -> Result<(), String> {
+    fn speaks_of(&self, asked: &RequestTrace, message: &Message<'_>) -> Result<(), String> {
         let expected = match (asked.kind, self.settings.style) {
-            (AskedKind::Order { answer }, _) => answer,
-            (AskedKind::Reversal, Style::Posp) => 410,
-            (AskedKind::Reversal, Style::Cups) => 430,
+            (TracedRequest::Order { answer }, _) => answer,
+            (TracedRequest::Reversal, Style::Posp) => 410,
+            (TracedRequest::Reversal, Style::Cups) => 430,
         };
         let numbered = self.settings.numbering.of(asked.facts.channel_order_no);
         let trace = numbered.map(|numbered| match asked.kind {
-            AskedKind::Order { .. } => numbered.trace,
-            AskedKind::Reversal => numbered.reversal_trace,
+            TracedRequest::Order { .. } => numbered.trace,
+            TracedRequest::Reversal => numbered.reversal_trace,
         });
         if message.message_type() != expected {
             return Err(format!("it is a {:04}, not a {expected:04}", message.message_type()));
@@ -141,7 +141,7 @@ impl Iso8583 {
         keep_words(words.as_bytes(), CardEcho::NONE, &known)
     }
 
-    fn classify(&self, asked: &Asked, message: &Message<'_>) -> Outcome {
+    fn classify(&self, asked: &RequestTrace, message: &Message<'_>) -> Outcome {
         let Some(code) = message.value(39).map(|value| value.text()) else {
             return Outcome::Unknown(UnknownCause::Garbled);
         };
@@ -152,7 +152,7 @@ impl Iso8583 {
             settle_mmdd: text(15).filter(|date| date != "0000"),
         };
         match asked.kind {
-            AskedKind::Order { .. } => {
+            TracedRequest::Order { .. } => {
                 // A part of the amount is approved by its own code, and only the amount says so.
                 if code == "10" && !message.has(4) {
                     return Outcome::Unknown(UnknownCause::Mismatched);
@@ -160,7 +160,7 @@ impl Iso8583 {
                 self.codes.orders.outcome(&code, approval)
             }
             // Whatever does not end a reversal leaves it open; it is repeated, never refused.
-            AskedKind::Reversal => match self.codes.reversals.outcome(&code, approval) {
+            TracedRequest::Reversal => match self.codes.reversals.outcome(&code, approval) {
                 Outcome::Unknown(_) => Outcome::Unknown(UnknownCause::ChannelUnsure),
                 ended => ended,
             },

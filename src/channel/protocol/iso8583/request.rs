@@ -2,7 +2,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::channel::transport::tcp::{Asked, AskedKind, LinkFrame, PairKey};
+use crate::channel::transport::tcp::{LinkFrame, PairKey, RequestTrace, TracedRequest};
 use crate::channel::{AttemptFacts, ChannelRequest};
 use crate::codec::iso8583::{Draft, encode};
 use crate::domain::card::{Expiry, Pan};
@@ -27,7 +27,7 @@ const NO_SUCH: &str = "the protocol has no such operation on such an original";
 
 /// What a transaction is, in the words of both dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Deed {
+struct TransactionCodes {
     message_type: u16,
     /// Field 3.
     processing: &'static [u8; 6],
@@ -42,19 +42,19 @@ const fn deed(
     processing: &'static [u8; 6],
     condition: &'static [u8; 2],
     kind: &'static str,
-) -> Deed {
-    Deed { message_type, processing, condition, kind }
+) -> TransactionCodes {
+    TransactionCodes { message_type, processing, condition, kind }
 }
 
-const SALE: Deed = deed(200, b"000000", b"00", "22");
-const SALE_VOID: Deed = deed(200, b"200000", b"00", "23");
-const REFUND: Deed = deed(220, b"200000", b"00", "25");
-const PREAUTH: Deed = deed(100, b"030000", b"06", "10");
-const PREAUTH_VOID: Deed = deed(100, b"200000", b"06", "11");
-const CAPTURE: Deed = deed(200, b"000000", b"06", "20");
-const CAPTURE_VOID: Deed = deed(200, b"200000", b"06", "21");
+const SALE: TransactionCodes = deed(200, b"000000", b"00", "22");
+const SALE_VOID: TransactionCodes = deed(200, b"200000", b"00", "23");
+const REFUND: TransactionCodes = deed(220, b"200000", b"00", "25");
+const PREAUTH: TransactionCodes = deed(100, b"030000", b"06", "10");
+const PREAUTH_VOID: TransactionCodes = deed(100, b"200000", b"06", "11");
+const CAPTURE: TransactionCodes = deed(200, b"000000", b"06", "20");
+const CAPTURE_VOID: TransactionCodes = deed(200, b"200000", b"06", "21");
 
-impl Deed {
+impl TransactionCodes {
     /// What an attempt is at the channel, by its own operation and that of what it refers to.
     /// `None` where the dialects have nothing for it.
     fn of(operation: Operation, original: Option<Operation>) -> Option<Self> {
@@ -86,7 +86,7 @@ impl Deed {
 /// One approved attempt that another one refers to.
 struct Original<'r> {
     facts: &'r AttemptFacts,
-    deed: Deed,
+    deed: TransactionCodes,
 }
 
 impl Iso8583 {
@@ -94,15 +94,16 @@ impl Iso8583 {
         &self,
         request: &ChannelRequest,
         now: Timestamp,
-    ) -> Result<(LinkFrame, Asked), String> {
+    ) -> Result<(LinkFrame, RequestTrace), String> {
         match request {
             ChannelRequest::Charge { facts, card } => {
-                let deed = Deed::of(facts.operation, None).ok_or(NO_SUCH)?;
+                let deed = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
                 self.write_order(deed, facts, Some(&card.pan), card.expiry, None)
             }
             ChannelRequest::FollowUp { facts, original, pan } => {
-                let deed = Deed::of(facts.operation, Some(original.operation)).ok_or(NO_SUCH)?;
-                let of = Deed::of(original.operation, None).ok_or(NO_SUCH)?;
+                let deed = TransactionCodes::of(facts.operation, Some(original.operation))
+                    .ok_or(NO_SUCH)?;
+                let of = TransactionCodes::of(original.operation, None).ok_or(NO_SUCH)?;
                 let original = Original { facts: original, deed: of };
                 self.write_order(deed, facts, pan.as_ref(), None, Some(&original))
             }
@@ -110,7 +111,8 @@ impl Iso8583 {
                 // An undo is owed until it is done, and never taken back.
                 let undo = facts.operation == Operation::Undo;
                 let of = original.as_ref().map(|original| original.operation);
-                let deed = Deed::of(facts.operation, of).filter(|_| !undo).ok_or(NO_SUCH)?;
+                let deed =
+                    TransactionCodes::of(facts.operation, of).filter(|_| !undo).ok_or(NO_SUCH)?;
                 self.write_reversal(deed, facts, original.as_ref(), pan.as_ref(), now)
             }
             ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
@@ -128,12 +130,12 @@ impl Iso8583 {
 
     fn write_order(
         &self,
-        deed: Deed,
+        deed: TransactionCodes,
         facts: &AttemptFacts,
         pan: Option<&Pan>,
         expiry: Option<Expiry>,
         original: Option<&Original<'_>>,
-    ) -> Result<(LinkFrame, Asked), String> {
+    ) -> Result<(LinkFrame, RequestTrace), String> {
         let numbered = self.numbered(facts)?;
         let mut draft = Draft::new(deed.message_type);
         self.put_shared(&mut draft, deed, facts, pan, numbered.terminal);
@@ -161,14 +163,14 @@ impl Iso8583 {
         }
         let place = self.place(numbered.terminal, sent);
         let key = PairKey { message_type: deed.answer(), trace: numbered.trace, place };
-        let kind = AskedKind::Order { answer: deed.answer() };
-        let asked = Asked { kind, facts: facts.clone(), echoed: self.echoed(&draft) };
+        let kind = TracedRequest::Order { answer: deed.answer() };
+        let asked = RequestTrace { kind, facts: facts.clone(), echoed: self.echoed(&draft) };
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
     /// POS-P field 60 of a message about a card: what kind it is, the batch, and what the file says
     /// stands behind.
-    fn private_of(&self, deed: Deed) -> String {
+    fn private_of(&self, deed: TransactionCodes) -> String {
         format!("{}{}{}", deed.kind, self.settings.batch, self.settings.private)
     }
 
@@ -187,12 +189,12 @@ impl Iso8583 {
     /// one that belongs to it at the centre.
     fn write_reversal(
         &self,
-        deed: Deed,
+        deed: TransactionCodes,
         facts: &AttemptFacts,
         followed_up: Option<&AttemptFacts>,
         pan: Option<&Pan>,
         now: Timestamp,
-    ) -> Result<(LinkFrame, Asked), String> {
+    ) -> Result<(LinkFrame, RequestTrace), String> {
         let numbered = self.numbered(facts)?;
         let sent = self.local(facts.sent_at);
         let message_type = match self.settings.style {
@@ -227,8 +229,8 @@ impl Iso8583 {
             trace: numbered.reversal_trace,
             place: self.place(numbered.terminal, at),
         };
-        let (kind, echoed) = (AskedKind::Reversal, self.echoed(&draft));
-        let asked = Asked { kind, facts: facts.clone(), echoed };
+        let (kind, echoed) = (TracedRequest::Reversal, self.echoed(&draft));
+        let asked = RequestTrace { kind, facts: facts.clone(), echoed };
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
@@ -236,7 +238,7 @@ impl Iso8583 {
     fn put_shared(
         &self,
         draft: &mut Draft,
-        deed: Deed,
+        deed: TransactionCodes,
         facts: &AttemptFacts,
         pan: Option<&Pan>,
         terminal: &str,

@@ -9,26 +9,24 @@ use jiff::tz::TimeZone;
 use rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
-use crate::channel::file::codes::Verdict;
+use crate::channel::file::codes::CodeMeaning;
 use crate::channel::file::{Ability, ChannelFile};
 use crate::channel::transport::tcp::LinkTerms;
 use crate::codec::iso8583::frame::{Framing, LengthForm};
-use crate::codec::iso8583::header::{CupsHeader, Header, PospHeader};
+use crate::codec::iso8583::header::{CupsHeader, FrameHeader, PospHeader};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
 use crate::codec::iso8583::notation::Packing;
 use crate::codec::iso8583::{Draft, Format, Shipped, encode};
+use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
 
-use super::codes::Codes;
+use super::codes::ResponseCodes;
 use super::settings::{Carried, KeySource};
-use super::{Iso8583, Mac, Numbering, Settings, Style, Wire};
-
-/// Resolves a credential's reference; see [`crate::config::credential`].
-pub type Resolve<'r> = dyn Fn(&str) -> Result<String, String> + 'r;
+use super::{Iso8583, Iso8583Terms, Mac, Numbering, Style, Wire};
 
 /// What a file's section gives: the adapter, its links, and the name that TLS must prove.
-pub struct Read {
+pub struct Iso8583Channel {
     pub adapter: Iso8583,
     pub links: LinkTerms,
     pub tls_name: Option<ServerName<'static>>,
@@ -50,7 +48,11 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Reads the section. `None` means that at least one mistake was reported.
-pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Option<Read> {
+pub fn read(
+    root: &Section<'_>,
+    file: &ChannelFile,
+    resolve: &CredentialResolver<'_>,
+) -> Option<Iso8583Channel> {
     let section = root.section("iso8583");
     let style = section.choice("style", &STYLES);
     let links = read_links(&section);
@@ -78,7 +80,7 @@ pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Op
         let advice = "leave sign_on out, or give the MAC its own key";
         section.mistake("sign_on", "without it nothing brings the MAC key", advice);
     }
-    let settings = Settings {
+    let settings = Iso8583Terms {
         style,
         numbering: numbering?,
         mac: mac?,
@@ -98,10 +100,10 @@ pub fn read(root: &Section<'_>, file: &ChannelFile, resolve: &Resolve<'_>) -> Op
     };
     check_style(&section, &settings);
     check_unused(&section, &settings, matches!(tls_name, Some(None)));
-    let codes = Codes::new(file.codes.clone(), read_reversal_codes(&section));
+    let codes = ResponseCodes::new(file.codes.clone(), read_reversal_codes(&section));
     section.finish();
     let tls_name = tls_name?;
-    Some(Read { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
+    Some(Iso8583Channel { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
 }
 
 fn read_links(section: &Section<'_>) -> Option<LinkTerms> {
@@ -179,18 +181,18 @@ fn read_wire(section: &Section<'_>, style: Style) -> Option<Wire> {
     Some(Wire { format, framing, header, header_counts_itself: counts })
 }
 
-fn read_header(section: &Section<'_>, style: Style) -> Option<Header> {
+fn read_header(section: &Section<'_>, style: Style) -> Option<FrameHeader> {
     match style {
         Style::Posp => {
             let tpdu = hex_field::<5>(section, "tpdu", "6000030000")?;
             let header = hex_field::<6>(section, "header", "602200000000")?;
-            Some(Header::Posp(PospHeader { tpdu, header }))
+            Some(FrameHeader::Posp(PospHeader { tpdu, header }))
         }
         Style::Cups => {
             let version = if section.boolean("production") { 0x02 } else { 0x82 };
             let destination = section.text_or("destination", "00010000");
             let source = section.text_or("forwarder", "");
-            Some(Header::Cups(CupsHeader::new(version, &destination, &source)))
+            Some(FrameHeader::Cups(CupsHeader::new(version, &destination, &source)))
         }
     }
 }
@@ -214,7 +216,11 @@ fn bytes_of(hex: &str) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// Outer `None` after a mistake, inner `None` without MAC.
-fn read_mac(section: &Section<'_>, style: Style, resolve: &Resolve<'_>) -> Option<Option<Mac>> {
+fn read_mac(
+    section: &Section<'_>,
+    style: Style,
+    resolve: &CredentialResolver<'_>,
+) -> Option<Option<Mac>> {
     let (method, field) = match style {
         Style::Posp => (MacMethod::UnionPayEcb, 64),
         Style::Cups => (MacMethod::CupsText, 128),
@@ -261,7 +267,7 @@ fn read_mac(section: &Section<'_>, style: Style, resolve: &Resolve<'_>) -> Optio
     source.map(|source| Some(Mac { rule, source }))
 }
 
-fn read_key(section: &Section<'_>, key: &str, resolve: &Resolve<'_>) -> Option<DesKey> {
+fn read_key(section: &Section<'_>, key: &str, resolve: &CredentialResolver<'_>) -> Option<DesKey> {
     let reference = section.optional_text(key)?;
     let advice = "give 16, 32 or 48 hexadecimal digits, as file:path or env:NAME";
     let text = match resolve(&reference) {
@@ -378,7 +384,7 @@ fn read_values(section: &Section<'_>, style: Style, wire: &Wire) -> Vec<(u8, Str
 }
 
 /// A key that is read and then used for nothing hides what its author wanted.
-fn check_unused(section: &Section<'_>, settings: &Settings, without_tls: bool) {
+fn check_unused(section: &Section<'_>, settings: &Iso8583Terms, without_tls: bool) {
     let (style, unused): (&str, &[&str]) = match settings.style {
         Style::Posp => (
             "posp",
@@ -415,11 +421,11 @@ fn check_unused(section: &Section<'_>, settings: &Settings, without_tls: bool) {
     }
 }
 
-fn read_reversal_codes(section: &Section<'_>) -> Vec<(String, Verdict)> {
+fn read_reversal_codes(section: &Section<'_>) -> Vec<(String, CodeMeaning)> {
     let mut codes = Vec::new();
     let Some(inner) = section.optional_section("reversal_codes") else { return codes };
     for (code, _) in inner.keys() {
-        if let Some(verdict) = inner.parsed(code, "approved", Verdict::parse) {
+        if let Some(verdict) = inner.parsed(code, "approved", CodeMeaning::parse) {
             codes.push((code.to_owned(), verdict));
         }
     }
@@ -428,7 +434,7 @@ fn read_reversal_codes(section: &Section<'_>) -> Vec<(String, Verdict)> {
 }
 
 /// What one of the styles needs and the other does not.
-fn check_style(section: &Section<'_>, settings: &Settings) {
+fn check_style(section: &Section<'_>, settings: &Iso8583Terms) {
     let digits = |key: &str, text: &str, lengths: std::ops::RangeInclusive<usize>| {
         if !lengths.contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             let problem = format!("it is not {} to {} digits", lengths.start(), lengths.end());

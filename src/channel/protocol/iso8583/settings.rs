@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use crate::codec::iso8583::Format;
 use crate::codec::iso8583::frame::Framing;
-use crate::codec::iso8583::header::{Header, HeaderForm};
+use crate::codec::iso8583::header::{FrameHeader, HeaderForm};
 use crate::codec::iso8583::mac::{DesKey, MacRule};
 
 use super::Numbering;
@@ -25,7 +25,7 @@ pub struct Wire {
     pub format: Format,
     pub framing: Framing,
     /// What stands before each of our messages, and so the form of what stands before theirs.
-    pub header: Header,
+    pub header: FrameHeader,
     /// Whether the length inside the centre's header counts the header too.
     pub header_counts_itself: bool,
 }
@@ -33,9 +33,9 @@ pub struct Wire {
 impl Wire {
     pub const fn header_form(&self) -> HeaderForm {
         match self.header {
-            Header::None => HeaderForm::None,
-            Header::Posp(_) => HeaderForm::Posp,
-            Header::Cups(_) => HeaderForm::Cups,
+            FrameHeader::None => HeaderForm::None,
+            FrameHeader::Posp(_) => HeaderForm::Posp,
+            FrameHeader::Cups(_) => HeaderForm::Cups,
         }
     }
 }
@@ -66,7 +66,7 @@ pub enum Carried {
 }
 
 /// Everything that is particular about one channel.
-pub struct Settings {
+pub struct Iso8583Terms {
     pub style: Style,
     pub wire: Wire,
     pub numbering: Numbering,

@@ -4,7 +4,7 @@
 //! hexadecimal, but for a MAC that is hexadecimal on the wire already.
 
 use crate::codec::iso8583::mac::MacForm;
-use crate::codec::iso8583::notation::Kind;
+use crate::codec::iso8583::notation::FieldKind;
 use crate::codec::iso8583::{Draft, encode};
 use crate::codec::sign::{hex_lower, read_hex};
 
@@ -76,6 +76,6 @@ impl Iso8583 {
             .mac
             .as_ref()
             .is_some_and(|mac| mac.rule.field == field && mac.rule.form == MacForm::HexHalf);
-        spec.is_some_and(|spec| spec.kind == Kind::Binary) && !is_mac_text
+        spec.is_some_and(|spec| spec.kind == FieldKind::Binary) && !is_mac_text
     }
 }

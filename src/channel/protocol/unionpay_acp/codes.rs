@@ -7,7 +7,7 @@
 //! Upholds I-2 and I-3: what is not listed, and what a careful reader would confirm first, is
 //! unknown, never a failure.
 
-use crate::channel::file::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::Reason;
 
@@ -30,18 +30,18 @@ pub enum ReversalReply {
     Accepted,
 }
 
-/// Codes that a channel's file reads otherwise than [`Codes`] does by itself.
+/// Codes that a channel's file reads otherwise than [`CodeTables`] does by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodeOverrides {
     /// Of every operation, in its reply and at its end. Not of a reversal: a further word for
     /// "approved" must not undo anything by itself.
-    pub transaction: Vec<(String, Verdict)>,
+    pub transaction: Vec<(String, CodeMeaning)>,
     /// Of an undo only.
-    pub undo: Vec<(String, Verdict)>,
+    pub undo: Vec<(String, CodeMeaning)>,
     /// Of refunds, voids and captures only.
-    pub follow_up: Vec<(String, Verdict)>,
+    pub follow_up: Vec<(String, CodeMeaning)>,
     /// Of a reversal only.
-    pub reversal: Vec<(String, Verdict)>,
+    pub reversal: Vec<(String, CodeMeaning)>,
 }
 
 impl CodeOverrides {
@@ -53,7 +53,7 @@ impl CodeOverrides {
 
 /// Every table of one channel.
 #[derive(Debug)]
-pub(super) struct Codes {
+pub(super) struct CodeTables {
     charge: OperationCodes,
     undo: OperationCodes,
     follow_up: OperationCodes,
@@ -77,10 +77,10 @@ pub(super) enum InquiryAnswer {
     Failed,
 }
 
-impl Codes {
+impl CodeTables {
     pub(super) fn new(overrides: &CodeOverrides, reversal_reply: ReversalReply) -> Self {
-        let operation = |own: &[Row], own_overrides: &[(String, Verdict)]| {
-            let table = |verdict: fn(&Row) -> Verdict| {
+        let operation = |own: &[CodeRow], own_overrides: &[(String, CodeMeaning)]| {
+            let table = |verdict: fn(&CodeRow) -> CodeMeaning| {
                 table(ROWS, verdict)
                     .overridden(overrides.transaction.iter().cloned())
                     .overridden(own.iter().map(|row| (row.code.to_owned(), verdict(row))))
@@ -89,8 +89,8 @@ impl Codes {
             OperationCodes { reply: table(|row| row.reply), end: table(|row| row.end) }
         };
         let done = match reversal_reply {
-            ReversalReply::Final => Verdict::Approved,
-            ReversalReply::Accepted => Verdict::Pending,
+            ReversalReply::Final => CodeMeaning::Approved,
+            ReversalReply::Accepted => CodeMeaning::Pending,
         };
         let reversal = table(ROWS, |row| row.reply)
             .overridden(REVERSAL_ROWS.iter().map(|(code, verdict)| ((*code).to_owned(), *verdict)))
@@ -138,55 +138,55 @@ impl Codes {
 }
 
 /// One code of UnionPay's list.
-struct Row {
+struct CodeRow {
     code: &'static str,
     /// In the synchronous reply.
-    reply: Verdict,
+    reply: CodeMeaning,
     /// Once an inquiry or a notice has told the end.
-    end: Verdict,
+    end: CodeMeaning,
 }
 
-fn table(rows: &[Row], verdict: fn(&Row) -> Verdict) -> CodeTable {
+fn table(rows: &[CodeRow], verdict: fn(&CodeRow) -> CodeMeaning) -> CodeTable {
     CodeTable::new(rows.iter().map(|row| (row.code.to_owned(), verdict(row))))
 }
 
-const fn row(code: &'static str, reply: Verdict, end: Verdict) -> Row {
-    Row { code, reply, end }
+const fn row(code: &'static str, reply: CodeMeaning, end: CodeMeaning) -> CodeRow {
+    CodeRow { code, reply, end }
 }
 
 /// The same in both places.
-const fn both(code: &'static str, verdict: Verdict) -> Row {
+const fn both(code: &'static str, verdict: CodeMeaning) -> CodeRow {
     row(code, verdict, verdict)
 }
 
-const fn no(code: &'static str, reason: Reason) -> Row {
-    both(code, Verdict::Declined(reason))
+const fn no(code: &'static str, reason: Reason) -> CodeRow {
+    both(code, CodeMeaning::Declined(reason))
 }
 
 /// The channel is closed to this card, business or hour: another channel may take it.
-const fn elsewhere(code: &'static str, reason: Reason) -> Row {
-    both(code, Verdict::Elsewhere(reason))
+const fn elsewhere(code: &'static str, reason: Reason) -> CodeRow {
+    both(code, CodeMeaning::Elsewhere(reason))
 }
 
-const fn unknown(code: &'static str) -> Row {
-    both(code, Verdict::Unknown)
+const fn unknown(code: &'static str) -> CodeRow {
+    both(code, CodeMeaning::Unknown)
 }
 
 /// A general failure without a reason: believed once an inquiry or a notice has confirmed it.
-const fn confirmed_failure(code: &'static str) -> Row {
-    row(code, Verdict::Unknown, Verdict::Declined(Reason::ChannelFailure))
+const fn confirmed_failure(code: &'static str) -> CodeRow {
+    row(code, CodeMeaning::Unknown, CodeMeaning::Declined(Reason::ChannelFailure))
 }
 
 /// UnionPay's list of response codes (platform access specification, part 5, appendix), in its
 /// order. By range: 00–09 platform, 10–29 message, 30–59 merchant, 60–89 issuer and cardholder.
-const ROWS: &[Row] = &[
-    row(SUCCESS, Verdict::Pending, Verdict::Approved),
-    row(SUCCESS_WITH_DEFECT, Verdict::Pending, Verdict::Approved),
+const ROWS: &[CodeRow] = &[
+    row(SUCCESS, CodeMeaning::Pending, CodeMeaning::Approved),
+    row(SUCCESS_WITH_DEFECT, CodeMeaning::Pending, CodeMeaning::Approved),
     confirmed_failure("01"),
     elsewhere("02", Reason::ChannelUnavailable),
     unknown("03"), // communication time-out
     unknown("04"), // state unclear
-    both("05", Verdict::Pending),
+    both("05", CodeMeaning::Pending),
     unknown("06"), // busy: nothing says that the request was not taken
     no("10", Reason::InvalidRequest),
     no("11", Reason::AuthenticationFailed),
@@ -252,18 +252,18 @@ const ROWS: &[Row] = &[
 ];
 
 /// What an undo reads otherwise than a payment: here there is an original.
-const UNDO_ROWS: &[Row] = &[
+const UNDO_ROWS: &[CodeRow] = &[
     no(NOT_FOUND, Reason::OriginalNotEligible),
     no("35", Reason::OriginalNotEligible),
     no("36", Reason::InvalidRequest),
     // Already refunded or undone, already reversed: the money is back, which is what was owed.
-    both("45", Verdict::Approved),
-    both("46", Verdict::Approved),
+    both("45", CodeMeaning::Approved),
+    both("46", CodeMeaning::Approved),
 ];
 
 /// What a refund, a void or a capture reads otherwise than a payment. That the original is refunded
 /// or undone already was not done under this number: somebody else's work is not our success.
-const FOLLOW_UP_ROWS: &[Row] = &[
+const FOLLOW_UP_ROWS: &[CodeRow] = &[
     no(NOT_FOUND, Reason::OriginalNotEligible),
     no("35", Reason::OriginalNotEligible),
     no("36", Reason::InvalidRequest),
@@ -275,15 +275,15 @@ const FOLLOW_UP_ROWS: &[Row] = &[
 ///
 /// "Declined" ends the reversing and asks the channel once more what became of the payment, so what
 /// may be over in a minute (closed, busy) is unknown here: the reversal is then repeated.
-const REVERSAL_ROWS: &[(&str, Verdict)] = &[
-    ("02", Verdict::Unknown),
-    (NOT_FOUND, Verdict::NotFound),
-    ("35", Verdict::Declined(Reason::OriginalNotEligible)),
-    ("36", Verdict::Declined(Reason::InvalidRequest)),
-    ("39", Verdict::Unknown),
+const REVERSAL_ROWS: &[(&str, CodeMeaning)] = &[
+    ("02", CodeMeaning::Unknown),
+    (NOT_FOUND, CodeMeaning::NotFound),
+    ("35", CodeMeaning::Declined(Reason::OriginalNotEligible)),
+    ("36", CodeMeaning::Declined(Reason::InvalidRequest)),
+    ("39", CodeMeaning::Unknown),
     // Refunded or undone by whom? Not by us: what is not known to have succeeded is never undone.
-    ("45", Verdict::Declined(Reason::OriginalNotEligible)),
-    ("46", Verdict::Approved),
+    ("45", CodeMeaning::Declined(Reason::OriginalNotEligible)),
+    ("46", CodeMeaning::Approved),
 ];
 
 #[cfg(test)]
@@ -297,16 +297,16 @@ mod tests {
         69F 70U* 71F 72F 73F 74U* 75F* 76F 77F 78F 79F 80F 81F 82F 83U* 85F 86F 87F 88F 89F 90F \
         91F 92F 93F 94F 95F 96F 98O 99F*";
 
-    fn codes() -> Codes {
-        Codes::new(&CodeOverrides::default(), ReversalReply::Final)
+    fn codes() -> CodeTables {
+        CodeTables::new(&CodeOverrides::default(), ReversalReply::Final)
     }
 
-    fn verdict(table: &CodeTable, code: &str) -> Verdict {
+    fn verdict(table: &CodeTable, code: &str) -> CodeMeaning {
         table.verdict(code).unwrap_or_else(|| panic!("{code} is not listed"))
     }
 
-    const fn is_no(verdict: Verdict) -> bool {
-        matches!(verdict, Verdict::Declined(_) | Verdict::Elsewhere(_))
+    const fn is_no(verdict: CodeMeaning) -> bool {
+        matches!(verdict, CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_))
     }
 
     #[test]
@@ -320,11 +320,13 @@ mod tests {
             let (code, class) = entry.split_at(2);
             let (reply, end) = (verdict(&payment.reply, code), verdict(&payment.end, code));
             let fits = match class {
-                "S" => (reply, end) == (Verdict::Pending, Verdict::Approved),
+                "S" => (reply, end) == (CodeMeaning::Pending, CodeMeaning::Approved),
                 "F" => is_no(reply) && reply == end,
-                "F*" => reply == Verdict::Unknown && end != Verdict::Approved,
-                "U" | "U*" => reply == end && matches!(reply, Verdict::Unknown | Verdict::Pending),
-                _ => (reply, end) == (Verdict::Unknown, Verdict::Unknown),
+                "F*" => reply == CodeMeaning::Unknown && end != CodeMeaning::Approved,
+                "U" | "U*" => {
+                    reply == end && matches!(reply, CodeMeaning::Unknown | CodeMeaning::Pending)
+                }
+                _ => (reply, end) == (CodeMeaning::Unknown, CodeMeaning::Unknown),
             };
             assert!(fits, "{entry}: {reply:?}, {end:?}");
         }
@@ -333,11 +335,11 @@ mod tests {
     #[test]
     fn one_code_means_different_things_in_different_places() {
         let codes = codes();
-        let original = Verdict::Declined(Reason::OriginalNotEligible);
-        let invalid = Verdict::Declined(Reason::InvalidRequest);
-        let (u, yes, wait) = (Verdict::Unknown, Verdict::Approved, Verdict::Pending);
-        let closed = Verdict::Elsewhere(Reason::ChannelUnavailable);
-        let failed = Verdict::Declined(Reason::ChannelFailure);
+        let original = CodeMeaning::Declined(Reason::OriginalNotEligible);
+        let invalid = CodeMeaning::Declined(Reason::InvalidRequest);
+        let (u, yes, wait) = (CodeMeaning::Unknown, CodeMeaning::Approved, CodeMeaning::Pending);
+        let closed = CodeMeaning::Elsewhere(Reason::ChannelUnavailable);
+        let failed = CodeMeaning::Declined(Reason::ChannelFailure);
         // In order: payment's reply and end, undo's reply and end, reversal's reply.
         let rows = [
             ("00", [wait, yes, wait, yes, yes]),
@@ -346,7 +348,7 @@ mod tests {
             ("02", [closed, closed, closed, closed, u]),
             ("05", [wait, wait, wait, wait, wait]),
             ("12", [u, u, u, u, u]),
-            ("34", [u, u, original, original, Verdict::NotFound]),
+            ("34", [u, u, original, original, CodeMeaning::NotFound]),
             ("35", [u, u, original, original, original]),
             ("36", [u, u, invalid, invalid, invalid]),
             ("39", [closed, closed, closed, closed, u]),
@@ -371,7 +373,7 @@ mod tests {
     #[test]
     fn what_somebody_else_has_taken_back_is_no_success_of_ours() {
         let codes = codes();
-        let original = Verdict::Declined(Reason::OriginalNotEligible);
+        let original = CodeMeaning::Declined(Reason::OriginalNotEligible);
         for operation in [Operation::Refund, Operation::Void, Operation::Capture] {
             let (reply, end) = (codes.reply(operation), codes.end(operation));
             for code in ["34", "35", "45", "46"] {
@@ -379,10 +381,10 @@ mod tests {
                 assert_eq!(verdict(end, code), original, "{operation:?} {code}");
             }
             // An accepted refund is pending; what is unclear for a payment is unclear for it.
-            assert_eq!(verdict(reply, "00"), Verdict::Pending);
-            assert_eq!(verdict(end, "00"), Verdict::Approved);
+            assert_eq!(verdict(reply, "00"), CodeMeaning::Pending);
+            assert_eq!(verdict(end, "00"), CodeMeaning::Approved);
             for code in ["03", "04", "06", "12", "74", "83"] {
-                assert_eq!(verdict(reply, code), Verdict::Unknown, "{operation:?} {code}");
+                assert_eq!(verdict(reply, code), CodeMeaning::Unknown, "{operation:?} {code}");
             }
         }
     }
@@ -395,9 +397,9 @@ mod tests {
                 "34" => InquiryAnswer::NotFound,
                 _ => InquiryAnswer::Failed,
             };
-            assert_eq!(Codes::inquiry(&entry[..2]), expected, "{entry}");
+            assert_eq!(CodeTables::inquiry(&entry[..2]), expected, "{entry}");
         }
-        assert_eq!(Codes::inquiry(""), InquiryAnswer::Failed);
+        assert_eq!(CodeTables::inquiry(""), InquiryAnswer::Failed);
     }
 
     #[test]
@@ -420,7 +422,7 @@ mod tests {
             ("77", "declined not_enrolled"),
         ];
         for (code, words) in rows {
-            let expected = Verdict::parse(words).expect("a verdict");
+            let expected = CodeMeaning::parse(words).expect("a verdict");
             assert_eq!(verdict(&codes.charge.reply, code), expected, "{code}");
         }
     }
@@ -429,21 +431,21 @@ mod tests {
     fn a_files_codes_apply_where_they_belong() {
         let pair = |code: &str, verdict| vec![(code.to_owned(), verdict)];
         let overrides = CodeOverrides {
-            transaction: pair("P1", Verdict::Approved),
-            undo: pair("45", Verdict::Unknown),
-            follow_up: pair("46", Verdict::Unknown),
-            reversal: pair("35", Verdict::NotFound),
+            transaction: pair("P1", CodeMeaning::Approved),
+            undo: pair("45", CodeMeaning::Unknown),
+            follow_up: pair("46", CodeMeaning::Unknown),
+            reversal: pair("35", CodeMeaning::NotFound),
         };
-        let codes = Codes::new(&overrides, ReversalReply::Accepted);
-        assert_eq!(codes.end(Operation::Payment).verdict("P1"), Some(Verdict::Approved));
+        let codes = CodeTables::new(&overrides, ReversalReply::Accepted);
+        assert_eq!(codes.end(Operation::Payment).verdict("P1"), Some(CodeMeaning::Approved));
         assert_eq!(codes.reversal().verdict("P1"), None);
-        assert_eq!(codes.reply(Operation::Undo).verdict("45"), Some(Verdict::Unknown));
-        assert_eq!(codes.reply(Operation::Payment).verdict("45"), Some(Verdict::Unknown));
+        assert_eq!(codes.reply(Operation::Undo).verdict("45"), Some(CodeMeaning::Unknown));
+        assert_eq!(codes.reply(Operation::Payment).verdict("45"), Some(CodeMeaning::Unknown));
         for operation in [Operation::Refund, Operation::Void, Operation::Capture] {
-            assert_eq!(codes.end(operation).verdict("46"), Some(Verdict::Unknown));
+            assert_eq!(codes.end(operation).verdict("46"), Some(CodeMeaning::Unknown));
         }
-        assert_eq!(codes.reversal().verdict("35"), Some(Verdict::NotFound));
-        assert_eq!(codes.reversal().verdict("00"), Some(Verdict::Pending));
-        assert_eq!(codes.reversal().verdict("46"), Some(Verdict::Approved));
+        assert_eq!(codes.reversal().verdict("35"), Some(CodeMeaning::NotFound));
+        assert_eq!(codes.reversal().verdict("00"), Some(CodeMeaning::Pending));
+        assert_eq!(codes.reversal().verdict("46"), Some(CodeMeaning::Approved));
     }
 }

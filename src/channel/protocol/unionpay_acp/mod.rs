@@ -39,26 +39,26 @@ use crate::channel::{
 use crate::domain::card::words::mask_values;
 use crate::domain::time::Timestamp;
 
-use codes::Codes;
+use codes::CodeTables;
 use identity::{EncryptionIdentity, SigningIdentity};
-use settings::{Checked, SettingProblem, Settings};
+use settings::{KeyMaterial, MerchantSettings, SettingProblem};
 
 /// One channel that speaks ACP.
 pub struct UnionPayAcp {
-    settings: Settings,
-    keys: Checked,
-    codes: Codes,
+    settings: MerchantSettings,
+    keys: KeyMaterial,
+    codes: CodeTables,
     /// For samples only: see [`Self::without_verification`].
     believes_unsigned: bool,
 }
 
 impl UnionPayAcp {
     /// Parses every key once. The error lists every problem of the settings.
-    pub fn new(mut settings: Settings) -> Result<Self, Vec<SettingProblem>> {
+    pub fn new(mut settings: MerchantSettings) -> Result<Self, Vec<SettingProblem>> {
         let keys = settings::check(&settings)?;
         // The private keys live on in `keys` only; dropping their texts wipes them.
         settings.signing.clear();
-        let codes = Codes::new(&settings.codes, settings.reversal_reply);
+        let codes = CodeTables::new(&settings.codes, settings.reversal_reply);
         Ok(Self { settings, keys, codes, believes_unsigned: false })
     }
 

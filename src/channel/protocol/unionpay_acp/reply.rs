@@ -19,7 +19,7 @@ use crate::domain::outcome::{Approval, Objection, Outcome, UnknownCause};
 use crate::domain::time::Timestamp;
 
 use super::UnionPayAcp;
-use super::codes::{Codes, InquiryAnswer};
+use super::codes::{CodeTables, InquiryAnswer};
 use super::request::{TransactionType, txn_time};
 use super::transcript::{unbelieved_voucher, voucher};
 use super::trust::{Disbelief, Signer};
@@ -95,7 +95,7 @@ impl UnionPayAcp {
                 said(self.codes.reply(facts.operation), code, fields)
             }
             ChannelRequest::Reversal { .. } => said(self.codes.reversal(), code, fields),
-            ChannelRequest::Inquiry { facts, .. } => match Codes::inquiry(code) {
+            ChannelRequest::Inquiry { facts, .. } => match CodeTables::inquiry(code) {
                 InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
                 InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::InquiryFailed),
                 InquiryAnswer::Answered => match fields.get("origRespCode") {

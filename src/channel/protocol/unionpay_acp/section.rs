@@ -9,12 +9,13 @@ use std::convert::Infallible;
 
 use zeroize::Zeroizing;
 
-use crate::channel::file::codes::Verdict;
+use crate::channel::file::codes::CodeMeaning;
+use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 
 use super::UnionPayAcp;
 use super::codes::{CodeOverrides, ReversalReply};
-use super::settings::{AccessType, REVERSAL_BIZ_TYPE, Settings, SigningPem};
+use super::settings::{AccessType, MerchantSettings, REVERSAL_BIZ_TYPE, SigningPem};
 
 const ACCESS_TYPES: [(&str, AccessType); 3] = [
     ("direct", AccessType::Direct),
@@ -25,20 +26,16 @@ const REVERSAL_REPLIES: [(&str, ReversalReply); 2] =
     [("final", ReversalReply::Final), ("accepted", ReversalReply::Accepted)];
 const REFERENCE_ADVICE: &str = "write a reference that can be read: file:… or env:…";
 
-/// What a credential's reference stands for; the error says why it cannot be read, and never quotes
-/// what was read.
-pub type Resolve<'r> = dyn Fn(&str) -> Result<String, String> + 'r;
-
 /// Reads the section. `codes` are the channel file's own `[codes]`.
 ///
 /// `None` means that at least one mistake was reported; the caller looks at its mistakes before it
 /// uses an adapter, as with every section.
 pub fn read(
     section: Section<'_>,
-    codes: Vec<(String, Verdict)>,
-    resolve: &Resolve<'_>,
+    codes: Vec<(String, CodeMeaning)>,
+    resolve: &CredentialResolver<'_>,
 ) -> Option<UnionPayAcp> {
-    let reader = Reader { section: &section, resolve, failed: RefCell::default() };
+    let reader = SectionReader { section: &section, resolve, failed: RefCell::default() };
     let settings = reader.settings(codes);
     let failed = reader.failed.into_inner();
     let adapter = match UnionPayAcp::new(settings) {
@@ -60,17 +57,17 @@ pub fn read(
     adapter.filter(|_| failed.is_empty())
 }
 
-struct Reader<'s, 'a, 'r> {
+struct SectionReader<'s, 'a, 'r> {
     section: &'s Section<'a>,
-    resolve: &'s Resolve<'r>,
+    resolve: &'s CredentialResolver<'r>,
     /// Keys whose reading failed and was reported.
     failed: RefCell<BTreeSet<&'static str>>,
 }
 
-impl Reader<'_, '_, '_> {
-    fn settings(&self, transaction: Vec<(String, Verdict)>) -> Settings {
+impl SectionReader<'_, '_, '_> {
+    fn settings(&self, transaction: Vec<(String, CodeMeaning)>) -> MerchantSettings {
         let section = self.section;
-        Settings {
+        MerchantSettings {
             merchant_id: self.text("merchant_id", "777…"),
             access_type: section.choice_or("access_type", AccessType::Direct, &ACCESS_TYPES),
             biz_type: self.text("biz_type", "000301"),
@@ -180,11 +177,11 @@ impl Reader<'_, '_, '_> {
     }
 
     /// A table `code = "verdict"`.
-    fn verdicts(&self, key: &'static str) -> Vec<(String, Verdict)> {
+    fn verdicts(&self, key: &'static str) -> Vec<(String, CodeMeaning)> {
         let Some(section) = self.section.optional_section(key) else { return Vec::new() };
         let mut verdicts = Vec::new();
         for (code, _) in section.keys() {
-            match section.optional_parsed(code, "declined do_not_honour", Verdict::parse) {
+            match section.optional_parsed(code, "declined do_not_honour", CodeMeaning::parse) {
                 Some(verdict) => verdicts.push((code.to_owned(), verdict)),
                 None => self.fail(key),
             }

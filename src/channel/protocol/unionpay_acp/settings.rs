@@ -60,7 +60,7 @@ pub struct SigningPem {
 
 /// Everything about one channel, unchecked.
 #[derive(Clone)]
-pub struct Settings {
+pub struct MerchantSettings {
     /// Fifteen letters and digits (`merId`).
     pub merchant_id: String,
     pub access_type: AccessType,
@@ -113,14 +113,14 @@ pub struct SettingProblem {
 }
 
 /// The settings, checked, with their keys parsed.
-pub(super) struct Checked {
+pub(super) struct KeyMaterial {
     pub signing: Vec<SigningIdentity>,
     pub encryption: Vec<EncryptionIdentity>,
     pub trust: Trust,
 }
 
 /// Reports every problem, not the first.
-pub(super) fn check(settings: &Settings) -> Result<Checked, Vec<SettingProblem>> {
+pub(super) fn check(settings: &MerchantSettings) -> Result<KeyMaterial, Vec<SettingProblem>> {
     let mut problems = Problems::default();
     check_identifiers(settings, &mut problems);
     check_addresses(settings, &mut problems);
@@ -130,7 +130,7 @@ pub(super) fn check(settings: &Settings) -> Result<Checked, Vec<SettingProblem>>
     let encryption = read_encryption(&settings.encryption, &mut problems);
     let trust = read_trust(settings, &mut problems);
     match trust {
-        Some(trust) if problems.0.is_empty() => Ok(Checked { signing, encryption, trust }),
+        Some(trust) if problems.0.is_empty() => Ok(KeyMaterial { signing, encryption, trust }),
         Some(_) | None => Err(problems.0),
     }
 }
@@ -155,7 +155,7 @@ impl Problems {
     }
 }
 
-fn check_identifiers(settings: &Settings, problems: &mut Problems) {
+fn check_identifiers(settings: &MerchantSettings, problems: &mut Problems) {
     let merchant_id = &settings.merchant_id;
     if merchant_id.len() != 15 || !merchant_id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         let advice = "write the merId that the acquirer gave you";
@@ -177,7 +177,7 @@ fn check_identifiers(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-fn check_addresses(settings: &Settings, problems: &mut Problems) {
+fn check_addresses(settings: &MerchantSettings, problems: &mut Problems) {
     let addresses = [
         ("transaction_url", Some(&settings.transaction_url)),
         ("query_url", Some(&settings.query_url)),
@@ -206,7 +206,7 @@ fn check_addresses(settings: &Settings, problems: &mut Problems) {
     }
 }
 
-fn check_fields(settings: &Settings, problems: &mut Problems) {
+fn check_fields(settings: &MerchantSettings, problems: &mut Problems) {
     let maps = [("fields", &settings.fields), ("payment_fields", &settings.payment_fields)];
     for (key, fields) in maps {
         if fields.len() > FIELDS_MAX {
@@ -291,7 +291,7 @@ fn read_encryption(pems: &[String], problems: &mut Problems) -> Vec<EncryptionId
     identities
 }
 
-fn read_trust(settings: &Settings, problems: &mut Problems) -> Option<Trust> {
+fn read_trust(settings: &MerchantSettings, problems: &mut Problems) -> Option<Trust> {
     let mut accepted = settings.accepted_signers.clone();
     if settings.production {
         for (index, name) in accepted.iter().enumerate() {

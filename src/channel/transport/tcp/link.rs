@@ -12,7 +12,7 @@ use crate::channel::transport::http::TransportFailure;
 use crate::telemetry::{LinkEvent, count_link};
 
 use super::connect::{ReadHalf, WriteHalf, backoff, connect};
-use super::waiting::{Delivered, Turn, Waiting, WaitingList};
+use super::waiting::{Delivered, PendingReply, Turn, WaitingList};
 use super::{LateReply, LinkFrame, Outbound, Shared, Sorted};
 
 /// The most frames that one write carries.
@@ -242,7 +242,7 @@ impl Link {
         let Shared { protocol, context, entropy, .. } = &*self.shared;
         let LinkFrame { bytes, key } = protocol.echo(context.clock.now(), entropy.draw())?;
         let (reply, _) = oneshot::channel();
-        let waits = Some((key, Waiting::new(reply, None)));
+        let waits = Some((key, PendingReply::new(reply, None)));
         Some(Outbound { bytes, turn: Arc::new(Turn::default()), waits })
     }
 

@@ -26,7 +26,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::entropy::Entropy;
 
-use self::waiting::{Turn, Waiting};
+use self::waiting::{PendingReply, Turn};
 
 /// Frames that wait for one link's writer; past it a request is not sent.
 const QUEUE_MAX: usize = 4_096;
@@ -52,15 +52,15 @@ pub struct LinkFrame {
 
 /// What was asked, as far as an answer is understood by it. Holds no card data.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    pub kind: AskedKind,
+pub struct RequestTrace {
+    pub kind: TracedRequest,
     pub facts: AttemptFacts,
     /// The fields of the request, by number, that its answer repeats, in their plain form.
     pub echoed: Vec<(u8, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AskedKind {
+pub enum TracedRequest {
     /// To carry out the attempt's operation; the answer has this message type.
     Order { answer: u16 },
     /// To undo the attempt, whose result is unknown.
@@ -70,7 +70,7 @@ pub enum AskedKind {
 /// A reply that came after its request had been given up.
 pub struct LateReply {
     pub channel: ChannelId,
-    pub asked: Arc<Asked>,
+    pub asked: Arc<RequestTrace>,
     /// When it was asked, or first asked where it was repeated under the same key: the answer may
     /// be that old.
     pub asked_at: Timestamp,
@@ -157,7 +157,7 @@ struct Outbound {
     bytes: Vec<u8>,
     turn: Arc<Turn>,
     /// Who waits for the reply, by its key; nobody where we answer the other side.
-    waits: Option<(PairKey, Waiting)>,
+    waits: Option<(PairKey, PendingReply)>,
 }
 
 /// One link as a caller sees it.
@@ -198,12 +198,12 @@ impl TcpTransport {
     pub async fn send(
         &self,
         frame: LinkFrame,
-        asked: Arc<Asked>,
+        asked: Arc<RequestTrace>,
     ) -> Result<Bytes, TransportFailure> {
         let port = self.port().await?;
         let (reply, answered) = oneshot::channel();
         let turn = Arc::new(Turn::default());
-        let waiting = Waiting::new(reply, Some(asked));
+        let waiting = PendingReply::new(reply, Some(asked));
         let LinkFrame { bytes, key } = frame;
         let outbound = Outbound { bytes, turn: Arc::clone(&turn), waits: Some((key, waiting)) };
         port.queue.try_send(outbound).map_err(|_| TransportFailure::NotSent)?;

@@ -114,7 +114,7 @@ fn transport_over(
     (Arc::new(TcpTransport::new(protocol, terms, timeouts, tls, context)), late_replies)
 }
 
-fn asked(number: u64) -> Arc<Asked> {
+fn asked(number: u64) -> Arc<RequestTrace> {
     let order = OrderId::compose(261_122, 1, number);
     let facts = AttemptFacts {
         channel_order_no: ChannelOrderNo { order, attempt: 1 },
@@ -126,7 +126,7 @@ fn asked(number: u64) -> Arc<Asked> {
         description: None,
         channel_reference: None,
     };
-    Arc::new(Asked { kind: AskedKind::Order { answer: 210 }, facts, echoed: Vec::new() })
+    Arc::new(RequestTrace { kind: TracedRequest::Order { answer: 210 }, facts, echoed: Vec::new() })
 }
 
 async fn listener() -> (String, TcpListener) {

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::channel::transport::http::TransportFailure;
 use crate::clock::stopwatch;
 
-use super::{Asked, PairKey};
+use super::{PairKey, RequestTrace};
 
 /// How long a request that was given up is remembered for the sake of a late reply.
 const GIVEN_UP_KEPT: Duration = Duration::from_secs(15 * 60);
@@ -54,11 +54,11 @@ impl Turn {
 }
 
 /// One who waits for a reply.
-pub(super) struct Waiting {
+pub(super) struct PendingReply {
     /// `None` when it has its reply, and one of an earlier request is owed.
     reply: Option<oneshot::Sender<Result<Bytes, TransportFailure>>>,
     /// `None` for what the link itself asks.
-    asked: Option<Arc<Asked>>,
+    asked: Option<Arc<RequestTrace>>,
     since: Instant,
     /// Replies that are owed to requests of the same key about the same attempt, given up before
     /// this one: a repeated reversal has the name of the first, and nothing tells their replies
@@ -68,10 +68,10 @@ pub(super) struct Waiting {
     first_since: Instant,
 }
 
-impl Waiting {
+impl PendingReply {
     pub fn new(
         reply: oneshot::Sender<Result<Bytes, TransportFailure>>,
-        asked: Option<Arc<Asked>>,
+        asked: Option<Arc<RequestTrace>>,
     ) -> Self {
         let since = stopwatch();
         Self { reply: Some(reply), asked, since, given_up: 0, first_since: since }
@@ -101,7 +101,7 @@ pub(super) enum Delivered {
     /// Its request waited for it.
     InTime,
     /// Its request has been given up, and was first made so long ago.
-    Late { asked: Arc<Asked>, age: Duration, frame: Bytes },
+    Late { asked: Arc<RequestTrace>, age: Duration, frame: Bytes },
     /// It answers nothing that is remembered.
     Unmatched,
 }
@@ -109,11 +109,11 @@ pub(super) enum Delivered {
 /// Everyone who waits on one link.
 #[derive(Default)]
 pub(super) struct WaitingList {
-    by_key: Mutex<HashMap<PairKey, Waiting>>,
+    by_key: Mutex<HashMap<PairKey, PendingReply>>,
 }
 
 impl WaitingList {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PairKey, Waiting>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PairKey, PendingReply>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl WaitingList {
     }
 
     /// Takes one out that was entered and then not written.
-    pub fn leave(&self, key: &PairKey) -> Option<Waiting> {
+    pub fn leave(&self, key: &PairKey) -> Option<PendingReply> {
         self.lock().remove(key)
     }
 
@@ -163,14 +163,14 @@ impl WaitingList {
 
 /// The list, held while frames are entered.
 pub(super) struct Entering<'l> {
-    by_key: MutexGuard<'l, HashMap<PairKey, Waiting>>,
+    by_key: MutexGuard<'l, HashMap<PairKey, PendingReply>>,
     max: usize,
 }
 
 impl Entering<'_> {
     /// Gives back who has the key of one that still waits, or comes when too many wait: its frame
     /// must not be sent.
-    pub fn enter(&mut self, key: PairKey, mut waiting: Waiting) -> Result<(), Waiting> {
+    pub fn enter(&mut self, key: PairKey, mut waiting: PendingReply) -> Result<(), PendingReply> {
         if self.by_key.len() >= self.max.saturating_add(GIVEN_UP_MAX) {
             self.by_key.retain(|_, waiting| !waiting.is_given_up());
         }

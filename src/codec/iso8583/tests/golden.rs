@@ -156,7 +156,7 @@ fn the_centres_header_is_read_and_answered() {
     );
     let (header, length) = HeaderForm::Cups.read(&bytes).expect("46 bytes");
     assert_eq!(length, 46);
-    let header::Header::Cups(fields) = &header else { panic!("another kind") };
+    let header::FrameHeader::Cups(fields) = &header else { panic!("another kind") };
     assert_eq!(
         (&fields.total, &fields.source, fields.is_reject()),
         (b"0473", b"00010000   ", false)
@@ -164,7 +164,7 @@ fn the_centres_header_is_read_and_answered() {
     let mut out = Vec::new();
     header.write(&mut out);
     assert_eq!(out, bytes);
-    let header::Header::Cups(answer) = header.answered() else { panic!("another kind") };
+    let header::FrameHeader::Cups(answer) = header.answered() else { panic!("another kind") };
     assert_eq!(&answer.destination, b"00010000   ");
     for cut in 0..46 {
         assert!(HeaderForm::Cups.read(&bytes[..cut]).is_err());

@@ -10,7 +10,7 @@ use super::*;
 fn shown(format: &Format, message: &Message<'_>, field: u8) -> String {
     let value = message.value(field).expect("the field is there");
     match format.field(field).map(|spec| spec.kind) {
-        Some(notation::Kind::Binary) if field != 64 => hex_of(value.bytes()),
+        Some(notation::FieldKind::Binary) if field != 64 => hex_of(value.bytes()),
         _ => value.text(),
     }
 }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::super::notation::{Kind, Packing, Size};
+use super::super::notation::{FieldKind, Packing, Size};
 use super::*;
 
 /// A value of a field's kind, of an allowed length; `seed` draws its characters.
@@ -15,13 +15,13 @@ fn value_for(format: &Format, field: u8, seed: u64) -> Vec<u8> {
         Size::Variable { max, .. } => random.usize(0..=usize::from(max)),
     };
     let mut draw = |place: usize| match spec.kind {
-        Kind::Numeric => random.u8(b'0'..=b'9'),
-        Kind::Signed if place == 0 => b'C' + random.u8(0..2),
-        Kind::Signed => random.u8(b'0'..=b'9'),
-        Kind::Track if place % 7 == 6 => b'=',
-        Kind::Track => random.u8(b'0'..=b'9'),
-        Kind::Alphanumeric => random.u8(b' '..=b'~'),
-        Kind::Text | Kind::Binary => random.u8(..),
+        FieldKind::Numeric => random.u8(b'0'..=b'9'),
+        FieldKind::Signed if place == 0 => b'C' + random.u8(0..2),
+        FieldKind::Signed => random.u8(b'0'..=b'9'),
+        FieldKind::Track if place % 7 == 6 => b'=',
+        FieldKind::Track => random.u8(b'0'..=b'9'),
+        FieldKind::Alphanumeric => random.u8(b' '..=b'~'),
+        FieldKind::Text | FieldKind::Binary => random.u8(..),
     };
     (0..length).map(&mut draw).collect()
 }

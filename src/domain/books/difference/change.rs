@@ -12,7 +12,7 @@ use crate::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, Gap, HISTORY_MAX, LineSide, RecordSide, Remedy,
     gap,
 };
-use crate::domain::books::reconcile::{Class, Key, Status};
+use crate::domain::books::reconcile::{Class, MatchKey, Status};
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, MerchantId, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Due, Timestamp};
@@ -33,7 +33,7 @@ pub enum Claimed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub class: Class,
-    pub key: Key,
+    pub key: MatchKey,
     pub line: Option<LineSide>,
     pub record: Option<RecordSide>,
     pub claimed: Claimed,
@@ -115,7 +115,7 @@ impl BalanceRefusal {
 const REQUESTS_MAX: u16 = 8;
 
 /// Where a finding brings a difference.
-struct Target {
+struct DifferenceTarget {
     state: DifferenceState,
     held: Vec<Gap>,
     what: String,
@@ -133,9 +133,10 @@ impl Finding {
         gap::gaps(self.class, line, self.record.as_ref().map(|record| &record.item))
     }
 
-    fn target(&self, current: Option<DifferenceState>) -> Target {
+    fn target(&self, current: Option<DifferenceState>) -> DifferenceTarget {
         let class = self.class.name();
-        let cleared = |what: String| Target { state: DifferenceState::Cleared, held: vec![], what };
+        let cleared =
+            |what: String| DifferenceTarget { state: DifferenceState::Cleared, held: vec![], what };
         if let Some(date) = self.elsewhere {
             // No money hangs on it, and a person should know of it: it may be another day's file.
             let state = match current {
@@ -143,7 +144,7 @@ impl Finding {
                 Some(_) | None => DifferenceState::Carried,
             };
             let what = format!("{class}: the statement of {date} has matched its number");
-            return Target { state, held: Vec::new(), what };
+            return DifferenceTarget { state, held: Vec::new(), what };
         }
         if gap::settles(self.class) {
             return cleared(class.to_owned());
@@ -157,7 +158,7 @@ impl Finding {
         let is_claim = self.class == Class::StatusDiffers && !failed && gaps.is_empty();
         match self.claimed {
             Claimed::Undone { by } if is_claim => cleared(format!("{class}: order {by} undoes it")),
-            Claimed::Held if is_claim => Target {
+            Claimed::Held if is_claim => DifferenceTarget {
                 state: DifferenceState::Suspended,
                 held: self.base(),
                 what: format!("{class}: its money is in suspense since the claim came"),
@@ -165,7 +166,7 @@ impl Finding {
             Claimed::Nothing | Claimed::Undone { .. } | Claimed::Held => {
                 let suspended = current == Some(DifferenceState::Suspended);
                 let held = gap::sum(gaps.into_iter().chain(self.base()));
-                Target {
+                DifferenceTarget {
                     state: if suspended {
                         DifferenceState::Suspended
                     } else {

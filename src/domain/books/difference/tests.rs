@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::change::Balancing;
 use super::*;
-use crate::domain::books::accounting::{AccountNames, AccountingRequest, Side};
+use crate::domain::books::accounting::{AccountNames, AccountingRequest, PostingSide};
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{MerchantId, OrderId};
@@ -62,7 +62,7 @@ fn record(item: Item) -> RecordSide {
 
 fn finding(class: Class, theirs: Option<Item>, ours: Option<Item>, claimed: Claimed) -> Finding {
     let (line, record) = (theirs.map(line), ours.map(record));
-    Finding { class, key: Key::OrderNo, line, record, claimed, elsewhere: None }
+    Finding { class, key: MatchKey::OrderNo, line, record, claimed, elsewhere: None }
 }
 
 fn of(class: Class, theirs: Option<Item>, ours: Option<Item>) -> Finding {
@@ -89,7 +89,7 @@ fn booked(requests: &[AccountingRequest]) -> BTreeMap<String, i64> {
     for request in requests {
         assert_eq!(request.imbalance_minor(), 0, "I-7: entries balance");
         for entry in &request.postings {
-            let sign = if entry.side == Side::Debit { 1 } else { -1 };
+            let sign = if entry.side == PostingSide::Debit { 1 } else { -1 };
             let name = entry.account.replace(":one", "").replace("company:", "");
             let currency = request.currency.name();
             *sums.entry(format!("{name} {currency}")).or_default() += sign * entry.amount_minor;

@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::domain::books::reconcile::{Class, Item, Key, Status, Tolerance, Verdict, compare};
+use crate::domain::books::reconcile::{Class, Item, MatchKey, Status, Tolerance, Verdict, compare};
 
 /// Judges groups; keeps its buffers between them.
 #[derive(Debug, Default)]
@@ -46,13 +46,13 @@ impl Judge {
     }
 
     /// The class of a pair that was brought together by `key`.
-    pub fn pair(&self, line: &Item, record: &Item, key: Key) -> Class {
+    pub fn pair(&self, line: &Item, record: &Item, key: MatchKey) -> Class {
         let class = compare(line, record, self.tolerance);
         match (key, class) {
-            (Key::Reference, Class::Matched | Class::MatchedLate | Class::Shifted) => {
+            (MatchKey::Reference, Class::Matched | Class::MatchedLate | Class::Shifted) => {
                 Class::MatchedWeak
             }
-            (Key::OrderNo | Key::Reference, class) => class,
+            (MatchKey::OrderNo | MatchKey::Reference, class) => class,
         }
     }
 
@@ -67,7 +67,7 @@ impl Judge {
         &mut self,
         lines: &[Item],
         records: &[Item],
-        key: Key,
+        key: MatchKey,
         verdicts: &mut Vec<Verdict<u32>>,
     ) {
         let before = verdicts.len();
@@ -83,7 +83,7 @@ impl Judge {
             (direction(item), 0, item.status as i64, 0)
         });
         self.pair_by(lines, records, key, verdicts, |item| (direction(item), 0, 0, 0));
-        if key == Key::OrderNo {
+        if key == MatchKey::OrderNo {
             self.pair_by(lines, records, key, verdicts, |_| (0, 0, 0, 0));
         }
         let paired = verdicts.len() - before;
@@ -91,16 +91,16 @@ impl Judge {
             self.net(lines, key, verdicts);
         }
         for at in &self.lines {
-            let class = match self.line_ways.is_first(&lines[*at as usize]) || key == Key::Reference
-            {
-                true => Class::OnlyTheirs,
-                false => Class::DuplicateTheirs,
-            };
+            let class =
+                match self.line_ways.is_first(&lines[*at as usize]) || key == MatchKey::Reference {
+                    true => Class::OnlyTheirs,
+                    false => Class::DuplicateTheirs,
+                };
             verdicts.push(Verdict { class, key, line: Some(*at), record: None });
         }
         for at in &self.records {
             let item = &records[*at as usize];
-            let class = match self.record_ways.is_first(item) || key == Key::Reference {
+            let class = match self.record_ways.is_first(item) || key == MatchKey::Reference {
                 true => Class::OnlyOurs,
                 false => Class::DuplicateOurs,
             };
@@ -115,7 +115,7 @@ impl Judge {
 
     /// Takes out the lines that cancel each other: what moves money one way beside what moves the
     /// same money back, fee included.
-    fn net(&mut self, lines: &[Item], key: Key, verdicts: &mut Vec<Verdict<u32>>) {
+    fn net(&mut self, lines: &[Item], key: MatchKey, verdicts: &mut Vec<Verdict<u32>>) {
         let size = |item: &Item| {
             let way = item.amount_minor.signum();
             (item.currency as i64, way * item.amount_minor, way * item.fee_minor.unwrap_or(0))
@@ -161,7 +161,7 @@ impl Judge {
         &mut self,
         lines: &[Item],
         records: &[Item],
-        key: Key,
+        key: MatchKey,
         verdicts: &mut Vec<Verdict<u32>>,
         measure: impl Fn(&Item) -> (i8, i64, i64, i64),
     ) {

@@ -17,7 +17,7 @@ use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 
 pub use self::group::Judge;
-pub use self::net::{Asked, Proof, net};
+pub use self::net::{OrderedAmount, Proof, net};
 pub use self::totals::{ClassTotals, Sums, Tally, Totals};
 
 closed_set! {
@@ -104,7 +104,7 @@ pub struct Side {
 pub struct Verdict<T> {
     pub class: Class,
     /// By what both were brought together, where there are both.
-    pub key: Key,
+    pub key: MatchKey,
     pub line: Option<T>,
     pub record: Option<T>,
 }
@@ -120,7 +120,7 @@ impl<T> Verdict<T> {
 closed_set! {
     /// By what a line and a record were brought together.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-    pub enum Key {
+    pub enum MatchKey {
         /// Our channel order number.
         OrderNo = 1 => "order_no",
         /// The channel's own number, for what the first key left over.

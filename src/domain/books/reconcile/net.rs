@@ -7,7 +7,7 @@ use crate::domain::money::Currency;
 
 /// What was asked for under the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
+pub struct OrderedAmount {
     pub movement: Operation,
     /// Positive, in minor units.
     pub amount_minor: i64,
@@ -29,7 +29,7 @@ pub enum Proof {
 ///
 /// A line of another amount or currency is not about what was asked for, whatever its number says.
 /// A success and a failure, or two successes, do not say which of them holds.
-pub fn net(lines: &[Item], asked: &Asked) -> Proof {
+pub fn net(lines: &[Item], asked: &OrderedAmount) -> Proof {
     let (mut succeeded, mut failed, mut taken_back) = (0_u32, 0_u32, 0_u32);
     for line in lines {
         if line.currency != asked.currency {
@@ -94,17 +94,17 @@ mod tests {
             (&[paid, item(Void, -500, Failed)], Proof::Nothing),
             (&[paid, item(Capture, 500, Succeeded)], Proof::Nothing),
         ];
-        let asked = Asked { movement: Payment, amount_minor: 500, currency: Currency::Cny };
+        let asked = OrderedAmount { movement: Payment, amount_minor: 500, currency: Currency::Cny };
         for (lines, proof) in rows {
             assert_eq!(net(lines, &asked), proof, "{lines:?}");
         }
         // What gives money back is not taken back by another such line.
-        let asked = Asked { movement: Refund, ..asked };
+        let asked = OrderedAmount { movement: Refund, ..asked };
         assert_eq!(net(&[item(Refund, -500, Succeeded)], &asked), Proof::Succeeded);
         assert_eq!(net(&[item(Refund, -500, Succeeded), back], &asked), Proof::Nothing);
         assert_eq!(net(&[paid], &asked), Proof::Nothing);
         // A hold is listed with its amount, or with none.
-        let asked = Asked { movement: Operation::Preauth, ..asked };
+        let asked = OrderedAmount { movement: Operation::Preauth, ..asked };
         for amount in [0, 500] {
             let hold = item(Operation::Preauth, amount, Succeeded);
             assert_eq!(net(&[hold], &asked), Proof::Succeeded);

@@ -11,7 +11,7 @@ use crate::domain::time::BusinessDate;
 
 /// A row of either side, owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct PlantedRow {
     pub order_no: String,
     pub reference: String,
     pub item: Item,
@@ -20,8 +20,8 @@ pub struct Row {
 /// Both sides, and what must be found: (class, line, record), places from 0.
 #[derive(Debug, Clone, Default)]
 pub struct Planted {
-    pub lines: Vec<Row>,
-    pub records: Vec<Row>,
+    pub lines: Vec<PlantedRow>,
+    pub records: Vec<PlantedRow>,
     pub wanted: Vec<(Class, Option<usize>, Option<usize>)>,
 }
 
@@ -54,8 +54,8 @@ pub fn statement_date() -> BusinessDate {
 }
 
 impl Planted {
-    fn push(&mut self, class: Class, line: Option<Row>, record: Option<Row>) {
-        let at = |rows: &mut Vec<Row>, row: Option<Row>| {
+    fn push(&mut self, class: Class, line: Option<PlantedRow>, record: Option<PlantedRow>) {
+        let at = |rows: &mut Vec<PlantedRow>, row: Option<PlantedRow>| {
             row.map(|row| {
                 rows.push(row);
                 rows.len() - 1
@@ -76,7 +76,7 @@ impl Planted {
             status: Status::Succeeded,
             date: Some(statement_date()),
         };
-        let row = Row {
+        let row = PlantedRow {
             order_no: format!("26112000{number:011}01"),
             reference: format!("R{number:09}"),
             item,
@@ -115,7 +115,7 @@ impl Planted {
                     ..line.item
                 };
                 self.push(class, Some(line), None);
-                return self.push(class, Some(Row { item: back, ..row }), None);
+                return self.push(class, Some(PlantedRow { item: back, ..row }), None);
             }
             Class::BadLine | Class::DuplicateElsewhere => unreachable!("no row alone makes it"),
         }
@@ -130,7 +130,7 @@ impl Planted {
             places
         };
         // Rows of one number share their sorting key, so they keep their order.
-        let key = |rows: &[Row], place: usize| {
+        let key = |rows: &[PlantedRow], place: usize| {
             let number: u64 = rows[place].reference[1..].parse().unwrap_or(0);
             keys[usize::try_from(number).expect("small") % keys.len()]
         };

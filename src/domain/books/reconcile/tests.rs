@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::planted::{Planted, Row, date, planted};
+use super::planted::{Planted, PlantedRow, date, planted};
 use super::*;
 
 fn item(amount_minor: i64) -> Item {
@@ -45,7 +45,11 @@ fn a_pair_is_named_by_its_gravest_difference() {
     }
 }
 
-fn judge(lines: &[Item], records: &[Item], key: Key) -> Vec<(Class, Option<u32>, Option<u32>)> {
+fn judge(
+    lines: &[Item],
+    records: &[Item],
+    key: MatchKey,
+) -> Vec<(Class, Option<u32>, Option<u32>)> {
     let mut verdicts = Vec::new();
     Judge::default().judge(lines, records, key, &mut verdicts);
     let mut found: Vec<_> =
@@ -81,21 +85,21 @@ fn one_of_ours_satisfies_one_of_theirs() {
         (vec![refund], vec![a], vec![(Class::StatusDiffers, Some(0), Some(0))]),
     ];
     for (lines, records, wanted) in rows {
-        assert_eq!(judge(&lines, &records, Key::OrderNo), wanted, "{lines:?} {records:?}");
+        assert_eq!(judge(&lines, &records, MatchKey::OrderNo), wanted, "{lines:?} {records:?}");
     }
-    let weak = judge(&[a, refund, refund], &[refund], Key::Reference);
+    let weak = judge(&[a, refund, refund], &[refund], MatchKey::Reference);
     assert_eq!(
         weak,
         [(OnlyTheirs, Some(0), None), (MatchedWeak, Some(1), Some(0)), (OnlyTheirs, Some(2), None),]
     );
-    assert_eq!(judge(&[a], &[refund], Key::Reference).len(), 2, "a refund is no payment");
+    assert_eq!(judge(&[a], &[refund], MatchKey::Reference).len(), 2, "a refund is no payment");
 }
 
 #[test]
 fn a_group_of_many_costs_its_sorting() {
     let lines: Vec<Item> = (0..50_000).map(|at| item(at % 7 - 3)).collect();
     let records: Vec<Item> = (0..50_000).map(|at| item(at % 5 - 2)).collect();
-    let found = judge(&lines, &records, Key::OrderNo);
+    let found = judge(&lines, &records, MatchKey::OrderNo);
     assert_eq!(found.len(), 50_000, "every line has its own record");
 }
 
@@ -104,13 +108,13 @@ type Found = (Class, Option<usize>, Option<usize>);
 /// What the engine does on files, on rows in memory: the first key, then the second one.
 fn reconcile(planted: &Planted) -> (Vec<Found>, Totals) {
     let mut found = Vec::new();
-    let by = |key: Key, row: &Row| match key {
-        Key::OrderNo => row.order_no.clone(),
-        Key::Reference => row.reference.clone(),
+    let by = |key: MatchKey, row: &PlantedRow| match key {
+        MatchKey::OrderNo => row.order_no.clone(),
+        MatchKey::Reference => row.reference.clone(),
     };
     let mut lines: Vec<usize> = (0..planted.lines.len()).collect();
     let mut records: Vec<usize> = (0..planted.records.len()).collect();
-    for key in [Key::OrderNo, Key::Reference] {
+    for key in [MatchKey::OrderNo, MatchKey::Reference] {
         let mut groups: BTreeMap<String, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
         let (mut left_lines, mut left_records) = (Vec::new(), Vec::new());
         for at in lines.drain(..) {
@@ -123,7 +127,7 @@ fn reconcile(planted: &Planted) -> (Vec<Found>, Totals) {
             groups.entry(by(key, &planted.records[at])).or_default().1.push(at);
         }
         for (theirs, ours) in groups.values() {
-            let items = |rows: &[Row], places: &[usize]| -> Vec<Item> {
+            let items = |rows: &[PlantedRow], places: &[usize]| -> Vec<Item> {
                 places.iter().map(|at| rows[*at].item).collect()
             };
             let mut verdicts = Vec::new();
@@ -159,7 +163,7 @@ proptest! {
     fn i_10_what_was_planted_is_found_and_the_sums_balance(planted in planted(60)) {
         let (found, totals) = reconcile(&planted);
         prop_assert_eq!(&found, &planted.wanted);
-        let tally = |rows: &[Row]| {
+        let tally = |rows: &[PlantedRow]| {
             let mut tally = Tally::default();
             rows.iter().for_each(|row| tally.add(&row.item));
             tally

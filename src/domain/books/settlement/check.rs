@@ -52,7 +52,7 @@ pub enum SettlementRefusal {
 
 /// What a check has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub struct SettlementChange {
     /// One version on.
     pub settlement: ChannelSettlement,
     /// The dates that are settled by it, each one version on.
@@ -186,7 +186,7 @@ pub fn check(
     others: &[ChannelSettlement],
     names: &AccountNames,
     now: Timestamp,
-) -> Checked {
+) -> SettlementChange {
     assert!(!settlement.receipts.is_empty(), "a settlement has a receipt");
     assert!(
         settlement.dates().iter().eq(dates.iter().map(|facts| &facts.date)),
@@ -195,7 +195,7 @@ pub fn check(
     settlement.version += 1;
     let Some(left) = expected(dates) else {
         settlement.reasons = vec!["the sums are beyond what can be booked".to_owned()];
-        return Checked { settlement, settled: Vec::new(), accounting: None };
+        return SettlementChange { settlement, settled: Vec::new(), accounting: None };
     };
     let agreed = match settlement.state {
         SettlementState::Differs => {
@@ -211,7 +211,7 @@ pub fn check(
             SettlementState::Differs => reasons(&settlement, left, dates, others),
             SettlementState::Agreed => vec![revised(left)],
         };
-        return Checked { settlement, settled: Vec::new(), accounting: None };
+        return SettlementChange { settlement, settled: Vec::new(), accounting: None };
     }
     if settlement.state == SettlementState::Agreed {
         settlement.expected = settlement.expected.plus(left).unwrap_or(settlement.expected);
@@ -221,7 +221,7 @@ pub fn check(
     settlement.reasons.clear();
     let accounting = book(&mut settlement, left, names, now);
     let settled = dates.iter().filter_map(|facts| settle(&settlement, facts)).collect();
-    Checked { settlement, settled, accounting }
+    SettlementChange { settlement, settled, accounting }
 }
 
 /// The row of a date that this settlement settles; `None` if nothing of it is left.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::books::accounting::{AccountNames, AccountingRequest, Side};
+use crate::domain::books::accounting::{AccountNames, AccountingRequest, PostingSide};
 
 fn day(number: usize) -> BusinessDate {
     BusinessDate::parse(&format!("2026-11-{number:02}")).expect("a date")
@@ -38,11 +38,11 @@ fn facts(number: usize, stated: Option<Settled>, settled: Option<SettledDate>) -
     DateFacts { date: day(number), stated, settled, problems: Vec::new() }
 }
 
-fn checked(settlement: ChannelSettlement, dates: &[DateFacts]) -> Checked {
+fn checked(settlement: ChannelSettlement, dates: &[DateFacts]) -> SettlementChange {
     check(settlement, dates, &[], &AccountNames::default(), now())
 }
 
-fn entries(request: &AccountingRequest) -> Vec<(Side, &str, i64)> {
+fn entries(request: &AccountingRequest) -> Vec<(PostingSide, &str, i64)> {
     let amount = |posting: &crate::domain::books::accounting::Posting| posting.amount_minor;
     request.postings.iter().map(|one| (one.side, one.account.as_str(), amount(one))).collect()
 }
@@ -57,9 +57,9 @@ fn a_receipt_that_equals_the_statement_is_booked_and_settles_its_dates() {
     let request = one.accounting.expect("booked");
     assert_eq!(request.imbalance_minor(), 0, "I-7");
     let wanted = [
-        (Side::Debit, "company:bank_reserve:unionpay", 9_440),
-        (Side::Debit, "company:channel_fee_cost:unionpay", 60),
-        (Side::Credit, "channel:unionpay:pending_clearing", 9_500),
+        (PostingSide::Debit, "company:bank_reserve:unionpay", 9_440),
+        (PostingSide::Debit, "company:channel_fee_cost:unionpay", 60),
+        (PostingSide::Credit, "channel:unionpay:pending_clearing", 9_500),
     ];
     assert_eq!(entries(&request), wanted);
     assert_eq!((request.business_date, request.id.sequence), (day(28), 1));
@@ -80,9 +80,9 @@ fn a_day_on_which_we_paid_the_channel_turns_the_signs() {
     let one = checked(open(SettlementId::from_u64(7), received("B-1", 20, 20, -1_988)), &dates);
     let request = one.accounting.expect("booked");
     let wanted = [
-        (Side::Credit, "company:bank_reserve:unionpay", 1_988),
-        (Side::Credit, "company:channel_fee_cost:unionpay", 12),
-        (Side::Debit, "channel:unionpay:pending_clearing", 2_000),
+        (PostingSide::Credit, "company:bank_reserve:unionpay", 1_988),
+        (PostingSide::Credit, "company:channel_fee_cost:unionpay", 12),
+        (PostingSide::Debit, "channel:unionpay:pending_clearing", 2_000),
     ];
     assert_eq!(entries(&request), wanted);
 }
@@ -144,8 +144,8 @@ fn a_revision_leaves_only_what_it_has_changed() {
     let request = moved.accounting.expect("booked");
     assert_eq!(request.id.sequence, 2);
     let wanted = [
-        (Side::Debit, "company:channel_fee_cost:unionpay", 10),
-        (Side::Credit, "channel:unionpay:pending_clearing", 10),
+        (PostingSide::Debit, "company:channel_fee_cost:unionpay", 10),
+        (PostingSide::Credit, "channel:unionpay:pending_clearing", 10),
     ];
     assert_eq!(entries(&request), wanted);
     assert_eq!(moved.settled[0].version, 2);
@@ -298,7 +298,7 @@ impl World {
             assert_eq!(request.imbalance_minor(), 0, "I-7");
             assert_eq!(request.id.sequence, checked.settlement.accounting_sequence);
             for entry in &request.postings {
-                let sign = if entry.side == Side::Debit { 1 } else { -1 };
+                let sign = if entry.side == PostingSide::Debit { 1 } else { -1 };
                 self.post(&entry.account, sign * entry.amount_minor);
             }
         }

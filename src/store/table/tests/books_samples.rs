@@ -18,7 +18,7 @@ use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::{
     Difference, DifferenceEvent, DifferenceState, Gap, LineSide, RecordSide, Remedy,
 };
-use crate::domain::books::reconcile::{Class, Item, Key, Status, Sums, Tally, Totals};
+use crate::domain::books::reconcile::{Class, Item, MatchKey, Status, Sums, Tally, Totals};
 use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
 use crate::domain::books::settlement::{
     BankReceipt, ChannelSettlement, Settled, SettledDate, SettlementState,
@@ -29,7 +29,7 @@ use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, Settl
 use crate::domain::money::Currency;
 use crate::domain::write_set::FoundDifference;
 
-const KEYS: [Key; 2] = [Key::OrderNo, Key::Reference];
+const KEYS: [MatchKey; 2] = [MatchKey::OrderNo, MatchKey::Reference];
 const STATUSES: [Status; 2] = [Status::Succeeded, Status::Failed];
 
 impl Draw {
@@ -337,7 +337,7 @@ pub(super) fn difference() -> Difference {
         version: 4,
         channel: channel(),
         class: Class::AmountShort,
-        key: Key::Reference,
+        key: MatchKey::Reference,
         line: Some(LineSide {
             date: date(),
             digest: [5; 16],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::bin::{Bin, BinRow, Brand, CardBrands, CardType};
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::{
-    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Posting, RequestId, Side,
+    AccountingRequest, BookingEvent, Delivery, DeliveryStatus, Posting, PostingSide, RequestId,
     SourceDocument, VoucherType,
 };
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
@@ -292,7 +292,7 @@ impl Draw {
             source,
             currency: self.of(&Currency::ALL),
             postings: self.several(4, |draw| Posting {
-                side: draw.of(&[Side::Debit, Side::Credit]),
+                side: draw.of(&[PostingSide::Debit, PostingSide::Credit]),
                 account: draw.text(40),
                 amount_minor: if draw.random.bool() { 1 } else { -1 } * draw.amount().get(),
             }),
@@ -565,7 +565,7 @@ pub(super) fn accounting() -> AccountingRequest {
             merchant_id: MerchantId::from_stored("m-1"),
         },
         currency: Currency::Cny,
-        postings: vec![entry(Side::Debit, "a"), entry(Side::Credit, "b")],
+        postings: vec![entry(PostingSide::Debit, "a"), entry(PostingSide::Credit, "b")],
         business_date: date(),
         created_at: moment(10),
         delivery: delivery(),

@@ -7,12 +7,12 @@ use serde_json::Value as Json;
 
 use super::sign::parse_header_name;
 use super::{read_codes, unless_wrong};
-use crate::channel::file::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::declarative::body::Body;
-use crate::channel::protocol::declarative::document::{Format, Path};
-use crate::channel::protocol::declarative::kind::{Action, Kind};
-use crate::channel::protocol::declarative::reply::{ReplyMap, State};
+use crate::channel::protocol::declarative::document::{BodyFormat, Path};
+use crate::channel::protocol::declarative::kind::{Action, RequestKind};
+use crate::channel::protocol::declarative::reply::{ReplyMap, StateMeaning};
 use crate::channel::protocol::declarative::template::{Scope, Target, Template, TemplateMistake};
 use crate::channel::protocol::declarative::words::Constants;
 use crate::channel::protocol::declarative::{Call, Sending};
@@ -25,15 +25,15 @@ use crate::domain::flow::attempt::Operation;
 const LIKE_MAX: usize = 3;
 
 /// What every part of `[http]` needs to know of the rest.
-pub struct Reader<'a> {
-    pub format: Format,
+pub struct CallReader<'a> {
+    pub format: BodyFormat,
     pub constants: &'a Constants,
     pub codes: &'a CodeTable,
 }
 
-impl Reader<'_> {
+impl CallReader<'_> {
     /// Reads one section; what it does not say stands in the section that its `like` names.
-    pub fn call(&self, kind: Kind, http: &Section<'_>) -> Option<Call> {
+    pub fn call(&self, kind: RequestKind, http: &Section<'_>) -> Option<Call> {
         let section = http.optional_section(kind.name)?;
         let bases = bases(http, kind.name, &section);
         let from = |key: &str| holder(&section, &bases, key);
@@ -47,7 +47,7 @@ impl Reader<'_> {
     /// How the request is written; `from` gives the section that has a key.
     pub fn sending<'s>(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         section: &Section<'_>,
         from: &dyn Fn(&str) -> &'s Section<'s>,
     ) -> Option<Sending> {
@@ -111,7 +111,7 @@ impl Reader<'_> {
                 None => None,
             };
             let name = key.strip_prefix('@').unwrap_or(key);
-            if self.format == Format::Xml && !is_name(name) && key != "#text" {
+            if self.format == BodyFormat::Xml && !is_name(name) && key != "#text" {
                 section.mistake(key, "is no name of an XML element", "use letters and digits");
             }
             is_whole &= entry.is_some();
@@ -122,8 +122,8 @@ impl Reader<'_> {
 
     fn check_flat(&self, section: &Section<'_>, key: &str) {
         match self.format {
-            Format::Json | Format::Xml => {}
-            Format::Form => section.mistake(key, "is nested", "a form has single values only"),
+            BodyFormat::Json | BodyFormat::Xml => {}
+            BodyFormat::Form => section.mistake(key, "is nested", "a form has single values only"),
         }
     }
 
@@ -132,7 +132,7 @@ impl Reader<'_> {
         let keys = body.keys();
         let is_element = matches!(&keys[..], [(key, _)]
             if matches!(body.value(key), Some(Tree::Table(_))));
-        if self.format == Format::Xml && !is_element {
+        if self.format == BodyFormat::Xml && !is_element {
             let advice = "write [http.….body.Document], with the outermost element's name";
             section.mistake("body", "is not one table inside another", advice);
         }
@@ -202,9 +202,9 @@ impl Reader<'_> {
 
     pub const fn sample_path(&self) -> &'static str {
         match self.format {
-            Format::Json => "/code",
-            Format::Form => "code",
-            Format::Xml => "/doc/code",
+            BodyFormat::Json => "/code",
+            BodyFormat::Form => "code",
+            BodyFormat::Xml => "/doc/code",
         }
     }
 
@@ -218,7 +218,7 @@ pub fn bases<'s>(http: &Section<'s>, own: &str, section: &Section<'_>) -> Vec<Se
     let mut bases: Vec<Section<'s>> = Vec::new();
     let mut next = section.optional_text("like");
     while let Some(name) = next {
-        let is_other = name != own && Kind::ALL.iter().any(|other| other.name == name);
+        let is_other = name != own && RequestKind::ALL.iter().any(|other| other.name == name);
         let Some(base) = http.optional_section(&name).filter(|_| is_other) else {
             let advice = "name another section of [http]";
             section.mistake("like", "is no such section", advice);
@@ -329,11 +329,11 @@ fn compile_tree(tree: Tree, scope: &Scope<'_>) -> Result<Body, TemplateMistake> 
     }
 }
 
-fn read_states(call: &Section<'_>) -> BTreeMap<String, State> {
+fn read_states(call: &Section<'_>) -> BTreeMap<String, StateMeaning> {
     let Some(section) = call.optional_section("states") else { return BTreeMap::new() };
     let mut states = BTreeMap::new();
     for (name, _) in section.keys() {
-        let state = section.optional_choice(name, &State::WORDS);
+        let state = section.optional_choice(name, &StateMeaning::WORDS);
         states.extend(state.map(|state| (name.to_owned(), state)));
     }
     section.finish();
@@ -343,12 +343,12 @@ fn read_states(call: &Section<'_>) -> BTreeMap<String, State> {
 /// What no single key shows: a table without a yes, an inquiry that asks about nothing.
 fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
     let mut verdicts = read.shared_codes.iter().chain(read.own_codes.iter());
-    let says_yes = verdicts.any(|(_, verdict)| verdict == Verdict::Approved);
+    let says_yes = verdicts.any(|(_, verdict)| verdict == CodeMeaning::Approved);
     if !says_yes && read.code.as_ref().is_some_and(|code| !code.is_optional) {
         let advice = "add `\"0000\" = \"approved\"`, with the channel's own code, under [codes]";
         call.mistake("codes", "no code means approved", advice);
     }
-    let approves = read.states.values().any(|state| *state == State::Approved);
+    let approves = read.states.values().any(|state| *state == StateMeaning::Approved);
     if read.state.is_some() && !approves {
         let advice = "add `SUCCESS = \"approved\"`, with the channel's own word";
         call.mistake("states", "no state means approved", advice);

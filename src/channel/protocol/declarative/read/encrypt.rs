@@ -4,28 +4,28 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::Resolve;
-use crate::channel::protocol::declarative::document::{Format, Path};
+use crate::channel::protocol::declarative::document::{BodyFormat, Path};
 use crate::channel::protocol::declarative::encrypt::public_key_der;
 use crate::channel::protocol::declarative::encrypt::{Decryption, Encryption, FieldKey};
-use crate::codec::crypto::cipher::{Block, BlockKey, Mode, OaepDigest, OaepEncryptor};
+use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDigest, OaepEncryptor};
 use crate::codec::sign::{RsaEncryptor, read_hex};
+use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cipher {
     Oaep(OaepDigest),
     Pkcs1,
-    Block(Block, Mode),
+    Block(BlockCipher, Mode),
 }
 
 const CIPHERS: [(&str, Cipher); 9] = [
-    ("aes-gcm", Cipher::Block(Block::Aes, Mode::Gcm)),
-    ("aes-cbc", Cipher::Block(Block::Aes, Mode::Cbc)),
-    ("aes-ecb", Cipher::Block(Block::Aes, Mode::Ecb)),
-    ("sm4-gcm", Cipher::Block(Block::Sm4, Mode::Gcm)),
-    ("sm4-cbc", Cipher::Block(Block::Sm4, Mode::Cbc)),
-    ("sm4-ecb", Cipher::Block(Block::Sm4, Mode::Ecb)),
+    ("aes-gcm", Cipher::Block(BlockCipher::Aes, Mode::Gcm)),
+    ("aes-cbc", Cipher::Block(BlockCipher::Aes, Mode::Cbc)),
+    ("aes-ecb", Cipher::Block(BlockCipher::Aes, Mode::Ecb)),
+    ("sm4-gcm", Cipher::Block(BlockCipher::Sm4, Mode::Gcm)),
+    ("sm4-cbc", Cipher::Block(BlockCipher::Sm4, Mode::Cbc)),
+    ("sm4-ecb", Cipher::Block(BlockCipher::Sm4, Mode::Ecb)),
     ("rsa-oaep-sha1", Cipher::Oaep(OaepDigest::Sha1)),
     ("rsa-oaep-sha256", Cipher::Oaep(OaepDigest::Sha256)),
     ("rsa-pkcs1", Cipher::Pkcs1),
@@ -53,7 +53,10 @@ impl KeyForm {
 }
 
 /// `None` after a mistake.
-pub fn read_encryption(section: &Section<'_>, resolve: Resolve<'_>) -> Option<Encryption> {
+pub fn read_encryption(
+    section: &Section<'_>,
+    resolve: &CredentialResolver<'_>,
+) -> Option<Encryption> {
     let cipher = section.choice("algorithm", &CIPHERS);
     let form = section.choice_or("key_form", KeyForm::Hex, &KEY_FORMS);
     let is_hex = section.choice_or("encoding", false, &[("base64", false), ("hex", true)]);
@@ -93,8 +96,8 @@ pub fn read_encryption(section: &Section<'_>, resolve: Resolve<'_>) -> Option<En
 /// `None` after a mistake.
 pub fn read_decryption(
     section: &Section<'_>,
-    format: Format,
-    resolve: Resolve<'_>,
+    format: BodyFormat,
+    resolve: &CredentialResolver<'_>,
 ) -> Option<Decryption> {
     let cipher = section.choice("algorithm", &CIPHERS);
     let form = section.choice_or("key_form", KeyForm::Hex, &KEY_FORMS);

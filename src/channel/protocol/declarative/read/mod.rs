@@ -16,35 +16,38 @@ use std::sync::Arc;
 use http::Uri;
 use minijinja::Value;
 
-use self::call::Reader;
+use self::call::CallReader;
 use self::encrypt::read_encryption;
 use self::notice::read_notices;
 use self::sign::SignReader;
 use self::statement::read_statement;
-use super::document::Format;
-use super::kind::Kind;
+use super::document::BodyFormat;
+use super::kind::RequestKind;
 use super::statement::StatementCall;
 use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
 use super::{Call, Declarative};
-use crate::channel::file::codes::{CodeTable, Verdict};
+use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::samples::{sample_now, sample_requests};
 use crate::channel::statement::{StatementFile, StatementSource};
 use crate::channel::{Adapter, EncodeError};
+use crate::config::credential::CredentialResolver;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
 use crate::domain::time::BusinessDate;
-
-/// Turns a reference such as `env:NAME` or `file:path` into the credential, or says why not.
-pub type Resolve<'r> = &'r dyn Fn(&str) -> Result<String, String>;
 
 /// Reads `[http]`. `codes` is the channel's own table, from the file's `[codes]`.
 ///
 /// `None` after any mistake that leaves nothing to build; the caller must look at the mistakes too,
 /// because some are reported beside a usable value.
-pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Option<Declarative> {
+pub fn read(
+    section: Section<'_>,
+    codes: &CodeTable,
+    resolve: &CredentialResolver<'_>,
+) -> Option<Declarative> {
     let base = read_base_url(&section);
-    let formats = [("json", Format::Json), ("form", Format::Form), ("xml", Format::Xml)];
-    let format = section.choice_or("format", Format::Json, &formats);
+    let formats =
+        [("json", BodyFormat::Json), ("form", BodyFormat::Form), ("xml", BodyFormat::Xml)];
+    let format = section.choice_or("format", BodyFormat::Json, &formats);
     let mut statuses =
         section.optional_integers("accept_statuses", 200_u16..=599).unwrap_or_default();
     statuses.push(200);
@@ -57,8 +60,8 @@ pub fn read(section: Section<'_>, codes: &CodeTable, resolve: Resolve<'_>) -> Op
     let (signing, verification) =
         SignReader { format, constants: &constants, resolve }.read(&section);
     let verification = verification.map(|found| found.map(Arc::new));
-    let reader = Reader { format, constants: &constants, codes };
-    let calls: Vec<Option<Call>> = Kind::ALL
+    let reader = CallReader { format, constants: &constants, codes };
+    let calls: Vec<Option<Call>> = RequestKind::ALL
         .into_iter()
         .filter(|kind| section.has(kind.name))
         .map(|kind| reader.call(kind, &section))
@@ -151,7 +154,8 @@ pub fn read_codes(section: &Section<'_>, key: &str) -> CodeTable {
     let Some(table) = section.optional_section(key) else { return CodeTable::default() };
     let mut verdicts = Vec::new();
     for (code, _) in table.keys() {
-        let verdict = table.optional_parsed(code, "declined insufficient_funds", Verdict::parse);
+        let verdict =
+            table.optional_parsed(code, "declined insufficient_funds", CodeMeaning::parse);
         verdicts.extend(verdict.map(|verdict| (code.to_owned(), verdict)));
     }
     table.finish();
@@ -182,7 +186,7 @@ fn read_base_url(section: &Section<'_>) -> Option<(String, String)> {
 }
 
 /// `[http.values]` and `[http.secrets]`: names that templates may use like words.
-fn read_constants(section: &Section<'_>, resolve: Resolve<'_>) -> Constants {
+fn read_constants(section: &Section<'_>, resolve: &CredentialResolver<'_>) -> Constants {
     let mut constants = Constants::new();
     if let Some(values) = section.optional_section("values") {
         for (name, _) in values.keys() {

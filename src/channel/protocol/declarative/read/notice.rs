@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::call::{Reader, bases, holder};
+use super::call::{CallReader, bases, holder};
 use super::encrypt::read_decryption;
-use super::{Resolve, unless_wrong};
+use super::unless_wrong;
 use crate::channel::protocol::declarative::document::Path;
 use crate::channel::protocol::declarative::notice::{NoticeAnswer, NoticeMap, Notices};
 use crate::channel::protocol::declarative::sign::Verification;
+use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 
 /// Sections of notices, the more particular ones first: the first whose `when` fits reads a notice.
@@ -27,9 +28,9 @@ const SECTIONS: [&str; 8] = [
 /// Everything about notices; `Some(None)` where the channel sends none, `None` after a mistake.
 pub fn read_notices(
     http: &Section<'_>,
-    reader: &Reader<'_>,
+    reader: &CallReader<'_>,
     verification: Option<&Arc<Verification>>,
-    resolve: Resolve<'_>,
+    resolve: &CredentialResolver<'_>,
 ) -> Option<Option<Notices>> {
     let read = |name: &&str| {
         let section = http.optional_section(name)?;
@@ -95,7 +96,7 @@ fn read_kind(
     http: &Section<'_>,
     name: &str,
     section: &Section<'_>,
-    reader: &Reader<'_>,
+    reader: &CallReader<'_>,
 ) -> Option<NoticeMap> {
     let mut when = Vec::new();
     if let Some(inner) = section.optional_section("when") {

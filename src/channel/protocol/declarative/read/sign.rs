@@ -7,31 +7,35 @@
 
 use http::HeaderName;
 
-use super::{Resolve, unless_wrong};
-use crate::channel::protocol::declarative::document::Format;
+use super::unless_wrong;
+use crate::channel::protocol::declarative::document::BodyFormat;
 use crate::channel::protocol::declarative::sign::{
-    Algorithm, Encoding, Part, Seal, Signing, SigningKey, TimestampUnit, Verification,
+    Algorithm, Encoding, Seal, SignedPart, Signing, SigningKey, TimestampUnit, Verification,
     VerifyingKey, parse_parts,
 };
 use crate::channel::protocol::declarative::words::Constants;
 use crate::codec::crypto::digest::Digest;
 use crate::codec::crypto::sm2::{Sm2Form, USUAL_USER_ID};
 use crate::codec::sign::RsaScheme;
+use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 
 /// What was read of one section: `None` after a mistake, `Some(None)` where it is absent.
-pub type Read<T> = Option<Option<T>>;
+pub type OptionalSection<T> = Option<Option<T>>;
 
 /// What both sections need to know of the rest.
 pub struct SignReader<'a> {
-    pub format: Format,
+    pub format: BodyFormat,
     pub constants: &'a Constants,
-    pub resolve: Resolve<'a>,
+    pub resolve: &'a CredentialResolver<'a>,
 }
 
 impl SignReader<'_> {
     /// Both sides' signatures, from the section `[http]`.
-    pub fn read(&self, http: &Section<'_>) -> (Read<Signing>, Read<Verification>) {
+    pub fn read(
+        &self,
+        http: &Section<'_>,
+    ) -> (OptionalSection<Signing>, OptionalSection<Verification>) {
         let signing = http.optional_section("sign").map(|sign| {
             let read = self.signing(&sign);
             sign.finish();
@@ -65,7 +69,8 @@ impl SignReader<'_> {
         let seal = self.seal(section, &algorithm);
         if let Some(seal) = &seal {
             self.check(section, seal, &algorithm);
-            let names_key = seal.headers.iter().any(|(_, parts)| parts.contains(&Part::KeyId));
+            let names_key =
+                seal.headers.iter().any(|(_, parts)| parts.contains(&SignedPart::KeyId));
             if names_key && key_id.is_none() {
                 section.mistake("key_id", "is missing, but a header has it", "name the key");
             }
@@ -156,38 +161,46 @@ impl SignReader<'_> {
     }
 
     fn check(&self, section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
-        let has = |part: Part| seal.over.contains(&part);
+        let has = |part: SignedPart| seal.over.contains(&part);
         let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
-        let in_headers = seal.headers.iter().any(|(_, parts)| parts.contains(&Part::Signature));
+        let in_headers =
+            seal.headers.iter().any(|(_, parts)| parts.contains(&SignedPart::Signature));
         if in_headers == seal.field.is_some() {
             let problem = "and a header with {{ signature }}: not exactly one is given";
             let advice = "say where the signature stands: field = \"sign\", or under headers";
             section.mistake("field", problem, advice);
         }
-        let signs_bytes = |part: &Part| matches!(part, Part::Body | Part::BodyDigest(..));
-        if !seal.over.iter().any(Part::is_content) {
+        let signs_bytes =
+            |part: &SignedPart| matches!(part, SignedPart::Body | SignedPart::BodyDigest(..));
+        if !seal.over.iter().any(SignedPart::is_content) {
             wrong("leaves the body out, which anyone could change then", "sign {{ body }}");
         } else if seal.field.is_some() && seal.over.iter().any(signs_bytes) {
             wrong("has `body`, of which the signature is a part", "sign {{ sorted_fields }}");
         }
-        if has(Part::Element) != seal.element.is_some() {
+        if has(SignedPart::Element) != seal.element.is_some() {
             wrong("and `element` do not fit each other", "give both {{ element }} and its name");
-        } else if seal.element.is_some() && self.format != Format::Xml {
+        } else if seal.element.is_some() && self.format != BodyFormat::Xml {
             section.mistake("element", "is for XML", "sign {{ body }}");
         } else if seal.element.is_some() && seal.element == seal.field {
             section.mistake("element", "holds the signature itself", "name another element");
         }
         let is_digest = matches!(algorithm, Algorithm::Digest(_));
-        if is_digest != has(Part::Key) {
+        if is_digest != has(SignedPart::Key) {
             let advice = "a plain digest needs {{ key }} in it; nothing else may have it";
             wrong("and `algorithm` do not fit each other", advice);
         }
-        if has(Part::Signature) || has(Part::KeyId) {
+        if has(SignedPart::Signature) || has(SignedPart::KeyId) {
             wrong("has a word that is for headers only", "take it out");
         }
         for (name, parts) in &seal.headers {
-            let secret = |part: &Part| {
-                matches!(part, Part::Key | Part::Body | Part::SortedFields | Part::Element)
+            let secret = |part: &SignedPart| {
+                matches!(
+                    part,
+                    SignedPart::Key
+                        | SignedPart::Body
+                        | SignedPart::SortedFields
+                        | SignedPart::Element
+                )
             };
             if parts.iter().any(secret) {
                 let problem = "has the key or the body, which no header may have";
@@ -200,10 +213,10 @@ impl SignReader<'_> {
 /// What a reply does not have, and what it must bring along.
 fn check_reply_s(section: &Section<'_>, seal: &Seal) {
     let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
-    if seal.over.iter().any(|part| matches!(part, Part::Method | Part::Path)) {
+    if seal.over.iter().any(|part| matches!(part, SignedPart::Method | SignedPart::Path)) {
         wrong("names the method or path, which a reply does not have", "sign {{ body }}");
     }
-    for (part, word) in [(Part::Timestamp, "timestamp"), (Part::Nonce, "nonce")] {
+    for (part, word) in [(SignedPart::Timestamp, "timestamp"), (SignedPart::Nonce, "nonce")] {
         let comes = seal.headers.iter().any(|(_, parts)| parts.contains(&part));
         if seal.over.contains(&part) && !comes {
             let advice = format!("write which header brings it: X-{word} = \"{{{{ {word} }}}}\"");

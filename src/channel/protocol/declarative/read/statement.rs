@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::call::{Reader, bases, holder};
+use super::call::{CallReader, bases, holder};
 use super::read_codes;
 use crate::channel::protocol::declarative::document::Path;
-use crate::channel::protocol::declarative::kind::Kind;
+use crate::channel::protocol::declarative::kind::RequestKind;
 use crate::channel::protocol::declarative::sign::Verification;
 use crate::channel::protocol::declarative::statement::{
     Download, FilePlace, FileProof, StatementCall,
@@ -18,11 +18,11 @@ use crate::config::section::Section;
 /// channel's own, with its port.
 pub fn read_statement(
     http: &Section<'_>,
-    reader: &Reader<'_>,
+    reader: &CallReader<'_>,
     verification: Option<&Arc<Verification>>,
     own_host: &str,
 ) -> Option<Option<StatementCall>> {
-    let kind = Kind::STATEMENT;
+    let kind = RequestKind::STATEMENT;
     let Some(section) = http.optional_section(kind.name) else { return Some(None) };
     let bases = bases(http, kind.name, &section);
     let from = |key: &str| holder(&section, &bases, key);

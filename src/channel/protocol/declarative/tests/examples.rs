@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::*;
 use crate::channel::samples::{sample_card, sample_facts, sample_now, sample_requests};
-use crate::codec::crypto::cipher::{Block, BlockKey, Mode, OaepDecryptor, OaepDigest};
+use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDecryptor, OaepDigest};
 use crate::codec::crypto::digest::Digest;
 use crate::codec::crypto::sm2::{Sm2Form, Sm2Verifier};
 use crate::codec::form::Fields;
@@ -263,7 +263,7 @@ fn i_2_a_key_id_chooses_among_the_platform_s_keys() {
 }
 
 fn canyon_notice(event: &str, content: &str) -> WireNotice {
-    let key = BlockKey::new(Block::Aes, Mode::Gcm, NOTICE_KEY.as_bytes()).expect("32 bytes");
+    let key = BlockKey::new(BlockCipher::Aes, Mode::Gcm, NOTICE_KEY.as_bytes()).expect("32 bytes");
     let cipher = key.encrypt(b"nonce-of-12-", b"trade", content.as_bytes()).expect("encrypted");
     let body = serde_json::json!({
         "event_type": event,
@@ -339,7 +339,7 @@ fn quarry_s_requests_are_this_xml_with_sm2() {
     let ours = Sm2Signer::parse(&"1".repeat(64), USUAL_USER_ID).expect("a key");
     let ours = Sm2Verifier::parse(&hex_lower(&ours.public_key()), USUAL_USER_ID).expect("a key");
     let key = read_hex(&"3".repeat(32)).expect("hexadecimal");
-    let key = BlockKey::new(Block::Sm4, Mode::Cbc, &key).expect("a key");
+    let key = BlockKey::new(BlockCipher::Sm4, Mode::Cbc, &key).expect("a key");
     for request in [payment(), refund(), inquiry(), reversal()] {
         let wire = adapter.encode(&request, now()).expect("encodable");
         assert_eq!(wire.url, "https://b2b.quarry-bank.example/acq/trade");

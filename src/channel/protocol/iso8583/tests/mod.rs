@@ -186,7 +186,7 @@ fn message_of<'f>(adapter: &'f Iso8583, frame: &'f [u8]) -> Message<'f> {
 }
 
 /// The frame of a request, without its length.
-fn written(adapter: &Iso8583, request: &ChannelRequest) -> (Vec<u8>, Asked) {
+fn written(adapter: &Iso8583, request: &ChannelRequest) -> (Vec<u8>, RequestTrace) {
     let (frame, asked) = adapter.encode_frame(request, later()).expect("it can be built");
     let own = adapter.settings.wire.framing.length_bytes();
     (frame.bytes[own..].to_vec(), asked)

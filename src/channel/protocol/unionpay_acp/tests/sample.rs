@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::codes::{CodeOverrides, ReversalReply};
-use crate::channel::protocol::unionpay_acp::settings::{AccessType, Settings, SigningPem};
+use crate::channel::protocol::unionpay_acp::settings::{AccessType, MerchantSettings, SigningPem};
 use crate::channel::{AttemptFacts, ChannelRequest, WireNotice, WireReply};
 use crate::codec::acp;
 use crate::codec::form::Fields;
@@ -67,8 +67,8 @@ pub fn merchant_pem() -> String {
     issue(&end_params("merchant"), merchant_key(), &authority_params("Root"), other_key())
 }
 
-pub fn settings() -> Settings {
-    Settings {
+pub fn settings() -> MerchantSettings {
+    MerchantSettings {
         merchant_id: MERCHANT_ID.to_owned(),
         access_type: AccessType::Direct,
         biz_type: "000301".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::sample::*;
 use crate::channel::file::ChannelFile;
-use crate::channel::file::codes::Verdict;
+use crate::channel::file::codes::CodeMeaning;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::section::read;
 use crate::channel::protocol::unionpay_acp::settings::{AccessType, SettingProblem};
@@ -27,7 +27,7 @@ fn resolve(reference: &str) -> Result<String, String> {
     }
 }
 
-fn read_text(text: &str, codes: Vec<(String, Verdict)>) -> Result<UnionPayAcp, Vec<String>> {
+fn read_text(text: &str, codes: Vec<(String, CodeMeaning)>) -> Result<UnionPayAcp, Vec<String>> {
     let document = Document::parse("unionpay.toml", text).expect("TOML");
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
@@ -110,7 +110,7 @@ txnAmt = "1"
 [unionpay_acp.reversal_codes]
 00 = "pending"
 "#;
-    let overrides = vec![("A6".to_owned(), Verdict::Pending)];
+    let overrides = vec![("A6".to_owned(), CodeMeaning::Pending)];
     let found = read_text(text, overrides).expect_err("mistakes");
     let expected = [
         "unionpay.toml:2: unionpay_acp.codes: A6 has a fixed meaning in this protocol; remove it; \
@@ -162,7 +162,7 @@ fn what_could_not_be_read_is_blamed_once() {
 
 #[test]
 fn a_files_codes_are_used() {
-    let codes = vec![("64".to_owned(), Verdict::Elsewhere(Reason::LimitExceeded))];
+    let codes = vec![("64".to_owned(), CodeMeaning::Elsewhere(Reason::LimitExceeded))];
     let text = GOOD
         .replace("signing =", "intermediate_certificates = \"file:keys/middle.pem\"\nsigning =");
     let adapter = read_text(&text, codes).expect("a good section");
