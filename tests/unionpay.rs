@@ -80,7 +80,7 @@ impl Line {
         let second = Duration::from_secs(1);
         let timeouts = Timeouts { connect: second, reply: second * 2, idle: second * 5 };
         let tls = tls::client_config(&[]).expect("the system's roots");
-        let transport = HttpTransport::new(timeouts, tls).expect("a client");
+        let transport = HttpTransport::new(timeouts, tls);
         Self { simulator, adapter, transport, notices, sent_at: Clock::System.now() }
     }
 

@@ -83,23 +83,23 @@ impl AdapterLine {
     }
 }
 
-/// Joins what a file built with its transport. Nothing is connected before the first request. The
-/// error is a sentence for whoever configured the channel; a mistake goes to the section.
+/// Joins what a file built with its transport. Nothing is connected before the first request. A
+/// mistake goes to the section.
 pub fn connect(
     built: Built,
     root: &Section<'_>,
     file: &ChannelFile,
     tls: rustls::ClientConfig,
     common: LinkContext,
-) -> Result<Connection, String> {
+) -> Connection {
     match built {
         Built::Http(adapter) => {
             let clock = &common.clock;
             let statements = statement_link(root, file, &adapter, tls.clone(), clock);
             let statements = statements.map(Arc::new);
-            let transport = HttpTransport::new(file.timeouts, tls)?.heard_by(clock.clone());
+            let transport = HttpTransport::new(file.timeouts, tls).heard_by(clock.clone());
             let (spoken, tls_terms) = (AdapterLine::Http { adapter, transport }, Vec::new());
-            Ok(Connection { spoken, statements, tls_terms })
+            Connection { spoken, statements, tls_terms }
         }
         Built::Links(read) => {
             if file.statement.as_ref().is_some_and(|terms| terms.download_at.is_some()) {
@@ -111,7 +111,7 @@ pub fn connect(
             let protocol: Arc<dyn LinkProtocol> = Arc::<Iso8583>::clone(&adapter);
             let transport = TcpTransport::new(protocol, read.links, file.timeouts, tls, common);
             let spoken = AdapterLine::Links { adapter, transport };
-            Ok(Connection { spoken, statements: None, tls_terms: Vec::new() })
+            Connection { spoken, statements: None, tls_terms: Vec::new() }
         }
     }
 }
@@ -134,7 +134,7 @@ fn statement_link(
     }
     let timeouts = Timeouts { reply: terms.timeout, ..file.timeouts };
     let bytes_max = statement::REPLY_BYTES_MAX;
-    let transport = HttpTransport::with_replies_up_to(bytes_max, timeouts, tls).ok()?;
+    let transport = HttpTransport::with_replies_up_to(bytes_max, timeouts, tls);
     let transport = transport.heard_by(clock.clone());
     Some(StatementLink { adapter: Arc::clone(adapter), transport, terms })
 }

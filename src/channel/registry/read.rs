@@ -43,7 +43,7 @@ pub(super) fn read_channel(
     let tls_terms = roots.as_ref().map(|pems| tls_roots(pems)).unwrap_or_default();
     let connection = roots
         .and_then(|roots| tls::client_config(&roots))
-        .and_then(|tls| built.map(|built| connect(built, &root, &file, tls, links)).transpose())
+        .map(|tls| built.map(|built| connect(built, &root, &file, tls, links)))
         .map(|connection| connection.map(|made| Connection { tls_terms, ..made }));
     if let Err(problem) = &connection {
         root.mistake("tls_roots", problem, "give PEM files, as file:path");

@@ -187,7 +187,9 @@ fn check_addresses(settings: &MerchantSettings, problems: &mut Problems) {
     ];
     let given = addresses.into_iter().filter_map(|(key, text)| Some((key, text?)));
     for (key, text) in given {
-        let parsed = text.parse::<http::Uri>().ok();
+        // What is sent is what is written here, so nothing needs to be encoded or taken out.
+        let is_plain = text.is_ascii() && !text.contains('@');
+        let parsed = text.parse::<http::Uri>().ok().filter(|_| is_plain);
         let scheme =
             parsed.as_ref().filter(|uri| uri.host().is_some()).and_then(|u| u.scheme_str());
         match scheme {

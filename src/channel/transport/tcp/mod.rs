@@ -258,4 +258,4 @@ impl TcpTransport {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

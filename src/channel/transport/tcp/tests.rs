@@ -307,15 +307,17 @@ async fn i_2_two_with_one_key_are_not_both_sent() {
     assert!(first.await.expect("it ran").is_ok());
 }
 
-/// An authority of this test, and the far end of TLS with a certificate of it for `links.test`.
-fn authority() -> (String, TlsAcceptor) {
+/// An authority of this test, and the far end of TLS with a certificate of it for `links.test` and
+/// `localhost`.
+pub(in crate::channel::transport) fn authority() -> (String, TlsAcceptor) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = params.self_signed(&key).expect("an authority");
     let issuer = Issuer::from_params(&params, &key);
     let own_key = KeyPair::generate().expect("a key");
-    let own = CertificateParams::new(vec!["links.test".to_owned()]).expect("a name");
+    let own =
+        CertificateParams::new(["links.test", "localhost"].map(str::to_owned)).expect("a name");
     let own = own.signed_by(&own_key, &issuer).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)

@@ -166,7 +166,7 @@ pub fn read_codes(section: &Section<'_>, key: &str) -> CodeTable {
 fn read_base_url(section: &Section<'_>) -> Option<(String, String)> {
     let plain_allowed = section.boolean_or("allow_plain_http", false);
     section.parsed("base_url", "https://api.bank.example/gateway", |text| {
-        let uri: Uri = text.parse().map_err(|_| "is not a URL")?;
+        let uri: Uri = text.parse().ok().filter(|_| text.is_ascii()).ok_or("is not a URL")?;
         let host = uri.host().ok_or("names no host")?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         let is_local = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");

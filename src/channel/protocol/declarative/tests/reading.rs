@@ -122,6 +122,11 @@ fn a_mistake_of_the_whole_has_its_line_and_advice() {
             "bank.toml:5: http.base_url: is more than",
         ),
         (
+            "https://bank.example/",
+            "https://bank.example/支付",
+            "bank.toml:5: http.base_url: is not a URL",
+        ),
+        (
             "[http]\n",
             "[http]\nformat = \"yaml\"\n",
             "bank.toml:5: http.format: \"yaml\" is not allowed",

@@ -95,7 +95,7 @@ merchant_id = "12"
 access_type = "acquirer"
 biz_type = "301"
 transaction_url = "http://acp.example.com/x"
-query_url = "acp.example.com"
+query_url = "https://merchant:key@acp.example.com/x"
 signing = [
     { certificate = "file:keys/sign.pem", key = "file:keys/other.key" },
 ]

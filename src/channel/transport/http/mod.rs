@@ -1,0 +1,160 @@
+//! Delivers one HTTP request to a channel, and says honestly whether any byte may have left.
+//!
+//! Upholds I-2: *not sent* is said only where no connection was made for the request, or where it
+//! had ended before the first byte of the request was written. The transport never repeats a
+//! request that was begun, follows no redirect, and uses no proxy of the environment.
+
+mod connection;
+mod pool;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, DATE, HOST};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Request, Uri};
+use http_body_util::Full;
+
+use self::connection::{HttpConnection, Silence, Site};
+use self::pool::HttpPool;
+
+use crate::channel::{WireReply, WireRequest};
+use crate::clock::{Timekeeper, Witness};
+use crate::domain::outcome::{NotSentCause, Outcome, UnknownCause};
+
+/// The most bytes of an ordinary reply that are read; a longer one is cut off and so unreadable.
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long one channel may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For making a connection, TLS included.
+    pub connect: Duration,
+    /// For everything from the first byte sent to the last byte received.
+    pub reply: Duration,
+    /// Connections unused for longer are closed: below what the channel's side allows, so that a
+    /// request does not meet a connection that is just being closed.
+    pub idle: Duration,
+}
+
+/// Why no whole reply came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TransportFailure {
+    #[error("no connection could be made: nothing was sent")]
+    NotSent,
+    #[error("no reply came in time")]
+    TimedOut,
+    #[error("the connection ended before the whole reply had come")]
+    ConnectionLost,
+    #[error("the reply is longer than a channel's reply may be")]
+    TooLong,
+}
+
+impl TransportFailure {
+    /// What the failure means for the attempt (I-2).
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self::NotSent => Outcome::NotSent(NotSentCause::NoConnection),
+            Self::TimedOut => Outcome::Unknown(UnknownCause::TimedOut),
+            Self::ConnectionLost => Outcome::Unknown(UnknownCause::ConnectionLost),
+            Self::TooLong => Outcome::Unknown(UnknownCause::Garbled),
+        }
+    }
+}
+
+/// An HTTP client of one channel, with its own connections.
+pub struct HttpTransport {
+    pool: Arc<HttpPool>,
+    limit: Duration,
+    reply_bytes_max: usize,
+    witness: Option<Witness>,
+}
+
+impl HttpTransport {
+    pub fn new(timeouts: Timeouts, tls: rustls::ClientConfig) -> Self {
+        Self::with_replies_up_to(REPLY_BYTES_MAX, timeouts, tls)
+    }
+
+    /// The same for replies that carry whole files.
+    pub fn with_replies_up_to(
+        reply_bytes_max: usize,
+        timeouts: Timeouts,
+        tls: rustls::ClientConfig,
+    ) -> Self {
+        let limit = timeouts.connect + timeouts.reply;
+        let pool = Arc::new(HttpPool::new(timeouts, tls));
+        Self { pool, limit, reply_bytes_max, witness: None }
+    }
+
+    /// Its replies' Dates are evidence of what time it is.
+    pub fn heard_by(self, keeper: Timekeeper) -> Self {
+        Self { witness: Some(Witness::of(keeper)), ..self }
+    }
+
+    /// Sends the request once and reads the whole reply.
+    pub async fn send(&self, request: WireRequest) -> Result<WireReply, TransportFailure> {
+        // Past the limit we cannot tell how far it came: that is unknown, never *not sent*.
+        tokio::time::timeout(self.limit, self.exchange(request))
+            .await
+            .unwrap_or(Err(TransportFailure::TimedOut))
+    }
+
+    async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportFailure> {
+        let (site, mut request) = addressed(request).ok_or(TransportFailure::NotSent)?;
+        if let Some(kept) = self.pool.take(&site) {
+            match self.ask(kept, request).await {
+                // It had been closed while it waited, and the request has not left us.
+                Err(Silence::Unbegun(unwritten)) => request = *unwritten,
+                Err(Silence::Begun(failure)) => return Err(failure),
+                Ok(reply) => return Ok(reply),
+            }
+        }
+        // Rare and large: it does not lie in the future of every call.
+        let fresh = Box::pin(self.pool.connect(site)).await?;
+        Ok(self.ask(fresh, request).await?)
+    }
+
+    async fn ask(
+        &self,
+        mut connection: HttpConnection,
+        request: Request<Full<Bytes>>,
+    ) -> Result<WireReply, Silence> {
+        let site = connection.site.clone();
+        let hear = |headers: &HeaderMap| self.hear(&site, headers);
+        let reply = connection.ask(request, self.reply_bytes_max, hear).await?;
+        if connection.is_open() {
+            self.pool.keep(connection);
+        }
+        Ok(reply)
+    }
+
+    fn hear(&self, site: &Site, headers: &HeaderMap) {
+        let Some(witness) = &self.witness else { return };
+        if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
+            let port = site.authority.port_u16().unwrap_or(site.usual_port());
+            witness.hear(|| format!("{}:{port}", site.authority.host()), date);
+        }
+    }
+}
+
+/// Where a request goes, and the request as it is written there. `None` if its URL is none.
+fn addressed(request: WireRequest) -> Option<(Site, Request<Full<Bytes>>)> {
+    let uri = Uri::try_from(request.url).ok()?.into_parts();
+    let scheme = uri.scheme.filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))?;
+    let site = Site { scheme, authority: uri.authority? };
+    let path = uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let mut written = Request::new(Full::new(request.body));
+    *written.method_mut() = request.method;
+    *written.uri_mut() = path.into();
+    let headers = written.headers_mut();
+    for (name, value) in request.headers {
+        headers.append(name, value);
+    }
+    headers.entry(HOST).or_insert(site.host_header()?);
+    headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    Some((site, written))
+}
+
+#[cfg(test)]
+mod tests;
