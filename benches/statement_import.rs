@@ -29,7 +29,7 @@ use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::ids::{BatchId, DifferenceId};
-use switchyard::reconciliation::{Incoming, StatementContent};
+use switchyard::reconciliation::{StatementUpload, UploadContent};
 use switchyard::store::PAGE_MAX;
 use switchyard::store::sled::{SledSettings, SledStore};
 
@@ -94,11 +94,11 @@ async fn measure(office: &Office, name: &str, changed: Option<(u64, Option<u64>)
 }
 
 async fn import(office: &Office, file: PathBuf) -> Reconciliation {
-    let incoming = Incoming {
+    let incoming = StatementUpload {
         channel: channel(),
         date: date(DAY),
         name: "bill.csv".to_owned(),
-        content: StatementContent::File(file),
+        content: UploadContent::File(file),
         origin: StatementOrigin::Upload,
         by: "ada".to_owned(),
     };

@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::time::Timestamp;
 
-pub use last_seen::{Beginning, LastSeen};
+pub use last_seen::{ClockBaseline, LastSeen};
 pub use timekeeper::{ClockStanding, Confirmation, Doubt, HostClock, Timekeeper, Witness};
 
 /// Where readings come from.

@@ -25,7 +25,7 @@ use support::installation::{CALLER_KEY, Installation, NOTICE_KEY};
 use support::simulated::{BANK, QUICK_TIMEOUTS, UNIONPAY};
 use support::wire::until;
 use switchyard::clock::Clock;
-use switchyard::simulator::{Between, EntryKind, EntryState, Faults, LedgerEntry};
+use switchyard::simulator::{DurationRange, EntryKind, EntryState, Faults, LedgerEntry};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -56,9 +56,9 @@ channels = ["harbour-bank", "unionpay"]
 /// Delays and hangs fit the quick schedules.
 fn bad_day() -> Faults {
     Faults {
-        delay_for: Between::millis(10, 300),
-        hang_for: Between::millis(1_100, 1_500),
-        notice_delay_for: Between::millis(50, 1_000),
+        delay_for: DurationRange::millis(10, 300),
+        hang_for: DurationRange::millis(1_100, 1_500),
+        notice_delay_for: DurationRange::millis(50, 1_000),
         notice_contradicting: 0,
         ..Faults::lossy()
     }

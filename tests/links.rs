@@ -28,7 +28,7 @@ use switchyard::domain::outcome::Outcome;
 use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
-    DialectSettings, EntryKind, EntryState, Faults, Happening, Iso8583Style, Simulator,
+    DialectSettings, EntryKind, EntryState, Faults, Iso8583Style, Simulator, SimulatorEvent,
     SimulatorSettings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,7 +189,9 @@ async fn both_sides_agree(style: Iso8583Style, seed: u64) {
     }
     let mut ours: Vec<(i64, bool)> = calls.join_all().await;
     ours.sort_unstable();
-    for happening in [Happening::DroppedBefore, Happening::ReplyLostByClose, Happening::Garbage] {
+    for happening in
+        [SimulatorEvent::DroppedBefore, SimulatorEvent::ReplyLostByClose, SimulatorEvent::Garbage]
+    {
         assert!(simulator.count(happening) > 0, "{happening:?} was never tried");
     }
     let ledger = simulator.stop().await;

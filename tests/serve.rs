@@ -12,7 +12,7 @@ use support::installation::{CALLER_KEY, Installation};
 use support::simulated::{BANK, PATIENT_TIMEOUTS, QUICK_TIMEOUTS, QUICK_UNKNOWNS, UNIONPAY};
 use support::wire::until;
 use support::{Scratch, copy_folder};
-use switchyard::simulator::{Between, Faults, Happening};
+use switchyard::simulator::{DurationRange, Faults, SimulatorEvent};
 use tokio::task::JoinSet;
 
 const BARE: [&str; 5] = ["serve", "--data", "data", "--listen", "127.0.0.1:0"];
@@ -81,12 +81,13 @@ async fn assert_ready(daemon: &Daemon, key: &str) {
 async fn a_stop_lets_what_is_in_flight_have_its_answer() {
     let town = Installation::new(|channel| channel).await;
     town.write_channel(BANK, PATIENT_UNKNOWNS, PATIENT_TIMEOUTS);
-    let slow = Faults { delay: 10_000, delay_for: Between::millis(1_500, 1_500), ..Faults::calm() };
+    let slow =
+        Faults { delay: 10_000, delay_for: DurationRange::millis(1_500, 1_500), ..Faults::calm() };
     town.channels.bank.set_faults(slow).expect("possible faults");
     let mut daemon = Daemon::start(town.folder(), &INSTALLED).await;
     let core = Core::new(daemon.address, CALLER_KEY);
     let paying = tokio::spawn(async move { core.pay(&Payment::instant("A-1", 500)).await });
-    let asked = async || (town.channels.bank.count(Happening::Request) > 0).then_some(());
+    let asked = async || (town.channels.bank.count(SimulatorEvent::Request) > 0).then_some(());
     until("the bank is asked", asked).await;
     daemon.signal("TERM");
     let paid = paying.await.expect("no panic");
@@ -374,7 +375,8 @@ impl Shops {
 
 /// A payment that the bank carries out, and whose reply is lost.
 async fn pay_unknown(town: &Installation, core: &Core, order_id: &str) -> String {
-    let lost = Faults { lose_reply: 10_000, hang_for: Between::millis(10, 50), ..Faults::calm() };
+    let lost =
+        Faults { lose_reply: 10_000, hang_for: DurationRange::millis(10, 50), ..Faults::calm() };
     town.channels.bank.set_faults(lost).expect("possible faults");
     let unknown = core.pay(&Payment::instant(order_id, AMOUNT)).await;
     assert_eq!(unknown.outcome(), (202, "unknown"), "{}", unknown.body);

@@ -20,7 +20,7 @@ use support::wire::until;
 use switchyard::app::App;
 use switchyard::clock::Clock;
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
-use switchyard::simulator::{Between, DifferenceKind, Faults};
+use switchyard::simulator::{DifferenceKind, DurationRange, Faults};
 
 const DAY_MS: i64 = 24 * 3_600_000;
 /// One in this many lines of the statement is another one than the ledger's.
@@ -139,7 +139,7 @@ async fn live(town: &Installation, core: &Core) -> Vec<(String, String)> {
     let faults = Faults {
         lose_reply: 10_000,
         notice_missing: 10_000,
-        hang_for: Between::millis(10, 50),
+        hang_for: DurationRange::millis(10, 50),
         ..Faults::calm()
     };
     town.channels.unionpay.set_faults(faults).expect("possible faults");

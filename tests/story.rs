@@ -16,7 +16,7 @@ use support::installation::{CALLER_KEY, Installation, NOTICE_KEY, metrics};
 use support::simulated::{BANK, BANK_LIMIT_MINOR, PATIENT_TIMEOUTS, UNIONPAY};
 use support::wire::{Post, until};
 use switchyard::app::App;
-use switchyard::simulator::{Between, EntryKind, EntryState, Faults, LedgerEntry, Simulator};
+use switchyard::simulator::{DurationRange, EntryKind, EntryState, Faults, LedgerEntry, Simulator};
 
 /// The bank is asked soon and often. UnionPay is asked so late that only its notice can be heard.
 const BANK_UNKNOWNS: &str = r#"
@@ -129,7 +129,7 @@ const OWED: &str = "/v1/accounting-requests?status=owed";
 
 /// Everything is carried out, and nobody hears of it.
 fn lost_replies() -> Faults {
-    Faults { lose_reply: 10_000, hang_for: Between::millis(10, 50), ..Faults::calm() }
+    Faults { lose_reply: 10_000, hang_for: DurationRange::millis(10, 50), ..Faults::calm() }
 }
 
 fn entries_of(voucher: &Post) -> Vec<(&str, &str, i64)> {

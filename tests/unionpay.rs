@@ -31,7 +31,7 @@ use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::Outcome;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
-    Between, EntryKind, EntryState, Faults, MERCHANT_ID, Simulator, SimulatorKeys,
+    DurationRange, EntryKind, EntryState, Faults, MERCHANT_ID, Simulator, SimulatorKeys,
     SimulatorSettings,
 };
 use tokio::net::TcpListener;
@@ -73,7 +73,7 @@ impl Line {
             .with_declines_percent(0)
             .with_seed(seed)
             .with_cut_off(far_cut_off())
-            .with_working(Between::ZERO);
+            .with_working(DurationRange::ZERO);
         let simulator = Simulator::start(settings).await.expect("a simulator");
         let notices = Bodies::default();
         let adapter = adapter(&simulator.base_url(), &inbox(&notices).await);
@@ -289,7 +289,7 @@ async fn i_2_under_faults_less_than_the_truth_may_be_said_never_another() {
             let paid = line.done(line.facts(Operation::Payment, at(1), 1_000), None).await;
             let held = line.done(line.facts(Operation::Preauth, at(2), 1_000), None).await;
             let faults =
-                Faults { delay: 0, hang_for: Between::millis(20, 50), ..Faults::hostile() };
+                Faults { delay: 0, hang_for: DurationRange::millis(20, 50), ..Faults::hostile() };
             line.simulator.set_faults(faults).expect("possible faults");
             let payment = line.facts(Operation::Payment, at(3), 800);
             let outcome = line.charge(&payment).await;

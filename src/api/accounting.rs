@@ -13,7 +13,7 @@ use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
 use crate::api::page::listing;
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::books::accounting::{DeliveryStatus, RequestId};
 use crate::domain::command::Decider;
 
@@ -59,7 +59,7 @@ pub async fn retry(
     let id = RequestId::parse(&id).ok_or_else(missing)?;
     let decider = Decider { actor: seat.name().to_string(), reason: reason.unwrap_or_default() };
     let due =
-        to_its_end(async move { Ok(state.engine.retry_accounting(id, &decider).await?) }).await?;
+        run_detached(async move { Ok(state.engine.retry_accounting(id, &decider).await?) }).await?;
     Ok(json(StatusCode::OK, &AccountingBody::from(&due.ok_or_else(missing)?)))
 }
 
@@ -79,7 +79,7 @@ pub async fn withdraw(
     fields.finish()?;
     let id = RequestId::parse(&id).ok_or_else(missing)?;
     let decider = Decider { actor: seat.name().to_string(), reason };
-    let order = to_its_end(async move { Ok(state.engine.withdraw(id, decider).await?) }).await?;
+    let order = run_detached(async move { Ok(state.engine.withdraw(id, decider).await?) }).await?;
     Ok(json(StatusCode::OK, &OrderBody::from(&order)))
 }
 

@@ -39,7 +39,7 @@ impl Seat {
     }
 
     /// Whether an order is shown to this caller: its own, or any to operators and auditors.
-    pub fn sees(&self, order: &Order) -> bool {
+    pub fn may_see(&self, order: &Order) -> bool {
         order.instruction.caller == self.name || self.has(Role::Operator) || self.has(Role::Auditor)
     }
 }
@@ -132,7 +132,7 @@ macro_rules! permissions {
 permissions! {
     /// A caller that may send orders.
     MaySend: Core | Operator;
-    /// A caller that may read what belongs to it; see [`Seat::sees`].
+    /// A caller that may read what belongs to it; see [`Seat::may_see`].
     MayAsk: Core | Operator | Auditor;
     /// A caller that may read everything.
     MayInspect: Operator | Auditor;

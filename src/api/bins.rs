@@ -19,7 +19,7 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::bin::BIN_LENGTH_MAX;
 use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::time::Timestamp;
@@ -147,7 +147,7 @@ pub async fn refresh(
             fetch_named(&state, &body).await?
         }
     };
-    let report = to_its_end(async move { take(&state, &seat, incoming).await });
+    let report = run_detached(async move { take(&state, &seat, incoming).await });
     Ok(json(StatusCode::OK, &report.await?))
 }
 
@@ -235,7 +235,7 @@ pub async fn rollback(
     let (parts, body) = request.into_parts();
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let target = rollback_target(&body)?;
-    let report = to_its_end(async move { go_back(&state, &seat, target).await });
+    let report = run_detached(async move { go_back(&state, &seat, target).await });
     Ok(json(StatusCode::OK, &report.await?))
 }
 
@@ -247,7 +247,7 @@ async fn go_back(
 ) -> Result<RollbackReport, ApiError> {
     let change = move |bins: &LiveBinTable, occasion: Occasion<'_>| bins.rollback(target, occasion);
     let report: RollbackReport =
-        change_table(state, seat, change).await?.map_err(|refusal| not_rolled_back(&refusal))?;
+        change_table(state, seat, change).await?.map_err(|refusal| rollback_error(&refusal))?;
     let reason = format!("from version {}", report.previous_version);
     keep_in_audit(state, seat, "bin_table.rollback", report.version, reason).await?;
     Ok(report)
@@ -323,7 +323,7 @@ fn refusal_error(refusal: &RefreshRefusal) -> ApiError {
     }
 }
 
-fn not_rolled_back(refusal: &RollbackRefusal) -> ApiError {
+fn rollback_error(refusal: &RollbackRefusal) -> ApiError {
     if let RollbackRefusal::Versions(error) = refusal {
         return disk(error);
     }

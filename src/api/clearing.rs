@@ -16,7 +16,7 @@ use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
 use crate::api::stream::{self, Pages, streamed_form};
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::codec::clearing;
 use crate::domain::books::clearing::{ClearingRecord, ClearingTotals};
 use crate::domain::command::Decider;
@@ -149,7 +149,7 @@ pub async fn close(
     let decider = Decider { actor, reason: reason.unwrap_or_default() };
     let asked = channel.clone();
     let work = async move { Ok(state.engine.close_day(&asked, date, &decider).await?) };
-    let closed = to_its_end(work).await?;
+    let closed = run_detached(work).await?;
     let date = date.to_string();
     let body = ClosedDayBody { channel: channel.as_str(), date, closed: CloseBody::from(&closed) };
     Ok(json(StatusCode::OK, &body))

@@ -228,7 +228,7 @@ impl IntoResponse for ApiError {
 }
 
 /// A name that a caller made up, fit to be repeated: short, plain, and no card number (I-11).
-pub fn shown_name(name: &str) -> String {
+pub fn display_name(name: &str) -> String {
     let plain = name.chars().filter(|character| !character.is_control());
     let short: String = plain.take(SHOWN_NAME_MAX).collect();
     let digits = short.chars().filter(|character| character.is_numeric()).count();
@@ -393,9 +393,9 @@ mod tests {
 
     #[test]
     fn i_11_a_name_that_is_a_card_number_is_masked() {
-        assert_eq!(shown_name("4111111111111111"), "411111******1111");
-        assert_eq!(shown_name("amonut"), "amonut");
-        assert_eq!(shown_name("a\u{0}b"), "ab");
-        assert_eq!(shown_name(&"x".repeat(1_000)).len(), SHOWN_NAME_MAX);
+        assert_eq!(display_name("4111111111111111"), "411111******1111");
+        assert_eq!(display_name("amonut"), "amonut");
+        assert_eq!(display_name("a\u{0}b"), "ab");
+        assert_eq!(display_name(&"x".repeat(1_000)).len(), SHOWN_NAME_MAX);
     }
 }

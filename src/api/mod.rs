@@ -138,7 +138,7 @@ impl ApiState {
 
 /// Carries a change to its end even if its caller hangs up: what follows a commit (its entry in the
 /// audit trail, the waking of those who wait) must not depend on a connection.
-async fn to_its_end<T: Send + 'static>(
+async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {
     tokio::spawn(work).await.unwrap_or_else(|error| {

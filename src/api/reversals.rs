@@ -17,7 +17,7 @@ use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
 use crate::api::page::page;
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::command::{Command, Decider, Resolution};
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
@@ -160,7 +160,7 @@ async fn operate(
     id: OrderId,
     command: Command,
 ) -> Result<Response, ApiError> {
-    let order = to_its_end(async move { Ok(state.engine.operate(id, command).await?) }).await?;
+    let order = run_detached(async move { Ok(state.engine.operate(id, command).await?) }).await?;
     Ok(json(StatusCode::OK, &OrderBody::from(&order)))
 }
 

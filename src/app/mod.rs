@@ -23,7 +23,7 @@ use crate::api::reconciliation::upload::Uploads;
 use crate::api::{self, ApiState};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
-use crate::clock::{Beginning, Clock, LastSeen, Timekeeper};
+use crate::clock::{Clock, ClockBaseline, LastSeen, Timekeeper};
 use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
 use crate::domain::terms::CommonTerms;
@@ -139,7 +139,7 @@ impl App {
             tracing::error!(%problem, "a version of the BIN table is damaged; it is passed over");
         }
         let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
-        registry.lacking(&in_use).map_err(StartError::Mistakes)?;
+        registry.missing_files(&in_use).map_err(StartError::Mistakes)?;
         let routes = Arc::new(load_routes(&settings, &registry)?);
         let channels: Arc<dyn Channels> = Arc::<Registry>::clone(&registry);
         let inbox = Arc::new(Inbox::new(data));
@@ -204,7 +204,7 @@ impl App {
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
-            api::serve(listener, served, async move { server_stop.asked().await }).await
+            api::serve(listener, served, async move { server_stop.requested().await }).await
         });
         let stop_within = state.settings.server.stop_within;
         Ok(Self {
@@ -342,7 +342,7 @@ async fn keep_time(
         None
     });
     let first = store.orders(None, 1).await?.into_iter().next();
-    let beginning = Beginning { seen, first_order_at: first.map(|order| order.created_at) };
+    let beginning = ClockBaseline { seen, first_order_at: first.map(|order| order.created_at) };
     let keeper = Timekeeper::start(clock, beginning, witnesses_min.get() as usize);
     keeper.last_seen().write(data).map_err(StartError::Clock)?;
     Ok(keeper)

@@ -128,23 +128,23 @@ pub struct WireNotice {
 
 /// What an adapter understood of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Understood {
+pub struct ReplyMeaning {
     pub outcome: Outcome,
     /// Why the message proves nothing, where it was one that is not believed or not understood.
     pub objection: Option<Objection>,
     /// The channel's own words with card data masked, at most [`TRANSCRIPT_BYTES_MAX`].
-    pub voucher: String,
+    pub transcript: String,
 }
 
-impl Understood {
-    pub const fn new(outcome: Outcome, voucher: String) -> Self {
-        Self { outcome, objection: None, voucher }
+impl ReplyMeaning {
+    pub const fn new(outcome: Outcome, transcript: String) -> Self {
+        Self { outcome, objection: None, transcript }
     }
 
     /// The same as evidence about an attempt.
     pub fn into_evidence(self, source: Source, attempt: u8) -> Evidence {
-        let Self { outcome, objection, voucher } = self;
-        Evidence { source, attempt, outcome, objection, as_of: None, voucher }
+        let Self { outcome, objection, transcript } = self;
+        Evidence { source, attempt, outcome, objection, as_of: None, transcript }
     }
 }
 
@@ -160,8 +160,12 @@ impl Uncertainty {
         Self { cause, objection: Some(Objection::new(words)) }
     }
 
-    pub fn into_understood(self, voucher: String) -> Understood {
-        Understood { outcome: Outcome::Unknown(self.cause), objection: self.objection, voucher }
+    pub fn into_meaning(self, transcript: String) -> ReplyMeaning {
+        ReplyMeaning {
+            outcome: Outcome::Unknown(self.cause),
+            objection: self.objection,
+            transcript,
+        }
     }
 }
 
@@ -185,7 +189,7 @@ pub struct Notice {
     pub currency: Option<Currency>,
     /// The sending time that the channel speaks of, in the channel's own form, if it says one.
     pub sent_at_text: Option<String>,
-    pub understood: Understood,
+    pub understood: ReplyMeaning,
 }
 
 /// Why a notice is not believed. Nothing changes then.
@@ -217,7 +221,7 @@ pub trait Adapter: Send + Sync {
 
     /// Verifies and classifies a reply. Whatever is not a verified, decoded, listed answer is
     /// `Outcome::Unknown`; it never panics and never says `NotSent`.
-    fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> Understood;
+    fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning;
 
     /// Verifies and reads an asynchronous notice.
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal>;
@@ -244,7 +248,8 @@ pub trait LinkAdapter: tcp::LinkProtocol {
     ) -> Result<(tcp::LinkFrame, tcp::RequestTrace), EncodeError>;
 
     /// Verifies and classifies the answer, as [`Adapter::decode`] does.
-    fn decode_frame(&self, asked: &tcp::RequestTrace, frame: &[u8], now: Timestamp) -> Understood;
+    fn decode_frame(&self, asked: &tcp::RequestTrace, frame: &[u8], now: Timestamp)
+    -> ReplyMeaning;
 }
 
 /// A future that a set of channels returns.
@@ -274,5 +279,5 @@ pub trait Channels: Send + Sync {
         &'a self,
         channel: &'a ChannelId,
         request: ChannelRequest,
-    ) -> ChannelFuture<'a, Understood>;
+    ) -> ChannelFuture<'a, ReplyMeaning>;
 }

@@ -153,11 +153,11 @@ fn execute(
         }
         BinCommand::Check { file, read } => check(args, file.as_deref(), *read, output),
         BinCommand::Diff { old, new, lists } => {
-            let Some(old) = read_or_tell(old, ReadOptions::default(), args.json, output)? else {
+            let Some(old) = read_or_report(old, ReadOptions::default(), args.json, output)? else {
                 return Ok(false);
             };
             let new = match new {
-                Some(path) => read_or_tell(path, ReadOptions::default(), args.json, output)?
+                Some(path) => read_or_report(path, ReadOptions::default(), args.json, output)?
                     .map(|read| Arc::new(read.table)),
                 None => chosen_table(args, output)?,
             };
@@ -204,7 +204,7 @@ fn check(
         }
         return Ok(problems.is_empty());
     };
-    let Some(read) = read_or_tell(path, read.into(), args.json, output)? else {
+    let Some(read) = read_or_report(path, read.into(), args.json, output)? else {
         return Ok(false);
     };
     let rows = read.table.len();
@@ -304,7 +304,7 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
 fn chosen_table(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<Option<Arc<BinTable>>> {
     match &args.table {
         Some(path) => {
-            let read = read_or_tell(path, ReadOptions::default(), args.json, output)?;
+            let read = read_or_report(path, ReadOptions::default(), args.json, output)?;
             Ok(read.map(|read| Arc::new(read.table)))
         }
         None => Ok(Some(Arc::clone(&open_live(args)?.current().table))),
@@ -320,7 +320,7 @@ fn open_live(args: &BinArgs) -> anyhow::Result<LiveBinTable> {
     Ok(live)
 }
 
-fn read_or_tell(
+fn read_or_report(
     path: &Path,
     options: ReadOptions,
     as_json: bool,

@@ -30,16 +30,16 @@ impl Write for Output {
         if is_closed() {
             return Ok(bytes.len());
         }
-        unless_closed(io::stdout().write(bytes), &CLOSED).map(|kept| kept.unwrap_or(bytes.len()))
+        ignore_closed(io::stdout().write(bytes), &CLOSED).map(|kept| kept.unwrap_or(bytes.len()))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        unless_closed(io::stdout().flush(), &CLOSED).map(|_| ())
+        ignore_closed(io::stdout().flush(), &CLOSED).map(|_| ())
     }
 }
 
 /// The result; `None` where the reader has gone, which `closed` then remembers.
-fn unless_closed<T>(done: io::Result<T>, closed: &AtomicBool) -> io::Result<Option<T>> {
+fn ignore_closed<T>(done: io::Result<T>, closed: &AtomicBool) -> io::Result<Option<T>> {
     match done {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
             closed.store(true, Ordering::Relaxed);
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_reader_that_has_gone_is_no_failure_and_a_full_disk_is() {
         let closed = AtomicBool::new(false);
-        let failed = |kind: ErrorKind| unless_closed(Err::<(), _>(kind.into()), &closed);
+        let failed = |kind: ErrorKind| ignore_closed(Err::<(), _>(kind.into()), &closed);
         assert!(failed(ErrorKind::StorageFull).is_err() && !closed.load(Ordering::Relaxed));
         assert!(failed(ErrorKind::BrokenPipe).is_ok_and(|done| done.is_none()));
         assert!(closed.load(Ordering::Relaxed));

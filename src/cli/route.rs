@@ -92,7 +92,7 @@ pub fn run(args: &RouteArgs) -> anyhow::Result<ExitCode> {
     let occasion = (Entropy::System.draw(), Clock::System.now());
     let rules = &routes.current().rules;
     let explained = explain_route(&question, &registry, &bins, rules, occasion, explanation_body);
-    tell(args, &explained)
+    report(args, &explained)
 }
 
 /// The daemon's own explanation.
@@ -108,11 +108,11 @@ fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     });
     let post = reqwest::Method::POST;
     let asked = args.remote.json(post, "/v1/routes/explain", Some(&question));
-    tell(args, &blocking(asked)?)
+    report(args, &blocking(asked)?)
 }
 
 /// Prints an explanation; without a channel in the plan the exit code is 1.
-fn tell(args: &ExplainArgs, explained: &Value) -> anyhow::Result<ExitCode> {
+fn report(args: &ExplainArgs, explained: &Value) -> anyhow::Result<ExitCode> {
     if args.remote.json {
         say!("{explained}")?;
     } else {

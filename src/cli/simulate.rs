@@ -83,7 +83,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(1));
     }
     let mut kept =
-        args.keys.as_deref().map_or(Ok(KeyTexts::new()), |to| read_kept(to, &file.id))?;
+        args.keys.as_deref().map_or(Ok(KeyTexts::new()), |to| read_existing_keys(to, &file.id))?;
     let began_empty = kept.is_empty();
     let other = match Counterpart::read(&file.document, file.id.as_str(), &mut kept) {
         Ok(other) => other,
@@ -151,7 +151,7 @@ fn kept_folder(to: &Path, id: &ChannelId) -> PathBuf {
 }
 
 /// The texts that an earlier run wrote; none on the first run.
-fn read_kept(to: &Path, id: &ChannelId) -> anyhow::Result<KeyTexts> {
+fn read_existing_keys(to: &Path, id: &ChannelId) -> anyhow::Result<KeyTexts> {
     let mut kept = KeyTexts::new();
     let folder = kept_folder(to, id);
     let Ok(entries) = fs::read_dir(&folder) else { return Ok(kept) };
@@ -225,7 +225,7 @@ impl Sandbox<'_> {
         if fs::read_to_string(&copy).is_ok_and(|there| !there.starts_with(MADE_HERE)) {
             bail!("{} was not written by this command and is left unchanged", copy.display());
         }
-        let text = self.other.leading_here(&self.file.text, base, notices)?;
+        let text = self.other.redirect_to_simulator(&self.file.text, base, notices)?;
         fs::write(&copy, format!("{MADE_HERE}{text}"))
             .with_context(|| copy.display().to_string())?;
         say!("channel file {}", copy.display())?;

@@ -50,7 +50,7 @@ impl LastSeen {
 
 /// What a start finds to hold the clock against.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Beginning {
+pub struct ClockBaseline {
     /// What the last process knew.
     pub seen: Option<LastSeen>,
     /// When the first order of the books was accepted. Where there is none, the clock is taken at

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Beginning, Clock, LastSeen};
+use crate::clock::{Clock, ClockBaseline, LastSeen};
 use crate::domain::closed_set;
 use crate::domain::time::{Present, Timestamp};
 
@@ -81,7 +81,7 @@ pub enum Confirmation {
     Differs,
 }
 
-/// The clock of the house. Copies are one clock.
+/// The daemon's clock. Copies are one clock.
 #[derive(Clone)]
 pub struct Timekeeper(Arc<KeeperState>);
 
@@ -97,10 +97,10 @@ struct KeeperState {
     shown_ahead: AtomicI64,
     /// The steady clock's count at the last jump of what is shown.
     jumped_at: AtomicI64,
-    hearing: Mutex<Hearing>,
+    hearing: Mutex<HostClocks>,
 }
 
-struct Hearing {
+struct HostClocks {
     /// What each host said on top of the steady clock's count, and when.
     said: BTreeMap<String, (i64, i64)>,
     overruled_off_by_ms: BTreeMap<String, i64>,
@@ -111,13 +111,13 @@ struct Hearing {
 impl From<Clock> for Timekeeper {
     /// A clock with nothing to hold it against.
     fn from(clock: Clock) -> Self {
-        Self::start(clock, Beginning::default(), 2)
+        Self::start(clock, ClockBaseline::default(), 2)
     }
 }
 
 impl Timekeeper {
     /// `witnesses_min` is at least 1: so many hosts must bear out a clock that is ahead.
-    pub fn start(clock: Clock, beginning: Beginning, witnesses_min: usize) -> Self {
+    pub fn start(clock: Clock, beginning: ClockBaseline, witnesses_min: usize) -> Self {
         let (wall, steady) = (clock.now().as_millis(), clock.steady_ms());
         let proven = match (&beginning.seen, beginning.first_order_at) {
             (Some(seen), Some(_)) => seen.proven_ms,
@@ -126,8 +126,12 @@ impl Timekeeper {
         };
         let overruled_off_by_ms = beginning.seen.map(|seen| seen.overruled_off_by_ms);
         let overruled_off_by_ms = overruled_off_by_ms.unwrap_or_default();
-        let hearing =
-            Hearing { said: BTreeMap::new(), overruled_off_by_ms, doubt: None, looked_at: steady };
+        let hearing = HostClocks {
+            said: BTreeMap::new(),
+            overruled_off_by_ms,
+            doubt: None,
+            looked_at: steady,
+        };
         let keeper = Self(Arc::new(KeeperState {
             clock,
             witnesses_min: witnesses_min.max(1),
@@ -141,7 +145,7 @@ impl Timekeeper {
         keeper
     }
 
-    /// What the house's clock shows: for stamps and waits. It does not follow the machine's clock
+    /// What the daemon's clock shows: for stamps and waits. It does not follow the machine's clock
     /// behind what is borne out.
     pub fn now(&self) -> Timestamp {
         self.present().now()
@@ -152,7 +156,7 @@ impl Timekeeper {
         let state = &*self.0;
         let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
         let proven_ahead = state.proven_ahead.load(Ordering::Acquire);
-        let shown_ahead = shown(wall - steady, proven_ahead);
+        let shown_ahead = displayed_ahead(wall - steady, proven_ahead);
         let seen = state.shown_ahead.load(Ordering::Acquire);
         if (shown_ahead - seen).abs() > STEP_MAX_MS {
             // In this order: whoever sees the new offset sees when it began.
@@ -227,7 +231,7 @@ impl Timekeeper {
         let state = &*self.0;
         let mut hearing = self.hearing();
         let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
-        let heard = self.heard(&mut hearing, wall, steady);
+        let heard = self.dates_since_jump(&mut hearing, wall, steady);
         let agreeing = heard.iter().filter(|one| one.agrees).count();
         let contrary = || heard.iter().filter(|one| !one.agrees && !one.is_overruled);
         let outvoted = agreeing <= contrary().count();
@@ -273,7 +277,7 @@ impl Timekeeper {
         }
     }
 
-    fn hearing(&self) -> MutexGuard<'_, Hearing> {
+    fn hearing(&self) -> MutexGuard<'_, HostClocks> {
         self.0.hearing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -285,7 +289,7 @@ impl Timekeeper {
 
     /// Drift is followed, so that it never adds up to a jump.
     fn follow_drift(&self, wall_ahead: i64) {
-        let now_ahead = shown(wall_ahead, self.0.proven_ahead.load(Ordering::Acquire));
+        let now_ahead = displayed_ahead(wall_ahead, self.0.proven_ahead.load(Ordering::Acquire));
         let seen = self.0.shown_ahead.load(Ordering::Acquire);
         if (now_ahead - seen).abs() <= STEP_MAX_MS {
             self.0.shown_ahead.store(now_ahead, Ordering::Release);
@@ -294,7 +298,7 @@ impl Timekeeper {
 
     /// What was said since the clock's last jump: the steady clock stands still while the machine
     /// sleeps, so what was said before says nothing of a jump.
-    fn heard(&self, hearing: &mut Hearing, wall: i64, steady: i64) -> Vec<HostClock> {
+    fn dates_since_jump(&self, hearing: &mut HostClocks, wall: i64, steady: i64) -> Vec<HostClock> {
         let since = self.0.jumped_at.load(Ordering::Acquire);
         hearing.said.retain(|_, (_, at)| *at >= since);
         let overruled = &hearing.overruled_off_by_ms;
@@ -323,7 +327,7 @@ impl Timekeeper {
 }
 
 /// What is shown: the clock, but never behind what is borne out.
-const fn shown(wall_ahead: i64, proven_ahead: i64) -> i64 {
+const fn displayed_ahead(wall_ahead: i64, proven_ahead: i64) -> i64 {
     if wall_ahead + STEP_MAX_MS < proven_ahead { proven_ahead } else { wall_ahead }
 }
 

@@ -33,7 +33,7 @@ pub const UNIONPAY_OWNER: &str = "中国银联股份有限公司";
 
 /// Whether fields without a value stand in the signed text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Empty {
+enum EmptyFields {
     LeftOut,
     Kept,
 }
@@ -46,7 +46,7 @@ pub fn sign_rsa(fields: &mut Fields, cert_id: &str, signer: &RsaSigner) {
     fields.set(CERT_ID, cert_id);
     fields.set(SIGN_METHOD, METHOD_RSA);
     fields.trim_and_drop_empty();
-    let digest = text_digest_hex(fields, Empty::LeftOut);
+    let digest = text_digest_hex(fields, EmptyFields::LeftOut);
     fields.set(SIGNATURE, &STANDARD.encode(signer.sign(digest.as_bytes())));
 }
 
@@ -81,7 +81,7 @@ impl AcpSharedKey {
         Self { hash_hex: Zeroizing::new(sha256_hex(secret)) }
     }
 
-    fn signature(&self, fields: &Fields, empty: Empty) -> String {
+    fn signature(&self, fields: &Fields, empty: EmptyFields) -> String {
         let mut digest = start_text(fields, empty);
         digest.update(b"&");
         digest.update(self.hash_hex.as_bytes());
@@ -101,7 +101,7 @@ pub fn sign_shared(fields: &mut Fields, key: &AcpSharedKey) {
     fields.remove(CERT_ID);
     fields.set(SIGN_METHOD, METHOD_SHARED_KEY);
     fields.trim_and_drop_empty();
-    let signature = key.signature(fields, Empty::LeftOut);
+    let signature = key.signature(fields, EmptyFields::LeftOut);
     fields.set(SIGNATURE, &signature);
 }
 
@@ -110,7 +110,7 @@ pub fn verify_shared(fields: &Fields, key: &AcpSharedKey) -> Result<(), Signatur
     let given = fields.get(SIGNATURE).filter(|text| !text.is_empty());
     let given = given.ok_or(SignatureError::Missing)?.as_bytes();
     let fits = |empty| equal_in_constant_time(key.signature(fields, empty).as_bytes(), given);
-    if fits(Empty::LeftOut) || (has_empty(fields) && fits(Empty::Kept)) {
+    if fits(EmptyFields::LeftOut) || (has_empty(fields) && fits(EmptyFields::Kept)) {
         Ok(())
     } else {
         Err(SignatureError::Mismatch)
@@ -122,7 +122,7 @@ pub fn verify_shared(fields: &Fields, key: &AcpSharedKey) -> Result<(), Signatur
 pub fn signed_text(fields: &Fields) -> Zeroizing<String> {
     let length = fields.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
     let mut text = Zeroizing::new(String::with_capacity(length));
-    visit_text(fields, Empty::LeftOut, |piece| text.push_str(piece));
+    visit_text(fields, EmptyFields::LeftOut, |piece| text.push_str(piece));
     text
 }
 
@@ -133,9 +133,9 @@ fn verify_either_text(
     fields: &Fields,
     verify: impl Fn(&str) -> Result<(), SignatureError>,
 ) -> Result<(), SignatureError> {
-    let proved = verify(&text_digest_hex(fields, Empty::LeftOut));
+    let proved = verify(&text_digest_hex(fields, EmptyFields::LeftOut));
     if proved.is_err() && has_empty(fields) {
-        return verify(&text_digest_hex(fields, Empty::Kept));
+        return verify(&text_digest_hex(fields, EmptyFields::Kept));
     }
     proved
 }
@@ -144,21 +144,21 @@ fn has_empty(fields: &Fields) -> bool {
     fields.iter().any(|(_, value)| value.is_empty())
 }
 
-fn text_digest_hex(fields: &Fields, empty: Empty) -> String {
+fn text_digest_hex(fields: &Fields, empty: EmptyFields) -> String {
     hex_lower(&start_text(fields, empty).finish())
 }
 
 /// Hashes the text piece by piece, so that no copy of it is left in memory.
-fn start_text(fields: &Fields, empty: Empty) -> Sha256 {
+fn start_text(fields: &Fields, empty: EmptyFields) -> Sha256 {
     let mut digest = Sha256::new();
     visit_text(fields, empty, |piece| digest.update(piece.as_bytes()));
     digest
 }
 
-fn visit_text(fields: &Fields, empty: Empty, mut visit: impl FnMut(&str)) {
+fn visit_text(fields: &Fields, empty: EmptyFields, mut visit: impl FnMut(&str)) {
     let mut first = true;
     for (key, value) in fields.iter() {
-        if key == SIGNATURE || (empty == Empty::LeftOut && value.is_empty()) {
+        if key == SIGNATURE || (empty == EmptyFields::LeftOut && value.is_empty()) {
             continue;
         }
         if !first {
@@ -224,7 +224,7 @@ mod tests {
              &txnAmt=10000&txnSubType=01&txnTime=20250601101600&txnType=01&version=5.1.0"
         );
         assert_eq!(
-            text_digest_hex(&fields, Empty::LeftOut),
+            text_digest_hex(&fields, EmptyFields::LeftOut),
             "c17db5eceec74482da619bc86295656617ce749d041d0d25799a3816b6956cdb"
         );
     }

@@ -32,11 +32,11 @@ pub const COLUMNS: [&str; 13] = [
 #[derive(Serialize)]
 pub struct ClearingRow<'row> {
     channel: &'row str,
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "serialize_text")]
     date: BusinessDate,
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "serialize_text")]
     id: OrderId,
-    #[serde(serialize_with = "shown")]
+    #[serde(serialize_with = "serialize_text")]
     channel_order_no: ChannelOrderNo,
     /// Empty where the channel gave none: a column cannot be left out.
     channel_reference: &'row str,
@@ -51,7 +51,7 @@ pub struct ClearingRow<'row> {
     at: Timestamp,
 }
 
-fn shown<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 

@@ -1,4 +1,4 @@
-//! Reads the names of accounts in the accounting system, for the house or for one channel.
+//! Reads the names of accounts in the accounting system, for all channels or for one.
 //!
 //! A name is a template. It upholds that none is filled in wrongly later: unknown words are
 //! mistakes, and so is a merchant where a voucher need not have one.

@@ -66,7 +66,7 @@ impl fmt::Display for Editor {
 }
 
 /// A text of settings with another one laid over it.
-pub fn laid_over(text: &str, over: &str) -> Result<String, EditError> {
+pub fn overlay(text: &str, over: &str) -> Result<String, EditError> {
     let mut editor = Editor::new(text)?;
     editor.lay(over)?;
     Ok(editor.to_string())
@@ -161,19 +161,19 @@ burst = 2
             .replace("max = 5", "max = 9")
             .replace("burst = 2", "burst = 3")
             .replace("\"/code\"", "[\"/c\"]");
-        let laid = laid_over(TEXT, over).expect("TOML");
+        let laid = overlay(TEXT, over).expect("TOML");
         assert_eq!(laid.replace("\n[http]\nurl = \"u\"\n", ""), expected);
         assert!(laid.contains("\n[http]\nurl = \"u\"\n"), "{laid}");
     }
 
     #[test]
     fn a_list_of_sections_a_section_and_a_value_stand_for_each_other() {
-        let laid = laid_over(TEXT, "[[fees]]\nname = \"all\"\n[limits.days]\nrefund = 3\n");
+        let laid = overlay(TEXT, "[[fees]]\nname = \"all\"\n[limits.days]\nrefund = 3\n");
         let laid = laid.expect("TOML");
         assert!(laid.contains("\n# Charged.\n[[fees]]\nname = \"all\"\n[pace]\n"), "{laid}");
         assert_eq!(laid.matches("[[fees]]").count(), 1);
         assert!(laid.contains("limits = { max = 5, min = 1 , days = { refund = 3 } }"), "{laid}");
-        let laid = laid_over(TEXT, "pace = 1\nstate = { is = \"live\" }\n").expect("TOML");
+        let laid = overlay(TEXT, "pace = 1\nstate = { is = \"live\" }\n").expect("TOML");
         assert!(laid.contains("\npace= 1\n") && !laid.contains("[pace]"), "{laid}");
         assert!(laid.contains("state={ is = \"live\" } # until"), "{laid}");
     }
@@ -195,7 +195,7 @@ burst = 2
 
     #[test]
     fn a_text_that_is_no_toml_names_its_line() {
-        let error = laid_over(TEXT, "a = 1\nb = \n").expect_err("no value");
+        let error = overlay(TEXT, "a = 1\nb = \n").expect_err("no value");
         assert_eq!(error.line, 2);
         assert!(Editor::new("[").is_err());
     }

@@ -66,7 +66,7 @@ pub fn parse(file: &str, text: &str) -> Result<Layout, Vec<Mistake>> {
 }
 
 /// Reads a key that is a shipped layout's name, or the section of a layout; `None` if it is absent.
-pub fn named_or_written(section: &Section<'_>, key: &str) -> Option<Layout> {
+pub fn shipped_or_inline(section: &Section<'_>, key: &str) -> Option<Layout> {
     match section.value(key)? {
         Tree::Table(_) => {
             let inner = section.section(key);
@@ -99,7 +99,7 @@ pub fn read(section: &Section<'_>) -> Layout {
         currency: column(&columns, "currency", named),
         date: column(&columns, "date", named),
         sign: column(&columns, "sign", named),
-        ..own_words(&columns, named)
+        ..variant_columns(&columns, named)
     };
     columns.finish();
     if words.amount.is_none() {
@@ -225,7 +225,7 @@ fn read_variants(section: Section<'_>, named: bool) -> Vec<(Operation, LayoutCol
     let mut variants = Vec::new();
     for movement in Operation::ALL {
         if let Some(inner) = section.optional_section(movement.name()) {
-            variants.push((movement, own_words(&inner, named)));
+            variants.push((movement, variant_columns(&inner, named)));
             inner.finish();
         }
     }
@@ -234,7 +234,7 @@ fn read_variants(section: Section<'_>, named: bool) -> Vec<(Operation, LayoutCol
 }
 
 /// The words that may stand elsewhere for each operation.
-fn own_words(section: &Section<'_>, named: bool) -> LayoutColumns {
+fn variant_columns(section: &Section<'_>, named: bool) -> LayoutColumns {
     LayoutColumns {
         order_no: column(section, "order_no", named),
         reference: column(section, "reference", named),
@@ -314,7 +314,7 @@ fn read_footer(section: &Section<'_>, encoding: Charset, named: bool) -> Option<
     }
     let mut spoken = Vec::new();
     for one in footer.sections("texts") {
-        spoken.push(read_spoken(&one, encoding));
+        spoken.push(read_text_totals(&one, encoding));
         one.finish();
     }
     let found = Footer {
@@ -347,7 +347,7 @@ fn read_columns(section: &Section<'_>, key: &str, named: bool) -> Vec<Column> {
 }
 
 /// Totals within a text of the footer.
-fn read_spoken(section: &Section<'_>, encoding: Charset) -> TextTotals {
+fn read_text_totals(section: &Section<'_>, encoding: Charset) -> TextTotals {
     let mut sums = Vec::new();
     for sum in section.sections("sums") {
         let of = sum.choice("of", &TotalSum::ALL.map(|of| (of.name(), of)));

@@ -51,7 +51,7 @@ impl View {
 
 /// Whether the card is still in memory, so that another channel can be tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CardAtHand {
+pub enum CardInMemory {
     /// The call that accepted the order is still running. The sealed number is given if a planned
     /// channel keeps it.
     Yes {
@@ -62,7 +62,7 @@ pub enum CardAtHand {
 
 /// The card that the core gave again with a follow-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CardAgain {
+pub struct RepeatedCard {
     /// The keyed digest of its number, which must be the original's.
     pub pan_digest: u128,
     /// The number, sealed for the follow-up's order.
@@ -90,10 +90,10 @@ pub struct Decider {
 #[derive(Debug, Clone)]
 pub enum Command {
     /// A new order (version 0, with its candidates) is to be written and sent.
-    Accept { card: CardAtHand },
+    Accept { card: CardInMemory },
     /// Something was learnt about an attempt. `spare_id` is an unused order id, given where the
     /// attempt has ended, since a contradiction may owe an undo.
-    Learn { evidence: Evidence, card: CardAtHand, spare_id: Option<OrderId> },
+    Learn { evidence: Evidence, card: CardInMemory, spare_id: Option<OrderId> },
     /// The entry's reversal is due: make it durable, then send it.
     BeginReversal,
     /// The own result of a reversal of this attempt. `late`: it came when its call had ended
@@ -102,7 +102,7 @@ pub enum Command {
         attempt: u8,
         outcome: Outcome,
         objection: Option<Objection>,
-        voucher: String,
+        transcript: String,
         late: Option<Timestamp>,
     },
     /// An owed undo is due: make its attempt durable, then send it.
@@ -114,7 +114,7 @@ pub enum Command {
     /// Escrowed money of the view's order goes to the merchant, under a new order (version 0).
     Release { release: Box<Order> },
     /// A refund, void or capture (version 0) of the view's order.
-    FollowUp { order: Box<Order>, card: Option<CardAgain> },
+    FollowUp { order: Box<Order>, card: Option<RepeatedCard> },
     /// Accounting has acknowledged the request (with that written in it) which the view's order
     /// waited for: make its attempt durable, then send it.
     BeginFollowUp { booked: Box<AccountingRequest> },

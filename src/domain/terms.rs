@@ -31,7 +31,7 @@ pub enum ReverseUntil {
 
 /// What becomes of a success that a statement claims against our books (I-5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClaimRule {
+pub enum ReportedSuccessRule {
     /// The channel is asked to take it back.
     #[default]
     Undo,
@@ -77,7 +77,7 @@ pub struct Terms {
     pub keeps_pan: bool,
     /// After this long without an end, an attempt in `sending` has lost the call that sent it.
     pub call_ends_after: Duration,
-    pub statement_claims: ClaimRule,
+    pub statement_claims: ReportedSuccessRule,
     pub calendar: ClearingCalendar,
     /// How long after its cut-off a clearing day is closed.
     pub close_after: Duration,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-pub use due::Due;
+pub use due::DueWindow;
 pub use present::Present;
 
 /// The length of `2026-11-22T08:00:00.000Z`.

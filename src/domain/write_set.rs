@@ -39,7 +39,7 @@ pub struct Contradiction {
     pub ordinal: u8,
     pub source: Source,
     pub at: Timestamp,
-    pub voucher: String,
+    pub transcript: String,
     /// The channel's own number of the claimed success; its undo must name it.
     pub channel_reference: Option<String>,
     /// The order that takes the claimed success back.
@@ -97,7 +97,7 @@ pub struct FoundDifference {
 
 /// A row that was read and not written, as it was: what was decided rests on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unchanged {
+pub enum ReadGuard {
     /// The current reconciliation of a channel's date, with its version; `None` if there was none.
     Reconciliation { channel: ChannelId, date: BusinessDate, was: Option<(BatchId, u32)> },
     /// What is settled of a channel's date; version 0 if nothing was.
@@ -139,7 +139,7 @@ pub struct WriteSet {
     pub differences: Vec<Difference>,
     pub settlements: Vec<ChannelSettlement>,
     pub settled: Vec<SettledDate>,
-    pub unchanged: Vec<Unchanged>,
+    pub unchanged: Vec<ReadGuard>,
 }
 
 impl WriteSet {

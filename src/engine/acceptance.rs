@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::channel::ChannelRequest;
 use crate::domain::card::CardInput;
-use crate::domain::command::{CardAtHand, Command, Refusal, View};
+use crate::domain::command::{CardInMemory, Command, Refusal, View};
 use crate::domain::effect::Effect;
 use crate::domain::flow::decide;
 use crate::domain::flow::order::{Instruction, Order, OrderStatus};
@@ -97,7 +97,7 @@ impl Engine {
         until: Instant,
     ) -> Result<Acceptance, EngineError> {
         let engine = Arc::clone(self);
-        until_accepted(until, move |durable| async move {
+        run_to_acceptance(until, move |durable| async move {
             engine.accept_and_drive(order, &card, until, durable).await
         })
         .await
@@ -110,7 +110,7 @@ impl Engine {
         until: Instant,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
-        let at_hand = CardAtHand::Yes { sealed: self.seal_pan(&order, &card.pan)? };
+        let at_hand = CardInMemory::Yes { sealed: self.seal_pan(&order, &card.pan)? };
         let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
         let terms = self.terms(&first.channel, order.created_at)?;
         let view = View::of(order);
@@ -149,7 +149,7 @@ impl Engine {
         &self,
         mut order: Order,
         card: &Arc<CardInput>,
-        at_hand: &CardAtHand,
+        at_hand: &CardInMemory,
     ) -> Result<Order, EngineError> {
         // Bounded: every round ends an attempt, and an order has at most `ATTEMPTS_MAX` of them.
         loop {
@@ -204,7 +204,7 @@ impl Engine {
 
 /// Runs work on an order in a task of its own, so that a call that goes away stops nothing, and
 /// returns when the order is in the books.
-pub(super) async fn until_accepted<W>(
+pub(super) async fn run_to_acceptance<W>(
     until: Instant,
     work: impl FnOnce(AcceptanceSender) -> W,
 ) -> Result<Acceptance, EngineError>

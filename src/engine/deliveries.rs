@@ -8,7 +8,7 @@ use crate::domain::command::{Decider, Refusal};
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::{AuditEntry, CoreNotice, WriteSet};
-use crate::engine::{Engine, EngineError, Tries};
+use crate::engine::{CommitRounds, Engine, EngineError};
 
 impl Engine {
     /// Makes an accounting request due now, parked or not; `None` if there is none of this id. One
@@ -18,7 +18,7 @@ impl Engine {
         id: RequestId,
         decider: &Decider,
     ) -> Result<Option<AccountingRequest>, EngineError> {
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
             let Some(mut request) = self.store().accounting_request(id).await? else {
                 return Ok(None);
@@ -45,7 +45,7 @@ impl Engine {
         order: OrderId,
         decider: &Decider,
     ) -> Result<Option<CoreNotice>, EngineError> {
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
             let Some(mut notice) = self.store().notice(order).await? else { return Ok(None) };
             let now = self.clock().now();

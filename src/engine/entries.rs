@@ -1,7 +1,7 @@
 //! Works one entry of the temp reversal table: an inquiry, a reversal, or an owed undo.
 
-use crate::channel::{AttemptFacts, ChannelRequest, Understood};
-use crate::domain::command::{CardAtHand, Command, Refusal};
+use crate::channel::{AttemptFacts, ChannelRequest, ReplyMeaning};
+use crate::domain::command::{CardInMemory, Command, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
 use crate::domain::flow::order::{Order, OrderKind};
@@ -48,7 +48,7 @@ impl Engine {
         let asked_at = self.clock().now();
         let request = ChannelRequest::Inquiry {
             facts: facts(&order, attempt.number),
-            pan: self.opened_pan(order.id, &attempt),
+            pan: self.open_pan(order.id, &attempt),
             now: asked_at,
         };
         let understood = self.channels().call(&attempt.channel, request).await;
@@ -73,7 +73,7 @@ impl Engine {
         let request = ChannelRequest::Reversal {
             facts: facts(&begun.order, number),
             original: self.original_facts(&begun.order).await?,
-            pan: self.opened_pan(id, &attempt),
+            pan: self.open_pan(id, &attempt),
             now: self.clock().now(),
         };
         let understood = self.channels().call(&attempt.channel, request).await;
@@ -86,11 +86,11 @@ impl Engine {
         &self,
         id: OrderId,
         attempt: u8,
-        understood: Understood,
+        understood: ReplyMeaning,
         late: Option<Timestamp>,
     ) -> Result<Order, EngineError> {
-        let Understood { outcome, objection, voucher } = understood;
-        let command = Command::LearnReversal { attempt, outcome, objection, voucher, late };
+        let ReplyMeaning { outcome, objection, transcript } = understood;
+        let command = Command::LearnReversal { attempt, outcome, objection, transcript, late };
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
@@ -123,7 +123,7 @@ impl Engine {
         let request = ChannelRequest::FollowUp { facts, original, pan: None };
         let understood = self.channels().call(&attempt.channel, request).await;
         // The undo's entry is among its rows, so they are loaded.
-        let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;
+        let learnt = self.learn(id, None, attempt.number, understood, CardInMemory::No).await?;
         Ok(Some(learnt.order))
     }
 
@@ -172,7 +172,7 @@ impl Engine {
             outcome: Outcome::Unknown(UnknownCause::ProcessDied),
             objection: None,
             as_of: None,
-            voucher: String::new(),
+            transcript: String::new(),
         };
         self.weigh(order.id, evidence).await?;
         Ok(true)

@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use crate::channel::ChannelRequest;
 use crate::domain::books::accounting::{AccountingRequest, RequestId};
 use crate::domain::card::CardInput;
-use crate::domain::command::{CardAgain, CardAtHand, Command, Decider, Refusal};
+use crate::domain::command::{CardInMemory, Command, Decider, Refusal, RepeatedCard};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::flow::order::{Instruction, Order, OrderKind};
 use crate::domain::ids::OrderId;
 use crate::domain::money::AmountMinor;
 use crate::domain::write_set::WriteSet;
-use crate::engine::acceptance::{Acceptance, AcceptanceSender, until_accepted};
+use crate::engine::acceptance::{Acceptance, AcceptanceSender, run_to_acceptance};
 use crate::engine::{Engine, EngineError, facts};
 
 /// A refund, void, capture or release as the core asked for it, every field checked.
@@ -41,7 +41,7 @@ impl Engine {
         until: Instant,
     ) -> Result<Acceptance, EngineError> {
         let engine = Arc::clone(self);
-        until_accepted(until, move |durable| async move {
+        run_to_acceptance(until, move |durable| async move {
             engine.accept_follow_up(asked, durable).await
         })
         .await
@@ -70,7 +70,7 @@ impl Engine {
         let id = self.next_order_id().await?;
         let order = Order::accepted(id, instruction.clone(), self.clock().now());
         let card = match &card {
-            Some(card) => Some(CardAgain {
+            Some(card) => Some(RepeatedCard {
                 pan_digest: self.vault().digests(card).pan,
                 sealed: self.vault().seal(id, &card.pan)?,
             }),
@@ -156,10 +156,10 @@ impl Engine {
         let request = ChannelRequest::FollowUp {
             facts: facts(&order, attempt.number),
             original: facts(&original, approved.number),
-            pan: self.opened_pan(id, &attempt),
+            pan: self.open_pan(id, &attempt),
         };
         let understood = self.channels().call(&attempt.channel, request).await;
-        let learnt = self.learn(id, None, attempt.number, understood, CardAtHand::No).await?;
+        let learnt = self.learn(id, None, attempt.number, understood, CardInMemory::No).await?;
         Ok(learnt.order)
     }
 }

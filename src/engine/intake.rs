@@ -23,7 +23,7 @@ use crate::tables::routes::LiveRoutes;
 
 /// A channel that cannot take an order, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StruckChannel {
+pub struct ChannelRefusal {
     pub channel: ChannelId,
     /// A stable word.
     pub reason: &'static str,
@@ -38,7 +38,7 @@ pub enum PayError {
     NoRoute {
         /// The rule that decided; `None` if no rule fitted.
         rule: Option<String>,
-        candidates: Vec<StruckChannel>,
+        candidates: Vec<ChannelRefusal>,
     },
     /// It is borne out that the card's last good month is over everywhere on earth.
     #[error("the last month in which the card is good has passed")]
@@ -169,7 +169,7 @@ pub fn explain_route<T>(
 }
 
 fn no_route(plan: &RoutePlan<'_>) -> PayError {
-    let candidates = plan.struck.iter().map(|struck| StruckChannel {
+    let candidates = plan.struck.iter().map(|struck| ChannelRefusal {
         channel: struck.channel.clone(),
         reason: struck.strike.name(),
         detail: struck.strike.to_string(),

@@ -20,11 +20,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::channel::{AttemptFacts, Channels, Understood};
+use crate::channel::{AttemptFacts, Channels, ReplyMeaning};
 use crate::clock::Timekeeper;
 use crate::codec::seal::SealError;
 use crate::domain::card::{Pan, SealedPan};
-use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
+use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::decide;
@@ -93,7 +93,7 @@ pub struct WorkerSignals {
 /// How often one change was decided again because its rows had changed meanwhile. Whoever changes
 /// rows goes round: load, decide, [`Engine::write`].
 #[derive(Debug, Default)]
-pub struct Tries(u32);
+pub struct CommitRounds(u32);
 
 /// Runs commands on orders.
 pub struct Engine {
@@ -168,7 +168,7 @@ impl Engine {
 
     /// A trusted message names a number that is not in the books. If this node made the number, the
     /// books are older than the world: an alert is raised, and the number is not given out again.
-    pub async fn number_from_outside(
+    pub async fn report_foreign_number(
         &self,
         number: ChannelOrderNo,
         channel: &ChannelId,
@@ -198,8 +198,8 @@ impl Engine {
         id: OrderId,
         seen: Option<View>,
         attempt: u8,
-        understood: Understood,
-        card: CardAtHand,
+        understood: ReplyMeaning,
+        card: CardInMemory,
     ) -> Result<Decision, EngineError> {
         let evidence = understood.into_evidence(Source::Reply, attempt);
         self.run(id, seen, move |spare_id| Command::Learn {
@@ -215,7 +215,7 @@ impl Engine {
         let decision = self
             .run(id, None, move |spare_id| Command::Learn {
                 evidence: evidence.clone(),
-                card: CardAtHand::No,
+                card: CardInMemory::No,
                 spare_id,
             })
             .await?;
@@ -244,7 +244,7 @@ impl Engine {
         first: Option<View>,
         command: impl Fn(Option<OrderId>) -> Command,
     ) -> Result<Decision, EngineError> {
-        let (mut known, mut tries) = (first, Tries::default());
+        let (mut known, mut tries) = (first, CommitRounds::default());
         loop {
             let mut view = match known.take() {
                 Some(view) => view,
@@ -269,7 +269,11 @@ impl Engine {
 
     /// Writes the rows that a change has decided on, if there are any, and wakes those who deliver
     /// them. False if what was loaded had changed meanwhile: it is loaded and decided anew.
-    pub async fn write(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
+    pub async fn write(
+        &self,
+        tries: &mut CommitRounds,
+        writes: WriteSet,
+    ) -> Result<bool, EngineError> {
         if writes.is_empty() {
             return Ok(true);
         }
@@ -284,7 +288,11 @@ impl Engine {
         Ok(is_written)
     }
 
-    async fn try_commit(&self, tries: &mut Tries, writes: WriteSet) -> Result<bool, EngineError> {
+    async fn try_commit(
+        &self,
+        tries: &mut CommitRounds,
+        writes: WriteSet,
+    ) -> Result<bool, EngineError> {
         match self.commit_patiently(writes).await {
             Ok(()) => Ok(true),
             // The caller's id of an undo is unique too: another decision has just owed it.
@@ -432,7 +440,7 @@ impl Engine {
     }
 
     /// The card number that an attempt has kept.
-    fn opened_pan(&self, order: OrderId, attempt: &Attempt) -> Option<Pan> {
+    fn open_pan(&self, order: OrderId, attempt: &Attempt) -> Option<Pan> {
         attempt.sealed_pan.as_ref().and_then(|sealed| self.vault.open(order, sealed))
     }
 

@@ -150,7 +150,7 @@ impl BackofficeError {
 
 /// What a statement's file holds, as it is handed in.
 #[derive(Debug)]
-pub enum StatementContent {
+pub enum UploadContent {
     Bytes(Vec<u8>),
     /// A file below the data folder, which is moved into the inbox.
     File(PathBuf),
@@ -158,11 +158,11 @@ pub enum StatementContent {
 
 /// A statement's file that is handed in.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct StatementUpload {
     pub channel: ChannelId,
     pub date: BusinessDate,
     pub name: String,
-    pub content: StatementContent,
+    pub content: UploadContent,
     pub origin: StatementOrigin,
     /// The name of the API key's owner.
     pub by: String,
@@ -170,7 +170,7 @@ pub struct Incoming {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportResult {
     pub revision: StatementRevision,
     /// Whether this content is new; if not, nothing was written but what had been missing.
     pub is_new: bool,
@@ -202,7 +202,7 @@ pub struct Backoffice {
 
 /// What holds for a channel now.
 #[derive(Clone)]
-struct House {
+struct ChannelContext {
     channel: ChannelId,
     terms: Arc<Terms>,
     statement: Arc<StatementTerms>,
@@ -210,7 +210,7 @@ struct House {
     present: Present,
 }
 
-impl House {
+impl ChannelContext {
     fn moment(&self) -> Moment<'_> {
         Moment {
             now: self.now,
@@ -244,7 +244,7 @@ impl Backoffice {
         &self.engine
     }
 
-    /// Where an upload may be written before [`StatementContent::File`] gives it over. It is made
+    /// Where an upload may be written before [`UploadContent::File`] gives it over. It is made
     /// if it is absent.
     pub fn work_folder(&self) -> Result<&Path, BackofficeError> {
         let failed = |source| BackofficeError::Io {
@@ -259,7 +259,7 @@ impl Backoffice {
         self.engine.store()
     }
 
-    fn house(&self, channel: &ChannelId) -> Result<House, BackofficeError> {
+    fn context(&self, channel: &ChannelId) -> Result<ChannelContext, BackofficeError> {
         let terms = self.engine.channels().terms(channel);
         let missing = || BackofficeError::UnknownChannel { channel: channel.clone() };
         let terms = terms.ok_or_else(missing)?;
@@ -267,7 +267,7 @@ impl Backoffice {
         let statement = self.rules.statement_terms(channel).ok_or_else(missing)?;
         let (channel, statement) = (channel.clone(), Arc::new(statement));
         let present = self.engine.clock().present();
-        Ok(House { channel, terms, statement, now: present.now(), present })
+        Ok(ChannelContext { channel, terms, statement, now: present.now(), present })
     }
 
     /// The turn of a channel: whoever holds it is the only one who runs its statements.

@@ -12,7 +12,7 @@ use crate::domain::books::clearing::ClearingRecord;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::report::{DailyReport, SettlementStanding};
-use crate::domain::books::settlement::Settled;
+use crate::domain::books::settlement::SettledAmounts;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::Currency;
@@ -36,8 +36,8 @@ pub struct DayReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CurrencyStanding {
     pub currency: Currency,
-    pub stated: Option<Settled>,
-    pub settled: Option<Settled>,
+    pub stated: Option<SettledAmounts>,
+    pub settled: Option<SettledAmounts>,
     pub standing: SettlementStanding,
 }
 
@@ -56,7 +56,7 @@ pub async fn report(
         records: DayRecords::new(channel.clone(), date),
         sums: DailyReport::new(channel.clone(), date),
     };
-    day.go_through(calendar).await?;
+    day.add_orders(calendar).await?;
     let mut sums = day.sums;
     let mut after = None;
     // Ends with the channel's last open difference.
@@ -72,7 +72,7 @@ pub async fn report(
     let mut settlement = Vec::new();
     for currency in Currency::ALL {
         let sums_of = batch.as_ref().map(|batch| batch.report.stated(currency));
-        let stated = sums_of.as_ref().and_then(Settled::of);
+        let stated = sums_of.as_ref().and_then(SettledAmounts::of);
         let settled = store.settled_date(channel.clone(), date, currency).await?;
         let settled = settled.map(|row| row.settled);
         let moved = stated.is_some_and(|stated| !stated.is_nothing());
@@ -94,7 +94,7 @@ struct Day<'store> {
 }
 
 impl Day<'_> {
-    async fn go_through(&mut self, calendar: &ClearingCalendar) -> Result<(), StoreError> {
+    async fn add_orders(&mut self, calendar: &ClearingCalendar) -> Result<(), StoreError> {
         if let Some((mut after, end)) = window(calendar, self.date) {
             // Ends with the window: each page goes on after the last order of the one before.
             'pages: loop {

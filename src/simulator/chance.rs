@@ -10,12 +10,12 @@ pub const PARTS_WHOLE: u16 = 10_000;
 
 /// A span of time to draw from, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Between {
+pub struct DurationRange {
     pub least: Duration,
     pub most: Duration,
 }
 
-impl Between {
+impl DurationRange {
     pub const ZERO: Self = Self { least: Duration::ZERO, most: Duration::ZERO };
 
     /// `least_ms` to `most_ms` milliseconds.
@@ -57,7 +57,7 @@ impl Chance {
     }
 
     /// A duration of whole microseconds; the least one if the span is upside down.
-    pub fn between(&mut self, span: Between) -> Duration {
+    pub fn between(&mut self, span: DurationRange) -> Duration {
         let width = span.most.saturating_sub(span.least).as_micros();
         let width = u64::try_from(width).unwrap_or(u64::MAX - 1);
         span.least.saturating_add(Duration::from_micros(self.below(width.saturating_add(1))))
@@ -121,12 +121,12 @@ mod tests {
     fn draws_stay_in_their_range() {
         let mut chance = Chance::of(3, "range", "x", 0);
         for _ in 0..1_000 {
-            let drawn = chance.between(Between::millis(5, 9));
+            let drawn = chance.between(DurationRange::millis(5, 9));
             assert!((5..=9).contains(&drawn.as_millis()), "{drawn:?}");
             assert!(chance.below(3) < 3);
             assert_eq!(chance.weighted(&[('a', 0), ('b', 4), ('c', 0)]), 'b');
         }
         assert_eq!(chance.below(0), 0);
-        assert_eq!(chance.between(Between::millis(9, 5)), Duration::from_millis(9));
+        assert_eq!(chance.between(DurationRange::millis(9, 5)), Duration::from_millis(9));
     }
 }

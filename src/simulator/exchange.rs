@@ -10,7 +10,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 
 use super::dialect::{Dialect, ReplyForm};
-use super::faults::{Happening, Loss, RequestFault, RequestPlan};
+use super::faults::{Loss, RequestFault, RequestPlan, SimulatorEvent};
 use super::message::{HttpReply, HttpRequest};
 use super::state::SimulatorState;
 
@@ -32,7 +32,7 @@ pub(super) async fn exchange<D: Dialect>(
     let call = match dialect.read(running, &received) {
         Ok(call) => call,
         Err(refusal) => {
-            running.counters.add(Happening::RequestRefused);
+            running.counters.add(SimulatorEvent::RequestRefused);
             return HttpAnswer::Whole(refusal);
         }
     };
@@ -40,16 +40,16 @@ pub(super) async fn exchange<D: Dialect>(
         let (operation, order_no) = dialect.name(&call);
         running.plan(operation, order_no)
     };
-    running.counters.add(Happening::Request);
+    running.counters.add(SimulatorEvent::Request);
     if plan.fault == RequestFault::DropBefore {
-        running.counters.add(Happening::DroppedBefore);
+        running.counters.add(SimulatorEvent::DroppedBefore);
         return HttpAnswer::Close;
     }
     if let Some(after) = plan.reversal_late {
-        return put_off(running, dialect, call, after);
+        return defer_reversal(running, dialect, call, after);
     }
     if plan.is_delayed() {
-        running.counters.add(Happening::Delayed);
+        running.counters.add(SimulatorEvent::Delayed);
     }
     if plan.delay_before.is_zero() {
         let draft = dialect.carry_out(running, &call);
@@ -68,21 +68,21 @@ pub(super) async fn exchange<D: Dialect>(
 }
 
 /// The reversal gets no answer; it is carried out late, and no other one of its order until then.
-fn put_off<D: Dialect>(
+fn defer_reversal<D: Dialect>(
     running: &Arc<SimulatorState>,
     dialect: &Arc<D>,
     call: D::Call,
     after: Duration,
 ) -> HttpAnswer {
-    running.counters.add(Happening::ReversalLate);
+    running.counters.add(SimulatorEvent::ReversalLate);
     let (_, order_no) = dialect.name(&call);
     let order_no: Box<str> = order_no.into();
-    running.ledger.put_off(&order_no);
+    running.ledger.defer_reversal(&order_no);
     let taken_on = running.ledger.settling(running.now());
     let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
     tokio::spawn(async move {
         if running.sleep(after).await {
-            running.ledger.end_put_off(&order_no);
+            running.ledger.end_deferral(&order_no);
             running.ledger.reverse_as_of(&order_no, taken_on);
             dialect.carry_out(&running, &call);
         }
@@ -108,23 +108,23 @@ async fn reply<D: Dialect>(
         }
         RequestFault::LoseReply(loss) => lose(running, loss).await,
         RequestFault::Garbage => {
-            count(Happening::Garbage);
+            count(SimulatorEvent::Garbage);
             HttpAnswer::Whole(garbage(plan.variant))
         }
         RequestFault::Truncated => {
-            count(Happening::Truncated);
+            count(SimulatorEvent::Truncated);
             truncate(write(ReplyForm::Honest), plan.variant)
         }
         RequestFault::HttpError => {
-            count(Happening::HttpError);
+            count(SimulatorEvent::HttpError);
             HttpAnswer::Whole(http_error(plan.variant))
         }
         RequestFault::BadSignature => {
-            count(Happening::BadSignature);
+            count(SimulatorEvent::BadSignature);
             HttpAnswer::Whole(write(ReplyForm::BadSignature(plan.variant)))
         }
         RequestFault::Unclear => {
-            count(Happening::Unclear);
+            count(SimulatorEvent::Unclear);
             HttpAnswer::Whole(write(ReplyForm::Unclear(plan.variant)))
         }
     }
@@ -133,15 +133,15 @@ async fn reply<D: Dialect>(
 async fn lose(running: &SimulatorState, loss: Loss) -> HttpAnswer {
     match loss {
         Loss::Close => {
-            running.counters.add(Happening::ReplyLostByClose);
+            running.counters.add(SimulatorEvent::ReplyLostByClose);
             HttpAnswer::Close
         }
         Loss::Reset => {
-            running.counters.add(Happening::ReplyLostByReset);
+            running.counters.add(SimulatorEvent::ReplyLostByReset);
             HttpAnswer::Reset
         }
         Loss::Hang(duration) => {
-            running.counters.add(Happening::ReplyLostByHang);
+            running.counters.add(SimulatorEvent::ReplyLostByHang);
             running.sleep(duration).await;
             HttpAnswer::Close
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::domain::closed_set;
 
-use super::chance::{Between, Chance, PARTS_WHOLE, hash};
+use super::chance::{Chance, DurationRange, PARTS_WHOLE, hash};
 
 /// How often each fault happens, in parts of ten thousand, and how long delays are.
 ///
@@ -37,21 +37,21 @@ pub struct Faults {
     pub delay: u16,
     /// How late. A request may be *processed* that late too, so the most must lie below the channel
     /// file's `not_found_final_after`: only then is "no such order" evidence.
-    pub delay_for: Between,
+    pub delay_for: DurationRange,
     /// A reversal that nobody hears of: its connection is closed at once, it is carried out late,
     /// and until then others of the same order are refused.
     pub reversal_late: u16,
     /// How late. Like a delay it must lie below what the channel file says that a request can be on
     /// its way: only then may a success be believed after it.
-    pub reversal_late_for: Between,
+    pub reversal_late_for: DurationRange,
     /// How long a lost reply hangs, where it hangs: beyond the caller's time-out.
-    pub hang_for: Between,
+    pub hang_for: DurationRange,
     /// The notice is never sent. Excludes every other notice fault.
     pub notice_missing: u16,
     /// The notice is sent one to three times more.
     pub notice_repeated: u16,
     pub notice_delayed: u16,
-    pub notice_delay_for: Between,
+    pub notice_delay_for: DurationRange,
     /// Another notice, well signed, says the opposite of the ledger, before or after the true one.
     pub notice_contradicting: u16,
     /// Another notice, badly signed, says the opposite of the ledger.
@@ -70,14 +70,14 @@ impl Faults {
             bad_signature: 0,
             unclear: 0,
             delay: 0,
-            delay_for: Between::millis(10, 400),
+            delay_for: DurationRange::millis(10, 400),
             reversal_late: 0,
-            reversal_late_for: Between::millis(300, 1_500),
-            hang_for: Between::millis(12_000, 15_000),
+            reversal_late_for: DurationRange::millis(300, 1_500),
+            hang_for: DurationRange::millis(12_000, 15_000),
             notice_missing: 0,
             notice_repeated: 0,
             notice_delayed: 0,
-            notice_delay_for: Between::millis(50, 2_000),
+            notice_delay_for: DurationRange::millis(50, 2_000),
             notice_contradicting: 0,
             notice_forged: 0,
         }
@@ -316,7 +316,7 @@ impl NoticePlan {
             }
         }
         if chance.hits(faults.notice_forged) {
-            plan.forgery = Some(chance.between(Between { least: Duration::ZERO, ..span }));
+            plan.forgery = Some(chance.between(DurationRange { least: Duration::ZERO, ..span }));
         }
         plan
     }
@@ -325,7 +325,7 @@ impl NoticePlan {
 closed_set! {
     /// An event that is counted: a fault done to the caller, or one of a few others.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Happening {
+    pub enum SimulatorEvent {
         /// Every request that could be read and was ours to answer.
         Request => "requests",
         /// A request that was refused as malformed, badly signed or not for this merchant.
@@ -356,20 +356,20 @@ closed_set! {
 
 /// How often each thing happened.
 #[derive(Default)]
-pub(super) struct Counters([AtomicU64; Happening::ALL.len()]);
+pub(super) struct Counters([AtomicU64; SimulatorEvent::ALL.len()]);
 
 impl Counters {
-    pub fn add(&self, happening: Happening) {
+    pub fn add(&self, happening: SimulatorEvent) {
         self.add_many(happening, 1);
     }
 
-    pub fn add_many(&self, happening: Happening, times: u64) {
+    pub fn add_many(&self, happening: SimulatorEvent, times: u64) {
         self.0[happening as usize].fetch_add(times, Ordering::Relaxed);
     }
 
-    pub fn snapshot(&self) -> BTreeMap<Happening, u64> {
-        let read = |happening: Happening| self.0[happening as usize].load(Ordering::Relaxed);
-        Happening::ALL.into_iter().map(|happening| (happening, read(happening))).collect()
+    pub fn snapshot(&self) -> BTreeMap<SimulatorEvent, u64> {
+        let read = |happening: SimulatorEvent| self.0[happening as usize].load(Ordering::Relaxed);
+        SimulatorEvent::ALL.into_iter().map(|happening| (happening, read(happening))).collect()
     }
 }
 
@@ -450,10 +450,10 @@ mod tests {
     #[test]
     fn counters_are_in_the_order_of_their_list() {
         let counters = Counters::default();
-        for (place, happening) in Happening::ALL.into_iter().enumerate() {
+        for (place, happening) in SimulatorEvent::ALL.into_iter().enumerate() {
             assert_eq!(happening as usize, place);
             counters.add_many(happening, place as u64);
         }
-        assert_eq!(counters.snapshot()[&Happening::Unclear], Happening::Unclear as u64);
+        assert_eq!(counters.snapshot()[&SimulatorEvent::Unclear], SimulatorEvent::Unclear as u64);
     }
 }

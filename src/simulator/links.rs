@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::dialect::ReplyForm;
 use super::dialect::iso8583::{Iso8583FarEnd, LinkRequest};
-use super::faults::{Happening, Loss, RequestFault, RequestPlan};
+use super::faults::{Loss, RequestFault, RequestPlan, SimulatorEvent};
 use super::server::{self, HttpDialect};
 use super::state::SimulatorState;
 
@@ -118,13 +118,13 @@ async fn take(
     frame: &[u8],
 ) {
     let Some(call) = dialect.read(frame) else {
-        running.counters.add(Happening::RequestRefused);
+        running.counters.add(SimulatorEvent::RequestRefused);
         return;
     };
     let (operation, name) = dialect.plan_name(&call);
     // Sign-ons and line tests are spared, or no run would ever begin.
     let plan = (operation != "network").then(|| running.plan(operation, name));
-    running.counters.add(Happening::Request);
+    running.counters.add(SimulatorEvent::Request);
     let Some(plan) = plan else {
         let said = dialect.carry_out(running, &call);
         let answer = dialect.write(running, &call, &said, ReplyForm::Honest);
@@ -132,11 +132,11 @@ async fn take(
         return;
     };
     if plan.fault == RequestFault::DropBefore {
-        running.counters.add(Happening::DroppedBefore);
+        running.counters.add(SimulatorEvent::DroppedBefore);
         return;
     }
     if let Some(after) = plan.reversal_late {
-        running.counters.add(Happening::ReversalLate);
+        running.counters.add(SimulatorEvent::ReversalLate);
         let taken_on = running.ledger.settling(running.now());
         let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
         tokio::spawn(async move {
@@ -153,7 +153,7 @@ async fn take(
         }
         return;
     }
-    running.counters.add(Happening::Delayed);
+    running.counters.add(SimulatorEvent::Delayed);
     let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
     let answers = answers.clone();
     // A task of its own: a link that breaks does not stop a request that is on its way.
@@ -185,34 +185,34 @@ fn carry_out(
             Some(LinkAnswer::Frame(write(ReplyForm::Honest)))
         }
         RequestFault::LoseReply(Loss::Close) => {
-            count(Happening::ReplyLostByClose);
+            count(SimulatorEvent::ReplyLostByClose);
             Some(LinkAnswer::Break)
         }
         RequestFault::LoseReply(Loss::Reset) => {
-            count(Happening::ReplyLostByReset);
+            count(SimulatorEvent::ReplyLostByReset);
             Some(LinkAnswer::Break)
         }
         RequestFault::LoseReply(Loss::Hang(_)) | RequestFault::HttpError => {
-            count(Happening::ReplyLostByHang);
+            count(SimulatorEvent::ReplyLostByHang);
             None
         }
         RequestFault::Garbage => {
-            count(Happening::Garbage);
+            count(SimulatorEvent::Garbage);
             Some(LinkAnswer::Frame(spoil(dialect, b"no message at all".to_vec())))
         }
         RequestFault::Truncated => {
-            count(Happening::Truncated);
+            count(SimulatorEvent::Truncated);
             let whole = write(ReplyForm::Honest);
             let own = dialect.framing().length_bytes();
             let half = own + (whole.len() - own) / 2;
             Some(LinkAnswer::Frame(spoil(dialect, whole[own..half].to_vec())))
         }
         RequestFault::BadSignature => {
-            count(Happening::BadSignature);
+            count(SimulatorEvent::BadSignature);
             Some(LinkAnswer::Frame(write(ReplyForm::BadSignature(plan.variant))))
         }
         RequestFault::Unclear => {
-            count(Happening::Unclear);
+            count(SimulatorEvent::Unclear);
             Some(LinkAnswer::Frame(write(ReplyForm::Unclear(plan.variant))))
         }
     }

@@ -35,9 +35,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub use self::chance::{Between, PARTS_WHOLE};
+pub use self::chance::{DurationRange, PARTS_WHOLE};
 pub use self::counterpart::{Counterpart, KeyTexts, TestCredential, playable};
-pub use self::faults::{Faults, Happening};
+pub use self::faults::{Faults, SimulatorEvent};
 pub use self::keys::{SimulatorKeys, SimulatorKeysError};
 pub use self::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot, cut_off_far_from};
 pub use self::settings::{
@@ -125,12 +125,12 @@ impl Simulator {
     }
 
     /// The counts of events so far, faults by kind.
-    pub fn counters(&self) -> BTreeMap<Happening, u64> {
+    pub fn counters(&self) -> BTreeMap<SimulatorEvent, u64> {
         self.running.counters.snapshot()
     }
 
     /// How often one thing happened so far.
-    pub fn count(&self, happening: Happening) -> u64 {
+    pub fn count(&self, happening: SimulatorEvent) -> u64 {
         self.counters().get(&happening).copied().unwrap_or(0)
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 
-use super::faults::{Happening, NoticePlan};
+use super::faults::{NoticePlan, SimulatorEvent};
 use super::ledger::{EntryState, EntryView};
 use super::state::SimulatorState;
 
@@ -81,7 +81,7 @@ pub(super) fn schedule(running: &Arc<SimulatorState>, notice: BankNotice) {
     tokio::spawn(async move {
         let running = &waiting.0;
         tokio::select! {
-            () = tell(running, &notice, &plan) => {}
+            () = send_notice(running, &notice, &plan) => {}
             () = running.stopped() => {}
         }
     });
@@ -103,17 +103,17 @@ impl Drop for WaitingNotice {
     }
 }
 
-async fn tell(running: &SimulatorState, notice: &BankNotice, plan: &NoticePlan) {
+async fn send_notice(running: &SimulatorState, notice: &BankNotice, plan: &NoticePlan) {
     tokio::time::sleep(notice.working).await;
     running.ledger.finish(running.now(), &notice.order_no);
     if plan.missing {
-        running.counters.add(Happening::NoticeMissing);
+        running.counters.add(SimulatorEvent::NoticeMissing);
         return;
     }
     if plan.delayed {
-        running.counters.add(Happening::NoticeDelayed);
+        running.counters.add(SimulatorEvent::NoticeDelayed);
     }
-    running.counters.add_many(Happening::NoticeRepeated, plan.copies.len() as u64);
+    running.counters.add_many(SimulatorEvent::NoticeRepeated, plan.copies.len() as u64);
     let mut posts: Vec<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = Vec::new();
     posts.push(Box::pin(post(running, notice, plan.delay, NoticeContent::Truth)));
     for after in &plan.copies {
@@ -140,9 +140,9 @@ async fn post(
         NoticeContent::Truth => {}
         NoticeContent::Opposite => {
             running.ledger.mark_contradicted(&notice.order_no);
-            running.counters.add(Happening::NoticeContradicting);
+            running.counters.add(SimulatorEvent::NoticeContradicting);
         }
-        NoticeContent::Forgery => running.counters.add(Happening::NoticeForged),
+        NoticeContent::Forgery => running.counters.add(SimulatorEvent::NoticeForged),
     }
     let waits = running.settings.notice_retries.waits.iter().map(Some).chain([None]);
     for wait in waits {
@@ -153,7 +153,7 @@ async fn post(
         }
         match wait {
             Some(wait) => tokio::time::sleep(*wait).await,
-            None => running.counters.add(Happening::NoticeGivenUp),
+            None => running.counters.add(SimulatorEvent::NoticeGivenUp),
         }
     }
 }
@@ -168,7 +168,7 @@ fn write(running: &SimulatorState, notice: &BankNotice, content: NoticeContent) 
 /// One post; answers whether the merchant acknowledged it.
 async fn deliver(running: &SimulatorState, url: &str, letter: Letter) -> bool {
     let Ok(_permit) = running.posts.acquire().await else { return false };
-    running.counters.add(Happening::NoticePost);
+    running.counters.add(SimulatorEvent::NoticePost);
     let request = running.client.post(url).headers(letter.headers.into_iter().collect());
     let request = request.header(CONTENT_TYPE, letter.content_type).body(letter.body);
     request.send().await.is_ok_and(|response| response.status() == reqwest::StatusCode::OK)

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::domain::time::BusinessDate;
 
 use super::dialect::bank::Bank;
-use super::dialect::statement::{Paper, write};
+use super::dialect::statement::{StatementPaper, write};
 use super::dialect::unionpay_acp::UnionPayPlatform;
 use super::exchange::{HttpAnswer, exchange};
 use super::message::{HttpReply, HttpRequest};
@@ -187,7 +187,7 @@ fn paper(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
     };
     match running.closed_statement(date) {
         Ok(statement) => {
-            let Paper { name, bytes } = write(&running.settings.dialect, &statement);
+            let StatementPaper { name, bytes } = write(&running.settings.dialect, &statement);
             let shown = HeaderValue::try_from(format!("attachment; filename=\"{name}\""))
                 .unwrap_or(HeaderValue::from_static("attachment"));
             let mut reply = HttpReply::new(StatusCode::OK, "application/octet-stream", bytes);

@@ -12,7 +12,7 @@ use crate::domain::closed_set;
 use crate::domain::money::AMOUNT_MINOR_MAX;
 use crate::domain::time::{ClearingCalendar, Timestamp};
 
-use super::chance::Between;
+use super::chance::DurationRange;
 use super::faults::Faults;
 use super::keys::SimulatorKeys;
 use super::keys::canyon::CanyonKeys;
@@ -192,7 +192,7 @@ pub struct SimulatorSettings {
     /// The lines of a reversed success in its statements. UnionPay's have no word for a reversal.
     pub reversed_lines: ReversedLines,
     /// How long the channel works on an order that it does not decide at once.
-    pub working: Between,
+    pub working: DurationRange,
     /// Larger charges are declined as over the limit.
     pub per_order_max_minor: i64,
     /// When the clearing day ends, at a whole minute; midnight is the calendar day. The ledger,
@@ -278,7 +278,7 @@ impl SimulatorSettings {
             declines_percent: 10,
             undo_declines_percent: 0,
             differences_percent: 0,
-            working: Between::millis(20, 200),
+            working: DurationRange::millis(20, 200),
             per_order_max_minor: AMOUNT_MINOR_MAX,
             calendar: unionpay_calendar(),
             fee_rate_ppm: 3_500,
@@ -346,7 +346,7 @@ impl SimulatorSettings {
         self
     }
 
-    pub fn with_working(mut self, working: Between) -> Self {
+    pub fn with_working(mut self, working: DurationRange) -> Self {
         self.working = working;
         self
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
 
 use super::PAGE_MAX;
@@ -139,7 +139,7 @@ pub(super) fn list_indexed<T: Versioned>(
 pub(super) fn due_rows<T: Versioned>(
     rows: SortedRows<'_>,
     prefix: &[u8],
-    due: Due,
+    due: DueWindow,
     limit: usize,
 ) -> StoreResult<Vec<T::Row>> {
     let behind = |moment| [prefix, &(millis(moment) + 1).to_be_bytes()].concat();

@@ -69,12 +69,12 @@ fn look(clock: &Timekeeper, before: Option<&Sighting>) -> Sighting {
         }
     }
     if before.map(|before| before.doubt) != Some(standing.doubt) {
-        tell(&standing, before.is_none());
+        log_standing(&standing, before.is_none());
     }
     Sighting { doubt: standing.doubt, clock: standing.clock, at }
 }
 
-fn tell(standing: &ClockStanding, is_first: bool) {
+fn log_standing(standing: &ClockStanding, is_first: bool) {
     let clock = standing.clock.rfc3339();
     let borne_out = standing.present.proven().rfc3339();
     match standing.doubt {

@@ -24,7 +24,7 @@ impl Worker for DayCloseWorker {
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
         let mut closed = 0;
         for channel in self.engine.channels().ids() {
-            if tasks.is_stop_asked() || !self.engine.takes_orders() {
+            if tasks.is_stop_requested() || !self.engine.takes_orders() {
                 break;
             }
             match self.engine.close_due_days(&channel).await {

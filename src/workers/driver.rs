@@ -50,8 +50,8 @@ impl Tasks {
     }
 
     /// Whether the round should end early.
-    pub fn is_stop_asked(&self) -> bool {
-        self.stop.is_asked()
+    pub fn is_stop_requested(&self) -> bool {
+        self.stop.is_requested()
     }
 
     /// Logs a failure, and reports it.
@@ -68,7 +68,7 @@ impl Tasks {
     }
 
     /// Takes the results of tasks that have ended; a panic in one ends that one alone.
-    fn take_ended(&mut self, ended: Result<Result<(), String>, JoinError>) {
+    fn record_end(&mut self, ended: Result<Result<(), String>, JoinError>) {
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.report(error),
@@ -86,7 +86,7 @@ impl Tasks {
     /// Waits for the tasks in flight.
     pub async fn finish(mut self) {
         while let Some(ended) = self.running.join_next().await {
-            self.take_ended(ended);
+            self.record_end(ended);
         }
     }
 
@@ -109,7 +109,7 @@ pub async fn drive<W: Worker>(
     let running = JoinSet::new();
     let mut tasks = Tasks { running, report, clock, stop, has_failed: false };
     let mut is_due = W::AT_START;
-    while !tasks.is_stop_asked() {
+    while !tasks.is_stop_requested() {
         if is_due {
             one_round(&mut worker, &mut tasks).await;
         }
@@ -124,7 +124,7 @@ pub async fn drive<W: Worker>(
         // Signals that came during the round count.
         tokio::select! {
             biased;
-            () = stopped.asked() => {}
+            () = stopped.requested() => {}
             () = worker.signal() => {}
             () = timer => {}
         }
@@ -137,7 +137,7 @@ async fn one_round(worker: &mut impl Worker, tasks: &mut Tasks) {
     tasks.report.begins(tasks.clock.now());
     tasks.has_failed = false;
     while let Some(ended) = tasks.running.try_join_next() {
-        tasks.take_ended(ended);
+        tasks.record_end(ended);
     }
     let rows = worker.round(tasks).await;
     tasks.report.ends(tasks.clock.now(), rows, began.elapsed(), !tasks.has_failed);

@@ -40,12 +40,12 @@ impl StopSignal {
         (sender, Self(receiver))
     }
 
-    pub fn is_asked(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 
     /// Returns when a stop is asked for.
-    pub async fn asked(&mut self) {
+    pub async fn requested(&mut self) {
         // An error means that the sender is gone with the application: that is a stop too.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
@@ -53,17 +53,17 @@ impl StopSignal {
 
 /// What is being worked at the moment, so that two rounds do not work the same thing at once.
 #[derive(Debug)]
-struct InFlight<K: Ord + Clone> {
+struct KeysInFlight<K: Ord + Clone> {
     keys: Arc<Mutex<BTreeSet<K>>>,
 }
 
-impl<K: Ord + Clone> Default for InFlight<K> {
+impl<K: Ord + Clone> Default for KeysInFlight<K> {
     fn default() -> Self {
         Self { keys: Arc::default() }
     }
 }
 
-impl<K: Ord + Clone> InFlight<K> {
+impl<K: Ord + Clone> KeysInFlight<K> {
     /// `None` if it is being worked already; else keep the hold for as long as the work takes.
     fn hold(&self, key: &K) -> Option<Hold<K>> {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);

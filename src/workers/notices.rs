@@ -17,11 +17,11 @@ use crate::codec::sign::{HmacKey, hex_lower};
 use crate::config::checked::DeliverySettings;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
-use crate::workers::InFlight;
+use crate::workers::KeysInFlight;
 use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
 
@@ -93,14 +93,14 @@ struct NoticeDesk {
 /// Delivers the notices that are due.
 pub struct NoticeWorker {
     desk: Arc<NoticeDesk>,
-    in_flight: InFlight<OrderId>,
+    in_flight: KeysInFlight<OrderId>,
 }
 
 impl NoticeWorker {
     pub fn new(engine: Arc<Engine>, work: NoticeWork, key: HmacKey) -> Result<Self, String> {
         let client = delivery::client(work.delivery.timeout)?;
         let desk = Arc::new(NoticeDesk { engine, work, key, client });
-        Ok(Self { desk, in_flight: InFlight::default() })
+        Ok(Self { desk, in_flight: KeysInFlight::default() })
     }
 
     async fn look(&self, tasks: &mut Tasks) -> Result<usize, EngineError> {
@@ -109,7 +109,7 @@ impl NoticeWorker {
         if self.in_flight.len() >= most {
             return Ok(0);
         }
-        let due = Due::at(desk.engine.clock().now(), desk.work.delivery.longest_wait());
+        let due = DueWindow::at(desk.engine.clock().now(), desk.work.delivery.longest_wait());
         for notice in desk.engine.store().due_notices(due, most * 2).await? {
             if self.in_flight.len() >= most {
                 break;

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use crate::domain::books::difference::LONGEST_CARRIED;
 use crate::domain::ids::ChannelId;
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::reconciliation::{Backoffice, LandedStatement};
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
-use crate::workers::{InFlight, PAGE};
+use crate::workers::{KeysInFlight, PAGE};
 
 /// Channels whose statements are run at once: each takes two threads and much memory.
 const IN_FLIGHT_MAX: usize = 1;
@@ -19,13 +19,13 @@ const IN_FLIGHT_MAX: usize = 1;
 /// Runs statements, and suspends what is due.
 pub struct ReconciliationWorker {
     backoffice: Arc<Backoffice>,
-    in_flight: InFlight<ChannelId>,
+    in_flight: KeysInFlight<ChannelId>,
     has_recovered: bool,
 }
 
 impl ReconciliationWorker {
     pub fn new(backoffice: Arc<Backoffice>) -> Self {
-        Self { backoffice, in_flight: InFlight::default(), has_recovered: false }
+        Self { backoffice, in_flight: KeysInFlight::default(), has_recovered: false }
     }
 }
 
@@ -68,7 +68,7 @@ impl Worker for ReconciliationWorker {
 
 async fn take(backoffice: &Backoffice, waiting: &LandedStatement) -> Result<(), String> {
     let (channel, date) = (&waiting.channel, waiting.date);
-    match backoffice.take_landed(waiting).await {
+    match backoffice.import_landed(waiting).await {
         Ok(None) => {}
         Ok(Some(batch)) => tracing::info!(
             channel.name = %channel,
@@ -97,7 +97,7 @@ async fn suspend(backoffice: &Backoffice, tasks: &mut Tasks) -> usize {
     loop {
         // What moves money because of its age waits until that is borne out.
         let present = backoffice.engine().clock().present();
-        let due = Due::at(present.now(), LONGEST_CARRIED).by(present.proven());
+        let due = DueWindow::at(present.now(), LONGEST_CARRIED).by(present.proven());
         match backoffice.expire(due, PAGE).await {
             Ok(rows) => {
                 suspended += rows;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, OrderId};
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
-use crate::workers::{InFlight, PAGE};
+use crate::workers::{KeysInFlight, PAGE};
 
 /// Works what is due in the temp reversal table; what is in flight finishes at a stop.
 pub struct ReversalWorker {
@@ -18,7 +18,7 @@ pub struct ReversalWorker {
     /// Entries of one channel that are worked at the same time.
     in_flight_max: usize,
     /// The entries of each channel that are being worked.
-    lanes: BTreeMap<ChannelId, InFlight<OrderId>>,
+    lanes: BTreeMap<ChannelId, KeysInFlight<OrderId>>,
 }
 
 impl ReversalWorker {
@@ -33,7 +33,7 @@ impl ReversalWorker {
         if lane.len() >= self.in_flight_max {
             return Ok(0);
         }
-        let due = Due::at(engine.clock().now(), engine.channels().longest_wait(channel));
+        let due = DueWindow::at(engine.clock().now(), engine.channels().longest_wait(channel));
         // What is being worked may still be due, and what came due first need not be the oldest: a
         // whole page is read, however little room there is.
         let mut due = engine.store().due_reversals(channel.clone(), due, PAGE).await?;

@@ -9,7 +9,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::incoming::{FetchError, StatementDesk};
 use crate::telemetry;
-use crate::workers::InFlight;
+use crate::workers::KeysInFlight;
 use crate::workers::driver::{Tasks, Worker};
 
 /// Downloads that run at once: each may hold a whole day in memory.
@@ -18,12 +18,12 @@ const IN_FLIGHT_MAX: usize = 2;
 /// Asks for the statements that are due.
 pub struct StatementWorker {
     desk: Arc<StatementDesk>,
-    in_flight: InFlight<(ChannelId, BusinessDate)>,
+    in_flight: KeysInFlight<(ChannelId, BusinessDate)>,
 }
 
 impl StatementWorker {
     pub fn new(desk: Arc<StatementDesk>) -> Self {
-        Self { desk, in_flight: InFlight::default() }
+        Self { desk, in_flight: KeysInFlight::default() }
     }
 }
 

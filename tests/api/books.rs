@@ -170,7 +170,7 @@ async fn what_succeeds_late_goes_to_the_first_open_day() {
         outcome,
         objection: None,
         as_of: None,
-        voucher: "a line".to_owned(),
+        transcript: "a line".to_owned(),
     };
     let engine = &gateway.state.engine;
     let paid = engine.weigh(id, evidence(1, approved())).await.expect("it is weighed");

@@ -13,7 +13,7 @@ use switchyard::api::auth::Callers;
 use switchyard::api::reconciliation::upload::Uploads;
 use switchyard::api::{ApiState, serve};
 use switchyard::channel::registry::Registry;
-use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
+use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::codec::sign::sha256_hex;
@@ -53,7 +53,7 @@ pub const CARD: &str = "6216261000000000018";
 /// The channel's side: it gives the answers that the test has prepared, and counts.
 pub struct Bank {
     registry: Arc<Registry>,
-    answers: Mutex<VecDeque<Understood>>,
+    answers: Mutex<VecDeque<ReplyMeaning>>,
     calls: AtomicU64,
     /// A place for each call that may be answered; without any, calls wait.
     gate: Semaphore,
@@ -62,11 +62,11 @@ pub struct Bank {
 impl Bank {
     /// The next call gets this answer; without one it is approved.
     pub fn will_answer(&self, outcome: Outcome) {
-        self.will_be_understood(Understood::new(outcome, String::new()));
+        self.will_be_understood(ReplyMeaning::new(outcome, String::new()));
     }
 
     /// The same, with what is kept beside the outcome.
-    pub fn will_be_understood(&self, understood: Understood) {
+    pub fn will_be_understood(&self, understood: ReplyMeaning) {
         self.answers.lock().expect("no panic under the lock").push_back(understood);
     }
 
@@ -107,12 +107,12 @@ impl Channels for Bank {
         &'a self,
         _channel: &'a ChannelId,
         _request: ChannelRequest,
-    ) -> ChannelFuture<'a, Understood> {
+    ) -> ChannelFuture<'a, ReplyMeaning> {
         Box::pin(async move {
             self.calls.fetch_add(1, Ordering::SeqCst);
             self.gate.acquire().await.expect("the gate is never closed").forget();
             let next = self.answers.lock().expect("no panic under the lock").pop_front();
-            next.unwrap_or_else(|| Understood::new(approved(), String::new()))
+            next.unwrap_or_else(|| ReplyMeaning::new(approved(), String::new()))
         })
     }
 }
@@ -387,13 +387,13 @@ impl Gateway {
 }
 
 fn registry(settings: &Settings, folder: &Path, clock: Clock) -> Registry {
-    let house = CommonTerms {
+    let common = CommonTerms {
         accounts: settings.accounts.clone(),
         has_accounting: settings.accounting.url.is_some(),
         notice_url: settings.notices.url.clone(),
     };
     let read =
-        Registry::load(&settings.channels_folder, &settings.routes_file, folder, house, clock);
+        Registry::load(&settings.channels_folder, &settings.routes_file, folder, common, clock);
     read.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 

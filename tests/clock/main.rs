@@ -31,13 +31,13 @@ not_found_final_after = "1h"
 "#;
 
 /// A daemon in this process, by a clock that a hand sets.
-struct House {
+struct Daemon {
     town: Installation,
     error_ms: Arc<AtomicI64>,
     app: Option<App>,
 }
 
-impl House {
+impl Daemon {
     /// With channels whose replies say what time it is, or without.
     async fn open(with_dates: bool) -> Self {
         let town = Installation::new(|channel| match with_dates {
@@ -46,9 +46,9 @@ impl House {
         })
         .await;
         town.write_channel(BANK, UNKNOWNS, QUICK_TIMEOUTS);
-        let mut house = Self { town, error_ms: Arc::default(), app: None };
-        house.start().await;
-        house
+        let mut daemon = Self { town, error_ms: Arc::default(), app: None };
+        daemon.start().await;
+        daemon
     }
 
     fn clock(&self) -> Clock {
@@ -104,31 +104,31 @@ fn date_of(order: &Value) -> BusinessDate {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn i_3_a_wrong_clock_does_no_lasting_harm() {
-    let mut house = House::open(true).await;
-    let core = house.core();
+    let mut daemon = Daemon::open(true).await;
+    let core = daemon.core();
     let paid = core.pay(&Payment::instant("A", 500)).await;
     assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
     let today = date_of(&paid.body);
-    assert_eq!(house.doubts().await, Vec::<String>::new());
+    assert_eq!(daemon.doubts().await, Vec::<String>::new());
 
     // A request that never arrives, and then a clock that says that this was two hours ago.
-    house.bank_has(Faults { drop_before: 10_000, ..Faults::calm() });
+    daemon.bank_has(Faults { drop_before: 10_000, ..Faults::calm() });
     let lost = core.pay(&Payment::instant("LOST", 600)).await;
     assert_eq!(lost.outcome(), (202, "unknown"), "{}", lost.body);
-    house.set(2 * HOUR_MS);
-    house.is_doubted("clock_ahead").await;
-    house.bank_has(Faults::calm());
+    daemon.set(2 * HOUR_MS);
+    daemon.is_doubted("clock_ahead").await;
+    daemon.bank_has(Faults::calm());
     let why = json!({ "reason": "the bank may know by now" });
     core.post(&format!("/v1/reversals/{}/retry", lost.id()), &why).await;
     knows_nothing(&core, lost.id()).await;
     assert_eq!(core.payment(lost.id()).await.text("status"), "unknown");
 
     // A year ahead: payments are taken; a lost reply is inquired of until the schedule is over.
-    house.set(YEAR_MS);
+    daemon.set(YEAR_MS);
     let late = core.pay(&Payment::instant("LATE", 700)).await;
     assert_eq!(late.outcome(), (200, "succeeded"), "{}", late.body);
     assert!(date_of(&late.body) <= today.next(), "{}", late.body);
-    house.bank_has(Faults { lose_reply: 10_000, ..Faults::calm() });
+    daemon.bank_has(Faults { lose_reply: 10_000, ..Faults::calm() });
     let unheard = core.pay(&Payment::instant("UNHEARD", 800)).await;
     assert_eq!(unheard.outcome(), (202, "unknown"), "{}", unheard.body);
     let run_out = async || {
@@ -147,30 +147,30 @@ async fn i_3_a_wrong_clock_does_no_lasting_harm() {
     assert_eq!((refused.status, refused.text("code")), (409, "clock_differs"), "{}", refused.body);
 
     // A start by that clock knows that the last moment of the books was another one.
-    house.stop().await;
-    house.start().await;
-    house.is_doubted("clock_ahead").await;
-    let shown = house.core().get("/v1/clock").await;
+    daemon.stop().await;
+    daemon.start().await;
+    daemon.is_doubted("clock_ahead").await;
+    let shown = daemon.core().get("/v1/clock").await;
     assert_eq!(shown.text("doubt"), "clock_ahead", "{}", shown.body);
     assert!(shown.text("borne_out") < shown.text("clock"), "{}", shown.body);
 
-    goes_on(&house, today, lost.id(), unheard.id()).await;
-    house.stop().await;
+    goes_on(&daemon, today, lost.id(), unheard.id()).await;
+    daemon.stop().await;
 }
 
 /// The clock is right again: it goes on by itself, and what the wrong clock has dated is found.
-async fn goes_on(house: &House, today: BusinessDate, lost: &str, unheard: &str) {
-    house.bank_has(Faults::calm());
-    house.set(0);
-    house.is_believed().await;
-    let core = house.core();
+async fn goes_on(daemon: &Daemon, today: BusinessDate, lost: &str, unheard: &str) {
+    daemon.bank_has(Faults::calm());
+    daemon.set(0);
+    daemon.is_believed().await;
+    let core = daemon.core();
     let found = async || {
         let order = core.payment(unheard).await;
         (order.text("status") == "succeeded").then_some(())
     };
     until("the order of which nobody heard is inquired of", found).await;
     for order_id in ["A", "LATE", "UNHEARD"] {
-        house.town.core_inbox.post_with("order_id", order_id).await;
+        daemon.town.core_inbox.post_with("order_id", order_id).await;
     }
     let next = core.pay(&Payment::instant("B", 900)).await;
     assert_eq!(date_of(&next.body), today, "{}", next.body);
@@ -192,20 +192,20 @@ async fn knows_nothing(core: &Core, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_bears_out_a_start_after_a_night() {
-    let mut house = House::open(false).await;
-    assert_eq!(house.core().pay(&Payment::instant("A", 500)).await.status, 200);
-    house.stop().await;
+    let mut daemon = Daemon::open(false).await;
+    assert_eq!(daemon.core().pay(&Payment::instant("A", 500)).await.status, 200);
+    daemon.stop().await;
 
     // A clock twenty hours on: a night, for all that the daemon knows.
-    house.set(20 * HOUR_MS);
-    house.start().await;
-    house.is_doubted("clock_ahead").await;
+    daemon.set(20 * HOUR_MS);
+    daemon.start().await;
+    daemon.is_doubted("clock_ahead").await;
     let shown = Timestamp::from_millis(Clock::System.now().as_millis() + 20 * HOUR_MS);
     let word = json!({ "time": shown.rfc3339(), "reason": "the machine was off over night" });
-    let core = house.core();
+    let core = daemon.core();
     let taken = core.post("/v1/clock/confirm", &word).await;
     assert_eq!((taken.status, &taken.body["doubt"]), (200, &Value::Null), "{}", taken.body);
-    house.is_believed().await;
+    daemon.is_believed().await;
     let kept = core.all("/v1/audit", "entries").await;
     let actions: BTreeMap<String, String> = kept
         .iter()
@@ -213,5 +213,5 @@ async fn an_operator_bears_out_a_start_after_a_night() {
         .collect();
     let reason = actions.get("\"clock.confirm\"").expect("it is in the trail");
     assert!(reason.contains("off over night"), "{reason}");
-    house.stop().await;
+    daemon.stop().await;
 }

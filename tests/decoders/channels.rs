@@ -7,12 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use switchyard::channel::file::ChannelFile;
-use switchyard::channel::protocol::Built;
+use switchyard::channel::protocol::ProtocolAdapter;
 use switchyard::channel::protocol::iso8583::section::Iso8583Channel;
 use switchyard::channel::statement::StatementReply;
 use switchyard::channel::transport::tcp::{LinkProtocol, RequestTrace, TracedRequest};
 use switchyard::channel::{
-    Adapter, AttemptFacts, ChannelRequest, LinkAdapter, TRANSCRIPT_BYTES_MAX, Understood,
+    Adapter, AttemptFacts, ChannelRequest, LinkAdapter, ReplyMeaning, TRANSCRIPT_BYTES_MAX,
     WireNotice, WireReply, protocol,
 };
 use switchyard::codec::FieldLimits;
@@ -88,18 +88,18 @@ pub fn reply(status: u16, headers: HeaderMap, body: impl Into<Vec<u8>>) -> WireR
 
 /// What holds of whatever an adapter understood: only a transport says *not sent* (I-2), and what
 /// is kept of the channel's words is bounded and holds no card number (I-11).
-pub fn check_understood(understood: &Understood) {
+pub fn check_understood(understood: &ReplyMeaning) {
     let sent = !matches!(understood.outcome, Outcome::NotSent(_));
     assert!(sent, "an adapter says that nothing was sent");
-    let voucher = &understood.voucher;
-    assert!(voucher.len() <= TRANSCRIPT_BYTES_MAX, "a voucher of {} bytes", voucher.len());
-    let mut runs = voucher.split(|c: char| !c.is_ascii_digit());
-    assert!(!runs.any(|run| run == PAN), "a voucher has the card number");
+    let transcript = &understood.transcript;
+    assert!(transcript.len() <= TRANSCRIPT_BYTES_MAX, "a transcript of {} bytes", transcript.len());
+    let mut runs = transcript.split(|c: char| !c.is_ascii_digit());
+    assert!(!runs.any(|run| run == PAN), "a transcript has the card number");
 }
 
 /// Reads a channel file's text as a start does, but for what is kept elsewhere: the mistakes as
 /// texts, and the adapter where there are none.
-fn build(text: &str) -> Result<Built, Vec<String>> {
+fn build(text: &str) -> Result<ProtocolAdapter, Vec<String>> {
     let shown =
         |mistakes: Vec<_>| mistakes.iter().map(ToString::to_string).collect::<Vec<String>>();
     let document = Document::parse("channel.toml", text).map_err(shown)?;
@@ -237,7 +237,7 @@ fn said(body: &[u8]) -> Option<Vec<(String, String)>> {
     Some(signed.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
 }
 
-fn assert_unknown(understood: &Understood, what: &str) {
+fn assert_unknown(understood: &ReplyMeaning, what: &str) {
     let unknown = matches!(understood.outcome, Outcome::Unknown(_));
     assert!(unknown, "{what} is believed: {}", understood.outcome.name());
 }
@@ -298,8 +298,8 @@ pub fn links(bytes: &[u8]) {
     let links = LINKS.get_or_init(|| {
         let file = include_str!("../../channels/lakeside-acquirer.toml");
         match build(file) {
-            Ok(Built::Links(links)) => links,
-            Ok(Built::Http(_)) => panic!("the shipped file speaks of links"),
+            Ok(ProtocolAdapter::Links(links)) => links,
+            Ok(ProtocolAdapter::Http(_)) => panic!("the shipped file speaks of links"),
             Err(mistakes) => panic!("{mistakes:?}"),
         }
     });
@@ -325,9 +325,9 @@ pub fn links(bytes: &[u8]) {
 pub fn channel_file(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let adapter = match build(text) {
-        Ok(Built::Http(adapter)) => adapter,
+        Ok(ProtocolAdapter::Http(adapter)) => adapter,
         // Card numbers belong into its frames, and there is nothing else that is sent.
-        Ok(Built::Links(_)) => return,
+        Ok(ProtocolAdapter::Links(_)) => return,
         Err(mistakes) => {
             assert!(!mistakes.is_empty(), "no adapter, and no mistake");
             for mistake in mistakes {

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use switchyard::domain::books::accounting::AccountNames;
 use switchyard::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
 use switchyard::domain::command::{
-    CardAtHand, Command, Decider, Decision, OriginalView, Refusal, Resolution, View,
+    CardInMemory, Command, Decider, Decision, OriginalView, Refusal, Resolution, View,
 };
 use switchyard::domain::fee::FeeSchedule;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Evidence, Operation, Source};
@@ -21,7 +21,7 @@ use switchyard::domain::money::{AmountMinor, Currency};
 use switchyard::domain::outcome::{
     Approval, Decline, NotSentCause, Objection, Outcome, Reason, UnknownCause,
 };
-use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
+use switchyard::domain::terms::{AfterInquiry, ReportedSuccessRule, ReverseUntil, Terms};
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 use switchyard::domain::write_set::Contradiction;
 
@@ -53,7 +53,7 @@ pub fn terms() -> Terms {
         follow_up_needs_card: false,
         keeps_pan: true,
         call_ends_after: seconds(40),
-        statement_claims: ClaimRule::Undo,
+        statement_claims: ReportedSuccessRule::Undo,
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule::default(),
         close_after: Duration::ZERO,
@@ -134,9 +134,9 @@ pub fn order(kind: OrderKind, settlement: SettlementMode, candidates: &[&str]) -
 }
 
 /// The card, while the call that brought it is still running.
-pub fn card() -> CardAtHand {
+pub fn card() -> CardInMemory {
     let sealed = SealedPan { key_id: "k1".to_owned(), nonce: [1; 12], bytes: vec![2; 32] };
-    CardAtHand::Yes { sealed: Some(sealed) }
+    CardInMemory::Yes { sealed: Some(sealed) }
 }
 
 /// The books with one payment in them. Every decision is applied and audited.
@@ -160,7 +160,7 @@ impl Desk {
     }
 
     pub fn sending_order(terms: Terms, order: Order) -> Self {
-        let claims_stay = terms.statement_claims == ClaimRule::Suspend;
+        let claims_stay = terms.statement_claims == ReportedSuccessRule::Suspend;
         let mut rows = Rows { claims_stay, ..Rows::default() };
         for name in ["one", "two", "three"] {
             let channel = ChannelId::from_stored(name);
@@ -240,22 +240,29 @@ impl Desk {
 
     pub fn learn(&mut self, source: Source, outcome: Outcome) -> Decision {
         let attempt = self.order().attempts.len() as u8;
-        self.learn_of(self.id, attempt, source, outcome, CardAtHand::No)
+        self.learn_of(self.id, attempt, source, outcome, CardInMemory::No)
     }
 
     /// Something that is true of another moment than this one.
     pub fn learn_as_of(&mut self, source: Source, outcome: Outcome, as_of: Timestamp) -> Decision {
-        self.weigh(self.id, self.evidence(source, outcome, Some(as_of)), CardAtHand::No)
+        self.weigh(self.id, self.evidence(source, outcome, Some(as_of)), CardInMemory::No)
     }
 
     /// Something of which nobody knows how old it is.
     pub fn learn_undated(&mut self, source: Source, outcome: Outcome) -> Decision {
-        self.weigh(self.id, self.evidence(source, outcome, None), CardAtHand::No)
+        self.weigh(self.id, self.evidence(source, outcome, None), CardInMemory::No)
     }
 
     fn evidence(&self, source: Source, outcome: Outcome, as_of: Option<Timestamp>) -> Evidence {
         let attempt = self.order().attempts.len() as u8;
-        Evidence { source, attempt, outcome, objection: None, as_of, voucher: "words".to_owned() }
+        Evidence {
+            source,
+            attempt,
+            outcome,
+            objection: None,
+            as_of,
+            transcript: "words".to_owned(),
+        }
     }
 
     /// Inquiries and statements speak of now; nobody knows how old the words of others are.
@@ -265,7 +272,7 @@ impl Desk {
         attempt: u8,
         source: Source,
         outcome: Outcome,
-        card: CardAtHand,
+        card: CardInMemory,
     ) -> Decision {
         self.learn_of_objectioned(id, attempt, source, (outcome, None), card)
     }
@@ -278,7 +285,7 @@ impl Desk {
         objection: Option<Objection>,
     ) -> Decision {
         let attempt = self.order().attempts.len() as u8;
-        self.learn_of_objectioned(self.id, attempt, source, (outcome, objection), CardAtHand::No)
+        self.learn_of_objectioned(self.id, attempt, source, (outcome, objection), CardInMemory::No)
     }
 
     fn learn_of_objectioned(
@@ -287,7 +294,7 @@ impl Desk {
         attempt: u8,
         source: Source,
         (outcome, objection): (Outcome, Option<Objection>),
-        card: CardAtHand,
+        card: CardInMemory,
     ) -> Decision {
         let as_of = match source {
             Source::Inquiry | Source::Statement => Some(self.now),
@@ -297,11 +304,11 @@ impl Desk {
             | Source::Operator
             | Source::Recovery => None,
         };
-        let voucher = "words".to_owned();
-        self.weigh(id, Evidence { source, attempt, outcome, objection, as_of, voucher }, card)
+        let transcript = "words".to_owned();
+        self.weigh(id, Evidence { source, attempt, outcome, objection, as_of, transcript }, card)
     }
 
-    fn weigh(&mut self, id: OrderId, evidence: Evidence, card: CardAtHand) -> Decision {
+    fn weigh(&mut self, id: OrderId, evidence: Evidence, card: CardInMemory) -> Decision {
         let attempt = evidence.attempt;
         let ended = self.rows.orders[&id]
             .attempt(attempt)
@@ -325,8 +332,8 @@ impl Desk {
         objection: Option<Objection>,
     ) -> Result<Decision, Refusal> {
         let attempt = self.order().attempts.len() as u8;
-        let voucher = String::new();
-        self.run(Command::LearnReversal { attempt, outcome, objection, voucher, late: None })
+        let transcript = String::new();
+        self.run(Command::LearnReversal { attempt, outcome, objection, transcript, late: None })
     }
 
     pub fn learn_reversal_of(
@@ -344,8 +351,8 @@ impl Desk {
         outcome: Outcome,
         late: Option<Timestamp>,
     ) -> Result<Decision, Refusal> {
-        let voucher = "words".to_owned();
-        self.run(Command::LearnReversal { attempt, outcome, objection: None, voucher, late })
+        let transcript = "words".to_owned();
+        self.run(Command::LearnReversal { attempt, outcome, objection: None, transcript, late })
     }
 
     pub fn resolve(&mut self, resolution: Resolution) -> Result<Decision, Refusal> {

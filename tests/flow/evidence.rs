@@ -1,6 +1,6 @@
 //! Every state of an attempt, every outcome, every source.
 
-use switchyard::domain::command::{CardAtHand, Resolution};
+use switchyard::domain::command::{CardInMemory, Resolution};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
@@ -162,7 +162,7 @@ fn i_4_the_next_channel_is_tried_only_when_nothing_was_sent() {
     for (source, outcome, at_hand, tried) in rows {
         let mut desk = Desk::sending_to(terms(), &["one", "two"]);
         let name = format!("{source:?} {outcome:?} {at_hand}");
-        let hand = if at_hand { card() } else { CardAtHand::No };
+        let hand = if at_hand { card() } else { CardInMemory::No };
         let decision = desk.learn_of(desk.id, 1, source, outcome, hand);
         let sends = |effect: &Effect| matches!(effect, Effect::Send { attempt: 2, .. });
         assert_eq!(decision.effects.iter().any(sends), tried, "{name}");

@@ -1,6 +1,6 @@
 //! Fees on the way of an order: by its clearing date and merchant, and back by what was charged.
 
-use switchyard::domain::command::{CardAtHand, Command};
+use switchyard::domain::command::{CardInMemory, Command};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
@@ -52,7 +52,7 @@ fn carry_out(desk: &mut Desk, place: u64, kind: OrderKind, minor: i64) -> OrderI
         let booked = Box::new(acknowledged(desk, id));
         desk.run_on(id, Command::BeginFollowUp { booked }).expect("it waits");
     }
-    desk.learn_of(id, 1, Source::Reply, approved(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Reply, approved(), CardInMemory::No);
     assert_eq!(desk.rows.orders[&id].status, OrderStatus::Succeeded);
     id
 }
@@ -140,13 +140,13 @@ fn a_refund_that_fails_takes_no_part_of_the_fee_along() {
     let id = ask(&mut desk, 1, OrderKind::Refund { of }, AMOUNT).expect("it is allowed");
     let booked = Box::new(acknowledged(&desk, id));
     desk.run_on(id, Command::BeginFollowUp { booked }).expect("it waits");
-    desk.learn_of(id, 1, Source::Reply, declined(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Reply, declined(), CardInMemory::No);
     assert_eq!(desk.order().claims.fee_back_minor, 0);
     let id = carry_out(&mut desk, 2, OrderKind::Refund { of }, AMOUNT);
     assert_eq!(fee(&desk, id).0, -74);
     // Then the channel claims the failed one too: the fee comes back once.
     let failed = OrderId::compose(261_122, 1, 101);
-    desk.learn_of(failed, 1, Source::Notice, approved(), CardAtHand::No);
+    desk.learn_of(failed, 1, Source::Notice, approved(), CardInMemory::No);
     assert_eq!(fee(&desk, failed).0, 0);
     assert_eq!(desk.order().claims.fee_back_minor, 74);
 }
@@ -159,7 +159,7 @@ fn i_5_an_undo_gives_back_the_fee_of_the_success_it_undoes() {
     desk.terms = charging(vec![rule(1)]);
     let undo = desk.undo().id;
     desk.run_on(undo, Command::BeginUndo).expect("it is owed");
-    desk.learn_of(undo, 1, Source::Reply, approved(), CardAtHand::No);
+    desk.learn_of(undo, 1, Source::Reply, approved(), CardInMemory::No);
     assert_eq!(desk.rows.orders[&undo].attempts[0].state, AttemptState::Approved);
     assert_eq!(fee(&desk, undo), (-74, "at 6000"));
 }

@@ -7,7 +7,7 @@ use switchyard::domain::books::accounting::{
     AccountingRequest, BookingEvent, DeliveryStatus, PostingSide, RequestId, VoucherType,
 };
 use switchyard::domain::card::SealedPan;
-use switchyard::domain::command::{CardAgain, CardAtHand, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal, RepeatedCard, Resolution};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
@@ -57,7 +57,7 @@ fn ask_with(
     place: u64,
     kind: OrderKind,
     minor: i64,
-    card: Option<CardAgain>,
+    card: Option<RepeatedCard>,
 ) -> Result<OrderId, Refusal> {
     let order = follow_up(desk, place, kind, minor);
     let (id, of) = (order.id, kind.original().expect("it follows an order up"));
@@ -114,7 +114,7 @@ fn begun_refund(desk: &mut Desk, place: u64, minor: i64) -> OrderId {
 }
 
 fn reply(desk: &mut Desk, id: OrderId, outcome: Outcome) {
-    desk.learn_of(id, 1, Source::Reply, outcome, CardAtHand::No);
+    desk.learn_of(id, 1, Source::Reply, outcome, CardInMemory::No);
 }
 
 fn events(desk: &Desk, id: OrderId) -> Vec<&'static str> {
@@ -166,7 +166,7 @@ fn resolve_as(desk: &mut Desk, id: OrderId, resolution: Resolution) {
 }
 
 fn learn(desk: &mut Desk, id: OrderId, source: Source, outcome: Outcome) {
-    desk.learn_of(id, 1, source, outcome, CardAtHand::No);
+    desk.learn_of(id, 1, source, outcome, CardInMemory::No);
 }
 
 /// Every way in which a follow-up that was sent can end.
@@ -435,9 +435,9 @@ fn a_void_gives_the_fee_back_and_a_refund_as_agreed() {
     }
 }
 
-fn card_again(pan_digest: u128) -> Option<CardAgain> {
+fn card_again(pan_digest: u128) -> Option<RepeatedCard> {
     let sealed = SealedPan { key_id: "k1".to_owned(), nonce: [3; 12], bytes: vec![4; 32] };
-    Some(CardAgain { pan_digest, sealed })
+    Some(RepeatedCard { pan_digest, sealed })
 }
 
 #[test]
@@ -455,7 +455,7 @@ fn i_11_a_card_given_again_is_the_originals_and_is_kept_only_while_needed() {
     assert!(order.sealed_pan.is_none() && order.attempts[0].sealed_pan.is_some());
     reply(&mut desk, id, unknown());
     assert!(desk.rows.orders[&id].attempts[0].sealed_pan.is_some(), "inquiry may need it");
-    desk.learn_of(id, 1, Source::Inquiry, approved(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Inquiry, approved(), CardInMemory::No);
     assert!(desk.rows.orders[&id].attempts[0].sealed_pan.is_none());
     // Where no channel wants it, it is compared and forgotten.
     let terms = Terms { keeps_pan: false, ..terms() };

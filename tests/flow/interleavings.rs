@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use switchyard::domain::command::{CardAtHand, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal, Resolution};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::flow::attempt::{Attempt, AttemptState, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus};
@@ -200,7 +200,7 @@ impl Play {
                 let Some(undo) = self.undo() else { return false };
                 let Some(open) = self.desk.rows.orders[&undo].unresolved() else { return false };
                 let number = open.number;
-                let hand = CardAtHand::No;
+                let hand = CardInMemory::No;
                 self.desk.learn_of(undo, number, Source::Reply, word.outcome(), hand);
             }
         }

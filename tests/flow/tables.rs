@@ -2,13 +2,13 @@
 
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::books::clearing::ClearingState;
-use switchyard::domain::command::{CardAtHand, Command, Decision, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Decision, Resolution};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::{OrderKind, SettlementMode};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::outcome::{Approval, Outcome};
-use switchyard::domain::terms::{ClaimRule, Terms};
+use switchyard::domain::terms::{ReportedSuccessRule, Terms};
 use switchyard::domain::write_set::WriteSet;
 
 use crate::build::{
@@ -62,7 +62,7 @@ impl Scene {
 
     fn learn(mut self, source: Source, outcome: Outcome) -> Self {
         let attempt = self.desk.rows.orders[&self.id].attempts.len() as u8;
-        let decision = self.desk.learn_of(self.id, attempt, source, outcome, CardAtHand::No);
+        let decision = self.desk.learn_of(self.id, attempt, source, outcome, CardInMemory::No);
         self.keep(decision);
         self
     }
@@ -279,7 +279,7 @@ const SOURCES: [Source; 4] = [Source::Reply, Source::Inquiry, Source::Notice, So
 /// What is said by any of the sources after any end without success.
 fn after_failure(
     kinds: &[Kind],
-    rule: ClaimRule,
+    rule: ReportedSuccessRule,
     sources: &[Source],
     said: fn() -> Outcome,
 ) -> Vec<Scene> {
@@ -322,7 +322,7 @@ fn i_5_whatever_is_said_of_an_end_leaves_what_the_manual_says() {
         CaptureUndo,
         HoldUndo,
     ];
-    let (undo, suspend) = (ClaimRule::Undo, ClaimRule::Suspend);
+    let (undo, suspend) = (ReportedSuccessRule::Undo, ReportedSuccessRule::Suspend);
     let (messages, statement) = (&SOURCES[..3], &SOURCES[3..]);
     let claimed = |kinds: &[Kind]| after_failure(kinds, undo, &SOURCES, approved);
     let suspended = |kinds: &[Kind]| after_failure(kinds, suspend, statement, approved);

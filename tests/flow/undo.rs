@@ -1,7 +1,7 @@
 //! An owed undo: it is sent until the channel has done it, or a person must look.
 
 use switchyard::domain::books::accounting::{BookingEvent, RequestId};
-use switchyard::domain::command::{CardAtHand, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal, Resolution};
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::flow::reversal::Phase;
@@ -24,7 +24,7 @@ fn owing(terms: Terms) -> (Desk, OrderId) {
 
 fn reply(desk: &mut Desk, id: OrderId, outcome: Outcome) {
     let attempt = desk.rows.orders[&id].attempts.len() as u8;
-    desk.learn_of(id, attempt, Source::Reply, outcome, CardAtHand::No);
+    desk.learn_of(id, attempt, Source::Reply, outcome, CardInMemory::No);
 }
 
 fn sending(terms: Terms) -> (Desk, OrderId) {
@@ -108,15 +108,15 @@ fn i_3_a_lost_undo_is_inquired_of_and_owed_again_if_it_never_arrived() {
     let (mut desk, id) = sending(terms());
     reply(&mut desk, id, unknown());
     assert_eq!(desk.rows.entries[&id].phase, Phase::Inquiring);
-    desk.learn_of(id, 1, Source::Inquiry, not_found(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Inquiry, not_found(), CardInMemory::No);
     assert_eq!(desk.rows.entries[&id].phase, Phase::Inquiring, "it may still be on its way");
     desk.wait(seconds(600));
-    desk.learn_of(id, 1, Source::Inquiry, not_found(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Inquiry, not_found(), CardInMemory::No);
     assert_eq!(desk.rows.entries[&id].phase, Phase::UndoOwed);
     desk.run_on(id, Command::BeginUndo).expect("it is owed again");
     assert_eq!(desk.rows.orders[&id].attempts.len(), 2);
     reply(&mut desk, id, pending());
-    desk.learn_of(id, 2, Source::Notice, approved(), CardAtHand::No);
+    desk.learn_of(id, 2, Source::Notice, approved(), CardInMemory::No);
     assert_eq!(desk.rows.orders[&id].status, OrderStatus::Succeeded);
 }
 
@@ -129,7 +129,7 @@ fn an_undo_is_never_reversed() {
     reply(&mut desk, id, unknown());
     for _ in 0..10 {
         desk.wait(seconds(1_000));
-        desk.learn_of(id, 1, Source::Inquiry, unknown(), CardAtHand::No);
+        desk.learn_of(id, 1, Source::Inquiry, unknown(), CardInMemory::No);
         assert_eq!(desk.rows.entries[&id].phase, Phase::Inquiring);
     }
 }

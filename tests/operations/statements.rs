@@ -14,7 +14,7 @@ use switchyard::domain::ids::ChannelId;
 use switchyard::domain::terms::CommonTerms;
 use switchyard::domain::time::BusinessDate;
 use switchyard::reconciliation::matching::{
-    Budget, Comparison, FileRows, MEMORY_BYTES, StatementInput, Unwatched, reconcile,
+    Budget, Comparison, FileRows, MEMORY_BYTES, NoWatch, StatementInput, reconcile,
 };
 use switchyard::simulator::{EntryKind, EntryState, LedgerSnapshot, ReversedLines};
 
@@ -102,12 +102,12 @@ fn hold(
     };
     let (records_layout, budget) = (layout::records(), Budget::new(MEMORY_BYTES, folder));
     let file = StatementInput { path: statement, layout, summary: None, date: Some(date) };
-    let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
-    let ours = FileRows::records(records, &records_layout, &budget, &Unwatched);
+    let theirs = &mut FileRows::statement(file, &budget, &NoWatch).expect("a file");
+    let ours = FileRows::records(records, &records_layout, &budget, &NoWatch);
     let ours = &mut ours.expect("a file");
-    let matched = reconcile((theirs, ours), &comparison, &budget, &Unwatched).expect("read");
+    let matched = reconcile((theirs, ours), &comparison, &budget, &NoWatch).expect("read");
     let mut netted = 0;
-    let told = matched.tell(|verdict| {
+    let told = matched.report(|verdict| {
         match verdict.class {
             Class::MatchedWeak => {}
             Class::Netted => netted += 1,

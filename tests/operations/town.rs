@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use switchyard::clock::Clock;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
-use switchyard::config::editor::{Editor, laid_over};
+use switchyard::config::editor::{Editor, overlay};
 use switchyard::config::raw::Document;
 use switchyard::domain::time::Timestamp;
 use switchyard::simulator::{
-    Between, Counterpart, Faults, Happening, KeyTexts, LedgerSnapshot, ReversedLines, Simulator,
+    Counterpart, DurationRange, Faults, KeyTexts, LedgerSnapshot, ReversedLines, Simulator,
+    SimulatorEvent,
 };
 
 use crate::accounting::Accounting;
@@ -207,8 +208,11 @@ key_sha256 = "{hash}"
 
     /// How many replies were lost so far.
     pub fn went_wrong(&self) -> u64 {
-        let lost =
-            [Happening::ReplyLostByClose, Happening::ReplyLostByReset, Happening::ReplyLostByHang];
+        let lost = [
+            SimulatorEvent::ReplyLostByClose,
+            SimulatorEvent::ReplyLostByReset,
+            SimulatorEvent::ReplyLostByHang,
+        ];
         let of = |simulator: &Simulator| lost.map(|kind| simulator.count(kind)).iter().sum::<u64>();
         self.simulators.iter().map(|(_, simulator)| of(simulator)).sum()
     }
@@ -222,7 +226,7 @@ async fn settle(
     scratch: &Scratch,
     door: &Door,
 ) -> Simulator {
-    let text = laid_over(channel.text, &cut_off_at(far_cut_off())).expect("TOML");
+    let text = overlay(channel.text, &cut_off_at(far_cut_off())).expect("TOML");
     let document = Document::parse("shipped.toml", &text).expect("TOML");
     let other = Counterpart::read(&document, channel.id, &mut KeyTexts::new());
     let Ok(other) = other else { panic!("{} has no other side", channel.id) };
@@ -234,11 +238,11 @@ async fn settle(
         .settings(channel.id, clock)
         .with_seed(seed)
         .with_declines_percent(0)
-        .with_working(Between::millis(10, 50));
+        .with_working(DurationRange::millis(10, 50));
     settings.fee_rate_ppm = channel.fee_rate_ppm;
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let notices = format!("http://{}", door.address);
-    let copy = other.leading_here(&text, &simulator.base_url(), &notices).expect("TOML");
+    let copy = other.redirect_to_simulator(&text, &simulator.base_url(), &notices).expect("TOML");
     let mut copy = Editor::new(&copy).expect("TOML");
     for (place, credential) in other.credentials.iter().enumerate() {
         let name = format!("keys/{}-{place}", channel.id);

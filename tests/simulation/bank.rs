@@ -227,7 +227,7 @@ impl State {
             outcome,
             objection: None,
             as_of: None,
-            voucher: format!("notice of {number}"),
+            transcript: format!("notice of {number}"),
         };
         self.later(after, Event::Notice { order: number.order, evidence, sure });
     }
@@ -268,7 +268,7 @@ impl State {
             return self.word(number);
         };
         let terms = terms::terms(record.channel.as_str());
-        if !terms.reversal_window_open(record.sent_at, &Present::sure(self.now)) {
+        if !terms.reversal_window_open(record.sent_at, &Present::certain(self.now)) {
             self.tally.reversal_refused += 1;
             return declined(Reason::OutsideWindow, "W0");
         }

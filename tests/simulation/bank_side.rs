@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, Understood};
+use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::Clock;
 use switchyard::domain::flow::attempt::{AttemptState, Operation};
 use switchyard::domain::flow::reversal::Phase;
@@ -217,7 +217,7 @@ impl Bank {
             Way::Late => {
                 let mut state = self.world.state();
                 let terms = terms::terms(channel.as_str());
-                let open = terms.reversal_window_open(facts.sent_at, &Present::sure(state.now));
+                let open = terms.reversal_window_open(facts.sent_at, &Present::certain(state.now));
                 // Received before the cut-off, it may be carried out long after.
                 if open && state.ledger.records.contains_key(&number) {
                     state.tally.late_reversals += 1;
@@ -260,7 +260,7 @@ impl Channels for Bank {
         &'a self,
         channel: &'a ChannelId,
         request: ChannelRequest,
-    ) -> ChannelFuture<'a, Understood> {
+    ) -> ChannelFuture<'a, ReplyMeaning> {
         Box::pin(async move {
             self.tick();
             let outcome = match &request {
@@ -281,8 +281,8 @@ impl Channels for Bank {
                 }
             };
             self.pulse.step(&self.world).await;
-            let voucher = format!("{} {}", request.name(), outcome.name());
-            Understood::new(outcome, voucher)
+            let transcript = format!("{} {}", request.name(), outcome.name());
+            ReplyMeaning::new(outcome, transcript)
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use switchyard::clock::{Beginning, Clock, Timekeeper};
+use switchyard::clock::{Clock, ClockBaseline, Timekeeper};
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
@@ -17,7 +17,7 @@ use switchyard::domain::ids::{
     CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantId, OrderId,
 };
 use switchyard::domain::money::{AmountMinor, Currency};
-use switchyard::domain::time::{Due, Timestamp};
+use switchyard::domain::time::{DueWindow, Timestamp};
 use switchyard::engine::day_close::CloseError;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, EngineError, Vault, WorkResult};
@@ -183,7 +183,7 @@ fn keeper(world: &World, truth: &Clock) -> Timekeeper {
     let by_ms = Arc::clone(&state.clock_error_ms);
     let shown = Clock::Wrong { of: Box::new(truth.clone()), by_ms };
     let first_order_at = state.rows.orders.values().next().map(|order| order.created_at);
-    let beginning = Beginning { seen: state.last_seen.clone(), first_order_at };
+    let beginning = ClockBaseline { seen: state.last_seen.clone(), first_order_at };
     let keeper = Timekeeper::start(shown, beginning, 2);
     state.last_seen = Some(keeper.last_seen());
     keeper
@@ -315,14 +315,14 @@ impl Life {
         }
         let (truth, now) = (self.clock.now(), self.engine.clock().now());
         let event = state.events.keys().next().map(|(at, _)| at.since(truth));
-        let wait = |due: Due, at| if due.is_due(at) { Duration::ZERO } else { at.since(now) };
+        let wait = |due: DueWindow, at| if due.is_due(at) { Duration::ZERO } else { at.since(now) };
         let entries = state.rows.entries.values().filter_map(|entry| {
             let longest = terms::terms(entry.channel.as_str()).longest_wait();
-            entry.due_at.map(|at| wait(Due::at(now, longest), at))
+            entry.due_at.map(|at| wait(DueWindow::at(now, longest), at))
         });
         let owed = |request: &&AccountingRequest| request.delivery.status == DeliveryStatus::Owed;
         let requests = state.rows.accounting.values().filter(owed);
-        let due = Due::at(now, accounting_side::WAIT_MAX);
+        let due = DueWindow::at(now, accounting_side::WAIT_MAX);
         let requests = requests.map(|request| wait(due, request.delivery.due_at));
         let pause = event.into_iter().chain(entries).chain(requests).min();
         pause.unwrap_or(Duration::from_secs(1)) + Duration::from_millis(1)
@@ -385,7 +385,7 @@ impl Life {
         for name in terms::ALL {
             let channel = ChannelId::from_stored(name);
             let longest = terms::terms(name).longest_wait();
-            let due = Due::at(self.engine.clock().now(), longest);
+            let due = DueWindow::at(self.engine.clock().now(), longest);
             let due = self.engine.store().due_reversals(channel, due, 50).await;
             let due = due.unwrap_or_else(|error| {
                 self.world.state().violate(format!("due entries: {error}"));
@@ -470,7 +470,7 @@ impl Life {
 
     /// What accounting is owed, one request of a chain at a time.
     async fn account_due(&mut self, in_hand: &mut BTreeSet<Job>) {
-        let due = Due::at(self.engine.clock().now(), accounting_side::WAIT_MAX);
+        let due = DueWindow::at(self.engine.clock().now(), accounting_side::WAIT_MAX);
         let due = self.engine.store().due_accounting(due, 100).await;
         let due = due.unwrap_or_else(|error| {
             self.world.state().violate(format!("due requests: {error}"));

@@ -10,7 +10,7 @@ use switchyard::domain::fee::{FeeRule, FeeSchedule, RefundFee};
 use switchyard::domain::flow::attempt::Operation;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::money::AMOUNT_MINOR_MAX;
-use switchyard::domain::terms::{AfterInquiry, ClaimRule, ReverseUntil, Terms};
+use switchyard::domain::terms::{AfterInquiry, ReportedSuccessRule, ReverseUntil, Terms};
 use switchyard::domain::time::ClearingCalendar;
 
 /// Answers finally, can be asked, reversed and undone.
@@ -69,7 +69,7 @@ pub fn terms(name: &str) -> Arc<Terms> {
         follow_up_needs_card: name == SILENT,
         keeps_pan: name == DIRECT || name == SILENT,
         call_ends_after: Duration::from_secs(20),
-        statement_claims: ClaimRule::Undo,
+        statement_claims: ReportedSuccessRule::Undo,
         close_after: Duration::from_secs(90),
         calendar: ClearingCalendar { zone, cut_off: civil::time(23, 0, 0, 0) },
         fees: FeeSchedule { rules: vec![fees] },

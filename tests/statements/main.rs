@@ -35,7 +35,7 @@ use switchyard::app::App;
 use switchyard::clock::Clock;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
-use switchyard::config::editor::laid_over;
+use switchyard::config::editor::overlay;
 use switchyard::config::raw::Document;
 use switchyard::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 use switchyard::simulator::{Counterpart, KeyTexts, Simulator};
@@ -139,7 +139,7 @@ fn shipped(id: &str) -> String {
 /// Starts a shipped file's other side, `late` behind our clock, and writes a copy of the file that
 /// leads there.
 async fn settle(id: &str, late: &Arc<AtomicI64>, folder: &Path) -> Simulator {
-    let text = laid_over(&shipped(id), &cut_off_at(far_cut_off())).expect("TOML");
+    let text = overlay(&shipped(id), &cut_off_at(far_cut_off())).expect("TOML");
     let behind = Arc::clone(late);
     let clock = move || {
         let now = Clock::System.now().as_millis();
@@ -168,7 +168,7 @@ async fn play(
         std::fs::create_dir_all(place.parent().expect("a folder")).expect("a folder");
         std::fs::write(place, credential.text.as_bytes()).expect("a file");
     }
-    let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:9");
+    let copy = other.redirect_to_simulator(text, &simulator.base_url(), "http://127.0.0.1:9");
     let copy = copy.expect("TOML");
     std::fs::write(channels.join(format!("{id}.toml")), copy).expect("a file");
     simulator

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchyard::channel::statement::StatementTerms;
-use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, Understood};
+use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::config::layout::SHIPPED;
@@ -24,14 +24,15 @@ use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind};
 use switchyard::domain::ids::{BatchId, CallerOrderId, ChannelId, OrderId};
 use switchyard::domain::money::AmountMinor;
 use switchyard::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
-use switchyard::domain::terms::{ClaimRule, Terms};
-use switchyard::domain::time::{BusinessDate, Due, Timestamp};
+use switchyard::domain::terms::{ReportedSuccessRule, Terms};
+use switchyard::domain::time::{BusinessDate, DueWindow, Timestamp};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
 use switchyard::reconciliation::incoming::Inbox;
 use switchyard::reconciliation::{
-    Backoffice, BackofficeError, Balancing, Imported, Incoming, StatementContent, StatementRules,
+    Backoffice, BackofficeError, Balancing, ImportResult, StatementRules, StatementUpload,
+    UploadContent,
 };
 use switchyard::store::Store;
 use tokio::time::Instant;
@@ -102,13 +103,13 @@ impl Channels for Bank {
         &'a self,
         _channel: &'a ChannelId,
         request: ChannelRequest,
-    ) -> ChannelFuture<'a, Understood> {
+    ) -> ChannelFuture<'a, ReplyMeaning> {
         let said = self.says.lock().expect("nobody panics here").pop_front();
         let mut outcome = said.unwrap_or_else(yes);
         if let Outcome::Approved(approval) = &mut outcome {
             approval.channel_reference = Some(format!("R{}", request.facts().channel_order_no));
         }
-        Box::pin(async move { Understood::new(outcome, String::new()) })
+        Box::pin(async move { ReplyMeaning::new(outcome, String::new()) })
     }
 }
 
@@ -225,7 +226,7 @@ impl Office {
         Self::open(Arc::clone(&self.scratch), store, Arc::clone(&self.clock), &self.rules)
     }
 
-    pub fn claims(&self) -> ClaimRule {
+    pub fn claims(&self) -> ReportedSuccessRule {
         self.bank.terms.statement_claims
     }
 
@@ -310,12 +311,12 @@ impl Office {
         }
     }
 
-    pub async fn hand_in(&self, day: u32, bytes: Vec<u8>) -> Result<Imported, BackofficeError> {
-        let incoming = Incoming {
+    pub async fn hand_in(&self, day: u32, bytes: Vec<u8>) -> Result<ImportResult, BackofficeError> {
+        let incoming = StatementUpload {
             channel: channel(),
             date: date(day),
             name: "bill.csv".to_owned(),
-            content: StatementContent::Bytes(bytes),
+            content: UploadContent::Bytes(bytes),
             origin: StatementOrigin::Upload,
             by: "ada".to_owned(),
         };
@@ -375,7 +376,10 @@ impl Office {
 
     /// Suspends what is due now.
     pub async fn expire(&self) -> usize {
-        self.backoffice.expire(Due::at(self.now(), LONGEST_CARRIED), 500).await.expect("it works")
+        self.backoffice
+            .expire(DueWindow::at(self.now(), LONGEST_CARRIED), 500)
+            .await
+            .expect("it works")
     }
 
     /// Debits less credits by account, of everything that accounting was asked to book.

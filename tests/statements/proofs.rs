@@ -392,7 +392,7 @@ async fn a_content_stands_under_one_date() {
         office.backoffice.waiting().await.expect("readable");
     }
     let waiting = office.backoffice.waiting().await.expect("readable").remove(0);
-    let refused = office.backoffice.take_landed(&waiting).await.expect_err("another day's");
+    let refused = office.backoffice.import_landed(&waiting).await.expect_err("another day's");
     assert!(matches!(refused, BackofficeError::StandsElsewhere { .. }), "{refused}");
     assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
     let revisions = office.store.statement_revisions(channel(), date(21)).await;

@@ -111,7 +111,7 @@ async fn a_file_laid_in_by_hand_is_taken_once_it_rests() {
     let waiting = office.backoffice.waiting().await.expect("readable");
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].origin, StatementOrigin::Inbox);
-    let batch = office.backoffice.take_landed(&waiting[0]).await.expect("it runs");
+    let batch = office.backoffice.import_landed(&waiting[0]).await.expect("it runs");
     assert_eq!(batch.expect("it was waiting").report.differences, 0);
     let revisions = office.store.statement_revisions(channel(), date(20)).await;
     let revisions = revisions.expect("readable");

@@ -10,7 +10,7 @@ use switchyard::domain::books::reconciliation::BatchState;
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::OrderStatus;
 use switchyard::domain::ids::BatchId;
-use switchyard::domain::terms::ClaimRule;
+use switchyard::domain::terms::ReportedSuccessRule;
 use switchyard::reconciliation::incoming::Inbox;
 use switchyard::reconciliation::matching::LineSet;
 use switchyard::store::Store;
@@ -295,7 +295,9 @@ async fn a_statement_ends_unknown_payments_and_refunds() {
 
 #[tokio::test]
 async fn a_claim_against_our_books_is_undone_or_held_as_the_file_says() {
-    for (word, rule) in [("undo", ClaimRule::Undo), ("suspend", ClaimRule::Suspend)] {
+    for (word, rule) in
+        [("undo", ReportedSuccessRule::Undo), ("suspend", ReportedSuccessRule::Suspend)]
+    {
         let office = Office::new(memory(), &refusing(&format!("contradiction = \"{word}\"")));
         assert_eq!(office.claims(), rule);
         office.bank_says(no());
@@ -308,7 +310,7 @@ async fn a_claim_against_our_books_is_undone_or_held_as_the_file_says() {
         assert_eq!((found.len(), found[0].0), (1, Class::StatusDiffers));
         let claims = office.store.contradictions(declined.id).await.expect("readable");
         let undo = claims[0].undo;
-        assert_eq!(undo.is_some(), rule == ClaimRule::Undo);
+        assert_eq!(undo.is_some(), rule == ReportedSuccessRule::Undo);
         let events: Vec<BookingEvent> =
             office.requests().await.iter().map(|request| request.event).collect();
         assert_eq!(events, [BookingEvent::SuspenseOpened]);
@@ -369,7 +371,7 @@ async fn a_run_that_dies_anywhere_is_run_again_and_books_nothing_twice() {
         let running = office.store.running_reconciliations().await.expect("readable");
         assert_eq!(running, []);
         for waiting in office.backoffice.waiting().await.expect("readable") {
-            office.backoffice.take_landed(&waiting).await.expect("it is run");
+            office.backoffice.import_landed(&waiting).await.expect("it is run");
         }
         let current = office.store.current_reconciliation(channel(), date(20)).await;
         let current = current.expect("readable").expect("there is one");
@@ -393,7 +395,7 @@ async fn a_day_that_the_channel_says_was_empty_is_held_against_our_records() {
     Inbox::new(office.scratch.path()).land(&channel(), date(20), &[]).expect("it is answered");
     let waiting = office.backoffice.waiting().await.expect("readable");
     assert_eq!(waiting.len(), 1);
-    let batch = office.backoffice.take_landed(&waiting[0]).await.expect("it runs");
+    let batch = office.backoffice.import_landed(&waiting[0]).await.expect("it runs");
     let batch = batch.expect("it was waiting");
     assert_eq!(classes(&office, batch.id).await, BTreeMap::from([(Class::OnlyOurs, 1)]));
     office.check(20..=20).await;

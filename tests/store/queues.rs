@@ -7,7 +7,7 @@ use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus, R
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::flow::reversal::ReversalEntry;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
-use switchyard::domain::time::{BusinessDate, Due};
+use switchyard::domain::time::{BusinessDate, DueWindow};
 use switchyard::domain::write_set::{EntryChange, ReportedEnd, WriteSet};
 use switchyard::store::{Backlog, Store};
 
@@ -52,7 +52,7 @@ pub async fn entries_are_worked_by_time_and_channel(store: &dyn Store) {
         let entry = books::entry(&order(sequence), books::CHANNEL, Some(due_ms));
         commit(store, put(&entry)).await;
     }
-    let by = Due::at(moment(250), Duration::from_millis(100));
+    let by = DueWindow::at(moment(250), Duration::from_millis(100));
     let find = |limit| store.due_reversals(channel(), by, limit);
     assert_eq!(entry_ids(&read(find(10)).await), [4, 2, 8, 9]);
     assert_eq!(entry_ids(&read(find(3)).await), [4, 2, 8]);

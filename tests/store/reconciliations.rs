@@ -9,7 +9,7 @@ use switchyard::domain::books::settlement::ChannelSettlement;
 use switchyard::domain::ids::ChannelId;
 use switchyard::domain::money::Currency;
 use switchyard::domain::time::BusinessDate;
-use switchyard::domain::write_set::{Unchanged, WriteSet};
+use switchyard::domain::write_set::{ReadGuard, WriteSet};
 use switchyard::store::Store;
 
 use crate::rows::{
@@ -287,7 +287,7 @@ pub async fn settled_dates_count_their_versions(store: &dyn Store) {
 
 pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
     let with = |unchanged| WriteSet { unchanged: vec![unchanged], ..WriteSet::default() };
-    let settled_at = |version| Unchanged::SettledDate {
+    let settled_at = |version| ReadGuard::SettledDate {
         channel: channel(),
         date: day(22),
         currency: Currency::Cny,
@@ -304,7 +304,7 @@ pub async fn what_was_read_must_be_as_it_was(store: &dyn Store) {
     commit(store, with(settled_at(2))).await;
     refuse(store, with(settled_at(1)), "it has changed").await;
     refuse(store, with(settled_at(0)), "something is settled").await;
-    let current = |was: Option<(u64, u32)>| Unchanged::Reconciliation {
+    let current = |was: Option<(u64, u32)>| ReadGuard::Reconciliation {
         channel: channel(),
         date: day(22),
         was: was.map(|(sequence, version)| (batch_id(sequence), version)),

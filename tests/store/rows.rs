@@ -8,7 +8,7 @@ use switchyard::domain::books::difference::{
 use switchyard::domain::books::reconcile::{Class, Item, MatchKey, Status};
 use switchyard::domain::books::reconciliation::{BatchReport, BatchState, Reconciliation};
 use switchyard::domain::books::settlement::{
-    BankReceipt, ChannelSettlement, Settled, SettledDate, SettlementState,
+    BankReceipt, ChannelSettlement, SettledAmounts, SettledDate, SettlementState,
 };
 use switchyard::domain::books::statement::{StatementOrigin, StatementRevision};
 use switchyard::domain::flow::attempt::Operation;
@@ -187,7 +187,7 @@ pub fn settlement(sequence: u64, channel: ChannelId, references: &[&str]) -> Cha
         to: day(23),
         currency: Currency::Cny,
         receipts: references.iter().map(|reference| receipt(reference)).collect(),
-        expected: Settled { principal_minor: 9, fee_minor: 2, net_minor: 7 },
+        expected: SettledAmounts { principal_minor: 9, fee_minor: 2, net_minor: 7 },
         state: SettlementState::Differs,
         reasons: vec!["too little".to_owned()],
         opened_at: moment(0),
@@ -202,7 +202,7 @@ pub fn settled(date: BusinessDate, currency: Currency, version: u32) -> SettledD
         channel: channel(),
         date,
         currency,
-        settled: Settled { principal_minor: i64::from(version), fee_minor: 0, net_minor: 1 },
+        settled: SettledAmounts { principal_minor: i64::from(version), fee_minor: 0, net_minor: 1 },
         by: settlement_id(1),
     }
 }

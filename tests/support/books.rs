@@ -16,7 +16,7 @@ use switchyard::domain::flow::order::{Instruction, Order, OrderKind, OrderStatus
 use switchyard::domain::flow::reversal::{Phase, ReversalEntry};
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId, MerchantId, OrderId};
 use switchyard::domain::money::{AmountMinor, Currency};
-use switchyard::domain::time::{BusinessDate, Due, Timestamp};
+use switchyard::domain::time::{BusinessDate, DueWindow, Timestamp};
 use switchyard::domain::write_set::{AuditEntry, Contradiction, CoreNotice, ReportedEnd, WriteSet};
 
 pub const CHANNEL: &str = "unionpay";
@@ -27,8 +27,8 @@ pub fn moment(later_ms: i64) -> Timestamp {
 }
 
 /// What has come due by then, however far ahead the rest is dated.
-pub fn due_by(later_ms: i64) -> Due {
-    Due::at(moment(later_ms), Duration::MAX)
+pub fn due_by(later_ms: i64) -> DueWindow {
+    DueWindow::at(moment(later_ms), Duration::MAX)
 }
 
 pub fn date() -> BusinessDate {
@@ -132,7 +132,7 @@ pub fn transaction(order: &Order) -> Transaction {
         clearing_date: date(),
         at: moment(300),
         source: Source::Reply,
-        voucher: "respCode=00&respMsg=success&queryId=202611220800001234567".to_owned(),
+        transcript: "respCode=00&respMsg=success&queryId=202611220800001234567".to_owned(),
     }
 }
 
@@ -202,7 +202,7 @@ pub fn contradiction(order: &Order, attempt: u8, reported: ReportedEnd) -> Contr
         ordinal: 0,
         source: Source::Notice,
         at: moment(500),
-        voucher: "respCode=00".to_owned(),
+        transcript: "respCode=00".to_owned(),
         channel_reference: None,
         undo: None,
     }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::PrometheusHandle;
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
-use switchyard::config::editor::laid_over;
+use switchyard::config::editor::overlay;
 use switchyard::simulator::SimulatorSettings;
 
 use super::Scratch;
@@ -90,7 +90,7 @@ impl Installation {
     pub fn change_channel(&self, channel: &str, over: &str) -> String {
         let path = self.channel_file(channel);
         let text = std::fs::read_to_string(&path).expect("the file");
-        std::fs::write(path, laid_over(&text, over).expect("TOML")).expect("a file");
+        std::fs::write(path, overlay(&text, over).expect("TOML")).expect("a file");
         text
     }
 

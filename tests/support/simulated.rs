@@ -8,9 +8,9 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::civil;
 use switchyard::clock::Clock;
-use switchyard::config::editor::laid_over;
+use switchyard::config::editor::overlay;
 use switchyard::simulator::{
-    Between, Faults, LedgerEntry, MERCHANT_ID, Simulator, SimulatorKeys, SimulatorSettings,
+    DurationRange, Faults, LedgerEntry, MERCHANT_ID, Simulator, SimulatorKeys, SimulatorSettings,
     cut_off_far_from,
 };
 
@@ -56,7 +56,7 @@ impl SimulatedChannels {
         let cut_off = far_cut_off();
         let plain = |settings: SimulatorSettings| {
             let mut settings = settings.with_declines_percent(0).with_cut_off(cut_off);
-            settings.working = Between::millis(10, 50);
+            settings.working = DurationRange::millis(10, 50);
             settings.per_order_max_minor = BANK_LIMIT_MINOR;
             change(settings)
         };
@@ -113,7 +113,7 @@ impl SimulatedChannels {
         };
         let cut_off = cut_off_at(self.cut_off);
         let common = format!("timeouts = {timeouts}\n{LIVE}\n{cut_off}\n[unknown]\n{unknown}");
-        laid_over(&laid_over(shipped, &common).expect("TOML"), &own).expect("TOML")
+        overlay(&overlay(shipped, &common).expect("TOML"), &own).expect("TOML")
     }
 
     fn bank_file(&self) -> String {

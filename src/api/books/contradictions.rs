@@ -44,7 +44,7 @@ impl<'row> From<&'row Contradiction> for ContradictionBody<'row> {
             at: MomentText(row.at),
             channel_reference: row.channel_reference.as_deref(),
             undo: row.undo.map(Text),
-            voucher: &row.voucher,
+            voucher: &row.transcript,
         }
     }
 }

@@ -99,6 +99,6 @@ pub async fn one(
     let missing = || ApiError::not_found("no order of this id has succeeded at a channel");
     let id = OrderId::parse(&id).ok_or_else(missing)?;
     let row = state.engine.store().transaction(id).await?.ok_or_else(missing)?;
-    let body = TransactionBody { voucher: Some(&row.voucher), ..TransactionBody::from(&row) };
+    let body = TransactionBody { voucher: Some(&row.transcript), ..TransactionBody::from(&row) };
     Ok(json(StatusCode::OK, &body))
 }

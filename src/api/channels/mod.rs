@@ -16,7 +16,7 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::channel::registry::ChannelStatus;
 use crate::domain::bin::{BIN_LENGTH_MAX, BinRow};
 use crate::domain::card::{LuhnWaiver, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
@@ -137,8 +137,8 @@ pub async fn switch(
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let id = channel_id(&state, &id)?;
-    let status = to_its_end(async move {
-        throw(&state, &id, enabled).await?;
+    let status = run_detached(async move {
+        write_switch(&state, &id, enabled).await?;
         let action = if enabled { "channel.enable" } else { "channel.disable" };
         let entry = AuditEntry {
             at: state.engine.clock().now(),
@@ -154,7 +154,7 @@ pub async fn switch(
 }
 
 /// Throws the switch where blocking is allowed, since it is kept on the disk.
-async fn throw(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), ApiError> {
+async fn write_switch(state: &ApiState, id: &ChannelId, enabled: bool) -> Result<(), ApiError> {
     let registry = Arc::clone(&state.registry);
     let switched = id.clone();
     let work = move || registry.set_enabled(&switched, enabled);

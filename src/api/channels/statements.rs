@@ -13,10 +13,10 @@ use crate::api::dto::{MomentText, json};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::PathSegment;
 use crate::api::input::query::Query;
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::AuditEntry;
-use crate::reconciliation::incoming::{FetchError, LandError, Landed};
+use crate::reconciliation::incoming::{FetchError, InboxFile, LandError};
 use crate::telemetry;
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ struct MissingBody {
 struct FetchedBody<'row> {
     channel: &'row str,
     date: String,
-    files: &'row [Landed],
+    files: &'row [InboxFile],
 }
 
 /// `GET /v1/channels/{id}/statements?date=`
@@ -60,7 +60,7 @@ pub async fn of_date(
     let desk = Arc::clone(&state.statements);
     let looked = channel.clone();
     let landed = tokio::task::spawn_blocking(move || desk.landed(&looked, date)).await;
-    let landed = landed.map_err(|_| died())?.map_err(|error| disk(&error))?;
+    let landed = landed.map_err(|_| task_failed())?.map_err(|error| disk(&error))?;
     let standing = state.statements.standing(&channel, date);
     let body = LandedBody {
         channel: channel.as_str(),
@@ -84,7 +84,7 @@ pub async fn fetch(
 ) -> Result<Response, ApiError> {
     let (channel, date) = (channel_id(&state, &id)?, date(&uri)?);
     let asked = channel.clone();
-    let fetched = to_its_end(async move {
+    let fetched = run_detached(async move {
         let fetched = state.statements.fetch(&asked, date).await;
         let entry = AuditEntry {
             at: state.engine.clock().now(),
@@ -112,7 +112,7 @@ fn date(uri: &Uri) -> Result<BusinessDate, ApiError> {
 fn refused(error: &FetchError) -> ApiError {
     match error {
         FetchError::Land(land) => disk(land),
-        FetchError::Died => died(),
+        FetchError::Died => task_failed(),
         FetchError::UnknownChannel
         | FetchError::NoStatements
         | FetchError::DateOpen
@@ -132,6 +132,6 @@ fn disk(error: &LandError) -> ApiError {
     ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be used")
 }
 
-fn died() -> ApiError {
+fn task_failed() -> ApiError {
     ApiError::new(ProblemCode::Internal, "the call has panicked; ask for the statement again")
 }

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::api::error::{ApiError, ProblemCode, shown_name};
+use crate::api::error::{ApiError, ProblemCode, display_name};
 
 /// One value.
 pub enum Json<'body> {
@@ -210,7 +210,7 @@ impl<'body> JsonFields<'body> {
     /// Refuses what nobody has asked for, and what stands twice.
     pub fn finish(self) -> Result<(), ApiError> {
         let Some((name, _)) = self.left.first() else { return Ok(()) };
-        let path = self.path(&shown_name(name));
+        let path = self.path(&display_name(name));
         if self.taken.iter().any(|taken| taken == name) {
             let detail = "the field stands twice";
             return Err(ApiError::of_field(ProblemCode::InvalidField, path, detail));

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use http::Uri;
 
-use crate::api::error::{ApiError, ProblemCode, shown_name};
+use crate::api::error::{ApiError, ProblemCode, display_name};
 use crate::domain::time::BusinessDate;
 use crate::store::PAGE_MAX;
 
@@ -80,9 +80,10 @@ impl<'uri> Query<'uri> {
     pub fn finish(self) -> Result<(), ApiError> {
         match self.left.first() {
             None => Ok(()),
-            Some((name, _)) => {
-                Err(Self::invalid(&shown_name(name), "the key is not known here, or stands twice"))
-            }
+            Some((name, _)) => Err(Self::invalid(
+                &display_name(name),
+                "the key is not known here, or stands twice",
+            )),
         }
     }
 }

@@ -71,7 +71,7 @@ pub async fn take(
     let number = notice.channel_order_no;
     let order = state.engine.store().order(number.order).await?;
     if order.is_none() {
-        state.engine.number_from_outside(number, &channel).await?;
+        state.engine.report_foreign_number(number, &channel).await?;
     }
     if let Err(mismatch) = compare(&notice, &channel, order.as_ref()) {
         telemetry::count_notice(&channel, mismatch.name());

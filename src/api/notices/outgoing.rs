@@ -13,7 +13,7 @@ use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::page::listing;
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::command::Decider;
 use crate::domain::ids::OrderId;
@@ -60,7 +60,8 @@ pub async fn retry(
     fields.finish()?;
     let id = OrderId::parse(&id).ok_or_else(missing)?;
     let decider = Decider { actor: seat.name().to_string(), reason: reason.unwrap_or_default() };
-    let due = to_its_end(async move { Ok(state.engine.retry_notice(id, &decider).await?) }).await?;
+    let due =
+        run_detached(async move { Ok(state.engine.retry_notice(id, &decider).await?) }).await?;
     Ok(json(StatusCode::OK, &NoticeBody::from(&due.ok_or_else(missing)?)))
 }
 

@@ -13,7 +13,7 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{order, read_json};
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::clock::{ClockStanding, Confirmation, Doubt, HostClock};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
@@ -91,10 +91,10 @@ pub async fn confirm(
     let reason = reason.ok_or_else(|| fields.missing("reason"))?;
     fields.finish()?;
     let actor = seat.name().to_string();
-    let taken = to_its_end(async move {
+    let taken = run_detached(async move {
         let clock = state.engine.clock();
         if !clock.shows(time) {
-            return Err(differs());
+            return Err(time_mismatch());
         }
         let subject =
             format!("{} {}", clock.doubt().map_or("no doubt", Doubt::name), time.rfc3339());
@@ -102,13 +102,13 @@ pub async fn confirm(
         state.engine.audit(AuditEntry { at, actor, action, subject, reason }).await?;
         match state.engine.clock().confirm(time) {
             Confirmation::Taken(standing) => Ok(standing),
-            Confirmation::Differs => Err(differs()),
+            Confirmation::Differs => Err(time_mismatch()),
         }
     });
     Ok(json(StatusCode::OK, &ClockBody::from(&taken.await?)))
 }
 
-fn differs() -> ApiError {
+fn time_mismatch() -> ApiError {
     let detail = "the machine's clock does not show this time within a minute: set it right first";
     ApiError::of_field(ProblemCode::ClockDiffers, "time", detail)
 }

@@ -19,7 +19,7 @@ use crate::engine::follow_ups::FollowUp;
 
 /// Which orders a path leads to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Door {
+enum FollowUpPath {
     Payments,
     Preauths,
 }
@@ -31,7 +31,8 @@ pub async fn refund(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (Door::Payments, &id), request, |of| OrderKind::Refund { of }).await
+    follow_up(&state, &seat, (FollowUpPath::Payments, &id), request, |of| OrderKind::Refund { of })
+        .await
 }
 
 /// `POST /v1/payments/{id}/void`
@@ -41,7 +42,8 @@ pub async fn void(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (Door::Payments, &id), request, |of| OrderKind::Void { of }).await
+    follow_up(&state, &seat, (FollowUpPath::Payments, &id), request, |of| OrderKind::Void { of })
+        .await
 }
 
 /// `POST /v1/preauths/{id}/capture`
@@ -51,7 +53,8 @@ pub async fn capture(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (Door::Preauths, &id), request, |of| OrderKind::Capture { of }).await
+    follow_up(&state, &seat, (FollowUpPath::Preauths, &id), request, |of| OrderKind::Capture { of })
+        .await
 }
 
 /// `POST /v1/preauths/{id}/void`
@@ -61,7 +64,8 @@ pub async fn preauth_void(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (Door::Preauths, &id), request, |of| OrderKind::Void { of }).await
+    follow_up(&state, &seat, (FollowUpPath::Preauths, &id), request, |of| OrderKind::Void { of })
+        .await
 }
 
 /// Takes a follow-up and waits for its end, within the call's bound. What must be booked first ends
@@ -69,7 +73,7 @@ pub async fn preauth_void(
 async fn follow_up(
     state: &ApiState,
     seat: &Seat,
-    (door, id): (Door, &str),
+    (door, id): (FollowUpPath, &str),
     request: Request,
     kind: impl Fn(OrderId) -> OrderKind,
 ) -> Result<Response, ApiError> {
@@ -86,10 +90,10 @@ async fn follow_up(
     state.refuse_when_closed()?;
     // The rules tell a payment's path from another kind of order; what is no pre-authorisation does
     // not exist below the path of those.
-    if door == Door::Preauths && original.instruction.kind != OrderKind::Preauth {
+    if door == FollowUpPath::Preauths && original.instruction.kind != OrderKind::Preauth {
         return Err(no_such_order());
     }
-    if door == Door::Payments && original.instruction.kind == OrderKind::Preauth {
+    if door == FollowUpPath::Payments && original.instruction.kind == OrderKind::Preauth {
         return Err(Refusal::WrongKind.into());
     }
     let acceptance = state.engine.follow_up(asked, wait.patience.until).await?;

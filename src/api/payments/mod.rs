@@ -24,7 +24,7 @@ use crate::config::checked::Role;
 use crate::domain::card::words::CardEcho;
 use crate::domain::flow::order::{Order, OrderKind};
 use crate::domain::ids::{CallerOrderId, OrderId};
-use crate::engine::intake::{PayError, StruckChannel};
+use crate::engine::intake::{ChannelRefusal, PayError};
 use crate::store::PAGE_MAX;
 use wait::Wait;
 
@@ -72,7 +72,7 @@ fn refusal(error: PayError) -> ApiError {
             ApiError::of_field(ProblemCode::ExpiredCard, "card.expiry", error.to_string())
         }
         PayError::NoRoute { rule, candidates } => {
-            let candidate = |struck: StruckChannel| {
+            let candidate = |struck: ChannelRefusal| {
                 serde_json::json!({
                     "channel": struck.channel.as_str(),
                     "reason": struck.reason,
@@ -133,7 +133,7 @@ pub async fn by_order_id(
     let is_named = caller.is_some();
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let order = state.engine.store().order_by_caller(caller, id).await?;
-    let order = order.filter(|order| seat.sees(order)).ok_or_else(|| {
+    let order = order.filter(|order| seat.may_see(order)).ok_or_else(|| {
         if is_named || !(seat.has(Role::Operator) || seat.has(Role::Auditor)) {
             return no_such_order();
         }
@@ -150,7 +150,7 @@ async fn order_answer(state: &ApiState, seat: &Seat, order: &Order) -> Result<Re
         } else {
             Vec::new()
         };
-    let seen = follow_ups.iter().filter(|one| seat.sees(one));
+    let seen = follow_ups.iter().filter(|one| seat.may_see(one));
     Ok(json(StatusCode::OK, &OrderBody::from(order).with_follow_ups(seen)))
 }
 
@@ -158,7 +158,7 @@ async fn order_answer(state: &ApiState, seat: &Seat, order: &Order) -> Result<Re
 async fn visible_order(state: &ApiState, seat: &Seat, id: &str) -> Result<Order, ApiError> {
     let id = OrderId::parse(id).ok_or_else(no_such_order)?;
     let order = state.engine.store().order(id).await?;
-    order.filter(|order| seat.sees(order)).ok_or_else(no_such_order)
+    order.filter(|order| seat.may_see(order)).ok_or_else(no_such_order)
 }
 
 fn no_such_order() -> ApiError {

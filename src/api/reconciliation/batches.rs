@@ -17,7 +17,7 @@ use crate::api::input::{PathSegment, read_json};
 use crate::api::page::listing;
 use crate::api::reconciliation::body::BatchBody;
 use crate::api::reconciliation::differences;
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::ids::BatchId;
 use crate::domain::write_set::AuditEntry;
@@ -70,7 +70,7 @@ pub async fn run_again(
     let reason = state.reason(&mut fields)?;
     fields.finish()?;
     let channel = channel_id(&state, &id)?;
-    let batch = to_its_end(async move {
+    let batch = run_detached(async move {
         let actor = seat.name().to_string();
         let entry = AuditEntry {
             at: state.engine.clock().now(),

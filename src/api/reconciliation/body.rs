@@ -6,7 +6,7 @@ use crate::api::dto::{MomentText, Text};
 use crate::domain::books::difference::{Difference, DifferenceEvent, Gap, LineSide, RecordSide};
 use crate::domain::books::reconcile::{Class, Item, Side, Verdict};
 use crate::domain::books::reconciliation::{BatchState, FileProblem, Reconciliation};
-use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
+use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, SettledAmounts};
 use crate::domain::ids::{BatchId, DifferenceId, SettlementId};
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::form::SummaryForm;
@@ -265,9 +265,9 @@ pub struct SettledBody {
     net: i64,
 }
 
-impl From<&Settled> for SettledBody {
-    fn from(settled: &Settled) -> Self {
-        let Settled { principal_minor, fee_minor, net_minor } = *settled;
+impl From<&SettledAmounts> for SettledBody {
+    fn from(settled: &SettledAmounts) -> Self {
+        let SettledAmounts { principal_minor, fee_minor, net_minor } = *settled;
         Self { principal: principal_minor, fee: fee_minor, net: net_minor }
     }
 }

@@ -18,7 +18,7 @@ use crate::api::page::{next_of, page};
 use crate::api::reconciliation::batches;
 use crate::api::reconciliation::body::{DifferenceBody, listed};
 use crate::api::stream::{self, Pages, streamed_form};
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::domain::books::difference::{
     BalanceRefusal, Balancing, Difference, DifferenceState, Remedy,
 };
@@ -61,7 +61,10 @@ pub async fn of_batch(
     let batch = batches::load(&state, &id).await?.id;
     if let Some(form) = streamed_form(&headers) {
         let store = Arc::clone(state.engine.store());
-        return Ok(stream::answer(Found { store, batch, after: None, ended: false }, form));
+        return Ok(stream::answer(
+            BatchDifferences { store, batch, after: None, ended: false },
+            form,
+        ));
     }
     let rows = state.engine.store().found_differences(batch, after, limit).await?;
     let next = next_of(&rows, limit, |row| row.0.to_string());
@@ -70,14 +73,14 @@ pub async fn of_batch(
 }
 
 /// What a batch found, page by page.
-struct Found {
+struct BatchDifferences {
     store: Arc<dyn Store>,
     batch: BatchId,
     after: Option<u32>,
     ended: bool,
 }
 
-impl Pages for Found {
+impl Pages for BatchDifferences {
     type Row = FoundRow;
 
     const TABLE: &'static str = "found differences";
@@ -159,7 +162,7 @@ pub async fn resolve(
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let asked = read(&state, &body, seat.name().to_string())?;
     let id = parsed(&id)?;
-    let balanced = to_its_end(async move { Ok(state.backoffice.balance(id, asked).await?) });
+    let balanced = run_detached(async move { Ok(state.backoffice.balance(id, asked).await?) });
     Ok(json(StatusCode::OK, &DifferenceBody::from(&balanced.await?)))
 }
 

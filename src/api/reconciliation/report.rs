@@ -17,7 +17,7 @@ use crate::api::input::query::Query;
 use crate::api::reconciliation::body::SettledBody;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::books::reconciliation::Reconciliation;
-use crate::domain::books::report::{Cleared, Volume};
+use crate::domain::books::report::{ClearingSums, Volume};
 use crate::domain::ids::BatchId;
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
@@ -137,7 +137,7 @@ impl<'row> ClearedBody<'row> {
         movement: Option<&'static str>,
         rule: Option<&'row str>,
         currency: Currency,
-        sums: &Cleared,
+        sums: &ClearingSums,
     ) -> Self {
         Self {
             movement,

@@ -15,8 +15,8 @@ use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, order, read_json};
 use crate::api::page::listing;
 use crate::api::reconciliation::body::SettlementBody;
-use crate::api::{ApiState, to_its_end};
-use crate::domain::books::settlement::{BankReceipt, Received, SettlementRefusal};
+use crate::api::{ApiState, run_detached};
+use crate::domain::books::settlement::{BankReceipt, ReceiptSubmission, SettlementRefusal};
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::reconciliation::suspense::SettlementError;
@@ -35,7 +35,8 @@ pub async fn record(
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let channel = channel_id(&state, &id)?;
     let received = read(&body, channel, seat.name().to_string(), state.engine.clock().now())?;
-    let recorded = to_its_end(async move { Ok(state.settlements.record(received).await?) }).await?;
+    let recorded =
+        run_detached(async move { Ok(state.settlements.record(received).await?) }).await?;
     let status = if recorded.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok(json(status, &SettlementBody::from(&recorded.settlement)))
 }
@@ -78,7 +79,7 @@ pub async fn check(
     JsonFields::parse_or_empty(&body)?.finish()?;
     let id = parsed(&id)?;
     let checked =
-        to_its_end(async move { Ok(state.settlements.check(id, seat.name().as_str()).await?) });
+        run_detached(async move { Ok(state.settlements.check(id, seat.name().as_str()).await?) });
     Ok(json(StatusCode::OK, &SettlementBody::from(&checked.await?)))
 }
 
@@ -90,7 +91,12 @@ fn missing() -> ApiError {
     ApiError::not_found("no settlement has this id")
 }
 
-fn read(body: &[u8], channel: ChannelId, by: String, at: Timestamp) -> Result<Received, ApiError> {
+fn read(
+    body: &[u8],
+    channel: ChannelId,
+    by: String,
+    at: Timestamp,
+) -> Result<ReceiptSubmission, ApiError> {
     let mut fields = JsonFields::parse(body)?;
     let from = date(&mut fields, "from")?.ok_or_else(|| fields.missing("from"))?;
     let to = date(&mut fields, "to")?.unwrap_or(from);
@@ -103,7 +109,7 @@ fn read(body: &[u8], channel: ChannelId, by: String, at: Timestamp) -> Result<Re
     let received_on = received_on.ok_or_else(|| fields.missing("received_on"))?;
     fields.finish()?;
     let receipt = BankReceipt { bank_reference, received_minor, received_on, at, by };
-    Ok(Received { channel, from, to, currency, receipt })
+    Ok(ReceiptSubmission { channel, from, to, currency, receipt })
 }
 
 fn date(fields: &mut JsonFields<'_>, name: &'static str) -> Result<Option<BusinessDate>, ApiError> {

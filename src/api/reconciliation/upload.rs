@@ -24,12 +24,12 @@ use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, media_type, unsupported};
 use crate::api::reconciliation::body::BatchBody;
-use crate::api::{ApiState, to_its_end};
+use crate::api::{ApiState, run_detached};
 use crate::codec::sign::hex_lower;
 use crate::domain::books::statement::StatementOrigin;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::AuditEntry;
-use crate::reconciliation::{BackofficeError, Imported, Incoming, StatementContent};
+use crate::reconciliation::{BackofficeError, ImportResult, StatementUpload, UploadContent};
 
 /// Files that are handed in at once; each takes as much of the disk as the limit allows.
 const PLACES: usize = 4;
@@ -92,8 +92,8 @@ struct ImportedBody<'row> {
     batch: BatchBody<'row>,
 }
 
-impl<'row> From<&'row Imported> for ImportedBody<'row> {
-    fn from(imported: &'row Imported) -> Self {
+impl<'row> From<&'row ImportResult> for ImportedBody<'row> {
+    fn from(imported: &'row ImportResult) -> Self {
         let revision = &imported.revision;
         Self {
             channel: revision.channel.as_str(),
@@ -134,10 +134,10 @@ pub async fn hand_in(
         pause_max: state.settings.server.request_timeout,
     };
     write_body(&parts.headers, body, &spool.path, limits).await?;
-    let content = StatementContent::File(spool.path.clone());
+    let content = UploadContent::File(spool.path.clone());
     let (origin, by) = (StatementOrigin::Upload, seat.name().to_string());
-    let incoming = Incoming { channel, date, name, content, origin, by };
-    let imported = to_its_end(async move {
+    let incoming = StatementUpload { channel, date, name, content, origin, by };
+    let imported = run_detached(async move {
         let imported = import(&state, &seat, incoming).await;
         drop(spool);
         imported
@@ -147,7 +147,11 @@ pub async fn hand_in(
     Ok(json(status, &ImportedBody::from(&imported)))
 }
 
-async fn import(state: &ApiState, seat: &Seat, incoming: Incoming) -> Result<Imported, ApiError> {
+async fn import(
+    state: &ApiState,
+    seat: &Seat,
+    incoming: StatementUpload,
+) -> Result<ImportResult, ApiError> {
     let subject = format!("{} {}", incoming.channel, incoming.date);
     let imported = state.backoffice.import(incoming).await;
     let reason = match &imported {

@@ -59,7 +59,7 @@ pub(super) struct ConnectionPlace {
 }
 
 /// Held while a request of a connection is under way, and its answer is being written.
-pub(super) struct Busy {
+pub(super) struct RequestGuard {
     connections: Arc<Connections>,
     state: Arc<ConnectionState>,
 }
@@ -67,7 +67,7 @@ pub(super) struct Busy {
 /// An answer's body that keeps its connection busy until it is written.
 pub(super) struct BusyBody {
     body: Body,
-    _busy: Busy,
+    _busy: RequestGuard,
 }
 
 impl Connections {
@@ -89,7 +89,7 @@ impl Connections {
     /// A place for a connection from an address, once there is one. `None` where its address has
     /// all that it may have, and none of them is idle.
     pub(super) async fn admit(self: &Arc<Self>, address: IpAddr) -> Option<ConnectionPlace> {
-        let address = of_one_house(address);
+        let address = address_block(address);
         let of_address = self.lock().of_address.get(&address).copied().unwrap_or_default();
         if of_address >= self.of_one_address_max && !self.close_longest_idle(Some(address)) {
             telemetry::count_connection("refused");
@@ -155,9 +155,9 @@ impl Connections {
 
 impl ConnectionPlace {
     /// Marks a request of it as under way.
-    pub(super) fn busy(&self) -> Busy {
+    pub(super) fn busy(&self) -> RequestGuard {
         self.state.idle_since.store(BUSY, Ordering::Release);
-        Busy { connections: Arc::clone(&self.connections), state: Arc::clone(&self.state) }
+        RequestGuard { connections: Arc::clone(&self.connections), state: Arc::clone(&self.state) }
     }
 
     /// Waits until it is to make room for another one.
@@ -185,13 +185,13 @@ impl Drop for ConnectionPlace {
     }
 }
 
-impl Busy {
-    pub(super) fn until_written(self, body: Body) -> BusyBody {
+impl RequestGuard {
+    pub(super) fn guard(self, body: Body) -> BusyBody {
         BusyBody { body, _busy: self }
     }
 }
 
-impl Drop for Busy {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.state.idle_since.store(self.connections.tick(), Ordering::Release);
     }
@@ -217,8 +217,8 @@ impl hyper::body::Body for BusyBody {
     }
 }
 
-/// An IPv6 house has a block of 64 bits for itself; an IPv4 address may come as an IPv6 one.
-fn of_one_house(address: IpAddr) -> IpAddr {
+/// An IPv6 site has a block of 64 bits to itself; an IPv4 address may come as an IPv6 one.
+fn address_block(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {
@@ -290,7 +290,7 @@ mod tests {
             ("::1", "::"),
         ];
         for (text, expected) in rows {
-            assert_eq!(of_one_house(address(text)), address(expected), "{text}");
+            assert_eq!(address_block(address(text)), address(expected), "{text}");
         }
     }
 }

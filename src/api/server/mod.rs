@@ -51,7 +51,7 @@ pub async fn serve(
         let watched = service_fn(move |request| {
             let busy = held.busy();
             let answering = service.call(request);
-            async move { answering.await.map(|answer| answer.map(|body| busy.until_written(body))) }
+            async move { answering.await.map(|answer| answer.map(|body| busy.guard(body))) }
         });
         let connection = http.serve_connection(TokioIo::new(stream), watched);
         let connection = graceful.watch(connection);

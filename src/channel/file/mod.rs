@@ -27,7 +27,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::{AMOUNT_MINOR_MAX, Currency};
 use crate::domain::route::channel::{ChannelProfile, ChannelState};
 use crate::domain::route::hours::{DayWindow, Hours};
-use crate::domain::terms::{AfterInquiry, ClaimRule, CommonTerms, ReverseUntil, Terms};
+use crate::domain::terms::{AfterInquiry, CommonTerms, ReportedSuccessRule, ReverseUntil, Terms};
 use crate::domain::time::ClearingCalendar;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -345,7 +345,7 @@ fn read_terms(
         keeps_pan: section.boolean_or("keeps_pan", false),
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
         call_ends_after: calls_wait * 2 + 10 * SECOND,
-        statement_claims: ClaimRule::default(),
+        statement_claims: ReportedSuccessRule::default(),
         calendar,
         close_after,
         fees: fees::read(root),

@@ -21,12 +21,12 @@ const PROTOCOLS: [(&str, &str); 3] =
     [("unionpay-acp", "unionpay_acp"), ("iso8583", "iso8583"), ("http", "http")];
 
 /// What a channel's file builds: an adapter, and what its transport must know.
-pub enum Built {
+pub enum ProtocolAdapter {
     Http(Arc<dyn Adapter>),
     Links(Box<iso8583::section::Iso8583Channel>),
 }
 
-impl Built {
+impl ProtocolAdapter {
     /// The adapter, where it speaks HTTP.
     pub fn http(self) -> Option<Arc<dyn Adapter>> {
         match self {
@@ -41,22 +41,24 @@ pub fn read(
     root: &Section<'_>,
     file: &ChannelFile,
     resolve: &CredentialResolver<'_>,
-) -> Option<Built> {
+) -> Option<ProtocolAdapter> {
     let codes = file.codes.clone();
     check_reversible(root, file);
     match file.protocol.as_str() {
         "unionpay-acp" => {
             let adapter =
                 unionpay_acp::section::read(root.section("unionpay_acp"), codes, resolve)?;
-            Some(Built::Http(Arc::new(adapter)))
+            Some(ProtocolAdapter::Http(Arc::new(adapter)))
         }
         "http" => {
             let codes = CodeTable::new(codes);
             let adapter = declarative::read(root.section("http"), &codes, resolve)?;
             check_abilities(root, file, &adapter);
-            Some(Built::Http(Arc::new(adapter)))
+            Some(ProtocolAdapter::Http(Arc::new(adapter)))
         }
-        "iso8583" => Some(Built::Links(Box::new(iso8583::section::read(root, file, resolve)?))),
+        "iso8583" => {
+            Some(ProtocolAdapter::Links(Box::new(iso8583::section::read(root, file, resolve)?)))
+        }
         unknown => {
             report_unknown(root, unknown);
             None
@@ -81,22 +83,25 @@ pub fn read_unverified(
     root: &Section<'_>,
     file: &ChannelFile,
     resolve: &CredentialResolver<'_>,
-) -> Option<Built> {
+) -> Option<ProtocolAdapter> {
     let codes = file.codes.clone();
     match file.protocol.as_str() {
         "unionpay-acp" => {
             let adapter =
                 unionpay_acp::section::read(root.section("unionpay_acp"), codes, resolve)?;
-            Some(Built::Http(Arc::new(adapter.without_verification())))
+            Some(ProtocolAdapter::Http(Arc::new(adapter.without_verification())))
         }
         "http" => {
             let adapter = declarative::read(root.section("http"), &CodeTable::new(codes), resolve)?;
-            Some(Built::Http(Arc::new(adapter.without_verification())))
+            Some(ProtocolAdapter::Http(Arc::new(adapter.without_verification())))
         }
         "iso8583" => {
             let read = iso8583::section::read(root, file, resolve)?;
             let adapter = read.adapter.without_verification();
-            Some(Built::Links(Box::new(iso8583::section::Iso8583Channel { adapter, ..read })))
+            Some(ProtocolAdapter::Links(Box::new(iso8583::section::Iso8583Channel {
+                adapter,
+                ..read
+            })))
         }
         unknown => {
             report_unknown(root, unknown);

@@ -3,7 +3,7 @@
 //! For protocols whose replies have no field list of their own. It upholds I-11; what card data is
 //! and how it is found stands in [`crate::domain::card::words`].
 
-use crate::channel::{ChannelRequest, TRANSCRIPT_BYTES_MAX, Understood};
+use crate::channel::{ChannelRequest, ReplyMeaning, TRANSCRIPT_BYTES_MAX};
 use crate::domain::card::words::{CardEcho, mask_echo, mask_values};
 
 /// What is looked at beyond the limit, so that no number is cut before it is recognised: the
@@ -26,14 +26,14 @@ pub fn keep_words(body: &[u8], echo: CardEcho<'_>, known: &[&str]) -> String {
 }
 
 /// The channel's number of a transaction is kept as it came, unless it is the card's number.
-pub fn mask_reference(understood: Understood, request: &ChannelRequest) -> Understood {
+pub fn mask_reference(understood: ReplyMeaning, request: &ChannelRequest) -> ReplyMeaning {
     let echo = request.echo().number();
     let holds_it = understood.outcome.reference().is_some_and(|text| echo.has_number_in(text));
     if !holds_it {
         return understood;
     }
     let masked = mask_values(understood.outcome.reference().unwrap_or_default(), echo);
-    Understood { outcome: understood.outcome.with_reference(masked), ..understood }
+    ReplyMeaning { outcome: understood.outcome.with_reference(masked), ..understood }
 }
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voucher_is_short_plain_text() {
+    fn a_transcript_is_short_plain_text() {
         let body = format!("{}4111111111111111", "é".repeat(TRANSCRIPT_BYTES_MAX / 2 - 4));
         let words = keep_words(body.as_bytes(), CardEcho::NONE, &[]);
         assert!(words.len() <= TRANSCRIPT_BYTES_MAX);

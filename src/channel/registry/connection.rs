@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::file::ChannelFile;
-use crate::channel::protocol::Built;
+use crate::channel::protocol::ProtocolAdapter;
 use crate::channel::protocol::iso8583::Iso8583;
 use crate::channel::protocol::transcript::mask_reference;
 use crate::channel::statement::{self, StatementLink};
 use crate::channel::transport::http::{HttpTransport, Timeouts, TransportFailure};
 use crate::channel::transport::tcp::{LinkContext, LinkProtocol, TcpTransport};
-use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, Understood};
+use crate::channel::{Adapter, ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning};
 use crate::clock::Timekeeper;
 use crate::config::section::Section;
 use crate::domain::card::words::mask_values;
@@ -47,8 +47,9 @@ impl AdapterLine {
         &self,
         request: &ChannelRequest,
         clock: &Timekeeper,
-    ) -> Result<Understood, EncodeError> {
-        let failed = |failure: TransportFailure| Understood::new(failure.outcome(), String::new());
+    ) -> Result<ReplyMeaning, EncodeError> {
+        let failed =
+            |failure: TransportFailure| ReplyMeaning::new(failure.outcome(), String::new());
         Ok(match self {
             Self::Http { adapter, transport } => {
                 let reply = transport.send(adapter.encode(request, clock.now())?).await;
@@ -68,8 +69,8 @@ impl AdapterLine {
                 reply.map_or_else(failed, |reply| {
                     let understood = adapter.decode_frame(&asked, &reply, clock.now());
                     // What was asked says nothing of the card, so that its echoes are still there.
-                    let voucher = mask_values(&understood.voucher, request.echo());
-                    mask_reference(Understood { voucher, ..understood }, request)
+                    let transcript = mask_values(&understood.transcript, request.echo());
+                    mask_reference(ReplyMeaning { transcript, ..understood }, request)
                 })
             }
         })
@@ -86,14 +87,14 @@ impl AdapterLine {
 /// Joins what a file built with its transport. Nothing is connected before the first request. A
 /// mistake goes to the section.
 pub fn connect(
-    built: Built,
+    built: ProtocolAdapter,
     root: &Section<'_>,
     file: &ChannelFile,
     tls: rustls::ClientConfig,
     common: LinkContext,
 ) -> Connection {
     match built {
-        Built::Http(adapter) => {
+        ProtocolAdapter::Http(adapter) => {
             let clock = &common.clock;
             let statements = statement_link(root, file, &adapter, tls.clone(), clock);
             let statements = statements.map(Arc::new);
@@ -101,7 +102,7 @@ pub fn connect(
             let (spoken, tls_terms) = (AdapterLine::Http { adapter, transport }, Vec::new());
             Connection { spoken, statements, tls_terms }
         }
-        Built::Links(read) => {
+        ProtocolAdapter::Links(read) => {
             if file.statement.as_ref().is_some_and(|terms| terms.download_at.is_some()) {
                 let advice = "remove statement.download_at; upload what the acquirer sends";
                 root.mistake("statement", "links bring no statements", advice);

@@ -31,7 +31,7 @@ use crate::channel::statement::{StatementLink, StatementTerms};
 use crate::channel::transport::pace::Pace;
 use crate::channel::transport::tcp::{LATE_MAX, LateReply, LinkContext};
 use crate::channel::{
-    ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, Understood, WireNotice,
+    ChannelFuture, ChannelRequest, Channels, Notice, NoticeRefusal, ReplyMeaning, WireNotice,
     WireReply,
 };
 use crate::clock::{Timekeeper, stopwatch};
@@ -215,7 +215,7 @@ impl Registry {
     }
 
     /// What is wrong where channels that have open orders have no file.
-    pub fn lacking(&self, in_use: &BTreeSet<ChannelId>) -> Result<(), Vec<Mistake>> {
+    pub fn missing_files(&self, in_use: &BTreeSet<ChannelId>) -> Result<(), Vec<Mistake>> {
         missing(in_use.iter(), &self.channels.load(), &self.folder, "has open orders").into_result()
     }
 
@@ -358,7 +358,7 @@ impl Registry {
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             rate_left: loaded.pace.has_room(),
             used_today_minor: if limited {
-                loaded.runtime.used(loaded.terms.calendar.date_of(now))
+                loaded.runtime.volume(loaded.terms.calendar.date_of(now))
             } else {
                 0
             },
@@ -391,7 +391,7 @@ impl Registry {
             per_order_min_minor: file.limits.per_order_min_minor,
             per_order_max_minor: file.limits.per_order_max_minor,
             per_day_minor: file.limits.per_day_minor,
-            used_today_minor: loaded.runtime.used(today),
+            used_today_minor: loaded.runtime.volume(today),
             breaker_open: loaded.runtime.breaker.is_open(now),
             success_rate_ppm: loaded.runtime.breaker.success_rate_ppm(now),
             has_room: loaded.pace.has_room(),
@@ -411,7 +411,7 @@ impl Registry {
         let decoded = adapter.decode_notice(notice, self.clock.now());
         let objections = &loaded.runtime.notice_objections;
         match &decoded {
-            Ok(Notice { understood: Understood { objection: Some(objection), .. }, .. }) => {
+            Ok(Notice { understood: ReplyMeaning { objection: Some(objection), .. }, .. }) => {
                 objections.warn(id, "a notice", objection.as_str());
             }
             Err(refusal @ (NoticeRefusal::BadSignature(_) | NoticeRefusal::Unreadable(_))) => {
@@ -438,7 +438,7 @@ impl Registry {
     }
 
     /// Verifies and reads one of them, as its notice; `None` if the channel has no links any more.
-    pub fn decode_late_reply(&self, late: &LateReply) -> Option<Understood> {
+    pub fn decode_late_reply(&self, late: &LateReply) -> Option<ReplyMeaning> {
         let loaded = self.channels.load().get(&late.channel).cloned()?;
         match &loaded.connection.as_ref()?.spoken {
             AdapterLine::Http { .. } => None,
@@ -468,7 +468,7 @@ impl Registry {
         self.channels.load().get(id)?.file.statement.clone()
     }
 
-    async fn ask(&self, loaded: &LoadedChannel, request: &ChannelRequest) -> Understood {
+    async fn ask(&self, loaded: &LoadedChannel, request: &ChannelRequest) -> ReplyMeaning {
         let now = self.clock.now();
         let Some(connection) = &loaded.connection else {
             return not_sent(NotSentCause::Disabled);
@@ -478,7 +478,7 @@ impl Registry {
             return not_sent(NotSentCause::Disabled);
         }
         // Only new orders are kept away from a failing channel: inquiries are how we learn.
-        if order && !loaded.runtime.breaker.lets_through(now) {
+        if order && !loaded.runtime.breaker.admits(now) {
             return not_sent(NotSentCause::BreakerOpen);
         }
         let Some(_turn) = loaded.pace.turn().await else {
@@ -505,7 +505,7 @@ impl Registry {
         loaded: &LoadedChannel,
         connection: &Connection,
         request: &ChannelRequest,
-    ) -> Understood {
+    ) -> ReplyMeaning {
         match connection.spoken.exchange(request, &self.clock).await {
             Ok(understood) => understood,
             Err(error) => {
@@ -547,7 +547,7 @@ impl Channels for Registry {
         &'a self,
         channel: &'a ChannelId,
         request: ChannelRequest,
-    ) -> ChannelFuture<'a, Understood> {
+    ) -> ChannelFuture<'a, ReplyMeaning> {
         Box::pin(async move {
             let Some(loaded) = self.channels.load().get(channel).cloned() else {
                 return not_sent(NotSentCause::Disabled);
@@ -583,12 +583,12 @@ fn missing<'c>(
     mistakes
 }
 
-fn not_sent(cause: NotSentCause) -> Understood {
-    Understood::new(Outcome::NotSent(cause), String::new())
+fn not_sent(cause: NotSentCause) -> ReplyMeaning {
+    ReplyMeaning::new(Outcome::NotSent(cause), String::new())
 }
 
 /// Says in the log why an answer proves nothing. `what` is the request's word.
-fn warn_of(loaded: &LoadedChannel, what: &str, understood: &Understood) {
+fn warn_of(loaded: &LoadedChannel, what: &str, understood: &ReplyMeaning) {
     if let Some(objection) = &understood.objection {
         loaded.runtime.answer_objections.warn(&loaded.file.id, what, objection.as_str());
     }

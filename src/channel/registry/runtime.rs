@@ -27,7 +27,7 @@ impl Runtime {
         }
     }
 
-    pub(super) fn used(&self, today: BusinessDate) -> i64 {
+    pub(super) fn volume(&self, today: BusinessDate) -> i64 {
         self.days().get(&today).copied().unwrap_or(0)
     }
 

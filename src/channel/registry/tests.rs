@@ -253,20 +253,20 @@ fn no_two_take_the_same_rest_of_a_day() {
             .collect();
         hands.into_iter().map(|hand| hand.join().expect("no panic")).filter(|taken| *taken).count()
     });
-    assert_eq!((taken, runtime.used(today)), (2, 40_000));
+    assert_eq!((taken, runtime.volume(today)), (2, 40_000));
     installation.registry.give_back(&id(), at(0), AmountMinor::new(20_000).expect("an amount"));
-    assert_eq!(runtime.used(today), 20_000);
+    assert_eq!(runtime.volume(today), 20_000);
     // The day before and the day after are days of their own.
     installation.registry.give_back(
         &id(),
         at(-86_400),
         AmountMinor::new(20_000).expect("an amount"),
     );
-    assert_eq!(runtime.used(today), 20_000);
+    assert_eq!(runtime.volume(today), 20_000);
     assert!(runtime.take([today.next(); 2], 50_000, Some(50_000)));
     assert!(!runtime.take([today; 2], 30_001, Some(50_000)));
     assert!(runtime.take([today; 2], 30_000, Some(50_000)), "it was named before the cut-off");
-    assert_eq!((runtime.used(today), runtime.used(today.next())), (50_000, 50_000));
+    assert_eq!((runtime.volume(today), runtime.volume(today.next())), (50_000, 50_000));
 }
 
 #[test]
@@ -282,18 +282,18 @@ fn a_day_that_a_wrong_clock_named_takes_nothing_of_another() {
         runtime.keep_days([ahead, today]);
         assert!(runtime.take([ahead, today], 10_000, limit));
         assert!(!runtime.take([ahead, today], 40_001, limit));
-        assert_eq!((runtime.used(ahead), runtime.used(year.next())), (10_000, 0));
+        assert_eq!((runtime.volume(ahead), runtime.volume(year.next())), (10_000, 0));
     }
     // It is set right: all of today is there, and nothing of what is to come.
     runtime.keep_days([today; 2]);
-    assert_eq!([today, tomorrow, year].map(|day| runtime.used(day)), [40_000, 0, 0]);
+    assert_eq!([today, tomorrow, year].map(|day| runtime.volume(day)), [40_000, 0, 0]);
     assert!(!runtime.take([today; 2], 10_001, limit));
     assert!(runtime.take([today; 2], 10_000, limit));
     runtime.give_back([today; 2], 10_000);
     runtime.keep_days([tomorrow; 2]);
-    assert_eq!((runtime.used(today), runtime.used(tomorrow)), (40_000, 0));
+    assert_eq!((runtime.volume(today), runtime.volume(tomorrow)), (40_000, 0));
     runtime.keep_days([tomorrow.next(); 2]);
-    assert_eq!(runtime.used(today), 0, "it is over");
+    assert_eq!(runtime.volume(today), 0, "it is over");
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn a_channel_does_not_vanish_in_silence() {
     installation.reload(&[]);
     let lacking = |name: &str| {
         let in_use = BTreeSet::from([id(), ChannelId::from_stored(name)]);
-        installation.registry.lacking(&in_use).map_err(|found| found.len())
+        installation.registry.missing_files(&in_use).map_err(|found| found.len())
     };
     assert_eq!((lacking("bank"), lacking("other")), (Ok(()), Err(1)));
 }

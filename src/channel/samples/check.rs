@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::golden::{Golden, Medium, Players, STATEMENT};
 use crate::channel::certificates::{CertificateState, CertificateTerm, longest};
 use crate::channel::file::ChannelFile;
-use crate::channel::protocol::Built;
+use crate::channel::protocol::ProtocolAdapter;
 use crate::channel::{protocol, registry};
 use crate::config::credential::{CredentialResolver, CredentialSource};
 use crate::config::mistake::{Mistake, Mistakes};
@@ -107,15 +107,15 @@ pub fn check_with(
     let (_, adapter, _) = read_adapter(source, &document, &id, &playing, false)?;
     let (_, unverified, _) = read_adapter(source, &document, &id, &playing, true)?;
     let players = match (&adapter, &unverified) {
-        (Some(Built::Http(adapter)), Some(Built::Http(unverified))) => {
+        (Some(ProtocolAdapter::Http(adapter)), Some(ProtocolAdapter::Http(unverified))) => {
             let (adapter, unverified) = (adapter.as_ref(), unverified.as_ref());
             Some(Players::Http { adapter, unverified })
         }
-        (Some(Built::Links(read)), Some(Built::Links(unread))) => {
+        (Some(ProtocolAdapter::Links(read)), Some(ProtocolAdapter::Links(unread))) => {
             Some(Players::Links { adapter: &read.adapter, unverified: &unread.adapter })
         }
-        (Some(Built::Http(_)), Some(Built::Links(_)) | None)
-        | (Some(Built::Links(_)), Some(Built::Http(_)) | None)
+        (Some(ProtocolAdapter::Http(_)), Some(ProtocolAdapter::Links(_)) | None)
+        | (Some(ProtocolAdapter::Links(_)), Some(ProtocolAdapter::Http(_)) | None)
         | (None, _) => None,
     };
     let mut report = SampleReport {
@@ -135,10 +135,10 @@ pub fn check_with(
         }));
     }
     let shown = || samples.iter().map(|(_, sample)| sample);
-    missing.extend(unshown(&name, &document, &file, shown()));
+    missing.extend(codes_without_sample(&name, &document, &file, shown()));
     let offers_statements = match &adapter {
-        Some(Built::Http(adapter)) => adapter.statements().is_some(),
-        Some(Built::Links(_)) | None => false,
+        Some(ProtocolAdapter::Http(adapter)) => adapter.statements().is_some(),
+        Some(ProtocolAdapter::Links(_)) | None => false,
     };
     if offers_statements && !shown().any(|sample| sample.covers == STATEMENT) {
         let line = document.root(&Mistakes::new()).line_of(STATEMENT);
@@ -157,7 +157,7 @@ fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
 }
 
 /// What was read, an adapter unless credentials are missing, and those that are.
-type ReadAdapter = (ChannelFile, Option<Built>, Vec<Mistake>);
+type ReadAdapter = (ChannelFile, Option<ProtocolAdapter>, Vec<Mistake>);
 
 /// A credential that a connected channel lacks is a mistake; of any other it is only missing.
 fn read_adapter(
@@ -233,7 +233,7 @@ fn read_samples(path: &Path, medium: Medium) -> Result<ReadSamples, Vec<Mistake>
     Ok((given, samples.into_iter().map(|sample| (name.clone(), sample)).collect()))
 }
 
-fn unshown<'g>(
+fn codes_without_sample<'g>(
     name: &str,
     document: &Document,
     file: &ChannelFile,

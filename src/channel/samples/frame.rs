@@ -1,10 +1,10 @@
 //! Golden samples of channels that speak over links: messages that are sent, and messages that come
 //! back, written field by field or as the bytes of a whole frame.
 
-use super::golden::{Ask, describe};
+use super::golden::{Purpose, describe};
 use super::{SAMPLE_DATE, sample_now};
 use crate::channel::protocol::iso8583::{Iso8583, WrittenMessage};
-use crate::channel::transport::tcp::{LinkFrame, LinkProtocol, RequestTrace, Sorted};
+use crate::channel::transport::tcp::{FrameClass, LinkFrame, LinkProtocol, RequestTrace};
 use crate::channel::{AttemptFacts, ChannelRequest, LinkAdapter};
 use crate::codec::sign::read_hex;
 use crate::config::section::Section;
@@ -81,7 +81,7 @@ impl FrameScript {
     /// Everything in which the adapter does not do what is written here.
     pub fn play(
         &self,
-        ask: Ask,
+        ask: Purpose,
         request: &ChannelRequest,
         adapter: &Iso8583,
         unverified: &Iso8583,
@@ -109,20 +109,24 @@ impl FrameScript {
     }
 }
 
-fn sent_by(adapter: &Iso8583, ask: Ask, request: &ChannelRequest) -> Result<SentFrame, String> {
+fn sent_by(adapter: &Iso8583, ask: Purpose, request: &ChannelRequest) -> Result<SentFrame, String> {
     match ask {
-        Ask::Operation | Ask::Reversal | Ask::Inquiry | Ask::Notice | Ask::Statement => adapter
+        Purpose::Operation
+        | Purpose::Reversal
+        | Purpose::Inquiry
+        | Purpose::Notice
+        | Purpose::Statement => adapter
             .encode_frame(&of_node(request, adapter.first_node()), sample_now())
             .map(|(frame, asked)| (frame, Question::Order(asked)))
             .map_err(|error| error.to_string()),
         // One terminal is like the other: the first one's stands for all.
-        Ask::SignOn => adapter
+        Purpose::SignOn => adapter
             .sign_on(sample_now(), 0)
             .into_iter()
             .next()
             .map(|frame| (frame, Question::SignOn))
             .ok_or_else(|| "the channel's file has no sign-on".to_owned()),
-        Ask::LineTest => adapter
+        Purpose::LineTest => adapter
             .echo(sample_now(), 0)
             .map(|frame| (frame, Question::LineTest))
             .ok_or_else(|| "the channel's file has no line test".to_owned()),
@@ -174,7 +178,7 @@ impl FrameAnswer {
         unverified: &Iso8583,
     ) -> String {
         // What the link does not pair with its request is as good as no reply.
-        if adapter.sort(frame) != Sorted::Reply(sent.key) {
+        if adapter.sort(frame) != FrameClass::Reply(sent.key) {
             return "unknown".to_owned();
         }
         let believer = if self.is_unsigned { unverified } else { adapter };

@@ -17,7 +17,7 @@ use crate::domain::outcome::Outcome;
 
 /// What a sample's request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(super) enum Purpose {
     /// The operation itself.
     Operation,
     Inquiry,
@@ -63,7 +63,7 @@ pub struct Golden {
     /// Where it stands in its file.
     pub line: usize,
     request: ChannelRequest,
-    ask: Ask,
+    ask: Purpose,
     script: Script,
 }
 
@@ -84,20 +84,25 @@ impl Golden {
 
     fn read(section: Section<'_>, medium: Medium) -> Self {
         let operations = Operation::ALL.map(|operation| (operation.name(), operation));
-        let mut asks: Vec<(&str, (Ask, Option<Operation>))> =
-            operations.iter().map(|(name, one)| (*name, (Ask::Operation, Some(*one)))).collect();
-        asks.push(("reversal", (Ask::Reversal, None)));
+        let mut asks: Vec<(&str, (Purpose, Option<Operation>))> = operations
+            .iter()
+            .map(|(name, one)| (*name, (Purpose::Operation, Some(*one))))
+            .collect();
+        asks.push(("reversal", (Purpose::Reversal, None)));
         asks.extend(match medium {
             Medium::Http => {
-                let words =
-                    [(INQUIRY, Ask::Inquiry), (NOTICE, Ask::Notice), (STATEMENT, Ask::Statement)];
+                let words = [
+                    (INQUIRY, Purpose::Inquiry),
+                    (NOTICE, Purpose::Notice),
+                    (STATEMENT, Purpose::Statement),
+                ];
                 words.map(|(word, ask)| (word, (ask, None))).to_vec()
             }
             Medium::Links => {
-                vec![(SIGN_ON, (Ask::SignOn, None)), (LINE_TEST, (Ask::LineTest, None))]
+                vec![(SIGN_ON, (Purpose::SignOn, None)), (LINE_TEST, (Purpose::LineTest, None))]
             }
         });
-        let usual = (Ask::Operation, Some(Operation::Payment));
+        let usual = (Purpose::Operation, Some(Operation::Payment));
         let (ask, operation) = section.choice_or("ask", usual, &asks);
         let of = section.choice_or("of", Operation::Payment, &operations);
         let operation = operation.unwrap_or(of);
@@ -128,11 +133,11 @@ impl Golden {
             }
         };
         let covers = match ask {
-            Ask::Operation | Ask::Inquiry | Ask::Reversal => request.name(),
-            Ask::Notice => NOTICE,
-            Ask::Statement => STATEMENT,
-            Ask::SignOn => SIGN_ON,
-            Ask::LineTest => LINE_TEST,
+            Purpose::Operation | Purpose::Inquiry | Purpose::Reversal => request.name(),
+            Purpose::Notice => NOTICE,
+            Purpose::Statement => STATEMENT,
+            Purpose::SignOn => SIGN_ON,
+            Purpose::LineTest => LINE_TEST,
         };
         let covers = covers.to_owned();
         let golden = Self { name: section.text("name"), covers, line, request, ask, script };
@@ -147,7 +152,7 @@ impl Golden {
     /// Whether the reply brings this code: a code that no sample brings is not exercised. What a
     /// code means in the reply to a statement's request is another matter.
     pub fn brings(&self, code: &str) -> bool {
-        if self.ask == Ask::Statement {
+        if self.ask == Purpose::Statement {
             return false;
         }
         match &self.script {
@@ -173,7 +178,12 @@ impl Golden {
     }
 }
 
-fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -> ChannelRequest {
+fn request_of(
+    ask: Purpose,
+    operation: Operation,
+    original: Operation,
+    bare: bool,
+) -> ChannelRequest {
     let facts = sample_facts(operation, 2);
     let mut card = sample_card();
     if bare {
@@ -181,21 +191,29 @@ fn request_of(ask: Ask, operation: Operation, original: Operation, bare: bool) -
         (card.id_type, card.id_number, card.phone) = (None, None, None);
     }
     match (ask, operation) {
-        (Ask::Inquiry, _) => {
+        (Purpose::Inquiry, _) => {
             ChannelRequest::Inquiry { facts, pan: Some(card.pan.clone()), now: sample_now() }
         }
-        (Ask::Reversal, _) => {
+        (Purpose::Reversal, _) => {
             let followed_up = !operation.begins_with_card();
             let original = followed_up.then(|| sample_facts(original, 1));
             let pan = Some(card.pan.clone());
             ChannelRequest::Reversal { facts, original, pan, now: sample_now() }
         }
         (
-            Ask::Operation | Ask::Notice | Ask::Statement | Ask::SignOn | Ask::LineTest,
+            Purpose::Operation
+            | Purpose::Notice
+            | Purpose::Statement
+            | Purpose::SignOn
+            | Purpose::LineTest,
             Operation::Payment | Operation::Preauth,
         ) => ChannelRequest::Charge { facts, card: card.into() },
         (
-            Ask::Operation | Ask::Notice | Ask::Statement | Ask::SignOn | Ask::LineTest,
+            Purpose::Operation
+            | Purpose::Notice
+            | Purpose::Statement
+            | Purpose::SignOn
+            | Purpose::LineTest,
             Operation::Undo | Operation::Refund | Operation::Void | Operation::Capture,
         ) => {
             let original = sample_facts(original, 1);

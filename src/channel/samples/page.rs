@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::golden::{Ask, describe, describe_statement};
+use super::golden::{Purpose, describe, describe_statement};
 use super::{sample_now, sample_statement_date};
 use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
 use crate::config::section::Section;
@@ -33,8 +33,8 @@ pub(super) struct PageScript {
 
 impl PageScript {
     pub fn read(section: &Section<'_>) -> Self {
-        let sent = section.optional_section("sent").map(read_sent);
-        let told = section.optional_section("reply").map(read_told);
+        let sent = section.optional_section("sent").map(read_expected_request);
+        let told = section.optional_section("reply").map(read_answer);
         Self { sent, told }
     }
 
@@ -58,7 +58,7 @@ impl PageScript {
     /// Everything in which the adapter does not do what is written here.
     pub fn play(
         &self,
-        ask: Ask,
+        ask: Purpose,
         request: &ChannelRequest,
         adapter: &dyn Adapter,
         unverified: &dyn Adapter,
@@ -90,21 +90,21 @@ const NO_STATEMENTS: &str = "the channel's file asks for no statements";
 
 fn sent_by(
     adapter: &dyn Adapter,
-    ask: Ask,
+    ask: Purpose,
     request: &ChannelRequest,
 ) -> Result<WireRequest, String> {
     let encoded = match (ask, adapter.statements()) {
-        (Ask::Statement, None) => return Err(NO_STATEMENTS.to_owned()),
-        (Ask::Statement, Some(source)) => {
+        (Purpose::Statement, None) => return Err(NO_STATEMENTS.to_owned()),
+        (Purpose::Statement, Some(source)) => {
             source.encode_statement(sample_statement_date(), sample_now())
         }
         (
-            Ask::Operation
-            | Ask::Inquiry
-            | Ask::Reversal
-            | Ask::Notice
-            | Ask::SignOn
-            | Ask::LineTest,
+            Purpose::Operation
+            | Purpose::Inquiry
+            | Purpose::Reversal
+            | Purpose::Notice
+            | Purpose::SignOn
+            | Purpose::LineTest,
             _,
         ) => adapter.encode(request, sample_now()),
     };
@@ -112,15 +112,15 @@ fn sent_by(
 }
 
 impl PageAnswer {
-    fn outcome_on(&self, ask: Ask, request: &ChannelRequest, adapter: &dyn Adapter) -> String {
-        if ask == Ask::Notice {
+    fn outcome_on(&self, ask: Purpose, request: &ChannelRequest, adapter: &dyn Adapter) -> String {
+        if ask == Purpose::Notice {
             let WireReply { headers, body, .. } = self.reply.clone();
             return match adapter.decode_notice(&WireNotice { headers, body }, sample_now()) {
                 Ok(notice) => describe(&notice.understood.outcome),
                 Err(refusal) => format!("refused: {refusal}"),
             };
         }
-        if ask == Ask::Statement {
+        if ask == Purpose::Statement {
             let (date, now) = (sample_statement_date(), sample_now());
             let source = adapter.statements();
             return source.map_or(NO_STATEMENTS.to_owned(), |source| {
@@ -162,7 +162,7 @@ impl ExpectedRequest {
     }
 }
 
-fn read_sent(section: Section<'_>) -> ExpectedRequest {
+fn read_expected_request(section: Section<'_>) -> ExpectedRequest {
     let headers = section.map("headers").into_iter().map(|entry| (entry.key, entry.text));
     let sent = ExpectedRequest {
         headers: headers.collect(),
@@ -175,7 +175,7 @@ fn read_sent(section: Section<'_>) -> ExpectedRequest {
     sent
 }
 
-fn read_told(section: Section<'_>) -> PageAnswer {
+fn read_answer(section: Section<'_>) -> PageAnswer {
     let mut headers = HeaderMap::new();
     for entry in section.map("headers") {
         let name = HeaderName::from_bytes(entry.key.as_bytes());

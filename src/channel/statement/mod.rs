@@ -21,7 +21,7 @@ use crate::config::layout;
 use crate::config::section::Section;
 use crate::domain::books::difference::CARRY_DAYS_MAX;
 use crate::domain::books::reconcile::Tolerance;
-use crate::domain::terms::ClaimRule;
+use crate::domain::terms::ReportedSuccessRule;
 use crate::domain::time::{BusinessDate, ClearingCalendar, Timestamp};
 
 pub use self::archive::{UnpackError, check_zip, gunzip, inflate, unzip};
@@ -164,7 +164,7 @@ pub struct StatementTerms {
     /// How many clearing days a difference waits for later statements before it is suspended.
     pub carry_days: u16,
     /// What becomes of a success that the statement claims against our books.
-    pub claims: ClaimRule,
+    pub claims: ReportedSuccessRule,
     /// After so many further whole statements without an attempt, it never arrived (I-3). `None`:
     /// absence proves nothing.
     pub absence_proves_after_days: Option<u16>,
@@ -192,7 +192,7 @@ impl StatementTerms {
         if retry.is_empty() {
             section.mistake("retry", "it is empty", "give at least one wait, or leave it out");
         }
-        let layout = layout::named_or_written(&section, "layout");
+        let layout = layout::shipped_or_inline(&section, "layout");
         let absence = section.optional_integer("absence_proves_after_days", 0..=31_u16);
         if absence.is_some() && layout.as_ref().is_none_or(|layout| !layout.counts_its_lines()) {
             section.mistake(
@@ -215,8 +215,8 @@ impl StatementTerms {
             carry_days: section.integer_or("carry_days", 3, 0..=CARRY_DAYS_MAX),
             claims: section.choice_or(
                 "contradiction",
-                ClaimRule::Undo,
-                &[("undo", ClaimRule::Undo), ("suspend", ClaimRule::Suspend)],
+                ReportedSuccessRule::Undo,
+                &[("undo", ReportedSuccessRule::Undo), ("suspend", ReportedSuccessRule::Suspend)],
             ),
             absence_proves_after_days: absence,
         };

@@ -50,7 +50,7 @@ pub struct Breaker {
 
 impl Breaker {
     pub fn new(now: Timestamp) -> Self {
-        let success_rate = SuccessRate::untried(now);
+        let success_rate = SuccessRate::initial(now);
         let state = BreakerState {
             in_a_row: 0,
             open_until: None,
@@ -72,7 +72,7 @@ impl Breaker {
     }
 
     /// Whether an order may go: after its time, an open breaker lets exactly one through.
-    pub fn lets_through(&self, now: Timestamp) -> bool {
+    pub fn admits(&self, now: Timestamp) -> bool {
         let mut state = self.lock();
         match state.open_until {
             None => true,
@@ -171,18 +171,18 @@ mod tests {
         let breaker = opening_after(2);
         let lost = Outcome::Unknown(UnknownCause::TimedOut);
         assert_eq!(breaker.record(&lost, at(0)), None);
-        assert!(breaker.lets_through(at(0)));
+        assert!(breaker.admits(at(0)));
         assert_eq!(breaker.record(&lost, at(0)), Some(BreakerChange::Opened));
-        assert!(!breaker.lets_through(at(4)) && breaker.is_open(at(4)));
-        assert!(breaker.lets_through(at(5)), "one goes through to see");
-        assert!(!breaker.lets_through(at(5)), "and only one");
+        assert!(!breaker.admits(at(4)) && breaker.is_open(at(4)));
+        assert!(breaker.admits(at(5)), "one goes through to see");
+        assert!(!breaker.admits(at(5)), "and only one");
         assert_eq!(breaker.record(&lost, at(6)), None, "it was open, and stays it");
-        assert!(!breaker.lets_through(at(10)), "the probe failed: open again");
-        assert!(breaker.lets_through(at(11)));
+        assert!(!breaker.admits(at(10)), "the probe failed: open again");
+        assert!(breaker.admits(at(11)));
         let good = Outcome::Approved(Approval::default());
         assert_eq!(breaker.record(&good, at(11)), Some(BreakerChange::Closed));
         assert_eq!(breaker.record(&good, at(11)), None);
-        assert!(breaker.lets_through(at(11)) && !breaker.is_open(at(11)));
+        assert!(breaker.admits(at(11)) && !breaker.is_open(at(11)));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         let breaker = opening_after(1);
         breaker.record(&Outcome::Unknown(UnknownCause::TimedOut), at(400 * 86_400));
         assert!(breaker.is_open(at(400 * 86_400)));
-        assert!(!breaker.is_open(at(10)) && breaker.lets_through(at(10)));
+        assert!(!breaker.is_open(at(10)) && breaker.admits(at(10)));
     }
 
     #[test]

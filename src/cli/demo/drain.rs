@@ -15,7 +15,7 @@ use crate::clock::stopwatch;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::order::OrderKind;
 use crate::domain::flow::reversal::{Phase, ReversalEntry};
-use crate::domain::time::{Due, Timestamp};
+use crate::domain::time::{DueWindow, Timestamp};
 use crate::simulator::{EntryKind, EntryState};
 use crate::store::PAGE_MAX;
 
@@ -81,7 +81,7 @@ pub async fn run(
 async fn count(app: &App, town: &Town) -> anyhow::Result<OpenWork> {
     let store = app.state().engine.store();
     // Owed notices are listed by when they are due.
-    let ever = Due::at(Timestamp::from_millis(i64::MAX), Duration::MAX);
+    let ever = DueWindow::at(Timestamp::from_millis(i64::MAX), Duration::MAX);
     let owed = Some(DeliveryStatus::Owed);
     Ok(OpenWork {
         // Channels' notices first: one that comes after this look may open what follows.
@@ -108,7 +108,7 @@ async fn operate(
         if is_due_soon || is_worked {
             continue;
         }
-        let is_told = entry.phase == Phase::Operator && stands_no_more(app, town, &entry).await?;
+        let is_told = entry.phase == Phase::Operator && has_ended(app, town, &entry).await?;
         let (verb, body) = if is_told {
             operator.resolved += 1;
             let reason = "the channel's own ledger shows that nothing stands to be taken back";
@@ -125,7 +125,7 @@ async fn operate(
 
 /// Whether an undo is owed of which no request is open, and the ledger shows that what it would
 /// take back does not stand.
-async fn stands_no_more(app: &App, town: &Town, entry: &ReversalEntry) -> anyhow::Result<bool> {
+async fn has_ended(app: &App, town: &Town, entry: &ReversalEntry) -> anyhow::Result<bool> {
     let order = app.state().engine.store().order(entry.order).await?;
     let Some(order) = order.filter(|order| order.unresolved().is_none()) else { return Ok(false) };
     let OrderKind::Undo { of } = order.instruction.kind else { return Ok(false) };

@@ -207,7 +207,7 @@ reversals_in_flight = 64
     })
 }
 
-fn happenings(town: &Town) -> Vec<(crate::simulator::Happening, u64)> {
+fn happenings(town: &Town) -> Vec<(crate::simulator::SimulatorEvent, u64)> {
     let mut sums = BTreeMap::new();
     for (_, simulator) in town.simulators() {
         for (happening, times) in simulator.counters() {

@@ -14,7 +14,7 @@ use crate::cli::table::aligned;
 use crate::domain::books::accounting::DeliveryStatus;
 use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
-use crate::simulator::Happening;
+use crate::simulator::SimulatorEvent;
 
 /// Broken invariants that are printed one by one.
 const VIOLATIONS_SHOWN_MAX: usize = 20;
@@ -26,7 +26,7 @@ pub struct DemoReport<'run> {
     pub findings: &'run DemoFindings,
     pub operator: Operator,
     /// The faults of all channels.
-    pub happenings: Vec<(Happening, u64)>,
+    pub happenings: Vec<(SimulatorEvent, u64)>,
     /// Alerts that would have called somebody, by kind.
     pub alerts: Vec<(String, u64)>,
     pub load: Duration,

@@ -13,9 +13,10 @@ use anyhow::Context as _;
 use jiff::civil;
 
 use crate::clock::Clock;
-use crate::config::editor::{EditError, Editor, laid_over};
+use crate::config::editor::{EditError, Editor, overlay};
 use crate::simulator::{
-    Between, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings, cut_off_far_from,
+    DurationRange, Faults, NoticeRetries, Simulator, SimulatorKeys, SimulatorSettings,
+    cut_off_far_from,
 };
 
 const UNIONPAY_FILE: &str = include_str!("../../../channels/unionpay.toml");
@@ -155,7 +156,7 @@ impl Town {
                 None => unionpay_file(id, &base, api)?,
             };
             let cut_off = self.cut_off.strftime("clearing.cut_off = \"%H:%M\"").to_string();
-            fs::write(folder.join(format!("{id}.toml")), laid_over(&text, &cut_off)?)?;
+            fs::write(folder.join(format!("{id}.toml")), overlay(&text, &cut_off)?)?;
         }
         Ok(())
     }
@@ -189,7 +190,7 @@ fn unionpay_file(id: &str, base: &str, api: &str) -> Result<String, EditError> {
 /// 5 % of replies lost after processing, 2 % dropped before, and some of all else. What is late is
 /// well within `not_found_final_after`, and what hangs outlasts the gateway's patience.
 fn bad_day() -> Faults {
-    Faults { hang_for: Between::millis(1_000, 2_000), ..Faults::lossy() }
+    Faults { hang_for: DurationRange::millis(1_000, 2_000), ..Faults::lossy() }
 }
 
 fn notice_retries() -> NoticeRetries {

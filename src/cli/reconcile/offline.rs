@@ -18,7 +18,7 @@ use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
 use crate::reconciliation::matching::form::{COLUMNS, SummaryForm, list};
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, MatchReport, Matched, ReconcileError,
+    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, MatchReport, MatchedSides, ReconcileError,
     StatementInput, Watch, reconcile,
 };
 
@@ -109,7 +109,7 @@ pub fn reconcile_files(
         let mut ours = FileRows::records(records, &records_layout, &budget, &bar)?;
         let matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &bar)?;
         match differences {
-            None => matched.tell(|_| Ok(())),
+            None => matched.report(|_| Ok(())),
             Some(path) => list_differences(matched, path),
         }
     };
@@ -168,7 +168,7 @@ impl Watch for Bar {
 }
 
 fn list_differences(
-    matched: Matched<'_, FileRows<'_>, FileRows<'_>>,
+    matched: MatchedSides<'_, FileRows<'_>, FileRows<'_>>,
     path: &Path,
 ) -> Result<MatchReport, ReconcileError> {
     let failed = |source| ReconcileError::Write { source };
@@ -177,7 +177,7 @@ fn list_differences(
     let mut numbers = itoa::Buffer::new();
     let mut row = csv::ByteRecord::new();
     writer.write_record(COLUMNS).map_err(|error| failed(error.into()))?;
-    let report = matched.tell(|verdict| {
+    let report = matched.report(|verdict| {
         row.clear();
         list(&verdict, &mut row, &mut numbers);
         writer.write_byte_record(&row).map_err(|error| failed(error.into()))

@@ -30,7 +30,7 @@ impl Scene {
         let seen =
             last_ms.map(|proven_ms| LastSeen { proven_ms, overruled_off_by_ms: BTreeMap::new() });
         let first_order_at = last_ms.map(|last_ms| moment(last_ms - 30 * DAY_MS));
-        let keeper = Timekeeper::start(clock, Beginning { seen, first_order_at }, 2);
+        let keeper = Timekeeper::start(clock, ClockBaseline { seen, first_order_at }, 2);
         Self { truth_ms, wrong_by_ms, keeper }
     }
 
@@ -114,7 +114,7 @@ fn a_clock_that_went_back_stops_nothing() {
         scene.passes(MINUTE_MS);
         let present = scene.keeper.present();
         assert!(present.age(sent_at) >= Duration::from_secs(58), "{:?}", present.age(sent_at));
-        assert!(scene.shown_ahead_ms() > -2_000, "the house's clock goes on");
+        assert!(scene.shown_ahead_ms() > -2_000, "the daemon's clock goes on");
         let doubted = by_ms < -DIFFERENCE_MAX_MS;
         assert_eq!(scene.doubt(), doubted.then_some(Doubt::Behind));
         scene.jumps_to(0);
@@ -145,7 +145,7 @@ fn a_start_is_held_against_the_last_moment_of_the_books() {
 fn books_without_their_last_moment_are_asked_about() {
     let truth = Arc::new(AtomicI64::new(NOON_MS));
     let first = moment(NOON_MS - 5 * DAY_MS);
-    let beginning = Beginning { seen: None, first_order_at: Some(first) };
+    let beginning = ClockBaseline { seen: None, first_order_at: Some(first) };
     let keeper = Timekeeper::start(Clock::Manual(truth), beginning, 2);
     assert_eq!((keeper.doubt(), keeper.present().proven()), (Some(Doubt::Ahead), first));
 }
@@ -243,7 +243,7 @@ fn the_next_process_knows_what_was_borne_out() {
     assert_eq!(last.proven_ms, scene.truth());
     let truth = Arc::new(AtomicI64::new(scene.truth() + 2_000));
     let first_order_at = Some(moment(NOON_MS));
-    let beginning = Beginning { seen: Some(last), first_order_at };
+    let beginning = ClockBaseline { seen: Some(last), first_order_at };
     let next = Timekeeper::start(Clock::Manual(truth), beginning, 2);
     assert_eq!(next.doubt(), None);
 }

@@ -43,7 +43,7 @@ const CUPS_FIELDS: [u8; 17] = [2, 3, 4, 7, 11, 18, 25, 28, 32, 33, 38, 39, 41, 4
 /// Of field 90 only the message type, the trace number and the time of the original count.
 const CUPS_ORIGINAL_CHARACTERS: usize = 20;
 
-type Eight = [u8; 8];
+type DesBlock = [u8; 8];
 
 /// A key was not 8, 16 or 24 bytes, or too short for its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,7 +92,7 @@ impl DesKey {
         }
     }
 
-    pub fn encrypt(&self, block: Eight) -> Eight {
+    pub fn encrypt(&self, block: DesBlock) -> DesBlock {
         let mut block = Block::<Des>::from(block);
         match &self.whole {
             Schedule::Single(key) => key.encrypt_block(&mut block),
@@ -102,7 +102,7 @@ impl DesKey {
         block.into()
     }
 
-    pub fn decrypt(&self, block: Eight) -> Eight {
+    pub fn decrypt(&self, block: DesBlock) -> DesBlock {
         let mut block = Block::<Des>::from(block);
         match &self.whole {
             Schedule::Single(key) => key.decrypt_block(&mut block),
@@ -127,7 +127,7 @@ impl fmt::Debug for DesKey {
 }
 
 /// The blocks of eight bytes, the last one filled with zeros.
-fn blocks(data: &[u8]) -> impl Iterator<Item = Eight> {
+fn blocks(data: &[u8]) -> impl Iterator<Item = DesBlock> {
     data.chunks(8).map(|chunk| {
         let mut block = [0; 8];
         block[..chunk.len()].copy_from_slice(chunk);
@@ -135,7 +135,7 @@ fn blocks(data: &[u8]) -> impl Iterator<Item = Eight> {
     })
 }
 
-fn xor(mut left: Eight, right: Eight) -> Eight {
+fn xor(mut left: DesBlock, right: DesBlock) -> DesBlock {
     left.iter_mut().zip(right).for_each(|(left, right)| *left ^= right);
     left
 }
@@ -145,7 +145,7 @@ fn hex_upper(bytes: &[u8]) -> impl Iterator<Item = u8> {
     bytes.iter().flat_map(move |byte| [digit(byte >> 4), digit(byte & 15)])
 }
 
-fn hex_half(bytes: &[u8]) -> Eight {
+fn hex_half(bytes: &[u8]) -> DesBlock {
     let mut text = [0; 8];
     text.iter_mut().zip(hex_upper(bytes)).for_each(|(place, digit)| *place = digit);
     text
@@ -154,7 +154,7 @@ fn hex_half(bytes: &[u8]) -> Eight {
 /// The eight bytes of a MAC over `data`.
 ///
 /// X9.19 with a key that has no halves is computed as X9.9: ask [`DesKey::fits`] first.
-pub fn mac_of(method: MacMethod, key: &DesKey, data: &[u8]) -> Eight {
+pub fn mac_of(method: MacMethod, key: &DesKey, data: &[u8]) -> DesBlock {
     match (method, &key.halves) {
         (MacMethod::UnionPayEcb, _) => {
             let sum = blocks(data).fold([0; 8], xor);
@@ -177,7 +177,7 @@ pub fn mac_of(method: MacMethod, key: &DesKey, data: &[u8]) -> Eight {
     }
 }
 
-fn cbc(data: &[u8], encrypt: impl Fn(Eight) -> Eight) -> Eight {
+fn cbc(data: &[u8], encrypt: impl Fn(DesBlock) -> DesBlock) -> DesBlock {
     blocks(data).fold([0; 8], |before, block| encrypt(xor(before, block)))
 }
 
@@ -232,7 +232,7 @@ pub struct MacRule {
 impl MacRule {
     /// The MAC field's value, for a message that has the field, whatever stands in it so far.
     /// `None` if the field is missing or not the last one.
-    pub fn value(&self, key: &DesKey, message: &Message<'_>) -> Option<Eight> {
+    pub fn value(&self, key: &DesKey, message: &Message<'_>) -> Option<DesBlock> {
         let covered = message.before(self.field)?;
         let mac = match self.method {
             MacMethod::CupsText => mac_of(self.method, key, &cups_text(message)),

@@ -159,7 +159,7 @@ impl<'layout> Decoder<'layout> {
                 if !passed {
                     return Err(StatementProblem::Behind);
                 }
-                self.check_spoken(text)?;
+                self.check_text_totals(text)?;
                 Ok(DecodedLine::Passed)
             }
         }
@@ -198,7 +198,7 @@ impl<'layout> Decoder<'layout> {
     }
 
     /// What was read, for a summary beside the file.
-    pub const fn said(&self) -> &LineTotals {
+    pub const fn line_totals(&self) -> &LineTotals {
         &self.said
     }
 
@@ -246,7 +246,7 @@ impl<'layout> Decoder<'layout> {
             Some(wanted) if found != wanted => {
                 return Err(StatementProblem::Columns { found, wanted });
             }
-            None if !enough => return Err(CutShort.into()),
+            None if !enough => return Err(ShortLine.into()),
             Some(_) | None => {}
         }
         for (sum, slot) in self.sums.iter_mut().zip(&plan.sums) {
@@ -369,12 +369,12 @@ impl<'layout> Decoder<'layout> {
             return Ok(());
         }
         self.part = FilePart::End;
-        self.check_spoken(text)?;
+        self.check_text_totals(text)?;
         self.check_totals(footer, text)
     }
 
     /// Holds a line of the footer against what was read, if it is one with totals in its text.
-    fn check_spoken(&mut self, text: &[u8]) -> Result<(), StatementProblem> {
+    fn check_text_totals(&mut self, text: &[u8]) -> Result<(), StatementProblem> {
         let layout = self.layout;
         let spoken = || layout.footer.iter().flat_map(|footer| &footer.spoken);
         for (place, one) in spoken().enumerate().filter(|(_, one)| text.starts_with(&one.begins)) {
@@ -419,10 +419,10 @@ impl<'layout> Decoder<'layout> {
 }
 
 /// A line that has fewer columns than the layout names.
-struct CutShort;
+struct ShortLine;
 
-impl From<CutShort> for StatementProblem {
-    fn from(_: CutShort) -> Self {
+impl From<ShortLine> for StatementProblem {
+    fn from(_: ShortLine) -> Self {
         Self::Cut(crate::codec::fixed::CutError::Short)
     }
 }

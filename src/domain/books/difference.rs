@@ -17,7 +17,9 @@ use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
-pub use self::change::{BalanceRefusal, Balancing, Change, Claimed, Finding, Moment, Run};
+pub use self::change::{
+    BalanceRefusal, Balancing, Change, ContradictedMoney, Finding, Moment, Run,
+};
 pub use self::due::{CARRY_DAYS_MAX, LONGEST_CARRIED, carried_until, days_after, days_before};
 pub use self::gap::{gaps, settles};
 

@@ -34,6 +34,6 @@ pub struct Transaction {
     pub at: Timestamp,
     /// How the success became known.
     pub source: Source,
-    /// The channel's own words, card data masked: the original voucher.
-    pub voucher: String,
+    /// The channel's own words, card data masked: the original transcript.
+    pub transcript: String,
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::difference::{Difference, DifferenceState, Gap};
 use crate::domain::books::reconcile::Class;
-use crate::domain::books::settlement::Settled;
+use crate::domain::books::settlement::SettledAmounts;
 use crate::domain::closed_set;
 use crate::domain::flow::attempt::{AttemptState, Operation};
 use crate::domain::flow::order::{Order, OrderStatus};
@@ -44,7 +44,7 @@ pub struct Volume {
 
 /// Sums of clearing records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cleared {
+pub struct ClearingSums {
     pub records: u64,
     pub principal_minor: i128,
     pub fee_minor: i128,
@@ -126,7 +126,7 @@ closed_set! {
 
 impl SettlementStanding {
     /// What the statement says beside what settlements have settled.
-    pub fn of(stated: Option<Settled>, settled: Option<Settled>) -> Self {
+    pub fn of(stated: Option<SettledAmounts>, settled: Option<SettledAmounts>) -> Self {
         match (stated, settled) {
             (None, None) => Self::NoStatement,
             (Some(_), None) => Self::Open,
@@ -143,11 +143,11 @@ pub struct DailyReport {
     pub date: BusinessDate,
     pub volume: BTreeMap<Operation, Volume>,
     /// Due clearing records by movement.
-    pub cleared: BTreeMap<(Operation, Currency), Cleared>,
+    pub cleared: BTreeMap<(Operation, Currency), ClearingSums>,
     /// Records of successes that our orders do not have (I-5).
-    pub contradicted: BTreeMap<Currency, Cleared>,
+    pub contradicted: BTreeMap<Currency, ClearingSums>,
     /// All records by the fee rule that they name.
-    pub fees: BTreeMap<(String, Currency), Cleared>,
+    pub fees: BTreeMap<(String, Currency), ClearingSums>,
     pub profit: BTreeMap<Currency, Profit>,
     /// Of the channel, whatever their date.
     pub differences: BTreeMap<Class, OpenDifferences>,
@@ -265,7 +265,7 @@ impl DailyReport {
     }
 }
 
-impl Cleared {
+impl ClearingSums {
     fn add(&mut self, record: &ClearingRecord) {
         self.records += 1;
         self.principal_minor += i128::from(record.principal_minor);
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_date_is_settled_when_all_that_is_stated_is() {
-        let some = |principal| Settled::new(principal, 0);
+        let some = |principal| SettledAmounts::new(principal, 0);
         let rows = [
             (None, None, "no_statement"),
             (some(5), None, "open"),

@@ -16,8 +16,8 @@ use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 pub use self::check::{
-    DateFacts, Received, SettlementChange, SettlementRefusal, check, expected, open, receive,
-    same_content,
+    DateFacts, ReceiptSubmission, SettlementChange, SettlementRefusal, check, expected, open,
+    receive, same_content,
 };
 
 /// Clearing dates that one settlement may span: a quarter.
@@ -63,7 +63,7 @@ pub struct ChannelSettlement {
     /// At least one.
     pub receipts: Vec<BankReceipt>,
     /// What the statements of the dates say and earlier settlements have not settled.
-    pub expected: Settled,
+    pub expected: SettledAmounts,
     pub state: SettlementState,
     /// Why it differs, in words for people: a date without a statement, too much, too little.
     pub reasons: Vec<String>,
@@ -75,14 +75,14 @@ pub struct ChannelSettlement {
 
 /// Principal, fee and net: of a date that is settled, or of what is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Settled {
+pub struct SettledAmounts {
     pub principal_minor: i64,
     pub fee_minor: i64,
     /// `principal_minor - fee_minor`.
     pub net_minor: i64,
 }
 
-impl Settled {
+impl SettledAmounts {
     pub const fn new(principal_minor: i64, fee_minor: i64) -> Option<Self> {
         match principal_minor.checked_sub(fee_minor) {
             Some(net_minor) => Some(Self { principal_minor, fee_minor, net_minor }),
@@ -121,7 +121,7 @@ pub struct SettledDate {
     pub channel: ChannelId,
     pub date: BusinessDate,
     pub currency: Currency,
-    pub settled: Settled,
+    pub settled: SettledAmounts,
     /// The settlement that changed it last.
     pub by: SettlementId,
 }

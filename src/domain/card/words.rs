@@ -1,6 +1,6 @@
 //! Card data in words that others wrote: found, in whatever spelling, and masked.
 //!
-//! Upholds I-11 for everything that comes to rest and was not written by us: vouchers of every
+//! Upholds I-11 for everything that comes to rest and was not written by us: transcripts of every
 //! protocol, lines of statements, names and texts that a refusal repeats. Three ways to see it:
 //!
 //! - **by value**: what this request knew of its card, also where it comes back in groups, escaped

@@ -171,7 +171,7 @@ pub struct Evidence {
     /// or a notice, which may have been long on their way.
     pub as_of: Option<Timestamp>,
     /// The channel's own words, card data masked, at most a few KB; empty where there are none.
-    pub voucher: String,
+    pub transcript: String,
 }
 
 impl Evidence {

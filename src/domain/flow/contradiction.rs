@@ -12,7 +12,7 @@ use crate::domain::flow::order::{Instruction, OWN_CALLER, Order, OrderKind};
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::outcome::{Approval, Outcome, Reason};
-use crate::domain::terms::ClaimRule;
+use crate::domain::terms::ReportedSuccessRule;
 use crate::domain::write_set::{Contradiction, EntryChange, ReportedEnd};
 
 impl DecisionDraft<'_> {
@@ -26,7 +26,7 @@ impl DecisionDraft<'_> {
         spare_id: Option<OrderId>,
     ) -> Result<(), Refusal> {
         assert!(!attempt.state.is_unresolved(), "an open attempt learns, it is not contradicted");
-        if tells_of_before(attempt, evidence) {
+        if predates_reversal(attempt, evidence) {
             return Ok(());
         }
         let mut channel_reference = None;
@@ -61,12 +61,12 @@ impl DecisionDraft<'_> {
                     undo = Some(id);
                 }
                 Operation::Refund | Operation::Void => {
-                    self.expect_claimed(attempt, approval, evidence);
+                    self.expect_reported_success(attempt, approval, evidence);
                 }
                 // It cannot be taken back by another one: a person must find out what happened.
                 Operation::Undo => {}
             }
-            self.keep_out_of_reach();
+            self.claim_reported_amount();
         }
         self.writes.contradictions.push(Contradiction {
             order: self.order.id,
@@ -75,7 +75,7 @@ impl DecisionDraft<'_> {
             ordinal,
             source: evidence.source,
             at: self.now,
-            voucher: evidence.voucher.clone(),
+            transcript: evidence.transcript.clone(),
             channel_reference,
             undo,
         });
@@ -87,14 +87,14 @@ impl DecisionDraft<'_> {
     /// that could be there.
     fn is_suspended(&self, source: Source) -> bool {
         source == Source::Statement
-            && self.terms.statement_claims == ClaimRule::Suspend
+            && self.terms.statement_claims == ReportedSuccessRule::Suspend
             && self.moves_money()
     }
 
     /// Expects the claimed success on the channel's statement, and puts its money in suspense until
     /// a person balances it.
     fn suspend_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
-        let (claimed, _) = self.claimed(attempt, approval, evidence);
+        let (claimed, _) = self.reported_transaction(attempt, approval, evidence);
         self.order.accounting_sequence += 1;
         let booking = Booking {
             id: RequestId { chain: self.order.id, sequence: self.order.accounting_sequence },
@@ -131,7 +131,7 @@ impl DecisionDraft<'_> {
         undo.version = 1;
         // A hold that is undone has no place in the books but its transaction.
         if self.moves_money() {
-            let (claimed, fee) = self.claimed(attempt, approval, evidence);
+            let (claimed, fee) = self.reported_transaction(attempt, approval, evidence);
             undo.charged = Some(fee);
             undo.accounting_sequence = 1;
             let booking = Booking {
@@ -155,11 +155,16 @@ impl DecisionDraft<'_> {
     /// Money that a refund or void gave back although our books had ended it: it is expected on the
     /// channel's statement and booked as a receivable. Taking it from the cardholder again without
     /// being asked would make a dispute of a mistake, so a person decides.
-    fn expect_claimed(&mut self, attempt: &Attempt, approval: &Approval, evidence: &Evidence) {
+    fn expect_reported_success(
+        &mut self,
+        attempt: &Attempt,
+        approval: &Approval,
+        evidence: &Evidence,
+    ) {
         if !self.moves_money() {
             return;
         }
-        let (claimed, _) = self.claimed(attempt, approval, evidence);
+        let (claimed, _) = self.reported_transaction(attempt, approval, evidence);
         let original = self.original.as_mut().expect("the engine loads a follow-up's original");
         original.accounting_sequence += 1;
         let booking = Booking {
@@ -176,7 +181,7 @@ impl DecisionDraft<'_> {
     }
 
     /// The transaction that the channel claims, which its statement will show, and its fee.
-    fn claimed(
+    fn reported_transaction(
         &mut self,
         attempt: &Attempt,
         approval: &Approval,
@@ -193,7 +198,7 @@ impl DecisionDraft<'_> {
     }
 
     /// What a follow-up has done at the channel cannot be done again, whatever our books say of it.
-    fn keep_out_of_reach(&mut self) {
+    fn claim_reported_amount(&mut self) {
         if self.order.instruction.kind.is_follow_up() {
             let original = self.original.as_mut().expect("the engine loads a follow-up's original");
             original.claims.contradicted_minor += self.order.instruction.amount.get();
@@ -203,7 +208,7 @@ impl DecisionDraft<'_> {
 
 /// Whether a statement has the success of what was taken back when its day was over: a later one
 /// will have the rest. Until then it is a difference between the books, and no claim.
-fn tells_of_before(attempt: &Attempt, evidence: &Evidence) -> bool {
+fn predates_reversal(attempt: &Attempt, evidence: &Evidence) -> bool {
     let is_taken_back = attempt.state == AttemptState::Reversed
         || attempt.reason == Some(Reason::ReversedAfterUnknown);
     let is_earlier = evidence.as_of.zip(attempt.ended_at).is_some_and(|(as_of, end)| as_of < end);

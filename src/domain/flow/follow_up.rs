@@ -13,7 +13,7 @@ use crate::domain::books::accounting::{
     self, AccountingRequest, Booking, BookingEvent, DeliveryStatus, RequestId,
 };
 use crate::domain::card::SealedPan;
-use crate::domain::command::{CardAgain, Decider, Refusal};
+use crate::domain::command::{Decider, Refusal, RepeatedCard};
 use crate::domain::effect::Effect;
 use crate::domain::flow::attempt::{Attempt, Operation};
 use crate::domain::flow::order::{Candidate, Order, OrderKind, OrderStatus, SettlementMode};
@@ -29,13 +29,13 @@ impl DecisionDraft<'_> {
     pub(super) fn follow_up(
         &mut self,
         mut order: Order,
-        card: Option<CardAgain>,
+        card: Option<RepeatedCard>,
     ) -> Result<(), Refusal> {
         assert_eq!(order.version, 0, "a follow-up is accepted once");
         assert!(order.instruction.kind.is_follow_up(), "no other kind draws on an original");
         assert_eq!(order.instruction.kind.original(), Some(self.order.id), "it names its original");
         let approved = self.allowed(&order)?;
-        let sealed = self.number_again(card)?;
+        let sealed = self.repeated_number(card)?;
         let operation = order.instruction.kind.operation().expect("only a release has none");
         order.version = 1;
         claim(&mut self.order, &mut order);
@@ -79,7 +79,7 @@ impl DecisionDraft<'_> {
             return Err(Refusal::OperationNotSupported { operation });
         }
         let approved = original.approved().expect("I-3: a success has an approved attempt");
-        self.in_time(operation, approved)?;
+        self.require_in_time(operation, approved)?;
         let (wanted_minor, left_minor) = (order.instruction.amount.get(), original.left_minor());
         let whole_minor = original.instruction.amount.get();
         let exceeds = match operation {
@@ -104,7 +104,7 @@ impl DecisionDraft<'_> {
         Ok(approved.clone())
     }
 
-    fn in_time(&self, operation: Operation, approved: &Attempt) -> Result<(), Refusal> {
+    fn require_in_time(&self, operation: Operation, approved: &Attempt) -> Result<(), Refusal> {
         let (terms, present) = (self.terms, &self.present);
         let within = |days: u32| present.age(approved.sent_at) <= DAY * days;
         if self.order.instruction.kind == OrderKind::Preauth {
@@ -134,7 +134,7 @@ impl DecisionDraft<'_> {
     }
 
     /// The card number given again, where the channel will need it. It must be the original's.
-    fn number_again(&self, card: Option<CardAgain>) -> Result<Option<SealedPan>, Refusal> {
+    fn repeated_number(&self, card: Option<RepeatedCard>) -> Result<Option<SealedPan>, Refusal> {
         let needed = self.terms.follow_up_needs_card;
         let Some(card) = card else {
             return if needed { Err(Refusal::CardRequired) } else { Ok(None) };

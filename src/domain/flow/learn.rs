@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::domain::books::accounting::{self, Booking, BookingEvent, RequestId};
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
 use crate::domain::books::{Transaction, day_close};
-use crate::domain::command::{CardAtHand, Refusal};
+use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::fee::{Fee, FeeSubject};
 use crate::domain::flow::DecisionDraft;
@@ -32,7 +32,7 @@ impl DecisionDraft<'_> {
     pub(super) fn learn(
         &mut self,
         evidence: &Evidence,
-        card: &CardAtHand,
+        card: &CardInMemory,
         spare_id: Option<OrderId>,
     ) -> Result<(), Refusal> {
         let proves_nothing = matches!(evidence.outcome, Outcome::Unknown(_));
@@ -187,10 +187,10 @@ impl DecisionDraft<'_> {
         taken_back.unwrap_or_else(|| computed_fee(self.terms, &self.order, date))
     }
 
-    /// The channel's date if it gave one that can be meant, else its calendar's at the time of
-    /// sending: the date that its fee goes by, even where that day is closed and the record goes to
-    /// the first open one. A clock that is not borne out
-    /// moves ours by one day at most. A date that cannot be meant is alerted; the voucher keeps it.
+    /// The channel's date if it gave a plausible one, else its calendar's at the time of sending:
+    /// the date that its fee goes by, even where that day is closed and the record goes to the
+    /// first open one. A clock that is not borne out moves ours by one day at most. An implausible
+    /// date raises an alert; the transcript keeps it.
     pub(super) fn clearing_date(&mut self, attempt: &Attempt, approval: &Approval) -> BusinessDate {
         let ours = self.present.business_date(&self.terms.calendar, attempt.sent_at);
         let Some(mmdd) = approval.settle_mmdd.as_deref() else { return ours };
@@ -221,7 +221,7 @@ impl DecisionDraft<'_> {
             clearing_date,
             at: self.now,
             source: evidence.source,
-            voucher: evidence.voucher.clone(),
+            transcript: evidence.transcript.clone(),
         }
     }
 
@@ -246,7 +246,7 @@ impl DecisionDraft<'_> {
         number: u8,
         decline: &Decline,
         source: Source,
-        card: &CardAtHand,
+        card: &CardInMemory,
     ) -> Result<(), Refusal> {
         let now = self.now;
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");
@@ -272,7 +272,7 @@ impl DecisionDraft<'_> {
     }
 
     /// No byte left: another channel may be tried (I-2, I-4).
-    fn not_sent(&mut self, number: u8, source: Source, card: &CardAtHand) -> Result<(), Refusal> {
+    fn not_sent(&mut self, number: u8, source: Source, card: &CardInMemory) -> Result<(), Refusal> {
         assert_eq!(source, Source::Reply, "I-2: only the transport says not sent");
         let now = self.now;
         let attempt = self.order.attempt_mut(number).expect("the caller looked it up");

@@ -19,7 +19,7 @@ mod sweep;
 mod undo;
 
 use crate::domain::books::accounting::Delivery;
-use crate::domain::command::{CardAtHand, Command, Decision, Refusal, View};
+use crate::domain::command::{CardInMemory, Command, Decision, Refusal, View};
 use crate::domain::effect::{Alert, Effect};
 use crate::domain::ids::{ATTEMPTS_MAX, ChannelId};
 use crate::domain::outcome::Reason;
@@ -45,8 +45,8 @@ pub fn decide(
         Command::Accept { card } => work.accept(&card)?,
         Command::Learn { evidence, card, spare_id } => work.learn(&evidence, &card, spare_id)?,
         Command::BeginReversal => work.begin_reversal()?,
-        Command::LearnReversal { attempt, outcome, objection, voucher, late } => {
-            work.learn_reversal(attempt, &outcome, objection.as_ref(), &voucher, late)?;
+        Command::LearnReversal { attempt, outcome, objection, transcript, late } => {
+            work.learn_reversal(attempt, &outcome, objection.as_ref(), &transcript, late)?;
         }
         Command::BeginUndo => work.begin_undo()?,
         Command::Retry { decider } => work.retry(decider)?,
@@ -92,16 +92,16 @@ impl<'a> DecisionDraft<'a> {
         }
     }
 
-    fn accept(&mut self, card: &CardAtHand) -> Result<(), Refusal> {
+    fn accept(&mut self, card: &CardInMemory) -> Result<(), Refusal> {
         assert_eq!(self.order.version, 0, "an order is accepted once");
         assert!(self.order.attempts.is_empty(), "a new order has not been tried");
         self.try_next(card)
     }
 
     /// Makes the next candidate's attempt durable and owes its sending (I-1, I-4).
-    fn try_next(&mut self, card: &CardAtHand) -> Result<(), Refusal> {
+    fn try_next(&mut self, card: &CardInMemory) -> Result<(), Refusal> {
         assert!(self.order.unresolved().is_none(), "I-4: nothing else may have been sent");
-        let CardAtHand::Yes { sealed } = card else { return Err(Refusal::NoCandidate) };
+        let CardInMemory::Yes { sealed } = card else { return Err(Refusal::NoCandidate) };
         if self.order.candidates.is_empty() || self.order.attempts.len() >= ATTEMPTS_MAX.into() {
             return Err(Refusal::NoCandidate);
         }

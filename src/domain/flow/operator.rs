@@ -1,6 +1,6 @@
 //! What an operator may do about an unknown: have it worked again, or end it with a reason.
 
-use crate::domain::command::{CardAtHand, Decider, Refusal, Resolution};
+use crate::domain::command::{CardInMemory, Decider, Refusal, Resolution};
 use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source};
 use crate::domain::flow::order::{OrderKind, OrderStatus};
@@ -13,14 +13,14 @@ const OPERATOR_CODE: &str = "operator";
 
 impl DecisionDraft<'_> {
     /// While a call is under way its own end decides; if it is lost, recovery says so in time.
-    fn nothing_under_way(&self) -> Result<(), Refusal> {
+    fn require_idle(&self) -> Result<(), Refusal> {
         let sending = |attempt: &Attempt| attempt.state == AttemptState::Sending;
         let under_way = self.order.unresolved().is_some_and(sending);
         if under_way { Err(Refusal::WrongPhase) } else { Ok(()) }
     }
 
     pub(super) fn retry(&mut self, decider: Decider) -> Result<(), Refusal> {
-        self.nothing_under_way()?;
+        self.require_idle()?;
         let open = self.order.unresolved().is_some();
         let now = self.now;
         let terms = self.terms;
@@ -53,10 +53,10 @@ impl DecisionDraft<'_> {
         if self.entry.is_none() {
             return Err(Refusal::NothingOpen);
         }
-        self.nothing_under_way()?;
-        let voucher = format!("{}: {}", decider.actor, decider.reason);
+        self.require_idle()?;
+        let transcript = format!("{}: {}", decider.actor, decider.reason);
         match (self.order.unresolved().map(|attempt| attempt.number), resolution) {
-            (Some(number), _) => self.resolve_attempt(number, resolution, voucher)?,
+            (Some(number), _) => self.resolve_attempt(number, resolution, transcript)?,
             (None, Resolution::Failed) => {
                 let undo = matches!(self.order.instruction.kind, OrderKind::Undo { .. });
                 assert!(undo, "I-6: only an undo is owed without an open attempt");
@@ -74,7 +74,7 @@ impl DecisionDraft<'_> {
         &mut self,
         number: u8,
         resolution: Resolution,
-        voucher: String,
+        transcript: String,
     ) -> Result<(), Refusal> {
         let source = Source::Operator;
         let code = OPERATOR_CODE.to_owned();
@@ -88,14 +88,14 @@ impl DecisionDraft<'_> {
                     outcome,
                     objection: None,
                     as_of: None,
-                    voucher,
+                    transcript,
                 };
                 self.approve(number, &approval, &evidence);
             }
             Resolution::Failed => {
                 let reason = Reason::OperatorDecision;
                 let decline = Decline { reason, code, elsewhere: false };
-                self.decline(number, &decline, source, &CardAtHand::No)?;
+                self.decline(number, &decline, source, &CardInMemory::No)?;
                 if !self.order.status.is_final() {
                     // A refused undo stays owed by itself; the operator decided that it is not.
                     self.finish_order(OrderStatus::Failed, Some(reason));

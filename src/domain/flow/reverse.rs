@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::command::{CardAtHand, Refusal};
+use crate::domain::command::{CardInMemory, Refusal};
 use crate::domain::effect::Effect;
 use crate::domain::flow::DecisionDraft;
 use crate::domain::flow::attempt::{Attempt, AttemptState, Evidence, Source, words};
@@ -39,13 +39,13 @@ impl DecisionDraft<'_> {
         number: u8,
         outcome: &Outcome,
         objection: Option<&Objection>,
-        voucher: &str,
+        transcript: &str,
         late: Option<Timestamp>,
     ) -> Result<(), Refusal> {
         let missing = Refusal::NoSuchAttempt { attempt: number };
         let attempt = self.order.attempt(number).ok_or(missing)?.clone();
         if !attempt.state.is_unresolved() {
-            return self.reversed_after_end(&attempt, outcome, voucher);
+            return self.reversed_after_end(&attempt, outcome, transcript);
         }
         let now = self.now;
         let entry = self.entry.as_mut().ok_or(Refusal::NothingOpen)?;
@@ -64,7 +64,7 @@ impl DecisionDraft<'_> {
         // With an objection, the channel's words are nothing to believe.
         let said = match objection {
             Some(_) => words(outcome, objection),
-            None => format!("{}{remark} {voucher}", outcome.name()).trim_end().to_owned(),
+            None => format!("{}{remark} {transcript}", outcome.name()).trim_end().to_owned(),
         };
         let when = if late.is_some() { "late reversal" } else { "reversal" };
         entry.note(now, format!("{when}: {said}"));
@@ -111,7 +111,7 @@ impl DecisionDraft<'_> {
                 let code = code.clone();
                 let decline = Decline { reason: Reason::NeverArrived, code, elsewhere: false };
                 let source = Source::Reversal;
-                self.decline(attempt.number, &decline, source, &CardAtHand::No)?;
+                self.decline(attempt.number, &decline, source, &CardInMemory::No)?;
             }
             Outcome::NotFound { .. } if late.is_some() => {}
             Outcome::NotFound { .. } => {
@@ -133,7 +133,7 @@ impl DecisionDraft<'_> {
         &mut self,
         attempt: &Attempt,
         outcome: &Outcome,
-        voucher: &str,
+        transcript: &str,
     ) -> Result<(), Refusal> {
         let Outcome::Approved(approval) = outcome else { return Err(Refusal::NothingOpen) };
         let decline = Decline {
@@ -147,7 +147,7 @@ impl DecisionDraft<'_> {
             outcome: Outcome::Declined(decline),
             objection: None,
             as_of: None,
-            voucher: voucher.to_owned(),
+            transcript: transcript.to_owned(),
         };
         self.contradict(attempt, &evidence, None)
     }

@@ -110,7 +110,7 @@ pub struct SuccessRate {
 
 impl SuccessRate {
     /// The rate of a channel that nothing is known about: a whole, or it would never be tried.
-    pub const fn untried(now: Timestamp) -> Self {
+    pub const fn initial(now: Timestamp) -> Self {
         Self { shortfall_ppm: 0, since: now }
     }
 
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_cardholders_error_leaves_the_rate_as_it_is() {
         let now = Timestamp::from_millis(1_000_000);
-        let worn = SuccessRate::untried(now).after(HealthMark::Fault, now);
+        let worn = SuccessRate::initial(now).after(HealthMark::Fault, now);
         let cardholder = HealthMark::of(&declined(Reason::InsufficientFunds));
         assert_eq!(worn.after(cardholder, now), worn);
         assert!(cardholder.proves_alive());
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_rate_falls_by_faults_rises_by_successes_and_is_forgiven_in_time() {
         let start = Timestamp::from_millis(1_000_000);
-        let mut rate = SuccessRate::untried(start);
+        let mut rate = SuccessRate::initial(start);
         assert_eq!(rate.ppm(start), 1_000_000);
         rate = rate.after(HealthMark::Fault, start);
         assert_eq!(rate.ppm(start), 968_750);

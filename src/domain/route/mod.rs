@@ -230,14 +230,14 @@ impl Rule {
         let mut struck = Vec::new();
         for entry in &listed {
             let Some(channel) = entry.found else {
-                struck.push(StrickenChannel { channel: entry.id, strike: Strike::UnknownChannel });
+                struck.push(CandidateStrike { channel: entry.id, strike: Strike::UnknownChannel });
                 continue;
             };
             match channel.first_strike(subject, by_name) {
-                Some(strike) => struck.push(StrickenChannel { channel: entry.id, strike }),
+                Some(strike) => struck.push(CandidateStrike { channel: entry.id, strike }),
                 None => {
                     let standing = self.target.strategy.standing(channel, entry.weight, subject);
-                    kept.push(KeptChannel { channel: channel.profile, standing });
+                    kept.push(RankedChannel { channel: channel.profile, standing });
                 }
             }
         }
@@ -267,7 +267,7 @@ impl Strategy {
         }
     }
 
-    fn rank(self, kept: &mut [KeptChannel<'_>], draw: u64) {
+    fn rank(self, kept: &mut [RankedChannel<'_>], draw: u64) {
         match self {
             Self::Priority => {}
             Self::Weighted => rank_by_draw(kept, draw),
@@ -282,8 +282,8 @@ impl Strategy {
 /// One number serves all draws: it is read as digits of a mixed radix, whose bases are the totals
 /// of the weights left. Where they use its 64 bits up, the channels left keep their order. A
 /// struck channel's share falls to the others in proportion.
-fn rank_by_draw(kept: &mut [KeptChannel<'_>], mut draw: u64) {
-    let weight = |candidate: &KeptChannel<'_>| {
+fn rank_by_draw(kept: &mut [RankedChannel<'_>], mut draw: u64) {
+    let weight = |candidate: &RankedChannel<'_>| {
         u64::try_from(candidate.standing).expect("a weight is from 1 to 1,000,000")
     };
     let mut total: u64 = kept.iter().map(weight).sum();
@@ -292,7 +292,7 @@ fn rank_by_draw(kept: &mut [KeptChannel<'_>], mut draw: u64) {
         let mut at = draw % total;
         draw /= total;
         let left = &mut kept[place..];
-        let is_drawn = |candidate: &KeptChannel<'_>| match at.checked_sub(weight(candidate)) {
+        let is_drawn = |candidate: &RankedChannel<'_>| match at.checked_sub(weight(candidate)) {
             Some(rest) => {
                 at = rest;
                 false
@@ -307,7 +307,7 @@ fn rank_by_draw(kept: &mut [KeptChannel<'_>], mut draw: u64) {
 
 /// A channel that can take the order.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct KeptChannel<'a> {
+pub struct RankedChannel<'a> {
     pub channel: &'a ChannelProfile,
     /// What the strategy compared: the fee in minor units (the largest number if no fee rule of
     /// the channel fits), the success rate in millionths, the weight; 0 for a priority.
@@ -316,7 +316,7 @@ pub struct KeptChannel<'a> {
 
 /// A channel that the deciding rule lists and that cannot take the order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StrickenChannel<'a> {
+pub struct CandidateStrike<'a> {
     pub channel: &'a ChannelId,
     /// The first reason found; an explanation gives them all.
     pub strike: Strike,
@@ -329,8 +329,8 @@ pub struct RoutePlan<'a> {
     /// `None` if no rule fitted.
     pub rule: Option<&'a Rule>,
     /// Best first.
-    pub kept: Vec<KeptChannel<'a>>,
-    pub struck: Vec<StrickenChannel<'a>>,
+    pub kept: Vec<RankedChannel<'a>>,
+    pub struck: Vec<CandidateStrike<'a>>,
 }
 
 impl RoutePlan<'_> {
@@ -340,7 +340,7 @@ impl RoutePlan<'_> {
 
     /// What the order keeps of the plan, so that later changes of the rules do not touch it.
     pub fn candidates(&self) -> Vec<Candidate> {
-        let candidate = |kept: &KeptChannel<'_>| Candidate {
+        let candidate = |kept: &RankedChannel<'_>| Candidate {
             channel: kept.channel.id.clone(),
             keeps_pan: kept.channel.keeps_pan,
         };

@@ -11,12 +11,12 @@ const SLACK: Duration = Duration::from_secs(60);
 /// What is due at one look: rows whose time has come, and rows that say a time further ahead than
 /// any wait of theirs. A clock ahead of its time has dated those, and nobody else finds them again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
+pub struct DueWindow {
     now: Timestamp,
     bound: Timestamp,
 }
 
-impl Due {
+impl DueWindow {
     /// `longest`: the longest wait that any rule sets for such rows. What is dated more than a
     /// minute beyond it is due.
     pub fn at(now: Timestamp, longest: Duration) -> Self {
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn what_no_wait_can_have_set_is_due() {
         let at = |second: i64| Timestamp::from_millis(1_795_334_400_000 + second * 1_000);
-        let due = Due::at(at(0), Duration::from_secs(600));
+        let due = DueWindow::at(at(0), Duration::from_secs(600));
         let year = 365 * 86_400;
         for (second, is_due) in
             [(-1, true), (0, true), (1, false), (660, false), (661, true), (year, true)]
@@ -62,7 +62,7 @@ mod tests {
             let other = due.by(at(moment));
             assert_eq!((other.now(), other.bound()), (at(now), due.bound()), "{moment}");
         }
-        let ever = Due::at(at(0), Duration::MAX);
+        let ever = DueWindow::at(at(0), Duration::MAX);
         assert!(!ever.is_due(at(year)) && !ever.is_due(Timestamp::from_millis(i64::MAX)));
     }
 }

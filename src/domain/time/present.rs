@@ -24,7 +24,7 @@ impl Present {
     }
 
     /// A present that nobody doubts.
-    pub const fn sure(now: Timestamp) -> Self {
+    pub const fn certain(now: Timestamp) -> Self {
         Self { now, proven: now, steady_for: Duration::ZERO }
     }
 

@@ -20,7 +20,7 @@ fn numbers(store: &MemoryStore, node: u16) -> OrderNumbers {
 
 /// The memory store is always ready, so nothing has to be waited for.
 fn take(numbers: &OrderNumbers, millis: i64) -> Result<OrderId, CommitError> {
-    let present = Present::sure(Timestamp::from_millis(millis));
+    let present = Present::certain(Timestamp::from_millis(millis));
     numbers.next(&present).now_or_never().expect("nobody else leases")
 }
 
@@ -146,7 +146,7 @@ fn i_9_concurrent_takers_share_no_number() {
                     // Midnight passes for some takers before it does for others.
                     let after = Duration::from_millis((taker * 10 + place).unsigned_abs());
                     let now = Timestamp::from_millis(START_MS + 57_598_500).plus(after);
-                    mine.push(process.next(&Present::sure(now)).await.expect("no faults"));
+                    mine.push(process.next(&Present::certain(now)).await.expect("no faults"));
                 }
                 mine
             });
@@ -190,7 +190,8 @@ fn i_9_restored_books_give_out_no_number_again() {
         let ahead = take(&original, START_MS + after_ms + 59 * 60_000).expect("a number");
         let now = START_MS + after_ms;
         let leap = || {
-            let leapt = copy.leap(&Present::sure(Timestamp::from_millis(now)), 10).now_or_never();
+            let leapt =
+                copy.leap(&Present::certain(Timestamp::from_millis(now)), 10).now_or_never();
             leapt.expect("nobody else leases").expect("no faults");
         };
         leap();

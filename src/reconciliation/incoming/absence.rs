@@ -12,11 +12,11 @@ use crate::domain::outcome::Outcome;
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
 use crate::reconciliation::matching::numbers_named;
-use crate::reconciliation::{Backoffice, BackofficeError, House, NOTHING, PAGE};
+use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, NOTHING, PAGE};
 
 const CODE: &str = "absent";
 /// Attempts that may be absent: the date on which each was sent, and the last that it waits for.
-type Absent = BTreeMap<ChannelOrderNo, (BusinessDate, BusinessDate)>;
+type AbsentAttempts = BTreeMap<ChannelOrderNo, (BusinessDate, BusinessDate)>;
 /// Attempts that are looked at after one run; the rest are found by the next one.
 const ATTEMPTS_MAX: usize = 10_000;
 
@@ -25,46 +25,49 @@ impl Backoffice {
     /// Does nothing unless the channel's file has `absence_proves_after_days`.
     pub(in crate::reconciliation) async fn weigh_absence(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
     ) -> Result<usize, BackofficeError> {
-        let Some(days) = house.statement.absence_proves_after_days else { return Ok(0) };
-        let (mut whole, mut absent) = (BTreeMap::new(), Absent::new());
-        for (order, attempt) in self.unresolved(house).await? {
+        let Some(days) = context.statement.absence_proves_after_days else { return Ok(0) };
+        let (mut whole, mut absent) = (BTreeMap::new(), AbsentAttempts::new());
+        for (order, attempt) in self.unresolved(context).await? {
             // What the channel has acknowledged has arrived, whatever it lists.
             if attempt.state == AttemptState::Pending || attempt.channel_reference.is_some() {
                 continue;
             }
-            let sent = house.present.business_date(&house.terms.calendar, attempt.sent_at);
+            let sent = context.present.business_date(&context.terms.calendar, attempt.sent_at);
             let last = days_after(sent, days);
             // Only what this statement has made certain.
             if sent > date || last < date {
                 continue;
             }
-            if self.are_whole(house, (sent, days), &mut whole).await? {
+            if self.are_whole(context, (sent, days), &mut whole).await? {
                 absent.insert(order.channel_order_no(attempt.number), (sent, last));
             }
         }
-        self.keep_unexplained(house, &mut absent).await?;
-        self.keep_named(house, &mut absent).await?;
+        self.exclude_unexplained(context, &mut absent).await?;
+        self.keep_named(context, &mut absent).await?;
         let mut ended = 0;
         for (number, (_, last)) in absent {
-            ended += usize::from(self.end_absent(house, number, last).await?);
+            ended += usize::from(self.end_absent_attempt(context, number, last).await?);
         }
         Ok(ended)
     }
 
     /// Attempts at the channel whose end is not known.
-    async fn unresolved(&self, house: &House) -> Result<Vec<(Order, Attempt)>, BackofficeError> {
+    async fn unresolved(
+        &self,
+        context: &ChannelContext,
+    ) -> Result<Vec<(Order, Attempt)>, BackofficeError> {
         let (mut found, mut after) = (Vec::new(), None);
         // Bounded by the temp reversal table: each page goes on after the last.
         loop {
             let page = self.store().reversals(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.order);
-            for entry in page.iter().filter(|entry| entry.channel == house.channel) {
+            for entry in page.iter().filter(|entry| entry.channel == context.channel) {
                 let Some(order) = self.store().order(entry.order).await? else { continue };
-                let open = order.unresolved().filter(|one| one.channel == house.channel).cloned();
+                let open = order.unresolved().filter(|one| one.channel == context.channel).cloned();
                 found.extend(open.map(|attempt| (order, attempt)));
                 if found.len() >= ATTEMPTS_MAX {
                     return Ok(found);
@@ -76,7 +79,7 @@ impl Backoffice {
     /// Whether the statements of a date and of the days behind it are there and whole.
     async fn are_whole(
         &self,
-        house: &House,
+        context: &ChannelContext,
         (from, days): (BusinessDate, u16),
         known: &mut BTreeMap<BusinessDate, bool>,
     ) -> Result<bool, BackofficeError> {
@@ -84,7 +87,7 @@ impl Backoffice {
             let is_whole = match known.get(&day) {
                 Some(known) => *known,
                 None => {
-                    let channel = house.channel.clone();
+                    let channel = context.channel.clone();
                     let batch = self.store().current_reconciliation(channel, day).await?;
                     let whole = batch.is_some_and(|batch| is_whole(&batch));
                     known.insert(day, whole);
@@ -100,15 +103,15 @@ impl Backoffice {
 
     /// Takes out what a line that nobody has explained yet may be about: one of the days
     /// concerned whose number is none of ours, or is the attempt's own.
-    async fn keep_unexplained(
+    async fn exclude_unexplained(
         &self,
-        house: &House,
-        absent: &mut Absent,
+        context: &ChannelContext,
+        absent: &mut AbsentAttempts,
     ) -> Result<(), BackofficeError> {
         let mut after = None;
         // Bounded by what is open: each page goes on after the last.
         while !absent.is_empty() {
-            let page = self.store().open_differences(house.channel.clone(), after, PAGE).await?;
+            let page = self.store().open_differences(context.channel.clone(), after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id);
             for line in
@@ -127,8 +130,12 @@ impl Backoffice {
 
     /// Takes out what any line of the statements concerned names, in whatever words: one that was
     /// passed over, or that is about another operation.
-    async fn keep_named(&self, house: &House, absent: &mut Absent) -> Result<(), BackofficeError> {
-        let Some(layout) = &house.statement.layout else { return Ok(()) };
+    async fn keep_named(
+        &self,
+        context: &ChannelContext,
+        absent: &mut AbsentAttempts,
+    ) -> Result<(), BackofficeError> {
+        let Some(layout) = &context.statement.layout else { return Ok(()) };
         let mut by_date: BTreeMap<BusinessDate, BTreeSet<ChannelOrderNo>> = BTreeMap::new();
         for (number, (sent, last)) in absent.iter() {
             let mut day = *sent;
@@ -139,13 +146,13 @@ impl Backoffice {
             }
         }
         for (date, wanted) in by_date {
-            let revisions = self.store().statement_revisions(house.channel.clone(), date).await?;
+            let revisions = self.store().statement_revisions(context.channel.clone(), date).await?;
             let leads = revisions.iter().max_by_key(|revision| revision.revision);
             let Some(name) = leads.map(|revision| &revision.name).filter(|name| *name != NOTHING)
             else {
                 continue;
             };
-            let file = self.inbox.folder(&house.channel, date).join(name);
+            let file = self.inbox.folder(&context.channel, date).join(name);
             let (layout, folder) = (layout.clone(), self.work_folder()?.to_owned());
             let found = tokio::task::spawn_blocking(move || {
                 numbers_named(&file, &layout, &folder, &wanted)
@@ -159,9 +166,9 @@ impl Backoffice {
     }
 
     /// Whether the absence has ended the attempt: what the channel has acknowledged stays open.
-    async fn end_absent(
+    async fn end_absent_attempt(
         &self,
-        house: &House,
+        context: &ChannelContext,
         number: ChannelOrderNo,
         last: BusinessDate,
     ) -> Result<bool, BackofficeError> {
@@ -169,9 +176,9 @@ impl Backoffice {
             source: Source::Statement,
             attempt: number.attempt,
             outcome: Outcome::NotFound { code: CODE.to_owned() },
-            as_of: house.terms.calendar.beginning_of(last.next()),
+            as_of: context.terms.calendar.beginning_of(last.next()),
             objection: None,
-            voucher: format!("no statement up to {last} shows it"),
+            transcript: format!("no statement up to {last} shows it"),
         };
         match self.engine.weigh(number.order, evidence).await {
             Ok(order) => {

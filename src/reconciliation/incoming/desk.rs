@@ -16,7 +16,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
-use super::inbox::{Inbox, LandError, Landed};
+use super::inbox::{Inbox, InboxFile, LandError};
 
 /// Why there is no statement. Asking again is always allowed.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +62,14 @@ impl FetchError {
 
 /// A statement that is in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fetched {
+pub struct FetchedStatement {
     /// None at all: the channel says that nothing happened on this date.
-    pub files: Vec<Landed>,
+    pub files: Vec<InboxFile>,
 }
 
 /// What became of one reply.
-enum Taken {
-    Landed(Fetched),
+enum ReplyResult {
+    Landed(FetchedStatement),
     Elsewhere(FilePointer),
 }
 
@@ -81,14 +81,14 @@ pub struct StatementStanding {
     pub problem: String,
 }
 
-type Missing = BTreeMap<(ChannelId, BusinessDate), StatementStanding>;
+type MissingStatements = BTreeMap<(ChannelId, BusinessDate), StatementStanding>;
 
 /// The statements of all channels.
 pub struct StatementDesk {
     registry: Arc<Registry>,
     inbox: Arc<Inbox>,
     clock: Timekeeper,
-    missing: Mutex<Missing>,
+    missing: Mutex<MissingStatements>,
 }
 
 impl StatementDesk {
@@ -101,7 +101,7 @@ impl StatementDesk {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<Fetched, FetchError> {
+    ) -> Result<FetchedStatement, FetchError> {
         let fetched = self.ask(channel, date).await;
         let result = fetched.as_ref().map_or_else(FetchError::name, |_| "landed");
         telemetry::count_statement(channel, result);
@@ -123,7 +123,11 @@ impl StatementDesk {
         fetched
     }
 
-    async fn ask(&self, channel: &ChannelId, date: BusinessDate) -> Result<Fetched, FetchError> {
+    async fn ask(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+    ) -> Result<FetchedStatement, FetchError> {
         let terms = self.registry.terms(channel).ok_or(FetchError::UnknownChannel)?;
         let link = self.registry.statement_link(channel).ok_or(FetchError::NoStatements)?;
         let source = link.adapter.statements().ok_or(FetchError::NoStatements)?;
@@ -136,14 +140,14 @@ impl StatementDesk {
         let request = source.encode_statement(date, now)?;
         let reply = link.transport.send(request).await?;
         let pointer = match self.take(&link, (channel, date), None, reply).await? {
-            Taken::Landed(fetched) => return Ok(fetched),
-            Taken::Elsewhere(pointer) => pointer,
+            ReplyResult::Landed(fetched) => return Ok(fetched),
+            ReplyResult::Elsewhere(pointer) => pointer,
         };
         let request = source.encode_file(date, &pointer, self.clock.now())?;
         let reply = link.transport.send(request).await?;
         match self.take(&link, (channel, date), Some(pointer), reply).await? {
-            Taken::Landed(fetched) => Ok(fetched),
-            Taken::Elsewhere(_) => {
+            ReplyResult::Landed(fetched) => Ok(fetched),
+            ReplyResult::Elsewhere(_) => {
                 let problem = "the file leads on to another one".to_owned();
                 Err(FetchError::Unbelieved { problem })
             }
@@ -157,7 +161,7 @@ impl StatementDesk {
         (channel, date): (&ChannelId, BusinessDate),
         pointer: Option<FilePointer>,
         reply: WireReply,
-    ) -> Result<Taken, FetchError> {
+    ) -> Result<ReplyResult, FetchError> {
         // Verifying and unpacking a busy day takes longer than a task may hold its thread.
         let (now, adapter) = (self.clock.now(), Arc::clone(&link.adapter));
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
@@ -167,8 +171,10 @@ impl StatementDesk {
                 None => source.decode_statement(date, &reply, now),
                 Some(pointer) => source.decode_file(date, pointer, &reply, now),
             };
-            let land = |files: &[StatementFile]| -> Result<Taken, FetchError> {
-                Ok(Taken::Landed(Fetched { files: inbox.land(&channel, date, files)? }))
+            let land = |files: &[StatementFile]| -> Result<ReplyResult, FetchError> {
+                Ok(ReplyResult::Landed(FetchedStatement {
+                    files: inbox.land(&channel, date, files)?,
+                }))
             };
             match understood {
                 StatementReply::Files(files) => land(&files),
@@ -182,7 +188,7 @@ impl StatementDesk {
                     );
                     land(&[])
                 }
-                StatementReply::Elsewhere(pointer) => Ok(Taken::Elsewhere(pointer)),
+                StatementReply::Elsewhere(pointer) => Ok(ReplyResult::Elsewhere(pointer)),
                 StatementReply::NotYet { code } => Err(FetchError::NotYet { code }),
                 StatementReply::Refused { code } => Err(FetchError::Refused { code }),
                 StatementReply::Unbelieved { problem } => Err(FetchError::Unbelieved { problem }),

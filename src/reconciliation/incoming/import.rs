@@ -12,11 +12,11 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::{has_rows, is_like};
 
-use super::inbox::{LandError, Landed, digest_of};
+use super::inbox::{InboxFile, LandError, digest_of};
 use crate::reconciliation::run::Job;
 use crate::reconciliation::{
-    Backoffice, BackofficeError, House, Imported, Incoming, LandedStatement, NOTHING, OWN_NAME,
-    StatementContent,
+    Backoffice, BackofficeError, ChannelContext, ImportResult, LandedStatement, NOTHING, OWN_NAME,
+    StatementUpload, UploadContent,
 };
 
 /// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
@@ -26,7 +26,7 @@ const LOOKED_THROUGH_MAX: usize = 62;
 const PACKED: [&str; 2] = [".zip", ".gz"];
 
 /// Where a file comes from, and who brought it.
-struct Bringer {
+struct FileSource {
     origin: StatementOrigin,
     by: String,
 }
@@ -34,13 +34,13 @@ struct Bringer {
 impl Backoffice {
     /// Takes a file into the inbox and its content into the books. The same content again changes
     /// nothing; if its run had been cut off, it is run.
-    pub async fn import(&self, incoming: Incoming) -> Result<Imported, BackofficeError> {
-        let Incoming { channel, date, name, content, origin, by } = incoming;
-        let house = self.ready(&channel, date)?;
+    pub async fn import(&self, incoming: StatementUpload) -> Result<ImportResult, BackofficeError> {
+        let StatementUpload { channel, date, name, content, origin, by } = incoming;
+        let context = self.ready(&channel, date)?;
         StatementFile::new(&name, Vec::new()).ok_or(BackofficeError::Name)?;
         let _turn = self.turn(&channel).await;
         let (content, sha256) = digested(content).await?;
-        if let Some(other) = self.stands_under(&house, date, &sha256).await? {
+        if let Some(other) = self.date_with_content(&context, date, &sha256).await? {
             return Err(BackofficeError::StandsElsewhere { date: other });
         }
         let landed = self.land(&channel, date, name, content).await?;
@@ -50,19 +50,23 @@ impl Backoffice {
         let is_new = known.is_none();
         let revision = match known {
             Some(known) => known,
-            None => {
-                self.revise(&house, date, &landed, &revisions, &Bringer { origin, by: by.clone() })?
-            }
+            None => self.revise(
+                &context,
+                date,
+                &landed,
+                &revisions,
+                &FileSource { origin, by: by.clone() },
+            )?,
         };
         if !is_new {
             let current = self.store().current_reconciliation(channel, date).await?;
             if let Some(batch) = current {
-                return Ok(Imported { revision, is_new, batch });
+                return Ok(ImportResult { revision, is_new, batch });
             }
         }
         let job = Job { revision, is_new, by };
-        let batch = self.run_job(&house, &job).await?;
-        Ok(Imported { revision: job.revision, is_new, batch })
+        let batch = self.run_job(&context, &job).await?;
+        Ok(ImportResult { revision: job.revision, is_new, batch })
     }
 
     /// Runs a date again, on the newest of its statements: what is balanced stays so.
@@ -72,40 +76,40 @@ impl Backoffice {
         date: BusinessDate,
         by: &str,
     ) -> Result<Reconciliation, BackofficeError> {
-        let house = self.ready(channel, date)?;
+        let context = self.ready(channel, date)?;
         let _turn = self.turn(channel).await;
-        let bringer = Bringer { origin: StatementOrigin::Inbox, by: by.to_owned() };
-        let job = self.newest(&house, date, bringer).await?;
+        let bringer = FileSource { origin: StatementOrigin::Inbox, by: by.to_owned() };
+        let job = self.newest(&context, date, bringer).await?;
         let job = job.ok_or(BackofficeError::NoFile { date })?;
-        self.run_job(&house, &job).await
+        self.run_job(&context, &job).await
     }
 
     /// Takes what has landed of a date into the books; `None` if it is there already.
-    pub async fn take_landed(
+    pub async fn import_landed(
         &self,
         waiting: &LandedStatement,
     ) -> Result<Option<Reconciliation>, BackofficeError> {
         let LandedStatement { channel, date, origin } = waiting;
-        let house = self.ready(channel, *date)?;
+        let context = self.ready(channel, *date)?;
         let _turn = self.turn(channel).await;
-        let bringer = Bringer { origin: *origin, by: OWN_NAME.to_owned() };
-        let Some(job) = self.newest(&house, *date, bringer).await? else { return Ok(None) };
-        if !self.is_owed(&house, &job).await? {
+        let bringer = FileSource { origin: *origin, by: OWN_NAME.to_owned() };
+        let Some(job) = self.newest(&context, *date, bringer).await? else { return Ok(None) };
+        if !self.is_owed(&context, &job).await? {
             return Ok(None);
         }
-        self.run_job(&house, &job).await.map(Some)
+        self.run_job(&context, &job).await.map(Some)
     }
 
     /// What has landed and is not in the books. Lands what was laid into the inbox by hand.
     pub async fn waiting(&self) -> Result<Vec<LandedStatement>, BackofficeError> {
         let mut waiting = Vec::new();
         for channel in self.engine.channels().ids() {
-            let Ok(house) = self.house(&channel) else { continue };
-            if house.statement.layout.is_none() {
+            let Ok(context) = self.context(&channel) else { continue };
+            if context.statement.layout.is_none() {
                 continue;
             }
-            let (present, calendar) = (house.present, house.terms.calendar.clone());
-            let (inbox, looked, now) = (Arc::clone(&self.inbox), channel.clone(), house.now);
+            let (present, calendar) = (context.present, context.terms.calendar.clone());
+            let (inbox, looked, now) = (Arc::clone(&self.inbox), channel.clone(), context.now);
             let dates = tokio::task::spawn_blocking(move || {
                 let dates = inbox.dates(&looked)?;
                 let over = dates.into_iter().rev().filter(|date| present.is_over(&calendar, *date));
@@ -114,14 +118,14 @@ impl Backoffice {
                 newest.reverse();
                 let looks =
                     newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
-                looks.collect::<Result<Vec<(BusinessDate, Vec<Landed>)>, LandError>>()
+                looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, LandError>>()
             });
             for (date, registered) in dates.await.map_err(|_| BackofficeError::Died)?? {
                 let origin = match registered.is_empty() {
                     true => StatementOrigin::Download,
                     false => StatementOrigin::Inbox,
                 };
-                if self.waits(&house, date).await? {
+                if self.waits(&context, date).await? {
                     waiting.push(LandedStatement { channel: channel.clone(), date, origin });
                 }
             }
@@ -129,18 +133,22 @@ impl Backoffice {
         Ok(waiting)
     }
 
-    async fn waits(&self, house: &House, date: BusinessDate) -> Result<bool, BackofficeError> {
-        let bringer = Bringer { origin: StatementOrigin::Inbox, by: OWN_NAME.to_owned() };
-        match self.newest(house, date, bringer).await? {
-            Some(job) => self.is_owed(house, &job).await,
+    async fn waits(
+        &self,
+        context: &ChannelContext,
+        date: BusinessDate,
+    ) -> Result<bool, BackofficeError> {
+        let bringer = FileSource { origin: StatementOrigin::Inbox, by: OWN_NAME.to_owned() };
+        match self.newest(context, date, bringer).await? {
+            Some(job) => self.is_owed(context, &job).await,
             None => Ok(false),
         }
     }
 
     /// Whether a statement must be run: it has no current batch, or its clearing day was closed
     /// after that, so that records may have come to it.
-    async fn is_owed(&self, house: &House, job: &Job) -> Result<bool, BackofficeError> {
-        let (channel, date) = (&house.channel, job.revision.date);
+    async fn is_owed(&self, context: &ChannelContext, job: &Job) -> Result<bool, BackofficeError> {
+        let (channel, date) = (&context.channel, job.revision.date);
         let current = self.store().current_reconciliation(channel.clone(), date).await?;
         let same = current.filter(|batch| batch.revision == job.revision.revision);
         let Some(batch) = same else { return Ok(true) };
@@ -161,43 +169,51 @@ impl Backoffice {
     }
 
     /// What holds for a channel, if it can run statements of the date.
-    fn ready(&self, channel: &ChannelId, date: BusinessDate) -> Result<House, BackofficeError> {
-        let house = self.house(channel)?;
-        if house.statement.layout.is_none() {
+    fn ready(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+    ) -> Result<ChannelContext, BackofficeError> {
+        let context = self.context(channel)?;
+        if context.statement.layout.is_none() {
             return Err(BackofficeError::NoLayout { channel: channel.clone() });
         }
-        if !house.present.is_over(&house.terms.calendar, date) {
+        if !context.present.is_over(&context.terms.calendar, date) {
             return Err(BackofficeError::DateOpen { date });
         }
-        Ok(house)
+        Ok(context)
     }
 
     /// The statement that leads: the file that landed last, unless it was refused; then the last
     /// one that was taken.
     async fn newest(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
-        bringer: Bringer,
+        bringer: FileSource,
     ) -> Result<Option<Job>, BackofficeError> {
-        let (inbox, channel) = (Arc::clone(&self.inbox), house.channel.clone());
+        let (inbox, channel) = (Arc::clone(&self.inbox), context.channel.clone());
         let landed = tokio::task::spawn_blocking(move || {
             Ok::<_, LandError>((inbox.by_age(&channel, date)?, inbox.is_answered(&channel, date)?))
         });
         let (landed, is_answered) = landed.await.map_err(|_| BackofficeError::Died)??;
-        let revisions = self.store().statement_revisions(house.channel.clone(), date).await?;
+        let revisions = self.store().statement_revisions(context.channel.clone(), date).await?;
         let by = bringer.by.clone();
         let leads = landed.iter().rfind(|file| {
             let known = bytes_of(&file.sha256);
             let is_taken = revisions.iter().any(|revision| revision.sha256 == known);
-            is_taken || (self.is_meant(house, file) && !self.is_refused(house, date, file))
+            is_taken
+                || (self.is_named_as_statement(context, file)
+                    && !self.is_refused(context, date, file))
         });
         let Some(file) = leads else {
             let last = revisions.last().cloned();
             let last = last.map(|revision| Job { revision, is_new: false, by });
             // The channel has said that there is nothing: all of ours is ours only.
             let nothing = landed.is_empty() && is_answered;
-            return Ok(last.or_else(|| nothing.then(|| nothing_of(house, date, bringer))));
+            return Ok(
+                last.or_else(|| nothing.then(|| empty_statement_job(context, date, bringer)))
+            );
         };
         let known = bytes_of(&file.sha256);
         if revisions.iter().any(|revision| revision.sha256 == known) {
@@ -205,13 +221,13 @@ impl Backoffice {
             let last = revisions.last().cloned();
             return Ok(last.map(|revision| Job { revision, is_new: false, by }));
         }
-        let revision = self.revise(house, date, file, &revisions, &bringer)?;
+        let revision = self.revise(context, date, file, &revisions, &bringer)?;
         Ok(Some(Job { revision, is_new: true, by }))
     }
 
     /// Whether a file that has landed is the channel's statement, by its name.
-    fn is_meant(&self, house: &House, file: &Landed) -> bool {
-        let Some(pattern) = house.statement.leading_name() else { return true };
+    fn is_named_as_statement(&self, context: &ChannelContext, file: &InboxFile) -> bool {
+        let Some(pattern) = context.statement.leading_name() else { return true };
         // Behind the name stands the number of its version, if it came before.
         let name = match file.name.rsplit_once('.') {
             Some((name, version)) if version.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -221,29 +237,29 @@ impl Backoffice {
         packed || is_like(name, pattern) || is_like(&file.name, pattern)
     }
 
-    fn is_refused(&self, house: &House, date: BusinessDate, file: &Landed) -> bool {
+    fn is_refused(&self, context: &ChannelContext, date: BusinessDate, file: &InboxFile) -> bool {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.contains(&(house.channel.clone(), date, file.sha256.clone()))
+        refused.contains(&(context.channel.clone(), date, file.sha256.clone()))
     }
 
     /// The next revision of a date.
     fn revise(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
-        file: &Landed,
+        file: &InboxFile,
         before: &[StatementRevision],
-        bringer: &Bringer,
+        bringer: &FileSource,
     ) -> Result<StatementRevision, BackofficeError> {
         let last = before.iter().map(|revision| revision.revision).max().unwrap_or(0);
         let revision = last.checked_add(1).ok_or(BackofficeError::TooManyRevisions)?;
-        let path = self.inbox.folder(&house.channel, date).join(&file.name);
+        let path = self.inbox.folder(&context.channel, date).join(&file.name);
         let metadata = std::fs::metadata(&path).map_err(|source| BackofficeError::Io {
             context: format!("{} cannot be read", path.display()),
             source,
         })?;
         Ok(StatementRevision {
-            channel: house.channel.clone(),
+            channel: context.channel.clone(),
             date,
             revision,
             sha256: bytes_of(&file.sha256),
@@ -251,7 +267,7 @@ impl Backoffice {
             bytes: metadata.len(),
             origin: bringer.origin,
             by: bringer.by.clone(),
-            at: house.now,
+            at: context.now,
         })
     }
 
@@ -260,38 +276,39 @@ impl Backoffice {
         channel: &ChannelId,
         date: BusinessDate,
         name: String,
-        content: StatementContent,
-    ) -> Result<Landed, BackofficeError> {
+        content: UploadContent,
+    ) -> Result<InboxFile, BackofficeError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
         let landed = tokio::task::spawn_blocking(move || match content {
-            StatementContent::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
+            UploadContent::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
                 let file = StatementFile::new(&name, bytes).ok_or(BackofficeError::Name)?;
                 let landed = inbox.land(&channel, date, &[file])?;
                 Ok(landed.into_iter().next().expect("one file lands as one"))
             }
-            StatementContent::Bytes(_) => Err(BackofficeError::Io {
+            UploadContent::Bytes(_) => Err(BackofficeError::Io {
                 context: "more was handed in than is held in memory".to_owned(),
                 source: std::io::ErrorKind::FileTooLarge.into(),
             }),
-            StatementContent::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
+            UploadContent::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
         });
         landed.await.map_err(|_| BackofficeError::Died)?
     }
 
     /// Another date of the channel whose statement has this content, and lines in it: a day's lines
     /// are those of no other day. Statements of days without lines may well be the same.
-    async fn stands_under(
+    async fn date_with_content(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
         sha256: &[u8; 32],
     ) -> Result<Option<BusinessDate>, BackofficeError> {
-        let (inbox, channel) = (Arc::clone(&self.inbox), house.channel.clone());
+        let (inbox, channel) = (Arc::clone(&self.inbox), context.channel.clone());
         let dates = tokio::task::spawn_blocking(move || inbox.dates(&channel));
         let dates = dates.await.map_err(|_| BackofficeError::Died)??;
         // Bounded by the dates of which something lies in the inbox.
         for other in dates.into_iter().rev().filter(|other| *other != date) {
-            let revisions = self.store().statement_revisions(house.channel.clone(), other).await?;
+            let revisions =
+                self.store().statement_revisions(context.channel.clone(), other).await?;
             // One that a later revision has corrected stands no more.
             let leads = revisions.iter().max_by_key(|revision| revision.revision);
             if leads.is_none_or(|revision| revision.sha256 != *sha256) {
@@ -301,8 +318,9 @@ impl Backoffice {
             else {
                 continue;
             };
-            let file = self.inbox.folder(&house.channel, other).join(name);
-            let (layout, folder) = (house.statement.layout.clone(), self.work_folder()?.to_owned());
+            let file = self.inbox.folder(&context.channel, other).join(name);
+            let (layout, folder) =
+                (context.statement.layout.clone(), self.work_folder()?.to_owned());
             let rows = tokio::task::spawn_blocking(move || {
                 layout.is_none_or(|layout| has_rows(&file, &layout, &folder))
             });
@@ -314,54 +332,56 @@ impl Backoffice {
     }
 
     /// Runs it, and remembers what is refused: it is not tried again by itself.
-    async fn run_job(&self, house: &House, job: &Job) -> Result<Reconciliation, BackofficeError> {
+    async fn run_job(
+        &self,
+        context: &ChannelContext,
+        job: &Job,
+    ) -> Result<Reconciliation, BackofficeError> {
         let Job { revision, is_new, .. } = job;
         let other = match *is_new && revision.name != NOTHING {
-            true => self.stands_under(house, revision.date, &revision.sha256).await?,
+            true => self.date_with_content(context, revision.date, &revision.sha256).await?,
             false => None,
         };
         let ended = match other {
             Some(date) => Err(BackofficeError::StandsElsewhere { date }),
-            None => self.carry_out(house, job).await,
+            None => self.carry_out(context, job).await,
         };
         let refused = BackofficeError::is_refusal;
         if ended.as_ref().is_err_and(refused) {
             let sha256 = hex_lower(&job.revision.sha256);
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            refused.insert((house.channel.clone(), job.revision.date, sha256));
+            refused.insert((context.channel.clone(), job.revision.date, sha256));
         }
         if ended.is_ok() {
-            self.weigh_absence(house, job.revision.date).await?;
+            self.weigh_absence(context, job.revision.date).await?;
         }
         ended
     }
 }
 
 /// What is handed in, with its SHA-256.
-async fn digested(
-    content: StatementContent,
-) -> Result<(StatementContent, [u8; 32]), BackofficeError> {
+async fn digested(content: UploadContent) -> Result<(UploadContent, [u8; 32]), BackofficeError> {
     let digested = tokio::task::spawn_blocking(move || match content {
-        StatementContent::Bytes(bytes) => {
+        UploadContent::Bytes(bytes) => {
             let mut sha256 = RunningSha256::default();
             sha256.update(&bytes);
-            Ok((StatementContent::Bytes(bytes), sha256.finish()))
+            Ok((UploadContent::Bytes(bytes), sha256.finish()))
         }
-        StatementContent::File(path) => {
+        UploadContent::File(path) => {
             let sha256 = digest_of(&path).map_err(|source| BackofficeError::Io {
                 context: format!("{} cannot be read", path.display()),
                 source,
             })?;
-            Ok((StatementContent::File(path), bytes_of(&sha256)))
+            Ok((UploadContent::File(path), bytes_of(&sha256)))
         }
     });
     digested.await.map_err(|_| BackofficeError::Died)?
 }
 
 /// The revision of a date on which nothing happened.
-fn nothing_of(house: &House, date: BusinessDate, bringer: Bringer) -> Job {
+fn empty_statement_job(context: &ChannelContext, date: BusinessDate, bringer: FileSource) -> Job {
     let revision = StatementRevision {
-        channel: house.channel.clone(),
+        channel: context.channel.clone(),
         date,
         revision: 1,
         sha256: RunningSha256::default().finish(),
@@ -369,7 +389,7 @@ fn nothing_of(house: &House, date: BusinessDate, bringer: Bringer) -> Job {
         bytes: 0,
         origin: bringer.origin,
         by: bringer.by.clone(),
-        at: house.now,
+        at: context.now,
     };
     Job { revision, is_new: true, by: bringer.by }
 }

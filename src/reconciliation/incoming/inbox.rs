@@ -44,7 +44,7 @@ pub enum LandError {
 
 /// One file as it lies in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Landed {
+pub struct InboxFile {
     /// Its name, with `.2` and so on behind it where the channel had sent that name with other
     /// content before.
     pub name: String,
@@ -108,7 +108,7 @@ impl Inbox {
         channel: &ChannelId,
         date: BusinessDate,
         files: &[StatementFile],
-    ) -> Result<Vec<Landed>, LandError> {
+    ) -> Result<Vec<InboxFile>, LandError> {
         let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(channel, date);
         make_durable_folder(&folder)?;
@@ -117,13 +117,13 @@ impl Inbox {
         for file in files {
             let sha256 = sha256_hex(&file.bytes);
             if let Some((name, _)) = sums.iter().find(|(_, known)| **known == sha256) {
-                landed.push(Landed { name: name.clone(), sha256, is_new: false });
+                landed.push(InboxFile { name: name.clone(), sha256, is_new: false });
                 continue;
             }
             let name = free_name(&sums, file.name())?;
             write_whole(&folder, &name, &file.bytes)?;
             sums.insert(name.clone(), sha256.clone());
-            landed.push(Landed { name, sha256, is_new: true });
+            landed.push(InboxFile { name, sha256, is_new: true });
         }
         let is_first = !folder.join(SUMS).exists();
         if is_first || landed.iter().any(|one| one.is_new) {
@@ -139,7 +139,7 @@ impl Inbox {
         date: BusinessDate,
         name: &str,
         path: &Path,
-    ) -> Result<Landed, LandError> {
+    ) -> Result<InboxFile, LandError> {
         let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(channel, date);
         make_durable_folder(&folder)?;
@@ -148,7 +148,7 @@ impl Inbox {
         let sha256 = digest_of(path).map_err(failed)?;
         if let Some((name, _)) = sums.iter().find(|(_, known)| **known == sha256) {
             fs::remove_file(path).map_err(failed)?;
-            return Ok(Landed { name: name.clone(), sha256, is_new: false });
+            return Ok(InboxFile { name: name.clone(), sha256, is_new: false });
         }
         let name = free_name(&sums, name)?;
         let lay = || {
@@ -159,7 +159,7 @@ impl Inbox {
         lay().map_err(failed)?;
         sums.insert(name.clone(), sha256.clone());
         write_sums(&folder, &sums)?;
-        Ok(Landed { name, sha256, is_new: true })
+        Ok(InboxFile { name, sha256, is_new: true })
     }
 
     /// The dates of which something lies here, oldest first. Blocks on the disk.
@@ -178,7 +178,7 @@ impl Inbox {
         channel: &ChannelId,
         date: BusinessDate,
         now: Timestamp,
-    ) -> Result<Vec<Landed>, LandError> {
+    ) -> Result<Vec<InboxFile>, LandError> {
         let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(channel, date);
         let mut sums = read_sums(&folder.join(SUMS))?;
@@ -201,7 +201,7 @@ impl Inbox {
             let _ = set_landed_now(&path, now);
             sums.insert(name.clone(), sha256.clone());
             write_sums(&folder, &sums)?;
-            landed.push(Landed { name, sha256, is_new: true });
+            landed.push(InboxFile { name, sha256, is_new: true });
         }
         Ok(landed)
     }
@@ -235,13 +235,13 @@ impl Inbox {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<Vec<Landed>, LandError> {
+    ) -> Result<Vec<InboxFile>, LandError> {
         let folder = self.folder(channel, date);
         let mut files = Vec::new();
         for (name, sha256) in self.landed(channel, date)? {
             let modified = fs::metadata(folder.join(&name)).and_then(|found| found.modified()).ok();
             // `zm.10` is behind `zm.9`.
-            files.push((modified, name.len(), Landed { name, sha256, is_new: false }));
+            files.push((modified, name.len(), InboxFile { name, sha256, is_new: false }));
         }
         files.sort_by(|left, right| {
             (left.0, left.1, &left.2.name).cmp(&(right.0, right.1, &right.2.name))
@@ -371,7 +371,7 @@ mod tests {
         (ChannelId::parse("unionpay").expect("an id"), date)
     }
 
-    fn names(landed: &[Landed]) -> Vec<(&str, bool)> {
+    fn names(landed: &[InboxFile]) -> Vec<(&str, bool)> {
         landed.iter().map(|one| (one.name.as_str(), one.is_new)).collect()
     }
 

@@ -6,5 +6,5 @@ mod desk;
 mod import;
 mod inbox;
 
-pub use self::desk::{FetchError, Fetched, StatementDesk, StatementStanding};
-pub use self::inbox::{Inbox, LandError, Landed};
+pub use self::desk::{FetchError, FetchedStatement, StatementDesk, StatementStanding};
+pub use self::inbox::{Inbox, InboxFile, LandError};

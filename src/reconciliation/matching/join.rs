@@ -5,7 +5,7 @@
 
 use crate::domain::books::reconcile::{Class, Item, Judge, MatchKey, Tolerance, Verdict};
 use crate::reconciliation::matching::ReconcileError;
-use crate::reconciliation::matching::partitions::Sealed;
+use crate::reconciliation::matching::partitions::SealedPartitions;
 use crate::reconciliation::matching::row::{ROW_BYTES, Row, is_same, key_at, line_at, spread};
 use crate::reconciliation::matching::verdicts::Findings;
 
@@ -63,8 +63,8 @@ impl Join {
     pub fn partition(
         &mut self,
         number: usize,
-        theirs: &Sealed<'_, ROW_BYTES>,
-        ours: &Sealed<'_, ROW_BYTES>,
+        theirs: &SealedPartitions<'_, ROW_BYTES>,
+        ours: &SealedPartitions<'_, ROW_BYTES>,
         limit: u64,
         findings: &mut Findings<'_>,
     ) -> Result<(), ReconcileError> {

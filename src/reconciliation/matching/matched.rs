@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::domain::books::reconcile::{
     Class, Item, Judge, MatchKey, Side, Tally, Tolerance, Totals, Verdict,
 };
-use crate::reconciliation::matching::partitions::{Budget, Sealed};
+use crate::reconciliation::matching::partitions::{Budget, SealedPartitions};
 use crate::reconciliation::matching::row::{Place, ROW_BYTES, Row, key_of, line_at};
 use crate::reconciliation::matching::side::{Rows, SideEnd};
 use crate::reconciliation::matching::verdicts::{
@@ -16,23 +16,23 @@ use crate::reconciliation::matching::{MatchReport, ReconcileError};
 
 /// A record of ours that was found, or came to be, by what lines say whose number no record had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Late {
-    /// The verdicts on all lines of the number, as [`Matched::each_stranger`] gave them.
+pub struct LateRecord {
+    /// The verdicts on all lines of the number, as [`MatchedSides::each_stranger`] gave them.
     pub lines: Vec<Verdict<Side>>,
     pub record: Side,
 }
 
 /// What one key has left over of a side.
-type LeftOver<'budget> = Sealed<'budget, ROW_BYTES>;
+type Remainder<'budget> = SealedPartitions<'budget, ROW_BYTES>;
 
 /// Both sides, held together.
-pub struct Matched<'a, T, O> {
+pub struct MatchedSides<'a, T, O> {
     pub(super) theirs: &'a mut T,
     pub(super) ours: &'a mut O,
     pub(super) their_end: SideEnd,
     pub(super) their_tally: Tally,
     pub(super) our_tally: Tally,
-    pub(super) verdicts: Vec<Sealed<'a, VERDICT_BYTES>>,
+    pub(super) verdicts: Vec<SealedPartitions<'a, VERDICT_BYTES>>,
     pub(super) totals: Totals,
     pub(super) agreed: LineSet,
     pub(super) differences: u64,
@@ -42,9 +42,9 @@ pub struct Matched<'a, T, O> {
     pub(super) budget: &'a Budget,
 }
 
-impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
+impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
     /// Takes what one thread has found; gives what its key has left over of both sides.
-    pub(super) fn gather(&mut self, findings: Findings<'a>) -> (LeftOver<'a>, LeftOver<'a>) {
+    pub(super) fn gather(&mut self, findings: Findings<'a>) -> (Remainder<'a>, Remainder<'a>) {
         let Findings { mut totals, matched, agreed, rows, count, left_theirs, left_ours, .. } =
             findings;
         totals.add_matched(&matched);
@@ -69,7 +69,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
         for partition in 0..ORDERED {
             for (verdict, is_stranger) in self.partition(partition)? {
                 if let (Some(place), true) = (verdict.line, is_stranger) {
-                    let line = Some(self.theirs.words(place)?);
+                    let line = Some(self.theirs.side_at(place)?);
                     take(Verdict { class: verdict.class, key: verdict.key, line, record: None })?;
                 }
             }
@@ -78,8 +78,8 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
     }
 
     /// Takes a record to the lines that it was found for: as if it had been among ours.
-    pub fn add(&mut self, late: Late) {
-        let Late { lines, record } = late;
+    pub fn add(&mut self, late: LateRecord) {
+        let LateRecord { lines, record } = late;
         let Some(own) = record.item else { return };
         let items: Vec<Item> = lines.iter().filter_map(item_of).collect();
         assert_eq!(items.len(), lines.len(), "a line that cannot be read is no stranger");
@@ -103,7 +103,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
 
     /// Calls `take` with every verdict that is no plain match, by the statement's line, then, for
     /// what only we have, by our record. A failure on a statement has moved no money.
-    pub fn tell(
+    pub fn report(
         mut self,
         mut take: impl FnMut(Verdict<Side>) -> Result<(), ReconcileError>,
     ) -> Result<MatchReport, ReconcileError> {
@@ -113,7 +113,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
         let mut told = 0;
         for partition in 0..ORDERED {
             for (verdict, _) in self.partition(partition)? {
-                let verdict = self.words_of(&verdict)?;
+                let verdict = self.with_sides(&verdict)?;
                 if verdict.class != Class::Matched {
                     told += 1;
                     take(verdict)?;
@@ -136,16 +136,16 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
     }
 
     /// A verdict in the words of both sides.
-    fn words_of(&mut self, verdict: &Verdict<Place>) -> Result<Verdict<Side>, ReconcileError> {
-        let mut line = verdict.line.map(|place| self.theirs.words(place)).transpose()?;
+    fn with_sides(&mut self, verdict: &Verdict<Place>) -> Result<Verdict<Side>, ReconcileError> {
+        let mut line = verdict.line.map(|place| self.theirs.side_at(place)).transpose()?;
         if let Some(item) = line.as_mut().and_then(|line| line.item.as_mut()) {
-            *item = item.as_said();
+            *item = item.as_reported();
         }
         let late = verdict.line.and_then(|place| self.late.remove(&place.line));
         if let Some(late) = late {
             return Ok(Verdict { line, ..late });
         }
-        let record = verdict.record.map(|place| self.ours.words(place)).transpose()?;
+        let record = verdict.record.map(|place| self.ours.side_at(place)).transpose()?;
         Ok(Verdict { class: verdict.class, key: verdict.key, line, record })
     }
 
@@ -167,7 +167,7 @@ impl<'a, T: Rows, O: Rows> Matched<'a, T, O> {
 }
 
 fn item_of(verdict: &Verdict<Side>) -> Option<Item> {
-    Some(verdict.line.as_ref()?.item?.as_said())
+    Some(verdict.line.as_ref()?.item?.as_reported())
 }
 
 /// Spreads what the first key left over of one side by the second key.
@@ -176,10 +176,10 @@ fn item_of(verdict: &Verdict<Side>) -> Option<Item> {
 /// key.
 pub fn by_reference<'budget>(
     side: &mut impl Rows,
-    left: &[Sealed<'_, ROW_BYTES>],
+    left: &[SealedPartitions<'_, ROW_BYTES>],
     wanted: bool,
     spread: super::Spread<'budget>,
-) -> Result<Sealed<'budget, ROW_BYTES>, ReconcileError> {
+) -> Result<SealedPartitions<'budget, ROW_BYTES>, ReconcileError> {
     let spill = |source| ReconcileError::Spill { source };
     let (mut found, mut bytes) = (spread.partitions(), Vec::new());
     for partition in 0..ORDERED {
@@ -192,7 +192,7 @@ pub fn by_reference<'budget>(
         rows.sort_unstable_by_key(|row| line_at(row));
         for row in rows.into_iter().map(Row::of_bytes) {
             let key = match wanted {
-                true => key_of(side.words(row.place())?.reference.as_bytes()),
+                true => key_of(side.side_at(row.place())?.reference.as_bytes()),
                 false => 0,
             };
             spread.push(&row.with_key(key), &mut found)?;

@@ -29,15 +29,15 @@ use crate::domain::books::reconcile::{MatchKey, Tally, Tolerance, Totals};
 use crate::domain::time::BusinessDate;
 use crate::reconciliation::matching::join::{ALL_PARTITIONS, Join, partition_of};
 use crate::reconciliation::matching::matched::by_reference;
-use crate::reconciliation::matching::partitions::{Partitions, Sealed};
+use crate::reconciliation::matching::partitions::{Partitions, SealedPartitions};
 use crate::reconciliation::matching::row::{ROW_BYTES, unpack_date};
 use crate::reconciliation::matching::verdicts::{Dates, Findings, ListingOrder};
 
-pub use self::matched::{Late, Matched};
+pub use self::matched::{LateRecord, MatchedSides};
 pub use self::partitions::Budget;
 pub use self::row::{Place, Row, key_of_number};
 pub use self::search::{has_rows, numbers_named};
-pub use self::side::{FileRows, Rows, SideEnd, StatementInput, Unread};
+pub use self::side::{FileRows, Rows, SideEnd, SkippedNumbers, StatementInput};
 pub use self::source::{is_like, is_of};
 pub use self::verdicts::LineSet;
 
@@ -142,9 +142,9 @@ pub trait Watch: Sync {
 pub const JOINED: u64 = ALL_PARTITIONS as u64;
 
 /// Nobody watches.
-pub struct Unwatched;
+pub struct NoWatch;
 
-impl Watch for Unwatched {
+impl Watch for NoWatch {
     fn read(&self, _bytes: u64) {}
     fn joined(&self, _parts: u64) {}
 }
@@ -155,21 +155,21 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
     comparison: &Comparison,
     budget: &'a Budget,
     watch: &dyn Watch,
-) -> Result<Matched<'a, T, O>, ReconcileError> {
+) -> Result<MatchedSides<'a, T, O>, ReconcileError> {
     let spread = Spread { seed: comparison.seed, budget };
     let (mut read, records) = both(|| load(theirs, spread), || load(ours, spread))?;
     let order = ListingOrder { theirs: read.end.lines, ours: records.end.lines };
     let date = comparison.date.or(read.last_date);
     let dates = Dates { statement: date, carried: comparison.carried };
     let new = || Findings::new(order, dates, budget);
-    let first = Joining { comparison, key: MatchKey::OrderNo, budget };
+    let first = KeyJoin { comparison, key: MatchKey::OrderNo, budget };
     let mut found = first.run(&read.rows, &records.rows, &new, watch)?;
     if let Some(first) = found.first_mut() {
         for bad in read.end.bad.drain(..) {
             first.bad_line(bad).map_err(|source| ReconcileError::Spill { source })?;
         }
     }
-    let mut matched = Matched {
+    let mut matched = MatchedSides {
         theirs,
         ours,
         their_end: read.end,
@@ -189,7 +189,9 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
         left_theirs.push(theirs);
         left_ours.push(ours);
     }
-    let rows = |left: &[Sealed<'_, ROW_BYTES>]| left.iter().map(Sealed::rows).sum::<u64>();
+    let rows = |left: &[SealedPartitions<'_, ROW_BYTES>]| {
+        left.iter().map(SealedPartitions::rows).sum::<u64>()
+    };
     let (their_rows, our_rows) = (rows(&left_theirs), rows(&left_ours));
     if their_rows > 0 || our_rows > 0 {
         // Where one side has none there is nothing to find, and no words need be read.
@@ -198,8 +200,8 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
             || by_reference(matched.theirs, &left_theirs, wanted, spread),
             || by_reference(matched.ours, &left_ours, wanted, spread),
         )?;
-        let second = Joining { key: MatchKey::Reference, ..first };
-        for findings in second.run(&left_theirs, &left_ours, &new, &Unwatched)? {
+        let second = KeyJoin { key: MatchKey::Reference, ..first };
+        for findings in second.run(&left_theirs, &left_ours, &new, &NoWatch)? {
             matched.gather(findings);
         }
     }
@@ -246,7 +248,7 @@ impl<'budget> Spread<'budget> {
 
 /// One side, read.
 struct LoadedSide<'budget> {
-    rows: Sealed<'budget, ROW_BYTES>,
+    rows: SealedPartitions<'budget, ROW_BYTES>,
     tally: Tally,
     last_date: Option<BusinessDate>,
     end: SideEnd,
@@ -269,18 +271,18 @@ fn load<'budget>(
 
 /// Joins by one key.
 #[derive(Clone, Copy)]
-struct Joining<'a, 'budget> {
+struct KeyJoin<'a, 'budget> {
     comparison: &'a Comparison,
     key: MatchKey,
     budget: &'budget Budget,
 }
 
-impl<'budget> Joining<'_, 'budget> {
+impl<'budget> KeyJoin<'_, 'budget> {
     /// Every partition, by two threads; what each has found.
     fn run(
         &self,
-        theirs: &Sealed<'_, ROW_BYTES>,
-        ours: &Sealed<'_, ROW_BYTES>,
+        theirs: &SealedPartitions<'_, ROW_BYTES>,
+        ours: &SealedPartitions<'_, ROW_BYTES>,
         new: &(dyn Fn() -> Findings<'budget> + Sync),
         watch: &dyn Watch,
     ) -> Result<Vec<Findings<'budget>>, ReconcileError> {

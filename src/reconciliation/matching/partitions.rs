@@ -75,7 +75,7 @@ pub struct Partitions<'budget, const N: usize> {
 }
 
 /// Partitions that are whole; each is taken once.
-pub struct Sealed<'budget, const N: usize> {
+pub struct SealedPartitions<'budget, const N: usize> {
     budget: &'budget Budget,
     blocks: Vec<Mutex<Vec<Block>>>,
     file: Option<File>,
@@ -125,7 +125,7 @@ impl<'budget, const N: usize> Partitions<'budget, N> {
         Ok(())
     }
 
-    pub fn seal(mut self) -> Sealed<'budget, N> {
+    pub fn seal(mut self) -> SealedPartitions<'budget, N> {
         let mut rows = 0;
         for (filling, full) in self.filling.iter_mut().zip(&mut self.full) {
             let last = std::mem::take(filling);
@@ -134,7 +134,7 @@ impl<'budget, const N: usize> Partitions<'budget, N> {
                 full.push(Block::Memory(last));
             }
         }
-        Sealed {
+        SealedPartitions {
             budget: self.budget,
             blocks: self.full.into_iter().map(Mutex::new).collect(),
             file: self.file,
@@ -143,7 +143,7 @@ impl<'budget, const N: usize> Partitions<'budget, N> {
     }
 }
 
-impl<const N: usize> Sealed<'_, N> {
+impl<const N: usize> SealedPartitions<'_, N> {
     pub const fn rows(&self) -> u64 {
         self.rows
     }

@@ -27,7 +27,7 @@ pub trait Rows: Iterator<Item = Result<Row, ReconcileError>> {
 
     /// The words of a row, or of a bad line, as they are written. Asked for in any order, mostly in
     /// the side's own.
-    fn words(&mut self, place: Place) -> Result<Side, ReconcileError>;
+    fn side_at(&mut self, place: Place) -> Result<Side, ReconcileError>;
 }
 
 /// What a side says of itself at its end.
@@ -41,19 +41,19 @@ pub struct SideEnd {
     pub problems: Vec<(u32, StatementProblem)>,
     /// Whether a total of the channel's counts the lines, and has their number.
     pub is_counted: bool,
-    pub unread: Unread,
+    pub unread: SkippedNumbers,
 }
 
 /// The order numbers that stand in rows which say nothing that is compared: rows that the layout
 /// passes over, and rows that cannot be read.
 #[derive(Debug, Clone, Default)]
-pub struct Unread {
+pub struct SkippedNumbers {
     keys: HashSet<u128>,
     /// There were more than are kept.
     is_cut: bool,
 }
 
-impl Unread {
+impl SkippedNumbers {
     /// Whether such a row may name the number.
     pub fn names(&self, order_no: &str) -> bool {
         self.is_cut || self.keys.contains(&key_of(order_no.as_bytes()))
@@ -145,7 +145,7 @@ impl<'a> FileRows<'a> {
         let named = FilePattern { pattern: Some(&summary.member), date: file.date };
         let text = source::summary(file.path, file.summary, named)?;
         let Some(text) = text else { return Ok(is_counted) };
-        let said = self.reading.decoder.said();
+        let said = self.reading.decoder.line_totals();
         let (problems, counts) = summary.check(&text, said, file.layout.currency);
         // The summary is another file: what it says otherwise is told, and refuses nothing.
         let line = self.reading.line;
@@ -180,7 +180,7 @@ impl Rows for FileRows<'_> {
         Ok(std::mem::take(&mut self.reading.end))
     }
 
-    fn words(&mut self, place: Place) -> Result<Side, ReconcileError> {
+    fn side_at(&mut self, place: Place) -> Result<Side, ReconcileError> {
         let read = source::line_at(self.lines.file(), place.at, &mut self.text);
         read.map_err(|source| ReconcileError::Spill { source })?;
         let encoding = self.reading.layout.encoding;
@@ -270,7 +270,7 @@ impl<'a> FileDecoder<'a> {
     }
 
     fn row(&self, found: &StatementLine<'_>, offset: u64) -> Option<Row> {
-        let item = if self.is_statement { found.item.as_said() } else { found.item };
+        let item = if self.is_statement { found.item.as_reported() } else { found.item };
         let place = Place { line: found.line, at: offset, tag: 0 };
         Row::new(key_of(found.order_no), &item, !found.reference.is_empty(), place)
     }

@@ -278,7 +278,7 @@ impl Lines {
         }
         self.start = if is_cut { end } else { end + 1 };
         self.searched = self.start;
-        let text = without_return(&self.piece[start..end]);
+        let text = strip_return(&self.piece[start..end]);
         Ok(Some(Line { text, offset: self.position + start as u64, is_cut }))
     }
 
@@ -319,7 +319,7 @@ pub fn line_at(file: &File, offset: u64, text: &mut Vec<u8>) -> io::Result<()> {
             break;
         }
     }
-    let length = without_return(text).len();
+    let length = strip_return(text).len();
     text.truncate(length);
     Ok(())
 }
@@ -334,7 +334,7 @@ fn read_at(file: &File, piece: &mut [u8], offset: u64) -> io::Result<usize> {
     }
 }
 
-fn without_return(text: &[u8]) -> &[u8] {
+fn strip_return(text: &[u8]) -> &[u8] {
     text.strip_suffix(b"\r").unwrap_or(text)
 }
 

@@ -11,7 +11,7 @@ use super::row::{key_of, spread};
 use super::*;
 use crate::codec::layout::Layout;
 use crate::config::layout::{parse, records, shipped};
-use crate::domain::books::reconcile::planted::{Planted, PlantedRow, planted, statement_date};
+use crate::domain::books::reconcile::planted::{PlantedRow, PlantedSides, planted, statement_date};
 use crate::domain::books::reconcile::{Class, Side, Status, Verdict};
 
 struct Folder(tempfile::TempDir);
@@ -78,7 +78,7 @@ struct Ended {
     report: MatchReport,
     told: Vec<Told>,
     texts: Vec<String>,
-    unread: Unread,
+    unread: SkippedNumbers,
 }
 
 fn run(
@@ -114,9 +114,9 @@ fn run_with(
     };
     let budget = Budget::new(memory_bytes, folder.0.path());
     let records = folder.write("ours.csv", ours.as_bytes());
-    let mut theirs = FileRows::statement(file, &budget, &Unwatched)?;
-    let mut ours = FileRows::records(&records, &records_layout, &budget, &Unwatched)?;
-    let mut matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &Unwatched)?;
+    let mut theirs = FileRows::statement(file, &budget, &NoWatch)?;
+    let mut ours = FileRows::records(&records, &records_layout, &budget, &NoWatch)?;
+    let mut matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &NoWatch)?;
     let mut strangers: BTreeMap<String, Vec<Verdict<Side>>> = BTreeMap::new();
     matched.each_stranger(|verdict| {
         let number = verdict.line.as_ref().map(|line| line.order_no.clone());
@@ -127,10 +127,10 @@ fn run_with(
         let lines = strangers.remove(&order_no).expect("no record has the number");
         let item = Some(item);
         let record = Side { line: 0, order_no, reference, item, unreadable: None };
-        matched.add(Late { lines, record });
+        matched.add(LateRecord { lines, record });
     }
     let unread = matched.statement_end().unread.clone();
-    let report = matched.tell(|verdict| {
+    let report = matched.report(|verdict| {
         let line = |side: &Option<Side>| side.as_ref().map(|side| side.line);
         told.push((verdict.class, line(&verdict.line), line(&verdict.record)));
         for side in [verdict.line, verdict.record].into_iter().flatten() {
@@ -143,7 +143,7 @@ fn run_with(
 }
 
 /// What must be told: all but plain matches, with the lines that the rows have in their files.
-fn wanted(planted: &Planted) -> Vec<Told> {
+fn wanted(planted: &PlantedSides) -> Vec<Told> {
     let line = |place: &Option<usize>| place.map(|at| u32::try_from(at).expect("small") + 2);
     let rows = planted.wanted.iter().filter(|row| row.0 != Class::Matched);
     rows.map(|(class, theirs, ours)| (*class, line(theirs), line(ours))).collect()
@@ -221,7 +221,7 @@ const ONE: &str = "261120001000000000101,R1,payment,100,1,CNY,succeeded,2026-11-
 fn what_spills_comes_back() {
     let folder = Folder::new();
     let layout = shipped("generic-csv").expect("shipped");
-    let mut planted = Planted::default();
+    let mut planted = PlantedSides::default();
     for number in 0..60_000 {
         let row = PlantedRow {
             order_no: format!("26112000{number:011}01"),

@@ -6,40 +6,42 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::books::difference::{Claimed, Difference, Finding, days_after, days_before};
+use crate::domain::books::difference::{
+    ContradictedMoney, Difference, Finding, days_after, days_before,
+};
 use crate::domain::books::reconcile::{Class, Item, Judge, MatchKey, Tolerance};
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::time::BusinessDate;
-use crate::engine::{EngineError, Tries};
+use crate::engine::{CommitRounds, EngineError};
 
-use super::Working;
+use super::BatchRun;
 use super::chunk::Chunk;
 use super::evidence::{VerdictsByNumber, line_of};
-use crate::reconciliation::{Backoffice, BackofficeError, House, PAGE};
+use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, PAGE};
 
 /// What other dates' statements have under some numbers, the earliest date first.
-pub(super) type Elsewhere = BTreeMap<ChannelOrderNo, Vec<Difference>>;
+pub(super) type LinesOfOtherDates = BTreeMap<ChannelOrderNo, Vec<Difference>>;
 
 impl Backoffice {
     /// Lines of the dates near `date` that name one of the numbers and that no record of ours has:
     /// those that are open, and those that cancel another.
-    pub(super) async fn lines_elsewhere(
+    pub(super) async fn lines_of_other_dates(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
         numbers: &BTreeSet<ChannelOrderNo>,
-    ) -> Result<Elsewhere, BackofficeError> {
-        let mut elsewhere = Elsewhere::new();
+    ) -> Result<LinesOfOtherDates, BackofficeError> {
+        let mut elsewhere = LinesOfOtherDates::new();
         if numbers.is_empty() {
             return Ok(elsewhere);
         }
-        let days = house.statement.carry_days.max(1);
+        let days = context.statement.carry_days.max(1);
         let before = (1..=days).rev().map(|day| days_before(date, day));
         for other in before.chain((1..=days).map(|day| days_after(date, day))) {
             let mut after = None;
             // Bounded by the differences of the date: each page goes on after the last.
             loop {
-                let channel = house.channel.clone();
+                let channel = context.channel.clone();
                 let page = self.store().differences_of_lines(channel, other, after, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = last.line.as_ref().map(|line| line.digest);
@@ -87,23 +89,23 @@ struct Split<'row> {
     alone: Vec<LinePlace<'row>>,
 }
 
-type Placed<'row> = (Item, LinePlace<'row>);
+type PlacedItem<'row> = (Item, LinePlace<'row>);
 
 impl<'row> Split<'row> {
-    fn of(here: Vec<Placed<'row>>, rows: &'row [Difference]) -> Self {
+    fn of(here: Vec<PlacedItem<'row>>, rows: &'row [Difference]) -> Self {
         let date = |row: &Difference| row.line.as_ref().map(|line| line.date);
         let there = |row: &'row Difference| item_of(row).map(|item| (item, LinePlace::There(row)));
         let dates = rows.chunk_by(|left, right| date(left) == date(right));
         let dates = dates.map(|rows| rows.iter().filter_map(there).collect());
         let left = dates.chain([here]).flat_map(|of_date| cancel(of_date).1).collect();
         let (across, alone) = cancel(left);
-        let places = |all: Vec<Placed<'row>>| all.into_iter().map(|(_, place)| place).collect();
+        let places = |all: Vec<PlacedItem<'row>>| all.into_iter().map(|(_, place)| place).collect();
         Self { across: places(across), alone: places(alone) }
     }
 }
 
 /// Parts lines that cancel each other from the others.
-fn cancel(lines: Vec<Placed<'_>>) -> (Vec<Placed<'_>>, Vec<Placed<'_>>) {
+fn cancel(lines: Vec<PlacedItem<'_>>) -> (Vec<PlacedItem<'_>>, Vec<PlacedItem<'_>>) {
     let items: Vec<Item> = lines.iter().map(|(item, _)| *item).collect();
     let mut verdicts = Vec::new();
     Judge::new(Tolerance::default()).judge(&items, &[], MatchKey::OrderNo, &mut verdicts);
@@ -124,17 +126,17 @@ fn rows_of<'row>(places: &[LinePlace<'row>], is_netted: bool) -> Vec<&'row Diffe
     rows.filter(|row| (row.class == Class::Netted) == is_netted).collect()
 }
 
-impl<'a> Working<'a> {
+impl<'a> BatchRun<'a> {
     /// Nets the lines that only they have with those of other dates. The other dates' rows clear at
     /// once, these lines when they are written.
     pub(super) async fn net_across(
         &mut self,
         named: &VerdictsByNumber,
-        elsewhere: &Elsewhere,
+        elsewhere: &LinesOfOtherDates,
     ) -> Result<(), BackofficeError> {
         for (number, rows) in elsewhere {
             // What our books have of it, one of the lines is about.
-            if self.office.record_of(self.house, self.date, *number).await?.is_some() {
+            if self.office.record_of(self.context, self.date, *number).await?.is_some() {
                 continue;
             }
             let lines = named.get(number).into_iter().flatten();
@@ -154,7 +156,7 @@ impl<'a> Working<'a> {
     /// again.
     pub(super) async fn part_across(&mut self, gone: &[Difference]) -> Result<(), BackofficeError> {
         let numbers: BTreeSet<ChannelOrderNo> = gone.iter().filter_map(number_of).collect();
-        let elsewhere = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
+        let elsewhere = self.office.lines_of_other_dates(self.context, self.date, &numbers).await?;
         for (number, rows) in &elsewhere {
             let alone = rows_of(&Split::of(Vec::new(), rows).alone, true);
             if alone.is_empty() {
@@ -167,7 +169,7 @@ impl<'a> Working<'a> {
                 chunk.lose_line(&row).await?;
             }
             // The rows are as they were read: what has changed since, the next run finds.
-            if !self.written(&mut Tries::default(), chunk).await? {
+            if !self.commit_chunk(&mut CommitRounds::default(), chunk).await? {
                 return Err(EngineError::Contended.into());
             }
         }
@@ -179,22 +181,22 @@ impl<'a> Working<'a> {
         rows: &[&Difference],
         class: Class,
     ) -> Result<(), BackofficeError> {
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
             let mut chunk = self.chunk();
             for row in rows {
                 let (key, line, record) = (MatchKey::OrderNo, row.line.clone(), None);
-                let claimed = Claimed::Nothing;
+                let claimed = ContradictedMoney::Nothing;
                 let finding = Finding { class, key, line, record, claimed, elsewhere: None };
                 chunk.take(finding, None).await?;
             }
-            if self.written(&mut tries, chunk).await? {
+            if self.commit_chunk(&mut tries, chunk).await? {
                 return Ok(());
             }
         }
     }
 
     fn chunk(&self) -> Chunk<'a> {
-        Chunk::new(self.office, self.house, self.batch.id, self.date)
+        Chunk::new(self.office, self.context, self.batch.id, self.date)
     }
 }

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, HashMap};
 use super::records::RecordKey;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::difference::{
-    Change, Claimed, Difference, DifferenceState, Finding, LineSide, RecordSide, Run, carried_until,
+    Change, ContradictedMoney, Difference, DifferenceState, Finding, LineSide, RecordSide, Run,
+    carried_until,
 };
 use crate::domain::books::reconcile::{Class, MatchKey};
 use crate::domain::ids::{BatchId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{FoundDifference, WriteSet};
-use crate::reconciliation::{Backoffice, BackofficeError, House};
+use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext};
 
 type LineKey = (BusinessDate, [u8; 16]);
 
@@ -33,7 +34,7 @@ struct RowChange {
 }
 
 /// What a batch says that a balanced difference does not.
-pub struct Unsaid {
+pub struct BalancedLine {
     pub difference: DifferenceId,
     pub line: u32,
 }
@@ -41,7 +42,7 @@ pub struct Unsaid {
 /// One commit in the making.
 pub struct Chunk<'a> {
     office: &'a Backoffice,
-    house: &'a House,
+    context: &'a ChannelContext,
     batch: BatchId,
     /// The statement's date.
     date: BusinessDate,
@@ -50,19 +51,19 @@ pub struct Chunk<'a> {
     lines: HashMap<LineKey, Option<DifferenceId>>,
     accounting: Vec<AccountingRequest>,
     found: Vec<FoundDifference>,
-    pub unsaid: Vec<Unsaid>,
+    pub unsaid: Vec<BalancedLine>,
 }
 
 impl<'a> Chunk<'a> {
     pub fn new(
         office: &'a Backoffice,
-        house: &'a House,
+        context: &'a ChannelContext,
         batch: BatchId,
         date: BusinessDate,
     ) -> Self {
         Self {
             office,
-            house,
+            context,
             batch,
             date,
             rows: BTreeMap::new(),
@@ -115,7 +116,7 @@ impl<'a> Chunk<'a> {
                     key,
                     line: Some(line),
                     record: None,
-                    claimed: Claimed::Nothing,
+                    claimed: ContradictedMoney::Nothing,
                     elsewhere: None,
                 };
                 Box::pin(self.take_line(alone)).await?;
@@ -165,7 +166,7 @@ impl<'a> Chunk<'a> {
     fn compare_balanced(&mut self, row: &Difference, finding: &Finding) {
         if row.gaps() != finding.gaps() {
             let line = finding.line.as_ref().map_or(0, |line| line.line);
-            self.unsaid.push(Unsaid { difference: row.id, line });
+            self.unsaid.push(BalancedLine { difference: row.id, line });
         }
     }
 
@@ -175,7 +176,7 @@ impl<'a> Chunk<'a> {
         finding: &Finding,
     ) -> Result<DifferenceId, BackofficeError> {
         let id = row.id;
-        let change = row.found(finding, self.run_of(finding), &self.house.moment());
+        let change = row.with_finding(finding, self.run_of(finding), &self.context.moment());
         self.put(change);
         Ok(id)
     }
@@ -183,37 +184,38 @@ impl<'a> Chunk<'a> {
     async fn open(&mut self, finding: &Finding) -> Result<DifferenceId, BackofficeError> {
         let id = DifferenceId::of(self.office.engine.next_order_id().await?);
         let run = self.run_of(finding);
-        let channel = &self.house.channel;
-        self.put(Some(Difference::open(id, channel, finding, run, &self.house.moment())));
+        let channel = &self.context.channel;
+        self.put(Some(Difference::open(id, channel, finding, run, &self.context.moment())));
         Ok(id)
     }
 
     fn run_of(&self, finding: &Finding) -> Run {
         let date = finding.record.as_ref().map_or(self.date, |record| record.date);
-        let days = self.house.statement.carry_days;
-        let due_at = carried_until(&self.house.terms.calendar, date, days);
+        let days = self.context.statement.carry_days;
+        let due_at = carried_until(&self.context.terms.calendar, date, days);
         Run { batch: self.batch, due_at }
     }
 
     /// A row's line is another's now, or is found no more. A record of another date, which this
     /// line had satisfied, is ours only again if that date has been run.
     pub async fn lose_line(&mut self, row: &Difference) -> Result<(), BackofficeError> {
-        let moment = self.house.moment();
+        let moment = self.context.moment();
         let elsewhere = row.record.clone().filter(|record| record.date != self.date);
         let Some(record) = elsewhere else {
             self.put(row.without_line(self.batch, &moment));
             return Ok(());
         };
         let store = self.office.store();
-        let ran = store.current_reconciliation(self.house.channel.clone(), record.date).await?;
+        let ran = store.current_reconciliation(self.context.channel.clone(), record.date).await?;
         if ran.is_none() {
             let Some(change) = row.without_line(self.batch, &moment) else { return Ok(()) };
-            let gone = change.difference.gone(self.batch, "its date is not run yet", &moment);
+            let gone =
+                change.difference.without_finding(self.batch, "its date is not run yet", &moment);
             self.put(Some(change));
             self.put(gone);
             return Ok(());
         }
-        let claimed = self.office.claimed(&record).await?;
+        let claimed = self.office.contradicted_money(&record).await?;
         let (class, key) = (Class::OnlyOurs, row.key);
         let record = Some(record);
         let alone = Finding { class, key, line: None, record, claimed, elsewhere: None };
@@ -222,9 +224,9 @@ impl<'a> Chunk<'a> {
     }
 
     /// Nothing was found of it any more.
-    pub fn gone(&mut self, row: &Difference, what: &str) {
-        let moment = self.house.moment();
-        self.put(row.gone(self.batch, what, &moment));
+    pub fn without_finding(&mut self, row: &Difference, what: &str) {
+        let moment = self.context.moment();
+        self.put(row.without_finding(self.batch, what, &moment));
     }
 
     /// The row as this chunk has it; the one that was given, if it has not been loaded.
@@ -252,7 +254,7 @@ impl<'a> Chunk<'a> {
         key: RecordKey,
     ) -> Result<Option<Difference>, BackofficeError> {
         if !self.records.contains_key(&key) {
-            let (store, channel) = (self.office.store(), self.house.channel.clone());
+            let (store, channel) = (self.office.store(), self.context.channel.clone());
             let found = store.difference_of_record(channel, key.0, key.1).await?;
             self.records.insert(key, found.as_ref().map(|row| row.id));
             found.into_iter().for_each(|row| self.keep(row));
@@ -263,7 +265,7 @@ impl<'a> Chunk<'a> {
 
     async fn row_of_line(&mut self, key: LineKey) -> Result<Option<Difference>, BackofficeError> {
         if !self.lines.contains_key(&key) {
-            let (store, channel) = (self.office.store(), self.house.channel.clone());
+            let (store, channel) = (self.office.store(), self.context.channel.clone());
             let found = store.difference_of_line(channel, key.0, key.1).await?;
             // A row that has lost this line in this chunk is stored with it still.
             let found = found.filter(|row| {
@@ -301,7 +303,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// The rows to write: each changed one counts one version.
-    pub fn into_writes(self) -> (WriteSet, Vec<Unsaid>) {
+    pub fn into_writes(self) -> (WriteSet, Vec<BalancedLine>) {
         let changed = self.rows.into_values().filter_map(|slot| {
             let before = slot.before.as_ref().map_or(0, |row| row.version);
             let is_same = slot.before.as_ref() == Some(&slot.now);

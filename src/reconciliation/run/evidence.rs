@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::books::difference::{Claimed, Difference, RecordSide, days_after};
+use crate::domain::books::difference::{ContradictedMoney, Difference, RecordSide, days_after};
 use crate::domain::books::reconcile::{
     Item, OrderedAmount, Proof, Side, Status, Verdict, is_same_operation, net,
 };
@@ -18,18 +18,18 @@ use crate::domain::write_set::ReportedEnd;
 use crate::engine::EngineError;
 
 use super::records::before;
-use crate::reconciliation::{Backoffice, BackofficeError, House};
+use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext};
 
 /// The code that an attempt ends with where a statement ended it.
 const CODE: &str = "statement";
 /// Days behind a claim in which its record is looked for: it lies on the first open day.
 const CLAIM_DAYS: u16 = 31;
-/// Lines of one number that a voucher tells.
+/// Lines of one number that a transcript tells.
 const LINES_TOLD_MAX: usize = 8;
 
 /// What came of looking at the lines of a number that only they have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Weighed {
+pub struct EvidenceResult {
     /// An order of unknown end has ended by them.
     pub has_ended: bool,
     /// Our record of the number that they name, which was not held against the statement.
@@ -56,7 +56,7 @@ impl Backoffice {
     /// Keeps a line that only they have, if it names an attempt of ours at this channel.
     pub(in crate::reconciliation) async fn gather(
         &self,
-        house: &House,
+        context: &ChannelContext,
         verdict: Verdict<Side>,
         named: &mut VerdictsByNumber,
     ) -> Result<(), BackofficeError> {
@@ -64,11 +64,11 @@ impl Backoffice {
         let Some(number) = number else { return Ok(()) };
         if !named.contains_key(&number) {
             let Some(order) = self.store().order(number.order).await? else {
-                self.engine.number_from_outside(number, &house.channel).await?;
+                self.engine.report_foreign_number(number, &context.channel).await?;
                 return Ok(());
             };
             let attempt = order.attempt(number.attempt);
-            if attempt.is_none_or(|attempt| attempt.channel != house.channel) {
+            if attempt.is_none_or(|attempt| attempt.channel != context.channel) {
                 return Ok(());
             }
         }
@@ -81,12 +81,12 @@ impl Backoffice {
     /// passed over, may name it too, and so may what was cut off.
     pub(in crate::reconciliation) async fn weigh(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
         (number, lines, others): (ChannelOrderNo, &[Verdict<Side>], &[Difference]),
         is_all: bool,
-    ) -> Result<Weighed, BackofficeError> {
-        let mut weighed = Weighed::default();
+    ) -> Result<EvidenceResult, BackofficeError> {
+        let mut weighed = EvidenceResult::default();
         let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
         let (movement, of) = (attempt.operation, &order.instruction);
@@ -112,7 +112,7 @@ impl Backoffice {
         }
         if let Some(said) = evidence(date, number.attempt, &lines, proof).filter(|_| tells) {
             // What the file says is true when its day has ended, whenever it is handed in.
-            let as_of = house.terms.calendar.beginning_of(date.next());
+            let as_of = context.terms.calendar.beginning_of(date.next());
             match self.engine.weigh(order.id, Evidence { as_of, ..said }).await {
                 // A success that a reversal may still undo is held.
                 Ok(order) => {
@@ -138,7 +138,7 @@ impl Backoffice {
                 && is_same_operation(item.movement, movement)
         });
         if !speaking.is_empty() && proof != Proof::TakenBack {
-            match self.standing(house, date, number).await? {
+            match self.standing(context, date, number).await? {
                 RecordStanding::None => {}
                 RecordStanding::Free(record) => weighed.record = Some(*record),
                 RecordStanding::Taken(record, other) => {
@@ -153,15 +153,15 @@ impl Backoffice {
     /// Where our record of a number stands, wherever it lies.
     async fn standing(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
         number: ChannelOrderNo,
     ) -> Result<RecordStanding, BackofficeError> {
-        let Some(record) = self.record_of(house, date, number).await? else {
+        let Some(record) = self.record_of(context, date, number).await? else {
             return Ok(RecordStanding::None);
         };
         let store = self.store();
-        let row = store.difference_of_record(house.channel.clone(), record.date, number).await?;
+        let row = store.difference_of_record(context.channel.clone(), record.date, number).await?;
         let row = row.as_ref();
         let other = row.and_then(|row| row.line.as_ref()).map(|line| line.date);
         if let Some(other) = other.filter(|other| *other != date) {
@@ -181,7 +181,7 @@ impl Backoffice {
         if is_decided || other.is_some() {
             return Ok(RecordStanding::None);
         }
-        Ok(match self.is_unmatched(house, record.date, record.at, row).await? {
+        Ok(match self.is_unmatched(context, record.date, record.at, row).await? {
             true => RecordStanding::Free(Box::new(record)),
             false => {
                 let other = record.date;
@@ -194,34 +194,34 @@ impl Backoffice {
     /// its difference.
     pub(in crate::reconciliation) async fn is_unmatched(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
         at: Timestamp,
         row: Option<&Difference>,
     ) -> Result<bool, BackofficeError> {
-        let own = self.store().current_reconciliation(house.channel.clone(), date).await?;
+        let own = self.store().current_reconciliation(context.channel.clone(), date).await?;
         Ok(is_unmatched(row, at, own.as_ref()))
     }
 
     /// Our clearing record of an attempt. `near` is where a claim's record is looked for.
     pub(in crate::reconciliation) async fn record_of(
         &self,
-        house: &House,
+        context: &ChannelContext,
         near: BusinessDate,
         number: ChannelOrderNo,
     ) -> Result<Option<ClearingRecord>, BackofficeError> {
         if let Some(transaction) = self.store().transaction(number.order).await?
             && transaction.channel_order_no == number
         {
-            return self.record_at(house, transaction.clearing_date, number).await;
+            return self.record_at(context, transaction.clearing_date, number).await;
         }
         let claims = self.store().contradictions(number.order).await?;
-        let claimed = |end: ReportedEnd| end == ReportedEnd::Success;
-        if !claims.iter().any(|kept| kept.attempt == number.attempt && claimed(kept.reported)) {
+        let mut claims = claims.iter().filter(|kept| kept.attempt == number.attempt);
+        if !claims.any(|kept| kept.reported == ReportedEnd::Success) {
             return Ok(None);
         }
         for days in 0..=CLAIM_DAYS {
-            let found = self.record_at(house, days_after(near, days), number).await?;
+            let found = self.record_at(context, days_after(near, days), number).await?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -231,32 +231,32 @@ impl Backoffice {
 
     async fn record_at(
         &self,
-        house: &House,
+        context: &ChannelContext,
         date: BusinessDate,
         number: ChannelOrderNo,
     ) -> Result<Option<ClearingRecord>, BackofficeError> {
         let after = Some(before(number));
-        let page = self.store().clearing(house.channel.clone(), date, after, 1).await?;
+        let page = self.store().clearing(context.channel.clone(), date, after, 1).await?;
         Ok(page.into_iter().find(|record| record.channel_order_no == number))
     }
 
     /// What becomes of the money of a record, if our order had ended otherwise.
-    pub(in crate::reconciliation) async fn claimed(
+    pub(in crate::reconciliation) async fn contradicted_money(
         &self,
         record: &RecordSide,
-    ) -> Result<Claimed, BackofficeError> {
+    ) -> Result<ContradictedMoney, BackofficeError> {
         if record.item.status == Status::Succeeded {
-            return Ok(Claimed::Nothing);
+            return Ok(ContradictedMoney::Nothing);
         }
         let number = record.channel_order_no;
         let claims = self.store().contradictions(number.order).await?;
         let mut claims = claims.into_iter().filter(|kept| kept.attempt == number.attempt);
         let undo =
             claims.find(|kept| kept.reported == ReportedEnd::Success).and_then(|kept| kept.undo);
-        let Some(by) = undo else { return Ok(Claimed::Held) };
+        let Some(by) = undo else { return Ok(ContradictedMoney::Held) };
         let undo = self.store().order(by).await?;
         let given_up = undo.is_some_and(|undo| undo.status == OrderStatus::Failed);
-        Ok(if given_up { Claimed::Held } else { Claimed::Undone { by } })
+        Ok(if given_up { ContradictedMoney::Held } else { ContradictedMoney::Undone { by } })
     }
 }
 
@@ -265,7 +265,7 @@ pub(in crate::reconciliation) fn line_of(verdict: &Verdict<Side>) -> Option<(&Si
     verdict.line.as_ref().and_then(|line| Some((line, line.item?)))
 }
 
-/// What the lines of a number prove of its attempt, with what they say as the voucher.
+/// What the lines of a number prove of its attempt, with what they say as the transcript.
 fn evidence(
     date: BusinessDate,
     attempt: u8,
@@ -293,14 +293,14 @@ fn evidence(
             (item.movement.name(), item.status.name(), item.currency.name());
         format!("line {}: {movement} {} {currency} {status}", line.line, item.amount_minor)
     });
-    let voucher = format!("statement of {date}, {}", told.collect::<Vec<_>>().join("; "));
+    let transcript = format!("statement of {date}, {}", told.collect::<Vec<_>>().join("; "));
     Some(Evidence {
         source: Source::Statement,
         attempt,
         outcome,
         objection: None,
         as_of: None,
-        voucher,
+        transcript,
     })
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::codec::layout::{Column, Header, Layout, StatementProblem};
-use crate::domain::books::difference::{Claimed, Finding};
+use crate::domain::books::difference::{ContradictedMoney, Finding};
 use crate::domain::books::reconcile::{Class, Item, Side, Status, Verdict};
 use crate::domain::books::reconciliation::{
     BatchReport, BatchState, FileProblem, REVISION, Reconciliation, UNCOUNTED,
@@ -29,20 +29,20 @@ use crate::domain::books::statement::StatementRevision;
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
-use crate::engine::Tries;
+use crate::engine::CommitRounds;
 use crate::reconciliation::incoming::LandError;
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, Late, MEMORY_BYTES, MatchReport, ReconcileError, StatementInput,
-    Unread, Unwatched, is_of, reconcile,
+    Budget, Comparison, FileRows, LateRecord, MEMORY_BYTES, MatchReport, NoWatch, ReconcileError,
+    SkippedNumbers, StatementInput, is_of, reconcile,
 };
 use crate::store::StoreError;
 use crate::telemetry;
 
-use self::chunk::{Chunk, Unsaid};
+use self::chunk::{BalancedLine, Chunk};
 use self::evidence::VerdictsByNumber;
 use self::lines::{Digests, record_side, shortened};
-use self::records::{Records, words_of};
-use crate::reconciliation::{Backoffice, BackofficeError, House, NOTHING, PAGE};
+use self::records::{Records, side_of_record};
+use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, NOTHING, PAGE};
 
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
@@ -59,9 +59,9 @@ pub(in crate::reconciliation) struct Job {
 }
 
 /// A run under way.
-pub(in crate::reconciliation) struct Working<'a> {
+pub(in crate::reconciliation) struct BatchRun<'a> {
     pub office: &'a Backoffice,
-    pub house: &'a House,
+    pub context: &'a ChannelContext,
     pub date: BusinessDate,
     pub batch: Reconciliation,
     layout: Layout,
@@ -80,20 +80,20 @@ pub(in crate::reconciliation) struct Working<'a> {
     moved: Vec<(Class, Class, Item)>,
     found: HashSet<DifferenceId>,
     told: u32,
-    unsaid: Vec<Unsaid>,
+    unsaid: Vec<BalancedLine>,
 }
 
 impl Backoffice {
     /// Runs a job; the caller holds the channel's turn.
     pub(in crate::reconciliation) async fn carry_out(
         &self,
-        house: &House,
+        context: &ChannelContext,
         job: &Job,
     ) -> Result<Reconciliation, BackofficeError> {
-        let (channel, date) = (&house.channel, job.revision.date);
+        let (channel, date) = (&context.channel, job.revision.date);
         let missing = || BackofficeError::NoLayout { channel: channel.clone() };
-        let mut layout = house.statement.layout.clone().ok_or_else(missing)?;
-        if !house.present.is_over(&house.terms.calendar, date) {
+        let mut layout = context.statement.layout.clone().ok_or_else(missing)?;
+        if !context.present.is_over(&context.terms.calendar, date) {
             return Err(BackofficeError::DateOpen { date });
         }
         self.abandon(channel).await?;
@@ -105,7 +105,7 @@ impl Backoffice {
             revision: job.revision.revision,
             state: BatchState::Running,
             by: job.by.clone(),
-            started_at: house.now,
+            started_at: context.now,
             finished_at: None,
             reason: None,
             report: BatchReport::default(),
@@ -114,12 +114,12 @@ impl Backoffice {
         let mut file = self.inbox.folder(channel, date).join(&job.revision.name);
         let mut summary = self.summary_beside(channel, date, &layout).await?;
         if job.revision.name == NOTHING {
-            (file, layout) = self.nothing(layout)?;
+            (file, layout) = self.empty_statement(layout)?;
             summary = None;
         }
-        let mut working = Working {
+        let mut working = BatchRun {
             office: self,
-            house,
+            context,
             date,
             batch: batch.clone(),
             layout,
@@ -142,7 +142,7 @@ impl Backoffice {
     }
 
     /// A statement without lines, and how it is read.
-    fn nothing(&self, layout: Layout) -> Result<(PathBuf, Layout), BackofficeError> {
+    fn empty_statement(&self, layout: Layout) -> Result<(PathBuf, Layout), BackofficeError> {
         let file = self.work_folder()?.join("nothing");
         let context = || format!("{} cannot be written", file.display());
         let made = std::fs::write(&file, b"");
@@ -210,7 +210,7 @@ impl Backoffice {
     }
 }
 
-impl Working<'_> {
+impl BatchRun<'_> {
     async fn work(&mut self, job: &Job) -> Result<Reconciliation, BackofficeError> {
         self.retry_lines().await?;
         let (mut news, matcher) = self.start()?;
@@ -219,14 +219,14 @@ impl Working<'_> {
         // Ends with the matcher, which closes the channel.
         while let Some(one) = news.recv().await {
             match one {
-                News::Stranger(verdict) => {
-                    self.office.gather(self.house, verdict, &mut named).await?;
+                MatcherEvent::Stranger(verdict) => {
+                    self.office.gather(self.context, verdict, &mut named).await?;
                 }
-                News::Whole { unread, is_whole, late } => {
+                MatcherEvent::Whole { unread, is_whole, late } => {
                     let named = std::mem::take(&mut named);
                     proven = self.weigh(named, (&unread, is_whole), &late).await?;
                 }
-                News::Verdict(verdict) => {
+                MatcherEvent::Verdict(verdict) => {
                     chunk.push(verdict);
                     if chunk.len() == PAGE {
                         self.write_chunk(std::mem::take(&mut chunk)).await?;
@@ -246,22 +246,23 @@ impl Working<'_> {
     async fn weigh(
         &mut self,
         named: VerdictsByNumber,
-        (unread, is_whole): (&Unread, bool),
-        late: &mpsc::Sender<Late>,
+        (unread, is_whole): (&SkippedNumbers, bool),
+        late: &mpsc::Sender<LateRecord>,
     ) -> Result<u32, BackofficeError> {
         let numbers = named.keys().copied().collect();
-        let across = self.office.lines_elsewhere(self.house, self.date, &numbers).await?;
+        let across = self.office.lines_of_other_dates(self.context, self.date, &numbers).await?;
         let (mut proven, mut alone) = (0, VerdictsByNumber::new());
         for (number, lines) in named {
             let is_all = is_whole && !unread.names(&number.to_string());
             let others = across.get(&number).map(Vec::as_slice).unwrap_or_default();
             let about = (number, lines.as_slice(), others);
-            let weighed = self.office.weigh(self.house, self.date, about, is_all).await?;
+            let weighed = self.office.weigh(self.context, self.date, about, is_all).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
             match weighed.record {
                 Some(record) => {
-                    let late = late.send(Late { lines, record: words_of(&record) }).await;
+                    let late =
+                        late.send(LateRecord { lines, record: side_of_record(&record) }).await;
                     late.map_err(|_| BackofficeError::Died)?;
                 }
                 None if others.is_empty() => {}
@@ -275,15 +276,15 @@ impl Working<'_> {
     }
 
     /// Starts the matcher in a thread of its own. It waits for whoever takes what it tells.
-    fn start(&self) -> Result<(mpsc::Receiver<News>, Matcher), BackofficeError> {
+    fn start(&self) -> Result<(mpsc::Receiver<MatcherEvent>, Matcher), BackofficeError> {
         let (sender, receiver) = mpsc::channel(PAGE);
         let (layout, path, date) = (self.layout.clone(), self.file.clone(), self.date);
         let (summary, folder) = (self.summary.clone(), self.office.work_folder()?.to_owned());
         let store = Arc::clone(self.office.store());
-        let mut ours = Records::new(store, self.house.channel.clone(), date);
+        let mut ours = Records::new(store, self.context.channel.clone(), date);
         let comparison = Comparison {
             date: Some(date),
-            tolerance: self.house.statement.tolerance,
+            tolerance: self.context.statement.tolerance,
             carried: true,
             differences_max: DIFFERENCES_MAX,
             seed: self.office.entropy.draw(),
@@ -297,21 +298,22 @@ impl Working<'_> {
             let budget = Budget::new(MEMORY_BYTES / 2, &folder);
             let summary = summary.as_deref();
             let file = StatementInput { path: &path, layout: &layout, summary, date: Some(date) };
-            let mut theirs = FileRows::statement(file, &budget, &Unwatched)?;
+            let mut theirs = FileRows::statement(file, &budget, &NoWatch)?;
             let sides = (&mut theirs, &mut ours);
-            let mut matched = reconcile(sides, &comparison, &budget, &Unwatched)?;
-            matched.each_stranger(|verdict| tell(News::Stranger(verdict.map(shortened))))?;
+            let mut matched = reconcile(sides, &comparison, &budget, &NoWatch)?;
+            matched
+                .each_stranger(|verdict| tell(MatcherEvent::Stranger(verdict.map(shortened))))?;
             // Only when the file is read to its end all is known that it says of a number; what was
             // cut off may have said more.
             let end = matched.statement_end();
             let (unread, is_whole) = (end.unread.clone(), end.problems.is_empty());
             let (late, mut found) = mpsc::channel(PAGE);
-            tell(News::Whole { unread, is_whole, late })?;
+            tell(MatcherEvent::Whole { unread, is_whole, late })?;
             // Ends with the lines that are weighed.
             while let Some(late) = found.blocking_recv() {
                 matched.add(late);
             }
-            matched.tell(|verdict| tell(News::Verdict(verdict.map(shortened))))
+            matched.report(|verdict| tell(MatcherEvent::Verdict(verdict.map(shortened))))
         });
         Ok((receiver, ended))
     }
@@ -336,14 +338,14 @@ impl Working<'_> {
         let mut findings = Vec::with_capacity(verdicts.len());
         let mut moved = Vec::new();
         for verdict in verdicts {
-            let elsewhere = self.elsewhere_of(&verdict);
+            let elsewhere = self.other_date_of(&verdict);
             let Verdict { class, key, line, record } = verdict;
             let record = record.and_then(|record| record_side(record, self.date));
             let claimed = match &record {
                 Some(record) if record.item.status == Status::Failed => {
-                    self.office.claimed(record).await?
+                    self.office.contradicted_money(record).await?
                 }
-                Some(_) | None => Claimed::Nothing,
+                Some(_) | None => ContradictedMoney::Nothing,
             };
             let own = class;
             let class = self.class_of(own, elsewhere, line.as_ref().filter(|_| record.is_none()));
@@ -352,14 +354,14 @@ impl Working<'_> {
             let line = line.map(|line| self.digests.line_side(line, self.date));
             findings.push(Finding { class, key, line, record, claimed, elsewhere });
         }
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
-            let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
+            let mut chunk = Chunk::new(self.office, self.context, self.batch.id, self.date);
             let mut ids = Vec::with_capacity(findings.len());
             for (ordinal, finding) in (self.told + 1..).zip(&findings) {
                 ids.push(chunk.take(finding.clone(), Some(ordinal)).await?);
             }
-            if self.written(&mut tries, chunk).await? {
+            if self.commit_chunk(&mut tries, chunk).await? {
                 self.told += u32::try_from(findings.len()).expect("a chunk is small");
                 self.found.extend(ids);
                 self.moved.extend(moved);
@@ -369,7 +371,7 @@ impl Working<'_> {
     }
 
     /// The date whose statement has matched the number of a line that only they have.
-    fn elsewhere_of(&self, verdict: &Verdict<Side>) -> Option<BusinessDate> {
+    fn other_date_of(&self, verdict: &Verdict<Side>) -> Option<BusinessDate> {
         let alone = matches!(verdict.class, Class::OnlyTheirs | Class::DuplicateTheirs);
         let line = verdict.line.as_ref().filter(|_| alone && verdict.record.is_none())?;
         self.elsewhere.get(&line.line).copied()
@@ -386,9 +388,9 @@ impl Working<'_> {
     }
 
     /// Whether the chunk is written; it is built anew if its rows had changed under it.
-    pub(in crate::reconciliation) async fn written(
+    pub(in crate::reconciliation) async fn commit_chunk(
         &mut self,
-        tries: &mut Tries,
+        tries: &mut CommitRounds,
         chunk: Chunk<'_>,
     ) -> Result<bool, BackofficeError> {
         let (writes, unsaid) = chunk.into_writes();
@@ -411,7 +413,7 @@ impl Working<'_> {
         }
         let agreed = report.agreed.to_bytes();
         let store = self.office.store();
-        let channel = self.house.channel.clone();
+        let channel = self.context.channel.clone();
         let before = store.current_reconciliation(channel, self.date).await?;
         let now = self.office.engine.clock().now();
         let done = Reconciliation {
@@ -479,14 +481,14 @@ impl Working<'_> {
 type Matcher = tokio::task::JoinHandle<Result<MatchReport, ReconcileError>>;
 
 /// What the matcher tells.
-enum News {
+enum MatcherEvent {
     /// A line whose number none of our records has.
     Stranger(Verdict<Side>),
     /// All of these were told. What they lead to is waited for, until the sender is gone.
     Whole {
-        unread: Unread,
+        unread: SkippedNumbers,
         is_whole: bool,
-        late: mpsc::Sender<Late>,
+        late: mpsc::Sender<LateRecord>,
     },
     Verdict(Verdict<Side>),
 }

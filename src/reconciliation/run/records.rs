@@ -34,7 +34,7 @@ pub struct Records {
     handle: Handle,
     stage: Stage,
     /// The differences of the day's records, beside the walk over these.
-    beside: Beside,
+    beside: DifferenceWalk,
     /// The current batch of the next date.
     next_batch: Option<Reconciliation>,
     page: std::vec::IntoIter<Row>,
@@ -77,17 +77,17 @@ impl Rows for Records {
         Ok(SideEnd { lines: self.count, ..SideEnd::default() })
     }
 
-    fn words(&mut self, place: Place) -> Result<Side, ReconcileError> {
+    fn side_at(&mut self, place: Place) -> Result<Side, ReconcileError> {
         let gone = || failed(io::Error::other("a record that was read is gone"));
         let key = key_at(place).ok_or_else(gone)?;
         let found = self.window.find(&*self.store, &self.channel, key);
         let found = self.handle.block_on(found).map_err(failed)?;
-        found.map(words_of).ok_or_else(gone)
+        found.map(side_of_record).ok_or_else(gone)
     }
 }
 
 /// A record in its words.
-pub fn words_of(record: &ClearingRecord) -> Side {
+pub fn side_of_record(record: &ClearingRecord) -> Side {
     Side {
         line: 0,
         order_no: record.channel_order_no.to_string(),
@@ -138,7 +138,7 @@ impl Records {
             date,
             handle: Handle::current(),
             stage: Stage::Day(date, None),
-            beside: Beside::default(),
+            beside: DifferenceWalk::default(),
             next_batch: None,
             page: Vec::new().into_iter(),
             count: 0,
@@ -172,7 +172,7 @@ impl Records {
             None => {
                 let batch = store.current_reconciliation(channel.clone(), next).await;
                 self.next_batch = batch.map_err(failed)?;
-                (self.beside, self.stage) = (Beside::default(), Stage::Day(next, None));
+                (self.beside, self.stage) = (DifferenceWalk::default(), Stage::Day(next, None));
             }
         }
         let mut rows = Vec::with_capacity(page.len());
@@ -231,14 +231,14 @@ impl Records {
 
 /// The differences of a day's records, as a walk in the order of these.
 #[derive(Default)]
-struct Beside {
+struct DifferenceWalk {
     page: std::vec::IntoIter<Difference>,
     ahead: Option<Difference>,
     after: Option<ChannelOrderNo>,
     is_over: bool,
 }
 
-impl Beside {
+impl DifferenceWalk {
     /// The difference of a record; numbers are asked for in their order.
     async fn of(
         &mut self,

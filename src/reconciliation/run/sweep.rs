@@ -5,19 +5,19 @@ use std::collections::HashSet;
 use crate::domain::books::difference::{Difference, DifferenceState};
 use crate::domain::books::reconcile::Class;
 use crate::domain::ids::DifferenceId;
-use crate::engine::Tries;
+use crate::engine::CommitRounds;
 
-use super::Working;
-use super::chunk::{Chunk, Unsaid};
+use super::BatchRun;
+use super::chunk::{BalancedLine, Chunk};
 use crate::reconciliation::{BackofficeError, PAGE};
 
-impl Working<'_> {
+impl BatchRun<'_> {
     /// Goes through all rows that have a line or a record of the date.
     pub(super) async fn sweep(
         &mut self,
         found: &HashSet<DifferenceId>,
     ) -> Result<(), BackofficeError> {
-        let (store, channel) = (self.office.store().clone(), self.house.channel.clone());
+        let (store, channel) = (self.office.store().clone(), self.context.channel.clone());
         let (mut after, mut gone) = (None, Vec::new());
         // Bounded by the rows of the date: each page goes on after the last.
         loop {
@@ -44,15 +44,15 @@ impl Working<'_> {
         page: &[Difference],
         found: &HashSet<DifferenceId>,
     ) -> Result<(), BackofficeError> {
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
-            let mut chunk = Chunk::new(self.office, self.house, self.batch.id, self.date);
+            let mut chunk = Chunk::new(self.office, self.context, self.batch.id, self.date);
             for row in page.iter().filter(|row| !found.contains(&row.id)) {
                 // A person may have balanced it since the page was read.
                 let Some(row) = self.office.store().difference(row.id).await? else { continue };
                 self.sweep_row(&mut chunk, row).await?;
             }
-            if self.written(&mut tries, chunk).await? {
+            if self.commit_chunk(&mut tries, chunk).await? {
                 return Ok(());
             }
         }
@@ -72,7 +72,7 @@ impl Working<'_> {
         }
         if row.state == DifferenceState::Balanced {
             if !row.gaps().is_empty() {
-                chunk.unsaid.push(Unsaid { difference: row.id, line: 0 });
+                chunk.unsaid.push(BalancedLine { difference: row.id, line: 0 });
             }
             return Ok(());
         }
@@ -80,11 +80,11 @@ impl Working<'_> {
             // A record of another date, which a line of this statement had satisfied.
             (true, false) if row.record.is_some() => chunk.lose_line(&row).await,
             (true, false) => {
-                chunk.gone(&row, "its line is gone, or matches");
+                chunk.without_finding(&row, "its line is gone, or matches");
                 Ok(())
             }
             (_, true) => {
-                chunk.gone(&row, "matched");
+                chunk.without_finding(&row, "matched");
                 Ok(())
             }
             (false, false) => Ok(()),

@@ -2,13 +2,13 @@
 
 use futures_util::future::join_all;
 
-use crate::domain::books::difference::{Balancing, Change, Claimed, Difference, Moment};
+use crate::domain::books::difference::{Balancing, Change, ContradictedMoney, Difference, Moment};
 use crate::domain::books::reconcile::Status;
 use crate::domain::ids::{ChannelOrderNo, DifferenceId, MerchantId};
 use crate::domain::terms::Terms;
-use crate::domain::time::{Due, Timestamp};
+use crate::domain::time::{DueWindow, Timestamp};
 use crate::domain::write_set::{AuditEntry, WriteSet};
-use crate::engine::Tries;
+use crate::engine::CommitRounds;
 
 use crate::reconciliation::{Backoffice, BackofficeError};
 
@@ -17,7 +17,7 @@ const SUSPENDED_AT_ONCE: usize = 64;
 
 impl Backoffice {
     /// Puts what is due in suspense, at most `limit` differences; gives their number.
-    pub async fn expire(&self, due: Due, limit: usize) -> Result<usize, BackofficeError> {
+    pub async fn expire(&self, due: DueWindow, limit: usize) -> Result<usize, BackofficeError> {
         let rows = self.store().due_differences(due, limit).await?;
         let mut suspended = 0;
         for some in rows.chunks(SUSPENDED_AT_ONCE) {
@@ -39,11 +39,11 @@ impl Backoffice {
         Ok(suspended)
     }
 
-    async fn expire_one(&self, row: Difference, due: Due) -> Result<(), BackofficeError> {
-        let (mut row, mut tries) = (row, Tries::default());
+    async fn expire_one(&self, row: Difference, due: DueWindow) -> Result<(), BackofficeError> {
+        let (mut row, mut tries) = (row, CommitRounds::default());
         loop {
             let terms = self.terms_of(&row)?;
-            let claimed = self.claimed_of(&row).await?;
+            let claimed = self.contradicted_money_of(&row).await?;
             let moment = moment(&terms, due.now());
             let Some(change) = row.expire(claimed, due, &moment) else { return Ok(()) };
             if self.engine.write(&mut tries, rows_of(&row, change)).await? {
@@ -59,11 +59,11 @@ impl Backoffice {
         id: DifferenceId,
         asked: Balancing,
     ) -> Result<Difference, BackofficeError> {
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
             let row = self.difference(id).await?;
             let terms = self.terms_of(&row)?;
-            let claimed = self.claimed_of(&row).await?;
+            let claimed = self.contradicted_money_of(&row).await?;
             let owner = self.owner_of(&row).await?;
             let present = self.engine.clock().present();
             let now = present.now();
@@ -89,10 +89,15 @@ impl Backoffice {
         self.engine.channels().terms(&row.channel).ok_or_else(missing)
     }
 
-    async fn claimed_of(&self, row: &Difference) -> Result<Claimed, BackofficeError> {
+    async fn contradicted_money_of(
+        &self,
+        row: &Difference,
+    ) -> Result<ContradictedMoney, BackofficeError> {
         match &row.record {
-            Some(record) if record.item.status == Status::Failed => self.claimed(record).await,
-            Some(_) | None => Ok(Claimed::Nothing),
+            Some(record) if record.item.status == Status::Failed => {
+                self.contradicted_money(record).await
+            }
+            Some(_) | None => Ok(ContradictedMoney::Nothing),
         }
     }
 

@@ -4,4 +4,4 @@
 mod difference;
 mod settlement;
 
-pub use self::settlement::{Recorded, SettlementDesk, SettlementError};
+pub use self::settlement::{RecordedReceipt, SettlementDesk, SettlementError};

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use crate::domain::books::settlement::{
-    BankReceipt, ChannelSettlement, DateFacts, Received, Settled, SettlementChange,
+    BankReceipt, ChannelSettlement, DateFacts, ReceiptSubmission, SettledAmounts, SettlementChange,
     SettlementRefusal, SettlementState, check, open, receive, same_content,
 };
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
-use crate::domain::write_set::{AuditEntry, Unchanged, WriteSet};
-use crate::engine::{Engine, EngineError, Tries};
+use crate::domain::write_set::{AuditEntry, ReadGuard, WriteSet};
+use crate::engine::{CommitRounds, Engine, EngineError};
 use crate::store::{PAGE_MAX, StoreError};
 
 /// Why nothing was recorded or checked.
@@ -37,7 +37,7 @@ impl From<StoreError> for SettlementError {
 
 /// A receipt that is in the books.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct RecordedReceipt {
     pub settlement: ChannelSettlement,
     /// It was there before, with the same content; nothing was written.
     pub repeated: bool,
@@ -50,7 +50,7 @@ struct AuditAction {
     reason: String,
 }
 
-fn recorded(received: &Received) -> AuditAction {
+fn recorded(received: &ReceiptSubmission) -> AuditAction {
     let BankReceipt { bank_reference, received_minor, received_on, by, .. } = &received.receipt;
     let currency = received.currency.name();
     let reason = format!("{received_minor} {currency} on {received_on}, {bank_reference}");
@@ -70,17 +70,20 @@ impl SettlementDesk {
     }
 
     /// Records a receipt, and books the settlement if it is whole by it.
-    pub async fn record(&self, received: Received) -> Result<Recorded, SettlementError> {
+    pub async fn record(
+        &self,
+        received: ReceiptSubmission,
+    ) -> Result<RecordedReceipt, SettlementError> {
         received.dates()?;
         let _turn = self.turn.lock().await;
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
             let reference = received.receipt.bank_reference.clone();
             let kept =
                 self.engine.store().settlement_by_receipt(received.channel.clone(), reference);
             if let Some(kept) = kept.await? {
                 same_content(&kept, &received)?;
-                return Ok(Recorded { settlement: kept, repeated: true });
+                return Ok(RecordedReceipt { settlement: kept, repeated: true });
             }
             let open_ones = self.open(&received.channel).await?;
             let settlement = match open_ones.iter().find(|one| one.takes(&received)) {
@@ -93,7 +96,7 @@ impl SettlementDesk {
             let audit = recorded(&received);
             let (writes, settlement) = self.settle(None, settlement, &open_ones, audit).await?;
             if self.engine.write(&mut tries, writes).await? {
-                return Ok(Recorded { settlement, repeated: false });
+                return Ok(RecordedReceipt { settlement, repeated: false });
             }
         }
     }
@@ -105,7 +108,7 @@ impl SettlementDesk {
         actor: &str,
     ) -> Result<ChannelSettlement, SettlementError> {
         let _turn = self.turn.lock().await;
-        let mut tries = Tries::default();
+        let mut tries = CommitRounds::default();
         loop {
             let kept = self.engine.store().settlement(id).await?;
             let kept = kept.ok_or(SettlementError::NoSuchSettlement)?;
@@ -154,9 +157,9 @@ impl SettlementDesk {
             reason: deed.reason,
         };
         // What it writes is guarded by its version.
-        let is_written = |row: &Unchanged| match row {
-            Unchanged::SettledDate { date, .. } => settled.iter().any(|own| own.date == *date),
-            Unchanged::Reconciliation { .. } => false,
+        let is_written = |row: &ReadGuard| match row {
+            ReadGuard::SettledDate { date, .. } => settled.iter().any(|own| own.date == *date),
+            ReadGuard::Reconciliation { .. } => false,
         };
         let unchanged = read.into_iter().filter(|row| !is_written(row)).collect();
         let writes = WriteSet {
@@ -176,16 +179,16 @@ impl SettlementDesk {
         channel: &ChannelId,
         currency: Currency,
         dates: &[BusinessDate],
-    ) -> Result<(Vec<DateFacts>, Vec<Unchanged>), SettlementError> {
+    ) -> Result<(Vec<DateFacts>, Vec<ReadGuard>), SettlementError> {
         let store = self.engine.store();
         let (mut facts, mut read) = (Vec::with_capacity(dates.len()), Vec::new());
         for &date in dates {
             let batch = store.current_reconciliation(channel.clone(), date).await?;
             let settled = store.settled_date(channel.clone(), date, currency).await?;
             let (channel, was) = (channel.clone(), batch.as_ref().map(|row| (row.id, row.version)));
-            read.push(Unchanged::Reconciliation { channel: channel.clone(), date, was });
+            read.push(ReadGuard::Reconciliation { channel: channel.clone(), date, was });
             let version = settled.as_ref().map_or(0, |row| row.version);
-            read.push(Unchanged::SettledDate { channel, date, currency, version });
+            read.push(ReadGuard::SettledDate { channel, date, currency, version });
             let mut problems: Vec<String> = batch
                 .iter()
                 .flat_map(|batch| {
@@ -198,7 +201,7 @@ impl SettlementDesk {
                 })
                 .collect();
             let sums = batch.map(|batch| batch.report.stated(currency));
-            let stated = sums.as_ref().and_then(Settled::of);
+            let stated = sums.as_ref().and_then(SettledAmounts::of);
             if sums.is_some() && stated.is_none() {
                 problems.push("sums_too_large".to_owned());
             }

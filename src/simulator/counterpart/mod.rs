@@ -70,7 +70,12 @@ impl Counterpart {
     /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`
     /// (`http://host:port`) and hears of notices at `notices` (`http://host:port`), and finds every
     /// credential in a file. Its state becomes live, and its connections plain.
-    pub fn leading_here(&self, text: &str, base: &str, notices: &str) -> Result<String, EditError> {
+    pub fn redirect_to_simulator(
+        &self,
+        text: &str,
+        base: &str,
+        notices: &str,
+    ) -> Result<String, EditError> {
         let mut editor = Editor::new(text)?;
         editor.change_texts(|text| self.moved(text, base, notices));
         editor.lay("state = \"live\"")?;
@@ -132,7 +137,7 @@ mod tests {
     }
 
     fn led_here(other: &Counterpart, text: &str) -> String {
-        let copy = other.leading_here(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
+        let copy = other.redirect_to_simulator(text, "http://127.0.0.1:9", "http://127.0.0.1:7070");
         copy.expect("it was read as TOML")
     }
 

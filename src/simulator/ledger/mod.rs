@@ -275,12 +275,12 @@ impl Ledger {
 
     /// A reversal of this number was taken and will be carried out late: until then others of it
     /// are refused.
-    pub fn put_off(&self, order_no: &str) {
+    pub fn defer_reversal(&self, order_no: &str) {
         *self.shard(order_no).put_off.entry(order_no.into()).or_insert(0) += 1;
     }
 
     /// The reversal is carried out now.
-    pub fn end_put_off(&self, order_no: &str) {
+    pub fn end_deferral(&self, order_no: &str) {
         let mut shard = self.shard(order_no);
         let left = shard.put_off.get(order_no).map_or(0, |count| count.saturating_sub(1));
         match left {

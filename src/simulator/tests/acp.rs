@@ -10,7 +10,7 @@ async fn platform(
     let inbox = Inbox::open(&[]).await;
     let plain = SimulatorSettings::unionpay_acp("unionpay", shared_keys(), clock.clock())
         .with_declines_percent(0)
-        .with_working(Between::millis(1, 2));
+        .with_working(DurationRange::millis(1, 2));
     let simulator = Simulator::start(settings(plain)).await.expect("a simulator");
     let merchant = AcpMerchant::of(&simulator, &inbox.url);
     (simulator, merchant, inbox, clock)
@@ -52,12 +52,12 @@ async fn a_consume_is_accepted_then_told_by_notice_and_query() {
     }
     assert_eq!(query.get("traceNo"), Some("000001"));
     until("the notice is acknowledged", || simulator.notices_waiting() == 0).await;
-    assert_eq!(simulator.count(Happening::NoticePost), 1);
+    assert_eq!(simulator.count(SimulatorEvent::NoticePost), 1);
 }
 
 #[tokio::test]
 async fn work_in_progress_is_05() {
-    let long = Between::millis(3_600_000, 3_600_000);
+    let long = DurationRange::millis(3_600_000, 3_600_000);
     let (simulator, merchant, inbox, clock) = platform(|plain| plain.with_working(long)).await;
     assert_eq!(code(&merchant.consume(&order_no(1)).await), "00");
     let query = merchant.query(&order_no(1)).await;

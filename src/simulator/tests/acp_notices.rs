@@ -5,7 +5,7 @@ use crate::simulator::keys::tests::shared_keys;
 
 async fn platform(faults: Faults, statuses: &[u16]) -> (Simulator, AcpMerchant, Inbox) {
     let inbox = Inbox::open(statuses).await;
-    let quick = Between::millis(1, 3);
+    let quick = DurationRange::millis(1, 3);
     let faults = Faults { notice_delay_for: quick, ..faults };
     let waits = vec![Duration::from_millis(1); 4];
     let retries = NoticeRetries { waits, timeout: Duration::from_secs(10) };
@@ -42,7 +42,7 @@ async fn a_notice_comes_again_until_it_is_acknowledged() {
     let (simulator, merchant, inbox) = platform(Faults::calm(), &[500, 302]).await;
     let accepted = consume_ten(&simulator, &merchant).await;
     assert_eq!(inbox.count() as u64, accepted + 2);
-    assert_eq!(simulator.count(Happening::NoticeGivenUp), 0);
+    assert_eq!(simulator.count(SimulatorEvent::NoticeGivenUp), 0);
 }
 
 #[tokio::test]
@@ -50,8 +50,8 @@ async fn a_notice_is_given_up_after_five_posts() {
     let (simulator, merchant, inbox) = platform(Faults::calm(), &[503; 1_000]).await;
     let accepted = consume_ten(&simulator, &merchant).await;
     assert_eq!(inbox.count() as u64, accepted * 5);
-    assert_eq!(simulator.count(Happening::NoticeGivenUp), accepted);
-    assert_eq!(simulator.count(Happening::NoticePost), accepted * 5);
+    assert_eq!(simulator.count(SimulatorEvent::NoticeGivenUp), accepted);
+    assert_eq!(simulator.count(SimulatorEvent::NoticePost), accepted * 5);
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_missing_notice_never_comes_but_the_query_knows() {
     let faults = Faults { notice_missing: 10_000, ..Faults::calm() };
     let (simulator, merchant, inbox) = platform(faults, &[]).await;
     let accepted = consume_ten(&simulator, &merchant).await;
-    assert_eq!((inbox.count(), simulator.count(Happening::NoticeMissing)), (0, accepted));
+    assert_eq!((inbox.count(), simulator.count(SimulatorEvent::NoticeMissing)), (0, accepted));
     for entry in simulator.ledger().entries() {
         let query = merchant.query(&entry.order_no).await;
         assert_eq!(query.get("origRespCode"), Some(entry.code));
@@ -71,9 +71,9 @@ async fn repeated_and_delayed_notices_are_the_same_truth_again() {
     let faults = Faults { notice_repeated: 10_000, notice_delayed: 10_000, ..Faults::calm() };
     let (simulator, merchant, inbox) = platform(faults, &[]).await;
     let accepted = consume_ten(&simulator, &merchant).await;
-    let copies = simulator.count(Happening::NoticeRepeated);
+    let copies = simulator.count(SimulatorEvent::NoticeRepeated);
     assert!((accepted..=accepted * 3).contains(&copies), "{copies} of {accepted}");
-    assert_eq!(simulator.count(Happening::NoticeDelayed), accepted);
+    assert_eq!(simulator.count(SimulatorEvent::NoticeDelayed), accepted);
     assert_eq!(inbox.count() as u64, accepted + copies);
     let ledger = simulator.stop().await;
     for notice in inbox.notices() {
@@ -86,7 +86,7 @@ async fn a_contradiction_is_well_signed_and_false_and_the_ledger_says_so() {
     let faults = Faults { notice_contradicting: 10_000, ..Faults::calm() };
     let (simulator, merchant, inbox) = platform(faults, &[]).await;
     let accepted = consume_ten(&simulator, &merchant).await;
-    assert_eq!(simulator.count(Happening::NoticeContradicting), accepted);
+    assert_eq!(simulator.count(SimulatorEvent::NoticeContradicting), accepted);
     assert_eq!(inbox.count() as u64, accepted * 2);
     let ledger = simulator.stop().await;
     let marked = ledger.entries().iter().filter(|entry| entry.contradicted).count();
@@ -106,7 +106,7 @@ async fn a_forgery_is_false_and_proves_nothing() {
     let faults = Faults { notice_forged: 10_000, ..Faults::calm() };
     let (simulator, merchant, inbox) = platform(faults, &[]).await;
     let accepted = consume_ten(&simulator, &merchant).await;
-    assert_eq!(simulator.count(Happening::NoticeForged), accepted);
+    assert_eq!(simulator.count(SimulatorEvent::NoticeForged), accepted);
     let ledger = simulator.stop().await;
     let (proved, forged): (Vec<_>, Vec<_>) =
         inbox.notices().into_iter().partition(|notice| merchant.proves(notice));
@@ -135,7 +135,7 @@ async fn a_badly_signed_reply_proves_nothing_and_an_unclear_one_says_nothing() {
         assert!(["03", "06", "37"].contains(&code(&query)), "{}", code(&query));
         assert_eq!(query.get("origRespCode"), None);
     }
-    assert_eq!(simulator.count(Happening::BadSignature), 6);
-    assert_eq!(simulator.count(Happening::Unclear), 12);
+    assert_eq!(simulator.count(SimulatorEvent::BadSignature), 6);
+    assert_eq!(simulator.count(SimulatorEvent::Unclear), 12);
     assert_eq!(simulator.stop().await.entries().len(), 12);
 }

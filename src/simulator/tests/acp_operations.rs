@@ -15,7 +15,7 @@ async fn platform(differences_percent: u8) -> (Simulator, AcpMerchant, Inbox, Te
     let settings = SimulatorSettings::unionpay_acp("unionpay", shared_keys(), clock.clock())
         .with_declines_percent(0)
         .with_differences_percent(differences_percent)
-        .with_working(Between::ZERO);
+        .with_working(DurationRange::ZERO);
     let simulator = Simulator::start(settings).await.expect("a simulator");
     let merchant = AcpMerchant::of(&simulator, &inbox.url);
     (simulator, merchant, inbox, clock)

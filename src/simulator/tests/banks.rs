@@ -43,7 +43,9 @@ pub async fn meet_at(
         other.settings(id, clock.clock()).with_declines_percent(0).with_faults(faults);
     settings.notices_to = notices_to.map(str::to_owned);
     let simulator = Simulator::start(settings).await.expect("a simulator");
-    let copy = other.leading_here(text, &simulator.base_url(), "http://127.0.0.1:1").expect("TOML");
+    let copy = other
+        .redirect_to_simulator(text, &simulator.base_url(), "http://127.0.0.1:1")
+        .expect("TOML");
     let document = Document::parse("copy.toml", &copy).expect("TOML");
     let mistakes = Mistakes::new();
     let root = document.root(&mistakes);
@@ -58,7 +60,7 @@ pub async fn meet_at(
     let adapter = protocol::read(&root, &file, &resolve);
     root.finish();
     assert_eq!(mistakes.into_result(), Ok(()));
-    let adapter = adapter.and_then(protocol::Built::http).expect("an adapter over HTTP");
+    let adapter = adapter.and_then(protocol::ProtocolAdapter::http).expect("an adapter over HTTP");
     Met { simulator, adapter, references: Mutex::default() }
 }
 
@@ -167,7 +169,7 @@ async fn harbour_bank_and_its_file_agree_on_every_operation() {
         (reversal(Refund, 3), refused),
     ];
     play(&met, rows).await;
-    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+    assert_eq!(met.simulator.count(SimulatorEvent::RequestRefused), 0);
 }
 
 #[tokio::test]
@@ -195,7 +197,7 @@ async fn meadow_bank_and_its_file_agree_on_every_operation() {
         (inquiry(Payment, 10, 1_230), refused),
     ];
     play(&met, rows).await;
-    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+    assert_eq!(met.simulator.count(SimulatorEvent::RequestRefused), 0);
 }
 
 #[tokio::test]
@@ -225,7 +227,7 @@ async fn quarry_bank_and_its_file_agree_on_every_operation() {
         (reversal(Preauth, 13), "approved"),
     ];
     play(&met, rows).await;
-    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+    assert_eq!(met.simulator.count(SimulatorEvent::RequestRefused), 0);
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn canyon_pay_and_its_file_agree_on_every_operation() {
     play(&met, rows).await;
     clock.forward(1_000);
     assert_eq!(met.ask(&inquiry(Refund, 31, 1_000)).await, "approved");
-    assert_eq!(met.simulator.count(Happening::RequestRefused), 0);
+    assert_eq!(met.simulator.count(SimulatorEvent::RequestRefused), 0);
     let ledger = met.simulator.ledger();
     assert!(ledger.charged_twice().is_empty());
 }
@@ -56,7 +56,7 @@ async fn canyon_pay_and_its_file_agree_on_every_operation() {
 #[tokio::test]
 async fn i_2_the_end_is_told_by_a_signed_notice_and_a_forgery_proves_nothing() {
     let inbox = Inbox::open(&[500]).await;
-    let quick = Between::millis(1, 3);
+    let quick = DurationRange::millis(1, 3);
     let faults = Faults { notice_forged: 10_000, notice_delay_for: quick, ..Faults::calm() };
     let clock = TestClock::noon();
     let met = meet_at("canyon-pay", CANYON, faults, &clock, Some(&inbox.url)).await;
@@ -93,5 +93,5 @@ async fn reports_have_paths_of_their_own_and_every_other_is_the_channel_s() {
     assert_eq!(get("/ledger/summary").await, 200);
     assert_eq!(get("/statements/2026-11-22/planted").await, 200);
     assert_eq!(get("/v3/pay/cards/1").await, 401, "unsigned");
-    assert_eq!(met.simulator.count(Happening::RequestRefused), 1);
+    assert_eq!(met.simulator.count(SimulatorEvent::RequestRefused), 1);
 }

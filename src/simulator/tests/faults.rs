@@ -4,7 +4,7 @@ use super::*;
 
 /// One fault always, with waits so short that a test need not wait.
 async fn bank(faults: Faults) -> (Simulator, HarbourMerchant) {
-    let quick = Between::millis(1, 2);
+    let quick = DurationRange::millis(1, 2);
     let faults = Faults { hang_for: quick, delay_for: quick, ..faults };
     let settings = SimulatorSettings::harbour_bank("harbour", TestClock::noon().clock())
         .with_declines_percent(0)
@@ -49,7 +49,7 @@ async fn see_many(merchant: &HarbourMerchant, orders: u32) -> Vec<Seen> {
 async fn dropped_before_means_that_nothing_happened() {
     let (simulator, merchant) = bank(Faults { drop_before: 10_000, ..Faults::calm() }).await;
     assert!(see_many(&merchant, 5).await.iter().all(|seen| *seen == Seen::NoReply));
-    assert_eq!(simulator.count(Happening::DroppedBefore), 5);
+    assert_eq!(simulator.count(SimulatorEvent::DroppedBefore), 5);
     assert!(simulator.stop().await.entries().is_empty());
 }
 
@@ -58,8 +58,11 @@ async fn a_lost_reply_hides_a_charge_that_happened() {
     let (simulator, merchant) = bank(Faults { lose_reply: 10_000, ..Faults::calm() }).await;
     let seen = see_many(&merchant, 30).await;
     assert!(seen.iter().all(|seen| *seen == Seen::NoReply), "{seen:?}");
-    let kinds =
-        [Happening::ReplyLostByClose, Happening::ReplyLostByReset, Happening::ReplyLostByHang];
+    let kinds = [
+        SimulatorEvent::ReplyLostByClose,
+        SimulatorEvent::ReplyLostByReset,
+        SimulatorEvent::ReplyLostByHang,
+    ];
     let counts = kinds.map(|kind| simulator.count(kind));
     assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
     assert_eq!(counts.iter().sum::<u64>(), 30);
@@ -72,14 +75,14 @@ async fn a_lost_reply_hides_a_charge_that_happened() {
 /// out all the same.
 #[tokio::test]
 async fn a_late_reversal_is_carried_out_although_a_second_was_refused() {
-    let late = Between::millis(200, 300);
+    let late = DurationRange::millis(200, 300);
     let faults = Faults { reversal_late: 10_000, reversal_late_for: late, ..Faults::calm() };
     let (simulator, merchant) = bank(faults).await;
     let number = order_no(1);
     assert_eq!(see(&merchant, &number).await, Seen::Code("0000".to_owned()));
     let body = HarbourMerchant::order_body(&number);
     assert!(merchant.send("/v1/charges/reverse", &body).await.is_err(), "nothing is answered");
-    assert_eq!(simulator.count(Happening::ReversalLate), 1);
+    assert_eq!(simulator.count(SimulatorEvent::ReversalLate), 1);
     simulator.set_faults(Faults::calm()).expect("possible faults");
     assert_eq!(merchant.query(&number).await.text("state"), "SUCCESS", "it stands so far");
     assert_eq!(merchant.reverse(&number).await.text("code"), "2002", "one is under way");
@@ -93,19 +96,19 @@ async fn a_late_reversal_is_carried_out_although_a_second_was_refused() {
 async fn spoiled_replies_prove_nothing_although_the_charge_happened() {
     let calm = Faults::calm();
     let rows = [
-        (Happening::Garbage, Faults { garbage: 10_000, ..calm }),
-        (Happening::Truncated, Faults { truncated: 10_000, ..calm }),
-        (Happening::HttpError, Faults { http_error: 10_000, ..calm }),
-        (Happening::BadSignature, Faults { bad_signature: 10_000, ..calm }),
+        (SimulatorEvent::Garbage, Faults { garbage: 10_000, ..calm }),
+        (SimulatorEvent::Truncated, Faults { truncated: 10_000, ..calm }),
+        (SimulatorEvent::HttpError, Faults { http_error: 10_000, ..calm }),
+        (SimulatorEvent::BadSignature, Faults { bad_signature: 10_000, ..calm }),
     ];
     for (happening, faults) in rows {
         let (simulator, merchant) = bank(faults).await;
         let seen = see_many(&merchant, 20).await;
         let fits = |seen: &Seen| match happening {
             // An empty JSON object is garbage too: a message without anything.
-            Happening::Garbage => matches!(seen, Seen::NoMessage | Seen::BadSignature),
-            Happening::Truncated => *seen == Seen::NoMessage,
-            Happening::HttpError => matches!(seen, Seen::Status(408 | 429 | 500..=599)),
+            SimulatorEvent::Garbage => matches!(seen, Seen::NoMessage | Seen::BadSignature),
+            SimulatorEvent::Truncated => *seen == Seen::NoMessage,
+            SimulatorEvent::HttpError => matches!(seen, Seen::Status(408 | 429 | 500..=599)),
             _ => *seen == Seen::BadSignature,
         };
         assert!(seen.iter().all(fits), "{happening:?}: {seen:?}");
@@ -130,8 +133,8 @@ async fn a_delayed_request_is_processed_although_its_caller_hung_up() {
     let (simulator, merchant) = bank(faults).await;
     let seen = see_many(&merchant, 10).await;
     assert!(seen.iter().all(|seen| *seen == Seen::Code("0000".to_owned())), "{seen:?}");
-    assert_eq!(simulator.count(Happening::Delayed), 10);
-    let slow = Faults { delay_for: Between::millis(500, 500), ..faults };
+    assert_eq!(simulator.count(SimulatorEvent::Delayed), 10);
+    let slow = Faults { delay_for: DurationRange::millis(500, 500), ..faults };
     simulator.set_faults(slow).expect("possible faults");
     let merchant = Arc::new(merchant);
     let mut callers = tokio::task::JoinSet::new();
@@ -139,7 +142,7 @@ async fn a_delayed_request_is_processed_although_its_caller_hung_up() {
         let merchant = Arc::clone(&merchant);
         callers.spawn(async move { see(&merchant, &order_no(index)).await });
     }
-    until("all requests have come", || simulator.count(Happening::Delayed) == 20).await;
+    until("all requests have come", || simulator.count(SimulatorEvent::Delayed) == 20).await;
     callers.shutdown().await;
     until("every late request is processed", || {
         simulator.ledger().count(EntryState::Approved) == 20
@@ -163,7 +166,7 @@ async fn a_retry_meets_a_fault_of_its_own() {
 async fn one_seed_gives_one_ledger_and_one_count_of_faults() {
     let mut runs = Vec::new();
     for seed in [11, 11, 12] {
-        let quick = Between::millis(0, 1);
+        let quick = DurationRange::millis(0, 1);
         let faults = Faults { hang_for: quick, delay_for: quick, ..Faults::hostile() };
         let settings = SimulatorSettings::harbour_bank("harbour", TestClock::noon().clock())
             .with_declines_percent(30)
@@ -181,12 +184,12 @@ async fn one_seed_gives_one_ledger_and_one_count_of_faults() {
 
 #[tokio::test]
 async fn a_stopped_simulator_ends_what_hangs() {
-    let hang = Between::millis(3_600_000, 3_600_000);
+    let hang = DurationRange::millis(3_600_000, 3_600_000);
     let (simulator, merchant) = bank(Faults::calm()).await;
     let faults = Faults { delay: 10_000, delay_for: hang, ..Faults::calm() };
     simulator.set_faults(faults).expect("possible faults");
     let call = tokio::spawn(async move { see(&merchant, &order_no(1)).await });
-    until("the request has come", || simulator.count(Happening::Delayed) == 1).await;
+    until("the request has come", || simulator.count(SimulatorEvent::Delayed) == 1).await;
     simulator.stop().await;
     assert_eq!(call.await.expect("no panic"), Seen::NoReply);
 }

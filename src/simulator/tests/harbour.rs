@@ -92,7 +92,7 @@ async fn what_cannot_be_proved_or_read_changes_nothing() {
         assert_eq!(code, "1400", "{key}");
     }
     assert_eq!(merchant.ask("/v1/other", &body).await.text("code"), "1400");
-    assert_eq!(simulator.count(Happening::RequestRefused), 10);
+    assert_eq!(simulator.count(SimulatorEvent::RequestRefused), 10);
     assert!(simulator.stop().await.entries().is_empty());
 }
 
@@ -137,7 +137,7 @@ async fn pending_charges_are_decided_later() {
         if let Some(bank) = plain.dialect.harbour_mut() {
             bank.pending_percent = 100;
         }
-        plain.with_working(Between::millis(50, 50))
+        plain.with_working(DurationRange::millis(50, 50))
     })
     .await;
     let merchant = HarbourMerchant::of(&simulator);

@@ -14,7 +14,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::terms::CommonTerms;
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, MEMORY_BYTES, StatementInput, Unwatched, reconcile,
+    Budget, Comparison, FileRows, MEMORY_BYTES, NoWatch, StatementInput, reconcile,
 };
 use crate::simulator::keys::tests::shared_keys;
 use crate::simulator::ledger::{BankOrder, IssuerDecision, ReversalResult};
@@ -180,12 +180,12 @@ async fn hold(
     let (path, records_layout) = (statement.as_path(), layout::records());
     let file = StatementInput { path, layout, summary: None, date: Some(date) };
     let budget = Budget::new(MEMORY_BYTES, folder);
-    let theirs = &mut FileRows::statement(file, &budget, &Unwatched).expect("a file");
-    let ours = FileRows::records(&records, &records_layout, &budget, &Unwatched);
+    let theirs = &mut FileRows::statement(file, &budget, &NoWatch).expect("a file");
+    let ours = FileRows::records(&records, &records_layout, &budget, &NoWatch);
     let ours = &mut ours.expect("a file");
-    let matched = reconcile((theirs, ours), &comparison, &budget, &Unwatched).expect("read");
+    let matched = reconcile((theirs, ours), &comparison, &budget, &NoWatch).expect("read");
     let mut found = BTreeMap::new();
-    let told = matched.tell(|verdict| {
+    let told = matched.report(|verdict| {
         let name = verdict.class.name();
         // By the channel's own number, agreement has a class of its own.
         if name != "matched_weak" {

@@ -9,7 +9,7 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{
     ChannelId, ChannelOrderNo, DifferenceId, MerchantId, OrderId, SettlementId,
 };
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
@@ -117,7 +117,11 @@ impl dyn Store + '_ {
 
     /// Owed accounting requests that are due, the longest due first; behind them what is dated
     /// wrong.
-    pub fn due_accounting(&self, due: Due, limit: usize) -> StoreRead<'_, Vec<AccountingRequest>> {
+    pub fn due_accounting(
+        &self,
+        due: DueWindow,
+        limit: usize,
+    ) -> StoreRead<'_, Vec<AccountingRequest>> {
         self.list(move |rows| due_rows::<AccountingRequests>(rows, &[DUE], due, limit))
     }
 }

@@ -72,7 +72,7 @@ impl dyn Store + '_ {
 struct ContradictionRecord<'a> {
     source: u8,
     at: u64,
-    voucher: &'a str,
+    transcript: &'a str,
     #[serde(borrow)]
     channel_reference: Option<&'a str>,
     undo: Option<u64>,
@@ -82,7 +82,7 @@ fn contradiction_bytes(contradiction: &Contradiction) -> Vec<u8> {
     encode(&ContradictionRecord {
         source: contradiction.source.number(),
         at: millis(contradiction.at),
-        voucher: &contradiction.voucher,
+        transcript: &contradiction.transcript,
         channel_reference: contradiction.channel_reference.as_deref(),
         undo: contradiction.undo.map(OrderId::as_u64),
     })
@@ -102,7 +102,7 @@ fn read_contradiction(
         ordinal,
         source: fields.code("source", record.source)?,
         at: fields.time(record.at)?,
-        voucher: record.voucher.to_owned(),
+        transcript: record.transcript.to_owned(),
         channel_reference: record.channel_reference.map(str::to_owned),
         undo: record.undo.map(OrderId::from_u64),
     })

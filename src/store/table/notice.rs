@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::ids::OrderId;
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Parts, order_key};
@@ -90,7 +90,7 @@ impl dyn Store + '_ {
 
     /// Owed notices to the core that are due, the longest due first; behind them what is dated
     /// wrong.
-    pub fn due_notices(&self, due: Due, limit: usize) -> StoreRead<'_, Vec<CoreNotice>> {
+    pub fn due_notices(&self, due: DueWindow, limit: usize) -> StoreRead<'_, Vec<CoreNotice>> {
         self.list(move |rows| due_rows::<CoreNotices>(rows, &[DUE], due, limit))
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::flow::reversal::{HistoryLine, ReversalEntry};
 use crate::domain::ids::{ChannelId, OrderId};
-use crate::domain::time::Due;
+use crate::domain::time::DueWindow;
 use crate::domain::write_set::{EntryChange, WriteSet};
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
@@ -100,7 +100,7 @@ impl dyn Store + '_ {
     pub fn due_reversals(
         &self,
         channel: ChannelId,
-        due: Due,
+        due: DueWindow,
         limit: usize,
     ) -> StoreRead<'_, Vec<ReversalEntry>> {
         let prefix = Key::of(DUE).channel(&channel).0;

@@ -78,7 +78,7 @@ struct TransactionRecord<'a> {
     clearing_date: u32,
     at: u64,
     source: u8,
-    voucher: &'a str,
+    transcript: &'a str,
 }
 
 fn transaction_bytes(transaction: &Transaction) -> Vec<u8> {
@@ -95,7 +95,7 @@ fn transaction_bytes(transaction: &Transaction) -> Vec<u8> {
         clearing_date: transaction.clearing_date.yyyymmdd(),
         at: millis(transaction.at),
         source: transaction.source.number(),
-        voucher: &transaction.voucher,
+        transcript: &transaction.transcript,
     })
 }
 
@@ -117,6 +117,6 @@ fn read_transaction(order: OrderId, bytes: &[u8]) -> Result<Transaction, StoreEr
         clearing_date: fields.date(record.clearing_date)?,
         at: fields.time(record.at)?,
         source: fields.code("source", record.source)?,
-        voucher: record.voucher.to_owned(),
+        transcript: record.transcript.to_owned(),
     })
 }

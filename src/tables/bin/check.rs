@@ -179,12 +179,12 @@ impl Checker {
         }
         let card_type = card_type_of(raw.card_type);
         if card_type.is_none() {
-            self.fault(line, BinLineProblem::CardType(shown(raw.card_type)));
+            self.fault(line, BinLineProblem::CardType(excerpt(raw.card_type)));
         }
         let brand_text = raw.brand.filter(|text| !text.is_empty());
         let brand = brand_text.map(CardBrands::parse);
         if let (Some(None), Some(text)) = (brand, brand_text) {
-            self.fault(line, BinLineProblem::Brand(shown(text)));
+            self.fault(line, BinLineProblem::Brand(excerpt(text)));
         }
         if self.faults.count > faults_before {
             return;
@@ -277,7 +277,7 @@ fn is_name(text: &str) -> bool {
 }
 
 /// An unknown word as a fault may show it: cut, masked, and without control characters.
-fn shown(text: &str) -> String {
+fn excerpt(text: &str) -> String {
     let cut = text.chars().filter(|character| !character.is_control()).take(SHOWN_LENGTH_MAX);
     mask(&cut.collect::<String>())
 }

@@ -92,7 +92,7 @@ pub enum RoutesRefusal {
 
 /// What a reload came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reloaded {
+pub struct ReloadResult {
     /// How many rules are in force now.
     pub rules: usize,
     /// Whether they differ from those before.
@@ -119,7 +119,7 @@ impl LiveRoutes {
     }
 
     /// Loads the file again and puts its rules in force, or leaves everything as it is.
-    pub fn reload(&self, known: &[ChannelId]) -> Result<Reloaded, RoutesRefusal> {
+    pub fn reload(&self, known: &[ChannelId]) -> Result<ReloadResult, RoutesRefusal> {
         let before = self.current();
         let routes = match read_file(&self.path, known) {
             Err(RoutesRefusal::Gone { .. }) if before.origin == Origin::Default => {
@@ -127,7 +127,7 @@ impl LiveRoutes {
             }
             other => other?,
         };
-        let reloaded = Reloaded { rules: routes.rules.len(), changed: routes != *before };
+        let reloaded = ReloadResult { rules: routes.rules.len(), changed: routes != *before };
         self.current.store(Arc::new(routes));
         Ok(reloaded)
     }

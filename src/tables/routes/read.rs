@@ -54,7 +54,7 @@ pub fn read(file: &str, text: &str, known: &[ChannelId]) -> Result<Routes, Vec<M
         root.mistake("rule", &problem, &format!("keep at most {RULES_MAX}"));
     }
     let mut rules = Vec::new();
-    let mut earlier = Earlier::default();
+    let mut earlier = EarlierRules::default();
     for section in sections.into_iter().take(RULES_MAX) {
         let reader = RuleReader { section: &section, mistakes: &mistakes, known };
         let rule = reader.rule(&zone, &mut earlier);
@@ -68,14 +68,14 @@ pub fn read(file: &str, text: &str, known: &[ChannelId]) -> Result<Routes, Vec<M
 
 /// What earlier rules leave for later ones.
 #[derive(Default)]
-struct Earlier {
+struct EarlierRules {
     /// The line of each name.
     names: BTreeMap<String, usize>,
     /// The line of the first rule that fits every order and decides.
     closed_by: Option<usize>,
 }
 
-impl Earlier {
+impl EarlierRules {
     fn check_reached(&self, section: &Section<'_>) {
         if let Some(closed) = self.closed_by {
             let problem = format!("is never reached: the rule of line {closed} fits every order");
@@ -100,7 +100,7 @@ struct RuleReader<'a> {
 }
 
 /// A list as it was read.
-struct Given<T> {
+struct ParsedList<T> {
     values: Vec<T>,
     /// Elements of another kind were reported and left out, so nothing can be said of its length.
     has_gaps: bool,
@@ -108,7 +108,7 @@ struct Given<T> {
 
 impl RuleReader<'_> {
     /// `None` if a mistake was reported that leaves no rule.
-    fn rule(&self, file_zone: &TimeZone, earlier: &mut Earlier) -> Option<Rule> {
+    fn rule(&self, file_zone: &TimeZone, earlier: &mut EarlierRules) -> Option<Rule> {
         earlier.check_reached(self.section);
         let name = self.name(earlier);
         let before = self.mistakes.count();
@@ -132,7 +132,7 @@ impl RuleReader<'_> {
         Some(Rule { name, conditions, target: target?, fall_through })
     }
 
-    fn name(&self, earlier: &mut Earlier) -> String {
+    fn name(&self, earlier: &mut EarlierRules) -> String {
         let before = self.mistakes.count();
         let name = self.section.text_such_as("name", "debit cards go to the bank");
         if self.mistakes.count() != before {
@@ -200,8 +200,8 @@ impl RuleReader<'_> {
     }
 
     /// The names as given; `None` if the key is absent or no list.
-    fn channel_names(&self, is_required: bool) -> Option<Given<String>> {
-        let names = self.given(|section| match is_required && !section.has("channels") {
+    fn channel_names(&self, is_required: bool) -> Option<ParsedList<String>> {
+        let names = self.parse_list(|section| match is_required && !section.has("channels") {
             true => {
                 section.texts("channels");
                 None
@@ -246,7 +246,7 @@ impl RuleReader<'_> {
     fn weights(
         &self,
         strategy: Option<Strategy>,
-        names: Option<&Given<String>>,
+        names: Option<&ParsedList<String>>,
     ) -> Option<Vec<u32>> {
         if strategy != Some(Strategy::Weighted) {
             self.section.optional_integers("weights", 1..=WEIGHT_MAX);
@@ -256,7 +256,8 @@ impl RuleReader<'_> {
             }
             return None;
         }
-        let weights = self.given(|section| Some(section.integers("weights", 1..=WEIGHT_MAX)))?;
+        let weights =
+            self.parse_list(|section| Some(section.integers("weights", 1..=WEIGHT_MAX)))?;
         let (channels, given) = (names.map_or(0, |names| names.values.len()), weights.values.len());
         let has_gaps = weights.has_gaps || names.is_none_or(|names| names.has_gaps);
         if !has_gaps && channels != given {
@@ -267,10 +268,13 @@ impl RuleReader<'_> {
     }
 
     /// Reads a list and notes whether some of its elements were mistakes.
-    fn given<T>(&self, read: impl FnOnce(&Section<'_>) -> Option<Vec<T>>) -> Option<Given<T>> {
+    fn parse_list<T>(
+        &self,
+        read: impl FnOnce(&Section<'_>) -> Option<Vec<T>>,
+    ) -> Option<ParsedList<T>> {
         let before = self.mistakes.count();
         let values = read(self.section)?;
-        Some(Given { values, has_gaps: self.mistakes.count() != before })
+        Some(ParsedList { values, has_gaps: self.mistakes.count() != before })
     }
 
     /// The conditions of a rule, cheap ones first.
@@ -331,7 +335,7 @@ impl RuleReader<'_> {
         key: &str,
         read: impl FnOnce(&Section<'_>) -> Option<Vec<T>>,
     ) -> Option<Vec<T>> {
-        let given = self.given(read)?;
+        let given = self.parse_list(read)?;
         if given.values.is_empty() && !given.has_gaps {
             let advice = "name at least one, or leave it out for all";
             self.section.mistake(key, "is an empty list", advice);

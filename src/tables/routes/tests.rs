@@ -265,10 +265,13 @@ fn without_a_file_every_live_channel_is_tried_by_success_rate() {
     let live = LiveRoutes::load(&folder.file(), &known()).expect("the default rule");
     assert_eq!(*live.current(), Routes::default_routes());
     assert_eq!(live.current().rules[0].target, RouteTarget::every_live(Strategy::SuccessRate));
-    assert_eq!(live.reload(&known()).expect("still none"), Reloaded { rules: 1, changed: false });
+    assert_eq!(
+        live.reload(&known()).expect("still none"),
+        ReloadResult { rules: 1, changed: false }
+    );
     folder.write(GOOD);
-    assert_eq!(live.reload(&known()).expect("a file"), Reloaded { rules: 3, changed: true });
-    assert_eq!(live.reload(&known()).expect("the same"), Reloaded { rules: 3, changed: false });
+    assert_eq!(live.reload(&known()).expect("a file"), ReloadResult { rules: 3, changed: true });
+    assert_eq!(live.reload(&known()).expect("the same"), ReloadResult { rules: 3, changed: false });
     assert_eq!(live.path(), folder.file());
 }
 

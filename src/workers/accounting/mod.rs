@@ -22,13 +22,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::checked::DeliverySettings;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
 use crate::domain::ids::OrderId;
-use crate::domain::time::{Due, Timestamp};
+use crate::domain::time::{DueWindow, Timestamp};
 use crate::domain::write_set::WriteSet;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::delivery::{self, PostResult};
 use crate::workers::driver::{Tasks, Worker};
-use crate::workers::{Hold, InFlight};
+use crate::workers::{Hold, KeysInFlight};
 use outage::Outage;
 
 pub use voucher::{body, post_body};
@@ -50,7 +50,7 @@ pub struct AccountingWork {
 /// Delivers accounting requests.
 pub struct AccountingWorker {
     desk: Arc<AccountingDesk>,
-    chains: InFlight<OrderId>,
+    chains: KeysInFlight<OrderId>,
 }
 
 impl AccountingWorker {
@@ -62,7 +62,7 @@ impl AccountingWorker {
         let posts = Arc::new(Semaphore::new(work.delivery.in_flight.get() as usize));
         let outage = Mutex::default();
         let desk = Arc::new(AccountingDesk { engine, work, url, client, posts, outage });
-        Ok(Some(Self { desk, chains: InFlight::default() }))
+        Ok(Some(Self { desk, chains: KeysInFlight::default() }))
     }
 }
 
@@ -106,7 +106,7 @@ struct ChainHead {
 /// Starts the delivery of what may go, one request of a chain at a time.
 async fn look(
     desk: &Arc<AccountingDesk>,
-    chains: &InFlight<OrderId>,
+    chains: &KeysInFlight<OrderId>,
     tasks: &mut Tasks,
 ) -> Result<usize, EngineError> {
     let room = desk.posts.available_permits() * desk.work.batch_max;
@@ -137,12 +137,12 @@ async fn look(
 /// There may be more of them than room.
 async fn may_go(
     desk: &AccountingDesk,
-    chains: &InFlight<OrderId>,
+    chains: &KeysInFlight<OrderId>,
     room: usize,
 ) -> Result<Vec<AccountingRequest>, EngineError> {
     let now = desk.engine.clock().now();
     let settings = &desk.work.delivery;
-    let due = Due::at(now, settings.longest_wait().max(PARKED_WAIT));
+    let due = DueWindow::at(now, settings.longest_wait().max(PARKED_WAIT));
     let read = due.by(desk.outage().horizon(now, settings));
     let mut limit = chains.len() + room + SPARE_ROWS;
     // Bounded by a page: what waits for its own time may stand before what need not.
@@ -193,7 +193,7 @@ async fn deliver(desk: &AccountingDesk, group: Vec<ChainHead>) -> Vec<OrderId> {
     let mut ours = Vec::with_capacity(group.len());
     let mut holds = Vec::with_capacity(group.len());
     for ChainHead { hold, request } in group {
-        if is_its_turn(desk, &request).await {
+        if may_post(desk, &request).await {
             ours.push(request);
             holds.push(hold);
         }
@@ -261,7 +261,7 @@ fn weigh(desk: &AccountingDesk, posted: &[PostResult]) {
 
 /// Whether every earlier request of the chain is acknowledged, so that this one may go. If not, it
 /// is put off.
-async fn is_its_turn(desk: &AccountingDesk, request: &AccountingRequest) -> bool {
+async fn may_post(desk: &AccountingDesk, request: &AccountingRequest) -> bool {
     match turn(desk, request).await {
         Ok(ChainTurn::Ours) => true,
         // The row that a page showed may be old by now; its successor is looked at anew.

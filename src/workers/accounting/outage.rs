@@ -73,7 +73,7 @@ impl Outage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Due;
+    use crate::domain::time::DueWindow;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1_000)
@@ -105,7 +105,7 @@ mod tests {
         assert!(!outage.lets_go(&waiting, at(3_600), &settings));
         assert!(outage.answered(at(3_600)));
         assert_eq!(outage.horizon(at(3_600), &settings), at(5_400));
-        let due = Due::at(at(9_000), settings.longest_wait());
+        let due = DueWindow::at(at(9_000), settings.longest_wait());
         let read = due.by(outage.horizon(at(9_000), &settings));
         assert_eq!(read, due, "a look never falls behind");
         assert!(outage.lets_go(&waiting, at(3_600), &settings));

@@ -100,7 +100,7 @@ async fn i_9_a_number_that_a_notice_knows_and_the_books_do_not_is_given_to_no_or
 async fn what_was_wrong_with_a_reply_is_told_with_the_attempt() {
     let gateway = Gateway::start().await;
     let doubt = Uncertainty::new(UnknownCause::BadSignature, "the certificate has expired");
-    gateway.bank.will_be_understood(doubt.into_understood(String::new()));
+    gateway.bank.will_be_understood(doubt.into_meaning(String::new()));
     let unknown = gateway.pay(&payment("A-1")).await;
     assert_eq!(unknown.status, 202, "{}", unknown.text);
     let order = gateway.get("core", "/v1/payments?order_id=A-1").await.json();

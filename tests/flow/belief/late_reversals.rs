@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use switchyard::domain::command::{CardAtHand, Command, Refusal, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Refusal, Resolution};
 use switchyard::domain::effect::Effect;
 use switchyard::domain::flow::attempt::{AttemptState, Operation, Source};
 use switchyard::domain::flow::order::{OrderKind, OrderStatus};
@@ -363,7 +363,7 @@ fn an_undo_is_believed_at_once() {
     desk.learn(Source::Notice, approved());
     let undo = desk.undo().id;
     desk.run_on(undo, Command::BeginUndo).expect("it is owed");
-    let hand = CardAtHand::No;
+    let hand = CardInMemory::No;
     desk.learn_of(undo, 1, Source::Reply, unknown(), hand.clone());
     desk.learn_of(undo, 1, Source::Notice, approved(), hand);
     assert_eq!(desk.rows.orders[&undo].status, OrderStatus::Succeeded);

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use switchyard::domain::books::accounting::{BookingEvent, DeliveryStatus};
-use switchyard::domain::command::{CardAtHand, Command, Resolution};
+use switchyard::domain::command::{CardInMemory, Command, Resolution};
 use switchyard::domain::flow::attempt::Source;
 use switchyard::domain::flow::order::{OrderKind, OrderStatus, SettlementMode};
 use switchyard::domain::ids::OrderId;
@@ -124,7 +124,7 @@ fn apply(desk: &mut Desk, event: Event) -> bool {
             if sent.is_none_or(|order| order.attempts.is_empty()) {
                 return false;
             }
-            desk.learn_of(id_of(place), 1, source, word.outcome(), CardAtHand::No);
+            desk.learn_of(id_of(place), 1, source, word.outcome(), CardInMemory::No);
         }
         Event::Resolve(place, resolution) => {
             if desk.rows.entries.contains_key(&id_of(place)) {

@@ -12,16 +12,16 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
         let id = begun_refund(&mut desk, 1, 7);
         reply(&mut desk, id, unknown());
         for _ in 0..3 {
-            desk.learn_of(id, 1, Source::Inquiry, unknown(), CardAtHand::No);
+            desk.learn_of(id, 1, Source::Inquiry, unknown(), CardInMemory::No);
         }
         desk.wait(seconds(600));
-        desk.learn_of(id, 1, Source::Inquiry, unknown(), CardAtHand::No);
+        desk.learn_of(id, 1, Source::Inquiry, unknown(), CardInMemory::No);
         let phase = desk.rows.entries[&id].phase;
         let expected = if reversible { Phase::Reversing } else { Phase::Inquiring };
         assert_eq!(phase, expected, "reversible: {reversible}");
         if reversible {
             desk.run_on(id, Command::BeginReversal).expect("it is reversing");
-            let voucher = "words".to_owned();
+            let transcript = "words".to_owned();
             let outcome = approved();
             desk.run_on(
                 id,
@@ -29,7 +29,7 @@ fn an_unknown_follow_up_is_reversed_only_where_that_is_agreed() {
                     attempt: 1,
                     outcome,
                     objection: None,
-                    voucher,
+                    transcript,
                     late: None,
                 },
             )
@@ -61,7 +61,7 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
             attempt: 1,
             outcome,
             objection: None,
-            voucher: String::new(),
+            transcript: String::new(),
             late: None,
         };
         desk.run_on(id, learnt(unknown())).expect("it is open");
@@ -71,7 +71,7 @@ fn i_5_an_unknown_refund_or_void_is_taken_back_and_never_carried_out_twice() {
         assert_eq!(status(&desk, id), (OrderStatus::Reversed, Some(Reason::ReversedAfterUnknown)));
         assert_eq!(desk.order().claims.refunded_minor, 0);
         // A late yes: whatever it means, what the channel claims is out of reach.
-        desk.learn_of(id, 1, Source::Notice, approved(), CardAtHand::No);
+        desk.learn_of(id, 1, Source::Notice, approved(), CardInMemory::No);
         assert_eq!(refund(&mut desk, 3, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));
         assert_eq!(desk.order().claims.contradicted_minor, AMOUNT);
     }
@@ -85,7 +85,7 @@ fn i_5_a_refund_that_succeeds_after_its_end_is_a_receivable_and_out_of_reach() {
         let id = id.expect("it is the same day");
         begin(&mut desk, id);
         reply(&mut desk, id, declined());
-        let decision = desk.learn_of(id, 1, Source::Notice, approved(), CardAtHand::No);
+        let decision = desk.learn_of(id, 1, Source::Notice, approved(), CardInMemory::No);
         let alert = Effect::Alert { order: id, what: Alert::Contradiction };
         assert!(decision.effects.contains(&alert));
         assert_eq!(status(&desk, id).0, OrderStatus::Failed, "final is final");
@@ -97,7 +97,7 @@ fn i_5_a_refund_that_succeeds_after_its_end_is_a_receivable_and_out_of_reach() {
         assert_eq!(again, Err(Refusal::ExceedsLeft { left_minor: 0 }));
         // The same claim again changes nothing.
         let rows = desk.rows.clone();
-        desk.learn_of(id, 1, Source::Notice, approved(), CardAtHand::No);
+        desk.learn_of(id, 1, Source::Notice, approved(), CardInMemory::No);
         assert_eq!(desk.rows, rows);
     }
 }
@@ -108,7 +108,7 @@ fn i_5_a_failure_after_a_refund_is_kept_and_moves_nothing() {
     let id = begun_refund(&mut desk, 1, 9);
     reply(&mut desk, id, approved());
     let before = (desk.rows.clearing.clone(), desk.rows.accounting.clone());
-    desk.learn_of(id, 1, Source::Notice, declined(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Notice, declined(), CardInMemory::No);
     assert_eq!(desk.rows.contradictions[&id].len(), 1);
     assert_eq!((desk.rows.clearing.clone(), desk.rows.accounting.clone()), before);
     assert_eq!(desk.order().claims.refunded_minor, 9);
@@ -119,7 +119,7 @@ fn i_5_a_capture_or_hold_that_succeeds_after_its_end_is_undone() {
     let mut desk = held();
     let id = capture(&mut desk, 1, AMOUNT).expect("it holds as much");
     reply(&mut desk, id, declined());
-    desk.learn_of(id, 1, Source::Notice, approved(), CardAtHand::No);
+    desk.learn_of(id, 1, Source::Notice, approved(), CardInMemory::No);
     let undo = desk.undo().id;
     assert_eq!(events(&desk, undo), ["suspense_opened"]);
     assert_eq!(capture(&mut desk, 2, 1), Err(Refusal::ExceedsLeft { left_minor: 0 }));

@@ -45,11 +45,11 @@ impl Body {
             // The reader has made sure that the tree is one table inside another.
             BodyFormat::Xml => {
                 let Json::Object(members) = self.to_json(words)? else {
-                    return Err(not_plain());
+                    return Err(not_plain_text());
                 };
                 let root = members.iter().next();
                 let root = root.and_then(|(name, value)| element_of(name, value));
-                root.map(MessageBody::Xml).ok_or_else(not_plain)
+                root.map(MessageBody::Xml).ok_or_else(not_plain_text)
             }
         }
     }
@@ -101,6 +101,6 @@ impl Body {
     }
 }
 
-fn not_plain() -> BodyError {
+fn not_plain_text() -> BodyError {
     BodyError { place: String::new(), source: RenderError::NotPlain }
 }

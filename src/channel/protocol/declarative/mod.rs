@@ -50,7 +50,7 @@ use self::body::Body;
 use self::document::{BodyFormat, MessageBody};
 use self::notice::Notices;
 use self::reply::ReplyMap;
-use self::sign::{Outgoing, Signing, Verification};
+use self::sign::{Signing, UnsignedRequest, Verification};
 use self::statement::StatementCall;
 use self::template::Template;
 use self::words::{Subject, Surroundings, Words};
@@ -58,7 +58,7 @@ use crate::channel::certificates::CertificateTerm;
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
-    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Uncertainty, Understood,
+    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, Uncertainty,
     WireNotice, WireReply, WireRequest,
 };
 use crate::domain::flow::attempt::Operation;
@@ -87,12 +87,12 @@ struct Call {
     kind: RequestKind,
     /// Whom a shared section serves; every operation where it is empty.
     of: Vec<Operation>,
-    sending: Sending,
+    sending: RequestTemplate,
     reply: ReplyMap,
 }
 
 /// How one kind of request is written.
-struct Sending {
+struct RequestTemplate {
     method: Method,
     path: Template,
     query: Vec<(String, Template)>,
@@ -133,7 +133,7 @@ impl Declarative {
         self.write(&call.sending, &words)
     }
 
-    fn write(&self, sending: &Sending, words: &Words<'_>) -> Result<WireRequest, String> {
+    fn write(&self, sending: &RequestTemplate, words: &Words<'_>) -> Result<WireRequest, String> {
         let path = format!("{}{}", self.base_path, sending.path_and_query(words)?);
         let mut headers = sending.headers(words)?;
         let document = match &sending.body {
@@ -150,7 +150,7 @@ impl Declarative {
             None => None,
         };
         let (method, nonce) = (sending.method.as_str(), words.nonce());
-        let outgoing = Outgoing { method, path: &path, nonce: &nonce, now: words.now() };
+        let outgoing = UnsignedRequest { method, path: &path, nonce: &nonce, now: words.now() };
         let body = self.sign(&outgoing, document, &mut headers)?;
         let url = format!("{}{path}", self.origin);
         Ok(WireRequest { method: sending.method.clone(), url, headers, body })
@@ -159,7 +159,7 @@ impl Declarative {
     /// The body's bytes; what signs them is added to the headers, or stands inside.
     fn sign(
         &self,
-        outgoing: &Outgoing<'_>,
+        outgoing: &UnsignedRequest<'_>,
         document: Option<MessageBody>,
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Bytes, String> {
@@ -195,7 +195,7 @@ impl Declarative {
     }
 }
 
-impl Sending {
+impl RequestTemplate {
     fn path_and_query(&self, words: &Words<'_>) -> Result<String, String> {
         let path = self.path.render_encoded(words, encode_path_part);
         let mut path = path.map_err(|error| format!("path: {error}"))?;
@@ -230,15 +230,15 @@ impl Adapter for Declarative {
         self.build(request, now).map_err(|problem| EncodeError { request: request.name(), problem })
     }
 
-    fn decode(&self, request: &ChannelRequest, reply: &WireReply, _now: Timestamp) -> Understood {
+    fn decode(&self, request: &ChannelRequest, reply: &WireReply, _now: Timestamp) -> ReplyMeaning {
         let understood = self.understand(request, reply);
         let reference = understood.as_ref().ok().and_then(Outcome::reference);
         let known = [reference, request.facts().channel_reference.as_deref()];
         let known: Vec<&str> = known.into_iter().flatten().collect();
         let words = keep_words(&reply.body, request.echo(), &known);
         match understood {
-            Ok(outcome) => Understood::new(outcome, words),
-            Err(objection) => objection.into_understood(words),
+            Ok(outcome) => ReplyMeaning::new(outcome, words),
+            Err(objection) => objection.into_meaning(words),
         }
     }
 

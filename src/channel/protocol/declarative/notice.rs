@@ -15,7 +15,7 @@ use super::reply::{ReplyMap, required};
 use super::sign::Verification;
 use crate::channel::protocol::amount::WrittenAmount;
 use crate::channel::protocol::transcript::keep_words;
-use crate::channel::{Notice, NoticeRefusal, Understood, WireNotice, WireReply};
+use crate::channel::{Notice, NoticeRefusal, ReplyMeaning, WireNotice, WireReply};
 use crate::domain::card::words::CardEcho;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::money::Currency;
@@ -101,10 +101,10 @@ impl Notices {
         let outcome = kind.map.outcome(content, None);
         let reference = outcome.as_ref().ok().and_then(Outcome::reference);
         let known: Vec<&str> = reference.into_iter().collect();
-        let voucher = keep_words(shown, CardEcho::NONE, &known);
+        let transcript = keep_words(shown, CardEcho::NONE, &known);
         let understood = match outcome {
-            Ok(outcome) => Understood::new(outcome, voucher),
-            Err(objection) => objection.into_understood(voucher),
+            Ok(outcome) => ReplyMeaning::new(outcome, transcript),
+            Err(objection) => objection.into_meaning(transcript),
         };
         Ok(Notice { channel_order_no, amount, currency, sent_at_text: None, understood })
     }

@@ -24,7 +24,7 @@ const SETTLE_DATE_LENGTH_MAX: usize = 10;
 
 /// Whether a path that is not optional must find something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+enum PathNeed {
     /// What is final for our books must say what it speaks of.
     AsFileSays,
     /// A refusal often says no more than its code.
@@ -91,7 +91,7 @@ impl ReplyMap {
         facts: Option<&AttemptFacts>,
     ) -> Result<Outcome, Uncertainty> {
         let code = match &self.code {
-            Some(path) => find(answer, Some(path), Need::AsFileSays)?,
+            Some(path) => find(answer, Some(path), PathNeed::AsFileSays)?,
             None => None,
         };
         let verdict =
@@ -110,14 +110,14 @@ impl ReplyMap {
                 }
             }
             CodeMeaning::Pending => {
-                self.compare(answer, facts, Need::IfThere)?;
+                self.compare(answer, facts, PathNeed::IfThere)?;
                 Ok(self.pending(answer, short(&code)))
             }
             verdict @ (CodeMeaning::Unknown
             | CodeMeaning::NotFound
             | CodeMeaning::Declined(_)
             | CodeMeaning::Elsewhere(_)) => {
-                self.compare(answer, facts, Need::IfThere)?;
+                self.compare(answer, facts, PathNeed::IfThere)?;
                 unapproved(verdict, &code)
             }
         }
@@ -179,11 +179,11 @@ impl ReplyMap {
         match state {
             StateMeaning::Approved => self.approved(answer, facts, &shown),
             StateMeaning::Declined => {
-                self.compare(answer, facts, Need::AsFileSays)?;
+                self.compare(answer, facts, PathNeed::AsFileSays)?;
                 self.declined(result.as_deref(), shown)
             }
             StateMeaning::Pending => {
-                self.compare(answer, facts, Need::IfThere)?;
+                self.compare(answer, facts, PathNeed::IfThere)?;
                 Ok(self.pending(answer, shown))
             }
             StateMeaning::Reversed if self.action == Some(Action::Reversal) => {
@@ -193,12 +193,12 @@ impl ReplyMap {
             // undone since, by a reversal of ours whose answer was lost or by its own: no money
             // moved in the end, so it is a final no, and this is its one true reason.
             StateMeaning::Reversed => {
-                self.compare(answer, facts, Need::AsFileSays)?;
+                self.compare(answer, facts, PathNeed::AsFileSays)?;
                 let reason = Reason::ReversedAfterUnknown;
                 Ok(Outcome::Declined(Decline { reason, code: shown, elsewhere: false }))
             }
             StateMeaning::NotFound => {
-                self.compare(answer, facts, Need::IfThere)?;
+                self.compare(answer, facts, PathNeed::IfThere)?;
                 Ok(Outcome::NotFound { code: shown })
             }
             StateMeaning::Unknown => Err(UnknownCause::ChannelUnsure.into()),
@@ -237,11 +237,11 @@ impl ReplyMap {
         match verdict {
             CodeMeaning::Approved => self.approved(answer, facts, &result),
             CodeMeaning::Declined(_) | CodeMeaning::Elsewhere(_) | CodeMeaning::NotFound => {
-                self.compare(answer, facts, Need::AsFileSays)?;
+                self.compare(answer, facts, PathNeed::AsFileSays)?;
                 unapproved(verdict, &result)
             }
             CodeMeaning::Pending => {
-                self.compare(answer, facts, Need::IfThere)?;
+                self.compare(answer, facts, PathNeed::IfThere)?;
                 Ok(self.pending(answer, short(&result)))
             }
             CodeMeaning::Unknown => Err(UnknownCause::ChannelUnsure.into()),
@@ -251,7 +251,7 @@ impl ReplyMap {
     /// The channel has it. Its reference is taken where it is there already: what is wrong about it
     /// takes nothing from the word.
     fn pending(&self, answer: &MessageBody, code: String) -> Outcome {
-        let reference = find(answer, self.reference.as_ref(), Need::IfThere).ok().flatten();
+        let reference = find(answer, self.reference.as_ref(), PathNeed::IfThere).ok().flatten();
         let channel_reference = reference.and_then(|text| read_reference(&text).ok());
         Outcome::Pending { code, channel_reference }
     }
@@ -263,11 +263,11 @@ impl ReplyMap {
         facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
-        self.compare(answer, facts, Need::AsFileSays)?;
-        find(answer, self.amount.as_ref(), Need::AsFileSays)?;
-        find(answer, self.currency.as_ref(), Need::AsFileSays)?;
-        let reference = find(answer, self.reference.as_ref(), Need::AsFileSays)?;
-        let date = find(answer, self.settle_date.as_ref(), Need::AsFileSays)?;
+        self.compare(answer, facts, PathNeed::AsFileSays)?;
+        find(answer, self.amount.as_ref(), PathNeed::AsFileSays)?;
+        find(answer, self.currency.as_ref(), PathNeed::AsFileSays)?;
+        let reference = find(answer, self.reference.as_ref(), PathNeed::AsFileSays)?;
+        let date = find(answer, self.settle_date.as_ref(), PathNeed::AsFileSays)?;
         Ok(Outcome::Approved(Approval {
             channel_reference: reference.map(|text| read_reference(&text)).transpose()?,
             code: short(code),
@@ -280,19 +280,19 @@ impl ReplyMap {
         &self,
         answer: &MessageBody,
         facts: Option<&AttemptFacts>,
-        need: Need,
+        need: PathNeed,
     ) -> Result<(), Uncertainty> {
         let number = find(answer, self.order_no.as_ref(), need)?;
         let Some(facts) = facts else { return Ok(()) };
         if number.is_some_and(|text| *text != *facts.channel_order_no.to_string()) {
             return Err(Uncertainty::new(UnknownCause::Mismatched, "its order number is not ours"));
         }
-        if let Some(text) = find(answer, self.currency.as_ref(), Need::IfThere)?
+        if let Some(text) = find(answer, self.currency.as_ref(), PathNeed::IfThere)?
             && Currency::parse_any(&text) != Some(facts.currency)
         {
             return Err(Uncertainty::new(UnknownCause::Mismatched, "its currency is another one"));
         }
-        match find(answer, self.amount.as_ref(), Need::IfThere)? {
+        match find(answer, self.amount.as_ref(), PathNeed::IfThere)? {
             Some(text) => self.compare_amount(&text, facts),
             None => Ok(()),
         }
@@ -315,17 +315,17 @@ pub fn required<'a>(
     answer: &'a MessageBody,
     path: Option<&Path>,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {
-    find(answer, path, Need::AsFileSays)
+    find(answer, path, PathNeed::AsFileSays)
 }
 
 fn find<'a>(
     answer: &'a MessageBody,
     path: Option<&Path>,
-    need: Need,
+    need: PathNeed,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {
     let Some(path) = path else { return Ok(None) };
     let found = answer.text(path)?;
-    if found.is_none() && need == Need::AsFileSays && !path.is_optional {
+    if found.is_none() && need == PathNeed::AsFileSays && !path.is_optional {
         return Err(UnknownCause::Garbled);
     }
     Ok(found)

@@ -417,7 +417,7 @@ impl Facts<'_> {
 }
 
 /// One request that is about to be signed.
-pub struct Outgoing<'m> {
+pub struct UnsignedRequest<'m> {
     pub method: &'m str,
     /// With its query.
     pub path: &'m str,
@@ -426,7 +426,7 @@ pub struct Outgoing<'m> {
 }
 
 /// A signed request's headers and body.
-pub struct Signed {
+pub struct SignedRequest {
     pub headers: Vec<(HeaderName, String)>,
     pub body: Vec<u8>,
 }
@@ -445,8 +445,8 @@ impl Signing {
     pub fn apply(
         &self,
         document: Option<MessageBody>,
-        outgoing: &Outgoing<'_>,
-    ) -> Result<Signed, String> {
+        outgoing: &UnsignedRequest<'_>,
+    ) -> Result<SignedRequest, String> {
         let seal = &self.seal;
         let mut document = document;
         let mut body = match &document {
@@ -485,7 +485,7 @@ impl Signing {
             document.set_top(field, &signature);
             body = document.encode()?;
         }
-        Ok(Signed { headers, body })
+        Ok(SignedRequest { headers, body })
     }
 }
 
@@ -500,7 +500,7 @@ pub struct Verification {
 
 /// What a message's headers say about its signature.
 #[derive(Default)]
-struct Captured<'h> {
+struct SignatureHeaders<'h> {
     signature: Option<&'h str>,
     timestamp: Option<&'h str>,
     nonce: Option<&'h str>,
@@ -516,7 +516,7 @@ impl Verification {
         body: &[u8],
         document: Option<&MessageBody>,
     ) -> Result<(), &'static str> {
-        let mut captured = Captured::default();
+        let mut captured = SignatureHeaders::default();
         for (name, parts) in &self.seal.headers {
             let value = only_value(headers, name)
                 .ok_or("a header of the signature is missing, or there twice")?;
@@ -554,7 +554,7 @@ impl Verification {
 }
 
 /// Reads a header's value by its parts: literal texts must stand there, words are what is between.
-fn capture<'h>(parts: &[SignedPart], value: &'h str, captured: &mut Captured<'h>) -> bool {
+fn capture<'h>(parts: &[SignedPart], value: &'h str, captured: &mut SignatureHeaders<'h>) -> bool {
     let mut rest = value;
     for (index, part) in parts.iter().enumerate() {
         if let SignedPart::Literal(text) = part {

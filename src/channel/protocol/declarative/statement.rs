@@ -12,10 +12,10 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{Method, Uri};
 
 use super::document::{MessageBody, Path};
-use super::sign::Outgoing;
+use super::sign::UnsignedRequest;
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
-use super::{Declarative, Sending};
+use super::{Declarative, RequestTemplate};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::statement::{
     FILES_BYTES_MAX, FilePointer, StatementFile, StatementReply, StatementSource, check_zip,
@@ -35,7 +35,7 @@ const STATUS_OK: u16 = 200;
 
 /// How a statement is asked for, and where its file is found.
 pub struct StatementCall {
-    pub sending: Sending,
+    pub sending: RequestTemplate,
     /// What the file is called in the inbox.
     pub name: Template,
     /// The reply is believed because TLS brought it, although others are signed.
@@ -334,7 +334,7 @@ impl StatementSource for Declarative {
         let signed = match place {
             Some((FilePlace::Address(download), sending)) if download.is_signed => {
                 let nonce = nonce_of("statement file", path, now);
-                let outgoing = Outgoing { method: "GET", path, nonce: &nonce, now };
+                let outgoing = UnsignedRequest { method: "GET", path, nonce: &nonce, now };
                 sending.headers(&self.statement_words(date, now)).and_then(|headers| {
                     wire.headers = headers;
                     self.sign(&outgoing, None, &mut wire.headers)

@@ -21,7 +21,7 @@ mod settings;
 mod written;
 
 use crate::channel::transport::tcp::{LinkFrame, RequestTrace};
-use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, Understood};
+use crate::channel::{ChannelRequest, EncodeError, LinkAdapter, ReplyMeaning};
 use crate::domain::time::Timestamp;
 
 pub use self::numbering::Numbering;
@@ -57,7 +57,7 @@ impl LinkAdapter for Iso8583 {
             .map_err(|problem| EncodeError { request: request.name(), problem })
     }
 
-    fn decode_frame(&self, asked: &RequestTrace, frame: &[u8], _: Timestamp) -> Understood {
+    fn decode_frame(&self, asked: &RequestTrace, frame: &[u8], _: Timestamp) -> ReplyMeaning {
         self.understand(asked, frame)
     }
 }

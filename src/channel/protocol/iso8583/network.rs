@@ -1,6 +1,6 @@
 //! What links need of the protocol: pairing, sign-on, line tests, and the centre's own requests.
 
-use crate::channel::transport::tcp::{LinkFrame, LinkProtocol, PairKey, SignOnRefused, Sorted};
+use crate::channel::transport::tcp::{FrameClass, LinkFrame, LinkProtocol, PairKey, SignOnRefused};
 use crate::codec::iso8583::frame::Framing;
 use crate::codec::iso8583::header::FrameHeader;
 use crate::codec::iso8583::{Draft, Message, encode};
@@ -21,16 +21,16 @@ impl LinkProtocol for Iso8583 {
         self.settings.wire.framing
     }
 
-    fn sort(&self, frame: &[u8]) -> Sorted {
+    fn sort(&self, frame: &[u8]) -> FrameClass {
         // An empty frame, or one of zeros, only keeps the line alive.
         if frame.is_empty() {
-            return Sorted::Nothing;
+            return FrameClass::Nothing;
         }
         // A message that breaks off may still say which request it answers: then that one is
         // unknown at once, and not only when its time is over.
         let (header, message, fault) = match self.read_prefix(frame) {
             Ok(read) => read,
-            Err(problem) => return Sorted::Unreadable(problem),
+            Err(problem) => return FrameClass::Unreadable(problem),
         };
         let bounced = matches!(&header, FrameHeader::Cups(header) if header.is_reject());
         let kind = message.message_type();
@@ -38,13 +38,15 @@ impl LinkProtocol for Iso8583 {
         let is_request = kind / 10 % 2 == 0;
         match self.pair_key(&message) {
             Some(key) if bounced => {
-                Sorted::Reply(PairKey { message_type: kind + 10 - kind % 10, ..key })
+                FrameClass::Reply(PairKey { message_type: kind + 10 - kind % 10, ..key })
             }
-            Some(key) if !is_request => Sorted::Reply(key),
+            Some(key) if !is_request => FrameClass::Reply(key),
             Some(_) | None => match fault {
-                Some(fault) => Sorted::Unreadable(fault.to_string()),
+                Some(fault) => FrameClass::Unreadable(fault.to_string()),
                 None if is_request && !bounced => self.answer(&header, &message),
-                None => Sorted::Unreadable(format!("{kind:04} has nothing to find its request by")),
+                None => {
+                    FrameClass::Unreadable(format!("{kind:04} has nothing to find its request by"))
+                }
             },
         }
     }
@@ -152,16 +154,18 @@ impl Iso8583 {
 
     /// Answers what the other side asks of us: a line test, a sign-on, the day's cut. Anything
     /// about money is nothing that a gateway is asked.
-    fn answer(&self, header: &FrameHeader, message: &Message<'_>) -> Sorted {
+    fn answer(&self, header: &FrameHeader, message: &Message<'_>) -> FrameClass {
         let kind = message.message_type();
         if !matches!(kind, 800 | 820) {
-            return Sorted::Unreadable(format!(
+            return FrameClass::Unreadable(format!(
                 "{kind:04} is a request that a gateway is not asked"
             ));
         }
         // A new key that we do not take must not be said to be taken.
         if message.has(96) || message.has(48) {
-            return Sorted::Unreadable(format!("{kind:04} brings a key, and keys come by sign-on"));
+            return FrameClass::Unreadable(format!(
+                "{kind:04} brings a key, and keys come by sign-on"
+            ));
         }
         let mut draft = Draft::new(message.message_type() + 10);
         for field in [7, 11, 15, 33, 41, 42, 60, 70, 100] {
@@ -177,12 +181,12 @@ impl Iso8583 {
         let header_at = out.len();
         header.write(&mut out);
         if let Err(error) = encode(&wire.format, &draft, &mut out) {
-            return Sorted::Unreadable(format!("{kind:04} cannot be answered: {error}"));
+            return FrameClass::Unreadable(format!("{kind:04} cannot be answered: {error}"));
         }
         header.finish(&mut out, header_at, wire.header_counts_itself);
         match wire.framing.end(&mut out, at) {
-            Ok(()) => Sorted::Request { answer: out },
-            Err(error) => Sorted::Unreadable(format!("{kind:04} cannot be answered: {error}")),
+            Ok(()) => FrameClass::Request { answer: out },
+            Err(error) => FrameClass::Unreadable(format!("{kind:04} cannot be answered: {error}")),
         }
     }
 }

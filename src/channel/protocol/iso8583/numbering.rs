@@ -27,7 +27,7 @@ pub const NODES_MAX: usize = 20;
 
 /// What one attempt is called at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Numbered<'n> {
+pub struct AttemptNumbers<'n> {
     /// Eight characters at most.
     pub terminal: &'n str,
     /// 1 to 999,999.
@@ -89,7 +89,7 @@ impl Numbering {
     }
 
     /// The same answer for the same number, always.
-    pub fn of(&self, number: ChannelOrderNo) -> Result<Numbered<'_>, NumberingError> {
+    pub fn of(&self, number: ChannelOrderNo) -> Result<AttemptNumbers<'_>, NumberingError> {
         let whole = number.order.as_u64();
         let sequence = whole % 10_000_000_000;
         let node = whole / 10_000_000_000 % 1_000;
@@ -103,13 +103,13 @@ impl Numbering {
                 let mut own = self.terminals.iter().skip(place).step_by(self.nodes.len());
                 let terminal = own.nth(round).ok_or(NumberingError::UsedUp)?;
                 let trace = (lower + 1 + sequence % HALF) as u32;
-                Ok(Numbered { terminal, trace, reversal_trace: trace })
+                Ok(AttemptNumbers { terminal, trace, reversal_trace: trace })
             }
             Style::Cups => {
                 let share = HALF / self.nodes.len() as u64;
                 let trace = (1 + place as u64 * share + sequence % share) as u32;
                 let terminal = &self.terminals[sequence as usize % self.terminals.len()];
-                Ok(Numbered { terminal, trace, reversal_trace: trace + HALF as u32 })
+                Ok(AttemptNumbers { terminal, trace, reversal_trace: trace + HALF as u32 })
             }
         }
     }

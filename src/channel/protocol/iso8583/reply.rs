@@ -1,12 +1,12 @@
 //! Reads answers: proves their MAC, checks that they speak of what was asked, classifies.
 //!
 //! Upholds I-2: what is not a proved answer about this very transaction is unknown, and nothing
-//! that comes in makes it panic. Upholds I-11: a voucher has the fields that tell the story, and
+//! that comes in makes it panic. Upholds I-11: a transcript has the fields that tell the story, and
 //! the card number masked.
 
 use crate::channel::protocol::transcript::keep_words;
 use crate::channel::transport::tcp::{RequestTrace, TracedRequest};
-use crate::channel::{Uncertainty, Understood};
+use crate::channel::{ReplyMeaning, Uncertainty};
 use crate::codec::iso8583::header::FrameHeader;
 use crate::codec::iso8583::{Iso8583Error, Message, decode_prefix};
 use crate::domain::card::words::CardEcho;
@@ -15,14 +15,13 @@ use crate::domain::outcome::{Approval, Outcome, UnknownCause};
 use super::request::has_mac;
 use super::{Iso8583, Style};
 
-/// The fields that a voucher shows. Not among them: card number, tracks, PIN, chip data.
-const VOUCHER_FIELDS: [u8; 13] = [3, 4, 7, 11, 12, 13, 15, 37, 38, 39, 41, 42, 44];
+/// The fields that a transcript shows. Not among them: card number, tracks, PIN, chip data.
+const TRANSCRIPT_FIELDS: [u8; 13] = [3, 4, 7, 11, 12, 13, 15, 37, 38, 39, 41, 42, 44];
 
 impl Iso8583 {
-    pub(super) fn understand(&self, asked: &RequestTrace, frame: &[u8]) -> Understood {
-        let unknown = |cause, objection: &str, words| {
-            Uncertainty::new(cause, objection).into_understood(words)
-        };
+    pub(super) fn understand(&self, asked: &RequestTrace, frame: &[u8]) -> ReplyMeaning {
+        let unknown =
+            |cause, objection: &str, words| Uncertainty::new(cause, objection).into_meaning(words);
         let (header, message) = match self.read_frame(frame) {
             Ok(read) => read,
             Err(problem) => return unknown(UnknownCause::Garbled, &problem.clone(), problem),
@@ -36,14 +35,14 @@ impl Iso8583 {
             let objection = words.clone();
             return unknown(UnknownCause::ChannelUnsure, &objection, words);
         }
-        let words = self.voucher(&message);
+        let words = self.transcript(&message);
         if let Err(problem) = self.prove(&message) {
             return unknown(UnknownCause::BadSignature, &problem, words);
         }
         if let Err(problem) = self.speaks_of(asked, &message) {
             return unknown(UnknownCause::Mismatched, &problem, words);
         }
-        Understood::new(self.classify(asked, &message), words)
+        ReplyMeaning::new(self.classify(asked, &message), words)
     }
 
     /// The header and the message behind it.
@@ -129,9 +128,9 @@ impl Iso8583 {
 
     /// The fields that tell the story. The reference (37) and our own merchant number (42) may have
     /// the length of a card number, and are none.
-    fn voucher(&self, message: &Message<'_>) -> String {
+    fn transcript(&self, message: &Message<'_>) -> String {
         let mut words = format!("{:04}", message.message_type());
-        for field in VOUCHER_FIELDS {
+        for field in TRANSCRIPT_FIELDS {
             if let Some(value) = message.value(field) {
                 words.push_str(&format!(" {field}={}", value.text().trim_end()));
             }

@@ -9,8 +9,8 @@ use crate::domain::card::{Expiry, Pan};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::time::Timestamp;
 
-use super::numbering::Numbered;
-use super::settings::Carried;
+use super::numbering::AttemptNumbers;
+use super::settings::OriginalField;
 use super::{Iso8583, Style};
 
 /// POS-P field 39 of a reversal: no answer came in time. It fits every unknown of ours.
@@ -84,7 +84,7 @@ impl TransactionCodes {
 }
 
 /// One approved attempt that another one refers to.
-struct Original<'r> {
+struct OriginalAttempt<'r> {
     facts: &'r AttemptFacts,
     deed: TransactionCodes,
 }
@@ -104,7 +104,7 @@ impl Iso8583 {
                 let deed = TransactionCodes::of(facts.operation, Some(original.operation))
                     .ok_or(NO_SUCH)?;
                 let of = TransactionCodes::of(original.operation, None).ok_or(NO_SUCH)?;
-                let original = Original { facts: original, deed: of };
+                let original = OriginalAttempt { facts: original, deed: of };
                 self.write_order(deed, facts, pan.as_ref(), None, Some(&original))
             }
             ChannelRequest::Reversal { facts, original, pan, .. } => {
@@ -119,7 +119,7 @@ impl Iso8583 {
         }
     }
 
-    fn numbered(&self, facts: &AttemptFacts) -> Result<Numbered<'_>, String> {
+    fn numbered(&self, facts: &AttemptFacts) -> Result<AttemptNumbers<'_>, String> {
         self.settings.numbering.of(facts.channel_order_no).map_err(|error| error.to_string())
     }
 
@@ -134,7 +134,7 @@ impl Iso8583 {
         facts: &AttemptFacts,
         pan: Option<&Pan>,
         expiry: Option<Expiry>,
-        original: Option<&Original<'_>>,
+        original: Option<&OriginalAttempt<'_>>,
     ) -> Result<(LinkFrame, RequestTrace), String> {
         let numbered = self.numbered(facts)?;
         let mut draft = Draft::new(deed.message_type);
@@ -217,7 +217,7 @@ impl Iso8583 {
                 let rest = self.settings.private.get(4..).unwrap_or_default();
                 let private = format!("{}{rest}", self.settings.reversal_reason);
                 draft.put(60, private.as_bytes());
-                let original = Original { facts, deed };
+                let original = OriginalAttempt { facts, deed };
                 draft.put(90, self.original_data(&original, numbered).as_bytes());
             }
         }
@@ -264,7 +264,11 @@ impl Iso8583 {
     }
 
     /// Names what a void, a capture or a refund refers to.
-    fn put_original(&self, draft: &mut Draft, original: &Original<'_>) -> Result<(), String> {
+    fn put_original(
+        &self,
+        draft: &mut Draft,
+        original: &OriginalAttempt<'_>,
+    ) -> Result<(), String> {
         let (retrieval, authorisation) = numbers_of(original.facts);
         if let Some(authorisation) = authorisation {
             draft.put(38, authorisation.as_bytes());
@@ -274,7 +278,7 @@ impl Iso8583 {
                 if let Some(retrieval) = retrieval {
                     draft.put(37, retrieval.as_bytes());
                 }
-                draft.put(61, self.original_named(original.facts)?.as_bytes());
+                draft.put(61, self.original_reference(original.facts)?.as_bytes());
             }
             Style::Cups => {
                 let numbered = self.numbered(original.facts)?;
@@ -289,13 +293,13 @@ impl Iso8583 {
     fn put_carried(&self, draft: &mut Draft, original: &AttemptFacts) -> Result<(), String> {
         for field in &self.settings.reversal_carries {
             match field {
-                Carried::Authorisation => {
+                OriginalField::Authorisation => {
                     if let (_, Some(authorisation)) = numbers_of(original) {
                         draft.put(38, authorisation.as_bytes());
                     }
                 }
-                Carried::Original => {
-                    draft.put(61, self.original_named(original)?.as_bytes());
+                OriginalField::Original => {
+                    draft.put(61, self.original_reference(original)?.as_bytes());
                 }
             }
         }
@@ -303,14 +307,18 @@ impl Iso8583 {
     }
 
     /// POS-P field 61: batch, trace number and date of an original.
-    fn original_named(&self, original: &AttemptFacts) -> Result<String, String> {
+    fn original_reference(&self, original: &AttemptFacts) -> Result<String, String> {
         let numbered = self.numbered(original)?;
         let date = self.local(original.sent_at).strftime("%m%d").to_string();
         Ok(format!("{}{:06}{date}", self.settings.batch, numbered.trace))
     }
 
     /// CUPS field 90: message type, trace number, time, acquirer and forwarder of the original.
-    fn original_data(&self, original: &Original<'_>, numbered: Numbered<'_>) -> String {
+    fn original_data(
+        &self,
+        original: &OriginalAttempt<'_>,
+        numbered: AttemptNumbers<'_>,
+    ) -> String {
         let time = mmddhhmmss(self.local(original.facts.sent_at));
         let (acquirer, forwarder) = (&self.settings.acquirer, &self.settings.forwarder);
         format!(

@@ -22,7 +22,7 @@ use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
 
 use super::codes::ResponseCodes;
-use super::settings::{Carried, KeySource};
+use super::settings::{KeySource, OriginalField};
 use super::{Iso8583, Iso8583Terms, Mac, Numbering, Style, Wire};
 
 /// What a file's section gives: the adapter, its links, and the name that TLS must prove.
@@ -320,8 +320,8 @@ const fn usual_private(style: Style) -> &'static str {
     }
 }
 
-fn read_carried(section: &Section<'_>, style: Style) -> Vec<Carried> {
-    let allowed = [(38, Carried::Authorisation), (61, Carried::Original)];
+fn read_carried(section: &Section<'_>, style: Style) -> Vec<OriginalField> {
+    let allowed = [(38, OriginalField::Authorisation), (61, OriginalField::Original)];
     let usual = match style {
         Style::Posp => &allowed[..],
         Style::Cups => &allowed[..1],

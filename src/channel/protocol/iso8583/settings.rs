@@ -58,7 +58,7 @@ pub enum KeySource {
 
 /// A field of a void, capture or refund about its original, which their reversals may have too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carried {
+pub enum OriginalField {
     /// Field 38: the authorisation code.
     Authorisation,
     /// POS-P field 61: batch, trace number and date.
@@ -85,7 +85,7 @@ pub struct Iso8583Terms {
     /// batch in field 60 of a message about a card, from 60.3 on.
     pub private: String,
     /// What the reversal of a follow-up repeats of what that said of its original.
-    pub reversal_carries: Vec<Carried>,
+    pub reversal_carries: Vec<OriginalField>,
     /// CUPS field 60.1 of a reversal: four digits.
     pub reversal_reason: String,
     /// Whether a connection begins with a sign-on.

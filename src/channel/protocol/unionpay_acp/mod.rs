@@ -33,8 +33,8 @@ use http::{HeaderMap, HeaderValue};
 use crate::channel::certificates::CertificateTerm;
 use crate::channel::statement::StatementSource;
 use crate::channel::{
-    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, Understood, WireNotice, WireReply,
-    WireRequest,
+    Adapter, ChannelRequest, EncodeError, Notice, NoticeRefusal, ReplyMeaning, WireNotice,
+    WireReply, WireRequest,
 };
 use crate::domain::card::words::mask_values;
 use crate::domain::time::Timestamp;
@@ -81,10 +81,10 @@ impl Adapter for UnionPayAcp {
         self.build(request, now)
     }
 
-    fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> Understood {
+    fn decode(&self, request: &ChannelRequest, reply: &WireReply, now: Timestamp) -> ReplyMeaning {
         let understood = self.understand(request, reply, now);
-        let voucher = mask_values(&understood.voucher, request.echo());
-        Understood { voucher, ..understood }
+        let transcript = mask_values(&understood.transcript, request.echo());
+        ReplyMeaning { transcript, ..understood }
     }
 
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal> {

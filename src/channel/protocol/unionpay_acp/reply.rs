@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::channel::file::codes::CodeTable;
 use crate::channel::protocol::amount::{AmountForm, WrittenAmount};
 use crate::channel::{
-    ChannelRequest, Notice, NoticeRefusal, Uncertainty, Understood, WireNotice, WireReply,
+    ChannelRequest, Notice, NoticeRefusal, ReplyMeaning, Uncertainty, WireNotice, WireReply,
 };
 use crate::codec::FieldLimits;
 use crate::codec::form::Fields;
@@ -21,7 +21,7 @@ use crate::domain::time::Timestamp;
 use super::UnionPayAcp;
 use super::codes::{CodeTables, InquiryAnswer};
 use super::request::{TransactionType, txn_time};
-use super::transcript::{unbelieved_voucher, voucher};
+use super::transcript::{rejected_transcript, transcript};
 use super::trust::{Disbelief, Signer};
 
 /// The bizType that stands for no product in particular: answers to inquiries come with it.
@@ -37,8 +37,8 @@ impl UnionPayAcp {
         request: &ChannelRequest,
         reply: &WireReply,
         now: Timestamp,
-    ) -> Understood {
-        let unknown = |cause, words: String| Uncertainty::new(cause, &words).into_understood(words);
+    ) -> ReplyMeaning {
+        let unknown = |cause, words: String| Uncertainty::new(cause, &words).into_meaning(words);
         if reply.status != STATUS_OK {
             let words = format!("HTTP status {}", reply.status);
             return unknown(UnknownCause::HttpStatus, words);
@@ -57,13 +57,13 @@ impl UnionPayAcp {
             Err(disbelief) => {
                 let words = disbelief.to_string();
                 let objection = Uncertainty::new(UnknownCause::BadSignature, &words);
-                return objection.into_understood(unbelieved_voucher(&words, &fields));
+                return objection.into_meaning(rejected_transcript(&words, &fields));
             }
         };
-        let words = voucher(&fields, signer.as_deref().map(|signer| signer.serial.as_str()));
+        let words = transcript(&fields, signer.as_deref().map(|signer| signer.serial.as_str()));
         match self.classify(request, &fields) {
-            Ok(outcome) => Understood::new(outcome, words),
-            Err(objection) => objection.into_understood(words),
+            Ok(outcome) => ReplyMeaning::new(outcome, words),
+            Err(objection) => objection.into_meaning(words),
         }
     }
 
@@ -92,15 +92,15 @@ impl UnionPayAcp {
         };
         Ok(match request {
             ChannelRequest::Charge { facts, .. } | ChannelRequest::FollowUp { facts, .. } => {
-                said(self.codes.reply(facts.operation), code, fields)
+                outcome_of_code(self.codes.reply(facts.operation), code, fields)
             }
-            ChannelRequest::Reversal { .. } => said(self.codes.reversal(), code, fields),
+            ChannelRequest::Reversal { .. } => outcome_of_code(self.codes.reversal(), code, fields),
             ChannelRequest::Inquiry { facts, .. } => match CodeTables::inquiry(code) {
                 InquiryAnswer::NotFound => Outcome::NotFound { code: code.to_owned() },
                 InquiryAnswer::Failed => Outcome::Unknown(UnknownCause::InquiryFailed),
                 InquiryAnswer::Answered => match fields.get("origRespCode") {
                     Some(end) if !end.is_empty() => {
-                        said(self.codes.end(facts.operation), end, fields)
+                        outcome_of_code(self.codes.end(facts.operation), end, fields)
                     }
                     Some(_) | None => return Err(without("origRespCode")),
                 },
@@ -206,13 +206,13 @@ impl UnionPayAcp {
         let code = required("respCode", "it has no respCode")?;
         let outcome = self.told(&operations, code, &fields);
         let serial = signer.as_deref().map(|signer| signer.serial.as_str());
-        let voucher = voucher(&fields, serial);
+        let transcript = transcript(&fields, serial);
         Ok(Notice {
             channel_order_no,
             amount: Some(amount),
             currency,
             sent_at_text: Some(sent_at_text),
-            understood: Understood::new(outcome, voucher),
+            understood: ReplyMeaning::new(outcome, transcript),
         })
     }
 }
@@ -221,14 +221,15 @@ impl UnionPayAcp {
     /// The end that a notice tells. A type may stand for several of our operations (a void asked
     /// for, or an undo that we owe): what they read differently is left to the inquiry.
     fn told(&self, operations: &[Operation], code: &str, fields: &Fields) -> Outcome {
-        let mut ends = operations.iter().map(|one| said(self.codes.end(*one), code, fields));
+        let mut ends =
+            operations.iter().map(|one| outcome_of_code(self.codes.end(*one), code, fields));
         let unsure = Outcome::Unknown(UnknownCause::ChannelUnsure);
         let Some(first) = ends.next() else { return unsure };
         if ends.all(|other| other == first) { first } else { unsure }
     }
 }
 
-fn said(table: &CodeTable, code: &str, fields: &Fields) -> Outcome {
+fn outcome_of_code(table: &CodeTable, code: &str, fields: &Fields) -> Outcome {
     table.outcome(code, || Approval {
         channel_reference: fields.get("queryId").filter(|id| is_reference(id)).map(str::to_owned),
         code: code.to_owned(),

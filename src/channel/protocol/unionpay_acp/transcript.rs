@@ -50,14 +50,14 @@ const HIDDEN_VALUE: &str = "***";
 
 /// The words of a message. `signer_serial` stands for the signer's certificate and means that the
 /// message is believed.
-pub(super) fn voucher(fields: &Fields, signer_serial: Option<&str>) -> String {
+pub(super) fn transcript(fields: &Fields, signer_serial: Option<&str>) -> String {
     let mut words = String::with_capacity(1_024);
     append(&mut words, fields, signer_serial);
     cut(words)
 }
 
 /// The words of a message that is not believed, after the reason.
-pub(super) fn unbelieved_voucher(reason: &str, fields: &Fields) -> String {
+pub(super) fn rejected_transcript(reason: &str, fields: &Fields) -> String {
     let mut words = format!("not believed: {reason}; ");
     append(&mut words, fields, None);
     cut(words)
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn i_11_a_voucher_has_no_card_data() {
+    fn i_11_a_transcript_has_no_card_data() {
         let message = fields(&[
             ("accNo", "6216261000000000018"),
             ("customerInfo", "e2N2bjI9MTIzfQ=="),
@@ -120,13 +120,13 @@ mod tests {
             ("tokenPayData", "{token=6235240000020757577&trId=1}"),
         ]);
         assert_eq!(
-            voucher(&message, Some("68759663125")),
+            transcript(&message, Some("68759663125")),
             "accNo=621626*********0018&customerInfo=***&orderId=261122001000000000901\
              &payCardNo=***&reqReserved=card 6216 26** **** ***0 018 said&respMsg=成功[0000000]\
              &signPubKeyCert=serial:68759663125&tokenPayData=***"
         );
         assert_eq!(
-            unbelieved_voucher("no", &fields(&[("orderId", "6216261000000000018")])),
+            rejected_transcript("no", &fields(&[("orderId", "6216261000000000018")])),
             "not believed: no; orderId=621626*********0018"
         );
     }
@@ -141,7 +141,7 @@ mod tests {
             "{pan=6216261000000000018}",
         ] {
             for (key, value) in [("respMsg", spelling), (spelling, "x"), ("merId", spelling)] {
-                let words = unbelieved_voucher("no", &fields(&[(key, value)]));
+                let words = rejected_transcript("no", &fields(&[(key, value)]));
                 let clear = words.chars().filter(|character| character.is_numeric()).count();
                 assert!(clear <= 10, "{words}");
             }
@@ -149,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a_voucher_is_short_and_on_one_line() {
+    fn a_transcript_is_short_and_on_one_line() {
         let message = fields(&[("a", &"成".repeat(TRANSCRIPT_BYTES_MAX)), ("b", "x\ny")]);
-        assert!(voucher(&message, Some("1")).len() <= TRANSCRIPT_BYTES_MAX);
-        assert_eq!(voucher(&fields(&[("b", "x\ny")]), Some("1")), "b=x y");
-        assert_eq!(voucher(&fields(&[]), None), "");
+        assert!(transcript(&message, Some("1")).len() <= TRANSCRIPT_BYTES_MAX);
+        assert_eq!(transcript(&fields(&[("b", "x\ny")]), Some("1")), "b=x y");
+        assert_eq!(transcript(&fields(&[]), None), "");
     }
 }

@@ -139,7 +139,7 @@ impl Trust {
     }
 
     fn signer(&self, pem: &str, at_s: i64) -> Result<Arc<Signer>, Disbelief> {
-        if let Some(signer) = self.remembered(pem, at_s) {
+        if let Some(signer) = self.cached(pem, at_s) {
             return Ok(signer);
         }
         if pem.len() > SIGNER_PEM_BYTES_MAX {
@@ -188,7 +188,7 @@ impl Trust {
 
     /// A lock is only poisoned by a panic while it is held, and nothing here panics; the list is
     /// whole at every moment, so it may be used all the same.
-    fn remembered(&self, pem: &str, at_s: i64) -> Option<Arc<Signer>> {
+    fn cached(&self, pem: &str, at_s: i64) -> Option<Arc<Signer>> {
         let believed = self.believed.read().unwrap_or_else(PoisonError::into_inner);
         let (_, signer) = believed.iter().find(|(known, _)| known == pem)?;
         (signer.valid_from_s..=signer.valid_until_s).contains(&at_s).then(|| signer.clone())

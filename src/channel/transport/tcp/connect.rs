@@ -8,14 +8,14 @@ use tokio_rustls::TlsConnector;
 
 use crate::entropy::Entropy;
 
-use super::{LinkTerms, Shared};
+use super::{LinkTerms, TransportContext};
 
 pub(super) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
 pub(super) type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Connects within the channel's time for it. The error is a sentence for a log.
 pub(super) async fn connect(
-    shared: &Shared,
+    shared: &TransportContext,
     address: &str,
 ) -> Result<(ReadHalf, WriteHalf), String> {
     let connecting = async {

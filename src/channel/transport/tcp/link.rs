@@ -12,8 +12,8 @@ use crate::channel::transport::http::TransportFailure;
 use crate::telemetry::{LinkEvent, count_link};
 
 use super::connect::{ReadHalf, WriteHalf, backoff, connect};
-use super::waiting::{Delivered, PendingReply, Turn, WaitingList};
-use super::{LateReply, LinkFrame, Outbound, Shared, Sorted};
+use super::waiting::{PendingReply, ReplyDelivery, Turn, WaitingList};
+use super::{FrameClass, LateReply, LinkFrame, Outbound, TransportContext};
 
 /// The most frames that one write carries.
 const BATCH_MAX: usize = 256;
@@ -22,7 +22,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum LinkEnd {
     #[error("the transport was dropped")]
     Dropped,
     #[error("the other side closed the connection")]
@@ -40,7 +40,7 @@ enum Ended {
 }
 
 pub(super) struct Link {
-    shared: Arc<Shared>,
+    shared: Arc<TransportContext>,
     index: usize,
     /// The way to our own writer, for answers to the other side's requests. Weak: it must not keep
     /// the link alive.
@@ -51,7 +51,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub fn new(shared: Arc<Shared>, index: usize, answers: mpsc::WeakSender<Outbound>) -> Self {
+    pub fn new(
+        shared: Arc<TransportContext>,
+        index: usize,
+        answers: mpsc::WeakSender<Outbound>,
+    ) -> Self {
         Self { shared, index, answers, waiting: Arc::default(), heard: Arc::default() }
     }
 
@@ -102,13 +106,13 @@ impl Link {
         (mut read, mut write): (ReadHalf, WriteHalf),
         queue: &mut mpsc::Receiver<Outbound>,
         is_up: &watch::Sender<bool>,
-    ) -> Ended {
+    ) -> LinkEnd {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
         let signing = self.sign_on(&mut read, &mut write, &mut buffer);
         match tokio::time::timeout(self.shared.timeouts.reply, signing).await {
             Ok(Ok(())) => {}
             Ok(Err(ended)) => return ended,
-            Err(_) => return Ended::NoSignOn,
+            Err(_) => return LinkEnd::NoSignOn,
         }
         is_up.send_replace(true);
         self.count(LinkEvent::Up);
@@ -127,8 +131,8 @@ impl Link {
         read: &mut ReadHalf,
         write: &mut WriteHalf,
         buffer: &mut BytesMut,
-    ) -> Result<(), Ended> {
-        let Shared { protocol, context, entropy, .. } = &*self.shared;
+    ) -> Result<(), LinkEnd> {
+        let TransportContext { protocol, context, entropy, .. } = &*self.shared;
         for LinkFrame { bytes, key } in protocol.sign_on(context.clock.now(), entropy.draw()) {
             write.write_all(&bytes).await?;
             write.flush().await?;
@@ -136,15 +140,15 @@ impl Link {
             loop {
                 if let Some(frame) = self.next_frame(buffer)? {
                     match protocol.sort(&frame) {
-                        Sorted::Reply(found) if found == key => {
+                        FrameClass::Reply(found) if found == key => {
                             protocol.take_sign_on(&frame)?;
                             break;
                         }
-                        Sorted::Request { answer } => write.write_all(&answer).await?,
-                        Sorted::Reply(_) | Sorted::Nothing | Sorted::Unreadable(_) => {}
+                        FrameClass::Request { answer } => write.write_all(&answer).await?,
+                        FrameClass::Reply(_) | FrameClass::Nothing | FrameClass::Unreadable(_) => {}
                     }
                 } else if read.read_buf(buffer).await? == 0 {
-                    return Err(Ended::Closed);
+                    return Err(LinkEnd::Closed);
                 }
             }
         }
@@ -152,7 +156,7 @@ impl Link {
     }
 
     /// The next whole frame of what was read.
-    fn next_frame(&self, buffer: &mut BytesMut) -> Result<Option<Bytes>, Ended> {
+    fn next_frame(&self, buffer: &mut BytesMut) -> Result<Option<Bytes>, LinkEnd> {
         let Some(range) = self.shared.protocol.framing().next(buffer)? else { return Ok(None) };
         let whole = buffer.split_to(range.end).freeze();
         Ok(Some(whole.slice(range.start..)))
@@ -162,7 +166,7 @@ impl Link {
         &self,
         read: &mut ReadHalf,
         buffer: &mut BytesMut,
-    ) -> Result<std::convert::Infallible, Ended> {
+    ) -> Result<std::convert::Infallible, LinkEnd> {
         // Ends with the connection.
         loop {
             while let Some(frame) = self.next_frame(buffer)? {
@@ -171,16 +175,16 @@ impl Link {
             }
             buffer.reserve(READ_BYTES);
             if read.read_buf(buffer).await? == 0 {
-                return Err(Ended::Closed);
+                return Err(LinkEnd::Closed);
             }
         }
     }
 
     fn take(&self, frame: Bytes) {
         match self.shared.protocol.sort(&frame) {
-            Sorted::Reply(key) => match self.waiting.deliver(&key, frame) {
-                Delivered::InTime => {}
-                Delivered::Late { asked, age, frame } => {
+            FrameClass::Reply(key) => match self.waiting.deliver(&key, frame) {
+                ReplyDelivery::InTime => {}
+                ReplyDelivery::Late { asked, age, frame } => {
                     self.count(LinkEvent::LateReply);
                     let context = &self.shared.context;
                     let (channel, asked_at) =
@@ -190,19 +194,19 @@ impl Link {
                         self.count(LinkEvent::LateReplyDropped);
                     }
                 }
-                Delivered::Unmatched => self.count(LinkEvent::UnmatchedReply),
+                ReplyDelivery::Unmatched => self.count(LinkEvent::UnmatchedReply),
             },
-            Sorted::Request { answer } => {
+            FrameClass::Request { answer } => {
                 self.count(LinkEvent::Request);
                 let turn = Arc::new(Turn::default());
                 let outbound = Outbound { bytes: answer, turn, waits: None };
                 // A full queue leaves the other side without an answer, and it asks again.
                 let _ = self.answers.upgrade().map(|queue| queue.try_send(outbound));
             }
-            Sorted::Nothing => {}
-            Sorted::Unreadable(problem) => {
+            FrameClass::Nothing => {}
+            FrameClass::Unreadable(problem) => {
                 self.count(LinkEvent::Unreadable);
-                let Shared { context, objections, .. } = &*self.shared;
+                let TransportContext { context, objections, .. } = &*self.shared;
                 objections.warn(&context.channel, "a message on a link", &problem);
             }
         }
@@ -212,7 +216,7 @@ impl Link {
         &self,
         write: &mut WriteHalf,
         queue: &mut mpsc::Receiver<Outbound>,
-    ) -> Result<std::convert::Infallible, Ended> {
+    ) -> Result<std::convert::Infallible, LinkEnd> {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut out = Vec::with_capacity(READ_BYTES);
         let mut heard_at_echo = None;
@@ -221,13 +225,13 @@ impl Link {
             let terms = &self.shared.terms;
             let more = queue.recv_many(&mut batch, BATCH_MAX);
             match tokio::time::timeout(terms.echo_after, more).await {
-                Ok(0) => return Err(Ended::Dropped),
+                Ok(0) => return Err(LinkEnd::Dropped),
                 Ok(_) => {}
                 Err(_) => {
                     self.waiting.tidy();
                     let heard = self.heard.load(Ordering::Relaxed);
                     if heard_at_echo == Some(heard) {
-                        return Err(Ended::Silent);
+                        return Err(LinkEnd::Silent);
                     }
                     let Some(echo) = self.echo() else { continue };
                     heard_at_echo = Some(heard);
@@ -239,7 +243,7 @@ impl Link {
     }
 
     fn echo(&self) -> Option<Outbound> {
-        let Shared { protocol, context, entropy, .. } = &*self.shared;
+        let TransportContext { protocol, context, entropy, .. } = &*self.shared;
         let LinkFrame { bytes, key } = protocol.echo(context.clock.now(), entropy.draw())?;
         let (reply, _) = oneshot::channel();
         let waits = Some((key, PendingReply::new(reply, None)));
@@ -253,7 +257,7 @@ impl Link {
         write: &mut WriteHalf,
         batch: &mut Vec<Outbound>,
         out: &mut Vec<u8>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), LinkEnd> {
         let mut starts = Vec::with_capacity(batch.len());
         out.clear();
         {

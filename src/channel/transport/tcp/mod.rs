@@ -79,7 +79,7 @@ pub struct LateReply {
 
 /// What a frame that came in is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Sorted {
+pub enum FrameClass {
     /// The answer to a request of ours.
     Reply(PairKey),
     /// A request of the other side, and the frame to answer it with.
@@ -100,7 +100,7 @@ pub trait LinkProtocol: Send + Sync {
     fn framing(&self) -> Framing;
 
     /// Reads a frame, without its length, as far as pairing needs it.
-    fn sort(&self, frame: &[u8]) -> Sorted;
+    fn sort(&self, frame: &[u8]) -> FrameClass;
 
     /// What must be exchanged on a new connection before anything else, in this order. `draw` is a
     /// number that makes each of them another one.
@@ -141,7 +141,7 @@ pub struct LinkContext {
 pub type LinkTls = (Arc<rustls::ClientConfig>, rustls::pki_types::ServerName<'static>);
 
 /// Everything that the tasks of one transport share.
-struct Shared {
+struct TransportContext {
     protocol: Arc<dyn LinkProtocol>,
     terms: LinkTerms,
     timeouts: Timeouts,
@@ -168,7 +168,7 @@ struct Port {
 
 /// The links of one channel. They are connected at the first request, and end with this value.
 pub struct TcpTransport {
-    shared: Arc<Shared>,
+    shared: Arc<TransportContext>,
     ports: OnceLock<Vec<Port>>,
     next: AtomicUsize,
 }
@@ -184,8 +184,15 @@ impl TcpTransport {
         assert!(terms.links > 0 && !terms.addresses.is_empty(), "the file's reader checks both");
         let entropy = Entropy::System;
         let objections = ObjectionLog::default();
-        let shared =
-            Arc::new(Shared { protocol, terms, timeouts, tls, context, entropy, objections });
+        let shared = Arc::new(TransportContext {
+            protocol,
+            terms,
+            timeouts,
+            tls,
+            context,
+            entropy,
+            objections,
+        });
         Self { shared, ports: OnceLock::new(), next: AtomicUsize::new(0) }
     }
 

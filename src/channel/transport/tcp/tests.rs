@@ -45,16 +45,16 @@ impl LinkProtocol for Letters {
         framing()
     }
 
-    fn sort(&self, frame: &[u8]) -> Sorted {
+    fn sort(&self, frame: &[u8]) -> FrameClass {
         let text = std::str::from_utf8(frame).unwrap_or("?");
         match (text.get(..1), text.get(1..).and_then(|number| number.parse().ok())) {
-            (Some("a"), Some(trace)) => Sorted::Reply(key(trace)),
+            (Some("a"), Some(trace)) => FrameClass::Reply(key(trace)),
             (Some("r"), Some(number)) => {
                 let number: u32 = number;
-                Sorted::Request { answer: framed(&format!("y{number}")) }
+                FrameClass::Request { answer: framed(&format!("y{number}")) }
             }
-            _ if frame.is_empty() => Sorted::Nothing,
-            _ => Sorted::Unreadable("of no kind that the test knows".to_owned()),
+            _ if frame.is_empty() => FrameClass::Nothing,
+            _ => FrameClass::Unreadable("of no kind that the test knows".to_owned()),
         }
     }
 

@@ -97,7 +97,7 @@ impl PendingReply {
 }
 
 /// What became of a reply.
-pub(super) enum Delivered {
+pub(super) enum ReplyDelivery {
     /// Its request waited for it.
     InTime,
     /// Its request has been given up, and was first made so long ago.
@@ -118,8 +118,8 @@ impl WaitingList {
     }
 
     /// Enters several under one lock, before any of their bytes is written.
-    pub fn entering(&self, max: usize) -> Entering<'_> {
-        Entering { by_key: self.lock(), max }
+    pub fn entering(&self, max: usize) -> WaitingListGuard<'_> {
+        WaitingListGuard { by_key: self.lock(), max }
     }
 
     /// Takes one out that was entered and then not written.
@@ -127,9 +127,9 @@ impl WaitingList {
         self.lock().remove(key)
     }
 
-    pub fn deliver(&self, key: &PairKey, frame: Bytes) -> Delivered {
+    pub fn deliver(&self, key: &PairKey, frame: Bytes) -> ReplyDelivery {
         let mut by_key = self.lock();
-        let Some(mut waiting) = by_key.remove(key) else { return Delivered::Unmatched };
+        let Some(mut waiting) = by_key.remove(key) else { return ReplyDelivery::Unmatched };
         let (asked, age) = (waiting.asked.clone(), waiting.first_since.elapsed());
         let sent = match waiting.reply.take() {
             Some(reply) => reply.send(Ok(frame)),
@@ -140,10 +140,10 @@ impl WaitingList {
             by_key.insert(*key, waiting);
         }
         match (sent, asked) {
-            (Ok(()), _) => Delivered::InTime,
-            (Err(Ok(frame)), Some(asked)) => Delivered::Late { asked, age, frame },
+            (Ok(()), _) => ReplyDelivery::InTime,
+            (Err(Ok(frame)), Some(asked)) => ReplyDelivery::Late { asked, age, frame },
             // The link's own line test, for which it is enough that something came.
-            (Err(_), _) => Delivered::InTime,
+            (Err(_), _) => ReplyDelivery::InTime,
         }
     }
 
@@ -162,12 +162,12 @@ impl WaitingList {
 }
 
 /// The list, held while frames are entered.
-pub(super) struct Entering<'l> {
+pub(super) struct WaitingListGuard<'l> {
     by_key: MutexGuard<'l, HashMap<PairKey, PendingReply>>,
     max: usize,
 }
 
-impl Entering<'_> {
+impl WaitingListGuard<'_> {
     /// Gives back who has the key of one that still waits, or comes when too many wait: its frame
     /// must not be sent.
     pub fn enter(&mut self, key: PairKey, mut waiting: PendingReply) -> Result<(), PendingReply> {

@@ -15,12 +15,12 @@ use crate::domain::books::difference::{
 use crate::domain::books::reconcile::{Class, MatchKey, Status};
 use crate::domain::ids::{BatchId, ChannelId, DifferenceId, MerchantId, OrderId};
 use crate::domain::money::Currency;
-use crate::domain::time::{BusinessDate, Due, Timestamp};
+use crate::domain::time::{BusinessDate, DueWindow, Timestamp};
 
 /// What becomes of the money of a contradicted record, which suspense has had since the claim came
 /// (I-5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claimed {
+pub enum ContradictedMoney {
     /// Our order has succeeded: nothing is claimed against our books.
     Nothing,
     /// This order takes it back.
@@ -36,7 +36,7 @@ pub struct Finding {
     pub key: MatchKey,
     pub line: Option<LineSide>,
     pub record: Option<RecordSide>,
-    pub claimed: Claimed,
+    pub claimed: ContradictedMoney,
     /// The date whose statement has matched the number of the line.
     pub elsewhere: Option<BusinessDate>,
 }
@@ -157,13 +157,17 @@ impl Finding {
         let gaps = self.gaps();
         let is_claim = self.class == Class::StatusDiffers && !failed && gaps.is_empty();
         match self.claimed {
-            Claimed::Undone { by } if is_claim => cleared(format!("{class}: order {by} undoes it")),
-            Claimed::Held if is_claim => DifferenceTarget {
+            ContradictedMoney::Undone { by } if is_claim => {
+                cleared(format!("{class}: order {by} undoes it"))
+            }
+            ContradictedMoney::Held if is_claim => DifferenceTarget {
                 state: DifferenceState::Suspended,
                 held: self.base(),
                 what: format!("{class}: its money is in suspense since the claim came"),
             },
-            Claimed::Nothing | Claimed::Undone { .. } | Claimed::Held => {
+            ContradictedMoney::Nothing
+            | ContradictedMoney::Undone { .. }
+            | ContradictedMoney::Held => {
                 let suspended = current == Some(DifferenceState::Suspended);
                 let held = gap::sum(gaps.into_iter().chain(self.base()));
                 DifferenceTarget {
@@ -180,14 +184,15 @@ impl Finding {
     }
 }
 
-fn base(record: Option<&RecordSide>, claimed: Claimed) -> Vec<Gap> {
+fn base(record: Option<&RecordSide>, claimed: ContradictedMoney) -> Vec<Gap> {
     match (claimed, record) {
-        (Claimed::Held, Some(record)) => vec![Gap {
+        (ContradictedMoney::Held, Some(record)) => vec![Gap {
             currency: record.item.currency,
             principal_minor: record.item.amount_minor,
             fee_minor: 0,
         }],
-        (Claimed::Held, None) | (Claimed::Nothing | Claimed::Undone { .. }, _) => Vec::new(),
+        (ContradictedMoney::Held, None)
+        | (ContradictedMoney::Nothing | ContradictedMoney::Undone { .. }, _) => Vec::new(),
     }
 }
 
@@ -219,11 +224,11 @@ impl Difference {
             remedy: None,
             history: Vec::new(),
         };
-        new.become_found(finding, run, moment)
+        new.apply_finding(finding, run, moment)
     }
 
     /// A batch has found it again; `None` if it found what the row says already.
-    pub fn found(&self, finding: &Finding, run: Run, moment: &Moment<'_>) -> Option<Change> {
+    pub fn with_finding(&self, finding: &Finding, run: Run, moment: &Moment<'_>) -> Option<Change> {
         if self.state == DifferenceState::Balanced || self.is_exhausted() {
             return None;
         }
@@ -234,10 +239,10 @@ impl Difference {
             && self.record == finding.record
             && self.state == target.state
             && self.held == target.held;
-        (!is_same).then(|| self.become_found(finding, run, moment))
+        (!is_same).then(|| self.apply_finding(finding, run, moment))
     }
 
-    fn become_found(&self, finding: &Finding, run: Run, moment: &Moment<'_>) -> Change {
+    fn apply_finding(&self, finding: &Finding, run: Run, moment: &Moment<'_>) -> Change {
         assert!(finding.line.is_some() || finding.record.is_some(), "I-10: it is about something");
         if let Some(old) = &self.record {
             let new = finding.record.as_ref().map(|new| (new.date, new.channel_order_no));
@@ -259,7 +264,12 @@ impl Difference {
     }
 
     /// The batch of its date does not find it any more: it matched, or its line is gone.
-    pub fn gone(&self, batch: BatchId, what: &str, moment: &Moment<'_>) -> Option<Change> {
+    pub fn without_finding(
+        &self,
+        batch: BatchId,
+        what: &str,
+        moment: &Moment<'_>,
+    ) -> Option<Change> {
         if !self.state.is_open() || self.is_exhausted() {
             return None;
         }
@@ -294,7 +304,12 @@ impl Difference {
     }
 
     /// Puts it in suspense if its time is over, or was read off a wrong clock.
-    pub fn expire(&self, claimed: Claimed, due: Due, moment: &Moment<'_>) -> Option<Change> {
+    pub fn expire(
+        &self,
+        claimed: ContradictedMoney,
+        due: DueWindow,
+        moment: &Moment<'_>,
+    ) -> Option<Change> {
         let is_due = self.due_at.is_some_and(|due_at| due.is_due(due_at));
         if self.state != DifferenceState::Carried || !is_due || self.is_exhausted() {
             return None;
@@ -302,7 +317,7 @@ impl Difference {
         Some(self.suspend(claimed, moment))
     }
 
-    fn suspend(&self, claimed: Claimed, moment: &Moment<'_>) -> Change {
+    fn suspend(&self, claimed: ContradictedMoney, moment: &Moment<'_>) -> Change {
         let base = base(self.record.as_ref(), claimed);
         let held = gap::sum(self.gaps().into_iter().chain(base.iter().copied()));
         let mut row = self.clone();
@@ -323,7 +338,7 @@ impl Difference {
         &self,
         asked: &Balancing,
         owner: Option<&MerchantId>,
-        claimed: Claimed,
+        claimed: ContradictedMoney,
         moment: &Moment<'_>,
     ) -> Result<Change, BalanceRefusal> {
         match self.state {
@@ -337,7 +352,7 @@ impl Difference {
         if self.is_exhausted() {
             return Err(BalanceRefusal::Exhausted);
         }
-        let merchant_id = whose(asked, owner)?;
+        let merchant_id = merchant_of(asked, owner)?;
         let Change { difference: mut row, mut accounting } = match self.state {
             DifferenceState::Carried => self.suspend(claimed, moment),
             DifferenceState::Suspended | DifferenceState::Balanced | DifferenceState::Cleared => {
@@ -443,7 +458,7 @@ impl Difference {
     }
 }
 
-fn whose(
+fn merchant_of(
     asked: &Balancing,
     owner: Option<&MerchantId>,
 ) -> Result<Option<MerchantId>, BalanceRefusal> {

@@ -14,7 +14,7 @@ pub fn gaps(class: Class, line: Option<&Item>, record: Option<&Item>) -> Vec<Gap
     if settles(class) {
         return Vec::new();
     }
-    let line = line.map(Item::as_said);
+    let line = line.map(Item::as_reported);
     let gap = |item: &Item, sign: i64, fee_minor: Option<i64>| Gap {
         currency: item.currency,
         principal_minor: sign * item.amount_minor,

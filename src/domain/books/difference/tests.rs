@@ -12,7 +12,7 @@ use crate::domain::books::accounting::{AccountNames, AccountingRequest, PostingS
 use crate::domain::books::reconcile::Status;
 use crate::domain::flow::attempt::Operation;
 use crate::domain::ids::{MerchantId, OrderId};
-use crate::domain::time::{ClearingCalendar, Due};
+use crate::domain::time::{ClearingCalendar, DueWindow};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -24,8 +24,8 @@ fn at(hours: i64) -> Timestamp {
     Timestamp::from_millis(1_795_334_400_000 + hours * HOUR_MS)
 }
 
-fn due(hours: i64) -> Due {
-    Due::at(at(hours), LONGEST_CARRIED)
+fn due(hours: i64) -> DueWindow {
+    DueWindow::at(at(hours), LONGEST_CARRIED)
 }
 
 fn item(amount_minor: i64, fee_minor: i64) -> Item {
@@ -60,13 +60,18 @@ fn record(item: Item) -> RecordSide {
     RecordSide { date: date(20), channel_order_no, reference: None, item }
 }
 
-fn finding(class: Class, theirs: Option<Item>, ours: Option<Item>, claimed: Claimed) -> Finding {
+fn finding(
+    class: Class,
+    theirs: Option<Item>,
+    ours: Option<Item>,
+    claimed: ContradictedMoney,
+) -> Finding {
     let (line, record) = (theirs.map(line), ours.map(record));
     Finding { class, key: MatchKey::OrderNo, line, record, claimed, elsewhere: None }
 }
 
 fn of(class: Class, theirs: Option<Item>, ours: Option<Item>) -> Finding {
-    finding(class, theirs, ours, Claimed::Nothing)
+    finding(class, theirs, ours, ContradictedMoney::Nothing)
 }
 
 fn moment(names: &AccountNames, now: Timestamp) -> Moment<'_> {
@@ -148,7 +153,7 @@ fn a_gap_is_the_line_less_the_record() {
 fn what_is_found_first_has_its_state() {
     let (ours, undo) = (item(100, 2), OrderId::from_u64(9));
     let one = |class, theirs, ours, claimed| opened(&finding(class, theirs, ours, claimed));
-    let nothing = Claimed::Nothing;
+    let nothing = ContradictedMoney::Nothing;
     let rows = [
         (one(Class::OnlyTheirs, Some(ours), None, nothing), DifferenceState::Carried),
         (one(Class::OnlyOurs, None, Some(ours), nothing), DifferenceState::Carried),
@@ -156,11 +161,16 @@ fn what_is_found_first_has_its_state() {
         (one(Class::Shifted, Some(ours), Some(ours), nothing), DifferenceState::Cleared),
         (one(Class::OnlyTheirs, Some(failed(ours)), None, nothing), DifferenceState::Cleared),
         (
-            one(Class::StatusDiffers, Some(ours), Some(failed(ours)), Claimed::Undone { by: undo }),
+            one(
+                Class::StatusDiffers,
+                Some(ours),
+                Some(failed(ours)),
+                ContradictedMoney::Undone { by: undo },
+            ),
             DifferenceState::Cleared,
         ),
         (
-            one(Class::StatusDiffers, Some(ours), Some(failed(ours)), Claimed::Held),
+            one(Class::StatusDiffers, Some(ours), Some(failed(ours)), ContradictedMoney::Held),
             DifferenceState::Suspended,
         ),
     ];
@@ -183,30 +193,32 @@ fn suspense_follows_what_the_statements_say() {
     let first = of(Class::AmountOver, Some(item(105, 2)), Some(ours));
     let row = opened(&first).difference;
     for hours in [71, 72 - 45 * 24] {
-        let change = row.expire(Claimed::Nothing, due(hours), &moment(&names, at(hours)));
+        let change = row.expire(ContradictedMoney::Nothing, due(hours), &moment(&names, at(hours)));
         assert_eq!(change, None, "it is not due");
     }
     let back = 72 - 45 * 24 - 1;
-    let wrong = row.expire(Claimed::Nothing, due(back), &moment(&names, at(back)));
+    let wrong = row.expire(ContradictedMoney::Nothing, due(back), &moment(&names, at(back)));
     let wrong = wrong.expect("nothing is carried for so long: a wrong clock has dated it");
     assert_eq!(wrong.difference.state, DifferenceState::Suspended);
-    let due = row.expire(Claimed::Nothing, due(72), &moment(&names, at(72))).expect("it is due");
+    let due = row
+        .expire(ContradictedMoney::Nothing, due(72), &moment(&names, at(72)))
+        .expect("it is due");
     let (receivable, payable) = ("suspense_receivable", "suspense_payable");
     let pending = "channel:pending_clearing";
     assert_eq!(booked(&due.accounting), sums(&[(pending, 5), (payable, -5)]));
     let row = due.difference;
     assert_eq!((row.state, row.accounting_sequence), (DifferenceState::Suspended, 1));
-    assert_eq!(row.found(&first, run(1), &moment(&names, at(73))), None, "it is the same");
+    assert_eq!(row.with_finding(&first, run(1), &moment(&names, at(73))), None, "it is the same");
 
     // A reissued file says something else: only what has changed is booked.
     let less = of(Class::AmountShort, Some(item(98, 3)), Some(ours));
-    let changed = row.found(&less, run(2), &moment(&names, at(74))).expect("it changes");
+    let changed = row.with_finding(&less, run(2), &moment(&names, at(74))).expect("it changes");
     let wanted = [(pending, -7), (payable, 5), (receivable, 3), ("channel_fee_cost", -1)];
     assert_eq!(booked(&changed.accounting), sums(&wanted));
     let row = changed.difference;
     assert_eq!((row.held.clone(), row.changed_by), (vec![gap(-2, 1)], BatchId::from_u64(2)));
 
-    let gone = row.gone(BatchId::from_u64(3), "matched", &moment(&names, at(75)));
+    let gone = row.without_finding(BatchId::from_u64(3), "matched", &moment(&names, at(75)));
     let gone = gone.expect("it was open");
     let back = [(pending, 2), (receivable, -3), ("channel_fee_cost", 1)];
     assert_eq!(booked(&gone.accounting), sums(&back));
@@ -230,7 +242,7 @@ fn a_person_says_where_the_money_belongs() {
     ];
     let owner = MerchantId::from_stored("m1");
     for (row, remedy, wanted) in rows {
-        let done = row.balance(&balancing(remedy), Some(&owner), Claimed::Nothing, &now);
+        let done = row.balance(&balancing(remedy), Some(&owner), ContradictedMoney::Nothing, &now);
         let Change { difference, accounting } = done.expect("it is open");
         assert_eq!(booked(&accounting), sums(&wanted), "{remedy:?}");
         assert_eq!((accounting.len(), difference.accounting_sequence), (2, 2));
@@ -252,7 +264,7 @@ fn what_cannot_be_balanced_is_refused_by_name() {
     let bad = Difference { line: unread, ..bad };
     let (m1, m2) = (MerchantId::from_stored("m1"), MerchantId::from_stored("m2"));
     let ask = |row: &Difference, asked: &Balancing, owner: Option<&MerchantId>| {
-        row.balance(asked, owner, Claimed::Nothing, &now).map(|done| done.difference)
+        row.balance(asked, owner, ContradictedMoney::Nothing, &now).map(|done| done.difference)
     };
     let merchant = balancing(Remedy::Merchant);
     let named = |id: &MerchantId| Balancing { merchant_id: Some(id.clone()), ..merchant.clone() };
@@ -273,8 +285,8 @@ fn what_cannot_be_balanced_is_refused_by_name() {
     // A balanced one is never touched again.
     let names = AccountNames::default();
     let again = of(Class::OnlyTheirs, Some(item(7, 0)), None);
-    assert_eq!(done.found(&again, run(2), &moment(&names, at(2))), None);
-    assert_eq!(done.gone(BatchId::from_u64(2), "gone", &now), None);
+    assert_eq!(done.with_finding(&again, run(2), &moment(&names, at(2))), None);
+    assert_eq!(done.without_finding(BatchId::from_u64(2), "gone", &now), None);
     assert_eq!(done.without_line(BatchId::from_u64(2), &now), None);
 }
 
@@ -282,16 +294,21 @@ fn what_cannot_be_balanced_is_refused_by_name() {
 fn a_claim_that_stays_in_suspense_is_taken_over_and_balanced() {
     let names = AccountNames::default();
     let claim = failed(item(100, 2));
-    let pair = finding(Class::StatusDiffers, Some(item(100, 2)), Some(claim), Claimed::Held);
+    let pair =
+        finding(Class::StatusDiffers, Some(item(100, 2)), Some(claim), ContradictedMoney::Held);
     let row = opened(&pair).difference;
-    let done =
-        row.balance(&balancing(Remedy::ProfitOrLoss), None, Claimed::Held, &moment(&names, at(1)));
+    let done = row.balance(
+        &balancing(Remedy::ProfitOrLoss),
+        None,
+        ContradictedMoney::Held,
+        &moment(&names, at(1)),
+    );
     let done = done.expect("it is held");
     // The opening entry was the contradiction's own.
     assert_eq!(booked(&done.accounting), sums(&[("suspense_payable", 100), (PROFIT, -100)]));
     // Its line disappears: what suspense has for it goes back, and nothing is held.
-    let alone = finding(Class::OnlyOurs, None, Some(claim), Claimed::Held);
-    let change = row.found(&alone, run(2), &moment(&names, at(2))).expect("it changes");
+    let alone = finding(Class::OnlyOurs, None, Some(claim), ContradictedMoney::Held);
+    let change = row.with_finding(&alone, run(2), &moment(&names, at(2))).expect("it changes");
     let wanted = [("channel:pending_clearing", -100), ("suspense_payable", 100)];
     let fee = [("channel_fee_cost", 2), ("suspense_payable", -2)];
     let mut all = sums(&wanted);
@@ -343,12 +360,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// What a batch says of the record and this line.
-fn said(theirs: Option<(i64, i64, bool)>, ours: Item, claimed: Claimed) -> Finding {
+fn said(theirs: Option<(i64, i64, bool)>, ours: Item, claimed: ContradictedMoney) -> Finding {
     let Some((amount, fee, fails)) = theirs else {
         return finding(Class::OnlyOurs, None, Some(ours), claimed);
     };
     let theirs = item(amount, fee);
-    let theirs = if fails { failed(theirs).as_said() } else { theirs };
+    let theirs = if fails { failed(theirs).as_reported() } else { theirs };
     let tolerance = crate::domain::books::reconcile::Tolerance::default();
     let class = crate::domain::books::reconcile::compare(&theirs, &ours, tolerance);
     finding(class, Some(theirs), Some(ours), claimed)
@@ -358,14 +375,14 @@ proptest! {
     #[test]
     fn i_7_the_vouchers_of_a_difference_are_what_it_holds(
         steps in steps(),
-        claimed in prop::sample::select(&[Claimed::Nothing, Claimed::Held][..]),
+        claimed in prop::sample::select(&[ContradictedMoney::Nothing, ContradictedMoney::Held][..]),
     ) {
         let names = AccountNames::default();
         let ours = match claimed {
-            Claimed::Held => failed(item(100, 2)),
-            Claimed::Nothing | Claimed::Undone { .. } => item(100, 2),
+            ContradictedMoney::Held => failed(item(100, 2)),
+            ContradictedMoney::Nothing | ContradictedMoney::Undone { .. } => item(100, 2),
         };
-        let base = if claimed == Claimed::Held { 100 } else { 0 };
+        let base = if claimed == ContradictedMoney::Held { 100 } else { 0 };
         let owner = MerchantId::from_stored("m1");
         let Change { difference: mut row, mut accounting } =
             opened(&said(Some((101, 2, false)), ours, claimed));
@@ -373,10 +390,12 @@ proptest! {
             let now = moment(&names, at(100));
             let before = row.clone();
             let change = match step {
-                Step::Found(theirs) => row.found(&said(theirs, ours, claimed), run(number), &now),
+                Step::Found(theirs) => {
+                    row.with_finding(&said(theirs, ours, claimed), run(number), &now)
+                }
                 // A claim without an undo agrees with no line, so it is never simply gone.
-                Step::Gone if claimed == Claimed::Held => None,
-                Step::Gone => row.gone(BatchId::from_u64(number), "gone", &now),
+                Step::Gone if claimed == ContradictedMoney::Held => None,
+                Step::Gone => row.without_finding(BatchId::from_u64(number), "gone", &now),
                 Step::LosesItsLine => row.without_line(BatchId::from_u64(number), &now),
                 Step::Expires => row.expire(claimed, due(100), &now),
                 Step::Balanced(remedy) => {

@@ -18,16 +18,16 @@ pub struct Judge {
     kept_lines: Vec<u32>,
     kept_records: Vec<u32>,
     /// The directions of money that lines, and records, of this group were seen to have.
-    line_ways: Ways,
-    record_ways: Ways,
+    line_ways: MoneyDirections,
+    record_ways: MoneyDirections,
 }
 
 /// Directions of money that one side of a group has. A failure moves none: it is a way of its own,
 /// so that no success is taken for its duplicate.
 #[derive(Debug, Clone, Copy, Default)]
-struct Ways([bool; 4]);
+struct MoneyDirections([bool; 4]);
 
-impl Ways {
+impl MoneyDirections {
     /// Whether nothing that moves money this way was seen before; it is seen now.
     fn is_first(&mut self, item: &Item) -> bool {
         let place = match (item.status, direction(item)) {
@@ -71,7 +71,8 @@ impl Judge {
         verdicts: &mut Vec<Verdict<u32>>,
     ) {
         let before = verdicts.len();
-        (self.line_ways, self.record_ways) = (Ways::default(), Ways::default());
+        (self.line_ways, self.record_ways) =
+            (MoneyDirections::default(), MoneyDirections::default());
         self.lines.clear();
         self.lines.extend((0..).take(lines.len()));
         self.records.clear();

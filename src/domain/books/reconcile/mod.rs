@@ -61,7 +61,7 @@ impl Item {
     }
 
     /// What a statement says by its line: a failure has moved no money, whatever was asked for.
-    pub fn as_said(&self) -> Self {
+    pub fn as_reported(&self) -> Self {
         match self.status {
             Status::Succeeded => *self,
             Status::Failed => Self { amount_minor: 0, fee_minor: Some(0), ..*self },

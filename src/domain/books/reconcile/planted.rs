@@ -19,7 +19,7 @@ pub struct PlantedRow {
 
 /// Both sides, and what must be found: (class, line, record), places from 0.
 #[derive(Debug, Clone, Default)]
-pub struct Planted {
+pub struct PlantedSides {
     pub lines: Vec<PlantedRow>,
     pub records: Vec<PlantedRow>,
     pub wanted: Vec<(Class, Option<usize>, Option<usize>)>,
@@ -53,7 +53,7 @@ pub fn statement_date() -> BusinessDate {
     date(20)
 }
 
-impl Planted {
+impl PlantedSides {
     fn push(&mut self, class: Class, line: Option<PlantedRow>, record: Option<PlantedRow>) {
         let at = |rows: &mut Vec<PlantedRow>, row: Option<PlantedRow>| {
             row.map(|row| {
@@ -90,7 +90,7 @@ impl Planted {
             Class::AmountShort => line.item.amount_minor -= by,
             Class::FeeDiffers => line.item.fee_minor = Some(amount / 200 + by + amount),
             Class::StatusDiffers => {
-                line.item = Item { status: Status::Failed, ..line.item }.as_said();
+                line.item = Item { status: Status::Failed, ..line.item }.as_reported();
             }
             Class::CurrencyDiffers => line.item.currency = Currency::Hkd,
             Class::Shifted => record.item.date = Some(date(21)),
@@ -151,7 +151,7 @@ impl Planted {
 }
 
 /// Any ledger with any differences planted in it.
-pub fn planted(rows_max: usize) -> impl Strategy<Value = Planted> {
+pub fn planted(rows_max: usize) -> impl Strategy<Value = PlantedSides> {
     let row = (
         prop::sample::select(&PLANTED[..]),
         prop::sample::select(&Operation::ALL[..]),
@@ -160,7 +160,7 @@ pub fn planted(rows_max: usize) -> impl Strategy<Value = Planted> {
     );
     (prop::collection::vec(row, 0..rows_max), prop::collection::vec(any::<u64>(), 1..64)).prop_map(
         |(rows, keys)| {
-            let mut planted = Planted::default();
+            let mut planted = PlantedSides::default();
             for (number, (class, movement, amount, by)) in (1..).zip(rows) {
                 planted.plant(class, number, movement, amount, by);
             }

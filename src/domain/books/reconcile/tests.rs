@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::planted::{Planted, PlantedRow, date, planted};
+use super::planted::{PlantedRow, PlantedSides, date, planted};
 use super::*;
 
 fn item(amount_minor: i64) -> Item {
@@ -106,7 +106,7 @@ fn a_group_of_many_costs_its_sorting() {
 type Found = (Class, Option<usize>, Option<usize>);
 
 /// What the engine does on files, on rows in memory: the first key, then the second one.
-fn reconcile(planted: &Planted) -> (Vec<Found>, Totals) {
+fn reconcile(planted: &PlantedSides) -> (Vec<Found>, Totals) {
     let mut found = Vec::new();
     let by = |key: MatchKey, row: &PlantedRow| match key {
         MatchKey::OrderNo => row.order_no.clone(),

@@ -9,7 +9,7 @@ use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 use super::{
-    BankReceipt, ChannelSettlement, DATES_MAX, RECEIPTS_MAX, RECEIVED_MINOR_MAX, Settled,
+    BankReceipt, ChannelSettlement, DATES_MAX, RECEIPTS_MAX, RECEIVED_MINOR_MAX, SettledAmounts,
     SettledDate, SettlementState,
 };
 
@@ -18,7 +18,7 @@ use super::{
 pub struct DateFacts {
     pub date: BusinessDate,
     /// What the statement of the date says; `None` while none has been reconciled.
-    pub stated: Option<Settled>,
+    pub stated: Option<SettledAmounts>,
     /// What has been settled of it.
     pub settled: Option<SettledDate>,
     /// What is wrong with the statement as a whole, one word each.
@@ -27,7 +27,7 @@ pub struct DateFacts {
 
 /// A receipt with what it is for, as it was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Received {
+pub struct ReceiptSubmission {
     pub channel: ChannelId,
     pub from: BusinessDate,
     pub to: BusinessDate,
@@ -61,7 +61,7 @@ pub struct SettlementChange {
     pub accounting: Option<AccountingRequest>,
 }
 
-impl Received {
+impl ReceiptSubmission {
     /// The clearing dates that it is for, in order.
     pub fn dates(&self) -> Result<Vec<BusinessDate>, SettlementRefusal> {
         if self.receipt.received_minor.unsigned_abs() > RECEIVED_MINOR_MAX.unsigned_abs() {
@@ -84,7 +84,7 @@ impl ChannelSettlement {
     }
 
     /// Whether a further receipt for the same dates and currency is added to it.
-    pub fn takes(&self, received: &Received) -> bool {
+    pub fn takes(&self, received: &ReceiptSubmission) -> bool {
         self.state == SettlementState::Differs
             && (self.from, self.to, self.currency)
                 == (received.from, received.to, received.currency)
@@ -117,7 +117,7 @@ fn dates(from: BusinessDate, to: BusinessDate) -> Result<Vec<BusinessDate>, Sett
 /// Holds a receipt that came again against what was kept of it: the first field that differs.
 pub fn same_content(
     kept: &ChannelSettlement,
-    received: &Received,
+    received: &ReceiptSubmission,
 ) -> Result<(), SettlementRefusal> {
     let reference = &received.receipt.bank_reference;
     let known = kept.receipts.iter().find(|receipt| receipt.bank_reference == *reference);
@@ -133,7 +133,7 @@ pub fn same_content(
 }
 
 /// The settlement of a first receipt: version 0, not checked yet.
-pub fn open(id: SettlementId, received: Received) -> ChannelSettlement {
+pub fn open(id: SettlementId, received: ReceiptSubmission) -> ChannelSettlement {
     ChannelSettlement {
         id,
         version: 0,
@@ -143,7 +143,7 @@ pub fn open(id: SettlementId, received: Received) -> ChannelSettlement {
         currency: received.currency,
         opened_at: received.receipt.at,
         receipts: vec![received.receipt],
-        expected: Settled::default(),
+        expected: SettledAmounts::default(),
         state: SettlementState::Differs,
         reasons: Vec::new(),
         agreed_at: None,
@@ -166,12 +166,12 @@ pub fn receive(
 
 /// What the statements say and nobody has settled. A date without a statement adds nothing. `None`
 /// beyond 64 bits.
-pub fn expected(dates: &[DateFacts]) -> Option<Settled> {
-    dates.iter().try_fold(Settled::default(), |sum, facts| sum.plus(left_of(facts)?))
+pub fn expected(dates: &[DateFacts]) -> Option<SettledAmounts> {
+    dates.iter().try_fold(SettledAmounts::default(), |sum, facts| sum.plus(remainder_of(facts)?))
 }
 
-fn left_of(facts: &DateFacts) -> Option<Settled> {
-    let Some(stated) = facts.stated else { return Some(Settled::default()) };
+fn remainder_of(facts: &DateFacts) -> Option<SettledAmounts> {
+    let Some(stated) = facts.stated else { return Some(SettledAmounts::default()) };
     stated.less(facts.settled.as_ref().map(|row| row.settled).unwrap_or_default())
 }
 
@@ -245,7 +245,7 @@ fn settle(settlement: &ChannelSettlement, facts: &DateFacts) -> Option<SettledDa
 /// Pending clearing becomes reserve and fee cost (S19); the signs turn where we paid the channel.
 fn book(
     settlement: &mut ChannelSettlement,
-    left: Settled,
+    left: SettledAmounts,
     names: &AccountNames,
     now: Timestamp,
 ) -> Option<AccountingRequest> {
@@ -276,7 +276,7 @@ fn book(
     Some(request)
 }
 
-fn revised(left: Settled) -> String {
+fn revised(left: SettledAmounts) -> String {
     format!(
         "it is booked; the statements of its dates now say {} more than was settled, to be settled \
          with a receipt of its own",
@@ -287,7 +287,7 @@ fn revised(left: Settled) -> String {
 /// Why the receipts do not equal the statements, in words that help to find the cause.
 fn reasons(
     settlement: &ChannelSettlement,
-    left: Settled,
+    left: SettledAmounts,
     dates: &[DateFacts],
     others: &[ChannelSettlement],
 ) -> Vec<String> {
@@ -317,7 +317,7 @@ fn reasons(
 }
 
 /// What a difference of this size often is.
-fn cause_of(over: i128, left: Settled, dates: &[DateFacts]) -> Option<String> {
+fn cause_of(over: i128, left: SettledAmounts, dates: &[DateFacts]) -> Option<String> {
     if over == 0 {
         return None;
     }
@@ -328,8 +328,9 @@ fn cause_of(over: i128, left: Settled, dates: &[DateFacts]) -> Option<String> {
     if over == -fee {
         return Some("that is what the fees are: they may have been kept twice".to_owned());
     }
-    let is_date =
-        |facts: &&DateFacts| left_of(facts).is_some_and(|left| i128::from(left.net_minor) == -over);
+    let is_date = |facts: &&DateFacts| {
+        remainder_of(facts).is_some_and(|left| i128::from(left.net_minor) == -over)
+    };
     let date = dates.iter().filter(|_| dates.len() > 1).find(is_date)?;
     Some(format!("that is what {} settles: its money may come later", date.date))
 }

@@ -19,7 +19,7 @@ fn channel() -> ChannelId {
     ChannelId::parse("unionpay").expect("an id")
 }
 
-fn received(reference: &str, from: usize, to: usize, minor: i64) -> Received {
+fn received(reference: &str, from: usize, to: usize, minor: i64) -> ReceiptSubmission {
     let receipt = BankReceipt {
         bank_reference: reference.to_owned(),
         received_minor: minor,
@@ -27,14 +27,20 @@ fn received(reference: &str, from: usize, to: usize, minor: i64) -> Received {
         at: now(),
         by: "ann".to_owned(),
     };
-    Received { channel: channel(), from: day(from), to: day(to), currency: Currency::Cny, receipt }
+    ReceiptSubmission {
+        channel: channel(),
+        from: day(from),
+        to: day(to),
+        currency: Currency::Cny,
+        receipt,
+    }
 }
 
-fn stated(principal: i64, fee: i64) -> Option<Settled> {
-    Some(Settled::new(principal, fee).expect("small"))
+fn stated(principal: i64, fee: i64) -> Option<SettledAmounts> {
+    Some(SettledAmounts::new(principal, fee).expect("small"))
 }
 
-fn facts(number: usize, stated: Option<Settled>, settled: Option<SettledDate>) -> DateFacts {
+fn facts(number: usize, stated: Option<SettledAmounts>, settled: Option<SettledDate>) -> DateFacts {
     DateFacts { date: day(number), stated, settled, problems: Vec::new() }
 }
 
@@ -53,7 +59,7 @@ fn a_receipt_that_equals_the_statement_is_booked_and_settles_its_dates() {
     let one = checked(open(SettlementId::from_u64(7), received("B-1", 20, 21, 9_440)), &dates);
     assert_eq!(one.settlement.state, SettlementState::Agreed);
     assert_eq!((one.settlement.version, one.settlement.accounting_sequence), (1, 1));
-    assert_eq!(one.settlement.expected, Settled::new(9_500, 60).expect("small"));
+    assert_eq!(one.settlement.expected, SettledAmounts::new(9_500, 60).expect("small"));
     let request = one.accounting.expect("booked");
     assert_eq!(request.imbalance_minor(), 0, "I-7");
     let wanted = [
@@ -140,7 +146,7 @@ fn a_revision_leaves_only_what_it_has_changed() {
     // What moves between principal and fee needs no receipt.
     let split = [facts(20, stated(10_010, 70), Some(row.clone()))];
     let moved = checked(one.settlement.clone(), &split);
-    assert_eq!(moved.settlement.expected, Settled::new(10_010, 70).expect("small"));
+    assert_eq!(moved.settlement.expected, SettledAmounts::new(10_010, 70).expect("small"));
     let request = moved.accounting.expect("booked");
     assert_eq!(request.id.sequence, 2);
     let wanted = [
@@ -157,7 +163,7 @@ fn a_revision_leaves_only_what_it_has_changed() {
     assert!(noted.accounting.is_none() && noted.settled.is_empty());
     let rest = checked(open(SettlementId::from_u64(8), received("B-2", 20, 20, 2_000)), &more);
     assert_eq!(rest.settlement.state, SettlementState::Agreed);
-    assert_eq!(rest.settlement.expected, Settled::new(2_000, 0).expect("small"));
+    assert_eq!(rest.settlement.expected, SettledAmounts::new(2_000, 0).expect("small"));
 }
 
 #[test]
@@ -229,7 +235,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Books, statements and settlements of one channel, as the store would keep them.
 #[derive(Default)]
 struct World {
-    stated: BTreeMap<usize, Settled>,
+    stated: BTreeMap<usize, SettledAmounts>,
     settled: BTreeMap<usize, SettledDate>,
     settlements: Vec<ChannelSettlement>,
     accounts: BTreeMap<String, i64>,
@@ -257,7 +263,7 @@ impl World {
                 // Records and suspense together bring the statement's principal into pending
                 // clearing; a revision brings what it has changed.
                 let before = self.stated.get(&date).copied().unwrap_or_default();
-                self.stated.insert(date, Settled::new(principal, fee).expect("small"));
+                self.stated.insert(date, SettledAmounts::new(principal, fee).expect("small"));
                 self.post("channel:unionpay:pending_clearing", principal - before.principal_minor);
                 self.post("other side", before.principal_minor - principal);
             }
@@ -311,8 +317,8 @@ impl World {
 
     fn check(&self) {
         assert_eq!(self.accounts.values().sum::<i64>(), 0, "I-7: the trial balance is zero");
-        let sum = |rows: &mut dyn Iterator<Item = Settled>| {
-            rows.fold(Settled::default(), |sum, one| sum.plus(one).expect("small"))
+        let sum = |rows: &mut dyn Iterator<Item = SettledAmounts>| {
+            rows.fold(SettledAmounts::default(), |sum, one| sum.plus(one).expect("small"))
         };
         let stated = sum(&mut self.stated.values().copied());
         let settled = sum(&mut self.settled.values().map(|row| row.settled));

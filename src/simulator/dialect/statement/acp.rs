@@ -16,7 +16,7 @@ use crate::simulator::dialect::acp_reply::beijing;
 use crate::simulator::ledger::{EntryKind, LedgerEntry};
 use crate::simulator::statement::{ChannelStatement, ChannelStatementLine};
 
-use super::Paper;
+use super::StatementPaper;
 
 /// The widths of the detail file's columns, in bytes.
 pub const ZM_WIDTHS: [usize; 42] = [
@@ -34,7 +34,7 @@ pub fn pack(statement: &ChannelStatement, merchant_id: &str) -> (String, Vec<u8>
 }
 
 /// The ZIP file of a date.
-pub fn zip(statement: &ChannelStatement, merchant_id: &str) -> Paper {
+pub fn zip(statement: &ChannelStatement, merchant_id: &str) -> StatementPaper {
     let date = statement.date.yyyymmdd();
     let short = date % 1_000_000;
     let files = [
@@ -49,7 +49,7 @@ pub fn zip(statement: &ChannelStatement, merchant_id: &str) -> Paper {
         archive.write_all(&bytes).expect("memory takes all");
     }
     let bytes = archive.finish().expect("memory takes all").into_inner();
-    Paper { name: format!("{merchant_id}_{date:08}.zip"), bytes }
+    StatementPaper { name: format!("{merchant_id}_{date:08}.zip"), bytes }
 }
 
 fn detail(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {

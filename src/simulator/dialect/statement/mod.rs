@@ -11,13 +11,13 @@ use crate::simulator::settings::{BankStyle, DialectSettings};
 use crate::simulator::statement::ChannelStatement;
 
 /// A statement's file.
-pub struct Paper {
+pub struct StatementPaper {
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
 /// The file of a date.
-pub fn write(dialect: &DialectSettings, statement: &ChannelStatement) -> Paper {
+pub fn write(dialect: &DialectSettings, statement: &ChannelStatement) -> StatementPaper {
     let date = statement.date;
     let (name, bytes) = match dialect {
         DialectSettings::UnionPayAcp(acp) => return acp::zip(statement, &acp.merchant_id),
@@ -41,5 +41,5 @@ pub fn write(dialect: &DialectSettings, statement: &ChannelStatement) -> Paper {
             (format!("acquirer-{date}.csv"), tables::terminals(statement))
         }
     };
-    Paper { name, bytes }
+    StatementPaper { name, bytes }
 }

@@ -8,7 +8,7 @@ use crate::domain::books::difference::{
 use crate::domain::books::reconcile::Item;
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, ChannelId, ChannelOrderNo, DifferenceId, OrderId};
-use crate::domain::time::{BusinessDate, Due, Timestamp};
+use crate::domain::time::{BusinessDate, DueWindow, Timestamp};
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
@@ -178,7 +178,7 @@ impl dyn Store + '_ {
 
     /// Carried differences whose time is over, the longest due first; behind them what is dated
     /// wrong.
-    pub fn due_differences(&self, due: Due, limit: usize) -> StoreRead<'_, Vec<Difference>> {
+    pub fn due_differences(&self, due: DueWindow, limit: usize) -> StoreRead<'_, Vec<Difference>> {
         self.list(move |rows| due_rows::<Differences>(rows, &[DUE], due, limit))
     }
 }

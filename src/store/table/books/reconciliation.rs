@@ -11,7 +11,7 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{BatchId, ChannelId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
-use crate::domain::write_set::{Unchanged, WriteSet};
+use crate::domain::write_set::{ReadGuard, WriteSet};
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::CommitPlan;
@@ -63,7 +63,7 @@ impl Table for Reconciliations {
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for unchanged in &writes.unchanged {
-            if let Unchanged::Reconciliation { channel, date, was } = unchanged {
+            if let ReadGuard::Reconciliation { channel, date, was } = unchanged {
                 plan_unchanged(current_key(channel.as_str(), *date), *was, plan);
             }
         }

@@ -7,7 +7,7 @@ use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
-use crate::domain::write_set::{Unchanged, WriteSet};
+use crate::domain::write_set::{ReadGuard, WriteSet};
 use crate::store::form::{StoredFields, decode, decode_head, encode};
 use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
@@ -48,7 +48,7 @@ impl Table for SettledDates {
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         for unchanged in &writes.unchanged {
-            if let Unchanged::SettledDate { channel, date, currency, version } = unchanged {
+            if let ReadGuard::SettledDate { channel, date, currency, version } = unchanged {
                 plan.unchanged(key_of(channel, *date, *currency), *version, Self::head);
             }
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, Settled};
+use crate::domain::books::settlement::{BankReceipt, ChannelSettlement, SettledAmounts};
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{ChannelId, SettlementId};
 use crate::domain::write_set::WriteSet;
@@ -141,14 +141,14 @@ pub(super) struct SettledRecord {
 }
 
 impl SettledRecord {
-    pub(super) const fn of(settled: &Settled) -> Self {
-        let Settled { principal_minor, fee_minor, net_minor } = *settled;
+    pub(super) const fn of(settled: &SettledAmounts) -> Self {
+        let SettledAmounts { principal_minor, fee_minor, net_minor } = *settled;
         Self { principal_minor, fee_minor, net_minor }
     }
 
-    pub(super) const fn read(&self) -> Settled {
+    pub(super) const fn read(&self) -> SettledAmounts {
         let Self { principal_minor, fee_minor, net_minor } = *self;
-        Settled { principal_minor, fee_minor, net_minor }
+        SettledAmounts { principal_minor, fee_minor, net_minor }
     }
 }
 

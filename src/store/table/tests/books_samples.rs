@@ -21,7 +21,7 @@ use crate::domain::books::difference::{
 use crate::domain::books::reconcile::{Class, Item, MatchKey, Status, Sums, Tally, Totals};
 use crate::domain::books::reconciliation::{BatchReport, BatchState, FileProblem, Reconciliation};
 use crate::domain::books::settlement::{
-    BankReceipt, ChannelSettlement, Settled, SettledDate, SettlementState,
+    BankReceipt, ChannelSettlement, SettledAmounts, SettledDate, SettlementState,
 };
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::flow::attempt::Operation;
@@ -189,9 +189,13 @@ impl Draw {
         }
     }
 
-    fn settled(&mut self) -> Settled {
+    fn settled(&mut self) -> SettledAmounts {
         let (principal_minor, fee_minor) = (self.any(), self.any());
-        Settled { principal_minor, fee_minor, net_minor: principal_minor.wrapping_sub(fee_minor) }
+        SettledAmounts {
+            principal_minor,
+            fee_minor,
+            net_minor: principal_minor.wrapping_sub(fee_minor),
+        }
     }
 
     pub(super) fn settlement(&mut self) -> ChannelSettlement {
@@ -365,8 +369,8 @@ pub(super) fn difference() -> Difference {
     }
 }
 
-fn settled() -> Settled {
-    Settled { principal_minor: 12_345, fee_minor: 74, net_minor: 12_271 }
+fn settled() -> SettledAmounts {
+    SettledAmounts { principal_minor: 12_345, fee_minor: 74, net_minor: 12_271 }
 }
 
 pub(super) fn settlement() -> ChannelSettlement {

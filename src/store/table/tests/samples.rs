@@ -326,7 +326,7 @@ impl Draw {
             clearing_date: self.date(),
             at: self.time(),
             source: self.of(&Source::ALL),
-            voucher: self.text(400),
+            transcript: self.text(400),
         }
     }
 
@@ -357,7 +357,7 @@ impl Draw {
             ordinal: self.random.u8(..),
             source: self.of(&Source::ALL),
             at: self.time(),
-            voucher: self.text(400),
+            transcript: self.text(400),
             channel_reference: self.maybe(|draw| draw.text(30)),
             undo: self.maybe(Self::id),
         }
@@ -516,7 +516,7 @@ pub(super) fn transaction() -> Transaction {
         clearing_date: date(),
         at: moment(9),
         source: Source::Inquiry,
-        voucher: "respCode=00".to_owned(),
+        transcript: "respCode=00".to_owned(),
     }
 }
 
@@ -589,7 +589,7 @@ pub(super) fn contradiction() -> Contradiction {
         ordinal: 0,
         source: Source::Statement,
         at: moment(11),
-        voucher: "line 7".to_owned(),
+        transcript: "line 7".to_owned(),
         channel_reference: Some("Q7".to_owned()),
         undo: Some(OrderId::compose(261_123, 1, 1)),
     }

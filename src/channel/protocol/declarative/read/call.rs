@@ -15,7 +15,7 @@ use crate::channel::protocol::declarative::kind::{Action, RequestKind};
 use crate::channel::protocol::declarative::reply::{ReplyMap, StateMeaning};
 use crate::channel::protocol::declarative::template::{Scope, Target, Template, TemplateMistake};
 use crate::channel::protocol::declarative::words::Constants;
-use crate::channel::protocol::declarative::{Call, Sending};
+use crate::channel::protocol::declarative::{Call, RequestTemplate};
 use crate::codec::xml::is_name;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
@@ -50,7 +50,7 @@ impl CallReader<'_> {
         kind: RequestKind,
         section: &Section<'_>,
         from: &dyn Fn(&str) -> &'s Section<'s>,
-    ) -> Option<Sending> {
+    ) -> Option<RequestTemplate> {
         let inner = |key: &str| {
             drop(section.optional_section(key));
             from(key).optional_section(key)
@@ -81,7 +81,7 @@ impl CallReader<'_> {
             }
             None => None,
         };
-        Some(Sending {
+        Some(RequestTemplate {
             method,
             path: path?,
             query: query?,

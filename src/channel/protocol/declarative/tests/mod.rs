@@ -263,7 +263,7 @@ fn check_harbour(request: &ChannelRequest, rows: Vec<(&str, Outcome)>) {
         let body = body.replace("{order}", &order);
         let understood = adapter.decode(request, &harbour_reply(&body), now());
         assert_eq!(understood.outcome, expected, "{} {body}", request.name());
-        assert_eq!(understood.voucher.len(), body.len(), "{body}");
+        assert_eq!(understood.transcript.len(), body.len(), "{body}");
     }
 }
 
@@ -459,13 +459,13 @@ fn i_2_a_reply_that_is_not_proven_is_unknown() {
 }
 
 #[test]
-fn i_11_a_voucher_shows_no_card_number_and_no_owner() {
+fn i_11_a_transcript_shows_no_card_number_and_no_owner() {
     let reply = harbour_reply(r#"{"code":"1051","card":"4111111111111111","who":"ZHANG SAN"}"#);
     let mut named = card();
     named.holder = Some("ZHANG SAN".to_owned());
     let request = ChannelRequest::Charge { facts: facts(7), card: named.into() };
-    let voucher = harbour().decode(&request, &reply, now()).voucher;
-    assert_eq!(voucher, r#"{"code":"1051","card":"411111******1111","who":"Z********"}"#);
+    let transcript = harbour().decode(&request, &reply, now()).transcript;
+    assert_eq!(transcript, r#"{"code":"1051","card":"411111******1111","who":"Z********"}"#);
 }
 
 #[test]

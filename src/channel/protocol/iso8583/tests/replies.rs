@@ -1,7 +1,7 @@
 //! What is made of answers, and of what links bring beside them.
 
 use super::*;
-use crate::channel::transport::tcp::{LinkProtocol, Sorted};
+use crate::channel::transport::tcp::{FrameClass, LinkProtocol};
 use crate::domain::outcome::{Outcome, Reason, UnknownCause};
 
 fn outcome(adapter: &Iso8583, request: &ChannelRequest, code: &str) -> Outcome {
@@ -150,7 +150,7 @@ fn i_2_a_message_that_breaks_off_is_unknown_at_once_where_it_can_be_paired() {
         let reply = answer(&adapter, &frame, "00", |draft| {
             draft.put(listed, b"something");
         });
-        assert_eq!(reader.sort(&reply), Sorted::Reply(key));
+        assert_eq!(reader.sort(&reply), FrameClass::Reply(key));
         let understood = reader.decode_frame(&asked, &reply, now());
         assert_eq!(understood.outcome, Outcome::Unknown(UnknownCause::Garbled));
         let objection = understood.objection.expect("it is told").to_string();
@@ -158,7 +158,7 @@ fn i_2_a_message_that_breaks_off_is_unknown_at_once_where_it_can_be_paired() {
         // Without the terminal or the time there is nothing to pair it by.
         let cut = reader.sort(&reply[..reply.len().min(48)]);
         match cut {
-            Sorted::Unreadable(problem) => assert!(problem.contains("byte "), "{problem}"),
+            FrameClass::Unreadable(problem) => assert!(problem.contains("byte "), "{problem}"),
             other => panic!("{section}: {other:?}"),
         }
     }
@@ -172,14 +172,14 @@ fn i_2_a_message_that_the_centre_bounced_is_unknown() {
     bounced[41..46].copy_from_slice(b"00021");
     bounced.extend_from_slice(&frame);
     let key = adapter.encode_frame(&sale(1), now()).expect("built").0.key;
-    assert_eq!(adapter.sort(&bounced), Sorted::Reply(key));
+    assert_eq!(adapter.sort(&bounced), FrameClass::Reply(key));
     let understood = adapter.decode_frame(&asked, &bounced, now());
     assert_eq!(understood.outcome, Outcome::Unknown(UnknownCause::ChannelUnsure));
-    assert_eq!(understood.voucher, "bounced: 00021");
+    assert_eq!(understood.transcript, "bounced: 00021");
 }
 
 #[test]
-fn i_11_a_voucher_shows_no_card_number() {
+fn i_11_a_transcript_shows_no_card_number() {
     for section in [POSP, CUPS] {
         let adapter = adapter(section);
         let (frame, asked) = written(&adapter, &sale(1));
@@ -188,8 +188,8 @@ fn i_11_a_voucher_shows_no_card_number() {
             draft.put(44, TEST_PAN.as_bytes());
         });
         let understood = adapter.decode_frame(&asked, &reply, now());
-        assert!(understood.voucher.starts_with("0210 3=000000 4=000000010000"));
-        assert!(!understood.voucher.contains(TEST_PAN), "{}", understood.voucher);
+        assert!(understood.transcript.starts_with("0210 3=000000 4=000000010000"));
+        assert!(!understood.transcript.contains(TEST_PAN), "{}", understood.transcript);
     }
 }
 
@@ -201,18 +201,18 @@ fn answers_are_paired_with_what_they_answer() {
             let key = adapter.encode_frame(&request, later()).expect("built").0.key;
             let (frame, _) = written(&adapter, &request);
             let reply = answer(&adapter, &frame, "00", |_| {});
-            assert_eq!(adapter.sort(&reply), Sorted::Reply(key));
+            assert_eq!(adapter.sort(&reply), FrameClass::Reply(key));
             // A request about money is nothing that we answer.
-            assert!(matches!(adapter.sort(&frame), Sorted::Unreadable(_)));
+            assert!(matches!(adapter.sort(&frame), FrameClass::Unreadable(_)));
         }
-        assert_eq!(adapter.sort(b""), Sorted::Nothing);
-        assert!(matches!(adapter.sort(b"garbage"), Sorted::Unreadable(_)));
+        assert_eq!(adapter.sort(b""), FrameClass::Nothing);
+        assert!(matches!(adapter.sort(b"garbage"), FrameClass::Unreadable(_)));
         let echo = adapter.echo(now(), 8).expect("a line test");
         let own = adapter.settings.wire.framing.length_bytes();
         // The far end may test the line in the same way.
         match adapter.sort(&echo.bytes[own..]) {
-            Sorted::Request { answer } => {
-                assert_eq!(adapter.sort(&answer[own..]), Sorted::Reply(echo.key));
+            FrameClass::Request { answer } => {
+                assert_eq!(adapter.sort(&answer[own..]), FrameClass::Reply(echo.key));
             }
             other => panic!("{other:?}"),
         }
@@ -238,7 +238,7 @@ fn a_sign_in_brings_the_mac_key() {
         ];
         draft.put(62, &keys.concat());
     });
-    assert_eq!(adapter.sort(&reply), Sorted::Reply(frames[0].key));
+    assert_eq!(adapter.sort(&reply), FrameClass::Reply(frames[0].key));
     assert!(adapter.encode_frame(&sale(1), now()).is_err());
     adapter.take_sign_on(&reply).expect("keys");
     let (frame, _) = written(&adapter, &sale(1));

@@ -38,8 +38,8 @@ fn a_notice_names_its_attempt_and_its_end() {
         settle_mmdd: Some("0601".to_owned()),
     };
     assert_eq!(found.understood.outcome, Outcome::Approved(approval));
-    assert!(found.understood.voucher.contains("accNo=621626*********0018"));
-    assert!(found.understood.voucher.contains("respMsg=成功 [0000000]"));
+    assert!(found.understood.transcript.contains("accNo=621626*********0018"));
+    assert!(found.understood.transcript.contains("respMsg=成功 [0000000]"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::channel::file::codes::CodeTable;
 use crate::channel::protocol::unionpay_acp::UnionPayAcp;
 use crate::channel::protocol::unionpay_acp::codes::ReversalReply;
 use crate::channel::protocol::unionpay_acp::trust::TEST_SIGNER;
-use crate::channel::{Adapter, ChannelRequest, TRANSCRIPT_BYTES_MAX, Understood, WireReply};
+use crate::channel::{Adapter, ChannelRequest, ReplyMeaning, TRANSCRIPT_BYTES_MAX, WireReply};
 use crate::codec::form::Fields;
 use crate::codec::sample_keys::{
     GOLDEN_MIDDLE, GOLDEN_ROOT, authority_params, end_params, issue, merchant_key,
@@ -17,7 +17,7 @@ use crate::domain::flow::attempt::Operation;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
-fn understood(request: &ChannelRequest, fields: Fields) -> Understood {
+fn understood(request: &ChannelRequest, fields: Fields) -> ReplyMeaning {
     adapter().decode(request, &reply(signed(fields).encode_line()), now())
 }
 
@@ -198,7 +198,7 @@ fn i_2_what_is_no_answer_is_unknown() {
         wire.status = status;
         let found = adapter().decode(&payment(), &wire, now());
         assert_eq!(found.outcome, unknown(UnknownCause::HttpStatus), "{status}");
-        assert_eq!(found.voucher, format!("HTTP status {status}"));
+        assert_eq!(found.transcript, format!("HTTP status {status}"));
     }
     for body in ["", " \r\n", "{}", "<html>busy</html>", "a=1&a=2", "a={"] {
         let found = adapter().decode(&payment(), &reply(body), now());
@@ -212,7 +212,7 @@ fn i_2_what_is_no_answer_is_unknown() {
 fn judged(adapter: &UnionPayAcp, certificate: &str, at: Timestamp) -> (Outcome, String) {
     let fields = signed_with(answer("01", &[("respCode", "64")]), certificate);
     let found = adapter.decode(&payment(), &reply(fields.encode_line()), at);
-    (found.outcome, found.voucher)
+    (found.outcome, found.transcript)
 }
 
 #[test]
@@ -238,9 +238,12 @@ fn i_2_who_is_not_unionpay_is_not_believed() {
         (String::new(), now(), "brings no"),
     ];
     for (certificate, at, words) in rows {
-        let (outcome, voucher) = judged(adapter(), &certificate, at);
+        let (outcome, transcript) = judged(adapter(), &certificate, at);
         assert_eq!(outcome, unknown(UnknownCause::BadSignature), "{words}");
-        assert!(voucher.starts_with("not believed: ") && voucher.contains(words), "{voucher}");
+        assert!(
+            transcript.starts_with("not believed: ") && transcript.contains(words),
+            "{transcript}"
+        );
     }
     // And named, for whoever reads the log or the order.
     let fields = signed_with(answer("01", &[("respCode", "64")]), &signer_pem(&expired));
@@ -252,7 +255,7 @@ fn i_2_who_is_not_unionpay_is_not_believed() {
 }
 
 /// Whole replies to `inquiry()`, signed by OpenSSL under the golden certificates.
-fn golden(body: &str) -> Understood {
+fn golden(body: &str) -> ReplyMeaning {
     let mut settings = settings();
     settings.root_certificates = GOLDEN_ROOT.to_owned();
     settings.intermediate_certificates = Some(GOLDEN_MIDDLE.to_owned());
@@ -268,7 +271,7 @@ fn a_signer_as_unionpay_publishes_them_is_believed() {
         ("SHA-1 and a T61String of GBK", include_str!("golden/inquiry-t61-gbk.txt")),
     ] {
         let found = golden(body);
-        assert_eq!(found.outcome.name(), "approved", "{form}: {}", found.voucher);
+        assert_eq!(found.outcome.name(), "approved", "{form}: {}", found.transcript);
         let changed = golden(&body.replace("origRespCode=00", "origRespCode=64"));
         assert_eq!(changed.outcome, unknown(UnknownCause::BadSignature), "{form}");
     }
@@ -284,7 +287,7 @@ fn i_2_a_message_signed_with_sha_1_and_a_forged_chain_are_not_believed() {
     ] {
         let found = golden(body);
         assert_eq!(found.outcome, unknown(UnknownCause::BadSignature), "{words}");
-        assert!(found.voucher.contains(words), "{}", found.voucher);
+        assert!(found.transcript.contains(words), "{}", found.transcript);
     }
 }
 
@@ -358,12 +361,12 @@ fn nested_values_and_empty_fields_survive() {
     let body = format!("{{{}&payType=}}\r\n", signed(fields).encode_line());
     let found = adapter().decode(&payment(), &reply(body), now());
     assert_eq!(found.outcome, declined(Reason::InsufficientFunds, "64", false));
-    assert!(found.voucher.contains("reqReserved=[{a=b&c=d}]"), "{}", found.voucher);
-    assert!(found.voucher.contains("&tokenPayData=***&"), "{}", found.voucher);
+    assert!(found.transcript.contains("reqReserved=[{a=b&c=d}]"), "{}", found.transcript);
+    assert!(found.transcript.contains("&tokenPayData=***&"), "{}", found.transcript);
 }
 
 #[test]
-fn i_11_a_voucher_keeps_the_words_without_card_data() {
+fn i_11_a_transcript_keeps_the_words_without_card_data() {
     let more = [
         ("respCode", "00"),
         ("origRespCode", "00"),
@@ -379,12 +382,12 @@ fn i_11_a_voucher_keeps_the_words_without_card_data() {
         "signPubKeyCert=serial:68758028149&",
         "respMsg=成功[0000000]&",
     ] {
-        assert!(found.voucher.contains(kept), "{kept} in {}", found.voucher);
+        assert!(found.transcript.contains(kept), "{kept} in {}", found.transcript);
     }
-    assert!(!found.voucher.contains(TEST_PAN));
-    assert!(found.voucher.len() <= TRANSCRIPT_BYTES_MAX);
+    assert!(!found.transcript.contains(TEST_PAN));
+    assert!(found.transcript.len() <= TRANSCRIPT_BYTES_MAX);
     let long = understood(&inquiry(), answer("01", &[("reserved", &"好".repeat(9_000))]));
-    assert!(long.voucher.len() <= TRANSCRIPT_BYTES_MAX);
+    assert!(long.transcript.len() <= TRANSCRIPT_BYTES_MAX);
 }
 
 fn every_request() -> [ChannelRequest; 4] {
@@ -444,7 +447,7 @@ proptest! {
         for request in every_request() {
             let found = adapter().decode(&request, &reply(body.clone()), now());
             prop_assert_eq!(found.outcome.name(), "unknown");
-            prop_assert!(found.voucher.len() <= TRANSCRIPT_BYTES_MAX);
+            prop_assert!(found.transcript.len() <= TRANSCRIPT_BYTES_MAX);
         }
     }
 

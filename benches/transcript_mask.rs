@@ -1,6 +1,6 @@
 //! What it costs to mask one reply before it is kept: on the way of every payment. No pass or fail.
 //!
-//! `cargo bench --bench voucher_mask` measures and prints the nanoseconds of one reply, with the
+//! `cargo bench --bench transcript_mask` measures and prints the nanoseconds of one reply, with the
 //! card's number alone and with everything that a request can know of its owner; any other run only
 //! shows that it works.
 
