@@ -3,12 +3,17 @@
 //! Upholds I-1 (a channel is asked only after the commit) and I-9 (a repeated order id sends
 //! nothing).
 
-use std::pin::pin;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::channel::ChannelRequest;
@@ -25,8 +30,8 @@ use crate::store::CommitError;
 /// is nothing true to answer.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
 
-/// An order that is in the books, and the work on it, which goes on if no call waits for it.
-#[derive(Debug)]
+/// An order that is in the books, and the work on it, which whoever waits for its outcome does, and
+/// which goes on by itself when nobody waits any more.
 pub struct Acceptance {
     pub id: OrderId,
     /// The order id was used before, with the same content (I-9).
@@ -34,24 +39,56 @@ pub struct Acceptance {
     work: AcceptedWork,
 }
 
-#[derive(Debug)]
 enum AcceptedWork {
-    /// Nothing is left to do for the call that repeats it.
-    Done(Box<Order>),
-    Running(JoinHandle<Result<Order, EngineError>>),
+    Done(Box<Result<Order, EngineError>>),
+    Running(OrderWork),
+}
+
+/// Work on an order. It is done by whoever waits for it, without a task of its own; if that call
+/// goes away, the rest is done in one. Work that panics has [`EngineError::Died`].
+struct OrderWork(Option<BoxFuture<'static, Result<Order, EngineError>>>);
+
+impl OrderWork {
+    fn of(work: impl Future<Output = Result<Order, EngineError>> + Send + 'static) -> Self {
+        let whole = AssertUnwindSafe(work).catch_unwind();
+        // The future is large: it moves as a pointer.
+        Self(Some(Box::pin(whole.map(|ended| ended.unwrap_or(Err(EngineError::Died))))))
+    }
+}
+
+impl Future for OrderWork {
+    type Output = Result<Order, EngineError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else { return Poll::Ready(Err(EngineError::Died)) };
+        let polled = work.as_mut().poll(context);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl Drop for OrderWork {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending, and recovery finds the order.
+        if let (Some(rest), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(rest);
+        }
+    }
 }
 
 impl Acceptance {
     /// A repeat of an order that was kept.
     pub(super) fn repeat(kept: Order) -> Self {
-        Self { id: kept.id, is_repeat: true, work: AcceptedWork::Done(Box::new(kept)) }
+        Self { id: kept.id, is_repeat: true, work: AcceptedWork::Done(Box::new(Ok(kept))) }
     }
 
     /// The order as its own work leaves it: at its end, or pending, or unknown.
     pub async fn outcome(self) -> Result<Order, EngineError> {
         match self.work {
-            AcceptedWork::Done(order) => Ok(*order),
-            AcceptedWork::Running(task) => task.await.unwrap_or(Err(EngineError::Died)),
+            AcceptedWork::Done(ended) => *ended,
+            AcceptedWork::Running(work) => work.await,
         }
     }
 }
@@ -202,8 +239,7 @@ impl Engine {
     }
 }
 
-/// Runs work on an order in a task of its own, so that a call that goes away stops nothing, and
-/// returns when the order is in the books.
+/// Does work on an order until the order is in the books. A call that goes away stops nothing.
 pub(super) async fn run_to_acceptance<W>(
     until: Instant,
     work: impl FnOnce(AcceptanceSender) -> W,
@@ -211,15 +247,104 @@ pub(super) async fn run_to_acceptance<W>(
 where
     W: Future<Output = Result<Order, EngineError>> + Send + 'static,
 {
-    let (durable, word) = oneshot::channel();
-    // The future is large, and a spawned one is moved several times: it moves as a pointer.
-    let task = tokio::spawn(Box::pin(work(durable)));
-    match timeout_at(until + DURABLE_WITHIN, word).await {
-        Ok(Ok((id, is_repeat))) => {
-            Ok(Acceptance { id, is_repeat, work: AcceptedWork::Running(task) })
+    let (durable, mut word) = oneshot::channel();
+    let mut work = OrderWork::of(work(durable));
+    let working = poll_fn(|context| {
+        let ended = work.poll_unpin(context);
+        // The word comes from the work, so that it is there as soon as it was sent.
+        match (word.try_recv(), ended) {
+            (Ok(said), Poll::Ready(ended)) => Poll::Ready(Ok((said, Some(ended)))),
+            (Ok(said), Poll::Pending) => Poll::Ready(Ok((said, None))),
+            // The work has ended before the order was in the books.
+            (Err(_), Poll::Ready(ended)) => {
+                Poll::Ready(Err(ended.err().unwrap_or(EngineError::Died)))
+            }
+            (Err(_), Poll::Pending) => Poll::Pending,
         }
-        // The work has ended before the order was in the books.
-        Ok(Err(_)) => Err(task.await.ok().and_then(Result::err).unwrap_or(EngineError::Died)),
-        Err(_) => Err(EngineError::NotDurable),
+    });
+    let taken = timeout_at(until + DURABLE_WITHIN, working).await;
+    let ((id, is_repeat), ended) = taken.unwrap_or(Err(EngineError::NotDurable))?;
+    let work = match ended {
+        Some(ended) => AcceptedWork::Done(Box::new(ended)),
+        None => AcceptedWork::Running(work),
+    };
+    Ok(Acceptance { id, is_repeat, work })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::ChannelId;
+
+    fn late() -> Instant {
+        Instant::now() + DURABLE_WITHIN
+    }
+
+    fn id() -> OrderId {
+        OrderId::compose(261_122, 1, 1)
+    }
+
+    /// An end that tells the works of these tests from others.
+    fn end() -> EngineError {
+        EngineError::NoSuchChannel { channel: ChannelId::from_stored("end") }
+    }
+
+    fn is_end(ended: &Result<Order, EngineError>) -> bool {
+        matches!(ended, Err(EngineError::NoSuchChannel { .. }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_done_by_who_waits_for_it_and_goes_on_without_him() {
+        for (waits, goes_on) in [(true, false), (false, true)] {
+            let (sender, told) = oneshot::channel();
+            let (step, stepped) = oneshot::channel::<()>();
+            let caller = tokio::task::try_id();
+            let accepted = run_to_acceptance(late(), |durable| async move {
+                durable.send((id(), false)).expect("the call waits");
+                stepped.await.expect("it is not dropped");
+                sender.send(tokio::task::try_id()).expect("the test waits");
+                Err(end())
+            });
+            let acceptance = accepted.await.expect("it is in the books");
+            step.send(()).expect("the work waits");
+            if waits {
+                assert!(is_end(&acceptance.outcome().await));
+            } else {
+                drop(acceptance);
+            }
+            let task = told.await.expect("it went on");
+            assert_eq!(task != caller, goes_on);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_told_of_an_order_only_when_it_is_in_the_books() {
+        let never = run_to_acceptance(Instant::now(), |durable| async move {
+            std::future::pending::<()>().await;
+            durable.send((id(), false)).map_err(|_| end())?;
+            Err(end())
+        });
+        assert!(matches!(never.await, Err(EngineError::NotDurable)));
+        let refused = run_to_acceptance(late(), |_durable| async { Err(end()) }).await;
+        assert!(matches!(refused, Err(EngineError::NoSuchChannel { .. })));
+        let at_once = run_to_acceptance(late(), |durable| async move {
+            durable.send((id(), true)).expect("the call waits");
+            Err(end())
+        });
+        let at_once = at_once.await.expect("it is in the books");
+        assert!(at_once.is_repeat && is_end(&at_once.outcome().await));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_is_answered() {
+        let accepted = run_to_acceptance(late(), |durable| async move {
+            durable.send((id(), false)).expect("the call waits");
+            tokio::task::yield_now().await;
+            panic!("a fault of the test's");
+        });
+        let acceptance = accepted.await.expect("it is in the books");
+        assert!(matches!(acceptance.outcome().await, Err(EngineError::Died)));
+        let at_once = run_to_acceptance(late(), |_durable| async { panic!("another one") }).await;
+        assert!(matches!(at_once, Err(EngineError::Died)));
     }
 }
