@@ -6,6 +6,8 @@
 
 pub mod certificates;
 pub mod file;
+#[cfg(test)]
+mod manual;
 pub mod protocol;
 pub mod registry;
 pub mod samples;

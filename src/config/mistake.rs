@@ -7,6 +7,8 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use super::keys::KeyRecord;
+
 /// The most mistakes that are kept for one reading; what comes after them is only counted.
 pub const MISTAKES_MAX: usize = 1_000;
 
@@ -63,9 +65,11 @@ impl fmt::Display for Mistake {
 
 impl std::error::Error for Mistake {}
 
-/// Collects mistakes while reading goes on. Shared by reference with everything that reads.
+/// Collects mistakes while reading goes on, and the keys that were asked for. Shared by reference
+/// with everything that reads.
 #[derive(Debug, Default)]
 pub struct Mistakes {
+    pub keys: KeyRecord,
     kept: RefCell<Vec<Mistake>>,
     dropped: Cell<usize>,
 }

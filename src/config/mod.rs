@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod checked;
 pub mod credential;
 pub mod editor;
+pub mod keys;
 pub mod layout;
 pub mod mistake;
 pub mod raw;
@@ -40,6 +41,9 @@ pub fn settings(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::keys::Need;
     use super::*;
     use crate::domain::books::accounting::AccountNames;
 
@@ -56,6 +60,36 @@ mod tests {
         assert!(defaults.callers.is_empty() && defaults.accounting.url.is_none());
         assert_eq!(defaults.accounting_batch_max, 1);
         assert_eq!(defaults.accounts, AccountNames::default());
+    }
+
+    /// What is read and has no value there stands in a comment: `# key = …`.
+    #[test]
+    fn the_file_of_defaults_has_every_setting_and_no_other() {
+        let mut written: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut head = String::new();
+        for line in DEFAULT_TEXT.lines().map(|line| line.trim_start_matches("# ")) {
+            if let Some(section) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {
+                head = section.trim_start_matches('[').to_owned();
+            } else if let Some((key, _)) = line.split_once(" = ")
+                && key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte))
+            {
+                written.entry(head.clone()).or_default().insert(key.to_owned());
+            }
+        }
+        let text = format!("{DEFAULT_TEXT}[[callers]]\n");
+        let document = Document::parse("default.toml", &text).expect("TOML");
+        let mistakes = Mistakes::new();
+        drop(Settings::read(document.root(&mistakes), Path::new("")));
+        let read = mistakes.keys.needs();
+        let of_section = |(head, needs): (&String, &BTreeMap<String, Need>)| {
+            let keys = needs.iter().filter(|(_, need)| !need.is_section);
+            let keys: BTreeSet<String> = keys.map(|(key, _)| key.clone()).collect();
+            (!keys.is_empty()).then(|| (head.clone(), keys))
+        };
+        let read: BTreeMap<String, BTreeSet<String>> = read.iter().filter_map(of_section).collect();
+        assert_eq!(written, read, "default.toml has what is read");
     }
 
     #[test]

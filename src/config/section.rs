@@ -15,7 +15,7 @@ use super::mistake::{Mistakes, is_secret, nearest};
 use super::raw::{Node, NodeContent, SettingsTable, SourceLine, Tree, join_path, show_key};
 use super::value::{
     Complaint, Integer, ValueResult, duration_example, elements, hide_secret, listed, read_boolean,
-    read_choice, read_duration, read_integer, read_parsed, read_text, wrong_kind,
+    read_choice, read_duration, read_integer, read_parsed, read_text, show_duration, wrong_kind,
 };
 
 /// One key of a table with arbitrary keys.
@@ -74,6 +74,7 @@ impl<'a> Section<'a> {
     }
 
     pub fn text_or(&self, key: &str, default: &str) -> String {
+        self.note_default(key, default);
         self.optional_text(key).unwrap_or_else(|| default.to_owned())
     }
 
@@ -111,6 +112,7 @@ impl<'a> Section<'a> {
     }
 
     pub fn integer_or<T: Integer>(&self, key: &str, default: T, range: RangeInclusive<T>) -> T {
+        self.note_default(key, default);
         self.optional_integer(key, range).unwrap_or(default)
     }
 
@@ -124,6 +126,7 @@ impl<'a> Section<'a> {
     }
 
     pub fn boolean_or(&self, key: &str, default: bool) -> bool {
+        self.note_default(key, default);
         self.optional(key, |node, _| read_boolean(node)).unwrap_or(default)
     }
 
@@ -140,6 +143,7 @@ impl<'a> Section<'a> {
         default: Duration,
         range: RangeInclusive<Duration>,
     ) -> Duration {
+        self.note_default(key, show_duration(default));
         self.optional_duration(key, range).unwrap_or(default)
     }
 
@@ -159,7 +163,15 @@ impl<'a> Section<'a> {
         self.required(key, &example, read).unwrap_or_else(|| allowed[0].1.clone())
     }
 
-    pub fn choice_or<T: Clone>(&self, key: &str, default: T, allowed: &[(&str, T)]) -> T {
+    pub fn choice_or<T: Clone + PartialEq>(
+        &self,
+        key: &str,
+        default: T,
+        allowed: &[(&str, T)],
+    ) -> T {
+        if let Some((word, _)) = allowed.iter().find(|(_, value)| *value == default) {
+            self.note_default(key, word);
+        }
         self.optional_choice(key, allowed).unwrap_or(default)
     }
 
@@ -227,6 +239,7 @@ impl<'a> Section<'a> {
 
     /// The section `key`, or `None` when it is absent.
     pub fn optional_section(&self, key: &str) -> Option<Section<'a>> {
+        self.mistakes.keys.note(&self.head, key, |need| need.is_section = true);
         let node = self.find(key)?;
         if let NodeContent::Table(table) = &node.content {
             return Some(self.inner(key, &node.place, Some(table)));
@@ -239,6 +252,7 @@ impl<'a> Section<'a> {
 
     /// The sections `[[key]]` in their order; none when the key is absent.
     pub fn sections(&self, key: &str) -> Vec<Section<'a>> {
+        self.mistakes.keys.note(&self.head, key, |need| need.is_section = true);
         let Some(node) = self.find(key) else { return Vec::new() };
         let advice = format!("write [[{}]] above each", join_path(&self.head, key));
         let NodeContent::List(nodes) = &node.content else {
@@ -274,6 +288,7 @@ impl<'a> Section<'a> {
 
     /// Every key that is given here, in its order, with its line.
     pub fn keys(&self) -> Vec<(&'a str, usize)> {
+        self.mistakes.keys.note_free(&self.head);
         let entries = self.table.into_iter().flat_map(SettingsTable::iter);
         entries.map(|(key, node)| (key, node.place.line)).collect()
     }
@@ -364,8 +379,19 @@ impl<'a> Section<'a> {
     fn find(&self, key: &str) -> Option<&'a Node> {
         if !self.asked.borrow().contains(key) {
             self.asked.borrow_mut().insert(key.to_owned());
+            self.mistakes.keys.note(&self.head, key, |_| {});
         }
         self.get(key)
+    }
+
+    fn note_required(&self, key: &str) {
+        self.mistakes.keys.note(&self.head, key, |need| need.is_required = true);
+    }
+
+    fn note_default(&self, key: &str, default: impl ToString) {
+        self.mistakes.keys.note(&self.head, key, |need| {
+            need.defaults.insert(default.to_string());
+        });
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -391,6 +417,7 @@ impl<'a> Section<'a> {
         example: &str,
         read: impl FnOnce(&Node, bool) -> ValueResult<T>,
     ) -> Option<T> {
+        self.note_required(key);
         if self.find(key).is_none() {
             self.report_missing(key, example);
             return None;
@@ -416,6 +443,9 @@ impl<'a> Section<'a> {
         example: &str,
         read: impl Fn(&Node, bool) -> ValueResult<T>,
     ) -> Option<Vec<T>> {
+        if is_required {
+            self.note_required(key);
+        }
         let Some(node) = self.find(key) else {
             if is_required {
                 self.report_missing(key, &format!("[{example}]"));

@@ -3,6 +3,7 @@
 //! Reports every mistake with its line and goes on. Credentials are references that the caller
 //! resolves: this file reads no other file and no environment.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -15,7 +16,7 @@ use crate::channel::transport::tcp::LinkTerms;
 use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{CupsHeader, FrameHeader, PospHeader};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use crate::codec::iso8583::notation::Packing;
+use crate::codec::iso8583::notation::{FieldSpec, Packing};
 use crate::codec::iso8583::{Draft, Format, Shipped, encode};
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
@@ -60,6 +61,64 @@ pub fn read(
     let wire = read_wire(&section, style);
     let mac = read_mac(&section, style, resolve);
     let numbering = read_numbering(&section, style);
+    check_abilities(&section, file);
+    let signs_in = matches!(&mac, Some(Some(Mac { source: KeySource::SignIn { .. }, .. })));
+    let signs_on = section.boolean_or("sign_on", signs_in);
+    if signs_in && !signs_on {
+        let advice = "leave sign_on out, or give the MAC its own key";
+        section.mistake("sign_on", "without it nothing brings the MAC key", advice);
+    }
+    let posp = |key: &str, default: &str, lengths| match style {
+        Style::Posp => read_digits(&section, key, Some(default), lengths),
+        Style::Cups => String::new(),
+    };
+    let cups = |key: &str, default: Option<&str>, lengths| match style {
+        Style::Posp => String::new(),
+        Style::Cups => read_digits(&section, key, default, lengths),
+    };
+    let private = match style {
+        // Nothing behind the batch.
+        Style::Posp => posp("private", "", 0..=9),
+        Style::Cups => cups("private", Some("000005000300000000000001000000"), 4..=100),
+    };
+    let batch = posp("batch", "000001", 6..=6);
+    let acquirer = cups("acquirer", None, 1..=11);
+    let forwarder = cups("forwarder", None, 1..=11);
+    let reversal_reason = cups("reversal_reason", Some("4351"), 4..=4);
+    let zone = read_zone(&section);
+    let merchant_id = digits_or_letters(&section, "merchant_id", 15);
+    let entry_mode = read_digits(&section, "entry_mode", Some("012"), 3..=3);
+    let reversal_carries = read_carried(&section, style);
+    let tests_line = section.boolean_or("line_test", true);
+    let format = wire.as_ref().map(|wire| &wire.format);
+    let values = read_values(&section, style, format);
+    check_unused(&section, style, format, tests_line, matches!(tls_name, Some(None)));
+    let codes = ResponseCodes::new(file.codes.clone(), read_reversal_codes(&section));
+    section.finish();
+    let settings = Iso8583Terms {
+        style,
+        numbering: numbering?,
+        mac: mac?,
+        zone,
+        merchant_id,
+        entry_mode,
+        batch,
+        acquirer,
+        forwarder,
+        private,
+        reversal_carries,
+        reversal_reason,
+        signs_on,
+        tests_line,
+        values,
+        wire: wire?,
+    };
+    let tls_name = tls_name?;
+    Some(Iso8583Channel { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
+}
+
+/// What the protocol has not, and what its reversals need.
+fn check_abilities(section: &Section<'_>, file: &ChannelFile) {
     if file.abilities.can(Ability::Inquiry) {
         let advice = "take inquiry out of abilities.operations, and let `unknown.then` reverse";
         section.mistake("style", "the protocol has no inquiry", advice);
@@ -74,36 +133,6 @@ pub fn read(
             section.mistake("style", &problem, "take undo out");
         }
     }
-    let signs_in = matches!(&mac, Some(Some(Mac { source: KeySource::SignIn { .. }, .. })));
-    let signs_on = section.boolean_or("sign_on", signs_in);
-    if signs_in && !signs_on {
-        let advice = "leave sign_on out, or give the MAC its own key";
-        section.mistake("sign_on", "without it nothing brings the MAC key", advice);
-    }
-    let settings = Iso8583Terms {
-        style,
-        numbering: numbering?,
-        mac: mac?,
-        zone: read_zone(&section),
-        merchant_id: digits_or_letters(&section, "merchant_id", 15),
-        entry_mode: section.text_or("entry_mode", "012"),
-        batch: section.text_or("batch", "000001"),
-        acquirer: section.text_or("acquirer", ""),
-        forwarder: section.text_or("forwarder", ""),
-        private: section.text_or("private", usual_private(style)),
-        reversal_carries: read_carried(&section, style),
-        reversal_reason: section.text_or("reversal_reason", "4351"),
-        signs_on,
-        tests_line: section.boolean_or("line_test", true),
-        values: read_values(&section, style, wire.as_ref()?),
-        wire: wire?,
-    };
-    check_style(&section, &settings);
-    check_unused(&section, &settings, matches!(tls_name, Some(None)));
-    let codes = ResponseCodes::new(file.codes.clone(), read_reversal_codes(&section));
-    section.finish();
-    let tls_name = tls_name?;
-    Some(Iso8583Channel { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
 }
 
 fn read_links(section: &Section<'_>) -> Option<LinkTerms> {
@@ -312,12 +341,23 @@ fn digits_or_letters(section: &Section<'_>, key: &str, length: usize) -> String 
     text
 }
 
-/// POS-P: nothing behind the batch.
-const fn usual_private(style: Style) -> &'static str {
-    match style {
-        Style::Posp => "",
-        Style::Cups => "000005000300000000000001000000",
+/// Digits, as many as `lengths` says. What has no default is required, and reported once.
+fn read_digits(
+    section: &Section<'_>,
+    key: &str,
+    default: Option<&str>,
+    lengths: RangeInclusive<usize>,
+) -> String {
+    let text = match default {
+        Some(default) => section.text_or(key, default),
+        None => section.text(key),
+    };
+    let fits = lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !fits && (default.is_some() || section.has(key)) {
+        let problem = format!("it is not {} to {} digits", lengths.start(), lengths.end());
+        section.mistake(key, &problem, "copy it from the acquirer's paper");
     }
+    text
 }
 
 fn read_carried(section: &Section<'_>, style: Style) -> Vec<OriginalField> {
@@ -348,10 +388,12 @@ const SET_FOR_CENTRE: [u8; 6] = [7, 12, 13, 32, 33, 37];
 /// What is another one for each card, attempt or original: a fixed value is nobody's.
 const NEVER_FIXED: [u8; 12] = [2, 14, 35, 36, 37, 38, 39, 45, 52, 55, 61, 90];
 
-fn read_values(section: &Section<'_>, style: Style, wire: &Wire) -> Vec<(u8, String)> {
-    let format = &wire.format;
+/// Nothing is said of values that no sound format packs.
+fn read_values(section: &Section<'_>, style: Style, format: Option<&Format>) -> Vec<(u8, String)> {
     let mut values = Vec::new();
-    let Some(inner) = section.optional_section("values") else { return values };
+    let Some((inner, format)) = section.optional_section("values").zip(format) else {
+        return values;
+    };
     let is_cups = style == Style::Cups;
     for (key, _) in inner.keys() {
         let number = key.parse::<u8>().ok();
@@ -384,8 +426,14 @@ fn read_values(section: &Section<'_>, style: Style, wire: &Wire) -> Vec<(u8, Str
 }
 
 /// A key that is read and then used for nothing hides what its author wanted.
-fn check_unused(section: &Section<'_>, settings: &Iso8583Terms, without_tls: bool) {
-    let (style, unused): (&str, &[&str]) = match settings.style {
+fn check_unused(
+    section: &Section<'_>,
+    style: Style,
+    format: Option<&Format>,
+    tests_line: bool,
+    without_tls: bool,
+) {
+    let (style, unused): (&str, &[&str]) = match style {
         Style::Posp => (
             "posp",
             &[
@@ -408,12 +456,14 @@ fn check_unused(section: &Section<'_>, settings: &Iso8583Terms, without_tls: boo
     for key in unused {
         unless_used(key, &format!("messages of style {style} have no such thing"));
     }
-    let format = &settings.wire.format;
-    let packs_digits = |field| format.field(field).is_some_and(|spec| spec.packing == Packing::Bcd);
-    if !format.numbers_listed().any(packs_digits) {
+    let packs_digits = |format: &Format| {
+        let is_bcd = |spec: &FieldSpec| spec.packing == Packing::Bcd;
+        format.numbers_listed().any(|field| format.field(field).is_some_and(is_bcd))
+    };
+    if format.is_some_and(|format| !packs_digits(format)) {
         unless_used("filler_f", "no field of the format is packed in BCD");
     }
-    if !settings.tests_line {
+    if !tests_line {
         unless_used("line_test_after", "line_test is false");
     }
     if without_tls {
@@ -431,27 +481,4 @@ fn read_reversal_codes(section: &Section<'_>) -> Vec<(String, CodeMeaning)> {
     }
     inner.finish();
     codes
-}
-
-/// What one of the styles needs and the other does not.
-fn check_style(section: &Section<'_>, settings: &Iso8583Terms) {
-    let digits = |key: &str, text: &str, lengths: std::ops::RangeInclusive<usize>| {
-        if !lengths.contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            let problem = format!("it is not {} to {} digits", lengths.start(), lengths.end());
-            section.mistake(key, &problem, "copy it from the acquirer's paper");
-        }
-    };
-    digits("entry_mode", &settings.entry_mode, 3..=3);
-    match settings.style {
-        Style::Posp => {
-            digits("batch", &settings.batch, 6..=6);
-            digits("private", &settings.private, 0..=9);
-        }
-        Style::Cups => {
-            digits("acquirer", &settings.acquirer, 1..=11);
-            digits("forwarder", &settings.forwarder, 1..=11);
-            digits("reversal_reason", &settings.reversal_reason, 4..=4);
-            digits("private", &settings.private, 4..=100);
-        }
-    }
 }

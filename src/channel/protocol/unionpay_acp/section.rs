@@ -85,11 +85,7 @@ impl SectionReader<'_, '_, '_> {
             signing: self.signing(),
             encryption: self.encryption(),
             root_certificates: self.credential("root_certificates"),
-            // Asked for even when it is absent, so that it counts as a known key.
-            intermediate_certificates: section
-                .has("intermediate_certificates")
-                .then(|| self.credential("intermediate_certificates"))
-                .or_else(|| section.optional_text("intermediate_certificates")),
+            intermediate_certificates: self.optional_credential("intermediate_certificates"),
             accepted_signers: section.optional_texts("accepted_signers").unwrap_or_default(),
             production: section.boolean("production"),
             reversal_reply: section.choice_or(
@@ -126,7 +122,19 @@ impl SectionReader<'_, '_, '_> {
         if self.failed.borrow().contains(key) {
             return String::new();
         }
-        (self.resolve)(&reference).unwrap_or_else(|problem| {
+        self.resolved(key, &reference)
+    }
+
+    fn optional_credential(&self, key: &'static str) -> Option<String> {
+        let reference = self.section.optional_text(key);
+        if reference.is_none() && self.section.has(key) {
+            self.fail(key);
+        }
+        reference.map(|reference| self.resolved(key, &reference))
+    }
+
+    fn resolved(&self, key: &'static str, reference: &str) -> String {
+        (self.resolve)(reference).unwrap_or_else(|problem| {
             self.section.mistake(key, &problem, REFERENCE_ADVICE);
             self.fail(key);
             String::new()
