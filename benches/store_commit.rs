@@ -14,7 +14,7 @@ use std::time::Instant;
 use support::{Scratch, books};
 use switchyard::domain::books::accounting::DeliveryStatus;
 use switchyard::domain::write_set::WriteSet;
-use switchyard::store::sled::{SledSettings, SledStore};
+use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use switchyard::store::{PAGE_MAX, Store};
 
 /// More than any due time of the rows.
@@ -36,8 +36,8 @@ fn main() {
 }
 
 fn measure(folder: &Path, group_max: usize, at_once: u64, payments: u64) {
-    let settings = SledSettings { group_max, ..SledSettings::default() };
-    let store = Arc::new(SledStore::open(folder, &settings).expect("a new store"));
+    let settings = EmbeddedSettings { group_max, ..EmbeddedSettings::default() };
+    let store = Arc::new(EmbeddedStore::open(folder, &settings).expect("a new store"));
     let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
     let next = Arc::new(AtomicU64::new(1));
     let started = Instant::now();
@@ -57,7 +57,7 @@ fn measure(folder: &Path, group_max: usize, at_once: u64, payments: u64) {
     drop(runtime);
     drop(store);
     let started = Instant::now();
-    let opened = SledStore::open(folder, &settings).expect("the same store");
+    let opened = EmbeddedStore::open(folder, &settings).expect("the same store");
     let open_ms = started.elapsed().as_millis();
     drop(opened);
     println!(
@@ -67,7 +67,7 @@ fn measure(folder: &Path, group_max: usize, at_once: u64, payments: u64) {
 }
 
 /// Makes payments one after another until their number is reached.
-async fn pay(store: Arc<SledStore>, next: Arc<AtomicU64>, payments: u64) {
+async fn pay(store: Arc<EmbeddedStore>, next: Arc<AtomicU64>, payments: u64) {
     loop {
         let sequence = next.fetch_add(1, Ordering::Relaxed);
         if sequence > payments {

@@ -36,7 +36,7 @@ const IMPURE: [&str; 13] = [
 ];
 /// Packages with a door of their own: the one folder or file whose business they are.
 const DOORS: [(&str, &[&str]); 4] = [
-    ("sled::", &["src/store/sled/"]),
+    ("sled::", &["src/store/embedded/"]),
     // The demo plays the accounting system and the core, which are servers.
     ("axum::", &["src/api/", "src/cli/demo/"]),
     ("fastrand::", &["src/entropy.rs"]),
@@ -74,7 +74,7 @@ const BANS: [Ban; 15] = [
     Ban {
         text: ".sync_data(",
         in_tests: true,
-        but_in: &["src/store/sled/files.rs"],
+        but_in: &["src/store/embedded/files.rs"],
         why: "the store syncs through its files, so that a test sees it",
     },
     Ban {

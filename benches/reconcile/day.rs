@@ -14,7 +14,7 @@ use switchyard::domain::ids::{ChannelOrderNo, OrderId};
 use switchyard::domain::money::Currency;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::Store;
-use switchyard::store::sled::SledStore;
+use switchyard::store::embedded::EmbeddedStore;
 
 use crate::office::{Line, channel, date};
 use crate::support::books;
@@ -109,7 +109,7 @@ impl Row {
     }
 }
 
-pub async fn fill(store: &SledStore, rows: u64) {
+pub async fn fill(store: &EmbeddedStore, rows: u64) {
     let mut place = 0;
     while place < rows {
         let end = rows.min(place + COMMITTED_AT_ONCE);

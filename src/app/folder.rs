@@ -12,7 +12,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use crate::store::StoreError;
-use crate::store::sled::{BooksContent, SledStore};
+use crate::store::embedded::{BooksContent, EmbeddedStore};
 
 /// Where the books lie, below the data folder.
 pub const BOOKS: &str = "books";
@@ -60,7 +60,7 @@ impl DataFolder {
             Err(source) => return Err(FolderError::Io { path: marker, source }),
         };
         let books = path.join(BOOKS);
-        let held = SledStore::content(&books)?;
+        let held = EmbeddedStore::content(&books)?;
         let Some(keys) = keys else {
             if path.join(KEYS).exists() || books.exists() {
                 return Err(FolderError::Missing { path: marker });

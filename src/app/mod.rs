@@ -1,5 +1,6 @@
 //! Builds store, tables, channels, engine, API and workers, and stops them in order.
 
+pub mod backup;
 pub mod folder;
 pub mod keys;
 mod recall;
@@ -31,10 +32,10 @@ use crate::domain::write_set::AuditEntry;
 use crate::engine::intake::Intake;
 use crate::engine::{Engine, EngineError};
 use crate::entropy::Entropy;
-use crate::reconciliation::ChannelBooks;
-use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
-use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
-use crate::store::sled::{SledSettings, SledStore};
+use crate::reconciliation::incoming::{Inbox, StatementDesk};
+use crate::reconciliation::suspense::SettlementDesk;
+use crate::reconciliation::{Backoffice, StatementRules};
+use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::store::{Store, StoreError};
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
@@ -131,7 +132,7 @@ impl App {
         let fingerprints = keys.fingerprints();
         let books = open_store(data, &settings)?;
         folder.keep(fingerprints)?;
-        let store: Arc<dyn Store> = Arc::<SledStore>::clone(&books);
+        let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&books);
         let in_use = recall::channels_in_use(&*store).await?;
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
@@ -152,8 +153,9 @@ impl App {
             books.numbers_have_leapt();
         }
         drop(books);
-        let books = ChannelBooks::new(Arc::clone(&engine), Arc::<Registry>::clone(&registry));
-        let imports = ImportDesk::new(books.clone(), inbox, data, entropy.clone());
+        let rules: Arc<dyn StatementRules> = Arc::<Registry>::clone(&registry);
+        let backoffice = Backoffice::new(Arc::clone(&engine), rules, inbox, data, entropy.clone());
+        let backoffice = Arc::new(backoffice);
         let intake = Arc::new(Intake::new(
             Arc::clone(&engine),
             Arc::clone(&registry),
@@ -168,8 +170,7 @@ impl App {
             registry,
             bins,
             statements,
-            imports: Arc::new(imports),
-            differences: Arc::new(DifferenceDesk::new(books)),
+            backoffice,
             settlements: SettlementDesk::new(Arc::clone(&engine)),
             uploads: Uploads::default(),
             callers: Callers::new(&callers, rate.0, rate.1),
@@ -319,14 +320,14 @@ async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(
     engine.audit(entry).await.map_err(StartError::Numbers)
 }
 
-fn open_store(data: &Path, settings: &Settings) -> Result<Arc<SledStore>, StoreError> {
-    let sled = SledSettings {
+fn open_store(data: &Path, settings: &Settings) -> Result<Arc<EmbeddedStore>, StoreError> {
+    let chosen = EmbeddedSettings {
         queue_max: settings.store_queue_max,
         group_max: settings.store_group_max,
         cache_bytes: settings.store_cache_bytes,
-        ..SledSettings::default()
+        ..EmbeddedSettings::default()
     };
-    Ok(Arc::new(SledStore::open(&data.join(BOOKS), &sled)?))
+    Ok(Arc::new(EmbeddedStore::open(&data.join(BOOKS), &chosen)?))
 }
 
 /// The clock, held against what the last process of these books knew of the time.
@@ -467,10 +468,7 @@ fn start_workers(
         }
     }
     workers.start(statements_every, StatementWorker::new(Arc::clone(&state.statements)));
-    workers.start(
-        statements_every,
-        ReconciliationWorker::new(Arc::clone(&state.imports), Arc::clone(&state.differences)),
-    );
+    workers.start(statements_every, ReconciliationWorker::new(Arc::clone(&state.backoffice)));
     workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
     workers.start(METRICS_TIDIED_EVERY, MetricsWorker(state.metrics.clone()));

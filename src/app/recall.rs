@@ -10,7 +10,7 @@ use crate::engine::{EngineError, before_day_of, days_before, recent};
 use crate::store::{PAGE_MAX, Store, StoreError};
 
 /// How many of the newest order numbers are gone through for the channels' health, beside the
-/// segment of numbers that the last process may have left unused: some tenths of a second. A limit
+/// range of numbers that the last process may have left unused: some tenths of a second. A limit
 /// for the day needs all orders of the day, as the money counts to the last one.
 const RECENT_ORDERS: u32 = 10_000;
 /// An order is sent this long after it got its number at most: it may be of the UTC day before.

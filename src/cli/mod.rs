@@ -19,6 +19,7 @@ pub mod route;
 pub mod serve;
 pub mod simulate;
 pub mod statement;
+pub mod store;
 mod table;
 
 use std::process::ExitCode;
@@ -83,6 +84,8 @@ enum CliCommand {
     Clock(remote::clock::ClockArgs),
     /// Show the running daemon's workers
     Worker(remote::worker::WorkerArgs),
+    /// Verify, back up and restore the books, and make their index anew
+    Store(store::StoreArgs),
     /// Have the running daemon download a channel's statement, or list the files of a date
     Statement(statement::StatementArgs),
     /// Reconcile a statement file, in the running daemon's books or against exported records
@@ -116,6 +119,7 @@ pub fn main() -> ExitCode {
         CliCommand::Clearing(args) => clearing::run(args),
         CliCommand::Clock(args) => remote::clock::run(args),
         CliCommand::Worker(args) => remote::worker::run(args),
+        CliCommand::Store(args) => store::run(args),
         CliCommand::Statement(args) => statement::run(args),
         CliCommand::Reconcile(args) => reconcile::run(args),
         CliCommand::Difference(args) => books::difference::run(args),

@@ -1,4 +1,4 @@
-//! Order ids from leased segments: unique across nodes and restarts, without a write for each.
+//! Order ids from leased ranges: unique across nodes and restarts, without a write for each.
 //!
 //! What was leased is in the books. Where the books may be older than the world (a restored backup,
 //! a copy), numbers leap over all that may have been given out by now.
@@ -13,7 +13,7 @@ use crate::domain::time::{BusinessDate, ClearingCalendar, Present, Timestamp};
 use crate::store::{CommitError, Store};
 
 /// How many numbers one lease takes: at 10,000 orders a second, one write a second.
-const SEGMENT: u32 = 10_000;
+const RANGE: u32 = 10_000;
 /// How far another machine's clock may have been ahead of ours when it gave out numbers.
 const AHEAD: Duration = Duration::from_secs(60 * 60);
 const DAY_S: u64 = 86_400;
@@ -21,7 +21,7 @@ const DAY_S: u64 = 86_400;
 const LEAP_DAYS_MAX: u32 = 1_000;
 
 #[derive(Debug, Clone, Copy, Default)]
-struct NumberSegment {
+struct NumberRange {
     yymmdd: u32,
     next: u64,
     end: u64,
@@ -32,7 +32,7 @@ struct NumberSegment {
 pub struct OrderNumbers {
     store: Arc<dyn Store>,
     node: u16,
-    current: Mutex<NumberSegment>,
+    current: Mutex<NumberRange>,
     /// One lease at a time: the calls that wait take from what it brings.
     leasing: tokio::sync::Mutex<()>,
 }
@@ -41,7 +41,7 @@ impl OrderNumbers {
     /// `node` 0 to 999, another one for each process that shares a store.
     pub fn new(store: Arc<dyn Store>, node: u16) -> Self {
         assert!(node <= 999, "the settings allow nodes 0 to 999");
-        let current = Mutex::new(NumberSegment::default());
+        let current = Mutex::new(NumberRange::default());
         Self { store, node, current, leasing: tokio::sync::Mutex::new(()) }
     }
 
@@ -58,9 +58,8 @@ impl OrderNumbers {
                 return Ok(id);
             }
             let day = self.lock().yymmdd.max(today);
-            let first = self.store.lease(day, self.node, SEGMENT).await?;
-            *self.lock() =
-                NumberSegment { yymmdd: day, next: first, end: first + u64::from(SEGMENT) };
+            let first = self.store.lease(day, self.node, RANGE).await?;
+            *self.lock() = NumberRange { yymmdd: day, next: first, end: first + u64::from(RANGE) };
         }
     }
 
@@ -94,8 +93,8 @@ impl OrderNumbers {
             _ => return Ok(()),
         };
         let is_passed = {
-            let segment = self.lock();
-            (segment.yymmdd, segment.next) > (day, sequence)
+            let range = self.lock();
+            (range.yymmdd, range.next) > (day, sequence)
         };
         if is_passed || sequence > seconds * u64::from(ORDERS_PER_SECOND_MAX) {
             return Ok(());
@@ -118,24 +117,24 @@ impl OrderNumbers {
             self.store.lease(day, self.node, step).await?;
             left -= u64::from(step);
         }
-        let mut segment = self.lock();
-        if segment.yymmdd == day {
-            segment.end = segment.next;
+        let mut range = self.lock();
+        if range.yymmdd == day {
+            range.end = range.next;
         }
         Ok(())
     }
 
     fn take(&self, today: u32) -> Option<OrderId> {
-        let mut segment = self.lock();
-        if segment.yymmdd < today || segment.next >= segment.end {
+        let mut range = self.lock();
+        if range.yymmdd < today || range.next >= range.end {
             return None;
         }
-        let sequence = segment.next;
-        segment.next += 1;
-        Some(OrderId::compose(segment.yymmdd, self.node, sequence))
+        let sequence = range.next;
+        range.next += 1;
+        Some(OrderId::compose(range.yymmdd, self.node, sequence))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, NumberSegment> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, NumberRange> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -153,10 +152,10 @@ pub fn days_before(newest: OrderId, days: u32) -> OrderId {
 }
 
 /// An id some `count` numbers before `newest`, and of its day. A
-/// restart leaves the rest of a segment unused, so it goes one segment further.
+/// restart leaves the rest of a range unused, so it goes one range further.
 pub fn recent(newest: OrderId, count: u32) -> OrderId {
     let sequence = newest.as_u64() % OrderId::compose(0, 1, 0).as_u64();
-    let back = u64::from(count + SEGMENT).min(sequence);
+    let back = u64::from(count + RANGE).min(sequence);
     OrderId::from_u64(newest.as_u64() - back)
 }
 

@@ -11,10 +11,8 @@ use super::StoreError;
 use super::form::{damaged, millis};
 use super::sorted::StoreResult;
 
-/// The form of the whole layout.
-pub(super) const LAYOUT: &[u8] = b"!layout";
-/// What [`LAYOUT`] holds.
-pub(super) const LAYOUT_FORM: u8 = 1;
+/// The form of all keys, as the manifest of a store on disk says it.
+pub(super) const LAYOUT: u8 = 1;
 
 /// A key in the making.
 pub(super) struct Key(pub Vec<u8>);

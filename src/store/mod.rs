@@ -10,7 +10,7 @@
 
 pub mod memory;
 pub mod reread;
-pub mod sled;
+pub mod embedded;
 
 mod form;
 mod key;

@@ -5,7 +5,7 @@
 //! feed any bytes to every decoder.
 
 use super::table::TABLES;
-use super::{StoreError, sled};
+use super::{StoreError, embedded};
 
 /// A key that reads as every table's: the order id or channel `channel`, then the date 1685-01-01,
 /// whose bytes make a sequence, and an attempt, claim and place, then a currency or an order id.
@@ -31,5 +31,5 @@ pub fn reread_row(kind: &str, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
 
 /// Reads one file of the journal; answers how many rows it would write or remove.
 pub fn reread_journal(bytes: &[u8]) -> Result<usize, StoreError> {
-    sled::journal_rows(bytes)
+    embedded::journal_rows(bytes)
 }

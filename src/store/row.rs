@@ -27,6 +27,13 @@ pub(super) trait Table {
 
     const LETTER: u8 = Self::LETTERS[0].0;
 
+    /// So many of the letters, from the first, are those of rows; the others are its index's.
+    const ROW_LETTERS: usize = 1;
+
+    /// The first bytes of those keys that come in no order of time, and that are looked up though
+    /// most are not there: a store keeps more at hand for them.
+    const SCATTERED: &'static [u8] = &[];
+
     fn key(row: &Self::Row) -> Vec<u8>;
 
     /// What the key does not say.
@@ -206,6 +213,8 @@ type RowReader = fn(&[u8], &[u8]) -> StoreResult<Vec<u8>>;
 pub(super) struct AnyTable {
     pub name: &'static str,
     pub letters: &'static [(u8, &'static str)],
+    pub row_letters: usize,
+    pub scattered: &'static [u8],
     pub plan: fn(&WriteSet, &mut CommitPlan),
     pub reread: RowReader,
     #[cfg(test)]
@@ -215,14 +224,29 @@ pub(super) struct AnyTable {
 impl AnyTable {
     #[cfg(not(test))]
     pub(super) const fn of<T: Table>() -> Self {
-        Self { name: T::NAME, letters: T::LETTERS, plan: T::plan, reread: reread::<T> }
+        Self {
+            name: T::NAME,
+            letters: T::LETTERS,
+            row_letters: T::ROW_LETTERS,
+            scattered: T::SCATTERED,
+            plan: T::plan,
+            reread: reread::<T>,
+        }
     }
 
     /// In tests every table has samples.
     #[cfg(test)]
     pub(super) const fn of<T: super::table::tests::Sampled>() -> Self {
         let samples = super::table::tests::Samples::of::<T>();
-        Self { name: T::NAME, letters: T::LETTERS, plan: T::plan, reread: reread::<T>, samples }
+        Self {
+            name: T::NAME,
+            letters: T::LETTERS,
+            row_letters: T::ROW_LETTERS,
+            scattered: T::SCATTERED,
+            plan: T::plan,
+            reread: reread::<T>,
+            samples,
+        }
     }
 }
 

@@ -1,19 +1,20 @@
 //! What only a store on a disk can show: opening again, kills, damage, large rows.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use switchyard::domain::flow::attempt::{Attempt, AttemptState};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::write_set::WriteSet;
-use switchyard::store::sled::{SledSettings, SledStore};
+use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore, back_up, restore, verify};
 use switchyard::store::{CommitError, PAGE_MAX, Store, StoreError};
 
 use crate::queues::put;
 use crate::rows::batch_id;
 use crate::support::Scratch;
 use crate::support::books::{self, accepted, id, moment, next, order, paid};
-use crate::{commit, ids, of, open, read, refuse, settings};
+use crate::{commit, ids, of, open, open_at, open_flushing, read, refuse, settings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_12_what_was_committed_is_there_after_opening_again() {
@@ -69,7 +70,9 @@ async fn orphans_are_what_an_earlier_opening_left_in_flight() {
 async fn a_folder_is_open_once() {
     let scratch = Scratch::new();
     let store = open(&scratch);
-    let Err(error) = SledStore::open(scratch.path(), &settings()) else { panic!("opened twice") };
+    let Err(error) = EmbeddedStore::open(scratch.path(), &settings()) else {
+        panic!("opened twice")
+    };
     assert!(error.to_string().contains("open in another process"), "{error}");
     commit(&store, accepted(&order(1))).await;
 }
@@ -119,10 +122,10 @@ const ANSWERS_BEFORE_KILL: usize = 300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_victim_commits_until_it_is_killed() {
     let Some(folder) = std::env::var_os(VICTIM_FOLDER) else { return };
-    let merge_keys = std::env::var(VICTIM_MERGE_KEYS).expect("it is set with the folder");
-    let merge_keys = merge_keys.parse().expect("a number of keys");
-    let settings = SledSettings { merge_keys, ..settings() };
-    let store = Arc::new(SledStore::open(folder.as_ref(), &settings).expect("a new store"));
+    let layer_keys = std::env::var(VICTIM_MERGE_KEYS).expect("it is set with the folder");
+    let layer_keys = layer_keys.parse().expect("a number of keys");
+    let settings = EmbeddedSettings { layer_keys, ..settings() };
+    let store = Arc::new(EmbeddedStore::open(folder.as_ref(), &settings).expect("a new store"));
     let payers = (0..8_u64).map(|payer| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
@@ -144,15 +147,15 @@ async fn i_12_what_was_answered_survives_a_kill() {
     survives_a_kill(1_000_000).await;
 }
 
-/// The journal's files change places many times, and the kill comes while a layer is merged.
+/// The journal's files change places many times, and the kill comes while a layer is flushed.
 #[tokio::test]
-async fn i_12_what_was_answered_survives_a_kill_while_it_is_merged() {
+async fn i_12_what_was_answered_survives_a_kill_while_it_is_flushed() {
     survives_a_kill(64).await;
 }
 
-async fn survives_a_kill(merge_keys: usize) {
+async fn survives_a_kill(layer_keys: usize) {
     let scratch = Scratch::new();
-    let answered = killed(&scratch, merge_keys);
+    let answered = killed(&scratch, layer_keys);
     let store = open(&scratch);
     for (sequence, version) in answered {
         let kept = read(of(&store).order(id(sequence))).await.expect("it was answered");
@@ -164,12 +167,12 @@ async fn survives_a_kill(merge_keys: usize) {
 
 /// Leaves the folder of a process that was killed while it wrote, and gives what that process had
 /// answered: the sequence of an order, and its version.
-pub fn killed(scratch: &Scratch, merge_keys: usize) -> Vec<(u64, u32)> {
+pub fn killed(scratch: &Scratch, layer_keys: usize) -> Vec<(u64, u32)> {
     use std::io::{BufRead, BufReader};
     let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "disk::a_victim_commits_until_it_is_killed", "--nocapture"])
         .env(VICTIM_FOLDER, scratch.path())
-        .env(VICTIM_MERGE_KEYS, merge_keys.to_string())
+        .env(VICTIM_MERGE_KEYS, layer_keys.to_string())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("a process of this test");
@@ -196,22 +199,6 @@ pub fn killed(scratch: &Scratch, merge_keys: usize) -> Vec<(u64, u32)> {
     answered
 }
 
-/// Writes into the tree of a closed store behind its back, or removes from it.
-fn tamper(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
-    let tree = sled::Config::new().path(scratch.path()).segment_size(4 * 1024 * 1024).open();
-    let tree = tree.expect("a closed store");
-    let before = match value {
-        Some(value) => tree.insert(key, value),
-        None => tree.remove(key),
-    };
-    assert!(before.expect("a write").is_some(), "the key is one of the store's");
-    tree.flush().expect("a flush");
-    drop(tree);
-    // sled's threads may hold its lock a moment longer.
-    let log = std::fs::File::open(scratch.path().join("db")).expect("sled's log");
-    log.lock().expect("a lock that comes free");
-}
-
 fn order_key(table: u8, id: OrderId) -> Vec<u8> {
     [&[table], id.as_u64().to_be_bytes().as_slice()].concat()
 }
@@ -231,8 +218,8 @@ fn journal(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
     let mut body = [key_length.to_be_bytes(), length.to_be_bytes()].concat();
     body.extend_from_slice(key);
     body.extend_from_slice(value.unwrap_or_default());
-    // Its last turn, and the empty one after it, have been merged.
-    let mut frame = (newest + 2).to_be_bytes().to_vec();
+    // Its last turn has been flushed.
+    let mut frame = (newest + 1).to_be_bytes().to_vec();
     frame.extend_from_slice(&0_u32.to_be_bytes());
     frame.extend_from_slice(&u32::try_from(body.len()).expect("it is short").to_be_bytes());
     let sum = crc32fast::hash(&[frame.as_slice(), &body].concat());
@@ -242,20 +229,89 @@ fn journal(scratch: &Scratch, key: &[u8], value: Option<&[u8]>) {
     file.expect("a journal").write_all_at(&frame, 0).expect("a write");
 }
 
+/// The files of segments, the oldest first.
+fn segments(scratch: &Scratch) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(scratch.path().join("segments")).expect("a folder");
+    let mut files: Vec<_> = files.flatten().map(|file| file.path()).collect();
+    files.sort();
+    files
+}
+
 #[tokio::test]
-async fn a_row_that_was_written_or_removed_past_the_store_is_a_refusal() {
-    for (value, words) in [(None, "1 of 2 open orders"), (Some(&[1, 2][..]), "not as they were")] {
+async fn a_segment_that_is_missing_or_another_one_is_a_refusal() {
+    type Change = fn(&Path);
+    let changes: [(Change, &str); 4] = [
+        (|file| std::fs::remove_file(file).expect("a file"), "is missing"),
+        (|file| std::fs::write(file, []).expect("a file"), "is not the one that was written"),
+        (
+            |file| {
+                let mut bytes = std::fs::read(file).expect("a file");
+                *bytes.last_mut().expect("a trailer") ^= 1;
+                std::fs::write(file, bytes).expect("a file");
+            },
+            "is not the one that was written",
+        ),
+        (
+            |file| {
+                let other = file.with_file_name("0000000002");
+                std::fs::copy(other, file).expect("a copy");
+            },
+            "is not the one that was written",
+        ),
+    ];
+    for (change, words) in changes {
         let scratch = Scratch::new();
-        let store = open(&scratch);
-        commit(&store, accepted(&order(1))).await;
-        commit(&store, accepted(&order(2))).await;
-        drop(store);
-        tamper(&scratch, &order_key(b'o', id(1)), value);
-        let refused = SledStore::open(scratch.path(), &settings()).err();
+        for sequence in 1..=2 {
+            let store = open(&scratch);
+            commit(&store, accepted(&order(sequence))).await;
+        }
+        let files = segments(&scratch);
+        assert_eq!(files.len(), 2, "each life has left one: {files:?}");
+        change(&files[0]);
+        let refused = EmbeddedStore::open(scratch.path(), &settings()).err();
         let Some(StoreError::NotWhole { what, known }) = refused else { panic!("{refused:?}") };
         assert!(what.contains(words), "{what}");
-        assert!(known.contains("rows were merged at"), "{known}");
+        assert!(known.contains("rows lay in 2 segments at"), "{known}");
     }
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_an_error_where_it_is_read_and_nothing_is_absent() {
+    let scratch = Scratch::new();
+    let store = open(&scratch);
+    // Of open orders each start reads all; these are final.
+    for sequence in 1..=2_000 {
+        let order = order(sequence);
+        commit(&store, accepted(&order)).await;
+        commit(&store, paid(&order)).await;
+    }
+    drop(store);
+    let file = segments(&scratch).remove(0);
+    let mut bytes = std::fs::read(&file).expect("a segment");
+    let place = bytes.len() / 2;
+    bytes[place] ^= 1;
+    std::fs::write(&file, bytes).expect("a segment");
+    let store = open(&scratch);
+    let (mut found, mut damaged) = (0, 0);
+    for sequence in 1..=2_000 {
+        match of(&store).order(id(sequence)).await {
+            Ok(Some(kept)) => {
+                assert_eq!(kept.version, 2);
+                found += 1;
+            }
+            Ok(None) => panic!("order {sequence} is absent"),
+            Err(StoreError::Damaged { detail, .. }) => {
+                assert!(detail.contains("its checksum does not hold"), "{detail}");
+                damaged += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(found > 1_000 && damaged > 0, "{found} found, {damaged} damaged");
+    drop(store);
+    let report = verify(scratch.path(), &|_, _| {}).expect("a manifest that reads");
+    assert_eq!(report.damaged, 1, "{:?}", report.damage);
+    assert!(report.damage[0].contains("its checksum does not hold: the rows from `"));
 }
 
 #[tokio::test]
@@ -279,15 +335,6 @@ async fn a_damaged_row_is_an_error_and_the_others_live_on() {
     commit(&store, accepted(&next(&order(2)))).await;
 }
 
-#[tokio::test]
-async fn a_layout_of_another_version_is_refused() {
-    let scratch = Scratch::new();
-    drop(open(&scratch));
-    tamper(&scratch, b"!layout", Some(&[2]));
-    let refused = SledStore::open(scratch.path(), &settings());
-    assert!(matches!(refused.err(), Some(StoreError::Damaged { table: "layout", .. })));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_large_row_comes_back_after_opening_again() {
     let scratch = Scratch::new();
@@ -300,14 +347,12 @@ async fn a_large_row_comes_back_after_opening_again() {
     commit(&store, put(&large)).await;
     commit(&store, put(&books::entry(&order(2), books::CHANNEL, Some(0)))).await;
     drop(store);
-    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
-    assert!(blobs > 0, "it is too small to lie in a file of its own");
     let store = open(&scratch);
     assert_eq!(read(of(&store).reversal(id(1))).await, Some(large));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn agreed_lines_lie_in_no_file_of_their_own() {
+async fn agreed_lines_come_back_after_opening_again() {
     let scratch = Scratch::new();
     let store = open(&scratch);
     let lines = |batch: u8| vec![batch; 1_250_000];
@@ -316,7 +361,6 @@ async fn agreed_lines_lie_in_no_file_of_their_own() {
         commit(&store, WriteSet { agreed_lines: vec![row], ..WriteSet::default() }).await;
     }
     drop(store);
-    // From the journal's copy and from the tree's.
     for _ in 0..2 {
         let store = open(&scratch);
         for batch in 1..=4_u8 {
@@ -324,8 +368,6 @@ async fn agreed_lines_lie_in_no_file_of_their_own() {
             assert!(kept == Some(lines(batch)), "batch {batch}");
         }
     }
-    let blobs = std::fs::read_dir(scratch.path().join("blobs")).expect("sled's folder").count();
-    assert_eq!(blobs, 0, "a page of the tree is too large for its log");
 }
 
 #[tokio::test]
@@ -343,4 +385,102 @@ async fn a_missing_part_of_agreed_lines_is_damage() {
         let damaged = matches!(kept, Err(StoreError::Damaged { table: "agreed_lines", .. }));
         assert!(damaged, "part {missing}");
     }
+}
+
+/// An index is worth nothing: gone, emptied, or full of noise, it is made anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_damaged_is_made_anew() {
+    let scratch = Scratch::new();
+    for life in 0..3 {
+        let store = open(&scratch);
+        for sequence in life * 200 + 1..=life * 200 + 200 {
+            commit(&store, accepted(&order(sequence))).await;
+        }
+        drop(store);
+        let index = scratch.path().join("index");
+        match life {
+            0 => std::fs::remove_dir_all(&index).expect("a folder"),
+            1 => std::fs::write(index.join("db"), []).expect("a file"),
+            _ => {
+                let bytes = std::fs::read(index.join("db")).expect("a file");
+                let noise: Vec<u8> = bytes.iter().map(|byte| byte.rotate_left(3) ^ 0x5A).collect();
+                std::fs::write(index.join("db"), noise).expect("a file");
+            }
+        }
+        let store = open(&scratch);
+        for sequence in 1..=life * 200 + 200 {
+            assert_eq!(read(of(&store).order(id(sequence))).await, Some(order(sequence)));
+        }
+    }
+    let all = std::sync::Mutex::new((0, 0));
+    let progress = |done: u64, of: u64| *all.lock().expect("no panic") = (done, of);
+    let store = EmbeddedStore::rebuild(scratch.path(), &settings(), &progress).expect("a store");
+    let (done, of_all) = *all.lock().expect("no panic");
+    assert!(done == of_all && done >= 1_200, "{done} of {of_all} rows");
+    assert_eq!(read(of(&store).orders(None, PAGE_MAX)).await.len(), 600);
+}
+
+/// What was answered before a backup began is in it, and a second one copies little.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_made_under_load_is_consistent() {
+    let (scratch, backup) = (Scratch::new(), Scratch::new());
+    let store = Arc::new(open_flushing(&scratch, 200));
+    let answered = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let payer = tokio::spawn({
+        let (store, answered, stop) =
+            (Arc::clone(&store), Arc::clone(&answered), Arc::clone(&stop));
+        async move {
+            for sequence in 1.. {
+                commit(&*store, accepted(&order(sequence))).await;
+                commit(&*store, paid(&order(sequence))).await;
+                answered.store(sequence, std::sync::atomic::Ordering::SeqCst);
+                if stop.load(std::sync::atomic::Ordering::SeqCst) {
+                    return;
+                }
+            }
+        }
+    });
+    let known = || answered.load(std::sync::atomic::Ordering::SeqCst);
+    let mut copies = Vec::new();
+    for round in 1..=4_u64 {
+        while known() < round * 150 {
+            tokio::task::yield_now().await;
+        }
+        let before = known();
+        let (from, to) = (scratch.path().to_owned(), backup.path().to_owned());
+        let report = tokio::task::spawn_blocking(move || back_up(&from, &to)).await;
+        let report = report.expect("no panic").expect("a backup");
+        assert!(report.segments > 0);
+        let restored = Scratch::new();
+        let books = restored.path().join("books");
+        restore(backup.path(), &books).expect("a whole backup");
+        let found = verify(&books, &|_, _| {}).expect("a manifest that reads");
+        assert_eq!(found.damage, Vec::<String>::new());
+        // Its original is at work, so the copy must not be.
+        let refused = EmbeddedStore::open(&books, &settings()).err().map(|why| why.to_string());
+        assert!(refused.is_some_and(|why| why.contains("the folder is a copy")));
+        copies.push((restored, before));
+    }
+    stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    payer.await.expect("the payer ends");
+    drop(store);
+    for (restored, before) in copies {
+        let copy = open_at(&restored.path().join("books"));
+        for sequence in 1..=before {
+            let kept = read(of(&copy).order(id(sequence))).await.expect("it was answered");
+            assert_eq!(kept.version, 2, "order {sequence}");
+        }
+    }
+    let last = back_up(scratch.path(), backup.path()).expect("a backup");
+    let again = back_up(scratch.path(), backup.path()).expect("a backup");
+    assert!(last.segments > 0 && again.copied == 0, "{again:?}");
+    let restored = Scratch::new();
+    let books = restored.path().join("books");
+    restore(backup.path(), &books).expect("a whole backup");
+    let (copy, original) = (open_at(&books), open(&scratch));
+    assert!(copy.is_copy() && !original.is_copy());
+    let all = read(of(&original).orders(None, PAGE_MAX)).await;
+    assert_eq!(read(of(&copy).orders(None, PAGE_MAX)).await, all);
+    assert!(restore(backup.path(), &books).is_err(), "there are books");
 }

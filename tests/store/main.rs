@@ -11,6 +11,7 @@ mod rows;
 mod support;
 
 use std::future::Future;
+use std::path::Path;
 
 use differences::*;
 use orders::*;
@@ -20,8 +21,8 @@ use support::Scratch;
 use support::books::id;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::write_set::WriteSet;
+use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use switchyard::store::memory::MemoryStore;
-use switchyard::store::sled::{SledSettings, SledStore};
 use switchyard::store::{CommitError, Store, StoreError};
 
 macro_rules! suite {
@@ -45,13 +46,13 @@ macro_rules! suite {
             )*
         }
 
-        /// Every commit is copied into the tree at once, and the next ones wait for it.
-        mod merging {
+        /// Every commit is written as a segment at once, and the next ones wait for it.
+        mod flushing {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     let scratch = super::Scratch::new();
-                    super::$test(&super::open_merging(&scratch, 1)).await;
+                    super::$test(&super::open_flushing(&scratch, 1)).await;
                 }
             )*
         }
@@ -105,17 +106,21 @@ suite! {
     random_histories_of_differences_equal_a_plain_model,
 }
 
-fn open(scratch: &Scratch) -> SledStore {
-    SledStore::open(scratch.path(), &settings()).expect("a store in a scratch folder")
+fn open(scratch: &Scratch) -> EmbeddedStore {
+    open_at(scratch.path())
 }
 
-fn open_merging(scratch: &Scratch, merge_keys: usize) -> SledStore {
-    let settings = SledSettings { merge_keys, ..settings() };
-    SledStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
+fn open_at(folder: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(folder, &settings()).expect("a store in a scratch folder")
 }
 
-fn settings() -> SledSettings {
-    SledSettings { cache_bytes: 16 * 1024 * 1024, ..SledSettings::default() }
+fn open_flushing(scratch: &Scratch, layer_keys: usize) -> EmbeddedStore {
+    let settings = EmbeddedSettings { layer_keys, ..settings() };
+    EmbeddedStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
+}
+
+fn settings() -> EmbeddedSettings {
+    EmbeddedSettings { cache_bytes: 16 * 1024 * 1024, ..EmbeddedSettings::default() }
 }
 
 /// A store as those have it who do not know which it is.

@@ -4,7 +4,6 @@
 pub mod batches;
 mod body;
 pub mod differences;
-mod error;
 pub mod report;
 pub mod settlements;
 pub mod upload;

@@ -113,7 +113,7 @@ fn the_date_never_goes_back_within_a_process() {
     assert_eq!(take(&anew, START_MS).expect("no faults").to_string(), "2611220010000000001");
     let third = numbers(&store, 1);
     let jumped = take(&third, START_MS).expect("no faults").to_string();
-    assert_eq!(jumped, "2611220010000010001", "a crash wastes the rest of a segment");
+    assert_eq!(jumped, "2611220010000010001", "a crash wastes the rest of a range");
 }
 
 #[test]
@@ -121,13 +121,13 @@ fn a_segment_is_given_out_whole() {
     let store = MemoryStore::new();
     let process = numbers(&store, 1);
     let first = take(&process, START_MS).expect("no faults").as_u64();
-    for place in 1..u64::from(SEGMENT) * 2 + 5 {
+    for place in 1..u64::from(RANGE) * 2 + 5 {
         let id = take(&process, START_MS).expect("no faults");
         assert_eq!(id.as_u64(), first + place);
     }
 }
 
-/// Sixteen takers on four threads, so that they meet in the lease and at a segment's end.
+/// Sixteen takers on four threads, so that they meet in the lease and at a range's end.
 #[test]
 fn i_9_concurrent_takers_share_no_number() {
     let store = MemoryStore::new();
@@ -200,7 +200,7 @@ fn i_9_restored_books_give_out_no_number_again() {
         // Done again, after a crash before it was noted, it passes over a lease at most.
         leap();
         let again = take(&copy, now).expect("a number");
-        assert!(again > first && again.sequence() - first.sequence() <= u64::from(SEGMENT) + 1);
+        assert!(again > first && again.sequence() - first.sequence() <= u64::from(RANGE) + 1);
     }
 }
 

@@ -16,8 +16,7 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
-use super::inbox::{Inbox, InboxFile};
-use crate::reconciliation::InboxError;
+use super::inbox::{Inbox, InboxFile, LandError};
 
 /// Why there is no statement. Asking again is always allowed.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +38,7 @@ pub enum FetchError {
     #[error("the channel could not be asked")]
     Transport(#[from] TransportFailure),
     #[error("the statement could not be kept")]
-    Land(#[from] InboxError),
+    Land(#[from] LandError),
     #[error("the download has panicked")]
     Died,
 }
@@ -237,7 +236,7 @@ impl StatementDesk {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<BTreeMap<String, String>, InboxError> {
+    ) -> Result<BTreeMap<String, String>, LandError> {
         self.inbox.landed(channel, date)
     }
 }

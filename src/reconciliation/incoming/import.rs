@@ -1,9 +1,7 @@
 //! Statements come in: handed in, downloaded, or laid into the inbox. Each content is one revision
 //! of its channel and date; a reissued file is a further one, and leads.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::channel::statement::{FILES_BYTES_MAX, StatementFile};
 use crate::codec::crypto::digest::RunningSha256;
@@ -12,14 +10,14 @@ use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
-use crate::entropy::Entropy;
-use crate::reconciliation::books::{ChannelBooks, ChannelContext};
-use crate::reconciliation::matching::{has_rows, is_like, is_of};
-use crate::reconciliation::run::{BatchRunner, Job, JobFiles};
-use crate::reconciliation::{InboxError, NOTHING, OWN_NAME, ReconciliationError};
+use crate::reconciliation::matching::{has_rows, is_like};
 
-use super::absence::AbsenceCheck;
-use super::inbox::{Inbox, InboxFile, digest_of};
+use super::inbox::{InboxFile, LandError, digest_of};
+use crate::reconciliation::run::Job;
+use crate::reconciliation::{
+    Backoffice, BackofficeError, ChannelContext, ImportResult, LandedStatement, NOTHING, OWN_NAME,
+    StatementUpload, UploadContent,
+};
 
 /// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
 /// ones are run when they are asked for.
@@ -27,99 +25,26 @@ const LOOKED_THROUGH_MAX: usize = 62;
 /// The names of packed files: what is in them has the layout's name.
 const PACKED: [&str; 2] = [".zip", ".gz"];
 
-/// What a statement's file holds, as it is handed in.
-#[derive(Debug)]
-pub enum UploadContent {
-    Bytes(Vec<u8>),
-    /// A file below the data folder, which is moved into the inbox.
-    File(PathBuf),
-}
-
-/// A statement's file that is handed in.
-#[derive(Debug)]
-pub struct StatementUpload {
-    pub channel: ChannelId,
-    pub date: BusinessDate,
-    pub name: String,
-    pub content: UploadContent,
-    pub origin: StatementOrigin,
-    /// The name of the API key's owner.
-    pub by: String,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImportResult {
-    pub revision: StatementRevision,
-    /// Whether this content is new; if not, nothing was written but what had been missing.
-    pub is_new: bool,
-    pub batch: Reconciliation,
-}
-
-/// A statement that has landed and is not in the books yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LandedStatement {
-    pub channel: ChannelId,
-    pub date: BusinessDate,
-    pub origin: StatementOrigin,
-}
-
 /// Where a file comes from, and who brought it.
 struct FileSource {
     origin: StatementOrigin,
     by: String,
 }
 
-type Turns = BTreeMap<ChannelId, Arc<tokio::sync::Mutex<()>>>;
-
-/// Takes statements in, and has the one that leads run.
-pub struct ImportDesk {
-    books: ChannelBooks,
-    runner: BatchRunner,
-    inbox: Arc<Inbox>,
-    /// At most one run of a channel at a time.
-    turns: Mutex<Turns>,
-    /// Files that this process has refused, by SHA-256: they are not tried again by themselves.
-    refused: Mutex<BTreeSet<(ChannelId, BusinessDate, String)>>,
-}
-
-impl ImportDesk {
-    /// `data` is the data folder; the inbox lies in it.
-    pub fn new(books: ChannelBooks, inbox: Arc<Inbox>, data: &Path, entropy: Entropy) -> Self {
-        let runner = BatchRunner::new(books.clone(), data, entropy);
-        Self { books, runner, inbox, turns: Mutex::default(), refused: Mutex::default() }
-    }
-
-    /// Where an upload may be written before [`UploadContent::File`] gives it over.
-    pub fn work_folder(&self) -> Result<&Path, ReconciliationError> {
-        self.runner.work_folder()
-    }
-
-    /// The turn of a channel: whoever holds it is the only one who runs its statements.
-    async fn turn(&self, channel: &ChannelId) -> tokio::sync::OwnedMutexGuard<()> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(turns.entry(channel.clone()).or_default())
-        };
-        turn.lock_owned().await
-    }
-
+impl Backoffice {
     /// Takes a file into the inbox and its content into the books. The same content again changes
     /// nothing; if its run had been cut off, it is run.
-    pub async fn import(
-        &self,
-        incoming: StatementUpload,
-    ) -> Result<ImportResult, ReconciliationError> {
+    pub async fn import(&self, incoming: StatementUpload) -> Result<ImportResult, BackofficeError> {
         let StatementUpload { channel, date, name, content, origin, by } = incoming;
         let context = self.ready(&channel, date)?;
-        StatementFile::new(&name, Vec::new()).ok_or(ReconciliationError::Name)?;
+        StatementFile::new(&name, Vec::new()).ok_or(BackofficeError::Name)?;
         let _turn = self.turn(&channel).await;
         let (content, sha256) = digested(content).await?;
         if let Some(other) = self.date_with_content(&context, date, &sha256).await? {
-            return Err(ReconciliationError::StandsElsewhere { date: other });
+            return Err(BackofficeError::StandsElsewhere { date: other });
         }
         let landed = self.land(&channel, date, name, content).await?;
-        let revisions = self.books.store().statement_revisions(channel.clone(), date).await?;
+        let revisions = self.store().statement_revisions(channel.clone(), date).await?;
         let sha256 = bytes_of(&landed.sha256);
         let known = revisions.iter().find(|revision| revision.sha256 == sha256).cloned();
         let is_new = known.is_none();
@@ -134,7 +59,7 @@ impl ImportDesk {
             )?,
         };
         if !is_new {
-            let current = self.books.store().current_reconciliation(channel, date).await?;
+            let current = self.store().current_reconciliation(channel, date).await?;
             if let Some(batch) = current {
                 return Ok(ImportResult { revision, is_new, batch });
             }
@@ -150,12 +75,12 @@ impl ImportDesk {
         channel: &ChannelId,
         date: BusinessDate,
         by: &str,
-    ) -> Result<Reconciliation, ReconciliationError> {
+    ) -> Result<Reconciliation, BackofficeError> {
         let context = self.ready(channel, date)?;
         let _turn = self.turn(channel).await;
         let bringer = FileSource { origin: StatementOrigin::Inbox, by: by.to_owned() };
         let job = self.newest(&context, date, bringer).await?;
-        let job = job.ok_or(ReconciliationError::NoFile { date })?;
+        let job = job.ok_or(BackofficeError::NoFile { date })?;
         self.run_job(&context, &job).await
     }
 
@@ -163,7 +88,7 @@ impl ImportDesk {
     pub async fn import_landed(
         &self,
         waiting: &LandedStatement,
-    ) -> Result<Option<Reconciliation>, ReconciliationError> {
+    ) -> Result<Option<Reconciliation>, BackofficeError> {
         let LandedStatement { channel, date, origin } = waiting;
         let context = self.ready(channel, *date)?;
         let _turn = self.turn(channel).await;
@@ -176,10 +101,10 @@ impl ImportDesk {
     }
 
     /// What has landed and is not in the books. Lands what was laid into the inbox by hand.
-    pub async fn landed_statements(&self) -> Result<Vec<LandedStatement>, ReconciliationError> {
+    pub async fn waiting(&self) -> Result<Vec<LandedStatement>, BackofficeError> {
         let mut waiting = Vec::new();
-        for channel in self.books.engine().channels().ids() {
-            let Ok(context) = self.books.context(&channel) else { continue };
+        for channel in self.engine.channels().ids() {
+            let Ok(context) = self.context(&channel) else { continue };
             if context.statement.layout.is_none() {
                 continue;
             }
@@ -193,9 +118,9 @@ impl ImportDesk {
                 newest.reverse();
                 let looks =
                     newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
-                looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, InboxError>>()
+                looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, LandError>>()
             });
-            for (date, registered) in dates.await.map_err(|_| ReconciliationError::Died)?? {
+            for (date, registered) in dates.await.map_err(|_| BackofficeError::Died)?? {
                 let origin = match registered.is_empty() {
                     true => StatementOrigin::Download,
                     false => StatementOrigin::Inbox,
@@ -212,7 +137,7 @@ impl ImportDesk {
         &self,
         context: &ChannelContext,
         date: BusinessDate,
-    ) -> Result<bool, ReconciliationError> {
+    ) -> Result<bool, BackofficeError> {
         let bringer = FileSource { origin: StatementOrigin::Inbox, by: OWN_NAME.to_owned() };
         match self.newest(context, date, bringer).await? {
             Some(job) => self.is_owed(context, &job).await,
@@ -222,27 +147,23 @@ impl ImportDesk {
 
     /// Whether a statement must be run: it has no current batch, or its clearing day was closed
     /// after that, so that records may have come to it.
-    async fn is_owed(
-        &self,
-        context: &ChannelContext,
-        job: &Job,
-    ) -> Result<bool, ReconciliationError> {
+    async fn is_owed(&self, context: &ChannelContext, job: &Job) -> Result<bool, BackofficeError> {
         let (channel, date) = (&context.channel, job.revision.date);
-        let current = self.books.store().current_reconciliation(channel.clone(), date).await?;
+        let current = self.store().current_reconciliation(channel.clone(), date).await?;
         let same = current.filter(|batch| batch.revision == job.revision.revision);
         let Some(batch) = same else { return Ok(true) };
-        let close = self.books.store().day_close(channel.clone(), date).await?;
+        let close = self.store().day_close(channel.clone(), date).await?;
         Ok(close.is_some_and(|close| close.at > batch.started_at))
     }
 
     /// Ends the batches that an earlier process has left running. Their dates are then found by
-    /// [`Self::landed_statements`].
-    pub async fn recover(&self) -> Result<(), ReconciliationError> {
-        let running = self.books.store().running_reconciliations().await?;
+    /// [`Self::waiting`].
+    pub async fn recover(&self) -> Result<(), BackofficeError> {
+        let running = self.store().running_reconciliations().await?;
         for channel in running.into_iter().map(|batch| batch.channel) {
             // Whoever has the turn runs; what is left running then was cut off.
             let _turn = self.turn(&channel).await;
-            self.runner.abandon(&channel).await?;
+            self.abandon(&channel).await?;
         }
         Ok(())
     }
@@ -252,13 +173,13 @@ impl ImportDesk {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<ChannelContext, ReconciliationError> {
-        let context = self.books.context(channel)?;
+    ) -> Result<ChannelContext, BackofficeError> {
+        let context = self.context(channel)?;
         if context.statement.layout.is_none() {
-            return Err(ReconciliationError::NoLayout { channel: channel.clone() });
+            return Err(BackofficeError::NoLayout { channel: channel.clone() });
         }
         if !context.present.is_over(&context.terms.calendar, date) {
-            return Err(ReconciliationError::DateOpen { date });
+            return Err(BackofficeError::DateOpen { date });
         }
         Ok(context)
     }
@@ -270,14 +191,13 @@ impl ImportDesk {
         context: &ChannelContext,
         date: BusinessDate,
         bringer: FileSource,
-    ) -> Result<Option<Job>, ReconciliationError> {
+    ) -> Result<Option<Job>, BackofficeError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), context.channel.clone());
         let landed = tokio::task::spawn_blocking(move || {
-            Ok::<_, InboxError>((inbox.by_age(&channel, date)?, inbox.is_answered(&channel, date)?))
+            Ok::<_, LandError>((inbox.by_age(&channel, date)?, inbox.is_answered(&channel, date)?))
         });
-        let (landed, is_answered) = landed.await.map_err(|_| ReconciliationError::Died)??;
-        let revisions =
-            self.books.store().statement_revisions(context.channel.clone(), date).await?;
+        let (landed, is_answered) = landed.await.map_err(|_| BackofficeError::Died)??;
+        let revisions = self.store().statement_revisions(context.channel.clone(), date).await?;
         let by = bringer.by.clone();
         let leads = landed.iter().rfind(|file| {
             let known = bytes_of(&file.sha256);
@@ -330,11 +250,11 @@ impl ImportDesk {
         file: &InboxFile,
         before: &[StatementRevision],
         bringer: &FileSource,
-    ) -> Result<StatementRevision, ReconciliationError> {
+    ) -> Result<StatementRevision, BackofficeError> {
         let last = before.iter().map(|revision| revision.revision).max().unwrap_or(0);
-        let revision = last.checked_add(1).ok_or(ReconciliationError::TooManyRevisions)?;
+        let revision = last.checked_add(1).ok_or(BackofficeError::TooManyRevisions)?;
         let path = self.inbox.folder(&context.channel, date).join(&file.name);
-        let metadata = std::fs::metadata(&path).map_err(|source| ReconciliationError::Io {
+        let metadata = std::fs::metadata(&path).map_err(|source| BackofficeError::Io {
             context: format!("{} cannot be read", path.display()),
             source,
         })?;
@@ -357,21 +277,21 @@ impl ImportDesk {
         date: BusinessDate,
         name: String,
         content: UploadContent,
-    ) -> Result<InboxFile, ReconciliationError> {
+    ) -> Result<InboxFile, BackofficeError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
         let landed = tokio::task::spawn_blocking(move || match content {
             UploadContent::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
-                let file = StatementFile::new(&name, bytes).ok_or(ReconciliationError::Name)?;
+                let file = StatementFile::new(&name, bytes).ok_or(BackofficeError::Name)?;
                 let landed = inbox.land(&channel, date, &[file])?;
                 Ok(landed.into_iter().next().expect("one file lands as one"))
             }
-            UploadContent::Bytes(_) => Err(ReconciliationError::Io {
+            UploadContent::Bytes(_) => Err(BackofficeError::Io {
                 context: "more was handed in than is held in memory".to_owned(),
                 source: std::io::ErrorKind::FileTooLarge.into(),
             }),
             UploadContent::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
         });
-        landed.await.map_err(|_| ReconciliationError::Died)?
+        landed.await.map_err(|_| BackofficeError::Died)?
     }
 
     /// Another date of the channel whose statement has this content, and lines in it: a day's lines
@@ -381,14 +301,14 @@ impl ImportDesk {
         context: &ChannelContext,
         date: BusinessDate,
         sha256: &[u8; 32],
-    ) -> Result<Option<BusinessDate>, ReconciliationError> {
+    ) -> Result<Option<BusinessDate>, BackofficeError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), context.channel.clone());
         let dates = tokio::task::spawn_blocking(move || inbox.dates(&channel));
-        let dates = dates.await.map_err(|_| ReconciliationError::Died)??;
+        let dates = dates.await.map_err(|_| BackofficeError::Died)??;
         // Bounded by the dates of which something lies in the inbox.
         for other in dates.into_iter().rev().filter(|other| *other != date) {
             let revisions =
-                self.books.store().statement_revisions(context.channel.clone(), other).await?;
+                self.store().statement_revisions(context.channel.clone(), other).await?;
             // One that a later revision has corrected stands no more.
             let leads = revisions.iter().max_by_key(|revision| revision.revision);
             if leads.is_none_or(|revision| revision.sha256 != *sha256) {
@@ -404,77 +324,43 @@ impl ImportDesk {
             let rows = tokio::task::spawn_blocking(move || {
                 layout.is_none_or(|layout| has_rows(&file, &layout, &folder))
             });
-            if rows.await.map_err(|_| ReconciliationError::Died)? {
+            if rows.await.map_err(|_| BackofficeError::Died)? {
                 return Ok(Some(other));
             }
         }
         Ok(None)
     }
 
-    /// The file of a revision, and the newest file that has landed and is the layout's summary of
-    /// the date.
-    async fn files_of(
-        &self,
-        context: &ChannelContext,
-        revision: &StatementRevision,
-    ) -> Result<JobFiles, ReconciliationError> {
-        if revision.name == NOTHING {
-            return Ok(JobFiles::default());
-        }
-        let (inbox, date) = (Arc::clone(&self.inbox), revision.date);
-        let channel = context.channel.clone();
-        let statement = Some(inbox.folder(&channel, date).join(&revision.name));
-        let layout = context.statement.layout.as_ref();
-        let Some(summary) = layout.and_then(|layout| layout.summary.as_ref()) else {
-            return Ok(JobFiles { statement, summary: None });
-        };
-        let pattern = summary.member.clone();
-        let found = tokio::task::spawn_blocking(move || {
-            let landed = inbox.by_age(&channel, date)?;
-            let of_date = landed.iter().rfind(|file| is_of(&file.name, &pattern, date));
-            Ok::<_, InboxError>(of_date.map(|file| inbox.folder(&channel, date).join(&file.name)))
-        });
-        let summary = found.await.map_err(|_| ReconciliationError::Died)??;
-        Ok(JobFiles { statement, summary })
-    }
-
-    /// Runs a job, and remembers a refused file: the worker does not try that one again.
+    /// Runs it, and remembers what is refused: it is not tried again by itself.
     async fn run_job(
         &self,
         context: &ChannelContext,
         job: &Job,
-    ) -> Result<Reconciliation, ReconciliationError> {
+    ) -> Result<Reconciliation, BackofficeError> {
         let Job { revision, is_new, .. } = job;
         let other = match *is_new && revision.name != NOTHING {
             true => self.date_with_content(context, revision.date, &revision.sha256).await?,
             false => None,
         };
         let ended = match other {
-            Some(date) => Err(ReconciliationError::StandsElsewhere { date }),
-            None => {
-                let files = self.files_of(context, revision).await?;
-                self.runner.carry_out(context, job, files).await
-            }
+            Some(date) => Err(BackofficeError::StandsElsewhere { date }),
+            None => self.carry_out(context, job).await,
         };
-        let refused = ReconciliationError::is_refusal;
+        let refused = BackofficeError::is_refusal;
         if ended.as_ref().is_err_and(refused) {
             let sha256 = hex_lower(&job.revision.sha256);
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert((context.channel.clone(), job.revision.date, sha256));
         }
         if ended.is_ok() {
-            let (books, inbox, folder) = (&self.books, &*self.inbox, self.work_folder()?);
-            let check = AbsenceCheck { books, inbox, folder, context };
-            check.end_absent(job.revision.date).await?;
+            self.weigh_absence(context, job.revision.date).await?;
         }
         ended
     }
 }
 
 /// What is handed in, with its SHA-256.
-async fn digested(
-    content: UploadContent,
-) -> Result<(UploadContent, [u8; 32]), ReconciliationError> {
+async fn digested(content: UploadContent) -> Result<(UploadContent, [u8; 32]), BackofficeError> {
     let digested = tokio::task::spawn_blocking(move || match content {
         UploadContent::Bytes(bytes) => {
             let mut sha256 = RunningSha256::default();
@@ -482,14 +368,14 @@ async fn digested(
             Ok((UploadContent::Bytes(bytes), sha256.finish()))
         }
         UploadContent::File(path) => {
-            let sha256 = digest_of(&path).map_err(|source| ReconciliationError::Io {
+            let sha256 = digest_of(&path).map_err(|source| BackofficeError::Io {
                 context: format!("{} cannot be read", path.display()),
                 source,
             })?;
             Ok((UploadContent::File(path), bytes_of(&sha256)))
         }
     });
-    digested.await.map_err(|_| ReconciliationError::Died)?
+    digested.await.map_err(|_| BackofficeError::Died)?
 }
 
 /// The revision of a date on which nothing happened.

@@ -7,5 +7,4 @@ mod import;
 mod inbox;
 
 pub use self::desk::{FetchError, FetchedStatement, StatementDesk, StatementStanding};
-pub use self::import::{ImportDesk, ImportResult, LandedStatement, StatementUpload, UploadContent};
-pub use self::inbox::{Inbox, InboxFile};
+pub use self::inbox::{Inbox, InboxFile, LandError};

@@ -14,7 +14,7 @@ mod records;
 mod sweep;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -30,11 +30,10 @@ use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
 use crate::engine::CommitRounds;
-use crate::entropy::Entropy;
-use crate::reconciliation::books::{ChannelBooks, ChannelContext};
+use crate::reconciliation::incoming::LandError;
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, LateRecord, MEMORY_BYTES, MatchError, MatchReport, NoWatch,
-    SkippedNumbers, StatementInput, reconcile,
+    Budget, Comparison, FileRows, LateRecord, MEMORY_BYTES, MatchReport, NoWatch, ReconcileError,
+    SkippedNumbers, StatementInput, is_of, reconcile,
 };
 use crate::store::StoreError;
 use crate::telemetry;
@@ -43,10 +42,8 @@ use self::chunk::{BalancedLine, Chunk};
 use self::evidence::VerdictsByNumber;
 use self::lines::{Digests, record_side, shortened};
 use self::records::{Records, side_of_record};
-use crate::reconciliation::{PAGE, ReconciliationError};
+use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, NOTHING, PAGE};
 
-/// Where temporary files lie, below the data folder.
-const WORK: &str = "work";
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
 const DIFFERENCES_MAX: u64 = 1_000_000;
@@ -54,30 +51,25 @@ const DIFFERENCES_MAX: u64 = 1_000_000;
 const PROBLEMS_MAX: usize = 100;
 
 /// What is run.
-pub struct Job {
+pub(in crate::reconciliation) struct Job {
     pub revision: StatementRevision,
     /// Whether the revision is not in the books yet.
     pub is_new: bool,
     pub by: String,
 }
 
-/// The files that a job reads.
-#[derive(Default)]
-pub struct JobFiles {
-    /// `None`: the channel has said that nothing happened.
-    pub statement: Option<PathBuf>,
-    /// The file with the totals that lies beside the statement.
-    pub summary: Option<PathBuf>,
-}
-
-/// A run under way. The files of this folder are its steps, and share its fields.
-struct BatchRun<'a> {
-    books: &'a ChannelBooks,
-    context: &'a ChannelContext,
-    date: BusinessDate,
-    batch: Reconciliation,
+/// A run under way.
+pub(in crate::reconciliation) struct BatchRun<'a> {
+    pub office: &'a Backoffice,
+    pub context: &'a ChannelContext,
+    pub date: BusinessDate,
+    pub batch: Reconciliation,
     layout: Layout,
-    files: JobFiles,
+    file: PathBuf,
+    /// The file with the totals that lies beside it.
+    summary: Option<PathBuf>,
+    /// Without a file the channel has said that nothing happened.
+    has_file: bool,
     digests: Digests,
     /// Lines whose number another date's statement has matched, and that date.
     elsewhere: HashMap<u32, BusinessDate>,
@@ -91,45 +83,22 @@ struct BatchRun<'a> {
     unsaid: Vec<BalancedLine>,
 }
 
-/// Runs batches.
-pub struct BatchRunner {
-    books: ChannelBooks,
-    folder: PathBuf,
-    entropy: Entropy,
-}
-
-impl BatchRunner {
-    /// `data` is the data folder; temporary files lie in it.
-    pub fn new(books: ChannelBooks, data: &Path, entropy: Entropy) -> Self {
-        Self { books, folder: data.join(WORK), entropy }
-    }
-
-    /// Where temporary files may be written. It is made if it is absent.
-    pub fn work_folder(&self) -> Result<&Path, ReconciliationError> {
-        let failed = |source| ReconciliationError::Io {
-            context: format!("the folder {} cannot be made", self.folder.display()),
-            source,
-        };
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        Ok(&self.folder)
-    }
-
+impl Backoffice {
     /// Runs a job; the caller holds the channel's turn.
-    pub async fn carry_out(
+    pub(in crate::reconciliation) async fn carry_out(
         &self,
         context: &ChannelContext,
         job: &Job,
-        files: JobFiles,
-    ) -> Result<Reconciliation, ReconciliationError> {
+    ) -> Result<Reconciliation, BackofficeError> {
         let (channel, date) = (&context.channel, job.revision.date);
-        let missing = || ReconciliationError::NoLayout { channel: channel.clone() };
+        let missing = || BackofficeError::NoLayout { channel: channel.clone() };
         let mut layout = context.statement.layout.clone().ok_or_else(missing)?;
         if !context.present.is_over(&context.terms.calendar, date) {
-            return Err(ReconciliationError::DateOpen { date });
+            return Err(BackofficeError::DateOpen { date });
         }
         self.abandon(channel).await?;
         let batch = Reconciliation {
-            id: BatchId::of(self.books.engine().next_order_id().await?),
+            id: BatchId::of(self.engine.next_order_id().await?),
             version: 1,
             channel: channel.clone(),
             date,
@@ -142,18 +111,21 @@ impl BatchRunner {
             report: BatchReport::default(),
         };
         self.put_batch(batch.clone()).await?;
-        if files.statement.is_none() {
-            // It has no columns to find and no end to miss.
-            layout.header = Header::Skipped(0);
-            (layout.footer, layout.summary, layout.member) = (None, None, None);
+        let mut file = self.inbox.folder(channel, date).join(&job.revision.name);
+        let mut summary = self.summary_beside(channel, date, &layout).await?;
+        if job.revision.name == NOTHING {
+            (file, layout) = self.empty_statement(layout)?;
+            summary = None;
         }
         let mut working = BatchRun {
-            books: &self.books,
+            office: self,
             context,
             date,
             batch: batch.clone(),
             layout,
-            files,
+            file,
+            summary,
+            has_file: job.revision.name != NOTHING,
             digests: Digests::default(),
             elsewhere: HashMap::new(),
             netted: BTreeSet::new(),
@@ -162,27 +134,57 @@ impl BatchRunner {
             told: 0,
             unsaid: Vec::new(),
         };
-        let ended = working.work(job, self.work_folder()?, self.entropy.draw()).await;
+        let ended = working.work(job).await;
         if let Err(error) = &ended {
             self.end_abandoned(batch, telemetry::chain(error)).await?;
         }
         ended
     }
 
-    async fn put_batch(&self, row: Reconciliation) -> Result<(), ReconciliationError> {
+    /// A statement without lines, and how it is read.
+    fn empty_statement(&self, layout: Layout) -> Result<(PathBuf, Layout), BackofficeError> {
+        let file = self.work_folder()?.join("nothing");
+        let context = || format!("{} cannot be written", file.display());
+        let made = std::fs::write(&file, b"");
+        made.map_err(|source| BackofficeError::Io { context: context(), source })?;
+        // It has no columns to find and no end to miss.
+        let header = Header::Skipped(0);
+        let layout = Layout { header, footer: None, summary: None, member: None, ..layout };
+        Ok((file, layout))
+    }
+
+    /// The newest file that has landed and is the layout's summary of the date.
+    async fn summary_beside(
+        &self,
+        channel: &ChannelId,
+        date: BusinessDate,
+        layout: &Layout,
+    ) -> Result<Option<PathBuf>, BackofficeError> {
+        let Some(summary) = &layout.summary else { return Ok(None) };
+        let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
+        let pattern = summary.member.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let landed = inbox.by_age(&channel, date)?;
+            let of_date = landed.iter().rfind(|file| is_of(&file.name, &pattern, date));
+            Ok::<_, LandError>(of_date.map(|file| inbox.folder(&channel, date).join(&file.name)))
+        });
+        Ok(found.await.map_err(|_| BackofficeError::Died)??)
+    }
+
+    async fn put_batch(&self, row: Reconciliation) -> Result<(), BackofficeError> {
         let writes = WriteSet { reconciliations: vec![row], ..WriteSet::default() };
-        Ok(self.books.engine().record(writes).await?)
+        Ok(self.engine.record(writes).await?)
     }
 
     async fn end_abandoned(
         &self,
         batch: Reconciliation,
         reason: String,
-    ) -> Result<(), ReconciliationError> {
+    ) -> Result<(), BackofficeError> {
         let row = Reconciliation {
             version: batch.version + 1,
             state: BatchState::Abandoned,
-            finished_at: Some(self.books.engine().clock().now()),
+            finished_at: Some(self.engine.clock().now()),
             reason: Some(reason),
             ..batch
         };
@@ -191,8 +193,11 @@ impl BatchRunner {
 
     /// Ends the batches of a channel that their process, or their caller, has left running. The
     /// caller holds the channel's turn.
-    pub async fn abandon(&self, channel: &ChannelId) -> Result<(), ReconciliationError> {
-        let running = self.books.store().running_reconciliations().await?;
+    pub(in crate::reconciliation) async fn abandon(
+        &self,
+        channel: &ChannelId,
+    ) -> Result<(), BackofficeError> {
+        let running = self.store().running_reconciliations().await?;
         for batch in running.into_iter().filter(|row| row.channel == *channel) {
             tracing::warn!(
                 channel.name = %batch.channel,
@@ -205,27 +210,21 @@ impl BatchRunner {
     }
 }
 
-impl<'a> BatchRun<'a> {
-    /// `folder` is for temporary files, `seed` for the matcher.
-    async fn work(
-        &mut self,
-        job: &Job,
-        folder: &Path,
-        seed: u64,
-    ) -> Result<Reconciliation, ReconciliationError> {
+impl BatchRun<'_> {
+    async fn work(&mut self, job: &Job) -> Result<Reconciliation, BackofficeError> {
         self.retry_lines().await?;
-        let (mut news, matcher) = self.start(folder, seed)?;
+        let (mut news, matcher) = self.start()?;
         let (mut named, mut chunk) = (VerdictsByNumber::new(), Vec::with_capacity(PAGE));
         let mut proven = 0;
         // Ends with the matcher, which closes the channel.
         while let Some(one) = news.recv().await {
             match one {
                 MatcherEvent::Stranger(verdict) => {
-                    self.gather(verdict, &mut named).await?;
+                    self.office.gather(self.context, verdict, &mut named).await?;
                 }
                 MatcherEvent::Whole { unread, is_whole, late } => {
                     let named = std::mem::take(&mut named);
-                    proven = self.weigh_strangers(named, (&unread, is_whole), &late).await?;
+                    proven = self.weigh(named, (&unread, is_whole), &late).await?;
                 }
                 MatcherEvent::Verdict(verdict) => {
                     chunk.push(verdict);
@@ -244,27 +243,27 @@ impl<'a> BatchRun<'a> {
 
     /// Weighs the lines that only they have, and gives the records that they lead to to the
     /// matcher; says how many orders have ended by them.
-    async fn weigh_strangers(
+    async fn weigh(
         &mut self,
         named: VerdictsByNumber,
         (unread, is_whole): (&SkippedNumbers, bool),
         late: &mpsc::Sender<LateRecord>,
-    ) -> Result<u32, ReconciliationError> {
+    ) -> Result<u32, BackofficeError> {
         let numbers = named.keys().copied().collect();
-        let across = self.lines_of_other_dates(&numbers).await?;
+        let across = self.office.lines_of_other_dates(self.context, self.date, &numbers).await?;
         let (mut proven, mut alone) = (0, VerdictsByNumber::new());
         for (number, lines) in named {
             let is_all = is_whole && !unread.names(&number.to_string());
             let others = across.get(&number).map(Vec::as_slice).unwrap_or_default();
             let about = (number, lines.as_slice(), others);
-            let weighed = self.weigh_number(about, is_all).await?;
+            let weighed = self.office.weigh(self.context, self.date, about, is_all).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
             match weighed.record {
                 Some(record) => {
                     let late =
                         late.send(LateRecord { lines, record: side_of_record(&record) }).await;
-                    late.map_err(|_| ReconciliationError::Died)?;
+                    late.map_err(|_| BackofficeError::Died)?;
                 }
                 None if others.is_empty() => {}
                 None => {
@@ -277,28 +276,24 @@ impl<'a> BatchRun<'a> {
     }
 
     /// Starts the matcher in a thread of its own. It waits for whoever takes what it tells.
-    fn start(
-        &self,
-        folder: &Path,
-        seed: u64,
-    ) -> Result<(mpsc::Receiver<MatcherEvent>, Matcher), ReconciliationError> {
+    fn start(&self) -> Result<(mpsc::Receiver<MatcherEvent>, Matcher), BackofficeError> {
         let (sender, receiver) = mpsc::channel(PAGE);
-        let (layout, folder, date) = (self.layout.clone(), folder.to_owned(), self.date);
-        let (path, summary) = (self.statement(&folder)?, self.files.summary.clone());
-        let store = Arc::clone(self.books.store());
+        let (layout, path, date) = (self.layout.clone(), self.file.clone(), self.date);
+        let (summary, folder) = (self.summary.clone(), self.office.work_folder()?.to_owned());
+        let store = Arc::clone(self.office.store());
         let mut ours = Records::new(store, self.context.channel.clone(), date);
         let comparison = Comparison {
             date: Some(date),
             tolerance: self.context.statement.tolerance,
             carried: true,
             differences_max: DIFFERENCES_MAX,
-            seed,
+            seed: self.office.entropy.draw(),
         };
         let ended = tokio::task::spawn_blocking(move || {
             let tell = |news| {
                 let gone = |_| std::io::Error::other("nobody takes what is found");
                 let told = sender.blocking_send(news).map_err(gone);
-                told.map_err(|source| MatchError::Write { source })
+                told.map_err(|source| ReconcileError::Write { source })
             };
             let budget = Budget::new(MEMORY_BYTES / 2, &folder);
             let summary = summary.as_deref();
@@ -323,43 +318,23 @@ impl<'a> BatchRun<'a> {
         Ok((receiver, ended))
     }
 
-    /// The file to read: an empty one where the channel has said that nothing happened.
-    fn statement(&self, folder: &Path) -> Result<PathBuf, ReconciliationError> {
-        if let Some(file) = &self.files.statement {
-            return Ok(file.clone());
-        }
-        let file = folder.join("nothing");
-        let context = || format!("{} cannot be written", file.display());
-        let made = std::fs::write(&file, b"");
-        made.map_err(|source| ReconciliationError::Io { context: context(), source })?;
-        Ok(file)
-    }
-
-    fn chunk(&self) -> Chunk<'a> {
-        Chunk::new(self.books, self.context, self.batch.id, self.date)
-    }
-
-    async fn ended(&self, matcher: Matcher) -> Result<MatchReport, ReconciliationError> {
+    async fn ended(&self, matcher: Matcher) -> Result<MatchReport, BackofficeError> {
         match matcher.await {
-            Err(_) => Err(ReconciliationError::Died),
+            Err(_) => Err(BackofficeError::Died),
             Ok(Ok(report)) => Ok(report),
-            Ok(Err(MatchError::Records { source })) if source.is::<StoreError>() => {
+            Ok(Err(ReconcileError::Records { source })) if source.is::<StoreError>() => {
                 let source = source.downcast::<StoreError>().map(|error| (*error).into());
-                Err(source.unwrap_or(ReconciliationError::Died))
+                Err(source.unwrap_or(BackofficeError::Died))
             }
-            Ok(Err(problem)) if is_of_file(&problem) => Err(ReconciliationError::Refused {
-                batch: self.batch.id,
-                problem: Box::new(problem),
-            }),
-            Ok(Err(problem)) => Err(ReconciliationError::Failed(Box::new(problem))),
+            Ok(Err(problem)) if is_of_file(&problem) => {
+                Err(BackofficeError::Refused { batch: self.batch.id, problem: Box::new(problem) })
+            }
+            Ok(Err(problem)) => Err(BackofficeError::Failed(Box::new(problem))),
         }
     }
 
     /// Writes some verdicts in one commit, again while their rows change under it.
-    async fn write_chunk(
-        &mut self,
-        verdicts: Vec<Verdict<Side>>,
-    ) -> Result<(), ReconciliationError> {
+    async fn write_chunk(&mut self, verdicts: Vec<Verdict<Side>>) -> Result<(), BackofficeError> {
         let mut findings = Vec::with_capacity(verdicts.len());
         let mut moved = Vec::new();
         for verdict in verdicts {
@@ -368,7 +343,7 @@ impl<'a> BatchRun<'a> {
             let record = record.and_then(|record| record_side(record, self.date));
             let claimed = match &record {
                 Some(record) if record.item.status == Status::Failed => {
-                    self.books.contradicted_money(record).await?
+                    self.office.contradicted_money(record).await?
                 }
                 Some(_) | None => ContradictedMoney::Nothing,
             };
@@ -381,7 +356,7 @@ impl<'a> BatchRun<'a> {
         }
         let mut tries = CommitRounds::default();
         loop {
-            let mut chunk = self.chunk();
+            let mut chunk = Chunk::new(self.office, self.context, self.batch.id, self.date);
             let mut ids = Vec::with_capacity(findings.len());
             for (ordinal, finding) in (self.told + 1..).zip(&findings) {
                 ids.push(chunk.take(finding.clone(), Some(ordinal)).await?);
@@ -413,13 +388,13 @@ impl<'a> BatchRun<'a> {
     }
 
     /// Whether the chunk is written; it is built anew if its rows had changed under it.
-    async fn commit_chunk(
+    pub(in crate::reconciliation) async fn commit_chunk(
         &mut self,
         tries: &mut CommitRounds,
         chunk: Chunk<'_>,
-    ) -> Result<bool, ReconciliationError> {
+    ) -> Result<bool, BackofficeError> {
         let (writes, unsaid) = chunk.into_writes();
-        let is_written = self.books.engine().write(tries, writes).await?;
+        let is_written = self.office.engine.write(tries, writes).await?;
         if is_written {
             self.unsaid.extend(unsaid);
         }
@@ -432,15 +407,15 @@ impl<'a> BatchRun<'a> {
         job: &Job,
         mut report: MatchReport,
         proven: u32,
-    ) -> Result<Reconciliation, ReconciliationError> {
+    ) -> Result<Reconciliation, BackofficeError> {
         for (own, class, item) in &self.moved {
             report.totals.reclassify(item, *own, *class, None);
         }
         let agreed = report.agreed.to_bytes();
-        let store = self.books.store();
+        let store = self.office.store();
         let channel = self.context.channel.clone();
         let before = store.current_reconciliation(channel, self.date).await?;
-        let now = self.books.engine().clock().now();
+        let now = self.office.engine.clock().now();
         let done = Reconciliation {
             version: self.batch.version + 1,
             state: BatchState::Current,
@@ -467,7 +442,7 @@ impl<'a> BatchRun<'a> {
             agreed_lines: vec![(done.id, agreed)],
             ..WriteSet::default()
         };
-        self.books.engine().record(writes).await?;
+        self.office.engine.record(writes).await?;
         Ok(done)
     }
 
@@ -486,7 +461,7 @@ impl<'a> BatchRun<'a> {
             let detail = format!("revision {revision} supersedes revision {old}");
             problems.push(problem(REVISION, 0, detail));
         }
-        if !report.is_counted && self.files.statement.is_some() {
+        if !report.is_counted && self.has_file {
             let detail = "nothing says how many lines it has, so that none is known to be absent";
             problems.push(problem(UNCOUNTED, 0, detail.to_owned()));
         }
@@ -503,7 +478,7 @@ impl<'a> BatchRun<'a> {
     }
 }
 
-type Matcher = tokio::task::JoinHandle<Result<MatchReport, MatchError>>;
+type Matcher = tokio::task::JoinHandle<Result<MatchReport, ReconcileError>>;
 
 /// What the matcher tells.
 enum MatcherEvent {
@@ -519,20 +494,20 @@ enum MatcherEvent {
 }
 
 /// Whether a file of this content would always be refused.
-fn is_of_file(problem: &MatchError) -> bool {
+fn is_of_file(problem: &ReconcileError) -> bool {
     match problem {
-        MatchError::Packed { .. }
-        | MatchError::Line { .. }
-        | MatchError::OtherDay { .. }
-        | MatchError::TooManyLines { .. }
-        | MatchError::TooManyBadLines { .. }
-        | MatchError::TooManyDifferences { .. }
-        | MatchError::Skewed => true,
-        MatchError::Read { .. }
-        | MatchError::Records { .. }
-        | MatchError::Spill { .. }
-        | MatchError::Write { .. }
-        | MatchError::Died => false,
+        ReconcileError::Packed { .. }
+        | ReconcileError::Line { .. }
+        | ReconcileError::OtherDay { .. }
+        | ReconcileError::TooManyLines { .. }
+        | ReconcileError::TooManyBadLines { .. }
+        | ReconcileError::TooManyDifferences { .. }
+        | ReconcileError::Skewed => true,
+        ReconcileError::Read { .. }
+        | ReconcileError::Records { .. }
+        | ReconcileError::Spill { .. }
+        | ReconcileError::Write { .. }
+        | ReconcileError::Died => false,
     }
 }
 

@@ -10,30 +10,15 @@ use crate::domain::time::{DueWindow, Timestamp};
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::CommitRounds;
 
-use crate::clock::Timekeeper;
-use crate::reconciliation::{ChannelBooks, ReconciliationError};
+use crate::reconciliation::{Backoffice, BackofficeError};
 
 /// Differences that are suspended at once: the store writes together what waits.
 const SUSPENDED_AT_ONCE: usize = 64;
 
-/// Suspends differences, and balances them.
-pub struct DifferenceDesk {
-    books: ChannelBooks,
-}
-
-impl DifferenceDesk {
-    pub const fn new(books: ChannelBooks) -> Self {
-        Self { books }
-    }
-
-    /// By which the worker knows what is due.
-    pub fn clock(&self) -> &Timekeeper {
-        self.books.engine().clock()
-    }
-
+impl Backoffice {
     /// Puts what is due in suspense, at most `limit` differences; gives their number.
-    pub async fn expire(&self, due: DueWindow, limit: usize) -> Result<usize, ReconciliationError> {
-        let rows = self.books.store().due_differences(due, limit).await?;
+    pub async fn expire(&self, due: DueWindow, limit: usize) -> Result<usize, BackofficeError> {
+        let rows = self.store().due_differences(due, limit).await?;
         let mut suspended = 0;
         for some in rows.chunks(SUSPENDED_AT_ONCE) {
             let ends = join_all(some.iter().map(|row| self.expire_one(row.clone(), due))).await;
@@ -54,17 +39,17 @@ impl DifferenceDesk {
         Ok(suspended)
     }
 
-    async fn expire_one(&self, row: Difference, due: DueWindow) -> Result<(), ReconciliationError> {
+    async fn expire_one(&self, row: Difference, due: DueWindow) -> Result<(), BackofficeError> {
         let (mut row, mut tries) = (row, CommitRounds::default());
         loop {
             let terms = self.terms_of(&row)?;
             let claimed = self.contradicted_money_of(&row).await?;
             let moment = moment(&terms, due.now());
             let Some(change) = row.expire(claimed, due, &moment) else { return Ok(()) };
-            if self.books.engine().write(&mut tries, rows_of(&row, change)).await? {
+            if self.engine.write(&mut tries, rows_of(&row, change)).await? {
                 return Ok(());
             }
-            row = self.books.difference(row.id).await?;
+            row = self.difference(row.id).await?;
         }
     }
 
@@ -73,14 +58,14 @@ impl DifferenceDesk {
         &self,
         id: DifferenceId,
         asked: Balancing,
-    ) -> Result<Difference, ReconciliationError> {
+    ) -> Result<Difference, BackofficeError> {
         let mut tries = CommitRounds::default();
         loop {
-            let row = self.books.difference(id).await?;
+            let row = self.difference(id).await?;
             let terms = self.terms_of(&row)?;
             let claimed = self.contradicted_money_of(&row).await?;
             let owner = self.owner_of(&row).await?;
-            let present = self.books.engine().clock().present();
+            let present = self.engine.clock().present();
             let now = present.now();
             let business_date = present.today(&terms.calendar);
             let moment = Moment { business_date, ..moment(&terms, now) };
@@ -93,24 +78,24 @@ impl DifferenceDesk {
                 reason: format!("{}: {}", asked.remedy.name(), asked.reason),
             };
             let writes = WriteSet { audit: vec![audit], ..rows_of(&row, change) };
-            if self.books.engine().write(&mut tries, writes).await? {
-                return self.books.difference(id).await;
+            if self.engine.write(&mut tries, writes).await? {
+                return self.difference(id).await;
             }
         }
     }
 
-    fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, ReconciliationError> {
-        let missing = || ReconciliationError::UnknownChannel { channel: row.channel.clone() };
-        self.books.engine().channels().terms(&row.channel).ok_or_else(missing)
+    fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, BackofficeError> {
+        let missing = || BackofficeError::UnknownChannel { channel: row.channel.clone() };
+        self.engine.channels().terms(&row.channel).ok_or_else(missing)
     }
 
     async fn contradicted_money_of(
         &self,
         row: &Difference,
-    ) -> Result<ContradictedMoney, ReconciliationError> {
+    ) -> Result<ContradictedMoney, BackofficeError> {
         match &row.record {
             Some(record) if record.item.status == Status::Failed => {
-                self.books.contradicted_money(record).await
+                self.contradicted_money(record).await
             }
             Some(_) | None => Ok(ContradictedMoney::Nothing),
         }
@@ -118,11 +103,11 @@ impl DifferenceDesk {
 
     /// The merchant of the order that the difference is about: the record's, or the one that the
     /// line names.
-    async fn owner_of(&self, row: &Difference) -> Result<Option<MerchantId>, ReconciliationError> {
+    async fn owner_of(&self, row: &Difference) -> Result<Option<MerchantId>, BackofficeError> {
         let of_record = row.record.as_ref().map(|record| record.channel_order_no);
         let named = || ChannelOrderNo::parse(&row.line.as_ref()?.order_no);
         let Some(number) = of_record.or_else(named) else { return Ok(None) };
-        let order = self.books.store().order(number.order).await?;
+        let order = self.store().order(number.order).await?;
         let ours = order.filter(|order| {
             let attempt = order.attempt(number.attempt);
             attempt.is_some_and(|attempt| attempt.channel == row.channel)

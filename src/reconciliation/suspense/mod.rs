@@ -4,5 +4,4 @@
 mod difference;
 mod settlement;
 
-pub use self::difference::DifferenceDesk;
 pub use self::settlement::{RecordedReceipt, SettlementDesk, SettlementError};

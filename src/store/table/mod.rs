@@ -30,10 +30,13 @@ mod view;
 #[cfg(test)]
 pub(super) mod tests;
 
+use std::sync::LazyLock;
+
 use crate::domain::write_set::WriteSet;
 
 use super::plan::CommitPlan;
 use super::row::AnyTable;
+use super::sorted::StoreResult;
 use accounting::AccountingRequests;
 use audit::Audit;
 use books::agreed::AgreedLines;
@@ -83,6 +86,26 @@ pub(super) fn plan(writes: &WriteSet) -> CommitPlan {
         (table.plan)(writes, &mut plan);
     }
     plan
+}
+
+/// The tables, by the first byte of their keys, whose keys come in no order of time.
+pub(super) fn scattered_letters() -> Vec<u8> {
+    TABLES.iter().flat_map(|table| table.scattered).copied().collect()
+}
+
+/// Whether a table's keys come in no order of time.
+pub(super) fn is_scattered(letter: u8) -> bool {
+    static SCATTERED: LazyLock<Vec<u8>> = LazyLock::new(scattered_letters);
+    SCATTERED.contains(&letter)
+}
+
+/// Whether a stored row reads back; entries of indexes always do.
+pub(super) fn check_row(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
+    let letter = key.first().copied().unwrap_or_default();
+    let of = |table: &&AnyTable| {
+        table.letters[..table.row_letters].iter().any(|(known, _)| *known == letter)
+    };
+    TABLES.iter().find(of).map_or(Ok(()), |table| (table.reread)(key, bytes).map(drop))
 }
 
 /// What lies under a letter, for whoever reads of it in an error.

@@ -47,6 +47,8 @@ impl Table for Orders {
         (CALLER, "callers' order ids"),
         (FOLLOW_UP, "follow-ups"),
     ];
+    const ROW_LETTERS: usize = 2;
+    const SCATTERED: &'static [u8] = &[CALLER];
 
     fn key(order: &Order) -> Vec<u8> {
         order_key(if order.status.is_final() { FINAL } else { OPEN }, order.id)

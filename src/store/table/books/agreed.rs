@@ -1,8 +1,8 @@
 //! The agreed lines of reconciliation batches: bytes that only their reader knows, cut into parts,
 //! by batch and place.
 //!
-//! A million lines make more than a megabyte. The tree writes a page at once, and a page holds up
-//! to seventeen rows or so, hence parts of a size at which a page stays within sled's log.
+//! A million lines make more than a megabyte. Parts keep a row as small as the blocks in which rows
+//! are stored, so that nothing has to be read whole where one row is wanted.
 
 use crate::domain::ids::BatchId;
 use crate::domain::write_set::WriteSet;
@@ -16,8 +16,6 @@ use crate::store::{Store, StoreError, StoreRead};
 /// Every part but the last has so many bytes; the last one has fewer, and may have none.
 const PART_BYTES: usize = 32 * 1024;
 const TABLE: &str = "agreed_lines";
-/// They stand at the end of all keys, so that no page of the tree that a payment writes has such
-/// large rows beside its own.
 const LETTER: u8 = b'z';
 
 pub(in crate::store) struct AgreedLines;

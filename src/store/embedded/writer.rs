@@ -16,7 +16,7 @@ use crate::store::plan::{CommitPlan, StoredValue, Writes};
 use crate::store::table::lease::{lease_key, lease_step};
 use crate::store::{CommitError, StoreError, table};
 
-use super::SledSettings;
+use super::EmbeddedSettings;
 use super::disk::Disk;
 
 /// A group of so many commits or more says that others are coming.
@@ -79,7 +79,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(disk: Disk, settings: &SledSettings) -> Result<Self, StoreError> {
+    pub(super) fn start(disk: Disk, settings: &EmbeddedSettings) -> Result<Self, StoreError> {
         let audit_next = disk.audit_next();
         Self::start_on(disk, audit_next, settings)
     }
@@ -87,7 +87,7 @@ impl Writer {
     fn start_on<D: Durable + Send + 'static>(
         disk: D,
         audit_next: u64,
-        settings: &SledSettings,
+        settings: &EmbeddedSettings,
     ) -> Result<Self, StoreError> {
         let (queue, asks) = sync_channel(settings.queue_max.max(1));
         let failure = Arc::new(OnceLock::new());
@@ -299,7 +299,7 @@ mod tests {
         let (verdicts, receiver) = channel();
         let groups = Arc::new(Mutex::new(Vec::new()));
         let disk = GatedDisk { groups: Arc::clone(&groups), verdicts: receiver };
-        let settings = SledSettings { queue_max, group_max, ..SledSettings::default() };
+        let settings = EmbeddedSettings { queue_max, group_max, ..EmbeddedSettings::default() };
         let writer = Writer::start_on(disk, 1, &settings);
         Bench { writer: writer.expect("a thread"), verdicts, groups }
     }

@@ -1,11 +1,7 @@
-//! What the tree must hold, kept apart from the tree: sled recovers what it can from a damaged file
-//! and says nothing of the rest, so what was durable is written down beside it and held against it
-//! when the folder is opened.
+//! What makes up the books: which segments, and up to where the journal is in them.
 //!
-//! The manifest says what the tree has when the journal's generations up to `to` are in it. It is
-//! written **before** a layer goes into the tree, so at every moment a loss of power leaves one of
-//! two things: the tree as the last manifest says, or the tree on its way to what this one says and
-//! the whole journal of `from` to `to` beside it. Replayed, both are the same.
+//! It is written anew, beside the last one, whenever a layer has become a segment or segments were
+//! compacted, and takes the last one's name when it is durable. What it names is durable before.
 //!
 //! It also names the place: the manifest's own inode and birth, written into it. Every copy of the
 //! folder, and every older manifest laid over a newer one, has others. Two copies of the content
@@ -22,31 +18,35 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::store::StoreError;
+use crate::store::form::damaged;
+use crate::store::key::LAYOUT;
 
 use super::disk::failed_io;
 use super::files::Files;
-use super::sums::TableSums;
+use super::segment::{self, SegmentEntry};
 
-const NAME: &str = "manifest";
+pub(super) const NAME: &str = "manifest";
 /// Where the next one is written before it takes the name.
 const NEXT: &str = "manifest.next";
+/// Whoever has the folder open holds this file's lock.
+pub(super) const LOCK: &str = "lock";
 const MAGIC: &[u8; 8] = b"SWMANI01";
-/// Room for each of the two copies, their head included.
-const COPY_BYTES: usize = 16 * 1024;
+/// Room for each of the two copies, their head included: for more than a thousand segments.
+const COPY_BYTES: usize = 64 * 1024;
 const HEAD_BYTES: usize = 16;
 
 /// What the store knows of its own folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    /// The generations of the journal that may be in the tree in part: they are replayed.
-    pub(super) from: u64,
-    /// The last of them. The sums are those of the tree with all of it.
-    pub(super) to: u64,
-    pub(super) sums: TableSums,
+    /// The form of all keys and rows.
+    layout: u8,
+    /// The generations of the journal up to this one are in the segments.
+    pub(super) flushed: u64,
+    /// The number of the next segment.
+    pub(super) next_segment: u64,
+    /// The oldest first.
+    pub(super) segments: Vec<SegmentEntry>,
     written_at_ms: i64,
-    /// sled's snapshot and the length of its log, when this was written.
-    snapshot: u64,
-    log_bytes: u64,
     inode: u64,
     born_ns: u64,
     path: String,
@@ -77,6 +77,9 @@ impl ManifestFile {
             let what = format!("neither copy in `{}` reads", path.display());
             StoreError::NotWhole { what, known: "nothing can be said of the rest".to_owned() }
         })?;
+        if manifest.layout != LAYOUT {
+            return Err(damaged("layout", "it is of another version"));
+        }
         let place = place(
             &File::open(&path)
                 .and_then(|file| file.metadata())
@@ -88,7 +91,8 @@ impl ManifestFile {
 
     /// The manifest of a new folder. Nothing is written yet.
     pub(super) fn new(files: &Files) -> Self {
-        Self { files: files.clone(), manifest: Manifest::default() }
+        let manifest = Manifest { next_segment: 1, ..Manifest::default() };
+        Self { files: files.clone(), manifest }
     }
 
     /// Whether another process works in the folder that this one was copied from. Only a folder on
@@ -99,44 +103,52 @@ impl ManifestFile {
         if !self.manifest.is_copy || here.as_deref() == Some(&original) {
             return None;
         }
-        let log = File::open(original.join("db")).ok()?;
+        let lock = File::open(original.join(LOCK)).ok()?;
         // Closing the file gives the lock back.
-        matches!(log.try_lock(), Err(fs::TryLockError::WouldBlock)).then_some(original)
+        matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)).then_some(original)
     }
 
-    /// Refuses a folder in which a file is missing or shorter than it was, before sled looks at it:
-    /// sled would write into what it finds.
+    /// Refuses a folder in which a file is missing. Segments are looked at when they are opened.
     pub(super) fn check_files(&self) -> Result<(), StoreError> {
-        for name in ["db", "conf", "journal-a", "journal-b", "journal-mark"] {
+        for name in ["journal-a", "journal-b", "journal-mark"] {
             if !self.files.path(name).is_file() {
                 return Err(self.not_whole(format!("the file `{name}` is missing")));
             }
         }
-        let bytes = self.log_bytes();
-        if bytes < self.manifest.log_bytes {
-            let before = self.manifest.log_bytes;
-            return Err(self.not_whole(format!("`db` has {bytes} bytes and had {before}")));
-        }
-        let snapshot = self.manifest.snapshot;
-        if self.snapshot() < snapshot {
-            return Err(self.not_whole(format!("the file `snap.{snapshot:016X}` is missing")));
+        Ok(())
+    }
+
+    /// A folder without a manifest is new, or its first start was cut off before anything was
+    /// answered: then it holds nothing.
+    pub(super) fn check_new(&self, is_journalled: bool) -> Result<(), StoreError> {
+        let segments = fs::read_dir(self.files.path(segment::FOLDER));
+        if is_journalled || segments.is_ok_and(|mut files| files.next().is_some()) {
+            let what = "the file `manifest` is missing, yet there are rows".to_owned();
+            return Err(self.not_whole(what));
         }
         Ok(())
     }
 
     /// The refusal of a folder in which something is missing, with what is known of it.
     pub(super) fn not_whole(&self, what: String) -> StoreError {
-        let Manifest { sums, written_at_ms, .. } = &self.manifest;
+        let Manifest { segments, written_at_ms, .. } = &self.manifest;
         let at = Timestamp::from_millis(*written_at_ms).rfc3339();
-        let known = format!("{} rows were merged at {at}", sums.rows());
+        let rows: u64 = segments.iter().map(|segment| segment.rows).sum();
+        let known = format!("{rows} rows lay in {} segments at {at}", segments.len());
         StoreError::NotWhole {
             what: format!("{what} (in `{}`)", self.files.folder().display()),
             known,
         }
     }
 
-    /// Writes down, durably, what the tree has once all of `from` to `to` is in it.
-    pub(super) fn write(&mut self, from: u64, to: u64, sums: TableSums) -> Result<(), StoreError> {
+    /// Writes down, durably, which segments make up the books, the oldest first, and up to which
+    /// generation they have what the journal had.
+    pub(super) fn write(
+        &mut self,
+        flushed: u64,
+        next_segment: u64,
+        segments: Vec<SegmentEntry>,
+    ) -> Result<(), StoreError> {
         let folder = self.files.folder();
         let context = || format!("cannot write the manifest in `{}`", folder.display());
         let io = |source| failed_io(context(), source);
@@ -145,12 +157,11 @@ impl ManifestFile {
         let (inode, born_ns) = place(&file.metadata().map_err(io)?);
         let path = fs::canonicalize(folder).map_err(io)?;
         let manifest = Manifest {
-            from,
-            to,
-            sums,
+            layout: LAYOUT,
+            flushed,
+            next_segment,
+            segments,
             written_at_ms: Clock::System.now().as_millis(),
-            snapshot: self.snapshot(),
-            log_bytes: self.log_bytes(),
             inode,
             born_ns,
             path: path.to_string_lossy().into_owned(),
@@ -164,17 +175,6 @@ impl ManifestFile {
         self.files.sync_folder(".").map_err(io)?;
         self.manifest = manifest;
         Ok(())
-    }
-
-    fn log_bytes(&self) -> u64 {
-        fs::metadata(self.files.path("db")).map_or(0, |log| log.len())
-    }
-
-    /// The newest of sled's snapshots, by the number in its name; 0 if there is none.
-    fn snapshot(&self) -> u64 {
-        let names = fs::read_dir(self.files.folder()).into_iter().flatten().flatten();
-        let number = |name: &str| u64::from_str_radix(name.strip_prefix("snap.")?, 16).ok();
-        names.filter_map(|file| number(file.file_name().to_str()?)).max().unwrap_or(0)
     }
 }
 
@@ -191,7 +191,8 @@ fn copy_bytes(manifest: &Manifest) -> Result<Vec<u8>, StoreError> {
         detail: error.to_string(),
     })?;
     if content.len() > COPY_BYTES - HEAD_BYTES {
-        let detail = "its content is longer than its room: is the folder's path?".to_owned();
+        let detail = "its content is longer than its room: too many segments, or the folder's path"
+            .to_owned();
         return Err(StoreError::Backend { context: "cannot write the manifest", detail });
     }
     let length = u32::try_from(content.len()).expect("it is shorter than its room");
@@ -224,10 +225,9 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a folder");
         let folder = scratch.path();
         assert!(ManifestFile::read(&Files::of(folder)).expect("an empty folder").is_none());
-        let mut sums = TableSums::default();
-        sums.add(b"Oa", b"1");
+        let segment = SegmentEntry { number: 4, level: 1, bytes: 100, rows: 3, checksum: 7 };
         let mut file = ManifestFile::new(&Files::of(folder));
-        file.write(3, 5, sums).expect("it is written");
+        file.write(3, 5, vec![segment]).expect("it is written");
         let read = || {
             ManifestFile::read(&Files::of(folder)).map(|read| read.expect("a manifest").manifest)
         };
@@ -250,9 +250,7 @@ mod tests {
     fn a_copy_knows_that_it_is_one() {
         let scratch = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
         let (folder, other) = (scratch[0].path(), scratch[1].path());
-        ManifestFile::new(&Files::of(folder))
-            .write(1, 1, TableSums::default())
-            .expect("it is written");
+        ManifestFile::new(&Files::of(folder)).write(1, 1, Vec::new()).expect("it is written");
         let is_copy = |folder: &Path| {
             ManifestFile::read(&Files::of(folder))
                 .expect("it reads")
@@ -266,16 +264,16 @@ mod tests {
         // Written anew in its own place it is still a copy, until someone has dealt with it.
         let mut file =
             ManifestFile::read(&Files::of(other)).expect("it reads").expect("a manifest");
-        file.write(2, 2, TableSums::default()).expect("it is written");
+        file.write(2, 2, Vec::new()).expect("it is written");
         assert!(is_copy(other));
         file.manifest.is_copy = false;
-        file.write(2, 2, TableSums::default()).expect("it is written");
+        file.write(2, 2, Vec::new()).expect("it is written");
         assert!(!is_copy(other));
         // An older manifest, laid over a newer one in place.
         let older = fs::read(folder.join(NAME)).expect("the file");
         let mut file =
             ManifestFile::read(&Files::of(folder)).expect("it reads").expect("a manifest");
-        file.write(3, 3, TableSums::default()).expect("it is written");
+        file.write(3, 3, Vec::new()).expect("it is written");
         fs::write(folder.join(NAME), older).expect("the file");
         assert!(is_copy(folder));
     }

@@ -1,37 +1,41 @@
-//! The embedded store: a journal and sled 0.34.7 in one folder, one tree, one writer.
+//! The embedded store: a journal, segments and an index in one folder, one writer.
 //!
 //! Upholds I-9 and I-12 by these choices:
 //! - **One writer thread** takes whatever commits wait, checks each one's guards against the rows
 //!   and the group's earlier ones, writes the group as one frame of a journal, syncs it, and
 //!   answers all of them. A full queue refuses at once.
-//! - **A journal in front of the tree.** A group costs one sequential write and one `fdatasync`.
-//!   Journalled rows lie in memory over the tree, and a second thread copies them into it later,
-//!   many groups at once, in key order: an order that is accepted and paid meanwhile is written
-//!   there once. When a layer is in the tree its journal is written over; after a crash the journal
-//!   is replayed before the store opens (see `journal`, `layers`, `merger`).
-//! - **Durable means `fdatasync`.** On Linux sled's `flush` only calls `sync_file_range`, which
-//!   promises nothing after a loss of power; so the merger then syncs the file `db` through its
-//!   own handle. Values that make a page larger than a quarter of a segment would go to files of
-//!   their own (`blobs/`); the segment is chosen so that this needs a megabyte, and such a file is
-//!   synced too.
-//! - **No read sees what is not durable.** A group is laid over the tree after its sync, and before
-//!   anyone is answered: reads wait for nothing, and whoever was answered finds what was written.
+//! - **A journal in front.** A group costs one sequential write and one `fdatasync`. Its rows lie
+//!   in memory as a layer; a full layer is written, sorted and compressed, as a segment, which
+//!   is never changed: an order that is accepted and paid meanwhile is written there once. Then its
+//!   journal is written over. Segments are compacted, many into one, so that there are never many
+//!   (a log-structured merge tree: O'Neil, Cheng, Gawlick and O'Neil, 1996).
+//! - **No read sees what is not durable.** A group is laid over the segments after its sync, and
+//!   before anyone is answered: reads wait for nothing, and whoever was answered finds what was
+//!   written.
 //! - **A failed write or sync is the end.** It is never tried again and never answered with
 //!   success: after it the kernel may have dropped the pages and call the next sync a success.
 //!   Every later commit is refused; reads show the rows as they were before the failed group.
-//! - **Nothing less than there was.** sled recovers what it can from a damaged file and is silent
-//!   about the rest. A manifest beside the tree says how many rows each table has and their sum
-//!   (see `manifest`, `sums`), and a mark says how far the journal goes. Opening reads every row
-//!   once and is refused where anything is missing, older than it was, or changed.
-//! - **One process.** sled locks its file; a second opener is told so.
+//! - **Nothing less than there was.** The manifest names every segment with its length and its
+//!   checksum, and a mark says how far the journal goes: what is missing, older or another's is a
+//!   refusal to open. A block that was damaged within a segment is known by its own checksum
+//!   whenever it is read: its rows are an error then, never absent.
+//! - **sled is an index** of where blocks begin, and never the only copy: see `index`.
+//! - **One process.** It holds a lock; a second opener is told so.
 
+mod backup;
+mod catalog;
 mod disk;
 mod files;
+mod flusher;
+mod index;
 mod journal;
 mod layers;
 mod manifest;
-mod merger;
-mod sums;
+mod merge;
+mod segment;
+mod snapshot;
+mod verify;
+
 mod writer;
 
 #[cfg(test)]
@@ -45,33 +49,38 @@ use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::table::in_flight;
 use crate::store::{CommitError, Look, Store, StoreError, StoreFuture, StoreRead};
-use disk::{Disk, Release};
+use catalog::IndexUse;
+use disk::Disk;
 use files::Files;
 use layers::Layers;
 use writer::{Writer, WriterRequest};
 
+pub use backup::{BackupReport, back_up, restore};
+pub use catalog::Progress;
 pub(super) use journal::rows_in as journal_rows;
+pub use verify::{VerifyReport, verify};
 
 /// What can be chosen about the embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SledSettings {
+pub struct EmbeddedSettings {
     /// The most commits that may wait for the writer; past it a commit is refused as busy.
     pub queue_max: usize,
     /// The most commits that are made durable together.
     pub group_max: usize,
-    /// How much of the books sled keeps in memory, in bytes.
+    /// How much of the segments and of their index is kept in memory, in bytes.
     pub cache_bytes: u64,
-    /// How many keys wait in the journal until they are copied into the tree.
-    pub merge_keys: usize,
+    /// How many keys a layer has when it is written as a segment. Until then they lie in memory
+    /// and in the journal.
+    pub layer_keys: usize,
 }
 
-impl Default for SledSettings {
+impl Default for EmbeddedSettings {
     fn default() -> Self {
         Self {
             queue_max: 4_096,
             group_max: 256,
-            cache_bytes: 256 * 1024 * 1024,
-            merge_keys: 16_384,
+            cache_bytes: 128 * 1024 * 1024,
+            layer_keys: 65_536,
         }
     }
 }
@@ -87,28 +96,45 @@ pub enum BooksContent {
 }
 
 /// The embedded store. Dropping it ends the writer after what waits has been written.
-pub struct SledStore {
-    // Dropped in this order: reads end, the writer writes what waits, the folder is let go.
+pub struct EmbeddedStore {
+    // Dropped in this order: reads end, the writer writes what waits and lets the folder go.
     rows: Arc<Layers>,
     left: Arc<[(OrderId, u8)]>,
     writer: Writer,
     is_copy: Arc<AtomicBool>,
-    _release: Release,
 }
 
-impl SledStore {
-    /// Opens the store in `folder`, or makes a new one. Blocks, for seconds if the books are large.
+impl EmbeddedStore {
+    /// Opens the store in `folder`, or makes a new one. Blocks, for a second or two if the last
+    /// process was killed.
     ///
     /// Refused if another process has the folder open, if a newer version has written it, or if
     /// anything that was durable is missing in it ([`StoreError::NotWhole`]).
-    pub fn open(folder: &Path, settings: &SledSettings) -> Result<Self, StoreError> {
-        let disk = Disk::open(&Files::of(folder), settings)?;
-        let release = disk.release()?;
+    pub fn open(folder: &Path, settings: &EmbeddedSettings) -> Result<Self, StoreError> {
+        Self::open_with(folder, settings, IndexUse::AsFound)
+    }
+
+    fn open_with(
+        folder: &Path,
+        settings: &EmbeddedSettings,
+        index: IndexUse<'_>,
+    ) -> Result<Self, StoreError> {
+        let disk = Disk::open(&Files::of(folder), settings, index)?;
         let is_copy = disk.is_copy();
         let rows = disk.layers();
         let left = in_flight(&*rows)?.into();
         let writer = Writer::start(disk, settings)?;
-        Ok(Self { rows, left, writer, is_copy, _release: release })
+        Ok(Self { rows, left, writer, is_copy })
+    }
+
+    /// The same, with an index that is made anew whatever there was. `progress` hears of rows that
+    /// are done, and of all.
+    pub fn rebuild(
+        folder: &Path,
+        settings: &EmbeddedSettings,
+        progress: Progress<'_>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(folder, settings, IndexUse::Anew(progress))
     }
 
     /// What the store in `folder` has, without opening it.
@@ -117,7 +143,8 @@ impl SledStore {
             return Ok(BooksContent::Nothing);
         };
         let manifest = &file.manifest;
-        let has_rows = manifest.sums.rows() > 0 || journal::is_written(folder, manifest.to)?;
+        let has_rows =
+            !manifest.segments.is_empty() || journal::is_written(folder, manifest.flushed)?;
         Ok(if has_rows { BooksContent::Rows } else { BooksContent::NoRows })
     }
 
@@ -128,7 +155,7 @@ impl SledStore {
     }
 
     /// The numbers that the original may have given out are passed over, durably. The folder keeps
-    /// that in mind from the next time on that rows are merged.
+    /// that in mind from the next time on that a layer is flushed.
     pub fn numbers_have_leapt(&self) {
         self.is_copy.store(false, Ordering::Relaxed);
     }
@@ -145,7 +172,7 @@ where
     })
 }
 
-impl Store for SledStore {
+impl Store for EmbeddedStore {
     fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
         Box::pin(
             async move { self.writer.ask(|reply| WriterRequest::commit(&writes, reply)).await },

@@ -9,28 +9,28 @@ impl Folder {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    /// A journal that goes on behind what the files hold, as if that had been merged.
+    /// A journal that goes on behind what the files hold, as if that had been flushed.
     fn journal(&self) -> Journal {
         let (mut journal, turns) =
-            Journal::open(&Files::of(self.0.path())).expect("a journal that reads");
+            Journal::open(&Files::of(self.0.path()), 0).expect("a journal that reads");
         journal.begin(turns.newest() + 2);
         journal
     }
 
     fn turns(&self) -> JournalContent {
-        Journal::open(&Files::of(self.0.path())).expect("a journal that reads").1
+        Journal::open(&Files::of(self.0.path()), 0).expect("a journal that reads").1
     }
 
-    /// What is owed after a merged generation; nothing of it is missing.
-    fn owed_after(&self, merged: u64) -> Writes {
+    /// What is owed after a flushed generation; nothing of it is missing.
+    fn owed_after(&self, flushed: u64) -> Writes {
         let turns = self.turns();
-        assert_eq!(turns.missing_after(merged), None);
-        turns.rows(merged + 1..=turns.newest_after(merged))
+        assert_eq!(turns.missing_after(flushed), None);
+        turns.rows(flushed + 1..=turns.newest_after(flushed))
     }
 
-    /// What is missing after a merged generation.
-    fn missing_after(&self, merged: u64) -> String {
-        self.turns().missing_after(merged).expect("something is missing")
+    /// What is missing after a flushed generation.
+    fn missing_after(&self, flushed: u64) -> String {
+        self.turns().missing_after(flushed).expect("something is missing")
     }
 
     /// Changes a file's bytes.
@@ -106,12 +106,12 @@ fn i_12_a_torn_last_group_was_never_answered() {
 }
 
 #[test]
-fn i_12_a_first_group_torn_over_a_merged_turn_is_no_damage() {
-    // However its blocks came to lie on the disk, the turn below it had been merged.
+fn i_12_a_first_group_torn_over_a_flushed_turn_is_no_damage() {
+    // However its blocks came to lie on the disk, the turn below it had been flushed.
     for from in 0..3 * FRAME {
         let folder = Folder::new();
         let mut journal = folder.journal();
-        let merged = journal.generation() + 1;
+        let flushed = journal.generation() + 1;
         for value in ["1", "2", "3", "4"] {
             append(&mut journal, &[("a", Some(value))]);
         }
@@ -121,7 +121,7 @@ fn i_12_a_first_group_torn_over_a_merged_turn_is_no_damage() {
         append(&mut journal, &[("c", Some("1"))]);
         folder.spoil(NAMES[0], |bytes| bytes[from..from + FRAME].fill(7));
         folder.spoil(MARK_NAME, |bytes| bytes.fill(0));
-        assert!(folder.turns().missing_after(merged).is_none(), "from {from}");
+        assert!(folder.turns().missing_after(flushed).is_none(), "from {from}");
     }
 }
 
@@ -142,7 +142,7 @@ fn i_12_a_lost_end_is_known_by_the_mark() {
     }
     folder.spoil(NAMES[0], Vec::clear);
     assert!(folder.missing_after(first - 1).contains("has 0 of 3 groups"));
-    assert_eq!(folder.owed_after(first), Writes::new(), "it had been merged");
+    assert_eq!(folder.owed_after(first), Writes::new(), "it had been flushed");
     // The other file's turn: what the first one has is still known.
     folder.spoil(NAMES[0], |bytes| bytes.clone_from(&whole));
     journal.turn();
@@ -175,12 +175,12 @@ fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
     append(&mut journal, &[("a", Some("1"))]);
     journal.turn();
     append(&mut journal, &[("b", Some("1"))]);
-    let merged = journal.generation() - 1;
+    let flushed = journal.generation() - 1;
     journal.turn();
     journal.append(&writes(&[("c", Some("1"))])).expect("it is written");
     // The power went before the only frame of the newest turn was synced.
     folder.spoil(NAMES[0], |bytes| bytes[3] ^= 1);
-    assert_eq!(folder.owed_after(merged), writes(&[("b", Some("1"))]));
+    assert_eq!(folder.owed_after(flushed), writes(&[("b", Some("1"))]));
     let mut journal = folder.journal();
     append(&mut journal, &[("e", Some("1"))]);
     assert_eq!(folder.owed_after(journal.generation() - 1), writes(&[("e", Some("1"))]));

@@ -1,14 +1,14 @@
 //! The journal: where a group of writes becomes durable, in one write and one `fdatasync`.
 //!
-//! Two files take turns. One is written while the layer that the other one covers is merged into
-//! the tree; then they change places, and the older is written over from its start. Blocks that
+//! Two files take turns. One is written while the layer that the other one covers is flushed into a
+//! segment; then they change places, and the older is written over from its start. Blocks that
 //! were written before need no metadata when they are synced again, which halves the time of a
 //! sync, so a file grows by a megabyte of zeros at a time and never shrinks.
 //!
 //! A file is a run of frames: generation `u64`, sequence `u32`, length of the body `u32`, CRC-32 of
 //! these and the body `u32`, all big-endian, then the body. A generation is one turn of one file
 //! and never comes again, so that what an earlier turn left behind is told apart. Which generations
-//! have been merged the manifest says; the later ones are replayed in their order.
+//! have been flushed the manifest says; the later ones are replayed in their order.
 //!
 //! A frame that does not read ends its file: it was never synced, so never answered (I-12). If a
 //! frame of the same turn reads after it, it was synced, and the file is damaged. That the *last*
@@ -21,6 +21,8 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use memchr::memmem;
+
 use crate::store::StoreError;
 use crate::store::form::damaged;
 use crate::store::plan::Writes;
@@ -29,6 +31,8 @@ use super::files::{Files, StoreFile};
 
 const NAMES: [&str; 2] = ["journal-a", "journal-b"];
 const MARK_NAME: &str = "journal-mark";
+/// Every file of the journal.
+pub(super) const FILES: [&str; 3] = [NAMES[0], NAMES[1], MARK_NAME];
 const MARK_BYTES: usize = 20;
 const HEADER_BYTES: usize = 20;
 /// How much a file grows at once.
@@ -78,20 +82,21 @@ struct Mark {
 /// What the files hold when the folder is opened.
 pub(super) struct JournalContent {
     found: Vec<FileFrames>,
-    /// The newest generation of any frame, wherever it stands.
+    /// The newest generation of any frame, wherever it stands, of those that may be owed.
     left: u64,
     mark: Mark,
 }
 
 impl Journal {
-    /// Opens or makes the files, and gives what they hold.
-    pub(super) fn open(disk: &Files) -> Result<(Self, JournalContent), StoreError> {
+    /// Opens or makes the files, and gives what they hold. The generations up to `flushed` are not
+    /// needed any more.
+    pub(super) fn open(disk: &Files, flushed: u64) -> Result<(Self, JournalContent), StoreError> {
         let mut files = Vec::with_capacity(NAMES.len());
         let mut turns = JournalContent { found: Vec::new(), left: 0, mark: Mark::default() };
         for name in NAMES {
             let (file, bytes) = open(disk, name)?;
             let found = read(&bytes)?;
-            turns.left = turns.left.max(newest_frame(&bytes));
+            turns.left = turns.left.max(newest_frame(&bytes, flushed));
             turns.found.extend((found.generation > 0).then_some(found));
             files.push(JournalFile { file, end: 0, written: bytes.len() as u64 });
         }
@@ -116,7 +121,7 @@ impl Journal {
         Ok((journal, turns))
     }
 
-    /// Begins a generation that no file has a frame of. What they hold must have been merged.
+    /// Begins a generation that no file has a frame of. What they hold must have been flushed.
     pub(super) fn begin(&mut self, generation: u64) {
         self.generation = generation;
     }
@@ -143,7 +148,7 @@ impl Journal {
         marked.map_err(|source| failed("cannot mark the journal's end", source))
     }
 
-    /// The other file's turn. What it held must have been merged.
+    /// The other file's turn. What it held must have been flushed.
     pub(super) fn turn(&mut self) {
         self.current = 1 - self.current;
         self.files[self.current].end = 0;
@@ -152,8 +157,8 @@ impl Journal {
     }
 }
 
-/// Whether the journal in a folder has groups of a generation after a merged one.
-pub(super) fn is_written(folder: &Path, merged: u64) -> Result<bool, StoreError> {
+/// Whether the journal in a folder has groups of a generation after a flushed one.
+pub(super) fn is_written(folder: &Path, flushed: u64) -> Result<bool, StoreError> {
     let path = folder.join(MARK_NAME);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -164,7 +169,64 @@ pub(super) fn is_written(folder: &Path, merged: u64) -> Result<bool, StoreError>
         }
     };
     let mark = Mark::read(&bytes);
-    Ok(mark.is_none_or(|mark| mark.generation > merged && mark.frames > 0))
+    Ok(mark.is_none_or(|mark| mark.generation > flushed && mark.frames > 0))
+}
+
+/// The journal as its mark knew it at one moment.
+pub(super) struct JournalCopy {
+    files: [Vec<u8>; 2],
+    mark: Vec<u8>,
+}
+
+/// Copies the journal in a folder that another process may be writing: the groups after a flushed
+/// generation that are durable when this begins. `None` if it changed too much meanwhile.
+pub(super) fn copy(files: &Files, flushed: u64) -> Result<Option<JournalCopy>, StoreError> {
+    let read = |name: &str| {
+        let path = files.path(name);
+        fs::read(&path).map_err(|source| StoreError::Io {
+            context: format!("cannot read the journal `{}`", path.display()),
+            source,
+        })
+    };
+    let mark_bytes = read(MARK_NAME)?;
+    let Some(mark) = Mark::read(&mark_bytes) else { return Ok(None) };
+    let mut copies = [read(NAMES[0])?, read(NAMES[1])?];
+    let owed = [(mark.generation, mark.frames), (mark.generation.saturating_sub(1), mark.before)];
+    let owed = owed.map(|(generation, frames)| if generation > flushed { frames } else { 0 });
+    let mut found = [0; 2];
+    for copy in &mut copies {
+        let generation = Frame::at(copy).map_or(0, |frame| frame.generation);
+        let nth = if generation == mark.generation { 0 } else { 1 };
+        let is_known = generation > 0 && mark.generation - generation.min(mark.generation) <= 1;
+        let frames = if is_known && generation > flushed { owed[nth] } else { 0 };
+        let length = (0..frames).try_fold(0, |at, _| {
+            Frame::at(&copy[at..])
+                .filter(|frame| frame.generation == generation)
+                .map(|frame| at + frame.len())
+        });
+        let Some(length) = length else { return Ok(None) };
+        copy.truncate(length);
+        found[nth] += frames;
+    }
+    Ok((found == owed).then_some(JournalCopy { files: copies, mark: mark_bytes }))
+}
+
+impl JournalCopy {
+    /// The files by their names.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let files = NAMES.into_iter().zip(self.files.iter().map(Vec::as_slice));
+        files.chain([(MARK_NAME, self.mark.as_slice())])
+    }
+
+    /// The groups, the oldest first.
+    pub(super) fn groups(&self) -> Result<Vec<Writes>, StoreError> {
+        let mut found = Vec::with_capacity(NAMES.len());
+        for bytes in &self.files {
+            found.push(self::read(bytes)?);
+        }
+        found.sort_by_key(|file| file.generation);
+        Ok(found.into_iter().flat_map(|file| file.groups).collect())
+    }
 }
 
 /// Opens a file or makes it, and gives what it holds.
@@ -196,20 +258,20 @@ impl JournalContent {
         groups.any(|group| !group.is_empty()) || self.mark.frames > 0
     }
 
-    /// What some generations write, merged.
+    /// What some generations write, the later over the earlier.
     pub(super) fn rows(&self, generations: RangeInclusive<u64>) -> Writes {
         let of = self.found.iter().filter(|file| generations.contains(&file.generation));
         of.flat_map(|file| &file.groups).flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// The newest generation of which there are frames after a merged one, or that one.
-    pub(super) fn newest_after(&self, merged: u64) -> u64 {
-        self.found.last().map_or(merged, |file| file.generation.max(merged))
+    /// The newest generation of which there are frames after a flushed one, or that one.
+    pub(super) fn newest_after(&self, flushed: u64) -> u64 {
+        self.found.last().map_or(flushed, |file| file.generation.max(flushed))
     }
 
-    /// Says what is missing of the generations after a merged one.
-    pub(super) fn missing_after(&self, merged: u64) -> Option<String> {
-        let newest = self.newest_after(merged);
+    /// Says what is missing of the generations after a flushed one.
+    pub(super) fn missing_after(&self, flushed: u64) -> Option<String> {
+        let newest = self.newest_after(flushed);
         if self.left > newest {
             return Some("the first group of a journal does not read".to_owned());
         }
@@ -217,15 +279,16 @@ impl JournalContent {
             let file = self.found.iter().find(|file| file.generation == generation);
             file.map(|file| file.groups.len())
         };
-        if self.found.iter().any(|file| file.generation > merged && file.is_damaged) {
+        if self.found.iter().any(|file| file.generation > flushed && file.is_damaged) {
             return Some("a group in the middle of a journal does not read".to_owned());
         }
-        if let Some(gone) = (merged + 1..=newest).find(|generation| frames(*generation).is_none()) {
+        if let Some(gone) = (flushed + 1..=newest).find(|generation| frames(*generation).is_none())
+        {
             return Some(format!("turn {gone} of the journal is missing"));
         }
         let Mark { generation, frames: of_it, before } = self.mark;
         let marked = [(generation.saturating_sub(1), before), (generation, of_it)];
-        marked.into_iter().filter(|(generation, _)| *generation > merged).find_map(
+        marked.into_iter().filter(|(generation, _)| *generation > flushed).find_map(
             |(generation, known)| {
                 let found = frames(generation).unwrap_or(0);
                 (found < known as usize).then(|| {
@@ -347,13 +410,22 @@ pub(in crate::store) fn rows_in(bytes: &[u8]) -> Result<usize, StoreError> {
     Ok(found.groups.iter().map(Writes::len).sum())
 }
 
-/// The newest generation that a file has a frame of, wherever it stands.
-fn newest_frame(bytes: &[u8]) -> u64 {
-    let generation = |from| Frame::at(&bytes[from..]).map_or(0, |frame| frame.generation);
-    if generation(0) > 0 {
-        return generation(0);
+/// A folder has frames of so many generations after the last flushed one at the most: both files'
+/// turns, and one before each opening that is passed over.
+const GENERATIONS_OWED: u64 = 4;
+
+/// The newest generation after a flushed one that a file has a frame of, wherever it stands; 0 if
+/// it has none.
+fn newest_frame(bytes: &[u8], flushed: u64) -> u64 {
+    let first = Frame::at(bytes).map_or(0, |frame| frame.generation);
+    if first > 0 {
+        return first;
     }
-    (0..bytes.len()).map(generation).max().unwrap_or(0)
+    let has = |generation: &u64| {
+        let tag = generation.to_be_bytes();
+        memmem::find_iter(bytes, &tag).any(|at| Frame::at(&bytes[at..]).is_some())
+    };
+    (flushed + 1..=flushed + GENERATIONS_OWED).rev().find(has).unwrap_or(0)
 }
 
 /// Reads the frames of a file's last turn.
@@ -377,9 +449,8 @@ fn read(bytes: &[u8]) -> Result<FileFrames, StoreError> {
         let frame = Frame::at(&rest[*from..]);
         frame.is_some_and(|frame| frame.generation == found.generation && frame.sequence > next)
     };
-    let tagged = rest.windows(tag.len()).enumerate().filter(|(_, bytes)| *bytes == tag);
-    // A turn that has been merged may be damaged: the first group of the next one was torn over it.
-    found.is_damaged = next > 0 && tagged.map(|(from, _)| from).any(|from| later(&from));
+    // A turn that has been flushed may be damaged: the next one's first group was torn over it.
+    found.is_damaged = next > 0 && memmem::find_iter(rest, &tag).any(|from| later(&from));
     Ok(found)
 }
 

@@ -4,8 +4,8 @@
 //!
 //! The disk of this test keeps what was synced. Of what was written since, it keeps some writes and
 //! loses others, whole or by sectors, in any order; names whose folder was not synced come and go
-//! likewise. Of sled's files, which sled writes by itself, it keeps their state at our last
-//! sync of them, or what they had come to when the power went.
+//! likewise. Of the index nobody syncs anything: its files are what they had come to, gone, or any
+//! mix of the two with pages of zeros and of noise.
 //!
 //! `SWITCHYARD_POWER_SEED` and `SWITCHYARD_POWER_ROUNDS` choose the histories and their number.
 
@@ -18,20 +18,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fastrand::Rng;
 
 use crate::store::StoreError;
-use crate::store::key::LAYOUT;
 use crate::store::plan::Writes;
 use crate::store::sorted::{Scan, SortedBytes};
 
-use super::SledSettings;
+use super::EmbeddedSettings;
+use super::catalog::IndexUse;
 use super::disk::Disk;
 use super::files::{FileStep, FileWatch, Files};
 use super::layers::Layers;
+use super::{index, segment};
 
 const ROUNDS_DEFAULT: u64 = 24;
 const LIVES: usize = 5;
 const GROUPS_MAX: usize = 60;
 const SECTOR_BYTES: usize = 512;
-/// Merges after a few groups.
+const PAGE_BYTES: usize = 4096;
+/// A layer is flushed after a few groups.
 const FEW_KEYS: usize = 12;
 
 type Content = BTreeMap<String, Vec<u8>>;
@@ -49,6 +51,7 @@ struct Sheet {
 enum Naming {
     Make { name: String, sheet: usize },
     Rename { from: String, to: String, sheet: usize },
+    Remove { name: String },
 }
 
 /// What a disk would have kept.
@@ -62,10 +65,8 @@ struct Platter {
     since: Vec<Naming>,
     /// Whether the folder's own name is durable in the one around it.
     is_named: bool,
-    /// sled's files at our last sync of them.
-    sled: Content,
-    /// The same when the power went.
-    sled_at_cut: Option<Content>,
+    /// The index's files when the power went.
+    index: Option<Content>,
     /// Steps until the power goes.
     left: usize,
 }
@@ -76,36 +77,37 @@ struct PowerSupply {
     platter: Mutex<Platter>,
 }
 
-fn is_of_sled(name: &str) -> bool {
-    name == "db" || name == "conf" || name.starts_with("snap.") || name.starts_with("blobs/")
-}
-
-/// The files of a folder that are sled's, or that are ours.
-fn content(folder: &Path, of_sled: bool) -> Content {
+/// The files in some folders below one.
+fn content(folder: &Path, parts: &[&str]) -> Content {
     let mut found = Content::new();
-    for part in ["", "blobs/"] {
+    for part in parts {
         for file in fs::read_dir(folder.join(part)).into_iter().flatten().flatten() {
-            let name = format!("{part}{}", file.file_name().to_string_lossy());
-            if is_of_sled(&name) == of_sled
-                && let Ok(bytes) = fs::read(file.path())
-            {
+            let name = file.file_name().to_string_lossy().into_owned();
+            let name = if part.is_empty() { name } else { format!("{part}/{name}") };
+            if let Ok(bytes) = fs::read(file.path()) {
                 found.insert(name, bytes);
             }
         }
     }
+    // It holds nothing, and is no file of the books.
+    found.remove(super::manifest::LOCK);
     found
+}
+
+/// The folder that a name lies in.
+fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 
 impl PowerSupply {
     /// Everything that is in the folder now is durable.
     fn new(folder: &Path, left: usize, is_named: bool) -> Self {
         let mut platter = Platter { left, is_named, ..Platter::default() };
-        for (name, durable) in content(folder, false) {
+        for (name, durable) in content(folder, &["", segment::FOLDER]) {
             platter.names.insert(name, platter.sheets.len());
             platter.sheets.push(Sheet { durable, since: Vec::new() });
         }
         platter.kept = platter.names.clone();
-        platter.sled = content(folder, true);
         Self { folder: folder.to_owned(), platter: Mutex::new(platter) }
     }
 
@@ -118,16 +120,13 @@ impl FileWatch for PowerSupply {
     fn before(&self, step: &FileStep<'_>) -> io::Result<()> {
         let mut platter = self.platter();
         if platter.left == 0 {
-            if platter.sled_at_cut.is_none() {
-                platter.sled_at_cut = Some(content(&self.folder, true));
+            if platter.index.is_none() {
+                platter.index = Some(content(&self.folder, &[index::FOLDER]));
             }
             return Err(io::Error::other("the power has gone"));
         }
         platter.left -= 1;
-        match *step {
-            FileStep::Sync { name: "db" } => platter.sled = content(&self.folder, true),
-            _ => platter.take(step),
-        }
+        platter.take(step);
         Ok(())
     }
 }
@@ -145,7 +144,6 @@ impl Platter {
                 let at = usize::try_from(at).expect("a small file");
                 self.sheets[self.names[name]].since.push((at, bytes.to_vec()));
             }
-            FileStep::Sync { name } if is_of_sled(name) => {}
             FileStep::Sync { name } => {
                 let sheet = &mut self.sheets[self.names[name]];
                 for (at, bytes) in std::mem::take(&mut sheet.since) {
@@ -158,12 +156,19 @@ impl Platter {
                 let (from, to) = (from.to_owned(), to.to_owned());
                 self.since.push(Naming::Rename { from, to, sheet });
             }
-            FileStep::SyncFolder { name: "." } => {
-                for naming in std::mem::take(&mut self.since) {
-                    self.keep(naming);
-                }
+            FileStep::Remove { name } => {
+                self.names.remove(name);
+                self.since.push(Naming::Remove { name: name.to_owned() });
             }
-            FileStep::SyncFolder { name } => self.is_named |= name == "..",
+            FileStep::SyncFolder { name: ".." } => self.is_named = true,
+            FileStep::SyncFolder { name: folder } => {
+                let namings = std::mem::take(&mut self.since);
+                let (synced, rest) =
+                    namings.into_iter().partition(|naming| folder_of(naming.name()) == folder);
+                self.since = rest;
+                let synced: Vec<Naming> = synced;
+                synced.into_iter().for_each(|naming| self.keep(naming));
+            }
         }
     }
 
@@ -174,6 +179,7 @@ impl Platter {
                 self.kept.remove(&from);
                 self.kept.insert(to, sheet);
             }
+            Naming::Remove { name } => drop(self.kept.remove(&name)),
         }
     }
 
@@ -187,15 +193,39 @@ impl Platter {
                 self.keep(naming);
             }
         }
-        let mut remains = match self.sled_at_cut {
-            Some(at_cut) if random.bool() => at_cut,
-            _ => self.sled,
-        };
+        let mut remains = self.index.take().unwrap_or_default();
+        remains.retain(|_, bytes| spoil(bytes, random));
         for (name, sheet) in self.kept {
             remains.insert(name, self.sheets[sheet].remains(random));
         }
         remains
     }
+}
+
+impl Naming {
+    fn name(&self) -> &str {
+        match self {
+            Self::Make { name, .. } | Self::Remove { name } => name,
+            Self::Rename { to, .. } => to,
+        }
+    }
+}
+
+/// What a loss of power leaves of a file that nobody syncs; `false` if nothing.
+fn spoil(bytes: &mut [u8], random: &mut Rng) -> bool {
+    match random.u8(..4) {
+        0 => return false,
+        1 => return true,
+        _ => {}
+    }
+    for page in bytes.chunks_mut(PAGE_BYTES) {
+        match random.u8(..16) {
+            0 => page.fill(0),
+            1 => page.fill_with(|| random.u8(..)),
+            _ => {}
+        }
+    }
+    true
 }
 
 impl Sheet {
@@ -236,16 +266,14 @@ fn lay(folder: &Path, content: &Content) {
     }
 }
 
-fn settings() -> SledSettings {
-    SledSettings { cache_bytes: 1 << 20, merge_keys: FEW_KEYS, ..SledSettings::default() }
+fn settings() -> EmbeddedSettings {
+    EmbeddedSettings { cache_bytes: 1 << 20, layer_keys: FEW_KEYS, ..EmbeddedSettings::default() }
 }
 
 fn rows(layers: &Layers) -> Rows {
     let mut found = Rows::new();
     let listed = layers.scan(&[0], &[0xff], &mut |key, value| {
-        if key != LAYOUT {
-            found.insert(key.to_vec(), value.to_vec());
-        }
+        found.insert(key.to_vec(), value.to_vec());
         Ok(Scan::On)
     });
     listed.expect("rows that read");
@@ -309,7 +337,7 @@ fn live(
     random: &mut Rng,
 ) {
     let watch = Arc::clone(supply) as Arc<dyn FileWatch>;
-    let opened = Disk::open(&Files::watched(folder, watch), &settings());
+    let opened = Disk::open(&Files::watched(folder, watch), &settings(), IndexUse::AsFound);
     let mut disk = match opened {
         Ok(disk) => disk,
         Err(_) if supply.platter().left == 0 => return,

@@ -1,7 +1,7 @@
 //! The store's way to its files: what must survive the loss of power is written, named and synced
 //! here and nowhere else, so that a test can watch each step and cut the power before it.
 //!
-//! sled writes its own files by itself. What must be synced of them is synced here as well.
+//! sled writes the index's files by itself; nothing of them need survive.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -28,6 +28,10 @@ pub(super) enum FileStep<'a> {
     Rename {
         from: &'a str,
         to: &'a str,
+    },
+    /// A name goes; its file does when nobody has it open any more.
+    Remove {
+        name: &'a str,
     },
     /// The names of a folder are to be durable; `.` is the store's own, `..` the one around it.
     SyncFolder {
@@ -91,6 +95,11 @@ impl Files {
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         before(self.watch.as_ref(), &FileStep::Rename { from, to })?;
         fs::rename(self.path(from), self.path(to))
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        before(self.watch.as_ref(), &FileStep::Remove { name })?;
+        fs::remove_file(self.path(name))
     }
 
     pub(super) fn sync_folder(&self, name: &str) -> io::Result<()> {

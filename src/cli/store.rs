@@ -1,0 +1,124 @@
+//! `switchyard store verify|rebuild|backup|restore`: the books' files, at rest or at work.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::app::backup;
+use crate::app::folder::BOOKS;
+use crate::cli::output::{note, say, write};
+use crate::cli::table::aligned;
+use crate::store::embedded::{EmbeddedSettings, EmbeddedStore, verify};
+
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    #[command(subcommand)]
+    command: StoreCommand,
+    /// The data folder
+    #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
+    data: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Read every stored row, also while the daemon runs; exit code 1 if any is damaged
+    Verify,
+    /// Make the index anew from the books; the daemon must be stopped
+    Rebuild,
+    /// Copy the data folder, also while the daemon runs; what an earlier backup in the same folder
+    /// has is not copied again
+    Backup {
+        /// Where to; it must be readable by you alone, since keys come with it
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Make a data folder of a backup; `--data` must name one that is not there
+    Restore {
+        /// The folder with the backup
+        #[arg(value_name = "DIR")]
+        from: PathBuf,
+    },
+}
+
+pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
+    let books = args.data.join(BOOKS);
+    match &args.command {
+        StoreCommand::Verify => {
+            let bar = RowBar::new("verified");
+            let report = verify(&books, &|done, all| bar.at(done, all))?;
+            bar.clear();
+            let rows: Vec<_> = report
+                .tables
+                .iter()
+                .map(|(name, rows)| vec![(*name).to_owned(), rows.to_string()])
+                .collect();
+            write(format_args!("{}", aligned(&["stored", ">rows"], &rows)))?;
+            let (segments, journalled) = (report.segments, report.journalled);
+            say!("{segments} segments, and {journalled} rows in the journal alone")?;
+            for damage in &report.damage {
+                note!("damaged: {damage}");
+            }
+            if report.damaged == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            note!(
+                "switchyard: {} places are damaged; restore the backup of the data folder",
+                report.damaged
+            );
+            Ok(ExitCode::from(1))
+        }
+        StoreCommand::Rebuild => {
+            let bar = RowBar::new("indexed");
+            let settings = EmbeddedSettings::default();
+            drop(EmbeddedStore::rebuild(&books, &settings, &|done, all| bar.at(done, all))?);
+            bar.clear();
+            say!("the index was made anew")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        StoreCommand::Backup { to } => {
+            let report = backup::back_up(&args.data, to)?;
+            let (segments, copied) = (report.segments, report.copied);
+            let mib = report.copied_bytes.div_ceil(1024 * 1024);
+            say!("{} rows in {segments} segments; {copied} copied, {mib} MiB", report.rows)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        StoreCommand::Restore { from } => {
+            let report = backup::restore(from, &args.data)?;
+            say!("{} rows in {} segments", report.rows, report.segments)?;
+            say!(
+                "the daemon passes over every number that may have been given out since the backup"
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// How far the rows are, on a terminal.
+struct RowBar(ProgressBar);
+
+impl RowBar {
+    fn new(done: &'static str) -> Self {
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target).with_message(done);
+        let style = ProgressStyle::with_template(
+            "{bar:40} {human_pos} of {human_len} rows {msg}, {eta} left",
+        );
+        Self(bar.with_style(style.expect("a template that reads")))
+    }
+
+    fn at(&self, done: u64, all: u64) {
+        self.0.set_length(all);
+        self.0.set_position(done);
+    }
+
+    fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,348 @@
+//! Which segments make up the books, and how a layer becomes one of them.
+//!
+//! A segment is written and synced before the manifest names it, and the manifest is durable before
+//! anyone reads the segment, before the journal that has the same rows is written over, and before
+//! a segment that it no longer names is removed. So at every moment a loss of power leaves a
+//! manifest whose segments are whole, and the journal behind it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::store::StoreError;
+use crate::store::plan::Writes;
+use crate::store::table::scattered_letters;
+
+use super::files::Files;
+use super::index::{BlockIndex, IndexSum};
+use super::layers::{Layers, Segments};
+use super::manifest::ManifestFile;
+use super::merge::{Merge, RowSource};
+use super::segment::{self, BlockCache, Segment, SegmentEntry, SegmentShare, SegmentWriter};
+
+/// So many segments of a level are compacted into one of the next. Fewer make reads cheaper, more
+/// make a row's way down shorter: with twelve, 10 million payments are rewritten three times.
+const COMPACTED_AT_ONCE: usize = 12;
+
+/// Hears of rows that are done, and of all of them.
+pub type Progress<'a> = &'a dyn Fn(u64, u64);
+
+/// What opening does with the index that it finds.
+#[derive(Clone, Copy)]
+pub(super) enum IndexUse<'a> {
+    /// It is held against the segments, and made whole where it is not.
+    AsFound,
+    /// All of it is made anew.
+    Anew(Progress<'a>),
+}
+
+/// The folder's segments.
+pub(super) struct Catalog {
+    files: Files,
+    shared: SegmentShare,
+    layers: Arc<Layers>,
+    /// Held while the list of segments changes.
+    manifest: Mutex<ManifestFile>,
+    next_number: AtomicU64,
+    is_copy: Arc<AtomicBool>,
+    /// The store is closed: a compaction that is under way gives up.
+    stopped: AtomicBool,
+}
+
+impl Catalog {
+    /// Opens the segments that the manifest names, removes what it does not name, and makes the
+    /// index whole.
+    pub(super) fn open(
+        files: &Files,
+        manifest: ManifestFile,
+        cache_bytes: u64,
+        index_use: IndexUse<'_>,
+    ) -> Result<Self, StoreError> {
+        let folder = files.path(segment::FOLDER);
+        super::disk::make_folder(&folder)?;
+        remove_strangers(files, &manifest.manifest.segments)?;
+        let progress: Progress<'_> = match index_use {
+            IndexUse::AsFound => &|_, _| {},
+            IndexUse::Anew(progress) => {
+                BlockIndex::remove(files)?;
+                progress
+            }
+        };
+        let index = Arc::new(BlockIndex::open(files, cache_bytes / 4)?);
+        let cache = Arc::new(BlockCache::new(cache_bytes / 4 * 3));
+        let shared = SegmentShare { index, cache };
+        let mut segments = Vec::with_capacity(manifest.manifest.segments.len());
+        for entry in &manifest.manifest.segments {
+            segments.push(Arc::new(open_segment(files, &manifest, entry, &shared)?));
+        }
+        segments.reverse();
+        prove_index(&shared.index, &segments, progress)?;
+        Ok(Self {
+            files: files.clone(),
+            shared,
+            layers: Arc::new(Layers::over(segments.into())),
+            next_number: AtomicU64::new(manifest.manifest.next_segment),
+            is_copy: Arc::new(AtomicBool::new(manifest.manifest.is_copy)),
+            manifest: Mutex::new(manifest),
+            stopped: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn layers(&self) -> &Arc<Layers> {
+        &self.layers
+    }
+
+    /// Whether the folder is a copy, until someone says that its numbers have leapt.
+    pub(super) fn is_copy(&self) -> &Arc<AtomicBool> {
+        &self.is_copy
+    }
+
+    /// The last key of a table whose rows are never removed, as the segments have it.
+    pub(super) fn last_key(&self, letter: u8) -> Option<Vec<u8>> {
+        let segments = self.layers.segments();
+        segments.iter().filter_map(|segment| segment.last_key(letter)).max().map(<[u8]>::to_vec)
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// A change of the manifest that fails leaves it as it was, so a panic elsewhere does not
+    /// matter here.
+    fn manifest(&self) -> MutexGuard<'_, ManifestFile> {
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a layer as a segment. Then the journal's generations up to `generation` are not
+    /// needed any more.
+    pub(super) fn flush(&self, layer: &Writes, generation: u64) -> Result<(), StoreError> {
+        let older = self.layers.segments();
+        let scattered = scattered_letters();
+        let count = |letter: &u8| layer.range(vec![*letter]..vec![letter + 1]).count() as u64;
+        // What removes a key that no segment has leaves nothing.
+        let counts = |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| {
+            value.is_some() || older.iter().any(|segment| segment.may_have(key))
+        };
+        let mut rows = layer.iter().filter(counts).peekable();
+        let fresh = if rows.peek().is_some() {
+            let mut writer = self.begin(scattered.iter().map(count).sum());
+            for (key, value) in rows {
+                writer.push(key, value.as_deref())?;
+            }
+            self.end(writer, 0)?
+        } else {
+            None
+        };
+        let mut manifest = self.manifest();
+        // Since the layer was looked at, segments were compacted at the most.
+        let current = self.layers.segments();
+        let segments: Segments = fresh.into_iter().chain(current.iter().cloned()).collect();
+        self.write(&mut manifest, &segments, generation)?;
+        self.layers.flushed(segments);
+        Ok(())
+    }
+
+    /// Compacts until no level has too many segments.
+    pub(super) fn compact(&self) -> Result<(), StoreError> {
+        self.compact_below(u8::MAX)
+    }
+
+    /// Compacts the lowest level, however few segments it has.
+    #[cfg(test)]
+    pub(super) fn compact_all(&self) -> Result<(), StoreError> {
+        let segments = self.layers.segments();
+        let lowest = segments.first().map_or(0, |segment| segment.entry.level);
+        let chosen: Vec<_> =
+            segments.iter().filter(|one| one.entry.level == lowest).cloned().collect();
+        if chosen.is_empty() { Ok(()) } else { self.compact_segments(&chosen) }
+    }
+
+    /// The same for the levels below one: a large compaction lets the small ones go first.
+    fn compact_below(&self, level: u8) -> Result<(), StoreError> {
+        while let Some(chosen) = self.due_below(level) {
+            if self.stopped.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.compact_segments(&chosen)?;
+        }
+        Ok(())
+    }
+
+    /// The segments of the lowest level that has too many, the newest first.
+    fn due_below(&self, level: u8) -> Option<Vec<Arc<Segment>>> {
+        let segments = self.layers.segments();
+        (0..level).take_while(|level| segments.iter().any(|s| s.entry.level >= *level)).find_map(
+            |level| {
+                let of = segments.iter().filter(|segment| segment.entry.level == level);
+                let of: Vec<_> = of.cloned().collect();
+                (of.len() >= COMPACTED_AT_ONCE).then_some(of)
+            },
+        )
+    }
+
+    fn compact_segments(&self, chosen: &[Arc<Segment>]) -> Result<(), StoreError> {
+        let level = chosen.first().map_or(0, |segment| segment.entry.level);
+        let numbers: BTreeSet<u64> = chosen.iter().map(|segment| segment.number()).collect();
+        let before = self.layers.segments();
+        let from_chosen = before.iter().skip_while(|one| !numbers.contains(&one.number()));
+        let older: Vec<_> = from_chosen.skip(chosen.len()).collect();
+        let scattered = scattered_letters();
+        let count = |letter: &u8| chosen.iter().map(|s| s.rows_of(*letter)).sum::<u64>();
+        let mut writer = self.begin(scattered.iter().map(count).sum());
+        let mut sources = Vec::with_capacity(chosen.len());
+        for segment in chosen {
+            sources.extend(segment.all_rows()?.map(RowSource::Segment));
+        }
+        let mut merge = Merge::of(sources);
+        let mut rows = 0_u64;
+        while let Some((key, value)) = merge.row() {
+            if value.is_some() || older.iter().any(|segment| segment.may_have(key)) {
+                writer.push(key, value)?;
+            }
+            merge.advance()?;
+            rows += 1;
+            if rows.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+                self.compact_below(level)?;
+                if self.stopped.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+            }
+        }
+        let merged = self.end(writer, level + 1)?;
+        let mut manifest = self.manifest();
+        let current = self.layers.segments();
+        let newer = current.iter().take_while(|one| !numbers.contains(&one.number()));
+        let behind = current.iter().skip_while(|one| !numbers.contains(&one.number()));
+        let behind = behind.filter(|one| !numbers.contains(&one.number()));
+        let segments: Segments = newer.cloned().chain(merged).chain(behind.cloned()).collect();
+        let generation = manifest.manifest.flushed;
+        self.write(&mut manifest, &segments, generation)?;
+        self.layers.compacted(segments);
+        drop(manifest);
+        for segment in chosen {
+            self.shared.index.take_out(segment.number()).unwrap_or_else(|why| {
+                tracing::warn!(%why, "the index keeps entries of a segment that is gone");
+            });
+            // Whoever reads it still has it open.
+            self.files.remove(&segment.entry.name()).map_err(|source| StoreError::Io {
+                context: "cannot remove a segment that was compacted".to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, scattered: u64) -> SegmentWriter {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        SegmentWriter::new(&self.files, number, scattered)
+    }
+
+    /// Ends a segment and makes it ready to be read; `None` if it has no row.
+    fn end(&self, writer: SegmentWriter, level: u8) -> Result<Option<Arc<Segment>>, StoreError> {
+        let Some((entry, places)) = writer.end(level)? else { return Ok(None) };
+        self.files.sync_folder(segment::FOLDER).map_err(|source| StoreError::Io {
+            context: "cannot sync the folder of segments".to_owned(),
+            source,
+        })?;
+        // A segment whose entries are not all there is read by its own list.
+        self.shared.index.add(entry.number, &places).unwrap_or_else(|why| {
+            tracing::error!(%why, "the index does not take a segment's blocks");
+        });
+        let manifest = self.manifest();
+        let opened = open_segment(&self.files, &manifest, &entry, &self.shared)?;
+        Ok(Some(Arc::new(opened)))
+    }
+
+    /// Writes down, durably, which segments there are.
+    fn write(
+        &self,
+        manifest: &mut ManifestFile,
+        segments: &Segments,
+        generation: u64,
+    ) -> Result<(), StoreError> {
+        manifest.manifest.is_copy = self.is_copy.load(Ordering::Relaxed);
+        let next = self.next_number.load(Ordering::Relaxed);
+        let entries = segments.iter().rev().map(|segment| segment.entry.clone()).collect();
+        manifest.write(generation, next, entries)
+    }
+}
+
+/// A large compaction looks after so many rows whether there is a smaller one to do.
+const ROWS_BETWEEN_LOOKS: u64 = 10_000;
+
+fn open_segment(
+    files: &Files,
+    manifest: &ManifestFile,
+    entry: &SegmentEntry,
+    shared: &SegmentShare,
+) -> Result<Segment, StoreError> {
+    match Segment::open(files, entry, Some(shared)) {
+        Ok(Some(segment)) => Ok(segment),
+        Ok(None) => {
+            let what = format!("the file `{}` is not the one that was written", entry.name());
+            Err(manifest.not_whole(what))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(manifest.not_whole(format!("the file `{}` is missing", entry.name())))
+        }
+        Err(source) => {
+            let context = format!("cannot read `{}`", files.path(&entry.name()).display());
+            Err(StoreError::Io { context, source })
+        }
+    }
+}
+
+/// Removes segments that no manifest names: their writing was cut off, or their removal.
+fn remove_strangers(files: &Files, known: &[SegmentEntry]) -> Result<(), StoreError> {
+    let io = |source| StoreError::Io {
+        context: format!("cannot look through `{}`", files.path(segment::FOLDER).display()),
+        source,
+    };
+    let known: BTreeSet<String> = known.iter().map(SegmentEntry::name).collect();
+    for file in fs::read_dir(files.path(segment::FOLDER)).map_err(io)? {
+        let name =
+            format!("{}/{}", segment::FOLDER, file.map_err(io)?.file_name().to_string_lossy());
+        if !known.contains(&name) {
+            files.remove(&name).map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+/// Holds the index against the segments, and makes anew what is not as it was made.
+fn prove_index(
+    index: &BlockIndex,
+    segments: &[Arc<Segment>],
+    progress: Progress<'_>,
+) -> Result<(), StoreError> {
+    let found = index.sums().unwrap_or_else(|why| {
+        tracing::warn!(%why, "the store's index does not read");
+        vec![(u64::MAX, IndexSum::default())]
+    });
+    let wanting: Vec<_> = segments
+        .iter()
+        .filter(|segment| !found.contains(&(segment.number(), segment.index_sum())))
+        .collect();
+    let is_stranger = |number: u64| !segments.iter().any(|segment| segment.number() == number);
+    for (number, _) in found.iter().filter(|(number, _)| is_stranger(*number)) {
+        index.take_out(*number).or_else(|_| index.clear())?;
+    }
+    let all: u64 = wanting.iter().map(|segment| segment.entry.rows).sum();
+    if all > 0 {
+        tracing::info!(
+            segments = wanting.len(),
+            rows = all,
+            "the store's index is not whole and is made anew"
+        );
+    }
+    let mut done = 0;
+    for segment in wanting {
+        index.take_out(segment.number())?;
+        index.add(segment.number(), &segment.places()?)?;
+        done += segment.entry.rows;
+        progress(done, all);
+    }
+    Ok(())
+}

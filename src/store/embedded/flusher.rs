@@ -1,0 +1,121 @@
+//! The threads behind the writer: one writes full layers as segments, one compacts segments.
+//!
+//! A layer has been flushed when the manifest names its segment. Only then is it taken away from
+//! above the segments, and only then may its journal be written over.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread::{Builder, JoinHandle};
+
+use crate::store::StoreError;
+use crate::store::plan::Writes;
+
+use super::catalog::Catalog;
+
+type FlushResult = Result<(), StoreError>;
+
+/// The writer's handle on the flusher.
+pub(super) struct Flusher {
+    /// `None` only while it is dropped.
+    layers: Option<SyncSender<(Arc<Writes>, u64)>>,
+    ends: Receiver<FlushResult>,
+    busy: bool,
+    catalog: Arc<Catalog>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Flusher {
+    pub(super) fn start(catalog: Arc<Catalog>) -> Result<Self, StoreError> {
+        let (sender, receiver) = sync_channel::<(Arc<Writes>, u64)>(1);
+        let (end, ends) = sync_channel(1);
+        // One wake is kept while a compaction is under way.
+        let (wake, wakes) = sync_channel::<()>(1);
+        let flush = {
+            let catalog = Arc::clone(&catalog);
+            move || {
+                while let Ok((layer, generation)) = receiver.recv() {
+                    let flushed = catalog.flush(&layer, generation);
+                    // After a failure nothing more is handed over; the handle may be gone already.
+                    drop(end.send(flushed));
+                    let _awake = wake.try_send(());
+                }
+            }
+        };
+        let compact = {
+            let catalog = Arc::clone(&catalog);
+            move || {
+                while let Ok(()) = wakes.recv() {
+                    if let Err(error) = catalog.compact() {
+                        // The segments are as they were; the next layer leads to another try.
+                        tracing::error!(%error, "segments cannot be compacted");
+                    }
+                }
+            }
+        };
+        let threads = vec![spawn("store-flusher", flush)?, spawn("store-compactor", compact)?];
+        Ok(Self { layers: Some(sender), ends, busy: false, catalog, threads })
+    }
+
+    /// Hands over a layer and the generation of the journal that has it. The one before must have
+    /// been flushed.
+    pub(super) fn begin(&mut self, layer: Arc<Writes>, generation: u64) -> Result<(), StoreError> {
+        assert!(!self.busy, "one layer is flushed at a time");
+        self.busy = true;
+        let layers = self.layers.as_ref().expect("it lives as long as the handle");
+        layers.send((layer, generation)).map_err(|_| gone())
+    }
+
+    /// Whether a layer is still being flushed; an error if it could not be.
+    pub(super) fn is_busy(&mut self) -> Result<bool, StoreError> {
+        if self.busy {
+            match self.ends.try_recv() {
+                Ok(ended) => self.ended(ended)?,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => return Err(gone()),
+            }
+        }
+        Ok(self.busy)
+    }
+
+    /// Waits until nothing is being flushed.
+    pub(super) fn wait(&mut self) -> Result<(), StoreError> {
+        if self.busy {
+            let ended = self.ends.recv().map_err(|_| gone())?;
+            self.ended(ended)?;
+        }
+        Ok(())
+    }
+
+    /// A layer that could not be flushed leaves the flusher busy for good.
+    fn ended(&mut self, ended: FlushResult) -> Result<(), StoreError> {
+        ended?;
+        self.busy = false;
+        Ok(())
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    Builder::new().name(name.to_owned()).spawn(work).map_err(|source| StoreError::Io {
+        context: format!("cannot start the thread `{name}`"),
+        source,
+    })
+}
+
+fn gone() -> StoreError {
+    StoreError::Backend {
+        context: "the store's flusher has ended",
+        detail: "what is journalled is flushed when the store is opened again".to_owned(),
+    }
+}
+
+impl Drop for Flusher {
+    /// Waits for the threads, which hold the folder, to end. A compaction is given up.
+    fn drop(&mut self) {
+        self.catalog.stop();
+        self.layers = None;
+        for thread in self.threads.drain(..) {
+            // A panic was told to the writer, which found the channel closed.
+            let _ended = thread.join();
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Every row of the store as one map: what is durable in the journal alone, laid over the segments.
+//!
+//! New rows go into the `recent` layer. When it is full it becomes the `flushing` one, which the
+//! flusher writes as a segment; it is read until the segment is, so that a reader never sees the
+//! change. A row is read where it is newest.
+
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::store::StoreError;
+use crate::store::plan::Writes;
+use crate::store::sorted::{Scan, SortedBytes, Visit};
+
+use super::merge::{LayerRow, Merge, RowSource};
+use super::segment::Segment;
+
+/// How many keys of the recent layer a scan copies at first under the lock, and how many at the
+/// most: each time twice as many. The visits happen outside of the lock: a visitor may read again,
+/// and a writer waits for no visitor.
+const COPIED_KEYS: [usize; 2] = [64, 1024];
+
+/// The segments, the newest first.
+pub(super) type Segments = Arc<[Arc<Segment>]>;
+
+struct LayerStack {
+    recent: Writes,
+    flushing: Option<Arc<Writes>>,
+    segments: Segments,
+}
+
+pub(super) struct Layers {
+    stack: RwLock<LayerStack>,
+}
+
+impl Layers {
+    pub(super) fn over(segments: Segments) -> Self {
+        let stack = LayerStack { recent: Writes::new(), flushing: None, segments };
+        Self { stack: RwLock::new(stack) }
+    }
+
+    /// Adds a group to the recent rows, and says how many keys they have now. From here on it is
+    /// read, so it must be durable (I-12).
+    pub(super) fn add(&self, writes: Writes) -> usize {
+        let mut stack = self.write();
+        stack.recent.extend(writes);
+        stack.recent.len()
+    }
+
+    /// Lets the recent rows be flushed. The last ones must have been.
+    pub(super) fn hand_over(&self) -> Arc<Writes> {
+        let mut stack = self.write();
+        assert!(stack.flushing.is_none(), "one layer is flushed at a time");
+        let flushing = Arc::new(std::mem::take(&mut stack.recent));
+        stack.flushing = Some(Arc::clone(&flushing));
+        flushing
+    }
+
+    /// The rows that were handed over lie in these segments, durably.
+    pub(super) fn flushed(&self, segments: Segments) {
+        let mut stack = self.write();
+        stack.flushing = None;
+        stack.segments = segments;
+    }
+
+    /// The same rows lie in these segments now.
+    pub(super) fn compacted(&self, segments: Segments) {
+        self.write().segments = segments;
+    }
+
+    pub(super) fn segments(&self) -> Segments {
+        Arc::clone(&self.read().segments)
+    }
+
+    /// Every holder leaves the layers whole, so a panic elsewhere does not matter here.
+    fn read(&self) -> RwLockReadGuard<'_, LayerStack> {
+        self.stack.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, LayerStack> {
+        self.stack.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a scan goes through next.
+    fn slice(&self, from: &Bound<Vec<u8>>, to: &[u8], copied: usize) -> LayerSlice {
+        let from = from.as_ref().map(Vec::as_slice);
+        let stack = self.read();
+        let range = stack.recent.range::<[u8], _>((from, Bound::Excluded(to)));
+        let recent: Vec<LayerRow> =
+            range.take(copied).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let (flushing, segments) = (stack.flushing.clone(), Arc::clone(&stack.segments));
+        let until = (recent.len() == copied).then(|| recent.last().map(|(key, _)| key.clone()));
+        LayerSlice { recent, until: until.flatten(), flushing, segments }
+    }
+}
+
+/// A part of all rows, as it was at one moment.
+struct LayerSlice {
+    recent: Vec<LayerRow>,
+    /// The last key that it has of the recent layer, if there may be more.
+    until: Option<Vec<u8>>,
+    flushing: Option<Arc<Writes>>,
+    segments: Segments,
+}
+
+impl LayerSlice {
+    /// Shows the rows up to the slice's end.
+    fn show(
+        self,
+        from: &Bound<Vec<u8>>,
+        to: &[u8],
+        visit: &mut Visit<'_>,
+    ) -> Result<Scan, StoreError> {
+        let mut sources = Vec::with_capacity(2 + self.segments.len());
+        let mut rest = self.recent.into_iter();
+        sources.extend(rest.next().map(|row| RowSource::Copied { row, rest }));
+        if let Some(layer) = &self.flushing {
+            let from = from.as_ref().map(Vec::as_slice);
+            let mut rest = layer.range::<[u8], _>((from, Bound::Excluded(to)));
+            sources.extend(rest.next().map(|row| RowSource::Layer { row, rest }));
+        }
+        let (Bound::Included(first) | Bound::Excluded(first)) = from else {
+            return Ok(Scan::Enough);
+        };
+        for segment in self.segments.iter() {
+            sources.extend(segment.rows_from(first, to)?.map(RowSource::Segment));
+        }
+        let mut merge = Merge::of(sources);
+        while let Some((key, value)) = merge.row() {
+            let ends = key >= to || self.until.as_ref().is_some_and(|until| key > until.as_slice());
+            if ends {
+                break;
+            }
+            let is_past = matches!(from, Bound::Excluded(last) if key == last.as_slice());
+            if let Some(value) = value
+                && !is_past
+                && visit(key, value)? == Scan::Enough
+            {
+                return Ok(Scan::Enough);
+            }
+            merge.advance()?;
+        }
+        Ok(Scan::On)
+    }
+}
+
+impl SortedBytes for Layers {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let stack = self.read();
+        let flushing = stack.flushing.as_ref();
+        let above = stack.recent.get(key).or_else(|| flushing.and_then(|layer| layer.get(key)));
+        if let Some(value) = above {
+            return Ok(value.clone());
+        }
+        let segments = Arc::clone(&stack.segments);
+        drop(stack);
+        for segment in segments.iter() {
+            if let Some(found) = segment.get(key)? {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Shows the pairs of `from` (with it) to `to` (without it) in order.
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut from = Bound::Included(from.to_vec());
+        let [mut copied, most] = COPIED_KEYS;
+        loop {
+            let (Bound::Included(first) | Bound::Excluded(first)) = &from else { return Ok(()) };
+            if first.as_slice() >= to {
+                return Ok(());
+            }
+            let slice = self.slice(&from, to, copied);
+            let until = slice.until.clone();
+            if slice.show(&from, to, visit)? == Scan::Enough {
+                return Ok(());
+            }
+            let Some(until) = until else { return Ok(()) };
+            from = Bound::Excluded(until);
+            copied = (copied * 2).min(most);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

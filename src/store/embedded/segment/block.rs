@@ -1,0 +1,317 @@
+//! Blocks: rows in key order, compressed together.
+//!
+//! A key is written as what it does not share with the one before it, since neighbours begin alike.
+//! Behind the rows stands the key up to which the block speaks: the next block's first. Whoever
+//! looks for a key that the block lacks knows by it that the row is in no other block either.
+//!
+//! A frame in the file is: length as stored `u32`, length of the content `u32`, CRC-32 `u32`, all
+//! big-endian, then the content, compressed with LZ4. The CRC covers the segment's number and the
+//! frame's place too, so that a block that was written in the wrong place is known.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::store::StoreError;
+use crate::store::form::damaged;
+use crate::store::sorted::StoreResult;
+
+/// A block ends at so many bytes of rows. Larger ones compress better and need fewer entries of the
+/// index; smaller ones cost less where a single row is read.
+const BLOCK_BYTES: usize = 32 * 1024;
+pub(super) const FRAME_HEAD_BYTES: usize = 12;
+
+/// A frame's head, as it was read.
+pub(super) struct FrameHead {
+    stored: u32,
+    content: u32,
+    sum: u32,
+}
+
+/// The block that is being filled.
+#[derive(Default)]
+pub(super) struct BlockBuilder {
+    content: Vec<u8>,
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl BlockBuilder {
+    pub(super) fn is_empty(&self) -> bool {
+        self.content.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.content.len() >= BLOCK_BYTES
+    }
+
+    /// Adds a row behind the last one; without a value the key is a removed one.
+    pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if self.is_empty() {
+            self.first = key.to_vec();
+            self.last.clear();
+        }
+        let shared = key.iter().zip(&self.last).take_while(|(one, other)| one == other).count();
+        put_number(&mut self.content, shared);
+        put_number(&mut self.content, key.len() - shared);
+        put_number(&mut self.content, value.map_or(0, |value| value.len() + 1));
+        self.content.extend_from_slice(&key[shared..]);
+        self.content.extend_from_slice(value.unwrap_or_default());
+        self.last.clear();
+        self.last.extend_from_slice(key);
+    }
+
+    /// Adds the block's frame to what is to be written at `at`, begins the next block, and gives
+    /// this one's first key. `until` is the next block's first key; empty for the last block.
+    pub(super) fn end(
+        &mut self,
+        until: &[u8],
+        segment: u64,
+        at: u64,
+        out: &mut Vec<u8>,
+    ) -> Vec<u8> {
+        self.content.extend_from_slice(until);
+        self.content.extend_from_slice(&length(until.len()).to_be_bytes());
+        let start = out.len();
+        out.resize(
+            start + FRAME_HEAD_BYTES + lz4_flex::block::get_maximum_output_size(self.content.len()),
+            0,
+        );
+        let body = &mut out[start + FRAME_HEAD_BYTES..];
+        let stored = lz4_flex::block::compress_into(&self.content, body)
+            .expect("there is room for content that does not compress");
+        out.truncate(start + FRAME_HEAD_BYTES + stored);
+        let content = length(self.content.len());
+        let sum = checksum(segment, at, content, &out[start + FRAME_HEAD_BYTES..]);
+        out[start..start + 4].copy_from_slice(&length(stored).to_be_bytes());
+        out[start + 4..start + 8].copy_from_slice(&content.to_be_bytes());
+        out[start + 8..start + 12].copy_from_slice(&sum.to_be_bytes());
+        self.content.clear();
+        std::mem::take(&mut self.first)
+    }
+}
+
+impl FrameHead {
+    pub(super) fn read(bytes: [u8; FRAME_HEAD_BYTES]) -> Self {
+        let number = |at: usize| u32::from_be_bytes(std::array::from_fn(|nth| bytes[at + nth]));
+        Self { stored: number(0), content: number(4), sum: number(8) }
+    }
+
+    /// How many bytes follow the head.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.stored as usize
+    }
+
+    /// Reads the block whose body follows the head.
+    pub(super) fn block(&self, segment: u64, at: u64, body: &[u8]) -> StoreResult<RowBlock> {
+        if checksum(segment, at, self.content, body) != self.sum {
+            return Err(wrong_block(segment, at, "its checksum does not hold"));
+        }
+        let content = lz4_flex::block::decompress(body, self.content as usize)
+            .map_err(|_| wrong_block(segment, at, "it does not unpack"))?;
+        let frame_bytes = (FRAME_HEAD_BYTES + body.len()) as u64;
+        RowBlock::of(content, frame_bytes)
+            .ok_or_else(|| wrong_block(segment, at, "its end does not read"))
+    }
+}
+
+/// What is wrong with a block, by its place.
+pub(super) fn wrong_block(segment: u64, at: u64, what: &str) -> StoreError {
+    damaged("segments", &format!("the block at byte {at} of segment {segment}: {what}"))
+}
+
+/// A block's content, unpacked.
+pub(super) struct RowBlock {
+    content: Vec<u8>,
+    rows_end: usize,
+    until: Range<usize>,
+    frame_bytes: u64,
+}
+
+impl RowBlock {
+    fn of(content: Vec<u8>, frame_bytes: u64) -> Option<Self> {
+        let end = content.len().checked_sub(4)?;
+        let until = u32::from_be_bytes(*content[end..].first_chunk()?) as usize;
+        let rows_end = end.checked_sub(until)?;
+        Some(Self { content, rows_end, until: rows_end..end, frame_bytes })
+    }
+
+    /// How long its frame is in the file.
+    pub(super) fn frame_bytes(&self) -> u64 {
+        self.frame_bytes
+    }
+
+    /// How much memory it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.content.len()
+    }
+
+    /// Whether the block, whose first key is not behind `key`, has `key` if its segment has.
+    pub(super) fn reaches(&self, key: &[u8]) -> bool {
+        let until = &self.content[self.until.clone()];
+        until.is_empty() || key < until
+    }
+
+    /// Whether no block follows.
+    pub(super) fn is_last(&self) -> bool {
+        self.until.is_empty()
+    }
+}
+
+/// Goes through a block's rows.
+pub(super) struct BlockCursor {
+    block: Arc<RowBlock>,
+    next: usize,
+    key: Vec<u8>,
+    value: Option<Range<usize>>,
+}
+
+impl BlockCursor {
+    /// Before the first row.
+    pub(super) fn over(block: Arc<RowBlock>) -> Self {
+        Self { block, next: 0, key: Vec::new(), value: None }
+    }
+
+    pub(super) fn block(&self) -> &Arc<RowBlock> {
+        &self.block
+    }
+
+    /// Goes to the next row; `false` behind the last one.
+    pub(super) fn advance(&mut self) -> StoreResult<bool> {
+        if self.next >= self.block.rows_end {
+            return Ok(false);
+        }
+        self.step().ok_or_else(|| damaged("segments", "a row is longer than its block"))?;
+        Ok(true)
+    }
+
+    fn step(&mut self) -> Option<()> {
+        let rows = &self.block.content[..self.block.rows_end];
+        let mut at = self.next;
+        let shared = take_number(rows, &mut at)?;
+        let own = take_number(rows, &mut at)?;
+        let value = take_number(rows, &mut at)?;
+        if shared > self.key.len() {
+            return None;
+        }
+        let key_end = at.checked_add(own)?;
+        self.key.truncate(shared);
+        self.key.extend_from_slice(rows.get(at..key_end)?);
+        let end = key_end.checked_add(value.saturating_sub(1))?;
+        rows.get(key_end..end)?;
+        self.value = (value > 0).then_some(key_end..end);
+        self.next = end;
+        Some(())
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        self.value.clone().map(|value| &self.block.content[value])
+    }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a block has less than 4 GiB")
+}
+
+fn checksum(segment: u64, at: u64, content: u32, body: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&segment.to_be_bytes());
+    sum.update(&at.to_be_bytes());
+    sum.update(&content.to_be_bytes());
+    sum.update(body);
+    sum.finalize()
+}
+
+/// Seven bits a byte, the lowest first; the highest bit says that more follow.
+fn put_number(out: &mut Vec<u8>, mut number: usize) {
+    while number > 0x7F {
+        out.push((number & 0x7F) as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take_number(bytes: &[u8], at: &mut usize) -> Option<usize> {
+    let mut number = 0_usize;
+    // Five bytes hold the 32 bits that a length has at the most.
+    for shift in [0, 7, 14, 21, 28] {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        number |= usize::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(rows: &BTreeMap<Vec<u8>, Option<Vec<u8>>>, until: &[u8]) -> Vec<u8> {
+        let (mut builder, mut out) = (BlockBuilder::default(), Vec::new());
+        rows.iter().for_each(|(key, value)| builder.push(key, value.as_deref()));
+        builder.end(until, 7, 40, &mut out);
+        out
+    }
+
+    fn block(frame: &[u8], segment: u64, at: u64) -> StoreResult<RowBlock> {
+        let (head, body) = frame.split_first_chunk().expect("a head");
+        FrameHead::read(*head).block(segment, at, body)
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_gives_back_its_rows(
+            rows in proptest::collection::btree_map(
+                proptest::collection::vec(0..4_u8, 0..12),
+                proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
+                1..40,
+            ),
+            until in proptest::collection::vec(any::<u8>(), 0..6),
+        ) {
+            let frame = frame(&rows, &until);
+            let block = Arc::new(block(&frame, 7, 40).expect("a whole block"));
+            prop_assert_eq!(block.is_last(), until.is_empty());
+            prop_assert!(block.is_last() || !block.reaches(&until));
+            let (mut cursor, mut found) = (BlockCursor::over(block), BTreeMap::new());
+            while cursor.advance().expect("rows that read") {
+                found.insert(cursor.key().to_vec(), cursor.value().map(<[u8]>::to_vec));
+            }
+            prop_assert_eq!(found, rows);
+        }
+
+        #[test]
+        fn any_bytes_are_rows_or_damage(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(block) = RowBlock::of(bytes, 0) {
+                let mut cursor = BlockCursor::over(Arc::new(block));
+                while matches!(cursor.advance(), Ok(true)) {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_or_a_moved_block_is_damage() {
+        let rows = BTreeMap::from([(b"Oa".to_vec(), Some(b"1".to_vec()))]);
+        let whole = frame(&rows, b"Ob");
+        assert!(block(&whole, 7, 40).is_ok());
+        for (segment, at) in [(8, 40), (7, 41)] {
+            assert!(block(&whole, segment, at).is_err(), "another place");
+        }
+        for at in 4..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            let (head, body) = changed.split_first_chunk().expect("a head");
+            let read = FrameHead::read(*head).block(7, 40, body);
+            assert!(matches!(read, Err(StoreError::Damaged { .. })), "byte {at}");
+        }
+    }
+}

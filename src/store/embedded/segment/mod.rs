@@ -1,0 +1,480 @@
+//! Segments: immutable files of sorted rows, where what is durable rests for good.
+//!
+//! A segment holds what a layer had, or what several segments had that were compacted into it: of
+//! each key the latest value, or that it was removed. Of two segments the newer one's row counts.
+//!
+//! The file: the blocks, one behind another; the list of their first keys and places; the facts
+//! (how many rows, from which key to which in each table, the filter); the trailer, which says
+//! where list and facts stand and has their checksums. The manifest has the trailer's checksum, so
+//! that another file in a segment's place is known when the store is opened. A block's own checksum
+//! is looked at whenever it is read.
+
+mod block;
+mod filter;
+mod writer;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
+use crate::store::form::damaged;
+use crate::store::sorted::StoreResult;
+
+use super::files::Files;
+use super::index::{BlockIndex, BlockPlace, IndexSum};
+use block::{BlockCursor, FRAME_HEAD_BYTES, FrameHead, RowBlock, wrong_block};
+use filter::KeyFilter;
+
+pub(super) use writer::SegmentWriter;
+
+/// Where segments lie.
+pub(super) const FOLDER: &str = "segments";
+const MAGIC: &[u8; 8] = b"SWSEGM01";
+const TRAILER_BYTES: usize = 44;
+
+/// What the manifest knows of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SegmentEntry {
+    /// It never comes again in a folder.
+    pub number: u64,
+    /// How often its rows have been compacted.
+    pub level: u8,
+    pub bytes: u64,
+    pub rows: u64,
+    /// The checksum of the file's trailer.
+    pub checksum: u32,
+}
+
+impl SegmentEntry {
+    /// The file's name below the store's folder.
+    pub(super) fn name(&self) -> String {
+        name_of(self.number)
+    }
+}
+
+fn name_of(number: u64) -> String {
+    format!("{FOLDER}/{number:010}")
+}
+
+/// What a segment says of itself.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct SegmentFacts {
+    index: IndexSum,
+    /// In the order of their letters.
+    tables: Vec<TableFacts>,
+    /// Of the keys that come in no order of time.
+    filter: KeyFilter,
+}
+
+/// The rows of a table, which is the first byte of its keys.
+#[derive(Debug, Serialize, Deserialize)]
+struct TableFacts {
+    letter: u8,
+    rows: u64,
+    first: Vec<u8>,
+    last: Vec<u8>,
+}
+
+/// Where a part of the file stands, and its checksum.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    at: u64,
+    length: u32,
+    sum: u32,
+}
+
+/// The end of the file.
+struct Trailer {
+    list: Part,
+    facts: Part,
+}
+
+/// Blocks that were read a while ago, by segment and place.
+pub(super) struct BlockCache(quick_cache::sync::Cache<(u64, u64), Arc<RowBlock>, BlockWeight>);
+
+/// A block weighs what it takes of memory.
+#[derive(Clone)]
+struct BlockWeight;
+
+impl quick_cache::Weighter<(u64, u64), Arc<RowBlock>> for BlockWeight {
+    fn weight(&self, _: &(u64, u64), block: &Arc<RowBlock>) -> u64 {
+        block.bytes() as u64
+    }
+}
+
+impl BlockCache {
+    /// One of so many bytes.
+    pub(super) fn new(bytes: u64) -> Self {
+        const USUAL_BYTES: u64 = 32 * 1024;
+        let blocks = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX).max(16);
+        Self(quick_cache::sync::Cache::with_weighter(blocks, bytes, BlockWeight))
+    }
+}
+
+/// A segment, open for reading.
+pub(super) struct Segment {
+    pub entry: SegmentEntry,
+    file: File,
+    path: PathBuf,
+    list: Part,
+    facts: SegmentFacts,
+    /// Without them the list of blocks says where they are, and each is read anew.
+    shared: Option<SegmentShare>,
+    /// The list of blocks, once the index has failed.
+    places: OnceLock<Vec<BlockPlace>>,
+}
+
+/// What the segments of a store have in common.
+#[derive(Clone)]
+pub(super) struct SegmentShare {
+    pub index: Arc<BlockIndex>,
+    pub cache: Arc<BlockCache>,
+}
+
+impl Segment {
+    /// Opens a segment that the manifest knows, and reads all of it but its blocks. `None` if the
+    /// file is not the one that was written.
+    pub(super) fn open(
+        files: &Files,
+        entry: &SegmentEntry,
+        shared: Option<&SegmentShare>,
+    ) -> io::Result<Option<Self>> {
+        let path = files.path(&entry.name());
+        let file = File::open(&path)?;
+        if file.metadata()?.len() != entry.bytes || entry.bytes < TRAILER_BYTES as u64 {
+            return Ok(None);
+        }
+        let mut trailer = [0; TRAILER_BYTES];
+        file.read_exact_at(&mut trailer, entry.bytes - TRAILER_BYTES as u64)?;
+        let Some(Trailer { list, facts }) = Trailer::read(&trailer, entry.checksum) else {
+            return Ok(None);
+        };
+        let Some(facts) = facts.read(&file)?.and_then(|bytes| postcard::from_bytes(&bytes).ok())
+        else {
+            return Ok(None);
+        };
+        let (entry, shared, places) = (entry.clone(), shared.cloned(), OnceLock::new());
+        Ok(Some(Self { entry, file, path, list, facts, shared, places }))
+    }
+
+    /// Whether the file lies there as it was written, as far as can be told without its blocks.
+    pub(super) fn is_whole(files: &Files, entry: &SegmentEntry) -> bool {
+        matches!(Self::open(files, entry, None), Ok(Some(_)))
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.entry.number
+    }
+
+    /// What the index has of the segment, if it is whole.
+    pub(super) fn index_sum(&self) -> IndexSum {
+        self.facts.index
+    }
+
+    /// How many keys of a table the segment has.
+    pub(super) fn rows_of(&self, letter: u8) -> u64 {
+        self.table(letter).map_or(0, |table| table.rows)
+    }
+
+    /// The last key of a table.
+    pub(super) fn last_key(&self, letter: u8) -> Option<&[u8]> {
+        self.table(letter).map(|table| table.last.as_slice())
+    }
+
+    fn table(&self, letter: u8) -> Option<&TableFacts> {
+        let tables = &self.facts.tables;
+        tables.binary_search_by_key(&letter, |table| table.letter).ok().map(|at| &tables[at])
+    }
+
+    /// `false` if the segment has no row of this key.
+    pub(super) fn may_have(&self, key: &[u8]) -> bool {
+        let Some(table) = key.first().and_then(|letter| self.table(*letter)) else { return false };
+        let within = key >= table.first.as_slice() && key <= table.last.as_slice();
+        within && (!is_scattered(table.letter) || self.facts.filter.may_have(key))
+    }
+
+    /// Whether a key of the segment may lie between two bounds, the second of which is out.
+    fn may_reach(&self, from: &[u8], to: &[u8]) -> bool {
+        let within =
+            |table: &TableFacts| table.last.as_slice() >= from && table.first.as_slice() < to;
+        self.facts.tables.iter().any(within)
+    }
+
+    /// The row of a key: outer `None` if the segment has none, inner `None` if it was removed.
+    pub(super) fn get(&self, key: &[u8]) -> StoreResult<Option<Option<Vec<u8>>>> {
+        if !self.may_have(key) {
+            return Ok(None);
+        }
+        let Some(block) = self.block_of(key)? else { return Ok(None) };
+        let mut cursor = BlockCursor::over(block);
+        while cursor.advance()? {
+            if cursor.key() >= key {
+                let found = cursor.key() == key;
+                return Ok(found.then(|| cursor.value().map(<[u8]>::to_vec)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The block that has the key, if the segment has it.
+    fn block_of(&self, key: &[u8]) -> StoreResult<Option<Arc<RowBlock>>> {
+        Ok(self.locate(key)?.map(|(_, block)| block))
+    }
+
+    /// The same, with where the block behind it begins. `None` if the key lies before all rows.
+    fn locate(&self, key: &[u8]) -> StoreResult<Option<(u64, Arc<RowBlock>)>> {
+        let first = self.facts.tables.first().map(|table| table.first.as_slice());
+        if first.is_none_or(|first| key < first) {
+            return Ok(None);
+        }
+        if let Some(shared) = &self.shared
+            && self.places.get().is_none()
+        {
+            match shared.index.find(self.number(), key) {
+                Ok(Some(place)) => {
+                    let at = place.at;
+                    if let Ok((next, block)) = self.cached(at)
+                        && begins_with(&block, &place.first)
+                        && block.reaches(key)
+                    {
+                        return Ok(Some((next, block)));
+                    }
+                }
+                Ok(None) => {}
+                Err(why) => tracing::error!(%why, "the store's index cannot be read"),
+            }
+        }
+        // The index is not as it was made.
+        let places = self.listed()?;
+        let behind = places.partition_point(|place| place.first.as_slice() <= key);
+        let Some(place) = behind.checked_sub(1).map(|at| &places[at]) else { return Ok(None) };
+        self.cached(place.at).map(Some)
+    }
+
+    /// The list of blocks at the segment's end, kept from the first time that it is needed.
+    fn listed(&self) -> StoreResult<&[BlockPlace]> {
+        if self.places.get().is_none() {
+            let places = self.places()?;
+            if self.shared.is_some() {
+                tracing::warn!(
+                    segment = self.number(),
+                    "the index of a segment is not whole; it is made anew when the store is opened"
+                );
+            }
+            return Ok(self.places.get_or_init(|| places));
+        }
+        Ok(self.places.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// Reads the list of blocks.
+    pub(super) fn places(&self) -> StoreResult<Vec<BlockPlace>> {
+        let bytes = self.list.read(&self.file).map_err(|e| self.failed(e))?;
+        let list = bytes.and_then(|bytes| postcard::from_bytes::<Vec<(Vec<u8>, u64)>>(&bytes).ok());
+        let list = list.ok_or_else(|| {
+            damaged("segments", &format!("the list of blocks of segment {}", self.number()))
+        })?;
+        Ok(list.into_iter().map(|(first, at)| BlockPlace { first, at }).collect())
+    }
+
+    fn cached(&self, at: u64) -> StoreResult<(u64, Arc<RowBlock>)> {
+        let key = (self.number(), at);
+        let cache = self.shared.as_ref().map(|shared| &shared.cache.0);
+        if let Some(block) = cache.and_then(|cache| cache.get(&key)) {
+            return Ok((at + block.frame_bytes(), block));
+        }
+        let block = Arc::new(self.block_at(at)?);
+        if let Some(cache) = cache {
+            cache.insert(key, Arc::clone(&block));
+        }
+        Ok((at + block.frame_bytes(), block))
+    }
+
+    fn block_at(&self, at: u64) -> StoreResult<RowBlock> {
+        let number = self.number();
+        let mut head = [0; FRAME_HEAD_BYTES];
+        let body_at = at + FRAME_HEAD_BYTES as u64;
+        if body_at > self.list.at {
+            return Err(wrong_block(number, at, "it lies behind the last one"));
+        }
+        self.file.read_exact_at(&mut head, at).map_err(|e| self.failed(e))?;
+        let head = FrameHead::read(head);
+        if body_at + head.body_bytes() as u64 > self.list.at {
+            return Err(wrong_block(number, at, "its length is wrong"));
+        }
+        let mut body = vec![0; head.body_bytes()];
+        self.file.read_exact_at(&mut body, body_at).map_err(|e| self.failed(e))?;
+        head.block(number, at, &body)
+    }
+
+    /// Shows the rows of a block, and holds them against the list of blocks.
+    pub(super) fn read_block(
+        &self,
+        place: &BlockPlace,
+        until: Option<&[u8]>,
+        show: &mut ShowRow<'_>,
+    ) -> StoreResult<()> {
+        let wrong = |what| Err(wrong_block(self.number(), place.at, what));
+        let block = Arc::new(self.block_at(place.at)?);
+        if until.is_none() != block.is_last() || until.is_some_and(|until| block.reaches(until)) {
+            return wrong("another block follows than the one that was written");
+        }
+        let mut last = Vec::new();
+        let mut cursor = BlockCursor::over(block);
+        while cursor.advance()? {
+            let follows = if last.is_empty() {
+                cursor.key() == place.first
+            } else {
+                cursor.key() > last.as_slice()
+            };
+            if !follows {
+                return wrong("its rows are not in their order");
+            }
+            show(cursor.key(), cursor.value());
+            last.clear();
+            last.extend_from_slice(cursor.key());
+        }
+        Ok(())
+    }
+
+    fn failed(&self, source: io::Error) -> StoreError {
+        StoreError::Io { context: format!("cannot read `{}`", self.path.display()), source }
+    }
+
+    /// The rows from a key on, if any lies before `to`; by way of the cache.
+    pub(super) fn rows_from(
+        self: &Arc<Self>,
+        from: &[u8],
+        to: &[u8],
+    ) -> StoreResult<Option<SegmentCursor>> {
+        if !self.may_reach(from, to) {
+            return Ok(None);
+        }
+        let (next, block) = match self.locate(from)? {
+            Some(found) => found,
+            None => self.cached(0)?,
+        };
+        let rows = BlockCursor::over(block);
+        let mut cursor = SegmentCursor { segment: Arc::clone(self), rows, next, cached: true };
+        while cursor.advance()? {
+            if cursor.key() >= from {
+                return Ok(Some(cursor));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All rows from the first on, past the cache: for whoever reads the whole segment once.
+    pub(super) fn all_rows(self: &Arc<Self>) -> StoreResult<Option<SegmentCursor>> {
+        let block = self.block_at(0)?;
+        let next = block.frame_bytes();
+        let rows = BlockCursor::over(Arc::new(block));
+        let mut cursor = SegmentCursor { segment: Arc::clone(self), rows, next, cached: false };
+        Ok(cursor.advance()?.then_some(cursor))
+    }
+}
+
+/// What the rows of a block are shown to, with `None` where a key was removed.
+type ShowRow<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
+/// Whether a block's first row has this key.
+fn begins_with(block: &Arc<RowBlock>, first: &[u8]) -> bool {
+    let mut cursor = BlockCursor::over(Arc::clone(block));
+    matches!(cursor.advance(), Ok(true)) && cursor.key() == first
+}
+
+/// Goes through a segment's rows, from one of them on.
+pub(super) struct SegmentCursor {
+    segment: Arc<Segment>,
+    rows: BlockCursor,
+    /// Where the next block begins.
+    next: u64,
+    cached: bool,
+}
+
+impl SegmentCursor {
+    /// Goes to the next row; `false` behind the last one.
+    pub(super) fn advance(&mut self) -> StoreResult<bool> {
+        loop {
+            if self.rows.advance()? {
+                return Ok(true);
+            }
+            if self.rows.block().is_last() {
+                return Ok(false);
+            }
+            let (next, block) = if self.cached {
+                self.segment.cached(self.next)?
+            } else {
+                let block = self.segment.block_at(self.next)?;
+                (self.next + block.frame_bytes(), Arc::new(block))
+            };
+            (self.next, self.rows) = (next, BlockCursor::over(block));
+        }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        self.rows.key()
+    }
+
+    /// `None` where the key was removed.
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        self.rows.value()
+    }
+}
+
+impl Part {
+    /// `None` if what stands there is not what was written.
+    fn read(self, file: &File) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; self.length as usize];
+        file.read_exact_at(&mut bytes, self.at)?;
+        Ok((crc32fast::hash(&bytes) == self.sum).then_some(bytes))
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.at.to_be_bytes());
+        out.extend_from_slice(&self.length.to_be_bytes());
+        out.extend_from_slice(&self.sum.to_be_bytes());
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let (at, rest) = bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (sum, rest) = rest.split_first_chunk()?;
+        *bytes = rest;
+        let (length, sum) = (u32::from_be_bytes(*length), u32::from_be_bytes(*sum));
+        Some(Self { at: u64::from_be_bytes(*at), length, sum })
+    }
+}
+
+impl Trailer {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(TRAILER_BYTES);
+        bytes.extend_from_slice(MAGIC);
+        self.list.put(&mut bytes);
+        self.facts.put(&mut bytes);
+        let sum = crc32fast::hash(&bytes);
+        bytes.extend_from_slice(&sum.to_be_bytes());
+        bytes
+    }
+
+    /// The checksum that the manifest keeps.
+    fn checksum(bytes: &[u8]) -> u32 {
+        bytes.last_chunk().map_or(0, |sum| u32::from_be_bytes(*sum))
+    }
+
+    fn read(bytes: &[u8], checksum: u32) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(MAGIC)?;
+        let (list, facts) = (Part::take(&mut rest)?, Part::take(&mut rest)?);
+        let found = Self { list, facts };
+        (found.bytes() == bytes && Self::checksum(bytes) == checksum).then_some(found)
+    }
+}
+
+/// Whether a table's keys come in no order of time, so that every segment may have any of them.
+fn is_scattered(letter: u8) -> bool {
+    crate::store::table::is_scattered(letter)
+}
