@@ -105,7 +105,7 @@ fn hold(
     let theirs = &mut FileRows::statement(file, &budget, &NoWatch).expect("a file");
     let ours = FileRows::records(records, &records_layout, &budget, &NoWatch);
     let ours = &mut ours.expect("a file");
-    let matched = reconcile((theirs, ours), &comparison, &budget, &NoWatch).expect("read");
+    let matched = reconcile(theirs, ours, &comparison, &budget, &NoWatch).expect("read");
     let mut netted = 0;
     let told = matched.report(|verdict| {
         match verdict.class {

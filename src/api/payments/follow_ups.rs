@@ -31,7 +31,7 @@ pub async fn refund(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (FollowUpPath::Payments, &id), request, |of| OrderKind::Refund { of })
+    follow_up(&state, &seat, FollowUpPath::Payments, &id, request, |of| OrderKind::Refund { of })
         .await
 }
 
@@ -42,7 +42,7 @@ pub async fn void(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (FollowUpPath::Payments, &id), request, |of| OrderKind::Void { of })
+    follow_up(&state, &seat, FollowUpPath::Payments, &id, request, |of| OrderKind::Void { of })
         .await
 }
 
@@ -53,7 +53,7 @@ pub async fn capture(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (FollowUpPath::Preauths, &id), request, |of| OrderKind::Capture { of })
+    follow_up(&state, &seat, FollowUpPath::Preauths, &id, request, |of| OrderKind::Capture { of })
         .await
 }
 
@@ -64,7 +64,7 @@ pub async fn preauth_void(
     PathSegment(id): PathSegment,
     request: Request,
 ) -> Result<Response, ApiError> {
-    follow_up(&state, &seat, (FollowUpPath::Preauths, &id), request, |of| OrderKind::Void { of })
+    follow_up(&state, &seat, FollowUpPath::Preauths, &id, request, |of| OrderKind::Void { of })
         .await
 }
 
@@ -73,7 +73,8 @@ pub async fn preauth_void(
 async fn follow_up(
     state: &ApiState,
     seat: &Seat,
-    (door, id): (FollowUpPath, &str),
+    door: FollowUpPath,
+    id: &str,
     request: Request,
     kind: impl Fn(OrderId) -> OrderKind,
 ) -> Result<Response, ApiError> {

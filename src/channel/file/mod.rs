@@ -164,9 +164,9 @@ impl ChannelFile {
         let limits = read_limits(root);
         let pace = read_pace(root);
         let timeouts = read_timeouts(root);
-        let calls_wait = pace.wait_max + timeouts.connect + timeouts.reply;
+        let longest_call = pace.wait_max + timeouts.connect + timeouts.reply;
         let states = ChannelState::ALL.map(|state| (state.name(), state));
-        let mut terms = read_terms(root, id.clone(), &abilities, (&limits, calls_wait), common);
+        let mut terms = read_terms(root, id.clone(), &abilities, &limits, longest_call, common);
         let statement = StatementTerms::read(root);
         terms.statement_claims = statement.as_ref().map(|one| one.claims).unwrap_or_default();
         Self {
@@ -318,7 +318,8 @@ fn read_terms(
     root: &Section<'_>,
     channel: ChannelId,
     abilities: &Abilities,
-    (limits, calls_wait): (&Limits, Duration),
+    limits: &Limits,
+    longest_call: Duration,
     common: &CommonTerms,
 ) -> Terms {
     let section = root.section("unknown");
@@ -335,7 +336,7 @@ fn read_terms(
         then: section.choice("then", &then),
         reverse: section.durations("reverse", WAITS),
         reverse_until: section.choice_or("reverse_until", ReverseUntil::ClearingDay, &until),
-        not_found_final_after: section.duration("not_found_final_after", calls_wait..=30 * DAY),
+        not_found_final_after: section.duration("not_found_final_after", longest_call..=30 * DAY),
         operations: abilities.order_operations(),
         reversible: abilities.reversible.clone(),
         partial_refund: abilities.partial_refund,
@@ -344,7 +345,7 @@ fn read_terms(
         follow_up_needs_card: abilities.follow_up_needs_card,
         keeps_pan: section.boolean_or("keeps_pan", false),
         // Twice what a call can take, so that a slow call is not mistaken for a lost one.
-        call_ends_after: calls_wait * 2 + 10 * SECOND,
+        call_ends_after: longest_call * 2 + 10 * SECOND,
         statement_claims: ReportedSuccessRule::default(),
         calendar,
         close_after,

@@ -92,7 +92,8 @@ pub fn check_with(
     })?;
     let text = read_text(path)?;
     let document = Document::parse(&name, &text)?;
-    let (file, _, mut missing) = read_adapter((&name, &text), &document, &id, resolve, false)?;
+    let source = ChannelSource { name: &name, text: &text, document: &document, id: &id };
+    let (file, _, mut missing) = read_adapter(&source, resolve, false)?;
     let medium = match protocol::is_linked(&file.protocol) {
         true => Medium::Links,
         false => Medium::Http,
@@ -103,9 +104,8 @@ pub fn check_with(
         Some(entry) => Ok(entry.text.clone()),
         None => resolve(reference).or_else(|_| stand_in(reference)),
     };
-    let source = (name.as_str(), text.as_str());
-    let (_, adapter, _) = read_adapter(source, &document, &id, &playing, false)?;
-    let (_, unverified, _) = read_adapter(source, &document, &id, &playing, true)?;
+    let (_, adapter, _) = read_adapter(&source, &playing, false)?;
+    let (_, unverified, _) = read_adapter(&source, &playing, true)?;
     let players = match (&adapter, &unverified) {
         (Some(ProtocolAdapter::Http(adapter)), Some(ProtocolAdapter::Http(unverified))) => {
             let (adapter, unverified) = (adapter.as_ref(), unverified.as_ref());
@@ -156,14 +156,20 @@ fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
     })
 }
 
+/// A channel's file, by its name and as text, parsed.
+struct ChannelSource<'f> {
+    name: &'f str,
+    text: &'f str,
+    document: &'f Document,
+    id: &'f ChannelId,
+}
+
 /// What was read, an adapter unless credentials are missing, and those that are.
 type ReadAdapter = (ChannelFile, Option<ProtocolAdapter>, Vec<Mistake>);
 
 /// A credential that a connected channel lacks is a mistake; of any other it is only missing.
 fn read_adapter(
-    (name, text): (&str, &str),
-    document: &Document,
-    id: &ChannelId,
+    source: &ChannelSource<'_>,
     resolve: &CredentialResolver<'_>,
     unverified: bool,
 ) -> Result<ReadAdapter, Vec<Mistake>> {
@@ -174,8 +180,8 @@ fn read_adapter(
         })
     };
     let mistakes = Mistakes::new();
-    let root = document.root(&mistakes);
-    let file = ChannelFile::read(&root, id.clone(), &CommonTerms::default());
+    let root = source.document.root(&mistakes);
+    let file = ChannelFile::read(&root, source.id.clone(), &CommonTerms::default());
     let adapter = if unverified {
         protocol::read_unverified(&root, &file, &recording)
     } else {
@@ -203,7 +209,7 @@ fn read_adapter(
     let missing = absent.map(|(reference, problem)| {
         let problem = format!("the credential `{reference}` is missing: {problem}");
         let advice = "put it in place before the channel goes live";
-        Mistake::new(name, line_of(text, reference), "", &problem, advice)
+        Mistake::new(source.name, line_of(source.text, reference), "", &problem, advice)
     });
     let missing = missing.collect();
     Ok((file, adapter, missing))

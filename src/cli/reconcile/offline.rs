@@ -107,7 +107,7 @@ pub fn reconcile_files(
     let report = || {
         let mut theirs = FileRows::statement(file, &budget, &bar)?;
         let mut ours = FileRows::records(records, &records_layout, &budget, &bar)?;
-        let matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &bar)?;
+        let matched = reconcile(&mut theirs, &mut ours, &comparison, &budget, &bar)?;
         match differences {
             None => matched.report(|_| Ok(())),
             Some(path) => list_differences(matched, path),

@@ -310,20 +310,20 @@ impl<'layout> Decoder<'layout> {
         // What failed settles nothing, whatever stands there.
         let settled = value(slots.settlement).filter(|_| status == Status::Succeeded);
         let written = Charge { fee: value(slots.fee), settled, sign };
-        let fee_minor = charge_of(layout, written, (amount_minor, movement), currency)?;
+        let fee_minor = charge_of(layout, written, amount_minor, movement, currency)?;
         let order_no = value(slots.order_no).unwrap_or_default();
         let reference = value(slots.reference).unwrap_or_default();
         let (written, time) = (value(plan.date), value(plan.time));
         let date = self.date_of(written)?;
         if let (Some(times), Some(time)) = (&layout.times, time) {
-            self.look_at(times, time, (line, movement));
+            self.look_at(times, time, line, movement);
         }
         let item = Item { movement, amount_minor, fee_minor, currency, status, date };
         Ok(DecodedLine::Line(StatementLine { line, order_no, reference, item }))
     }
 
     /// Keeps how a line's time lies to the statement's date. One that cannot be read says nothing.
-    fn look_at(&mut self, times: &Times, time: &[u8], (line, movement): (u32, Operation)) {
+    fn look_at(&mut self, times: &Times, time: &[u8], line: u32, movement: Operation) {
         let Some(date) = self.date else { return };
         if !times.operations.is_empty() && !times.operations.contains(&movement) {
             return;
@@ -493,7 +493,8 @@ struct Charge<'text> {
 fn charge_of(
     layout: &Layout,
     written: Charge<'_>,
-    (amount_minor, movement): (i64, Operation),
+    amount_minor: i64,
+    movement: Operation,
     currency: Currency,
 ) -> Result<Option<i64>, StatementProblem> {
     let Charge { fee, settled, sign } = written;

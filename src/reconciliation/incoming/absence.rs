@@ -41,7 +41,7 @@ impl Backoffice {
             if sent > date || last < date {
                 continue;
             }
-            if self.are_whole(context, (sent, days), &mut whole).await? {
+            if self.are_whole(context, sent, days, &mut whole).await? {
                 absent.insert(order.channel_order_no(attempt.number), (sent, last));
             }
         }
@@ -80,7 +80,8 @@ impl Backoffice {
     async fn are_whole(
         &self,
         context: &ChannelContext,
-        (from, days): (BusinessDate, u16),
+        from: BusinessDate,
+        days: u16,
         known: &mut BTreeMap<BusinessDate, bool>,
     ) -> Result<bool, BackofficeError> {
         for day in (0..=days).map(|day| days_after(from, day)) {

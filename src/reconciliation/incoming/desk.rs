@@ -139,13 +139,13 @@ impl StatementDesk {
         let now = present.now();
         let request = source.encode_statement(date, now)?;
         let reply = link.transport.send(request).await?;
-        let pointer = match self.take(&link, (channel, date), None, reply).await? {
+        let pointer = match self.take(&link, channel, date, None, reply).await? {
             ReplyResult::Landed(fetched) => return Ok(fetched),
             ReplyResult::Elsewhere(pointer) => pointer,
         };
         let request = source.encode_file(date, &pointer, self.clock.now())?;
         let reply = link.transport.send(request).await?;
-        match self.take(&link, (channel, date), Some(pointer), reply).await? {
+        match self.take(&link, channel, date, Some(pointer), reply).await? {
             ReplyResult::Landed(fetched) => Ok(fetched),
             ReplyResult::Elsewhere(_) => {
                 let problem = "the file leads on to another one".to_owned();
@@ -158,7 +158,8 @@ impl StatementDesk {
     async fn take(
         &self,
         link: &StatementLink,
-        (channel, date): (&ChannelId, BusinessDate),
+        channel: &ChannelId,
+        date: BusinessDate,
         pointer: Option<FilePointer>,
         reply: WireReply,
     ) -> Result<ReplyResult, FetchError> {

@@ -151,7 +151,8 @@ impl Watch for NoWatch {
 
 /// Reads both sides once and joins them.
 pub fn reconcile<'a, T: Rows + Send, O: Rows>(
-    (theirs, ours): (&'a mut T, &'a mut O),
+    theirs: &'a mut T,
+    ours: &'a mut O,
     comparison: &Comparison,
     budget: &'a Budget,
     watch: &dyn Watch,

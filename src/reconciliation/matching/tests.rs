@@ -116,7 +116,7 @@ fn run_with(
     let records = folder.write("ours.csv", ours.as_bytes());
     let mut theirs = FileRows::statement(file, &budget, &NoWatch)?;
     let mut ours = FileRows::records(&records, &records_layout, &budget, &NoWatch)?;
-    let mut matched = reconcile((&mut theirs, &mut ours), &comparison, &budget, &NoWatch)?;
+    let mut matched = reconcile(&mut theirs, &mut ours, &comparison, &budget, &NoWatch)?;
     let mut strangers: BTreeMap<String, Vec<Verdict<Side>>> = BTreeMap::new();
     matched.each_stranger(|verdict| {
         let number = verdict.line.as_ref().map(|line| line.order_no.clone());

@@ -27,6 +27,17 @@ const CLAIM_DAYS: u16 = 31;
 /// Lines of one number that a transcript tells.
 const LINES_TOLD_MAX: usize = 8;
 
+/// The lines that name one number of ours.
+pub(in crate::reconciliation) struct NumberLines<'v> {
+    pub number: ChannelOrderNo,
+    pub lines: &'v [Verdict<Side>],
+    /// Lines of the statements of other dates that name it.
+    pub others: &'v [Difference],
+    /// They are all that is said of it. A row that cannot be read, or is passed over, may name it
+    /// too, and so may what was cut off.
+    pub is_all: bool,
+}
+
 /// What came of looking at the lines of a number that only they have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvidenceResult {
@@ -76,16 +87,14 @@ impl Backoffice {
         Ok(())
     }
 
-    /// Weighs the lines of one number, netted, with those that `others` are of it in the statements
-    /// of other dates. `is_all`: they are all that is said of it. A row that cannot be read, or is
-    /// passed over, may name it too, and so may what was cut off.
+    /// Weighs the lines of one number, netted with those of other dates.
     pub(in crate::reconciliation) async fn weigh(
         &self,
         context: &ChannelContext,
         date: BusinessDate,
-        (number, lines, others): (ChannelOrderNo, &[Verdict<Side>], &[Difference]),
-        is_all: bool,
+        named: NumberLines<'_>,
     ) -> Result<EvidenceResult, BackofficeError> {
+        let NumberLines { number, lines, others, is_all } = named;
         let mut weighed = EvidenceResult::default();
         let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };

@@ -39,7 +39,7 @@ use crate::store::StoreError;
 use crate::telemetry;
 
 use self::chunk::{BalancedLine, Chunk};
-use self::evidence::VerdictsByNumber;
+use self::evidence::{NumberLines, VerdictsByNumber};
 use self::lines::{Digests, record_side, shortened};
 use self::records::{Records, side_of_record};
 use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, NOTHING, PAGE};
@@ -224,7 +224,7 @@ impl BatchRun<'_> {
                 }
                 MatcherEvent::Whole { unread, is_whole, late } => {
                     let named = std::mem::take(&mut named);
-                    proven = self.weigh(named, (&unread, is_whole), &late).await?;
+                    proven = self.weigh(named, &unread, is_whole, &late).await?;
                 }
                 MatcherEvent::Verdict(verdict) => {
                     chunk.push(verdict);
@@ -246,7 +246,8 @@ impl BatchRun<'_> {
     async fn weigh(
         &mut self,
         named: VerdictsByNumber,
-        (unread, is_whole): (&SkippedNumbers, bool),
+        unread: &SkippedNumbers,
+        is_whole: bool,
         late: &mpsc::Sender<LateRecord>,
     ) -> Result<u32, BackofficeError> {
         let numbers = named.keys().copied().collect();
@@ -255,8 +256,8 @@ impl BatchRun<'_> {
         for (number, lines) in named {
             let is_all = is_whole && !unread.names(&number.to_string());
             let others = across.get(&number).map(Vec::as_slice).unwrap_or_default();
-            let about = (number, lines.as_slice(), others);
-            let weighed = self.office.weigh(self.context, self.date, about, is_all).await?;
+            let about = NumberLines { number, lines: &lines, others, is_all };
+            let weighed = self.office.weigh(self.context, self.date, about).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
             match weighed.record {
@@ -299,8 +300,7 @@ impl BatchRun<'_> {
             let summary = summary.as_deref();
             let file = StatementInput { path: &path, layout: &layout, summary, date: Some(date) };
             let mut theirs = FileRows::statement(file, &budget, &NoWatch)?;
-            let sides = (&mut theirs, &mut ours);
-            let mut matched = reconcile(sides, &comparison, &budget, &NoWatch)?;
+            let mut matched = reconcile(&mut theirs, &mut ours, &comparison, &budget, &NoWatch)?;
             matched
                 .each_stranger(|verdict| tell(MatcherEvent::Stranger(verdict.map(shortened))))?;
             // Only when the file is read to its end all is known that it says of a number; what was

@@ -178,7 +178,7 @@ impl Records {
         let mut rows = Vec::with_capacity(page.len());
         for record in &page {
             let number = record.channel_order_no;
-            let row = self.beside.of(&*store, (&channel, day), number).await.map_err(failed)?;
+            let row = self.beside.of(&*store, &channel, day, number).await.map_err(failed)?;
             let takes_part = match row.and_then(|row| row.line.as_ref()) {
                 Some(line) => line.date == self.date,
                 None if day == self.date => true,
@@ -243,7 +243,8 @@ impl DifferenceWalk {
     async fn of(
         &mut self,
         store: &dyn Store,
-        (channel, day): (&ChannelId, BusinessDate),
+        channel: &ChannelId,
+        day: BusinessDate,
         number: ChannelOrderNo,
     ) -> Result<Option<&Difference>, StoreError> {
         let of = |row: &Difference| row.record.as_ref().map(|record| record.channel_order_no);

@@ -183,7 +183,7 @@ async fn hold(
     let theirs = &mut FileRows::statement(file, &budget, &NoWatch).expect("a file");
     let ours = FileRows::records(&records, &records_layout, &budget, &NoWatch);
     let ours = &mut ours.expect("a file");
-    let matched = reconcile((theirs, ours), &comparison, &budget, &NoWatch).expect("read");
+    let matched = reconcile(theirs, ours, &comparison, &budget, &NoWatch).expect("read");
     let mut found = BTreeMap::new();
     let told = matched.report(|verdict| {
         let name = verdict.class.name();
