@@ -3,6 +3,8 @@
 //! Knows text only: neither the compiler nor the crate. The rules are those of
 //! `docs/ARCHITECTURE.md`; an exception stands here by name, with its reason, or not at all.
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/imports.rs"]
 mod imports;
 #[path = "tidy/manual.rs"]

@@ -20,8 +20,7 @@ use crate::api::input::json::{Json, JsonFields};
 use crate::api::input::query::Query;
 use crate::api::input::{BodyLimits, PathSegment, media_type, read_body, read_json, unsupported};
 use crate::api::{ApiState, run_detached};
-use crate::domain::bin::BIN_LENGTH_MAX;
-use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use crate::domain::bin::{BIN_LENGTH_MAX, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::time::Timestamp;
 use crate::domain::write_set::AuditEntry;
 use crate::tables::bin::{

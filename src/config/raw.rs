@@ -11,8 +11,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::mistake::{Mistake, Mistakes, quote};
-use super::section::Section;
+use super::mistake::{Mistake, quote};
 
 /// The largest text that is read, in bytes. The largest shipped channel file has some ten thousand.
 pub const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -141,8 +140,8 @@ pub enum Tree {
 
 /// One or more layers of settings, ready to be read from its root section.
 pub struct Document {
-    place: SourceLine,
-    table: SettingsTable,
+    pub(super) place: SourceLine,
+    pub(super) table: SettingsTable,
 }
 
 /// Shows where the settings came from but none of them: some are secrets (I-11).
@@ -218,11 +217,6 @@ impl Document {
             }
         }
         if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
-    }
-
-    /// The section that holds everything; reading starts here.
-    pub fn root<'a>(&'a self, mistakes: &'a Mistakes) -> Section<'a> {
-        Section::root(&self.place, &self.table, mistakes)
     }
 
     fn set(&mut self, variable: &str, path: &str, value: String) -> Result<(), Mistake> {

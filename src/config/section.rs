@@ -12,7 +12,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::mistake::{Mistakes, is_secret, nearest};
-use super::raw::{Node, NodeContent, SettingsTable, SourceLine, Tree, join_path, show_key};
+use super::raw::{
+    Document, Node, NodeContent, SettingsTable, SourceLine, Tree, join_path, show_key,
+};
 use super::value::{
     Complaint, Integer, ValueResult, duration_example, elements, hide_secret, listed, read_boolean,
     read_choice, read_duration, read_integer, read_parsed, read_text, show_duration, wrong_kind,
@@ -44,16 +46,13 @@ pub struct Section<'a> {
     mistakes: &'a Mistakes,
 }
 
-impl<'a> Section<'a> {
-    pub(super) fn root(
-        place: &'a SourceLine,
-        table: &'a SettingsTable,
-        mistakes: &'a Mistakes,
-    ) -> Self {
-        Self {
-            table: Some(table),
+impl Document {
+    /// The section that holds everything; reading starts here.
+    pub fn root<'a>(&'a self, mistakes: &'a Mistakes) -> Section<'a> {
+        Section {
+            table: Some(&self.table),
             quiet: false,
-            place,
+            place: &self.place,
             path: String::new(),
             head: String::new(),
             is_element: false,
@@ -61,7 +60,9 @@ impl<'a> Section<'a> {
             mistakes,
         }
     }
+}
 
+impl<'a> Section<'a> {
     /// A required text. A missing key is advised with `"..."`; see [`Section::text_such_as`].
     pub fn text(&self, key: &str) -> String {
         self.text_such_as(key, "...")

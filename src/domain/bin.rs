@@ -13,8 +13,6 @@ use std::sync::Arc;
 
 use crate::domain::closed_set;
 
-use super::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
-
 mod index;
 
 use index::Index;
@@ -26,6 +24,10 @@ pub const BIN_LENGTH_MAX: usize = 12;
 /// The most rows a table may have: some forty times UnionPay's, so a runaway file is refused.
 pub const BIN_ROWS_MAX: usize = 200_000;
 
+/// The shortest card number that ISO/IEC 7812-1 allows to be routed here, in digits.
+pub const PAN_LENGTH_MIN: usize = 12;
+/// The longest card number of ISO/IEC 7812-1, in digits.
+pub const PAN_LENGTH_MAX: usize = 19;
 const PAN_LENGTHS: usize = PAN_LENGTH_MAX - PAN_LENGTH_MIN + 1;
 
 /// Why a text is not a BIN.

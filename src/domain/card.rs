@@ -10,15 +10,10 @@ use std::sync::Arc;
 use jiff::tz::{TimeZone, offset};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::domain::bin::{Bin, BinRow, CardType};
+use crate::domain::bin::{Bin, BinRow, CardType, PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use crate::domain::time::Timestamp;
 
 pub mod words;
-
-/// The shortest card number that ISO/IEC 7812-1 allows to be routed here, in digits.
-pub const PAN_LENGTH_MIN: usize = 12;
-/// The longest card number of ISO/IEC 7812-1, in digits.
-pub const PAN_LENGTH_MAX: usize = 19;
 
 /// Why a text is not a card number. Never carries the text itself (I-11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -5,9 +5,11 @@ use std::time::Duration;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::fee::FeeSchedule;
 use crate::domain::flow::attempt::Operation;
-use crate::domain::flow::reversal::DAILY;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{ClearingCalendar, Present, Timestamp};
+
+/// The wait between inquiries once their schedule has run out ([`AfterInquiry::InquireDaily`]).
+pub const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What follows when the inquiry schedule has run out and the result is still unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use switchyard::domain::command::{Command, Refusal};
 use switchyard::domain::effect::{Alert, Effect};
 use switchyard::domain::flow::attempt::{AttemptState, Source};
 use switchyard::domain::flow::order::OrderStatus;
-use switchyard::domain::flow::reversal::{DAILY, Phase};
+use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::outcome::{NotSentCause, Objection, Outcome, Reason, UnknownCause};
-use switchyard::domain::terms::{AfterInquiry, ReverseUntil, Terms};
+use switchyard::domain::terms::{AfterInquiry, DAILY, ReverseUntil, Terms};
 
 use crate::build::{
     Desk, approved, declined, not_found, not_sent, pending, seconds, terms, unknown,

@@ -53,7 +53,7 @@ const ARROWS: [(&str, &str, &str); 17] = [
 ];
 
 /// The module that a file is: `src/api/mod.rs` and `src/api.rs` are both `api`.
-fn module_of(path: &str) -> Option<String> {
+pub fn module_of(path: &str) -> Option<String> {
     let inner = path.strip_prefix("src/")?.trim_end_matches(".rs");
     Some(inner.trim_end_matches("/mod").replace('/', "::"))
 }
@@ -70,7 +70,7 @@ fn imports(code: &str) -> Vec<(usize, String)> {
 }
 
 /// The paths that stand at the start: one, or all of `a::{b, c::d}`.
-fn paths(text: &str) -> Vec<String> {
+pub fn paths(text: &str) -> Vec<String> {
     if let Some(group) = text.strip_prefix('{') {
         return parts_of_group(group).into_iter().flat_map(|part| paths(part.trim())).collect();
     }

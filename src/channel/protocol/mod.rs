@@ -2,9 +2,10 @@
 //! and its lines here.
 
 pub mod amount;
-pub mod transcript;
 pub mod declarative;
 pub mod iso8583;
+pub mod sample;
+pub mod transcript;
 pub mod unionpay_acp;
 
 use std::sync::Arc;

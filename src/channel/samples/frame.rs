@@ -1,9 +1,9 @@
 //! Golden samples of channels that speak over links: messages that are sent, and messages that come
 //! back, written field by field or as the bytes of a whole frame.
 
-use super::golden::{Purpose, describe};
-use super::{SAMPLE_DATE, sample_now};
+use super::purpose::{Purpose, describe};
 use crate::channel::protocol::iso8583::{Iso8583, WrittenMessage};
+use crate::channel::protocol::sample::{SAMPLE_DATE, sample_now};
 use crate::channel::transport::tcp::{FrameClass, LinkFrame, LinkProtocol, RequestTrace};
 use crate::channel::{AttemptFacts, ChannelRequest, LinkAdapter};
 use crate::codec::sign::read_hex;

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::golden::{Purpose, describe, describe_statement};
-use super::{sample_now, sample_statement_date};
+use super::purpose::{Purpose, describe, describe_statement};
+use crate::channel::protocol::sample::{sample_now, sample_statement_date};
 use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
 use crate::config::section::Section;
 

@@ -8,8 +8,8 @@ use std::io::{self, BufRead, Read, Write};
 use serde::Serialize;
 
 use crate::cli::output::is_closed;
-use crate::domain::bin::{BIN_LENGTH_MAX, BIN_LENGTH_MIN, BinTable};
-use crate::domain::card::{PAN_LENGTH_MAX, luhn_fits, mask};
+use crate::domain::bin::{BIN_LENGTH_MAX, BIN_LENGTH_MIN, BinTable, PAN_LENGTH_MAX};
+use crate::domain::card::{luhn_fits, mask};
 use crate::tables::bin::RowView;
 
 /// The longest line that is read; a card number with blanks has a tenth of it.

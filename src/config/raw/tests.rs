@@ -5,6 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::mistake::Mistakes;
+use crate::config::section::Section;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

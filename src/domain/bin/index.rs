@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use super::BinRow;
-use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
+use super::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 
 /// The digits that choose the slot.
 const HEAD_DIGITS: usize = 6;

@@ -20,7 +20,8 @@ mod spelling;
 
 use std::ops::Range;
 
-use super::{CardInput, Expiry, PAN_LENGTH_MAX, PAN_LENGTH_MIN, Pan, luhn_fits};
+use super::{CardInput, Expiry, Pan, luhn_fits};
+use crate::domain::bin::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use looks::{is_date, is_moment};
 use names::{SECRET_NAME_LENGTH_MAX, may_begin_secret_name};
 pub use names::{SECRET_NAMES, is_secret_name};

@@ -7,13 +7,11 @@ use crate::domain::flow::attempt::{Attempt, Source};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::money::{AmountMinor, Currency};
-use crate::domain::terms::{AfterInquiry, Terms};
+use crate::domain::terms::{AfterInquiry, DAILY, Terms};
 use crate::domain::time::{Present, Timestamp};
 
 /// The most lines of history an entry keeps; the oldest go first, counts stay.
 pub const HISTORY_MAX: usize = 40;
-/// The wait between inquiries once the schedule has run out.
-pub const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest wait before a reversal that could not leave is tried again.
 const UNSENT_WAIT_MIN: Duration = Duration::from_secs(1);
 /// The waits before an owed undo that could not leave is tried again; the last one repeats.

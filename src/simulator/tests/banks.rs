@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::channel::file::ChannelFile;
-use crate::channel::samples::golden::describe;
-use crate::channel::samples::{sample_card, sample_facts, sample_now};
+use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now};
+use crate::channel::samples::purpose::describe;
 use crate::channel::{Adapter, ChannelRequest, WireReply, protocol};
 use crate::config::mistake::Mistakes;
 use crate::config::raw::Document;

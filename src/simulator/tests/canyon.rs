@@ -4,8 +4,8 @@
 use super::banks::*;
 use super::*;
 use crate::channel::WireNotice;
-use crate::channel::samples::golden::describe;
-use crate::channel::samples::sample_now;
+use crate::channel::protocol::sample::sample_now;
+use crate::channel::samples::purpose::describe;
 use crate::domain::flow::attempt::Operation::{Payment, Refund};
 
 pub const CANYON: &str = include_str!("../../../channels/canyon-pay.toml");

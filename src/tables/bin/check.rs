@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use crate::domain::bin::{Bin, BinError, BinRow, CardBrands, CardType};
-use crate::domain::card::{PAN_LENGTH_MAX, PAN_LENGTH_MIN, mask};
+use crate::domain::bin::{
+    Bin, BinError, BinRow, CardBrands, CardType, PAN_LENGTH_MAX, PAN_LENGTH_MIN,
+};
+use crate::domain::card::mask;
 
 /// The most faults that are kept with their line; the rest is only counted.
 pub const FAULTS_KEPT_MAX: usize = 100;

@@ -30,9 +30,9 @@ pub use live::{
     RollbackRefusal, RollbackReport, RollbackTarget, VersionInfo,
 };
 pub use read::{
-    ReadOptions, ReadTable, SOURCE_BYTES_MAX, TableFormat, TextEncoding, UnreadableTable,
-    read_table, write_csv,
+    ReadOptions, ReadTable, SOURCE_BYTES_MAX, TableFormat, UnreadableTable, read_table, write_csv,
 };
+pub use text::TextEncoding;
 pub use versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionProblem, VersionRecord};
 pub use view::RowView;
 

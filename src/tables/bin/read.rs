@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use encoding_rs::GBK;
 
 use super::check::{BinLineProblem, Checker, RawRow, TableFaults};
-use super::{sheet, text};
+use super::sheet;
+use super::text::{self, TextEncoding, lines_of};
 use crate::domain::bin::{BinTable, BinTableError};
 use crate::domain::closed_set;
 
@@ -35,23 +36,6 @@ closed_set! {
         Delimited => "delimited",
         /// Fixed-width text without track data.
         Fixed => "fixed",
-    }
-}
-
-closed_set! {
-    /// How the bytes of a text stand for characters.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
-    #[serde(rename_all = "snake_case")]
-    pub enum TextEncoding: (&'static str) {
-        Utf8 => "utf8" ("UTF-8"),
-        Gbk => "gbk" ("GBK"),
-    }
-}
-
-impl TextEncoding {
-    /// As its makers write it.
-    pub(super) const fn title(self) -> &'static str {
-        self.facts().0
     }
 }
 
@@ -123,7 +107,9 @@ pub fn read_table(bytes: &[u8], options: ReadOptions) -> Result<ReadTable, Unrea
     let mut checker = Checker::default();
     match format {
         TableFormat::Csv => read_csv(text, encoding, &mut checker),
-        TableFormat::Xls => sheet::read_sheet(bytes, &mut checker)?,
+        TableFormat::Xls => {
+            sheet::read_sheet(bytes, &mut checker).map_err(UnreadableTable::Spreadsheet)?;
+        }
         TableFormat::Delimited => text::read_delimited(text, encoding, &mut checker),
         TableFormat::Fixed => text::read_fixed(text, encoding, &mut checker),
     }
@@ -155,15 +141,6 @@ pub fn write_csv(table: &BinTable) -> Vec<u8> {
         writer.write_record(fields).expect("memory takes any row");
     }
     writer.into_inner().expect("memory takes any row")
-}
-
-/// The lines of a text with their numbers, counted from 1, without their ends and without those
-/// that hold only blanks.
-pub(super) fn lines_of(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let numbered = text.split(|byte| *byte == b'\n').enumerate();
-    numbered
-        .map(|(place, line)| (place + 1, line.strip_suffix(b"\r").unwrap_or(line)))
-        .filter(|(_, line)| !line.trim_ascii().is_empty())
 }
 
 /// UTF-8 unless most lines with other than ASCII characters are not: so one broken line in a UTF-8

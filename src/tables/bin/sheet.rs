@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use calamine::{Data, Range, Reader, Xls};
 
 use super::check::{BinLineProblem, Checker, RawRow};
-use super::read::UnreadableTable;
 use super::sheet_bounds;
 
 /// Rows above the first card.
@@ -29,7 +28,7 @@ const NO_NAME: &str = "--";
 const PADDED_LENGTH_MAX: usize = 12;
 
 /// Reads the first sheet. A row's number, counted from 1, is its line.
-pub(super) fn read_sheet(bytes: &[u8], checker: &mut Checker) -> Result<(), UnreadableTable> {
+pub(super) fn read_sheet(bytes: &[u8], checker: &mut Checker) -> Result<(), String> {
     let range = first_sheet(bytes)?;
     // A card with two tracks may stand in two rows that say the same.
     checker.merges_equal_rows = true;
@@ -42,15 +41,14 @@ pub(super) fn read_sheet(bytes: &[u8], checker: &mut Checker) -> Result<(), Unre
 
 /// The cells of the first sheet. The parser is known to panic on damaged files, which here is only
 /// one more way to say that the file cannot be read.
-fn first_sheet(bytes: &[u8]) -> Result<Range<Data>, UnreadableTable> {
-    let refuse = |reason: &str| UnreadableTable::Spreadsheet(reason.to_owned());
-    sheet_bounds::check(bytes).map_err(refuse)?;
+fn first_sheet(bytes: &[u8]) -> Result<Range<Data>, String> {
+    sheet_bounds::check(bytes)?;
     let parse = || {
-        let mut book = Xls::new(Cursor::new(bytes)).map_err(|error| refuse(&error.to_string()))?;
-        let sheet = book.worksheet_range_at(0).ok_or_else(|| refuse("it has no sheet"))?;
-        sheet.map_err(|error| refuse(&error.to_string()))
+        let mut book = Xls::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
+        let sheet = book.worksheet_range_at(0).ok_or("it has no sheet")?;
+        sheet.map_err(|error| error.to_string())
     };
-    catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|_| Err(refuse("it is damaged")))
+    catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|_| Err("it is damaged".to_owned()))
 }
 
 fn read_row(range: &Range<Data>, row: u32, checker: &mut Checker) {

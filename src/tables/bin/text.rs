@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use encoding_rs::GBK;
 
 use super::check::{BinLineProblem, Checker, RawRow};
-use super::read::{TextEncoding, lines_of};
+use crate::domain::closed_set;
 
 /// The mark of a row that was deleted in the period of the file.
 const DELETED: &str = "D";
@@ -30,6 +30,32 @@ const FIXED_CARD_TYPE: (usize, usize) = (61, 1);
 const FIXED_CHANGE: (usize, usize) = (63, 2);
 /// Where a blank stands between two fields.
 const FIXED_BLANKS: [usize; 5] = [11, 42, 45, 58, 60];
+
+closed_set! {
+    /// How the bytes of a text stand for characters.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum TextEncoding: (&'static str) {
+        Utf8 => "utf8" ("UTF-8"),
+        Gbk => "gbk" ("GBK"),
+    }
+}
+
+impl TextEncoding {
+    /// As its makers write it.
+    pub(super) const fn title(self) -> &'static str {
+        self.facts().0
+    }
+}
+
+/// The lines of a text with their numbers, counted from 1, without their ends and without those
+/// that hold only blanks.
+pub(super) fn lines_of(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = text.split(|byte| *byte == b'\n').enumerate();
+    numbered
+        .map(|(place, line)| (place + 1, line.strip_suffix(b"\r").unwrap_or(line)))
+        .filter(|(_, line)| !line.trim_ascii().is_empty())
+}
 
 /// Reads the comma-separated layout.
 pub(super) fn read_delimited(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {

@@ -15,7 +15,8 @@ use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
 use super::diff::DiffCounts;
-use super::read::{ReadOptions, TableFormat, TextEncoding, UnreadableTable, read_table};
+use super::read::{ReadOptions, TableFormat, UnreadableTable, read_table};
+use super::text::TextEncoding;
 use crate::domain::bin::BinTable;
 
 /// The version of the table that is compiled in. It is never a file.

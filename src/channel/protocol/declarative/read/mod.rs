@@ -27,7 +27,7 @@ use super::statement::StatementCall;
 use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
 use super::{Call, Declarative};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
-use crate::channel::samples::{sample_now, sample_requests};
+use crate::channel::protocol::sample::{sample_now, sample_requests};
 use crate::channel::statement::{StatementFile, StatementSource};
 use crate::channel::{Adapter, EncodeError};
 use crate::config::credential::CredentialResolver;

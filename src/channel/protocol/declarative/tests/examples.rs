@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
 use super::*;
-use crate::channel::samples::{sample_card, sample_facts, sample_now, sample_requests};
+use crate::channel::protocol::sample::{sample_card, sample_facts, sample_now, sample_requests};
 use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDecryptor, OaepDigest};
 use crate::codec::crypto::digest::Digest;
 use crate::codec::crypto::sm2::{Sm2Form, Sm2Verifier};

@@ -1,0 +1,92 @@
+//! One made-up request of every kind, with every fact that it can have: what cannot be built from
+//! these could be built for no order. The card is made from a BIN and the Luhn digit (I-11).
+
+use crate::channel::{AttemptFacts, ChannelRequest};
+use crate::domain::card::{CardInput, Cvv, Expiry, Pan, luhn_digit};
+use crate::domain::flow::attempt::Operation;
+use crate::domain::ids::{ChannelOrderNo, MerchantId, OrderId};
+use crate::domain::money::{AmountMinor, Currency};
+use crate::domain::time::{BusinessDate, Timestamp};
+
+/// The day of [`sample_now`], as order numbers have it.
+pub const SAMPLE_DATE: u32 = 261_122;
+
+/// The moment at which samples are sent: 2026-11-22 08:00:00 UTC.
+pub fn sample_now() -> Timestamp {
+    Timestamp::from_millis(1_795_334_400_000)
+}
+
+/// The clearing date whose statement is asked for: the day before [`sample_now`].
+pub fn sample_statement_date() -> BusinessDate {
+    BusinessDate::from_yyyymmdd(20_261_121).expect("it is a date")
+}
+
+/// The facts of a sample attempt; `sequence` tells attempts apart.
+pub fn sample_facts(operation: Operation, sequence: u64) -> AttemptFacts {
+    AttemptFacts {
+        channel_order_no: ChannelOrderNo {
+            order: OrderId::compose(SAMPLE_DATE, 1, sequence),
+            attempt: 1,
+        },
+        sent_at: sample_now(),
+        operation,
+        merchant_id: MerchantId::from_stored("merchant"),
+        amount: AmountMinor::new(1_230).expect("it is positive and short"),
+        currency: Currency::Cny,
+        description: Some("sample".to_owned()),
+        channel_reference: Some("R1".to_owned()),
+    }
+}
+
+/// A card with everything that a core can give of it.
+pub fn sample_card() -> CardInput {
+    let payload = "411111111111111";
+    let number = format!("{payload}{}", luhn_digit(payload));
+    CardInput {
+        pan: Pan::parse(&number).expect("its last digit is the Luhn digit"),
+        expiry: Expiry::parse_yymm("3012"),
+        cvv: Cvv::parse("123"),
+        holder: Some("HOLDER".to_owned()),
+        id_type: Some("01".to_owned()),
+        id_number: Some("X1".to_owned()),
+        phone: Some("0".to_owned()),
+    }
+}
+
+/// The operations that one may follow up; none for what begins with a card.
+fn originals_of(operation: Operation) -> impl Iterator<Item = Option<Operation>> {
+    use Operation::{Capture, Payment, Preauth};
+    let originals: &'static [Option<Operation>] = match operation {
+        Operation::Payment | Operation::Preauth => &[None],
+        Operation::Undo | Operation::Refund => &[Some(Payment)],
+        Operation::Capture => &[Some(Preauth)],
+        Operation::Void => &[Some(Payment), Some(Preauth), Some(Capture)],
+    };
+    originals.iter().copied()
+}
+
+/// Every operation: its own request, an inquiry about it, and its reversal. A void has one request
+/// and one reversal for each operation that it can cancel.
+pub fn sample_requests(now: Timestamp) -> Vec<ChannelRequest> {
+    let mut requests = Vec::new();
+    for operation in Operation::ALL {
+        let facts = || sample_facts(operation, 2);
+        let follow_up = |original| ChannelRequest::FollowUp {
+            facts: facts(),
+            original: sample_facts(original, 1),
+            pan: Some(sample_card().pan.clone()),
+        };
+        requests.extend(originals_of(operation).map(|original| match original {
+            None => ChannelRequest::Charge { facts: facts(), card: sample_card().into() },
+            Some(original) => follow_up(original),
+        }));
+        let pan = || Some(sample_card().pan.clone());
+        requests.push(ChannelRequest::Inquiry { facts: facts(), pan: pan(), now });
+        requests.extend(originals_of(operation).map(|original| {
+            let facts = facts();
+            let original = original.map(|original| sample_facts(original, 1));
+            ChannelRequest::Reversal { facts, original, pan: pan(), now }
+        }));
+    }
+    requests
+}

@@ -1,0 +1,48 @@
+//! What a sample is about, and the words for what comes of it.
+
+use crate::channel::statement::StatementReply;
+use crate::domain::outcome::Outcome;
+
+/// What a sample's request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The operation itself.
+    Operation,
+    Inquiry,
+    Reversal,
+    /// Nothing: the channel posts a notice.
+    Notice,
+    /// The statement of a clearing date; there is no order.
+    Statement,
+    /// To be let on, with which a link begins.
+    SignOn,
+    /// Whether the line is alive.
+    LineTest,
+}
+
+/// What a reply to the request for a statement is, in one word, or why it is not believed.
+pub fn describe_statement(reply: &StatementReply) -> String {
+    match reply {
+        StatementReply::Files(_) => "files".to_owned(),
+        StatementReply::Elsewhere(_) => "elsewhere".to_owned(),
+        StatementReply::NotYet { .. } => "not_yet".to_owned(),
+        StatementReply::Empty { .. } => "empty".to_owned(),
+        StatementReply::Refused { .. } => "refused".to_owned(),
+        StatementReply::Unbelieved { problem } => format!("unbelieved: {problem}"),
+    }
+}
+
+/// An outcome in the words of code tables.
+pub fn describe(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Approved(_) => "approved".to_owned(),
+        Outcome::Declined(decline) => {
+            let word = if decline.elsewhere { "elsewhere" } else { "declined" };
+            format!("{word} {}", decline.reason.name())
+        }
+        Outcome::Pending { .. } => "pending".to_owned(),
+        Outcome::NotFound { .. } => "not_found".to_owned(),
+        Outcome::Unknown(_) => "unknown".to_owned(),
+        Outcome::NotSent(_) => "not_sent".to_owned(),
+    }
+}
