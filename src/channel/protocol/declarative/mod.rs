@@ -149,7 +149,7 @@ impl Declarative {
             }
             None => None,
         };
-        let (method, nonce) = (sending.method.as_str(), words.nonce());
+        let (method, nonce) = (sending.method.as_str(), || words.nonce());
         let outgoing = UnsignedRequest { method, path: &path, nonce: &nonce, now: words.now() };
         let body = self.sign(&outgoing, document, &mut headers)?;
         let url = format!("{}{path}", self.origin);

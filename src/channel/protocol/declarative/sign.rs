@@ -421,7 +421,8 @@ pub struct UnsignedRequest<'m> {
     pub method: &'m str,
     /// With its query.
     pub path: &'m str,
-    pub nonce: &'m str,
+    /// Asked for only where something is signed.
+    pub nonce: &'m dyn Fn() -> String,
     pub now: Timestamp,
 }
 
@@ -461,11 +462,11 @@ impl Signing {
                 .transpose()
                 .map_err(|_| "the written body cannot be read back".to_owned())?;
         }
-        let timestamp = self.timestamp_unit.write(outgoing.now);
+        let (timestamp, nonce) = (self.timestamp_unit.write(outgoing.now), (outgoing.nonce)());
         let mut facts = Facts {
             body: &body,
             timestamp: &timestamp,
-            nonce: outgoing.nonce,
+            nonce: &nonce,
             method: outgoing.method,
             path: outgoing.path,
             key: self.key.text(),

@@ -333,7 +333,7 @@ impl StatementSource for Declarative {
         let place = self.statement.as_ref().map(|call| (&call.place, &call.sending));
         let signed = match place {
             Some((FilePlace::Address(download), sending)) if download.is_signed => {
-                let nonce = nonce_of("statement file", path, now);
+                let nonce = || nonce_of("statement file", path, now);
                 let outgoing = UnsignedRequest { method: "GET", path, nonce: &nonce, now };
                 sending.headers(&self.statement_words(date, now)).and_then(|headers| {
                     wire.headers = headers;

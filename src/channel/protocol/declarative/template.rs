@@ -6,6 +6,8 @@
 
 use std::sync::LazyLock;
 
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Expression, State, Value};
 use serde_json::Value as Json;
@@ -26,13 +28,40 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
 /// `{{ sent_at | time("%Y%m%d%H%M%S", "Asia/Shanghai") }}`: a moment in a zone, as `strftime` does.
 fn write_time(millis: i64, format: &str, zone: &str) -> Result<String, Error> {
     let wrong = |words: &'static str| Error::new(ErrorKind::InvalidOperation, words);
-    let zone = jiff::tz::TimeZone::get(zone).map_err(|_| wrong("the time zone is not known"))?;
-    let millis = Timestamp::from_millis(millis).as_millis();
-    let moment = jiff::Timestamp::from_millisecond(millis)
-        .map_err(|_| wrong("the moment is outside the calendar"))?
+    let zone = TimeZone::get(zone).map_err(|_| wrong(UNKNOWN_ZONE))?;
+    moment_in(millis, format, zone).map_err(wrong)
+}
+
+const UNKNOWN_ZONE: &str = "the time zone is not known";
+
+fn moment_in(millis: i64, format: &str, zone: TimeZone) -> Result<String, &'static str> {
+    let moment = jiff::Timestamp::from_millisecond(Timestamp::from_millis(millis).as_millis())
+        .map_err(|_| "the moment is outside the calendar")?
         .to_zoned(zone);
-    jiff::fmt::strtime::format(format, &moment)
-        .map_err(|_| wrong("the format is not one of strftime"))
+    strtime::format(format, &moment).map_err(|_| "the format is not one of strftime")
+}
+
+/// Reads an expression that is a moment's word and [`write_time`] with two plain texts. `None`
+/// where it is another one.
+fn as_moment(source: &str) -> Option<Result<Piece, TemplateMistake>> {
+    let (word, filter) = source.split_once('|')?;
+    let word = Word::parse(word.trim()).filter(|word| word.is_moment())?;
+    let arguments = filter.trim().strip_prefix("time")?.trim_start();
+    let arguments = arguments.strip_prefix('(')?.strip_suffix(')')?;
+    let plain = |text: &str| {
+        let text = text.trim();
+        let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inner.contains([quote, '\\', ','])).then(|| inner.to_owned())
+    };
+    let (format, zone) = arguments.split_once(',')?;
+    let (format, name) = (plain(format)?, plain(zone)?);
+    let mistake = || TemplateMistake {
+        problem: format!("{{{{ {source} }}}}: {UNKNOWN_ZONE}"),
+        advice: "write one of the IANA database, such as Asia/Shanghai".to_owned(),
+    };
+    let zone = TimeZone::get(&name).map_err(|_| mistake());
+    Some(zone.map(|zone| Piece::Moment { word, format, zone }))
 }
 
 /// `{{ card.number | encrypted }}`: as `[http.encrypt]` says. What is absent stays absent.
@@ -108,6 +137,12 @@ enum Piece {
     Literal(String),
     /// An expression that is one word needs no evaluation.
     Word(Word),
+    /// Neither does a moment in a zone, which is looked up once.
+    Moment {
+        word: Word,
+        format: String,
+        zone: TimeZone,
+    },
     Expression(Box<Expression<'static, 'static>>),
 }
 
@@ -176,7 +211,7 @@ impl Template {
                 .iter()
                 .map(|piece| match piece {
                     Piece::Literal(text) => Ok(text.clone()),
-                    Piece::Word(_) | Piece::Expression(_) => insert(piece),
+                    Piece::Word(_) | Piece::Moment { .. } | Piece::Expression(_) => insert(piece),
                 })
                 .collect(),
         }
@@ -188,6 +223,12 @@ impl Piece {
         match self {
             Self::Literal(text) => Ok(Some(Json::from(text.as_str()))),
             Self::Word(word) => words.value(*word).map_or(Ok(None), |value| to_json(&value)),
+            Self::Moment { word, format, zone } => {
+                let millis = words.value(*word).and_then(|value| value.as_i64());
+                let written = millis.map(|millis| moment_in(millis, format, zone.clone()));
+                let failed = |_| RenderError::Failed(ErrorKind::InvalidOperation);
+                written.transpose().map(|text| text.map(Json::from)).map_err(failed)
+            }
             Self::Expression(expression) => {
                 let value = expression
                     .eval(words.context())
@@ -293,7 +334,7 @@ fn compile_expression(source: &str, scope: &Scope<'_>) -> Result<Piece, Template
     if let Some(word) = Word::parse(source) {
         return Ok(Piece::Word(word));
     }
-    Ok(Piece::Expression(Box::new(expression)))
+    as_moment(source).unwrap_or_else(|| Ok(Piece::Expression(Box::new(expression))))
 }
 
 fn check_name(name: &str, scope: &Scope<'_>) -> Result<(), TemplateMistake> {

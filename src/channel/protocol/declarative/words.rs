@@ -105,6 +105,11 @@ pub fn nonce_of(name: &str, about: &str, now: Timestamp) -> String {
 }
 
 impl Word {
+    /// Whether it is milliseconds since 1970.
+    pub const fn is_moment(self) -> bool {
+        matches!(self, Self::Now | Self::SentAt | Self::OriginalSentAt)
+    }
+
     /// Whether it is card data, which goes nowhere but into a body (I-11).
     pub fn is_card_data(self) -> bool {
         self.name().starts_with("card.")

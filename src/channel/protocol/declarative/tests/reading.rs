@@ -78,6 +78,11 @@ fn a_template_mistake_has_its_line_and_advice() {
         (
             "{{ order_no }}",
             "{{ now | time('%Y', 'Mars/Base') }}",
+            "bank.toml:9: http.payment.body.no: {{ now | time('%Y', 'Mars/Base') }}: the time zone",
+        ),
+        (
+            "{{ order_no }}",
+            "{{ (now + 1) | time('%Y', 'Mars/Base') }}",
             "bank.toml:6: http.payment: cannot be built from sample data",
         ),
         ("\"/pay\"", "\"pay\"", "bank.toml:7: http.payment.path: does not begin with a slash"),
@@ -278,6 +283,7 @@ text = "A-{{ amount }}/{{ currency | lower }}"
 cut = "{{ description[:2] }}"
 fallback = "{{ card.holder | default('nobody') }}"
 zone = "{{ now | time('%s', 'UTC') }}"
+later = "{{ (now + 1000) | time('%s', 'UTC') }}"
 list = ["{{ card.cvv }}", "{{ amount_decimal }}", { a = "{{ card.expiry }}" }]
 owner.name = "{{ card.holder }}""#;
     let text = SMALL.replace("no = \"{{ order_no }}\"", body);
@@ -285,13 +291,13 @@ owner.name = "{{ card.holder }}""#;
     let body = |request| adapter.encode(&request, now()).expect("encodable").body;
     let whole = concat!(
         r#"{"no":"261122001000000000701","whole":3,"yes":true,"sum":1231,"text":"A-1230/cny","#,
-        r#""cut":"订单","fallback":"ZHANG \"SAN\"","zone":"1795334401","#,
+        r#""cut":"订单","fallback":"ZHANG \"SAN\"","zone":"1795334401","later":"1795334402","#,
         r#""list":["123","12.30",{"a":"3012"}],"owner":{"name":"ZHANG \"SAN\""}}"#
     );
     assert_eq!(body(payment()), whole);
     let bare = concat!(
         r#"{"no":"261122001000000000701","whole":3,"yes":true,"sum":1231,"text":"A-1230/cny","#,
-        r#""fallback":"nobody","zone":"1795334401","list":["12.30"]}"#
+        r#""fallback":"nobody","zone":"1795334401","later":"1795334402","list":["12.30"]}"#
     );
     assert_eq!(body(bare_payment()), bare);
 }
