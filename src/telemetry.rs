@@ -8,9 +8,13 @@ pub mod workers;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 
 use crate::domain::closed_set;
 use crate::domain::effect::Alert;
@@ -148,16 +152,55 @@ pub fn count_end(order: &Order) {
     }
 }
 
-/// One request to a channel: what it came to and how long it took.
-pub fn count_call(channel: &ChannelId, request: &'static str, outcome: &Outcome, took: Duration) {
-    let channel = channel.as_str().to_owned();
-    counter!(
-        "switchyard_channel_requests_total",
-        "channel" => channel.clone(), "request" => request, "outcome" => outcome.name()
-    )
-    .increment(1);
-    histogram!("switchyard_channel_seconds", "channel" => channel, "request" => request)
-        .record(took);
+/// A counter and a histogram for each key that has occurred. Their labels are hashed once, and not
+/// for each call.
+struct SeriesTable<K>(RwLock<Vec<(K, Counter, Histogram)>>);
+
+impl<K: PartialEq> SeriesTable<K> {
+    fn count(&self, key: K, took: Duration, register: impl FnOnce(&K) -> (Counter, Histogram)) {
+        let add = |(_, counter, histogram): &(K, Counter, Histogram)| {
+            counter.increment(1);
+            histogram.record(took);
+        };
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = table.iter().find(|known| known.0 == key) {
+            return add(known);
+        }
+        drop(table);
+        let (counter, histogram) = register(&key);
+        let fresh = (key, counter, histogram);
+        add(&fresh);
+        // Two that come at once are two handles of the same numbers.
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(fresh);
+    }
+}
+
+/// Counts the requests to one channel, and how long they take.
+pub struct CallMetrics {
+    channel: ChannelId,
+    /// By the request's word and its outcome's.
+    series: SeriesTable<(&'static str, &'static str)>,
+}
+
+impl CallMetrics {
+    pub const fn of(channel: ChannelId) -> Self {
+        Self { channel, series: SeriesTable(RwLock::new(Vec::new())) }
+    }
+
+    /// One request: what it came to and how long it took.
+    pub fn count(&self, request: &'static str, outcome: &Outcome, took: Duration) {
+        self.series.count((request, outcome.name()), took, |(request, outcome)| {
+            let channel = self.channel.as_str().to_owned();
+            let counter = counter!(
+                "switchyard_channel_requests_total",
+                "channel" => channel.clone(), "request" => *request, "outcome" => *outcome
+            );
+            let times = histogram!(
+                "switchyard_channel_seconds", "channel" => channel, "request" => *request
+            );
+            (counter, times)
+        });
+    }
 }
 
 /// A channel's notice: taken, or why not.
@@ -209,13 +252,28 @@ pub fn count_delivery(to: &'static str, result: &'static str) {
     counter!("switchyard_deliveries_total", "to" => to, "result" => result).increment(1);
 }
 
-/// One answered call of our own API.
-pub fn count_api(route: &str, status: u16, took: Duration) {
-    let route = route.to_owned();
-    let status = status.to_string();
-    counter!("switchyard_api_requests_total", "route" => route.clone(), "status" => status)
-        .increment(1);
-    histogram!("switchyard_api_seconds", "route" => route).record(took);
+/// Counts the answered calls of one route of our API, and how long they take.
+pub struct RouteMetrics {
+    route: String,
+    /// By the answer's status.
+    series: SeriesTable<u16>,
+}
+
+impl RouteMetrics {
+    pub fn of(route: &str) -> Self {
+        Self { route: route.to_owned(), series: SeriesTable(RwLock::new(Vec::new())) }
+    }
+
+    pub fn count(&self, status: u16, took: Duration) {
+        self.series.count(status, took, |status| {
+            let route = self.route.clone();
+            let counter = counter!(
+                "switchyard_api_requests_total",
+                "route" => route.clone(), "status" => status.to_string()
+            );
+            (counter, histogram!("switchyard_api_seconds", "route" => route))
+        });
+    }
 }
 
 /// Days until the last certificate of one use of a channel ends; negative after it.
@@ -304,6 +362,36 @@ mod tests {
         }
         for part in ["\n### ", "*Cause:* ", "*What to do:* "] {
             assert_eq!(alerts.matches(part).count(), Alert::ALL.len(), "{part}");
+        }
+    }
+
+    #[test]
+    fn handles_that_are_kept_count_the_same_series() {
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let took = Duration::from_secs(1);
+        metrics::with_local_recorder(&recorder, || {
+            let channel = ChannelId::from_stored("bank");
+            let calls = CallMetrics::of(channel.clone());
+            let outcome = Outcome::NotFound { code: "34".to_owned() };
+            for calls in [&calls, &calls, &CallMetrics::of(channel)] {
+                calls.count("inquiry", &outcome, took);
+            }
+            let route = RouteMetrics::of("/v1/payments");
+            for status in [200, 401, 200] {
+                route.count(status, took);
+            }
+        });
+        let text = handle.render();
+        for line in [
+            "switchyard_channel_requests_total{channel=\"bank\",request=\"inquiry\",\
+             outcome=\"not_found\"} 3",
+            "switchyard_channel_seconds_count{channel=\"bank\",request=\"inquiry\"} 3",
+            "switchyard_api_requests_total{route=\"/v1/payments\",status=\"200\"} 2",
+            "switchyard_api_requests_total{route=\"/v1/payments\",status=\"401\"} 1",
+            "switchyard_api_seconds_count{route=\"/v1/payments\"} 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
     }
 }

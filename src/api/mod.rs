@@ -48,7 +48,7 @@ use crate::reconciliation::Backoffice;
 use crate::reconciliation::incoming::StatementDesk;
 use crate::reconciliation::suspense::SettlementDesk;
 use crate::tables::bin::LiveBinTable;
-use crate::telemetry;
+use crate::telemetry::RouteMetrics;
 use crate::telemetry::workers::WorkerReports;
 use auth::Callers;
 use error::{ApiError, ProblemCode};
@@ -151,7 +151,7 @@ async fn run_detached<T: Send + 'static>(
 /// Every route of the API.
 pub fn router(state: Arc<ApiState>) -> Router {
     Router::new()
-        .route("/v1/payments", post(payments::create).get(payments::by_order_id))
+        .route(payments::PAYMENTS, post(payments::create).get(payments::by_order_id))
         .route("/v1/payments/{id}", get(payments::by_id))
         .route("/v1/payments/{id}/refunds", post(payments::follow_ups::refund))
         .route("/v1/payments/{id}/void", post(payments::follow_ups::void))
@@ -219,6 +219,6 @@ async fn wrong_method() -> ApiError {
 async fn count(matched: MatchedPath, request: Request, next: Next) -> Response {
     let started = stopwatch();
     let response = next.run(request).await;
-    telemetry::count_api(matched.as_str(), response.status().as_u16(), started.elapsed());
+    RouteMetrics::of(matched.as_str()).count(response.status().as_u16(), started.elapsed());
     response
 }

@@ -279,3 +279,44 @@ async fn i_11_a_text_that_holds_a_card_number_is_refused_by_its_field() {
     }
     assert_eq!(gateway.bank.calls(), 3);
 }
+
+/// Payments go past the router. One that is refused, taken or repeated is answered as it would be.
+#[tokio::test]
+async fn a_payment_is_answered_as_by_the_router() {
+    let gateway = Gateway::start_with("[server]\nbody_bytes_max = 1024").await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = switchyard::api::router(gateway.state.clone());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let asked = payment("A-1");
+    let large = with(payment("A-1"), "/description", json!("x".repeat(2_000)));
+    let rows = [
+        ("", "application/json", asked.to_string(), 401),
+        ("auditor", "application/json", asked.to_string(), 403),
+        ("core", "text/plain", asked.to_string(), 415),
+        ("core", "application/json", large.to_string(), 413),
+        ("core", "application/json", "{".to_owned(), 400),
+        ("core", "application/json", with(asked.clone(), "/amount", json!(0)).to_string(), 422),
+        ("core", "application/json", asked.to_string(), 200),
+        ("core", "application/json", asked.to_string(), 200),
+    ];
+    for (caller, kind, body, status) in rows {
+        let mut answers = Vec::new();
+        for url in [&gateway.url, &url] {
+            let request = gateway.client.post(format!("{url}/v1/payments?a=b"));
+            let key = format!("Bearer {caller}-key");
+            let request = request.header("content-type", kind).header("prefer", "wait=5");
+            let request = request.header("authorization", key).body(body.clone());
+            let mut answer = gateway.send(request).await;
+            answer.headers.remove("date");
+            // The first of the two is none.
+            answer.headers.remove("idempotent-replayed");
+            answers.push(answer);
+        }
+        let [door, router] = &answers[..] else { panic!("two answers") };
+        assert_eq!(door.status, status, "{}", door.text);
+        assert_eq!((door.status, &door.headers), (router.status, &router.headers));
+        assert_eq!(door.text, router.text);
+    }
+    assert_eq!(gateway.bank.calls(), 1);
+}

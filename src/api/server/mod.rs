@@ -6,6 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,6 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::api::payments::PaymentDoor;
 use crate::api::{ApiState, router};
 use connections::{ConnectionPlace, Connections};
 
@@ -33,6 +38,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> usize {
     let service = TowerToHyperService::new(router(Arc::clone(&state)));
+    let door = Arc::new(PaymentDoor::new(Arc::clone(&state)));
     let server = &state.settings.server;
     let connections = Connections::new(server.connections_max, server.connections_per_address_max);
     let graceful = GracefulShutdown::new();
@@ -47,10 +53,14 @@ pub async fn serve(
         };
         let Some((stream, place)) = accepted else { continue };
         let place = Arc::new(place);
-        let (held, service) = (Arc::clone(&place), service.clone());
-        let watched = service_fn(move |request| {
+        let (held, service, door) = (Arc::clone(&place), service.clone(), Arc::clone(&door));
+        let watched = service_fn(move |request: Request<Incoming>| {
             let busy = held.busy();
-            let answering = service.call(request);
+            let answering = if PaymentDoor::is_for(&request) {
+                Either::Left(Arc::clone(&door).answer(request).map(Ok))
+            } else {
+                Either::Right(service.call(request))
+            };
             async move { answering.await.map(|answer| answer.map(|body| busy.guard(body))) }
         });
         let connection = http.serve_connection(TokioIo::new(stream), watched);

@@ -45,7 +45,6 @@ use crate::domain::route::channel::{Channel, ChannelHealth, ChannelProfile, Chan
 use crate::domain::route::health::HealthMark;
 use crate::domain::terms::{CommonTerms, Terms};
 use crate::domain::time::Timestamp;
-use crate::telemetry;
 
 pub use read::check_file;
 use read::read_channel;
@@ -281,7 +280,7 @@ impl Registry {
         let now = self.clock.now();
         let (pace, runtime) = match before {
             Some(before) => (before.pace.under(file.pace), Arc::clone(&before.runtime)),
-            None => (Pace::new(file.pace), Arc::new(Runtime::new(now))),
+            None => (Pace::new(file.pace), Arc::new(Runtime::new(id.clone(), now))),
         };
         let terms = Arc::new(file.terms.clone());
         let profile = file.profile(self.switches.is_on(id));
@@ -559,7 +558,7 @@ impl Channels for Registry {
             let now = self.clock.now();
             let change = loaded.runtime.breaker.record(mark, loaded.file.breaker, now);
             changes::breaker(channel, change, &understood.outcome);
-            telemetry::count_call(channel, request.name(), &understood.outcome, started.elapsed());
+            loaded.runtime.calls.count(request.name(), &understood.outcome, started.elapsed());
             understood
         })
     }

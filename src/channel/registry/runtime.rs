@@ -5,11 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::channel::transport::breaker::Breaker;
 use crate::channel::transport::objections::ObjectionLog;
+use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::telemetry::CallMetrics;
 
 /// What a channel has learnt about itself while the process runs, whatever its file says.
 pub(super) struct Runtime {
     pub(super) breaker: Breaker,
+    pub(super) calls: CallMetrics,
     /// Who is not believed, in answers and in notices.
     pub(super) answer_objections: ObjectionLog,
     pub(super) notice_objections: ObjectionLog,
@@ -18,9 +21,10 @@ pub(super) struct Runtime {
 }
 
 impl Runtime {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(channel: ChannelId, now: Timestamp) -> Self {
         Self {
             breaker: Breaker::new(now),
+            calls: CallMetrics::of(channel),
             answer_objections: ObjectionLog::default(),
             notice_objections: ObjectionLog::default(),
             days: Mutex::default(),
