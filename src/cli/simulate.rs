@@ -25,7 +25,9 @@ use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 use crate::config::raw::Document;
 use crate::domain::ids::ChannelId;
-use crate::simulator::{Counterpart, Faults, KeyTexts, ReversedLines, Simulator, playable};
+use crate::simulator::{
+    Counterpart, DurationRange, Faults, KeyTexts, ReversedLines, Simulator, playable,
+};
 
 /// Where the other side's own keys are kept, below the folder of `--keys`.
 const OTHER_SIDE: &str = "other-side";
@@ -47,6 +49,9 @@ pub struct SimulateArgs {
     /// One seed gives one history of answers and faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Milliseconds by which every request is carried out, or answered, late
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    delay_ms: u64,
     /// Charges out of a hundred that are declined
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(0..=100))]
     declines_percent: u8,
@@ -70,7 +75,11 @@ pub struct SimulateArgs {
 }
 
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let faults = Faults::preset(&args.profile).context("there is no profile of this name")?;
+    let mut faults = Faults::preset(&args.profile).context("there is no profile of this name")?;
+    if args.delay_ms > 0 {
+        let delay_for = DurationRange::millis(args.delay_ms, args.delay_ms);
+        faults = Faults { delay: 10_000, delay_for, ..faults };
+    }
     let file = match read_file(&args.file) {
         Ok(file) => file,
         Err(mistakes) => {
