@@ -74,8 +74,8 @@ async fn pay(store: Arc<EmbeddedStore>, next: Arc<AtomicU64>, payments: u64) {
             return;
         }
         let order = books::order(sequence);
-        store.commit(books::accepted(&order)).await.expect("the first commit");
-        store.commit(books::paid(&order)).await.expect("the second commit");
+        store.commit(&books::accepted(&order)).await.expect("the first commit");
+        store.commit(&books::paid(&order)).await.expect("the second commit");
     }
 }
 
@@ -95,7 +95,7 @@ async fn acknowledge(store: &dyn Store) -> usize {
         }
         for accounting in due.chunks(ACKNOWLEDGED_AT_ONCE) {
             let writes = WriteSet { accounting: accounting.to_vec(), ..WriteSet::default() };
-            store.commit(writes).await.expect("a commit of acknowledgements");
+            store.commit(&writes).await.expect("a commit of acknowledgements");
         }
     }
 }

@@ -135,7 +135,7 @@ async fn pay(store: Arc<EmbeddedStore>, next: Arc<AtomicU64>, until: u64) {
             return;
         }
         let order = order(sequence);
-        store.commit(books::accepted(&order)).await.expect("the first commit");
+        store.commit(&books::accepted(&order)).await.expect("the first commit");
         let mut paid = books::paid(&order);
         let reference = reference(sequence);
         for request in &mut paid.accounting {
@@ -151,7 +151,7 @@ async fn pay(store: Arc<EmbeddedStore>, next: Arc<AtomicU64>, until: u64) {
         for record in &mut paid.clearing {
             record.channel_reference = Some(reference.clone());
         }
-        store.commit(paid).await.expect("the second commit");
+        store.commit(&paid).await.expect("the second commit");
     }
 }
 

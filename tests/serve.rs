@@ -224,6 +224,57 @@ async fn i_9_a_restored_data_folder_gives_out_no_number_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn i_12_a_backup_that_was_made_beside_a_running_daemon_comes_back() {
+    let town = Installation::new(|channel| channel).await;
+    let data = town.data().display().to_string();
+    let store = |command: &[&str]| {
+        let done = run(town.folder(), &[&["store", "--data", &data], command].concat());
+        let words = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8_lossy(&words).into_owned())
+    };
+    let start = async || {
+        let daemon = Daemon::start(town.folder(), &INSTALLED).await;
+        town.door.lead_to(Some(daemon.address));
+        daemon
+    };
+    let pay = async |daemon: &Daemon, order_id: &str| {
+        let core = Core::new(daemon.address, CALLER_KEY);
+        let paid = core.pay(&Payment::instant(order_id, 500)).await;
+        assert_eq!(paid.outcome(), (200, "succeeded"), "{}", paid.body);
+        paid.text("channel_order_no").to_owned()
+    };
+    let mut daemon = start().await;
+    let first = pay(&daemon, "A-1").await;
+    for _ in 0..2 {
+        let (code, words) = store(&["backup", "backup"]);
+        assert!(code == Some(0) && words.contains("segments"), "{words}");
+    }
+    let (code, words) = store(&["verify"]);
+    assert!(code == Some(0) && words.contains("transactions"), "{words}");
+    let (code, words) = store(&["rebuild"]);
+    assert!(code == Some(1) && words.contains("open in another process"), "{words}");
+    let second = pay(&daemon, "A-2").await;
+    daemon.signal("TERM");
+    daemon.ended().await;
+    let (code, words) = store(&["rebuild"]);
+    assert!(code == Some(0) && words.contains("made anew"), "{words}");
+    let (code, words) = store(&["restore", "backup"]);
+    assert!(code == Some(1) && words.contains("not empty"), "{words}");
+
+    std::fs::remove_dir_all(town.data()).expect("a folder");
+    let (code, words) = store(&["restore", "backup"]);
+    assert!(code == Some(0) && words.contains("passes over"), "{words}");
+    let mut daemon = start().await;
+    assert!(daemon.log().contains("copied or restored"), "{}", daemon.log());
+    assert_eq!(pay(&daemon, "A-1").await, first, "a repeat is answered, not paid again");
+    let third = pay(&daemon, "A-3").await;
+    assert!(third != first && third != second, "{third}");
+    assert_eq!(town.channels.bank.ledger().entries().len(), 3);
+    daemon.signal("TERM");
+    daemon.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn i_12_a_failed_store_ends_the_process_which_starts_anew() {
     let town = Installation::new(|channel| channel).await;
     let mut daemon = Daemon::start_with_little_room(town.folder(), &INSTALLED).await;

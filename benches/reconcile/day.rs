@@ -116,7 +116,7 @@ pub async fn fill(store: &EmbeddedStore, rows: u64) {
         let ours = (place..end).map(Row::of).filter(|row| row.class != Class::OnlyTheirs);
         let clearing = ours.map(|row| row.record()).collect();
         store
-            .commit(WriteSet { clearing, ..WriteSet::default() })
+            .commit(&WriteSet { clearing, ..WriteSet::default() })
             .await
             .expect("a commit of records");
         place = end;

@@ -154,7 +154,7 @@ impl Engine {
         let (id, asked) = (view.order.id, &view.order.instruction);
         let command = Command::Accept { card: at_hand.clone() };
         let decision = decide(&view, &terms, self.clock.present(), command)?;
-        let mut commit = pin!(self.store.commit(decision.writes));
+        let mut commit = pin!(self.store.commit(&decision.writes));
         let written = match timeout_at(until, &mut commit).await {
             Ok(written) => written,
             // A repeat is answered without the disk. Its commit would end as a duplicate.

@@ -179,7 +179,7 @@ impl Engine {
         // From here on nobody writes a record of the day any more, and its sums stand. A close that
         // is cut off behind this is made by the next round.
         let shut = vec![(channel.clone(), date)];
-        let shut = self.commit_patiently(WriteSet { shut, ..WriteSet::default() }).await;
+        let shut = self.commit_patiently(&WriteSet { shut, ..WriteSet::default() }).await;
         self.days.forget(channel);
         shut.map_err(|error| self.commit_error(&error))?;
         // Before the first close a late record may have come for a day that had none.
@@ -200,7 +200,7 @@ impl Engine {
         });
         let closes = vec![close.clone()];
         let writes = WriteSet { closes, audit: audit.into_iter().collect(), ..WriteSet::default() };
-        match self.commit_patiently(writes).await {
+        match self.commit_patiently(&writes).await {
             Ok(()) => {
                 tracing::info!(channel.name = %channel, %date, "a clearing day is closed");
                 Ok(close)

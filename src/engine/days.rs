@@ -54,7 +54,7 @@ mod tests {
         let known = async || days.shut_through(&channel, &store).await.expect("a read");
         assert_eq!(known().await, None);
         let shut = vec![(channel.clone(), date)];
-        store.commit(WriteSet { shut, ..WriteSet::default() }).await.expect("it is written");
+        store.commit(&WriteSet { shut, ..WriteSet::default() }).await.expect("it is written");
         assert_eq!(known().await, None, "a decision on it is a conflict");
         days.forget(&channel);
         assert_eq!(known().await, Some(date));

@@ -234,7 +234,7 @@ impl Engine {
 
     /// Writes rows that need no decision: deliveries and the audit trail.
     pub async fn record(&self, writes: WriteSet) -> Result<(), EngineError> {
-        self.commit_patiently(writes).await.map_err(|error| self.commit_error(&error))
+        self.commit_patiently(&writes).await.map_err(|error| self.commit_error(&error))
     }
 
     /// The four beats of a command on an order, ending with what needs no channel.
@@ -293,7 +293,7 @@ impl Engine {
         tries: &mut CommitRounds,
         writes: WriteSet,
     ) -> Result<bool, EngineError> {
-        match self.commit_patiently(writes).await {
+        match self.commit_patiently(&writes).await {
             Ok(()) => Ok(true),
             // The caller's id of an undo is unique too: another decision has just owed it.
             Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
@@ -374,10 +374,10 @@ impl Engine {
 
     /// Waits for a place in a full queue, or for a store that cannot be reached: what a channel
     /// said must not be dropped for lack of one.
-    async fn commit_patiently(&self, writes: WriteSet) -> Result<(), CommitError> {
+    async fn commit_patiently(&self, writes: &WriteSet) -> Result<(), CommitError> {
         let deadline = Instant::now() + COMMIT_PATIENCE;
         loop {
-            match self.store.commit(writes.clone()).await {
+            match self.store.commit(writes).await {
                 Err(CommitError::Busy | CommitError::Unavailable(_))
                     if Instant::now() < deadline =>
                 {

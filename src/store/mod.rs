@@ -115,7 +115,7 @@ pub const PAGE_MAX: usize = 1_000;
 pub trait Store: Send + Sync {
     /// Writes all of the write set durably, or nothing. A future that is dropped after its first
     /// poll may still be carried out.
-    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>>;
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>>;
 
     /// Takes the next `count` sequence numbers of a day and node, durably, and returns the first.
     ///
@@ -144,7 +144,7 @@ pub trait Store: Send + Sync {
 pub struct BlockingReads(pub Arc<dyn Store>);
 
 impl Store for BlockingReads {
-    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>> {
         self.0.commit(writes)
     }
 

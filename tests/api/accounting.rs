@@ -199,7 +199,7 @@ impl Desk {
             // Later ones are due first as often as not.
             let accounting = (1..=requests).rev().map(request).collect();
             let writes = WriteSet { accounting, ..WriteSet::default() };
-            self.gateway.store.commit(writes).await.expect("it is written");
+            self.gateway.store.commit(&writes).await.expect("it is written");
         }
     }
 
@@ -310,7 +310,7 @@ async fn i_7_a_try_without_an_answer_is_kept_in_mind() {
             let refund =
                 AccountingRequest { event: BookingEvent::Refund, ..books::request(&order, 0) };
             let writes = WriteSet { accounting: vec![refund], ..WriteSet::default() };
-            desk.gateway.store.commit(writes).await.expect("it is written");
+            desk.gateway.store.commit(&writes).await.expect("it is written");
             if is_down_first {
                 let tried = async || {
                     let owed = desk.rows(Some(DeliveryStatus::Owed)).await;

@@ -44,7 +44,7 @@ async fn write_records(gateway: &Gateway, count: u64) {
         let order = books::succeeded(&books::order(sequence));
         let clearing = vec![books::clearing(&books::transaction(&order))];
         let writes = WriteSet { clearing, ..WriteSet::default() };
-        gateway.store.commit(writes).await.expect("it is written");
+        gateway.store.commit(&writes).await.expect("it is written");
     }
 }
 
@@ -330,7 +330,7 @@ async fn set_status(gateway: &Gateway, status: DeliveryStatus) -> u32 {
     request.delivery.version += 1;
     let version = request.delivery.version;
     let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
-    gateway.store.commit(writes).await.expect("it is written");
+    gateway.store.commit(&writes).await.expect("it is written");
     version
 }
 
@@ -393,7 +393,7 @@ async fn contradictions_are_read_all_and_of_one_order() {
         books::contradiction(&orders[1], 2, ReportedEnd::Success),
     ];
     let writes = WriteSet { contradictions, ..WriteSet::default() };
-    gateway.store.commit(writes).await.expect("it is written");
+    gateway.store.commit(&writes).await.expect("it is written");
     let list = async |query: &str| {
         let answer = gateway.get("auditor", &format!("/v1/contradictions{query}")).await;
         assert_eq!(answer.status, 200, "{}", answer.text);

@@ -47,7 +47,7 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>> {
         Box::pin(async move {
             self.pass().await;
             self.inner.commit(writes).await

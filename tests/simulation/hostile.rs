@@ -82,16 +82,16 @@ impl HostileStore {
 }
 
 impl Store for HostileStore {
-    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>> {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             self.plan_write()?;
-            let ended = self.world.store.commit(writes.clone()).await;
+            let ended = self.world.store.commit(writes).await;
             if let Err(CommitError::Failed(_)) = &ended {
                 let mut state = self.world.state();
                 // The first to fail is the one whose rows may be found again.
                 if state.failing.take() == Some(FailedRows::Written) {
-                    state.written(&writes);
+                    state.written(writes);
                 }
             }
             self.pulse.step(&self.world).await;

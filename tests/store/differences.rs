@@ -230,7 +230,7 @@ pub async fn random_histories_of_differences_equal_a_plain_model(store: &dyn Sto
     let (mut written, mut refused) = (0, 0);
     for step in 0..150 {
         let rows: Vec<_> = (0..random.usize(1..4)).map(|_| model.draw(&mut random)).collect();
-        match (store.commit(differences(&rows)).await, model.after(&rows)) {
+        match (store.commit(&differences(&rows)).await, model.after(&rows)) {
             (Ok(()), Some(after)) => (model, written) = (after, written + 1),
             (Err(CommitError::Conflict), None) => refused += 1,
             (end, after) => {

@@ -124,7 +124,7 @@ async fn a_victim_commits_until_it_is_killed() {
     let Some(folder) = std::env::var_os(VICTIM_FOLDER) else { return };
     let layer_keys = std::env::var(VICTIM_MERGE_KEYS).expect("it is set with the folder");
     let layer_keys = layer_keys.parse().expect("a number of keys");
-    let settings = EmbeddedSettings { layer_keys, ..settings() };
+    let settings = EmbeddedSettings { layer_keys, compacted_at_once: 3, ..settings() };
     let store = Arc::new(EmbeddedStore::open(folder.as_ref(), &settings).expect("a new store"));
     let payers = (0..8_u64).map(|payer| {
         let store = Arc::clone(&store);
@@ -329,7 +329,7 @@ async fn a_damaged_row_is_an_error_and_the_others_live_on() {
     assert!(matches!(found, Err(StoreError::Damaged { .. })));
     assert!(matches!(of(&store).orders(None, 10).await, Err(StoreError::Damaged { .. })));
     assert!(matches!(of(&store).orphans(None, 10).await, Err(StoreError::Damaged { .. })));
-    let refused = store.commit(accepted(&next(&order(1)))).await;
+    let refused = store.commit(&accepted(&next(&order(1)))).await;
     assert!(matches!(refused, Err(CommitError::Failed(StoreError::Damaged { .. }))));
     assert_eq!(read(of(&store).order(id(2))).await, Some(order(2)));
     commit(&store, accepted(&next(&order(2)))).await;

@@ -115,7 +115,7 @@ fn open_at(folder: &Path) -> EmbeddedStore {
 }
 
 fn open_flushing(scratch: &Scratch, layer_keys: usize) -> EmbeddedStore {
-    let settings = EmbeddedSettings { layer_keys, ..settings() };
+    let settings = EmbeddedSettings { layer_keys, compacted_at_once: 3, ..settings() };
     EmbeddedStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
 }
 
@@ -129,7 +129,7 @@ fn of(store: &impl Store) -> &dyn Store {
 }
 
 async fn commit(store: &dyn Store, writes: WriteSet) {
-    store.commit(writes).await.expect("a write set whose guards hold");
+    store.commit(&writes).await.expect("a write set whose guards hold");
 }
 
 async fn read<T>(reading: impl Future<Output = Result<T, StoreError>>) -> T {
@@ -137,7 +137,7 @@ async fn read<T>(reading: impl Future<Output = Result<T, StoreError>>) -> T {
 }
 
 async fn refuse(store: &dyn Store, writes: WriteSet, why: &str) {
-    match store.commit(writes).await {
+    match store.commit(&writes).await {
         Err(CommitError::Conflict) => {}
         other => panic!("{why}: {other:?}"),
     }

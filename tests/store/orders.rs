@@ -175,7 +175,7 @@ pub async fn a_success_is_read_back_whole(store: &dyn Store) {
 pub async fn i_9_a_caller_uses_an_order_id_once(store: &dyn Store) {
     commit(store, accepted(&order(1))).await;
     let twin = Order { id: id(2), ..order(1) };
-    match store.commit(accepted(&twin)).await {
+    match store.commit(&accepted(&twin)).await {
         Err(CommitError::Duplicate { existing }) => assert_eq!(existing, id(1)),
         other => panic!("the caller's order id was used: {other:?}"),
     }
@@ -185,7 +185,7 @@ pub async fn i_9_a_caller_uses_an_order_id_once(store: &dyn Store) {
     refuse(store, accepted(&order(1)), "the same order a second time").await;
     let both =
         WriteSet { orders: vec![order(7), Order { id: id(8), ..order(7) }], ..WriteSet::default() };
-    let both = store.commit(both).await;
+    let both = store.commit(&both).await;
     assert!(matches!(both, Err(CommitError::Duplicate { existing }) if existing == id(7)));
     assert_eq!(read(store.order(id(7))).await, None);
 }
@@ -295,7 +295,7 @@ pub async fn racing_commits_of_one_version_have_one_winner(store: &dyn Store) {
             let sequence = 100 + round * RACERS + racer;
             let orders = vec![next_version.clone(), order(sequence)];
             let writes = WriteSet { orders, ..WriteSet::default() };
-            async move { (sequence, store.commit(writes).await) }
+            async move { (sequence, store.commit(&writes).await) }
         });
         let ends = futures_util::future::join_all(race).await;
         let mut winners = 0;

@@ -15,16 +15,13 @@ use crate::store::StoreError;
 use crate::store::plan::Writes;
 use crate::store::table::scattered_letters;
 
+use super::EmbeddedSettings;
 use super::files::Files;
 use super::index::{BlockIndex, IndexSum};
 use super::layers::{Layers, Segments};
 use super::manifest::ManifestFile;
 use super::merge::{Merge, RowSource};
 use super::segment::{self, BlockCache, Segment, SegmentEntry, SegmentShare, SegmentWriter};
-
-/// So many segments of a level are compacted into one of the next. Fewer make reads cheaper, more
-/// make a row's way down shorter: with twelve, 10 million payments are rewritten three times.
-const COMPACTED_AT_ONCE: usize = 12;
 
 /// Hears of rows that are done, and of all of them.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
@@ -47,6 +44,7 @@ pub(super) struct Catalog {
     manifest: Mutex<ManifestFile>,
     next_number: AtomicU64,
     is_copy: Arc<AtomicBool>,
+    compacted_at_once: usize,
     /// The store is closed: a compaction that is under way gives up.
     stopped: AtomicBool,
 }
@@ -57,7 +55,7 @@ impl Catalog {
     pub(super) fn open(
         files: &Files,
         manifest: ManifestFile,
-        cache_bytes: u64,
+        settings: &EmbeddedSettings,
         index_use: IndexUse<'_>,
     ) -> Result<Self, StoreError> {
         let folder = files.path(segment::FOLDER);
@@ -70,8 +68,8 @@ impl Catalog {
                 progress
             }
         };
-        let index = Arc::new(BlockIndex::open(files, cache_bytes / 4)?);
-        let cache = Arc::new(BlockCache::new(cache_bytes / 4 * 3));
+        let index = Arc::new(BlockIndex::open(files, settings.cache_bytes / 4)?);
+        let cache = Arc::new(BlockCache::new(settings.cache_bytes / 4 * 3));
         let shared = SegmentShare { index, cache };
         let mut segments = Vec::with_capacity(manifest.manifest.segments.len());
         for entry in &manifest.manifest.segments {
@@ -86,6 +84,7 @@ impl Catalog {
             next_number: AtomicU64::new(manifest.manifest.next_segment),
             is_copy: Arc::new(AtomicBool::new(manifest.manifest.is_copy)),
             manifest: Mutex::new(manifest),
+            compacted_at_once: settings.compacted_at_once.max(2),
             stopped: AtomicBool::new(false),
         })
     }
@@ -177,7 +176,7 @@ impl Catalog {
             |level| {
                 let of = segments.iter().filter(|segment| segment.entry.level == level);
                 let of: Vec<_> = of.cloned().collect();
-                (of.len() >= COMPACTED_AT_ONCE).then_some(of)
+                (of.len() >= self.compacted_at_once).then_some(of)
             },
         )
     }

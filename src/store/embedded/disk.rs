@@ -74,7 +74,7 @@ impl Disk {
         } else if let Some(what) = found.missing_after(flushed) {
             return Err(manifest.not_whole(what));
         }
-        let catalog = Arc::new(Catalog::open(files, manifest, settings.cache_bytes, index)?);
+        let catalog = Arc::new(Catalog::open(files, manifest, settings, index)?);
         for folder in [".", ".."] {
             files.sync_folder(folder).map_err(|source| {
                 failed_io(format!("cannot open the store in `{}`", folder), source)

@@ -72,6 +72,9 @@ pub struct EmbeddedSettings {
     /// How many keys a layer has when it is written as a segment. Until then they lie in memory
     /// and in the journal.
     pub layer_keys: usize,
+    /// So many segments of a level are compacted into one of the next; 2 or more. Fewer make reads
+    /// cheaper, more make a row's way down shorter.
+    pub compacted_at_once: usize,
 }
 
 impl Default for EmbeddedSettings {
@@ -81,6 +84,8 @@ impl Default for EmbeddedSettings {
             group_max: 256,
             cache_bytes: 128 * 1024 * 1024,
             layer_keys: 65_536,
+            // Then 10 million payments are rewritten three times.
+            compacted_at_once: 12,
         }
     }
 }
@@ -173,10 +178,8 @@ where
 }
 
 impl Store for EmbeddedStore {
-    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
-        Box::pin(
-            async move { self.writer.ask(|reply| WriterRequest::commit(&writes, reply)).await },
-        )
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>> {
+        Box::pin(async move { self.writer.ask(|reply| WriterRequest::commit(writes, reply)).await })
     }
 
     fn lease(

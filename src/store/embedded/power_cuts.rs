@@ -267,7 +267,12 @@ fn lay(folder: &Path, content: &Content) {
 }
 
 fn settings() -> EmbeddedSettings {
-    EmbeddedSettings { cache_bytes: 1 << 20, layer_keys: FEW_KEYS, ..EmbeddedSettings::default() }
+    EmbeddedSettings {
+        cache_bytes: 1 << 20,
+        layer_keys: FEW_KEYS,
+        compacted_at_once: 3,
+        ..EmbeddedSettings::default()
+    }
 }
 
 fn rows(layers: &Layers) -> Rows {

@@ -227,8 +227,8 @@ impl SortedBytes for MemoryRows {
 }
 
 impl Store for MemoryStore {
-    fn commit(&self, writes: WriteSet) -> StoreFuture<'_, Result<(), CommitError>> {
-        Box::pin(async move { self.write(&writes) })
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>> {
+        Box::pin(async move { self.write(writes) })
     }
 
     fn lease(

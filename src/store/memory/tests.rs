@@ -21,7 +21,7 @@ fn audited(subject: &str) -> WriteSet {
 }
 
 fn commit(store: &MemoryStore, subject: &str) -> Result<(), CommitError> {
-    store.commit(audited(subject)).now_or_never().expect("ready at once")
+    store.commit(&audited(subject)).now_or_never().expect("ready at once")
 }
 
 fn subjects(store: &dyn Store) -> Vec<String> {

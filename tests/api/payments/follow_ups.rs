@@ -349,7 +349,7 @@ async fn an_operator_withdraws_what_accounting_refuses() {
     request.delivery.status = DeliveryStatus::Parked;
     request.delivery.version += 1;
     let writes = WriteSet { accounting: vec![request], ..WriteSet::default() };
-    gateway.store.commit(writes).await.expect("it is written");
+    gateway.store.commit(&writes).await.expect("it is written");
     let core = gateway.post("core", &path, &why).await;
     assert_eq!(core.problem(), (403, "forbidden".to_owned()));
     let no_reason = gateway.post("operator", &path, &json!({})).await;

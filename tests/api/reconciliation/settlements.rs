@@ -42,7 +42,7 @@ async fn a_settlement_rests_on_the_statement_as_it_is_when_it_is_written() {
         batch.version += 1;
         batch.state = BatchState::Superseded;
         let writes = WriteSet { reconciliations: vec![batch], ..WriteSet::default() };
-        gateway.store.commit(writes).await.expect("it is written");
+        gateway.store.commit(&writes).await.expect("it is written");
         gateway.disk.let_go();
     };
     let receipt = receipt("B-1", net);

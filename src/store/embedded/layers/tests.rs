@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::store::embedded::EmbeddedSettings;
 use crate::store::embedded::catalog::{Catalog, IndexUse};
 use crate::store::embedded::files::Files;
 use crate::store::embedded::manifest::ManifestFile;
@@ -49,9 +50,10 @@ fn all(layers: &Layers, from: &[u8], to: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 fn catalog(files: &Files) -> Catalog {
+    let settings = EmbeddedSettings { cache_bytes: 1 << 20, ..EmbeddedSettings::default() };
     let known = ManifestFile::read(files).expect("it reads");
     let manifest = known.unwrap_or_else(|| ManifestFile::new(files));
-    Catalog::open(files, manifest, 1 << 20, IndexUse::AsFound).expect("whole segments")
+    Catalog::open(files, manifest, &settings, IndexUse::AsFound).expect("whole segments")
 }
 
 proptest! {
