@@ -29,7 +29,7 @@ use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
 use switchyard::domain::ids::{BatchId, DifferenceId};
-use switchyard::reconciliation::{StatementUpload, UploadContent};
+use switchyard::reconciliation::incoming::{StatementUpload, UploadContent};
 use switchyard::store::PAGE_MAX;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 
@@ -70,7 +70,7 @@ fn memory_mib(name: &str) -> u64 {
 
 /// Carries a run out, and says what it took and what it found.
 async fn measure(office: &Office, name: &str, changed: Option<(u64, Option<u64>)>) -> Found {
-    let folder = office.backoffice.work_folder().expect("a folder").to_owned();
+    let folder = office.imports.work_folder().expect("a folder").to_owned();
     let file = folder.join("handed-in.csv");
     if let Some((rows, changed)) = changed {
         write_statement(&file, rows, changed).expect("a statement");
@@ -102,7 +102,7 @@ async fn import(office: &Office, file: PathBuf) -> Reconciliation {
         origin: StatementOrigin::Upload,
         by: "ada".to_owned(),
     };
-    office.backoffice.import(incoming).await.expect("it is taken").batch
+    office.imports.import(incoming).await.expect("it is taken").batch
 }
 
 /// Suspends all that is due; says how many requests accounting is owed then.

@@ -44,9 +44,8 @@ use crate::domain::card::words::{CardEcho, holds_card_number};
 use crate::domain::flow::order::Instruction;
 use crate::engine::Engine;
 use crate::engine::intake::Intake;
-use crate::reconciliation::Backoffice;
-use crate::reconciliation::incoming::StatementDesk;
-use crate::reconciliation::suspense::SettlementDesk;
+use crate::reconciliation::incoming::{ImportDesk, StatementDesk};
+use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::tables::bin::LiveBinTable;
 use crate::telemetry::RouteMetrics;
 use crate::telemetry::workers::WorkerReports;
@@ -64,7 +63,8 @@ pub struct ApiState {
     pub registry: Arc<Registry>,
     pub bins: Arc<LiveBinTable>,
     pub statements: Arc<StatementDesk>,
-    pub backoffice: Arc<Backoffice>,
+    pub imports: Arc<ImportDesk>,
+    pub differences: Arc<DifferenceDesk>,
     pub settlements: SettlementDesk,
     /// Places for statements that are being handed in.
     pub uploads: Uploads,

@@ -32,9 +32,9 @@ use crate::domain::write_set::AuditEntry;
 use crate::engine::intake::Intake;
 use crate::engine::{Engine, EngineError};
 use crate::entropy::Entropy;
-use crate::reconciliation::incoming::{Inbox, StatementDesk};
-use crate::reconciliation::suspense::SettlementDesk;
-use crate::reconciliation::{Backoffice, StatementRules};
+use crate::reconciliation::ChannelBooks;
+use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
+use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use crate::store::{Store, StoreError};
 use crate::tables::bin::LiveBinTable;
@@ -153,9 +153,8 @@ impl App {
             books.numbers_have_leapt();
         }
         drop(books);
-        let rules: Arc<dyn StatementRules> = Arc::<Registry>::clone(&registry);
-        let backoffice = Backoffice::new(Arc::clone(&engine), rules, inbox, data, entropy.clone());
-        let backoffice = Arc::new(backoffice);
+        let books = ChannelBooks::new(Arc::clone(&engine), Arc::<Registry>::clone(&registry));
+        let imports = ImportDesk::new(books.clone(), inbox, data, entropy.clone());
         let intake = Arc::new(Intake::new(
             Arc::clone(&engine),
             Arc::clone(&registry),
@@ -170,7 +169,8 @@ impl App {
             registry,
             bins,
             statements,
-            backoffice,
+            imports: Arc::new(imports),
+            differences: Arc::new(DifferenceDesk::new(books)),
             settlements: SettlementDesk::new(Arc::clone(&engine)),
             uploads: Uploads::default(),
             callers: Callers::new(&callers, rate.0, rate.1),
@@ -468,7 +468,10 @@ fn start_workers(
         }
     }
     workers.start(statements_every, StatementWorker::new(Arc::clone(&state.statements)));
-    workers.start(statements_every, ReconciliationWorker::new(Arc::clone(&state.backoffice)));
+    workers.start(
+        statements_every,
+        ReconciliationWorker::new(Arc::clone(&state.imports), Arc::clone(&state.differences)),
+    );
     workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
     workers.start(METRICS_TIDIED_EVERY, MetricsWorker(state.metrics.clone()));

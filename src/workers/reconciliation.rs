@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::domain::books::difference::LONGEST_CARRIED;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::DueWindow;
-use crate::reconciliation::{Backoffice, LandedStatement};
+use crate::reconciliation::incoming::{ImportDesk, LandedStatement};
+use crate::reconciliation::suspense::DifferenceDesk;
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
 use crate::workers::{KeysInFlight, PAGE};
@@ -18,14 +19,15 @@ const IN_FLIGHT_MAX: usize = 1;
 
 /// Runs statements, and suspends what is due.
 pub struct ReconciliationWorker {
-    backoffice: Arc<Backoffice>,
+    imports: Arc<ImportDesk>,
+    differences: Arc<DifferenceDesk>,
     in_flight: KeysInFlight<ChannelId>,
     has_recovered: bool,
 }
 
 impl ReconciliationWorker {
-    pub fn new(backoffice: Arc<Backoffice>) -> Self {
-        Self { backoffice, in_flight: KeysInFlight::default(), has_recovered: false }
+    pub fn new(imports: Arc<ImportDesk>, differences: Arc<DifferenceDesk>) -> Self {
+        Self { imports, differences, in_flight: KeysInFlight::default(), has_recovered: false }
     }
 }
 
@@ -35,11 +37,11 @@ impl Worker for ReconciliationWorker {
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
         if !self.has_recovered {
             self.has_recovered = true;
-            if let Err(error) = self.backoffice.recover().await {
+            if let Err(error) = self.imports.recover().await {
                 tasks.fail("reconciliations that were cut off could not be ended", &error);
             }
         }
-        let waiting = self.backoffice.waiting().await.unwrap_or_else(|error| {
+        let waiting = self.imports.landed_statements().await.unwrap_or_else(|error| {
             tasks.fail("the inbox could not be looked through", &error);
             Vec::new()
         });
@@ -49,15 +51,15 @@ impl Worker for ReconciliationWorker {
                 break;
             }
             let Some(hold) = self.in_flight.hold(&one.channel) else { continue };
-            let backoffice = Arc::clone(&self.backoffice);
+            let imports = Arc::clone(&self.imports);
             begun += 1;
             tasks.spawn(async move {
-                let taken = take(&backoffice, &one).await;
+                let taken = take(&imports, &one).await;
                 drop(hold);
                 taken
             });
         }
-        begun + suspend(&self.backoffice, tasks).await
+        begun + suspend(&self.differences, tasks).await
     }
 
     /// A run that is cut off is found, and run again, at the next start.
@@ -66,9 +68,9 @@ impl Worker for ReconciliationWorker {
     }
 }
 
-async fn take(backoffice: &Backoffice, waiting: &LandedStatement) -> Result<(), String> {
+async fn take(imports: &ImportDesk, waiting: &LandedStatement) -> Result<(), String> {
     let (channel, date) = (&waiting.channel, waiting.date);
-    match backoffice.import_landed(waiting).await {
+    match imports.import_landed(waiting).await {
         Ok(None) => {}
         Ok(Some(batch)) => tracing::info!(
             channel.name = %channel,
@@ -92,13 +94,13 @@ async fn take(backoffice: &Backoffice, waiting: &LandedStatement) -> Result<(), 
 }
 
 /// Until nothing is due: a page that is not full was the last one. Gives how many were suspended.
-async fn suspend(backoffice: &Backoffice, tasks: &mut Tasks) -> usize {
+async fn suspend(differences: &DifferenceDesk, tasks: &mut Tasks) -> usize {
     let mut suspended = 0;
     loop {
         // What moves money because of its age waits until that is borne out.
-        let present = backoffice.engine().clock().present();
+        let present = differences.clock().present();
         let due = DueWindow::at(present.now(), LONGEST_CARRIED).by(present.proven());
-        match backoffice.expire(due, PAGE).await {
+        match differences.expire(due, PAGE).await {
             Ok(rows) => {
                 suspended += rows;
                 if rows < PAGE {

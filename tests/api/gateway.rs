@@ -28,9 +28,9 @@ use switchyard::domain::time::Timestamp;
 use switchyard::engine::intake::Intake;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
-use switchyard::reconciliation::incoming::{Inbox, StatementDesk};
-use switchyard::reconciliation::suspense::SettlementDesk;
-use switchyard::reconciliation::{Backoffice, StatementRules};
+use switchyard::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
+use switchyard::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
+use switchyard::reconciliation::{ChannelBooks, StatementRules};
 use switchyard::store::Store;
 use switchyard::store::memory::{MemoryFaults, MemoryStore};
 use switchyard::tables::bin::LiveBinTable;
@@ -244,10 +244,11 @@ impl Gateway {
         let clock = engine.clock().clone();
         let statements = StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock);
         let rules: Arc<dyn StatementRules> = Arc::<Registry>::clone(&registry);
-        let (own, entropy) = (Arc::clone(&engine), Entropy::seeded(8));
-        let backoffice = Backoffice::new(own, rules, inbox, scratch.path(), entropy);
+        let books = ChannelBooks::new(Arc::clone(&engine), rules);
+        let imports = ImportDesk::new(books.clone(), inbox, scratch.path(), Entropy::seeded(8));
         let state = Arc::new(ApiState {
-            backoffice: Arc::new(backoffice),
+            imports: Arc::new(imports),
+            differences: Arc::new(DifferenceDesk::new(books)),
             settlements: SettlementDesk::new(Arc::clone(&engine)),
             uploads: Uploads::default(),
             engine,

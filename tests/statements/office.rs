@@ -15,7 +15,9 @@ use switchyard::config::layout::SHIPPED;
 use switchyard::config::mistake::Mistakes;
 use switchyard::config::raw::Document;
 use switchyard::domain::books::accounting::{AccountingRequest, BookingEvent, PostingSide};
-use switchyard::domain::books::difference::{Difference, DifferenceState, LONGEST_CARRIED, Remedy};
+use switchyard::domain::books::difference::{
+    Balancing, Difference, DifferenceState, LONGEST_CARRIED, Remedy,
+};
 use switchyard::domain::books::reconcile::Class;
 use switchyard::domain::books::reconciliation::Reconciliation;
 use switchyard::domain::books::statement::StatementOrigin;
@@ -29,11 +31,11 @@ use switchyard::domain::time::{BusinessDate, DueWindow, Timestamp};
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, Vault};
 use switchyard::entropy::Entropy;
-use switchyard::reconciliation::incoming::Inbox;
-use switchyard::reconciliation::{
-    Backoffice, BackofficeError, Balancing, ImportResult, StatementRules, StatementUpload,
-    UploadContent,
+use switchyard::reconciliation::incoming::{
+    ImportDesk, ImportResult, Inbox, StatementUpload, UploadContent,
 };
+use switchyard::reconciliation::suspense::DifferenceDesk;
+use switchyard::reconciliation::{ChannelBooks, ReconciliationError, StatementRules};
 use switchyard::store::Store;
 use tokio::time::Instant;
 
@@ -185,7 +187,8 @@ pub struct Office {
     pub scratch: Arc<Scratch>,
     pub store: Arc<dyn Store>,
     pub engine: Arc<Engine>,
-    pub backoffice: Backoffice,
+    pub imports: ImportDesk,
+    pub differences: DifferenceDesk,
     bank: Arc<Bank>,
     clock: Arc<AtomicI64>,
     rules: String,
@@ -215,10 +218,10 @@ impl Office {
         let channels: Arc<dyn Channels> = Arc::<Bank>::clone(&bank);
         let engine = Arc::new(Engine::new(Arc::clone(&store), channels, now, vault, 1));
         let inbox = Arc::new(Inbox::new(scratch.path()));
-        let (own, given) = (Arc::clone(&engine), Arc::new(Rules(statement)));
-        let entropy = Entropy::seeded(4);
-        let backoffice = Backoffice::new(own, given, inbox, scratch.path(), entropy);
-        Self { scratch, store, engine, backoffice, bank, clock, rules: text.to_owned() }
+        let books = ChannelBooks::new(Arc::clone(&engine), Arc::new(Rules(statement)));
+        let imports = ImportDesk::new(books.clone(), inbox, scratch.path(), Entropy::seeded(4));
+        let (differences, rules) = (DifferenceDesk::new(books), text.to_owned());
+        Self { scratch, store, engine, imports, differences, bank, clock, rules }
     }
 
     /// Another process on the same data.
@@ -311,7 +314,11 @@ impl Office {
         }
     }
 
-    pub async fn hand_in(&self, day: u32, bytes: Vec<u8>) -> Result<ImportResult, BackofficeError> {
+    pub async fn hand_in(
+        &self,
+        day: u32,
+        bytes: Vec<u8>,
+    ) -> Result<ImportResult, ReconciliationError> {
         let incoming = StatementUpload {
             channel: channel(),
             date: date(day),
@@ -320,7 +327,7 @@ impl Office {
             origin: StatementOrigin::Upload,
             by: "ada".to_owned(),
         };
-        self.backoffice.import(incoming).await
+        self.imports.import(incoming).await
     }
 
     /// Hands the lines in as the day's statement, which is taken.
@@ -329,7 +336,7 @@ impl Office {
     }
 
     pub async fn run(&self, day: u32) -> Reconciliation {
-        self.backoffice.run(&channel(), date(day), "ada").await.expect("it runs")
+        self.imports.run(&channel(), date(day), "ada").await.expect("it runs")
     }
 
     pub async fn found(&self, batch: BatchId) -> Vec<(Class, Difference)> {
@@ -364,19 +371,19 @@ impl Office {
         &self,
         row: &Difference,
         remedy: Remedy,
-    ) -> Result<Difference, BackofficeError> {
+    ) -> Result<Difference, ReconciliationError> {
         let asked = Balancing {
             remedy,
             merchant_id: None,
             actor: "ada".to_owned(),
             reason: "the bank said so".to_owned(),
         };
-        self.backoffice.balance(row.id, asked).await
+        self.differences.balance(row.id, asked).await
     }
 
     /// Suspends what is due now.
     pub async fn expire(&self) -> usize {
-        self.backoffice
+        self.differences
             .expire(DueWindow::at(self.now(), LONGEST_CARRIED), 500)
             .await
             .expect("it works")

@@ -11,7 +11,7 @@ use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::order::{Order, OrderStatus};
 use switchyard::domain::money::Currency;
 use switchyard::domain::outcome::Reason;
-use switchyard::reconciliation::BackofficeError;
+use switchyard::reconciliation::ReconciliationError;
 use switchyard::store::memory::MemoryStore;
 
 use crate::office::{Line, Office, channel, date, keeping, lost, pending, refusing, statement};
@@ -389,12 +389,12 @@ async fn a_content_stands_under_one_date() {
     std::fs::write(folder.join("bill.csv"), &bytes).expect("written");
     for hour in [11, 12] {
         office.at(22, hour);
-        office.backoffice.waiting().await.expect("readable");
+        office.imports.landed_statements().await.expect("readable");
     }
-    let waiting = office.backoffice.waiting().await.expect("readable").remove(0);
-    let refused = office.backoffice.import_landed(&waiting).await.expect_err("another day's");
-    assert!(matches!(refused, BackofficeError::StandsElsewhere { .. }), "{refused}");
-    assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
+    let waiting = office.imports.landed_statements().await.expect("readable").remove(0);
+    let refused = office.imports.import_landed(&waiting).await.expect_err("another day's");
+    assert!(matches!(refused, ReconciliationError::StandsElsewhere { .. }), "{refused}");
+    assert_eq!(office.imports.landed_statements().await.expect("readable"), []);
     let revisions = office.store.statement_revisions(channel(), date(21)).await;
     assert_eq!(revisions.expect("readable"), []);
     // Days on which nothing happened look alike.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchyard::domain::books::reconciliation::BatchState;
 use switchyard::domain::books::statement::StatementOrigin;
-use switchyard::reconciliation::BackofficeError;
+use switchyard::reconciliation::ReconciliationError;
 use switchyard::store::memory::MemoryStore;
 
 use crate::office::{Line, Office, channel, date, keeping, refusing, statement};
@@ -48,7 +48,7 @@ async fn a_file_that_is_not_whole_leaves_nothing_behind() {
         assert_eq!(revisions.expect("readable"), []);
         assert_eq!(office.differences(19..=21).await, []);
         // What was refused is not tried again by itself.
-        assert_eq!(office.backoffice.waiting().await.expect("readable"), [], "{what}");
+        assert_eq!(office.imports.landed_statements().await.expect("readable"), [], "{what}");
     }
     let taken = office.hand_in(20, good.into_bytes()).await.expect("it is whole");
     assert_eq!((taken.is_new, taken.revision.revision), (true, 1));
@@ -85,11 +85,11 @@ async fn what_cannot_be_run_has_a_name() {
     let open = office.hand_in(20, good.clone()).await.expect_err("the day is not over");
     assert_eq!(open.name(), "date_open");
     office.at(21, 10);
-    let none = office.backoffice.run(&channel(), date(20), "ada").await.expect_err("no file");
+    let none = office.imports.run(&channel(), date(20), "ada").await.expect_err("no file");
     assert_eq!(none.name(), "no_file");
     without_layout.at(21, 10);
     let unread = without_layout.hand_in(20, good).await.expect_err("no layout");
-    assert!(matches!(unread, BackofficeError::NoLayout { .. }), "{unread}");
+    assert!(matches!(unread, ReconciliationError::NoLayout { .. }), "{unread}");
 }
 
 #[tokio::test]
@@ -102,25 +102,25 @@ async fn a_file_laid_in_by_hand_is_taken_once_it_rests() {
     let good = statement(&[office.line(&order, 20).await]);
     std::fs::write(folder.join("bill.csv"), &good[..10]).expect("written");
     std::fs::write(folder.join(".bill.csv"), b"half").expect("written");
-    assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
+    assert_eq!(office.imports.landed_statements().await.expect("readable"), []);
     std::fs::write(folder.join("bill.csv"), &good).expect("written");
     office.at(21, 11);
-    let waiting = office.backoffice.waiting().await.expect("readable");
+    let waiting = office.imports.landed_statements().await.expect("readable");
     assert_eq!(waiting, [], "it has changed since it was seen");
     office.at(21, 12);
-    let waiting = office.backoffice.waiting().await.expect("readable");
+    let waiting = office.imports.landed_statements().await.expect("readable");
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].origin, StatementOrigin::Inbox);
-    let batch = office.backoffice.import_landed(&waiting[0]).await.expect("it runs");
+    let batch = office.imports.import_landed(&waiting[0]).await.expect("it runs");
     assert_eq!(batch.expect("it was waiting").report.differences, 0);
     let revisions = office.store.statement_revisions(channel(), date(20)).await;
     let revisions = revisions.expect("readable");
     assert_eq!((revisions.len(), revisions[0].name.as_str()), (1, "bill.csv"));
-    assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
+    assert_eq!(office.imports.landed_statements().await.expect("readable"), []);
     // The same content under another name is nothing new.
     std::fs::write(folder.join("copy.csv"), &good).expect("written");
     for hour in [13, 14, 15] {
         office.at(21, hour);
-        assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
+        assert_eq!(office.imports.landed_statements().await.expect("readable"), []);
     }
 }

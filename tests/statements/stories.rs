@@ -367,18 +367,18 @@ async fn a_run_that_dies_anywhere_is_run_again_and_books_nothing_twice() {
         let died = office.hand_in(20, statement(&lines)).await.is_err();
         store.faults().restart();
         let office = office.again(Arc::new(store));
-        office.backoffice.recover().await.expect("it recovers");
+        office.imports.recover().await.expect("it recovers");
         let running = office.store.running_reconciliations().await.expect("readable");
         assert_eq!(running, []);
-        for waiting in office.backoffice.waiting().await.expect("readable") {
-            office.backoffice.import_landed(&waiting).await.expect("it is run");
+        for waiting in office.imports.landed_statements().await.expect("readable") {
+            office.imports.import_landed(&waiting).await.expect("it is run");
         }
         let current = office.store.current_reconciliation(channel(), date(20)).await;
         let current = current.expect("readable").expect("there is one");
         assert_eq!(current.revision, 2, "after {commits} commits");
         assert_eq!(current.report.differences, 12, "after {commits} commits");
         office.check(20..=20).await;
-        let rest = office.backoffice.waiting().await.expect("readable");
+        let rest = office.imports.landed_statements().await.expect("readable");
         assert_eq!(rest, [], "after {commits} commits");
         if !died {
             return;
@@ -393,13 +393,13 @@ async fn a_day_that_the_channel_says_was_empty_is_held_against_our_records() {
     let order = office.pay(1_000).await;
     office.at(21, 10);
     Inbox::new(office.scratch.path()).land(&channel(), date(20), &[]).expect("it is answered");
-    let waiting = office.backoffice.waiting().await.expect("readable");
+    let waiting = office.imports.landed_statements().await.expect("readable");
     assert_eq!(waiting.len(), 1);
-    let batch = office.backoffice.import_landed(&waiting[0]).await.expect("it runs");
+    let batch = office.imports.import_landed(&waiting[0]).await.expect("it runs");
     let batch = batch.expect("it was waiting");
     assert_eq!(classes(&office, batch.id).await, BTreeMap::from([(Class::OnlyOurs, 1)]));
     office.check(20..=20).await;
-    assert_eq!(office.backoffice.waiting().await.expect("readable"), []);
+    assert_eq!(office.imports.landed_statements().await.expect("readable"), []);
     assert_eq!(office.run(20).await.revision, 1);
     // It was wrong: a file has come after all.
     let batch = office.take(20, &[office.line(&order, 20).await]).await;

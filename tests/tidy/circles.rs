@@ -7,27 +7,12 @@ use super::{report, sources};
 
 /// What is left in circles, by its folder, with the reason. A folder's own `mod.rs` stands above
 /// its files and does not count.
-const CIRCLES: [(&str, &str, &str); 6] = [
+const CIRCLES: [(&str, &str, &str); 3] = [
     (
         "domain",
         "books command flow route terms write_set",
         "orders, attempts and entries are defined in `flow`, where decisions are; terms, books and \
          write sets are about them, and decisions make those",
-    ),
-    (
-        "api::reconciliation",
-        "batches differences",
-        "a batch's page shows its differences, a difference's page its batch",
-    ),
-    (
-        "reconciliation",
-        "incoming run",
-        "an import has its batch run; a run proves by imports of other dates",
-    ),
-    (
-        "reconciliation::run",
-        "evidence records",
-        "a line that names a number of ours leads to its record, which the matcher then reads",
     ),
     (
         "store",

@@ -16,7 +16,8 @@ use crate::api::input::query::Query;
 use crate::api::{ApiState, run_detached};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::AuditEntry;
-use crate::reconciliation::incoming::{FetchError, InboxFile, LandError};
+use crate::reconciliation::InboxError;
+use crate::reconciliation::incoming::{FetchError, InboxFile};
 use crate::telemetry;
 
 #[derive(Serialize)]
@@ -127,7 +128,7 @@ fn refused(error: &FetchError) -> ApiError {
     }
 }
 
-fn disk(error: &LandError) -> ApiError {
+fn disk(error: &InboxError) -> ApiError {
     tracing::error!(error = %telemetry::chain(error), "the inbox cannot be used");
     ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be used")
 }

@@ -10,18 +10,17 @@ use serde::Serialize;
 use crate::api::auth::{MayInspect, MayOperate};
 use crate::api::channels::channel_id;
 use crate::api::dto::json;
-use crate::api::error::{ApiError, ProblemCode};
+use crate::api::error::ApiError;
 use crate::api::input::json::JsonFields;
 use crate::api::input::query::Query;
 use crate::api::input::{PathSegment, read_json};
 use crate::api::page::{next_of, page};
 use crate::api::reconciliation::batches;
 use crate::api::reconciliation::body::{DifferenceBody, listed};
+use crate::api::reconciliation::error::no_such_difference;
 use crate::api::stream::{self, Pages, streamed_form};
 use crate::api::{ApiState, run_detached};
-use crate::domain::books::difference::{
-    BalanceRefusal, Balancing, Difference, DifferenceState, Remedy,
-};
+use crate::domain::books::difference::{Balancing, Difference, DifferenceState, Remedy};
 use crate::domain::ids::{BatchId, DifferenceId, MerchantId};
 use crate::reconciliation::matching::form::{COLUMNS, list};
 use crate::store::{FoundRow, PAGE_MAX, Store, StoreError};
@@ -148,7 +147,7 @@ pub async fn one(
 ) -> Result<Response, ApiError> {
     Query::of(&uri).finish()?;
     let row = state.engine.store().difference(parsed(&id)?).await?;
-    Ok(json(StatusCode::OK, &DifferenceBody::from(&row.ok_or_else(missing)?)))
+    Ok(json(StatusCode::OK, &DifferenceBody::from(&row.ok_or_else(no_such_difference)?)))
 }
 
 /// `POST /v1/differences/{id}/resolve`: a person says where its money belongs (平账).
@@ -162,7 +161,7 @@ pub async fn resolve(
     let body = read_json(&parts.headers, body, state.body_limits()).await?;
     let asked = read(&state, &body, seat.name().to_string())?;
     let id = parsed(&id)?;
-    let balanced = run_detached(async move { Ok(state.backoffice.balance(id, asked).await?) });
+    let balanced = run_detached(async move { Ok(state.differences.balance(id, asked).await?) });
     Ok(json(StatusCode::OK, &DifferenceBody::from(&balanced.await?)))
 }
 
@@ -186,28 +185,5 @@ fn read(state: &ApiState, body: &[u8], actor: String) -> Result<Balancing, ApiEr
 }
 
 fn parsed(id: &str) -> Result<DifferenceId, ApiError> {
-    DifferenceId::parse(id).ok_or_else(missing)
-}
-
-pub fn missing() -> ApiError {
-    ApiError::not_found("no difference has this id")
-}
-
-impl From<BalanceRefusal> for ApiError {
-    fn from(refusal: BalanceRefusal) -> Self {
-        let (name, detail) = (refusal.name(), refusal.to_string());
-        let error = match refusal {
-            BalanceRefusal::Balanced | BalanceRefusal::Cleared | BalanceRefusal::Exhausted => {
-                Self::new(ProblemCode::WrongPhase, detail)
-            }
-            BalanceRefusal::NoReason => Self::of_field(ProblemCode::MissingField, "reason", detail),
-            BalanceRefusal::NoMoney | BalanceRefusal::Money => {
-                Self::of_field(ProblemCode::RemedyRefused, "remedy", detail)
-            }
-            BalanceRefusal::NoMerchant | BalanceRefusal::OtherMerchant { .. } => {
-                Self::of_field(ProblemCode::RemedyRefused, "merchant_id", detail)
-            }
-        };
-        error.with("reason", name.into())
-    }
+    DifferenceId::parse(id).ok_or_else(no_such_difference)
 }

@@ -4,6 +4,7 @@
 pub mod batches;
 mod body;
 pub mod differences;
+mod error;
 pub mod report;
 pub mod settlements;
 pub mod upload;

@@ -29,7 +29,8 @@ use crate::codec::sign::hex_lower;
 use crate::domain::books::statement::StatementOrigin;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::AuditEntry;
-use crate::reconciliation::{BackofficeError, ImportResult, StatementUpload, UploadContent};
+use crate::reconciliation::ReconciliationError;
+use crate::reconciliation::incoming::{ImportResult, StatementUpload, UploadContent};
 
 /// Files that are handed in at once; each takes as much of the disk as the limit allows.
 const PLACES: usize = 4;
@@ -126,8 +127,8 @@ pub async fn hand_in(
     let channel = channel_id(&state, &id)?;
     let shared = Arc::clone(&state);
     let folder =
-        tokio::task::spawn_blocking(move || shared.backoffice.work_folder().map(Path::to_owned));
-    let folder = folder.await.map_err(|_| BackofficeError::Died)??;
+        tokio::task::spawn_blocking(move || shared.imports.work_folder().map(Path::to_owned));
+    let folder = folder.await.map_err(|_| ReconciliationError::Died)??;
     let spool = Spool::begin(&state, &folder)?;
     let limits = UploadLimits {
         bytes_max: state.settings.server.statement_bytes_max,
@@ -153,7 +154,7 @@ async fn import(
     incoming: StatementUpload,
 ) -> Result<ImportResult, ApiError> {
     let subject = format!("{} {}", incoming.channel, incoming.date);
-    let imported = state.backoffice.import(incoming).await;
+    let imported = state.imports.import(incoming).await;
     let reason = match &imported {
         Ok(imported) => {
             format!("revision {}, batch {}", imported.revision.revision, imported.batch.id)

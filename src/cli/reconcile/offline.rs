@@ -18,7 +18,7 @@ use crate::domain::time::BusinessDate;
 use crate::entropy::Entropy;
 use crate::reconciliation::matching::form::{COLUMNS, SummaryForm, list};
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, MatchReport, MatchedSides, ReconcileError,
+    Budget, Comparison, FileRows, JOINED, MEMORY_BYTES, MatchError, MatchReport, MatchedSides,
     StatementInput, Watch, reconcile,
 };
 
@@ -170,8 +170,8 @@ impl Watch for Bar {
 fn list_differences(
     matched: MatchedSides<'_, FileRows<'_>, FileRows<'_>>,
     path: &Path,
-) -> Result<MatchReport, ReconcileError> {
-    let failed = |source| ReconcileError::Write { source };
+) -> Result<MatchReport, MatchError> {
+    let failed = |source| MatchError::Write { source };
     let mut file = List::begin(path).map_err(failed)?;
     let mut writer = csv::Writer::from_writer(&mut file);
     let mut numbers = itoa::Buffer::new();

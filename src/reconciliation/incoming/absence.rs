@@ -1,6 +1,7 @@
 //! What whole statements do not have never arrived, where the channel's file says so (I-3).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::domain::books::difference::days_after;
 use crate::domain::books::reconcile::Class;
@@ -11,8 +12,11 @@ use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::Outcome;
 use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
+use crate::reconciliation::books::{ChannelBooks, ChannelContext};
 use crate::reconciliation::matching::numbers_named;
-use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, NOTHING, PAGE};
+use crate::reconciliation::{NOTHING, PAGE, ReconciliationError};
+
+use super::inbox::Inbox;
 
 const CODE: &str = "absent";
 /// Attempts that may be absent: the date on which each was sent, and the last that it waits for.
@@ -20,54 +24,58 @@ type AbsentAttempts = BTreeMap<ChannelOrderNo, (BusinessDate, BusinessDate)>;
 /// Attempts that are looked at after one run; the rest are found by the next one.
 const ATTEMPTS_MAX: usize = 10_000;
 
-impl Backoffice {
+/// A look for what a channel's statements do not have.
+pub struct AbsenceCheck<'a> {
+    pub books: &'a ChannelBooks,
+    pub inbox: &'a Inbox,
+    /// For temporary files.
+    pub folder: &'a Path,
+    pub context: &'a ChannelContext,
+}
+
+impl AbsenceCheck<'_> {
     /// Ends the attempts that none of the statements of their day and the days behind it shows.
     /// Does nothing unless the channel's file has `absence_proves_after_days`.
-    pub(in crate::reconciliation) async fn weigh_absence(
-        &self,
-        context: &ChannelContext,
-        date: BusinessDate,
-    ) -> Result<usize, BackofficeError> {
-        let Some(days) = context.statement.absence_proves_after_days else { return Ok(0) };
+    pub async fn end_absent(&self, date: BusinessDate) -> Result<usize, ReconciliationError> {
+        let Some(days) = self.context.statement.absence_proves_after_days else { return Ok(0) };
         let (mut whole, mut absent) = (BTreeMap::new(), AbsentAttempts::new());
-        for (order, attempt) in self.unresolved(context).await? {
+        for (order, attempt) in self.unresolved().await? {
             // What the channel has acknowledged has arrived, whatever it lists.
             if attempt.state == AttemptState::Pending || attempt.channel_reference.is_some() {
                 continue;
             }
-            let sent = context.present.business_date(&context.terms.calendar, attempt.sent_at);
+            let sent =
+                self.context.present.business_date(&self.context.terms.calendar, attempt.sent_at);
             let last = days_after(sent, days);
             // Only what this statement has made certain.
             if sent > date || last < date {
                 continue;
             }
-            if self.are_whole(context, sent, days, &mut whole).await? {
+            if self.are_whole(sent, days, &mut whole).await? {
                 absent.insert(order.channel_order_no(attempt.number), (sent, last));
             }
         }
-        self.exclude_unexplained(context, &mut absent).await?;
-        self.keep_named(context, &mut absent).await?;
+        self.exclude_unexplained(&mut absent).await?;
+        self.keep_named(&mut absent).await?;
         let mut ended = 0;
         for (number, (_, last)) in absent {
-            ended += usize::from(self.end_absent_attempt(context, number, last).await?);
+            ended += usize::from(self.end_absent_attempt(number, last).await?);
         }
         Ok(ended)
     }
 
     /// Attempts at the channel whose end is not known.
-    async fn unresolved(
-        &self,
-        context: &ChannelContext,
-    ) -> Result<Vec<(Order, Attempt)>, BackofficeError> {
+    async fn unresolved(&self) -> Result<Vec<(Order, Attempt)>, ReconciliationError> {
         let (mut found, mut after) = (Vec::new(), None);
         // Bounded by the temp reversal table: each page goes on after the last.
         loop {
-            let page = self.store().reversals(after, PAGE).await?;
+            let page = self.books.store().reversals(after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(found) };
             after = Some(last.order);
-            for entry in page.iter().filter(|entry| entry.channel == context.channel) {
-                let Some(order) = self.store().order(entry.order).await? else { continue };
-                let open = order.unresolved().filter(|one| one.channel == context.channel).cloned();
+            for entry in page.iter().filter(|entry| entry.channel == self.context.channel) {
+                let Some(order) = self.books.store().order(entry.order).await? else { continue };
+                let open =
+                    order.unresolved().filter(|one| one.channel == self.context.channel).cloned();
                 found.extend(open.map(|attempt| (order, attempt)));
                 if found.len() >= ATTEMPTS_MAX {
                     return Ok(found);
@@ -79,17 +87,16 @@ impl Backoffice {
     /// Whether the statements of a date and of the days behind it are there and whole.
     async fn are_whole(
         &self,
-        context: &ChannelContext,
         from: BusinessDate,
         days: u16,
         known: &mut BTreeMap<BusinessDate, bool>,
-    ) -> Result<bool, BackofficeError> {
+    ) -> Result<bool, ReconciliationError> {
         for day in (0..=days).map(|day| days_after(from, day)) {
             let is_whole = match known.get(&day) {
                 Some(known) => *known,
                 None => {
-                    let channel = context.channel.clone();
-                    let batch = self.store().current_reconciliation(channel, day).await?;
+                    let channel = self.context.channel.clone();
+                    let batch = self.books.store().current_reconciliation(channel, day).await?;
                     let whole = batch.is_some_and(|batch| is_whole(&batch));
                     known.insert(day, whole);
                     whole
@@ -106,13 +113,16 @@ impl Backoffice {
     /// concerned whose number is none of ours, or is the attempt's own.
     async fn exclude_unexplained(
         &self,
-        context: &ChannelContext,
         absent: &mut AbsentAttempts,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         let mut after = None;
         // Bounded by what is open: each page goes on after the last.
         while !absent.is_empty() {
-            let page = self.store().open_differences(context.channel.clone(), after, PAGE).await?;
+            let page = self
+                .books
+                .store()
+                .open_differences(self.context.channel.clone(), after, PAGE)
+                .await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id);
             for line in
@@ -131,12 +141,8 @@ impl Backoffice {
 
     /// Takes out what any line of the statements concerned names, in whatever words: one that was
     /// passed over, or that is about another operation.
-    async fn keep_named(
-        &self,
-        context: &ChannelContext,
-        absent: &mut AbsentAttempts,
-    ) -> Result<(), BackofficeError> {
-        let Some(layout) = &context.statement.layout else { return Ok(()) };
+    async fn keep_named(&self, absent: &mut AbsentAttempts) -> Result<(), ReconciliationError> {
+        let Some(layout) = &self.context.statement.layout else { return Ok(()) };
         let mut by_date: BTreeMap<BusinessDate, BTreeSet<ChannelOrderNo>> = BTreeMap::new();
         for (number, (sent, last)) in absent.iter() {
             let mut day = *sent;
@@ -147,19 +153,20 @@ impl Backoffice {
             }
         }
         for (date, wanted) in by_date {
-            let revisions = self.store().statement_revisions(context.channel.clone(), date).await?;
+            let revisions =
+                self.books.store().statement_revisions(self.context.channel.clone(), date).await?;
             let leads = revisions.iter().max_by_key(|revision| revision.revision);
             let Some(name) = leads.map(|revision| &revision.name).filter(|name| *name != NOTHING)
             else {
                 continue;
             };
-            let file = self.inbox.folder(&context.channel, date).join(name);
-            let (layout, folder) = (layout.clone(), self.work_folder()?.to_owned());
+            let file = self.inbox.folder(&self.context.channel, date).join(name);
+            let (layout, folder) = (layout.clone(), self.folder.to_owned());
             let found = tokio::task::spawn_blocking(move || {
                 numbers_named(&file, &layout, &folder, &wanted)
             });
-            let found = found.await.map_err(|_| BackofficeError::Died)?;
-            for number in found.map_err(|error| BackofficeError::Failed(Box::new(error)))? {
+            let found = found.await.map_err(|_| ReconciliationError::Died)?;
+            for number in found.map_err(|error| ReconciliationError::Failed(Box::new(error)))? {
                 absent.remove(&number);
             }
         }
@@ -169,19 +176,18 @@ impl Backoffice {
     /// Whether the absence has ended the attempt: what the channel has acknowledged stays open.
     async fn end_absent_attempt(
         &self,
-        context: &ChannelContext,
         number: ChannelOrderNo,
         last: BusinessDate,
-    ) -> Result<bool, BackofficeError> {
+    ) -> Result<bool, ReconciliationError> {
         let evidence = Evidence {
             source: Source::Statement,
             attempt: number.attempt,
             outcome: Outcome::NotFound { code: CODE.to_owned() },
-            as_of: context.terms.calendar.beginning_of(last.next()),
+            as_of: self.context.terms.calendar.beginning_of(last.next()),
             objection: None,
             transcript: format!("no statement up to {last} shows it"),
         };
-        match self.engine.weigh(number.order, evidence).await {
+        match self.books.engine().weigh(number.order, evidence).await {
             Ok(order) => {
                 let attempt = order.attempt(number.attempt);
                 Ok(attempt.is_some_and(|attempt| !attempt.state.is_unresolved()))

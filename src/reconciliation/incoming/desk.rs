@@ -16,7 +16,8 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry;
 
-use super::inbox::{Inbox, InboxFile, LandError};
+use super::inbox::{Inbox, InboxFile};
+use crate::reconciliation::InboxError;
 
 /// Why there is no statement. Asking again is always allowed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +39,7 @@ pub enum FetchError {
     #[error("the channel could not be asked")]
     Transport(#[from] TransportFailure),
     #[error("the statement could not be kept")]
-    Land(#[from] LandError),
+    Land(#[from] InboxError),
     #[error("the download has panicked")]
     Died,
 }
@@ -237,7 +238,7 @@ impl StatementDesk {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<BTreeMap<String, String>, LandError> {
+    ) -> Result<BTreeMap<String, String>, InboxError> {
         self.inbox.landed(channel, date)
     }
 }

@@ -1,7 +1,9 @@
 //! Statements come in: handed in, downloaded, or laid into the inbox. Each content is one revision
 //! of its channel and date; a reissued file is a further one, and leads.
 
-use std::sync::{Arc, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::channel::statement::{FILES_BYTES_MAX, StatementFile};
 use crate::codec::crypto::digest::RunningSha256;
@@ -10,14 +12,14 @@ use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::books::statement::{StatementOrigin, StatementRevision};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
-use crate::reconciliation::matching::{has_rows, is_like};
+use crate::entropy::Entropy;
+use crate::reconciliation::books::{ChannelBooks, ChannelContext};
+use crate::reconciliation::matching::{has_rows, is_like, is_of};
+use crate::reconciliation::run::{BatchRunner, Job, JobFiles};
+use crate::reconciliation::{InboxError, NOTHING, OWN_NAME, ReconciliationError};
 
-use super::inbox::{InboxFile, LandError, digest_of};
-use crate::reconciliation::run::Job;
-use crate::reconciliation::{
-    Backoffice, BackofficeError, ChannelContext, ImportResult, LandedStatement, NOTHING, OWN_NAME,
-    StatementUpload, UploadContent,
-};
+use super::absence::AbsenceCheck;
+use super::inbox::{Inbox, InboxFile, digest_of};
 
 /// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
 /// ones are run when they are asked for.
@@ -25,26 +27,99 @@ const LOOKED_THROUGH_MAX: usize = 62;
 /// The names of packed files: what is in them has the layout's name.
 const PACKED: [&str; 2] = [".zip", ".gz"];
 
+/// What a statement's file holds, as it is handed in.
+#[derive(Debug)]
+pub enum UploadContent {
+    Bytes(Vec<u8>),
+    /// A file below the data folder, which is moved into the inbox.
+    File(PathBuf),
+}
+
+/// A statement's file that is handed in.
+#[derive(Debug)]
+pub struct StatementUpload {
+    pub channel: ChannelId,
+    pub date: BusinessDate,
+    pub name: String,
+    pub content: UploadContent,
+    pub origin: StatementOrigin,
+    /// The name of the API key's owner.
+    pub by: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportResult {
+    pub revision: StatementRevision,
+    /// Whether this content is new; if not, nothing was written but what had been missing.
+    pub is_new: bool,
+    pub batch: Reconciliation,
+}
+
+/// A statement that has landed and is not in the books yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LandedStatement {
+    pub channel: ChannelId,
+    pub date: BusinessDate,
+    pub origin: StatementOrigin,
+}
+
 /// Where a file comes from, and who brought it.
 struct FileSource {
     origin: StatementOrigin,
     by: String,
 }
 
-impl Backoffice {
+type Turns = BTreeMap<ChannelId, Arc<tokio::sync::Mutex<()>>>;
+
+/// Takes statements in, and has the one that leads run.
+pub struct ImportDesk {
+    books: ChannelBooks,
+    runner: BatchRunner,
+    inbox: Arc<Inbox>,
+    /// At most one run of a channel at a time.
+    turns: Mutex<Turns>,
+    /// Files that this process has refused, by SHA-256: they are not tried again by themselves.
+    refused: Mutex<BTreeSet<(ChannelId, BusinessDate, String)>>,
+}
+
+impl ImportDesk {
+    /// `data` is the data folder; the inbox lies in it.
+    pub fn new(books: ChannelBooks, inbox: Arc<Inbox>, data: &Path, entropy: Entropy) -> Self {
+        let runner = BatchRunner::new(books.clone(), data, entropy);
+        Self { books, runner, inbox, turns: Mutex::default(), refused: Mutex::default() }
+    }
+
+    /// Where an upload may be written before [`UploadContent::File`] gives it over.
+    pub fn work_folder(&self) -> Result<&Path, ReconciliationError> {
+        self.runner.work_folder()
+    }
+
+    /// The turn of a channel: whoever holds it is the only one who runs its statements.
+    async fn turn(&self, channel: &ChannelId) -> tokio::sync::OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(channel.clone()).or_default())
+        };
+        turn.lock_owned().await
+    }
+
     /// Takes a file into the inbox and its content into the books. The same content again changes
     /// nothing; if its run had been cut off, it is run.
-    pub async fn import(&self, incoming: StatementUpload) -> Result<ImportResult, BackofficeError> {
+    pub async fn import(
+        &self,
+        incoming: StatementUpload,
+    ) -> Result<ImportResult, ReconciliationError> {
         let StatementUpload { channel, date, name, content, origin, by } = incoming;
         let context = self.ready(&channel, date)?;
-        StatementFile::new(&name, Vec::new()).ok_or(BackofficeError::Name)?;
+        StatementFile::new(&name, Vec::new()).ok_or(ReconciliationError::Name)?;
         let _turn = self.turn(&channel).await;
         let (content, sha256) = digested(content).await?;
         if let Some(other) = self.date_with_content(&context, date, &sha256).await? {
-            return Err(BackofficeError::StandsElsewhere { date: other });
+            return Err(ReconciliationError::StandsElsewhere { date: other });
         }
         let landed = self.land(&channel, date, name, content).await?;
-        let revisions = self.store().statement_revisions(channel.clone(), date).await?;
+        let revisions = self.books.store().statement_revisions(channel.clone(), date).await?;
         let sha256 = bytes_of(&landed.sha256);
         let known = revisions.iter().find(|revision| revision.sha256 == sha256).cloned();
         let is_new = known.is_none();
@@ -59,7 +134,7 @@ impl Backoffice {
             )?,
         };
         if !is_new {
-            let current = self.store().current_reconciliation(channel, date).await?;
+            let current = self.books.store().current_reconciliation(channel, date).await?;
             if let Some(batch) = current {
                 return Ok(ImportResult { revision, is_new, batch });
             }
@@ -75,12 +150,12 @@ impl Backoffice {
         channel: &ChannelId,
         date: BusinessDate,
         by: &str,
-    ) -> Result<Reconciliation, BackofficeError> {
+    ) -> Result<Reconciliation, ReconciliationError> {
         let context = self.ready(channel, date)?;
         let _turn = self.turn(channel).await;
         let bringer = FileSource { origin: StatementOrigin::Inbox, by: by.to_owned() };
         let job = self.newest(&context, date, bringer).await?;
-        let job = job.ok_or(BackofficeError::NoFile { date })?;
+        let job = job.ok_or(ReconciliationError::NoFile { date })?;
         self.run_job(&context, &job).await
     }
 
@@ -88,7 +163,7 @@ impl Backoffice {
     pub async fn import_landed(
         &self,
         waiting: &LandedStatement,
-    ) -> Result<Option<Reconciliation>, BackofficeError> {
+    ) -> Result<Option<Reconciliation>, ReconciliationError> {
         let LandedStatement { channel, date, origin } = waiting;
         let context = self.ready(channel, *date)?;
         let _turn = self.turn(channel).await;
@@ -101,10 +176,10 @@ impl Backoffice {
     }
 
     /// What has landed and is not in the books. Lands what was laid into the inbox by hand.
-    pub async fn waiting(&self) -> Result<Vec<LandedStatement>, BackofficeError> {
+    pub async fn landed_statements(&self) -> Result<Vec<LandedStatement>, ReconciliationError> {
         let mut waiting = Vec::new();
-        for channel in self.engine.channels().ids() {
-            let Ok(context) = self.context(&channel) else { continue };
+        for channel in self.books.engine().channels().ids() {
+            let Ok(context) = self.books.context(&channel) else { continue };
             if context.statement.layout.is_none() {
                 continue;
             }
@@ -118,9 +193,9 @@ impl Backoffice {
                 newest.reverse();
                 let looks =
                     newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
-                looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, LandError>>()
+                looks.collect::<Result<Vec<(BusinessDate, Vec<InboxFile>)>, InboxError>>()
             });
-            for (date, registered) in dates.await.map_err(|_| BackofficeError::Died)?? {
+            for (date, registered) in dates.await.map_err(|_| ReconciliationError::Died)?? {
                 let origin = match registered.is_empty() {
                     true => StatementOrigin::Download,
                     false => StatementOrigin::Inbox,
@@ -137,7 +212,7 @@ impl Backoffice {
         &self,
         context: &ChannelContext,
         date: BusinessDate,
-    ) -> Result<bool, BackofficeError> {
+    ) -> Result<bool, ReconciliationError> {
         let bringer = FileSource { origin: StatementOrigin::Inbox, by: OWN_NAME.to_owned() };
         match self.newest(context, date, bringer).await? {
             Some(job) => self.is_owed(context, &job).await,
@@ -147,23 +222,27 @@ impl Backoffice {
 
     /// Whether a statement must be run: it has no current batch, or its clearing day was closed
     /// after that, so that records may have come to it.
-    async fn is_owed(&self, context: &ChannelContext, job: &Job) -> Result<bool, BackofficeError> {
+    async fn is_owed(
+        &self,
+        context: &ChannelContext,
+        job: &Job,
+    ) -> Result<bool, ReconciliationError> {
         let (channel, date) = (&context.channel, job.revision.date);
-        let current = self.store().current_reconciliation(channel.clone(), date).await?;
+        let current = self.books.store().current_reconciliation(channel.clone(), date).await?;
         let same = current.filter(|batch| batch.revision == job.revision.revision);
         let Some(batch) = same else { return Ok(true) };
-        let close = self.store().day_close(channel.clone(), date).await?;
+        let close = self.books.store().day_close(channel.clone(), date).await?;
         Ok(close.is_some_and(|close| close.at > batch.started_at))
     }
 
     /// Ends the batches that an earlier process has left running. Their dates are then found by
-    /// [`Self::waiting`].
-    pub async fn recover(&self) -> Result<(), BackofficeError> {
-        let running = self.store().running_reconciliations().await?;
+    /// [`Self::landed_statements`].
+    pub async fn recover(&self) -> Result<(), ReconciliationError> {
+        let running = self.books.store().running_reconciliations().await?;
         for channel in running.into_iter().map(|batch| batch.channel) {
             // Whoever has the turn runs; what is left running then was cut off.
             let _turn = self.turn(&channel).await;
-            self.abandon(&channel).await?;
+            self.runner.abandon(&channel).await?;
         }
         Ok(())
     }
@@ -173,13 +252,13 @@ impl Backoffice {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<ChannelContext, BackofficeError> {
-        let context = self.context(channel)?;
+    ) -> Result<ChannelContext, ReconciliationError> {
+        let context = self.books.context(channel)?;
         if context.statement.layout.is_none() {
-            return Err(BackofficeError::NoLayout { channel: channel.clone() });
+            return Err(ReconciliationError::NoLayout { channel: channel.clone() });
         }
         if !context.present.is_over(&context.terms.calendar, date) {
-            return Err(BackofficeError::DateOpen { date });
+            return Err(ReconciliationError::DateOpen { date });
         }
         Ok(context)
     }
@@ -191,13 +270,14 @@ impl Backoffice {
         context: &ChannelContext,
         date: BusinessDate,
         bringer: FileSource,
-    ) -> Result<Option<Job>, BackofficeError> {
+    ) -> Result<Option<Job>, ReconciliationError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), context.channel.clone());
         let landed = tokio::task::spawn_blocking(move || {
-            Ok::<_, LandError>((inbox.by_age(&channel, date)?, inbox.is_answered(&channel, date)?))
+            Ok::<_, InboxError>((inbox.by_age(&channel, date)?, inbox.is_answered(&channel, date)?))
         });
-        let (landed, is_answered) = landed.await.map_err(|_| BackofficeError::Died)??;
-        let revisions = self.store().statement_revisions(context.channel.clone(), date).await?;
+        let (landed, is_answered) = landed.await.map_err(|_| ReconciliationError::Died)??;
+        let revisions =
+            self.books.store().statement_revisions(context.channel.clone(), date).await?;
         let by = bringer.by.clone();
         let leads = landed.iter().rfind(|file| {
             let known = bytes_of(&file.sha256);
@@ -250,11 +330,11 @@ impl Backoffice {
         file: &InboxFile,
         before: &[StatementRevision],
         bringer: &FileSource,
-    ) -> Result<StatementRevision, BackofficeError> {
+    ) -> Result<StatementRevision, ReconciliationError> {
         let last = before.iter().map(|revision| revision.revision).max().unwrap_or(0);
-        let revision = last.checked_add(1).ok_or(BackofficeError::TooManyRevisions)?;
+        let revision = last.checked_add(1).ok_or(ReconciliationError::TooManyRevisions)?;
         let path = self.inbox.folder(&context.channel, date).join(&file.name);
-        let metadata = std::fs::metadata(&path).map_err(|source| BackofficeError::Io {
+        let metadata = std::fs::metadata(&path).map_err(|source| ReconciliationError::Io {
             context: format!("{} cannot be read", path.display()),
             source,
         })?;
@@ -277,21 +357,21 @@ impl Backoffice {
         date: BusinessDate,
         name: String,
         content: UploadContent,
-    ) -> Result<InboxFile, BackofficeError> {
+    ) -> Result<InboxFile, ReconciliationError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
         let landed = tokio::task::spawn_blocking(move || match content {
             UploadContent::Bytes(bytes) if bytes.len() <= FILES_BYTES_MAX => {
-                let file = StatementFile::new(&name, bytes).ok_or(BackofficeError::Name)?;
+                let file = StatementFile::new(&name, bytes).ok_or(ReconciliationError::Name)?;
                 let landed = inbox.land(&channel, date, &[file])?;
                 Ok(landed.into_iter().next().expect("one file lands as one"))
             }
-            UploadContent::Bytes(_) => Err(BackofficeError::Io {
+            UploadContent::Bytes(_) => Err(ReconciliationError::Io {
                 context: "more was handed in than is held in memory".to_owned(),
                 source: std::io::ErrorKind::FileTooLarge.into(),
             }),
             UploadContent::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
         });
-        landed.await.map_err(|_| BackofficeError::Died)?
+        landed.await.map_err(|_| ReconciliationError::Died)?
     }
 
     /// Another date of the channel whose statement has this content, and lines in it: a day's lines
@@ -301,14 +381,14 @@ impl Backoffice {
         context: &ChannelContext,
         date: BusinessDate,
         sha256: &[u8; 32],
-    ) -> Result<Option<BusinessDate>, BackofficeError> {
+    ) -> Result<Option<BusinessDate>, ReconciliationError> {
         let (inbox, channel) = (Arc::clone(&self.inbox), context.channel.clone());
         let dates = tokio::task::spawn_blocking(move || inbox.dates(&channel));
-        let dates = dates.await.map_err(|_| BackofficeError::Died)??;
+        let dates = dates.await.map_err(|_| ReconciliationError::Died)??;
         // Bounded by the dates of which something lies in the inbox.
         for other in dates.into_iter().rev().filter(|other| *other != date) {
             let revisions =
-                self.store().statement_revisions(context.channel.clone(), other).await?;
+                self.books.store().statement_revisions(context.channel.clone(), other).await?;
             // One that a later revision has corrected stands no more.
             let leads = revisions.iter().max_by_key(|revision| revision.revision);
             if leads.is_none_or(|revision| revision.sha256 != *sha256) {
@@ -324,43 +404,77 @@ impl Backoffice {
             let rows = tokio::task::spawn_blocking(move || {
                 layout.is_none_or(|layout| has_rows(&file, &layout, &folder))
             });
-            if rows.await.map_err(|_| BackofficeError::Died)? {
+            if rows.await.map_err(|_| ReconciliationError::Died)? {
                 return Ok(Some(other));
             }
         }
         Ok(None)
     }
 
-    /// Runs it, and remembers what is refused: it is not tried again by itself.
+    /// The file of a revision, and the newest file that has landed and is the layout's summary of
+    /// the date.
+    async fn files_of(
+        &self,
+        context: &ChannelContext,
+        revision: &StatementRevision,
+    ) -> Result<JobFiles, ReconciliationError> {
+        if revision.name == NOTHING {
+            return Ok(JobFiles::default());
+        }
+        let (inbox, date) = (Arc::clone(&self.inbox), revision.date);
+        let channel = context.channel.clone();
+        let statement = Some(inbox.folder(&channel, date).join(&revision.name));
+        let layout = context.statement.layout.as_ref();
+        let Some(summary) = layout.and_then(|layout| layout.summary.as_ref()) else {
+            return Ok(JobFiles { statement, summary: None });
+        };
+        let pattern = summary.member.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let landed = inbox.by_age(&channel, date)?;
+            let of_date = landed.iter().rfind(|file| is_of(&file.name, &pattern, date));
+            Ok::<_, InboxError>(of_date.map(|file| inbox.folder(&channel, date).join(&file.name)))
+        });
+        let summary = found.await.map_err(|_| ReconciliationError::Died)??;
+        Ok(JobFiles { statement, summary })
+    }
+
+    /// Runs a job, and remembers a refused file: the worker does not try that one again.
     async fn run_job(
         &self,
         context: &ChannelContext,
         job: &Job,
-    ) -> Result<Reconciliation, BackofficeError> {
+    ) -> Result<Reconciliation, ReconciliationError> {
         let Job { revision, is_new, .. } = job;
         let other = match *is_new && revision.name != NOTHING {
             true => self.date_with_content(context, revision.date, &revision.sha256).await?,
             false => None,
         };
         let ended = match other {
-            Some(date) => Err(BackofficeError::StandsElsewhere { date }),
-            None => self.carry_out(context, job).await,
+            Some(date) => Err(ReconciliationError::StandsElsewhere { date }),
+            None => {
+                let files = self.files_of(context, revision).await?;
+                self.runner.carry_out(context, job, files).await
+            }
         };
-        let refused = BackofficeError::is_refusal;
+        let refused = ReconciliationError::is_refusal;
         if ended.as_ref().is_err_and(refused) {
             let sha256 = hex_lower(&job.revision.sha256);
             let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
             refused.insert((context.channel.clone(), job.revision.date, sha256));
         }
         if ended.is_ok() {
-            self.weigh_absence(context, job.revision.date).await?;
+            let (books, inbox, folder) = (&self.books, &*self.inbox, self.work_folder()?);
+            let check = AbsenceCheck { books, inbox, folder, context };
+            check.end_absent(job.revision.date).await?;
         }
         ended
     }
 }
 
 /// What is handed in, with its SHA-256.
-async fn digested(content: UploadContent) -> Result<(UploadContent, [u8; 32]), BackofficeError> {
+async fn digested(
+    content: UploadContent,
+) -> Result<(UploadContent, [u8; 32]), ReconciliationError> {
     let digested = tokio::task::spawn_blocking(move || match content {
         UploadContent::Bytes(bytes) => {
             let mut sha256 = RunningSha256::default();
@@ -368,14 +482,14 @@ async fn digested(content: UploadContent) -> Result<(UploadContent, [u8; 32]), B
             Ok((UploadContent::Bytes(bytes), sha256.finish()))
         }
         UploadContent::File(path) => {
-            let sha256 = digest_of(&path).map_err(|source| BackofficeError::Io {
+            let sha256 = digest_of(&path).map_err(|source| ReconciliationError::Io {
                 context: format!("{} cannot be read", path.display()),
                 source,
             })?;
             Ok((UploadContent::File(path), bytes_of(&sha256)))
         }
     });
-    digested.await.map_err(|_| BackofficeError::Died)?
+    digested.await.map_err(|_| ReconciliationError::Died)?
 }
 
 /// The revision of a date on which nothing happened.

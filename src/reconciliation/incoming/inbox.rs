@@ -20,6 +20,7 @@ use crate::codec::crypto::digest::RunningSha256;
 use crate::codec::sign::{hex_lower, sha256_hex};
 use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
+use crate::reconciliation::error::InboxError;
 
 const FOLDER: &str = "inbox";
 /// The list of what has landed.
@@ -30,17 +31,6 @@ const REISSUES_MAX: usize = 99;
 const UNCHANGED_FOR: Duration = Duration::from_secs(5);
 /// Bytes of a file that are digested at once.
 const PIECE_BYTES: usize = 256 * 1024;
-
-/// Why a statement could not be laid down. What had landed before is as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum LandError {
-    #[error("the inbox file {} cannot be read or written", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    #[error("the list {} is damaged in line {line}", path.display())]
-    Damaged { path: PathBuf, line: usize },
-    #[error("a statement file has come in more than {REISSUES_MAX} versions")]
-    TooManyVersions,
-}
 
 /// One file as it lies in the inbox.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -89,13 +79,13 @@ impl Inbox {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<BTreeMap<String, String>, LandError> {
+    ) -> Result<BTreeMap<String, String>, InboxError> {
         read_sums(&self.folder(channel, date).join(SUMS))
     }
 
     /// Whether the channel has said what there is to say of a date: its files have landed, or
     /// nothing happened on it.
-    pub fn is_answered(&self, channel: &ChannelId, date: BusinessDate) -> Result<bool, LandError> {
+    pub fn is_answered(&self, channel: &ChannelId, date: BusinessDate) -> Result<bool, InboxError> {
         let list = self.folder(channel, date).join(SUMS);
         // A list that cannot be read is no answer, and whoever wants it is told.
         read_sums(&list).map(|_| list.exists())
@@ -108,7 +98,7 @@ impl Inbox {
         channel: &ChannelId,
         date: BusinessDate,
         files: &[StatementFile],
-    ) -> Result<Vec<InboxFile>, LandError> {
+    ) -> Result<Vec<InboxFile>, InboxError> {
         let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(channel, date);
         make_durable_folder(&folder)?;
@@ -139,12 +129,12 @@ impl Inbox {
         date: BusinessDate,
         name: &str,
         path: &Path,
-    ) -> Result<InboxFile, LandError> {
+    ) -> Result<InboxFile, InboxError> {
         let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(channel, date);
         make_durable_folder(&folder)?;
         let mut sums = read_sums(&folder.join(SUMS))?;
-        let failed = |source| LandError::Io { path: path.to_owned(), source };
+        let failed = |source| InboxError::Io { path: path.to_owned(), source };
         let sha256 = digest_of(path).map_err(failed)?;
         if let Some((name, _)) = sums.iter().find(|(_, known)| **known == sha256) {
             fs::remove_file(path).map_err(failed)?;
@@ -163,7 +153,7 @@ impl Inbox {
     }
 
     /// The dates of which something lies here, oldest first. Blocks on the disk.
-    pub fn dates(&self, channel: &ChannelId) -> Result<Vec<BusinessDate>, LandError> {
+    pub fn dates(&self, channel: &ChannelId) -> Result<Vec<BusinessDate>, InboxError> {
         let folder = self.folder.join(channel.as_str());
         let names = names_in(&folder)?;
         let mut dates: Vec<_> = names.iter().filter_map(|name| BusinessDate::parse(name)).collect();
@@ -178,7 +168,7 @@ impl Inbox {
         channel: &ChannelId,
         date: BusinessDate,
         now: Timestamp,
-    ) -> Result<Vec<InboxFile>, LandError> {
+    ) -> Result<Vec<InboxFile>, InboxError> {
         let _one_at_a_time = self.landing.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.folder(channel, date);
         let mut sums = read_sums(&folder.join(SUMS))?;
@@ -189,7 +179,7 @@ impl Inbox {
             if !fits || sums.contains_key(&name) || !self.is_settled(&path, now)? {
                 continue;
             }
-            let failed = |source| LandError::Io { path: path.clone(), source };
+            let failed = |source| InboxError::Io { path: path.clone(), source };
             let sha256 = digest_of(&path).map_err(failed)?;
             if sums.values().any(|known| *known == sha256) {
                 self.set_known(&path);
@@ -207,8 +197,8 @@ impl Inbox {
     }
 
     /// Whether a file is as it was some seconds ago, and not known to have nothing new.
-    fn is_settled(&self, path: &Path, now: Timestamp) -> Result<bool, LandError> {
-        let failed = |source| LandError::Io { path: path.to_owned(), source };
+    fn is_settled(&self, path: &Path, now: Timestamp) -> Result<bool, InboxError> {
+        let failed = |source| InboxError::Io { path: path.to_owned(), source };
         let metadata = fs::metadata(path).map_err(failed)?;
         if !metadata.is_file() {
             return Ok(false);
@@ -235,7 +225,7 @@ impl Inbox {
         &self,
         channel: &ChannelId,
         date: BusinessDate,
-    ) -> Result<Vec<InboxFile>, LandError> {
+    ) -> Result<Vec<InboxFile>, InboxError> {
         let folder = self.folder(channel, date);
         let mut files = Vec::new();
         for (name, sha256) in self.landed(channel, date)? {
@@ -270,23 +260,23 @@ pub fn digest_of(path: &Path) -> io::Result<String> {
 }
 
 /// The name itself, or its first version that is not taken.
-fn free_name(sums: &BTreeMap<String, String>, name: &str) -> Result<String, LandError> {
+fn free_name(sums: &BTreeMap<String, String>, name: &str) -> Result<String, InboxError> {
     let versions = (2..=REISSUES_MAX).map(|version| format!("{name}.{version}"));
     std::iter::once(name.to_owned())
         .chain(versions)
         .find(|free| !sums.contains_key(free) && free != SUMS)
-        .ok_or(LandError::TooManyVersions)
+        .ok_or(InboxError::TooManyVersions { max: REISSUES_MAX })
 }
 
-fn read_sums(path: &Path) -> Result<BTreeMap<String, String>, LandError> {
+fn read_sums(path: &Path) -> Result<BTreeMap<String, String>, InboxError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(source) => return Err(LandError::Io { path: path.to_owned(), source }),
+        Err(source) => return Err(InboxError::Io { path: path.to_owned(), source }),
     };
     let mut sums = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
-        let damaged = || LandError::Damaged { path: path.to_owned(), line: index + 1 };
+        let damaged = || InboxError::Damaged { path: path.to_owned(), line: index + 1 };
         let (sha256, name) = line.split_once("  ").ok_or_else(damaged)?;
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if sha256.len() != 64 || !sha256.bytes().all(hex) {
@@ -297,14 +287,14 @@ fn read_sums(path: &Path) -> Result<BTreeMap<String, String>, LandError> {
     Ok(sums)
 }
 
-fn write_sums(folder: &Path, sums: &BTreeMap<String, String>) -> Result<(), LandError> {
+fn write_sums(folder: &Path, sums: &BTreeMap<String, String>) -> Result<(), InboxError> {
     let lines: String = sums.iter().map(|(name, sha256)| format!("{sha256}  {name}\n")).collect();
     write_whole(folder, SUMS, lines.as_bytes())
 }
 
 /// The names in a folder that may not be there, sorted.
-fn names_in(folder: &Path) -> Result<Vec<String>, LandError> {
-    let failed = |source| LandError::Io { path: folder.to_owned(), source };
+fn names_in(folder: &Path) -> Result<Vec<String>, InboxError> {
+    let failed = |source| InboxError::Io { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -319,11 +309,11 @@ fn names_in(folder: &Path) -> Result<Vec<String>, LandError> {
 }
 
 /// Makes the folder and those above it, each with its entry in the one above made durable.
-fn make_durable_folder(folder: &Path) -> Result<(), LandError> {
+fn make_durable_folder(folder: &Path) -> Result<(), InboxError> {
     if folder.is_dir() {
         return Ok(());
     }
-    let failed = |source| LandError::Io { path: folder.to_owned(), source };
+    let failed = |source| InboxError::Io { path: folder.to_owned(), source };
     let above = folder.parent();
     if let Some(above) = above {
         make_durable_folder(above)?;
@@ -337,7 +327,7 @@ fn make_durable_folder(folder: &Path) -> Result<(), LandError> {
 }
 
 /// Writes under a dotted name, makes it durable, and gives it its own name, durably.
-fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), LandError> {
+fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), InboxError> {
     let path = folder.join(name);
     let dotted = folder.join(format!(".{name}.part"));
     let write = || {
@@ -347,7 +337,7 @@ fn write_whole(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), LandError>
         fs::rename(&dotted, &path)?;
         File::open(folder)?.sync_all()
     };
-    write().map_err(|source| LandError::Io { path: path.clone(), source })
+    write().map_err(|source| InboxError::Io { path: path.clone(), source })
 }
 
 #[cfg(test)]
@@ -451,7 +441,7 @@ mod tests {
         let sums = inbox.folder(&channel, date).join(SUMS);
         fs::write(&sums, "rubbish\n").expect("a file");
         let refused = inbox.land(&channel, date, &[file("zm", b"1")]);
-        assert!(matches!(refused, Err(LandError::Damaged { line: 1, .. })), "{refused:?}");
+        assert!(matches!(refused, Err(InboxError::Damaged { line: 1, .. })), "{refused:?}");
         assert_eq!(fs::read_to_string(sums).expect("a file"), "rubbish\n");
     }
 

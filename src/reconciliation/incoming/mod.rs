@@ -7,4 +7,5 @@ mod import;
 mod inbox;
 
 pub use self::desk::{FetchError, FetchedStatement, StatementDesk, StatementStanding};
-pub use self::inbox::{Inbox, InboxFile, LandError};
+pub use self::import::{ImportDesk, ImportResult, LandedStatement, StatementUpload, UploadContent};
+pub use self::inbox::{Inbox, InboxFile};

@@ -4,7 +4,7 @@
 //! fast. Nearly all keys have one row on each side; only the others are gathered into groups.
 
 use crate::domain::books::reconcile::{Class, Item, Judge, MatchKey, Tolerance, Verdict};
-use crate::reconciliation::matching::ReconcileError;
+use crate::reconciliation::matching::MatchError;
 use crate::reconciliation::matching::partitions::SealedPartitions;
 use crate::reconciliation::matching::row::{ROW_BYTES, Row, is_same, key_at, line_at, spread};
 use crate::reconciliation::matching::verdicts::Findings;
@@ -67,11 +67,11 @@ impl Join {
         ours: &SealedPartitions<'_, ROW_BYTES>,
         limit: u64,
         findings: &mut Findings<'_>,
-    ) -> Result<(), ReconcileError> {
-        let spill = |source| ReconcileError::Spill { source };
+    ) -> Result<(), MatchError> {
+        let spill = |source| MatchError::Spill { source };
         // Half a budget: the other half may still be in use.
         if theirs.bytes(number) + ours.bytes(number) > limit / 2 {
-            return Err(ReconcileError::Skewed);
+            return Err(MatchError::Skewed);
         }
         let (mut their_bytes, mut our_bytes) =
             (std::mem::take(&mut self.theirs), std::mem::take(&mut self.ours));

@@ -12,7 +12,7 @@ use crate::reconciliation::matching::side::{Rows, SideEnd};
 use crate::reconciliation::matching::verdicts::{
     Findings, LineSet, ORDERED, VERDICT_BYTES, VerdictBytes, unpack,
 };
-use crate::reconciliation::matching::{MatchReport, ReconcileError};
+use crate::reconciliation::matching::{MatchError, MatchReport};
 
 /// A record of ours that was found, or came to be, by what lines say whose number no record had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +64,8 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
     /// records has, in the order of the statement. Amounts are as they are written.
     pub fn each_stranger(
         &mut self,
-        mut take: impl FnMut(Verdict<Side>) -> Result<(), ReconcileError>,
-    ) -> Result<(), ReconcileError> {
+        mut take: impl FnMut(Verdict<Side>) -> Result<(), MatchError>,
+    ) -> Result<(), MatchError> {
         for partition in 0..ORDERED {
             for (verdict, is_stranger) in self.partition(partition)? {
                 if let (Some(place), true) = (verdict.line, is_stranger) {
@@ -105,8 +105,8 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
     /// what only we have, by our record. A failure on a statement has moved no money.
     pub fn report(
         mut self,
-        mut take: impl FnMut(Verdict<Side>) -> Result<(), ReconcileError>,
-    ) -> Result<MatchReport, ReconcileError> {
+        mut take: impl FnMut(Verdict<Side>) -> Result<(), MatchError>,
+    ) -> Result<MatchReport, MatchError> {
         let sides = self.totals.sides();
         let read = (self.their_tally, self.our_tally);
         assert_eq!(sides, read, "I-10: the classes sum to what was read of both sides");
@@ -136,7 +136,7 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
     }
 
     /// A verdict in the words of both sides.
-    fn with_sides(&mut self, verdict: &Verdict<Place>) -> Result<Verdict<Side>, ReconcileError> {
+    fn with_sides(&mut self, verdict: &Verdict<Place>) -> Result<Verdict<Side>, MatchError> {
         let mut line = verdict.line.map(|place| self.theirs.side_at(place)).transpose()?;
         if let Some(item) = line.as_mut().and_then(|line| line.item.as_mut()) {
             *item = item.as_reported();
@@ -150,11 +150,11 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
     }
 
     /// The verdicts of a partition in their order.
-    fn partition(&self, number: usize) -> Result<Vec<(Verdict<Place>, bool)>, ReconcileError> {
+    fn partition(&self, number: usize) -> Result<Vec<(Verdict<Place>, bool)>, MatchError> {
         let mut bytes = Vec::new();
         for part in &self.verdicts {
             let read = part.read(number, &mut bytes);
-            read.map_err(|source| ReconcileError::Spill { source })?;
+            read.map_err(|source| MatchError::Spill { source })?;
         }
         let packed: &[VerdictBytes] = bytes.as_chunks().0;
         let mut rows: Vec<(Verdict<Place>, bool)> = packed.iter().map(unpack).collect();
@@ -179,8 +179,8 @@ pub fn by_reference<'budget>(
     left: &[SealedPartitions<'_, ROW_BYTES>],
     wanted: bool,
     spread: super::Spread<'budget>,
-) -> Result<SealedPartitions<'budget, ROW_BYTES>, ReconcileError> {
-    let spill = |source| ReconcileError::Spill { source };
+) -> Result<SealedPartitions<'budget, ROW_BYTES>, MatchError> {
+    let spill = |source| MatchError::Spill { source };
     let (mut found, mut bytes) = (spread.partitions(), Vec::new());
     for partition in 0..ORDERED {
         bytes.clear();

@@ -99,7 +99,7 @@ impl MatchReport {
 
 /// Why there is no report. Nothing was half-done: nothing is done until there is one.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub enum MatchError {
     #[error("{} cannot be read", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} cannot be unpacked: {problem}", path.display())]
@@ -156,7 +156,7 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
     comparison: &Comparison,
     budget: &'a Budget,
     watch: &dyn Watch,
-) -> Result<MatchedSides<'a, T, O>, ReconcileError> {
+) -> Result<MatchedSides<'a, T, O>, MatchError> {
     let spread = Spread { seed: comparison.seed, budget };
     let (mut read, records) = both(|| load(theirs, spread), || load(ours, spread))?;
     let order = ListingOrder { theirs: read.end.lines, ours: records.end.lines };
@@ -167,7 +167,7 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
     let mut found = first.run(&read.rows, &records.rows, &new, watch)?;
     if let Some(first) = found.first_mut() {
         for bad in read.end.bad.drain(..) {
-            first.bad_line(bad).map_err(|source| ReconcileError::Spill { source })?;
+            first.bad_line(bad).map_err(|source| MatchError::Spill { source })?;
         }
     }
     let mut matched = MatchedSides {
@@ -208,20 +208,20 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
     }
     let (found, max) = (matched.differences, comparison.differences_max);
     if found > max {
-        return Err(ReconcileError::TooManyDifferences { found, max });
+        return Err(MatchError::TooManyDifferences { found, max });
     }
     Ok(matched)
 }
 
 /// One thread for each side; what theirs says is told first.
 fn both<A: Send, B>(
-    theirs: impl FnOnce() -> Result<A, ReconcileError> + Send,
-    ours: impl FnOnce() -> Result<B, ReconcileError>,
-) -> Result<(A, B), ReconcileError> {
+    theirs: impl FnOnce() -> Result<A, MatchError> + Send,
+    ours: impl FnOnce() -> Result<B, MatchError>,
+) -> Result<(A, B), MatchError> {
     std::thread::scope(|scope| {
         let theirs = scope.spawn(theirs);
         let ours = ours();
-        Ok((theirs.join().unwrap_or(Err(ReconcileError::Died))?, ours?))
+        Ok((theirs.join().unwrap_or(Err(MatchError::Died))?, ours?))
     })
 }
 
@@ -241,9 +241,9 @@ impl<'budget> Spread<'budget> {
         self,
         row: &Row,
         partitions: &mut Partitions<'budget, ROW_BYTES>,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<(), MatchError> {
         let pushed = partitions.push(partition_of(row, self.seed), row.bytes());
-        pushed.map_err(|source| ReconcileError::Spill { source })
+        pushed.map_err(|source| MatchError::Spill { source })
     }
 }
 
@@ -258,7 +258,7 @@ struct LoadedSide<'budget> {
 fn load<'budget>(
     side: &mut impl Rows,
     spread: Spread<'budget>,
-) -> Result<LoadedSide<'budget>, ReconcileError> {
+) -> Result<LoadedSide<'budget>, MatchError> {
     let (mut rows, mut tally, mut last_date) = (spread.partitions(), Tally::default(), 0);
     for row in side.by_ref() {
         let row = row?;
@@ -286,7 +286,7 @@ impl<'budget> KeyJoin<'_, 'budget> {
         ours: &SealedPartitions<'_, ROW_BYTES>,
         new: &(dyn Fn() -> Findings<'budget> + Sync),
         watch: &dyn Watch,
-    ) -> Result<Vec<Findings<'budget>>, ReconcileError> {
+    ) -> Result<Vec<Findings<'budget>>, MatchError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut join = Join::new(self.key, self.comparison.seed, self.comparison.tolerance);
@@ -305,7 +305,7 @@ impl<'budget> KeyJoin<'_, 'budget> {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
             // All are waited for, whatever the first one says.
             let ends: Vec<_> = threads.into_iter().map(|thread| thread.join()).collect();
-            ends.into_iter().map(|end| end.unwrap_or(Err(ReconcileError::Died))).collect()
+            ends.into_iter().map(|end| end.unwrap_or(Err(MatchError::Died))).collect()
         })
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::codec::layout::{DecodedLine, Decoder, Layout};
 use crate::domain::ids::ChannelOrderNo;
-use crate::reconciliation::matching::ReconcileError;
+use crate::reconciliation::matching::MatchError;
 use crate::reconciliation::matching::partitions::Budget;
 use crate::reconciliation::matching::side::numbers_in;
 use crate::reconciliation::matching::source::{self, FilePattern, LineError, Lines};
@@ -18,7 +18,7 @@ pub fn numbers_named(
     layout: &Layout,
     folder: &Path,
     wanted: &BTreeSet<ChannelOrderNo>,
-) -> Result<BTreeSet<ChannelOrderNo>, ReconcileError> {
+) -> Result<BTreeSet<ChannelOrderNo>, MatchError> {
     let budget = Budget::new(0, folder);
     let named = FilePattern { pattern: layout.member.as_deref(), date: None };
     let file = source::open(statement, named, &budget)?;
@@ -34,7 +34,7 @@ pub fn numbers_named(
             // A line that is too long to be read may name any of them.
             Err(LineError::TooLong) => return Ok(wanted.clone()),
             Err(LineError::Read(source)) => {
-                return Err(ReconcileError::Read { path: statement.to_owned(), source });
+                return Err(MatchError::Read { path: statement.to_owned(), source });
             }
         };
         for number in numbers_in(line.text) {

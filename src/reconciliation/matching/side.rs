@@ -12,7 +12,7 @@ use crate::reconciliation::matching::partitions::Budget;
 use crate::reconciliation::matching::row::{NUMBER_DIGITS, Place, Row, key_of};
 use crate::reconciliation::matching::source::{self, FilePattern, Line, LineError, Lines};
 use crate::reconciliation::matching::{
-    BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, ReconcileError, Watch,
+    BAD_LINES_MAX, LINE_BYTES_MAX, LINES_MAX, MatchError, Watch,
 };
 
 /// Numbers of unread rows that are kept.
@@ -21,13 +21,13 @@ const UNREAD_MAX: usize = 1 << 22;
 const BAD_TEXT_LENGTH_MAX: usize = 1_000;
 
 /// The rows of one side, each once, in the side's order.
-pub trait Rows: Iterator<Item = Result<Row, ReconcileError>> {
+pub trait Rows: Iterator<Item = Result<Row, MatchError>> {
     /// What there is to say when the last row has been given. Called once, then.
-    fn end(&mut self) -> Result<SideEnd, ReconcileError>;
+    fn end(&mut self) -> Result<SideEnd, MatchError>;
 
     /// The words of a row, or of a bad line, as they are written. Asked for in any order, mostly in
     /// the side's own.
-    fn side_at(&mut self, place: Place) -> Result<Side, ReconcileError>;
+    fn side_at(&mut self, place: Place) -> Result<Side, MatchError>;
 }
 
 /// What a side says of itself at its end.
@@ -116,7 +116,7 @@ impl<'a> FileRows<'a> {
         file: StatementInput<'a>,
         budget: &Budget,
         watch: &'a dyn Watch,
-    ) -> Result<Self, ReconcileError> {
+    ) -> Result<Self, MatchError> {
         let named = FilePattern { pattern: file.layout.member.as_deref(), date: file.date };
         let lines = Lines::new(source::open(file.path, named, budget)?);
         let reading = FileDecoder::new(file.path, file.layout, file.date, true);
@@ -129,7 +129,7 @@ impl<'a> FileRows<'a> {
         layout: &'a Layout,
         budget: &Budget,
         watch: &'a dyn Watch,
-    ) -> Result<Self, ReconcileError> {
+    ) -> Result<Self, MatchError> {
         let unnamed = FilePattern { pattern: None, date: None };
         let lines = Lines::new(source::open(path, unnamed, budget)?);
         let reading = FileDecoder::new(path, layout, None, false);
@@ -138,7 +138,7 @@ impl<'a> FileRows<'a> {
 
     /// Holds the statement against the summary that comes beside it. Says whether it is counted,
     /// there or in its own footer.
-    fn check_summary(&mut self) -> Result<bool, ReconcileError> {
+    fn check_summary(&mut self) -> Result<bool, MatchError> {
         let is_counted = self.reading.decoder.is_counted();
         let Some(file) = self.statement else { return Ok(is_counted) };
         let Some(summary) = &file.layout.summary else { return Ok(is_counted) };
@@ -155,7 +155,7 @@ impl<'a> FileRows<'a> {
 }
 
 impl Iterator for FileRows<'_> {
-    type Item = Result<Row, ReconcileError>;
+    type Item = Result<Row, MatchError>;
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
@@ -173,16 +173,16 @@ impl Iterator for FileRows<'_> {
 }
 
 impl Rows for FileRows<'_> {
-    fn end(&mut self) -> Result<SideEnd, ReconcileError> {
+    fn end(&mut self) -> Result<SideEnd, MatchError> {
         self.reading.finish()?;
         self.reading.end.is_counted = self.check_summary()?;
         self.reading.end.lines = self.reading.line;
         Ok(std::mem::take(&mut self.reading.end))
     }
 
-    fn side_at(&mut self, place: Place) -> Result<Side, ReconcileError> {
+    fn side_at(&mut self, place: Place) -> Result<Side, MatchError> {
         let read = source::line_at(self.lines.file(), place.at, &mut self.text);
-        read.map_err(|source| ReconcileError::Spill { source })?;
+        read.map_err(|source| MatchError::Spill { source })?;
         let encoding = self.reading.layout.encoding;
         let side = Side {
             line: place.line,
@@ -200,7 +200,7 @@ impl Rows for FileRows<'_> {
             }),
             Ok(DecodedLine::Passed | DecodedLine::Silent(_)) => {
                 let source = std::io::Error::other("it was changed while it was read");
-                Err(ReconcileError::Read { path: self.reading.path.clone(), source })
+                Err(MatchError::Read { path: self.reading.path.clone(), source })
             }
             Err(problem) => {
                 let text = mask_cards(&encoding.decode(&self.text));
@@ -230,14 +230,14 @@ impl<'a> FileDecoder<'a> {
         }
     }
 
-    fn refused(&self, line: u32, problem: StatementProblem) -> ReconcileError {
-        ReconcileError::Line { path: self.path.clone(), line, problem }
+    fn refused(&self, line: u32, problem: StatementProblem) -> MatchError {
+        MatchError::Line { path: self.path.clone(), line, problem }
     }
 
     #[cold]
-    fn stopped(&self, stop: LineError) -> ReconcileError {
+    fn stopped(&self, stop: LineError) -> MatchError {
         match stop {
-            LineError::Read(source) => ReconcileError::Read { path: self.path.clone(), source },
+            LineError::Read(source) => MatchError::Read { path: self.path.clone(), source },
             LineError::TooLong => {
                 self.refused(self.line + 1, StatementProblem::TooLong { limit: LINE_BYTES_MAX })
             }
@@ -246,9 +246,9 @@ impl<'a> FileDecoder<'a> {
 
     /// The row of a line, if it has one.
     #[inline]
-    fn take(&mut self, line: Line<'_>) -> Result<Option<Row>, ReconcileError> {
+    fn take(&mut self, line: Line<'_>) -> Result<Option<Row>, MatchError> {
         if self.line == LINES_MAX {
-            return Err(ReconcileError::TooManyLines { path: self.path.clone() });
+            return Err(MatchError::TooManyLines { path: self.path.clone() });
         }
         self.line += 1;
         self.is_cut = line.is_cut;
@@ -280,14 +280,14 @@ impl<'a> FileDecoder<'a> {
         &mut self,
         problem: StatementProblem,
         line: Line<'_>,
-    ) -> Result<Option<Row>, ReconcileError> {
+    ) -> Result<Option<Row>, MatchError> {
         let is_of_line = problem.is_of_line();
         let on_bad = if is_of_line { self.layout.on_bad_line } else { self.layout.on_bad_file };
         if on_bad == OnBad::Refuse || !problem.can_be_kept() {
             return Err(self.refused(self.line, problem));
         }
         if self.end.bad.len() + self.end.problems.len() >= BAD_LINES_MAX {
-            return Err(ReconcileError::TooManyBadLines { path: self.path.clone() });
+            return Err(MatchError::TooManyBadLines { path: self.path.clone() });
         }
         if is_of_line {
             self.end.bad.push(Place { line: self.line, at: line.offset, tag: 0 });
@@ -300,7 +300,7 @@ impl<'a> FileDecoder<'a> {
     }
 
     /// Says whether the file is whole.
-    fn finish(&mut self) -> Result<(), ReconcileError> {
+    fn finish(&mut self) -> Result<(), MatchError> {
         if let Err(problem) = self.decoder.finish(self.is_cut) {
             if self.layout.on_bad_file == OnBad::Refuse || !problem.can_be_kept() {
                 return Err(self.refused(self.line, problem));

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::codec::layout::Charset;
 use crate::domain::time::BusinessDate;
-use crate::reconciliation::matching::ReconcileError;
+use crate::reconciliation::matching::MatchError;
 use crate::reconciliation::matching::partitions::Budget;
 
 /// Bytes that are read at once; the longest line that can be read.
@@ -31,8 +31,8 @@ pub struct FilePattern<'a> {
 ///
 /// Of a ZIP file the one whose name is like the pattern is taken, or the only one. A name that has
 /// another date than the one that was asked for is another day's.
-pub fn open(path: &Path, named: FilePattern<'_>, budget: &Budget) -> Result<File, ReconcileError> {
-    let context = |source| ReconcileError::Read { path: path.to_owned(), source };
+pub fn open(path: &Path, named: FilePattern<'_>, budget: &Budget) -> Result<File, MatchError> {
+    let context = |source| MatchError::Read { path: path.to_owned(), source };
     let own_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     named.check(own_name)?;
     let mut file = File::open(path).map_err(context)?;
@@ -52,8 +52,8 @@ pub fn summary(
     statement: &Path,
     beside: Option<&Path>,
     named: FilePattern<'_>,
-) -> Result<Option<Vec<u8>>, ReconcileError> {
-    let context = |path: &Path, source| ReconcileError::Read { path: path.to_owned(), source };
+) -> Result<Option<Vec<u8>>, MatchError> {
+    let context = |path: &Path, source| MatchError::Read { path: path.to_owned(), source };
     let mut file = File::open(statement).map_err(|source| context(statement, source))?;
     let packing = packing(&mut file).map_err(|source| context(statement, source))?;
     if let Compression::Zip = packing {
@@ -62,7 +62,7 @@ pub fn summary(
         let Some(index) = names.iter().position(|name| name.as_deref().is_some_and(fits)) else {
             return Ok(None);
         };
-        let packed = |error: zip::result::ZipError| ReconcileError::Packed {
+        let packed = |error: zip::result::ZipError| MatchError::Packed {
             path: statement.to_owned(),
             problem: error.to_string(),
         };
@@ -101,8 +101,8 @@ fn packing(file: &mut File) -> io::Result<Compression> {
 type Archive = zip::ZipArchive<io::BufReader<File>>;
 
 /// A ZIP file, and the names of what is in it, without their folders; `None` for a folder.
-fn members(file: File, path: &Path) -> Result<(Archive, Vec<Option<String>>), ReconcileError> {
-    let packed = |problem: String| ReconcileError::Packed { path: path.to_owned(), problem };
+fn members(file: File, path: &Path) -> Result<(Archive, Vec<Option<String>>), MatchError> {
+    let packed = |problem: String| MatchError::Packed { path: path.to_owned(), problem };
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file))
         .map_err(|_| packed("it is no whole ZIP file".to_owned()))?;
     let mut names = Vec::with_capacity(archive.len());
@@ -125,8 +125,8 @@ fn unzip(
     path: &Path,
     named: FilePattern<'_>,
     budget: &Budget,
-) -> Result<File, ReconcileError> {
-    let packed = |problem: String| ReconcileError::Packed { path: path.to_owned(), problem };
+) -> Result<File, MatchError> {
+    let packed = |problem: String| MatchError::Packed { path: path.to_owned(), problem };
     let (mut archive, names) = members(file, path)?;
     let mut found = None;
     for (index, name) in names.iter().enumerate() {
@@ -149,11 +149,11 @@ const DATE_MARKS: [(&str, usize, u32); 2] = [("<YYMMDD>", 6, 20_000_000), ("<YYY
 
 impl FilePattern<'_> {
     /// Refuses a name that is like the pattern and has another date.
-    fn check(self, name: &str) -> Result<(), ReconcileError> {
+    fn check(self, name: &str) -> Result<(), MatchError> {
         let found = self.pattern.and_then(|pattern| date_in(name, pattern));
         match (found, self.date) {
             (Some(found), Some(date)) if found != date => {
-                Err(ReconcileError::OtherDay { name: name.to_owned(), date: found })
+                Err(MatchError::OtherDay { name: name.to_owned(), date: found })
             }
             (Some(_) | None, Some(_) | None) => Ok(()),
         }
@@ -204,14 +204,14 @@ fn like(name: &str, pattern: &str) -> Option<u32> {
     like(name.strip_prefix('<')?, &rest[1..])
 }
 
-fn keep(unpacked: &mut impl Read, path: &Path, budget: &Budget) -> Result<File, ReconcileError> {
-    let failed = |source| ReconcileError::Read { path: path.to_owned(), source };
+fn keep(unpacked: &mut impl Read, path: &Path, budget: &Budget) -> Result<File, MatchError> {
+    let failed = |source| MatchError::Read { path: path.to_owned(), source };
     let mut file = budget.temporary_file().map_err(failed)?;
     let mut bounded = unpacked.take(UNPACKED_BYTES_MAX + 1);
     let copied = io::copy(&mut bounded, &mut file).map_err(failed)?;
     if copied > UNPACKED_BYTES_MAX {
         let problem = "it unpacks to more than 64 GiB".to_owned();
-        return Err(ReconcileError::Packed { path: path.to_owned(), problem });
+        return Err(MatchError::Packed { path: path.to_owned(), problem });
     }
     Ok(file)
 }

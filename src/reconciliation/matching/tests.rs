@@ -88,7 +88,7 @@ fn run(
     ours: &str,
     date: Option<BusinessDate>,
     memory_bytes: u64,
-) -> Result<Ended, ReconcileError> {
+) -> Result<Ended, MatchError> {
     run_with(folder, layout, (theirs, ours), date, memory_bytes, &[])
 }
 
@@ -100,7 +100,7 @@ fn run_with(
     date: Option<BusinessDate>,
     memory_bytes: u64,
     late: &[PlantedRow],
-) -> Result<Ended, ReconcileError> {
+) -> Result<Ended, MatchError> {
     let (mut told, mut texts) = (Vec::new(), Vec::new());
     let records_layout = records();
     let path = &folder.write("theirs", theirs);
@@ -254,7 +254,7 @@ fn a_key_that_all_rows_have_is_refused_rather_than_held() {
     let rows = 2_000;
     let theirs = format!("{HEADER}{}TOTAL,{rows},{},{rows}\n", ONE.repeat(rows), rows * 100);
     let ended = run(&folder, &layout, theirs.as_bytes(), &export(&[]), None, 1 << 16);
-    assert!(matches!(ended, Err(ReconcileError::Skewed)));
+    assert!(matches!(ended, Err(MatchError::Skewed)));
     let ended = run(&folder, &layout, theirs.as_bytes(), &export(&[]), None, 1 << 30);
     let ended = ended.expect("a report");
     let count = |class| ended.told.iter().filter(|row| row.0 == class).count();

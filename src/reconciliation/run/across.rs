@@ -11,38 +11,35 @@ use crate::domain::books::difference::{
 };
 use crate::domain::books::reconcile::{Class, Item, Judge, MatchKey, Tolerance};
 use crate::domain::ids::ChannelOrderNo;
-use crate::domain::time::BusinessDate;
 use crate::engine::{CommitRounds, EngineError};
 
 use super::BatchRun;
-use super::chunk::Chunk;
 use super::evidence::{VerdictsByNumber, line_of};
-use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, PAGE};
+use crate::reconciliation::{PAGE, ReconciliationError};
 
 /// What other dates' statements have under some numbers, the earliest date first.
 pub(super) type LinesOfOtherDates = BTreeMap<ChannelOrderNo, Vec<Difference>>;
 
-impl Backoffice {
-    /// Lines of the dates near `date` that name one of the numbers and that no record of ours has:
+impl BatchRun<'_> {
+    /// Lines of the dates near this one that name one of the numbers and match no record of ours:
     /// those that are open, and those that cancel another.
     pub(super) async fn lines_of_other_dates(
         &self,
-        context: &ChannelContext,
-        date: BusinessDate,
         numbers: &BTreeSet<ChannelOrderNo>,
-    ) -> Result<LinesOfOtherDates, BackofficeError> {
+    ) -> Result<LinesOfOtherDates, ReconciliationError> {
         let mut elsewhere = LinesOfOtherDates::new();
         if numbers.is_empty() {
             return Ok(elsewhere);
         }
-        let days = context.statement.carry_days.max(1);
-        let before = (1..=days).rev().map(|day| days_before(date, day));
-        for other in before.chain((1..=days).map(|day| days_after(date, day))) {
+        let days = self.context.statement.carry_days.max(1);
+        let before = (1..=days).rev().map(|day| days_before(self.date, day));
+        for other in before.chain((1..=days).map(|day| days_after(self.date, day))) {
             let mut after = None;
             // Bounded by the differences of the date: each page goes on after the last.
             loop {
-                let channel = context.channel.clone();
-                let page = self.store().differences_of_lines(channel, other, after, PAGE).await?;
+                let channel = self.context.channel.clone();
+                let page =
+                    self.books.store().differences_of_lines(channel, other, after, PAGE).await?;
                 let Some(last) = page.last() else { break };
                 after = last.line.as_ref().map(|line| line.digest);
                 for row in page.into_iter().filter(may_cancel) {
@@ -126,17 +123,17 @@ fn rows_of<'row>(places: &[LinePlace<'row>], is_netted: bool) -> Vec<&'row Diffe
     rows.filter(|row| (row.class == Class::Netted) == is_netted).collect()
 }
 
-impl<'a> BatchRun<'a> {
+impl BatchRun<'_> {
     /// Nets the lines that only they have with those of other dates. The other dates' rows clear at
     /// once, these lines when they are written.
     pub(super) async fn net_across(
         &mut self,
         named: &VerdictsByNumber,
         elsewhere: &LinesOfOtherDates,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         for (number, rows) in elsewhere {
             // What our books have of it, one of the lines is about.
-            if self.office.record_of(self.context, self.date, *number).await?.is_some() {
+            if self.books.record_of(&self.context.channel, self.date, *number).await?.is_some() {
                 continue;
             }
             let lines = named.get(number).into_iter().flatten();
@@ -154,9 +151,12 @@ impl<'a> BatchRun<'a> {
 
     /// Lines of this date are gone that had cancelled lines of other dates: those are only theirs
     /// again.
-    pub(super) async fn part_across(&mut self, gone: &[Difference]) -> Result<(), BackofficeError> {
+    pub(super) async fn part_across(
+        &mut self,
+        gone: &[Difference],
+    ) -> Result<(), ReconciliationError> {
         let numbers: BTreeSet<ChannelOrderNo> = gone.iter().filter_map(number_of).collect();
-        let elsewhere = self.office.lines_of_other_dates(self.context, self.date, &numbers).await?;
+        let elsewhere = self.lines_of_other_dates(&numbers).await?;
         for (number, rows) in &elsewhere {
             let alone = rows_of(&Split::of(Vec::new(), rows).alone, true);
             if alone.is_empty() {
@@ -180,7 +180,7 @@ impl<'a> BatchRun<'a> {
         &mut self,
         rows: &[&Difference],
         class: Class,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         let mut tries = CommitRounds::default();
         loop {
             let mut chunk = self.chunk();
@@ -194,9 +194,5 @@ impl<'a> BatchRun<'a> {
                 return Ok(());
             }
         }
-    }
-
-    fn chunk(&self) -> Chunk<'a> {
-        Chunk::new(self.office, self.context, self.batch.id, self.date)
     }
 }

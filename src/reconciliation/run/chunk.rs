@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::records::RecordKey;
 use crate::domain::books::accounting::AccountingRequest;
 use crate::domain::books::difference::{
     Change, ContradictedMoney, Difference, DifferenceState, Finding, LineSide, RecordSide, Run,
@@ -16,7 +15,8 @@ use crate::domain::books::reconcile::{Class, MatchKey};
 use crate::domain::ids::{BatchId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::{FoundDifference, WriteSet};
-use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext};
+use crate::reconciliation::ReconciliationError;
+use crate::reconciliation::books::{ChannelBooks, ChannelContext, RecordKey};
 
 type LineKey = (BusinessDate, [u8; 16]);
 
@@ -41,7 +41,7 @@ pub struct BalancedLine {
 
 /// One commit in the making.
 pub struct Chunk<'a> {
-    office: &'a Backoffice,
+    books: &'a ChannelBooks,
     context: &'a ChannelContext,
     batch: BatchId,
     /// The statement's date.
@@ -56,13 +56,13 @@ pub struct Chunk<'a> {
 
 impl<'a> Chunk<'a> {
     pub fn new(
-        office: &'a Backoffice,
+        books: &'a ChannelBooks,
         context: &'a ChannelContext,
         batch: BatchId,
         date: BusinessDate,
     ) -> Self {
         Self {
-            office,
+            books,
             context,
             batch,
             date,
@@ -80,7 +80,7 @@ impl<'a> Chunk<'a> {
         &mut self,
         finding: Finding,
         ordinal: Option<u32>,
-    ) -> Result<DifferenceId, BackofficeError> {
+    ) -> Result<DifferenceId, ReconciliationError> {
         let class = finding.class;
         let difference = match &finding.record {
             Some(_) => self.take_record(finding).await?,
@@ -92,7 +92,7 @@ impl<'a> Chunk<'a> {
         Ok(difference)
     }
 
-    async fn take_record(&mut self, finding: Finding) -> Result<DifferenceId, BackofficeError> {
+    async fn take_record(&mut self, finding: Finding) -> Result<DifferenceId, ReconciliationError> {
         let record = finding.record.as_ref().expect("the caller has looked");
         let of_record = self.row_of_record(record_key(record)).await?;
         let of_line = match &finding.line {
@@ -145,7 +145,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    async fn take_line(&mut self, finding: Finding) -> Result<DifferenceId, BackofficeError> {
+    async fn take_line(&mut self, finding: Finding) -> Result<DifferenceId, ReconciliationError> {
         let line = finding.line.as_ref().expect("a finding is about something");
         match self.row_of_line(line_key(line)).await? {
             None => self.open(&finding).await,
@@ -174,15 +174,15 @@ impl<'a> Chunk<'a> {
         &mut self,
         row: Difference,
         finding: &Finding,
-    ) -> Result<DifferenceId, BackofficeError> {
+    ) -> Result<DifferenceId, ReconciliationError> {
         let id = row.id;
         let change = row.with_finding(finding, self.run_of(finding), &self.context.moment());
         self.put(change);
         Ok(id)
     }
 
-    async fn open(&mut self, finding: &Finding) -> Result<DifferenceId, BackofficeError> {
-        let id = DifferenceId::of(self.office.engine.next_order_id().await?);
+    async fn open(&mut self, finding: &Finding) -> Result<DifferenceId, ReconciliationError> {
+        let id = DifferenceId::of(self.books.engine().next_order_id().await?);
         let run = self.run_of(finding);
         let channel = &self.context.channel;
         self.put(Some(Difference::open(id, channel, finding, run, &self.context.moment())));
@@ -198,14 +198,14 @@ impl<'a> Chunk<'a> {
 
     /// A row's line is another's now, or is found no more. A record of another date, which this
     /// line had satisfied, is ours only again if that date has been run.
-    pub async fn lose_line(&mut self, row: &Difference) -> Result<(), BackofficeError> {
+    pub async fn lose_line(&mut self, row: &Difference) -> Result<(), ReconciliationError> {
         let moment = self.context.moment();
         let elsewhere = row.record.clone().filter(|record| record.date != self.date);
         let Some(record) = elsewhere else {
             self.put(row.without_line(self.batch, &moment));
             return Ok(());
         };
-        let store = self.office.store();
+        let store = self.books.store();
         let ran = store.current_reconciliation(self.context.channel.clone(), record.date).await?;
         if ran.is_none() {
             let Some(change) = row.without_line(self.batch, &moment) else { return Ok(()) };
@@ -215,7 +215,7 @@ impl<'a> Chunk<'a> {
             self.put(gone);
             return Ok(());
         }
-        let claimed = self.office.contradicted_money(&record).await?;
+        let claimed = self.books.contradicted_money(&record).await?;
         let (class, key) = (Class::OnlyOurs, row.key);
         let record = Some(record);
         let alone = Finding { class, key, line: None, record, claimed, elsewhere: None };
@@ -252,9 +252,9 @@ impl<'a> Chunk<'a> {
     async fn row_of_record(
         &mut self,
         key: RecordKey,
-    ) -> Result<Option<Difference>, BackofficeError> {
+    ) -> Result<Option<Difference>, ReconciliationError> {
         if !self.records.contains_key(&key) {
-            let (store, channel) = (self.office.store(), self.context.channel.clone());
+            let (store, channel) = (self.books.store(), self.context.channel.clone());
             let found = store.difference_of_record(channel, key.0, key.1).await?;
             self.records.insert(key, found.as_ref().map(|row| row.id));
             found.into_iter().for_each(|row| self.keep(row));
@@ -263,9 +263,12 @@ impl<'a> Chunk<'a> {
         Ok(id.and_then(|id| self.rows.get(&id)).map(|slot| slot.now.clone()))
     }
 
-    async fn row_of_line(&mut self, key: LineKey) -> Result<Option<Difference>, BackofficeError> {
+    async fn row_of_line(
+        &mut self,
+        key: LineKey,
+    ) -> Result<Option<Difference>, ReconciliationError> {
         if !self.lines.contains_key(&key) {
-            let (store, channel) = (self.office.store(), self.context.channel.clone());
+            let (store, channel) = (self.books.store(), self.context.channel.clone());
             let found = store.difference_of_line(channel, key.0, key.1).await?;
             // A row that has lost this line in this chunk is stored with it still.
             let found = found.filter(|row| {

@@ -3,27 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::books::clearing::{ClearingRecord, ClearingState};
-use crate::domain::books::difference::{ContradictedMoney, Difference, RecordSide, days_after};
+use crate::domain::books::clearing::ClearingRecord;
+use crate::domain::books::difference::Difference;
 use crate::domain::books::reconcile::{
     Item, OrderedAmount, Proof, Side, Status, Verdict, is_same_operation, net,
 };
-use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::flow::attempt::{AttemptState, Evidence, Source};
-use crate::domain::flow::order::OrderStatus;
 use crate::domain::ids::ChannelOrderNo;
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason};
-use crate::domain::time::{BusinessDate, Timestamp};
-use crate::domain::write_set::ReportedEnd;
+use crate::domain::time::BusinessDate;
 use crate::engine::EngineError;
 
-use super::records::before;
-use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext};
+use super::BatchRun;
+use crate::reconciliation::ReconciliationError;
 
 /// The code that an attempt ends with where a statement ended it.
 const CODE: &str = "statement";
-/// Days behind a claim in which its record is looked for: it lies on the first open day.
-const CLAIM_DAYS: u16 = 31;
 /// Lines of one number that a transcript tells.
 const LINES_TOLD_MAX: usize = 8;
 
@@ -63,23 +58,22 @@ enum RecordStanding {
     Taken(Box<ClearingRecord>, BusinessDate),
 }
 
-impl Backoffice {
+impl BatchRun<'_> {
     /// Keeps a line that only they have, if it names an attempt of ours at this channel.
-    pub(in crate::reconciliation) async fn gather(
+    pub(super) async fn gather(
         &self,
-        context: &ChannelContext,
         verdict: Verdict<Side>,
         named: &mut VerdictsByNumber,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         let number = verdict.line.as_ref().and_then(|line| ChannelOrderNo::parse(&line.order_no));
         let Some(number) = number else { return Ok(()) };
         if !named.contains_key(&number) {
-            let Some(order) = self.store().order(number.order).await? else {
-                self.engine.report_foreign_number(number, &context.channel).await?;
+            let Some(order) = self.books.store().order(number.order).await? else {
+                self.books.engine().report_foreign_number(number, &self.context.channel).await?;
                 return Ok(());
             };
             let attempt = order.attempt(number.attempt);
-            if attempt.is_none_or(|attempt| attempt.channel != context.channel) {
+            if attempt.is_none_or(|attempt| attempt.channel != self.context.channel) {
                 return Ok(());
             }
         }
@@ -88,15 +82,13 @@ impl Backoffice {
     }
 
     /// Weighs the lines of one number, netted with those of other dates.
-    pub(in crate::reconciliation) async fn weigh(
+    pub(super) async fn weigh_number(
         &self,
-        context: &ChannelContext,
-        date: BusinessDate,
         named: NumberLines<'_>,
-    ) -> Result<EvidenceResult, BackofficeError> {
+    ) -> Result<EvidenceResult, ReconciliationError> {
         let NumberLines { number, lines, others, is_all } = named;
         let mut weighed = EvidenceResult::default();
-        let Some(order) = self.store().order(number.order).await? else { return Ok(weighed) };
+        let Some(order) = self.books.store().order(number.order).await? else { return Ok(weighed) };
         let Some(attempt) = order.attempt(number.attempt) else { return Ok(weighed) };
         let (movement, of) = (attempt.operation, &order.instruction);
         let (amount_minor, currency) = (of.amount.get(), of.currency);
@@ -114,15 +106,15 @@ impl Backoffice {
         if was_open && proof == Proof::Nothing {
             tracing::warn!(
                 order.id = %order.id,
-                clearing.date = %date,
+                clearing.date = %self.date,
                 lines = lines.len(),
                 "lines of a statement name an unknown order and prove nothing; it stays unknown"
             );
         }
-        if let Some(said) = evidence(date, number.attempt, &lines, proof).filter(|_| tells) {
+        if let Some(said) = evidence(self.date, number.attempt, &lines, proof).filter(|_| tells) {
             // What the file says is true when its day has ended, whenever it is handed in.
-            let as_of = context.terms.calendar.beginning_of(date.next());
-            match self.engine.weigh(order.id, Evidence { as_of, ..said }).await {
+            let as_of = self.context.terms.calendar.beginning_of(self.date.next());
+            match self.books.engine().weigh(order.id, Evidence { as_of, ..said }).await {
                 // A success that a reversal may still undo is held.
                 Ok(order) => {
                     let ended = order.attempt(number.attempt);
@@ -147,7 +139,7 @@ impl Backoffice {
                 && is_same_operation(item.movement, movement)
         });
         if !speaking.is_empty() && proof != Proof::TakenBack {
-            match self.standing(context, date, number).await? {
+            match self.standing(number).await? {
                 RecordStanding::None => {}
                 RecordStanding::Free(record) => weighed.record = Some(*record),
                 RecordStanding::Taken(record, other) => {
@@ -162,21 +154,21 @@ impl Backoffice {
     /// Where our record of a number stands, wherever it lies.
     async fn standing(
         &self,
-        context: &ChannelContext,
-        date: BusinessDate,
         number: ChannelOrderNo,
-    ) -> Result<RecordStanding, BackofficeError> {
-        let Some(record) = self.record_of(context, date, number).await? else {
+    ) -> Result<RecordStanding, ReconciliationError> {
+        let Some(record) = self.books.record_of(&self.context.channel, self.date, number).await?
+        else {
             return Ok(RecordStanding::None);
         };
-        let store = self.store();
-        let row = store.difference_of_record(context.channel.clone(), record.date, number).await?;
+        let store = self.books.store();
+        let row =
+            store.difference_of_record(self.context.channel.clone(), record.date, number).await?;
         let row = row.as_ref();
         let other = row.and_then(|row| row.line.as_ref()).map(|line| line.date);
-        if let Some(other) = other.filter(|other| *other != date) {
+        if let Some(other) = other.filter(|other| *other != self.date) {
             return Ok(RecordStanding::Taken(Box::new(record), other));
         }
-        if record.date == date {
+        if record.date == self.date {
             let is_free = row.is_none_or(|row| row.line.is_none() && !row.is_balanced());
             return Ok(if is_free {
                 RecordStanding::Free(Box::new(record))
@@ -185,92 +177,30 @@ impl Backoffice {
             });
         }
         // One that is carried took part already; what a person has decided stays so.
-        let is_decided =
-            row.is_some_and(|row| row.is_balanced() || (row.state.is_open() && record.date < date));
+        let is_decided = row.is_some_and(|row| {
+            row.is_balanced() || (row.state.is_open() && record.date < self.date)
+        });
         if is_decided || other.is_some() {
             return Ok(RecordStanding::None);
         }
-        Ok(match self.is_unmatched(context, record.date, record.at, row).await? {
-            true => RecordStanding::Free(Box::new(record)),
-            false => {
-                let other = record.date;
-                RecordStanding::Taken(Box::new(record), other)
-            }
-        })
-    }
-
-    /// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is
-    /// its difference.
-    pub(in crate::reconciliation) async fn is_unmatched(
-        &self,
-        context: &ChannelContext,
-        date: BusinessDate,
-        at: Timestamp,
-        row: Option<&Difference>,
-    ) -> Result<bool, BackofficeError> {
-        let own = self.store().current_reconciliation(context.channel.clone(), date).await?;
-        Ok(is_unmatched(row, at, own.as_ref()))
-    }
-
-    /// Our clearing record of an attempt. `near` is where a claim's record is looked for.
-    pub(in crate::reconciliation) async fn record_of(
-        &self,
-        context: &ChannelContext,
-        near: BusinessDate,
-        number: ChannelOrderNo,
-    ) -> Result<Option<ClearingRecord>, BackofficeError> {
-        if let Some(transaction) = self.store().transaction(number.order).await?
-            && transaction.channel_order_no == number
-        {
-            return self.record_at(context, transaction.clearing_date, number).await;
-        }
-        let claims = self.store().contradictions(number.order).await?;
-        let mut claims = claims.iter().filter(|kept| kept.attempt == number.attempt);
-        if !claims.any(|kept| kept.reported == ReportedEnd::Success) {
-            return Ok(None);
-        }
-        for days in 0..=CLAIM_DAYS {
-            let found = self.record_at(context, days_after(near, days), number).await?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    async fn record_at(
-        &self,
-        context: &ChannelContext,
-        date: BusinessDate,
-        number: ChannelOrderNo,
-    ) -> Result<Option<ClearingRecord>, BackofficeError> {
-        let after = Some(before(number));
-        let page = self.store().clearing(context.channel.clone(), date, after, 1).await?;
-        Ok(page.into_iter().find(|record| record.channel_order_no == number))
-    }
-
-    /// What becomes of the money of a record, if our order had ended otherwise.
-    pub(in crate::reconciliation) async fn contradicted_money(
-        &self,
-        record: &RecordSide,
-    ) -> Result<ContradictedMoney, BackofficeError> {
-        if record.item.status == Status::Succeeded {
-            return Ok(ContradictedMoney::Nothing);
-        }
-        let number = record.channel_order_no;
-        let claims = self.store().contradictions(number.order).await?;
-        let mut claims = claims.into_iter().filter(|kept| kept.attempt == number.attempt);
-        let undo =
-            claims.find(|kept| kept.reported == ReportedEnd::Success).and_then(|kept| kept.undo);
-        let Some(by) = undo else { return Ok(ContradictedMoney::Held) };
-        let undo = self.store().order(by).await?;
-        let given_up = undo.is_some_and(|undo| undo.status == OrderStatus::Failed);
-        Ok(if given_up { ContradictedMoney::Held } else { ContradictedMoney::Undone { by } })
+        Ok(
+            match self
+                .books
+                .is_unmatched(&self.context.channel, record.date, record.at, row)
+                .await?
+            {
+                true => RecordStanding::Free(Box::new(record)),
+                false => {
+                    let other = record.date;
+                    RecordStanding::Taken(Box::new(record), other)
+                }
+            },
+        )
     }
 }
 
 /// The line that a verdict is about, with what it says.
-pub(in crate::reconciliation) fn line_of(verdict: &Verdict<Side>) -> Option<(&Side, Item)> {
+pub(super) fn line_of(verdict: &Verdict<Side>) -> Option<(&Side, Item)> {
     verdict.line.as_ref().and_then(|line| Some((line, line.item?)))
 }
 
@@ -311,33 +241,4 @@ fn evidence(
         as_of: None,
         transcript,
     })
-}
-
-/// Whether no line has a record that appeared at `at`, and nobody has decided on it. `row` is its
-/// difference: one without had matched in `own`, the run of its own date, if it was there by then.
-pub(in crate::reconciliation) fn is_unmatched(
-    row: Option<&Difference>,
-    at: Timestamp,
-    own: Option<&Reconciliation>,
-) -> bool {
-    match row {
-        Some(row) if row.line.is_some() || row.is_balanced() => false,
-        Some(row) if row.state.is_open() => true,
-        Some(_) | None => {
-            own.is_none_or(|batch| batch.finished_at.is_none_or(|finished| at > finished))
-        }
-    }
-}
-
-/// Our record's side as a difference keeps it.
-pub(in crate::reconciliation) fn side_of(record: &ClearingRecord) -> RecordSide {
-    let contradicted = record.state == ClearingState::Contradicted;
-    let item = Item::of(record);
-    assert_eq!(item.status == Status::Failed, contradicted, "a claim is no success of ours");
-    RecordSide {
-        date: record.date,
-        channel_order_no: record.channel_order_no,
-        reference: record.channel_reference.clone(),
-        item,
-    }
 }

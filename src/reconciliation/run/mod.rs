@@ -14,7 +14,7 @@ mod records;
 mod sweep;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -30,10 +30,11 @@ use crate::domain::ids::{BatchId, ChannelId, DifferenceId};
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
 use crate::engine::CommitRounds;
-use crate::reconciliation::incoming::LandError;
+use crate::entropy::Entropy;
+use crate::reconciliation::books::{ChannelBooks, ChannelContext};
 use crate::reconciliation::matching::{
-    Budget, Comparison, FileRows, LateRecord, MEMORY_BYTES, MatchReport, NoWatch, ReconcileError,
-    SkippedNumbers, StatementInput, is_of, reconcile,
+    Budget, Comparison, FileRows, LateRecord, MEMORY_BYTES, MatchError, MatchReport, NoWatch,
+    SkippedNumbers, StatementInput, reconcile,
 };
 use crate::store::StoreError;
 use crate::telemetry;
@@ -42,8 +43,10 @@ use self::chunk::{BalancedLine, Chunk};
 use self::evidence::{NumberLines, VerdictsByNumber};
 use self::lines::{Digests, record_side, shortened};
 use self::records::{Records, side_of_record};
-use crate::reconciliation::{Backoffice, BackofficeError, ChannelContext, NOTHING, PAGE};
+use crate::reconciliation::{PAGE, ReconciliationError};
 
+/// Where temporary files lie, below the data folder.
+const WORK: &str = "work";
 /// Differences of one run. Where there are more, the file is another day's or channel's; they are
 /// remembered while the run lasts.
 const DIFFERENCES_MAX: u64 = 1_000_000;
@@ -51,25 +54,30 @@ const DIFFERENCES_MAX: u64 = 1_000_000;
 const PROBLEMS_MAX: usize = 100;
 
 /// What is run.
-pub(in crate::reconciliation) struct Job {
+pub struct Job {
     pub revision: StatementRevision,
     /// Whether the revision is not in the books yet.
     pub is_new: bool,
     pub by: String,
 }
 
-/// A run under way.
-pub(in crate::reconciliation) struct BatchRun<'a> {
-    pub office: &'a Backoffice,
-    pub context: &'a ChannelContext,
-    pub date: BusinessDate,
-    pub batch: Reconciliation,
+/// The files that a job reads.
+#[derive(Default)]
+pub struct JobFiles {
+    /// `None`: the channel has said that nothing happened.
+    pub statement: Option<PathBuf>,
+    /// The file with the totals that lies beside the statement.
+    pub summary: Option<PathBuf>,
+}
+
+/// A run under way. The files of this folder are its steps, and share its fields.
+struct BatchRun<'a> {
+    books: &'a ChannelBooks,
+    context: &'a ChannelContext,
+    date: BusinessDate,
+    batch: Reconciliation,
     layout: Layout,
-    file: PathBuf,
-    /// The file with the totals that lies beside it.
-    summary: Option<PathBuf>,
-    /// Without a file the channel has said that nothing happened.
-    has_file: bool,
+    files: JobFiles,
     digests: Digests,
     /// Lines whose number another date's statement has matched, and that date.
     elsewhere: HashMap<u32, BusinessDate>,
@@ -83,22 +91,45 @@ pub(in crate::reconciliation) struct BatchRun<'a> {
     unsaid: Vec<BalancedLine>,
 }
 
-impl Backoffice {
+/// Runs batches.
+pub struct BatchRunner {
+    books: ChannelBooks,
+    folder: PathBuf,
+    entropy: Entropy,
+}
+
+impl BatchRunner {
+    /// `data` is the data folder; temporary files lie in it.
+    pub fn new(books: ChannelBooks, data: &Path, entropy: Entropy) -> Self {
+        Self { books, folder: data.join(WORK), entropy }
+    }
+
+    /// Where temporary files may be written. It is made if it is absent.
+    pub fn work_folder(&self) -> Result<&Path, ReconciliationError> {
+        let failed = |source| ReconciliationError::Io {
+            context: format!("the folder {} cannot be made", self.folder.display()),
+            source,
+        };
+        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        Ok(&self.folder)
+    }
+
     /// Runs a job; the caller holds the channel's turn.
-    pub(in crate::reconciliation) async fn carry_out(
+    pub async fn carry_out(
         &self,
         context: &ChannelContext,
         job: &Job,
-    ) -> Result<Reconciliation, BackofficeError> {
+        files: JobFiles,
+    ) -> Result<Reconciliation, ReconciliationError> {
         let (channel, date) = (&context.channel, job.revision.date);
-        let missing = || BackofficeError::NoLayout { channel: channel.clone() };
+        let missing = || ReconciliationError::NoLayout { channel: channel.clone() };
         let mut layout = context.statement.layout.clone().ok_or_else(missing)?;
         if !context.present.is_over(&context.terms.calendar, date) {
-            return Err(BackofficeError::DateOpen { date });
+            return Err(ReconciliationError::DateOpen { date });
         }
         self.abandon(channel).await?;
         let batch = Reconciliation {
-            id: BatchId::of(self.engine.next_order_id().await?),
+            id: BatchId::of(self.books.engine().next_order_id().await?),
             version: 1,
             channel: channel.clone(),
             date,
@@ -111,21 +142,18 @@ impl Backoffice {
             report: BatchReport::default(),
         };
         self.put_batch(batch.clone()).await?;
-        let mut file = self.inbox.folder(channel, date).join(&job.revision.name);
-        let mut summary = self.summary_beside(channel, date, &layout).await?;
-        if job.revision.name == NOTHING {
-            (file, layout) = self.empty_statement(layout)?;
-            summary = None;
+        if files.statement.is_none() {
+            // It has no columns to find and no end to miss.
+            layout.header = Header::Skipped(0);
+            (layout.footer, layout.summary, layout.member) = (None, None, None);
         }
         let mut working = BatchRun {
-            office: self,
+            books: &self.books,
             context,
             date,
             batch: batch.clone(),
             layout,
-            file,
-            summary,
-            has_file: job.revision.name != NOTHING,
+            files,
             digests: Digests::default(),
             elsewhere: HashMap::new(),
             netted: BTreeSet::new(),
@@ -134,57 +162,27 @@ impl Backoffice {
             told: 0,
             unsaid: Vec::new(),
         };
-        let ended = working.work(job).await;
+        let ended = working.work(job, self.work_folder()?, self.entropy.draw()).await;
         if let Err(error) = &ended {
             self.end_abandoned(batch, telemetry::chain(error)).await?;
         }
         ended
     }
 
-    /// A statement without lines, and how it is read.
-    fn empty_statement(&self, layout: Layout) -> Result<(PathBuf, Layout), BackofficeError> {
-        let file = self.work_folder()?.join("nothing");
-        let context = || format!("{} cannot be written", file.display());
-        let made = std::fs::write(&file, b"");
-        made.map_err(|source| BackofficeError::Io { context: context(), source })?;
-        // It has no columns to find and no end to miss.
-        let header = Header::Skipped(0);
-        let layout = Layout { header, footer: None, summary: None, member: None, ..layout };
-        Ok((file, layout))
-    }
-
-    /// The newest file that has landed and is the layout's summary of the date.
-    async fn summary_beside(
-        &self,
-        channel: &ChannelId,
-        date: BusinessDate,
-        layout: &Layout,
-    ) -> Result<Option<PathBuf>, BackofficeError> {
-        let Some(summary) = &layout.summary else { return Ok(None) };
-        let (inbox, channel) = (Arc::clone(&self.inbox), channel.clone());
-        let pattern = summary.member.clone();
-        let found = tokio::task::spawn_blocking(move || {
-            let landed = inbox.by_age(&channel, date)?;
-            let of_date = landed.iter().rfind(|file| is_of(&file.name, &pattern, date));
-            Ok::<_, LandError>(of_date.map(|file| inbox.folder(&channel, date).join(&file.name)))
-        });
-        Ok(found.await.map_err(|_| BackofficeError::Died)??)
-    }
-
-    async fn put_batch(&self, row: Reconciliation) -> Result<(), BackofficeError> {
+    async fn put_batch(&self, row: Reconciliation) -> Result<(), ReconciliationError> {
         let writes = WriteSet { reconciliations: vec![row], ..WriteSet::default() };
-        Ok(self.engine.record(writes).await?)
+        Ok(self.books.engine().record(writes).await?)
     }
 
     async fn end_abandoned(
         &self,
         batch: Reconciliation,
         reason: String,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         let row = Reconciliation {
             version: batch.version + 1,
             state: BatchState::Abandoned,
-            finished_at: Some(self.engine.clock().now()),
+            finished_at: Some(self.books.engine().clock().now()),
             reason: Some(reason),
             ..batch
         };
@@ -193,11 +191,8 @@ impl Backoffice {
 
     /// Ends the batches of a channel that their process, or their caller, has left running. The
     /// caller holds the channel's turn.
-    pub(in crate::reconciliation) async fn abandon(
-        &self,
-        channel: &ChannelId,
-    ) -> Result<(), BackofficeError> {
-        let running = self.store().running_reconciliations().await?;
+    pub async fn abandon(&self, channel: &ChannelId) -> Result<(), ReconciliationError> {
+        let running = self.books.store().running_reconciliations().await?;
         for batch in running.into_iter().filter(|row| row.channel == *channel) {
             tracing::warn!(
                 channel.name = %batch.channel,
@@ -210,21 +205,27 @@ impl Backoffice {
     }
 }
 
-impl BatchRun<'_> {
-    async fn work(&mut self, job: &Job) -> Result<Reconciliation, BackofficeError> {
+impl<'a> BatchRun<'a> {
+    /// `folder` is for temporary files, `seed` for the matcher.
+    async fn work(
+        &mut self,
+        job: &Job,
+        folder: &Path,
+        seed: u64,
+    ) -> Result<Reconciliation, ReconciliationError> {
         self.retry_lines().await?;
-        let (mut news, matcher) = self.start()?;
+        let (mut news, matcher) = self.start(folder, seed)?;
         let (mut named, mut chunk) = (VerdictsByNumber::new(), Vec::with_capacity(PAGE));
         let mut proven = 0;
         // Ends with the matcher, which closes the channel.
         while let Some(one) = news.recv().await {
             match one {
                 MatcherEvent::Stranger(verdict) => {
-                    self.office.gather(self.context, verdict, &mut named).await?;
+                    self.gather(verdict, &mut named).await?;
                 }
                 MatcherEvent::Whole { unread, is_whole, late } => {
                     let named = std::mem::take(&mut named);
-                    proven = self.weigh(named, &unread, is_whole, &late).await?;
+                    proven = self.weigh_strangers(named, &unread, is_whole, &late).await?;
                 }
                 MatcherEvent::Verdict(verdict) => {
                     chunk.push(verdict);
@@ -243,28 +244,28 @@ impl BatchRun<'_> {
 
     /// Weighs the lines that only they have, and gives the records that they lead to to the
     /// matcher; says how many orders have ended by them.
-    async fn weigh(
+    async fn weigh_strangers(
         &mut self,
         named: VerdictsByNumber,
         unread: &SkippedNumbers,
         is_whole: bool,
         late: &mpsc::Sender<LateRecord>,
-    ) -> Result<u32, BackofficeError> {
+    ) -> Result<u32, ReconciliationError> {
         let numbers = named.keys().copied().collect();
-        let across = self.office.lines_of_other_dates(self.context, self.date, &numbers).await?;
+        let across = self.lines_of_other_dates(&numbers).await?;
         let (mut proven, mut alone) = (0, VerdictsByNumber::new());
         for (number, lines) in named {
             let is_all = is_whole && !unread.names(&number.to_string());
             let others = across.get(&number).map(Vec::as_slice).unwrap_or_default();
             let about = NumberLines { number, lines: &lines, others, is_all };
-            let weighed = self.office.weigh(self.context, self.date, about).await?;
+            let weighed = self.weigh_number(about).await?;
             proven += u32::from(weighed.has_ended);
             self.elsewhere.extend(weighed.elsewhere);
             match weighed.record {
                 Some(record) => {
                     let late =
                         late.send(LateRecord { lines, record: side_of_record(&record) }).await;
-                    late.map_err(|_| BackofficeError::Died)?;
+                    late.map_err(|_| ReconciliationError::Died)?;
                 }
                 None if others.is_empty() => {}
                 None => {
@@ -277,24 +278,28 @@ impl BatchRun<'_> {
     }
 
     /// Starts the matcher in a thread of its own. It waits for whoever takes what it tells.
-    fn start(&self) -> Result<(mpsc::Receiver<MatcherEvent>, Matcher), BackofficeError> {
+    fn start(
+        &self,
+        folder: &Path,
+        seed: u64,
+    ) -> Result<(mpsc::Receiver<MatcherEvent>, Matcher), ReconciliationError> {
         let (sender, receiver) = mpsc::channel(PAGE);
-        let (layout, path, date) = (self.layout.clone(), self.file.clone(), self.date);
-        let (summary, folder) = (self.summary.clone(), self.office.work_folder()?.to_owned());
-        let store = Arc::clone(self.office.store());
+        let (layout, folder, date) = (self.layout.clone(), folder.to_owned(), self.date);
+        let (path, summary) = (self.statement(&folder)?, self.files.summary.clone());
+        let store = Arc::clone(self.books.store());
         let mut ours = Records::new(store, self.context.channel.clone(), date);
         let comparison = Comparison {
             date: Some(date),
             tolerance: self.context.statement.tolerance,
             carried: true,
             differences_max: DIFFERENCES_MAX,
-            seed: self.office.entropy.draw(),
+            seed,
         };
         let ended = tokio::task::spawn_blocking(move || {
             let tell = |news| {
                 let gone = |_| std::io::Error::other("nobody takes what is found");
                 let told = sender.blocking_send(news).map_err(gone);
-                told.map_err(|source| ReconcileError::Write { source })
+                told.map_err(|source| MatchError::Write { source })
             };
             let budget = Budget::new(MEMORY_BYTES / 2, &folder);
             let summary = summary.as_deref();
@@ -318,23 +323,43 @@ impl BatchRun<'_> {
         Ok((receiver, ended))
     }
 
-    async fn ended(&self, matcher: Matcher) -> Result<MatchReport, BackofficeError> {
+    /// The file to read: an empty one where the channel has said that nothing happened.
+    fn statement(&self, folder: &Path) -> Result<PathBuf, ReconciliationError> {
+        if let Some(file) = &self.files.statement {
+            return Ok(file.clone());
+        }
+        let file = folder.join("nothing");
+        let context = || format!("{} cannot be written", file.display());
+        let made = std::fs::write(&file, b"");
+        made.map_err(|source| ReconciliationError::Io { context: context(), source })?;
+        Ok(file)
+    }
+
+    fn chunk(&self) -> Chunk<'a> {
+        Chunk::new(self.books, self.context, self.batch.id, self.date)
+    }
+
+    async fn ended(&self, matcher: Matcher) -> Result<MatchReport, ReconciliationError> {
         match matcher.await {
-            Err(_) => Err(BackofficeError::Died),
+            Err(_) => Err(ReconciliationError::Died),
             Ok(Ok(report)) => Ok(report),
-            Ok(Err(ReconcileError::Records { source })) if source.is::<StoreError>() => {
+            Ok(Err(MatchError::Records { source })) if source.is::<StoreError>() => {
                 let source = source.downcast::<StoreError>().map(|error| (*error).into());
-                Err(source.unwrap_or(BackofficeError::Died))
+                Err(source.unwrap_or(ReconciliationError::Died))
             }
-            Ok(Err(problem)) if is_of_file(&problem) => {
-                Err(BackofficeError::Refused { batch: self.batch.id, problem: Box::new(problem) })
-            }
-            Ok(Err(problem)) => Err(BackofficeError::Failed(Box::new(problem))),
+            Ok(Err(problem)) if is_of_file(&problem) => Err(ReconciliationError::Refused {
+                batch: self.batch.id,
+                problem: Box::new(problem),
+            }),
+            Ok(Err(problem)) => Err(ReconciliationError::Failed(Box::new(problem))),
         }
     }
 
     /// Writes some verdicts in one commit, again while their rows change under it.
-    async fn write_chunk(&mut self, verdicts: Vec<Verdict<Side>>) -> Result<(), BackofficeError> {
+    async fn write_chunk(
+        &mut self,
+        verdicts: Vec<Verdict<Side>>,
+    ) -> Result<(), ReconciliationError> {
         let mut findings = Vec::with_capacity(verdicts.len());
         let mut moved = Vec::new();
         for verdict in verdicts {
@@ -343,7 +368,7 @@ impl BatchRun<'_> {
             let record = record.and_then(|record| record_side(record, self.date));
             let claimed = match &record {
                 Some(record) if record.item.status == Status::Failed => {
-                    self.office.contradicted_money(record).await?
+                    self.books.contradicted_money(record).await?
                 }
                 Some(_) | None => ContradictedMoney::Nothing,
             };
@@ -356,7 +381,7 @@ impl BatchRun<'_> {
         }
         let mut tries = CommitRounds::default();
         loop {
-            let mut chunk = Chunk::new(self.office, self.context, self.batch.id, self.date);
+            let mut chunk = self.chunk();
             let mut ids = Vec::with_capacity(findings.len());
             for (ordinal, finding) in (self.told + 1..).zip(&findings) {
                 ids.push(chunk.take(finding.clone(), Some(ordinal)).await?);
@@ -388,13 +413,13 @@ impl BatchRun<'_> {
     }
 
     /// Whether the chunk is written; it is built anew if its rows had changed under it.
-    pub(in crate::reconciliation) async fn commit_chunk(
+    async fn commit_chunk(
         &mut self,
         tries: &mut CommitRounds,
         chunk: Chunk<'_>,
-    ) -> Result<bool, BackofficeError> {
+    ) -> Result<bool, ReconciliationError> {
         let (writes, unsaid) = chunk.into_writes();
-        let is_written = self.office.engine.write(tries, writes).await?;
+        let is_written = self.books.engine().write(tries, writes).await?;
         if is_written {
             self.unsaid.extend(unsaid);
         }
@@ -407,15 +432,15 @@ impl BatchRun<'_> {
         job: &Job,
         mut report: MatchReport,
         proven: u32,
-    ) -> Result<Reconciliation, BackofficeError> {
+    ) -> Result<Reconciliation, ReconciliationError> {
         for (own, class, item) in &self.moved {
             report.totals.reclassify(item, *own, *class, None);
         }
         let agreed = report.agreed.to_bytes();
-        let store = self.office.store();
+        let store = self.books.store();
         let channel = self.context.channel.clone();
         let before = store.current_reconciliation(channel, self.date).await?;
-        let now = self.office.engine.clock().now();
+        let now = self.books.engine().clock().now();
         let done = Reconciliation {
             version: self.batch.version + 1,
             state: BatchState::Current,
@@ -442,7 +467,7 @@ impl BatchRun<'_> {
             agreed_lines: vec![(done.id, agreed)],
             ..WriteSet::default()
         };
-        self.office.engine.record(writes).await?;
+        self.books.engine().record(writes).await?;
         Ok(done)
     }
 
@@ -461,7 +486,7 @@ impl BatchRun<'_> {
             let detail = format!("revision {revision} supersedes revision {old}");
             problems.push(problem(REVISION, 0, detail));
         }
-        if !report.is_counted && self.has_file {
+        if !report.is_counted && self.files.statement.is_some() {
             let detail = "nothing says how many lines it has, so that none is known to be absent";
             problems.push(problem(UNCOUNTED, 0, detail.to_owned()));
         }
@@ -478,7 +503,7 @@ impl BatchRun<'_> {
     }
 }
 
-type Matcher = tokio::task::JoinHandle<Result<MatchReport, ReconcileError>>;
+type Matcher = tokio::task::JoinHandle<Result<MatchReport, MatchError>>;
 
 /// What the matcher tells.
 enum MatcherEvent {
@@ -494,20 +519,20 @@ enum MatcherEvent {
 }
 
 /// Whether a file of this content would always be refused.
-fn is_of_file(problem: &ReconcileError) -> bool {
+fn is_of_file(problem: &MatchError) -> bool {
     match problem {
-        ReconcileError::Packed { .. }
-        | ReconcileError::Line { .. }
-        | ReconcileError::OtherDay { .. }
-        | ReconcileError::TooManyLines { .. }
-        | ReconcileError::TooManyBadLines { .. }
-        | ReconcileError::TooManyDifferences { .. }
-        | ReconcileError::Skewed => true,
-        ReconcileError::Read { .. }
-        | ReconcileError::Records { .. }
-        | ReconcileError::Spill { .. }
-        | ReconcileError::Write { .. }
-        | ReconcileError::Died => false,
+        MatchError::Packed { .. }
+        | MatchError::Line { .. }
+        | MatchError::OtherDay { .. }
+        | MatchError::TooManyLines { .. }
+        | MatchError::TooManyBadLines { .. }
+        | MatchError::TooManyDifferences { .. }
+        | MatchError::Skewed => true,
+        MatchError::Read { .. }
+        | MatchError::Records { .. }
+        | MatchError::Spill { .. }
+        | MatchError::Write { .. }
+        | MatchError::Died => false,
     }
 }
 

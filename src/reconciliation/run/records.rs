@@ -15,11 +15,11 @@ use crate::domain::books::reconcile::{Item, Side};
 use crate::domain::books::reconciliation::Reconciliation;
 use crate::domain::ids::{ChannelId, ChannelOrderNo, DifferenceId, OrderId};
 use crate::domain::time::BusinessDate;
-use crate::reconciliation::matching::{Place, ReconcileError, Row, Rows, SideEnd, key_of_number};
+use crate::reconciliation::matching::{MatchError, Place, Row, Rows, SideEnd, key_of_number};
 use crate::store::{BlockingReads, Store, StoreError};
 
-use super::evidence::is_unmatched;
 use crate::reconciliation::PAGE;
+use crate::reconciliation::books::{RecordKey, before, is_unmatched};
 
 /// Bits of a place's tag that hold the attempt; the date is above them.
 const ATTEMPT_BITS: u32 = 7;
@@ -53,7 +53,7 @@ enum Stage {
 }
 
 impl Iterator for Records {
-    type Item = Result<Row, ReconcileError>;
+    type Item = Result<Row, MatchError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // Bounded by what takes part: each page goes on after the last.
@@ -73,11 +73,11 @@ impl Iterator for Records {
 }
 
 impl Rows for Records {
-    fn end(&mut self) -> Result<SideEnd, ReconcileError> {
+    fn end(&mut self) -> Result<SideEnd, MatchError> {
         Ok(SideEnd { lines: self.count, ..SideEnd::default() })
     }
 
-    fn side_at(&mut self, place: Place) -> Result<Side, ReconcileError> {
+    fn side_at(&mut self, place: Place) -> Result<Side, MatchError> {
         let gone = || failed(io::Error::other("a record that was read is gone"));
         let key = key_at(place).ok_or_else(gone)?;
         let found = self.window.find(&*self.store, &self.channel, key);
@@ -102,16 +102,13 @@ fn reference_of(record: &ClearingRecord) -> &str {
     record.channel_reference.as_deref().unwrap_or_default().trim_matches([' ', '\t'])
 }
 
-/// A record's clearing date and number.
-pub(super) type RecordKey = (BusinessDate, ChannelOrderNo);
-
 /// The row of a record, which its place leads back to.
 fn row_of(
     (date, number): RecordKey,
     item: &Item,
     has_reference: bool,
     line: u32,
-) -> Result<Row, ReconcileError> {
+) -> Result<Row, MatchError> {
     let tag = date.yyyymmdd() << ATTEMPT_BITS | u32::from(number.attempt);
     let place = Place { line, at: number.order.as_u64(), tag };
     let row = Row::new(key_of_number(number), item, has_reference, place);
@@ -125,8 +122,8 @@ fn key_at(place: Place) -> Option<RecordKey> {
     Some((BusinessDate::from_yyyymmdd(place.tag >> ATTEMPT_BITS)?, number))
 }
 
-fn failed(source: impl std::error::Error + Send + Sync + 'static) -> ReconcileError {
-    ReconcileError::Records { source: Box::new(source) }
+fn failed(source: impl std::error::Error + Send + Sync + 'static) -> MatchError {
+    MatchError::Records { source: Box::new(source) }
 }
 
 impl Records {
@@ -147,7 +144,7 @@ impl Records {
     }
 
     /// The rows of the next page, which may be none.
-    async fn next_page(&mut self) -> Result<Vec<Row>, ReconcileError> {
+    async fn next_page(&mut self) -> Result<Vec<Row>, MatchError> {
         match self.stage {
             Stage::Day(day, after) => self.of_day(day, after).await,
             Stage::Carried(after) => self.carried(after).await,
@@ -161,7 +158,7 @@ impl Records {
         &mut self,
         day: BusinessDate,
         after: Option<ChannelOrderNo>,
-    ) -> Result<Vec<Row>, ReconcileError> {
+    ) -> Result<Vec<Row>, MatchError> {
         let (store, channel) = (Arc::clone(&self.store), self.channel.clone());
         let after = after.map(|last| (last.order, last.attempt));
         let page = store.clearing(channel.clone(), day, after, PAGE).await.map_err(failed)?;
@@ -194,7 +191,7 @@ impl Records {
     }
 
     /// Records of earlier dates that no statement has satisfied yet.
-    async fn carried(&mut self, after: Option<DifferenceId>) -> Result<Vec<Row>, ReconcileError> {
+    async fn carried(&mut self, after: Option<DifferenceId>) -> Result<Vec<Row>, MatchError> {
         let page = self.store.open_differences(self.channel.clone(), after, PAGE).await;
         let page = page.map_err(failed)?;
         let last = page.last().map(|row| row.id);
@@ -206,7 +203,7 @@ impl Records {
 
     /// Records of dates that take no part by themselves, which this date's statement had satisfied
     /// before.
-    async fn satisfied(&mut self, after: Option<[u8; 16]>) -> Result<Vec<Row>, ReconcileError> {
+    async fn satisfied(&mut self, after: Option<[u8; 16]>) -> Result<Vec<Row>, MatchError> {
         let (channel, date) = (self.channel.clone(), self.date);
         let page = self.store.differences_of_lines(channel, date, after, PAGE).await;
         let page = page.map_err(failed)?;
@@ -219,7 +216,7 @@ impl Records {
     fn rows_of<'a>(
         &mut self,
         sides: impl Iterator<Item = &'a RecordSide>,
-    ) -> Result<Vec<Row>, ReconcileError> {
+    ) -> Result<Vec<Row>, MatchError> {
         let row = |side: &RecordSide| {
             self.count += 1;
             let key = (side.date, side.channel_order_no);
@@ -294,13 +291,5 @@ impl Window {
         };
         self.hits += 1;
         Ok(place.ok().map(|place| &self.records[place]))
-    }
-}
-
-/// The key behind which a page begins with the record of a number.
-pub fn before(number: ChannelOrderNo) -> (OrderId, u8) {
-    match number.attempt {
-        0 => (OrderId::from_u64(number.order.as_u64().saturating_sub(1)), u8::MAX),
-        attempt => (number.order, attempt - 1),
     }
 }

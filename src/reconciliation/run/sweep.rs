@@ -9,15 +9,15 @@ use crate::engine::CommitRounds;
 
 use super::BatchRun;
 use super::chunk::{BalancedLine, Chunk};
-use crate::reconciliation::{BackofficeError, PAGE};
+use crate::reconciliation::{PAGE, ReconciliationError};
 
 impl BatchRun<'_> {
     /// Goes through all rows that have a line or a record of the date.
     pub(super) async fn sweep(
         &mut self,
         found: &HashSet<DifferenceId>,
-    ) -> Result<(), BackofficeError> {
-        let (store, channel) = (self.office.store().clone(), self.context.channel.clone());
+    ) -> Result<(), ReconciliationError> {
+        let (store, channel) = (self.books.store().clone(), self.context.channel.clone());
         let (mut after, mut gone) = (None, Vec::new());
         // Bounded by the rows of the date: each page goes on after the last.
         loop {
@@ -43,13 +43,13 @@ impl BatchRun<'_> {
         &mut self,
         page: &[Difference],
         found: &HashSet<DifferenceId>,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         let mut tries = CommitRounds::default();
         loop {
-            let mut chunk = Chunk::new(self.office, self.context, self.batch.id, self.date);
+            let mut chunk = self.chunk();
             for row in page.iter().filter(|row| !found.contains(&row.id)) {
                 // A person may have balanced it since the page was read.
-                let Some(row) = self.office.store().difference(row.id).await? else { continue };
+                let Some(row) = self.books.store().difference(row.id).await? else { continue };
                 self.sweep_row(&mut chunk, row).await?;
             }
             if self.commit_chunk(&mut tries, chunk).await? {
@@ -62,7 +62,7 @@ impl BatchRun<'_> {
         &self,
         chunk: &mut Chunk<'_>,
         row: Difference,
-    ) -> Result<(), BackofficeError> {
+    ) -> Result<(), ReconciliationError> {
         let row = chunk.latest(row);
         let own_line = row.line.as_ref().is_some_and(|line| line.date == self.date);
         let own_record = row.record.as_ref().is_some_and(|record| record.date == self.date);

@@ -10,15 +10,30 @@ use crate::domain::time::{DueWindow, Timestamp};
 use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::CommitRounds;
 
-use crate::reconciliation::{Backoffice, BackofficeError};
+use crate::clock::Timekeeper;
+use crate::reconciliation::{ChannelBooks, ReconciliationError};
 
 /// Differences that are suspended at once: the store writes together what waits.
 const SUSPENDED_AT_ONCE: usize = 64;
 
-impl Backoffice {
+/// Suspends differences, and balances them.
+pub struct DifferenceDesk {
+    books: ChannelBooks,
+}
+
+impl DifferenceDesk {
+    pub const fn new(books: ChannelBooks) -> Self {
+        Self { books }
+    }
+
+    /// By which the worker knows what is due.
+    pub fn clock(&self) -> &Timekeeper {
+        self.books.engine().clock()
+    }
+
     /// Puts what is due in suspense, at most `limit` differences; gives their number.
-    pub async fn expire(&self, due: DueWindow, limit: usize) -> Result<usize, BackofficeError> {
-        let rows = self.store().due_differences(due, limit).await?;
+    pub async fn expire(&self, due: DueWindow, limit: usize) -> Result<usize, ReconciliationError> {
+        let rows = self.books.store().due_differences(due, limit).await?;
         let mut suspended = 0;
         for some in rows.chunks(SUSPENDED_AT_ONCE) {
             let ends = join_all(some.iter().map(|row| self.expire_one(row.clone(), due))).await;
@@ -39,17 +54,17 @@ impl Backoffice {
         Ok(suspended)
     }
 
-    async fn expire_one(&self, row: Difference, due: DueWindow) -> Result<(), BackofficeError> {
+    async fn expire_one(&self, row: Difference, due: DueWindow) -> Result<(), ReconciliationError> {
         let (mut row, mut tries) = (row, CommitRounds::default());
         loop {
             let terms = self.terms_of(&row)?;
             let claimed = self.contradicted_money_of(&row).await?;
             let moment = moment(&terms, due.now());
             let Some(change) = row.expire(claimed, due, &moment) else { return Ok(()) };
-            if self.engine.write(&mut tries, rows_of(&row, change)).await? {
+            if self.books.engine().write(&mut tries, rows_of(&row, change)).await? {
                 return Ok(());
             }
-            row = self.difference(row.id).await?;
+            row = self.books.difference(row.id).await?;
         }
     }
 
@@ -58,14 +73,14 @@ impl Backoffice {
         &self,
         id: DifferenceId,
         asked: Balancing,
-    ) -> Result<Difference, BackofficeError> {
+    ) -> Result<Difference, ReconciliationError> {
         let mut tries = CommitRounds::default();
         loop {
-            let row = self.difference(id).await?;
+            let row = self.books.difference(id).await?;
             let terms = self.terms_of(&row)?;
             let claimed = self.contradicted_money_of(&row).await?;
             let owner = self.owner_of(&row).await?;
-            let present = self.engine.clock().present();
+            let present = self.books.engine().clock().present();
             let now = present.now();
             let business_date = present.today(&terms.calendar);
             let moment = Moment { business_date, ..moment(&terms, now) };
@@ -78,24 +93,24 @@ impl Backoffice {
                 reason: format!("{}: {}", asked.remedy.name(), asked.reason),
             };
             let writes = WriteSet { audit: vec![audit], ..rows_of(&row, change) };
-            if self.engine.write(&mut tries, writes).await? {
-                return self.difference(id).await;
+            if self.books.engine().write(&mut tries, writes).await? {
+                return self.books.difference(id).await;
             }
         }
     }
 
-    fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, BackofficeError> {
-        let missing = || BackofficeError::UnknownChannel { channel: row.channel.clone() };
-        self.engine.channels().terms(&row.channel).ok_or_else(missing)
+    fn terms_of(&self, row: &Difference) -> Result<std::sync::Arc<Terms>, ReconciliationError> {
+        let missing = || ReconciliationError::UnknownChannel { channel: row.channel.clone() };
+        self.books.engine().channels().terms(&row.channel).ok_or_else(missing)
     }
 
     async fn contradicted_money_of(
         &self,
         row: &Difference,
-    ) -> Result<ContradictedMoney, BackofficeError> {
+    ) -> Result<ContradictedMoney, ReconciliationError> {
         match &row.record {
             Some(record) if record.item.status == Status::Failed => {
-                self.contradicted_money(record).await
+                self.books.contradicted_money(record).await
             }
             Some(_) | None => Ok(ContradictedMoney::Nothing),
         }
@@ -103,11 +118,11 @@ impl Backoffice {
 
     /// The merchant of the order that the difference is about: the record's, or the one that the
     /// line names.
-    async fn owner_of(&self, row: &Difference) -> Result<Option<MerchantId>, BackofficeError> {
+    async fn owner_of(&self, row: &Difference) -> Result<Option<MerchantId>, ReconciliationError> {
         let of_record = row.record.as_ref().map(|record| record.channel_order_no);
         let named = || ChannelOrderNo::parse(&row.line.as_ref()?.order_no);
         let Some(number) = of_record.or_else(named) else { return Ok(None) };
-        let order = self.store().order(number.order).await?;
+        let order = self.books.store().order(number.order).await?;
         let ours = order.filter(|order| {
             let attempt = order.attempt(number.attempt);
             attempt.is_some_and(|attempt| attempt.channel == row.channel)

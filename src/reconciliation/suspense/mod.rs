@@ -4,4 +4,5 @@
 mod difference;
 mod settlement;
 
+pub use self::difference::DifferenceDesk;
 pub use self::settlement::{RecordedReceipt, SettlementDesk, SettlementError};
