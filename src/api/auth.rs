@@ -2,7 +2,7 @@
 //!
 //! A caller shows a bearer key; only its SHA-256 is known here. The table of callers is found by
 //! that digest, so the time of a look-up tells nothing of any key. Keys are swapped whole, and a
-//! caller that stays keeps what is left of its rate.
+//! caller that stays keeps the rest of its rate.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;

@@ -1,8 +1,8 @@
 //! The BIN table: look-ups by prefix, its versions, refresh and rollback.
 //!
 //! Upholds I-11: a prefix has twelve digits at most, so no card number stands in a URL, and the
-//! faults of a refused table repeat nothing that they found. What blocks on the disk runs where
-//! blocking is allowed.
+//! faults of a refused table repeat nothing that they found. Work that blocks on the disk runs
+//! where blocking is allowed.
 
 use std::io::Read as _;
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ use crate::telemetry;
 
 /// The shortest prefix that is looked up: with fewer digits the answer is a region of the world.
 const PREFIX_LENGTH_MIN: usize = 6;
-/// What stands as the source of a table that came in the body.
+/// The source of a table that came in the body.
 const UPLOADED: &str = "uploaded";
 /// Types of a body that is a table.
 const TABLE_TYPES: [&str; 4] =

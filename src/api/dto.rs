@@ -85,19 +85,19 @@ pub struct OrderBody<'order> {
     amount: i64,
     currency: &'static str,
     settlement: &'static str,
-    /// Of an escrow payment: what has been handed to the merchant.
+    /// Of an escrow payment: the part that has been handed to the merchant.
     #[serde(skip_serializing_if = "Option::is_none")]
     released: Option<i64>,
-    /// Of a payment or capture: what refunds and voids give back, those under way included.
+    /// Of a payment or capture: the sum of its refunds and voids, those under way included.
     #[serde(skip_serializing_if = "Option::is_none")]
     refunded: Option<i64>,
-    /// Of a pre-authorisation: what was captured, or is being captured.
+    /// Of a pre-authorisation: the sum of its captures, those under way included.
     #[serde(skip_serializing_if = "Option::is_none")]
     captured: Option<i64>,
     /// Of a pre-authorisation: whether it is let go, or about to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     voided: Option<bool>,
-    /// What refers to it, where it was asked for by its id.
+    /// The orders that refer to it, where the caller asked for it by its id.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     follow_ups: Vec<FollowUpBody<'order>>,
     merchant_id: &'order str,
@@ -194,7 +194,7 @@ impl<'order> From<&'order Order> for FollowUpBody<'order> {
     }
 }
 
-/// A card as it may be shown. What the BIN table does not know is left out.
+/// A card as it may be shown, with the facts that the BIN table has.
 #[derive(Serialize)]
 struct CardBody<'order> {
     masked: &'order str,
@@ -243,7 +243,7 @@ struct AttemptBody<'order> {
     reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unknown_cause: Option<&'static str>,
-    /// What was wrong with the last message about it that was not believed.
+    /// Why the last message about it was not believed.
     #[serde(skip_serializing_if = "Option::is_none")]
     objection: Option<&'order str>,
     sent_at: MomentText,

@@ -46,7 +46,8 @@ closed_set! {
         InvalidCardNumber => "invalid_card_number"
             (StatusCode::UNPROCESSABLE_ENTITY, "The card number is not valid"),
         CardNumberFound => "card_number_found"
-            (StatusCode::UNPROCESSABLE_ENTITY, "A field that is kept as it is holds a card number"),
+            (StatusCode::UNPROCESSABLE_ENTITY, "A field that is stored in plain holds a card \
+             number"),
         ExpiredCard => "expired_card" (StatusCode::UNPROCESSABLE_ENTITY, "The card has expired"),
         InvalidAmount => "invalid_amount"
             (StatusCode::UNPROCESSABLE_ENTITY, "The amount cannot be used"),
@@ -125,7 +126,7 @@ impl ProblemCode {
         self.facts().0
     }
 
-    /// What it is, in words that are the same for every occurrence.
+    /// The problem in words that are the same for every occurrence.
     pub const fn title(self) -> &'static str {
         self.facts().1
     }
@@ -152,7 +153,7 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// `detail` says what was wrong this time; it must hold nothing secret.
+    /// `detail` explains this occurrence and must hold nothing secret.
     pub fn new(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let retry_after_s = match code {
             ProblemCode::QueueFull => Some(RETRY_SOON_S),
@@ -318,7 +319,7 @@ impl From<EngineError> for ApiError {
             ),
             EngineError::Contended => Self::new(
                 ProblemCode::QueueFull,
-                "the row changes too fast just now; come back soon",
+                "other calls keep changing the row; send the call again soon",
             ),
             EngineError::StoreFailed => Self::new(
                 ProblemCode::StoreFailed,
@@ -326,9 +327,9 @@ impl From<EngineError> for ApiError {
             ),
             EngineError::Store(error) => error.into(),
             EngineError::Died => {
-                tracing::error!("a call that carried an order out has panicked; recovery ends it");
-                let detail = "the call that carried the order out has panicked; a repeat with the \
-                              same order id tells what it left";
+                tracing::error!("the call of an order has panicked; recovery ends the order");
+                let detail = "the call has panicked; repeat it with the same order id to learn \
+                 the order's state";
                 Self::new(ProblemCode::Internal, detail)
             }
             EngineError::Seal(error) => {

@@ -1,8 +1,8 @@
 //! The HTTP server: its routes, its limits, and how it stops.
 //!
-//! Handlers turn a request into one command and its reply into JSON; rules are elsewhere. What is
-//! not a checked, allowed request ends here, before anything is written or sent. Every answer that
-//! tells of an order tells what is durable (I-12).
+//! Handlers turn a request into one command and its reply into JSON; rules are elsewhere. A request
+//! that fails a check or lacks a permission ends here, before anything is written or sent. Every
+//! answer about an order shows its durable state (I-12).
 
 pub mod auth;
 pub mod dto;
@@ -56,7 +56,7 @@ use input::json::JsonFields;
 use input::order::{self, FieldRules};
 use reconciliation::upload::Uploads;
 
-/// What the handlers share.
+/// The handlers' shared state.
 pub struct ApiState {
     pub engine: Arc<Engine>,
     pub intake: Arc<Intake>,
@@ -109,7 +109,7 @@ impl ApiState {
         let bins = self.bins.current();
         let issued = |digits: &[u8]| luhn_fits(digits) && bins.table.lookup(digits).is_some();
         if card.has_number_in(text) || holds_card_number(text, issued) {
-            let detail = "the field holds a card number, and is kept and shown as it is";
+            let detail = "the field holds a card number, and its text is stored and shown in plain";
             return Err(ApiError::of_field(ProblemCode::CardNumberFound, field, detail));
         }
         Ok(())
@@ -136,8 +136,8 @@ impl ApiState {
     }
 }
 
-/// Carries a change to its end even if its caller hangs up: what follows a commit (its entry in the
-/// audit trail, the waking of those who wait) must not depend on a connection.
+/// Carries a change to its end even if its caller hangs up: the steps after a commit (its entry in
+/// the audit trail, the waking of waiters) must not depend on a connection.
 async fn run_detached<T: Send + 'static>(
     work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
 ) -> Result<T, ApiError> {

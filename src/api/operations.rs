@@ -1,5 +1,5 @@
-//! What operations ask: is the process up, does it take orders, its numbers, what a problem means,
-//! and who did what.
+//! Answers for operations: liveness, readiness, metrics, the meaning of each problem, and the audit
+//! trail.
 
 pub mod clock;
 pub mod workers;
@@ -37,7 +37,7 @@ pub async fn health(State(state): State<Arc<ApiState>>) -> Response {
 }
 
 /// `GET /readyz`: 200 where orders are taken, else 503 with every reason why not. A doubted clock
-/// is no such reason, since no order's truth rests on it; it is told beside.
+/// is no such reason, since no order's truth rests on it; the answer lists the doubt beside them.
 pub async fn readiness(State(state): State<Arc<ApiState>>) -> Response {
     #[derive(Serialize)]
     struct ReadinessBody {
@@ -70,7 +70,7 @@ pub async fn metrics(State(state): State<Arc<ApiState>>) -> Response {
     text("text/plain; version=0.0.4; charset=utf-8", state.metrics.render())
 }
 
-/// `GET /errors`: what every problem means and what to do.
+/// `GET /errors`: the meaning of every problem, and its remedy.
 pub async fn problems() -> Response {
     text(PLAIN, MANUAL.to_owned())
 }

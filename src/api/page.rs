@@ -7,8 +7,8 @@ use serde::{Serialize, Serializer};
 
 use crate::api::dto::json;
 
-/// Rows under their listing's name, then `next`: what `after` must be for the page behind them,
-/// absent at the end.
+/// Rows under their listing's name, then `next`: the `after` of the page behind them, absent at the
+/// end.
 struct Page<'row, B, N> {
     name: &'static str,
     rows: &'row [B],
@@ -26,7 +26,7 @@ impl<B: Serialize, N: Serialize> Serialize for Page<'_, B, N> {
     }
 }
 
-/// The page that says `rows`; it ends the listing if there is no `next`.
+/// The page that says `rows`; without `next` the listing ends.
 pub fn page<B: Serialize, N: Serialize>(
     name: &'static str,
     rows: impl Iterator<Item = B>,

@@ -1,7 +1,7 @@
-//! The temp reversal table: what is unresolved, and an operator's say about it.
+//! The temp reversal table: unresolved orders, and an operator's decisions on them.
 //!
 //! An operator's decision is evidence like any other and goes through the engine (I-3); it needs a
-//! reason, which is kept with the name of who gave it.
+//! reason, which is stored with the operator's name.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::store::PAGE_MAX;
 /// The most rows that one filtered page looks through; `next` goes on from there.
 const LOOKED_THROUGH_MAX: usize = 20 * PAGE_MAX;
 
-/// What a page is filtered by.
+/// The filter of a page.
 struct Filter {
     channel: Option<ChannelId>,
     phase: Option<Phase>,
@@ -146,7 +146,7 @@ pub async fn resolve(
         "failed" => Resolution::Failed,
         "reversed" => Resolution::Reversed,
         _ => {
-            let detail = "it is \"succeeded\", \"failed\" or \"reversed\"";
+            let detail = "\"succeeded\", \"failed\" or \"reversed\" is expected";
             return Err(fields.invalid("outcome", detail));
         }
     };
@@ -179,5 +179,5 @@ fn parse_id(id: &str) -> Result<OrderId, ApiError> {
 }
 
 fn no_such_entry() -> ApiError {
-    ApiError::not_found("the temp reversal table has no such entry")
+    ApiError::not_found("the temp reversal table has no entry of this order")
 }

@@ -33,7 +33,7 @@ pub fn streamed_form(headers: &HeaderMap) -> Option<StreamForm> {
 pub trait Pages: Send + 'static {
     type Row: Send + Sync;
 
-    /// What it lists, for the log.
+    /// The name of the rows, for the log.
     const TABLE: &'static str;
 
     /// The next page; `None` after the last.

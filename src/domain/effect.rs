@@ -56,8 +56,8 @@ impl Alert {
                  than the channel, or another daemon works as this node; its number is passed over"
             }
             Self::ClearingDate => {
-                "a channel named a clearing date that is none or lies too far from its attempt; \
-                 our calendar's date is booked"
+                "a channel named an impossible clearing date, or one too far from its attempt; \
+                 the date of our calendar is booked"
             }
         }
     }

@@ -44,8 +44,8 @@ enum AcceptedWork {
     Running(OrderWork),
 }
 
-/// Work on an order. It is done by whoever waits for it, without a task of its own; if that call
-/// goes away, the rest is done in one. Work that panics has [`EngineError::Died`].
+/// Work on an order. The waiting call does it, without a task of its own; if that call goes away, a
+/// task does the rest. Work that panics has [`EngineError::Died`].
 struct OrderWork(Option<BoxFuture<'static, Result<Order, EngineError>>>);
 
 impl OrderWork {
@@ -227,7 +227,7 @@ impl Engine {
             return Ok(order);
         }
         let waiting = self.waiters.wait(id);
-        // It may have ended before the wait began.
+        // The order may have ended before the wait began.
         let order = self.load_order(id).await?;
         if order.status.is_final() {
             return Ok(order);

@@ -14,7 +14,7 @@ use crate::domain::write_set::{AuditEntry, WriteSet};
 use crate::engine::{Engine, EngineError};
 use crate::store::{PAGE_MAX, StoreError};
 
-/// Why a day was not closed. Those before it may have been.
+/// Why a day was not closed. Earlier days may have been closed.
 #[derive(Debug, thiserror::Error)]
 pub enum CloseError {
     #[error("the clearing day {date} has not ended")]

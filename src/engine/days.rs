@@ -1,7 +1,7 @@
 //! Which clearing days are shut, as this process knows it.
 //!
 //! A success is decided on that, and written a little later. A day that was shut in between is a
-//! conflict: what is known is read anew, and it is decided again.
+//! conflict: the days are read anew, and the success is decided again.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

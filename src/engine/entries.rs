@@ -11,12 +11,12 @@ use crate::domain::outcome::{Outcome, UnknownCause};
 use crate::domain::time::Timestamp;
 use crate::engine::{Engine, EngineError, facts};
 
-/// What one round of work came to.
+/// The result of one round of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WorkResult {
     /// The order has ended.
     Ended,
-    /// It is still open, and due again later or in an operator's hands.
+    /// The order is still open, and due again later or in an operator's hands.
     Open,
     /// Evidence, an operator or another round had moved it meanwhile.
     Nothing,
@@ -94,7 +94,8 @@ impl Engine {
         Ok(self.run(id, None, move |_| command.clone()).await?.order)
     }
 
-    /// What an order follows up, as its channel knows it; `None` where it follows nothing up.
+    /// The attempt that an order follows up, as its channel knows it; `None` where the order is no
+    /// follow-up.
     async fn original_facts(&self, order: &Order) -> Result<Option<AttemptFacts>, EngineError> {
         let Some(of) =
             order.instruction.kind.original().filter(|_| order.instruction.kind.is_follow_up())

@@ -1,9 +1,9 @@
 //! Takes refunds, voids, captures and releases, and carries them out: at once, or when accounting
 //! has booked them.
 //!
-//! Upholds I-1 and "booked first": whoever writes accounting's acknowledgement down begins the
-//! order that waited for it in the same commit, so a crash leaves either both or neither. Upholds
-//! I-9: a repeated order id sends nothing.
+//! Upholds I-1 and "booked first": the commit that writes accounting's acknowledgement also begins
+//! the order that waited for it, so a crash leaves either both or neither. Upholds I-9: a repeated
+//! order id sends nothing.
 
 use std::sync::Arc;
 
@@ -25,9 +25,9 @@ use crate::engine::{Engine, EngineError, facts};
 /// A refund, void, capture or release as the core asked for it, every field checked.
 #[derive(Debug, Clone)]
 pub struct FollowUp {
-    /// What the core said, and of the original ([`Instruction::on`]) what it did not say.
+    /// The core's instruction, completed from the original ([`Instruction::on`]).
     pub instruction: Instruction,
-    /// What is left of the original, if absent; a void is always of the whole.
+    /// If absent, the rest of the original; a void is always of the whole.
     pub amount: Option<AmountMinor>,
     pub card: Option<Arc<CardInput>>,
 }
@@ -123,7 +123,8 @@ impl Engine {
             let begin = move |_| Command::BeginFollowUp { booked: Box::new(booked.clone()) };
             match self.run(order, None, begin).await {
                 Ok(_) => return Ok(Some(order)),
-                // It has begun or ended meanwhile; what accounting said is kept all the same.
+                // The order has begun or ended meanwhile; accounting's answer is stored all the
+                // same.
                 Err(EngineError::Refused(Refusal::WrongPhase)) => {}
                 Err(error) => return Err(error),
             }
@@ -164,8 +165,8 @@ impl Engine {
     }
 }
 
-/// What the core charges its merchant for a capture: what it says, or what it said of the hold if
-/// that is charged as a whole. A part of it is not ours to guess.
+/// The fee that the core charges its merchant for a capture: its own, or the fee of the hold if the
+/// whole is captured. We do not guess the fee of a part.
 fn complete_fee(instruction: &mut Instruction, original: &Order) {
     let captures = matches!(instruction.kind, OrderKind::Capture { .. });
     if captures && instruction.amount == original.instruction.amount {
@@ -174,8 +175,8 @@ fn complete_fee(instruction: &mut Instruction, original: &Order) {
     }
 }
 
-/// The amount of a follow-up that names none. Nothing left is refused by the rules, with the same
-/// words as too much.
+/// The amount of a follow-up that names none. The rules refuse an empty rest as they refuse too
+/// much.
 fn all_that_is_left(kind: OrderKind, original: &Order) -> AmountMinor {
     let whole = original.instruction.amount;
     match kind {

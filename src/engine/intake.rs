@@ -40,14 +40,14 @@ pub enum PayError {
         rule: Option<String>,
         candidates: Vec<ChannelRefusal>,
     },
-    /// It is borne out that the card's last good month is over everywhere on earth.
+    /// The last good month of the card is over everywhere on earth, by a clock that is borne out.
     #[error("the last month in which the card is good has passed")]
     ExpiredCard,
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
 
-/// What routing is asked about without a payment.
+/// A question to the routing without a payment.
 #[derive(Debug, Clone)]
 pub struct RouteQuestion {
     /// Of a kind that begins with a card; another one has its original's channel and no route.
@@ -131,7 +131,7 @@ impl Intake {
         })
     }
 
-    /// Shows what every rule and channel says of a payment, to `with`. Nothing is sent.
+    /// Passes the verdict of every rule and channel on a payment to `with`. Nothing is sent.
     pub fn explain<T>(
         &self,
         question: &RouteQuestion,

@@ -90,8 +90,8 @@ pub struct WorkerSignals {
     pub reversals: Notify,
 }
 
-/// How often one change was decided again because its rows had changed meanwhile. Whoever changes
-/// rows goes round: load, decide, [`Engine::write`].
+/// How often one change was decided again because its rows had changed meanwhile. A caller that
+/// changes rows loops: load, decide, [`Engine::write`].
 #[derive(Debug, Default)]
 pub struct CommitRounds(u32);
 
@@ -262,13 +262,14 @@ impl Engine {
                 self.perform(&decision);
                 return Ok(decision);
             }
-            // It may have been a day that was shut meanwhile.
+            // The conflict may be a day that was shut meanwhile.
             self.days.forget(&terms.channel);
         }
     }
 
-    /// Writes the rows that a change has decided on, if there are any, and wakes those who deliver
-    /// them. False if what was loaded had changed meanwhile: it is loaded and decided anew.
+    /// Writes the rows that a change has decided on, if there are any, and wakes the workers that
+    /// deliver them. False if the loaded rows had changed meanwhile: the caller loads and decides
+    /// anew.
     pub async fn write(
         &self,
         tries: &mut CommitRounds,
@@ -305,7 +306,7 @@ impl Engine {
     }
 
     /// Gives back what attempts took of their channels' limits for the day that have now ended
-    /// without moving money. What a channel was never sent has given it back itself.
+    /// without moving money. An attempt that was never sent has given back its part itself.
     fn give_back(&self, before: &Order, after: &Order) {
         if before.id != after.id {
             return;
@@ -372,8 +373,8 @@ impl Engine {
         self.channels.terms_at(channel, began).ok_or_else(missing)
     }
 
-    /// Waits for a place in a full queue, or for a store that cannot be reached: what a channel
-    /// said must not be dropped for lack of one.
+    /// Waits for a place in a full queue, or for a store that cannot be reached: a channel's answer
+    /// must not be dropped for lack of a place.
     async fn commit_patiently(&self, writes: &WriteSet) -> Result<(), CommitError> {
         let deadline = Instant::now() + COMMIT_PATIENCE;
         loop {
@@ -418,7 +419,8 @@ impl Engine {
         }
     }
 
-    /// Performs the effects that need no channel. The calling function sends: it has the request.
+    /// Performs the effects that need no channel. The calling function has the request, and sends
+    /// it.
     fn perform(&self, decision: &Decision) {
         for effect in &decision.effects {
             match effect {
@@ -449,7 +451,7 @@ impl Engine {
     }
 }
 
-/// What a request to a channel says about an attempt of the order.
+/// The facts about an attempt of the order that a request to a channel states.
 pub(crate) fn facts(order: &Order, number: u8) -> AttemptFacts {
     let attempt = order.attempt(number).expect("the caller holds an attempt of this order");
     AttemptFacts {

@@ -27,8 +27,8 @@ struct NumberRange {
     end: u64,
 }
 
-/// Gives out order ids of one node. The date is UTC's; it never goes back, even if the clock
-/// does, and never runs further ahead than a day of what is borne out.
+/// Gives out order ids of one node. The date is UTC's; the date never goes back, even if the clock
+/// does, and is never more than a day ahead of the date that is borne out.
 pub struct OrderNumbers {
     store: Arc<dyn Store>,
     node: u16,

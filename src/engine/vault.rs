@@ -1,7 +1,7 @@
 //! Seals card numbers for channels that need them again, and digests card data for comparison.
 //!
-//! Upholds I-11: what leaves here for the store is ciphertext, or a keyed digest that nobody
-//! without the key can test a guess against.
+//! Upholds I-11: the store gets ciphertext, or a keyed digest against which nobody without the key
+//! can test a guess.
 
 use std::fmt::Write as _;
 

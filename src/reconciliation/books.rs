@@ -1,4 +1,4 @@
-//! Our books as reconciliation reads them: what they have of a channel and of its numbers.
+//! Our books as reconciliation reads them: the records and rules of a channel.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ use crate::engine::Engine;
 use crate::reconciliation::ReconciliationError;
 use crate::store::Store;
 
-/// Days behind a contradiction in which its record is looked for: it lies on the first open day.
+/// Days behind a contradiction in which its record is looked for: the record lies on the first open
+/// day.
 const CONTRADICTION_DAYS: u16 = 31;
 
 /// A record's clearing date and number.
@@ -44,7 +45,7 @@ pub struct ChannelBooks {
     rules: Arc<dyn StatementRules>,
 }
 
-/// What holds for a channel now.
+/// The terms and the time by which a channel's statements are handled.
 #[derive(Clone)]
 pub struct ChannelContext {
     pub channel: ChannelId,
@@ -77,7 +78,7 @@ impl ChannelBooks {
         self.engine.store()
     }
 
-    /// What holds for a channel now.
+    /// The channel's terms of this moment.
     pub fn context(&self, channel: &ChannelId) -> Result<ChannelContext, ReconciliationError> {
         let terms = self.engine.channels().terms(channel);
         let missing = || ReconciliationError::UnknownChannel { channel: channel.clone() };
@@ -145,7 +146,7 @@ impl ChannelBooks {
         Ok(page.into_iter().find(|record| record.channel_order_no == number))
     }
 
-    /// What becomes of the money of a record, if our order had ended otherwise.
+    /// Where the money of a record goes, if our order had ended otherwise.
     pub async fn contradicted_money(
         &self,
         record: &RecordSide,

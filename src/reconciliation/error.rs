@@ -10,7 +10,7 @@ use crate::engine::EngineError;
 use crate::reconciliation::matching::MatchError;
 use crate::store::StoreError;
 
-/// Why a statement could not be laid down. What had landed before is as it was.
+/// Why a statement could not be written to the inbox. Files that had landed before are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
     #[error("the inbox file {} cannot be read or written", path.display())]
@@ -21,7 +21,7 @@ pub enum InboxError {
     TooManyVersions { max: usize },
 }
 
-/// Why something was not done. What had been there is as it was, unless a variant says otherwise.
+/// Why reconciliation refused or failed. The books are unchanged, unless a variant says otherwise.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconciliationError {
     #[error("no channel has the id `{channel}`")]
@@ -32,27 +32,27 @@ pub enum ReconciliationError {
     NoLayout { channel: ChannelId },
     #[error("the clearing date {date} is not over yet")]
     DateOpen { date: BusinessDate },
-    #[error("no statement of {date} has come")]
+    #[error("no statement of {date} has arrived")]
     NoFile { date: BusinessDate },
     /// Nothing was written.
     #[error(
-        "this content stands under {date} already, with lines in it; if it belongs here, hand in \
-         the statement of {date} first"
+        "the same content is the statement of {date}; if it belongs to this date, hand in the \
+         right statement of {date} first"
     )]
     StandsElsewhere { date: BusinessDate },
     #[error("a statement's name has letters, digits and . _ - only, and begins with none of . -")]
     Name,
     #[error("a channel's date has as many revisions as there can be")]
     TooManyRevisions,
-    /// Nothing of it is in the books; the batch tells of the refusal.
+    /// The books have nothing of the statement; the batch records the refusal.
     #[error("the statement is refused")]
     Refused {
         batch: BatchId,
         #[source]
         problem: Box<MatchError>,
     },
-    /// The batch is abandoned. What it had written is found again by the next run.
-    #[error("the statement could not be worked through")]
+    /// The batch is abandoned. The next run finds its rows again.
+    #[error("the statement could not be reconciled")]
     Failed(#[source] Box<MatchError>),
     #[error("the statement could not be kept")]
     Land(#[from] InboxError),

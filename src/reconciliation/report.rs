@@ -114,8 +114,8 @@ impl Day<'_> {
                 }
             }
         }
-        // What is left belongs to orders behind the window.
-        // Ends with the day's last record.
+        // The remaining records belong to orders behind the window. Ends with the day's last
+        // record.
         while let Some(record) = self.records.next(self.store).await? {
             self.late_record(&record).await?;
         }
@@ -199,7 +199,7 @@ fn window(calendar: &ClearingCalendar, date: BusinessDate) -> Option<(OrderId, O
     Some((OrderId::compose(first, 0, 0), OrderId::compose(behind, 0, 0)))
 }
 
-/// What the core charges its merchant for an order, if it has said so.
+/// The fee that the core charges its merchant for an order, if it gave one.
 fn merchant_fee(order: &Order) -> Option<i64> {
     order.instruction.merchant_fee_minor
 }

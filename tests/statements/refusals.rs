@@ -33,7 +33,7 @@ async fn a_file_that_is_not_whole_leaves_nothing_behind() {
             "its lines are of 2026-11-19",
         ),
         ("the columns", good.replace(",succeeded", ""), Some(2), "7 columns"),
-        ("a ZIP", "PK\u{3}\u{4}".to_owned(), None, "no whole ZIP"),
+        ("a ZIP", "PK\u{3}\u{4}".to_owned(), None, "not whole"),
     ];
     for (number, (what, text, line, why)) in rows.into_iter().enumerate() {
         let error = office.hand_in(20, text.into_bytes()).await.expect_err(what);

@@ -63,7 +63,13 @@ pub async fn all(
         (None, after) => (store.all_contradictions(after, limit).await?, limit),
         // One order's come whole.
         (Some(order), None) => (store.contradictions(order).await?, usize::MAX),
-        (Some(_), Some(_)) => return Err(Query::invalid("after", "one order's come whole")),
+        (Some(_), Some(_)) => {
+            return Err(Query::invalid(
+                "after",
+                "the listing of one order has \
+         no pages",
+            ));
+        }
     };
     Ok(listing("contradictions", &rows, limit, place, ContradictionBody::from))
 }

@@ -1,4 +1,4 @@
-//! Transactions: what has succeeded at a channel, and the channel's own words for it.
+//! Transactions: the successes at channels, each with its transcript.
 
 use std::sync::Arc;
 
@@ -83,8 +83,8 @@ pub async fn all(
             let place = |row: &Transaction| row.channel_order_no.to_string();
             Ok(listing(name, &rows, limit, place, TransactionBody::from))
         }
-        (Some(_), None) => Err(Query::invalid("date", "it goes with `channel`")),
-        (None, Some(_)) => Err(Query::invalid("channel", "it goes with `date`")),
+        (Some(_), None) => Err(Query::invalid("date", "`channel` needs a date")),
+        (None, Some(_)) => Err(Query::invalid("channel", "`date` needs a channel")),
     }
 }
 

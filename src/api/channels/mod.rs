@@ -160,7 +160,11 @@ async fn write_switch(state: &ApiState, id: &ChannelId, enabled: bool) -> Result
     let work = move || registry.set_enabled(&switched, enabled);
     let failed = |error: &dyn std::fmt::Display| {
         tracing::error!(channel.name = %id, %error, "a channel could not be switched");
-        ApiError::new(ProblemCode::Internal, "the switch could not be kept, and was not thrown")
+        ApiError::new(
+            ProblemCode::Internal,
+            "the switch could not be written; the channel stays \
+         as it was",
+        )
     };
     let done = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
     if done.map_err(|error| failed(&error))? { Ok(()) } else { Err(unknown_channel()) }

@@ -1,4 +1,4 @@
-//! Channels' statements: what has landed of a date, and asking for one now.
+//! Channels' statements: the files of a date that have landed, and asking for a statement now.
 
 use std::sync::Arc;
 
@@ -129,8 +129,9 @@ fn refused(error: &FetchError) -> ApiError {
 }
 
 fn disk(error: &InboxError) -> ApiError {
-    tracing::error!(error = %telemetry::chain(error), "the inbox cannot be used");
-    ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be used")
+    tracing::error!(error = %telemetry::chain(error), "the inbox of statements cannot be read or \
+     written");
+    ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be read or written")
 }
 
 fn task_failed() -> ApiError {

@@ -111,9 +111,9 @@ impl<'de> Deserialize<'de> for Name<'de> {
     }
 }
 
-/// The fields of one object, taken out one by one; what is left at the end is a mistake.
+/// The fields of one object, taken out one by one; fields that are left at the end are a mistake.
 pub struct JsonFields<'body> {
-    /// What stands before a field's name in its path: empty, or for instance `card.`.
+    /// The prefix of a field's name in its path: empty, or for instance `card.`.
     prefix: &'static str,
     left: Vec<(Cow<'body, str>, Json<'body>)>,
     taken: Vec<&'static str>,
@@ -212,7 +212,7 @@ impl<'body> JsonFields<'body> {
         let Some((name, _)) = self.left.first() else { return Ok(()) };
         let path = self.path(&display_name(name));
         if self.taken.iter().any(|taken| taken == name) {
-            let detail = "the field stands twice";
+            let detail = "the field is given twice";
             return Err(ApiError::of_field(ProblemCode::InvalidField, path, detail));
         }
         let detail = format!("the known fields are: {}", self.taken.join(", "));

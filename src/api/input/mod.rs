@@ -1,4 +1,4 @@
-//! What callers send, read into checked values: bodies within their bounds, JSON, queries, orders.
+//! Callers' input, read into checked values: bodies within their bounds, JSON, queries, orders.
 //!
 //! Knows HTTP and the domain's values, no store and no channel. Nothing here writes anything, so a
 //! bad input ends before there is anything to undo.

@@ -26,7 +26,7 @@ pub const REASON_LENGTH_MAX: usize = 500;
 /// The longest number of an identity document, in characters.
 const ID_NUMBER_LENGTH_MAX: usize = 32;
 
-/// What the settings say of the fields.
+/// The settings about the fields.
 #[derive(Clone, Copy)]
 pub struct FieldRules<'s> {
     pub plain_http_to: &'s [String],
@@ -120,7 +120,7 @@ pub fn amount(fields: &mut JsonFields<'_>) -> Result<Option<AmountMinor>, ApiErr
             Ok(amount) => Ok(Some(amount)),
             Err(error) => refuse(error.to_string().into()),
         },
-        Some(Json::Huge) => refuse("it does not fit in twelve digits".into()),
+        Some(Json::Huge) => refuse("an amount has at most twelve digits".into()),
         Some(_) => refuse("an integer of minor units is expected, without fraction".into()),
     }
 }
@@ -146,11 +146,11 @@ pub fn settlement(fields: &mut JsonFields<'_>) -> Result<SettlementMode, ApiErro
     match fields.text("settlement")? {
         None => Ok(SettlementMode::Instant),
         Some(text) => SettlementMode::parse(&text)
-            .ok_or_else(|| fields.invalid("settlement", "it is \"instant\" or \"escrow\"")),
+            .ok_or_else(|| fields.invalid("settlement", "\"instant\" or \"escrow\" is expected")),
     }
 }
 
-/// What the merchant deals in, if it is said.
+/// The merchant's category, if it is given.
 pub fn merchant_category(
     fields: &mut JsonFields<'_>,
 ) -> Result<Option<MerchantCategory>, ApiError> {
@@ -159,7 +159,7 @@ pub fn merchant_category(
     read.map(Some).ok_or_else(|| fields.invalid("merchant_category", "four digits are expected"))
 }
 
-/// What the core charges its merchant, if it says so: no more than the whole.
+/// The fee that the core charges its merchant, if it is given: at most the amount.
 fn merchant_fee(fields: &mut JsonFields<'_>, whole: AmountMinor) -> Result<Option<i64>, ApiError> {
     let expected = "an integer of minor units is expected, from 0 to the amount";
     match fields.value("merchant_fee") {
@@ -223,7 +223,7 @@ pub fn plain(
         return Err(fields.invalid(name, format!("1 to {length_max} characters are expected")));
     }
     if text.chars().any(|letter| letter.is_control() || !allowed(letter)) {
-        return Err(fields.invalid(name, "it has a character that is not allowed here"));
+        return Err(fields.invalid(name, "the text has a character that is not allowed here"));
     }
     Ok(Some(text.into_owned()))
 }

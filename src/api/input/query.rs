@@ -12,7 +12,7 @@ use crate::store::PAGE_MAX;
 
 /// Rows of a page when the caller names no limit.
 const PAGE_DEFAULT: usize = 100;
-/// What a date should be.
+/// The form of a date.
 const DATE: &str = "a date YYYY-MM-DD";
 
 /// The pairs of a query that nobody has taken yet.
@@ -80,10 +80,9 @@ impl<'uri> Query<'uri> {
     pub fn finish(self) -> Result<(), ApiError> {
         match self.left.first() {
             None => Ok(()),
-            Some((name, _)) => Err(Self::invalid(
-                &display_name(name),
-                "the key is not known here, or stands twice",
-            )),
+            Some((name, _)) => {
+                Err(Self::invalid(&display_name(name), "the key is unknown here, or given twice"))
+            }
         }
     }
 }

@@ -39,11 +39,11 @@ impl<'row> From<&'row HostClock> for HostClockBody<'row> {
 
 #[derive(Serialize)]
 struct ClockBody<'row> {
-    /// What the machine's clock shows.
+    /// The machine's clock.
     clock: MomentText,
-    /// What stamps and waits go by.
+    /// The time for stamps and waits.
     now: MomentText,
-    /// What rules of age and of days go by.
+    /// The time for rules of age and of days.
     borne_out: MomentText,
     doubt: Option<&'static str>,
     witnesses: usize,

@@ -1,4 +1,4 @@
-//! What follows up an order: refunds, voids, captures, and escrow releases.
+//! Follow-ups of an order: refunds, voids, captures, and escrow releases.
 
 use std::sync::Arc;
 
@@ -68,8 +68,8 @@ pub async fn preauth_void(
         .await
 }
 
-/// Takes a follow-up and waits for its end, within the call's bound. What must be booked first ends
-/// when accounting has booked it and the channel has answered.
+/// Takes a follow-up and waits for its end, within the call's bound. A follow-up that must be
+/// booked first ends when accounting has booked it and the channel has answered.
 async fn follow_up(
     state: &ApiState,
     seat: &Seat,
@@ -89,8 +89,8 @@ async fn follow_up(
     let card = asked.card.as_deref().map_or(CardEcho::NONE, CardEcho::of);
     state.refuse_card_numbers(&asked.instruction, card)?;
     state.refuse_when_closed()?;
-    // The rules tell a payment's path from another kind of order; what is no pre-authorisation does
-    // not exist below the path of those.
+    // The rules tell a payment's path from another kind of order; only pre-authorisations exist
+    // below their path.
     if door == FollowUpPath::Preauths && original.instruction.kind != OrderKind::Preauth {
         return Err(no_such_order());
     }

@@ -167,7 +167,7 @@ pub async fn by_order_id(
     let parse = |text: &str| crate::domain::ids::CallerId::parse(text).ok();
     let caller = query.parsed("caller", "the name of a caller", parse)?;
     query.finish()?;
-    let id = id.ok_or_else(|| Query::invalid("order_id", "say which order is meant"))?;
+    let id = id.ok_or_else(|| Query::invalid("order_id", "an id of an order is needed"))?;
     let is_named = caller.is_some();
     let caller = caller.unwrap_or_else(|| seat.name().clone());
     let order = state.engine.store().order_by_caller(caller, id).await?;

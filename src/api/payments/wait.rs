@@ -35,7 +35,7 @@ impl Wait {
         Self { patience, preferred_s: granted.map(|wait| wait.as_secs()) }
     }
 
-    /// What answers once it is in the books.
+    /// A call that answers once its order is in the books.
     pub(super) fn none() -> Self {
         let patience = Patience { until: Instant::now(), with_unknown: false };
         Self { patience, preferred_s: None }
@@ -63,7 +63,7 @@ impl Wait {
     }
 }
 
-/// The seconds of a `wait` preference. What cannot be read is ignored, as RFC 7240 says.
+/// The seconds of a `wait` preference. An unreadable one is ignored, as RFC 7240 says.
 fn preferred_wait_s(headers: &HeaderMap) -> Option<u64> {
     let texts = headers.get_all(PREFER).into_iter().filter_map(|value| value.to_str().ok());
     let mut preferences = texts.flat_map(|text| text.split(','));

@@ -1,4 +1,4 @@
-//! Reconciliation batches: what a run of a statement found, and running a date again.
+//! Reconciliation batches: the findings of a run, and running a date again.
 
 use std::sync::Arc;
 

@@ -201,7 +201,7 @@ pub struct DifferenceBody<'row> {
     /// When it is put in suspense, while it is carried.
     #[serde(skip_serializing_if = "Option::is_none")]
     due_at: Option<MomentText>,
-    /// What suspense holds for it: theirs less ours.
+    /// The money that suspense holds for the difference: theirs less ours.
     held: Vec<GapBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! Differences: what a batch found, what is open, and where its money goes.
+//! Differences: those of a batch, the open ones, and their balancing.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ pub async fn of_batch(
     Ok(json(StatusCode::OK, &Page { batch: batch.to_string(), differences, next }))
 }
 
-/// What a batch found, page by page.
+/// The differences of a batch, page by page.
 struct BatchDifferences {
     store: Arc<dyn Store>,
     batch: BatchId,
@@ -119,7 +119,7 @@ impl Pages for BatchDifferences {
     }
 }
 
-/// `GET /v1/differences?channel=&state=&after=&limit=`: what is open.
+/// `GET /v1/differences?channel=&state=&after=&limit=`: the open differences of a channel.
 pub async fn open(
     State(state): State<Arc<ApiState>>,
     MayInspect(_): MayInspect,

@@ -1,4 +1,4 @@
-//! Settlements: what the bank has received, held against what the statements say.
+//! Settlements: the money that the bank has received, compared with the statements.
 
 use std::sync::Arc;
 

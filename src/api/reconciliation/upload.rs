@@ -216,7 +216,7 @@ async fn write_body(
                 return Err(ApiError::new(ProblemCode::RequestTimeout, detail));
             }
         };
-        // What is no data is a trailer, which says nothing here.
+        // A frame without data is a trailer, which means nothing here.
         let Ok(data) = frame.into_data() else { continue };
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         left = left.checked_sub(length).ok_or_else(too_large)?;

@@ -2,7 +2,7 @@
 //!
 //! One address has a part of the places only, so that it never keeps the others out. Where a
 //! connection finds no place, the one that has been idle longest makes room: it has no request
-//! under way, and whoever holds it may come back. A head that trickles in is idleness too.
+//! under way, and its client may connect again. A head that trickles in is idleness too.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,9 +20,9 @@ use crate::telemetry;
 
 /// How long a connection waits for the place of an idle one before another one is looked for.
 const ROOM_WITHIN: Duration = Duration::from_millis(20);
-/// Instead of the tick since when a connection is idle: it has a request under way.
+/// A request of the connection is under way; stands in place of the tick since when it is idle.
 const BUSY: u64 = u64::MAX;
-/// It was asked to close while it was idle.
+/// The connection was asked to close while it was idle.
 const CLOSING: u64 = u64::MAX - 1;
 
 /// All connections of a server.
@@ -120,8 +120,8 @@ impl Connections {
         Some(ConnectionPlace { connections: Arc::clone(self), number, state, _permit: permit })
     }
 
-    /// Asks the connection that has been idle longest to close. It is looked for among all, which
-    /// is done only where places have run out.
+    /// Asks the connection that has been idle longest to close. The search goes through all
+    /// connections, and runs only when places have run out.
     fn close_longest_idle(&self, of: Option<IpAddr>) -> bool {
         // Bounded: each round meets one that has just become busy, and there are few of them.
         loop {

@@ -30,8 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `shutdown` ends, then lets what is in flight finish within the settings' bound.
 ///
-/// Gives the number of connections that were still open when the bound had passed: what they had
-/// begun is found in the store at the next start.
+/// Gives the number of connections that were still open when the bound had passed: the next start
+/// finds their orders in the store.
 pub async fn serve(
     listener: TcpListener,
     state: Arc<ApiState>,

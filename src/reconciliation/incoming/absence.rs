@@ -1,4 +1,4 @@
-//! What whole statements do not have never arrived, where the channel's file says so (I-3).
+//! An attempt that no whole statement shows never arrived, where the channel's file says so (I-3).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,7 +40,8 @@ impl AbsenceCheck<'_> {
         let Some(days) = self.context.statement.absence_proves_after_days else { return Ok(0) };
         let (mut whole, mut absent) = (BTreeMap::new(), AbsentAttempts::new());
         for (order, attempt) in self.unresolved().await? {
-            // What the channel has acknowledged has arrived, whatever it lists.
+            // An attempt that the channel has acknowledged has arrived, whatever its statements
+            // list.
             if attempt.state == AttemptState::Pending || attempt.channel_reference.is_some() {
                 continue;
             }
@@ -173,7 +174,7 @@ impl AbsenceCheck<'_> {
         Ok(())
     }
 
-    /// Whether the absence has ended the attempt: what the channel has acknowledged stays open.
+    /// Whether the absence has ended the attempt: an acknowledged attempt stays open.
     async fn end_absent_attempt(
         &self,
         number: ChannelOrderNo,

@@ -1,8 +1,8 @@
-//! Asks channels for their statements and lays them into the inbox; what is missing and why can be
-//! seen.
+//! Asks channels for their statements and lays them into the inbox; the desk shows which dates are
+//! missing, and why.
 //!
-//! What has landed is known from the inbox alone, so a restart forgets only when to ask again: it
-//! asks at once, which does no harm.
+//! The inbox alone tells which files have landed. A restart forgets only the time of the next
+//! request: the desk asks at once, which does no harm.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ pub enum FetchError {
     DateOpen,
     #[error("the channel has no statement of this date yet (code {code})")]
     NotYet { code: String },
-    #[error("the channel refuses it (code {code})")]
+    #[error("the channel refuses the statement (code {code})")]
     Refused { code: String },
     #[error("the channel's answer is not believed: {problem}")]
     Unbelieved { problem: String },
@@ -68,7 +68,7 @@ pub struct FetchedStatement {
     pub files: Vec<InboxFile>,
 }
 
-/// What became of one reply.
+/// The result of one reply.
 enum ReplyResult {
     Landed(FetchedStatement),
     Elsewhere(FilePointer),
@@ -97,7 +97,8 @@ impl StatementDesk {
         Self { registry, inbox, clock: clock.into(), missing: Mutex::default() }
     }
 
-    /// Asks once, and lays what comes into the inbox. What is there already is not written again.
+    /// Asks once, and lays the reply's files into the inbox. A file that is there already is not
+    /// written again.
     pub async fn fetch(
         &self,
         channel: &ChannelId,
@@ -149,7 +150,7 @@ impl StatementDesk {
         match self.take(&link, channel, date, Some(pointer), reply).await? {
             ReplyResult::Landed(fetched) => Ok(fetched),
             ReplyResult::Elsewhere(_) => {
-                let problem = "the file leads on to another one".to_owned();
+                let problem = "the file names another one to fetch".to_owned();
                 Err(FetchError::Unbelieved { problem })
             }
         }
@@ -233,7 +234,7 @@ impl StatementDesk {
         missing.get(&(channel.clone(), date)).cloned()
     }
 
-    /// What has landed of a date, by name, with its SHA-256. Reads the disk.
+    /// The files of a date that have landed, by name, with their SHA-256. Reads the disk.
     pub fn landed(
         &self,
         channel: &ChannelId,

@@ -24,10 +24,10 @@ use super::inbox::{Inbox, InboxFile, digest_of};
 /// Dates of a channel whose folders are looked through for what has landed, the newest ones. Older
 /// ones are run when they are asked for.
 const LOOKED_THROUGH_MAX: usize = 62;
-/// The names of packed files: what is in them has the layout's name.
+/// The names of packed files: the file inside has the layout's name.
 const PACKED: [&str; 2] = [".zip", ".gz"];
 
-/// What a statement's file holds, as it is handed in.
+/// The content of an uploaded statement.
 #[derive(Debug)]
 pub enum UploadContent {
     Bytes(Vec<u8>),
@@ -47,7 +47,7 @@ pub struct StatementUpload {
     pub by: String,
 }
 
-/// What became of it.
+/// The result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportResult {
     pub revision: StatementRevision,
@@ -95,7 +95,7 @@ impl ImportDesk {
         self.runner.work_folder()
     }
 
-    /// The turn of a channel: whoever holds it is the only one who runs its statements.
+    /// The turn of a channel: only its holder runs the channel's statements.
     async fn turn(&self, channel: &ChannelId) -> tokio::sync::OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +144,7 @@ impl ImportDesk {
         Ok(ImportResult { revision: job.revision, is_new, batch })
     }
 
-    /// Runs a date again, on the newest of its statements: what is balanced stays so.
+    /// Runs a date again, on the newest of its statements: balanced differences stay balanced.
     pub async fn run(
         &self,
         channel: &ChannelId,
@@ -175,7 +175,8 @@ impl ImportDesk {
         self.run_job(&context, &job).await.map(Some)
     }
 
-    /// What has landed and is not in the books. Lands what was laid into the inbox by hand.
+    /// Statements that have landed and are not in the books. Files that were laid into the inbox by
+    /// hand land now.
     pub async fn landed_statements(&self) -> Result<Vec<LandedStatement>, ReconciliationError> {
         let mut waiting = Vec::new();
         for channel in self.books.engine().channels().ids() {
@@ -189,7 +190,7 @@ impl ImportDesk {
                 let dates = inbox.dates(&looked)?;
                 let over = dates.into_iter().rev().filter(|date| present.is_over(&calendar, *date));
                 let mut newest: Vec<_> = over.take(LOOKED_THROUGH_MAX).collect();
-                // What is carried goes from a date to the next one.
+                // Carried records go from a date to the next one.
                 newest.reverse();
                 let looks =
                     newest.into_iter().map(|date| Ok((date, inbox.register(&looked, date, now)?)));
@@ -220,8 +221,8 @@ impl ImportDesk {
         }
     }
 
-    /// Whether a statement must be run: it has no current batch, or its clearing day was closed
-    /// after that, so that records may have come to it.
+    /// Whether a statement must be run: there is no current batch of its revision, or its clearing
+    /// day was closed after the batch began, so that the day may have more records.
     async fn is_owed(
         &self,
         context: &ChannelContext,
@@ -240,14 +241,15 @@ impl ImportDesk {
     pub async fn recover(&self) -> Result<(), ReconciliationError> {
         let running = self.books.store().running_reconciliations().await?;
         for channel in running.into_iter().map(|batch| batch.channel) {
-            // Whoever has the turn runs; what is left running then was cut off.
+            // The holder of the turn is the only one running: a batch that is still marked as
+            // running was cut off.
             let _turn = self.turn(&channel).await;
             self.runner.abandon(&channel).await?;
         }
         Ok(())
     }
 
-    /// What holds for a channel, if it can run statements of the date.
+    /// The channel's context, if statements of the date can be run.
     fn ready(
         &self,
         channel: &ChannelId,
@@ -366,7 +368,7 @@ impl ImportDesk {
                 Ok(landed.into_iter().next().expect("one file lands as one"))
             }
             UploadContent::Bytes(_) => Err(ReconciliationError::Io {
-                context: "more was handed in than is held in memory".to_owned(),
+                context: "the upload is larger than memory may hold".to_owned(),
                 source: std::io::ErrorKind::FileTooLarge.into(),
             }),
             UploadContent::File(path) => Ok(inbox.land_file(&channel, date, &name, &path)?),
@@ -471,7 +473,7 @@ impl ImportDesk {
     }
 }
 
-/// What is handed in, with its SHA-256.
+/// The uploaded content, with its SHA-256.
 async fn digested(
     content: UploadContent,
 ) -> Result<(UploadContent, [u8; 32]), ReconciliationError> {

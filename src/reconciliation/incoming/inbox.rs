@@ -1,12 +1,11 @@
 //! Where statements land: `<data>/inbox/<channel>/<date>/<file>`, whole or not at all, each content
 //! once.
 //!
-//! A file is written under a name that begins with a dot, made durable, and only then given its
-//! own name; `SHA256SUMS` beside the files (as `sha256sum -c` reads it) lists those that have
-//! landed, and stands only for what is durable. Whoever takes files from here passes over names
-//! that begin with a dot. A list without lines says that the channel has nothing to report of the
-//! date. A crash at any point leaves at most a dotted file, and landing again
-//! finishes.
+//! A file is written under a name that begins with a dot, made durable, and only then given its own
+//! name; `SHA256SUMS` beside the files (as `sha256sum -c` reads it) lists those that have landed,
+//! and stands only for what is durable. Readers of the inbox skip names that begin with a dot. A
+//! list without lines says that the channel has nothing to report of the date. A crash at any point
+//! leaves at most a dotted file, and landing again finishes.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -74,7 +73,7 @@ impl Inbox {
         self.folder.join(channel.as_str()).join(date.to_string())
     }
 
-    /// What has landed of a date, by name: SHA-256 in lower-case hex. Empty if nothing has.
+    /// The files of a date that have landed, by name: SHA-256 in lower-case hex.
     pub fn landed(
         &self,
         channel: &ChannelId,
@@ -161,8 +160,8 @@ impl Inbox {
         Ok(dates)
     }
 
-    /// Lands what was laid into a date's folder by hand, once it has not changed for some seconds:
-    /// whoever writes it may not be done. Blocks on the disk.
+    /// Lands the files that were laid into a date's folder by hand, once they have not changed for
+    /// some seconds: the writer may not be done. Blocks on the disk.
     pub fn register(
         &self,
         channel: &ChannelId,
@@ -186,8 +185,8 @@ impl Inbox {
                 continue;
             }
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
-            // A copy may have kept the time of its original; what lands last leads. One that is
-            // not ours to change leads by its own time.
+            // A copy may have kept the time of its original; the file that lands last leads. A file
+            // whose time we may not change leads by its own time.
             let _ = set_landed_now(&path, now);
             sums.insert(name.clone(), sha256.clone());
             write_sums(&folder, &sums)?;

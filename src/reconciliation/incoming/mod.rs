@@ -1,5 +1,5 @@
-//! What comes in: channels are asked for their statements, files land in the inbox, and each
-//! content becomes a revision of its channel and date.
+//! Incoming statements: channels are asked for them, files land in the inbox, and each content
+//! becomes a revision of its channel and date.
 
 mod absence;
 mod desk;

@@ -86,7 +86,7 @@ impl SummaryForm {
     }
 }
 
-/// The columns of the list: what both sides say, the statement's first.
+/// The columns of the list: both sides' values, the statement's first.
 pub const COLUMNS: [&str; 22] = [
     "class",
     "matched_by",

@@ -1,5 +1,5 @@
-//! What the matcher has found: sums, and the verdicts that are no plain match, in the order of the
-//! statement. What is learnt of single lines behind it goes into the same sums.
+//! The matcher's result: sums, and the verdicts that are no plain match, in the order of the
+//! statement. Records that single lines lead to afterwards go into the same sums.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub struct LateRecord {
     pub record: Side,
 }
 
-/// What one key has left over of a side.
+/// The rows of a side that one key has left over.
 type Remainder<'budget> = SealedPartitions<'budget, ROW_BYTES>;
 
 /// Both sides, held together.
@@ -55,7 +55,7 @@ impl<'a, T: Rows, O: Rows> MatchedSides<'a, T, O> {
         (left_theirs.seal(), left_ours.seal())
     }
 
-    /// What the statement says of itself.
+    /// The end of the statement: its totals and problems.
     pub const fn statement_end(&self) -> &SideEnd {
         &self.their_end
     }

@@ -1,13 +1,13 @@
 //! Holds a channel's statement against our clearing records, however large both are.
 //!
-//! A side is an iterator of small rows: a file, or whatever else can give them. Both sides are
-//! read once, each by a thread of its own, and spread over partitions by their key; partitions are
-//! joined one by one, in a table that fits in the cache. What our channel order number leaves over
-//! is joined again by the channel's own number. Memory is bounded: rows past the budget go to
+//! A side is an iterator of small rows: a file, or the store's pages. Both sides are read once,
+//! each by a thread of its own, and spread over partitions by their key; partitions are joined one
+//! by one, in a table that fits in the cache. Rows that our channel order number leaves over are
+//! joined again by the channel's own number. Memory is bounded: rows past the budget go to
 //! temporary files. Agreement becomes sums and a set of lines; only the rest becomes verdicts, in
 //! the order of the statement. The rules are `domain`'s; the layouts are `codec`'s. Upholds I-10:
-//! it ends with the sums of all classes held against what was read. Must not know channels, stores,
-//! or what is done about a difference.
+//! it ends with the sums of all classes held against what was read. Must know neither channels nor
+//! stores, nor how a difference is handled.
 
 pub mod form;
 mod join;
@@ -68,18 +68,18 @@ pub struct Comparison {
     pub seed: u64,
 }
 
-/// What was found, beside the differences.
+/// The result of a match, beside the differences.
 #[derive(Debug)]
 pub struct MatchReport {
     pub totals: Totals,
-    /// What was read of each side; equals the sums of all classes (I-10).
+    /// The rows that were read of each side; equal to the sums of all classes (I-10).
     pub theirs: Tally,
     pub ours: Tally,
     /// The statement's lines that agree with one of our records.
     pub agreed: LineSet,
     /// Lines of the statement's file, headings included.
     pub lines: u32,
-    /// What is wrong with the file as a whole and was kept: a wrong total, a cut-off end.
+    /// Problems of the file as a whole that refused nothing: a wrong total, a cut-off end.
     pub problems: Vec<(u32, StatementProblem)>,
     /// Whether a total of the channel's counts the lines, and has their number. Without it a file
     /// that was cut off at a line's end looks like a short day.
@@ -97,7 +97,7 @@ impl MatchReport {
     }
 }
 
-/// Why there is no report. Nothing was half-done: nothing is done until there is one.
+/// Why there is no report. Nobody acts on a match before its report.
 #[derive(Debug, thiserror::Error)]
 pub enum MatchError {
     #[error("{} cannot be read", path.display())]
@@ -106,15 +106,13 @@ pub enum MatchError {
     Packed { path: PathBuf, problem: String },
     #[error("{}, line {line}: {problem}", path.display())]
     Line { path: PathBuf, line: u32, problem: StatementProblem },
-    #[error("{name} is the file of {date} by its name, so it is another day's")]
+    #[error("{name} is the file of another day, {date}, by its name")]
     OtherDay { name: String, date: BusinessDate },
     #[error("{} has more than {LINES_MAX} lines", path.display())]
     TooManyLines { path: PathBuf },
     #[error("{} has more than {BAD_LINES_MAX} lines that cannot be read", path.display())]
     TooManyBadLines { path: PathBuf },
-    #[error(
-        "there are {found} differences, more than {max}: it is another day's or channel's file"
-    )]
+    #[error("{found} differences are more than {max}: the file belongs to another day or channel")]
     TooManyDifferences { found: u64, max: u64 },
     /// A side that is no file.
     #[error("our records cannot be read")]
@@ -141,7 +139,7 @@ pub trait Watch: Sync {
 /// Parts that a run joins by the first key.
 pub const JOINED: u64 = ALL_PARTITIONS as u64;
 
-/// Nobody watches.
+/// Reports progress to nobody.
 pub struct NoWatch;
 
 impl Watch for NoWatch {
@@ -213,7 +211,7 @@ pub fn reconcile<'a, T: Rows + Send, O: Rows>(
     Ok(matched)
 }
 
-/// One thread for each side; what theirs says is told first.
+/// One thread for each side; an error of theirs comes first.
 fn both<A: Send, B>(
     theirs: impl FnOnce() -> Result<A, MatchError> + Send,
     ours: impl FnOnce() -> Result<B, MatchError>,
@@ -225,7 +223,7 @@ fn both<A: Send, B>(
     })
 }
 
-/// What every row of a run is spread by, and where it lies then.
+/// The seed by which rows are spread over partitions, and the memory that the partitions may take.
 #[derive(Clone, Copy)]
 struct Spread<'budget> {
     seed: u64,
@@ -279,7 +277,7 @@ struct KeyJoin<'a, 'budget> {
 }
 
 impl<'budget> KeyJoin<'_, 'budget> {
-    /// Every partition, by two threads; what each has found.
+    /// Joins every partition, by two threads; gives the findings of each.
     fn run(
         &self,
         theirs: &SealedPartitions<'_, ROW_BYTES>,

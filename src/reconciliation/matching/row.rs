@@ -1,4 +1,4 @@
-//! A line or record as 48 bytes: what is compared, and where its words stand.
+//! A line or record as 48 bytes: the compared values, and the place of its words.
 //!
 //! The key is exact where it is short: up to 36 digits, or 15 bytes of anything. A longer one is
 //! 126 bits of its SHA-256: that two of ten million such keys collide has a chance of one in 10^24.
@@ -26,7 +26,7 @@ const YEAR_BASE: u32 = 2_000;
 const TAG: u32 = 126;
 const LENGTH: u32 = 120;
 
-/// Where a row stands on its side. Whoever gave the row finds its words by it again.
+/// Where a row stands on its side. The side finds the row's words again by its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Place {
     /// From 1, in the order of the side: a line of a file, or a record's ordinal.

@@ -12,7 +12,8 @@ use crate::reconciliation::matching::source::{self, FilePattern, LineError, Line
 
 /// Those of `wanted` that the statement names anywhere: in a line that was read, that was passed
 /// over or that could not be read, in a column of the layout or in another. All of them, if each of
-/// its rows is passed over: nothing says then that it is the day's. Temporary files go to `folder`.
+/// its rows is passed over: nothing proves then that the file is the day's. Temporary files go to
+/// `folder`.
 pub fn numbers_named(
     statement: &Path,
     layout: &Layout,
@@ -44,7 +45,7 @@ pub fn numbers_named(
     }
 }
 
-/// What rows a statement has.
+/// The kinds of rows that a statement has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RowKinds {
     None,

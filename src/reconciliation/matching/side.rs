@@ -1,5 +1,5 @@
 //! A side of a run: an iterator of rows that can show the words of single ones again. A file is
-//! one; whoever keeps records elsewhere brings another.
+//! one; the pages of a store are another.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ const BAD_TEXT_LENGTH_MAX: usize = 1_000;
 
 /// The rows of one side, each once, in the side's order.
 pub trait Rows: Iterator<Item = Result<Row, MatchError>> {
-    /// What there is to say when the last row has been given. Called once, then.
+    /// The end of the side. Called once, when the last row has been given.
     fn end(&mut self) -> Result<SideEnd, MatchError>;
 
     /// The words of a row, or of a bad line, as they are written. Asked for in any order, mostly in
@@ -30,14 +30,14 @@ pub trait Rows: Iterator<Item = Result<Row, MatchError>> {
     fn side_at(&mut self, place: Place) -> Result<Side, MatchError>;
 }
 
-/// What a side says of itself at its end.
+/// A side's totals and problems, known at its end.
 #[derive(Debug, Default)]
 pub struct SideEnd {
     /// The last place's line: a file's lines, headings included, or the number of records.
     pub lines: u32,
     /// Lines that cannot be read and were kept.
     pub bad: Vec<Place>,
-    /// What is wrong with the side as a whole and was kept, with the line that says so.
+    /// Problems of the side as a whole that refused nothing, with the line that shows each.
     pub problems: Vec<(u32, StatementProblem)>,
     /// Whether a total of the channel's counts the lines, and has their number.
     pub is_counted: bool,
@@ -91,7 +91,7 @@ pub struct StatementInput<'a> {
 pub struct FileRows<'a> {
     lines: Lines,
     reading: FileDecoder<'a>,
-    /// What the end of a statement is held against.
+    /// The statement whose summary the end is compared with.
     statement: Option<StatementInput<'a>>,
     watch: &'a dyn Watch,
     text: Vec<u8>,
@@ -147,7 +147,7 @@ impl<'a> FileRows<'a> {
         let Some(text) = text else { return Ok(is_counted) };
         let said = self.reading.decoder.line_totals();
         let (problems, counts) = summary.check(&text, said, file.layout.currency);
-        // The summary is another file: what it says otherwise is told, and refuses nothing.
+        // The summary is another file: a difference from it is reported, and refuses nothing.
         let line = self.reading.line;
         self.reading.end.problems.extend(problems.into_iter().map(|problem| (line, problem)));
         Ok(is_counted || counts)
@@ -199,7 +199,7 @@ impl Rows for FileRows<'_> {
                 ..side
             }),
             Ok(DecodedLine::Passed | DecodedLine::Silent(_)) => {
-                let source = std::io::Error::other("it was changed while it was read");
+                let source = std::io::Error::other("the file was changed while it was read");
                 Err(MatchError::Read { path: self.reading.path.clone(), source })
             }
             Err(problem) => {
@@ -311,7 +311,7 @@ impl<'a> FileDecoder<'a> {
             && self.decoder.is_unread()
             && !problem.is_foreign_kind()
         {
-            // Not one of its rows is what the layout says: it is another one's.
+            // None of its rows fits the layout: the file belongs to another layout.
             return Err(self.refused(line, problem));
         }
         let doubt = self.decoder.doubt();

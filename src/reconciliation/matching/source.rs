@@ -19,7 +19,7 @@ const SUMMARY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Bytes that are read at once where one line is looked for.
 const LINE_PIECE_BYTES: usize = 1024;
 
-/// What names a statement's file, and its date where that is known beforehand.
+/// The name pattern of a statement's file, and its date where that is known beforehand.
 #[derive(Debug, Clone, Copy)]
 pub struct FilePattern<'a> {
     /// With `*`, `<YYMMDD>` and `<YYYYMMDD>`.
@@ -104,7 +104,7 @@ type Archive = zip::ZipArchive<io::BufReader<File>>;
 fn members(file: File, path: &Path) -> Result<(Archive, Vec<Option<String>>), MatchError> {
     let packed = |problem: String| MatchError::Packed { path: path.to_owned(), problem };
     let mut archive = zip::ZipArchive::new(io::BufReader::new(file))
-        .map_err(|_| packed("it is no whole ZIP file".to_owned()))?;
+        .map_err(|_| packed("the ZIP file is not whole".to_owned()))?;
     let mut names = Vec::with_capacity(archive.len());
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| packed(error.to_string()))?;
@@ -136,10 +136,16 @@ fn unzip(
         }
         named.check(name)?;
         if found.replace(index).is_some() {
-            return Err(packed("more than one file in it can be meant".to_owned()));
+            return Err(packed("more than one file of the archive fits".to_owned()));
         }
     }
-    let index = found.ok_or_else(|| packed("no file in it has the layout's name".to_owned()))?;
+    let index = found.ok_or_else(|| {
+        packed(
+            "no file of the archive has the layout's \
+     name"
+                .to_owned(),
+        )
+    })?;
     let mut entry = archive.by_index(index).map_err(|error| packed(error.to_string()))?;
     keep(&mut entry, path, budget)
 }
@@ -210,7 +216,7 @@ fn keep(unpacked: &mut impl Read, path: &Path, budget: &Budget) -> Result<File, 
     let mut bounded = unpacked.take(UNPACKED_BYTES_MAX + 1);
     let copied = io::copy(&mut bounded, &mut file).map_err(failed)?;
     if copied > UNPACKED_BYTES_MAX {
-        let problem = "it unpacks to more than 64 GiB".to_owned();
+        let problem = "the file unpacks to more than 64 GiB".to_owned();
         return Err(MatchError::Packed { path: path.to_owned(), problem });
     }
     Ok(file)
@@ -407,7 +413,7 @@ mod tests {
         let other = zipped(&[("INN26111988ZM_7", "one\r\ntwo")]);
         let other = read(&other, Some("INN<YYMMDD>88ZM_*"));
         assert!(other.is_err_and(|problem| problem.contains("2026-11-19")));
-        assert!(read(b"PK\x03\x04", None).is_err_and(|problem| problem.contains("no whole")));
+        assert!(read(b"PK\x03\x04", None).is_err_and(|problem| problem.contains("not whole")));
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         io::Write::write_all(&mut gzip, b"one\r\ntwo\n").expect("memory");
         assert_eq!(read(&gzip.finish().expect("memory"), None), wanted);

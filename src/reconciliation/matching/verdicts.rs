@@ -1,4 +1,4 @@
-//! What joining finds: sums of everything, rows only of what is not a plain match.
+//! The findings of a join: sums of all rows, and the rows that are no plain match.
 
 use std::io;
 
@@ -134,7 +134,7 @@ impl Dates {
     }
 }
 
-/// What one thread finds.
+/// The findings of one thread.
 pub struct Findings<'budget> {
     order: ListingOrder,
     dates: Dates,
@@ -144,7 +144,7 @@ pub struct Findings<'budget> {
     pub agreed: LineSet,
     pub rows: Partitions<'budget, VERDICT_BYTES>,
     pub count: u64,
-    /// What the first key left over and the second one may find, in the order of its file.
+    /// Rows that the first key left over and the second one may match, in the order of its file.
     pub left_theirs: Partitions<'budget, ROW_BYTES>,
     pub left_ours: Partitions<'budget, ROW_BYTES>,
 }
@@ -188,7 +188,8 @@ impl<'budget> Findings<'budget> {
         self.keep(&Verdict { class, key, line, record }, false)
     }
 
-    /// A line without a record. What only they have by the first key may be found by the second.
+    /// A line without a record. A line that has no record by the first key may have one by the
+    /// second.
     pub fn line(&mut self, class: Class, key: MatchKey, line: &Row) -> io::Result<()> {
         let place = line.place();
         if key == MatchKey::OrderNo && class == Class::OnlyTheirs && line.has_reference() {

@@ -17,7 +17,7 @@ use super::BatchRun;
 use super::evidence::{VerdictsByNumber, line_of};
 use crate::reconciliation::{PAGE, ReconciliationError};
 
-/// What other dates' statements have under some numbers, the earliest date first.
+/// Lines of other dates' statements by their number, the earliest date first.
 pub(super) type LinesOfOtherDates = BTreeMap<ChannelOrderNo, Vec<Difference>>;
 
 impl BatchRun<'_> {
@@ -79,7 +79,7 @@ enum LinePlace<'row> {
     There(&'row Difference),
 }
 
-/// What the lines of one number come to: what cancels within a date is that date's own matter.
+/// The lines of one number, less those that cancel each other within a date.
 #[derive(Debug)]
 struct Split<'row> {
     across: Vec<LinePlace<'row>>,
@@ -113,7 +113,7 @@ fn cancel(lines: Vec<PlacedItem<'_>>) -> (Vec<PlacedItem<'_>>, Vec<PlacedItem<'_
     (lines(gone), lines(left))
 }
 
-/// Those of them that are another date's, with the class that they have so far.
+/// The rows of another date among the places, by the class that they have so far.
 fn rows_of<'row>(places: &[LinePlace<'row>], is_netted: bool) -> Vec<&'row Difference> {
     let row = |place: &LinePlace<'row>| match place {
         LinePlace::There(row) => Some(*row),
@@ -132,7 +132,7 @@ impl BatchRun<'_> {
         elsewhere: &LinesOfOtherDates,
     ) -> Result<(), ReconciliationError> {
         for (number, rows) in elsewhere {
-            // What our books have of it, one of the lines is about.
+            // One of the lines is about our record.
             if self.books.record_of(&self.context.channel, self.date, *number).await?.is_some() {
                 continue;
             }
@@ -168,7 +168,7 @@ impl BatchRun<'_> {
                 let row = chunk.latest(row.clone());
                 chunk.lose_line(&row).await?;
             }
-            // The rows are as they were read: what has changed since, the next run finds.
+            // The rows are as they were read: the next run finds later changes.
             if !self.commit_chunk(&mut CommitRounds::default(), chunk).await? {
                 return Err(EngineError::Contended.into());
             }

@@ -1,8 +1,8 @@
 //! A bounded number of findings as one commit: rows as they were loaded, and as they are then.
 //!
 //! No two rows ever have one record, nor one line. A record's row keeps its record for life, and
-//! lines come and go; a row whose line another row takes gives it up in the same commit. What a
-//! person has balanced is only looked at.
+//! lines come and go; a row whose line another row takes gives it up in the same commit. Balanced
+//! rows are only read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -33,7 +33,7 @@ struct RowChange {
     now: Difference,
 }
 
-/// What a batch says that a balanced difference does not.
+/// A line of a batch that contradicts a balanced difference.
 pub struct BalancedLine {
     pub difference: DifferenceId,
     pub line: u32,
@@ -162,7 +162,8 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    /// What a person has balanced stays so; that the statement says something else now is told.
+    /// A balanced difference stays balanced; the batch reports that the statement now says
+    /// otherwise.
     fn compare_balanced(&mut self, row: &Difference, finding: &Finding) {
         if row.gaps() != finding.gaps() {
             let line = finding.line.as_ref().map_or(0, |line| line.line);
@@ -209,8 +210,12 @@ impl<'a> Chunk<'a> {
         let ran = store.current_reconciliation(self.context.channel.clone(), record.date).await?;
         if ran.is_none() {
             let Some(change) = row.without_line(self.batch, &moment) else { return Ok(()) };
-            let gone =
-                change.difference.without_finding(self.batch, "its date is not run yet", &moment);
+            let gone = change.difference.without_finding(
+                self.batch,
+                "the record's date is not \
+                 reconciled yet",
+                &moment,
+            );
             self.put(Some(change));
             self.put(gone);
             return Ok(());
@@ -223,7 +228,7 @@ impl<'a> Chunk<'a> {
         Ok(())
     }
 
-    /// Nothing was found of it any more.
+    /// The batch finds the row's difference no more.
     pub fn without_finding(&mut self, row: &Difference, what: &str) {
         let moment = self.context.moment();
         self.put(row.without_finding(self.batch, what, &moment));

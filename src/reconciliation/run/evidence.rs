@@ -1,5 +1,5 @@
-//! What a statement's line proves about an order of ours (I-3, I-5), and what our books know of the
-//! number that it names.
+//! What a statement's line proves about an order of ours (I-3, I-5), and the record that our books
+//! have of its number.
 
 use std::collections::BTreeMap;
 
@@ -23,17 +23,17 @@ const CODE: &str = "statement";
 const LINES_TOLD_MAX: usize = 8;
 
 /// The lines that name one number of ours.
-pub(in crate::reconciliation) struct NumberLines<'v> {
+pub(super) struct NumberLines<'v> {
     pub number: ChannelOrderNo,
     pub lines: &'v [Verdict<Side>],
     /// Lines of the statements of other dates that name it.
     pub others: &'v [Difference],
-    /// They are all that is said of it. A row that cannot be read, or is passed over, may name it
-    /// too, and so may what was cut off.
+    /// No other line names the number. A row that cannot be read, or is passed over, may name it
+    /// too, and so may a part that was cut off.
     pub is_all: bool,
 }
 
-/// What came of looking at the lines of a number that only they have.
+/// The result of weighing the lines of a number that only the statement has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EvidenceResult {
     /// An order of unknown end has ended by them.
@@ -50,7 +50,7 @@ pub type VerdictsByNumber = BTreeMap<ChannelOrderNo, Vec<Verdict<Side>>>;
 
 /// Where our record of a number is.
 enum RecordStanding {
-    /// It is not there, or takes part already.
+    /// There is none, or it takes part already.
     None,
     /// No line has it, and nobody has decided on it.
     Free(Box<ClearingRecord>),
@@ -112,7 +112,7 @@ impl BatchRun<'_> {
             );
         }
         if let Some(said) = evidence(self.date, number.attempt, &lines, proof).filter(|_| tells) {
-            // What the file says is true when its day has ended, whenever it is handed in.
+            // A statement is true as of the end of its day, whenever it is handed in.
             let as_of = self.context.terms.calendar.beginning_of(self.date.next());
             match self.books.engine().weigh(order.id, Evidence { as_of, ..said }).await {
                 // A success that a reversal may still undo is held.
@@ -176,7 +176,7 @@ impl BatchRun<'_> {
                 RecordStanding::None
             });
         }
-        // One that is carried took part already; what a person has decided stays so.
+        // A carried record took part already; a person's decision stands.
         let is_decided = row.is_some_and(|row| {
             row.is_balanced() || (row.state.is_open() && record.date < self.date)
         });
@@ -204,7 +204,7 @@ pub(super) fn line_of(verdict: &Verdict<Side>) -> Option<(&Side, Item)> {
     verdict.line.as_ref().and_then(|line| Some((line, line.item?)))
 }
 
-/// What the lines of a number prove of its attempt, with what they say as the transcript.
+/// The evidence that the lines of a number are about its attempt; their text is its transcript.
 fn evidence(
     date: BusinessDate,
     attempt: u8,

@@ -53,7 +53,7 @@ const DIFFERENCES_MAX: u64 = 1_000_000;
 /// Problems that a report lists.
 const PROBLEMS_MAX: usize = 100;
 
-/// What is run.
+/// The revision to run.
 pub struct Job {
     pub revision: StatementRevision,
     /// Whether the revision is not in the books yet.
@@ -83,8 +83,8 @@ struct BatchRun<'a> {
     elsewhere: HashMap<u32, BusinessDate>,
     /// Lines that cancel those of another date's statement.
     netted: BTreeSet<u32>,
-    /// Those of both that were written, with the class that their own statement gives them, and
-    /// theirs.
+    /// Written lines of both kinds: the class by this statement alone, the final class, and the
+    /// line.
     moved: Vec<(Class, Class, Item)>,
     found: HashSet<DifferenceId>,
     told: u32,
@@ -104,7 +104,7 @@ impl BatchRunner {
         Self { books, folder: data.join(WORK), entropy }
     }
 
-    /// Where temporary files may be written. It is made if it is absent.
+    /// Where temporary files may be written. Creates the folder if it is absent.
     pub fn work_folder(&self) -> Result<&Path, ReconciliationError> {
         let failed = |source| ReconciliationError::Io {
             context: format!("the folder {} cannot be made", self.folder.display()),
@@ -143,7 +143,7 @@ impl BatchRunner {
         };
         self.put_batch(batch.clone()).await?;
         if files.statement.is_none() {
-            // It has no columns to find and no end to miss.
+            // An empty file has no columns and no end.
             layout.header = Header::Skipped(0);
             (layout.footer, layout.summary, layout.member) = (None, None, None);
         }
@@ -199,7 +199,7 @@ impl BatchRunner {
                 clearing.date = %batch.date,
                 "a reconciliation was cut off; it is run again"
             );
-            self.end_abandoned(batch, "it was cut off".to_owned()).await?;
+            self.end_abandoned(batch, "the run was cut off".to_owned()).await?;
         }
         Ok(())
     }
@@ -277,7 +277,7 @@ impl<'a> BatchRun<'a> {
         Ok(proven)
     }
 
-    /// Starts the matcher in a thread of its own. It waits for whoever takes what it tells.
+    /// Starts the matcher in a thread of its own. It waits until its events are taken.
     fn start(
         &self,
         folder: &Path,
@@ -297,7 +297,7 @@ impl<'a> BatchRun<'a> {
         };
         let ended = tokio::task::spawn_blocking(move || {
             let tell = |news| {
-                let gone = |_| std::io::Error::other("nobody takes what is found");
+                let gone = |_| std::io::Error::other("the receiver of verdicts is gone");
                 let told = sender.blocking_send(news).map_err(gone);
                 told.map_err(|source| MatchError::Write { source })
             };
@@ -308,8 +308,8 @@ impl<'a> BatchRun<'a> {
             let mut matched = reconcile(&mut theirs, &mut ours, &comparison, &budget, &NoWatch)?;
             matched
                 .each_stranger(|verdict| tell(MatcherEvent::Stranger(verdict.map(shortened))))?;
-            // Only when the file is read to its end all is known that it says of a number; what was
-            // cut off may have said more.
+            // Only the end of the file completes the lines of a number; a cut-off part may have had
+            // more.
             let end = matched.statement_end();
             let (unread, is_whole) = (end.unread.clone(), end.problems.is_empty());
             let (late, mut found) = mpsc::channel(PAGE);
@@ -412,7 +412,7 @@ impl<'a> BatchRun<'a> {
         }
     }
 
-    /// Whether the chunk is written; it is built anew if its rows had changed under it.
+    /// Whether the chunk was written; if its rows had changed meanwhile, the caller builds it anew.
     async fn commit_chunk(
         &mut self,
         tries: &mut CommitRounds,
@@ -487,7 +487,8 @@ impl<'a> BatchRun<'a> {
             problems.push(problem(REVISION, 0, detail));
         }
         if !report.is_counted && self.files.statement.is_some() {
-            let detail = "nothing says how many lines it has, so that none is known to be absent";
+            let detail = "the file does not give the number of its lines, so that an absent line \
+             proves nothing";
             problems.push(problem(UNCOUNTED, 0, detail.to_owned()));
         }
         for (line, said) in &report.problems {
@@ -495,7 +496,10 @@ impl<'a> BatchRun<'a> {
         }
         for unsaid in std::mem::take(&mut self.unsaid) {
             let id = unsaid.difference;
-            let detail = format!("difference {id} is balanced, and is another one now");
+            let detail = format!(
+                "difference {id} is balanced, and the statement now says \
+             otherwise"
+            );
             problems.push(problem("balanced_differs", unsaid.line, detail));
         }
         problems.truncate(PROBLEMS_MAX);
@@ -505,11 +509,12 @@ impl<'a> BatchRun<'a> {
 
 type Matcher = tokio::task::JoinHandle<Result<MatchReport, MatchError>>;
 
-/// What the matcher tells.
+/// An event of the matcher.
 enum MatcherEvent {
     /// A line whose number none of our records has.
     Stranger(Verdict<Side>),
-    /// All of these were told. What they lead to is waited for, until the sender is gone.
+    /// The last stranger was sent. The matcher waits for the records that they lead to, until the
+    /// sender is gone.
     Whole {
         unread: SkippedNumbers,
         is_whole: bool,

@@ -43,7 +43,7 @@ pub struct Records {
     window: Window,
 }
 
-/// How far the walk is: what its next page lies behind.
+/// The walk's position: its next page lies behind this key.
 #[derive(Clone, Copy)]
 enum Stage {
     Day(BusinessDate, Option<ChannelOrderNo>),

@@ -67,7 +67,7 @@ impl BatchRun<'_> {
         let own_line = row.line.as_ref().is_some_and(|line| line.date == self.date);
         let own_record = row.record.as_ref().is_some_and(|record| record.date == self.date);
         if row.line.is_some() && !own_line {
-            // Another date's statement has satisfied the record: it took no part.
+            // Another date's statement has satisfied the record: the record took no part.
             return Ok(());
         }
         if row.state == DifferenceState::Balanced {
@@ -80,7 +80,7 @@ impl BatchRun<'_> {
             // A record of another date, which a line of this statement had satisfied.
             (true, false) if row.record.is_some() => chunk.lose_line(&row).await,
             (true, false) => {
-                chunk.without_finding(&row, "its line is gone, or matches");
+                chunk.without_finding(&row, "the line is gone, or matches");
                 Ok(())
             }
             (_, true) => {

@@ -1,4 +1,4 @@
-//! What was carried too long is suspended, and what a person decides is balanced.
+//! Differences that were carried too long are suspended, and a person's decision balances them.
 
 use futures_util::future::join_all;
 
@@ -68,7 +68,8 @@ impl DifferenceDesk {
         }
     }
 
-    /// A person decides where the money of a difference belongs. It is kept in the audit trail.
+    /// A person decides where the money of a difference belongs. The decision goes into the audit
+    /// trail.
     pub async fn balance(
         &self,
         id: DifferenceId,

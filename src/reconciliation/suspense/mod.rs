@@ -1,5 +1,5 @@
-//! What suspense holds: differences that were carried too long and are balanced, and the bank's
-//! money that settles what the statements say.
+//! Suspense: differences that were carried too long and are balanced, and the bank's money that
+//! settles the statements.
 
 mod difference;
 mod settlement;

@@ -39,11 +39,11 @@ impl From<StoreError> for SettlementError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordedReceipt {
     pub settlement: ChannelSettlement,
-    /// It was there before, with the same content; nothing was written.
+    /// The same receipt had been recorded before; nothing was written.
     pub repeated: bool,
 }
 
-/// What a person did, for the audit trail.
+/// A person's action, for the audit trail.
 struct AuditAction {
     actor: String,
     action: &'static str,
@@ -156,7 +156,7 @@ impl SettlementDesk {
             subject: format!("{} {}", settlement.channel, settlement.id),
             reason: deed.reason,
         };
-        // What it writes is guarded by its version.
+        // Rows that are written are guarded by their version.
         let is_written = |row: &ReadGuard| match row {
             ReadGuard::SettledDate { date, .. } => settled.iter().any(|own| own.date == *date),
             ReadGuard::Reconciliation { .. } => false,
@@ -173,7 +173,7 @@ impl SettlementDesk {
         Ok((writes, settlement))
     }
 
-    /// What is known of the dates in a currency, and the rows that say so.
+    /// The facts about the dates in a currency, and the rows that they were read from.
     async fn facts(
         &self,
         channel: &ChannelId,

@@ -21,7 +21,7 @@ const NAME_LENGTH_MAX: usize = 120;
 /// Characters of an unknown word that a fault may show, before masking.
 const SHOWN_LENGTH_MAX: usize = 12;
 
-/// What is wrong with a line.
+/// A mistake in a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BinLineProblem {
     #[error("the heading lacks the column `{0}`")]

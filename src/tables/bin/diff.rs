@@ -1,4 +1,4 @@
-//! What a new table changes against an old one, key by key.
+//! The changes from an old table to a new one, key by key.
 //!
 //! Pure: two tables in, the difference out. Whether it is suspicious is judged in `refresh.rs`.
 
@@ -31,7 +31,7 @@ impl Serialize for RowKey {
 pub struct TableDiff {
     pub added: Vec<RowKey>,
     pub removed: Vec<RowKey>,
-    /// Kept, with another issuer code, card type or brand: what routes and fees depend on.
+    /// Kept, with another issuer code, card type or brand: routes and fees depend on these.
     pub changed: Vec<RowKey>,
     /// Kept, with another issuer name.
     pub renamed: Vec<RowKey>,

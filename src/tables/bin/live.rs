@@ -1,4 +1,4 @@
-//! The live BIN table: what lookups read, and how it is refreshed and rolled back.
+//! The live BIN table: its lookups, its refresh and its rollback.
 //!
 //! Lookups are wait-free and see one whole table each; a refresh builds another one beside it and
 //! swaps a pointer. The order of a refresh is fixed: parse, check, compare, refuse what looks
@@ -26,7 +26,7 @@ use crate::domain::bin::{BinRow, BinTable};
 /// The longest name of a person or a source in the history, in characters.
 const RECORDED_LENGTH_MAX: usize = 200;
 
-/// What a refresh refuses and keeps.
+/// The bounds of a refresh.
 #[derive(Debug, Clone, Copy)]
 pub struct RefreshOptions {
     pub read: ReadOptions,
@@ -52,7 +52,7 @@ impl Default for RefreshOptions {
     }
 }
 
-/// Who changes the table and when: for the history.
+/// The author and the time of a change, for the history.
 #[derive(Debug, Clone, Copy)]
 pub struct Occasion<'text> {
     pub who: &'text str,
@@ -74,7 +74,7 @@ pub struct ActiveTable {
     pub who: Option<String>,
 }
 
-/// What a refresh did.
+/// The result of a refresh.
 #[derive(Debug, Clone, Serialize)]
 pub struct RefreshReport {
     /// The live version after it.
@@ -94,7 +94,7 @@ pub struct RefreshReport {
     pub diff: TableDiff,
 }
 
-/// What a rollback did.
+/// The result of a rollback.
 #[derive(Debug, Clone, Serialize)]
 pub struct RollbackReport {
     pub version: u32,
@@ -203,8 +203,8 @@ pub struct LiveBinTable {
 }
 
 impl LiveBinTable {
-    /// Loads the newest recorded version whose digest fits, else the shipped table. What had to be
-    /// passed over is in `problems`. Creates nothing on the disk.
+    /// Loads the newest recorded version whose digest fits, else the shipped table. `problems`
+    /// lists the versions that it passed over. Creates nothing on the disk.
     pub fn load(data_dir: &Path) -> Result<Self, VersionError> {
         let folder = VersionFolder::below(data_dir);
         let history = folder.history()?;
@@ -222,7 +222,7 @@ impl LiveBinTable {
         self.loaded.load().active.table.lookup(digits).cloned()
     }
 
-    /// What was damaged or missing when the live table was loaded. Someone must look at it.
+    /// Damaged or missing files when the live table was loaded. An operator must repair them.
     pub fn problems(&self) -> Vec<VersionProblem> {
         self.loaded.load().problems.clone()
     }
@@ -281,7 +281,7 @@ impl LiveBinTable {
         Ok(report)
     }
 
-    /// Makes an earlier version the live one. Nothing is deleted, so it can be undone likewise.
+    /// Makes an earlier version the live one. Nothing is deleted, so a further rollback undoes it.
     pub fn rollback(
         &self,
         target: RollbackTarget,
@@ -303,7 +303,8 @@ impl LiveBinTable {
             }
             RollbackTarget::Previous => {
                 let mut earlier = history.succession();
-                // What is live may be older than what the history ends with, if that is damaged.
+                // The live version may be older than the last one of the history, if that one is
+                // damaged.
                 let live = earlier.iter().rposition(|version| *version == before.version);
                 earlier.truncate(live.unwrap_or(0));
                 newest_good(&self.folder, &history, &earlier)
@@ -362,8 +363,8 @@ impl LiveBinTable {
         Ok(infos.collect())
     }
 
-    /// What a restart would load now. If another process changed it, it becomes the live one here
-    /// too, so that memory never lags behind what is answered. Called under the lock.
+    /// The table that a restart would load now. If another process changed it, it becomes the live
+    /// one here too, so that the answers of both agree. Called under the lock.
     fn live_on_disk(&self, history: &History) -> Arc<ActiveTable> {
         if history.bytes != self.loaded.load().history_bytes {
             self.loaded.store(Arc::new(load_newest(&self.folder, history)));

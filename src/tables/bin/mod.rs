@@ -36,7 +36,7 @@ pub use text::TextEncoding;
 pub use versions::{SHIPPED_VERSION, VersionAction, VersionError, VersionProblem, VersionRecord};
 pub use view::RowView;
 
-/// What stands as the source of the table that is compiled in.
+/// The source of the table that is compiled in.
 pub const SHIPPED_SOURCE: &str = "shipped";
 
 static SHIPPED: LazyLock<Arc<BinTable>> = LazyLock::new(|| {

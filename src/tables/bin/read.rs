@@ -18,7 +18,7 @@ use crate::domain::closed_set;
 pub const SOURCE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Lines with text that are looked at to find the format.
 const SNIFFED_LINES_MAX: usize = 20;
-/// What an old Excel file (a compound document) begins with.
+/// The first bytes of an old Excel file (a compound document).
 const COMPOUND_DOCUMENT: &[u8] = &[0xD0, 0xCF, 0x11, 0xE0, 0xA1, 0xB1, 0x1A, 0xE1];
 const ZIP_ARCHIVE: &[u8] = b"PK\x03\x04";
 const UTF8_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
@@ -39,7 +39,7 @@ closed_set! {
     }
 }
 
-/// What the caller knows about the source. `None` is found by content.
+/// The caller's knowledge about the source. `None`: found by content.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ReadOptions {
     pub format: Option<TableFormat>,
@@ -123,7 +123,7 @@ pub fn read_table(bytes: &[u8], options: ReadOptions) -> Result<ReadTable, Unrea
     Ok(ReadTable { table, format, encoding, deleted, merged })
 }
 
-/// Writes a table in our own format: what a kept version holds. Equal tables give equal bytes.
+/// Writes a table in our own format: the content of a kept version. Equal tables give equal bytes.
 pub fn write_csv(table: &BinTable) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(WRITTEN_COLUMNS).expect("memory takes any row");
@@ -161,7 +161,7 @@ fn find_format(text: &[u8], encoding: TextEncoding) -> Result<TableFormat, Unrea
     if text.starts_with(ZIP_ARCHIVE) {
         return Err(UnreadableTable::ZipArchive);
     }
-    // A bad first line must not hide the format: it is to be told with its number.
+    // A bad first line must not hide the format: the line is reported with its number.
     for (_, line) in lines_of(text).take(SNIFFED_LINES_MAX) {
         if is_csv_heading(line) {
             return Ok(TableFormat::Csv);

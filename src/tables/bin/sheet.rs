@@ -22,7 +22,7 @@ const CARD_TYPE: u32 = 15;
 const CHANGE: u32 = 16;
 /// The mark of a row that was deleted in the period of the file.
 const DELETED: &str = "D";
-/// What stands in place of a card name where there is none.
+/// The mark of an absent card name.
 const NO_NAME: &str = "--";
 /// Longer numbers than a BIN are not padded: they are faults.
 const PADDED_LENGTH_MAX: usize = 12;
@@ -45,7 +45,7 @@ fn first_sheet(bytes: &[u8]) -> Result<Range<Data>, String> {
     sheet_bounds::check(bytes)?;
     let parse = || {
         let mut book = Xls::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
-        let sheet = book.worksheet_range_at(0).ok_or("it has no sheet")?;
+        let sheet = book.worksheet_range_at(0).ok_or("the workbook has no sheet")?;
         sheet.map_err(|error| error.to_string())
     };
     catch_unwind(AssertUnwindSafe(parse)).unwrap_or_else(|_| Err("it is damaged".to_owned()))

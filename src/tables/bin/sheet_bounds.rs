@@ -1,10 +1,10 @@
-//! What a spreadsheet says of itself, looked at before a parser believes it.
+//! The bounds of a spreadsheet, checked before a parser trusts them.
 //!
 //! An `.xls` file is a compound document: chains of sectors, and in one of them a run of records.
 //! The parser follows both without a bound: a chain that leads back to itself, or two cells far
 //! apart, make it take all memory, which ends the process and cannot be caught. So this walks the
-//! same chains and the same records first, and refuses what a table cannot be. Layout: \[MS-CFB\]
-//! 2.1 to 2.6 and \[MS-XLS\] 2.4.
+//! same chains and the same records first, and refuses a file that no table can be. Layout:
+//! \[MS-CFB\] 2.1 to 2.6 and \[MS-XLS\] 2.4.
 
 /// Sheets of one workbook. The scheme's has one.
 const SHEETS_MAX: usize = 16;
@@ -38,7 +38,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), &'static str> {
         if kind == BOUND_SHEET {
             starts.push(number(data, 0).ok_or(DAMAGED)? as usize);
         }
-        if starts.len() > SHEETS_MAX + 1 { Err("it has too many sheets") } else { Ok(()) }
+        if starts.len() > SHEETS_MAX + 1 { Err("the workbook has too many sheets") } else { Ok(()) }
     })?;
     for start in starts {
         let mut extent = Extent::default();
@@ -50,7 +50,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), &'static str> {
 }
 
 const DAMAGED: &str = "it is damaged";
-const ENDLESS: &str = "a chain of its sectors has no end";
+const ENDLESS: &str = "a chain of sectors has no end";
 
 /// The compound document around the workbook.
 struct Compound<'f> {
@@ -81,7 +81,7 @@ impl<'f> Compound<'f> {
         for sector in document.table_sectors(field(68)?)? {
             document.next.extend(numbers(document.sector(sector)?));
             if document.next.len() > file.len() {
-                return Err("its sectors are named more than once");
+                return Err("sectors are used more than once");
             }
         }
         document.directory = document.chain(field(48)?, usize::MAX)?;
@@ -131,12 +131,12 @@ impl<'f> Compound<'f> {
     /// The stream of records.
     fn workbook(&self) -> Result<Vec<u8>, &'static str> {
         if self.entries().any(|(_, _, bytes)| bytes > self.file.len()) {
-            return Err("a stream in it is longer than the file");
+            return Err("a stream is longer than the file");
         }
         let (_, root, root_bytes) = self.entries().next().ok_or(DAMAGED)?;
         let named = |name: &str| self.entries().find(|(field, ..)| is_named(field, name));
         let found = named("Workbook").or_else(|| named("Book"));
-        let (_, first, bytes) = found.ok_or("it has no workbook")?;
+        let (_, first, bytes) = found.ok_or("the file has no workbook")?;
         if bytes >= SMALL_STREAM_BYTES {
             return self.chain(first, bytes);
         }
@@ -217,7 +217,7 @@ impl Extent {
                     _ => (long(0), long(4), short(10)),
                 };
                 if first > row {
-                    return Err("its last row stands before its first");
+                    return Err("the last row stands before the first");
                 }
                 self.reach(row, column)
             }
@@ -231,7 +231,7 @@ impl Extent {
         self.row = self.row.max(row);
         self.column = self.column.max(column);
         let places = (self.row + 1) * (self.column + 1);
-        if places > PLACES_MAX { Err("its cells are too far apart") } else { Ok(()) }
+        if places > PLACES_MAX { Err("the cells are too far apart") } else { Ok(()) }
     }
 }
 
@@ -283,12 +283,12 @@ mod tests {
         itself.truncate(512);
         itself.extend_from_slice(&[0; 4]);
         assert_eq!(check(&itself), Err(ENDLESS));
-        let far = "its cells are too far apart";
+        let far = "the cells are too far apart";
         assert_eq!(check(&with(dimensions_at() + 4, &[0xff; 4])), Err(far));
         assert_eq!(check(&with(dimensions_at() + 10, &[0xff; 2])), Ok(()));
         let number = TABLE.windows(4).position(|four| four == [0xfd, 0, 10, 0]).expect("a cell");
         assert_eq!(check(&with(number + 4, &[0xff; 4])), Err(far));
-        let reversed = "its last row stands before its first";
+        let reversed = "the last row stands before the first";
         assert_eq!(check(&with(dimensions_at(), &[0xff; 2])), Err(reversed));
     }
 

@@ -12,7 +12,7 @@ use crate::domain::closed_set;
 
 /// The mark of a row that was deleted in the period of the file.
 const DELETED: &str = "D";
-/// What the last line of the fixed-width layout begins with.
+/// The first bytes of the last line of the fixed-width layout.
 const END_MARK: &[u8] = b"TOTAL";
 
 /// The fields of the delimited layout: width in bytes, in order. A comma stands behind each.
@@ -87,7 +87,7 @@ pub(super) fn read_delimited(text: &[u8], encoding: TextEncoding, checker: &mut 
     }
 }
 
-/// Reads the fixed-width layout. It names no cards.
+/// Reads the fixed-width layout. The layout names no cards.
 pub(super) fn read_fixed(text: &[u8], encoding: TextEncoding, checker: &mut Checker) {
     for (number, line) in lines_of(text) {
         if line.starts_with(END_MARK) {

@@ -19,13 +19,13 @@ use super::read::{ReadOptions, TableFormat, UnreadableTable, read_table};
 use super::text::TextEncoding;
 use crate::domain::bin::BinTable;
 
-/// The version of the table that is compiled in. It is never a file.
+/// The version of the table that is compiled in. No file has it.
 pub const SHIPPED_VERSION: u32 = 0;
 const FOLDER: &str = "bin-table";
 const HISTORY: &str = "history";
 const LOCK: &str = "lock";
 
-/// What a line of the history records.
+/// The action that a line of the history records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionAction {
@@ -63,7 +63,7 @@ pub struct VersionError {
     source: io::Error,
 }
 
-/// Something in the folder that is not as it should be, and was passed over.
+/// A damaged or missing file of the folder, which was passed over.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VersionProblem {
     #[error("line {line} of the history of BIN tables is damaged and was passed over")]
@@ -164,7 +164,8 @@ impl VersionFolder {
         Ok(history)
     }
 
-    /// The size of the history now, in bytes: it only grows, so another size is another state.
+    /// The size of the history now, in bytes: the history only grows, so another size is another
+    /// state.
     pub(super) fn history_bytes(&self) -> Result<u64, VersionError> {
         let path = self.path.join(HISTORY);
         match fs::metadata(&path) {

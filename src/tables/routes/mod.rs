@@ -1,8 +1,8 @@
 //! The routes file: read, checked, and swapped whole while orders are being planned.
 //!
-//! A file with any mistake is refused whole, and what is running stays: half of a routes file
-//! would send money where nobody meant it to go. What an order was planned by is kept with the
-//! order, so a reload never alters one that was accepted. This must not know channels beyond their
+//! A file with any mistake is refused whole, and the running routes stay: half of a routes file
+//! would send money where nobody meant it to go. The rule that planned an order is kept with the
+//! order, so a reload never alters an accepted one. This module must not know channels beyond their
 //! ids, nor choose between them: `domain/route` does.
 //!
 //! ```toml
@@ -69,13 +69,13 @@ pub enum Origin {
 }
 
 impl Routes {
-    /// What holds where no routes were written.
+    /// The routes of an installation without a routes file.
     pub fn default_routes() -> Self {
         Self { rules: vec![Rule::default_rule()], origin: Origin::Default }
     }
 }
 
-/// Why a routes file is not taken. What was running stays.
+/// Why a routes file is refused. The running routes stay.
 #[derive(Debug, thiserror::Error)]
 pub enum RoutesRefusal {
     #[error("the routes file {} cannot be read", path.display())]
@@ -90,7 +90,7 @@ pub enum RoutesRefusal {
     Mistaken { mistakes: Vec<Mistake> },
 }
 
-/// What a reload came to.
+/// The result of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReloadResult {
     /// How many rules are in force now.

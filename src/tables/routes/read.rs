@@ -29,7 +29,7 @@ const TIME_ZONE: &str = "Asia/Shanghai";
 /// Digits of an institution code with its region (UnionPay).
 const ISSUER_CODE_DIGITS: usize = 8;
 
-/// The longest name of a rule, in characters: it stands in every order and in every log line.
+/// The longest name of a rule, in characters: the name stands in every order and in every log line.
 const NAME_LENGTH_MAX: usize = 80;
 
 /// How many channels an advice lists.
@@ -66,7 +66,7 @@ pub fn read(file: &str, text: &str, known: &[ChannelId]) -> Result<Routes, Vec<M
     Ok(Routes { rules, origin: Origin::File })
 }
 
-/// What earlier rules leave for later ones.
+/// The facts about earlier rules that later ones are checked against.
 #[derive(Default)]
 struct EarlierRules {
     /// The line of each name.

@@ -77,21 +77,21 @@ pub struct Balancing {
 /// Why a difference is not balanced. Nothing has changed then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BalanceRefusal {
-    #[error("it is balanced already")]
+    #[error("the difference is balanced already")]
     Balanced,
-    #[error("it has cleared: there is nothing to balance")]
+    #[error("the difference has cleared: nothing is left to balance")]
     Cleared,
     #[error("a reason is needed")]
     NoReason,
-    #[error("no money hangs on it: acknowledge it")]
+    #[error("the difference moves no money: acknowledge it")]
     NoMoney,
-    #[error("money hangs on it: say where it belongs")]
+    #[error("the difference moves money: the remedy must say where the money goes")]
     Money,
-    #[error("say whose money it is")]
+    #[error("a merchant is needed: the books do not know the money's owner")]
     NoMerchant,
     #[error("the order belongs to merchant {merchant_id}")]
     OtherMerchant { merchant_id: MerchantId },
-    #[error("it has as many accounting requests as a chain can have")]
+    #[error("the difference has as many accounting requests as a chain can have")]
     Exhausted,
 }
 
@@ -163,7 +163,10 @@ impl Finding {
             ContradictedMoney::Held if is_claim => DifferenceTarget {
                 state: DifferenceState::Suspended,
                 held: self.base(),
-                what: format!("{class}: its money is in suspense since the claim came"),
+                what: format!(
+                    "{class}: its money is in suspense since the channel reported the \
+                 success"
+                ),
             },
             ContradictedMoney::Nothing
             | ContradictedMoney::Undone { .. }

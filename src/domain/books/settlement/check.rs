@@ -323,14 +323,14 @@ fn cause_of(over: i128, left: SettledAmounts, dates: &[DateFacts]) -> Option<Str
     }
     let fee = i128::from(left.fee_minor);
     if over == fee {
-        return Some("that is what the fees are: they may be charged apart".to_owned());
+        return Some("the gap equals the fees: the channel may charge them apart".to_owned());
     }
     if over == -fee {
-        return Some("that is what the fees are: they may have been kept twice".to_owned());
+        return Some("the gap equals the fees: the channel may have kept them twice".to_owned());
     }
     let is_date = |facts: &&DateFacts| {
         remainder_of(facts).is_some_and(|left| i128::from(left.net_minor) == -over)
     };
     let date = dates.iter().filter(|_| dates.len() > 1).find(is_date)?;
-    Some(format!("that is what {} settles: its money may come later", date.date))
+    Some(format!("the gap equals the money of {}: it may come later", date.date))
 }

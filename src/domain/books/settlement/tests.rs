@@ -112,8 +112,8 @@ fn several_receipts_add_up_and_nothing_is_booked_before() {
 #[test]
 fn reasons_tell_what_it_may_be() {
     let rows = [
-        (10_000, "that is what the fees are: they may be charged apart"),
-        (9_880, "that is what the fees are: they may have been kept twice"),
+        (10_000, "the gap equals the fees: the channel may charge them apart"),
+        (9_880, "the gap equals the fees: the channel may have kept them twice"),
     ];
     let dates = [facts(20, stated(10_000, 60), None)];
     for (minor, reason) in rows {
@@ -122,7 +122,7 @@ fn reasons_tell_what_it_may_be() {
     }
     let two = [facts(20, stated(500, 3), None), facts(21, stated(700, 4), None)];
     let one = checked(open(SettlementId::from_u64(7), received("B", 20, 21, 497)), &two);
-    let reason = "that is what 2026-11-21 settles: its money may come later";
+    let reason = "the gap equals the money of 2026-11-21: it may come later";
     assert_eq!(one.settlement.reasons.last().map(String::as_str), Some(reason));
     // Without any statement even nothing is no agreement.
     let none = [facts(20, None, None)];
