@@ -32,7 +32,7 @@ const KEYS: [(&str, &str, &str); 18] = [
 ];
 
 /// Every key that all protocols share, with another value than in `KEYS` or by default.
-const CHANGES: [(&str, &str, &str); 59] = [
+const CHANGES: [(&str, &str, &str); 66] = [
     ("", "protocol", "\"iso8583\""),
     ("", "name", "\"Another name\""),
     ("", "state", "\"closed\""),
@@ -69,6 +69,13 @@ const CHANGES: [(&str, &str, &str); 59] = [
     ("clearing", "cut_off", "\"00:00\""),
     ("clearing", "close_after", "\"9h\""),
     ("accounting.accounts", "bank_reserve", "\"reserve of {channel}\""),
+    ("accounting.accounts", "channel_pending_clearing", "\"another\""),
+    ("accounting.accounts", "merchant_pending_clearing", "\"another\""),
+    ("accounting.accounts", "company_transitional", "\"another\""),
+    ("accounting.accounts", "suspense_receivable", "\"another\""),
+    ("accounting.accounts", "suspense_payable", "\"another\""),
+    ("accounting.accounts", "channel_fee_cost", "\"another\""),
+    ("accounting.accounts", "difference_profit_or_loss", "\"another\""),
     ("statement", "download_at", "\"11:30\""),
     ("statement", "retry", r#"["20m"]"#),
     ("statement", "look_back_days", "4"),
