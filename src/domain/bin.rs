@@ -95,7 +95,7 @@ impl fmt::Display for Bin {
 }
 
 closed_set! {
-    /// What kind of account stands behind a card. Fees and routes depend on it.
+    /// The kind of account behind a card. Fees and routes depend on it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum CardType {
         /// 借记卡
@@ -160,8 +160,8 @@ impl CardBrands {
         Self { first: brand, second: None }
     }
 
-    /// What a row of a UnionPay table says that names no brand: that UnionPay's network takes the
-    /// card, whatever other scheme its number was allotted to.
+    /// The brands of a row of a UnionPay table that names none: UnionPay's network takes the card,
+    /// whatever other scheme its number was allotted to.
     pub fn of_unionpay_table(bin: &Bin) -> Self {
         let first = Brand::of_range(bin);
         Self { first, second: (first != Brand::UnionPay).then_some(Brand::UnionPay) }
@@ -282,8 +282,8 @@ impl BinTable {
         Some(row)
     }
 
-    /// What a card that begins with these digits can be: for each card length the longest BIN
-    /// among those that the digits hold whole. A BIN longer than the digits is never claimed, but
+    /// The rows of cards that begin with these digits: for each card length the longest BIN among
+    /// those that the digits hold whole. A BIN longer than the digits is never claimed, but
     /// `PrefixMatches::has_longer_bins` tells that more digits may give another answer.
     pub fn lookup_prefix(&self, digits: &[u8], pan_length: Option<u8>) -> PrefixMatches<'_> {
         let mut matches = PrefixMatches { rows: [None; PAN_LENGTHS], has_longer_bins: false };
@@ -346,7 +346,7 @@ impl fmt::Debug for BinTable {
     }
 }
 
-/// What a prefix can be: one row at most for each card length.
+/// The rows that a prefix can lead to: one at most for each card length.
 #[derive(Debug, Clone)]
 pub struct PrefixMatches<'table> {
     rows: [Option<&'table Arc<BinRow>>; PAN_LENGTHS],

@@ -172,8 +172,8 @@ impl Expiry {
     }
 }
 
-/// What the core sends about the card. All but the masked number leaves memory with the call.
-/// There is one of it, which is shared and wiped at its end.
+/// The core's data about the card. All but the masked number leaves memory with the call. One copy
+/// exists, which is shared and wiped at its end.
 pub struct CardInput {
     pub pan: Pan,
     pub expiry: Option<Expiry>,
@@ -244,7 +244,7 @@ pub struct CardDigests {
     pub phone: u64,
 }
 
-/// What an order keeps of its card.
+/// The facts that an order keeps of its card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CardFacts {
     pub masked: MaskedPan,

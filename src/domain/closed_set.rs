@@ -1,15 +1,14 @@
 //! Closed sets: enums whose values have a stable name each.
 //!
-//! The name is what the API, channel files, logs and metrics call a value. What is stored is a
-//! number. Neither is ever given to another value, and one that is no longer written still reads
-//! back.
+//! The name is what the API, channel files, logs and metrics call a value. The store has a number.
+//! Neither is ever given to another value, and one that is no longer written still reads back.
 
 /// A value that is stored by a number of its own. Zero is left free, so that a blank byte is damage
 /// and not a value.
 pub trait StoredNumber: Sized + Copy {
     fn number(self) -> u8;
 
-    /// `None` if no value has this number: what was stored is damaged or of a newer version.
+    /// `None` if no value has this number: the stored number is damaged or of a newer version.
     fn from_number(number: u8) -> Option<Self>;
 }
 

@@ -1,4 +1,4 @@
-//! Everything that can happen to an order, as one closed set.
+//! The commands on an order, as one closed set.
 
 use crate::domain::books::Transaction;
 use crate::domain::books::accounting::AccountingRequest;
@@ -28,7 +28,7 @@ pub struct View {
     pub shut_through: Option<BusinessDate>,
 }
 
-/// The order that the view's order refers to. It is guarded by its version like the view's own.
+/// The order that the view's order refers to. Its version guards it like the view's own.
 #[derive(Debug, Clone)]
 pub struct OriginalView {
     pub order: Order,
@@ -70,7 +70,7 @@ pub struct RepeatedCard {
 }
 
 closed_set! {
-    /// What an operator decided about an unknown.
+    /// An operator's decision about an unknown.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Resolution {
         Succeeded => "succeeded",
@@ -79,7 +79,7 @@ closed_set! {
     }
 }
 
-/// Who decided, and why. Both are kept in the audit trail.
+/// The person who decided, and the reason. Both go into the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decider {
     pub actor: String,
@@ -91,13 +91,14 @@ pub struct Decider {
 pub enum Command {
     /// A new order (version 0, with its candidates) is to be written and sent.
     Accept { card: CardInMemory },
-    /// Something was learnt about an attempt. `spare_id` is an unused order id, given where the
+    /// Evidence about an attempt has arrived. `spare_id` is an unused order id, given where the
     /// attempt has ended, since a contradiction may owe an undo.
     Learn { evidence: Evidence, card: CardInMemory, spare_id: Option<OrderId> },
     /// The entry's reversal is due: make it durable, then send it.
     BeginReversal,
-    /// The own result of a reversal of this attempt. `late`: it came when its call had ended
-    /// without it, and tells of no earlier moment than this one, when it was asked.
+    /// The own result of a reversal of this attempt. `late`: the result came when its call had
+    /// ended without it, and tells of no earlier moment than this one, when the reversal was asked
+    /// for.
     LearnReversal {
         attempt: u8,
         outcome: Outcome,
@@ -122,7 +123,7 @@ pub enum Command {
     Withdraw { booked: Box<AccountingRequest>, decider: Decider },
 }
 
-/// What a command comes to: rows to commit, then effects to perform.
+/// The result of a command: rows to commit, then effects to perform.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     pub writes: WriteSet,
@@ -131,7 +132,7 @@ pub struct Decision {
     pub order: Order,
 }
 
-/// Why a command is not carried out. Nothing is written then.
+/// Why a command is not carried out. Nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("no channel can take this order")]

@@ -25,7 +25,7 @@ pub enum Effect {
 }
 
 closed_set! {
-    /// What a person should look at.
+    /// A matter that a person should look at.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Alert {
         /// Evidence speaks against a final state.
@@ -41,7 +41,7 @@ closed_set! {
 }
 
 impl Alert {
-    /// What the log says of it. `docs/OPERATIONS.md` has its cause and what to do.
+    /// The alert's text in the log. `docs/OPERATIONS.md` has its cause and remedy.
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Contradiction => {

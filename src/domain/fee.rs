@@ -1,8 +1,8 @@
-//! What a channel charges for a transaction: integers only, rounded half up once, rule named.
+//! A channel's fee for a transaction: integers only, rounded half up once, rule named.
 //!
 //! A rule holds for the clearing dates, cards, merchants and amounts that it names, so a change of
-//! rates is a further rule with its date. What comes back with a refund is a part of the fee that
-//! was charged, never of one that is computed anew.
+//! rates is a further rule with its date. The fee that comes back with a refund is a part of the
+//! charged one, never of one that is computed anew.
 
 use crate::domain::bin::CardType;
 use crate::domain::closed_set;
@@ -12,11 +12,11 @@ use crate::domain::time::BusinessDate;
 
 /// One million parts: rates are integers of millionths, so 0.35 % is 3,500.
 pub const RATE_PPM_WHOLE: u32 = 1_000_000;
-/// What stands in a rule's place where no rule fits.
+/// The rule's name where no rule fits.
 pub const NO_FEE_RULE: &str = "none";
 
 closed_set! {
-    /// What becomes of the fee when money is refunded.
+    /// What a refund does to the fee.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     pub enum RefundFee {
         /// The channel keeps it.
@@ -29,7 +29,7 @@ closed_set! {
     }
 }
 
-/// What a fee depends on.
+/// The facts that a fee depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeeSubject {
     pub card_type: Option<CardType>,
@@ -80,7 +80,7 @@ pub struct Fee {
     /// Minor units, never negative here; a clearing record turns its sign for money going back.
     pub minor: i64,
     pub rule: String,
-    /// What becomes of it when money is refunded.
+    /// The rule for refunds.
     pub refund: RefundFee,
 }
 
@@ -102,12 +102,12 @@ impl FeeSchedule {
 }
 
 impl Fee {
-    /// What of this fee, charged for `amount_minor`, has come back when refunds have given
-    /// `refunded_minor` of that back in all.
+    /// The part of this fee, charged for `amount_minor`, that has come back when refunds have given
+    /// back `refunded_minor` in all.
     ///
-    /// What the channel keeps is the fee in proportion to what is left, rounded half up, and the
-    /// rest has come back: however the parts are cut, together they give back exactly the fee
-    /// once nothing is left.
+    /// The channel keeps the fee in proportion to the remaining amount, rounded half up, and the
+    /// rest has come back: however the parts are cut, together they give back exactly the fee once
+    /// nothing is left.
     pub fn returned(&self, amount_minor: i64, refunded_minor: i64) -> i64 {
         assert!((0..=amount_minor).contains(&refunded_minor), "I-8: refunds are parts");
         assert!(amount_minor > 0, "an order has an amount");

@@ -15,7 +15,7 @@ pub const ATTEMPTS_MAX: u8 = 99;
 /// Our number of an order: 19 digits `YYMMDD NNN SSSSSSSSSS` (date, node, sequence).
 ///
 /// Sortable by age, digits only, unique across nodes and restarts because sequences come from
-/// leased segments (requirements S31, S32). It fits in 64 bits until the year 2092.
+/// leased segments (requirements S31, S32). The number fits in 64 bits until the year 2092.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(u64);
 
@@ -199,7 +199,7 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// Who calls us: the name of an API key's owner in the settings. At most 32 characters.
+    /// The name of an API key's owner in the settings. At most 32 characters.
     CallerId,
     32
 );
@@ -219,7 +219,7 @@ text_id!(
     32
 );
 
-/// What a merchant deals in: the four digits of ISO 18245 (MCC), for instance 5411 for groceries.
+/// A merchant's category: the four digits of ISO 18245 (MCC), for instance 5411 for groceries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MerchantCategory(u16);
 

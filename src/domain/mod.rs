@@ -1,4 +1,4 @@
-//! What Switchyard knows about payments, as pure values and functions.
+//! The rules of payments, as pure values and functions.
 //!
 //! Nothing in here does I/O, reads a clock, draws a random number, awaits, or depends on the order
 //! of a hash map: a command and the loaded rows go in; rows to write and effects owed come out. So

@@ -1,4 +1,4 @@
-//! What a channel said of a request, in a closed set that no channel code enters.
+//! A channel's answer to a request, in a closed set that no channel code enters.
 
 use crate::domain::card::words::mask_cards;
 use crate::domain::closed_set;
@@ -66,19 +66,19 @@ impl Outcome {
     }
 }
 
-/// What comes with a channel's yes.
+/// The data of a channel's approval.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Approval {
     /// The channel's own number of the transaction (UnionPay `queryId`).
     pub channel_reference: Option<String>,
     /// The channel's code, as it came.
     pub code: String,
-    /// The channel's clearing date as `MMDD`, when it says one; it beats our own calendar where it
-    /// is near it.
+    /// The channel's clearing date as `MMDD`, if it gives one; a plausible one beats our own
+    /// calendar.
     pub settle_mmdd: Option<String>,
 }
 
-/// What comes with a channel's no.
+/// The data of a channel's refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decline {
     pub reason: Reason,
@@ -116,11 +116,11 @@ closed_set! {
     }
 }
 
-/// What exactly was wrong with a message that proved nothing: which certificate, which field, which
-/// value. For people: nothing is decided by it.
+/// The exact fault of a message that proved nothing: which certificate, which field, which value.
+/// For people: nothing is decided by it.
 ///
-/// One line of at most [`Objection::CHARACTERS_MAX`]. Whoever makes one puts neither card data nor
-/// a credential into it (I-11), and of what came from outside only what is short and masked.
+/// One line of at most [`Objection::CHARACTERS_MAX`]. Its author puts neither card data nor a
+/// credential into it (I-11), and of text from outside only short and masked parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objection(String);
 

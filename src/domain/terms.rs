@@ -1,4 +1,4 @@
-//! What was agreed with a channel, as far as decisions need it. The channel's file gives it.
+//! The agreement with a channel, as far as decisions need it. The channel's file gives it.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::domain::time::{ClearingCalendar, Present, Timestamp};
 /// The wait between inquiries once their schedule has run out ([`AfterInquiry::InquireDaily`]).
 pub const DAILY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What follows when the inquiry schedule has run out and the result is still unknown.
+/// The next step when the inquiry schedule has run out and the result is still unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterInquiry {
     /// Ask the channel to undo the attempt.
@@ -31,7 +31,7 @@ pub enum ReverseUntil {
     ClearingDay,
 }
 
-/// What becomes of a success that a statement claims against our books (I-5).
+/// The rule for a success that a statement reports against our books (I-5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReportedSuccessRule {
     /// The channel is asked to take it back.
@@ -41,7 +41,7 @@ pub enum ReportedSuccessRule {
     Suspend,
 }
 
-/// What holds for every channel of this installation; the settings give it.
+/// The terms that hold for every channel of this installation; the settings give them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CommonTerms {
     pub accounts: AccountNames,
@@ -75,7 +75,8 @@ pub struct Terms {
     pub preauth_days: u32,
     /// Whether follow-ups must carry the full card number again; the core then gives it.
     pub follow_up_needs_card: bool,
-    /// Whether inquiry or reversal need the full card number again; it is then kept sealed (I-11).
+    /// Whether inquiry or reversal need the full card number again; the number is kept sealed then
+    /// (I-11).
     pub keeps_pan: bool,
     /// After this long without an end, an attempt in `sending` has lost the call that sent it.
     pub call_ends_after: Duration,
@@ -133,8 +134,8 @@ impl Terms {
         self.not_found_final_in(sent_at, present).is_zero()
     }
 
-    /// How long after it was made durable a reversal that was not answered may be carried out: it
-    /// leaves before its call ends, and then may be on its way for as long as any request.
+    /// How long after it was made durable a reversal that was not answered may be carried out: the
+    /// reversal leaves before its call ends, and may be on its way for as long as any request.
     pub fn reversal_ends_after(&self) -> Duration {
         self.call_ends_after + self.not_found_final_after
     }

@@ -18,7 +18,7 @@ use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, Timestamp};
 
 closed_set! {
-    /// What a contradiction claims against our books (I-5).
+    /// The end that a contradiction reports against our books (I-5).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ReportedEnd {
         /// The channel says success; our attempt had ended otherwise.
@@ -47,7 +47,7 @@ pub struct Contradiction {
 }
 
 impl Contradiction {
-    /// What it is known by: order, attempt, claim, and its place among those.
+    /// The contradiction's key: order, attempt, claim, and its place among those.
     pub const fn place(&self) -> (OrderId, u8, ReportedEnd, u8) {
         (self.order, self.attempt, self.reported, self.ordinal)
     }
@@ -62,7 +62,7 @@ pub struct CoreNotice {
     pub delivery: Delivery,
 }
 
-/// What an operator did, and why. Append-only.
+/// An operator's action, and the reason. Append-only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
     pub at: Timestamp,
@@ -70,7 +70,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// A stable word, for instance `reversal.resolve`.
     pub action: String,
-    /// What it was done to, for instance an order id.
+    /// The object of the action, for instance an order id.
     pub subject: String,
     pub reason: String,
 }
@@ -84,7 +84,7 @@ pub enum EntryChange {
     Remove { order: OrderId, version: u32 },
 }
 
-/// A line of what a reconciliation batch found. Append-only: it keeps the class that the batch saw,
+/// A line of a reconciliation batch's findings. Append-only: it keeps the class that the batch saw,
 /// whatever becomes of the difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundDifference {
@@ -95,12 +95,12 @@ pub struct FoundDifference {
     pub difference: DifferenceId,
 }
 
-/// A row that was read and not written, as it was: what was decided rests on it.
+/// A row that was read and not written, as it was: a decision rests on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadGuard {
     /// The current reconciliation of a channel's date, with its version; `None` if there was none.
     Reconciliation { channel: ChannelId, date: BusinessDate, was: Option<(BatchId, u32)> },
-    /// What is settled of a channel's date; version 0 if nothing was.
+    /// The settled money of a channel's date; version 0 if there was none.
     SettledDate { channel: ChannelId, date: BusinessDate, currency: Currency, version: u32 },
 }
 

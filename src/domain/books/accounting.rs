@@ -1,4 +1,4 @@
-//! Accounting requests: what the accounting system must book, complete in itself and balanced.
+//! Accounting requests: bookings for the accounting system, complete in themselves and balanced.
 
 mod names;
 
@@ -13,8 +13,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 pub use names::{Account, AccountNames, unknown_word};
 
 closed_set! {
-    /// What happened, as accounting must know it. The finer code under the coarse voucher type
-    /// (S10).
+    /// The event behind a booking: the finer code under the coarse voucher type (S10).
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum BookingEvent {
         InstantPayment = 1 => "instant_payment",
@@ -36,8 +35,8 @@ closed_set! {
         /// A channel claims to have given money back by a refund or void that our books had ended;
         /// the money is in suspense, as a receivable, until a person knows more.
         SuspenseReceivable = 10 => "suspense_receivable",
-        /// What a statement says beside our records is put in suspense (挂账), or what is held there
-        /// for it changes because a later statement says something else.
+        /// A difference between a statement and our records goes into suspense (挂账), or its amount
+        /// there changes by a later statement.
         DifferenceSuspended = 11 => "difference_suspended",
         /// A person has decided where the money of a difference belongs (平账).
         DifferenceBalanced = 12 => "difference_balanced",
@@ -58,7 +57,7 @@ impl BookingEvent {
         matches!(self, Self::RefundTakenBack | Self::VoidTakenBack)
     }
 
-    /// What kind of voucher it travels in (S10).
+    /// The type of its voucher (S10).
     pub const fn voucher(self) -> VoucherType {
         match self {
             Self::InstantPayment | Self::EscrowPayment | Self::ChannelSettles => {
@@ -160,10 +159,10 @@ pub struct Delivery {
     /// When it is tried next.
     pub due_at: Timestamp,
     pub acknowledged_at: Option<Timestamp>,
-    /// What the receiver said last, shortened; for operators.
+    /// The receiver's last answer, shortened; for operators.
     pub last_error: Option<String>,
-    /// A try may have left whose end is not known: the receiver may have taken it, whatever it says
-    /// to a later one. What is booked first is marked before it leaves.
+    /// A try may have left whose end is not known: the receiver may have taken it, whatever it
+    /// answers to a later one. A request that must be booked first is marked before it leaves.
     pub unanswered: bool,
     /// Counts the writes of its row, from 1.
     pub version: u32,
@@ -182,7 +181,7 @@ impl Delivery {
         }
     }
 
-    /// It is owed again, and due now, whatever became of it before.
+    /// Makes the delivery owed again and due now, whatever its state was.
     pub fn retry(&mut self, now: Timestamp) {
         self.status = DeliveryStatus::Owed;
         self.acknowledged_at = None;
@@ -232,14 +231,14 @@ pub enum SourceDocument {
     /// A difference between a channel's statement and our records.
     Difference {
         difference: DifferenceId,
-        /// Whose money it is, once that is known.
+        /// The owner of the money, once known.
         merchant_id: Option<MerchantId>,
     },
-    /// What the bank has received of a channel.
+    /// Money that the bank has received from a channel.
     Settlement { settlement: SettlementId, bank_reference: String },
 }
 
-/// What accounting must book: a voucher with its source document and its postings.
+/// One booking for accounting: a voucher with its source document and its postings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountingRequest {
     pub id: RequestId,
@@ -254,7 +253,7 @@ pub struct AccountingRequest {
     pub delivery: Delivery,
 }
 
-/// What a request needs to know beside its source document.
+/// The facts of a request beside its source document.
 pub struct Booking<'a> {
     pub id: RequestId,
     pub order: OrderId,
@@ -305,15 +304,15 @@ pub fn request(booking: &Booking<'_>, source: &Transaction) -> AccountingRequest
     }
 }
 
-/// What a voucher that no order's rule gives does to an account: positive minor units are a debit,
-/// negative ones a credit.
+/// A posting of a voucher that no order's rule gives: positive minor units are a debit, negative
+/// ones a credit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountChange {
     pub account: Account,
     pub minor: i64,
 }
 
-/// What a voucher about a difference or a settlement needs to know beside its postings.
+/// The facts of a voucher about a difference or a settlement beside its postings.
 pub struct VoucherHead<'a> {
     pub id: RequestId,
     pub event: BookingEvent,

@@ -1,4 +1,4 @@
-//! Clearing records: what a channel owes us for one transaction on one clearing date.
+//! Clearing records: a channel's debt to us for one transaction on one clearing date.
 
 use crate::domain::books::Transaction;
 use crate::domain::closed_set;
@@ -19,7 +19,8 @@ closed_set! {
     }
 }
 
-/// One line of what a channel should report. Signed from our side: what we receive is positive.
+/// One line that a channel's statement should have. Signed from our side: money that we receive is
+/// positive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClearingRecord {
     pub channel: ChannelId,
@@ -30,7 +31,7 @@ pub struct ClearingRecord {
     pub movement: Operation,
     pub currency: Currency,
     pub principal_minor: i64,
-    /// What the channel keeps; negative where it gives a fee back.
+    /// The fee that the channel keeps; negative where it gives a fee back.
     pub fee_minor: i64,
     /// `principal_minor - fee_minor`.
     pub net_minor: i64,

@@ -28,7 +28,7 @@ pub struct DayClose {
 pub struct ClearingDays {
     /// The last closed one.
     pub closed_through: Option<BusinessDate>,
-    /// The last one that takes no records any more: it is closed, or is about to be summed up.
+    /// The last day that takes no records any more: it is closed, or is about to be summed up.
     pub shut_through: Option<BusinessDate>,
 }
 

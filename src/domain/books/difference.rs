@@ -2,8 +2,8 @@
 //!
 //! A difference has one number for as long as it lives, whichever batches see it: it is known by
 //! our record (channel, date, channel order number) and by the statement's line (channel, date,
-//! digest of what the line says). A batch that finds it again changes it, and books only what has
-//! changed (S27, S28).
+//! digest of what the line says). A batch that finds it again changes it, and books only the change
+//! (S27, S28).
 
 mod change;
 mod due;
@@ -27,13 +27,14 @@ closed_set! {
     /// Where a difference stands.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum DifferenceState {
-        /// It waits for later statements, records or revisions until its time is over.
+        /// The difference waits for later statements, records or revisions until its time is over.
         Carried = 1 => "carried",
         /// Its money is held in suspense, as receivable or payable, until a person decides.
         Suspended = 2 => "suspended",
         /// A person has decided; nothing is held any more.
         Balanced = 3 => "balanced",
-        /// It is gone without a person: matched later, or a later batch no longer finds it.
+        /// The difference ended without a person: it matched later, or a later batch no longer
+        /// finds it.
         Cleared = 4 => "cleared",
     }
 }
@@ -56,7 +57,7 @@ closed_set! {
         Channel = 1 => "channel",
         /// The merchant gets it, or bears it.
         Merchant = 2 => "merchant",
-        /// It is the channel's fee after all.
+        /// The money is the channel's fee after all.
         FeeCost = 3 => "fee_cost",
         /// We keep it, or bear it.
         ProfitOrLoss = 4 => "profit_or_loss",
@@ -93,9 +94,9 @@ pub struct RecordSide {
     pub item: Item,
 }
 
-/// What the statement says beyond our records, in one currency: theirs less ours. A positive
-/// principal is money that the channel pays and nobody has a claim to; a positive fee is one that
-/// it keeps and we did not expect.
+/// The gap between statement and records in one currency: theirs less ours. A positive principal is
+/// money that the channel pays and nobody has a claim to; a positive fee is one that it keeps and
+/// we did not expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     pub currency: Currency,
@@ -107,7 +108,7 @@ pub struct Gap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DifferenceEvent {
     pub at: Timestamp,
-    /// What, in a few words; with who and why where a person did it.
+    /// The event in a few words; with the person and the reason where a person caused it.
     pub what: String,
 }
 
@@ -130,11 +131,11 @@ pub struct Difference {
     pub opened_at: Timestamp,
     /// When it is put in suspense, while it is carried.
     pub due_at: Option<Timestamp>,
-    /// What suspense holds for it now, one for each currency; empty if nothing.
+    /// The money that suspense holds for it now, one gap for each currency.
     pub held: Vec<Gap>,
     /// The number of its last accounting request; 0 if it has none.
     pub accounting_sequence: u16,
-    /// Who balanced it, where to and why.
+    /// The person's remedy, and the reason.
     pub remedy: Option<(Remedy, String)>,
     /// The oldest first, at most [`HISTORY_MAX`]; the middle of a longer one is left out.
     pub history: Vec<DifferenceEvent>,

@@ -1,7 +1,7 @@
-//! The books: what a success leaves behind.
+//! The books: the rows of a success.
 //!
-//! A succeeded order has one [`Transaction`]; from it come one clearing record (what the channel
-//! owes us on which day, less its fee) and an accounting request for each booking event (I-7).
+//! A succeeded order has one [`Transaction`]; from it come one clearing record (the channel's debt
+//! to us on a day, less its fee) and an accounting request for each booking event (I-7).
 
 pub mod accounting;
 pub mod clearing;
@@ -22,7 +22,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
     pub order: OrderId,
-    /// What moved the money.
+    /// The operation that moved the money.
     pub movement: Operation,
     pub channel: ChannelId,
     pub channel_order_no: ChannelOrderNo,

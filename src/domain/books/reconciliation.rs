@@ -12,16 +12,16 @@ closed_set! {
     pub enum BatchState {
         /// Begun. One that the process left so by ending is [`Self::Abandoned`] at the next start.
         Running = 1 => "running",
-        /// The newest of its channel and date: it says what is true.
+        /// The newest of its channel and date: its report holds.
         Current = 2 => "current",
-        /// A later run of the same date has taken its place; what it found is kept.
+        /// A later run of the same date has taken its place; its findings are kept.
         Superseded = 3 => "superseded",
-        /// It ended without a report: the file was refused, or the process died under it.
+        /// The batch ended without a report: the file was refused, or the process died under it.
         Abandoned = 4 => "abandoned",
     }
 }
 
-/// What is wrong with a file as a whole, beside its lines.
+/// A problem of a file as a whole, beside its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileProblem {
     /// One word: `count_differs`, `amount_total_differs`, `fee_total_differs`,
@@ -60,15 +60,15 @@ pub struct Reconciliation {
     pub finished_at: Option<Timestamp>,
     /// Why it was abandoned.
     pub reason: Option<String>,
-    /// What was found; empty until it has finished.
+    /// The findings; empty until the batch has finished.
     pub report: BatchReport,
 }
 
-/// What a batch found: agreement as sums, the rest counted (its differences are rows).
+/// The findings of a batch: agreement as sums, the rest as counts (differences are rows).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BatchReport {
     pub totals: Totals,
-    /// What was read of each side; equals the sums of all classes (I-10).
+    /// The rows that were read of each side; equal to the sums of all classes (I-10).
     pub theirs: Tally,
     pub ours: Tally,
     /// Lines of the file, headings included.
@@ -86,8 +86,8 @@ impl BatchReport {
         self.totals.is_agreed() && self.problems.iter().all(FileProblem::is_remark)
     }
 
-    /// Principal and fee of all lines that say success, by currency: what the channel says that it
-    /// will pay. What another date's statement has matched is paid by that one.
+    /// Principal and fee of all lines that say success, by currency: the money that the channel
+    /// promises to pay. Lines that another date's statement has matched are paid by that one.
     pub fn stated(&self, currency: Currency) -> Sums {
         let said = self.theirs.iter().find(|(one, _)| *one == currency);
         let said = said.map_or_else(Sums::default, |(_, sums)| sums);

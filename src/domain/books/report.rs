@@ -1,8 +1,8 @@
 //! One channel's day at a glance: volume, success, fees, profit, differences, suspense, settlement.
 //!
 //! Rows are added one by one and only sums are kept, so that a report is as small on a day of
-//! millions. Orders count on the day on which they were accepted, money on its clearing date; what
-//! is open is told as it stands when the report is made.
+//! millions. Orders count on the day on which they were accepted, money on its clearing date; open
+//! rows count as they stand when the report is made.
 
 use std::collections::BTreeMap;
 
@@ -31,12 +31,12 @@ pub struct Volume {
     pub reversed: u64,
     /// Not final yet: accepted, processing or unknown.
     pub open: u64,
-    /// What was asked for, by currency, in minor units.
+    /// The amounts asked for, by currency, in minor units.
     pub asked_minor: BTreeMap<Currency, i128>,
     /// Tries at this channel, those that were not sent left out.
     pub attempts: u64,
     pub approved: u64,
-    /// What the channel did wrong, by the rule that its health has.
+    /// The channel's faults, by the rule of its health.
     pub faults: u64,
     /// Tries of which no byte left.
     pub not_sent: u64,
@@ -50,8 +50,8 @@ pub struct ClearingSums {
     pub fee_minor: i128,
 }
 
-/// What the channel costs beside what the core charges its merchants, for payments and captures of
-/// which the core gave its fee.
+/// The channel's fees beside those that the core charges its merchants, for payments and captures
+/// of which the core gave its fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Profit {
     pub orders: u64,
@@ -91,13 +91,13 @@ pub struct OpenDifferences {
     pub suspended: u64,
 }
 
-/// What suspense holds of one age and currency.
+/// The money of one age and currency in suspense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Suspense {
     pub differences: u64,
-    /// What someone owes us, not negative.
+    /// Money that others owe us, not negative.
     pub receivable_minor: i128,
-    /// What we hold for someone, not negative.
+    /// Money that we hold for others, not negative.
     pub payable_minor: i128,
 }
 
@@ -125,7 +125,7 @@ closed_set! {
 }
 
 impl SettlementStanding {
-    /// What the statement says beside what settlements have settled.
+    /// The standing of a statement's money, by the part that is settled.
     pub fn of(stated: Option<SettledAmounts>, settled: Option<SettledAmounts>) -> Self {
         match (stated, settled) {
             (None, None) => Self::NoStatement,

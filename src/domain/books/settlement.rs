@@ -1,9 +1,10 @@
-//! Settlement: what the channel's statement says beside what the bank received (账实核对; S25, S26).
+//! Settlement: the channel's statement compared with the money that the bank received (账实核对; S25,
+//! S26).
 //!
 //! Bookings are one by one, and a channel settles in one sum (S18): a settlement closes clearing
-//! dates, and is booked only when the bank's receipts equal what the statements of the dates say
-//! and nobody has settled before. So every date is settled once, whatever overlaps, and a revised
-//! statement leaves exactly what it has changed to be settled.
+//! dates, and is booked only when the bank's receipts equal the unsettled money of the dates'
+//! statements. So every date is settled once, whatever overlaps, and a revised statement leaves
+//! exactly its change to be settled.
 
 mod check;
 #[cfg(test)]
@@ -31,7 +32,7 @@ closed_set! {
     /// Where a settlement stands.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum SettlementState {
-        /// The bank's receipts equal the statement's net: it is booked.
+        /// The bank's receipts equal the statement's net: the settlement is booked.
         Agreed = 1 => "agreed",
         /// They do not; nothing is booked until they do.
         Differs = 2 => "differs",
@@ -62,7 +63,7 @@ pub struct ChannelSettlement {
     pub currency: Currency,
     /// At least one.
     pub receipts: Vec<BankReceipt>,
-    /// What the statements of the dates say and earlier settlements have not settled.
+    /// The money of the dates' statements that earlier settlements have not settled.
     pub expected: SettledAmounts,
     pub state: SettlementState,
     /// Why it differs, in words for people: a date without a statement, too much, too little.
@@ -90,7 +91,7 @@ impl SettledAmounts {
         }
     }
 
-    /// What a statement's sums are; `None` beyond 64 bits.
+    /// The amounts of a statement's sums; `None` beyond 64 bits.
     pub fn of(sums: &Sums) -> Option<Self> {
         let principal_minor = i64::try_from(sums.amount_minor).ok()?;
         Self::new(principal_minor, i64::try_from(sums.fee_minor).ok()?)
@@ -113,7 +114,7 @@ impl SettledAmounts {
     }
 }
 
-/// What has been settled of a channel's clearing date in a currency, over all settlements.
+/// The settled money of a channel's clearing date in a currency, over all settlements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettledDate {
     /// Counts the writes of the row, from 1.

@@ -44,7 +44,7 @@ const PIECE_LENGTHS_MIN: (usize, usize, usize) = (CLEAR_LEADING + 1, CLEAR_TRAIL
 /// The most characters that are hidden behind a name.
 const NAMED_LENGTH_MAX: usize = 128;
 
-/// What one request knows of its card, to be found in what comes back.
+/// The card data of one request, to be found in its reply.
 #[derive(Clone, Copy, Default)]
 pub struct CardEcho<'c> {
     pan: Option<&'c str>,
@@ -55,7 +55,7 @@ pub struct CardEcho<'c> {
 }
 
 impl<'c> CardEcho<'c> {
-    /// Nothing is known: a notice, a statement.
+    /// No card data is known: a notice, a statement.
     pub const NONE: Self = Self { pan: None, cvv: None, expiry: None, owner: [None; 3] };
 
     pub fn of(card: &'c CardInput) -> Self {
@@ -110,8 +110,8 @@ pub fn mask_values(text: &str, echo: CardEcho<'_>) -> String {
     words.write()
 }
 
-/// Whether a text holds a number that `is_card` says is one. It is shown every run of 12 to 19
-/// digits and every chain of groups that could be a card number.
+/// Whether a text holds a number that `is_card` says is one. The function gets every run of 12 to
+/// 19 digits and every chain of groups that could be a card number.
 pub fn holds_card_number(text: &str, is_card: impl Fn(&[u8]) -> bool) -> bool {
     if !may_hold_number(text) {
         return false;
@@ -143,7 +143,7 @@ struct CardWords<'t> {
     units: Vec<SpelledCharacter>,
     /// Runs of digits that nothing parts.
     runs: Vec<Range<usize>>,
-    /// What is long enough to be a secret in base64 or hexadecimal, as places in `text`.
+    /// Stretches that are long enough to be a secret in base64 or hexadecimal, as places in `text`.
     stretches: Vec<Range<usize>>,
     hidden: Vec<bool>,
 }
@@ -156,7 +156,7 @@ impl<'t> CardWords<'t> {
         Self { text, runs: runs_of(&units), units, stretches, hidden }
     }
 
-    /// Everything that this card's owner and issuer know.
+    /// Hides every value that only this card's owner and issuer know.
     fn hide_values(&mut self, echo: CardEcho<'_>) {
         if let Some(pan) = echo.pan {
             self.hide_number(pan);
@@ -179,7 +179,7 @@ impl<'t> CardWords<'t> {
         self.units[run.clone()].iter().map(|unit| unit.character).collect()
     }
 
-    /// What joins two runs, if they may be groups of one number.
+    /// The joint between two runs, if they may be groups of one number.
     fn joint_between(&self, left: &Range<usize>, right: &Range<usize>) -> Option<Vec<char>> {
         let between = &self.units[left.end..right.start];
         if between.len() > JOINT_LENGTH_MAX {
@@ -434,7 +434,7 @@ impl<'t> CardWords<'t> {
         (length > 0).then_some(start..start + length)
     }
 
-    /// Everything that looks like a card number and is none of `known`.
+    /// Hides every text that looks like a card number and is none of `known`.
     fn hide_looks(&mut self, known: &[&str]) {
         let mut runs = self.runs.clone();
         for run in &runs {
@@ -449,7 +449,7 @@ impl<'t> CardWords<'t> {
                 self.hide_middle(&places);
             }
         }
-        // What is masked already, or too long, belongs to no chain.
+        // Runs that are masked already, or too long, belong to no chain.
         runs.retain(|run| run.len() < PAN_LENGTH_MIN && !self.hidden[run.clone()].contains(&true));
         for chain in self.chains(&runs) {
             let windows = self.windows(&runs, &chain);
@@ -460,7 +460,7 @@ impl<'t> CardWords<'t> {
             if chain_length(&runs[chain.clone()]) <= PAN_LENGTH_MAX {
                 self.hide_groups(&runs[chain]);
             } else if fitting.is_empty() {
-                // It is not known where the number lies in it.
+                // The place of the number in the chain is unknown.
                 self.hide_groups(&runs[chain]);
             } else {
                 for window in fitting {

@@ -7,7 +7,7 @@ use crate::domain::outcome::{Objection, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
 closed_set! {
-    /// What an attempt asks a channel to do, and what moves money there where it succeeds.
+    /// An attempt's request to a channel, and the movement of money where it succeeds.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Operation {
         /// Charge the card.
@@ -106,15 +106,15 @@ pub struct Attempt {
     pub sent_at: Timestamp,
     /// The channel's own number of it, as soon as a verified word has named one.
     pub channel_reference: Option<String>,
-    /// When a verified word first showed that the channel has it: it can never be said to have
-    /// never arrived then, whatever is said later (I-3).
+    /// When a verified word first showed that the channel has it: no later word can prove then that
+    /// it never arrived (I-3).
     pub acknowledged_at: Option<Timestamp>,
     /// The channel's last code, as it came.
     pub code: Option<String>,
     pub reason: Option<Reason>,
     /// Why its result was unknown, the first time that it was.
     pub unknown_cause: Option<UnknownCause>,
-    /// What was wrong with the last message about it that was not believed or not understood.
+    /// Why the last message about it was not believed or not understood.
     pub objection: Option<Objection>,
     /// When it first left the call that sent it without an end (pending or unknown).
     pub unresolved_at: Option<Timestamp>,
@@ -146,7 +146,7 @@ impl Attempt {
         }
     }
 
-    /// Moves it to a final state; what was sealed for its sake is wiped (I-11).
+    /// Moves it to a final state; the data that was sealed for it is wiped (I-11).
     pub(super) fn end(&mut self, state: AttemptState, source: Source, now: Timestamp) {
         assert!(self.state.is_unresolved(), "I-5: a final attempt stays as it is");
         assert!(!state.is_unresolved(), "I-3: an end is a final state");
@@ -157,7 +157,7 @@ impl Attempt {
     }
 }
 
-/// Something that was learnt about one attempt.
+/// A word about one attempt, from a channel, a statement or an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     pub source: Source,
@@ -175,7 +175,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What it came to, in the few stable words of a history: `unknown (bad_signature: the …)`.
+    /// The outcome in the few stable words of a history: `unknown (bad_signature: the …)`.
     pub fn words(&self) -> String {
         words(&self.outcome, self.objection.as_ref())
     }

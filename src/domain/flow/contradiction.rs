@@ -16,9 +16,10 @@ use crate::domain::terms::ReportedSuccessRule;
 use crate::domain::write_set::{Contradiction, EntryChange, ReportedEnd};
 
 impl DecisionDraft<'_> {
-    /// Weighs evidence about an attempt that has ended. What agrees with the end, or proves
-    /// nothing, changes nothing; so does a claim that is already kept. A success is never known by
-    /// a failure, nor by a success under another of the channel's numbers.
+    /// Weighs evidence about an attempt that has ended. Evidence that agrees with the end, or
+    /// proves nothing, changes nothing; neither does a contradiction that is already kept. A
+    /// success is never known by a failure, nor by a success under another of the channel's
+    /// numbers.
     pub(super) fn contradict(
         &mut self,
         attempt: &Attempt,
@@ -63,7 +64,7 @@ impl DecisionDraft<'_> {
                 Operation::Refund | Operation::Void => {
                     self.expect_reported_success(attempt, approval, evidence);
                 }
-                // It cannot be taken back by another one: a person must find out what happened.
+                // Another undo cannot take it back: a person must find out what happened.
                 Operation::Undo => {}
             }
             self.claim_reported_amount();
@@ -197,7 +198,8 @@ impl DecisionDraft<'_> {
         (claimed, fee)
     }
 
-    /// What a follow-up has done at the channel cannot be done again, whatever our books say of it.
+    /// The amount of a follow-up that succeeded at the channel cannot be claimed again, whatever
+    /// its end in our books.
     fn claim_reported_amount(&mut self) {
         if self.order.instruction.kind.is_follow_up() {
             let original = self.original.as_mut().expect("the engine loads a follow-up's original");
@@ -215,7 +217,8 @@ fn predates_reversal(attempt: &Attempt, evidence: &Evidence) -> bool {
     evidence.source == Source::Statement && is_taken_back && is_earlier
 }
 
-/// What evidence claims against the end of an attempt; nothing where it agrees or proves nothing.
+/// The end that evidence reports against the end of an attempt; `None` where it agrees or proves
+/// nothing.
 fn reported_end(attempt: &Attempt, evidence: &Evidence) -> Option<ReportedEnd> {
     let is_approved = attempt.state == AttemptState::Approved;
     match &evidence.outcome {
@@ -247,8 +250,8 @@ fn is_another_success(attempt: &Attempt, reference: Option<&String>, source: Sou
     differs && is_message
 }
 
-/// Whether a claim says no more than those that are kept: it names no number, or one that is kept,
-/// or the first where none is.
+/// Whether a report adds nothing to those that are kept: it names no number, or a kept one, while
+/// some are kept.
 fn is_known(kept: &[&Contradiction], reference: Option<&String>) -> bool {
     let Some(reference) = reference else { return !kept.is_empty() };
     let mut named = kept.iter().filter_map(|one| one.channel_reference.as_ref()).peekable();

@@ -1,4 +1,4 @@
-//! Refunds, voids and captures: what follows up an order that succeeded.
+//! Refunds, voids and captures: follow-ups of an order that succeeded.
 //!
 //! A follow-up draws on its original (I-8): in one commit it is accepted and its amount claimed, in
 //! one commit it ends without success and the claim is given back. Where it gives money back it is
@@ -133,7 +133,8 @@ impl DecisionDraft<'_> {
         })
     }
 
-    /// The card number given again, where the channel will need it. It must be the original's.
+    /// The card number given again, where the channel will need it. The number must be the
+    /// original's.
     fn repeated_number(&self, card: Option<RepeatedCard>) -> Result<Option<SealedPan>, Refusal> {
         let needed = self.terms.follow_up_needs_card;
         let Some(card) = card else {
@@ -187,7 +188,7 @@ impl DecisionDraft<'_> {
         self.writes.accounting.push(booked);
         self.finish_order(OrderStatus::Failed, Some(Reason::OperatorDecision));
         self.audit("accounting.withdraw", decider);
-        // What waited behind it in the chain may go.
+        // The next request of the chain may go.
         self.effects.push(Effect::Book);
         Ok(())
     }
@@ -203,7 +204,8 @@ impl DecisionDraft<'_> {
             _ => claims.refunded_minor -= amount_minor,
         }
         claims.from_escrow_minor -= order.claims.from_escrow_minor;
-        // What left was booked. What never left was refused, at every try or only at the last one.
+        // A follow-up that left was booked. One that never left was refused, at every try or only
+        // at the last one.
         let is_booked = !order.attempts.is_empty() || self.booked_perhaps;
         if gives_money_back(&original, order) && is_booked {
             let event = self.event_of(order, true);
@@ -249,8 +251,8 @@ fn claim(original: &mut Order, order: &mut Order) {
     original.claims.refunded_minor += amount_minor;
 }
 
-/// The next request of the original's chain, for a follow-up. It is of today's books, whenever the
-/// original was.
+/// The next request of the original's chain, for a follow-up. The request belongs to today's books,
+/// whatever the original's day.
 fn book(
     event: BookingEvent,
     original: &mut Order,

@@ -1,4 +1,4 @@
-//! What evidence does to an attempt that is still open.
+//! Evidence about an attempt that is still open.
 
 use std::ops::RangeInclusive;
 
@@ -23,9 +23,9 @@ use crate::domain::time::BusinessDate;
 /// written without a year that lies farther off is a mistake: by it money would be expected in
 /// another month.
 const SETTLES_WITHIN_DAYS: RangeInclusive<i32> = -10..=10;
-/// What an entry's history says of a success that is not believed yet.
+/// The history's remark on a success that is not believed yet.
 const HELD: &str = ", held: a reversal may still undo it";
-/// What an entry's history says of words against the channel's own.
+/// The history's remark on words against the channel's own.
 pub(super) const DISOWNED: &str = ", although the channel has said that it has it";
 
 impl DecisionDraft<'_> {
@@ -73,7 +73,7 @@ impl DecisionDraft<'_> {
                     Decline { reason: Reason::NeverArrived, code: code.clone(), elsewhere: false };
                 self.decline(number, &decline, evidence.source, card)
             }
-            // That no statement shows it is no word of the channel's about it.
+            // An absence in statements is no word of the channel's.
             Outcome::NotFound { .. } if evidence.source == Source::Statement => Ok(()),
             Outcome::Pending { .. }
             | Outcome::Unknown(_)
@@ -166,9 +166,9 @@ impl DecisionDraft<'_> {
         }
     }
 
-    /// What the channel charges for it on a clearing date, or gives back of what it has charged.
-    /// Undo and void give back all of it: they lie in the clearing day of their original, where a
-    /// channel charges for neither.
+    /// The fee that the channel charges for it on a clearing date, or the part of the charged fee
+    /// that it gives back. Undo and void give back all of it: they lie in the clearing day of their
+    /// original, where a channel charges for neither.
     pub(super) fn fee(&mut self, date: BusinessDate) -> Fee {
         let back = matches!(
             self.order.instruction.kind,
@@ -176,7 +176,7 @@ impl DecisionDraft<'_> {
         );
         if back && let Some(original) = &mut self.original {
             let charged = original.charged.clone();
-            // What was charged before we kept it is computed as it was then.
+            // A fee that was charged before we kept it is computed by the terms of that time.
             let since = original.clearing_date.unwrap_or(date);
             let charged = charged.unwrap_or_else(|| computed_fee(self.terms, original, since));
             return give_fee_back(original, &self.order, charged);
@@ -296,7 +296,7 @@ impl DecisionDraft<'_> {
         Ok(())
     }
 
-    /// Nothing final was learnt: the attempt is pending or unknown, and its entry goes on.
+    /// The evidence is not final: the attempt is pending or unknown, and its entry goes on.
     fn stay_open(&mut self, number: u8, evidence: &Evidence) {
         let (now, terms) = (self.now, self.terms);
         let before = self.order.attempt(number).expect("the caller looked it up");
@@ -379,7 +379,7 @@ impl DecisionDraft<'_> {
     }
 }
 
-/// What the terms charge for an order of a clearing date.
+/// The fee that the terms charge for an order of a clearing date.
 fn computed_fee(terms: &Terms, order: &Order, date: BusinessDate) -> Fee {
     terms.fees.fee(&FeeSubject {
         card_type: order.instruction.card.as_ref().and_then(|card| card.card_type()),
@@ -394,7 +394,7 @@ fn give_fee_back(original: &mut Order, order: &Order, charged: Fee) -> Fee {
     let whole_minor = original.instruction.amount.get();
     let claims = &mut original.claims;
     let before_minor = claims.fee_back_minor;
-    // A channel may claim more refunds than there is money: what it has charged is the bound.
+    // A channel may claim more refunds than there is money: the charged amount is the bound.
     claims.given_back_minor =
         (claims.given_back_minor + order.instruction.amount.get()).min(whole_minor);
     claims.fee_back_minor = match order.instruction.kind {
@@ -406,8 +406,8 @@ fn give_fee_back(original: &mut Order, order: &Order, charged: Fee) -> Fee {
     Fee { minor, ..charged }
 }
 
-/// What accounting books when an operation succeeds. What gives money back was booked before it was
-/// carried out; what holds money moves none.
+/// The event that accounting books when an operation succeeds. Operations that give money back were
+/// booked before they were carried out; a hold moves no money.
 const fn event_of_success(
     operation: Operation,
     settlement: SettlementMode,

@@ -63,14 +63,15 @@ pub fn decide(
 struct DecisionDraft<'a> {
     view: &'a View,
     terms: &'a Terms,
-    /// What rules of age and of days ask; `now` is for stamps and waits.
+    /// The time for rules of age and of days; `now` is for stamps and waits.
     present: Present,
     now: Timestamp,
     order: Order,
     /// The order that it refers to; written if its claims change.
     original: Option<Order>,
     entry: Option<ReversalEntry>,
-    /// What was to be booked first may be in accounting's books, although it never acknowledged it.
+    /// A request that was to be booked first may be in accounting's books without an
+    /// acknowledgement.
     booked_perhaps: bool,
     writes: WriteSet,
     effects: Vec<Effect>,
@@ -138,7 +139,8 @@ impl<'a> DecisionDraft<'a> {
         self.owe_notice(&order);
     }
 
-    /// Owes the core the news of an order's end. It never asked for those that we owe ourselves.
+    /// Owes the core the news of an order's end. The core did not ask for the orders that we owe
+    /// ourselves.
     fn owe_notice(&mut self, order: &Order) {
         if matches!(order.instruction.kind, OrderKind::Undo { .. }) {
             return;

@@ -1,4 +1,4 @@
-//! What an operator may do about an unknown: have it worked again, or end it with a reason.
+//! An operator's ways with an unknown: have it worked again, or end it with a reason.
 
 use crate::domain::command::{CardInMemory, Decider, Refusal, Resolution};
 use crate::domain::flow::DecisionDraft;

@@ -14,7 +14,7 @@ use crate::domain::time::{BusinessDate, Timestamp};
 /// The caller name of orders that we owe ourselves (undos).
 pub const OWN_CALLER: &str = "switchyard";
 
-/// What an order instructs.
+/// The kind of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderKind {
     Payment,
@@ -50,7 +50,7 @@ impl OrderKind {
         }
     }
 
-    /// What its attempts ask a channel to do; `None` for a release, which has none.
+    /// The operation of its attempts; `None` for a release, which has none.
     pub const fn operation(self) -> Option<Operation> {
         match self {
             Self::Payment => Some(Operation::Payment),
@@ -83,7 +83,7 @@ impl OrderKind {
         }
     }
 
-    /// Whether its success takes money from a card for a merchant: what can be refunded.
+    /// Whether its success takes money from a card for a merchant: such an order can be refunded.
     pub const fn is_paid_in(self) -> bool {
         match self {
             Self::Payment | Self::Capture { .. } => true,
@@ -96,24 +96,25 @@ impl OrderKind {
     }
 }
 
-/// What other orders have drawn from an order, in minor units (I-8). Each part is taken in the
-/// commit that accepts the other order, and given back in the one that ends it without success.
+/// The amounts that other orders have drawn from an order, in minor units (I-8). Each part is taken
+/// in the commit that accepts the other order, and given back in the one that ends it without
+/// success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Claims {
     /// Refunds and voids.
     pub refunded_minor: i64,
     /// Captures of a pre-authorisation.
     pub captured_minor: i64,
-    /// What refunds and voids took out of escrow, a part of `refunded_minor`; on a refund or void
-    /// itself, what it took.
+    /// The part of `refunded_minor` that refunds and voids took out of escrow; on a refund or void
+    /// itself, its own part.
     pub from_escrow_minor: i64,
-    /// What the channel claims to have carried out by follow-ups that our books had ended without
-    /// success (I-5). Nobody can draw on it; it is never given back.
+    /// The amount of follow-ups that the channel reports as carried out and that our books had
+    /// ended without success (I-5). Nobody can draw on it; it is never given back.
     pub contradicted_minor: i64,
-    /// What refunds have given back at the channel, claimed successes included; unlike
-    /// `refunded_minor` without those under way. At most the amount.
+    /// The amount that refunds have given back at the channel, reported successes included, but
+    /// without those under way. At most the amount.
     pub given_back_minor: i64,
-    /// What the channel has given back of its fee with them.
+    /// The part of its fee that the channel has given back with them.
     pub fee_back_minor: i64,
 }
 
@@ -158,7 +159,7 @@ pub struct Candidate {
     pub keeps_pan: bool,
 }
 
-/// What an order asks for: everything about it that is said once and never changes.
+/// The part of an order that the core states once and that never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instruction {
     pub caller: CallerId,
@@ -168,10 +169,10 @@ pub struct Instruction {
     pub amount: AmountMinor,
     pub currency: Currency,
     pub settlement_mode: SettlementMode,
-    /// What the merchant deals in, if the core said it. A follow-up has its original's.
+    /// The merchant's category, if the core gave it. A follow-up has its original's.
     pub merchant_category: Option<MerchantCategory>,
-    /// What the core charges its merchant for it, in minor units, 0 to the amount: the income that
-    /// stands beside the channel's cost. Of what is paid in alone.
+    /// The fee that the core charges its merchant, in minor units, 0 to the amount: the income
+    /// beside the channel's cost. For payments and captures alone.
     pub merchant_fee_minor: Option<i64>,
     /// `None` for a release, which touches no card, and until the BIN table has been asked. A
     /// follow-up has its original's.
@@ -206,7 +207,7 @@ impl Instruction {
         }
     }
 
-    /// One that nobody sends: what routing is asked about.
+    /// An instruction that is never sent: a question to the routing.
     pub fn unsent(
         kind: OrderKind,
         merchant_id: MerchantId,
@@ -217,8 +218,8 @@ impl Instruction {
         Self::new(CallerId::from_stored(OWN_CALLER), id, kind, merchant_id, amount, currency)
     }
 
-    /// What refers to the whole of `original`, and has from it what it does not say itself. A
-    /// release has no card, and tells nobody its end but where the settings say so.
+    /// A follow-up of the whole of `original`, completed from it. A release has no card, and tells
+    /// nobody its end but where the settings say so.
     pub fn on(
         original: &Order,
         kind: OrderKind,
@@ -281,15 +282,15 @@ pub struct Order {
     pub candidates: Vec<Candidate>,
     /// Escrowed money handed on so far, in minor units.
     pub released_minor: i64,
-    /// What refunds, voids and captures have drawn from it.
+    /// The amounts that refunds, voids and captures have drawn from it.
     pub claims: Claims,
     /// The card number that a follow-up needs when it leaves, while it waits for accounting (I-11).
     pub sealed_pan: Option<SealedPan>,
     /// How many accounting requests its chain has.
     pub accounting_sequence: u16,
     pub clearing_date: Option<BusinessDate>,
-    /// What the channel has charged for it when it succeeded, as its clearing record says; what
-    /// comes back later is a part of exactly this. Of an undo: what it takes back.
+    /// The fee that the channel charged when it succeeded, as in its clearing record; fees that
+    /// come back later are parts of it. Of an undo: the fee that it takes back.
     pub charged: Option<Fee>,
     pub created_at: Timestamp,
     pub finished_at: Option<Timestamp>,
@@ -355,7 +356,7 @@ impl Order {
         self.instruction.amount.get() - self.released_minor - self.claims.from_escrow_minor
     }
 
-    /// What follow-ups can still draw from it.
+    /// The amount that follow-ups can still draw from it.
     pub fn left_minor(&self) -> i64 {
         let Claims { refunded_minor, captured_minor, contradicted_minor, .. } = self.claims;
         (self.instruction.amount.get() - refunded_minor - captured_minor - contradicted_minor)

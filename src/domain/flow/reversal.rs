@@ -23,7 +23,7 @@ const UNDO_WAITS: [Duration; 4] = [
 ];
 
 closed_set! {
-    /// What is being done about an entry.
+    /// The stage of the work on an entry.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Phase {
         /// The channel is asked what became of the attempt.
@@ -42,7 +42,7 @@ closed_set! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryLine {
     pub at: Timestamp,
-    /// What happened, in a few stable words: `inquiry: unknown (timed_out)`.
+    /// The event in a few stable words: `inquiry: unknown (timed_out)`.
     pub what: String,
 }
 
@@ -63,9 +63,10 @@ pub struct ReversalEntry {
     /// When it is worked next; `None` in the operator's hands.
     pub due_at: Option<Timestamp>,
     pub opened_at: Timestamp,
-    /// The channel's last word was that it is working on the attempt: it is not reversed then.
+    /// The channel's last word was that it is working on the attempt: such an attempt is not
+    /// reversed.
     pub pending: bool,
-    /// When a reversal left last. It is kept whatever the phase.
+    /// When a reversal left last. The time is kept in every phase.
     pub reversal_left_at: Option<Timestamp>,
     /// Until when by the clock that one may be carried out ([`Terms::reversal_ends_after`]).
     pub reversal_ends_at: Option<Timestamp>,
@@ -129,8 +130,9 @@ impl ReversalEntry {
     }
 
     /// Until when by the clock a reversal that left without an answer may still be carried out, so
-    /// that a success seen before may be undone by it; `None` where none is on its way. It counts
-    /// from the last one that left: what the channel says of one tells nothing of another.
+    /// that a success seen before may be undone by it; `None` where none is on its way. The bound
+    /// counts from the last reversal that left: the channel's word about one tells nothing of
+    /// another.
     pub fn reversible_until(&self) -> Option<Timestamp> {
         self.reversal_ends_at.filter(|_| self.reversals_unanswered > 0)
     }
@@ -193,7 +195,7 @@ impl ReversalEntry {
         terms.inquire.get(usize::from(self.step)).map(|wait| now.plus(*wait))
     }
 
-    /// Sets the next inquiry, or what follows when the schedule has run out.
+    /// Sets the next inquiry, or the next phase when the schedule has run out.
     ///
     /// While the channel says that it works on the attempt, the last wait repeats: it is not
     /// reversed then. "No such order" that is not final yet gets one more inquiry at the moment
@@ -219,15 +221,15 @@ impl ReversalEntry {
         }
     }
 
-    /// The channel knows no such order, and has said before that it has it: it is asked again from
-    /// the start of the schedule, whose end then leads to a person.
+    /// The channel knows no such order, and has said before that it has it: the channel is asked
+    /// again from the start of the schedule, whose end then leads to a person.
     pub fn ask_from_start(&mut self, terms: &Terms, now: Timestamp) {
         assert_eq!(self.phase, Phase::Inquiring, "only an inquiring entry is inquired of");
         self.step = 0;
         self.due_at = terms.inquire.first().map(|wait| now.plus(*wait));
     }
 
-    /// What follows when inquiry can do no more.
+    /// Sets the next phase when inquiry can do no more.
     pub fn exhaust_inquiry(&mut self, attempt: &Attempt, terms: &Terms, present: &Present) {
         let now = present.now();
         // A channel that works on it is not asked to undo it, even if it cannot be asked at all.
@@ -257,7 +259,8 @@ impl ReversalEntry {
         assert!(self.due_at.is_some(), "a channel without reversals is not reversed");
     }
 
-    /// The channel says that it works on the attempt, and no reversal has left: it is asked again.
+    /// The channel says that it works on the attempt, and no reversal has left: the channel is
+    /// asked again.
     pub fn await_pending(&mut self, terms: &Terms, now: Timestamp) {
         assert!(self.pending && self.reversals_unanswered == 0, "what has left has left");
         self.phase = Phase::Inquiring;
@@ -292,7 +295,7 @@ impl ReversalEntry {
         }
     }
 
-    /// No more reversals are sent. What the last ones left behind is asked when none of them can be
+    /// No more reversals are sent. The channel is asked about the attempt when none of them can be
     /// carried out any more; then, or where the channel cannot be asked, a person looks.
     fn exhaust_reversals(&mut self, terms: &Terms, present: &Present) {
         self.reversals_exhausted = true;
@@ -312,7 +315,8 @@ impl ReversalEntry {
         self.due_at = Some(now.plus(wait));
     }
 
-    /// Sets the next try of an undo that could not leave. It is owed, so it never runs out.
+    /// Sets the next try of an undo that could not leave. An undo is owed, so its tries never run
+    /// out.
     pub fn after_unsent_undo(&mut self, now: Timestamp) {
         let wait = UNDO_WAITS[usize::from(self.step).min(UNDO_WAITS.len() - 1)];
         self.phase = Phase::UndoOwed;

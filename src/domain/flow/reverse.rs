@@ -1,4 +1,4 @@
-//! What a reversal's leaving does to an entry, and its answer to the attempt.
+//! Reversals: their leaving changes the entry, their answer the attempt.
 
 use std::time::Duration;
 
@@ -78,15 +78,16 @@ impl DecisionDraft<'_> {
         if let Outcome::NotSent(_) = outcome {
             entry.reversals = entry.reversals.saturating_sub(1);
         }
-        // That it never arrived is proved in any phase, by one who was asked late enough.
+        // An answer that was asked for late enough proves in any phase that the order never
+        // arrived.
         if moved_on && ends_the_try && !(absent && late.is_some()) {
             return Ok(());
         }
         self.follow_reversal(&attempt, outcome, late)
     }
 
-    /// What the answer of a reversal leads to, while reversals are sent; its yes always. The call
-    /// of a late one has set what comes next.
+    /// Applies the answer of a reversal while reversals are sent; a yes always. The call of a late
+    /// answer has set the next step already.
     fn follow_reversal(
         &mut self,
         attempt: &Attempt,

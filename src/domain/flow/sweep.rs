@@ -33,13 +33,14 @@ impl DecisionDraft<'_> {
         }
     }
 
-    /// I-7: what a success leaves in the books hangs on the order's kind.
+    /// I-7: the rows of a success depend on the order's kind.
     fn sweep_books(&self) {
         let succeeds = self.order.status == OrderStatus::Succeeded
             && self.view.order.status != OrderStatus::Succeeded;
         let writes = &self.writes;
         if succeeds {
-            // What is booked first is booked before; what moves no money is not cleared.
+            // Orders that give money back are booked before; operations that move no money are not
+            // cleared.
             let (clearing, requests) = match (self.order.instruction.kind, self.moves_money()) {
                 (_, false) => (0, 0),
                 (OrderKind::Refund { .. } | OrderKind::Void { .. }, true) => (1, 0),
@@ -73,7 +74,7 @@ fn assert_same_end(old: &Order, new: &Order) {
     }
 }
 
-/// I-8: what others draw from an order is never more than it.
+/// I-8: others never draw more from an order than its amount.
 fn assert_claims(order: &Order) {
     let (whole, claims) = (order.instruction.amount.get(), order.claims);
     let parts = [

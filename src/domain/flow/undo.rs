@@ -1,4 +1,5 @@
-//! Undo orders: a success that our books do not have is taken back (I-5). It is owed until done.
+//! Undo orders: a success that our books do not have is taken back (I-5). An undo is owed until
+//! done.
 
 use crate::domain::command::Refusal;
 use crate::domain::effect::Alert;
@@ -46,7 +47,7 @@ impl DecisionDraft<'_> {
         entry.after_unsent_undo(now);
     }
 
-    /// What never arrived is sent again; what the channel refuses needs a person.
+    /// An undo that never arrived is sent again; one that the channel refuses needs a person.
     pub(super) fn undo_declined(&mut self, reason: Reason) {
         let now = self.now;
         if reason == Reason::NeverArrived {

@@ -1,4 +1,4 @@
-//! What routing knows of a channel, and the reasons for which a channel is struck from a plan.
+//! A channel as routing sees it, and the reasons for which it is struck from a plan.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ closed_set! {
         /// Connected; takes only what a rule sends to it by name.
         Testing => "testing",
         Live => "live",
-        /// Takes no new order; what it has is still inquired, reversed, undone and reconciled.
+        /// Takes no new order; its open orders are still inquired, reversed, undone and reconciled.
         Draining => "draining",
         /// Takes no new order and has no open one.
         Closed => "closed",
@@ -48,14 +48,14 @@ impl ChannelState {
     }
 }
 
-/// What a channel's file, and the operator's switch, say about the orders that it takes.
+/// The orders that a channel takes, by its file and the operator's switch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChannelProfile {
     pub id: ChannelId,
     pub state: ChannelState,
     /// The operator's switch.
     pub enabled: bool,
-    /// What it can be asked to do.
+    /// The operations that it supports.
     pub operations: Vec<Operation>,
     /// Empty means all, cards without a row of the BIN table included.
     pub card_types: Vec<CardType>,
@@ -86,7 +86,7 @@ pub struct ChannelHealth {
     pub success_rate_ppm: u32,
     /// Whether its pace leaves room for one more request.
     pub rate_left: bool,
-    /// What it has taken in its current clearing day, in minor units.
+    /// The volume of its current clearing day, in minor units.
     pub used_today_minor: i64,
 }
 
@@ -183,8 +183,8 @@ impl fmt::Display for Strike {
 
 type StrikeCheck = fn(&Channel<'_>, &RouteSubject<'_>) -> Option<Strike>;
 
-/// Every reason but the state, in the order in which the first one found is reported: what never
-/// changes first, what changes by the second last.
+/// Every reason but the state, in the order in which the first one found is reported: reasons that
+/// never change first, those that change by the second last.
 const CHECKS: [StrikeCheck; 10] =
     [operation, card_type, brand, currency, minimum, maximum, daily_limit, hours, breaker, rate];
 

@@ -1,4 +1,4 @@
-//! What a rule asks of an order before it decides about it.
+//! The conditions of a rule on an order.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -81,7 +81,7 @@ impl fmt::Debug for CardPrefix {
     }
 }
 
-/// One condition of a rule. It holds if one of its values fits.
+/// One condition of a rule. The condition holds if one of its values fits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Condition {
     Operations(Vec<Operation>),

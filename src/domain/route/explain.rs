@@ -1,4 +1,4 @@
-//! A plan with every reason: what each rule and each channel would say to an order.
+//! A plan with every reason: the verdict of each rule and each channel on an order.
 //!
 //! For people and for tests of routes; it sends nothing and may allocate freely. It examines by the
 //! same checks as `plan`, so the two cannot disagree.
@@ -11,16 +11,16 @@ use crate::domain::route::{
 };
 
 closed_set! {
-    /// What became of a rule.
+    /// The verdict on a rule.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum RuleVerdict {
         /// Some of its conditions do not hold.
         DoesNotFit => "does_not_fit",
-        /// It fits, has no channel left, and hands on to the next.
+        /// The rule fits, has no channel left, and hands on to the next.
         FallsThrough => "falls_through",
-        /// It decides, even where it has no channel left.
+        /// The rule decides, even where it has no channel left.
         Decides => "decides",
-        /// It fits, but an earlier rule has decided.
+        /// The rule fits, but an earlier one has decided.
         NotReached => "not_reached",
     }
 }
@@ -34,7 +34,7 @@ pub struct Mismatch {
     pub sentence: String,
 }
 
-/// What became of a channel that a rule lists.
+/// The verdict on a channel that a rule lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CandidateVerdict {
     /// `place` counts from 1; `standing` says what it was ranked by.
@@ -129,7 +129,7 @@ fn candidates<'a>(
     rule.target.listed(channels).into_iter().map(verdict).collect()
 }
 
-/// What a channel was ranked by, for people.
+/// The reason for a channel's rank, for people.
 fn standing(strategy: Strategy, standing: i64) -> String {
     match strategy {
         Strategy::Priority => "as listed".to_owned(),

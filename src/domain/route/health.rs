@@ -9,14 +9,14 @@ use crate::domain::flow::attempt::{Attempt, AttemptState};
 use crate::domain::outcome::{NotSentCause, Outcome, Reason, UnknownCause};
 use crate::domain::time::Timestamp;
 
-/// What one outcome says about its channel.
+/// An outcome's bearing on its channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HealthMark {
-    /// It did what it was asked.
+    /// The channel carried the request out.
     Success,
-    /// It answered properly, but the answer depended on the card or the order, not on it.
+    /// The channel answered properly, but the answer depended on the card or the order.
     Answered,
-    /// It failed by its own fault.
+    /// The channel failed by its own fault.
     Fault,
     /// The outcome says nothing about it: nothing was sent, or we lost the reply ourselves.
     Nothing,
@@ -35,7 +35,7 @@ impl HealthMark {
         }
     }
 
-    /// What an attempt says as it stands now, for looking back on a day.
+    /// The bearing of an attempt as it stands now, for looking back on a day.
     ///
     /// An unknown that was the channel's fault stays one, whatever ended it later. Why something
     /// was not sent is not kept, so that it says nothing here.
@@ -103,7 +103,7 @@ const FORGIVEN_HALF: Duration = Duration::from_secs(300);
 /// A channel's recent success rate: successes against its own faults, newer ones weighing more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuccessRate {
-    /// What is missing to a whole at `since`, in millionths.
+    /// The part that was missing to a whole at `since`, in millionths.
     shortfall_ppm: u32,
     since: Timestamp,
 }

@@ -1,9 +1,10 @@
 //! Which channels an order is offered to, in which order, and why the others are not.
 //!
-//! Rules are tried in the order of their file; the first one that fits the order decides. It lists
+//! Rules are tried in the order of their file; the first one that fits the order decides. Of its
 //! channels, those that cannot take the order are struck with a reason each, and the rule's
 //! strategy ranks the rest. Pure: rules, channels, their health and the draw are values, so the
-//! same arguments give the same plan. It must not know where health comes from, nor hold a state.
+//! same arguments give the same plan. This module must not know where health comes from, nor hold a
+//! state.
 //!
 //! Upholds its part of I-4: a plan only ranks channels, and never holds one twice. Trying the next
 //! one is for `flow` to decide.
@@ -35,7 +36,7 @@ const FEE_NOT_KNOWN: i64 = i64::MAX;
 /// The name of the rule that holds where there is no routes file.
 pub const DEFAULT_RULE_NAME: &str = "default";
 
-/// What the BIN table says about a card, as far as rules and channels ask.
+/// The BIN table's facts about a card that rules and channels ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CardTraits<'a> {
     /// UnionPay institution code, 8 digits.
@@ -159,7 +160,7 @@ impl RouteTarget {
         }
     }
 
-    /// What it lists, in its order: the id, the channel if there is one, and the weight.
+    /// The listed channels, in order: the id, the channel if there is one, and the weight.
     fn listed<'a, 'c>(&'a self, channels: &'c [Channel<'a>]) -> Vec<ListedChannel<'a, 'c>> {
         let of_live = |channel: &'c Channel<'a>| ListedChannel {
             id: &channel.profile.id,
@@ -203,7 +204,8 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// What holds where no routes were written: every live channel, the most successful first.
+    /// The rule of an installation without a routes file: every live channel, the most successful
+    /// first.
     pub fn default_rule() -> Self {
         Self {
             name: DEFAULT_RULE_NAME.to_owned(),
@@ -248,7 +250,7 @@ impl Rule {
 }
 
 impl Strategy {
-    /// What it compares channels by.
+    /// The value by which it compares channels.
     fn standing(self, channel: &Channel<'_>, weight: u32, subject: &RouteSubject<'_>) -> i64 {
         match self {
             Self::Priority => 0,
@@ -277,7 +279,7 @@ impl Strategy {
     }
 }
 
-/// Draws one channel after another, without putting back, each by its share of what is left.
+/// Draws one channel after another, without putting back, each by its share of the rest.
 ///
 /// One number serves all draws: it is read as digits of a mixed radix, whose bases are the totals
 /// of the weights left. Where they use its 64 bits up, the channels left keep their order. A
@@ -309,8 +311,8 @@ fn rank_by_draw(kept: &mut [RankedChannel<'_>], mut draw: u64) {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RankedChannel<'a> {
     pub channel: &'a ChannelProfile,
-    /// What the strategy compared: the fee in minor units (the largest number if no fee rule of
-    /// the channel fits), the success rate in millionths, the weight; 0 for a priority.
+    /// The value that the strategy compared: the fee in minor units (the largest number if no fee
+    /// rule of the channel fits), the success rate in millionths, the weight; 0 for a priority.
     pub standing: i64,
 }
 
@@ -338,7 +340,8 @@ impl RoutePlan<'_> {
         self.rule.map(|rule| rule.name.as_str())
     }
 
-    /// What the order keeps of the plan, so that later changes of the rules do not touch it.
+    /// The part of the plan that the order keeps, so that later changes of the rules do not touch
+    /// it.
     pub fn candidates(&self) -> Vec<Candidate> {
         let candidate = |kept: &RankedChannel<'_>| Candidate {
             channel: kept.channel.id.clone(),

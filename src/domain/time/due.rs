@@ -8,8 +8,9 @@ use crate::domain::time::Timestamp;
 /// finds it, and a clock is set back by seconds often.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// What is due at one look: rows whose time has come, and rows that say a time further ahead than
-/// any wait of theirs. A clock ahead of its time has dated those, and nobody else finds them again.
+/// The rows that are due at one look: those whose time has come, and those that say a time further
+/// ahead than any wait of theirs. A clock ahead of its time has dated those, and nobody else finds
+/// them again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueWindow {
     now: Timestamp,
@@ -17,8 +18,8 @@ pub struct DueWindow {
 }
 
 impl DueWindow {
-    /// `longest`: the longest wait that any rule sets for such rows. What is dated more than a
-    /// minute beyond it is due.
+    /// `longest`: the longest wait that any rule sets for such rows. Rows that are dated more than
+    /// a minute beyond it are due.
     pub fn at(now: Timestamp, longest: Duration) -> Self {
         Self { now, bound: now.plus(longest.saturating_add(SLACK)) }
     }
@@ -33,7 +34,7 @@ impl DueWindow {
         self.now
     }
 
-    /// What is dated later than this was dated wrong.
+    /// Rows that are dated later than this were dated wrong.
     pub const fn bound(&self) -> Timestamp {
         self.bound
     }

@@ -1,8 +1,10 @@
-//! The present as far as evidence bears it out, and what rules ask of it. `crate::clock` gives it.
+//! The present as far as evidence bears it out, and the questions that rules ask of it.
+//! `crate::clock` gives it.
 //!
 //! A machine's clock jumps: a wrong battery clock at boot, a hand on it, a guest that slept. Stamps
-//! and waits go by it all the same, since it is right nearly always. What can do lasting harm asks
-//! for more: an age counts only as far as it is borne out, a day is over only when that is.
+//! and waits go by it all the same, since it is right nearly always. Decisions that can do lasting
+//! harm ask for more: an age counts only as far as it is borne out, a day is over only when that
+//! is.
 
 use std::time::Duration;
 
@@ -28,23 +30,24 @@ impl Present {
         Self { now, proven: now, steady_for: Duration::ZERO }
     }
 
-    /// What the clock shows: for stamps, and for the moment at which a wait ends.
+    /// The clock's time: for stamps, and for the moment at which a wait ends.
     pub const fn now(&self) -> Timestamp {
         self.now
     }
 
-    /// The latest moment that is borne out: what is over by it is over. It may lie behind `now`,
-    /// by little after every start, and by much where the clock is doubted.
+    /// The latest moment that is borne out: a day that is over by it is over. The moment may lie
+    /// behind `now`, by little after every start, and by much where the clock is doubted.
     pub const fn proven(&self) -> Timestamp {
         self.proven
     }
 
-    /// The time that has passed at least since something was stamped `of`: what a rule of age asks.
+    /// The time that has passed at least since something was stamped `of`: the answer to a rule of
+    /// age.
     ///
-    /// Two bounds hold, and the better one counts. What is borne out lies so long after the stamp.
-    /// And a stamp of this run of the clock is as old as the clock shows, while one of before its
-    /// last jump is at least as old as that jump: so what was stamped by a clock that ran ahead,
-    /// or is stamped under doubt, comes of age too.
+    /// Two bounds hold, and the better one counts. The moment that is borne out lies so long after
+    /// the stamp. And a stamp of this run of the clock is as old as the clock shows, while one of
+    /// before its last jump is at least as old as that jump: so a stamp of a clock that ran ahead,
+    /// or one made under doubt, comes of age too.
     pub fn age(&self, of: Timestamp) -> Duration {
         let of_this_run = match of <= self.now {
             true => self.now.since(of).min(self.steady_for),

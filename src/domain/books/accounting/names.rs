@@ -11,15 +11,16 @@ closed_set! {
         ChannelPendingClearing => "channel_pending_clearing",
         MerchantPendingClearing => "merchant_pending_clearing",
         CompanyTransitional => "company_transitional",
-        /// What we gave or were told of and a channel has not paid: someone owes it to us.
+        /// Money that we gave, or that a statement lacks, and a channel has not paid: someone owes
+        /// it to us.
         SuspenseReceivable => "suspense_receivable",
-        /// What a channel has paid and nobody has a claim to yet.
+        /// Money that a channel has paid and that has no owner yet.
         SuspensePayable => "suspense_payable",
-        /// 备付金: what the bank has really received (S19).
+        /// 备付金: the money that the bank has really received (S19).
         BankReserve => "bank_reserve",
-        /// What channels keep for their work.
+        /// The fees that channels keep.
         ChannelFeeCost => "channel_fee_cost",
-        /// What a difference costs or leaves us for good.
+        /// Losses and gains from differences.
         DifferenceProfitOrLoss => "difference_profit_or_loss",
     }
 }
@@ -43,7 +44,7 @@ impl Account {
     }
 }
 
-/// What is filled in in names of accounts.
+/// The words that are filled in in names of accounts.
 const CHANNEL_WORD: &str = "{channel}";
 const MERCHANT_WORD: &str = "{merchant}";
 const CURRENCY_WORD: &str = "{currency}";
@@ -106,7 +107,8 @@ impl AccountNames {
         let merchant = merchant.map_or("", MerchantId::as_str);
         let mut name = String::with_capacity(USUAL_NAME_BYTES);
         let mut rest = self.template(account);
-        // Filled in from left to right in one go: what is filled in is not looked at again.
+        // Filled in from left to right in one go: words that were filled in are not looked at
+        // again.
         while let Some(at) = rest.find('{') {
             name.push_str(&rest[..at]);
             rest = &rest[at..];

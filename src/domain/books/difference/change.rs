@@ -1,8 +1,9 @@
-//! What a batch, the time, and a person do to a difference. Each gives the row as it then is, and
-//! the vouchers that bring the books from what was held to what is held now (I-7).
+//! Changes of a difference by a batch, by time, and by a person. Each gives the row as it then is,
+//! and the vouchers that bring the books from the money that was held to the money that is held now
+//! (I-7).
 //!
-//! A balanced difference is never touched again by any batch (S28). Whoever writes counts versions:
-//! a row may be changed several times before it is written once.
+//! A balanced difference is never touched again by any batch (S28). The writer counts versions: a
+//! row may be changed several times before it is written once.
 
 use crate::domain::books::accounting::{
     AccountChange, AccountNames, AccountingRequest, BookingEvent, RequestId, SourceDocument,
@@ -17,19 +18,19 @@ use crate::domain::ids::{BatchId, ChannelId, DifferenceId, MerchantId, OrderId};
 use crate::domain::money::Currency;
 use crate::domain::time::{BusinessDate, DueWindow, Timestamp};
 
-/// What becomes of the money of a contradicted record, which suspense has had since the claim came
-/// (I-5).
+/// Where the money of a contradicted record goes, which suspense has held since the channel
+/// reported the success (I-5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContradictedMoney {
     /// Our order has succeeded: nothing is claimed against our books.
     Nothing,
     /// This order takes it back.
     Undone { by: OrderId },
-    /// It stays in suspense until a person decides.
+    /// The money stays in suspense until a person decides.
     Held,
 }
 
-/// What a batch has found of a line, of a record, or of both.
+/// A batch's finding about a line, a record, or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub class: Class,
@@ -64,17 +65,17 @@ pub struct Change {
     pub accounting: Vec<AccountingRequest>,
 }
 
-/// What a person decides.
+/// A person's decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balancing {
     pub remedy: Remedy,
-    /// Whose money it is, where the record does not say it.
+    /// The owner of the money, where the record does not name one.
     pub merchant_id: Option<MerchantId>,
     pub actor: String,
     pub reason: String,
 }
 
-/// Why a difference is not balanced. Nothing has changed then.
+/// Why a difference is not balanced. The difference is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BalanceRefusal {
     #[error("the difference is balanced already")]
@@ -122,12 +123,12 @@ struct DifferenceTarget {
 }
 
 impl Finding {
-    /// What suspense has for the record since the claim against our books came.
+    /// The money that suspense has held for the record since the channel reported the success.
     fn base(&self) -> Vec<Gap> {
         base(self.record.as_ref(), self.claimed)
     }
 
-    /// What the statement says beyond our records, by this finding.
+    /// The gaps between statement and records, by this finding.
     pub fn gaps(&self) -> Vec<Gap> {
         let line = self.line.as_ref().and_then(|line| line.item.as_ref());
         gap::gaps(self.class, line, self.record.as_ref().map(|record| &record.item))
@@ -138,7 +139,8 @@ impl Finding {
         let cleared =
             |what: String| DifferenceTarget { state: DifferenceState::Cleared, held: vec![], what };
         if let Some(date) = self.elsewhere {
-            // No money hangs on it, and a person should know of it: it may be another day's file.
+            // The line moves no money, yet a person should know of it: the file may be another
+            // day's.
             let state = match current {
                 Some(DifferenceState::Suspended) => DifferenceState::Suspended,
                 Some(_) | None => DifferenceState::Carried,

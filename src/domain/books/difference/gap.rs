@@ -1,12 +1,12 @@
-//! What a difference is about in money, and how suspense holds it.
+//! The money of a difference, and how suspense holds it.
 
 use crate::domain::books::accounting::{Account, AccountChange};
 use crate::domain::books::difference::{Gap, Remedy};
 use crate::domain::books::reconcile::{Class, Item};
 use crate::domain::money::Currency;
 
-/// What the statement says beyond our records: the line less the record, one gap for each currency
-/// that is not even. Agreement has none: what is tolerated of a fee is no gap.
+/// The gaps between statement and records: the line less the record, one for each currency that is
+/// not even. Agreement has none: a tolerated fee is no gap.
 ///
 /// A record counts whatever its state: a contradicted one was booked against suspense when the
 /// claim came, and the channel's pending clearing has it.
@@ -63,8 +63,8 @@ pub fn of(gaps: &[Gap], currency: Currency) -> Gap {
     gaps.iter().find(|gap| gap.currency == currency).copied().unwrap_or(even)
 }
 
-/// What suspense has for a gap: money that came too much is payable, money that is missing is
-/// receivable; a fee that they keep too much is receivable.
+/// The sides of suspense for a gap: surplus money is payable, missing money is receivable, and so
+/// is a fee that is too high.
 const fn in_suspense(gap: &Gap) -> (i64, i64) {
     let (principal, fee) = (gap.principal_minor, gap.fee_minor);
     let receivable = (if principal < 0 { -principal } else { 0 }) + (if fee > 0 { fee } else { 0 });

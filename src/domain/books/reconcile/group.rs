@@ -22,13 +22,13 @@ pub struct Judge {
     record_ways: MoneyDirections,
 }
 
-/// Directions of money that one side of a group has. A failure moves none: it is a way of its own,
-/// so that no success is taken for its duplicate.
+/// Directions of money that one side of a group has. A failure moves none: it counts as a direction
+/// of its own, so that no success is taken for its duplicate.
 #[derive(Debug, Clone, Copy, Default)]
 struct MoneyDirections([bool; 4]);
 
 impl MoneyDirections {
-    /// Whether nothing that moves money this way was seen before; it is seen now.
+    /// Whether this is the first item in its direction; the direction counts as seen from now on.
     fn is_first(&mut self, item: &Item) -> bool {
         let place = match (item.status, direction(item)) {
             (Status::Failed, _) => 3,
@@ -114,7 +114,7 @@ impl Judge {
         );
     }
 
-    /// Takes out the lines that cancel each other: what moves money one way beside what moves the
+    /// Takes out the lines that cancel each other: one that moves money, and one that moves the
     /// same money back, fee included.
     fn net(&mut self, lines: &[Item], key: MatchKey, verdicts: &mut Vec<Verdict<u32>>) {
         let size = |item: &Item| {
@@ -169,7 +169,7 @@ impl Judge {
         if self.lines.is_empty() || self.records.is_empty() {
             return;
         }
-        // What agrees to the last word stands at the same place of both sorted lists.
+        // Items that agree in every word stand at the same place of both sorted lists.
         let order = |item: &Item| (measure(item), item.fee_minor, item.date);
         self.lines.sort_by_key(|at| (order(&lines[*at as usize]), *at));
         self.records.sort_by_key(|at| (order(&records[*at as usize]), *at));

@@ -1,10 +1,10 @@
-//! Reconciliation: what a channel's statement says beside what our clearing records say.
+//! Reconciliation: a channel's statement compared with our clearing records.
 //!
 //! The statement leads (S22). Every line of it and every clearing record that is due end in exactly
 //! one [`Class`], and the sums by class are the sums of both sides (I-10). One of our records
 //! satisfies one of their lines. Principal is compared to the minor unit; only fees may differ, by
-//! what the channel's file tolerates. This folder must not know layouts, files or stores: it is
-//! given what was read, one key's lines and records at a time.
+//! what the channel's file tolerates. This folder must not know layouts, files or stores: callers
+//! pass the lines and records of one key at a time.
 
 mod group;
 mod net;
@@ -21,7 +21,7 @@ pub use self::net::{OrderedAmount, Proof, net};
 pub use self::totals::{ClassTotals, Sums, Tally, Totals};
 
 closed_set! {
-    /// What became of it, in the words of the side that says so.
+    /// The end of an operation, by the side that reports it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Status {
         Succeeded = 1 => "succeeded",
@@ -30,13 +30,14 @@ closed_set! {
     }
 }
 
-/// What is compared of a statement line or of a clearing record.
+/// The values of a statement line or clearing record that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Item {
     pub movement: Operation,
-    /// Signed from our side, in minor units: what we receive is positive.
+    /// Signed from our side, in minor units: money that we receive is positive.
     pub amount_minor: i64,
-    /// What the channel keeps, negative where it gives a fee back. `None`: not said, not compared.
+    /// The fee that the channel keeps, negative where it gives a fee back. `None`: absent, not
+    /// compared.
     pub fee_minor: Option<i64>,
     pub currency: Currency,
     pub status: Status,
@@ -45,7 +46,8 @@ pub struct Item {
 }
 
 impl Item {
-    /// What our own books say. A contradicted record is a success that our order does not have.
+    /// The item of a record of ours. A contradicted record is a success that our order does not
+    /// have.
     pub const fn of(record: &ClearingRecord) -> Self {
         Self {
             movement: record.movement,
@@ -60,7 +62,7 @@ impl Item {
         }
     }
 
-    /// What a statement says by its line: a failure has moved no money, whatever was asked for.
+    /// The item as a statement reports it: a failure has moved no money, whatever amount it names.
     pub fn as_reported(&self) -> Self {
         match self.status {
             Status::Succeeded => *self,
@@ -76,9 +78,9 @@ impl Item {
 pub struct StatementLine<'text> {
     /// From 1, as an editor counts the file.
     pub line: u32,
-    /// Our channel order number, as the channel wrote it. Empty: it has none.
+    /// Our channel order number, as the channel wrote it. Empty if absent.
     pub order_no: &'text [u8],
-    /// The channel's own number. Empty: it has none.
+    /// The channel's own number. Empty if absent.
     pub reference: &'text [u8],
     pub item: Item,
 }
@@ -88,9 +90,9 @@ pub struct StatementLine<'text> {
 pub struct Side {
     /// Its line in its file, from 1; 0 where it comes from none.
     pub line: u32,
-    /// Our channel order number, as the side writes it. Empty: it has none.
+    /// Our channel order number, as the side writes it. Empty if absent.
     pub order_no: String,
-    /// The channel's own number. Empty: it has none.
+    /// The channel's own number. Empty if absent.
     pub reference: String,
     /// `None` for a line that cannot be read.
     pub item: Option<Item>,
@@ -133,9 +135,9 @@ closed_set! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Class {
         Matched = 1 => "matched",
-        /// It agrees with a record of an earlier date, which was carried over.
+        /// The line agrees with a record of an earlier date, which was carried over.
         MatchedLate = 2 => "matched_late",
-        /// It agrees by the channel's own number only.
+        /// The line agrees by the channel's own number only.
         MatchedWeak = 3 => "matched_weak",
         /// The line gives us more than our record, or takes less.
         AmountOver = 4 => "amount_over",
@@ -151,7 +153,7 @@ closed_set! {
         DuplicateTheirs = 11 => "duplicate_theirs",
         /// A further record with the number of an earlier one.
         DuplicateOurs = 12 => "duplicate_ours",
-        /// It agrees with a record of a later date: the channel's day ended after ours.
+        /// The line agrees with a record of a later date: the channel's day ended after ours.
         Shifted = 13 => "shifted",
         /// A line that cannot be read, kept as it stands.
         BadLine = 14 => "bad_line",
@@ -191,7 +193,7 @@ impl Class {
     }
 }
 
-/// What a channel's file says of its comparison.
+/// A channel's tolerance in comparisons, from its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tolerance {
     /// By how much a fee may differ, in minor units. Never for principal.

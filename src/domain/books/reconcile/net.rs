@@ -1,11 +1,11 @@
-//! What the lines of one number say together. None of them proves anything by itself: the same
+//! The lines of one number, taken together. None of them proves anything by itself: the same
 //! statement may have the payment and its reversal, or a failed try and the one that succeeded.
 
 use crate::domain::books::reconcile::{Item, Status, is_same_operation};
 use crate::domain::flow::attempt::Operation;
 use crate::domain::money::Currency;
 
-/// What was asked for under the number.
+/// The operation and amount that were ordered under the number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderedAmount {
     pub movement: Operation,
@@ -14,12 +14,12 @@ pub struct OrderedAmount {
     pub currency: Currency,
 }
 
-/// What the lines prove of it.
+/// The proof that the lines give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Proof {
     Succeeded,
     Failed,
-    /// It succeeded and was taken back as a whole: nothing is left of it.
+    /// The order succeeded and was taken back as a whole.
     TakenBack,
     /// They are of something else, or do not come to one end.
     Nothing,
@@ -36,7 +36,8 @@ pub fn net(lines: &[Item], asked: &OrderedAmount) -> Proof {
             return Proof::Nothing;
         }
         let is_whole = line.amount_minor.unsigned_abs() == asked.amount_minor.unsigned_abs();
-        // Nothing moves by a failure, nor by a hold: some channels write what was asked for.
+        // Neither a failure nor a hold moves money: some channels write the amount that was asked
+        // for.
         let may_be_nothing = line.status == Status::Failed || asked.movement.sign() == 0;
         if !(is_whole || may_be_nothing && line.amount_minor == 0) {
             return Proof::Nothing;
@@ -98,7 +99,7 @@ mod tests {
         for (lines, proof) in rows {
             assert_eq!(net(lines, &asked), proof, "{lines:?}");
         }
-        // What gives money back is not taken back by another such line.
+        // A line that gives money back is not cancelled by another such line.
         let asked = OrderedAmount { movement: Refund, ..asked };
         assert_eq!(net(&[item(Refund, -500, Succeeded)], &asked), Proof::Succeeded);
         assert_eq!(net(&[item(Refund, -500, Succeeded), back], &asked), Proof::Nothing);

@@ -10,7 +10,7 @@ const CURRENCIES: usize = Currency::ALL.len();
 pub struct Sums {
     pub count: u64,
     pub amount_minor: i128,
-    /// What was not said counts as nothing.
+    /// Absent fees count as zero.
     pub fee_minor: i128,
 }
 
@@ -87,7 +87,7 @@ impl Tally {
     }
 }
 
-/// What both sides have in one class.
+/// The sums of both sides in one class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClassTotals {
     pub theirs: Sums,
@@ -183,7 +183,7 @@ impl Totals {
         if class == Class::BadLine { self.bad_lines } else { theirs.max(ours) }
     }
 
-    /// What the classes hold of their side and of ours, to be held against what was read (I-10).
+    /// The sums of the classes by side, to be compared with the rows that were read (I-10).
     pub fn sides(&self) -> (Tally, Tally) {
         let (mut theirs, mut ours) = (Tally::default(), self.not_due);
         for (place, row) in self.rows.iter().enumerate() {

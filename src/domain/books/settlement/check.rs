@@ -1,4 +1,5 @@
-//! The rules: what is expected, whether the receipts equal it, why not, and what is then booked.
+//! The rules: the expected money, whether the receipts equal it, why not, and the booking that
+//! follows.
 
 use crate::domain::books::accounting::{
     Account, AccountChange, AccountNames, AccountingRequest, BookingEvent, RequestId,
@@ -13,15 +14,15 @@ use super::{
     SettledDate, SettlementState,
 };
 
-/// What is known of one clearing date, in the settlement's currency.
+/// The facts about one clearing date, in the settlement's currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DateFacts {
     pub date: BusinessDate,
-    /// What the statement of the date says; `None` while none has been reconciled.
+    /// The money of the date's statement; `None` while none has been reconciled.
     pub stated: Option<SettledAmounts>,
-    /// What has been settled of it.
+    /// The part that has been settled.
     pub settled: Option<SettledDate>,
-    /// What is wrong with the statement as a whole, one word each.
+    /// Problems of the statement as a whole, one word each.
     pub problems: Vec<String>,
 }
 
@@ -35,7 +36,7 @@ pub struct ReceiptSubmission {
     pub receipt: BankReceipt,
 }
 
-/// Why a receipt is not taken. Nothing is written then.
+/// Why a receipt is not taken. Nothing was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SettlementRefusal {
     #[error("`to` is before `from`")]
@@ -50,7 +51,7 @@ pub enum SettlementRefusal {
     Differs { field: &'static str },
 }
 
-/// What a check has changed.
+/// The changes of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettlementChange {
     /// One version on.
@@ -72,7 +73,7 @@ impl ReceiptSubmission {
 }
 
 impl ChannelSettlement {
-    /// What the bank has received, over all receipts.
+    /// The money that the bank has received, over all receipts.
     pub fn received_minor(&self) -> i64 {
         // A hundred of fifteen digits fit in 64 bits.
         self.receipts.iter().map(|receipt| receipt.received_minor).sum()
@@ -164,8 +165,8 @@ pub fn receive(
     Ok(settlement)
 }
 
-/// What the statements say and nobody has settled. A date without a statement adds nothing. `None`
-/// beyond 64 bits.
+/// The unsettled money of the statements. A date without a statement adds nothing. `None` beyond 64
+/// bits.
 pub fn expected(dates: &[DateFacts]) -> Option<SettledAmounts> {
     dates.iter().try_fold(SettledAmounts::default(), |sum, facts| sum.plus(remainder_of(facts)?))
 }
@@ -316,7 +317,7 @@ fn reasons(
     reasons
 }
 
-/// What a difference of this size often is.
+/// The usual cause of a difference of this size.
 fn cause_of(over: i128, left: SettledAmounts, dates: &[DateFacts]) -> Option<String> {
     if over == 0 {
         return None;

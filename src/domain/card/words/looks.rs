@@ -1,4 +1,4 @@
-//! What long digits are by their look, where they are no card number.
+//! The looks of long digits that are no card number.
 
 use std::ops::Range;
 

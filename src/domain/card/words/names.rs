@@ -1,4 +1,4 @@
-//! What the values are called that are never kept.
+//! The names of values that are never kept.
 
 /// Names of values that are never kept: without case, `_` and `-`, and without `card` before them.
 pub const SECRET_NAMES: [&str; 38] = [

@@ -17,7 +17,7 @@ impl SpelledCharacter {
             || (!self.character.is_ascii() && self.character.is_numeric())
     }
 
-    /// What may stand between two groups of one number, as one sign for each kind.
+    /// The signs that may stand between two groups of one number, one for each kind.
     pub(super) fn joint(self) -> Option<char> {
         match self.character {
             // A tab parts columns.
@@ -198,7 +198,7 @@ pub(super) fn base64_inside(text: &str, offset: usize) -> Vec<u8> {
             count -= 6;
             letters.push(ALPHABET[(bits >> count & 0x3f) as usize]);
         }
-        // What is left is fewer than six bits.
+        // Fewer than six bits are left.
         bits &= 0x3f;
     }
     letters.drain(..(offset * 8).div_ceil(6));
