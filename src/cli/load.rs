@@ -25,7 +25,7 @@ impl SettingsArgs {
         };
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let problem = format!("it cannot be read: {error}");
+            let problem = format!("cannot be read: {error}");
             vec![Mistake::new(&name, 0, "", &problem, "check the path and its rights")]
         })?;
         let base = path.parent().filter(|folder| !folder.as_os_str().is_empty());

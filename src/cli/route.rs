@@ -134,10 +134,11 @@ fn question(args: &ExplainArgs) -> anyhow::Result<RouteQuestion> {
         .merchant_category
         .as_deref()
         .map(|code| MerchantCategory::parse(code).context("a merchant category has four digits"));
-    let kind = route_kind(&args.operation).context("payment or preauth")?;
+    let kind = route_kind(&args.operation).context("--operation is neither payment nor preauth")?;
     let amount = AmountMinor::new(args.amount)?;
-    let currency = Currency::parse(&args.currency).context("the currency is not known")?;
-    let settlement = SettlementMode::parse(&args.settlement).context("instant or escrow")?;
+    let currency = Currency::parse(&args.currency).context("--currency is not a known currency")?;
+    let settlement = SettlementMode::parse(&args.settlement)
+        .context("--settlement is neither instant nor escrow")?;
     let merchant = MerchantId::parse(&args.merchant)?;
     let mut instruction = Instruction::unsent(kind, merchant, amount, currency);
     instruction.settlement_mode = settlement;

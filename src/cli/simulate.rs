@@ -75,7 +75,8 @@ pub struct SimulateArgs {
 }
 
 pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let mut faults = Faults::preset(&args.profile).context("there is no profile of this name")?;
+    let mut faults =
+        Faults::preset(&args.profile).context("--profile is not calm, lossy or hostile")?;
     if args.delay_ms > 0 {
         let delay_for = DurationRange::millis(args.delay_ms, args.delay_ms);
         faults = Faults { delay: 10_000, delay_for, ..faults };
@@ -150,7 +151,7 @@ fn read_file(path: &Path) -> Result<ChannelFileText, Vec<Mistake>> {
         about(format!("the file's name is not a channel id: {error}"), "rename the file")
     })?;
     let text = fs::read_to_string(path)
-        .map_err(|error| about(format!("it cannot be read: {error}"), "check the path"))?;
+        .map_err(|error| about(format!("cannot be read: {error}"), "check the path"))?;
     let document = Document::parse(&name, &text)?;
     Ok(ChannelFileText { id, path: path.to_owned(), text, document })
 }

@@ -33,11 +33,11 @@ fn check(section: &Section<'_>, account: Account, template: &str) {
         section.mistake(key, "an account has a name", "write it, or leave the key out");
     }
     if let Some(word) = unknown_word(template) {
-        let problem = format!("it has the unknown word {word}");
+        let problem = format!("has the unknown word {word}");
         section.mistake(key, &problem, "filled in are {channel}, {merchant} and {currency}");
     }
     if template.contains("{merchant}") && !account.has_merchant() {
-        let problem = "it has {merchant}, and not every voucher of this account has one";
+        let problem = "has {merchant}, and not every voucher of this account has one";
         section.mistake(key, problem, "leave {merchant} out");
     }
 }

@@ -141,7 +141,7 @@ impl Settings {
         let wait_default = payments.duration("wait_default", waits.clone());
         let wait_max = payments.duration("wait_max", waits);
         if wait_default > wait_max {
-            payments.mistake("wait_default", "it is above wait_max", "lower it, or raise wait_max");
+            payments.mistake("wait_default", "is above wait_max", "lower it, or raise wait_max");
         }
         payments.finish();
         let node = root.section("node");
@@ -225,7 +225,7 @@ fn read_luhn_waiver(root: &Section<'_>) -> LuhnWaiver {
 fn read_server(root: &Section<'_>) -> ServerSettings {
     let section = root.section("server");
     let listen = section.parsed("listen", "127.0.0.1:7070", |text| {
-        text.parse::<SocketAddr>().map_err(|_| "it is not an address and port")
+        text.parse::<SocketAddr>().map_err(|_| "is not an address and port")
     });
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let listen = listen.unwrap_or(loopback);
@@ -233,7 +233,7 @@ fn read_server(root: &Section<'_>) -> ServerSettings {
     if !listen.ip().is_loopback() && beyond.trim().is_empty() {
         section.mistake(
             "listen",
-            "it is reachable from other machines, and the traffic is not encrypted",
+            "is reachable from other machines, and the traffic is not encrypted",
             "listen on 127.0.0.1 behind a proxy that speaks TLS, or say in words in \
              plain_http_beyond_loopback who encrypts it",
         );
@@ -260,7 +260,7 @@ fn read_url(section: &Section<'_>, key: &str) -> Option<String> {
     }
     if !(url.starts_with("https://") || url.starts_with("http://")) {
         let advice = "write https://host/path, or leave it empty";
-        section.mistake(key, "it is not an http or https URL", advice);
+        section.mistake(key, "is not an http or https URL", advice);
     }
     Some(url)
 }
@@ -269,7 +269,7 @@ fn read_delivery(section: &Section<'_>) -> DeliverySettings {
     let bounds: RangeInclusive<Duration> = SECOND / 1000..=7 * DAY;
     let mut waits = section.durations("waits", bounds);
     if waits.is_empty() {
-        section.mistake("waits", "it has no wait", "give at least one; the last one repeats");
+        section.mistake("waits", "has no wait", "give at least one; the last one repeats");
         waits.push(SECOND);
     }
     DeliverySettings {
@@ -339,7 +339,7 @@ fn read_callers(root: &Section<'_>) -> Vec<Caller> {
         let roles = section.choices("roles", &roles);
         let hash = section.parsed("key_sha256", "64 hexadecimal digits", parse_hash);
         if roles.is_empty() {
-            section.mistake("roles", "it names no role", "give core, operator or auditor");
+            section.mistake("roles", "names no role", "give core, operator or auditor");
         }
         if let (Some(name), Some(key_sha256)) = (name, hash) {
             if callers.iter().any(|other| other.name == name) {
@@ -354,7 +354,7 @@ fn read_callers(root: &Section<'_>) -> Vec<Caller> {
 
 /// The SHA-256 of a key, in hexadecimal.
 fn parse_hash(text: &str) -> Result<[u8; 32], &'static str> {
-    let wrong = "it is not 64 hexadecimal digits";
+    let wrong = "is not 64 hexadecimal digits";
     let mut hash = [0; 32];
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(wrong);

@@ -44,7 +44,7 @@ pub fn shipped(name: &str) -> Result<Layout, String> {
     let found = SHIPPED.iter().find(|(known, _)| *known == name);
     let (name, text) = found.ok_or_else(|| {
         let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
-        format!("it is none of {}", names.join(", "))
+        format!("is none of {}", names.join(", "))
     })?;
     Ok(parse(name, text).expect("a test reads every shipped layout"))
 }
@@ -133,7 +133,7 @@ pub fn read(section: &Section<'_>) -> Layout {
         }),
         currency: section
             .optional_parsed("currency", "CNY", |code| {
-                Currency::parse(code).ok_or("it is no currency that we know")
+                Currency::parse(code).ok_or("is not a known currency")
             })
             .unwrap_or(Currency::Cny),
         amount: money(section, "amount"),
@@ -161,7 +161,7 @@ fn check(section: &Section<'_>, layout: &Layout) {
         }
     }
     if words.operation.is_none() && layout.amount.sign == Sign::Operation {
-        section.mistake("amount", "takes its sign from a column that is not named", "name it");
+        section.mistake("amount", "takes its sign from a column that has no name", "name it");
     }
     if layout.fee.sign == Sign::Settlement && words.settlement.is_none() {
         section.mistake("fee", "takes its sign from a settlement that is not named", "name it");
@@ -210,7 +210,7 @@ fn read_shape(section: &Section<'_>, encoding: Charset) -> Shape {
     let one = |key: &str, example: &str| {
         section.optional_parsed(key, example, |text| match text.as_bytes() {
             [byte] if *byte != b'"' => Ok(*byte),
-            _ => Err("it is not one ASCII character"),
+            _ => Err("is not one ASCII character"),
         })
     };
     Shape::Delimited(Delimited {
@@ -285,7 +285,7 @@ fn codes<T>(
         let found = inner.parsed(code, PASS, |word| match (word, meaning(word)) {
             (PASS, _) => Ok(None),
             (_, Some(meaning)) => Ok(Some(meaning)),
-            (_, None) => Err("it is no word that we know"),
+            (_, None) => Err("is not a known word"),
         });
         if let Some(meaning) = found {
             codes.push((encoding.encode(code), meaning));
@@ -358,7 +358,7 @@ fn read_text_totals(section: &Section<'_>, encoding: Charset) -> TextTotals {
         begins: encoding.encode(&section.text_such_as("begins", "#")),
         operation: section.optional_parsed("operation", "payment", |word| {
             let found = Operation::ALL.into_iter().find(|movement| movement.name() == word);
-            found.ok_or("it is no operation that we know")
+            found.ok_or("is not a known operation")
         }),
         count: section.optional_text("count_behind").map(|mark| encoding.encode(&mark)),
         sums,

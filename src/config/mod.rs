@@ -95,15 +95,15 @@ mod tests {
     #[test]
     fn mistakes_name_file_line_and_advice() {
         let rows = [
-            ("[server]\nlisten = \"0.0.0.0:1\"", "a.toml:2: server.listen: it is reachable"),
+            ("[server]\nlisten = \"0.0.0.0:1\"", "a.toml:2: server.listen: is reachable"),
             ("[server]\nlisen = \"x\"", "a.toml:2: server.lisen"),
             ("[node]\nnumber = 1000", "a.toml:2: node.number"),
-            ("[payments]\nwait_default = \"61s\"", "a.toml:2: payments.wait_default: it is above"),
-            ("[accounting]\nwaits = []", "a.toml:2: accounting.waits: it has no wait"),
+            ("[payments]\nwait_default = \"61s\"", "a.toml:2: payments.wait_default: is above"),
+            ("[accounting]\nwaits = []", "a.toml:2: accounting.waits: has no wait"),
             ("[accounting]\nbatch_max = 501", "a.toml:2: accounting.batch_max"),
             (
                 "[accounting.accounts]\nbank_reserve = \"{bank}\"",
-                "a.toml:2: accounting.accounts.bank_reserve: it has the unknown word {bank}",
+                "a.toml:2: accounting.accounts.bank_reserve: has the unknown word {bank}",
             ),
             ("[[callers]]\nname = \"core\"\nroles = []\nkey_sha256 = \"00\"", "a.toml:4:"),
         ];

@@ -117,7 +117,7 @@ fn a_folder_that_is_not_there_is_a_mistake() {
     }
     std::fs::create_dir(folder.path().join("channels")).expect("a folder");
     let empty = run(folder.path(), &["check-config"]);
-    assert!(text(&empty).contains("there is no channel file in it"), "{}", text(&empty));
+    assert!(text(&empty).contains("has no channel file"), "{}", text(&empty));
     contracted(folder.path());
     let checked = run(folder.path(), &["check-config"]);
     assert!(text(&checked).contains("no mistakes: 1 channels"), "{}", text(&checked));

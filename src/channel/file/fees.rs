@@ -42,7 +42,7 @@ fn read_rule(section: &Section<'_>) -> FeeRule {
 fn read_date(section: &Section<'_>, key: &str) -> Option<BusinessDate> {
     section.optional_parsed(key, "2026-10-01", |text| {
         let date = text.is_ascii().then(|| BusinessDate::parse(text)).flatten();
-        date.ok_or("it is not a date like 2026-10-01")
+        date.ok_or("is not a date like 2026-10-01")
     })
 }
 
@@ -55,7 +55,7 @@ fn read_categories(section: &Section<'_>) -> Vec<MerchantCategory> {
             None => section.mistake_in(
                 "merchant_categories",
                 index,
-                "it is not a merchant category",
+                "is not a merchant category",
                 "write its four digits, such as \"8062\"",
             ),
         }
@@ -65,13 +65,13 @@ fn read_categories(section: &Section<'_>) -> Vec<MerchantCategory> {
 
 fn check(section: &Section<'_>, rule: &FeeRule, before: &[FeeRule]) {
     if rule.from_minor > rule.to_minor {
-        section.mistake("to_minor", "it is below from_minor", "make the tier's end its start");
+        section.mistake("to_minor", "is below from_minor", "make the tier's end its start");
     }
     if rule.from.zip(rule.until).is_some_and(|(from, until)| until < from) {
-        section.mistake("until", "it is before `from`", "give the last day that it holds");
+        section.mistake("until", "is before `from`", "give the last day that it holds");
     }
     if rule.cap_minor.is_some_and(|cap| cap < rule.minimum_minor) {
-        section.mistake("cap_minor", "it is below minimum_minor", "raise it, or leave it out");
+        section.mistake("cap_minor", "is below minimum_minor", "raise it, or leave it out");
     }
     if before.iter().any(|other| other.name == rule.name && other.overlaps(rule)) {
         let problem = "another fee has this name, and holds on some of the same dates";

@@ -240,7 +240,7 @@ fn read_limits(root: &Section<'_>) -> Limits {
     let per_order_max_minor = section.integer("per_order_max_minor", amounts);
     if per_order_min_minor > per_order_max_minor {
         let advice = "make the maximum at least the minimum";
-        section.mistake("per_order_max_minor", "it is below per_order_min_minor", advice);
+        section.mistake("per_order_max_minor", "is below per_order_min_minor", advice);
     }
     let mut hours = Vec::new();
     for (index, text) in section.optional_texts("hours").unwrap_or_default().iter().enumerate() {
@@ -395,12 +395,12 @@ fn read_clearing(root: &Section<'_>) -> (ClearingCalendar, Duration) {
     let section = root.section("clearing");
     let example = "Asia/Shanghai";
     let zone = section.parsed("time_zone", example, |name| {
-        TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
+        TimeZone::get(name).map_err(|_| "is not a time zone of the IANA database")
     });
     let cut_off = section.parsed("cut_off", "23:00", |text| {
         let fits = text.len() == 5;
         let parsed = text.parse::<civil::Time>().ok().filter(|_| fits);
-        parsed.ok_or("it is not a time of day like 23:00")
+        parsed.ok_or("is not a time of day like 23:00")
     });
     let close_after = section.duration_or("close_after", CLOSE_AFTER, Duration::ZERO..=30 * DAY);
     section.finish();

@@ -158,6 +158,6 @@ fn report_unknown(root: &Section<'_>, protocol: &str) {
     if !protocol.is_empty() {
         let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
         let advice = format!("choose one of {}", known.join(", "));
-        root.mistake("protocol", "there is no such protocol", &advice);
+        root.mistake("protocol", "names no protocol", &advice);
     }
 }

@@ -148,7 +148,7 @@ impl Registry {
             vec![Mistake::new(&problem.file, problem.line, "", &problem.text, advice)]
         })?;
         let history = TermsHistory::load(data, &common).map_err(|error| {
-            let problem = format!("what was agreed earlier cannot be read: {error}");
+            let problem = format!("the terms agreed earlier cannot be read: {error}");
             vec![Mistake::new(&data.display().to_string(), 0, "", &problem, "check its rights")]
         })?;
         let (late, late_replies) = mpsc::channel(LATE_MAX);
@@ -238,12 +238,12 @@ impl Registry {
         let mut paths: Vec<PathBuf> = paths.filter(is_channel).collect();
         paths.sort();
         if paths.is_empty() {
-            let problem = "there is no channel file in it, and so nowhere to send a payment";
+            let problem = "has no channel file, so no payment could be sent";
             let advice = "put one file for each channel there, or check channels.folder";
             mistakes.add(Mistake::new(&folder, 0, "", problem, advice));
         }
         if paths.len() > CHANNELS_MAX {
-            let problem = format!("it holds more than {CHANNELS_MAX} channel files");
+            let problem = format!("holds more than {CHANNELS_MAX} channel files");
             mistakes.add(Mistake::new(&folder, 0, "", &problem, "move the closed ones elsewhere"));
             paths.truncate(CHANNELS_MAX);
         }
@@ -261,7 +261,7 @@ impl Registry {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                let problem = format!("it cannot be read: {error}");
+                let problem = format!("cannot be read: {error}");
                 mistakes.add(Mistake::new(&name, 0, "", &problem, "check the file's rights"));
                 return None;
             }

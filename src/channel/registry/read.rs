@@ -65,7 +65,7 @@ pub fn check_file(path: &Path) -> Result<(ChannelState, Vec<CertificateTerm>), V
         about(format!("the file's name is not a channel id: {error}"), "rename the file")
     })?;
     let text = std::fs::read_to_string(path)
-        .map_err(|error| about(format!("it cannot be read: {error}"), "check the path"))?;
+        .map_err(|error| about(format!("cannot be read: {error}"), "check the path"))?;
     let document = Document::parse(&name, &text)?;
     let mistakes = Mistakes::new();
     let base = path.parent().unwrap_or(Path::new("."));

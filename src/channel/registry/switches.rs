@@ -32,7 +32,7 @@ impl Switches {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => {
-                let text = format!("it cannot be read: {error}");
+                let text = format!("cannot be read: {error}");
                 return Err(BadSwitches { file: path.display().to_string(), line: 0, text });
             }
         };

@@ -151,7 +151,7 @@ pub fn check_with(
 
 fn read_text(path: &Path) -> Result<String, Vec<Mistake>> {
     std::fs::read_to_string(path).map_err(|error| {
-        let problem = format!("it cannot be read: {error}");
+        let problem = format!("cannot be read: {error}");
         vec![Mistake::new(&path.display().to_string(), 0, "", &problem, "check the path")]
     })
 }

@@ -202,11 +202,11 @@ impl FrameSample {
     fn read(section: &Section<'_>) -> Self {
         let bytes = section.optional_parsed("frame", "0012…", |text| {
             let digits: String = text.split_ascii_whitespace().collect();
-            read_hex(&digits).ok_or("it is not pairs of hexadecimal digits")
+            read_hex(&digits).ok_or("is not pairs of hexadecimal digits")
         });
         let message_type = section.optional_parsed("message", "0200", |text| {
             let number = text.parse::<u16>().ok().filter(|number| *number <= MESSAGE_TYPE_MAX);
-            number.filter(|_| text.len() == 4).ok_or("it is not four digits")
+            number.filter(|_| text.len() == 4).ok_or("is not four digits")
         });
         let mut fields = Vec::new();
         for entry in section.map("fields") {

@@ -184,13 +184,13 @@ impl StatementTerms {
         let section = root.optional_section("statement")?;
         let download_at = section.optional_parsed("download_at", "09:30", |text| {
             let parsed = text.parse::<civil::Time>().ok().filter(|_| text.len() == 5);
-            parsed.ok_or("it is not a time of day like 09:30")
+            parsed.ok_or("is not a time of day like 09:30")
         });
         let bounds = MINUTE / 60..=24 * 60 * MINUTE;
         let retry = section.optional_durations("retry", bounds);
         let retry = retry.unwrap_or_else(|| vec![10 * MINUTE, 30 * MINUTE, 60 * MINUTE]);
         if retry.is_empty() {
-            section.mistake("retry", "it is empty", "give at least one wait, or leave it out");
+            section.mistake("retry", "is empty", "give at least one wait, or leave it out");
         }
         let layout = layout::shipped_or_inline(&section, "layout");
         let absence = section.optional_integer("absence_proves_after_days", 0..=31_u16);

@@ -171,9 +171,10 @@ async fn set(seed: u64) -> anyhow::Result<DemoStage> {
         print_mistakes(&mistakes);
         bail!("the demo's own channel files have mistakes");
     }
-    let text = std::fs::read_to_string(data.join("keys/notice")).context("the notice key")?;
+    let text = std::fs::read_to_string(data.join("keys/notice"))
+        .context("the notice key cannot be read")?;
     core.believe(HmacKey::new(text.trim().as_bytes()));
-    let key = app.first_key().ok_or_else(|| anyhow!("the first start makes a key"))?.to_owned();
+    let key = app.first_key().ok_or_else(|| anyhow!("the first start has made no key"))?.to_owned();
     let api = Arc::new(ApiClient::new(base, key.clone())?);
     Ok(DemoStage { app, api, key, town, accounting, core, metrics, folder })
 }
@@ -265,7 +266,10 @@ channel owes today, and a card's issuer:
 fn clearing_date(stage: &DemoStage) -> anyhow::Result<String> {
     let state = stage.app.state();
     let id = crate::domain::ids::ChannelId::parse(town::CHANNELS[0])?;
-    let terms = state.registry.terms(&id).ok_or_else(|| anyhow!("the channel is there"))?;
+    let terms = state
+        .registry
+        .terms(&id)
+        .ok_or_else(|| anyhow!("the registry lacks one of the demo's channels"))?;
     Ok(terms.calendar.date_of(state.engine.clock().now()).to_string())
 }
 

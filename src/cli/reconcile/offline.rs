@@ -121,14 +121,13 @@ pub fn reconcile_files(
 fn layout_of(name: &str) -> anyhow::Result<Layout> {
     let path = Path::new(name);
     if !path.is_file() {
-        return layout::shipped(name).map_err(|problem| {
-            anyhow::anyhow!("--layout {name}: there is no such file, and {problem}")
-        });
+        return layout::shipped(name)
+            .map_err(|problem| anyhow::anyhow!("--layout {name} is not a file, and {problem}"));
     }
     let text = fs::read_to_string(path).with_context(|| format!("{name} cannot be read"))?;
     layout::parse(name, &text).or_else(|mistakes| {
         print_mistakes(&mistakes);
-        bail!("{name} is no layout")
+        bail!("{name} is not a layout")
     })
 }
 

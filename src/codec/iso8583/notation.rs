@@ -45,7 +45,7 @@ impl Packing {
             "ascii" => Ok(Self::Ascii),
             "bcd" => Ok(Self::Bcd),
             "binary" => Ok(Self::Binary),
-            _ => Err("it is none of ascii, bcd, binary"),
+            _ => Err("is none of ascii, bcd, binary"),
         }
     }
 }

@@ -230,6 +230,6 @@ mod tests {
     fn a_file_without_another_side_says_why() {
         let found = read("protocol = \"pigeon\"\n", &mut KeyTexts::new()).err().expect("a mistake");
         assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("a.toml:1: protocol: there is no simulator"), "{found:?}");
+        assert!(found[0].starts_with("a.toml:1: protocol: has no simulator"), "{found:?}");
     }
 }

@@ -36,19 +36,19 @@ impl Counterpart {
             "" => None,
             _ => {
                 let advice = "choose unionpay-acp, iso8583 or http";
-                root.mistake("protocol", "there is no simulator for it", advice);
+                root.mistake("protocol", "has no simulator", advice);
                 None
             }
         };
         if found.is_none() && mistakes.is_empty() {
-            root.mistake("protocol", "its other side cannot be played", "check its section");
+            root.mistake("protocol", "has no other side that can be played", "check its section");
         }
         let clearing = root.section("clearing");
         let cut_off = clearing.optional_parsed("cut_off", "23:00", |text| {
-            text.parse::<civil::Time>().map_err(|_| "it is not a time of day like 23:00")
+            text.parse::<civil::Time>().map_err(|_| "is not a time of day like 23:00")
         });
         let zone = clearing.optional_parsed("time_zone", "Asia/Shanghai", |name| {
-            TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
+            TimeZone::get(name).map_err(|_| "is not a time zone of the IANA database")
         });
         drop(clearing);
         let fee = root.sections("fees").first().map(|fee| {
@@ -215,7 +215,11 @@ fn canyon_keys(
     let serial = platform_keys.first().map(|entry| entry.key.as_str()).unwrap_or_default();
     let keys = CanyonKeys::new(&kept["merchant.key"], &kept["platform.key"], &notices, serial);
     if keys.is_none() {
-        section.mistake("sign", "has a kept key that is none", "empty the folder of kept keys");
+        section.mistake(
+            "sign",
+            "has a kept key that cannot be read",
+            "empty the folder of kept keys",
+        );
     }
     add(&section.section("sign").text("key"), &kept["merchant.key"]);
     let encrypt = section.section("encrypt").text("key");

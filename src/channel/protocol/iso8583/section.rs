@@ -143,9 +143,9 @@ fn read_links(section: &Section<'_>) -> Option<LinkTerms> {
     };
     let wrong = addresses.iter().position(|address| !fits(address));
     if let Some(index) = wrong {
-        section.mistake_in("addresses", index, "it is not host:port", "write it like a.b.com:7001");
+        section.mistake_in("addresses", index, "is not host:port", "write it like a.b.com:7001");
     } else if addresses.is_empty() {
-        section.mistake("addresses", "it is empty", "write [\"host:port\"]");
+        section.mistake("addresses", "is empty", "write [\"host:port\"]");
     }
     let terms = LinkTerms {
         links: section.integer_or("links", 1, 1..=LINKS_MAX),
@@ -173,7 +173,7 @@ fn read_tls(
     match ServerName::try_from(name) {
         Ok(name) => Some(Some(name)),
         Err(_) => {
-            section.mistake("tls_name", "it is not a host's name", "write the certificate's name");
+            section.mistake("tls_name", "is not a host's name", "write the certificate's name");
             None
         }
     }
@@ -230,7 +230,7 @@ fn hex_field<const N: usize>(section: &Section<'_>, key: &str, default: &str) ->
     let text = section.text_or(key, default);
     let bytes = bytes_of(&text).and_then(|bytes| <[u8; N]>::try_from(bytes.as_slice()).ok());
     if bytes.is_none() {
-        let problem = format!("it is not {} hexadecimal digits", N * 2);
+        let problem = format!("is not {} hexadecimal digits", N * 2);
         section.mistake(key, &problem, &format!("write for example \"{default}\""));
     }
     bytes
@@ -308,7 +308,7 @@ fn read_key(section: &Section<'_>, key: &str, resolve: &CredentialResolver<'_>) 
     };
     let found = bytes_of(&text).and_then(|bytes| DesKey::new(&bytes).ok());
     if found.is_none() {
-        section.mistake(key, "what it stands for is not a DES key", advice);
+        section.mistake(key, "stands for a text that is not a DES key", advice);
     }
     found
 }
@@ -327,7 +327,7 @@ fn read_numbering(section: &Section<'_>, style: Style) -> Option<Numbering> {
 
 fn read_zone(section: &Section<'_>) -> TimeZone {
     let zone = section.optional_parsed("time_zone", "Asia/Shanghai", |name| {
-        TimeZone::get(name).map_err(|_| "it is not a time zone of the IANA database")
+        TimeZone::get(name).map_err(|_| "is not a time zone of the IANA database")
     });
     zone.unwrap_or_else(|| TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC))
 }
@@ -335,7 +335,7 @@ fn read_zone(section: &Section<'_>) -> TimeZone {
 fn digits_or_letters(section: &Section<'_>, key: &str, length: usize) -> String {
     let text = section.text(key);
     if text.len() != length || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let problem = format!("it is not {length} letters and digits");
+        let problem = format!("is not {length} letters and digits");
         section.mistake(key, &problem, "copy it from the acquirer's paper");
     }
     text
@@ -354,7 +354,7 @@ fn read_digits(
     };
     let fits = lengths.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if !fits && (default.is_some() || section.has(key)) {
-        let problem = format!("it is not {} to {} digits", lengths.start(), lengths.end());
+        let problem = format!("is not {} to {} digits", lengths.start(), lengths.end());
         section.mistake(key, &problem, "copy it from the acquirer's paper");
     }
     text
@@ -399,12 +399,12 @@ fn read_values(section: &Section<'_>, style: Style, format: Option<&Format>) -> 
         let number = key.parse::<u8>().ok();
         let read = inner.parsed(key, "5411", |text| match number {
             None => Err("its key is not a field's number".to_owned()),
-            Some(60) => Err("it would never be sent: `private` has field 60".to_owned()),
-            Some(64 | 128) => Err("it would never be sent: the MAC stands there".to_owned()),
+            Some(60) => Err("is never sent: `private` has field 60".to_owned()),
+            Some(64 | 128) => Err("is never sent: the MAC stands there".to_owned()),
             Some(number)
                 if SET_ALWAYS.contains(&number) || is_cups && SET_FOR_CENTRE.contains(&number) =>
             {
-                Err("it would never be sent: every message sets the field itself".to_owned())
+                Err("is never sent: every message sets the field itself".to_owned())
             }
             Some(number) if NEVER_FIXED.contains(&number) => {
                 Err("a fixed value is right for no card".to_owned())
@@ -416,7 +416,7 @@ fn read_values(section: &Section<'_>, style: Style, format: Option<&Format>) -> 
                 let mut draft = Draft::new(200);
                 draft.put(number, text.as_bytes());
                 let fits = encode(format, &draft, &mut Vec::new());
-                fits.map(|_| text.to_owned()).map_err(|error| format!("it cannot be sent: {error}"))
+                fits.map(|_| text.to_owned()).map_err(|error| format!("cannot be sent: {error}"))
             }
         });
         values.extend(number.zip(read));

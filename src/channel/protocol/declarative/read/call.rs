@@ -112,7 +112,7 @@ impl CallReader<'_> {
             };
             let name = key.strip_prefix('@').unwrap_or(key);
             if self.format == BodyFormat::Xml && !is_name(name) && key != "#text" {
-                section.mistake(key, "is no name of an XML element", "use letters and digits");
+                section.mistake(key, "is not the name of an XML element", "use letters and digits");
             }
             is_whole &= entry.is_some();
             entries.extend(entry.map(|entry| (key.to_owned(), entry)));
@@ -221,7 +221,7 @@ pub fn bases<'s>(http: &Section<'s>, own: &str, section: &Section<'_>) -> Vec<Se
         let is_other = name != own && RequestKind::ALL.iter().any(|other| other.name == name);
         let Some(base) = http.optional_section(&name).filter(|_| is_other) else {
             let advice = "name another section of [http]";
-            section.mistake("like", "is no such section", advice);
+            section.mistake("like", "names no section of [http]", advice);
             break;
         };
         next = base.optional_text("like");
@@ -279,7 +279,11 @@ fn read_path(section: &Section<'_>, scope: &Scope<'_>) -> Option<Template> {
             "write for example \"/v1/payments\"",
         );
     } else if !literal.chars().all(fits) {
-        section.mistake("path", "has a character that no path has", "write letters and slashes");
+        section.mistake(
+            "path",
+            "has a character that paths do not have",
+            "write letters and slashes",
+        );
     }
     Template::compile(&text, scope)
         .map_err(|wrong| section.mistake("path", &wrong.problem, &wrong.advice))

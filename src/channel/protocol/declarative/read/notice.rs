@@ -82,7 +82,7 @@ pub fn read_notices(
 fn read_answer(section: &Section<'_>) -> Option<NoticeAnswer> {
     let content_type = section.text_or("content_type", "text/plain; charset=utf-8");
     let content_type = HeaderValue::from_str(&content_type).map_err(|_| {
-        section.mistake("content_type", "is no media type", "write \"application/json\"");
+        section.mistake("content_type", "is not a media type", "write \"application/json\"");
     });
     Some(NoticeAnswer {
         taken: section.text("taken"),

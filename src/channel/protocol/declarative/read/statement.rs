@@ -88,7 +88,7 @@ fn read_place(
                 let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
                 if host.is_empty() || !host.bytes().all(fits) {
                     let advice = "write a host's name, without https:// and path";
-                    section.mistake_in("download_hosts", index, "is no host", advice);
+                    section.mistake_in("download_hosts", index, "is not a host", advice);
                 }
             }
             if hosts.is_empty() {

@@ -244,8 +244,8 @@ fn a_signature_that_proves_nothing_is_refused() {
             "[http.payment.body]\n",
             "one table inside another",
         ),
-        (QUARRY, "orderNo = \"{{ o", "\"1 o\" = \"{{ o", "is no name of an XML element"),
-        (QUARRY, "like = \"refund\"", "like = \"void\"", "is no such section"),
+        (QUARRY, "orderNo = \"{{ o", "\"1 o\" = \"{{ o", "is not the name of an XML element"),
+        (QUARRY, "like = \"refund\"", "like = \"void\"", "names no section of"),
         (QUARRY, "env:QUARRY_BANK_CARD_KEY", "env:HARBOUR_BANK_KEY", "not hexadecimal"),
         (QUARRY, "/trade/body/code", "trade/body/code", "is not a path of elements"),
     ];

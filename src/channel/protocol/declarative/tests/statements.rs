@@ -264,7 +264,7 @@ fn a_mistake_in_the_section_is_reported() {
         (CANYON, ", url = \"/download_url\"", "", "the body is the file itself"),
         (CANYON, "hash = \"/hash_value\", ", "", "its algorithm is there"),
         (CANYON, "url = \"/d", "content = \"/f\", url = \"/d", "`content` are both there"),
-        (CANYON, "download_signed = true", "download_hosts = [\"https://a\"]", "is no host"),
+        (CANYON, "download_signed = true", "download_hosts = [\"https://a\"]", "is not a host"),
         (CANYON, "download_signed = true", "download_hosts = []", "is empty"),
         (CANYON, "download_signed = true", "name = \"../{{ date }}\"", "none that a file may have"),
         (CANYON, "download_signed = true", "of = [\"payment\"]", "is not a known setting"),
