@@ -1,5 +1,5 @@
-//! The last moment that a daemon of these books bore out, kept in a small file of its own: what a
-//! start holds the clock against.
+//! The last moment that a daemon of these books bore out, kept in a small file of its own: a start
+//! holds the clock against it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use crate::domain::time::Timestamp;
 
 const FILE: &str = "clock.json";
 
-/// What the last process of these books knew of the time.
+/// The last process's knowledge of the time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LastSeen {
@@ -48,10 +48,10 @@ impl LastSeen {
     }
 }
 
-/// What a start finds to hold the clock against.
+/// The moments that a start holds the clock against.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClockBaseline {
-    /// What the last process knew.
+    /// The last process's knowledge.
     pub seen: Option<LastSeen>,
     /// When the first order of the books was accepted. Where there is none, the clock is taken at
     /// its word; without the rest, all that is certain is that this lies behind us.

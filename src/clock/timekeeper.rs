@@ -40,16 +40,17 @@ closed_set! {
     /// Why the clock is not believed.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum Doubt {
-        /// It is ahead of what is borne out: it jumped, or the daemon has stood still for long.
+        /// The clock is ahead of what is borne out: it jumped, or the daemon has stood still for
+        /// long.
         Ahead => "clock_ahead",
-        /// It is behind a moment that was borne out before.
+        /// The clock is behind a moment that was borne out before.
         Behind => "clock_behind",
         /// More channels say that it is earlier than agree with the clock.
         Contradicted => "clock_contradicted",
     }
 }
 
-/// What a host's Date says.
+/// A host's clock by its Date header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostClock {
     pub host: String,
@@ -63,17 +64,17 @@ pub struct HostClock {
 /// How the clock stands, for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockStanding {
-    /// What the machine's clock shows.
+    /// The machine's clock.
     pub clock: Timestamp,
     pub present: Present,
     pub doubt: Option<Doubt>,
-    /// What hosts have said since the clock's last jump.
+    /// The hosts' clocks since our clock's last jump.
     pub heard: Vec<HostClock>,
     /// How many hosts must bear out a clock that is ahead.
     pub witnesses_min: usize,
 }
 
-/// What became of an operator's word.
+/// The result of an operator's confirmation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Confirmation {
     Taken(ClockStanding),
@@ -89,11 +90,11 @@ struct KeeperState {
     clock: Clock,
     witnesses_min: usize,
     // All of these are milliseconds on top of the steady clock's count.
-    /// What is borne out.
+    /// The moment that is borne out.
     proven_ahead: AtomicI64,
     /// The most that channels leave of it while they contradict.
     bound_ahead: AtomicI64,
-    /// What was shown last.
+    /// The moment that was shown last.
     shown_ahead: AtomicI64,
     /// The steady clock's count at the last jump of what is shown.
     jumped_at: AtomicI64,
@@ -101,7 +102,7 @@ struct KeeperState {
 }
 
 struct HostClocks {
-    /// What each host said on top of the steady clock's count, and when.
+    /// Each host's Date on top of the steady clock's count, and when it came.
     said: BTreeMap<String, (i64, i64)>,
     overruled_off_by_ms: BTreeMap<String, i64>,
     doubt: Option<Doubt>,
@@ -145,8 +146,8 @@ impl Timekeeper {
         keeper
     }
 
-    /// What the daemon's clock shows: for stamps and waits. It does not follow the machine's clock
-    /// behind what is borne out.
+    /// The daemon's clock, for stamps and waits. It does not follow the machine's clock behind what
+    /// is borne out.
     pub fn now(&self) -> Timestamp {
         self.present().now()
     }
@@ -159,7 +160,7 @@ impl Timekeeper {
         let shown_ahead = displayed_ahead(wall - steady, proven_ahead);
         let seen = state.shown_ahead.load(Ordering::Acquire);
         if (shown_ahead - seen).abs() > STEP_MAX_MS {
-            // In this order: whoever sees the new offset sees when it began.
+            // In this order: a reader of the new offset sees when it began.
             state.jumped_at.store(steady, Ordering::Release);
             state.shown_ahead.store(shown_ahead, Ordering::Release);
         }
@@ -202,8 +203,8 @@ impl Timekeeper {
         (moment.as_millis() - wall).abs() <= CONFIRMED_WITHIN_MS
     }
 
-    /// An operator reads `shown` off another clock and says that ours is right: whoever contradicts
-    /// it is overruled until that clock changes.
+    /// An operator reads `shown` off another clock and says that ours is right: hosts that
+    /// contradict it are overruled until their clocks change.
     pub fn confirm(&self, shown: Timestamp) -> Confirmation {
         let state = &*self.0;
         let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
@@ -226,7 +227,7 @@ impl Timekeeper {
     /// Looks at all evidence. Called at intervals: what is borne out follows the clock a little
     /// with each call, by the time that has passed since the last.
     pub fn look(&self) -> ClockStanding {
-        // Whoever looks sees a jump first.
+        // A look notes a jump first.
         let _present = self.present();
         let state = &*self.0;
         let mut hearing = self.hearing();
@@ -258,7 +259,7 @@ impl Timekeeper {
         if hearing.doubt.is_some() {
             hearing.looked_at = steady;
         } else {
-            // What does not make a whole millisecond yet counts the next time.
+            // A fraction of a millisecond counts the next time.
             let step_max = (steady - hearing.looked_at).max(0) / FOLLOWED_BY_ONE_IN;
             hearing.looked_at += step_max * FOLLOWED_BY_ONE_IN;
             state.proven_ahead.fetch_add(difference.clamp(-step_max, step_max), Ordering::AcqRel);
@@ -267,7 +268,7 @@ impl Timekeeper {
         self.standing(wall, hearing.doubt, heard)
     }
 
-    /// What the next process has to know.
+    /// The state that the next process needs.
     pub fn last_seen(&self) -> LastSeen {
         let present = self.present();
         let hearing = self.hearing();
@@ -296,8 +297,8 @@ impl Timekeeper {
         }
     }
 
-    /// What was said since the clock's last jump: the steady clock stands still while the machine
-    /// sleeps, so what was said before says nothing of a jump.
+    /// The Dates since the clock's last jump: the steady clock stands still while the machine
+    /// sleeps, so earlier ones prove nothing about a jump.
     fn dates_since_jump(&self, hearing: &mut HostClocks, wall: i64, steady: i64) -> Vec<HostClock> {
         let since = self.0.jumped_at.load(Ordering::Acquire);
         hearing.said.retain(|_, (_, at)| *at >= since);
@@ -326,7 +327,7 @@ impl Timekeeper {
     }
 }
 
-/// What is shown: the clock, but never behind what is borne out.
+/// The shown time: the clock, but never behind the moment that is borne out.
 const fn displayed_ahead(wall_ahead: i64, proven_ahead: i64) -> i64 {
     if wall_ahead + STEP_MAX_MS < proven_ahead { proven_ahead } else { wall_ahead }
 }

@@ -1,6 +1,6 @@
-//! What a decision owes the world, to be performed only after its rows are durable.
+//! Effects of a decision, performed only after its rows are durable.
 //!
-//! Nothing is lost with an effect: a crash leaves the rows, and workers find in them what is owed.
+//! A lost effect is no loss: a crash leaves the rows, and workers find the owed work in them.
 
 use crate::domain::closed_set;
 use crate::domain::ids::OrderId;

@@ -26,7 +26,8 @@ struct Complaints {
 }
 
 impl Complaints {
-    /// Whether a complaint is due: it is new, its certificate has ended since, or it is a day old.
+    /// Whether a complaint is due: the complaint is new, its certificate has ended since, or a day
+    /// has passed.
     fn is_due(&mut self, channel: &ChannelId, term: &CertificateTerm, now: Timestamp) -> bool {
         let key = (channel.clone(), term.usage);
         let ended = term.standing(now) == CertificateState::Ended;

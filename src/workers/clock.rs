@@ -15,7 +15,7 @@ const KEPT_EVERY: Duration = Duration::from_secs(10);
 /// A step of the clock that is worth a line in the log, in milliseconds.
 const STEP_MS: i64 = 2_000;
 
-/// What a look at the clock has shown.
+/// The result of a look at the clock.
 struct Sighting {
     doubt: Option<Doubt>,
     clock: Timestamp,

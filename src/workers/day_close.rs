@@ -7,7 +7,7 @@ use crate::engine::{Engine, EngineError};
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
 
-/// Closes the days that are due. What could not be closed is tried again in the next round.
+/// Closes the days that are due. A failed close is tried again in the next round.
 pub struct DayCloseWorker {
     engine: Arc<Engine>,
 }

@@ -14,15 +14,16 @@ pub const LAST_ERROR_CHARS_MAX: usize = 200;
 /// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What the receiver made of it.
+/// The result of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PostResult {
     Acknowledged,
-    /// It refuses this, and would again: an operator must look.
+    /// The receiver refuses this, and would again: an operator must look.
     Refused(String),
-    /// It did not take it, and may at another time: it was not reached, or asks for patience.
+    /// The receiver was not reached, or asks for patience: it may take the delivery at another
+    /// time.
     Later(String),
-    /// Whether it has taken it is not known: it was sent, and there is no answer that says so.
+    /// The delivery was sent without a clear answer: the receiver may have taken it.
     Unanswered(String),
 }
 
@@ -74,7 +75,7 @@ pub async fn post(
     }
 }
 
-/// What a call without an answer proves: nothing left where no connection was made.
+/// The result of a call without an answer: nothing left where no connection was made.
 fn silence(error: reqwest::Error) -> PostResult {
     let was_reached = !error.is_connect();
     let text = crate::telemetry::chain(&error.without_url());
@@ -95,7 +96,7 @@ pub async fn exchange(
     // Bounded by `ANSWER_BYTES_MAX`.
     while let Some(piece) = response.chunk().await.map_err(silence)? {
         if answer.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(PostResult::Unanswered("its answer has no end".to_owned()));
+            return Err(PostResult::Unanswered("the answer has no end".to_owned()));
         }
         answer.extend_from_slice(&piece);
     }

@@ -33,7 +33,7 @@ pub trait Worker: Send + 'static {
     }
 }
 
-/// What a worker's rounds have in flight, and where its failures are reported.
+/// The tasks that a worker's rounds have in flight, and the report of its failures.
 pub struct Tasks {
     running: JoinSet<Result<(), String>>,
     report: Arc<WorkerReport>,
@@ -44,7 +44,7 @@ pub struct Tasks {
 }
 
 impl Tasks {
-    /// Works a row in a task of its own. What it gives as an error it has logged itself.
+    /// Works a row in a task of its own. The task logs its own error.
     pub fn spawn(&mut self, work: impl Future<Output = Result<(), String>> + Send + 'static) {
         self.running.spawn(work);
     }

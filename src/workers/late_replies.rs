@@ -2,8 +2,8 @@
 //! order of any operation is evidence as good as a notice, and one to a reversal ends it as it
 //! would have in time.
 //!
-//! It holds nothing that matters: what is lost here, with a full queue or a crash, the next
-//! reversal of the same attempt finds out.
+//! The queue holds nothing that matters: a reply that is lost here, with a full queue or a crash,
+//! the next reversal of the same attempt finds out.
 
 use std::sync::Arc;
 
@@ -59,7 +59,7 @@ impl Worker for LateReplyWorker {
 
 async fn weigh(engine: &Engine, registry: &Registry, late: &LateReply) -> Result<(), String> {
     let Some(understood) = registry.decode_late_reply(late) else { return Ok(()) };
-    // What says nothing for certain is what we knew already.
+    // An unknown outcome adds nothing to what we know.
     if matches!(understood.outcome, Outcome::Unknown(_)) {
         return Ok(());
     }

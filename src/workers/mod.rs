@@ -1,4 +1,4 @@
-//! The workers: what is owed in the store is worked off, by timer and by signal.
+//! The workers: owed rows of the store are worked off, by timer and by signal.
 //!
 //! Each worker looks through the store for what is due, in bounded pages, and submits it to the
 //! engine or delivers it. Nothing it needs to remember lives in memory: after a crash it finds
@@ -51,7 +51,8 @@ impl StopSignal {
     }
 }
 
-/// What is being worked at the moment, so that two rounds do not work the same thing at once.
+/// The keys that are being worked at the moment, so that two rounds do not work the same thing at
+/// once.
 #[derive(Debug)]
 struct KeysInFlight<K: Ord + Clone> {
     keys: Arc<Mutex<BTreeSet<K>>>,

@@ -1,6 +1,6 @@
 //! Tells the core how orders ended, signed, until it acknowledges.
 //!
-//! A refusal is no end: a core that is being deployed answers 404 for a while. What is not
+//! A refusal is no end: a core that is being deployed answers 404 for a while. A notice that is not
 //! acknowledged within days is parked, where an operator sees it and can have it sent again.
 //!
 //! `Switchyard-Signature: t=<epoch seconds>,v1=<hex>`, where the hex is HMAC-SHA256 over
@@ -28,8 +28,8 @@ use crate::workers::driver::{Tasks, Worker};
 /// The header that carries the signature.
 pub const SIGNATURE_HEADER: &str = "switchyard-signature";
 
-/// What the core is told: enough to end its own order; the rest it can ask for. What there is
-/// nothing to say of is `null`.
+/// A notice to the core: enough to end its own order; it can ask for the rest. Absent values are
+/// `null`.
 #[derive(Serialize)]
 struct NoticeMessage<'order> {
     id: String,

@@ -97,7 +97,7 @@ async fn take(imports: &ImportDesk, waiting: &LandedStatement) -> Result<(), Str
 async fn suspend(differences: &DifferenceDesk, tasks: &mut Tasks) -> usize {
     let mut suspended = 0;
     loop {
-        // What moves money because of its age waits until that is borne out.
+        // A difference whose age moves money waits until its age is borne out.
         let present = differences.clock().present();
         let due = DueWindow::at(present.now(), LONGEST_CARRIED).by(present.proven());
         match differences.expire(due, PAGE).await {

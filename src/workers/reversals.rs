@@ -12,7 +12,7 @@ use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
 use crate::workers::{KeysInFlight, PAGE};
 
-/// Works what is due in the temp reversal table; what is in flight finishes at a stop.
+/// Works the due entries of the temp reversal table; those in flight finish at a stop.
 pub struct ReversalWorker {
     engine: Arc<Engine>,
     /// Entries of one channel that are worked at the same time.
@@ -34,8 +34,8 @@ impl ReversalWorker {
             return Ok(0);
         }
         let due = DueWindow::at(engine.clock().now(), engine.channels().longest_wait(channel));
-        // What is being worked may still be due, and what came due first need not be the oldest: a
-        // whole page is read, however little room there is.
+        // Entries in work may still be due, and the first due one need not be the oldest: a whole
+        // page is read, however little room there is.
         let mut due = engine.store().due_reversals(channel.clone(), due, PAGE).await?;
         // A channel that was away meets what waits for it in the order in which it went wrong.
         due.sort_by_key(|entry| (entry.opened_at, entry.order));
@@ -49,7 +49,7 @@ impl ReversalWorker {
             tasks.spawn(async move {
                 let worked = work(&engine, &entry).await;
                 drop(hold);
-                // A place is free: what could not be started before may be now.
+                // A place is free: an entry that had to wait may start now.
                 engine.signals().reversals.notify_one();
                 worked
             });

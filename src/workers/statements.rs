@@ -51,7 +51,7 @@ impl Worker for StatementWorker {
         begun
     }
 
-    /// What is being downloaded is asked for again at the next start.
+    /// An unfinished download is asked for again at the next start.
     fn end(&mut self, tasks: Tasks) -> impl Future<Output = ()> + Send {
         tasks.cut_off()
     }

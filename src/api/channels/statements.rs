@@ -129,8 +129,7 @@ fn refused(error: &FetchError) -> ApiError {
 }
 
 fn disk(error: &InboxError) -> ApiError {
-    tracing::error!(error = %telemetry::chain(error), "the inbox of statements cannot be read or \
-     written");
+    tracing::error!(error = %telemetry::chain(error), "the inbox of statements cannot be used");
     ApiError::new(ProblemCode::Internal, "the inbox of statements cannot be read or written")
 }
 

@@ -1,7 +1,7 @@
-//! What an outcome says about the health of the channel that it came from.
+//! An outcome's bearing on the health of its channel.
 //!
-//! Only what the channel itself did wrong counts against it: a wrong CVV, an empty account or an
-//! order of ours that cannot be encoded never lowers a channel's success rate.
+//! Only the channel's own faults count against it: a wrong CVV, an empty account or an order of
+//! ours that cannot be encoded never lowers a channel's success rate.
 
 use std::time::Duration;
 

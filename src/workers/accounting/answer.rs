@@ -23,19 +23,20 @@ struct ResultForm {
 
 impl ResultForm {
     fn posted(&self) -> PostResult {
-        let detail = self.detail.as_deref().unwrap_or("it gave no reason");
+        let detail = self.detail.as_deref().unwrap_or("accounting gave no reason");
         let shortened = || mask_cards(detail).chars().take(LAST_ERROR_CHARS_MAX).collect();
         match self.status.as_str() {
             "booked" | "already_booked" => PostResult::Acknowledged,
             "refused" => PostResult::Refused(shortened()),
-            _ => PostResult::Unanswered("its answer has a status that is not known".to_owned()),
+            _ => PostResult::Unanswered("the answer has an unknown status".to_owned()),
         }
     }
 }
 
-/// What became of each request, in their order. `None` if the whole does not read.
+/// The result of each request, in their order. `None` if the answer does not read.
 ///
-/// What is not in the answer stays owed, and so does what has two answers that differ.
+/// A request that the answer does not name stays owed, and so does one with two answers that
+/// differ.
 pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<PostResult>> {
     let answer: PostAnswer = serde_json::from_slice(bytes).ok()?;
     let mut found: BTreeMap<RequestId, PostResult> = BTreeMap::new();
@@ -47,7 +48,7 @@ pub(super) fn read(bytes: &[u8], asked: &[RequestId]) -> Option<Vec<PostResult>>
             if differs { PostResult::Unanswered("it answered twice".to_owned()) } else { posted };
         found.insert(id, posted);
     }
-    let missing = || PostResult::Unanswered("it is not in the answer".to_owned());
+    let missing = || PostResult::Unanswered("the answer does not name the request".to_owned());
     Some(asked.iter().map(|id| found.remove(id).unwrap_or_else(missing)).collect())
 }
 

@@ -145,7 +145,7 @@ async fn may_go(
     let due = DueWindow::at(now, settings.longest_wait().max(PARKED_WAIT));
     let read = due.by(desk.outage().horizon(now, settings));
     let mut limit = chains.len() + room + SPARE_ROWS;
-    // Bounded by a page: what waits for its own time may stand before what need not.
+    // Bounded by a page: a request that waits for its own time may stand before one that need not.
     loop {
         let mut rows = desk.engine.store().due_accounting(read, limit).await?;
         let whole = rows.len() < limit;
@@ -241,7 +241,7 @@ async fn mark(
     (leave, kept, were)
 }
 
-/// What a post says of accounting as a whole.
+/// Notes what a post proves about accounting as a whole.
 fn weigh(desk: &AccountingDesk, posted: &[PostResult]) {
     let answers =
         |one: &PostResult| matches!(one, PostResult::Acknowledged | PostResult::Refused(_));
@@ -275,7 +275,7 @@ async fn may_post(desk: &AccountingDesk, request: &AccountingRequest) -> bool {
                     earlier.delivery.due_at.max(now.plus(desk.work.delivery.wait(1)))
                 }
             };
-            let why = format!("it waits for {}", earlier.id);
+            let why = format!("the request waits for {}", earlier.id);
             put_off(desk, request.clone(), due_at, Some(why)).await;
             false
         }
@@ -351,7 +351,7 @@ async fn write(
             call_next(desk, id).await;
             begun
         }
-        // It is posted again, under the same key, and then acknowledged again.
+        // The request is posted again, under the same key, and then acknowledged again.
         Err(error) => {
             let error = telemetry::chain(&error);
             tracing::warn!(
@@ -359,7 +359,7 @@ async fn write(
                 "an acknowledgement could not be kept; its request is posted again"
             );
             let due_at = now.plus(desk.work.delivery.wait(1));
-            let why = "its acknowledgement could not be kept".to_owned();
+            let why = "the acknowledgement could not be stored".to_owned();
             put_off(desk, request, due_at, Some(why)).await;
             None
         }

@@ -1,8 +1,8 @@
-//! Whether accounting answers, and what may go before its time once it does again.
+//! Outages of accounting, and the requests that may go before their time after one.
 //!
 //! During an outage every request waits longer after each try, up to half an hour. When accounting
-//! answers again, what was tried before that moment need not sit its wait out. What fails after it
-//! does: a request that accounting cannot take is never tried in a loop.
+//! answers again, a request that was tried before that moment need not sit its wait out. What fails
+//! after it does: a request that accounting cannot take is never tried in a loop.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const FAILURES_OF_AN_OUTAGE: u32 = 3;
 /// asked by everybody each time.
 const RECOVERY_PAUSE: Duration = Duration::from_secs(30);
 
-/// What the last deliveries have shown.
+/// The state of accounting by the last deliveries.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     failures: u32,
@@ -25,7 +25,7 @@ pub(super) struct Outage {
 }
 
 impl Outage {
-    /// It could not be reached, or could not take anything. True where an outage begins.
+    /// Accounting could not be reached, or took nothing. True where an outage begins.
     pub(super) fn failed(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);
         let begins = !self.is_down && self.failures >= FAILURES_OF_AN_OUTAGE;
@@ -33,7 +33,7 @@ impl Outage {
         begins
     }
 
-    /// It answered, be it with a refusal. True where this ends an outage.
+    /// Accounting answered, be it with a refusal. True where this ends an outage.
     pub(super) fn answered(&mut self, now: Timestamp) -> bool {
         self.failures = 0;
         let rested = self.recovered_by(now).is_none_or(|at| now.since(at) >= RECOVERY_PAUSE);
@@ -51,7 +51,8 @@ impl Outage {
         self.recovered_by(now).map_or(now, |at| at.plus(settings.longest_wait()))
     }
 
-    /// Whether a request may go now: it is due, or its last try was before the outage's end.
+    /// Whether a request may go now: the request is due, or its last try was before the outage's
+    /// end.
     pub(super) fn lets_go(
         &self,
         delivery: &Delivery,
@@ -64,7 +65,7 @@ impl Outage {
     }
 
     /// When the last outage ended. A moment ahead of us was read off a clock that has been set back
-    /// since: what was tried before it is not known by its time any more.
+    /// since: the requests that were tried before it cannot be told by their time any more.
     fn recovered_by(&self, now: Timestamp) -> Option<Timestamp> {
         self.recovered_at.filter(|at| *at <= now)
     }

@@ -47,7 +47,7 @@ fn count(requests: &[AccountingRequest], posted: Vec<PostResult>) -> Vec<PostRes
     posted
 }
 
-/// What became of one post.
+/// The answers to one post.
 enum PostAnswers {
     Results(Vec<PostResult>),
     /// The same for each of it.
@@ -74,7 +74,7 @@ async fn exchange(desk: &AccountingDesk, requests: &[AccountingRequest]) -> Post
         // An answer that does not read proves nothing: the same keys make a repeat harmless.
         200..=299 | 409 => match answer::read(&bytes, &asked) {
             Some(posted) => return PostAnswers::Results(posted),
-            None => PostResult::Unanswered(format!("its answer under {status} does not read")),
+            None => PostResult::Unanswered(format!("the answer under {status} cannot be read")),
         },
         425 | 429 => PostResult::Later(format!("it answered {status}")),
         408 => PostResult::Unanswered(format!("it answered {status}")),

@@ -1,11 +1,12 @@
-//! The JSON form of a voucher: what accounting is posted.
+//! The JSON form of a voucher, as accounting gets it.
 
 use serde::Serialize;
 
 use crate::domain::books::accounting::{AccountingRequest, SourceDocument};
 use crate::domain::ids::MerchantId;
 
-/// What travels: complete in itself, so that accounting need know nothing of us (S6, S9).
+/// A voucher as it travels: complete in itself, so that accounting need know nothing of us (S6,
+/// S9).
 #[derive(Serialize)]
 struct Voucher<'a> {
     request_id: String,

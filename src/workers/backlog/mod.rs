@@ -1,5 +1,5 @@
-//! Counts what is open and owed, for the metrics: entries of the temp reversal table, and
-//! accounting requests. It changes nothing.
+//! Counts open and owed rows for the metrics: entries of the temp reversal table, and accounting
+//! requests. Changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::telemetry;
 use crate::workers::PAGE;
 use crate::workers::driver::{Tasks, Worker};
 
-/// What the table has of one channel.
+/// The table's entries of one channel.
 #[derive(Default)]
 struct OpenEntries {
     phases: BTreeMap<Phase, u64>,

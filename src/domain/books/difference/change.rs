@@ -218,7 +218,7 @@ impl Difference {
             key: finding.key,
             line: finding.line.clone(),
             record: finding.record.clone(),
-            // It is as if it had cleared before it was seen.
+            // The difference counts as cleared before it was seen.
             state: DifferenceState::Cleared,
             found_by: run.batch,
             changed_by: run.batch,
@@ -268,7 +268,7 @@ impl Difference {
         row.settle(self, target.state, target.held, &finding.base(), moment)
     }
 
-    /// The batch of its date does not find it any more: it matched, or its line is gone.
+    /// The batch of its date finds the difference no more: it matched, or its line is gone.
     pub fn without_finding(
         &self,
         batch: BatchId,
@@ -285,8 +285,8 @@ impl Difference {
         Some(row.settle(self, DifferenceState::Cleared, Vec::new(), &[], moment))
     }
 
-    /// Its line is found to belong to another row, or is found no more; what is said of its record
-    /// alone follows in the same batch. A row without a record has cleared by it, or had.
+    /// The row's line belongs to another row, or is gone; the finding about its record alone
+    /// follows in the same batch. A row without a record has cleared by it, or had.
     ///
     /// A balanced row keeps its line for good.
     pub fn without_line(&self, batch: BatchId, moment: &Moment<'_>) -> Option<Change> {
@@ -331,7 +331,7 @@ impl Difference {
         row.settle(self, DifferenceState::Suspended, held, &base, moment)
     }
 
-    /// What the statement says beyond our records, by what the row has of both.
+    /// The gaps between the row's line and its record.
     pub fn gaps(&self) -> Vec<Gap> {
         let line = self.line.as_ref().and_then(|line| line.item.as_ref());
         gap::gaps(self.class, line, self.record.as_ref().map(|record| &record.item))
