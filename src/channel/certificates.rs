@@ -10,7 +10,7 @@ pub const WARNED_OF_DAYS: i64 = 30;
 const DAY_S: i64 = 24 * 60 * 60;
 
 closed_set! {
-    /// What a certificate is for. A closed set: it is a label of the metric.
+    /// The use of a certificate. A closed set: it is a label of the metric.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum CertificateUse {
         /// Ours, with which requests are signed.
@@ -23,7 +23,7 @@ closed_set! {
         Intermediate => "intermediate",
         /// A signer of theirs that was believed; it holds as long as the whole chain above it does.
         Signer => "signer",
-        /// What their TLS certificate must chain to (`tls_roots`).
+        /// A root that their TLS certificate must chain to (`tls_roots`).
         Tls => "tls",
     }
 }
@@ -43,7 +43,7 @@ pub struct CertificateTerm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateState {
     Holds,
-    /// It ends within [`WARNED_OF_DAYS`].
+    /// The certificate ends within [`WARNED_OF_DAYS`].
     EndsSoon {
         days: i64,
     },
@@ -76,7 +76,7 @@ impl CertificateTerm {
         }
     }
 
-    /// What a person should hear of it; `None` while it holds.
+    /// The warning for a person; `None` while the certificate holds.
     pub fn complaint(&self, now: Timestamp) -> Option<String> {
         let (usage, serial) = (self.usage.name(), &self.serial);
         let until = Timestamp::from_millis(self.valid_until_s.saturating_mul(1_000));

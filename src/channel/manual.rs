@@ -27,7 +27,7 @@ const FILES: [&str; 6] = [
     include_str!("../../channels/canyon-pay.toml"),
     include_str!("../../channels/quarry-bank.toml"),
 ];
-/// What no shipped file has.
+/// Sections that no shipped file has.
 const REST: [&str; 2] = [
     "protocol = \"iso8583\"\n[accounting.accounts]\n[iso8583]\nstyle = \"cups\"\nvalues = {}\n\
      fields = {}\nreversal_codes = {}\nmac = {}\n[statement.layout]\nform = \"fixed\"\n\
@@ -128,7 +128,7 @@ fn cells(row: &str) -> Vec<String> {
     row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
 }
 
-/// What is wrong with a key's cell, if the table has a column of defaults.
+/// The difference between a key's cell and its reader, if the table has a column of defaults.
 fn differs(need: &Need, cell: &str, others: &BTreeSet<&str>) -> Option<String> {
     if cell.is_empty() || cell == "as above" || need.is_section {
         return None;

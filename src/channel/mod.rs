@@ -33,7 +33,7 @@ use self::protocol::amount::WrittenAmount;
 use self::statement::StatementSource;
 use self::transport::tcp;
 
-/// What every request to a channel says about the attempt that it concerns.
+/// The facts of an attempt that every request about it states.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFacts {
     pub channel_order_no: ChannelOrderNo,
@@ -55,7 +55,7 @@ pub enum ChannelRequest {
     /// An operation that begins with a card: `facts` says whether a payment or a
     /// pre-authorisation.
     Charge { facts: AttemptFacts, card: Arc<CardInput> },
-    /// What became of `facts`? Asked by our channel order number. `pan` where the terms keep it.
+    /// Asks for the end of `facts`, by our channel order number. `pan` where the terms keep it.
     Inquiry { facts: AttemptFacts, pan: Option<Pan>, now: Timestamp },
     /// Undo `facts`, an attempt of any operation, whose result we do not know. `original` is what
     /// it follows up, where it does: some channels call the void of a payment otherwise than that
@@ -83,7 +83,7 @@ impl ChannelRequest {
         }
     }
 
-    /// What it knows of the card, to be taken out of what comes back.
+    /// The card data of the request, to be taken out of the reply.
     pub fn echo(&self) -> CardEcho<'_> {
         match self {
             Self::Charge { card, .. } => CardEcho::of(card),
@@ -128,7 +128,7 @@ pub struct WireNotice {
     pub body: Bytes,
 }
 
-/// What an adapter understood of a reply.
+/// A reply as an adapter understood it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyMeaning {
     pub outcome: Outcome,
@@ -228,7 +228,7 @@ pub trait Adapter: Send + Sync {
     /// Verifies and reads an asynchronous notice.
     fn decode_notice(&self, notice: &WireNotice, now: Timestamp) -> Result<Notice, NoticeRefusal>;
 
-    /// What the channel wants to hear: its notice was taken, or refused (then it will be repeated).
+    /// The answer to the channel: its notice was taken, or refused (then the channel repeats it).
     fn answer_notice(&self, taken: bool) -> WireReply;
 
     /// Every certificate that this channel works with, ours and theirs, as far as it is known now.
@@ -262,10 +262,10 @@ pub trait Channels: Send + Sync {
     /// Every channel that has a file, in the order of their ids.
     fn ids(&self) -> Vec<ChannelId>;
 
-    /// What is agreed with a channel now; `None` if it has no file any more.
+    /// A channel's terms now; `None` if it has no file any more.
     fn terms(&self, channel: &ChannelId) -> Option<Arc<Terms>>;
 
-    /// What was agreed with it at a moment: an order keeps the terms that it was accepted under.
+    /// A channel's terms at a moment: an order keeps the terms that it was accepted under.
     fn terms_at(&self, channel: &ChannelId, at: Timestamp) -> Option<Arc<Terms>>;
 
     /// The longest wait that a schedule sets for an entry of the channel, whenever its order was

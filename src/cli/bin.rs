@@ -49,7 +49,7 @@ pub struct BinArgs {
     pub table: Option<PathBuf>,
 }
 
-/// What to do with the table.
+/// The work on the table.
 #[derive(Debug, Subcommand)]
 pub enum BinCommand {
     /// Show issuer, product, type and brand of card numbers or prefixes

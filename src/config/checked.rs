@@ -22,7 +22,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ACCOUNTING_BATCH_MAX: usize = 500;
 
 closed_set! {
-    /// What a caller may do.
+    /// A caller's rights.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum Role {
         /// Sends orders and reads its own.

@@ -12,7 +12,7 @@ pub type CredentialResolver<'a> = dyn Fn(&str) -> Result<String, String> + 'a;
 /// Where references are resolved from.
 #[derive(Debug, Clone)]
 pub struct CredentialSource {
-    /// What `file:` paths are relative to.
+    /// The folder that `file:` paths start from.
     pub base: PathBuf,
 }
 

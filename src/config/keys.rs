@@ -1,17 +1,17 @@
-//! What readers ask a file for: each key of each section, with what the reader says of it.
+//! The keys that readers ask a file for, by section, with each reader's demands.
 //!
 //! Kept while a file is read, so that a test can hold the manual's tables against the readers.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a reader says of a key.
+/// A reader's demands on a key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Need {
     pub is_required: bool,
-    /// What holds where the file does not say it, as the file would. Readers may differ in it.
+    /// The values without the key, as a file would write them. Readers may differ.
     pub defaults: BTreeSet<String>,
-    /// It is a section, or a list of sections.
+    /// The key names a section, or a list of sections.
     pub is_section: bool,
 }
 

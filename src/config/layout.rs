@@ -26,13 +26,13 @@ pub const SHIPPED: [(&str, &str); 7] = [
     ("generic-fixed", include_str!("layouts/generic-fixed.toml")),
 ];
 
-/// What our own clearing export is read with: both sides of a reconciliation are tables.
+/// The layout of our own clearing export: both sides of a reconciliation are tables.
 const RECORDS: &str = include_str!("layouts/records.toml");
 
 /// Columns of a line, and bytes of one of them.
 const COLUMN_NUMBER_MAX: u16 = 256;
 const WIDTH_MAX: u16 = 4_096;
-/// What may become of a line, or a file, that is wrong.
+/// The fate of a line, or a file, that is wrong.
 const ON_BAD: [(&str, OnBad); 2] = [("refuse", OnBad::Refuse), ("keep", OnBad::Keep)];
 const DATE_FORMS: [(&str, DateForm); 3] =
     [("YYYY-MM-DD", DateForm::Dashed), ("YYYYMMDD", DateForm::Plain), ("MMDD", DateForm::MonthDay)];
@@ -146,7 +146,7 @@ pub fn read(section: &Section<'_>) -> Layout {
     layout
 }
 
-/// What the parts must agree in.
+/// Reports parts of a layout that do not fit each other.
 fn check(section: &Section<'_>, layout: &Layout) {
     let words = &layout.words;
     let variants = || layout.variants.iter().map(|(_, words)| words);

@@ -1,4 +1,4 @@
-//! What is wrong with a setting, where it stands, and what to write instead.
+//! A mistake in a setting: its problem, its place, and what to write instead.
 //!
 //! This file must not know what any setting means. It upholds I-11 for every message about
 //! settings: a run of twelve or more digits never gets through `Mistake::new`, and `quote` keeps

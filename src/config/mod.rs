@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(defaults.accounts, AccountNames::default());
     }
 
-    /// What is read and has no value there stands in a comment: `# key = …`.
+    /// A setting without a value there stands in a comment: `# key = …`.
     #[test]
     fn the_file_of_defaults_has_every_setting_and_no_other() {
         let mut written: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

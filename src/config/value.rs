@@ -1,7 +1,7 @@
 //! Reads one value of a setting into a type, or says what is wrong with it and what to write.
 //!
 //! This file must not know where the value stands nor what it means; `section` adds the place.
-//! It upholds I-11: with `secret`, no message quotes the value.
+//! Upholds I-11: with `secret`, no message quotes the value.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -18,7 +18,7 @@ const LISTED_MAX: usize = 20;
 pub trait Integer: Copy + PartialOrd + Display + TryFrom<i64> {}
 impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Integer for T {}
 
-/// What is wrong with a value, before it is known where the value stands.
+/// A mistake in a value, before its place is known.
 pub(super) struct Complaint {
     pub(super) problem: String,
     pub(super) advice: String,

@@ -14,7 +14,7 @@ use crate::support::installation::{CALLER_KEY, Installation, metrics};
 use crate::support::simulated::{BANK, UNIONPAY};
 
 /// Lines that print something, for the shell's words; `DATE` is the clearing date.
-const LINES: [&str; 33] = [
+const LINES: [&str; 34] = [
     "bin lookup 622302 --data data2",
     "bin lookup 622302 --data data2 --json",
     "bin check --data data2",
@@ -48,6 +48,7 @@ const LINES: [&str; 33] = [
     "difference list harbour-bank",
     "settlement list harbour-bank",
     "report harbour-bank DATE",
+    "store verify --data data",
 ];
 /// They run until they are stopped, or for long; they print in the same way.
 const LONG: [&str; 3] = ["serve", "demo", "simulate"];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 
-/// What a code means. Written in channel files as `approved`, `pending`, `unknown`, `not_found`,
+/// The meaning of a code. Channel files write it as `approved`, `pending`, `unknown`, `not_found`,
 /// `declined <reason>` or `elsewhere <reason>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CodeMeaning {

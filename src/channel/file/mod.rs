@@ -73,7 +73,7 @@ impl Ability {
     }
 }
 
-/// What a channel can do. An absent list of card types or brands means all, unlisted cards too.
+/// A channel's abilities. An absent list of card types or brands means all, unlisted cards too.
 #[derive(Debug, Clone)]
 pub struct Abilities {
     pub operations: Vec<Ability>,
@@ -213,7 +213,8 @@ fn read_abilities(root: &Section<'_>) -> Abilities {
     abilities
 }
 
-/// What a reversal can take back: payments and pre-authorisations, unless the file says otherwise.
+/// The operations that a reversal can take back: payments and pre-authorisations, unless the file
+/// says otherwise.
 fn read_reversible(
     section: &Section<'_>,
     able: &[Ability],

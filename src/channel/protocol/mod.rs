@@ -21,7 +21,7 @@ use crate::domain::flow::attempt::Operation;
 const PROTOCOLS: [(&str, &str); 3] =
     [("unionpay-acp", "unionpay_acp"), ("iso8583", "iso8583"), ("http", "http")];
 
-/// What a channel's file builds: an adapter, and what its transport must know.
+/// An adapter that a channel's file builds, with the settings of its transport.
 pub enum ProtocolAdapter {
     Http(Arc<dyn Adapter>),
     Links(Box<iso8583::section::Iso8583Channel>),
@@ -131,7 +131,7 @@ pub fn is_linked(protocol: &str) -> bool {
     protocol == "iso8583"
 }
 
-/// What was agreed must be described; a section beyond that may wait for its agreement.
+/// Every agreed ability must be described; a section beyond that may wait for its agreement.
 fn check_abilities(root: &Section<'_>, file: &ChannelFile, adapter: &declarative::Declarative) {
     for ability in &file.abilities.operations {
         let name = ability.name();

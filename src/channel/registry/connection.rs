@@ -42,7 +42,7 @@ pub enum AdapterLine {
 }
 
 impl AdapterLine {
-    /// What went wrong before anything could leave is an [`EncodeError`]; the rest is an outcome.
+    /// A failure before anything could leave is an [`EncodeError`]; any other is an outcome.
     pub async fn exchange(
         &self,
         request: &ChannelRequest,
@@ -68,7 +68,7 @@ impl AdapterLine {
                 let reply = transport.send(frame, Arc::clone(&asked)).await;
                 reply.map_or_else(failed, |reply| {
                     let understood = adapter.decode_frame(&asked, &reply, clock.now());
-                    // What was asked says nothing of the card, so that its echoes are still there.
+                    // The question says nothing of the card, so the card's echoes are still there.
                     let transcript = mask_values(&understood.transcript, request.echo());
                     mask_reference(ReplyMeaning { transcript, ..understood }, request)
                 })

@@ -1,4 +1,4 @@
-//! What was agreed with each channel, and from when on.
+//! The terms of each channel, and since when each version is in force.
 //!
 //! An order keeps the terms that were in force when it was accepted: its fees, its schedule should
 //! it become unknown, its clearing day. So every version of a channel's file that has run is kept

@@ -69,7 +69,7 @@ struct LoadedChannel {
 
 type Channelset = BTreeMap<ChannelId, Arc<LoadedChannel>>;
 
-/// What the API and the command line show of a channel.
+/// A channel as the API and the command line show it.
 #[derive(Debug, Clone)]
 pub struct ChannelStatus {
     pub id: ChannelId,
@@ -98,7 +98,7 @@ pub struct Registry {
     clock: Timekeeper,
     switches: Switches,
     history: TermsHistory,
-    /// What is loaded will run, and its orders keep its terms.
+    /// The loaded channels will run, and their orders keep their terms.
     keeps_history: bool,
     channels: ArcSwap<Channelset>,
     /// One change at a time: a switch that is thrown during a reload holds after it.
@@ -213,7 +213,7 @@ impl Registry {
         })
     }
 
-    /// What is wrong where channels that have open orders have no file.
+    /// The mistakes where channels with open orders have no file.
     pub fn missing_files(&self, in_use: &BTreeSet<ChannelId>) -> Result<(), Vec<Mistake>> {
         missing(in_use.iter(), &self.channels.load(), &self.folder, "has open orders").into_result()
     }
@@ -455,7 +455,7 @@ impl Registry {
         Some(loaded.connection.as_ref()?.spoken.http_adapter()?.answer_notice(taken))
     }
 
-    /// What is needed to ask a channel for its statements; `None` where they are not downloaded.
+    /// The link that asks a channel for its statements; `None` where they are not downloaded.
     pub fn statement_link(&self, id: &ChannelId) -> Option<Arc<StatementLink>> {
         let loaded = self.channels.load().get(id).cloned()?;
         loaded.connection.as_ref()?.statements.clone()

@@ -1,4 +1,4 @@
-//! What a channel has learnt about itself while the process runs.
+//! The state of a channel that lives as long as the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,14 @@ use crate::domain::ids::ChannelId;
 use crate::domain::time::{BusinessDate, Timestamp};
 use crate::telemetry::CallMetrics;
 
-/// What a channel has learnt about itself while the process runs, whatever its file says.
+/// The state of a channel that lives as long as the process, whatever its file says.
 pub(super) struct Runtime {
     pub(super) breaker: Breaker,
     pub(super) calls: CallMetrics,
     /// Who is not believed, in answers and in notices.
     pub(super) answer_objections: ObjectionLog,
     pub(super) notice_objections: ObjectionLog,
-    /// What was taken of the clearing days that may be today, in minor units.
+    /// Amounts taken on the clearing days that may be today, in minor units.
     days: Mutex<BTreeMap<BusinessDate, i64>>,
 }
 

@@ -19,7 +19,7 @@ use crate::domain::route::channel::ChannelState;
 use crate::domain::terms::CommonTerms;
 use crate::domain::time::Timestamp;
 
-/// What a check found, beside the mistakes that make a file useless.
+/// The findings of a check, beside the mistakes that make a file useless.
 pub struct SampleReport {
     pub state: ChannelState,
     /// Samples that were played.
@@ -51,7 +51,7 @@ pub fn check(
     stand_in: &CredentialResolver<'_>,
     now: Timestamp,
 ) -> Result<SampleReport, Vec<Mistake>> {
-    // What connecting needs beside the adapter, for instance roots of TLS.
+    // Connecting needs more than the adapter, for instance roots of TLS.
     let (_, terms) = registry::check_file(path)?;
     let source = CredentialSource::new(path.parent().unwrap_or(Path::new(".")));
     let mut report = check_with(path, &|reference| source.resolve(reference), stand_in)?;

@@ -12,7 +12,7 @@ use crate::domain::ids::OrderId;
 
 /// A message type in words: four digits.
 const MESSAGE_TYPE_MAX: u16 = 9_999;
-/// What names a card: shown in no complaint (I-11).
+/// Fields that name a card: no complaint shows them (I-11).
 const CARD_FIELDS: [u8; 4] = [2, 35, 36, 45];
 /// Orders that one node can have on one day.
 const SEQUENCES: u64 = 10_000_000_000;
@@ -26,7 +26,7 @@ struct FrameSample {
     bytes: Option<Vec<u8>>,
 }
 
-/// What comes back, and what it must mean.
+/// The answer, and the outcome that it must have.
 struct FrameAnswer {
     written: FrameSample,
     /// Its MAC is left out, so it is played on an adapter that does not look at it.
@@ -40,7 +40,7 @@ pub(super) struct FrameScript {
     told: Option<FrameAnswer>,
 }
 
-/// What was asked, by which the answer is understood.
+/// The question by which the answer is read.
 enum Question {
     Order(RequestTrace),
     SignOn,
@@ -177,7 +177,7 @@ impl FrameAnswer {
         adapter: &Iso8583,
         unverified: &Iso8583,
     ) -> String {
-        // What the link does not pair with its request is as good as no reply.
+        // An answer that the link does not pair with its request is as good as no reply.
         if adapter.sort(frame) != FrameClass::Reply(sent.key) {
             return "unknown".to_owned();
         }

@@ -16,19 +16,19 @@ use crate::domain::flow::attempt::Operation;
 
 const INQUIRY: &str = "inquiry";
 const NOTICE: &str = "notice";
-/// What a sample covers that asks for a statement.
+/// The word for samples that ask for a statement.
 pub(super) const STATEMENT: &str = "statement";
 const SIGN_ON: &str = "sign_on";
 const LINE_TEST: &str = "line_test";
 
-/// What a channel's samples are made of.
+/// The medium of a channel's samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Medium {
     Http,
     Links,
 }
 
-/// What is sent and comes back, as it is written in the channel's medium.
+/// A request and its reply as they are written in the channel's medium.
 enum Script {
     Page(PageScript),
     Frame(FrameScript),

@@ -8,7 +8,7 @@ use crate::channel::protocol::sample::{sample_now, sample_statement_date};
 use crate::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
 use crate::config::section::Section;
 
-/// What must be sent.
+/// The request that must be sent.
 struct ExpectedRequest {
     method: Option<String>,
     url: Option<String>,
@@ -17,7 +17,7 @@ struct ExpectedRequest {
     contains: Vec<String>,
 }
 
-/// What comes back, and what it must mean.
+/// The reply, and the outcome that it must have.
 struct PageAnswer {
     reply: WireReply,
     /// Its signature is left out, so it is played on an adapter that does not look at it.
@@ -85,7 +85,7 @@ impl PageScript {
     }
 }
 
-/// What has no statements says so in the same words to both.
+/// The words for a channel without statements.
 const NO_STATEMENTS: &str = "the channel's file asks for no statements";
 
 fn sent_by(

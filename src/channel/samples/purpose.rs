@@ -1,9 +1,9 @@
-//! What a sample is about, and the words for what comes of it.
+//! The purpose of a sample's request, and the words for its outcome.
 
 use crate::channel::statement::StatementReply;
 use crate::domain::outcome::Outcome;
 
-/// What a sample's request asks for.
+/// The purpose of a sample's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// The operation itself.
@@ -20,7 +20,7 @@ pub(super) enum Purpose {
     LineTest,
 }
 
-/// What a reply to the request for a statement is, in one word, or why it is not believed.
+/// The reply to the request for a statement in one word, or why the reply is not believed.
 pub fn describe_statement(reply: &StatementReply) -> String {
     match reply {
         StatementReply::Files(_) => "files".to_owned(),

@@ -31,7 +31,7 @@ pub enum UnpackError {
 pub fn inflate(packed: &[u8], limit: usize) -> Result<Vec<u8>, UnpackError> {
     let mut stream = flate2::read::ZlibDecoder::new(packed);
     let bytes = read_bounded(&mut stream, limit, UnpackError::Zlib)?;
-    // What follows the stream belongs to nobody.
+    // Bytes behind the stream belong to nothing.
     let whole = usize::try_from(stream.total_in()).is_ok_and(|taken| taken == packed.len());
     if whole { Ok(bytes) } else { Err(UnpackError::Zlib) }
 }

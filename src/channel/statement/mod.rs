@@ -64,12 +64,12 @@ impl std::fmt::Debug for StatementFile {
     }
 }
 
-/// What a channel's reply to the request for a statement is.
+/// A channel's reply to the request for a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatementReply {
     /// Verified and unpacked, at least one.
     Files(Vec<StatementFile>),
-    /// It lies elsewhere: one more request brings it.
+    /// The statement lies elsewhere: one more request brings it.
     Elsewhere(FilePointer),
     /// The channel has none for this date: too early, or nothing happened on it, and it does not
     /// say which.
@@ -89,7 +89,7 @@ pub struct FilePointer {
     pub origin: String,
     /// With its query, which may hold a token: whoever has it may have the file.
     pub path: String,
-    /// What the unpacked file must digest to, as the reply says.
+    /// The digest of the unpacked file, as the reply says.
     pub digest: Option<(Digest, Vec<u8>)>,
 }
 
@@ -134,7 +134,7 @@ pub trait StatementSource: Send + Sync {
     ) -> StatementReply;
 }
 
-/// What is needed to ask one channel for its statements.
+/// The adapter, transport and terms that ask one channel for its statements.
 pub struct StatementLink {
     pub adapter: Arc<dyn Adapter>,
     pub transport: HttpTransport,
@@ -163,7 +163,7 @@ pub struct StatementTerms {
     pub file: Option<String>,
     /// How many clearing days a difference waits for later statements before it is suspended.
     pub carry_days: u16,
-    /// What becomes of a success that the statement claims against our books.
+    /// The rule for a success that the statement claims against our books.
     pub claims: ReportedSuccessRule,
     /// After so many further whole statements without an attempt, it never arrived (I-3). `None`:
     /// absence proves nothing.

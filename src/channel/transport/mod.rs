@@ -1,4 +1,4 @@
-//! What carries bytes to a channel and back, once: HTTP and persistent TCP links, both over TLS, at
+//! Carries bytes to a channel and back, once: HTTP and persistent TCP links, both over TLS, at
 //! the agreed pace, with a breaker for a channel that fails.
 //!
 //! Nothing here knows what a message says. What happens after sending is never *not sent* (I-2).

@@ -8,7 +8,7 @@ use std::time::Duration;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// What was agreed about a channel's load.
+/// The agreed load of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PaceTerms {
     pub requests_per_second: NonZeroU32,

@@ -113,7 +113,7 @@ pub struct FollowUpCall {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FollowUpOutcome {
-    /// It made or changed an order: our order id, and the status of the answer.
+    /// The call made or changed an order: our order id, and the status of the answer.
     Taken { id: String, status: String },
     /// The error code. Nothing was written.
     Refused { code: String },

@@ -1,4 +1,4 @@
-//! What the demo prints in the end: tables for people, one line of JSON for programs.
+//! The demo's report: tables for people, one line of JSON for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;

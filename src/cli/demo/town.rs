@@ -44,7 +44,7 @@ channels = ["unionpay", "harbour-bank"]
 weights = [3, 2]
 "#;
 
-/// What the demo lays over every file: the keys are there, waits are short, and the pace is quick.
+/// Settings laid over every file: the keys are there, waits are short, and the pace is quick.
 const EVERY_FILE: &str = r#"
 state = "live"
 [pace]

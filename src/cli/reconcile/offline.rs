@@ -134,7 +134,7 @@ fn layout_of(name: &str) -> anyhow::Result<Layout> {
 /// Shows how far it is, on a terminal.
 struct Bar {
     bar: ProgressBar,
-    /// What a joined part is worth beside the bytes.
+    /// The weight of a joined part beside the bytes.
     part: u64,
 }
 

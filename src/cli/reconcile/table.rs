@@ -36,7 +36,7 @@ pub fn table(report: &Value) -> String {
     }
     let mut lines = aligned(&HEADING, &rows);
     for problem in list(report, "problems") {
-        // What is about the file as a whole stands in no line.
+        // A problem of the file as a whole stands in no line.
         let place = match text(problem, "line").as_str() {
             "0" => "file".to_owned(),
             line => format!("line {line}"),

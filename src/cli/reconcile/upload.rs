@@ -18,7 +18,7 @@ use crate::cli::remote::{DaemonArgs, encoded};
 const PIECE_BYTES: usize = 1 << 18;
 const TICK: Duration = Duration::from_millis(100);
 
-/// What is handed in.
+/// The file that is handed in.
 pub struct Statement<'a> {
     pub channel: &'a str,
     pub day: &'a str,

@@ -94,7 +94,7 @@ impl Counterpart {
         Ok(editor.to_string())
     }
 
-    /// What stands in the place of an address of the channel's, of the notices' address or of a
+    /// The text in the place of an address of the channel's, of the notices' address or of a
     /// credential of the environment, whose text lies in a file beside the others.
     fn moved(&self, text: &str, base: &str, notices: &str) -> Option<String> {
         // A link's address is `host:port` and has no scheme.

@@ -76,7 +76,7 @@ impl Encryption {
     }
 }
 
-/// What hides in a notice: where its parts stand, and the key.
+/// The encrypted part of a notice: where its pieces stand, and the key.
 #[derive(Debug)]
 pub struct Decryption {
     pub key: BlockKey,

@@ -8,7 +8,7 @@
 use crate::channel::ChannelRequest;
 use crate::domain::flow::attempt::Operation;
 
-/// What a section's request is for.
+/// The purpose of a section's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Begins with a card.

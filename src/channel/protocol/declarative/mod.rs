@@ -173,7 +173,7 @@ impl Declarative {
         Ok(Bytes::from(signed.body))
     }
 
-    /// What the reply proves; every error is a reason not to know.
+    /// Reads the proof in a reply; every error is a reason not to know.
     fn understand(
         &self,
         request: &ChannelRequest,

@@ -29,7 +29,7 @@ pub struct NoticeMap {
     pub map: ReplyMap,
 }
 
-/// What a channel wants to hear after a notice.
+/// The answer that a channel wants after a notice.
 #[derive(Debug)]
 pub struct NoticeAnswer {
     pub taken: String,

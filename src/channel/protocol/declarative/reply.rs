@@ -1,4 +1,4 @@
-//! What a channel's reply says, read along the paths of the channel file.
+//! Reads a channel's reply along the paths of the channel file.
 //!
 //! Upholds I-2: only a reply that was read whole, names our order and our amount, and has a listed
 //! code or state is final; the rest is an unknown with its cause. Must not know how a request was
@@ -17,7 +17,7 @@ use crate::domain::outcome::{Approval, Decline, Outcome, Reason, UnknownCause};
 
 /// The longest number of a transaction that a channel may give us, in bytes.
 const REFERENCE_BYTES_MAX: usize = 128;
-/// What is kept of a code, in characters.
+/// The most characters of a code that are kept.
 const CODE_LENGTH_MAX: usize = 32;
 /// Characters of a clearing date that is none are kept at most.
 const SETTLE_DATE_LENGTH_MAX: usize = 10;
@@ -31,14 +31,14 @@ enum PathNeed {
     IfThere,
 }
 
-/// What a state of the original means. Written in channel files under `states`.
+/// The meaning of an original's state. Written in channel files under `states`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateMeaning {
     Approved,
     /// A final no; its reason is read from `result_code`.
     Declined,
     Pending,
-    /// It went through and was taken back.
+    /// The original went through and was taken back.
     Reversed,
     /// The channel knows no such order.
     NotFound,
@@ -78,7 +78,7 @@ pub struct ReplyMap {
     pub settle_date: Option<Path>,
     /// The channel's codes, which speak of payments first of all.
     pub shared_codes: CodeTable,
-    /// What codes mean to this kind of request in particular; they go before the shared ones.
+    /// Codes of this kind of request alone; they go before the shared ones.
     pub own_codes: CodeTable,
 }
 
@@ -123,7 +123,7 @@ impl ReplyMap {
         }
     }
 
-    /// What the request's own code means to this kind of request.
+    /// The meaning of the request's own code to this kind of request.
     ///
     /// The shared table speaks of payments. Its *declined* in the reply to an inquiry or a reversal
     /// says that this one request failed (a wrong form, a closed hour), and nothing of the payment

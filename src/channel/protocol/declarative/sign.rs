@@ -302,10 +302,10 @@ impl VerifyingKey {
     }
 }
 
-/// What signing and verifying have in common.
+/// The parts that signing and verifying share.
 #[derive(Debug)]
 pub struct Seal {
-    /// What is signed.
+    /// The text that is signed, in parts.
     pub over: Vec<SignedPart>,
     /// Headers of the request, or those in which a reply brings its signature.
     pub headers: Vec<(HeaderName, Vec<SignedPart>)>,
@@ -385,7 +385,7 @@ impl Seal {
     }
 }
 
-/// What there is to say about one message.
+/// The facts of one message that a signature may cover.
 #[derive(Default)]
 struct Facts<'m> {
     body: &'m [u8],
@@ -499,7 +499,7 @@ pub struct Verification {
     pub seal: Seal,
 }
 
-/// What a message's headers say about its signature.
+/// The signature, and its facts, in a message's headers.
 #[derive(Default)]
 struct SignatureHeaders<'h> {
     signature: Option<&'h str>,

@@ -27,7 +27,7 @@ use crate::codec::crypto::digest::Digest;
 use crate::codec::sign::read_hex;
 use crate::domain::time::{BusinessDate, Timestamp};
 
-/// What is kept of a code, in characters.
+/// The most characters of a code that are kept.
 const CODE_LENGTH_MAX: usize = 32;
 /// Characters of an address behind its host.
 const ADDRESS_LENGTH_MAX: usize = 4_096;
@@ -36,7 +36,7 @@ const STATUS_OK: u16 = 200;
 /// How a statement is asked for, and where its file is found.
 pub struct StatementCall {
     pub sending: RequestTemplate,
-    /// What the file is called in the inbox.
+    /// The file's name in the inbox.
     pub name: Template,
     /// The reply is believed because TLS brought it, although others are signed.
     pub is_unsigned: bool,
@@ -69,7 +69,7 @@ pub struct Download {
     pub is_signed: bool,
 }
 
-/// What the file must digest to, unpacked.
+/// The digest of the unpacked file.
 pub struct FileProof {
     /// Hexadecimal.
     pub hash: Path,
@@ -155,7 +155,7 @@ impl StatementCall {
 }
 
 impl Declarative {
-    /// What a reply is; an error is a reason not to believe it, and quotes nothing of it.
+    /// Reads a reply; an error is a reason not to believe it, and quotes nothing of it.
     fn understand_statement(
         &self,
         call: &StatementCall,

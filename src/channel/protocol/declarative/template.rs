@@ -89,7 +89,7 @@ pub enum Target {
     Body,
 }
 
-/// What a template may name, for one place in the file.
+/// The words that a template may name in one place of the file.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     pub kind: RequestKind,
@@ -98,7 +98,7 @@ pub struct Scope<'a> {
     pub target: Target,
 }
 
-/// What is wrong with a template in the file.
+/// A mistake in a template of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateMistake {
     pub problem: String,
@@ -269,7 +269,7 @@ fn plain_text(value: Json) -> Result<String, RenderError> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum TemplatePart<'t> {
     Literal(&'t str),
-    /// What stands between `{{` and `}}`, without the blanks around it.
+    /// The expression between `{{` and `}}`, without the blanks around it.
     Expression(&'t str),
 }
 

@@ -70,7 +70,7 @@ closed_set! {
     }
 }
 
-/// What a request is about.
+/// The attempt or date that a request is about.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'r> {
     Attempt(&'r ChannelRequest),
@@ -150,7 +150,7 @@ impl Word {
         }
     }
 
-    /// What it stands for; `None` where the request has no such thing.
+    /// The value of the word; `None` where the request has none.
     fn value(self, subject: Subject<'_>, now: Timestamp) -> Option<Value> {
         match (self, subject) {
             (Self::Now, _) => Some(now.as_millis().into()),
@@ -240,18 +240,18 @@ fn write_decimal(amount: AmountMinor, currency: Currency) -> String {
 /// Names of the channel file's own (`[http.values]`, `[http.secrets]`).
 pub type Constants = BTreeMap<String, Constant>;
 
-/// What such a name stands for.
+/// The value behind a name of the file's own.
 pub struct Constant {
     pub value: Value,
     /// A secret may stand in no URL: they are written down along the way.
     pub is_secret: bool,
 }
 
-/// What templates may use beside the request.
+/// The values that templates may use beside the request.
 #[derive(Default)]
 pub struct Surroundings {
     pub constants: Constants,
-    /// What the filter `encrypted` does.
+    /// The cipher of the filter `encrypted`.
     pub encryption: Option<Encryption>,
 }
 

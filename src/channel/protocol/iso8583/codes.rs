@@ -1,4 +1,4 @@
-//! What response codes (field 39) mean.
+//! The meaning of response codes (field 39).
 //!
 //! The built-in table is the public one of UnionPay's terminals; a channel's file changes what its
 //! acquirer reads otherwise. A code that is not listed is unknown. Codes by which a switch says
@@ -87,7 +87,7 @@ const CODES: [(&str, CodeMeaning); 70] = {
     ]
 };
 
-/// What the answer to a reversal means. All that is not listed leaves the reversal open: it is
+/// The meaning of the answer to a reversal. A code that is not listed leaves it open: it is
 /// repeated. 25 and 12: the original never arrived, or there is none to undo.
 const REVERSAL_CODES: [(&str, CodeMeaning); 3] =
     [("00", CodeMeaning::Approved), ("25", CodeMeaning::NotFound), ("12", CodeMeaning::NotFound)];

@@ -111,7 +111,7 @@ impl LinkProtocol for Iso8583 {
 }
 
 impl Iso8583 {
-    /// What pairs an answer with its request; `None` where a part is missing.
+    /// The key that pairs an answer with its request; `None` where a part is missing.
     fn pair_key(&self, message: &Message<'_>) -> Option<PairKey> {
         let trace = u32::try_from(message.value(11)?.number()?).ok()?;
         let place = match self.settings.style {

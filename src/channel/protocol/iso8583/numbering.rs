@@ -25,7 +25,7 @@ const HALF: u64 = 499_999;
 /// a second.
 pub const NODES_MAX: usize = 20;
 
-/// What one attempt is called at the channel.
+/// The names of one attempt at the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptNumbers<'n> {
     /// Eight characters at most.

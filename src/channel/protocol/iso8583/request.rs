@@ -25,7 +25,7 @@ const ECHOED: [u8; 6] = [3, 4, 11, 41, 42, 49];
 const ECHOED_BY_CENTRE: [u8; 9] = [3, 4, 7, 11, 32, 33, 41, 42, 49];
 const NO_SUCH: &str = "the protocol has no such operation on such an original";
 
-/// What a transaction is, in the words of both dialects.
+/// The kind of a transaction, in the words of both dialects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct TransactionCodes {
     message_type: u16,
@@ -55,7 +55,7 @@ const CAPTURE: TransactionCodes = deed(200, b"000000", b"06", "20");
 const CAPTURE_VOID: TransactionCodes = deed(200, b"200000", b"06", "21");
 
 impl TransactionCodes {
-    /// What an attempt is at the channel, by its own operation and that of what it refers to.
+    /// The kind of an attempt, by its own operation and that of what it refers to.
     /// `None` where the dialects have nothing for it.
     fn of(operation: Operation, original: Option<Operation>) -> Option<Self> {
         match (operation, original) {
@@ -174,7 +174,7 @@ impl Iso8583 {
         format!("{}{}{}", deed.kind, self.settings.batch, self.settings.private)
     }
 
-    /// What the answer to a request must repeat wherever it has the field.
+    /// The fields that an answer must repeat wherever it has them.
     fn echoed(&self, draft: &Draft) -> Vec<(u8, Vec<u8>)> {
         let fields: &[u8] = match self.settings.style {
             Style::Posp => &ECHOED,
@@ -234,7 +234,7 @@ impl Iso8583 {
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
-    /// What stands in every message about a card.
+    /// The fields of every message about a card.
     fn put_shared(
         &self,
         draft: &mut Draft,
@@ -329,7 +329,7 @@ impl Iso8583 {
         )
     }
 
-    /// What tells exchanges of one trace number apart.
+    /// The facts that tell exchanges of one trace number apart.
     pub(super) fn place(&self, terminal: &str, at: DateTime) -> u64 {
         match self.settings.style {
             Style::Posp => terminal_place(terminal.bytes()),

@@ -26,7 +26,8 @@ use super::codes::ResponseCodes;
 use super::settings::{KeySource, OriginalField};
 use super::{Iso8583, Iso8583Terms, Mac, Numbering, Style, Wire};
 
-/// What a file's section gives: the adapter, its links, and the name that TLS must prove.
+/// A channel over links as its section describes it: the adapter, its links, and the name that TLS
+/// must prove.
 pub struct Iso8583Channel {
     pub adapter: Iso8583,
     pub links: LinkTerms,
@@ -117,7 +118,7 @@ pub fn read(
     Some(Iso8583Channel { adapter: Iso8583::new(settings, codes), links: links?, tls_name })
 }
 
-/// What the protocol has not, and what its reversals need.
+/// Refuses abilities that the protocol lacks, and reversals without the card number.
 fn check_abilities(section: &Section<'_>, file: &ChannelFile) {
     if file.abilities.can(Ability::Inquiry) {
         let advice = "take inquiry out of abilities.operations, and let `unknown.then` reverse";
@@ -285,7 +286,7 @@ fn read_mac(
             inner.mistake("key", "there is a master_key too", "give one of the two");
             None
         }
-        // What is named and cannot be read has been reported.
+        // A key that is given and cannot be read has been reported.
         (None, None) if inner.has("key") || inner.has("master_key") => None,
         (None, None) => {
             inner.mistake("key", "is missing", "give `key`, or `master_key` for keys by sign-in");
@@ -385,7 +386,7 @@ fn read_carried(section: &Section<'_>, style: Style) -> Vec<OriginalField> {
 const SET_ALWAYS: [u8; 9] = [3, 4, 11, 22, 25, 41, 42, 49, 60];
 /// Those that the centre's messages set beside them.
 const SET_FOR_CENTRE: [u8; 6] = [7, 12, 13, 32, 33, 37];
-/// What is another one for each card, attempt or original: a fixed value is nobody's.
+/// Fields that differ with each card, attempt or original: a fixed value is right for none.
 const NEVER_FIXED: [u8; 12] = [2, 14, 35, 36, 37, 38, 39, 45, 52, 55, 61, 90];
 
 /// Nothing is said of values that no sound format packs.

@@ -1,4 +1,4 @@
-//! What a channel's file says of its ISO 8583 link, checked.
+//! The settings of a channel's ISO 8583 links, checked.
 
 use jiff::tz::TimeZone;
 
@@ -24,7 +24,7 @@ pub enum Style {
 pub struct Wire {
     pub format: Format,
     pub framing: Framing,
-    /// What stands before each of our messages, and so the form of what stands before theirs.
+    /// The header before each of our messages, and so the form of what stands before theirs.
     pub header: FrameHeader,
     /// Whether the length inside the centre's header counts the header too.
     pub header_counts_itself: bool,
@@ -50,7 +50,7 @@ pub struct Mac {
 /// Where the MAC key comes from.
 #[derive(Clone)]
 pub enum KeySource {
-    /// It was handed over and stays.
+    /// The key was handed over and stays.
     Fixed(DesKey),
     /// Every sign-in brings one, under this master key.
     SignIn { master: DesKey },
@@ -84,7 +84,7 @@ pub struct Iso8583Terms {
     /// CUPS field 60 of a request: reason code (4) and what follows it. POS-P: what follows the
     /// batch in field 60 of a message about a card, from 60.3 on.
     pub private: String,
-    /// What the reversal of a follow-up repeats of what that said of its original.
+    /// The fields about its original that the reversal of a follow-up repeats.
     pub reversal_carries: Vec<OriginalField>,
     /// CUPS field 60.1 of a reversal: four digits.
     pub reversal_reason: String,

@@ -19,7 +19,7 @@ pub struct WrittenMessage {
 
 impl Iso8583 {
     /// The same adapter, believing answers whose MAC it has not looked at: samples seldom have one.
-    /// It must never speak to a channel.
+    /// Such an adapter must never speak to a channel.
     pub fn without_verification(mut self) -> Self {
         self.believes_unproved = true;
         self
@@ -35,7 +35,7 @@ impl Iso8583 {
         self.settings.mac.as_ref().map(|mac| mac.rule.field)
     }
 
-    /// What stands in a frame, which has its length before it.
+    /// Reads a frame, which has its length before it.
     pub fn read_written(&self, frame: &[u8]) -> Result<WrittenMessage, String> {
         let body = frame.get(self.settings.wire.framing.length_bytes()..).unwrap_or_default();
         let (_, message) = self.read_frame(body)?;

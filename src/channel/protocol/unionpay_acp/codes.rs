@@ -1,4 +1,4 @@
-//! What each response code of UnionPay's ACP says, and in answer to what.
+//! The meaning of each response code of UnionPay's ACP, by the kind of request that it answers.
 //!
 //! One code means different things in different places, so there is a table for each: the reply to
 //! what moves or holds money (`00` there only means *accepted*), the end of it as an inquiry's
@@ -18,7 +18,7 @@ const SUCCESS_WITH_DEFECT: &str = "A6";
 /// No such transaction.
 const NOT_FOUND: &str = "34";
 
-/// What the reply `00` to a reversal proves.
+/// The proof that the reply `00` to a reversal is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReversalReply {
     /// The reversal is done. No source says that a reversal's end comes later, by notice or
@@ -67,7 +67,7 @@ struct OperationCodes {
     end: CodeTable,
 }
 
-/// What the `respCode` of an inquiry's reply says of the inquiry itself.
+/// The meaning of an inquiry's own `respCode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InquiryAnswer {
     /// The reply tells what became of the transaction.
@@ -251,7 +251,7 @@ const ROWS: &[CodeRow] = &[
     confirmed_failure("99"),
 ];
 
-/// What an undo reads otherwise than a payment: here there is an original.
+/// Codes that an undo reads otherwise than a payment: here there is an original.
 const UNDO_ROWS: &[CodeRow] = &[
     no(NOT_FOUND, Reason::OriginalNotEligible),
     no("35", Reason::OriginalNotEligible),
@@ -271,7 +271,7 @@ const FOLLOW_UP_ROWS: &[CodeRow] = &[
     no("46", Reason::OriginalNotEligible),
 ];
 
-/// What a reversal reads otherwise than the reply to a payment.
+/// Codes that a reversal's reply reads otherwise than a payment's.
 ///
 /// "Declined" ends the reversing and asks the channel once more what became of the payment, so what
 /// may be over in a minute (closed, busy) is unknown here: the reversal is then repeated.

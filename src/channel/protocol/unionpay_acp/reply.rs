@@ -79,7 +79,7 @@ impl UnionPayAcp {
         self.keys.trust.verify(fields, now.as_millis() / 1_000).map(Some)
     }
 
-    /// What a believed reply says.
+    /// The outcome that a believed reply states.
     fn classify(&self, request: &ChannelRequest, fields: &Fields) -> Result<Outcome, Uncertainty> {
         if let Err(field) = self.speaks_of(request, fields) {
             let words = format!("{field} is not what was asked about");

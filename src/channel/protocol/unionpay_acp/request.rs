@@ -55,7 +55,7 @@ pub(super) const RESERVED_FIELDS: [&str; 23] = [
     "version",
 ];
 
-/// What a message is about: fields `txnType` and `txnSubType`.
+/// The subject of a message: fields `txnType` and `txnSubType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TransactionType {
     Payment,
@@ -286,7 +286,7 @@ impl UnionPayAcp {
         fields
     }
 
-    /// What every message has, whatever it is about.
+    /// Fields that every message has.
     pub(super) fn bare(&self, kind: TransactionType, biz_type: &str) -> Fields {
         let mut fields = Fields::new();
         for (name, value) in &self.settings.fields {

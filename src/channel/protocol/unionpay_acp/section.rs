@@ -41,7 +41,7 @@ pub fn read(
     let adapter = match UnionPayAcp::new(settings) {
         Ok(adapter) => Some(adapter),
         Err(problems) => {
-            // What could not even be read has been reported, and is not blamed for being empty.
+            // A key that could not be read has been reported, and is not blamed for being empty.
             for problem in problems.iter().filter(|problem| !failed.contains(problem.key)) {
                 match problem.index {
                     Some(index) => {

@@ -1,4 +1,4 @@
-//! What one UnionPay channel needs to know, as plain texts, and everything that is wrong with it.
+//! The settings of one UnionPay channel, as plain texts, and every mistake in them.
 //!
 //! Credentials come as their contents: who read them from where is not known here. A problem names
 //! the setting by its key in the channel file and never quotes a credential (I-11).
@@ -100,7 +100,7 @@ pub struct MerchantSettings {
     pub payment_fields: Vec<(String, String)>,
 }
 
-/// What is wrong with one setting.
+/// A mistake in one setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {problem}; {advice}")]
 pub struct SettingProblem {
@@ -187,7 +187,7 @@ fn check_addresses(settings: &MerchantSettings, problems: &mut Problems) {
     ];
     let given = addresses.into_iter().filter_map(|(key, text)| Some((key, text?)));
     for (key, text) in given {
-        // What is sent is what is written here, so nothing needs to be encoded or taken out.
+        // The address is sent as it is written here, so nothing needs to be encoded or taken out.
         let is_plain = text.is_ascii() && !text.contains('@');
         let parsed = text.parse::<http::Uri>().ok().filter(|_| is_plain);
         let scheme =

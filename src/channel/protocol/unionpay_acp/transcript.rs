@@ -12,7 +12,7 @@ use crate::domain::card::words::{is_secret_name, mask_cards};
 
 use super::trust::SIGNER_CERTIFICATE;
 
-/// What is never kept, in clear or encrypted.
+/// Fields that are never kept, in clear or encrypted.
 const HIDDEN: [&str; 14] = [
     "cardTransData",
     "certifId",

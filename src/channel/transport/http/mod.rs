@@ -52,7 +52,7 @@ pub enum TransportFailure {
 }
 
 impl TransportFailure {
-    /// What the failure means for the attempt (I-2).
+    /// The meaning of the failure for the attempt (I-2).
     pub const fn outcome(self) -> Outcome {
         match self {
             Self::NotSent => Outcome::NotSent(NotSentCause::NoConnection),

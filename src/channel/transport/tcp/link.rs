@@ -17,7 +17,7 @@ use super::{FrameClass, LateReply, LinkFrame, Outbound, TransportContext};
 
 /// The most frames that one write carries.
 const BATCH_MAX: usize = 256;
-/// What is asked of the socket at a time.
+/// The bytes that are read from the socket at a time.
 const READ_BYTES: usize = 64 * 1024;
 
 /// Why a connection ended.

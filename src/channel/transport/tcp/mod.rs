@@ -33,7 +33,7 @@ const QUEUE_MAX: usize = 4_096;
 /// Late replies that wait to be weighed; past it they are counted only, and found out by reversal.
 pub const LATE_MAX: usize = 4_096;
 
-/// What a reply and its request have in common, and no other exchange of the day has.
+/// The key that a reply shares with its request, and with no other exchange of the day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PairKey {
     /// The reply's message type.
@@ -50,7 +50,7 @@ pub struct LinkFrame {
     pub key: PairKey,
 }
 
-/// What was asked, as far as an answer is understood by it. Holds no card data.
+/// The facts of a request that its answer is read by. Holds no card data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestTrace {
     pub kind: TracedRequest,
@@ -77,7 +77,7 @@ pub struct LateReply {
     pub frame: Bytes,
 }
 
-/// What a frame that came in is.
+/// The kind of a frame that came in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FrameClass {
     /// The answer to a request of ours.
@@ -95,14 +95,14 @@ pub enum FrameClass {
 #[error("the sign-on was refused: {0}")]
 pub struct SignOnRefused(pub String);
 
-/// What a transport must know of the frames that it carries.
+/// The knowledge of frames that a transport needs.
 pub trait LinkProtocol: Send + Sync {
     fn framing(&self) -> Framing;
 
     /// Reads a frame, without its length, as far as pairing needs it.
     fn sort(&self, frame: &[u8]) -> FrameClass;
 
-    /// What must be exchanged on a new connection before anything else, in this order. `draw` is a
+    /// The frames that a new connection exchanges first, in this order. `draw` is a
     /// number that makes each of them another one.
     fn sign_on(&self, now: Timestamp, draw: u64) -> Vec<LinkFrame>;
 

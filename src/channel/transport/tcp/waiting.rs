@@ -96,13 +96,13 @@ impl PendingReply {
     }
 }
 
-/// What became of a reply.
+/// The fate of a reply.
 pub(super) enum ReplyDelivery {
     /// Its request waited for it.
     InTime,
     /// Its request has been given up, and was first made so long ago.
     Late { asked: Arc<RequestTrace>, age: Duration, frame: Bytes },
-    /// It answers nothing that is remembered.
+    /// The frame answers nothing that is remembered.
     Unmatched,
 }
 

@@ -24,7 +24,7 @@ use crate::domain::flow::attempt::Operation;
 /// How many sections `like` may lead through.
 const LIKE_MAX: usize = 3;
 
-/// What every part of `[http]` needs to know of the rest.
+/// The facts of `[http]` that each of its parts needs.
 pub struct CallReader<'a> {
     pub format: BodyFormat,
     pub constants: &'a Constants,
@@ -318,7 +318,7 @@ fn compile_leaf(leaf: Tree, scope: &Scope<'_>) -> Result<Body, TemplateMistake> 
     }
 }
 
-/// What stands inside a list, where mistakes have the line of the list's element.
+/// Compiles the inside of a list, where mistakes have the line of the list's element.
 fn compile_tree(tree: Tree, scope: &Scope<'_>) -> Result<Body, TemplateMistake> {
     match tree {
         Tree::List(items) => {
@@ -344,7 +344,8 @@ fn read_states(call: &Section<'_>) -> BTreeMap<String, StateMeaning> {
     states
 }
 
-/// What no single key shows: a table without a yes, an inquiry that asks about nothing.
+/// Reports mistakes that no single key shows: a table without a yes, an inquiry that asks about
+/// nothing.
 fn check_reply(read: &ReplyMap, reply: &Section<'_>, call: &Section<'_>) {
     let mut verdicts = read.shared_codes.iter().chain(read.own_codes.iter());
     let says_yes = verdicts.any(|(_, verdict)| verdict == CodeMeaning::Approved);

@@ -20,10 +20,10 @@ use crate::codec::sign::RsaScheme;
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 
-/// What was read of one section: `None` after a mistake, `Some(None)` where it is absent.
+/// The result of reading a section: `None` after a mistake, `Some(None)` where it is absent.
 pub type OptionalSection<T> = Option<Option<T>>;
 
-/// What both sections need to know of the rest.
+/// The facts of `[http]` that both sections need.
 pub struct SignReader<'a> {
     pub format: BodyFormat,
     pub constants: &'a Constants,
@@ -44,7 +44,7 @@ impl SignReader<'_> {
         let verification = http.optional_section("verify").map(|verify| {
             let read = match (verify.boolean_or("as_signed", false), &signing) {
                 (false, _) => self.verification(&verify, &verify),
-                // What is wrong there has been reported once; these keys are known all the same.
+                // Mistakes there have been reported once; these keys are known all the same.
                 (true, Some(None)) => {
                     drop(verify.optional_section("keys"));
                     None
@@ -210,7 +210,7 @@ impl SignReader<'_> {
     }
 }
 
-/// What a reply does not have, and what it must bring along.
+/// Refuses words that a reply does not have, and those that no header brings.
 fn check_reply_s(section: &Section<'_>, seal: &Seal) {
     let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
     if seal.over.iter().any(|part| matches!(part, SignedPart::Method | SignedPart::Path)) {
