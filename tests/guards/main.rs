@@ -246,7 +246,7 @@ fn is_over_the_limit(answer: &Answer) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_for_the_day_outlives_reloads_and_restarts_and_holds_at_once() {
     let town = Town::build(8, 0).await;
-    change_file(&town, "per_order_min_minor", "per_day_minor = 60000, per_order_min_minor");
+    change_file(&town, "per_order_min_minor", "per_day_minor = 60000\nper_order_min_minor");
     let start = async || {
         let app = App::start(town.settings(), &town.data(), metrics()).await.expect("a daemon");
         town.door.lead_to(Some(app.address()));
