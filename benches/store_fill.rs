@@ -26,6 +26,10 @@ use switchyard::domain::money::AmountMinor;
 use switchyard::store::Store;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AT_ONCE: u64 = 1_024;
 /// How often a filling tells how far it is.
 const WINDOWS: u64 = 20;

@@ -18,7 +18,7 @@ use crate::store::table::scattered_letters;
 use super::EmbeddedSettings;
 use super::files::Files;
 use super::index::{BlockIndex, IndexSum};
-use super::layers::{Layers, Segments};
+use super::layers::{Layers, SegmentList, Segments};
 use super::manifest::ManifestFile;
 use super::merge::{Merge, RowSource};
 use super::segment::{self, BlockCache, Segment, SegmentEntry, SegmentShare, SegmentWriter};
@@ -80,7 +80,7 @@ impl Catalog {
         Ok(Self {
             files: files.clone(),
             shared,
-            layers: Arc::new(Layers::over(segments.into())),
+            layers: Arc::new(Layers::over(SegmentList::of(segments))),
             next_number: AtomicU64::new(manifest.manifest.next_segment),
             is_copy: Arc::new(AtomicBool::new(manifest.manifest.is_copy)),
             manifest: Mutex::new(manifest),
@@ -100,8 +100,7 @@ impl Catalog {
 
     /// The last key of a table whose rows are never removed, as the segments have it.
     pub(super) fn last_key(&self, letter: u8) -> Option<Vec<u8>> {
-        let segments = self.layers.segments();
-        segments.iter().filter_map(|segment| segment.last_key(letter)).max().map(<[u8]>::to_vec)
+        self.layers.segments().last_key(letter).map(<[u8]>::to_vec)
     }
 
     pub(super) fn stop(&self) {
@@ -121,9 +120,8 @@ impl Catalog {
         let scattered = scattered_letters();
         let count = |letter: &u8| layer.range(vec![*letter]..vec![letter + 1]).count() as u64;
         // What removes a key that no segment has leaves nothing.
-        let counts = |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| {
-            value.is_some() || older.iter().any(|segment| segment.may_have(key))
-        };
+        let counts =
+            |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| value.is_some() || older.may_have(key);
         let mut rows = layer.iter().filter(counts).peekable();
         let fresh = if rows.peek().is_some() {
             let mut writer = self.begin(scattered.iter().map(count).sum());
@@ -137,7 +135,8 @@ impl Catalog {
         let mut manifest = self.manifest();
         // Since the layer was looked at, segments were compacted at the most.
         let current = self.layers.segments();
-        let segments: Segments = fresh.into_iter().chain(current.iter().cloned()).collect();
+        let segments = fresh.into_iter().chain(current.iter().cloned()).collect();
+        let segments = SegmentList::of(segments);
         self.write(&mut manifest, &segments, generation)?;
         self.layers.flushed(segments);
         Ok(())
@@ -152,7 +151,7 @@ impl Catalog {
     #[cfg(test)]
     pub(super) fn compact_all(&self) -> Result<(), StoreError> {
         let segments = self.layers.segments();
-        let lowest = segments.first().map_or(0, |segment| segment.entry.level);
+        let lowest = segments.iter().next().map_or(0, |segment| segment.entry.level);
         let chosen: Vec<_> =
             segments.iter().filter(|one| one.entry.level == lowest).cloned().collect();
         if chosen.is_empty() { Ok(()) } else { self.compact_segments(&chosen) }
@@ -186,7 +185,7 @@ impl Catalog {
         let numbers: BTreeSet<u64> = chosen.iter().map(|segment| segment.number()).collect();
         let before = self.layers.segments();
         let from_chosen = before.iter().skip_while(|one| !numbers.contains(&one.number()));
-        let older: Vec<_> = from_chosen.skip(chosen.len()).collect();
+        let older = SegmentList::of(from_chosen.skip(chosen.len()).cloned().collect());
         let scattered = scattered_letters();
         let count = |letter: &u8| chosen.iter().map(|s| s.rows_of(*letter)).sum::<u64>();
         let mut writer = self.begin(scattered.iter().map(count).sum());
@@ -197,7 +196,7 @@ impl Catalog {
         let mut merge = Merge::of(sources);
         let mut rows = 0_u64;
         while let Some((key, value)) = merge.row() {
-            if value.is_some() || older.iter().any(|segment| segment.may_have(key)) {
+            if value.is_some() || older.may_have(key) {
                 writer.push(key, value)?;
             }
             merge.advance()?;
@@ -215,7 +214,8 @@ impl Catalog {
         let newer = current.iter().take_while(|one| !numbers.contains(&one.number()));
         let behind = current.iter().skip_while(|one| !numbers.contains(&one.number()));
         let behind = behind.filter(|one| !numbers.contains(&one.number()));
-        let segments: Segments = newer.cloned().chain(merged).chain(behind.cloned()).collect();
+        let segments = newer.cloned().chain(merged).chain(behind.cloned()).collect();
+        let segments = SegmentList::of(segments);
         let generation = manifest.manifest.flushed;
         self.write(&mut manifest, &segments, generation)?;
         self.layers.compacted(segments);

@@ -19,8 +19,59 @@ use super::segment::Segment;
 /// and a writer waits for no visitor.
 const COPIED_KEYS: [usize; 2] = [64, 1024];
 
-/// The segments, the newest first.
-pub(super) type Segments = Arc<[Arc<Segment>]>;
+/// The segments of the books, the newest first.
+pub(super) struct SegmentList {
+    segments: Vec<Arc<Segment>>,
+    /// The last key of each table, by its letter; empty where no segment has the table.
+    last: Vec<Vec<u8>>,
+}
+
+pub(super) type Segments = Arc<SegmentList>;
+
+impl SegmentList {
+    /// Of segments with the newest first.
+    pub(super) fn of(segments: Vec<Arc<Segment>>) -> Segments {
+        let last = |letter| {
+            let keys = segments.iter().filter_map(|segment| segment.last_key(letter));
+            keys.max().unwrap_or_default().to_vec()
+        };
+        let last = (0..=u8::MAX).map(last).collect();
+        Arc::new(Self { segments, last })
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Arc<Segment>> {
+        self.segments.iter()
+    }
+
+    /// The last key of a table.
+    pub(super) fn last_key(&self, letter: u8) -> Option<&[u8]> {
+        Some(self.last[usize::from(letter)].as_slice()).filter(|key| !key.is_empty())
+    }
+
+    /// Whether a key lies behind all that its table has here, as a new order's keys do: then
+    /// nothing is looked through.
+    fn is_behind(&self, key: &[u8]) -> bool {
+        key.first().is_none_or(|letter| key > self.last[usize::from(*letter)].as_slice())
+    }
+
+    /// `false` if no segment has a row of this key.
+    pub(super) fn may_have(&self, key: &[u8]) -> bool {
+        !self.is_behind(key) && self.iter().any(|segment| segment.may_have(key))
+    }
+
+    /// The newest row of a key; `None` if there is none, or if it was removed.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.is_behind(key) {
+            return Ok(None);
+        }
+        for segment in self.iter() {
+            if let Some(found) = segment.get(key)? {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
 
 struct LayerStack {
     recent: Writes,
@@ -110,7 +161,7 @@ impl LayerSlice {
         to: &[u8],
         visit: &mut Visit<'_>,
     ) -> Result<Scan, StoreError> {
-        let mut sources = Vec::with_capacity(2 + self.segments.len());
+        let mut sources = Vec::with_capacity(4);
         let mut rest = self.recent.into_iter();
         sources.extend(rest.next().map(|row| RowSource::Copied { row, rest }));
         if let Some(layer) = &self.flushing {
@@ -153,12 +204,7 @@ impl SortedBytes for Layers {
         }
         let segments = Arc::clone(&stack.segments);
         drop(stack);
-        for segment in segments.iter() {
-            if let Some(found) = segment.get(key)? {
-                return Ok(found);
-            }
-        }
-        Ok(None)
+        segments.get(key)
     }
 
     /// Shows the pairs of `from` (with it) to `to` (without it) in order.
