@@ -1,8 +1,10 @@
 //! Blocks: rows in key order, compressed together.
 //!
-//! A key is written as what it does not share with the one before it, since neighbours begin alike.
-//! Behind the rows stands the key up to which the block speaks: the next block's first. Whoever
-//! looks for a key that the block lacks knows by it that the row is in no other block either.
+//! A key is written as what it does not share with the one before it, since neighbours begin alike;
+//! every sixteenth is written whole, and behind the rows stand the places of those, so that a row is
+//! found without reading all before it. Then comes the key up to which the block speaks: the next
+//! block's first. Whoever looks for a key that the block lacks knows by it that the row is in no
+//! other block either.
 //!
 //! A frame in the file is: length as stored `u32`, length of the content `u32`, CRC-32 `u32`, all
 //! big-endian, then the content, compressed with LZ4. The CRC covers the segment's number and the
@@ -18,6 +20,8 @@ use crate::store::sorted::StoreResult;
 /// A block ends at so many bytes of rows. Larger ones compress better and need fewer entries of the
 /// index; smaller ones cost less where a single row is read.
 const BLOCK_BYTES: usize = 32 * 1024;
+/// So many rows, the first with its whole key, are read one after another.
+const STRETCH_ROWS: usize = 16;
 pub(super) const FRAME_HEAD_BYTES: usize = 12;
 
 /// A frame's head, as it was read.
@@ -33,6 +37,9 @@ pub(super) struct BlockBuilder {
     content: Vec<u8>,
     first: Vec<u8>,
     last: Vec<u8>,
+    rows: usize,
+    /// Where the stretches begin.
+    stretches: Vec<u32>,
 }
 
 impl BlockBuilder {
@@ -48,8 +55,12 @@ impl BlockBuilder {
     pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         if self.is_empty() {
             self.first = key.to_vec();
-            self.last.clear();
         }
+        if self.rows.is_multiple_of(STRETCH_ROWS) {
+            self.last.clear();
+            self.stretches.push(length(self.content.len()));
+        }
+        self.rows += 1;
         let shared = key.iter().zip(&self.last).take_while(|(one, other)| one == other).count();
         put_number(&mut self.content, shared);
         put_number(&mut self.content, key.len() - shared);
@@ -69,8 +80,14 @@ impl BlockBuilder {
         at: u64,
         out: &mut Vec<u8>,
     ) -> Vec<u8> {
+        for place in &self.stretches {
+            self.content.extend_from_slice(&place.to_be_bytes());
+        }
         self.content.extend_from_slice(until);
+        self.content.extend_from_slice(&length(self.stretches.len()).to_be_bytes());
         self.content.extend_from_slice(&length(until.len()).to_be_bytes());
+        self.stretches.clear();
+        self.rows = 0;
         let start = out.len();
         out.resize(
             start + FRAME_HEAD_BYTES + lz4_flex::block::get_maximum_output_size(self.content.len()),
@@ -123,16 +140,32 @@ pub(super) fn wrong_block(segment: u64, at: u64, what: &str) -> StoreError {
 pub(super) struct RowBlock {
     content: Vec<u8>,
     rows_end: usize,
+    stretches: usize,
     until: Range<usize>,
     frame_bytes: u64,
 }
 
 impl RowBlock {
     fn of(content: Vec<u8>, frame_bytes: u64) -> Option<Self> {
-        let end = content.len().checked_sub(4)?;
-        let until = u32::from_be_bytes(*content[end..].first_chunk()?) as usize;
-        let rows_end = end.checked_sub(until)?;
-        Some(Self { content, rows_end, until: rows_end..end, frame_bytes })
+        let end = content.len().checked_sub(8)?;
+        let number = |at: usize| Some(u32::from_be_bytes(*content.get(at..)?.first_chunk()?));
+        let (stretches, until) = (number(end)? as usize, number(end + 4)? as usize);
+        let until = end.checked_sub(until)?..end;
+        let rows_end = until.start.checked_sub(stretches.checked_mul(4)?)?;
+        Some(Self { content, rows_end, stretches, until, frame_bytes })
+    }
+
+    /// Where a stretch begins, and the key of its first row.
+    fn stretch(&self, nth: usize) -> Option<(usize, &[u8])> {
+        let place = self.content.get(self.rows_end + nth * 4..)?.first_chunk()?;
+        let place = u32::from_be_bytes(*place) as usize;
+        let rows = &self.content[..self.rows_end];
+        let mut at = place;
+        let shared = take_number(rows, &mut at)?;
+        let own = take_number(rows, &mut at)?;
+        take_number(rows, &mut at)?;
+        let key = rows.get(at..at.checked_add(own)?)?;
+        (shared == 0).then_some((place, key))
     }
 
     /// How long its frame is in the file.
@@ -169,6 +202,30 @@ impl BlockCursor {
     /// Before the first row.
     pub(super) fn over(block: Arc<RowBlock>) -> Self {
         Self { block, next: 0, key: Vec::new(), value: None }
+    }
+
+    /// At the first row whose key is not before `key`; `None` if the block has none.
+    pub(super) fn seek(block: Arc<RowBlock>, key: &[u8]) -> StoreResult<Option<Self>> {
+        let wrong = || damaged("segments", "a place in a block is none of its rows'");
+        // The last stretch that begins at the key or before it; the first one if none does.
+        let (mut low, mut high) = (0, block.stretches.max(1));
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            let (_, first) = block.stretch(middle).ok_or_else(wrong)?;
+            if first <= key {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let (next, _) = block.stretch(low).ok_or_else(wrong)?;
+        let mut cursor = Self { block, next, key: Vec::new(), value: None };
+        while cursor.advance()? {
+            if cursor.key() >= key {
+                return Ok(Some(cursor));
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn block(&self) -> &Arc<RowBlock> {
@@ -274,7 +331,7 @@ mod tests {
             rows in proptest::collection::btree_map(
                 proptest::collection::vec(0..4_u8, 0..12),
                 proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300)),
-                1..40,
+                1..100,
             ),
             until in proptest::collection::vec(any::<u8>(), 0..6),
         ) {
@@ -282,6 +339,12 @@ mod tests {
             let block = Arc::new(block(&frame, 7, 40).expect("a whole block"));
             prop_assert_eq!(block.is_last(), until.is_empty());
             prop_assert!(block.is_last() || !block.reaches(&until));
+            for key in rows.keys().chain([&until, &vec![2, 2]]) {
+                let found = BlockCursor::seek(Arc::clone(&block), key).expect("rows that read");
+                let found = found.map(|row| (row.key().to_vec(), row.value().map(<[u8]>::to_vec)));
+                let expected = rows.range(key.clone()..).next();
+                prop_assert_eq!(found, expected.map(|(key, value)| (key.clone(), value.clone())));
+            }
             let (mut cursor, mut found) = (BlockCursor::over(block), BTreeMap::new());
             while cursor.advance().expect("rows that read") {
                 found.insert(cursor.key().to_vec(), cursor.value().map(<[u8]>::to_vec));
@@ -292,7 +355,9 @@ mod tests {
         #[test]
         fn any_bytes_are_rows_or_damage(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             if let Some(block) = RowBlock::of(bytes, 0) {
-                let mut cursor = BlockCursor::over(Arc::new(block));
+                let block = Arc::new(block);
+                let _found = BlockCursor::seek(Arc::clone(&block), b"key");
+                let mut cursor = BlockCursor::over(block);
                 while matches!(cursor.advance(), Ok(true)) {}
             }
         }

@@ -211,14 +211,8 @@ impl Segment {
             return Ok(None);
         }
         let Some(block) = self.block_of(key)? else { return Ok(None) };
-        let mut cursor = BlockCursor::over(block);
-        while cursor.advance()? {
-            if cursor.key() >= key {
-                let found = cursor.key() == key;
-                return Ok(found.then(|| cursor.value().map(<[u8]>::to_vec)));
-            }
-        }
-        Ok(None)
+        let row = BlockCursor::seek(block, key)?.filter(|row| row.key() == key);
+        Ok(row.map(|row| row.value().map(<[u8]>::to_vec)))
     }
 
     /// The block that has the key, if the segment has it.
@@ -358,14 +352,18 @@ impl Segment {
             Some(found) => found,
             None => self.cached(0)?,
         };
-        let rows = BlockCursor::over(block);
-        let mut cursor = SegmentCursor { segment: Arc::clone(self), rows, next, cached: true };
-        while cursor.advance()? {
-            if cursor.key() >= from {
-                return Ok(Some(cursor));
-            }
+        let segment = Arc::clone(self);
+        if let Some(rows) = BlockCursor::seek(Arc::clone(&block), from)? {
+            return Ok(Some(SegmentCursor { segment, rows, next, cached: true }));
         }
-        Ok(None)
+        if block.is_last() {
+            return Ok(None);
+        }
+        // All of the block lies before the key, and all of the next one behind it.
+        let (after, block) = self.cached(next)?;
+        let rows = BlockCursor::over(block);
+        let mut cursor = SegmentCursor { segment, rows, next: after, cached: true };
+        Ok(cursor.advance()?.then_some(cursor))
     }
 
     /// All rows from the first on, past the cache: for whoever reads the whole segment once.
