@@ -1,10 +1,10 @@
 //! Blocks: rows in key order, compressed together.
 //!
-//! A key is written as what it does not share with the one before it, since neighbours begin alike;
-//! every sixteenth is written whole, and behind the rows stand the places of those, so that a row is
-//! found without reading all before it. Then comes the key up to which the block speaks: the next
-//! block's first. Whoever looks for a key that the block lacks knows by it that the row is in no
-//! other block either.
+//! A key is written as what it does not share with the one before it, since neighbours begin alike.
+//! Every sixteenth is written whole, and behind the rows stand the places of those, so that a row
+//! is found without reading all before it. Then comes the key up to which the block speaks: the
+//! next block's first. Whoever looks for a key that the block lacks knows by it that the row is in
+//! no other block either.
 //!
 //! A frame in the file is: length as stored `u32`, length of the content `u32`, CRC-32 `u32`, all
 //! big-endian, then the content, compressed with LZ4. The CRC covers the segment's number and the
