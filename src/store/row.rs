@@ -13,6 +13,11 @@ use super::form::millis;
 use super::key::bounds;
 use super::plan::CommitPlan;
 use super::sorted::{Scan, SortedRows, StoreResult, onward, page};
+#[cfg(test)]
+use super::table::tests::Sampled as Listed;
+/// What a table must be to be listed: in tests every one has samples.
+#[cfg(not(test))]
+use Table as Listed;
 
 /// A kind of row: where it lies, what it is stored as, and what guards it in a commit.
 pub(super) trait Table {
@@ -222,8 +227,7 @@ pub(super) struct AnyTable {
 }
 
 impl AnyTable {
-    #[cfg(not(test))]
-    pub(super) const fn of<T: Table>() -> Self {
+    pub(super) const fn of<T: Listed>() -> Self {
         Self {
             name: T::NAME,
             letters: T::LETTERS,
@@ -231,21 +235,8 @@ impl AnyTable {
             scattered: T::SCATTERED,
             plan: T::plan,
             reread: reread::<T>,
-        }
-    }
-
-    /// In tests every table has samples.
-    #[cfg(test)]
-    pub(super) const fn of<T: super::table::tests::Sampled>() -> Self {
-        let samples = super::table::tests::Samples::of::<T>();
-        Self {
-            name: T::NAME,
-            letters: T::LETTERS,
-            row_letters: T::ROW_LETTERS,
-            scattered: T::SCATTERED,
-            plan: T::plan,
-            reread: reread::<T>,
-            samples,
+            #[cfg(test)]
+            samples: super::table::tests::Samples::of::<T>(),
         }
     }
 }

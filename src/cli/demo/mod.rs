@@ -1,8 +1,8 @@
 //! `switchyard demo`: everything at work in one process, and then every promise checked.
 //!
 //! Three simulated channels on a bad day, an accounting system and a payment core that fail now and
-//! then, and between them the daemon as it is served to anyone, on sled in a temporary folder. The
-//! load goes through the daemon's own HTTP API. When nothing is owed any more, the channels'
+//! then, and between them the daemon as it is served to anyone, in a temporary folder. The load
+//! goes through the daemon's own HTTP API. When nothing is owed any more, the channels'
 //! ledgers are held against our books line by line.
 //!
 //! Reading order: `town` (the channels), `sinks` (accounting and core), `load`, `drain`, `books`,

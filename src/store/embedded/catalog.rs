@@ -45,6 +45,9 @@ pub(super) struct Catalog {
     next_number: AtomicU64,
     is_copy: Arc<AtomicBool>,
     compacted_at_once: usize,
+    /// A manifest could not be written or synced: whether it is durable is not known, and a later
+    /// sync that succeeds would not say so either. Nothing more is flushed (I-12).
+    failed: AtomicBool,
     /// The store is closed: a compaction that is under way gives up.
     stopped: AtomicBool,
 }
@@ -85,6 +88,7 @@ impl Catalog {
             is_copy: Arc::new(AtomicBool::new(manifest.manifest.is_copy)),
             manifest: Mutex::new(manifest),
             compacted_at_once: settings.compacted_at_once.max(2),
+            failed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         })
     }
@@ -264,7 +268,17 @@ impl Catalog {
         manifest.manifest.is_copy = self.is_copy.load(Ordering::Relaxed);
         let next = self.next_number.load(Ordering::Relaxed);
         let entries = segments.iter().rev().map(|segment| segment.entry.clone()).collect();
-        manifest.write(generation, next, entries)
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(StoreError::Backend {
+                context: "the manifest could not be written before",
+                detail: "what is journalled is flushed when the store is opened again".to_owned(),
+            });
+        }
+        let written = manifest.write(generation, next, entries);
+        if written.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        written
     }
 }
 

@@ -4,7 +4,7 @@
 //! above the segments, and only then may its journal be written over.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use crate::store::StoreError;
@@ -37,7 +37,11 @@ impl Flusher {
                     let flushed = catalog.flush(&layer, generation);
                     // After a failure nothing more is handed over; the handle may be gone already.
                     drop(end.send(flushed));
-                    let _awake = wake.try_send(());
+                    if let Err(TrySendError::Disconnected(())) = wake.try_send(()) {
+                        tracing::error!(
+                            "the compactor has ended: segments pile up until a restart"
+                        );
+                    }
                 }
             }
         };

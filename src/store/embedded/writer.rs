@@ -216,7 +216,7 @@ impl<D: Durable> GroupWriter<D> {
         }
     }
 
-    /// Checks one ask against the tree and the group's earlier rows, and adds what it writes.
+    /// Checks one ask against the stored rows and the group's own, and adds what it writes.
     fn decide(
         &mut self,
         ask: WriterRequest,

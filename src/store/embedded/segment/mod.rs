@@ -257,7 +257,7 @@ impl Segment {
             if self.shared.is_some() {
                 tracing::warn!(
                     segment = self.number(),
-                    "the index of a segment is not whole; it is made anew when the store is opened"
+                    "the index led to no readable block; the segment's own list is read from now on"
                 );
             }
             return Ok(self.places.get_or_init(|| places));
