@@ -71,7 +71,8 @@ impl Catalog {
                 progress
             }
         };
-        let index = Arc::new(BlockIndex::open(files, settings.cache_bytes / 4)?);
+        let (index, indexed) = BlockIndex::open(files, settings.cache_bytes / 4)?;
+        let index = Arc::new(index);
         let cache = Arc::new(BlockCache::new(settings.cache_bytes / 4 * 3));
         let shared = SegmentShare { index, cache };
         let mut segments = Vec::with_capacity(manifest.manifest.segments.len());
@@ -79,7 +80,7 @@ impl Catalog {
             segments.push(Arc::new(open_segment(files, &manifest, entry, &shared)?));
         }
         segments.reverse();
-        prove_index(&shared.index, &segments, progress)?;
+        make_index_whole(&shared.index, &indexed, &segments, progress)?;
         Ok(Self {
             files: files.clone(),
             shared,
@@ -324,36 +325,33 @@ fn remove_strangers(files: &Files, known: &[SegmentEntry]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Holds the index against the segments, and makes anew what is not as it was made.
-fn prove_index(
+/// Compares what the index has with the segments, and makes anew what is not as it was made. What
+/// the index does not take is read by the segment's own list.
+fn make_index_whole(
     index: &BlockIndex,
+    indexed: &[(u64, IndexSum)],
     segments: &[Arc<Segment>],
     progress: Progress<'_>,
 ) -> Result<(), StoreError> {
-    let found = index.sums().unwrap_or_else(|why| {
-        tracing::warn!(%why, "the store's index does not read");
-        vec![(u64::MAX, IndexSum::default())]
-    });
+    let tell = |why: StoreError| tracing::error!(%why, "the store's index cannot be made whole");
+    for (number, _) in indexed {
+        if !segments.iter().any(|segment| segment.number() == *number) {
+            index.take_out(*number).unwrap_or_else(tell);
+        }
+    }
     let wanting: Vec<_> = segments
         .iter()
-        .filter(|segment| !found.contains(&(segment.number(), segment.index_sum())))
+        .filter(|segment| !indexed.contains(&(segment.number(), segment.index_sum())))
         .collect();
-    let is_stranger = |number: u64| !segments.iter().any(|segment| segment.number() == number);
-    for (number, _) in found.iter().filter(|(number, _)| is_stranger(*number)) {
-        index.take_out(*number).or_else(|_| index.clear())?;
-    }
     let all: u64 = wanting.iter().map(|segment| segment.entry.rows).sum();
     if all > 0 {
-        tracing::info!(
-            segments = wanting.len(),
-            rows = all,
-            "the store's index is not whole and is made anew"
-        );
+        tracing::info!(segments = wanting.len(), rows = all, "the store's index is made whole");
     }
     let mut done = 0;
     for segment in wanting {
-        index.take_out(segment.number())?;
-        index.add(segment.number(), &segment.places()?)?;
+        let places = segment.places()?;
+        let made = index.take_out(segment.number());
+        made.and_then(|()| index.add(segment.number(), &places)).unwrap_or_else(tell);
         done += segment.entry.rows;
         progress(done, all);
     }

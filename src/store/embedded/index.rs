@@ -64,16 +64,22 @@ pub(super) struct BlockIndex {
 }
 
 impl BlockIndex {
-    /// Opens the index, and begins an empty one where sled cannot read its files.
-    pub(super) fn open(files: &Files, cache_bytes: u64) -> Result<Self, StoreError> {
-        match Self::try_open(files, cache_bytes) {
-            Ok(index) => Ok(index),
-            Err(why) => {
-                tracing::warn!(%why, "the store's index does not open and is made anew");
-                Self::remove(files)?;
-                Self::try_open(files, cache_bytes)
-            }
-        }
+    /// Opens the index, with the sums of the segments that it knows; an empty one where sled cannot
+    /// read all of its files.
+    pub(super) fn open(
+        files: &Files,
+        cache_bytes: u64,
+    ) -> Result<(Self, Vec<(u64, IndexSum)>), StoreError> {
+        let read = || {
+            let index = Self::try_open(files, cache_bytes)?;
+            let sums = index.sums()?;
+            Ok((index, sums))
+        };
+        read().or_else(|why: StoreError| {
+            tracing::warn!(%why, "the store's index does not read and is made anew");
+            Self::remove(files)?;
+            read()
+        })
     }
 
     /// Takes the index away. The store that has it must be closed.
@@ -128,7 +134,7 @@ impl BlockIndex {
     }
 
     /// The segments that have entries, with their sums.
-    pub(super) fn sums(&self) -> Result<Vec<(u64, IndexSum)>, StoreError> {
+    fn sums(&self) -> Result<Vec<(u64, IndexSum)>, StoreError> {
         let mut found: Vec<(u64, IndexSum)> = Vec::new();
         guarded(|| {
             for pair in self.db.iter() {
@@ -157,11 +163,6 @@ impl BlockIndex {
             let first = key.get(from.len()..)?.to_vec();
             Some(BlockPlace { first, at: u64::from_be_bytes(*value.first_chunk()?) })
         }))
-    }
-
-    /// Takes everything out.
-    pub(super) fn clear(&self) -> Result<(), StoreError> {
-        guarded(|| self.db.clear())
     }
 }
 

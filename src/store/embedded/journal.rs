@@ -192,23 +192,21 @@ pub(super) fn copy(files: &Files, flushed: u64) -> Result<Option<JournalCopy>, S
     let Some(mark) = Mark::read(&mark_bytes) else { return Ok(None) };
     let mut copies = [read(NAMES[0])?, read(NAMES[1])?];
     let owed = [(mark.generation, mark.frames), (mark.generation.saturating_sub(1), mark.before)];
-    let owed = owed.map(|(generation, frames)| if generation > flushed { frames } else { 0 });
-    let mut found = [0; 2];
+    let mut missing =
+        owed.map(|(generation, frames)| if generation > flushed { frames } else { 0 });
     for copy in &mut copies {
         let generation = Frame::at(copy).map_or(0, |frame| frame.generation);
-        let nth = if generation == mark.generation { 0 } else { 1 };
-        let is_known = generation > 0 && mark.generation - generation.min(mark.generation) <= 1;
-        let frames = if is_known && generation > flushed { owed[nth] } else { 0 };
+        // A later generation has begun since the mark was read: nothing of it is needed.
+        let nth = owed.iter().position(|(known, _)| *known == generation);
+        let frames = nth.map_or(0, |nth| std::mem::take(&mut missing[nth]));
         let length = (0..frames).try_fold(0, |at, _| {
-            Frame::at(&copy[at..])
-                .filter(|frame| frame.generation == generation)
-                .map(|frame| at + frame.len())
+            let frame = Frame::at(&copy[at..]).filter(|frame| frame.generation == generation)?;
+            Some(at + frame.len())
         });
         let Some(length) = length else { return Ok(None) };
         copy.truncate(length);
-        found[nth] += frames;
     }
-    Ok((found == owed).then_some(JournalCopy { files: copies, mark: mark_bytes }))
+    Ok((missing == [0, 0]).then_some(JournalCopy { files: copies, mark: mark_bytes }))
 }
 
 impl JournalCopy {
