@@ -11,7 +11,7 @@ use crate::app::backup;
 use crate::app::folder::BOOKS;
 use crate::cli::output::{note, say, write};
 use crate::cli::table::aligned;
-use crate::store::embedded::{EmbeddedSettings, EmbeddedStore, verify};
+use crate::store::embedded::{BackupReport, EmbeddedSettings, EmbeddedStore, verify};
 
 #[derive(Debug, Args)]
 pub struct StoreArgs {
@@ -80,20 +80,24 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
         }
         StoreCommand::Backup { to } => {
             let report = backup::back_up(&args.data, to)?;
-            let (segments, copied) = (report.segments, report.copied);
             let mib = report.copied_bytes.div_ceil(1024 * 1024);
-            say!("{} rows in {segments} segments; {copied} copied, {mib} MiB", report.rows)?;
+            say!("{}; {} segments were copied, {mib} MiB", stored(&report), report.copied)?;
             Ok(ExitCode::SUCCESS)
         }
         StoreCommand::Restore { from } => {
             let report = backup::restore(from, &args.data)?;
-            say!("{} rows in {} segments", report.rows, report.segments)?;
+            say!("{}", stored(&report))?;
             say!(
                 "the daemon passes over every number that may have been given out since the backup"
             )?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn stored(report: &BackupReport) -> String {
+    let BackupReport { rows, segments, journalled, .. } = report;
+    format!("{rows} rows in {segments} segments, and {journalled} in the journal alone")
 }
 
 /// How far the rows are, on a terminal.

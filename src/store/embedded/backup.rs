@@ -30,9 +30,11 @@ const STATES_MAX: u32 = 100;
 /// What a backup did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackupReport {
-    /// Rows in segments; the journal has some more.
+    /// Rows in segments.
     pub rows: u64,
     pub segments: usize,
+    /// Rows that lie in the journal alone.
+    pub journalled: u64,
     /// Segments that had to be copied, and their length in bytes.
     pub copied: usize,
     pub copied_bytes: u64,
@@ -52,6 +54,7 @@ pub fn back_up(books: &Path, to: &Path) -> Result<BackupReport, StoreError> {
         remove_others(&to, &snapshot.segments)?;
         report.segments = snapshot.segments.len();
         report.rows = snapshot.segments.iter().map(|segment| segment.rows).sum();
+        report.journalled = snapshot.groups()?.iter().map(|group| group.len() as u64).sum();
         return Ok(report);
     }
     let source = io::Error::other("its segments are compacted faster than they are copied");
@@ -165,6 +168,8 @@ pub fn restore(from: &Path, books: &Path) -> Result<BackupReport, StoreError> {
     copy().map_err(io)?;
     report.segments = segments.len();
     report.rows = segments.iter().map(|segment| segment.rows).sum();
+    let restored = Snapshot::of(&to)?;
+    report.journalled = restored.groups()?.iter().map(|group| group.len() as u64).sum();
     Ok(report)
 }
 
