@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use switchyard::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use switchyard::codec::iso8583::{Draft, Format, Shipped, decode, encode};
+use switchyard::codec::iso8583::{Draft, Format, ShippedFormat, decode, encode};
 
 /// A sale of the kind that the shipped format's link sends; published test numbers.
 const CUPS: &[(u8, &[u8])] = &[
@@ -61,8 +61,8 @@ fn main() {
     let (rounds, messages) = if measured { (20, 100_000) } else { (1, 100) };
     let cups = MacRule { method: MacMethod::CupsText, form: MacForm::HexHalf, field: 128 };
     let posp = MacRule { method: MacMethod::UnionPayEcb, form: MacForm::HexHalf, field: 64 };
-    measure("cups", &Format::shipped(Shipped::Cups), CUPS, cups, rounds, messages);
-    measure("posp", &Format::shipped(Shipped::Posp), POSP, posp, rounds, messages);
+    measure("cups", &Format::shipped(ShippedFormat::Cups), CUPS, cups, rounds, messages);
+    measure("posp", &Format::shipped(ShippedFormat::Posp), POSP, posp, rounds, messages);
 }
 
 fn measure(

@@ -18,7 +18,7 @@ use switchyard::channel::registry::Registry;
 use switchyard::channel::{AttemptFacts, ChannelRequest, Channels};
 use switchyard::clock::Clock;
 use switchyard::codec::iso8583::frame::{Framing, LengthForm};
-use switchyard::codec::iso8583::{Draft, Format, Shipped, decode, encode};
+use switchyard::codec::iso8583::{Draft, Format, ShippedFormat, decode, encode};
 use switchyard::codec::sign::sha256_hex;
 use switchyard::domain::card::{CardInput, Expiry, Pan};
 use switchyard::domain::flow::attempt::Operation;
@@ -533,7 +533,7 @@ impl FarEnd {
         let (stream, _) = listener.accept().await.expect("a link");
         let framing =
             Framing { form: LengthForm::Binary2, includes_itself: false, frame_bytes_max: 4_096 };
-        Self { stream, buffer: Vec::new(), framing, format: Format::shipped(Shipped::Posp) }
+        Self { stream, buffer: Vec::new(), framing, format: Format::shipped(ShippedFormat::Posp) }
     }
 
     /// Type, trace number and amount of each of the next messages.

@@ -13,8 +13,9 @@ use crate::store::embedded::{self, BackupReport};
 /// Where the files beside the books lie in a backup.
 const FILES: &str = "files";
 
-/// Copies the data folder `data` to the folder `to`, which has an earlier backup of it or none. A
-/// daemon may work in it. Keys are copied too: keep the backup as close as the original.
+/// Copies the data folder `data` into the folder `to`, which holds an earlier backup of it or
+/// nothing. A daemon may be working on `data`. The keys are copied too: guard the backup as well as
+/// the original.
 pub fn back_up(data: &Path, to: &Path) -> Result<BackupReport, FolderError> {
     let io = |source| FolderError::Io { path: to.to_owned(), source };
     if !data.join(BOOKS).is_dir() {
@@ -26,12 +27,12 @@ pub fn back_up(data: &Path, to: &Path) -> Result<BackupReport, FolderError> {
     Ok(report)
 }
 
-/// Makes the data folder `data`, which must not be there, of a backup. The daemon that works with
-/// it passes over every number that the original may have given out since.
+/// Makes the data folder `data`, which must be absent or empty, from a backup. A daemon that starts
+/// on it skips every order number that the original may have given out since.
 pub fn restore(from: &Path, data: &Path) -> Result<BackupReport, FolderError> {
     let io = |source| FolderError::Io { path: data.to_owned(), source };
     if fs::read_dir(data).is_ok_and(|mut files| files.next().is_some()) {
-        return Err(io(io::Error::other("it is not empty; name a new folder")));
+        return Err(io(io::Error::other("the folder is not empty; name a new one")));
     }
     for part in [FILES, BOOKS] {
         if !from.join(part).is_dir() {
@@ -39,14 +40,14 @@ pub fn restore(from: &Path, data: &Path) -> Result<BackupReport, FolderError> {
         }
     }
     make_folder(data).map_err(io)?;
-    // The marker comes with the last part: a restore that is cut off is not a folder that starts.
+    // The marker is copied last: a folder whose restore was cut off does not start.
     let report = embedded::restore(&from.join(BOOKS), &data.join(BOOKS))?;
     mirror(&from.join(FILES), data, &[BOOKS]).map_err(io)?;
     Ok(report)
 }
 
-/// Makes one folder like another, but for some names in either: what has the same length and time
-/// of writing is not copied again, what the other does not have goes.
+/// Makes `to` a copy of `from`, except for the names in `but`. A file of the same length and
+/// modification time is not copied again; a file that `from` does not have is removed.
 fn mirror(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
     make_folder(to)?;
     let mut names = Vec::new();
@@ -60,7 +61,7 @@ fn mirror(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
         match file.file_type() {
             Ok(kind) if kind.is_dir() => mirror(&here, &there, &[])?,
             Ok(_) if is_alike(&here, &there) => {}
-            // A file may go while it is copied: a daemon writes it anew under the same name.
+            // The file may be gone by now: a daemon replaces files under the same name.
             Ok(_) => match copy(&here, &there) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 copied => copied?,
@@ -92,7 +93,7 @@ fn is_alike(one: &Path, other: &Path) -> bool {
     of(one).is_some_and(|about| of(other) == Some(about))
 }
 
-/// Copies a file with its rights and its time of writing, durably.
+/// Copies a file with its permissions and modification time, durably.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let next = to.with_extension("copying");
     let _left_behind = fs::remove_file(&next);

@@ -1,9 +1,8 @@
-//! The data folder as a whole: begun once, its owner's alone, and known again by its marker.
+//! The data folder as a whole: initialised once, private to its owner, recognised by its marker.
 //!
-//! The marker is the first thing that a first start writes and the last that it ends: it names the
-//! keys that the folder is used with, by fingerprints. A folder that was in use is never begun
-//! anew: without its marker, its books or one of its keys, or with another key, the daemon does not
-//! start.
+//! The first start writes the marker first and completes it last, with fingerprints of the keys
+//! that the folder is used with. A folder that was in use is never initialised again: if its
+//! marker, its books or a key is missing, or a key is another one, the daemon does not start.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -20,7 +19,7 @@ pub const BOOKS: &str = "books";
 pub const KEYS: &str = "keys";
 const MARKER: &str = "installation";
 const FIRST_LINE: &str = "a data folder of switchyard, and the fingerprints of its keys";
-/// What group and others may do.
+/// The permission bits of group and others.
 const OF_OTHERS: u32 = 0o077;
 
 /// Why the data folder cannot be used. Nothing was changed in it.
@@ -34,7 +33,7 @@ pub enum FolderError {
         path.display()
     )]
     Missing { path: PathBuf },
-    #[error("`{}` does not read: restore the backup of the whole data folder", path.display())]
+    #[error("`{}` cannot be parsed: restore the backup of the whole data folder", path.display())]
     Form { path: PathBuf },
     #[error(transparent)]
     Books(#[from] StoreError),
@@ -48,7 +47,7 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Begins an empty folder, or knows one again that was in use.
+    /// Initialises an empty folder, or recognises one that was in use.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let io = |source| FolderError::Io { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
@@ -90,7 +89,7 @@ impl DataFolder {
         self.keys.get(key).map(String::as_str)
     }
 
-    /// Ends the first start, or notes keys that have come since. The books must have been opened.
+    /// Completes the first start, or records keys that were added since. The books must be open.
     pub fn keep(&mut self, keys: BTreeMap<String, String>) -> Result<(), FolderError> {
         let mut all = self.keys.clone();
         all.extend(keys);
@@ -130,15 +129,15 @@ fn parse(text: &str) -> Option<BTreeMap<String, String>> {
     lines.map(pair).collect()
 }
 
-/// Takes from group and others what they may do in the folder. What cannot be changed is told, and
-/// the daemon goes on: it may not be the owner.
+/// Takes the permissions of group and others away. The daemon may not own every file, so one that
+/// cannot be changed is logged, and the daemon goes on.
 fn close_to_others(folder: &Path) {
     let (mut closed, mut left) = (0_u64, 0_u64);
     let open = |found: &fs::Metadata| found.permissions().mode() & OF_OTHERS != 0;
-    // What lies in a closed folder is out of reach, whatever its own rights are.
+    // Others do not reach files in a closed folder, whatever the files' own permissions are.
     let was_open = fs::symlink_metadata(folder).is_ok_and(|found| open(&found));
     let mut waiting = vec![folder.to_owned()];
-    // Ends with the folder's files; links are not followed.
+    // Bounded by the folder's files; links are not followed.
     while let Some(path) = waiting.pop() {
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
         if found.is_symlink() {

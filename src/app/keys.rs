@@ -1,9 +1,9 @@
-//! What the first start makes in the data folder: keys for data at rest, and a first caller.
+//! The keys that the first start makes: for data at rest, for notices, and for a first caller.
 //!
-//! Each is a file of its own that only its owner may read. They belong in the backup of the data
-//! folder: without the seal key a sealed card number cannot be opened again, without the digest key
-//! a repeated order cannot be compared with its first. So they are made once: a folder that was
-//! used with a key is not used without it, nor with another one.
+//! Each key is a file that only its owner may read, and belongs in the backup of the data folder:
+//! without the seal key a sealed card number cannot be opened, and without the digest key a
+//! repeated order cannot be compared with its first. So a key is made once: a folder that was used
+//! with a key is refused without it, and with another one.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -52,7 +52,7 @@ pub enum KeysError {
 pub struct Keys<'f> {
     data: &'f DataFolder,
     folder: PathBuf,
-    /// The fingerprints of the keys that were asked for.
+    /// The fingerprints of the keys that were requested.
     used: BTreeMap<String, String>,
 }
 
@@ -65,7 +65,7 @@ impl<'f> Keys<'f> {
         Ok(Self { data, folder, used: BTreeMap::new() })
     }
 
-    /// The fingerprints of the keys that were asked for, by their names.
+    /// The fingerprints of the keys that were requested, by their names.
     pub fn fingerprints(self) -> BTreeMap<String, String> {
         self.used
     }
@@ -80,7 +80,7 @@ impl<'f> Keys<'f> {
         Ok(Vault::new(keys, digest, entropy.clone()))
     }
 
-    /// The key that signs notices to the core: the referenced one, else one of our own making.
+    /// The key that signs notices to the core: the referenced one, else one that we make.
     pub fn notice(
         &mut self,
         reference: Option<&str>,
@@ -99,8 +99,8 @@ impl<'f> Keys<'f> {
         Ok(HmacKey::new(text.as_bytes()))
     }
 
-    /// The callers of the settings; without any, the first caller, whose key is made once. The key
-    /// itself is given back only then: it is shown to whoever started us, and kept nowhere.
+    /// The callers of the settings; if there are none, the first caller, whose key is made once.
+    /// The key itself is returned only when it is made: it is shown once and stored nowhere.
     pub fn callers(
         &self,
         configured: &[Caller],
@@ -122,7 +122,7 @@ impl<'f> Keys<'f> {
         Ok((vec![first_caller(hash)], Some(key)))
     }
 
-    /// The key of a name. It is made only where the folder was never used with one.
+    /// The key of a name, made only if the folder was never used with one.
     fn key(&mut self, name: &str, entropy: &Entropy) -> Result<Zeroizing<[u8; 32]>, KeysError> {
         let path = self.folder.join(name);
         let known = self.data.fingerprint(name);
@@ -145,7 +145,7 @@ impl<'f> Keys<'f> {
         Ok(key)
     }
 
-    /// A new file, durable before anything is sealed with what it holds.
+    /// Writes a new file, durably, before anything is sealed with its key.
     fn write(&self, name: &str, text: &str) -> Result<(), KeysError> {
         let path = self.folder.join(name);
         let write = || {
@@ -162,7 +162,7 @@ impl<'f> Keys<'f> {
     }
 }
 
-/// Tells keys apart, and gives nothing of them away: 64 bits of a digest of 256 random ones.
+/// Identifies a key without revealing it: 64 bits of a digest of 256 random ones.
 fn fingerprint(name: &str, key: &[u8; 32]) -> String {
     let text = Zeroizing::new([b"switchyard key ", name.as_bytes(), b" ", key.as_slice()].concat());
     hex_lower(&sha256(&text)[..8])

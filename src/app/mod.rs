@@ -61,7 +61,7 @@ use keys::{Keys, KeysError};
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 /// Days are closed at a time of day; looking for them reads the store.
 const DAYS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
-/// What is open is counted at every tenth look for what is due: counting reads all of it.
+/// Open work is counted at every tenth look for due work, since counting reads all of it.
 const BACKLOG_LOOKS: u32 = 10;
 const METRICS_TIDIED_EVERY: Duration = Duration::from_secs(5);
 /// Bounds of the latency histograms, in seconds.
@@ -79,11 +79,11 @@ pub enum StartError {
     Keys(#[from] KeysError),
     #[error("the books cannot be opened")]
     Store(#[from] StoreError),
-    #[error("the last moment of the books cannot be kept in the data folder")]
+    #[error("the last moment of the books cannot be written to the data folder")]
     Clock(#[source] io::Error),
     #[error("the BIN table cannot be loaded")]
     BinTable(#[source] crate::tables::bin::VersionError),
-    #[error("the address {address} cannot be listened on")]
+    #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the orders that an earlier process left open cannot be read")]
     Recovery(#[from] EngineError),
@@ -107,7 +107,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens everything, goes through what an earlier process left open, then listens.
+    /// Opens everything, recovers what an earlier process left open, then listens.
     pub async fn start(
         settings: Settings,
         data: &Path,
@@ -116,7 +116,7 @@ impl App {
         Self::start_by(Clock::System, settings, data, metrics).await
     }
 
-    /// The same by a clock of its own: for drills of what a wrong one does.
+    /// The same with a given clock, for drills of a wrong one.
     pub async fn start_by(
         clock: Clock,
         settings: Settings,
@@ -137,7 +137,7 @@ impl App {
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
         for problem in bins.problems() {
-            tracing::error!(%problem, "a version of the BIN table is damaged; it is passed over");
+            tracing::error!(%problem, "a version of the BIN table is damaged and is skipped");
         }
         let registry = Arc::new(load_channels(&settings, data, clock.clone())?);
         registry.missing_files(&in_use).map_err(StartError::Mistakes)?;
@@ -182,7 +182,7 @@ impl App {
         });
         let recovered = engine.recover_orphans(PAGE).await?;
         if recovered > 0 {
-            tracing::warn!(orders = recovered, "attempts of an earlier process are unknown now");
+            tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
         }
         recall::recall(&state).await?;
         Self::listen(state, data, routes, notice_key, first_key).await
@@ -221,7 +221,7 @@ impl App {
         })
     }
 
-    /// Where the API listens.
+    /// The address on which the API listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -230,13 +230,13 @@ impl App {
         &self.state
     }
 
-    /// The first caller's key, if this start made it. It is shown once and kept nowhere.
+    /// The first caller's key, if this start made it. It is shown once and stored nowhere.
     pub fn first_key(&self) -> Option<&str> {
         self.first_key.as_ref().map(|key| key.as_str())
     }
 
-    /// Reads channel files and routes anew, and the BIN table if a newer version lies there. With
-    /// any mistake in a part, that part stays as it was.
+    /// Reloads channel files and routes, and the BIN table if there is a newer version. A part with
+    /// a mistake stays as it was.
     pub fn reload(&self) {
         match self.state.registry.reload() {
             Ok(channels) => tracing::info!(channels, "the channels are reloaded"),
@@ -263,8 +263,8 @@ impl App {
         }
     }
 
-    /// Stops in order: no new work, then what is in flight, then the workers, then the store. What
-    /// does not end within the bound is found at the next start.
+    /// Stops in order: no new work, then the calls in flight, then the workers, then the store.
+    /// Work that does not end within the bound is found at the next start.
     pub async fn stop(self) {
         // A receiver that is gone has stopped already.
         let _ = self.ask_server.send(true);
@@ -287,7 +287,7 @@ fn report(what: &str, mistakes: &[Mistake]) {
     }
 }
 
-/// Collects metrics of the whole process. Once for each process; tests share one.
+/// Installs the recorder of the process's metrics, once for each process; tests share one.
 pub fn install_metrics() -> Result<PrometheusHandle, StartError> {
     let failed =
         |error: metrics_exporter_prometheus::BuildError| StartError::Metrics(error.to_string());
@@ -300,14 +300,14 @@ pub fn install_metrics() -> Result<PrometheusHandle, StartError> {
     Ok(handle)
 }
 
-/// Passes over the order numbers that the original of a copied or restored folder may have given
-/// out after the copy was made.
+/// Skips the order numbers that the original of a copied or restored folder may have given out
+/// after the copy was made.
 async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(), StartError> {
     engine.leap_numbers(per_second).await.map_err(StartError::Numbers)?;
     let folder = data.display().to_string();
     tracing::warn!(
         folder,
-        "the data folder was copied or restored: order numbers pass over all that may have been \
+        "the data folder was copied or restored: order numbers skip all that may have been \
          given out by now; if the daemon that it was copied from still runs, stop one of the two"
     );
     let entry = AuditEntry {
@@ -315,7 +315,7 @@ async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(
         actor: "switchyard".to_owned(),
         action: "folder.copied".to_owned(),
         subject: folder,
-        reason: "it is not where it was written last: order numbers leap".to_owned(),
+        reason: "the folder is not where it was written last: order numbers leap".to_owned(),
     };
     engine.audit(entry).await.map_err(StartError::Numbers)
 }
@@ -330,7 +330,7 @@ fn open_store(data: &Path, settings: &Settings) -> Result<Arc<EmbeddedStore>, St
     Ok(Arc::new(EmbeddedStore::open(&data.join(BOOKS), &chosen)?))
 }
 
-/// The clock, held against what the last process of these books knew of the time.
+/// The clock, checked against the last time that an earlier process of these books knew.
 async fn keep_time(
     clock: Clock,
     data: &Path,
@@ -339,7 +339,10 @@ async fn keep_time(
 ) -> Result<Timekeeper, StartError> {
     let seen = LastSeen::read(data).unwrap_or_else(|error| {
         let error = crate::telemetry::chain(&error);
-        tracing::error!(error, "the last moment of the books cannot be read; the clock is doubted");
+        tracing::error!(
+            error,
+            "the last moment of the books cannot be read; the clock is in doubt"
+        );
         None
     });
     let first = store.orders(None, 1).await?.into_iter().next();
@@ -360,8 +363,8 @@ pub fn load_channels(
         .map_err(StartError::Mistakes)
 }
 
-/// The same for a command that only looks at them, beside a daemon that runs or will run. A folder
-/// that is not there is a mistake: the command means another one.
+/// The same for a command that only reads them, beside a daemon or before one. A missing folder is
+/// a mistake: the command means another one.
 pub fn view_channels(settings: &Settings, data: &Path) -> Result<Registry, StartError> {
     let folder = &settings.channels_folder;
     if !folder.is_dir() {
@@ -383,7 +386,7 @@ fn common_terms(settings: &Settings) -> CommonTerms {
     }
 }
 
-/// The routes of the settings' file, or the default rule where they name none and there is none.
+/// The routes of the settings' file, or the default rule if they name none and the file is absent.
 pub fn load_routes(settings: &Settings, registry: &Registry) -> Result<LiveRoutes, StartError> {
     if settings.routes_is_named && !settings.routes_file.exists() {
         let (name, problem) = (settings.routes_file.display().to_string(), "there is no such file");
@@ -422,7 +425,7 @@ struct Workers<'a> {
 }
 
 impl Workers<'_> {
-    /// `every`: the longest pause between two rounds; without one a signal alone brings them.
+    /// `every`: the longest pause between two rounds; without it, only a signal starts a round.
     fn start<W: Worker>(&mut self, every: impl Into<Option<Duration>>, worker: W) {
         let report = WorkerReport::new(W::NAME);
         self.reports.add(Arc::clone(&report));
@@ -458,13 +461,13 @@ fn start_workers(
         Ok(None) => {}
         Err(problem) => tracing::error!(
             problem,
-            "no accounting request can be delivered until the process starts anew"
+            "no accounting request can be delivered until the daemon is restarted"
         ),
     }
     match NoticeWorker::new(engine(), notices, notice_key) {
         Ok(worker) => workers.start(look_every, worker),
         Err(problem) => {
-            tracing::error!(problem, "no notice can be delivered until the process starts anew");
+            tracing::error!(problem, "no notice can be delivered until the daemon is restarted");
         }
     }
     workers.start(statements_every, StatementWorker::new(Arc::clone(&state.statements)));

@@ -1,5 +1,4 @@
-//! What channels knew of themselves before this process began, from the books: how well they did,
-//! and what they have taken of their limits for the day.
+//! Restores the channels' health and the day's volumes from the books of earlier processes.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +8,14 @@ use crate::domain::time::Timestamp;
 use crate::engine::{EngineError, before_day_of, days_before, recent};
 use crate::store::{PAGE_MAX, Store, StoreError};
 
-/// How many of the newest order numbers are gone through for the channels' health, beside the
-/// range of numbers that the last process may have left unused: some tenths of a second. A limit
-/// for the day needs all orders of the day, as the money counts to the last one.
+/// How many of the newest order numbers are read for the channels' health, beside the range of
+/// numbers that the last process may have left unused: some tenths of a second. A daily limit needs
+/// all orders of the day.
 const RECENT_ORDERS: u32 = 10_000;
-/// An order is sent this long after it got its number at most: it may be of the UTC day before.
+/// The longest time between an order's number and its sending: it may be of the UTC day before.
 const NUMBERED_BEFORE_MS: i64 = 60 * 60 * 1_000;
-/// How many days of numbers behind the newest order's day may have orders of a clearing day that is
-/// under way.
+/// Orders of a clearing day that is under way lie within this many days of numbers behind the
+/// newest order's day.
 const DAYS_READ_MAX: u32 = 2;
 
 /// The channels that have orders without an end.
@@ -37,7 +36,7 @@ pub(super) async fn channels_in_use(store: &dyn Store) -> Result<BTreeSet<Channe
     }
 }
 
-/// Gives every channel's health the results of its last attempts. No call is served yet.
+/// Gives every channel's health the results of its last attempts, before any call is served.
 pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
     let Some(first) = first_of_interest(state).await? else { return Ok(()) };
     let mut after = Some(first);
@@ -54,11 +53,11 @@ pub(super) async fn recall(state: &ApiState) -> Result<(), EngineError> {
             }
         }
     }
-    tracing::info!(orders, "health and volumes of the channels are as the books have them");
+    tracing::info!(orders, "the channels' health and volumes are restored from the books");
     Ok(())
 }
 
-/// The id that everything of interest comes after; `None` where there is no order at all.
+/// The id after which the orders of interest begin; `None` if there is no order at all.
 async fn first_of_interest(state: &ApiState) -> Result<Option<OrderId>, StoreError> {
     let Some(newest) = newest_order(&**state.engine.store()).await? else { return Ok(None) };
     let recent = recent(newest, RECENT_ORDERS);
@@ -76,14 +75,14 @@ async fn newest_order(store: &dyn Store) -> Result<Option<OrderId>, StoreError> 
     Ok(greatest(first_behind).await?.map(OrderId::from_u64))
 }
 
-/// The greatest of numbers of which it can be asked which one comes first behind another: by
-/// halving what lies behind one, with a question for each bit, and nothing is written.
+/// The greatest of some numbers, found by asking which number follows another. Each question halves
+/// the interval that is left, so there is one for each bit.
 async fn greatest(
     first_behind: impl AsyncFn(Option<u64>) -> Result<Option<u64>, StoreError>,
 ) -> Result<Option<u64>, StoreError> {
     let Some(mut known) = first_behind(None).await? else { return Ok(None) };
     let mut bound = u64::MAX;
-    // Ends: each round halves what lies between the two, at least.
+    // Bounded: each round halves the interval at least.
     while known < bound {
         let middle = known + (bound - known) / 2;
         match first_behind(Some(middle)).await? {

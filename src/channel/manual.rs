@@ -43,8 +43,8 @@ const SAMPLES: [(Medium, &str); 2] = [
     (Medium::Links, "[[sample]]\nsent.fields = {}\nreply.fields = {}\n"),
 ];
 
-/// Everything that the readers ask for, whatever they find.
-fn asked() -> NeedsByHead {
+/// All keys that the readers ask for.
+fn collect_needs() -> NeedsByHead {
     let mut all = NeedsByHead::new();
     let mut add = |mistakes: &Mistakes| {
         for (head, needs) in mistakes.keys.needs() {
@@ -148,7 +148,7 @@ fn differs(need: &Need, cell: &str, others: &BTreeSet<&str>) -> Option<String> {
 
 #[test]
 fn every_key_of_a_channel_file_is_in_the_manual_and_no_other() {
-    let (asked, tables) = (asked(), documented());
+    let (asked, tables) = (collect_needs(), documented());
     let mut wrong = Vec::new();
     let none = BTreeMap::new();
     for (head, needs) in asked.iter().filter(|(head, _)| !head.starts_with("statement.layout")) {
@@ -180,7 +180,7 @@ fn every_key_of_a_channel_file_is_in_the_manual_and_no_other() {
 fn every_key_of_a_layout_is_in_the_manual() {
     let (_, text) = LAYOUTS.split_once("\n## Layouts\n").expect("the chapter");
     let words: BTreeSet<&str> = text.split(['`', '.', '[', ']']).collect();
-    let asked = asked();
+    let asked = collect_needs();
     let layouts = asked.iter().filter(|(head, _)| head.starts_with("statement.layout"));
     let layouts = layouts.filter(|(head, _)| !head.ends_with("columns_of"));
     let keys: BTreeSet<&String> = layouts.flat_map(|(_, needs)| needs.keys()).collect();

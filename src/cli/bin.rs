@@ -1,7 +1,7 @@
 //! `switchyard bin`: look cards up, check, compare, refresh and roll back the BIN table.
 //!
-//! Prints and decides nothing else. Upholds I-11: a card number given here comes out masked. Exit
-//! codes: 0 done, 1 refused or not valid, 2 (by the argument parser) wrong usage.
+//! It decides nothing. Upholds I-11: a card number given here is printed masked. Exit codes: 0
+//! done, 1 refused or not valid, 2 (by the argument parser) wrong usage.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -28,7 +28,7 @@ mod lookup;
 
 use lookup::Lookup;
 
-/// How a daemon, which has its table in memory, learns of a change of the folder.
+/// How a running daemon, which has its table in memory, takes a change of the folder.
 const TAKEN_LATER: &str = "a daemon that runs on this folder takes it when it is reloaded \
                            (kill -HUP) or started; POST /v1/bin-table/refresh and /rollback \
                            change it at once";
@@ -107,7 +107,7 @@ pub enum BinCommand {
     Versions,
 }
 
-/// How to read a source whose content does not tell it.
+/// How to read a source whose content does not show its format.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReadArgs {
     /// The layout; recognised by content unless given
@@ -133,7 +133,7 @@ pub fn run(args: &BinArgs, now_ms: i64) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!done)))
 }
 
-/// Runs one command; answers whether it was done, rather than refused.
+/// Runs one command; returns whether it was done, rather than refused.
 fn execute(
     args: &BinArgs,
     now_ms: i64,
@@ -261,7 +261,7 @@ fn rollback(
         Ok(report) if args.json => writeln!(output, "{}", serde_json::to_string(&report)?)?,
         Ok(report) => {
             let (version, rows) = (report.version, report.rows);
-            writeln!(output, "version {version} is chosen again: {rows} rows")?;
+            writeln!(output, "version {version} is live again: {rows} rows")?;
             writeln!(output, "{TAKEN_LATER}")?;
             print_counts(&report.diff, output)?;
         }
@@ -300,7 +300,7 @@ fn versions(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// The table that `--table` names, else the live one; `None` if it was refused, which is told.
+/// The table that `--table` names, else the live one; `None` if it was refused and reported.
 fn chosen_table(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<Option<Arc<BinTable>>> {
     match &args.table {
         Some(path) => {
@@ -311,7 +311,7 @@ fn chosen_table(args: &BinArgs, output: &mut impl Write) -> anyhow::Result<Optio
     }
 }
 
-/// Opens the live table and tells on standard error what is damaged in its folder.
+/// Opens the live table, and reports damage in its folder on standard error.
 fn open_live(args: &BinArgs) -> anyhow::Result<LiveBinTable> {
     let live = LiveBinTable::load(&args.data)?;
     for problem in live.problems() {
@@ -344,7 +344,7 @@ fn read_or_report(
     }
 }
 
-/// Reads a file up to one byte more than is allowed, so that the refusal can say so.
+/// Reads a file up to one byte more than is allowed, so that the parser can refuse it as too large.
 fn read_source(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut bytes = Vec::new();

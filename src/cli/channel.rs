@@ -1,5 +1,5 @@
-//! `switchyard channel list|check`: the channel files, their abilities and limits; and, of a
-//! running daemon, how its channels do.
+//! `switchyard channel list|check`: the channel files, their abilities and limits, and the health
+//! of a running daemon's channels.
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
@@ -99,7 +99,7 @@ const CHANNELS: Listing = Listing {
     },
 };
 
-/// Prints what a check found; whether the file is valid.
+/// Prints the result of a check; returns whether the file is valid.
 fn check_one(file: &Path, as_json: bool) -> anyhow::Result<bool> {
     match check(file, &stand_ins(file), Clock::System.now()) {
         Ok(report) => show(file, &report, as_json),
@@ -115,14 +115,16 @@ fn check_one(file: &Path, as_json: bool) -> anyhow::Result<bool> {
     }
 }
 
-/// Credentials such as `simulate` makes up, for samples whose real ones are absent. They are made
-/// when the first is asked for.
+/// Test credentials as `simulate` makes them, for samples whose real ones are absent. They are made
+/// when the first is requested.
 fn stand_ins(file: &Path) -> impl Fn(&str) -> Result<String, String> {
     let (file, made) = (file.to_owned(), OnceCell::new());
     move |reference| {
         let made = made.get_or_init(|| make_stand_ins(&file).unwrap_or_default());
         let found = made.iter().find(|one| one.reference == reference);
-        found.map(|one| one.text.to_string()).ok_or_else(|| "nothing stands in for it".to_owned())
+        found
+            .map(|one| one.text.to_string())
+            .ok_or_else(|| "there is no test credential for it".to_owned())
     }
 }
 
@@ -235,7 +237,7 @@ fn form(status: &ChannelStatus) -> serde_json::Value {
 mod tests {
     use super::*;
 
-    /// The real credentials are nobody's who reads this repository.
+    /// Readers of this repository do not have the real credentials.
     #[test]
     fn every_shipped_file_s_samples_are_played_without_its_real_credentials() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("channels");

@@ -48,15 +48,15 @@ pub fn run(args: &CheckConfigArgs) -> anyhow::Result<ExitCode> {
     Ok(if mistakes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// How many channels and rules there are, or every mistake that can be found at once: routes name
-/// channels, so they are looked at when the channels are sound.
+/// The numbers of channels and rules, or every mistake that can be found at once. Routes name
+/// channels, so they are checked once the channels are sound.
 fn check(args: &CheckConfigArgs) -> Result<(usize, usize), Vec<Mistake>> {
     let settings = args.settings.load()?;
     let only_mistakes = |error: StartError| match error {
         StartError::Mistakes(mistakes) => mistakes,
         other => {
             let problem = crate::telemetry::chain(&other);
-            vec![Mistake::new("settings", 0, "", &problem, "mend what it names")]
+            vec![Mistake::new("settings", 0, "", &problem, "correct what it names")]
         }
     };
     let registry = view_channels(&settings, &args.data).map_err(only_mistakes)?;

@@ -1,5 +1,5 @@
-//! `switchyard clearing export|close|verify`: a channel's clearing records of one date as CSV or
-//! NDJSON, the close of that day, and whether its records still are what was closed.
+//! `switchyard clearing export|close|verify`: exports a channel's clearing records of one date as
+//! CSV or NDJSON, closes that day, and verifies a closed day against its records.
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 refused, not valid, or failed; 2 wrong usage, or `reconcile` or
 //! `settlement` found differences; 3 an invariant is broken; 4 the store has failed under `serve`,
-//! which is to be started anew.
+//! and a supervisor restarts the daemon.
 
 pub mod bin;
 pub mod books;

@@ -1,8 +1,8 @@
-//! Standard output and standard error, as commands write to them: the only place that does.
+//! The only place that writes to standard output and standard error.
 //!
-//! A reader that closes the pipe early (`switchyard … | head`) has what it wanted: what would
-//! follow is dropped, and the command ends as it would have ended. Any other failure to write, a
-//! full disk for instance, is a failure of the command. The library's own macros panic at both.
+//! A reader that closes the pipe early (`switchyard … | head`) has what it wanted: further output
+//! is dropped, and the command ends as it would have ended. Any other failure to write, such as a
+//! full disk, is a failure of the command. The library's own macros panic at both.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
@@ -16,12 +16,12 @@ pub const UNWRITTEN: &str = "standard output cannot be written";
 /// The reader of standard output has gone.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether nobody reads standard output any more, so that a long listing need not go on.
+/// Whether standard output has no reader any more, so that a long listing can stop.
 pub fn is_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }
 
-/// Standard output. What is written after its reader has gone is dropped.
+/// Standard output. Text written after its reader has gone is dropped.
 #[derive(Debug, Clone, Copy)]
 pub struct Output;
 
@@ -38,7 +38,7 @@ impl Write for Output {
     }
 }
 
-/// The result; `None` where the reader has gone, which `closed` then remembers.
+/// The result; `None` if the reader has gone, which `closed` then records.
 fn ignore_closed<T>(done: io::Result<T>, closed: &AtomicBool) -> io::Result<Option<T>> {
     match done {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
@@ -55,7 +55,7 @@ pub fn write(text: fmt::Arguments<'_>) -> anyhow::Result<()> {
     done.context(UNWRITTEN)
 }
 
-/// Writes to standard error, for [`note!`]. There is no place left to tell a failure.
+/// Writes to standard error, for [`note!`]. A failure cannot be reported anywhere.
 pub fn write_note(text: fmt::Arguments<'_>) {
     let _untold = io::stderr().write_fmt(text);
 }

@@ -1,4 +1,4 @@
-//! `switchyard route explain`: every rule and candidate with its verdict; nothing is sent.
+//! `switchyard route explain`: shows every rule and candidate with its verdict; nothing is sent.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,7 +111,7 @@ fn ask(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     report(args, &blocking(asked)?)
 }
 
-/// Prints an explanation; without a channel in the plan the exit code is 1.
+/// Prints an explanation; the exit code is 1 if the plan has no channel.
 fn report(args: &ExplainArgs, explained: &Value) -> anyhow::Result<ExitCode> {
     if args.remote.json {
         say!("{explained}")?;

@@ -1,4 +1,4 @@
-//! `switchyard serve`: the daemon, until it is told to stop.
+//! `switchyard serve`: runs the daemon until a signal or a failed store ends it.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -70,13 +70,13 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// One thread for each processor but one: the store's writer and its helpers keep that busy. Two
+/// One thread for each processor but one, which the store's writer and its helpers keep busy. Two
 /// workers beside them on two processors cost a fifth of the throughput in switches.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get() - 1).max(1)
 }
 
-/// The exit code after a failed store: whoever supervises the process starts it anew.
+/// The exit code after a failed store, at which a supervisor restarts the process.
 const STORE_FAILED: u8 = 4;
 
 /// The cause of the daemon's end.
@@ -86,7 +86,7 @@ enum StopCause {
     StoreFailed,
 }
 
-/// The process's signals, from here on.
+/// The signals of the process, watched since this was made.
 struct DaemonSignals {
     terminate: Signal,
     interrupt: Signal,

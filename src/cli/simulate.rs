@@ -1,10 +1,10 @@
-//! `switchyard simulate`: a channel's side of its protocol as a process of its own.
+//! `switchyard simulate`: runs a channel's side of its protocol as a process of its own.
 //!
-//! The channel's file says which protocol, which merchant and which credentials; the simulator has
-//! what belongs to them on the other side. With `--keys` it writes the merchant's part where the
-//! file's references find it, and a copy of the file that leads here, so that a daemon started on
-//! that folder meets this simulator. What it did not write itself it never writes over: it could be
-//! a real key.
+//! The channel's file names the protocol, the merchant and the credentials; the simulator has the
+//! other side of each. With `--keys` it writes the merchant's credentials where the file's
+//! references find them, and a copy of the file with the simulator's address, so that a daemon
+//! started on that folder reaches this simulator. It never overwrites a file that it did not write
+//! itself: that could be a real key.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -31,7 +31,7 @@ use crate::simulator::{
 
 /// Where the other side's own keys are kept, below the folder of `--keys`.
 const OTHER_SIDE: &str = "other-side";
-/// How a copy of a channel file begins.
+/// The first line of a channel file that this command made.
 const MADE_HERE: &str = "# Made by `switchyard simulate`; it is written anew at every start.\n";
 /// A kept key has about two kilobytes.
 const KEPT_BYTES_MAX: u64 = 64 * 1024;
@@ -135,7 +135,7 @@ pub fn run(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// A channel's file as it was given.
+/// The text of a channel file.
 struct ChannelFileText {
     id: ChannelId,
     path: PathBuf,
@@ -160,7 +160,7 @@ fn kept_folder(to: &Path, id: &ChannelId) -> PathBuf {
     to.join(OTHER_SIDE).join(id.as_str())
 }
 
-/// The texts that an earlier run wrote; none on the first run.
+/// The keys that an earlier run wrote; none on the first run.
 fn read_existing_keys(to: &Path, id: &ChannelId) -> anyhow::Result<KeyTexts> {
     let mut kept = KeyTexts::new();
     let folder = kept_folder(to, id);
@@ -181,7 +181,7 @@ struct Sandbox<'a> {
     file: &'a ChannelFileText,
     other: &'a Counterpart,
     to: &'a Path,
-    /// Nothing in it can be ours yet.
+    /// The folder was made by this run, so none of its files can be ours yet.
     new: bool,
 }
 
@@ -203,7 +203,7 @@ impl Sandbox<'_> {
             files.push((path, credential.text.as_str()));
         }
         if self.new {
-            // All of them, before any is written.
+            // All are checked before any is written.
             for (path, text) in &files {
                 refuse_foreign(path, text)?;
             }
@@ -224,7 +224,8 @@ impl Sandbox<'_> {
         Ok(())
     }
 
-    /// A copy of the channel's file, unless the folder is the file's own; whether it was made.
+    /// Writes a copy of the channel's file, unless the folder is the file's own; returns whether it
+    /// did.
     fn write_copy(&self, base: &str, notices: &str) -> anyhow::Result<bool> {
         let name = self.file.path.file_name().context("the channel's file has no name")?;
         let copy = self.to.join(name);
@@ -244,7 +245,7 @@ impl Sandbox<'_> {
     }
 }
 
-/// A path that stays below the folder.
+/// Checks that a path stays below the folder.
 fn inner(path: &str) -> anyhow::Result<&Path> {
     let relative = Path::new(path);
     let stays = relative.components().all(|part| matches!(part, Component::Normal(_)));

@@ -1,4 +1,5 @@
-//! `switchyard store verify|rebuild|backup|restore`: the books' files, at rest or at work.
+//! `switchyard store verify|rebuild|backup|restore`: the files of the books, also while a daemon
+//! works on them.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
             let settings = EmbeddedSettings::default();
             drop(EmbeddedStore::rebuild(&books, &settings, &|done, all| bar.at(done, all))?);
             bar.clear();
-            say!("the index was made anew")?;
+            say!("the index is rebuilt")?;
             Ok(ExitCode::SUCCESS)
         }
         StoreCommand::Backup { to } => {
@@ -88,7 +89,7 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
             let report = backup::restore(from, &args.data)?;
             say!("{}", stored(&report))?;
             say!(
-                "the daemon passes over every number that may have been given out since the backup"
+                "the daemon skips every order number that may have been given out since the backup"
             )?;
             Ok(ExitCode::SUCCESS)
         }
@@ -100,7 +101,7 @@ fn stored(report: &BackupReport) -> String {
     format!("{rows} rows in {segments} segments, and {journalled} in the journal alone")
 }
 
-/// How far the rows are, on a terminal.
+/// A progress bar of rows, on a terminal.
 struct RowBar(ProgressBar);
 
 impl RowBar {

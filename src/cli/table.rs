@@ -1,4 +1,4 @@
-//! Tables on the terminal: rows under each other, each column as wide as what it shows.
+//! Tables on the terminal: rows under each other, each column as wide as its widest cell.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, Width};
@@ -13,12 +13,12 @@ pub struct TextTable<'a> {
 }
 
 impl<'a> TextTable<'a> {
-    /// A column is numbers, to the right, where its heading begins with `>`.
+    /// A column whose heading begins with `>` has numbers, aligned right.
     pub const fn new(heading: &'a [&'a str]) -> Self {
         Self { heading, widths: Vec::new() }
     }
 
-    /// Further rows; the first ones come with the heading.
+    /// Adds rows and returns them as text; the first ones come with the heading.
     pub fn text(&mut self, rows: &[Vec<String>]) -> String {
         let mut table = comfy_table::Table::new();
         table.load_style(NOTHING);

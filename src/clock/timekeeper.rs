@@ -98,7 +98,7 @@ struct KeeperState {
     shown_ahead: AtomicI64,
     /// The steady clock's count at the last jump of what is shown.
     jumped_at: AtomicI64,
-    hearing: Mutex<HostClocks>,
+    hosts: Mutex<HostClocks>,
 }
 
 struct HostClocks {
@@ -127,7 +127,7 @@ impl Timekeeper {
         };
         let overruled_off_by_ms = beginning.seen.map(|seen| seen.overruled_off_by_ms);
         let overruled_off_by_ms = overruled_off_by_ms.unwrap_or_default();
-        let hearing = HostClocks {
+        let hosts = HostClocks {
             said: BTreeMap::new(),
             overruled_off_by_ms,
             doubt: None,
@@ -140,7 +140,7 @@ impl Timekeeper {
             bound_ahead: AtomicI64::new(i64::MAX),
             shown_ahead: AtomicI64::new(wall.max(proven) - steady),
             jumped_at: AtomicI64::new(steady),
-            hearing: Mutex::new(hearing),
+            hosts: Mutex::new(hosts),
         }));
         keeper.look();
         keeper
@@ -173,7 +173,7 @@ impl Timekeeper {
 
     /// From when on something is in force that begins now: while the clock is ahead, no later than
     /// what is borne out, since what is dated ahead would stand behind all that comes.
-    pub fn dating(&self) -> Timestamp {
+    pub fn effective_from(&self) -> Timestamp {
         let standing = self.look();
         match standing.doubt {
             Some(Doubt::Ahead) => standing.present.proven(),
@@ -183,17 +183,17 @@ impl Timekeeper {
 
     /// Why the clock was doubted when it was last looked at.
     pub fn doubt(&self) -> Option<Doubt> {
-        self.hearing().doubt
+        self.hosts().doubt
     }
 
     /// Takes a host's Date as evidence: milliseconds since 1970, as it was when the reply came.
     pub fn hear(&self, host: &str, said: Timestamp) {
         let steady = self.0.clock.steady_ms();
-        let mut hearing = self.hearing();
-        if hearing.said.len() < HOSTS_MAX || hearing.said.contains_key(host) {
-            hearing.said.insert(host.to_owned(), (said.as_millis() - steady, steady));
+        let mut hosts = self.hosts();
+        if hosts.said.len() < HOSTS_MAX || hosts.said.contains_key(host) {
+            hosts.said.insert(host.to_owned(), (said.as_millis() - steady, steady));
         }
-        drop(hearing);
+        drop(hosts);
         self.look();
     }
 
@@ -211,15 +211,15 @@ impl Timekeeper {
         if !self.shows(shown) {
             return Confirmation::Differs;
         }
-        let mut hearing = self.hearing();
-        let contrary: Vec<(String, i64)> = hearing
+        let mut hosts = self.hosts();
+        let contrary: Vec<(String, i64)> = hosts
             .said
             .iter()
             .map(|(host, (ahead, _))| (host.clone(), steady + ahead - wall))
             .filter(|(_, off_by_ms)| off_by_ms.abs() > DATE_TOLERANCE_MS)
             .collect();
-        hearing.overruled_off_by_ms.extend(contrary);
-        drop(hearing);
+        hosts.overruled_off_by_ms.extend(contrary);
+        drop(hosts);
         self.believe(wall - steady);
         Confirmation::Taken(self.look())
     }
@@ -230,9 +230,9 @@ impl Timekeeper {
         // A look notes a jump first.
         let _present = self.present();
         let state = &*self.0;
-        let mut hearing = self.hearing();
+        let mut hosts = self.hosts();
         let (wall, steady) = (state.clock.now().as_millis(), state.clock.steady_ms());
-        let heard = self.dates_since_jump(&mut hearing, wall, steady);
+        let heard = self.dates_since_jump(&mut hosts, wall, steady);
         let agreeing = heard.iter().filter(|one| one.agrees).count();
         let contrary = || heard.iter().filter(|one| !one.agrees && !one.is_overruled);
         let outvoted = agreeing <= contrary().count();
@@ -241,45 +241,45 @@ impl Timekeeper {
         let enough = if difference < 0 { 1 } else { state.witnesses_min };
         if agreeing >= enough && !outvoted {
             self.believe(wall - steady);
-            hearing.doubt = None;
-            hearing.looked_at = steady;
-            return self.standing(wall, hearing.doubt, heard);
+            hosts.doubt = None;
+            hosts.looked_at = steady;
+            return self.standing(wall, hosts.doubt, heard);
         }
         let earlier = || contrary().filter(|one| one.off_by_ms < 0);
         let latest = earlier().map(|one| wall + one.off_by_ms - steady).max();
         let bound = latest.filter(|_| earlier().count() > agreeing).unwrap_or(i64::MAX);
         state.bound_ahead.store(bound, Ordering::Release);
-        hearing.doubt = if difference > DIFFERENCE_MAX_MS {
+        hosts.doubt = if difference > DIFFERENCE_MAX_MS {
             Some(Doubt::Ahead)
         } else if difference < -DIFFERENCE_MAX_MS {
             Some(Doubt::Behind)
         } else {
             (bound != i64::MAX).then_some(Doubt::Contradicted)
         };
-        if hearing.doubt.is_some() {
-            hearing.looked_at = steady;
+        if hosts.doubt.is_some() {
+            hosts.looked_at = steady;
         } else {
             // A fraction of a millisecond counts the next time.
-            let step_max = (steady - hearing.looked_at).max(0) / FOLLOWED_BY_ONE_IN;
-            hearing.looked_at += step_max * FOLLOWED_BY_ONE_IN;
+            let step_max = (steady - hosts.looked_at).max(0) / FOLLOWED_BY_ONE_IN;
+            hosts.looked_at += step_max * FOLLOWED_BY_ONE_IN;
             state.proven_ahead.fetch_add(difference.clamp(-step_max, step_max), Ordering::AcqRel);
         }
         self.follow_drift(wall - steady);
-        self.standing(wall, hearing.doubt, heard)
+        self.standing(wall, hosts.doubt, heard)
     }
 
     /// The state that the next process needs.
     pub fn last_seen(&self) -> LastSeen {
         let present = self.present();
-        let hearing = self.hearing();
+        let hosts = self.hosts();
         LastSeen {
             proven_ms: present.proven().as_millis(),
-            overruled_off_by_ms: hearing.overruled_off_by_ms.clone(),
+            overruled_off_by_ms: hosts.overruled_off_by_ms.clone(),
         }
     }
 
-    fn hearing(&self) -> MutexGuard<'_, HostClocks> {
-        self.0.hearing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hosts(&self) -> MutexGuard<'_, HostClocks> {
+        self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The clock is borne out as it stands.
@@ -299,10 +299,10 @@ impl Timekeeper {
 
     /// The Dates since the clock's last jump: the steady clock stands still while the machine
     /// sleeps, so earlier ones prove nothing about a jump.
-    fn dates_since_jump(&self, hearing: &mut HostClocks, wall: i64, steady: i64) -> Vec<HostClock> {
+    fn dates_since_jump(&self, hosts: &mut HostClocks, wall: i64, steady: i64) -> Vec<HostClock> {
         let since = self.0.jumped_at.load(Ordering::Acquire);
-        hearing.said.retain(|_, (_, at)| *at >= since);
-        let overruled = &hearing.overruled_off_by_ms;
+        hosts.said.retain(|_, (_, at)| *at >= since);
+        let overruled = &hosts.overruled_off_by_ms;
         let one = |(host, (ahead, _)): (&String, &(i64, i64))| {
             let off_by_ms = steady + ahead - wall;
             let as_overruled = |by: &i64| (off_by_ms - by).abs() <= DATE_TOLERANCE_MS;
@@ -313,7 +313,7 @@ impl Timekeeper {
                 is_overruled: overruled.get(host).is_some_and(as_overruled),
             }
         };
-        hearing.said.iter().map(one).collect()
+        hosts.said.iter().map(one).collect()
     }
 
     fn standing(&self, wall: i64, doubt: Option<Doubt>, heard: Vec<HostClock>) -> ClockStanding {

@@ -39,7 +39,7 @@ impl Editor {
     /// Lays `over`, a text of settings, over this one.
     pub fn lay(&mut self, over: &str) -> Result<(), EditError> {
         let mut over = Self::new(over)?.document;
-        Unplaced.visit_document_mut(&mut over);
+        PositionEraser.visit_document_mut(&mut over);
         lay(self.document.as_item_mut(), over.as_item());
         Ok(())
     }
@@ -105,10 +105,10 @@ fn replace(old: &mut Item, mut new: Item) {
     *old = new;
 }
 
-/// Sections forget where they stood in their own text.
-struct Unplaced;
+/// Erases the positions that sections had in their own text.
+struct PositionEraser;
 
-impl VisitMut for Unplaced {
+impl VisitMut for PositionEraser {
     fn visit_table_mut(&mut self, table: &mut Table) {
         table.set_position(None);
         visit_mut::visit_table_mut(self, table);

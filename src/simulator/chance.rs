@@ -1,7 +1,7 @@
-//! Chance that can be repeated: every draw comes from a seed, a purpose and a name, never from a
-//! clock or the system's randomness, so that one seed plays one history whatever the timing.
+//! Repeatable chance: every draw comes from a seed, a purpose and a name, never from a clock or the
+//! system's randomness, so that one seed plays one history whatever the timing.
 //!
-//! This is for choosing faults and card answers. It protects nothing and must make no key.
+//! It is for choosing faults and card answers. It protects nothing and must not make keys.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl DurationRange {
     }
 }
 
-/// A stream of draws (splitmix64, started from an FNV-1a hash of what it is for).
+/// A stream of draws (splitmix64, started from an FNV-1a hash of its purpose).
 pub(super) struct Chance {
     state: u64,
 }
@@ -77,7 +77,7 @@ impl Chance {
     }
 }
 
-/// FNV-1a over the seed and both texts, with a byte between them that neither has.
+/// FNV-1a over the seed and both texts, with a byte between them that neither contains.
 pub(super) fn hash(seed: u64, purpose: &str, name: &str) -> u64 {
     let mut state = 0xcbf2_9ce4_8422_2325_u64;
     let bytes = seed.to_le_bytes();

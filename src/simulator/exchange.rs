@@ -1,8 +1,8 @@
 //! One request and its answer, with what the network does to them.
 //!
-//! The order of things is the point: a request that is dropped before is never carried out; every
-//! other one is carried out first and loses, spoils or delays its reply after, because what
-//! happened and what the caller learns are two things.
+//! A request that is dropped before is never carried out; every other one is carried out first, and
+//! then its reply is lost, spoilt or delayed: what happened and what the caller learns are two
+//! things.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::state::SimulatorState;
 /// The answer on the connection.
 pub(super) enum HttpAnswer {
     Whole(HttpReply),
-    /// Announced whole, then cut off after half.
+    /// The whole length is announced, and half of it sent.
     Cut(HttpReply),
     Close,
     Reset,
@@ -55,7 +55,7 @@ pub(super) async fn exchange<D: Dialect>(
         let draft = dialect.carry_out(running, &call);
         return reply(running, dialect.as_ref(), &call, &draft, plan).await;
     }
-    // A task of its own: a caller that hangs up does not stop a request that is on its way.
+    // The request has a task of its own, so a caller that hangs up does not stop it.
     let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
     let late = tokio::spawn(async move {
         if !running.sleep(plan.delay_before).await {
@@ -67,7 +67,8 @@ pub(super) async fn exchange<D: Dialect>(
     late.await.unwrap_or(HttpAnswer::Close)
 }
 
-/// The reversal gets no answer; it is carried out late, and no other one of its order until then.
+/// Leaves the reversal without an answer and carries it out late; until then others of its order
+/// are refused.
 fn defer_reversal<D: Dialect>(
     running: &Arc<SimulatorState>,
     dialect: &Arc<D>,
@@ -162,7 +163,8 @@ fn garbage(variant: u64) -> HttpReply {
     page(StatusCode::OK, body)
 }
 
-/// Half of the reply: announced whole and cut off, or announced as if half were all.
+/// Half of the reply: either its whole length is announced and the connection cut, or half is
+/// announced as if it were all.
 fn truncate(mut reply: HttpReply, variant: u64) -> HttpAnswer {
     if variant.is_multiple_of(2) {
         return HttpAnswer::Cut(reply);
@@ -171,7 +173,7 @@ fn truncate(mut reply: HttpReply, variant: u64) -> HttpAnswer {
     HttpAnswer::Whole(reply)
 }
 
-/// The answers of gateways in front of a channel, which did its work all the same.
+/// Answers of a gateway in front of a channel that did its work all the same.
 fn http_error(variant: u64) -> HttpReply {
     let statuses = [500, 502, 503, 504, 520, 408, 429];
     let status = statuses[(variant % statuses.len() as u64) as usize];

@@ -1,8 +1,8 @@
-//! Faults on the way and how often they occur: their settings, the plan drawn for each request and
-//! each notice, and the count of what was really done.
+//! Faults and their frequency: the settings, the plan drawn for each request and each notice, and
+//! the count of faults done.
 //!
-//! Plans are drawn by hash of (seed, operation, order number, how many times it was asked), so a
-//! run can be repeated and a retry is a new draw. Knows nothing of HTTP or of a dialect.
+//! A plan is drawn by a hash of seed, operation, order number and repetition, so a run can be
+//! repeated and a retry is a new draw. It is independent of HTTP and of dialects.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,38 +13,38 @@ use crate::domain::closed_set;
 
 use super::chance::{Chance, DurationRange, PARTS_WHOLE, hash};
 
-/// How often each fault happens, in parts of ten thousand, and how long delays are.
+/// The frequency of each fault, in parts of ten thousand, and the lengths of delays.
 ///
-/// Of the first seven at most one befalls a request, so their sum is at most 10,000. A delay comes
-/// on top of them. Notice faults are drawn once for each order.
+/// At most one of the first seven happens to a request, so their sum is at most 10,000. A delay may
+/// come on top of them. Notice faults are drawn once for each order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Faults {
     /// The connection is closed before anything is processed.
     pub drop_before: u16,
     /// The request is processed, then the connection is closed, reset or left hanging.
     pub lose_reply: u16,
-    /// Processed; the answer is 200 with something that is no message.
+    /// Processed; the answer is 200 with a body that is no message.
     pub garbage: u16,
     /// Processed; the answer ends in its middle.
     pub truncated: u16,
     /// Processed; the answer is a status of 408, 429 or 5xx.
     pub http_error: u16,
-    /// Processed; the answer's signature proves nothing.
+    /// Processed; the answer's signature is wrong.
     pub bad_signature: u16,
     /// Processed; the answer's code says that the result is not clear.
     pub unclear: u16,
     /// The request is processed late, or the answer leaves late.
     pub delay: u16,
-    /// How late. A request may be *processed* that late too, so the most must lie below the channel
-    /// file's `not_found_final_after`: only then is "no such order" evidence.
+    /// The length of a delay. A request may be *processed* that late too, so the longest must lie
+    /// below the channel file's `not_found_final_after`: only then is "no such order" evidence.
     pub delay_for: DurationRange,
-    /// A reversal that nobody hears of: its connection is closed at once, it is carried out late,
-    /// and until then others of the same order are refused.
+    /// A reversal without an answer: its connection is closed at once, the reversal is carried out
+    /// late, and until then others of the same order are refused.
     pub reversal_late: u16,
-    /// How late. Like a delay it must lie below what the channel file says that a request can be on
-    /// its way: only then may a success be believed after it.
+    /// The length of that delay. It must lie below the time in which the channel file says that a
+    /// request can be under way: only then may a success be believed after it.
     pub reversal_late_for: DurationRange,
-    /// How long a lost reply hangs, where it hangs: beyond the caller's time-out.
+    /// The time that a lost reply hangs: longer than the caller's time-out.
     pub hang_for: DurationRange,
     /// The notice is never sent. Excludes every other notice fault.
     pub notice_missing: u16,
@@ -125,7 +125,7 @@ impl Faults {
         }
     }
 
-    /// `calm`, `lossy` or `hostile`.
+    /// The preset named `calm`, `lossy` or `hostile`.
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "calm" => Some(Self::calm()),
@@ -135,7 +135,7 @@ impl Faults {
         }
     }
 
-    /// Whether the parts are parts of ten thousand; says what is wrong if not.
+    /// Checks that the parts are parts of ten thousand; the error names one that is not.
     pub fn check(&self) -> Result<(), String> {
         let whole = u32::from(PARTS_WHOLE);
         let exclusive: u32 = self.exclusive().iter().map(|parts| u32::from(*parts)).sum();
@@ -169,7 +169,7 @@ impl Faults {
         ]
     }
 
-    /// Whether no request can meet a fault, so that nothing needs to be drawn.
+    /// Whether no request can have a fault, so that nothing needs to be drawn.
     fn spares_requests(&self) -> bool {
         let late = self.delay > 0 || self.reversal_late > 0;
         !late && self.exclusive().iter().all(|parts| *parts == 0)
@@ -199,7 +199,7 @@ pub(super) enum Loss {
     Close,
     /// The connection is reset.
     Reset,
-    /// Nothing comes, for this long; then the connection is closed.
+    /// Nothing is sent for this long; then the connection is closed.
     Hang(Duration),
 }
 
@@ -209,7 +209,7 @@ pub(super) struct RequestPlan {
     pub fault: RequestFault,
     pub delay_before: Duration,
     pub delay_after: Duration,
-    /// How late a reversal is carried out of which nobody hears.
+    /// The delay of a reversal that gets no answer.
     pub reversal_late: Option<Duration>,
     /// A number that chooses among the variants of a fault.
     pub variant: u64,
@@ -279,13 +279,13 @@ pub(super) struct NoticePlan {
     pub missing: bool,
     /// Whether the true notice is late by the fault of that name.
     pub delayed: bool,
-    /// How long after the result the true notice leaves.
+    /// The time from the result to the true notice.
     pub delay: Duration,
-    /// When further copies of it leave, after the result.
+    /// The times from the result to further copies of it.
     pub copies: Vec<Duration>,
-    /// When a well-signed one that says the opposite leaves, after the result.
+    /// The time from the result to a well-signed notice that says the opposite.
     pub contradiction: Option<Duration>,
-    /// When a badly signed one that says the opposite leaves, after the result.
+    /// The time from the result to a badly signed notice that says the opposite.
     pub forgery: Option<Duration>,
 }
 
@@ -306,7 +306,7 @@ impl NoticePlan {
             plan.copies = (0..copies).map(|_| plan.delay + chance.between(span)).collect();
         }
         if chance.hits(faults.notice_contradicting) {
-            // Where the lie comes first, the true one steps back behind it.
+            // If the contradiction comes first, the true notice follows it.
             if chance.below(2) == 0 {
                 plan.contradiction = Some(plan.delay);
                 plan.delay += chance.between(span) + Duration::from_millis(1);
@@ -323,10 +323,10 @@ impl NoticePlan {
 }
 
 closed_set! {
-    /// An event that is counted: a fault done to the caller, or one of a few others.
+    /// An event that is counted: a fault, or one of a few others.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
     pub enum SimulatorEvent {
-        /// Every request that could be read and was ours to answer.
+        /// Every request that could be read and was addressed to this channel.
         Request => "requests",
         /// A request that was refused as malformed, badly signed or not for this merchant.
         RequestRefused => "requests_refused",
@@ -340,11 +340,11 @@ closed_set! {
         BadSignature => "bad_signature",
         Unclear => "unclear",
         Delayed => "delayed",
-        /// A reversal was carried out late, and nobody heard of it.
+        /// A reversal was carried out late, without an answer.
         ReversalLate => "reversals_late",
         /// Every post of a notice, retries and copies included.
         NoticePost => "notice_posts",
-        /// Notices that nobody acknowledged within the tries.
+        /// Notices that were not acknowledged within the retries.
         NoticeGivenUp => "notice_given_up",
         NoticeMissing => "notice_missing",
         NoticeDelayed => "notice_delayed",
@@ -354,7 +354,7 @@ closed_set! {
     }
 }
 
-/// How often each thing happened.
+/// The count of each event.
 #[derive(Default)]
 pub(super) struct Counters([AtomicU64; SimulatorEvent::ALL.len()]);
 
@@ -375,14 +375,14 @@ impl Counters {
 
 const SHARDS: usize = 16;
 
-/// How many times each order was asked for each operation, so that every retry is its own draw.
+/// The number of requests for each order and operation, so that every retry is its own draw.
 #[derive(Default)]
 pub(super) struct Repeats {
     shards: [Mutex<HashMap<u64, u32>>; SHARDS],
 }
 
 impl Repeats {
-    /// Draws what is to be done with the next request of `operation` for `order_no`.
+    /// Draws the plan for the next request of `operation` for `order_no`.
     pub fn plan(&self, faults: &Faults, seed: u64, operation: &str, order_no: &str) -> RequestPlan {
         if faults.spares_requests() {
             return RequestPlan::PLAIN;

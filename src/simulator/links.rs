@@ -1,10 +1,10 @@
-//! Serves ISO 8583 links: many requests at once on each, with what the network does to them.
+//! Serves ISO 8583 links: many requests at once on each, with the network's faults.
 //!
 //! A caller that speaks HTTP gets the ledger or a statement.
 //!
 //! As in `exchange`: a request that is dropped before is never carried out; every other one is
-//! carried out first and loses, spoils or delays its answer after. On a link a lost answer is
-//! silence, or the end of the whole link with every request that was on its way.
+//! carried out first, and then its answer is lost, spoilt or delayed. On a link a lost answer is
+//! silence, or the end of the whole link with every request that was under way.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ use super::faults::{Loss, RequestFault, RequestPlan, SimulatorEvent};
 use super::server::{self, HttpDialect};
 use super::state::SimulatorState;
 
-/// The first byte of a GET: no frame is so long that its length begins so.
+/// The first byte of a GET: no frame is so long that its length begins with it.
 const HTTP_BEGINS: u8 = b'G';
 const READ_BYTES: usize = 64 * 1024;
-/// Answers that wait for one link's writer, and answers that one write carries.
+/// The most answers that wait for one link's writer, and that one write carries.
 const ANSWERS_MAX: usize = 8_192;
 const ANSWERS_WRITTEN_MAX: usize = 256;
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
@@ -66,13 +66,14 @@ async fn keep(stream: TcpStream, running: Arc<SimulatorState>, dialect: Arc<Iso8
     if matches!(peeked, Ok(1)) && first[0] == HTTP_BEGINS {
         return server::keep(stream, running, HttpDialect::None).await;
     }
-    // Without it an answer may wait for an acknowledgement; if it cannot be set, it does wait.
+    // Without this an answer may wait for an acknowledgement; a failure to set it costs only that
+    // wait.
     let _ = stream.set_nodelay(true);
     let (mut read, mut write) = stream.into_split();
     let (answers, mut queue) = mpsc::channel(ANSWERS_MAX);
     let reading = async {
         let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        // Ends with the link, or with a length that cannot be.
+        // Ends with the link, or with an impossible length.
         while let Ok(1..) = read.read_buf(&mut buffer).await {
             while let Ok(Some(range)) = dialect.framing().next(&buffer) {
                 let frame = buffer.split_to(range.end);
@@ -122,7 +123,7 @@ async fn take(
         return;
     };
     let (operation, name) = dialect.plan_name(&call);
-    // Sign-ons and line tests are spared, or no run would ever begin.
+    // Sign-ons and line tests are spared, since no run could begin without them.
     let plan = (operation != "network").then(|| running.plan(operation, name));
     running.counters.add(SimulatorEvent::Request);
     let Some(plan) = plan else {
@@ -156,7 +157,7 @@ async fn take(
     running.counters.add(SimulatorEvent::Delayed);
     let (running, dialect) = (Arc::clone(running), Arc::clone(dialect));
     let answers = answers.clone();
-    // A task of its own: a link that breaks does not stop a request that is on its way.
+    // The request has a task of its own, so a link that breaks does not stop it.
     tokio::spawn(async move {
         if !running.sleep(plan.delay_before).await {
             return;
@@ -170,7 +171,7 @@ async fn take(
     });
 }
 
-/// Carries a request out, and gives the answer that the network lets through.
+/// Carries a request out, and returns the answer that the network lets through.
 fn carry_out(
     running: &Arc<SimulatorState>,
     dialect: &Iso8583FarEnd,

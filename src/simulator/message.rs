@@ -8,13 +8,13 @@ use hyper::{HeaderMap, Method, StatusCode};
 pub(in crate::simulator) struct HttpRequest {
     pub method: Method,
     pub path: String,
-    /// Without its question mark; empty where there is none.
+    /// Without its question mark; empty if there is none.
     pub query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-/// One reply before the network has its way with it.
+/// One reply, before the network's faults.
 #[derive(Debug)]
 pub(in crate::simulator) struct HttpReply {
     pub status: StatusCode,

@@ -1,15 +1,14 @@
 //! The channels' side of each protocol, with scripted faults and a ledger of its own.
 //!
 //! An independent witness: it reads the protocols by itself and shares nothing with the adapters
-//! but the byte formats of `codec`, so a mistake in an adapter meets a channel that does not make
-//! it too. It serves real sockets, decides each card's answer by a hash of seed and order number,
-//! loses, spoils and delays what the faults say, and remembers what it believes, so that a test can
-//! compare that with what the gateway believes. Its keys and cards are made up; card numbers are
-//! masked on arrival (I-11).
+//! but the byte formats of `codec`, so it does not repeat an adapter's mistake. It serves real
+//! sockets, decides each card's answer by a hash of seed and order number, loses, spoils and delays
+//! replies as the faults say, and keeps a ledger that a test compares with the gateway's books. Its
+//! keys and cards are made up; card numbers are masked on arrival (I-11).
 //!
 //! Reading order: `ledger` (the truth), `faults` (the plan), `exchange` (truth and plan meet),
-//! `dialect` with the protocols and the banks, `notices`, `server` and `links`, `counterpart` (whom
-//! a channel file means, and whether that is one of ours).
+//! `dialect` with the protocols and the banks, `notices`, `server` and `links`, `counterpart` (the
+//! other side of a channel file, and whether it is one of ours).
 
 mod chance;
 mod counterpart;
@@ -129,7 +128,7 @@ impl Simulator {
         self.running.counters.snapshot()
     }
 
-    /// How often one thing happened so far.
+    /// How often one event has happened so far.
     pub fn count(&self, happening: SimulatorEvent) -> u64 {
         self.counters().get(&happening).copied().unwrap_or(0)
     }
@@ -153,10 +152,10 @@ impl Simulator {
         Ok(())
     }
 
-    /// Stops listening, ends connections, late requests and notices; answers the last ledger.
+    /// Stops listening, ends connections, late requests and notices; returns the last ledger.
     pub async fn stop(self) -> LedgerSnapshot {
         let Self { running, stop, server, .. } = self;
-        // Fails only if nobody listens any more, which is what it asks for.
+        // Fails only if all listeners are gone, and they have stopped then.
         let _ = stop.send(true);
         let _ = server.await;
         running.ledger.snapshot(running.now())

@@ -1,8 +1,8 @@
 //! Notices to the merchant: sent after the result, posted until acknowledged or given up, and
 //! repeated, delayed, contradicted, forged or withheld as the plan says.
 //!
-//! Knows how to deliver, not what a notice says: its dialect writes it. True notices tell of the
-//! ledger as it is when they leave.
+//! It delivers notices, and the dialect writes them. A true notice describes the ledger as it is
+//! when the notice leaves.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use super::state::SimulatorState;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Letter {
     pub content_type: &'static str,
-    /// Those that sign it, where the body does not.
+    /// The headers that carry the signature, if the body does not.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub body: String,
 }
@@ -50,14 +50,14 @@ pub(super) type NoticeWriter =
 /// A notice to come about one order.
 pub(super) struct BankNotice {
     pub order_no: String,
-    /// Where to, as the merchant gave it.
+    /// The address that the merchant gave.
     pub url: String,
-    /// How long until there is a result to tell.
+    /// The time until there is a result.
     pub working: Duration,
     pub write: NoticeWriter,
 }
 
-/// The client that posts notices. Plain HTTP only: it trusts no certificate.
+/// The client that posts notices: plain HTTP only, so it trusts no certificate.
 pub(super) fn client(timeout: Duration) -> reqwest::Result<reqwest::Client> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -87,7 +87,7 @@ pub(super) fn schedule(running: &Arc<SimulatorState>, notice: BankNotice) {
     });
 }
 
-/// Counts a notice as waiting for as long as it lives.
+/// Counts a notice as waiting for as long as this exists.
 struct WaitingNotice(Arc<SimulatorState>);
 
 impl WaitingNotice {
@@ -146,7 +146,8 @@ async fn post(
     }
     let waits = running.settings.notice_retries.waits.iter().map(Some).chain([None]);
     for wait in waits {
-        // Written anew for each post: a retry may leave after a reversal, and must not lie by age.
+        // Written anew for each post: a retry may leave after a reversal, and must not tell an
+        // older state.
         let Some(letter) = write(running, notice, content) else { return };
         if deliver(running, &notice.url, letter).await {
             return;
@@ -158,14 +159,14 @@ async fn post(
     }
 }
 
-/// The notice as of now. What was reversed has no true notice: the reversal's reply told it.
+/// The notice as of now. A reversed order has no true notice, since the reversal's reply told it.
 fn write(running: &SimulatorState, notice: &BankNotice, content: NoticeContent) -> Option<Letter> {
     let found = running.ledger.look(running.now(), &notice.order_no)?;
     let withheld = content == NoticeContent::Truth && found.facts.state == EntryState::Reversed;
     (!withheld).then(|| (notice.write)(running, &found, content))
 }
 
-/// One post; answers whether the merchant acknowledged it.
+/// Posts once; returns whether the merchant acknowledged it.
 async fn deliver(running: &SimulatorState, url: &str, letter: Letter) -> bool {
     let Ok(_permit) = running.posts.acquire().await else { return false };
     running.counters.add(SimulatorEvent::NoticePost);

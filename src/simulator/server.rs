@@ -1,5 +1,5 @@
 //! The simulator's HTTP side: hyper's HTTP/1.1 connections directly, because it is also the far end
-//! of throughput tests. Knows nothing of what is exchanged.
+//! of throughput tests. It does not interpret what is exchanged.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -38,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub(super) enum HttpDialect {
     UnionPayAcp(Arc<UnionPayPlatform>),
     Bank(Arc<Bank>),
-    /// The dialect is spoken elsewhere, on links.
+    /// The dialect is served elsewhere, on links.
     None,
 }
 
@@ -52,8 +52,8 @@ pub(super) async fn serve(
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // A failed accept concerns one caller that is gone, or a lack of files that ends
-                // when others are closed; the listener stays and does not spin meanwhile.
+                // A failed accept concerns one caller that is gone, or a lack of file handles that
+                // ends when others close; the listener stays and does not spin meanwhile.
                 if let Ok((stream, _)) = accepted {
                     connections.spawn(keep(stream, Arc::clone(&running), dialect.clone()));
                 } else {
@@ -70,7 +70,8 @@ pub(super) async fn serve(
 
 /// Serves one connection to its end.
 pub(super) async fn keep(stream: TcpStream, running: Arc<SimulatorState>, dialect: HttpDialect) {
-    // Without it a reply may wait for an acknowledgement; if it cannot be set, it does wait.
+    // Without this a reply may wait for an acknowledgement; a failure to set it costs only that
+    // wait.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let service = {
@@ -84,7 +85,7 @@ pub(super) async fn keep(stream: TcpStream, running: Arc<SimulatorState>, dialec
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
-        // Its end, good or bad, is the caller's affair.
+        // A failed connection concerns only its caller.
         _ = poll_fn(|context| connection.poll_without_shutdown(context)) => {}
         () = running.stopped() => {}
     }
@@ -133,7 +134,7 @@ async fn respond(
     }
 }
 
-/// With a Date header, where the settings have a clock for it.
+/// Adds a Date header, if the settings have a clock for it.
 fn with_date(running: &SimulatorState, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
     let Some(clock) = &running.settings.dates else { return response };
     let utc = clock().civil(&jiff::tz::TimeZone::UTC);
@@ -143,9 +144,9 @@ fn with_date(running: &SimulatorState, mut response: Response<ReplyBody>) -> Res
     response
 }
 
-/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`,
-/// `GET /statements/<date>` for the statement's file, and `GET /statements/<date>/planted` for what
-/// a reconciliation must find. What is not below these paths is the channel's own.
+/// The ledger for people and scripts: `GET /ledger` in JSON lines, `GET /ledger/summary`, `GET
+/// /statements/<date>` for the statement's file, and `GET /statements/<date>/planted` for the
+/// differences that a reconciliation must find. Other paths belong to the channel.
 fn report(running: &SimulatorState, path: &str) -> Option<Response<ReplyBody>> {
     let snapshot = || running.ledger.snapshot(running.now());
     let shown = match path {
@@ -183,7 +184,7 @@ fn paper(running: &SimulatorState, date: &str) -> Response<ReplyBody> {
     let no =
         |status, why: &'static str| plain(status, "text/plain", Bytes::from_static(why.as_bytes()));
     let Some(date) = BusinessDate::parse(date) else {
-        return no(StatusCode::BAD_REQUEST, "a date is written YYYY-MM-DD\n");
+        return no(StatusCode::BAD_REQUEST, "give the date as YYYY-MM-DD\n");
     };
     match running.closed_statement(date) {
         Ok(statement) => {
@@ -226,7 +227,7 @@ fn respond_with(reply: HttpReply, cut: bool) -> Response<ReplyBody> {
 #[error("the simulated network dropped the connection")]
 struct DroppedConnection;
 
-/// A body that is sent whole, or announced whole and broken off after its first half.
+/// A body that is sent whole, or whose whole length is announced and only its first half sent.
 struct ReplyBody {
     announced: u64,
     left: Option<Bytes>,

@@ -1,4 +1,4 @@
-//! How a simulated channel behaves: its dialect, faults, seed, and how its cards answer.
+//! The behaviour of a simulated channel: its dialect, faults, seed, and its cards' answers.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,10 +19,10 @@ use super::keys::canyon::CanyonKeys;
 use super::keys::quarry::QuarryKeys;
 use super::ledger::unionpay_calendar;
 
-/// Tells the time. Given from outside, so that a test can move it over a cut-off.
+/// The source of time, given from outside, so that a test can move it over a cut-off.
 pub type ChannelClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// The merchant that both dialects know unless told otherwise: UnionPay's published test merchant.
+/// The default merchant of both dialects: UnionPay's published test merchant.
 pub const MERCHANT_ID: &str = "777290058110097";
 
 /// The most posts of one notice (UnionPay sends up to five times).
@@ -37,7 +37,7 @@ pub enum DialectSettings {
 }
 
 impl DialectSettings {
-    /// The name that reports carry.
+    /// The name in reports.
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::UnionPayAcp(_) => "unionpay-acp",
@@ -52,8 +52,8 @@ impl DialectSettings {
     }
 
     /// The lines of a reversed success in the real channel's statements. The banks have a word for
-    /// it: REVOKED, CANCEL, void. UnionPay's detail has none, and an acquirer clears only what
-    /// stands.
+    /// it: REVOKED, CANCEL, void. UnionPay's detail has none, and an acquirer clears only successes
+    /// that stand.
     const fn reversed_lines(&self) -> ReversedLines {
         match self {
             Self::Bank(_) => ReversedLines::Both,
@@ -69,7 +69,7 @@ impl DialectSettings {
         }
     }
 
-    /// The same, to be changed.
+    /// The same, mutable.
     pub fn harbour_mut(&mut self) -> Option<&mut HarbourSettings> {
         match self {
             Self::Bank(BankSettings { style: BankStyle::Harbour(bank), .. }) => Some(bank),
@@ -98,7 +98,7 @@ pub struct Iso8583Settings {
     pub master_key: Option<Zeroizing<String>>,
 }
 
-/// Which of the two shipped formats and message sets the far end speaks.
+/// The shipped format and message set that the far end uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Iso8583Style {
     Posp,
@@ -149,18 +149,18 @@ pub enum BankStyle {
 pub struct HarbourSettings {
     /// The key of HMAC-SHA256, as text.
     pub key: Zeroizing<String>,
-    /// Off: a request needs no signature. Replies are signed all the same.
+    /// If false, a request needs no signature. Replies are signed all the same.
     pub verify_signatures: bool,
     /// Charges out of a hundred that are answered "processing" and decided later.
     pub pending_percent: u8,
 }
 
-/// How hard the channel tries to deliver a notice.
+/// The retries of a notice.
 #[derive(Debug, Clone)]
 pub struct NoticeRetries {
     /// Waits between the posts of one notice: one post more than there are waits, at most five.
     pub waits: Vec<Duration>,
-    /// How long one post may take (UnionPay waits ten seconds).
+    /// The time-out of one post (UnionPay waits ten seconds).
     pub timeout: Duration,
 }
 
@@ -175,10 +175,10 @@ impl Default for NoticeRetries {
 /// [`Self::harbour_bank`] and change what matters.
 #[derive(Clone)]
 pub struct SimulatorSettings {
-    /// The name that reports carry.
+    /// The name in reports.
     pub id: String,
     pub dialect: DialectSettings,
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 takes a free one.
     pub address: SocketAddr,
     pub faults: Faults,
     /// One seed gives one history of card answers and faults.
@@ -191,7 +191,7 @@ pub struct SimulatorSettings {
     pub differences_percent: u8,
     /// The lines of a reversed success in its statements. UnionPay's have no word for a reversal.
     pub reversed_lines: ReversedLines,
-    /// How long the channel works on an order that it does not decide at once.
+    /// The time that the channel works on an order that it does not decide at once.
     pub working: DurationRange,
     /// Larger charges are declined as over the limit.
     pub per_order_max_minor: i64,
@@ -200,18 +200,18 @@ pub struct SimulatorSettings {
     pub calendar: ClearingCalendar,
     /// The channel's fee, in millionths of the amount, 0 to 1,000,000.
     pub fee_rate_ppm: u32,
-    /// Whether it keeps the fee of what is refunded; otherwise each refund brings its own back.
+    /// Whether the channel keeps the fee of a refunded amount; otherwise a refund returns its own.
     pub keeps_refund_fees: bool,
     /// Whether a charge may still be processed after a reversal of its number was answered "no such
-    /// order". Off: such a number is dead. On: only `not_found_final_after` guards, so the most of
-    /// `faults.delay_for` must lie below it.
+    /// order". If false, such a number is dead. If true, only `not_found_final_after` guards
+    /// against it, so the longest `faults.delay_for` must lie below that.
     pub late_arrivals: bool,
     pub notice_retries: NoticeRetries,
-    /// Where a channel posts its notices whose requests do not say it: the merchant has configured
-    /// it there. `None` posts none.
+    /// The address for notices of a channel whose requests do not name one: the merchant has
+    /// configured it at the channel. `None` posts none.
     pub notices_to: Option<String>,
     pub clock: ChannelClock,
-    /// The time in the Date headers of its replies, right or wrong; `None` sends none.
+    /// The clock of the Date headers in its replies, right or wrong; `None` sends none.
     pub dates: Option<ChannelClock>,
 }
 
@@ -253,13 +253,13 @@ impl SimulatorSettings {
         Self::harbour_bank(id, clock).with_declines_percent(0).without_request_signatures()
     }
 
-    /// A channel that speaks `dialect`, for instance what a channel's file says of its other side.
-    /// No faults, one order in ten declined.
+    /// A channel of the given dialect, for instance a channel file's other side. No faults, one
+    /// order in ten declined.
     pub fn of(id: &str, dialect: DialectSettings, clock: ChannelClock) -> Self {
         Self::plain(id, dialect, clock)
     }
 
-    /// Requests need no signature, where the dialect can do without: for throughput tests.
+    /// Requests need no signature, if the dialect works without: for throughput tests.
     pub fn without_request_signatures(mut self) -> Self {
         if let Some(bank) = self.dialect.harbour_mut() {
             bank.verify_signatures = false;
@@ -291,7 +291,7 @@ impl SimulatorSettings {
         }
     }
 
-    /// Its replies say what time it is, by this clock.
+    /// Replies carry this clock's time.
     pub fn with_dates(mut self, clock: ChannelClock) -> Self {
         self.dates = Some(clock);
         self
@@ -302,7 +302,7 @@ impl SimulatorSettings {
         match &mut self.dialect {
             DialectSettings::UnionPayAcp(acp) => acp.merchant_id = merchant_id.to_owned(),
             DialectSettings::Bank(bank) => bank.merchant_id = merchant_id.to_owned(),
-            // Links are agreed with one institution: whoever has the key is known.
+            // A link belongs to one institution: the key identifies it.
             DialectSettings::Iso8583(_) => {}
         }
         self
@@ -373,7 +373,7 @@ impl SimulatorSettings {
         self
     }
 
-    /// Whether every number lies in its range; says which does not.
+    /// Checks that every number lies in its range; the error names one that does not.
     pub fn check(&self) -> Result<(), String> {
         self.faults.check()?;
         let pending = self.dialect.harbour().map_or(0, |bank| bank.pending_percent);

@@ -12,7 +12,7 @@ use super::faults::{Counters, Faults, Repeats, RequestPlan};
 use super::ledger::Ledger;
 use super::settings::SimulatorSettings;
 
-/// Posts of notices on their way at one time.
+/// Posts of notices that are under way at one time.
 const POSTS_MAX: usize = 64;
 
 pub(super) struct SimulatorState {
@@ -66,11 +66,11 @@ impl SimulatorState {
 
     /// Returns when the simulator is told to stop, or dropped.
     pub async fn stopped(&self) {
-        // An error means that the handle is gone, which is the same order to stop.
+        // An error means that the handle is gone, which also means stop.
         let _ = self.stop.clone().wait_for(|stop| *stop).await;
     }
 
-    /// Waits; answers whether the whole time passed before the simulator was stopped.
+    /// Waits; returns whether the whole time passed before the simulator was stopped.
     pub async fn sleep(&self, duration: Duration) -> bool {
         if duration.is_zero() {
             return true;

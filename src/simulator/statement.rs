@@ -1,12 +1,12 @@
-//! A channel's statement of a clearing day: the ledger's finished work, with differences
-//! where they are asked for.
+//! A channel's statement of a clearing day: the ledger's finished work, with planted differences if
+//! the settings ask for them.
 //!
-//! A reversed success has two lines with the sum zero, or none: channels differ. The second one
-//! stands in the statement of the day on which it was carried out.
+//! A reversed success has two lines with the sum zero, or none: channels differ. The second line
+//! belongs to the statement of the day on which the reversal was carried out.
 //!
-//! Knows of a format only which differences its lines can show: `dialect::statement` writes it.
-//! Differences are drawn by seed and order number, so that one seed plants the same ones again, and
-//! each is listed: a reconciliation must find exactly these.
+//! Of a format only the differences that its lines can show are known here: `dialect::statement`
+//! writes it. Differences are drawn by seed and order number, so that one seed plants the same ones
+//! again, and each is listed: a reconciliation must find exactly these.
 
 use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
@@ -16,7 +16,7 @@ use super::ledger::{EntryKind, EntryState, LedgerEntry, LedgerSnapshot};
 use super::settings::{BankSettings, BankStyle, DialectSettings, ReversedLines};
 use super::state::SimulatorState;
 
-/// Added to the running number of a line that nobody has.
+/// Added to the running number of a line without an order.
 const FOREIGN_TRACES: u64 = 900_000_000_000;
 
 /// A way in which a statement's line differs from the ledger.
@@ -25,7 +25,7 @@ const FOREIGN_TRACES: u64 = 900_000_000_000;
 pub enum DifferenceKind {
     /// The line is left out.
     Missing,
-    /// A line about an order that nobody has.
+    /// A line about an order that does not exist.
     Foreign,
     /// The amount is one minor unit more.
     Amount,
@@ -35,7 +35,7 @@ pub enum DifferenceKind {
     Repeated,
     /// The line stands in the next date's statement instead.
     ShiftedOut,
-    /// A line of the date before, which that one is without.
+    /// A line of the date before, missing from that date's statement.
     ShiftedIn,
     /// The line says that it failed.
     Status,
@@ -84,14 +84,14 @@ pub(super) struct ChannelStatementLine {
     pub entry: LedgerEntry,
     /// The entry that it refers to, if any.
     pub original: Option<LedgerEntry>,
-    /// Its own status; false only where that is planted.
+    /// Its own status; false only if that difference is planted.
     pub succeeded: bool,
-    /// The line takes its entry back, under the entry's own numbers.
+    /// The line takes its entry back under the entry's own numbers.
     pub takes_back: bool,
 }
 
 impl ChannelStatementLine {
-    /// Whether the merchant is paid by it, or pays.
+    /// Whether the line pays the merchant, or charges it.
     pub fn pays_merchant(&self) -> bool {
         match self.entry.kind {
             EntryKind::Charge | EntryKind::Capture => !self.takes_back,
@@ -159,7 +159,7 @@ impl SimulatorState {
         let place = |chance: &mut Chance| chance.below(kinds.len() as u64) as usize;
         match (chance.hits(parts), line.entry.state) {
             (false, _) => None,
-            // Anything else in one of two lines would be two differences.
+            // Another difference in one of two lines would count as two.
             (true, EntryState::Reversed) => {
                 line.takes_back.then_some(DifferenceKind::ReversalMissing)
             }
@@ -178,7 +178,7 @@ impl ChannelStatement {
             DifferenceKind::ShiftedIn => self.lines.push(line),
             DifferenceKind::Foreign => {
                 let mut foreign = line.clone();
-                // No order number ends so, and no channel counts so far.
+                // No order number ends like this, and no channel's count reaches so far.
                 foreign.entry.order_no = format!("{order_no}F");
                 foreign.entry.trace += FOREIGN_TRACES;
                 order_no = foreign.entry.order_no.clone();

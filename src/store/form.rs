@@ -1,12 +1,12 @@
-//! The stored form of a row, and how its fields are read back.
+//! The stored form of a row, and the reading of its fields.
 //!
 //! A stored row is one byte that names its form, then its fields in `postcard` (compact, not
-//! self-describing: a field is added under a new form byte). What the key says (order id,
-//! channel, date, sequence) is not said again in the row. Fields that a store must see without
-//! reading the whole row stand first: the version that guards it, and what its index is made of.
+//! self-describing: a field is added under a new form byte). The row does not repeat its key (order
+//! id, channel, date, sequence). The fields that a store needs without reading the whole row come
+//! first: the version that guards it, and those of its index.
 //!
-//! A row that does not read back is [`StoreError::Damaged`], never a panic: what lies on a disk is
-//! input. Errors name the table and the field, never the bytes (I-11).
+//! A row that cannot be decoded is [`StoreError::Damaged`], never a panic, since the content of a
+//! disk is input. Errors name the table and the field, never the bytes (I-11).
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::domain::closed_set::StoredNumber;
 /// a conversion.
 pub(super) const FORM: u8 = 1;
 
-/// Room for a usual row, so that encoding allocates once.
+/// The length of a usual row, so that encoding allocates once.
 const USUAL_LENGTH: usize = 320;
 
 pub(super) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
@@ -30,7 +30,7 @@ pub(super) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
         .expect("a record of numbers, texts and lists always encodes into memory")
 }
 
-/// Reads a whole row; bytes left over are damage too.
+/// Decodes a whole row; bytes left over are damage too.
 pub(super) fn decode<'a, T: Deserialize<'a>>(
     table: &'static str,
     bytes: &'a [u8],
@@ -39,7 +39,7 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(
     if rest.is_empty() { Ok(record) } else { Err(damaged(table, "it is longer than its fields")) }
 }
 
-/// Reads the first fields of a row.
+/// Decodes the first fields of a row.
 pub(super) fn decode_head<'a, T: Deserialize<'a>>(
     table: &'static str,
     bytes: &'a [u8],
@@ -67,7 +67,7 @@ pub(super) fn wrong(table: &'static str, field: &str) -> StoreError {
     damaged(table, &format!("`{field}` has no such value"))
 }
 
-/// Reads values back from their stored form, naming the field that does not read.
+/// Decodes stored values, and names the field that cannot be decoded.
 #[derive(Clone, Copy)]
 pub(super) struct StoredFields {
     pub table: &'static str,
@@ -104,7 +104,7 @@ impl StoredFields {
         BusinessDate::from_yyyymmdd(yyyymmdd).ok_or_else(|| wrong(self.table, "date"))
     }
 
-    /// A moment as it was written; one that [`Timestamp`] would have to bend is damage.
+    /// The stored moment; one outside of [`Timestamp`]'s range is damage.
     pub(super) fn time(self, millis: u64) -> Result<Timestamp, StoreError> {
         let whole = i64::try_from(millis).map_err(|_| wrong(self.table, "time"))?;
         let time = Timestamp::from_millis(whole);
@@ -121,7 +121,7 @@ pub(super) fn millis(time: Timestamp) -> u64 {
     u64::try_from(time.as_millis()).expect("a timestamp lies in 1970 or later")
 }
 
-/// Takes a text back as our own value.
+/// Copies a stored text.
 pub(super) fn text(stored: Option<&str>) -> Option<String> {
     stored.map(str::to_owned)
 }

@@ -1,8 +1,8 @@
 //! The keys of the stores that keep sorted bytes: a letter for the table, then the row's identity.
 //!
 //! Numbers are big-endian and texts end in a zero byte, so that keys sort as their values do and no
-//! key is the beginning of another one. The layout is kept small on purpose, since every key costs
-//! a payment time.
+//! key is a prefix of another one. Keys are short on purpose, since their length costs time in
+//! every payment.
 
 use crate::domain::ids::{ChannelId, ChannelOrderNo, OrderId};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -11,10 +11,10 @@ use super::StoreError;
 use super::form::{damaged, millis};
 use super::sorted::StoreResult;
 
-/// The form of all keys, as the manifest of a store on disk says it.
+/// The form of all keys, which the manifest of a store on disk names.
 pub(super) const LAYOUT: u8 = 1;
 
-/// A key in the making.
+/// A key that is being built.
 pub(super) struct Key(pub Vec<u8>);
 
 impl Key {
@@ -56,21 +56,21 @@ impl Key {
     }
 }
 
-/// The key of a row that is known by its order, or by another number of that sequence, alone.
+/// The key of a row whose identity is its order, or another number of that sequence, alone.
 pub(super) fn order_key(table: u8, order: OrderId) -> Vec<u8> {
     Key::of(table).order(order).0
 }
 
-/// What is left to read of a key of ours.
+/// The rest of a key of ours that is being read.
 pub(super) struct Parts<'a>(&'a [u8]);
 
 impl<'a> Parts<'a> {
-    /// All behind the table's letter.
+    /// Everything after the table's letter.
     pub(super) fn of(key: &'a [u8]) -> Self {
         Self(key.get(1..).unwrap_or_default())
     }
 
-    /// All from a place on.
+    /// Everything from a place on.
     pub(super) fn from(key: &'a [u8], at: usize) -> Self {
         Self(key.get(at..).unwrap_or_default())
     }
@@ -92,7 +92,8 @@ impl<'a> Parts<'a> {
 
     pub(super) fn date(&mut self) -> StoreResult<BusinessDate> {
         let number = self.number().map(u32::from_be_bytes)?;
-        BusinessDate::from_yyyymmdd(number).ok_or_else(|| damaged("keys", "a date is none"))
+        BusinessDate::from_yyyymmdd(number)
+            .ok_or_else(|| damaged("keys", "a date is not a date of the calendar"))
     }
 
     pub(super) fn channel(&mut self) -> StoreResult<ChannelId> {
@@ -116,7 +117,7 @@ pub(super) fn bounds(prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (prefix.to_vec(), end)
 }
 
-/// The key that follows `key` at once: where a listing goes on after it.
+/// The key directly after `key`, from which a listing goes on.
 pub(super) fn after(mut key: Vec<u8>) -> Vec<u8> {
     key.push(0);
     key

@@ -1,7 +1,7 @@
-//! What the books are kept in: one trait, which every store upholds in the same way.
+//! The store of the books: one trait, which every store upholds in the same way.
 //!
 //! Upholds I-9 (caller order ids are unique), I-12 (`commit` returns only when the rows would
-//! survive the loss of power), and the guards that [`WriteSet`] names. A store knows rows, and no
+//! survive the loss of power), and the guards that [`WriteSet`] names. A store has rows, and no
 //! rules.
 //!
 //! [`Store`] has what differs between stores. Every read is a function of `dyn Store`, written
@@ -34,28 +34,29 @@ pub use sorted::{Scan, SortedBytes, Visit};
 /// A future that a store returns; boxed, so that the store is chosen at start.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What a read gives.
+/// The result of a read.
 pub type StoreRead<'a, T> = StoreFuture<'a, Result<T, StoreError>>;
 
-/// What looks at rows, and keeps to itself what it finds.
-pub type Look<'a> = Box<dyn FnOnce(&dyn SortedBytes) + Send + 'a>;
+/// A query over rows, which keeps its result itself.
+pub type RowQuery<'a> = Box<dyn FnOnce(&dyn SortedBytes) + Send + 'a>;
 
-/// A line of a batch's listing: its place, the class as it was found, the difference as it is now.
+/// A line of a batch's listing: its place, the class that the batch found, and the present
+/// difference.
 pub type FoundRow = (u32, Class, Difference);
 
-/// What a contradiction is known by: order, attempt, claim, and its place among those.
+/// The identity of a contradiction: order, attempt, claim, and its place among those.
 pub type ContradictionPlace = (OrderId, u8, ReportedEnd, u8);
 
-/// How many things wait to be delivered.
+/// The numbers of deliveries that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// They are tried again by themselves.
+    /// Deliveries that are tried again by themselves.
     pub owed: u64,
-    /// They were refused, and wait for a person.
+    /// Deliveries that were refused, and wait for an operator.
     pub parked: u64,
 }
 
-/// Why a write set was not written. Nothing of it is then.
+/// Why a write set was not written. Nothing of it is written then.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// A row has changed since it was loaded: load again and decide again.
@@ -64,25 +65,24 @@ pub enum CommitError {
     /// The caller has used this order id before.
     #[error("the caller's order id belongs to order {existing}")]
     Duplicate { existing: OrderId },
-    /// Too many commits wait: answer 503 and let the caller come back.
+    /// Too many commits wait: answer 503, so that the caller comes back.
     #[error("the store's queue is full")]
     Busy,
-    /// The store cannot be reached just now, and nothing was written: as [`Self::Busy`].
+    /// The store cannot be reached at present, and nothing was written: as [`Self::Busy`].
     #[error("the store cannot be reached; nothing was written")]
     Unavailable(#[source] StoreError),
-    /// This process has lost its lease of the books: another one may go on with its work. Nothing
-    /// was written, and nothing of this process ever will be: it must end.
+    /// This process has lost its lease of the books, and another one may have taken over. Nothing
+    /// was written, and this process can never write again: it must end.
     #[error("this process has lost its lease of the books")]
     Fenced,
     /// A write or fsync failed. It is never tried again; the process must stop taking orders.
-    /// Whether the write set will be found after a restart is not known. With
-    /// [`StoreError::Damaged`] inside, the store goes on: only the row that the write set was to
-    /// replace does not read.
-    #[error("the store has failed and takes no more writes")]
+    /// Whether the write set is found after a restart is unknown. With [`StoreError::Damaged`]
+    /// inside, the store goes on: only the row that the write set was to replace cannot be decoded.
+    #[error("the store has failed and accepts no more writes")]
     Failed(#[source] StoreError),
 }
 
-/// Why rows could not be read, or the store not be opened.
+/// Why rows could not be read, or the store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{context}")]
@@ -93,11 +93,11 @@ pub enum StoreError {
     },
     #[error("{context}: {detail}")]
     Backend { context: &'static str, detail: String },
-    /// A stored row does not read back: the file is damaged, or written by a newer version.
-    #[error("a stored row of `{table}` does not read back: {detail}")]
+    /// A stored row cannot be decoded: the file is damaged, or written by a newer version.
+    #[error("a stored row of `{table}` cannot be decoded: {detail}")]
     Damaged { table: &'static str, detail: String },
-    /// Something that was durable is missing or is not as it was written. Nothing is opened: books
-    /// with less in them would take orders a second time.
+    /// A durable file or row is missing or is not as it was written. Nothing is opened: incomplete
+    /// books would take orders a second time.
     #[error(
         "the books are not whole: {what}; {known}. Put back what is missing, or restore the backup \
          of the whole data folder; an emptied one would take and charge the same orders again"
@@ -108,8 +108,8 @@ pub enum StoreError {
 /// The most rows that one page of a listing has.
 pub const PAGE_MAX: usize = 1_000;
 
-/// Where the books are kept. Listings are in key order, and go on after the last key of a page.
-/// What is read is durable: no answer rests on a row that a loss of power could take back (I-12).
+/// The store of the books. Listings are in key order, and go on after the last key of a page. Every
+/// row that is read is durable: no answer rests on a row that a loss of power could undo (I-12).
 ///
 /// The reads are functions of `dyn Store`, in `table/`.
 pub trait Store: Send + Sync {
@@ -128,19 +128,19 @@ pub trait Store: Send + Sync {
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>>;
 
-    /// The attempts, by order and number, that were in flight when this process opened the store:
-    /// whoever carried them out is gone. Orders come in their order.
+    /// The attempts, by order and number, that were in flight when this process opened the store,
+    /// so that no call carries them out any more. Sorted by order.
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
-    /// Shows rows to who reads a row or two by their keys, on the spot.
-    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()>;
+    /// Runs a query that reads a row or two by their keys, on the spot.
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()>;
 
-    /// The same for a page, which may take longer.
-    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()>;
+    /// Runs a query that reads a page, which may take longer.
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()>;
 }
 
-/// A store as a thread reads it that may block: pages are read on that thread, too. Handing each
-/// one over costs more than its rows.
+/// A store for a thread that may block: pages are read on that thread, too, since handing one to
+/// another thread costs more than reading its rows.
 pub struct BlockingReads(pub Arc<dyn Store>);
 
 impl Store for BlockingReads {
@@ -161,11 +161,11 @@ impl Store for BlockingReads {
         self.0.left_in_flight()
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
         self.0.show(look)
     }
 
-    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
         self.0.show(look)
     }
 }

@@ -1,8 +1,8 @@
 //! A write set as guarded writes of bytes, for the stores that keep sorted bytes.
 //!
-//! A plan is made where the commit is asked for, with all that needs no store (encoding), so that a
-//! single writer has only the guards left to check. [`CommitPlan::check`] then says what to write,
-//! or why nothing is written; it upholds the guards that
+//! A plan is made in the committing task, with all the work that needs no store (encoding), so that
+//! the single writer has only the guards left to check. [`CommitPlan::check`] then returns the
+//! writes or the reason for none; it upholds the guards that
 //! [`WriteSet`](crate::domain::write_set::WriteSet) names.
 
 use std::collections::BTreeMap;
@@ -11,27 +11,27 @@ use super::row::{Entries, Head, identity};
 use super::sorted::StoreResult;
 use super::{CommitError, StoreError};
 
-/// Keys and what they are to hold; `None` removes.
+/// Keys and their new values; `None` removes.
 pub(super) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
-/// A value as the guards see it.
+/// A stored value, for the guards.
 pub(super) type StoredValue = Result<Option<Vec<u8>>, StoreError>;
 
 type GuardResult = Result<(), CommitError>;
 
-/// What guards a stored row: see `Versioned::head`.
+/// Reads the part of a stored row that guards it: see `Versioned::head`.
 type ReadHead = fn(&[u8], &[u8]) -> StoreResult<Head>;
 
 /// One guarded change.
 enum PlannedWrite {
     /// A row that must not exist yet.
     New { key: Vec<u8>, row: Vec<u8> },
-    /// A row that replaces the one of the version before; version 1 is new. Without a row it goes,
-    /// if it is of the version before.
+    /// A row that replaces the previous version; version 1 is new. Without a row, the previous
+    /// version is removed.
     Put { key: Vec<u8>, version: u32, row: Option<Vec<u8>>, head: ReadHead },
     /// A line of the audit trail, whose key follows from its place.
     Line { key: fn(u64) -> Vec<u8>, row: Vec<u8> },
-    /// What a table checks and writes in its own way.
+    /// Rows that a table checks and writes in its own way.
     Own(Box<dyn FnOnce(&mut PlanCheck<'_>) -> GuardResult + Send>),
 }
 
@@ -40,12 +40,12 @@ pub(super) struct CommitPlan {
     steps: Vec<PlannedWrite>,
 }
 
-/// What a plan is checked against, and what it has written so far.
+/// The state that a plan is checked against, and its writes so far.
 pub(super) struct PlanCheck<'a> {
     stored: &'a dyn Fn(&[u8]) -> StoredValue,
     writes: Writes,
     audit_next: u64,
-    /// The unique index entries that each row is to hold in the end.
+    /// The unique index entries that each row holds in the end.
     claims: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
 }
 
@@ -62,7 +62,7 @@ impl CommitPlan {
         self.steps.push(PlannedWrite::Put { key, version, row: Some(row), head });
     }
 
-    /// Takes a row of this version away.
+    /// Removes a row of this version.
     pub(super) fn remove(&mut self, key: Vec<u8>, version: u32, head: ReadHead) {
         self.steps.push(PlannedWrite::Put {
             key,
@@ -72,7 +72,8 @@ impl CommitPlan {
         });
     }
 
-    /// Guards a row that is not written: it is there with this version, or is not, for version 0.
+    /// Guards a row that is not written: it must exist with this version, or be absent for version
+    /// 0.
     pub(super) fn unchanged(&mut self, key: Vec<u8>, version: u32, head: ReadHead) {
         self.own(move |check| {
             let stored = check.find(&key)?.map(|row| head(&key, &row));
@@ -94,7 +95,7 @@ impl CommitPlan {
     }
 
     /// The writes of the plan if every guard holds against `stored` and against the plan's own
-    /// earlier rows. `audit_next` is the next free place of the audit trail, and moves on.
+    /// earlier rows. `audit_next` is the next free place of the audit trail, and is advanced.
     pub(super) fn check(
         self,
         audit_next: &mut u64,
@@ -145,8 +146,8 @@ impl PlanCheck<'_> {
         Ok(())
     }
 
-    /// Writes a row, or takes it away, and moves its index entries along. What it gives up of the
-    /// unique ones another row may take, whichever comes first: see [`Self::claim`].
+    /// Writes or removes a row, and updates its index entries. Another row may take a unique entry
+    /// that this one gives up, whichever comes first: see [`Self::claim`].
     fn put(
         &mut self,
         key: Vec<u8>,
@@ -170,7 +171,7 @@ impl PlanCheck<'_> {
 
     fn reindex(&mut self, key: &[u8], old: Entries, new: Entries) -> GuardResult {
         for entry in old.unique {
-            // An earlier version in this same write set may never have taken it.
+            // An earlier version in this same write set may never have taken the entry.
             if !new.unique.contains(&entry) && self.find(&entry)?.as_deref() == Some(identity(key))
             {
                 self.remove(entry);
@@ -189,7 +190,7 @@ impl PlanCheck<'_> {
         Ok(())
     }
 
-    /// Lets every row take the unique entries that it holds in the end.
+    /// Gives every row the unique entries that it holds in the end.
     fn claim(&mut self) -> GuardResult {
         for (key, unique) in std::mem::take(&mut self.claims) {
             for entry in unique {
@@ -204,7 +205,7 @@ impl PlanCheck<'_> {
     }
 }
 
-/// Version 1 needs that no row is found; version n > 1 needs the one of version n - 1.
+/// Version 1 requires that there is no row; version n > 1 requires version n - 1.
 pub(super) fn check_version(stored: Option<u32>, version: u32) -> GuardResult {
     let holds = match stored {
         None => version == 1,

@@ -1,7 +1,7 @@
-//! What each table says of its rows, and what follows from that for all of them.
+//! The definition of a table's rows, and the reads and plans that follow from it for every table.
 //!
-//! An index entry whose row has moved on in the meantime is passed over: the row is then found
-//! under its next entry.
+//! A read skips an index entry whose row has changed meanwhile: the row is then found under its
+//! next entry.
 
 use std::collections::BTreeSet;
 
@@ -14,44 +14,44 @@ use super::key::bounds;
 use super::plan::CommitPlan;
 use super::sorted::{Scan, SortedRows, StoreResult, onward, page};
 #[cfg(test)]
-use super::table::tests::Sampled as Listed;
-/// What a table must be to be listed: in tests every one has samples.
+use super::table::tests::SampleTable as Listed;
+/// A listed table; in tests it has samples too.
 #[cfg(not(test))]
 use Table as Listed;
 
-/// A kind of row: where it lies, what it is stored as, and what guards it in a commit.
+/// A kind of row: its key, its stored form, and its guard in a commit.
 pub(super) trait Table {
     type Row;
 
-    /// Who is named when a row does not read back.
+    /// The table's name in errors.
     const NAME: &'static str;
 
-    /// The first bytes of its keys, the rows' own first, each with what lies there: the words of
-    /// the error about books that are not whole.
+    /// The first bytes of its keys, the rows' own first, each with the name of its content for the
+    /// error about books that are not whole.
     const LETTERS: &'static [(u8, &'static str)];
 
     const LETTER: u8 = Self::LETTERS[0].0;
 
-    /// So many of the letters, from the first, are those of rows; the others are its index's.
+    /// The number of letters, from the first, that are of rows; the others are of its index.
     const ROW_LETTERS: usize = 1;
 
-    /// The first bytes of those keys that come in no order of time, and that are looked up though
-    /// most are not there: a store keeps more at hand for them.
+    /// The first bytes of keys that are not in order of time and that are often looked up in vain:
+    /// a store keeps a filter for them.
     const SCATTERED: &'static [u8] = &[];
 
     fn key(row: &Self::Row) -> Vec<u8>;
 
-    /// What the key does not say.
+    /// Encodes the fields that are not in the key.
     fn encode(row: &Self::Row) -> Vec<u8>;
 
     fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Self::Row>;
 
-    /// Reads what a store sees of a row without reading the whole of it.
+    /// Reads the fields that a store needs, without reading the whole row.
     fn reads_head(_key: &[u8], _bytes: &[u8]) -> StoreResult<()> {
         Ok(())
     }
 
-    /// Adds what a write set has for the table, with its guards.
+    /// Adds the table's part of a write set, with its guards.
     fn plan(writes: &WriteSet, plan: &mut CommitPlan);
 }
 
@@ -59,7 +59,7 @@ pub(super) trait Table {
 pub(super) trait Versioned: Table {
     fn version(row: &Self::Row) -> u32;
 
-    /// What guards a stored row, and the entries that follow from it.
+    /// The version that guards a stored row, and its index entries.
     fn head(key: &[u8], bytes: &[u8]) -> StoreResult<Head>;
 }
 
@@ -73,14 +73,15 @@ pub(super) struct Head {
 /// The index entries that a row has.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    /// Each ends in the row's identity, which is its key without the letter, and holds nothing.
+    /// Each ends in the row's identity, which is its key without the letter, and has an empty
+    /// value.
     pub plain: Vec<Vec<u8>>,
-    /// Each can be one row's only and holds its identity.
+    /// Each belongs to one row only, and its value is that row's identity.
     pub unique: Vec<Vec<u8>>,
 }
 
 impl Entries {
-    /// Adds an entry that begins so to those of the row with this key.
+    /// Adds an entry with this prefix to those of the row with this key.
     pub(super) fn add(&mut self, mut prefix: Vec<u8>, key: &[u8]) {
         prefix.extend_from_slice(identity(key));
         self.plain.push(prefix);
@@ -103,7 +104,7 @@ pub(super) fn plan_new<T: Table>(rows: &[T::Row], plan: &mut CommitPlan) {
     }
 }
 
-/// Adds rows that each are new with version 1 or replace the one of the version before.
+/// Adds rows that are each new with version 1, or replace the previous version.
 pub(super) fn plan_put<'a, T: Versioned>(
     rows: impl IntoIterator<Item = &'a T::Row>,
     plan: &mut CommitPlan,
@@ -120,7 +121,7 @@ pub(super) fn get<T: Table>(rows: SortedRows<'_>, key: &[u8]) -> StoreResult<Opt
     rows.get(key)?.map(|row| T::decode(key, &row)).transpose()
 }
 
-/// A table's rows whose keys begin so, in their order, behind the key `after`.
+/// A table's rows whose keys have this prefix, in order, after the key `after`.
 pub(super) fn list_rows<T: Table>(
     rows: SortedRows<'_>,
     prefix: &[u8],
@@ -130,8 +131,8 @@ pub(super) fn list_rows<T: Table>(
     page(rows, onward(prefix, after), limit, |key, row| T::decode(key, row).map(Some))
 }
 
-/// The rows that index entries between two bounds point to. In each entry the row's identity
-/// stands at `at`.
+/// The rows that index entries between two bounds point to. The row's identity begins at `at` in
+/// each entry.
 pub(super) fn list_indexed<T: Versioned>(
     rows: SortedRows<'_>,
     bounds: (Vec<u8>, Vec<u8>),
@@ -146,8 +147,8 @@ pub(super) fn list_indexed<T: Versioned>(
     })
 }
 
-/// The rows that an index by time, whose entries begin so, shows as due: those whose time has come,
-/// and behind them those that are dated too far ahead.
+/// The due rows of an index by time whose entries have this prefix: those whose time has come,
+/// followed by those that are dated too far ahead.
 pub(super) fn due_rows<T: Versioned>(
     rows: SortedRows<'_>,
     prefix: &[u8],
@@ -163,8 +164,8 @@ pub(super) fn due_rows<T: Versioned>(
     Ok(found)
 }
 
-/// The rows behind `after` of an index that has another order than theirs, by key: all of the index
-/// is looked through for the smallest keys. `still` says whether a row belongs to it.
+/// The rows after `after` in order of their keys, from an index of another order: the whole index
+/// is read for the smallest keys. `still` tells whether a row belongs to it.
 pub(super) fn smallest<T: Versioned>(
     rows: SortedRows<'_>,
     (from, to): (Vec<u8>, Vec<u8>),
@@ -192,8 +193,8 @@ pub(super) fn smallest<T: Versioned>(
     Ok(found)
 }
 
-/// How often a unique index entry is looked up, when its row has given it up meanwhile: another
-/// row has it then, or none.
+/// The most look-ups of a unique index entry whose row gave it up meanwhile: then another row has
+/// it, or none.
 const LOOKS_MAX: usize = 8;
 
 /// The row that has a unique index entry.
@@ -214,7 +215,7 @@ pub(super) fn holder<T: Versioned>(
 
 type RowReader = fn(&[u8], &[u8]) -> StoreResult<Vec<u8>>;
 
-/// A table without its types, for whoever goes through all of them.
+/// A table without its types, for code that goes through all tables.
 pub(super) struct AnyTable {
     pub name: &'static str,
     pub letters: &'static [(u8, &'static str)],

@@ -1,4 +1,4 @@
-//! Keys and values in key order, and how a listing goes through them.
+//! Keys and values in key order, and the scans of listings.
 
 use super::key::{after, bounds};
 use super::{PAGE_MAX, StoreError};
@@ -12,22 +12,22 @@ pub enum Scan {
     Enough,
 }
 
-/// What a scan shows its pairs to.
+/// The callback that a scan gives its pairs to.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Scan, StoreError> + 'a;
 
-/// Keys and values in key order, while they are read.
+/// Keys and values in key order, during a read.
 pub trait SortedBytes {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Shows the pairs of `from` (with it) to `to` (without it) in order, until told that it is
-    /// enough.
+    /// Visits the pairs from `from` (included) to `to` (excluded) in order, until the visitor
+    /// stops.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 }
 
-/// What a read is given.
+/// The argument of a read.
 pub(super) type SortedRows<'a> = &'a dyn SortedBytes;
 
-/// A page of what lies between `from` and `to`: `read` gives a row, or `None` to pass a pair over.
+/// A page of the pairs between `from` and `to`: `read` returns a row, or `None` to skip the pair.
 pub(super) fn page<T>(
     rows: SortedRows<'_>,
     (from, to): (Vec<u8>, Vec<u8>),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::MemoryStore;
-use switchyard::store::{CommitError, Look, Store, StoreFuture, StoreRead};
+use switchyard::store::{CommitError, RowQuery, Store, StoreFuture, StoreRead};
 use tokio::sync::Semaphore;
 
 /// Reads pass at once; each commit and each lease needs a place.
@@ -70,11 +70,11 @@ impl Store for SlowStore {
         self.inner.left_in_flight()
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
         self.inner.show(look)
     }
 
-    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
         self.inner.show_page(look)
     }
 }

@@ -7,7 +7,7 @@ use switchyard::codec::form::Fields;
 use switchyard::codec::iso8583::frame::{FrameError, Framing, LengthForm};
 use switchyard::codec::iso8583::header::HeaderForm;
 use switchyard::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use switchyard::codec::iso8583::{Draft, Format, Message, Shipped, decode, encode};
+use switchyard::codec::iso8583::{Draft, Format, Message, ShippedFormat, decode, encode};
 use switchyard::codec::xml::{BYTES_MAX, DEPTH_MAX, ELEMENTS_MAX, Element, XmlError, is_name};
 use switchyard::codec::{DecodeError, FieldLimits};
 use switchyard::domain::card::LuhnWaiver;
@@ -29,22 +29,22 @@ fn links() -> &'static [Link; 4] {
     LINKS.get_or_init(|| {
         [
             Link {
-                format: Format::shipped(Shipped::Posp),
+                format: Format::shipped(ShippedFormat::Posp),
                 header: HeaderForm::Posp,
                 rule: rule(MacMethod::UnionPayEcb, 64),
             },
             Link {
-                format: Format::shipped(Shipped::Cups),
+                format: Format::shipped(ShippedFormat::Cups),
                 header: HeaderForm::Cups,
                 rule: rule(MacMethod::X99, 128),
             },
             Link {
-                format: Format::shipped(Shipped::Posp),
+                format: Format::shipped(ShippedFormat::Posp),
                 header: HeaderForm::None,
                 rule: rule(MacMethod::X919, 64),
             },
             Link {
-                format: Format::shipped(Shipped::Cups),
+                format: Format::shipped(ShippedFormat::Cups),
                 header: HeaderForm::None,
                 rule: rule(MacMethod::UnionPayEcb, 128),
             },

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::memory::FailedRows;
-use switchyard::store::{CommitError, Look, Store, StoreFuture, StoreRead};
+use switchyard::store::{CommitError, RowQuery, Store, StoreFuture, StoreRead};
 use tokio::sync::Notify;
 
 use crate::world::World;
@@ -120,11 +120,11 @@ impl Store for HostileStore {
         self.world.store.left_in_flight()
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
         self.slowly(self.world.store.show(look))
     }
 
-    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
         self.slowly(self.world.store.show_page(look))
     }
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use switchyard::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use switchyard::codec::iso8583::{Draft, Format, Shipped, decode, encode};
+use switchyard::codec::iso8583::{Draft, Format, ShippedFormat, decode, encode};
 
 /// Fields whose plain form the lines write in hexadecimal.
 const MARK_BYTES: char = ':';
@@ -63,7 +63,11 @@ fn read(line: &str) -> Line<'_> {
 
 impl Line<'_> {
     fn format(&self) -> Format {
-        Format::shipped(if self.format == "cups" { Shipped::Cups } else { Shipped::Posp })
+        Format::shipped(if self.format == "cups" {
+            ShippedFormat::Cups
+        } else {
+            ShippedFormat::Posp
+        })
     }
 
     fn rule(&self) -> Option<(MacRule, DesKey)> {

@@ -60,7 +60,7 @@ pub async fn of_date(
     let (channel, date) = (channel_id(&state, &id)?, date(&uri)?);
     let desk = Arc::clone(&state.statements);
     let looked = channel.clone();
-    let landed = tokio::task::spawn_blocking(move || desk.landed(&looked, date)).await;
+    let landed = tokio::task::spawn_blocking(move || desk.files_of(&looked, date)).await;
     let landed = landed.map_err(|_| task_failed())?.map_err(|error| disk(&error))?;
     let standing = state.statements.standing(&channel, date);
     let body = LandedBody {

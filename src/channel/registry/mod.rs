@@ -206,7 +206,7 @@ impl Registry {
     /// Keeps what is about to run, before it runs.
     fn keep_history(&self, channels: &Channelset) -> Result<(), Vec<Mistake>> {
         let running = channels.iter().map(|(id, loaded)| (id, &*loaded.text, &loaded.terms));
-        self.history.keep(running, self.clock.dating()).map_err(|(id, error)| {
+        self.history.keep(running, self.clock.effective_from()).map_err(|(id, error)| {
             let problem = format!("this version cannot be kept for its orders: {error}");
             let advice = "check the data folder's rights and room";
             vec![Mistake::new(&format!("{id}.toml"), 0, "", &problem, advice)]

@@ -108,20 +108,20 @@ impl Pace {
     pub async fn turn(&self) -> Option<PacePermit<'_>> {
         // The common case takes no timer: there is a place, and the rate allows it.
         if let Ok(permit) = self.places.free.try_acquire() {
-            let turn = self.held(permit);
+            let turn = self.permit(permit);
             if self.rate.check().is_ok() {
                 return Some(turn);
             }
         }
         let waiting = async {
-            let turn = self.held(self.places.free.acquire().await.ok()?);
+            let turn = self.permit(self.places.free.acquire().await.ok()?);
             self.rate.until_ready().await;
             Some(turn)
         };
         tokio::time::timeout(self.terms.wait_max, waiting).await.ok().flatten()
     }
 
-    fn held<'p>(&'p self, permit: SemaphorePermit<'p>) -> PacePermit<'p> {
+    fn permit<'p>(&'p self, permit: SemaphorePermit<'p>) -> PacePermit<'p> {
         PacePermit { permit: Some(permit), places: &self.places }
     }
 

@@ -12,10 +12,10 @@ use crate::domain::bin::{BIN_LENGTH_MAX, BIN_LENGTH_MIN, BinTable, PAN_LENGTH_MA
 use crate::domain::card::{luhn_fits, mask};
 use crate::tables::bin::RowView;
 
-/// The longest line that is read; a card number with blanks has a tenth of it.
+/// The longest line that is read: ten times a card number with blanks.
 const LINE_BYTES_MAX: usize = 256;
 
-/// One answer. `found` and the row's fields, or why there is none.
+/// One answer: `found` with the row's fields, or why there is none.
 #[derive(Serialize)]
 struct LookupAnswer<'row> {
     input: &'row str,
@@ -51,15 +51,15 @@ impl<'run, W: Write> Lookup<'run, W> {
         Self { table, pan_length, as_json, output, invalid_inputs: 0 }
     }
 
-    /// Answers each of these.
+    /// Answers each of these inputs.
     pub(super) fn answer_all(&mut self, numbers: &[String]) -> io::Result<()> {
         numbers.iter().try_for_each(|number| self.answer(number.as_bytes()))
     }
 
-    /// Answers each line until the input ends. Empty lines are passed over.
+    /// Answers each line until the input ends. Empty lines are skipped.
     pub(super) fn answer_lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
         let mut line = Vec::with_capacity(LINE_BYTES_MAX);
-        // Ends with the input, or with whoever reads the answers.
+        // Ends with the input, or when the reader of the answers has gone.
         while !is_closed() {
             line.clear();
             let mut bounded = input.by_ref().take(LINE_BYTES_MAX as u64);
@@ -78,12 +78,12 @@ impl<'run, W: Write> Lookup<'run, W> {
         Ok(())
     }
 
-    /// Whether every input was a number of a fitting length, found or not.
+    /// Whether every input was a number of a valid length, found or not.
     pub(super) fn all_were_valid(&self) -> bool {
         self.invalid_inputs == 0
     }
 
-    /// Answers one input. Blanks and hyphens, as cards are printed and typed, are left out.
+    /// Answers one input. Blanks and hyphens, as on printed cards, are left out.
     fn answer(&mut self, input: &[u8]) -> io::Result<()> {
         let mut buffer = [0; PAN_LENGTH_MAX];
         let mut length = 0;
@@ -170,7 +170,7 @@ impl<'run, W: Write> Lookup<'run, W> {
     }
 }
 
-/// Passes over the rest of a line without keeping it.
+/// Skips the rest of a line without keeping it.
 fn skip_line(input: &mut impl BufRead) -> io::Result<()> {
     loop {
         let chunk = input.fill_buf()?;

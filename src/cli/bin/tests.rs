@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::*;
 
-/// The number with a check digit that fits, made from a BIN.
+/// A number of a BIN with a right check digit.
 fn card(bin: &str, pan_length: usize) -> String {
     let payload = format!("{bin:0<width$}", width = pan_length - 1);
     let digit = crate::domain::card::luhn_digit(&payload);
@@ -25,7 +25,7 @@ struct Line {
     args: BinArgs,
 }
 
-/// Runs a line as the shell would, with JSON, and gives whether it was done and its objects.
+/// Runs a line as the shell would, with JSON; returns whether it was done, and its objects.
 fn run_line(folder: &Folder, line: &[&str], input: &str) -> (bool, Vec<Value>) {
     use clap::Parser;
     let data = folder.0.path().to_str().expect("a path in UTF-8");

@@ -1,4 +1,4 @@
-//! `switchyard accounting list|show|retry|withdraw`: what accounting is owed.
+//! `switchyard accounting list|show|retry|withdraw`: the requests to the accounting system.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `switchyard audit list`: what operators did, and why.
+//! `switchyard audit list`: the operators' actions, with their reasons.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `switchyard contradiction list`: what was said against orders that had ended.
+//! `switchyard contradiction list`: evidence against orders that had ended.
 
 use std::process::ExitCode;
 

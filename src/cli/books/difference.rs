@@ -1,4 +1,4 @@
-//! `switchyard difference list|show|resolve`: what statements say beside our records.
+//! `switchyard difference list|show|resolve`: differences between statements and our records.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! The books of the running daemon, read and put right: `switchyard accounting`, `audit`,
-//! `transaction`, `contradiction`, `difference`, `settlement`, `report`.
+//! Commands that read and correct the books of the running daemon: `switchyard accounting`,
+//! `audit`, `transaction`, `contradiction`, `difference`, `settlement`, `report`.
 
 pub mod accounting;
 pub mod audit;

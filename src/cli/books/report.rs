@@ -35,7 +35,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 struct ReportPart {
     title: &'static str,
     rows: &'static str,
-    /// A number's begins with `>`.
+    /// A column of numbers begins with `>`.
     columns: &'static [&'static str],
 }
 

@@ -1,4 +1,4 @@
-//! `switchyard settlement record|check|list`: what the bank has received, beside the statements.
+//! `switchyard settlement record|check|list`: the bank's receipts, compared with the statements.
 //!
 //! Exit codes: 0 agreed (or listed); 2 the bank's receipts and the statements differ.
 
@@ -102,7 +102,7 @@ fn row(settlement: &Value) -> Vec<String> {
     cells
 }
 
-/// One settlement, with why it differs.
+/// Describes one settlement, with the reason why it differs.
 fn summary(settlement: &Value) -> String {
     let mut text = aligned(&HEADING, &[row(settlement)]);
     for reason in list(settlement, "reasons").filter_map(Value::as_str) {

@@ -1,4 +1,4 @@
-//! `switchyard transaction list|show`: what has succeeded at a channel.
+//! `switchyard transaction list|show`: orders that succeeded at a channel.
 
 use std::process::ExitCode;
 

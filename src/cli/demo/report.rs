@@ -39,7 +39,7 @@ impl DemoReport<'_> {
     }
 
     /// Orders of a kind that succeeded.
-    fn done(&self, kind: &str) -> usize {
+    fn succeeded(&self, kind: &str) -> usize {
         let of_kind =
             self.books.core_orders().filter(|order| order.instruction.kind.name() == kind);
         of_kind.filter(|order| order.status == OrderStatus::Succeeded).count()
@@ -79,9 +79,9 @@ impl DemoReport<'_> {
             "clearing_records": self.books.clearing.len(),
             "ledger_differences": self.findings.ledger_differences(),
             "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
-            "refunded": self.done("refund"),
-            "voided": self.done("void"),
-            "captured": self.done("capture"),
+            "refunded": self.succeeded("refund"),
+            "voided": self.succeeded("void"),
+            "captured": self.succeeded("capture"),
         })
         .to_string()
     }

@@ -1,11 +1,11 @@
-//! Writes the list of differences beside its name and gives it that name when it is whole: half a
+//! Writes the list of differences under a temporary name and renames it when it is whole: half a
 //! list must not look like one.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// A list under way. Dropped before [`Self::finish`], it leaves nothing behind.
+/// A list that is being written. Dropped before [`Self::finish`], it leaves nothing behind.
 pub struct List {
     writer: Option<BufWriter<File>>,
     part: PathBuf,
@@ -30,7 +30,7 @@ impl List {
     }
 
     fn forget(&self) {
-        // What there is of it is of no use, and the reason is told in any case.
+        // The part that was written is of no use, and the failure itself is reported anyway.
         let _ = fs::remove_file(&self.part);
     }
 }

@@ -1,5 +1,5 @@
-//! `switchyard reconcile`: a statement file into the running daemon's books, or, without a daemon,
-//! against exported clearing records.
+//! `switchyard reconcile`: reconciles a statement file in the running daemon's books or, without a
+//! daemon, against exported clearing records.
 //!
 //! Exit codes of both forms: 0 both sides agree; 2 there are differences; 1 there is no report.
 

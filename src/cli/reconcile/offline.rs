@@ -72,7 +72,7 @@ pub struct OfflineArgs {
     temporary: Option<PathBuf>,
 }
 
-/// Holds the files against each other; gives the sums as JSON.
+/// Compares the files; returns the sums as JSON.
 pub fn reconcile_files(
     args: &OfflineArgs,
     quiet: bool,
@@ -131,7 +131,7 @@ fn layout_of(name: &str) -> anyhow::Result<Layout> {
     })
 }
 
-/// Shows how far it is, on a terminal.
+/// A progress bar, on a terminal.
 struct Bar {
     bar: ProgressBar,
     /// The weight of a joined part beside the bytes.

@@ -1,4 +1,4 @@
-//! The sums of a reconciliation as a table, from the one JSON form that files and daemon have.
+//! The sums of a reconciliation as a table, from the JSON form that both commands have.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use crate::cli::table::aligned;
 const HEADING: [&str; 8] =
     ["class", "currency", ">lines", ">amount", ">fee", ">records", ">amount", ">fee"];
 
-/// A row for each class of each currency, what was read, what is wrong with the file as a whole,
-/// and the end of it in words.
+/// A row for each class of each currency, the numbers of rows read, the problems of the file as a
+/// whole, and the verdict in words.
 pub fn table(report: &Value) -> String {
     let mut rows = Vec::new();
     for class in list(report, "classes") {
@@ -36,7 +36,7 @@ pub fn table(report: &Value) -> String {
     }
     let mut lines = aligned(&HEADING, &rows);
     for problem in list(report, "problems") {
-        // A problem of the file as a whole stands in no line.
+        // A problem of the file as a whole has no line.
         let place = match text(problem, "line").as_str() {
             "0" => "file".to_owned(),
             line => format!("line {line}"),
@@ -64,7 +64,7 @@ fn row(name: &str, of: &Value, theirs: Option<&Value>, ours: Option<&Value>) -> 
     ]
 }
 
-/// In the order in which they are told.
+/// The currencies in the order in which they are printed.
 fn currencies(report: &Value) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for side in list(report, "theirs").chain(list(report, "ours")) {
@@ -80,7 +80,7 @@ fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     value.get(name).and_then(Value::as_array).into_iter().flatten()
 }
 
-/// A member as it is read by people; nothing where there is none.
+/// A member as people read it; empty if it is absent.
 fn text(value: &Value, name: &str) -> String {
     match value.get(name) {
         None | Some(Value::Null) => String::new(),

@@ -1,4 +1,4 @@
-//! The form with the daemon: hands the file in, waits for the run, and fetches what it found.
+//! The form with the daemon: uploads the file, waits for the batch, and fetches its differences.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
@@ -14,18 +14,18 @@ use tokio::io::AsyncReadExt as _;
 use crate::cli::reconcile::list::List;
 use crate::cli::remote::{DaemonArgs, encoded};
 
-/// Bytes that are read of the file at once.
+/// The bytes of the file that are read at once.
 const PIECE_BYTES: usize = 1 << 18;
 const TICK: Duration = Duration::from_millis(100);
 
-/// The file that is handed in.
+/// The file to upload.
 pub struct Statement<'a> {
     pub channel: &'a str,
     pub day: &'a str,
     pub file: &'a Path,
 }
 
-/// Hands the statement in, and gives the batch that reconciled it.
+/// Uploads the statement, and returns the batch that reconciled it.
 pub async fn reconcile(
     daemon: &DaemonArgs,
     statement: &Statement<'_>,

@@ -1,4 +1,4 @@
-//! `switchyard clock show|confirm`: how a daemon's clock stands, and a word that it is right.
+//! `switchyard clock show|confirm`: shows the daemon's clock, or confirms that it is right.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! A listing of the running daemon's, page by page, as a table or as one JSON object a line.
+//! Listings of the running daemon, page by page, as a table or as one JSON object a line.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::cli::output::{is_closed, say, write};
 use crate::cli::remote::{DaemonArgs, encoded};
 use crate::cli::table::TextTable;
 
-/// Rows that are asked for at once.
+/// The rows of one page.
 const PAGE_ROWS: u32 = 500;
 
 /// How a listing is shown.
@@ -20,7 +20,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Prints every row that the filters leave. It ends early once nobody reads it.
+    /// Prints every row that passes the filters. It ends early when the reader has gone.
     pub async fn print(
         &self,
         daemon: &DaemonArgs,
@@ -29,7 +29,7 @@ impl Listing {
     ) -> anyhow::Result<()> {
         let mut table = TextTable::new(self.heading);
         let mut after: Option<String> = None;
-        // Ends with the listing: each page goes on after the last row of the one before.
+        // Bounded by the listing: each page goes on after the last row of the one before.
         loop {
             let mut asked = format!("{path}?limit={PAGE_ROWS}");
             let after_filter = ("after", after.as_deref());
@@ -49,7 +49,7 @@ impl Listing {
         }
     }
 
-    /// The same of a listing that is answered whole.
+    /// The same for a listing that comes in one answer.
     pub async fn print_whole(&self, daemon: &DaemonArgs, path: &str) -> anyhow::Result<()> {
         let page = daemon.json(reqwest::Method::GET, path, None).await?;
         self.print_page(daemon, &mut TextTable::new(self.heading), &page)
@@ -69,7 +69,7 @@ impl Listing {
     }
 }
 
-/// A member as people read it; `-` where there is none.
+/// A member as people read it; `-` if it is absent.
 pub fn cell(value: &Value, name: &str) -> String {
     match value.get(name) {
         None | Some(Value::Null) => "-".to_owned(),

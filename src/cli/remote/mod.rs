@@ -1,4 +1,4 @@
-//! The running daemon's API, from the shell: what all commands share that ask it.
+//! The running daemon's API, for the commands that call it.
 
 pub mod clock;
 pub mod listing;
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::cli::output::say;
 
-/// How long one call may take: a statement of a busy day is long.
+/// The longest time for one call: a statement of a busy day is long.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(600);
 
-/// Where the daemon is, and the key to it.
+/// The daemon's address, and the key to it.
 #[derive(Debug, Clone, Args)]
 pub struct DaemonArgs {
     /// The daemon's address
@@ -39,7 +39,7 @@ impl DaemonArgs {
         given.context("no API key: set SWITCHYARD_KEY")
     }
 
-    /// Asks the daemon; its refusal becomes the error.
+    /// Calls the daemon; its refusal becomes the error.
     pub async fn ask(
         &self,
         method: reqwest::Method,
@@ -76,7 +76,7 @@ impl DaemonArgs {
         let text = response.text().await.unwrap_or_default();
         let problem: Value = serde_json::from_str(&text).unwrap_or_default();
         let word = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
-        // Where a file was refused, its lines say why.
+        // A refused file comes with the faults of its lines.
         let faults = problem.get("faults").and_then(Value::as_array).into_iter().flatten();
         let faults = faults.map(|fault| {
             let detail = fault.get("problem").and_then(Value::as_str).unwrap_or_default();
@@ -96,7 +96,7 @@ impl DaemonArgs {
         Ok(serde_json::from_slice(&response.bytes().await?)?)
     }
 
-    /// Prints an answer: as it is, or laid out for people.
+    /// Prints an answer: unchanged, or indented for people.
     pub fn show(&self, answer: &Value) -> anyhow::Result<()> {
         match self.json {
             true => say!("{answer}"),
@@ -105,12 +105,12 @@ impl DaemonArgs {
     }
 }
 
-/// Runs one question to the daemon.
+/// Runs one call of the daemon to its end.
 pub fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// A value in a path or query: everything but letters, digits and `-._` is percent-encoded.
+/// Percent-encodes a value for a path or query: everything but letters, digits and `-._`.
 pub fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! `switchyard worker list`: how a daemon's workers stand.
+//! `switchyard worker list`: the rounds and failures of a daemon's workers.
 
 use std::process::ExitCode;
 

@@ -15,14 +15,14 @@ pub enum BitmapForm {
 
 /// A format that ships with this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shipped {
+pub enum ShippedFormat {
     /// Institution to UnionPay's centre: 128 fields in ASCII.
     Cups,
     /// Terminal to acquirer: 64 fields in packed BCD.
     Posp,
 }
 
-impl Shipped {
+impl ShippedFormat {
     const fn text(self) -> &'static str {
         match self {
             Self::Cups => include_str!("cups.toml"),
@@ -63,7 +63,7 @@ impl Format {
         Self { message_type, bitmap: BitmapForm::Raw, numbers, lengths, filler: 0, fields }
     }
 
-    pub fn shipped(which: Shipped) -> Self {
+    pub fn shipped(which: ShippedFormat) -> Self {
         Self::parse(which.text()).expect("a test reads every format that ships")
     }
 

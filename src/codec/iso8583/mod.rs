@@ -23,7 +23,7 @@ pub mod message;
 mod tests;
 
 pub use self::draft::{Draft, PackedMessage, encode};
-pub use self::format::{BitmapForm, Format, Shipped};
+pub use self::format::{BitmapForm, Format, ShippedFormat};
 pub use self::message::{Message, Value, decode, decode_prefix};
 
 /// The highest field number: two bitmaps, of which the first bit says that the second follows.

@@ -34,7 +34,7 @@ impl DecisionDraft<'_> {
         assert_eq!(order.version, 0, "a follow-up is accepted once");
         assert!(order.instruction.kind.is_follow_up(), "no other kind draws on an original");
         assert_eq!(order.instruction.kind.original(), Some(self.order.id), "it names its original");
-        let approved = self.allowed(&order)?;
+        let approved = self.check(&order)?;
         let sealed = self.repeated_number(card)?;
         let operation = order.instruction.kind.operation().expect("only a release has none");
         order.version = 1;
@@ -58,8 +58,8 @@ impl DecisionDraft<'_> {
         Ok(())
     }
 
-    /// Whether the rules let `order` follow the view's order up; gives the attempt it refers to.
-    fn allowed(&self, order: &Order) -> Result<Attempt, Refusal> {
+    /// Checks that `order` may follow the view's order; returns the attempt that it refers to.
+    fn check(&self, order: &Order) -> Result<Attempt, Refusal> {
         let (original, terms) = (&self.order, self.terms);
         let hold = original.instruction.kind == OrderKind::Preauth;
         let operation = order.instruction.kind.operation().expect("only a release has none");

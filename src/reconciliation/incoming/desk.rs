@@ -235,11 +235,11 @@ impl StatementDesk {
     }
 
     /// The files of a date that have landed, by name, with their SHA-256. Reads the disk.
-    pub fn landed(
+    pub fn files_of(
         &self,
         channel: &ChannelId,
         date: BusinessDate,
     ) -> Result<BTreeMap<String, String>, InboxError> {
-        self.inbox.landed(channel, date)
+        self.inbox.files_of(channel, date)
     }
 }

@@ -74,7 +74,7 @@ impl Inbox {
     }
 
     /// The files of a date that have landed, by name: SHA-256 in lower-case hex.
-    pub fn landed(
+    pub fn files_of(
         &self,
         channel: &ChannelId,
         date: BusinessDate,
@@ -227,7 +227,7 @@ impl Inbox {
     ) -> Result<Vec<InboxFile>, InboxError> {
         let folder = self.folder(channel, date);
         let mut files = Vec::new();
-        for (name, sha256) in self.landed(channel, date)? {
+        for (name, sha256) in self.files_of(channel, date)? {
             let modified = fs::metadata(folder.join(&name)).and_then(|found| found.modified()).ok();
             // `zm.10` is behind `zm.9`.
             files.push((modified, name.len(), InboxFile { name, sha256, is_new: false }));
@@ -378,7 +378,7 @@ mod tests {
         let folder = inbox.folder(&channel, date);
         assert_eq!(fs::read(folder.join("zm")).expect("a file"), b"1");
         assert_eq!(fs::read(folder.join("zm.2")).expect("a file"), b"3");
-        let known = inbox.landed(&channel, date).expect("a list");
+        let known = inbox.files_of(&channel, date).expect("a list");
         assert_eq!(known.len(), 3);
         assert_eq!(known["zm"], sha256_hex(b"1"));
     }
@@ -392,12 +392,12 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(names(&inbox.land(&channel, date, &[]).expect("landed")), []);
             assert!(inbox.is_answered(&channel, date).expect("readable"));
-            assert!(inbox.landed(&channel, date).expect("a list").is_empty());
+            assert!(inbox.files_of(&channel, date).expect("a list").is_empty());
         }
         let late = inbox.land(&channel, date, &[file("zm", b"1")]).expect("landed");
         assert_eq!(names(&late), [("zm", true)]);
         assert_eq!(names(&inbox.land(&channel, date, &[]).expect("landed")), []);
-        assert_eq!(inbox.landed(&channel, date).expect("a list").len(), 1);
+        assert_eq!(inbox.files_of(&channel, date).expect("a list").len(), 1);
     }
 
     #[test]

@@ -72,11 +72,11 @@ fn export(rows: &[PlantedRow]) -> String {
     text
 }
 
-type Told = (Class, Option<u32>, Option<u32>);
+type LineVerdict = (Class, Option<u32>, Option<u32>);
 
-struct Ended {
+struct MatchRun {
     report: MatchReport,
-    told: Vec<Told>,
+    told: Vec<LineVerdict>,
     texts: Vec<String>,
     unread: SkippedNumbers,
 }
@@ -88,7 +88,7 @@ fn run(
     ours: &str,
     date: Option<BusinessDate>,
     memory_bytes: u64,
-) -> Result<Ended, MatchError> {
+) -> Result<MatchRun, MatchError> {
     run_with(folder, layout, (theirs, ours), date, memory_bytes, &[])
 }
 
@@ -100,7 +100,7 @@ fn run_with(
     date: Option<BusinessDate>,
     memory_bytes: u64,
     late: &[PlantedRow],
-) -> Result<Ended, MatchError> {
+) -> Result<MatchRun, MatchError> {
     let (mut told, mut texts) = (Vec::new(), Vec::new());
     let records_layout = records();
     let path = &folder.write("theirs", theirs);
@@ -139,11 +139,11 @@ fn run_with(
         }
         Ok(())
     })?;
-    Ok(Ended { report, told, texts, unread })
+    Ok(MatchRun { report, told, texts, unread })
 }
 
 /// What must be told: all but plain matches, with the lines that the rows have in their files.
-fn wanted(planted: &PlantedSides) -> Vec<Told> {
+fn wanted(planted: &PlantedSides) -> Vec<LineVerdict> {
     let line = |place: &Option<usize>| place.map(|at| u32::try_from(at).expect("small") + 2);
     let rows = planted.wanted.iter().filter(|row| row.0 != Class::Matched);
     rows.map(|(class, theirs, ours)| (*class, line(theirs), line(ours))).collect()
@@ -198,7 +198,7 @@ fn i_10_a_late_record_counts_as_if_it_had_been_among_ours() {
             ended.map_err(|error| TestCaseError::fail(error.to_string()))
         };
         let (all, later) = (run(&planted.records, &[])?, run(&early, &late)?);
-        let lines = |ended: &Ended| -> Vec<(Class, Option<u32>, bool)> {
+        let lines = |ended: &MatchRun| -> Vec<(Class, Option<u32>, bool)> {
             let rows = ended.told.iter();
             rows.map(|(class, line, record)| (*class, *line, record.is_some())).collect()
         };

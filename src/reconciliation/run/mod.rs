@@ -235,7 +235,7 @@ impl<'a> BatchRun<'a> {
                 }
             }
         }
-        let report = self.ended(matcher).await?;
+        let report = self.join(matcher).await?;
         self.write_chunk(chunk).await?;
         let found = std::mem::take(&mut self.found);
         self.sweep(&found).await?;
@@ -339,7 +339,7 @@ impl<'a> BatchRun<'a> {
         Chunk::new(self.books, self.context, self.batch.id, self.date)
     }
 
-    async fn ended(&self, matcher: Matcher) -> Result<MatchReport, ReconciliationError> {
+    async fn join(&self, matcher: Matcher) -> Result<MatchReport, ReconciliationError> {
         match matcher.await {
             Err(_) => Err(ReconciliationError::Died),
             Ok(Ok(report)) => Ok(report),

@@ -147,8 +147,8 @@ impl Records {
     async fn next_page(&mut self) -> Result<Vec<Row>, MatchError> {
         match self.stage {
             Stage::Day(day, after) => self.of_day(day, after).await,
-            Stage::Carried(after) => self.carried(after).await,
-            Stage::Satisfied(after) => self.satisfied(after).await,
+            Stage::Carried(after) => self.read_carried(after).await,
+            Stage::Satisfied(after) => self.read_satisfied(after).await,
             Stage::Over => Ok(Vec::new()),
         }
     }
@@ -191,7 +191,7 @@ impl Records {
     }
 
     /// Records of earlier dates that no statement has satisfied yet.
-    async fn carried(&mut self, after: Option<DifferenceId>) -> Result<Vec<Row>, MatchError> {
+    async fn read_carried(&mut self, after: Option<DifferenceId>) -> Result<Vec<Row>, MatchError> {
         let page = self.store.open_differences(self.channel.clone(), after, PAGE).await;
         let page = page.map_err(failed)?;
         let last = page.last().map(|row| row.id);
@@ -203,7 +203,7 @@ impl Records {
 
     /// Records of dates that take no part by themselves, which this date's statement had satisfied
     /// before.
-    async fn satisfied(&mut self, after: Option<[u8; 16]>) -> Result<Vec<Row>, MatchError> {
+    async fn read_satisfied(&mut self, after: Option<[u8; 16]>) -> Result<Vec<Row>, MatchError> {
         let (channel, date) = (self.channel.clone(), self.date);
         let page = self.store.differences_of_lines(channel, date, after, PAGE).await;
         let page = page.map_err(failed)?;

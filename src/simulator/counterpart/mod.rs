@@ -1,14 +1,12 @@
-//! A channel's other side as the channel's own file describes it: which dialect answers, to which
-//! merchant, with which keys, and how a copy of the file is led to the simulator.
+//! A channel's other side as the channel's own file describes it: the dialect that answers, the
+//! merchant, the keys, and the edits that lead a copy of the file to the simulator.
 //!
-//! Reads the file by itself, without the adapters: what an adapter misreads there, a simulator must
-//! not misread too. It writes nothing and opens no file. Keys are made up and belong to nobody
-//! (I-11).
+//! Reads the file without the adapters, so that it does not repeat an adapter's misreading. It
+//! writes nothing and opens no file. Keys are made up and protect nothing real (I-11).
 //!
-//! A further protocol joins in four places: a variant of [`DialectSettings`] with its settings, a
-//! module in `dialect`, how it is served in `Simulator::start`, and its line in
-//! [`Counterpart::read`]. A further bank is a [`BankStyle`](super::BankStyle) and a module in
-//! `dialect/banks`.
+//! A new protocol is added in four places: a variant of [`DialectSettings`] with its settings, a
+//! module in `dialect`, its serving in `Simulator::start`, and its line in [`Counterpart::read`]. A
+//! new bank is a [`BankStyle`](super::BankStyle) and a module in `dialect/banks`.
 
 mod playable;
 mod read;
@@ -23,8 +21,8 @@ use crate::domain::time::ClearingCalendar;
 pub use self::playable::playable;
 use super::settings::{ChannelClock, DialectSettings, Iso8583Style, SimulatorSettings};
 
-/// Texts that the other side keeps from one start to the next, by name: its own private keys. What
-/// is not there yet is made, and put in.
+/// Texts that the other side keeps from one start to the next, by name: its own private keys. A
+/// missing one is made and added.
 pub type KeyTexts = BTreeMap<String, Zeroizing<String>>;
 
 /// The text behind one of the file's credential references.
@@ -44,15 +42,15 @@ impl TestCredential {
 pub struct Counterpart {
     pub dialect: DialectSettings,
     pub credentials: Vec<TestCredential>,
-    /// Where the file reaches the channel: web addresses, or `host:port`.
+    /// The channel's addresses in the file: web addresses, or `host:port`.
     pub addresses: Vec<String>,
-    /// Where the file has the channel's notices sent, if it has any.
+    /// The address to which the file has the channel's notices sent, if any.
     pub notice_address: Option<String>,
-    /// When and where the file says that the clearing day ends: both sides must cut it at the same
-    /// moment. Without it in the file, UnionPay's.
+    /// The end of the clearing day by the file, since both sides must cut it at the same moment;
+    /// UnionPay's if the file has none.
     pub calendar: ClearingCalendar,
     /// The first of the file's fees, in millionths of the amount, and whether the channel keeps it
-    /// where money is refunded.
+    /// on a refund.
     pub fee: Option<(u32, bool)>,
 }
 
@@ -67,8 +65,8 @@ impl Counterpart {
         settings
     }
 
-    /// The file's text, changed so that the gateway that reads it speaks to a simulator at `base`
-    /// (`http://host:port`) and hears of notices at `notices` (`http://host:port`), and finds every
+    /// The file's text, changed so that a gateway that reads it calls a simulator at `base`
+    /// (`http://host:port`), receives notices at `notices` (`http://host:port`), and finds every
     /// credential in a file. Its state becomes live, and its connections plain.
     pub fn redirect_to_simulator(
         &self,
@@ -77,7 +75,7 @@ impl Counterpart {
         notices: &str,
     ) -> Result<String, EditError> {
         let mut editor = Editor::new(text)?;
-        editor.change_texts(|text| self.moved(text, base, notices));
+        editor.change_texts(|text| self.replacement(text, base, notices));
         editor.lay("state = \"live\"")?;
         editor.remove(&[], "tls_roots");
         match &self.dialect {
@@ -94,9 +92,9 @@ impl Counterpart {
         Ok(editor.to_string())
     }
 
-    /// The text in the place of an address of the channel's, of the notices' address or of a
-    /// credential of the environment, whose text lies in a file beside the others.
-    fn moved(&self, text: &str, base: &str, notices: &str) -> Option<String> {
+    /// The replacement for an address of the channel, for the notices' address, or for a credential
+    /// of the environment, whose text lies in a file beside the others.
+    fn replacement(&self, text: &str, base: &str, notices: &str) -> Option<String> {
         // A link's address is `host:port` and has no scheme.
         let host = base.split_once("://").map_or(base, |(_, host)| host);
         let here = |address: &str| if address.contains("://") { base } else { host };
@@ -113,7 +111,7 @@ impl Counterpart {
     }
 }
 
-/// `scheme://host:port` of a web address; anything else whole.
+/// `scheme://host:port` of a web address; any other text whole.
 fn origin(address: &str) -> &str {
     let Some(start) = address.find("://").map(|at| at + 3) else { return address };
     let end = address[start..].find('/').map_or(address.len(), |length| start + length);

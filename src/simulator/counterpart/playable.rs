@@ -1,8 +1,8 @@
-//! Whether a simulator speaks what a channel file of the protocol `http` says.
+//! Whether a simulator plays what a channel file of the protocol `http` describes.
 //!
-//! Such a file describes a bank's own words, and the simulators have those of four banks: the ones
-//! of the shipped files. A file whose section `[http]` says otherwise has another bank in mind, and
-//! an answer in the wrong words would be taken for a channel's.
+//! Such a file describes a bank's messages, and the simulators know those of four banks: the
+//! shipped files'. A file whose section `[http]` differs describes another bank, and its answers in
+//! the wrong format would be taken for a channel's.
 
 use crate::config::mistake::{Mistake, Mistakes};
 use crate::config::raw::{Document, Tree};
@@ -16,7 +16,7 @@ const BANKS: [(&str, &str, &str); 4] = [
     ("canyon-pay", "rsa-sha256", include_str!("../../../channels/canyon-pay.toml")),
 ];
 
-/// Keys that are the merchant's own, or our reading of the bank's words: they change none of them.
+/// Keys that belong to the merchant, or to our reading of the bank's codes: they change no message.
 const OWN: [&str; 10] = [
     "base_url",
     "values",
@@ -29,10 +29,10 @@ const OWN: [&str; 10] = [
     "download_hosts",
     "notice_url",
 ];
-/// Sections in which leaving a key out says something else.
+/// Sections in which a missing key changes the meaning.
 const WHOLE: [&str; 4] = ["sign", "verify", "encrypt", "decrypt"];
 
-/// Every place where a file's `[http]` is not what one of the simulated banks speaks. Files of
+/// Every place where a file's `[http]` differs from the messages of the simulated banks. Files of
 /// other protocols are played as they are.
 pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
     let mistakes = Mistakes::new();
@@ -41,7 +41,7 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
         return Ok(());
     }
     let http = root.section("http");
-    // The first bank can do without a signature, for measurements of throughput.
+    // The first bank works without a signature too, for measurements of throughput.
     let bank = match http.optional_section("sign") {
         None => BANKS.first(),
         Some(sign) => {
@@ -71,9 +71,9 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
 const OTHERWISE: &str = "test another with its golden samples (`switchyard channel check`)";
 
 struct FilePair<'a> {
-    /// The shipped file's.
+    /// The name of the shipped file.
     name: &'a str,
-    /// Each file's own name of the bank's key.
+    /// The name that each file gives the bank's key.
     serials: [Option<String>; 2],
 }
 
@@ -81,8 +81,8 @@ fn serial(http: &Section<'_>) -> Option<String> {
     http.optional_section("verify")?.map("keys").into_iter().next().map(|entry| entry.key)
 }
 
-/// Everything that the file says must be said by the shipped one too. It may say less: what it
-/// never asks needs no answer.
+/// Everything in the file must be in the shipped one too. The file may leave requests out, since
+/// they need no answer then.
 fn compare(pair: &FilePair<'_>, ours: &Section<'_>, known: &Section<'_>) {
     for (key, _) in ours.keys() {
         if OWN.contains(&key) {
@@ -102,7 +102,8 @@ fn compare(pair: &FilePair<'_>, ours: &Section<'_>, known: &Section<'_>) {
     }
     let whole = WHOLE.iter().any(|name| ours.path().ends_with(name));
     for (key, _) in known.keys() {
-        // A request without its path or method, and a body of another form, are others.
+        // A request without its path or method is another request, and so is a body of another
+        // form.
         let needed = whole || ["format", "method", "path"].contains(&key);
         if needed && !OWN.contains(&key) && !ours.has(key) && !ours.has("like") {
             differs(pair, ours, key);
@@ -110,7 +111,7 @@ fn compare(pair: &FilePair<'_>, ours: &Section<'_>, known: &Section<'_>) {
     }
 }
 
-/// The value without what each merchant has of its own in it.
+/// The value without the parts that differ from merchant to merchant.
 fn words(value: Option<Tree>, serial: Option<&str>) -> Option<Tree> {
     let without = |text: String| {
         let text = text.trim_end_matches('?').to_owned();

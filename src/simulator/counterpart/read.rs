@@ -1,4 +1,4 @@
-//! Reads a channel file as its other side: the merchant, and a key for each of its references.
+//! Reads a channel file from its other side: the merchant, and a key for each of its references.
 
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ use crate::simulator::settings::{
 use super::{Counterpart, KeyTexts, TestCredential};
 
 impl Counterpart {
-    /// Reads the file of the channel `id`. `kept` holds what an earlier start kept, and afterwards
-    /// what is to be kept.
+    /// Reads the file of the channel `id`. `kept` holds the keys of earlier starts, and afterwards
+    /// all keys to keep.
     pub fn read(document: &Document, id: &str, kept: &mut KeyTexts) -> Result<Self, Vec<Mistake>> {
         let mistakes = Mistakes::new();
         let root = document.root(&mistakes);
@@ -144,8 +144,8 @@ fn links(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counter
     Some(Counterpart::new(dialect, credentials, section.texts("addresses")))
 }
 
-/// Which of the simulated banks a file describes is told by how it signs. A file that signs nothing
-/// is asked for no signatures.
+/// The file's signature algorithm tells which of the simulated banks it describes. A file that
+/// signs nothing is served without signatures.
 fn bank(section: &Section<'_>, id: &str, kept: &mut KeyTexts) -> Option<Counterpart> {
     let sign = section.optional_section("sign");
     let mut credentials = Vec::new();
@@ -203,7 +203,11 @@ fn canyon_keys(
         let (secret, public) = (format!("{whose}.key"), format!("{whose}.pem"));
         if !kept.contains_key(&secret) || !kept.contains_key(&public) {
             let Ok(key) = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048) else {
-                section.mistake("sign", "an RSA key cannot be made", "look at the system");
+                section.mistake(
+                    "sign",
+                    "an RSA key cannot be made",
+                    "check the system's cryptography",
+                );
                 return None;
             };
             kept.insert(secret, Zeroizing::new(key.serialize_pem()));

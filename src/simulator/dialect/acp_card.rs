@@ -1,8 +1,8 @@
-//! The sensitive fields of an ACP request: opened, judged, and reduced to a masked number.
+//! The sensitive fields of an ACP request: decrypted, checked, and reduced to a masked number.
 //!
 //! `accNo` may be RSA-encrypted with the platform's encryption certificate, which `encryptCertId`
 //! names. `customerInfo` is base64 of `{k=v&…}`, in which `encryptedInfo` holds phone number, CVN2
-//! and expiry, encrypted in the same way. Nothing opened here is kept (I-11).
+//! and expiry, encrypted in the same way. No decrypted value is kept (I-11).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,14 +21,14 @@ const WRONG_SECRET: &str = "65";
 const WRONG_PERSON: &str = "66";
 const EXPIRED: &str = "73";
 
-/// The card data after the check: masked.
+/// The card data after the check, masked.
 pub struct AcpCard {
     pub masked: MaskedPan,
-    /// The code that the card data alone are declined with.
+    /// The code that declines the card data, if they alone decline the charge.
     pub problem: Option<&'static str>,
 }
 
-/// Opens and judges the card data of a charge; the error is the code of a malformed request.
+/// Decrypts and checks the card data of a charge; the error is the code of a malformed request.
 pub fn judge(keys: &SimulatorKeys, fields: &Fields, today: Date) -> Result<AcpCard, &'static str> {
     let encrypts = match fields.get("encryptCertId") {
         None => false,

@@ -1,4 +1,4 @@
-//! How the simulated UnionPay writes: replies as a bare signed line, notices as a signed form.
+//! The messages of the simulated UnionPay: replies as a bare signed line, notices as a signed form.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -15,12 +15,12 @@ use super::super::notices::NoticeContent;
 use super::ReplyForm;
 
 pub const SUCCESS: &str = "00";
-/// The code of a lie about an approved order: the issuer declined it.
+/// The code that contradicts an approved order: the issuer declined it.
 const OPPOSITE: &str = "60";
 pub const WORKING: &str = "05";
 const REVERSED: &str = "46";
 
-/// Request fields that no answer repeats: secrets, and what belongs to the request's own proof.
+/// Request fields that no answer repeats: secrets, and the request's own signature.
 const NOT_ECHOED: [&str; 5] = ["customerInfo", "encryptCertId", "signature", "certId", "accNo"];
 /// Request fields that a reply repeats and a notice does not.
 const NOT_NOTICED: [&str; 4] = ["backUrl", "channelType", "accType", "payTimeout"];
@@ -34,7 +34,7 @@ pub fn echo(request: &Fields) -> Fields {
     fields
 }
 
-/// The result of an order as the channel tells it to inquiries and in notices.
+/// The result of an order, as inquiries and notices carry it.
 pub fn result_code(facts: &EntryFacts) -> &'static str {
     match facts.state {
         EntryState::Working => WORKING,
@@ -83,7 +83,7 @@ pub fn set_response(fields: &mut Fields, code: &str) {
     fields.set("respMsg", message(code));
 }
 
-/// Signs the fields and makes them a synchronous reply.
+/// Signs the fields and makes a synchronous reply of them.
 pub fn reply(keys: &SimulatorKeys, mut fields: Fields, form: ReplyForm) -> HttpReply {
     sign(keys, &mut fields, form);
     let content_type = HeaderValue::from_static("text/html;charset=UTF-8");
@@ -119,7 +119,7 @@ pub fn notice(
 }
 
 /// Signs, or spoils the signature in one of three ways: another signature, none, or a result that
-/// was turned into its opposite after signing.
+/// was reversed after signing.
 fn sign(keys: &SimulatorKeys, fields: &mut Fields, form: ReplyForm) {
     fields.set("signPubKeyCert", &keys.platform_certificate_pem);
     acp::sign_rsa(fields, &keys.platform_serial, &keys.platform);
@@ -143,7 +143,7 @@ fn sign(keys: &SimulatorKeys, fields: &mut Fields, form: ReplyForm) {
     }
 }
 
-/// The text beside a code; the platform often puts an inner code in brackets behind it.
+/// The text beside a code; the platform often adds an inner code in brackets.
 pub fn message(code: &str) -> &'static str {
     match code {
         "00" => "成功[0000000]",

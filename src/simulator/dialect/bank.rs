@@ -31,37 +31,37 @@ closed_set! {
         Preauth => "preauth",
         Capture => "capture",
         Void => "void",
-        /// A void to which "taken back already" is no refusal.
+        /// A void for which "taken back already" is no refusal.
         Undo => "undo",
         Refund => "refund",
         Inquiry => "query",
         Reversal => "reverse",
         Statement => "statement",
-        /// The file that the reply about a statement has named.
+        /// The file that the reply about a statement named.
         File => "file",
     }
 }
 
-/// One proven request.
+/// One verified request.
 pub(in crate::simulator) struct BankRequest {
     pub operation: BankOperation,
     /// For a statement, its date, `YYYY-MM-DD`.
     pub order_no: String,
     pub original_no: String,
-    /// The bank's own number of the original, where the request must name it.
+    /// The bank's own number of the original, if the request must name it.
     pub original_trace: Option<u64>,
-    /// The kind of order that an inquiry is about, where each kind has an inquiry of its own.
+    /// The kind of order that an inquiry is about, if each kind has an inquiry of its own.
     pub original_kind: Option<EntryKind>,
     pub sent_at: String,
     pub amount: Option<AmountMinor>,
     pub currency: Currency,
     pub card: Option<RequestCard>,
-    /// The bank's host as the merchant wrote it, where a reply names an address.
+    /// The bank's host as the merchant wrote it, for replies that name an address.
     pub host: String,
 }
 
 impl BankRequest {
-    /// A request that says no more than its order number.
+    /// A request that carries nothing but its order number.
     pub const fn new(operation: BankOperation, order_no: String) -> Self {
         Self {
             operation,
@@ -116,10 +116,10 @@ pub(in crate::simulator) struct BankCodes {
     /// The other code of an unclear answer to a charge.
     pub unclear_charge: Option<&'static str>,
     pub not_found: &'static str,
-    /// The original of a follow-up is not there.
+    /// The original of a follow-up does not exist.
     pub no_original: &'static str,
     pub refused: &'static str,
-    /// An undo of what is taken back already.
+    /// An undo of an order that is taken back already.
     pub undone_before: &'static str,
     /// A void or an undo of another amount than the original's.
     pub other_amount: &'static str,
@@ -127,7 +127,7 @@ pub(in crate::simulator) struct BankCodes {
     pub is_reversed: &'static str,
     /// A repeated reversal. `None`: it succeeds again.
     pub reversed_before: Option<&'static str>,
-    /// A reversal of what an undo has taken back. `None`: it succeeds.
+    /// A reversal of an order that an undo took back. `None`: it succeeds.
     pub reverses_undone: Option<&'static str>,
     pub format: &'static str,
     pub bad_signature: &'static str,
@@ -135,15 +135,15 @@ pub(in crate::simulator) struct BankCodes {
     pub expired: &'static str,
     pub wrong_cvv: &'static str,
     pub limit: &'static str,
-    /// A charge that comes after its reversal found nothing.
+    /// A charge that comes after its reversal found no order.
     pub dead: &'static str,
-    /// Nothing happened on the date of a statement.
+    /// The statement's date had no orders.
     pub empty: &'static str,
-    /// The date of a statement is not over.
+    /// The statement's date is not over.
     pub later: &'static str,
 }
 
-/// The request's own code, and the entry that the reply tells of.
+/// The request's own code, and the entry that the reply describes.
 pub(in crate::simulator) struct BankResult {
     pub code: &'static str,
     pub facts: Option<EntryFacts>,
@@ -167,19 +167,19 @@ impl BankResult {
 pub(in crate::simulator) trait BankApi: Send + Sync {
     fn codes(&self) -> &'static BankCodes;
 
-    /// How many requests out of ten thousand are answered "pending" and decided later.
+    /// The requests out of ten thousand that are answered "pending" and decided later.
     fn pending_parts(&self, _operation: BankOperation) -> u16 {
         0
     }
 
-    /// Proves and understands a request, or says the code of its refusal.
+    /// Verifies and parses a request; the error is the code of its refusal.
     fn read(
         &self,
         running: &SimulatorState,
         received: &HttpRequest,
     ) -> Result<BankRequest, &'static str>;
 
-    /// Writes and signs the reply; without a request, to one that was refused.
+    /// Writes and signs the reply; `request` is absent in the reply to a refused one.
     fn write(
         &self,
         running: &SimulatorState,
@@ -188,7 +188,7 @@ pub(in crate::simulator) trait BankApi: Send + Sync {
         form: ReplyForm,
     ) -> HttpReply;
 
-    /// Writes the notices of an order's end, where the bank posts any.
+    /// Writes the notices of an order's end, if the bank posts any.
     fn notice(&self, order_no: &str) -> Option<NoticeWriter>;
 }
 
@@ -210,7 +210,7 @@ impl Bank {
         let verdict = match self.card_problem(running, card, amount) {
             Some(code) => IssuerDecision { approves: false, code, working: Duration::ZERO },
             None => {
-                self.timed(running, request, decide(running, &request.order_no, &codes.answers))
+                self.delay(running, request, decide(running, &request.order_no, &codes.answers))
             }
         };
         let instruction = request.instruction(amount, request.currency, Some(card.mask.clone()));
@@ -223,8 +223,8 @@ impl Bank {
         self.end_of(running, request, entered)
     }
 
-    /// The verdict as it stands at once, unless the bank takes its time over such a request.
-    fn timed(
+    /// Delays the verdict, if the bank takes its time over such a request.
+    fn delay(
         &self,
         running: &SimulatorState,
         request: &BankRequest,
@@ -235,7 +235,7 @@ impl Bank {
         if pends { verdict } else { IssuerDecision { working: Duration::ZERO, ..verdict } }
     }
 
-    /// Why the card data alone decline a charge, whatever the issuer would say.
+    /// The code with which the card data alone decline a charge, whatever the issuer would decide.
     fn card_problem(
         &self,
         running: &SimulatorState,
@@ -273,7 +273,7 @@ impl Bank {
         let approves = !chance.hits(u16::from(running.settings.undo_declines_percent) * 100);
         let code = if approves { codes.answers.approved } else { codes.refused };
         let IssuerDecision { working, .. } = decide(running, &request.order_no, &codes.answers);
-        let verdict = self.timed(running, request, IssuerDecision { approves, code, working });
+        let verdict = self.delay(running, request, IssuerDecision { approves, code, working });
         let instruction = request.instruction(amount, original.facts.currency, original.card);
         let (is_undo, enter): (_, fn(&Ledger, _, BankOrder<'_>, &str, _, _) -> FollowUpResult) =
             match request.operation {
@@ -287,7 +287,7 @@ impl Bank {
                 BankResult::code(codes.undone_before)
             }
             FollowUpResult::Differs if is_undo => BankResult::code(codes.other_amount),
-            // More than what is left is not a mistake of form.
+            // An amount above the rest is not a mistake of form.
             FollowUpResult::Already | FollowUpResult::Differs | FollowUpResult::Refused => {
                 BankResult::code(codes.refused)
             }
@@ -295,7 +295,7 @@ impl Bank {
         }
     }
 
-    /// The answer to the request of an order, first or repeated. A new order has a notice.
+    /// The answer to the first or a repeated request of an order. A new order has a notice.
     fn end_of(
         &self,
         running: &Arc<SimulatorState>,
@@ -328,7 +328,7 @@ impl Bank {
             EntryState::Working => codes.pending,
             EntryState::Approved | EntryState::Undone => codes.answers.approved,
             EntryState::Declined => facts.code,
-            // "Approved" would be a lie by now.
+            // "Approved" would be wrong by now.
             EntryState::Reversed => codes.is_reversed,
         }
     }

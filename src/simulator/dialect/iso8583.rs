@@ -1,16 +1,15 @@
-//! The far end of ISO 8583 links: an acquirer that terminals speak to, or a centre that
-//! institutions do.
+//! The far end of ISO 8583 links: an acquirer for terminals, or a centre for institutions.
 //!
-//! Reads the messages by itself with the codec's formats, and shares nothing with the adapter. An
-//! attempt is known by terminal and trace number (POS-P) or by trace number and time (CUPS), which
-//! is also its number in the ledger.
+//! Reads the messages by itself with the codec's formats, and shares nothing with the adapter.
+//! Terminal and trace number (POS-P), or trace number and time (CUPS), name an attempt, and are its
+//! number in the ledger.
 
 use std::sync::Arc;
 
 use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{FrameHeader, HeaderForm};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
-use crate::codec::iso8583::{Draft, Format, Message, Shipped, decode, encode, keys};
+use crate::codec::iso8583::{Draft, Format, Message, ShippedFormat, decode, encode, keys};
 use crate::domain::card::Pan;
 use crate::domain::money::{AmountMinor, Currency};
 use crate::domain::time::{BusinessDate, Timestamp};
@@ -32,18 +31,18 @@ const CODES: AnswerCodes = AnswerCodes {
         (DeclineCode::later("59"), 1),
     ],
 };
-/// The code of a charge whose reversal came first.
+/// The code of a charge whose reversal arrived first.
 const DEAD: &str = "12";
 const NO_ORIGINAL: &str = "25";
 const BAD_AMOUNT: &str = "13";
 const OTHER_AMOUNT: &str = "64";
 const DUPLICATE: &str = "94";
 const MAC_FAILED: &str = "A0";
-/// Codes by which a switch says that it does not know.
+/// Codes of a switch that does not know the result.
 const UNCLEAR: [&str; 4] = ["96", "98", "68", "22"];
 /// Fields of a request that its answer repeats.
 const REPEATED: [u8; 16] = [2, 3, 4, 7, 11, 12, 13, 25, 32, 33, 41, 42, 49, 60, 70, 100];
-/// The PIN key that sign-ins are answered with: nothing is encrypted under it.
+/// The PIN key in answers to sign-ins: nothing is encrypted under it.
 const PIN_KEY: [u8; 16] = [0x11; 16];
 
 /// A far end.
@@ -79,14 +78,14 @@ impl LinkOperation {
     }
 }
 
-/// A request that was understood.
+/// A request that was parsed.
 pub struct LinkRequest {
     header: FrameHeader,
     kind: u16,
     /// Its number in the ledger.
     name: String,
     original: Option<String>,
-    deed: LinkOperation,
+    operation: LinkOperation,
     amount: Option<AmountMinor>,
     currency: Option<Currency>,
     card: Option<Pan>,
@@ -95,27 +94,27 @@ pub struct LinkRequest {
 }
 
 impl LinkRequest {
-    /// Whether a reversal calls its original what that was, and has its amount.
+    /// Whether a reversal describes its original rightly: its operation and its amount.
     fn fits(&self, original: &EntryFacts) -> bool {
-        let deed = match (original.kind, self.deed) {
-            (EntryKind::Charge, deed) => deed == LinkOperation::Sale,
-            (EntryKind::Preauth, deed) => deed == LinkOperation::Preauth,
-            (EntryKind::Capture, deed) => deed == LinkOperation::Capture,
+        let is_same = match (original.kind, self.operation) {
+            (EntryKind::Charge, operation) => operation == LinkOperation::Sale,
+            (EntryKind::Preauth, operation) => operation == LinkOperation::Preauth,
+            (EntryKind::Capture, operation) => operation == LinkOperation::Capture,
             // The reversal has a message type of its own, so a refund's looks like a void's.
-            (EntryKind::Undo | EntryKind::Refund, deed) => deed == LinkOperation::Void,
+            (EntryKind::Undo | EntryKind::Refund, operation) => operation == LinkOperation::Void,
         };
-        deed && self.amount.is_none_or(|amount| amount == original.amount)
+        is_same && self.amount.is_none_or(|amount| amount == original.amount)
     }
 }
 
-/// The code that a reversal is answered with.
+/// The code of the answer to a reversal.
 fn reverse(running: &SimulatorState, call: &LinkRequest, now: Timestamp) -> &'static str {
     // The reversal must describe its original: one of another transaction is refused.
     if running.ledger.look(now, &call.name).is_some_and(|kept| !call.fits(&kept.facts)) {
         return "30";
     }
     match running.ledger.reverse_any(now, &call.name) {
-        // A declined transaction moved nothing: that is as good as taken back.
+        // A declined transaction moved nothing, which is as good as taken back.
         ReversalResult::Done(_) | ReversalResult::Already(_) | ReversalResult::Undone(_) => "00",
         ReversalResult::Refused(facts) if facts.state == EntryState::Declined => "00",
         ReversalResult::Refused(_) => "30",
@@ -127,7 +126,7 @@ fn reverse(running: &SimulatorState, call: &LinkRequest, now: Timestamp) -> &'st
 pub struct LinkResult {
     code: &'static str,
     trace: u64,
-    /// The clearing day that the ledger has it in, where it has entered something.
+    /// The clearing day of the ledger's entry, if there is one.
     settles: Option<BusinessDate>,
 }
 
@@ -145,8 +144,12 @@ fn bytes_of(hex: &str) -> Vec<u8> {
 impl Iso8583FarEnd {
     pub fn new(settings: &Iso8583Settings) -> Self {
         let (shipped, form, method, field) = match settings.style {
-            Iso8583Style::Posp => (Shipped::Posp, LengthForm::Binary2, MacMethod::UnionPayEcb, 64),
-            Iso8583Style::Cups => (Shipped::Cups, LengthForm::Ascii4, MacMethod::CupsText, 128),
+            Iso8583Style::Posp => {
+                (ShippedFormat::Posp, LengthForm::Binary2, MacMethod::UnionPayEcb, 64)
+            }
+            Iso8583Style::Cups => {
+                (ShippedFormat::Cups, LengthForm::Ascii4, MacMethod::CupsText, 128)
+            }
         };
         let mac_key: [u8; 8] = bytes_of(&settings.mac_key).try_into().unwrap_or([0; 8]);
         let working_keys = settings.master_key.as_ref().map(|master| {
@@ -167,7 +170,7 @@ impl Iso8583FarEnd {
         self.framing
     }
 
-    /// `None` for what is no message.
+    /// Parses a frame; `None` if it is no message.
     pub fn read(&self, frame: &[u8]) -> Option<LinkRequest> {
         let form = match self.style {
             Iso8583Style::Posp => HeaderForm::Posp,
@@ -189,7 +192,7 @@ impl Iso8583FarEnd {
         Some(LinkRequest {
             name: self.name_of(&message)?,
             original: self.original_of(&message),
-            deed: LinkOperation::of(kind, text(3).as_deref(), text(25).as_deref()),
+            operation: LinkOperation::of(kind, text(3).as_deref(), text(25).as_deref()),
             amount: amount.and_then(|minor| AmountMinor::new(minor).ok()),
             currency,
             card: text(2).and_then(|digits| Pan::parse(&digits).ok()),
@@ -200,7 +203,7 @@ impl Iso8583FarEnd {
         })
     }
 
-    /// How the channel calls the transaction: for a reversal, the one that it takes back.
+    /// The channel's name of the transaction: for a reversal, of the one that it takes back.
     fn name_of(&self, message: &Message<'_>) -> Option<String> {
         let trace = message.value(11)?.text();
         match self.style {
@@ -228,7 +231,7 @@ impl Iso8583FarEnd {
         let operation = match call.kind {
             400 | 420 => "reversal",
             800.. => "network",
-            _ => match call.deed {
+            _ => match call.operation {
                 LinkOperation::Sale => "charge",
                 LinkOperation::Preauth => "preauth",
                 LinkOperation::Capture => "capture",
@@ -262,7 +265,7 @@ impl Iso8583FarEnd {
             currency,
             card: call.card.as_ref().map(Pan::masked),
         };
-        // The answer is final, so the work is done when it is written.
+        // The answer is final, so the work is done when the answer is written.
         let mut verdict = IssuerDecision {
             working: std::time::Duration::ZERO,
             ..decide(running, &call.name, &CODES)
@@ -273,7 +276,7 @@ impl Iso8583FarEnd {
         let ledger = &running.ledger;
         // Only a card declines.
         let approved = IssuerDecision { approves: true, code: CODES.approved, ..verdict };
-        let followed = match (call.deed, call.original.as_deref()) {
+        let followed = match (call.operation, call.original.as_deref()) {
             (LinkOperation::Sale, _) => {
                 FollowUpResult::Entered(ledger.charge(now, instruction, verdict, DEAD))
             }
@@ -299,7 +302,7 @@ impl Iso8583FarEnd {
         };
         match entered {
             OrderResult::New(facts) => LinkResult::of(facts.code, &facts),
-            // The same message once more: the first one arrived.
+            // A repeat of the message: the first one arrived.
             OrderResult::Known { facts, .. } => LinkResult::of(DUPLICATE, &facts),
         }
     }
@@ -337,7 +340,7 @@ impl Iso8583FarEnd {
             Iso8583Style::Cups => {}
         }
         if let Some(settles) = said.settles.filter(|_| code == "00") {
-            // The day of the statement's line, which a cut-off makes another than the calendar's.
+            // The day of the statement's line, which differs from the calendar's after a cut-off.
             draft.put(15, settles.civil().strftime("%m%d").to_string().as_bytes());
             draft.put_number(38, said.trace % 1_000_000, 6);
         }

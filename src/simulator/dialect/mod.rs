@@ -1,5 +1,5 @@
-//! The part of a protocol that the shared exchange needs, to add the faults: read a request, carry
-//! it out, write the reply. Nothing here sends or delays anything.
+//! The protocol's part of an exchange: read a request, carry it out, write the reply. Sending,
+//! delays and faults are added around it.
 
 pub mod bank;
 pub mod banks;
@@ -19,24 +19,24 @@ use super::ledger::IssuerDecision;
 use super::message::{HttpReply, HttpRequest};
 use super::state::SimulatorState;
 
-/// How a reply is written.
+/// The form in which a reply is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum ReplyForm {
     Honest,
     /// The number chooses among the ways to spoil a signature.
     BadSignature(u64),
-    /// The number chooses among the codes that say nothing.
+    /// The number chooses among the codes of an unclear result.
     Unclear(u64),
 }
 
-/// A protocol's side of the channel. No default bodies: each protocol says everything itself.
+/// A protocol's side of the channel. No default bodies: each protocol defines everything.
 pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
-    /// A request that was understood and proved.
+    /// A request that was parsed and verified.
     type Call: Send + Sync + 'static;
     /// The content of its answer.
     type Draft: Send + Sync + 'static;
 
-    /// Understands and proves a request, or answers it at once.
+    /// Parses and verifies a request, or answers it at once.
     fn read(
         &self,
         running: &SimulatorState,
@@ -59,7 +59,7 @@ pub(in crate::simulator) trait Dialect: Send + Sync + 'static {
     ) -> HttpReply;
 }
 
-/// A dialect's codes for what its cards answer.
+/// A dialect's codes for its cards' answers.
 pub(in crate::simulator) struct AnswerCodes {
     pub approved: &'static str,
     /// Declines with their weights, and whether the channel knows at once.

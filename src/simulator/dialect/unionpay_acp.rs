@@ -2,9 +2,9 @@
 //! authorisation, capture, refund, their undos, reversal, query, the notice of the result, and the
 //! statement file.
 //!
-//! A `respCode` 00 to what moves or holds money means accepted: the result follows by notice and is
-//! told to queries as `origRespCode`. `merId`, `orderId` and `txnTime` together name a transaction;
-//! an `orderId` that comes again is a duplicate (12) whatever its time.
+//! To a message that moves or holds money, `respCode` 00 means accepted: the result follows by
+//! notice, and queries carry it as `origRespCode`. `merId`, `orderId` and `txnTime` together name a
+//! transaction; a repeated `orderId` is a duplicate (12) whatever its time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ use super::{AnswerCodes, DeclineCode, Dialect, ReplyForm, decide};
 
 const BACK_PATH: &str = "/gateway/api/backTransReq.do";
 const QUERY_PATH: &str = "/gateway/api/queryTrans.do";
-/// Of the file host.
+/// The path of the file host.
 const FILE_PATH: &str = "/";
 
 const BAD_SIGNATURE: &str = "11";
@@ -53,7 +53,7 @@ const WRONG_STATE: &str = "35";
 const DIFFERS: &str = "36";
 const ALREADY_UNDONE: &str = "45";
 const ALREADY_REVERSED: &str = "46";
-/// The code of a consume that comes after its reversal found nothing: not allowed.
+/// The code of a consume that comes after its reversal found no order: not allowed.
 const DEAD: &str = "30";
 
 const CODES: AnswerCodes = AnswerCodes {
@@ -96,7 +96,7 @@ enum AcpOperation {
     Consume,
     Preauth,
     Capture,
-    /// Of a consume, an authorisation or a capture: each has a type of its own.
+    /// Takes back a consume, an authorisation or a capture: each has a type of its own.
     Undo(EntryKind),
     Refund,
     Reverse,
@@ -106,8 +106,8 @@ enum AcpOperation {
 }
 
 impl AcpOperation {
-    /// By type and sub-type; the path must be one that takes it. Which path a reversal goes to
-    /// differs between sources, so both do.
+    /// The operation of a type and sub-type, if the path takes it. Sources differ on the path of a
+    /// reversal, so both paths take it.
     fn of(fields: &Fields, path: &str) -> Option<Self> {
         let pair = (fields.get("txnType")?, fields.get("txnSubType")?);
         let (operation, fits) = match pair {
@@ -139,7 +139,7 @@ impl AcpOperation {
         }
     }
 
-    /// Whether it is paid with a card that the request brings.
+    /// Whether the request brings a card to pay with.
     const fn takes_card(self) -> bool {
         match self {
             Self::Consume | Self::Preauth => true,
@@ -160,7 +160,7 @@ impl AcpOperation {
     }
 }
 
-/// One proved request. Its card data are gone but for the masked number.
+/// One verified request. Of its card data only the masked number is kept.
 pub(in crate::simulator) struct AcpRequest {
     operation: AcpOperation,
     order_no: String,
@@ -257,7 +257,7 @@ impl UnionPayPlatform {
         self.accept(running, call, entered)
     }
 
-    /// An undo, a refund or a capture of an earlier order.
+    /// Answers an undo, a refund or a capture of an earlier order.
     fn follow_up(&self, running: &Arc<SimulatorState>, call: &AcpRequest) -> AcpResult {
         let Some((amount, currency)) = call.money else { return AcpResult::bare(FORMAT) };
         let Some(original_no) = original_no(running, &call.echoed) else {
@@ -276,7 +276,7 @@ impl UnionPayPlatform {
             AcpOperation::Refund => ledger.refund(now, instruction, &original_no, verdict, DEAD),
             AcpOperation::Capture => ledger.capture(now, instruction, &original_no, verdict, DEAD),
             AcpOperation::Undo(kind) => {
-                // The type says what is undone, and must say it of the right kind of order.
+                // The type names the kind of the original, which must be right.
                 let original = ledger.look(now, &original_no);
                 if original.is_none_or(|found| found.facts.kind != kind) {
                     return AcpResult::bare(DIFFERS);
@@ -297,7 +297,8 @@ impl UnionPayPlatform {
         }
     }
 
-    /// Answers what moves or holds money, and sees to its notice if it is new and being worked on.
+    /// Answers a message that moves or holds money, and schedules its notice if it is new and being
+    /// worked on.
     fn accept(
         &self,
         running: &Arc<SimulatorState>,
@@ -340,8 +341,7 @@ impl UnionPayPlatform {
         }
     }
 
-    /// The statement of the date that `settleDate` means, once its clearing day is over and if
-    /// anything happened in it.
+    /// The statement of the date in `settleDate`, if its clearing day is over and had any order.
     fn file(&self, running: &SimulatorState, call: &AcpRequest) -> AcpResult {
         let settling = running.ledger.settling(running.now());
         let mmdd = call.echoed.get("settleDate").unwrap_or_default();
@@ -512,7 +512,7 @@ fn read_money(fields: &Fields) -> Result<(AmountMinor, Currency), &'static str> 
     let minor: i64 = text.parse().map_err(|_| FORMAT)?;
     let amount = AmountMinor::new(minor).map_err(|_| FORMAT)?;
     let numeric = fields.get("currencyCode");
-    // The platform takes renminbi only.
+    // The platform accepts renminbi only.
     if !plain || numeric != Some(Currency::Cny.numeric()) {
         return Err(FORMAT);
     }

@@ -1,5 +1,5 @@
-//! The keys of the simulated Canyon Pay: what the platform proves, signs, opens and seals with.
-//! They are made up and protect nothing; `Debug` shows none (I-11).
+//! The keys of the simulated Canyon Pay, with which the platform verifies, signs, decrypts and
+//! encrypts. They are made up and protect nothing; `Debug` shows none (I-11).
 
 use std::fmt;
 
@@ -78,7 +78,7 @@ impl CanyonKeys {
         self.merchant.verify(&signed, &signature).ok()
     }
 
-    /// The headers of what the platform says.
+    /// The headers of a message from the platform.
     pub(in crate::simulator) fn sign(
         &self,
         now: Timestamp,
@@ -102,7 +102,7 @@ impl CanyonKeys {
         ]
     }
 
-    /// Card data that the merchant encrypted.
+    /// Decrypts card data that the merchant encrypted.
     pub(in crate::simulator) fn open(&self, sealed: &str) -> Option<Zeroizing<String>> {
         let plain = self.opener.decrypt(&BASE64.decode(sealed).ok()?).ok()?;
         std::str::from_utf8(&plain).ok().map(|text| Zeroizing::new(text.to_owned()))

@@ -1,9 +1,9 @@
 //! Keys and certificates of a made-up UnionPay: a root, a middle authority, the platform's signing
 //! and encryption certificates, and one merchant's signing certificate.
 //!
-//! They protect nothing real. Making five RSA keys takes most of a second, so one set is shared by
-//! all simulators of a process, and whoever starts a simulator may keep its texts for the next
-//! start. `Debug` shows no key (I-11).
+//! They protect nothing real. Making five RSA keys takes most of a second, so all simulators of a
+//! process share one set, and a caller may keep its texts for the next start. `Debug` shows no key
+//! (I-11).
 
 pub mod canyon;
 pub mod quarry;
@@ -22,7 +22,7 @@ use crate::codec::sign::{KeyError, RsaDecryptor, RsaSigner, RsaVerifier};
 const PLATFORM_NAME: &str = "041@2025-1@中国银联股份有限公司@00010000";
 const MERCHANT_NAME: &str = "041@2025-1@Simulated Merchant@00010002";
 
-/// Why a set of keys could not be made. None is expected where the platform's cryptography works.
+/// Why a set of keys could not be made: only if the system's cryptography does not work.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorKeysError {
     #[error("the key or certificate of the {whose} cannot be made")]
@@ -101,7 +101,7 @@ impl SimulatorKeys {
         ])
     }
 
-    /// The whole set as PEM texts, by name: what [`Self::from_texts`] makes a set of again.
+    /// The whole set as PEM texts, by name, from which [`Self::from_texts`] makes the set again.
     pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let texts = [
             &self.merchant_key_pem,
@@ -116,7 +116,7 @@ impl SimulatorKeys {
         NAMES.into_iter().zip(texts.map(String::as_str))
     }
 
-    /// The set that was kept, or `None` if a part of it is missing.
+    /// The set with these texts, or `None` if a part of it is missing.
     pub fn from_texts(
         mut get: impl FnMut(&str) -> Option<String>,
     ) -> Option<Result<Self, SimulatorKeysError>> {
@@ -187,7 +187,8 @@ fn certify(
     Ok(made.map_err(|source| SimulatorKeysError::Make { whose, source })?.pem())
 }
 
-/// Serial numbers look like the real ones: eleven decimal digits and more.
+/// A certificate's parameters, with a serial number like the real ones: eleven decimal digits and
+/// more.
 fn named(name: &str, serial: u8) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();

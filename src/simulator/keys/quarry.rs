@@ -9,14 +9,14 @@ pub struct QuarryKeys {
     pub(in crate::simulator) merchant: Sm2Verifier,
     pub(in crate::simulator) bank: Sm2Signer,
     pub(in crate::simulator) cards: BlockKey,
-    /// Hexadecimal, as all three.
+    /// Hexadecimal, like the other two texts.
     pub merchant_private: String,
     pub bank_public: String,
     pub cards_shared: String,
 }
 
 impl QuarryKeys {
-    /// The keys of one secret, the same each time.
+    /// The keys of one secret, the same every time.
     pub fn of(secret: &str) -> Self {
         let text = |name: &str| sha256_hex(format!("{secret} {name}").as_bytes());
         let signer = |private: &str| {

@@ -1,7 +1,7 @@
-//! Today where the channel is and the clearing day of its cut, worked out once a minute.
+//! The channel's date and the clearing day of its cut, computed once a minute.
 //!
 //! Every order needs both, and a civil date costs more than the rest of a ledger entry. Both change
-//! at whole minutes only, so one number holds the last answer and the minute it is good for.
+//! at whole minutes only, so one number holds the last result and the minute for which it is valid.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ const DATE_BITS: u32 = 27;
 pub(super) struct ChannelDay {
     /// The civil date in the channel's time zone.
     pub today: BusinessDate,
-    /// The day on which the channel settles what it does now.
+    /// The day on which the channel settles work of this moment.
     pub settles: BusinessDate,
 }
 
@@ -67,7 +67,7 @@ fn beijing_zone() -> TimeZone {
 }
 
 /// A cut-off, Beijing time, that is more than eleven hours away in both directions: for runs on the
-/// machine's clock whose clearing day must not end under them.
+/// machine's clock whose clearing day must not end before they do.
 pub fn cut_off_far_from(now: Timestamp) -> civil::Time {
     let hour = now.civil(&beijing_zone()).hour();
     civil::time((hour + 12) % 24, 0, 0, 0)

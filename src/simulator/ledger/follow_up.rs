@@ -1,6 +1,6 @@
 //! Entries that refer to an earlier one: undos, refunds and captures, and their rules.
 //!
-//! An approved follow-up takes effect on its original when it is entered, whatever time the channel
+//! An approved follow-up takes effect on its original when it is entered, however long the channel
 //! works on it: nothing else can take the same money meanwhile.
 
 use std::time::Duration;
@@ -14,9 +14,9 @@ use super::{
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a refund is taken, by UnionPay's rules.
+/// The age up to which a charge can be refunded, by UnionPay's rules.
 const REFUND_DAYS_MAX: u32 = 330;
-/// How long an authorisation stands.
+/// The age up to which an authorisation can be captured.
 const PREAUTH_DAYS_MAX: u32 = 30;
 /// A capture may be for 15 % more than what was authorised.
 const CAPTURE_PERCENT_MAX: i64 = 115;
@@ -79,7 +79,7 @@ impl Ledger {
             return refusal;
         }
         let mut shard = self.shard(instruction.order_no);
-        // A charge may have taken the number while the original was looked at.
+        // A charge may have taken the number while the original was read.
         if let Some(known) = existing_entry(&mut shard, now, kind, &instruction) {
             drop(shard);
             if verdict.approves {
@@ -92,7 +92,7 @@ impl Ledger {
         FollowUpResult::Entered(OrderResult::New(facts))
     }
 
-    /// Checks the follow-up against its original, and does its work there if it is approved.
+    /// Checks the follow-up against its original, and changes the original if it is approved.
     fn take(
         &self,
         now: Timestamp,
@@ -137,7 +137,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the effect of an approved follow-up off its original again.
+    /// Reverses the effect of an approved follow-up on its original.
     pub(super) fn give_back(
         &self,
         now: Timestamp,
@@ -152,7 +152,7 @@ impl Ledger {
         }
     }
 
-    /// The undo of this entry was itself reversed, so it stands again.
+    /// Restores an entry whose undo was itself reversed.
     fn restore(&self, now: Timestamp, original_no: &str) {
         let mut shard = self.shard(original_no);
         let Some(original) = shard.records.get_mut(original_no) else { return };

@@ -1,9 +1,9 @@
 //! The channel's own books: every charge and undo by channel order number.
 //!
-//! Knows nothing of HTTP, dialects or faults: a request that gets here is processed, whatever
-//! becomes of its reply. One order number is charged at most once. Card numbers are masked before
-//! they get here (I-11). Entries are spread over locked shards, so that a benchmark's requests
-//! seldom meet.
+//! It is independent of HTTP, dialects and faults: a request that arrives here is processed,
+//! whatever becomes of its reply. One order number is charged at most once. Card numbers are masked
+//! before they arrive (I-11). Entries are spread over locked shards, so that a benchmark's requests
+//! seldom contend.
 
 mod calendar;
 mod follow_up;
@@ -41,7 +41,8 @@ pub(in crate::simulator) struct IssuerDecision {
 /// An order that a caller has entered.
 pub(in crate::simulator) struct BankOrder<'a> {
     pub order_no: &'a str,
-    /// The caller's time of sending: with the number it names the order where a dialect says so.
+    /// The caller's time of sending: in some dialects an order is named by its number and this
+    /// time.
     pub sent_at: &'a str,
     pub amount: AmountMinor,
     pub currency: Currency,
@@ -68,15 +69,15 @@ pub(in crate::simulator) struct EntryFacts {
     /// The clearing day on which a success was taken back under its own number.
     pub reversed_on: Option<BusinessDate>,
     pub fee_minor: i64,
-    /// Of a charge or capture what was refunded, of an authorisation what was captured.
+    /// The refunded part of a charge or capture; the captured part of an authorisation.
     pub used_minor: i64,
-    /// How often it was asked for under this number; more than 1 means a repeated request.
+    /// How often this number was requested; more than 1 means a repeated request.
     pub requests: u32,
     pub contradicted: bool,
 }
 
 impl EntryFacts {
-    /// Ends the work when its time has come, or at once where `forced`.
+    /// Ends the work when its time has come, or at once if `forced`.
     fn end_work(&mut self, now: Timestamp, forced: bool) {
         if self.state == EntryState::Working && (forced || now >= self.ready_at) {
             self.state = if self.approves { EntryState::Approved } else { EntryState::Declined };
@@ -95,7 +96,7 @@ struct Record {
     undone_by: Option<Box<str>>,
 }
 
-/// An entry as an inquiry sees it.
+/// An entry as an inquiry returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::simulator) struct EntryView {
     pub facts: EntryFacts,
@@ -107,7 +108,7 @@ pub(in crate::simulator) struct EntryView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::simulator) enum OrderResult {
     New(EntryFacts),
-    /// The number was there; `same` if with the same kind, amount and currency.
+    /// The number exists; `same` if with the same kind, amount and currency.
     Known {
         facts: EntryFacts,
         same: bool,
@@ -144,9 +145,10 @@ struct Shard {
     records: HashMap<Box<str>, Record>,
     /// Numbers whose reversal was answered "no such order": a charge that comes later is refused.
     dead: HashSet<Box<str>>,
-    /// Numbers of which reversals were taken that are not carried out yet, and how many.
+    /// Numbers with reversals that are taken and not carried out yet, with their count.
     put_off: HashMap<Box<str>, u32>,
-    /// Numbers of which one is carried out now, and the clearing day that it was taken on.
+    /// Numbers with a reversal that is being carried out, with the clearing day on which it was
+    /// taken.
     taken_on: HashMap<Box<str>, BusinessDate>,
 }
 
@@ -179,35 +181,35 @@ impl Ledger {
         }
     }
 
-    /// A refund costs and brings no fee.
+    /// A refund has no fee of its own, neither charged nor returned.
     pub fn with_refund_fees_kept(mut self, kept: bool) -> Self {
         self.keeps_refund_fees = kept;
         self
     }
 
-    /// Clearing days end as this says, at a whole minute, instead of as UnionPay's do.
+    /// Clearing days end by this calendar, at a whole minute, instead of UnionPay's.
     pub fn with_calendar(mut self, calendar: ClearingCalendar) -> Self {
         self.calendar = Calendar::new(calendar);
         self
     }
 
-    /// The civil date where the channel is.
+    /// The civil date at the channel's place.
     pub fn today(&self, now: Timestamp) -> jiff::civil::Date {
         self.calendar.day(now).today.civil()
     }
 
-    /// The clearing day that is running.
+    /// The present clearing day.
     pub fn settling(&self, now: Timestamp) -> BusinessDate {
         self.calendar.day(now).settles
     }
 
-    /// The wall clock where the channel is.
+    /// The wall clock at the channel's place.
     pub fn civil(&self, moment: Timestamp) -> jiff::civil::DateTime {
         self.calendar.civil(moment)
     }
 
-    /// Enters a charge, once for each number. `dead_code` declines one that comes after its
-    /// reversal was told that there is no such order.
+    /// Enters a charge, once for each number. `dead_code` declines a charge that comes after its
+    /// reversal was answered "no such order".
     pub fn charge(
         &self,
         now: Timestamp,
@@ -261,25 +263,25 @@ impl Ledger {
         self.change(order_no, |facts| facts.end_work(now, true))
     }
 
-    /// Marks an order about which a well-signed notice lied.
+    /// Marks an order whose well-signed notice contradicted it.
     pub fn mark_contradicted(&self, order_no: &str) {
         self.change(order_no, |facts| facts.contradicted = true);
     }
 
-    /// Takes back, under its own number, what stands or is still being worked on, within its
-    /// clearing day. With `sent_at` both must fit. A number that is not there becomes dead, unless
+    /// Takes back, under its own number and within its clearing day, an order that stands or is
+    /// still being worked on. With `sent_at` both must fit. An unknown number becomes dead, unless
     /// late arrivals are on.
     pub fn reverse(&self, now: Timestamp, order_no: &str, sent_at: Option<&str>) -> ReversalResult {
         self.take_back(now, order_no, sent_at, false)
     }
 
-    /// A reversal of this number was taken and will be carried out late: until then others of it
-    /// are refused.
+    /// Records that a reversal of this number was taken and will be carried out late: until then
+    /// others of it are refused.
     pub fn defer_reversal(&self, order_no: &str) {
         *self.shard(order_no).put_off.entry(order_no.into()).or_insert(0) += 1;
     }
 
-    /// The reversal is carried out now.
+    /// Ends the deferral, since the reversal is carried out now.
     pub fn end_deferral(&self, order_no: &str) {
         let mut shard = self.shard(order_no);
         let left = shard.put_off.get(order_no).map_or(0, |count| count.saturating_sub(1));
@@ -289,13 +291,13 @@ impl Ledger {
         };
     }
 
-    /// The next reversal of this number was taken on an earlier clearing day: what that day may
-    /// take back, it takes back today.
+    /// The next reversal of this number was taken on an earlier clearing day: it takes back today
+    /// what that day allowed.
     pub fn reverse_as_of(&self, order_no: &str, taken_on: BusinessDate) {
         self.shard(order_no).taken_on.insert(order_no.into(), taken_on);
     }
 
-    /// The same for a channel that takes a refund back too.
+    /// The same for a channel that reverses refunds too.
     pub fn reverse_any(&self, now: Timestamp, order_no: &str) -> ReversalResult {
         self.take_back(now, order_no, None, true)
     }
@@ -326,7 +328,7 @@ impl Ledger {
             EntryState::Declined => return ReversalResult::Refused(record.facts),
             EntryState::Working | EntryState::Approved => {}
         }
-        // A refund seldom is reversed, and never what a refund or a capture has built upon.
+        // Most channels reverse no refund, and none an order that a refund or a capture rests on.
         let spared = record.facts.kind == EntryKind::Refund && !with_refunds;
         let built_upon = record.facts.used_minor > 0 || spared;
         if is_put_off || built_upon || record.facts.settle_date != taken_on {
@@ -387,7 +389,7 @@ impl Ledger {
         instruction: &BankOrder<'_>,
         verdict: IssuerDecision,
     ) -> EntryFacts {
-        // At most 10^12 times 10^6, which 63 bits hold; rounded half up. Holding costs nothing.
+        // At most 10^12 times 10^6, which 63 bits hold; rounded half up. A hold costs nothing.
         let free = match kind {
             EntryKind::Preauth => true,
             EntryKind::Refund => self.keeps_refund_fees,
@@ -418,7 +420,7 @@ impl Ledger {
     }
 }
 
-/// The entry that already has this number, counted as asked for once more.
+/// The entry that already has this number, with one more request counted.
 fn existing_entry(
     shard: &mut Shard,
     now: Timestamp,
@@ -481,7 +483,7 @@ fn public_entry(order_no: &str, record: &Record) -> LedgerEntry {
     }
 }
 
-/// A lock that survives a panic elsewhere: no entry is ever left half-written.
+/// A lock that survives a panic elsewhere: no entry is ever half-written.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The ledger as a test or an operator reads it: entries in order, sums, and what went wrong.
+//! The ledger for tests and operators: entries in order, sums, and contradictions.
 //!
 //! A plain value that shares nothing with the running simulator. Holds no whole card number (I-11).
 
@@ -11,9 +11,9 @@ use crate::domain::ids::ORDER_ID_DIGITS;
 #[serde(rename_all = "snake_case")]
 pub enum EntryKind {
     Charge,
-    /// Takes a whole charge or capture of the same clearing day back, or an authorisation.
+    /// Takes back a whole charge or capture of the same clearing day, or an authorisation.
     Undo,
-    /// Gives a part or the rest of a charge or capture back.
+    /// Gives back a part or the rest of a charge or capture.
     Refund,
     /// Holds an amount, and moves nothing.
     Preauth,
@@ -21,7 +21,7 @@ pub enum EntryKind {
     Capture,
 }
 
-/// Where an entry stands.
+/// The state of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryState {
@@ -34,7 +34,7 @@ pub enum EntryState {
     Undone,
 }
 
-/// One operation, as the channel believes it to be.
+/// One operation, as the channel has it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct LedgerEntry {
     pub order_no: String,
@@ -47,23 +47,23 @@ pub struct LedgerEntry {
     pub code: &'static str,
     /// First six and last four digits.
     pub card: Option<String>,
-    /// For an undo, a refund or a capture, the number of what it refers to.
+    /// For an undo, a refund or a capture, the number of its original.
     pub original: Option<String>,
-    /// The number of the undo that took it back.
+    /// The number of the undo that took this entry back.
     pub undone_by: Option<String>,
     /// The channel's running number, from 1, in the order of processing.
     pub trace: u64,
-    /// How often it was asked for under this number.
+    /// How often this number was requested.
     pub requests: u32,
     pub received_at_ms: i64,
     pub changed_at_ms: i64,
     /// `YYYY-MM-DD`, by the channel's cut, in Beijing.
     pub settle_date: String,
-    /// The same of the reversal that took a success back; a try that was still worked on never
-    /// became one.
+    /// The same date of the reversal that took a success back; an attempt that was still being
+    /// worked on never became a success.
     pub reversed_on: Option<String>,
     pub fee_minor: i64,
-    /// Of a charge or capture what was refunded, of an authorisation what was captured.
+    /// The refunded part of a charge or capture; the captured part of an authorisation.
     pub used_minor: i64,
     /// Whether a well-signed notice said the opposite of this entry.
     pub contradicted: bool,
@@ -81,7 +81,7 @@ impl LedgerEntry {
         }
     }
 
-    /// Whether money leaves the cardholder by this kind of entry.
+    /// Whether this kind of entry takes money from the cardholder.
     fn takes(&self) -> bool {
         match self.kind {
             EntryKind::Charge | EntryKind::Capture => true,
@@ -89,7 +89,7 @@ impl LedgerEntry {
         }
     }
 
-    /// Whether it has taken money at some time, although nothing may be left of that now.
+    /// Whether this entry has taken money at some time, even if nothing of it is left now.
     pub(in crate::simulator) fn took_money(&self) -> bool {
         let succeeded = match self.state {
             EntryState::Approved | EntryState::Undone => true,
@@ -117,7 +117,7 @@ impl LedgerSnapshot {
         Self { entries }
     }
 
-    /// The same entries under other numbers, where a dialect has numbers of its own.
+    /// The same entries under other numbers, for a dialect with numbers of its own.
     #[must_use]
     pub fn renamed(&self, name: impl Fn(&str) -> String) -> Self {
         let entries = self.entries.iter().map(|entry| LedgerEntry {

@@ -1,4 +1,4 @@
-//! Tests of the ledger: what may follow what, and what a number can never do twice.
+//! Tests of the ledger: which follow-ups are allowed, and what one number can never do twice.
 
 use super::*;
 

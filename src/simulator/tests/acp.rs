@@ -1,4 +1,4 @@
-//! UnionPay as a merchant meets it, without faults.
+//! UnionPay from a merchant's side, without faults.
 
 use super::*;
 use crate::simulator::keys::tests::shared_keys;

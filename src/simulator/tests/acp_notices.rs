@@ -20,7 +20,7 @@ async fn platform(faults: Faults, statuses: &[u16]) -> (Simulator, AcpMerchant, 
     (simulator, merchant, inbox)
 }
 
-/// Consumes ten orders and waits until all that is to be told is told. Answers the accepted ones.
+/// Consumes ten orders and waits until every notice is delivered. Returns the number accepted.
 async fn consume_ten(simulator: &Simulator, merchant: &AcpMerchant) -> u64 {
     let mut accepted = 0;
     for index in 0..10 {

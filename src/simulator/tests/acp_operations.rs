@@ -1,4 +1,4 @@
-//! UnionPay's further operations and its statement file, as a merchant meets them.
+//! UnionPay's further operations and its statement file, from a merchant's side.
 
 use std::io::{Cursor, Read};
 

@@ -1,4 +1,4 @@
-//! Harbour Bank, Meadow Bank and Quarry Bank as their shipped channel files meet them: the file's
+//! Harbour Bank, Meadow Bank and Quarry Bank through their shipped channel files: the file's
 //! adapter and the bank, written apart, over a real socket.
 
 use std::collections::BTreeMap;
@@ -17,26 +17,27 @@ use crate::domain::money::AmountMinor;
 use crate::domain::outcome::Outcome;
 use crate::domain::terms::CommonTerms;
 
-pub struct Met {
+/// A running bank, and the adapter that calls it.
+pub struct BankSession {
     pub simulator: Simulator,
     pub adapter: Arc<dyn Adapter>,
     /// The bank's number of each approved attempt, for its follow-ups.
     references: Mutex<BTreeMap<String, String>>,
 }
 
-/// Starts the file's other side and builds the adapter of the copy that leads there.
-pub async fn meet(id: &str, text: &str, faults: Faults) -> Met {
+/// Starts the file's other side and builds the adapter of the redirected copy.
+pub async fn meet(id: &str, text: &str, faults: Faults) -> BankSession {
     meet_at(id, text, faults, &TestClock::noon(), None).await
 }
 
-/// The same with the channel's clock, and where it posts its notices.
+/// The same with the channel's clock and the address of its notices.
 pub async fn meet_at(
     id: &str,
     text: &str,
     faults: Faults,
     clock: &TestClock,
     notices_to: Option<&str>,
-) -> Met {
+) -> BankSession {
     let document = Document::parse("bank.toml", text).expect("TOML");
     let other = Counterpart::read(&document, id, &mut KeyTexts::new()).expect("an other side");
     let mut settings =
@@ -52,7 +53,7 @@ pub async fn meet_at(
     let id = ChannelId::parse(id).expect("an id");
     let file = ChannelFile::read(&root, id, &CommonTerms::default());
     let resolve = |reference: &str| {
-        // The copy finds in files what the file has of the environment.
+        // The copy has files in place of the file's environment variables.
         let known = |one: &str| one.replace("env:", "file:env/") == reference;
         let found = other.credentials.iter().find(|one| known(&one.reference));
         found.map(|one| one.text.to_string()).ok_or_else(|| format!("there is no {reference}"))
@@ -61,10 +62,10 @@ pub async fn meet_at(
     root.finish();
     assert_eq!(mistakes.into_result(), Ok(()));
     let adapter = adapter.and_then(protocol::ProtocolAdapter::http).expect("an adapter over HTTP");
-    Met { simulator, adapter, references: Mutex::default() }
+    BankSession { simulator, adapter, references: Mutex::default() }
 }
 
-impl Met {
+impl BankSession {
     /// The adapter's reading of the bank's answer, in the words of code tables.
     pub async fn ask(&self, request: &ChannelRequest) -> String {
         let mut request = request.clone();
@@ -122,7 +123,7 @@ pub fn reversal(operation: Operation, sequence: u64) -> ChannelRequest {
     }
 }
 
-pub async fn play(met: &Met, rows: Vec<(ChannelRequest, &str)>) {
+pub async fn play(met: &BankSession, rows: Vec<(ChannelRequest, &str)>) {
     for (index, (request, expected)) in rows.into_iter().enumerate() {
         assert_eq!(met.ask(&request).await, expected, "row {index}: {}", request.name());
     }

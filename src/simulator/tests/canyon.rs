@@ -1,5 +1,5 @@
-//! Canyon Pay as its shipped channel file meets it: payments and refunds that end later, and the
-//! notices that tell it.
+//! Canyon Pay through its shipped channel file: payments and refunds that end later, and the
+//! notices of their ends.
 
 use super::banks::*;
 use super::*;

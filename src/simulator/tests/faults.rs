@@ -16,7 +16,7 @@ async fn bank(faults: Faults) -> (Simulator, HarbourMerchant) {
 
 /// The merchant's view of one charge.
 #[derive(Debug, PartialEq, Eq)]
-enum Seen {
+enum ChargeView {
     NoReply,
     Status(u16),
     NoMessage,
@@ -24,20 +24,22 @@ enum Seen {
     Code(String),
 }
 
-async fn see(merchant: &HarbourMerchant, order_no: &str) -> Seen {
+async fn see(merchant: &HarbourMerchant, order_no: &str) -> ChargeView {
     let body = HarbourMerchant::charge_body(order_no);
-    let Ok(response) = merchant.send("/v1/charges", &body).await else { return Seen::NoReply };
+    let Ok(response) = merchant.send("/v1/charges", &body).await else {
+        return ChargeView::NoReply;
+    };
     if response.status() != reqwest::StatusCode::OK {
-        return Seen::Status(response.status().as_u16());
+        return ChargeView::Status(response.status().as_u16());
     }
     match merchant.prove(response).await {
-        None => Seen::NoMessage,
-        Some(proved) if !proved.signed => Seen::BadSignature,
-        Some(proved) => Seen::Code(proved.text("code").to_owned()),
+        None => ChargeView::NoMessage,
+        Some(proved) if !proved.signed => ChargeView::BadSignature,
+        Some(proved) => ChargeView::Code(proved.text("code").to_owned()),
     }
 }
 
-async fn see_many(merchant: &HarbourMerchant, orders: u32) -> Vec<Seen> {
+async fn see_many(merchant: &HarbourMerchant, orders: u32) -> Vec<ChargeView> {
     let mut seen = Vec::new();
     for index in 0..orders {
         seen.push(see(merchant, &order_no(index)).await);
@@ -48,7 +50,7 @@ async fn see_many(merchant: &HarbourMerchant, orders: u32) -> Vec<Seen> {
 #[tokio::test]
 async fn dropped_before_means_that_nothing_happened() {
     let (simulator, merchant) = bank(Faults { drop_before: 10_000, ..Faults::calm() }).await;
-    assert!(see_many(&merchant, 5).await.iter().all(|seen| *seen == Seen::NoReply));
+    assert!(see_many(&merchant, 5).await.iter().all(|seen| *seen == ChargeView::NoReply));
     assert_eq!(simulator.count(SimulatorEvent::DroppedBefore), 5);
     assert!(simulator.stop().await.entries().is_empty());
 }
@@ -57,7 +59,7 @@ async fn dropped_before_means_that_nothing_happened() {
 async fn a_lost_reply_hides_a_charge_that_happened() {
     let (simulator, merchant) = bank(Faults { lose_reply: 10_000, ..Faults::calm() }).await;
     let seen = see_many(&merchant, 30).await;
-    assert!(seen.iter().all(|seen| *seen == Seen::NoReply), "{seen:?}");
+    assert!(seen.iter().all(|seen| *seen == ChargeView::NoReply), "{seen:?}");
     let kinds = [
         SimulatorEvent::ReplyLostByClose,
         SimulatorEvent::ReplyLostByReset,
@@ -71,7 +73,7 @@ async fn a_lost_reply_hides_a_charge_that_happened() {
     assert_eq!(simulator.stop().await.count(EntryState::Approved), 30);
 }
 
-/// The caller hears nothing of the first reversal and is refused the second; the first is carried
+/// The caller gets no answer to the first reversal and is refused the second; the first is carried
 /// out all the same.
 #[tokio::test]
 async fn a_late_reversal_is_carried_out_although_a_second_was_refused() {
@@ -79,7 +81,7 @@ async fn a_late_reversal_is_carried_out_although_a_second_was_refused() {
     let faults = Faults { reversal_late: 10_000, reversal_late_for: late, ..Faults::calm() };
     let (simulator, merchant) = bank(faults).await;
     let number = order_no(1);
-    assert_eq!(see(&merchant, &number).await, Seen::Code("0000".to_owned()));
+    assert_eq!(see(&merchant, &number).await, ChargeView::Code("0000".to_owned()));
     let body = HarbourMerchant::order_body(&number);
     assert!(merchant.send("/v1/charges/reverse", &body).await.is_err(), "nothing is answered");
     assert_eq!(simulator.count(SimulatorEvent::ReversalLate), 1);
@@ -104,12 +106,14 @@ async fn spoiled_replies_prove_nothing_although_the_charge_happened() {
     for (happening, faults) in rows {
         let (simulator, merchant) = bank(faults).await;
         let seen = see_many(&merchant, 20).await;
-        let fits = |seen: &Seen| match happening {
+        let fits = |seen: &ChargeView| match happening {
             // An empty JSON object is garbage too: a message without anything.
-            SimulatorEvent::Garbage => matches!(seen, Seen::NoMessage | Seen::BadSignature),
-            SimulatorEvent::Truncated => *seen == Seen::NoMessage,
-            SimulatorEvent::HttpError => matches!(seen, Seen::Status(408 | 429 | 500..=599)),
-            _ => *seen == Seen::BadSignature,
+            SimulatorEvent::Garbage => {
+                matches!(seen, ChargeView::NoMessage | ChargeView::BadSignature)
+            }
+            SimulatorEvent::Truncated => *seen == ChargeView::NoMessage,
+            SimulatorEvent::HttpError => matches!(seen, ChargeView::Status(408 | 429 | 500..=599)),
+            _ => *seen == ChargeView::BadSignature,
         };
         assert!(seen.iter().all(fits), "{happening:?}: {seen:?}");
         assert_eq!(simulator.count(happening), 20);
@@ -121,8 +125,10 @@ async fn spoiled_replies_prove_nothing_although_the_charge_happened() {
 async fn an_unclear_code_is_signed_and_says_nothing() {
     let (simulator, merchant) = bank(Faults { unclear: 10_000, ..Faults::calm() }).await;
     let seen = see_many(&merchant, 10).await;
-    let unclear =
-        |seen: &Seen| matches!(seen, Seen::Code(code) if ["1091", "1099"].contains(&code.as_str()));
+    let unclear = |seen: &ChargeView| match seen {
+        ChargeView::Code(code) => ["1091", "1099"].contains(&code.as_str()),
+        _ => false,
+    };
     assert!(seen.iter().all(unclear), "{seen:?}");
     assert_eq!(simulator.stop().await.count(EntryState::Approved), 10);
 }
@@ -132,7 +138,7 @@ async fn a_delayed_request_is_processed_although_its_caller_hung_up() {
     let faults = Faults { delay: 10_000, ..Faults::calm() };
     let (simulator, merchant) = bank(faults).await;
     let seen = see_many(&merchant, 10).await;
-    assert!(seen.iter().all(|seen| *seen == Seen::Code("0000".to_owned())), "{seen:?}");
+    assert!(seen.iter().all(|seen| *seen == ChargeView::Code("0000".to_owned())), "{seen:?}");
     assert_eq!(simulator.count(SimulatorEvent::Delayed), 10);
     let slow = Faults { delay_for: DurationRange::millis(500, 500), ..faults };
     simulator.set_faults(slow).expect("possible faults");
@@ -157,7 +163,9 @@ async fn a_retry_meets_a_fault_of_its_own() {
     for _ in 0..20 {
         seen.push(see(&merchant, &order_no(1)).await);
     }
-    assert!(seen.contains(&Seen::NoReply) && seen.contains(&Seen::Code("0000".to_owned())));
+    assert!(
+        seen.contains(&ChargeView::NoReply) && seen.contains(&ChargeView::Code("0000".to_owned()))
+    );
     let ledger = simulator.stop().await;
     assert_eq!((ledger.entries().len(), ledger.entries()[0].requests), (1, 20));
 }
@@ -191,5 +199,5 @@ async fn a_stopped_simulator_ends_what_hangs() {
     let call = tokio::spawn(async move { see(&merchant, &order_no(1)).await });
     until("the request has come", || simulator.count(SimulatorEvent::Delayed) == 1).await;
     simulator.stop().await;
-    assert_eq!(call.await.expect("no panic"), Seen::NoReply);
+    assert_eq!(call.await.expect("no panic"), ChargeView::NoReply);
 }

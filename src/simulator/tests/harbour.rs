@@ -1,4 +1,4 @@
-//! Harbour bank as a merchant meets it.
+//! Harbour bank from a merchant's side.
 
 use super::*;
 
@@ -51,7 +51,7 @@ async fn a_reversal_and_an_undo_end_where_they_should() {
     assert_eq!(merchant.undo(&order_no(3), &charge, 1_000).await.text("code"), "0000");
     assert_eq!(merchant.undo(&order_no(4), &charge, 1_000).await.text("code"), "2001");
     assert_eq!(merchant.query(&order_no(3)).await.text("state"), "SUCCESS");
-    let unknown = Proved { json: serde_json::json!({}), signed: true };
+    let unknown = VerifiedReply { json: serde_json::json!({}), signed: true };
     assert_eq!(merchant.undo(&order_no(5), &unknown, 1_000).await.text("code"), "1404");
 
     merchant.charge(&order_no(6)).await;

@@ -1,4 +1,4 @@
-//! The simulator over real sockets: a merchant's side made from the byte formats, and the tests.
+//! The simulator over real sockets: merchants made from the byte formats, and the tests.
 
 mod acp;
 mod acp_notices;
@@ -36,7 +36,7 @@ const NOON: i64 = 20_779 * 86_400_000 + 4 * 3_600_000;
 /// UnionPay's published test card.
 const CARD: &str = "6216261000000000018";
 
-/// A clock that stands until it is moved.
+/// A clock that stands still until it is moved.
 #[derive(Clone)]
 struct TestClock(Arc<AtomicI64>);
 
@@ -82,12 +82,12 @@ struct HarbourMerchant {
 
 /// A reply whose signature was checked.
 #[derive(Debug)]
-struct Proved {
+struct VerifiedReply {
     json: serde_json::Value,
     signed: bool,
 }
 
-impl Proved {
+impl VerifiedReply {
     fn text(&self, key: &str) -> &str {
         self.json[key].as_str().unwrap_or_default()
     }
@@ -115,7 +115,7 @@ impl HarbourMerchant {
             .await
     }
 
-    async fn prove(&self, response: reqwest::Response) -> Option<Proved> {
+    async fn prove(&self, response: reqwest::Response) -> Option<VerifiedReply> {
         let header = |name: &str| {
             response.headers().get(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default()
         };
@@ -123,10 +123,10 @@ impl HarbourMerchant {
         let body = response.bytes().await.ok()?;
         let tag = hex_lower(&self.key.tag(&[&timestamp, b"\n", &body]));
         let json = serde_json::from_slice(&body).ok()?;
-        Some(Proved { json, signed: tag.as_bytes() == signature })
+        Some(VerifiedReply { json, signed: tag.as_bytes() == signature })
     }
 
-    async fn ask(&self, path: &str, body: &serde_json::Value) -> Proved {
+    async fn ask(&self, path: &str, body: &serde_json::Value) -> VerifiedReply {
         let response = self.send(path, body).await.expect("a response");
         let proved = self.prove(response).await.expect("a message");
         assert!(proved.signed, "the signature of {:?}", proved.json);
@@ -145,19 +145,19 @@ impl HarbourMerchant {
         serde_json::json!({ "merchantId": MERCHANT_ID, "orderNo": order_no })
     }
 
-    async fn charge(&self, order_no: &str) -> Proved {
+    async fn charge(&self, order_no: &str) -> VerifiedReply {
         self.ask("/v1/charges", &Self::charge_body(order_no)).await
     }
 
-    async fn query(&self, order_no: &str) -> Proved {
+    async fn query(&self, order_no: &str) -> VerifiedReply {
         self.ask("/v1/charges/query", &Self::order_body(order_no)).await
     }
 
-    async fn reverse(&self, order_no: &str) -> Proved {
+    async fn reverse(&self, order_no: &str) -> VerifiedReply {
         self.ask("/v1/charges/reverse", &Self::order_body(order_no)).await
     }
 
-    async fn undo(&self, order_no: &str, original: &Proved, amount: i64) -> Proved {
+    async fn undo(&self, order_no: &str, original: &VerifiedReply, amount: i64) -> VerifiedReply {
         let body = serde_json::json!({
             "merchantId": MERCHANT_ID, "orderNo": order_no, "amount": amount,
             "originalOrderNo": original.text("orderNo"),
@@ -167,7 +167,7 @@ impl HarbourMerchant {
     }
 }
 
-/// Takes notices in, answering each post with the next scripted status, then 200.
+/// Receives notices, answering each post with the next scripted status, then 200.
 struct Inbox {
     url: String,
     posts: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
@@ -285,7 +285,7 @@ impl AcpMerchant {
         self.client.post(url).body(fields.encode_form()).send().await
     }
 
-    /// Believes fields only under the root, from the right owner, with a fitting signature.
+    /// Accepts fields only under the root, from the right owner, with a fitting signature.
     fn proves(&self, fields: &Fields) -> bool {
         let Some(pem) = fields.get("signPubKeyCert") else { return false };
         let Ok(end) = Certificate::from_pem(pem) else { return false };

@@ -1,5 +1,5 @@
-//! Every dialect's statement, read by the layout of the shipped channel file and held against the
-//! simulator's own ledger: what is found is exactly what was planted.
+//! Every dialect's statement, read with the layout of the shipped channel file and compared with
+//! the simulator's own ledger: exactly the planted differences are found.
 
 use std::collections::BTreeMap;
 
@@ -24,12 +24,12 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const LAKESIDE: &str = include_str!("../../../channels/lakeside-acquirer.toml");
 const UNIONPAY: &str = include_str!("../../../channels/unionpay.toml");
 
-/// A shipped file's other side, and the layout that the file has.
+/// A shipped file's other side, and the file's layout.
 async fn play(id: &str, text: &str, clock: &TestClock, percent: u8) -> (Simulator, Layout) {
     play_listing(id, text, clock, percent, None).await
 }
 
-/// The same with a choice of what it lists of what was reversed.
+/// The same with a choice of the lines of reversed orders.
 async fn play_listing(
     id: &str,
     text: &str,
@@ -119,8 +119,7 @@ fn record(entry: &LedgerEntry, reference: bool) -> Option<String> {
     Some(format!("b,{date},1,{number},{reference},{movement},CNY,{amount},{fee},{net},all,due,x\n"))
 }
 
-/// The class that a planted difference is found as. By the channel's own number alone nothing is
-/// known to be a duplicate.
+/// The class of a planted difference. The channel's own number alone shows no duplicate.
 fn class(kind: DifferenceKind, is_payment: bool, by_reference: bool) -> &'static str {
     match kind {
         DifferenceKind::Missing | DifferenceKind::ShiftedOut => "only_ours",
@@ -140,8 +139,8 @@ fn class(kind: DifferenceKind, is_payment: bool, by_reference: bool) -> &'static
 const RECORDS_HEADING: &str = "channel,date,id,channel_order_no,channel_reference,movement,\
     currency,principal,fee,net,fee_rule,state,at\n";
 
-/// The statement of a date as an operator gets it, held against the ledger: how many differences
-/// there are of each class, and what was planted.
+/// Compares the statement of a date, as an operator gets it, with the ledger: the number of
+/// differences of each class, and the planted ones.
 async fn hold(
     simulator: &Simulator,
     layout: &Layout,
@@ -208,7 +207,7 @@ async fn hold(
     (found, expected)
 }
 
-/// The classes that what was planted must be found as.
+/// The classes in which the planted differences must be found.
 fn expected(
     planted: &[PlantedDifference],
     ledger: &LedgerSnapshot,
@@ -295,8 +294,8 @@ async fn i_10_without_differences_both_sides_agree() {
     }
 }
 
-/// Each bank can list what was reversed, or not, and both sides agree: by the channel's own number
-/// too. UnionPay's layout has no word for it.
+/// Each bank can list reversed orders or leave them out, and both sides agree, also by the
+/// channel's own number. UnionPay's layout has no word for it.
 #[tokio::test]
 async fn i_10_what_was_reversed_has_two_lines_that_come_to_nothing_or_none() {
     let first = BusinessDate::parse("2026-11-22").expect("a date");
@@ -322,7 +321,7 @@ async fn i_10_what_was_reversed_has_two_lines_that_come_to_nothing_or_none() {
     assert!(refused.is_err_and(|problem| problem.contains("no line for a reversal")));
 }
 
-/// Taken before the cut and carried out behind it, a reversal stands in the next day's statement.
+/// A reversal taken before the cut and carried out after it belongs to the next day's statement.
 #[tokio::test]
 async fn what_takes_back_after_the_cut_stands_in_the_next_statement() {
     let first = BusinessDate::parse("2026-11-22").expect("a date");

@@ -1,8 +1,8 @@
-//! Backups of the books, also of those that a daemon is writing, and how they come back.
+//! Backups of the books, also while a daemon writes them, and their restore.
 //!
 //! A backup is a folder with `segments/`, where each segment is copied once, and `state/`, which
-//! has the manifest and the journal as they were at one moment and is replaced whole. What a daemon
-//! answered before the backup began is in it.
+//! has the manifest and the journal as they were at one moment and is replaced whole. It contains
+//! every row that a daemon answered before the backup began.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,29 +18,30 @@ use super::segment::{self, Segment, SegmentEntry};
 use super::snapshot::Snapshot;
 
 const STATE: &str = "state";
-/// Where the next state is written before it takes the name.
+/// The next state is written here before it is renamed.
 const NEXT: &str = "state.next";
-/// The state before, while the next one takes its name.
+/// The state before, while the next one is renamed.
 const LAST: &str = "state.last";
 
-/// A segment may be compacted away while it is copied: then there is a newer state. How often one
-/// is looked for.
+/// The most states that are tried: a segment may be compacted while it is copied, and then there is
+/// a newer state.
 const STATES_MAX: u32 = 100;
 
-/// What a backup did.
+/// The result of a backup.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackupReport {
     /// Rows in segments.
     pub rows: u64,
     pub segments: usize,
-    /// Rows that lie in the journal alone.
+    /// Rows in the journal alone.
     pub journalled: u64,
-    /// Segments that had to be copied, and their length in bytes.
+    /// The number of segments that were copied, and their length in bytes.
     pub copied: usize,
     pub copied_bytes: u64,
 }
 
-/// Copies the books in `books` to the folder `to`, which has an earlier backup of them or none.
+/// Copies the books in `books` into the folder `to`, which holds an earlier backup of them or
+/// nothing.
 pub fn back_up(books: &Path, to: &Path) -> Result<BackupReport, StoreError> {
     let (from, to) = (Files::of(books), Files::of(to));
     make_folder(&to.path(segment::FOLDER))?;
@@ -61,7 +62,7 @@ pub fn back_up(books: &Path, to: &Path) -> Result<BackupReport, StoreError> {
     Err(failed_io(format!("cannot back up `{}`", books.display()), source))
 }
 
-/// Copies what is not there yet; `false` if a segment has gone meanwhile.
+/// Copies the segments that are missing; `false` if one was compacted meanwhile.
 fn copy_segments(
     from: &Files,
     to: &Files,
@@ -93,7 +94,7 @@ fn copy_segments(
     Ok(true)
 }
 
-/// Writes the state beside the last one, and puts it in its place.
+/// Writes the state beside the last one, and replaces that.
 fn keep_state(to: &Files, snapshot: &Snapshot) -> Result<(), StoreError> {
     let keep = || {
         let (next, last) = (to.path(NEXT), to.path(LAST));
@@ -118,7 +119,7 @@ fn keep_state(to: &Files, snapshot: &Snapshot) -> Result<(), StoreError> {
     keep().map_err(|source| failed_io("cannot write the backup".to_owned(), source))
 }
 
-/// Removes what the state does not name any more.
+/// Removes the segments that the state does not name.
 fn remove_others(to: &Files, segments: &[SegmentEntry]) -> Result<(), StoreError> {
     let known: BTreeSet<String> = segments.iter().map(SegmentEntry::name).collect();
     let remove = || {
@@ -134,14 +135,14 @@ fn remove_others(to: &Files, segments: &[SegmentEntry]) -> Result<(), StoreError
     remove().map_err(|source| failed_io("cannot clear the backup".to_owned(), source))
 }
 
-/// Makes books of a backup in the folder `books`, which must not be there. The store knows of them
-/// that they are a copy: see [`EmbeddedStore::is_copy`](super::EmbeddedStore::is_copy).
+/// Makes books in the folder `books`, which must be absent, from a backup. The store knows that
+/// they are a copy: see [`EmbeddedStore::is_copy`](super::EmbeddedStore::is_copy).
 pub fn restore(from: &Path, books: &Path) -> Result<BackupReport, StoreError> {
     let io = |source| failed_io(format!("cannot restore to `{}`", books.display()), source);
     if books.exists() {
         return Err(io(io::ErrorKind::AlreadyExists.into()));
     }
-    // A backup that was cut off while it put its state in place has the one before.
+    // A backup that was cut off while it replaced its state has the state before.
     let state = [STATE, LAST].map(|name| from.join(name)).into_iter().find(|state| state.exists());
     let state = state.ok_or_else(|| StoreError::NotWhole {
         what: format!("`{}` has no backup of books", from.display()),
@@ -159,7 +160,7 @@ pub fn restore(from: &Path, books: &Path) -> Result<BackupReport, StoreError> {
         return Err(known.not_whole("a segment of the backup is missing".to_owned()));
     }
     let copy = || {
-        // The manifest comes last: without it the folder is not opened.
+        // The manifest comes last: without it the folder cannot be opened.
         for name in super::journal::FILES.into_iter().chain([manifest::NAME]) {
             copy_durably(&state.join(name), &to.path(name))?;
         }

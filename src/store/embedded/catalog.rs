@@ -1,4 +1,4 @@
-//! Which segments make up the books, and how a layer becomes one of them.
+//! The segments that make up the books, and the flush of a layer into one of them.
 //!
 //! A segment is written and synced before the manifest names it, and the manifest is durable before
 //! anyone reads the segment, before the journal that has the same rows is written over, and before
@@ -23,15 +23,15 @@ use super::manifest::ManifestFile;
 use super::merge::{Merge, RowSource};
 use super::segment::{self, BlockCache, Segment, SegmentEntry, SegmentShare, SegmentWriter};
 
-/// Hears of rows that are done, and of all of them.
+/// Is called with the number of rows done, and of all.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
 
-/// What opening does with the index that it finds.
+/// The treatment of the index at opening.
 #[derive(Clone, Copy)]
 pub(super) enum IndexUse<'a> {
-    /// It is held against the segments, and made whole where it is not.
+    /// The index is checked against the segments, and repaired.
     AsFound,
-    /// All of it is made anew.
+    /// The whole index is rebuilt.
     Anew(Progress<'a>),
 }
 
@@ -45,16 +45,15 @@ pub(super) struct Catalog {
     next_number: AtomicU64,
     is_copy: Arc<AtomicBool>,
     compacted_at_once: usize,
-    /// A manifest could not be written or synced: whether it is durable is not known, and a later
-    /// sync that succeeds would not say so either. Nothing more is flushed (I-12).
+    /// A manifest could not be written or synced: whether it is durable is unknown, and a later
+    /// sync that succeeds would not tell either. Nothing more is flushed (I-12).
     failed: AtomicBool,
     /// The store is closed: a compaction that is under way gives up.
     stopped: AtomicBool,
 }
 
 impl Catalog {
-    /// Opens the segments that the manifest names, removes what it does not name, and makes the
-    /// index whole.
+    /// Opens the segments that the manifest names, removes others, and repairs the index.
     pub(super) fn open(
         files: &Files,
         manifest: ManifestFile,
@@ -98,12 +97,12 @@ impl Catalog {
         &self.layers
     }
 
-    /// Whether the folder is a copy, until someone says that its numbers have leapt.
+    /// Whether the folder is a copy; false again after its numbers have leapt.
     pub(super) fn is_copy(&self) -> &Arc<AtomicBool> {
         &self.is_copy
     }
 
-    /// The last key of a table whose rows are never removed, as the segments have it.
+    /// The last key in segments of a table whose rows are never removed.
     pub(super) fn last_key(&self, letter: u8) -> Option<Vec<u8>> {
         self.layers.segments().last_key(letter).map(<[u8]>::to_vec)
     }
@@ -112,19 +111,18 @@ impl Catalog {
         self.stopped.store(true, Ordering::Relaxed);
     }
 
-    /// A change of the manifest that fails leaves it as it was, so a panic elsewhere does not
-    /// matter here.
+    /// A failed change leaves the manifest as it was, so a poisoned lock is still used.
     fn manifest(&self) -> MutexGuard<'_, ManifestFile> {
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a layer as a segment. Then the journal's generations up to `generation` are not
-    /// needed any more.
+    /// Writes a layer as a segment. The journal's generations up to `generation` are not needed
+    /// after that.
     pub(super) fn flush(&self, layer: &Writes, generation: u64) -> Result<(), StoreError> {
         let older = self.layers.segments();
         let scattered = scattered_letters();
         let count = |letter: &u8| layer.range(vec![*letter]..vec![letter + 1]).count() as u64;
-        // What removes a key that no segment has leaves nothing.
+        // The removal of a key that no segment has needs no row.
         let counts =
             |(key, value): &(&Vec<u8>, &Option<Vec<u8>>)| value.is_some() || older.may_have(key);
         let mut rows = layer.iter().filter(counts).peekable();
@@ -138,7 +136,7 @@ impl Catalog {
             None
         };
         let mut manifest = self.manifest();
-        // Since the layer was looked at, segments were compacted at the most.
+        // Since the layer was read, segments can only have been compacted.
         let current = self.layers.segments();
         let segments = fresh.into_iter().chain(current.iter().cloned()).collect();
         let segments = SegmentList::of(segments);
@@ -162,7 +160,7 @@ impl Catalog {
         if chosen.is_empty() { Ok(()) } else { self.compact_segments(&chosen) }
     }
 
-    /// The same for the levels below one: a large compaction lets the small ones go first.
+    /// The same for the levels below `level`: a large compaction lets the small ones go first.
     fn compact_below(&self, level: u8) -> Result<(), StoreError> {
         while let Some(chosen) = self.due_below(level) {
             if self.stopped.load(Ordering::Relaxed) {
@@ -229,7 +227,7 @@ impl Catalog {
             self.shared.index.take_out(segment.number()).unwrap_or_else(|why| {
                 tracing::warn!(%why, "the index keeps entries of a segment that is gone");
             });
-            // Whoever reads it still has it open.
+            // Readers of the segment still have it open.
             self.files.remove(&segment.entry.name()).map_err(|source| StoreError::Io {
                 context: "cannot remove a segment that was compacted".to_owned(),
                 source,
@@ -243,14 +241,14 @@ impl Catalog {
         SegmentWriter::new(&self.files, number, scattered)
     }
 
-    /// Ends a segment and makes it ready to be read; `None` if it has no row.
+    /// Completes a segment and opens it; `None` if it has no row.
     fn end(&self, writer: SegmentWriter, level: u8) -> Result<Option<Arc<Segment>>, StoreError> {
         let Some((entry, places)) = writer.end(level)? else { return Ok(None) };
         self.files.sync_folder(segment::FOLDER).map_err(|source| StoreError::Io {
             context: "cannot sync the folder of segments".to_owned(),
             source,
         })?;
-        // A segment whose entries are not all there is read by its own list.
+        // A segment whose entries are incomplete is read by its own list.
         self.shared.index.add(entry.number, &places).unwrap_or_else(|why| {
             tracing::error!(%why, "the index does not take a segment's blocks");
         });
@@ -259,7 +257,7 @@ impl Catalog {
         Ok(Some(Arc::new(opened)))
     }
 
-    /// Writes down, durably, which segments there are.
+    /// Writes the list of segments, durably.
     fn write(
         &self,
         manifest: &mut ManifestFile,
@@ -283,7 +281,7 @@ impl Catalog {
     }
 }
 
-/// A large compaction looks after so many rows whether there is a smaller one to do.
+/// The rows after which a large compaction checks for a smaller one.
 const ROWS_BETWEEN_LOOKS: u64 = 10_000;
 
 fn open_segment(
@@ -308,7 +306,7 @@ fn open_segment(
     }
 }
 
-/// Removes segments that no manifest names: their writing was cut off, or their removal.
+/// Removes segments that no manifest names: their writing or their removal was cut off.
 fn remove_strangers(files: &Files, known: &[SegmentEntry]) -> Result<(), StoreError> {
     let io = |source| StoreError::Io {
         context: format!("cannot look through `{}`", files.path(segment::FOLDER).display()),
@@ -325,15 +323,17 @@ fn remove_strangers(files: &Files, known: &[SegmentEntry]) -> Result<(), StoreEr
     Ok(())
 }
 
-/// Compares what the index has with the segments, and makes anew what is not as it was made. What
-/// the index does not take is read by the segment's own list.
+/// Compares the index with the segments, and rebuilds entries that differ. A segment that the index
+/// fails to take is read by its own list.
 fn make_index_whole(
     index: &BlockIndex,
     indexed: &[(u64, IndexSum)],
     segments: &[Arc<Segment>],
     progress: Progress<'_>,
 ) -> Result<(), StoreError> {
-    let tell = |why: StoreError| tracing::error!(%why, "the store's index cannot be made whole");
+    let tell = |why: StoreError| {
+        tracing::error!(%why, "the index cannot be repaired; segments are read by their own lists");
+    };
     for (number, _) in indexed {
         if !segments.iter().any(|segment| segment.number() == *number) {
             index.take_out(*number).unwrap_or_else(tell);
@@ -345,7 +345,7 @@ fn make_index_whole(
         .collect();
     let all: u64 = wanting.iter().map(|segment| segment.entry.rows).sum();
     if all > 0 {
-        tracing::info!(segments = wanting.len(), rows = all, "the store's index is made whole");
+        tracing::info!(segments = wanting.len(), rows = all, "the store's index is being repaired");
     }
     let mut done = 0;
     for segment in wanting {

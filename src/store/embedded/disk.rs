@@ -1,7 +1,7 @@
 //! The folder on disk: opening it, making groups durable in it, reading its rows.
 //!
-//! In it lie the journal's files, the manifest, `segments/`, the index in `index/`, and `lock`,
-//! which a process that has the store open holds.
+//! It contains the journal's files, the manifest, `segments/`, the index in `index/`, and `lock`,
+//! which is held by the process that has the store open.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -24,20 +24,20 @@ use super::journal::Journal;
 use super::layers::Layers;
 use super::manifest::{LOCK, ManifestFile};
 
-/// The recent rows may grow to so many times the size at which they are to be flushed, while the
-/// last ones still are. Then commits wait for the flusher.
+/// The recent rows may grow to this many times the size at which they are flushed, while the
+/// previous layer still is. Then commits wait for the flusher.
 const RECENT_LAYERS_MAX: usize = 8;
 
-/// What the writer writes to: the journal, and the layers over the segments.
+/// The writer's target: the journal, and the layers over the segments.
 pub(super) struct Disk {
-    // Dropped in this order: the lock is given back last.
+    // Dropped in this order: the lock is released last.
     flusher: Flusher,
     journal: Journal,
     catalog: Arc<Catalog>,
-    /// The keys of the recent layer.
+    /// The number of keys in the recent layer.
     recent_keys: usize,
     layer_keys: usize,
-    /// A write or sync has failed. What lies in the layers may never have become durable.
+    /// A write or sync has failed. Rows of the layers may never have become durable.
     failed: bool,
     /// The next free place of the audit trail, as it was when the folder was opened.
     audit_next: u64,
@@ -45,8 +45,8 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Opens a folder, or makes a new one. What the manifest knows and the folder does not have is
-    /// a refusal.
+    /// Opens a folder, or makes a new one. A folder without a file that the manifest names is
+    /// refused.
     pub(super) fn open(
         files: &Files,
         settings: &EmbeddedSettings,
@@ -84,7 +84,7 @@ impl Disk {
         if !owed.is_empty() {
             tracing::info!(keys = owed.len(), "the journal of the last run is flushed");
         }
-        // A turn whose first frame was torn by a loss of power is not seen, so one is passed over.
+        // A turn whose first frame was torn by a loss of power is not found, so one is skipped.
         let last = found.newest().max(flushed);
         journal.begin(last + 2);
         catalog.flush(&owed, last + 1)?;
@@ -102,7 +102,7 @@ impl Disk {
         })
     }
 
-    /// Whether the folder is a copy, until someone says that its numbers have leapt.
+    /// Whether the folder is a copy; false again after its numbers have leapt.
     pub(super) fn is_copy(&self) -> Arc<AtomicBool> {
         Arc::clone(self.catalog.is_copy())
     }
@@ -119,8 +119,8 @@ impl Disk {
         self.catalog.layers().get(key)
     }
 
-    /// Makes a group durable, all of it or nothing, and only then lets it be read. After a failure
-    /// nothing more may be promised.
+    /// Makes a group durable, all of it or nothing, and then readable. After a failure no further
+    /// write is accepted.
     pub(super) fn write(&mut self, writes: Writes) -> Result<(), StoreError> {
         let written = self.try_write(writes);
         self.failed |= written.is_err();
@@ -144,7 +144,8 @@ impl Disk {
         self.hand_over()
     }
 
-    /// Lets the recent rows be flushed, and takes the other journal. Nothing may be flushing.
+    /// Hands the recent rows over for flushing, and changes to the other journal. No layer may be
+    /// flushing.
     fn hand_over(&mut self) -> Result<(), StoreError> {
         self.flusher.begin(self.catalog.layers().hand_over(), self.journal.generation())?;
         self.recent_keys = 0;
@@ -152,7 +153,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Flushes everything, so that the next start need not.
+    /// Flushes everything, so that the next start has nothing to flush.
     fn flush_all(&mut self) -> Result<(), StoreError> {
         self.flusher.wait()?;
         self.hand_over()?;
@@ -161,7 +162,8 @@ impl Disk {
 }
 
 impl Drop for Disk {
-    /// What cannot be flushed now is flushed from the journal when the folder is opened again.
+    /// Rows that cannot be flushed now are flushed from the journal when the folder is opened
+    /// again.
     fn drop(&mut self) {
         if self.failed || std::thread::panicking() {
             return;
@@ -172,7 +174,7 @@ impl Drop for Disk {
     }
 }
 
-/// Takes the folder for this process.
+/// Locks the folder for this process.
 fn lock(folder: &Path) -> Result<File, StoreError> {
     let io = |source| failed_io(format!("cannot lock `{}`", folder.display()), source);
     let mut options = File::options();
@@ -188,7 +190,7 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// A folder, readable by its owner alone.
+/// Makes a folder that only its owner can read.
 pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|e| failed_io(format!("cannot make the folder `{}`", folder.display()), e))

@@ -1,7 +1,8 @@
-//! The store's way to its files: what must survive the loss of power is written, named and synced
-//! here and nowhere else, so that a test can watch each step and cut the power before it.
+//! The store's access to its files: every file that must survive a loss of power is written,
+//! renamed and synced here and nowhere else, so that a test can watch each step and cut the power
+//! before it.
 //!
-//! sled writes the index's files by itself; nothing of them need survive.
+//! sled writes the index's files by itself; none of them needs to survive.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,7 +10,7 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A step that changes what a loss of power leaves. Names are relative to the store's folder.
+/// A step that changes the result of a loss of power. Names are relative to the store's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileStep<'a> {
     /// A file is made, empty.
@@ -21,7 +22,7 @@ pub(super) enum FileStep<'a> {
         at: u64,
         bytes: &'a [u8],
     },
-    /// What was written of a file is to be durable. Its name is so only when its folder is.
+    /// The file's content becomes durable. Its name does so only with its folder.
     Sync {
         name: &'a str,
     },
@@ -29,17 +30,17 @@ pub(super) enum FileStep<'a> {
         from: &'a str,
         to: &'a str,
     },
-    /// A name goes; its file does when nobody has it open any more.
+    /// A name is removed; its file goes when no process has it open any more.
     Remove {
         name: &'a str,
     },
-    /// The names of a folder are to be durable; `.` is the store's own, `..` the one around it.
+    /// The names in a folder become durable; `.` is the store's own, `..` the one around it.
     SyncFolder {
         name: &'a str,
     },
 }
 
-/// Learns of every step before it is taken, and may refuse it: then it is not taken.
+/// Is called before every step, and may refuse it: then the step is not taken.
 pub(super) trait FileWatch: Send + Sync {
     fn before(&self, step: &FileStep<'_>) -> io::Result<()>;
 }
@@ -76,13 +77,13 @@ impl Files {
         self.folder.join(name)
     }
 
-    /// Opens a file that is there.
+    /// Opens an existing file.
     pub(super) fn open(&self, name: &str) -> io::Result<StoreFile> {
         let file = File::options().read(true).write(true).open(self.path(name))?;
         Ok(StoreFile { file, name: name.to_owned(), watch: self.watch.clone() })
     }
 
-    /// Makes a file that is not there, readable by its owner alone.
+    /// Makes a new file that only its owner can read.
     pub(super) fn make(&self, name: &str) -> io::Result<StoreFile> {
         before(self.watch.as_ref(), &FileStep::Make { name })?;
         let mut options = OpenOptions::new();
@@ -91,7 +92,7 @@ impl Files {
         Ok(StoreFile { file, name: name.to_owned(), watch: self.watch.clone() })
     }
 
-    /// Gives a file another name, in the place of what has it.
+    /// Renames a file, replacing one of the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         before(self.watch.as_ref(), &FileStep::Rename { from, to })?;
         fs::rename(self.path(from), self.path(to))
@@ -114,7 +115,7 @@ impl StoreFile {
         self.file.write_all_at(bytes, at)
     }
 
-    /// Makes the file's content durable, and its length: `fdatasync`.
+    /// Makes the file's content and its length durable: `fdatasync`.
     pub(super) fn sync(&self) -> io::Result<()> {
         before(self.watch.as_ref(), &FileStep::Sync { name: &self.name })?;
         self.file.sync_data()

@@ -1,7 +1,7 @@
 //! The threads behind the writer: one writes full layers as segments, one compacts segments.
 //!
-//! A layer has been flushed when the manifest names its segment. Only then is it taken away from
-//! above the segments, and only then may its journal be written over.
+//! A layer is flushed when the manifest names its segment. Only then is it removed from above the
+//! segments, and its journal overwritten.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -60,8 +60,8 @@ impl Flusher {
         Ok(Self { layers: Some(sender), ends, busy: false, catalog, threads })
     }
 
-    /// Hands over a layer and the generation of the journal that has it. The one before must have
-    /// been flushed.
+    /// Hands over a layer and its generation of the journal. The previous layer must have been
+    /// flushed.
     pub(super) fn begin(&mut self, layer: Arc<Writes>, generation: u64) -> Result<(), StoreError> {
         assert!(!self.busy, "one layer is flushed at a time");
         self.busy = true;
@@ -118,7 +118,7 @@ impl Drop for Flusher {
         self.catalog.stop();
         self.layers = None;
         for thread in self.threads.drain(..) {
-            // A panic was told to the writer, which found the channel closed.
+            // The writer knows of a panic, since it found the channel closed.
             let _ended = thread.join();
         }
     }

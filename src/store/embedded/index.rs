@@ -1,11 +1,11 @@
-//! The index: where each segment's blocks begin, in sled.
+//! The index: the places of each segment's blocks, in sled.
 //!
-//! It is never the only copy of anything. What it says is held against what is read: a block says
-//! up to which key it speaks, and each segment has the list of its blocks at its end. When the
-//! store is opened, the entries of each segment are counted and summed; those of a segment that are
-//! not all there are made anew, and so is all of it if sled cannot read its files. Nothing of it is
-//! synced. It lies on the disk, behind a cache of its own, so that memory does not grow with the
-//! books.
+//! It is never the only copy. Its answers are checked against the blocks: a block names the key up
+//! to which it reaches, and each segment has the list of its blocks at its end. When the store is
+//! opened, the entries of each segment are counted and summed; those of a segment that are
+//! incomplete are rebuilt, and so is the whole index if sled cannot read its files. The index is
+//! never synced. It lies on the disk, behind a cache of its own, so that memory does not grow with
+//! the books.
 
 use std::fs;
 use std::io;
@@ -17,21 +17,21 @@ use crate::store::key::bounds;
 
 use super::files::Files;
 
-/// Where sled keeps its files.
+/// The folder of sled's files.
 pub(super) const FOLDER: &str = "index";
 
-/// How often, a millisecond apart, an opening waits for sled's lock: the store has one of its own,
-/// so that only threads of a store that was just dropped can have it.
+/// The tries, a millisecond apart, to get sled's lock at opening: the store has a lock of its own,
+/// so that only threads of a store that was just dropped can hold sled's.
 const LOCK_LOOKS_MAX: u32 = 2_000;
 
-/// Where a block begins, by its first key.
+/// The place of a block, by its first key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BlockPlace {
     pub first: Vec<u8>,
     pub at: u64,
 }
 
-/// How many entries a segment has, and their sum.
+/// The number of a segment's entries, and their sum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct IndexSum {
     pub blocks: u64,
@@ -45,8 +45,7 @@ impl IndexSum {
     }
 }
 
-/// A sum of a key and a value from their CRC-32. It is mixed, since sums of plain CRCs can cancel
-/// out.
+/// A sum of a key and a value from their CRC-32, mixed since sums of plain CRCs can cancel out.
 pub(super) fn mixed_sum(key: &[u8], value: &[u8]) -> u64 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&(key.len() as u64).to_be_bytes());
@@ -64,8 +63,8 @@ pub(super) struct BlockIndex {
 }
 
 impl BlockIndex {
-    /// Opens the index, with the sums of the segments that it knows; an empty one where sled cannot
-    /// read all of its files.
+    /// Opens the index, with the sums of its segments; an empty one if sled cannot read all of its
+    /// files.
     pub(super) fn open(
         files: &Files,
         cache_bytes: u64,
@@ -76,13 +75,13 @@ impl BlockIndex {
             Ok((index, sums))
         };
         read().or_else(|why: StoreError| {
-            tracing::warn!(%why, "the store's index does not read and is made anew");
+            tracing::warn!(%why, "the store's index cannot be read and is rebuilt");
             Self::remove(files)?;
             read()
         })
     }
 
-    /// Takes the index away. The store that has it must be closed.
+    /// Removes the index. The store that uses it must be closed.
     pub(super) fn remove(files: &Files) -> Result<(), StoreError> {
         match fs::remove_dir_all(files.path(FOLDER)) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -99,7 +98,7 @@ impl BlockIndex {
             .flush_every_ms(None);
         let mut looks = 0;
         loop {
-            match guarded(|| config.open()) {
+            match catch_panic(|| config.open()) {
                 Err(StoreError::Io { source, .. })
                     if looks < LOCK_LOOKS_MAX
                         && source.to_string().starts_with("could not acquire lock") =>
@@ -114,7 +113,7 @@ impl BlockIndex {
 
     /// Adds a segment's blocks.
     pub(super) fn add(&self, segment: u64, places: &[BlockPlace]) -> Result<(), StoreError> {
-        guarded(|| {
+        catch_panic(|| {
             for BlockPlace { first, at } in places {
                 self.db.insert(entry(segment, first), &at.to_be_bytes())?;
             }
@@ -122,10 +121,10 @@ impl BlockIndex {
         })
     }
 
-    /// Takes a segment's blocks out.
+    /// Removes a segment's blocks.
     pub(super) fn take_out(&self, segment: u64) -> Result<(), StoreError> {
         let (from, to) = bounds(&segment.to_be_bytes());
-        guarded(|| {
+        catch_panic(|| {
             for pair in self.db.range(from..to) {
                 self.db.remove(pair?.0)?;
             }
@@ -136,7 +135,7 @@ impl BlockIndex {
     /// The segments that have entries, with their sums.
     fn sums(&self) -> Result<Vec<(u64, IndexSum)>, StoreError> {
         let mut found: Vec<(u64, IndexSum)> = Vec::new();
-        guarded(|| {
+        catch_panic(|| {
             for pair in self.db.iter() {
                 let (key, value) = pair?;
                 let (segment, first) = key.split_first_chunk().unwrap_or((&[0; 8], &[]));
@@ -153,10 +152,10 @@ impl BlockIndex {
         Ok(found)
     }
 
-    /// The last block of a segment whose first key is not behind `key`, as the index knows it.
+    /// The last block of a segment whose first key is not after `key`, by the index.
     pub(super) fn find(&self, segment: u64, key: &[u8]) -> Result<Option<BlockPlace>, StoreError> {
         let from = segment.to_be_bytes();
-        let found = guarded(|| {
+        let found = catch_panic(|| {
             self.db.range::<&[u8], _>(&from[..]..=&entry(segment, key)).next_back().transpose()
         })?;
         Ok(found.and_then(|(key, value)| {
@@ -170,8 +169,8 @@ fn entry(segment: u64, first: &[u8]) -> Vec<u8> {
     [&segment.to_be_bytes(), first].concat()
 }
 
-/// sled may panic over damaged files: that is an error like others.
-fn guarded<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
+/// Turns a panic of sled over damaged files into an error.
+fn catch_panic<T>(work: impl FnOnce() -> ::sled::Result<T>) -> Result<T, StoreError> {
     const CONTEXT: &str = "the store's index fails";
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),

@@ -1,4 +1,4 @@
-//! The journal: where a group of writes becomes durable, in one write and one `fdatasync`.
+//! The journal: makes a group of writes durable, with one write and one `fdatasync`.
 //!
 //! Two files take turns. One is written while the layer that the other one covers is flushed into a
 //! segment; then they change places, and the older is written over from its start. Blocks that
@@ -7,14 +7,14 @@
 //!
 //! A file is a run of frames: generation `u64`, sequence `u32`, length of the body `u32`, CRC-32 of
 //! these and the body `u32`, all big-endian, then the body. A generation is one turn of one file
-//! and never comes again, so that what an earlier turn left behind is told apart. Which generations
-//! have been flushed the manifest says; the later ones are replayed in their order.
+//! and is never used again, so that remains of an earlier turn are recognised. The manifest says
+//! which generations have been flushed; the later ones are replayed in order.
 //!
-//! A frame that does not read ends its file: it was never synced, so never answered (I-12). If a
-//! frame of the same turn reads after it, it was synced, and the file is damaged. That the *last*
-//! frames of a file are gone, a third file tells: after each sync `journal-mark` is written with
-//! how many frames there are. It is not synced, so after a loss of power it may know of fewer than
-//! there are, and never of more.
+//! A frame that cannot be read ends its file: it was never synced, so never answered (I-12). If a
+//! frame of the same turn can be read after it, it was synced, and the file is damaged. A third
+//! file shows the loss of a file's *last* frames: after each sync the number of frames is written
+//! to `journal-mark`. That file is not synced, so after a loss of power it may count fewer frames
+//! than there are, and never more.
 
 use std::fs;
 use std::io;
@@ -35,9 +35,9 @@ const MARK_NAME: &str = "journal-mark";
 pub(super) const FILES: [&str; 3] = [NAMES[0], NAMES[1], MARK_NAME];
 const MARK_BYTES: usize = 20;
 const HEADER_BYTES: usize = 20;
-/// How much a file grows at once.
+/// The bytes by which a file grows at once.
 const GROWTH_BYTES: u64 = 1024 * 1024;
-/// Stands in the place of a value's length where the key is removed.
+/// The value's length of a removed key.
 const REMOVED: u32 = u32::MAX;
 
 /// The two files, one of them being written.
@@ -47,48 +47,48 @@ pub(super) struct Journal {
     current: usize,
     generation: u64,
     sequence: u32,
-    /// How many frames the generation before has.
+    /// The number of frames of the generation before.
     before: u32,
-    /// The frame being built; kept for its room.
+    /// The frame that is being built; kept for its allocation.
     frame: Vec<u8>,
 }
 
 struct JournalFile {
     file: StoreFile,
-    /// Where the next frame goes.
+    /// The place of the next frame.
     end: u64,
-    /// How far the file has been written, in this turn or before.
+    /// The end of the written part of the file, in this turn or before.
     written: u64,
 }
 
-/// A file's frames, as they were found.
+/// A file's frames at opening.
 struct FileFrames {
     generation: u64,
     groups: Vec<Writes>,
-    /// A group before the last one does not read.
+    /// A group before the last one cannot be read.
     is_damaged: bool,
 }
 
-/// What was known of the frames that are durable; all zero in a new folder.
+/// The numbers of frames that were durable; zero in a new folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Mark {
     generation: u64,
-    /// Of this generation.
+    /// The frames of this generation.
     frames: u32,
-    /// Of the generation before.
+    /// The frames of the generation before.
     before: u32,
 }
 
-/// What the files hold when the folder is opened.
+/// The content of the files when the folder is opened.
 pub(super) struct JournalContent {
     found: Vec<FileFrames>,
-    /// The newest generation of any frame, wherever it stands, of those that may be owed.
+    /// The newest generation of any frame, wherever it lies, among those that may need a replay.
     left: u64,
     mark: Mark,
 }
 
 impl Journal {
-    /// Opens or makes the files, and gives what they hold. The generations up to `flushed` are not
+    /// Opens or makes the files, and returns their content. Generations up to `flushed` are not
     /// needed any more.
     pub(super) fn open(disk: &Files, flushed: u64) -> Result<(Self, JournalContent), StoreError> {
         let mut files = Vec::with_capacity(NAMES.len());
@@ -105,7 +105,7 @@ impl Journal {
         match Mark::read(&bytes) {
             Some(found) => turns.mark = found,
             None => tracing::warn!(
-                "`{MARK_NAME}` does not read; the journal's last groups are taken as they are found"
+                "`{MARK_NAME}` cannot be read; a loss of the last groups would not be noticed"
             ),
         }
         let files = files.try_into().unwrap_or_else(|_| unreachable!("one for each name"));
@@ -121,7 +121,7 @@ impl Journal {
         Ok((journal, turns))
     }
 
-    /// Begins a generation that no file has a frame of. What they hold must have been flushed.
+    /// Begins a generation that no file has a frame of. Earlier ones must have been flushed.
     pub(super) fn begin(&mut self, generation: u64) {
         self.generation = generation;
     }
@@ -130,7 +130,7 @@ impl Journal {
         self.generation
     }
 
-    /// Writes a group behind the last one. It is durable only after [`Self::sync`].
+    /// Writes a group after the last one. It is durable only after [`Self::sync`].
     pub(super) fn append(&mut self, writes: &Writes) -> Result<(), StoreError> {
         fill(&mut self.frame, self.generation, self.sequence, writes);
         let turn = &mut self.files[self.current];
@@ -148,7 +148,7 @@ impl Journal {
         marked.map_err(|source| failed("cannot mark the journal's end", source))
     }
 
-    /// The other file's turn. What it held must have been flushed.
+    /// Changes to the other file, whose generation must have been flushed.
     pub(super) fn turn(&mut self) {
         self.current = 1 - self.current;
         self.files[self.current].end = 0;
@@ -157,7 +157,7 @@ impl Journal {
     }
 }
 
-/// Whether the journal in a folder has groups of a generation after a flushed one.
+/// Whether the journal in a folder has groups of a generation after `flushed`.
 pub(super) fn is_written(folder: &Path, flushed: u64) -> Result<bool, StoreError> {
     let path = folder.join(MARK_NAME);
     let bytes = match fs::read(&path) {
@@ -172,14 +172,14 @@ pub(super) fn is_written(folder: &Path, flushed: u64) -> Result<bool, StoreError
     Ok(mark.is_none_or(|mark| mark.generation > flushed && mark.frames > 0))
 }
 
-/// The journal as its mark knew it at one moment.
+/// The journal up to its mark, at one moment.
 pub(super) struct JournalCopy {
     files: [Vec<u8>; 2],
     mark: Vec<u8>,
 }
 
-/// Copies the journal in a folder that another process may be writing: the groups after a flushed
-/// generation that are durable when this begins. `None` if it changed too much meanwhile.
+/// Copies the journal in a folder that another process may be writing: the groups after the
+/// generation `flushed` that are durable when this begins. `None` if it changed too much meanwhile.
 pub(super) fn copy(files: &Files, flushed: u64) -> Result<Option<JournalCopy>, StoreError> {
     let read = |name: &str| {
         let path = files.path(name);
@@ -196,7 +196,7 @@ pub(super) fn copy(files: &Files, flushed: u64) -> Result<Option<JournalCopy>, S
         owed.map(|(generation, frames)| if generation > flushed { frames } else { 0 });
     for copy in &mut copies {
         let generation = Frame::at(copy).map_or(0, |frame| frame.generation);
-        // A later generation has begun since the mark was read: nothing of it is needed.
+        // A later generation has begun since the mark was read, and is not needed.
         let nth = owed.iter().position(|(known, _)| *known == generation);
         let frames = nth.map_or(0, |nth| std::mem::take(&mut missing[nth]));
         let length = (0..frames).try_fold(0, |at, _| {
@@ -227,7 +227,7 @@ impl JournalCopy {
     }
 }
 
-/// Opens a file or makes it, and gives what it holds.
+/// Opens or makes a file, and returns its content.
 fn open(files: &Files, name: &str) -> Result<(StoreFile, Vec<u8>), StoreError> {
     let path = files.path(name);
     let io = |source| StoreError::Io {
@@ -245,40 +245,40 @@ fn open(files: &Files, name: &str) -> Result<(StoreFile, Vec<u8>), StoreError> {
 }
 
 impl JournalContent {
-    /// The newest generation that anything speaks of.
+    /// The newest generation of the mark and of any frame.
     pub(super) fn newest(&self) -> u64 {
         self.left.max(self.mark.generation)
     }
 
-    /// Whether the files hold any row, of whatever generation.
+    /// Whether the files have any row, of whatever generation.
     pub(super) fn has_rows(&self) -> bool {
         let mut groups = self.found.iter().flat_map(|file| &file.groups);
         groups.any(|group| !group.is_empty()) || self.mark.frames > 0
     }
 
-    /// What some generations write, the later over the earlier.
+    /// The rows of some generations, the later over the earlier.
     pub(super) fn rows(&self, generations: RangeInclusive<u64>) -> Writes {
         let of = self.found.iter().filter(|file| generations.contains(&file.generation));
         of.flat_map(|file| &file.groups).flatten().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// The newest generation of which there are frames after a flushed one, or that one.
+    /// The newest generation with frames after `flushed`, or `flushed` itself.
     pub(super) fn newest_after(&self, flushed: u64) -> u64 {
         self.found.last().map_or(flushed, |file| file.generation.max(flushed))
     }
 
-    /// Says what is missing of the generations after a flushed one.
+    /// Describes the groups that are missing after the generation `flushed`.
     pub(super) fn missing_after(&self, flushed: u64) -> Option<String> {
         let newest = self.newest_after(flushed);
         if self.left > newest {
-            return Some("the first group of a journal does not read".to_owned());
+            return Some("the first group of a journal cannot be read".to_owned());
         }
         let frames = |generation: u64| {
             let file = self.found.iter().find(|file| file.generation == generation);
             file.map(|file| file.groups.len())
         };
         if self.found.iter().any(|file| file.generation > flushed && file.is_damaged) {
-            return Some("a group in the middle of a journal does not read".to_owned());
+            return Some("a group in the middle of a journal cannot be read".to_owned());
         }
         if let Some(gone) = (flushed + 1..=newest).find(|generation| frames(*generation).is_none())
         {
@@ -308,7 +308,7 @@ impl Mark {
         bytes
     }
 
-    /// An empty file is that of a new folder.
+    /// An empty file belongs to a new folder.
     fn read(bytes: &[u8]) -> Option<Self> {
         if bytes.is_empty() {
             return Some(Self::default());
@@ -342,7 +342,7 @@ fn failed(context: &str, source: io::Error) -> StoreError {
     StoreError::Io { context: context.to_owned(), source }
 }
 
-/// Builds a frame in the place of the last one.
+/// Builds a frame in place of the last one.
 fn fill(frame: &mut Vec<u8>, generation: u64, sequence: u32, writes: &Writes) {
     frame.clear();
     frame.resize(HEADER_BYTES, 0);
@@ -399,21 +399,21 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// How many rows a file's last turn writes or removes.
+/// The number of rows that a file's last turn writes or removes.
 pub(in crate::store) fn rows_in(bytes: &[u8]) -> Result<usize, StoreError> {
     let found = read(bytes)?;
     if found.is_damaged {
-        return Err(damaged("journal", "a group in its middle does not read"));
+        return Err(damaged("journal", "a group in its middle cannot be read"));
     }
     Ok(found.groups.iter().map(Writes::len).sum())
 }
 
-/// A folder has frames of so many generations after the last flushed one at the most: both files'
-/// turns, and one before each opening that is passed over.
+/// The most generations of frames after the last flushed one: both files' turns, and one that each
+/// opening skips.
 const GENERATIONS_OWED: u64 = 4;
 
-/// The newest generation after a flushed one that a file has a frame of, wherever it stands; 0 if
-/// it has none.
+/// The newest generation after `flushed` of any frame of a file, wherever it lies; 0 if there is
+/// none.
 fn newest_frame(bytes: &[u8], flushed: u64) -> u64 {
     let first = Frame::at(bytes).map_or(0, |frame| frame.generation);
     if first > 0 {

@@ -1,8 +1,9 @@
-//! Every row of the store as one map: what is durable in the journal alone, laid over the segments.
+//! Every row of the store as one map: the rows that are durable in the journal alone, laid over the
+//! segments.
 //!
-//! New rows go into the `recent` layer. When it is full it becomes the `flushing` one, which the
-//! flusher writes as a segment; it is read until the segment is, so that a reader never sees the
-//! change. A row is read where it is newest.
+//! New rows go into the `recent` layer. A full one becomes the `flushing` layer, which the flusher
+//! writes as a segment, and which is read until that segment is, so that no reader notices the
+//! change. A row is read from the newest layer or segment that has it.
 
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -14,22 +15,22 @@ use crate::store::sorted::{Scan, SortedBytes, Visit};
 use super::merge::{LayerRow, Merge, RowSource};
 use super::segment::Segment;
 
-/// How many keys of the recent layer a scan copies at first under the lock, and how many at the
-/// most: each time twice as many. The visits happen outside of the lock: a visitor may read again,
-/// and a writer waits for no visitor.
+/// The number of keys of the recent layer that a scan copies at first under the lock, and the most
+/// that it copies: twice as many each time. The visits happen outside of the lock, so that a
+/// visitor may read again, and a writer waits for no visitor.
 const COPIED_KEYS: [usize; 2] = [64, 1024];
 
 /// The segments of the books, the newest first.
 pub(super) struct SegmentList {
     segments: Vec<Arc<Segment>>,
-    /// The last key of each table, by its letter; empty where no segment has the table.
+    /// The last key of each table, by its letter; empty if no segment has the table.
     last: Vec<Vec<u8>>,
 }
 
 pub(super) type Segments = Arc<SegmentList>;
 
 impl SegmentList {
-    /// Of segments with the newest first.
+    /// The list of segments that are given newest first.
     pub(super) fn of(segments: Vec<Arc<Segment>>) -> Segments {
         let last = |letter| {
             let keys = segments.iter().filter_map(|segment| segment.last_key(letter));
@@ -48,8 +49,8 @@ impl SegmentList {
         Some(self.last[usize::from(letter)].as_slice()).filter(|key| !key.is_empty())
     }
 
-    /// Whether a key lies behind all that its table has here, as a new order's keys do: then
-    /// nothing is looked through.
+    /// Whether a key comes after all keys of its table here, as a new order's keys do: then no
+    /// segment is searched.
     fn is_behind(&self, key: &[u8]) -> bool {
         key.first().is_none_or(|letter| key > self.last[usize::from(*letter)].as_slice())
     }
@@ -89,15 +90,15 @@ impl Layers {
         Self { stack: RwLock::new(stack) }
     }
 
-    /// Adds a group to the recent rows, and says how many keys they have now. From here on it is
-    /// read, so it must be durable (I-12).
+    /// Adds a group to the recent rows, and returns the number of their keys. It is readable from
+    /// here on, so it must be durable (I-12).
     pub(super) fn add(&self, writes: Writes) -> usize {
         let mut stack = self.write();
         stack.recent.extend(writes);
         stack.recent.len()
     }
 
-    /// Lets the recent rows be flushed. The last ones must have been.
+    /// Hands the recent rows over for flushing. The previous layer must have been flushed.
     pub(super) fn hand_over(&self) -> Arc<Writes> {
         let mut stack = self.write();
         assert!(stack.flushing.is_none(), "one layer is flushed at a time");
@@ -106,14 +107,14 @@ impl Layers {
         flushing
     }
 
-    /// The rows that were handed over lie in these segments, durably.
+    /// Replaces the layer that was handed over by segments in which its rows are durable.
     pub(super) fn flushed(&self, segments: Segments) {
         let mut stack = self.write();
         stack.flushing = None;
         stack.segments = segments;
     }
 
-    /// The same rows lie in these segments now.
+    /// Replaces the segments by others with the same rows.
     pub(super) fn compacted(&self, segments: Segments) {
         self.write().segments = segments;
     }
@@ -122,7 +123,7 @@ impl Layers {
         Arc::clone(&self.read().segments)
     }
 
-    /// Every holder leaves the layers whole, so a panic elsewhere does not matter here.
+    /// No holder leaves the layers half-changed, so a poisoned lock is still used.
     fn read(&self) -> RwLockReadGuard<'_, LayerStack> {
         self.stack.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -131,7 +132,7 @@ impl Layers {
         self.stack.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a scan goes through next.
+    /// The next part of a scan.
     fn slice(&self, from: &Bound<Vec<u8>>, to: &[u8], copied: usize) -> LayerSlice {
         let from = from.as_ref().map(Vec::as_slice);
         let stack = self.read();
@@ -144,7 +145,7 @@ impl Layers {
     }
 }
 
-/// A part of all rows, as it was at one moment.
+/// A part of all rows, at one moment.
 struct LayerSlice {
     recent: Vec<LayerRow>,
     /// The last key that it has of the recent layer, if there may be more.
@@ -154,7 +155,7 @@ struct LayerSlice {
 }
 
 impl LayerSlice {
-    /// Shows the rows up to the slice's end.
+    /// Visits the rows up to the slice's end.
     fn show(
         self,
         from: &Bound<Vec<u8>>,
@@ -207,7 +208,7 @@ impl SortedBytes for Layers {
         segments.get(key)
     }
 
-    /// Shows the pairs of `from` (with it) to `to` (without it) in order.
+    /// Visits the pairs from `from` (included) to `to` (excluded) in order.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let mut from = Bound::Included(from.to_vec());
         let [mut copied, most] = COPIED_KEYS;

@@ -1,11 +1,12 @@
-//! What makes up the books: which segments, and up to where the journal is in them.
+//! The manifest: which segments make up the books, and which part of the journal they contain.
 //!
-//! It is written anew, beside the last one, whenever a layer has become a segment or segments were
-//! compacted, and takes the last one's name when it is durable. What it names is durable before.
+//! Whenever a layer has become a segment or segments were compacted, a new manifest is written
+//! beside the last one, and replaces it when it is durable. Every file that it names is durable
+//! before.
 //!
-//! It also names the place: the manifest's own inode and birth, written into it. Every copy of the
-//! folder, and every older manifest laid over a newer one, has others. Two copies of the content
-//! lie in the file, each with its checksum; one that reads is enough.
+//! It also records its place: the file's own inode and time of birth. Every copy of the folder, and
+//! every older manifest copied over a newer one, has others. The file holds two copies of the
+//! content, each with its checksum; one readable copy is enough.
 
 use std::fs::{self, File};
 use std::io;
@@ -26,16 +27,16 @@ use super::files::Files;
 use super::segment::{self, SegmentEntry};
 
 pub(super) const NAME: &str = "manifest";
-/// Where the next one is written before it takes the name.
+/// The next manifest is written here before it is renamed.
 const NEXT: &str = "manifest.next";
-/// Whoever has the folder open holds this file's lock.
+/// A process that has the folder open holds this file's lock.
 pub(super) const LOCK: &str = "lock";
 const MAGIC: &[u8; 8] = b"SWMANI01";
-/// Room for each of the two copies, their head included: for more than a thousand segments.
+/// Room for each of the two copies with its head: for more than a thousand segments.
 const COPY_BYTES: usize = 64 * 1024;
 const HEAD_BYTES: usize = 16;
 
-/// What the store knows of its own folder.
+/// The store's knowledge of its own folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
     /// The form of all keys and rows.
@@ -96,7 +97,7 @@ impl ManifestFile {
     }
 
     /// Whether another process works in the folder that this one was copied from. Only a folder on
-    /// this machine can be looked at.
+    /// this machine can be checked.
     pub(super) fn original_in_use(&self) -> Option<PathBuf> {
         let original = PathBuf::from(&self.manifest.path);
         let here = fs::canonicalize(self.files.folder()).ok();
@@ -104,11 +105,11 @@ impl ManifestFile {
             return None;
         }
         let lock = File::open(original.join(LOCK)).ok()?;
-        // Closing the file gives the lock back.
+        // Closing the file releases the lock.
         matches!(lock.try_lock(), Err(fs::TryLockError::WouldBlock)).then_some(original)
     }
 
-    /// Refuses a folder in which a file is missing. Segments are looked at when they are opened.
+    /// Refuses a folder in which a file is missing. Segments are checked when they are opened.
     pub(super) fn check_files(&self) -> Result<(), StoreError> {
         for name in ["journal-a", "journal-b", "journal-mark"] {
             if !self.files.path(name).is_file() {
@@ -118,8 +119,8 @@ impl ManifestFile {
         Ok(())
     }
 
-    /// A folder without a manifest is new, or its first start was cut off before anything was
-    /// answered: then it holds nothing.
+    /// Checks a folder without a manifest: it is new, or its first start was cut off before
+    /// anything was answered. So it must be empty.
     pub(super) fn check_new(&self, is_journalled: bool) -> Result<(), StoreError> {
         let segments = fs::read_dir(self.files.path(segment::FOLDER));
         if is_journalled || segments.is_ok_and(|mut files| files.next().is_some()) {
@@ -129,7 +130,7 @@ impl ManifestFile {
         Ok(())
     }
 
-    /// The refusal of a folder in which something is missing, with what is known of it.
+    /// The refusal of a folder in which something is missing, with the manifest's facts about it.
     pub(super) fn not_whole(&self, what: String) -> StoreError {
         let Manifest { segments, written_at_ms, .. } = &self.manifest;
         let at = Timestamp::from_millis(*written_at_ms).rfc3339();
@@ -141,8 +142,8 @@ impl ManifestFile {
         }
     }
 
-    /// Writes down, durably, which segments make up the books, the oldest first, and up to which
-    /// generation they have what the journal had.
+    /// Writes, durably, which segments make up the books, the oldest first, and the generation up
+    /// to which they contain the journal.
     pub(super) fn write(
         &mut self,
         flushed: u64,
@@ -178,13 +179,13 @@ impl ManifestFile {
     }
 }
 
-/// The inode of a file and the moment at which it was made; 0 where the file system keeps none.
+/// The inode of a file and its time of birth; 0 if the file system keeps none.
 fn place(file: &fs::Metadata) -> (u64, u64) {
     let born = file.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
     (file.ino(), born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0))
 }
 
-/// Magic, length and CRC-32 of the content, then the content, filled up with zeros.
+/// Magic, length and CRC-32 of the content, then the content, padded with zeros.
 fn copy_bytes(manifest: &Manifest) -> Result<Vec<u8>, StoreError> {
     let content = postcard::to_stdvec(manifest).map_err(|error| StoreError::Backend {
         context: "cannot write the manifest",
@@ -261,7 +262,7 @@ mod tests {
         assert!(!is_copy(folder));
         fs::copy(folder.join(NAME), other.join(NAME)).expect("a copy");
         assert!(is_copy(other));
-        // Written anew in its own place it is still a copy, until someone has dealt with it.
+        // Rewritten in its own place it is still a copy, until the copy was dealt with.
         let mut file =
             ManifestFile::read(&Files::of(other)).expect("it reads").expect("a manifest");
         file.write(2, 2, Vec::new()).expect("it is written");
@@ -269,7 +270,7 @@ mod tests {
         file.manifest.is_copy = false;
         file.write(2, 2, Vec::new()).expect("it is written");
         assert!(!is_copy(other));
-        // An older manifest, laid over a newer one in place.
+        // An older manifest, copied over a newer one in place.
         let older = fs::read(folder.join(NAME)).expect("the file");
         let mut file =
             ManifestFile::read(&Files::of(folder)).expect("it reads").expect("a manifest");

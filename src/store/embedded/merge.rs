@@ -1,4 +1,4 @@
-//! Several sorted sources read as one: of each key, the newest source's row.
+//! Reads several sorted sources as one: for each key, the newest source's row.
 
 use std::vec;
 
@@ -6,10 +6,10 @@ use crate::store::StoreError;
 
 use super::segment::SegmentCursor;
 
-/// A key with its value, or with `None` where it was removed.
+/// A key with its value, or with `None` if it was removed.
 pub(super) type LayerRow = (Vec<u8>, Option<Vec<u8>>);
 
-/// Rows in key order, standing at one of them.
+/// A cursor over rows in key order.
 pub(super) enum RowSource<'a> {
     /// Copied from a layer that may change meanwhile.
     Copied {
@@ -41,7 +41,7 @@ impl RowSource<'_> {
         }
     }
 
-    /// Goes to the next row; `false` behind the last one.
+    /// Advances to the next row; `false` after the last one.
     fn advance(&mut self) -> Result<bool, StoreError> {
         match self {
             Self::Copied { row, rest } => Ok(rest.next().map(|next| *row = next).is_some()),
@@ -51,29 +51,29 @@ impl RowSource<'_> {
     }
 }
 
-/// Sources as one.
+/// A cursor over several sources as one.
 pub(super) struct Merge<'a> {
-    /// The newest first; those that have ended are out.
+    /// The newest first; those that have ended are removed.
     sources: Vec<RowSource<'a>>,
-    /// The source whose row is the next one.
+    /// The source of the present row.
     current: usize,
     key: Vec<u8>,
 }
 
 impl<'a> Merge<'a> {
-    /// Stands at the first row. `sources` has the newest first.
+    /// Starts at the first row. `sources` has the newest first.
     pub(super) fn of(sources: Vec<RowSource<'a>>) -> Self {
         let mut merge = Self { sources, current: 0, key: Vec::new() };
         merge.choose();
         merge
     }
 
-    /// The row that the merge stands at; `None` behind the last one.
+    /// The present row; `None` after the last one.
     pub(super) fn row(&self) -> Option<(&[u8], Option<&[u8]>)> {
         self.sources.get(self.current).map(|source| (source.key(), source.value()))
     }
 
-    /// Goes to the next key.
+    /// Advances to the next key.
     pub(super) fn advance(&mut self) -> Result<(), StoreError> {
         let Some(source) = self.sources.get(self.current) else { return Ok(()) };
         self.key.clear();

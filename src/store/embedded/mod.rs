@@ -1,24 +1,23 @@
 //! The embedded store: a journal, segments and an index in one folder, one writer.
 //!
-//! Upholds I-9 and I-12 by these choices:
-//! - **One writer thread** takes whatever commits wait, checks each one's guards against the rows
-//!   and the group's earlier ones, writes the group as one frame of a journal, syncs it, and
-//!   answers all of them. A full queue refuses at once.
-//! - **A journal in front.** A group costs one sequential write and one `fdatasync`. Its rows lie
-//!   in memory as a layer; a full layer is written, sorted and compressed, as a segment, which
-//!   is never changed: an order that is accepted and paid meanwhile is written there once. Then its
-//!   journal is written over. Segments are compacted, many into one, so that there are never many
-//!   (a log-structured merge tree: O'Neil, Cheng, Gawlick and O'Neil, 1996).
-//! - **No read sees what is not durable.** A group is laid over the segments after its sync, and
-//!   before anyone is answered: reads wait for nothing, and whoever was answered finds what was
-//!   written.
+//! Upholds I-9 and I-12 as follows:
+//! - **One writer thread** takes all waiting commits, checks each one's guards against the rows and
+//!   the group's earlier ones, writes the group as one frame of a journal, syncs it, and answers
+//!   them all. A full queue refuses at once.
+//! - **A journal in front.** A group costs one sequential write and one `fdatasync`. Its rows are
+//!   kept in memory as a layer; a full layer is written, sorted and compressed, as a segment, which
+//!   never changes: an order that is accepted and paid meanwhile is written there once. Then the
+//!   layer's journal is overwritten. Segments are compacted, many into one, so that there are never
+//!   many (a log-structured merge tree: O'Neil, Cheng, Gawlick and O'Neil, 1996).
+//! - **Only durable rows are read.** A group is laid over the segments after its sync, and before
+//!   it is answered: reads wait for nothing, and a caller that was answered finds its rows.
 //! - **A failed write or sync is the end.** It is never tried again and never answered with
 //!   success: after it the kernel may have dropped the pages and call the next sync a success.
 //!   Every later commit is refused; reads show the rows as they were before the failed group.
-//! - **Nothing less than there was.** The manifest names every segment with its length and its
-//!   checksum, and a mark says how far the journal goes: what is missing, older or another's is a
-//!   refusal to open. A block that was damaged within a segment is known by its own checksum
-//!   whenever it is read: its rows are an error then, never absent.
+//! - **No loss goes unnoticed.** The manifest names every segment with its length and its checksum,
+//!   and a mark counts the journal's frames: a folder with a missing, older or foreign file is
+//!   refused. A block's own checksum reveals damage within a segment whenever the block is read:
+//!   its rows are then an error, never absent.
 //! - **sled is an index** of where blocks begin, and never the only copy: see `index`.
 //! - **One process.** It holds a lock; a second opener is told so.
 
@@ -48,7 +47,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::table::in_flight;
-use crate::store::{CommitError, Look, Store, StoreError, StoreFuture, StoreRead};
+use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead};
 use catalog::IndexUse;
 use disk::Disk;
 use files::Files;
@@ -60,20 +59,20 @@ pub use catalog::Progress;
 pub(super) use journal::rows_in as journal_rows;
 pub use verify::{VerifyReport, verify};
 
-/// What can be chosen about the embedded store.
+/// The settings of the embedded store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbeddedSettings {
-    /// The most commits that may wait for the writer; past it a commit is refused as busy.
+    /// The most commits that may wait for the writer; further ones are refused as busy.
     pub queue_max: usize,
     /// The most commits that are made durable together.
     pub group_max: usize,
-    /// How much of the segments and of their index is kept in memory, in bytes.
+    /// The memory for segments and their index, in bytes.
     pub cache_bytes: u64,
-    /// How many keys a layer has when it is written as a segment. Until then they lie in memory
-    /// and in the journal.
+    /// The number of keys at which a layer is written as a segment. Until then its rows are in
+    /// memory and in the journal.
     pub layer_keys: usize,
-    /// So many segments of a level are compacted into one of the next; 2 or more. Fewer make reads
-    /// cheaper, more make a row's way down shorter.
+    /// The number of segments of a level that are compacted into one of the next; 2 or more. Fewer
+    /// make reads cheaper, more make compaction cheaper.
     pub compacted_at_once: usize,
 }
 
@@ -84,25 +83,26 @@ impl Default for EmbeddedSettings {
             group_max: 256,
             cache_bytes: 128 * 1024 * 1024,
             layer_keys: 65_536,
-            // Then 10 million payments are rewritten three times.
+            // With it 10 million payments are rewritten three times.
             compacted_at_once: 12,
         }
     }
 }
 
-/// What a folder has, as far as it can be told without opening it.
+/// The content of a folder, as far as it can be told without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BooksContent {
-    /// No store was made in it, or its making was cut off.
+    /// No store was made in the folder, or its making was cut off.
     Nothing,
-    /// A store in which nothing was ever written.
+    /// A store in which no row was ever written.
     NoRows,
     Rows,
 }
 
-/// The embedded store. Dropping it ends the writer after what waits has been written.
+/// The embedded store. Dropping it ends the writer after the waiting commits are written.
 pub struct EmbeddedStore {
-    // Dropped in this order: reads end, the writer writes what waits and lets the folder go.
+    // Dropped in this order: reads end, the writer writes the waiting commits and releases the
+    // folder.
     rows: Arc<Layers>,
     left: Arc<[(OrderId, u8)]>,
     writer: Writer,
@@ -113,8 +113,8 @@ impl EmbeddedStore {
     /// Opens the store in `folder`, or makes a new one. Blocks, for a second or two if the last
     /// process was killed.
     ///
-    /// Refused if another process has the folder open, if a newer version has written it, or if
-    /// anything that was durable is missing in it ([`StoreError::NotWhole`]).
+    /// Refused if another process has the folder open, if a newer version wrote it, or if a durable
+    /// file or row is missing in it ([`StoreError::NotWhole`]).
     pub fn open(folder: &Path, settings: &EmbeddedSettings) -> Result<Self, StoreError> {
         Self::open_with(folder, settings, IndexUse::AsFound)
     }
@@ -132,8 +132,7 @@ impl EmbeddedStore {
         Ok(Self { rows, left, writer, is_copy })
     }
 
-    /// The same, with an index that is made anew whatever there was. `progress` hears of rows that
-    /// are done, and of all.
+    /// The same with a rebuilt index. `progress` is called with the rows done, and all rows.
     pub fn rebuild(
         folder: &Path,
         settings: &EmbeddedSettings,
@@ -142,7 +141,7 @@ impl EmbeddedStore {
         Self::open_with(folder, settings, IndexUse::Anew(progress))
     }
 
-    /// What the store in `folder` has, without opening it.
+    /// The content of the store in `folder`, without opening it.
     pub fn content(folder: &Path) -> Result<BooksContent, StoreError> {
         let Some(file) = manifest::ManifestFile::read(&Files::of(folder))? else {
             return Ok(BooksContent::Nothing);
@@ -159,8 +158,8 @@ impl EmbeddedStore {
         self.is_copy.load(Ordering::Relaxed)
     }
 
-    /// The numbers that the original may have given out are passed over, durably. The folder keeps
-    /// that in mind from the next time on that a layer is flushed.
+    /// Records that the numbers that the original may have given out are skipped, durably. The
+    /// folder itself records it when the next layer is flushed.
     pub fn numbers_have_leapt(&self) {
         self.is_copy.store(false, Ordering::Relaxed);
     }
@@ -196,16 +195,16 @@ impl Store for EmbeddedStore {
         Arc::clone(&self.left)
     }
 
-    /// The bytes of a row or two are in memory as a rule.
-    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
+    /// A row or two are in memory as a rule, so they are read on the spot.
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
         Box::pin(async move {
             look(&*self.rows);
             Ok(())
         })
     }
 
-    /// On a thread that may block.
-    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
+    /// Reads on a thread that may block.
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
         Box::pin(async move {
             let rows = Arc::clone(&self.rows);
             on_a_thread(move || look(&*rows)).await

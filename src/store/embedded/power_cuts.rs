@@ -1,11 +1,11 @@
-//! The power is cut before any step of the store's, over several lives of its folder, and what the
-//! disk may have kept is opened: all that was answered is there, what was not is there whole or not
+//! Cuts the power before any step of the store, over several lives of its folder, and opens every
+//! state that the disk may have kept: answered groups are there, and others are there whole or not
 //! at all.
 //!
-//! The disk of this test keeps what was synced. Of what was written since, it keeps some writes and
-//! loses others, whole or by sectors, in any order; names whose folder was not synced come and go
-//! likewise. Of the index nobody syncs anything: its files are what they had come to, gone, or any
-//! mix of the two with pages of zeros and of noise.
+//! The disk of this test keeps everything that was synced. Of later writes it keeps some and loses
+//! others, whole or by sectors, in any order; names whose folder was not synced come and go in the
+//! same way. The index is never synced: its files are complete, gone, or any mix of the two with
+//! pages of zeros and of noise.
 //!
 //! `SWITCHYARD_POWER_SEED` and `SWITCHYARD_POWER_ROUNDS` choose the histories and their number.
 
@@ -39,7 +39,7 @@ const FEW_KEYS: usize = 12;
 type Content = BTreeMap<String, Vec<u8>>;
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// A file of ours: what is durable of it, and what was written since.
+/// A file of ours: its durable content, and the writes since.
 #[derive(Debug, Clone, Default)]
 struct Sheet {
     durable: Vec<u8>,
@@ -48,13 +48,13 @@ struct Sheet {
 
 /// A change of the folder's names that is not durable yet.
 #[derive(Debug, Clone)]
-enum Naming {
+enum NameChange {
     Make { name: String, sheet: usize },
     Rename { from: String, to: String, sheet: usize },
     Remove { name: String },
 }
 
-/// What a disk would have kept.
+/// The content that a disk would have kept.
 #[derive(Debug, Default)]
 struct Platter {
     sheets: Vec<Sheet>,
@@ -62,7 +62,7 @@ struct Platter {
     names: BTreeMap<String, usize>,
     /// The names that are durable.
     kept: BTreeMap<String, usize>,
-    since: Vec<Naming>,
+    since: Vec<NameChange>,
     /// Whether the folder's own name is durable in the one around it.
     is_named: bool,
     /// The index's files when the power went.
@@ -77,7 +77,7 @@ struct PowerSupply {
     platter: Mutex<Platter>,
 }
 
-/// The files in some folders below one.
+/// The files of some folders below one.
 fn content(folder: &Path, parts: &[&str]) -> Content {
     let mut found = Content::new();
     for part in parts {
@@ -89,18 +89,18 @@ fn content(folder: &Path, parts: &[&str]) -> Content {
             }
         }
     }
-    // It holds nothing, and is no file of the books.
+    // The lock is empty, and is no file of the books.
     found.remove(super::manifest::LOCK);
     found
 }
 
-/// The folder that a name lies in.
+/// The folder of a name.
 fn folder_of(name: &str) -> &str {
     name.rsplit_once('/').map_or(".", |(folder, _)| folder)
 }
 
 impl PowerSupply {
-    /// Everything that is in the folder now is durable.
+    /// The present content of the folder is durable.
     fn new(folder: &Path, left: usize, is_named: bool) -> Self {
         let mut platter = Platter { left, is_named, ..Platter::default() };
         for (name, durable) in content(folder, &["", segment::FOLDER]) {
@@ -138,7 +138,7 @@ impl Platter {
                 let sheet = self.sheets.len();
                 self.sheets.push(Sheet::default());
                 self.names.insert(name.to_owned(), sheet);
-                self.since.push(Naming::Make { name: name.to_owned(), sheet });
+                self.since.push(NameChange::Make { name: name.to_owned(), sheet });
             }
             FileStep::Write { name, at, bytes } => {
                 let at = usize::try_from(at).expect("a small file");
@@ -154,43 +154,43 @@ impl Platter {
                 let sheet = self.names.remove(from).expect("a file that is there");
                 self.names.insert(to.to_owned(), sheet);
                 let (from, to) = (from.to_owned(), to.to_owned());
-                self.since.push(Naming::Rename { from, to, sheet });
+                self.since.push(NameChange::Rename { from, to, sheet });
             }
             FileStep::Remove { name } => {
                 self.names.remove(name);
-                self.since.push(Naming::Remove { name: name.to_owned() });
+                self.since.push(NameChange::Remove { name: name.to_owned() });
             }
             FileStep::SyncFolder { name: ".." } => self.is_named = true,
             FileStep::SyncFolder { name: folder } => {
                 let namings = std::mem::take(&mut self.since);
                 let (synced, rest) =
-                    namings.into_iter().partition(|naming| folder_of(naming.name()) == folder);
+                    namings.into_iter().partition(|change| folder_of(change.name()) == folder);
                 self.since = rest;
-                let synced: Vec<Naming> = synced;
-                synced.into_iter().for_each(|naming| self.keep(naming));
+                let synced: Vec<NameChange> = synced;
+                synced.into_iter().for_each(|change| self.keep(change));
             }
         }
     }
 
-    fn keep(&mut self, naming: Naming) {
-        match naming {
-            Naming::Make { name, sheet } => drop(self.kept.insert(name, sheet)),
-            Naming::Rename { from, to, sheet } => {
+    fn keep(&mut self, change: NameChange) {
+        match change {
+            NameChange::Make { name, sheet } => drop(self.kept.insert(name, sheet)),
+            NameChange::Rename { from, to, sheet } => {
                 self.kept.remove(&from);
                 self.kept.insert(to, sheet);
             }
-            Naming::Remove { name } => drop(self.kept.remove(&name)),
+            NameChange::Remove { name } => drop(self.kept.remove(&name)),
         }
     }
 
-    /// What is left in the folder, one of many things.
+    /// One of the many states that the folder may have after the cut.
     fn remains(mut self, random: &mut Rng) -> Content {
         if !self.is_named {
             return Content::new();
         }
-        for naming in std::mem::take(&mut self.since) {
+        for change in std::mem::take(&mut self.since) {
             if random.bool() {
-                self.keep(naming);
+                self.keep(change);
             }
         }
         let mut remains = self.index.take().unwrap_or_default();
@@ -202,7 +202,7 @@ impl Platter {
     }
 }
 
-impl Naming {
+impl NameChange {
     fn name(&self) -> &str {
         match self {
             Self::Make { name, .. } | Self::Remove { name } => name,
@@ -211,7 +211,7 @@ impl Naming {
     }
 }
 
-/// What a loss of power leaves of a file that nobody syncs; `false` if nothing.
+/// Damages a file that is never synced, as a loss of power may; `false` if the file is lost.
 fn spoil(bytes: &mut [u8], random: &mut Rng) -> bool {
     match random.u8(..4) {
         0 => return false,
@@ -305,7 +305,7 @@ fn apply(rows: &mut Rows, writes: &Writes) {
     }
 }
 
-/// What the books have after a life, as far as anyone was answers, and with the group under way.
+/// The rows after a life, by the answers given, and with the group under way.
 struct Answers {
     given: Rows,
     under_way: Option<Rows>,
@@ -321,7 +321,7 @@ impl Answers {
         Ok(())
     }
 
-    /// What was found decides whether the group under way became durable.
+    /// Decides from the rows found whether the group under way became durable.
     fn hold_against(&mut self, found: Rows, place: &str) {
         let known = found == self.given || self.under_way.as_ref() == Some(&found);
         assert!(
@@ -333,7 +333,7 @@ impl Answers {
     }
 }
 
-/// One life of a folder: it opens, shows what it must, takes groups until the power goes.
+/// One life of a folder: it opens, shows the rows that it must, and takes groups until the cut.
 fn live(
     folder: &Path,
     supply: &Arc<PowerSupply>,

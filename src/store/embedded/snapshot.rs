@@ -1,8 +1,8 @@
 //! The books as they are at one moment, read from a folder that another process may be writing.
 //!
 //! Segments never change, and the manifest is replaced whole. The mark is read before the journal's
-//! files, and of these only the groups that it knows are taken: they were written whole before the
-//! mark was. If the manifest has changed meanwhile, all is read again.
+//! files, and of these only the groups that it counts are taken: they were written whole before the
+//! mark was. If the manifest has changed meanwhile, everything is read again.
 
 use std::fs;
 use std::io;
@@ -16,14 +16,14 @@ use super::journal::{self, JournalCopy};
 use super::manifest::ManifestFile;
 use super::segment::SegmentEntry;
 
-/// How often the folder is read until nothing changes meanwhile. A busy daemon writes a manifest
-/// every few hundred milliseconds, and reading takes some tens.
+/// The tries to read the folder without a change meanwhile. A busy daemon writes a manifest every
+/// few hundred milliseconds, and reading takes some tens.
 const READS_MAX: u32 = 100;
 
 /// Everything but the segments' content.
 pub(super) struct Snapshot {
     pub segments: Vec<SegmentEntry>,
-    /// The manifest as it lies in the folder.
+    /// The content of the manifest file.
     pub manifest: Vec<u8>,
     pub journal: JournalCopy,
 }
@@ -49,7 +49,7 @@ impl Snapshot {
         Err(failed_io(format!("cannot read the journal in `{}`", files.folder().display()), source))
     }
 
-    /// The groups that lie in the journal alone.
+    /// The groups that are in the journal alone.
     pub(super) fn groups(&self) -> Result<Vec<Writes>, StoreError> {
         self.journal.groups()
     }

@@ -1,4 +1,4 @@
-//! Reading every row that lies in a folder, at rest or while a daemon works in it.
+//! Reads every row in a folder, at rest or while a daemon works in it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,32 +11,32 @@ use super::files::Files;
 use super::segment::{Segment, SegmentEntry};
 use super::snapshot::Snapshot;
 
-/// So many damages are told one by one.
+/// The most damages that are listed one by one.
 const TOLD_MAX: usize = 1_000;
 
-/// What was found of the books' rows.
+/// The result of reading the books' rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
-    /// How many rows of each kind are stored; one that was written again may count twice.
+    /// The number of stored rows of each kind; a row that was written again may count twice.
     pub tables: Vec<(&'static str, u64)>,
     pub segments: usize,
-    /// Rows that lie in the journal alone.
+    /// The number of rows in the journal alone.
     pub journalled: u64,
-    /// What does not read, with its place; at most a thousand.
+    /// Descriptions of damaged rows with their places; at most a thousand.
     pub damage: Vec<String>,
-    /// How many damages there are.
+    /// The number of all damages.
     pub damaged: u64,
 }
 
-/// Reads every row of the books in a folder. `progress` hears of rows that are done, and of all.
+/// Reads every row of the books in a folder. `progress` is called with the rows done, and all rows.
 ///
 /// # Errors
-/// If the manifest or the journal do not read. What is wrong with a segment is in the report.
+/// If the manifest or the journal cannot be read. Damage of a segment is in the report.
 pub fn verify(books: &Path, progress: Progress<'_>) -> Result<VerifyReport, StoreError> {
     let files = Files::of(books);
     let mut found = RowTally::default();
     let mut seen: BTreeMap<u64, SegmentEntry> = BTreeMap::new();
-    // A segment may be compacted away before its turn comes: its rows are in a newer one then.
+    // A segment may be compacted before it is read: its rows are then in a newer one.
     let (snapshot, all) = loop {
         let snapshot = Snapshot::of(&files)?;
         let all: u64 = snapshot.segments.iter().map(|segment| segment.rows).sum();
@@ -125,7 +125,7 @@ impl RowTally {
             }
             progress(self.rows);
         }
-        // What a damaged block had counts as done.
+        // A damaged block's rows count as done.
         self.rows = rows + segment.entry.rows;
     }
 
@@ -138,7 +138,7 @@ impl RowTally {
     }
 }
 
-/// A key in words: what lies there, and the rest of its bytes. No key holds a card number.
+/// Describes a key: its table, and the rest of its bytes. No key contains a card number.
 fn named(key: &[u8]) -> String {
     let (letter, rest) = key.split_first().map_or((0, key), |(letter, rest)| (*letter, rest));
     format!("`{}` {}", table_name(letter), rest.escape_ascii())

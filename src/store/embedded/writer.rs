@@ -1,7 +1,7 @@
-//! The one thread that writes: it makes whatever waits durable in groups.
+//! The one thread that writes: it makes waiting commits durable in groups.
 //!
-//! Upholds I-12: an answer leaves only after the group's sync, refusals included, since a refusal
-//! may rest on a row of the same group. After a failure everything is refused.
+//! Upholds I-12: an answer leaves only after the group's sync. That includes refusals, since a
+//! refusal may rest on a row of the same group. After a failure everything is refused.
 
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -19,23 +19,23 @@ use crate::store::{CommitError, StoreError, table};
 use super::EmbeddedSettings;
 use super::disk::Disk;
 
-/// A group of so many commits or more says that others are coming.
+/// A group of this many commits or more means that others are coming.
 const BUSY_GROUP: usize = 4;
-/// How long a busy writer lets a group grow. Measured at 64 and 256 payments at once: half a
+/// The time that a busy writer lets a group grow. Measured at 64 and 256 payments at once: half a
 /// millisecond gave a fifth more than none, two gave less again.
 const GATHER: Duration = Duration::from_micros(500);
 
-/// Where an answer goes.
+/// The receiver of an answer.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
 
-/// Something that the writer is asked for.
+/// A request to the writer.
 pub(super) enum WriterRequest {
     Commit { plan: CommitPlan, reply: Reply<()> },
     Lease { yymmdd: u32, node: u16, count: u32, reply: Reply<u64> },
 }
 
 impl WriterRequest {
-    /// Encodes where the commit is asked for, so that the writer need not.
+    /// Encodes in the committing task, so that the writer need not.
     pub(super) fn commit(writes: &WriteSet, reply: Reply<()>) -> Self {
         Self::Commit { plan: table::plan(writes), reply }
     }
@@ -48,7 +48,7 @@ enum GroupAnswer {
 }
 
 impl GroupAnswer {
-    /// The asker may have gone away; then nobody waits for the answer.
+    /// Sends the answer; the caller may have gone away, and then it is dropped.
     fn give(self) {
         match self {
             Self::Commit(answer, reply) => drop(reply.send(answer)),
@@ -84,7 +84,7 @@ impl Writer {
         Self::start_on(disk, audit_next, settings)
     }
 
-    fn start_on<D: Durable + Send + 'static>(
+    fn start_on<D: GroupStorage + Send + 'static>(
         disk: D,
         audit_next: u64,
         settings: &EmbeddedSettings,
@@ -103,7 +103,7 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), failure })
     }
 
-    /// Hands something to the writer and waits for its answer. A full queue refuses at once.
+    /// Sends a request to the writer and waits for the answer. A full queue refuses at once.
     pub(super) async fn ask<T>(
         &self,
         ask: impl FnOnce(Reply<T>) -> WriterRequest,
@@ -121,7 +121,7 @@ impl Writer {
         answer.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
-    /// The writer has ended without an answer: it has failed, or panicked.
+    /// The error of a writer that ended without an answer: it has failed, or panicked.
     fn gone(&self) -> CommitError {
         refusal(self.failure.get().map_or("its writer has ended", String::as_str))
     }
@@ -132,20 +132,20 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the writer was already told to everyone who asked.
+            // The callers were already told of a panic.
             let _ended = thread.join();
         }
     }
 }
 
-/// What the writer needs of a disk.
-trait Durable {
+/// The storage that a writer makes groups durable in.
+trait GroupStorage {
     fn stored(&self, key: &[u8]) -> StoredValue;
-    /// Makes a group durable, then lets it be read.
+    /// Makes a group durable, then readable.
     fn write(&mut self, writes: Writes) -> Result<(), StoreError>;
 }
 
-impl Durable for Disk {
+impl GroupStorage for Disk {
     fn stored(&self, key: &[u8]) -> StoredValue {
         Self::stored(self, key)
     }
@@ -162,7 +162,7 @@ struct GroupWriter<D> {
     failure: Arc<OnceLock<String>>,
 }
 
-/// Tells those who ask, should the writer panic.
+/// Records a panic of the writer for later callers.
 impl<D> Drop for GroupWriter<D> {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -171,15 +171,15 @@ impl<D> Drop for GroupWriter<D> {
     }
 }
 
-impl<D: Durable> GroupWriter<D> {
-    /// Ends when the last handle has gone, and what it had asked for is answered.
+impl<D: GroupStorage> GroupWriter<D> {
+    /// Ends when the last handle has gone, after answering its requests.
     fn run(mut self, asks: &Receiver<WriterRequest>) {
         let mut last = 0;
         while let Ok(first) = asks.recv() {
             let mut group = Vec::with_capacity(self.group_max);
             group.push(first);
-            // Under load a moment's wait lets the group grow: the sync costs the same for more
-            // commits. A quiet store, where it would only add latency, never waits.
+            // Under load a short wait lets the group grow: the sync costs the same for more
+            // commits. A quiet store never waits, since that would only add latency.
             if last >= BUSY_GROUP {
                 std::thread::sleep(GATHER);
             }
@@ -205,7 +205,7 @@ impl<D: Durable> GroupWriter<D> {
             answers.push(self.decide(ask, &mut overlay));
         }
         let writes: Writes = overlay.into_iter().collect();
-        // Refusals alone write nothing.
+        // A group of refusals writes nothing.
         let written = if writes.is_empty() { Ok(()) } else { self.disk.write(writes) };
         match written {
             Ok(()) => answers.into_iter().for_each(GroupAnswer::give),
@@ -216,7 +216,7 @@ impl<D: Durable> GroupWriter<D> {
         }
     }
 
-    /// Checks one ask against the stored rows and the group's own, and adds what it writes.
+    /// Checks one request against the stored rows and the group's own, and adds its writes.
     fn decide(
         &mut self,
         ask: WriterRequest,
@@ -270,13 +270,13 @@ mod tests {
     use crate::domain::time::Timestamp;
     use crate::domain::write_set::AuditEntry;
 
-    /// A disk whose syncs wait for a verdict each, and which counts them.
+    /// A disk that counts its syncs, each of which waits for a verdict.
     struct GatedDisk {
         groups: Arc<Mutex<Vec<usize>>>,
         verdicts: Receiver<io::Result<()>>,
     }
 
-    impl Durable for GatedDisk {
+    impl GroupStorage for GatedDisk {
         fn stored(&self, _: &[u8]) -> StoredValue {
             Ok(None)
         }

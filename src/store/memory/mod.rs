@@ -1,8 +1,8 @@
 //! The store of simulations and tests: deterministic, in memory, with faults on request.
 //!
-//! It upholds the same guards as the others, through the same plan and the same stored forms,
-//! so that a simulation also passes every row through encoding. It has no threads; its futures are
-//! ready at once, and do their work when they are first polled. It must not know who uses it.
+//! It upholds the same guards as the others, through the same plan and the same stored forms, so
+//! that a simulation also encodes and decodes every row. It has no threads; its futures do their
+//! work at their first poll, and are then ready. It must not know its users.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,9 +14,9 @@ use crate::store::plan::StoredValue;
 use crate::store::sorted::{Scan, SortedBytes, Visit};
 use crate::store::table::in_flight;
 use crate::store::table::lease::{lease_key, lease_step};
-use crate::store::{CommitError, Look, Store, StoreError, StoreFuture, StoreRead, table};
+use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table};
 
-/// Called with each write set right after it was written.
+/// Called with each write set right after it is written.
 pub type CommitObserver = Box<dyn Fn(&WriteSet) + Send + Sync>;
 
 type MemoryRows = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -46,14 +46,15 @@ struct MemoryState {
 
 #[derive(Default)]
 struct FaultPlan {
-    /// Commits that still succeed before one fails, and whether that one's rows are found later.
+    /// The commits that still succeed before one fails, and whether that one's rows are found
+    /// later.
     fail_after: Option<(u64, FailedRows)>,
     busy: u64,
     unavailable: u64,
 }
 
-/// What became of the rows of a commit that failed. Both happen to a real disk: whoever was told
-/// of the failure does not know which.
+/// The fate of a failed commit's rows. Both happen on a real disk, and the caller who got the error
+/// does not know which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedRows {
     Lost,
@@ -75,7 +76,7 @@ impl MemoryStore {
         MemoryFaults { shared: Arc::clone(&self.shared) }
     }
 
-    /// Shows every write set to `observer` after it was written. The observer may read the store.
+    /// Calls `observer` with every write set after it is written. The observer may read the store.
     pub fn on_commit(&self, observer: CommitObserver) {
         lock(&self.shared.observers).push(Arc::new(observer));
     }
@@ -128,7 +129,7 @@ impl MemoryStore {
 }
 
 impl MemoryState {
-    /// Counts a commit against the faults in force; tells whether it is the one that fails.
+    /// Counts a commit against the faults in force; returns whether this is the one that fails.
     fn admit(&mut self) -> Result<Option<FailedRows>, CommitError> {
         if self.fenced {
             return Err(CommitError::Fenced);
@@ -162,13 +163,13 @@ impl MemoryState {
 }
 
 impl MemoryFaults {
-    /// After `commits` further commits, one fails, and the store takes none from then on until
+    /// After `commits` further commits, one fails, and the store refuses all later ones until
     /// [`Self::restart`].
     pub fn fail_after(&self, commits: u64, rows: FailedRows) {
         lock(&self.shared.state).faults.fail_after = Some((commits, rows));
     }
 
-    /// The next commit fails, and the store takes none from then on until [`Self::restart`].
+    /// The next commit fails, and the store refuses all later ones until [`Self::restart`].
     pub fn fail_next_commit(&self, rows: FailedRows) {
         self.fail_after(0, rows);
     }
@@ -183,12 +184,12 @@ impl MemoryFaults {
         lock(&self.shared.state).faults.unavailable = commits;
     }
 
-    /// Whoever uses the store has lost its lease, until [`Self::restart`].
+    /// The users of the store lose their lease, until [`Self::restart`].
     pub fn fence(&self) {
         lock(&self.shared.state).fenced = true;
     }
 
-    /// Opens the store again, with the rows that it has: what was in flight is left behind.
+    /// Opens the store again with its rows; attempts that were in flight are then left in flight.
     pub fn restart(&self) {
         let mut state = lock(&self.shared.state);
         state.left = in_flight(&state.rows).expect("keys of ours").into();
@@ -203,7 +204,7 @@ fn failed() -> CommitError {
     CommitError::Failed(StoreError::Backend { context: "the memory store has failed", detail })
 }
 
-/// A panic of an observer leaves the rows whole, so what it poisoned is used on.
+/// A panic of an observer leaves the rows whole, so a poisoned lock is still used.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -244,14 +245,14 @@ impl Store for MemoryStore {
         Arc::clone(&lock(&self.shared.state).left)
     }
 
-    fn show<'a>(&'a self, look: Look<'a>) -> StoreRead<'a, ()> {
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
         Box::pin(async move {
             look(&lock(&self.shared.state).rows);
             Ok(())
         })
     }
 
-    fn show_page(&self, look: Look<'static>) -> StoreRead<'_, ()> {
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
         self.show(look)
     }
 }

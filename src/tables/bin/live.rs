@@ -351,7 +351,7 @@ impl LiveBinTable {
     /// The recorded changes, the oldest first.
     pub fn versions(&self) -> Result<Vec<VersionInfo>, VersionError> {
         let history = self.folder.history()?;
-        let kept = self.folder.kept()?;
+        let kept = self.folder.files()?;
         let live_version = self.current().version;
         let is_live = |record: &VersionRecord| record.version == live_version;
         let live = history.records.iter().rposition(is_live);

@@ -198,7 +198,7 @@ impl VersionFolder {
         bytes: &[u8],
     ) -> Result<u32, VersionError> {
         let recorded = history.records.iter().map(|record| record.version);
-        let kept = self.kept()?;
+        let kept = self.files()?;
         let version = recorded.chain(kept.into_keys()).max().unwrap_or(SHIPPED_VERSION) + 1;
         let path = self.version_path(version);
         let unfinished = path.with_extension("tmp");
@@ -250,7 +250,7 @@ impl VersionFolder {
         kept_max: usize,
         needed: &[u32],
     ) -> Result<(), VersionError> {
-        let kept = self.kept()?;
+        let kept = self.files()?;
         let excess = kept.len().saturating_sub(kept_max);
         for (version, path) in kept.iter().take(excess) {
             if !needed.contains(version) {
@@ -260,8 +260,8 @@ impl VersionFolder {
         Ok(())
     }
 
-    /// The version files there are, by number.
-    pub(super) fn kept(&self) -> Result<BTreeMap<u32, PathBuf>, VersionError> {
+    /// The version files, by number.
+    pub(super) fn files(&self) -> Result<BTreeMap<u32, PathBuf>, VersionError> {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),

@@ -290,12 +290,12 @@ impl RuleReader<'_> {
         let merchants = self.parsed("merchants", "the core's id of a merchant", MerchantId::parse);
         let merchants = merchants.map(|ids| ids.into_iter().collect::<BTreeSet<_>>());
         let given = [
-            self.chosen("operations", &operations).map(Condition::Operations),
+            self.choices("operations", &operations).map(Condition::Operations),
             self.amount(),
-            self.chosen("currencies", &currencies).map(Condition::Currencies),
-            self.chosen("settlements", &settlements).map(Condition::Settlements),
-            self.chosen("card_types", &card_types).map(Condition::CardTypes),
-            self.chosen("brands", &brands).map(Condition::Brands),
+            self.choices("currencies", &currencies).map(Condition::Currencies),
+            self.choices("settlements", &settlements).map(Condition::Settlements),
+            self.choices("card_types", &card_types).map(Condition::CardTypes),
+            self.choices("brands", &brands).map(Condition::Brands),
             issuers.map(Condition::IssuerCodes),
             prefixes.map(Condition::BinPrefixes),
             merchants.map(Condition::Merchants),
@@ -304,7 +304,7 @@ impl RuleReader<'_> {
         given.into_iter().flatten().collect()
     }
 
-    fn chosen<T: Clone>(&self, key: &str, allowed: &[(&str, T)]) -> Option<Vec<T>> {
+    fn choices<T: Clone>(&self, key: &str, allowed: &[(&str, T)]) -> Option<Vec<T>> {
         self.some_of(key, |section| section.optional_choices(key, allowed))
     }
 

@@ -37,7 +37,7 @@ struct TransactionCodes {
     kind: &'static str,
 }
 
-const fn deed(
+const fn codes(
     message_type: u16,
     processing: &'static [u8; 6],
     condition: &'static [u8; 2],
@@ -46,13 +46,13 @@ const fn deed(
     TransactionCodes { message_type, processing, condition, kind }
 }
 
-const SALE: TransactionCodes = deed(200, b"000000", b"00", "22");
-const SALE_VOID: TransactionCodes = deed(200, b"200000", b"00", "23");
-const REFUND: TransactionCodes = deed(220, b"200000", b"00", "25");
-const PREAUTH: TransactionCodes = deed(100, b"030000", b"06", "10");
-const PREAUTH_VOID: TransactionCodes = deed(100, b"200000", b"06", "11");
-const CAPTURE: TransactionCodes = deed(200, b"000000", b"06", "20");
-const CAPTURE_VOID: TransactionCodes = deed(200, b"200000", b"06", "21");
+const SALE: TransactionCodes = codes(200, b"000000", b"00", "22");
+const SALE_VOID: TransactionCodes = codes(200, b"200000", b"00", "23");
+const REFUND: TransactionCodes = codes(220, b"200000", b"00", "25");
+const PREAUTH: TransactionCodes = codes(100, b"030000", b"06", "10");
+const PREAUTH_VOID: TransactionCodes = codes(100, b"200000", b"06", "11");
+const CAPTURE: TransactionCodes = codes(200, b"000000", b"06", "20");
+const CAPTURE_VOID: TransactionCodes = codes(200, b"200000", b"06", "21");
 
 impl TransactionCodes {
     /// The kind of an attempt, by its own operation and that of what it refers to.
@@ -86,7 +86,7 @@ impl TransactionCodes {
 /// One approved attempt that another one refers to.
 struct OriginalAttempt<'r> {
     facts: &'r AttemptFacts,
-    deed: TransactionCodes,
+    codes: TransactionCodes,
 }
 
 impl Iso8583 {
@@ -97,23 +97,23 @@ impl Iso8583 {
     ) -> Result<(LinkFrame, RequestTrace), String> {
         match request {
             ChannelRequest::Charge { facts, card } => {
-                let deed = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
-                self.write_order(deed, facts, Some(&card.pan), card.expiry, None)
+                let codes = TransactionCodes::of(facts.operation, None).ok_or(NO_SUCH)?;
+                self.write_order(codes, facts, Some(&card.pan), card.expiry, None)
             }
             ChannelRequest::FollowUp { facts, original, pan } => {
-                let deed = TransactionCodes::of(facts.operation, Some(original.operation))
+                let codes = TransactionCodes::of(facts.operation, Some(original.operation))
                     .ok_or(NO_SUCH)?;
                 let of = TransactionCodes::of(original.operation, None).ok_or(NO_SUCH)?;
-                let original = OriginalAttempt { facts: original, deed: of };
-                self.write_order(deed, facts, pan.as_ref(), None, Some(&original))
+                let original = OriginalAttempt { facts: original, codes: of };
+                self.write_order(codes, facts, pan.as_ref(), None, Some(&original))
             }
             ChannelRequest::Reversal { facts, original, pan, .. } => {
                 // An undo is owed until it is done, and never taken back.
                 let undo = facts.operation == Operation::Undo;
                 let of = original.as_ref().map(|original| original.operation);
-                let deed =
+                let codes =
                     TransactionCodes::of(facts.operation, of).filter(|_| !undo).ok_or(NO_SUCH)?;
-                self.write_reversal(deed, facts, original.as_ref(), pan.as_ref(), now)
+                self.write_reversal(codes, facts, original.as_ref(), pan.as_ref(), now)
             }
             ChannelRequest::Inquiry { .. } => Err("the protocol has no inquiry".to_owned()),
         }
@@ -130,15 +130,15 @@ impl Iso8583 {
 
     fn write_order(
         &self,
-        deed: TransactionCodes,
+        codes: TransactionCodes,
         facts: &AttemptFacts,
         pan: Option<&Pan>,
         expiry: Option<Expiry>,
         original: Option<&OriginalAttempt<'_>>,
     ) -> Result<(LinkFrame, RequestTrace), String> {
         let numbered = self.numbered(facts)?;
-        let mut draft = Draft::new(deed.message_type);
-        self.put_shared(&mut draft, deed, facts, pan, numbered.terminal);
+        let mut draft = Draft::new(codes.message_type);
+        self.put_shared(&mut draft, codes, facts, pan, numbered.terminal);
         draft.put_number(11, u64::from(numbered.trace), 6);
         if let Some(expiry) = expiry {
             draft.put(14, expiry.yymm().as_bytes());
@@ -146,8 +146,8 @@ impl Iso8583 {
         let sent = self.local(facts.sent_at);
         match self.settings.style {
             Style::Posp => {
-                draft.put(60, self.private_of(deed).as_bytes());
-                if deed == REFUND && draft.get(63).is_none() {
+                draft.put(60, self.private_of(codes).as_bytes());
+                if codes == REFUND && draft.get(63).is_none() {
                     draft.put(63, DOMESTIC);
                 }
             }
@@ -162,16 +162,16 @@ impl Iso8583 {
             self.put_original(&mut draft, original)?;
         }
         let place = self.place(numbered.terminal, sent);
-        let key = PairKey { message_type: deed.answer(), trace: numbered.trace, place };
-        let kind = TracedRequest::Order { answer: deed.answer() };
+        let key = PairKey { message_type: codes.answer(), trace: numbered.trace, place };
+        let kind = TracedRequest::Order { answer: codes.answer() };
         let asked = RequestTrace { kind, facts: facts.clone(), echoed: self.echoed(&draft) };
         Ok((self.finish(&mut draft, key, numbered.terminal)?, asked))
     }
 
     /// POS-P field 60 of a message about a card: what kind it is, the batch, and what the file says
     /// stands behind.
-    fn private_of(&self, deed: TransactionCodes) -> String {
-        format!("{}{}{}", deed.kind, self.settings.batch, self.settings.private)
+    fn private_of(&self, codes: TransactionCodes) -> String {
+        format!("{}{}{}", codes.kind, self.settings.batch, self.settings.private)
     }
 
     /// The fields that an answer must repeat wherever it has them.
@@ -189,7 +189,7 @@ impl Iso8583 {
     /// one that belongs to it at the centre.
     fn write_reversal(
         &self,
-        deed: TransactionCodes,
+        codes: TransactionCodes,
         facts: &AttemptFacts,
         followed_up: Option<&AttemptFacts>,
         pan: Option<&Pan>,
@@ -202,13 +202,13 @@ impl Iso8583 {
             Style::Cups => 420,
         };
         let mut draft = Draft::new(message_type);
-        self.put_shared(&mut draft, deed, facts, pan, numbered.terminal);
+        self.put_shared(&mut draft, codes, facts, pan, numbered.terminal);
         draft.put_number(11, u64::from(numbered.reversal_trace), 6);
         let at = self.local(now);
         match self.settings.style {
             Style::Posp => {
                 draft.put(39, REASON_NO_ANSWER);
-                draft.put(60, self.private_of(deed).as_bytes());
+                draft.put(60, self.private_of(codes).as_bytes());
             }
             Style::Cups => {
                 draft.put(7, &mmddhhmmss(at));
@@ -217,7 +217,7 @@ impl Iso8583 {
                 let rest = self.settings.private.get(4..).unwrap_or_default();
                 let private = format!("{}{rest}", self.settings.reversal_reason);
                 draft.put(60, private.as_bytes());
-                let original = OriginalAttempt { facts, deed };
+                let original = OriginalAttempt { facts, codes };
                 draft.put(90, self.original_data(&original, numbered).as_bytes());
             }
         }
@@ -238,7 +238,7 @@ impl Iso8583 {
     fn put_shared(
         &self,
         draft: &mut Draft,
-        deed: TransactionCodes,
+        codes: TransactionCodes,
         facts: &AttemptFacts,
         pan: Option<&Pan>,
         terminal: &str,
@@ -250,10 +250,10 @@ impl Iso8583 {
         if let Some(pan) = pan {
             draft.put(2, pan.expose().as_bytes());
         }
-        draft.put(3, deed.processing);
+        draft.put(3, codes.processing);
         draft.put_number(4, facts.amount.get().unsigned_abs(), 12);
         draft.put(22, settings.entry_mode.as_bytes());
-        draft.put(25, deed.condition);
+        draft.put(25, codes.condition);
         draft.put(41, terminal.as_bytes());
         draft.put(42, settings.merchant_id.as_bytes());
         draft.put(49, facts.currency.numeric().as_bytes());
@@ -323,7 +323,7 @@ impl Iso8583 {
         let (acquirer, forwarder) = (&self.settings.acquirer, &self.settings.forwarder);
         format!(
             "{:04}{:06}{}{acquirer:0>11}{forwarder:0>11}",
-            original.deed.message_type,
+            original.codes.message_type,
             numbered.trace,
             String::from_utf8_lossy(&time),
         )

@@ -17,7 +17,7 @@ use crate::codec::iso8583::frame::{Framing, LengthForm};
 use crate::codec::iso8583::header::{CupsHeader, FrameHeader, PospHeader};
 use crate::codec::iso8583::mac::{DesKey, MacForm, MacMethod, MacRule};
 use crate::codec::iso8583::notation::{FieldSpec, Packing};
-use crate::codec::iso8583::{Draft, Format, Shipped, encode};
+use crate::codec::iso8583::{Draft, Format, ShippedFormat, encode};
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
 use crate::domain::flow::attempt::Operation;
@@ -182,8 +182,8 @@ fn read_tls(
 
 fn read_wire(section: &Section<'_>, style: Style) -> Option<Wire> {
     let (shipped, length) = match style {
-        Style::Posp => (Shipped::Posp, LengthForm::Binary2),
-        Style::Cups => (Shipped::Cups, LengthForm::Ascii4),
+        Style::Posp => (ShippedFormat::Posp, LengthForm::Binary2),
+        Style::Cups => (ShippedFormat::Cups, LengthForm::Ascii4),
     };
     let framing = Framing {
         form: section.choice_or("length", length, &LENGTHS),

@@ -204,7 +204,7 @@ impl UnionPayAcp {
             return Err(unreadable("it is about another product than the channel's"));
         }
         let code = required("respCode", "it has no respCode")?;
-        let outcome = self.told(&operations, code, &fields);
+        let outcome = self.outcome_of_notice(&operations, code, &fields);
         let serial = signer.as_deref().map(|signer| signer.serial.as_str());
         let transcript = transcript(&fields, serial);
         Ok(Notice {
@@ -220,7 +220,7 @@ impl UnionPayAcp {
 impl UnionPayAcp {
     /// The end that a notice tells. A type may stand for several of our operations (a void asked
     /// for, or an undo that we owe): what they read differently is left to the inquiry.
-    fn told(&self, operations: &[Operation], code: &str, fields: &Fields) -> Outcome {
+    fn outcome_of_notice(&self, operations: &[Operation], code: &str, fields: &Fields) -> Outcome {
         let mut ends =
             operations.iter().map(|one| outcome_of_code(self.codes.end(*one), code, fields));
         let unsure = Outcome::Unknown(UnknownCause::ChannelUnsure);

@@ -261,7 +261,7 @@ impl Link {
         let mut starts = Vec::with_capacity(batch.len());
         out.clear();
         {
-            let mut entering = self.waiting.entering(self.shared.terms.in_flight_max);
+            let mut entering = self.waiting.guard(self.shared.terms.in_flight_max);
             for outbound in batch.drain(..).filter(|outbound| outbound.turn.take()) {
                 if let Some((key, waiting)) = outbound.waits {
                     if let Err(refused) = entering.enter(key, waiting) {

@@ -87,7 +87,7 @@ impl PendingReply {
     }
 
     /// Takes the place of one that was given up, and with it the replies that are owed.
-    fn succeed(&mut self, before: &Self) {
+    fn take_over(&mut self, before: &Self) {
         let attempt = |waiting: &Self| Some(waiting.asked.as_ref()?.facts.channel_order_no);
         if attempt(self).is_some() && attempt(self) == attempt(before) {
             self.given_up = before.given_up.saturating_add(1);
@@ -118,7 +118,7 @@ impl WaitingList {
     }
 
     /// Enters several under one lock, before any of their bytes is written.
-    pub fn entering(&self, max: usize) -> WaitingListGuard<'_> {
+    pub fn guard(&self, max: usize) -> WaitingListGuard<'_> {
         WaitingListGuard { by_key: self.lock(), max }
     }
 
@@ -179,7 +179,7 @@ impl WaitingListGuard<'_> {
             return Err(waiting);
         }
         if let Some(before) = self.by_key.get(&key) {
-            waiting.succeed(before);
+            waiting.take_over(before);
         }
         self.by_key.insert(key, waiting);
         Ok(())

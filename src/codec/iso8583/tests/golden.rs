@@ -49,7 +49,7 @@ fn link_of(sample: &Sample) -> (Format, Framing, HeaderForm, MacRule, DesKey) {
     let rule = |method, field| MacRule { method, form: MacForm::HexHalf, field };
     if sample.name.starts_with('P') {
         (
-            Format::shipped(Shipped::Posp),
+            Format::shipped(ShippedFormat::Posp),
             framing(LengthForm::Binary2),
             HeaderForm::Posp,
             rule(MacMethod::UnionPayEcb, 64),
@@ -57,7 +57,7 @@ fn link_of(sample: &Sample) -> (Format, Framing, HeaderForm, MacRule, DesKey) {
         )
     } else {
         (
-            Format::shipped(Shipped::Cups),
+            Format::shipped(ShippedFormat::Cups),
             framing(LengthForm::Ascii4),
             HeaderForm::Cups,
             rule(MacMethod::CupsText, 128),
@@ -133,7 +133,7 @@ fn a_changed_message_is_not_proved() {
 #[test]
 fn a_third_partys_message_reads_and_writes() {
     let frame = bytes_of(include_str!("third_party.txt").trim());
-    let format = Format::shipped(Shipped::Cups);
+    let format = Format::shipped(ShippedFormat::Cups);
     let message = decode(&format, &frame, 0).expect("a message");
     assert_eq!(
         (message.message_type(), message.value(39).map(|v| v.text())),

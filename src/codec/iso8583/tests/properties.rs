@@ -98,7 +98,7 @@ proptest! {
     fn messages_of_the_shipped_formats_come_back(
         chosen in any::<u128>(), message_type in 0_u16..=9_999, seed in any::<u64>(),
     ) {
-        for shipped in [Shipped::Cups, Shipped::Posp] {
+        for shipped in [ShippedFormat::Cups, ShippedFormat::Posp] {
             returns_as_it_was(&Format::shipped(shipped), chosen, message_type, seed);
         }
     }
@@ -116,7 +116,8 @@ proptest! {
         format in format(), bytes in proptest::collection::vec(any::<u8>(), 0..700),
         start in 0_usize..60,
     ) {
-        for format in [&format, &Format::shipped(Shipped::Cups), &Format::shipped(Shipped::Posp)] {
+        let shipped = [ShippedFormat::Cups, ShippedFormat::Posp].map(Format::shipped);
+        for format in shipped.iter().chain([&format]) {
             if let Ok(message) = decode(format, &bytes, start) {
                 for field in message.fields() {
                     let value = message.value(field).expect("it is there");
@@ -132,7 +133,7 @@ proptest! {
     fn a_message_with_one_byte_changed_ends_too(
         seed in any::<u64>(), at in any::<proptest::sample::Index>(), byte in any::<u8>(),
     ) {
-        let format = Format::shipped(Shipped::Posp);
+        let format = Format::shipped(ShippedFormat::Posp);
         let mut draft = Draft::new(200);
         for field in [2, 3, 4, 11, 22, 35, 37, 41, 60, 62, 64] {
             draft.put(field, &value_for(&format, field, seed));
@@ -147,7 +148,7 @@ proptest! {
 
 #[test]
 fn values_that_do_not_fit_are_refused_where_they_are() {
-    let format = Format::shipped(Shipped::Posp);
+    let format = Format::shipped(ShippedFormat::Posp);
     let rows: [(u8, &[u8], Flaw); 8] = [
         (4, b"1234567890123", Flaw::FixedLength),
         (4, b"12a", Flaw::Character),
@@ -177,7 +178,7 @@ fn values_that_do_not_fit_are_refused_where_they_are() {
 
 #[test]
 fn flaws_are_told_with_field_and_offset() {
-    let format = Format::shipped(Shipped::Posp);
+    let format = Format::shipped(ShippedFormat::Posp);
     let rows: [(&str, u8, usize, Flaw); 10] = [
         ("", 0, 0, Flaw::Short),
         ("02A0", 0, 0, Flaw::MessageType),

@@ -103,10 +103,10 @@ fn a_group_of_many_costs_its_sorting() {
     assert_eq!(found.len(), 50_000, "every line has its own record");
 }
 
-type Found = (Class, Option<usize>, Option<usize>);
+type LineVerdict = (Class, Option<usize>, Option<usize>);
 
 /// What the engine does on files, on rows in memory: the first key, then the second one.
-fn reconcile(planted: &PlantedSides) -> (Vec<Found>, Totals) {
+fn reconcile(planted: &PlantedSides) -> (Vec<LineVerdict>, Totals) {
     let mut found = Vec::new();
     let by = |key: MatchKey, row: &PlantedRow| match key {
         MatchKey::OrderNo => row.order_no.clone(),

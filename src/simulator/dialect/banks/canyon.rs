@@ -1,11 +1,11 @@
 //! Canyon Pay: a platform with a REST interface, the worked example of notices.
 //!
 //! `POST /v3/pay/cards`, `GET` of one, its `/revoke`; `POST /v3/refunds`, `GET` of one; `GET
-//! /v3/bills/trade` names the address of a date's bill, which lies there as gzip. Requests
-//! are signed by RSA in their `Authorization` header, card data are encrypted to the platform's
-//! key. What went well has a state, what was refused a code and a status of 4xx. One payment in
-//! four is decided later and every refund is; the end is told by an encrypted notice and to
-//! whoever asks.
+//! /v3/bills/trade` names the address of a date's bill, a gzip file. Requests are signed by RSA in
+//! their `Authorization` header, and card data are encrypted to the platform's key. A successful
+//! request is answered with a state, a refused one with a code and a status of 4xx. One payment in
+//! four and every refund is decided later; an encrypted notice and the answer to an inquiry carry
+//! its end.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const DO_NOT_HONOUR: &str = "ACCOUNT_ERROR";
 const INVALID_CARD: &str = "INVALID_CARD";
 const LACKS: &str = "NOT_ENOUGH";
 const REFUSED: &str = "NOT_ELIGIBLE";
-/// Of what has a state instead.
+/// The code of an answer that has a state instead.
 const NO_CODE: &str = "";
 
 const CODES: BankCodes = BankCodes {
@@ -168,7 +168,7 @@ impl Canyon {
         HttpReply { status, headers, body: body.into() }
     }
 
-    /// Where the bill lies and what it digests to, or the bill itself, which nobody signs.
+    /// The address and the digest of the bill, or the bill itself, which is not signed.
     fn bill(
         &self,
         running: &SimulatorState,
@@ -245,7 +245,7 @@ impl BankApi for Canyon {
         self.reply(running, status, &json!({ "code": code, "message": "refused" }), form)
     }
 
-    /// To the address that is configured at the platform.
+    /// The notice goes to the address that is configured at the platform.
     fn notice(&self, order_no: &str) -> Option<NoticeWriter> {
         let (keys, number) = (Arc::clone(&self.keys), order_no.to_owned());
         let write = move |running: &SimulatorState, found: &EntryView, content: NoticeContent| {
@@ -289,7 +289,7 @@ impl BankApi for Canyon {
     }
 }
 
-/// Without it nobody gets a bill, signed or not.
+/// The token without which a bill is refused, signed or not.
 fn token_of(running: &SimulatorState, date: &str) -> String {
     sha256_hex(format!("bill {} {date}", running.settings.seed).as_bytes())[..32].to_owned()
 }
@@ -300,7 +300,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     stream.finish().expect("memory takes all")
 }
 
-/// A number as it may stand in a path.
+/// A number of characters that a path may have.
 fn plain(text: &str) -> Option<String> {
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     fits.then(|| text.to_owned())

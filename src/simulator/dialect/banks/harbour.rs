@@ -2,8 +2,8 @@
 //!
 //! `POST /v1/charges`, `/query`, `/reverse`, `/undo`; `/v1/preauths`, `/v1/preauths/capture`,
 //! `/v1/voids`, `/v1/refunds`, `/v1/statements` (whose reply is the file itself); HMAC-SHA256 over
-//! time-stamp, line feed and body in both directions; amounts in fen. The query's own code and the
-//! original's state are two things.
+//! time-stamp, line feed and body in both directions; amounts in fen. A query has a code of its own
+//! beside the original's state.
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -27,7 +27,7 @@ use crate::simulator::state::SimulatorState;
 
 const TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
-/// Characters of an order number.
+/// The longest order number, in characters.
 const ORDER_NO_LENGTH_MAX: usize = 40;
 
 const CODES: BankCodes = BankCodes {
@@ -207,14 +207,14 @@ impl Harbour {
         let order_no = self.order_no(&follow_up.merchant_id, &follow_up.order_no)?;
         Some(BankRequest {
             original_no: follow_up.original_order_no.into_owned(),
-            // A number that the bank never gave out is nobody's.
+            // A number that the bank never gave out names no order.
             original_trace: Some(trace_of(&follow_up.original_trade_no).unwrap_or_default()),
             amount: Some(AmountMinor::new(follow_up.amount).ok()?),
             ..BankRequest::new(operation, order_no)
         })
     }
 
-    /// The order number, if it is one and the merchant is ours.
+    /// The order number, if it has the right form and the merchant is ours.
     fn order_no(&self, merchant_id: &str, order_no: &str) -> Option<String> {
         let plain = order_no.bytes().all(|byte| byte.is_ascii_alphanumeric());
         let fits = plain && (1..=ORDER_NO_LENGTH_MAX).contains(&order_no.len());
@@ -290,7 +290,8 @@ fn trace_of(trade_no: &str) -> Option<u64> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-/// The state of a charge that an undo took back stays a success: the undo is an order itself.
+/// The name of a state. A charge that an undo took back stays a success: the undo is an order
+/// itself.
 const fn state_name(state: EntryState) -> &'static str {
     match state {
         EntryState::Working => "PROCESSING",

@@ -1,4 +1,4 @@
-//! The simulated banks: each is its words and keys, told to [`super::bank`].
+//! The simulated banks: the words and keys of each, for [`super::bank`].
 
 mod canyon;
 mod harbour;

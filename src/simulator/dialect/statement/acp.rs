@@ -25,7 +25,7 @@ pub const ZM_WIDTHS: [usize; 42] = [
 ];
 const NOTHING: &str = "C000000000000";
 
-/// The ZIP file of a date by its name, and the bytes that travel for it: its zlib stream.
+/// The name of a date's ZIP file, and its bytes as they are sent: the file's zlib stream.
 pub fn pack(statement: &ChannelStatement, merchant_id: &str) -> (String, Vec<u8>) {
     let archive = zip(statement, merchant_id);
     let mut stream = ZlibEncoder::new(Vec::new(), Compression::default());
@@ -39,7 +39,7 @@ pub fn zip(statement: &ChannelStatement, merchant_id: &str) -> StatementPaper {
     let short = date % 1_000_000;
     let files = [
         (format!("INN{short:06}88ZM_{merchant_id}"), detail(statement, merchant_id)),
-        // Nothing goes wrong between the banks here.
+        // The simulated banks make no errors among themselves.
         (format!("INN{short:06}88ZME_{merchant_id}"), Vec::new()),
         (format!("RD2010{short:06}01_{merchant_id}"), summary(statement, merchant_id)),
     ];
@@ -162,7 +162,7 @@ fn received_at(entry: &LedgerEntry) -> jiff::civil::DateTime {
     beijing(Timestamp::from_millis(entry.received_at_ms))
 }
 
-/// A page for people, with the totals of the detail file: 借 is taken from the merchant, 贷 is paid
+/// A page for people, with the totals of the detail file: 借 is charged to the merchant, 贷 is paid
 /// to it.
 fn summary(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
     let sum = |pays: bool, of: fn(&LedgerEntry) -> i64| -> i64 {

@@ -1,8 +1,8 @@
-//! How each channel writes its statement down: what an operator downloads at `/statements/<date>`,
-//! and what a dialect packs into its own reply.
+//! The file formats of the channels' statements: for an operator who downloads
+//! `/statements/<date>`, and for a dialect that packs the file into its own reply.
 //!
 //! Each format is written by hand from the channel's own point of view and shares nothing with the
-//! layouts that read it. No card number is in them but masked ones (I-11).
+//! layouts that read it. Card numbers are masked in all of them (I-11).
 
 pub mod acp;
 mod tables;

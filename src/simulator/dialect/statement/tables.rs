@@ -11,7 +11,7 @@ fn gbk(text: &str) -> Vec<u8> {
     encoding_rs::GBK.encode(text).0.into_owned()
 }
 
-/// Signed as the merchant sees it: what he is paid is positive.
+/// The amount signed from the merchant's side: money paid to him is positive.
 fn signed(line: &ChannelStatementLine, minor: i64) -> i64 {
     if line.pays_merchant() { minor } else { -minor }
 }
@@ -25,8 +25,8 @@ fn sum(statement: &ChannelStatement, of: impl Fn(&ChannelStatementLine) -> i64) 
     statement.lines.iter().map(of).sum()
 }
 
-/// The word for what a line is about; the order is that of charge, capture, refund, undo. What
-/// takes a success back under its own number has the word of an undo.
+/// The word for a line's kind, of charge, capture, refund and undo in this order. A line that takes
+/// a success back under its own number has the word of an undo.
 const fn word(line: &ChannelStatementLine, words: [&'static str; 4]) -> &'static str {
     match line.entry.kind {
         EntryKind::Charge if !line.takes_back => words[0],
@@ -114,8 +114,8 @@ pub fn fixed(statement: &ChannelStatement) -> Vec<u8> {
     bytes
 }
 
-/// An acquirer's file about terminals: their numbers, not ours. The reference is the retrieval
-/// number with the authorisation code behind it.
+/// An acquirer's file about terminals: it has their numbers, not ours. The reference is the
+/// retrieval number followed by the authorisation code.
 pub fn terminals(statement: &ChannelStatement) -> Vec<u8> {
     let mut text = "date,terminal,trace,kind,reference,amount,fee,currency,status\n".to_owned();
     for line in &statement.lines {
@@ -139,7 +139,7 @@ pub fn terminals(statement: &ChannelStatement) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Canyon Pay: every value behind a backtick, a refund's own numbers in columns of their own, fees
+/// Canyon Pay: a backtick before every value, a refund's own numbers in columns of their own, fees
 /// with five decimals, the totals in a second table.
 pub fn backticks(statement: &ChannelStatement, merchant_id: &str) -> Vec<u8> {
     const HEAD: &str = "交易时间,公众账号ID,商户号,特约商户号,设备号,微信订单号,商户订单号,用户标识,\

@@ -1,4 +1,4 @@
-//! Turns, torn groups, lost ends and what the mark knows of them.
+//! Turns, torn groups, lost ends and the mark.
 
 use super::*;
 
@@ -9,7 +9,7 @@ impl Folder {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    /// A journal that goes on behind what the files hold, as if that had been flushed.
+    /// A journal that begins after the files' generations, as if those had been flushed.
     fn journal(&self) -> Journal {
         let (mut journal, turns) =
             Journal::open(&Files::of(self.0.path()), 0).expect("a journal that reads");
@@ -21,14 +21,14 @@ impl Folder {
         Journal::open(&Files::of(self.0.path()), 0).expect("a journal that reads").1
     }
 
-    /// What is owed after a flushed generation; nothing of it is missing.
+    /// The groups to replay after a flushed generation; none is missing.
     fn owed_after(&self, flushed: u64) -> Writes {
         let turns = self.turns();
         assert_eq!(turns.missing_after(flushed), None);
         turns.rows(flushed + 1..=turns.newest_after(flushed))
     }
 
-    /// What is missing after a flushed generation.
+    /// The description of the groups that are missing after a flushed generation.
     fn missing_after(&self, flushed: u64) -> String {
         self.turns().missing_after(flushed).expect("something is missing")
     }
@@ -52,7 +52,7 @@ fn append(journal: &mut Journal, pairs: &[(&str, Option<&str>)]) {
     journal.sync().expect("it is synced");
 }
 
-/// The length of a frame of one row whose key and value have a letter each.
+/// The length of a frame with one row of a one-letter key and value.
 const FRAME: usize = HEADER_BYTES + 8 + 2;
 
 #[test]
@@ -98,7 +98,7 @@ fn i_12_a_torn_last_group_was_never_answered() {
         let folder = Folder::new();
         let mut journal = folder.journal();
         append(&mut journal, &first);
-        // It was written, and the power went before it was synced.
+        // The power failed between the write and the sync.
         journal.append(&writes(&[("b", Some("2"))])).expect("it is written");
         folder.spoil(NAMES[0], |bytes| bytes[FRAME + cut..].fill(0));
         assert_eq!(folder.owed_after(1), writes(&first), "cut at {cut}");
@@ -107,7 +107,7 @@ fn i_12_a_torn_last_group_was_never_answered() {
 
 #[test]
 fn i_12_a_first_group_torn_over_a_flushed_turn_is_no_damage() {
-    // However its blocks came to lie on the disk, the turn below it had been flushed.
+    // Whichever of its blocks reached the disk, the turn below it had been flushed.
     for from in 0..3 * FRAME {
         let folder = Folder::new();
         let mut journal = folder.journal();
@@ -143,7 +143,7 @@ fn i_12_a_lost_end_is_known_by_the_mark() {
     folder.spoil(NAMES[0], Vec::clear);
     assert!(folder.missing_after(first - 1).contains("has 0 of 3 groups"));
     assert_eq!(folder.owed_after(first), Writes::new(), "it had been flushed");
-    // The other file's turn: what the first one has is still known.
+    // The other file's turn: the frames of the first file are still counted.
     folder.spoil(NAMES[0], |bytes| bytes.clone_from(&whole));
     journal.turn();
     append(&mut journal, &[("b", Some("1"))]);
@@ -178,7 +178,7 @@ fn a_turn_whose_first_frame_is_torn_never_lends_its_generation() {
     let flushed = journal.generation() - 1;
     journal.turn();
     journal.append(&writes(&[("c", Some("1"))])).expect("it is written");
-    // The power went before the only frame of the newest turn was synced.
+    // The power failed before the only frame of the newest turn was synced.
     folder.spoil(NAMES[0], |bytes| bytes[3] ^= 1);
     assert_eq!(folder.owed_after(flushed), writes(&[("b", Some("1"))]));
     let mut journal = folder.journal();

@@ -10,7 +10,7 @@ use crate::store::embedded::catalog::{Catalog, IndexUse};
 use crate::store::embedded::files::Files;
 use crate::store::embedded::manifest::ManifestFile;
 
-/// What can happen to the layers.
+/// The events of the layers' life.
 #[derive(Debug, Clone)]
 enum Event {
     Add(BTreeMap<u16, Option<u8>>),
@@ -29,8 +29,8 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Keys of four tables, one of which is looked up by its filter. Long values, so that a segment has
-/// several blocks.
+/// A row of one of four tables, one of which is looked up by its filter. Long values, so that a
+/// segment has several blocks.
 fn row(key: u16, value: Option<u8>) -> LayerRow {
     let table = b"CORX"[usize::from(key / 150)];
     let key = [&[table][..], &key.to_be_bytes()].concat();
@@ -104,7 +104,7 @@ proptest! {
             let (key, _) = row(key, None);
             prop_assert_eq!(layers.get(&key).expect("it reads"), model.get(&key).cloned());
         }
-        // What lies in segments is there after opening again, whatever has become of the index.
+        // Rows of segments are there after opening again, whatever has become of the index.
         if let Some(layer) = flushing.take() {
             catalog_of.flush(&layer, generation + 1).expect("it is written");
         }

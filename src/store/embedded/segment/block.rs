@@ -1,14 +1,14 @@
 //! Blocks: rows in key order, compressed together.
 //!
-//! A key is written as what it does not share with the one before it, since neighbours begin alike.
-//! Every sixteenth is written whole, and behind the rows stand the places of those, so that a row
-//! is found without reading all before it. Then comes the key up to which the block speaks: the
-//! next block's first. Whoever looks for a key that the block lacks knows by it that the row is in
-//! no other block either.
+//! A key is written without the prefix that it shares with the key before it, since neighbours
+//! begin alike. Every sixteenth key is written whole, and the places of those follow the rows, so
+//! that a row is found without reading all before it. Then comes the key up to which the block
+//! reaches: the next block's first. If a key below it is not in the block, no other block has it
+//! either.
 //!
 //! A frame in the file is: length as stored `u32`, length of the content `u32`, CRC-32 `u32`, all
 //! big-endian, then the content, compressed with LZ4. The CRC covers the segment's number and the
-//! frame's place too, so that a block that was written in the wrong place is known.
+//! frame's place too, so that a block in the wrong place is recognised.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::store::StoreError;
 use crate::store::form::damaged;
 use crate::store::sorted::StoreResult;
 
-/// A block ends at so many bytes of rows. Larger ones compress better and need fewer entries of the
-/// index; smaller ones cost less where a single row is read.
+/// The bytes of rows at which a block ends. Larger blocks compress better and need fewer entries of
+/// the index; smaller ones make the read of a single row cheaper.
 const BLOCK_BYTES: usize = 32 * 1024;
-/// So many rows, the first with its whole key, are read one after another.
+/// The number of rows, the first with its whole key, that are read one after another.
 const STRETCH_ROWS: usize = 16;
 pub(super) const FRAME_HEAD_BYTES: usize = 12;
 
-/// A frame's head, as it was read.
+/// The head of a frame.
 pub(super) struct FrameHead {
     stored: u32,
     content: u32,
@@ -38,7 +38,7 @@ pub(super) struct BlockBuilder {
     first: Vec<u8>,
     last: Vec<u8>,
     rows: usize,
-    /// Where the stretches begin.
+    /// The places of the stretches.
     stretches: Vec<u32>,
 }
 
@@ -51,7 +51,7 @@ impl BlockBuilder {
         self.content.len() >= BLOCK_BYTES
     }
 
-    /// Adds a row behind the last one; without a value the key is a removed one.
+    /// Adds a row after the last one; without a value the key is removed.
     pub(super) fn push(&mut self, key: &[u8], value: Option<&[u8]>) {
         if self.is_empty() {
             self.first = key.to_vec();
@@ -71,8 +71,9 @@ impl BlockBuilder {
         self.last.extend_from_slice(key);
     }
 
-    /// Adds the block's frame to what is to be written at `at`, begins the next block, and gives
-    /// this one's first key. `until` is the next block's first key; empty for the last block.
+    /// Appends the block's frame to the bytes that are written at `at`, begins the next block, and
+    /// returns this one's first key. `until` is the next block's first key; empty for the last
+    /// block.
     pub(super) fn end(
         &mut self,
         until: &[u8],
@@ -113,7 +114,7 @@ impl FrameHead {
         Self { stored: number(0), content: number(4), sum: number(8) }
     }
 
-    /// How many bytes follow the head.
+    /// The number of bytes after the head.
     pub(super) fn body_bytes(&self) -> usize {
         self.stored as usize
     }
@@ -131,7 +132,7 @@ impl FrameHead {
     }
 }
 
-/// What is wrong with a block, by its place.
+/// The error of a damaged block, with its place.
 pub(super) fn wrong_block(segment: u64, at: u64, what: &str) -> StoreError {
     damaged("segments", &format!("the block at byte {at} of segment {segment}: {what}"))
 }
@@ -155,7 +156,7 @@ impl RowBlock {
         Some(Self { content, rows_end, stretches, until, frame_bytes })
     }
 
-    /// Where a stretch begins, and the key of its first row.
+    /// The place of a stretch, and the key of its first row.
     fn stretch(&self, nth: usize) -> Option<(usize, &[u8])> {
         let place = self.content.get(self.rows_end + nth * 4..)?.first_chunk()?;
         let place = u32::from_be_bytes(*place) as usize;
@@ -168,17 +169,17 @@ impl RowBlock {
         (shared == 0).then_some((place, key))
     }
 
-    /// How long its frame is in the file.
+    /// The length of its frame in the file.
     pub(super) fn frame_bytes(&self) -> u64 {
         self.frame_bytes
     }
 
-    /// How much memory it takes, in bytes.
+    /// Its memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.content.len()
     }
 
-    /// Whether the block, whose first key is not behind `key`, has `key` if its segment has.
+    /// Whether the block, whose first key is not after `key`, has `key` if the segment has it.
     pub(super) fn reaches(&self, key: &[u8]) -> bool {
         let until = &self.content[self.until.clone()];
         until.is_empty() || key < until
@@ -190,7 +191,7 @@ impl RowBlock {
     }
 }
 
-/// Goes through a block's rows.
+/// A cursor over a block's rows.
 pub(super) struct BlockCursor {
     block: Arc<RowBlock>,
     next: usize,
@@ -199,12 +200,12 @@ pub(super) struct BlockCursor {
 }
 
 impl BlockCursor {
-    /// Before the first row.
+    /// A cursor before the first row.
     pub(super) fn over(block: Arc<RowBlock>) -> Self {
         Self { block, next: 0, key: Vec::new(), value: None }
     }
 
-    /// At the first row whose key is not before `key`; `None` if the block has none.
+    /// A cursor at the first row whose key is not below `key`; `None` if the block has none.
     pub(super) fn seek(block: Arc<RowBlock>, key: &[u8]) -> StoreResult<Option<Self>> {
         let wrong = || damaged("segments", "a place in a block is none of its rows'");
         // The last stretch that begins at the key or before it; the first one if none does.
@@ -232,7 +233,7 @@ impl BlockCursor {
         &self.block
     }
 
-    /// Goes to the next row; `false` behind the last one.
+    /// Advances to the next row; `false` after the last one.
     pub(super) fn advance(&mut self) -> StoreResult<bool> {
         if self.next >= self.block.rows_end {
             return Ok(false);
@@ -282,7 +283,7 @@ fn checksum(segment: u64, at: u64, content: u32, body: &[u8]) -> u32 {
     sum.finalize()
 }
 
-/// Seven bits a byte, the lowest first; the highest bit says that more follow.
+/// Writes seven bits a byte, the lowest first; the highest bit says that more follow.
 fn put_number(out: &mut Vec<u8>, mut number: usize) {
     while number > 0x7F {
         out.push((number & 0x7F) as u8 | 0x80);

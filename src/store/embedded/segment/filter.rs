@@ -1,4 +1,4 @@
-//! What keys a segment may have, for keys that come in no order of time.
+//! A filter of a segment's keys, for tables whose keys are not in order of time.
 //!
 //! A Bloom filter of one cache line a key (Putze, Sanders and Singler, "Cache-, hash- and
 //! space-efficient Bloom filters", 2007): a key sets six bits of one 64-byte line. With ten bits a
@@ -19,7 +19,7 @@ pub(in super::super) struct KeyFilter {
 }
 
 impl KeyFilter {
-    /// One for so many keys.
+    /// A filter with room for this many keys.
     pub(super) fn for_keys(keys: u64) -> Self {
         let lines = usize::try_from(keys.div_ceil(KEYS_A_LINE)).expect("a filter fits in memory");
         Self { lines: vec![0; lines * LINE_BYTES] }
@@ -37,11 +37,11 @@ impl KeyFilter {
     }
 }
 
-/// The bytes and their bits that a key sets; none where there are no lines.
+/// The bytes and bits of a key; none if there are no lines.
 fn places(bytes: usize, key: &[u8]) -> impl Iterator<Item = (usize, u8)> {
     let lines = (bytes / LINE_BYTES) as u64;
     let hash = mixed_sum(key, &[]);
-    // The upper half chooses the line, nine bits each of what is mixed once more the bits in it.
+    // The upper half chooses the line; after another mix, nine bits each choose the bits in it.
     let line = ((hash >> 32) * lines) >> 32;
     let bits = (hash ^ (hash << 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let count = if lines == 0 { 0 } else { BITS_A_KEY };

@@ -1,13 +1,13 @@
-//! Segments: immutable files of sorted rows, where what is durable rests for good.
+//! Segments: immutable files of sorted rows, in which durable rows rest for good.
 //!
-//! A segment holds what a layer had, or what several segments had that were compacted into it: of
-//! each key the latest value, or that it was removed. Of two segments the newer one's row counts.
+//! A segment holds the rows of one layer, or of several segments that were compacted into it: for
+//! each key the latest value, or its removal. Of two segments the newer one's row counts.
 //!
-//! The file: the blocks, one behind another; the list of their first keys and places; the facts
-//! (how many rows, from which key to which in each table, the filter); the trailer, which says
-//! where list and facts stand and has their checksums. The manifest has the trailer's checksum, so
-//! that another file in a segment's place is known when the store is opened. A block's own checksum
-//! is looked at whenever it is read.
+//! The file: the blocks, one after another; the list of their first keys and places; the facts (the
+//! number of rows, the first and last key of each table, the filter); the trailer, which has the
+//! places and checksums of list and facts. The manifest has the trailer's checksum, so that another
+//! file in a segment's place is recognised when the store is opened. A block's own checksum is
+//! verified at every read.
 
 mod block;
 mod filter;
@@ -32,17 +32,17 @@ use filter::KeyFilter;
 
 pub(super) use writer::SegmentWriter;
 
-/// Where segments lie.
+/// The folder of segments.
 pub(super) const FOLDER: &str = "segments";
 const MAGIC: &[u8; 8] = b"SWSEGM01";
 const TRAILER_BYTES: usize = 44;
 
-/// What the manifest knows of a segment.
+/// A segment's entry in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SegmentEntry {
-    /// It never comes again in a folder.
+    /// Never used again in a folder.
     pub number: u64,
-    /// How often its rows have been compacted.
+    /// The number of compactions of its rows.
     pub level: u8,
     pub bytes: u64,
     pub rows: u64,
@@ -61,13 +61,13 @@ fn name_of(number: u64) -> String {
     format!("{FOLDER}/{number:010}")
 }
 
-/// What a segment says of itself.
+/// A segment's description of itself.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct SegmentFacts {
     index: IndexSum,
     /// In the order of their letters.
     tables: Vec<TableFacts>,
-    /// Of the keys that come in no order of time.
+    /// The filter of keys that are not in order of time.
     filter: KeyFilter,
 }
 
@@ -80,7 +80,7 @@ struct TableFacts {
     last: Vec<u8>,
 }
 
-/// Where a part of the file stands, and its checksum.
+/// The place and the checksum of a part of the file.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     at: u64,
@@ -94,10 +94,10 @@ struct Trailer {
     facts: Part,
 }
 
-/// Blocks that were read a while ago, by segment and place.
+/// Blocks that were read before, by segment and place.
 pub(super) struct BlockCache(quick_cache::sync::Cache<(u64, u64), Arc<RowBlock>, BlockWeight>);
 
-/// A block weighs what it takes of memory.
+/// A block weighs as much as its memory.
 #[derive(Clone)]
 struct BlockWeight;
 
@@ -108,7 +108,7 @@ impl quick_cache::Weighter<(u64, u64), Arc<RowBlock>> for BlockWeight {
 }
 
 impl BlockCache {
-    /// One of so many bytes.
+    /// A cache of this many bytes.
     pub(super) fn new(bytes: u64) -> Self {
         const USUAL_BYTES: u64 = 32 * 1024;
         let blocks = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX).max(16);
@@ -123,13 +123,13 @@ pub(super) struct Segment {
     path: PathBuf,
     list: Part,
     facts: SegmentFacts,
-    /// Without them the list of blocks says where they are, and each is read anew.
+    /// Without it the list of blocks gives their places, and each block is read from the file.
     shared: Option<SegmentShare>,
-    /// The list of blocks, once the index has failed.
+    /// The list of blocks, read when the index has failed.
     places: OnceLock<Vec<BlockPlace>>,
 }
 
-/// What the segments of a store have in common.
+/// The parts that a store's segments share.
 #[derive(Clone)]
 pub(super) struct SegmentShare {
     pub index: Arc<BlockIndex>,
@@ -137,8 +137,8 @@ pub(super) struct SegmentShare {
 }
 
 impl Segment {
-    /// Opens a segment that the manifest knows, and reads all of it but its blocks. `None` if the
-    /// file is not the one that was written.
+    /// Opens a segment of the manifest, and reads everything but its blocks. `None` if the file is
+    /// not the one that was written.
     pub(super) fn open(
         files: &Files,
         entry: &SegmentEntry,
@@ -162,7 +162,7 @@ impl Segment {
         Ok(Some(Self { entry, file, path, list, facts, shared, places }))
     }
 
-    /// Whether the file lies there as it was written, as far as can be told without its blocks.
+    /// Whether the file is as it was written, as far as can be told without reading its blocks.
     pub(super) fn is_whole(files: &Files, entry: &SegmentEntry) -> bool {
         matches!(Self::open(files, entry, None), Ok(Some(_)))
     }
@@ -171,12 +171,12 @@ impl Segment {
         self.entry.number
     }
 
-    /// What the index has of the segment, if it is whole.
+    /// The segment's sum in a complete index.
     pub(super) fn index_sum(&self) -> IndexSum {
         self.facts.index
     }
 
-    /// How many keys of a table the segment has.
+    /// The number of a table's keys in the segment.
     pub(super) fn rows_of(&self, letter: u8) -> u64 {
         self.table(letter).map_or(0, |table| table.rows)
     }
@@ -198,7 +198,7 @@ impl Segment {
         within && (!is_scattered(table.letter) || self.facts.filter.may_have(key))
     }
 
-    /// Whether a key of the segment may lie between two bounds, the second of which is out.
+    /// Whether a key of the segment may lie between two bounds, the second excluded.
     fn may_reach(&self, from: &[u8], to: &[u8]) -> bool {
         let within =
             |table: &TableFacts| table.last.as_slice() >= from && table.first.as_slice() < to;
@@ -220,7 +220,7 @@ impl Segment {
         Ok(self.locate(key)?.map(|(_, block)| block))
     }
 
-    /// The same, with where the block behind it begins. `None` if the key lies before all rows.
+    /// The same, with the place of the next block. `None` if the key comes before all rows.
     fn locate(&self, key: &[u8]) -> StoreResult<Option<(u64, Arc<RowBlock>)>> {
         let first = self.facts.tables.first().map(|table| table.first.as_slice());
         if first.is_none_or(|first| key < first) {
@@ -240,17 +240,19 @@ impl Segment {
                     }
                 }
                 Ok(None) => {}
-                Err(why) => tracing::error!(%why, "the store's index cannot be read"),
+                Err(why) => tracing::error!(
+                    %why, "the index cannot be read; the segment's own list is read"
+                ),
             }
         }
-        // The index is not as it was made.
+        // The index is damaged or incomplete.
         let places = self.listed()?;
         let behind = places.partition_point(|place| place.first.as_slice() <= key);
         let Some(place) = behind.checked_sub(1).map(|at| &places[at]) else { return Ok(None) };
         self.cached(place.at).map(Some)
     }
 
-    /// The list of blocks at the segment's end, kept from the first time that it is needed.
+    /// The list of blocks at the segment's end, kept after its first use.
     fn listed(&self) -> StoreResult<&[BlockPlace]> {
         if self.places.get().is_none() {
             let places = self.places()?;
@@ -305,7 +307,7 @@ impl Segment {
         head.block(number, at, &body)
     }
 
-    /// Shows the rows of a block, and holds them against the list of blocks.
+    /// Visits the rows of a block, and checks them against the list of blocks.
     pub(super) fn read_block(
         &self,
         place: &BlockPlace,
@@ -339,7 +341,7 @@ impl Segment {
         StoreError::Io { context: format!("cannot read `{}`", self.path.display()), source }
     }
 
-    /// The rows from a key on, if any lies before `to`; by way of the cache.
+    /// The rows from a key on, if any lies before `to`; through the cache.
     pub(super) fn rows_from(
         self: &Arc<Self>,
         from: &[u8],
@@ -359,14 +361,14 @@ impl Segment {
         if block.is_last() {
             return Ok(None);
         }
-        // All of the block lies before the key, and all of the next one behind it.
+        // All of the block lies before the key, and all of the next one after it.
         let (after, block) = self.cached(next)?;
         let rows = BlockCursor::over(block);
         let mut cursor = SegmentCursor { segment, rows, next: after, cached: true };
         Ok(cursor.advance()?.then_some(cursor))
     }
 
-    /// All rows from the first on, past the cache: for whoever reads the whole segment once.
+    /// All rows from the first on, without the cache: for reading the whole segment once.
     pub(super) fn all_rows(self: &Arc<Self>) -> StoreResult<Option<SegmentCursor>> {
         let block = self.block_at(0)?;
         let next = block.frame_bytes();
@@ -376,7 +378,7 @@ impl Segment {
     }
 }
 
-/// What the rows of a block are shown to, with `None` where a key was removed.
+/// The callback for the rows of a block; the value of a removed key is `None`.
 type ShowRow<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
 
 /// Whether a block's first row has this key.
@@ -385,17 +387,17 @@ fn begins_with(block: &Arc<RowBlock>, first: &[u8]) -> bool {
     matches!(cursor.advance(), Ok(true)) && cursor.key() == first
 }
 
-/// Goes through a segment's rows, from one of them on.
+/// A cursor over a segment's rows, from one of them on.
 pub(super) struct SegmentCursor {
     segment: Arc<Segment>,
     rows: BlockCursor,
-    /// Where the next block begins.
+    /// The place of the next block.
     next: u64,
     cached: bool,
 }
 
 impl SegmentCursor {
-    /// Goes to the next row; `false` behind the last one.
+    /// Advances to the next row; `false` after the last one.
     pub(super) fn advance(&mut self) -> StoreResult<bool> {
         loop {
             if self.rows.advance()? {
@@ -418,14 +420,14 @@ impl SegmentCursor {
         self.rows.key()
     }
 
-    /// `None` where the key was removed.
+    /// `None` if the key was removed.
     pub(super) fn value(&self) -> Option<&[u8]> {
         self.rows.value()
     }
 }
 
 impl Part {
-    /// `None` if what stands there is not what was written.
+    /// `None` if the part is not as it was written.
     fn read(self, file: &File) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = vec![0; self.length as usize];
         file.read_exact_at(&mut bytes, self.at)?;
@@ -459,7 +461,7 @@ impl Trailer {
         bytes
     }
 
-    /// The checksum that the manifest keeps.
+    /// The trailer's checksum, which the manifest has.
     fn checksum(bytes: &[u8]) -> u32 {
         bytes.last_chunk().map_or(0, |sum| u32::from_be_bytes(*sum))
     }
@@ -472,7 +474,7 @@ impl Trailer {
     }
 }
 
-/// Whether a table's keys come in no order of time, so that every segment may have any of them.
+/// Whether a table's keys are not in order of time, so that every segment may have any of them.
 fn is_scattered(letter: u8) -> bool {
     crate::store::table::is_scattered(letter)
 }

@@ -1,4 +1,4 @@
-//! Writing a segment, from its first row to its trailer.
+//! Writes a segment, from its first row to its trailer.
 
 use crate::store::StoreError;
 
@@ -8,30 +8,30 @@ use super::block::BlockBuilder;
 use super::filter::KeyFilter;
 use super::{Part, SegmentEntry, SegmentFacts, TableFacts, Trailer, is_scattered, name_of};
 
-/// What is gathered before it is written.
+/// The bytes that are gathered for one write.
 const WRITE_BYTES: usize = 1024 * 1024;
-/// After so many bytes what was written is synced, so that the disk is never busy for long with a
-/// large segment: the journal's syncs wait behind it.
+/// The bytes after which the file is synced, so that a large segment never keeps the disk busy for
+/// long: the journal's syncs wait behind it.
 const SYNC_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A segment in the making.
+/// A segment that is being written.
 pub(in super::super) struct SegmentWriter {
     files: Files,
-    /// Made when there is something to write.
+    /// Made with the first write.
     file: Option<StoreFile>,
     number: u64,
     block: BlockBuilder,
     places: Vec<BlockPlace>,
     facts: SegmentFacts,
     rows: u64,
-    /// What is still to be written, and where it goes.
+    /// The bytes that are not written yet, and their place.
     gathered: Vec<u8>,
     written: u64,
     synced: u64,
 }
 
 impl SegmentWriter {
-    /// Begins a segment with at most so many keys that come in no order of time.
+    /// Begins a segment with at most this many keys that are not in order of time.
     pub(in super::super) fn new(files: &Files, number: u64, scattered: u64) -> Self {
         let filter = KeyFilter::for_keys(scattered);
         Self {
@@ -48,7 +48,7 @@ impl SegmentWriter {
         }
     }
 
-    /// Adds a row behind the last one.
+    /// Adds a row after the last one.
     pub(in super::super) fn push(
         &mut self,
         key: &[u8],
@@ -80,7 +80,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Ends the file and makes its content durable; its name is so when its folder has been synced.
+    /// Completes the file and makes its content durable; its name becomes durable with its folder.
     /// `None`, and no file, if it has no row.
     pub(in super::super) fn end(
         mut self,

@@ -12,7 +12,7 @@ use crate::store::table::books::settlement::Settlements;
 use crate::store::table::books::statement::Statements;
 
 use super::samples::{Draw, date, first_id, moment};
-use super::{Sampled, head_fits};
+use super::{SampleTable, head_fits};
 use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::{ClearingDays, DayClose};
 use crate::domain::books::difference::{
@@ -408,7 +408,7 @@ pub(super) fn settled_date() -> SettledDate {
     }
 }
 
-impl Sampled for ShutDays {
+impl SampleTable for ShutDays {
     fn fixed() -> Vec<(ChannelId, ClearingDays)> {
         vec![days()]
     }
@@ -418,7 +418,7 @@ impl Sampled for ShutDays {
     }
 }
 
-impl Sampled for DayCloses {
+impl SampleTable for DayCloses {
     fn fixed() -> Vec<DayClose> {
         vec![close()]
     }
@@ -428,7 +428,7 @@ impl Sampled for DayCloses {
     }
 }
 
-impl Sampled for Statements {
+impl SampleTable for Statements {
     fn fixed() -> Vec<StatementRevision> {
         vec![statement()]
     }
@@ -438,7 +438,7 @@ impl Sampled for Statements {
     }
 }
 
-impl Sampled for Reconciliations {
+impl SampleTable for Reconciliations {
     fn fixed() -> Vec<Reconciliation> {
         vec![reconciliation()]
     }
@@ -452,7 +452,7 @@ impl Sampled for Reconciliations {
     }
 }
 
-impl Sampled for FoundDifferences {
+impl SampleTable for FoundDifferences {
     fn fixed() -> Vec<FoundDifference> {
         vec![found()]
     }
@@ -462,7 +462,7 @@ impl Sampled for FoundDifferences {
     }
 }
 
-impl Sampled for AgreedLines {
+impl SampleTable for AgreedLines {
     fn fixed() -> Vec<AgreedPart> {
         vec![AgreedPart { batch: batch(), part: 0, lines: vec![1, 2, 255] }]
     }
@@ -473,7 +473,7 @@ impl Sampled for AgreedLines {
     }
 }
 
-impl Sampled for Differences {
+impl SampleTable for Differences {
     fn fixed() -> Vec<Difference> {
         vec![difference()]
     }
@@ -487,7 +487,7 @@ impl Sampled for Differences {
     }
 }
 
-impl Sampled for Settlements {
+impl SampleTable for Settlements {
     fn fixed() -> Vec<ChannelSettlement> {
         vec![settlement()]
     }
@@ -501,7 +501,7 @@ impl Sampled for Settlements {
     }
 }
 
-impl Sampled for SettledDates {
+impl SampleTable for SettledDates {
     fn fixed() -> Vec<SettledDate> {
         vec![settled_date()]
     }

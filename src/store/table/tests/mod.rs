@@ -17,7 +17,7 @@ use crate::store::table::order::Orders;
 pub(in crate::store) use samples::Draw;
 
 /// A table with rows for its tests.
-pub(in crate::store) trait Sampled: Table<Row: Debug + PartialEq> {
+pub(in crate::store) trait SampleTable: Table<Row: Debug + PartialEq> {
     /// Rows whose stored form is fixed, with every optional field.
     fn fixed() -> Vec<Self::Row>;
 
@@ -36,12 +36,12 @@ pub(in crate::store) struct Samples {
 }
 
 impl Samples {
-    pub(in crate::store) const fn of<T: Sampled>() -> Self {
+    pub(in crate::store) const fn of<T: SampleTable>() -> Self {
         Self { fixed: fixed::<T>, comes_back: comes_back::<T> }
     }
 }
 
-fn fixed<T: Sampled>() -> Vec<Vec<u8>> {
+fn fixed<T: SampleTable>() -> Vec<Vec<u8>> {
     let stored = |row: T::Row| {
         let bytes = T::encode(&row);
         assert_eq!(T::decode(&T::key(&row), &bytes).ok(), Some(row));
@@ -52,7 +52,7 @@ fn fixed<T: Sampled>() -> Vec<Vec<u8>> {
 
 /// A row comes back. Cut short or lengthened it does not; changed in one byte it is an error or
 /// another row, never a panic.
-fn comes_back<T: Sampled>(draw: &mut Draw, place: prop::sample::Index, byte: u8) {
+fn comes_back<T: SampleTable>(draw: &mut Draw, place: prop::sample::Index, byte: u8) {
     let row = T::draw(draw);
     let (key, bytes) = (T::key(&row), T::encode(&row));
     assert_eq!(T::decode(&key, &bytes).ok().as_ref(), Some(&row));

@@ -33,7 +33,7 @@ use crate::store::table::order::Orders;
 use crate::store::table::reversal::Reversals;
 use crate::store::table::transaction::Transactions;
 
-use super::{Sampled, head_fits};
+use super::{SampleTable, head_fits};
 
 /// Draws rows; the same seed draws the same rows.
 pub(in crate::store) struct Draw {
@@ -605,7 +605,7 @@ pub(super) fn audit() -> AuditEntry {
     }
 }
 
-impl Sampled for Orders {
+impl SampleTable for Orders {
     fn fixed() -> Vec<Order> {
         vec![order(), charged_order()]
     }
@@ -615,7 +615,7 @@ impl Sampled for Orders {
     }
 }
 
-impl Sampled for Reversals {
+impl SampleTable for Reversals {
     fn fixed() -> Vec<ReversalEntry> {
         vec![entry()]
     }
@@ -629,7 +629,7 @@ impl Sampled for Reversals {
     }
 }
 
-impl Sampled for Transactions {
+impl SampleTable for Transactions {
     fn fixed() -> Vec<Transaction> {
         vec![transaction()]
     }
@@ -639,7 +639,7 @@ impl Sampled for Transactions {
     }
 }
 
-impl Sampled for Clearing {
+impl SampleTable for Clearing {
     fn fixed() -> Vec<ClearingRecord> {
         vec![clearing()]
     }
@@ -649,7 +649,7 @@ impl Sampled for Clearing {
     }
 }
 
-impl Sampled for AccountingRequests {
+impl SampleTable for AccountingRequests {
     fn fixed() -> Vec<AccountingRequest> {
         vec![accounting()]
     }
@@ -663,7 +663,7 @@ impl Sampled for AccountingRequests {
     }
 }
 
-impl Sampled for CoreNotices {
+impl SampleTable for CoreNotices {
     fn fixed() -> Vec<CoreNotice> {
         vec![notice()]
     }
@@ -677,7 +677,7 @@ impl Sampled for CoreNotices {
     }
 }
 
-impl Sampled for Contradictions {
+impl SampleTable for Contradictions {
     fn fixed() -> Vec<Contradiction> {
         vec![contradiction()]
     }
@@ -687,7 +687,7 @@ impl Sampled for Contradictions {
     }
 }
 
-impl Sampled for Audit {
+impl SampleTable for Audit {
     fn fixed() -> Vec<(u64, AuditEntry)> {
         vec![(7, audit())]
     }
