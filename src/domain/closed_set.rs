@@ -3,13 +3,18 @@
 //! The name is what the API, channel files, logs and metrics call a value. The store has a number.
 //! Neither is ever given to another value, and one that is no longer written still reads back.
 
-/// A value that is stored by a number of its own. Zero is left free, so that a blank byte is damage
-/// and not a value.
+/// A value that is stored by a number of its own, or by its name where people read along. Zero is
+/// left free, so that a blank byte is damage and not a value.
 pub trait StoredNumber: Sized + Copy {
     fn number(self) -> u8;
 
     /// `None` if no value has this number: the stored number is damaged or of a newer version.
     fn from_number(number: u8) -> Option<Self>;
+
+    fn stored_name(self) -> &'static str;
+
+    /// `None` if no value has this name.
+    fn from_stored_name(name: &str) -> Option<Self>;
 }
 
 /// Declares an enum with `ALL` of its values, `name`, `parse` and [`Display`](std::fmt::Display).
@@ -76,6 +81,14 @@ macro_rules! closed_set {
 
             fn from_number(number: u8) -> Option<Self> {
                 match number { $($number => Some(Self::$value),)+ _ => None }
+            }
+
+            fn stored_name(self) -> &'static str {
+                self.name()
+            }
+
+            fn from_stored_name(name: &str) -> Option<Self> {
+                Self::parse(name)
             }
         }
     };

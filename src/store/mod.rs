@@ -11,12 +11,14 @@
 pub mod memory;
 pub mod reread;
 pub mod embedded;
+pub mod postgres;
 
 mod form;
 mod key;
 mod plan;
 mod row;
 mod sorted;
+mod sql;
 mod table;
 
 use std::pin::Pin;
@@ -30,6 +32,7 @@ use crate::domain::ids::OrderId;
 use crate::domain::write_set::{ReportedEnd, WriteSet};
 
 pub use sorted::{Scan, SortedBytes, Visit};
+pub use sql::Tables;
 
 /// A future that a store returns; boxed, so that the store is chosen at start.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -93,6 +96,9 @@ pub enum StoreError {
     },
     #[error("{context}: {detail}")]
     Backend { context: &'static str, detail: String },
+    /// The store cannot be reached just now.
+    #[error("the store cannot be reached: {detail}")]
+    Unavailable { detail: String },
     /// A stored row cannot be decoded: the file is damaged, or written by a newer version.
     #[error("a stored row of `{table}` cannot be decoded: {detail}")]
     Damaged { table: &'static str, detail: String },
@@ -132,6 +138,11 @@ pub trait Store: Send + Sync {
     /// so that no call carries them out any more. Sorted by order.
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
+    /// The tables of a store that has such: they answer all reads, and no rows are shown.
+    fn tables(&self) -> Option<&Tables> {
+        None
+    }
+
     /// Runs a query that reads a row or two by their keys, on the spot.
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()>;
 
@@ -159,6 +170,10 @@ impl Store for BlockingReads {
 
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
         self.0.left_in_flight()
+    }
+
+    fn tables(&self) -> Option<&Tables> {
+        self.0.tables()
     }
 
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {

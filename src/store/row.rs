@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
 
-use super::PAGE_MAX;
 use super::form::millis;
 use super::key::bounds;
 use super::plan::CommitPlan;
 use super::sorted::{Scan, SortedRows, StoreResult, onward, page};
+use super::sql::step::{SqlPlan, Step};
 #[cfg(test)]
 use super::table::tests::SampleTable as Listed;
+use super::{CommitError, PAGE_MAX};
 /// A listed table; in tests it has samples too.
 #[cfg(not(test))]
 use Table as Listed;
@@ -53,6 +54,17 @@ pub(super) trait Table {
 
     /// Adds the table's part of a write set, with its guards.
     fn plan(writes: &WriteSet, plan: &mut CommitPlan);
+
+    /// The statements of a commit that the table has in SQL, in the order in which they are carried
+    /// out.
+    fn sql_steps() -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// Adds what a write set has for those.
+    fn sql_plan(_writes: &WriteSet, _plan: &mut SqlPlan) -> Result<(), CommitError> {
+        Ok(())
+    }
 }
 
 /// A table whose rows count their versions, and may have index entries.
@@ -222,6 +234,8 @@ pub(super) struct AnyTable {
     pub row_letters: usize,
     pub scattered: &'static [u8],
     pub plan: fn(&WriteSet, &mut CommitPlan),
+    pub sql_steps: fn() -> Vec<Step>,
+    pub sql_plan: fn(&WriteSet, &mut SqlPlan) -> Result<(), CommitError>,
     pub reread: RowReader,
     #[cfg(test)]
     pub samples: super::table::tests::Samples,
@@ -235,6 +249,8 @@ impl AnyTable {
             row_letters: T::ROW_LETTERS,
             scattered: T::SCATTERED,
             plan: T::plan,
+            sql_steps: T::sql_steps,
+            sql_plan: T::sql_plan,
             reread: reread::<T>,
             #[cfg(test)]
             samples: super::table::tests::Samples::of::<T>(),

@@ -34,9 +34,11 @@ use std::sync::LazyLock;
 
 use crate::domain::write_set::WriteSet;
 
+use super::CommitError;
 use super::plan::CommitPlan;
 use super::row::AnyTable;
 use super::sorted::StoreResult;
+use super::sql::step::{SqlPlan, Step};
 use accounting::AccountingRequests;
 use audit::Audit;
 use books::agreed::AgreedLines;
@@ -86,6 +88,31 @@ pub(super) fn plan(writes: &WriteSet) -> CommitPlan {
         (table.plan)(writes, &mut plan);
     }
     plan
+}
+
+/// The steps of a commit in SQL, and where those of each table begin.
+static STEPS: LazyLock<(Vec<Step>, Vec<usize>)> = LazyLock::new(|| {
+    let (mut steps, mut begins) = (Vec::new(), Vec::new());
+    for table in &TABLES {
+        begins.push(steps.len());
+        steps.extend((table.sql_steps)());
+    }
+    (steps, begins)
+});
+
+/// The statements of a commit, in their order.
+pub(super) fn sql_steps() -> &'static [Step] {
+    &STEPS.0
+}
+
+/// A write set as rows for those.
+pub(super) fn sql_plan(writes: &WriteSet) -> Result<SqlPlan, CommitError> {
+    let mut plan = SqlPlan::default();
+    for (table, base) in TABLES.iter().zip(&STEPS.1) {
+        plan.base = *base;
+        (table.sql_plan)(writes, &mut plan)?;
+    }
+    Ok(plan)
 }
 
 /// The tables, by the first byte of their keys, whose keys come in no order of time.

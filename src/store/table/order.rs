@@ -5,30 +5,23 @@
 //! order id (I-9), and what a refund, void or capture refers to, are written with its first version
 //! only.
 
-use std::sync::Arc;
+mod form;
+mod sql;
 
-use serde::{Deserialize, Serialize};
-
-use crate::domain::bin::{Bin, BinRow, CardBrands};
-use crate::domain::card::{CardDigests, CardFacts, MaskedPan, SealedPan};
-use crate::domain::closed_set::StoredNumber;
-use crate::domain::fee::Fee;
-use crate::domain::flow::attempt::Attempt;
-use crate::domain::flow::order::{Candidate, Claims, Instruction, Order, OrderKind};
-use crate::domain::ids::{
-    CallerId, CallerOrderId, ChannelId, ChannelOrderNo, MerchantCategory, MerchantId, OrderId,
-};
-use crate::domain::outcome::Objection;
+use crate::domain::flow::order::Order;
+use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text, wrong};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::{CommitPlan, PlanCheck, check_version};
 use crate::store::row::{Table, get, list_rows};
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
-use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
+use crate::store::sql::read::parameters;
+use crate::store::sql::step::{SqlPlan, Step};
+use crate::store::{CommitError, PAGE_MAX, Store, StoreRead};
+
+use form::{order_bytes, read_order, read_order_version};
 
 const TABLE: &str = "orders";
-const FIELDS: StoredFields = StoredFields { table: TABLE };
 
 pub(super) const OPEN: u8 = b'o';
 const FINAL: u8 = b'O';
@@ -71,6 +64,14 @@ impl Table for Orders {
             let step = OrderStep::of(order);
             plan.own(move |check| step.check(check));
         }
+    }
+
+    fn sql_steps() -> Vec<Step> {
+        sql::steps()
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        sql::plan(writes, plan)
     }
 }
 
@@ -155,7 +156,10 @@ pub(super) fn order_of(rows: SortedRows<'_>, id: OrderId) -> StoreResult<Option<
 
 impl dyn Store + '_ {
     pub fn order(&self, id: OrderId) -> StoreRead<'_, Option<Order>> {
-        self.look(move |rows| order_of(rows, id))
+        match self.tables() {
+            Some(tables) => tables.order("WHERE t.id = $1", parameters![id]),
+            None => self.look(move |rows| order_of(rows, id)),
+        }
     }
 
     pub fn order_by_caller(
@@ -163,15 +167,26 @@ impl dyn Store + '_ {
         caller: CallerId,
         caller_order_id: CallerOrderId,
     ) -> StoreRead<'_, Option<Order>> {
-        self.look(move |rows| match rows.get(&caller_key(&caller, &caller_order_id))? {
-            Some(stored) => order_of(rows, Parts::from(&stored, 0).order()?),
-            None => Ok(None),
-        })
+        match self.tables() {
+            Some(tables) => tables.order(
+                "WHERE t.caller = $1 AND t.caller_order_id = $2",
+                parameters![caller, caller_order_id],
+            ),
+            None => {
+                self.look(move |rows| match rows.get(&caller_key(&caller, &caller_order_id))? {
+                    Some(stored) => order_of(rows, Parts::from(&stored, 0).order()?),
+                    None => Ok(None),
+                })
+            }
+        }
     }
 
     /// Orders by id. The open ones are read first, so that an order that becomes final meanwhile is
     /// seen twice rather than not at all; the later row stands.
     pub fn orders(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
+        if let Some(tables) = self.tables() {
+            return tables.orders("t.id > $1", after, limit, None);
+        }
         self.list(move |rows| {
             let key = |table| after.map(|order| order_key(table, order));
             let open = list_rows::<Orders>(rows, &[OPEN], key(OPEN), limit)?;
@@ -188,6 +203,9 @@ impl dyn Store + '_ {
 
     /// Orders that are not final, by id.
     pub fn open_orders(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
+        if let Some(tables) = self.tables() {
+            return tables.orders("t.id > $1 AND t.finished_at IS NULL", after, limit, None);
+        }
         let after = after.map(|order| order_key(OPEN, order));
         self.list(move |rows| list_rows::<Orders>(rows, &[OPEN], after, limit))
     }
@@ -199,6 +217,10 @@ impl dyn Store + '_ {
         after: Option<OrderId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Order>> {
+        if let Some(tables) = self.tables() {
+            let which = "t.id > $1 AND t.original = $3 AND t.kind IN ('refund', 'void', 'capture')";
+            return tables.orders(which, after, limit, Some(of));
+        }
         self.list(move |rows| {
             let prefix = order_key(FOLLOW_UP, of);
             let last = after.map(|last| follow_up_key(of, last));
@@ -207,394 +229,4 @@ impl dyn Store + '_ {
             })
         })
     }
-}
-
-#[derive(Serialize, Deserialize)]
-struct OrderRecord<'a> {
-    version: u32,
-    status: u8,
-    #[serde(borrow)]
-    caller: &'a str,
-    caller_order_id: &'a str,
-    kind: KindRecord,
-    merchant_id: &'a str,
-    amount_minor: i64,
-    currency: u8,
-    settlement: u8,
-    merchant_category: Option<u16>,
-    merchant_fee_minor: Option<i64>,
-    card: Option<CardRecord<'a>>,
-    description: Option<&'a str>,
-    notify_url: Option<&'a str>,
-    reason: Option<u8>,
-    attempts: Vec<AttemptRecord<'a>>,
-    candidates: Vec<CandidateRecord<'a>>,
-    released_minor: i64,
-    /// `None` while nothing has been drawn from it: one byte for six.
-    claims: Option<ClaimsRecord>,
-    sealed_pan: Option<SealedRecord<'a>>,
-    accounting_sequence: u16,
-    clearing_date: Option<u32>,
-    charged: Option<FeeRecord<'a>>,
-    created_at: u64,
-    finished_at: Option<u64>,
-}
-
-/// `postcard` numbers the variants by their place: new ones are added at the end.
-#[derive(Serialize, Deserialize)]
-enum KindRecord {
-    Payment,
-    Undo {
-        #[serde(with = "postcard::fixint::le")]
-        order: u64,
-        attempt: u8,
-    },
-    Release {
-        #[serde(with = "postcard::fixint::le")]
-        order: u64,
-    },
-    Preauth,
-    Capture {
-        #[serde(with = "postcard::fixint::le")]
-        order: u64,
-    },
-    Refund {
-        #[serde(with = "postcard::fixint::le")]
-        order: u64,
-    },
-    Void {
-        #[serde(with = "postcard::fixint::le")]
-        order: u64,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-struct ClaimsRecord {
-    refunded_minor: i64,
-    captured_minor: i64,
-    from_escrow_minor: i64,
-    contradicted_minor: i64,
-    given_back_minor: i64,
-    fee_back_minor: i64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct FeeRecord<'a> {
-    minor: i64,
-    rule: &'a str,
-    refund: u8,
-}
-
-#[derive(Serialize, Deserialize)]
-struct CardRecord<'a> {
-    masked: &'a str,
-    pan: [u8; 16],
-    expiry: Option<[u8; 8]>,
-    holder: Option<[u8; 8]>,
-    id_type: Option<[u8; 8]>,
-    id_number: Option<[u8; 8]>,
-    phone: Option<[u8; 8]>,
-    #[serde(borrow)]
-    row: Option<BinRecord<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct BinRecord<'a> {
-    bin: &'a str,
-    pan_length: u8,
-    issuer_code: &'a str,
-    issuer_name: &'a str,
-    card_name: &'a str,
-    card_type: u8,
-    brand: u8,
-    second_brand: Option<u8>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct AttemptRecord<'a> {
-    number: u8,
-    channel: &'a str,
-    operation: u8,
-    state: u8,
-    sent_at: u64,
-    channel_reference: Option<&'a str>,
-    acknowledged_at: Option<u64>,
-    code: Option<&'a str>,
-    reason: Option<u8>,
-    unknown_cause: Option<u8>,
-    objection: Option<&'a str>,
-    unresolved_at: Option<u64>,
-    ended_at: Option<u64>,
-    ended_by: Option<u8>,
-    #[serde(borrow)]
-    sealed_pan: Option<SealedRecord<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SealedRecord<'a> {
-    key_id: &'a str,
-    nonce: [u8; 12],
-    bytes: &'a [u8],
-}
-
-#[derive(Serialize, Deserialize)]
-struct CandidateRecord<'a> {
-    channel: &'a str,
-    keeps_pan: bool,
-}
-
-fn order_bytes(order: &Order) -> Vec<u8> {
-    encode(&OrderRecord {
-        version: order.version,
-        status: order.status.number(),
-        caller: order.instruction.caller.as_str(),
-        caller_order_id: order.instruction.caller_order_id.as_str(),
-        kind: kind_record(order.instruction.kind),
-        merchant_id: order.instruction.merchant_id.as_str(),
-        amount_minor: order.instruction.amount.get(),
-        currency: order.instruction.currency.number(),
-        settlement: order.instruction.settlement_mode.number(),
-        merchant_category: order.instruction.merchant_category.map(MerchantCategory::number),
-        merchant_fee_minor: order.instruction.merchant_fee_minor,
-        card: order.instruction.card.as_ref().map(card_record),
-        description: order.instruction.description.as_deref(),
-        notify_url: order.instruction.notify_url.as_deref(),
-        reason: order.reason.map(StoredNumber::number),
-        attempts: order.attempts.iter().map(attempt_record).collect(),
-        candidates: order.candidates.iter().map(candidate_record).collect(),
-        released_minor: order.released_minor,
-        claims: claims_record(order.claims),
-        sealed_pan: order.sealed_pan.as_ref().map(sealed_record),
-        accounting_sequence: order.accounting_sequence,
-        clearing_date: order.clearing_date.map(|date| date.yyyymmdd()),
-        charged: order.charged.as_ref().map(fee_record),
-        created_at: millis(order.created_at),
-        finished_at: order.finished_at.map(millis),
-    })
-}
-
-fn claims_record(claims: Claims) -> Option<ClaimsRecord> {
-    (claims != Claims::default()).then_some(ClaimsRecord {
-        refunded_minor: claims.refunded_minor,
-        captured_minor: claims.captured_minor,
-        from_escrow_minor: claims.from_escrow_minor,
-        contradicted_minor: claims.contradicted_minor,
-        given_back_minor: claims.given_back_minor,
-        fee_back_minor: claims.fee_back_minor,
-    })
-}
-
-fn read_claims(record: ClaimsRecord) -> Claims {
-    Claims {
-        refunded_minor: record.refunded_minor,
-        captured_minor: record.captured_minor,
-        from_escrow_minor: record.from_escrow_minor,
-        contradicted_minor: record.contradicted_minor,
-        given_back_minor: record.given_back_minor,
-        fee_back_minor: record.fee_back_minor,
-    }
-}
-
-fn fee_record(fee: &Fee) -> FeeRecord<'_> {
-    FeeRecord { minor: fee.minor, rule: &fee.rule, refund: fee.refund.number() }
-}
-
-fn read_fee(record: &FeeRecord<'_>) -> Result<Fee, StoreError> {
-    let refund = FIELDS.code("refund", record.refund)?;
-    Ok(Fee { minor: record.minor, rule: record.rule.to_owned(), refund })
-}
-
-fn read_category(number: u16) -> Result<MerchantCategory, StoreError> {
-    MerchantCategory::from_number(number).ok_or_else(|| wrong(TABLE, "merchant_category"))
-}
-
-fn kind_record(kind: OrderKind) -> KindRecord {
-    match kind {
-        OrderKind::Payment => KindRecord::Payment,
-        OrderKind::Undo { of } => {
-            KindRecord::Undo { order: of.order.as_u64(), attempt: of.attempt }
-        }
-        OrderKind::Release { of } => KindRecord::Release { order: of.as_u64() },
-        OrderKind::Preauth => KindRecord::Preauth,
-        OrderKind::Capture { of } => KindRecord::Capture { order: of.as_u64() },
-        OrderKind::Refund { of } => KindRecord::Refund { order: of.as_u64() },
-        OrderKind::Void { of } => KindRecord::Void { order: of.as_u64() },
-    }
-}
-
-fn sealed_record(sealed: &SealedPan) -> SealedRecord<'_> {
-    SealedRecord { key_id: &sealed.key_id, nonce: sealed.nonce, bytes: &sealed.bytes }
-}
-
-fn card_record(card: &CardFacts) -> CardRecord<'_> {
-    let some = |digest: u64| (digest != 0).then(|| digest.to_le_bytes());
-    let digests = &card.digests;
-    CardRecord {
-        masked: card.masked.as_str(),
-        pan: digests.pan.to_le_bytes(),
-        expiry: some(digests.expiry),
-        holder: some(digests.holder),
-        id_type: some(digests.id_type),
-        id_number: some(digests.id_number),
-        phone: some(digests.phone),
-        row: card.row.as_ref().map(|row| BinRecord {
-            bin: row.bin.as_str(),
-            pan_length: row.pan_length,
-            issuer_code: &row.issuer_code,
-            issuer_name: &row.issuer_name,
-            card_name: &row.card_name,
-            card_type: row.card_type.number(),
-            brand: row.brands.first.number(),
-            second_brand: row.brands.second.map(StoredNumber::number),
-        }),
-    }
-}
-
-fn attempt_record(attempt: &Attempt) -> AttemptRecord<'_> {
-    AttemptRecord {
-        number: attempt.number,
-        channel: attempt.channel.as_str(),
-        operation: attempt.operation.number(),
-        state: attempt.state.number(),
-        sent_at: millis(attempt.sent_at),
-        channel_reference: attempt.channel_reference.as_deref(),
-        acknowledged_at: attempt.acknowledged_at.map(millis),
-        code: attempt.code.as_deref(),
-        reason: attempt.reason.map(StoredNumber::number),
-        unknown_cause: attempt.unknown_cause.map(StoredNumber::number),
-        objection: attempt.objection.as_ref().map(Objection::as_str),
-        unresolved_at: attempt.unresolved_at.map(millis),
-        ended_at: attempt.ended_at.map(millis),
-        ended_by: attempt.ended_by.map(StoredNumber::number),
-        sealed_pan: attempt.sealed_pan.as_ref().map(sealed_record),
-    }
-}
-
-fn candidate_record(candidate: &Candidate) -> CandidateRecord<'_> {
-    CandidateRecord { channel: candidate.channel.as_str(), keeps_pan: candidate.keeps_pan }
-}
-
-/// The version alone, which guards a commit.
-fn read_order_version(bytes: &[u8]) -> Result<u32, StoreError> {
-    decode_head(TABLE, bytes)
-}
-
-fn read_order(id: OrderId, bytes: &[u8]) -> Result<Order, StoreError> {
-    let record: OrderRecord<'_> = decode(TABLE, bytes)?;
-    Ok(Order {
-        id,
-        version: record.version,
-        instruction: Instruction {
-            caller: CallerId::from_stored(record.caller),
-            caller_order_id: CallerOrderId::from_stored(record.caller_order_id),
-            kind: read_kind(&record.kind),
-            merchant_id: MerchantId::from_stored(record.merchant_id),
-            amount: FIELDS.amount(record.amount_minor)?,
-            currency: FIELDS.currency(record.currency)?,
-            settlement_mode: FIELDS.code("settlement", record.settlement)?,
-            merchant_category: record.merchant_category.map(read_category).transpose()?,
-            merchant_fee_minor: record.merchant_fee_minor,
-            card: record.card.map(read_card).transpose()?,
-            description: text(record.description),
-            notify_url: text(record.notify_url),
-        },
-        status: FIELDS.code("status", record.status)?,
-        reason: FIELDS.code_option("reason", record.reason)?,
-        attempts: read_attempts(&record.attempts)?,
-        candidates: record.candidates.iter().map(read_candidate).collect(),
-        released_minor: record.released_minor,
-        claims: record.claims.map(read_claims).unwrap_or_default(),
-        sealed_pan: record.sealed_pan.as_ref().map(read_sealed),
-        accounting_sequence: record.accounting_sequence,
-        clearing_date: record.clearing_date.map(|date| FIELDS.date(date)).transpose()?,
-        charged: record.charged.as_ref().map(read_fee).transpose()?,
-        created_at: FIELDS.time(record.created_at)?,
-        finished_at: FIELDS.time_option(record.finished_at)?,
-    })
-}
-
-fn read_kind(record: &KindRecord) -> OrderKind {
-    let id = OrderId::from_u64;
-    match *record {
-        KindRecord::Payment => OrderKind::Payment,
-        KindRecord::Undo { order, attempt } => {
-            OrderKind::Undo { of: ChannelOrderNo { order: id(order), attempt } }
-        }
-        KindRecord::Release { order } => OrderKind::Release { of: id(order) },
-        KindRecord::Preauth => OrderKind::Preauth,
-        KindRecord::Capture { order } => OrderKind::Capture { of: id(order) },
-        KindRecord::Refund { order } => OrderKind::Refund { of: id(order) },
-        KindRecord::Void { order } => OrderKind::Void { of: id(order) },
-    }
-}
-
-fn read_sealed(record: &SealedRecord<'_>) -> SealedPan {
-    SealedPan {
-        key_id: record.key_id.to_owned(),
-        nonce: record.nonce,
-        bytes: record.bytes.to_vec(),
-    }
-}
-
-fn read_card(record: CardRecord<'_>) -> Result<CardFacts, StoreError> {
-    let digest = |stored: Option<[u8; 8]>| stored.map_or(0, u64::from_le_bytes);
-    let digests = CardDigests {
-        pan: u128::from_le_bytes(record.pan),
-        expiry: digest(record.expiry),
-        holder: digest(record.holder),
-        id_type: digest(record.id_type),
-        id_number: digest(record.id_number),
-        phone: digest(record.phone),
-    };
-    let row = record.row.map(|row| {
-        Ok::<_, StoreError>(Arc::new(BinRow {
-            bin: Bin::parse(row.bin).map_err(|_| wrong(FIELDS.table, "bin"))?,
-            pan_length: row.pan_length,
-            issuer_code: row.issuer_code.to_owned(),
-            issuer_name: row.issuer_name.to_owned(),
-            card_name: row.card_name.to_owned(),
-            card_type: FIELDS.code("card_type", row.card_type)?,
-            brands: CardBrands {
-                first: FIELDS.code("brand", row.brand)?,
-                second: row.second_brand.map(|brand| FIELDS.code("brand", brand)).transpose()?,
-            },
-        }))
-    });
-    Ok(CardFacts { masked: MaskedPan::from_stored(record.masked), digests, row: row.transpose()? })
-}
-
-/// An attempt is found by its place, so its number must be that place.
-fn read_attempts(records: &[AttemptRecord<'_>]) -> Result<Vec<Attempt>, StoreError> {
-    let mut attempts = Vec::with_capacity(records.len());
-    for (place, record) in records.iter().enumerate() {
-        if usize::from(record.number) != place + 1 {
-            return Err(wrong(TABLE, "attempts"));
-        }
-        attempts.push(read_attempt(record)?);
-    }
-    Ok(attempts)
-}
-
-fn read_attempt(record: &AttemptRecord<'_>) -> Result<Attempt, StoreError> {
-    Ok(Attempt {
-        number: record.number,
-        channel: ChannelId::from_stored(record.channel),
-        operation: FIELDS.code("operation", record.operation)?,
-        state: FIELDS.code("state", record.state)?,
-        sent_at: FIELDS.time(record.sent_at)?,
-        channel_reference: text(record.channel_reference),
-        acknowledged_at: FIELDS.time_option(record.acknowledged_at)?,
-        code: text(record.code),
-        reason: FIELDS.code_option("reason", record.reason)?,
-        unknown_cause: FIELDS.code_option("unknown_cause", record.unknown_cause)?,
-        objection: record.objection.map(Objection::new),
-        unresolved_at: FIELDS.time_option(record.unresolved_at)?,
-        ended_at: FIELDS.time_option(record.ended_at)?,
-        ended_by: FIELDS.code_option("ended_by", record.ended_by)?,
-        sealed_pan: record.sealed_pan.as_ref().map(read_sealed),
-    })
-}
-
-fn read_candidate(record: &CandidateRecord<'_>) -> Candidate {
-    Candidate { channel: ChannelId::from_stored(record.channel), keeps_pan: record.keeps_pan }
 }

@@ -1,0 +1,213 @@
+//! The store that keeps the books in PostgreSQL: typed tables, commits in groups, one row for each
+//! writer that says what became of its last group.
+//!
+//! A commit is encoded where it is asked for and waits in one queue; each *writer* has a connection
+//! of its own, takes what waits and writes it as one transaction (`writer`). Reads have a pool of
+//! connections, and are one statement each. Whether a group was written is never guessed: its token
+//! is asked for (`session`). A database that has lost what it acknowledged is named, and takes no
+//! more orders.
+
+mod connect;
+mod group;
+mod open;
+mod session;
+mod tls;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::domain::ids::OrderId;
+use crate::domain::write_set::WriteSet;
+use crate::store::sql::read::{Tables, parameters};
+use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table};
+
+use connect::Connector;
+use open::Opened;
+use writer::{Ask, TransactionWriter};
+
+/// What a PostgreSQL store is opened with.
+#[derive(Clone)]
+pub struct PostgresSettings {
+    /// `postgres://user@host:port/database`, with the options of libpq that the driver knows.
+    pub url: String,
+    pub password: Option<String>,
+    /// What TLS trusts; without it none is spoken.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The number that stands in this node's order ids, 0 to 999.
+    pub node: u16,
+    /// Connections that write groups of commits, 1 to 64.
+    pub writers: u16,
+    /// Connections for reads, 1 to 1,000.
+    pub readers: u16,
+    /// Commits that wait; past it they are [`CommitError::Busy`].
+    pub queue_max: usize,
+    /// Commits that one transaction makes durable together.
+    pub group_max: usize,
+}
+
+impl PostgresSettings {
+    /// The defaults of the settings' file, at a database.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            password: None,
+            tls: None,
+            node: 0,
+            writers: 2,
+            readers: 6,
+            queue_max: 8_192,
+            group_max: 256,
+        }
+    }
+}
+
+/// What the writers of a store share.
+struct Shared {
+    connector: Connector,
+    node: i32,
+    incarnation: i64,
+    queue: Mutex<mpsc::Receiver<Ask>>,
+    group_max: usize,
+    /// This process has lost its lease of the books.
+    fenced: AtomicBool,
+    /// The database has lost what it acknowledged.
+    lost: AtomicBool,
+}
+
+impl Shared {
+    /// Why no commit is taken any more.
+    fn ended(&self) -> Option<CommitError> {
+        if self.fenced.load(Ordering::Acquire) {
+            return Some(CommitError::Fenced);
+        }
+        self.lost.load(Ordering::Acquire).then(|| CommitError::Failed(history_lost()))
+    }
+}
+
+/// What is said of a database that has gone back in time.
+fn history_lost() -> StoreError {
+    StoreError::Backend {
+        context: "history_lost",
+        detail: "the database has lost commits that it had acknowledged: a fail-over to a standby \
+                 that was behind, or a restored backup"
+            .to_owned(),
+    }
+}
+
+/// The store in PostgreSQL.
+pub struct PostgresStore {
+    tables: Tables,
+    queue: mpsc::Sender<Ask>,
+    shared: Arc<Shared>,
+    left: Arc<[(OrderId, u8)]>,
+}
+
+impl PostgresStore {
+    /// Opens the books: makes the tables in an empty database, and becomes the node's next
+    /// incarnation, after which an earlier one writes nothing any more.
+    pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
+        let connector = Connector::new(settings)?;
+        let Opened { incarnation, writers, left } = open::open(&connector, settings).await?;
+        let (queue, asked) = mpsc::channel(settings.queue_max.max(1));
+        let shared = Arc::new(Shared {
+            node: i32::from(settings.node),
+            incarnation,
+            queue: Mutex::new(asked),
+            group_max: settings.group_max.max(1),
+            fenced: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            connector: connector.clone(),
+        });
+        for (number, last) in writers {
+            tokio::spawn(TransactionWriter::new(Arc::clone(&shared), number, last).run());
+        }
+        let tables = Tables::new(connector.pool(usize::from(settings.readers.max(1)))?);
+        Ok(Self { tables, queue, shared, left: left.into() })
+    }
+
+    async fn write(&self, writes: &WriteSet) -> Result<(), CommitError> {
+        if let Some(ended) = self.shared.ended() {
+            return Err(ended);
+        }
+        let plan = table::sql_plan(writes)?;
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Ask { plan, reply }).map_err(|_| CommitError::Busy)?;
+        match answer.await {
+            Ok(answer) => answer,
+            // A writer that ends has said why.
+            Err(_) => Err(self.shared.ended().unwrap_or(CommitError::Busy)),
+        }
+    }
+
+    async fn take_numbers(&self, yymmdd: u32, node: u16, count: u32) -> Result<u64, CommitError> {
+        if let Some(ended) = self.shared.ended() {
+            return Err(ended);
+        }
+        let row = "INSERT INTO order_numbers (yymmdd, node, given) VALUES ($1, $2, 0) \
+                   ON CONFLICT DO NOTHING";
+        let take = "UPDATE order_numbers SET given = given + $3 WHERE yymmdd = $1 AND node = $2 \
+                    RETURNING given - $3 + 1";
+        let taken = async {
+            self.tables.query(row, parameters![yymmdd, node], |_| Ok(())).await?;
+            self.tables.query(take, parameters![yymmdd, node, count], number).await
+        };
+        // Numbers that were taken and not heard of are never given out again.
+        match taken.await.map_err(CommitError::Unavailable)?.first() {
+            Some(first) => Ok(*first),
+            None => Err(CommitError::Conflict),
+        }
+    }
+}
+
+fn number(values: Vec<Option<&[u8]>>) -> Result<u64, StoreError> {
+    use crate::store::sql::value::FromColumn;
+    let number = values.first().and_then(|value| u64::take_field(*value));
+    number.ok_or_else(|| crate::store::form::damaged("order_numbers", "it is no number"))
+}
+
+impl Store for PostgresStore {
+    fn commit<'a>(&'a self, writes: &'a WriteSet) -> StoreFuture<'a, Result<(), CommitError>> {
+        Box::pin(self.write(writes))
+    }
+
+    fn lease(
+        &self,
+        yymmdd: u32,
+        node: u16,
+        count: u32,
+    ) -> StoreFuture<'_, Result<u64, CommitError>> {
+        Box::pin(self.take_numbers(yymmdd, node, count))
+    }
+
+    fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
+        Arc::clone(&self.left)
+    }
+
+    fn tables(&self) -> Option<&Tables> {
+        Some(&self.tables)
+    }
+
+    fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
+        drop(look);
+        Box::pin(async { Err(no_sorted_bytes()) })
+    }
+
+    fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
+        self.show(look)
+    }
+}
+
+/// Every read has an answer of its own from tables.
+fn no_sorted_bytes() -> StoreError {
+    let detail = "this read has no answer from tables".to_owned();
+    StoreError::Backend { context: "the store has no sorted bytes", detail }
+}
+
+/// How long a writer waits before it looks for the database again, by how often it has looked.
+fn pause(tries: u32) -> Duration {
+    Duration::from_millis(20 << tries.min(6))
+}

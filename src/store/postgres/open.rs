@@ -1,0 +1,221 @@
+//! Opening the books: what the database must be, its tables, and this process's place in it. Each
+//! refusal says what to do.
+
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, Transaction};
+
+use crate::domain::ids::OrderId;
+use crate::store::StoreError;
+use crate::store::sql::read::{database_error, fields_of};
+use crate::store::sql::value::FromColumn;
+
+use super::PostgresSettings;
+use super::connect::Connector;
+
+/// The tables of an empty database.
+const SCHEMA: &str = include_str!("schema.sql");
+/// The step that this program needs.
+const SCHEMA_STEP: i32 = 1;
+/// PostgreSQL 13, as `server_version_num` has it.
+const VERSION_MIN: i32 = 130_000;
+
+/// What an opening has found.
+pub(super) struct Opened {
+    pub incarnation: i64,
+    /// Each writer with the last number of its row.
+    pub writers: Vec<(i32, i64)>,
+    pub left: Vec<(OrderId, u8)>,
+}
+
+pub(super) async fn open(
+    connector: &Connector,
+    settings: &PostgresSettings,
+) -> Result<Opened, StoreError> {
+    let mut client = connector.link().await.map_err(|error| no_connection(&error))?.client;
+    check_server(&client).await?;
+    make_schema(&mut client).await?;
+    check_rights(&client).await?;
+    let refused = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let node = i32::from(settings.node);
+    let transaction = client.transaction().await.map_err(refused)?;
+    check_nodes(&transaction, node).await?;
+    let (incarnation, writers) =
+        become_next(&transaction, node, settings.writers).await.map_err(refused)?;
+    transaction.commit().await.map_err(refused)?;
+    let left = left_in_flight(&client, node, incarnation).await.map_err(refused)?;
+    Ok(Opened { incarnation, writers, left })
+}
+
+fn refused(context: &'static str, detail: impl Into<String>) -> StoreError {
+    StoreError::Backend { context, detail: detail.into() }
+}
+
+/// Why no connection could be made, and what to do about it.
+fn no_connection(error: &Error) -> StoreError {
+    let told = database_error(error);
+    let Some(code) = error.code() else {
+        let detail = format!("{told}; is the database running, and store.url its address?");
+        return refused("the database cannot be reached", detail);
+    };
+    let advice = if *code == SqlState::INVALID_PASSWORD
+        || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+    {
+        "look at the user of store.url, at store.password, and at the server's pg_hba.conf"
+    } else if *code == SqlState::INVALID_CATALOG_NAME {
+        "make it: CREATE DATABASE with the name in store.url, owned by its user"
+    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        "GRANT CONNECT on the database to the user of store.url"
+    } else if *code == SqlState::TOO_MANY_CONNECTIONS {
+        "raise the server's max_connections, or lower store.writers and store.readers"
+    } else {
+        "come back when the server takes connections"
+    };
+    refused("the database takes no connection of ours", format!("{told}; {advice}"))
+}
+
+/// What a server must be so that what it acknowledges survives.
+async fn check_server(client: &Client) -> Result<(), StoreError> {
+    let look = "SELECT current_setting('server_version_num')::int4, \
+                current_setting('server_version'), current_setting('fsync'), \
+                current_setting('full_page_writes'), current_setting('synchronous_commit')";
+    let broken = |error: Error| refused("the database cannot be asked", database_error(&error));
+    let row = client.query_one(look, &[]).await.map_err(broken)?;
+    let version: i32 = row.try_get(0).map_err(broken)?;
+    if version < VERSION_MIN {
+        let own: String = row.try_get(1).map_err(broken)?;
+        let detail = format!("it is PostgreSQL {own}; move the database to 13 or later");
+        return Err(refused("the server is too old", detail));
+    }
+    for (place, setting) in [(2, "fsync"), (3, "full_page_writes"), (4, "synchronous_commit")] {
+        let value: String = row.try_get(place).map_err(broken)?;
+        if value == "off" {
+            let detail = format!(
+                "{setting} is off, and a loss of power would take back what was acknowledged; \
+                 set {setting} = on for the server and the user of store.url"
+            );
+            return Err(refused("the database does not keep what it acknowledges", detail));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the tables where there are none, and refuses those of another program.
+async fn make_schema(client: &mut Client) -> Result<(), StoreError> {
+    let broken = |error: Error| refused("the database's tables", database_error(&error));
+    let look = "SELECT to_regclass('schema_steps') IS NOT NULL, to_regclass('orders') IS NOT NULL";
+    let row = client.query_one(look, &[]).await.map_err(broken)?;
+    let (has_steps, has_orders): (bool, bool) =
+        (row.try_get(0).map_err(broken)?, row.try_get(1).map_err(broken)?);
+    if !has_steps && has_orders {
+        let detail = "it has a table `orders` that is not ours; give Switchyard a database of its \
+                      own";
+        return Err(refused("the database is in use", detail));
+    }
+    if !has_steps {
+        let transaction = client.transaction().await.map_err(broken)?;
+        transaction.batch_execute(SCHEMA).await.map_err(|error| {
+            let told = database_error(&error);
+            let advice = "the user of store.url makes them: GRANT CREATE ON SCHEMA public to it";
+            refused("the tables cannot be made", format!("{told}; {advice}"))
+        })?;
+        return transaction.commit().await.map_err(broken);
+    }
+    let step = client.query_one("SELECT max(step) FROM schema_steps", &[]).await;
+    let step: Option<i32> = step.and_then(|row| row.try_get(0)).map_err(broken)?;
+    match step {
+        Some(SCHEMA_STEP) => Ok(()),
+        Some(step) if step > SCHEMA_STEP => {
+            let detail = format!(
+                "it is at step {step}, and this program knows {SCHEMA_STEP}; start the newer one"
+            );
+            Err(refused("the database's schema is newer than this program", detail))
+        }
+        _ => {
+            let detail = "schema_steps names no step that this program knows; restore a backup";
+            Err(refused("the database's schema is not whole", detail))
+        }
+    }
+}
+
+/// The rights without which commits would fail later.
+async fn check_rights(client: &Client) -> Result<(), StoreError> {
+    let look = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c \
+                WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = \
+                to_regclass('schema_steps')) AND c.relkind = 'r' AND NOT \
+                (has_table_privilege(c.oid, 'SELECT') AND (c.relname = 'schema_steps' OR \
+                has_any_column_privilege(c.oid, 'INSERT')))";
+    let broken = |error: Error| refused("the database's rights", database_error(&error));
+    let row = client.query_one(look, &[]).await.map_err(broken)?;
+    let missing: Option<String> = row.try_get(0).map_err(broken)?;
+    missing.map_or(Ok(()), |tables| {
+        let detail = format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public to it; without \
+             them now: {tables}"
+        );
+        Err(refused("the user of store.url lacks rights", detail))
+    })
+}
+
+/// The books have one node, and one history.
+async fn check_nodes(transaction: &Transaction<'_>, node: i32) -> Result<(), StoreError> {
+    let look = "SELECT node, history_lost_at IS NOT NULL FROM nodes FOR UPDATE";
+    let broken = |error: Error| refused("the books cannot be opened", database_error(&error));
+    for row in transaction.query(look, &[]).await.map_err(broken)? {
+        let (other, is_lost): (i32, bool) =
+            (row.try_get(0).map_err(broken)?, row.try_get(1).map_err(broken)?);
+        if is_lost {
+            return Err(super::history_lost());
+        }
+        if other != node {
+            let detail = format!("they belong to node {other}; set node.number to that");
+            return Err(refused("the books are another node's", detail));
+        }
+    }
+    Ok(())
+}
+
+/// Raises the node's incarnation, then that of each of its writers, one after the other: this waits
+/// for a group of the earlier process that is under way, and shuts out every later one.
+async fn become_next(
+    transaction: &Transaction<'_>,
+    node: i32,
+    writers: u16,
+) -> Result<(i64, Vec<(i32, i64)>), Error> {
+    let row = "INSERT INTO nodes (node, incarnation) VALUES ($1, 0) ON CONFLICT DO NOTHING";
+    transaction.execute(row, &[&node]).await?;
+    let raise = "UPDATE nodes SET incarnation = incarnation + 1 WHERE node = $1 \
+                 RETURNING incarnation";
+    let incarnation: i64 = transaction.query_one(raise, &[&node]).await?.try_get(0)?;
+    let row = "INSERT INTO writers (node, writer, incarnation, last, void) \
+               VALUES ($1, $2, $3, 0, false) ON CONFLICT DO NOTHING";
+    let raise = "UPDATE writers SET incarnation = $3 WHERE node = $1 AND writer = $2 \
+                 RETURNING last";
+    let had = "SELECT coalesce(max(writer) + 1, 0) FROM writers WHERE node = $1";
+    let had: i32 = transaction.query_one(had, &[&node]).await?.try_get(0)?;
+    let wanted = i32::from(writers.max(1));
+    let mut taken = Vec::new();
+    for writer in 0..wanted.max(had) {
+        transaction.execute(row, &[&node, &writer, &incarnation]).await?;
+        let raised = transaction.query_one(raise, &[&node, &writer, &incarnation]).await?;
+        if writer < wanted {
+            taken.push((writer, raised.try_get(0)?));
+        }
+    }
+    Ok((incarnation, taken))
+}
+
+/// The attempts that earlier incarnations of the node have left in flight.
+async fn left_in_flight(
+    client: &Client,
+    node: i32,
+    incarnation: i64,
+) -> Result<Vec<(OrderId, u8)>, Error> {
+    let look = "SELECT order_id, attempt FROM in_flight WHERE node = $1 AND incarnation <> $2 \
+                ORDER BY order_id";
+    let rows = client.query(look, &[&node, &incarnation]).await?;
+    let read = |row: &tokio_postgres::Row| {
+        let fields = fields_of(row);
+        Some((OrderId::take_field(*fields.first()?)?, u8::take_field(*fields.get(1)?)?))
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}

@@ -1,0 +1,208 @@
+//! Reads of tables: one statement each, which shows the rows of one moment.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use deadpool_postgres::{Pool, PoolError};
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
+
+use crate::domain::ids::OrderId;
+use crate::domain::time::DueWindow;
+use crate::store::sql::table::{SqlFields, SqlTable, names};
+use crate::store::sql::value::ToColumn;
+use crate::store::{PAGE_MAX, StoreError, StoreRead};
+
+/// A read that takes longer finds the database out of reach.
+const READ_WAIT_MAX: Duration = Duration::from_secs(5);
+
+pub(in crate::store) type DynError = Box<dyn std::error::Error + Sync + Send>;
+
+/// The tables of a store that has them, as its reads see them.
+pub struct Tables {
+    pool: Pool,
+}
+
+/// A parameter of a statement.
+#[derive(Debug)]
+pub(in crate::store) struct Parameter(Vec<u8>);
+
+/// A parameter with this value.
+pub(in crate::store) fn parameter(value: impl ToColumn) -> Parameter {
+    let mut field = Vec::new();
+    value.field(&mut field);
+    Parameter(field)
+}
+
+impl ToSql for Parameter {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, DynError> {
+        let (length, value) = self.0.split_at(4);
+        out.extend_from_slice(value);
+        Ok(if length[0] == u8::MAX { IsNull::Yes } else { IsNull::No })
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    fn to_sql_checked(&self, sql: &Type, out: &mut BytesMut) -> Result<IsNull, DynError> {
+        self.to_sql(sql, out)
+    }
+}
+
+/// A column's bytes, whatever its type.
+struct AnyBytes<'a>(&'a [u8]);
+
+impl<'a> FromSql<'a> for AnyBytes<'a> {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, DynError> {
+        Ok(Self(bytes))
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+}
+
+/// The fields of a row, in the order of its columns.
+pub(in crate::store) fn fields_of(row: &tokio_postgres::Row) -> Vec<Option<&[u8]>> {
+    let bytes = |place| row.try_get::<_, Option<AnyBytes<'_>>>(place).ok().flatten();
+    (0..row.len()).map(|place| bytes(place).map(|AnyBytes(bytes)| bytes)).collect()
+}
+
+/// How a statement's error reads where nothing of the statement is in doubt.
+pub(in crate::store) fn out_of_reach(error: impl Display) -> StoreError {
+    StoreError::Unavailable { detail: error.to_string() }
+}
+
+/// The same with the server's words, which the driver keeps behind its own.
+pub(in crate::store) fn database_error(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(told) => format!("{} ({})", told.message(), told.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+impl Tables {
+    pub(in crate::store) const fn new(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    /// The rows of a statement, each as `read` makes it of its fields.
+    pub(in crate::store) async fn query<R>(
+        &self,
+        sql: &str,
+        parameters: Vec<Parameter>,
+        read: impl Fn(Vec<Option<&[u8]>>) -> Result<R, StoreError>,
+    ) -> Result<Vec<R>, StoreError> {
+        let asked = async {
+            let client = self.pool.get().await.map_err(|error| match error {
+                PoolError::Backend(error) => out_of_reach(database_error(&error)),
+                other => out_of_reach(other),
+            })?;
+            let parameters: Vec<&(dyn ToSql + Sync)> =
+                parameters.iter().map(|one| one as &(dyn ToSql + Sync)).collect();
+            let answer = async {
+                let statement = client.prepare_cached(sql).await?;
+                client.query(&statement, &parameters).await
+            };
+            match answer.await {
+                Ok(rows) => Ok(rows),
+                Err(error) => Err(out_of_reach(database_error(&error))),
+            }
+        };
+        let rows = tokio::time::timeout(READ_WAIT_MAX, asked).await;
+        let rows = rows.map_err(|_| out_of_reach("it does not answer in time"))??;
+        rows.iter().map(|row| read(fields_of(row))).collect()
+    }
+
+    /// The rows of a table that `rest` names: what stands behind `FROM table t`.
+    pub(in crate::store) async fn rows<T: SqlTable>(
+        &self,
+        rest: &str,
+        parameters: Vec<Parameter>,
+    ) -> Result<Vec<T::Row>, StoreError> {
+        let columns = names(T::COLUMNS, "t.");
+        let sql = format!("SELECT {columns} FROM {} t {rest}", T::SQL_NAME);
+        self.query(&sql, parameters, |values| {
+            T::read(&SqlFields { table: T::SQL_NAME, columns: T::COLUMNS, values })
+        })
+        .await
+    }
+
+    pub(in crate::store) fn list<'a, T: SqlTable + 'a>(
+        &'a self,
+        rest: &'a str,
+        parameters: Vec<Parameter>,
+    ) -> StoreRead<'a, Vec<T::Row>>
+    where
+        T::Row: Send,
+    {
+        Box::pin(self.rows::<T>(rest, parameters))
+    }
+
+    pub(in crate::store) fn one<'a, T: SqlTable + 'a>(
+        &'a self,
+        rest: &'a str,
+        parameters: Vec<Parameter>,
+    ) -> StoreRead<'a, Option<T::Row>>
+    where
+        T::Row: Send,
+    {
+        Box::pin(async move { Ok(self.rows::<T>(rest, parameters).await?.pop()) })
+    }
+
+    /// The rows that are due: those whose time has come, and behind them those that are dated too
+    /// far ahead. `which` are all that wait; a text in it is `$4`.
+    pub(in crate::store) fn due<'a, T: SqlTable + 'a>(
+        &'a self,
+        which: &'a str,
+        due: DueWindow,
+        limit: usize,
+        text: Option<Parameter>,
+    ) -> StoreRead<'a, Vec<T::Row>>
+    where
+        T::Row: Send,
+    {
+        let name = T::SQL_NAME;
+        let columns = names(T::COLUMNS, "");
+        let part = |time| {
+            format!(
+                "(SELECT * FROM {name} WHERE {which} AND due_at {time} ORDER BY due_at LIMIT $3)"
+            )
+        };
+        let sql = format!(
+            "SELECT {columns} FROM ({} UNION ALL {}) t ORDER BY due_at > $2, due_at, {} LIMIT $3",
+            part("<= $1"),
+            part("> $2"),
+            T::COLUMNS[0].name,
+        );
+        let mut parameters = vec![parameter(due.now()), parameter(due.bound()), page_limit(limit)];
+        parameters.extend(text);
+        Box::pin(async move {
+            self.query(&sql, parameters, |values| {
+                T::read(&SqlFields { table: name, columns: T::COLUMNS, values })
+            })
+            .await
+        })
+    }
+}
+
+/// The number that a page by numbers begins behind.
+pub(in crate::store) fn after_id(after: Option<OrderId>) -> OrderId {
+    after.unwrap_or(OrderId::from_u64(0))
+}
+
+/// How many rows a page has at most.
+pub(in crate::store) fn page_limit(limit: usize) -> Parameter {
+    parameter(u64::try_from(limit.min(PAGE_MAX)).unwrap_or(u64::MAX))
+}
+
+/// The parameters of a statement, in their order.
+macro_rules! parameters {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::sql::read::parameter($value)),*] };
+}
+
+pub(in crate::store) use parameters;

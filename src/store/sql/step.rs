@@ -1,0 +1,315 @@
+//! The steps of a commit: the statements of each table, and the rows that a write set has for them.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use crate::domain::ids::OrderId;
+use crate::store::CommitError;
+use crate::store::sql::table::{ColumnPart, SqlColumn, SqlTable, names};
+use crate::store::sql::value::{SqlType, ToColumn};
+
+/// What the rows that a step's statement returns say of those that it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Answer {
+    /// Each must come back: it was written, or was as it had to be.
+    Held,
+    /// None may come back: each that does was refused.
+    Refused,
+    /// Nothing.
+    Nothing,
+}
+
+/// One statement of a commit. Its parameters are arrays, one for each column; `$n` are they.
+#[derive(Debug)]
+pub(in crate::store) struct Step {
+    pub sql: String,
+    pub parameters: Vec<SqlType>,
+    pub answer: Answer,
+}
+
+impl Step {
+    /// A statement of a table's own. `{rows}` in it stands for the rows: `unnest(…) AS u(…)`.
+    pub(in crate::store) fn own(sql: &str, columns: &[(&str, SqlType)], answer: Answer) -> Self {
+        let parameters: Vec<SqlType> = columns.iter().map(|(_, sql)| *sql).collect();
+        let named: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+        let rows = format!("{} AS u({})", unnest(&parameters), named.join(", "));
+        Self { sql: sql.replace("{rows}", &rows), parameters, answer }
+    }
+}
+
+fn unnest(parameters: &[SqlType]) -> String {
+    let arrays = (1..).zip(parameters).map(|(n, sql)| format!("${n}::{}[]", sql.name()));
+    format!("unnest({})", arrays.collect::<Vec<_>>().join(", "))
+}
+
+fn of<T: SqlTable>(parts: &[ColumnPart]) -> Vec<&'static SqlColumn> {
+    T::COLUMNS.iter().filter(|column| parts.contains(&column.part)).collect()
+}
+
+fn types(columns: &[&SqlColumn]) -> Vec<SqlType> {
+    columns.iter().map(|column| column.sql).collect()
+}
+
+/// The rows that are new.
+pub(in crate::store) fn insert<T: SqlTable>(answer: Answer) -> Step {
+    let (key, all) = (of::<T>(&[ColumnPart::Key]), T::COLUMNS.iter().collect::<Vec<_>>());
+    let parameters = types(&all);
+    let sql = format!(
+        "INSERT INTO {} ({}) SELECT * FROM {} ON CONFLICT DO NOTHING RETURNING {}",
+        T::SQL_NAME,
+        names(all.iter().copied(), ""),
+        unnest(&parameters),
+        names(key.iter().copied(), ""),
+    );
+    Step { sql, parameters, answer }
+}
+
+fn matches(key: &[&SqlColumn]) -> String {
+    let equal = key.iter().map(|column| format!("t.{0} = u.{0}", column.name));
+    equal.collect::<Vec<_>>().join(" AND ")
+}
+
+/// The rows that replace one of the version `was`.
+pub(in crate::store) fn update<T: SqlTable>() -> Step {
+    let (key, changing) = (of::<T>(&[ColumnPart::Key]), of::<T>(&[ColumnPart::Changing]));
+    let both: Vec<&SqlColumn> = key.iter().chain(&changing).copied().collect();
+    let mut parameters = types(&both);
+    parameters.push(SqlType::Bigint);
+    let set = changing.iter().map(|column| format!("{0} = u.{0}", column.name));
+    let sql = format!(
+        "UPDATE {} t SET {} FROM {} AS u({}, was) WHERE {} AND t.version = u.was{} RETURNING {}",
+        T::SQL_NAME,
+        set.collect::<Vec<_>>().join(", "),
+        unnest(&parameters),
+        names(both.iter().copied(), ""),
+        matches(&key),
+        T::UPDATE_IF,
+        names(key.iter().copied(), "t."),
+    );
+    Step { sql, parameters, answer: Answer::Held }
+}
+
+/// The rows that are there, as they are now.
+pub(in crate::store) fn rewrite<T: SqlTable>() -> Step {
+    let (key, changing) = (of::<T>(&[ColumnPart::Key]), of::<T>(&[ColumnPart::Changing]));
+    let both: Vec<&SqlColumn> = key.iter().chain(&changing).copied().collect();
+    let parameters = types(&both);
+    let set = changing.iter().map(|column| format!("{0} = u.{0}", column.name));
+    let sql = format!(
+        "UPDATE {} t SET {} FROM {} AS u({}) WHERE {} AND ({}) IS DISTINCT FROM ({})",
+        T::SQL_NAME,
+        set.collect::<Vec<_>>().join(", "),
+        unnest(&parameters),
+        names(both.iter().copied(), ""),
+        matches(&key),
+        names(changing.iter().copied(), "t."),
+        names(changing.iter().copied(), "u."),
+    );
+    Step { sql, parameters, answer: Answer::Nothing }
+}
+
+/// The rows of the version `was` that go.
+pub(in crate::store) fn delete<T: SqlTable>() -> Step {
+    let key = of::<T>(&[ColumnPart::Key]);
+    let mut parameters = types(&key);
+    parameters.push(SqlType::Bigint);
+    let sql = format!(
+        "DELETE FROM {} t USING {} AS u({}, was) WHERE {} AND t.version = u.was RETURNING {}",
+        T::SQL_NAME,
+        unnest(&parameters),
+        names(key.iter().copied(), ""),
+        matches(&key),
+        names(key.iter().copied(), "t."),
+    );
+    Step { sql, parameters, answer: Answer::Held }
+}
+
+/// A row for a step, encoded.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct StepRow {
+    /// The step's place among all.
+    pub step: usize,
+    /// Each field as it stands in an array: how many bytes, then those.
+    pub fields: Vec<u8>,
+    /// So many bytes of the fields name the row.
+    pub key: usize,
+}
+
+impl StepRow {
+    pub(in crate::store) fn key(&self) -> &[u8] {
+        &self.fields[..self.key]
+    }
+}
+
+/// The rows of one write set, and what they rest on.
+#[derive(Debug, Default)]
+pub(in crate::store) struct SqlPlan {
+    pub rows: Vec<StepRow>,
+    /// Digests of what two write sets of one group may not both have. Two of one digest that are
+    /// not the same only come into two groups.
+    pub touched: Vec<u64>,
+    /// New orders with what their callers name them by.
+    pub callers: Vec<(OrderId, String, String)>,
+    /// Whether days are shut: no group that has not seen it may be under way then.
+    pub shuts: bool,
+    /// Where the steps of the table begin that has the plan.
+    pub base: usize,
+}
+
+type PlanResult = Result<(), CommitError>;
+
+impl SqlPlan {
+    /// Names what no other write set of the group may have.
+    pub(in crate::store) fn touch(&mut self, what: &'static str, key: &[u8]) {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        self.touched.push(hasher.hash_one((what, key)));
+    }
+
+    /// Adds a row for the table's step at this place: its key, then its other fields.
+    pub(in crate::store) fn add(&mut self, step: usize, key: &[&dyn Field], others: &[&dyn Field]) {
+        let mut fields = Vec::with_capacity(64);
+        key.iter().for_each(|field| field.add(&mut fields));
+        let key = fields.len();
+        others.iter().for_each(|field| field.add(&mut fields));
+        self.rows.push(StepRow { step: self.base + step, fields, key });
+    }
+
+    /// A row of a table, with these parts of it; `was` stands behind them.
+    fn row<T: SqlTable>(
+        &mut self,
+        step: usize,
+        row: T::Written<'_>,
+        parts: &[ColumnPart],
+        was: Option<u32>,
+    ) {
+        let mut fields = Vec::with_capacity(256);
+        T::put(row, ColumnPart::Key, &mut fields);
+        let key = fields.len();
+        parts.iter().for_each(|part| T::put(row, *part, &mut fields));
+        if let Some(was) = was {
+            was.field(&mut fields);
+        }
+        self.rows.push(StepRow { step: self.base + step, fields, key });
+    }
+
+    pub(in crate::store) fn insert<T: SqlTable>(&mut self, step: usize, row: T::Written<'_>) {
+        self.row::<T>(step, row, &[ColumnPart::Fixed, ColumnPart::Changing], None);
+    }
+
+    /// Adds a row that is written where it is there, whatever it was.
+    pub(in crate::store) fn rewrite<T: SqlTable>(&mut self, step: usize, row: T::Written<'_>) {
+        self.row::<T>(step, row, &[ColumnPart::Changing], None);
+    }
+
+    pub(in crate::store) fn update<T: SqlTable>(
+        &mut self,
+        step: usize,
+        row: T::Written<'_>,
+        was: u32,
+    ) {
+        self.row::<T>(step, row, &[ColumnPart::Changing], Some(was));
+    }
+
+    /// Adds rows that must not exist yet, for the table's step at this place.
+    pub(in crate::store) fn append<'a, T: SqlTable>(
+        &mut self,
+        step: usize,
+        rows: impl IntoIterator<Item = T::Written<'a>>,
+    ) -> PlanResult {
+        let from = self.rows.len();
+        for row in rows {
+            self.insert::<T>(step, row);
+            let (earlier, last) = self.rows[from..].split_at(self.rows.len() - from - 1);
+            if earlier.iter().any(|row| row.key() == last[0].key()) {
+                return Err(CommitError::Conflict);
+            }
+            let key = last[0].key().to_vec();
+            self.touch(T::SQL_NAME, &key);
+        }
+        Ok(())
+    }
+
+    /// Adds rows that count their versions, for the three steps of [`versioned`] from this place
+    /// on. Several versions of one row are folded into the last.
+    pub(in crate::store) fn replace<'a, T: SqlTable>(
+        &mut self,
+        steps: usize,
+        rows: impl IntoIterator<Item = (u32, VersionChange<'a, T>)>,
+    ) -> PlanResult {
+        for (was, key, change) in fold::<T>(rows)? {
+            self.touch(T::SQL_NAME, &key);
+            match change {
+                VersionChange::Put(row) if was == 0 => self.insert::<T>(steps + 2, row),
+                VersionChange::Put(row) => self.update::<T>(steps + 1, row, was),
+                VersionChange::Remove(mut fields) => {
+                    was.field(&mut fields);
+                    self.rows.push(StepRow { step: self.base + steps, fields, key: key.len() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value that a step is given, whatever its type.
+pub(in crate::store) trait Field {
+    fn add(&self, out: &mut Vec<u8>);
+}
+
+impl<T: ToColumn> Field for T {
+    fn add(&self, out: &mut Vec<u8>) {
+        self.field(out);
+    }
+}
+
+/// The steps of a table that counts versions: remove, replace, add.
+pub(in crate::store) fn versioned<T: SqlTable>() -> [Step; 3] {
+    [delete::<T>(), update::<T>(), insert::<T>(Answer::Held)]
+}
+
+/// What becomes of a row that counts its versions.
+pub(in crate::store) enum VersionChange<'a, T: SqlTable> {
+    Put(T::Written<'a>),
+    /// The row with this key goes.
+    Remove(Vec<u8>),
+}
+
+/// A row that is left of a write set's changes: the version that it follows, its key, the change.
+type Folded<'a, T> = (u32, Vec<u8>, VersionChange<'a, T>);
+
+/// The last change of each row.
+fn fold<'a, T: SqlTable>(
+    rows: impl IntoIterator<Item = (u32, VersionChange<'a, T>)>,
+) -> Result<Vec<Folded<'a, T>>, CommitError> {
+    let mut kept: Vec<(u32, Folded<'a, T>)> = Vec::new();
+    let mut places: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    for (version, change) in rows {
+        let mut key = Vec::with_capacity(32);
+        // A row that goes says its version, one that is put the next one.
+        let (was, now) = match &change {
+            VersionChange::Put(row) => {
+                T::put(*row, ColumnPart::Key, &mut key);
+                (version.checked_sub(1).ok_or(CommitError::Conflict)?, version)
+            }
+            VersionChange::Remove(fields) => {
+                key.extend_from_slice(fields);
+                (version, 0)
+            }
+        };
+        match places.get(&key) {
+            None => {
+                places.insert(key.clone(), kept.len());
+                kept.push((now, (was, key, change)));
+            }
+            Some(place) => {
+                let (last, row) = &mut kept[*place];
+                if *last != was {
+                    return Err(CommitError::Conflict);
+                }
+                (*last, row.2) = (now, change);
+            }
+        }
+    }
+    let stays = |(now, (was, ..)): &(u32, Folded<'a, T>)| *now != 0 || *was != 0;
+    Ok(kept.into_iter().filter(stays).map(|(_, row)| row).collect())
+}
