@@ -7,8 +7,6 @@
 //! last test program says; `.ci/run` demands it.
 
 mod support;
-#[path = "support/witnesses.rs"]
-mod witnesses;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +15,7 @@ use std::process::Command;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use support::Scratch;
+use support::{Scratch, witnesses};
 use switchyard::channel::protocol::unionpay_acp::UnionPayAcp;
 use switchyard::channel::protocol::unionpay_acp::codes::{CodeOverrides, ReversalReply};
 use switchyard::channel::protocol::unionpay_acp::settings::{
@@ -39,10 +37,7 @@ const UNIONPAY: &str = "/CN=041@Z12@中国银联股份有限公司@00010000:SIGN
 
 /// Whether there is no witness.
 fn is_left_out() -> bool {
-    let missing = !witnesses::has_openssl();
-    let demanded = std::env::var_os("SWITCHYARD_WITNESSES").is_some();
-    assert!(!(missing && demanded), "the openssl command is missing, and .ci/run demands it");
-    missing
+    witnesses::is_left_out(!witnesses::has_openssl(), "the openssl command")
 }
 
 /// Runs the command in a folder and answers what it printed.

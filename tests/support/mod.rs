@@ -6,8 +6,11 @@ pub mod books;
 pub mod core;
 pub mod daemon;
 pub mod installation;
+pub mod postgres;
+pub mod postgres_proxy;
 pub mod simulated;
 pub mod wire;
+pub mod witnesses;
 
 use std::path::Path;
 

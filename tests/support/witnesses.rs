@@ -2,8 +2,16 @@
 
 #![allow(dead_code, reason = "each test program asks about its own witness")]
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Whether tests are left out for want of a witness. `.ci/run` demands every one.
+pub fn is_left_out(missing: bool, witness: &str) -> bool {
+    let demanded = std::env::var_os("SWITCHYARD_WITNESSES").is_some();
+    assert!(!(missing && demanded), "{witness} is missing, and .ci/run demands it");
+    missing
+}
 
 pub fn has_openssl() -> bool {
     Command::new("openssl").arg("version").output().is_ok()
@@ -22,12 +30,62 @@ pub fn python() -> Option<PathBuf> {
     [own, PathBuf::from("python3")].into_iter().find(has_packages)
 }
 
+/// PostgreSQL's programs, and the user and group that run them.
+pub struct PostgresPrograms {
+    pub folder: PathBuf,
+    /// Set where the test runs as root, which PostgreSQL refuses.
+    pub run_as: Option<(u32, u32)>,
+}
+
+/// `SWITCHYARD_POSTGRES_BIN`, or the newest version where Debian puts them, or those of `PATH`.
+pub fn postgres() -> Option<PostgresPrograms> {
+    let folders = match std::env::var_os("SWITCHYARD_POSTGRES_BIN") {
+        Some(named) => vec![PathBuf::from(named)],
+        None => {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            debian_versions().into_iter().chain(std::env::split_paths(&path)).collect()
+        }
+    };
+    let has_server = |folder: &PathBuf| {
+        ["initdb", "postgres", "pg_basebackup"].iter().all(|name| folder.join(name).exists())
+    };
+    let folder = folders.into_iter().find(has_server)?;
+    let is_root = std::fs::metadata("/proc/self").ok()?.uid() == 0;
+    let run_as = if is_root { Some(ordinary_user()?) } else { None };
+    Some(PostgresPrograms { folder, run_as })
+}
+
+fn debian_versions() -> Vec<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let number = |version: &std::fs::DirEntry| -> u32 {
+        version.file_name().to_str().and_then(|name| name.parse().ok()).unwrap_or_default()
+    };
+    let mut versions: Vec<_> = versions.collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(number(version)));
+    versions.iter().map(|version| version.path().join("bin")).collect()
+}
+
+/// The number and the group of a user that may run a server.
+fn ordinary_user() -> Option<(u32, u32)> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let find = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut numbers = line.split(':').skip(2).map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    find("postgres").or_else(|| find("nobody"))
+}
+
 /// What is left out for want of a witness, and how to get it; empty where everything is compared.
 pub fn left_out() -> Vec<&'static str> {
     let openssl = "what tests/openssl.rs compares with the `openssl` command: install it";
     let python = "what tests/witness/ compares with Python's pyiso8583 and cryptography (messages \
                   stored from them were checked): .ci/run fetches them";
+    let postgres = "tests/postgres/ and the module `postgres` of tests/store/, for want of \
+                    PostgreSQL's server: install it, or name the folder of its programs in \
+                    SWITCHYARD_POSTGRES_BIN";
     let openssl = (!has_openssl()).then_some(openssl);
     let python = self::python().is_none().then_some(python);
-    openssl.into_iter().chain(python).collect()
+    let postgres = self::postgres().is_none().then_some(postgres);
+    openssl.into_iter().chain(python).chain(postgres).collect()
 }
