@@ -141,9 +141,19 @@ fn differs(need: &Need, cell: &str, others: &BTreeSet<&str>) -> Option<String> {
     if words.iter().any(|word| others.contains(word)) {
         return None;
     }
-    let missing = |default: &&String| *default != &plain && !words.contains(default.as_str());
-    let default = need.defaults.iter().filter(|text| !text.is_empty()).find(missing)?;
-    Some(format!("the reader's default is {default}"))
+    // A style's own default follows its name, as in `[38, 61]`; cups `[38]`.
+    let values: BTreeSet<&str> = plain
+        .split("; ")
+        .flat_map(|one| [one, one.split_once(' ').map_or("", |(_, value)| value)])
+        .chain([plain.as_str()])
+        .collect();
+    let mut defaults = need.defaults.iter().map(String::as_str).filter(|text| !text.is_empty());
+    let has_none = defaults.clone().next().is_none();
+    if let Some(default) = defaults.find(|text| !values.contains(text) && !words.contains(text)) {
+        return Some(format!("the reader's default is {default}"));
+    }
+    let has_value = cell.starts_with(|first: char| first == '`' || first.is_ascii_digit());
+    (has_value && has_none && !need.is_required).then(|| "the reader has no default".to_owned())
 }
 
 #[test]

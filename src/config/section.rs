@@ -196,6 +196,16 @@ impl<'a> Section<'a> {
         self.list(key, true, &example, read).unwrap_or_default()
     }
 
+    pub fn integers_or<T: Integer>(
+        &self,
+        key: &str,
+        default: &[T],
+        range: RangeInclusive<T>,
+    ) -> Vec<T> {
+        self.note_default(key, listed_default(default.iter().map(ToString::to_string)));
+        self.optional_integers(key, range).unwrap_or_else(|| default.to_vec())
+    }
+
     pub fn optional_integers<T: Integer>(
         &self,
         key: &str,
@@ -212,13 +222,16 @@ impl<'a> Section<'a> {
         self.list(key, true, &example, read).unwrap_or_default()
     }
 
-    pub fn optional_durations(
+    pub fn durations_or(
         &self,
         key: &str,
+        default: &[Duration],
         range: RangeInclusive<Duration>,
-    ) -> Option<Vec<Duration>> {
+    ) -> Vec<Duration> {
+        self.note_default(key, listed_default(default.iter().copied().map(show_duration)));
         let example = duration_example(&range);
-        self.list(key, false, &example, |node, secret| read_duration(node, &range, secret))
+        let read = |node: &Node, secret| read_duration(node, &range, secret);
+        self.list(key, false, &example, read).unwrap_or_else(|| default.to_vec())
     }
 
     /// A required list of words of a fixed set.
@@ -226,6 +239,19 @@ impl<'a> Section<'a> {
         let example = format!("\"{}\"", allowed.first().map_or("...", |(name, _)| name));
         let read = |node: &Node, secret| read_choice(node, allowed, secret);
         self.list(key, true, &example, read).unwrap_or_default()
+    }
+
+    /// The words of `default` stand for their values in `allowed`.
+    pub fn choices_or<T: Clone>(
+        &self,
+        key: &str,
+        default: &[&str],
+        allowed: &[(&str, T)],
+    ) -> Vec<T> {
+        self.note_default(key, default.join(", "));
+        let usual = allowed.iter().filter(|(word, _)| default.contains(word));
+        let usual = || usual.map(|(_, value)| value.clone()).collect();
+        self.optional_choices(key, allowed).unwrap_or_else(usual)
     }
 
     pub fn optional_choices<T: Clone>(&self, key: &str, allowed: &[(&str, T)]) -> Option<Vec<T>> {
@@ -524,4 +550,8 @@ impl<'a> Section<'a> {
         };
         self.mistakes.add(place.mistake(path, &complaint.problem, &complaint.advice));
     }
+}
+
+fn listed_default(elements: impl Iterator<Item = String>) -> String {
+    elements.collect::<Vec<_>>().join(", ")
 }

@@ -221,10 +221,9 @@ fn read_reversible(
     operations: &[(&str, Operation)],
 ) -> Vec<Operation> {
     let has = |operation: Operation| able.contains(&Ability::of(operation));
-    let Some(listed) = section.optional_choices("reversible", operations) else {
-        let usual = [Operation::Payment, Operation::Preauth];
-        return usual.into_iter().filter(|operation| has(*operation)).collect();
-    };
+    let usual = [Operation::Payment, Operation::Preauth];
+    let usual: Vec<&str> = usual.into_iter().filter(|one| has(*one)).map(Operation::name).collect();
+    let listed = section.choices_or("reversible", &usual, operations);
     for (index, operation) in listed.iter().enumerate() {
         if !has(*operation) {
             let advice = "add it to abilities.operations, or take it out here";

@@ -187,8 +187,8 @@ impl StatementTerms {
             parsed.ok_or("is not a time of day like 09:30")
         });
         let bounds = MINUTE / 60..=24 * 60 * MINUTE;
-        let retry = section.optional_durations("retry", bounds);
-        let retry = retry.unwrap_or_else(|| vec![10 * MINUTE, 30 * MINUTE, 60 * MINUTE]);
+        let retry = [10 * MINUTE, 30 * MINUTE, 60 * MINUTE];
+        let retry = section.durations_or("retry", &retry, bounds);
         if retry.is_empty() {
             section.mistake("retry", "is empty", "give at least one wait, or leave it out");
         }

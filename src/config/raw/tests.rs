@@ -356,7 +356,7 @@ fn read_everything(section: &Section<'_>, depth: usize) {
         section.optional_text(key);
         section.optional_integer(key, 1..=5u8);
         section.optional_duration(key, second()..=HOUR);
-        section.optional_durations(key, second()..=HOUR);
+        section.durations_or(key, &[], second()..=HOUR);
         section.optional_choice(key, &[("a", 1), ("b", 2)]);
         section.optional_choices(key, &[("a", 1), ("b", 2)]);
         section.boolean_or(key, true);

@@ -316,7 +316,7 @@ fn read_key(section: &Section<'_>, key: &str, resolve: &CredentialResolver<'_>) 
 
 fn read_numbering(section: &Section<'_>, style: Style) -> Option<Numbering> {
     let terminals = section.texts("terminals");
-    let nodes = section.optional_integers("nodes", 0_u16..=999).unwrap_or_else(|| vec![0]);
+    let nodes = section.integers_or("nodes", &[0], 0_u16..=999);
     match Numbering::new(style, terminals, nodes) {
         Ok(numbering) => Some(numbering),
         Err(problem) => {
@@ -327,10 +327,13 @@ fn read_numbering(section: &Section<'_>, style: Style) -> Option<Numbering> {
 }
 
 fn read_zone(section: &Section<'_>) -> TimeZone {
-    let zone = section.optional_parsed("time_zone", "Asia/Shanghai", |name| {
-        TimeZone::get(name).map_err(|_| "is not a time zone of the IANA database")
-    });
-    zone.unwrap_or_else(|| TimeZone::get("Asia/Shanghai").unwrap_or(TimeZone::UTC))
+    const KEY: &str = "time_zone";
+    let name = section.text_or(KEY, "Asia/Shanghai");
+    TimeZone::get(&name).unwrap_or_else(|_| {
+        let problem = "is not a time zone of the IANA database";
+        section.mistake(KEY, problem, "write for example \"Asia/Shanghai\"");
+        TimeZone::UTC
+    })
 }
 
 fn digits_or_letters(section: &Section<'_>, key: &str, length: usize) -> String {
@@ -367,8 +370,8 @@ fn read_carried(section: &Section<'_>, style: Style) -> Vec<OriginalField> {
         Style::Posp => &allowed[..],
         Style::Cups => &allowed[..1],
     };
-    let numbers = section.optional_integers("reversal_carries", 1_u8..=128);
-    let numbers = numbers.unwrap_or_else(|| usual.iter().map(|(field, _)| *field).collect());
+    let default: Vec<u8> = usual.iter().map(|(field, _)| *field).collect();
+    let numbers = section.integers_or("reversal_carries", &default, 1_u8..=128);
     let mut carried = Vec::new();
     for (index, number) in numbers.iter().enumerate() {
         match usual.iter().find(|(field, _)| field == number) {

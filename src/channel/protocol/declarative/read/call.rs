@@ -248,8 +248,7 @@ fn read_of(section: &Section<'_>) -> Vec<Operation> {
     let mut words: Vec<(&str, Vec<Operation>)> =
         Operation::ALL.iter().map(|one| (one.name(), vec![*one])).collect();
     words.push(("all", Operation::ALL.to_vec()));
-    let read = section.optional_choices("of", &words);
-    read.map_or_else(|| vec![Operation::Payment], |lists| lists.concat())
+    section.choices_or("of", &["payment"], &words).concat()
 }
 
 fn read_query(section: &Section<'_>, scope: &Scope<'_>) -> Option<Vec<(String, Template)>> {

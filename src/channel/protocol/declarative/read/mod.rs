@@ -48,8 +48,7 @@ pub fn read(
     let formats =
         [("json", BodyFormat::Json), ("form", BodyFormat::Form), ("xml", BodyFormat::Xml)];
     let format = section.choice_or("format", BodyFormat::Json, &formats);
-    let mut statuses =
-        section.optional_integers("accept_statuses", 200_u16..=599).unwrap_or_default();
+    let mut statuses = section.integers_or("accept_statuses", &[], 200_u16..=599);
     statuses.push(200);
     let constants = read_constants(&section, resolve);
     let encryption = section.optional_section("encrypt").map(|inner| {
