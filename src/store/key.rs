@@ -9,7 +9,6 @@ use crate::domain::time::{BusinessDate, Timestamp};
 
 use super::StoreError;
 use super::form::{damaged, millis};
-use super::sorted::StoreResult;
 
 /// The form of all keys, which the manifest of a store on disk names.
 pub(super) const LAYOUT: u8 = 1;
@@ -75,28 +74,28 @@ impl<'a> Parts<'a> {
         Self(key.get(at..).unwrap_or_default())
     }
 
-    pub(super) fn number<const N: usize>(&mut self) -> StoreResult<[u8; N]> {
+    pub(super) fn number<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
         let (number, rest) = self.0.split_first_chunk::<N>().ok_or_else(wrong_key)?;
         self.0 = rest;
         Ok(*number)
     }
 
-    pub(super) fn order(&mut self) -> StoreResult<OrderId> {
+    pub(super) fn order(&mut self) -> Result<OrderId, StoreError> {
         self.number().map(u64::from_be_bytes).map(OrderId::from_u64)
     }
 
-    pub(super) fn channel_order_no(&mut self) -> StoreResult<ChannelOrderNo> {
+    pub(super) fn channel_order_no(&mut self) -> Result<ChannelOrderNo, StoreError> {
         let (order, [attempt]) = (self.order()?, self.number()?);
         Ok(ChannelOrderNo { order, attempt })
     }
 
-    pub(super) fn date(&mut self) -> StoreResult<BusinessDate> {
+    pub(super) fn date(&mut self) -> Result<BusinessDate, StoreError> {
         let number = self.number().map(u32::from_be_bytes)?;
         BusinessDate::from_yyyymmdd(number)
             .ok_or_else(|| damaged("keys", "a date is not a date of the calendar"))
     }
 
-    pub(super) fn channel(&mut self) -> StoreResult<ChannelId> {
+    pub(super) fn channel(&mut self) -> Result<ChannelId, StoreError> {
         let end = self.0.iter().position(|byte| *byte == 0).ok_or_else(wrong_key)?;
         let text = std::str::from_utf8(&self.0[..end]).map_err(|_| wrong_key())?;
         self.0 = &self.0[end + 1..];
@@ -153,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_key_that_is_too_short_or_says_no_date_is_damage() {
-        let damage = |read: StoreResult<()>| matches!(read, Err(StoreError::Damaged { .. }));
+        let damage = |read: Result<(), StoreError>| matches!(read, Err(StoreError::Damaged { .. }));
         assert!(damage(Parts::of(b"O123").order().map(drop)));
         assert!(damage(Parts::of(b"").order().map(drop)));
         assert!(damage(Parts::of(b"Dbank").channel().map(drop)));

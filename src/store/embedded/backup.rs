@@ -11,8 +11,7 @@ use std::path::Path;
 
 use crate::store::StoreError;
 
-use super::disk::{failed_io, make_folder};
-use super::files::Files;
+use super::files::{Files, failed_io, make_folder};
 use super::manifest::{self, ManifestFile};
 use super::segment::{self, Segment, SegmentEntry};
 use super::snapshot::Snapshot;

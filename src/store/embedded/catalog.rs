@@ -16,7 +16,7 @@ use crate::store::plan::Writes;
 use crate::store::table::scattered_letters;
 
 use super::EmbeddedSettings;
-use super::files::Files;
+use super::files::{Files, make_folder};
 use super::index::{BlockIndex, IndexSum};
 use super::layers::{Layers, SegmentList, Segments};
 use super::manifest::ManifestFile;
@@ -61,7 +61,7 @@ impl Catalog {
         index_use: IndexUse<'_>,
     ) -> Result<Self, StoreError> {
         let folder = files.path(segment::FOLDER);
-        super::disk::make_folder(&folder)?;
+        make_folder(&folder)?;
         remove_strangers(files, &manifest.manifest.segments)?;
         let progress: Progress<'_> = match index_use {
             IndexUse::AsFound => &|_, _| {},

@@ -3,9 +3,8 @@
 //! It contains the journal's files, the manifest, `segments/`, the index in `index/`, and `lock`,
 //! which is held by the process that has the store open.
 
-use std::fs::{self, DirBuilder, File};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +17,7 @@ use crate::store::table::audit::{Audit, place_of};
 
 use super::EmbeddedSettings;
 use super::catalog::{Catalog, IndexUse};
-use super::files::Files;
+use super::files::{Files, failed_io, make_folder};
 use super::flusher::Flusher;
 use super::journal::Journal;
 use super::layers::Layers;
@@ -188,14 +187,4 @@ fn lock(folder: &Path) -> Result<File, StoreError> {
         }),
         Err(fs::TryLockError::Error(source)) => Err(io(source)),
     }
-}
-
-/// Makes a folder that only its owner can read.
-pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|e| failed_io(format!("cannot make the folder `{}`", folder.display()), e))
-}
-
-pub(super) fn failed_io(context: String, source: io::Error) -> StoreError {
-    StoreError::Io { context, source }
 }

@@ -4,11 +4,13 @@
 //!
 //! sled writes the index's files by itself; none of them needs to survive.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::store::StoreError;
 
 /// A step that changes the result of a loss of power. Names are relative to the store's folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,4 +130,14 @@ impl StoreFile {
 
 fn before(watch: Option<&Arc<dyn FileWatch>>, step: &FileStep<'_>) -> io::Result<()> {
     watch.map_or(Ok(()), |watch| watch.before(step))
+}
+
+/// Makes a folder that only its owner can read.
+pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|e| failed_io(format!("cannot make the folder `{}`", folder.display()), e))
+}
+
+pub(super) fn failed_io(context: String, source: io::Error) -> StoreError {
+    StoreError::Io { context, source }
 }

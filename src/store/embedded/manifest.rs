@@ -22,8 +22,7 @@ use crate::store::StoreError;
 use crate::store::form::damaged;
 use crate::store::key::LAYOUT;
 
-use super::disk::failed_io;
-use super::files::Files;
+use super::files::{Files, failed_io};
 use super::segment::{self, SegmentEntry};
 
 pub(super) const NAME: &str = "manifest";

@@ -10,8 +10,7 @@ use std::io;
 use crate::store::StoreError;
 use crate::store::plan::Writes;
 
-use super::disk::failed_io;
-use super::files::Files;
+use super::files::{Files, failed_io};
 use super::journal::{self, JournalCopy};
 use super::manifest::ManifestFile;
 use super::segment::SegmentEntry;
