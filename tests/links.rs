@@ -319,14 +319,14 @@ async fn a_void_or_refund_is_taken_back_like_a_payment() {
 }
 
 /// A daemon with one channel of links, and its core.
-struct House {
+struct Gateway {
     /// Removed with everything in it at the end.
     _scratch: Scratch,
     app: App,
     core: Core,
 }
 
-impl House {
+impl Gateway {
     /// `reverse` are the waits before reversals, `reply` the time for an answer.
     async fn open(address: &str, reply: &str, reverse: &str, mac: &str) -> Self {
         Self::open_wide(address, reply, reverse, mac, 16).await
@@ -412,24 +412,24 @@ merchant_id = "898110148160001"
 async fn i_3_an_answer_after_the_time_out_ends_the_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
-    let house = House::open(&address, "200ms", "[\"1h\"]", "none = true").await;
-    let core = house.core.clone();
+    let gateway = Gateway::open(&address, "200ms", "[\"1h\"]", "none = true").await;
+    let core = gateway.core.clone();
     let paying = tokio::spawn(async move { core.pay(&Payment::instant("late-1", 1_234)).await });
     let mut far = FarEnd::accept(&listener).await;
     let (kind, trace, _) = far.read(1).await.remove(0);
     let unknown = async || {
-        let entries = house.core.all("/v1/reversals", "reversals").await;
+        let entries = gateway.core.all("/v1/reversals", "reversals").await;
         (!entries.is_empty()).then_some(())
     };
     until("the payment is unknown", unknown).await;
     far.approve(kind + 10, &trace).await;
     let id = paying.await.expect("it ran").id().to_owned();
-    let order = house.ended(&id, "succeeded").await;
+    let order = gateway.ended(&id, "succeeded").await;
     let attempt = &order["attempts"][0];
     assert_eq!((&attempt["state"], &attempt["ended_by"]), (&"approved".into(), &"notice".into()));
-    let entry = house.core.get(&format!("/v1/reversals/{id}")).await;
+    let entry = gateway.core.get(&format!("/v1/reversals/{id}")).await;
     assert_eq!(entry.status, 404, "I-6: {}", entry.body);
-    house.app.stop().await;
+    gateway.app.stop().await;
 }
 
 /// The reversal goes unanswered until its call has ended, and no other is due for long: its late
@@ -439,15 +439,15 @@ async fn i_3_an_answer_to_a_reversal_after_the_time_out_ends_the_order() {
     for (waits, phase) in [("[\"0s\", \"1h\"]", "reversing"), ("[\"0s\"]", "operator")] {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
-        let house = House::open(&address, "200ms", waits, "none = true").await;
-        let core = house.core.clone();
+        let gateway = Gateway::open(&address, "200ms", waits, "none = true").await;
+        let core = gateway.core.clone();
         let paying = tokio::spawn(async move { core.pay(&Payment::instant("back-1", 99)).await });
         let mut far = FarEnd::accept(&listener).await;
         far.read(1).await;
         let (kind, trace, _) = far.read(1).await.remove(0);
         assert_eq!(kind, 400);
         let id = paying.await.expect("it ran").id().to_owned();
-        let entry = async || house.core.get(&format!("/v1/reversals/{id}")).await;
+        let entry = async || gateway.core.get(&format!("/v1/reversals/{id}")).await;
         let given_up = async || {
             let words = entry().await.body;
             let ended = words.to_string().contains("reversal: unknown");
@@ -455,12 +455,12 @@ async fn i_3_an_answer_to_a_reversal_after_the_time_out_ends_the_order() {
         };
         until("the reversal's call has ended", given_up).await;
         far.approve(kind + 10, &trace).await;
-        let order = house.ended(&id, "reversed").await;
+        let order = gateway.ended(&id, "reversed").await;
         let attempt = &order["attempts"][0];
         let ended = (&attempt["state"], &attempt["ended_by"]);
         assert_eq!(ended, (&"reversed".into(), &"reversal".into()));
         assert_eq!(entry().await.status, 404, "I-6");
-        house.app.stop().await;
+        gateway.app.stop().await;
     }
 }
 
@@ -470,15 +470,15 @@ async fn i_3_a_late_refusal_of_a_reversal_is_one() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
     let codes = "none = true\n[iso8583.reversal_codes]\n94 = \"declined original_not_eligible\"";
-    let house = House::open(&address, "200ms", "[\"0s\", \"1h\"]", codes).await;
-    let core = house.core.clone();
+    let gateway = Gateway::open(&address, "200ms", "[\"0s\", \"1h\"]", codes).await;
+    let core = gateway.core.clone();
     let paying = tokio::spawn(async move { core.pay(&Payment::instant("kept-1", 99)).await });
     let mut far = FarEnd::accept(&listener).await;
     let (paid, number, _) = far.read(1).await.remove(0);
     let (kind, trace, _) = far.read(1).await.remove(0);
     let id = paying.await.expect("it ran").id().to_owned();
     let history = async |words: &str| {
-        let entry = house.core.get(&format!("/v1/reversals/{id}")).await.body;
+        let entry = gateway.core.get(&format!("/v1/reversals/{id}")).await.body;
         entry.to_string().contains(words).then_some(entry)
     };
     until("its call has ended", async || history("reversal: unknown").await).await;
@@ -488,7 +488,7 @@ async fn i_3_a_late_refusal_of_a_reversal_is_one() {
     far.answer(kind + 10, &trace, "94").await;
     let entry = until("it is refused", async || history("late reversal: declined").await).await;
     assert_eq!(entry["phase"], "operator", "{entry}");
-    house.app.stop().await;
+    gateway.app.stop().await;
 }
 
 /// A refund's answer comes when its call has ended: it ends the refund.
@@ -496,28 +496,28 @@ async fn i_3_a_late_refusal_of_a_reversal_is_one() {
 async fn i_3_a_late_answer_to_a_refund_ends_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
-    let house = House::open(&address, "2s", "[\"1h\"]", "none = true").await;
-    let core = house.core.clone();
+    let gateway = Gateway::open(&address, "2s", "[\"1h\"]", "none = true").await;
+    let core = gateway.core.clone();
     let paying = tokio::spawn(async move { core.pay(&Payment::instant("sold-1", 99)).await });
     let mut far = FarEnd::accept(&listener).await;
     let (kind, trace, _) = far.read(1).await.remove(0);
     far.approve(kind + 10, &trace).await;
     let id = paying.await.expect("it ran").id().to_owned();
-    house.ended(&id, "succeeded").await;
-    let core = house.core.clone();
+    gateway.ended(&id, "succeeded").await;
+    let core = gateway.core.clone();
     let refunding = tokio::spawn(async move { core.refund(&id, "back-1", 99).await });
     let (kind, trace, _) = far.read(1).await.remove(0);
     assert_eq!(kind, 220);
     let unknown = async || {
-        let entries = house.core.all("/v1/reversals", "reversals").await;
+        let entries = gateway.core.all("/v1/reversals", "reversals").await;
         (!entries.is_empty()).then_some(())
     };
     until("the refund is unknown", unknown).await;
     far.approve(kind + 10, &trace).await;
     let refund = refunding.await.expect("it ran");
-    let order = house.ended(refund.id(), "succeeded").await;
+    let order = gateway.ended(refund.id(), "succeeded").await;
     assert_eq!(order["attempts"][0]["ended_by"], "notice", "{order}");
-    house.app.stop().await;
+    gateway.app.stop().await;
 }
 
 /// The far end of a link that a test scripts: messages without a MAC.
@@ -580,9 +580,9 @@ async fn i_3_what_a_broken_link_took_with_it_is_reversed_when_it_is_back() {
     const ORDERS: i64 = 12;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
-    let house = House::open(&address.to_string(), "20s", "[\"0s\"]", "none = true").await;
+    let gateway = Gateway::open(&address.to_string(), "20s", "[\"0s\"]", "none = true").await;
     let payments = (1..=ORDERS).map(|minor| {
-        let core = house.core.clone();
+        let core = gateway.core.clone();
         async move { core.pay(&Payment::instant(&format!("broken-{minor}"), minor)).await }
     });
     let paying = tokio::spawn(futures_util::future::join_all(payments));
@@ -596,7 +596,7 @@ async fn i_3_what_a_broken_link_took_with_it_is_reversed_when_it_is_back() {
     // Away for longer than it takes to try each: what cannot leave is not counted as tried.
     for answer in &answers {
         let tried = async || {
-            let entry = house.core.get(&format!("/v1/reversals/{}", answer.id())).await;
+            let entry = gateway.core.get(&format!("/v1/reversals/{}", answer.id())).await;
             let words = entry.body.to_string();
             words.contains("reversal: not_sent").then_some(entry)
         };
@@ -611,7 +611,7 @@ async fn i_3_what_a_broken_link_took_with_it_is_reversed_when_it_is_back() {
         far.approve(410, trace).await;
     }
     for answer in &answers {
-        house.ended(answer.id(), "reversed").await;
+        gateway.ended(answer.id(), "reversed").await;
     }
     asked.sort();
     reversed.sort();
@@ -621,7 +621,7 @@ async fn i_3_what_a_broken_link_took_with_it_is_reversed_when_it_is_back() {
         all.into_iter().map(|(_, trace, amount)| (trace, amount)).collect::<Vec<_>>()
     };
     assert_eq!(names(asked), names(reversed));
-    house.app.stop().await;
+    gateway.app.stop().await;
 }
 
 /// With room for one reversal at a time, they leave in the order in which the payments went wrong,
@@ -631,10 +631,10 @@ async fn the_oldest_unknown_is_reversed_first() {
     const ORDERS: i64 = 5;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound").to_string();
-    let house = House::open_wide(&address, "20s", "[\"1h\"]", "none = true", 1).await;
+    let gateway = Gateway::open_wide(&address, "20s", "[\"1h\"]", "none = true", 1).await;
     let mut ids = Vec::new();
     for minor in 1..=ORDERS {
-        let core = house.core.clone();
+        let core = gateway.core.clone();
         let payment = Payment::instant(&format!("old-{minor}"), minor);
         let paying = tokio::spawn(async move { core.pay(&payment).await });
         // The link breaks under it.
@@ -649,7 +649,7 @@ async fn the_oldest_unknown_is_reversed_first() {
     // others wait, due one after another, the oldest last.
     let retry = async |id: &String| {
         let reason = serde_json::json!({ "reason": "the channel is back" });
-        let retried = house.core.post(&format!("/v1/reversals/{id}/retry"), &reason).await;
+        let retried = gateway.core.post(&format!("/v1/reversals/{id}/retry"), &reason).await;
         assert_eq!(retried.status, 200, "{}", retried.body);
     };
     let (newest, older) = ids.split_last().expect("five of them");
@@ -671,7 +671,7 @@ async fn the_oldest_unknown_is_reversed_first() {
     assert_eq!(amounts, [ORDERS, 1, 2, 3, 4]);
     assert!(reversed.iter().all(|(kind, ..)| *kind == 400));
     for id in &ids {
-        house.ended(id, "reversed").await;
+        gateway.ended(id, "reversed").await;
     }
-    house.app.stop().await;
+    gateway.app.stop().await;
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use support::core::{Core, Payment};
-use support::daemon::{Daemon, run, run_with_input};
+use support::daemon::{Daemon, INSTALLED, run, run_with_input};
 use support::installation::{CALLER_KEY, Installation};
 use support::simulated::{BANK, PATIENT_TIMEOUTS, QUICK_TIMEOUTS, QUICK_UNKNOWNS, UNIONPAY};
 use support::wire::until;
@@ -16,7 +16,6 @@ use switchyard::simulator::{DurationRange, Faults, SimulatorEvent};
 use tokio::task::JoinSet;
 
 const BARE: [&str; 5] = ["serve", "--data", "data", "--listen", "127.0.0.1:0"];
-const INSTALLED: [&str; 5] = ["serve", "--config", "switchyard.toml", "--data", "data"];
 
 /// A schedule for channels whose replies may take ten seconds.
 const PATIENT_UNKNOWNS: &str = r#"

@@ -16,28 +16,23 @@ use crate::build::{
 };
 use crate::follow_ups::{acknowledged, booked, follow_up};
 
-use Kind::{
-    Capture, CaptureUndo, CaptureVoid, Escrow, EscrowCapture, Hold, HoldUndo, HoldVoid, Payment,
-    PaymentUndo, PaymentVoid, Refund, Release,
-};
 use SettlementMode::Instant;
 
-/// An order, by what it refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Payment,
-    Escrow,
-    Hold,
-    Capture,
-    EscrowCapture,
-    Refund,
-    PaymentVoid,
-    CaptureVoid,
-    HoldVoid,
-    PaymentUndo,
-    CaptureUndo,
-    HoldUndo,
-    Release,
+macro_rules! kinds {
+    ($($kind:ident),+) => {
+        use Kind::{$($kind),+};
+
+        /// An order, by what it refers to.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        enum Kind { $($kind),+ }
+
+        const KINDS: &[Kind] = &[$($kind),+];
+    };
+}
+
+kinds! {
+    Payment, Escrow, Hold, Capture, EscrowCapture, Refund, PaymentVoid, CaptureVoid, HoldVoid,
+    PaymentUndo, CaptureUndo, HoldUndo, Release
 }
 
 /// A desk, an order on it, and what was written last.
@@ -308,20 +303,7 @@ fn after_success(kinds: &[Kind], sources: &[Source], said: fn() -> Outcome) -> V
 
 #[test]
 fn i_5_whatever_is_said_of_an_end_leaves_what_the_manual_says() {
-    let all = [
-        Payment,
-        Escrow,
-        Hold,
-        Capture,
-        EscrowCapture,
-        Refund,
-        PaymentVoid,
-        CaptureVoid,
-        HoldVoid,
-        PaymentUndo,
-        CaptureUndo,
-        HoldUndo,
-    ];
+    let all: Vec<Kind> = KINDS.iter().copied().filter(|kind| *kind != Release).collect();
     let (undo, suspend) = (ReportedSuccessRule::Undo, ReportedSuccessRule::Suspend);
     let (messages, statement) = (&SOURCES[..3], &SOURCES[3..]);
     let claimed = |kinds: &[Kind]| after_failure(kinds, undo, &SOURCES, approved);

@@ -6,12 +6,11 @@ use switchyard::simulator::Faults;
 use switchyard::telemetry::{METRICS, MetricKind};
 
 use crate::support::core::{Core, Payment};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, INSTALLED};
 use crate::support::installation::{CALLER_KEY, Installation, ROUTES};
 use crate::support::simulated::{BANK, UNIONPAY};
 use crate::support::wire::{Door, http_client, until};
 
-const INSTALLED: [&str; 5] = ["serve", "--config", "switchyard.toml", "--data", "data"];
 /// What the acquirer with links takes.
 const LINKS_RULE: &str = r#"
 [[rule]]

@@ -84,8 +84,8 @@ impl Line {
         let theirs = Clock::Manual(Arc::clone(&now));
         let simulator = play(id, text, Arc::new(move || theirs.now()), scratch.path()).await;
         let (folder, routes) = (scratch.path().join("channels"), scratch.path().join("routes"));
-        let (house, ours) = (CommonTerms::default(), Clock::Manual(Arc::clone(&now)));
-        let registry = Registry::load(&folder, &routes, scratch.path(), house, ours);
+        let (terms, ours) = (CommonTerms::default(), Clock::Manual(Arc::clone(&now)));
+        let registry = Registry::load(&folder, &routes, scratch.path(), terms, ours);
         let registry = registry.unwrap_or_else(|mistakes| panic!("{id}: {mistakes:#?}"));
         let channel = ChannelId::parse(id).expect("an id");
         Self { _scratch: scratch, now, channel, registry, simulator }

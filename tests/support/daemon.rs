@@ -8,6 +8,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use super::wire::until;
 
+/// Serves the folder of an installation.
+pub const INSTALLED: [&str; 5] = ["serve", "--config", "switchyard.toml", "--data", "data"];
+
 /// The program, with nothing of the test's own environment that it would read as a setting.
 pub fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchyard"));
