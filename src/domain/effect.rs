@@ -53,7 +53,7 @@ impl Alert {
             }
             Self::BooksBehind => {
                 "a channel knows an order of this node that the books do not have: they are older \
-                 than the channel, or another daemon works as this node; its number is passed over"
+                 than the channel, or another daemon works as this node; its number is skipped"
             }
             Self::ClearingDate => {
                 "a channel named an impossible clearing date, or one too far from its attempt; \

@@ -67,7 +67,7 @@ async fn fetch(
             channel.name = %channel,
             clearing.date = %date,
             files = fetched.files.len(),
-            "a statement has landed"
+            "the channel's statement is fetched"
         ),
         Err(error @ FetchError::NotYet { .. }) => {
             let (channel, date) = (channel.as_str(), date.to_string());

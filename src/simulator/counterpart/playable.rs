@@ -52,8 +52,8 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
     match bank {
         None => {
             let banks = BANKS.map(|(name, ..)| name).join(", ");
-            let advice = format!("it plays files that speak as {banks} do; {OTHERWISE}");
-            http.mistake("sign", "no simulated bank signs so", &advice);
+            let advice = format!("the simulator plays files like {banks}; {OTHERWISE}");
+            http.mistake("sign", "no simulated bank has this signature", &advice);
         }
         Some((name, _, text)) => {
             let unread = Mistakes::new();
@@ -68,7 +68,7 @@ pub fn playable(document: &Document) -> Result<(), Vec<Mistake>> {
 }
 
 /// Advice for a file that no simulator plays.
-const OTHERWISE: &str = "test another with its golden samples (`switchyard channel check`)";
+const OTHERWISE: &str = "check other files with golden samples (`switchyard channel check`)";
 
 struct FilePair<'a> {
     /// The name of the shipped file.
@@ -128,8 +128,8 @@ fn words(value: Option<Tree>, serial: Option<&str>) -> Option<Tree> {
 
 fn differs(pair: &FilePair<'_>, section: &Section<'_>, key: &str) {
     let name = pair.name;
-    let problem = format!("the simulated bank that signs so speaks as {name}.toml, and not so");
-    let advice = format!("say here what {name}.toml says; {OTHERWISE}");
+    let problem = format!("differs from {name}.toml, whose bank the simulator plays");
+    let advice = format!("write it as {name}.toml does; {OTHERWISE}");
     section.mistake(key, &problem, &advice);
 }
 
