@@ -287,6 +287,11 @@ impl From<Refusal> for ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Unavailable { .. } = &error {
+            tracing::warn!(error = %telemetry::chain(&error), "rows could not be read");
+            let detail = "the store cannot be reached just now; come back";
+            return Self::new(ProblemCode::StoreUnavailable, detail);
+        }
         tracing::error!(error = %telemetry::chain(&error), "rows could not be read");
         Self::new(ProblemCode::StoreFailed, "the store cannot be read")
     }

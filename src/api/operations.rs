@@ -58,6 +58,7 @@ fn bars(state: &ApiState) -> Vec<&'static str> {
         (!state.ready.load(Ordering::Relaxed), "starting"),
         (state.stopping.load(Ordering::Relaxed), "stopping"),
         (!state.engine.takes_orders(), "store_failed"),
+        (!state.engine.store().is_reachable(), "store_unavailable"),
         (state.bins.current().table.is_empty(), "bin_table_empty"),
     ];
     bars.into_iter().filter(|bar| bar.0).map(|bar| bar.1).collect()

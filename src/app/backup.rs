@@ -19,7 +19,7 @@ const FILES: &str = "files";
 pub fn back_up(data: &Path, to: &Path) -> Result<BackupReport, FolderError> {
     let io = |source| FolderError::Io { path: to.to_owned(), source };
     if !data.join(BOOKS).is_dir() {
-        return Err(FolderError::Missing { path: data.join(BOOKS) });
+        return Err(FolderError::NoBooks { path: data.join(BOOKS) });
     }
     make_folder(to).map_err(io)?;
     let report = embedded::back_up(&data.join(BOOKS), &to.join(BOOKS))?;

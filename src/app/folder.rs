@@ -35,6 +35,18 @@ pub enum FolderError {
     Missing { path: PathBuf },
     #[error("`{}` cannot be parsed: restore the backup of the whole data folder", path.display())]
     Form { path: PathBuf },
+    #[error(
+        "`{}` holds books of the embedded store, and store.url names a database: leave store.url \
+         empty, or name a data folder without books",
+        path.display()
+    )]
+    OtherBooks { path: PathBuf },
+    #[error(
+        "`{}` is not there: books in a database are backed up by the database's own means \
+         (pg_basebackup, pg_dump); copy the data folder's other files beside them",
+        path.display()
+    )]
+    NoBooks { path: PathBuf },
     #[error(transparent)]
     Books(#[from] StoreError),
 }
@@ -47,8 +59,9 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Initialises an empty folder, or recognises one that was in use.
-    pub fn open(path: &Path) -> Result<Self, FolderError> {
+    /// Initialises an empty folder, or recognises one that was in use. `beside_database`: the books
+    /// lie in a database, and none may lie here.
+    pub fn open(path: &Path, beside_database: bool) -> Result<Self, FolderError> {
         let io = |source| FolderError::Io { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
         close_to_others(path);
@@ -60,6 +73,9 @@ impl DataFolder {
         };
         let books = path.join(BOOKS);
         let held = EmbeddedStore::content(&books)?;
+        if beside_database && held != BooksContent::Nothing {
+            return Err(FolderError::OtherBooks { path: books });
+        }
         let Some(keys) = keys else {
             if path.join(KEYS).exists() || books.exists() {
                 return Err(FolderError::Missing { path: marker });
@@ -74,8 +90,10 @@ impl DataFolder {
             BooksContent::Rows if keys.is_empty() => {
                 return Err(FolderError::Form { path: marker });
             }
-            BooksContent::Nothing => return Err(FolderError::Missing { path: books }),
-            BooksContent::NoRows | BooksContent::Rows => {}
+            BooksContent::Nothing if !beside_database => {
+                return Err(FolderError::Missing { path: books });
+            }
+            BooksContent::Nothing | BooksContent::NoRows | BooksContent::Rows => {}
         }
         Ok(Self { path: path.to_owned(), keys })
     }

@@ -24,8 +24,10 @@ use crate::api::reconciliation::upload::Uploads;
 use crate::api::{self, ApiState};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
+use crate::channel::transport::tls::client_config;
 use crate::clock::{Clock, ClockBaseline, LastSeen, Timekeeper};
-use crate::config::checked::Settings;
+use crate::config::checked::{Settings, StoreSettings};
+use crate::config::credential::CredentialSource;
 use crate::config::mistake::Mistake;
 use crate::domain::terms::CommonTerms;
 use crate::domain::write_set::AuditEntry;
@@ -36,6 +38,7 @@ use crate::reconciliation::ChannelBooks;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
 use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
+use crate::store::postgres::{PostgresSettings, PostgresStore};
 use crate::store::{Store, StoreError};
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
@@ -57,6 +60,8 @@ use crate::workers::{PAGE, StopSignal};
 use folder::{BOOKS, DataFolder, FolderError};
 use keys::{Keys, KeysError};
 
+/// Commits that one transaction of a database makes durable together, at most.
+const DATABASE_GROUP_MAX: usize = 256;
 /// Statements are due at a time of day; looking for them reads the disk.
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 /// Days are closed at a time of day; looking for them reads the store.
@@ -124,15 +129,14 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let entropy = Entropy::System;
-        let mut folder = DataFolder::open(data)?;
+        let mut folder = DataFolder::open(data, settings.store.url.is_some())?;
         let mut keys = Keys::open(&folder)?;
         let vault = keys.vault(&entropy)?;
         let notice_key = keys.notice(settings.notice_key.as_deref(), &settings.base, &entropy)?;
         let (callers, first_key) = keys.callers(&settings.callers, &entropy)?;
         let fingerprints = keys.fingerprints();
-        let books = open_store(data, &settings)?;
+        let (store, copied) = open_store(data, &settings).await?;
         folder.keep(fingerprints)?;
-        let store: Arc<dyn Store> = Arc::<EmbeddedStore>::clone(&books);
         let in_use = recall::channels_in_use(&*store).await?;
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
         let bins = Arc::new(LiveBinTable::load(data).map_err(StartError::BinTable)?);
@@ -148,11 +152,10 @@ impl App {
             StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock.clone());
         let statements = Arc::new(statements);
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
-        if books.is_copy() {
+        if let Some(copied) = copied {
             leap_numbers(&engine, data, settings.orders_per_second_max).await?;
-            books.numbers_have_leapt();
+            copied.numbers_have_leapt();
         }
-        drop(books);
         let books = ChannelBooks::new(Arc::clone(&engine), Arc::<Registry>::clone(&registry));
         let imports = ImportDesk::new(books.clone(), inbox, data, entropy.clone());
         let intake = Arc::new(Intake::new(
@@ -320,14 +323,50 @@ async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(
     engine.audit(entry).await.map_err(StartError::Numbers)
 }
 
-fn open_store(data: &Path, settings: &Settings) -> Result<Arc<EmbeddedStore>, StoreError> {
-    let chosen = EmbeddedSettings {
-        queue_max: settings.store_queue_max,
-        group_max: settings.store_group_max,
-        cache_bytes: settings.store_cache_bytes,
-        ..EmbeddedSettings::default()
+/// The store of the settings; beside it the embedded one, if it was copied or restored.
+async fn open_store(
+    data: &Path,
+    settings: &Settings,
+) -> Result<(Arc<dyn Store>, Option<Arc<EmbeddedStore>>), StoreError> {
+    let StoreSettings { queue_max, group_max, cache_bytes, .. } = settings.store;
+    if let Some(url) = &settings.store.url {
+        let store = PostgresStore::open(&database_settings(url, data, settings)?).await?;
+        return Ok((Arc::new(store), None));
+    }
+    let chosen =
+        EmbeddedSettings { queue_max, group_max, cache_bytes, ..EmbeddedSettings::default() };
+    let books = Arc::new(EmbeddedStore::open(&data.join(BOOKS), &chosen)?);
+    let copied = books.is_copy().then(|| Arc::clone(&books));
+    Ok((books, copied))
+}
+
+/// The database of the settings, with what their references stand for.
+pub fn database_settings(
+    url: &str,
+    data: &Path,
+    settings: &Settings,
+) -> Result<PostgresSettings, StoreError> {
+    let StoreSettings { writers, readers, queue_max, group_max, .. } = settings.store;
+    let source = CredentialSource::new(&settings.base);
+    let resolve = |key, reference: &Option<String>| {
+        let text = reference.as_deref().map(|reference| source.resolve(reference)).transpose();
+        text.map_err(|detail| StoreError::Backend { context: key, detail })
     };
-    Ok(Arc::new(EmbeddedStore::open(&data.join(BOOKS), &chosen)?))
+    let roots = resolve("store.root_certificates", &settings.store.root_certificates)?;
+    let roots: Vec<String> = roots.into_iter().collect();
+    let tls = client_config(&roots)
+        .map_err(|detail| StoreError::Backend { context: "store.root_certificates", detail })?;
+    Ok(PostgresSettings {
+        password: resolve("store.password", &settings.store.password)?,
+        tls: Some(Arc::new(tls)),
+        folder: Some(data.to_owned()),
+        node: settings.node,
+        writers,
+        readers,
+        queue_max,
+        group_max: group_max.min(DATABASE_GROUP_MAX),
+        ..PostgresSettings::at(url)
+    })
 }
 
 /// The clock, checked against the last time that an earlier process of these books knew.

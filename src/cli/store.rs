@@ -1,18 +1,22 @@
-//! `switchyard store verify|rebuild|backup|restore`: the files of the books, also while a daemon
-//! works on them.
+//! `switchyard store verify|rebuild|backup|restore|accept-loss`: the files of the books, also while
+//! a daemon works on them, and what a database has lost.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::app::backup;
 use crate::app::folder::BOOKS;
+use crate::app::{backup, database_settings};
+use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{note, say, write};
 use crate::cli::table::aligned;
+use crate::clock::Clock;
+use crate::domain::write_set::AuditEntry;
 use crate::store::embedded::{BackupReport, EmbeddedSettings, EmbeddedStore, verify};
+use crate::store::postgres::accept_loss;
 
 #[derive(Debug, Args)]
 pub struct StoreArgs {
@@ -41,6 +45,15 @@ enum StoreCommand {
         /// The folder with the backup
         #[arg(value_name = "DIR")]
         from: PathBuf,
+    },
+    /// Take orders again from a database that has lost commits which it had acknowledged; order
+    /// numbers leap over all that may have been given out. The daemon must be stopped
+    AcceptLoss {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// What was lost and why it is accepted: it is kept in the audit trail
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
 }
 
@@ -93,7 +106,39 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
             )?;
             Ok(ExitCode::SUCCESS)
         }
+        StoreCommand::AcceptLoss { settings, reason } => accept(&args.data, settings, reason),
     }
+}
+
+fn accept(data: &Path, settings: &SettingsArgs, reason: &str) -> anyhow::Result<ExitCode> {
+    let settings = match settings.load() {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            print_mistakes(&mistakes);
+            return Ok(ExitCode::from(1));
+        }
+    };
+    let Some(url) = &settings.store.url else {
+        note!("switchyard: store.url names no database; a folder's books are restored instead");
+        return Ok(ExitCode::from(1));
+    };
+    if reason.trim().is_empty() {
+        note!("switchyard: give a reason that says what was lost");
+        return Ok(ExitCode::from(1));
+    }
+    let database = database_settings(url, data, &settings)?;
+    let entry = AuditEntry {
+        at: Clock::System.now(),
+        actor: "switchyard".to_owned(),
+        action: "store.accept_loss".to_owned(),
+        subject: format!("node {}", settings.node),
+        reason: reason.to_owned(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(accept_loss(&database, &entry))?;
+    say!("orders are taken again from the next start on; their numbers have leapt")?;
+    say!("take in the channels' statements of the lost time: they tell which orders are gone")?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn stored(report: &BackupReport) -> String {

@@ -88,6 +88,26 @@ pub struct BinTableSettings {
     pub refresh_every: Duration,
 }
 
+/// Where the books are kept.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The address of a PostgreSQL database, `postgres://…`; without it the books lie in the data
+    /// folder.
+    pub url: Option<String>,
+    /// The reference of the database's password, if one is given.
+    pub password: Option<String>,
+    /// The reference of the certificates that the database's TLS is trusted by; the system's
+    /// without it.
+    pub root_certificates: Option<String>,
+    /// Connections that write, 1 to 64.
+    pub writers: u16,
+    /// Connections that read, 1 to 1,000.
+    pub readers: u16,
+    pub queue_max: usize,
+    pub group_max: usize,
+    pub cache_bytes: u64,
+}
+
 /// Everything that the daemon is told at its start.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -100,9 +120,7 @@ pub struct Settings {
     pub node: u16,
     /// The most orders that this node takes in a second, over a day.
     pub orders_per_second_max: u32,
-    pub store_queue_max: usize,
-    pub store_group_max: usize,
-    pub store_cache_bytes: u64,
+    pub store: StoreSettings,
     pub channels_folder: PathBuf,
     pub routes_file: PathBuf,
     /// The settings name it, so it must be there at a start.
@@ -149,11 +167,6 @@ impl Settings {
         let orders_per_second_max =
             node.integer("orders_per_second_max", 1..=ORDERS_PER_SECOND_MAX);
         node.finish();
-        let store = root.section("store");
-        let store_queue_max = store.integer("queue_max", 1..=10_000_000);
-        let store_group_max = store.integer("group_max", 1..=100_000);
-        let store_cache_bytes = store.integer("cache_bytes", 1_048_576..=1 << 40);
-        store.finish();
         let channels = root.section("channels");
         let (channels_folder, routes) = (channels.text("folder"), channels.optional_text("routes"));
         channels.finish();
@@ -176,9 +189,7 @@ impl Settings {
             luhn_waiver: read_luhn_waiver(&root),
             node: number,
             orders_per_second_max,
-            store_queue_max,
-            store_group_max,
-            store_cache_bytes,
+            store: read_store(&root),
             channels_folder: base.join(channels_folder),
             routes_file: base.join(routes.as_deref().unwrap_or(ROUTES_FILE)),
             routes_is_named: routes.is_some(),
@@ -300,6 +311,33 @@ fn read_notices(root: &Section<'_>) -> (DeliverySettings, Duration, Vec<String>,
     let key = Some(section.text_or("key", "")).filter(|reference| !reference.is_empty());
     section.finish();
     (delivery, retry_for, plain_http_to, key)
+}
+
+fn read_store(root: &Section<'_>) -> StoreSettings {
+    let section = root.section("store");
+    let given = |key| Some(section.text_or(key, "")).filter(|text| !text.is_empty());
+    let settings = StoreSettings {
+        url: given("url"),
+        password: given("password"),
+        root_certificates: given("root_certificates"),
+        writers: section.integer("writers", 1..=64),
+        readers: section.integer("readers", 1..=1_000),
+        queue_max: section.integer("queue_max", 1..=10_000_000),
+        group_max: section.integer("group_max", 1..=100_000),
+        cache_bytes: section.integer("cache_bytes", 1_048_576..=1 << 40),
+    };
+    let is_known = |url: &String| {
+        ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
+    };
+    if settings.url.as_ref().is_some_and(|url| !is_known(url)) {
+        section.mistake(
+            "url",
+            "is no address of a database",
+            "write postgres://user@host:5432/database, or leave it empty for the embedded store",
+        );
+    }
+    section.finish();
+    settings
 }
 
 fn read_bin_table(root: &Section<'_>) -> BinTableSettings {

@@ -138,6 +138,11 @@ pub trait Store: Send + Sync {
     /// so that no call carries them out any more. Sorted by order.
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
+    /// Whether the store was in reach when it was last looked for.
+    fn is_reachable(&self) -> bool {
+        true
+    }
+
     /// The tables of a store that has such: they answer all reads, and no rows are shown.
     fn tables(&self) -> Option<&Tables> {
         None
@@ -170,6 +175,10 @@ impl Store for BlockingReads {
 
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
         self.0.left_in_flight()
+    }
+
+    fn is_reachable(&self) -> bool {
+        self.0.is_reachable()
     }
 
     fn tables(&self) -> Option<&Tables> {

@@ -57,14 +57,10 @@ pub(super) trait Table {
 
     /// The statements of a commit that the table has in SQL, in the order in which they are carried
     /// out.
-    fn sql_steps() -> Vec<Step> {
-        Vec::new()
-    }
+    fn sql_steps() -> Vec<Step>;
 
     /// Adds what a write set has for those.
-    fn sql_plan(_writes: &WriteSet, _plan: &mut SqlPlan) -> Result<(), CommitError> {
-        Ok(())
-    }
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError>;
 }
 
 /// A table whose rows count their versions, and may have index entries.

@@ -9,13 +9,16 @@
 
 mod connect;
 mod group;
+mod loss;
 mod open;
 mod session;
 mod tls;
+mod tokens;
 mod writer;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
@@ -25,9 +28,15 @@ use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Tables, parameters};
 use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table};
 
+pub use loss::accept_loss;
+
 use connect::Connector;
 use open::Opened;
+use tokens::TokenFile;
 use writer::{Ask, TransactionWriter};
+
+/// The pause between two looks whether the database answers.
+const LOOKED_FOR_EVERY: Duration = Duration::from_secs(1);
 
 /// What a PostgreSQL store is opened with.
 #[derive(Clone)]
@@ -37,6 +46,8 @@ pub struct PostgresSettings {
     pub password: Option<String>,
     /// What TLS trusts; without it none is spoken.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The node's own folder, which remembers what the database has acknowledged.
+    pub folder: Option<PathBuf>,
     /// The number that stands in this node's order ids, 0 to 999.
     pub node: u16,
     /// Connections that write groups of commits, 1 to 64.
@@ -56,6 +67,7 @@ impl PostgresSettings {
             url: url.into(),
             password: None,
             tls: None,
+            folder: None,
             node: 0,
             writers: 2,
             readers: 6,
@@ -76,6 +88,11 @@ struct Shared {
     fenced: AtomicBool,
     /// The database has lost what it acknowledged.
     lost: AtomicBool,
+    /// Whether the database answered when it was last asked.
+    reachable: AtomicBool,
+    /// The last number of each writer that was acknowledged.
+    lasts: Vec<AtomicI64>,
+    tokens: Option<TokenFile>,
 }
 
 impl Shared {
@@ -100,7 +117,7 @@ fn history_lost() -> StoreError {
 
 /// The store in PostgreSQL.
 pub struct PostgresStore {
-    tables: Tables,
+    tables: Arc<Tables>,
     queue: mpsc::Sender<Ask>,
     shared: Arc<Shared>,
     left: Arc<[(OrderId, u8)]>,
@@ -111,7 +128,9 @@ impl PostgresStore {
     /// incarnation, after which an earlier one writes nothing any more.
     pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let connector = Connector::new(settings)?;
-        let Opened { incarnation, writers, left } = open::open(&connector, settings).await?;
+        let tokens = settings.folder.as_deref().map(TokenFile::in_folder);
+        let Opened { incarnation, writers, left } =
+            open::open(&connector, settings, tokens.as_ref()).await?;
         let (queue, asked) = mpsc::channel(settings.queue_max.max(1));
         let shared = Arc::new(Shared {
             node: i32::from(settings.node),
@@ -120,12 +139,17 @@ impl PostgresStore {
             group_max: settings.group_max.max(1),
             fenced: AtomicBool::new(false),
             lost: AtomicBool::new(false),
+            reachable: AtomicBool::new(true),
+            lasts: writers.iter().map(|(_, last)| AtomicI64::new(*last)).collect(),
+            tokens,
             connector: connector.clone(),
         });
         for (number, last) in writers {
             tokio::spawn(TransactionWriter::new(Arc::clone(&shared), number, last).run());
         }
-        let tables = Tables::new(connector.pool(usize::from(settings.readers.max(1)))?);
+        let pool = connector.pool(usize::from(settings.readers.max(1)))?;
+        let tables = Arc::new(Tables::new(pool));
+        tokio::spawn(watch(Arc::downgrade(&shared), Arc::downgrade(&tables)));
         Ok(Self { tables, queue, shared, left: left.into() })
     }
 
@@ -187,6 +211,10 @@ impl Store for PostgresStore {
         Arc::clone(&self.left)
     }
 
+    fn is_reachable(&self) -> bool {
+        self.shared.reachable.load(Ordering::Acquire)
+    }
+
     fn tables(&self) -> Option<&Tables> {
         Some(&self.tables)
     }
@@ -198,6 +226,42 @@ impl Store for PostgresStore {
 
     fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
         self.show(look)
+    }
+}
+
+/// Writes down in the node's folder what the database has acknowledged.
+fn remember(shared: &Shared) {
+    let Some(tokens) = &shared.tokens else { return };
+    let lasts: Vec<i64> = shared.lasts.iter().map(|last| last.load(Ordering::Acquire)).collect();
+    if let Err(error) = tokens.write(&lasts) {
+        tracing::warn!(%error, "what the database has acknowledged cannot be written down");
+    }
+}
+
+/// Asks the database, again and again, whether it is there and whose the node is.
+async fn watch(shared: Weak<Shared>, tables: Weak<Tables>) {
+    loop {
+        tokio::time::sleep(LOOKED_FOR_EVERY).await;
+        let (Some(shared), Some(tables)) = (shared.upgrade(), tables.upgrade()) else { return };
+        remember(&shared);
+        let look = "SELECT incarnation FROM nodes WHERE node = $1";
+        let found = tables.query(look, parameters![shared.node], number).await;
+        let was = shared.reachable.swap(found.is_ok(), Ordering::AcqRel);
+        match found {
+            Ok(incarnations) => {
+                if !was {
+                    tracing::info!("the database answers again");
+                }
+                if incarnations
+                    .first()
+                    .is_some_and(|now| *now != shared.incarnation.cast_unsigned())
+                {
+                    shared.fenced.store(true, Ordering::Release);
+                }
+            }
+            Err(error) if was => tracing::error!(%error, "the database does not answer"),
+            Err(_) => {}
+        }
     }
 }
 

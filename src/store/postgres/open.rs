@@ -11,6 +11,7 @@ use crate::store::sql::value::FromColumn;
 
 use super::PostgresSettings;
 use super::connect::Connector;
+use super::tokens::TokenFile;
 
 /// The tables of an empty database.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -30,6 +31,7 @@ pub(super) struct Opened {
 pub(super) async fn open(
     connector: &Connector,
     settings: &PostgresSettings,
+    tokens: Option<&TokenFile>,
 ) -> Result<Opened, StoreError> {
     let mut client = connector.link().await.map_err(|error| no_connection(&error))?.client;
     check_server(&client).await?;
@@ -39,6 +41,7 @@ pub(super) async fn open(
     let node = i32::from(settings.node);
     let transaction = client.transaction().await.map_err(refused)?;
     check_nodes(&transaction, node).await?;
+    check_history(&transaction, node, tokens).await?;
     let (incarnation, writers) =
         become_next(&transaction, node, settings.writers).await.map_err(refused)?;
     transaction.commit().await.map_err(refused)?;
@@ -51,7 +54,7 @@ fn refused(context: &'static str, detail: impl Into<String>) -> StoreError {
 }
 
 /// Why no connection could be made, and what to do about it.
-fn no_connection(error: &Error) -> StoreError {
+pub(super) fn no_connection(error: &Error) -> StoreError {
     let told = database_error(error);
     let Some(code) = error.code() else {
         let detail = format!("{told}; is the database running, and store.url its address?");
@@ -169,6 +172,29 @@ async fn check_nodes(transaction: &Transaction<'_>, node: i32) -> Result<(), Sto
         if other != node {
             let detail = format!("they belong to node {other}; set node.number to that");
             return Err(refused("the books are another node's", detail));
+        }
+    }
+    Ok(())
+}
+
+/// The database knows at least what the node's folder remembers that it acknowledged.
+async fn check_history(
+    transaction: &Transaction<'_>,
+    node: i32,
+    tokens: Option<&TokenFile>,
+) -> Result<(), StoreError> {
+    let kept = tokens.map_or(Ok(Vec::new()), TokenFile::read);
+    let kept = kept.map_err(|source| StoreError::Io {
+        context: "what the database has acknowledged cannot be read".to_owned(),
+        source,
+    })?;
+    let broken = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let look = "SELECT last FROM writers WHERE node = $1 AND writer = $2";
+    for (writer, last) in (0_i32..).zip(kept) {
+        let row = transaction.query_opt(look, &[&node, &writer]).await.map_err(broken)?;
+        let has = row.map_or(Ok(0), |row| row.try_get(0)).map_err(broken)?;
+        if last > has {
+            return Err(super::history_lost());
         }
     }
     Ok(())

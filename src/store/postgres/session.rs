@@ -23,8 +23,9 @@ use super::group::GroupStep;
 /// A statement that takes longer is given up before it is in doubt: locks are waited for less long.
 const FLIGHT_WAIT_MAX: Duration = Duration::from_secs(10);
 
-const TOKEN: &str = "UPDATE writers SET last = $4, void = $5 \
-                     WHERE node = $1 AND writer = $2 AND incarnation = $3 AND last = $4 - 1";
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const TOKEN: &str = "UPDATE writers SET last = $4::bigint, void = $5 WHERE node = $1 \
+                     AND writer = $2 AND incarnation = $3 AND last = $4::bigint - 1";
 const STANDING: &str =
     "SELECT incarnation, last, void FROM writers WHERE node = $1 AND writer = $2";
 const OWNER: &str = "SELECT id FROM orders WHERE caller = $1 AND caller_order_id = $2";
@@ -116,11 +117,10 @@ impl Session {
         self.prepare(shared, group).await?;
         let session = &*self;
         let client = &session.link.client;
-        let mut flights: Vec<Pin<Box<dyn Future<Output = Result<Flown, Error>> + Send + '_>>> =
+        let mut flights: Vec<Flight<'_, Result<Flown, Error>>> =
             Vec::with_capacity(group.len() + 2);
-        flights.push(Box::pin(
-            async move { client.batch_execute("BEGIN").await.map(|()| Flown::Done) },
-        ));
+        flights
+            .push(Box::pin(async move { client.batch_execute(BEGIN).await.map(|()| Flown::Done) }));
         flights.push(Box::pin(async move {
             session.take(shared, token, false).await.map(Flown::Token)
         }));
@@ -231,6 +231,9 @@ impl Session {
     }
 }
 
+/// A message that is under way with others.
+type Flight<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 enum Flown {
     Done,
     Token(bool),
@@ -249,7 +252,7 @@ fn key_of(row: &Row) -> Vec<u8> {
 }
 
 /// Sends all in their order, and waits for all.
-async fn in_order<T>(mut flights: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>) -> Vec<T> {
+async fn in_order<T>(mut flights: Vec<Flight<'_, T>>) -> Vec<T> {
     let mut ended: Vec<Option<T>> = flights.iter().map(|_| None).collect();
     poll_fn(|context| {
         for (flight, end) in flights.iter_mut().zip(&mut ended) {

@@ -217,7 +217,7 @@ impl TransactionWriter {
             return;
         }
         let (had, has) = (self.last, standing.last);
-        tracing::error!(alert = "history_lost", had, has, "the database has lost what it wrote");
+        tracing::error!(had, has, "history_lost: the database has lost what it acknowledged");
         self.shared.lost.store(true, Ordering::Release);
         if let Some(session) = &self.session
             && let Err(error) = session.mark_lost(&self.shared).await
@@ -226,11 +226,20 @@ impl TransactionWriter {
         }
     }
 
+    /// Remembers a number that was acknowledged.
+    fn note(&mut self, number: i64) {
+        self.last = number;
+        let place = usize::try_from(self.number).ok();
+        if let Some(last) = place.and_then(|place| self.shared.lasts.get(place)) {
+            last.store(number, Ordering::Release);
+        }
+    }
+
     /// What became of a group whose COMMIT has left.
     async fn decide(&mut self, number: i64, ending: Ending) -> GroupEnd {
         let mut ending = ending;
         if ending == Ending::Written {
-            self.last = number;
+            self.note(number);
             return GroupEnd::Written;
         }
         let mut tries = 0;
@@ -294,7 +303,7 @@ impl TransactionWriter {
         let token = Token { writer, number: standing.last + 1 };
         let (taken, is_clean) = session.take_alone(&shared, token, false).await.map_err(told)?;
         if taken && is_clean {
-            self.last = token.number;
+            self.note(token.number);
             return Ok(Some(GroupEnd::Written));
         }
         Ok(None)

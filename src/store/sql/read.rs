@@ -34,6 +34,21 @@ pub(in crate::store) fn parameter(value: impl ToColumn) -> Parameter {
     Parameter(field)
 }
 
+/// A parameter with a list of values.
+pub(in crate::store) fn list_parameter<T: ToColumn>(values: Vec<T>) -> Parameter {
+    let mut array = Vec::new();
+    let count = i32::try_from(values.len()).expect("a list of at most some million values");
+    for number in [1, 0] {
+        array.extend_from_slice(&i32::to_be_bytes(number));
+    }
+    array.extend_from_slice(&T::TYPE.oid().to_be_bytes());
+    for number in [count, 1] {
+        array.extend_from_slice(&i32::to_be_bytes(number));
+    }
+    values.iter().for_each(|value| value.field(&mut array));
+    parameter(array)
+}
+
 impl ToSql for Parameter {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, DynError> {
         let (length, value) = self.0.split_at(4);

@@ -1,6 +1,7 @@
 //! The steps of a commit: the statements of each table, and the rows that a write set has for them.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use crate::domain::ids::OrderId;
@@ -28,12 +29,14 @@ pub(in crate::store) struct Step {
 }
 
 impl Step {
-    /// A statement of a table's own. `{rows}` in it stands for the rows: `unnest(…) AS u(…)`.
+    /// A statement of a table's own. `{rows}` in it stands for the rows, `unnest(…) AS u(…)`, and
+    /// `{unnest}` for those without their names.
     pub(in crate::store) fn own(sql: &str, columns: &[(&str, SqlType)], answer: Answer) -> Self {
         let parameters: Vec<SqlType> = columns.iter().map(|(_, sql)| *sql).collect();
         let named: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-        let rows = format!("{} AS u({})", unnest(&parameters), named.join(", "));
-        Self { sql: sql.replace("{rows}", &rows), parameters, answer }
+        let rows = format!("{{unnest}} AS u({})", named.join(", "));
+        let sql = sql.replace("{rows}", &rows).replace("{unnest}", &unnest(&parameters));
+        Self { sql, parameters, answer }
     }
 }
 
@@ -147,7 +150,7 @@ pub(in crate::store) struct SqlPlan {
     pub rows: Vec<StepRow>,
     /// Digests of what two write sets of one group may not both have. Two of one digest that are
     /// not the same only come into two groups.
-    pub touched: Vec<u64>,
+    pub touched: BTreeSet<u64>,
     /// New orders with what their callers name them by.
     pub callers: Vec<(OrderId, String, String)>,
     /// Whether days are shut: no group that has not seen it may be under way then.
@@ -159,10 +162,10 @@ pub(in crate::store) struct SqlPlan {
 type PlanResult = Result<(), CommitError>;
 
 impl SqlPlan {
-    /// Names what no other write set of the group may have.
-    pub(in crate::store) fn touch(&mut self, what: &'static str, key: &[u8]) {
+    /// Names what no other write set of the group may have; tells whether it is named anew.
+    pub(in crate::store) fn touch(&mut self, what: &'static str, key: &[u8]) -> bool {
         let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        self.touched.push(hasher.hash_one((what, key)));
+        self.touched.insert(hasher.hash_one((what, key)))
     }
 
     /// Adds a row for the table's step at this place: its key, then its other fields.
@@ -172,6 +175,31 @@ impl SqlPlan {
         let key = fields.len();
         others.iter().for_each(|field| field.add(&mut fields));
         self.rows.push(StepRow { step: self.base + step, fields, key });
+    }
+
+    /// Adds what can be one row's only, for the table's step at this place: the key that names it,
+    /// then whose it is.
+    pub(in crate::store) fn claim(
+        &mut self,
+        step: usize,
+        what: &'static str,
+        key: &[&dyn Field],
+        of: &dyn Field,
+    ) -> PlanResult {
+        self.add(step, key, &[of]);
+        let last = self.rows.len() - 1;
+        let key = self.rows[last].key().to_vec();
+        if self.touch(what, &key) {
+            return Ok(());
+        }
+        let row = &self.rows[last];
+        let same = |other: &&StepRow| other.step == row.step && other.key() == row.key();
+        match self.rows[..last].iter().find(same) {
+            Some(other) if other.fields != row.fields => return Err(CommitError::Conflict),
+            Some(_) => drop(self.rows.pop()),
+            None => {}
+        }
+        Ok(())
     }
 
     /// A row of a table, with these parts of it; `was` stands behind them.
@@ -219,12 +247,13 @@ impl SqlPlan {
         let from = self.rows.len();
         for row in rows {
             self.insert::<T>(step, row);
-            let (earlier, last) = self.rows[from..].split_at(self.rows.len() - from - 1);
-            if earlier.iter().any(|row| row.key() == last[0].key()) {
+            let last = self.rows.len() - 1;
+            let key = self.rows[last].key().to_vec();
+            if !self.touch(T::SQL_NAME, &key)
+                && self.rows[from..last].iter().any(|row| row.key() == key)
+            {
                 return Err(CommitError::Conflict);
             }
-            let key = last[0].key().to_vec();
-            self.touch(T::SQL_NAME, &key);
         }
         Ok(())
     }
@@ -249,6 +278,33 @@ impl SqlPlan {
         }
         Ok(())
     }
+}
+
+/// Fields as they stand in a row.
+pub(in crate::store) fn key_fields(fields: &[&dyn Field]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(32);
+    fields.iter().for_each(|field| field.add(&mut bytes));
+    bytes
+}
+
+/// The last versions of rows, each with whether its first one is among them.
+pub(in crate::store) fn latest<R, K: Ord>(
+    rows: &[R],
+    key: impl Fn(&R) -> K,
+    version: impl Fn(&R) -> u32,
+) -> Vec<(&R, bool)> {
+    let mut places: BTreeMap<K, usize> = BTreeMap::new();
+    let mut kept: Vec<(&R, bool)> = Vec::with_capacity(rows.len());
+    for row in rows {
+        match places.entry(key(row)) {
+            Entry::Vacant(free) => {
+                free.insert(kept.len());
+                kept.push((row, version(row) == 1));
+            }
+            Entry::Occupied(taken) => kept[*taken.get()].0 = row,
+        }
+    }
+    kept
 }
 
 /// A value that a step is given, whatever its type.
@@ -291,6 +347,8 @@ fn fold<'a, T: SqlTable>(
                 T::put(*row, ColumnPart::Key, &mut key);
                 (version.checked_sub(1).ok_or(CommitError::Conflict)?, version)
             }
+            // No row is of the version 0.
+            VersionChange::Remove(_) if version == 0 => return Err(CommitError::Conflict),
             VersionChange::Remove(fields) => {
                 key.extend_from_slice(fields);
                 (version, 0)

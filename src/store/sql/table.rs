@@ -1,7 +1,8 @@
 //! A table's columns, and the statements that follow from them.
 
+use crate::domain::time::Timestamp;
 use crate::store::StoreError;
-use crate::store::sql::value::{FromColumn, SqlType, ToColumn};
+use crate::store::sql::value::{FromColumn, JsonMoment, SqlJson, SqlType, ToColumn};
 
 /// Which columns of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,4 +165,19 @@ pub(in crate::store) fn names<'a>(
     let names: Vec<String> =
         columns.into_iter().map(|column| format!("{prefix}{}", column.name)).collect();
     names.join(", ")
+}
+
+/// The lines of a history, oldest first.
+pub(in crate::store) fn history<'a>(
+    lines: impl Iterator<Item = (Timestamp, &'a str)>,
+) -> SqlJson<Vec<(JsonMoment, &'a str)>> {
+    SqlJson(lines.map(|(at, what)| (JsonMoment(at), what)).collect())
+}
+
+/// The lines of a row's history.
+pub(in crate::store) fn read_history(
+    row: &SqlFields<'_>,
+) -> Result<Vec<(Timestamp, String)>, StoreError> {
+    let SqlJson(lines): SqlJson<Vec<(JsonMoment, String)>> = row.get("history")?;
+    Ok(lines.into_iter().map(|(JsonMoment(at), what)| (at, what)).collect())
 }

@@ -4,8 +4,8 @@
 //! `json`. What does not read back is damage, as in a stored row.
 
 use jiff::civil;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::bin::Bin;
 use crate::domain::closed_set::StoredNumber;
@@ -338,6 +338,64 @@ fn without_nul(json: &str) -> String {
 impl<T: DeserializeOwned> FromColumn for SqlJson<T> {
     fn take(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok().map(Self)
+    }
+}
+
+/// A value that stands in JSON by its name, and by its number where rows are bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct Named<T>(pub T);
+
+impl<T: StoredNumber> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match to.is_human_readable() {
+            true => to.serialize_str(self.0.stored_name()),
+            false => to.serialize_u8(self.0.number()),
+        }
+    }
+}
+
+impl<'de, T: StoredNumber> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let value = match from.is_human_readable() {
+            true => T::from_stored_name(&String::deserialize(from)?),
+            false => T::from_number(u8::deserialize(from)?),
+        };
+        value.map(Self).ok_or_else(|| D::Error::custom("no such value"))
+    }
+}
+
+/// A date that stands in JSON as `YYYY-MM-DD`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct JsonDate(pub BusinessDate);
+
+impl Serialize for JsonDate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonDate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let date = BusinessDate::parse(&String::deserialize(from)?);
+        date.map(Self).ok_or_else(|| D::Error::custom("it is no date"))
+    }
+}
+
+/// A moment that stands in JSON by RFC 3339.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct JsonMoment(pub Timestamp);
+
+impl Serialize for JsonMoment {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0.rfc3339())
+    }
+}
+
+impl<'de> Deserialize<'de> for JsonMoment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let moment: jiff::Timestamp =
+            String::deserialize(from)?.parse().map_err(D::Error::custom)?;
+        Ok(Self(Timestamp::from_millis(moment.as_millisecond())))
     }
 }
 

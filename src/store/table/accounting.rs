@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::accounting::{
-    AccountingRequest, Delivery, DeliveryStatus, Posting, RequestId, SourceDocument,
+    AccountingRequest, Delivery, DeliveryStatus, Posting, PostingSide, RequestId, SourceDocument,
 };
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::{
@@ -11,14 +11,18 @@ use crate::domain::ids::{
 };
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{StoredFields, decode, encode, millis, text};
+use crate::store::form::{StoredFields, damaged, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
 use crate::store::sorted::{Scan, StoreResult};
-use crate::store::{Backlog, Store, StoreError, StoreRead};
+use crate::store::sql::read::parameters;
+use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::sql::value::{FromColumn, Named, SqlJson};
+use crate::store::{Backlog, CommitError, Store, StoreError, StoreRead};
 
-use super::delivery::{Deliveries, DeliveryRecord, head_of, of_status};
+use super::delivery::{Deliveries, DeliveryRecord, delivery_of, head_of, of_status, sql_of_status};
 
 const ACCOUNTING: StoredFields = StoredFields { table: "accounting_requests" };
 const LETTER: u8 = b'A';
@@ -58,6 +62,16 @@ impl Table for AccountingRequests {
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.accounting, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        versioned::<Self>().into()
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        let rows =
+            writes.accounting.iter().map(|row| (row.delivery.version, VersionChange::Put(row)));
+        plan.replace::<Self>(0, rows)
+    }
 }
 
 impl Versioned for AccountingRequests {
@@ -83,8 +97,139 @@ fn key_of(id: RequestId) -> Vec<u8> {
     Key::of(LETTER).order(id.chain).number(id.sequence.to_be_bytes()).0
 }
 
+impl SqlTable for AccountingRequests {
+    type Written<'a> = &'a AccountingRequest;
+    type Row = AccountingRequest;
+
+    sql_columns! {
+        request: "accounting_requests";
+        key { chain: request.id.chain, sequence: request.id.sequence, }
+        fixed {
+            event: request.event,
+            voucher: request.voucher,
+            channel: request.channel.as_str(),
+            order_id: SourceColumns::of(request).order,
+            attempt_order: SourceColumns::of(request).number.map(|number| number.order),
+            attempt: SourceColumns::of(request).number.map(|number| number.attempt),
+            channel_reference: SourceColumns::of(request).channel_reference,
+            merchant_id: SourceColumns::of(request).merchant_id,
+            difference: SourceColumns::of(request).difference,
+            settlement: SourceColumns::of(request).settlement,
+            bank_reference: SourceColumns::of(request).bank_reference,
+            currency: request.currency,
+            entries: entries(request),
+            debit_minor: sum(request, PostingSide::Debit),
+            credit_minor: sum(request, PostingSide::Credit),
+            business_date: request.business_date,
+            created_at: request.created_at,
+        }
+        changing {
+            version: request.delivery.version,
+            status: request.delivery.status,
+            tries: request.delivery.tries,
+            due_at: request.delivery.due_at,
+            acknowledged_at: request.delivery.acknowledged_at,
+            last_error: request.delivery.last_error.as_deref(),
+            unanswered: request.delivery.unanswered,
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<AccountingRequest> {
+        let SqlJson(entries): SqlJson<Vec<(Named<PostingSide>, String, i64)>> =
+            row.get("entries")?;
+        let posting = |(Named(side), account, amount_minor)| {
+            let amount_minor = ACCOUNTING.signed(amount_minor)?;
+            Ok(Posting { side, account, amount_minor })
+        };
+        Ok(AccountingRequest {
+            id: RequestId { chain: row.get("chain")?, sequence: row.get("sequence")? },
+            event: row.get("event")?,
+            voucher: row.get("voucher")?,
+            channel: row.get("channel")?,
+            source: source_of(row)?,
+            currency: row.get("currency")?,
+            postings: entries.into_iter().map(posting).collect::<StoreResult<_>>()?,
+            business_date: row.get("business_date")?,
+            created_at: row.get("created_at")?,
+            delivery: delivery_of(row)?,
+        })
+    }
+}
+
+/// A request's source document as columns: those of its kind, the others are empty.
+#[derive(Default)]
+struct SourceColumns<'a> {
+    order: Option<OrderId>,
+    number: Option<ChannelOrderNo>,
+    channel_reference: Option<&'a str>,
+    merchant_id: Option<&'a str>,
+    difference: Option<DifferenceId>,
+    settlement: Option<SettlementId>,
+    bank_reference: Option<&'a str>,
+}
+
+impl<'a> SourceColumns<'a> {
+    fn of(request: &'a AccountingRequest) -> Self {
+        let empty = Self::default();
+        match &request.source {
+            SourceDocument::Order { order, channel_order_no, channel_reference, merchant_id } => {
+                Self {
+                    order: Some(*order),
+                    number: Some(*channel_order_no),
+                    channel_reference: channel_reference.as_deref(),
+                    merchant_id: Some(merchant_id.as_str()),
+                    ..empty
+                }
+            }
+            SourceDocument::Difference { difference, merchant_id } => {
+                let merchant_id = merchant_id.as_ref().map(MerchantId::as_str);
+                Self { difference: Some(*difference), merchant_id, ..empty }
+            }
+            SourceDocument::Settlement { settlement, bank_reference } => {
+                let bank_reference = Some(bank_reference.as_str());
+                Self { settlement: Some(*settlement), bank_reference, ..empty }
+            }
+        }
+    }
+}
+
+fn source_of(row: &SqlFields<'_>) -> StoreResult<SourceDocument> {
+    if let Some(order) = row.get("order_id")? {
+        let number =
+            ChannelOrderNo { order: row.get("attempt_order")?, attempt: row.get("attempt")? };
+        return Ok(SourceDocument::Order {
+            order,
+            channel_order_no: number,
+            channel_reference: row.get("channel_reference")?,
+            merchant_id: row.get("merchant_id")?,
+        });
+    }
+    if let Some(difference) = row.get("difference")? {
+        return Ok(SourceDocument::Difference { difference, merchant_id: row.get("merchant_id")? });
+    }
+    let settlement = row.get("settlement")?;
+    Ok(SourceDocument::Settlement { settlement, bank_reference: row.get("bank_reference")? })
+}
+
+/// The postings, each as side, account and amount.
+fn entries(request: &AccountingRequest) -> SqlJson<Vec<(&str, &str, i64)>> {
+    let postings = request.postings.iter();
+    SqlJson(postings.map(|one| (one.side.name(), one.account.as_str(), one.amount_minor)).collect())
+}
+
+fn sum(request: &AccountingRequest, side: PostingSide) -> i64 {
+    let postings = request.postings.iter().filter(|posting| posting.side == side);
+    postings.fold(0, |sum, posting| sum.saturating_add(posting.amount_minor))
+}
+
 impl dyn Store + '_ {
     pub fn accounting_request(&self, id: RequestId) -> StoreRead<'_, Option<AccountingRequest>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<AccountingRequests>(
+                "WHERE t.chain = $1 AND t.sequence = $2",
+                parameters![id.chain, id.sequence],
+            );
+        }
         self.look(move |rows| get::<AccountingRequests>(rows, &key_of(id)))
     }
 
@@ -95,6 +240,19 @@ impl dyn Store + '_ {
         after: Option<RequestId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<AccountingRequest>> {
+        if let Some(tables) = self.tables() {
+            return sql_of_status::<AccountingRequests>(
+                tables,
+                "(t.chain, t.sequence) > ($1, $2)",
+                "t.chain, t.sequence",
+                after.map_or_else(
+                    || parameters![0_i64, 0_i32],
+                    |id| parameters![id.chain, id.sequence],
+                ),
+                status,
+                limit,
+            );
+        }
         self.list(move |rows| {
             of_status::<AccountingRequests>(rows, status, after.map(key_of), limit)
         })
@@ -102,6 +260,20 @@ impl dyn Store + '_ {
 
     /// How many accounting requests are owed, and how many are parked. No row is read.
     pub fn accounting_backlog(&self) -> StoreRead<'_, Backlog> {
+        if let Some(tables) = self.tables() {
+            return Box::pin(async move {
+                let counts = "SELECT (SELECT count(*) FROM accounting_requests \
+                              WHERE status = 'owed'), (SELECT count(*) FROM accounting_requests \
+                              WHERE status = 'parked')";
+                let read = |values: Vec<Option<&[u8]>>| {
+                    let count = |place: usize| u64::take_field(*values.get(place)?);
+                    let counted = || Some(Backlog { owed: count(0)?, parked: count(1)? });
+                    counted().ok_or_else(|| damaged(ACCOUNTING.table, "a count is none"))
+                };
+                let found = tables.query(counts, Vec::new(), read).await?;
+                Ok(found.into_iter().next().unwrap_or_default())
+            });
+        }
         self.list(|rows| {
             let count = |index: u8| {
                 let (mut entries, (from, to)) = (0, bounds(&[index]));
@@ -122,6 +294,9 @@ impl dyn Store + '_ {
         due: DueWindow,
         limit: usize,
     ) -> StoreRead<'_, Vec<AccountingRequest>> {
+        if let Some(tables) = self.tables() {
+            return tables.due::<AccountingRequests>("status = 'owed'", due, limit, None);
+        }
         self.list(move |rows| due_rows::<AccountingRequests>(rows, &[DUE], due, limit))
     }
 }

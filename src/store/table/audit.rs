@@ -8,7 +8,11 @@ use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, list_rows};
 use crate::store::sorted::StoreResult;
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{page_limit, parameter};
+use crate::store::sql::step::{Answer, SqlPlan, Step};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::sql::value::SqlType;
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 const AUDIT: StoredFields = StoredFields { table: "audit" };
 const LETTER: u8 = b'U';
@@ -38,6 +42,35 @@ impl Table for Audit {
             plan.append(key_of, audit_bytes(entry));
         }
     }
+
+    fn sql_steps() -> Vec<Step> {
+        let entry = [
+            ("at", SqlType::Moment),
+            ("actor", SqlType::Text),
+            ("action", SqlType::Text),
+            ("subject", SqlType::Text),
+            ("reason", SqlType::Text),
+        ];
+        // The head's row is held from here to the end: places are dense, and in commit order.
+        let head = "UPDATE audit_head SET next = next + cardinality($1::timestamptz[])";
+        let lines = "INSERT INTO audit (place, at, actor, action, subject, reason) \
+                     SELECT h.next - cardinality($1) - 1 + u.n, u.at, u.actor, u.action, \
+                     u.subject, u.reason FROM audit_head h, {unnest} WITH ORDINALITY \
+                     AS u(at, actor, action, subject, reason, n)";
+        vec![
+            Step::own(head, &entry[..1], Answer::Nothing),
+            Step::own(lines, &entry, Answer::Nothing),
+        ]
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        for entry in &writes.audit {
+            plan.add(HEAD, &[], &[&entry.at]);
+            let AuditEntry { at, actor, action, subject, reason } = entry;
+            plan.add(LINES, &[], &[at, actor, action, subject, reason]);
+        }
+        Ok(())
+    }
 }
 
 fn key_of(place: u64) -> Vec<u8> {
@@ -49,9 +82,46 @@ pub(in crate::store) fn place_of(key: &[u8]) -> StoreResult<u64> {
     Parts::of(key).number().map(u64::from_be_bytes)
 }
 
+const HEAD: usize = 0;
+const LINES: usize = 1;
+
+impl SqlTable for Audit {
+    type Written<'a> = &'a (u64, AuditEntry);
+    type Row = (u64, AuditEntry);
+
+    sql_columns! {
+        line: "audit";
+        key { place: line.0, }
+        fixed {
+            at: line.1.at,
+            actor: line.1.actor.as_str(),
+            action: line.1.action.as_str(),
+            subject: line.1.subject.as_str(),
+            reason: line.1.reason.as_str(),
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<(u64, AuditEntry)> {
+        let entry = AuditEntry {
+            at: row.get("at")?,
+            actor: row.get("actor")?,
+            action: row.get("action")?,
+            subject: row.get("subject")?,
+            reason: row.get("reason")?,
+        };
+        Ok((row.get("place")?, entry))
+    }
+}
+
 impl dyn Store + '_ {
     /// The audit trail, oldest first, from the given place on.
     pub fn audit(&self, after: Option<u64>, limit: usize) -> StoreRead<'_, Vec<(u64, AuditEntry)>> {
+        if let Some(tables) = self.tables() {
+            return tables.list::<Audit>(
+                "WHERE t.place > $1 ORDER BY t.place LIMIT $2",
+                vec![parameter(after.unwrap_or(0)), page_limit(limit)],
+            );
+        }
         let after = after.map(key_of);
         self.list(move |rows| list_rows::<Audit>(rows, &[LETTER], after, limit))
     }

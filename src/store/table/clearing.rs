@@ -14,10 +14,13 @@ use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, plan_new};
 use crate::store::sorted::{StoreResult, onward, page};
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{Parameter, after_id, page_limit, parameters};
+use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 use super::books::clearing_days::plan_open;
-use super::transaction::transaction_of;
+use super::transaction::{Transactions, transaction_of};
 
 const CLEARING: StoredFields = StoredFields { table: "clearing" };
 const LETTER: u8 = b'L';
@@ -59,6 +62,14 @@ impl Table for Clearing {
         }
         plan_new::<Self>(&writes.clearing, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        vec![insert::<Self>(Answer::Held)]
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        plan.append::<Self>(0, &writes.clearing)
+    }
 }
 
 /// What the keys of a channel's records of one date begin with.
@@ -70,6 +81,67 @@ fn key_of(channel: &ChannelId, date: BusinessDate, number: ChannelOrderNo) -> Ve
     Key(prefix_of(channel, date)).channel_order_no(number).0
 }
 
+impl SqlTable for Clearing {
+    type Written<'a> = &'a ClearingRecord;
+    type Row = ClearingRecord;
+
+    sql_columns! {
+        record: "clearing_records";
+        key {
+            channel: record.channel.as_str(),
+            date: record.date,
+            attempt_order: record.channel_order_no.order,
+            attempt: record.channel_order_no.attempt,
+        }
+        fixed {
+            order_id: record.order,
+            channel_reference: record.channel_reference.as_deref(),
+            movement: record.movement,
+            currency: record.currency,
+            principal_minor: record.principal_minor,
+            fee_minor: record.fee_minor,
+            net_minor: record.net_minor,
+            fee_rule: record.fee_rule.as_str(),
+            state: record.state,
+            at: record.at,
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<ClearingRecord> {
+        Ok(ClearingRecord {
+            channel: row.get("channel")?,
+            date: row.get("date")?,
+            order: row.get("order_id")?,
+            channel_order_no: ChannelOrderNo {
+                order: row.get("attempt_order")?,
+                attempt: row.get("attempt")?,
+            },
+            channel_reference: row.get("channel_reference")?,
+            movement: row.get("movement")?,
+            currency: row.get("currency")?,
+            principal_minor: row.get("principal_minor")?,
+            fee_minor: row.get("fee_minor")?,
+            net_minor: row.get("net_minor")?,
+            fee_rule: row.get("fee_rule")?,
+            state: row.get("state")?,
+            at: row.get("at")?,
+        })
+    }
+}
+
+/// The parameters of a page of a date's records.
+fn page_of(
+    channel: &ChannelId,
+    date: BusinessDate,
+    after: Option<ChannelOrderNo>,
+    limit: usize,
+) -> Vec<Parameter> {
+    let (order, attempt) = after.map_or((after_id(None), 0), |last| (last.order, last.attempt));
+    let mut parameters = parameters![channel.clone(), date, order, attempt];
+    parameters.push(page_limit(limit));
+    parameters
+}
+
 impl dyn Store + '_ {
     /// A channel's clearing records of one date, by channel order number.
     pub fn clearing(
@@ -79,6 +151,14 @@ impl dyn Store + '_ {
         after: Option<(OrderId, u8)>,
         limit: usize,
     ) -> StoreRead<'_, Vec<ClearingRecord>> {
+        if let Some(tables) = self.tables() {
+            let number = after.map(|(order, attempt)| ChannelOrderNo { order, attempt });
+            return tables.list::<Clearing>(
+                "WHERE t.channel = $1 AND t.date = $2 AND (t.attempt_order, t.attempt) > ($3, $4) \
+                 ORDER BY t.attempt_order, t.attempt LIMIT $5",
+                page_of(&channel, date, number, limit),
+            );
+        }
         self.list(move |rows| {
             let prefix = prefix_of(&channel, date);
             let number = |(order, attempt)| ChannelOrderNo { order, attempt };
@@ -99,6 +179,15 @@ impl dyn Store + '_ {
         after: Option<ChannelOrderNo>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Transaction>> {
+        if let Some(tables) = self.tables() {
+            return tables.list::<Transactions>(
+                "JOIN clearing_records c ON c.attempt_order = t.order_id \
+                 AND t.attempt_order = c.attempt_order AND t.attempt = c.attempt \
+                 WHERE c.channel = $1 AND c.date = $2 AND (c.attempt_order, c.attempt) > ($3, $4) \
+                 ORDER BY c.attempt_order, c.attempt LIMIT $5",
+                page_of(&channel, date, after, limit),
+            );
+        }
         self.list(move |rows| {
             let prefix = prefix_of(&channel, date);
             let last = after.map(|number| key_of(&channel, date, number));

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::books::accounting::{Delivery, DeliveryStatus};
 use crate::domain::closed_set::StoredNumber;
-use crate::store::StoreError;
 use crate::store::form::{StoredFields, decode_head, millis, text};
 use crate::store::key::{Key, bounds};
 use crate::store::row::{Entries, Head, Versioned, identity, list_indexed, smallest};
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
+use crate::store::sql::read::{Parameter, Tables, page_limit};
+use crate::store::sql::table::{SqlFields, SqlTable};
+use crate::store::{StoreError, StoreRead};
 
 /// A table of deliveries.
 pub(super) trait Deliveries: Versioned {
@@ -57,6 +59,37 @@ pub(super) fn of_status<T: Deliveries>(
             })
         }
     }
+}
+
+/// The same in SQL: the rows that `behind` shows, in the order of `key`.
+pub(super) fn sql_of_status<'a, T: SqlTable<Row: Send> + 'a>(
+    tables: &'a Tables,
+    behind: &'a str,
+    key: &'a str,
+    mut parameters: Vec<Parameter>,
+    status: Option<DeliveryStatus>,
+    limit: usize,
+) -> StoreRead<'a, Vec<T::Row>> {
+    let has = status.map_or(String::new(), |status| format!(" AND t.status = '{status}'"));
+    parameters.push(page_limit(limit));
+    let place = parameters.len();
+    Box::pin(async move {
+        let rest = format!("WHERE {behind}{has} ORDER BY {key} LIMIT ${place}");
+        tables.rows::<T>(&rest, parameters).await
+    })
+}
+
+/// A delivery of its columns.
+pub(super) fn delivery_of(row: &SqlFields<'_>) -> StoreResult<Delivery> {
+    Ok(Delivery {
+        status: row.get("status")?,
+        tries: row.get("tries")?,
+        due_at: row.get("due_at")?,
+        acknowledged_at: row.get("acknowledged_at")?,
+        last_error: row.get("last_error")?,
+        unanswered: row.get("unanswered")?,
+        version: row.get("version")?,
+    })
 }
 
 #[derive(Serialize, Deserialize)]

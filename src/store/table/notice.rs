@@ -11,9 +11,12 @@ use crate::store::key::{Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
 use crate::store::sorted::StoreResult;
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{after_id, parameters};
+use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
-use super::delivery::{Deliveries, DeliveryRecord, head_of, of_status};
+use super::delivery::{Deliveries, DeliveryRecord, delivery_of, head_of, of_status, sql_of_status};
 
 const NOTICES: StoredFields = StoredFields { table: "notices" };
 const LETTER: u8 = b'N';
@@ -51,6 +54,15 @@ impl Table for CoreNotices {
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.notices, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        versioned::<Self>().into()
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        let rows = writes.notices.iter().map(|row| (row.delivery.version, VersionChange::Put(row)));
+        plan.replace::<Self>(0, rows)
+    }
 }
 
 impl Versioned for CoreNotices {
@@ -72,8 +84,40 @@ impl Deliveries for CoreNotices {
     }
 }
 
+impl SqlTable for CoreNotices {
+    type Written<'a> = &'a CoreNotice;
+    type Row = CoreNotice;
+
+    sql_columns! {
+        notice: "notices";
+        key { order_id: notice.order, }
+        fixed { url: notice.url.as_str(), created_at: notice.created_at, }
+        changing {
+            version: notice.delivery.version,
+            status: notice.delivery.status,
+            tries: notice.delivery.tries,
+            due_at: notice.delivery.due_at,
+            acknowledged_at: notice.delivery.acknowledged_at,
+            last_error: notice.delivery.last_error.as_deref(),
+            unanswered: notice.delivery.unanswered,
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<CoreNotice> {
+        Ok(CoreNotice {
+            order: row.get("order_id")?,
+            url: row.get("url")?,
+            created_at: row.get("created_at")?,
+            delivery: delivery_of(row)?,
+        })
+    }
+}
+
 impl dyn Store + '_ {
     pub fn notice(&self, order: OrderId) -> StoreRead<'_, Option<CoreNotice>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<CoreNotices>("WHERE t.order_id = $1", parameters![order]);
+        }
         self.look(move |rows| get::<CoreNotices>(rows, &order_key(LETTER, order)))
     }
 
@@ -84,6 +128,16 @@ impl dyn Store + '_ {
         after: Option<OrderId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<CoreNotice>> {
+        if let Some(tables) = self.tables() {
+            return sql_of_status::<CoreNotices>(
+                tables,
+                "t.order_id > $1",
+                "t.order_id",
+                parameters![after_id(after)],
+                status,
+                limit,
+            );
+        }
         let after = after.map(|order| order_key(LETTER, order));
         self.list(move |rows| of_status::<CoreNotices>(rows, status, after, limit))
     }
@@ -91,6 +145,9 @@ impl dyn Store + '_ {
     /// Owed notices to the core that are due, the longest due first; behind them what is dated
     /// wrong.
     pub fn due_notices(&self, due: DueWindow, limit: usize) -> StoreRead<'_, Vec<CoreNotice>> {
+        if let Some(tables) = self.tables() {
+            return tables.due::<CoreNotices>("status = 'owed'", due, limit, None);
+        }
         self.list(move |rows| due_rows::<CoreNotices>(rows, &[DUE], due, limit))
     }
 }

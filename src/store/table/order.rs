@@ -6,7 +6,7 @@
 //! only.
 
 mod form;
-mod sql;
+pub(super) mod sql;
 
 use crate::domain::flow::order::Order;
 use crate::domain::ids::{CallerId, CallerOrderId, OrderId};

@@ -12,7 +12,10 @@ use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, list_rows};
 use crate::store::sorted::{SortedRows, StoreResult};
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{after_id, page_limit, parameter, parameters};
+use crate::store::sql::step::{SqlPlan, Step, VersionChange, key_fields, versioned};
+use crate::store::sql::table::{SqlFields, SqlTable, history, read_history, sql_columns};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 const TABLE: &str = "reversals";
 const FIELDS: StoredFields = StoredFields { table: TABLE };
@@ -57,6 +60,20 @@ impl Table for Reversals {
             }
         }
     }
+
+    fn sql_steps() -> Vec<Step> {
+        versioned::<Self>().into()
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        let changes = writes.entries.iter().map(|change| match change {
+            EntryChange::Put(entry) => (entry.version, VersionChange::Put(entry)),
+            EntryChange::Remove { order, version } => {
+                (*version, VersionChange::Remove(key_fields(&[order])))
+            }
+        });
+        plan.replace::<Self>(0, changes)
+    }
 }
 
 impl Versioned for Reversals {
@@ -81,8 +98,66 @@ pub(super) fn reversal_of(
     get::<Reversals>(rows, &order_key(LETTER, order))
 }
 
+impl SqlTable for Reversals {
+    type Written<'a> = &'a ReversalEntry;
+    type Row = ReversalEntry;
+
+    sql_columns! {
+        entry: "reversal_entries";
+        key { order_id: entry.order, }
+        fixed { opened_at: entry.opened_at, }
+        changing {
+            version: entry.version,
+            attempt: entry.attempt,
+            channel: entry.channel.as_str(),
+            amount_minor: entry.amount,
+            currency: entry.currency,
+            phase: entry.phase,
+            step: entry.step,
+            due_at: entry.due_at,
+            pending: entry.pending,
+            reversal_left_at: entry.reversal_left_at,
+            reversal_ends_at: entry.reversal_ends_at,
+            reversals_unanswered: entry.reversals_unanswered,
+            reversal_refused: entry.reversal_refused,
+            reversals_exhausted: entry.reversals_exhausted,
+            inquiries: entry.inquiries,
+            reversals: entry.reversals,
+            history: history(entry.history.iter().map(|line| (line.at, line.what.as_str()))),
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<ReversalEntry> {
+        let line = |(at, what)| HistoryLine { at, what };
+        Ok(ReversalEntry {
+            order: row.get("order_id")?,
+            attempt: row.get("attempt")?,
+            version: row.get("version")?,
+            channel: row.get("channel")?,
+            amount: row.get("amount_minor")?,
+            currency: row.get("currency")?,
+            phase: row.get("phase")?,
+            step: row.get("step")?,
+            due_at: row.get("due_at")?,
+            opened_at: row.get("opened_at")?,
+            pending: row.get("pending")?,
+            reversal_left_at: row.get("reversal_left_at")?,
+            reversal_ends_at: row.get("reversal_ends_at")?,
+            reversals_unanswered: row.get("reversals_unanswered")?,
+            reversal_refused: row.get("reversal_refused")?,
+            reversals_exhausted: row.get("reversals_exhausted")?,
+            inquiries: row.get("inquiries")?,
+            reversals: row.get("reversals")?,
+            history: read_history(row)?.into_iter().map(line).collect(),
+        })
+    }
+}
+
 impl dyn Store + '_ {
     pub fn reversal(&self, order: OrderId) -> StoreRead<'_, Option<ReversalEntry>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Reversals>("WHERE t.order_id = $1", parameters![order]);
+        }
         self.look(move |rows| reversal_of(rows, order))
     }
 
@@ -92,6 +167,12 @@ impl dyn Store + '_ {
         after: Option<OrderId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<ReversalEntry>> {
+        if let Some(tables) = self.tables() {
+            return tables.list::<Reversals>(
+                "WHERE t.order_id > $1 ORDER BY t.order_id LIMIT $2",
+                vec![parameter(after_id(after)), page_limit(limit)],
+            );
+        }
         let after = after.map(|order| order_key(LETTER, order));
         self.list(move |rows| list_rows::<Reversals>(rows, &[LETTER], after, limit))
     }
@@ -103,6 +184,14 @@ impl dyn Store + '_ {
         due: DueWindow,
         limit: usize,
     ) -> StoreRead<'_, Vec<ReversalEntry>> {
+        if let Some(tables) = self.tables() {
+            return tables.due::<Reversals>(
+                "channel = $4 AND due_at IS NOT NULL",
+                due,
+                limit,
+                Some(parameter(channel)),
+            );
+        }
         let prefix = Key::of(DUE).channel(&channel).0;
         self.list(move |rows| due_rows::<Reversals>(rows, &prefix, due, limit))
     }

@@ -11,7 +11,10 @@ use crate::store::key::{Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, get, list_rows, plan_new};
 use crate::store::sorted::{SortedRows, StoreResult};
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{after_id, page_limit, parameter, parameters};
+use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 const TRANSACTIONS: StoredFields = StoredFields { table: "transactions" };
 const LETTER: u8 = b'T';
@@ -39,6 +42,14 @@ impl Table for Transactions {
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_new::<Self>(&writes.transactions, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        vec![insert::<Self>(Answer::Held)]
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        plan.append::<Self>(0, &writes.transactions)
+    }
 }
 
 pub(super) fn transaction_of(
@@ -48,8 +59,55 @@ pub(super) fn transaction_of(
     get::<Transactions>(rows, &order_key(LETTER, order))
 }
 
+impl SqlTable for Transactions {
+    type Written<'a> = &'a Transaction;
+    type Row = Transaction;
+
+    sql_columns! {
+        transaction: "transactions";
+        key { order_id: transaction.order, }
+        fixed {
+            movement: transaction.movement,
+            channel: transaction.channel.as_str(),
+            attempt_order: transaction.channel_order_no.order,
+            attempt: transaction.channel_order_no.attempt,
+            channel_reference: transaction.channel_reference.as_deref(),
+            merchant_id: transaction.merchant_id.as_str(),
+            amount_minor: transaction.amount,
+            currency: transaction.currency,
+            clearing_date: transaction.clearing_date,
+            at: transaction.at,
+            source: transaction.source,
+            transcript: transaction.transcript.as_str(),
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<Transaction> {
+        Ok(Transaction {
+            order: row.get("order_id")?,
+            movement: row.get("movement")?,
+            channel: row.get("channel")?,
+            channel_order_no: ChannelOrderNo {
+                order: row.get("attempt_order")?,
+                attempt: row.get("attempt")?,
+            },
+            channel_reference: row.get("channel_reference")?,
+            merchant_id: row.get("merchant_id")?,
+            amount: row.get("amount_minor")?,
+            currency: row.get("currency")?,
+            clearing_date: row.get("clearing_date")?,
+            at: row.get("at")?,
+            source: row.get("source")?,
+            transcript: row.get("transcript")?,
+        })
+    }
+}
+
 impl dyn Store + '_ {
     pub fn transaction(&self, order: OrderId) -> StoreRead<'_, Option<Transaction>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Transactions>("WHERE t.order_id = $1", parameters![order]);
+        }
         self.look(move |rows| transaction_of(rows, order))
     }
 
@@ -59,6 +117,12 @@ impl dyn Store + '_ {
         after: Option<OrderId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Transaction>> {
+        if let Some(tables) = self.tables() {
+            return tables.list::<Transactions>(
+                "WHERE t.order_id > $1 ORDER BY t.order_id LIMIT $2",
+                vec![parameter(after_id(after)), page_limit(limit)],
+            );
+        }
         let after = after.map(|order| order_key(LETTER, order));
         self.list(move |rows| list_rows::<Transactions>(rows, &[LETTER], after, limit))
     }

@@ -9,12 +9,16 @@ use crate::store::form::damaged;
 use crate::store::key::{Parts, bounds};
 use crate::store::row::Table;
 use crate::store::sorted::{Scan, SortedRows, StoreResult};
+use crate::store::sql::Tables;
+use crate::store::sql::read::{list_parameter, page_limit, parameters};
+use crate::store::sql::table::{SqlFields, SqlTable, composites, names};
 use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
 
-use super::contradiction::contradictions_of;
+use super::contradiction::{Contradictions, contradictions_of};
+use super::order::sql::{read_selected, selected};
 use super::order::{OPEN, Orders, order_of};
-use super::reversal::reversal_of;
-use super::transaction::transaction_of;
+use super::reversal::{Reversals, reversal_of};
+use super::transaction::{Transactions, transaction_of};
 
 /// How often an order is looked at that changes under every look.
 const LOOKS_MAX: usize = 16;
@@ -42,6 +46,9 @@ impl dyn Store + '_ {
     /// An order with its entry, its contradictions, its transaction and what it refers to, as they
     /// were at one moment. What is shut is not looked at.
     pub fn view(&self, id: OrderId) -> StoreRead<'_, Option<View>> {
+        if let Some(tables) = self.tables() {
+            return Box::pin(view_of(tables, id));
+        }
         self.look(move |rows| {
             // A commit may come between two rows: only what was read while the order's version
             // stood still belongs together.
@@ -69,6 +76,19 @@ impl dyn Store + '_ {
     /// Orders whose attempt in flight was left behind by a process that is gone, by id.
     pub fn orphans(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
         let left = self.left_in_flight();
+        if let Some(tables) = self.tables() {
+            return Box::pin(async move {
+                let behind = left.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+                let (ids, numbers) = behind.copied().unzip();
+                let parameters =
+                    vec![list_parameter::<OrderId>(ids), list_parameter::<u8>(numbers)];
+                let rest = "JOIN in_flight f ON f.order_id = t.id \
+                            JOIN unnest($1::bigint[], $2::smallint[]) AS u(id, attempt) \
+                            ON u.id = t.id AND u.attempt = f.attempt ORDER BY t.id LIMIT $3";
+                let limit = page_limit(limit);
+                tables.select_orders(rest, parameters.into_iter().chain([limit]).collect()).await
+            });
+        }
         self.list(move |rows| {
             let mut found = Vec::new();
             let behind = left.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
@@ -93,4 +113,47 @@ fn original_of(rows: SortedRows<'_>, order: &Order) -> StoreResult<Option<Origin
     let order = order_of(rows, id)?;
     let order = order.ok_or_else(|| damaged("orders", "what an order refers to is missing"))?;
     Ok(Some(OriginalView { order, transaction }))
+}
+
+/// The same in SQL: one statement shows an order, what it refers to, and all of both.
+async fn view_of(tables: &Tables, id: OrderId) -> Result<Option<View>, StoreError> {
+    let part = |columns, rest| format!("ARRAY(SELECT ROW({}) FROM {rest})", names(columns, "p."));
+    let sql = format!(
+        "SELECT {}, {}, {}, {} FROM orders t WHERE t.id = ANY(ARRAY[$1, (SELECT o.original \
+         FROM orders o WHERE o.id = $1 AND o.kind IN ('capture', 'refund', 'void', 'undo'))])",
+        selected(),
+        part(Reversals::COLUMNS, "reversal_entries p WHERE p.order_id = t.id"),
+        part(
+            Contradictions::COLUMNS,
+            "contradictions p WHERE p.order_id = t.id \
+             ORDER BY p.attempt, p.reported = 'failure', p.ordinal LIMIT 1000",
+        ),
+        part(Transactions::COLUMNS, "transactions p WHERE p.order_id = t.id"),
+    );
+    let mut found = tables.query(&sql, parameters![id], read_view).await?;
+    let Some(place) = found.iter().position(|view| view.order.id == id) else { return Ok(None) };
+    let mut view = found.swap_remove(place);
+    let kind = view.order.instruction.kind;
+    if kind.is_follow_up() || matches!(kind, OrderKind::Undo { .. }) {
+        let original = found.pop();
+        let original =
+            original.ok_or_else(|| damaged("orders", "what an order refers to is missing"))?;
+        let View { order, transaction, .. } = original;
+        view.original = Some(OriginalView { order, transaction });
+    }
+    Ok(Some(view))
+}
+
+/// An order with its entry, contradictions and transaction, these last as lists of rows.
+fn read_view(mut values: Vec<Option<&[u8]>>) -> Result<View, StoreError> {
+    let transaction = rows_of::<Transactions>(values.pop().flatten())?.pop();
+    let contradictions = rows_of::<Contradictions>(values.pop().flatten())?;
+    let entry = rows_of::<Reversals>(values.pop().flatten())?.pop();
+    let order = read_selected(values)?;
+    Ok(View { order, entry, contradictions, transaction, original: None, shut_through: None })
+}
+
+fn rows_of<T: SqlTable>(array: Option<&[u8]>) -> Result<Vec<T::Row>, StoreError> {
+    let rows = array.and_then(composites).ok_or_else(|| damaged(T::SQL_NAME, "it is no list"))?;
+    rows.into_iter().map(|row| T::read(&SqlFields::of_composite::<T>(row)?)).collect()
 }

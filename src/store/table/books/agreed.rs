@@ -11,7 +11,10 @@ use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::Table;
 use crate::store::sorted::{Scan, StoreResult};
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::parameters;
+use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 /// Every part but the last has so many bytes; the last one has fewer, and may have none.
 const PART_BYTES: usize = 32 * 1024;
@@ -58,15 +61,63 @@ impl Table for AgreedLines {
             }
         }
     }
+
+    fn sql_steps() -> Vec<Step> {
+        vec![insert::<Self>(Answer::Held)]
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        let parts = writes.agreed_lines.iter().flat_map(|(batch, lines)| {
+            (0..).zip(agreed_parts(lines)).map(|(part, lines)| (*batch, part, lines))
+        });
+        plan.append::<Self>(0, parts)
+    }
 }
 
 fn key_of(batch: BatchId, part: u32) -> Vec<u8> {
     Key::of(LETTER).order(batch.chain()).number(part.to_be_bytes()).0
 }
 
+impl SqlTable for AgreedLines {
+    type Written<'a> = (BatchId, u32, &'a [u8]);
+    type Row = AgreedPart;
+
+    sql_columns! {
+        row: "agreed_lines";
+        key { batch: row.0, part: row.1, }
+        fixed { lines: row.2, }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<AgreedPart> {
+        Ok(AgreedPart {
+            batch: row.get("batch")?,
+            part: row.get("part")?,
+            lines: row.get("lines")?,
+        })
+    }
+}
+
+/// The parts of a batch, put together.
+fn joined(parts: &[AgreedPart]) -> StoreResult<Option<Vec<u8>>> {
+    let Some(last) = parts.last() else { return Ok(None) };
+    if (0..).zip(parts).any(|(place, part)| part.part != place) {
+        return Err(damaged(TABLE, "a part is missing"));
+    }
+    if !is_last_agreed_part(&last.lines) {
+        return Err(damaged(TABLE, "its last part is missing"));
+    }
+    Ok(Some(parts.iter().flat_map(|part| &part.lines).copied().collect()))
+}
+
 impl dyn Store + '_ {
     /// Which lines agreed in a batch, as it was written.
     pub fn agreed_lines(&self, id: BatchId) -> StoreRead<'_, Option<Vec<u8>>> {
+        if let Some(tables) = self.tables() {
+            return Box::pin(async move {
+                let rest = "WHERE t.batch = $1 ORDER BY t.part";
+                joined(&tables.rows::<AgreedLines>(rest, parameters![id]).await?)
+            });
+        }
         self.list(move |rows| {
             let (from, to) = bounds(&order_key(LETTER, id.chain()));
             let mut lines = Vec::new();

@@ -6,6 +6,7 @@ use crate::domain::books::clearing::ClearingTotals;
 use crate::domain::books::day_close::DayClose;
 use crate::domain::closed_set::StoredNumber;
 use crate::domain::ids::ChannelId;
+use crate::domain::money::Currency;
 use crate::domain::time::BusinessDate;
 use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis};
@@ -13,7 +14,11 @@ use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, get};
 use crate::store::sorted::StoreResult;
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::parameters;
+use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::sql::value::{Named, SqlJson};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 use super::clearing_days::plan_close;
 
@@ -47,10 +52,60 @@ impl Table for DayCloses {
             plan.insert(Self::key(close), close_bytes(close));
         }
     }
+
+    fn sql_steps() -> Vec<Step> {
+        vec![insert::<Self>(Answer::Held)]
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        plan.append::<Self>(0, &writes.closes)
+    }
 }
 
 fn key_of(channel: &ChannelId, date: BusinessDate) -> Vec<u8> {
     Key::of(LETTER).channel(channel).date(date).0
+}
+
+impl SqlTable for DayCloses {
+    type Written<'a> = &'a DayClose;
+    type Row = DayClose;
+
+    sql_columns! {
+        close: "day_closes";
+        key { channel: close.channel.as_str(), date: close.date, }
+        fixed {
+            totals: totals(close),
+            sha256: close.sha256,
+            closed_by: close.by.as_str(),
+            at: close.at,
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<DayClose> {
+        let SqlJson(totals): SqlJson<Vec<SqlTotals>> = row.get("totals")?;
+        let sums = |(Named(currency), records, principal_minor, fee_minor, net_minor)| {
+            (currency, ClearingTotals { records, principal_minor, fee_minor, net_minor })
+        };
+        Ok(DayClose {
+            channel: row.get("channel")?,
+            date: row.get("date")?,
+            totals: totals.into_iter().map(sums).collect(),
+            sha256: row.get("sha256")?,
+            by: row.get("closed_by")?,
+            at: row.get("at")?,
+        })
+    }
+}
+
+/// Currency, records, principal, fee, net.
+type SqlTotals = (Named<Currency>, u64, i64, i64, i64);
+
+fn totals(close: &DayClose) -> SqlJson<Vec<SqlTotals>> {
+    let row = |(currency, totals): &(Currency, ClearingTotals)| {
+        let ClearingTotals { records, principal_minor, fee_minor, net_minor } = *totals;
+        (Named(*currency), records, principal_minor, fee_minor, net_minor)
+    };
+    SqlJson(close.totals.iter().map(row).collect())
 }
 
 impl dyn Store + '_ {
@@ -59,6 +114,12 @@ impl dyn Store + '_ {
         channel: ChannelId,
         date: BusinessDate,
     ) -> StoreRead<'_, Option<DayClose>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<DayCloses>(
+                "WHERE t.channel = $1 AND t.date = $2",
+                parameters![channel, date],
+            );
+        }
         self.look(move |rows| get::<DayCloses>(rows, &key_of(&channel, date)))
     }
 }

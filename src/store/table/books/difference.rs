@@ -1,5 +1,7 @@
 //! Differences, by id. One record of ours, and one line of a statement, belong to one difference.
 
+mod sql;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::difference::{
@@ -17,7 +19,9 @@ use crate::store::row::{
     Entries, Head, Table, Versioned, due_rows, get, holder, list_indexed, plan_put,
 };
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{after_id, page_limit, parameters};
+use crate::store::sql::step::{SqlPlan, Step};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 const TABLE: &str = "differences";
 const FIELDS: StoredFields = StoredFields { table: TABLE };
@@ -62,6 +66,14 @@ impl Table for Differences {
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.differences, plan);
+    }
+
+    fn sql_steps() -> Vec<Step> {
+        sql::steps()
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        sql::plan(writes, plan)
     }
 }
 
@@ -109,6 +121,9 @@ pub(super) fn difference_of(
 
 impl dyn Store + '_ {
     pub fn difference(&self, id: DifferenceId) -> StoreRead<'_, Option<Difference>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Differences>("WHERE t.id = $1", parameters![id]);
+        }
         self.look(move |rows| difference_of(rows, id))
     }
 
@@ -119,6 +134,13 @@ impl dyn Store + '_ {
         date: BusinessDate,
         number: ChannelOrderNo,
     ) -> StoreRead<'_, Option<Difference>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Differences>(
+                "JOIN difference_records c ON c.difference = t.id WHERE c.channel = $1 \
+                 AND c.date = $2 AND c.attempt_order = $3 AND c.attempt = $4",
+                parameters![channel, date, number.order, number.attempt],
+            );
+        }
         self.look(move |rows| holder::<Differences>(rows, &record_key(&channel, date, number)))
     }
 
@@ -129,6 +151,13 @@ impl dyn Store + '_ {
         date: BusinessDate,
         digest: [u8; 16],
     ) -> StoreRead<'_, Option<Difference>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Differences>(
+                "JOIN difference_lines c ON c.difference = t.id WHERE c.channel = $1 \
+                 AND c.date = $2 AND c.digest = $3",
+                parameters![channel, date, digest],
+            );
+        }
         self.look(move |rows| holder::<Differences>(rows, &line_key(&channel, date, digest)))
     }
 
@@ -140,6 +169,17 @@ impl dyn Store + '_ {
         after: Option<ChannelOrderNo>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Difference>> {
+        if let Some(tables) = self.tables() {
+            let (order, attempt) = after.map_or((after_id(None), 0), |no| (no.order, no.attempt));
+            let mut parameters = parameters![channel, date, order, attempt];
+            parameters.push(page_limit(limit));
+            return tables.list::<Differences>(
+                "JOIN difference_records c ON c.difference = t.id WHERE c.channel = $1 \
+                 AND c.date = $2 AND (c.attempt_order, c.attempt) > ($3, $4) \
+                 ORDER BY c.attempt_order, c.attempt LIMIT $5",
+                parameters,
+            );
+        }
         let last = after.map(|number| record_key(&channel, date, number));
         self.holders(onward(&date_prefix(BY_RECORD, &channel, date), last), limit)
     }
@@ -152,6 +192,16 @@ impl dyn Store + '_ {
         after: Option<[u8; 16]>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Difference>> {
+        if let Some(tables) = self.tables() {
+            let after = after.map(|digest| digest.to_vec()).unwrap_or_default();
+            let mut parameters = parameters![channel, date, after];
+            parameters.push(page_limit(limit));
+            return tables.list::<Differences>(
+                "JOIN difference_lines c ON c.difference = t.id WHERE c.channel = $1 \
+                 AND c.date = $2 AND c.digest > $3 ORDER BY c.digest LIMIT $4",
+                parameters,
+            );
+        }
         let last = after.map(|digest| line_key(&channel, date, digest));
         self.holders(onward(&date_prefix(BY_LINE, &channel, date), last), limit)
     }
@@ -169,6 +219,15 @@ impl dyn Store + '_ {
         after: Option<DifferenceId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Difference>> {
+        if let Some(tables) = self.tables() {
+            let mut parameters = parameters![channel, after_id(after.map(DifferenceId::chain))];
+            parameters.push(page_limit(limit));
+            return tables.list::<Differences>(
+                "WHERE t.channel = $1 AND t.id > $2 AND t.state IN ('carried', 'suspended') \
+                 ORDER BY t.id LIMIT $3",
+                parameters,
+            );
+        }
         self.list(move |rows| {
             let prefix = Key::of(OPEN).channel(&channel).0;
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
@@ -179,6 +238,9 @@ impl dyn Store + '_ {
     /// Carried differences whose time is over, the longest due first; behind them what is dated
     /// wrong.
     pub fn due_differences(&self, due: DueWindow, limit: usize) -> StoreRead<'_, Vec<Difference>> {
+        if let Some(tables) = self.tables() {
+            return tables.due::<Differences>("state = 'carried'", due, limit, None);
+        }
         self.list(move |rows| due_rows::<Differences>(rows, &[DUE], due, limit))
     }
 }

@@ -3,6 +3,10 @@
 //! Sums are kept for the currencies and classes that occur, in their order. What cannot be a sum of
 //! so many rows is damage, so that adding up what was read never overflows.
 
+mod sql;
+
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::books::reconcile::{Class, ClassTotals, Sums, Tally, Totals};
@@ -19,6 +23,9 @@ use crate::store::row::{
     Entries, Head, Table, Versioned, get, holder, identity, list_indexed, list_rows, plan_put,
 };
 use crate::store::sorted::{StoreResult, onward};
+use crate::store::sql::read::{after_id, page_limit, parameter, parameters};
+use crate::store::sql::step::{SqlPlan, Step};
+use crate::store::sql::value::Named;
 use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
 
 const TABLE: &str = "reconciliations";
@@ -69,6 +76,14 @@ impl Table for Reconciliations {
         }
         plan_put::<Self>(&writes.reconciliations, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        sql::steps()
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        sql::plan(writes, plan)
+    }
 }
 
 impl Versioned for Reconciliations {
@@ -110,6 +125,9 @@ fn current_key(channel: &str, date: BusinessDate) -> Vec<u8> {
 
 impl dyn Store + '_ {
     pub fn reconciliation(&self, id: BatchId) -> StoreRead<'_, Option<Reconciliation>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Reconciliations>("WHERE t.id = $1", parameters![id]);
+        }
         self.look(move |rows| get::<Reconciliations>(rows, &order_key(LETTER, id.chain())))
     }
 
@@ -122,6 +140,18 @@ impl dyn Store + '_ {
         after: Option<BatchId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<Reconciliation>> {
+        if let Some(tables) = self.tables() {
+            let after = after_id(after.map(BatchId::chain));
+            let mut parameters = vec![parameter(after), page_limit(limit)];
+            let date = date.filter(|_| channel.is_some());
+            parameters.extend(channel.map(parameter).into_iter().chain(date.map(parameter)));
+            let which = match parameters.len() {
+                2 => "WHERE t.id > $1 ORDER BY t.id LIMIT $2",
+                3 => "WHERE t.id > $1 AND t.channel = $3 ORDER BY t.id LIMIT $2",
+                _ => "WHERE t.id > $1 AND t.channel = $3 AND t.date = $4 ORDER BY t.id LIMIT $2",
+            };
+            return tables.list::<Reconciliations>(which, parameters);
+        }
         self.list(move |rows| {
             let prefix = match (&channel, date) {
                 (Some(channel), Some(date)) => Key::of(OF_DATE).channel(channel).date(date).0,
@@ -142,12 +172,25 @@ impl dyn Store + '_ {
         channel: ChannelId,
         date: BusinessDate,
     ) -> StoreRead<'_, Option<Reconciliation>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Reconciliations>(
+                "JOIN current_reconciliations c ON c.batch = t.id \
+                 WHERE c.channel = $1 AND c.date = $2",
+                parameters![channel, date],
+            );
+        }
         let entry = current_key(channel.as_str(), date);
         self.look(move |rows| holder::<Reconciliations>(rows, &entry))
     }
 
     /// Reconciliations that have begun and not ended, by id.
     pub fn running_reconciliations(&self) -> StoreRead<'_, Vec<Reconciliation>> {
+        if let Some(tables) = self.tables() {
+            return tables.list::<Reconciliations>(
+                "WHERE t.state = 'running' ORDER BY t.id LIMIT 1000",
+                Vec::new(),
+            );
+        }
         self.list(|rows| list_indexed::<Reconciliations>(rows, bounds(&[RUNNING]), 1, PAGE_MAX))
     }
 }
@@ -186,19 +229,18 @@ struct ReportRecord<'a> {
     lines: u32,
     differences: u32,
     proven: u32,
-    #[serde(borrow)]
     problems: Vec<ProblemRecord<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RowRecord {
-    currency: u8,
-    class: u8,
+    currency: Named<Currency>,
+    class: Named<Class>,
     theirs: SumsRecord,
     ours: SumsRecord,
 }
 
-type TallyRecord = Vec<(u8, SumsRecord)>;
+type TallyRecord = Vec<(Named<Currency>, SumsRecord)>;
 
 #[derive(Serialize, Deserialize)]
 struct SumsRecord {
@@ -209,9 +251,9 @@ struct SumsRecord {
 
 #[derive(Serialize, Deserialize)]
 struct ProblemRecord<'a> {
-    kind: &'a str,
+    kind: Cow<'a, str>,
     line: u32,
-    detail: &'a str,
+    detail: Cow<'a, str>,
 }
 
 impl SumsRecord {
@@ -231,16 +273,16 @@ impl SumsRecord {
 }
 
 fn tally_record(tally: &Tally) -> TallyRecord {
-    tally.iter().map(|(currency, sums)| (currency.number(), SumsRecord::of(&sums))).collect()
+    tally.iter().map(|(currency, sums)| (Named(currency), SumsRecord::of(&sums))).collect()
 }
 
 fn read_tally(record: &TallyRecord) -> Result<Tally, StoreError> {
-    let row = |(currency, sums): &(u8, SumsRecord)| {
+    let row = |(Named(currency), sums): &(Named<Currency>, SumsRecord)| {
         let sums = sums.read()?;
         if sums.count == 0 {
             return Err(wrong(TABLE, "sums"));
         }
-        Ok((FIELDS.currency(*currency)?, sums))
+        Ok((*currency, sums))
     };
     let rows: Vec<(Currency, Sums)> = record.iter().map(row).collect::<Result<_, _>>()?;
     if !rows.is_sorted_by(|(first, _), (second, _)| first < second) {
@@ -252,15 +294,15 @@ fn read_tally(record: &TallyRecord) -> Result<Tally, StoreError> {
 impl<'a> ReportRecord<'a> {
     fn of(report: &'a BatchReport) -> Self {
         let row = |(currency, class, totals): (Currency, Class, ClassTotals)| RowRecord {
-            currency: currency.number(),
-            class: class.number(),
+            currency: Named(currency),
+            class: Named(class),
             theirs: SumsRecord::of(&totals.theirs),
             ours: SumsRecord::of(&totals.ours),
         };
         let problem = |problem: &'a FileProblem| ProblemRecord {
-            kind: &problem.kind,
+            kind: problem.kind.as_str().into(),
             line: problem.line,
-            detail: &problem.detail,
+            detail: problem.detail.as_str().into(),
         };
         Self {
             rows: report.totals.iter().map(row).collect(),
@@ -277,9 +319,9 @@ impl<'a> ReportRecord<'a> {
 
     fn read(&self) -> Result<BatchReport, StoreError> {
         let problem = |problem: &ProblemRecord<'_>| FileProblem {
-            kind: problem.kind.to_owned(),
+            kind: problem.kind.clone().into_owned(),
             line: problem.line,
-            detail: problem.detail.to_owned(),
+            detail: problem.detail.clone().into_owned(),
         };
         Ok(BatchReport {
             totals: self.read_totals()?,
@@ -298,7 +340,7 @@ impl<'a> ReportRecord<'a> {
             if totals.theirs.count + totals.ours.count == 0 {
                 return Err(wrong(TABLE, "sums"));
             }
-            Ok((FIELDS.currency(row.currency)?, FIELDS.code("class", row.class)?, totals))
+            Ok((row.currency.0, row.class.0, totals))
         };
         type Row = (Currency, Class, ClassTotals);
         let rows: Vec<Row> = self.rows.iter().map(row).collect::<Result<_, _>>()?;

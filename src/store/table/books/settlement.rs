@@ -11,7 +11,11 @@ use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Entries, Head, Table, Versioned, get, holder, list_indexed, plan_put};
 use crate::store::sorted::{StoreResult, onward};
-use crate::store::{Store, StoreError, StoreRead};
+use crate::store::sql::read::{after_id, page_limit, parameters};
+use crate::store::sql::step::{Answer, Field, SqlPlan, Step, VersionChange, latest, versioned};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::sql::value::{JsonDate, JsonMoment, SqlJson, SqlType};
+use crate::store::{CommitError, Store, StoreError, StoreRead};
 
 const SETTLEMENTS: StoredFields = StoredFields { table: "settlements" };
 const LETTER: u8 = b'M';
@@ -50,6 +54,36 @@ impl Table for Settlements {
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_put::<Self>(&writes.settlements, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        let gone = "DELETE FROM receipts t USING {rows} WHERE t.settlement = u.settlement";
+        let taken = "INSERT INTO receipts (channel, bank_reference, settlement) \
+                     SELECT * FROM {rows} ON CONFLICT DO NOTHING RETURNING channel, bank_reference";
+        let receipt = [
+            ("channel", SqlType::Text),
+            ("bank_reference", SqlType::Text),
+            ("settlement", SqlType::Bigint),
+        ];
+        let mut steps = Vec::from(versioned::<Self>());
+        steps.push(Step::own(gone, &receipt[2..], Answer::Nothing));
+        steps.push(Step::own(taken, &receipt, Answer::Held));
+        steps
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        let rows = writes.settlements.iter().map(|row| (row.version, VersionChange::Put(row)));
+        plan.replace::<Self>(0, rows)?;
+        for (row, is_new) in latest(&writes.settlements, |row| row.id, |row| row.version) {
+            if !is_new {
+                plan.add(GIVEN_UP, &[&row.id], &[]);
+            }
+            for receipt in &row.receipts {
+                let key: [&dyn Field; 2] = [&row.channel.as_str(), &receipt.bank_reference];
+                plan.claim(TAKEN, "receipts", &key, &row.id)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Versioned for Settlements {
@@ -71,8 +105,84 @@ fn receipt_key(channel: &str, bank_reference: &str) -> Vec<u8> {
     Key::of(RECEIPT).text(channel).text(bank_reference).0
 }
 
+const GIVEN_UP: usize = 3;
+const TAKEN: usize = 4;
+
+impl SqlTable for Settlements {
+    type Written<'a> = &'a ChannelSettlement;
+    type Row = ChannelSettlement;
+
+    sql_columns! {
+        row: "settlements";
+        key { id: row.id, }
+        changing {
+            version: row.version,
+            channel: row.channel.as_str(),
+            from_date: row.from,
+            to_date: row.to,
+            currency: row.currency,
+            receipts: receipts(row),
+            principal_minor: row.expected.principal_minor,
+            fee_minor: row.expected.fee_minor,
+            net_minor: row.expected.net_minor,
+            state: row.state,
+            reasons: SqlJson(&row.reasons),
+            opened_at: row.opened_at,
+            agreed_at: row.agreed_at,
+            accounting_sequence: row.accounting_sequence,
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<ChannelSettlement> {
+        let SqlJson(receipts): SqlJson<Vec<SqlReceipt<String>>> = row.get("receipts")?;
+        let receipt = |(bank_reference, received_minor, received_on, at, by)| {
+            let (JsonDate(received_on), JsonMoment(at)) = (received_on, at);
+            BankReceipt { bank_reference, received_minor, received_on, at, by }
+        };
+        let SqlJson(reasons) = row.get("reasons")?;
+        Ok(ChannelSettlement {
+            id: row.get("id")?,
+            version: row.get("version")?,
+            channel: row.get("channel")?,
+            from: row.get("from_date")?,
+            to: row.get("to_date")?,
+            currency: row.get("currency")?,
+            receipts: receipts.into_iter().map(receipt).collect(),
+            expected: settled_amounts(row)?,
+            state: row.get("state")?,
+            reasons,
+            opened_at: row.get("opened_at")?,
+            agreed_at: row.get("agreed_at")?,
+            accounting_sequence: row.get("accounting_sequence")?,
+        })
+    }
+}
+
+/// The bank's reference, the amount, the day, the moment it was told, by whom.
+type SqlReceipt<T> = (T, i64, JsonDate, JsonMoment, T);
+
+fn receipts(row: &ChannelSettlement) -> SqlJson<Vec<SqlReceipt<&str>>> {
+    let receipts = row.receipts.iter().map(|one| {
+        let (received_on, at) = (JsonDate(one.received_on), JsonMoment(one.at));
+        (one.bank_reference.as_str(), one.received_minor, received_on, at, one.by.as_str())
+    });
+    SqlJson(receipts.collect())
+}
+
+/// Money of its three columns.
+pub(super) fn settled_amounts(row: &SqlFields<'_>) -> StoreResult<SettledAmounts> {
+    Ok(SettledAmounts {
+        principal_minor: row.get("principal_minor")?,
+        fee_minor: row.get("fee_minor")?,
+        net_minor: row.get("net_minor")?,
+    })
+}
+
 impl dyn Store + '_ {
     pub fn settlement(&self, id: SettlementId) -> StoreRead<'_, Option<ChannelSettlement>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Settlements>("WHERE t.id = $1", parameters![id]);
+        }
         self.look(move |rows| get::<Settlements>(rows, &order_key(LETTER, id.chain())))
     }
 
@@ -83,6 +193,14 @@ impl dyn Store + '_ {
         after: Option<SettlementId>,
         limit: usize,
     ) -> StoreRead<'_, Vec<ChannelSettlement>> {
+        if let Some(tables) = self.tables() {
+            let mut parameters = parameters![channel, after_id(after.map(SettlementId::chain))];
+            parameters.push(page_limit(limit));
+            return tables.list::<Settlements>(
+                "WHERE t.channel = $1 AND t.id > $2 ORDER BY t.id LIMIT $3",
+                parameters,
+            );
+        }
         self.list(move |rows| {
             let prefix = Key::of(OF_CHANNEL).channel(&channel).0;
             let last = after.map(|id| Key(prefix.clone()).order(id.chain()).0);
@@ -96,6 +214,13 @@ impl dyn Store + '_ {
         channel: ChannelId,
         bank_reference: String,
     ) -> StoreRead<'_, Option<ChannelSettlement>> {
+        if let Some(tables) = self.tables() {
+            return tables.one::<Settlements>(
+                "JOIN receipts c ON c.settlement = t.id \
+                 WHERE c.channel = $1 AND c.bank_reference = $2",
+                parameters![channel, bank_reference],
+            );
+        }
         let entry = receipt_key(channel.as_str(), &bank_reference);
         self.look(move |rows| holder::<Settlements>(rows, &entry))
     }

@@ -12,7 +12,10 @@ use crate::store::key::{Key, Parts};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Table, list_rows, plan_new};
 use crate::store::sorted::StoreResult;
-use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
+use crate::store::sql::read::parameters;
+use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
+use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
+use crate::store::{CommitError, PAGE_MAX, Store, StoreError, StoreRead};
 
 const STATEMENTS: StoredFields = StoredFields { table: "statements" };
 const LETTER: u8 = b'V';
@@ -43,10 +46,54 @@ impl Table for Statements {
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
         plan_new::<Self>(&writes.statements, plan);
     }
+
+    fn sql_steps() -> Vec<Step> {
+        vec![insert::<Self>(Answer::Held)]
+    }
+
+    fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
+        plan.append::<Self>(0, &writes.statements)
+    }
 }
 
 fn prefix_of(channel: &ChannelId, date: BusinessDate) -> Vec<u8> {
     Key::of(LETTER).channel(channel).date(date).0
+}
+
+impl SqlTable for Statements {
+    type Written<'a> = &'a StatementRevision;
+    type Row = StatementRevision;
+
+    sql_columns! {
+        statement: "statements";
+        key {
+            channel: statement.channel.as_str(),
+            date: statement.date,
+            revision: statement.revision,
+        }
+        fixed {
+            sha256: statement.sha256,
+            name: statement.name.as_str(),
+            bytes: statement.bytes,
+            origin: statement.origin,
+            taken_by: statement.by.as_str(),
+            at: statement.at,
+        }
+    }
+
+    fn read(row: &SqlFields<'_>) -> StoreResult<StatementRevision> {
+        Ok(StatementRevision {
+            channel: row.get("channel")?,
+            date: row.get("date")?,
+            revision: row.get("revision")?,
+            sha256: row.get("sha256")?,
+            name: row.get("name")?,
+            bytes: row.get("bytes")?,
+            origin: row.get("origin")?,
+            by: row.get("taken_by")?,
+            at: row.get("at")?,
+        })
+    }
 }
 
 impl dyn Store + '_ {
@@ -56,6 +103,12 @@ impl dyn Store + '_ {
         channel: ChannelId,
         date: BusinessDate,
     ) -> StoreRead<'_, Vec<StatementRevision>> {
+        if let Some(tables) = self.tables() {
+            return tables.list::<Statements>(
+                "WHERE t.channel = $1 AND t.date = $2 ORDER BY t.revision LIMIT 1000",
+                parameters![channel, date],
+            );
+        }
         let prefix = prefix_of(&channel, date);
         self.list(move |rows| list_rows::<Statements>(rows, &prefix, None, PAGE_MAX))
     }

@@ -3,6 +3,7 @@
 mod books_samples;
 mod damage;
 mod samples;
+mod sql;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;

@@ -1,0 +1,134 @@
+//! Rows come back from the columns that they are written as, and every statement gets the
+//! parameters that it has.
+
+use std::fmt::Debug;
+
+use crate::domain::flow::order::Order;
+use crate::domain::write_set::{EntryChange, WriteSet};
+use crate::store::CommitError;
+use crate::store::row::Table;
+use crate::store::sql::step::SqlPlan;
+use crate::store::sql::table::{ColumnPart, Rest, SqlFields, SqlTable};
+use crate::store::table::accounting::AccountingRequests;
+use crate::store::table::audit::Audit;
+use crate::store::table::books::clearing_days::ShutDays;
+use crate::store::table::books::day_close::DayCloses;
+use crate::store::table::books::difference::Differences;
+use crate::store::table::books::found::FoundDifferences;
+use crate::store::table::books::reconciliation::Reconciliations;
+use crate::store::table::books::settled_date::SettledDates;
+use crate::store::table::books::settlement::Settlements;
+use crate::store::table::books::statement::Statements;
+use crate::store::table::clearing::Clearing;
+use crate::store::table::contradiction::Contradictions;
+use crate::store::table::notice::CoreNotices;
+use crate::store::table::order::Orders;
+use crate::store::table::reversal::Reversals;
+use crate::store::table::transaction::Transactions;
+use crate::store::table::{sql_plan, sql_steps};
+
+use super::{SampleTable, samples};
+
+/// A row that was written as columns and read from them.
+fn through_columns<T: SqlTable>(row: T::Written<'_>) -> Result<T::Row, crate::store::StoreError> {
+    let mut fields = Vec::new();
+    for part in [ColumnPart::Key, ColumnPart::Fixed, ColumnPart::Changing] {
+        T::put(row, part, &mut fields);
+    }
+    let mut rest = Rest(&fields);
+    let values = T::COLUMNS.iter().map(|_| rest.field().expect("a field for each column"));
+    let values = values.collect();
+    assert!(rest.0.is_empty(), "{}: more fields than columns", T::SQL_NAME);
+    T::read(&SqlFields { table: T::SQL_NAME, columns: T::COLUMNS, values })
+}
+
+fn comes_back<R: Debug + PartialEq + 'static, T>()
+where
+    T: SampleTable + Table<Row = R> + for<'a> SqlTable<Written<'a> = &'a R, Row = R>,
+{
+    for row in T::fixed() {
+        assert_eq!(through_columns::<T>(&row).ok().as_ref(), Some(&row), "{}", T::SQL_NAME);
+    }
+}
+
+#[test]
+fn every_row_comes_back_from_its_columns() {
+    comes_back::<_, Audit>();
+    comes_back::<_, Transactions>();
+    comes_back::<_, Clearing>();
+    comes_back::<_, Contradictions>();
+    comes_back::<_, Reversals>();
+    comes_back::<_, CoreNotices>();
+    comes_back::<_, AccountingRequests>();
+    comes_back::<_, ShutDays>();
+    comes_back::<_, DayCloses>();
+    comes_back::<_, Statements>();
+    comes_back::<_, Reconciliations>();
+    comes_back::<_, Differences>();
+    comes_back::<_, FoundDifferences>();
+    comes_back::<_, Settlements>();
+    comes_back::<_, SettledDates>();
+    for order in Orders::fixed() {
+        let without_attempts = Order { attempts: Vec::new(), ..order.clone() };
+        assert_eq!(through_columns::<Orders>(&order).ok(), Some(without_attempts));
+    }
+}
+
+/// A write set with a row of each table.
+fn of_every_table() -> WriteSet {
+    let mut writes = WriteSet {
+        orders: Orders::fixed(),
+        entries: Reversals::fixed().into_iter().map(EntryChange::Put).collect(),
+        transactions: Transactions::fixed(),
+        accounting: AccountingRequests::fixed(),
+        notices: CoreNotices::fixed(),
+        contradictions: Contradictions::fixed(),
+        audit: Audit::fixed().into_iter().map(|(_, entry)| entry).collect(),
+        closes: DayCloses::fixed(),
+        statements: Statements::fixed(),
+        reconciliations: Reconciliations::fixed(),
+        found: FoundDifferences::fixed(),
+        differences: Differences::fixed(),
+        settlements: Settlements::fixed(),
+        settled: SettledDates::fixed(),
+        ..WriteSet::default()
+    };
+    writes.orders.dedup_by_key(|order| order.id);
+    writes
+}
+
+fn plan(writes: &WriteSet) -> Result<SqlPlan, CommitError> {
+    sql_plan(writes)
+}
+
+#[test]
+fn every_row_has_the_parameters_of_its_statement() {
+    let planned = plan(&of_every_table()).expect("rows that stand beside each other");
+    assert!(planned.rows.len() > 20, "{} rows", planned.rows.len());
+    for row in &planned.rows {
+        let step = &sql_steps()[row.step];
+        let mut rest = Rest(&row.fields);
+        for _ in &step.parameters {
+            assert!(rest.field().is_some(), "too few for {}", step.sql);
+        }
+        assert!(rest.0.is_empty(), "too many for {}", step.sql);
+        assert!(step.sql.contains(&format!("${}", step.parameters.len())), "{}", step.sql);
+    }
+}
+
+#[test]
+fn several_versions_of_a_row_are_written_once_and_a_gap_is_a_conflict() {
+    let mut first = samples::order();
+    first.version = 1;
+    let version = |version| Order { version, ..first.clone() };
+    let orders = |versions: &[u32]| WriteSet {
+        orders: versions.iter().map(|one| version(*one)).collect(),
+        ..WriteSet::default()
+    };
+    let rows = |versions: &[u32]| plan(&orders(versions)).map(|planned| planned.rows.len());
+    assert_eq!(rows(&[1]).ok(), rows(&[1, 2, 3]).ok());
+    assert_eq!(rows(&[2]).ok(), rows(&[2, 3]).ok());
+    assert!(matches!(rows(&[1, 3]), Err(CommitError::Conflict)));
+    assert!(matches!(rows(&[1, 1]), Err(CommitError::Conflict)));
+    assert!(matches!(rows(&[0]), Err(CommitError::Conflict)));
+}
