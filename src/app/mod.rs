@@ -5,6 +5,7 @@ pub mod folder;
 pub mod keys;
 mod recall;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -135,7 +136,7 @@ impl App {
         let notice_key = keys.notice(settings.notice_key.as_deref(), &settings.base, &entropy)?;
         let (callers, first_key) = keys.callers(&settings.callers, &entropy)?;
         let fingerprints = keys.fingerprints();
-        let (store, copied) = open_store(data, &settings).await?;
+        let (store, copied) = open_store(data, &settings, &fingerprints).await?;
         folder.keep(fingerprints)?;
         let in_use = recall::channels_in_use(&*store).await?;
         let clock = keep_time(clock, data, &*store, settings.clock_witnesses).await?;
@@ -327,10 +328,13 @@ async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(
 async fn open_store(
     data: &Path,
     settings: &Settings,
+    fingerprints: &BTreeMap<String, String>,
 ) -> Result<(Arc<dyn Store>, Option<Arc<EmbeddedStore>>), StoreError> {
     let StoreSettings { queue_max, group_max, cache_bytes, .. } = settings.store;
     if let Some(url) = &settings.store.url {
-        let store = PostgresStore::open(&database_settings(url, data, settings)?).await?;
+        let key_prints = fingerprints.clone();
+        let chosen = PostgresSettings { key_prints, ..database_settings(url, data, settings)? };
+        let store = PostgresStore::open(&chosen).await?;
         return Ok((Arc::new(store), None));
     }
     let chosen =

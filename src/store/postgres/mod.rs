@@ -16,6 +16,7 @@ mod tls;
 mod tokens;
 mod writer;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
@@ -46,6 +47,9 @@ pub struct PostgresSettings {
     pub password: Option<String>,
     /// What TLS trusts; without it none is spoken.
     pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The fingerprints of the keys that cards are sealed and compared with, by their names: the
+    /// books are opened with those that they were used with.
+    pub key_prints: BTreeMap<String, String>,
     /// The node's own folder, which remembers what the database has acknowledged.
     pub folder: Option<PathBuf>,
     /// The number that stands in this node's order ids, 0 to 999.
@@ -67,6 +71,7 @@ impl PostgresSettings {
             url: url.into(),
             password: None,
             tls: None,
+            key_prints: BTreeMap::new(),
             folder: None,
             node: 0,
             writers: 2,
@@ -110,7 +115,8 @@ fn history_lost() -> StoreError {
     StoreError::Backend {
         context: "history_lost",
         detail: "the database has lost commits that it had acknowledged: a fail-over to a standby \
-                 that was behind, or a restored backup"
+                 that was behind, or a restored backup; bring it back, or accept the loss with \
+                 `switchyard store accept-loss --reason`"
             .to_owned(),
     }
 }
@@ -212,7 +218,7 @@ impl Store for PostgresStore {
     }
 
     fn is_reachable(&self) -> bool {
-        self.shared.reachable.load(Ordering::Acquire)
+        self.shared.reachable.load(Ordering::Acquire) && self.shared.ended().is_none()
     }
 
     fn tables(&self) -> Option<&Tables> {

@@ -42,6 +42,7 @@ pub(super) async fn open(
     let transaction = client.transaction().await.map_err(refused)?;
     check_nodes(&transaction, node).await?;
     check_history(&transaction, node, tokens).await?;
+    check_keys(&transaction, settings).await?;
     let (incarnation, writers) =
         become_next(&transaction, node, settings.writers).await.map_err(refused)?;
     transaction.commit().await.map_err(refused)?;
@@ -195,6 +196,29 @@ async fn check_history(
         let has = row.map_or(Ok(0), |row| row.try_get(0)).map_err(broken)?;
         if last > has {
             return Err(super::history_lost());
+        }
+    }
+    Ok(())
+}
+
+/// The keys are those that the books were used with; new ones are written down.
+async fn check_keys(
+    transaction: &Transaction<'_>,
+    settings: &PostgresSettings,
+) -> Result<(), StoreError> {
+    let broken = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let keep = "INSERT INTO key_prints (name, print) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let look = "SELECT print FROM key_prints WHERE name = $1";
+    for (name, print) in &settings.key_prints {
+        transaction.execute(keep, &[name, print]).await.map_err(broken)?;
+        let row = transaction.query_one(look, &[name]).await.map_err(broken)?;
+        let kept: String = row.try_get(0).map_err(broken)?;
+        if kept != *print {
+            let detail = format!(
+                "the key `{name}` is another one than they were used with; put back the folder \
+                 `keys` of the data folder that they belong to"
+            );
+            return Err(refused("the books in the database have other keys", detail));
         }
     }
     Ok(())

@@ -14,6 +14,12 @@ CREATE TABLE schema_steps (
 );
 INSERT INTO schema_steps (step) VALUES (1);
 
+-- The fingerprints of the keys that the books were used with.
+CREATE TABLE key_prints (
+  name text PRIMARY KEY,
+  print text NOT NULL
+);
+
 -- One row for each node that has opened the books; each opening raises its incarnation.
 CREATE TABLE nodes (
   node integer PRIMARY KEY CHECK (node BETWEEN 0 AND 999),
