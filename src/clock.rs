@@ -4,6 +4,7 @@
 //! [`crate::domain::time::Present`], which is what rules ask.
 
 mod last_seen;
+mod lease;
 mod timekeeper;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,6 +14,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::domain::time::Timestamp;
 
 pub use last_seen::{ClockBaseline, LastSeen};
+pub use lease::{LeaseAsked, NodeLease};
 pub use timekeeper::{ClockStanding, Confirmation, Doubt, HostClock, Timekeeper, Witness};
 
 /// Where readings come from.

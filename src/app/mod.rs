@@ -30,6 +30,7 @@ use crate::clock::{Clock, ClockBaseline, LastSeen, Timekeeper};
 use crate::config::checked::{Settings, StoreSettings};
 use crate::config::credential::CredentialSource;
 use crate::config::mistake::Mistake;
+use crate::domain::cluster::RENEWED_EVERY;
 use crate::domain::terms::CommonTerms;
 use crate::domain::write_set::AuditEntry;
 use crate::engine::intake::Intake;
@@ -52,6 +53,7 @@ use crate::workers::clock::{self, ClockWorker};
 use crate::workers::day_close::DayCloseWorker;
 use crate::workers::driver::{Tasks, Worker, drive};
 use crate::workers::late_replies::LateReplyWorker;
+use crate::workers::members::MemberWorker;
 use crate::workers::notices::{NoticeWork, NoticeWorker};
 use crate::workers::reconciliation::ReconciliationWorker;
 use crate::workers::recovery::{self, RecoveryWorker};
@@ -109,6 +111,8 @@ pub struct App {
     ask_workers: watch::Sender<bool>,
     server: JoinHandle<usize>,
     workers: Vec<JoinHandle<()>>,
+    ask_members: watch::Sender<bool>,
+    members: Vec<JoinHandle<()>>,
     stop_within: Duration,
 }
 
@@ -184,6 +188,7 @@ impl App {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
+        engine.renew_lease().await?;
         let recovered = engine.recover_orphans(PAGE).await?;
         if recovered > 0 {
             tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
@@ -206,6 +211,8 @@ impl App {
         let (ask_server, mut server_stop) = StopSignal::new();
         let (ask_workers, worker_stop) = StopSignal::new();
         let workers = start_workers(&state, data, notice_key, &worker_stop);
+        let (ask_members, member_stop) = StopSignal::new();
+        let members = start_members(&state, &member_stop);
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
@@ -221,6 +228,8 @@ impl App {
             ask_workers,
             server,
             workers,
+            ask_members,
+            members,
             stop_within,
         })
     }
@@ -275,13 +284,21 @@ impl App {
         let left = self.server.await.unwrap_or(0);
         let _ = self.ask_workers.send(true);
         let deadline = tokio::time::Instant::now() + self.stop_within;
-        for worker in self.workers {
-            let abort = worker.abort_handle();
-            if tokio::time::timeout_at(deadline, worker).await.is_err() {
-                abort.abort();
-            }
-        }
+        end_by(deadline, self.workers).await;
+        // What was in flight until now needed the lease.
+        let _ = self.ask_members.send(true);
+        end_by(deadline, self.members).await;
         tracing::info!(connections_left = left, "stopped");
+    }
+}
+
+/// Waits for workers, and cuts off those that do not end in time.
+async fn end_by(deadline: tokio::time::Instant, workers: Vec<JoinHandle<()>>) {
+    for worker in workers {
+        let abort = worker.abort_handle();
+        if tokio::time::timeout_at(deadline, worker).await.is_err() {
+            abort.abort();
+        }
     }
 }
 
@@ -392,6 +409,9 @@ async fn keep_time(
     let beginning = ClockBaseline { seen, first_order_at: first.map(|order| order.created_at) };
     let keeper = Timekeeper::start(clock, beginning, witnesses_min.get() as usize);
     keeper.last_seen().write(data).map_err(StartError::Clock)?;
+    if store.cluster().is_some() {
+        keeper.begin_lease();
+    }
     Ok(keeper)
 }
 
@@ -477,6 +497,17 @@ impl Workers<'_> {
     }
 }
 
+/// Keeps this node among those that share the books, where several do.
+fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
+    let engine = &state.engine;
+    let (reports, clock) = (&state.workers, engine.clock());
+    let mut workers = Workers { reports, clock, stop, running: Vec::new() };
+    if engine.store().cluster().is_some() {
+        workers.start(RENEWED_EVERY, MemberWorker::new(Arc::clone(engine)));
+    }
+    workers.running
+}
+
 fn start_workers(
     state: &ApiState,
     data: &Path,
@@ -513,10 +544,14 @@ fn start_workers(
             tracing::error!(problem, "no notice can be delivered until the daemon is restarted");
         }
     }
-    workers.start(statements_every, StatementWorker::new(Arc::clone(&state.statements)));
+    workers.start(statements_every, StatementWorker::new(engine(), Arc::clone(&state.statements)));
     workers.start(
         statements_every,
-        ReconciliationWorker::new(Arc::clone(&state.imports), Arc::clone(&state.differences)),
+        ReconciliationWorker::new(
+            engine(),
+            Arc::clone(&state.imports),
+            Arc::clone(&state.differences),
+        ),
     );
     workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));

@@ -12,10 +12,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use crate::clock::{Clock, ClockBaseline, LastSeen};
+use crate::clock::{Clock, ClockBaseline, LastSeen, NodeLease};
 use crate::domain::closed_set;
 use crate::domain::time::{Present, Timestamp};
 
@@ -89,6 +89,7 @@ pub struct Timekeeper(Arc<KeeperState>);
 struct KeeperState {
     clock: Clock,
     witnesses_min: usize,
+    lease: OnceLock<NodeLease>,
     // All of these are milliseconds on top of the steady clock's count.
     /// The moment that is borne out.
     proven_ahead: AtomicI64,
@@ -136,6 +137,7 @@ impl Timekeeper {
         let keeper = Self(Arc::new(KeeperState {
             clock,
             witnesses_min: witnesses_min.max(1),
+            lease: OnceLock::new(),
             proven_ahead: AtomicI64::new(proven - steady),
             bound_ahead: AtomicI64::new(i64::MAX),
             shown_ahead: AtomicI64::new(wall.max(proven) - steady),
@@ -144,6 +146,22 @@ impl Timekeeper {
         }));
         keeper.look();
         keeper
+    }
+
+    /// From now on this process acts for the books only while a lease of them is in force: others
+    /// may share them.
+    pub fn begin_lease(&self) {
+        let _begun = self.0.lease.set(NodeLease::by(self.0.clock.clone()));
+    }
+
+    /// The lease that this process acts on; `None` where it has the books to itself.
+    pub fn lease(&self) -> Option<&NodeLease> {
+        self.0.lease.get()
+    }
+
+    /// Whether this process may act for the books now.
+    pub fn may_act(&self) -> bool {
+        self.lease().is_none_or(NodeLease::is_in_force)
     }
 
     /// The daemon's clock, for stamps and waits. It does not follow the machine's clock behind what
@@ -342,6 +360,11 @@ pub struct Witness {
 impl Witness {
     pub const fn of(keeper: Timekeeper) -> Self {
         Self { keeper, heard_at: AtomicI64::new(i64::MIN) }
+    }
+
+    /// The clock that its evidence is for.
+    pub const fn keeper(&self) -> &Timekeeper {
+        &self.keeper
     }
 
     /// Takes the Date of a reply that has just come from a host. One that does not read says

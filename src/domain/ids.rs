@@ -219,6 +219,38 @@ text_id!(
     32
 );
 
+/// Each queue of due rows has so many shards. More nodes than that share no queue.
+pub const SHARDS: u8 = 64;
+
+/// A set of a queue's shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shards(u64);
+
+impl Shards {
+    pub const EVERY: Self = Self(u64::MAX);
+    pub const NONE: Self = Self(0);
+
+    /// The shard of an order, or of another number of that sequence. Sequences count up, so that
+    /// orders fall evenly on all shards.
+    pub const fn of(id: OrderId) -> u8 {
+        (id.as_u64() % SHARDS as u64) as u8
+    }
+
+    /// The set with this shard, 0 to 63, in it.
+    #[must_use]
+    pub const fn with(self, shard: u8) -> Self {
+        Self(self.0 | 1 << (shard % SHARDS))
+    }
+
+    pub const fn has(self, id: OrderId) -> bool {
+        self.0 >> Self::of(id) & 1 == 1
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = u8> {
+        (0..SHARDS).filter(move |shard| self.0 >> shard & 1 == 1)
+    }
+}
+
 /// A merchant's category: the four digits of ISO 18245 (MCC), for instance 5411 for groceries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MerchantCategory(u16);
@@ -291,5 +323,21 @@ mod tests {
         assert_eq!(CallerOrderId::parse("a b"), Err(IdError::Character));
         assert_eq!(CallerOrderId::parse("订单"), Err(IdError::Character));
         assert_eq!(CallerOrderId::parse(&"x".repeat(65)), Err(IdError::TooLong { max: 64 }));
+    }
+
+    #[test]
+    fn every_order_is_in_one_shard() {
+        let (even, odd) = (0..SHARDS).fold((Shards::NONE, Shards::NONE), |(even, odd), shard| {
+            if shard % 2 == 0 { (even.with(shard), odd) } else { (even, odd.with(shard)) }
+        });
+        assert_eq!((even.iter().count(), odd.iter().count()), (32, 32));
+        let mut of_even = 0;
+        for sequence in 1..=6_400 {
+            let id = OrderId::compose(261_129, 7, sequence);
+            assert!(even.has(id) != odd.has(id) && Shards::EVERY.has(id) && !Shards::NONE.has(id));
+            of_even += usize::from(even.has(id));
+        }
+        assert_eq!(of_even, 3_200);
+        assert_eq!(Shards::EVERY.iter().count(), 64);
     }
 }

@@ -8,6 +8,7 @@
 pub mod bin;
 pub mod card;
 pub mod closed_set;
+pub mod cluster;
 pub mod fee;
 pub mod ids;
 pub mod money;

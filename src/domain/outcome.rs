@@ -159,6 +159,9 @@ closed_set! {
         Disabled => "disabled",
         /// The request could not be built from the order (a field is missing or does not fit).
         NotEncodable => "not_encodable",
+        /// This node's lease of the books had ended when the first byte was to leave: another node
+        /// may be at its work.
+        LeaseEnded => "lease_ended",
     }
 }
 
@@ -166,7 +169,11 @@ impl NotSentCause {
     /// Whether the same request may leave at another time, with nobody doing anything about it.
     pub const fn is_passing(self) -> bool {
         match self {
-            Self::NoConnection | Self::BreakerOpen | Self::NoRateLeft | Self::DailyLimit => true,
+            Self::NoConnection
+            | Self::BreakerOpen
+            | Self::NoRateLeft
+            | Self::DailyLimit
+            | Self::LeaseEnded => true,
             Self::Disabled | Self::NotEncodable => false,
         }
     }

@@ -145,6 +145,14 @@ impl Engine {
     /// Calls of this process that have lost their way, which takes longer than any call does.
     pub async fn recover_lost(&self, limit: usize) -> Result<usize, EngineError> {
         let (mut after, mut recovered) = (None, 0);
+        // The calls of other nodes are theirs: only who has stamped an attempt knows its age.
+        if let Some(cluster) = self.store().cluster() {
+            for (id, _) in cluster.in_flight().await? {
+                let order = self.load_order(id).await?;
+                recovered += usize::from(self.recover_order(&order, false).await?);
+            }
+            return Ok(recovered);
+        }
         // Bounded by the number of open orders: each page goes on after the last id.
         loop {
             let page = self.store().open_orders(after, limit).await?;

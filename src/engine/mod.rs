@@ -10,6 +10,7 @@ mod entries;
 pub mod follow_ups;
 pub mod intake;
 mod numbers;
+pub mod share;
 mod vault;
 mod waiters;
 
@@ -40,6 +41,7 @@ pub use acceptance::{Acceptance, Patience};
 use days::ShutDayCache;
 pub use entries::WorkResult;
 pub use numbers::{OrderNumbers, before_day_of, days_before, recent};
+use share::NodeShare;
 pub use vault::Vault;
 use waiters::Waiters;
 
@@ -88,6 +90,8 @@ pub struct WorkerSignals {
     pub accounting: Notify,
     pub notices: Notify,
     pub reversals: Notify,
+    /// A node was fenced: what it had in flight is ended.
+    pub recovery: Notify,
 }
 
 /// How often one change was decided again because its rows had changed meanwhile. A caller that
@@ -105,6 +109,7 @@ pub struct Engine {
     waiters: Waiters,
     signals: WorkerSignals,
     days: ShutDayCache,
+    share: NodeShare,
     /// Set when the store has failed: it stays so until the process starts anew.
     failed: AtomicBool,
     failure: Notify,
@@ -127,6 +132,7 @@ impl Engine {
             waiters: Waiters::default(),
             signals: WorkerSignals::default(),
             days: ShutDayCache::default(),
+            share: NodeShare::default(),
             failed: AtomicBool::new(false),
             failure: Notify::new(),
         }

@@ -8,6 +8,7 @@
 //! once, beside its table's keys and stored form (`table/`). Both stores keep sorted bytes; one
 //! that has tables of its own answers a read beside the first answer, in the same file.
 
+pub mod cluster;
 pub mod memory;
 pub mod reread;
 pub mod embedded;
@@ -31,6 +32,7 @@ use crate::domain::books::reconcile::Class;
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::{ReportedEnd, WriteSet};
 
+pub use cluster::Cluster;
 pub use sorted::{Scan, SortedBytes, Visit};
 pub use sql::Tables;
 
@@ -134,8 +136,9 @@ pub trait Store: Send + Sync {
         count: u32,
     ) -> StoreFuture<'_, Result<u64, CommitError>>;
 
-    /// The attempts, by order and number, that were in flight when this process opened the store,
-    /// so that no call carries them out any more. Sorted by order.
+    /// The attempts, by order and number, that no call carries out any more: they were in flight
+    /// when this process opened the store, or in an incarnation that stands no more. Sorted by
+    /// order.
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]>;
 
     /// Whether the store was in reach when it was last looked for.
@@ -145,6 +148,11 @@ pub trait Store: Send + Sync {
 
     /// The tables of a store that has such: they answer all reads, and no rows are shown.
     fn tables(&self) -> Option<&Tables> {
+        None
+    }
+
+    /// The nodes that share these books. `None` where one process has them to itself.
+    fn cluster(&self) -> Option<&dyn Cluster> {
         None
     }
 
@@ -183,6 +191,10 @@ impl Store for BlockingReads {
 
     fn tables(&self) -> Option<&Tables> {
         self.0.tables()
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        self.0.cluster()
     }
 
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::ids::Shards;
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
 
 use super::form::millis;
-use super::key::bounds;
+use super::key::{Parts, bounds};
 use super::plan::CommitPlan;
 use super::sorted::{Scan, SortedRows, StoreResult, onward, page};
 use super::sql::step::{SqlPlan, Step};
@@ -147,7 +148,21 @@ pub(super) fn list_indexed<T: Versioned>(
     at: usize,
     limit: usize,
 ) -> StoreResult<Vec<T::Row>> {
+    list_indexed_of::<T>(rows, bounds, at, limit, |_| Ok(true))
+}
+
+/// The same of the identities that are wanted.
+fn list_indexed_of<T: Versioned>(
+    rows: SortedRows<'_>,
+    bounds: (Vec<u8>, Vec<u8>),
+    at: usize,
+    limit: usize,
+    wanted: impl Fn(Parts<'_>) -> StoreResult<bool>,
+) -> StoreResult<Vec<T::Row>> {
     page(rows, bounds, limit, |entry, _| {
+        if !wanted(Parts::from(entry, at))? {
+            return Ok(None);
+        }
         let key = [&[T::LETTER], entry.get(at..).unwrap_or_default()].concat();
         let Some(row) = rows.get(&key)? else { return Ok(None) };
         let is_its_own = T::head(&key, &row)?.entries.has(entry);
@@ -166,9 +181,14 @@ pub(super) fn due_rows<T: Versioned>(
     let behind = |moment| [prefix, &(millis(moment) + 1).to_be_bytes()].concat();
     let at = prefix.len() + 8;
     let (begin, end) = bounds(prefix);
-    let mut found = list_indexed::<T>(rows, (begin, behind(due.now())), at, limit)?;
+    // Every row that waits is known by a number of the orders' sequence, or begins with one.
+    let shards = due.shards();
+    let wanted =
+        |mut identity: Parts<'_>| Ok(shards == Shards::EVERY || shards.has(identity.order()?));
+    let list = |bounds, limit| list_indexed_of::<T>(rows, bounds, at, limit, wanted);
+    let mut found = list((begin, behind(due.now())), limit)?;
     let rest = limit.saturating_sub(found.len());
-    found.extend(list_indexed::<T>(rows, (behind(due.bound()), end), at, rest)?);
+    found.extend(list((behind(due.bound()), end), rest)?);
     Ok(found)
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::cluster::Work;
 use crate::engine::day_close::CloseError;
 use crate::engine::{Engine, EngineError};
 use crate::telemetry;
@@ -26,6 +27,9 @@ impl Worker for DayCloseWorker {
         for channel in self.engine.channels().ids() {
             if tasks.is_stop_requested() || !self.engine.takes_orders() {
                 break;
+            }
+            if !self.engine.holds(&Work::Close(channel.clone())) {
+                continue;
             }
             match self.engine.close_due_days(&channel).await {
                 Ok(days) => closed += days,

@@ -13,6 +13,7 @@ pub mod day_close;
 mod delivery;
 pub mod driver;
 pub mod late_replies;
+pub mod members;
 pub mod notices;
 pub mod reconciliation;
 pub mod recovery;

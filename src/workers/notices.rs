@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::codec::sign::{HmacKey, hex_lower};
 use crate::config::checked::DeliverySettings;
+use crate::domain::cluster::Queue;
 use crate::domain::flow::order::Order;
 use crate::domain::ids::OrderId;
 use crate::domain::time::DueWindow;
@@ -109,7 +110,8 @@ impl NoticeWorker {
         if self.in_flight.len() >= most {
             return Ok(0);
         }
-        let due = DueWindow::at(desk.engine.clock().now(), desk.work.delivery.longest_wait());
+        let due = DueWindow::at(desk.engine.clock().now(), desk.work.delivery.longest_wait())
+            .of_shards(desk.engine.shards(Queue::Notices));
         for notice in desk.engine.store().due_notices(due, most * 2).await? {
             if self.in_flight.len() >= most {
                 break;

@@ -3,11 +3,14 @@
 //! What is to be done is known from the inbox and the books alone: a run that a crash has cut off
 //! is found again here.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::books::difference::LONGEST_CARRIED;
+use crate::domain::cluster::Work;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::DueWindow;
+use crate::engine::Engine;
 use crate::reconciliation::incoming::{ImportDesk, LandedStatement};
 use crate::reconciliation::suspense::DifferenceDesk;
 use crate::telemetry;
@@ -19,15 +22,41 @@ const IN_FLIGHT_MAX: usize = 1;
 
 /// Runs statements, and suspends what is due.
 pub struct ReconciliationWorker {
+    engine: Arc<Engine>,
     imports: Arc<ImportDesk>,
     differences: Arc<DifferenceDesk>,
     in_flight: KeysInFlight<ChannelId>,
-    has_recovered: bool,
+    /// The channels whose batches that were cut off have been ended since this node does their
+    /// work.
+    recovered: BTreeSet<ChannelId>,
 }
 
 impl ReconciliationWorker {
-    pub fn new(imports: Arc<ImportDesk>, differences: Arc<DifferenceDesk>) -> Self {
-        Self { imports, differences, in_flight: KeysInFlight::default(), has_recovered: false }
+    pub fn new(
+        engine: Arc<Engine>,
+        imports: Arc<ImportDesk>,
+        differences: Arc<DifferenceDesk>,
+    ) -> Self {
+        let (in_flight, recovered) = (KeysInFlight::default(), BTreeSet::new());
+        Self { engine, imports, differences, in_flight, recovered }
+    }
+
+    /// Ends the batches that an earlier process or another node has left running.
+    async fn recover(&mut self, tasks: &mut Tasks) {
+        let engine = &self.engine;
+        let holds = |channel: &ChannelId| engine.holds(&Work::Reconciliation(channel.clone()));
+        let ours: BTreeSet<_> = self.engine.channels().ids().into_iter().filter(holds).collect();
+        self.recovered.retain(|channel| ours.contains(channel));
+        if ours == self.recovered {
+            return;
+        }
+        let is_new = |channel: &ChannelId| holds(channel) && !self.recovered.contains(channel);
+        match self.imports.recover(is_new).await {
+            Ok(()) => self.recovered = ours,
+            Err(error) => {
+                tasks.fail("reconciliations that were cut off could not be ended", &error);
+            }
+        }
     }
 }
 
@@ -35,12 +64,7 @@ impl Worker for ReconciliationWorker {
     const NAME: &'static str = "reconciliation";
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
-        if !self.has_recovered {
-            self.has_recovered = true;
-            if let Err(error) = self.imports.recover().await {
-                tasks.fail("reconciliations that were cut off could not be ended", &error);
-            }
-        }
+        self.recover(tasks).await;
         let waiting = self.imports.landed_statements().await.unwrap_or_else(|error| {
             tasks.fail("the inbox could not be looked through", &error);
             Vec::new()
@@ -49,6 +73,9 @@ impl Worker for ReconciliationWorker {
         for one in waiting {
             if self.in_flight.len() >= IN_FLIGHT_MAX {
                 break;
+            }
+            if !self.recovered.contains(&one.channel) {
+                continue;
             }
             let Some(hold) = self.in_flight.hold(&one.channel) else { continue };
             let imports = Arc::clone(&self.imports);
@@ -59,7 +86,10 @@ impl Worker for ReconciliationWorker {
                 taken
             });
         }
-        begun + suspend(&self.differences, tasks).await
+        if self.engine.holds(&Work::Suspense) {
+            begun += suspend(&self.differences, tasks).await;
+        }
+        begun
     }
 
     /// A run that is cut off is found, and run again, at the next start.

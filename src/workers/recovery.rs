@@ -1,9 +1,11 @@
-//! Finds attempts whose call has died, here or with an earlier process: their end is unknown.
+//! Finds attempts whose call has died, here, with an earlier process or with another node: their
+//! end is unknown.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::Engine;
+use crate::domain::cluster::Work;
+use crate::engine::{Engine, EngineError};
 use crate::workers::PAGE;
 use crate::workers::driver::{Tasks, Worker};
 
@@ -20,6 +22,12 @@ impl RecoveryWorker {
     pub const fn new(engine: Arc<Engine>) -> Self {
         Self { engine }
     }
+
+    async fn recover(&self) -> Result<usize, EngineError> {
+        let lost = self.engine.recover_lost(PAGE).await?;
+        let is_ours = self.engine.holds(&Work::Recovery);
+        Ok(lost + if is_ours { self.engine.recover_orphans(PAGE).await? } else { 0 })
+    }
 }
 
 impl Worker for RecoveryWorker {
@@ -27,7 +35,7 @@ impl Worker for RecoveryWorker {
     const AT_START: bool = false;
 
     async fn round(&mut self, tasks: &mut Tasks) -> usize {
-        match self.engine.recover_lost(PAGE).await {
+        match self.recover().await {
             Ok(orders) => {
                 if orders > 0 {
                     tracing::error!(orders, "calls were lost; their attempts are unknown now");
@@ -39,5 +47,9 @@ impl Worker for RecoveryWorker {
                 0
             }
         }
+    }
+
+    fn signal(&mut self) -> impl Future<Output = ()> + Send {
+        self.engine.signals().recovery.notified()
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::cluster::Queue;
 use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::DueWindow;
@@ -33,7 +34,8 @@ impl ReversalWorker {
         if lane.len() >= self.in_flight_max {
             return Ok(0);
         }
-        let due = DueWindow::at(engine.clock().now(), engine.channels().longest_wait(channel));
+        let due = DueWindow::at(engine.clock().now(), engine.channels().longest_wait(channel))
+            .of_shards(engine.shards(Queue::Reversals));
         // Entries in work may still be due, and the first due one need not be the oldest: a whole
         // page is read, however little room there is.
         let mut due = engine.store().due_reversals(channel.clone(), due, PAGE).await?;

@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use crate::domain::cluster::Work;
 use crate::domain::ids::ChannelId;
 use crate::domain::time::BusinessDate;
+use crate::engine::Engine;
 use crate::reconciliation::incoming::{FetchError, StatementDesk};
 use crate::telemetry;
 use crate::workers::KeysInFlight;
@@ -17,13 +19,14 @@ const IN_FLIGHT_MAX: usize = 2;
 
 /// Asks for the statements that are due.
 pub struct StatementWorker {
+    engine: Arc<Engine>,
     desk: Arc<StatementDesk>,
     in_flight: KeysInFlight<(ChannelId, BusinessDate)>,
 }
 
 impl StatementWorker {
-    pub fn new(desk: Arc<StatementDesk>) -> Self {
-        Self { desk, in_flight: KeysInFlight::default() }
+    pub fn new(engine: Arc<Engine>, desk: Arc<StatementDesk>) -> Self {
+        Self { engine, desk, in_flight: KeysInFlight::default() }
     }
 }
 
@@ -38,6 +41,9 @@ impl Worker for StatementWorker {
         for (channel, date) in due {
             if self.in_flight.len() >= IN_FLIGHT_MAX {
                 break;
+            }
+            if !self.engine.holds(&Work::Reconciliation(channel.clone())) {
+                continue;
             }
             let Some(hold) = self.in_flight.hold(&(channel.clone(), date)) else { continue };
             let desk = Arc::clone(&self.desk);

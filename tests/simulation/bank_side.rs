@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchyard::channel::{AttemptFacts, ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
-use switchyard::clock::Clock;
+use switchyard::clock::{Clock, Timekeeper};
+use switchyard::domain::cluster::Incarnation;
 use switchyard::domain::flow::attempt::{AttemptState, Operation};
 use switchyard::domain::flow::reversal::Phase;
 use switchyard::domain::ids::{ChannelId, ChannelOrderNo};
@@ -24,6 +25,10 @@ pub struct Bank {
     pub world: World,
     pub pulse: Pulse,
     pub clock: Clock,
+    /// The process's clock, which is asked for the lease before the first byte leaves.
+    pub keeper: Timekeeper,
+    /// Whose requests these are, where there are several nodes.
+    pub node: Option<Incarnation>,
 }
 
 /// What happens to a request on its way.
@@ -262,7 +267,19 @@ impl Channels for Bank {
         request: ChannelRequest,
     ) -> ChannelFuture<'a, ReplyMeaning> {
         Box::pin(async move {
+            if self.node.is_some() {
+                // Between the commit and the first byte the process may stand still.
+                self.pulse.step(&self.world).await;
+            }
             self.tick();
+            if !self.keeper.may_act() {
+                self.world.state().nodes.tally.not_sent += 1;
+                return ReplyMeaning::new(
+                    Outcome::NotSent(NotSentCause::LeaseEnded),
+                    String::new(),
+                );
+            }
+            self.check_node(channel);
             let outcome = match &request {
                 ChannelRequest::Charge { facts, .. } => self.carry_out(channel, facts, None).await,
                 ChannelRequest::FollowUp { facts, original, pan } => {
@@ -288,6 +305,14 @@ impl Channels for Bank {
 }
 
 impl Bank {
+    /// No channel hears of a node that is fenced.
+    fn check_node(&self, channel: &ChannelId) {
+        let mut state = self.world.state();
+        if let Some(node) = self.node.filter(|node| state.nodes.fenced.contains(node)) {
+            state.violate(format!("{node}, which is fenced, asked {channel}"));
+        }
+    }
+
     /// A follow-up is about a success of this channel, has its card where that was agreed, and left
     /// only when accounting had booked what it gives back.
     fn check_follow_up(

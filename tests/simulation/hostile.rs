@@ -1,51 +1,92 @@
-//! The store as a process sees it: slow, full at times, and dead at any step.
+//! The store as a process sees it: slow, full at times, and dead or asleep at any step.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use switchyard::domain::cluster::{Incarnation, Roster, WorkTrade};
 use switchyard::domain::ids::OrderId;
 use switchyard::domain::write_set::WriteSet;
-use switchyard::store::memory::FailedRows;
-use switchyard::store::{CommitError, RowQuery, Store, StoreFuture, StoreRead};
+use switchyard::store::memory::{FailedRows, MemoryStore};
+use switchyard::store::{
+    Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead,
+};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::world::World;
 
 /// One life of the process: from a start to a crash.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Pulse {
     dead: Arc<AtomicBool>,
+    /// How many more steps this life has.
+    steps_left: Arc<Mutex<Option<u64>>>,
+    /// Until when the process is paused, where it is one that is paused at times.
+    asleep_until: Option<Arc<Mutex<Instant>>>,
     pub stopped: Arc<Notify>,
 }
 
+/// The longest pause of a process: four leases.
+const ASLEEP_MAX_MS: u64 = 40_000;
+
 impl Pulse {
+    /// A life that ends after so many steps.
+    pub fn new(steps: Option<u64>) -> Self {
+        let steps_left = Arc::new(Mutex::new(steps));
+        Self { dead: Arc::default(), steps_left, asleep_until: None, stopped: Arc::default() }
+    }
+
+    /// The same of a process that is stopped at times, and goes on later as if nothing had been.
+    pub fn with_pauses(steps: Option<u64>) -> Self {
+        let asleep_until = Some(Arc::new(Mutex::new(Instant::now())));
+        Self { asleep_until, ..Self::new(steps) }
+    }
+
     /// A point where the process may be delayed, or die: then nothing after it happens.
     pub async fn step(&self, world: &World) {
+        if let Some(left) = &mut *self.steps_left.lock().expect("no one panics here") {
+            if *left == 0 && !self.dead.swap(true, Ordering::SeqCst) {
+                self.stopped.notify_one();
+            }
+            *left = left.saturating_sub(1);
+        }
         let delay = {
             let mut state = world.state();
-            if let Some(left) = &mut state.steps_left {
-                if *left == 0 && !self.dead.swap(true, Ordering::SeqCst) {
-                    self.stopped.notify_one();
-                }
-                *left = left.saturating_sub(1);
-            }
             if self.dead.load(Ordering::SeqCst) { None } else { Some(state.random.u8(0..16)) }
         };
         match delay {
             None => std::future::pending().await,
-            Some(0) => tokio::time::sleep(std::time::Duration::from_millis(15)).await,
+            Some(0) => tokio::time::sleep(Duration::from_millis(15)).await,
             Some(1..=5) => tokio::task::yield_now().await,
             Some(_) => {}
         }
+        self.sleep(world).await;
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+    }
+
+    async fn sleep(&self, world: &World) {
+        let Some(asleep_until) = &self.asleep_until else { return };
+        let until = {
+            let mut state = world.state();
+            let mut until = asleep_until.lock().expect("no one panics here");
+            if !state.calm && *until <= Instant::now() && state.random.u16(0..3_000) == 0 {
+                *until = Instant::now() + state.millis(100..ASLEEP_MAX_MS);
+                state.nodes.tally.pauses += 1;
+            }
+            *until
+        };
+        tokio::time::sleep_until(until).await;
     }
 }
 
 pub struct HostileStore {
     pub world: World,
     pub pulse: Pulse,
+    /// The store, as this node has it where there are several.
+    pub store: MemoryStore,
 }
 
 impl HostileStore {
@@ -64,18 +105,21 @@ impl HostileStore {
         let mut state = self.world.state();
         if state.mischief(2) {
             if state.random.bool() {
-                self.world.store.faults().unavailable(1);
+                self.store.faults().unavailable(1);
             } else {
-                self.world.store.faults().busy(1);
+                self.store.faults().busy(1);
             }
         }
+        if self.store.cluster().is_some() {
+            return Ok(());
+        }
         if state.failing.is_none() && !state.calm && state.random.u16(0..4_000) == 0 {
-            self.world.store.faults().fence();
+            self.store.faults().fence();
         }
         if state.failing.is_none() && !state.calm && state.random.u16(0..2_000) == 0 {
             let rows = if state.random.bool() { FailedRows::Lost } else { FailedRows::Written };
             state.failing = Some(rows);
-            self.world.store.faults().fail_next_commit(rows);
+            self.store.faults().fail_next_commit(rows);
         }
         Ok(())
     }
@@ -86,7 +130,10 @@ impl Store for HostileStore {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             self.plan_write()?;
-            let ended = self.world.store.commit(writes).await;
+            let ended = self.store.commit(writes).await;
+            if let (Some(cluster), Ok(())) = (self.store.cluster(), &ended) {
+                self.world.state().written_by(cluster.incarnation(), writes);
+            }
             if let Err(CommitError::Failed(_)) = &ended {
                 let mut state = self.world.state();
                 // The first to fail is the one whose rows may be found again.
@@ -108,7 +155,7 @@ impl Store for HostileStore {
         Box::pin(async move {
             self.pulse.step(&self.world).await;
             self.plan_write()?;
-            let ended = self.world.store.lease(yymmdd, node, count).await;
+            let ended = self.store.lease(yymmdd, node, count).await;
             if let Err(CommitError::Failed(_)) = &ended {
                 self.world.state().failing = None;
             }
@@ -117,14 +164,76 @@ impl Store for HostileStore {
     }
 
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
-        self.world.store.left_in_flight()
+        self.store.left_in_flight()
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        self.store.cluster().map(|_| self as &dyn Cluster)
     }
 
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {
-        self.slowly(self.world.store.show(look))
+        self.slowly(self.store.show(look))
     }
 
     fn show_page(&self, look: RowQuery<'static>) -> StoreRead<'_, ()> {
-        self.slowly(self.world.store.show_page(look))
+        self.slowly(self.store.show_page(look))
+    }
+}
+
+impl HostileStore {
+    fn members(&self) -> &dyn Cluster {
+        self.store.cluster().expect("only nodes ask")
+    }
+
+    /// Now and then the store is out of reach.
+    fn reach(&self) -> Result<(), CommitError> {
+        if !self.world.state().mischief(5) {
+            return Ok(());
+        }
+        let (context, detail) = ("the store is out of reach", "a fault was asked for".to_owned());
+        Err(CommitError::Unavailable(StoreError::Backend { context, detail }))
+    }
+}
+
+impl Cluster for HostileStore {
+    fn incarnation(&self) -> Incarnation {
+        self.members().incarnation()
+    }
+
+    fn renew<'a>(&'a self, trade: &'a WorkTrade) -> StoreFuture<'a, Result<Roster, CommitError>> {
+        Box::pin(async move {
+            self.pulse.step(&self.world).await;
+            self.reach()?;
+            let roster = self.members().renew(trade).await;
+            self.pulse.step(&self.world).await;
+            roster
+        })
+    }
+
+    fn fence(&self, dead: Incarnation) -> StoreFuture<'_, Result<bool, CommitError>> {
+        Box::pin(async move {
+            self.pulse.step(&self.world).await;
+            self.reach()?;
+            let is_fenced = self.members().fence(dead).await?;
+            if is_fenced {
+                self.world.state().fenced(dead);
+            }
+            self.pulse.step(&self.world).await;
+            Ok(is_fenced)
+        })
+    }
+
+    fn in_flight(&self) -> StoreRead<'_, Vec<(OrderId, u8)>> {
+        Box::pin(async move {
+            self.pulse.step(&self.world).await;
+            self.members().in_flight().await
+        })
+    }
+
+    fn leave(&self) -> StoreFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            self.pulse.step(&self.world).await;
+            self.members().leave().await
+        })
     }
 }

@@ -9,6 +9,7 @@ use switchyard::clock::{Clock, ClockBaseline, Timekeeper};
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::domain::books::accounting::{AccountingRequest, DeliveryStatus};
 use switchyard::domain::card::{CardFacts, CardInput, Pan};
+use switchyard::domain::cluster::{Queue, Work};
 use switchyard::domain::command::{Command, Decider, Resolution};
 use switchyard::domain::flow::attempt::{Evidence, Operation};
 use switchyard::domain::flow::order::{Candidate, Instruction, Order, OrderKind, SettlementMode};
@@ -22,6 +23,8 @@ use switchyard::engine::day_close::CloseError;
 use switchyard::engine::follow_ups::FollowUp;
 use switchyard::engine::{Engine, EngineError, Vault, WorkResult};
 use switchyard::entropy::Entropy;
+use switchyard::store::Store;
+use switchyard::store::memory::MemoryStore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -32,7 +35,7 @@ use crate::core_side::{self, outcome, patient};
 use crate::hostile::{HostileStore, Pulse};
 use crate::terms;
 use crate::verdict;
-use crate::world::{Event, Tally, Wish, World};
+use crate::world::{Event, NodeTally, Tally, Wish, World};
 
 /// How long the channels stay hostile, in virtual time.
 const HOSTILE_FOR: Duration = Duration::from_secs(2_400);
@@ -65,10 +68,11 @@ pub struct Played {
     pub violations: Vec<String>,
     pub history: Vec<String>,
     pub tally: Tally,
+    pub nodes: NodeTally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub enum End {
     Crashed,
     StoreFailed,
     Settled,
@@ -77,18 +81,12 @@ enum End {
 
 /// Plays one seed to its end.
 pub fn play(seed: u64, orders: u64) -> Played {
-    let world = World::new(seed);
-    for number in 0..orders {
-        let wish = wish(&world, number);
-        world.state().wishes.push(wish);
-    }
+    let world = world_of(seed, orders);
     let calm_at = world.state().now.plus(HOSTILE_FOR);
     // Bounded: crashes are counted, and a store fails only while the world is hostile.
     loop {
         {
-            let mut state = world.state();
-            let steps = state.random.u64(50..2_500);
-            state.steps_left = (!state.calm && state.tally.crashes < CRASHES).then_some(steps);
+            let state = world.state();
             if !state.violations.is_empty() {
                 break;
             }
@@ -107,12 +105,28 @@ pub fn play(seed: u64, orders: u64) -> Played {
         let down = state.millis(500..60_000);
         state.now = state.now.plus(down);
     }
-    verdict::judge(&world);
+    judged(&world)
+}
+
+/// A world whose core has so many wishes.
+pub fn world_of(seed: u64, orders: u64) -> World {
+    let world = World::new(seed);
+    for number in 0..orders {
+        let wish = wish(&world, number);
+        world.state().wishes.push(wish);
+    }
+    world
+}
+
+/// The last word on a world that has come to rest.
+pub fn judged(world: &World) -> Played {
+    verdict::judge(world);
     let mut state = world.state();
     Played {
         violations: std::mem::take(&mut state.violations),
         history: std::mem::take(&mut state.history),
         tally: state.tally.clone(),
+        nodes: state.nodes.tally.clone(),
     }
 }
 
@@ -137,7 +151,7 @@ fn wish(world: &World, number: u64) -> Wish {
     }
 }
 
-fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
+pub fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -146,24 +160,14 @@ fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
     runtime.block_on(async {
         let started = world.state().now;
         let clock = Clock::runtime(started);
-        let keeper = keeper(world, &clock);
-        let pulse = Pulse::default();
-        let store = HostileStore { world: world.clone(), pulse: pulse.clone() };
-        let bank = Bank { world: world.clone(), pulse: pulse.clone(), clock: clock.clone() };
-        let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
-        let vault = Vault::new(
-            SealKeys::new(key, Vec::new()).expect("one key"),
-            DigestKey::new(&[9; 32]).expect("32 bytes"),
-            Entropy::seeded(seed ^ started.as_millis().unsigned_abs()),
-        );
-        let engine = Engine::new(Arc::new(store), Arc::new(bank), keeper, vault, 1);
-        let life = Life {
-            world: world.clone(),
-            engine: Arc::new(engine),
-            clock: clock.clone(),
-            tasks: JoinSet::new(),
-            calm_at,
+        let steps = {
+            let mut state = world.state();
+            let steps = state.random.u64(50..2_500);
+            (!state.calm && state.tally.crashes < CRASHES).then_some(steps)
         };
+        let pulse = Pulse::new(steps);
+        let process = Process { node: 1, store: world.store.clone(), pulse: pulse.clone() };
+        let life = process.begin(world, &clock, calm_at, seed);
         let end = tokio::select! {
             biased;
             () = pulse.stopped.notified() => End::Crashed,
@@ -172,6 +176,48 @@ fn live(world: &World, calm_at: Timestamp, seed: u64) -> End {
         world.state().now = clock.now();
         end
     })
+}
+
+/// A process that is about to start.
+pub struct Process {
+    pub node: u16,
+    /// The store as this process has it.
+    pub store: MemoryStore,
+    pub pulse: Pulse,
+}
+
+impl Process {
+    pub fn begin(self, world: &World, clock: &Clock, calm_at: Timestamp, seed: u64) -> Life {
+        let Self { node, store, pulse } = self;
+        let keeper = keeper(world, clock);
+        let incarnation = store.cluster().map(|cluster| cluster.incarnation());
+        if incarnation.is_some() {
+            keeper.begin_lease();
+        }
+        let bank = Bank {
+            world: world.clone(),
+            pulse: pulse.clone(),
+            clock: clock.clone(),
+            keeper: keeper.clone(),
+            node: incarnation,
+        };
+        let store = HostileStore { world: world.clone(), pulse, store };
+        let key = SealKey::new("k1", &[7; 32]).expect("32 bytes");
+        let drawn = seed ^ clock.now().as_millis().unsigned_abs() ^ u64::from(node) << 48;
+        let vault = Vault::new(
+            SealKeys::new(key, Vec::new()).expect("one key"),
+            DigestKey::new(&[9; 32]).expect("32 bytes"),
+            Entropy::seeded(drawn),
+        );
+        let engine = Engine::new(Arc::new(store), Arc::new(bank), keeper, vault, node);
+        Life {
+            world: world.clone(),
+            engine: Arc::new(engine),
+            clock: clock.clone(),
+            tasks: JoinSet::new(),
+            calm_at,
+        }
+    }
 }
 
 /// The clock of a life, wrong as it may be, held against what the last one knew.
@@ -198,16 +244,16 @@ enum Job {
     Other,
 }
 
-struct Life {
+pub struct Life {
     world: World,
-    engine: Arc<Engine>,
+    pub engine: Arc<Engine>,
     clock: Clock,
     tasks: JoinSet<Job>,
     calm_at: Timestamp,
 }
 
 impl Life {
-    async fn run(mut self) -> End {
+    pub async fn run(mut self) -> End {
         self.pump();
         if let Err(error) = self.engine.recover_orphans(7).await {
             note_error(&self.world, "recovery", &error);
@@ -385,7 +431,8 @@ impl Life {
         for name in terms::ALL {
             let channel = ChannelId::from_stored(name);
             let longest = terms::terms(name).longest_wait();
-            let due = DueWindow::at(self.engine.clock().now(), longest);
+            let due = DueWindow::at(self.engine.clock().now(), longest)
+                .of_shards(self.engine.shards(Queue::Reversals));
             let due = self.engine.store().due_reversals(channel, due, 50).await;
             let due = due.unwrap_or_else(|error| {
                 self.world.state().violate(format!("due entries: {error}"));
@@ -408,9 +455,14 @@ impl Life {
 
     /// Recovery of lost calls, an operator's retry, a release.
     async fn housekeeping(&mut self) {
-        match self.engine.recover_lost(7).await {
-            Ok(count) => self.world.state().tally.recovered += count as u64,
-            Err(error) => note_error(&self.world, "recovery", &error),
+        let lost = self.engine.recover_lost(7).await;
+        let is_ours = self.engine.holds(&Work::Recovery);
+        let left_behind = if is_ours { self.engine.recover_orphans(7).await } else { Ok(0) };
+        for count in [lost, left_behind] {
+            match count {
+                Ok(count) => self.world.state().tally.recovered += count as u64,
+                Err(error) => note_error(&self.world, "recovery", &error),
+            }
         }
         let (stuck, released) = {
             let mut state = self.world.state();
@@ -453,7 +505,12 @@ impl Life {
     /// Closes what has ended, now and then by two at once.
     fn close_days(&mut self) {
         for name in terms::ALL {
+            let close = Work::Close(ChannelId::from_stored(name));
             let twice = self.world.state().mischief(20);
+            // Who has just lost the work may still be at it.
+            if !self.engine.holds(&close) && !twice {
+                continue;
+            }
             for _ in 0..=u8::from(twice) {
                 let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
                 self.tasks.spawn(async move {
@@ -470,7 +527,8 @@ impl Life {
 
     /// What accounting is owed, one request of a chain at a time.
     async fn account_due(&mut self, in_hand: &mut BTreeSet<Job>) {
-        let due = DueWindow::at(self.engine.clock().now(), accounting_side::WAIT_MAX);
+        let due = DueWindow::at(self.engine.clock().now(), accounting_side::WAIT_MAX)
+            .of_shards(self.engine.shards(Queue::Accounting));
         let due = self.engine.store().due_accounting(due, 100).await;
         let due = due.unwrap_or_else(|error| {
             self.world.state().violate(format!("due requests: {error}"));

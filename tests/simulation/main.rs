@@ -2,8 +2,8 @@
 //!
 //! Each seed gives one history. The books are audited after every commit, and at the end, when the
 //! channels are calm and nothing is owed, they must agree line by line with the channels' ledgers.
-//! `SWITCHYARD_SIM_SEED` plays one seed, `SWITCHYARD_SIM_SEEDS` so many, `SWITCHYARD_SIM_ORDERS`
-//! payments in each.
+//! `SWITCHYARD_SIM_SEED` plays one seed, `SWITCHYARD_SIM_SEEDS` and, with several nodes,
+//! `SWITCHYARD_SIM_NODE_SEEDS` so many, `SWITCHYARD_SIM_ORDERS` payments in each.
 
 #[path = "../support/auditor.rs"]
 mod auditor;
@@ -14,6 +14,7 @@ mod bank_side;
 mod core_side;
 mod hostile;
 mod life;
+mod nodes;
 mod terms;
 mod verdict;
 mod world;
@@ -22,6 +23,8 @@ use life::play;
 
 /// Seeds that a run without settings plays: some twenty seconds of a debug build.
 const SEEDS: u64 = 120;
+/// The same with several nodes, whose histories take longer.
+const NODE_SEEDS: u64 = 12;
 const ORDERS: u64 = 50;
 
 fn setting(name: &str) -> Option<u64> {
@@ -53,6 +56,29 @@ fn books_and_channels_agree_whatever_happens() {
     println!("{} seeds: {sum:?}", seeds.end - seeds.start);
     if seeds.end - seeds.start >= SEEDS && orders() >= ORDERS {
         // A simulation in which something never happens proves nothing about it.
+        assert!(sum.all_seen(), "the seeds leave something untried: {sum:?}");
+    }
+}
+
+#[test]
+fn several_nodes_keep_one_truth() {
+    let seeds = match setting("SWITCHYARD_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..setting("SWITCHYARD_SIM_NODE_SEEDS").unwrap_or(NODE_SEEDS),
+    };
+    let mut sum = world::NodeTally::default();
+    for seed in seeds.clone() {
+        let played = nodes::play(seed, orders());
+        assert!(
+            played.violations.is_empty(),
+            "SWITCHYARD_SIM_SEED={seed} SWITCHYARD_SIM_ORDERS={}:\n{}",
+            orders(),
+            played.violations.join("\n")
+        );
+        sum.add(&played.nodes);
+    }
+    println!("{} seeds: {sum:?}", seeds.end - seeds.start);
+    if seeds.end - seeds.start >= NODE_SEEDS && orders() >= ORDERS {
         assert!(sum.all_seen(), "the seeds leave something untried: {sum:?}");
     }
 }

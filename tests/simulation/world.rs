@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use switchyard::clock::LastSeen;
+use switchyard::clock::{Clock, LastSeen};
 use switchyard::domain::books::accounting::RequestId;
 use switchyard::domain::books::clearing::ClearingRecord;
+use switchyard::domain::cluster::Incarnation;
 use switchyard::domain::flow::attempt::{AttemptState, Evidence, Source};
 use switchyard::domain::flow::order::{OrderStatus, SettlementMode};
 use switchyard::domain::ids::{ChannelOrderNo, OrderId};
-use switchyard::domain::outcome::Reason;
+use switchyard::domain::outcome::{Reason, UnknownCause};
 use switchyard::domain::time::Timestamp;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::engine::follow_ups::FollowUp;
@@ -59,20 +60,22 @@ pub struct Wish {
 }
 
 macro_rules! tally {
-    ($($name:ident),*) => {
+    ($tally:ident: $($name:ident),*) => {
         /// How often each thing happened.
         #[derive(Debug, Clone, Default)]
-        pub struct Tally { $(pub $name: u64,)* }
+        pub struct $tally { $(pub $name: u64,)* }
 
-        impl Tally {
+        impl $tally {
             pub fn add(&mut self, other: &Self) { $(self.$name += other.$name;)* }
             pub fn all_seen(&self) -> bool { true $(&& self.$name > 0)* }
         }
     };
 }
 
+tally!(NodeTally: starts, crashes, pauses, fenced, ended_by_fence, not_sent, orphans);
+
 tally!(
-    orders,
+    Tally: orders,
     commits,
     crashes,
     store_failures,
@@ -145,8 +148,8 @@ pub struct State {
     pub history: Vec<String>,
     pub violations: Vec<String>,
     pub tally: Tally,
-    /// How many more steps this life of the process has.
-    pub steps_left: Option<u64>,
+    /// What the nodes have done, where there are several.
+    pub nodes: Nodes,
     /// What becomes of the rows of the commit that is about to fail.
     pub failing: Option<FailedRows>,
 }
@@ -155,6 +158,17 @@ pub struct State {
 pub struct World {
     pub store: MemoryStore,
     state: Arc<Mutex<State>>,
+    /// The true time, which the store of several nodes reads.
+    clock: Arc<Mutex<Option<Clock>>>,
+}
+
+/// What the nodes have done, as the world has seen it.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    pub tally: NodeTally,
+    pub fenced: BTreeSet<Incarnation>,
+    /// Who has put each attempt in flight.
+    owners: BTreeMap<(OrderId, u8), Incarnation>,
 }
 
 impl World {
@@ -177,13 +191,25 @@ impl World {
             history: Vec::new(),
             violations: Vec::new(),
             tally: Tally::default(),
-            steps_left: None,
+            nodes: Nodes::default(),
             failing: None,
         };
-        let world = Self { store: MemoryStore::new(), state: Arc::new(Mutex::new(state)) };
+        let (clock, state) = (Arc::default(), Arc::new(Mutex::new(state)));
+        let clock: Arc<Mutex<Option<Clock>>> = clock;
+        let shown = Arc::clone(&clock);
+        let now = move || {
+            let clock = shown.lock().expect("no one panics while holding the clock");
+            clock.as_ref().map_or(Timestamp::from_millis(EPOCH_MS), Clock::now)
+        };
+        let world = Self { store: MemoryStore::of_nodes(Arc::new(now)), state, clock };
         let seen = world.clone();
         world.store.on_commit(Box::new(move |writes| seen.state().written(writes)));
         world
+    }
+
+    /// The true time from here on.
+    pub fn goes_by(&self, clock: &Clock) {
+        *self.clock.lock().expect("no one panics while holding the clock") = Some(clock.clone());
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -206,6 +232,37 @@ impl State {
             self.violations.extend(found);
             self.violations.push(format!("after {writes:#?}"));
         }
+    }
+
+    /// Holds what a node has written against who put its attempts in flight.
+    pub fn written_by(&mut self, node: Incarnation, writes: &WriteSet) {
+        for order in &writes.orders {
+            for attempt in &order.attempts {
+                let place = (order.id, attempt.number);
+                if attempt.state == AttemptState::Sending {
+                    self.nodes.owners.entry(place).or_insert(node);
+                    continue;
+                }
+                let Some(owner) = self.nodes.owners.remove(&place) else { continue };
+                let died = attempt.unknown_cause == Some(UnknownCause::ProcessDied);
+                if owner == node || !died {
+                    continue;
+                }
+                self.nodes.tally.orphans += 1;
+                let terms = terms::terms(attempt.channel.as_str());
+                let is_lost = self.now.since(attempt.sent_at) >= terms.call_ends_after;
+                if !self.nodes.fenced.contains(&owner) && !is_lost {
+                    let number = order.channel_order_no(attempt.number);
+                    self.violate(format!("{node} took {number} from {owner}, which stands"));
+                }
+            }
+        }
+    }
+
+    /// A node was fenced.
+    pub fn fenced(&mut self, dead: Incarnation) {
+        self.nodes.tally.fenced += 1;
+        self.nodes.fenced.insert(dead);
     }
 
     /// No age is believed and no day is closed before its time, whatever our clock shows.

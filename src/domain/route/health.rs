@@ -77,7 +77,8 @@ impl HealthMark {
             | NotSentCause::NoRateLeft
             | NotSentCause::DailyLimit
             | NotSentCause::Disabled
-            | NotSentCause::NotEncodable => Self::Nothing,
+            | NotSentCause::NotEncodable
+            | NotSentCause::LeaseEnded => Self::Nothing,
         }
     }
 
@@ -172,6 +173,7 @@ mod tests {
             (Outcome::NotSent(NotSentCause::DailyLimit), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::Disabled), HealthMark::Nothing),
             (Outcome::NotSent(NotSentCause::NotEncodable), HealthMark::Nothing),
+            (Outcome::NotSent(NotSentCause::LeaseEnded), HealthMark::Nothing),
         ];
         for (outcome, expected) in rows {
             assert_eq!(HealthMark::of(&outcome), expected, "{outcome:?}");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::ids::Shards;
 use crate::domain::time::Timestamp;
 
 /// A row may be written, with its longest wait, by a moment that comes after that of the look which
@@ -15,18 +16,29 @@ const SLACK: Duration = Duration::from_secs(60);
 pub struct DueWindow {
     now: Timestamp,
     bound: Timestamp,
+    shards: Shards,
 }
 
 impl DueWindow {
     /// `longest`: the longest wait that any rule sets for such rows. Rows that are dated more than
     /// a minute beyond it are due.
     pub fn at(now: Timestamp, longest: Duration) -> Self {
-        Self { now, bound: now.plus(longest.saturating_add(SLACK)) }
+        Self { now, bound: now.plus(longest.saturating_add(SLACK)), shards: Shards::EVERY }
     }
 
     /// The same with what comes due by a later moment; never less, never beyond the longest wait.
     pub fn by(self, moment: Timestamp) -> Self {
         Self { now: moment.clamp(self.now, self.bound), ..self }
+    }
+
+    /// The same of these shards alone.
+    pub const fn of_shards(self, shards: Shards) -> Self {
+        Self { shards, ..self }
+    }
+
+    /// The shards whose rows are looked at.
+    pub const fn shards(&self) -> Shards {
+        self.shards
     }
 
     /// Up to when, it included, the time of rows has come.

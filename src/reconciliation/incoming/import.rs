@@ -236,11 +236,14 @@ impl ImportDesk {
         Ok(close.is_some_and(|close| close.at > batch.started_at))
     }
 
-    /// Ends the batches that an earlier process has left running. Their dates are then found by
-    /// [`Self::landed_statements`].
-    pub async fn recover(&self) -> Result<(), ReconciliationError> {
+    /// Ends the batches of our channels that an earlier process, or the node that did this work
+    /// before, has left running. Their dates are then found by [`Self::landed_statements`].
+    pub async fn recover(
+        &self,
+        is_ours: impl Fn(&ChannelId) -> bool,
+    ) -> Result<(), ReconciliationError> {
         let running = self.books.store().running_reconciliations().await?;
-        for channel in running.into_iter().map(|batch| batch.channel) {
+        for channel in running.into_iter().map(|batch| batch.channel).filter(is_ours) {
             // The holder of the turn is the only one running: a batch that is still marked as
             // running was cut off.
             let _turn = self.turn(&channel).await;

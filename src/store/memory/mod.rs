@@ -4,17 +4,25 @@
 //! that a simulation also encodes and decodes every row. It has no threads; its futures do their
 //! work at their first poll, and are then ready. It must not know its users.
 
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::domain::cluster::Incarnation;
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::plan::StoredValue;
 use crate::store::sorted::{Scan, SortedBytes, Visit};
 use crate::store::table::in_flight;
 use crate::store::table::lease::{lease_key, lease_step};
-use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table};
+use crate::store::{
+    Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
+};
+
+use nodes::Nodes;
+pub use nodes::StoreClock;
 
 /// Called with each write set right after it is written.
 pub type CommitObserver = Box<dyn Fn(&WriteSet) + Send + Sync>;
@@ -25,6 +33,8 @@ type MemoryRows = BTreeMap<Vec<u8>, Vec<u8>>;
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     shared: Arc<MemoryShared>,
+    /// Whose handle this is, where several nodes share the store.
+    me: Option<Incarnation>,
 }
 
 #[derive(Default)]
@@ -38,6 +48,7 @@ struct MemoryState {
     rows: MemoryRows,
     /// The attempts that were in flight when the store was opened last.
     left: Arc<[(OrderId, u8)]>,
+    nodes: Nodes,
     audit_next: u64,
     failed: bool,
     fenced: bool,
@@ -83,8 +94,8 @@ impl MemoryStore {
 
     fn write(&self, writes: &WriteSet) -> Result<(), CommitError> {
         let mut state = lock(&self.shared.state);
-        let fault = state.admit()?;
-        let MemoryState { rows, audit_next, .. } = &mut *state;
+        let fault = state.admit(self.me)?;
+        let MemoryState { rows, audit_next, nodes, .. } = &mut *state;
         if *audit_next == 0 {
             // Places are counted from 1 in every store.
             *audit_next = 1;
@@ -97,6 +108,9 @@ impl MemoryStore {
                     Some(value) => rows.insert(key, value),
                     None => rows.remove(&key),
                 };
+            }
+            if let Some(me) = self.me {
+                nodes.written(me, writes);
             }
         }
         if fault.is_some() {
@@ -113,7 +127,7 @@ impl MemoryStore {
 
     fn take_lease(&self, yymmdd: u32, node: u16, count: u32) -> Result<u64, CommitError> {
         let mut state = lock(&self.shared.state);
-        let fault = state.admit()?;
+        let fault = state.admit(self.me)?;
         let key = lease_key(yymmdd, node);
         let stored = state.rows.get(&key).map(Vec::as_slice);
         let (first, row) = lease_step(stored, count).map_err(CommitError::Failed)?;
@@ -130,8 +144,8 @@ impl MemoryStore {
 
 impl MemoryState {
     /// Counts a commit against the faults in force; returns whether this is the one that fails.
-    fn admit(&mut self) -> Result<Option<FailedRows>, CommitError> {
-        if self.fenced {
+    fn admit(&mut self, me: Option<Incarnation>) -> Result<Option<FailedRows>, CommitError> {
+        if self.fenced || me.is_some_and(|me| !self.nodes.stands(me)) {
             return Err(CommitError::Fenced);
         }
         if self.failed {
@@ -242,7 +256,15 @@ impl Store for MemoryStore {
     }
 
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
-        Arc::clone(&lock(&self.shared.state).left)
+        let state = lock(&self.shared.state);
+        match self.me {
+            Some(_) => state.nodes.left_in_flight().collect(),
+            None => Arc::clone(&state.left),
+        }
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        self.me.is_some().then_some(self as &dyn Cluster)
     }
 
     fn show<'a>(&'a self, look: RowQuery<'a>) -> StoreRead<'a, ()> {

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::checked::DeliverySettings;
 use crate::domain::books::accounting::{AccountingRequest, DeliveryStatus, RequestId};
+use crate::domain::cluster::Queue;
 use crate::domain::ids::OrderId;
 use crate::domain::time::{DueWindow, Timestamp};
 use crate::domain::write_set::WriteSet;
@@ -142,7 +143,8 @@ async fn may_go(
 ) -> Result<Vec<AccountingRequest>, EngineError> {
     let now = desk.engine.clock().now();
     let settings = &desk.work.delivery;
-    let due = DueWindow::at(now, settings.longest_wait().max(PARKED_WAIT));
+    let due = DueWindow::at(now, settings.longest_wait().max(PARKED_WAIT))
+        .of_shards(desk.engine.shards(Queue::Accounting));
     let read = due.by(desk.outage().horizon(now, settings));
     let mut limit = chains.len() + room + SPARE_ROWS;
     // Bounded by a page: a request that waits for its own time may stand before one that need not.

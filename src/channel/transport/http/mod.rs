@@ -2,7 +2,8 @@
 //!
 //! Upholds I-2: *not sent* is said only where no connection was made for the request, or where it
 //! had ended before the first byte of the request was written. The transport never repeats a
-//! request that was begun, follows no redirect, and uses no proxy of the environment.
+//! request that was begun, follows no redirect, and uses no proxy of the environment. It begins
+//! none once this node's lease of the books has ended.
 
 mod connection;
 mod pool;
@@ -49,6 +50,8 @@ pub enum TransportFailure {
     ConnectionLost,
     #[error("the reply is longer than a channel's reply may be")]
     TooLong,
+    #[error("this node's lease of the books has ended: nothing was sent")]
+    LeaseEnded,
 }
 
 impl TransportFailure {
@@ -59,6 +62,7 @@ impl TransportFailure {
             Self::TimedOut => Outcome::Unknown(UnknownCause::TimedOut),
             Self::ConnectionLost => Outcome::Unknown(UnknownCause::ConnectionLost),
             Self::TooLong => Outcome::Unknown(UnknownCause::Garbled),
+            Self::LeaseEnded => Outcome::NotSent(NotSentCause::LeaseEnded),
         }
     }
 }
@@ -87,7 +91,8 @@ impl HttpTransport {
         Self { pool, limit, reply_bytes_max, witness: None }
     }
 
-    /// Its replies' Dates are evidence of what time it is.
+    /// Its replies' Dates are evidence of what time it is, and this clock says whether the node may
+    /// still act.
     pub fn heard_by(self, keeper: Timekeeper) -> Self {
         Self { witness: Some(Witness::of(keeper)), ..self }
     }
@@ -120,6 +125,9 @@ impl HttpTransport {
         mut connection: HttpConnection,
         request: Request<Full<Bytes>>,
     ) -> Result<WireReply, Silence> {
+        if self.witness.as_ref().is_some_and(|witness| !witness.keeper().may_act()) {
+            return Err(Silence::Begun(TransportFailure::LeaseEnded));
+        }
         let site = connection.site.clone();
         let hear = |headers: &HeaderMap| self.hear(&site, headers);
         let reply = connection.ask(request, self.reply_bytes_max, hear).await?;

@@ -260,10 +260,15 @@ impl Link {
     ) -> Result<(), LinkEnd> {
         let mut starts = Vec::with_capacity(batch.len());
         out.clear();
+        let may_act = self.shared.context.clock.may_act();
         {
             let mut entering = self.waiting.guard(self.shared.terms.in_flight_max);
             for outbound in batch.drain(..).filter(|outbound| outbound.turn.take()) {
                 if let Some((key, waiting)) = outbound.waits {
+                    if waiting.is_of_attempt() && !may_act {
+                        waiting.fail(TransportFailure::LeaseEnded);
+                        continue;
+                    }
                     if let Err(refused) = entering.enter(key, waiting) {
                         refused.fail(TransportFailure::NotSent);
                         continue;

@@ -77,6 +77,11 @@ impl PendingReply {
         Self { reply: Some(reply), asked, since, given_up: 0, first_since: since }
     }
 
+    /// Whether it is about an attempt, and not what the link itself asks.
+    pub const fn is_of_attempt(&self) -> bool {
+        self.asked.is_some()
+    }
+
     pub fn fail(self, failure: TransportFailure) {
         // Nobody listens any more where the caller has given up.
         let _ = self.reply.map(|reply| reply.send(Err(failure)));

@@ -1,0 +1,190 @@
+//! This node among those that share the books: its lease, its part of the work, and the fencing of
+//! nodes that are gone.
+//!
+//! A process that has its books to itself holds no lease, and does all of the work.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::domain::cluster::{ACTS_FOR, Incarnation, LEASE, Queue, Roster, Work, WorkTrade};
+use crate::domain::ids::{ChannelId, SHARDS, Shards};
+use crate::domain::time::Timestamp;
+use crate::engine::{Engine, EngineError};
+
+/// The part of the work that this node has taken.
+#[derive(Default)]
+pub(super) struct NodeShare(Mutex<HeldWork>);
+
+#[derive(Default)]
+struct HeldWork {
+    work: BTreeSet<Work>,
+    /// The nodes at the last renewal.
+    roster: Option<Roster>,
+    /// Since when, by the store's clock, this node has renewed its lease without a gap.
+    unbroken_since: Option<Timestamp>,
+}
+
+impl NodeShare {
+    fn lock(&self) -> MutexGuard<'_, HeldWork> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HeldWork {
+    /// What this node gives up and takes now. What it gives up it has laid down when this returns.
+    fn trade(&mut self, me: Incarnation, all: &BTreeSet<Work>) -> WorkTrade {
+        let trade = self.roster.as_ref().map(|roster| roster.trade(me, all)).unwrap_or_default();
+        for work in &trade.give_up {
+            self.work.remove(work);
+        }
+        trade
+    }
+
+    /// Takes what a renewal has brought, and gives the nodes that this one may fence.
+    fn renewed(&mut self, me: Incarnation, roster: Roster) -> Vec<Incarnation> {
+        let last = self.roster.as_ref().map(|roster| roster.now);
+        if last.is_none_or(|last| roster.now.since(last) > LEASE) {
+            self.unbroken_since = None;
+        }
+        let since = *self.unbroken_since.get_or_insert(roster.now);
+        self.work = roster.held_by(me).cloned().collect();
+        // A store that stood still makes every lease look ended. Who has renewed without a gap for
+        // a whole lease knows that the others could have, too.
+        let may_fence = roster.now.since(since) > LEASE;
+        let expired = roster.expired().filter(|one| may_fence && *one != me).collect();
+        self.roster = Some(roster);
+        expired
+    }
+}
+
+/// All of the work that there is.
+fn all_work(channels: &[ChannelId]) -> BTreeSet<Work> {
+    let shards = |queue| (0..SHARDS).map(move |shard| Work::Shard(queue, shard));
+    let of_channel =
+        |channel: &ChannelId| [Work::Close, Work::Reconciliation].map(|work| work(channel.clone()));
+    let queues = Queue::ALL.into_iter().flat_map(shards);
+    let single = [Work::Suspense, Work::Recovery];
+    queues.chain(channels.iter().flat_map(of_channel)).chain(single).collect()
+}
+
+impl Engine {
+    /// The shards of a queue that this node works now.
+    pub fn shards(&self, queue: Queue) -> Shards {
+        let Some(lease) = self.clock.lease() else { return Shards::EVERY };
+        if !lease.is_in_force() {
+            return Shards::NONE;
+        }
+        self.share.lock().work.iter().fold(Shards::NONE, |shards, work| match work {
+            Work::Shard(of, shard) if *of == queue => shards.with(*shard),
+            _ => shards,
+        })
+    }
+
+    /// Whether a part of the work is this node's now.
+    pub fn holds(&self, work: &Work) -> bool {
+        let Some(lease) = self.clock.lease() else { return true };
+        lease.is_in_force() && self.share.lock().work.contains(work)
+    }
+
+    /// The nodes at the last renewal; `None` in a process that has its books to itself, and before
+    /// the first one.
+    pub fn roster(&self) -> Option<Roster> {
+        self.share.lock().roster.clone()
+    }
+
+    /// Renews this node's lease and its part of the work, and fences the nodes that are gone. Gives
+    /// how many it has fenced. Nothing to do in a process that has its books to itself.
+    pub async fn renew_lease(&self) -> Result<usize, EngineError> {
+        let (Some(cluster), Some(lease)) = (self.store.cluster(), self.clock.lease()) else {
+            return Ok(0);
+        };
+        let me = cluster.incarnation();
+        let trade = self.share.lock().trade(me, &all_work(&self.channels.ids()));
+        let asked = lease.asks();
+        let renewed = cluster.renew(&trade).await;
+        let roster = renewed.map_err(|error| self.commit_error(&error))?;
+        lease.renewed(asked, ACTS_FOR);
+        let expired = self.share.lock().renewed(me, roster);
+        let mut fenced = 0;
+        for dead in expired {
+            let is_fenced = cluster.fence(dead).await.map_err(|error| self.commit_error(&error))?;
+            if is_fenced {
+                tracing::warn!(
+                    node = %dead,
+                    "a node has not renewed its lease and is fenced; the others do its work"
+                );
+                fenced += 1;
+            }
+        }
+        if fenced > 0 {
+            self.signals.recovery.notify_one();
+        }
+        Ok(fenced)
+    }
+
+    /// Gives back this node's lease and work, at a stop.
+    pub async fn leave(&self) -> Result<(), EngineError> {
+        let Some(cluster) = self.store.cluster() else { return Ok(()) };
+        self.share.lock().work.clear();
+        cluster.leave().await.map_err(|error| self.commit_error(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::cluster::{Member, RENEWED_EVERY};
+
+    const ME: Incarnation = Incarnation { node: 1, number: 1 };
+    const OTHER: Incarnation = Incarnation { node: 2, number: 7 };
+
+    /// The roster after so many seconds; the other node's lease has ended long before.
+    fn roster(seconds: u64) -> Roster {
+        let at = |seconds| Timestamp::from_millis(0).plus(Duration::from_secs(seconds));
+        let member = |incarnation, lease_until| Member {
+            incarnation,
+            address: String::new(),
+            lease_until,
+            is_fenced: false,
+        };
+        let members = vec![member(ME, at(seconds + 10)), member(OTHER, at(0))];
+        Roster { now: at(seconds), members, holders: [(Work::Suspense, ME)].into() }
+    }
+
+    #[test]
+    fn who_has_renewed_for_a_whole_lease_fences_who_has_not() {
+        let mut held = HeldWork::default();
+        for seconds in (100..=110).step_by(2) {
+            assert_eq!(held.renewed(ME, roster(seconds)), [], "at {seconds} s");
+        }
+        assert_eq!(held.renewed(ME, roster(112)), [OTHER]);
+        assert!(held.work.contains(&Work::Suspense));
+    }
+
+    /// Every lease looks ended when a store stood still, and nobody is gone.
+    #[test]
+    fn after_a_standstill_of_the_store_nobody_is_fenced() {
+        let mut held = HeldWork::default();
+        let steady = (100..150).step_by(2).map(roster);
+        let fenced = steady.fold(Vec::new(), |_, roster| held.renewed(ME, roster));
+        assert_eq!(fenced, [OTHER]);
+        let standstill = LEASE + RENEWED_EVERY;
+        let again = 148 + standstill.as_secs();
+        assert_eq!(held.renewed(ME, roster(again)), []);
+        assert_eq!(held.renewed(ME, roster(again + 10)), []);
+        assert_eq!(held.renewed(ME, roster(again + 11)), [OTHER]);
+    }
+
+    #[test]
+    fn what_is_given_up_is_laid_down_before_it_is_said() {
+        let mut held = HeldWork::default();
+        held.renewed(ME, roster(100));
+        let trade = held.trade(ME, &all_work(&[]));
+        assert!(trade.give_up.is_empty() && !trade.take.is_empty());
+        let trade = held.trade(ME, &BTreeSet::new());
+        assert_eq!(trade.give_up, [Work::Suspense]);
+        assert!(held.work.is_empty());
+    }
+}
