@@ -131,7 +131,8 @@ where
 {
     while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
         match message {
-            Ok(AsyncMessage::Notice(told)) if told.severity() == "WARNING" => {
+            // The words of a severity are in the server's language.
+            Ok(AsyncMessage::Notice(told)) if told.code().code().starts_with("01") => {
                 warnings.fetch_add(1, Ordering::AcqRel);
             }
             Ok(_) => {}

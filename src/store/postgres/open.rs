@@ -37,7 +37,7 @@ pub(super) async fn open(
     check_server(&client).await?;
     make_schema(&mut client).await?;
     check_rights(&client).await?;
-    let refused = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let refused = |error: Error| refused("the books cannot be opened", told(&error));
     let node = i32::from(settings.node);
     let transaction = client.transaction().await.map_err(refused)?;
     check_nodes(&transaction, node).await?;
@@ -105,7 +105,7 @@ async fn check_server(client: &Client) -> Result<(), StoreError> {
 
 /// Makes the tables where there are none, and refuses those of another program.
 async fn make_schema(client: &mut Client) -> Result<(), StoreError> {
-    let broken = |error: Error| refused("the database's tables", database_error(&error));
+    let broken = |error: Error| refused("the database's tables", told(&error));
     let look = "SELECT to_regclass('schema_steps') IS NOT NULL, to_regclass('orders') IS NOT NULL";
     let row = client.query_one(look, &[]).await.map_err(broken)?;
     let (has_steps, has_orders): (bool, bool) =
@@ -141,29 +141,55 @@ async fn make_schema(client: &mut Client) -> Result<(), StoreError> {
     }
 }
 
+/// What an open database's tables let us do, of each the rights that commits need.
+const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) FROM (VALUES \
+    ('nodes', 'INSERT'), ('nodes', 'UPDATE'), ('writers', 'INSERT'), ('writers', 'UPDATE'), \
+    ('order_numbers', 'INSERT'), ('order_numbers', 'UPDATE'), ('channel_locks', 'INSERT'), \
+    ('channel_locks', 'UPDATE'), ('key_prints', 'INSERT'), ('orders', 'INSERT'), \
+    ('orders', 'UPDATE'), ('attempts', 'INSERT'), ('attempts', 'UPDATE'), \
+    ('in_flight', 'INSERT'), ('in_flight', 'DELETE'), ('reversal_entries', 'INSERT'), \
+    ('reversal_entries', 'UPDATE'), ('reversal_entries', 'DELETE'), ('transactions', 'INSERT'), \
+    ('clearing_days', 'INSERT'), ('clearing_days', 'UPDATE'), ('day_closes', 'INSERT'), \
+    ('clearing_records', 'INSERT'), ('accounting_requests', 'INSERT'), \
+    ('accounting_requests', 'UPDATE'), ('notices', 'INSERT'), ('notices', 'UPDATE'), \
+    ('contradictions', 'INSERT'), ('statements', 'INSERT'), ('found_differences', 'INSERT'), \
+    ('agreed_lines', 'INSERT'), ('reconciliations', 'INSERT'), ('reconciliations', 'UPDATE'), \
+    ('current_reconciliations', 'INSERT'), ('current_reconciliations', 'DELETE'), \
+    ('differences', 'INSERT'), ('differences', 'UPDATE'), ('difference_records', 'INSERT'), \
+    ('difference_records', 'DELETE'), ('difference_lines', 'INSERT'), \
+    ('difference_lines', 'DELETE'), ('settlements', 'INSERT'), ('settlements', 'UPDATE'), \
+    ('receipts', 'INSERT'), ('receipts', 'DELETE'), ('settled_dates', 'INSERT'), \
+    ('settled_dates', 'UPDATE'), ('audit', 'INSERT'), ('audit_head', 'UPDATE') \
+    ) AS needed(n, r) WHERE NOT (has_table_privilege(n, 'SELECT') AND has_table_privilege(n, r))";
+const RIGHTS_ADVICE: &str = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public \
+    to the user of store.url";
+
 /// The rights without which commits would fail later.
 async fn check_rights(client: &Client) -> Result<(), StoreError> {
-    let look = "SELECT string_agg(c.relname, ', ' ORDER BY c.relname) FROM pg_class c \
-                WHERE c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = \
-                to_regclass('schema_steps')) AND c.relkind = 'r' AND NOT \
-                (has_table_privilege(c.oid, 'SELECT') AND (c.relname = 'schema_steps' OR \
-                has_any_column_privilege(c.oid, 'INSERT')))";
-    let broken = |error: Error| refused("the database's rights", database_error(&error));
-    let row = client.query_one(look, &[]).await.map_err(broken)?;
+    let broken = |error: Error| refused("the database's rights", told(&error));
+    let row = client.query_one(RIGHTS, &[]).await.map_err(broken)?;
     let missing: Option<String> = row.try_get(0).map_err(broken)?;
-    missing.map_or(Ok(()), |tables| {
-        let detail = format!(
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public to it; without \
-             them now: {tables}"
-        );
+    missing.map_or(Ok(()), |missing| {
+        let detail = format!("{RIGHTS_ADVICE}; without them now: {missing}");
         Err(refused("the user of store.url lacks rights", detail))
     })
+}
+
+/// The server's words, and what to do where a right is missing.
+fn told(error: &Error) -> String {
+    let told = database_error(error);
+    match error.code() {
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            format!("{told}; {RIGHTS_ADVICE}")
+        }
+        _ => told,
+    }
 }
 
 /// The books have one node, and one history.
 async fn check_nodes(transaction: &Transaction<'_>, node: i32) -> Result<(), StoreError> {
     let look = "SELECT node, history_lost_at IS NOT NULL FROM nodes FOR UPDATE";
-    let broken = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let broken = |error: Error| refused("the books cannot be opened", told(&error));
     for row in transaction.query(look, &[]).await.map_err(broken)? {
         let (other, is_lost): (i32, bool) =
             (row.try_get(0).map_err(broken)?, row.try_get(1).map_err(broken)?);
@@ -189,7 +215,7 @@ async fn check_history(
         context: "what the database has acknowledged cannot be read".to_owned(),
         source,
     })?;
-    let broken = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let broken = |error: Error| refused("the books cannot be opened", told(&error));
     let look = "SELECT last FROM writers WHERE node = $1 AND writer = $2";
     for (writer, last) in (0_i32..).zip(kept) {
         let row = transaction.query_opt(look, &[&node, &writer]).await.map_err(broken)?;
@@ -206,7 +232,7 @@ async fn check_keys(
     transaction: &Transaction<'_>,
     settings: &PostgresSettings,
 ) -> Result<(), StoreError> {
-    let broken = |error: Error| refused("the books cannot be opened", database_error(&error));
+    let broken = |error: Error| refused("the books cannot be opened", told(&error));
     let keep = "INSERT INTO key_prints (name, print) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     let look = "SELECT print FROM key_prints WHERE name = $1";
     for (name, print) in &settings.key_prints {

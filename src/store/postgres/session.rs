@@ -2,6 +2,7 @@
 //! is in doubt before that one has left.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -74,7 +75,8 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) async fn open(shared: &Shared) -> Result<Self, Trouble> {
-        let link = shared.connector.link().await.map_err(|error| trouble(&error))?;
+        let away = |error: Error| Trouble::Away(database_error(&error));
+        let link = shared.connector.link().await.map_err(away)?;
         let token = link.client.prepare(TOKEN).await.map_err(|error| trouble(&error))?;
         Ok(Self { link, token, prepared: vec![None; table::sql_steps().len()] })
     }
@@ -194,6 +196,21 @@ impl Session {
         )
     }
 
+    /// Whether the database knows less of any writer than it had acknowledged by now.
+    pub(super) async fn has_lost(&self, shared: &Shared) -> Result<bool, Error> {
+        let acknowledged: Vec<i64> =
+            shared.lasts.iter().map(|last| last.load(Ordering::Acquire)).collect();
+        let look = "SELECT last FROM writers WHERE node = $1 ORDER BY writer";
+        let rows = self.link.client.query(look, &[&shared.node]).await?;
+        for (place, acknowledged) in acknowledged.into_iter().enumerate() {
+            let has: i64 = rows.get(place).map_or(Ok(i64::MIN), |row| row.try_get(0))?;
+            if has < acknowledged {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Waits until each writer's group that is under way has ended, one after the other: what they
     /// have read before is older than what is read from now on.
     pub(super) async fn wait_for_others(&self) -> Result<(), Error> {
@@ -271,7 +288,12 @@ async fn in_order<T>(mut flights: Vec<Flight<'_, T>>) -> Vec<T> {
 /// What an error of a statement says, before any COMMIT has left.
 fn trouble(error: &Error) -> Trouble {
     let detail = database_error(error);
-    let Some(code) = error.code().map(|code| code.code()) else { return Trouble::Away(detail) };
+    let Some(code) = error.code().map(|code| code.code()) else {
+        // What does not leave is a fault of ours, and the connection is none the worse.
+        let cause = std::error::Error::source(error);
+        let is_gone = error.is_closed() || cause.is_some_and(|cause| cause.is::<io::Error>());
+        return if is_gone { Trouble::Away(detail) } else { Trouble::Refused(detail) };
+    };
     match code {
         // A lock that was waited for too long; a lost race for a key.
         "55P03" | "23505" => Trouble::Again,

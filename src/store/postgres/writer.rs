@@ -15,7 +15,7 @@ use crate::store::sql::step::SqlPlan;
 use crate::store::{CommitError, StoreError, table};
 
 use super::session::{Ending, Session, Standing, Token, Trouble};
-use super::{Shared, group, pause};
+use super::{Shared, group, history_lost, pause};
 
 /// How often a group is made again for what others did; then each write set goes alone.
 const TRIES_MAX: u32 = 16;
@@ -140,6 +140,7 @@ impl TransactionWriter {
         let shared = Arc::clone(&self.shared);
         let session = match self.session().await {
             Ok(session) => session,
+            Err(_) if shared.ended().is_some() => return GroupEnd::Ended,
             Err(trouble) => return GroupEnd::Trouble(trouble),
         };
         let returned = match session.fly(&shared, token, &group).await {
@@ -165,7 +166,16 @@ impl TransactionWriter {
     async fn session(&mut self) -> Result<&mut Session, Trouble> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => Session::open(&self.shared).await?,
+            None => {
+                let session = Session::open(&self.shared).await?;
+                // Who answers now may be another server than before.
+                let lost = session.has_lost(&self.shared).await;
+                if lost.map_err(|error| Trouble::Away(error.to_string()))? {
+                    self.name_loss(&session).await;
+                    return Err(Trouble::Away(history_lost().to_string()));
+                }
+                session
+            }
         };
         Ok(self.session.insert(session))
     }
@@ -216,12 +226,17 @@ impl TransactionWriter {
             self.shared.fenced.store(true, Ordering::Release);
             return;
         }
-        let (had, has) = (self.last, standing.last);
-        tracing::error!(had, has, "history_lost: the database has lost what it acknowledged");
-        self.shared.lost.store(true, Ordering::Release);
-        if let Some(session) = &self.session
-            && let Err(error) = session.mark_lost(&self.shared).await
-        {
+        if let Some(session) = &self.session {
+            self.name_loss(session).await;
+        }
+    }
+
+    /// Ends writing: the database has lost what it acknowledged, and says so at later starts.
+    async fn name_loss(&self, session: &Session) {
+        if !self.shared.lost.swap(true, Ordering::AcqRel) {
+            tracing::error!("history_lost: the database has lost what it acknowledged");
+        }
+        if let Err(error) = session.mark_lost(&self.shared).await {
             tracing::error!(%error, "it cannot be written down in the database either");
         }
     }
@@ -243,7 +258,7 @@ impl TransactionWriter {
             return GroupEnd::Written;
         }
         let mut tries = 0;
-        loop {
+        while self.shared.ended().is_none() {
             let end = match ending {
                 Ending::Warned | Ending::Written => self.confirm(number).await,
                 Ending::InDoubt => self.settle(number).await,
@@ -261,6 +276,7 @@ impl TransactionWriter {
             tokio::time::sleep(pause(tries)).await;
             tries += 1;
         }
+        GroupEnd::Ended
     }
 
     /// Takes the number of a lost group itself. The group holds that row, so this waits for its
@@ -312,7 +328,7 @@ impl TransactionWriter {
     /// After days were shut: whoever has not seen it is waited for.
     async fn wait_for_others(&mut self) {
         let mut tries = 0;
-        loop {
+        while self.shared.ended().is_none() {
             let waited = match self.session().await {
                 Ok(session) => session.wait_for_others().await.map_err(|error| error.to_string()),
                 Err(trouble) => Err(format!("{trouble:?}")),
