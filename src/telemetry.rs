@@ -3,6 +3,7 @@
 //! Upholds I-11: nothing that can hold a card number is ever a field of a log or a label. Labels
 //! come from closed sets (channel ids, our own words), so that the number of series stays bounded.
 
+pub mod bound;
 pub mod workers;
 
 use std::error::Error;
@@ -91,7 +92,7 @@ const fn takes(name: &'static str, meaning: &'static str) -> Metric {
 }
 
 /// Every metric that there is.
-pub const METRICS: [Metric; 25] = [
+pub const METRICS: [Metric; 26] = [
     counts("switchyard_orders_total", "payment orders that have ended"),
     counts("switchyard_alerts_total", "things that a person should look at"),
     counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
@@ -102,6 +103,7 @@ pub const METRICS: [Metric; 25] = [
     counts("switchyard_statements_total", "statements that were asked for: landed, or why not"),
     counts("switchyard_api_requests_total", "answered calls of the API"),
     takes("switchyard_api_seconds", "how long a call of the API took"),
+    counts("switchyard_callers_refused_total", "calls whose caller was refused, by cause"),
     is_at("switchyard_ready", "1 where orders are taken, as /readyz says"),
     is_at("switchyard_clock_lead_seconds", "how far the clock is ahead of what is borne out"),
     is_at("switchyard_clock_doubted", "1 while the clock is doubted"),
@@ -137,6 +139,9 @@ pub fn describe_metrics() {
     }
     for status in OrderStatus::ALL.into_iter().filter(|status| status.is_final()) {
         counter!("switchyard_orders_total", "status" => status.name()).increment(0);
+    }
+    for cause in RefusalCause::ALL {
+        counter!("switchyard_callers_refused_total", "cause" => cause.name()).increment(0);
     }
     for to in ["accounting", "core"] {
         for result in ["acknowledged", "deferred", "parked"] {
@@ -274,6 +279,23 @@ impl RouteMetrics {
             (counter, histogram!("switchyard_api_seconds", "route" => route))
         });
     }
+}
+
+closed_set! {
+    /// Why a caller was refused.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum RefusalCause {
+        NoKey => "no_key",
+        UnknownKey => "unknown_key",
+        /// The key's caller has called too often.
+        Rate => "rate",
+        /// The key's caller may do other things.
+        Role => "role",
+    }
+}
+
+pub fn count_refused_caller(cause: RefusalCause) {
+    counter!("switchyard_callers_refused_total", "cause" => cause.name()).increment(1);
 }
 
 /// Days until the last certificate of one use of a channel ends; negative after it.

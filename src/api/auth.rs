@@ -2,15 +2,17 @@
 //!
 //! A caller shows a bearer key; only its SHA-256 is known here. The table of callers is found by
 //! that digest, so the time of a look-up tells nothing of any key. Keys are swapped whole, and a
-//! caller that stays keeps the rest of its rate.
+//! caller that stays keeps the rest of its rate. Who is refused is counted, and told in the log with
+//! address, route and cause: never the key, and never a path, which may hold a card number (I-11).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::header;
@@ -18,9 +20,18 @@ use http::request::Parts;
 
 use crate::api::ApiState;
 use crate::api::error::{ApiError, ProblemCode};
+use crate::clock::stopwatch;
 use crate::config::checked::{Caller, Role};
 use crate::domain::flow::order::Order;
 use crate::domain::ids::CallerId;
+use crate::telemetry::bound::LineBound;
+use crate::telemetry::{RefusalCause, count_refused_caller};
+
+/// The far end of a connection.
+#[derive(Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+}
 
 /// A caller, with the rest of its rate.
 pub struct Seat {
@@ -50,12 +61,15 @@ type Seats = HashMap<[u8; 32], Arc<Seat>>;
 pub struct Callers {
     seats: ArcSwap<Seats>,
     quota: Quota,
+    /// A flood of one cause hides none of another.
+    told: [LineBound; RefusalCause::ALL.len()],
 }
 
 impl Callers {
     pub fn new(callers: &[Caller], requests_per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         let quota = Quota::per_second(requests_per_second).allow_burst(burst);
-        let all = Self { seats: ArcSwap::from_pointee(Seats::new()), quota };
+        let seats = ArcSwap::from_pointee(Seats::new());
+        let all = Self { seats, quota, told: Default::default() };
         all.replace(callers);
         all
     }
@@ -77,22 +91,51 @@ impl Callers {
         self.seats.store(Arc::new(after.collect()));
     }
 
-    /// The caller of a request: its key known, its rate not exceeded.
-    fn admit(&self, parts: &Parts) -> Result<Arc<Seat>, ApiError> {
+    /// The caller of a request: its key known, its rate not exceeded, one of these roles its own.
+    fn admit(
+        &self,
+        parts: &Parts,
+        (peer, route): (&Peer, &str),
+        roles: &[Role],
+    ) -> Result<Arc<Seat>, ApiError> {
+        let refuse = |cause: RefusalCause, seat: Option<&Seat>, problem| {
+            self.tell(cause, (peer, route), seat);
+            Err(problem)
+        };
         let unauthorized = |detail| ApiError::new(ProblemCode::Unauthorized, detail);
-        let key = bearer(parts).ok_or_else(|| unauthorized("no bearer key was given"))?;
+        let Some(key) = bearer(parts) else {
+            return refuse(RefusalCause::NoKey, None, unauthorized("no bearer key was given"));
+        };
         let found = digest::digest(&digest::SHA256, key.as_bytes());
         let seats = self.seats.load();
-        let seat = seats.get(found.as_ref()).ok_or_else(|| unauthorized("the key is not known"))?;
-        match seat.rate.check() {
-            Ok(()) => Ok(Arc::clone(seat)),
-            Err(not_until) => {
-                let wait = not_until.wait_time_from(DefaultClock::default().now());
-                let detail = "the call was not carried out; send fewer";
-                let seconds = wait.as_millis().div_ceil(1_000);
-                let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-                Err(ApiError::new(ProblemCode::TooManyRequests, detail).retry_after(seconds))
-            }
+        let Some(seat) = seats.get(found.as_ref()) else {
+            return refuse(RefusalCause::UnknownKey, None, unauthorized("the key is not known"));
+        };
+        if let Err(not_until) = seat.rate.check() {
+            let wait = not_until.wait_time_from(DefaultClock::default().now());
+            let seconds = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX);
+            let detail = "the call was not carried out; send fewer";
+            let problem = ApiError::new(ProblemCode::TooManyRequests, detail).retry_after(seconds);
+            return refuse(RefusalCause::Rate, Some(seat), problem);
+        }
+        if !roles.iter().any(|role| seat.has(*role)) {
+            let needed: Vec<_> = roles.iter().map(|role| role.name()).collect();
+            let detail = format!("this needs a role of: {}", needed.join(", "));
+            let problem = ApiError::new(ProblemCode::Forbidden, detail);
+            return refuse(RefusalCause::Role, Some(seat), problem);
+        }
+        Ok(Arc::clone(seat))
+    }
+
+    /// Counts a refused call, and logs it as often as the log can bear.
+    fn tell(&self, cause: RefusalCause, (peer, route): (&Peer, &str), seat: Option<&Seat>) {
+        count_refused_caller(cause);
+        if let Some(left_out) = self.told[cause as usize].turn(stopwatch()) {
+            let caller = seat.map(|seat| seat.name.as_str());
+            tracing::warn!(
+                cause = cause.name(), address = %peer.address, route, caller, left_out,
+                "a caller was refused"
+            );
         }
     }
 }
@@ -110,6 +153,17 @@ macro_rules! permissions {
         $(#[$doc])*
         pub struct $name(pub Arc<Seat>);
 
+        impl $name {
+            /// Whoever makes this call of a route, if it may.
+            pub(super) fn admit(
+                state: &ApiState,
+                parts: &Parts,
+                (peer, route): (&Peer, &str),
+            ) -> Result<Self, ApiError> {
+                state.callers.admit(parts, (peer, route), &[$(Role::$role),+]).map(Self)
+            }
+        }
+
         impl FromRequestParts<Arc<ApiState>> for $name {
             type Rejection = ApiError;
 
@@ -117,13 +171,9 @@ macro_rules! permissions {
                 parts: &mut Parts,
                 state: &Arc<ApiState>,
             ) -> Result<Self, ApiError> {
-                let seat = state.callers.admit(parts)?;
-                if [$(Role::$role),+].into_iter().any(|role| seat.has(role)) {
-                    return Ok(Self(seat));
-                }
-                let needed = [$(Role::$role.name()),+].join(", ");
-                let detail = format!("this needs a role of: {needed}");
-                Err(ApiError::new(ProblemCode::Forbidden, detail))
+                let peer = parts.extensions.get::<Arc<Peer>>().expect("the server names it");
+                let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+                Self::admit(state, parts, (peer, route))
             }
         }
     )*};
@@ -160,7 +210,9 @@ mod tests {
     }
 
     fn code(callers: &Callers, authorization: Option<&str>) -> Option<ProblemCode> {
-        callers.admit(&parts(authorization)).err().map(|error| error.code())
+        let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into() };
+        let admitted = callers.admit(&parts(authorization), (&peer, "/v1"), &[Role::Core]);
+        admitted.err().map(|error| error.code())
     }
 
     #[test]

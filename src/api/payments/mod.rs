@@ -11,13 +11,13 @@ mod wait;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use crate::api::ApiState;
-use crate::api::auth::{MayAsk, MaySend, Seat};
+use crate::api::auth::{MayAsk, MaySend, Peer, Seat};
 use crate::api::dto::{OrderBody, json};
 use crate::api::error::{ApiError, ProblemCode};
 use crate::api::input::query::Query;
@@ -60,10 +60,14 @@ impl PaymentDoor {
         request.method() == Method::POST && request.uri().path() == PAYMENTS
     }
 
-    pub(super) async fn answer(self: Arc<Self>, request: http::Request<Incoming>) -> Response {
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: http::Request<Incoming>,
+    ) -> Response {
         let started = stopwatch();
-        let (mut parts, body) = request.into_parts();
-        let response = match MaySend::from_request_parts(&mut parts, &self.state).await {
+        let (parts, body) = request.into_parts();
+        let response = match MaySend::admit(&self.state, &parts, (&peer, PAYMENTS)) {
             Ok(seat) => {
                 let request = Request::from_parts(parts, Body::new(body));
                 create(State(Arc::clone(&self.state)), seat, request).await.into_response()

@@ -17,6 +17,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::api::auth::Peer;
 use crate::api::payments::PaymentDoor;
 use crate::api::{ApiState, router};
 use connections::{ConnectionPlace, Connections};
@@ -51,14 +52,16 @@ pub async fn serve(
             () = &mut shutdown => break,
             accepted = accept(&listener, &connections) => accepted,
         };
-        let Some((stream, place)) = accepted else { continue };
-        let place = Arc::new(place);
+        let Some((stream, peer, place)) = accepted else { continue };
+        let (peer, place) = (Arc::new(peer), Arc::new(place));
         let (held, service, door) = (Arc::clone(&place), service.clone(), Arc::clone(&door));
-        let watched = service_fn(move |request: Request<Incoming>| {
+        let watched = service_fn(move |mut request: Request<Incoming>| {
             let busy = held.busy();
+            let peer = Arc::clone(&peer);
             let answering = if PaymentDoor::is_for(&request) {
-                Either::Left(Arc::clone(&door).answer(request).map(Ok))
+                Either::Left(Arc::clone(&door).answer(peer, request).map(Ok))
             } else {
+                request.extensions_mut().insert(peer);
                 Either::Right(service.call(request))
             };
             async move { answering.await.map(|answer| answer.map(|body| busy.guard(body))) }
@@ -97,16 +100,17 @@ fn connection_builder(head_timeout: Duration) -> http1::Builder {
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Connections>,
-) -> Option<(TcpStream, ConnectionPlace)> {
+) -> Option<(TcpStream, Peer, ConnectionPlace)> {
     match listener.accept().await {
-        Ok((stream, peer)) => {
-            let place = connections.admit(peer.ip()).await?;
+        Ok((stream, address)) => {
+            let peer = Peer { address: address.ip().to_canonical() };
+            let place = connections.admit(peer.address).await?;
             // Answers are small and whole; waiting for more to send only delays them.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "a connection ended before it was used");
                 return None;
             }
-            Some((stream, place))
+            Some((stream, peer, place))
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");
