@@ -92,7 +92,7 @@ const fn takes(name: &'static str, meaning: &'static str) -> Metric {
 }
 
 /// Every metric that there is.
-pub const METRICS: [Metric; 26] = [
+pub const METRICS: [Metric; 27] = [
     counts("switchyard_orders_total", "payment orders that have ended"),
     counts("switchyard_alerts_total", "things that a person should look at"),
     counts("switchyard_deliveries_total", "tries to deliver to accounting and to the core"),
@@ -104,12 +104,13 @@ pub const METRICS: [Metric; 26] = [
     counts("switchyard_api_requests_total", "answered calls of the API"),
     takes("switchyard_api_seconds", "how long a call of the API took"),
     counts("switchyard_callers_refused_total", "calls whose caller was refused, by cause"),
+    counts("switchyard_tls_handshakes_total", "handshakes with callers, by what they came to"),
     is_at("switchyard_ready", "1 where orders are taken, as /readyz says"),
     is_at("switchyard_clock_lead_seconds", "how far the clock is ahead of what is borne out"),
     is_at("switchyard_clock_doubted", "1 while the clock is doubted"),
     is_at("switchyard_channel_enabled", "1 where the channel's switch is on"),
     is_at("switchyard_channel_breaker_open", "1 while orders are kept away from the channel"),
-    is_at("switchyard_certificate_days_left", "days until a channel's certificates end"),
+    is_at("switchyard_certificate_days_left", "days until certificates end"),
     is_at("switchyard_reversals_open", "entries of the temp reversal table"),
     is_at("switchyard_reversals_oldest_seconds", "the age of the channel's oldest entry"),
     is_at("switchyard_accounting_up", "0 while accounting does not answer"),
@@ -291,6 +292,10 @@ closed_set! {
         Rate => "rate",
         /// The key's caller may do other things.
         Role => "role",
+        /// The key's caller is bound to a certificate, and none was shown.
+        NoCertificate => "no_certificate",
+        /// Another one was shown.
+        OtherCertificate => "other_certificate",
     }
 }
 
@@ -298,11 +303,43 @@ pub fn count_refused_caller(cause: RefusalCause) {
     counter!("switchyard_callers_refused_total", "cause" => cause.name()).increment(1);
 }
 
-/// Days until the last certificate of one use of a channel ends; negative after it.
-pub fn gauge_certificate(channel: &ChannelId, usage: &'static str, days_left: i64) {
-    let channel = channel.as_str().to_owned();
+closed_set! {
+    /// What a TLS handshake with a caller came to.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum HandshakeResult {
+        Done => "done",
+        /// What the two of them speak or believe does not fit.
+        Failed => "failed",
+        TimedOut => "timed_out",
+        /// The caller speaks plain HTTP.
+        PlainHttp => "plain_http",
+        /// The caller went without a word, as a look whether the port is open does.
+        NothingSent => "nothing_sent",
+    }
+}
+
+pub fn count_handshake(listener: &'static str, result: HandshakeResult) {
+    handshakes(listener, result).increment(1);
+}
+
+/// Begins a listener's counters, which stay 0 without TLS.
+pub fn begin_handshakes(listener: &'static str) {
+    for result in HandshakeResult::ALL {
+        handshakes(listener, result).increment(0);
+    }
+}
+
+fn handshakes(listener: &'static str, result: HandshakeResult) -> Counter {
+    counter!(
+        "switchyard_tls_handshakes_total", "listener" => listener, "result" => result.name()
+    )
+}
+
+/// Days until the last certificate of one use ends, negative after it. Its owner is a `channel` or
+/// a `listener`, by name.
+pub fn gauge_certificate(owner: (&'static str, &str), usage: &'static str, days_left: i64) {
     let days = i32::try_from(days_left).unwrap_or(i32::MAX);
-    gauge!("switchyard_certificate_days_left", "channel" => channel, "which" => usage)
+    gauge!("switchyard_certificate_days_left", owner.0 => owner.1.to_owned(), "which" => usage)
         .set(f64::from(days));
 }
 

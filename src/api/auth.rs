@@ -2,8 +2,9 @@
 //!
 //! A caller shows a bearer key; only its SHA-256 is known here. The table of callers is found by
 //! that digest, so the time of a look-up tells nothing of any key. Keys are swapped whole, and a
-//! caller that stays keeps the rest of its rate. Who is refused is counted, and told in the log with
-//! address, route and cause: never the key, and never a path, which may hold a card number (I-11).
+//! caller that stays keeps the rest of its rate. Who is refused is counted, and told in the log
+//! with address, route and cause: never the key, and never a path, which may hold a card number
+//! (I-11).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,12 +32,16 @@ use crate::telemetry::{RefusalCause, count_refused_caller};
 #[derive(Debug)]
 pub struct Peer {
     pub address: IpAddr,
+    /// SHA-256 of the public key (DER SubjectPublicKeyInfo) of the certificate that it has shown.
+    pub certificate_key: Option<[u8; 32]>,
 }
 
 /// A caller, with the rest of its rate.
 pub struct Seat {
     name: CallerId,
     roles: Vec<Role>,
+    /// One of them is to be shown as well; empty: none is.
+    certificate_keys: Vec<[u8; 32]>,
     rate: Arc<DefaultDirectRateLimiter>,
 }
 
@@ -47,6 +52,16 @@ impl Seat {
 
     pub fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// What is wrong with the certificate that its caller has shown, if it is bound to one.
+    fn lacks_certificate(&self, peer: &Peer) -> Option<(RefusalCause, &'static str)> {
+        match peer.certificate_key {
+            _ if self.certificate_keys.is_empty() => None,
+            Some(key) if self.certificate_keys.contains(&key) => None,
+            Some(_) => Some((RefusalCause::OtherCertificate, "another certificate was shown")),
+            None => Some((RefusalCause::NoCertificate, "no certificate was shown")),
+        }
     }
 
     /// Whether an order is shown to this caller: its own, or any to operators and auditors.
@@ -85,13 +100,15 @@ impl Callers {
         let seat = |caller: &Caller| Seat {
             name: caller.name.clone(),
             roles: caller.roles.clone(),
+            certificate_keys: caller.certificate_keys_sha256.clone(),
             rate: rate(&caller.name),
         };
         let after = callers.iter().map(|caller| (caller.key_sha256, Arc::new(seat(caller))));
         self.seats.store(Arc::new(after.collect()));
     }
 
-    /// The caller of a request: its key known, its rate not exceeded, one of these roles its own.
+    /// The caller of a request: its key known, its certificate shown if it is bound to one, its
+    /// rate not exceeded, one of these roles its own.
     fn admit(
         &self,
         parts: &Parts,
@@ -111,6 +128,11 @@ impl Callers {
         let Some(seat) = seats.get(found.as_ref()) else {
             return refuse(RefusalCause::UnknownKey, None, unauthorized("the key is not known"));
         };
+        // Before the rate, which a stolen key alone must not use up.
+        if let Some((cause, detail)) = seat.lacks_certificate(peer) {
+            let problem = ApiError::new(ProblemCode::CertificateRequired, detail);
+            return refuse(cause, Some(seat), problem);
+        }
         if let Err(not_until) = seat.rate.check() {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             let seconds = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX);
@@ -206,11 +228,12 @@ mod tests {
         let found = digest::digest(&digest::SHA256, key.as_bytes());
         let key_sha256 = found.as_ref().try_into().expect("32 bytes");
         let name = CallerId::parse(name).expect("a name");
-        Caller { name, roles: vec![Role::Core], key_sha256 }
+        Caller { name, roles: vec![Role::Core], key_sha256, certificate_keys_sha256: Vec::new() }
     }
 
     fn code(callers: &Callers, authorization: Option<&str>) -> Option<ProblemCode> {
-        let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into() };
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let peer = Peer { address, certificate_key: None };
         let admitted = callers.admit(&parts(authorization), (&peer, "/v1"), &[Role::Core]);
         admitted.err().map(|error| error.code())
     }

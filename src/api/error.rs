@@ -33,6 +33,7 @@ closed_set! {
     /// The stable code of a problem. Behind it its status and its title.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ProblemCode: (StatusCode, &'static str) {
+        TlsRequired => "tls_required" (StatusCode::BAD_REQUEST, "The port speaks TLS"),
         MalformedJson => "malformed_json"
             (StatusCode::BAD_REQUEST, "The body is not one JSON object"),
         UnknownField => "unknown_field"
@@ -73,6 +74,8 @@ closed_set! {
             (StatusCode::UNPROCESSABLE_ENTITY, "The remedy does not fit the difference"),
         Unauthorized => "unauthorized" (StatusCode::UNAUTHORIZED, "A valid key is needed"),
         Forbidden => "forbidden" (StatusCode::FORBIDDEN, "The key's roles do not allow this"),
+        CertificateRequired => "certificate_required"
+            (StatusCode::FORBIDDEN, "The key's caller must show its certificate"),
         NotFound => "not_found" (StatusCode::NOT_FOUND, "The resource does not exist"),
         ChannelUnknown => "channel_unknown" (StatusCode::NOT_FOUND, "No channel has this id"),
         NoticeRefused => "notice_refused" (StatusCode::NOT_FOUND, "The channel sends no notices"),

@@ -24,7 +24,8 @@ pub mod reversals;
 mod server;
 mod stream;
 
-pub use server::serve;
+pub use server::tls::ListenerTls;
+pub use server::{Listener, serve};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::channel::registry::Registry;
 use crate::clock::stopwatch;
 use crate::config::checked::Settings;
+use crate::config::server::ListenerKind;
 use crate::domain::card::luhn_fits;
 use crate::domain::card::words::{CardEcho, holds_card_number};
 use crate::domain::flow::order::Instruction;
@@ -148,8 +150,32 @@ async fn run_detached<T: Send + 'static>(
     })
 }
 
-/// Every route of the API.
-pub fn router(state: Arc<ApiState>) -> Router {
+/// The routes of a listener: its own, or all that have none of their own.
+pub fn router(state: Arc<ApiState>, kind: ListenerKind) -> Router {
+    let server = &state.settings.server;
+    let is_here = |other| match kind {
+        ListenerKind::Api => server.listener(other).is_none(),
+        own => own == other,
+    };
+    let mut routes = match kind {
+        ListenerKind::Api => callers_routes(),
+        ListenerKind::Notices | ListenerKind::Metrics => Router::new(),
+    };
+    if is_here(ListenerKind::Notices) {
+        routes = routes.route("/notices/{channel}", post(notices::take));
+    }
+    if is_here(ListenerKind::Metrics) {
+        routes = routes.route("/metrics", get(operations::metrics));
+    }
+    routes
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(count))
+        .fallback(no_route)
+        .with_state(state)
+}
+
+/// What callers and operators ask for.
+fn callers_routes() -> Router<Arc<ApiState>> {
     Router::new()
         .route(payments::PAYMENTS, post(payments::create).get(payments::by_order_id))
         .route("/v1/payments/{id}", get(payments::by_id))
@@ -192,16 +218,10 @@ pub fn router(state: Arc<ApiState>) -> Router {
         .route("/v1/clock/confirm", post(operations::clock::confirm))
         .route("/v1/workers", get(operations::workers::all))
         .route("/v1/audit", get(operations::audit))
-        .route("/notices/{channel}", post(notices::take))
         .route("/errors", get(operations::problems))
         .route("/errors/{code}", get(operations::problem))
         .route("/healthz", get(operations::health))
         .route("/readyz", get(operations::readiness))
-        .route("/metrics", get(operations::metrics))
-        .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(count))
-        .fallback(no_route)
-        .with_state(state)
 }
 
 async fn no_route() -> ApiError {

@@ -186,5 +186,6 @@ fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
 
 fn first_caller(key_sha256: [u8; 32]) -> Caller {
     let name = CallerId::parse("first").expect("a plain word");
-    Caller { name, roles: vec![Role::Core, Role::Operator], key_sha256 }
+    let roles = vec![Role::Core, Role::Operator];
+    Caller { name, roles, key_sha256, certificate_keys_sha256: Vec::new() }
 }

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod folder;
 pub mod keys;
+pub mod listeners;
 mod recall;
 
 use std::collections::BTreeMap;
@@ -15,14 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use crate::api::auth::Callers;
 use crate::api::reconciliation::upload::Uploads;
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, ListenerTls};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
 use crate::channel::transport::tls::client_config;
@@ -62,6 +62,7 @@ use crate::workers::statements::StatementWorker;
 use crate::workers::{PAGE, StopSignal};
 use folder::{BOOKS, DataFolder, FolderError};
 use keys::{Keys, KeysError};
+use listeners::{ListenerUrl, bind, load_tls};
 
 /// Commits that one transaction of a database makes durable together, at most.
 const DATABASE_GROUP_MAX: usize = 256;
@@ -103,7 +104,8 @@ pub enum StartError {
 
 /// The running daemon.
 pub struct App {
-    address: SocketAddr,
+    listeners: Vec<ListenerUrl>,
+    tls: Vec<Arc<ListenerTls>>,
     state: Arc<ApiState>,
     routes: Arc<LiveRoutes>,
     first_key: Option<Zeroizing<String>>,
@@ -134,6 +136,7 @@ impl App {
         metrics: PrometheusHandle,
     ) -> Result<Self, StartError> {
         let entropy = Entropy::System;
+        let tls = load_tls(&settings, clock.now()).map_err(StartError::Mistakes)?;
         let mut folder = DataFolder::open(data, settings.store.url.is_some())?;
         let mut keys = Keys::open(&folder)?;
         let vault = keys.vault(&entropy)?;
@@ -155,7 +158,6 @@ impl App {
         let inbox = Arc::new(Inbox::new(data));
         let statements =
             StatementDesk::new(Arc::clone(&registry), Arc::clone(&inbox), clock.clone());
-        let statements = Arc::new(statements);
         let engine = Arc::new(Engine::new(store, channels, clock, vault, settings.node));
         if let Some(copied) = copied {
             leap_numbers(&engine, data, settings.orders_per_second_max).await?;
@@ -176,7 +178,7 @@ impl App {
             intake,
             registry,
             bins,
-            statements,
+            statements: Arc::new(statements),
             imports: Arc::new(imports),
             differences: Arc::new(DifferenceDesk::new(books)),
             settlements: SettlementDesk::new(Arc::clone(&engine)),
@@ -194,33 +196,31 @@ impl App {
             tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
         }
         recall::recall(&state).await?;
-        Self::listen(state, data, routes, notice_key, first_key).await
+        Self::listen(state, data, (routes, tls), notice_key, first_key).await
     }
 
     async fn listen(
         state: Arc<ApiState>,
         data: &Path,
-        routes: Arc<LiveRoutes>,
+        (routes, tls): (Arc<LiveRoutes>, Vec<Arc<ListenerTls>>),
         notice_key: crate::codec::sign::HmacKey,
         first_key: Option<Zeroizing<String>>,
     ) -> Result<Self, StartError> {
-        let wanted = state.settings.server.listen;
-        let failed = |source| StartError::Listen { address: wanted, source };
-        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (sockets, listeners) = bind(&state.settings.server, &tls).await?;
         let (ask_server, mut server_stop) = StopSignal::new();
         let (ask_workers, worker_stop) = StopSignal::new();
-        let workers = start_workers(&state, data, notice_key, &worker_stop);
+        let workers = start_workers(&state, (data, &tls), notice_key, &worker_stop);
         let (ask_members, member_stop) = StopSignal::new();
         let members = start_members(&state, &member_stop);
         state.ready.store(true, Ordering::Release);
         let served = Arc::clone(&state);
         let server = tokio::spawn(async move {
-            api::serve(listener, served, async move { server_stop.requested().await }).await
+            api::serve(sockets, served, async move { server_stop.requested().await }).await
         });
         let stop_within = state.settings.server.stop_within;
         Ok(Self {
-            address,
+            listeners,
+            tls,
             state,
             routes,
             first_key,
@@ -235,8 +235,13 @@ impl App {
     }
 
     /// The address on which the API listens.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> SocketAddr {
+        self.listeners[0].address
+    }
+
+    /// The addresses on which the daemon listens, the API's first.
+    pub fn listeners(&self) -> &[ListenerUrl] {
+        &self.listeners
     }
 
     pub fn state(&self) -> &Arc<ApiState> {
@@ -248,9 +253,12 @@ impl App {
         self.first_key.as_ref().map(|key| key.as_str())
     }
 
-    /// Reloads channel files and routes, and the BIN table if there is a newer version. A part with
-    /// a mistake stays as it was.
+    /// Reloads channel files, routes and the listeners' certificates, and the BIN table if there is
+    /// a newer version. A part with a mistake stays as it was.
     pub fn reload(&self) {
+        for tls in &self.tls {
+            tls.reload(self.state.engine.clock().now());
+        }
         match self.state.registry.reload() {
             Ok(channels) => tracing::info!(channels, "the channels are reloaded"),
             Err(mistakes) => report("the channels stay as they were", &mistakes),
@@ -510,7 +518,7 @@ fn start_members(state: &ApiState, stop: &StopSignal) -> Vec<JoinHandle<()>> {
 
 fn start_workers(
     state: &ApiState,
-    data: &Path,
+    (data, tls): (&Path, &[Arc<ListenerTls>]),
     notice_key: crate::codec::sign::HmacKey,
     stop: &StopSignal,
 ) -> Vec<JoinHandle<()>> {
@@ -556,7 +564,8 @@ fn start_workers(
     workers.start(look_every.max(DAYS_LOOKED_FOR_EVERY), DayCloseWorker::new(engine()));
     workers.start(clock::EVERY, ClockWorker::new(clock.clone(), data.to_owned()));
     workers.start(METRICS_TIDIED_EVERY, MetricsWorker(state.metrics.clone()));
-    let certificates = CertificateWorker::new(Arc::clone(&state.registry), clock.clone());
+    let certificates =
+        CertificateWorker::new(Arc::clone(&state.registry), tls.to_vec(), clock.clone());
     workers.start(certificates::LOOKED_FOR_EVERY, certificates);
     let bins = (Arc::clone(&state.bins), settings.bin_table.clone());
     if let Some(worker) = BinTableWorker::new(bins.0, bins.1, clock.clone()) {

@@ -1,5 +1,5 @@
-//! The certificates that channels work with, and how long each still holds: told before a payment
-//! finds out.
+//! The certificates that channels and listeners work with, and how long each still holds: told
+//! before a payment finds out.
 
 use crate::codec::certificate::Certificate;
 use crate::domain::closed_set;
@@ -25,6 +25,10 @@ closed_set! {
         Signer => "signer",
         /// A root that their TLS certificate must chain to (`tls_roots`).
         Tls => "tls",
+        /// Ours, which a listener shows; it holds as long as the whole chain does.
+        Server => "server",
+        /// An authority that callers' certificates must lead to.
+        ClientRoot => "client_root",
     }
 }
 

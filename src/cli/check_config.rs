@@ -1,4 +1,5 @@
-//! `switchyard check-config`: every mistake in settings, channel files and routes, with its line.
+//! `switchyard check-config`: every mistake in settings, certificates of listeners, channel files
+//! and routes, with its line.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,9 +7,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use crate::app::listeners::load_tls;
 use crate::app::{StartError, load_routes, view_channels};
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::say;
+use crate::clock::Clock;
 use crate::config::mistake::Mistake;
 
 #[derive(Debug, Args)]
@@ -59,7 +62,15 @@ fn check(args: &CheckConfigArgs) -> Result<(usize, usize), Vec<Mistake>> {
             vec![Mistake::new("settings", 0, "", &problem, "correct what it names")]
         }
     };
-    let registry = view_channels(&settings, &args.data).map_err(only_mistakes)?;
+    let tls = load_tls(&settings, Clock::System.now());
+    let registry = view_channels(&settings, &args.data).map_err(only_mistakes);
+    let registry = match (tls, registry) {
+        (Ok(_), Ok(registry)) => registry,
+        (tls, registry) => {
+            let found = [tls.err(), registry.err()].into_iter().flatten();
+            return Err(found.flatten().collect());
+        }
+    };
     let routes = load_routes(&settings, &registry).map_err(only_mistakes)?;
     Ok((registry.statuses().len(), routes.current().rules.len()))
 }

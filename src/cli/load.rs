@@ -19,7 +19,14 @@ pub struct SettingsArgs {
 impl SettingsArgs {
     /// The settings, or every mistake in them.
     pub fn load(&self) -> Result<Settings, Vec<Mistake>> {
-        let environment: Vec<(String, String)> = std::env::vars().collect();
+        self.load_with(None)
+    }
+
+    /// The same, with a variable that goes before the environment's.
+    pub fn load_with(&self, first: Option<(String, String)>) -> Result<Settings, Vec<Mistake>> {
+        let is_other = |name: &str| first.as_ref().is_none_or(|(first, _)| first != name);
+        let others = std::env::vars().filter(|(name, _)| is_other(name));
+        let environment: Vec<(String, String)> = others.chain(first.clone()).collect();
         let Some(path) = &self.config else {
             return crate::config::settings(None, environment, Path::new("."));
         };

@@ -26,16 +26,14 @@ pub struct ServeArgs {
 }
 
 pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let mut settings = match args.settings.load() {
+    let listen = args.listen.map(|address| (LISTEN.to_owned(), address.to_string()));
+    let settings = match args.settings.load_with(listen) {
         Ok(settings) => settings,
         Err(mistakes) => {
             print_mistakes(&mistakes);
             return Ok(ExitCode::from(1));
         }
     };
-    if let Some(listen) = args.listen {
-        settings.server.listen = listen;
-    }
     telemetry::start_logs(settings.log, settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(worker_threads())
@@ -57,7 +55,11 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         }
         // A caller that reads the address may send a signal at once.
         let signals = DaemonSignals::watch()?;
-        say!("listening on http://{}", app.address())?;
+        let (api, own) = app.listeners().split_first().expect("the API is listened for");
+        for listener in own {
+            say!("{} on {listener}", listener.kind)?;
+        }
+        say!("listening on {api}")?;
         let why = wait_for_stop(&app, signals).await;
         app.stop().await;
         Ok(match why {
@@ -75,6 +77,9 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get() - 1).max(1)
 }
+
+/// `--listen` counts as this variable does, so that the same rules hold.
+const LISTEN: &str = "SWITCHYARD_SERVER__LISTEN";
 
 /// The exit code after a failed store, at which a supervisor restarts the process.
 const STORE_FAILED: u8 = 4;
@@ -103,8 +108,8 @@ impl DaemonSignals {
     }
 }
 
-/// Returns at SIGTERM or SIGINT, or when the store has failed; SIGHUP reloads channels, routes and
-/// BIN table.
+/// Returns at SIGTERM or SIGINT, or when the store has failed; SIGHUP reloads channels, routes,
+/// certificates and BIN table.
 async fn wait_for_stop(app: &App, mut signals: DaemonSignals) -> StopCause {
     loop {
         tokio::select! {

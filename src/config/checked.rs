@@ -1,6 +1,5 @@
 //! Settings ready to use: every relation verified, nothing optional that is required.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -8,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::accounts;
 use crate::config::section::Section;
+use crate::config::server::ServerSettings;
 use crate::domain::bin::Bin;
 use crate::domain::books::accounting::AccountNames;
 use crate::domain::card::LuhnWaiver;
@@ -40,19 +40,9 @@ pub struct Caller {
     pub name: CallerId,
     pub roles: Vec<Role>,
     pub key_sha256: [u8; 32],
-}
-
-#[derive(Debug, Clone)]
-pub struct ServerSettings {
-    pub listen: SocketAddr,
-    pub body_bytes_max: usize,
-    /// Of a statement that is handed in, as it travels: packed, if it is packed.
-    pub statement_bytes_max: u64,
-    pub connections_max: usize,
-    /// Of one IPv4 address, or one IPv6 network of 64 bits.
-    pub connections_per_address_max: usize,
-    pub request_timeout: Duration,
-    pub stop_within: Duration,
+    /// SHA-256 of the public keys (DER SubjectPublicKeyInfo) of the client certificates of which it
+    /// must show one; empty: it need not.
+    pub certificate_keys_sha256: Vec<[u8; 32]>,
 }
 
 /// How something owed to another system is delivered.
@@ -180,8 +170,10 @@ impl Settings {
         let (accounting, accounting_batch_max, accounts) = read_accounting(&root);
         let (notices, notices_retry_for, plain_http_to, notice_key) = read_notices(&root);
         let (log, log_level) = read_log(&root);
+        let server = ServerSettings::read(&root);
         let settings = Self {
-            server: read_server(&root),
+            callers: read_callers(&root, &server),
+            server,
             caller_requests_per_second,
             caller_burst,
             wait_default,
@@ -206,7 +198,6 @@ impl Settings {
             reversals_in_flight,
             log,
             log_level,
-            callers: read_callers(&root),
             base: base.to_owned(),
         };
         root.finish();
@@ -231,36 +222,6 @@ fn read_luhn_waiver(root: &Section<'_>) -> LuhnWaiver {
     let waiver = LuhnWaiver::of(bins.collect());
     section.finish();
     waiver
-}
-
-fn read_server(root: &Section<'_>) -> ServerSettings {
-    let section = root.section("server");
-    let listen = section.parsed("listen", "127.0.0.1:7070", |text| {
-        text.parse::<SocketAddr>().map_err(|_| "is not an address and port")
-    });
-    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listen = listen.unwrap_or(loopback);
-    let beyond = section.text_or("plain_http_beyond_loopback", "");
-    if !listen.ip().is_loopback() && beyond.trim().is_empty() {
-        section.mistake(
-            "listen",
-            "is reachable from other machines, and the traffic is not encrypted",
-            "listen on 127.0.0.1 behind a proxy that speaks TLS, or say in words in \
-             plain_http_beyond_loopback who encrypts it",
-        );
-    }
-    let times = SECOND / 10..=600 * SECOND;
-    let server = ServerSettings {
-        listen,
-        body_bytes_max: section.integer("body_bytes_max", 1_024..=64 * 1024 * 1024),
-        statement_bytes_max: section.integer("statement_bytes_max", 1_024..=64 * 1024_u64.pow(3)),
-        connections_max: section.integer("connections_max", 1..=1_000_000),
-        connections_per_address_max: section.integer("connections_per_address_max", 1..=1_000_000),
-        request_timeout: section.duration("request_timeout", times.clone()),
-        stop_within: section.duration("stop_within", times),
-    };
-    section.finish();
-    server
 }
 
 /// An http or https URL, or nothing for an empty text.
@@ -369,13 +330,16 @@ fn read_log(root: &Section<'_>) -> (crate::telemetry::LogForm, tracing::Level) {
     (form, level)
 }
 
-fn read_callers(root: &Section<'_>) -> Vec<Caller> {
+fn read_callers(root: &Section<'_>, server: &ServerSettings) -> Vec<Caller> {
+    let tls = server.api.tls.as_ref();
+    let asks_certificates = tls.is_some_and(|tls| tls.client_roots.is_some());
     let mut callers: Vec<Caller> = Vec::new();
     for section in root.sections("callers") {
         let roles = Role::ALL.map(|role| (role.name(), role));
         let name = section.parsed("name", "core", CallerId::parse);
         let roles = section.choices("roles", &roles);
         let hash = section.parsed("key_sha256", "64 hexadecimal digits", parse_hash);
+        let certificate_keys_sha256 = read_certificate_keys(&section, asks_certificates);
         if roles.is_empty() {
             section.mistake("roles", "names no role", "give core, operator or auditor");
         }
@@ -383,11 +347,32 @@ fn read_callers(root: &Section<'_>) -> Vec<Caller> {
             if callers.iter().any(|other| other.name == name) {
                 section.mistake("name", "another caller has this name", "choose one for each");
             }
-            callers.push(Caller { name, roles, key_sha256 });
+            callers.push(Caller { name, roles, key_sha256, certificate_keys_sha256 });
         }
         section.finish();
     }
     callers
+}
+
+/// The public keys that a caller is bound to.
+fn read_certificate_keys(section: &Section<'_>, asks_certificates: bool) -> Vec<[u8; 32]> {
+    const KEY: &str = "certificate_keys_sha256";
+    let Some(texts) = section.optional_texts(KEY) else { return Vec::new() };
+    if !asks_certificates {
+        let advice = "name their authority in server.tls.client_roots, or leave it out";
+        section.mistake(KEY, "binds the caller to a certificate that nobody asks for", advice);
+    } else if texts.is_empty() {
+        section.mistake(KEY, "names no key", "give at least one, or leave it out");
+    }
+    let parse = |(index, text): (usize, &String)| match parse_hash(text) {
+        Ok(hash) => Some(hash),
+        Err(problem) => {
+            let advice = "give the SHA-256 of the certificate's public key in hexadecimal";
+            section.mistake_in(KEY, index, problem, advice);
+            None
+        }
+    };
+    texts.iter().enumerate().filter_map(parse).collect()
 }
 
 /// The SHA-256 of a key, in hexadecimal.

@@ -14,6 +14,7 @@ pub mod layout;
 pub mod mistake;
 pub mod raw;
 pub mod section;
+pub mod server;
 pub mod value;
 
 use std::path::Path;
@@ -55,7 +56,7 @@ mod tests {
     #[test]
     fn the_defaults_are_whole_and_without_mistake() {
         let defaults = read("").expect("nothing needs to be said");
-        assert!(defaults.server.listen.ip().is_loopback());
+        assert!(defaults.server.api.listen.ip().is_loopback());
         assert_eq!(defaults.channels_folder, Path::new("/base/channels"));
         assert!(defaults.callers.is_empty() && defaults.accounting.url.is_none());
         assert_eq!(defaults.accounting_batch_max, 1);
@@ -97,6 +98,40 @@ mod tests {
         let rows = [
             ("[server]\nlisten = \"0.0.0.0:1\"", "a.toml:2: server.listen: is reachable"),
             ("[server]\nlisen = \"x\"", "a.toml:2: server.lisen"),
+            ("[server]\nlisten = \"\"", "a.toml:2: server.listen: is empty"),
+            (
+                "[server.notices.tls]\ncertificate = \"env:C\"\nkey = \"env:K\"",
+                "a.toml:2: server.notices.tls.certificate: is of a listener without",
+            ),
+            (
+                "[server.metrics]\nlisten = \"192.0.2.1:1\"",
+                "a.toml:2: server.metrics.listen: is reachable",
+            ),
+            (
+                "[server]\nlisten = \"127.0.0.1:9\"\n[server.notices]\nlisten = \"[::]:9\"",
+                "a.toml:4: server.notices.listen: is taken by another listener; server.listen",
+            ),
+            (
+                "[server.notices]\nlisten = \"127.0.0.1:9\"\n[server.metrics]\n\
+                 listen = \"127.0.0.1:9\"",
+                "a.toml:4: server.metrics.listen: is taken by another listener; server.notices",
+            ),
+            (
+                "[server.metrics.tls]\nkey = \"env:K\"",
+                "a.toml:2: server.metrics.tls.key: has no certificate beside it",
+            ),
+            (
+                "[server.tls]\ncertificate = \"env:C\"",
+                "a.toml:2: server.tls.certificate: has no key",
+            ),
+            (
+                "[server.tls]\nclient_roots = \"env:R\"",
+                "a.toml:2: server.tls.client_roots: asks for certificates without TLS",
+            ),
+            (
+                "[[callers]]\nname = \"a\"\ncertificate_keys_sha256 = []",
+                "a.toml:3: callers[0].certificate_keys_sha256: binds the caller",
+            ),
             ("[node]\nnumber = 1000", "a.toml:2: node.number"),
             ("[payments]\nwait_default = \"61s\"", "a.toml:2: payments.wait_default: is above"),
             ("[accounting]\nwaits = []", "a.toml:2: accounting.waits: has no wait"),
@@ -111,9 +146,15 @@ mod tests {
             let mistakes = read(text).err().unwrap_or_default();
             assert!(mistakes.iter().any(|m| m.starts_with(expected)), "{text}: {mistakes:?}");
         }
+        let sound = "listen = \"0.0.0.0:1\"\nplain_http_beyond_loopback = \"proxy\"";
         assert!(
-            read("[server]\nlisten = \"0.0.0.0:1\"\nplain_http_beyond_loopback = \"proxy\"")
-                .is_ok()
+            read(&format!("[server]\n{sound}\n[server.metrics]\nlisten = \"[::1]:2\"")).is_ok()
         );
+        let tls = "[server]\nlisten = \"0.0.0.0:1\"\n[server.tls]\ncertificate = \"env:C\"\n";
+        assert!(read(&format!("{tls}key = \"env:K\"")).is_ok(), "no word is needed with TLS");
+        let wrong = read("[server]\nlisten = \"localhost\"").err().unwrap_or_default();
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        let half = read(tls).err().unwrap_or_default();
+        assert_eq!(half.len(), 1, "TLS is meant, and one thing is missing: {half:?}");
     }
 }

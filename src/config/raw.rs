@@ -33,7 +33,7 @@ const SYNTAX_MISTAKES_MAX: usize = 20;
 const DEPTH_MAX: usize = 64;
 
 /// Where a value was written. The line is 1-based; 0 stands for the whole file or a variable.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct SourceLine {
     pub(super) file: Arc<str>,
     pub(super) line: usize,

@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::credential::CredentialReference;
 use super::mistake::{Mistakes, is_secret, nearest};
 use super::raw::{
     Document, Node, NodeContent, SettingsTable, SourceLine, Tree, join_path, show_key,
@@ -178,6 +179,13 @@ impl<'a> Section<'a> {
 
     pub fn optional_choice<T: Clone>(&self, key: &str, allowed: &[(&str, T)]) -> Option<T> {
         self.optional(key, |node, secret| read_choice(node, allowed, secret))
+    }
+
+    /// A credential's reference, or `None` where its text is empty.
+    pub fn reference(&self, key: &str) -> Option<CredentialReference> {
+        let text = self.text_or(key, "");
+        let (path, place) = (self.path_of(key), self.place_of(key).clone());
+        (!text.is_empty()).then_some(CredentialReference { text, path, place })
     }
 
     /// A required list of texts. Lists leave out the elements that are mistakes.

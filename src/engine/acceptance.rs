@@ -4,7 +4,7 @@
 //! nothing).
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,13 +48,20 @@ enum AcceptedWork {
 /// task does the rest. Work that panics has [`EngineError::Died`].
 struct OrderWork(Option<BoxFuture<'static, Result<Order, EngineError>>>);
 
+impl OrderWork {
+    fn of(work: impl Future<Output = Result<Order, EngineError>> + Send + 'static) -> Self {
+        let whole = AssertUnwindSafe(work).catch_unwind();
+        // The future is large: it moves as a pointer.
+        Self(Some(Box::pin(whole.map(|ended| ended.unwrap_or(Err(EngineError::Died))))))
+    }
+}
+
 impl Future for OrderWork {
     type Output = Result<Order, EngineError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = &mut self.0 else { return Poll::Ready(Err(EngineError::Died)) };
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-        let polled = polled.unwrap_or(Poll::Ready(Err(EngineError::Died)));
+        let polled = work.as_mut().poll(context);
         if polled.is_ready() {
             self.0 = None;
         }
@@ -141,24 +148,12 @@ impl Engine {
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
         let at_hand = CardInMemory::Yes { sealed: self.seal_pan(&order, &card.pan)? };
-        let (order, is_repeat) = self.make_durable(order, at_hand.clone(), until).await?;
-        // A call that has gone away needs no answer.
-        let _ = durable.send((order.id, is_repeat));
-        if is_repeat { Ok(order) } else { self.drive(order, card, &at_hand).await }
-    }
-
-    /// The order as it was committed, or the kept one of the same content, which it repeats (I-9).
-    async fn make_durable(
-        &self,
-        order: Order,
-        card: CardInMemory,
-        until: Instant,
-    ) -> Result<(Order, bool), EngineError> {
         let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
         let terms = self.terms(&first.channel, order.created_at)?;
-        let command = Command::Accept { card };
-        let decision = decide(&View::of(order), &terms, self.clock.present(), command)?;
-        let (id, asked) = (decision.order.id, &decision.order.instruction);
+        let view = View::of(order);
+        let (id, asked) = (view.order.id, &view.order.instruction);
+        let command = Command::Accept { card: at_hand.clone() };
+        let decision = decide(&view, &terms, self.clock.present(), command)?;
         let mut commit = pin!(self.store.commit(&decision.writes));
         let written = match timeout_at(until, &mut commit).await {
             Ok(written) => written,
@@ -171,14 +166,18 @@ impl Engine {
             },
         };
         match written {
-            Ok(()) => Ok((decision.order, false)),
+            Ok(()) => {}
             Err(CommitError::Duplicate { existing }) => {
                 let kept = self.load_order(existing).await?;
                 kept.instruction.same_content(asked)?;
-                Ok((kept, true))
+                // A call that has gone away needs no answer.
+                let _ = durable.send((kept.id, true));
+                return Ok(kept);
             }
-            Err(error) => Err(self.commit_error(&error)),
+            Err(error) => return Err(self.commit_error(&error)),
         }
+        let _ = durable.send((id, false));
+        self.drive(decision.order, card, &at_hand).await
     }
 
     /// Asks channel after channel while the card is at hand and each says that nothing was sent, or
@@ -249,8 +248,7 @@ where
     W: Future<Output = Result<Order, EngineError>> + Send + 'static,
 {
     let (durable, mut word) = oneshot::channel();
-    // The future is large: it is made in its place, and moves as a pointer.
-    let mut work = OrderWork(Some(Box::pin(work(durable))));
+    let mut work = OrderWork::of(work(durable));
     let working = poll_fn(|context| {
         let ended = work.poll_unpin(context);
         // The word comes from the work, so that it is there as soon as it was sent.

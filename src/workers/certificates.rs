@@ -1,5 +1,6 @@
-//! Watches how long the channels' certificates still hold: a gauge for each, and a line in the log
-//! at the start and once a day from some weeks before the end on. A payment finds out too late.
+//! Watches how long the certificates of channels and listeners still hold: a gauge for each, and a
+//! line in the log at the start and once a day from some weeks before the end on. A payment finds
+//! out too late.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +9,6 @@ use std::time::Duration;
 use crate::channel::certificates::{CertificateState, CertificateTerm, CertificateUse, longest};
 use crate::channel::registry::Registry;
 use crate::clock::Timekeeper;
-use crate::domain::ids::ChannelId;
 use crate::domain::time::Timestamp;
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
@@ -18,18 +18,29 @@ pub const LOOKED_FOR_EVERY: Duration = Duration::from_secs(60);
 /// The same complaint is logged again after so long.
 const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Who has certificates beside the channels.
+pub trait CertificateHolder: Send + 'static {
+    fn name(&self) -> &'static str;
+
+    /// Takes certificates anew that have changed, and gives how long those in force hold.
+    fn look(&self, now: Timestamp) -> Vec<CertificateTerm>;
+}
+
+/// A channel or listener by its name.
+type CertificateOwner = (&'static str, String);
+
 /// The complaints that were logged, and when. They are forgotten with the process: the next start
 /// logs every complaint again.
 #[derive(Debug, Default)]
 struct Complaints {
-    at: BTreeMap<(ChannelId, CertificateUse), (String, bool, Timestamp)>,
+    at: BTreeMap<(CertificateOwner, CertificateUse), (String, bool, Timestamp)>,
 }
 
 impl Complaints {
     /// Whether a complaint is due: the complaint is new, its certificate has ended since, or a day
     /// has passed.
-    fn is_due(&mut self, channel: &ChannelId, term: &CertificateTerm, now: Timestamp) -> bool {
-        let key = (channel.clone(), term.usage);
+    fn is_due(&mut self, owner: &CertificateOwner, term: &CertificateTerm, now: Timestamp) -> bool {
+        let key = (owner.clone(), term.usage);
         let ended = term.standing(now) == CertificateState::Ended;
         let is_known = self.at.get(&key).is_some_and(|(serial, had_ended, at)| {
             // A complaint of a later time was logged by a clock that has been set back since.
@@ -43,52 +54,71 @@ impl Complaints {
     }
 }
 
-/// Looks at the terms of the channels' certificates.
-pub struct CertificateWorker {
+/// Looks at the terms of certificates.
+pub struct CertificateWorker<H> {
     registry: Arc<Registry>,
+    holders: Vec<H>,
     clock: Timekeeper,
     complaints: Complaints,
 }
 
-impl CertificateWorker {
-    pub fn new(registry: Arc<Registry>, clock: Timekeeper) -> Self {
-        Self { registry, clock, complaints: Complaints::default() }
+impl<H> CertificateWorker<H> {
+    pub fn new(registry: Arc<Registry>, holders: Vec<H>, clock: Timekeeper) -> Self {
+        Self { registry, holders, clock, complaints: Complaints::default() }
     }
 }
 
-impl Worker for CertificateWorker {
+impl<H: CertificateHolder> Worker for CertificateWorker<H> {
     const NAME: &'static str = "certificates";
 
     async fn round(&mut self, _: &mut Tasks) -> usize {
-        look(&self.registry, &mut self.complaints, self.clock.now())
+        let now = self.clock.now();
+        let of_channels = self.registry.certificates().into_iter();
+        let of_channels =
+            of_channels.map(|(channel, terms)| (("channel", channel.as_str().to_owned()), terms));
+        let holders = self.holders.iter();
+        let of_holders =
+            holders.map(|holder| (("listener", holder.name().to_owned()), holder.look(now)));
+        let all = of_channels.chain(of_holders);
+        all.map(|(owner, terms)| look(&owner, &terms, &mut self.complaints, now)).sum()
     }
 }
 
 /// Of each use, the certificate that holds longest counts: others may end, being replaced.
-fn look(registry: &Registry, complaints: &mut Complaints, now: Timestamp) -> usize {
-    let mut looked_at = 0;
-    for (channel, terms) in registry.certificates() {
-        for term in longest(&terms) {
-            looked_at += 1;
-            telemetry::gauge_certificate(&channel, term.usage.name(), term.days_left(now));
-            let Some(complaint) = term.complaint(now) else { continue };
-            if !complaints.is_due(&channel, term, now) {
-                continue;
-            }
-            if matches!(term.standing(now), CertificateState::EndsSoon { .. }) {
-                tracing::warn!(
-                    channel.name = %channel, which = term.usage.name(), complaint,
-                    "a certificate ends soon: replace it before the channel stops"
-                );
-            } else {
-                tracing::error!(
-                    channel.name = %channel, which = term.usage.name(), complaint,
-                    "a certificate does not hold: what needs it is not sent or not believed"
-                );
-            }
+fn look(
+    owner: &CertificateOwner,
+    terms: &[CertificateTerm],
+    complaints: &mut Complaints,
+    now: Timestamp,
+) -> usize {
+    let counted = longest(terms);
+    for term in &counted {
+        let (kind, name) = (owner.0, owner.1.as_str());
+        telemetry::gauge_certificate((kind, name), term.usage.name(), term.days_left(now));
+        let Some(complaint) = term.complaint(now) else { continue };
+        if !complaints.is_due(owner, term, now) {
+            continue;
+        }
+        let which = term.usage.name();
+        if matches!(term.standing(now), CertificateState::EndsSoon { .. }) {
+            tracing::warn!(
+                of = kind,
+                name,
+                which,
+                complaint,
+                "a certificate ends soon: replace it before what needs it stops"
+            );
+        } else {
+            tracing::error!(
+                of = kind,
+                name,
+                which,
+                complaint,
+                "a certificate does not hold: what needs it is not sent or not believed"
+            );
         }
     }
-    looked_at
+    counted.len()
 }
 
 #[cfg(test)]
@@ -98,7 +128,7 @@ mod tests {
     #[test]
     fn a_certificate_is_told_once_a_day_and_when_it_ends() {
         let (mut complaints, day) = (Complaints::default(), TOLD_AGAIN_AFTER);
-        let channel = ChannelId::parse("a").expect("an id");
+        let channel = ("channel", "a".to_owned());
         let mut term = CertificateTerm {
             usage: CertificateUse::Signing,
             serial: "1".to_owned(),

@@ -29,7 +29,11 @@ pub enum PostResult {
 
 /// A client that follows no redirect and uses no proxy of the environment.
 pub fn client(timeout: Duration) -> Result<Client, String> {
-    let tls = crate::channel::transport::tls::client_config(&[])?;
+    client_with(crate::channel::transport::tls::client_config(&[])?, timeout)
+}
+
+/// The same with TLS settings of its own.
+pub fn client_with(tls: rustls::ClientConfig, timeout: Duration) -> Result<Client, String> {
     Client::builder()
         .tls_backend_preconfigured(tls)
         .timeout(timeout)

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-pub use delivery::client;
+pub use delivery::{client, client_with};
 
 /// The most rows that one look into the store brings.
 pub const PAGE: usize = 256;

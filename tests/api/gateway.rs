@@ -11,13 +11,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use switchyard::api::auth::Callers;
 use switchyard::api::reconciliation::upload::Uploads;
-use switchyard::api::{ApiState, serve};
+use switchyard::api::{ApiState, Listener, serve};
 use switchyard::channel::registry::Registry;
 use switchyard::channel::{ChannelFuture, ChannelRequest, Channels, ReplyMeaning};
 use switchyard::clock::Clock;
 use switchyard::codec::seal::{DigestKey, SealKey, SealKeys};
 use switchyard::codec::sign::sha256_hex;
 use switchyard::config::checked::Settings;
+use switchyard::config::server::ListenerKind;
 use switchyard::config::settings;
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::ids::{CallerId, CallerOrderId, ChannelId};
@@ -38,7 +39,6 @@ use switchyard::tables::routes::LiveRoutes;
 use switchyard::telemetry::workers::{WorkerReport, WorkerReports};
 use switchyard::workers::StopSignal;
 use switchyard::workers::driver::{Worker, drive};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
@@ -277,12 +277,13 @@ impl Gateway {
         state: Arc<ApiState>,
         (clock, commits): (Arc<AtomicI64>, Arc<AtomicU64>),
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let any_port = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::bind(ListenerKind::Api, any_port, None).await.expect("a port");
+        let url = format!("http://{}", listener.address().expect("an address"));
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&state);
         let served = tokio::spawn(async move {
-            serve(listener, shared, async {
+            serve(vec![listener], shared, async {
                 // A test that ends without stopping drops the sender, which stops it too.
                 let _asked = stopped.await;
             })

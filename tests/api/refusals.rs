@@ -1,7 +1,12 @@
 //! Bad input of every kind: its code and status, and that nothing was written and nothing sent.
 
+use std::sync::Arc;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use switchyard::api::auth::Peer;
+use switchyard::api::router;
+use switchyard::config::server::ListenerKind;
 
 use crate::gateway::{CARD, Gateway, payment, with};
 
@@ -286,7 +291,9 @@ async fn a_payment_is_answered_as_by_the_router() {
     let gateway = Gateway::start_with("[server]\nbody_bytes_max = 1024").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let router = switchyard::api::router(gateway.state.clone());
+    let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), certificate_key: None };
+    let router = router(gateway.state.clone(), ListenerKind::Api);
+    let router = router.layer(axum::Extension(Arc::new(peer)));
     tokio::spawn(async move { axum::serve(listener, router).await });
     let asked = payment("A-1");
     let large = with(payment("A-1"), "/description", json!("x".repeat(2_000)));

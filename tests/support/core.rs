@@ -73,7 +73,12 @@ pub struct Core {
 
 impl Core {
     pub fn new(address: SocketAddr, key: &str) -> Self {
-        Self { client: http_client(), base: format!("http://{address}"), key: key.to_owned() }
+        Self::over(http_client(), &format!("http://{address}"), key)
+    }
+
+    /// A core with a client of its own, for instance one that speaks TLS.
+    pub fn over(client: reqwest::Client, base: &str, key: &str) -> Self {
+        Self { client, base: base.to_owned(), key: key.to_owned() }
     }
 
     /// The same core, which has heard that the daemon is elsewhere now.

@@ -73,7 +73,8 @@ impl Daemon {
         let mut printed = Vec::new();
         for line in BufReader::new(output).lines() {
             let line = line.expect("it prints text");
-            let address = line.strip_prefix("listening on http://").map(str::parse);
+            let url = line.strip_prefix("listening on ").and_then(|url| url.split_once("://"));
+            let address = url.map(|(_, address)| address.parse());
             printed.push(line);
             if let Some(Ok(address)) = address {
                 return Self { child, log, printed, address };

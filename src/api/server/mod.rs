@@ -1,26 +1,40 @@
-//! The loop that takes connections and gives each its requests' handlers, within bounds.
+//! The loops that take connections and give each its requests' handlers, within bounds.
+//!
+//! Each listener has a loop, its places and its routes. A TLS handshake is the connection's own
+//! business: it keeps no other one from being accepted.
 
 mod connections;
+pub mod tls;
 
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::response::IntoResponse as _;
 use futures_util::FutureExt;
-use futures_util::future::Either;
-use http::Request;
+use futures_util::future::{Either, join, join_all};
+use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::auth::Peer;
+use crate::api::error::{ApiError, ProblemCode};
 use crate::api::payments::PaymentDoor;
 use crate::api::{ApiState, router};
+use crate::config::server::ListenerKind;
+use crate::telemetry::begin_handshakes;
 use connections::{ConnectionPlace, Connections};
+use tls::{Greeting, ListenerTls, certificate_key};
 
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 64;
@@ -29,36 +43,155 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The pause after a connection could not be accepted, for want of file handles for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// An address that is listened on, and how.
+pub struct Listener {
+    kind: ListenerKind,
+    socket: TcpListener,
+    /// `None`: plain HTTP.
+    tls: Option<Arc<ListenerTls>>,
+}
+
+impl Listener {
+    pub async fn bind(
+        kind: ListenerKind,
+        address: SocketAddr,
+        tls: Option<Arc<ListenerTls>>,
+    ) -> io::Result<Self> {
+        begin_handshakes(kind.name());
+        Ok(Self { kind, socket: TcpListener::bind(address).await?, tls })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
 /// Serves until `shutdown` ends, then lets what is in flight finish within the settings' bound.
 ///
 /// Gives the number of connections that were still open when the bound had passed: the next start
 /// finds their orders in the store.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     state: Arc<ApiState>,
     shutdown: impl Future<Output = ()>,
 ) -> usize {
-    let service = TowerToHyperService::new(router(Arc::clone(&state)));
-    let door = Arc::new(PaymentDoor::new(Arc::clone(&state)));
-    let server = &state.settings.server;
-    let connections = Connections::new(server.connections_max, server.connections_per_address_max);
-    let graceful = GracefulShutdown::new();
-    let http = connection_builder(state.settings.server.request_timeout);
-    let mut shutdown = std::pin::pin!(shutdown);
-    // Ends when the shutdown is asked for.
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            accepted = accept(&listener, &connections) => accepted,
+    let (open, closing) = watch::channel(());
+    let of_each = listeners.into_iter().map(|Listener { kind, socket, tls }| {
+        let server = Arc::new(Server::new(kind, &state));
+        server.run(socket, tls, closing.clone())
+    });
+    let stop = async {
+        shutdown.await;
+        state.stopping.store(true, Ordering::Relaxed);
+        drop(open);
+    };
+    let (left, ()) = join(join_all(of_each), stop).await;
+    left.into_iter().sum()
+}
+
+/// What serves the connections of one listener.
+struct Server {
+    has_payments: bool,
+    door: Arc<PaymentDoor>,
+    service: TowerToHyperService<axum::Router>,
+    connections: Arc<Connections>,
+    http: http1::Builder,
+    /// For the costly step of handshakes: half of the threads may be at it.
+    turns: Semaphore,
+    request_timeout: Duration,
+    stop_within: Duration,
+}
+
+impl Server {
+    fn new(kind: ListenerKind, state: &Arc<ApiState>) -> Self {
+        let settings = &state.settings.server;
+        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        Self {
+            has_payments: kind == ListenerKind::Api,
+            door: Arc::new(PaymentDoor::new(Arc::clone(state))),
+            service: TowerToHyperService::new(router(Arc::clone(state), kind)),
+            connections: Connections::new(
+                settings.connections_max,
+                settings.connections_per_address_max,
+            ),
+            http: connection_builder(settings.request_timeout),
+            turns: Semaphore::new((threads / 2).max(1)),
+            request_timeout: settings.request_timeout,
+            stop_within: settings.stop_within,
+        }
+    }
+
+    /// Ends when `closing` does and what was in flight has; gives what is left open.
+    async fn run(
+        self: Arc<Self>,
+        socket: TcpListener,
+        tls: Option<Arc<ListenerTls>>,
+        mut closing: watch::Receiver<()>,
+    ) -> usize {
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = closing.changed() => break,
+                accepted = accept(&socket, &self.connections) => accepted,
+            };
+            let Some((stream, peer, place)) = accepted else { continue };
+            let (place, watcher) = (Arc::new(place), graceful.watcher());
+            match &tls {
+                None => drop(tokio::spawn(self.attend(stream, watcher, peer, place))),
+                Some(tls) => {
+                    let (server, tls) = (Arc::clone(&self), Arc::clone(tls));
+                    let closing = closing.clone();
+                    tokio::spawn(async move {
+                        server.greet(&tls, stream, (watcher, closing), peer, place).await;
+                    });
+                }
+            }
+        }
+        drop(socket);
+        let _ = tokio::time::timeout(self.stop_within, graceful.shutdown()).await;
+        self.connections.count()
+    }
+
+    /// Has the handshake of a connection, and then answers its requests.
+    async fn greet(
+        &self,
+        tls: &ListenerTls,
+        stream: TcpStream,
+        (watcher, mut closing): (Watcher, watch::Receiver<()>),
+        peer: Peer,
+        place: Arc<ConnectionPlace>,
+    ) {
+        let greeting = tokio::select! {
+            greeting = tls.greet(stream, &self.turns, self.request_timeout) => greeting,
+            () = place.closes() => return,
+            _ = closing.changed() => return,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let (peer, place) = (Arc::new(peer), Arc::new(place));
-        let (held, service, door) = (Arc::clone(&place), service.clone(), Arc::clone(&door));
-        let watched = service_fn(move |mut request: Request<Incoming>| {
+        match greeting {
+            Greeting::Tls(stream) => {
+                let peer = Peer { certificate_key: certificate_key(&stream), ..peer };
+                self.attend(*stream, watcher, peer, place).await;
+            }
+            Greeting::PlainHttp(stream) => self.turn_away(stream, watcher, place).await,
+            Greeting::Nothing => {}
+        }
+    }
+
+    /// Answers the requests of a connection, until it ends or makes room.
+    fn attend<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        stream: S,
+        watcher: Watcher,
+        peer: Peer,
+        place: Arc<ConnectionPlace>,
+    ) -> impl Future<Output = ()> + Send + use<S> {
+        let (peer, held) = (Arc::new(peer), Arc::clone(&place));
+        let (has_payments, service, door) =
+            (self.has_payments, self.service.clone(), Arc::clone(&self.door));
+        let answer = service_fn(move |mut request: Request<Incoming>| {
             let busy = held.busy();
             let peer = Arc::clone(&peer);
-            let answering = if PaymentDoor::is_for(&request) {
+            let answering = if has_payments && PaymentDoor::is_for(&request) {
                 Either::Left(Arc::clone(&door).answer(peer, request).map(Ok))
             } else {
                 request.extensions_mut().insert(peer);
@@ -66,23 +199,36 @@ pub async fn serve(
             };
             async move { answering.await.map(|answer| answer.map(|body| busy.guard(body))) }
         });
-        let connection = http.serve_connection(TokioIo::new(stream), watched);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let ended = tokio::select! {
-                ended = connection => ended,
-                () = place.closes() => Ok(()),
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a connection ended early");
-            }
-        });
+        let connection = watcher.watch(self.http.serve_connection(TokioIo::new(stream), answer));
+        end(connection, place)
     }
-    drop(listener);
-    state.stopping.store(true, Ordering::Relaxed);
-    let stop_within = state.settings.server.stop_within;
-    let _ = tokio::time::timeout(stop_within, graceful.shutdown()).await;
-    connections.count()
+
+    /// Tells a client that speaks plain HTTP to a port of TLS what to do.
+    async fn turn_away(&self, stream: TcpStream, watcher: Watcher, place: Arc<ConnectionPlace>) {
+        let answer = service_fn(async |_: Request<Incoming>| {
+            let detail = "nothing of the request was looked at; call https://";
+            let mut answer = ApiError::new(ProblemCode::TlsRequired, detail).into_response();
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            Ok::<_, Infallible>(answer)
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), answer);
+        end(watcher.watch(connection), place).await;
+    }
+}
+
+/// Waits for a connection's end, or until it is to make room. Its place is free before it counts as
+/// ended: a stop counts the places.
+async fn end(connection: impl Future<Output = hyper::Result<()>>, place: Arc<ConnectionPlace>) {
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = place.closes() => Ok(()),
+    };
+    drop(place);
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }
 
 fn connection_builder(head_timeout: Duration) -> http1::Builder {
@@ -98,12 +244,12 @@ fn connection_builder(head_timeout: Duration) -> http1::Builder {
 
 /// The next connection, once there is a place for it; others wait in the kernel's queue.
 async fn accept(
-    listener: &TcpListener,
+    socket: &TcpListener,
     connections: &Arc<Connections>,
 ) -> Option<(TcpStream, Peer, ConnectionPlace)> {
-    match listener.accept().await {
+    match socket.accept().await {
         Ok((stream, address)) => {
-            let peer = Peer { address: address.ip().to_canonical() };
+            let peer = Peer { address: address.ip().to_canonical(), certificate_key: None };
             let place = connections.admit(peer.address).await?;
             // Answers are small and whole; waiting for more to send only delays them.
             if let Err(error) = stream.set_nodelay(true) {

@@ -6,10 +6,18 @@ pub mod payment;
 pub mod reversal;
 pub mod worker;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use clap::Args;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
+use crate::channel::transport::tls::client_config;
 use crate::cli::output::say;
 
 /// The longest time for one call: a statement of a busy day is long.
@@ -24,6 +32,12 @@ pub struct DaemonArgs {
     /// The API key; prefer the environment variable SWITCHYARD_KEY
     #[arg(long, global = true, value_name = "KEY")]
     pub key: Option<String>,
+    /// The authorities (PEM) that the daemon's certificate must lead to, in place of the system's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub roots: Option<PathBuf>,
+    /// A client certificate with its private key (PEM), where the key's caller is bound to one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
     /// Print the daemon's JSON unchanged
     #[arg(long, global = true)]
     pub json: bool,
@@ -31,7 +45,23 @@ pub struct DaemonArgs {
 
 impl DaemonArgs {
     fn client(&self) -> anyhow::Result<reqwest::Client> {
-        crate::workers::client(TIMEOUT).map_err(anyhow::Error::msg)
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path).map(Zeroizing::new);
+            text.with_context(|| format!("`{}` cannot be read", path.display()))
+        };
+        let roots = self.roots.as_ref().map(read).transpose()?.map(|text| text.to_string());
+        let mut tls = client_config(roots.as_slice()).map_err(anyhow::Error::msg)?;
+        if let Some(path) = &self.certificate {
+            let text = read(path)?;
+            let chain = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>();
+            let key = PrivateKeyDer::from_pem_slice(text.as_bytes());
+            let own = chain.and_then(|chain| Ok((chain, key?)));
+            let (chain, key) = own.context("--certificate needs a certificate and its key, PEM")?;
+            let own = CertifiedKey::from_der(chain, key, tls.crypto_provider())
+                .context("the certificate and the key of --certificate do not fit")?;
+            tls.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(own));
+        }
+        crate::workers::client_with(tls, TIMEOUT).map_err(anyhow::Error::msg)
     }
 
     fn key(&self) -> anyhow::Result<String> {
