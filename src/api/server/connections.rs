@@ -1,8 +1,9 @@
 //! The connections that are open: how many, from where, and which of them has long been idle.
 //!
 //! One address has a part of the places only, so that it never keeps the others out. Where a
-//! connection finds no place, the one that has been idle longest makes room: it has no request
-//! under way, and its client may connect again. A head that trickles in is idleness too.
+//! connection finds no place, the oldest that has never had an answer makes room, then the one that
+//! has been idle longest: it has no request under way, and its client may connect again. A head or
+//! a handshake that trickles in is idleness too.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,6 +21,8 @@ use crate::telemetry;
 
 /// How long a connection waits for the place of an idle one before another one is looked for.
 const ROOM_WITHIN: Duration = Duration::from_millis(20);
+/// Nothing was answered yet: before every tick.
+const NEW: u64 = 0;
 /// A request of the connection is under way; stands in place of the tick since when it is idle.
 const BUSY: u64 = u64::MAX;
 /// The connection was asked to close while it was idle.
@@ -45,7 +48,7 @@ struct OpenConnections {
 /// One connection that is open.
 struct ConnectionState {
     address: IpAddr,
-    /// A tick of the server's, or [`BUSY`], or [`CLOSING`].
+    /// A tick of the server's, or [`NEW`], [`BUSY`] or [`CLOSING`].
     idle_since: AtomicU64,
     close: Notify,
 }
@@ -77,7 +80,7 @@ impl Connections {
             places_max,
             of_one_address_max,
             open: Mutex::default(),
-            ticks: AtomicU64::new(0),
+            ticks: AtomicU64::new(NEW + 1),
         })
     }
 
@@ -108,7 +111,7 @@ impl Connections {
         };
         let state = Arc::new(ConnectionState {
             address,
-            idle_since: AtomicU64::new(self.tick()),
+            idle_since: AtomicU64::new(NEW),
             close: Notify::new(),
         });
         let mut open = self.lock();
@@ -250,17 +253,24 @@ mod tests {
         let third = connections.admit(hers).await.expect("a place that becomes free");
         second.closes().await;
         drop(second);
+        let mut places = Vec::new();
         let fourth = connections.admit(his).await.expect("the last place");
         assert_eq!(connections.count(), 3);
-        // All are taken: the longest idle of all goes, whoever has it.
-        let waiting = tokio::spawn({
-            let connections = Arc::clone(&connections);
-            async move { connections.admit(address("192.0.2.3")).await }
-        });
-        first.closes().await;
-        drop(first);
-        assert!(waiting.await.expect("no panic").is_some());
-        drop((third, fourth));
+        // All are taken. Who has never had an answer goes first, then the longest idle of all,
+        // whoever has it.
+        drop(fourth.busy());
+        for goes in [third, first] {
+            let waiting = tokio::spawn({
+                let connections = Arc::clone(&connections);
+                async move { connections.admit(address("192.0.2.3")).await }
+            });
+            goes.closes().await;
+            drop(goes);
+            let place = waiting.await.expect("no panic").expect("a place");
+            drop(place.busy());
+            places.push(place);
+        }
+        drop(fourth);
     }
 
     #[tokio::test(start_paused = true)]
