@@ -23,7 +23,7 @@ use std::ops::Range;
 use super::{CardInput, Expiry, Pan, luhn_fits};
 use crate::domain::bin::{PAN_LENGTH_MAX, PAN_LENGTH_MIN};
 use looks::{is_date, is_moment};
-use names::{SECRET_NAME_LENGTH_MAX, may_begin_secret_name};
+use names::{SECRET_NAME_LENGTH_MAX, is_secret, may_begin_secret_name};
 pub use names::{SECRET_NAMES, is_secret_name};
 use spelling::{
     SpelledCharacter, base64_inside, base64_inside_length, find, hexadecimal, is_base64_letter,
@@ -191,10 +191,14 @@ impl<'t> CardWords<'t> {
     /// The card's number, in one run, inside a longer one, or over any joints.
     fn hide_number(&mut self, pan: &str) {
         let pan: Vec<char> = pan.chars().collect();
-        let mut places = Vec::new();
-        for start in self.places_of(pan[0]) {
-            if self.match_at(start, &pan, true, &mut places) {
-                self.hide_middle(&places);
+        let mut places = Vec::with_capacity(pan.len());
+        for run in 0..self.runs.len() {
+            for start in self.runs[run].clone() {
+                if self.units[start].character == pan[0]
+                    && self.match_at(start, &pan, true, &mut places)
+                {
+                    self.hide_middle(&places);
+                }
             }
         }
     }
@@ -252,15 +256,17 @@ impl<'t> CardWords<'t> {
             if run.len() >= pan.len() || run.len() < trailing {
                 continue;
             }
-            let piece = self.text_of(&run);
-            let begins = run.len() >= leading && pan.starts_with(&piece);
-            let ends = pan.ends_with(&piece);
-            let offset = if begins {
+            let stands_at = |offset: &usize| {
+                let piece = self.units[run.clone()].iter().map(|unit| unit.character);
+                piece.eq(pan.bytes().skip(*offset).take(run.len()).map(char::from))
+            };
+            let last = pan.len() - run.len();
+            let offset = if run.len() >= leading && stands_at(&0) {
                 Some(0)
-            } else if ends {
-                Some(pan.len() - piece.len())
+            } else if stands_at(&last) {
+                Some(last)
             } else {
-                pan.find(&piece).filter(|_| run.len() >= middle)
+                (0..last).find(stands_at).filter(|_| run.len() >= middle)
             };
             let Some(offset) = offset else { continue };
             for (place, unit) in run.enumerate() {
@@ -401,7 +407,7 @@ impl<'t> CardWords<'t> {
             let Some(value) = may_be.then(|| self.value_behind(name.end)).flatten() else {
                 continue;
             };
-            if is_secret_name(&self.text_of(&name)) {
+            if is_secret(self.units[name].iter().map(|unit| unit.character)) {
                 self.hidden[value].fill(true);
             }
         }
@@ -536,7 +542,11 @@ impl<'t> CardWords<'t> {
     }
 
     fn write(&self) -> String {
-        if !self.hidden.contains(&true) && !self.text.contains(char::is_control) {
+        // All but ASCII's control characters, and those beyond it.
+        let is_shown = |byte: u8| (b' '..0x7f).contains(&byte);
+        let all_shown = self.text.bytes().fold(true, |all, byte| all & is_shown(byte));
+        let is_plain = all_shown || !self.text.contains(char::is_control);
+        if is_plain && !self.hidden.contains(&true) {
             return self.text.to_owned();
         }
         let mut out = String::with_capacity(self.text.len());
@@ -555,14 +565,13 @@ impl<'t> CardWords<'t> {
 }
 
 fn runs_of(units: &[SpelledCharacter]) -> Vec<Range<usize>> {
-    let mut runs = Vec::new();
+    let mut runs = Vec::with_capacity(8);
     let mut at = 0;
-    while at < units.len() {
-        let length = units[at..].iter().take_while(|unit| unit.is_digit()).count();
-        if length > 0 {
-            runs.push(at..at + length);
-        }
-        at += length.max(1);
+    while let Some(skipped) = units[at..].iter().position(|unit| unit.is_digit()) {
+        let start = at + skipped;
+        let rest = units[start..].iter().position(|unit| !unit.is_digit());
+        at = rest.map_or(units.len(), |length| start + length);
+        runs.push(start..at);
     }
     runs
 }

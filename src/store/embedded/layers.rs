@@ -20,11 +20,38 @@ use super::segment::Segment;
 /// visitor may read again, and a writer waits for no visitor.
 const COPIED_KEYS: [usize; 2] = [64, 1024];
 
+/// The last key of each table, by its letter; empty where there is none. A new order's keys lie
+/// behind them, so that nothing need be looked through for them.
+struct LastKeys(Vec<Vec<u8>>);
+
+impl LastKeys {
+    fn none() -> Self {
+        Self(vec![Vec::new(); usize::from(u8::MAX) + 1])
+    }
+
+    fn of(&self, letter: u8) -> &[u8] {
+        &self.0[usize::from(letter)]
+    }
+
+    /// Whether a key lies behind all that its table has.
+    fn are_before(&self, key: &[u8]) -> bool {
+        key.first().is_none_or(|letter| key > self.of(*letter))
+    }
+
+    fn reach(&mut self, key: &[u8]) {
+        let Some(letter) = key.first() else { return };
+        let last = &mut self.0[usize::from(*letter)];
+        if key > last.as_slice() {
+            last.clear();
+            last.extend_from_slice(key);
+        }
+    }
+}
+
 /// The segments of the books, the newest first.
 pub(super) struct SegmentList {
     segments: Vec<Arc<Segment>>,
-    /// The last key of each table, by its letter; empty if no segment has the table.
-    last: Vec<Vec<u8>>,
+    last: LastKeys,
 }
 
 pub(super) type Segments = Arc<SegmentList>;
@@ -32,11 +59,11 @@ pub(super) type Segments = Arc<SegmentList>;
 impl SegmentList {
     /// The list of segments that are given newest first.
     pub(super) fn of(segments: Vec<Arc<Segment>>) -> Segments {
-        let last = |letter| {
-            let keys = segments.iter().filter_map(|segment| segment.last_key(letter));
-            keys.max().unwrap_or_default().to_vec()
-        };
-        let last = (0..=u8::MAX).map(last).collect();
+        let mut last = LastKeys::none();
+        for segment in &segments {
+            let keys = (0..=u8::MAX).filter_map(|letter| segment.last_key(letter));
+            keys.for_each(|key| last.reach(key));
+        }
         Arc::new(Self { segments, last })
     }
 
@@ -46,23 +73,17 @@ impl SegmentList {
 
     /// The last key of a table.
     pub(super) fn last_key(&self, letter: u8) -> Option<&[u8]> {
-        Some(self.last[usize::from(letter)].as_slice()).filter(|key| !key.is_empty())
-    }
-
-    /// Whether a key comes after all keys of its table here, as a new order's keys do: then no
-    /// segment is searched.
-    fn is_behind(&self, key: &[u8]) -> bool {
-        key.first().is_none_or(|letter| key > self.last[usize::from(*letter)].as_slice())
+        Some(self.last.of(letter)).filter(|key| !key.is_empty())
     }
 
     /// `false` if no segment has a row of this key.
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
-        !self.is_behind(key) && self.iter().any(|segment| segment.may_have(key))
+        !self.last.are_before(key) && self.iter().any(|segment| segment.may_have(key))
     }
 
     /// The newest row of a key; `None` if there is none, or if it was removed.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.is_behind(key) {
+        if self.last.are_before(key) {
             return Ok(None);
         }
         for segment in self.iter() {
@@ -76,6 +97,8 @@ impl SegmentList {
 
 struct LayerStack {
     recent: Writes,
+    /// Of the recent layer, the flushing one and those before.
+    last: LastKeys,
     flushing: Option<Arc<Writes>>,
     segments: Segments,
 }
@@ -86,7 +109,8 @@ pub(super) struct Layers {
 
 impl Layers {
     pub(super) fn over(segments: Segments) -> Self {
-        let stack = LayerStack { recent: Writes::new(), flushing: None, segments };
+        let (recent, last) = (Writes::new(), LastKeys::none());
+        let stack = LayerStack { recent, last, flushing: None, segments };
         Self { stack: RwLock::new(stack) }
     }
 
@@ -94,6 +118,7 @@ impl Layers {
     /// here on, so it must be durable (I-12).
     pub(super) fn add(&self, writes: Writes) -> usize {
         let mut stack = self.write();
+        writes.keys().for_each(|key| stack.last.reach(key));
         stack.recent.extend(writes);
         stack.recent.len()
     }
@@ -198,10 +223,12 @@ impl LayerSlice {
 impl SortedBytes for Layers {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let stack = self.read();
-        let flushing = stack.flushing.as_ref();
-        let above = stack.recent.get(key).or_else(|| flushing.and_then(|layer| layer.get(key)));
-        if let Some(value) = above {
-            return Ok(value.clone());
+        if !stack.last.are_before(key) {
+            let flushing = stack.flushing.as_ref();
+            let above = stack.recent.get(key).or_else(|| flushing.and_then(|layer| layer.get(key)));
+            if let Some(value) = above {
+                return Ok(value.clone());
+            }
         }
         let segments = Arc::clone(&stack.segments);
         drop(stack);

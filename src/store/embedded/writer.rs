@@ -3,7 +3,6 @@
 //! Upholds I-12: an answer leaves only after the group's sync. That includes refusals, since a
 //! refusal may rest on a row of the same group. After a failure everything is refused.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
@@ -199,14 +198,13 @@ impl<D: GroupStorage> GroupWriter<D> {
             }
             return;
         }
-        let mut overlay = HashMap::with_capacity(group.len() * 4);
+        let mut overlay = Writes::new();
         let mut answers = Vec::with_capacity(group.len());
         for ask in group {
             answers.push(self.decide(ask, &mut overlay));
         }
-        let writes: Writes = overlay.into_iter().collect();
         // A group of refusals writes nothing.
-        let written = if writes.is_empty() { Ok(()) } else { self.disk.write(writes) };
+        let written = if overlay.is_empty() { Ok(()) } else { self.disk.write(overlay) };
         match written {
             Ok(()) => answers.into_iter().for_each(GroupAnswer::give),
             Err(error) => {
@@ -217,11 +215,7 @@ impl<D: GroupStorage> GroupWriter<D> {
     }
 
     /// Checks one request against the stored rows and the group's own, and adds its writes.
-    fn decide(
-        &mut self,
-        ask: WriterRequest,
-        overlay: &mut HashMap<Vec<u8>, Option<Vec<u8>>>,
-    ) -> GroupAnswer {
+    fn decide(&mut self, ask: WriterRequest, overlay: &mut Writes) -> GroupAnswer {
         let disk = &self.disk;
         let stored = |key: &[u8]| match overlay.get(key) {
             Some(written) => Ok(written.clone()),

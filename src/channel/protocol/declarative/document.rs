@@ -37,6 +37,8 @@ impl BodyFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path {
     name: String,
+    /// Of a JSON pointer, the names and places on the way.
+    steps: Vec<String>,
     /// Written with a `?` at its end: a reply may come without it.
     pub is_optional: bool,
 }
@@ -60,10 +62,16 @@ impl Path {
             }
             BodyFormat::Form if name.is_empty() => Err("names no field".to_owned()),
             BodyFormat::Json | BodyFormat::Form | BodyFormat::Xml => {
-                Ok(Self { name: name.to_owned(), is_optional })
+                let steps = name.split('/').skip(1).map(unescaped).collect();
+                Ok(Self { name: name.to_owned(), steps, is_optional })
             }
         }
     }
+}
+
+/// A step of a JSON pointer as it is meant (RFC 6901 §4).
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
 }
 
 fn has_bad_escape(pointer: &str) -> bool {
@@ -114,7 +122,7 @@ impl MessageBody {
     pub fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
         let found = match self {
             Self::Form(fields) => fields.get(&path.name).map(Cow::Borrowed),
-            Self::Json(whole) => whole.pointer(&path.name).map_or(Ok(None), plain)?,
+            Self::Json(whole) => at_steps(whole, &path.steps).map_or(Ok(None), plain)?,
             Self::Xml(root) => root
                 .text_at(&path.name)
                 .map_err(|_| UnknownCause::Garbled)?
@@ -194,6 +202,19 @@ impl MessageBody {
     }
 }
 
+/// The value at a JSON pointer.
+fn at_steps<'v>(whole: &'v Json, steps: &[String]) -> Option<&'v Json> {
+    steps.iter().try_fold(whole, |value, step| match value {
+        Json::Object(members) => members.get(step),
+        Json::Array(items) => {
+            // A place has no sign and no zero before it.
+            let is_place = !step.starts_with('+') && (step == "0" || !step.starts_with('0'));
+            items.get(step.parse::<usize>().ok().filter(|_| is_place)?)
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
+    })
+}
+
 fn plain(value: &Json) -> Result<Option<Cow<'_, str>>, UnknownCause> {
     match value {
         Json::Null => Ok(None),
@@ -245,6 +266,30 @@ mod tests {
             Path::parse("/", BodyFormat::Xml).is_err()
                 && Path::parse("a", BodyFormat::Xml).is_err()
         );
+    }
+
+    #[test]
+    fn a_json_pointer_is_followed_as_rfc_6901_says() {
+        let text = r#"{"":"e","a":[{"b":"0"},"1"],"m~n":"t","a/b":"s","n":null,"~1":"x"}"#;
+        let body = MessageBody::parse(text.as_bytes(), BodyFormat::Json).expect("a body");
+        let rows = [
+            ("/a/0/b", Some("0")),
+            ("/a/1", Some("1")),
+            ("/a/01", None),
+            ("/a/+1", None),
+            ("/a/2", None),
+            ("/a/-", None),
+            ("/a/1/b", None),
+            ("/m~0n", Some("t")),
+            ("/a~1b", Some("s")),
+            ("/~01", Some("x")),
+            ("/", Some("e")),
+            ("/n", None),
+        ];
+        for (pointer, expected) in rows {
+            let path = Path::parse(pointer, BodyFormat::Json).expect("a pointer");
+            assert_eq!(body.text(&path).expect("plain").as_deref(), expected, "{pointer}");
+        }
     }
 
     #[test]

@@ -135,6 +135,8 @@ enum Form {
 #[derive(Debug)]
 enum Piece {
     Literal(String),
+    /// A value of the file's own that is no secret: the expression is its name.
+    Constant(Json),
     /// An expression that is one word needs no evaluation.
     Word(Word),
     /// Neither does a moment in a zone, which is looked up once.
@@ -211,7 +213,10 @@ impl Template {
                 .iter()
                 .map(|piece| match piece {
                     Piece::Literal(text) => Ok(text.clone()),
-                    Piece::Word(_) | Piece::Moment { .. } | Piece::Expression(_) => insert(piece),
+                    Piece::Constant(_)
+                    | Piece::Word(_)
+                    | Piece::Moment { .. }
+                    | Piece::Expression(_) => insert(piece),
                 })
                 .collect(),
         }
@@ -222,6 +227,7 @@ impl Piece {
     fn render(&self, words: &Words<'_>) -> Result<Option<Json>, RenderError> {
         match self {
             Self::Literal(text) => Ok(Some(Json::from(text.as_str()))),
+            Self::Constant(value) => Ok(Some(value.clone())),
             Self::Word(word) => words.value(*word).map_or(Ok(None), |value| to_json(&value)),
             Self::Moment { word, format, zone } => {
                 let millis = words.value(*word).and_then(|value| value.as_i64());
@@ -333,6 +339,11 @@ fn compile_expression(source: &str, scope: &Scope<'_>) -> Result<Piece, Template
     }
     if let Some(word) = Word::parse(source) {
         return Ok(Piece::Word(word));
+    }
+    // What is secret stays in its one place.
+    let constant = scope.constants.get(source).filter(|constant| !constant.is_secret);
+    if let Some(Ok(Some(value))) = constant.map(|constant| to_json(&constant.value)) {
+        return Ok(Piece::Constant(value));
     }
     as_moment(source).unwrap_or_else(|| Ok(Piece::Expression(Box::new(expression))))
 }

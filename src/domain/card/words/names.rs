@@ -47,10 +47,16 @@ pub(super) const SECRET_NAME_LENGTH_MAX: usize = 40;
 
 /// Whether a name is that of a value that is never kept.
 pub fn is_secret_name(name: &str) -> bool {
-    let plain: String = name.chars().filter(|letter| !matches!(letter, '_' | '-')).collect();
-    let plain = plain.to_lowercase();
+    is_secret(name.chars())
+}
+
+/// The same of a name whose characters are given.
+pub(super) fn is_secret(name: impl Iterator<Item = char>) -> bool {
+    let mut plain = String::with_capacity(SECRET_NAME_LENGTH_MAX);
+    let letters = name.filter(|letter| !matches!(letter, '_' | '-'));
+    plain.extend(letters.flat_map(char::to_lowercase));
     let bare = plain.strip_prefix("card").or(plain.strip_prefix('卡')).unwrap_or(&plain);
-    SECRET_NAMES.contains(&plain.as_str()) || SECRET_NAMES.contains(&bare)
+    SECRET_NAMES.iter().any(|name| *name == plain || *name == bare)
 }
 
 /// Whether a word may be such a name, by its first character: most words of a reply are not, and

@@ -35,12 +35,17 @@ impl SpelledCharacter {
 pub(super) fn units_of(text: &str) -> Vec<SpelledCharacter> {
     let mut units = Vec::with_capacity(text.len());
     let mut start = 0;
-    while let Some(first) = text[start..].chars().next() {
-        if first.is_ascii() && !matches!(first, '\\' | '%' | '&') {
-            units.push(SpelledCharacter { character: first, start, end: start + 1 });
-            start += 1;
-            continue;
-        }
+    while start < text.len() {
+        // What stands for itself is all of most texts.
+        let rest = &text.as_bytes()[start..];
+        let plain = rest.iter().position(|byte| !STANDS_FOR_ITSELF[usize::from(*byte)]);
+        let plain = &rest[..plain.unwrap_or(rest.len())];
+        units.extend(plain.iter().enumerate().map(|(at, byte)| {
+            let at = start + at;
+            SpelledCharacter { character: char::from(*byte), start: at, end: at + 1 }
+        }));
+        start += plain.len();
+        let Some(first) = text[start..].chars().next() else { break };
         let (character, length) = match first {
             '\\' => escape(&text[start..]),
             '%' => percent(&text[start..]),
@@ -53,6 +58,17 @@ pub(super) fn units_of(text: &str) -> Vec<SpelledCharacter> {
     }
     units
 }
+
+/// The bytes that are a character each, and begin no other spelling of one.
+static STANDS_FOR_ITSELF: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte as usize] = !matches!(byte, b'\\' | b'%' | b'&');
+        byte += 1;
+    }
+    table
+};
 
 #[inline]
 pub(super) fn same(found: char, wanted: char) -> bool {
@@ -139,16 +155,15 @@ fn reference(text: &str) -> Option<(char, usize)> {
 
 /// The places of a text that could be base64 or hexadecimal of so many letters at least.
 pub(super) fn stretches(text: &str, length_min: usize) -> Vec<Range<usize>> {
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte);
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
     let mut stretches = Vec::new();
     let mut start = 0;
-    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
-        if !letter(byte) {
-            if at - start >= length_min {
-                stretches.push(start..at);
-            }
-            start = at + 1;
+    for stretch in text.as_bytes().split(|byte| !letter(byte)) {
+        let end = start + stretch.len();
+        if stretch.len() >= length_min {
+            stretches.push(start..end);
         }
+        start = end + 1;
     }
     stretches
 }
