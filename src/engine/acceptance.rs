@@ -4,7 +4,7 @@
 //! nothing).
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -48,20 +48,13 @@ enum AcceptedWork {
 /// task does the rest. Work that panics has [`EngineError::Died`].
 struct OrderWork(Option<BoxFuture<'static, Result<Order, EngineError>>>);
 
-impl OrderWork {
-    fn of(work: impl Future<Output = Result<Order, EngineError>> + Send + 'static) -> Self {
-        let whole = AssertUnwindSafe(work).catch_unwind();
-        // The future is large: it moves as a pointer.
-        Self(Some(Box::pin(whole.map(|ended| ended.unwrap_or(Err(EngineError::Died))))))
-    }
-}
-
 impl Future for OrderWork {
     type Output = Result<Order, EngineError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(work) = &mut self.0 else { return Poll::Ready(Err(EngineError::Died)) };
-        let polled = work.as_mut().poll(context);
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        let polled = polled.unwrap_or(Poll::Ready(Err(EngineError::Died)));
         if polled.is_ready() {
             self.0 = None;
         }
@@ -127,33 +120,45 @@ impl Engine {
     /// one call can. Returns when it is in the books, or when its order id is found there with the
     /// same content; if neither is known soon after `until`, the work goes on and the call is to be
     /// repeated ([`EngineError::NotDurable`]).
-    pub async fn accept(
+    pub fn accept(
         self: &Arc<Self>,
         order: Order,
         card: Arc<CardInput>,
         until: Instant,
-    ) -> Result<Acceptance, EngineError> {
-        let engine = Arc::clone(self);
+    ) -> impl Future<Output = Result<Acceptance, EngineError>> + Send + use<> {
+        // Boxed for the same reason as a view.
+        let (engine, order) = (Arc::clone(self), Box::new(order));
         run_to_acceptance(until, move |durable| async move {
             engine.accept_and_drive(order, &card, until, durable).await
         })
-        .await
     }
 
     async fn accept_and_drive(
         &self,
-        order: Order,
+        order: Box<Order>,
         card: &Arc<CardInput>,
         until: Instant,
         durable: AcceptanceSender,
     ) -> Result<Order, EngineError> {
         let at_hand = CardInMemory::Yes { sealed: self.seal_pan(&order, &card.pan)? };
+        let (order, is_repeat) = self.make_durable(order, at_hand.clone(), until).await?;
+        // A call that has gone away needs no answer.
+        let _ = durable.send((order.id, is_repeat));
+        if is_repeat { Ok(*order) } else { self.drive(order, card, &at_hand).await }
+    }
+
+    /// The order as it was committed, or the kept one of the same content, which it repeats (I-9).
+    async fn make_durable(
+        &self,
+        order: Box<Order>,
+        card: CardInMemory,
+        until: Instant,
+    ) -> Result<(Box<Order>, bool), EngineError> {
         let first = order.candidates.first().ok_or(Refusal::NoCandidate)?;
         let terms = self.terms(&first.channel, order.created_at)?;
-        let view = View::of(order);
-        let (id, asked) = (view.order.id, &view.order.instruction);
-        let command = Command::Accept { card: at_hand.clone() };
-        let decision = decide(&view, &terms, self.clock.present(), command)?;
+        let command = Command::Accept { card };
+        let decision = decide(&View::of(*order), &terms, self.clock.present(), command)?;
+        let (id, asked) = (decision.order.id, &decision.order.instruction);
         let mut commit = pin!(self.store.commit(&decision.writes));
         let written = match timeout_at(until, &mut commit).await {
             Ok(written) => written,
@@ -166,44 +171,40 @@ impl Engine {
             },
         };
         match written {
-            Ok(()) => {}
+            Ok(()) => Ok((Box::new(decision.order), false)),
             Err(CommitError::Duplicate { existing }) => {
                 let kept = self.load_order(existing).await?;
                 kept.instruction.same_content(asked)?;
-                // A call that has gone away needs no answer.
-                let _ = durable.send((kept.id, true));
-                return Ok(kept);
+                Ok((Box::new(kept), true))
             }
-            Err(error) => return Err(self.commit_error(&error)),
+            Err(error) => Err(self.commit_error(&error)),
         }
-        let _ = durable.send((id, false));
-        self.drive(decision.order, card, &at_hand).await
     }
 
     /// Asks channel after channel while the card is at hand and each says that nothing was sent, or
     /// that it must be tried elsewhere.
     async fn drive(
         &self,
-        mut order: Order,
+        mut order: Box<Order>,
         card: &Arc<CardInput>,
         at_hand: &CardInMemory,
     ) -> Result<Order, EngineError> {
         // Bounded: every round ends an attempt, and an order has at most `ATTEMPTS_MAX` of them.
         loop {
-            let Some(attempt) = order.unresolved() else { return Ok(order) };
+            let Some(attempt) = order.unresolved() else { return Ok(*order) };
             let (number, channel) = (attempt.number, attempt.channel.clone());
             let facts = facts(&order, number);
             let request = ChannelRequest::Charge { facts, card: Arc::clone(card) };
             let understood = self.channels.call(&channel, request).await;
             let id = order.id;
             // A payment that has just been sent has no entry: its view is its order.
-            let view = Some(View::of(order));
+            let view = Some(Box::new(View::of(*order)));
             let decision = self.learn(id, view, number, understood, at_hand.clone()).await?;
             let again = decision.effects.iter().any(|effect| matches!(effect, Effect::Send { .. }));
-            order = decision.order;
             if !again {
-                return Ok(order);
+                return Ok(decision.order);
             }
+            *order = decision.order;
         }
     }
 
@@ -248,7 +249,8 @@ where
     W: Future<Output = Result<Order, EngineError>> + Send + 'static,
 {
     let (durable, mut word) = oneshot::channel();
-    let mut work = OrderWork::of(work(durable));
+    // The future is large: it is made in its place, and moves as a pointer.
+    let mut work = OrderWork(Some(Box::pin(work(durable))));
     let working = poll_fn(|context| {
         let ended = work.poll_unpin(context);
         // The word comes from the work, so that it is there as soon as it was sent.

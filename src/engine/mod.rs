@@ -202,7 +202,7 @@ impl Engine {
     async fn learn(
         &self,
         id: OrderId,
-        seen: Option<View>,
+        seen: Option<Box<View>>,
         attempt: u8,
         understood: ReplyMeaning,
         card: CardInMemory,
@@ -243,27 +243,27 @@ impl Engine {
         self.commit_patiently(&writes).await.map_err(|error| self.commit_error(&error))
     }
 
-    /// The four beats of a command on an order, ending with what needs no channel.
+    /// The four beats of a command on an order, ending with what needs no channel. A view is large:
+    /// it moves as a pointer, since a future has room for every place that it moves to.
     async fn run(
         &self,
         id: OrderId,
-        first: Option<View>,
+        mut known: Option<Box<View>>,
         command: impl Fn(Option<OrderId>) -> Command,
     ) -> Result<Decision, EngineError> {
-        let (mut known, mut tries) = (first, CommitRounds::default());
+        let mut tries = CommitRounds::default();
         loop {
             let mut view = match known.take() {
                 Some(view) => view,
-                None => self.load(id).await?,
+                None => Box::new(self.load(id).await?),
             };
             let (command, terms) = self.prepare(&view, &command).await?;
             view.shut_through = self.days.shut_through(&terms.channel, &*self.store).await?;
-            let mut decision = decide(&view, &terms, self.clock.present(), command)?;
+            let decision = decide(&view, &terms, self.clock.present(), command)?;
             if decision.writes.is_empty() {
                 return Ok(decision);
             }
-            let writes = std::mem::take(&mut decision.writes);
-            if self.try_commit(&mut tries, writes).await? {
+            if self.try_commit(&mut tries, &decision.writes).await? {
                 self.give_back(&view.order, &decision.order);
                 self.perform(&decision);
                 return Ok(decision);
@@ -285,7 +285,7 @@ impl Engine {
             return Ok(true);
         }
         let (books, notices) = (!writes.accounting.is_empty(), !writes.notices.is_empty());
-        let is_written = self.try_commit(tries, writes).await?;
+        let is_written = self.try_commit(tries, &writes).await?;
         if is_written && books {
             self.signals.accounting.notify_one();
         }
@@ -298,9 +298,9 @@ impl Engine {
     async fn try_commit(
         &self,
         tries: &mut CommitRounds,
-        writes: WriteSet,
+        writes: &WriteSet,
     ) -> Result<bool, EngineError> {
-        match self.commit_patiently(&writes).await {
+        match self.commit_patiently(writes).await {
             Ok(()) => Ok(true),
             // The caller's id of an undo is unique too: another decision has just owed it.
             Err(CommitError::Conflict | CommitError::Duplicate { .. }) => {
