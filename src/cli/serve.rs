@@ -36,7 +36,6 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     };
     telemetry::start_logs(settings.log, settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(worker_threads())
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
@@ -70,12 +69,6 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
             }
         })
     })
-}
-
-/// One thread for each processor but one, which the store's writer and its helpers keep busy. Two
-/// workers beside them on two processors cost a fifth of the throughput in switches.
-fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get() - 1).max(1)
 }
 
 /// `--listen` counts as this variable does, so that the same rules hold.
