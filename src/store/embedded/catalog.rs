@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::store::StoreError;
 use crate::store::plan::Writes;
@@ -22,6 +22,10 @@ use super::layers::{Layers, SegmentList, Segments};
 use super::manifest::ManifestFile;
 use super::merge::{Merge, RowSource};
 use super::segment::{self, BlockCache, Segment, SegmentEntry, SegmentShare, SegmentWriter};
+
+/// How many times as many segments as are compacted at once may wait for a compaction under way.
+/// Past that commits wait for it, since a read goes through all of them.
+const WAITING_COMPACTIONS_MAX: usize = 4;
 
 /// Is called with the number of rows done, and of all.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
@@ -45,6 +49,9 @@ pub(super) struct Catalog {
     next_number: AtomicU64,
     is_copy: Arc<AtomicBool>,
     compacted_at_once: usize,
+    /// Whether a compaction is under way, and who waits for one.
+    compacting: Mutex<bool>,
+    compacted: Condvar,
     /// A manifest could not be written or synced: whether it is durable is unknown, and a later
     /// sync that succeeds would not tell either. Nothing more is flushed (I-12).
     failed: AtomicBool,
@@ -88,6 +95,8 @@ impl Catalog {
             is_copy: Arc::new(AtomicBool::new(manifest.manifest.is_copy)),
             manifest: Mutex::new(manifest),
             compacted_at_once: settings.compacted_at_once.max(2),
+            compacting: Mutex::new(false),
+            compacted: Condvar::new(),
             failed: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         })
@@ -147,7 +156,29 @@ impl Catalog {
 
     /// Compacts until no level has too many segments.
     pub(super) fn compact(&self) -> Result<(), StoreError> {
+        let _under_way = self.begin_compaction();
         self.compact_below(u8::MAX)
+    }
+
+    fn begin_compaction(&self) -> CompactionGuard<'_> {
+        *self.compacting() = true;
+        CompactionGuard(self)
+    }
+
+    /// Waits while a compaction is under way and has too many small segments before it. One that
+    /// has failed holds nobody back.
+    pub(super) fn wait_for_compaction(&self) {
+        let most = self.compacted_at_once * WAITING_COMPACTIONS_MAX;
+        let is_behind = |under_way: &mut bool| {
+            let segments = self.layers.segments();
+            *under_way && segments.iter().filter(|segment| segment.entry.level == 0).count() >= most
+        };
+        let waited = self.compacted.wait_while(self.compacting(), is_behind);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn compacting(&self) -> MutexGuard<'_, bool> {
+        self.compacting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Compacts the lowest level, however few segments it has.
@@ -223,6 +254,9 @@ impl Catalog {
         self.write(&mut manifest, &segments, generation)?;
         self.layers.compacted(segments);
         drop(manifest);
+        // Whoever is about to wait sees the segments or is told of them.
+        drop(self.compacting());
+        self.compacted.notify_all();
         for segment in chosen {
             self.shared.index.take_out(segment.number()).unwrap_or_else(|why| {
                 tracing::warn!(%why, "the index keeps entries of a segment that is gone");
@@ -278,6 +312,16 @@ impl Catalog {
             self.failed.store(true, Ordering::Relaxed);
         }
         written
+    }
+}
+
+/// A compaction that is under way.
+struct CompactionGuard<'c>(&'c Catalog);
+
+impl Drop for CompactionGuard<'_> {
+    fn drop(&mut self) {
+        *self.0.compacting() = false;
+        self.0.compacted.notify_all();
     }
 }
 
@@ -356,4 +400,52 @@ fn make_index_whole(
         progress(done, all);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn catalog(folder: &std::path::Path) -> Catalog {
+        let files = Files::of(folder);
+        let settings = EmbeddedSettings { compacted_at_once: 2, ..EmbeddedSettings::default() };
+        let manifest = ManifestFile::new(&files);
+        Catalog::open(&files, manifest, &settings, IndexUse::AsFound).expect("an empty folder")
+    }
+
+    fn flush(catalog: &Catalog, times: u8) {
+        for key in 0..times {
+            let row = (vec![b'O', key], Some(vec![key]));
+            catalog.flush(&Writes::from([row]), u64::from(key)).expect("a segment");
+        }
+    }
+
+    #[test]
+    fn commits_wait_for_a_compaction_that_is_behind_and_for_none_that_has_failed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = catalog(folder.path());
+        flush(&catalog, 12);
+        // None is under way: the last one may have failed.
+        catalog.wait_for_compaction();
+        let under_way = catalog.begin_compaction();
+        let (begin, begun) = channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                begin.send(()).expect("the test lives");
+                catalog.wait_for_compaction();
+                catalog.layers.segments().iter().count()
+            });
+            begun.recv().expect("the thread lives");
+            catalog.compact_below(u8::MAX).expect("segments that read");
+            assert!(waiting.join().expect("no panic") < 8, "there was room again");
+        });
+        flush(&catalog, 12);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| catalog.wait_for_compaction());
+            drop(under_way);
+            waiting.join().expect("no panic");
+        });
+    }
 }

@@ -140,6 +140,7 @@ impl Disk {
             }
             self.flusher.wait()?;
         }
+        self.catalog.wait_for_compaction();
         self.hand_over()
     }
 

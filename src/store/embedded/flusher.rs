@@ -4,13 +4,21 @@
 //! segments, and its journal overwritten.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel,
+};
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
+use crate::clock::stopwatch;
 use crate::store::StoreError;
 use crate::store::plan::Writes;
 
 use super::catalog::Catalog;
+
+/// The pause after a compaction that has failed, and the longest one: each is twice as long as the
+/// one before.
+const COMPACTION_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
 type FlushResult = Result<(), StoreError>;
 
@@ -48,11 +56,18 @@ impl Flusher {
         let compact = {
             let catalog = Arc::clone(&catalog);
             move || {
+                let [first, longest] = COMPACTION_PAUSES;
+                let mut pause = first;
                 while let Ok(()) = wakes.recv() {
-                    if let Err(error) = catalog.compact() {
-                        // The segments are as they were; the next layer leads to another try.
-                        tracing::error!(%error, "segments cannot be compacted");
+                    while let Err(error) = catalog.compact() {
+                        // The segments are as they were.
+                        tracing::error!(%error, "segments cannot be compacted; they will be later");
+                        if !rest(&wakes, pause) {
+                            return;
+                        }
+                        pause = (pause * 2).min(longest);
                     }
+                    pause = first;
                 }
             }
         };
@@ -98,6 +113,18 @@ impl Flusher {
     }
 }
 
+/// Lets a pause pass, whatever wakes come. False if none can come any more.
+fn rest(wakes: &Receiver<()>, pause: Duration) -> bool {
+    let began = stopwatch();
+    loop {
+        match wakes.recv_timeout(pause.saturating_sub(began.elapsed())) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return false,
+        }
+    }
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     Builder::new().name(name.to_owned()).spawn(work).map_err(|source| StoreError::Io {
         context: format!("cannot start the thread `{name}`"),
@@ -120,6 +147,50 @@ impl Drop for Flusher {
         for thread in self.threads.drain(..) {
             // The writer knows of a panic, since it found the channel closed.
             let _ended = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::store::embedded::EmbeddedSettings;
+    use crate::store::embedded::catalog::IndexUse;
+    use crate::store::embedded::files::{FileStep, FileWatch, Files};
+    use crate::store::embedded::manifest::ManifestFile;
+
+    /// Does not let the third segment be made, which is the first to be compacted from two.
+    struct ThirdRefused;
+
+    impl FileWatch for ThirdRefused {
+        fn before(&self, step: &FileStep<'_>) -> io::Result<()> {
+            match step {
+                FileStep::Make { name: "segments/0000000003" } => {
+                    Err(io::ErrorKind::StorageFull.into())
+                }
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_compaction_that_has_failed_is_tried_again_by_itself() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = Files::watched(folder.path(), Arc::new(ThirdRefused));
+        let settings = EmbeddedSettings { compacted_at_once: 2, ..EmbeddedSettings::default() };
+        let manifest = ManifestFile::new(&files);
+        let catalog = Catalog::open(&files, manifest, &settings, IndexUse::AsFound);
+        let catalog = Arc::new(catalog.expect("an empty folder"));
+        let mut flusher = Flusher::start(Arc::clone(&catalog)).expect("threads");
+        for key in 1..=2_u8 {
+            catalog.layers().add(Writes::from([(vec![b'O', key], Some(vec![key]))]));
+            flusher.begin(catalog.layers().hand_over(), u64::from(key)).expect("it is idle");
+            flusher.wait().expect("a segment");
+        }
+        while catalog.layers().segments().iter().count() > 1 {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }
