@@ -98,6 +98,13 @@ pub enum StartError {
     Recovery(#[from] EngineError),
     #[error("the data folder is a copy, and its order numbers cannot leap")]
     Numbers(#[source] EngineError),
+    /// Limits of channels, statements and switches are not shared by nodes: two at work would take
+    /// more than was agreed.
+    #[error(
+        "node {node} at {address} works on these books, and one node does at a time; this one can \
+         take over when that one is stopped or its lease has ended"
+    )]
+    Taken { node: u16, address: String },
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
 }
@@ -190,7 +197,7 @@ impl App {
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
-        engine.renew_lease().await?;
+        join_alone(&engine).await?;
         let recovered = engine.recover_orphans(PAGE).await?;
         if recovered > 0 {
             tracing::warn!(orders = recovered, "attempts left in sending are unknown now");
@@ -390,6 +397,7 @@ pub fn database_settings(
         tls: Some(Arc::new(tls)),
         folder: Some(data.to_owned()),
         node: settings.node,
+        address: settings.server.api.listen.to_string(),
         writers,
         readers,
         queue_max,
@@ -503,6 +511,15 @@ impl Workers<'_> {
         let (clock, stop) = (self.clock.clone(), self.stop.clone());
         self.running.push(tokio::spawn(drive(worker, every.into(), report, clock, stop)));
     }
+}
+
+/// Takes this node's lease of the books, where several can share them, unless another node is at
+/// work.
+async fn join_alone(engine: &Engine) -> Result<(), StartError> {
+    engine.renew_lease().await?;
+    let Some(other) = engine.node_at_work() else { return Ok(()) };
+    engine.leave().await?;
+    Err(StartError::Taken { node: other.incarnation.node, address: other.address })
 }
 
 /// Keeps this node among those that share the books, where several do.

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::cluster::{ACTS_FOR, Incarnation, LEASE, Queue, Roster, Work, WorkTrade};
+use crate::domain::cluster::{
+    ACTS_FOR, Incarnation, LEASE, Member, Queue, Roster, Work, WorkTrade,
+};
 use crate::domain::ids::{ChannelId, SHARDS, Shards};
 use crate::domain::time::Timestamp;
 use crate::engine::{Engine, EngineError};
@@ -86,10 +88,13 @@ impl Engine {
         lease.is_in_force() && self.share.lock().work.contains(work)
     }
 
-    /// The nodes at the last renewal; `None` in a process that has its books to itself, and before
-    /// the first one.
-    pub fn roster(&self) -> Option<Roster> {
-        self.share.lock().roster.clone()
+    /// Another node whose lease had not ended at the last renewal.
+    pub fn node_at_work(&self) -> Option<Member> {
+        let me = self.store.cluster()?.incarnation();
+        let held = self.share.lock();
+        let roster = held.roster.as_ref()?;
+        let at_work = |one: &&Member| one.incarnation != me && one.lease_until >= roster.now;
+        roster.standing().find(at_work).cloned()
     }
 
     /// Renews this node's lease and its part of the work, and fences the nodes that are gone. Gives
@@ -135,7 +140,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::cluster::{Member, RENEWED_EVERY};
+    use crate::domain::cluster::RENEWED_EVERY;
 
     const ME: Incarnation = Incarnation { node: 1, number: 1 };
     const OTHER: Incarnation = Incarnation { node: 2, number: 7 };

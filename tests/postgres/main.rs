@@ -3,6 +3,7 @@
 //! Where PostgreSQL's server is missing they are left out, as the last test program says;
 //! `.ci/run` demands it.
 
+mod nodes;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

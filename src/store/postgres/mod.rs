@@ -9,6 +9,7 @@
 
 mod connect;
 mod group;
+mod nodes;
 mod loss;
 mod open;
 mod session;
@@ -27,13 +28,15 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
 use crate::store::sql::read::{Tables, parameters};
-use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table};
+use crate::store::{
+    Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
+};
 
 pub use loss::accept_loss;
 
 use connect::Connector;
 use open::Opened;
-use tokens::TokenFile;
+use tokens::{TokenFile, Tokens};
 use writer::{Ask, TransactionWriter};
 
 /// The pause between two looks whether the database answers.
@@ -54,6 +57,8 @@ pub struct PostgresSettings {
     pub folder: Option<PathBuf>,
     /// The number that stands in this node's order ids, 0 to 999.
     pub node: u16,
+    /// Where this node's API listens, for operators.
+    pub address: String,
     /// Connections that write groups of commits, 1 to 64.
     pub writers: u16,
     /// Connections for reads, 1 to 1,000.
@@ -74,6 +79,7 @@ impl PostgresSettings {
             key_prints: BTreeMap::new(),
             folder: None,
             node: 0,
+            address: String::new(),
             writers: 2,
             readers: 6,
             queue_max: 8_192,
@@ -126,7 +132,6 @@ pub struct PostgresStore {
     tables: Arc<Tables>,
     queue: mpsc::Sender<Ask>,
     shared: Arc<Shared>,
-    left: Arc<[(OrderId, u8)]>,
 }
 
 impl PostgresStore {
@@ -135,7 +140,7 @@ impl PostgresStore {
     pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let connector = Connector::new(settings)?;
         let tokens = settings.folder.as_deref().map(TokenFile::in_folder);
-        let Opened { incarnation, writers, left } =
+        let Opened { incarnation, writers } =
             open::open(&connector, settings, tokens.as_ref()).await?;
         let (queue, asked) = mpsc::channel(settings.queue_max.max(1));
         let shared = Arc::new(Shared {
@@ -150,13 +155,14 @@ impl PostgresStore {
             tokens,
             connector: connector.clone(),
         });
+        remember(&shared);
         for (number, last) in writers {
             tokio::spawn(TransactionWriter::new(Arc::clone(&shared), number, last).run());
         }
         let pool = connector.pool(usize::from(settings.readers.max(1)))?;
         let tables = Arc::new(Tables::new(pool));
         tokio::spawn(watch(Arc::downgrade(&shared), Arc::downgrade(&tables)));
-        Ok(Self { tables, queue, shared, left: left.into() })
+        Ok(Self { tables, queue, shared })
     }
 
     async fn write(&self, writes: &WriteSet) -> Result<(), CommitError> {
@@ -213,8 +219,13 @@ impl Store for PostgresStore {
         Box::pin(self.take_numbers(yymmdd, node, count))
     }
 
+    /// The tables answer for it, as for all reads.
     fn left_in_flight(&self) -> Arc<[(OrderId, u8)]> {
-        Arc::clone(&self.left)
+        Arc::default()
+    }
+
+    fn cluster(&self) -> Option<&dyn Cluster> {
+        Some(self)
     }
 
     fn is_reachable(&self) -> bool {
@@ -238,8 +249,9 @@ impl Store for PostgresStore {
 /// Writes down in the node's folder what the database has acknowledged.
 fn remember(shared: &Shared) {
     let Some(tokens) = &shared.tokens else { return };
-    let lasts: Vec<i64> = shared.lasts.iter().map(|last| last.load(Ordering::Acquire)).collect();
-    if let Err(error) = tokens.write(&lasts) {
+    let lasts = shared.lasts.iter().map(|last| last.load(Ordering::Acquire)).collect();
+    let acknowledged = Tokens { incarnation: shared.incarnation, lasts };
+    if let Err(error) = tokens.write(&acknowledged) {
         tracing::warn!(%error, "what the database has acknowledged cannot be written down");
     }
 }

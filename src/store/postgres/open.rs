@@ -4,14 +4,13 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Transaction};
 
-use crate::domain::ids::OrderId;
 use crate::store::StoreError;
-use crate::store::sql::read::{database_error, fields_of};
-use crate::store::sql::value::FromColumn;
+use crate::store::cluster::JoinError;
+use crate::store::sql::read::database_error;
 
 use super::PostgresSettings;
 use super::connect::Connector;
-use super::tokens::TokenFile;
+use super::tokens::{TokenFile, Tokens};
 
 /// The tables of an empty database.
 const SCHEMA: &str = include_str!("schema.sql");
@@ -25,7 +24,6 @@ pub(super) struct Opened {
     pub incarnation: i64,
     /// Each writer with the last number of its row.
     pub writers: Vec<(i32, i64)>,
-    pub left: Vec<(OrderId, u8)>,
 }
 
 pub(super) async fn open(
@@ -40,14 +38,19 @@ pub(super) async fn open(
     let refused = |error: Error| refused("the books cannot be opened", told(&error));
     let node = i32::from(settings.node);
     let transaction = client.transaction().await.map_err(refused)?;
-    check_nodes(&transaction, node).await?;
-    check_history(&transaction, node, tokens).await?;
+    check_one_history(&transaction).await?;
+    let kept = tokens.map_or(Ok(Tokens::default()), TokenFile::read);
+    let kept = kept.map_err(|source| StoreError::Io {
+        context: "what the database has acknowledged cannot be read".to_owned(),
+        source,
+    })?;
+    check_history(&transaction, node, &kept).await?;
+    check_is_gone(&transaction, node, &kept).await?;
     check_keys(&transaction, settings).await?;
     let (incarnation, writers) =
-        become_next(&transaction, node, settings.writers).await.map_err(refused)?;
+        become_next(&transaction, node, settings).await.map_err(refused)?;
     transaction.commit().await.map_err(refused)?;
-    let left = left_in_flight(&client, node, incarnation).await.map_err(refused)?;
-    Ok(Opened { incarnation, writers, left })
+    Ok(Opened { incarnation, writers })
 }
 
 fn refused(context: &'static str, detail: impl Into<String>) -> StoreError {
@@ -186,38 +189,45 @@ fn told(error: &Error) -> String {
     }
 }
 
-/// The books have one node, and one history.
-async fn check_nodes(transaction: &Transaction<'_>, node: i32) -> Result<(), StoreError> {
-    let look = "SELECT node, history_lost_at IS NOT NULL FROM nodes FOR UPDATE";
+/// No node has found that the database has lost what it had acknowledged.
+async fn check_one_history(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let look = "SELECT history_lost_at IS NOT NULL FROM nodes ORDER BY node FOR UPDATE";
     let broken = |error: Error| refused("the books cannot be opened", told(&error));
     for row in transaction.query(look, &[]).await.map_err(broken)? {
-        let (other, is_lost): (i32, bool) =
-            (row.try_get(0).map_err(broken)?, row.try_get(1).map_err(broken)?);
-        if is_lost {
+        if row.try_get(0).map_err(broken)? {
             return Err(super::history_lost());
-        }
-        if other != node {
-            let detail = format!("they belong to node {other}; set node.number to that");
-            return Err(refused("the books are another node's", detail));
         }
     }
     Ok(())
+}
+
+/// No other process works as this node. One that used this data folder is gone: the folder is
+/// locked, and this process has the lock.
+async fn check_is_gone(
+    transaction: &Transaction<'_>,
+    node: i32,
+    kept: &Tokens,
+) -> Result<(), StoreError> {
+    let look = "SELECT address FROM nodes WHERE node = $1 AND incarnation <> $2 \
+                AND fenced_at IS NULL AND lease_until >= now()";
+    let broken = |error: Error| refused("the books cannot be opened", told(&error));
+    let alive = transaction.query_opt(look, &[&node, &kept.incarnation]).await.map_err(broken)?;
+    let Some(alive) = alive else { return Ok(()) };
+    let (node, address) =
+        (u16::try_from(node).unwrap_or(u16::MAX), alive.try_get(0).map_err(broken)?);
+    let taken = JoinError::Taken { node, address };
+    Err(refused("another process works as this node", taken.to_string()))
 }
 
 /// The database knows at least what the node's folder remembers that it acknowledged.
 async fn check_history(
     transaction: &Transaction<'_>,
     node: i32,
-    tokens: Option<&TokenFile>,
+    kept: &Tokens,
 ) -> Result<(), StoreError> {
-    let kept = tokens.map_or(Ok(Vec::new()), TokenFile::read);
-    let kept = kept.map_err(|source| StoreError::Io {
-        context: "what the database has acknowledged cannot be read".to_owned(),
-        source,
-    })?;
     let broken = |error: Error| refused("the books cannot be opened", told(&error));
     let look = "SELECT last FROM writers WHERE node = $1 AND writer = $2";
-    for (writer, last) in (0_i32..).zip(kept) {
+    for (writer, last) in (0_i32..).zip(kept.lasts.iter().copied()) {
         let row = transaction.query_opt(look, &[&node, &writer]).await.map_err(broken)?;
         let has = row.map_or(Ok(0), |row| row.try_get(0)).map_err(broken)?;
         if last > has {
@@ -255,20 +265,22 @@ async fn check_keys(
 async fn become_next(
     transaction: &Transaction<'_>,
     node: i32,
-    writers: u16,
+    settings: &PostgresSettings,
 ) -> Result<(i64, Vec<(i32, i64)>), Error> {
-    let row = "INSERT INTO nodes (node, incarnation) VALUES ($1, 0) ON CONFLICT DO NOTHING";
+    let row = "INSERT INTO nodes (node, incarnation, address) VALUES ($1, 0, '') \
+               ON CONFLICT DO NOTHING";
     transaction.execute(row, &[&node]).await?;
-    let raise = "UPDATE nodes SET incarnation = incarnation + 1 WHERE node = $1 \
-                 RETURNING incarnation";
-    let incarnation: i64 = transaction.query_one(raise, &[&node]).await?.try_get(0)?;
+    let raise = "UPDATE nodes SET incarnation = incarnation + 1, address = $2, \
+                 lease_until = NULL, fenced_at = NULL WHERE node = $1 RETURNING incarnation";
+    let raised = transaction.query_one(raise, &[&node, &settings.address]).await?;
+    let incarnation: i64 = raised.try_get(0)?;
     let row = "INSERT INTO writers (node, writer, incarnation, last, void) \
                VALUES ($1, $2, $3, 0, false) ON CONFLICT DO NOTHING";
     let raise = "UPDATE writers SET incarnation = $3 WHERE node = $1 AND writer = $2 \
                  RETURNING last";
     let had = "SELECT coalesce(max(writer) + 1, 0) FROM writers WHERE node = $1";
     let had: i32 = transaction.query_one(had, &[&node]).await?.try_get(0)?;
-    let wanted = i32::from(writers.max(1));
+    let wanted = i32::from(settings.writers.max(1));
     let mut taken = Vec::new();
     for writer in 0..wanted.max(had) {
         transaction.execute(row, &[&node, &writer, &incarnation]).await?;
@@ -278,20 +290,4 @@ async fn become_next(
         }
     }
     Ok((incarnation, taken))
-}
-
-/// The attempts that earlier incarnations of the node have left in flight.
-async fn left_in_flight(
-    client: &Client,
-    node: i32,
-    incarnation: i64,
-) -> Result<Vec<(OrderId, u8)>, Error> {
-    let look = "SELECT order_id, attempt FROM in_flight WHERE node = $1 AND incarnation <> $2 \
-                ORDER BY order_id";
-    let rows = client.query(look, &[&node, &incarnation]).await?;
-    let read = |row: &tokio_postgres::Row| {
-        let fields = fields_of(row);
-        Some((OrderId::take_field(*fields.first()?)?, u8::take_field(*fields.get(1)?)?))
-    };
-    Ok(rows.iter().filter_map(read).collect())
 }

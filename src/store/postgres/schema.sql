@@ -20,11 +20,22 @@ CREATE TABLE key_prints (
   print text NOT NULL
 );
 
--- One row for each node that has opened the books; each opening raises its incarnation.
+-- One row for each node that has opened the books; each opening raises its incarnation. Leases end by
+-- this database's clock; behind the fence nothing of the incarnation is committed.
 CREATE TABLE nodes (
   node integer PRIMARY KEY CHECK (node BETWEEN 0 AND 999),
   incarnation bigint NOT NULL,
+  address text NOT NULL,
+  lease_until timestamptz,
+  fenced_at timestamptz,
   history_lost_at timestamptz
+);
+
+-- Who does which part of the work; it holds as long as its node's lease.
+CREATE TABLE work_leases (
+  name text PRIMARY KEY,
+  node integer NOT NULL,
+  incarnation bigint NOT NULL
 );
 
 -- One row for each writer: the number of its last group of commits. Whoever holds the row knows

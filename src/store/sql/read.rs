@@ -7,11 +7,15 @@ use deadpool_postgres::{Pool, PoolError};
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
-use crate::domain::ids::OrderId;
+use crate::domain::ids::{OrderId, SHARDS, Shards};
 use crate::domain::time::DueWindow;
 use crate::store::sql::table::{SqlFields, SqlTable, names};
 use crate::store::sql::value::ToColumn;
 use crate::store::{PAGE_MAX, StoreError, StoreRead};
+
+/// Whose row `h` is neither fenced nor followed by a later life of its node.
+pub(in crate::store) const STANDS: &str = "EXISTS (SELECT 1 FROM nodes n WHERE n.node = h.node \
+     AND n.incarnation = h.incarnation AND n.fenced_at IS NULL)";
 
 /// A read that takes longer finds the database out of reach.
 const READ_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -183,6 +187,14 @@ impl Tables {
     {
         let name = T::SQL_NAME;
         let columns = names(T::COLUMNS, "");
+        let mut parameters = vec![parameter(due.now()), parameter(due.bound()), page_limit(limit)];
+        parameters.extend(text);
+        let mut which = which.to_owned();
+        if due.shards() != Shards::EVERY {
+            let (key, place) = (T::COLUMNS[0].name, parameters.len() + 1);
+            which.push_str(&format!(" AND {key} % {SHARDS} = ANY(${place})"));
+            parameters.push(list_parameter(due.shards().iter().map(u64::from).collect()));
+        }
         let part = |time| {
             format!(
                 "(SELECT * FROM {name} WHERE {which} AND due_at {time} ORDER BY due_at LIMIT $3)"
@@ -194,8 +206,6 @@ impl Tables {
             part("> $2"),
             T::COLUMNS[0].name,
         );
-        let mut parameters = vec![parameter(due.now()), parameter(due.bound()), page_limit(limit)];
-        parameters.extend(text);
         Box::pin(async move {
             self.query(&sql, parameters, |values| {
                 T::read(&SqlFields { table: name, columns: T::COLUMNS, values })

@@ -10,7 +10,7 @@ use crate::store::key::{Parts, bounds};
 use crate::store::row::Table;
 use crate::store::sorted::{Scan, SortedRows, StoreResult};
 use crate::store::sql::Tables;
-use crate::store::sql::read::{list_parameter, page_limit, parameters};
+use crate::store::sql::read::{STANDS, after_id, page_limit, parameter, parameters};
 use crate::store::sql::table::{SqlFields, SqlTable, composites, names};
 use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
 
@@ -75,20 +75,17 @@ impl dyn Store + '_ {
 
     /// Orders whose attempt in flight was left behind by a process that is gone, by id.
     pub fn orphans(&self, after: Option<OrderId>, limit: usize) -> StoreRead<'_, Vec<Order>> {
-        let left = self.left_in_flight();
         if let Some(tables) = self.tables() {
             return Box::pin(async move {
-                let behind = left.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
-                let (ids, numbers) = behind.copied().unzip();
-                let parameters =
-                    vec![list_parameter::<OrderId>(ids), list_parameter::<u8>(numbers)];
-                let rest = "JOIN in_flight f ON f.order_id = t.id \
-                            JOIN unnest($1::bigint[], $2::smallint[]) AS u(id, attempt) \
-                            ON u.id = t.id AND u.attempt = f.attempt ORDER BY t.id LIMIT $3";
-                let limit = page_limit(limit);
-                tables.select_orders(rest, parameters.into_iter().chain([limit]).collect()).await
+                let rest = format!(
+                    "JOIN in_flight h ON h.order_id = t.id WHERE NOT {STANDS} AND t.id > $1 \
+                     ORDER BY t.id LIMIT $2"
+                );
+                let parameters = vec![parameter(after_id(after)), page_limit(limit)];
+                tables.select_orders(&rest, parameters).await
             });
         }
+        let left = self.left_in_flight();
         self.list(move |rows| {
             let mut found = Vec::new();
             let behind = left.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
