@@ -11,7 +11,7 @@ use crate::support::Scratch;
 /// The line above a block of commands that is not run, with the reason.
 const NOT_RUN: &str = "*Not run by the tests: ";
 /// What a block may be.
-const KINDS: [&str; 4] = ["sh", "json", "toml", "text"];
+const KINDS: [&str; 5] = ["sh", "json", "toml", "sql", "text"];
 
 /// A fenced block.
 #[derive(Debug)]
