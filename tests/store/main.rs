@@ -3,6 +3,7 @@
 mod damage;
 mod differences;
 mod disk;
+mod histories;
 mod orders;
 mod queues;
 mod reconciliations;
@@ -14,15 +15,18 @@ use std::future::Future;
 use std::path::Path;
 
 use differences::*;
+use histories::*;
 use orders::*;
 use queues::*;
 use reconciliations::*;
 use support::Scratch;
 use support::books::id;
+use support::postgres::{self as servers, Database};
 use switchyard::domain::flow::order::Order;
 use switchyard::domain::write_set::WriteSet;
 use switchyard::store::embedded::{EmbeddedSettings, EmbeddedStore};
 use switchyard::store::memory::MemoryStore;
+use switchyard::store::postgres::{PostgresSettings, PostgresStore};
 use switchyard::store::{CommitError, Store, StoreError};
 
 macro_rules! suite {
@@ -42,6 +46,17 @@ macro_rules! suite {
                 async fn $test() {
                     let scratch = super::Scratch::new();
                     super::$test(&super::open(&scratch)).await;
+                }
+            )*
+        }
+
+        /// Left out where PostgreSQL's server is missing, as the last test program says.
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let Some(database) = super::servers::database().await else { return };
+                    super::$test(&super::open_database(&database).await).await;
                 }
             )*
         }
@@ -104,6 +119,7 @@ suite! {
     what_was_read_must_be_as_it_was,
     a_batch_of_the_books_with_one_bad_guard_writes_nothing,
     random_histories_of_differences_equal_a_plain_model,
+    random_histories_equal_a_plain_model,
 }
 
 fn open(scratch: &Scratch) -> EmbeddedStore {
@@ -117,6 +133,11 @@ fn open_at(folder: &Path) -> EmbeddedStore {
 fn open_flushing(scratch: &Scratch, layer_keys: usize) -> EmbeddedStore {
     let settings = EmbeddedSettings { layer_keys, compacted_at_once: 3, ..settings() };
     EmbeddedStore::open(scratch.path(), &settings).expect("a store in a scratch folder")
+}
+
+async fn open_database(database: &Database) -> PostgresStore {
+    let settings = PostgresSettings::at(database.url.as_str());
+    PostgresStore::open(&settings).await.expect("a store in an empty database")
 }
 
 fn settings() -> EmbeddedSettings {

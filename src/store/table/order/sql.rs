@@ -310,8 +310,11 @@ pub(super) fn plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitEr
     let orders = writes.orders.iter().map(|order| (order.version, VersionChange::Put(order)));
     plan.replace::<Orders>(ORDERS, orders)?;
     for (place, order) in writes.orders.iter().enumerate() {
-        // Of several versions the last one is written.
-        if writes.orders[place + 1..].iter().any(|later| later.id == order.id) {
+        // Of several versions the last one is written; a final one stays final (I-5).
+        if let Some(next) = writes.orders[place + 1..].iter().find(|next| next.id == order.id) {
+            if order.status.is_final() && !next.status.is_final() {
+                return Err(CommitError::Conflict);
+            }
             continue;
         }
         let is_new = plan.callers.iter().any(|(id, ..)| *id == order.id);
