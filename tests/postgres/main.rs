@@ -3,7 +3,17 @@
 //! Where PostgreSQL's server is missing they are left out, as the last test program says;
 //! `.ci/run` demands it.
 
+mod books;
+mod cuts;
+mod daemon;
+mod failures;
+mod invariants;
+mod manual;
 mod nodes;
+mod opening;
+#[path = "../store/rows.rs"]
+#[allow(dead_code, reason = "the manual's test uses a part of it")]
+mod rows;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;

@@ -36,6 +36,8 @@ type Choice = Box<dyn FnMut(u64) -> Option<Cut> + Send>;
 struct Shared {
     choose: Mutex<Choice>,
     commits: AtomicU64,
+    /// How many have reached the server late.
+    late: AtomicU64,
     /// Nothing passes while it is set.
     paused: watch::Sender<bool>,
     /// Answers of commits that are held do not pass while it is set.
@@ -61,6 +63,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             choose: Mutex::new(Box::new(|_| None)),
             commits: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             paused: watch::Sender::new(false),
             holds: watch::Sender::new(true),
             generation: watch::Sender::new(0),
@@ -97,6 +100,11 @@ impl Proxy {
     /// How many have come so far.
     pub fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
+    }
+
+    /// How many have reached the server when their client had gone, or found it gone, too.
+    pub fn late(&self) -> u64 {
+        self.shared.late.load(Ordering::Relaxed)
     }
 
     /// Held answers pass.
@@ -160,6 +168,7 @@ async fn pass(client: TcpStream, shared: Arc<Shared>) {
             // The server has carried it out when it answers.
             let _answered = from_server.read(&mut answer).await;
         }
+        shared.late.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,113 @@
+//! The whole daemon over PostgreSQL: payments by HTTP, a kill, a start, and a database that goes
+//! away and comes back.
+
+use std::time::Duration;
+
+use crate::support::core::{Core, Payment};
+use crate::support::daemon::Daemon;
+use crate::support::installation::{CALLER_KEY, Installation};
+use crate::support::postgres::{Database, Server, database};
+use crate::support::simulated::{BANK, UNIONPAY};
+use crate::support::wire::until;
+use switchyard::simulator::{DurationRange, Faults};
+
+const SERVE: [&str; 5] = ["serve", "--config", "switchyard.toml", "--data", "data"];
+
+/// An installation whose books lie in a database.
+async fn town(url: &str) -> Installation {
+    let town = Installation::new(|channel| channel).await;
+    let settings = std::fs::read_to_string(town.settings_file()).expect("the settings");
+    let settings = format!("{settings}\n[store]\nurl = \"{url}\"\n");
+    std::fs::write(town.settings_file(), settings).expect("a file");
+    town
+}
+
+async fn start(town: &Installation) -> (Daemon, Core) {
+    let daemon = Daemon::start(town.folder(), &SERVE).await;
+    town.door.lead_to(Some(daemon.address));
+    let core = Core::new(daemon.address, CALLER_KEY);
+    (daemon, core)
+}
+
+async fn order_of(database: &Database, order_id: &str) -> Option<String> {
+    let find = "SELECT id::text FROM orders WHERE caller_order_id = $1";
+    let row = database.client().await.query_opt(find, &[&order_id]).await.expect("a table");
+    row.map(|row| row.get(0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_a_payment_over_a_crash_to_its_clearing() {
+    let Some(database) = database().await else { return };
+    let town = town(&database.url).await;
+    let (daemon, core) = start(&town).await;
+    let paid = core.pay(&Payment::instant("A-1", 12_345)).await;
+    assert_eq!((paid.outcome(), paid.text("channel")), ((200, "succeeded"), BANK));
+    let escrow = core.pay(&Payment::escrow("A-2", 50_000)).await;
+    assert_eq!((escrow.outcome(), escrow.text("channel")), ((200, "succeeded"), UNIONPAY));
+    let refunded = core.refund(escrow.id(), "A-3", 8_000).await;
+    assert_eq!(refunded.outcome(), (200, "succeeded"));
+
+    // The bank books a payment, and the daemon is killed before it hears of it.
+    let slow =
+        Faults { lose_reply: 10_000, hang_for: DurationRange::millis(900, 950), ..Faults::calm() };
+    town.channels.bank.set_faults(slow).expect("possible faults");
+    let lost = Payment::instant("A-4", 20_000);
+    let asking = core.clone();
+    let call = tokio::spawn(async move { asking.try_pay(&lost, Duration::from_secs(20)).await });
+    let booked = async || {
+        let entries = town.channels.entries();
+        entries.iter().any(|(_, entry)| entry.amount_minor == 20_000).then_some(())
+    };
+    until("the bank books it", booked).await;
+    daemon.kill().await;
+    if let Ok(answer) = call.await.expect("no panic") {
+        assert_eq!(answer.outcome(), (202, "unknown"), "nobody knew its end");
+    }
+    town.channels.bank.set_faults(Faults::calm()).expect("possible faults");
+
+    let (daemon, core) = start(&town).await;
+    let lost = order_of(&database, "A-4").await.expect("it was accepted durably");
+    let succeeded = async || {
+        let order = core.payment(&lost).await;
+        (order.outcome() == (200, "succeeded")).then_some(order)
+    };
+    let found = until("an inquiry finds the lost payment", succeeded).await;
+    assert_eq!(found.body["attempts"].as_array().map(Vec::len), Some(1), "it was asked once");
+    let again = core.pay(&Payment::instant("A-1", 12_345)).await;
+    assert_eq!((again.outcome(), again.id()), ((200, "succeeded"), paid.id()), "it was paid");
+    let owed = "/v1/accounting-requests?status=owed";
+    let none_owed = async || core.all(owed, "accounting_requests").await.is_empty().then_some(());
+    until("accounting acknowledges everything", none_owed).await;
+    let client = database.client().await;
+    let sums = "SELECT channel, sum(principal_minor)::bigint FROM clearing_records GROUP BY 1 \
+                ORDER BY 1";
+    let sums = client.query(sums, &[]).await.expect("a table");
+    let sums: Vec<(&str, i64)> = sums.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(sums, [(BANK, 32_345), (UNIONPAY, 42_000)]);
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_is_told_and_waited_for() {
+    let Some(server) = Server::start("") else { return };
+    let town = town(&server.url("postgres")).await;
+    let (daemon, core) = start(&town).await;
+    let before = core.pay(&Payment::instant("B-1", 100)).await;
+    assert_eq!(before.outcome(), (200, "succeeded"));
+    server.kill();
+    let refused = async || {
+        let refused = core.pay(&Payment::instant("B-2", 200)).await;
+        (refused.status == 503).then_some(refused)
+    };
+    let refused = until("a refusal", refused).await;
+    assert_eq!(refused.text("type").rsplit('/').next(), Some("store_unavailable"), "{refused:?}");
+    server.start_again();
+    let paid = async || {
+        let paid = core.pay(&Payment::instant("B-2", 200)).await;
+        (paid.outcome() == (200, "succeeded")).then_some(())
+    };
+    until("it goes on by itself", paid).await;
+    let read = core.payment(before.id()).await;
+    assert_eq!((read.outcome(), read.id()), ((200, "succeeded"), before.id()));
+    drop(daemon);
+}
