@@ -97,3 +97,60 @@ impl GroupStep<'_> {
         failed.extend(self.rows.iter().filter(|(_, row)| fails(row)).map(|(place, _)| *place));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sql::step::Field;
+
+    fn plan(rows: &[(u64, Option<&str>)]) -> SqlPlan {
+        let mut plan = SqlPlan::default();
+        for (key, value) in rows {
+            plan.add(0, &[key as &dyn Field], &[value as &dyn Field]);
+        }
+        plan
+    }
+
+    fn step() -> Step {
+        let columns = [("key", SqlType::Bigint), ("value", SqlType::Text)];
+        Step::own("SELECT u.key FROM {rows}", &columns, Answer::Held)
+    }
+
+    #[test]
+    fn rows_of_all_write_sets_are_columns_in_the_order_of_their_keys() {
+        assert_eq!(
+            step().sql,
+            "SELECT u.key FROM unnest($1::bigint[], $2::text[]) AS u(key, value)"
+        );
+        let plans = [plan(&[(300, Some("c")), (1, None)]), plan(&[(2, Some("b"))])];
+        let group = gather(&[step()], &[&plans[0], &plans[1]]);
+        let [only] = group.as_slice() else { panic!("one statement") };
+        let places: Vec<usize> = only.rows.iter().map(|(place, _)| *place).collect();
+        assert_eq!(places, [0, 1, 0]);
+        let [keys, values] = only.parameters.as_slice() else { panic!("two columns") };
+        assert_eq!((keys.count, keys.has_null, values.has_null), (3, false, true));
+        let of = |key: u64| [&8_i32.to_be_bytes()[..], &key.to_be_bytes()].concat();
+        assert_eq!(keys.fields, [of(1), of(2), of(300)].concat());
+        let texts = [&(-1_i32).to_be_bytes()[..], &[0, 0, 0, 1, b'b'], &[0, 0, 0, 1, b'c']];
+        assert_eq!(values.fields, texts.concat());
+    }
+
+    #[test]
+    fn a_write_set_fails_by_the_keys_that_did_not_come_back_or_did() {
+        let plans = [plan(&[(1, None), (2, None)]), plan(&[(3, None)])];
+        let group = gather(&[step()], &[&plans[0], &plans[1]]);
+        let key = |key: u64| [&8_i32.to_be_bytes()[..], &key.to_be_bytes()].concat();
+        let failed = |answer, returned: &[u64]| {
+            let mut failed = BTreeSet::new();
+            let returned: Vec<Vec<u8>> = returned.iter().map(|one| key(*one)).collect();
+            group[0].judge(answer, &returned, &mut failed);
+            failed.into_iter().collect::<Vec<_>>()
+        };
+        assert!(failed(Answer::Held, &[3, 1, 2]).is_empty());
+        assert_eq!(failed(Answer::Held, &[1, 3]), [0]);
+        assert_eq!(failed(Answer::Held, &[]), [0, 1]);
+        assert!(failed(Answer::Refused, &[]).is_empty());
+        assert_eq!(failed(Answer::Refused, &[3]), [1]);
+        assert!(failed(Answer::Nothing, &[]).is_empty());
+    }
+}
