@@ -69,8 +69,8 @@ impl Shell {
             let words: Vec<String> = command.iter().map(|word| self.filled(word)).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             match words.as_slice() {
-                // Both would run for long, or write where they should not.
-                ["switchyard", "serve" | "simulate" | "demo", ..] | ["cargo", ..] => {}
+                // They would run for long, write where they should not, or are not ours.
+                ["switchyard", "serve" | "simulate" | "demo", ..] | ["cargo" | "psql", ..] => {}
                 ["switchyard", rest @ ..] => {
                     let rest: Vec<&str> =
                         rest.iter().copied().take_while(|word| !word.starts_with('>')).collect();
