@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use crate::support::core::{Core, Payment};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, INSTALLED, run};
 use crate::support::installation::{CALLER_KEY, Installation};
 use crate::support::postgres::{Database, Server, database};
 use crate::support::simulated::{BANK, UNIONPAY};
 use crate::support::wire::until;
 use switchyard::simulator::{DurationRange, Faults};
-
-const SERVE: [&str; 5] = ["serve", "--config", "switchyard.toml", "--data", "data"];
 
 /// An installation whose books lie in a database.
 async fn town(url: &str) -> Installation {
@@ -23,7 +21,7 @@ async fn town(url: &str) -> Installation {
 }
 
 async fn start(town: &Installation) -> (Daemon, Core) {
-    let daemon = Daemon::start(town.folder(), &SERVE).await;
+    let daemon = Daemon::start(town.folder(), &INSTALLED).await;
     town.door.lead_to(Some(daemon.address));
     let core = Core::new(daemon.address, CALLER_KEY);
     (daemon, core)
@@ -110,4 +108,50 @@ async fn a_database_that_goes_away_is_told_and_waited_for() {
     let read = core.payment(before.id()).await;
     assert_eq!((read.outcome(), read.id()), ((200, "succeeded"), before.id()));
     drop(daemon);
+}
+
+/// The data folder of a second node: the first one's keys and what it remembers.
+fn folder_of_another_node(town: &Installation) {
+    let (from, to) = (town.folder().join("data"), town.folder().join("second"));
+    std::fs::create_dir_all(to.join("keys")).expect("a folder");
+    for name in ["installation", "database_tokens"] {
+        std::fs::copy(from.join(name), to.join(name)).expect("a copy");
+    }
+    for key in std::fs::read_dir(from.join("keys")).expect("keys").flatten() {
+        std::fs::copy(key.path(), to.join("keys").join(key.file_name())).expect("a copy");
+    }
+    let settings = std::fs::read_to_string(town.settings_file()).expect("the settings");
+    let settings = format!("{settings}\n[node]\nnumber = 2\n");
+    std::fs::write(town.folder().join("second.toml"), settings).expect("a file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_node_takes_over_when_the_first_is_stopped() {
+    const SECOND: [&str; 5] = ["serve", "--config", "second.toml", "--data", "second"];
+    let Some(database) = database().await else { return };
+    let town = town(&database.url).await;
+    let (mut daemon, core) = start(&town).await;
+    let paid = core.pay(&Payment::instant("C-1", 12_345)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"));
+    folder_of_another_node(&town);
+    let folder = town.folder().to_owned();
+    let refused = tokio::task::spawn_blocking(move || run(&folder, &SECOND));
+    let refused = refused.await.expect("no panic");
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    assert!(told.contains("works on these books, and one node does at a time"), "{told}");
+    let again = core.pay(&Payment::instant("C-2", 100)).await;
+    assert_eq!(again.outcome(), (200, "succeeded"), "the first one goes on");
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.success());
+
+    let second = Daemon::start(town.folder(), &SECOND).await;
+    let core = Core::new(second.address, CALLER_KEY);
+    let kept = core.payment(paid.id()).await;
+    assert_eq!((kept.outcome(), kept.id()), ((200, "succeeded"), paid.id()));
+    let repeated = core.pay(&Payment::instant("C-1", 12_345)).await;
+    assert_eq!(repeated.id(), paid.id(), "it was paid");
+    let new = core.pay(&Payment::instant("C-3", 100)).await;
+    assert_eq!(new.outcome(), (200, "succeeded"));
+    assert_eq!(&new.id()[6..9], "002", "its number is the second node's");
 }

@@ -69,7 +69,7 @@ pub async fn accept_loss(
             detail: detail.to_owned(),
         });
     }
-    let tokens = settings.folder.as_deref().map(TokenFile::in_folder);
+    let tokens = settings.folder.as_deref().map(|folder| TokenFile::of(settings.node, folder));
     tokens.map_or(Ok(()), |tokens| tokens.forget()).map_err(|source| StoreError::Io {
         context: "what the database had acknowledged cannot be forgotten".to_owned(),
         source,

@@ -139,7 +139,7 @@ impl PostgresStore {
     /// incarnation, after which an earlier one writes nothing any more.
     pub async fn open(settings: &PostgresSettings) -> Result<Self, StoreError> {
         let connector = Connector::new(settings)?;
-        let tokens = settings.folder.as_deref().map(TokenFile::in_folder);
+        let tokens = settings.folder.as_deref().map(|folder| TokenFile::of(settings.node, folder));
         let Opened { incarnation, writers } =
             open::open(&connector, settings, tokens.as_ref()).await?;
         let (queue, asked) = mpsc::channel(settings.queue_max.max(1));
