@@ -5,8 +5,8 @@ pub mod folder;
 pub mod keys;
 pub mod listeners;
 mod recall;
+pub mod store;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -25,10 +25,8 @@ use crate::api::reconciliation::upload::Uploads;
 use crate::api::{self, ApiState, ListenerTls};
 use crate::channel::Channels;
 use crate::channel::registry::Registry;
-use crate::channel::transport::tls::client_config;
 use crate::clock::{Clock, ClockBaseline, LastSeen, Timekeeper};
-use crate::config::checked::{Settings, StoreSettings};
-use crate::config::credential::CredentialSource;
+use crate::config::checked::Settings;
 use crate::config::mistake::Mistake;
 use crate::domain::cluster::RENEWED_EVERY;
 use crate::domain::terms::CommonTerms;
@@ -39,8 +37,6 @@ use crate::entropy::Entropy;
 use crate::reconciliation::ChannelBooks;
 use crate::reconciliation::incoming::{ImportDesk, Inbox, StatementDesk};
 use crate::reconciliation::suspense::{DifferenceDesk, SettlementDesk};
-use crate::store::embedded::{EmbeddedSettings, EmbeddedStore};
-use crate::store::postgres::{PostgresSettings, PostgresStore};
 use crate::store::{Store, StoreError};
 use crate::tables::bin::LiveBinTable;
 use crate::tables::routes::{LiveRoutes, RoutesRefusal};
@@ -60,12 +56,11 @@ use crate::workers::recovery::{self, RecoveryWorker};
 use crate::workers::reversals::ReversalWorker;
 use crate::workers::statements::StatementWorker;
 use crate::workers::{PAGE, StopSignal};
-use folder::{BOOKS, DataFolder, FolderError};
+use folder::{DataFolder, FolderError};
 use keys::{Keys, KeysError};
 use listeners::{ListenerUrl, bind, load_tls};
+use store::{join_alone, open_store};
 
-/// Commits that one transaction of a database makes durable together, at most.
-const DATABASE_GROUP_MAX: usize = 256;
 /// Statements are due at a time of day; looking for them reads the disk.
 const STATEMENTS_LOOKED_FOR_EVERY: Duration = Duration::from_secs(15);
 /// Days are closed at a time of day; looking for them reads the store.
@@ -356,56 +351,6 @@ async fn leap_numbers(engine: &Engine, data: &Path, per_second: u32) -> Result<(
     engine.audit(entry).await.map_err(StartError::Numbers)
 }
 
-/// The store of the settings; beside it the embedded one, if it was copied or restored.
-async fn open_store(
-    data: &Path,
-    settings: &Settings,
-    fingerprints: &BTreeMap<String, String>,
-) -> Result<(Arc<dyn Store>, Option<Arc<EmbeddedStore>>), StoreError> {
-    let StoreSettings { queue_max, group_max, cache_bytes, .. } = settings.store;
-    if let Some(url) = &settings.store.url {
-        let key_prints = fingerprints.clone();
-        let chosen = PostgresSettings { key_prints, ..database_settings(url, data, settings)? };
-        let store = PostgresStore::open(&chosen).await?;
-        return Ok((Arc::new(store), None));
-    }
-    let chosen =
-        EmbeddedSettings { queue_max, group_max, cache_bytes, ..EmbeddedSettings::default() };
-    let books = Arc::new(EmbeddedStore::open(&data.join(BOOKS), &chosen)?);
-    let copied = books.is_copy().then(|| Arc::clone(&books));
-    Ok((books, copied))
-}
-
-/// The database of the settings, with what their references stand for.
-pub fn database_settings(
-    url: &str,
-    data: &Path,
-    settings: &Settings,
-) -> Result<PostgresSettings, StoreError> {
-    let StoreSettings { writers, readers, queue_max, group_max, .. } = settings.store;
-    let source = CredentialSource::new(&settings.base);
-    let resolve = |key, reference: &Option<String>| {
-        let text = reference.as_deref().map(|reference| source.resolve(reference)).transpose();
-        text.map_err(|detail| StoreError::Backend { context: key, detail })
-    };
-    let roots = resolve("store.root_certificates", &settings.store.root_certificates)?;
-    let roots: Vec<String> = roots.into_iter().collect();
-    let tls = client_config(&roots)
-        .map_err(|detail| StoreError::Backend { context: "store.root_certificates", detail })?;
-    Ok(PostgresSettings {
-        password: resolve("store.password", &settings.store.password)?,
-        tls: Some(Arc::new(tls)),
-        folder: Some(data.to_owned()),
-        node: settings.node,
-        address: settings.server.api.listen.to_string(),
-        writers,
-        readers,
-        queue_max,
-        group_max: group_max.min(DATABASE_GROUP_MAX),
-        ..PostgresSettings::at(url)
-    })
-}
-
 /// The clock, checked against the last time that an earlier process of these books knew.
 async fn keep_time(
     clock: Clock,
@@ -511,15 +456,6 @@ impl Workers<'_> {
         let (clock, stop) = (self.clock.clone(), self.stop.clone());
         self.running.push(tokio::spawn(drive(worker, every.into(), report, clock, stop)));
     }
-}
-
-/// Takes this node's lease of the books, where several can share them, unless another node is at
-/// work.
-async fn join_alone(engine: &Engine) -> Result<(), StartError> {
-    engine.renew_lease().await?;
-    let Some(other) = engine.node_at_work() else { return Ok(()) };
-    engine.leave().await?;
-    Err(StartError::Taken { node: other.incarnation.node, address: other.address })
 }
 
 /// Keeps this node among those that share the books, where several do.

@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::app::backup;
 use crate::app::folder::BOOKS;
-use crate::app::{backup, database_settings};
+use crate::app::store::database_settings;
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{note, say, write};
 use crate::cli::table::aligned;

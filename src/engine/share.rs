@@ -88,13 +88,14 @@ impl Engine {
         lease.is_in_force() && self.share.lock().work.contains(work)
     }
 
-    /// Another node whose lease had not ended at the last renewal.
-    pub fn node_at_work(&self) -> Option<Member> {
+    /// Another node that stood at the last renewal, and whether its lease had not ended.
+    pub fn other_node(&self) -> Option<(Member, bool)> {
         let me = self.store.cluster()?.incarnation();
         let held = self.share.lock();
         let roster = held.roster.as_ref()?;
-        let at_work = |one: &&Member| one.incarnation != me && one.lease_until >= roster.now;
-        roster.standing().find(at_work).cloned()
+        let others = roster.standing().filter(|one| one.incarnation != me);
+        let other = others.max_by_key(|one| one.lease_until)?;
+        Some((other.clone(), other.lease_until >= roster.now))
     }
 
     /// Renews this node's lease and its part of the work, and fences the nodes that are gone. Gives

@@ -76,8 +76,8 @@ pub enum CommitError {
     /// The store cannot be reached at present, and nothing was written: as [`Self::Busy`].
     #[error("the store cannot be reached; nothing was written")]
     Unavailable(#[source] StoreError),
-    /// This process has lost its lease of the books, and another one may have taken over. Nothing
-    /// was written, and this process can never write again: it must end.
+    /// This process has lost its lease of the books, and another one may have taken over. This
+    /// process can never write again: it must end. A commit that was under way may be found.
     #[error("this process has lost its lease of the books")]
     Fenced,
     /// A write or fsync failed. It is never tried again; the process must stop taking orders.

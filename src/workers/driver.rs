@@ -41,6 +41,8 @@ pub struct Tasks {
     stop: StopSignal,
     /// Whether something has failed since the round began.
     has_failed: bool,
+    /// What the log says of rounds that go on failing.
+    logged: Option<String>,
 }
 
 impl Tasks {
@@ -54,11 +56,20 @@ impl Tasks {
         self.stop.is_requested()
     }
 
-    /// Logs a failure, and reports it.
+    /// Logs a failure, once while it lasts, and reports it.
     pub fn fail(&mut self, what: &'static str, error: &dyn Error) {
         let error = telemetry::chain(error);
-        tracing::error!(worker = self.report.name, error, "{what}");
+        if self.is_news(&error) {
+            tracing::error!(worker = self.report.name, error, "{what}");
+        }
         self.report(error);
+    }
+
+    /// Whether a failure is another one than the last rounds had.
+    fn is_news(&mut self, error: &str) -> bool {
+        let is_news = self.logged.as_deref() != Some(error);
+        self.logged = Some(error.to_owned());
+        is_news
     }
 
     /// Reports a failure that is in the log.
@@ -107,7 +118,7 @@ pub async fn drive<W: Worker>(
 ) {
     let mut stopped = stop.clone();
     let running = JoinSet::new();
-    let mut tasks = Tasks { running, report, clock, stop, has_failed: false };
+    let mut tasks = Tasks { running, report, clock, stop, has_failed: false, logged: None };
     let mut is_due = W::AT_START;
     while !tasks.is_stop_requested() {
         if is_due {
@@ -140,5 +151,47 @@ async fn one_round(worker: &mut impl Worker, tasks: &mut Tasks) {
         tasks.record_end(ended);
     }
     let rows = worker.round(tasks).await;
+    if !tasks.has_failed {
+        tasks.logged = None;
+    }
     tasks.report.ends(tasks.clock.now(), rows, began.elapsed(), !tasks.has_failed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    struct Failing(&'static [Option<&'static str>]);
+
+    impl Worker for Failing {
+        const NAME: &'static str = "failing";
+
+        async fn round(&mut self, tasks: &mut Tasks) -> usize {
+            let Some((now, later)) = self.0.split_first() else { return 0 };
+            self.0 = later;
+            if let Some(error) = now {
+                let is_news = tasks.is_news(error);
+                tasks.report((*error).to_owned());
+                return usize::from(is_news);
+            }
+            0
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_lasts_is_logged_once() {
+        const AWAY: Option<&str> = Some("the database is away");
+        let report = WorkerReport::new(Failing::NAME);
+        let (_ask, stop) = StopSignal::new();
+        let (clock, running) = (Clock::System.into(), JoinSet::new());
+        let mut tasks = Tasks { running, report, clock, stop, has_failed: false, logged: None };
+        let mut worker = Failing(&[AWAY, AWAY, Some("another one"), AWAY, None, AWAY]);
+        let mut logged = Vec::new();
+        for _ in 0..6 {
+            one_round(&mut worker, &mut tasks).await;
+            logged.push(tasks.report.round().rows);
+        }
+        assert_eq!(logged, [1, 0, 1, 1, 0, 1]);
+    }
 }

@@ -25,7 +25,9 @@ impl RecoveryWorker {
 
     async fn recover(&self) -> Result<usize, EngineError> {
         let lost = self.engine.recover_lost(PAGE).await?;
-        let is_ours = self.engine.holds(&Work::Recovery);
+        // A process that has its books to itself has ended what was left behind at its start.
+        let is_shared = self.engine.store().cluster().is_some();
+        let is_ours = is_shared && self.engine.holds(&Work::Recovery);
         Ok(lost + if is_ours { self.engine.recover_orphans(PAGE).await? } else { 0 })
     }
 }

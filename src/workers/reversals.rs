@@ -9,6 +9,7 @@ use crate::domain::flow::reversal::ReversalEntry;
 use crate::domain::ids::{ChannelId, OrderId};
 use crate::domain::time::DueWindow;
 use crate::engine::{Engine, EngineError};
+use crate::store::StoreError;
 use crate::telemetry;
 use crate::workers::driver::{Tasks, Worker};
 use crate::workers::{KeysInFlight, PAGE};
@@ -68,6 +69,11 @@ impl Worker for ReversalWorker {
         for channel in self.engine.channels().ids() {
             match self.look(&channel, tasks).await {
                 Ok(rows) => begun += rows,
+                // The others' entries lie there, too.
+                Err(error @ EngineError::Store(StoreError::Unavailable { .. })) => {
+                    tasks.fail("the temp reversal table cannot be reached", &error);
+                    break;
+                }
                 Err(error) => {
                     let error = telemetry::chain(&error);
                     tracing::error!(

@@ -12,7 +12,8 @@ use crate::books::{Answers, are_true, knob, open, pay, payment};
 use crate::support::postgres::{Database, database};
 use crate::support::postgres_proxy::{Cut, Proxy};
 use crate::support::wire::until;
-use switchyard::store::Store;
+use switchyard::store::postgres::{PostgresSettings, PostgresStore};
+use switchyard::store::{CommitError, Store};
 
 const CUTS_DEFAULT: u64 = 60;
 const PAYERS: u64 = 12;
@@ -117,6 +118,32 @@ async fn a_commit_that_comes_late_is_waited_for() {
 #[tokio::test]
 async fn a_commit_that_comes_when_its_transaction_has_ended_is_nothing() {
     is_written_once(Cut::Late(Duration::from_secs(7))).await;
+}
+
+/// A database that is away has every writer in doubt before long.
+#[tokio::test]
+async fn what_waits_behind_a_doubt_is_told_that_the_database_is_away() {
+    let Some(database) = database().await else { return };
+    let proxy = Proxy::start(database.port()).await;
+    let url = proxy.url(&database.name);
+    let settings = PostgresSettings { writers: 1, ..PostgresSettings::at(url) };
+    let store = Arc::new(PostgresStore::open(&settings).await.expect("it opens"));
+    proxy.cut_next(Cut::AnswerHeld);
+    let asked = Arc::clone(&store);
+    let doubtful = tokio::spawn(async move { asked.commit(&payment(1, false, "1/false/0")).await });
+    let client = database.client().await;
+    let is_there =
+        async || client.query_opt("SELECT 1 FROM orders", &[]).await.expect("a table").map(drop);
+    until("the order in the database", is_there).await;
+    proxy.refuse();
+    let away = async || match store.commit(&payment(2, false, "2/false/0")).await {
+        Err(CommitError::Unavailable(_)) => Some(()),
+        other => panic!("the database is away: {other:?}"),
+    };
+    until("an answer while the first one is in doubt", away).await;
+    assert!(!doubtful.is_finished(), "nobody knows yet");
+    proxy.listen_again();
+    doubtful.await.expect("no panic").expect("it was written");
 }
 
 #[tokio::test]

@@ -155,3 +155,24 @@ async fn a_second_node_takes_over_when_the_first_is_stopped() {
     assert_eq!(new.outcome(), (200, "succeeded"));
     assert_eq!(&new.id()[6..9], "002", "its number is the second node's");
 }
+
+/// Its lease has ended, and it may only be slow: it must not come back beside the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_serves_when_the_last_one_is_fenced() {
+    let Some(database) = database().await else { return };
+    let town = town(&database.url).await;
+    let (mut daemon, _) = start(&town).await;
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.success());
+    let slow = "INSERT INTO nodes (node, incarnation, address, lease_until) \
+                VALUES (9, 1, '127.0.0.1:9', now() - interval '1 ms')";
+    let client = database.client().await;
+    client.batch_execute(slow).await.expect("it is written");
+    let (daemon, core) = start(&town).await;
+    let look = "SELECT fenced_at IS NOT NULL FROM nodes WHERE node = 9";
+    let fenced = client.query_one(look, &[]).await.expect("a table");
+    assert!(fenced.get::<_, bool>(0), "it serves beside a node that stands");
+    let paid = core.pay(&Payment::instant("D-1", 100)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"));
+    drop(daemon);
+}

@@ -6,11 +6,11 @@ use switchyard::domain::cluster::{Incarnation, Queue, Roster, Work, WorkTrade};
 use switchyard::domain::flow::attempt::AttemptState;
 use switchyard::domain::ids::{OrderId, Shards};
 use switchyard::domain::write_set::WriteSet;
-use switchyard::store::postgres::{PostgresSettings, PostgresStore};
+use switchyard::store::postgres::{PostgresSettings, PostgresStore, accept_loss};
 use switchyard::store::{Cluster, CommitError, Store};
 
 use crate::support::Scratch;
-use crate::support::books::{accepted, due_by, id, moment, next, notice, order};
+use crate::support::books::{accepted, audit, due_by, id, moment, next, notice, order};
 use crate::support::postgres::{Database, database};
 
 async fn open(database: &Database, node: u16) -> PostgresStore {
@@ -158,4 +158,36 @@ async fn a_node_sees_what_is_due_in_its_shards() {
     let all = of(&store).due_notices(due_by(0), 10).await.expect("readable");
     assert_eq!(all.len(), orders.len());
     assert!(all.iter().all(|one| one.delivery.due_at <= moment(0)));
+}
+
+/// A fail-over may lose the lease of numbers that this process still gives out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i_9_numbers_do_not_come_again_where_the_database_went_back() {
+    const YYMMDD: u32 = 261_122;
+    let Some(database) = database().await else { return };
+    let store = open(&database, 1).await;
+    assert_eq!(store.lease(YYMMDD, 1, 10).await.expect("numbers"), 1);
+    let back = "UPDATE order_numbers SET given = 0";
+    database.client().await.batch_execute(back).await.expect("it is written");
+    assert_eq!(store.lease(YYMMDD, 1, 5).await.expect("numbers"), 11);
+    assert_eq!(store.lease(YYMMDD, 1, 5).await.expect("numbers"), 16);
+}
+
+/// The machine of a node that has found a loss may be gone with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_that_one_node_has_found_is_accepted_on_another() {
+    const YYMMDD: u32 = 261_122;
+    let Some(database) = database().await else { return };
+    let (first, second) = (open(&database, 1).await, open(&database, 2).await);
+    let given = first.lease(YYMMDD, 1, 10).await.expect("numbers") + 9;
+    drop((first, second));
+    let found = "UPDATE nodes SET history_lost_at = now() WHERE node = 1";
+    database.client().await.batch_execute(found).await.expect("it is written");
+    let settings = PostgresSettings { node: 2, ..PostgresSettings::at(&*database.url) };
+    let refused = PostgresStore::open(&settings).await.err().expect("it is refused").to_string();
+    assert!(refused.contains("history_lost"), "{refused}");
+    accept_loss(&settings, &audit("node 1 is gone")).await.expect("a person may");
+    let again = open(&database, 1).await;
+    let first = again.lease(YYMMDD, 1, 10).await.expect("numbers");
+    assert!(first > given + 900_000, "{first} of the lost node's numbers");
 }

@@ -22,7 +22,7 @@ const OPTIONS: &str = "-c idle_in_transaction_session_timeout=5s -c lock_timeout
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A peer that is gone without a word is found out after so long.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// What the peer's machine does not confirm for so long ends a connection.
 const UNHEARD_MAX: Duration = Duration::from_secs(30);
 
@@ -64,6 +64,7 @@ impl Connector {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         config.connect_timeout(CONNECT_WAIT_MAX);
         config.keepalives_idle(KEEPALIVE_IDLE);
+        config.keepalives_interval(KEEPALIVE_INTERVAL);
         config.tcp_user_timeout(UNHEARD_MAX);
         let tls = settings.tls.clone().map(DatabaseTls);
         Ok(Self { config, tls })

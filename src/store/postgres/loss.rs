@@ -1,4 +1,5 @@
-//! A person accepts that the database has lost what it had acknowledged.
+//! A person accepts that the database has lost what it had acknowledged: for this node, and for all
+//! that have found a loss, since their machines may be gone.
 //!
 //! The orders that were lost are told by the channels' statements. Their numbers must never come
 //! again, since channels have seen them: all are passed over.
@@ -15,22 +16,23 @@ use super::open::no_connection;
 use super::tokens::TokenFile;
 
 /// Numbers of each day that are passed over: more than a node gives out in a lost time.
-const PASSED_OVER: &str = "UPDATE order_numbers SET given = given + 1000000 WHERE node = $1";
+const PASSED_OVER: &str = "UPDATE order_numbers SET given = given + 1000000 WHERE node IN \
+    (SELECT node FROM nodes WHERE node = $1 OR history_lost_at IS NOT NULL)";
 
 /// The days of the time that was lost: from the last one that the database knows, to tomorrow.
 const DAYS: &str = "INSERT INTO order_numbers (yymmdd, node, given) \
-    SELECT to_char(day, 'YYMMDD')::bigint, $1::integer, 0 FROM generate_series( \
+    SELECT to_char(day, 'YYMMDD')::bigint, n.node, 0 FROM nodes n, generate_series( \
         (SELECT coalesce(to_date(lpad(max(yymmdd)::text, 6, '0'), 'YYMMDD'), current_date - 1) \
-            FROM order_numbers WHERE node = $1::integer), \
+            FROM order_numbers WHERE node = n.node), \
         (now() AT TIME ZONE 'UTC')::date + 1, interval '1 day') AS day \
-    ON CONFLICT DO NOTHING";
+    WHERE n.node = $1 OR n.history_lost_at IS NOT NULL ON CONFLICT DO NOTHING";
 
 const AUDIT_HEAD: &str = "UPDATE audit_head SET next = next + 1";
 const AUDIT: &str = "INSERT INTO audit (place, at, actor, action, subject, reason) \
     SELECT next - 1, $1::timestamptz, $2::text, $3::text, $4::text, $5::text FROM audit_head";
 /// A process that goes on with what it knew before writes nothing any more.
 const ACCEPTED: &str = "UPDATE nodes SET history_lost_at = NULL, incarnation = incarnation + 1 \
-    WHERE node = $1";
+    WHERE node = $1 OR history_lost_at IS NOT NULL";
 
 /// Lets orders be taken again from a database that has lost some, and writes down who said so and
 /// why. Numbers of orders leap over all that may have been given out.

@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
-use crate::store::sql::read::{Tables, parameters};
+use crate::store::sql::read::{Tables, field, parameters};
 use crate::store::{
     Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
 };
@@ -104,6 +104,8 @@ struct Shared {
     /// The last number of each writer that was acknowledged.
     lasts: Vec<AtomicI64>,
     tokens: Option<TokenFile>,
+    /// The last number of each day and node that this process has taken.
+    given: Mutex<BTreeMap<(u32, u16), u64>>,
 }
 
 impl Shared {
@@ -153,6 +155,7 @@ impl PostgresStore {
             reachable: AtomicBool::new(true),
             lasts: writers.iter().map(|(_, last)| AtomicI64::new(*last)).collect(),
             tokens,
+            given: Mutex::default(),
             connector: connector.clone(),
         });
         remember(&shared);
@@ -185,24 +188,21 @@ impl PostgresStore {
         }
         let row = "INSERT INTO order_numbers (yymmdd, node, given) VALUES ($1, $2, 0) \
                    ON CONFLICT DO NOTHING";
-        let take = "UPDATE order_numbers SET given = given + $3 WHERE yymmdd = $1 AND node = $2 \
-                    RETURNING given - $3 + 1";
+        // A database that has gone back in time must not give out again what it gave before.
+        let take = "UPDATE order_numbers SET given = greatest(given, $4) + $3 \
+                    WHERE yymmdd = $1 AND node = $2 RETURNING given";
+        let mut given = self.shared.given.lock().await;
+        let last = given.entry((yymmdd, node)).or_default();
         let taken = async {
             self.tables.query(row, parameters![yymmdd, node], |_| Ok(())).await?;
-            self.tables.query(take, parameters![yymmdd, node, count], number).await
+            let given = |values: Vec<Option<&[u8]>>| field::<u64>(&values, 0);
+            self.tables.query(take, parameters![yymmdd, node, count, *last], given).await
         };
         // Numbers that were taken and not heard of are never given out again.
-        match taken.await.map_err(CommitError::Unavailable)?.first() {
-            Some(first) => Ok(*first),
-            None => Err(CommitError::Conflict),
-        }
+        let taken = taken.await.map_err(CommitError::Unavailable)?;
+        *last = *taken.first().ok_or(CommitError::Conflict)?;
+        Ok(*last - u64::from(count) + 1)
     }
-}
-
-fn number(values: Vec<Option<&[u8]>>) -> Result<u64, StoreError> {
-    use crate::store::sql::value::FromColumn;
-    let number = values.first().and_then(|value| u64::take_field(*value));
-    number.ok_or_else(|| crate::store::form::damaged("order_numbers", "it is no number"))
 }
 
 impl Store for PostgresStore {
@@ -263,7 +263,8 @@ async fn watch(shared: Weak<Shared>, tables: Weak<Tables>) {
         let (Some(shared), Some(tables)) = (shared.upgrade(), tables.upgrade()) else { return };
         remember(&shared);
         let look = "SELECT incarnation FROM nodes WHERE node = $1";
-        let found = tables.query(look, parameters![shared.node], number).await;
+        let incarnation = |values: Vec<Option<&[u8]>>| field::<u64>(&values, 0);
+        let found = tables.query(look, parameters![shared.node], incarnation).await;
         let was = shared.reachable.swap(found.is_ok(), Ordering::AcqRel);
         match found {
             Ok(incarnations) => {

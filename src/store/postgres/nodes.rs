@@ -8,8 +8,9 @@ use crate::domain::cluster::{Incarnation, LEASE, Member, Roster, Work, WorkTrade
 use crate::domain::ids::OrderId;
 use crate::domain::time::Timestamp;
 use crate::store::form::damaged;
-use crate::store::sql::read::{STANDS, database_error, list_parameter, out_of_reach, parameters};
-use crate::store::sql::value::FromColumn;
+use crate::store::sql::read::{
+    STANDS, database_error, field, list_parameter, out_of_reach, parameters,
+};
 use crate::store::{Cluster, CommitError, StoreError, StoreFuture, StoreRead};
 
 use super::PostgresStore;
@@ -33,12 +34,6 @@ const SHUT_OUT: &str =
     "UPDATE writers SET incarnation = incarnation + 1 WHERE node = $1 AND writer = $2";
 const LEAVE: &str = "UPDATE nodes SET fenced_at = now() WHERE node = $1 AND incarnation = $2";
 const LAY_DOWN: &str = "DELETE FROM work_leases WHERE node = $1 AND incarnation = $2";
-
-/// A field of a row, in its place.
-fn field<T: FromColumn>(values: &[Option<&[u8]>], place: usize) -> Result<T, StoreError> {
-    let field = values.get(place).and_then(|value| T::take_field(*value));
-    field.ok_or_else(|| damaged("nodes", "a field is none of its type"))
-}
 
 fn incarnation(values: &[Option<&[u8]>], place: usize) -> Result<Incarnation, StoreError> {
     Ok(Incarnation { node: field(values, place)?, number: field(values, place + 1)? })

@@ -269,7 +269,9 @@ impl TransactionWriter {
                 Ok(None) => ending = Ending::Warned,
                 Err(detail) => {
                     tracing::warn!(%detail, "whether a group is written is not known yet");
-                    self.session = None;
+                    if self.session.take().is_none() {
+                        self.turn_away(&detail);
+                    }
                     ending = Ending::InDoubt;
                 }
             }
@@ -277,6 +279,17 @@ impl TransactionWriter {
             tries += 1;
         }
         GroupEnd::Ended
+    }
+
+    /// Answers what waits behind a group in doubt while the database cannot be reached: none of it
+    /// was begun.
+    fn turn_away(&mut self, detail: &str) {
+        let mut asks: Vec<Ask> = self.waiting.drain(..).collect();
+        // A writer that holds the queue takes what comes.
+        if let Ok(mut queue) = self.shared.queue.try_lock() {
+            asks.extend(std::iter::from_fn(|| queue.try_recv().ok()));
+        }
+        answer(asks, || Err(CommitError::Unavailable(out_of_reach(detail))));
     }
 
     /// Takes the number of a lost group itself. The group holds that row, so this waits for its
@@ -312,9 +325,10 @@ impl TransactionWriter {
             return Err("the group is gone".to_owned());
         }
         if standing.incarnation != shared.incarnation {
-            // The group is written, and nothing comes behind it.
+            // Nothing of this process comes behind the group: whether it is elsewhere, too, stays
+            // unknown, and the next life reads what there is.
             self.end(standing).await;
-            return Ok(Some(GroupEnd::Written));
+            return Ok(Some(GroupEnd::Ended));
         }
         let token = Token { writer, number: standing.last + 1 };
         let (taken, is_clean) = session.take_alone(&shared, token, false).await.map_err(told)?;

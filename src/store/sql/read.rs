@@ -9,8 +9,9 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 
 use crate::domain::ids::{OrderId, SHARDS, Shards};
 use crate::domain::time::DueWindow;
+use crate::store::form::damaged;
 use crate::store::sql::table::{SqlFields, SqlTable, names};
-use crate::store::sql::value::ToColumn;
+use crate::store::sql::value::{FromColumn, ToColumn};
 use crate::store::{PAGE_MAX, StoreError, StoreRead};
 
 /// Whose row `h` is neither fenced nor followed by a later life of its node.
@@ -86,6 +87,15 @@ impl<'a> FromSql<'a> for AnyBytes<'a> {
 pub(in crate::store) fn fields_of(row: &tokio_postgres::Row) -> Vec<Option<&[u8]>> {
     let bytes = |place| row.try_get::<_, Option<AnyBytes<'_>>>(place).ok().flatten();
     (0..row.len()).map(|place| bytes(place).map(|AnyBytes(bytes)| bytes)).collect()
+}
+
+/// A field of a row that is no table's, in its place.
+pub(in crate::store) fn field<T: FromColumn>(
+    values: &[Option<&[u8]>],
+    place: usize,
+) -> Result<T, StoreError> {
+    let field = values.get(place).and_then(|value| T::take_field(*value));
+    field.ok_or_else(|| damaged("a statement", "a field is none of its type"))
 }
 
 /// How a statement's error reads where nothing of the statement is in doubt.

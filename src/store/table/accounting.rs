@@ -11,15 +11,15 @@ use crate::domain::ids::{
 };
 use crate::domain::time::DueWindow;
 use crate::domain::write_set::WriteSet;
-use crate::store::form::{StoredFields, damaged, decode, encode, millis, text};
+use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
 use crate::store::sorted::{Scan, StoreResult};
-use crate::store::sql::read::parameters;
+use crate::store::sql::read::{field, parameters};
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
 use crate::store::sql::table::{SqlFields, SqlTable, sql_columns};
-use crate::store::sql::value::{FromColumn, Named, SqlJson};
+use crate::store::sql::value::{Named, SqlJson};
 use crate::store::{Backlog, CommitError, Store, StoreError, StoreRead};
 
 use super::delivery::{Deliveries, DeliveryRecord, delivery_of, head_of, of_status, sql_of_status};
@@ -266,9 +266,7 @@ impl dyn Store + '_ {
                               WHERE status = 'owed'), (SELECT count(*) FROM accounting_requests \
                               WHERE status = 'parked')";
                 let read = |values: Vec<Option<&[u8]>>| {
-                    let count = |place: usize| u64::take_field(*values.get(place)?);
-                    let counted = || Some(Backlog { owed: count(0)?, parked: count(1)? });
-                    counted().ok_or_else(|| damaged(ACCOUNTING.table, "a count is none"))
+                    Ok(Backlog { owed: field(&values, 0)?, parked: field(&values, 1)? })
                 };
                 let found = tables.query(counts, Vec::new(), read).await?;
                 Ok(found.into_iter().next().unwrap_or_default())
