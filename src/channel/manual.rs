@@ -34,7 +34,9 @@ const REST: [&str; 2] = [
      columns_of.refund = {}\nfooter.texts = [{ sums = [{}] }]\nfooter.sums = [{}]\n\
      summary.sums = [{}]\ntimes = {}\nsettlement = {}\n",
     "protocol = \"http\"\n[http]\nsecrets = {}\nencrypt = {}\ndecrypt = {}\nnotice_answer = {}\n\
-     verify.keys = {}\nsign.headers = {}\nstatement.reply.url = \"/url\"\n\
+     verify.keys = {}\nnotice_verify.over = \"{{ body }}\"\nnotice_verify.key = \"env:X\"\n\
+     notice_verify.keys = {}\nnotice_verify.headers = {}\nsign.headers = {}\n\
+     statement.reply.url = \"/url\"\n\
      payment = { query = {}, headers = {}, body = {}, reply = {}, states = {}, codes = {} }\n\
      notice = { when = {}, reply = {} }\n",
 ];

@@ -11,6 +11,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use super::charset::NamedCharset;
 use super::{DecodeError, FieldLimits};
 
 /// Brackets inside brackets that a bare line may have. UnionPay uses one or two.
@@ -102,16 +103,21 @@ impl Fields {
 
     /// The fields as `application/x-www-form-urlencoded` in UTF-8; a space becomes `+`.
     pub fn encode_form(&self) -> String {
+        self.encode_form_in(NamedCharset::UTF_8).unwrap_or_default()
+    }
+
+    /// The same in another encoding; `None` where it lacks a character of the fields.
+    pub fn encode_form_in(&self, charset: NamedCharset) -> Option<String> {
         let mut out = String::with_capacity(self.text.len() * 3 / 2 + self.entries.len() * 2);
         for (key, value) in self.iter() {
             if !out.is_empty() {
                 out.push('&');
             }
-            out.extend(form_urlencoded::byte_serialize(key.as_bytes()));
+            out.extend(form_urlencoded::byte_serialize(&charset.encode(key)?));
             out.push('=');
-            out.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+            out.extend(form_urlencoded::byte_serialize(&charset.encode(value)?));
         }
-        out
+        Some(out)
     }
 
     /// The fields as a bare `k=v&k=v` line, not percent-encoded: UnionPay's synchronous answer.
@@ -133,6 +139,15 @@ impl Fields {
     /// A field without `=` has an empty value, as in a browser. Two fields of one name are refused:
     /// which of them was signed would be anyone's guess.
     pub fn decode_form(body: &[u8], limits: FieldLimits) -> Result<Self, DecodeError> {
+        Self::decode_form_in(NamedCharset::UTF_8, body, limits)
+    }
+
+    /// The same where the percent signs stand for bytes of another encoding.
+    pub fn decode_form_in(
+        charset: NamedCharset,
+        body: &[u8],
+        limits: FieldLimits,
+    ) -> Result<Self, DecodeError> {
         check_length(body, limits)?;
         let mut fields = Self::with_room(body.len(), FIELDS_TYPICAL);
         let mut scratch = Zeroizing::new(Vec::with_capacity(body.len()));
@@ -143,9 +158,10 @@ impl Fields {
                 let split = piece.iter().position(|&byte| byte == b'=').unwrap_or(piece.len());
                 let value_at = (split + 1).min(piece.len());
                 let key_start = fields.text.len();
-                fields.append_decoded(&piece[..split], start, &mut scratch)?;
+                fields.append_decoded(charset, &piece[..split], start, &mut scratch)?;
                 let key_end = fields.text.len();
-                fields.append_decoded(&piece[value_at..], start + value_at, &mut scratch)?;
+                let value = &piece[value_at..];
+                fields.append_decoded(charset, value, start + value_at, &mut scratch)?;
                 let value_end = fields.text.len();
                 let entry = PairSpan { key_start, key_end, value_start: key_end, value_end };
                 fields.admit(entry, place, limits)?;
@@ -229,6 +245,7 @@ impl Fields {
     /// `scratch` has room for the whole message, so it never moves and leaves no copy behind.
     fn append_decoded(
         &mut self,
+        charset: NamedCharset,
         raw: &[u8],
         offset: usize,
         scratch: &mut Zeroizing<Vec<u8>>,
@@ -240,9 +257,9 @@ impl Fields {
         } else {
             raw
         };
-        let text = std::str::from_utf8(plain).map_err(|_| DecodeError::NotUtf8 { offset })?;
+        let text = charset.decode(plain).ok_or(DecodeError::NotUtf8 { offset })?;
         self.reserve(text.len());
-        self.text.push_str(text);
+        self.text.push_str(&text);
         Ok(())
     }
 

@@ -13,8 +13,9 @@ use aws_lc_rs::rsa::{
     PrivateDecryptingKey, PublicEncryptingKey,
 };
 use aws_lc_rs::signature::{
-    KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
-    RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaParameters,
+    KeyPair, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA512,
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_SHA256, RsaEncoding,
+    RsaParameters,
 };
 use aws_lc_rs::{constant_time, digest, hmac};
 use zeroize::Zeroizing;
@@ -160,12 +161,15 @@ impl fmt::Debug for HmacKey {
     }
 }
 
-/// How an RSA signature pads the SHA-256 digest of its message.
+/// How an RSA signature pads the digest of its message, and which digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RsaScheme {
-    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2), without randomness.
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 §8.2) over SHA-256, without randomness.
     Pkcs1,
-    /// RSASSA-PSS (RFC 8017 §8.1), with a random salt of 32 bytes and the same digest in its mask.
+    /// The same over SHA-512.
+    Pkcs1Sha512,
+    /// RSASSA-PSS (RFC 8017 §8.1) over SHA-256, with a random salt of 32 bytes and the same
+    /// digest in its mask.
     Pss,
 }
 
@@ -173,19 +177,28 @@ impl RsaScheme {
     fn encoding(self) -> &'static dyn RsaEncoding {
         match self {
             Self::Pkcs1 => &RSA_PKCS1_SHA256,
+            Self::Pkcs1Sha512 => &RSA_PKCS1_SHA512,
             Self::Pss => &RSA_PSS_SHA256,
+        }
+    }
+
+    fn digest(self, message: &[u8]) -> digest::Digest {
+        match self {
+            Self::Pkcs1 | Self::Pss => digest::digest(&digest::SHA256, message),
+            Self::Pkcs1Sha512 => digest::digest(&digest::SHA512, message),
         }
     }
 
     const fn parameters(self) -> &'static RsaParameters {
         match self {
             Self::Pkcs1 => &RSA_PKCS1_2048_8192_SHA256,
+            Self::Pkcs1Sha512 => &RSA_PKCS1_2048_8192_SHA512,
             Self::Pss => &RSA_PSS_2048_8192_SHA256,
         }
     }
 }
 
-/// A private RSA key that signs SHA-256 digests.
+/// A private RSA key that signs digests of SHA-2.
 pub struct RsaSigner {
     key: RsaKeyPair,
 }
@@ -202,13 +215,13 @@ impl RsaSigner {
         self.sign_as(RsaScheme::Pkcs1, message)
     }
 
-    /// The signature of `message` in either scheme.
+    /// The signature of `message` in any scheme.
     pub fn sign_as(&self, scheme: RsaScheme, message: &[u8]) -> Vec<u8> {
-        let digest = digest::digest(&digest::SHA256, message);
+        let digest = scheme.digest(message);
         let mut signature = vec![0; self.key.public_modulus_len()];
         self.key
             .sign_digest(scheme.encoding(), &digest, &mut signature)
-            .expect("a key of 2048 bits or more has room for a padded SHA-256");
+            .expect("a key of 2048 bits or more has room for a padded digest");
         signature
     }
 
@@ -238,7 +251,7 @@ impl RsaVerifier {
         Self::from_der_for(RsaScheme::Pkcs1, public_key)
     }
 
-    /// The same for either scheme; the other one's signatures do not verify.
+    /// The same for any scheme; the other ones' signatures do not verify.
     pub fn from_der_for(scheme: RsaScheme, public_key: &[u8]) -> Result<Self, KeyError> {
         let key = ParsedPublicKey::new(scheme.parameters(), public_key)
             .map_err(|_| KeyError::PublicKey)?;
@@ -404,9 +417,11 @@ mod tests {
     fn each_rsa_scheme_verifies_its_own_signatures() {
         let signer = RsaSigner::from_pem(&merchant_key().serialize_pem()).expect("a key");
         let der = signer.public_key_der();
-        for (scheme, other) in
-            [(RsaScheme::Pkcs1, RsaScheme::Pss), (RsaScheme::Pss, RsaScheme::Pkcs1)]
-        {
+        for (scheme, other) in [
+            (RsaScheme::Pkcs1, RsaScheme::Pss),
+            (RsaScheme::Pss, RsaScheme::Pkcs1),
+            (RsaScheme::Pkcs1Sha512, RsaScheme::Pkcs1),
+        ] {
             let signature = signer.sign_as(scheme, b"message");
             let verifier = RsaVerifier::from_der_for(scheme, &der).expect("a key");
             assert_eq!(verifier.verify(b"message", &signature), Ok(()));

@@ -12,6 +12,8 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 use zeroize::Zeroizing;
 
+use super::charset::NamedCharset;
+
 /// How much is accepted before a message is refused.
 pub const BYTES_MAX: usize = 64 * 1024;
 pub const ELEMENTS_MAX: usize = 1_024;
@@ -23,7 +25,7 @@ pub const ATTRIBUTES_MAX: usize = 32;
 pub enum XmlError {
     #[error("the message has more bytes than it may have")]
     TooLong,
-    #[error("the message is neither UTF-8 nor says that it is")]
+    #[error("the message is not of its encoding, or says that it has another one")]
     NotUtf8,
     #[error("the message is not well-formed near byte {offset}")]
     Malformed { offset: usize },
@@ -76,15 +78,28 @@ impl Element {
             return Err(XmlError::TooLong);
         }
         let text = std::str::from_utf8(body).map_err(|_| XmlError::NotUtf8)?;
-        // A byte order mark says what is known already; offsets stay those of the body.
+        Self::parse_text(text, NamedCharset::UTF_8)
+    }
+
+    /// The same for a text that was decoded from an encoding, which its declaration may name.
+    pub fn parse_text(text: &str, charset: NamedCharset) -> Result<Self, XmlError> {
+        // A byte order mark says what is known already; offsets stay those of the text.
         let mark = text.len() - text.trim_start_matches('\u{feff}').len();
-        Parse { reader: Reader::from_str(&text[mark..]), mark, open: Vec::new(), elements: 0 }.run()
+        let reader = Reader::from_str(&text[mark..]);
+        Parse { reader, mark, charset, open: Vec::new(), elements: 0 }.run()
     }
 
     /// The message's text, with a declaration before it. The same tree gives the same bytes.
     pub fn write(&self) -> Result<String, XmlError> {
+        self.write_for(NamedCharset::UTF_8)
+    }
+
+    /// The same for a text that travels in this encoding: the declaration names it.
+    pub fn write_for(&self, charset: NamedCharset) -> Result<String, XmlError> {
         let mut out = String::with_capacity(1_024);
-        out.push_str("<?xml version=\"1.0\" encoding=\"UTF-8\"?>");
+        out.push_str("<?xml version=\"1.0\" encoding=\"");
+        out.push_str(charset.name());
+        out.push_str("\"?>");
         self.write_into(&mut out)?;
         Ok(out)
     }
@@ -165,7 +180,8 @@ pub fn is_name(text: &str) -> bool {
     text.chars().next().is_some_and(first) && text.chars().all(other)
 }
 
-fn escape(text: &str, out: &mut String) -> Result<(), XmlError> {
+/// Writes a text so that it stays one, inside an element or the quotes of an attribute.
+pub fn escape(text: &str, out: &mut String) -> Result<(), XmlError> {
     for character in text.chars() {
         match character {
             '&' => out.push_str("&amp;"),
@@ -187,6 +203,8 @@ struct Parse<'t> {
     reader: Reader<&'t [u8]>,
     /// Bytes before what the reader sees.
     mark: usize,
+    /// The encoding that the bytes had; a declaration may name no other.
+    charset: NamedCharset,
     /// The elements whose end has not come, outermost first.
     open: Vec<Element>,
     elements: usize,
@@ -231,7 +249,8 @@ impl Parse<'_> {
                 Event::Decl(head) => {
                     let encoding = head.encoding().transpose();
                     let encoding = encoding.map_err(|_| XmlError::Malformed { offset: start })?;
-                    if encoding.is_some_and(|name| !name.eq_ignore_ascii_case("utf-8")) {
+                    if encoding.is_some_and(|name| NamedCharset::parse(&name) != Some(self.charset))
+                    {
                         return Err(XmlError::NotUtf8);
                     }
                     None

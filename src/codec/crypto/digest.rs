@@ -1,4 +1,4 @@
-//! Digests and keyed digests by name: MD5, SHA-1, SHA-256, SM3.
+//! Digests and keyed digests by name: MD5, SHA-1, SHA-256, SHA-512, SM3.
 //!
 //! MD5 (RFC 1321) and SHA-1 withstand no attacker who chooses both texts; channels that sign with
 //! them rely on the shared key inside the digested text. SM3 is GB/T 32905-2016.
@@ -8,8 +8,8 @@ use md5::{Digest as _, Md5};
 use sm3::Sm3;
 use zeroize::Zeroizing;
 
-/// Bytes of a block of each of these digests, which HMAC fills its key up to (RFC 2104 §2).
-const BLOCK_BYTES: usize = 64;
+/// The most bytes that a block of one of these digests has.
+const BLOCK_BYTES_MAX: usize = 128;
 
 /// Which digest is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +17,20 @@ pub enum Digest {
     Md5,
     Sha1,
     Sha256,
+    Sha512,
     Sm3,
 }
 
 impl Digest {
-    /// The digest of the pieces laid end to end: 16, 20, 32 or 32 bytes.
+    /// Bytes of a block, which HMAC fills its key up to (RFC 2104 §2).
+    const fn block_bytes(self) -> usize {
+        match self {
+            Self::Md5 | Self::Sha1 | Self::Sha256 | Self::Sm3 => 64,
+            Self::Sha512 => BLOCK_BYTES_MAX,
+        }
+    }
+
+    /// The digest of the pieces laid end to end: 16, 20, 32, 64 or 32 bytes.
     pub fn of(self, pieces: &[&[u8]]) -> Vec<u8> {
         match self {
             Self::Md5 => {
@@ -36,13 +45,15 @@ impl Digest {
             }
             Self::Sha1 => of_library(&library::SHA1_FOR_LEGACY_USE_ONLY, pieces),
             Self::Sha256 => of_library(&library::SHA256, pieces),
+            Self::Sha512 => of_library(&library::SHA512, pieces),
         }
     }
 
     /// HMAC (RFC 2104) of the pieces laid end to end, under a key of any length.
     pub fn hmac(self, key: &[u8], pieces: &[&[u8]]) -> Vec<u8> {
-        let mut block = Zeroizing::new([0_u8; BLOCK_BYTES]);
-        if key.len() > BLOCK_BYTES {
+        let length = self.block_bytes();
+        let mut block = Zeroizing::new([0_u8; BLOCK_BYTES_MAX]);
+        if key.len() > length {
             let short = Zeroizing::new(self.of(&[key]));
             block[..short.len()].copy_from_slice(&short);
         } else {
@@ -50,9 +61,9 @@ impl Digest {
         }
         let masked = |mask: u8| Zeroizing::new(block.map(|byte| byte ^ mask));
         let (inner, outer) = (masked(0x36), masked(0x5c));
-        let mut text: Vec<&[u8]> = vec![&*inner];
+        let mut text: Vec<&[u8]> = vec![&inner[..length]];
         text.extend_from_slice(pieces);
-        self.of(&[&*outer, &self.of(&text)])
+        self.of(&[&outer[..length], &self.of(&text)])
     }
 }
 
@@ -88,7 +99,7 @@ mod tests {
 
     #[test]
     fn digests_match_their_standards() {
-        let rows: [(Digest, &[u8], &str); 11] = [
+        let rows: [(Digest, &[u8], &str); 12] = [
             // RFC 1321 A.5.
             (Digest::Md5, b"", "d41d8cd98f00b204e9800998ecf8427e"),
             (Digest::Md5, b"a", "0cc175b9c0f1b6a831c399e269772661"),
@@ -107,6 +118,12 @@ mod tests {
                 Digest::Sha256,
                 b"abc",
                 "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            (
+                Digest::Sha512,
+                b"abc",
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                 2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
             ),
             // GB/T 32905-2016 A.1 and A.2.
             (
@@ -132,7 +149,8 @@ mod tests {
     fn keyed_digests_match_rfc_2202_and_rfc_4231() {
         let long_key = [0xaa_u8; 80];
         let long = b"Test Using Larger Than Block-Size Key - Hash Key First";
-        let rows: [(Digest, &[u8], &[u8], &str); 6] = [
+        let longer_key = [0xaa_u8; 131];
+        let rows: [(Digest, &[u8], &[u8], &str); 8] = [
             (
                 Digest::Md5,
                 b"Jefe",
@@ -152,6 +170,21 @@ mod tests {
                 b"Jefe",
                 b"what do ya want for nothing?",
                 "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            // RFC 4231 test cases 2 and 6.
+            (
+                Digest::Sha512,
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+                 9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+            ),
+            (
+                Digest::Sha512,
+                &longer_key,
+                long,
+                "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352\
+                 6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598",
             ),
             // GM/T 0042-2015 has the same text under a key of its own; this row is OpenSSL's.
             (

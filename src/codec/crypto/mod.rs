@@ -6,6 +6,7 @@
 
 pub mod cipher;
 pub mod digest;
+pub mod pair;
 pub mod sm2;
 
 #[cfg(test)]

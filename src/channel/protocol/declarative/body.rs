@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::document::{BodyFormat, MessageBody, element_of};
+use super::document::{MessageBody, element_of};
+use super::format::BodyFormat;
 use super::template::{RenderError, Template};
 use super::words::Words;
 use crate::codec::form::Fields;
@@ -41,6 +42,8 @@ impl Body {
     pub fn build(&self, words: &Words<'_>, format: BodyFormat) -> Result<MessageBody, BodyError> {
         match format {
             BodyFormat::Json => self.to_json(words).map(MessageBody::Json),
+            // The reader takes none.
+            BodyFormat::Text => Err(not_plain_text()),
             BodyFormat::Form => self.to_fields(words).map(MessageBody::Form),
             // The reader has made sure that the tree is one table inside another.
             BodyFormat::Xml => {
@@ -83,16 +86,23 @@ impl Body {
         }
     }
 
-    /// Form fields. The reader has made sure that the tree is one table of leaves.
+    /// Form fields.
     fn to_fields(&self, words: &Words<'_>) -> Result<Fields, BodyError> {
         let mut fields = Fields::new();
         let fault = |place: &str, source| BodyError { place: place.to_owned(), source };
         let Self::Table(entries) = self else { return Err(fault("", RenderError::NotPlain)) };
         for (key, entry) in entries {
-            let Self::Leaf(template) = entry else {
-                return Err(fault(key, RenderError::NotPlain));
+            let text = match entry {
+                Self::Leaf(template) => {
+                    template.render_text(words).map_err(|source| fault(key, source))?
+                }
+                // What has an inside is a JSON text in one field.
+                Self::List(_) | Self::Table(_) => {
+                    let value = entry.value(words).map_err(|error| error.inside(key))?;
+                    let text = value.map(|value| serde_json::to_string(&value)).transpose();
+                    text.map_err(|_| fault(key, RenderError::NotPlain))?
+                }
             };
-            let text = template.render_text(words).map_err(|source| fault(key, source))?;
             if let Some(text) = text {
                 fields.set(key, &text);
             }

@@ -1,4 +1,4 @@
-//! A message's body as a value: JSON, a form, or XML; the same on its way out and in.
+//! A message's body as a value: JSON, a form, XML or a text; the same on its way out and in.
 //!
 //! Bodies are built and read as values and written by the codecs, so nothing in a value can break
 //! out of its place. Must not know what any field means. Never panics on what came.
@@ -8,127 +8,127 @@ use std::ops::Range;
 
 use serde_json::Value as Json;
 
+use super::format::{BodyForm, BodyFormat};
+use super::path::{Path, PathPlace};
 use crate::codec::FieldLimits;
+use crate::codec::charset::NamedCharset;
 use crate::codec::form::Fields;
 use crate::codec::xml::Element;
 use crate::domain::outcome::UnknownCause;
 
-/// How a body is written, in both directions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyFormat {
-    Json,
-    Form,
-    Xml,
-}
-
-impl BodyFormat {
-    /// The media type that is sent unless the file says another one.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Form => "application/x-www-form-urlencoded",
-            Self::Xml => "application/xml; charset=utf-8",
-        }
-    }
-}
-
-/// Where a value stands in a body: a JSON pointer (RFC 6901), the name of a form field, or the
-/// names of XML elements from the outermost inwards, `@name` for an attribute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
-    name: String,
-    /// Of a JSON pointer, the names and places on the way.
-    steps: Vec<String>,
-    /// Written with a `?` at its end: a reply may come without it.
-    pub is_optional: bool,
-}
-
-impl Path {
-    /// The error says what is wrong with the text.
-    pub fn parse(text: &str, format: BodyFormat) -> Result<Self, String> {
-        let (name, is_optional) = match text.strip_suffix('?') {
-            Some(name) => (name, true),
-            None => (text, false),
-        };
-        match format {
-            BodyFormat::Json if !name.starts_with('/') => {
-                Err("is not a JSON pointer, which begins with a slash".to_owned())
-            }
-            BodyFormat::Json if has_bad_escape(name) => {
-                Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
-            }
-            BodyFormat::Xml if !name.starts_with('/') || name.len() == 1 => {
-                Err("is not a path of elements, which begins with a slash".to_owned())
-            }
-            BodyFormat::Form if name.is_empty() => Err("names no field".to_owned()),
-            BodyFormat::Json | BodyFormat::Form | BodyFormat::Xml => {
-                let steps = name.split('/').skip(1).map(unescaped).collect();
-                Ok(Self { name: name.to_owned(), steps, is_optional })
-            }
-        }
-    }
-}
-
-/// A step of a JSON pointer as it is meant (RFC 6901 §4).
-fn unescaped(step: &str) -> String {
-    step.replace("~1", "/").replace("~0", "~")
-}
-
-fn has_bad_escape(pointer: &str) -> bool {
-    pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1']))
-}
-
 /// The body of a request or a reply, decoded.
 pub enum MessageBody {
+    /// No bytes at all: no path finds anything in it.
+    Nothing,
     Json(Json),
     Form(Fields),
     Xml(Element),
+    Text(String),
+}
+
+/// What came, with the HTTP status of a reply.
+pub struct ChannelAnswer {
+    pub body: MessageBody,
+    /// Empty for a notice, which has none.
+    pub status: String,
+}
+
+impl ChannelAnswer {
+    /// The text at a path. An empty text and a JSON null are nothing.
+    pub fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
+        for place in &path.places {
+            let found = match place {
+                PathPlace::Status => Some(Cow::Borrowed(self.status.as_str())),
+                PathPlace::Whole | PathPlace::Named(_) | PathPlace::Steps(_) => {
+                    self.body.text(place)?
+                }
+            };
+            if let Some(found) = found.filter(|text| !text.is_empty()) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
 }
 
 impl MessageBody {
-    pub fn parse(body: &[u8], format: BodyFormat) -> Result<Self, UnknownCause> {
-        Self::parse_within(body, format, FieldLimits::MESSAGE)
+    pub fn parse(body: &[u8], form: BodyForm) -> Result<Self, UnknownCause> {
+        Self::parse_within(body, form, FieldLimits::MESSAGE)
     }
 
     /// The same for replies of another size.
     pub fn parse_within(
         body: &[u8],
-        format: BodyFormat,
+        form: BodyForm,
         limits: FieldLimits,
     ) -> Result<Self, UnknownCause> {
+        if body.is_empty() {
+            return Ok(Self::Nothing);
+        }
         if body.len() > limits.bytes_max {
             return Err(UnknownCause::Garbled);
         }
-        match format {
-            BodyFormat::Json => serde_json::from_slice(body).map(Self::Json).ok(),
-            BodyFormat::Form => Fields::decode_form(body, limits).map(Self::Form).ok(),
-            BodyFormat::Xml => Element::parse_within(body, limits.bytes_max).map(Self::Xml).ok(),
+        let charset = form.charset;
+        match form.format {
+            // Its percent signs stand for bytes of the encoding.
+            BodyFormat::Form => Fields::decode_form_in(charset, body, limits).map(Self::Form).ok(),
+            BodyFormat::Json if charset.is_utf_8() => {
+                serde_json::from_slice(body).map(Self::Json).ok()
+            }
+            BodyFormat::Json | BodyFormat::Xml | BodyFormat::Text => {
+                charset.decode(body).and_then(|text| Self::parse_text(&text, form))
+            }
         }
         .ok_or(UnknownCause::Garbled)
     }
 
-    /// The body's bytes. The error never quotes a value.
-    pub fn encode(&self) -> Result<Vec<u8>, String> {
-        match self {
-            Self::Json(value) => serde_json::to_vec(value).map_err(|error| error.to_string()),
-            Self::Form(fields) => Ok(fields.encode_form().into_bytes()),
-            Self::Xml(root) => {
-                root.write().map(String::into_bytes).map_err(|error| error.to_string())
-            }
+    fn parse_text(text: &str, form: BodyForm) -> Option<Self> {
+        match form.format {
+            BodyFormat::Json => serde_json::from_str(text).map(Self::Json).ok(),
+            BodyFormat::Xml => Element::parse_text(text, form.charset).map(Self::Xml).ok(),
+            BodyFormat::Text => Some(Self::Text(text.trim().to_owned())),
+            BodyFormat::Form => None,
         }
     }
 
-    /// The text at a path. An empty text and a JSON null are nothing.
-    pub fn text(&self, path: &Path) -> Result<Option<Cow<'_, str>>, UnknownCause> {
-        let found = match self {
-            Self::Form(fields) => fields.get(&path.name).map(Cow::Borrowed),
-            Self::Json(whole) => at_steps(whole, &path.steps).map_or(Ok(None), plain)?,
-            Self::Xml(root) => root
-                .text_at(&path.name)
-                .map_err(|_| UnknownCause::Garbled)?
-                .map(|text| Cow::Borrowed(text.trim())),
+    /// The body's bytes. The error never quotes a value.
+    pub fn encode(&self, charset: NamedCharset) -> Result<Vec<u8>, String> {
+        let text = match self {
+            Self::Nothing => return Ok(Vec::new()),
+            Self::Json(value) if charset.is_utf_8() => {
+                return serde_json::to_vec(value).map_err(|error| error.to_string());
+            }
+            Self::Json(value) => serde_json::to_string(value).map_err(|error| error.to_string())?,
+            Self::Form(fields) => {
+                let form = fields.encode_form_in(charset).map(String::into_bytes);
+                return form.ok_or_else(|| lacks_character(charset));
+            }
+            Self::Xml(root) => root.write_for(charset).map_err(|error| error.to_string())?,
+            Self::Text(text) => text.clone(),
         };
-        Ok(found.filter(|text| !text.is_empty()))
+        if charset.is_utf_8() {
+            return Ok(text.into_bytes());
+        }
+        let bytes = charset.encode(&text).map(Cow::into_owned);
+        bytes.ok_or_else(|| lacks_character(charset))
+    }
+
+    fn text(&self, place: &PathPlace) -> Result<Option<Cow<'_, str>>, UnknownCause> {
+        match (self, place) {
+            (Self::Form(fields), PathPlace::Named(name)) => Ok(fields.get(name).map(Cow::Borrowed)),
+            (Self::Json(whole), PathPlace::Steps(steps)) => {
+                at_steps(whole, steps).map_or(Ok(None), plain)
+            }
+            (Self::Xml(root), PathPlace::Named(name)) => {
+                let found = root.text_at(name).map_err(|_| UnknownCause::Garbled)?;
+                Ok(found.map(|text| Cow::Borrowed(text.trim())))
+            }
+            (Self::Text(text), PathPlace::Whole) => Ok(Some(Cow::Borrowed(text))),
+            // Paths are of the format that they are read with, and nothing has no place.
+            (Self::Nothing | Self::Json(_) | Self::Form(_) | Self::Xml(_) | Self::Text(_), _) => {
+                Ok(None)
+            }
+        }
     }
 
     /// The values at the top, by name: form fields, members of the JSON object, or children of the
@@ -151,7 +151,7 @@ impl MessageBody {
                 }
                 Some(Cow::Owned(fields))
             }
-            Self::Json(_) => None,
+            Self::Json(_) | Self::Nothing | Self::Text(_) => None,
             Self::Xml(root) => {
                 let mut fields = Fields::new();
                 for child in &root.children {
@@ -175,6 +175,7 @@ impl MessageBody {
                 let child = root.child(name, None).ok().flatten()?;
                 child.children.is_empty().then(|| Cow::Borrowed(child.text.as_str()))
             }
+            Self::Nothing | Self::Text(_) => None,
         }
     }
 
@@ -185,7 +186,7 @@ impl MessageBody {
             Self::Json(Json::Object(members)) => {
                 members.insert(name.to_owned(), Json::from(text));
             }
-            Self::Json(_) => {}
+            Self::Json(_) | Self::Nothing | Self::Text(_) => {}
             Self::Xml(root) => {
                 root.children.retain(|child| child.name != name);
                 root.children.push(Element::with_text(name, text));
@@ -197,9 +198,13 @@ impl MessageBody {
     pub fn element(&self, name: &str) -> Option<Range<usize>> {
         match self {
             Self::Xml(root) => Some(root.child(name, None).ok().flatten()?.span.clone()),
-            Self::Json(_) | Self::Form(_) => None,
+            Self::Json(_) | Self::Form(_) | Self::Nothing | Self::Text(_) => None,
         }
     }
+}
+
+fn lacks_character(charset: NamedCharset) -> String {
+    format!("a text has a character that {} lacks", charset.name())
 }
 
 /// The value at a JSON pointer.
@@ -253,25 +258,15 @@ pub fn element_of(name: &str, value: &Json) -> Option<Element> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_path_is_a_pointer_a_field_or_elements() {
-        assert!(Path::parse("/a/0/b?", BodyFormat::Json).is_ok_and(|path| path.is_optional));
-        for wrong in ["code", "", "?", "/a~2", "/a~"] {
-            assert!(Path::parse(wrong, BodyFormat::Json).is_err(), "{wrong}");
-        }
-        assert!(Path::parse("code", BodyFormat::Form).is_ok_and(|path| !path.is_optional));
-        assert!(Path::parse("?", BodyFormat::Form).is_err());
-        assert!(Path::parse("/a/@b?", BodyFormat::Xml).is_ok());
-        assert!(
-            Path::parse("/", BodyFormat::Xml).is_err()
-                && Path::parse("a", BodyFormat::Xml).is_err()
-        );
+    fn form(format: BodyFormat) -> BodyForm {
+        BodyForm { format, charset: NamedCharset::UTF_8 }
     }
 
     #[test]
     fn a_json_pointer_is_followed_as_rfc_6901_says() {
         let text = r#"{"":"e","a":[{"b":"0"},"1"],"m~n":"t","a/b":"s","n":null,"~1":"x"}"#;
-        let body = MessageBody::parse(text.as_bytes(), BodyFormat::Json).expect("a body");
+        let body = MessageBody::parse(text.as_bytes(), form(BodyFormat::Json)).expect("a body");
+        let body = ChannelAnswer { body, status: "204".to_owned() };
         let rows = [
             ("/a/0/b", Some("0")),
             ("/a/1", Some("1")),
@@ -285,6 +280,7 @@ mod tests {
             ("/~01", Some("x")),
             ("/", Some("e")),
             ("/n", None),
+            ("@status", Some("204")),
         ];
         for (pointer, expected) in rows {
             let path = Path::parse(pointer, BodyFormat::Json).expect("a pointer");
@@ -300,17 +296,18 @@ mod tests {
             (b"<r><b>2</b><a>1</a><o>{\"x\":[1]}</o></r>", BodyFormat::Xml),
         ];
         for (body, format) in bodies {
-            let mut document = MessageBody::parse(body, format).expect("a body");
+            let mut document = MessageBody::parse(body, form(format)).expect("a body");
             let line = document.top_fields().expect("plain").encode_line();
             assert_eq!(line, r#"a=1&b=2&o={"x":[1]}"#);
             document.set_top("sign", "S");
-            let again = MessageBody::parse(&document.encode().expect("bytes"), format);
+            let bytes = document.encode(NamedCharset::UTF_8).expect("bytes");
+            let again = MessageBody::parse(&bytes, form(format));
             assert_eq!(again.expect("a body").top("sign").as_deref(), Some("S"));
         }
         for (body, format) in
             [(&b"[1]"[..], BodyFormat::Json), (b"<r><a/><a/></r>", BodyFormat::Xml)]
         {
-            assert!(MessageBody::parse(body, format).expect("a body").top_fields().is_none());
+            assert!(MessageBody::parse(body, form(format)).expect("a body").top_fields().is_none());
         }
     }
 
@@ -320,5 +317,39 @@ mod tests {
         let root = element_of("doc", &tree).expect("an element");
         let text = root.write().expect("written");
         assert!(text.ends_with("<doc v=\"1\"><h id=\"x\">t</h><i>1</i><i>2</i></doc>"), "{text}");
+    }
+
+    #[test]
+    fn bytes_of_another_encoding_are_the_same_values() {
+        let gbk = NamedCharset::parse("gbk").expect("known");
+        let bodies: [(&[u8], BodyFormat); 3] = [
+            (b"{\"a\":\"\xb6\xa9\"}", BodyFormat::Json),
+            (b"a=%B6%A9", BodyFormat::Form),
+            (b"<?xml version=\"1.0\" encoding=\"GBK\"?><r><a>\xb6\xa9</a></r>", BodyFormat::Xml),
+        ];
+        for (bytes, format) in bodies {
+            let form = BodyForm { format, charset: gbk };
+            let body = MessageBody::parse(bytes, form).expect("a body");
+            assert_eq!(body.top("a").as_deref(), Some("订"), "{format:?}");
+            assert_eq!(body.encode(gbk).expect("bytes"), bytes, "{format:?}");
+        }
+        let mut body = MessageBody::Json(serde_json::json!({}));
+        body.set_top("a", "😀");
+        assert_eq!(body.encode(gbk), Err("a text has a character that GBK lacks".to_owned()));
+        let half = BodyForm { format: BodyFormat::Json, charset: gbk };
+        assert!(MessageBody::parse(b"{\"a\":\"\xb6\"}", half).is_err());
+    }
+
+    #[test]
+    fn a_text_has_one_place_and_nothing_has_none() {
+        let read = |bytes: &[u8], format| {
+            let body = MessageBody::parse(bytes, form(format)).expect("a body");
+            ChannelAnswer { body, status: String::new() }
+        };
+        let whole = Path::parse("@body", BodyFormat::Text).expect("a path");
+        let text = read(b" success\n", BodyFormat::Text);
+        assert_eq!(text.text(&whole).expect("plain").as_deref(), Some("success"));
+        let pointer = Path::parse("/a", BodyFormat::Json).expect("a path");
+        assert_eq!(read(b"", BodyFormat::Json).text(&pointer), Ok(None));
     }
 }

@@ -80,9 +80,9 @@ impl Encryption {
 #[derive(Debug)]
 pub struct Decryption {
     pub key: BlockKey,
-    pub cipher_text: super::document::Path,
-    pub vector: Option<super::document::Path>,
-    pub context: Option<super::document::Path>,
+    pub cipher_text: super::path::Path,
+    pub vector: Option<super::path::Path>,
+    pub context: Option<super::path::Path>,
 }
 
 impl Decryption {
@@ -131,8 +131,8 @@ mod tests {
         assert_eq!(text.len(), 32);
     }
 
-    fn path() -> super::super::document::Path {
-        super::super::document::Path::parse("/c", super::super::document::BodyFormat::Json)
+    fn path() -> super::super::path::Path {
+        super::super::path::Path::parse("/c", super::super::format::BodyFormat::Json)
             .expect("a path")
     }
 }

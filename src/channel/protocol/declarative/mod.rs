@@ -25,8 +25,14 @@
 mod body;
 mod document;
 mod encrypt;
+mod escape;
+mod filters;
+mod format;
+mod keys;
 mod kind;
 mod notice;
+mod parts;
+mod path;
 mod read;
 mod reply;
 mod sign;
@@ -47,7 +53,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use self::body::Body;
-use self::document::{BodyFormat, MessageBody};
+use self::document::{ChannelAnswer, MessageBody};
+use self::escape::encode_percent;
+use self::format::BodyForm;
 use self::notice::Notices;
 use self::reply::ReplyMap;
 use self::sign::{Signing, UnsignedRequest, Verification};
@@ -71,7 +79,11 @@ pub struct Declarative {
     origin: String,
     /// The path in front of every call's own path; empty or `/…` without a slash at the end.
     base_path: String,
-    format: BodyFormat,
+    /// How requests are written, and how what comes is.
+    request_form: BodyForm,
+    reply_form: BodyForm,
+    /// The media type of requests, unless their section says another one.
+    content_type: HeaderValue,
     /// Statuses whose body is an ordinary reply.
     accepted_statuses: Vec<u16>,
     surroundings: Arc<Surroundings>,
@@ -141,10 +153,9 @@ impl Declarative {
                 let has_type = headers.iter().any(|(name, _)| *name == CONTENT_TYPE);
                 if !has_type {
                     // The file's own content type, for instance one with a charset, goes first.
-                    let usual = HeaderValue::from_static(self.format.content_type());
-                    headers.push((CONTENT_TYPE, usual));
+                    headers.push((CONTENT_TYPE, self.content_type.clone()));
                 }
-                let built = body.build(words, self.format);
+                let built = body.build(words, self.request_form.format);
                 Some(built.map_err(|error| format!("body.{error}"))?)
             }
             None => None,
@@ -164,7 +175,9 @@ impl Declarative {
         headers: &mut Vec<(HeaderName, HeaderValue)>,
     ) -> Result<Bytes, String> {
         let Some(signing) = &self.signing else {
-            return document.map_or(Ok(Vec::new()), |document| document.encode()).map(Bytes::from);
+            let charset = self.request_form.charset;
+            let bytes = document.map_or(Ok(Vec::new()), |document| document.encode(charset));
+            return bytes.map(Bytes::from);
         };
         let signed = signing.apply(document, outgoing)?;
         for (name, text) in signed.headers {
@@ -184,29 +197,30 @@ impl Declarative {
             let words = format!("HTTP status {}", reply.status);
             return Err(Uncertainty::new(UnknownCause::HttpStatus, words));
         }
-        let answer = MessageBody::parse(&reply.body, self.format)
+        let body = MessageBody::parse(&reply.body, self.reply_form)
             .map_err(|cause| Uncertainty::new(cause, "it is not of the channel's format"))?;
         if let Some(verification) = &self.verification {
             verification
-                .prove(&reply.headers, &reply.body, Some(&answer))
+                .prove(&reply.headers, &reply.body, Some(&body))
                 .map_err(|problem| Uncertainty::new(UnknownCause::BadSignature, problem))?;
         }
+        let answer = ChannelAnswer { body, status: reply.status.to_string() };
         call.reply.outcome(&answer, Some(request.facts()))
     }
 }
 
 impl RequestTemplate {
     fn path_and_query(&self, words: &Words<'_>) -> Result<String, String> {
-        let path = self.path.render_encoded(words, encode_path_part);
+        let path = self.path.render_encoded(words, encode_percent);
         let mut path = path.map_err(|error| format!("path: {error}"))?;
         let mut joint = '?';
         for (name, template) in &self.query {
             let text = template.render_text(words).map_err(|e| format!("query.{name}: {e}"))?;
             if let Some(text) = text {
                 path.push(joint);
-                path.push_str(&encode_path_part(name));
+                path.push_str(&encode_percent(name));
                 path.push('=');
-                path.push_str(&encode_path_part(&text));
+                path.push_str(&encode_percent(&text));
                 joint = '&';
             }
         }
@@ -269,17 +283,4 @@ impl Adapter for Declarative {
 fn header_value(text: &str) -> Result<HeaderValue, String> {
     HeaderValue::from_str(text)
         .map_err(|_| "a header has a character that none may have".to_owned())
-}
-
-/// Percent-encodes all but the unreserved characters (RFC 3986 §2.3), slashes too.
-fn encode_path_part(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue};
 
-use super::document::{BodyFormat, MessageBody, Path};
+use super::document::{ChannelAnswer, MessageBody};
 use super::encrypt::Decryption;
+use super::format::BodyForm;
+use super::path::Path;
 use super::reply::{ReplyMap, required};
 use super::sign::Verification;
 use crate::channel::protocol::amount::WrittenAmount;
@@ -50,7 +52,7 @@ impl NoticeAnswer {
 /// Everything about a channel's notices.
 #[derive(Debug)]
 pub struct Notices {
-    pub format: BodyFormat,
+    pub form: BodyForm,
     pub kinds: Vec<NoticeMap>,
     /// Where the notices' content is encrypted; paths of a kind's `map` are the content's then.
     pub decryption: Option<Decryption>,
@@ -61,11 +63,12 @@ pub struct Notices {
 impl Notices {
     pub fn read(&self, notice: &WireNotice) -> Result<Notice, NoticeRefusal> {
         let unreadable = NoticeRefusal::Unreadable;
-        let outer = MessageBody::parse(&notice.body, self.format)
+        let body = MessageBody::parse(&notice.body, self.form)
             .map_err(|_| unreadable("the body is not of the channel's format"))?;
         self.verification
-            .prove(&notice.headers, &notice.body, Some(&outer))
+            .prove(&notice.headers, &notice.body, Some(&body))
             .map_err(|problem| NoticeRefusal::BadSignature(Objection::new(problem)))?;
+        let outer = ChannelAnswer { body, status: String::new() };
         let kind = self.kinds.iter().find(|kind| kind.fits(&outer));
         let kind = kind.ok_or(unreadable("it is of no kind that the channel's file describes"))?;
         let (inner, text);
@@ -74,8 +77,9 @@ impl Notices {
             Some(decryption) => {
                 text = open(decryption, &outer)
                     .ok_or(unreadable("what is encrypted in it cannot be opened"))?;
-                inner = MessageBody::parse(&text, self.format)
+                let body = MessageBody::parse(&text, self.form)
                     .map_err(|_| unreadable("what was encrypted is not of the format"))?;
+                inner = ChannelAnswer { body, status: String::new() };
                 (&inner, &text[..])
             }
         };
@@ -111,7 +115,7 @@ impl Notices {
 }
 
 impl NoticeMap {
-    fn fits(&self, document: &MessageBody) -> bool {
+    fn fits(&self, document: &ChannelAnswer) -> bool {
         self.when.iter().all(|(path, texts)| {
             let found = document.text(path).ok().flatten();
             found.is_some_and(|found| texts.iter().any(|text| *text == *found))
@@ -119,7 +123,7 @@ impl NoticeMap {
     }
 }
 
-fn open(decryption: &Decryption, outer: &MessageBody) -> Option<Vec<u8>> {
+fn open(decryption: &Decryption, outer: &ChannelAnswer) -> Option<Vec<u8>> {
     let text = |path: Option<&Path>| match path {
         Some(path) => outer.text(path).ok().map(|found| found.unwrap_or_default().into_owned()),
         None => Some(String::new()),

@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::document::{MessageBody, Path};
+use super::document::ChannelAnswer;
 use super::kind::Action;
+use super::path::Path;
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::{AttemptFacts, Uncertainty};
@@ -87,7 +88,7 @@ impl ReplyMap {
     /// whoever knows the attempt compares then.
     pub fn outcome(
         &self,
-        answer: &MessageBody,
+        answer: &ChannelAnswer,
         facts: Option<&AttemptFacts>,
     ) -> Result<Outcome, Uncertainty> {
         let code = match &self.code {
@@ -167,7 +168,7 @@ impl ReplyMap {
     fn state_outcome(
         &self,
         state: StateMeaning,
-        answer: &MessageBody,
+        answer: &ChannelAnswer,
         facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
@@ -228,7 +229,7 @@ impl ReplyMap {
     /// A reply without a state: the original's code, read as its first reply would have been.
     fn result_outcome(
         &self,
-        answer: &MessageBody,
+        answer: &ChannelAnswer,
         facts: Option<&AttemptFacts>,
     ) -> Result<Outcome, Uncertainty> {
         let path = self.result_code.as_ref().ok_or(UnknownCause::Garbled)?;
@@ -250,7 +251,7 @@ impl ReplyMap {
 
     /// The channel has it. Its reference is taken where it is there already: what is wrong about it
     /// takes nothing from the word.
-    fn pending(&self, answer: &MessageBody, code: String) -> Outcome {
+    fn pending(&self, answer: &ChannelAnswer, code: String) -> Outcome {
         let reference = find(answer, self.reference.as_ref(), PathNeed::IfThere).ok().flatten();
         let channel_reference = reference.and_then(|text| read_reference(&text).ok());
         Outcome::Pending { code, channel_reference }
@@ -259,7 +260,7 @@ impl ReplyMap {
     /// A yes must name our order and our amount wherever the file says that it does.
     fn approved(
         &self,
-        answer: &MessageBody,
+        answer: &ChannelAnswer,
         facts: Option<&AttemptFacts>,
         code: &str,
     ) -> Result<Outcome, Uncertainty> {
@@ -278,7 +279,7 @@ impl ReplyMap {
     /// The order number as `need` says; the amount only if it is there, for a no may leave it out.
     fn compare(
         &self,
-        answer: &MessageBody,
+        answer: &ChannelAnswer,
         facts: Option<&AttemptFacts>,
         need: PathNeed,
     ) -> Result<(), Uncertainty> {
@@ -312,14 +313,14 @@ impl ReplyMap {
 
 /// The text at a path that a notice must have.
 pub fn required<'a>(
-    answer: &'a MessageBody,
+    answer: &'a ChannelAnswer,
     path: Option<&Path>,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {
     find(answer, path, PathNeed::AsFileSays)
 }
 
 fn find<'a>(
-    answer: &'a MessageBody,
+    answer: &'a ChannelAnswer,
     path: Option<&Path>,
     need: PathNeed,
 ) -> Result<Option<Cow<'a, str>>, UnknownCause> {

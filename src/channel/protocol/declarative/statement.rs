@@ -11,7 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{Method, Uri};
 
-use super::document::{MessageBody, Path};
+use super::document::{ChannelAnswer, MessageBody};
+use super::path::Path;
 use super::sign::UnsignedRequest;
 use super::template::Template;
 use super::words::{Subject, Words, nonce_of};
@@ -79,7 +80,7 @@ pub struct FileProof {
 }
 
 impl FileProof {
-    fn read(&self, answer: &MessageBody) -> Result<(Digest, Vec<u8>), String> {
+    fn read(&self, answer: &ChannelAnswer) -> Result<(Digest, Vec<u8>), String> {
         let algorithm = match &self.hash_type {
             Some(path) => {
                 let name = required(answer, path, "hash type")?;
@@ -122,7 +123,7 @@ impl StatementCall {
     }
 
     /// The code of a reply; `None` where the file does not say that it has one, or it has none.
-    fn code_of(&self, answer: &MessageBody) -> Result<Option<String>, String> {
+    fn code_of(&self, answer: &ChannelAnswer) -> Result<Option<String>, String> {
         let Some(path) = &self.code else { return Ok(None) };
         let found = answer.text(path).map_err(|_| "its code is no text")?;
         match found {
@@ -141,7 +142,7 @@ impl StatementCall {
         }
     }
 
-    fn check_date(&self, answer: &MessageBody, date: BusinessDate) -> Result<(), String> {
+    fn check_date(&self, answer: &ChannelAnswer, date: BusinessDate) -> Result<(), String> {
         let Some(path) = &self.date else { return Ok(()) };
         let found = answer.text(path).map_err(|_| "its date is no text")?;
         let Some(found) = found else {
@@ -165,12 +166,13 @@ impl Declarative {
         if !self.accepted_statuses.contains(&reply.status) {
             return Err(format!("HTTP status {}", reply.status));
         }
-        let answer = MessageBody::parse_within(&reply.body, self.format, call.limits()).ok();
+        let body = MessageBody::parse_within(&reply.body, self.reply_form, call.limits()).ok();
         if let Some(verification) = self.verification.as_ref().filter(|_| !call.is_unsigned)
-            && let Err(problem) = verification.prove(&reply.headers, &reply.body, answer.as_ref())
+            && let Err(problem) = verification.prove(&reply.headers, &reply.body, body.as_ref())
         {
             return Err(problem.to_owned());
         }
+        let answer = body.map(|body| ChannelAnswer { body, status: reply.status.to_string() });
         let code = answer.as_ref().map_or(Ok(None), |answer| call.code_of(answer))?;
         if let Some(code) = &code
             && let Some(refusal) = call.refusal(code)
@@ -288,7 +290,7 @@ fn is_page(bytes: &[u8]) -> bool {
     begins(b"<!doctype html") || begins(b"<html")
 }
 
-fn required(answer: &MessageBody, path: &Path, what: &str) -> Result<String, String> {
+fn required(answer: &ChannelAnswer, path: &Path, what: &str) -> Result<String, String> {
     let found = answer.text(path).map_err(|_| format!("its {what} is no text"))?;
     found.map(|text| text.into_owned()).ok_or_else(|| format!("it brings no {what}"))
 }

@@ -6,77 +6,37 @@
 
 use std::sync::LazyLock;
 
-use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use minijinja::value::ValueKind;
-use minijinja::{Environment, Error, ErrorKind, Expression, State, Value};
+use minijinja::{Environment, ErrorKind, Expression, Value};
 use serde_json::Value as Json;
 
+use super::escape::{Escape, escapes, joined_by_hand};
+use super::filters::{DecimalNumber, add_filters, moment_in, parse_time_filter};
 use super::kind::RequestKind;
-use super::words::{Constants, ENCRYPTER, Encrypter, Word, Words};
-use crate::domain::time::Timestamp;
+use super::parts::{TemplateMistake, TemplatePart, split};
+use super::words::{Constants, Word, Words};
 
 /// The language of every channel file is the same, so it is made once for the process.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
     environment.remove_global("debug");
-    environment.add_filter("time", write_time);
-    environment.add_filter("encrypted", encrypt);
+    add_filters(&mut environment);
     environment
 });
 
-/// `{{ sent_at | time("%Y%m%d%H%M%S", "Asia/Shanghai") }}`: a moment in a zone, as `strftime` does.
-fn write_time(millis: i64, format: &str, zone: &str) -> Result<String, Error> {
-    let wrong = |words: &'static str| Error::new(ErrorKind::InvalidOperation, words);
-    let zone = TimeZone::get(zone).map_err(|_| wrong(UNKNOWN_ZONE))?;
-    moment_in(millis, format, zone).map_err(wrong)
-}
-
-const UNKNOWN_ZONE: &str = "the time zone is not known";
-
-fn moment_in(millis: i64, format: &str, zone: TimeZone) -> Result<String, &'static str> {
-    let moment = jiff::Timestamp::from_millisecond(Timestamp::from_millis(millis).as_millis())
-        .map_err(|_| "the moment is outside the calendar")?
-        .to_zoned(zone);
-    strtime::format(format, &moment).map_err(|_| "the format is not one of strftime")
-}
-
-/// Reads an expression that is a moment's word and [`write_time`] with two plain texts. `None`
+/// Reads an expression that is a moment's word and the filter `time` with two plain texts. `None`
 /// where it is another one.
 fn as_moment(source: &str) -> Option<Result<Piece, TemplateMistake>> {
     let (word, filter) = source.split_once('|')?;
     let word = Word::parse(word.trim()).filter(|word| word.is_moment())?;
-    let arguments = filter.trim().strip_prefix("time")?.trim_start();
-    let arguments = arguments.strip_prefix('(')?.strip_suffix(')')?;
-    let plain = |text: &str| {
-        let text = text.trim();
-        let quote = text.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
-        let inner = text.strip_prefix(quote)?.strip_suffix(quote)?;
-        (!inner.contains([quote, '\\', ','])).then(|| inner.to_owned())
-    };
-    let (format, zone) = arguments.split_once(',')?;
-    let (format, name) = (plain(format)?, plain(zone)?);
-    let mistake = || TemplateMistake {
-        problem: format!("{{{{ {source} }}}}: {UNKNOWN_ZONE}"),
-        advice: "write one of the IANA database, such as Asia/Shanghai".to_owned(),
-    };
-    let zone = TimeZone::get(&name).map_err(|_| mistake());
-    Some(zone.map(|zone| Piece::Moment { word, format, zone }))
-}
-
-/// `{{ card.number | encrypted }}`: as `[http.encrypt]` says. What is absent stays absent.
-fn encrypt(state: &State<'_, '_>, value: Value) -> Result<Value, Error> {
-    let Some(text) = value.as_str() else {
-        return match value.kind() {
-            ValueKind::Undefined | ValueKind::None => Ok(Value::UNDEFINED),
-            // The kinds are another crate's and may grow.
-            _ => Err(Error::new(ErrorKind::InvalidOperation, "only texts are encrypted")),
-        };
-    };
-    let key = state.lookup(ENCRYPTER);
-    let key = key.as_ref().and_then(|key| key.downcast_object_ref::<Encrypter>());
-    let made = key.and_then(|key| key.apply(text)).map(Value::from);
-    made.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "there is no key to encrypt with"))
+    let read = parse_time_filter(filter)?;
+    Some(read.map(|(format, zone)| Piece::Moment { word, format, zone }).map_err(|problem| {
+        TemplateMistake {
+            problem: format!("{{{{ {source} }}}}: {problem}"),
+            advice: "write one of the IANA database, such as Asia/Shanghai".to_owned(),
+        }
+    }))
 }
 
 /// Which part of a request a template fills.
@@ -98,19 +58,12 @@ pub struct Scope<'a> {
     pub target: Target,
 }
 
-/// A mistake in a template of the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TemplateMistake {
-    pub problem: String,
-    pub advice: String,
-}
-
 /// Why a template gave nothing for one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
     #[error("the expression fails ({0})")]
     Failed(ErrorKind),
-    #[error("a number with a point: money is written by `amount` or `amount_decimal`")]
+    #[error("a number with a point: money is `amount`, `amount_decimal`, or that `| number`")]
     Fraction,
     #[error("the number does not fit into 64 bits")]
     TooLarge,
@@ -118,6 +71,8 @@ pub enum RenderError {
     NotPlain,
     #[error("part of a text is absent from this request")]
     PartAbsent,
+    #[error("a value has a sign that would end its part of the text around it")]
+    BreaksOut,
 }
 
 /// One leaf of a body, one header, or a path.
@@ -128,8 +83,8 @@ pub struct Template(Form);
 enum Form {
     Literal(Json),
     Single(Piece),
-    /// Literal texts and expressions, joined.
-    Mixed(Vec<Piece>),
+    /// Literal texts and expressions, joined; each expression stays a value of the text.
+    Mixed(Vec<(Piece, Escape)>),
 }
 
 #[derive(Debug)]
@@ -155,17 +110,32 @@ impl Template {
 
     /// Compiles a text of the file.
     pub fn compile(text: &str, scope: &Scope<'_>) -> Result<Self, TemplateMistake> {
+        let parts = split(text)?;
+        // What stands in a path or a query is percent-encoded whole.
+        let written = match scope.target {
+            Target::Path => parts.iter().map(|_| Escape::Plain(Vec::new())).collect(),
+            Target::Header | Target::Body => escapes(&parts, scope.target == Target::Header)?,
+        };
         let mut pieces = Vec::new();
-        for part in split(text)? {
+        for (part, escape) in parts.into_iter().zip(written) {
             pieces.push(match part {
-                TemplatePart::Literal(text) => Piece::Literal(text.to_owned()),
-                TemplatePart::Expression(source) => compile_expression(source, scope)?,
+                TemplatePart::Literal(text) => (Piece::Literal(text.to_owned()), escape),
+                TemplatePart::Expression(source) => {
+                    let piece = compile_expression(source, scope)?;
+                    // The file's own words divide no text of the file's own.
+                    let is_own = scope.constants.contains_key(source);
+                    let escape = match escape {
+                        Escape::Plain(_) if is_own => Escape::Plain(Vec::new()),
+                        other => other,
+                    };
+                    (piece, escape)
+                }
             });
         }
         let form = match pieces.pop() {
             None => Form::Literal(Json::from("")),
-            Some(Piece::Literal(text)) if pieces.is_empty() => Form::Literal(Json::from(text)),
-            Some(only) if pieces.is_empty() => Form::Single(only),
+            Some((Piece::Literal(text), _)) if pieces.is_empty() => Form::Literal(Json::from(text)),
+            Some((only, _)) if pieces.is_empty() => Form::Single(only),
             Some(last) => {
                 pieces.push(last);
                 Form::Mixed(pieces)
@@ -181,9 +151,15 @@ impl Template {
             Form::Single(piece) => piece.render(words),
             Form::Mixed(pieces) => {
                 let mut text = String::new();
-                for piece in pieces {
+                for (piece, escape) in pieces {
+                    if let Piece::Literal(literal) = piece {
+                        text.push_str(literal);
+                        continue;
+                    }
                     let part = piece.render(words)?.ok_or(RenderError::PartAbsent)?;
-                    text.push_str(&plain_text(part)?);
+                    let plain = plain_text(part.clone())?;
+                    let written = escape.write(&part, &plain).ok_or(RenderError::BreaksOut)?;
+                    text.push_str(&written);
                 }
                 Ok(Some(Json::from(text)))
             }
@@ -211,7 +187,7 @@ impl Template {
             Form::Single(piece) => insert(piece),
             Form::Mixed(pieces) => pieces
                 .iter()
-                .map(|piece| match piece {
+                .map(|(piece, _)| match piece {
                     Piece::Literal(text) => Ok(text.clone()),
                     Piece::Constant(_)
                     | Piece::Word(_)
@@ -247,6 +223,9 @@ impl Piece {
 
 /// A leaf's value as JSON: a text, an integer or a boolean.
 fn to_json(value: &Value) -> Result<Option<Json>, RenderError> {
+    if let Some(number) = value.downcast_object_ref::<DecimalNumber>() {
+        return number.to_json().map(Some).ok_or(RenderError::TooLarge);
+    }
     match value.kind() {
         ValueKind::Undefined | ValueKind::None => Ok(None),
         ValueKind::Bool => Ok(Some(Json::from(value.is_true()))),
@@ -271,60 +250,6 @@ fn plain_text(value: Json) -> Result<String, RenderError> {
     }
 }
 
-/// One stretch of a template's text.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TemplatePart<'t> {
-    Literal(&'t str),
-    /// The expression between `{{` and `}}`, without the blanks around it.
-    Expression(&'t str),
-}
-
-/// Tells literal text from expressions.
-pub fn split(text: &str) -> Result<Vec<TemplatePart<'_>>, TemplateMistake> {
-    if text.contains("{%") || text.contains("{#") {
-        return Err(TemplateMistake {
-            problem: "has a statement".to_owned(),
-            advice: "write expressions only, such as {{ order_no }}".to_owned(),
-        });
-    }
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(start) = rest.find("{{") {
-        if start > 0 {
-            parts.push(TemplatePart::Literal(&rest[..start]));
-        }
-        let inner = &rest[start + 2..];
-        let end = expression_length(inner).ok_or_else(|| TemplateMistake {
-            problem: "has an expression that is not closed".to_owned(),
-            advice: "close it with }}".to_owned(),
-        })?;
-        parts.push(TemplatePart::Expression(inner[..end].trim()));
-        rest = &inner[end + 2..];
-    }
-    if !rest.is_empty() {
-        parts.push(TemplatePart::Literal(rest));
-    }
-    Ok(parts)
-}
-
-/// Bytes up to the first `}}` that stands in no quotes.
-fn expression_length(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut quote = None;
-    let mut at = 0;
-    while at < bytes.len() {
-        match (quote, bytes[at]) {
-            (Some(_), b'\\') => at += 1,
-            (Some(open), byte) if byte == open => quote = None,
-            (None, b'"' | b'\'') => quote = Some(bytes[at]),
-            (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return Some(at),
-            (Some(_) | None, _) => {}
-        }
-        at += 1;
-    }
-    None
-}
-
 fn compile_expression(source: &str, scope: &Scope<'_>) -> Result<Piece, TemplateMistake> {
     let expression = ENVIRONMENT.compile_expression_owned(source.to_owned()).map_err(|error| {
         TemplateMistake {
@@ -336,6 +261,9 @@ fn compile_expression(source: &str, scope: &Scope<'_>) -> Result<Piece, Template
     names.sort();
     for name in &names {
         check_name(name, scope)?;
+    }
+    if let Some(mistake) = joined_by_hand(source) {
+        return Err(mistake);
     }
     if let Some(word) = Word::parse(source) {
         return Ok(Piece::Word(word));
@@ -380,34 +308,4 @@ fn known_names(scope: &Scope<'_>) -> String {
     let constants = scope.constants.keys().map(String::as_str);
     let names: Vec<&str> = words.map(|word| word.name()).chain(constants).collect();
     format!("known here: {}", names.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_told_from_expressions() {
-        let rows: [(&str, &[TemplatePart<'_>]); 6] = [
-            ("", &[]),
-            ("plain } text", &[TemplatePart::Literal("plain } text")]),
-            ("{{ a }}", &[TemplatePart::Expression("a")]),
-            (
-                "x{{a}}y",
-                &[
-                    TemplatePart::Literal("x"),
-                    TemplatePart::Expression("a"),
-                    TemplatePart::Literal("y"),
-                ],
-            ),
-            ("{{ '}}' }}", &[TemplatePart::Expression("'}}'")]),
-            (r#"{{ "\"}}" }}"#, &[TemplatePart::Expression(r#""\"}}""#)]),
-        ];
-        for (text, expected) in rows {
-            assert_eq!(split(text).expect("a template"), expected, "{text}");
-        }
-        for wrong in ["{{ a", "{{ 'a }}", "{% if a %}", "{{ \"\\"] {
-            assert!(split(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -10,10 +10,12 @@ use super::{read_codes, unless_wrong};
 use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::amount::AmountForm;
 use crate::channel::protocol::declarative::body::Body;
-use crate::channel::protocol::declarative::document::{BodyFormat, Path};
+use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
 use crate::channel::protocol::declarative::kind::{Action, RequestKind};
+use crate::channel::protocol::declarative::parts::TemplateMistake;
+use crate::channel::protocol::declarative::path::Path;
 use crate::channel::protocol::declarative::reply::{ReplyMap, StateMeaning};
-use crate::channel::protocol::declarative::template::{Scope, Target, Template, TemplateMistake};
+use crate::channel::protocol::declarative::template::{Scope, Target, Template};
 use crate::channel::protocol::declarative::words::Constants;
 use crate::channel::protocol::declarative::{Call, RequestTemplate};
 use crate::codec::xml::is_name;
@@ -25,8 +27,11 @@ use crate::domain::flow::attempt::Operation;
 const LIKE_MAX: usize = 3;
 
 /// The facts of `[http]` that each of its parts needs.
+#[derive(Clone, Copy)]
 pub struct CallReader<'a> {
-    pub format: BodyFormat,
+    pub request: BodyForm,
+    /// Of what is read: replies, or notices.
+    pub reply: BodyForm,
     pub constants: &'a Constants,
     pub codes: &'a CodeTable,
 }
@@ -56,7 +61,13 @@ impl CallReader<'_> {
             from(key).optional_section(key)
         };
         let scope = |target| Scope { kind, constants: self.constants, target };
-        let methods = [("POST", Method::POST), ("GET", Method::GET), ("PUT", Method::PUT)];
+        let methods = [
+            ("POST", Method::POST),
+            ("GET", Method::GET),
+            ("PUT", Method::PUT),
+            ("PATCH", Method::PATCH),
+            ("DELETE", Method::DELETE),
+        ];
         let method = from("method").choice_or("method", Method::POST, &methods);
         let path = read_path(from("path"), &scope(Target::Path));
         let query = inner("query").map_or(Some(Vec::new()), |query| {
@@ -69,7 +80,8 @@ impl CallReader<'_> {
             headers.finish();
             read
         });
-        let own_body = method != Method::GET || section.has("body");
+        // What another section sends is no part of a request that usually has no body.
+        let own_body = ![Method::GET, Method::DELETE].contains(&method) || section.has("body");
         let body = match inner("body").filter(|_| own_body) {
             Some(_) if method == Method::GET => {
                 section.mistake("body", "cannot be sent by GET", "write method = \"POST\"");
@@ -98,20 +110,16 @@ impl CallReader<'_> {
             let entry = match section.value(key) {
                 Some(Tree::Table(_)) => {
                     let inner = section.section(key);
-                    self.check_flat(section, key);
                     self.table(&inner, scope)
                 }
-                Some(Tree::List(items)) => {
-                    self.check_flat(section, key);
-                    self.list(section, key, items, scope)
-                }
+                Some(Tree::List(items)) => self.list(section, key, items, scope),
                 Some(leaf) => compile_leaf(leaf, scope)
                     .map_err(|wrong| section.mistake(key, &wrong.problem, &wrong.advice))
                     .ok(),
                 None => None,
             };
             let name = key.strip_prefix('@').unwrap_or(key);
-            if self.format == BodyFormat::Xml && !is_name(name) && key != "#text" {
+            if self.request.format == BodyFormat::Xml && !is_name(name) && key != "#text" {
                 section.mistake(key, "is not the name of an XML element", "use letters and digits");
             }
             is_whole &= entry.is_some();
@@ -120,19 +128,12 @@ impl CallReader<'_> {
         is_whole.then_some(Body::Table(entries))
     }
 
-    fn check_flat(&self, section: &Section<'_>, key: &str) {
-        match self.format {
-            BodyFormat::Json | BodyFormat::Xml => {}
-            BodyFormat::Form => section.mistake(key, "is nested", "a form has single values only"),
-        }
-    }
-
     /// An XML body is one element.
     fn check_root(&self, section: &Section<'_>, body: &Section<'_>) {
         let keys = body.keys();
         let is_element = matches!(&keys[..], [(key, _)]
             if matches!(body.value(key), Some(Tree::Table(_))));
-        if self.format == BodyFormat::Xml && !is_element {
+        if self.request.format == BodyFormat::Xml && !is_element {
             let advice = "write [http.….body.Document], with the outermost element's name";
             section.mistake("body", "is not one table inside another", advice);
         }
@@ -163,10 +164,16 @@ impl CallReader<'_> {
     ) -> Option<ReplyMap> {
         drop(section.optional_section("reply"));
         let reply = from("reply").section("reply");
-        let path = |key| reply.optional_parsed(key, self.sample_path(), |text| self.path(text));
+        let path = |key: &str| {
+            let path = self.path_at(&reply, key);
+            if action.is_none() && path.as_ref().is_some_and(Path::needs_status) {
+                reply.mistake(key, "is a status, which a notice has not", "name a path in it");
+            }
+            path
+        };
         let (state, result_code) = (path("state"), path("result_code"));
         let tells_state = reply.has("state") || reply.has("result_code");
-        let code = if action.is_none() && tells_state {
+        let code = if (action.is_none() && tells_state) || reply.has("code") {
             path("code")
         } else {
             reply.parsed("code", self.sample_path(), |text| self.path(text))
@@ -201,15 +208,35 @@ impl CallReader<'_> {
     }
 
     pub const fn sample_path(&self) -> &'static str {
-        match self.format {
+        match self.reply.format {
             BodyFormat::Json => "/code",
             BodyFormat::Form => "code",
             BodyFormat::Xml => "/doc/code",
+            BodyFormat::Text => "@body",
         }
     }
 
     pub fn path(&self, text: &str) -> Result<Path, String> {
-        Path::parse(text, self.format)
+        Path::parse(text, self.reply.format)
+    }
+
+    /// The path at a key: one, or a list of which the first that finds something counts.
+    pub fn path_at(&self, section: &Section<'_>, key: &str) -> Option<Path> {
+        if !matches!(section.value(key), Some(Tree::List(_))) {
+            return section.optional_parsed(key, self.sample_path(), |text| self.path(text));
+        }
+        let mut paths = Vec::new();
+        for (index, text) in section.texts(key).iter().enumerate() {
+            match self.path(text) {
+                Ok(path) => paths.push(path),
+                Err(problem) => {
+                    section.mistake_in(key, index, &problem, self.sample_path());
+                    return None;
+                }
+            }
+        }
+        let advice = "write for example [\"/error/code?\", \"/code?\"]";
+        Path::first_of(paths).map_err(|problem| section.mistake(key, &problem, advice)).ok()
     }
 }
 

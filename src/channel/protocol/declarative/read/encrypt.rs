@@ -4,9 +4,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::channel::protocol::declarative::document::{BodyFormat, Path};
 use crate::channel::protocol::declarative::encrypt::public_key_der;
 use crate::channel::protocol::declarative::encrypt::{Decryption, Encryption, FieldKey};
+use crate::channel::protocol::declarative::format::BodyFormat;
+use crate::channel::protocol::declarative::path::Path;
 use crate::codec::crypto::cipher::{BlockCipher, BlockKey, Mode, OaepDigest, OaepEncryptor};
 use crate::codec::sign::{RsaEncryptor, read_hex};
 use crate::config::credential::CredentialResolver;

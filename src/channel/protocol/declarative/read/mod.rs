@@ -13,15 +13,15 @@ mod statement;
 
 use std::sync::Arc;
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use minijinja::Value;
 
 use self::call::CallReader;
 use self::encrypt::read_encryption;
 use self::notice::read_notices;
-use self::sign::SignReader;
+use self::sign::{SignReader, Signatures};
 use self::statement::read_statement;
-use super::document::BodyFormat;
+use super::format::{BodyForm, BodyFormat};
 use super::kind::RequestKind;
 use super::statement::StatementCall;
 use super::words::{Constant, Constants, ENCRYPTER, Surroundings, Word};
@@ -30,6 +30,7 @@ use crate::channel::file::codes::{CodeMeaning, CodeTable};
 use crate::channel::protocol::sample::{sample_now, sample_requests};
 use crate::channel::statement::{StatementFile, StatementSource};
 use crate::channel::{Adapter, EncodeError};
+use crate::codec::charset::NamedCharset;
 use crate::config::credential::CredentialResolver;
 use crate::config::raw::Tree;
 use crate::config::section::Section;
@@ -45,9 +46,7 @@ pub fn read(
     resolve: &CredentialResolver<'_>,
 ) -> Option<Declarative> {
     let base = read_base_url(&section);
-    let formats =
-        [("json", BodyFormat::Json), ("form", BodyFormat::Form), ("xml", BodyFormat::Xml)];
-    let format = section.choice_or("format", BodyFormat::Json, &formats);
+    let forms = read_forms(&section);
     let mut statuses = section.integers_or("accept_statuses", &[], 200_u16..=599);
     statuses.push(200);
     let constants = read_constants(&section, resolve);
@@ -56,10 +55,12 @@ pub fn read(
         inner.finish();
         read
     });
-    let (signing, verification) =
-        SignReader { format, constants: &constants, resolve }.read(&section);
-    let verification = verification.map(|found| found.map(Arc::new));
-    let reader = CallReader { format, constants: &constants, codes };
+    let Forms { request, reply, notice } = forms;
+    let signs = SignReader { request, reply, notice, constants: &constants, resolve };
+    let Signatures { signing, replies, notices: own } = signs.read(&section);
+    let verification = replies.map(|found| found.map(Arc::new));
+    let own = own.map(|found| found.map(Arc::new));
+    let reader = CallReader { request, reply, constants: &constants, codes };
     let calls: Vec<Option<Call>> = RequestKind::ALL
         .into_iter()
         .filter(|kind| section.has(kind.name))
@@ -69,19 +70,23 @@ pub fn read(
         section.mistake("payment", "is missing", "describe the payment under [http.payment]");
     }
     let proof = verification.as_ref().and_then(Option::as_ref);
-    let notices = read_notices(&section, &reader, proof, resolve);
+    let of_notices = CallReader { reply: notice, ..reader };
+    let notice_proof = own.as_ref().and_then(Option::as_ref).or(proof);
+    let notices = read_notices(&section, &of_notices, notice_proof, resolve);
     let own_host = base.as_ref().map_or("", |(origin, _)| host_of(origin));
     let statement = read_statement(&section, &reader, proof, own_host);
     let whole = base.zip(calls.into_iter().collect::<Option<Vec<_>>>());
     let whole = whole.zip(signing.zip(verification)).zip(unless_wrong(encryption).zip(notices));
-    let whole = whole.zip(statement);
-    let adapter = whole.map(|(((((origin, base_path), calls), signs), rest), statement)| {
+    let whole = whole.zip(statement.zip(own));
+    let adapter = whole.map(|(((((origin, base_path), calls), signs), rest), (statement, _))| {
         let ((signing, verification), (encryption, notices)) = (signs, rest);
         let surroundings = Arc::new(Surroundings { constants, encryption });
         Declarative {
             origin,
             base_path,
-            format,
+            request_form: request,
+            reply_form: reply,
+            content_type: content_type(request),
             accepted_statuses: statuses,
             surroundings,
             signing,
@@ -96,6 +101,37 @@ pub fn read(
     }
     section.finish();
     adapter
+}
+
+/// How each kind of message is written.
+struct Forms {
+    request: BodyForm,
+    reply: BodyForm,
+    notice: BodyForm,
+}
+
+fn read_forms(section: &Section<'_>) -> Forms {
+    let formats = [
+        ("json", BodyFormat::Json),
+        ("form", BodyFormat::Form),
+        ("xml", BodyFormat::Xml),
+        ("text", BodyFormat::Text),
+    ];
+    let written = section.choice_or("format", BodyFormat::Json, &formats[..3]);
+    let replies = section.optional_choice("reply_format", &formats).unwrap_or(written);
+    let notices = section.optional_choice("notice_format", &formats).unwrap_or(replies);
+    let name = section.text_or("charset", "utf-8");
+    let charset = NamedCharset::parse(&name).unwrap_or_else(|| {
+        let advice = "write for example \"gbk\"";
+        section.mistake("charset", "names no encoding that keeps ASCII as it is", advice);
+        NamedCharset::UTF_8
+    });
+    let form = |format| BodyForm { format, charset };
+    Forms { request: form(written), reply: form(replies), notice: form(notices) }
+}
+
+fn content_type(form: BodyForm) -> HeaderValue {
+    HeaderValue::from_str(&form.content_type()).expect("names of formats and encodings are ASCII")
 }
 
 /// Builds one request of each kind from made-up data; what fails would fail for every payment.

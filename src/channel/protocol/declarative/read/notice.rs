@@ -7,8 +7,8 @@ use http::HeaderValue;
 use super::call::{CallReader, bases, holder};
 use super::encrypt::read_decryption;
 use super::unless_wrong;
-use crate::channel::protocol::declarative::document::Path;
 use crate::channel::protocol::declarative::notice::{NoticeAnswer, NoticeMap, Notices};
+use crate::channel::protocol::declarative::path::Path;
 use crate::channel::protocol::declarative::sign::Verification;
 use crate::config::credential::CredentialResolver;
 use crate::config::section::Section;
@@ -35,8 +35,8 @@ pub fn read_notices(
     let read = |name: &&str| {
         let section = http.optional_section(name)?;
         let kind = read_kind(http, name, &section, reader);
-        if verification.is_none() && !http.has("verify") {
-            let advice = "describe the channel's signature under [http.verify]";
+        if verification.is_none() && !http.has("notice_verify") && !says_signed(http) {
+            let advice = "describe the signature under [http.notice_verify] or [http.verify]";
             http.mistake(name, "anyone could post one, for nothing proves it", advice);
         }
         if *name != "notice" && !section.has("when") {
@@ -49,7 +49,7 @@ pub fn read_notices(
     let kinds: Vec<Option<NoticeMap>> = SECTIONS.iter().filter_map(read).collect();
     let answer = http.optional_section("notice_answer");
     let decryption = http.optional_section("decrypt").map(|inner| {
-        let read = read_decryption(&inner, reader.format, resolve);
+        let read = read_decryption(&inner, reader.reply.format, resolve);
         inner.finish();
         read
     });
@@ -75,8 +75,13 @@ pub fn read_notices(
     let kinds = kinds.into_iter().collect::<Option<Vec<_>>>()?;
     let verification = Arc::clone(verification?);
     let decryption = unless_wrong(decryption)?;
-    let format = reader.format;
-    Some(Some(Notices { format, kinds, decryption, verification, answer: answer? }))
+    let form = reader.reply;
+    Some(Some(Notices { form, kinds, decryption, verification, answer: answer? }))
+}
+
+/// Whether `[http.verify]` describes a signature, rightly or not.
+fn says_signed(http: &Section<'_>) -> bool {
+    http.optional_section("verify").is_some_and(|verify| !verify.has("none"))
 }
 
 fn read_answer(section: &Section<'_>) -> Option<NoticeAnswer> {
@@ -101,7 +106,7 @@ fn read_kind(
     let mut when = Vec::new();
     if let Some(inner) = section.optional_section("when") {
         for (key, _) in inner.keys() {
-            let path = Path::parse(key, reader.format)
+            let path = Path::parse(key, reader.reply.format)
                 .map_err(|problem| inner.mistake(key, &problem, "write a path of the notice"))
                 .ok();
             // One text, or several of which one must stand there.

@@ -8,10 +8,10 @@
 use http::HeaderName;
 
 use super::unless_wrong;
-use crate::channel::protocol::declarative::document::BodyFormat;
+use crate::channel::protocol::declarative::format::{BodyForm, BodyFormat};
+use crate::channel::protocol::declarative::keys::{Algorithm, Encoding, SigningKey, VerifyingKey};
 use crate::channel::protocol::declarative::sign::{
-    Algorithm, Encoding, Seal, SignedPart, Signing, SigningKey, TimestampUnit, Verification,
-    VerifyingKey, parse_parts,
+    Seal, SignedPart, Signing, TimestampUnit, Verification, parse_parts,
 };
 use crate::channel::protocol::declarative::words::Constants;
 use crate::codec::crypto::digest::Digest;
@@ -23,38 +23,69 @@ use crate::config::section::Section;
 /// The result of reading a section: `None` after a mistake, `Some(None)` where it is absent.
 pub type OptionalSection<T> = Option<Option<T>>;
 
-/// The facts of `[http]` that both sections need.
+/// The signatures of a file.
+pub struct Signatures {
+    pub signing: OptionalSection<Signing>,
+    /// Of replies.
+    pub replies: OptionalSection<Verification>,
+    /// Of notices, where theirs is another one.
+    pub notices: OptionalSection<Verification>,
+}
+
+/// The facts of `[http]` that the sections need.
 pub struct SignReader<'a> {
-    pub format: BodyFormat,
+    pub request: BodyForm,
+    pub reply: BodyForm,
+    pub notice: BodyForm,
     pub constants: &'a Constants,
     pub resolve: &'a CredentialResolver<'a>,
 }
 
 impl SignReader<'_> {
     /// Both sides' signatures, from the section `[http]`.
-    pub fn read(
-        &self,
-        http: &Section<'_>,
-    ) -> (OptionalSection<Signing>, OptionalSection<Verification>) {
+    pub fn read(&self, http: &Section<'_>) -> Signatures {
         let signing = http.optional_section("sign").map(|sign| {
             let read = self.signing(&sign);
             sign.finish();
             read
         });
-        let verification = http.optional_section("verify").map(|verify| {
-            let read = match (verify.boolean_or("as_signed", false), &signing) {
-                (false, _) => self.verification(&verify, &verify),
-                // Mistakes there have been reported once; these keys are known all the same.
-                (true, Some(None)) => {
-                    drop(verify.optional_section("keys"));
-                    None
-                }
-                (true, Some(Some(_)) | None) => self.as_signed(http, &verify),
-            };
+        let of = |name: &str, form: BodyForm| {
+            http.optional_section(name).map(|verify| {
+                let read = match (verify.boolean_or("as_signed", false), &signing) {
+                    (false, _) => self.verification(&verify, &verify, form),
+                    // Mistakes there have been reported once; these keys are known all the same.
+                    (true, Some(None)) => {
+                        drop(verify.optional_section("keys"));
+                        None
+                    }
+                    (true, Some(Some(_)) | None) => self.as_signed(http, &verify, form),
+                };
+                verify.finish();
+                read
+            })
+        };
+        let vouched = self.tls_vouches(http);
+        let replies = if vouched { None } else { of("verify", self.reply) };
+        let notices = of("notice_verify", self.notice);
+        if notices.is_some() && replies.is_none() && !vouched {
+            let advice = "describe [http.verify], or write verify = { none = true }";
+            http.mistake("notice_verify", "is there, and nothing is said of replies", advice);
+        }
+        Signatures {
+            signing: unless_wrong(signing),
+            replies: unless_wrong(replies),
+            notices: unless_wrong(notices),
+        }
+    }
+
+    /// `verify = { none = true }`: replies are unsigned, and the file says so.
+    fn tls_vouches(&self, http: &Section<'_>) -> bool {
+        let Some(verify) = http.optional_section("verify") else { return false };
+        let says_none = verify.boolean_or("none", false);
+        if says_none {
             verify.finish();
-            read
-        });
-        (unless_wrong(signing), unless_wrong(verification))
+        }
+        says_none
     }
 
     fn signing(&self, section: &Section<'_>) -> Option<Signing> {
@@ -66,9 +97,9 @@ impl SignReader<'_> {
             [("seconds", TimestampUnit::Seconds), ("milliseconds", TimestampUnit::Milliseconds)];
         let unit = section.choice_or("timestamp_unit", TimestampUnit::Seconds, &units);
         let key_id = section.optional_text("key_id");
-        let seal = self.seal(section, &algorithm);
+        let seal = self.seal(section, &algorithm, self.request);
         if let Some(seal) = &seal {
-            self.check(section, seal, &algorithm);
+            check(section, seal, &algorithm);
             let names_key =
                 seal.headers.iter().any(|(_, parts)| parts.contains(&SignedPart::KeyId));
             if names_key && key_id.is_none() {
@@ -81,7 +112,12 @@ impl SignReader<'_> {
 
     /// `as_signed = true`: the channel signs as we do. With key pairs each side has a key of its
     /// own, so the word is for shared keys only.
-    fn as_signed(&self, http: &Section<'_>, verify: &Section<'_>) -> Option<Verification> {
+    fn as_signed(
+        &self,
+        http: &Section<'_>,
+        verify: &Section<'_>,
+        form: BodyForm,
+    ) -> Option<Verification> {
         let Some(sign) = http.optional_section("sign") else {
             verify.mistake("as_signed", "there is no [http.sign]", "describe the signature here");
             return None;
@@ -91,11 +127,16 @@ impl SignReader<'_> {
             verify.mistake("as_signed", "is for keys that both sides have", advice);
             return None;
         }
-        self.verification(&sign, verify)
+        self.verification(&sign, verify, form)
     }
 
     /// `section` describes the signature; `keys` always stands under `[http.verify]`.
-    fn verification(&self, section: &Section<'_>, verify: &Section<'_>) -> Option<Verification> {
+    fn verification(
+        &self,
+        section: &Section<'_>,
+        verify: &Section<'_>,
+        form: BodyForm,
+    ) -> Option<Verification> {
         let algorithm = read_algorithm(section);
         let parse = |reference: &str| VerifyingKey::parse(&algorithm, &(self.resolve)(reference)?);
         let several = verify.optional_section("keys");
@@ -112,16 +153,16 @@ impl SignReader<'_> {
             }
             several.finish();
         }
-        let seal = self.seal(section, &algorithm);
+        let seal = self.seal(section, &algorithm, form);
         if let Some(seal) = &seal {
-            self.check(section, seal, &algorithm);
+            check(section, seal, &algorithm);
             check_reply_s(section, seal);
         }
         let keys = keys.into_iter().collect::<Option<Vec<_>>>()?;
         Some(Verification { keys, seal: seal? })
     }
 
-    fn seal(&self, section: &Section<'_>, algorithm: &Algorithm) -> Option<Seal> {
+    fn seal(&self, section: &Section<'_>, algorithm: &Algorithm, form: BodyForm) -> Option<Seal> {
         let usual = if algorithm.is_shared() { Encoding::Hex } else { Encoding::Base64 };
         let encodings = [
             ("hex", Encoding::Hex),
@@ -156,56 +197,54 @@ impl SignReader<'_> {
             keeps_empty: section.boolean_or("keep_empty", false),
             element: section.optional_text("element"),
             encoding,
+            form,
         };
         is_whole.then_some(seal)
     }
+}
 
-    fn check(&self, section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
-        let has = |part: SignedPart| seal.over.contains(&part);
-        let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
-        let in_headers =
-            seal.headers.iter().any(|(_, parts)| parts.contains(&SignedPart::Signature));
-        if in_headers == seal.field.is_some() {
-            let problem = "and a header with {{ signature }}: not exactly one is given";
-            let advice = "say where the signature stands: field = \"sign\", or under headers";
-            section.mistake("field", problem, advice);
-        }
-        let signs_bytes =
-            |part: &SignedPart| matches!(part, SignedPart::Body | SignedPart::BodyDigest(..));
-        if !seal.over.iter().any(SignedPart::is_content) {
-            wrong("leaves the body out, which anyone could change then", "sign {{ body }}");
-        } else if seal.field.is_some() && seal.over.iter().any(signs_bytes) {
-            wrong("has `body`, of which the signature is a part", "sign {{ sorted_fields }}");
-        }
-        if has(SignedPart::Element) != seal.element.is_some() {
-            wrong("and `element` do not fit each other", "give both {{ element }} and its name");
-        } else if seal.element.is_some() && self.format != BodyFormat::Xml {
-            section.mistake("element", "is for XML", "sign {{ body }}");
-        } else if seal.element.is_some() && seal.element == seal.field {
-            section.mistake("element", "holds the signature itself", "name another element");
-        }
-        let is_digest = matches!(algorithm, Algorithm::Digest(_));
-        if is_digest != has(SignedPart::Key) {
-            let advice = "a plain digest needs {{ key }} in it; nothing else may have it";
-            wrong("and `algorithm` do not fit each other", advice);
-        }
-        if has(SignedPart::Signature) || has(SignedPart::KeyId) {
-            wrong("has a word that is for headers only", "take it out");
-        }
-        for (name, parts) in &seal.headers {
-            let secret = |part: &SignedPart| {
-                matches!(
-                    part,
-                    SignedPart::Key
-                        | SignedPart::Body
-                        | SignedPart::SortedFields
-                        | SignedPart::Element
-                )
-            };
-            if parts.iter().any(secret) {
-                let problem = "has the key or the body, which no header may have";
-                section.mistake("headers", &format!("{name} {problem}"), "take it out");
-            }
+/// Refuses what could never work, or would prove nothing.
+fn check(section: &Section<'_>, seal: &Seal, algorithm: &Algorithm) {
+    let has = |part: SignedPart| seal.over.contains(&part);
+    let wrong = |problem: &str, advice: &str| section.mistake("over", problem, advice);
+    let in_headers = seal.headers.iter().any(|(_, parts)| parts.contains(&SignedPart::Signature));
+    if in_headers == seal.field.is_some() {
+        let problem = "and a header with {{ signature }}: not exactly one is given";
+        let advice = "say where the signature stands: field = \"sign\", or under headers";
+        section.mistake("field", problem, advice);
+    }
+    let signs_bytes =
+        |part: &SignedPart| matches!(part, SignedPart::Body | SignedPart::BodyDigest(..));
+    if !seal.over.iter().any(SignedPart::is_content) {
+        wrong("leaves the body out, which anyone could change then", "sign {{ body }}");
+    } else if seal.field.is_some() && seal.over.iter().any(signs_bytes) {
+        wrong("has `body`, of which the signature is a part", "sign {{ sorted_fields }}");
+    }
+    if has(SignedPart::Element) != seal.element.is_some() {
+        wrong("and `element` do not fit each other", "give both {{ element }} and its name");
+    } else if seal.element.is_some() && seal.form.format != BodyFormat::Xml {
+        section.mistake("element", "is for XML", "sign {{ body }}");
+    } else if seal.element.is_some() && seal.element == seal.field {
+        section.mistake("element", "holds the signature itself", "name another element");
+    }
+    let is_digest = matches!(algorithm, Algorithm::Digest(_));
+    if is_digest != has(SignedPart::Key) {
+        let advice = "a plain digest needs {{ key }} in it; nothing else may have it";
+        wrong("and `algorithm` do not fit each other", advice);
+    }
+    if has(SignedPart::Signature) || has(SignedPart::KeyId) {
+        wrong("has a word that is for headers only", "take it out");
+    }
+    for (name, parts) in &seal.headers {
+        let secret = |part: &SignedPart| {
+            matches!(
+                part,
+                SignedPart::Key | SignedPart::Body | SignedPart::SortedFields | SignedPart::Element
+            )
+        };
+        if parts.iter().any(secret) {
+            let problem = "has the key or the body, which no header may have";
+            section.mistake("headers", &format!("{name} {problem}"), "take it out");
         }
     }
 }

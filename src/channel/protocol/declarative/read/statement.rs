@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::call::{CallReader, bases, holder};
 use super::read_codes;
-use crate::channel::protocol::declarative::document::Path;
 use crate::channel::protocol::declarative::kind::RequestKind;
+use crate::channel::protocol::declarative::path::Path;
 use crate::channel::protocol::declarative::sign::Verification;
 use crate::channel::protocol::declarative::statement::{
     Download, FilePlace, FileProof, StatementCall,
@@ -35,7 +35,7 @@ pub fn read_statement(
     let (is_unsigned, is_zlib) =
         (section.boolean_or("unsigned", false), section.boolean_or("zlib", false));
     let reply = section.section("reply");
-    let path = |key: &str| reply.optional_parsed(key, reader.sample_path(), |t| reader.path(t));
+    let path = |key: &str| reader.path_at(&reply, key);
     let (code, date) = (path("code"), path("date"));
     let place = read_place(&section, &reply, &path, own_host);
     let proof = read_proof(&section, &reply, &path);

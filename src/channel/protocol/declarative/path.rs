@@ -1,0 +1,123 @@
+//! Where a value stands in what a channel sends: the paths of a channel file.
+
+use super::format::BodyFormat;
+
+/// Stands for the HTTP status of a reply.
+const STATUS: &str = "@status";
+/// Stands for the whole of a text.
+const WHOLE: &str = "@body";
+
+/// One place in a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPlace {
+    /// The HTTP status, three digits.
+    Status,
+    /// The whole text.
+    Whole,
+    /// The name of a form field, or the names of XML elements from the outermost inwards, `@name`
+    /// for an attribute.
+    Named(String),
+    /// Of a JSON pointer (RFC 6901), the names and places on the way.
+    Steps(Vec<String>),
+}
+
+/// Where a value stands: one place or several, of which the first that has something counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    pub places: Vec<PathPlace>,
+    /// Written with a `?` at its end: a reply may come without it.
+    pub is_optional: bool,
+}
+
+impl Path {
+    /// The error says what is wrong with the text.
+    pub fn parse(text: &str, format: BodyFormat) -> Result<Self, String> {
+        let (name, is_optional) = match text.strip_suffix('?') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        Ok(Self { places: vec![PathPlace::parse(name, format)?], is_optional })
+    }
+
+    /// The paths of a list as one: it finds what the first of them finds.
+    pub fn first_of(paths: Vec<Self>) -> Result<Self, String> {
+        let is_optional = paths.first().is_some_and(|path| path.is_optional);
+        if paths.iter().any(|path| path.is_optional != is_optional) {
+            return Err("has a `?` at some of its paths only (write all of them with it)".into());
+        }
+        let places: Vec<PathPlace> = paths.into_iter().flat_map(|path| path.places).collect();
+        if places.is_empty() { Err("is empty".into()) } else { Ok(Self { places, is_optional }) }
+    }
+
+    /// Whether a message without a status, which a notice is, can never have it.
+    pub fn needs_status(&self) -> bool {
+        self.places.contains(&PathPlace::Status)
+    }
+}
+
+impl PathPlace {
+    fn parse(name: &str, format: BodyFormat) -> Result<Self, String> {
+        if name == STATUS {
+            return Ok(Self::Status);
+        }
+        match format {
+            BodyFormat::Json if !name.starts_with('/') => {
+                Err("is not a JSON pointer, which begins with a slash".to_owned())
+            }
+            BodyFormat::Json if has_bad_escape(name) => {
+                Err("has a `~` that is neither `~0` nor `~1` (RFC 6901)".to_owned())
+            }
+            BodyFormat::Xml if !name.starts_with('/') || name.len() == 1 => {
+                Err("is not a path of elements, which begins with a slash".to_owned())
+            }
+            BodyFormat::Form if name.is_empty() => Err("names no field".to_owned()),
+            BodyFormat::Text if name != WHOLE => {
+                Err("is not `@body`, the whole text, which is all that a text has".to_owned())
+            }
+            BodyFormat::Json => Ok(Self::Steps(name.split('/').skip(1).map(unescaped).collect())),
+            BodyFormat::Form | BodyFormat::Xml => Ok(Self::Named(name.to_owned())),
+            BodyFormat::Text => Ok(Self::Whole),
+        }
+    }
+}
+
+/// A step of a JSON pointer as it is meant (RFC 6901 §4).
+fn unescaped(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+fn has_bad_escape(pointer: &str) -> bool {
+    pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_a_pointer_a_field_elements_or_a_word() {
+        let parse = Path::parse;
+        assert!(parse("/a/0/b?", BodyFormat::Json).is_ok_and(|path| path.is_optional));
+        for wrong in ["code", "", "?", "/a~2", "/a~", "@body", "@state"] {
+            assert!(parse(wrong, BodyFormat::Json).is_err(), "{wrong}");
+        }
+        assert!(parse("code", BodyFormat::Form).is_ok_and(|path| !path.is_optional));
+        assert!(parse("?", BodyFormat::Form).is_err());
+        assert!(parse("/a/@b?", BodyFormat::Xml).is_ok());
+        assert!(parse("/", BodyFormat::Xml).is_err() && parse("a", BodyFormat::Xml).is_err());
+        assert!(parse("@body", BodyFormat::Text).is_ok());
+        assert!(parse("/a", BodyFormat::Text).is_err());
+        for format in [BodyFormat::Json, BodyFormat::Form, BodyFormat::Xml, BodyFormat::Text] {
+            assert!(parse("@status", format).is_ok_and(|path| path.needs_status()));
+        }
+    }
+
+    #[test]
+    fn several_paths_are_optional_together() {
+        let path = |text| Path::parse(text, BodyFormat::Json).expect("a path");
+        let both = Path::first_of(vec![path("/a?"), path("/b?")]).expect("a path");
+        assert!(both.is_optional && both.places.len() == 2);
+        assert!(Path::first_of(vec![path("/a?"), path("/b")]).is_err());
+        assert!(Path::first_of(vec![]).is_err());
+    }
+}

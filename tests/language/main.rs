@@ -1,0 +1,133 @@
+//! The language of channel files, one construct of a real API after the other: each is written in
+//! the language as it is and seen working on bytes, or refused by its reader with a sentence.
+//!
+//! Expected bytes and signatures come from other programs (OpenSSL, Python) or from public
+//! documentation; each test says which.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod formats;
+mod templates;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use switchyard::channel::protocol::declarative::{self, Declarative};
+use switchyard::channel::protocol::sample::{sample_card, sample_facts, sample_now};
+use switchyard::channel::{Adapter, ChannelRequest, WireNotice, WireReply, WireRequest};
+use switchyard::config::mistake::Mistakes;
+use switchyard::config::raw::Document;
+use switchyard::domain::flow::attempt::Operation;
+use switchyard::domain::outcome::Outcome;
+
+/// The number of [`payment`].
+const ORDER: &str = "261122001000000000201";
+/// The shared key that `env:KEY` leads to.
+const KEY: &str = "a shared key for tests only";
+
+const CODES: &str = r#"
+[codes]
+"0000" = "approved"
+"0051" = "declined insufficient_funds"
+"0099" = "pending"
+"0404" = "not_found"
+[http]
+base_url = "https://api.bank.example/v1"
+"#;
+
+/// The channel whose `[http]` has these further keys, or every mistake in it.
+fn read(http: &str) -> Result<Declarative, Vec<String>> {
+    let mistakes = Mistakes::new();
+    let text = format!("{CODES}{http}");
+    let document = Document::parse("bank.toml", &text).map_err(|found| words(&found))?;
+    let root = document.root(&mistakes);
+    let codes = declarative::read_codes(&root, "codes");
+    let adapter = declarative::read(root.section("http"), &codes, &|reference| match reference {
+        "env:KEY" => Ok(KEY.to_owned()),
+        _ => Err("there is no such credential".to_owned()),
+    });
+    drop(root);
+    mistakes.into_result().map_err(|found| words(&found))?;
+    Ok(adapter.expect("no mistake, so an adapter"))
+}
+
+fn words(found: &[switchyard::config::mistake::Mistake]) -> Vec<String> {
+    found.iter().map(ToString::to_string).collect()
+}
+
+fn bank(http: &str) -> Declarative {
+    read(http).unwrap_or_else(|mistakes| panic!("{}", mistakes.join("\n")))
+}
+
+/// The reader's one sentence about a file that it refuses.
+fn refused(http: &str) -> String {
+    let mistakes = read(http).err().unwrap_or_else(|| panic!("taken:\n{http}"));
+    assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+    mistakes[0].clone()
+}
+
+/// A payment of 12.30 CNY with this description.
+fn paid_for(description: &str) -> ChannelRequest {
+    let mut facts = sample_facts(Operation::Payment, 2);
+    facts.description = Some(description.to_owned());
+    ChannelRequest::Charge { facts, card: sample_card().into() }
+}
+
+fn payment() -> ChannelRequest {
+    paid_for("sample")
+}
+
+fn inquiry() -> ChannelRequest {
+    let facts = sample_facts(Operation::Payment, 2);
+    ChannelRequest::Inquiry { facts, pan: None, now: sample_now() }
+}
+
+fn sent(bank: &Declarative, request: &ChannelRequest) -> WireRequest {
+    bank.encode(request, sample_now()).expect("it can be built")
+}
+
+fn body(wire: &WireRequest) -> &str {
+    std::str::from_utf8(&wire.body).expect("UTF-8")
+}
+
+fn header<'w>(wire: &'w WireRequest, name: &str) -> &'w str {
+    let found = wire.headers.iter().find(|(key, _)| key == name);
+    found.map_or("", |(_, value)| value.to_str().expect("plain text"))
+}
+
+fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let pair = |(name, value): &(&str, &str)| {
+        let name: HeaderName = name.parse().expect("a header's name");
+        (name, HeaderValue::from_str(value).expect("a header's value"))
+    };
+    pairs.iter().map(pair).collect()
+}
+
+/// What a reply with these headers and this body proves.
+fn told(
+    bank: &Declarative,
+    request: &ChannelRequest,
+    status: u16,
+    pairs: &[(&str, &str)],
+    body: &[u8],
+) -> Outcome {
+    let reply = WireReply { status, headers: headers(pairs), body: Bytes::copy_from_slice(body) };
+    bank.decode(request, &reply, sample_now()).outcome
+}
+
+/// The same for a plain reply.
+fn answered(bank: &Declarative, request: &ChannelRequest, body: &str) -> Outcome {
+    told(bank, request, 200, &[], body.as_bytes())
+}
+
+fn posted(pairs: &[(&str, &str)], body: &str) -> WireNotice {
+    WireNotice { headers: headers(pairs), body: Bytes::copy_from_slice(body.as_bytes()) }
+}
+
+const fn is_approved(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Approved(_))
+}
+
+const fn is_unknown(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Unknown(_))
+}
