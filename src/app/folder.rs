@@ -10,11 +10,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::move_mark;
 use crate::store::StoreError;
 use crate::store::embedded::{BooksContent, EmbeddedStore};
+use crate::store::whole::MoveMark;
 
 /// Where the books lie, below the data folder.
 pub const BOOKS: &str = "books";
+/// Where they lie, for nobody, once they were moved to a database.
+pub const MOVED: &str = "books.moved";
 /// Where the keys lie.
 pub const KEYS: &str = "keys";
 const MARKER: &str = "installation";
@@ -47,6 +51,14 @@ pub enum FolderError {
         path.display()
     )]
     NoBooks { path: PathBuf },
+    #[error("the data folder `{}` is closed: {mark}", path.display())]
+    Moving { path: PathBuf, mark: MoveMark },
+    #[error(
+        "the books of this folder were moved to a database (as they were then, they lie in `{}`): \
+         name the database in store.url",
+        path.display()
+    )]
+    Moved { path: PathBuf },
     #[error(transparent)]
     Books(#[from] StoreError),
 }
@@ -71,6 +83,12 @@ impl DataFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(source) => return Err(FolderError::Io { path: marker, source }),
         };
+        let mark = path.join(move_mark::MARK);
+        if let Some(mark) =
+            move_mark::read(path).map_err(|source| FolderError::Io { path: mark, source })?
+        {
+            return Err(FolderError::Moving { path: path.to_owned(), mark });
+        }
         let books = path.join(BOOKS);
         let held = EmbeddedStore::content(&books)?;
         if beside_database && held != BooksContent::Nothing {
@@ -90,12 +108,30 @@ impl DataFolder {
             BooksContent::Rows if keys.is_empty() => {
                 return Err(FolderError::Form { path: marker });
             }
+            BooksContent::Nothing if !beside_database && path.join(MOVED).exists() => {
+                return Err(FolderError::Moved { path: path.join(MOVED) });
+            }
             BooksContent::Nothing if !beside_database => {
                 return Err(FolderError::Missing { path: books });
             }
             BooksContent::Nothing | BooksContent::NoRows | BooksContent::Rows => {}
         }
         Ok(Self { path: path.to_owned(), keys })
+    }
+
+    /// The fingerprints of the keys that a folder was used with.
+    ///
+    /// # Errors
+    /// If the folder was not used yet, or its marker cannot be read.
+    pub fn fingerprints(path: &Path) -> Result<BTreeMap<String, String>, FolderError> {
+        let marker = path.join(MARKER);
+        match fs::read_to_string(&marker) {
+            Ok(text) => parse(&text).ok_or(FolderError::Form { path: marker }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(FolderError::Missing { path: marker })
+            }
+            Err(source) => Err(FolderError::Io { path: marker, source }),
+        }
     }
 
     pub fn path(&self) -> &Path {

@@ -4,6 +4,8 @@ pub mod backup;
 pub mod folder;
 pub mod keys;
 pub mod listeners;
+pub mod move_mark;
+pub mod moving;
 mod recall;
 pub mod store;
 

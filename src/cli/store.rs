@@ -1,23 +1,26 @@
-//! `switchyard store verify|rebuild|backup|restore|accept-loss`: the files of the books, also while
-//! a daemon works on them, and what a database has lost.
+//! `switchyard store verify|rebuild|backup|restore|accept-loss|move`: the files of the books, also
+//! while a daemon works on them, what a database has lost, and the way from one to the other.
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::app::backup;
-use crate::app::folder::BOOKS;
+use crate::app::folder::{BOOKS, DataFolder};
+use crate::app::moving::{self, BooksPlace, FolderBooks, MoveError, MovedKind};
 use crate::app::store::database_settings;
 use crate::cli::load::{SettingsArgs, print_mistakes};
 use crate::cli::output::{note, say, write};
 use crate::cli::table::aligned;
 use crate::clock::Clock;
+use crate::config::checked::Settings;
 use crate::domain::write_set::AuditEntry;
+use crate::entropy::Entropy;
 use crate::store::embedded::{BackupReport, EmbeddedSettings, EmbeddedStore, verify};
-use crate::store::postgres::accept_loss;
+use crate::store::postgres::{DatabaseBooks, accept_loss};
 
 #[derive(Debug, Args)]
 pub struct StoreArgs {
@@ -56,6 +59,27 @@ enum StoreCommand {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// Move the books between the data folder and the database of `store.url`; both must be at
+    /// rest. A move that was cut off goes on when it is run again; exit code 1 if the sides differ
+    Move {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// Where the books go; they come from the other one
+        #[arg(long, value_name = "PLACE")]
+        to: MoveTo,
+        /// Give up a move that is not whole: the daemon opens the books again where they came from
+        #[arg(long)]
+        abandon: bool,
+    },
+}
+
+/// Where the books are moved to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MoveTo {
+    /// The database that `store.url` names
+    Database,
+    /// The data folder
+    Folder,
 }
 
 pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
@@ -108,26 +132,93 @@ pub fn run(args: &StoreArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         StoreCommand::AcceptLoss { settings, reason } => accept(&args.data, settings, reason),
+        StoreCommand::Move { settings, to, abandon } => {
+            let Some(settings) = database_of(settings)? else { return Ok(ExitCode::from(1)) };
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(carry(&args.data, &settings, *to, *abandon))
+        }
     }
 }
 
-fn accept(data: &Path, settings: &SettingsArgs, reason: &str) -> anyhow::Result<ExitCode> {
+/// The settings, if they are whole and name a database.
+fn database_of(settings: &SettingsArgs) -> anyhow::Result<Option<(Settings, String)>> {
     let settings = match settings.load() {
         Ok(settings) => settings,
         Err(mistakes) => {
             print_mistakes(&mistakes);
-            return Ok(ExitCode::from(1));
+            return Ok(None);
         }
     };
-    let Some(url) = &settings.store.url else {
-        note!("switchyard: store.url names no database; a folder's books are restored instead");
-        return Ok(ExitCode::from(1));
+    let Some(url) = settings.store.url.clone() else {
+        note!("switchyard: store.url names no database: name it in the settings");
+        return Ok(None);
     };
+    Ok(Some((settings, url)))
+}
+
+async fn carry(
+    data: &Path,
+    (settings, url): &(Settings, String),
+    to: MoveTo,
+    abandon: bool,
+) -> anyhow::Result<ExitCode> {
+    let key_prints = DataFolder::fingerprints(data)?;
+    let chosen = database_settings(url, data, settings)?;
+    let mut database =
+        BooksPlace::Database(Box::new(DatabaseBooks::connect(&chosen).await?), url.clone());
+    let mut folder = BooksPlace::Folder(FolderBooks::open(data)?);
+    let sides = match to {
+        MoveTo::Database => (&mut folder, &mut database),
+        MoveTo::Folder => (&mut database, &mut folder),
+    };
+    if abandon {
+        moving::abandon(sides.0).await?;
+        say!("the move is given up; what was moved of it must be removed")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let entry = AuditEntry {
+        at: Clock::System.now(),
+        actor: "switchyard".to_owned(),
+        action: "store.move".to_owned(),
+        subject: "books".to_owned(),
+        reason: format!("moved to {}", if to == MoveTo::Database { url } else { "a data folder" }),
+    };
+    let id = format!("{:016x}", Entropy::System.draw());
+    let bar = RowBar::new("moved");
+    let moved =
+        moving::move_books(sides, &key_prints, (&entry, id), &|done, all| bar.at(done, all)).await;
+    bar.clear();
+    match moved {
+        Ok(kinds) => {
+            let row = |kind: &MovedKind| {
+                vec![kind.name.to_owned(), kind.rows.to_string(), kind.digest.clone()]
+            };
+            let rows: Vec<_> = kinds.iter().map(row).collect();
+            write(format_args!(
+                "{}",
+                aligned(&["stored", ">rows", "SHA-256, the same on both sides"], &rows)
+            ))?;
+            say!("the books are whole in their new place")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(MoveError::Differences { count, named }) => {
+            for row in &named {
+                note!("{row}");
+            }
+            note!("switchyard: {}", MoveError::Differences { count, named });
+            Ok(ExitCode::from(1))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn accept(data: &Path, settings: &SettingsArgs, reason: &str) -> anyhow::Result<ExitCode> {
+    let Some((settings, url)) = &database_of(settings)? else { return Ok(ExitCode::from(1)) };
     if reason.trim().is_empty() {
         note!("switchyard: give a reason that says what was lost");
         return Ok(ExitCode::from(1));
     }
-    let database = database_settings(url, data, &settings)?;
+    let database = database_settings(url, data, settings)?;
     let entry = AuditEntry {
         at: Clock::System.now(),
         actor: "switchyard".to_owned(),

@@ -21,6 +21,7 @@ mod row;
 mod sorted;
 mod sql;
 mod table;
+pub mod whole;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::domain::ids::OrderId;
 use crate::domain::write_set::{ReportedEnd, WriteSet};
 
 pub use cluster::Cluster;
+pub use row::{RowPage, StoredRow};
 pub use sorted::{Scan, SortedBytes, Visit};
 pub use sql::Tables;
 

@@ -13,10 +13,12 @@ use super::form::millis;
 use super::key::{Parts, bounds};
 use super::plan::CommitPlan;
 use super::sorted::{Scan, SortedRows, StoreResult, onward, page};
-use super::sql::step::{SqlPlan, Step};
+use super::sql::Tables;
+use super::sql::step::{Answer, SqlPlan, Step, insert};
+use super::sql::table::{ColumnPart, Rest, SqlFields, SqlTable};
 #[cfg(test)]
 use super::table::tests::SampleTable as Listed;
-use super::{CommitError, PAGE_MAX};
+use super::{CommitError, PAGE_MAX, StoreRead};
 /// A listed table; in tests it has samples too.
 #[cfg(not(test))]
 use Table as Listed;
@@ -48,9 +50,9 @@ pub(super) trait Table {
 
     fn decode(key: &[u8], bytes: &[u8]) -> StoreResult<Self::Row>;
 
-    /// Reads the fields that a store needs, without reading the whole row.
-    fn reads_head(_key: &[u8], _bytes: &[u8]) -> StoreResult<()> {
-        Ok(())
+    /// The index entries that a stored row has. Tables that count versions read its head for it.
+    fn entries(_key: &[u8], _bytes: &[u8]) -> StoreResult<Entries> {
+        Ok(Entries::default())
     }
 
     /// Adds the table's part of a write set, with its guards.
@@ -62,6 +64,36 @@ pub(super) trait Table {
 
     /// Adds what a write set has for those.
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError>;
+
+    /// The tables in SQL, beside its own, that have a part of each row, as statements that add it.
+    fn sql_parts() -> Vec<Step> {
+        Vec::new()
+    }
+
+    /// Adds what a row has for those. The first of them is the step 1.
+    fn sql_put_parts(_row: &Self::Row, _plan: &mut SqlPlan) {}
+
+    /// The row as it comes back from its columns, which do not hold every character.
+    fn through_columns(row: <Self as Table>::Row) -> StoreResult<<Self as Table>::Row>
+    where
+        Self: Sized
+            + for<'a> SqlTable<Written<'a> = &'a <Self as Table>::Row, Row = <Self as Table>::Row>,
+    {
+        through_columns::<Self>(&row)
+    }
+
+    /// What lies in tables of its own in SQL and follows from this table's rows.
+    const SQL_FOLLOWING: &'static [Following] = &[];
+}
+
+/// A table in SQL whose rows follow from those of another one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Following {
+    pub table: &'static str,
+    /// The columns that follow; others have what the schema says.
+    pub columns: &'static str,
+    /// The query that shows those columns of every row that there has to be.
+    pub rows: &'static str,
 }
 
 /// A table whose rows count their versions, and may have index entries.
@@ -242,6 +274,121 @@ pub(super) fn holder<T: Versioned>(
 }
 
 type RowReader = fn(&[u8], &[u8]) -> StoreResult<Vec<u8>>;
+type PageReader = for<'a> fn(&'a Tables, Option<Vec<u8>>, usize) -> StoreRead<'a, RowPage>;
+
+/// A row in its stored form: what the stores of sorted bytes keep, and others give and take where
+/// rows go from one to the other as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    pub key: Vec<u8>,
+    pub bytes: Vec<u8>,
+}
+
+impl StoredRow {
+    /// What names the row within its table.
+    pub fn identity(&self) -> &[u8] {
+        identity(&self.key)
+    }
+}
+
+/// Rows of a table, in an order of their store's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RowPage {
+    pub rows: Vec<StoredRow>,
+    /// What the next page begins behind, in the store that has shown this one.
+    pub last: Option<Vec<u8>>,
+}
+
+/// A page of a table in a store of sorted bytes.
+pub(super) fn bytes_page(
+    rows: SortedRows<'_>,
+    table: &AnyTable,
+    after: Option<&[u8]>,
+    limit: usize,
+) -> StoreResult<RowPage> {
+    let mut found = Vec::new();
+    for (letter, _) in &table.letters[..table.row_letters] {
+        let last = after.map(|identity| [&[*letter], identity].concat());
+        found.extend(page(rows, onward(&[*letter], last), limit, |key, bytes| {
+            Ok(Some(StoredRow { key: key.to_vec(), bytes: bytes.to_vec() }))
+        })?);
+    }
+    found.sort_by(|one, other| one.identity().cmp(other.identity()));
+    found.truncate(limit);
+    let last = found.last().map(|row| row.identity().to_vec());
+    Ok(RowPage { rows: found, last })
+}
+
+/// The same of a table in SQL.
+fn sql_page<T, R: Send + 'static>(
+    tables: &Tables,
+    after: Option<Vec<u8>>,
+    limit: usize,
+) -> StoreRead<'_, RowPage>
+where
+    T: Table<Row = R> + SqlTable<Row = R>,
+{
+    Box::pin(async move {
+        let (rows, last) = tables.page::<T>(after, limit).await?;
+        let stored = |row: &R| StoredRow { key: T::key(row), bytes: T::encode(row) };
+        Ok(RowPage { rows: rows.iter().map(stored).collect(), last })
+    })
+}
+
+/// A row that was written as columns and read from them.
+pub(super) fn through_columns<T: SqlTable>(row: T::Written<'_>) -> StoreResult<T::Row> {
+    let mut fields = Vec::with_capacity(512);
+    for part in [ColumnPart::Key, ColumnPart::Fixed, ColumnPart::Changing] {
+        T::put(row, part, &mut fields);
+    }
+    let mut rest = Rest(&fields);
+    let values = T::COLUMNS.iter().map(|_| rest.field().expect("a field for each column"));
+    T::read(&SqlFields { table: T::SQL_NAME, columns: T::COLUMNS, values: values.collect() })
+}
+
+fn in_columns<T, R: 'static>(key: &[u8], bytes: &[u8]) -> StoreResult<Vec<u8>>
+where
+    T: Table<Row = R> + for<'a> SqlTable<Written<'a> = &'a R, Row = R>,
+{
+    Ok(T::encode(&T::through_columns(T::decode(key, bytes)?)?))
+}
+
+/// The statements that add whole rows, whatever their versions are: of the table itself, then of
+/// those that have a part of them.
+fn whole_steps<T: Table + SqlTable>() -> Vec<Step> {
+    let mut steps = vec![insert::<T>(Answer::Nothing)];
+    steps.extend(T::sql_parts());
+    steps
+}
+
+/// The columns of a row's key, each with its value.
+fn key_words<T, R: 'static>(row: &StoredRow) -> StoreResult<String>
+where
+    T: Table<Row = R> + for<'a> SqlTable<Written<'a> = &'a R, Row = R>,
+{
+    let mut fields = Vec::new();
+    T::put(&T::decode(&row.key, &row.bytes)?, ColumnPart::Key, &mut fields);
+    let mut rest = Rest(&fields);
+    let key = T::COLUMNS.iter().filter(|column| column.part == ColumnPart::Key);
+    let words = key.map(|column| {
+        let value = rest.field().flatten().unwrap_or_default();
+        format!("{} {}", column.name, column.sql.words(value))
+    });
+    Ok(words.collect::<Vec<_>>().join(", "))
+}
+
+fn plan_whole<T, R: 'static>(rows: &[StoredRow]) -> StoreResult<SqlPlan>
+where
+    T: Table<Row = R> + for<'a> SqlTable<Written<'a> = &'a R, Row = R>,
+{
+    let mut plan = SqlPlan::default();
+    for row in rows {
+        let row = T::decode(&row.key, &row.bytes)?;
+        plan.insert::<T>(0, &row);
+        T::sql_put_parts(&row, &mut plan);
+    }
+    Ok(plan)
+}
 
 /// A table without its types, for code that goes through all tables.
 pub(super) struct AnyTable {
@@ -253,12 +400,23 @@ pub(super) struct AnyTable {
     pub sql_steps: fn() -> Vec<Step>,
     pub sql_plan: fn(&WriteSet, &mut SqlPlan) -> Result<(), CommitError>,
     pub reread: RowReader,
+    pub entries: fn(&[u8], &[u8]) -> StoreResult<Entries>,
+    pub sql_page: PageReader,
+    pub in_columns: RowReader,
+    pub whole_steps: fn() -> Vec<Step>,
+    pub plan_whole: fn(&[StoredRow]) -> StoreResult<SqlPlan>,
+    pub key_words: fn(&StoredRow) -> StoreResult<String>,
+    pub sql_name: &'static str,
+    pub following: &'static [Following],
     #[cfg(test)]
     pub samples: super::table::tests::Samples,
 }
 
 impl AnyTable {
-    pub(super) const fn of<T: Listed>() -> Self {
+    pub(super) const fn of<T, R: Send + 'static>() -> Self
+    where
+        T: Listed + Table<Row = R> + for<'a> SqlTable<Written<'a> = &'a R, Row = R>,
+    {
         Self {
             name: T::NAME,
             letters: T::LETTERS,
@@ -268,6 +426,14 @@ impl AnyTable {
             sql_steps: T::sql_steps,
             sql_plan: T::sql_plan,
             reread: reread::<T>,
+            entries: T::entries,
+            sql_page: sql_page::<T, R>,
+            in_columns: in_columns::<T, R>,
+            whole_steps: whole_steps::<T>,
+            plan_whole: plan_whole::<T, R>,
+            key_words: key_words::<T, R>,
+            sql_name: T::SQL_NAME,
+            following: T::SQL_FOLLOWING,
             #[cfg(test)]
             samples: super::table::tests::Samples::of::<T>(),
         }
@@ -275,6 +441,6 @@ impl AnyTable {
 }
 
 fn reread<T: Table>(key: &[u8], bytes: &[u8]) -> StoreResult<Vec<u8>> {
-    T::reads_head(key, bytes)?;
+    T::entries(key, bytes)?;
     Ok(T::encode(&T::decode(key, bytes)?))
 }

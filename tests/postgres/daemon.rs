@@ -156,6 +156,64 @@ async fn a_second_node_takes_over_when_the_first_is_stopped() {
     assert_eq!(&new.id()[6..9], "002", "its number is the second node's");
 }
 
+/// Runs the program in the installation's folder to its end, and gives what it has said.
+async fn told(town: &Installation, arguments: &[&'static str]) -> (Option<i32>, String) {
+    let (folder, arguments) = (town.folder().to_owned(), arguments.to_vec());
+    let ran = tokio::task::spawn_blocking(move || run(&folder, &arguments)).await;
+    let ran = ran.expect("no panic");
+    let said = [ran.stdout, ran.stderr].concat();
+    (ran.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_moves_to_a_database_and_back() {
+    let carry = async |town: &Installation, to| {
+        let files = ["--config", "switchyard.toml", "--data", "data"];
+        told(town, &[&["store", "move", "--to", to][..], &files].concat()).await
+    };
+    let Some(database) = database().await else { return };
+    let town = Installation::new(|channel| channel).await;
+    let embedded = std::fs::read_to_string(town.settings_file()).expect("the settings");
+    let (mut daemon, core) = start(&town).await;
+    let paid = core.pay(&Payment::instant("E-1", 12_345)).await;
+    assert_eq!(paid.outcome(), (200, "succeeded"));
+    let (code, words) = carry(&town, "database").await;
+    assert_eq!(code, Some(1), "store.url names no database yet: {words}");
+    let shared = format!("{embedded}\n[store]\nurl = \"{}\"\n", database.url);
+    std::fs::write(town.settings_file(), &shared).expect("a file");
+    let (code, words) = carry(&town, "database").await;
+    assert_eq!(code, Some(1), "the daemon works on the books: {words}");
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.success());
+    let (code, words) = carry(&town, "database").await;
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("the books are whole in their new place"), "{words}");
+    std::fs::write(town.settings_file(), &embedded).expect("a file");
+    let (code, words) = told(&town, &INSTALLED).await;
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains("were moved to a database"), "{words}");
+
+    std::fs::write(town.settings_file(), &shared).expect("a file");
+    let (mut daemon, core) = start(&town).await;
+    let repeated = core.pay(&Payment::instant("E-1", 12_345)).await;
+    assert_eq!((repeated.outcome(), repeated.id()), ((200, "succeeded"), paid.id()), "it was paid");
+    let second = core.pay(&Payment::instant("E-2", 100)).await;
+    assert_eq!(second.outcome(), (200, "succeeded"));
+    daemon.signal("TERM");
+    assert!(daemon.ended().await.success());
+    let (code, words) = carry(&town, "folder").await;
+    assert_eq!(code, Some(0), "{words}");
+    let (code, words) = carry(&town, "folder").await;
+    assert_eq!(code, Some(1), "it was moved already: {words}");
+    std::fs::write(town.settings_file(), &embedded).expect("a file");
+    let (daemon, core) = start(&town).await;
+    for (name, amount, before) in [("E-1", 12_345, &paid), ("E-2", 100, &second)] {
+        let again = core.pay(&Payment::instant(name, amount)).await;
+        assert_eq!((again.outcome(), again.id()), ((200, "succeeded"), before.id()), "{name}");
+    }
+    drop(daemon);
+}
+
 /// Its lease has ended, and it may only be slow: it must not come back beside the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_serves_when_the_last_one_is_fenced() {

@@ -217,7 +217,7 @@ fn day(day: u8) -> BusinessDate {
 
 /// All listings of a store.
 #[derive(Debug, PartialEq)]
-struct Seen {
+pub struct Seen {
     orders: Vec<Order>,
     open: Vec<OrderId>,
     by_caller: Vec<Option<OrderId>>,
@@ -241,7 +241,21 @@ struct Seen {
 const DUE_MS: i64 = 4;
 
 impl Seen {
-    async fn by(store: &dyn Store) -> Self {
+    /// As a database shows it, whose texts hold no NUL. Only the audit trail of the tests has one.
+    pub fn with_visible_nul(mut self) -> Self {
+        for (_, entry) in &mut self.audit {
+            entry.reason = entry.reason.replace('\0', "\u{2400}");
+            entry.subject = entry.subject.replace('\0', "\u{2400}");
+        }
+        self
+    }
+
+    pub fn without_last_audit(mut self) -> Self {
+        self.audit.pop();
+        self
+    }
+
+    pub async fn by(store: &dyn Store) -> Self {
         let (parked, owed) = (Some(DeliveryStatus::Parked), Some(DeliveryStatus::Owed));
         let (mut by_caller, mut views, mut clearing) = (Vec::new(), Vec::new(), Vec::new());
         for number in 1..=ORDERS {

@@ -4,6 +4,7 @@ mod damage;
 mod differences;
 mod disk;
 mod histories;
+mod moving;
 mod orders;
 mod queues;
 mod reconciliations;

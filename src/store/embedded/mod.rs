@@ -46,6 +46,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::domain::ids::OrderId;
 use crate::domain::write_set::WriteSet;
+use crate::store::plan::CommitPlan;
 use crate::store::table::in_flight;
 use crate::store::{CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead};
 use catalog::IndexUse;
@@ -150,6 +151,19 @@ impl EmbeddedStore {
         let has_rows =
             !manifest.segments.is_empty() || journal::is_written(folder, manifest.flushed)?;
         Ok(if has_rows { BooksContent::Rows } else { BooksContent::NoRows })
+    }
+
+    /// Writes keys and values as they are, durably.
+    pub(in crate::store) async fn add_pairs(
+        &self,
+        pairs: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<(), CommitError> {
+        let mut plan = CommitPlan::new();
+        plan.own(move |check| {
+            pairs.into_iter().for_each(|(key, value)| check.write(key, value));
+            Ok(())
+        });
+        self.writer.ask(|reply| WriterRequest::Commit { plan, reply }).await
     }
 
     /// Whether the folder is a copy or was restored: its original may have given out numbers that

@@ -85,6 +85,11 @@ fn arrays(columns: &[SqlType], rows: &[(usize, &StepRow)]) -> Vec<ColumnArray> {
 }
 
 impl GroupStep<'_> {
+    /// How many rows it has.
+    pub(super) const fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Adds the write sets whose guards do not hold by the keys that the statement returned.
     pub(super) fn judge(&self, answer: Answer, returned: &[Vec<u8>], failed: &mut BTreeSet<usize>) {
         let all_held = answer == Answer::Held && returned.len() == self.rows.len();

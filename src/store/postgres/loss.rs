@@ -4,7 +4,7 @@
 //! The orders that were lost are told by the channels' statements. Their numbers must never come
 //! again, since channels have seen them: all are passed over.
 
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Transaction};
 
 use crate::domain::write_set::AuditEntry;
 use crate::store::StoreError;
@@ -34,6 +34,22 @@ const AUDIT: &str = "INSERT INTO audit (place, at, actor, action, subject, reaso
 const ACCEPTED: &str = "UPDATE nodes SET history_lost_at = NULL, incarnation = incarnation + 1 \
     WHERE node = $1 OR history_lost_at IS NOT NULL";
 
+/// Adds a line to the audit trail.
+pub(super) async fn write_audit(
+    transaction: &Transaction<'_>,
+    entry: &AuditEntry,
+) -> Result<(), Error> {
+    transaction.execute(AUDIT_HEAD, &[]).await?;
+    let [at, actor, action, subject, reason] = [
+        parameter(entry.at),
+        parameter(entry.actor.as_str()),
+        parameter(entry.action.as_str()),
+        parameter(entry.subject.as_str()),
+        parameter(entry.reason.as_str()),
+    ];
+    transaction.execute(AUDIT, &[&at, &actor, &action, &subject, &reason]).await.map(drop)
+}
+
 /// Lets orders be taken again from a database that has lost some, and writes down who said so and
 /// why. Numbers of orders leap over all that may have been given out.
 pub async fn accept_loss(
@@ -47,15 +63,7 @@ pub async fn accept_loss(
         let transaction = client.transaction().await?;
         transaction.execute(DAYS, &[&node]).await?;
         transaction.execute(PASSED_OVER, &[&node]).await?;
-        transaction.execute(AUDIT_HEAD, &[]).await?;
-        let [at, actor, action, subject, reason] = [
-            parameter(entry.at),
-            parameter(entry.actor.as_str()),
-            parameter(entry.action.as_str()),
-            parameter(entry.subject.as_str()),
-            parameter(entry.reason.as_str()),
-        ];
-        transaction.execute(AUDIT, &[&at, &actor, &action, &subject, &reason]).await?;
+        write_audit(&transaction, entry).await?;
         let nodes = transaction.execute(ACCEPTED, &[&node]).await?;
         transaction.commit().await?;
         Ok(nodes)

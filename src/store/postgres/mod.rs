@@ -7,10 +7,12 @@
 //! is asked for (`session`). A database that has lost what it acknowledged is named, and takes no
 //! more orders.
 
+mod at_rest;
 mod connect;
 mod group;
 mod nodes;
 mod loss;
+mod mark;
 mod open;
 mod session;
 mod tls;
@@ -32,6 +34,7 @@ use crate::store::{
     Cluster, CommitError, RowQuery, Store, StoreError, StoreFuture, StoreRead, table,
 };
 
+pub use at_rest::DatabaseBooks;
 pub use loss::accept_loss;
 
 use connect::Connector;

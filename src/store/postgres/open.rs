@@ -10,6 +10,7 @@ use crate::store::sql::read::database_error;
 
 use super::PostgresSettings;
 use super::connect::Connector;
+use super::mark::check_not_moving;
 use super::tokens::{TokenFile, Tokens};
 
 /// The tables of an empty database.
@@ -31,13 +32,12 @@ pub(super) async fn open(
     settings: &PostgresSettings,
     tokens: Option<&TokenFile>,
 ) -> Result<Opened, StoreError> {
-    let mut client = connector.link().await.map_err(|error| no_connection(&error))?.client;
-    check_server(&client).await?;
-    make_schema(&mut client).await?;
+    let mut client = prepare(connector).await?;
     check_rights(&client).await?;
     let refused = |error: Error| refused("the books cannot be opened", told(&error));
     let node = i32::from(settings.node);
     let transaction = client.transaction().await.map_err(refused)?;
+    check_not_moving(&transaction).await?;
     check_one_history(&transaction).await?;
     let kept = tokens.map_or(Ok(Tokens::default()), TokenFile::read);
     let kept = kept.map_err(|source| StoreError::Io {
@@ -51,6 +51,14 @@ pub(super) async fn open(
         become_next(&transaction, node, settings).await.map_err(refused)?;
     transaction.commit().await.map_err(refused)?;
     Ok(Opened { incarnation, writers })
+}
+
+/// A connection to a server that keeps what it acknowledges, and to tables of ours.
+pub(super) async fn prepare(connector: &Connector) -> Result<Client, StoreError> {
+    let mut client = connector.link().await.map_err(|error| no_connection(&error))?.client;
+    check_server(&client).await?;
+    make_schema(&mut client).await?;
+    Ok(client)
 }
 
 fn refused(context: &'static str, detail: impl Into<String>) -> StoreError {
@@ -146,6 +154,7 @@ async fn make_schema(client: &mut Client) -> Result<(), StoreError> {
 
 /// What an open database's tables let us do, of each the rights that commits need.
 const RIGHTS: &str = "SELECT string_agg(n || ' (' || r || ')', ', ' ORDER BY n) FROM (VALUES \
+    ('schema_steps', 'UPDATE'), ('moves', 'SELECT'), \
     ('nodes', 'INSERT'), ('nodes', 'UPDATE'), ('writers', 'INSERT'), ('writers', 'UPDATE'), \
     ('order_numbers', 'INSERT'), ('order_numbers', 'UPDATE'), ('channel_locks', 'INSERT'), \
     ('channel_locks', 'UPDATE'), ('key_prints', 'INSERT'), ('orders', 'INSERT'), \

@@ -20,6 +20,17 @@ CREATE TABLE key_prints (
   print text NOT NULL
 );
 
+-- The mark of a move of the books (`switchyard store move`), from here or to here: while it is there,
+-- no node opens them.
+CREATE TABLE moves (
+  id text PRIMARY KEY,
+  role text NOT NULL CHECK (role IN ('source', 'target')),
+  state text NOT NULL CHECK (state IN ('under_way', 'whole')),
+  other text NOT NULL,
+  kind bigint NOT NULL,
+  last bytea
+);
+
 -- One row for each node that has opened the books; each opening raises its incarnation. Leases end by
 -- this database's clock; behind the fence nothing of the incarnation is committed.
 CREATE TABLE nodes (
@@ -141,12 +152,12 @@ CREATE TABLE attempts (
   PRIMARY KEY (order_id, number)
 ) WITH (fillfactor = 55);
 
--- Attempts that are in flight, and the incarnation of the node that carries each out.
+-- Attempts that are in flight, and the incarnation of the node that carries each out; 0 is nobody.
 CREATE TABLE in_flight (
   order_id bigint PRIMARY KEY,
   attempt smallint NOT NULL,
-  node integer NOT NULL,
-  incarnation bigint NOT NULL
+  node integer NOT NULL DEFAULT 0,
+  incarnation bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 55);
 
 CREATE TABLE reversal_entries (

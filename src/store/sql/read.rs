@@ -10,7 +10,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type};
 use crate::domain::ids::{OrderId, SHARDS, Shards};
 use crate::domain::time::DueWindow;
 use crate::store::form::damaged;
-use crate::store::sql::table::{SqlFields, SqlTable, names};
+use crate::store::sql::table::{ColumnPart, SqlFields, SqlTable, names};
 use crate::store::sql::value::{FromColumn, ToColumn};
 use crate::store::{PAGE_MAX, StoreError, StoreRead};
 
@@ -37,6 +37,18 @@ pub(in crate::store) fn parameter(value: impl ToColumn) -> Parameter {
     let mut field = Vec::new();
     value.field(&mut field);
     Parameter(field)
+}
+
+/// Parameters that lie one behind the other.
+fn fields_in(mut fields: &[u8]) -> Vec<Parameter> {
+    let mut found = Vec::new();
+    while let Some((length, _)) = fields.split_first_chunk::<4>() {
+        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        let Some((field, rest)) = fields.split_at_checked(4 + length) else { break };
+        found.push(Parameter(field.to_vec()));
+        fields = rest;
+    }
+    found
 }
 
 /// A parameter with a list of values.
@@ -147,18 +159,45 @@ impl Tables {
         rows.iter().map(|row| read(fields_of(row))).collect()
     }
 
+    /// A page of a table's rows in the order of its key, and the fields of the last one's key. It
+    /// begins behind such fields.
+    pub(in crate::store) async fn page<T: SqlTable>(
+        &self,
+        after: Option<Vec<u8>>,
+        limit: usize,
+    ) -> Result<(Vec<T::Row>, Option<Vec<u8>>), StoreError> {
+        let key = || T::COLUMNS.iter().filter(|column| column.part == ColumnPart::Key);
+        let (named, length) = (names(key(), "t."), key().count());
+        let mut parameters: Vec<Parameter> = after.as_deref().map(fields_in).unwrap_or_default();
+        let behind = match parameters.len() {
+            0 => String::new(),
+            many => {
+                let places: Vec<String> = (1..=many).map(|place| format!("${place}")).collect();
+                format!("WHERE ({named}) > ({})", places.join(", "))
+            }
+        };
+        parameters.push(page_limit(limit));
+        let (selected, table, limit) = (T::selected(), T::SQL_NAME, parameters.len());
+        let sql =
+            format!("SELECT {selected} FROM {table} t {behind} ORDER BY {named} LIMIT ${limit}");
+        let read = |values: Vec<Option<&[u8]>>| {
+            let key = values.iter().take(length).copied().flatten();
+            let fields: Vec<u8> = key.flat_map(|value| parameter(value).0).collect();
+            Ok((T::read_selected(values)?, fields))
+        };
+        let mut rows = self.query(&sql, parameters, read).await?;
+        let last = rows.last_mut().map(|(_, fields)| std::mem::take(fields));
+        Ok((rows.into_iter().map(|(row, _)| row).collect(), last))
+    }
+
     /// The rows of a table that `rest` names: what stands behind `FROM table t`.
     pub(in crate::store) async fn rows<T: SqlTable>(
         &self,
         rest: &str,
         parameters: Vec<Parameter>,
     ) -> Result<Vec<T::Row>, StoreError> {
-        let columns = names(T::COLUMNS, "t.");
-        let sql = format!("SELECT {columns} FROM {} t {rest}", T::SQL_NAME);
-        self.query(&sql, parameters, |values| {
-            T::read(&SqlFields { table: T::SQL_NAME, columns: T::COLUMNS, values })
-        })
-        .await
+        let sql = format!("SELECT {} FROM {} t {rest}", T::selected(), T::SQL_NAME);
+        self.query(&sql, parameters, T::read_selected).await
     }
 
     pub(in crate::store) fn list<'a, T: SqlTable + 'a>(

@@ -38,6 +38,16 @@ pub(in crate::store) trait SqlTable {
     fn put(row: Self::Written<'_>, part: ColumnPart, out: &mut Vec<u8>);
 
     fn read(row: &SqlFields<'_>) -> Result<Self::Row, StoreError>;
+
+    /// What is selected of the table `t` for a whole row, its columns first.
+    fn selected() -> String {
+        names(Self::COLUMNS, "t.")
+    }
+
+    /// A whole row of what [`Self::selected`] names.
+    fn read_selected(values: Vec<Option<&[u8]>>) -> Result<Self::Row, StoreError> {
+        Self::read(&SqlFields { table: Self::SQL_NAME, columns: Self::COLUMNS, values })
+    }
 }
 
 /// The type of a column that is filled so.

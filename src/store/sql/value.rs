@@ -47,6 +47,21 @@ impl SqlType {
         self.facts().1
     }
 
+    /// What stands in a field of it, for a person.
+    pub(in crate::store) fn words(self, value: &[u8]) -> String {
+        let words = match self {
+            Self::Smallint => i16::take(value).map(|number| number.to_string()),
+            Self::Integer => i32::take(value).map(|number| number.to_string()),
+            Self::Bigint => i64::take(value).map(|number| number.to_string()),
+            Self::Boolean => bool::take(value).map(|value| value.to_string()),
+            Self::Date => BusinessDate::take(value).map(|date| date.to_string()),
+            Self::Moment => Timestamp::take(value).map(Timestamp::rfc3339),
+            Self::Text | Self::Json => String::take(value),
+            Self::Bytea => None,
+        };
+        words.unwrap_or_else(|| value.escape_ascii().to_string())
+    }
+
     const fn facts(self) -> (&'static str, u32) {
         match self {
             Self::Smallint => ("smallint", 21),

@@ -14,7 +14,7 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, encode, millis, text};
 use crate::store::key::{Key, Parts, bounds};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
+use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, plan_put};
 use crate::store::sorted::{Scan, StoreResult};
 use crate::store::sql::read::{field, parameters};
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
@@ -55,8 +55,8 @@ impl Table for AccountingRequests {
         read_accounting(RequestId { chain, sequence }, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {

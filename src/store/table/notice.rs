@@ -9,7 +9,7 @@ use crate::domain::write_set::{CoreNotice, WriteSet};
 use crate::store::form::{StoredFields, decode, encode, millis};
 use crate::store::key::{Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Head, Table, Versioned, due_rows, get, plan_put};
+use crate::store::row::{Entries, Head, Table, Versioned, due_rows, get, plan_put};
 use crate::store::sorted::StoreResult;
 use crate::store::sql::read::{after_id, parameters};
 use crate::store::sql::step::{SqlPlan, Step, VersionChange, versioned};
@@ -47,8 +47,8 @@ impl Table for CoreNotices {
         read_notice(Parts::of(key).order()?, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {

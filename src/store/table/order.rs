@@ -13,11 +13,13 @@ use crate::domain::ids::{CallerId, CallerOrderId, OrderId};
 use crate::domain::write_set::WriteSet;
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::{CommitPlan, PlanCheck, check_version};
-use crate::store::row::{Table, get, list_rows};
+use crate::store::row::{Entries, Following, Table, get, list_rows, through_columns};
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 use crate::store::sql::read::parameters;
-use crate::store::sql::step::{SqlPlan, Step};
+use crate::store::sql::step::{Answer, SqlPlan, Step, insert};
 use crate::store::{CommitError, PAGE_MAX, Store, StoreRead};
+
+use sql::Attempts;
 
 use form::{order_bytes, read_order, read_order_version};
 
@@ -55,8 +57,15 @@ impl Table for Orders {
         read_order(Parts::of(key).order()?, bytes)
     }
 
-    fn reads_head(_key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        read_order_version(bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        read_order_version(bytes)?;
+        let asked = Self::decode(key, bytes)?.instruction;
+        let mut entries = Entries::default();
+        entries.unique.push(caller_key(&asked.caller, &asked.caller_order_id));
+        if let Some(original) = asked.kind.original().filter(|_| asked.kind.is_follow_up()) {
+            entries.add(order_key(FOLLOW_UP, original), key);
+        }
+        Ok(entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
@@ -73,6 +82,32 @@ impl Table for Orders {
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
         sql::plan(writes, plan)
     }
+
+    fn sql_parts() -> Vec<Step> {
+        vec![insert::<Attempts>(Answer::Nothing)]
+    }
+
+    fn sql_put_parts(order: &Order, plan: &mut SqlPlan) {
+        for attempt in &order.attempts {
+            plan.insert::<Attempts>(1, (order.id, attempt));
+        }
+    }
+
+    fn through_columns(order: Order) -> StoreResult<Order> {
+        let attempts = order.attempts.iter();
+        let attempts = attempts.map(|one| through_columns::<Attempts>((order.id, one)));
+        Ok(Order {
+            attempts: attempts.collect::<StoreResult<_>>()?,
+            ..through_columns::<Self>(&order)?
+        })
+    }
+
+    /// Of rows that no node of this database has written, none is in the hands of one.
+    const SQL_FOLLOWING: &'static [Following] = &[Following {
+        table: "in_flight",
+        columns: "order_id, attempt",
+        rows: "SELECT order_id, number FROM attempts WHERE state = 'sending'",
+    }];
 }
 
 /// An order that is to be written.

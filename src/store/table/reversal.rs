@@ -44,8 +44,8 @@ impl Table for Reversals {
         read_entry(Parts::of(key).order()?, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {

@@ -15,7 +15,6 @@ use crate::store::sql::table::{SqlFields, SqlTable, composites, names};
 use crate::store::{PAGE_MAX, Store, StoreError, StoreRead};
 
 use super::contradiction::{Contradictions, contradictions_of};
-use super::order::sql::{read_selected, selected};
 use super::order::{OPEN, Orders, order_of};
 use super::reversal::{Reversals, reversal_of};
 use super::transaction::{Transactions, transaction_of};
@@ -82,7 +81,7 @@ impl dyn Store + '_ {
                      ORDER BY t.id LIMIT $2"
                 );
                 let parameters = vec![parameter(after_id(after)), page_limit(limit)];
-                tables.select_orders(&rest, parameters).await
+                tables.rows::<Orders>(&rest, parameters).await
             });
         }
         let left = self.left_in_flight();
@@ -118,7 +117,7 @@ async fn view_of(tables: &Tables, id: OrderId) -> Result<Option<View>, StoreErro
     let sql = format!(
         "SELECT {}, {}, {}, {} FROM orders t WHERE t.id = ANY(ARRAY[$1, (SELECT o.original \
          FROM orders o WHERE o.id = $1 AND o.kind IN ('capture', 'refund', 'void', 'undo'))])",
-        selected(),
+        Orders::selected(),
         part(Reversals::COLUMNS, "reversal_entries p WHERE p.order_id = t.id"),
         part(
             Contradictions::COLUMNS,
@@ -146,7 +145,7 @@ fn read_view(mut values: Vec<Option<&[u8]>>) -> Result<View, StoreError> {
     let transaction = rows_of::<Transactions>(values.pop().flatten())?.pop();
     let contradictions = rows_of::<Contradictions>(values.pop().flatten())?;
     let entry = rows_of::<Reversals>(values.pop().flatten())?.pop();
-    let order = read_selected(values)?;
+    let order = Orders::read_selected(values)?;
     Ok(View { order, entry, contradictions, transaction, original: None, shut_through: None })
 }
 

@@ -68,9 +68,14 @@ impl Table for AgreedLines {
 
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
         let parts = writes.agreed_lines.iter().flat_map(|(batch, lines)| {
-            (0..).zip(agreed_parts(lines)).map(|(part, lines)| (*batch, part, lines))
+            let part = |(part, lines): (u32, &[u8])| AgreedPart {
+                batch: *batch,
+                part,
+                lines: lines.to_vec(),
+            };
+            (0..).zip(agreed_parts(lines)).map(part)
         });
-        plan.append::<Self>(0, parts)
+        plan.append::<Self>(0, &parts.collect::<Vec<_>>())
     }
 }
 
@@ -79,13 +84,13 @@ fn key_of(batch: BatchId, part: u32) -> Vec<u8> {
 }
 
 impl SqlTable for AgreedLines {
-    type Written<'a> = (BatchId, u32, &'a [u8]);
+    type Written<'a> = &'a AgreedPart;
     type Row = AgreedPart;
 
     sql_columns! {
         row: "agreed_lines";
-        key { batch: row.0, part: row.1, }
-        fixed { lines: row.2, }
+        key { batch: row.batch, part: row.part, }
+        fixed { lines: row.lines.as_slice(), }
     }
 
     fn read(row: &SqlFields<'_>) -> StoreResult<AgreedPart> {

@@ -16,7 +16,7 @@ use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{
-    Entries, Head, Table, Versioned, due_rows, get, holder, list_indexed, plan_put,
+    Entries, Following, Head, Table, Versioned, due_rows, get, holder, list_indexed, plan_put,
 };
 use crate::store::sorted::{SortedRows, StoreResult, onward, page};
 use crate::store::sql::read::{after_id, page_limit, parameters};
@@ -60,8 +60,8 @@ impl Table for Differences {
         read_difference(DifferenceId::of(Parts::of(key).order()?), bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
@@ -75,6 +75,21 @@ impl Table for Differences {
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
         sql::plan(writes, plan)
     }
+
+    const SQL_FOLLOWING: &'static [Following] = &[
+        Following {
+            table: "difference_records",
+            columns: "channel, date, attempt_order, attempt, difference",
+            rows: "SELECT channel, record_date, record_order, record_attempt, id \
+                   FROM differences WHERE record_date IS NOT NULL",
+        },
+        Following {
+            table: "difference_lines",
+            columns: "channel, date, digest, difference",
+            rows: "SELECT channel, line_date, line_digest, id FROM differences \
+                   WHERE line_date IS NOT NULL",
+        },
+    ];
 }
 
 impl Versioned for Differences {

@@ -20,7 +20,8 @@ use crate::store::form::{StoredFields, decode, decode_head, encode, millis, text
 use crate::store::key::{Key, Parts, bounds, order_key};
 use crate::store::plan::CommitPlan;
 use crate::store::row::{
-    Entries, Head, Table, Versioned, get, holder, identity, list_indexed, list_rows, plan_put,
+    Entries, Following, Head, Table, Versioned, get, holder, identity, list_indexed, list_rows,
+    plan_put,
 };
 use crate::store::sorted::{StoreResult, onward};
 use crate::store::sql::read::{after_id, page_limit, parameter, parameters};
@@ -64,8 +65,8 @@ impl Table for Reconciliations {
         read_reconciliation(BatchId::of(Parts::of(key).order()?), bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
@@ -84,6 +85,12 @@ impl Table for Reconciliations {
     fn sql_plan(writes: &WriteSet, plan: &mut SqlPlan) -> Result<(), CommitError> {
         sql::plan(writes, plan)
     }
+
+    const SQL_FOLLOWING: &'static [Following] = &[Following {
+        table: "current_reconciliations",
+        columns: "channel, date, batch",
+        rows: "SELECT channel, date, id FROM reconciliations WHERE state = 'current'",
+    }];
 }
 
 impl Versioned for Reconciliations {

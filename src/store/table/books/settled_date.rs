@@ -46,8 +46,8 @@ impl Table for SettledDates {
         read_settled(channel, date, SETTLED.currency(currency)?, bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {

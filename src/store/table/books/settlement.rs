@@ -9,7 +9,9 @@ use crate::domain::write_set::WriteSet;
 use crate::store::form::{StoredFields, decode, decode_head, encode, millis};
 use crate::store::key::{Key, Parts, order_key};
 use crate::store::plan::CommitPlan;
-use crate::store::row::{Entries, Head, Table, Versioned, get, holder, list_indexed, plan_put};
+use crate::store::row::{
+    Entries, Following, Head, Table, Versioned, get, holder, list_indexed, plan_put,
+};
 use crate::store::sorted::{StoreResult, onward};
 use crate::store::sql::read::{after_id, page_limit, parameters};
 use crate::store::sql::step::{Answer, Field, SqlPlan, Step, VersionChange, latest, versioned};
@@ -47,8 +49,8 @@ impl Table for Settlements {
         read_settlement(SettlementId::of(Parts::of(key).order()?), bytes)
     }
 
-    fn reads_head(key: &[u8], bytes: &[u8]) -> StoreResult<()> {
-        Self::head(key, bytes).map(drop)
+    fn entries(key: &[u8], bytes: &[u8]) -> StoreResult<Entries> {
+        Self::head(key, bytes).map(|head| head.entries)
     }
 
     fn plan(writes: &WriteSet, plan: &mut CommitPlan) {
@@ -84,6 +86,13 @@ impl Table for Settlements {
         }
         Ok(())
     }
+
+    const SQL_FOLLOWING: &'static [Following] = &[Following {
+        table: "receipts",
+        columns: "channel, bank_reference, settlement",
+        rows: "SELECT s.channel, r.receipt->>0, s.id \
+               FROM settlements s, json_array_elements(s.receipts) AS r(receipt)",
+    }];
 }
 
 impl Versioned for Settlements {

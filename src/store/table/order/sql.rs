@@ -133,6 +133,29 @@ impl SqlTable for Orders {
             finished_at: row.get("finished_at")?,
         })
     }
+
+    fn selected() -> String {
+        format!(
+            "{}, ARRAY(SELECT ROW({}) FROM attempts a WHERE a.order_id = t.id ORDER BY a.number)",
+            names(Self::COLUMNS, "t."),
+            names(Attempts::COLUMNS, "a."),
+        )
+    }
+
+    fn read_selected(mut values: Vec<Option<&[u8]>>) -> Result<Order, StoreError> {
+        let attempts = values.pop().flatten().and_then(composites);
+        let row = SqlFields { table: TABLE, columns: Self::COLUMNS, values };
+        let mut order = Self::read(&row)?;
+        for (place, attempt) in (1..).zip(attempts.ok_or_else(|| row.damaged("attempts"))?) {
+            let attempt = Attempts::read(&SqlFields::of_composite::<Attempts>(attempt)?)?;
+            // An attempt is found by its place, so its number must be that place.
+            if usize::from(attempt.number) != place {
+                return Err(row.damaged("attempts"));
+            }
+            order.attempts.push(attempt);
+        }
+        Ok(order)
+    }
 }
 
 fn original_attempt(order: &Order) -> Option<u8> {
@@ -340,50 +363,13 @@ fn plan_attempts(order: &Order, is_new: bool, plan: &mut SqlPlan) {
     }
 }
 
-/// The columns of an order `t`, its attempts behind them.
-pub(in crate::store::table) fn selected() -> String {
-    format!(
-        "{}, ARRAY(SELECT ROW({}) FROM attempts a WHERE a.order_id = t.id ORDER BY a.number)",
-        names(Orders::COLUMNS, "t."),
-        names(Attempts::COLUMNS, "a."),
-    )
-}
-
-/// An order of what [`selected`] names.
-pub(in crate::store::table) fn read_selected(
-    mut values: Vec<Option<&[u8]>>,
-) -> Result<Order, StoreError> {
-    let attempts = values.pop().flatten().and_then(composites);
-    let row = SqlFields { table: TABLE, columns: Orders::COLUMNS, values };
-    let mut order = Orders::read(&row)?;
-    for (place, attempt) in (1..).zip(attempts.ok_or_else(|| row.damaged("attempts"))?) {
-        let attempt = Attempts::read(&SqlFields::of_composite::<Attempts>(attempt)?)?;
-        // An attempt is found by its place, so its number must be that place.
-        if usize::from(attempt.number) != place {
-            return Err(row.damaged("attempts"));
-        }
-        order.attempts.push(attempt);
-    }
-    Ok(order)
-}
-
 impl Tables {
-    /// The orders that `rest` names, with their attempts.
-    pub(in crate::store::table) async fn select_orders(
-        &self,
-        rest: &str,
-        parameters: Vec<Parameter>,
-    ) -> Result<Vec<Order>, StoreError> {
-        let sql = format!("SELECT {} FROM orders t {rest}", selected());
-        self.query(&sql, parameters, read_selected).await
-    }
-
     pub(super) fn order<'a>(
         &'a self,
         rest: &'a str,
         parameters: Vec<Parameter>,
     ) -> StoreRead<'a, Option<Order>> {
-        Box::pin(async move { Ok(self.select_orders(rest, parameters).await?.pop()) })
+        Box::pin(async move { Ok(self.rows::<Orders>(rest, parameters).await?.pop()) })
     }
 
     /// Orders by id. In `which`, `$1` is the one that they follow, and `$3` what they refer to.
@@ -398,7 +384,7 @@ impl Tables {
         parameters.extend(of.map(parameter));
         Box::pin(async move {
             let rest = format!("WHERE {which} ORDER BY t.id LIMIT $2");
-            self.select_orders(&rest, parameters).await
+            self.rows::<Orders>(&rest, parameters).await
         })
     }
 }

@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use crate::domain::flow::order::Order;
 use crate::domain::write_set::{EntryChange, WriteSet};
 use crate::store::CommitError;
-use crate::store::row::Table;
+use crate::store::row::{Table, through_columns};
 use crate::store::sql::step::SqlPlan;
-use crate::store::sql::table::{ColumnPart, Rest, SqlFields, SqlTable};
+use crate::store::sql::table::{ColumnPart, Rest, SqlTable};
 use crate::store::table::accounting::AccountingRequests;
 use crate::store::table::audit::Audit;
 use crate::store::table::books::clearing_days::ShutDays;
@@ -29,25 +29,19 @@ use crate::store::table::{sql_plan, sql_steps};
 
 use super::{SampleTable, samples};
 
-/// A row that was written as columns and read from them.
-fn through_columns<T: SqlTable>(row: T::Written<'_>) -> Result<T::Row, crate::store::StoreError> {
-    let mut fields = Vec::new();
-    for part in [ColumnPart::Key, ColumnPart::Fixed, ColumnPart::Changing] {
-        T::put(row, part, &mut fields);
-    }
-    let mut rest = Rest(&fields);
-    let values = T::COLUMNS.iter().map(|_| rest.field().expect("a field for each column"));
-    let values = values.collect();
-    assert!(rest.0.is_empty(), "{}: more fields than columns", T::SQL_NAME);
-    T::read(&SqlFields { table: T::SQL_NAME, columns: T::COLUMNS, values })
-}
-
 fn comes_back<R: Debug + PartialEq + 'static, T>()
 where
     T: SampleTable + Table<Row = R> + for<'a> SqlTable<Written<'a> = &'a R, Row = R>,
 {
     for row in T::fixed() {
         assert_eq!(through_columns::<T>(&row).ok().as_ref(), Some(&row), "{}", T::SQL_NAME);
+        let mut fields = Vec::new();
+        for part in [ColumnPart::Key, ColumnPart::Fixed, ColumnPart::Changing] {
+            T::put(&row, part, &mut fields);
+        }
+        let mut rest = Rest(&fields);
+        T::COLUMNS.iter().for_each(|column| assert!(rest.field().is_some(), "{}", column.name));
+        assert!(rest.0.is_empty(), "{}: more fields than columns", T::SQL_NAME);
     }
 }
 
@@ -69,8 +63,7 @@ fn every_row_comes_back_from_its_columns() {
     comes_back::<_, Settlements>();
     comes_back::<_, SettledDates>();
     for order in Orders::fixed() {
-        let without_attempts = Order { attempts: Vec::new(), ..order.clone() };
-        assert_eq!(through_columns::<Orders>(&order).ok(), Some(without_attempts));
+        assert_eq!(Orders::through_columns(order.clone()).ok(), Some(order));
     }
 }
 
